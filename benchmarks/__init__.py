@@ -1,0 +1,1 @@
+"""Speed, memory and size, always beside a peer in the same run, as ratios."""

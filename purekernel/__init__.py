@@ -1,0 +1,73 @@
+"""Rebuild Tiny Core Linux images in memory, as an ordinary user, starting no other program.
+
+What the ``purekernel`` command does is here as functions::
+
+    from purekernel import make_image, write_image
+
+    image = make_image("razor-microkernel-bundle-dev.tar.gz", iso_version="0.9.0.1")
+    write_image(image, "out")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from purekernel.version import __version__
+
+if TYPE_CHECKING:
+    from purekernel.build.bundle import Bundle, Flavour, Generation
+    from purekernel.build.image import Image, Options, build_image
+    from purekernel.build.job import load_bundle, load_layers, make_image, sample_bundle
+    from purekernel.build.outputs import Emit, write_image
+    from purekernel.build.publish import Output
+    from purekernel.errors import PurekernelError
+    from purekernel.tree import Layer, Tree
+
+# Names are imported when first used: 'purekernel --help' needs none of them, and what
+# lies behind them takes some 150 ms.
+_HOMES = {
+    "Bundle": "purekernel.build.bundle",
+    "Emit": "purekernel.build.outputs",
+    "Flavour": "purekernel.build.bundle",
+    "Generation": "purekernel.build.bundle",
+    "Image": "purekernel.build.image",
+    "Layer": "purekernel.tree",
+    "Options": "purekernel.build.image",
+    "Output": "purekernel.build.publish",
+    "PurekernelError": "purekernel.errors",
+    "Tree": "purekernel.tree",
+    "build_image": "purekernel.build.image",
+    "load_bundle": "purekernel.build.job",
+    "load_layers": "purekernel.build.job",
+    "make_image": "purekernel.build.job",
+    "sample_bundle": "purekernel.build.job",
+    "write_image": "purekernel.build.outputs",
+}
+
+__all__ = [
+    "Bundle",
+    "Emit",
+    "Flavour",
+    "Generation",
+    "Image",
+    "Layer",
+    "Options",
+    "Output",
+    "PurekernelError",
+    "Tree",
+    "__version__",
+    "build_image",
+    "load_bundle",
+    "load_layers",
+    "make_image",
+    "sample_bundle",
+    "write_image",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'purekernel' has no attribute {name!r}")
+    return getattr(import_module(home), name)

@@ -1,0 +1,1 @@
+"""What to make: bundles, overlays, images and their metadata."""

@@ -1,0 +1,78 @@
+"""What a Core ISO holds that a build starts from."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from purekernel.errors import BundleError
+from purekernel.formats.cpio import parse_cpio
+from purekernel.formats.iso import ElTorito, parse_iso
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.tree import Buffer, File, Tree, display, subtree
+
+BOOT_FOLDER = b"boot"
+
+# Core on x86, and CorePure64 on x86_64.
+CORES = (b"boot/core.gz", b"boot/corepure64.gz")
+KERNELS = (b"boot/vmlinuz", b"boot/vmlinuz64")
+
+
+@frozen(kw_only=True)
+class Base:
+    """A Core ISO, unpacked.
+
+    Attributes:
+        iso: what lies on it and is carried over, the old core included.
+        boot: how it boots.
+        core_path: where its root file system lies on it.
+        kernel_path: where its kernel lies on it.
+        root: the root file system.
+    """
+
+    iso: Tree
+    boot: ElTorito
+    core_path: bytes
+    kernel_path: bytes
+    root: Tree
+
+
+def parse_base(
+    data: Buffer, *, source: str, keep_iso_files: bool = False, limits: Limits = DEFAULT_LIMITS
+) -> Base:
+    """Return the base in the Core ISO ``data``.
+
+    Args:
+        data: an ISO 9660 image.
+        source: its name, for messages.
+        keep_iso_files: whether what lies outside ``boot/`` is carried over too.
+        limits: the readers' bounds.
+
+    Raises:
+        FormatError: the ISO or its core.gz is damaged.
+        BundleError: it has no core.gz, no kernel, or nothing that boots.
+    """
+    image = parse_iso(data, source=source, limits=limits)
+    core_path = _find(image.tree, CORES, source, "root file system")
+    kernel_path = _find(image.tree, KERNELS, source, "kernel")
+    if image.boot is None:
+        raise BundleError(
+            f"{source}: the ISO has no El Torito boot record, so nothing on it boots",
+            hint="use an original Tiny Core ISO as the base",
+        )
+    core = image.tree[core_path]
+    if not isinstance(core, File):
+        raise BundleError(f"{source}: {display(core_path)} is not a file")
+    root = parse_cpio(core.content, source=f"{source}: {core_path.decode()}", limits=limits)
+    kept = image.tree if keep_iso_files else subtree(image.tree, BOOT_FOLDER)
+    return Base(iso=kept, boot=image.boot, core_path=core_path, kernel_path=kernel_path, root=root)
+
+
+def _find(tree: Tree, candidates: tuple[bytes, ...], source: str, what: str) -> bytes:
+    for path in candidates:
+        if isinstance(tree.get(path), File):
+            return path
+    names = " or ".join(path.decode() for path in candidates)
+    raise BundleError(
+        f"{source}: the ISO has no {what} ({names})",
+        hint="use an original Tiny Core ISO as the base",
+    )

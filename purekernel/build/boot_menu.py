@@ -1,0 +1,103 @@
+"""Change the boot menu of an image as the user asks."""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+
+from purekernel.errors import BootMenuError
+from purekernel.formats.syslinux import (
+    BootMenu,
+    build_boot_menu,
+    extend_append,
+    parse_boot_menu,
+    set_option,
+)
+from purekernel.tree import File, Tree, display
+from purekernel.tree.path import join, parent
+
+# Core waits half a minute at its boot prompt; a Microkernel ten seconds. (Source:
+# build_initial_directories.sh.)
+CORE_TIMEOUT = 300
+MICROKERNEL_TIMEOUT = 100
+
+# Where isolinux looks, besides the folder of its own binary.
+_PLACES = (b"boot/isolinux", b"isolinux", b"")
+_NAME = b"isolinux.cfg"
+
+
+@frozen(kw_only=True)
+class BootChanges:
+    """What is to be different in the boot menu.
+
+    Attributes:
+        append: words for the end of every kernel's command line.
+        timeout: tenths of a second until the default boots; 0 waits for ever.
+        default: the label that boots when nobody chooses.
+    """
+
+    append: str | None = None
+    timeout: int | None = None
+    default: str | None = None
+
+
+def find_boot_menu(iso: Tree, boot_image: bytes) -> bytes | None:
+    """Return where the menu lies that the isolinux at ``boot_image`` reads, if there is one."""
+    for folder in (parent(boot_image), *_PLACES):
+        path = join(folder, _NAME)
+        if isinstance(iso.get(path), File):
+            return path
+    return None
+
+
+def load_boot_menu(iso: Tree, path: bytes) -> BootMenu:
+    """Return the menu at ``path``, which is a file."""
+    node = iso[path]
+    return parse_boot_menu(bytes(node.content) if isinstance(node, File) else b"")
+
+
+def change_boot_menu(iso: Tree, boot_image: bytes, changes: BootChanges) -> Tree:
+    """Return ``iso`` with ``changes`` made to its menu, and Core's timeout shortened.
+
+    Raises:
+        BootMenuError: there is no menu to change, or no such label in it.
+    """
+    path = find_boot_menu(iso, boot_image)
+    if path is None:
+        if changes == BootChanges():
+            return iso
+        raise BootMenuError(f"the ISO has no {_NAME.decode()}, so its boot menu cannot be changed")
+    menu = load_boot_menu(iso, path)
+    if menu.timeout == CORE_TIMEOUT:
+        menu = set_option(menu, b"timeout", str(MICROKERNEL_TIMEOUT).encode())
+    if changes.timeout is not None:
+        menu = set_option(menu, b"timeout", str(changes.timeout).encode())
+    if changes.default is not None:
+        menu = set_option(menu, b"default", _label(menu, path, changes.default))
+    if changes.append is not None:
+        menu = extend_append(menu, _words(changes.append))
+    node = iso[path]
+    if not isinstance(node, File):
+        return iso
+    changed = iso.copy()
+    changed.replace(path, evolve(node, content=build_boot_menu(menu)))
+    return changed
+
+
+def _label(menu: BootMenu, path: bytes, wanted: str) -> bytes:
+    label = wanted.encode("utf-8", "surrogateescape")
+    if label not in menu.labels:
+        known = ", ".join(display(found) for found in menu.labels) or "none"
+        raise BootMenuError(
+            f"there is no label {wanted!r} in {display(path)}; there are {known}",
+            hint="give one of these with --boot-default",
+        )
+    return label
+
+
+def _words(append: str) -> bytes:
+    if "\n" in append or "\r" in append or "\0" in append:
+        raise BootMenuError(
+            "the words for the kernel's command line must stand on one line",
+            hint="give --boot-append once, with blanks between the words",
+        )
+    return append.strip().encode("utf-8", "surrogateescape")

@@ -1,0 +1,185 @@
+"""What a Razor Microkernel bundle holds.
+
+A bundle is the gzipped tar file that ``build-bundle-file.sh`` leaves: a Core ISO, overlays
+in ``dependencies/``, and the scripts that were to join them. None of the scripts is run;
+they are read for what they say of the image's kind.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from attrs import frozen
+
+from purekernel.errors import BundleError, PurekernelError
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.formats.tar import parse_tar
+from purekernel.tree import Buffer, File, Tree, describe, display
+from purekernel.tree.path import join
+
+CORE_ISO = b"Core-current.iso"
+DEPENDENCIES = b"dependencies"
+REBUILD_SCRIPT = b"rebuild_iso.sh"
+VERSION_SCRIPT = b"gitversion.sh"
+LICENCES = (b"COPYING", b"LICENSE")
+
+# The order in which build_initial_directories.sh unpacks them; later ones win.
+OVERLAYS = (
+    b"mk-open-vm-tools.tar.gz",
+    b"razor-microkernel-overlay.tar.gz",
+    b"mcollective-setup-files.tar.gz",
+    b"ssh-setup-files.tar.gz",
+)
+
+# What a file name, a volume id and YAML all take as it is.
+VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}")
+
+_VERSION_LINE = re.compile(
+    rb"""^\s*(?:export\s+)?ISO_VERSION=(['"]?)([^'"\s#;]*)\1""", re.MULTILINE
+)
+_ISO_NAME_LINE = re.compile(rb"^\s*ISO_NAME=\S*?rz_mk_([a-z]+)-image", re.MULTILINE)
+_OLD_VOLUME_ID = re.compile(rb"-V\s+TC-custom\b")
+
+
+class Flavour(Enum):
+    """Who an image is for."""
+
+    DEV = "dev"
+    PROD = "prod"
+    DEBUG = "debug"
+
+
+class Generation(Enum):
+    """Which of the two generations of scripts made a bundle, told by their volume ids."""
+
+    V2012 = "2012"
+    V2013 = "2013"
+
+
+@frozen(kw_only=True)
+class Bundle:
+    """A bundle, taken apart but not yet unpacked.
+
+    Attributes:
+        source: where it came from, for messages.
+        iso: the Core ISO.
+        flavour: as its scripts say.
+        generation: as its scripts say.
+        version: what ``gitversion.sh`` says; ``None`` where there is none.
+        overlays: the tar files in ``dependencies/``, in the order they are laid over.
+        licences: the licence files that go to the ISO's root, by name.
+        mtime: the newest time among its members.
+    """
+
+    source: str
+    iso: Buffer
+    flavour: Flavour
+    generation: Generation
+    version: str | None
+    overlays: tuple[tuple[str, Buffer], ...]
+    licences: tuple[tuple[bytes, Buffer], ...]
+    mtime: int
+
+
+def parse_bundle(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Bundle:
+    """Return the bundle in ``data``, a tar file with any compression.
+
+    Raises:
+        FormatError: it is no sound tar file.
+        BundleError: it lacks a part, or its scripts name no flavour that there is.
+    """
+    tree = parse_tar(data, source=source, limits=limits)
+    try:
+        return _take_apart(tree, source)
+    except PurekernelError as error:
+        raise error.within(source) from None
+
+
+def check_version(version: str) -> str:
+    """Return ``version`` if it can stand in a file name and a volume id.
+
+    Raises:
+        BundleError: it cannot.
+    """
+    if not VERSION.fullmatch(version):
+        raise BundleError(
+            f"{version!r} cannot be an image's version",
+            hint="use letters, digits and . + ~ _ - only, at most 64, starting with one of "
+            "the first two: 0.9.0.1",
+        )
+    return version
+
+
+def _take_apart(tree: Tree, source: str) -> Bundle:
+    iso = _file(tree, CORE_ISO)
+    if iso is None:
+        found = ", ".join(display(name) for name in tree.entries(b"")[:6]) or "nothing"
+        raise BundleError(f"there is no {CORE_ISO.decode()} in the bundle; it holds {found}")
+    script = _file(tree, REBUILD_SCRIPT)
+    if script is None:
+        raise BundleError(
+            f"there is no {REBUILD_SCRIPT.decode()} in the bundle, which says what flavour it is"
+        )
+    overlays = [(name, _file(tree, join(DEPENDENCIES, name))) for name in OVERLAYS]
+    if not any(content is not None for _name, content in overlays):
+        names = ", ".join(name.decode() for name in OVERLAYS)
+        raise BundleError(f"there is no overlay in the bundle's dependencies/ (one of {names})")
+    licences = [(name, _file(tree, name)) for name in LICENCES]
+    return Bundle(
+        source=source,
+        iso=iso,
+        flavour=_flavour(bytes(script)),
+        generation=_generation(bytes(script)),
+        version=_version(tree),
+        overlays=tuple(
+            (f"dependencies/{name.decode()}", content)
+            for name, content in overlays
+            if content is not None
+        ),
+        licences=tuple((name, content) for name, content in licences if content is not None),
+        mtime=max(node.metadata.mtime for _path, node in tree.walk()),
+    )
+
+
+def _file(tree: Tree, path: bytes) -> Buffer | None:
+    node = tree.get(path)
+    if node is None:
+        return None
+    if not isinstance(node, File):
+        raise BundleError(f"{display(path)} in the bundle must be a file and is {describe(node)}")
+    return node.content
+
+
+def _flavour(script: bytes) -> Flavour:
+    match = _ISO_NAME_LINE.search(script)
+    if match is None:
+        raise BundleError(
+            f"{REBUILD_SCRIPT.decode()} in the bundle has no line "
+            "ISO_NAME=rz_mk_…-image… to tell its flavour"
+        )
+    name = match.group(1).decode("ascii")
+    try:
+        return Flavour(name)
+    except ValueError:
+        known = ", ".join(flavour.value for flavour in Flavour)
+        raise BundleError(
+            f"{REBUILD_SCRIPT.decode()} in the bundle makes a {name!r} image; there are {known}"
+        ) from None
+
+
+def _generation(script: bytes) -> Generation:
+    return Generation.V2012 if _OLD_VOLUME_ID.search(script) else Generation.V2013
+
+
+def _version(tree: Tree) -> str | None:
+    script = _file(tree, VERSION_SCRIPT)
+    if script is None:
+        return None
+    match = _VERSION_LINE.search(bytes(script))
+    if match is None or not match.group(2):
+        raise BundleError(
+            f"{VERSION_SCRIPT.decode()} in the bundle has no line ISO_VERSION='…'",
+            hint="give the version with --iso-version",
+        )
+    return match.group(2).decode("utf-8", "backslashreplace")

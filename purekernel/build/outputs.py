@@ -1,0 +1,72 @@
+"""The files that an image is given out as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from purekernel.build.image import Image
+from purekernel.build.progress import Progress, Silent
+from purekernel.build.publish import Output, Writer, publish
+from purekernel.build.pxe import build_pxe_files
+from purekernel.formats.iso import write_iso
+from purekernel.tree import Buffer
+
+
+class Emit(Enum):
+    """What can be made of an image."""
+
+    ISO = "iso"
+    CORE = "core"
+    PXE = "pxe"
+
+
+def write_image(
+    image: Image,
+    folder: Path,
+    *,
+    emit: Iterable[Emit] = (Emit.ISO,),
+    progress: Progress | None = None,
+) -> list[Output]:
+    """Write ``image`` into ``folder``, all of it or nothing.
+
+    Args:
+        image: what to write.
+        folder: made where it is missing.
+        emit: ``ISO`` gives ``NAME.iso``; ``CORE`` gives ``core.gz`` and ``vmlinuz``; ``PXE``
+            gives the folder ``NAME.pxe`` for a TFTP or HTTP server.
+        progress: is told of the steps.
+
+    Raises:
+        OutputError: something cannot be written; what stood there before still stands.
+        UnrepresentableError: the ISO format has no room for something in the image.
+    """
+    wanted = set(emit)
+    writers: dict[str, Writer] = {}
+    if Emit.ISO in wanted:
+        writers[f"{image.name}.iso"] = partial(_write_iso, image)
+    if Emit.CORE in wanted:
+        writers["core.gz"] = partial(_write_bytes, image.core)
+        writers["vmlinuz"] = partial(_write_bytes, image.kernel)
+    if Emit.PXE in wanted:
+        for path, content in build_pxe_files(image).items():
+            writers[f"{image.name}.pxe/{path}"] = partial(_write_bytes, content)
+    with (progress or Silent()).step("writing"):
+        return publish(folder, writers)
+
+
+def _write_bytes(content: Buffer, stream: BinaryIO) -> None:
+    stream.write(content)
+
+
+def _write_iso(image: Image, stream: BinaryIO) -> None:
+    write_iso(
+        image.iso,
+        stream,
+        fields=image.volume,
+        boot=image.boot,
+        timestamp=image.timestamp,
+    )

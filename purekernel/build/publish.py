@@ -1,0 +1,143 @@
+"""Put outputs where the user wants them, whole or not at all.
+
+Everything is first written to temporary neighbours and flushed; only when all are complete
+does each take its name. Whatever goes wrong before that, a full disk or Ctrl-C, the outputs
+of the last build still stand and nothing else is left.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from attrs import frozen
+
+from purekernel.errors import OutputError
+
+Writer = Callable[[BinaryIO], None]
+"""Writes one output's bytes to a stream that can be read and sought as well."""
+
+_HASH_STEP_BYTES = 1 << 20
+
+
+@frozen(kw_only=True)
+class Output:
+    """One file as it was written."""
+
+    path: Path
+    size_bytes: int
+    sha256: str
+
+
+def publish(folder: Path, writers: Mapping[str, Writer]) -> list[Output]:
+    """Write files into ``folder``, which is made where it is missing.
+
+    Args:
+        folder: where the files go.
+        writers: for each file's path in ``folder``, with slashes, what writes it.
+
+    Returns:
+        What was written, in the order of ``writers``.
+
+    Raises:
+        OutputError: a file cannot be written; none was changed then.
+    """
+    with _Staging() as staging:
+        outputs = [
+            staging.write(folder.joinpath(*name.split("/")), write)
+            for name, write in writers.items()
+        ]
+        staging.commit()
+    return outputs
+
+
+class _Staging:
+    """Temporary neighbours on their way to their names, and the folders made for them."""
+
+    def __init__(self) -> None:
+        self._staged: list[tuple[Path, Path]] = []
+        self._folders: list[Path] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Take away what did not get its name."""
+        for temporary, _path in self._staged:
+            with suppress(OSError):
+                temporary.unlink()
+        for folder in reversed(self._folders):
+            with suppress(OSError):  # not empty: it holds outputs, and stays
+                folder.rmdir()
+
+    def write(self, path: Path, write: Writer) -> Output:
+        with _located(path):
+            self._make_folder(path.parent)
+            if path.is_dir():
+                raise OutputError(
+                    f"{path} is a folder, and a file must go there",
+                    hint="move it away, or choose another folder with --output-dir",
+                )
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+            self._staged.append((temporary, path))
+            with temporary.open("x+b") as stream:
+                write(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+                size_bytes = stream.seek(0, io.SEEK_END)
+                digest = _digest(stream)
+        return Output(path=path, size_bytes=size_bytes, sha256=digest)
+
+    def commit(self) -> None:
+        while self._staged:
+            temporary, path = self._staged[0]
+            with _located(path):
+                temporary.replace(path)
+            del self._staged[0]
+
+    def _make_folder(self, folder: Path) -> None:
+        missing = []
+        while not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
+        for made in reversed(missing):
+            made.mkdir(exist_ok=True)
+            self._folders.append(made)
+
+
+def _digest(stream: BinaryIO) -> str:
+    sha256 = hashlib.sha256()
+    stream.seek(0)
+    while block := stream.read(_HASH_STEP_BYTES):
+        sha256.update(block)
+    return sha256.hexdigest()
+
+
+@contextmanager
+def _located(path: Path) -> Iterator[None]:
+    """Turn the host's errors into ours, with what can be done."""
+    try:
+        yield
+    except OSError as error:
+        hints = {
+            errno.ENOSPC: "free some space, or choose another folder with --output-dir",
+            errno.EDQUOT: "free some of your quota, or choose another folder with --output-dir",
+            errno.EFBIG: "the file system or a limit forbids files of that size: "
+            "choose another folder with --output-dir",
+            errno.EROFS: "choose a folder that can be written with --output-dir",
+            errno.EACCES: "choose a folder that you may write to with --output-dir",
+            errno.EPERM: "choose a folder that you may write to with --output-dir",
+            errno.ENOTDIR: "choose a folder with --output-dir",
+            errno.EEXIST: "choose a folder with --output-dir",
+        }
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}",
+            hint=hints.get(error.errno or 0, ""),
+        ) from None

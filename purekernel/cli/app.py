@@ -1,0 +1,115 @@
+"""The ``purekernel`` command: its subcommands, exit statuses and last words."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from purekernel.cli.build import build_command
+from purekernel.cli.terminal import say_error
+from purekernel.errors import PurekernelError, UsageError
+from purekernel.version import __version__
+
+SUCCESS, FAILURE, WRONG_USAGE = 0, 1, 2
+
+
+class Interruption(BaseException):
+    """Ctrl-C, or a signal that means the same.
+
+    Not KeyboardInterrupt, which click would answer with an empty line of its own.
+    """
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: purekernel build --sample",
+    no_args_is_help=True,
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def purekernel() -> None:
+    """Rebuild Tiny Core Linux images in memory, as an ordinary user.
+
+    No root, no mount, no chroot, no other program; the same inputs give the same bytes.
+    """
+
+
+purekernel.add_command(build_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with ``arguments`` (``sys.argv``'s by default); return its exit status.
+
+    0 is success, 1 an error in the inputs or outputs or an interruption, 2 wrong usage.
+    """
+    _end_on_signals()
+    status = SUCCESS
+    try:
+        purekernel.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="purekernel",
+            standalone_mode=False,
+        )
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        status = WRONG_USAGE
+    except click.ClickException as error:
+        status = _report_usage(error)
+    except (Interruption, KeyboardInterrupt, click.Abort):
+        say_error("interrupted", "nothing was written; outputs of earlier builds still stand")
+        status = FAILURE
+    except PurekernelError as error:
+        say_error(str(error), error.hint)
+        status = WRONG_USAGE if isinstance(error, UsageError) else FAILURE
+    except MemoryError:
+        say_error(
+            "the inputs do not fit in memory", "close other programs, or lower --max-unpacked"
+        )
+        status = FAILURE
+    except BrokenPipeError:
+        # Whoever read our output went away; give Python nothing left to flush into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = FAILURE
+    except Exception as error:  # noqa: BLE001  # the last line of defence
+        status = _report_fault(error)
+    return status
+
+
+def _report_usage(error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "purekernel"
+    say_error(" ".join(error.format_message().split()), f"see '{command} --help'")
+    return WRONG_USAGE if isinstance(error, click.UsageError) else FAILURE
+
+
+def _report_fault(error: Exception) -> int:
+    if os.environ.get("PUREKERNEL_TRACEBACK"):
+        traceback.print_exception(error)
+    words = " ".join(str(error).split()) or "no further words"
+    say_error(
+        f"a fault of purekernel's own: {type(error).__name__}: {words}",
+        "please report it, with what it prints when PUREKERNEL_TRACEBACK=1 is set",
+    )
+    return FAILURE
+
+
+def _end_on_signals() -> None:
+    """Let Ctrl-C, SIGTERM and SIGHUP all clean up behind us, and say so in the same words."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise Interruption
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is None:
+            continue
+        try:
+            # What whoever started us ignores (nohup) or handles stays so.
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(number, interrupt)
+        except ValueError:
+            return  # not the main thread: the host program's business

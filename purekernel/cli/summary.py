@@ -1,0 +1,81 @@
+"""What a build made, for people and for machines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from purekernel.tree import Device, Directory, Fifo, File, Socket, Symlink
+from purekernel.version import __version__
+
+if TYPE_CHECKING:
+    from purekernel.build.image import Image
+    from purekernel.build.publish import Output
+
+_COUNTED = {
+    File: "files",
+    Directory: "folders",
+    Symlink: "symbolic_links",
+    Device: "devices",
+    Fifo: "fifos",
+    Socket: "sockets",
+}
+
+
+def summarize(
+    image: Image, outputs: list[Output], seconds: dict[str, float], total_seconds: float
+) -> dict[str, object]:
+    """Return the summary that ``--json`` prints; docs/summary.md explains each key."""
+    counts = Counter(dict.fromkeys(_COUNTED.values(), 0))
+    unpacked_bytes = 0
+    inodes = set()
+    for path, node in image.root.walk():
+        counts[_COUNTED[type(node)]] += 1
+        if isinstance(node, File) and image.root.inode(path) not in inodes:
+            inodes.add(image.root.inode(path))
+            unpacked_bytes += len(node.content)
+    counts["hard_links"] = sum(len(names) - 1 for names in image.root.hard_links().values())
+    return {
+        "purekernel": __version__,
+        "name": image.name,
+        "version": image.version,
+        "flavour": image.flavour.value,
+        "generation": image.generation.value,
+        "volume_id": image.volume.volume_id,
+        "timestamp": image.timestamp,
+        "outputs": [
+            {"path": str(output.path), "bytes": output.size_bytes, "sha256": output.sha256}
+            for output in outputs
+        ],
+        "core": {
+            "bytes": len(image.core),
+            "sha256": hashlib.sha256(image.core).hexdigest(),
+            "cpio_bytes": image.cpio_bytes,
+            "unpacked_bytes": unpacked_bytes,
+            "counts": dict(counts),
+        },
+        "kernel": {
+            "bytes": len(image.kernel),
+            "sha256": hashlib.sha256(image.kernel).hexdigest(),
+        },
+        "seconds": {
+            **{words: round(taken, 4) for words, taken in seconds.items()},
+            "total": round(total_seconds, 4),
+        },
+    }
+
+
+def render_json(summary: dict[str, object]) -> str:
+    """Return the summary as one JSON document."""
+    return json.dumps(summary, indent=2, ensure_ascii=True)
+
+
+def render_text(outputs: list[Output]) -> str:
+    """Return a line for each output: size, SHA-256 and path."""
+    lines = [
+        f"{output.size_bytes / 1e6:8.2f} MB  sha256:{output.sha256}  {output.path}"
+        for output in outputs
+    ]
+    return "\n".join(lines)

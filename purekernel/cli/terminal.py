@@ -1,0 +1,101 @@
+"""What a person sees: progress while it lasts, errors in two lines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def say_error(message: str, hint: str) -> None:
+    """Print what is wrong and what to do, on two lines of standard error."""
+    lines = f"purekernel: {_printable(message)}\n  {_printable(hint)}\n"
+    sys.stderr.write(lines)
+    sys.stderr.flush()
+
+
+def _printable(text: str) -> str:
+    """Return ``text`` on one line, in characters that standard error can write."""
+    one_line = " ".join(text.split("\n"))
+    encoding = getattr(sys.stderr, "encoding", None) or "ascii"
+    return one_line.encode(encoding, "backslashreplace").decode(encoding)
+
+
+class StepTimer:
+    """Tell nobody while it lasts, and remember how long each step took.
+
+    Attributes:
+        seconds: the duration of each step by its words, in the order of their starts.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def step(self, words: str) -> AbstractContextManager[object]:
+        """Return a context that lasts as long as the step."""
+        return self._timed(words)
+
+    @contextmanager
+    def _timed(self, words: str) -> Iterator[None]:
+        self.started(words)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            taken = time.perf_counter() - start
+            self.seconds[words] = self.seconds.get(words, 0.0) + taken
+        self.ended(words, taken)
+
+    def started(self, words: str) -> None:
+        """Show that a step begins."""
+
+    def ended(self, words: str, seconds: float) -> None:
+        """Show that a step is done."""
+
+    def close(self) -> None:
+        """Take away what is only of use while it lasts."""
+
+
+class Verbose(StepTimer):
+    """Print a line on standard error for each step, with its time."""
+
+    def ended(self, words: str, seconds: float) -> None:
+        """Print the step."""
+        sys.stderr.write(f"{seconds:7.2f} s  {words}\n")
+        sys.stderr.flush()
+
+
+class Spinner(StepTimer):
+    """Show on a terminal what is being done, and leave nothing behind."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._status = console.status("starting", spinner="dots")
+        self._status.start()
+
+    def started(self, words: str) -> None:
+        """Show the step."""
+        self._status.update(words)
+
+    def close(self) -> None:
+        """Clear the line."""
+        self._status.stop()
+
+
+def choose_progress(*, quiet: bool, verbose: bool, json: bool) -> StepTimer:
+    """Return what fits the options and where standard error leads."""
+    if quiet:
+        return StepTimer()
+    if verbose:
+        return Verbose()
+    if json or not sys.stderr.isatty():
+        return StepTimer()
+    from rich.console import Console  # noqa: PLC0415  # 60 ms that a pipe need not wait
+
+    console = Console(stderr=True)
+    return Spinner(console) if console.is_terminal else StepTimer()

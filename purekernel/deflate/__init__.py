@@ -1,0 +1,1 @@
+"""Deflate streams: encoders behind one small interface."""

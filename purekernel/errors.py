@@ -1,0 +1,132 @@
+"""The error tree: every exception that a public function of purekernel raises on purpose.
+
+A message says what is wrong with which thing; a hint says what the user can do.
+The command line prints the two as two lines and nothing else.
+"""
+
+from __future__ import annotations
+
+
+class PurekernelError(Exception):
+    """Report something that the user can act on.
+
+    Attributes:
+        message: what is wrong, one line, no trailing full stop.
+        hint: what to do about it, one line; never empty by the time a user sees it.
+        context: where it happened, outermost first, such as
+            ``["bundle.tar.gz", "dependencies/ssh-setup-files.tar.gz"]``.
+    """
+
+    default_hint = "run again with --verbose to see the step that failed"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint or self.default_hint
+        self.context: list[str] = []
+
+    def within(self, place: str) -> PurekernelError:
+        """Say that the error happened inside ``place``, and return the same error."""
+        self.context.insert(0, place)
+        return self
+
+    def __str__(self) -> str:
+        return ": ".join([*self.context, self.message])
+
+
+class UsageError(PurekernelError, ValueError):
+    """Refuse options or arguments that make no sense together (exit status 2)."""
+
+    default_hint = "see 'purekernel build --help'"
+
+
+class InputError(PurekernelError):
+    """Refuse an input that is missing, unreadable, or not what it should be."""
+
+    default_hint = "check the path and its permissions"
+
+
+class OutputError(PurekernelError):
+    """Say that an output could not be written; what stood there before still stands."""
+
+    default_hint = "check the folder, its permissions and the free space"
+
+
+class FormatError(PurekernelError, ValueError):
+    """Refuse bytes that do not follow their format.
+
+    Attributes:
+        source: the file, or the member of a file, that was being read.
+        offset: where in the unpacked bytes of ``source`` the reader stood, in bytes;
+            ``None`` where the format has no useful position.
+        expected: what the format demands there.
+        got: what was found instead.
+    """
+
+    default_hint = "the file is damaged or not of this kind: fetch or make it again"
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        offset: int | None = None,
+        expected: str,
+        got: str,
+        hint: str = "",
+    ) -> None:
+        place = source if offset is None else f"{source}, byte {offset}"
+        super().__init__(f"{place}: expected {expected}, got {got}", hint=hint)
+        self.source = source
+        self.offset = offset
+        self.expected = expected
+        self.got = got
+
+
+class LimitError(FormatError):
+    """Refuse input that goes over a bound set against hostile or broken files."""
+
+    default_hint = "if the file is sound, raise the bound with --max-unpacked"
+
+
+class TreeError(PurekernelError):
+    """Refuse an operation that would break an image tree."""
+
+    default_hint = "look at what the overlay and the base hold at that path"
+
+
+class PathError(TreeError, ValueError):
+    """Refuse a path that no image may hold."""
+
+    default_hint = "make the archive again with plain relative names"
+
+
+class MissingPathError(TreeError, LookupError):
+    """Say that a path is not in the tree."""
+
+
+class ConflictError(TreeError):
+    """Refuse two things that cannot stand at one path."""
+
+
+class LinkLoopError(TreeError):
+    """Refuse a chain of symbolic links that never ends."""
+
+    default_hint = "one of the symbolic links on the way points back at another: correct it"
+
+
+class UnrepresentableError(TreeError, ValueError):
+    """Say that a tree holds something that the format being written cannot express."""
+
+    default_hint = "change or leave out that file"
+
+
+class BundleError(PurekernelError):
+    """Refuse a bundle that lacks a part, or whose parts contradict one another."""
+
+    default_hint = "make the bundle again with build-bundle-file.sh, or check that it is one"
+
+
+class BootMenuError(PurekernelError, ValueError):
+    """Refuse a change that the image's boot menu has no place for."""
+
+    default_hint = "look at boot/isolinux/isolinux.cfg in the base image"

@@ -1,0 +1,1 @@
+"""Bytes to trees and trees to bytes; no clock, no network, no environment."""

@@ -1,0 +1,228 @@
+"""Read an initramfs into a tree, as the kernel unpacks it.
+
+An initramfs is any number of cpio archives in a row, each by itself plain or compressed,
+with zeros between them; later ones win. (Source: buffer-format.rst; init/initramfs.c.)
+"""
+
+from __future__ import annotations
+
+import stat
+
+from purekernel.errors import FormatError, TreeError
+from purekernel.formats.compression import is_compressed, unpack
+from purekernel.formats.cpio.layout import ALIGNMENT, MAGIC_CRC, MAGIC_NEWC, TRAILER_NAME
+from purekernel.formats.cpio.records import Record, iter_records, name_magic
+from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
+from purekernel.formats.gzip import parse_member
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.tree import (
+    Buffer,
+    Device,
+    DeviceKind,
+    Directory,
+    Fifo,
+    File,
+    Metadata,
+    Node,
+    Socket,
+    Symlink,
+    Tree,
+    display,
+    parse_path,
+    resolve,
+)
+from purekernel.tree.path import join, name, parent
+
+
+def parse_cpio(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Tree:
+    """Return the tree that the kernel would unpack ``data`` to.
+
+    File contents are views into ``data``, or into what it unpacks to. Folders that no
+    record makes are root's, 0755, of 1970. Within one archive a path may stand once (a
+    folder more often); in a later archive it replaces what an earlier one brought.
+
+    Raises:
+        FormatError: an archive is damaged, truncated, or not of the newc kind.
+        LimitError: it unpacks to more than ``limits`` allow.
+        TreeError: its members contradict one another.
+    """
+    tree = Tree()
+    _unpack_archives(memoryview(data), tree, source=source, limits=limits, compressed=False)
+    return tree
+
+
+def _unpack_archives(
+    view: memoryview, tree: Tree, *, source: str, limits: Limits, compressed: bool
+) -> None:
+    """Add all archives in ``view`` to ``tree``; none is required in a compressed part."""
+    here = _skip_zeros(view, 0)
+    if here == len(view):
+        raise FormatError(source=source, offset=0, expected="a cpio archive", got="nothing")
+    while here < len(view):
+        magic = bytes(view[here : here + 6])
+        if magic in (MAGIC_NEWC, MAGIC_CRC):
+            if here % ALIGNMENT:
+                raise FormatError(
+                    source=source,
+                    offset=here,
+                    expected="an archive that starts at a multiple of 4 bytes",
+                    got="one that does not, which the kernel refuses",
+                )
+            here = _Archive(tree, source, limits).unpack(view, here)
+        elif not compressed and magic.startswith(GZIP_MAGIC):
+            member = parse_member(view, here, source=source, limits=limits)
+            _unpack_archives(
+                memoryview(member.content), tree, source=source, limits=limits, compressed=True
+            )
+            here = member.end
+        elif not compressed and is_compressed(view[here:]):
+            content = memoryview(unpack(view[here:], source=source, limits=limits))
+            _unpack_archives(content, tree, source=source, limits=limits, compressed=True)
+            here = len(view)
+        else:
+            raise FormatError(
+                source=source,
+                offset=here,
+                expected="a cpio archive (070701), plain or compressed",
+                got=name_magic(magic),
+            )
+        here = _skip_zeros(view, here)
+
+
+def _skip_zeros(view: memoryview, start: int) -> int:
+    """Return the first byte from ``start`` on that is not zero."""
+    step = 4096
+    here = start
+    while here < len(view):
+        block = bytes(view[here : here + step])
+        rest = block.lstrip(b"\0")
+        here += len(block) - len(rest)
+        if rest:
+            break
+    return here
+
+
+class _Archive:
+    """One archive on its way into a tree: what it has named so far, and its hard links."""
+
+    def __init__(self, tree: Tree, source: str, limits: Limits) -> None:
+        self._tree = tree
+        self._source = source
+        self._limits = limits
+        self._seen: set[bytes] = set()
+        self._links: dict[tuple[int, int, int, int], bytes] = {}
+
+    def unpack(self, view: memoryview, start: int) -> int:
+        """Add the archive at ``start`` to the tree; return where it ends."""
+        end = start
+        for record in iter_records(view, start, source=self._source, limits=self._limits):
+            end = record.end
+            if record.name == TRAILER_NAME:
+                break
+            try:
+                self._add(record)
+            except TreeError as error:
+                raise error.within(f"{self._source}, byte {record.offset}") from None
+        return end
+
+    def _add(self, record: Record) -> None:
+        path = parse_path(record.name)
+        node = self._node(record)
+        self._limits.check_depth(path, source=self._source, offset=record.offset)
+        if path in self._seen and not isinstance(node, Directory):
+            raise FormatError(
+                source=self._source,
+                offset=record.offset,
+                expected="each name once",
+                got=f"{display(path)} again",
+            )
+        self._seen.add(path)
+        if not path:
+            if not isinstance(node, Directory):
+                raise FormatError(
+                    source=self._source,
+                    offset=record.offset,
+                    expected="a folder at the root",
+                    got="something else",
+                )
+            self._tree.replace(path, node)
+            return
+        # An earlier member may be a link that this one's path leads through.
+        folder = parent(path)
+        if not isinstance(self._tree.get(folder), Directory):
+            self._make_parents(path)
+            folder = resolve(self._tree, folder)
+            path = join(folder, name(path))
+        self._place(path, node, record)
+
+    def _make_parents(self, path: bytes) -> None:
+        """Make the folders above ``path`` that are missing, following links on the way."""
+        here = b""
+        for part in parent(path).split(b"/"):
+            here = resolve(self._tree, join(here, part))
+            if here not in self._tree:
+                self._tree.add(here, Directory(metadata=Metadata(mode=0o755)))
+
+    def _place(self, path: bytes, node: Node, record: Record) -> None:
+        header = record.header
+        if header.nlink < 2 or isinstance(node, Directory):
+            self._tree.add(path, node)
+            return
+        # The kernel tells hard links by just these four (find_link in init/initramfs.c).
+        key = (header.devmajor, header.devminor, header.ino, stat.S_IFMT(header.mode))
+        first = self._links.get(key)
+        if first is None or first not in self._tree:
+            self._tree.add(path, node)
+            self._links[key] = path
+            return
+        self._tree.link(path, first)
+        if header.filesize:
+            self._tree.replace(path, node)
+
+    def _node(self, record: Record) -> Node:
+        header = record.header
+        metadata = Metadata(
+            mode=stat.S_IMODE(header.mode), uid=header.uid, gid=header.gid, mtime=header.mtime
+        )
+        kind = stat.S_IFMT(header.mode)
+        if kind == stat.S_IFREG:
+            return File(metadata=metadata, content=record.content)
+        if kind == stat.S_IFLNK:
+            return Symlink(metadata=metadata, target=self._target(record))
+        if header.filesize:
+            raise FormatError(
+                source=self._source,
+                offset=record.offset,
+                expected=f"no content in {display(record.name)}, which is neither file nor link",
+                got=f"{header.filesize} bytes",
+            )
+        if kind == stat.S_IFDIR:
+            return Directory(metadata=metadata)
+        if kind in (stat.S_IFCHR, stat.S_IFBLK):
+            return Device(
+                metadata=metadata,
+                kind=DeviceKind.CHARACTER if kind == stat.S_IFCHR else DeviceKind.BLOCK,
+                major=header.rdevmajor,
+                minor=header.rdevminor,
+            )
+        if kind == stat.S_IFIFO:
+            return Fifo(metadata=metadata)
+        if kind == stat.S_IFSOCK:
+            return Socket(metadata=metadata)
+        raise FormatError(
+            source=self._source,
+            offset=record.offset,
+            expected="a file type that Linux knows",
+            got=f"mode {header.mode:#o} for {display(record.name)}",
+        )
+
+    def _target(self, record: Record) -> bytes:
+        target = bytes(record.content)
+        if not target or b"\0" in target:
+            raise FormatError(
+                source=self._source,
+                offset=record.offset,
+                expected=f"a target for the link {display(record.name)}",
+                got="none" if not target else f"{display(target)}, with a NUL",
+            )
+        return target

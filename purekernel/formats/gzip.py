@@ -1,0 +1,192 @@
+"""Gzip framing: members read one after the other, one member written.
+
+Source: RFC 1952.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from purekernel.errors import FormatError
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.tree import Buffer
+
+MAGIC = b"\x1f\x8b"
+DEFLATE = 8
+
+FHCRC, FEXTRA, FNAME, FCOMMENT = 0x02, 0x04, 0x08, 0x10
+RESERVED_FLAGS = 0xE0
+
+HEADER = struct.Struct("<2sBBIBB")
+TRAILER = struct.Struct("<II")
+
+# XFL 2 says "slowest, smallest"; OS 255 says "unknown", so that no host shows.
+SLOWEST = 2
+UNKNOWN_OS = 255
+
+# How much is inflated before the bound is looked at again.
+STEP_BYTES = 1 << 20
+
+
+@frozen(kw_only=True)
+class Member:
+    """One gzip member.
+
+    Attributes:
+        offset: where its header starts, in bytes.
+        end: the first byte after its trailer.
+        content: what it unpacks to.
+    """
+
+    offset: int
+    end: int
+    content: bytes
+
+
+def parse_gzip(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """Return what all members of ``data`` unpack to, joined; zeros may follow the last.
+
+    Raises:
+        FormatError: a member is damaged or ends early, or something else follows.
+        LimitError: they unpack to more than ``limits`` allow.
+    """
+    pieces = [member.content for member in iter_members(data, source=source, limits=limits)]
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def iter_members(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Iterator[Member]:
+    """Yield the members of ``data`` in order.
+
+    Raises:
+        FormatError: a member is damaged or ends early, or something else follows.
+        LimitError: they unpack to more than ``limits`` allow.
+    """
+    view = memoryview(data)
+    offset = 0
+    unpacked_bytes = 0
+    while True:
+        member = parse_member(
+            view, offset, source=source, limits=limits, already_bytes=unpacked_bytes
+        )
+        yield member
+        unpacked_bytes += len(member.content)
+        offset = member.end
+        if not bytes(view[offset:]).strip(b"\0"):
+            return
+
+
+def parse_member(
+    data: Buffer,
+    offset: int = 0,
+    *,
+    source: str,
+    limits: Limits = DEFAULT_LIMITS,
+    already_bytes: int = 0,
+) -> Member:
+    """Return the member that starts at ``offset``, whatever follows it.
+
+    Raises:
+        FormatError: it is damaged or ends early.
+        LimitError: with ``already_bytes`` it unpacks to more than ``limits`` allow.
+    """
+    view = memoryview(data)
+    start = _skip_header(view, offset, source)
+    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    pieces: list[bytes] = []
+    size_bytes = 0
+    fed = start
+    pending: Buffer = b""
+    try:
+        while not inflater.eof:
+            # By steps on both sides: zlib copies whatever input it leaves over.
+            if not pending:
+                pending = view[fed : fed + STEP_BYTES]
+                fed += len(pending)
+            piece = inflater.decompress(pending, STEP_BYTES)
+            pending = inflater.unconsumed_tail
+            size_bytes += len(piece)
+            pieces.append(piece)
+            limits.check_unpacked(already_bytes + size_bytes, source=source, offset=offset)
+            if fed == len(view) and not pending and not piece and not inflater.eof:
+                raise _ends_early(source, len(view), "the rest of a deflate stream")
+    except zlib.error as error:
+        raise FormatError(
+            source=source, offset=start, expected="a sound deflate stream", got=str(error)
+        ) from None
+    trailer = fed - len(inflater.unused_data)
+    if len(view) - trailer < TRAILER.size:
+        raise _ends_early(source, len(view), "the CRC and size that close a gzip member")
+    content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    crc, size = TRAILER.unpack_from(view, trailer)
+    if crc != zlib.crc32(content) or size != len(content) & 0xFFFFFFFF:
+        raise FormatError(
+            source=source,
+            offset=trailer,
+            expected=f"CRC {zlib.crc32(content):08x} and size {len(content)}",
+            got=f"CRC {crc:08x} and size {size}",
+        )
+    return Member(offset=offset, end=trailer + TRAILER.size, content=content)
+
+
+def build_gzip(deflated: Buffer, *, crc32: int, size_bytes: int) -> bytes:
+    """Return one gzip member around a raw deflate stream: no name, no time, no host.
+
+    Args:
+        deflated: a whole raw deflate stream.
+        crc32: of the unpacked bytes.
+        size_bytes: of the unpacked bytes.
+    """
+    header = HEADER.pack(MAGIC, DEFLATE, 0, 0, SLOWEST, UNKNOWN_OS)
+    trailer = TRAILER.pack(crc32, size_bytes & 0xFFFFFFFF)
+    return b"".join((header, deflated, trailer))
+
+
+def _skip_header(view: memoryview, offset: int, source: str) -> int:
+    """Return where the deflate stream of the member at ``offset`` starts."""
+    if len(view) - offset < HEADER.size:
+        raise _ends_early(source, len(view), "a gzip header of 10 bytes")
+    magic, method, flags, _mtime, _xfl, _os = HEADER.unpack_from(view, offset)
+    if magic != MAGIC:
+        raise FormatError(
+            source=source, offset=offset, expected="a gzip member (1f 8b)", got=magic.hex(" ")
+        )
+    if method != DEFLATE or flags & RESERVED_FLAGS:
+        raise FormatError(
+            source=source,
+            offset=offset + 2,
+            expected="method 8 (deflate) and no reserved flags",
+            got=f"method {method}, flags {flags:#04x}",
+        )
+    here = offset + HEADER.size
+    if flags & FEXTRA:
+        if len(view) - here < 2:
+            raise _ends_early(source, len(view), "the length of an extra field")
+        here += 2 + int.from_bytes(view[here : here + 2], "little")
+    for flag, what in ((FNAME, "a file name"), (FCOMMENT, "a comment")):
+        if flags & flag:
+            end = _find_nul(view, here)
+            if end < 0:
+                raise _ends_early(source, len(view), f"the NUL that ends {what}")
+            here = end + 1
+    if flags & FHCRC:
+        here += 2
+    if here > len(view):
+        raise _ends_early(source, len(view), "the rest of a gzip header")
+    return here
+
+
+def _find_nul(view: memoryview, start: int) -> int:
+    step = 4096
+    for here in range(start, len(view), step):
+        found = bytes(view[here : here + step]).find(b"\0")
+        if found >= 0:
+            return here + found
+    return -1
+
+
+def _ends_early(source: str, offset: int, expected: str) -> FormatError:
+    return FormatError(source=source, offset=offset, expected=expected, got="the end of the file")

@@ -1,0 +1,296 @@
+"""A pycdlib image that is filled record by record.
+
+pycdlib's public calls take paths and names as text, cannot say owners or make device
+nodes, and lose the continuation of a relocated folder's long name. So this goes one level
+down, to the directory records that those calls make, with the same bookkeeping: whatever
+is added to a volume tells how many bytes it took (``_finish_add``), and whatever has Rock
+Ridge is given its continuation area (``_update_rr_ce_entry``).
+"""
+
+from __future__ import annotations
+
+import stat
+import struct
+
+from pycdlib import dr, eltorito, headervd, inode, path_table_record, pycdlib, rockridge
+
+from purekernel.formats.iso.devices import split_device
+from purekernel.formats.iso.layout import (
+    BOOT_INFO_END,
+    BOOT_INFO_OFFSET,
+    FIRST_DESCRIPTOR,
+    SECTOR_BYTES,
+)
+from purekernel.formats.iso.pieces import (
+    Content,
+    DeviceRecord,
+    Names,
+    Place,
+    date_of,
+    entries_with,
+    own,
+)
+from purekernel.tree import Buffer, Device, Directory, File, Metadata, Node, Symlink, file_type
+
+# The version that mkisofs and xorriso write, without the RR record that 1.09 still had.
+ROCK_RIDGE = "1.10"
+
+# Long file names need level 2 or 3; no file is of several extents.
+INTERCHANGE_LEVEL = 3
+
+# Levels of folders that ECMA-119 (6.8.2.1) allows, counting the root as the first.
+MAX_LEVELS = 8
+
+RELOCATED_MODE = 0o555
+
+
+class Mastering(pycdlib.PyCdlib):
+    """An image on its way to be written. Run it with the clock held."""
+
+    __slots__ = ("_relocated",)
+
+    def begin(self, root: Directory, *, relocated: Names | None) -> Place:
+        """Start an empty image and return its root.
+
+        Args:
+            root: whose metadata the root gets.
+            relocated: what the folder for relocated folders is called; ``None`` where
+                nothing lies so deep.
+        """
+        self.new(interchange_level=INTERCHANGE_LEVEL, joliet=3, rock_ridge=ROCK_RIDGE)
+        if self.joliet_vd is None:
+            raise AssertionError  # asked for in the line above
+        place = Place(
+            record=self.pvd.root_directory_record(),
+            joliet=self.joliet_vd.root_directory_record(),
+            level=1,
+        )
+        place.record.date = place.joliet.date = date_of(root.metadata.mtime)
+        for record in place.record.children[:2]:
+            record.date = date_of(root.metadata.mtime)
+            entries = entries_with(record, "tf_record")
+            entries.tf_record = rockridge.RRTFRecord()
+            entries.tf_record.new(rockridge.TF_FLAGS, root.metadata.mtime)
+            own(record, root)
+        for record in place.joliet.children[:2]:
+            record.date = date_of(root.metadata.mtime)
+        self._relocated: dr.DirectoryRecord | None = None
+        if relocated is not None:
+            metadata = Metadata(mode=RELOCATED_MODE, mtime=root.metadata.mtime)
+            folder = Directory(metadata=metadata)
+            self._relocated = self._add_rock_ridge_folder(place.record, relocated, folder)
+        return place
+
+    def add_folder(self, place: Place, names: Names, node: Directory) -> Place:
+        """Add a folder, relocating it where it would lie too deep, and return its place."""
+        level = place.level + 1
+        if level <= MAX_LEVELS or self._relocated is None:
+            record = self._add_rock_ridge_folder(place.record, names, node)
+        else:
+            record = self._relocate_folder(place.record, names, node)
+            level = 3  # the root, the folder of relocated ones, this
+        return Place(
+            record=record,
+            joliet=self._add_joliet_folder(place.joliet, names.joliet, node),
+            level=level,
+        )
+
+    def add_name(
+        self, place: Place, names: Names, node: File, data: inode.Inode | None, links: int
+    ) -> None:
+        """Add a name of a file.
+
+        Args:
+            place: the folder it lies in.
+            names: what it is called.
+            node: what it is.
+            data: where its bytes are, from :meth:`add_content`; ``None`` for an empty file.
+            links: how many names it has in all.
+        """
+        size_bytes = len(memoryview(node.content).cast("B"))
+        record = self._new_leaf(dr.DirectoryRecord(), place, names, node, size_bytes)
+        entries_with(record, "px_record").px_record.posix_file_links = links
+        joliet = self._new_joliet_leaf(place, names, node, size_bytes)
+        if data is not None:
+            record.inode = joliet.inode = data
+            data.linked_records += [(record, True), (joliet, False)]
+
+    def add_content(self, content: Buffer) -> inode.Inode:
+        """Add bytes that files may then share."""
+        data = inode.Inode()
+        size_bytes = len(memoryview(content).cast("B"))
+        data.new(size_bytes, Content(content), False, 0)  # type: ignore[arg-type]  # reads alike
+        self.inodes.append(data)
+        self._finish_add(size_bytes, 0)
+        return data
+
+    def add_special(self, place: Place, names: Names, node: Node) -> None:
+        """Add a symbolic link, device, fifo or socket. Joliet has no word for them."""
+        if isinstance(node, Symlink):
+            record = dr.DirectoryRecord()
+            record.new_symlink(
+                self.pvd, names.iso, place.record, node.target, 1, ROCK_RIDGE, names.raw, False,
+                node.metadata.mtime,
+            )  # fmt: skip
+            own(record, node)
+            self._attach(record)
+        elif isinstance(node, Device):
+            record = self._new_leaf(DeviceRecord(), place, names, node, 0, attach=False)
+            numbers = rockridge.RRPNRecord()
+            numbers.new(*split_device(node.major, node.minor))
+            # This list is written out record by record, whatever is in it.
+            record.rock_ridge.dr_entries.pd_records.append(numbers)  # type: ignore[union-attr,arg-type]
+            self._attach(record)
+        else:
+            self._new_leaf(dr.DirectoryRecord(), place, names, node, 0)
+
+    def add_boot_catalog(
+        self, place: Place, names: Names, node: File, data: inode.Inode, load_sectors: int
+    ) -> None:
+        """Add the boot record and its catalog, which shows as a file and boots ``data``."""
+        boot_record = headervd.BootRecord()
+        boot_record.new(b"EL TORITO SPECIFICATION")
+        self.brs.append(boot_record)
+        catalog = eltorito.EltoritoBootCatalog(boot_record)
+        catalog.new(boot_record, data, load_sectors, 0, "noemul", 0, 0, True)
+        self.eltorito_boot_catalog = catalog
+        catalog.add_dirrecord(
+            self._new_leaf(dr.DirectoryRecord(), place, names, node, SECTOR_BYTES)
+        )
+        catalog.add_dirrecord(self._new_joliet_leaf(place, names, node, SECTOR_BYTES))
+        self._finish_add(2 * SECTOR_BYTES, 0)  # the record, and the catalog itself
+
+    def patch_boot_info(self, data: inode.Inode, content: Buffer) -> None:
+        """Write into the boot image where it lies; whatever is added later moves it."""
+        self.force_consistency()
+        patched = bytearray(content)
+        summed = bytes(patched[BOOT_INFO_END:])
+        summed += bytes(-len(summed) % 4)
+        patched[BOOT_INFO_OFFSET:BOOT_INFO_END] = struct.pack(
+            "<4I40x",
+            FIRST_DESCRIPTOR,
+            data.extent_location(),
+            len(patched),
+            sum(word for (word,) in struct.iter_unpack("<I", summed)) & 0xFFFFFFFF,
+        )
+        data.update_fp(Content(patched), len(patched))  # type: ignore[arg-type]  # reads alike
+
+    def add_padding(self, sectors: int) -> None:
+        """Let the image end with ``sectors`` of nothing."""
+        self._finish_add(sectors * SECTOR_BYTES, 0)
+
+    # Within
+
+    def _add_rock_ridge_folder(
+        self,
+        parent: dr.DirectoryRecord,
+        names: Names,
+        node: Directory,
+        *,
+        shown_in: dr.DirectoryRecord | None = None,
+    ) -> dr.DirectoryRecord:
+        """Add a folder to the primary hierarchy; ``shown_in`` is where it is meant to be."""
+        relocated = shown_in is not None
+        mode, mtime = stat.S_IFDIR | node.metadata.mode, node.metadata.mtime
+        record = dr.DirectoryRecord()
+        record.new_dir(
+            self.pvd, names.iso, parent, 1, ROCK_RIDGE, names.raw, SECTOR_BYTES, False, relocated,
+            False, mode, mtime,
+        )  # fmt: skip
+        own(record, node)
+        self._attach(record)
+        dot = dr.DirectoryRecord()
+        dot.new_dot(self.pvd, record, 1, ROCK_RIDGE, SECTOR_BYTES, False, mode, mtime)
+        own(dot, node)
+        self._attach(dot)
+        above = entries_with((shown_in or parent).children[0], "px_record").px_record
+        dot_dot = dr.DirectoryRecord()
+        dot_dot.new_dotdot(
+            self.pvd, record, 1, ROCK_RIDGE, SECTOR_BYTES, relocated, False,
+            above.posix_file_mode, mtime,
+        )  # fmt: skip
+        owner = entries_with(dot_dot, "px_record").px_record
+        owner.posix_user_id, owner.posix_group_id = above.posix_user_id, above.posix_group_id
+        dot_dot.rock_ridge.parent_link = shown_in  # type: ignore[union-attr]  # it has Rock Ridge
+        self._attach(dot_dot)
+        pointer = path_table_record.PathTableRecord()
+        pointer.new_dir(names.iso)
+        record.set_ptr(pointer)
+        self._finish_add(self._add_to_ptr_size(pointer) + SECTOR_BYTES, 0)
+        return record
+
+    def _relocate_folder(
+        self, parent: dr.DirectoryRecord, names: Names, node: Directory
+    ) -> dr.DirectoryRecord:
+        """Add a folder to that of relocated ones, and a link to it where it belongs."""
+        if self._relocated is None:
+            raise AssertionError  # the caller looked
+        # In a folder shared by all, the ISO names of different folders could meet.
+        shared = Names(
+            iso=b"%08d" % len(self._relocated.children), joliet=names.joliet, raw=names.raw
+        )
+        record = self._add_rock_ridge_folder(self._relocated, shared, node, shown_in=parent)
+        link = dr.DirectoryRecord()
+        link.new_dir(
+            self.pvd, names.iso, parent, 1, ROCK_RIDGE, names.raw, SECTOR_BYTES, True, False, False,
+            stat.S_IFDIR | node.metadata.mode, node.metadata.mtime,
+        )  # fmt: skip
+        own(link, node)
+        link.rock_ridge.cl_to_moved_dr = record  # type: ignore[union-attr]  # it has Rock Ridge
+        record.rock_ridge.moved_to_cl_dr = link  # type: ignore[union-attr]  # likewise
+        self._attach(link)
+        return record
+
+    def _add_joliet_folder(
+        self, parent: dr.DirectoryRecord, name: bytes, node: Directory
+    ) -> dr.DirectoryRecord:
+        volume, mtime = parent.vd, node.metadata.mtime
+        record, dot, dot_dot = (dr.DirectoryRecord() for _ in range(3))
+        record.new_dir(
+            volume, name, parent, 1, "", b"", SECTOR_BYTES, False, False, False, 0, mtime
+        )
+        self._attach(record)
+        dot.new_dot(volume, record, 1, "", SECTOR_BYTES, False, 0, mtime)
+        self._attach(dot)
+        dot_dot.new_dotdot(volume, record, 1, "", SECTOR_BYTES, False, False, 0, mtime)
+        self._attach(dot_dot)
+        pointer = path_table_record.PathTableRecord()
+        pointer.new_dir(name)
+        record.set_ptr(pointer)
+        grown = volume.add_to_ptr_size(path_table_record.PathTableRecord.record_length(len(name)))
+        self._finish_add(SECTOR_BYTES + 4 * SECTOR_BYTES * grown, 0)
+        return record
+
+    def _new_leaf(
+        self,
+        record: dr.DirectoryRecord,
+        place: Place,
+        names: Names,
+        node: Node,
+        size_bytes: int,
+        *,
+        attach: bool = True,
+    ) -> dr.DirectoryRecord:
+        mode = file_type(node) | node.metadata.mode
+        record.new_file(
+            self.pvd, size_bytes, names.iso, place.record, 1, ROCK_RIDGE, names.raw, False, mode,
+            node.metadata.mtime,
+        )  # fmt: skip
+        own(record, node)
+        if attach:
+            self._attach(record)
+        return record
+
+    def _new_joliet_leaf(
+        self, place: Place, names: Names, node: Node, size_bytes: int
+    ) -> dr.DirectoryRecord:
+        record = dr.DirectoryRecord()
+        record.new_file(
+            place.joliet.vd, size_bytes, names.joliet, place.joliet, 1, "", b"", False, 0,
+            node.metadata.mtime,
+        )  # fmt: skip
+        self._attach(record)
+        return record
+
+    def _attach(self, record: dr.DirectoryRecord) -> None:
+        self._finish_add(self._add_child_to_dr(record) + self._update_rr_ce_entry(record), 0)

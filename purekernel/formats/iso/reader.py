@@ -1,0 +1,293 @@
+"""Read an ISO 9660 image into a tree.
+
+Names, owners and kinds come from Rock Ridge; failing that names come from Joliet; failing
+that from ISO 9660 itself, in lower case and without version. UDF is not read.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import BinaryIO, cast
+
+from attrs import evolve, frozen
+from pycdlib import dr, pycdlib, pycdlibexception
+
+from purekernel.errors import FormatError, PurekernelError, TreeError
+from purekernel.formats.iso.fields import get_fields
+from purekernel.formats.iso.layout import (
+    BOOT_INFO_END,
+    BOOT_INFO_OFFSET,
+    FIRST_DESCRIPTOR,
+    ElTorito,
+    IsoImage,
+    VolumeFields,
+)
+from purekernel.formats.iso.records import (
+    ASSOCIATED,
+    MULTI_EXTENT,
+    child_link,
+    is_dots,
+    is_relocated,
+    joliet_name,
+    link_key,
+    node_of,
+    plain_name,
+    rock_ridge_name,
+)
+from purekernel.formats.iso.survey import survey
+from purekernel.formats.iso.window import Window
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.tree import ROOT, Buffer, Directory, Tree, display, parse_path
+from purekernel.tree.path import join, parent
+
+Name = Callable[[dr.DirectoryRecord], bytes]
+
+X86 = 0
+BOOTABLE = 0x88
+NO_EMULATION = 0
+
+
+@frozen(kw_only=True)
+class _Found:
+    """A name found on the image, with all records of it (long files have several)."""
+
+    path: bytes
+    records: tuple[dr.DirectoryRecord, ...]
+
+
+def parse_iso(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> IsoImage:
+    """Return what the ISO image ``data`` holds. File contents are views into ``data``.
+
+    Files are hard links of one another where Rock Ridge counts several links and gives
+    them one serial number, or one place on the disc.
+
+    Raises:
+        FormatError: the image is damaged, ends early, or is none.
+        LimitError: it holds more than ``limits`` allow.
+    """
+    view = memoryview(data).cast("B")
+    window = Window(view, survey(view, source=source, limits=limits), source)
+    image = pycdlib.PyCdlib()
+    try:
+        image.open_fp(cast("BinaryIO", window))
+        return _Reader(view, image, source, limits).read()
+    except TreeError as error:
+        raise FormatError(
+            source=source, expected="names that an image may hold", got=str(error)
+        ) from None
+    except PurekernelError:
+        raise
+    except pycdlibexception.PyCdlibException as error:
+        raise _unsound(source, str(error)) from None
+    except Exception as error:  # noqa: BLE001  # a damaged image can make pycdlib raise anything
+        raise _unsound(source, f"one on which pycdlib stops with {error!r}") from None
+    finally:
+        _close(image)
+
+
+def _unsound(source: str, got: str) -> FormatError:
+    return FormatError(source=source, expected="a sound ISO 9660 image", got=got)
+
+
+def _close(image: pycdlib.PyCdlib) -> None:
+    """Let go of the image, which pycdlib's caches hold else."""
+    with suppress(pycdlibexception.PyCdlibException):  # it was never quite opened
+        image.close()
+
+
+class _Reader:
+    def __init__(
+        self, view: memoryview, image: pycdlib.PyCdlib, source: str, limits: Limits
+    ) -> None:
+        self._view = view
+        self._image = image
+        self._source = source
+        self._limits = limits
+        self._block_bytes = image.pvd.logical_block_size()
+
+    def read(self) -> IsoImage:
+        volume = self._image.pvd
+        name: Name = rock_ridge_name
+        if not self._image.rock_ridge:
+            name = plain_name
+            if self._image.joliet_vd is not None:
+                volume, name = self._image.joliet_vd, joliet_name
+        root = volume.root_directory_record()
+        found = list(self._walk(root, name))
+        boot = self._boot(found)
+        if boot is not None:
+            extent = self._catalog_extent()
+            found = [one for one in found if not self._lies_at(one, extent)]
+        return IsoImage(
+            tree=self._build(root, found),
+            fields=self._fields(found),
+            boot=boot,
+        )
+
+    def _walk(self, root: dr.DirectoryRecord, name: Name) -> Iterator[_Found]:
+        """Yield all names, parents first, with relocated folders in their place."""
+        moved = self._moved(root)
+        seen = {id(root)}
+        pending = [(ROOT, root)]
+        while pending:
+            folder, record = pending.pop()
+            for group in _groups(record):
+                child = group[0]
+                if is_relocated(child) or (folder == ROOT and _holds_only_relocated(child)):
+                    continue
+                target = child
+                link = child_link(child)
+                if link is not None:
+                    if link not in moved:
+                        raise _unsound(self._source, "a relocated folder that is not there")
+                    target = moved[link]
+                raw = name(child)
+                if parse_path(raw) != raw or b"/" in raw:
+                    raise _unsound(self._source, f"the name {display(raw)}")
+                path = parse_path(join(folder, raw))
+                self._limits.check_depth(path, source=self._source)
+                yield _Found(path=path, records=(target, *group[1:]))
+                if target.isdir:
+                    if id(target) in seen:
+                        raise _unsound(self._source, "folders within themselves")
+                    seen.add(id(target))
+                    pending.append((path, target))
+
+    def _moved(self, root: dr.DirectoryRecord) -> dict[int, dr.DirectoryRecord]:
+        """Return all folders that are shown elsewhere, by where they lie."""
+        moved: dict[int, dr.DirectoryRecord] = {}
+        pending = [root]
+        while pending:
+            for child in pending.pop().children:
+                if child.isdir and not is_dots(child):
+                    pending.append(child)
+                    if is_relocated(child):
+                        moved[child.extent_location()] = child
+        return moved
+
+    def _build(self, root: dr.DirectoryRecord, found: list[_Found]) -> Tree:
+        # A root's own record in the descriptor has no Rock Ridge; its "." has.
+        own = next((child for child in root.children if child.file_ident == b"\0"), None)
+        node = node_of(root, b"", own)
+        tree = Tree(node) if isinstance(node, Directory) else Tree()
+        first_names: dict[tuple[int, ...], bytes] = {}
+        unpacked_bytes = 0
+        for one in found:
+            record = one.records[0]
+            content = self._content(one.records)
+            child = node_of(record, content)
+            if child is None:
+                raise _unsound(self._source, f"no known kind of file at {display(one.path)}")
+            if one.path in tree:
+                raise FormatError(
+                    source=self._source,
+                    expected="each name once",
+                    got=f"{display(one.path)} again",
+                )
+            key = link_key(record)
+            first = first_names.get(key) if key is not None else None
+            if first is not None and tree[first] == child:
+                tree.link(one.path, first)
+                continue
+            tree.add(one.path, child)
+            if key is not None:
+                first_names.setdefault(key, one.path)
+            unpacked_bytes += len(content)
+            self._limits.check_unpacked(unpacked_bytes, source=self._source)
+        return tree
+
+    def _content(self, records: tuple[dr.DirectoryRecord, ...]) -> Buffer:
+        """Return the bytes of a file: a view, unless its pieces do not follow each other."""
+        pieces: list[tuple[int, int]] = []
+        for record in records:
+            if record.isdir or not record.data_length:
+                continue
+            start = record.extent_location() * self._block_bytes
+            end = start + record.data_length
+            if pieces and pieces[-1][1] == start:
+                start = pieces.pop()[0]
+            if end > len(self._view):
+                raise FormatError(
+                    source=self._source,
+                    offset=start,
+                    expected=f"a file of {record.data_length} bytes",
+                    got="the end of the image",
+                )
+            pieces.append((start, end))
+        if len(pieces) == 1:
+            return self._view[pieces[0][0] : pieces[0][1]]
+        total_bytes = sum(end - start for start, end in pieces)
+        self._limits.check_unpacked(total_bytes, source=self._source)
+        return b"".join(self._view[start:end] for start, end in pieces)
+
+    def _boot(self, found: list[_Found]) -> ElTorito | None:
+        """Return how the image boots, where that is in a way that a tree can say."""
+        catalog = self._image.eltorito_boot_catalog
+        if catalog is None or catalog.validation_entry.platform_id != X86:
+            return None
+        entry = catalog.initial_entry
+        if entry.boot_indicator != BOOTABLE or entry.boot_media_type != NO_EMULATION:
+            return None
+        images = [one for one in found if self._lies_at(one, entry.get_rba())]
+        if not images or not entry.sector_count:
+            return None
+        catalogs = [one for one in found if self._lies_at(one, self._catalog_extent())]
+        boot_image = images[0].path
+        path = catalogs[0].path if catalogs else join(parent(boot_image), b"boot.cat")
+        return ElTorito(
+            boot_image=boot_image,
+            catalog=path,
+            load_sectors=entry.sector_count,
+            boot_info_table=self._has_boot_info(images[0]),
+        )
+
+    def _has_boot_info(self, one: _Found) -> bool:
+        content = memoryview(self._content(one.records))
+        if len(content) < BOOT_INFO_END:
+            return False
+        volume, extent, size_bytes = struct.unpack_from("<3I", content, BOOT_INFO_OFFSET)
+        return (volume, extent, size_bytes) == (
+            FIRST_DESCRIPTOR,
+            one.records[0].extent_location(),
+            len(content),
+        )
+
+    def _catalog_extent(self) -> int:
+        catalog = self._image.eltorito_boot_catalog
+        return -1 if catalog is None else catalog.extent_location()
+
+    def _lies_at(self, one: _Found, extent: int) -> bool:
+        record = one.records[0]
+        return not record.isdir and bool(record.data_length) and record.extent_location() == extent
+
+    def _fields(self, found: list[_Found]) -> VolumeFields:
+        fields = get_fields(self._image.pvd)
+        for one in found:
+            record = one.records[0]
+            identifier = record.file_ident.decode("utf-8", "surrogateescape")
+            if b"/" not in one.path and identifier == fields.copyright_file_id:
+                return evolve(fields, copyright_file_id=one.path.decode("utf-8", "surrogateescape"))
+        return fields
+
+
+def _groups(folder: dr.DirectoryRecord) -> Iterator[list[dr.DirectoryRecord]]:
+    """Yield the records of each entry: several for a file in several extents."""
+    group: list[dr.DirectoryRecord] = []
+    for record in folder.children:
+        if is_dots(record) or record.file_flags & ASSOCIATED:
+            continue
+        group.append(record)
+        if record.file_flags & MULTI_EXTENT and not record.isdir:
+            continue
+        yield group
+        group = []
+    if group:
+        yield group
+
+
+def _holds_only_relocated(record: dr.DirectoryRecord) -> bool:
+    """Say whether ``record`` is the folder that relocated folders are put into."""
+    inside = [child for child in record.children if not is_dots(child)]
+    return bool(inside) and all(is_relocated(child) for child in inside)

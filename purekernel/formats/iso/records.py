@@ -1,0 +1,188 @@
+"""What one of pycdlib's directory records says, in the terms of a tree.
+
+Source: IEEE P1282, Rock Ridge Interchange Protocol 1.12, 4.1; fs/isofs/rock.c of the Linux
+kernel, for what readers make of it.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pycdlib import dr
+
+from purekernel.formats.iso.devices import join_device
+from purekernel.tree import (
+    Buffer,
+    Device,
+    DeviceKind,
+    Directory,
+    Fifo,
+    File,
+    Metadata,
+    Node,
+    Socket,
+    Symlink,
+)
+
+# Without Rock Ridge nothing is said of modes; these are what mount(8) gives.
+FILE_MODE = 0o644
+FOLDER_MODE = 0o755
+
+VERSION = re.compile(rb";[0-9]*\Z")
+JOLIET_VERSION = re.compile(r";[0-9]*\Z")
+
+# Flags of a component of a symbolic link (4.1.3.1).
+CONTINUES, CURRENT, PARENT, FROM_ROOT = 1, 2, 4, 8
+COMPONENTS = {CURRENT: b".", PARENT: b"..", FROM_ROOT: b"/"}
+
+DEVICES = {stat.S_IFCHR: DeviceKind.CHARACTER, stat.S_IFBLK: DeviceKind.BLOCK}
+
+MULTI_EXTENT = 0x80
+ASSOCIATED = 0x04
+
+
+def is_dots(record: dr.DirectoryRecord) -> bool:
+    """Say whether ``record`` is a folder's own, or its parent's."""
+    return record.file_ident in (b"\0", b"\1")
+
+
+def rock_ridge_name(record: dr.DirectoryRecord) -> bytes:
+    """Return the name that Rock Ridge gives, the plain one where it gives none."""
+    if record.rock_ridge is None or not _all(record, "nm_records"):
+        return plain_name(record)
+    return record.rock_ridge.name()
+
+
+def plain_name(record: dr.DirectoryRecord) -> bytes:
+    """Return an ISO 9660 identifier as people write it: ``README.TXT;1`` as ``readme.txt``."""
+    name = VERSION.sub(b"", record.file_ident).lower()
+    return name.rstrip(b".") or name or record.file_ident
+
+
+def joliet_name(record: dr.DirectoryRecord) -> bytes:
+    """Return a Joliet identifier in UTF-8, without its version."""
+    name = record.file_ident.decode("utf-16-be", "replace")
+    return (JOLIET_VERSION.sub("", name) or name).encode("utf-8", "replace")
+
+
+def node_of(
+    record: dr.DirectoryRecord, content: Buffer, attributes: dr.DirectoryRecord | None = None
+) -> Node | None:
+    """Return the node, or ``None`` for a type that Linux has no word for.
+
+    Args:
+        record: the directory record.
+        content: its bytes, if it is a file.
+        attributes: the record that has its Rock Ridge entries, if another does.
+    """
+    attributes = attributes or record
+    owner = _one(attributes, "px_record")
+    mtime = _mtime(attributes)
+    if owner is None:
+        if record.isdir:
+            return Directory(metadata=Metadata(mode=FOLDER_MODE, mtime=mtime))
+        return File(metadata=Metadata(mode=FILE_MODE, mtime=mtime), content=content)
+    metadata = Metadata(
+        mode=stat.S_IMODE(owner.posix_file_mode),
+        uid=owner.posix_user_id,
+        gid=owner.posix_group_id,
+        mtime=mtime,
+    )
+    kind = stat.S_IFMT(owner.posix_file_mode)
+    if record.isdir:
+        return Directory(metadata=metadata)
+    if kind == stat.S_IFREG:
+        return File(metadata=metadata, content=content)
+    return _special(record, kind, metadata)
+
+
+def _special(record: dr.DirectoryRecord, kind: int, metadata: Metadata) -> Node | None:
+    """Return what is neither file nor folder."""
+    if kind == stat.S_IFLNK:
+        return Symlink(metadata=metadata, target=_target(record))
+    if kind in DEVICES:
+        numbers = _one(record, "pn_record")
+        major, minor = (
+            (0, 0) if numbers is None else join_device(numbers.dev_t_high, numbers.dev_t_low)
+        )
+        return Device(metadata=metadata, kind=DEVICES[kind], major=major, minor=minor)
+    if kind == stat.S_IFIFO:
+        return Fifo(metadata=metadata)
+    return Socket(metadata=metadata) if kind == stat.S_IFSOCK else None
+
+
+def link_key(record: dr.DirectoryRecord) -> tuple[int, ...] | None:
+    """Return what the names of one inode share; ``None`` for what has but one name.
+
+    That is the serial number, where there is one, and otherwise where the bytes lie: Rock
+    Ridge 1.09 counts links and does not say among whom.
+    """
+    owner = _one(record, "px_record")
+    if owner is None or owner.posix_file_links < 2 or record.isdir:
+        return None
+    if owner.posix_serial_number:
+        return (owner.posix_serial_number,)
+    if not record.data_length:
+        return None
+    return (record.extent_location(), record.data_length)
+
+
+def child_link(record: dr.DirectoryRecord) -> int | None:
+    """Return where the folder lies that ``record`` only stands for (CL)."""
+    link = _one(record, "cl_record")
+    return None if link is None else int(link.child_log_block_num)
+
+
+def is_relocated(record: dr.DirectoryRecord) -> bool:
+    """Say whether ``record`` is shown elsewhere (RE)."""
+    return _one(record, "re_record") is not None
+
+
+def _one(record: dr.DirectoryRecord, wanted: str) -> Any:
+    if record.rock_ridge is None:
+        return None
+    found = getattr(record.rock_ridge.dr_entries, wanted)
+    if found is None and record.rock_ridge.ce_entries is not None:
+        found = getattr(record.rock_ridge.ce_entries, wanted)
+    return found
+
+
+def _all(record: dr.DirectoryRecord, wanted: str) -> list[Any]:
+    if record.rock_ridge is None:
+        return []
+    found = list(getattr(record.rock_ridge.dr_entries, wanted))
+    if record.rock_ridge.ce_entries is not None:
+        found += getattr(record.rock_ridge.ce_entries, wanted)
+    return found
+
+
+def _target(record: dr.DirectoryRecord) -> bytes:
+    """Return a symbolic link's target, put together as Linux does."""
+    target = b""
+    slash = b""
+    for part in _all(record, "sl_records"):
+        for component in part.symlink_components:
+            special = COMPONENTS.get(component.flags & ~CONTINUES)
+            target += slash + (component.data if special is None else special)
+            joined = component.flags & (CONTINUES | FROM_ROOT)
+            slash = b"" if joined else b"/"
+    return target
+
+
+def _mtime(record: dr.DirectoryRecord) -> int:
+    times = _one(record, "tf_record")
+    date: Any = getattr(times, "modification_time", None) or record.date
+    try:
+        if hasattr(date, "years_since_1900"):
+            year, day = 1900 + date.years_since_1900, date.day_of_month
+        else:  # Rock Ridge's long form
+            year, day = date.year, date.dayofmonth
+        moment = datetime(
+            year, date.month, day, date.hour, date.minute, date.second, tzinfo=UTC
+        ) - timedelta(minutes=15 * date.gmtoffset)
+        return int(moment.timestamp())
+    except (ValueError, OverflowError):  # not filled in
+        return 0

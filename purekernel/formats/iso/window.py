@@ -1,0 +1,84 @@
+"""The file object through which pycdlib sees an image, and as much of it as it should.
+
+Volume descriptors are those that the survey kept. The system area shows as zeros: what may
+be there, a partition table, is of no use here and costs pycdlib dearly when hostile. Other
+reads are bounded in size and number; a read of a directory or path table may be as long as
+the survey found it to be.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+
+from purekernel.errors import LimitError
+from purekernel.formats.iso.layout import FIRST_DESCRIPTOR, SECTOR_BYTES
+from purekernel.formats.iso.survey import Survey
+
+# Continuations of Rock Ridge entries, the boot catalog, the boot image: each read is of a
+# sector at most. pycdlib compares each continuation with all before.
+MAX_READS = 10_000
+
+
+class Window(io.RawIOBase):
+    """A read-only view of an image."""
+
+    def __init__(self, view: memoryview, survey: Survey, source: str) -> None:
+        super().__init__()
+        self._view = view
+        self._descriptors = b"".join(survey.descriptors)
+        self._extents = survey.extents
+        self._source = source
+        self._offset = 0
+        self._reads = 0
+
+    def readable(self) -> bool:
+        """Say that it is."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say that it is."""
+        return True
+
+    def tell(self) -> int:
+        """Return where the next read starts."""
+        return self._offset
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to ``offset``, and return where that is."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: len(self._view)}[whence]
+        self._offset = max(start + offset, 0)
+        return self._offset
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next ``size`` bytes, fewer at the end."""
+        start = self._offset
+        left = max(len(self._view) - start, 0)
+        size = left if size < 0 else min(size, left)
+        if start < FIRST_DESCRIPTOR * SECTOR_BYTES:
+            piece = bytes(min(size, FIRST_DESCRIPTOR * SECTOR_BYTES - start))
+        elif (
+            start not in self._extents
+            and start < FIRST_DESCRIPTOR * SECTOR_BYTES + len(self._descriptors)
+            and size == SECTOR_BYTES
+        ):
+            place = start - FIRST_DESCRIPTOR * SECTOR_BYTES
+            piece = self._descriptors[place : place + size]
+        else:
+            self._count(start, size)
+            piece = bytes(self._view[start : start + size])
+        self._offset += len(piece)
+        return piece
+
+    def _count(self, start: int, size: int) -> None:
+        if size <= self._extents.get(start, 0):
+            return
+        self._reads += 1
+        if size > SECTOR_BYTES or self._reads > MAX_READS:
+            raise LimitError(
+                source=self._source,
+                offset=start,
+                expected=f"at most {MAX_READS} reads of {SECTOR_BYTES} bytes besides directories",
+                got=f"{self._reads}, one of {size} bytes",
+                hint="the image is damaged or hostile: no image needs as much",
+            )

@@ -1,0 +1,309 @@
+"""PySquashfsImage, kept within bounds.
+
+The library knows how the superblock, the tables and the inodes lie; that is what it is
+used for. What it does beyond that is done here otherwise:
+
+* it scans the whole image when it is opened, recursively, with no bound on depth, number
+  or loops, and decodes names as UTF-8: :meth:`Image.entries` lists one folder at a time;
+* it reads extended attributes, and fails on some: they are not read at all;
+* its decompressors have no bound, and a metadata block that is too short sends it on
+  through the file: :meth:`Image._read_block` and :meth:`Image._read_metadata` check;
+* its cache of data blocks belongs to the class and keeps every image alive: there is none;
+* it pads or cuts file contents without a word: :meth:`Image.content` checks every block.
+
+Source: https://dr-emann.github.io/squashfs/ ; Documentation/filesystems/squashfs.rst.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import frozen
+from PySquashfsImage import SquashFsImage
+from PySquashfsImage.structure import DirEntry, DirHeader
+from PySquashfsImage.structure.inode import InodeHeader
+
+from purekernel.errors import FormatError
+from purekernel.formats.limits import Limits
+from purekernel.formats.squashfs.blocks import ERRORS, Unpacker, unpacker
+from purekernel.formats.squashfs.superblock import LEAST_BLOCK_LOG, parse_superblock
+from purekernel.tree import Buffer, display
+
+METADATA_BYTES = 8192
+METADATA_PLAIN = 0x8000
+DATA_PLAIN = 1 << 24
+
+# Seven basic types and, from 8 on, the same seven extended.
+INODE_HEADER = struct.calcsize("<HHHHII")
+LAST_INODE_TYPE = 14
+
+DIRECTORY_HEADER = struct.calcsize("<III")
+DIRECTORY_ENTRY = struct.calcsize("<HhHH")
+# A header's count says one less; the kernel takes at most 256 entries under one.
+MOST_UNDER_HEADER = 256
+# The size of a listing counts "." and "..", which are not there, as three bytes.
+LISTING_EXTRA = 3
+NO_FRAGMENT = 0xFFFFFFFF
+
+# PATH_MAX: the kernel follows no longer link.
+MOST_TARGET_BYTES = 4096
+
+
+@frozen(kw_only=True)
+class Place:
+    """Where an inode lies in the inode table: the block, and the byte within it."""
+
+    block: int
+    offset: int
+
+
+@frozen(kw_only=True)
+class DirectoryEntry:
+    """One name in a folder; ``type`` is the basic inode type, 1 to 7."""
+
+    name: bytes
+    type: int
+    place: Place
+
+
+class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
+    """One image, opened without looking at more than its tables."""
+
+    def __init__(self, data: Buffer, *, source: str, limits: Limits) -> None:
+        self._view = memoryview(data)
+        self._source = source
+        self._limits = limits
+        self._unpack: Unpacker
+        self._unpacked_bytes = 0
+        self._fragments: dict[int, memoryview] = {}
+        super().__init__(_Stream(self._view), closefd=False)
+
+    # What the library calls
+
+    def _initialize(self) -> None:
+        self._sblk = parse_superblock(self._view, source=self._source, limits=self._limits)
+        self._unpack = unpacker(self._sblk.compression, source=self._source)
+        self._read_uids_guids()
+        self._read_fragment_table()
+
+    def _read_block(self, start: int, expected: int = METADATA_BYTES) -> tuple[bytes, int]:  # noqa: ARG002
+        """Return the metadata block at ``start`` and where the next one starts.
+
+        ``expected`` is passed over: for a table that fills its last block the library
+        has 0 there.
+        """
+        (size,) = struct.unpack("<H", self._slice(start, 2, "a metadata block"))
+        packed_bytes = size & ~METADATA_PLAIN
+        packed = self._slice(start + 2, packed_bytes, "a metadata block")
+        block = self._unpack_block(
+            packed, METADATA_BYTES, start=start, plain=bool(size & METADATA_PLAIN)
+        )
+        if not block:
+            raise self._refuse(start, "a metadata block", "an empty one")
+        return block, start + 2 + packed_bytes
+
+    def _read_metadata(
+        self, hash_table: dict[int, Any], block: int, offset: int, length: int
+    ) -> tuple[bytes, int, int]:
+        """Return ``length`` bytes of metadata, and the block and offset after them."""
+        pieces: list[bytes] = []
+        while True:
+            entry = self._get_metadata(hash_table, block)
+            buffer = entry["buffer"]
+            if offset > len(buffer):
+                raise self._refuse(
+                    block, f"a metadata block of over {offset} bytes", f"one of {len(buffer)}"
+                )
+            piece = buffer[offset : offset + length]
+            pieces.append(piece)
+            length -= len(piece)
+            offset += len(piece)
+            if not length:
+                return b"".join(pieces), block, offset
+            block, offset = entry["next_index"], 0
+
+    # What the reader calls
+
+    @property
+    def root_place(self) -> Place:
+        """Where the root's inode lies."""
+        return Place(block=self._sblk.root_inode >> 16, offset=self._sblk.root_inode & 0xFFFF)
+
+    def read_inode(self, place: Place) -> Any:
+        """Return the inode at ``place``, one of the library's structures.
+
+        Raises:
+            FormatError: there is none.
+        """
+        data, _block, _offset = self._read_inode_data(
+            self._sblk.inode_table_start + place.block, place.offset, INODE_HEADER
+        )
+        header = InodeHeader.from_bytes(data)
+        if not 1 <= header.inode_type <= LAST_INODE_TYPE:
+            raise self._refuse(
+                None, f"an inode type from 1 to {LAST_INODE_TYPE}", f"{header.inode_type}"
+            )
+        for index in (header.uid, header.guid):
+            if index not in self._id_table:
+                raise self._refuse(
+                    None, f"one of {len(self._id_table)} owners and groups", f"number {index}"
+                )
+        return self._read_inode(place.block, place.offset)
+
+    def _read_inode_data(self, block: int, offset: int, length: int) -> Any:
+        # Only links' targets and block lists vary; content() bounds the latter beforehand.
+        most_bytes = max(MOST_TARGET_BYTES, self._limits.unpacked_bytes >> LEAST_BLOCK_LOG << 2)
+        if length > most_bytes:
+            raise self._refuse(block, f"at most {most_bytes} bytes of an inode", f"{length}")
+        return self._read_metadata(self._inode_table_hash, block, offset, length)
+
+    def entries(self, inode: Any) -> Iterator[DirectoryEntry]:
+        """Yield what the folder with this inode lists, in the image's order.
+
+        Raises:
+            FormatError: the listing is damaged.
+        """
+        block = self._sblk.directory_table_start + inode.start
+        offset = inode.offset
+        left = inode.data - LISTING_EXTRA
+        while left > 0:
+            data, block, offset = self._read_directory_data(block, offset, DIRECTORY_HEADER)
+            header = DirHeader.from_bytes(data)
+            left -= DIRECTORY_HEADER
+            if header.count >= MOST_UNDER_HEADER:
+                raise self._refuse(
+                    block,
+                    f"at most {MOST_UNDER_HEADER} names under one header of a folder",
+                    f"{header.count + 1}",
+                )
+            for _ in range(header.count + 1):
+                data, block, offset = self._read_directory_data(block, offset, DIRECTORY_ENTRY)
+                entry = DirEntry.from_bytes(data)
+                name, block, offset = self._read_directory_data(block, offset, entry.size + 1)
+                left -= DIRECTORY_ENTRY + len(name)
+                yield DirectoryEntry(
+                    name=name,
+                    type=entry._type,  # noqa: SLF001  # not entry.type: that raises
+                    place=Place(block=header.start_block, offset=entry.offset),
+                )
+        if left < 0 and inode.data >= LISTING_EXTRA:
+            raise self._refuse(block, "a folder's listing of the size it states", "a longer one")
+
+    def content(self, inode: Any, path: bytes) -> Buffer:
+        """Return the content of the regular file with this inode.
+
+        The caller has added its size up and found it within bounds.
+
+        Raises:
+            FormatError: a block is missing, damaged, or not of the size it must have.
+        """
+        block_bytes = self._sblk.block_size
+        left = inode.data
+        start = inode.start
+        pieces: list[Buffer] = []
+        sizes = self._read_block_list(inode.block_start, inode.block_offset, inode.blocks)
+        for size in sizes:
+            whole = min(left, block_bytes)
+            left -= whole
+            if not size:
+                pieces.append(bytes(whole))  # a hole
+                continue
+            packed_bytes = size & ~DATA_PLAIN
+            if packed_bytes > block_bytes:
+                raise self._refuse(
+                    start, f"a block of at most {block_bytes} bytes", f"{packed_bytes}"
+                )
+            pieces.append(self._data_block(start, size, whole, path))
+            start += packed_bytes
+        if left:
+            pieces.append(self._tail(inode, left, path))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    # Within
+
+    def _data_block(self, start: int, size: int, whole: int, path: bytes) -> Buffer:
+        packed = self._slice(start, size & ~DATA_PLAIN, f"a block of {display(path)}")
+        block = self._unpack_block(packed, whole, start=start, plain=bool(size & DATA_PLAIN))
+        if len(block) != whole:
+            raise self._refuse(
+                start, f"{whole} bytes in this block of {display(path)}", f"{len(block)}"
+            )
+        return block
+
+    def _tail(self, inode: Any, size: int, path: bytes) -> memoryview:
+        """Return the end of a file that shares a block with the ends of others."""
+        number = inode.fragment
+        if number == NO_FRAGMENT or number >= len(self._fragment_table):
+            raise self._refuse(
+                None,
+                f"{display(path)} to end in one of {len(self._fragment_table)} fragments",
+                f"{number}",
+            )
+        if number not in self._fragments:
+            entry = self._fragment_table[number]
+            packed_bytes = entry.size & ~DATA_PLAIN
+            packed = self._slice(entry.start_block, packed_bytes, f"fragment {number}")
+            block = self._unpack_block(
+                packed,
+                self._sblk.block_size,
+                start=entry.start_block,
+                plain=bool(entry.size & DATA_PLAIN),
+            )
+            self._charge(len(block), entry.start_block)
+            self._fragments[number] = memoryview(block)
+        tail = self._fragments[number][inode.offset : inode.offset + size]
+        if len(tail) != size:
+            raise self._refuse(
+                None, f"{size} bytes of {display(path)} in fragment {number}", f"{len(tail)}"
+            )
+        return tail
+
+    def _unpack_block(
+        self, packed: memoryview, most_bytes: int, *, start: int, plain: bool
+    ) -> bytes:
+        try:
+            block = bytes(packed) if plain else self._unpack(packed, most_bytes)
+        except ERRORS as error:
+            raise self._refuse(start, "a sound compressed block", str(error)) from None
+        if len(block) > most_bytes:
+            raise self._refuse(start, f"a block of at most {most_bytes} bytes", "a longer one")
+        return block
+
+    def _get_metadata(self, hash_table: dict[int, Any], start: int) -> Any:
+        if start not in hash_table:
+            block, following = self._read_block(start)
+            self._charge(len(block), start)
+            hash_table[start] = {"buffer": block, "next_index": following}
+        return hash_table[start]
+
+    def _charge(self, size_bytes: int, start: int) -> None:
+        """Count what is kept beside the files' own sizes."""
+        self._unpacked_bytes += size_bytes
+        self._limits.check_unpacked(self._unpacked_bytes, source=self._source, offset=start)
+
+    def _slice(self, start: int, size: int, what: str) -> memoryview:
+        found = self._view[start : start + size]
+        if len(found) != size:
+            raise self._refuse(start, f"{size} bytes of {what}", "the end of the file")
+        return found
+
+    def _refuse(self, offset: int | None, expected: str, got: str) -> FormatError:
+        return FormatError(source=self._source, offset=offset, expected=expected, got=got)
+
+
+class _Stream:
+    """As much of a file as the library needs, over bytes that stay where they are."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+        self._here = 0
+
+    def seek(self, offset: int) -> None:
+        self._here = offset
+
+    def read(self, size: int) -> bytes:
+        found = bytes(self._view[self._here : self._here + size])
+        self._here += len(found)
+        return found

@@ -1,0 +1,183 @@
+"""Read a squashfs image into a tree."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from purekernel.errors import FormatError, TreeError
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.formats.squashfs.image import MOST_TARGET_BYTES, DirectoryEntry, Image, Place
+from purekernel.tree import (
+    ROOT,
+    Buffer,
+    Device,
+    DeviceKind,
+    Directory,
+    Fifo,
+    File,
+    Metadata,
+    Node,
+    Socket,
+    Symlink,
+    Tree,
+    display,
+    parse_path,
+)
+from purekernel.tree.node import PERMISSIONS
+from purekernel.tree.path import join
+
+# Basic inode types; the extended ones are these and seven.
+DIRECTORY, FILE, SYMLINK, BLOCK, CHARACTER, FIFO, SOCKET = range(1, 8)
+EXTENDED = 7
+
+
+def parse_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Tree:
+    """Return the tree that an image holds; its blocks are compressed with gzip or xz.
+
+    Small files are views into the blocks that they share. Two names of one inode become
+    hard links. Extended attributes are passed over: cpio has no room for them.
+
+    Raises:
+        FormatError: the image is damaged, truncated, of another version, or compressed
+            in a way that this Python has nothing for.
+        LimitError: it unpacks to more, or holds more names, than ``limits`` allow.
+        TreeError: a name is longer than Linux allows.
+    """
+    with _errors_told(source):
+        image = Image(data, source=source, limits=limits)
+        return _Reader(image, source, limits).read()
+
+
+@contextmanager
+def _errors_told(source: str) -> Iterator[None]:
+    """Turn what the library raises on a damaged image into an error of ours."""
+    try:
+        yield
+    except TreeError as error:
+        raise error.within(source) from None
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        OSError,
+        RuntimeError,
+        struct.error,
+        TypeError,
+        ValueError,
+    ) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(
+            source=source,
+            expected="a sound squashfs image",
+            got=f"one that cannot be read ({type(error).__name__}: {error})",
+        ) from None
+
+
+class _Reader:
+    """One image on its way into a tree."""
+
+    def __init__(self, image: Image, source: str, limits: Limits) -> None:
+        self._image = image
+        self._source = source
+        self._limits = limits
+        self._content_bytes = 0
+        self._folders: set[Place] = set()
+        self._first_names: dict[Place, bytes] = {}
+
+    def read(self) -> Tree:
+        """Return the whole tree, folder by folder, with no recursion."""
+        root_place = self._image.root_place
+        root = self._image.read_inode(root_place)
+        node = self._node(root, ROOT)
+        if not isinstance(node, Directory):
+            raise self._refuse("a folder at the root", "something else")
+        tree = Tree(node)
+        self._folders.add(root_place)
+        pending = [(ROOT, root)]
+        while pending:
+            folder, inode = pending.pop()
+            for entry in self._image.entries(inode):
+                found = self._add(tree, folder, entry)
+                if found is not None:
+                    pending.append((join(folder, entry.name), found))
+        return tree
+
+    def _add(self, tree: Tree, folder: bytes, entry: DirectoryEntry) -> Any:
+        """Put one name into the tree; return the inode of a folder to look into."""
+        path = self._path(tree, folder, entry.name)
+        if entry.place in self._first_names:
+            tree.link(path, self._first_names[entry.place])
+            return None
+        inode = self._image.read_inode(entry.place)
+        if _basic_type(inode) != entry.type:
+            raise self._refuse(
+                f"{display(path)} to be of type {entry.type} as its folder says",
+                f"type {inode.type}",
+            )
+        node = self._node(inode, path)
+        tree.add(path, node)
+        if not isinstance(node, Directory):
+            self._first_names[entry.place] = path
+            return None
+        if entry.place in self._folders:
+            raise self._refuse(
+                "each folder in one place", f"{display(path)}, which stands elsewhere too"
+            )
+        self._folders.add(entry.place)
+        return inode
+
+    def _path(self, tree: Tree, folder: bytes, name: bytes) -> bytes:
+        if b"/" in name or name in (b".", b".."):
+            raise self._refuse(f"a name in {display(folder)}", display(name))
+        path = parse_path(join(folder, name))
+        self._limits.check_members(len(tree) + 1, source=self._source)
+        self._limits.check_depth(path, source=self._source)
+        if path in tree:
+            raise self._refuse("each name once", f"{display(path)} again")
+        return path
+
+    def _node(self, inode: Any, path: bytes) -> Node:
+        metadata = Metadata(
+            mode=inode.header.mode & PERMISSIONS, uid=inode.uid, gid=inode.gid, mtime=inode.time
+        )
+        kind = _basic_type(inode)
+        if kind == DIRECTORY:
+            return Directory(metadata=metadata)
+        if kind == FILE:
+            self._content_bytes += inode.data
+            self._limits.check_unpacked(self._content_bytes, source=self._source)
+            return File(metadata=metadata, content=self._image.content(inode, path))
+        if kind == SYMLINK:
+            return Symlink(metadata=metadata, target=self._target(inode, path))
+        if kind in (BLOCK, CHARACTER):
+            # new_encode_dev of Linux (include/linux/kdev_t.h), as makedev has it.
+            return Device(
+                metadata=metadata,
+                kind=DeviceKind.BLOCK if kind == BLOCK else DeviceKind.CHARACTER,
+                major=(inode.rdev & 0xFFF00) >> 8,
+                minor=(inode.rdev & 0xFF) | ((inode.rdev >> 12) & 0xFFF00),
+            )
+        return Fifo(metadata=metadata) if kind == FIFO else Socket(metadata=metadata)
+
+    def _target(self, inode: Any, path: bytes) -> bytes:
+        # Not inode.symlink: that decodes UTF-8.
+        target: bytes = inode._symlink  # noqa: SLF001
+        if not target or b"\0" in target or len(target) >= MOST_TARGET_BYTES:
+            raise self._refuse(
+                f"a target of 1 to {MOST_TARGET_BYTES - 1} bytes for {display(path)}, with no NUL",
+                display(target[:40]),
+            )
+        return target
+
+    def _refuse(self, expected: str, got: str) -> FormatError:
+        return FormatError(source=self._source, expected=expected, got=got)
+
+
+def _basic_type(inode: Any) -> int:
+    kind: int = inode.type
+    return kind - EXTENDED if kind > EXTENDED else kind

@@ -1,0 +1,1 @@
+"""What once needed a chroot, as functions from tree to tree."""

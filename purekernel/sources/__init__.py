@@ -1,0 +1,1 @@
+"""The outside world turned into verified bytes and layers."""

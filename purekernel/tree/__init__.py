@@ -1,0 +1,51 @@
+"""The in-memory image: names, inodes, and the rules for joining two of them."""
+
+from purekernel.tree.edit import clamp_times, newest_time, put_file, subtree
+from purekernel.tree.layer import Layer, Stated
+from purekernel.tree.merge import merge
+from purekernel.tree.node import (
+    Buffer,
+    Device,
+    DeviceKind,
+    Directory,
+    Fifo,
+    File,
+    Metadata,
+    Node,
+    Socket,
+    Symlink,
+    describe,
+    file_type,
+    with_metadata,
+)
+from purekernel.tree.path import ROOT, display, parse_path
+from purekernel.tree.resolve import resolve
+from purekernel.tree.tree import Tree
+
+__all__ = [
+    "ROOT",
+    "Buffer",
+    "Device",
+    "DeviceKind",
+    "Directory",
+    "Fifo",
+    "File",
+    "Layer",
+    "Metadata",
+    "Node",
+    "Socket",
+    "Stated",
+    "Symlink",
+    "Tree",
+    "clamp_times",
+    "describe",
+    "display",
+    "file_type",
+    "merge",
+    "newest_time",
+    "parse_path",
+    "put_file",
+    "resolve",
+    "subtree",
+    "with_metadata",
+]

@@ -1,0 +1,97 @@
+"""The one rule by which a tree is laid over another.
+
+* What is not a folder replaces what is not a folder, hard links and all: other names of
+  the replaced inode keep it.
+* Folders merge. A folder that the base has keeps the base's owner, mode and time, unless
+  the overlay states otherwise: archives made in passing carry whatever their builder's
+  folders had, and that is how ``/tmp`` once lost its sticky bit.
+* A symbolic link that stands in the base where the overlay has a folder is followed,
+  inside the tree, when it leads to a folder.
+* A folder never replaces what is no folder, nor the other way round, save that a link
+  may take the place of an empty folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from attrs import asdict, evolve
+
+from purekernel.errors import ConflictError, TreeError
+from purekernel.tree.layer import NOTHING_STATED, Stated
+from purekernel.tree.node import Directory, Node, Symlink, with_metadata
+from purekernel.tree.path import ROOT, display, join, name, parent
+from purekernel.tree.resolve import resolve
+from purekernel.tree.tree import Tree
+
+
+def merge(base: Tree, overlay: Tree, *, stated: Stated = NOTHING_STATED) -> Tree:
+    """Return ``base`` with ``overlay`` laid over it.
+
+    Args:
+        base: left as it is.
+        overlay: what replaces and adds.
+        stated: the fields of the overlay's folders that are meant, and so replace the
+            base's.
+
+    Raises:
+        ConflictError: a folder meets something that is no folder.
+        TreeError: a link in the base that an overlay path passes through leads nowhere.
+    """
+    merged = base.copy()
+    # Where each of the overlay's folders came to stand: links in the base lead elsewhere.
+    places: dict[bytes, bytes] = {ROOT: ROOT}
+    first_names: dict[int, bytes] = {}
+    for path, node in overlay.walk():
+        if path == ROOT:
+            _state(merged, ROOT, node, stated.get(ROOT, frozenset()))
+            continue
+        target = join(places[parent(path)], name(path))
+        if isinstance(node, Directory):
+            places[path] = _merge_folder(merged, path, target, node, stated)
+            continue
+        if isinstance(node, Symlink) and _is_empty_folder(merged, target):
+            merged.remove(target)
+        inode = overlay.inode(path)
+        if inode in first_names:
+            merged.link(target, first_names[inode])
+        else:
+            merged.add(target, node)
+            first_names[inode] = target
+    return merged
+
+
+def _merge_folder(
+    merged: Tree, path: bytes, target: bytes, node: Directory, stated: Stated
+) -> bytes:
+    """Make or find the folder at ``target`` and return where it really stands."""
+    found = merged.get(target)
+    if isinstance(found, Symlink):
+        try:
+            target = resolve(merged, target)
+        except TreeError as error:
+            raise error.within(f"folder {display(path)} of the overlay") from None
+        if not isinstance(merged.get(target), Directory):
+            raise ConflictError(
+                f"{display(path)} is a folder in the overlay; in the base it is a symbolic link "
+                f"to {display(target)}, which is no folder"
+            )
+        found = merged[target]
+    if isinstance(found, Directory):
+        _state(merged, target, node, stated.get(path, frozenset()))
+    else:
+        merged.add(target, node)
+    return target
+
+
+def _state(merged: Tree, target: bytes, node: Node, fields: Collection[str]) -> None:
+    """Give the folder at ``target`` those ``fields`` of ``node``'s metadata."""
+    if not fields:
+        return
+    meant = {key: value for key, value in asdict(node.metadata).items() if key in fields}
+    kept = merged[target]
+    merged.replace(target, with_metadata(kept, evolve(kept.metadata, **meant)))
+
+
+def _is_empty_folder(tree: Tree, path: bytes) -> bool:
+    return isinstance(tree.get(path), Directory) and not tree.entries(path)

@@ -1,0 +1,61 @@
+"""Follow symbolic links as a process chrooted into the tree would."""
+
+from __future__ import annotations
+
+from purekernel.errors import ConflictError, LinkLoopError, MissingPathError
+from purekernel.tree.node import Directory, Symlink, describe
+from purekernel.tree.path import ROOT, display, join, parent
+from purekernel.tree.tree import Tree
+
+# MAXSYMLINKS of Linux (include/linux/namei.h).
+MAX_LINKS = 40
+
+
+def resolve(tree: Tree, path: bytes, *, follow_last: bool = True) -> bytes:
+    """Return where ``path`` leads, with no symbolic link left on the way.
+
+    Absolute targets start at the tree's root, and ``..`` at the root stays there, so no
+    link leads out. The last component need not exist; every one before it must.
+
+    Args:
+        tree: where the links stand.
+        path: may be absolute and may hold ``.`` and ``..``.
+        follow_last: whether a link at the very end is followed too.
+
+    Raises:
+        MissingPathError: a folder on the way is not there.
+        ConflictError: something on the way is neither folder nor link.
+        LinkLoopError: more than 40 links were followed.
+
+    Source: path_resolution(7).
+    """
+    pending = [part for part in reversed(path.split(b"/")) if part not in (b"", b".")]
+    here = ROOT
+    links = 0
+    while pending:
+        part = pending.pop()
+        if part == b"..":
+            here = parent(here)
+            continue
+        step = join(here, part)
+        node = tree.get(step)
+        if isinstance(node, Symlink) and (pending or follow_last):
+            links += 1
+            if links > MAX_LINKS:
+                raise LinkLoopError(
+                    f"{display(path)} passes through more than {MAX_LINKS} symbolic links"
+                )
+            if node.target.startswith(b"/"):
+                here = ROOT
+            pending.extend(
+                part for part in reversed(node.target.split(b"/")) if part not in (b"", b".")
+            )
+            continue
+        if pending and node is None:
+            raise MissingPathError(f"there is no folder {display(step)} in the image")
+        if pending and node is not None and not isinstance(node, Directory):
+            raise ConflictError(
+                f"{display(step)} must be a folder to reach {display(path)} and is {describe(node)}"
+            )
+        here = step
+    return here

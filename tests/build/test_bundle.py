@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from fixtures.bundle import make_bundle, make_bundle_tree
+from purekernel.build.bundle import Flavour, Generation, check_version, parse_bundle
+from purekernel.errors import BundleError, FormatError, PurekernelError
+from purekernel.formats.tar import build_tar
+from purekernel.tree import Directory, File, Metadata, Symlink, Tree
+
+ISO = b"stands in for an ISO"
+FILE = Metadata(mode=0o644)
+
+
+@pytest.mark.parametrize("flavour", ["dev", "prod", "debug"])
+@pytest.mark.parametrize("generation", ["2012", "2013"])
+def test_bundles_of_both_generations_and_all_flavours_are_told(
+    generation: str, flavour: str
+) -> None:
+    data = make_bundle(generation=generation, flavour=flavour, version="1.2+3", iso=ISO)
+    bundle = parse_bundle(data, source="b")
+    assert bundle.flavour is Flavour(flavour)
+    assert bundle.generation is Generation(generation)
+    assert bytes(bundle.iso) == ISO
+    assert bundle.version == ("1.2+3" if generation == "2013" else None)
+    assert [name for name, _content in bundle.licences] == [b"COPYING", b"LICENSE"]
+    names = [name.removeprefix("dependencies/") for name, _content in bundle.overlays]
+    expected = ["mk-open-vm-tools.tar.gz", "razor-microkernel-overlay.tar.gz"]
+    expected += ["mcollective-setup-files.tar.gz"] * (generation == "2012")
+    expected += ["ssh-setup-files.tar.gz"] * (flavour != "prod")
+    assert names == expected
+
+
+def _without(path: bytes) -> Callable[[Tree], None]:
+    return lambda tree: tree.remove(path)
+
+
+def _with(path: bytes, content: bytes) -> Callable[[Tree], None]:
+    return lambda tree: tree.add(path, File(metadata=FILE, content=content))
+
+
+def _iso_is_a_link(tree: Tree) -> None:
+    tree.add(b"Core-current.iso", Symlink(metadata=FILE, target=b"../../etc/passwd"))
+
+
+def _overlay_is_a_folder(tree: Tree) -> None:
+    tree.remove(b"dependencies/ssh-setup-files.tar.gz")
+    tree.add(b"dependencies/ssh-setup-files.tar.gz", Directory(metadata=FILE))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            _without(b"Core-current.iso"),
+            (
+                "b.tgz: there is no Core-current.iso in the bundle; it holds 'COPYING', 'LICENSE', "
+                "'add_version_to_mk_fs.rb', 'build_initial_directories.sh', 'build_iso_yaml.rb', "
+                "'dependencies'"
+            ),
+        ),
+        (
+            _without(b"rebuild_iso.sh"),
+            "b.tgz: there is no rebuild_iso.sh in the bundle, which says what flavour it is",
+        ),
+        (
+            _without(b"dependencies"),
+            (
+                "b.tgz: there is no overlay in the bundle's dependencies/ (one of "
+                "mk-open-vm-tools.tar.gz, razor-microkernel-overlay.tar.gz, "
+                "mcollective-setup-files.tar.gz, ssh-setup-files.tar.gz)"
+            ),
+        ),
+        (
+            _with(b"rebuild_iso.sh", b"#!/bin/sh\nISO_NAME=other.iso\n"),
+            (
+                "b.tgz: rebuild_iso.sh in the bundle has no line ISO_NAME=rz_mk_…-image… "
+                "to tell its flavour"
+            ),
+        ),
+        (
+            _with(b"rebuild_iso.sh", b"ISO_NAME=rz_mk_test-image.iso\n"),
+            "b.tgz: rebuild_iso.sh in the bundle makes a 'test' image; there are dev, prod, debug",
+        ),
+        (
+            _with(b"gitversion.sh", b"VERSION=1\n"),
+            "b.tgz: gitversion.sh in the bundle has no line ISO_VERSION='…'",
+        ),
+        (
+            _iso_is_a_link,
+            "b.tgz: 'Core-current.iso' in the bundle must be a file and is a symbolic link",
+        ),
+        (
+            _overlay_is_a_folder,
+            (
+                "b.tgz: 'dependencies/ssh-setup-files.tar.gz' in the bundle must be a file "
+                "and is a folder"
+            ),
+        ),
+    ],
+)
+def test_a_bundle_that_lacks_a_part_is_refused(spoil: Callable[[Tree], None], message: str) -> None:
+    tree = make_bundle_tree(iso=ISO)
+    spoil(tree)
+    with pytest.raises(BundleError) as caught:
+        parse_bundle(build_tar(tree), source="b.tgz")
+    assert str(caught.value) == message
+
+
+def test_what_is_no_tar_file_is_refused() -> None:
+    for data in (b"", b"<html>not found</html>" * 100, make_bundle(iso=ISO)[:-500]):
+        with pytest.raises(FormatError):
+            parse_bundle(data, source="b.tgz")
+
+
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [
+        (b"ISO_VERSION='0.12.0+3-gdeadbee'", "0.12.0+3-gdeadbee"),
+        (b'ISO_VERSION="1.2"', "1.2"),
+        (b"ISO_VERSION=1.2 # comment", "1.2"),
+        (b"# version\n  export ISO_VERSION='1'\n", "1"),
+        (b"ISO_VERSION='$(reboot)'", "$(reboot)"),
+    ],
+)
+def test_the_version_is_read_and_never_run(line: bytes, version: str) -> None:
+    tree = make_bundle_tree(iso=ISO)
+    tree.add(b"gitversion.sh", File(metadata=FILE, content=line))
+    assert parse_bundle(build_tar(tree), source="b").version == version
+
+
+@pytest.mark.parametrize("version", ["0.9.0.1", "v1", "0.12.0+3-gdeadbee-dirty", "1_0~rc1"])
+def test_versions_that_can_stand_everywhere(version: str) -> None:
+    assert check_version(version) == version
+
+
+@pytest.mark.parametrize(
+    "version", ["", "../x", "a b", "a/b", "-rf", "1\n", "é", "$(reboot)", "1" * 65, ".1"]
+)
+def test_versions_that_cannot(version: str) -> None:
+    with pytest.raises(PurekernelError) as caught:
+        check_version(version)
+    assert str(caught.value) == f"{version!r} cannot be an image's version"

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+
+import pytest
+import yaml
+
+from fixtures.bundle import make_bundle, make_bundle_tree
+from fixtures.core_iso import make_core_iso
+from purekernel.build.boot_menu import BootChanges
+from purekernel.build.bundle import Bundle, parse_bundle
+from purekernel.build.image import Image, Options, build_image
+from purekernel.errors import BootMenuError, BundleError, LimitError, PurekernelError
+from purekernel.formats.cpio import parse_cpio
+from purekernel.formats.iso import build_iso, parse_iso
+from purekernel.formats.limits import Limits
+from purekernel.formats.tar import build_tar
+from purekernel.tree import Directory, File, Layer, Metadata, Symlink, Tree
+
+CAREFUL = (0, 0)
+CARELESS = (1234, 1234)
+FILE = Metadata(mode=0o644)
+
+
+@cache
+def bundle(
+    generation: str = "2013", flavour: str = "dev", owner: tuple[int, int] = CAREFUL
+) -> Bundle:
+    data = make_bundle(generation=generation, flavour=flavour, owner=owner)
+    return parse_bundle(data, source="bundle.tar.gz")
+
+
+@cache
+def image(generation: str = "2013", flavour: str = "dev") -> Image:
+    return build_image(bundle(generation, flavour), options=Options(version="0.9.0.1"))
+
+
+def content(tree: Tree, path: bytes) -> bytes:
+    node = tree[path]
+    assert isinstance(node, File)
+    return bytes(node.content)
+
+
+def layer(path: bytes, node: File | Directory | Symlink, source: str = "site.tar") -> Layer:
+    tree = Tree()
+    tree.add_parents(path)
+    tree.add(path, node)
+    return Layer(source=source, tree=tree)
+
+
+@pytest.mark.parametrize("flavour", ["dev", "prod", "debug"])
+@pytest.mark.parametrize("generation", ["2012", "2013"])
+def test_every_generation_and_flavour_builds(generation: str, flavour: str) -> None:
+    built = image(generation, flavour)
+    assert built.name == f"rz_mk_{flavour}-image.0.9.0.1"
+    assert content(built.root, b"tmp/mk-version.yaml") == b"---\nmk_version: 0.9.0.1\n"
+    assert parse_cpio(built.core, source="core") == built.root
+    ssh = b"usr/local/etc/ssh"
+    assert (ssh in built.root) == (flavour != "prod")
+
+
+def test_volume_fields_follow_the_generation() -> None:
+    old, new = image("2012").volume, image("2013").volume
+    assert (old.volume_id, old.application_id, old.copyright_file_id) == ("TC-custom", "", "")
+    assert (new.volume_id, new.application_id) == ("Razor MK 0.9.0.1", "Razor Microkernel")
+    assert (new.copyright_file_id, new.system_id) == ("LICENSE", "LINUX")
+    assert old.preparer_id == new.preparer_id == "purekernel"
+
+
+def test_volume_fields_can_be_given() -> None:
+    options = Options(version="1", volume={"volume_id": "MINE", "publisher_id": "me"})
+    built = build_image(bundle(), options=options)
+    assert (built.volume.volume_id, built.volume.publisher_id) == ("MINE", "me")
+    assert built.volume.application_id == "Razor Microkernel"
+
+
+def test_the_iso_says_what_it_holds() -> None:
+    built = image()
+    data = build_iso(built.iso, fields=built.volume, boot=built.boot, timestamp=built.timestamp)
+    read = parse_iso(data, source="iso")
+    report = yaml.safe_load(content(read.tree, b"iso-metadata.yaml"))
+    core, kernel = content(read.tree, b"boot/core.gz"), content(read.tree, b"boot/vmlinuz")
+    assert core == built.core
+    assert report["initrd_hash"] == hashlib.sha256(core).hexdigest()
+    assert report["kernel_hash"] == hashlib.sha256(kernel).hexdigest()
+    assert (report["kernel"], report["initrd"]) == ("boot/vmlinuz", "boot/core.gz")
+    assert report["iso_build_time"].timestamp() == built.timestamp
+    assert content(read.tree, b"LICENSE")
+    assert content(read.tree, b"COPYING")
+    menu = content(read.tree, b"boot/isolinux/isolinux.cfg")
+    assert re.search(rb"^timeout 100$", menu, re.MULTILINE)
+    assert read.boot is not None
+
+
+def test_a_careless_builders_numbers_do_not_come_through() -> None:
+    careless = build_image(bundle(owner=CARELESS), options=Options(version="0.9.0.1"))
+    owners = {(node.metadata.uid, node.metadata.gid) for _path, node in careless.root.walk()}
+    assert (1234, 1234) not in owners
+    assert not {uid for uid, _gid in owners} & {1234}
+    assert careless.root == image().root
+
+
+def test_the_base_keeps_its_folders() -> None:
+    base = parse_iso(make_core_iso(), source="base")
+    core = parse_cpio(content(base.tree, b"boot/core.gz"), source="core")
+    built = image().root
+    for path, node in core.walk():
+        if isinstance(node, Directory):
+            assert built[path] == node
+    assert built[b"tmp"].metadata.mode == 0o1777
+    assert built[b"etc/shadow"].metadata.mode == 0o640
+
+
+def test_kernel_tclocal_is_relative() -> None:
+    (release,) = image().root.entries(b"lib/modules")
+    link = image().root[b"lib/modules/" + release + b"/kernel.tclocal"]
+    assert isinstance(link, Symlink)
+    assert link.target == b"../../../usr/local/lib/modules/" + release + b"/kernel"
+
+
+def test_layers_come_last_and_are_roots_unless_trusted() -> None:
+    node = File(metadata=Metadata(mode=0o600, uid=7, gid=8), content=b"ours")
+    layers = (layer(b"opt/bootsync.sh", node), layer(b"home/tc/.x", node))
+    owned = build_image(bundle(), layers, options=Options(version="1")).root
+    assert content(owned, b"opt/bootsync.sh") == b"ours"
+    assert owned[b"opt/bootsync.sh"].metadata == Metadata(mode=0o600)
+    assert owned[b"home/tc/.x"].metadata == Metadata(mode=0o600, uid=1001, gid=50)
+    trusted = build_image(bundle(), layers, options=Options(version="1", keep_owners=True)).root
+    assert trusted[b"opt/bootsync.sh"].metadata == Metadata(mode=0o600, uid=7, gid=8)
+
+
+def test_what_cannot_be_merged_names_its_layer() -> None:
+    with pytest.raises(PurekernelError) as caught:
+        build_image(bundle(), (layer(b"tmp", File(metadata=FILE)),), options=Options(version="1"))
+    assert str(caught.value) == "site.tar: 'tmp' is a folder, and a file cannot replace it"
+
+
+def test_the_version_is_the_arguments_then_the_bundles() -> None:
+    assert build_image(bundle()).version == "0.0.0+sample"
+    assert build_image(bundle(), options=Options(version="5")).version == "5"
+    with pytest.raises(BundleError) as caught:
+        build_image(bundle("2012"))
+    assert str(caught.value) == (
+        "bundle.tar.gz: the bundle says no version, having no gitversion.sh"
+    )
+    assert "--iso-version" in caught.value.hint
+
+
+def test_a_long_version_is_cut_in_the_volume_id_alone() -> None:
+    version = "0.12.0+3-gdeadbeef-dirty-long"
+    built = build_image(bundle(), options=Options(version=version))
+    assert built.volume.volume_id == "Razor MK 0.12.0+3-gdeadbeef-dir"
+    assert built.name.endswith(version)
+
+
+def test_nothing_is_newer_than_the_timestamp() -> None:
+    options = Options(version="1", timestamp=1_000_000)
+    built = build_image(bundle(), options=options)
+    for tree in (built.root, built.iso):
+        assert max(node.metadata.mtime for _path, node in tree.walk()) == 1_000_000
+    later = build_image(bundle(), options=Options(version="1", timestamp=2_000_000_000))
+    assert later.root[b"tmp/mk-version.yaml"].metadata.mtime == 2_000_000_000
+    assert later.root[b"bin"].metadata.mtime < 2_000_000_000
+
+
+def test_the_timestamp_is_the_newest_inputs_by_default() -> None:
+    newest = build_image(bundle()).timestamp
+    node = File(metadata=Metadata(mode=0o644, mtime=newest + 5))
+    built = build_image(bundle(), (layer(b"opt/x", node),))
+    assert built.timestamp == newest + 5
+
+
+def base_iso(change: object) -> bytes:
+    """Return the sample's Core ISO after ``change`` to its tree."""
+    base = parse_iso(make_core_iso(), source="base")
+    tree = base.tree.copy()
+    change(tree)
+    return build_iso(tree, fields=base.fields, boot=base.boot, timestamp=1_300_000_000)
+
+
+def bundle_with(iso: bytes) -> Bundle:
+    return parse_bundle(make_bundle(iso=iso), source="bundle.tar.gz")
+
+
+def test_what_lies_outside_boot_is_dropped_or_kept() -> None:
+    def add_cde(tree: Tree) -> None:
+        tree.add(b"cde", Directory(metadata=Metadata(mode=0o755)))
+        tree.add(b"cde/onboot.lst", File(metadata=FILE, content=b"x.tcz\n"))
+
+    given = bundle_with(base_iso(add_cde))
+    assert b"cde" not in build_image(given).iso
+    kept = build_image(given, options=Options(keep_iso_files=True)).iso
+    assert content(kept, b"cde/onboot.lst") == b"x.tcz\n"
+
+
+def test_the_boot_menu_is_changed_as_asked() -> None:
+    changes = BootChanges(append="console=ttyS0 x=1", timeout=7, default="quiet")
+    iso = build_image(bundle(), options=Options(boot=changes)).iso
+    menu = content(iso, b"boot/isolinux/isolinux.cfg").decode()
+    assert "timeout 7\n" in menu
+    assert "default quiet\n" in menu
+    assert menu.count("console=ttyS0 x=1") == 2
+    with pytest.raises(BootMenuError) as caught:
+        build_image(bundle(), options=Options(boot=BootChanges(default="no")))
+    assert str(caught.value).startswith(
+        "there is no label 'no' in 'boot/isolinux/isolinux.cfg'; there are "
+    )
+
+
+def test_a_base_without_menu_builds_unless_it_is_to_be_changed() -> None:
+    given = bundle_with(base_iso(lambda tree: tree.remove(b"boot/isolinux/isolinux.cfg")))
+    build_image(given)
+    with pytest.raises(BootMenuError, match=r"the ISO has no isolinux\.cfg"):
+        build_image(given, options=Options(boot=BootChanges(append="x")))
+
+
+def _spoil_core(tree: Tree) -> None:
+    packed = content(tree, b"boot/core.gz")
+    tree.replace(b"boot/core.gz", File(metadata=FILE, content=packed[: len(packed) // 2]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda tree: tree.remove(b"boot/core.gz"),
+            (
+                "bundle.tar.gz: Core-current.iso: the ISO has no root file system "
+                "(boot/core.gz or boot/corepure64.gz)"
+            ),
+        ),
+        (
+            lambda tree: tree.remove(b"boot/vmlinuz"),
+            (
+                "bundle.tar.gz: Core-current.iso: the ISO has no kernel "
+                "(boot/vmlinuz or boot/vmlinuz64)"
+            ),
+        ),
+        (_spoil_core, "bundle.tar.gz: Core-current.iso: boot/core.gz, byte "),
+    ],
+)
+def test_a_base_that_lacks_a_part_is_refused(change: object, message: str) -> None:
+    given = bundle_with(base_iso(change))
+    with pytest.raises(PurekernelError) as caught:
+        build_image(given)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_base_that_does_not_boot_is_refused() -> None:
+    base = parse_iso(make_core_iso(), source="base")
+    iso = build_iso(base.tree, fields=base.fields, boot=None, timestamp=1)
+    with pytest.raises(BundleError, match="no El Torito boot record"):
+        build_image(bundle_with(iso))
+
+
+def test_a_damaged_overlay_names_its_place() -> None:
+    tree = make_bundle_tree()
+    path = b"dependencies/ssh-setup-files.tar.gz"
+    tree.replace(path, File(metadata=FILE, content=content(tree, path)[:60]))
+    with pytest.raises(PurekernelError) as caught:
+        build_image(parse_bundle(build_tar(tree), source="b.tgz"))
+    assert str(caught.value).startswith("b.tgz: dependencies/ssh-setup-files.tar.gz, byte ")
+
+
+def test_bounds_reach_every_reader() -> None:
+    limits = Limits(unpacked_bytes=3000)
+    with pytest.raises(LimitError) as caught:
+        build_image(bundle(), options=Options(limits=limits))
+    assert "at most 3000 bytes unpacked" in str(caught.value)
+    assert "--max-unpacked" in caught.value.hint

@@ -1,0 +1,160 @@
+"""Beside the original scripts' own way: GNU tar and cpio, as root, on the same bundle.
+
+The differences allowed here are those that docs/differences.md lists, and no others.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from fixtures.bundle import make_bundle
+from purekernel import make_image
+from purekernel.formats.cpio import parse_cpio
+from purekernel.tree import Directory, File, Metadata, Node, Symlink, Tree
+from tests.oracles import require, run
+from tests.shared import core_iso
+
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.skipif(
+        not hasattr(os, "geteuid") or os.geteuid() != 0,
+        reason="the originals need root",
+    ),
+]
+
+VERSION = "0.9.0.1"
+USER, GROUP = 1234, 1234
+
+# build_initial_directories.sh and rebuild_iso.sh, as far as the root file system goes. What
+# they ran in the image (depmod, ldconfig) is no part of this.
+ORIGINALS = r"""
+set -e
+tar xzf bundle.tar.gz
+xorriso -osirrox on -indev Core-current.iso -extract /boot original/boot 2>/dev/null
+mkdir extract tmp
+cd extract
+zcat ../original/boot/core.gz | cpio -i -H newc -d --quiet
+cd ../tmp
+cp -rp ../extract/* .
+for file in mk-open-vm-tools razor-microkernel-overlay mcollective-setup-files ssh-setup-files; do
+  if [ -r ../dependencies/$file.tar.gz ]; then tar zxf ../dependencies/$file.tar.gz; fi
+done
+printf -- '---\nmk_version: {version}\n' > tmp/mk-version.yaml
+for release in $(ls ../extract/lib/modules); do
+  rm -f lib/modules/$release/kernel.tclocal
+  ln -s ../../../usr/local/lib/modules/$release/kernel lib/modules/$release/kernel.tclocal
+done
+find . -print0 | cpio -o -0 -H newc --quiet
+"""
+
+
+def overlay() -> Tree:
+    """Return an overlay as a careless build user packs it, to meet every rule of the merge."""
+    tree = Tree()
+    careless = {"uid": USER, "gid": GROUP, "mtime": 1_380_000_000}
+    for folder in (
+        b"etc", b"opt", b"tmp", b"home", b"home/tc", b"usr", b"usr/local", b"usr/local/bin",
+        b"usr/local/new", b"usr/local/tce.installed", b"usr/local/tce.installed/deep",
+    ):  # fmt: skip
+        tree.add(folder, Directory(metadata=Metadata(mode=0o750, **careless)))
+    for path, mode, content in (
+        (b"etc/shadow", 0o644, b"root:*:::\n"),
+        (b"etc/motd", 0o664, b"replaced\n"),
+        (b"opt/bootsync.sh", 0o755, b"#!/bin/sh\n"),
+        (b"home/tc/.profile", 0o600, b"x\n"),
+        (b"usr/local/new/setuid", 0o4755, b"x\n"),
+        (b"usr/local/new/n\xe9ant", 0o644, b"x\n"),
+        (b"usr/local/tce.installed/script", 0o644, b"#!/bin/sh\n"),
+        (b"usr/local/tce.installed/deep/file", 0o644, b"x\n"),
+        # A file where Core has a link: replaced, not written through.
+        (b"etc/mtab", 0o644, b"none\n"),
+    ):
+        tree.add(path, File(metadata=Metadata(mode=mode, **careless), content=content))
+    tree.link(b"usr/local/new/linked", b"usr/local/new/setuid")
+    link = Metadata(mode=0o777, **careless)
+    tree.add(b"usr/local/bin/away", Symlink(metadata=link, target=b"../../../../etc/passwd"))
+    return tree
+
+
+def difference(  # noqa: PLR0911  # a list of reasons, one return each
+    path: bytes, ours: Node | None, theirs: Node | None
+) -> str:
+    """Name the documented difference that explains these two nodes, or the empty string."""
+    if ours is None or theirs is None:
+        return "names with a dot" if path.startswith(b".") and theirs is None else ""
+    mine, others = ours.metadata, theirs.metadata
+    same_owner = (mine.uid, mine.gid) == (others.uid, others.gid)
+    careless = (others.uid, others.gid) in ((USER, GROUP), (1000, 1000))
+    if isinstance(ours, Directory) and isinstance(theirs, Directory):
+        return "folders of the base" if careless or not same_owner or mine != others else ""
+    if type(ours) is not type(theirs):
+        return ""
+    if isinstance(ours, File) and isinstance(theirs, File) and ours.content != theirs.content:
+        return ""
+    if isinstance(ours, Symlink) and isinstance(theirs, Symlink) and ours.target != theirs.target:
+        return ""
+    if mine.mode != others.mode:
+        if path == b"etc/shadow":
+            return "shadow"
+        return "start scripts" if path.startswith(b"usr/local/tce.installed/") else ""
+    if not same_owner:
+        return "owners" if careless else ""
+    return "times" if mine.mtime != others.mtime else ""
+
+
+@pytest.mark.parametrize("generation", ["2012", "2013"])
+def test_the_tree_is_the_originals_save_what_is_documented(generation: str, tmp_path: Path) -> None:
+    for program in ("tar", "cpio", "xorriso", "bash"):
+        require(program)
+    bundle = make_bundle(
+        generation=generation,
+        iso=core_iso().read_bytes(),
+        overlay_extra=overlay(),
+        owner=(USER, GROUP),
+        pack=gzip.compress,
+    )
+    (tmp_path / "bundle.tar.gz").write_bytes(bundle)
+    script = ORIGINALS.replace("{version}", VERSION)
+    theirs = parse_cpio(run("bash", "-c", script, cwd=tmp_path), source="theirs")
+    # A plain umask of root's; the originals ran under whatever was in force.
+    image = make_image(tmp_path / "bundle.tar.gz", iso_version=VERSION)
+    ours = parse_cpio(gzip.decompress(image.core), source="ours")
+    assert ours == image.root
+
+    base_iso_core = run("bash", "-c", "zcat original/boot/core.gz", cwd=tmp_path)
+    base = parse_cpio(base_iso_core, source="base")
+    found: dict[str, list[bytes]] = {}
+    for path in sorted({path for tree in (ours, theirs) for path, _node in tree.walk()}):
+        mine, others = ours.get(path), theirs.get(path)
+        if mine == others:
+            continue
+        why = difference(path, mine, others)
+        assert why, f"{path!r}: ours {mine}, theirs {others}"
+        found.setdefault(why, []).append(path)
+
+    # What only the originals got wrong, seen to be wrong there and right here.
+    assert theirs[b"tmp"].metadata.mode == 0o755
+    assert ours[b"tmp"] == base[b"tmp"]
+    assert ours[b"opt"] == base[b"opt"]
+    assert theirs[b"etc/shadow"].metadata.mode == 0o644
+    assert ours[b"etc/shadow"].metadata.mode == 0o640
+    assert found["shadow"] == [b"etc/shadow"]
+    assert found["start scripts"] == [b"usr/local/tce.installed/script"]
+    for path, node in ours.walk():
+        if path in base and isinstance(base[path], Directory):
+            assert node == base[path]
+        if path not in base:
+            assert node.metadata.uid in (0, 1001)
+    # The originals' cpio gave all that the base has the time of the build; ours keeps it.
+    for path in found["times"]:
+        if path in base and path.rpartition(b"/")[2] != b"kernel.tclocal":
+            assert ours[path].metadata.mtime == base[path].metadata.mtime
+        else:
+            assert path == b"tmp/mk-version.yaml" or path.endswith(b"/kernel.tclocal")
+    assert b"usr/local/new/n\xe9ant" in ours
+    assert [b"usr/local/new/linked", b"usr/local/new/setuid"] in ours.hard_links().values()
+    assert isinstance(ours[b"etc/mtab"], File)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from purekernel.build.publish import publish
+from purekernel.errors import OutputError
+
+
+def writes(content: bytes):
+    def write(stream: IO[bytes]) -> None:
+        stream.write(content)
+
+    return write
+
+
+def breaks(error: BaseException):
+    def write(stream: IO[bytes]) -> None:
+        stream.write(b"half of it")
+        raise error
+
+    return write
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_outputs_are_written_and_described(tmp_path: Path) -> None:
+    outputs = publish(tmp_path / "new" / "out", {"a.iso": writes(b"A"), "b/c": writes(b"BC")})
+    assert everything(tmp_path) == {"new/out/a.iso": b"A", "new/out/b/c": b"BC"}
+    assert [(out.path.name, out.size_bytes, out.sha256) for out in outputs] == [
+        ("a.iso", 1, hashlib.sha256(b"A").hexdigest()),
+        ("c", 2, hashlib.sha256(b"BC").hexdigest()),
+    ]
+
+
+def test_what_stood_there_is_replaced_and_neighbours_stay(tmp_path: Path) -> None:
+    (tmp_path / "x.pxe").mkdir()
+    (tmp_path / "x.pxe" / "pxelinux.0").write_bytes(b"the user's own")
+    (tmp_path / "x.pxe" / "core.gz").write_bytes(b"old")
+    publish(tmp_path, {"x.pxe/core.gz": writes(b"new")})
+    assert everything(tmp_path) == {
+        "x.pxe/core.gz": b"new",
+        "x.pxe/pxelinux.0": b"the user's own",
+    }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+def test_outputs_have_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        publish(tmp_path, {"a": writes(b"")})
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), OutputError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (MemoryError(), MemoryError),
+        (ValueError("from a library"), ValueError),
+    ],
+)
+def test_whatever_breaks_the_old_outputs_stand_and_nothing_is_left(
+    tmp_path: Path, error: BaseException, raised: type[BaseException]
+) -> None:
+    (tmp_path / "a.iso").write_bytes(b"old")
+    with pytest.raises(raised):
+        publish(tmp_path, {"a.iso": writes(b"new"), "p/q/r": writes(b"x"), "b.iso": breaks(error)})
+    assert everything(tmp_path) == {"a.iso": b"old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.iso"]
+
+
+def test_a_full_disk_says_so(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OutputError) as caught:
+        publish(tmp_path, {"a.iso": breaks(full)})
+    path = tmp_path / "a.iso"
+    assert str(caught.value) == f"{path} cannot be written: No space left on device"
+    assert caught.value.hint == "free some space, or choose another folder with --output-dir"
+
+
+def test_a_folder_or_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.iso").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match="is a folder, and a file must go there"):
+        publish(tmp_path, {"a.iso": writes(b"")})
+    with pytest.raises(OutputError, match="cannot be written"):
+        publish(tmp_path / "file", {"a.iso": writes(b"")})
+    assert everything(tmp_path) == {"file": b""}
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(OutputError) as caught:
+        publish(tmp_path, {"a.iso": writes(b"")})
+    assert caught.value.hint == "choose a folder that you may write to with --output-dir"

@@ -1,0 +1,421 @@
+"""The command as people meet it: what it prints, how it ends, and what it leaves."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from fixtures.bundle import make_bundle, make_bundle_tree
+from purekernel.cli import main
+from purekernel.formats.tar import build_tar
+from purekernel.tree import Directory, File, Metadata, Tree
+from tests.processes import environment, purekernel
+
+FILE = Metadata(mode=0o644)
+ISO = "rz_mk_dev-image.0.9.0.1.iso"
+
+
+@cache
+def sample() -> bytes:
+    return make_bundle()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a bundle in it and the output of an earlier build."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    (tmp_path / "bundle.tar.gz").write_bytes(sample())
+    (tmp_path / ISO).write_bytes(b"of an earlier build")
+    return tmp_path
+
+
+def two_lines(error: str) -> tuple[str, str]:
+    lines = error.splitlines()
+    assert len(lines) == 2, error
+    assert lines[0].startswith("purekernel: ")
+    assert lines[1].startswith("  ")
+    assert "Traceback" not in error
+    return lines[0].removeprefix("purekernel: "), lines[1].strip()
+
+
+def untouched(folder: Path) -> None:
+    assert (folder / ISO).read_bytes() == b"of an earlier build"
+    assert not list(folder.rglob(".*.part"))
+
+
+def test_the_iso_replaces_the_earlier_one_and_is_announced(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", "bundle.tar.gz", "--iso-version", "0.9.0.1"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    (line,) = out.splitlines()
+    assert line.endswith(f"  {ISO}")
+    assert "MB  sha256:" in line
+    assert (folder / ISO).read_bytes()[0x8001:0x8006] == b"CD001"
+
+
+def test_quiet_says_nothing_and_verbose_each_step(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", "bundle.tar.gz", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(["build", "bundle.tar.gz", "--verbose"]) == 0
+    steps = [line.split("s  ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+    assert steps[:2] == ["reading the bundle", "reading overlays"]
+    assert steps[-1] == "writing"
+
+
+def test_json_sums_it_up(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["build", "bundle.tar.gz", "--iso-version", "0.9.0.1", "--emit", "iso,core,pxe"]
+    assert main([*command, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    summary = json.loads(out)
+    assert summary["name"] == "rz_mk_dev-image.0.9.0.1"
+    assert [output["path"] for output in summary["outputs"]] == [
+        ISO,
+        "core.gz",
+        "vmlinuz",
+        *(
+            str(Path("rz_mk_dev-image.0.9.0.1.pxe") / name)
+            for name in ("boot/vmlinuz", "boot/core.gz", "pxelinux.cfg/default", "boot.ipxe")
+        ),
+    ]
+    for output in summary["outputs"]:
+        assert Path(output["path"]).stat().st_size == output["bytes"]
+    assert summary["core"]["sha256"] == summary["outputs"][1]["sha256"]
+    assert summary["core"]["counts"]["devices"] > 0
+    assert summary["core"]["counts"]["hard_links"] > 0
+    assert summary["seconds"]["total"] > 0
+    assert gzip.decompress((folder / "core.gz").read_bytes())[:6] == b"070701"
+
+
+def test_options_reach_the_image(folder: Path) -> None:
+    (folder / "site" / "etc").mkdir(parents=True)
+    (folder / "site" / "etc" / "motd").write_text("hello")
+    command = [
+        "build", "--sample", "--iso-version", "2", "--overlay", "site", "--boot-append", "quiet",
+        "--boot-timeout", "3", "--volume-id", "MY VOLUME", "--timestamp", "1000000000",
+        "--max-unpacked", "64M", "-q", "--output-dir", "deep/er",
+    ]  # fmt: skip
+    assert main(command) == 0
+    data = (folder / "deep" / "er" / "rz_mk_dev-image.2.iso").read_bytes()
+    assert b"MY VOLUME   " in data
+    assert b"loglevel=3 quiet" in data
+    assert b"timeout 3\n" in data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build"], "give either a bundle or --sample"),
+        (["build", "bundle.tar.gz", "--sample"], "a bundle and --sample exclude each other"),
+        (["build", "--sample", "-q", "-v"], "--quiet and --verbose exclude each other"),
+        (["build", "--smaple"], "No such option '--smaple'"),
+        (["biuld"], "No such command 'biuld'"),
+        (
+            ["build", "--sample", "--emit", "iso,usb"],
+            "Invalid value for '--emit': 'usb' is none of iso, core, pxe",
+        ),
+        (
+            ["build", "--sample", "--timestamp", "-5"],
+            "the timestamp -5 is outside what an image can say",
+        ),
+        (
+            ["build", "--sample", "--boot-timeout", "99999"],
+            "the boot timeout 99999 is outside what isolinux takes",
+        ),
+        (
+            ["build", "--sample", "--max-unpacked", "lots"],
+            "Invalid value for '--max-unpacked': 'lots' is no size; give bytes, or 500M, or 2G",
+        ),
+        (["build", "--sample", "--volume-id", "x" * 33], "the ISO's volume id has 33 bytes"),
+    ],
+)
+def test_wrong_usage_ends_with_status_two(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert two_lines(err)[0].startswith(message)
+    untouched(folder)
+
+
+def _bundle_bytes(change: Callable[[Tree], None]) -> bytes:
+    tree = make_bundle_tree()
+    change(tree)
+    return build_tar(tree)
+
+
+def _file(path: bytes, content: bytes) -> Callable[[Tree], None]:
+    return lambda tree: tree.add(path, File(metadata=FILE, content=content))
+
+
+def _overlay(change: Callable[[Tree], None]) -> Callable[[Tree], None]:
+    """Replace the bundle's overlay by what ``change`` makes of an empty tree."""
+
+    def apply(tree: Tree) -> None:
+        overlay = Tree()
+        change(overlay)
+        path = b"dependencies/razor-microkernel-overlay.tar.gz"
+        tree.add(path, File(metadata=FILE, content=gzip.compress(build_tar(overlay))))
+
+    return apply
+
+
+def _iso_cut(tree: Tree) -> None:
+    iso = tree[b"Core-current.iso"].content
+    tree.add(b"Core-current.iso", File(metadata=FILE, content=iso[: len(iso) // 2]))
+
+
+def _rename(data: bytes, old: bytes, new: bytes) -> bytes:
+    """Give a member of a tar file a name that no honest tool writes; fix its checksum."""
+    at = data.index(old)
+    header = bytearray(data[at : at + 512])
+    header[: max(len(old), len(new))] = new.ljust(max(len(old), len(new)), b"\0")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return data[:at] + bytes(header) + data[at + 512 :]
+
+
+BAD_BUNDLES: dict[str, tuple[Callable[[], bytes], str]] = {
+    "empty": (lambda: b"", "bundle.tar.gz"),
+    "html": (lambda: b"<html>moved</html>" * 99, "bundle.tar.gz"),
+    "truncated gzip": (lambda: sample()[:-1000], "bundle.tar.gz, byte "),
+    "corrupt gzip": (
+        lambda: gzip.compress(build_tar(make_bundle_tree()))[:5000] + bytes(20_000),
+        "bundle.tar.gz, byte ",
+    ),
+    "truncated tar": (lambda: build_tar(make_bundle_tree())[:-30_000], "bundle.tar.gz"),
+    "no iso": (
+        lambda: _bundle_bytes(lambda tree: tree.remove(b"Core-current.iso")),
+        "bundle.tar.gz: there is no Core-current.iso in the bundle",
+    ),
+    "truncated iso": (lambda: _bundle_bytes(_iso_cut), "bundle.tar.gz: Core-current.iso"),
+    "iso of zeros": (
+        lambda: _bundle_bytes(_file(b"Core-current.iso", bytes(100_000))),
+        "bundle.tar.gz: Core-current.iso",
+    ),
+    "damaged overlay": (
+        lambda: _bundle_bytes(
+            _file(b"dependencies/razor-microkernel-overlay.tar.gz", b"\x1f\x8b\x08rubbish")
+        ),
+        "bundle.tar.gz: dependencies/razor-microkernel-overlay.tar.gz",
+    ),
+    "a file where a folder must be": (
+        lambda: _bundle_bytes(_overlay(_file(b"etc", b"x"))),
+        "dependencies/razor-microkernel-overlay.tar.gz: 'etc' is a folder",
+    ),
+    "a folder where a file is": (
+        lambda: _bundle_bytes(
+            _overlay(lambda tree: tree.add(b"init", Directory(metadata=Metadata(mode=0o755))))
+        ),
+        "dependencies/razor-microkernel-overlay.tar.gz: 'init' must be a folder and is a file",
+    ),
+    "an absolute name": (
+        lambda: _rename(build_tar(make_bundle_tree()), b"COPYING", b"/COPYING"),
+        "bundle.tar.gz",
+    ),
+    "a climbing name": (
+        lambda: _rename(build_tar(make_bundle_tree()), b"COPYING", b"../../x"),
+        "bundle.tar.gz",
+    ),
+    "a member twice": (
+        lambda: _rename(build_tar(make_bundle_tree()), b"COPYING", b"LICENSE"),
+        "bundle.tar.gz",
+    ),
+    "a bomb": (
+        lambda: _bundle_bytes(
+            _file(b"dependencies/ssh-setup-files.tar.gz", gzip.compress(bytes(80 << 20)))
+        ),
+        (
+            "bundle.tar.gz: dependencies/ssh-setup-files.tar.gz, byte 0: "
+            "expected at most 67108864 bytes unpacked, got "
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_BUNDLES)
+def test_bad_bundles_end_in_two_lines_and_leave_the_old_output(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    make, message = BAD_BUNDLES[name]
+    (folder / "bundle.tar.gz").write_bytes(make())
+    status = main(["build", "bundle.tar.gz", "--iso-version", "0.9.0.1", "--max-unpacked", "64M"])
+    out, err = capsys.readouterr()
+    assert (status, out) == (1, "")
+    assert two_lines(err)[0].startswith(message)
+    untouched(folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "no-such.tar.gz"], "no-such.tar.gz does not exist"),
+        (["build", "."], ". is a folder, not a file"),
+        (["build", "bundle.tar.gz", "--overlay", "no-such"], "no-such"),
+        (["build", "bundle.tar.gz", "--iso-version", "a/b"], "'a/b' cannot be an image's version"),
+        (["build", "bundle.tar.gz", "--boot-default", "x"], "there is no label 'x'"),
+        (["build", "bundle.tar.gz", "--output-dir", "bundle.tar.gz"], "bundle.tar.gz"),
+        (["build", "bundle.tar.gz", "--max-unpacked", "1000"], "bundle.tar.gz, byte 0: expected"),
+    ],
+)
+def test_what_cannot_be_done_ends_with_status_one(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(arguments) == 1
+    assert two_lines(capsys.readouterr().err)[0].startswith(message)
+    untouched(folder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_disk_that_fills_up_leaves_the_old_output(folder: Path) -> None:
+    """A limit on the size of files breaks writing half-way, as a full disk does."""
+    script = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+        "from purekernel.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = ("build", "bundle.tar.gz", "--iso-version", "0.9.0.1")
+    done = purekernel(*command, cwd=folder, script=script)
+    assert done.returncode == 1
+    assert two_lines(done.stderr)[0] == f"{ISO} cannot be written: File too large"
+    untouched(folder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers Ctrl-C to consoles only")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("step", ["reading the bundle", "compressing", "writing"])
+def test_interruption_at_any_step_leaves_the_old_output(
+    folder: Path, number: signal.Signals, step: str
+) -> None:
+    script = (
+        "import sys, time\n"
+        "from purekernel.cli import terminal\n"
+        "def started(self, words):\n"
+        f"    if words.startswith({step!r}):\n"
+        "        print('now', flush=True)\n"
+        "        time.sleep(60)\n"
+        "terminal.StepTimer.started = started\n"
+        "from purekernel.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "build", "bundle.tar.gz", "--iso-version", "0.9.0.1"],
+        cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "now\n"
+    process.send_signal(number)
+    _out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert two_lines(err)[0] == "interrupted"
+    untouched(folder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers Ctrl-C to consoles only")
+def test_interruption_while_the_iso_is_written_leaves_nothing(folder: Path) -> None:
+    script = (
+        "import sys, time\n"
+        "import purekernel.build.outputs as outputs\n"
+        "def write(image, stream):\n"
+        "    stream.write(b'half of it')\n"
+        "    stream.flush()\n"
+        "    print('now', flush=True)\n"
+        "    time.sleep(60)\n"
+        "outputs._write_iso = write\n"
+        "from purekernel.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "build", "bundle.tar.gz", "--iso-version", "0.9.0.1"],
+        cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "now\n"
+    assert list(folder.glob(".*.part"))
+    process.send_signal(signal.SIGINT)
+    _out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert two_lines(err) == (
+        "interrupted",
+        "nothing was written; outputs of earlier builds still stand",
+    )
+    untouched(folder)
+
+
+def test_a_fault_of_our_own_is_no_traceback(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: object, **_options: object) -> None:
+        raise ZeroDivisionError("oh no")
+
+    monkeypatch.setattr("purekernel.build.job.make_image", broken)
+    assert main(["build", "--sample"]) == 1
+    message, hint = two_lines(capsys.readouterr().err)
+    assert message == "a fault of purekernel's own: ZeroDivisionError: oh no"
+    assert "PUREKERNEL_TRACEBACK=1" in hint
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "purekernel build --sample" in capsys.readouterr().out
+    assert main(["build", "--help"]) == 0
+    assert "--boot-append" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("purekernel 0.")
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from purekernel.cli import main\n"
+        "main(['--help'])\n"
+        "heavy = {'pycdlib', 'PySquashfsImage', 'yaml', 'rich', 'attrs', 'deflate', 'tarfile'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))\n"
+    )
+    assert "HEAVY []" in purekernel(cwd=tmp_path, script=script).stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_a_terminal_is_shown_what_is_done_and_left_clean(folder: Path) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "purekernel", "build", "bundle.tar.gz"],
+        cwd=folder, env=environment(TERM="xterm", NO_COLOR="1"), stdout=subprocess.PIPE,
+        stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            block = os.read(ours, 4096)
+        except OSError:
+            break  # the other end is closed
+        if not block:
+            break
+        shown += block
+    os.close(ours)
+    out, _err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert b"reading the bundle" in shown or b"compressing" in shown or b"writing" in shown
+    assert shown.endswith((b"\x1b[?25h\r\x1b[1A\x1b[2K", b"\x1b[2K", b"\x1b[?25h"))
+    assert b"\x1b" not in out

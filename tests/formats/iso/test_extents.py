@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+
+from purekernel.formats.iso.extents import Extents
+
+
+def test_writes_come_out_in_order_with_zeros_between() -> None:
+    extents = Extents()
+    extents.seek(100_000)
+    extents.write(b"end")
+    extents.seek(2)
+    extents.write(memoryview(b"start"))
+    extents.seek(1, os.SEEK_CUR)
+    assert extents.tell() == 8
+    extents.write(b"")
+    assert extents.seek(0, os.SEEK_END) == 100_003
+    stream = io.BytesIO()
+    extents.write_to(stream)
+    assert stream.getvalue() == b"\0\0start".ljust(100_000, b"\0") + b"end"
+
+
+def test_nothing_is_written_twice() -> None:
+    extents = Extents()
+    extents.write(b"one")
+    extents.seek(2)
+    extents.write(b"two")
+    with pytest.raises(AssertionError, match="two things at byte 2"):
+        extents.write_to(io.BytesIO())

@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from hypothesis import given, settings
+
+from purekernel.errors import UnrepresentableError, UsageError
+from purekernel.formats.iso import ElTorito, VolumeFields, build_iso, parse_iso, write_iso
+from purekernel.tree import Device, DeviceKind, Directory, File, Metadata, Node, Tree
+from tests.formats.iso.disks import BOOT, DEEP, FIELDS, TIME, boot_tree, every_kind, file, plant
+from tests.oracles import require, run
+from tests.strategies import trees
+
+# Meant to break when a byte of the output changes: check why, then put the new one here.
+EVERY_KIND_SHA256 = "1d7084f15c953b1db6215b73c7ae490c07b860c77bea275a887ed3fc3f2de568"
+
+
+def build(tree: Tree, boot: ElTorito | None = None) -> bytes:
+    return build_iso(tree, fields=FIELDS, boot=boot, timestamp=TIME)
+
+
+def read(data: bytes) -> Tree:
+    return parse_iso(data, source="image").tree
+
+
+def without_info(tree: Tree) -> Tree:
+    """Return ``tree`` with the boot info table of the boot image emptied."""
+    tree = tree.copy()
+    node = tree[BOOT.boot_image]
+    assert isinstance(node, File)
+    content = bytes(node.content)
+    tree.replace(BOOT.boot_image, evolve(node, content=content[:8] + bytes(56) + content[64:]))
+    return tree
+
+
+def split_empty_links(tree: Tree) -> Tree:
+    """Return ``tree`` with those hard links apart that Rock Ridge cannot tell."""
+    split = tree.copy()
+    for paths in tree.hard_links().values():
+        node = tree[paths[0]]
+        if not isinstance(node, File) or not len(node.content):
+            for path in paths:
+                split.remove(path)
+                split.add(path, node)
+    return split
+
+
+def is_writable(node: Node) -> bool:
+    return not isinstance(node, Device) or node.major > 0 or node.minor < 256
+
+
+def test_every_kind_of_node_comes_back() -> None:
+    image = parse_iso(build(every_kind(), BOOT), source="image")
+    assert without_info(image.tree) == without_info(every_kind())
+    assert image.boot == BOOT
+
+
+@settings(max_examples=60, deadline=None)
+@given(trees())
+def test_trees_come_back(tree: Tree) -> None:
+    for path, node in list(tree.walk()):
+        if not is_writable(node):
+            tree.remove(path)
+    assert read(build(tree)) == split_empty_links(tree)
+
+
+def test_what_is_read_writes_the_same_bytes() -> None:
+    first = build(every_kind(), BOOT)
+    image = parse_iso(first, source="image")
+    again = build_iso(image.tree, fields=image.fields, boot=image.boot, timestamp=TIME)
+    assert again == first
+
+
+def test_golden_digest() -> None:
+    data = build(every_kind(), BOOT)
+    assert hashlib.sha256(data).hexdigest() == EVERY_KIND_SHA256
+
+
+def test_deep_folders_do_not_show_their_relocation() -> None:
+    tree = every_kind()
+    assert b"rr_moved" not in read(build(tree))
+    plant(tree, b"rr_moved/mine", file(b"mine"))
+    assert read(build(tree)) == tree
+
+
+def test_hard_links_are_stored_once() -> None:
+    tree = Tree()
+    plant(tree, b"a", file(b"x" * 100_000))
+    alone = len(build(tree))
+    tree.link(b"b", b"a")
+    assert len(build(tree)) == alone
+
+
+def test_contents_are_written_as_views() -> None:
+    content = bytearray(b"y" * 300_000)
+    tree = Tree()
+    plant(tree, b"big", File(metadata=Metadata(mode=0o644), content=memoryview(content)))
+
+    class Sink:
+        def __init__(self) -> None:
+            self.whole = False
+
+        def write(self, data: bytes | memoryview) -> int:
+            self.whole |= isinstance(data, memoryview) and data.obj is content
+            return len(data)
+
+        def writelines(self, lines: list[bytes]) -> None:
+            for line in lines:
+                self.write(line)
+
+    sink = Sink()
+    write_iso(tree, sink, fields=FIELDS, boot=None, timestamp=TIME)  # type: ignore[arg-type]
+    assert sink.whole
+
+
+def test_streams_need_no_seeking() -> None:
+    class Pipe(io.RawIOBase):
+        def __init__(self) -> None:
+            super().__init__()
+            self.data = bytearray()
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
+            self.data += data
+            return len(data)
+
+    pipe = Pipe()
+    write_iso(boot_tree(), pipe, fields=FIELDS, boot=BOOT, timestamp=TIME)  # type: ignore[arg-type]
+    assert pipe.data == build(boot_tree(), BOOT)
+
+
+def test_a_file_at_the_catalogs_path_gives_way() -> None:
+    tree = boot_tree()
+    plant(tree, BOOT.catalog, file(b"old catalog"))
+    assert build(tree, BOOT) == build(boot_tree(), BOOT)
+
+
+def test_boot_without_a_table_leaves_the_boot_image_alone() -> None:
+    boot = evolve(BOOT, boot_info_table=False, load_sectors=7)
+    image = parse_iso(build(boot_tree(), boot), source="image")
+    assert image.boot == boot
+    assert image.tree == boot_tree()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"boot_image": b"none"},
+            "the boot image 'none' is not a file with something in it",
+        ),
+        ({"boot_image": b"boot"}, "the boot image 'boot' is not a file with something in it"),
+        (
+            {"boot_image": b"LICENSE"},
+            "the boot image 'LICENSE' has 15 bytes, too few for a boot info table, "
+            "which ends at byte 64",
+        ),
+        ({"catalog": b"none/x"}, "there is no folder for the boot catalog 'none/x'"),
+        ({"catalog": b""}, "there is no folder for the boot catalog ''"),
+        ({"catalog": b"boot"}, "the boot catalog cannot take the place of 'boot'"),
+        (
+            {"catalog": BOOT.boot_image},
+            "the boot catalog cannot take the place of 'boot/isolinux/isolinux.bin'",
+        ),
+        ({"load_sectors": 0}, "0 sectors to load is not between 1 and 65535"),
+    ],
+)
+def test_what_cannot_boot_is_refused(changes: dict[str, bytes], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        build(boot_tree(), evolve(BOOT, **changes))
+    assert str(caught.value) == message
+
+
+def refusal(node: Node) -> str:
+    tree = Tree()
+    tree.add(b"it", node)
+    with pytest.raises(UnrepresentableError) as caught:
+        build(tree)
+    return str(caught.value)
+
+
+def test_what_the_format_cannot_say_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refusal(File(metadata=Metadata(mode=0, uid=1 << 32))) == (
+        "'it' has owner 4294967296:0; an ISO image knows numbers from 0 to 4294967295"
+    )
+    assert refusal(
+        Device(metadata=Metadata(mode=0), kind=DeviceKind.BLOCK, major=0, minor=256)
+    ) == ("'it' is device 0:256, which Linux would not read back from an ISO image")
+    monkeypatch.setattr("purekernel.formats.iso.writer.MAX_FILE_BYTES", 99)
+    assert refusal(File(metadata=Metadata(mode=0), content=bytes(100))) == (
+        "'it' has 100 bytes; in an ISO image a file has at most 99 (4 GiB)"
+    )
+    monkeypatch.setattr("purekernel.formats.iso.writer.MAX_FOLDERS", 2)
+    assert refusal(Directory(metadata=Metadata(mode=0))) == "an ISO image holds less than 2 folders"
+
+
+def test_times_out_of_range_become_the_nearest() -> None:
+    tree = Tree()
+    tree.add(b"old", File(metadata=Metadata(mode=0o644, mtime=-(1 << 40))))
+    tree.add(b"new", File(metadata=Metadata(mode=0o644, mtime=1 << 40)))
+    tree.add(b"before", File(metadata=Metadata(mode=0o644, mtime=-1)))
+    back = read(build(tree))
+    assert back[b"old"].metadata.mtime == -2_208_988_800
+    assert back[b"new"].metadata.mtime == 5_869_583_999
+    assert back[b"before"].metadata.mtime == -1
+
+
+BUILD = """
+import datetime, hashlib, os, time
+real = time.time
+time.time = lambda: real() + float(os.environ["SHIFT"])
+from tests.formats.iso.disks import BOOT, FIELDS, TIME, every_kind
+from purekernel.formats.iso import build_iso
+data = build_iso(every_kind(), fields=FIELDS, boot=BOOT, timestamp=TIME)
+print(hashlib.sha256(data).hexdigest())
+"""
+
+
+def test_same_bytes_everywhere_and_always() -> None:
+    root = Path(__file__).parents[3]
+    digests = set()
+    for zone, seed, shift in (
+        ("UTC0", "0", "0"),
+        ("America/St_Johns", "1", "86400"),
+        ("Pacific/Kiritimati", "4242", "1e9"),
+        ("XXX-5:45", "random", "-1e9"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", BUILD],
+            env={**os.environ, "TZ": zone, "PYTHONHASHSEED": seed, "SHIFT": shift},
+            cwd=root,
+            capture_output=True,
+            check=True,
+        )
+        digests.add(done.stdout)
+    assert len(digests) == 1
+    assert digests.pop().decode().strip() == EVERY_KIND_SHA256
+
+
+# What others make of it
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    path = tmp_path / "disk.iso"
+    fields = VolumeFields(
+        volume_id="Razor MK 0.9.0.1",
+        application_id="Razor Microkernel",
+        publisher_id="someone",
+        preparer_id="purekernel",
+        copyright_file_id="LICENSE",
+    )
+    tree = boot_tree()
+    tree.link(b"boot/hard", b"boot/vmlinuz")
+    plant(tree, b"long names and [brackets].tar.gz", file(b"long"))
+    plant(tree, DEEP + b"/end", file(b"deep"))
+    path.write_bytes(build_iso(tree, fields=fields, boot=BOOT, timestamp=TIME))
+    return path
+
+
+@pytest.mark.oracle
+def test_isoinfo_sees_the_fields(disk: Path) -> None:
+    shown = run(require("isoinfo"), "-d", "-i", disk).decode()
+    for line in (
+        "Volume id: Razor MK 0.9.0.1",
+        "System id: LINUX",
+        "Application id: Razor Microkernel",
+        "Publisher id: someone",
+        "Data preparer id: purekernel",
+        "Copyright File id: LICENSE.;1",
+        "Joliet with UCS level 3 found",
+        "Rock Ridge signatures version 1 found",
+        "Boot media 0 (No Emulation Boot)",
+        "Nsect 4",
+    ):
+        assert line in shown
+
+
+@pytest.mark.oracle
+def test_isoinfo_finds_every_name(disk: Path) -> None:
+    isoinfo = require("isoinfo")
+    plain = run(isoinfo, "-f", "-i", disk).decode().splitlines()
+    assert "/BOOT/ISOLINUX/ISOLINUX.CFG;1" in plain
+    assert "/BOOT/VMLINUZ.;1" in plain
+    assert "/LONG_NAMES_AND__BRACKETS__T.GZ;1" in plain
+    for option in ("-R", "-J"):
+        names = run(isoinfo, option, "-f", "-i", disk).decode().splitlines()
+        assert "/boot/isolinux/isolinux.cfg" in names
+        assert "/long names and [brackets].tar.gz" in names
+    shown = run(isoinfo, "-J", "-i", disk, "-x", "/boot/core.gz")
+    assert shown == b"\x1f\x8b" + b"core" * 5000
+
+
+@pytest.mark.oracle
+def test_xorriso_sees_how_it_boots(disk: Path) -> None:
+    shown = run(require("xorriso"), "-indev", disk, "-report_el_torito", "plain").decode()
+    assert "El Torito cat path : /boot/isolinux/boot.cat" in shown
+    assert "El Torito img path :   1  /boot/isolinux/isolinux.bin" in shown
+    assert "El Torito img opts :   1  boot-info-table" in shown
+    assert "1  BIOS  y   none  0x0000  0x00      4" in shown
+
+
+@pytest.mark.oracle
+def test_xorriso_unpacks_what_was_packed(disk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(require("xorriso"), "-osirrox", "on", "-indev", disk, "-extract", "/", out)
+    compare(out, read(disk.read_bytes()), modes=True)
+    assert not any((out / "rr_moved").iterdir())
+
+
+@pytest.mark.oracle
+def test_seven_zip_unpacks_what_was_packed(disk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(require("7z"), "x", "-y", f"-o{out}", disk)
+    # 7z reads Joliet, whose names are at most 64 characters; all here are.
+    compare(out, read(disk.read_bytes()), modes=False)
+
+
+def compare(out: Path, tree: Tree, *, modes: bool) -> None:
+    seen = 0
+    for path, node in tree.walk():
+        where = out / os.fsdecode(path)
+        if isinstance(node, File):
+            assert where.read_bytes() == node.content
+            assert int(where.stat().st_mtime) == node.metadata.mtime
+            seen += 1
+        if modes:
+            assert where.stat().st_mode & 0o7777 == node.metadata.mode
+    assert seen == 8
+
+
+@pytest.mark.oracle
+def test_xorriso_reads_special_files(tmp_path: Path) -> None:
+    path = tmp_path / "disk.iso"
+    path.write_bytes(build(every_kind(), BOOT))
+    shown = run(
+        require("xorriso"), "-abort_on", "NEVER", "-return_with", "FATAL", "32",
+        "-error_behavior", "image_loading", "best_effort",
+        "-indev", path, "-find", "/kinds", "-exec", "lsdl",
+    ).decode(errors="replace")  # fmt: skip
+    lines = {line.rpartition(" ")[2]: line.split() for line in shown.splitlines()}
+    assert lines["'/kinds/null'"][0] == "crw-rw-rw-"
+    assert lines["'/kinds/null'"][4] == "1,3"
+    assert lines["'/kinds/loop0'"][:5] == ["brw-rw----", "1", "0", "50", "7,0"]
+    assert lines["'/kinds/fifo'"][0] == "prw-------"
+    assert lines["'/kinds/socket'"][0] == "srwxrwxrwx"
+    assert lines["'/kinds/owned'"][:4] == ["-rwsr-x---", "1", "70000", "4000000000"]
+    assert lines["'/kinds/sticky'"][:4] == ["drwxrwxrwt", "1", "1001", "50"]

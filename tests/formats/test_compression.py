@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from purekernel.errors import FormatError, LimitError
+from purekernel.formats.compression import is_compressed, unpack
+from purekernel.formats.limits import Limits
+
+CONTENT = b"".join(str(number).encode() for number in range(20_000))
+
+PACKERS: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("gzip", gzip.compress),
+    ("bzip2", bz2.compress),
+    ("xz", lzma.compress),
+    ("lzma", partial(lzma.compress, format=lzma.FORMAT_ALONE)),
+]
+if sys.version_info >= (3, 14):
+    from compression import zstd
+
+    PACKERS.append(("zstd", zstd.compress))
+
+each = pytest.mark.parametrize(("kind", "pack"), PACKERS, ids=[kind for kind, _pack in PACKERS])
+
+
+@each
+def test_every_kind_is_undone_one_stream_or_several(
+    kind: str, pack: Callable[[bytes], bytes]
+) -> None:
+    assert is_compressed(pack(CONTENT))
+    assert unpack(memoryview(pack(CONTENT)), source="x") == CONTENT
+    assert unpack(pack(CONTENT) + pack(b"more"), source="x") == CONTENT + b"more"
+    assert unpack(pack(b""), source="x") == b""
+
+
+@each
+def test_damage_at_any_place_is_ours_to_report(kind: str, pack: Callable[[bytes], bytes]) -> None:
+    data = pack(CONTENT[:3000])
+    for cut in range(7, len(data), max(1, len(data) // 50)):
+        with pytest.raises(FormatError):
+            unpack(data[:cut], source="x")
+    with pytest.raises(FormatError):
+        unpack(data + b"other things", source="x")
+
+
+@each
+def test_bombs_are_stopped(kind: str, pack: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(LimitError):
+        unpack(pack(bytes(4 << 20)), source="x", limits=Limits(unpacked_bytes=1 << 20))
+
+
+def test_what_has_no_compression_comes_back_as_it_is() -> None:
+    assert unpack(CONTENT, source="x") is CONTENT
+    assert not is_compressed(CONTENT)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python reads zstd from 3.14 on")
+def test_zstd_is_refused_with_advice_where_python_cannot_read_it() -> None:
+    with pytest.raises(FormatError) as caught:
+        unpack(b"\x28\xb5\x2f\xfd" + bytes(20), source="x.tar.zst")
+    assert caught.value.hint == "pack it with gzip or xz, or run purekernel with Python 3.14"

@@ -1,0 +1,409 @@
+from __future__ import annotations
+
+import contextlib
+import gzip
+import lzma
+import mmap
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from purekernel.errors import FormatError, LimitError, PurekernelError, UnrepresentableError
+from purekernel.formats.cpio import build_cpio, iter_members, parse_cpio
+from purekernel.formats.limits import Limits
+from purekernel.tree import (
+    Device,
+    DeviceKind,
+    Directory,
+    Fifo,
+    File,
+    Metadata,
+    Socket,
+    Symlink,
+    Tree,
+)
+from tests.oracles import require, run
+from tests.strategies import trees
+
+META = Metadata(mode=0o644, uid=1, gid=2, mtime=3)
+
+
+def record(
+    name: bytes,
+    content: bytes = b"",
+    *,
+    mode: int = 0o100644,
+    ino: int = 0,
+    nlink: int = 1,
+    magic: bytes = b"070701",
+    check: int = 0,
+    size: int | None = None,
+    namesize: int | None = None,
+) -> bytes:
+    numbers = (
+        ino, mode, 0, 0, nlink, 0, len(content) if size is None else size, 0, 0, 0, 0,
+        len(name) + 1 if namesize is None else namesize, check,
+    )  # fmt: skip
+    head = magic + b"".join(b"%08x" % number for number in numbers) + name + b"\0"
+    head += bytes(-len(head) % 4)
+    return head + content + bytes(-len(content) % 4)
+
+
+TRAILER = record(b"TRAILER!!!", mode=0)
+
+
+def sample() -> Tree:
+    tree = Tree(Directory(metadata=Metadata(mode=0o755, mtime=9)))
+    tree.add(b"bin", Directory(metadata=Metadata(mode=0o755)))
+    tree.add(b"bin/su", File(metadata=Metadata(mode=0o4755), content=b"program"))
+    tree.link(b"bin/sudo", b"bin/su")
+    tree.link(b"aaa", b"bin/su")
+    tree.add(b"tmp", Directory(metadata=Metadata(mode=0o1777)))
+    tree.add(b"dev", Directory(metadata=Metadata(mode=0o755)))
+    tree.add(
+        b"dev/console",
+        Device(metadata=Metadata(mode=0o600), kind=DeviceKind.CHARACTER, major=5, minor=1),
+    )
+    tree.add(
+        b"dev/sda1",
+        Device(metadata=Metadata(mode=0o660, gid=6), kind=DeviceKind.BLOCK, major=8, minor=1),
+    )
+    tree.add(b"dev/initctl", Fifo(metadata=Metadata(mode=0o600)))
+    tree.add(b"dev/log", Socket(metadata=Metadata(mode=0o666)))
+    tree.add(b"lib", Symlink(metadata=Metadata(mode=0o777), target=b"usr/lib"))
+    tree.add(b"n\xe9ant", File(metadata=META))
+    return tree
+
+
+@given(trees())
+@settings(max_examples=150, deadline=None)
+def test_any_tree_comes_back_as_it_was(tree: Tree) -> None:
+    assert parse_cpio(build_cpio(tree), source="x") == tree
+
+
+def test_contents_are_views_into_the_archive() -> None:
+    data = build_cpio(sample())
+    content = parse_cpio(data, source="x")[b"bin/su"].content
+    assert isinstance(content, memoryview)
+    assert content.obj is data
+
+
+def test_parents_precede_children_and_hard_linked_content_comes_last() -> None:
+    members = list(iter_members(sample()))
+    paths = [member.path for member in members]
+    assert paths == [
+        b"", b"aaa", b"bin", b"bin/su", b"bin/sudo", b"dev", b"dev/console", b"dev/initctl",
+        b"dev/log", b"dev/sda1", b"lib", b"n\xe9ant", b"tmp", b"TRAILER!!!",
+    ]  # fmt: skip
+    contents = {member.path: bytes(member.content) for member in members}
+    assert contents[b"aaa"] == contents[b"bin/su"] == b""
+    assert contents[b"bin/sudo"] == b"program"
+    numbers = {member.path: int(member.head[6:14], 16) for member in members}
+    assert numbers[b"aaa"] == numbers[b"bin/su"] == numbers[b"bin/sudo"] == 1
+    assert {numbers[path] for path in paths if b"bin/" not in path and path != b"aaa"} == {0}
+
+
+def test_the_archive_ends_on_a_block_and_every_part_on_a_multiple_of_four() -> None:
+    data = build_cpio(sample())
+    assert len(data) % 512 == 0
+    assert all(member.size_bytes % 4 == 0 for member in iter_members(sample()))
+
+
+@pytest.mark.oracle
+def test_gnu_cpio_lists_what_we_wrote_as_we_meant_it() -> None:
+    listing = run(require("cpio"), "-itv", "--numeric-uid-gid", stdin=build_cpio(sample())).decode(
+        "latin-1"
+    )
+    rows = [row.split(None, 8) for row in listing.splitlines()]
+    seen = {row[-1]: (row[0], row[1], row[2], row[3]) for row in rows if row[0][0] not in "bc"}
+    assert seen["."] == ("drwxr-xr-x", "1", "0", "0")
+    assert seen["bin/su"] == ("-rwsr-xr-x", "3", "0", "0")
+    assert seen["tmp"] == ("drwxrwxrwt", "1", "0", "0")
+    assert seen["lib -> usr/lib"] == ("lrwxrwxrwx", "1", "0", "0")
+    assert seen["dev/initctl"][0] == "prw-------"
+    assert seen["dev/log"][0] == "srw-rw-rw-"
+    assert "crw-------   1 0        0          5,   1" in listing
+    assert "brw-rw----   1 0        6          8,   1" in listing
+
+
+@pytest.mark.oracle
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="devices need root")
+def test_gnu_cpio_unpacks_the_same_tree(tmp_path: Path) -> None:
+    run(require("cpio"), "-idm", "--no-preserve-owner", stdin=build_cpio(sample()), cwd=tmp_path)
+    assert (tmp_path / "bin/su").read_bytes() == b"program"
+    assert (tmp_path / "aaa").stat().st_ino == (tmp_path / "bin/sudo").stat().st_ino
+    assert (tmp_path / "lib").readlink() == Path("usr/lib")
+    assert (tmp_path / "dev/sda1").stat().st_rdev == os.makedev(8, 1)
+    assert (tmp_path / "tmp").stat().st_mode & 0o7777 == 0o1777
+
+
+@pytest.mark.oracle
+def test_bsdtar_lists_what_we_wrote() -> None:
+    listing = run(require("bsdtar"), "-tvf", "-", stdin=build_cpio(sample())).decode("latin-1")
+    rows = listing.splitlines()
+    assert any(row.startswith("crw-------") and "5,1" in row for row in rows)
+    assert any(row.endswith("lib -> usr/lib") for row in rows)
+    assert sum("link to" in row for row in rows) == 2
+    assert len(rows) == 13
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("packer", ["cpio-newc", "cpio-crc", "bsdcpio"])
+def test_we_read_what_others_write(packer: str, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir(mode=0o750)
+    (tmp_path / "a/one").write_bytes(b"1" * 5000)
+    (tmp_path / "a/two").hardlink_to(tmp_path / "a/one")
+    (tmp_path / "empty").touch()
+    (tmp_path / "link").symlink_to("a/one")
+    os.mkfifo(tmp_path / "fifo")
+    names = b".\na\na/one\na/two\nempty\nlink\nfifo\n"
+    command = {
+        "cpio-newc": [require("cpio"), "-o", "-H", "newc"],
+        "cpio-crc": [require("cpio"), "-o", "-H", "crc"],
+        "bsdcpio": [require("bsdcpio"), "-o", "-H", "newc"],
+    }[packer]
+    tree = parse_cpio(run(*command, stdin=names, cwd=tmp_path), source=packer)
+    assert [path for path, _node in tree.walk()] == [
+        b"", b"a", b"a/one", b"a/two", b"empty", b"fifo", b"link",
+    ]  # fmt: skip
+    assert bytes(tree[b"a/one"].content) == b"1" * 5000
+    assert list(tree.hard_links().values()) == [[b"a/one", b"a/two"]]
+    assert tree[b"link"].target == b"a/one"
+    assert isinstance(tree[b"fifo"], Fifo)
+    assert tree[b"a"].metadata.mode == 0o750
+
+
+def test_archives_in_a_row_with_zeros_between_them_and_later_ones_win() -> None:
+    early = record(b"kernel", mode=0o40755) + record(b"kernel/x86", b"microcode") + TRAILER
+    late = record(b"kernel", mode=0o40700) + record(b"etc", mode=0o40755) + TRAILER
+    late += bytes(512) + record(b"kernel/x86", b"newer") + TRAILER + bytes(100)
+    for packed in (late, gzip.compress(late), lzma.compress(late, check=lzma.CHECK_CRC32)):
+        tree = parse_cpio(early + bytes(1024) + packed, source="x")
+        assert bytes(tree[b"kernel/x86"].content) == b"newer"
+        assert tree[b"kernel"].metadata.mode == 0o700
+        assert b"etc" in tree
+    packed = gzip.compress(early)
+    tree = parse_cpio(packed + bytes(-len(packed) % 4) + late, source="x")
+    assert bytes(tree[b"kernel/x86"].content) == b"newer"
+
+
+def test_checksums_are_checked() -> None:
+    good = record(b"f", b"abc", magic=b"070702", check=sum(b"abc")) + TRAILER
+    assert bytes(parse_cpio(good, source="x")[b"f"].content) == b"abc"
+    bad = record(b"f", b"abc", magic=b"070702", check=1) + TRAILER
+    with pytest.raises(FormatError) as caught:
+        parse_cpio(bad, source="x")
+    assert str(caught.value) == (
+        "x, byte 112: expected content whose bytes add up to 0x00000001, got 0x00000126"
+    )
+
+
+def test_hard_link_data_is_found_wherever_it_stands() -> None:
+    first = record(b"a", b"data", ino=5, nlink=2) + record(b"b", ino=5, nlink=2) + TRAILER
+    last = record(b"a", ino=5, nlink=2) + record(b"b", b"data", ino=5, nlink=2) + TRAILER
+    for data in (first, last):
+        tree = parse_cpio(data, source="x")
+        assert bytes(tree[b"a"].content) == bytes(tree[b"b"].content) == b"data"
+        assert len(tree.hard_links()) == 1
+
+
+def test_one_inode_number_for_many_single_files_makes_no_links() -> None:
+    tree = parse_cpio(record(b"a", b"1", ino=7) + record(b"b", b"2", ino=7) + TRAILER, source="x")
+    assert tree.hard_links() == {}
+
+
+def test_missing_parents_are_made_and_links_followed_inside() -> None:
+    data = (
+        record(b"usr/lib/x", b"1")
+        + record(b"lib", b"/usr/lib", mode=0o120777)
+        + record(b"lib/y", b"2")
+        + record(b"lib/deep/z", b"3")
+        + record(b"usr", mode=0o40700)
+        + TRAILER
+    )
+    tree = parse_cpio(data, source="x")
+    assert bytes(tree[b"usr/lib/y"].content) == b"2"
+    assert bytes(tree[b"usr/lib/deep/z"].content) == b"3"
+    assert tree[b"usr"].metadata.mode == 0o700
+    assert tree[b"usr/lib"].metadata == Metadata(mode=0o755)
+
+
+DAMAGE: list[tuple[bytes, str]] = [
+    (b"", "x, byte 0: expected a cpio archive, got nothing"),
+    (bytes(64), "x, byte 0: expected a cpio archive, got nothing"),
+    (
+        b"not a cpio",
+        "x, byte 0: expected a cpio archive (070701), plain or compressed, got b'not a '",
+    ),
+    (
+        b"070707" + bytes(70),
+        (
+            "x, byte 0: expected a cpio archive (070701), plain or compressed, "
+            "got the old portable format (odc)"
+        ),
+    ),
+    (TRAILER[:60], "x, byte 60: expected a cpio header of 110 bytes, got the end of the archive"),
+    (
+        record(b"f", b"abc"),
+        "x, byte 116: expected a cpio header of 110 bytes, got the end of the archive",
+    ),
+    (
+        record(b"f", b"abc")[:-3],
+        "x, byte 113: expected 3 bytes of content, got the end of the archive",
+    ),
+    (
+        record(b"f", size=0xFFFFFFFF) + TRAILER,
+        "x, byte 236: expected 4294967295 bytes of content, got the end of the archive",
+    ),
+    (
+        record(b"f", namesize=0) + TRAILER,
+        "x, byte 0: expected a name of 1 to 4096 bytes, got 0",
+    ),
+    (
+        record(b"f", namesize=5000) + TRAILER,
+        "x, byte 0: expected a name of 1 to 4096 bytes, got 5000",
+    ),
+    (
+        record(b"f\0g") + TRAILER,
+        "x, byte 110: expected a name that ends at its NUL, got b'f\\x00g\\x00'",
+    ),
+    (
+        b"070701" + b" " * 104 + b"f\0" + TRAILER,
+        "x, byte 6: expected 104 hexadecimal digits, got b'" + " " * 24 + "'…",
+    ),
+    (record(b"/etc") + TRAILER, "x, byte 0: the name '/etc' is absolute"),
+    (record(b"a/../../b") + TRAILER, "x, byte 0: the name 'a/../../b' climbs out with '..'"),
+    (
+        record(b"f") + record(b"./f") + TRAILER,
+        "x, byte 112: expected each name once, got 'f' again",
+    ),
+    (
+        record(b"f") + record(b"f/g") + TRAILER,
+        "x, byte 112: 'f' must be a folder to hold 'f/g' and is a file",
+    ),
+    (
+        record(b"d", b"x", mode=0o40755) + TRAILER,
+        "x, byte 0: expected no content in 'd', which is neither file nor link, got 1 bytes",
+    ),
+    (
+        record(b"f", mode=0o30644) + TRAILER,
+        "x, byte 0: expected a file type that Linux knows, got mode 0o30644 for 'f'",
+    ),
+    (
+        record(b"l", mode=0o120777) + TRAILER,
+        "x, byte 0: expected a target for the link 'l', got none",
+    ),
+    (
+        record(b".") + TRAILER,
+        "x, byte 0: expected a folder at the root, got something else",
+    ),
+    (
+        TRAILER + bytes(2) + TRAILER,
+        (
+            "x, byte 126: expected an archive that starts at a multiple of 4 bytes, "
+            "got one that does not, which the kernel refuses"
+        ),
+    ),
+    (
+        gzip.compress(gzip.compress(TRAILER), mtime=0),
+        (
+            "x, byte 0: expected a cpio archive (070701), plain or compressed, "
+            "got b'\\x1f\\x8b\\x08\\x00"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("data", "message"), DAMAGE, ids=[message for _data, message in DAMAGE])
+def test_damage_is_located(data: bytes, message: str) -> None:
+    with pytest.raises(PurekernelError) as caught:
+        parse_cpio(data, source="x")
+    assert str(caught.value).startswith(message)
+
+
+def test_a_member_that_a_gzip_member_cuts_is_refused_as_the_kernel_does() -> None:
+    data = record(b"f", b"abcdefgh") + TRAILER
+    with pytest.raises(FormatError, match="the end of the archive"):
+        parse_cpio(gzip.compress(data[:116]) + gzip.compress(data[116:]), source="x")
+
+
+def test_bounds_are_kept() -> None:
+    many = b"".join(record(b"%d" % number) for number in range(20)) + TRAILER
+    with pytest.raises(LimitError, match="at most 10 members"):
+        parse_cpio(many, source="x", limits=Limits(members=10))
+    with pytest.raises(LimitError, match="at most 3 folders deep"):
+        parse_cpio(record(b"a/b/c/d") + TRAILER, source="x", limits=Limits(depth=3))
+    with pytest.raises(LimitError, match="at most 1000 bytes unpacked"):
+        parse_cpio(gzip.compress(many), source="x", limits=Limits(unpacked_bytes=1000))
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_no_damage_brings_a_foreign_exception(data: st.DataObject) -> None:
+    archive = bytearray(build_cpio(sample()))
+    for _ in range(data.draw(st.integers(1, 4))):
+        archive[data.draw(st.integers(0, len(archive) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(PurekernelError):
+        parse_cpio(bytes(archive[: data.draw(st.integers(0, len(archive)))]), source="x")
+
+
+def _with_long_target(tree: Tree) -> None:
+    tree.add(b"l", Symlink(metadata=META, target=b"x" * 4096))
+
+
+def _with_long_path(tree: Tree) -> None:
+    path = b"/".join([b"y" * 255] * 16)
+    tree.add_parents(path)
+    tree.add(path, File(metadata=META))
+
+
+def _with_trailer(tree: Tree) -> None:
+    tree.add(b"TRAILER!!!", File(metadata=META))
+
+
+def _with_large_uid(tree: Tree) -> None:
+    tree.add(b"f", File(metadata=Metadata(mode=0, uid=1 << 32)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_with_long_target, "the target of 'l' has 4096 bytes; the kernel takes at most 4095"),
+        (_with_long_path, f"the path '{'y' * 40}'… has 4095 bytes; the kernel takes"),
+        (_with_trailer, "'TRAILER!!!' is the name that ends a cpio archive; no file can have it"),
+        (_with_large_uid, "'f': the number 4294967296 does not fit in 32 bits"),
+    ],
+)
+def test_what_the_kernel_would_not_take_is_refused(
+    spoil: Callable[[Tree], None], message: str
+) -> None:
+    tree = Tree()
+    spoil(tree)
+    if spoil is _with_long_path:  # 4095 bytes are the most that fit with the NUL
+        assert len(build_cpio(tree)) > 4095
+        return
+    with pytest.raises(UnrepresentableError) as caught:
+        build_cpio(tree)
+    assert str(caught.value) == message
+
+
+def test_a_file_of_four_gibibytes_is_refused_before_it_is_copied() -> None:
+    tree = Tree()
+    with mmap.mmap(-1, 1 << 32) as zeros:  # pages that nothing touches take no memory
+        view = memoryview(zeros)
+        tree.add(b"huge", File(metadata=META, content=view))
+        with pytest.raises(UnrepresentableError) as caught:
+            build_cpio(tree)
+        tree.remove(b"huge")
+        view.release()
+    assert str(caught.value) == "'huge' has 4294967296 bytes; cpio holds files under 4 GiB"
+
+
+def test_times_before_1970_become_1970() -> None:
+    tree = Tree()
+    tree.add(b"f", File(metadata=Metadata(mode=0o644, mtime=-5)))
+    assert parse_cpio(build_cpio(tree), source="x")[b"f"].metadata.mtime == 0

@@ -1,0 +1,449 @@
+"""Squashfs images, as mksquashfs makes them and as damage leaves them."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import random
+import socket
+import stat
+import struct
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from purekernel.errors import FormatError, LimitError, PurekernelError
+from purekernel.formats.limits import Limits
+from purekernel.formats.squashfs import parse_squashfs
+from purekernel.formats.squashfs.blocks import unpacker
+from purekernel.tree import (
+    Device,
+    DeviceKind,
+    Directory,
+    Fifo,
+    File,
+    Metadata,
+    Socket,
+    Symlink,
+    Tree,
+    file_type,
+)
+from tests.oracles import require, run
+from tests.shared import mirror
+
+# One file "a" of five bytes in a root of 0755, with no program asked: laid out by hand,
+# everything stored plain, so that the tests below can damage it knowingly.
+NO_TABLE = 0xFFFFFFFFFFFFFFFF
+
+
+def metadata(content: bytes) -> bytes:
+    return struct.pack("<H", 0x8000 | len(content)) + content
+
+
+def image(
+    *,
+    content: bytes = b"hello",
+    size: int | None = None,
+    name: bytes = b"a",
+    entry_type: int = 2,
+    block: int = 1 << 24 | 5,
+    block_log: int = 12,
+    fragment: int = 0xFFFFFFFF,
+    self_loop: bool = False,
+    compression: int = 1,
+    count: int = 0,
+) -> bytes:
+    data_start = 96
+    inode_start = data_start + len(content)
+    length = 5 if size is None else size
+    blocks = -(-length // (1 << block_log)) if fragment == 0xFFFFFFFF else length >> block_log
+    file_inode = struct.pack("<HHHHII", 2, 0o644, 0, 0, 1_400_000_000, 1)
+    file_inode += struct.pack("<IIII", data_start, fragment, 0, length)
+    file_inode += struct.pack("<I", block) * min(blocks, 2000)
+    listing_size = 12 + 8 + len(name) + 3
+    folder_inode = struct.pack("<HHHHII", 1, 0o755, 0, 0, 1_400_000_000, 2)
+    folder_inode += struct.pack("<IIHHI", 0, 2, listing_size, 0, 3)
+    inodes = metadata(file_inode + folder_inode)
+    root_offset = len(file_inode)
+    listing = struct.pack("<III", count, 0, 1)
+    listing += struct.pack(
+        "<HhHH", root_offset if self_loop else 0, 0, 1 if self_loop else entry_type, len(name) - 1
+    )
+    directories = metadata(listing + name)
+    directory_start = inode_start + len(inodes)
+    ids = metadata(struct.pack("<I", 50))
+    id_block = directory_start + len(directories)
+    id_start = id_block + len(ids)
+    used = id_start + 8
+    superblock = struct.pack(
+        "<4sIIIIHHHHHHQQQQQQQQ",
+        b"hsqs", 2, 0, 1 << block_log, 0, compression, block_log, 0, 1, 4, 0, root_offset, used,
+        id_start, NO_TABLE, inode_start, directory_start, NO_TABLE, NO_TABLE,
+    )  # fmt: skip
+    return superblock + content + inodes + directories + ids + struct.pack("<Q", id_block)
+
+
+def parse(data: bytes, limits: Limits | None = None) -> Tree:
+    return parse_squashfs(data, source="x.tcz", limits=limits or Limits())
+
+
+def test_a_small_image_is_read() -> None:
+    tree = parse(image())
+    owner = {"uid": 50, "gid": 50, "mtime": 1_400_000_000}
+    assert tree[b""] == Directory(metadata=Metadata(mode=0o755, **owner))
+    assert tree[b"a"] == File(metadata=Metadata(mode=0o644, **owner), content=b"hello")
+    assert len(tree) == 2
+
+
+def test_names_are_bytes() -> None:
+    assert b"\xff\xfe\n" in parse(image(name=b"\xff\xfe\n"))
+
+
+def test_what_follows_the_image_is_padding() -> None:
+    assert parse(image() + bytes(4096)) == parse(image())
+
+
+def packed(content: bytes) -> dict[str, object]:
+    return {"content": content, "block": len(content), "size": 4096}
+
+
+REFUSED: list[tuple[str, bytes, str]] = [
+    (
+        "nothing",
+        b"",
+        "x.tcz, byte 0: expected a squashfs image (68 73 71 73), got nothing, in a file of 0 bytes",
+    ),
+    (
+        "something else",
+        b"PK\3\4" + bytes(100),
+        (
+            "x.tcz, byte 0: expected a squashfs image (68 73 71 73), "
+            "got 50 4b 03 04, in a file of 104 bytes"
+        ),
+    ),
+    (
+        "lzo",
+        image(compression=3),
+        "x.tcz, byte 20: expected blocks compressed with gzip or xz, got lzo",
+    ),
+    (
+        "version",
+        image()[:28] + b"\3" + image()[29:],
+        "x.tcz, byte 28: expected squashfs version 4.0, got 3.0",
+    ),
+    (
+        "table elsewhere",
+        image()[:64] + b"\0" + image()[65:],
+        "x.tcz, byte 48: expected tables between byte 96 and 208, got one at 0",
+    ),
+    (
+        "no such owner",
+        image().replace(struct.pack("<HHHH", 2, 0o644, 0, 0), struct.pack("<HHHH", 2, 0o644, 0, 7)),
+        "x.tcz: expected one of 1 owners and groups, got number 7",
+    ),
+    (
+        "no such inode type",
+        image().replace(struct.pack("<HHHH", 2, 0o644, 0, 0), struct.pack("<HHHH", 15, 420, 0, 0)),
+        "x.tcz: expected an inode type from 1 to 14, got 15",
+    ),
+    (
+        "block size",
+        image(block_log=21),
+        "x.tcz, byte 12: expected a block size from 4096 to 1048576, got 2097152 (2^21)",
+    ),
+    (
+        "cut",
+        image()[:-1],
+        "x.tcz, byte 40: expected 208 bytes, as the image states, got 207",
+    ),
+    ("climbing name", image(name=b".."), "x.tcz: expected a name in '', got '..'"),
+    ("name with a slash", image(name=b"a/b"), "x.tcz: expected a name in '', got 'a/b'"),
+    (
+        "other type",
+        image(entry_type=3),
+        "x.tcz: expected 'a' to be of type 3 as its folder says, got type 2",
+    ),
+    (
+        "loop",
+        image(self_loop=True),
+        "x.tcz: expected each folder in one place, got 'a', which stands elsewhere too",
+    ),
+    (
+        "too many under a header",
+        image(count=256),
+        "x.tcz, byte 171: expected at most 256 names under one header of a folder, got 257",
+    ),
+    (
+        "short block",
+        image(size=7),
+        "x.tcz, byte 96: expected 7 bytes in this block of 'a', got 5",
+    ),
+    (
+        "long block",
+        image(size=4),
+        "x.tcz, byte 96: expected a block of at most 4 bytes, got a longer one",
+    ),
+    (
+        "no such fragment",
+        image(fragment=0),
+        "x.tcz: expected 'a' to end in one of 0 fragments, got 0",
+    ),
+    (
+        "bomb",
+        image(**packed(zlib.compress(bytes(1 << 22)))),  # type: ignore[arg-type]
+        "x.tcz, byte 96: expected a block of at most 4096 bytes, got a longer one",
+    ),
+    (
+        "cut block",
+        image(**packed(zlib.compress(random.Random(1).randbytes(4096))[:50])),  # type: ignore[arg-type]
+        "x.tcz, byte 96: expected a sound compressed block, got the block ends early",
+    ),
+    (
+        "xz that wants 1.5 GiB",
+        image(
+            **packed(
+                lzma.compress(
+                    bytes(4096), filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 3 << 29}]
+                )
+            ),  # type: ignore[arg-type]
+            compression=4,
+        ),
+        "x.tcz, byte 96: expected a sound compressed block, got Memory usage limit exceeded",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
+)
+def test_bad_images_are_refused(data: bytes, message: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        parse(data)
+    assert str(caught.value) == message
+    assert caught.value.hint
+
+
+def test_compressions_without_a_library_say_what_to_do() -> None:
+    with pytest.raises(FormatError) as caught:
+        unpacker(5, source="x.tcz")
+    assert caught.value.hint == (
+        "make it again with 'mksquashfs -comp gzip -b 4096', which Tiny Core loads"
+    )
+
+
+def test_holes_are_counted_before_they_are_made() -> None:
+    with pytest.raises(LimitError) as caught:
+        parse(image(size=1 << 31, block=0))
+    assert str(caught.value) == (
+        "x.tcz: expected at most 1073741824 bytes unpacked, got 2147483648 or more"
+    )
+
+
+def test_names_are_counted() -> None:
+    with pytest.raises(LimitError, match="at most 1 members"):
+        parse(image(), Limits(members=1))
+
+
+def test_every_truncation_is_seen() -> None:
+    data = image()
+    for cut in range(len(data)):
+        with pytest.raises(FormatError):
+            parse(data[:cut])
+
+
+def test_damage_never_raises_anything_foreign() -> None:
+    chance = random.Random(2)
+    for base in (image(), image(content=zlib.compress(bytes(4096)), size=4096, block=20)):
+        for _ in range(4000):
+            damaged = bytearray(base)
+            for _ in range(chance.randint(1, 3)):
+                damaged[chance.randrange(len(damaged))] = chance.choice(
+                    (0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256))
+                )
+            with suppress(PurekernelError):
+                parse(bytes(damaged), Limits(unpacked_bytes=1 << 22, members=1000))
+
+
+# Judges that are not us
+
+
+def plant(folder: Path) -> None:
+    """Put everything on the disk that this user may."""
+    (folder / "d" / "e").mkdir(parents=True)
+    chance = random.Random(3)
+    for size in (0, 1, 4095, 4096, 4097, 8192, 131072, 131073, 1 << 20, (1 << 20) + 1):
+        (folder / f"random{size}").write_bytes(chance.randbytes(size))
+        with (folder / f"hole{size}").open("wb") as stream:
+            stream.truncate(size)
+    (folder / "holes").write_bytes(bytes(4096) + b"x" + bytes(700_000) + b"y" + bytes(5000))
+    (folder / "text").write_bytes(b"hello\n" * 100_000)
+    (folder / "text2").write_bytes(b"hello\n" * 100_000)
+    os.link(folder / "text", folder / "d" / "e" / "hard")
+    (folder / "soft").symlink_to("../nowhere")
+    os.link(folder / "soft", folder / "soft2", follow_symlinks=False)
+    os.mkfifo(folder / "pipe")
+    with socket.socket(socket.AF_UNIX) as server, suppress(OSError):
+        here = Path.cwd()
+        os.chdir(folder)
+        try:
+            server.bind("socket")
+        finally:
+            os.chdir(here)
+    with open(os.fsencode(folder) + b"/\xff\xfe \n", "wb") as stream:  # noqa: PTH123
+        stream.write(b"bytes")
+    many = folder / "many"
+    many.mkdir()
+    for number in range(1000):
+        (many / f"file{number:04}").write_bytes(b"x" * (number % 97))
+        os.utime(many / f"file{number:04}", (number, number * 1_000_000))
+    (folder / "text").chmod(0o6755)
+    (folder / "d").chmod(0o1777)
+
+
+def check_against_disk(tree: Tree, top: Path, *, root: bool) -> None:
+    """Compare a tree with what unsquashfs unpacked."""
+    start = os.fsencode(top)
+    found = {b""}
+    for place, folders, files in os.walk(start):
+        found |= {os.path.relpath(os.path.join(place, name), start) for name in folders + files}  # noqa: PTH118
+    assert {path for path, _ in tree.walk()} == found
+    inodes: dict[int, list[bytes]] = {}
+    for path, node in tree.walk():
+        place = start + b"/" + path if path else start
+        status = os.lstat(place)
+        assert stat.S_IFMT(status.st_mode) == file_type(node), path
+        assert int(status.st_mtime) == node.metadata.mtime, path
+        if root:  # others are given neither owners nor all of the modes
+            assert isinstance(node, Symlink) or stat.S_IMODE(status.st_mode) == node.metadata.mode
+            assert (status.st_uid, status.st_gid) == (node.metadata.uid, node.metadata.gid), path
+        if isinstance(node, File):
+            assert Path(os.fsdecode(place)).read_bytes() == bytes(node.content), path
+        if isinstance(node, Symlink):
+            assert os.fsencode(Path(os.fsdecode(place)).readlink()) == node.target
+        if isinstance(node, Device):
+            assert (os.major(status.st_rdev), os.minor(status.st_rdev)) == (node.major, node.minor)
+        if not isinstance(node, Directory):
+            inodes.setdefault(status.st_ino, []).append(path)
+    shared = sorted(sorted(paths) for paths in inodes.values() if len(paths) > 1)
+    assert shared == sorted(sorted(paths) for paths in tree.hard_links().values())
+
+
+def unpack(packed_image: Path, target: Path) -> None:
+    run(require("unsquashfs"), "-quiet", "-no-progress", "-no-xattrs", "-d", target, packed_image)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    "options",
+    [
+        "-b 4096",
+        "-b 131072 -always-use-fragments",
+        "-b 1M",
+        "-b 4096 -no-fragments -no-exports",
+        "-b 8192 -noI -noD -noF -noX",
+        "-b 64K -no-sparse -no-duplicates",
+        "-b 1M -comp xz -no-fragments",
+        "-b 128K -comp xz -Xbcj x86",
+    ],
+)
+def test_images_of_mksquashfs_hold_what_unsquashfs_finds(options: str, tmp_path: Path) -> None:
+    program = require("mksquashfs")
+    source = tmp_path / "source"
+    plant(source)
+    target = tmp_path / "x.tcz"
+    run(program, source, target, "-noappend", "-quiet", "-no-progress", *options.split())
+    unpack(target, tmp_path / "unpacked")
+    tree = parse(target.read_bytes())
+    check_against_disk(tree, tmp_path / "unpacked", root=os.geteuid() == 0)
+    assert isinstance(tree[b"pipe"], Fifo)
+    assert isinstance(tree[b"socket"], Socket)
+
+
+@pytest.mark.oracle
+def test_devices_owners_and_attributes_of_mksquashfs(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    with suppress(OSError):
+        os.setxattr(source, "user.note", b"x" * 100)
+    run(
+        require("mksquashfs"), source, tmp_path / "x.tcz", "-noappend", "-quiet", "-no-progress",
+        "-p", "null c 666 0 0 1 3", "-p", "sda9 b 660 4000000000 50 259 300000",
+        "-p", "home d 2755 1001 50", "-p", "long s 777 0 0 " + "t" * 3000,
+    )  # fmt: skip
+    tree = parse((tmp_path / "x.tcz").read_bytes())
+    null, disk = tree[b"null"], tree[b"sda9"]
+    assert isinstance(null, Device)
+    assert (null.kind, null.major, null.minor) == (DeviceKind.CHARACTER, 1, 3)
+    assert null.metadata.mode == 0o666
+    assert isinstance(disk, Device)
+    assert (disk.kind, disk.major, disk.minor) == (DeviceKind.BLOCK, 259, 300000)
+    assert (disk.metadata.uid, disk.metadata.gid) == (4_000_000_000, 50)
+    assert (tree[b"home"].metadata.mode, tree[b"home"].metadata.uid) == (0o2755, 1001)
+    link = tree[b"long"]
+    assert isinstance(link, Symlink)
+    assert link.target == b"t" * 3000
+
+
+@pytest.mark.oracle
+def test_a_table_that_just_fills_its_last_block(tmp_path: Path) -> None:
+    owners = 2048  # of four bytes each: 8192 bytes
+    source = tmp_path / "source"
+    source.mkdir()
+    pseudo = tmp_path / "pseudo"
+    pseudo.write_text("".join(f"f{uid} s 777 {uid} {uid} x\n" for uid in range(1, owners)))
+    run(
+        require("mksquashfs"), source, tmp_path / "x.tcz", "-noappend", "-quiet", "-no-progress",
+        "-root-uid", "0", "-root-gid", "0", "-pf", pseudo,
+    )  # fmt: skip
+    tree = parse((tmp_path / "x.tcz").read_bytes())
+    assert len(tree) == owners
+    assert all(
+        node.metadata.uid == int(path[1:]) == node.metadata.gid
+        for path, node in tree.walk()
+        if path
+    )
+
+
+@pytest.mark.oracle
+def test_damaged_images_of_mksquashfs_never_raise_anything_foreign(tmp_path: Path) -> None:
+    program = require("mksquashfs")
+    source = tmp_path / "source"
+    (source / "d").mkdir(parents=True)
+    for number in range(20):
+        (source / "d" / f"f{number}").write_bytes(b"text %d " % number * 300)
+    (source / "soft").symlink_to("x")
+    chance = random.Random(4)
+    for options in ("-b 4096 -noI -noF -noX", "-b 4096", "-b 4096 -comp xz"):
+        target = tmp_path / "x.tcz"
+        run(program, source, target, "-noappend", "-quiet", "-no-progress", *options.split())
+        data = target.read_bytes()
+        for _ in range(600):
+            damaged = bytearray(data)
+            for _ in range(chance.randint(1, 4)):
+                damaged[chance.randrange(len(data))] = chance.choice(
+                    (0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256))
+                )
+            with suppress(PurekernelError):
+                parse(bytes(damaged), Limits(unpacked_bytes=1 << 22, members=1000))
+
+
+@pytest.mark.oracle
+def test_all_shared_extensions_hold_what_unsquashfs_finds(tmp_path: Path) -> None:
+    extensions = sorted((mirror() / "4.x" / "x86" / "tcz").glob("*.tcz"))
+    assert extensions
+    for number, extension in enumerate(extensions):
+        unpacked = tmp_path / str(number)
+        unpack(extension, unpacked)
+        tree = parse(extension.read_bytes())
+        check_against_disk(tree, unpacked, root=os.geteuid() == 0)
+        # The listing has modes and owners whoever asks.
+        listing = run(require("unsquashfs"), "-lln", "-no-progress", extension)
+        assert sorted(line.split()[:2] for line in listing.splitlines() if b"/" in line) == sorted(
+            [
+                stat.filemode(file_type(node) | node.metadata.mode).encode(),
+                b"%d/%d" % (node.metadata.uid, node.metadata.gid),
+            ]
+            for _, node in tree.walk()
+        )

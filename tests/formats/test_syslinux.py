@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+
+from purekernel.formats.syslinux import (
+    build_boot_menu,
+    extend_append,
+    parse_boot_menu,
+    set_option,
+)
+
+CORE = b"""display boot.msg
+default microcore
+
+label microcore
+\tkernel /boot/vmlinuz
+\tappend initrd=/boot/core.gz loglevel=3
+
+label mc
+\tKERNEL /boot/vmlinuz
+\tAppend initrd=/boot/core.gz loglevel=3
+
+# label not one
+label tools
+\tkernel hdt.c32
+\tappend quiet
+
+label disk
+\tlocalboot 0x80
+
+implicit 0\t
+prompt 1\t
+timeout 300
+F1 boot.msg
+"""
+
+
+def test_a_menu_that_nothing_touches_keeps_its_bytes() -> None:
+    for data in (CORE, b"", b"\n\n", b"\xff\xfe\r\nx", CORE.replace(b"\n", b"\r\n")):
+        assert build_boot_menu(parse_boot_menu(data)) == data
+
+
+def test_the_structure_is_read() -> None:
+    menu = parse_boot_menu(CORE)
+    assert menu.labels == (b"microcore", b"mc", b"tools", b"disk")
+    assert menu.default == b"microcore"
+    assert menu.timeout == 300
+    assert menu.kernel(b"mc") == b"/boot/vmlinuz"
+    assert menu.kernel(b"tools") is None
+    assert menu.kernel(b"disk") is None
+    assert menu.append(b"mc") == b"initrd=/boot/core.gz loglevel=3"
+
+
+def test_an_option_is_changed_where_it_stands() -> None:
+    menu = set_option(parse_boot_menu(CORE), b"timeout", b"100")
+    assert build_boot_menu(menu) == CORE.replace(b"timeout 300", b"timeout 100")
+    assert menu.timeout == 100
+    menu = set_option(parse_boot_menu(b"label a\r\n TIMEOUT   300 \r\n"), b"timeout", b"5")
+    assert build_boot_menu(menu) == b"label a\r\n TIMEOUT   5\r\n"
+
+
+def test_an_option_that_is_missing_comes_first() -> None:
+    menu = set_option(parse_boot_menu(b"label a\n"), b"timeout", b"50")
+    assert build_boot_menu(menu) == b"timeout 50\nlabel a\n"
+
+
+def test_words_go_to_every_linux_and_to_nothing_else() -> None:
+    menu = extend_append(parse_boot_menu(CORE), b"console=ttyS0")
+    assert build_boot_menu(menu) == CORE.replace(
+        b"core.gz loglevel=3", b"core.gz loglevel=3 console=ttyS0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"label a\n  linux k\n", b"label a\n  linux k\n  append x=1\n"),
+        (b"label a\r\n  linux k\r\n", b"label a\r\n  linux k\r\n  append x=1\r\n"),
+        (b"label a\nkernel k\nappend -\n", b"label a\nkernel k\nappend x=1\n"),
+        (
+            b"append root=1\nlabel a\nkernel k\nlabel b\nkernel k\nappend own\n",
+            (
+                b"append root=1\nlabel a\nkernel k\nappend root=1 x=1\n"
+                b"label b\nkernel k\nappend own x=1\n"
+            ),
+        ),
+        (b"label a\nkernel k\nappend\n", b"label a\nkernel k\nappend x=1\n"),
+        (b"label a\nkernel mboot.c32\n", b"label a\nkernel mboot.c32\n"),
+        (b"prompt 1\n", b"prompt 1\n"),
+    ],
+)
+def test_words_find_a_place_in_every_shape_of_label(before: bytes, after: bytes) -> None:
+    assert build_boot_menu(extend_append(parse_boot_menu(before), b"x=1")) == after
+
+
+def test_odd_values_do_not_stop_the_reader() -> None:
+    assert parse_boot_menu(b"timeout soon\n").timeout is None
+    assert parse_boot_menu(b"").default is None
+    assert parse_boot_menu(b"default a\ndefault b\n").default == b"b"

@@ -1,0 +1,44 @@
+"""Find the judges that are not us, or skip; in CI a missing judge is a failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+# Where Debian keeps programs that an ordinary user's PATH leaves out.
+SBIN = "/usr/sbin:/sbin:/usr/local/sbin"
+
+
+def skip_or_fail(reason: str) -> None:
+    """Skip the test, or fail it where PUREKERNEL_REQUIRE_ORACLES is set."""
+    if os.environ.get("PUREKERNEL_REQUIRE_ORACLES"):
+        pytest.fail(f"required here: {reason}")
+    pytest.skip(reason)
+
+
+def require(program: str) -> str:
+    """Return the path of ``program``; skip or fail where it is missing."""
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:{SBIN}")
+    if found is None:
+        skip_or_fail(f"{program} is not installed")
+    return str(found)
+
+
+def run(*command: str | Path, stdin: bytes = b"", cwd: Path | None = None) -> bytes:
+    """Run an oracle in a plain locale and UTC; return its output, fail with its words."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "LC_ALL": "C", "TZ": "UTC0"},
+    )
+    assert done.returncode == 0, (
+        f"{command[0]} ended with {done.returncode}:\n{done.stderr.decode(errors='replace')}"
+    )
+    return done.stdout

@@ -1,0 +1,58 @@
+"""Run purekernel in a process of its own, in surroundings that a test chooses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+# Runs the command after warming up as whoever we are: a user without rights may not be able
+# to read the interpreter's own modules, wherever these are installed.
+UNPRIVILEGED = """
+import contextlib, io, os, sys, tempfile
+from purekernel.cli import main
+with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stderr(io.StringIO()):
+    assert main(["build", "--sample", "--quiet", "--output-dir", scratch]) == 0
+    assert main(["build", "/no/such", "--quiet", "--output-dir", scratch]) == 1
+if hasattr(os, "geteuid") and os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+os.environ["PATH"] = ""
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def environment(**changes: str | None) -> dict[str, str]:
+    """Return this process's environment with ``changes``; ``None`` takes a name away."""
+    made = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for name, value in changes.items():
+        if value is None:
+            made.pop(name, None)
+        else:
+            made[name] = value
+    return made
+
+
+def purekernel(
+    *arguments: str | Path,
+    cwd: Path,
+    script: str | None = None,
+    env: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run ``purekernel`` with ``arguments``, or ``script`` with them."""
+    program = ["-c", script] if script is not None else ["-m", "purekernel"]
+    return subprocess.run(
+        [*prefix, sys.executable, *program, *map(str, arguments)],
+        cwd=cwd,
+        env=dict(env if env is not None else environment()),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )

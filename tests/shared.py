@@ -1,0 +1,29 @@
+"""The shared Tiny Core mirror: third-party data that never enters the project."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.oracles import skip_or_fail
+
+ROOT = Path(__file__).parents[1]
+
+
+def mirror() -> Path:
+    """Return the mirror's ``tinycorelinux`` folder; skip or fail where it is missing."""
+    where = Path(os.environ.get("PUREKERNEL_SHARED", ROOT.parent / "shared" / "mirror"))
+    folder = where / "tinycorelinux"
+    if not folder.is_dir():
+        skip_or_fail(f"no shared mirror at {where}")
+    return folder
+
+
+def core_iso() -> Path:
+    """Return the shared, bootable Core 4.4 ISO."""
+    return mirror() / "4.x" / "x86" / "release" / "Core-current.iso"
+
+
+def extension(name: str) -> Path:
+    """Return one of the shared extensions, named without ``.tcz``."""
+    return mirror() / "4.x" / "x86" / "tcz" / f"{name}.tcz"

@@ -1,0 +1,184 @@
+"""Overlays of every kind, told by what they hold."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from purekernel.errors import InputError, LimitError, PurekernelError
+from purekernel.formats.cpio import build_cpio
+from purekernel.formats.limits import Limits
+from purekernel.formats.tar import build_tar
+from purekernel.sources.layers import load_layer, parse_layer
+from purekernel.tree import Directory, File, Metadata, Symlink, Tree
+from tests.formats.test_squashfs import image
+
+TIME = 1_400_000_000
+
+
+def sample() -> Tree:
+    tree = Tree()
+    tree.add(b"etc", Directory(metadata=Metadata(mode=0o755, mtime=5)))
+    tree.add(b"etc/conf", File(metadata=Metadata(mode=0o640, gid=50, mtime=6), content=b"x"))
+    return tree
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("build", [build_tar, build_cpio])
+def test_archives_are_told_by_their_content(
+    build: Callable[[Tree], bytes], pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "no-suffix"
+    path.write_bytes(pack(build(sample())))
+    layer = load_layer(path, mtime=TIME)
+    assert (layer.source, layer.tree, layer.stated) == (str(path), sample(), {})
+
+
+def test_squashfs_is_told_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "no-suffix"
+    path.write_bytes(image())
+    assert b"a" in load_layer(path, mtime=TIME).tree
+
+
+def test_folders_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    assert b"a" in load_layer(tmp_path, mtime=TIME).tree
+
+
+def test_an_archive_in_memory_is_read() -> None:
+    layer = parse_layer(memoryview(build_tar(sample())), source="dependencies/x.tar")
+    assert (layer.source, layer.tree) == ("dependencies/x.tar", sample())
+
+
+def test_a_tar_whose_first_name_starts_as_gzip_does() -> None:
+    tree = Tree()
+    tree.add(b"\x1f\x8b", File(metadata=Metadata(mode=0o644)))
+    assert parse_layer(build_tar(tree), source="x").tree == tree
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\3\4", b"#!/bin/sh\n", gzip.compress(b"text", mtime=0)]
+)
+def test_anything_else_is_refused_with_what_is_accepted(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        load_layer(path, mtime=0)
+    plain = b"text" if content.startswith(b"\x1f") else content
+    assert str(caught.value) == (
+        f"{path} is no kind of overlay: it starts with {plain[:6].hex(' ') or 'nothing'}"
+    )
+    assert caught.value.hint == (
+        "give a folder, a tar archive or a cpio archive of the newc kind (plain or compressed "
+        "with gzip, bzip2, xz or zstd), a squashfs image (.tcz), or a manifest (#mtree)"
+    )
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nope"):
+        load_layer(tmp_path / "nope", mtime=0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no fifos")
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"pipe is neither a file nor a folder$"):
+        load_layer(tmp_path / "pipe", mtime=0)
+
+
+def test_bombs_are_refused() -> None:
+    with pytest.raises(LimitError):
+        parse_layer(
+            gzip.compress(bytes(1 << 20)), source="x", limits=Limits(unpacked_bytes=1 << 16)
+        )
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=600))
+def test_noise_is_refused(data: bytes) -> None:
+    with pytest.raises(PurekernelError):
+        parse_layer(b"\x01" + data, source="x")
+
+
+# Manifests
+
+
+def spec(folder: Path, text: str) -> Path:
+    path = folder / "spec.mtree"
+    path.write_text("#mtree\n" + text)
+    return path
+
+
+def test_a_manifest_alone_takes_contents_from_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a").write_bytes(b"a")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "conf").write_bytes(b"conf")
+    layer = load_layer(
+        spec(
+            tmp_path,
+            "etc/conf mode=0640\nopt/a contents=files/a mode=0755\nbin type=link link=usr/bin\n",
+        ),
+        mtime=TIME,
+    )
+    folder = Directory(metadata=Metadata(mode=0o755, mtime=TIME))
+    expected = Tree(folder)
+    expected.add(b"etc", folder)
+    expected.add(b"etc/conf", File(metadata=Metadata(mode=0o640, mtime=TIME), content=b"conf"))
+    expected.add(b"opt", folder)
+    expected.add(b"opt/a", File(metadata=Metadata(mode=0o755, mtime=TIME), content=b"a"))
+    expected.add(b"bin", Symlink(metadata=Metadata(mode=0o777, mtime=TIME), target=b"usr/bin"))
+    assert layer.tree == expected
+    assert layer.stated == {b"etc/conf": {"mode"}, b"opt/a": {"mode"}}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+@pytest.mark.parametrize("text", ["f contents=out\n", "f contents=folder/out\n", "folder/f\n"])
+def test_contents_never_come_from_outside(text: str, tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (tmp_path / "out").write_bytes(b"secret")
+    (tmp_path / "f").write_bytes(b"secret")
+    (inside / "out").symlink_to("../out")
+    (inside / "folder").symlink_to("..")
+    with pytest.raises(InputError, match="lies outside the manifest's folder") as caught:
+        load_layer(spec(inside, text), mtime=0)
+    assert caught.value.hint == ("put the manifest and all files that it names in one folder")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_links_inside_are_followed_for_contents_and_loops_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "loop").symlink_to("loop")
+    tree = load_layer(spec(tmp_path, "link type=file\nf contents=link\n"), mtime=0).tree
+    for path in (b"link", b"f"):
+        node = tree[path]
+        assert isinstance(node, File)
+        assert node.content == b"x"
+    with pytest.raises(InputError):
+        load_layer(spec(tmp_path, "f contents=loop\n"), mtime=0)
+
+
+def test_all_missing_files_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load_layer(spec(tmp_path, "a\nb contents=c/d\nspec.mtree/x\n"), mtime=0)
+    assert str(caught.value) == (
+        f"{tmp_path / 'spec.mtree'} names what is not there: "
+        "'a' (line 2), 'c/d' (line 3), 'spec.mtree/x' (line 4)"
+    )
+
+
+def test_contents_are_bounded(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(60))
+    (tmp_path / "b").write_bytes(bytes(60))
+    with pytest.raises(LimitError):
+        load_layer(spec(tmp_path, "a\nb\n"), mtime=0, limits=Limits(unpacked_bytes=100))

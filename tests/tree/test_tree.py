@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import pytest
+
+from purekernel.errors import ConflictError, MissingPathError
+from purekernel.tree import Directory, File, Metadata, Symlink, Tree
+
+FOLDER = Directory(metadata=Metadata(mode=0o755))
+FILE = File(metadata=Metadata(mode=0o644), content=b"one")
+OTHER = File(metadata=Metadata(mode=0o600), content=b"two")
+
+
+def small() -> Tree:
+    tree = Tree()
+    tree.add(b"etc", FOLDER)
+    tree.add(b"etc/b", FILE)
+    tree.add(b"etc/a", OTHER)
+    tree.add(b"etc-x", FILE)
+    return tree
+
+
+def test_walk_yields_parents_first_and_siblings_in_byte_order() -> None:
+    tree = small()
+    tree.add(b"\xff", FILE)
+    assert [path for path, _node in tree.walk()] == [
+        b"", b"etc", b"etc/a", b"etc/b", b"etc-x", b"\xff",
+    ]  # fmt: skip
+    assert [path for path, _node in tree.walk(b"etc")] == [b"etc", b"etc/a", b"etc/b"]
+
+
+def test_a_hard_link_is_a_second_name_of_one_inode() -> None:
+    tree = small()
+    tree.link(b"linked", b"etc/a")
+    tree.replace(b"linked", FILE)
+    assert tree[b"etc/a"] == FILE
+    assert list(tree.hard_links().values()) == [[b"etc/a", b"linked"]]
+    tree.add(b"linked", OTHER)
+    assert tree[b"etc/a"] == FILE
+    assert tree.hard_links() == {}
+
+
+def test_linking_a_name_to_itself_changes_nothing() -> None:
+    tree = small()
+    tree.link(b"etc/a", b"etc/a")
+    assert tree == small()
+
+
+def test_the_last_name_takes_the_node_with_it() -> None:
+    tree = small()
+    tree.link(b"linked", b"etc/a")
+    tree.remove(b"etc")
+    assert tree[b"linked"] == OTHER
+    tree.remove(b"linked")
+    assert sorted(tree._nodes) == sorted(set(tree._inodes.values()))
+    assert [path for path, _node in tree.walk()] == [b"", b"etc-x"]
+
+
+def test_a_copy_is_a_tree_of_its_own_that_shares_contents() -> None:
+    tree = small()
+    copy = tree.copy()
+    assert copy == tree
+    copy.remove(b"etc")
+    copy.add(b"etc-x", OTHER)
+    assert tree == small()
+    assert tree[b"etc-x"] is FILE
+
+
+def test_trees_differ_by_names_nodes_contents_and_links() -> None:
+    tree = small()
+    for change in (
+        lambda copy: copy.add(b"new", FILE),
+        lambda copy: copy.add(b"etc/a", FILE),
+        lambda copy: copy.add(b"etc", Directory(metadata=Metadata(mode=0o700))),
+        lambda copy: copy.link(b"etc-x", b"etc/b"),
+    ):
+        copy = tree.copy()
+        change(copy)
+        assert copy != tree
+
+
+def test_a_folder_added_again_keeps_what_it_holds() -> None:
+    tree = small()
+    tree.add(b"etc", Directory(metadata=Metadata(mode=0o700)))
+    assert tree[b"etc"].metadata.mode == 0o700
+    assert tree.entries(b"etc") == [b"a", b"b"]
+
+
+@pytest.mark.parametrize(
+    ("path", "node", "error", "message"),
+    [
+        (b"etc", FILE, ConflictError, "'etc' is a folder, and a file cannot replace it"),
+        (b"etc/a", FOLDER, ConflictError, "'etc/a' must be a folder and is a file"),
+        (
+            b"etc/a/x",
+            FILE,
+            ConflictError,
+            "'etc/a' must be a folder to hold 'etc/a/x' and is a file",
+        ),
+        (b"no/x", FILE, MissingPathError, "there is no folder 'no' in the image"),
+        (b"", FILE, ConflictError, "'' is a folder, and a file cannot replace it"),
+    ],
+)
+def test_add_refuses_what_would_break_the_tree(
+    path: bytes, node: File, error: type[Exception], message: str
+) -> None:
+    tree = small()
+    with pytest.raises(error) as caught:
+        tree.add(path, node)
+    assert str(caught.value) == message
+    assert tree == small()
+
+
+def test_looking_for_what_is_not_there() -> None:
+    tree = small()
+    assert tree.get(b"no") is None
+    assert b"no" not in tree
+    for look in (tree.__getitem__, tree.inode, tree.entries, tree.remove):
+        with pytest.raises(MissingPathError):
+            look(b"no")
+    with pytest.raises(MissingPathError):
+        tree.entries(b"etc/a")
+
+
+def test_folders_and_the_root_have_one_name() -> None:
+    tree = small()
+    with pytest.raises(ConflictError):
+        tree.link(b"x", b"etc")
+    with pytest.raises(ConflictError):
+        tree.link(b"etc", b"etc-x")
+    with pytest.raises(ConflictError):
+        tree.remove(b"")
+    with pytest.raises(ConflictError):
+        tree.replace(b"etc", FILE)
+
+
+def test_add_parents_makes_what_is_missing_and_refuses_files() -> None:
+    tree = small()
+    tree.add_parents(b"etc/x/y/z", Metadata(mode=0o750))
+    assert tree[b"etc/x/y"] == Directory(metadata=Metadata(mode=0o750))
+    assert tree[b"etc"] == FOLDER
+    with pytest.raises(ConflictError):
+        tree.add_parents(b"etc/a/x")
+    tree.add(b"link", Symlink(metadata=Metadata(mode=0o777), target=b"etc"))
+    with pytest.raises(ConflictError):
+        tree.add_parents(b"link/x")
