@@ -16,6 +16,11 @@ def load_file(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder, not a file", hint="give the path of a file")
+        if path.exists() and not path.is_file():
+            # A device or fifo may never end.
+            raise InputError(
+                f"{path} is neither a file nor a folder", hint="give the path of a file"
+            )
         return path.read_bytes()
     except FileNotFoundError:
         raise InputError(

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -95,15 +92,6 @@ def test_the_kernel_sees_no_forbidden_call_either(tmp_path: Path) -> None:
     # strace shows the interpreter's own start, and nothing after it.
     assert len(made) == 1, made
     assert made[0].startswith("execve(")
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that any user may write to; pytest's own are for their maker alone."""
-    folder = Path(tempfile.mkdtemp(prefix="purekernel-test-"))
-    folder.chmod(0o777)
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no uids")

@@ -11,6 +11,7 @@ import pytest
 
 from purekernel.build.publish import publish
 from purekernel.errors import OutputError
+from tests.ordinary import ordinary_user
 
 
 def writes(content: bytes):
@@ -104,11 +105,11 @@ def test_a_folder_or_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     assert everything(tmp_path) == {"file": b""}
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
-)
-def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o555)
-    with pytest.raises(OutputError) as caught:
-        publish(tmp_path, {"a.iso": writes(b"")})
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+def test_a_folder_without_permission_is_refused(open_folder: Path) -> None:
+    out = open_folder / "out"
+    out.mkdir()
+    out.chmod(0o555)
+    with ordinary_user(), pytest.raises(OutputError) as caught:
+        publish(out, {"a.iso": writes(b"")})
     assert caught.value.hint == "choose a folder that you may write to with --output-dir"

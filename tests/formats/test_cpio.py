@@ -154,6 +154,11 @@ def test_bsdtar_lists_what_we_wrote() -> None:
 @pytest.mark.oracle
 @pytest.mark.parametrize("packer", ["cpio-newc", "cpio-crc", "bsdcpio"])
 def test_we_read_what_others_write(packer: str, tmp_path: Path) -> None:
+    command = {
+        "cpio-newc": [require("cpio"), "-o", "-H", "newc"],
+        "cpio-crc": [require("cpio"), "-o", "-H", "crc"],
+        "bsdcpio": [require("bsdcpio"), "-o", "-H", "newc"],
+    }[packer]
     (tmp_path / "a").mkdir(mode=0o750)
     (tmp_path / "a/one").write_bytes(b"1" * 5000)
     (tmp_path / "a/two").hardlink_to(tmp_path / "a/one")
@@ -161,11 +166,6 @@ def test_we_read_what_others_write(packer: str, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("a/one")
     os.mkfifo(tmp_path / "fifo")
     names = b".\na\na/one\na/two\nempty\nlink\nfifo\n"
-    command = {
-        "cpio-newc": [require("cpio"), "-o", "-H", "newc"],
-        "cpio-crc": [require("cpio"), "-o", "-H", "crc"],
-        "bsdcpio": [require("bsdcpio"), "-o", "-H", "newc"],
-    }[packer]
     tree = parse_cpio(run(*command, stdin=names, cwd=tmp_path), source=packer)
     assert [path for path, _node in tree.walk()] == [
         b"", b"a", b"a/one", b"a/two", b"empty", b"fifo", b"link",

@@ -17,13 +17,11 @@ from purekernel.sources.folder import (
     windows_mode,
 )
 from purekernel.tree import Device, Directory, File, Metadata, Symlink
+from tests.ordinary import ordinary_user
 
 TIME = 1_400_000_000
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes, fifos or byte names")
-ordinary_user = pytest.mark.skipif(
-    hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may read everything"
-)
 
 
 @pytest.fixture
@@ -112,17 +110,16 @@ def test_fifos_and_sockets_are_refused(top: Path) -> None:
 
 
 @posix
-@ordinary_user
-def test_what_cannot_be_read_is_named(top: Path) -> None:
-    (top / "etc" / "conf").chmod(0)
-    with pytest.raises(InputError) as caught:
-        load_folder(top, mtime=0)
-    assert str(caught.value) == f"{top / 'etc' / 'conf'} cannot be read: Permission denied"
-    (top / "etc").chmod(0)
-    with pytest.raises(InputError) as caught:
-        load_folder(top, mtime=0)
-    assert str(caught.value) == f"{top / 'etc'} cannot be read: Permission denied"
-    (top / "etc").chmod(0o700)
+def test_what_cannot_be_read_is_named(open_folder: Path) -> None:
+    folder, file = open_folder / "etc", open_folder / "etc" / "conf"
+    folder.mkdir()
+    file.write_bytes(b"x")
+    for path in (file, folder):
+        path.chmod(0)
+        with ordinary_user(), pytest.raises(InputError) as caught:
+            load_folder(open_folder, mtime=0)
+        assert str(caught.value) == f"{path} cannot be read: Permission denied"
+    folder.chmod(0o700)
 
 
 def test_a_missing_folder_and_a_file_are_refused(top: Path) -> None:

@@ -32,8 +32,7 @@ def check_fields(fields: VolumeFields) -> None:
             raise UsageError(f"the ISO's {words} is not text") from None
         if size_bytes > SIZES_BYTES[key]:
             raise UsageError(
-                f"the ISO's {words} has {size_bytes} bytes, "
-                f"there is room for {SIZES_BYTES[key]}",
+                f"the ISO's {words} has {size_bytes} bytes, there is room for {SIZES_BYTES[key]}",
                 hint="shorten it",
             )
         if "\0" in text:

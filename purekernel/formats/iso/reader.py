@@ -28,11 +28,13 @@ from purekernel.formats.iso.records import (
     ASSOCIATED,
     MULTI_EXTENT,
     child_link,
+    declares_rock_ridge,
     is_dots,
     is_relocated,
     joliet_name,
     link_key,
     node_of,
+    own_record,
     plain_name,
     rock_ridge_name,
 )
@@ -110,7 +112,7 @@ class _Reader:
     def read(self) -> IsoImage:
         volume = self._image.pvd
         name: Name = rock_ridge_name
-        if not self._image.rock_ridge:
+        if not declares_rock_ridge(volume.root_directory_record()):
             name = plain_name
             if self._image.joliet_vd is not None:
                 volume, name = self._image.joliet_vd, joliet_name
@@ -169,8 +171,7 @@ class _Reader:
 
     def _build(self, root: dr.DirectoryRecord, found: list[_Found]) -> Tree:
         # A root's own record in the descriptor has no Rock Ridge; its "." has.
-        own = next((child for child in root.children if child.file_ident == b"\0"), None)
-        node = node_of(root, b"", own)
+        node = node_of(root, b"", own_record(root))
         tree = Tree(node) if isinstance(node, Directory) else Tree()
         first_names: dict[tuple[int, ...], bytes] = {}
         unpacked_bytes = 0
@@ -235,7 +236,7 @@ class _Reader:
             return None
         catalogs = [one for one in found if self._lies_at(one, self._catalog_extent())]
         boot_image = images[0].path
-        path = catalogs[0].path if catalogs else join(parent(boot_image), b"boot.cat")
+        path = catalogs[0].path if catalogs else _beside(boot_image, found)
         return ElTorito(
             boot_image=boot_image,
             catalog=path,
@@ -270,6 +271,15 @@ class _Reader:
             if b"/" not in one.path and identifier == fields.copyright_file_id:
                 return evolve(fields, copyright_file_id=one.path.decode("utf-8", "surrogateescape"))
         return fields
+
+
+def _beside(boot_image: bytes, found: list[_Found]) -> bytes:
+    """Return a path for a catalog that does not show on the image itself."""
+    taken = {one.path for one in found}
+    path = join(parent(boot_image), b"boot.cat")
+    while path in taken:
+        path += b"_"
+    return path
 
 
 def _groups(folder: dr.DirectoryRecord) -> Iterator[list[dr.DirectoryRecord]]:

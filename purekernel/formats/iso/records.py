@@ -31,6 +31,9 @@ from purekernel.tree import (
 FILE_MODE = 0o644
 FOLDER_MODE = 0o755
 
+# As 1.09, 1.12 and xorriso's 1.12 call themselves; pycdlib knows the first two.
+EXTENSIONS = (b"RRIP_1991A", b"IEEE_P1282", b"IEEE_1282")
+
 VERSION = re.compile(rb";[0-9]*\Z")
 JOLIET_VERSION = re.compile(r";[0-9]*\Z")
 
@@ -42,6 +45,18 @@ DEVICES = {stat.S_IFCHR: DeviceKind.CHARACTER, stat.S_IFBLK: DeviceKind.BLOCK}
 
 MULTI_EXTENT = 0x80
 ASSOCIATED = 0x04
+
+
+def declares_rock_ridge(root: dr.DirectoryRecord) -> bool:
+    """Say whether the root's own record (".") announces Rock Ridge, of any version."""
+    own = own_record(root)
+    found = None if own is None else _one(own, "er_record")
+    return found is not None and found.ext_id in EXTENSIONS
+
+
+def own_record(folder: dr.DirectoryRecord) -> dr.DirectoryRecord | None:
+    """Return a folder's record of itself (".")."""
+    return next((child for child in folder.children if child.file_ident == b"\0"), None)
 
 
 def is_dots(record: dr.DirectoryRecord) -> bool:
@@ -174,7 +189,9 @@ def _target(record: dr.DirectoryRecord) -> bytes:
 
 def _mtime(record: dr.DirectoryRecord) -> int:
     times = _one(record, "tf_record")
-    date: Any = getattr(times, "modification_time", None) or record.date
+    # Bit 1 of a TF entry is for the modification, bit 2 for the last access (4.1.6);
+    # pycdlib has their names the wrong way round.
+    date: Any = getattr(times, "access_time", None) or record.date
     try:
         if hasattr(date, "years_since_1900"):
             year, day = 1900 + date.years_since_1900, date.day_of_month

@@ -13,6 +13,7 @@ before 1900 or after 2155 become the nearest that the format knows.
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from typing import BinaryIO
 
 from attrs import evolve, frozen
@@ -111,7 +112,8 @@ def write_iso(
         except pycdlibexception.PyCdlibException as error:
             raise UnrepresentableError(f"the tree does not fit an ISO image: {error}") from error
         finally:
-            image.close()
+            with suppress(pycdlibexception.PyCdlibException):  # it was never quite begun
+                image.close()  # pycdlib's caches hold it, and all contents, else
     extents.write_to(stream)
 
 

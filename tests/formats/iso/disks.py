@@ -53,10 +53,24 @@ def boot_tree() -> Tree:
 def every_kind() -> Tree:
     """Make a tree with all that Rock Ridge has a word for."""
     tree = boot_tree()
-    plant(tree, b"kinds/null", Device(metadata=meta(0o666), kind=DeviceKind.CHARACTER, major=1, minor=3))
-    plant(tree, b"kinds/loop0", Device(metadata=meta(0o660, 0, 50), kind=DeviceKind.BLOCK, major=7, minor=0))
-    plant(tree, b"kinds/far", Device(metadata=meta(0o600), kind=DeviceKind.BLOCK, major=259, minor=70000))
-    plant(tree, b"kinds/zero", Device(metadata=meta(0o600), kind=DeviceKind.BLOCK, major=0, minor=255))
+    plant(
+        tree,
+        b"kinds/null",
+        Device(metadata=meta(0o666), kind=DeviceKind.CHARACTER, major=1, minor=3),
+    )
+    plant(
+        tree,
+        b"kinds/loop0",
+        Device(metadata=meta(0o660, 0, 50), kind=DeviceKind.BLOCK, major=7, minor=0),
+    )
+    plant(
+        tree,
+        b"kinds/far",
+        Device(metadata=meta(0o600), kind=DeviceKind.BLOCK, major=259, minor=70000),
+    )
+    plant(
+        tree, b"kinds/zero", Device(metadata=meta(0o600), kind=DeviceKind.BLOCK, major=0, minor=255)
+    )
     plant(tree, b"kinds/fifo", Fifo(metadata=meta(0o600)))
     plant(tree, b"kinds/socket", Socket(metadata=meta(0o777)))
     plant(tree, b"kinds/empty", file(b""))
@@ -93,10 +107,11 @@ def make_folder(root: Path) -> Path:
     (root / "noext").write_bytes(b"no dot" * 1000)
     (root / "empty").write_bytes(b"")
     (root / ".hidden").write_bytes(b"dot first")
-    (root / "x" * 1).mkdir(exist_ok=True)
+    (root / "x").mkdir()
     (root / ("a-name-of-sixty-characters-" + "z" * 33)).write_bytes(b"sixty")
     (root / "link").symlink_to("../one/./two//three")
-    (root / "long-link").symlink_to("/" + "component/" * 60 + "y" * 200)
+    # Longer ones genisoimage writes with a length that overflowed its byte.
+    (root / "long-link").symlink_to("/" + "component/" * 15 + "y" * 60)
     os.link(root / "noext", root / "x" / "hard")
     os.mkfifo(root / "fifo")
     for path in sorted(root.rglob("*"), reverse=True):

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import pytest
+
+from purekernel.errors import FormatError, LimitError
+from purekernel.formats.iso.survey import Survey, survey
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from tests.formats.iso import handmade
+from tests.formats.iso.handmade import image, record
+
+ROOT = handmade.ROOT_EXTENT * 2048
+VOLUME = 16 * 2048
+
+
+def look(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Survey:
+    return survey(memoryview(data), source="disk.iso", limits=limits)
+
+
+def refusal(data: bytes, limits: Limits = DEFAULT_LIMITS) -> str:
+    with pytest.raises(FormatError) as caught:
+        look(data, limits)
+    return str(caught.value)
+
+
+def patched(data: bytes, offset: int, new: bytes) -> bytes:
+    return data[:offset] + new + data[offset + len(new) :]
+
+
+def test_a_sound_image_passes() -> None:
+    found = look(image([record(b"A.;1")]))
+    assert [raw[0] for raw in found.descriptors] == [1, 255, 0]
+    assert found.extents == {ROOT: 2048, 20 * 2048: 10, 21 * 2048: 10}
+
+
+def test_descriptors_are_demanded() -> None:
+    sound = image([])
+    assert refusal(b"") == (
+        "disk.iso, byte 32768: expected a volume descriptor, got the end of the file"
+    )
+    assert refusal(bytes(40_000)) == (
+        "disk.iso, byte 32769: expected a volume descriptor (CD001), "
+        r"got '\x00\x00\x00\x00\x00'"
+    )
+    assert refusal(patched(sound, VOLUME, b"\2")) == (
+        "disk.iso, byte 32768: expected a primary volume descriptor, got none"
+    )
+    endless = sound[:VOLUME] + sound[VOLUME : VOLUME + 2048] * 100
+    assert refusal(endless) == (
+        "disk.iso, byte 32768: expected at most 64 volume descriptors, got more"
+    )
+
+
+def test_the_image_must_be_as_long_as_it_says() -> None:
+    sound = image([])
+    assert refusal(sound[:-1]) == (
+        "disk.iso, byte 47103: expected 47104 bytes, as the volume descriptor says, "
+        "got the end of the file"
+    )
+
+
+def test_numbers_must_agree_with_themselves() -> None:
+    assert refusal(patched(image([]), VOLUME + 80, b"\1")) == (
+        "disk.iso, byte 32848: expected the same number in both byte orders, got 1 and 23"
+    )
+    assert refusal(patched(image([]), VOLUME + 128, handmade.both(100, "H"))) == (
+        "disk.iso, byte 32896: expected blocks of 512, 1024 or 2048 bytes, got 100"
+    )
+
+
+def test_records_must_lie_in_their_block() -> None:
+    sound = image([record(b"A.;1")])
+    assert refusal(patched(sound, ROOT, b"\x05")) == (
+        f"disk.iso, byte {ROOT}: expected a directory record of 34 to 2048 bytes, got one of 5"
+    )
+    assert refusal(patched(sound, ROOT + 32, b"\x40")) == (
+        f"disk.iso, byte {ROOT + 32}: expected a name within its record, got 64 bytes"
+    )
+
+
+def test_files_must_lie_in_the_image() -> None:
+    data = image([record(b"A.;1", 30, 5000)])
+    assert refusal(data) == (
+        f"disk.iso, byte {ROOT + 68}: expected what lies within the image's {len(data)} bytes, "
+        "got 5000 bytes at byte 61440"
+    )
+    look(image([record(b"EMPTY.;1", 9999, 0)]))
+
+
+def test_odd_ways_of_storing_are_refused() -> None:
+    interleaved = bytearray(record(b"A.;1"))
+    interleaved[26] = 1
+    assert refusal(image([bytes(interleaved)])) == (
+        f"disk.iso, byte {ROOT + 68}: expected a file in one piece, "
+        "got one with an extended attribute record or interleaved"
+    )
+
+
+def test_folders_must_form_a_tree() -> None:
+    assert refusal(image([record(b"A", handmade.ROOT_EXTENT, 2048, 2)])) == (
+        f"disk.iso, byte {ROOT + 68}: expected folders that form a tree, "
+        "got one that is in two places"
+    )
+
+
+def test_path_tables_have_a_bound() -> None:
+    assert refusal(patched(image([]), VOLUME + 132, handmade.both(1 << 30))) == (
+        f"disk.iso, byte {VOLUME + 132}: expected a path table for 1 folders, got {1 << 30} bytes"
+    )
+
+
+def test_members_have_a_bound() -> None:
+    data = image([record(b"%06d" % number) for number in range(100)])
+    with pytest.raises(LimitError, match="expected at most 50 members, got more"):
+        look(data, Limits(members=50))
+
+
+def test_disorder_has_a_bound() -> None:
+    data = image([record(b"%06d" % number) for number in reversed(range(3000))])
+    with pytest.raises(LimitError, match="expected directories in order, got one in disorder"):
+        look(data)
+
+
+def test_joliet_is_shown_only_without_rock_ridge() -> None:
+    def with_joliet(data: bytes) -> bytes:
+        joliet = bytearray(data[VOLUME : VOLUME + 2048])
+        joliet[0] = 2
+        joliet[88:91] = b"%/E"
+        terminator = data[VOLUME + 2048 : VOLUME + 4096]
+        return patched(data, VOLUME + 2048, bytes(joliet) + terminator)
+
+    plain = look(with_joliet(image([])))
+    assert [raw[0] for raw in plain.descriptors] == [1, 2, 255, 0]
+    rock = look(with_joliet(image([], rock_ridge=True)))
+    assert [raw[0] for raw in rock.descriptors] == [1, 255, 0, 0]
