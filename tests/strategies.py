@@ -68,9 +68,17 @@ def leaves(*, utf8: bool = False, devices: bool = True) -> st.SearchStrategy[Nod
 
 @st.composite
 def trees(
-    draw: st.DrawFn, *, utf8: bool = False, devices: bool = True, hard_links: bool = True
+    draw: st.DrawFn,
+    *,
+    utf8: bool = False,
+    devices: bool = True,
+    hard_links: bool = True,
+    any_links: bool = False,
 ) -> Tree:
-    """Trees of up to a dozen names, nested, with hard links among them."""
+    """Trees of up to a dozen names, nested, with hard links among them.
+
+    Of files only, unless ``any_links``: then of devices and fifos too.
+    """
     tree = Tree(Directory(metadata=draw(metadata())))
     folders = [b""]
     files: list[bytes] = []
@@ -87,6 +95,7 @@ def trees(
         else:
             node = draw(leaves(utf8=utf8, devices=devices))
             tree.add(path, node)
-            if isinstance(node, File):
+            # To the kernel, links to links are links of their own.
+            if isinstance(node, File) or (any_links and not isinstance(node, Symlink)):
                 files.append(path)
     return tree

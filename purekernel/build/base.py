@@ -8,7 +8,7 @@ from purekernel.errors import BundleError
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import ElTorito, parse_iso
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
-from purekernel.tree import Buffer, File, Tree, display, subtree
+from purekernel.tree import Buffer, File, Tree, subtree
 
 BOOT_FOLDER = b"boot"
 
@@ -26,6 +26,7 @@ class Base:
         boot: how it boots.
         core_path: where its root file system lies on it.
         kernel_path: where its kernel lies on it.
+        kernel: its kernel.
         root: the root file system.
     """
 
@@ -33,6 +34,7 @@ class Base:
     boot: ElTorito
     core_path: bytes
     kernel_path: bytes
+    kernel: File
     root: Tree
 
 
@@ -52,25 +54,30 @@ def parse_base(
         BundleError: it has no core.gz, no kernel, or nothing that boots.
     """
     image = parse_iso(data, source=source, limits=limits)
-    core_path = _find(image.tree, CORES, source, "root file system")
-    kernel_path = _find(image.tree, KERNELS, source, "kernel")
+    core_path, core = _find(image.tree, CORES, source, "root file system")
+    kernel_path, kernel = _find(image.tree, KERNELS, source, "kernel")
     if image.boot is None:
         raise BundleError(
             f"{source}: the ISO has no El Torito boot record, so nothing on it boots",
             hint="use an original Tiny Core ISO as the base",
         )
-    core = image.tree[core_path]
-    if not isinstance(core, File):
-        raise BundleError(f"{source}: {display(core_path)} is not a file")
     root = parse_cpio(core.content, source=f"{source}: {core_path.decode()}", limits=limits)
     kept = image.tree if keep_iso_files else subtree(image.tree, BOOT_FOLDER)
-    return Base(iso=kept, boot=image.boot, core_path=core_path, kernel_path=kernel_path, root=root)
+    return Base(
+        iso=kept,
+        boot=image.boot,
+        core_path=core_path,
+        kernel_path=kernel_path,
+        kernel=kernel,
+        root=root,
+    )
 
 
-def _find(tree: Tree, candidates: tuple[bytes, ...], source: str, what: str) -> bytes:
+def _find(tree: Tree, candidates: tuple[bytes, ...], source: str, what: str) -> tuple[bytes, File]:
     for path in candidates:
-        if isinstance(tree.get(path), File):
-            return path
+        node = tree.get(path)
+        if isinstance(node, File):
+            return path, node
     names = " or ".join(path.decode() for path in candidates)
     raise BundleError(
         f"{source}: the ISO has no {what} ({names})",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
-from purekernel.errors import BootMenuError
+from purekernel.errors import BootMenuError, UsageError
 from purekernel.formats.syslinux import (
     BootMenu,
     build_boot_menu,
     extend_append,
     parse_boot_menu,
+    set_default,
     set_option,
 )
 from purekernel.tree import File, Tree, display
@@ -25,6 +26,18 @@ _PLACES = (b"boot/isolinux", b"isolinux", b"")
 _NAME = b"isolinux.cfg"
 
 
+# isolinux counts the ticks of a timer in 16 bits. (Source: its reference, "TIMEOUT".)
+MAX_TIMEOUT = 35996
+
+
+def _is_timeout(_changes: object, _attribute: object, timeout: int | None) -> None:
+    if timeout is not None and not 0 <= timeout <= MAX_TIMEOUT:
+        raise UsageError(
+            f"the boot timeout {timeout} is outside what isolinux takes",
+            hint=f"give tenths of a second, 0 (wait for ever) to {MAX_TIMEOUT}",
+        )
+
+
 @frozen(kw_only=True)
 class BootChanges:
     """What is to be different in the boot menu.
@@ -33,10 +46,13 @@ class BootChanges:
         append: words for the end of every kernel's command line.
         timeout: tenths of a second until the default boots; 0 waits for ever.
         default: the label that boots when nobody chooses.
+
+    Raises:
+        UsageError: isolinux takes no such timeout.
     """
 
     append: str | None = None
-    timeout: int | None = None
+    timeout: int | None = field(default=None, validator=_is_timeout)
     default: str | None = None
 
 
@@ -72,9 +88,11 @@ def change_boot_menu(iso: Tree, boot_image: bytes, changes: BootChanges) -> Tree
     if changes.timeout is not None:
         menu = set_option(menu, b"timeout", str(changes.timeout).encode())
     if changes.default is not None:
-        menu = set_option(menu, b"default", _label(menu, path, changes.default))
-    if changes.append is not None:
-        menu = extend_append(menu, _words(changes.append))
+        menu = set_default(menu, _label(menu, path, changes.default))
+    words = _words(changes.append or "")
+    if words:
+        _check_linux(menu, path)
+        menu = extend_append(menu, words)
     node = iso[path]
     if not isinstance(node, File):
         return iso
@@ -92,6 +110,19 @@ def _label(menu: BootMenu, path: bytes, wanted: str) -> bytes:
             hint="give one of these with --boot-default",
         )
     return label
+
+
+def _check_linux(menu: BootMenu, path: bytes) -> None:
+    if menu.linux_labels:
+        return
+    included = menu.option(b"include")
+    if included is None:
+        raise BootMenuError(f"no label in {display(path)} boots a Linux kernel")
+    raise BootMenuError(
+        f"no label in {display(path)} boots a Linux kernel; it includes {display(included)}, "
+        "which is not followed",
+        hint="put a boot menu without INCLUDE on the base image",
+    )
 
 
 def _words(append: str) -> bytes:

@@ -35,10 +35,9 @@ OVERLAYS = (
 # What a file name, a volume id and YAML all take as it is.
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}")
 
-_VERSION_LINE = re.compile(
-    rb"""^\s*(?:export\s+)?ISO_VERSION=(['"]?)([^'"\s#;]*)\1""", re.MULTILINE
-)
-_ISO_NAME_LINE = re.compile(rb"^\s*ISO_NAME=\S*?rz_mk_([a-z]+)-image", re.MULTILINE)
+# Blanks only, not \s: a pattern that may run over line ends takes its time on many of them.
+_VERSION_LINE = re.compile(rb"^[ \t]*(?:export[ \t]+)?ISO_VERSION=(.*)$", re.MULTILINE)
+_ISO_NAME_LINE = re.compile(rb"^[ \t]*ISO_NAME=[^\s-]*?rz_mk_([a-z]+)-image", re.MULTILINE)
 _OLD_VOLUME_ID = re.compile(rb"-V\s+TC-custom\b")
 
 
@@ -66,7 +65,8 @@ class Bundle:
         iso: the Core ISO.
         flavour: as its scripts say.
         generation: as its scripts say.
-        version: what ``gitversion.sh`` says; ``None`` where there is none.
+        version: what ``gitversion.sh`` says; ``None`` where it, or its word on that, is
+            missing.
         overlays: the tar files in ``dependencies/``, in the order they are laid over.
         licences: the licence files that go to the ISO's root, by name.
         mtime: the newest time among its members.
@@ -176,10 +176,14 @@ def _version(tree: Tree) -> str | None:
     script = _file(tree, VERSION_SCRIPT)
     if script is None:
         return None
-    match = _VERSION_LINE.search(bytes(script))
-    if match is None or not match.group(2):
-        raise BundleError(
-            f"{VERSION_SCRIPT.decode()} in the bundle has no line ISO_VERSION='…'",
-            hint="give the version with --iso-version",
-        )
-    return match.group(2).decode("utf-8", "backslashreplace")
+    # A shell that runs the script is left with the last.
+    said = [_value(match.group(1)) for match in _VERSION_LINE.finditer(bytes(script))]
+    return said[-1].decode("utf-8", "backslashreplace") or None if said else None
+
+
+def _value(text: bytes) -> bytes:
+    """Return what a shell would take for the value in an assignment of plain words."""
+    for quote in (b"'", b'"'):
+        if text.startswith(quote):
+            return text[1:].partition(quote)[0]
+    return re.split(rb"[\s#;]", text, maxsplit=1)[0]

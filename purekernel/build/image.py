@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields_dict, frozen
 
 from purekernel.build.base import Base, parse_base
 from purekernel.build.boot_menu import BootChanges, change_boot_menu
@@ -16,7 +16,7 @@ from purekernel.build.metadata import (
 from purekernel.build.progress import Progress, Silent
 from purekernel.deflate.encoders import Encoder, Libdeflate
 from purekernel.deflate.member import compress
-from purekernel.errors import BundleError, PurekernelError
+from purekernel.errors import BundleError, PurekernelError, UsageError
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.iso import ElTorito, VolumeFields
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
@@ -39,9 +39,29 @@ APPLICATION = "Razor Microkernel"
 # The originals put the builder's user, host and clock here.
 PREPARER = "purekernel"
 
+# What "Razor MK " leaves of a volume id's 32 characters, and one less: as rebuild_iso.sh cuts.
+MAX_VOLUME_VERSION = 22
+
 # The last second that cpio's eight hexadecimal digits can say, in 2106; ISO 9660's
 # calendar ends later, in 2155.
 MAX_TIMESTAMP = 0xFFFFFFFF
+
+
+def _is_timestamp(_options: object, _attribute: object, timestamp: int | None) -> None:
+    if timestamp is not None and not 0 <= timestamp <= MAX_TIMESTAMP:
+        raise UsageError(
+            f"the timestamp {timestamp} is outside what an image can say",
+            hint=f"give seconds since 1970, UTC, up to {MAX_TIMESTAMP} (the year 2106)",
+        )
+
+
+def _are_volume_fields(_options: object, _attribute: object, volume: dict[str, str]) -> None:
+    known = sorted(fields_dict(VolumeFields))
+    unknown = sorted(set(volume) - set(known))
+    if unknown:
+        raise UsageError(
+            f"a volume has no field {', '.join(unknown)}", hint=f"it has {', '.join(known)}"
+        )
 
 
 @frozen(kw_only=True)
@@ -59,14 +79,17 @@ class Options:
             inputs'.
         limits: the readers' bounds.
         encoder: what deflates the core.
+
+    Raises:
+        UsageError: the timestamp or a volume field is none that there can be.
     """
 
     version: str | None = None
     keep_iso_files: bool = False
     keep_owners: bool = False
     boot: BootChanges = field(factory=BootChanges)
-    volume: dict[str, str] = field(factory=dict)
-    timestamp: int | None = None
+    volume: dict[str, str] = field(factory=dict, validator=_are_volume_fields)
+    timestamp: int | None = field(default=None, validator=_is_timestamp)
     limits: Limits = DEFAULT_LIMITS
     encoder: Encoder = field(factory=Libdeflate)
 
@@ -83,7 +106,9 @@ class Image:
         root: the root file system.
         core: the same as a gzipped cpio archive.
         cpio_bytes: that archive's size before it was deflated.
+        core_path: where that lies on the ISO.
         kernel: the kernel's bytes.
+        kernel_path: where that lies on the ISO.
         iso: what lies on the ISO.
         boot: how the ISO boots.
         volume: the ISO's volume descriptor fields.
@@ -97,7 +122,9 @@ class Image:
     root: Tree
     core: bytes
     cpio_bytes: int
+    core_path: bytes
     kernel: Buffer
+    kernel_path: bytes
     iso: Tree
     boot: ElTorito
     volume: VolumeFields
@@ -141,7 +168,7 @@ def build_image(
     root = clamp_times(root, timestamp)
     with progress.step("packing the root file system"):
         archive = build_cpio(root)
-    with progress.step(f"compressing {len(archive) / 1e6:.1f} MB"):
+    with progress.step("compressing"):
         core = compress(archive, encoder=options.encoder)
     cpio_bytes = len(archive)
     del archive
@@ -149,7 +176,6 @@ def build_image(
         iso = _lay_out_iso(
             base, bundle, core=core, version=version, timestamp=timestamp, boot=options.boot
         )
-    kernel = base.iso[base.kernel_path]
     return Image(
         name=f"rz_mk_{bundle.flavour.value}-image.{version}",
         version=version,
@@ -158,7 +184,9 @@ def build_image(
         root=root,
         core=core,
         cpio_bytes=cpio_bytes,
-        kernel=kernel.content if isinstance(kernel, File) else b"",
+        core_path=base.core_path,
+        kernel=base.kernel.content,
+        kernel_path=base.kernel_path,
         iso=iso,
         boot=base.boot,
         volume=_volume(bundle, version, options),
@@ -170,7 +198,7 @@ def _version(bundle: Bundle, options: Options) -> str:
     version = options.version if options.version is not None else bundle.version
     if version is None:
         raise BundleError(
-            "the bundle says no version, having no gitversion.sh",
+            "the bundle says no version in a gitversion.sh",
             hint="give one with --iso-version, such as --iso-version 0.9.0.1",
         ).within(bundle.source)
     return check_version(version)
@@ -201,11 +229,12 @@ def _bundle_layers(bundle: Bundle, options: Options) -> list[Layer]:
 def _merge_root(
     root: Tree, parts: list[Layer], layers: tuple[Layer, ...], options: Options
 ) -> Tree:
+    root = root.copy()
     for layer in parts:
         root = _lay_over(root, own_as_root(layer))
     for layer in layers:
         root = _lay_over(root, layer if options.keep_owners else own_as_root(layer))
-    return root.copy() if not parts and not layers else root
+    return root
 
 
 def _lay_over(root: Tree, layer: Layer) -> Tree:
@@ -219,7 +248,6 @@ def _lay_out_iso(
     base: Base, bundle: Bundle, *, core: bytes, version: str, timestamp: int, boot: BootChanges
 ) -> Tree:
     iso = base.iso.copy()
-    kernel = iso[base.kernel_path]
     old_core = iso[base.core_path]
     metadata = evolve(old_core.metadata, mtime=timestamp)
     # A name of its own: were the old one hard-linked, its other names must not change.
@@ -231,7 +259,7 @@ def _lay_out_iso(
     report = build_iso_metadata(
         version=version,
         kernel_path=base.kernel_path.decode(),
-        kernel=kernel.content if isinstance(kernel, File) else b"",
+        kernel=base.kernel.content,
         initrd_path=base.core_path.decode(),
         initrd=core,
         timestamp=timestamp,
@@ -246,7 +274,7 @@ def _volume(bundle: Bundle, version: str, options: Options) -> VolumeFields:
     else:
         licences = {name for name, _content in bundle.licences}
         fields = VolumeFields(
-            volume_id=f"Razor MK {version[:22]}",
+            volume_id=f"Razor MK {version[:MAX_VOLUME_VERSION]}",
             application_id=APPLICATION,
             preparer_id=PREPARER,
             copyright_file_id="LICENSE" if b"LICENSE" in licences else "",

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from purekernel.build.boot_menu import BootChanges
 from purekernel.build.bundle import Bundle, parse_bundle
-from purekernel.build.image import MAX_TIMESTAMP, Image, Options, build_image
+from purekernel.build.image import Image, Options, build_image
 from purekernel.build.progress import Progress, Silent
-from purekernel.build.shipped import SAMPLE_BUNDLE, load_sample_bundle
 from purekernel.errors import UsageError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.sources.files import load_file
 from purekernel.sources.layers import load_layer
+from purekernel.sources.shipped import SAMPLE_BUNDLE, load_sample_bundle
 from purekernel.tree import Layer
 
 AnyPath = str | os.PathLike[str]
@@ -60,7 +60,7 @@ def make_image(
     *,
     sample: bool = False,
     iso_version: str | None = None,
-    overlays: Iterable[AnyPath] = (),
+    overlays: AnyPath | Iterable[AnyPath] = (),
     keep_iso_files: bool = False,
     keep_owners: bool = False,
     boot_append: str | None = None,
@@ -77,7 +77,7 @@ def make_image(
         bundle: the bundle's path.
         sample: build from the sample bundle instead.
         iso_version: of the image; by default the bundle's own.
-        overlays: folders and archives laid over the bundle's own, in order.
+        overlays: folders and archives laid over the bundle's own, in order; or just one.
         keep_iso_files: carry over what the base ISO holds outside ``boot/``.
         keep_owners: trust the owners that overlay archives record.
         boot_append: words for the end of every kernel's command line.
@@ -94,17 +94,13 @@ def make_image(
         PurekernelError: an input is missing or damaged, or does not fit the others.
     """
     progress = progress or Silent()
-    _check(bundle, sample=sample, timestamp=timestamp, boot_timeout=boot_timeout)
-    limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
-    with progress.step("reading the bundle"):
-        loaded = (
-            load_bundle(bundle, limits=limits)
-            if bundle is not None
-            else sample_bundle(limits=limits)
+    if (bundle is None) != sample:
+        raise UsageError(
+            "give either a bundle or --sample"
+            if bundle is None
+            else "a bundle and --sample exclude each other"
         )
-    with progress.step("reading overlays"):
-        made = loaded.mtime if timestamp is None else timestamp
-        layers = load_layers(overlays, timestamp=made, limits=limits)
+    limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
     options = Options(
         version=iso_version,
         keep_iso_files=keep_iso_files,
@@ -114,25 +110,17 @@ def make_image(
         timestamp=timestamp,
         limits=limits,
     )
-    return build_image(loaded, layers, options=options, progress=progress)
-
-
-def _check(
-    bundle: AnyPath | None, *, sample: bool, timestamp: int | None, boot_timeout: int | None
-) -> None:
-    if (bundle is None) != sample:
-        raise UsageError(
-            "give either a bundle or --sample"
-            if bundle is None
-            else "a bundle and --sample exclude each other"
+    with progress.step("reading the bundle"):
+        loaded = (
+            load_bundle(bundle, limits=limits)
+            if bundle is not None
+            else sample_bundle(limits=limits)
         )
-    if timestamp is not None and not 0 <= timestamp <= MAX_TIMESTAMP:
-        raise UsageError(
-            f"the timestamp {timestamp} is outside what an image can say",
-            hint="give seconds since 1970, UTC, up to 4294967295 (the year 2106)",
-        )
-    if boot_timeout is not None and not 0 <= boot_timeout <= 35996:
-        raise UsageError(
-            f"the boot timeout {boot_timeout} is outside what isolinux takes",
-            hint="give tenths of a second, 0 (wait for ever) to 35996",
-        )
+    if isinstance(overlays, str | os.PathLike):
+        overlays = (overlays,)
+    layers: list[Layer] = []
+    for path in overlays:
+        with progress.step(f"reading {os.fspath(path)}"):
+            made = loaded.mtime if timestamp is None else timestamp
+            layers += load_layers((path,), timestamp=made, limits=limits)
+    return build_image(loaded, tuple(layers), options=options, progress=progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from enum import Enum
 from functools import partial
@@ -12,6 +13,7 @@ from purekernel.build.image import Image
 from purekernel.build.progress import Progress, Silent
 from purekernel.build.publish import Output, Writer, publish
 from purekernel.build.pxe import build_pxe_files
+from purekernel.errors import UsageError
 from purekernel.formats.iso import write_iso
 from purekernel.tree import Buffer
 
@@ -26,9 +28,9 @@ class Emit(Enum):
 
 def write_image(
     image: Image,
-    folder: Path,
+    folder: str | os.PathLike[str],
     *,
-    emit: Iterable[Emit] = (Emit.ISO,),
+    emit: Iterable[Emit | str] = (Emit.ISO,),
     progress: Progress | None = None,
 ) -> list[Output]:
     """Write ``image`` into ``folder``, all of it or nothing.
@@ -37,14 +39,17 @@ def write_image(
         image: what to write.
         folder: made where it is missing.
         emit: ``ISO`` gives ``NAME.iso``; ``CORE`` gives ``core.gz`` and ``vmlinuz``; ``PXE``
-            gives the folder ``NAME.pxe`` for a TFTP or HTTP server.
+            gives the folder ``NAME.pxe`` for a TFTP or HTTP server. Their values (``"iso"``)
+            do as well.
         progress: is told of the steps.
 
     Raises:
+        UsageError: ``emit`` names nothing, or what there is not.
+        BootMenuError: the ISO's menu cannot be carried over to a server's folder.
         OutputError: something cannot be written; what stood there before still stands.
         UnrepresentableError: the ISO format has no room for something in the image.
     """
-    wanted = set(emit)
+    wanted = _wanted(emit)
     writers: dict[str, Writer] = {}
     if Emit.ISO in wanted:
         writers[f"{image.name}.iso"] = partial(_write_iso, image)
@@ -55,7 +60,19 @@ def write_image(
         for path, content in build_pxe_files(image).items():
             writers[f"{image.name}.pxe/{path}"] = partial(_write_bytes, content)
     with (progress or Silent()).step("writing"):
-        return publish(folder, writers)
+        return publish(Path(folder), writers)
+
+
+def _wanted(emit: Iterable[Emit | str]) -> set[Emit]:
+    try:
+        wanted = {Emit(one) for one in emit}
+    except ValueError as error:
+        raise UsageError(
+            f"nothing can be made of an image but iso, core and pxe: {error}"
+        ) from None
+    if not wanted:
+        raise UsageError("nothing is to be made of the image", hint="name iso, core or pxe")
+    return wanted
 
 
 def _write_bytes(content: Buffer, stream: BinaryIO) -> None:

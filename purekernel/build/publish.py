@@ -47,7 +47,9 @@ def publish(folder: Path, writers: Mapping[str, Writer]) -> list[Output]:
         What was written, in the order of ``writers``.
 
     Raises:
-        OutputError: a file cannot be written; none was changed then.
+        OutputError: a file cannot be written. None was changed then, save where several were
+            complete and taking their names failed half-way (on Windows, for one that another
+            program has open): those before it are the new ones.
     """
     with _Staging() as staging:
         outputs = [
@@ -78,6 +80,8 @@ class _Staging:
                 folder.rmdir()
 
     def write(self, path: Path, write: Writer) -> Output:
+        if "\0" in str(path):
+            raise OutputError(f"{str(path)!r} cannot be written: it holds a NUL")
         with _located(path):
             self._make_folder(path.parent)
             if path.is_dir():

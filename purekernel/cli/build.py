@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    ParamType = click.ParamType[Any]
+else:  # generic only from click 8.4 on
+    ParamType = click.ParamType
 
 EMITS = ("iso", "core", "pxe")
 
@@ -15,7 +20,7 @@ _SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
-class _Emit(click.ParamType[Any]):
+class _Emit(ParamType):
     """A list of outputs, parted by commas."""
 
     name = "list"
@@ -32,7 +37,7 @@ class _Emit(click.ParamType[Any]):
         return names
 
 
-class _Size(click.ParamType[Any]):
+class _Size(ParamType):
     """A number of bytes, with K, M, G or T (powers of 1024) behind it if you like."""
 
     name = "size"
@@ -86,6 +91,7 @@ class _Size(click.ParamType[Any]):
 @click.option("--boot-default", metavar="LABEL", help="The label that boots when nobody chooses.")
 @click.option("--volume-id", metavar="TEXT", help="The ISO's volume id, at most 32 characters.")
 @click.option("--application", metavar="TEXT", help="The ISO's application field.")
+@click.option("--system", metavar="TEXT", help="The ISO's system field.  [default: LINUX]")
 @click.option("--publisher", metavar="TEXT", help="The ISO's publisher field.")
 @click.option("--preparer", metavar="TEXT", help="The ISO's preparer field.")
 @click.option(
@@ -128,7 +134,7 @@ def build_command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Turn BUNDLE, as build-bundle-file.sh or 'purekernel bundle' makes it, into an image.
+    """Turn BUNDLE, as build-bundle-file.sh makes it, into an image.
 
     Writes rz_mk_FLAVOUR-image.VERSION.iso, whole or not at all. The same inputs give the
     same bytes, wherever and whenever.
@@ -136,8 +142,8 @@ def build_command(
     \b
     Examples:
       purekernel build --sample
-      purekernel build razor-microkernel-bundle-dev.tar.gz --iso-version 0.9.0.1
-      purekernel build BUNDLE --overlay site/ --boot-append console=ttyS0 --emit iso,pxe
+      purekernel build bundle.tar.gz --iso-version 0.9.0.1
+      purekernel build bundle.tar.gz --overlay site/ --emit iso,pxe
     """  # noqa: D301  # click reads the backspace as "keep these lines"
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
@@ -145,13 +151,14 @@ def build_command(
     from purekernel.build.job import make_image  # noqa: PLC0415
     from purekernel.build.outputs import Emit, write_image  # noqa: PLC0415
     from purekernel.cli.summary import render_json, render_text, summarize  # noqa: PLC0415
-    from purekernel.cli.terminal import choose_progress  # noqa: PLC0415
+    from purekernel.cli.terminal import choose_progress, say  # noqa: PLC0415
 
     volume = {
         f"{name}_id": options.pop(option)
         for option, name in (
             ("volume_id", "volume"),
             ("application", "application"),
+            ("system", "system"),
             ("publisher", "publisher"),
             ("preparer", "preparer"),
         )
@@ -172,6 +179,6 @@ def build_command(
         progress.close()
     if as_json:
         total = time.perf_counter() - start
-        click.echo(render_json(summarize(image, outputs, progress.seconds, total)))
+        say(render_json(summarize(image, outputs, progress.seconds, total)))
     elif not quiet:
-        click.echo(render_text(outputs))
+        say(render_text(outputs))

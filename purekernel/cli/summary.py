@@ -73,9 +73,8 @@ def render_json(summary: dict[str, object]) -> str:
 
 
 def render_text(outputs: list[Output]) -> str:
-    """Return a line for each output: size, SHA-256 and path."""
-    lines = [
-        f"{output.size_bytes / 1e6:8.2f} MB  sha256:{output.sha256}  {output.path}"
+    """Return two lines for each output, of at most 80 columns where its path is short."""
+    return "\n".join(
+        f"{output.path}  {output.size_bytes / 1e6:.2f} MB\n  sha256:{output.sha256}"
         for output in outputs
-    ]
-    return "\n".join(lines)
+    )

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
+from purekernel.errors import OutputError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -17,6 +19,26 @@ def say_error(message: str, hint: str) -> None:
     lines = f"purekernel: {_printable(message)}\n  {_printable(hint)}\n"
     sys.stderr.write(lines)
     sys.stderr.flush()
+
+
+def say(text: str) -> None:
+    """Print ``text`` and a newline on standard output.
+
+    Raises:
+        OutputError: standard output cannot take it.
+        BrokenPipeError: whoever read it has gone.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    try:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: it is closed
+        raise OutputError(
+            f"standard output cannot be written: {getattr(error, 'strerror', None) or error}",
+            hint="the outputs themselves are complete; send what is printed elsewhere",
+        ) from None
 
 
 def _printable(text: str) -> str:

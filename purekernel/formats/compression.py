@@ -13,6 +13,7 @@ from purekernel.errors import FormatError
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.formats.padding import skip_zeros
 from purekernel.tree import Buffer
 
 BZIP2_MAGIC = b"BZh"
@@ -23,6 +24,8 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # How much is unpacked before the bound is looked at again: small beside any bound, large
 # beside the cost of a call.
 STEP_BYTES = 1 << 20
+# Smaller at first, for there may be very many very small streams.
+FIRST_STEP_BYTES = 1 << 12
 
 
 class _Decompressor(Protocol):
@@ -38,11 +41,19 @@ class _Decompressor(Protocol):
     def decompress(self, data: Buffer, /, max_length: int = -1) -> bytes: ...
 
 
-def unpack(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Buffer:
+def unpack(
+    data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, already_bytes: int = 0
+) -> Buffer:
     """Return ``data`` without its compression; data with none comes back as it is.
 
     Reads gzip, bzip2, xz and lzma, and zstd where Python has it (3.14 and later); any
     number of streams one after the other, as the programs of these names do.
+
+    Args:
+        data: what may be compressed.
+        source: its name, for messages.
+        limits: the bound on what it may unpack to.
+        already_bytes: what counts towards that bound beforehand.
 
     Raises:
         FormatError: the stream is damaged, ends early, or has something else behind it.
@@ -50,21 +61,29 @@ def unpack(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Buf
     """
     head = bytes(data[:6])
     if head.startswith(GZIP_MAGIC):
-        return parse_gzip(data, source=source, limits=limits)
-    if head.startswith(BZIP2_MAGIC):
-        return _unpack_streams(data, bz2.BZ2Decompressor, "bzip2", source, limits)
-    if head.startswith(XZ_MAGIC):
-        return _unpack_streams(data, lzma.LZMADecompressor, "xz", source, limits)
-    if head.startswith(LZMA_MAGIC):
-        return _unpack_streams(data, lzma.LZMADecompressor, "lzma", source, limits)
-    if head.startswith(ZSTD_MAGIC):
-        return _unpack_streams(data, _zstd_decompressor(source), "zstd", source, limits)
-    return data
+        return parse_gzip(data, source=source, limits=limits, already_bytes=already_bytes)
+    found = _decompressor(head, source)
+    if found is None:
+        return data
+    return _unpack_streams(data, *found, source=source, limits=limits, already_bytes=already_bytes)
 
 
 def is_compressed(data: Buffer) -> bool:
     """Say whether ``data`` opens as one of the compressions that :func:`unpack` undoes."""
     return bytes(data[:6]).startswith((GZIP_MAGIC, BZIP2_MAGIC, XZ_MAGIC, LZMA_MAGIC, ZSTD_MAGIC))
+
+
+def _decompressor(head: bytes, source: str) -> tuple[str, Callable[[], _Decompressor]] | None:
+    """Return the name of what a file opens as, and what undoes it."""
+    if head.startswith(BZIP2_MAGIC):
+        return "bzip2", bz2.BZ2Decompressor
+    if head.startswith(XZ_MAGIC):
+        return "xz", lzma.LZMADecompressor
+    if head.startswith(LZMA_MAGIC):
+        return "lzma", lzma.LZMADecompressor
+    if head.startswith(ZSTD_MAGIC):
+        return "zstd", _zstd_decompressor(source)
+    return None
 
 
 def _zstd_decompressor(source: str) -> Callable[[], _Decompressor]:
@@ -83,24 +102,29 @@ def _zstd_decompressor(source: str) -> Callable[[], _Decompressor]:
 
 def _unpack_streams(
     data: Buffer,
-    decompressor: Callable[[], _Decompressor],
     kind: str,
+    decompressor: Callable[[], _Decompressor],
+    *,
     source: str,
     limits: Limits,
+    already_bytes: int,
 ) -> bytes:
     view = memoryview(data)
     pieces: list[bytes] = []
-    size_bytes = 0
+    size_bytes = already_bytes
     offset = 0
     while offset < len(view):
-        if pieces and not bytes(view[offset:]).strip(b"\0"):
-            break  # xz allows zeros after a stream (Source: the .xz file format, 2.2)
+        # xz allows zeros after a stream (Source: the .xz file format, 2.2).
+        if offset and skip_zeros(view, offset) == len(view):
+            break
         stream = decompressor()
         start = offset
+        step_bytes = FIRST_STEP_BYTES
         try:
             while not stream.eof:
-                pending = view[offset : offset + STEP_BYTES] if stream.needs_input else b""
+                pending = view[offset : offset + step_bytes] if stream.needs_input else b""
                 offset += len(pending)
+                step_bytes = min(2 * step_bytes, STEP_BYTES)
                 piece = stream.decompress(pending, STEP_BYTES)
                 size_bytes += len(piece)
                 pieces.append(piece)

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from purekernel.errors import FormatError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.formats.padding import skip_zeros
 from purekernel.tree import Buffer
 
 MAGIC = b"\x1f\x8b"
@@ -30,6 +31,7 @@ UNKNOWN_OS = 255
 
 # How much is inflated before the bound is looked at again.
 STEP_BYTES = 1 << 20
+FIRST_STEP_BYTES = 1 << 12
 
 
 @frozen(kw_only=True)
@@ -47,19 +49,30 @@ class Member:
     content: bytes
 
 
-def parse_gzip(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
+def parse_gzip(
+    data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, already_bytes: int = 0
+) -> bytes:
     """Return what all members of ``data`` unpack to, joined; zeros may follow the last.
+
+    Args:
+        data: one member or more.
+        source: its name, for messages.
+        limits: the bound on what it may unpack to.
+        already_bytes: what counts towards that bound beforehand.
 
     Raises:
         FormatError: a member is damaged or ends early, or something else follows.
         LimitError: they unpack to more than ``limits`` allow.
     """
-    pieces = [member.content for member in iter_members(data, source=source, limits=limits)]
+    members = iter_members(data, source=source, limits=limits, already_bytes=already_bytes)
+    pieces = [member.content for member in members]
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def iter_members(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Iterator[Member]:
-    """Yield the members of ``data`` in order.
+def iter_members(
+    data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, already_bytes: int = 0
+) -> Iterator[Member]:
+    """Yield the members of ``data`` in order; the arguments are :func:`parse_gzip`'s.
 
     Raises:
         FormatError: a member is damaged or ends early, or something else follows.
@@ -67,7 +80,7 @@ def iter_members(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) 
     """
     view = memoryview(data)
     offset = 0
-    unpacked_bytes = 0
+    unpacked_bytes = already_bytes
     while True:
         member = parse_member(
             view, offset, source=source, limits=limits, already_bytes=unpacked_bytes
@@ -75,7 +88,7 @@ def iter_members(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) 
         yield member
         unpacked_bytes += len(member.content)
         offset = member.end
-        if not bytes(view[offset:]).strip(b"\0"):
+        if skip_zeros(view, offset) == len(view):
             return
 
 
@@ -99,13 +112,16 @@ def parse_member(
     pieces: list[bytes] = []
     size_bytes = 0
     fed = start
+    step_bytes = FIRST_STEP_BYTES
     pending: Buffer = b""
     try:
         while not inflater.eof:
-            # By steps on both sides: zlib copies whatever input it leaves over.
+            # By steps on both sides: zlib copies whatever input it leaves over. They start
+            # small, for there may be very many very small members.
             if not pending:
-                pending = view[fed : fed + STEP_BYTES]
+                pending = view[fed : fed + step_bytes]
                 fed += len(pending)
+                step_bytes = min(2 * step_bytes, STEP_BYTES)
             piece = inflater.decompress(pending, STEP_BYTES)
             pending = inflater.unconsumed_tail
             size_bytes += len(piece)

@@ -7,17 +7,21 @@ reference ("Configuration file options").
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from attrs import evolve, field, frozen
 
-# Options whose kernel is no Linux: these names boot something else, and take no APPEND
-# that a kernel would read.
+BLANKS = b" \t\r"
+
+# KERNEL tells what a file is by its name; these are something else than Linux. LINUX says
+# that it is Linux, whatever the name.
 _OTHER_KINDS = (b".c32", b".com", b".cbt", b".bss", b".bs", b".bin", b".img", b".0")
+_LOADERS = (
+    b"kernel", b"linux", b"boot", b"bss", b"pxe", b"fdimage", b"com32", b"config", b"localboot",
+)  # fmt: skip
 
-# Keywords that name what a label boots.
-_KERNEL_KEYWORDS = (b"kernel", b"linux")
-
-_LINE = re.compile(rb"(?P<indent>[ \t]*)(?P<keyword>[^ \t]*)(?P<gap>[ \t]*)(?P<rest>.*?)[ \t\r]*")
+# These stand for the whole menu wherever they are.
+_WHOLE_MENU = re.compile(rb"default|timeout|ontimeout|prompt|implicit|ui|f([1-9]|1[0-2])")
 
 
 @frozen(kw_only=True)
@@ -28,7 +32,8 @@ class Line:
         raw: the bytes as they stand, without the newline.
         keyword: its first word in lower case; empty for blank lines and comments.
         argument: all that follows the keyword, without the blanks around it.
-        label: the label it belongs to; ``None`` before the first.
+        label: the label it belongs to; ``None`` before the first, and for options that
+            stand for the whole menu.
     """
 
     raw: bytes
@@ -36,12 +41,22 @@ class Line:
     argument: bytes
     label: bytes | None
 
+    @property
+    def indent(self) -> bytes:
+        """The blanks it starts with."""
+        return self.raw[: len(self.raw) - len(self.raw.lstrip(BLANKS))]
+
+    @property
+    def ending(self) -> bytes:
+        """The carriage return it ends with, if it does."""
+        return b"\r" if self.raw.endswith(b"\r") else b""
+
     def with_argument(self, argument: bytes) -> Line:
-        """Return the line with another argument, and its keyword and indent as they were."""
-        match = _LINE.match(self.raw)
-        indent, keyword, gap = match.group("indent", "keyword", "gap") if match else (b"",) * 3
-        ending = b"\r" if self.raw.endswith(b"\r") else b""
-        raw = indent + keyword + (gap or b" ") + argument + ending
+        """Return the line with another argument, and its keyword and blanks as they were."""
+        text = self.raw[len(self.indent) :].rstrip(BLANKS)
+        word = text[: len(text.split(None, 1)[0])] if text else b""
+        gap = text[len(word) : len(text) - len(text[len(word) :].lstrip(BLANKS))] or b" "
+        raw = self.indent + word + gap + argument + self.ending
         return evolve(self, raw=raw, argument=argument)
 
 
@@ -76,11 +91,30 @@ class BootMenu:
 
     def kernel(self, label: bytes) -> bytes | None:
         """Return the path of the Linux kernel that ``label`` boots, if it boots one."""
-        for keyword in _KERNEL_KEYWORDS:
-            path = self.option(keyword, label)
-            if path is not None and not path.lower().endswith(_OTHER_KINDS):
-                return path
-        return None
+        linux = self.option(b"linux", label)
+        if linux is not None:
+            return linux
+        kernel = self.option(b"kernel", label)
+        if kernel is None and not any(
+            line.keyword in _LOADERS for line in self.lines if line.label == label
+        ):
+            kernel = label  # a label that says nothing else boots the file of its name
+        if kernel is None or kernel.lower().endswith(_OTHER_KINDS):
+            return None
+        return kernel
+
+    @property
+    def linux_labels(self) -> tuple[bytes, ...]:
+        """The labels that boot a Linux kernel."""
+        return tuple(label for label in self.labels if self.kernel(label) is not None)
+
+    @property
+    def interface(self) -> bytes | None:
+        """The program that shows the menu, such as ``vesamenu.c32``; ``None`` for a prompt."""
+        shown = self.option(b"ui")
+        if shown is None and (self.default or b"").split(b" ")[0].lower().endswith(b".c32"):
+            shown = self.default
+        return shown
 
     def append(self, label: bytes) -> bytes:
         """Return the kernel command line of ``label``; a lone ``-`` means an empty one."""
@@ -90,24 +124,26 @@ class BootMenu:
 
 
 def parse_boot_menu(data: bytes) -> BootMenu:
-    """Return the menu in ``data``; every file is one, however odd."""
-    lines: list[Line] = []
+    """Return the menu in ``data``; every file is one, however odd. INCLUDE is not followed."""
+    return BootMenu(lines=tuple(_lines(data)))
+
+
+def _lines(data: bytes) -> Iterator[Line]:
     label: bytes | None = None
+    in_help_text = False
     for raw in data.split(b"\n"):
-        match = _LINE.fullmatch(raw)
-        keyword, argument = match.group("keyword", "rest") if match else (b"", b"")
-        keyword = keyword.lower()
-        if keyword.startswith(b"#"):
+        words = raw.strip(BLANKS).split(None, 1)
+        keyword = words[0].lower() if words else b""
+        argument = words[1].lstrip(BLANKS) if len(words) > 1 else b""
+        if in_help_text or keyword.startswith(b"#"):
+            in_help_text = in_help_text and keyword != b"endtext"
             keyword, argument = b"", b""
+        elif keyword == b"text" and argument.lower() == b"help":
+            in_help_text = True
         if keyword == b"label":
             label = argument
-        # These stand for the whole menu wherever they are.
-        whole = keyword in (b"default", b"timeout", b"ontimeout", b"prompt", b"implicit")
-        whole = whole or re.fullmatch(rb"f([1-9]|1[0-2])", keyword) is not None
-        lines.append(
-            Line(raw=raw, keyword=keyword, argument=argument, label=None if whole else label)
-        )
-    return BootMenu(lines=tuple(lines))
+        whole = _WHOLE_MENU.fullmatch(keyword) is not None
+        yield Line(raw=raw, keyword=keyword, argument=argument, label=None if whole else label)
 
 
 def build_boot_menu(menu: BootMenu) -> bytes:
@@ -118,7 +154,9 @@ def build_boot_menu(menu: BootMenu) -> bytes:
 def set_option(menu: BootMenu, keyword: bytes, argument: bytes) -> BootMenu:
     """Return ``menu`` with a whole-menu option changed where it stands, or put first."""
     if menu.option(keyword) is None:
-        line = Line(raw=keyword + b" " + argument, keyword=keyword, argument=argument, label=None)
+        ending = menu.lines[0].ending if menu.lines else b""
+        raw = keyword + b" " + argument + ending
+        line = Line(raw=raw, keyword=keyword, argument=argument, label=None)
         return evolve(menu, lines=(line, *menu.lines))
     return evolve(
         menu,
@@ -129,33 +167,59 @@ def set_option(menu: BootMenu, keyword: bytes, argument: bytes) -> BootMenu:
     )
 
 
+def set_default(menu: BootMenu, label: bytes) -> BootMenu:
+    """Return ``menu`` with ``label`` as what boots when nobody chooses.
+
+    At a prompt that is what DEFAULT names. A program that shows a menu takes the label marked
+    MENU DEFAULT; DEFAULT may name the program itself and is left alone then. ONTIMEOUT, where
+    there is one, overrules both.
+    """
+    if menu.option(b"ontimeout") is not None:
+        menu = set_option(menu, b"ontimeout", label)
+    marked = any(_marks_default(line) for line in menu.lines)
+    if menu.interface is None or menu.option(b"ui") is not None:
+        menu = set_option(menu, b"default", label)
+    if menu.interface is None and not marked:
+        return menu
+    lines: list[Line] = []
+    for line in menu.lines:
+        if _marks_default(line):
+            continue
+        lines.append(line)
+        if line.keyword == b"label" and line.argument == label:
+            raw = line.indent + b"  menu default" + line.ending
+            lines.append(Line(raw=raw, keyword=b"menu", argument=b"default", label=label))
+    return evolve(menu, lines=tuple(lines))
+
+
 def extend_append(menu: BootMenu, words: bytes) -> BootMenu:
     """Return ``menu`` with ``words`` at the end of the command line of each Linux kernel."""
-    for label in menu.labels:
-        if menu.kernel(label) is not None:
-            menu = _extend_label(menu, label, words)
+    for label in menu.linux_labels:
+        menu = _extend_label(menu, label, words)
     return menu
 
 
 def _extend_label(menu: BootMenu, label: bytes, words: bytes) -> BootMenu:
     command_line = b" ".join(part for part in (menu.append(label), words) if part)
     lines = list(menu.lines)
-    for index in reversed(range(len(lines))):
-        if lines[index].keyword == b"append" and lines[index].label == label:
-            lines[index] = lines[index].with_argument(command_line)
-            return evolve(menu, lines=tuple(lines))
+    own = [index for index, line in enumerate(lines) if line.label == label]
+    appends = [index for index in own if lines[index].keyword == b"append"]
+    if appends:
+        lines[appends[-1]] = lines[appends[-1]].with_argument(command_line)
+        return evolve(menu, lines=tuple(lines))
     # The label has none of its own: give it one below its kernel, with that line's indent.
-    for index in reversed(range(len(lines))):
-        if lines[index].keyword in _KERNEL_KEYWORDS and lines[index].label == label:
-            match = _LINE.match(lines[index].raw)
-            indent = match.group("indent") if match else b""
-            ending = b"\r" if lines[index].raw.endswith(b"\r") else b""
-            line = Line(
-                raw=indent + b"append " + command_line + ending,
-                keyword=b"append",
-                argument=command_line,
-                label=label,
-            )
-            lines.insert(index + 1, line)
-            break
+    kernels = [index for index in own if lines[index].keyword in (b"kernel", b"linux", b"label")]
+    above = lines[kernels[-1]]
+    indent = above.indent if above.keyword != b"label" else above.indent + b"  "
+    line = Line(
+        raw=indent + b"append " + command_line + above.ending,
+        keyword=b"append",
+        argument=command_line,
+        label=label,
+    )
+    lines.insert(kernels[-1] + 1, line)
     return evolve(menu, lines=tuple(lines))
+
+
+def _marks_default(line: Line) -> bool:
+    return line.keyword == b"menu" and line.argument.lower() == b"default"

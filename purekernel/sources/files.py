@@ -26,6 +26,8 @@ def load_file(path: Path) -> bytes:
         raise InputError(
             f"{path} does not exist", hint="check the path; it is taken from the current folder"
         ) from None
+    except ValueError as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except MemoryError:

@@ -41,7 +41,9 @@ def merge(base: Tree, overlay: Tree, *, stated: Stated = NOTHING_STATED) -> Tree
     merged = base.copy()
     # Where each of the overlay's folders came to stand: links in the base lead elsewhere.
     places: dict[bytes, bytes] = {ROOT: ROOT}
-    first_names: dict[int, bytes] = {}
+    # Where the first name of each of the overlay's inodes came to stand, and as which inode:
+    # another of its paths may lead to the same place and have replaced it since.
+    firsts: dict[int, tuple[bytes, int]] = {}
     for path, node in overlay.walk():
         if path == ROOT:
             _state(merged, ROOT, node, stated.get(ROOT, frozenset()))
@@ -52,12 +54,12 @@ def merge(base: Tree, overlay: Tree, *, stated: Stated = NOTHING_STATED) -> Tree
             continue
         if isinstance(node, Symlink) and _is_empty_folder(merged, target):
             merged.remove(target)
-        inode = overlay.inode(path)
-        if inode in first_names:
-            merged.link(target, first_names[inode])
+        first, inode = firsts.get(overlay.inode(path), (b"", -1))
+        if first in merged and merged.inode(first) == inode:
+            merged.link(target, first)
         else:
             merged.add(target, node)
-            first_names[inode] = target
+            firsts[overlay.inode(path)] = (target, merged.inode(target))
     return merged
 
 

@@ -12,7 +12,13 @@ from fixtures.core_iso import make_core_iso
 from purekernel.build.boot_menu import BootChanges
 from purekernel.build.bundle import Bundle, parse_bundle
 from purekernel.build.image import Image, Options, build_image
-from purekernel.errors import BootMenuError, BundleError, LimitError, PurekernelError
+from purekernel.errors import (
+    BootMenuError,
+    BundleError,
+    LimitError,
+    PurekernelError,
+    UsageError,
+)
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.limits import Limits
@@ -142,9 +148,7 @@ def test_the_version_is_the_arguments_then_the_bundles() -> None:
     assert build_image(bundle(), options=Options(version="5")).version == "5"
     with pytest.raises(BundleError) as caught:
         build_image(bundle("2012"))
-    assert str(caught.value) == (
-        "bundle.tar.gz: the bundle says no version, having no gitversion.sh"
-    )
+    assert str(caught.value) == ("bundle.tar.gz: the bundle says no version in a gitversion.sh")
     assert "--iso-version" in caught.value.hint
 
 
@@ -270,3 +274,46 @@ def test_bounds_reach_every_reader() -> None:
         build_image(bundle(), options=Options(limits=limits))
     assert "at most 3000 bytes unpacked" in str(caught.value)
     assert "--max-unpacked" in caught.value.hint
+
+
+def with_menu(menu: bytes) -> Bundle:
+    def change(tree: Tree) -> None:
+        tree.replace(b"boot/isolinux/isolinux.cfg", File(metadata=FILE, content=menu))
+
+    return bundle_with(base_iso(change))
+
+
+@pytest.mark.parametrize(
+    ("menu", "message"),
+    [
+        (
+            b"INCLUDE menu.cfg\n",
+            (
+                "no label in 'boot/isolinux/isolinux.cfg' boots a Linux kernel; it includes "
+                "'menu.cfg', which is not followed"
+            ),
+        ),
+        (
+            b"label hd\nlocalboot 0x80\n",
+            "no label in 'boot/isolinux/isolinux.cfg' boots a Linux kernel",
+        ),
+    ],
+)
+def test_words_that_would_reach_no_kernel_are_refused(menu: bytes, message: str) -> None:
+    with pytest.raises(BootMenuError) as caught:
+        build_image(with_menu(menu), options=Options(boot=BootChanges(append="x")))
+    assert str(caught.value) == message
+    build_image(with_menu(menu), options=Options(boot=BootChanges(append=" ")))
+
+
+def test_options_that_cannot_be_are_refused_when_they_are_made() -> None:
+    for options, message in (
+        ({"timestamp": -5}, "the timestamp -5 is outside what an image can say"),
+        ({"timestamp": 1 << 40}, "the timestamp 1099511627776 is outside what an image can say"),
+        ({"volume": {"colour": "red"}}, "a volume has no field colour"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            Options(**options)
+        assert str(caught.value) == message
+    with pytest.raises(UsageError, match="the boot timeout -1 is outside what isolinux takes"):
+        BootChanges(timeout=-1)

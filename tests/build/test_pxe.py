@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import pytest
+from attrs import evolve
+
 from fixtures.bundle import make_bundle
+from fixtures.core_iso import make_core_iso
 from purekernel.build.boot_menu import BootChanges
 from purekernel.build.bundle import parse_bundle
-from purekernel.build.image import Options, build_image
+from purekernel.build.image import Image, Options, build_image
 from purekernel.build.pxe import build_pxe_files
+from purekernel.errors import BootMenuError
+from purekernel.formats.iso import build_iso, parse_iso
+from purekernel.tree import File, Metadata
 
 
 def test_a_servers_folder_has_both_menus_and_what_they_name() -> None:
@@ -31,3 +38,49 @@ def test_a_servers_folder_has_both_menus_and_what_they_name() -> None:
         "initrd boot/core.gz\n"
         "boot\n"
     )
+
+
+def menu_image(menu: bytes) -> Image:
+    base = parse_iso(make_core_iso(), source="base")
+    tree = base.tree.copy()
+    node = tree[b"boot/isolinux/isolinux.cfg"]
+    tree.replace(b"boot/isolinux/isolinux.cfg", evolve(node, content=menu))
+    tree.add(b"boot/my.gz", File(metadata=Metadata(mode=0o644), content=b"mine"))
+    iso = build_iso(tree, fields=base.fields, boot=base.boot, timestamp=1_300_000_000)
+    return build_image(parse_bundle(make_bundle(iso=iso), source="b"))
+
+
+def test_words_after_the_default_label_and_further_initrds_come_along() -> None:
+    image = menu_image(
+        b"default core quiet x=1\nlabel other\nkernel k\n"
+        b"label core\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz,/boot/my.gz loglevel=3\n"
+    )
+    files = build_pxe_files(image)
+    assert files["boot/my.gz"] == b"mine"
+    assert (
+        b"\tappend initrd=boot/core.gz,boot/my.gz loglevel=3 quiet x=1\n"
+        in files["pxelinux.cfg/default"]
+    )
+    script = bytes(files["boot.ipxe"]).decode()
+    assert "kernel boot/vmlinuz initrd=core.gz initrd=my.gz loglevel=3 quiet x=1\n" in script
+    assert "initrd boot/core.gz\ninitrd boot/my.gz\n" in script
+
+
+def test_the_label_that_a_graphical_menu_marks_is_the_default() -> None:
+    image = menu_image(
+        b"default vesamenu.c32\nlabel a\nkernel k\nlabel b\nmenu default\n"
+        b"kernel /boot/vmlinuz\nappend initrd=/boot/core.gz marked\n"
+    )
+    assert b"initrd=boot/core.gz marked\n" in build_pxe_files(image)["pxelinux.cfg/default"]
+
+
+def test_an_initrd_that_is_not_there_is_refused() -> None:
+    image = menu_image(b"label a\nkernel /boot/vmlinuz\nappend initrd=/boot/no.gz\n")
+    with pytest.raises(BootMenuError) as caught:
+        build_pxe_files(image)
+    assert str(caught.value) == "the boot menu names the initrd '/boot/no.gz', not on the ISO"
+
+
+def test_without_a_menu_there_are_still_kernel_and_core() -> None:
+    image = menu_image(b"")
+    assert b"\tappend initrd=boot/core.gz\n" in build_pxe_files(image)["pxelinux.cfg/default"]

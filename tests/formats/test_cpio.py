@@ -79,7 +79,7 @@ def sample() -> Tree:
     return tree
 
 
-@given(trees())
+@given(trees(any_links=True))
 @settings(max_examples=150, deadline=None)
 def test_any_tree_comes_back_as_it_was(tree: Tree) -> None:
     assert parse_cpio(build_cpio(tree), source="x") == tree
@@ -407,3 +407,56 @@ def test_times_before_1970_become_1970() -> None:
     tree = Tree()
     tree.add(b"f", File(metadata=Metadata(mode=0o644, mtime=-5)))
     assert parse_cpio(build_cpio(tree), source="x")[b"f"].metadata.mtime == 0
+
+
+def test_each_name_of_a_hard_linked_symlink_is_a_link_of_its_own() -> None:
+    tree = Tree()
+    tree.add(b"a", Symlink(metadata=META, target=b"target"))
+    tree.link(b"b", b"a")
+    read = parse_cpio(build_cpio(tree), source="x")
+    assert read[b"a"] == read[b"b"] == tree[b"a"]
+    assert read.hard_links() == {}
+
+
+@pytest.mark.oracle
+def test_gnu_cpio_unpacks_hard_linked_symlinks(tmp_path: Path) -> None:
+    tree = Tree()
+    tree.add(b"a", Symlink(metadata=META, target=b"target"))
+    tree.link(b"b", b"a")
+    run(require("cpio"), "-idm", "--no-preserve-owner", stdin=build_cpio(tree), cwd=tmp_path)
+    assert (tmp_path / "a").readlink() == (tmp_path / "b").readlink() == Path("target")
+
+
+def test_symlinks_that_share_an_inode_are_read_one_by_one() -> None:
+    link = {"mode": 0o120777, "ino": 5, "nlink": 2}
+    tree = parse_cpio(record(b"a", b"x", **link) + record(b"b", b"x", **link) + TRAILER, source="x")
+    assert tree[b"a"] == tree[b"b"]
+    assert tree.hard_links() == {}
+
+
+def test_the_bounds_are_on_all_parts_together() -> None:
+    part = gzip.compress(record(b"f", bytes(1000)) + TRAILER)
+    limits = Limits(unpacked_bytes=4000, members=3)
+    with pytest.raises(LimitError, match="at most 4000 bytes unpacked"):
+        parse_cpio(part * 5, source="x", limits=limits)
+    plain = record(b"f") + TRAILER
+    with pytest.raises(LimitError, match="at most 3 members"):
+        parse_cpio((plain + bytes(-len(plain) % 4)) * 5, source="x", limits=limits)
+
+
+def test_a_name_may_be_padded_with_more_nuls() -> None:
+    padded = record(b"GenuineIntel.bin\0\0\0\0", b"microcode") + TRAILER
+    assert bytes(parse_cpio(padded, source="x")[b"GenuineIntel.bin"].content) == b"microcode"
+
+
+def test_a_later_archive_replaces_what_is_of_another_type() -> None:
+    folder = {"mode": 0o40755}
+    first = record(b"a", b"to", mode=0o120777) + record(b"b", **folder) + record(b"c", b"1")
+    later = record(b"a", **folder) + record(b"a/x") + record(b"b", b"2") + record(b"c", **folder)
+    tree = parse_cpio(first + TRAILER + later + TRAILER, source="x")
+    assert b"a/x" in tree
+    assert bytes(tree[b"b"].content) == b"2"
+    assert isinstance(tree[b"c"], Directory)
+    full = record(b"d", **folder) + record(b"d/x") + TRAILER
+    with pytest.raises(PurekernelError, match="'d' is a folder, and a file cannot replace it"):
+        parse_cpio(full + record(b"d", b"3") + TRAILER, source="x")

@@ -132,3 +132,7 @@ def test_no_damage_brings_a_foreign_exception(content: bytes, at: int, value: in
     for damaged in (bytes(data), bytes(data[: at % len(data)])):
         with contextlib.suppress(FormatError):
             parse_gzip(damaged, source="x")
+
+
+def test_very_many_members_are_read() -> None:
+    assert parse_gzip(packed(b"x") * 50_000, source="x") == b"x" * 50_000

@@ -6,6 +6,7 @@ from purekernel.formats.syslinux import (
     build_boot_menu,
     extend_append,
     parse_boot_menu,
+    set_default,
     set_option,
 )
 
@@ -87,6 +88,13 @@ def test_words_go_to_every_linux_and_to_nothing_else() -> None:
         (b"label a\nkernel k\nappend\n", b"label a\nkernel k\nappend x=1\n"),
         (b"label a\nkernel mboot.c32\n", b"label a\nkernel mboot.c32\n"),
         (b"prompt 1\n", b"prompt 1\n"),
+        (b"label a\nlinux k.bin\n", b"label a\nlinux k.bin\nappend x=1\n"),
+        (b"label vmlinuz\n", b"label vmlinuz\n  append x=1\n"),
+        (b"label hd\n localboot 0\n", b"label hd\n localboot 0\n"),
+        (
+            b"label a\nkernel k\ntext help\nappend this\nendtext\n",
+            b"label a\nkernel k\nappend x=1\ntext help\nappend this\nendtext\n",
+        ),
     ],
 )
 def test_words_find_a_place_in_every_shape_of_label(before: bytes, after: bytes) -> None:
@@ -97,3 +105,31 @@ def test_odd_values_do_not_stop_the_reader() -> None:
     assert parse_boot_menu(b"timeout soon\n").timeout is None
     assert parse_boot_menu(b"").default is None
     assert parse_boot_menu(b"default a\ndefault b\n").default == b"b"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"default a\nlabel a\nlabel b\n", b"default b\nlabel a\nlabel b\n"),
+        (b"label a\nlabel b\n", b"default b\nlabel a\nlabel b\n"),
+        (
+            b"default a\nontimeout a\nlabel a\nlabel b\n",
+            b"default b\nontimeout b\nlabel a\nlabel b\n",
+        ),
+        (
+            b"default vesamenu.c32\nlabel a\n menu default\nlabel b\n kernel k\n",
+            b"default vesamenu.c32\nlabel a\nlabel b\n  menu default\n kernel k\n",
+        ),
+        (
+            b"ui menu.c32\ndefault a\nlabel a\nlabel b\n",
+            b"ui menu.c32\ndefault b\nlabel a\nlabel b\n  menu default\n",
+        ),
+    ],
+)
+def test_the_default_is_set_wherever_a_menu_keeps_it(before: bytes, after: bytes) -> None:
+    assert build_boot_menu(set_default(parse_boot_menu(before), b"b")) == after
+
+
+def test_long_lines_of_blanks_are_read_at_once() -> None:
+    line = b"append a" + b" " * 200_000 + b"c"
+    assert parse_boot_menu(line).lines[0].argument == line.removeprefix(b"append ")

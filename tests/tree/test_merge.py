@@ -123,3 +123,16 @@ def test_what_cannot_stand_together_is_refused(over: dict[bytes, Node], message:
     with pytest.raises(PurekernelError) as caught:
         merge(base, tree(over))
     assert str(caught.value) == message
+
+
+def test_a_hard_link_never_leads_to_what_took_its_first_names_place() -> None:
+    base = tree({b"lib": folder(), b"lib64": link(b"lib")})
+    overlay = tree({
+        b"lib": folder(), b"lib/x": file(b"one"), b"lib64": folder(), b"lib64/x": file(b"two"),
+    })  # fmt: skip
+    overlay.link(b"z", b"lib/x")
+    overlay.link(b"zz", b"lib/x")
+    merged = merge(base, overlay)
+    assert merged[b"lib/x"] == file(b"two")
+    assert merged[b"z"] == file(b"one")
+    assert list(merged.hard_links().values()) == [[b"z", b"zz"]]

@@ -15,6 +15,7 @@ from purekernel.formats.cpio.records import Record, iter_records, name_magic
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.gzip import parse_member
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.formats.padding import skip_zeros
 from purekernel.tree import (
     Buffer,
     Device,
@@ -39,86 +40,105 @@ def parse_cpio(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) ->
 
     File contents are views into ``data``, or into what it unpacks to. Folders that no
     record makes are root's, 0755, of 1970. Within one archive a path may stand once (a
-    folder more often); in a later archive it replaces what an earlier one brought.
+    folder more often); in a later archive it replaces what an earlier one brought, save
+    that nothing but a folder replaces a folder that holds something.
 
     Raises:
         FormatError: an archive is damaged, truncated, or not of the newc kind.
         LimitError: it unpacks to more than ``limits`` allow.
         TreeError: its members contradict one another.
     """
-    tree = Tree()
-    _unpack_archives(memoryview(data), tree, source=source, limits=limits, compressed=False)
-    return tree
+    reader = _Reader(source, limits)
+    reader.unpack(memoryview(data), compressed=False)
+    return reader.tree
 
 
-def _unpack_archives(
-    view: memoryview, tree: Tree, *, source: str, limits: Limits, compressed: bool
-) -> None:
-    """Add all archives in ``view`` to ``tree``; none is required in a compressed part."""
-    here = _skip_zeros(view, 0)
-    if here == len(view):
-        raise FormatError(source=source, offset=0, expected="a cpio archive", got="nothing")
-    while here < len(view):
-        magic = bytes(view[here : here + 6])
-        if magic in (MAGIC_NEWC, MAGIC_CRC):
-            if here % ALIGNMENT:
-                raise FormatError(
-                    source=source,
-                    offset=here,
-                    expected="an archive that starts at a multiple of 4 bytes",
-                    got="one that does not, which the kernel refuses",
+class _Reader:
+    """Archives in a row on their way into one tree, and how much they came to so far."""
+
+    def __init__(self, source: str, limits: Limits) -> None:
+        self.tree = Tree()
+        self._source = source
+        self._limits = limits
+        self._unpacked_bytes = 0
+        self._members = 0
+
+    def unpack(self, view: memoryview, *, compressed: bool) -> None:
+        """Add all archives in ``view``, which is itself what a compressed part held or not."""
+        here = skip_zeros(view, 0)
+        if here == len(view):
+            raise self._error(0, "a cpio archive", "nothing")
+        while here < len(view):
+            magic = bytes(view[here : here + 6])
+            if magic in (MAGIC_NEWC, MAGIC_CRC):
+                here = self._unpack_archive(view, here)
+            elif not compressed and magic.startswith(GZIP_MAGIC):
+                member = parse_member(
+                    view,
+                    here,
+                    source=self._source,
+                    limits=self._limits,
+                    already_bytes=self._unpacked_bytes,
                 )
-            here = _Archive(tree, source, limits).unpack(view, here)
-        elif not compressed and magic.startswith(GZIP_MAGIC):
-            member = parse_member(view, here, source=source, limits=limits)
-            _unpack_archives(
-                memoryview(member.content), tree, source=source, limits=limits, compressed=True
-            )
-            here = member.end
-        elif not compressed and is_compressed(view[here:]):
-            content = memoryview(unpack(view[here:], source=source, limits=limits))
-            _unpack_archives(content, tree, source=source, limits=limits, compressed=True)
-            here = len(view)
-        else:
-            raise FormatError(
-                source=source,
-                offset=here,
-                expected="a cpio archive (070701), plain or compressed",
-                got=name_magic(magic),
-            )
-        here = _skip_zeros(view, here)
+                self._unpack_part(member.content)
+                here = member.end
+            elif not compressed and is_compressed(view[here:]):
+                content = unpack(
+                    view[here:],
+                    source=self._source,
+                    limits=self._limits,
+                    already_bytes=self._unpacked_bytes,
+                )
+                self._unpack_part(content)
+                here = len(view)
+            else:
+                raise self._error(
+                    here, "a cpio archive (070701), plain or compressed", name_magic(magic)
+                )
+            here = skip_zeros(view, here)
 
+    def _unpack_part(self, content: Buffer) -> None:
+        self._unpacked_bytes += len(content)
+        self.unpack(memoryview(content), compressed=True)
 
-def _skip_zeros(view: memoryview, start: int) -> int:
-    """Return the first byte from ``start`` on that is not zero."""
-    step = 4096
-    here = start
-    while here < len(view):
-        block = bytes(view[here : here + step])
-        rest = block.lstrip(b"\0")
-        here += len(block) - len(rest)
-        if rest:
-            break
-    return here
+    def _unpack_archive(self, view: memoryview, here: int) -> int:
+        if here % ALIGNMENT:
+            raise self._error(
+                here,
+                "an archive that starts at a multiple of 4 bytes",
+                "one that does not, which the kernel refuses",
+            )
+        archive = _Archive(self.tree, self._source, self._limits, members=self._members)
+        end = archive.unpack(view, here)
+        self._members = archive.members
+        return end
+
+    def _error(self, offset: int, expected: str, got: str) -> FormatError:
+        return FormatError(source=self._source, offset=offset, expected=expected, got=got)
 
 
 class _Archive:
     """One archive on its way into a tree: what it has named so far, and its hard links."""
 
-    def __init__(self, tree: Tree, source: str, limits: Limits) -> None:
+    def __init__(self, tree: Tree, source: str, limits: Limits, *, members: int) -> None:
+        self.members = members
         self._tree = tree
         self._source = source
         self._limits = limits
         self._seen: set[bytes] = set()
-        self._links: dict[tuple[int, int, int, int], bytes] = {}
+        self._placed: set[bytes] = set()
+        # The path and inode of the first name of each hard-linked file.
+        self._links: dict[tuple[int, int, int, int], tuple[bytes, int]] = {}
 
     def unpack(self, view: memoryview, start: int) -> int:
         """Add the archive at ``start`` to the tree; return where it ends."""
         end = start
-        for record in iter_records(view, start, source=self._source, limits=self._limits):
+        for record in iter_records(view, start, source=self._source):
             end = record.end
             if record.name == TRAILER_NAME:
                 break
+            self.members += 1
+            self._limits.check_members(self.members, source=self._source, offset=record.offset)
             try:
                 self._add(record)
             except TreeError as error:
@@ -154,6 +174,7 @@ class _Archive:
             folder = resolve(self._tree, folder)
             path = join(folder, name(path))
         self._place(path, node, record)
+        self._placed.add(path)
 
     def _make_parents(self, path: bytes) -> None:
         """Make the folders above ``path`` that are missing, following links on the way."""
@@ -164,20 +185,32 @@ class _Archive:
                 self._tree.add(here, Directory(metadata=Metadata(mode=0o755)))
 
     def _place(self, path: bytes, node: Node, record: Record) -> None:
+        self._clear(path, node)
         header = record.header
-        if header.nlink < 2 or isinstance(node, Directory):
+        # The kernel makes each symbolic link anew, whatever its link count says.
+        if header.nlink < 2 or isinstance(node, Directory | Symlink):
             self._tree.add(path, node)
             return
         # The kernel tells hard links by just these four (find_link in init/initramfs.c).
         key = (header.devmajor, header.devminor, header.ino, stat.S_IFMT(header.mode))
-        first = self._links.get(key)
-        if first is None or first not in self._tree:
+        first, inode = self._links.get(key, (b"", -1))
+        if first not in self._tree or self._tree.inode(first) != inode:
             self._tree.add(path, node)
-            self._links[key] = path
+            self._links[key] = (path, self._tree.inode(path))
             return
         self._tree.link(path, first)
         if header.filesize:
             self._tree.replace(path, node)
+
+    def _clear(self, path: bytes, node: Node) -> None:
+        """Take away what an earlier archive left of another type (clean_path, there)."""
+        found = self._tree.get(path)
+        if found is None or isinstance(found, Directory) == isinstance(node, Directory):
+            return
+        if path not in self._placed and not (
+            isinstance(found, Directory) and self._tree.entries(path)
+        ):
+            self._tree.remove(path)
 
     def _node(self, record: Record) -> Node:
         header = record.header

@@ -18,7 +18,6 @@ from purekernel.formats.cpio.layout import (
     Header,
     padding,
 )
-from purekernel.formats.limits import Limits
 
 
 @frozen(kw_only=True)
@@ -40,22 +39,18 @@ class Record:
     content: memoryview
 
 
-def iter_records(view: memoryview, start: int, *, source: str, limits: Limits) -> Iterator[Record]:
+def iter_records(view: memoryview, start: int, *, source: str) -> Iterator[Record]:
     """Yield the records of the archive at ``start``, its trailer last.
 
     Raises:
         FormatError: a record is damaged, or the archive ends without its trailer.
-        LimitError: there are more members than ``limits`` allow.
     """
     here = start
-    count = 0
     while True:
         record = _read_record(view, here, start, source)
         yield record
         if record.name == TRAILER_NAME:
             return
-        count += 1
-        limits.check_members(count, source=source, offset=here)
         here = record.end
 
 
@@ -85,10 +80,12 @@ def _read_record(view: memoryview, offset: int, start: int, source: str) -> Reco
             got=str(header.namesize),
         )
     _require(view, name_end, f"a name of {header.namesize} bytes", source)
-    name = bytes(view[header_end:name_end])
-    if name[-1] != 0 or 0 in name[:-1]:
+    raw = bytes(view[header_end:name_end])
+    # Some tools align contents by more NULs behind the name, counted in its size.
+    name = raw.rstrip(b"\0")
+    if raw[-1] != 0 or b"\0" in name:
         raise FormatError(
-            source=source, offset=header_end, expected="a name that ends at its NUL", got=repr(name)
+            source=source, offset=header_end, expected="a name that ends at its NUL", got=repr(raw)
         )
     content_start = name_end + padding(name_end - start)
     content_end = content_start + header.filesize
@@ -107,7 +104,7 @@ def _read_record(view: memoryview, offset: int, start: int, source: str) -> Reco
         offset=offset,
         end=content_end + padding(content_end - start),
         header=header,
-        name=name[:-1],
+        name=name,
         content=content,
     )
 

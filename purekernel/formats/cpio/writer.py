@@ -2,7 +2,8 @@
 
 Members stand in walking order, so parents precede children. Inode numbers tell hard links
 and nothing else: what has one name gets 0, which compresses. The content of hard-linked
-files stands with their last name, as the kernel wants. (Source: init/initramfs.c.)
+files stands with their last name, as the kernel wants. Symbolic links are never hard links
+to the kernel: each name of one becomes a link of its own. (Source: init/initramfs.c.)
 """
 
 from __future__ import annotations
@@ -78,7 +79,11 @@ def iter_members(tree: Tree) -> Iterator[Member]:
     Raises:
         UnrepresentableError: as there.
     """
-    links = tree.hard_links()
+    links = {
+        inode: names
+        for inode, names in tree.hard_links().items()
+        if not isinstance(tree[names[0]], Symlink)
+    }
     numbers = {inode: number for number, inode in enumerate(links, start=1)}
     for path, node in tree.walk():
         names = links.get(tree.inode(path), [path])

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import zlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from purekernel.deflate.encoders import Libdeflate
+
+
+@given(st.binary(max_size=5000), st.integers(1, 12))
+def test_a_stream_is_whole_and_raw_and_the_same_every_time(data: bytes, level: int) -> None:
+    encoder = Libdeflate(level=level)
+    stream = encoder.encode(memoryview(data))
+    inflater = zlib.decompressobj(wbits=-15)
+    assert inflater.decompress(stream) == data
+    assert inflater.eof
+    assert inflater.unused_data == b""
+    assert encoder.encode(data) == stream
+
+
+def test_the_slowest_level_is_the_default_and_the_smallest() -> None:
+    data = b"".join(str(number).encode() for number in range(20_000))
+    sizes = [len(Libdeflate(level=level).encode(data)) for level in (1, 6, 12)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(Libdeflate().encode(data)) == sizes[-1]

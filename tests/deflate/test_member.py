@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from purekernel.deflate.encoders import Libdeflate
+from purekernel.deflate.member import compress
+from purekernel.formats.gzip import parse_gzip
+from tests.oracles import require, run
+
+
+def test_the_member_is_one_and_says_nothing_of_the_host() -> None:
+    data = b"some words " * 1000
+    packed = compress(data, encoder=Libdeflate())
+    assert gzip.decompress(packed) == parse_gzip(packed, source="x") == data
+    assert packed[:10] == bytes.fromhex("1f8b08000000000002ff")
+
+
+@pytest.mark.oracle
+def test_gzip_finds_it_sound() -> None:
+    packed = compress(b"x" * 100_000, encoder=Libdeflate())
+    run(require("gzip"), "-t", stdin=packed)
+    assert run(require("gzip"), "-dc", stdin=packed) == b"x" * 100_000

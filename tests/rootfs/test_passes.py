@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from purekernel.rootfs.passes import finishing_passes
+from purekernel.tree import Directory, File, Metadata, Symlink, Tree
+
+FOLDER = Directory(metadata=Metadata(mode=0o755))
+
+
+def test_every_pass_gives_a_new_tree_and_all_of_them_what_a_core_needs() -> None:
+    tree = Tree()
+    for path in (b"etc", b"lib", b"lib/modules", b"lib/modules/3.0"):
+        tree.add(path, FOLDER)
+    tree.add(b"etc/shadow", File(metadata=Metadata(mode=0o644)))
+    before = tree.copy()
+    for words, run in finishing_passes(mtime=5):
+        assert words
+        after = run(tree)
+        assert tree == before
+        tree, before = after, after.copy()
+    assert tree[b"etc/shadow"].metadata.mode == 0o640
+    link = tree[b"lib/modules/3.0/kernel.tclocal"]
+    assert isinstance(link, Symlink)
+    assert link.metadata.mtime == 5

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+import purekernel
+from purekernel import Emit, Image, make_image, write_image
+from purekernel.cli.build import build_command
+from purekernel.errors import InputError, OutputError, UsageError
+
+
+def test_every_public_name_is_there_and_listed_once() -> None:
+    assert sorted(purekernel.__all__) == sorted({*purekernel._HOMES, "__version__"})
+    for name in purekernel.__all__:
+        assert getattr(purekernel, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        _ = purekernel.nonsense
+
+
+def test_the_library_takes_what_the_command_takes() -> None:
+    """Save what is about printing, about writing, and the fields that are one argument."""
+    options = {parameter.name for parameter in build_command.params}
+    options -= {"quiet", "verbose", "as_json", "emit", "output_dir"}
+    options -= {"volume_id", "application", "publisher", "preparer", "system"}
+    arguments = set(inspect.signature(make_image).parameters) - {"volume", "progress"}
+    assert arguments == options
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    return make_image(sample=True)
+
+
+def test_paths_may_be_text_and_outputs_words(image: Image, tmp_path: Path) -> None:
+    (output,) = write_image(image, str(tmp_path), emit=["iso"])
+    assert output.path == tmp_path / f"{image.name}.iso"
+    assert len(write_image(image, tmp_path, emit=[Emit.CORE, "pxe"])) == 6
+
+
+def test_nothing_to_make_is_refused(image: Image, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing is to be made of the image"):
+        write_image(image, tmp_path, emit=[])
+    with pytest.raises(UsageError, match="iso, core and pxe: 'usb' is not a valid Emit"):
+        write_image(image, tmp_path, emit=["usb"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_overlay_may_stand_alone(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "hello").write_text("x")
+    for overlays in (tmp_path, str(tmp_path), [tmp_path]):
+        assert b"etc/hello" in make_image(sample=True, overlays=overlays).root
+
+
+def test_a_nul_in_a_path_is_ours_to_report(image: Image, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        make_image("a\0b")
+    with pytest.raises(InputError):
+        make_image(sample=True, overlays="a\0b")
+    with pytest.raises(OutputError):
+        write_image(image, tmp_path / "a\0b")
