@@ -1,8 +1,23 @@
-"""``python -m purekernel`` is the ``purekernel`` command."""
+"""The ``purekernel`` command, and ``python -m purekernel``."""
+
+from __future__ import annotations
 
 import sys
 
-from purekernel.cli import main
+from purekernel.interruption import Interruption, end_on_signals
+
+
+def main() -> int:
+    """Run the command; return its exit status."""
+    # Before the imports: they take a while, in which Ctrl-C should mean what it means later.
+    end_on_signals()
+    try:
+        from purekernel.cli import main as run  # noqa: PLC0415
+    except Interruption:
+        sys.stderr.write("purekernel: interrupted\n  nothing was begun yet\n")
+        return 1
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,13 +13,16 @@ from purekernel.formats.syslinux import (
     set_default,
     set_option,
 )
-from purekernel.tree import File, Tree, display
+from purekernel.tree import Buffer, File, Tree, display
 from purekernel.tree.path import join, parent
 
 # Core waits half a minute at its boot prompt; a Microkernel ten seconds. (Source:
 # build_initial_directories.sh.)
 CORE_TIMEOUT = 300
 MICROKERNEL_TIMEOUT = 100
+
+# Real ones have some hundreds; isolinux itself has less than 64 KiB for all it reads.
+MAX_MENU_BYTES = 1 << 18
 
 # Where isolinux looks, besides the folder of its own binary.
 _PLACES = (b"boot/isolinux", b"isolinux", b"")
@@ -67,8 +70,12 @@ def find_boot_menu(iso: Tree, boot_image: bytes) -> bytes | None:
 
 def load_boot_menu(iso: Tree, path: bytes) -> BootMenu:
     """Return the menu at ``path``, which is a file."""
+    return parse_boot_menu(bytes(_content(iso, path)))
+
+
+def _content(iso: Tree, path: bytes) -> Buffer:
     node = iso[path]
-    return parse_boot_menu(bytes(node.content) if isinstance(node, File) else b"")
+    return node.content if isinstance(node, File) else b""
 
 
 def change_boot_menu(iso: Tree, boot_image: bytes, changes: BootChanges) -> Tree:
@@ -78,6 +85,11 @@ def change_boot_menu(iso: Tree, boot_image: bytes, changes: BootChanges) -> Tree
         BootMenuError: there is no menu to change, or no such label in it.
     """
     path = find_boot_menu(iso, boot_image)
+    if path is not None and len(_content(iso, path)) > MAX_MENU_BYTES:
+        raise BootMenuError(
+            f"{display(path)} has {len(_content(iso, path))} bytes; a boot menu has at most "
+            f"{MAX_MENU_BYTES}"
+        )
     if path is None:
         if changes == BootChanges():
             return iso

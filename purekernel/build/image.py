@@ -30,6 +30,7 @@ from purekernel.tree import (
     Metadata,
     Tree,
     clamp_times,
+    content_bytes,
     merge,
     newest_time,
     put_file,
@@ -217,13 +218,18 @@ def _parse_base(bundle: Bundle, options: Options) -> Base:
 
 
 def _bundle_layers(bundle: Bundle, options: Options) -> list[Layer]:
+    layers = []
+    # One bound for them all: as many bombs as you like are no more than one.
+    left_bytes = options.limits.unpacked_bytes
     try:
-        return [
-            Layer(source=source, tree=parse_tar(data, source=source, limits=options.limits))
-            for source, data in bundle.overlays
-        ]
+        for source, data in bundle.overlays:
+            limits = evolve(options.limits, unpacked_bytes=left_bytes)
+            tree = parse_tar(data, source=source, limits=limits)
+            left_bytes = max(0, left_bytes - content_bytes(tree))
+            layers.append(Layer(source=source, tree=tree))
     except PurekernelError as error:
         raise error.within(bundle.source) from None
+    return layers
 
 
 def _merge_root(

@@ -27,7 +27,7 @@ def load_bundle(path: AnyPath, *, limits: Limits = DEFAULT_LIMITS) -> Bundle:
         PurekernelError: the file cannot be read or is no whole bundle.
     """
     path = Path(path)
-    return parse_bundle(load_file(path), source=path.name, limits=limits)
+    return parse_bundle(load_file(path, limits=limits), source=path.name, limits=limits)
 
 
 def sample_bundle(*, limits: Limits = DEFAULT_LIMITS) -> Bundle:

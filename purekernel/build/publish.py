@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -100,20 +101,35 @@ class _Staging:
         return Output(path=path, size_bytes=size_bytes, sha256=digest)
 
     def commit(self) -> None:
-        while self._staged:
-            temporary, path = self._staged[0]
-            with _located(path):
-                temporary.replace(path)
-            del self._staged[0]
+        with _undisturbed():
+            while self._staged:
+                temporary, path = self._staged[0]
+                with _located(path):
+                    temporary.replace(path)
+                del self._staged[0]
 
     def _make_folder(self, folder: Path) -> None:
         missing = []
-        while not folder.exists():
+        while not folder.exists() and folder != folder.parent:
             missing.append(folder)
             folder = folder.parent
         for made in reversed(missing):
             made.mkdir(exist_ok=True)
             self._folders.append(made)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let signals wait, where the system can, so that several renames are one step to them."""
+    block = getattr(signal, "pthread_sigmask", None)
+    if block is None:
+        yield
+        return
+    before = block(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        block(signal.SIG_SETMASK, before)
 
 
 def _digest(stream: BinaryIO) -> str:

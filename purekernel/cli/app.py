@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 from purekernel.cli.build import build_command
 from purekernel.cli.terminal import say_error
 from purekernel.errors import PurekernelError, UsageError
+from purekernel.interruption import Interruption, end_on_signals
 from purekernel.version import __version__
 
 SUCCESS, FAILURE, WRONG_USAGE = 0, 1, 2
-
-
-class Interruption(BaseException):
-    """Ctrl-C, or a signal that means the same.
-
-    Not KeyboardInterrupt, which click would answer with an empty line of its own.
-    """
 
 
 @click.group(
@@ -46,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 is success, 1 an error in the inputs or outputs or an interruption, 2 wrong usage.
     """
-    _end_on_signals()
+    end_on_signals()
+    if sys.stderr is None:  # closed by whoever started us
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # for as long as we run
     status = SUCCESS
     try:
         purekernel.main(
@@ -95,21 +91,3 @@ def _report_fault(error: Exception) -> int:
         "please report it, with what it prints when PUREKERNEL_TRACEBACK=1 is set",
     )
     return FAILURE
-
-
-def _end_on_signals() -> None:
-    """Let Ctrl-C, SIGTERM and SIGHUP all clean up behind us, and say so in the same words."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise Interruption
-
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is None:
-            continue
-        try:
-            # What whoever started us ignores (nohup) or handles stays so.
-            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                signal.signal(number, interrupt)
-        except ValueError:
-            return  # not the main thread: the host program's business

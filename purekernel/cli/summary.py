@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from purekernel.tree import Device, Directory, Fifo, File, Socket, Symlink
+from purekernel.tree import Device, Directory, Fifo, File, Socket, Symlink, content_bytes
 from purekernel.version import __version__
 
 if TYPE_CHECKING:
@@ -29,13 +29,8 @@ def summarize(
 ) -> dict[str, object]:
     """Return the summary that ``--json`` prints; docs/summary.md explains each key."""
     counts = Counter(dict.fromkeys(_COUNTED.values(), 0))
-    unpacked_bytes = 0
-    inodes = set()
-    for path, node in image.root.walk():
+    for _path, node in image.root.walk():
         counts[_COUNTED[type(node)]] += 1
-        if isinstance(node, File) and image.root.inode(path) not in inodes:
-            inodes.add(image.root.inode(path))
-            unpacked_bytes += len(node.content)
     counts["hard_links"] = sum(len(names) - 1 for names in image.root.hard_links().values())
     return {
         "purekernel": __version__,
@@ -53,7 +48,7 @@ def summarize(
             "bytes": len(image.core),
             "sha256": hashlib.sha256(image.core).hexdigest(),
             "cpio_bytes": image.cpio_bytes,
-            "unpacked_bytes": unpacked_bytes,
+            "unpacked_bytes": content_bytes(image.root),
             "counts": dict(counts),
         },
         "kernel": {

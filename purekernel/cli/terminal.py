@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from purekernel.errors import OutputError
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 def say_error(message: str, hint: str) -> None:
     """Print what is wrong and what to do, on two lines of standard error."""
-    lines = f"purekernel: {_printable(message)}\n  {_printable(hint)}\n"
-    sys.stderr.write(lines)
-    sys.stderr.flush()
+    # Whoever closed standard error will not miss it.
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"purekernel: {_printable(message)}\n  {_printable(hint)}\n")
+        sys.stderr.flush()
 
 
 def say(text: str) -> None:
@@ -28,6 +29,8 @@ def say(text: str) -> None:
         OutputError: standard output cannot take it.
         BrokenPipeError: whoever read it has gone.
     """
+    if sys.stdout is None:  # closed by whoever started us
+        return
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     try:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
@@ -42,10 +45,20 @@ def say(text: str) -> None:
 
 
 def _printable(text: str) -> str:
-    """Return ``text`` on one line, in characters that standard error can write."""
-    one_line = " ".join(text.split("\n"))
+    """Return ``text`` on one line, harmless to a terminal, and as standard error can write it.
+
+    Names in archives and on command lines may hold escape sequences, and be very long.
+    """
+    if len(text) > MAX_MESSAGE_CHARACTERS:
+        text = text[:MAX_MESSAGE_CHARACTERS] + "…"
+    one_line = "".join(
+        char if char.isprintable() else " " if char == "\n" else ascii(char)[1:-1] for char in text
+    )
     encoding = getattr(sys.stderr, "encoding", None) or "ascii"
     return one_line.encode(encoding, "backslashreplace").decode(encoding)
+
+
+MAX_MESSAGE_CHARACTERS = 2000
 
 
 class StepTimer:

@@ -15,12 +15,12 @@ class Limits:
         unpacked_bytes: what one stream or image may unpack to. A Tiny Core image is some
             40 MB unpacked, a fat remaster some hundreds; 1 GiB stops a bomb of a few MB
             before it fills a small machine's memory.
-        members: names in one archive. Whole distributions have some 200,000.
+        members: names in one archive. A whole desktop distribution has some 150,000.
         depth: folders within folders. Linux sets no bound but PATH_MAX.
     """
 
     unpacked_bytes: int = 1 << 30
-    members: int = 500_000
+    members: int = 200_000
     depth: int = 256
 
     def check_unpacked(self, size_bytes: int, *, source: str, offset: int | None = None) -> None:

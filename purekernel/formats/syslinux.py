@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 
 from attrs import evolve, field, frozen
 
@@ -19,6 +20,8 @@ _OTHER_KINDS = (b".c32", b".com", b".cbt", b".bss", b".bs", b".bin", b".img", b"
 _LOADERS = (
     b"kernel", b"linux", b"boot", b"bss", b"pxe", b"fdimage", b"com32", b"config", b"localboot",
 )  # fmt: skip
+
+_TIMEOUT = re.compile(rb"[0-9]{1,9}")
 
 # These stand for the whole menu wherever they are.
 _WHOLE_MENU = re.compile(rb"default|timeout|ontimeout|prompt|implicit|ui|f([1-9]|1[0-2])")
@@ -66,6 +69,11 @@ class BootMenu:
 
     lines: tuple[Line, ...] = field(default=())
 
+    @cached_property
+    def _options(self) -> dict[tuple[bytes | None, bytes], bytes]:
+        """What each keyword of each label, or of the whole menu, says last."""
+        return {(line.label, line.keyword): line.argument for line in self.lines}
+
     @property
     def labels(self) -> tuple[bytes, ...]:
         """The labels in their order."""
@@ -80,14 +88,11 @@ class BootMenu:
     def timeout(self) -> int | None:
         """Tenths of a second until the default boots; ``None`` where none is set."""
         text = self.option(b"timeout")
-        return int(text) if text is not None and text.isdigit() else None
+        return int(text) if text is not None and _TIMEOUT.fullmatch(text) else None
 
     def option(self, keyword: bytes, label: bytes | None = None) -> bytes | None:
         """Return what the last ``keyword`` of ``label``, or of the whole menu, says."""
-        for line in reversed(self.lines):
-            if line.keyword == keyword and line.label == label:
-                return line.argument
-        return None
+        return self._options.get((label, keyword))
 
     def kernel(self, label: bytes) -> bytes | None:
         """Return the path of the Linux kernel that ``label`` boots, if it boots one."""
@@ -95,9 +100,7 @@ class BootMenu:
         if linux is not None:
             return linux
         kernel = self.option(b"kernel", label)
-        if kernel is None and not any(
-            line.keyword in _LOADERS for line in self.lines if line.label == label
-        ):
+        if kernel is None and not any((label, loader) in self._options for loader in _LOADERS):
             kernel = label  # a label that says nothing else boots the file of its name
         if kernel is None or kernel.lower().endswith(_OTHER_KINDS):
             return None
@@ -194,31 +197,42 @@ def set_default(menu: BootMenu, label: bytes) -> BootMenu:
 
 def extend_append(menu: BootMenu, words: bytes) -> BootMenu:
     """Return ``menu`` with ``words`` at the end of the command line of each Linux kernel."""
-    for label in menu.linux_labels:
-        menu = _extend_label(menu, label, words)
-    return menu
+    wanted = {
+        label: b" ".join(part for part in (menu.append(label), words) if part)
+        for label in menu.linux_labels
+    }
+    # The line that each label's words go to: its last APPEND, or else below its kernel.
+    places: dict[bytes, int] = {}
+    for index, line in enumerate(menu.lines):
+        label = line.label
+        if label is None or label not in wanted:
+            continue
+        if line.keyword == b"append":
+            places[label] = index
+        elif line.keyword in (b"kernel", b"linux", b"label"):
+            known = places.get(label)
+            if known is None or menu.lines[known].keyword != b"append":
+                places[label] = index
+    chosen = {index: label for label, index in places.items()}
+    lines: list[Line] = []
+    for index, line in enumerate(menu.lines):
+        if index not in chosen:
+            lines.append(line)
+        elif line.keyword == b"append":
+            lines.append(line.with_argument(wanted[chosen[index]]))
+        else:
+            lines += (line, _append_below(line, wanted[chosen[index]]))
+    return evolve(menu, lines=tuple(lines))
 
 
-def _extend_label(menu: BootMenu, label: bytes, words: bytes) -> BootMenu:
-    command_line = b" ".join(part for part in (menu.append(label), words) if part)
-    lines = list(menu.lines)
-    own = [index for index, line in enumerate(lines) if line.label == label]
-    appends = [index for index in own if lines[index].keyword == b"append"]
-    if appends:
-        lines[appends[-1]] = lines[appends[-1]].with_argument(command_line)
-        return evolve(menu, lines=tuple(lines))
-    # The label has none of its own: give it one below its kernel, with that line's indent.
-    kernels = [index for index in own if lines[index].keyword in (b"kernel", b"linux", b"label")]
-    above = lines[kernels[-1]]
-    indent = above.indent if above.keyword != b"label" else above.indent + b"  "
-    line = Line(
-        raw=indent + b"append " + command_line + above.ending,
+def _append_below(line: Line, command_line: bytes) -> Line:
+    indent = line.indent if line.keyword != b"label" else line.indent + b"  "
+    return Line(
+        raw=indent + b"append " + command_line + line.ending,
         keyword=b"append",
         argument=command_line,
-        label=label,
+        label=line.label,
     )
-    lines.insert(kernels[-1] + 1, line)
-    return evolve(menu, lines=tuple(lines))
 
 
 def _marks_default(line: Line) -> bool:

@@ -2,35 +2,67 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
-from purekernel.errors import InputError
+from purekernel.errors import InputError, PurekernelError
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 
 
-def load_file(path: Path) -> bytes:
+def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """Return the bytes of the file at ``path``.
 
     Raises:
         InputError: it is missing, no file, or may not be read.
+        LimitError: it is larger than what ``limits`` let an input unpack to.
     """
     try:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder, not a file", hint="give the path of a file")
-        if path.exists() and not path.is_file():
-            # A device or fifo may never end.
-            raise InputError(
-                f"{path} is neither a file nor a folder", hint="give the path of a file"
-            )
-        return path.read_bytes()
+        # A fifo with no writer is not waited for, where a system has fifos.
+        opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+        with os.fdopen(opened, "rb") as stream:
+            status = os.fstat(opened)
+            if not stat.S_ISREG(status.st_mode):
+                # A device or fifo may never end.
+                raise InputError(
+                    f"{path} is neither a file nor a folder", hint="give the path of a file"
+                )
+            limits.check_unpacked(status.st_size, source=str(path))
+            content = stream.read(limits.unpacked_bytes + 1)
+            limits.check_unpacked(len(content), source=str(path))
+            return content
     except FileNotFoundError:
         raise InputError(
             f"{path} does not exist", hint="check the path; it is taken from the current folder"
         ) from None
-    except ValueError as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error}") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+        if is_folder(path):
+            raise InputError(
+                f"{path} is a folder, not a file", hint="give the path of a file"
+            ) from None
+        raise unreadable(path, error) from None
+    except ValueError as error:
+        if isinstance(error, PurekernelError):
+            raise
+        raise InputError(f"{str(path)!r} cannot be read: {error}") from None
     except MemoryError:
         raise InputError(
             f"{path} does not fit in memory", hint="it is too large to be an image's part"
         ) from None
+
+
+def is_folder(path: Path) -> bool:
+    """Say whether ``path`` is a folder that we may look at."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """Return the error that says why ``path`` cannot be read."""
+    return InputError(f"{path} cannot be read: {error.strerror or error}")
+
+
+# Windows would change line ends otherwise.
+_BINARY = getattr(os, "O_BINARY", 0)

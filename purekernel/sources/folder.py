@@ -9,6 +9,7 @@ from pathlib import Path
 from purekernel.errors import InputError, TreeError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.mtree import FindInTree, apply_manifest, parse_mtree
+from purekernel.sources.files import unreadable
 from purekernel.tree import (
     ROOT,
     Buffer,
@@ -125,9 +126,15 @@ def read_bounded(path: Path, limits: Limits) -> bytes:
     return content
 
 
-def unreadable(path: Path, error: OSError) -> InputError:
-    """Return the error that says why ``path`` cannot be read."""
-    return InputError(f"{path} cannot be read: {error.strerror or error}")
+def posix_mode(st_mode: int) -> int:
+    """Return the mode that a file or folder of a POSIX host has in an image.
+
+    Its own, less what others than the owner may write: that hangs on the umask of whoever
+    made the checkout. Where setuid, setgid or sticky is set, the mode is meant, and stays.
+    """
+    mode = stat.S_IMODE(st_mode)
+    special = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+    return mode if mode & special else mode & ~(stat.S_IWGRP | stat.S_IWOTH)
 
 
 def windows_mode(content: Buffer, *, folder: bool) -> int:
@@ -165,7 +172,7 @@ def image_target(target: str, *, windows: bool = ON_WINDOWS) -> bytes:
 def _metadata(status: os.stat_result, content: Buffer, mtime: int, *, folder: bool) -> Metadata:
     if ON_WINDOWS:
         return Metadata(mode=windows_mode(content, folder=folder), mtime=mtime)
-    return Metadata(mode=stat.S_IMODE(status.st_mode), mtime=mtime)
+    return Metadata(mode=posix_mode(status.st_mode), mtime=mtime)
 
 
 class _Reader:

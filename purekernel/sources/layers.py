@@ -13,8 +13,8 @@ from purekernel.formats.mtree import apply_manifest, is_mtree, parse_mtree
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.formats.squashfs import parse_squashfs
 from purekernel.formats.tar import is_tar, parse_tar
-from purekernel.sources.files import load_file
-from purekernel.sources.folder import ON_WINDOWS, host_node, load_folder, unreadable
+from purekernel.sources.files import is_folder, load_file, unreadable
+from purekernel.sources.folder import ON_WINDOWS, host_node, load_folder
 from purekernel.tree import Buffer, Directory, File, Layer, Metadata, Node, Tree
 
 ACCEPTED = (
@@ -38,12 +38,9 @@ def load_layer(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> La
         LimitError: it is larger than ``limits`` allow.
         TreeError: what it holds contradicts itself.
     """
-    if path.is_dir():
+    if is_folder(path):
         return load_folder(path, mtime=mtime, limits=limits)
-    if path.exists() and not path.is_file():
-        # A device or fifo may never end.
-        raise InputError(f"{path} is neither a file nor a folder", hint=f"give {ACCEPTED}")
-    data = load_file(path)
+    data = load_file(path, limits=limits)
     if is_mtree(data):
         return _load_manifest(data, path, mtime, limits)
     return parse_layer(data, source=str(path), limits=limits)

@@ -1,6 +1,6 @@
 """The in-memory image: names, inodes, and the rules for joining two of them."""
 
-from purekernel.tree.edit import clamp_times, newest_time, put_file, subtree
+from purekernel.tree.edit import clamp_times, content_bytes, newest_time, put_file, subtree
 from purekernel.tree.layer import Layer, Stated
 from purekernel.tree.merge import merge
 from purekernel.tree.node import (
@@ -38,6 +38,7 @@ __all__ = [
     "Symlink",
     "Tree",
     "clamp_times",
+    "content_bytes",
     "describe",
     "display",
     "file_type",

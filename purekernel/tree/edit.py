@@ -49,6 +49,12 @@ def newest_time(tree: Tree) -> int:
     return max(node.metadata.mtime for _path, node in tree.walk())
 
 
+def content_bytes(tree: Tree) -> int:
+    """Return how many bytes the files in ``tree`` hold, hard links counted once."""
+    files = {tree.inode(path): node for path, node in tree.walk() if isinstance(node, File)}
+    return sum(len(node.content) for node in files.values())
+
+
 def subtree(tree: Tree, kept: bytes) -> Tree:
     """Return a tree with the root, ``kept`` and all below it, and the folders above it.
 

@@ -16,6 +16,9 @@ ROOT = b""
 NAME_MAX_BYTES = 255
 PATH_MAX_BYTES = 4096
 
+# Four lines of a terminal: enough to know a path again.
+MAX_DISPLAYED_BYTES = 320
+
 
 def parse_path(raw: bytes) -> bytes:
     """Return the image path that an archive's member name means.
@@ -81,7 +84,9 @@ def is_below(path: bytes, folder: bytes) -> bool:
 
 
 def display(path: bytes) -> str:
-    """Return ``path`` for a message: quoted, printable, whatever its bytes are."""
+    """Return ``path`` for a message: quoted, printable, not too long, whatever its bytes are."""
+    if len(path) > MAX_DISPLAYED_BYTES:
+        return display(path[:MAX_DISPLAYED_BYTES]) + "…"
     text = path.decode("utf-8", "backslashreplace")
     shown = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")

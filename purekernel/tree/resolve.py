@@ -10,6 +10,10 @@ from purekernel.tree.tree import Tree
 # MAXSYMLINKS of Linux (include/linux/namei.h).
 MAX_LINKS = 40
 
+# Forty links of thousands of steps each would make one path a long way; no honest path,
+# links and all, has as many.
+MAX_STEPS = 1000
+
 
 def resolve(tree: Tree, path: bytes, *, follow_last: bool = True) -> bytes:
     """Return where ``path`` leads, with no symbolic link left on the way.
@@ -25,14 +29,18 @@ def resolve(tree: Tree, path: bytes, *, follow_last: bool = True) -> bytes:
     Raises:
         MissingPathError: a folder on the way is not there.
         ConflictError: something on the way is neither folder nor link.
-        LinkLoopError: more than 40 links were followed.
+        LinkLoopError: more than 40 links were followed, or more than 1000 steps taken.
 
     Source: path_resolution(7).
     """
     pending = [part for part in reversed(path.split(b"/")) if part not in (b"", b".")]
     here = ROOT
     links = 0
+    steps = 0
     while pending:
+        steps += 1
+        if steps > MAX_STEPS:
+            raise LinkLoopError(f"{display(path)} leads over more than {MAX_STEPS} steps")
         part = pending.pop()
         if part == b"..":
             here = parent(here)

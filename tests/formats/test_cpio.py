@@ -460,3 +460,47 @@ def test_a_later_archive_replaces_what_is_of_another_type() -> None:
     full = record(b"d", **folder) + record(b"d/x") + TRAILER
     with pytest.raises(PurekernelError, match="'d' is a folder, and a file cannot replace it"):
         parse_cpio(full + record(b"d", b"3") + TRAILER, source="x")
+
+
+def test_a_target_longer_than_the_kernel_takes_is_refused() -> None:
+    with pytest.raises(FormatError, match="a target of at most 4095 bytes, as the kernel does"):
+        parse_cpio(record(b"l", b"x" * 4096, mode=0o120777) + TRAILER, source="x")
+
+
+def test_folders_that_no_record_makes_count_as_members() -> None:
+    deep = b"/".join([b"%d"] * 100)
+    data = b"".join(record(deep % ((number,) * 100)) for number in range(50)) + TRAILER
+    with pytest.raises(LimitError, match="at most 3000 members"):
+        parse_cpio(data, source="x", limits=Limits(members=3000))
+
+
+def test_ways_through_links_are_bounded_in_length_and_number() -> None:
+    chain = b"".join(
+        record(b"l%d" % number, b"./" * 1500 + b"l%d" % (number + 1), mode=0o120777)
+        for number in range(30)
+    )
+    far = chain + record(b"l30", mode=0o40755) + record(b"l0/x") + TRAILER
+    assert b"l30/x" in parse_cpio(far, source="x")
+    steps = chain.replace(b"./" * 1500, b"a/../" * 600)
+    with pytest.raises(PurekernelError, match="leads over more than 1000 steps"):
+        parse_cpio(
+            record(b"a", mode=0o40755) + steps + record(b"l30", mode=0o40755) + record(b"l0/x")
+            + TRAILER,
+            source="x",
+        )  # fmt: skip
+    many = b"".join(record(b"l/%d/x" % number) for number in range(10_001))
+    with pytest.raises(LimitError, match="at most 10000 folders that are missing"):
+        parse_cpio(
+            record(b"l", b"d", mode=0o120777) + record(b"d", mode=0o40755) + many + TRAILER,
+            source="x",
+        )
+
+
+def test_a_link_that_changes_is_followed_anew() -> None:
+    link = {"mode": 0o120777}
+    folder = {"mode": 0o40755}
+    first = record(b"a", **folder) + record(b"b", **folder) + record(b"l", b"a", **link)
+    first += record(b"l/1") + record(b"l/2") + TRAILER
+    second = record(b"l", b"b", **link) + record(b"l/3") + TRAILER
+    tree = parse_cpio(first + second, source="x")
+    assert (tree.entries(b"a"), tree.entries(b"b")) == ([b"1", b"2"], [b"3"])

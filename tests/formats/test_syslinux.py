@@ -103,6 +103,7 @@ def test_words_find_a_place_in_every_shape_of_label(before: bytes, after: bytes)
 
 def test_odd_values_do_not_stop_the_reader() -> None:
     assert parse_boot_menu(b"timeout soon\n").timeout is None
+    assert parse_boot_menu(b"timeout " + b"9" * 5000).timeout is None
     assert parse_boot_menu(b"").default is None
     assert parse_boot_menu(b"default a\ndefault b\n").default == b"b"
 

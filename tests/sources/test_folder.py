@@ -14,6 +14,7 @@ from purekernel.sources.folder import (
     image_name,
     image_target,
     load_folder,
+    posix_mode,
     windows_mode,
 )
 from purekernel.tree import Device, Directory, File, Metadata, Symlink
@@ -215,3 +216,15 @@ def test_windows_names_and_targets_become_bytes() -> None:
     with pytest.raises(InputError) as caught:
         image_name("\ud800", windows=True)
     assert str(caught.value) == "the name '\\ud800' is not Unicode"
+
+
+@pytest.mark.parametrize(
+    ("host", "image"),
+    [
+        (0o100664, 0o644), (0o100644, 0o644), (0o100755, 0o755), (0o100775, 0o755),
+        (0o100600, 0o600), (0o100640, 0o640), (0o40775, 0o755), (0o40777, 0o755),
+        (0o41777, 0o1777), (0o42775, 0o2775), (0o104755, 0o4755),
+    ],
+)  # fmt: skip
+def test_the_umask_of_a_checkout_does_not_show(host: int, image: int) -> None:
+    assert posix_mode(host) == image

@@ -182,3 +182,30 @@ def test_contents_are_bounded(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(bytes(60))
     with pytest.raises(LimitError):
         load_layer(spec(tmp_path, "a\nb\n"), mtime=0, limits=Limits(unpacked_bytes=100))
+
+
+def test_a_name_longer_than_the_host_allows_is_ours_to_report(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        load_layer(tmp_path / ("x" * 5000), mtime=0)
+
+
+def test_a_file_over_the_bound_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(LimitError, match="at most 1073741824 bytes unpacked, got 1099511627776"):
+        load_layer(tmp_path / "sparse", mtime=0)
+
+
+def test_one_file_as_the_content_of_many_counts_each_time(tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(bytes(1000))
+    lines = "".join(f"./x{number} type=file contents=big\n" for number in range(20))
+    (tmp_path / ".mtree").write_text(f"#mtree\n{lines}")
+    with pytest.raises(LimitError, match="at most 5000 bytes unpacked"):
+        load_layer(tmp_path, mtime=0, limits=Limits(unpacked_bytes=5000))
+
+
+def test_missing_files_are_counted_past_the_first_twenty(tmp_path: Path) -> None:
+    lines = "".join(f"./x{number:02d}\n" for number in range(25))
+    (tmp_path / "m.mtree").write_text(f"#mtree\n{lines}")
+    with pytest.raises(InputError, match=r"'x19' \(line 21\), and 5 more$"):
+        load_layer(tmp_path / "m.mtree", mtime=0)

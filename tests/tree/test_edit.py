@@ -10,6 +10,7 @@ from purekernel.tree import (
     Symlink,
     Tree,
     clamp_times,
+    content_bytes,
     newest_time,
     put_file,
     subtree,
@@ -46,3 +47,11 @@ def test_a_subtree_keeps_the_way_to_it_and_nothing_else() -> None:
     for folder in (b"a", b"a/b", b"a/b/c", b"a/x", b"y"):
         tree.add(folder, Directory(metadata=MADE))
     assert [path for path, _node in subtree(tree, b"a/b").walk()] == [b"", b"a", b"a/b", b"a/b/c"]
+
+
+def test_contents_are_counted_once_for_each_inode() -> None:
+    tree = Tree()
+    tree.add(b"a", File(metadata=MADE, content=b"12345"))
+    tree.link(b"b", b"a")
+    tree.add(b"c", File(metadata=MADE, content=b"12"))
+    assert content_bytes(tree) == 7

@@ -59,6 +59,11 @@ def test_is_below_is_about_folders_not_prefixes() -> None:
     assert not is_below(b"", b"")
 
 
+def test_display_is_never_long() -> None:
+    assert display(b"x" * 320) == f"'{'x' * 320}'"
+    assert display(b"x" * 5_000_000) == f"'{'x' * 320}'…"
+
+
 def test_display_prints_any_bytes_on_one_line() -> None:
     assert display(b"caf\xc3\xa9") == "'café'"
     assert display(b"\xff\n\x1b[31m") == r"'\xff\n\x1b[31m'"

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import stat
 
-from purekernel.errors import FormatError, TreeError
+from purekernel.errors import FormatError, LimitError, TreeError
 from purekernel.formats.compression import is_compressed, unpack
-from purekernel.formats.cpio.layout import ALIGNMENT, MAGIC_CRC, MAGIC_NEWC, TRAILER_NAME
+from purekernel.formats.cpio.layout import (
+    ALIGNMENT,
+    MAGIC_CRC,
+    MAGIC_NEWC,
+    MAX_NAME_BYTES,
+    TRAILER_NAME,
+)
 from purekernel.formats.cpio.records import Record, iter_records, name_magic
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.gzip import parse_member
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.padding import skip_zeros
 from purekernel.tree import (
+    ROOT,
     Buffer,
     Device,
     DeviceKind,
@@ -33,6 +40,10 @@ from purekernel.tree import (
     resolve,
 )
 from purekernel.tree.path import join, name, parent
+
+# How many folders of an archive may be missing from it, or be reached through links, each of
+# which means a walk of up to a thousand steps. Archives that find(1) lists have none.
+MAX_DETOURS = 10_000
 
 
 def parse_cpio(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Tree:
@@ -127,6 +138,9 @@ class _Archive:
         self._limits = limits
         self._seen: set[bytes] = set()
         self._placed: set[bytes] = set()
+        # Where folders turned out to be that are reached through links.
+        self._followed: dict[bytes, bytes] = {}
+        self._detours = 0
         # The path and inode of the first name of each hard-linked file.
         self._links: dict[tuple[int, int, int, int], tuple[bytes, int]] = {}
 
@@ -168,21 +182,37 @@ class _Archive:
             self._tree.replace(path, node)
             return
         # An earlier member may be a link that this one's path leads through.
-        folder = parent(path)
-        if not isinstance(self._tree.get(folder), Directory):
-            self._make_parents(path)
-            folder = resolve(self._tree, folder)
-            path = join(folder, name(path))
+        path = join(self._folder(parent(path)), name(path))
         self._place(path, node, record)
         self._placed.add(path)
+        self._limits.check_members(len(self._tree), source=self._source, offset=record.offset)
 
-    def _make_parents(self, path: bytes) -> None:
-        """Make the folders above ``path`` that are missing, following links on the way."""
-        here = b""
-        for part in parent(path).split(b"/"):
-            here = resolve(self._tree, join(here, part))
-            if here not in self._tree:
-                self._tree.add(here, Directory(metadata=Metadata(mode=0o755)))
+    def _folder(self, folder: bytes) -> bytes:
+        """Return where ``folder`` really is, making what is missing, links followed."""
+        if isinstance(self._tree.get(folder), Directory):
+            return folder
+        if folder in self._followed:
+            return self._followed[folder]
+        self._detours += 1
+        if self._detours > MAX_DETOURS:
+            raise LimitError(
+                source=self._source,
+                expected=f"at most {MAX_DETOURS} folders that are missing or reached through links",
+                got="more",
+                hint="the archive is damaged or hostile: real ones name folders before files",
+            )
+        here = ROOT
+        for part in folder.split(b"/"):
+            step = join(here, part)
+            found = self._tree.get(step)
+            if isinstance(found, Symlink):
+                step = resolve(self._tree, step)
+                found = self._tree.get(step)
+            if found is None:
+                self._tree.add(step, Directory(metadata=Metadata(mode=0o755)))
+            here = step
+        self._followed[folder] = here
+        return here
 
     def _place(self, path: bytes, node: Node, record: Record) -> None:
         self._clear(path, node)
@@ -204,6 +234,8 @@ class _Archive:
 
     def _clear(self, path: bytes, node: Node) -> None:
         """Take away what an earlier archive left of another type (clean_path, there)."""
+        if isinstance(node, Symlink) or isinstance(self._tree.get(path), Symlink):
+            self._followed.clear()
         found = self._tree.get(path)
         if found is None or isinstance(found, Directory) == isinstance(node, Directory):
             return
@@ -250,6 +282,13 @@ class _Archive:
         )
 
     def _target(self, record: Record) -> bytes:
+        if record.header.filesize >= MAX_NAME_BYTES:
+            raise FormatError(
+                source=self._source,
+                offset=record.offset,
+                expected=f"a target of at most {MAX_NAME_BYTES - 1} bytes, as the kernel does",
+                got=f"{record.header.filesize}",
+            )
         target = bytes(record.content)
         if not target or b"\0" in target:
             raise FormatError(

@@ -93,12 +93,13 @@ def _read_record(view: memoryview, offset: int, start: int, source: str) -> Reco
     content = view[content_start:content_end]
     # GNU cpio adds up files alone, and leaves 0 for links.
     checked = magic == MAGIC_CRC and stat.S_ISREG(header.mode) and header.filesize > 0
-    if checked and sum(content) & 0xFFFFFFFF != header.check:
+    added = sum(content) & 0xFFFFFFFF if checked else header.check
+    if added != header.check:
         raise FormatError(
             source=source,
             offset=content_start,
             expected=f"content whose bytes add up to {header.check:#010x}",
-            got=f"{sum(content) & 0xFFFFFFFF:#010x}",
+            got=f"{added:#010x}",
         )
     return Record(
         offset=offset,

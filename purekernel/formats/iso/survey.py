@@ -74,6 +74,7 @@ class _Surveyor:
         self._block_bytes = SECTOR_BYTES
         self._members = 0
         self._disorder = 0
+        self._directory_bytes = 0
         self._extents: dict[int, int] = {}
 
     def survey(self) -> Survey:
@@ -165,6 +166,10 @@ class _Surveyor:
         """Return extent, size and record's place of each folder in a directory."""
         start = extent * self._block_bytes
         self._check_extent(start, size_bytes, said_at)
+        # Directories may overlap one another; together they must not be more than there is.
+        self._directory_bytes += size_bytes
+        if self._directory_bytes > len(self._view):
+            raise self._error(said_at, "directories that do not overlap", "some that do")
         self._note(start, size_bytes)
         found: list[tuple[int, int, int]] = []
         sorted_names: list[bytes] = []

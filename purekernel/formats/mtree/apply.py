@@ -31,6 +31,9 @@ from purekernel.tree import (
     with_metadata,
 )
 
+# Of the faults found in a manifest, how many one message shows.
+MAX_SHOWN = 20
+
 
 class Find(Protocol):
     """Looks into the folder that a manifest speaks of."""
@@ -98,8 +101,9 @@ def apply_manifest(
         limits: bounds on depth and number.
 
     Raises:
-        InputError: files are missing, or not what their size or digest says; all of them
-            are listed.
+        InputError: files are missing, or not what their size or digest says; the first
+            twenty of them are listed.
+        LimitError: contents come to more than ``limits`` allow.
         TreeError: entries contradict one another or the folder.
     """
     maker = _Maker(base.copy(), find, source, mtime, limits)
@@ -122,6 +126,7 @@ class _Maker:
         self._source = source
         self._mtime = mtime
         self._limits = limits
+        self._content_bytes = 0
         self._missing: list[str] = []
         self._wrong: list[str] = []
 
@@ -156,12 +161,12 @@ class _Maker:
         """
         if self._missing:
             raise InputError(
-                f"{self._source} names what is not there: {', '.join(self._missing)}",
+                f"{self._source} names what is not there: {_first(self._missing, ', ')}",
                 hint="add the files, name others with contents=, or mark the entries optional",
             )
         if self._wrong:
             raise InputError(
-                f"{self._source} does not fit its files: {'; '.join(self._wrong)}",
+                f"{self._source} does not fit its files: {_first(self._wrong, '; ')}",
                 hint="correct the manifest, or put back the files that it was made for",
             )
 
@@ -193,6 +198,9 @@ class _Maker:
             return None
         if entry.mode is None:
             metadata = evolve(metadata, mode=found.metadata.mode)
+        # One file may be the content of very many.
+        self._content_bytes += len(found.content)
+        self._limits.check_unpacked(self._content_bytes, source=self._source)
         self._check_content(entry, found.content)
         return File(metadata=metadata, content=found.content)
 
@@ -225,6 +233,13 @@ def _kind(node: Node) -> Kind:
     if isinstance(node, Device):
         return Kind.BLOCK if node.kind is DeviceKind.BLOCK else Kind.CHARACTER
     return _KINDS[type(node)]
+
+
+def _first(faults: list[str], between: str) -> str:
+    """Return the first of what may be very many, and how many more there are."""
+    shown = between.join(faults[:MAX_SHOWN])
+    more = len(faults) - MAX_SHOWN
+    return shown if more <= 0 else f"{shown}{between}and {more} more"
 
 
 def _name(entry: Entry, path: bytes) -> str:

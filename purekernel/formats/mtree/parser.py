@@ -28,7 +28,6 @@ Keywords = dict[bytes, tuple[bytes | None, Place]]
 
 # A comment has a line of its own; elsewhere '#' is a character, as bsdtar has it.
 _COMMENT = re.compile(rb"[ \t]*#")
-_BACKSLASHES = re.compile(rb"\\*$")
 
 
 def parse_mtree(data: Buffer, *, source: str) -> tuple[Entry, ...]:
@@ -69,8 +68,7 @@ def _lines(text: bytes, source: str) -> Iterator[tuple[int, list[bytes]]]:
             first = number
         if not pieces and _COMMENT.match(line):
             continue
-        backslashes = _BACKSLASHES.search(line)
-        if backslashes and len(backslashes[0]) % 2:
+        if (len(line) - len(line.rstrip(b"\\"))) % 2:
             pieces.append(line[:-1])
             continue
         words = b"".join([*pieces, line]).split()

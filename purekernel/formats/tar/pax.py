@@ -21,6 +21,16 @@ MULTI_VOLUME_KEYWORDS = (b"GNU.volume.",)
 # The names of one member: said for all that follow they would make no sense.
 ONE_MEMBER_KEYWORDS = frozenset({b"path", b"linkpath", b"size"})
 
+# What a member's records are asked for. No other is kept: there may be very many, and what a
+# global header says is copied for each member.
+KEPT_KEYWORDS = ONE_MEMBER_KEYWORDS | {
+    b"uid",
+    b"gid",
+    b"mtime",
+    b"SCHILY.devmajor",
+    b"SCHILY.devminor",
+}
+
 _LENGTH = re.compile(rb"([1-9][0-9]{0,9}) ")
 # The fraction of a time is dropped: images count whole seconds. 18 digits fit in 64 bits.
 _TIME = re.compile(rb"(-?[0-9]{1,18})(?:\.[0-9]*)?")
@@ -115,7 +125,8 @@ def parse_extension(content: Buffer, *, source: str, offset: int, everyone: bool
                 got=display(data[here : here + 40]),
             )
         _check_keyword(keyword, source=source, offset=offset + here, everyone=everyone)
-        records[keyword] = value
+        if keyword in KEPT_KEYWORDS:
+            records[keyword] = value
         here = end
     return Extension(source=source, offset=offset, records=records)
 
