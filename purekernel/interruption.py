@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from typing import Any
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
@@ -14,13 +16,16 @@ class Interruption(BaseException):
     """
 
 
-def end_on_signals() -> None:
+def end_on_signals() -> Callable[[], None]:
     """Let Ctrl-C, SIGTERM and SIGHUP raise :class:`Interruption`, once.
 
     While that cleans up behind us, further signals are ignored. What whoever started us
     ignores (nohup) or handles stays so; outside the main thread nothing is changed.
+
+    Returns:
+        What puts everything back as it was.
     """
-    ours: list[signal.Signals] = []
+    ours: dict[signal.Signals, Any] = {}
 
     def interrupt(_number: int, _frame: object) -> None:
         for number in ours:
@@ -31,9 +36,17 @@ def end_on_signals() -> None:
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is None:
             continue
+        before = signal.getsignal(number)
+        if before not in (signal.SIG_DFL, signal.default_int_handler):
+            continue
         try:
-            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                signal.signal(number, interrupt)
-                ours.append(number)
+            signal.signal(number, interrupt)
         except ValueError:
-            return
+            break
+        ours[number] = before
+
+    def restore() -> None:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+
+    return restore

@@ -40,9 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 is success, 1 an error in the inputs or outputs or an interruption, 2 wrong usage.
     """
-    end_on_signals()
+    restore_signals = end_on_signals()
     if sys.stderr is None:  # closed by whoever started us
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # for as long as we run
+    try:
+        return _run(arguments)
+    finally:
+        restore_signals()
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run the command and turn whatever ends it into last words and an exit status."""
     status = SUCCESS
     try:
         purekernel.main(
