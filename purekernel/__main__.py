@@ -14,7 +14,8 @@ def main() -> int:
     try:
         from purekernel.cli import main as run  # noqa: PLC0415
     except Interruption:
-        sys.stderr.write("purekernel: interrupted\n  nothing was begun yet\n")
+        if sys.stderr is not None:
+            sys.stderr.write("purekernel: interrupted\n  nothing was begun yet\n")
         return 1
     return run()
 

@@ -13,6 +13,7 @@ import io
 import os
 import secrets
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -53,10 +54,7 @@ def publish(folder: Path, writers: Mapping[str, Writer]) -> list[Output]:
             program has open): those before it are the new ones.
     """
     with _Staging() as staging:
-        outputs = [
-            staging.write(folder.joinpath(*name.split("/")), write)
-            for name, write in writers.items()
-        ]
+        outputs = [staging.write(folder, name, write) for name, write in writers.items()]
         staging.commit()
     return outputs
 
@@ -80,7 +78,10 @@ class _Staging:
             with suppress(OSError):  # not empty: it holds outputs, and stays
                 folder.rmdir()
 
-    def write(self, path: Path, write: Writer) -> Output:
+    def write(self, folder: Path, name: str, write: Writer) -> Output:
+        if any(part in ("", ".", "..") or set(part) & set("\\:") for part in name.split("/")):
+            raise OutputError(f"{name!r} is no name for an output")
+        path = folder.joinpath(*name.split("/"))
         if "\0" in str(path):
             raise OutputError(f"{str(path)!r} cannot be written: it holds a NUL")
         with _located(path):
@@ -120,16 +121,32 @@ class _Staging:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let signals wait, where the system can, so that several renames are one step to them."""
-    block = getattr(signal, "pthread_sigmask", None)
-    if block is None:
+    """Let signals wait, so that several renames are one step to them.
+
+    Python runs handlers in the main thread, whichever thread the signal reached; so this
+    puts others in their place there, and elsewhere has nothing to do.
+    """
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = block(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    noted: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: noted.append(number))
+        for number in _SIGNALS
+        if callable(signal.getsignal(number))
+    }
     try:
         yield
     finally:
-        block(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if noted:
+        signal.raise_signal(noted[0])
+
+
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 
 
 def _digest(stream: BinaryIO) -> str:

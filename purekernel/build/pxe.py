@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
+from attrs import frozen
+
 from purekernel.build.boot_menu import find_boot_menu, load_boot_menu
 from purekernel.build.image import Image
-from purekernel.errors import BootMenuError
+from purekernel.errors import BootMenuError, TreeError
 from purekernel.formats.syslinux import BootMenu
 from purekernel.tree import Buffer, File, display, resolve
 from purekernel.tree.path import name
 
 _INITRD = b"initrd="
+
+# What file systems, menus and URLs all take; and the names that Windows keeps for devices.
+_PLAIN = re.compile(rb"[0-9A-Za-z_+~-][0-9A-Za-z._+~-]*")
+_RESERVED = {b"con", b"prn", b"aux", b"nul"} | {
+    kind + b"%d" % number for kind in (b"com", b"lpt") for number in range(10)
+}
 
 
 def build_pxe_files(image: Image) -> dict[str, Buffer]:
@@ -20,62 +30,88 @@ def build_pxe_files(image: Image) -> dict[str, Buffer]:
     and a server's own Syslinux brings), and to the iPXE script.
 
     Raises:
-        BootMenuError: the menu names an initrd that is not on the ISO.
+        BootMenuError: the menu names a kernel or initrd that is not on the ISO, or that no
+            server's folder could hold on every system.
     """
-    words = _default_words(image)
-    named = [word.removeprefix(_INITRD) for word in words if word.startswith(_INITRD)]
-    initrds: dict[bytes, Buffer] = dict(
-        _find(image, path) for path in b",".join(named).split(b",") if path
-    ) or {image.core_path: image.core}
-    command_line = [word for word in words if not word.startswith(_INITRD)]
-    files: dict[str, Buffer] = {image.kernel_path.decode(): image.kernel}
-    files |= {path.decode("utf-8", "surrogateescape"): data for path, data in initrds.items()}
-    files["pxelinux.cfg/default"] = _pxelinux(image, list(initrds), command_line)
-    files["boot.ipxe"] = _ipxe(image, list(initrds), command_line)
+    booted = _booted(image)
+    files: dict[str, Buffer] = {_host_path(path): data for path, data in booted.files.items()}
+    files["pxelinux.cfg/default"] = _pxelinux(image, booted)
+    files["boot.ipxe"] = _ipxe(image, booted)
     return files
 
 
-def _pxelinux(image: Image, initrds: list[bytes], command_line: list[bytes]) -> bytes:
-    append = [_INITRD + b",".join(initrds), *command_line]
+@frozen(kw_only=True)
+class _Booted:
+    """What boots when nobody chooses.
+
+    Attributes:
+        kernel: its place on the ISO.
+        initrds: their places on the ISO, in order.
+        words: the rest of the command line.
+        files: the contents of all of them, by place.
+    """
+
+    kernel: bytes
+    initrds: list[bytes]
+    words: list[bytes]
+    files: dict[bytes, Buffer]
+
+
+def _booted(image: Image) -> _Booted:
+    path = find_boot_menu(image.iso, image.boot.boot_image)
+    menu = BootMenu() if path is None else load_boot_menu(image.iso, path)
+    label, words = _default(menu)
+    named = [word.removeprefix(_INITRD) for word in words if word.startswith(_INITRD)]
+    directive = menu.option(b"initrd", label) if label is not None else None
+    named += [directive or menu.option(b"initrd") or b""]
+    kernel = None if label is None else menu.kernel(label)
+    kernels = dict([_find(image, kernel)]) if kernel else {image.kernel_path: image.kernel}
+    initrds = dict(_find(image, one) for one in b",".join(named).split(b",") if one)
+    initrds = initrds or {image.core_path: image.core}
+    return _Booted(
+        kernel=next(iter(kernels)),
+        initrds=list(initrds),
+        words=[word for word in words if not word.startswith(_INITRD)],
+        files={**kernels, **initrds},
+    )
+
+
+def _pxelinux(image: Image, booted: _Booted) -> bytes:
     lines = [
         b"# " + image.name.encode(),
         b"default microkernel",
         b"prompt 0",
         b"",
         b"label microkernel",
-        b"\tkernel " + image.kernel_path,
-        b"\tappend " + b" ".join(append),
+        b"\tkernel " + booted.kernel,
+        b"\tappend " + b" ".join([_INITRD + b",".join(booted.initrds), *booted.words]),
         b"",
     ]
     return b"\n".join(lines)
 
 
-def _ipxe(image: Image, initrds: list[bytes], command_line: list[bytes]) -> bytes:
+def _ipxe(image: Image, booted: _Booted) -> bytes:
     # A kernel started through its EFI stub finds its initrds by these words.
-    words = [_INITRD + name(initrd) for initrd in initrds]
+    named = [_INITRD + name(initrd) for initrd in booted.initrds]
     lines = [
         b"#!ipxe",
         b"# " + image.name.encode(),
-        b" ".join([b"kernel", image.kernel_path, *words, *command_line]),
-        *(b"initrd " + initrd for initrd in initrds),
+        b" ".join([b"kernel", booted.kernel, *named, *booted.words]),
+        *(b"initrd " + initrd for initrd in booted.initrds),
         b"boot",
         b"",
     ]
     return b"\n".join(lines)
 
 
-def _default_words(image: Image) -> list[bytes]:
-    """Return the command line of what boots when nobody chooses."""
-    path = find_boot_menu(image.iso, image.boot.boot_image)
-    if path is None:
-        return []
-    menu = load_boot_menu(image.iso, path)
+def _default(menu: BootMenu) -> tuple[bytes | None, list[bytes]]:
+    """Return the label that boots when nobody chooses, and its command line."""
     # DEFAULT is a command line: a label, and words for the end of the label's own.
     first, *more = (menu.option(b"ontimeout") or menu.default or b"").split() or [b""]
     if first in menu.linux_labels:
-        return [*menu.append(first).split(), *more]
-    marked = _marked_label(menu)
-    return [] if marked is None else menu.append(marked).split()
+        return first, [*menu.append(first).split(), *more]
+    label = _marked_label(menu)
+    return label, [] if label is None else menu.append(label).split()
 
 
 def _marked_label(menu: BootMenu) -> bytes | None:
@@ -86,9 +122,23 @@ def _marked_label(menu: BootMenu) -> bytes | None:
 
 
 def _find(image: Image, path: bytes) -> tuple[bytes, Buffer]:
-    """Return an initrd's place on the ISO and its content."""
-    place = resolve(image.iso, path)
+    """Return the place on the ISO of what the menu names, and its content."""
+    try:
+        place = resolve(image.iso, path)
+    except TreeError:
+        place = b""
     node = image.iso.get(place)
     if not isinstance(node, File):
-        raise BootMenuError(f"the boot menu names the initrd {display(path)}, not on the ISO")
+        raise BootMenuError(f"the boot menu names {display(path)}, which is no file of the ISO")
     return place, node.content
+
+
+def _host_path(place: bytes) -> str:
+    """Return a place on the ISO as a path that means the same on every host."""
+    for part in place.split(b"/"):
+        if _PLAIN.fullmatch(part) is None or part.partition(b".")[0].lower() in _RESERVED:
+            raise BootMenuError(
+                f"the boot menu names {display(place)}, which not every server can hold",
+                hint="use letters, digits and . _ + ~ - only",
+            )
+    return place.decode("ascii")

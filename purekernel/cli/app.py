@@ -64,7 +64,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         status = _report_usage(error)
     except (Interruption, KeyboardInterrupt, click.Abort):
-        say_error("interrupted", "nothing was written; outputs of earlier builds still stand")
+        say_error("interrupted", "every output is whole: this build's, or an earlier one's")
         status = FAILURE
     except PurekernelError as error:
         say_error(str(error), error.hint)

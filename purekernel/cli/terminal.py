@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+# A screenful: enough for any honest message, and no more of a hostile one.
+MAX_MESSAGE_CHARACTERS = 2000
+
+
 def say_error(message: str, hint: str) -> None:
     """Print what is wrong and what to do, on two lines of standard error."""
     # Whoever closed standard error will not miss it.
@@ -58,9 +62,6 @@ def _printable(text: str) -> str:
     return one_line.encode(encoding, "backslashreplace").decode(encoding)
 
 
-MAX_MESSAGE_CHARACTERS = 2000
-
-
 class StepTimer:
     """Tell nobody while it lasts, and remember how long each step took.
 
@@ -101,7 +102,7 @@ class Verbose(StepTimer):
 
     def ended(self, words: str, seconds: float) -> None:
         """Print the step."""
-        sys.stderr.write(f"{seconds:7.2f} s  {words}\n")
+        sys.stderr.write(f"{seconds:7.2f} s  {_printable(words)}\n")
         sys.stderr.flush()
 
 
@@ -110,12 +111,16 @@ class Spinner(StepTimer):
 
     def __init__(self, console: Console) -> None:
         super().__init__()
+        from rich.text import Text  # noqa: PLC0415  # only where a console is
+
+        self._plain = Text
         self._status = console.status("starting", spinner="dots")
         self._status.start()
 
     def started(self, words: str) -> None:
         """Show the step."""
-        self._status.update(words)
+        # As plain text: what rich takes for markup may stand in a file's name.
+        self._status.update(self._plain(_printable(words)))
 
     def close(self) -> None:
         """Clear the line."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import lzma
 import sys
-import zlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -24,6 +23,13 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # How much is unpacked before the bound is looked at again: small beside any bound, large
 # beside the cost of a call.
 STEP_BYTES = 1 << 20
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import ZstdError
+
+    ZSTD_ERRORS: tuple[type[Exception], ...] = (ZstdError,)
+else:
+    ZSTD_ERRORS = ()
 # Smaller at first, for there may be very many very small streams.
 FIRST_STEP_BYTES = 1 << 12
 
@@ -136,7 +142,7 @@ def _unpack_streams(
                         expected=f"the rest of a {kind} stream",
                         got="the end of the file",
                     )
-        except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+        except (OSError, EOFError, ValueError, lzma.LZMAError, *ZSTD_ERRORS) as error:
             if isinstance(error, FormatError):
                 raise
             raise FormatError(

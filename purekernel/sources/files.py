@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from purekernel.errors import InputError, PurekernelError
@@ -20,15 +22,18 @@ def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
     try:
         # A fifo with no writer is not waited for, where a system has fifos.
         opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
-        with os.fdopen(opened, "rb") as stream:
+        with _closing(opened):
             status = os.fstat(opened)
+            if stat.S_ISDIR(status.st_mode):
+                raise InputError(f"{path} is a folder, not a file", hint="give the path of a file")
             if not stat.S_ISREG(status.st_mode):
                 # A device or fifo may never end.
                 raise InputError(
                     f"{path} is neither a file nor a folder", hint="give the path of a file"
                 )
             limits.check_unpacked(status.st_size, source=str(path))
-            content = stream.read(limits.unpacked_bytes + 1)
+            with os.fdopen(opened, "rb", closefd=False) as stream:
+                content = stream.read(limits.unpacked_bytes + 1)
             limits.check_unpacked(len(content), source=str(path))
             return content
     except FileNotFoundError:
@@ -36,7 +41,7 @@ def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
             f"{path} does not exist", hint="check the path; it is taken from the current folder"
         ) from None
     except OSError as error:
-        if is_folder(path):
+        if is_folder(path):  # which Windows does not open
             raise InputError(
                 f"{path} is a folder, not a file", hint="give the path of a file"
             ) from None
@@ -49,6 +54,14 @@ def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
         raise InputError(
             f"{path} does not fit in memory", hint="it is too large to be an image's part"
         ) from None
+
+
+@contextmanager
+def _closing(descriptor: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_folder(path: Path) -> bool:

@@ -99,7 +99,8 @@ def host_node(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> Nod
         if stat.S_ISLNK(status.st_mode):
             return Symlink(
                 metadata=Metadata(mode=0o777, mtime=mtime),
-                target=image_target(path.readlink().__fspath__()),
+                # Not path.readlink(), which makes "./x" into "x".
+                target=image_target(os.readlink(path)),  # noqa: PTH115
             )
         if stat.S_ISREG(status.st_mode):
             limits.check_unpacked(status.st_size, source=str(path))
@@ -191,6 +192,8 @@ class _Reader:
             top = host_node(self._top.resolve(strict=True), mtime=self._mtime)
         except OSError as error:
             raise unreadable(self._top, error) from None
+        except RuntimeError:  # what Python says of a loop of links before 3.13
+            raise InputError(f"{self._top} is a loop of links", hint="give a folder") from None
         if not isinstance(top, Directory):
             raise InputError(f"{self._top} is not a folder", hint="give a folder")
         tree = Tree(top)

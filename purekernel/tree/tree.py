@@ -144,6 +144,8 @@ class Tree:
         Raises:
             ConflictError: one of them stands and is no folder.
         """
+        if isinstance(self.get(parent(path)), Directory):
+            return
         for folder in ancestors(path):
             found = self.get(folder)
             if found is None:

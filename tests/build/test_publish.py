@@ -3,7 +3,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -113,3 +115,40 @@ def test_a_folder_without_permission_is_refused(open_folder: Path) -> None:
     with ordinary_user(), pytest.raises(OutputError) as caught:
         publish(out, {"a.iso": writes(b"")})
     assert caught.value.hint == "choose a folder that you may write to with --output-dir"
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "", "a//b", "..\\\\x", "C:x"])
+def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match="is no name for an output"):
+        publish(tmp_path / "out", {name: writes(b"")})
+    assert everything(tmp_path) == {}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers Ctrl-C to consoles only")
+def test_a_signal_waits_until_all_outputs_have_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though another thread should take it, as one that draws progress does."""
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    replace = Path.replace
+    seen: list[str] = []
+
+    def replace_and_signal(self: Path, target: Path) -> Path:
+        os.kill(os.getpid(), signal.SIGINT)
+        seen.append(target.name)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_and_signal)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            publish(tmp_path, {"a": writes(b"a"), "b": writes(b"b"), "c": writes(b"c")})
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+        stop.set()
+        thread.join()
+    assert seen == ["a", "b", "c"]
+    assert everything(tmp_path) == {"a": b"a", "b": b"b", "c": b"c"}

@@ -78,9 +78,39 @@ def test_an_initrd_that_is_not_there_is_refused() -> None:
     image = menu_image(b"label a\nkernel /boot/vmlinuz\nappend initrd=/boot/no.gz\n")
     with pytest.raises(BootMenuError) as caught:
         build_pxe_files(image)
-    assert str(caught.value) == "the boot menu names the initrd '/boot/no.gz', not on the ISO"
+    assert str(caught.value) == "the boot menu names '/boot/no.gz', which is no file of the ISO"
 
 
 def test_without_a_menu_there_are_still_kernel_and_core() -> None:
     image = menu_image(b"")
     assert b"\tappend initrd=boot/core.gz\n" in build_pxe_files(image)["pxelinux.cfg/default"]
+
+
+def test_the_initrd_directive_counts() -> None:
+    image = menu_image(
+        b"label a\nkernel /boot/vmlinuz\ninitrd /boot/core.gz,/boot/my.gz\nappend quiet\n"
+    )
+    files = build_pxe_files(image)
+    assert files["boot/my.gz"] == b"mine"
+    append = b"\tappend initrd=boot/core.gz,boot/my.gz quiet\n"
+    assert append in files["pxelinux.cfg/default"]
+
+
+def test_another_kernel_comes_along() -> None:
+    image = menu_image(b"label a\nkernel /boot/my.gz\nappend initrd=/boot/core.gz\n")
+    files = build_pxe_files(image)
+    assert files["boot/my.gz"] == b"mine"
+    assert "boot/vmlinuz" not in files
+    assert b"\tkernel boot/my.gz\n" in files["pxelinux.cfg/default"]
+
+
+@pytest.mark.parametrize(
+    "initrd", [b"..\\\\..\\\\evil", b"boot/con", b"C:evil", b"boot/a*b", b"nul.gz"]
+)
+def test_names_that_mean_something_else_elsewhere_are_refused(initrd: bytes) -> None:
+    image = menu_image(b"label a\nkernel /boot/vmlinuz\nappend initrd=" + initrd + b"\n")
+    iso = image.iso.copy()
+    iso.add_parents(initrd)
+    iso.add(initrd, File(metadata=Metadata(mode=0o644)))
+    with pytest.raises(BootMenuError, match="which not every server can hold"):
+        build_pxe_files(evolve(image, iso=iso))

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from purekernel.cli.terminal import say, say_error
+from purekernel.cli.terminal import Spinner, say, say_error
 from purekernel.errors import OutputError
 from tests.processes import environment
 
@@ -46,3 +49,16 @@ def test_closed_streams_do_not_stop_a_build(closed: str, tmp_path: Path) -> None
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "rz_mk_dev-image.1.iso").is_file()
+
+
+def test_the_spinner_takes_no_name_for_markup() -> None:
+    shown = io.StringIO()
+    spinner = Spinner(Console(file=shown, force_terminal=True, width=60))
+    for words in ("reading site[/old]", "reading [red]x", "reading \x1b[2J"):
+        with spinner.step(words):
+            time.sleep(0.15)
+    spinner.close()
+    assert "reading site[/old]" in shown.getvalue()
+    assert "reading [red]x" in shown.getvalue()
+    assert "\x1b[2J" not in shown.getvalue()
+    assert list(spinner.seconds) == ["reading site[/old]", "reading [red]x", "reading \x1b[2J"]

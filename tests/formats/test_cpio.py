@@ -159,7 +159,8 @@ def test_we_read_what_others_write(packer: str, tmp_path: Path) -> None:
         "cpio-crc": [require("cpio"), "-o", "-H", "crc"],
         "bsdcpio": [require("bsdcpio"), "-o", "-H", "newc"],
     }[packer]
-    (tmp_path / "a").mkdir(mode=0o750)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a").chmod(0o750)
     (tmp_path / "a/one").write_bytes(b"1" * 5000)
     (tmp_path / "a/two").hardlink_to(tmp_path / "a/one")
     (tmp_path / "empty").touch()
@@ -309,7 +310,7 @@ DAMAGE: list[tuple[bytes, str]] = [
         ),
     ),
     (
-        gzip.compress(gzip.compress(TRAILER), mtime=0),
+        gzip.compress(gzip.compress(TRAILER, mtime=0), mtime=0),
         (
             "x, byte 0: expected a cpio archive (070701), plain or compressed, "
             "got b'\\x1f\\x8b\\x08\\x00"
@@ -318,7 +319,7 @@ DAMAGE: list[tuple[bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("data", "message"), DAMAGE, ids=[message for _data, message in DAMAGE])
+@pytest.mark.parametrize(("data", "message"), DAMAGE, ids=range(len(DAMAGE)))
 def test_damage_is_located(data: bytes, message: str) -> None:
     with pytest.raises(PurekernelError) as caught:
         parse_cpio(data, source="x")
@@ -504,3 +505,19 @@ def test_a_link_that_changes_is_followed_anew() -> None:
     second = record(b"l", b"b", **link) + record(b"l/3") + TRAILER
     tree = parse_cpio(first + second, source="x")
     assert (tree.entries(b"a"), tree.entries(b"b")) == ([b"1", b"2"], [b"3"])
+
+
+def test_a_name_twice_by_way_of_a_link_is_refused() -> None:
+    data = (
+        record(b"lib", mode=0o40755) + record(b"l2", b"lib", mode=0o120777)
+        + record(b"lib/x", b"1") + record(b"l2/x", b"2") + TRAILER
+    )  # fmt: skip
+    with pytest.raises(FormatError, match="expected each name once, got 'lib/x' again"):
+        parse_cpio(data, source="x")
+
+
+def test_one_path_passes_through_forty_links_at_the_most() -> None:
+    loop = record(b"s", b".", mode=0o120777)
+    assert b"x" in parse_cpio(loop + record(b"s/" * 40 + b"x") + TRAILER, source="x")
+    with pytest.raises(PurekernelError, match="passes through more than 40 symbolic links"):
+        parse_cpio(loop + record(b"s/" * 41 + b"x") + TRAILER, source="x")

@@ -114,6 +114,7 @@ def test_fifos_and_sockets_are_refused(top: Path) -> None:
 def test_what_cannot_be_read_is_named(open_folder: Path) -> None:
     folder, file = open_folder / "etc", open_folder / "etc" / "conf"
     folder.mkdir()
+    folder.chmod(0o755)
     file.write_bytes(b"x")
     for path in (file, folder):
         path.chmod(0)

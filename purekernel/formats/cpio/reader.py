@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 
-from purekernel.errors import FormatError, LimitError, TreeError
+from purekernel.errors import FormatError, LimitError, LinkLoopError, TreeError
 from purekernel.formats.compression import is_compressed, unpack
 from purekernel.formats.cpio.layout import (
     ALIGNMENT,
@@ -40,6 +40,7 @@ from purekernel.tree import (
     resolve,
 )
 from purekernel.tree.path import join, name, parent
+from purekernel.tree.resolve import MAX_LINKS
 
 # How many folders of an archive may be missing from it, or be reached through links, each of
 # which means a walk of up to a thousand steps. Archives that find(1) lists have none.
@@ -52,7 +53,8 @@ def parse_cpio(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) ->
     File contents are views into ``data``, or into what it unpacks to. Folders that no
     record makes are root's, 0755, of 1970. Within one archive a path may stand once (a
     folder more often); in a later archive it replaces what an earlier one brought, save
-    that nothing but a folder replaces a folder that holds something.
+    that nothing but a folder replaces a folder that holds something. Links on the way to a
+    member are followed inside the tree; where one dangles, the folder it leads to is made.
 
     Raises:
         FormatError: an archive is damaged, truncated, or not of the newc kind.
@@ -164,12 +166,7 @@ class _Archive:
         node = self._node(record)
         self._limits.check_depth(path, source=self._source, offset=record.offset)
         if path in self._seen and not isinstance(node, Directory):
-            raise FormatError(
-                source=self._source,
-                offset=record.offset,
-                expected="each name once",
-                got=f"{display(path)} again",
-            )
+            raise self._twice(path, record)
         self._seen.add(path)
         if not path:
             if not isinstance(node, Directory):
@@ -182,30 +179,40 @@ class _Archive:
             self._tree.replace(path, node)
             return
         # An earlier member may be a link that this one's path leads through.
-        path = join(self._folder(parent(path)), name(path))
+        path = join(self._folder(parent(path), record), name(path))
+        if path in self._placed and not isinstance(node, Directory):
+            raise self._twice(path, record)
         self._place(path, node, record)
         self._placed.add(path)
         self._limits.check_members(len(self._tree), source=self._source, offset=record.offset)
 
-    def _folder(self, folder: bytes) -> bytes:
+    def _twice(self, path: bytes, record: Record) -> FormatError:
+        return FormatError(
+            source=self._source,
+            offset=record.offset,
+            expected="each name once",
+            got=f"{display(path)} again",
+        )
+
+    def _folder(self, folder: bytes, record: Record) -> bytes:
         """Return where ``folder`` really is, making what is missing, links followed."""
         if isinstance(self._tree.get(folder), Directory):
             return folder
         if folder in self._followed:
             return self._followed[folder]
-        self._detours += 1
-        if self._detours > MAX_DETOURS:
-            raise LimitError(
-                source=self._source,
-                expected=f"at most {MAX_DETOURS} folders that are missing or reached through links",
-                got="more",
-                hint="the archive is damaged or hostile: real ones name folders before files",
-            )
         here = ROOT
+        links = 0
         for part in folder.split(b"/"):
             step = join(here, part)
             found = self._tree.get(step)
+            if not isinstance(found, Directory):
+                self._count_detour(record)
             if isinstance(found, Symlink):
+                links += 1
+                if links > MAX_LINKS:
+                    raise LinkLoopError(
+                        f"{display(folder)} passes through more than {MAX_LINKS} symbolic links"
+                    )
                 step = resolve(self._tree, step)
                 found = self._tree.get(step)
             if found is None:
@@ -213,6 +220,17 @@ class _Archive:
             here = step
         self._followed[folder] = here
         return here
+
+    def _count_detour(self, record: Record) -> None:
+        self._detours += 1
+        if self._detours > MAX_DETOURS:
+            raise LimitError(
+                source=self._source,
+                offset=record.offset,
+                expected=f"at most {MAX_DETOURS} folders that are missing or reached through links",
+                got="more",
+                hint="the archive is damaged or hostile: real ones name folders before files",
+            )
 
     def _place(self, path: bytes, node: Node, record: Record) -> None:
         self._clear(path, node)

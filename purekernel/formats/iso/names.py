@@ -126,11 +126,12 @@ class _Taken:
     def take(self, stem: str, extension: str, join: Join, room: int) -> str:
         """Return the name, with the end of its stem counted up where it is taken already."""
         name = join(stem, extension)
-        number = self._counters.get((stem, extension), 0)
+        # Counted by what is left of the stem, on which they collide.
+        key = (stem[: room - len(extension) - 3], extension)
         while name in self._names:
+            number = self._counters.get(key, 0)
             digits = f"{number:03d}"
             name = join(stem[: room - len(extension) - len(digits)] + digits, extension)
-            number += 1
-        self._counters[stem, extension] = number
+            self._counters[key] = number + 1
         self._names.add(name)
         return name

@@ -54,6 +54,9 @@ PADDING_SECTORS = 150
 # Path tables number folders with 16 bits.
 MAX_FOLDERS = 0xFFFF
 
+# pycdlib lays a folder out anew for each name that comes out of order: minutes for more.
+MAX_FOLDER_NAMES = 20_000
+
 MAX_ID = 0xFFFFFFFF
 
 # More than any file, so that each is written as one view.
@@ -133,6 +136,11 @@ def _plan(tree: Tree, boot: ElTorito | None, timestamp: int) -> list[_Entry]:
         timed = with_metadata(node, evolve(node.metadata, mtime=mtime))
         entries.append(_Entry(path=path, names=names, node=timed))
         if isinstance(node, Directory):
+            if len(tree.entries(path)) > MAX_FOLDER_NAMES:
+                raise UnrepresentableError(
+                    f"{display(path)} holds {len(tree.entries(path))} names; "
+                    f"a folder of an ISO image has at most {MAX_FOLDER_NAMES} here"
+                )
             below = {
                 raw: isinstance(tree[join(path, raw)], Directory) for raw in tree.entries(path)
             }

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from purekernel.formats.tar import parse_tar
+from purekernel.sources.layers import load_layer
+from purekernel.tree import Device, File, Symlink, Tree
+from tests.oracles import require, run
+from tests.processes import ROOT
+
+EXAMPLE = re.search(
+    r"```\n(#mtree.*?)```", (ROOT / "docs" / "overlays.md").read_text(encoding="utf-8"), re.DOTALL
+)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder with the files that the example speaks of, and its manifest beside them."""
+    for name in ("opt/bootsync.sh", "etc/shadow"):
+        path = tmp_path / name
+        path.parent.mkdir()
+        path.write_text(name)
+    assert EXAMPLE is not None
+    (tmp_path / "site.mtree").write_text(EXAMPLE[1])
+    return tmp_path
+
+
+def check(tree: Tree) -> None:
+    assert isinstance(tree[b"opt/bootsync.sh"], File)
+    assert tree[b"opt/bootsync.sh"].metadata.mode == 0o755
+    assert tree[b"etc/shadow"].metadata.mode == 0o640
+    ssh = tree[b"home/tc/.ssh"].metadata
+    assert (ssh.mode, ssh.uid, ssh.gid) == (0o700, 1001, 50)
+    link = tree[b"usr/bin/dmidecode"]
+    assert isinstance(link, Symlink)
+    assert link.target == b"/usr/local/sbin/dmidecode"
+    tty = tree[b"dev/ttyS0"]
+    assert isinstance(tty, Device)
+    assert (tty.major, tty.minor) == (4, 64)
+
+
+def test_the_example_says_what_it_means_over_a_folder_and_alone(site: Path) -> None:
+    check(load_layer(site / "site.mtree", mtime=0).tree)
+    (site / "site.mtree").rename(site / ".mtree")
+    layer = load_layer(site, mtime=0)
+    check(layer.tree)
+    assert layer.stated[b"opt/bootsync.sh"] == {"mode", "uid", "gid"}
+
+
+@pytest.mark.oracle
+def test_bsdtar_reads_the_example_likewise(site: Path) -> None:
+    archive = run(require("bsdtar"), "-cf", "-", "@site.mtree", cwd=site)
+    check(parse_tar(archive, source="bsdtar"))
