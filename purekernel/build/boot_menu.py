@@ -139,7 +139,7 @@ def _check_linux(menu: BootMenu, path: bytes) -> None:
 
 def _words(append: str) -> bytes:
     if "\n" in append or "\r" in append or "\0" in append:
-        raise BootMenuError(
+        raise UsageError(
             "the words for the kernel's command line must stand on one line",
             hint="give --boot-append once, with blanks between the words",
         )

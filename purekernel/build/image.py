@@ -31,6 +31,7 @@ from purekernel.tree import (
     Tree,
     clamp_times,
     content_bytes,
+    date_implied,
     merge,
     newest_time,
     put_file,
@@ -160,7 +161,8 @@ def build_image(
         newest = max(bundle.mtime, *map(newest_time, trees))
         timestamp = min(max(newest, 0), MAX_TIMESTAMP)
     with progress.step("merging"):
-        root = _merge_root(base.root, parts, layers, options)
+        root = _merge_root(base.root, bundle, parts, layers, options)
+        root = date_implied(root, timestamp)
         made = Metadata(mode=0o644, mtime=timestamp)
         put_file(root, VERSION_FILE, build_version_file(version), metadata=made)
     for words, run in finishing_passes(mtime=timestamp):
@@ -202,7 +204,12 @@ def _version(bundle: Bundle, options: Options) -> str:
             "the bundle says no version in a gitversion.sh",
             hint="give one with --iso-version, such as --iso-version 0.9.0.1",
         ).within(bundle.source)
-    return check_version(version)
+    try:
+        return check_version(version)
+    except BundleError as error:
+        if options.version is None:
+            raise error.within(bundle.source) from None
+        raise UsageError(error.message, hint=error.hint) from None
 
 
 def _parse_base(bundle: Bundle, options: Options) -> Base:
@@ -233,19 +240,23 @@ def _bundle_layers(bundle: Bundle, options: Options) -> list[Layer]:
 
 
 def _merge_root(
-    root: Tree, parts: list[Layer], layers: tuple[Layer, ...], options: Options
+    core: Tree, bundle: Bundle, parts: list[Layer], layers: tuple[Layer, ...], options: Options
 ) -> Tree:
-    root = root.copy()
+    root = core.copy()
     for layer in parts:
-        root = _lay_over(root, own_as_root(layer))
+        # Core's own folders stay as they are; among the bundle's parts the last word counts.
+        try:
+            root = _lay_over(root, own_as_root(layer), kept=core)
+        except PurekernelError as error:
+            raise error.within(bundle.source) from None
     for layer in layers:
         root = _lay_over(root, layer if options.keep_owners else own_as_root(layer))
     return root
 
 
-def _lay_over(root: Tree, layer: Layer) -> Tree:
+def _lay_over(root: Tree, layer: Layer, *, kept: Tree | None = None) -> Tree:
     try:
-        return merge(root, layer.tree, stated=layer.stated)
+        return merge(root, layer.tree, stated=layer.stated, kept=kept)
     except PurekernelError as error:
         raise error.within(layer.source) from None
 

@@ -116,7 +116,8 @@ def _default(menu: BootMenu) -> tuple[bytes | None, list[bytes]]:
 
 def _marked_label(menu: BootMenu) -> bytes | None:
     for line in menu.lines:
-        if line.keyword == b"menu" and line.argument.lower() == b"default":
+        marks = line.keyword == b"menu" and line.argument.lower() == b"default"
+        if marks and line.label in menu.linux_labels:
             return line.label
     return menu.linux_labels[0] if menu.linux_labels else None
 

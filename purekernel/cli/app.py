@@ -78,6 +78,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         # Whoever read our output went away; give Python nothing left to flush into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = FAILURE
+    except OSError as error:  # of standard output's, mostly
+        say_error(f"the system says: {error}", "check the free space, and where output goes")
+        status = FAILURE
     except Exception as error:  # noqa: BLE001  # the last line of defence
         status = _report_fault(error)
     return status

@@ -1,6 +1,13 @@
 """The in-memory image: names, inodes, and the rules for joining two of them."""
 
-from purekernel.tree.edit import clamp_times, content_bytes, newest_time, put_file, subtree
+from purekernel.tree.edit import (
+    clamp_times,
+    content_bytes,
+    date_implied,
+    newest_time,
+    put_file,
+    subtree,
+)
 from purekernel.tree.layer import Layer, Stated
 from purekernel.tree.merge import merge
 from purekernel.tree.node import (
@@ -39,6 +46,7 @@ __all__ = [
     "Tree",
     "clamp_times",
     "content_bytes",
+    "date_implied",
     "describe",
     "display",
     "file_type",

@@ -49,6 +49,15 @@ def newest_time(tree: Tree) -> int:
     return max(node.metadata.mtime for _path, node in tree.walk())
 
 
+def date_implied(tree: Tree, mtime: int) -> Tree:
+    """Return ``tree`` with folders that nobody named dated ``mtime`` (seconds since 1970, UTC)."""
+    dated = tree.copy()
+    for path in tree.implied():
+        node = tree[path]
+        dated.replace(path, with_metadata(node, evolve(node.metadata, mtime=mtime)))
+    return dated
+
+
 def content_bytes(tree: Tree) -> int:
     """Return how many bytes the files in ``tree`` hold, hard links counted once."""
     files = {tree.inode(path): node for path, node in tree.walk() if isinstance(node, File)}

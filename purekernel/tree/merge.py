@@ -4,7 +4,10 @@
   the replaced inode keep it.
 * Folders merge. A folder that the base has keeps the base's owner, mode and time, unless
   the overlay states otherwise: archives made in passing carry whatever their builder's
-  folders had, and that is how ``/tmp`` once lost its sticky bit.
+  folders had, and that is how ``/tmp`` once lost its sticky bit. Where only some of what is
+  merged already is to be kept so, ``kept`` says what.
+* A folder that an archive implies, holding something below it and not naming it, has no
+  metadata to speak of: what another says of it counts, earlier or later.
 * A symbolic link that stands in the base where the overlay has a folder is followed,
   inside the tree, when it leads to a folder.
 * A folder never replaces what is no folder, nor the other way round, save that a link
@@ -25,7 +28,13 @@ from purekernel.tree.resolve import resolve
 from purekernel.tree.tree import Tree
 
 
-def merge(base: Tree, overlay: Tree, *, stated: Stated = NOTHING_STATED) -> Tree:
+def merge(
+    base: Tree,
+    overlay: Tree,
+    *,
+    stated: Stated = NOTHING_STATED,
+    kept: Tree | None = None,
+) -> Tree:
     """Return ``base`` with ``overlay`` laid over it.
 
     Args:
@@ -33,6 +42,7 @@ def merge(base: Tree, overlay: Tree, *, stated: Stated = NOTHING_STATED) -> Tree
         overlay: what replaces and adds.
         stated: the fields of the overlay's folders that are meant, and so replace the
             base's.
+        kept: the tree whose folders keep their metadata; ``None`` means all of the base's.
 
     Raises:
         ConflictError: a folder meets something that is no folder.
@@ -50,7 +60,15 @@ def merge(base: Tree, overlay: Tree, *, stated: Stated = NOTHING_STATED) -> Tree
             continue
         target = join(places[parent(path)], name(path))
         if isinstance(node, Directory):
-            places[path] = _merge_folder(merged, path, target, node, stated)
+            places[path] = _find_folder(merged, path, target)
+            _merge_folder(
+                merged,
+                places[path],
+                node,
+                implied=overlay.is_implied(path),
+                fields=stated.get(path, frozenset()),
+                keep=kept is None or places[path] in kept,
+            )
             continue
         if isinstance(node, Symlink) and _is_empty_folder(merged, target):
             merged.remove(target)
@@ -63,27 +81,42 @@ def merge(base: Tree, overlay: Tree, *, stated: Stated = NOTHING_STATED) -> Tree
     return merged
 
 
+def _find_folder(merged: Tree, path: bytes, target: bytes) -> bytes:
+    """Return where a folder that is to be at ``target`` really stands, a link there followed."""
+    if not isinstance(merged.get(target), Symlink):
+        return target
+    try:
+        found = resolve(merged, target)
+    except TreeError as error:
+        raise error.within(f"folder {display(path)} of the overlay") from None
+    if not isinstance(merged.get(found), Directory):
+        raise ConflictError(
+            f"{display(path)} is a folder in the overlay; in the base it is a symbolic link "
+            f"to {display(found)}, which is no folder"
+        )
+    return found
+
+
 def _merge_folder(
-    merged: Tree, path: bytes, target: bytes, node: Directory, stated: Stated
-) -> bytes:
-    """Make or find the folder at ``target`` and return where it really stands."""
+    merged: Tree,
+    target: bytes,
+    node: Directory,
+    *,
+    implied: bool,
+    fields: Collection[str],
+    keep: bool,
+) -> None:
+    """Make the folder at ``target``, or give the one there what is said of it."""
     found = merged.get(target)
-    if isinstance(found, Symlink):
-        try:
-            target = resolve(merged, target)
-        except TreeError as error:
-            raise error.within(f"folder {display(path)} of the overlay") from None
-        if not isinstance(merged.get(target), Directory):
-            raise ConflictError(
-                f"{display(path)} is a folder in the overlay; in the base it is a symbolic link "
-                f"to {display(target)}, which is no folder"
-            )
-        found = merged[target]
-    if isinstance(found, Directory):
-        _state(merged, target, node, stated.get(path, frozenset()))
+    if implied and not fields:
+        if found is None:
+            merged.imply(target, node.metadata)
+        elif not isinstance(found, Directory):
+            merged.add(target, node)  # which refuses it
+    elif isinstance(found, Directory) and keep and not merged.is_implied(target):
+        _state(merged, target, node, fields)
     else:
         merged.add(target, node)
-    return target
 
 
 def _state(merged: Tree, target: bytes, node: Node, fields: Collection[str]) -> None:

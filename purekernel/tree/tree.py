@@ -26,6 +26,7 @@ class Tree:
         self._nodes: dict[int, Node] = {0: root}
         self._inodes: dict[bytes, int] = {ROOT: 0}
         self._link_counts: dict[int, int] = {0: 1}
+        self._implied: set[bytes] = set()
         self._entries: dict[bytes, set[bytes]] = {ROOT: set()}
         self._next_inode = 1
 
@@ -92,6 +93,14 @@ class Tree:
             names.setdefault(self._inodes[path], []).append(path)
         return {inode: paths for inode, paths in names.items() if len(paths) > 1}
 
+    def is_implied(self, path: bytes) -> bool:
+        """Say whether ``path`` is a folder that only what it holds speaks of."""
+        return path in self._implied
+
+    def implied(self) -> list[bytes]:
+        """Return all folders that only what they hold speaks of, sorted as bytes."""
+        return sorted(self._implied)
+
     def __eq__(self, other: object) -> bool:
         """Compare names, nodes, contents and which names are hard links of one another."""
         if not isinstance(other, Tree):
@@ -120,6 +129,7 @@ class Tree:
             ConflictError: the parent is no folder, or one of old and new is a folder
                 and the other is not.
         """
+        self._implied.discard(path)
         old = self.get(path)
         if old is not None and isinstance(old, Directory):
             if not isinstance(node, Directory):
@@ -138,8 +148,20 @@ class Tree:
         if isinstance(node, Directory):
             self._entries[path] = set()
 
+    def imply(self, path: bytes, metadata: Metadata = DEFAULT_DIRECTORY.metadata) -> None:
+        """Add a folder that nobody named, for what it is to hold.
+
+        Raises:
+            MissingPathError: the parent is not there.
+            ConflictError: the parent is no folder, or something stands at ``path``.
+        """
+        if path in self:
+            raise ConflictError(f"{display(path)} is there already")
+        self.add(path, Directory(metadata=metadata))
+        self._implied.add(path)
+
     def add_parents(self, path: bytes, metadata: Metadata = DEFAULT_DIRECTORY.metadata) -> None:
-        """Make the folders above ``path`` that are missing, each with ``metadata``.
+        """Imply the folders above ``path`` that are missing, each with ``metadata``.
 
         Raises:
             ConflictError: one of them stands and is no folder.
@@ -149,7 +171,7 @@ class Tree:
         for folder in ancestors(path):
             found = self.get(folder)
             if found is None:
-                self.add(folder, Directory(metadata=metadata))
+                self.imply(folder, metadata)
             elif not isinstance(found, Directory):
                 raise ConflictError(
                     f"{display(folder)} must be a folder to hold {display(path)} "
@@ -196,6 +218,7 @@ class Tree:
         for found in doomed:
             self._unname(self._inodes.pop(found))
             self._entries.pop(found, None)
+            self._implied.discard(found)
         self._entries[parent(path)].discard(name(path))
 
     def copy(self) -> Tree:
@@ -204,6 +227,7 @@ class Tree:
         other._nodes = dict(self._nodes)
         other._inodes = dict(self._inodes)
         other._entries = {path: set(names) for path, names in self._entries.items()}
+        other._implied = set(self._implied)
         other._link_counts = dict(self._link_counts)
         other._next_inode = self._next_inode
         return other

@@ -317,3 +317,13 @@ def test_options_that_cannot_be_are_refused_when_they_are_made() -> None:
         assert str(caught.value) == message
     with pytest.raises(UsageError, match="the boot timeout -1 is outside what isolinux takes"):
         BootChanges(timeout=-1)
+
+
+def test_folders_that_nobody_named_have_the_builds_time() -> None:
+    overlay = Tree()
+    overlay.add_parents(b"usr/new/deep/file")
+    overlay.add(b"usr/new/deep/file", File(metadata=Metadata(mode=0o644, uid=7, mtime=5)))
+    built = build_image(bundle(), (Layer(source="x", tree=overlay),))
+    for path in (b"usr/new", b"usr/new/deep"):
+        assert built.root[path].metadata == Metadata(mode=0o755, mtime=built.timestamp)
+    assert built.root[b"usr"].metadata.mtime < built.timestamp

@@ -6,12 +6,15 @@ The differences allowed here are those that docs/differences.md lists, and no ot
 from __future__ import annotations
 
 import gzip
+import io
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
-from fixtures.bundle import make_bundle
+from fixtures.bundle import make_bundle_tree, pack_bundle
 from purekernel import make_image
 from purekernel.formats.cpio import parse_cpio
 from purekernel.tree import Directory, File, Metadata, Node, Symlink, Tree, with_metadata
@@ -35,6 +38,7 @@ CARELESS = ((USER, GROUP), (1000, 1000))
 # they ran in the image (depmod, ldconfig) is no part of this.
 ORIGINALS = r"""
 set -e
+umask 022
 tar xzf bundle.tar.gz
 xorriso -osirrox on -indev Core-current.iso -extract /boot original/boot 2>/dev/null
 mkdir extract tmp
@@ -60,7 +64,8 @@ def overlay() -> Tree:
     careless = {"uid": USER, "gid": GROUP, "mtime": 1_380_000_000}
     for folder in (
         b"etc", b"opt", b"tmp", b"home", b"home/tc", b"usr", b"usr/local", b"usr/local/bin",
-        b"usr/local/new", b"usr/local/tce.installed", b"usr/local/tce.installed/deep",
+        b"usr/local/new", b"usr/local/shared", b"usr/local/named-later",
+        b"usr/local/tce.installed", b"usr/local/tce.installed/deep",
     ):  # fmt: skip
         tree.add(folder, Directory(metadata=Metadata(mode=0o750, **careless)))
     for path, mode, content in (
@@ -80,6 +85,22 @@ def overlay() -> Tree:
     link = Metadata(mode=0o777, **careless)
     tree.add(b"usr/local/bin/away", Symlink(metadata=link, target=b"../../../../etc/passwd"))
     return tree
+
+
+def early_overlay() -> bytes:
+    """Return a tarball that shares a folder with the overlay after it, and implies some."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, kind, mode in (
+            ("usr/local/shared", tarfile.DIRTYPE, 0o700),
+            ("usr/local/implied/deep/file", tarfile.REGTYPE, 0o644),
+            ("usr/local/named-later/file", tarfile.REGTYPE, 0o644),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.mode, member.mtime = kind, mode, 1_390_000_000
+            member.uid, member.gid = USER, GROUP
+            tar.addfile(member)
+    return stream.getvalue()
 
 
 def difference(path: bytes, ours: Node | None, theirs: Node | None, base: Tree) -> str:
@@ -115,14 +136,16 @@ def owner_of(path: bytes) -> tuple[int, int]:
 def test_the_tree_is_the_originals_save_what_is_documented(generation: str, tmp_path: Path) -> None:
     for program in ("tar", "cpio", "xorriso", "bash"):
         require(program)
-    bundle = make_bundle(
+    tree = make_bundle_tree(
         generation=generation,
         iso=core_iso().read_bytes(),
         overlay_extra=overlay(),
         owner=(USER, GROUP),
         pack=gzip.compress,
     )
-    (tmp_path / "bundle.tar.gz").write_bytes(bundle)
+    first = b"dependencies/mk-open-vm-tools.tar.gz"
+    tree.replace(first, evolve(tree[first], content=gzip.compress(early_overlay())))
+    (tmp_path / "bundle.tar.gz").write_bytes(pack_bundle(tree, pack=gzip.compress))
     script = ORIGINALS.replace("{version}", VERSION)
     theirs = parse_cpio(run("bash", "-c", script, cwd=tmp_path), source="theirs")
     # A plain umask of root's; the originals ran under whatever was in force.
@@ -159,7 +182,11 @@ def test_the_tree_is_the_originals_save_what_is_documented(generation: str, tmp_
         if path in base and path.rpartition(b"/")[2] != b"kernel.tclocal":
             assert ours[path].metadata.mtime == base[path].metadata.mtime
         else:
-            assert path == b"tmp/mk-version.yaml" or path.endswith(b"/kernel.tclocal")
+            made = path in (b"tmp/mk-version.yaml", b"usr/local/implied", b"usr/local/implied/deep")
+            assert made or path.endswith(b"/kernel.tclocal")
+    assert ours[b"usr/local/shared"].metadata.mode == 0o750
+    assert ours[b"usr/local/named-later"].metadata.mode == 0o750
+    assert ours[b"usr/local/implied/deep"].metadata.mtime == image.timestamp
     assert b"usr/local/new/n\xe9ant" in ours
     assert [b"usr/local/new/linked", b"usr/local/new/setuid"] in ours.hard_links().values()
     assert isinstance(ours[b"etc/mtab"], File)

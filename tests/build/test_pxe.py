@@ -114,3 +114,11 @@ def test_names_that_mean_something_else_elsewhere_are_refused(initrd: bytes) -> 
     iso.add(initrd, File(metadata=Metadata(mode=0o644)))
     with pytest.raises(BootMenuError, match="which not every server can hold"):
         build_pxe_files(evolve(image, iso=iso))
+
+
+def test_a_marked_label_that_is_no_linux_is_passed_over() -> None:
+    image = menu_image(
+        b"ui menu.c32\nlabel a\nmenu default\ncom32 chain.c32\nappend hd0\n"
+        b"label b\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz right\n"
+    )
+    assert b"initrd=boot/core.gz right\n" in build_pxe_files(image)["pxelinux.cfg/default"]

@@ -144,6 +144,12 @@ def test_options_reach_the_image(folder: Path) -> None:
             ["build", "--sample", "--max-unpacked", "lots"],
             "Invalid value for '--max-unpacked': 'lots' is no size; give bytes, or 500M, or 2G",
         ),
+        (["build", "--sample", "--iso-version", "a/b"], "'a/b' cannot be an image's version"),
+        (["build", "--sample", "--iso-version", ""], "'' cannot be an image's version"),
+        (
+            ["build", "--sample", "--boot-append", "a\nb"],
+            "the words for the kernel's command line must stand on one line",
+        ),
         (["build", "--sample", "--volume-id", "x" * 33], "the ISO's volume id has 33 bytes"),
     ],
 )
@@ -220,13 +226,13 @@ BAD_BUNDLES: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "a file where a folder must be": (
         lambda: _bundle_bytes(_overlay(_file(b"etc", b"x"))),
-        "dependencies/razor-microkernel-overlay.tar.gz: 'etc' is a folder",
+        "bundle.tar.gz: dependencies/razor-microkernel-overlay.tar.gz: 'etc' is a folder",
     ),
     "a folder where a file is": (
         lambda: _bundle_bytes(
             _overlay(lambda tree: tree.add(b"init", Directory(metadata=Metadata(mode=0o755))))
         ),
-        "dependencies/razor-microkernel-overlay.tar.gz: 'init' must be a folder and is a file",
+        "bundle.tar.gz: dependencies/razor-microkernel-overlay.tar.gz: 'init' must be a folder",
     ),
     "an absolute name": (
         lambda: _rename(build_tar(make_bundle_tree()), b"COPYING", b"/COPYING"),
@@ -268,7 +274,6 @@ def test_bad_bundles_end_in_two_lines_and_leave_the_old_output(
         (["build", "no-such.tar.gz"], "no-such.tar.gz does not exist"),
         (["build", "."], ". is a folder, not a file"),
         (["build", "bundle.tar.gz", "--overlay", "no-such"], "no-such"),
-        (["build", "bundle.tar.gz", "--iso-version", "a/b"], "'a/b' cannot be an image's version"),
         (["build", "bundle.tar.gz", "--boot-default", "x"], "there is no label 'x'"),
         (["build", "bundle.tar.gz", "--output-dir", "bundle.tar.gz"], "bundle.tar.gz"),
         (

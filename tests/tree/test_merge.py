@@ -136,3 +136,26 @@ def test_a_hard_link_never_leads_to_what_took_its_first_names_place() -> None:
     assert merged[b"lib/x"] == file(b"two")
     assert merged[b"z"] == file(b"one")
     assert list(merged.hard_links().values()) == [[b"z", b"zz"]]
+
+
+def test_only_some_folders_may_keep_their_metadata() -> None:
+    core = tree({b"core": folder(0o700)})
+    earlier = merge(core, tree({b"core": folder(0o711), b"new": folder(0o711)}), kept=core)
+    later = merge(earlier, tree({b"core": folder(0o722), b"new": folder(0o722)}), kept=core)
+    assert later[b"core"] == folder(0o700)
+    assert later[b"new"] == folder(0o722)
+    assert merge(later, tree({b"new": folder(0o733)}))[b"new"] == folder(0o722)
+
+
+def test_what_is_implied_yields_to_what_is_said_earlier_or_later() -> None:
+    implying = Tree()
+    implying.add_parents(b"a/b/c")
+    implying.add(b"a/b/c", file())
+    said = tree({b"a": folder(0o700), b"a/b": folder(0o711)})
+    for merged in (merge(said, implying), merge(merge(Tree(), implying), said)):
+        assert (merged[b"a"], merged[b"a/b"]) == (folder(0o700), folder(0o711))
+        assert merged.implied() == []
+        assert merged[b"a/b/c"] == file()
+    assert merge(Tree(), implying).implied() == [b"a", b"a/b"]
+    with pytest.raises(PurekernelError, match="'a' must be a folder and is a file"):
+        merge(tree({b"a": file()}), implying)

@@ -143,3 +143,17 @@ def test_add_parents_makes_what_is_missing_and_refuses_files() -> None:
     tree.add(b"link", Symlink(metadata=Metadata(mode=0o777), target=b"etc"))
     with pytest.raises(ConflictError):
         tree.add_parents(b"link/x")
+
+
+def test_folders_that_nobody_named_are_known_as_such() -> None:
+    tree = Tree()
+    tree.add_parents(b"a/b/c")
+    assert tree.implied() == [b"a", b"a/b"]
+    assert tree.copy().implied() == [b"a", b"a/b"]
+    tree.add(b"a", FOLDER)
+    assert not tree.is_implied(b"a")
+    assert tree.is_implied(b"a/b")
+    tree.remove(b"a/b")
+    assert tree.implied() == []
+    with pytest.raises(ConflictError, match="'a' is there already"):
+        tree.imply(b"a")

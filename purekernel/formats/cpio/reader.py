@@ -216,7 +216,7 @@ class _Archive:
                 step = resolve(self._tree, step)
                 found = self._tree.get(step)
             if found is None:
-                self._tree.add(step, Directory(metadata=Metadata(mode=0o755)))
+                self._tree.imply(step)
             here = step
         self._followed[folder] = here
         return here
