@@ -21,6 +21,7 @@ _LOADERS = (
     b"kernel", b"linux", b"boot", b"bss", b"pxe", b"fdimage", b"com32", b"config", b"localboot",
 )  # fmt: skip
 
+_WORD = re.compile(rb"[^ \t\r]*")
 _TIMEOUT = re.compile(rb"[0-9]{1,9}")
 
 # These stand for the whole menu wherever they are.
@@ -57,7 +58,8 @@ class Line:
     def with_argument(self, argument: bytes) -> Line:
         """Return the line with another argument, and its keyword and blanks as they were."""
         text = self.raw[len(self.indent) :].rstrip(BLANKS)
-        word = text[: len(text.split(None, 1)[0])] if text else b""
+        found = _WORD.match(text)
+        word = found[0] if found else b""
         gap = text[len(word) : len(text) - len(text[len(word) :].lstrip(BLANKS))] or b" "
         raw = self.indent + word + gap + argument + self.ending
         return evolve(self, raw=raw, argument=argument)
@@ -135,9 +137,10 @@ def _lines(data: bytes) -> Iterator[Line]:
     label: bytes | None = None
     in_help_text = False
     for raw in data.split(b"\n"):
-        words = raw.strip(BLANKS).split(None, 1)
-        keyword = words[0].lower() if words else b""
-        argument = words[1].lstrip(BLANKS) if len(words) > 1 else b""
+        text = raw.strip(BLANKS)
+        word = _WORD.match(text)
+        keyword = word[0].lower() if word else b""
+        argument = text[len(keyword) :].lstrip(BLANKS)
         if in_help_text or keyword.startswith(b"#"):
             in_help_text = in_help_text and keyword != b"endtext"
             keyword, argument = b"", b""

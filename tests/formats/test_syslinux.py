@@ -101,6 +101,13 @@ def test_words_find_a_place_in_every_shape_of_label(before: bytes, after: bytes)
     assert build_boot_menu(extend_append(parse_boot_menu(before), b"x=1")) == after
 
 
+def test_only_blanks_part_words() -> None:
+    menu = parse_boot_menu(b"\x0btimeout 300\nappend a\x0bb\n")
+    assert menu.timeout is None
+    assert menu.option(b"append") == b"a\x0bb"
+    assert build_boot_menu(set_option(menu, b"append", b"c")) == b"\x0btimeout 300\nappend c\n"
+
+
 def test_odd_values_do_not_stop_the_reader() -> None:
     assert parse_boot_menu(b"timeout soon\n").timeout is None
     assert parse_boot_menu(b"timeout " + b"9" * 5000).timeout is None

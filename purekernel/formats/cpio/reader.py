@@ -1,7 +1,8 @@
 """Read an initramfs into a tree, as the kernel unpacks it.
 
 An initramfs is any number of cpio archives in a row, each by itself plain or compressed,
-with zeros between them; later ones win. (Source: buffer-format.rst; init/initramfs.c.)
+with zeros between them; later ones win. A part that is not gzip must be the last, for its end is
+not looked for. (Source: buffer-format.rst; init/initramfs.c.)
 """
 
 from __future__ import annotations
