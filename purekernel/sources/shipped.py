@@ -19,10 +19,20 @@ def load_sample_bundle() -> bytes:
     Raises:
         InputError: the installation is not whole.
     """
-    installed = resources.files("purekernel").joinpath("shipped", SAMPLE_BUNDLE)
+    try:
+        return _load(SAMPLE_BUNDLE)
+    except OSError as error:
+        raise InputError(
+            f"the sample bundle cannot be read: {error.strerror or error}",
+            hint="check the permissions of the installation",
+        ) from None
+
+
+def _load(name: str) -> bytes:
+    installed = resources.files("purekernel").joinpath("shipped", name)
     if installed.is_file():
         return installed.read_bytes()
-    checkout = Path(__file__).parents[2] / _IN_CHECKOUT / SAMPLE_BUNDLE
+    checkout = Path(__file__).parents[2] / _IN_CHECKOUT / name
     if checkout.is_file():
         return checkout.read_bytes()
     raise InputError(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.bundle import SAMPLE
 from tests.oracles import require
 from tests.processes import UNPRIVILEGED, environment, purekernel
 
@@ -55,7 +56,8 @@ FORBIDDEN_CALLS = (
     "chroot,mount,umount2,symlink,symlinkat,link,linkat,setuid,setgid,ptrace,unshare"
 )
 
-BUILD = ("build", "--sample", "--emit", "iso,core,pxe", "--iso-version", "1")
+EMIT = ("--emit", "iso,core,pxe", "--iso-version", "1")
+BUILD = ("build", "--sample", *EMIT)
 
 
 def test_the_audit_hook_sees_what_it_should(tmp_path: Path) -> None:
@@ -98,11 +100,15 @@ def test_the_kernel_sees_no_forbidden_call_either(tmp_path: Path) -> None:
 def test_an_ordinary_user_with_an_empty_path_builds_the_same(
     open_folder: Path, tmp_path: Path
 ) -> None:
-    done = purekernel(*BUILD, cwd=open_folder, script=UNPRIVILEGED)
+    # Not the sample: where this checkout lies, others may not be able to read.
+    bundle = open_folder / "bundle.tar.gz"
+    bundle.write_bytes(SAMPLE.read_bytes())
+    bundle.chmod(0o644)
+    done = purekernel("build", bundle, *EMIT, cwd=open_folder, script=UNPRIVILEGED)
     assert (done.returncode, done.stderr) == (0, "")
     made = open_folder / "rz_mk_dev-image.1.iso"
     assert made.stat().st_uid != 0
-    mine = purekernel(*BUILD, cwd=tmp_path)
+    mine = purekernel("build", bundle, *EMIT, cwd=tmp_path)
     assert mine.returncode == 0, mine.stderr
     assert made.read_bytes() == (tmp_path / "rz_mk_dev-image.1.iso").read_bytes()
 
@@ -112,7 +118,12 @@ def test_a_folder_that_may_not_be_written_is_refused_in_two_lines(open_folder: P
     out = open_folder / "out"
     out.mkdir()
     out.chmod(stat.S_IRUSR | stat.S_IXUSR | stat.S_IXOTH)
-    done = purekernel(*BUILD, "--output-dir", out, cwd=open_folder, script=UNPRIVILEGED)
+    bundle = open_folder / "bundle.tar.gz"
+    bundle.write_bytes(SAMPLE.read_bytes())
+    bundle.chmod(0o644)
+    done = purekernel(
+        "build", bundle, *EMIT, "--output-dir", out, cwd=open_folder, script=UNPRIVILEGED
+    )
     assert done.returncode == 1
     assert done.stderr == (
         f"purekernel: {out / 'rz_mk_dev-image.1.iso'} cannot be written: Permission denied\n"
