@@ -6,6 +6,9 @@ The command line prints the two as two lines and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class PurekernelError(Exception):
     """Report something that the user can act on.
@@ -32,6 +35,15 @@ class PurekernelError(Exception):
 
     def __str__(self) -> str:
         return ": ".join([*self.context, self.message])
+
+
+@contextmanager
+def inside(place: str) -> Iterator[None]:
+    """Say of every error of ours that it happened inside ``place``."""
+    try:
+        yield
+    except PurekernelError as error:
+        raise error.within(place) from None
 
 
 class UsageError(PurekernelError, ValueError):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+# Windows has no SIGHUP.
+SIGNALS: tuple[signal.Signals, ...] = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 class Interruption(BaseException):
@@ -32,10 +37,7 @@ def end_on_signals() -> Callable[[], None]:
             signal.signal(number, signal.SIG_IGN)
         raise Interruption
 
-    for name in SIGNALS:
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is None:
-            continue
+    for number in SIGNALS:
         before = signal.getsignal(number)
         if before not in (signal.SIG_DFL, signal.default_int_handler):
             continue
@@ -50,3 +52,28 @@ def end_on_signals() -> Callable[[], None]:
             signal.signal(number, handler)
 
     return restore
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let signals wait, so that several steps are one to them.
+
+    Python runs handlers in the main thread, whichever thread the signal reached; so this
+    puts others in their place there, and elsewhere has nothing to do.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: noted.append(number))
+        for number in SIGNALS
+        if callable(signal.getsignal(number))
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if noted:
+        signal.raise_signal(noted[0])

@@ -27,6 +27,15 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+# For scripts: whoever runs the tests may ignore signals, which their children inherit.
+DEFAULT_SIGNALS = (
+    "import signal\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
+    "getattr(signal, 'SIGHUP', None) and signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+)
+
+
 def environment(**changes: str | None) -> dict[str, str]:
     """Return this process's environment with ``changes``; ``None`` takes a name away."""
     made = {**os.environ, "PYTHONPATH": str(ROOT)}

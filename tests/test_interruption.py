@@ -6,17 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import environment
+from tests.processes import DEFAULT_SIGNALS, environment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
-
-
-# Whoever runs the tests may ignore signals, which their children inherit.
-DEFAULTS = (
-    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
-    "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
-)
 
 
 def run(script: str, *, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -30,7 +22,7 @@ def run(script: str, *, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_a_signal_is_an_interruption_once(name: str, tmp_path: Path) -> None:
     done = run(
         "import os, signal\n"
-        f"{DEFAULTS}"
+        f"{DEFAULT_SIGNALS}"
         "from purekernel.interruption import Interruption, end_on_signals\n"
         "end_on_signals()\n"
         "try:\n"
@@ -61,7 +53,7 @@ def test_what_the_caller_ignores_stays_ignored(tmp_path: Path) -> None:
 def test_a_signal_while_starting_up_is_no_traceback(tmp_path: Path) -> None:
     done = run(
         "import os, signal, sys\n"
-        f"{DEFAULTS}"
+        f"{DEFAULT_SIGNALS}"
         "import purekernel.__main__ as main\n"
         "class Finder:\n"
         "    def find_spec(self, name, path=None, target=None):\n"

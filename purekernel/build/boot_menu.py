@@ -13,7 +13,7 @@ from purekernel.formats.syslinux import (
     set_default,
     set_option,
 )
-from purekernel.tree import Buffer, File, Tree, display
+from purekernel.tree import File, Tree, display
 from purekernel.tree.path import join, parent
 
 # Core waits half a minute at its boot prompt; a Microkernel ten seconds. (Source:
@@ -21,16 +21,15 @@ from purekernel.tree.path import join, parent
 CORE_TIMEOUT = 300
 MICROKERNEL_TIMEOUT = 100
 
+# isolinux counts the ticks of a timer in 16 bits. (Source: its reference, "TIMEOUT".)
+MAX_TIMEOUT = 35996
+
 # Real ones have some hundreds; isolinux itself has less than 64 KiB for all it reads.
 MAX_MENU_BYTES = 1 << 18
 
 # Where isolinux looks, besides the folder of its own binary.
 _PLACES = (b"boot/isolinux", b"isolinux", b"")
 _NAME = b"isolinux.cfg"
-
-
-# isolinux counts the ticks of a timer in 16 bits. (Source: its reference, "TIMEOUT".)
-MAX_TIMEOUT = 35996
 
 
 def _is_timeout(_changes: object, _attribute: object, timeout: int | None) -> None:
@@ -59,42 +58,36 @@ class BootChanges:
     default: str | None = None
 
 
-def find_boot_menu(iso: Tree, boot_image: bytes) -> bytes | None:
-    """Return where the menu lies that the isolinux at ``boot_image`` reads, if there is one."""
+def find_boot_menu(iso: Tree, boot_image: bytes) -> tuple[bytes, File] | None:
+    """Return the menu that the isolinux at ``boot_image`` reads, and where, if there is one."""
     for folder in (parent(boot_image), *_PLACES):
         path = join(folder, _NAME)
-        if isinstance(iso.get(path), File):
-            return path
+        node = iso.get(path)
+        if isinstance(node, File):
+            return path, node
     return None
-
-
-def load_boot_menu(iso: Tree, path: bytes) -> BootMenu:
-    """Return the menu at ``path``, which is a file."""
-    return parse_boot_menu(bytes(_content(iso, path)))
-
-
-def _content(iso: Tree, path: bytes) -> Buffer:
-    node = iso[path]
-    return node.content if isinstance(node, File) else b""
 
 
 def change_boot_menu(iso: Tree, boot_image: bytes, changes: BootChanges) -> Tree:
     """Return ``iso`` with ``changes`` made to its menu, and Core's timeout shortened.
 
     Raises:
-        BootMenuError: there is no menu to change, or no such label in it.
+        BootMenuError: there is no menu to change, it is too large, or it lacks what is to
+            be changed.
+        UsageError: the words to append stand on several lines.
     """
-    path = find_boot_menu(iso, boot_image)
-    if path is not None and len(_content(iso, path)) > MAX_MENU_BYTES:
-        raise BootMenuError(
-            f"{display(path)} has {len(_content(iso, path))} bytes; a boot menu has at most "
-            f"{MAX_MENU_BYTES}"
-        )
-    if path is None:
+    found = find_boot_menu(iso, boot_image)
+    if found is None:
         if changes == BootChanges():
             return iso
         raise BootMenuError(f"the ISO has no {_NAME.decode()}, so its boot menu cannot be changed")
-    menu = load_boot_menu(iso, path)
+    path, node = found
+    if len(node.content) > MAX_MENU_BYTES:
+        raise BootMenuError(
+            f"{display(path)} has {len(node.content)} bytes; a boot menu has at most "
+            f"{MAX_MENU_BYTES}"
+        )
+    menu = parse_boot_menu(bytes(node.content))
     if menu.timeout == CORE_TIMEOUT:
         menu = set_option(menu, b"timeout", str(MICROKERNEL_TIMEOUT).encode())
     if changes.timeout is not None:
@@ -105,9 +98,6 @@ def change_boot_menu(iso: Tree, boot_image: bytes, changes: BootChanges) -> Tree
     if words:
         _check_linux(menu, path)
         menu = extend_append(menu, words)
-    node = iso[path]
-    if not isinstance(node, File):
-        return iso
     changed = iso.copy()
     changed.replace(path, evolve(node, content=build_boot_menu(menu)))
     return changed

@@ -12,7 +12,7 @@ from enum import Enum
 
 from attrs import frozen
 
-from purekernel.errors import BundleError, PurekernelError
+from purekernel.errors import BundleError, inside
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
 from purekernel.tree import Buffer, File, Tree, describe, display
@@ -90,10 +90,8 @@ def parse_bundle(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) 
         BundleError: it lacks a part, or its scripts name no flavour that there is.
     """
     tree = parse_tar(data, source=source, limits=limits)
-    try:
+    with inside(source):
         return _take_apart(tree, source)
-    except PurekernelError as error:
-        raise error.within(source) from None
 
 
 def check_version(version: str) -> str:

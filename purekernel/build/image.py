@@ -16,7 +16,7 @@ from purekernel.build.metadata import (
 from purekernel.build.progress import Progress, Silent
 from purekernel.deflate.encoders import Encoder, Libdeflate
 from purekernel.deflate.member import compress
-from purekernel.errors import BundleError, PurekernelError, UsageError
+from purekernel.errors import BundleError, UsageError, inside
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.iso import ElTorito, VolumeFields
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
@@ -162,7 +162,7 @@ def build_image(
         timestamp = min(max(newest, 0), MAX_TIMESTAMP)
     with progress.step("merging"):
         root = _merge_root(base.root, bundle, parts, layers, options)
-        root = date_implied(root, timestamp)
+        root = date_implied(root, timestamp)  # a copy, which the version may be put into
         made = Metadata(mode=0o644, mtime=timestamp)
         put_file(root, VERSION_FILE, build_version_file(version), metadata=made)
     for words, run in finishing_passes(mtime=timestamp):
@@ -213,52 +213,44 @@ def _version(bundle: Bundle, options: Options) -> str:
 
 
 def _parse_base(bundle: Bundle, options: Options) -> Base:
-    try:
+    with inside(bundle.source):
         return parse_base(
             bundle.iso,
             source="Core-current.iso",
             keep_iso_files=options.keep_iso_files,
             limits=options.limits,
         )
-    except PurekernelError as error:
-        raise error.within(bundle.source) from None
 
 
 def _bundle_layers(bundle: Bundle, options: Options) -> list[Layer]:
     layers = []
     # One bound for them all: as many bombs as you like are no more than one.
     left_bytes = options.limits.unpacked_bytes
-    try:
+    with inside(bundle.source):
         for source, data in bundle.overlays:
             limits = evolve(options.limits, unpacked_bytes=left_bytes)
             tree = parse_tar(data, source=source, limits=limits)
             left_bytes = max(0, left_bytes - content_bytes(tree))
             layers.append(Layer(source=source, tree=tree))
-    except PurekernelError as error:
-        raise error.within(bundle.source) from None
     return layers
 
 
 def _merge_root(
     core: Tree, bundle: Bundle, parts: list[Layer], layers: tuple[Layer, ...], options: Options
 ) -> Tree:
-    root = core.copy()
-    for layer in parts:
-        # Core's own folders stay as they are; among the bundle's parts the last word counts.
-        try:
+    root = core
+    with inside(bundle.source):
+        for layer in parts:
+            # Core's own folders stay as they are; among the bundle's parts the last counts.
             root = _lay_over(root, own_as_root(layer), kept=core)
-        except PurekernelError as error:
-            raise error.within(bundle.source) from None
     for layer in layers:
         root = _lay_over(root, layer if options.keep_owners else own_as_root(layer))
     return root
 
 
 def _lay_over(root: Tree, layer: Layer, *, kept: Tree | None = None) -> Tree:
-    try:
+    with inside(layer.source):
         return merge(root, layer.tree, stated=layer.stated, kept=kept)
-    except PurekernelError as error:
-        raise error.within(layer.source) from None
 
 
 def _lay_out_iso(

@@ -118,9 +118,9 @@ def make_image(
         )
     if isinstance(overlays, str | os.PathLike):
         overlays = (overlays,)
+    made = loaded.mtime if timestamp is None else timestamp
     layers: list[Layer] = []
     for path in overlays:
         with progress.step(f"reading {os.fspath(path)}"):
-            made = loaded.mtime if timestamp is None else timestamp
-            layers += load_layers((path,), timestamp=made, limits=limits)
+            layers.append(load_layer(Path(path), mtime=made, limits=limits))
     return build_image(loaded, tuple(layers), options=options, progress=progress)

@@ -12,8 +12,6 @@ import hashlib
 import io
 import os
 import secrets
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import BinaryIO, Self
 from attrs import frozen
 
 from purekernel.errors import OutputError
+from purekernel.interruption import undisturbed
 
 Writer = Callable[[BinaryIO], None]
 """Writes one output's bytes to a stream that can be read and sought as well."""
@@ -102,7 +101,7 @@ class _Staging:
         return Output(path=path, size_bytes=size_bytes, sha256=digest)
 
     def commit(self) -> None:
-        with _undisturbed():
+        with undisturbed():
             while self._staged:
                 temporary, path = self._staged[0]
                 with _located(path):
@@ -117,36 +116,6 @@ class _Staging:
         for made in reversed(missing):
             made.mkdir(exist_ok=True)
             self._folders.append(made)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let signals wait, so that several renames are one step to them.
-
-    Python runs handlers in the main thread, whichever thread the signal reached; so this
-    puts others in their place there, and elsewhere has nothing to do.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    noted: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, _frame: noted.append(number))
-        for number in _SIGNALS
-        if callable(signal.getsignal(number))
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if noted:
-        signal.raise_signal(noted[0])
-
-
-_SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-]
 
 
 def _digest(stream: BinaryIO) -> str:

@@ -6,10 +6,10 @@ import re
 
 from attrs import frozen
 
-from purekernel.build.boot_menu import find_boot_menu, load_boot_menu
+from purekernel.build.boot_menu import find_boot_menu
 from purekernel.build.image import Image
 from purekernel.errors import BootMenuError, TreeError
-from purekernel.formats.syslinux import BootMenu
+from purekernel.formats.syslinux import BootMenu, parse_boot_menu
 from purekernel.tree import Buffer, File, display, resolve
 from purekernel.tree.path import name
 
@@ -58,21 +58,21 @@ class _Booted:
 
 
 def _booted(image: Image) -> _Booted:
-    path = find_boot_menu(image.iso, image.boot.boot_image)
-    menu = BootMenu() if path is None else load_boot_menu(image.iso, path)
+    found = find_boot_menu(image.iso, image.boot.boot_image)
+    menu = BootMenu() if found is None else parse_boot_menu(bytes(found[1].content))
     label, words = _default(menu)
     named = [word.removeprefix(_INITRD) for word in words if word.startswith(_INITRD)]
     directive = menu.option(b"initrd", label) if label is not None else None
     named += [directive or menu.option(b"initrd") or b""]
     kernel = None if label is None else menu.kernel(label)
-    kernels = dict([_find(image, kernel)]) if kernel else {image.kernel_path: image.kernel}
+    place, content = _find(image, kernel) if kernel else (image.kernel_path, image.kernel)
     initrds = dict(_find(image, one) for one in b",".join(named).split(b",") if one)
     initrds = initrds or {image.core_path: image.core}
     return _Booted(
-        kernel=next(iter(kernels)),
+        kernel=place,
         initrds=list(initrds),
         words=[word for word in words if not word.startswith(_INITRD)],
-        files={**kernels, **initrds},
+        files={place: content, **initrds},
     )
 
 
@@ -116,8 +116,7 @@ def _default(menu: BootMenu) -> tuple[bytes | None, list[bytes]]:
 
 def _marked_label(menu: BootMenu) -> bytes | None:
     for line in menu.lines:
-        marks = line.keyword == b"menu" and line.argument.lower() == b"default"
-        if marks and line.label in menu.linux_labels:
+        if line.marks_default and line.label in menu.linux_labels:
             return line.label
     return menu.linux_labels[0] if menu.linux_labels else None
 

@@ -111,16 +111,15 @@ class Spinner(StepTimer):
 
     def __init__(self, console: Console) -> None:
         super().__init__()
-        from rich.text import Text  # noqa: PLC0415  # only where a console is
-
-        self._plain = Text
         self._status = console.status("starting", spinner="dots")
         self._status.start()
 
     def started(self, words: str) -> None:
         """Show the step."""
-        # As plain text: what rich takes for markup may stand in a file's name.
-        self._status.update(self._plain(_printable(words)))
+        from rich.text import Text  # noqa: PLC0415  # there already, with its console
+
+        # Not as a string: what rich takes for markup may stand in a file's name.
+        self._status.update(Text(_printable(words)))
 
     def close(self) -> None:
         """Clear the line."""

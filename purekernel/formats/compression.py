@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from purekernel.errors import FormatError
+from purekernel.formats.gzip import FIRST_STEP_BYTES, STEP_BYTES, parse_gzip
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
-from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.padding import skip_zeros
 from purekernel.tree import Buffer
@@ -20,18 +20,12 @@ XZ_MAGIC = b"\xfd7zXZ\x00"
 LZMA_MAGIC = b"\x5d\x00\x00"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
-# How much is unpacked before the bound is looked at again: small beside any bound, large
-# beside the cost of a call.
-STEP_BYTES = 1 << 20
-
 if sys.version_info >= (3, 14):
     from compression.zstd import ZstdError
 
     ZSTD_ERRORS: tuple[type[Exception], ...] = (ZstdError,)
 else:
     ZSTD_ERRORS = ()
-# Smaller at first, for there may be very many very small streams.
-FIRST_STEP_BYTES = 1 << 12
 
 
 class _Decompressor(Protocol):
@@ -142,9 +136,9 @@ def _unpack_streams(
                         expected=f"the rest of a {kind} stream",
                         got="the end of the file",
                     )
+        except FormatError:
+            raise
         except (OSError, EOFError, ValueError, lzma.LZMAError, *ZSTD_ERRORS) as error:
-            if isinstance(error, FormatError):
-                raise
             raise FormatError(
                 source=source, offset=start, expected=f"a sound {kind} stream", got=str(error)
             ) from None

@@ -29,7 +29,8 @@ TRAILER = struct.Struct("<II")
 SLOWEST = 2
 UNKNOWN_OS = 255
 
-# How much is inflated before the bound is looked at again.
+# How much is unpacked before the bound is looked at again: small beside any bound, large
+# beside the cost of a call. Smaller at first, for there may be very many very small members.
 STEP_BYTES = 1 << 20
 FIRST_STEP_BYTES = 1 << 12
 
@@ -116,8 +117,7 @@ def parse_member(
     pending: Buffer = b""
     try:
         while not inflater.eof:
-            # By steps on both sides: zlib copies whatever input it leaves over. They start
-            # small, for there may be very many very small members.
+            # By steps on both sides: zlib copies whatever input it leaves over.
             if not pending:
                 pending = view[fed : fed + step_bytes]
                 fed += len(pending)

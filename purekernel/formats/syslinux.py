@@ -55,6 +55,11 @@ class Line:
         """The carriage return it ends with, if it does."""
         return b"\r" if self.raw.endswith(b"\r") else b""
 
+    @property
+    def marks_default(self) -> bool:
+        """Whether it makes its label the one that a menu program boots by itself."""
+        return self.keyword == b"menu" and self.argument.lower() == b"default"
+
     def with_argument(self, argument: bytes) -> Line:
         """Return the line with another argument, and its keyword and blanks as they were."""
         text = self.raw[len(self.indent) :].rstrip(BLANKS)
@@ -182,14 +187,14 @@ def set_default(menu: BootMenu, label: bytes) -> BootMenu:
     """
     if menu.option(b"ontimeout") is not None:
         menu = set_option(menu, b"ontimeout", label)
-    marked = any(_marks_default(line) for line in menu.lines)
+    marked = any(line.marks_default for line in menu.lines)
     if menu.interface is None or menu.option(b"ui") is not None:
         menu = set_option(menu, b"default", label)
     if menu.interface is None and not marked:
         return menu
     lines: list[Line] = []
     for line in menu.lines:
-        if _marks_default(line):
+        if line.marks_default:
             continue
         lines.append(line)
         if line.keyword == b"label" and line.argument == label:
@@ -236,7 +241,3 @@ def _append_below(line: Line, command_line: bytes) -> Line:
         argument=command_line,
         label=line.label,
     )
-
-
-def _marks_default(line: Line) -> bool:
-    return line.keyword == b"menu" and line.argument.lower() == b"default"

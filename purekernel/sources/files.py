@@ -46,9 +46,9 @@ def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
                 f"{path} is a folder, not a file", hint="give the path of a file"
             ) from None
         raise unreadable(path, error) from None
+    except PurekernelError:
+        raise
     except ValueError as error:
-        if isinstance(error, PurekernelError):
-            raise
         raise InputError(f"{str(path)!r} cannot be read: {error}") from None
     except MemoryError:
         raise InputError(

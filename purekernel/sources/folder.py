@@ -9,7 +9,7 @@ from pathlib import Path
 from purekernel.errors import InputError, TreeError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.mtree import FindInTree, apply_manifest, parse_mtree
-from purekernel.sources.files import unreadable
+from purekernel.sources.files import load_file, unreadable
 from purekernel.tree import (
     ROOT,
     Buffer,
@@ -103,8 +103,7 @@ def host_node(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> Nod
                 target=image_target(os.readlink(path)),  # noqa: PTH115
             )
         if stat.S_ISREG(status.st_mode):
-            limits.check_unpacked(status.st_size, source=str(path))
-            content = read_bounded(path, limits)
+            content = load_file(path, limits=limits)
             return File(metadata=_metadata(status, content, mtime, folder=False), content=content)
     except OSError as error:
         raise unreadable(path, error) from None
@@ -112,19 +111,6 @@ def host_node(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> Nod
         stat.S_IFMT(status.st_mode), "a device"
     )
     raise InputError(f"{path} is {what}, and is not read from a folder", hint=SPECIAL_HINT)
-
-
-def read_bounded(path: Path, limits: Limits) -> bytes:
-    """Return a file's content, though it should grow meanwhile, within ``limits``.
-
-    Raises:
-        OSError: it cannot be read.
-        LimitError: it is larger than ``limits`` allow.
-    """
-    with path.open("rb") as stream:
-        content = stream.read(limits.unpacked_bytes + 1)
-    limits.check_unpacked(len(content), source=str(path))
-    return content
 
 
 def posix_mode(st_mode: int) -> int:

@@ -96,14 +96,19 @@ def test_the_kernel_sees_no_forbidden_call_either(tmp_path: Path) -> None:
     assert made[0].startswith("execve(")
 
 
+def readable_sample(folder: Path) -> Path:
+    """Return a copy of the sample: where this checkout lies, others may not be able to read."""
+    bundle = folder / "bundle.tar.gz"
+    bundle.write_bytes(SAMPLE.read_bytes())
+    bundle.chmod(0o644)
+    return bundle
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no uids")
 def test_an_ordinary_user_with_an_empty_path_builds_the_same(
     open_folder: Path, tmp_path: Path
 ) -> None:
-    # Not the sample: where this checkout lies, others may not be able to read.
-    bundle = open_folder / "bundle.tar.gz"
-    bundle.write_bytes(SAMPLE.read_bytes())
-    bundle.chmod(0o644)
+    bundle = readable_sample(open_folder)
     done = purekernel("build", bundle, *EMIT, cwd=open_folder, script=UNPRIVILEGED)
     assert (done.returncode, done.stderr) == (0, "")
     made = open_folder / "rz_mk_dev-image.1.iso"
@@ -118,9 +123,7 @@ def test_a_folder_that_may_not_be_written_is_refused_in_two_lines(open_folder: P
     out = open_folder / "out"
     out.mkdir()
     out.chmod(stat.S_IRUSR | stat.S_IXUSR | stat.S_IXOTH)
-    bundle = open_folder / "bundle.tar.gz"
-    bundle.write_bytes(SAMPLE.read_bytes())
-    bundle.chmod(0o644)
+    bundle = readable_sample(open_folder)
     done = purekernel(
         "build", bundle, *EMIT, "--output-dir", out, cwd=open_folder, script=UNPRIVILEGED
     )

@@ -253,9 +253,9 @@ class _Archive:
 
     def _clear(self, path: bytes, node: Node) -> None:
         """Take away what an earlier archive left of another type (clean_path, there)."""
-        if isinstance(node, Symlink) or isinstance(self._tree.get(path), Symlink):
-            self._followed.clear()
         found = self._tree.get(path)
+        if isinstance(node, Symlink) or isinstance(found, Symlink):
+            self._followed.clear()
         if found is None or isinstance(found, Directory) == isinstance(node, Directory):
             return
         if path not in self._placed and not (

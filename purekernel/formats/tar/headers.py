@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 
 from purekernel.errors import FormatError
 from purekernel.formats.limits import Limits
+from purekernel.formats.padding import skip_zeros
 from purekernel.formats.tar.pax import Extension, parse_extension
 from purekernel.tree import Buffer, display
 
@@ -260,17 +261,15 @@ class _Archive:
 
     def _check_end(self) -> None:
         """Demand zeros to the end: what follows would be lost without a word."""
-        for here in range(self._here, len(self._view), 1 << 16):
-            block = bytes(self._view[here : here + (1 << 16)])
-            rest = block.lstrip(b"\0")
-            if rest:
-                raise FormatError(
-                    source=self.source,
-                    offset=here + len(block) - len(rest),
-                    expected="nothing but zeros after the end of the archive",
-                    got=f"{rest[:4].hex(' ')}",
-                    hint="archives joined by cat are not read: pack their contents together",
-                )
+        found = skip_zeros(self._view, self._here)
+        if found < len(self._view):
+            raise FormatError(
+                source=self.source,
+                offset=found,
+                expected="nothing but zeros after the end of the archive",
+                got=f"{self._view[found : found + 4].hex(' ')}",
+                hint="archives joined by cat are not read: pack their contents together",
+            )
 
 
 def _check_type(header: _Header, source: str) -> None:
