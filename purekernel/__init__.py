@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from purekernel.version import __version__
 
 if TYPE_CHECKING:
-    from purekernel.build.bundle import Bundle, Flavour, Generation
+    from purekernel.build.bundle import Bundle
+    from purekernel.build.flavour import Flavour, Generation
     from purekernel.build.image import Image, Options, build_image
     from purekernel.build.job import load_bundle, load_layers, make_image, sample_bundle
     from purekernel.build.outputs import Emit, write_image
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Bundle": "purekernel.build.bundle",
     "Emit": "purekernel.build.outputs",
-    "Flavour": "purekernel.build.bundle",
-    "Generation": "purekernel.build.bundle",
+    "Flavour": "purekernel.build.flavour",
+    "Generation": "purekernel.build.flavour",
     "Image": "purekernel.build.image",
     "Layer": "purekernel.tree",
     "Options": "purekernel.build.image",

@@ -6,7 +6,7 @@ The command line prints the two as two lines and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -35,6 +35,39 @@ class PurekernelError(Exception):
 
     def __str__(self) -> str:
         return ": ".join([*self.context, self.message])
+
+
+class CombinedError(PurekernelError):
+    """Report at once all that is wrong, so that nobody mends one thing a run.
+
+    Attributes:
+        errors: each with a message and a hint of its own; never empty, never nested.
+    """
+
+    def __init__(self, errors: Iterable[PurekernelError]) -> None:
+        flat: list[PurekernelError] = []
+        for error in errors:
+            flat += error.errors if isinstance(error, CombinedError) else [error]
+        super().__init__("; ".join(map(str, flat)), hint=flat[0].hint)
+        self.errors: tuple[PurekernelError, ...] = tuple(flat)
+
+    def within(self, place: str) -> CombinedError:
+        """Say of each that it happened inside ``place``, and return the same error."""
+        for error in self.errors:
+            error.within(place)
+        return self
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.errors))
+
+
+def raise_all(errors: Iterable[PurekernelError]) -> None:
+    """Raise what is in ``errors``: nothing, the one, or all of them together."""
+    found = list(errors)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        raise CombinedError(found)
 
 
 @contextmanager
@@ -142,3 +175,57 @@ class BootMenuError(PurekernelError, ValueError):
     """Refuse a change that the image's boot menu has no place for."""
 
     default_hint = "look at boot/isolinux/isolinux.cfg in the base image"
+
+
+class DownloadError(PurekernelError):
+    """Say that a file could not be had from any of its sources."""
+
+    default_hint = "check the address and the network, or name another mirror"
+
+
+class MissingFileError(DownloadError, LookupError):
+    """Say that none of a file's sources has it."""
+
+    default_hint = "check the name, or name another mirror"
+
+
+class ChecksumError(DownloadError, ValueError):
+    """Refuse bytes that are not those which were promised."""
+
+    default_hint = "the mirror holds another file of that name: name another, or lock it anew"
+
+
+class OfflineError(DownloadError):
+    """Say that a file is not in the store and may not be fetched."""
+
+    default_hint = "run once without --offline"
+
+
+class StoreError(PurekernelError):
+    """Say that the store of downloads cannot be used."""
+
+    default_hint = "choose another folder with --cache-dir, or PUREKERNEL_CACHE"
+
+
+class RecipeError(PurekernelError, ValueError):
+    """Refuse a recipe, list or configuration file; the message names file and line."""
+
+    default_hint = "see 'purekernel init' for a recipe with all keys explained"
+
+
+class LockError(PurekernelError):
+    """Say that the lock file does not fit the recipe, or is damaged."""
+
+    default_hint = "run 'purekernel lock' to make it anew"
+
+
+class DependencyError(PurekernelError, LookupError):
+    """Refuse names that no mirror has, or that need each other in a way that cannot be."""
+
+    default_hint = "correct the name, or leave it out with skip"
+
+
+class ProjectError(PurekernelError):
+    """Refuse a Razor-Microkernel project that lacks a part."""
+
+    default_hint = "name the top folder of a Razor-Microkernel checkout with --project"

@@ -8,10 +8,10 @@ they are read for what they say of the image's kind.
 from __future__ import annotations
 
 import re
-from enum import Enum
 
 from attrs import frozen
 
+from purekernel.build.flavour import Flavour, Generation
 from purekernel.errors import BundleError, inside
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
@@ -39,21 +39,6 @@ VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}")
 _VERSION_LINE = re.compile(rb"^[ \t]*(?:export[ \t]+)?ISO_VERSION=(.*)$", re.MULTILINE)
 _ISO_NAME_LINE = re.compile(rb"^[ \t]*ISO_NAME=[^\s-]*?rz_mk_([a-z]+)-image", re.MULTILINE)
 _OLD_VOLUME_ID = re.compile(rb"-V\s+TC-custom\b")
-
-
-class Flavour(Enum):
-    """Who an image is for."""
-
-    DEV = "dev"
-    PROD = "prod"
-    DEBUG = "debug"
-
-
-class Generation(Enum):
-    """Which of the two generations of scripts made a bundle, told by their volume ids."""
-
-    V2012 = "2012"
-    V2013 = "2013"
 
 
 @frozen(kw_only=True)

@@ -6,7 +6,8 @@ from attrs import evolve, field, fields_dict, frozen
 
 from purekernel.build.base import Base, parse_base
 from purekernel.build.boot_menu import BootChanges, change_boot_menu
-from purekernel.build.bundle import Bundle, Flavour, Generation, check_version
+from purekernel.build.bundle import Bundle, check_version
+from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.metadata import (
     METADATA_FILE,
     VERSION_FILE,

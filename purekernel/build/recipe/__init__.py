@@ -1,0 +1,1 @@
+"""Recipes: what a user says an image is to be made of."""

@@ -1,0 +1,69 @@
+"""What is wanted from the outside world, and what came of it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+
+from attrs import frozen
+
+MIB = 1 << 20
+
+
+class Kind(Enum):
+    """What a file must look like, so that a portal's web page is not taken for it."""
+
+    ANY = "any"
+    TEXT = "text"
+    GZIP = "gzip"
+    SQUASHFS = "squashfs"
+    ISO = "iso"
+    TAR = "tar"
+
+
+@frozen(kw_only=True)
+class Wanted:
+    """One file that is wanted.
+
+    Attributes:
+        name: for messages, such as ``bash.tcz``.
+        urls: where it may be, in the order in which they are asked: ``http``, ``https`` and
+            ``file`` URLs, or plain paths on the host (of a folder that is a mirror).
+        kind: what it must look like.
+        size_bytes: what it must have, where that is known.
+        md5: in hexadecimal, where that is known.
+        sha256: in hexadecimal, where that is known.
+        optional: whether a mirror that does not have it is no fault.
+        most_bytes: what it may have at the most.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    kind: Kind = Kind.ANY
+    size_bytes: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    optional: bool = False
+    most_bytes: int = 1024 * MIB
+
+
+@frozen(kw_only=True)
+class Fetched:
+    """One file as it lies in the store.
+
+    Attributes:
+        name: as it was wanted.
+        url: where it came from, or where it was said to come from when the store had it
+            already; without user and password.
+        size_bytes: its size.
+        sha256: in hexadecimal.
+        md5: in hexadecimal.
+        path: its place in the store; not to be written to.
+    """
+
+    name: str
+    url: str
+    size_bytes: int
+    sha256: str
+    md5: str
+    path: Path
