@@ -68,8 +68,16 @@ def find_boot_menu(iso: Tree, boot_image: bytes) -> tuple[bytes, File] | None:
     return None
 
 
-def change_boot_menu(iso: Tree, boot_image: bytes, changes: BootChanges) -> Tree:
-    """Return ``iso`` with ``changes`` made to its menu, and Core's timeout shortened.
+def change_boot_menu(
+    iso: Tree, boot_image: bytes, changes: BootChanges, *, hurried: bool = True
+) -> Tree:
+    """Return ``iso`` with ``changes`` made to its menu.
+
+    Args:
+        iso: what lies on the ISO.
+        boot_image: where its isolinux lies.
+        changes: what is to be different.
+        hurried: whether Core's own timeout becomes a Microkernel's.
 
     Raises:
         BootMenuError: there is no menu to change, it is too large, or it lacks what is to
@@ -88,7 +96,7 @@ def change_boot_menu(iso: Tree, boot_image: bytes, changes: BootChanges) -> Tree
             f"{MAX_MENU_BYTES}"
         )
     menu = parse_boot_menu(bytes(node.content))
-    if menu.timeout == CORE_TIMEOUT:
+    if hurried and menu.timeout == CORE_TIMEOUT:
         menu = set_option(menu, b"timeout", str(MICROKERNEL_TIMEOUT).encode())
     if changes.timeout is not None:
         menu = set_option(menu, b"timeout", str(changes.timeout).encode())

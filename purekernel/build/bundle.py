@@ -15,7 +15,7 @@ from purekernel.build.flavour import Flavour, Generation
 from purekernel.errors import BundleError, inside
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
-from purekernel.tree import Buffer, File, Tree, describe, display
+from purekernel.tree import Buffer, File, Layer, Tree, describe, display
 from purekernel.tree.path import join
 
 CORE_ISO = b"Core-current.iso"
@@ -31,9 +31,6 @@ OVERLAYS = (
     b"mcollective-setup-files.tar.gz",
     b"ssh-setup-files.tar.gz",
 )
-
-# What a file name, a volume id and YAML all take as it is.
-VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}")
 
 # Blanks only, not \s: a pattern that may run over line ends takes its time on many of them.
 _VERSION_LINE = re.compile(rb"^[ \t]*(?:export[ \t]+)?ISO_VERSION=(.*)$", re.MULTILINE)
@@ -52,7 +49,8 @@ class Bundle:
         generation: as its scripts say.
         version: what ``gitversion.sh`` says; ``None`` where it, or its word on that, is
             missing.
-        overlays: the tar files in ``dependencies/``, in the order they are laid over.
+        overlays: what is in ``dependencies/``, in the order they are laid over: the tar files
+            as they are, or read already.
         licences: the licence files that go to the ISO's root, by name.
         mtime: the newest time among its members.
     """
@@ -62,7 +60,7 @@ class Bundle:
     flavour: Flavour
     generation: Generation
     version: str | None
-    overlays: tuple[tuple[str, Buffer], ...]
+    overlays: tuple[tuple[str, Buffer | Layer], ...]
     licences: tuple[tuple[bytes, Buffer], ...]
     mtime: int
 
@@ -77,21 +75,6 @@ def parse_bundle(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) 
     tree = parse_tar(data, source=source, limits=limits)
     with inside(source):
         return _take_apart(tree, source)
-
-
-def check_version(version: str) -> str:
-    """Return ``version`` if it can stand in a file name and a volume id.
-
-    Raises:
-        BundleError: it cannot.
-    """
-    if not VERSION.fullmatch(version):
-        raise BundleError(
-            f"{version!r} cannot be an image's version",
-            hint="use letters, digits and . + ~ _ - only, at most 64, starting with one of "
-            "the first two: 0.9.0.1",
-        )
-    return version
 
 
 def _take_apart(tree: Tree, source: str) -> Bundle:

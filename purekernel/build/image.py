@@ -6,8 +6,9 @@ from attrs import evolve, field, fields_dict, frozen
 
 from purekernel.build.base import Base, parse_base
 from purekernel.build.boot_menu import BootChanges, change_boot_menu
-from purekernel.build.bundle import Bundle, check_version
+from purekernel.build.bundle import Bundle
 from purekernel.build.flavour import Flavour, Generation
+from purekernel.build.identity import Identity, check_version, microkernel_identity
 from purekernel.build.metadata import (
     METADATA_FILE,
     VERSION_FILE,
@@ -23,7 +24,7 @@ from purekernel.formats.iso import ElTorito, VolumeFields
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
 from purekernel.rootfs.ownership import own_as_root
-from purekernel.rootfs.passes import finishing_passes
+from purekernel.rootfs.passes import Pass, finishing_passes
 from purekernel.tree import (
     Buffer,
     File,
@@ -37,13 +38,6 @@ from purekernel.tree import (
     newest_time,
     put_file,
 )
-
-APPLICATION = "Razor Microkernel"
-# The originals put the builder's user, host and clock here.
-PREPARER = "purekernel"
-
-# What "Razor MK " leaves of a volume id's 32 characters, and one less: as rebuild_iso.sh cuts.
-MAX_VOLUME_VERSION = 22
 
 # The last second that cpio's eight hexadecimal digits can say, in 2106; ISO 9660's
 # calendar ends later, in 2155.
@@ -98,14 +92,41 @@ class Options:
 
 
 @frozen(kw_only=True)
+class Composition:
+    """All that an image is made of, read and given its owners, not yet joined.
+
+    Attributes:
+        source: where the parts came from, for messages.
+        base: the Core that it starts from.
+        parts: overlays that belong to one bundle: among them the last counts for folders
+            that Core does not have.
+        layers: the user's own overlays, laid over in order after that.
+        passes: what is done to the whole root file system before it is finished, each with
+            what it does in the user's words.
+        identity: what the image is called.
+        licences: licence files that go to the ISO's root, by name.
+        mtime: the newest time among what held the parts, in seconds since 1970, UTC.
+    """
+
+    source: str
+    base: Base
+    parts: tuple[Layer, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    passes: tuple[tuple[str, Pass], ...] = ()
+    identity: Identity
+    licences: tuple[tuple[bytes, Buffer], ...] = ()
+    mtime: int = 0
+
+
+@frozen(kw_only=True)
 class Image:
     """A finished image, in memory.
 
     Attributes:
         name: of its files, without their endings: ``rz_mk_dev-image.0.9.0.1``.
-        version: as everything in it says.
-        flavour: whom it is for.
-        generation: whose conventions it follows.
+        version: as everything in it says, if it has one.
+        flavour: whom it is for, if that makes a difference.
+        generation: whose conventions it follows; ``None`` is a plain Core.
         root: the root file system.
         core: the same as a gzipped cpio archive.
         cpio_bytes: that archive's size before it was deflated.
@@ -119,9 +140,9 @@ class Image:
     """
 
     name: str
-    version: str
-    flavour: Flavour
-    generation: Generation
+    version: str | None
+    flavour: Flavour | None
+    generation: Generation | None
     root: Tree
     core: bytes
     cpio_bytes: int
@@ -151,22 +172,43 @@ def build_image(
     """
     options = options or Options()
     progress = progress or Silent()
-    version = _version(bundle, options)
+    identity = _bundle_identity(bundle, options)
     with progress.step("unpacking the base ISO"):
         base = _parse_base(bundle, options)
     with progress.step("unpacking the overlays"):
         parts = _bundle_layers(bundle, options)
+    composition = Composition(
+        source=bundle.source,
+        base=base,
+        parts=tuple(own_as_root(part) for part in parts),
+        layers=tuple(layer if options.keep_owners else own_as_root(layer) for layer in layers),
+        identity=identity,
+        licences=bundle.licences,
+        mtime=bundle.mtime,
+    )
+    return compose_image(composition, options=options, progress=progress)
+
+
+def compose_image(
+    composition: Composition, *, options: Options, progress: Progress | None = None
+) -> Image:
+    """Return the image that a composition makes.
+
+    Raises:
+        PurekernelError: two parts contradict one another, or an option does not fit them.
+    """
+    progress = progress or Silent()
+    base, identity = composition.base, composition.identity
     timestamp = options.timestamp
     if timestamp is None:
-        trees = [base.iso, base.root, *(layer.tree for layer in (*parts, *layers))]
-        newest = max(bundle.mtime, *map(newest_time, trees))
-        timestamp = min(max(newest, 0), MAX_TIMESTAMP)
+        timestamp = newest_input(composition)
+    made = Metadata(mode=0o644, mtime=timestamp)
     with progress.step("merging"):
-        root = _merge_root(base.root, bundle, parts, layers, options)
+        root = _merge_root(composition)
         root = date_implied(root, timestamp)  # a copy, which the version may be put into
-        made = Metadata(mode=0o644, mtime=timestamp)
-        put_file(root, VERSION_FILE, build_version_file(version), metadata=made)
-    for words, run in finishing_passes(mtime=timestamp):
+        if identity.generation is not None and identity.version is not None:
+            put_file(root, VERSION_FILE, build_version_file(identity.version), metadata=made)
+    for words, run in (*composition.passes, *finishing_passes(mtime=timestamp)):
         with progress.step(words):
             root = run(root)
     root = clamp_times(root, timestamp)
@@ -177,14 +219,12 @@ def build_image(
     cpio_bytes = len(archive)
     del archive
     with progress.step("laying out the ISO"):
-        iso = _lay_out_iso(
-            base, bundle, core=core, version=version, timestamp=timestamp, boot=options.boot
-        )
+        iso = _lay_out_iso(composition, core=core, timestamp=timestamp, boot=options.boot)
     return Image(
-        name=f"rz_mk_{bundle.flavour.value}-image.{version}",
-        version=version,
-        flavour=bundle.flavour,
-        generation=bundle.generation,
+        name=identity.name,
+        version=identity.version,
+        flavour=identity.flavour,
+        generation=identity.generation,
         root=root,
         core=core,
         cpio_bytes=cpio_bytes,
@@ -193,8 +233,28 @@ def build_image(
         kernel_path=base.kernel_path,
         iso=iso,
         boot=base.boot,
-        volume=_volume(bundle, version, options),
+        volume=identity.with_volume(options.volume).volume,
         timestamp=timestamp,
+    )
+
+
+def newest_input(composition: Composition) -> int:
+    """Return the newest time in what an image is made of, in seconds since 1970, UTC.
+
+    Never earlier than 1970, nor later than an image can say.
+    """
+    base = composition.base
+    layers = (*composition.parts, *composition.layers)
+    newest = max(map(newest_time, [base.iso, base.root, *(layer.tree for layer in layers)]))
+    return min(max(newest, composition.mtime, 0), MAX_TIMESTAMP)
+
+
+def _bundle_identity(bundle: Bundle, options: Options) -> Identity:
+    return microkernel_identity(
+        version=_version(bundle, options),
+        flavour=bundle.flavour,
+        generation=bundle.generation,
+        has_licence=b"LICENSE" in {name for name, _content in bundle.licences},
     )
 
 
@@ -224,28 +284,29 @@ def _parse_base(bundle: Bundle, options: Options) -> Base:
 
 
 def _bundle_layers(bundle: Bundle, options: Options) -> list[Layer]:
-    layers = []
+    layers: list[Layer] = []
     # One bound for them all: as many bombs as you like are no more than one.
     left_bytes = options.limits.unpacked_bytes
     with inside(bundle.source):
-        for source, data in bundle.overlays:
+        for source, part in bundle.overlays:
+            if isinstance(part, Layer):
+                layers.append(part)
+                continue
             limits = evolve(options.limits, unpacked_bytes=left_bytes)
-            tree = parse_tar(data, source=source, limits=limits)
+            tree = parse_tar(part, source=source, limits=limits)
             left_bytes = max(0, left_bytes - content_bytes(tree))
             layers.append(Layer(source=source, tree=tree))
     return layers
 
 
-def _merge_root(
-    core: Tree, bundle: Bundle, parts: list[Layer], layers: tuple[Layer, ...], options: Options
-) -> Tree:
-    root = core
-    with inside(bundle.source):
-        for layer in parts:
-            # Core's own folders stay as they are; among the bundle's parts the last counts.
-            root = _lay_over(root, own_as_root(layer), kept=core)
-    for layer in layers:
-        root = _lay_over(root, layer if options.keep_owners else own_as_root(layer))
+def _merge_root(composition: Composition) -> Tree:
+    core = root = composition.base.root
+    with inside(composition.source):
+        for part in composition.parts:
+            # Core's own folders stay as they are; among a bundle's parts the last counts.
+            root = _lay_over(root, part, kept=core)
+    for layer in composition.layers:
+        root = _lay_over(root, layer)
     return root
 
 
@@ -255,8 +316,9 @@ def _lay_over(root: Tree, layer: Layer, *, kept: Tree | None = None) -> Tree:
 
 
 def _lay_out_iso(
-    base: Base, bundle: Bundle, *, core: bytes, version: str, timestamp: int, boot: BootChanges
+    composition: Composition, *, core: bytes, timestamp: int, boot: BootChanges
 ) -> Tree:
+    base, identity = composition.base, composition.identity
     iso = base.iso.copy()
     old_core = iso[base.core_path]
     metadata = evolve(old_core.metadata, mtime=timestamp)
@@ -264,29 +326,19 @@ def _lay_out_iso(
     iso.remove(base.core_path)
     iso.add(base.core_path, File(metadata=metadata, content=core))
     made = Metadata(mode=0o644, mtime=timestamp)
-    for name, content in bundle.licences:
+    for name, content in composition.licences:
         put_file(iso, name, content, metadata=made)
-    report = build_iso_metadata(
-        version=version,
-        kernel_path=base.kernel_path.decode(),
-        kernel=base.kernel.content,
-        initrd_path=base.core_path.decode(),
-        initrd=core,
-        timestamp=timestamp,
-    )
-    put_file(iso, METADATA_FILE, report, metadata=made)
-    return clamp_times(change_boot_menu(iso, base.boot.boot_image, boot), timestamp)
-
-
-def _volume(bundle: Bundle, version: str, options: Options) -> VolumeFields:
-    if bundle.generation is Generation.V2012:
-        fields = VolumeFields(volume_id="TC-custom", preparer_id=PREPARER)
-    else:
-        licences = {name for name, _content in bundle.licences}
-        fields = VolumeFields(
-            volume_id=f"Razor MK {version[:MAX_VOLUME_VERSION]}",
-            application_id=APPLICATION,
-            preparer_id=PREPARER,
-            copyright_file_id="LICENSE" if b"LICENSE" in licences else "",
+    if identity.generation is not None and identity.version is not None:
+        report = build_iso_metadata(
+            version=identity.version,
+            kernel_path=base.kernel_path.decode(),
+            kernel=base.kernel.content,
+            initrd_path=base.core_path.decode(),
+            initrd=core,
+            timestamp=timestamp,
         )
-    return evolve(fields, **options.volume)
+        put_file(iso, METADATA_FILE, report, metadata=made)
+    changed = change_boot_menu(
+        iso, base.boot.boot_image, boot, hurried=identity.generation is not None
+    )
+    return clamp_times(changed, timestamp)

@@ -36,8 +36,8 @@ def summarize(
         "purekernel": __version__,
         "name": image.name,
         "version": image.version,
-        "flavour": image.flavour.value,
-        "generation": image.generation.value,
+        "flavour": image.flavour.value if image.flavour else None,
+        "generation": image.generation.value if image.generation else None,
         "volume_id": image.volume.volume_id,
         "timestamp": image.timestamp,
         "outputs": [

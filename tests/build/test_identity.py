@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from purekernel.build.flavour import Flavour, Generation
+from purekernel.build.identity import check_version, microkernel_identity, remaster_identity
+from purekernel.errors import PurekernelError
+
+
+@pytest.mark.parametrize("version", ["0.9.0.1", "v1", "0.12.0+3-gdeadbee-dirty", "1_0~rc1"])
+def test_versions_that_can_stand_everywhere(version: str) -> None:
+    assert check_version(version) == version
+
+
+@pytest.mark.parametrize(
+    "version", ["", "../x", "a b", "a/b", "-rf", "1\n", "é", "$(reboot)", "1" * 65, ".1"]
+)
+def test_versions_that_cannot(version: str) -> None:
+    with pytest.raises(PurekernelError) as caught:
+        check_version(version)
+    assert str(caught.value) == f"{version!r} cannot be an image's version"
+
+
+def test_a_microkernel_is_called_as_its_generation_did() -> None:
+    def made(generation: Generation, version: str = "1.2") -> tuple[str, str, str]:
+        identity = microkernel_identity(
+            version=version, flavour=Flavour.PROD, generation=generation, has_licence=True
+        )
+        return identity.name, identity.volume.volume_id, identity.volume.copyright_file_id
+
+    assert made(Generation.V2012) == ("rz_mk_prod-image.1.2", "TC-custom", "")
+    assert made(Generation.V2013) == ("rz_mk_prod-image.1.2", "Razor MK 1.2", "LICENSE")
+    long = "0.12.0+3-gdeadbeef-dirty-indeed"
+    assert made(Generation.V2013, long)[1] == "Razor MK 0.12.0+3-gdeadbeef-dir"
+
+
+def test_a_remaster_is_called_by_its_name() -> None:
+    plain = remaster_identity(name="my-core", version=None, flavour=None)
+    assert (plain.name, plain.volume.volume_id) == ("my-core", "my-core")
+    versioned = remaster_identity(name="my-core", version="1.0", flavour=Flavour.DEV)
+    assert (versioned.name, versioned.volume.volume_id) == ("my-core-1.0", "my-core-1.0")
+    assert versioned.generation is None
+    long = remaster_identity(name="n" * 40, version="1", flavour=None)
+    assert long.volume.volume_id == "n" * 32
+    assert long.with_volume({"volume_id": "X"}).volume.volume_id == "X"
