@@ -1,0 +1,364 @@
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from purekernel.errors import UsageError
+from purekernel.formats.cpio import parse_cpio
+from purekernel.formats.iso import parse_iso
+from purekernel.rootfs.passwords import (
+    MAX_PASSWORD_BYTES,
+    SALT_ALPHABET,
+    Scheme,
+    accepted_scheme,
+    choose_scheme,
+    derive_salt,
+    hash_password,
+    valid_hash,
+)
+from purekernel.tree import File, Metadata, Symlink, Tree
+from tests.oracles import require, run, skip_or_fail
+from tests.processes import environment
+from tests.shared import core_iso
+
+EXECUTABLE = Metadata(mode=0o755)
+ELF = b"\x7fELF\x01\x01\x01"
+
+PASSWORDS = st.text(
+    st.characters(exclude_characters="\0\r\n", exclude_categories=("Cs",)),
+    min_size=1,
+    max_size=40,
+).filter(lambda text: len(text.encode()) <= MAX_PASSWORD_BYTES)
+
+
+def salts(scheme: Scheme) -> st.SearchStrategy[str]:
+    length = scheme.salt_length
+    return st.text(st.sampled_from(SALT_ALPHABET), min_size=length, max_size=length)
+
+
+Files = dict[bytes, bytes | str]
+
+
+def make_tree(files: Files) -> Tree:
+    """Files by their paths; a string is a link's target."""
+    made = Tree()
+    for path, content in files.items():
+        made.add_parents(path)
+        if isinstance(content, str):
+            made.add(path, Symlink(metadata=Metadata(mode=0o777), target=content.encode()))
+        else:
+            made.add(path, File(metadata=EXECUTABLE, content=content))
+    return made
+
+
+# Hashing
+
+
+def test_the_hashes_of_the_inventors() -> None:
+    """Of SHA-crypt's specification that with 5000 rounds and a whole salt; and MD5-crypt."""
+    assert hash_password("This is just a test", scheme=Scheme.SHA512, salt="toolongsaltstrin") == (
+        "$6$toolongsaltstrin$lQ8jolhgVRVhY4b5pZKaysCLi0QBxGoNeKQzQ3glMhwllF7oGDZxUhx1yxd"
+        "Ycz/e1JSbq3y6JMxxl8audkUEm0"
+    )
+    assert hash_password("password", scheme=Scheme.MD5, salt="xxxxxxxx") == (
+        "$1$xxxxxxxx$UYCIxa628.9qXjpQCjM4a."
+    )
+
+
+@pytest.mark.oracle
+@settings(max_examples=150)
+@given(st.data(), PASSWORDS, st.sampled_from(Scheme))
+def test_openssl_makes_the_same_hashes(data: st.DataObject, password: str, scheme: Scheme) -> None:
+    salt = data.draw(salts(scheme))
+    option = "-6" if scheme is Scheme.SHA512 else "-1"
+    theirs = run(
+        require("openssl"), "passwd", option, "-salt", salt, "-stdin", "-noverify",
+        stdin=password.encode() + b"\n",
+    )  # fmt: skip
+    assert hash_password(password, scheme=scheme, salt=salt) == theirs.decode().strip()
+
+
+@pytest.mark.oracle
+@settings(max_examples=6)
+@given(
+    st.lists(
+        st.sampled_from(Scheme).flatmap(
+            lambda scheme: st.tuples(PASSWORDS, st.just(scheme), salts(scheme))
+        ),
+        min_size=50,
+        max_size=50,
+    )
+)
+def test_the_c_library_makes_the_same_hashes(drawn: list[tuple[str, Scheme, str]]) -> None:
+    """Through Perl, whose crypt() is the C library's. It reads pairs in hexadecimal."""
+    script = (
+        'while (<STDIN>) { my ($p, $s) = map { pack "H*", $_ } split; print crypt($p, $s), "\\n" }'
+    )
+    lines, ours = [], []
+    for password, scheme, salt in drawn:
+        ours.append(hash_password(password, scheme=scheme, salt=salt))
+        setting = f"{scheme.value}{salt}"
+        lines.append(f"{password.encode().hex()} {setting.encode().hex()}\n")
+    theirs = run(require("perl"), "-e", script, stdin="".join(lines).encode())
+    assert theirs.decode().splitlines() == ours
+
+
+@pytest.mark.parametrize(
+    ("password", "message"),
+    [
+        ("", "an empty password lets anybody in"),
+        ("a\0b", "the password holds a NUL or the end of a line, which log-in never gets to see"),
+        ("a\nb", "the password holds a NUL or the end of a line, which log-in never gets to see"),
+        ("a\r", "the password holds a NUL or the end of a line, which log-in never gets to see"),
+        ("\ud800", "the password is not valid Unicode text"),
+        ("é" * 64, "the password has 128 bytes, log-in takes 127"),
+    ],
+)
+def test_passwords_that_nobody_can_give_are_refused(password: str, message: str) -> None:
+    for make in (
+        lambda: hash_password(password, scheme=Scheme.MD5, salt="a" * 8),
+        lambda: derive_salt(password, scheme=Scheme.MD5, user="tc", image="x"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            make()
+        assert caught.value.message == message
+        assert not password or password not in caught.value.hint
+
+
+@pytest.mark.parametrize("salt", ["", "a" * 7, "a" * 9, "aaaaaaa$", "aaaaaaaé"])
+def test_salts_of_another_form_are_refused(salt: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        hash_password("secret", scheme=Scheme.MD5, salt=salt)
+    assert caught.value.message == (
+        f"the salt {salt!r} is not one of 8 letters, digits, '.' and '/'"
+    )
+
+
+def test_a_colon_is_a_character_like_any_other() -> None:
+    made = hash_password("a:b c\t", scheme=Scheme.SHA512, salt="a" * 16)
+    assert valid_hash(made)
+    assert ":" not in made
+
+
+# Salts
+
+
+def test_salts_stay_what_they_are() -> None:
+    """Pinned: another salt is another image."""
+    assert derive_salt("test1234", scheme=Scheme.SHA512, user="tc", image="rz_mk_dev-image") == (
+        "HHWNxFmRnQb1NQn1"
+    )
+    assert derive_salt("test1234", scheme=Scheme.MD5, user="tc", image="rz_mk_dev-image") == (
+        "4ElSH1xp"
+    )
+
+
+def test_every_part_of_the_context_makes_another_salt() -> None:
+    salts = {
+        derive_salt(password, scheme=Scheme.SHA512, user=user, image=image)
+        for password in ("secret", "secret1")
+        for user, image in (("tc", "1a"), ("tc1", "a"), ("root", "a"), ("tc", "\ud800"), ("tc", ""))
+    }
+    assert len(salts) == 10
+
+
+@settings(max_examples=10)
+@given(PASSWORDS, st.text(max_size=10), st.sampled_from(Scheme))
+def test_salts_have_the_full_length_and_only_the_alphabet(
+    password: str, context: str, scheme: Scheme
+) -> None:
+    salt = derive_salt(password, scheme=scheme, user=context, image=context)
+    assert len(salt) == scheme.salt_length
+    assert set(salt) <= set(SALT_ALPHABET)
+    assert valid_hash(hash_password(password, scheme=scheme, salt=salt))
+
+
+# Hashes from elsewhere
+
+MD5 = "$1$xxxxxxxx$UYCIxa628.9qXjpQCjM4a."
+SHA256 = "$5$saltstring$" + "a" * 43
+SHA512 = "$6$saltstring$" + "a" * 86
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        MD5,
+        SHA256,
+        SHA512,
+        "$1$x$UYCIxa628.9qXjpQCjM4a.",
+        "$6$rounds=1000$a$" + "b" * 86,
+        "$5$rounds=999999999$a$" + "b" * 43,
+        "$2b$12$" + "a" * 53,
+        "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7",
+    ],
+)
+def test_whole_hashes_are_known(text: str) -> None:
+    assert valid_hash(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "*",
+        "!",
+        "!" + MD5,
+        "secret",
+        "abcdefghijklm",  # DES, or a password of 13 letters
+        MD5[:-1],
+        MD5 + "a",
+        MD5 + "\n",
+        MD5.replace("xxxxxxxx", "xxxxxxxxx"),
+        MD5.replace("xxxxxxxx", "xxx:xxxx"),
+        MD5.replace("xxxxxxxx", "xxx xxxx"),
+        SHA512[:-1],
+        SHA512.replace("$6$", "$7$"),
+        "$6$rounds=999$a$" + "b" * 86,
+        "$6$rounds=01000$a$" + "b" * 86,
+        "$6$" + "é" + "$" + "b" * 86,
+    ],
+)
+def test_anything_else_is_none(text: str) -> None:
+    assert not valid_hash(text)
+
+
+@pytest.mark.oracle
+def test_what_other_programs_make_is_known() -> None:
+    openssl = require("openssl")
+    for option in ("-1", "-5", "-6"):
+        made = run(openssl, "passwd", option, "-stdin", stdin=b"secret\n").decode().strip()
+        assert valid_hash(made)
+
+
+# Which scheme
+
+
+@pytest.mark.parametrize(
+    ("given", "scheme", "reason"),
+    [
+        ({}, Scheme.MD5, "the image has no bin/login"),
+        ({b"bin/login": "/nowhere"}, Scheme.MD5, "the image has no bin/login"),
+        ({b"bin/login": "login"}, Scheme.MD5, "the image has no bin/login"),
+        ({b"bin/login": b"#!/bin/sh\n"}, Scheme.MD5, "'bin/login' is no ELF program"),
+        ({b"bin/login": ELF}, Scheme.MD5, "'bin/login' has no SHA-512"),
+        ({b"bin/login": b""}, Scheme.MD5, "'bin/login' is no ELF program"),
+        (
+            {b"bin/login": "busybox", b"bin/busybox": ELF + b"rounds=%u$\0"},
+            Scheme.SHA512,
+            "'bin/busybox' has SHA-512 in itself",
+        ),
+        (
+            {b"usr/bin/login": ELF + b"\0libcrypt.so.1\0"},
+            Scheme.MD5,
+            "the library that 'usr/bin/login' needs is not there",
+        ),
+        (
+            {
+                b"bin/login": ELF + b"\0libcrypt.so.1\0libc.so.6\0",
+                b"lib/libcrypt.so.1": "libcrypt-2.13.so",
+                b"lib/libcrypt-2.13.so": ELF + b"rounds=\0",
+            },
+            Scheme.SHA512,
+            "'lib/libcrypt-2.13.so' has SHA-512",
+        ),
+        (
+            {
+                b"bin/login": ELF + b"\0libcrypt.so.1\0",
+                b"lib/libcrypt.so.1": ELF + b"$1$\0",
+                b"usr/lib/libcrypt.so.2": ELF + b"rounds=\0",
+            },
+            Scheme.MD5,
+            "'lib/libcrypt.so.1' has no SHA-512",
+        ),
+        (  # which of two is used nobody can tell from here
+            {
+                b"bin/login": ELF + b"\0libcrypt.so.1\0",
+                b"lib/libcrypt.so.1": ELF + b"rounds=\0",
+                b"usr/local/lib/libcrypt.so.1": ELF + b"$1$\0",
+            },
+            Scheme.MD5,
+            "'usr/local/lib/libcrypt.so.1' has no SHA-512",
+        ),
+        (
+            {
+                b"bin/login": ELF + b"\0libpam.so.0\0",
+                b"usr/lib/x86_64-linux-gnu/libcrypt.so.1": ELF + b"rounds=\0",
+            },
+            Scheme.SHA512,
+            "'usr/lib/x86_64-linux-gnu/libcrypt.so.1' has SHA-512",
+        ),
+        (
+            {
+                b"bin/login": ELF + b"\0libc.musl-x86_64.so.1\0",
+                b"lib/libc.musl-x86_64.so.1": "ld-musl-x86_64.so.1",
+                b"lib/ld-musl-x86_64.so.1": ELF + b"$6$rounds=1234$\0",
+            },
+            Scheme.SHA512,
+            "'lib/ld-musl-x86_64.so.1' has SHA-512",
+        ),
+        (  # as Debian builds it
+            {b"bin/login": ELF + b"\0libc.so\0", b"lib/libc.so": ELF},
+            Scheme.MD5,
+            "'lib/libc.so' has no SHA-512",
+        ),
+        (
+            {b"bin/login": ELF + b"\0libcrypt.so.1\0", b"lib/libcrypt.so.1": "/away"},
+            Scheme.MD5,
+            "the library that 'bin/login' needs is not there",
+        ),
+    ],
+)
+def test_the_code_that_checks_passwords_decides(given: Files, scheme: Scheme, reason: str) -> None:
+    found = choose_scheme(make_tree(given))
+    assert (found.scheme, found.reason) == (scheme, reason)
+    assert accepted_scheme(make_tree(given)) is scheme
+
+
+def test_many_names_of_one_library_are_looked_into_once() -> None:
+    files: Files = {b"bin/login": ELF + b"\0libcrypt.so.1\0", b"lib/real": ELF + bytes(1 << 20)}
+    files |= {b"lib/%d/libcrypt.so.1" % number: "/lib/real" for number in range(2000)}
+    assert choose_scheme(make_tree(files)).reason == "'lib/real' has no SHA-512"
+
+
+def test_core_takes_sha512_by_its_libcrypt() -> None:
+    iso = parse_iso(core_iso().read_bytes(), source="Core-current.iso").tree
+    core = iso[b"boot/core.gz"]
+    assert isinstance(core, File)
+    found = choose_scheme(parse_cpio(gzip.decompress(core.content), source="core.gz"))
+    assert found.scheme is Scheme.SHA512
+    assert found.reason == "'lib/libcrypt-2.13.so' has SHA-512"
+
+
+@pytest.mark.oracle
+def test_this_hosts_own_programs_are_judged_rightly() -> None:
+    """Debian's busybox has crypt() of its own; its log-in leaves it to PAM and libcrypt."""
+    busybox = Path(require("busybox")).read_bytes()
+    assert accepted_scheme(make_tree({b"bin/login": busybox})) is Scheme.SHA512
+    login = Path(require("login")).read_bytes()
+    libraries = [
+        path
+        for folder in ("/lib", "/usr/lib")
+        for path in sorted(Path(folder).glob("*-linux-gnu/libcrypt.so.1"))
+    ]
+    if not libraries:
+        skip_or_fail("this host has no libcrypt.so.1")
+    with_library = make_tree({b"bin/login": login, b"lib/libcrypt.so.1": libraries[0].read_bytes()})
+    assert accepted_scheme(with_library) is Scheme.SHA512
+    assert choose_scheme(make_tree({b"bin/login": login})).reason == (
+        "the library that 'bin/login' needs is not there"
+    )
+
+
+def test_passlib_is_not_imported_before_it_is_needed() -> None:
+    script = (
+        "import sys, purekernel.rootfs.passwords\n"
+        "assert not [name for name in sys.modules if name.startswith('passlib')]\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment())
