@@ -1,0 +1,143 @@
+"""The files that say who may use an image: lines of fields parted by colons.
+
+Lines that no change touches keep their bytes. Source: passwd(5), shadow(5), group(5).
+"""
+
+from __future__ import annotations
+
+import re
+
+from attrs import field, frozen
+
+from purekernel.errors import FormatError, PurekernelError, raise_all
+from purekernel.tree import Buffer, display
+
+# Of a file that is damaged throughout nobody reads more.
+MOST_ERRORS = 20
+
+# The largest uid and gid; (uid_t)-1 means "none" to chown(2).
+MAX_ID = 0xFFFFFFFE
+
+_NUMBER = re.compile(rb"[0-9]{1,10}")
+
+
+@frozen(kw_only=True)
+class Layout:
+    """What one of the files looks like.
+
+    Attributes:
+        path: where it is in the image.
+        manual: the page that describes it.
+        fields: how many a line has.
+        numbers: which of them must be a uid or gid, the first being 0.
+    """
+
+    path: bytes
+    manual: str
+    fields: int
+    numbers: tuple[int, ...] = field(default=())
+
+
+# name, password, uid, gid, comment, home, shell
+PASSWD = Layout(path=b"etc/passwd", manual="passwd(5)", fields=7, numbers=(2, 3))
+# name, password, six fields on its ageing, and one that is reserved
+SHADOW = Layout(path=b"etc/shadow", manual="shadow(5)", fields=9)
+# name, password, gid, members
+GROUP = Layout(path=b"etc/group", manual="group(5)", fields=4, numbers=(2,))
+
+
+class Table:
+    """One of the files, under change.
+
+    Of lines with one name the first counts, as it does to getpwnam(3).
+    """
+
+    def __init__(self, layout: Layout, lines: list[bytes]) -> None:
+        self._layout = layout
+        self._lines = lines
+        self._places: dict[bytes, int] = {}
+        for index, line in enumerate(lines):
+            if _is_entry(line):
+                self._places.setdefault(line.partition(b":")[0], index)
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._places
+
+    @property
+    def names(self) -> list[bytes]:
+        """The names in their order."""
+        return list(self._places)
+
+    def entry(self, name: bytes) -> list[bytes]:
+        """Return the fields of the line of ``name``, which must be there."""
+        return self._lines[self._places[name]].split(b":")
+
+    def named_by(self, number: int, *, at: int) -> bytes | None:
+        """Return the first name whose field ``at`` is ``number``."""
+        for name in self._places:
+            if int(self.entry(name)[at]) == number:
+                return name
+        return None
+
+    def set(self, name: bytes, at: int, value: bytes) -> None:
+        """Make ``value`` field ``at`` of the line of ``name``; the others keep their bytes."""
+        fields = self.entry(name)
+        fields[at] = value
+        self._lines[self._places[name]] = b":".join(fields)
+
+    def append(self, *fields: bytes) -> None:
+        """Add a line at the end, below a newline if the last line lacks one."""
+        if self._lines[-1]:
+            self._lines.append(b"")
+        self._places[fields[0]] = len(self._lines) - 1
+        self._lines.insert(-1, b":".join(fields))
+
+    def build(self) -> bytes:
+        """Return the file's bytes."""
+        return b"\n".join(self._lines)
+
+
+def parse_table(data: Buffer, layout: Layout) -> Table:
+    """Return the file in ``data``; blank lines, comments and those of NIS are passed over.
+
+    Raises:
+        FormatError: a line is malformed; or a CombinedError of the first twenty of them.
+    """
+    lines = bytes(data).split(b"\n")
+    errors: list[PurekernelError] = []
+    for number, line in enumerate(lines, start=1):
+        error = _fault(line, layout, number) if _is_entry(line) else None
+        if error is not None:
+            errors.append(error)
+        if len(errors) == MOST_ERRORS:
+            break
+    raise_all(errors)
+    return Table(layout, lines)
+
+
+def _is_entry(line: bytes) -> bool:
+    return bool(line.strip()) and not line.startswith((b"#", b"+", b"-"))
+
+
+def _fault(line: bytes, layout: Layout, number: int) -> FormatError | None:
+    """Return what is wrong with ``line``, if anything is."""
+    fields = line.split(b":")
+    hint = f"correct that line; {layout.manual} says what it must look like"
+    if line.endswith(b"\r"):
+        expected, got = "a line that ends in a newline alone", "a carriage return before it"
+        hint = "save the file with line ends of Unix: log-in would take the other for a letter"
+    elif len(fields) != layout.fields:
+        expected, got = f"{layout.fields} fields parted by colons", f"{len(fields)}"
+    elif not fields[0]:
+        expected, got = "a name before the first colon", "none"
+    else:
+        wrong = [fields[at] for at in layout.numbers if not _is_id(fields[at])]
+        if not wrong:
+            return None
+        expected, got = f"a number from 0 to {MAX_ID}", display(wrong[0])
+    place = f"{layout.path.decode()}, line {number}"
+    return FormatError(source=place, expected=expected, got=got, hint=hint)
+
+
+def _is_id(text: bytes) -> bool:
+    return _NUMBER.fullmatch(text) is not None and int(text) <= MAX_ID
