@@ -1,0 +1,486 @@
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from purekernel.errors import (
+    CombinedError,
+    ConflictError,
+    MissingPathError,
+    PathError,
+    TreeError,
+    UsageError,
+)
+from purekernel.formats.cpio import parse_cpio
+from purekernel.formats.iso import parse_iso
+from purekernel.formats.squashfs import parse_squashfs
+from purekernel.rootfs.extensions import cut_files, merge_extension
+from purekernel.tree import Directory, File, Metadata, Node, Symlink, Tree
+from tests import shared
+from tests.oracles import require, run
+from tests.strategies import trees
+
+NOW = 1_500_000_000
+OLD = 1_400_000_000
+
+# What of Core's tce-setup matters here.
+SETUP = b'if [ -s /tmp/setup.lst ]; then\n\tfor F in `cat /tmp/setup.lst`; do "$F"; done\nfi\n'
+
+SCRIPT = b"#!/bin/sh\necho hello\n"
+
+
+def meta(mode: int, uid: int = 0, gid: int = 0) -> Metadata:
+    return Metadata(mode=mode, uid=uid, gid=gid, mtime=OLD)
+
+
+def make_tree(files: dict[bytes, bytes | str | Metadata | File]) -> Tree:
+    """Bytes are a file's content, text a link's target, metadata a folder's."""
+    tree = Tree()
+    for path, said in files.items():
+        tree.add_parents(path)
+        if isinstance(said, File):
+            tree.add(path, said)
+        elif isinstance(said, bytes):
+            tree.add(path, File(metadata=meta(0o644), content=said))
+        elif isinstance(said, str):
+            tree.add(path, Symlink(metadata=meta(0o777), target=said.encode()))
+        else:
+            tree.add(path, Directory(metadata=said))
+    return tree
+
+
+def base() -> Tree:
+    return make_tree(
+        {
+            b"bin": meta(0o755),
+            b"bin/sh": b"base's",
+            b"etc/sysconfig": meta(0o775),
+            b"tmp": meta(0o1777),
+            b"usr/bin/tce-setup": SETUP,
+            b"usr/local": meta(0o755),
+            b"usr/local/tce.installed": meta(0o775, 0, 50),
+        }
+    )
+
+
+def content(tree: Tree, path: bytes) -> bytes:
+    node = tree[path]
+    assert isinstance(node, File)
+    return bytes(node.content)
+
+
+def owner(tree: Tree, path: bytes) -> tuple[int, int, int]:
+    metadata = tree[path].metadata
+    return metadata.uid, metadata.gid, metadata.mode
+
+
+def core() -> Tree:
+    iso = parse_iso(shared.core_iso().read_bytes(), source="Core-current.iso").tree
+    packed = iso[b"boot/core.gz"]
+    assert isinstance(packed, File)
+    return parse_cpio(gzip.decompress(packed.content), source="core.gz")
+
+
+def extension(name: str) -> Tree:
+    return parse_squashfs(shared.extension(name).read_bytes(), source=name)
+
+
+# Cutting
+
+
+TOOLS: dict[bytes, bytes | str | Metadata | File] = {
+    b"usr/local": meta(0o775, 1001, 50),
+    b"usr/local/bin/lscpu": b"lscpu",
+    b"usr/local/bin/lsblk": b"lsblk",
+    b"usr/local/lib/libx.so": "libx.so.1",
+    b"usr/local/lib/libx.so.1": b"library",
+    b"usr/local/sbin": meta(0o750),
+    b"usr/local/sbin/sfdisk": File(metadata=meta(0o4755, 1001, 50), content=b"sfdisk"),
+    b"usr/local/share/a[1]": b"odd",
+}
+
+
+def names(tree: Tree) -> list[bytes]:
+    """The names in a tree, without the folders that are only on the way."""
+    return [path for path, _node in tree.walk() if path and not tree.is_implied(path)]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "found"),
+    [
+        ([], []),
+        ([b"usr/local/bin/lscpu"], [b"usr/local/bin/lscpu"]),
+        ([b"/usr/local/bin/lscpu", b"./usr//local/bin/lscpu"], [b"usr/local/bin/lscpu"]),
+        ([b"usr/local/bin/ls*"], [b"usr/local/bin/lsblk", b"usr/local/bin/lscpu"]),
+        ([b"**/libx.so"], [b"usr/local/lib/libx.so"]),
+        ([b"usr/local/sbin/"], [b"usr/local/sbin", b"usr/local/sbin/sfdisk"]),
+        ([b"usr/local/s*n"], [b"usr/local/sbin", b"usr/local/sbin/sfdisk"]),
+        ([b"usr/local/share/a[1]"], [b"usr/local/share/a[1]"]),
+        ([b"usr/local/bin"], [b"usr/local/bin/lsblk", b"usr/local/bin/lscpu"]),
+    ],
+)
+def test_what_patterns_name_is_cut_out(patterns: list[bytes], found: list[bytes]) -> None:
+    tree = make_tree(TOOLS)
+    cut = cut_files(tree, patterns)
+    assert names(cut) == found
+    assert all(cut[path] == tree[path] for path in found)
+    assert tree == make_tree(TOOLS)
+
+
+def test_folders_on_the_way_are_implied() -> None:
+    cut = cut_files(make_tree(TOOLS), [b"usr/local/sbin/sfdisk"])
+    assert cut.implied() == [b"usr", b"usr/local", b"usr/local/sbin"]
+    assert owner(cut, b"usr/local/sbin") == (0, 0, 0o755)
+    assert owner(cut, b"usr/local/sbin/sfdisk") == (1001, 50, 0o4755)
+
+
+@pytest.mark.parametrize("everything", [b"/", b".", b"**", b"*", b"usr"])
+def test_all_can_be_asked_for(everything: bytes) -> None:
+    tree = make_tree(TOOLS)
+    cut = cut_files(tree, [everything])
+    assert cut == tree
+    assert cut.implied() == tree.implied()
+
+
+def test_hard_links_among_what_is_cut_stay() -> None:
+    tree = make_tree({b"a/one": b"x", b"b/three": b"y"})
+    tree.link(b"b/two", b"a/one")
+    cut = cut_files(tree, [b"a", b"b"])
+    assert cut == tree
+    assert cut.inode(b"a/one") == cut.inode(b"b/two")
+    alone = cut_files(tree, [b"b/two"])
+    assert content(alone, b"b/two") == b"x"
+
+
+def test_what_is_not_there_is_said_at_once_with_what_is_near() -> None:
+    wrong = [b"usr/sbin/sfdisk", b"usr/local/bin/lscpuu", b"usr/local/bin/lscpu", b"qqq/*"]
+    with pytest.raises(CombinedError) as caught:
+        cut_files(make_tree(TOOLS), wrong)
+    assert [(error.message, error.hint) for error in caught.value.errors] == [
+        (
+            "there is no 'usr/sbin/sfdisk' in the extension",
+            "'usr/local/sbin/sfdisk' is the nearest there is",
+        ),
+        (
+            "there is no 'usr/local/bin/lscpuu' in the extension",
+            "'usr/local/bin/lscpu' is the nearest there is",
+        ),
+        ("there is no 'qqq/*' in the extension", "look at its list of files"),
+    ]
+    with pytest.raises(MissingPathError):
+        cut_files(make_tree(TOOLS), [b"x"])
+    with pytest.raises(PathError):
+        cut_files(make_tree(TOOLS), [b"usr/../etc"])
+
+
+def test_the_search_for_what_is_near_is_bounded() -> None:
+    tree = make_tree({b"%d/" % number + b"a" * 250: b"" for number in range(3000)})
+    with pytest.raises(CombinedError) as caught:
+        cut_files(tree, [b"%d/" % number + b"b" * 250 for number in range(100)])
+    assert len(caught.value.errors) == 100
+
+
+@settings(max_examples=40)
+@given(trees())
+def test_a_cut_of_everything_is_everything(tree: Tree) -> None:
+    paths = [path for path, _node in tree.walk() if path]
+    cut = cut_files(tree, paths)
+    assert {path: cut[path] for path in paths} == {path: tree[path] for path in paths}
+    assert sorted(cut.hard_links().values()) == sorted(tree.hard_links().values())
+
+
+def test_the_tools_that_razor_cuts_out_of_util_linux() -> None:
+    tree = extension("util-linux")
+    cut = cut_files(tree, [b"usr/local/sbin/sfdisk", b"usr/local/bin/lscpu"])
+    assert names(cut) == [b"usr/local/bin/lscpu", b"usr/local/sbin/sfdisk"]
+    assert cut[b"usr/local/bin/lscpu"] == tree[b"usr/local/bin/lscpu"]
+    assert names(cut_files(tree, [b"usr/local/sbin/*fdisk"])) == [
+        b"usr/local/sbin/cfdisk",
+        b"usr/local/sbin/fdisk",
+        b"usr/local/sbin/sfdisk",
+    ]
+
+
+# Merging
+
+
+def test_an_extension_is_unpacked_marked_and_its_script_put_on_the_list() -> None:
+    brought = make_tree(
+        {
+            b"usr/local/bin/hello": File(metadata=meta(0o4755, 1001, 50), content=b"hello"),
+            b"usr/local/tce.installed/hello": SCRIPT,
+        }
+    )
+    root = base()
+    merged = merge_extension(root, brought, name="hello", mtime=NOW)
+    assert root == base()
+    assert merged[b"usr/local/bin/hello"] == brought[b"usr/local/bin/hello"]
+    assert content(merged, b"usr/local/tce.installed/hello") == SCRIPT
+    assert owner(merged, b"usr/local/tce.installed/hello") == (1001, 50, 0o755)
+    assert owner(merged, b"usr/local/tce.installed") == (0, 50, 0o775)
+    assert merged[b"tmp/setup.lst"] == File(
+        metadata=Metadata(mode=0o664, uid=1001, gid=50, mtime=NOW),
+        content=b"/usr/local/tce.installed/hello\n",
+    )
+    assert owner(merged, b"tmp") == (0, 0, 0o1777)
+    assert b"etc/sysconfig/newmodules" not in merged
+    assert set(dict(merged.walk())) - set(dict(root.walk())) == {
+        b"tmp/setup.lst",
+        b"usr/local/bin",
+        b"usr/local/bin/hello",
+        b"usr/local/tce.installed/hello",
+    }
+
+
+def test_one_without_a_script_gets_an_empty_mark() -> None:
+    root = merge_extension(base(), Tree(), name="empty.tcz", mtime=NOW)
+    assert root[b"usr/local/tce.installed/empty"] == File(
+        metadata=Metadata(mode=0o644, uid=1001, gid=50, mtime=NOW)
+    )
+    assert b"tmp/setup.lst" not in root
+    brought = make_tree({b"usr/local/tce.installed/empty": b""})
+    root = merge_extension(base(), brought, name="empty", mtime=NOW)
+    assert owner(root, b"usr/local/tce.installed/empty") == (1001, 50, 0o644)
+    assert b"tmp/setup.lst" not in root
+
+
+def test_scripts_run_in_the_order_of_merging_and_once_each() -> None:
+    root = base()
+    root.add(b"tmp/setup.lst", File(metadata=meta(0o600), content=b"/opt/own"))
+    for name in ("b", "a", "b", "c.tcz"):
+        brought = make_tree({b"usr/local/tce.installed/" + name[:1].encode(): SCRIPT})
+        root = merge_extension(root, brought, name=name, mtime=NOW)
+    assert content(root, b"tmp/setup.lst") == (
+        b"/opt/own\n/usr/local/tce.installed/b\n/usr/local/tce.installed/a\n"
+        b"/usr/local/tce.installed/c\n"
+    )
+    assert owner(root, b"tmp/setup.lst") == (1001, 50, 0o664)
+
+
+def test_what_the_image_has_loaded_is_not_loaded_again() -> None:
+    brought = make_tree({b"usr/local/tce.installed/a": SCRIPT, b"usr/local/new": b""})
+    root = base()
+    root.add(b"usr/local/tce.installed/a", File(metadata=meta(0o644)))
+    assert merge_extension(root, brought, name="a", mtime=NOW) == root
+
+
+def test_what_the_image_has_stays() -> None:
+    root = base()
+    root.add(b"bin/there", Symlink(metadata=meta(0o777), target=b"nowhere"))
+    root.add(b"bin/folder", Directory(metadata=meta(0o700)))
+    brought = make_tree(
+        {
+            b"bin": meta(0o700, 1001, 50),
+            b"bin/sh": b"extension's",
+            b"bin/there": b"x",
+            b"bin/folder": b"x",
+            b"bin/new": b"x",
+            b"tmp": meta(0o755),
+        }
+    )
+    merged = merge_extension(root, brought, name="a", mtime=NOW)
+    assert content(merged, b"bin/sh") == b"base's"
+    assert merged[b"bin/there"] == root[b"bin/there"]
+    assert merged[b"bin/folder"] == root[b"bin/folder"]
+    assert content(merged, b"bin/new") == b"x"
+    assert merged[b"bin"] == root[b"bin"]
+    assert merged[b"tmp"] == root[b"tmp"]
+
+
+def test_folders_that_nobody_named_take_what_a_later_one_says() -> None:
+    first = merge_extension(base(), make_tree({b"usr/local/x/y/a": b""}), name="a", mtime=NOW)
+    assert first.is_implied(b"usr/local/x/y")
+    named = make_tree({b"usr/local/x/y": meta(0o700, 1001, 50), b"usr/local/x/b": b""})
+    second = merge_extension(first, named, name="b", mtime=NOW)
+    assert owner(second, b"usr/local/x/y") == (1001, 50, 0o700)
+    assert second.is_implied(b"usr/local/x")
+
+
+def test_hard_links_stay_where_their_names_are_new() -> None:
+    brought = make_tree({b"bin/sh": b"extension's"})
+    for path in (b"bin/b", b"bin/c"):
+        brought.link(path, b"bin/sh")
+    merged = merge_extension(base(), brought, name="a", mtime=NOW)
+    assert content(merged, b"bin/sh") == b"base's"
+    assert content(merged, b"bin/c") == b"extension's"
+    assert merged.inode(b"bin/b") == merged.inode(b"bin/c") != merged.inode(b"bin/sh")
+
+
+def test_links_to_folders_are_followed_and_files_are_not_replaced_by_folders() -> None:
+    root = base()
+    root.add(b"lib", Directory(metadata=meta(0o755)))
+    root.add(b"usr/lib", Symlink(metadata=meta(0o777), target=b"/lib"))
+    root.add(b"usr/away", Symlink(metadata=meta(0o777), target=b"/no"))
+    merged = merge_extension(root, make_tree({b"usr/lib/x/a": b"a"}), name="a", mtime=NOW)
+    assert content(merged, b"lib/x/a") == b"a"
+    assert merged[b"usr/lib"] == root[b"usr/lib"]
+    brought = make_tree({b"bin/sh/x": b"", b"bin/sh/y": b"", b"usr/away/a": b"", b"lib/z": b""})
+    with pytest.raises(CombinedError) as caught:
+        merge_extension(root, brought, name="a", mtime=NOW)
+    assert [str(error) for error in caught.value.errors] == [
+        "'bin/sh' is a folder in the extension, and a file in the image",
+        "'usr/away' is a folder in the extension, and a link that leads nowhere in the image",
+    ]
+
+
+def test_kernel_modules_have_depmod_and_udev_run() -> None:
+    brought = make_tree({b"usr/local/lib/modules/3.0.3-tinycore/kernel/a.ko.gz": b""})
+    merged = merge_extension(base(), brought, name="a", mtime=NOW)
+    assert merged[b"etc/sysconfig/newmodules"] == File(metadata=Metadata(mode=0o644, mtime=NOW))
+    for other in ({b"usr/local/lib/modules": b""}, {b"usr/local/lib/modules/README": b""}):
+        merged = merge_extension(base(), make_tree(other), name="a", mtime=NOW)
+        assert b"etc/sysconfig/newmodules" not in merged
+
+
+def test_an_image_that_runs_no_list_cannot_have_start_scripts_merged() -> None:
+    brought = make_tree({b"usr/local/tce.installed/a": SCRIPT})
+    root = base()
+    root.add(b"usr/bin/tce-setup", File(metadata=meta(0o755), content=b"for F in /tmp/setup_lst"))
+    with pytest.raises(TreeError) as caught:
+        merge_extension(root, brought, name="a", mtime=NOW)
+    assert caught.value.message == (
+        "'usr/bin/tce-setup' in the image runs no /tmp/setup.lst, so that "
+        "'usr/local/tce.installed/a' would never run"
+    )
+    assert caught.value.hint == "have the extension loaded at boot instead of merging it"
+    # One without a script needs none.
+    assert b"usr/local/tce.installed/b" in merge_extension(root, Tree(), name="b", mtime=NOW)
+
+
+def test_a_start_script_may_be_a_link_and_nothing_else() -> None:
+    linked = make_tree({b"usr/local/tce.installed/a": "../bin/a", b"usr/local/bin/a": SCRIPT})
+    merged = merge_extension(base(), linked, name="a", mtime=NOW)
+    assert merged[b"usr/local/tce.installed/a"] == linked[b"usr/local/tce.installed/a"]
+    assert owner(merged, b"usr/local/bin/a") == (1001, 50, 0o755)
+    assert content(merged, b"tmp/setup.lst") == b"/usr/local/tce.installed/a\n"
+    astray = make_tree({b"usr/local/tce.installed/a": "away"})
+    merged = merge_extension(base(), astray, name="a", mtime=NOW)
+    assert owner(merged, b"usr/local/tce.installed/a") == (1001, 50, 0o644)
+    folder = make_tree({b"usr/local/tce.installed/a": meta(0o755)})
+    with pytest.raises(ConflictError) as caught:
+        merge_extension(base(), folder, name="a", mtime=NOW)
+    assert caught.value.message == (
+        "'usr/local/tce.installed/a' must be a start script and is a folder"
+    )
+
+
+def test_folders_that_the_image_lacks_are_made_as_tiny_core_has_them() -> None:
+    root = make_tree({b"usr/bin/tce-setup": SETUP})
+    brought = make_tree(
+        {b"usr/local/tce.installed": meta(0o700), b"usr/local/tce.installed/a": SCRIPT}
+    )
+    merged = merge_extension(root, brought, name="a", mtime=NOW)
+    assert owner(merged, b"tmp") == (0, 0, 0o1777)
+    assert owner(merged, b"usr/local/tce.installed") == (0, 50, 0o775)
+
+
+@pytest.mark.parametrize("name", ["", ".tcz", "a b", "a/b", "..", "-a", "a\n", "é", "a;b"])
+def test_names_that_scripts_would_take_apart_are_refused(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        merge_extension(base(), Tree(), name=name, mtime=NOW)
+    assert caught.value.message == (f"{name.removesuffix('.tcz')!r} is no name of an extension")
+
+
+# Real ones
+
+
+def test_real_extensions_are_merged_into_a_real_core() -> None:
+    root = core()
+    names = ("bash", "gpm", "ncursesw", "wireless-5.15.10-tinycore", "firmware-zd1211")
+    merged = root
+    for name in names:
+        merged = merge_extension(merged, extension(name), name=name, mtime=NOW)
+    assert content(merged, b"tmp/setup.lst") == (
+        b"/usr/local/tce.installed/bash\n/usr/local/tce.installed/gpm\n"
+        b"/usr/local/tce.installed/firmware-zd1211\n"
+    )
+    for name in names:
+        mark = b"usr/local/tce.installed/" + name.encode()
+        assert merged[mark].metadata.uid == 1001
+        assert bool(merged[mark].metadata.mode & 0o111) == bool(content(merged, mark))
+    assert b"etc/sysconfig/newmodules" in merged
+    # Nothing of Core's changed: bash.tcz says that /usr is the user's.
+    assert owner(extension("bash"), b"usr") == (1001, 50, 0o755)
+    assert all(merged[path] == node for path, node in root.walk())
+    for name in names:
+        for path, node in extension(name).walk():
+            if isinstance(node, File) and not path.startswith(b"usr/local/tce.installed/"):
+                assert merged[path] == (root.get(path) or node), path
+
+
+# Few names, so that trees have many in common.
+PATHS = st.lists(st.sampled_from([b"a", b"b", b"c"]), min_size=1, max_size=3).map(b"/".join)
+KINDS = st.one_of(
+    st.just(meta(0o755)),
+    st.binary(max_size=3),
+    st.sampled_from(["a", "b/c", "away"]),
+)
+
+
+def fitting(files: dict[bytes, bytes | str | Metadata]) -> Tree:
+    """A tree of those that have folders above them."""
+    tree = Tree()
+    for path, said in files.items():
+        try:
+            tree.add_parents(path)
+            tree.add(path, make_tree({path: said})[path])
+        except ConflictError:
+            continue
+    return tree
+
+
+@pytest.mark.oracle
+@settings(max_examples=60)
+@given(
+    st.dictionaries(PATHS, KINDS, max_size=8).map(fitting),
+    st.dictionaries(PATHS, KINDS, max_size=8).map(fitting),
+)
+def test_busybox_cp_brings_the_same_names_and_contents(root: Tree, brought: Tree) -> None:
+    """As tce-load copies. It would pass over a folder where the image has a link or a file."""
+    for path, node in brought.walk():
+        found = root.get(path)
+        assume(not isinstance(node, Directory) or isinstance(found, Directory | None))
+    merged = merge_extension(root, brought, name="x", mtime=NOW)
+    merged.remove(b"usr")
+    with tempfile.TemporaryDirectory() as scratch:
+        base, extension = Path(scratch, "base"), Path(scratch, "extension")
+        unpack(root, base)
+        unpack(brought, extension)
+        busybox = require("busybox")
+        copy = f"yes n | {busybox} cp -ai '{extension}/.' '{base}' 2>&1"
+        run(require("sh"), "-c", copy)
+        assert read(base) == {path.decode(): essence(node) for path, node in merged.walk()}
+
+
+def essence(node: Node) -> object:
+    if isinstance(node, File):
+        return bytes(node.content)
+    return os.fsdecode(node.target) if isinstance(node, Symlink) else None
+
+
+def unpack(tree: Tree, folder: Path) -> None:
+    for path, node in tree.walk():
+        place = folder / path.decode()
+        if isinstance(node, Directory):
+            place.mkdir(exist_ok=True)
+        elif isinstance(node, Symlink):
+            place.symlink_to(os.fsdecode(node.target))
+        elif isinstance(node, File):
+            place.write_bytes(node.content)
+
+
+def read(folder: Path) -> dict[str, object]:
+    found: dict[str, object] = {"": None}
+    for place in folder.rglob("*"):
+        path = place.relative_to(folder).as_posix()
+        if place.is_symlink():
+            found[path] = str(place.readlink())
+        else:
+            found[path] = place.read_bytes() if place.is_file() else None
+    return found

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from purekernel.rootfs.patterns import is_wild, parse_pattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "paths"),
+    [
+        (b"usr/bin/a", [b"usr/bin/a"]),
+        (b"", [b""]),
+        (b"usr/*/a", [b"usr/bin/a", b"usr//a"]),
+        (b"usr/*", [b"usr/bin", b"usr/"]),
+        (b"*.so*", [b"a.so", b".so.1", b"a.so.1.2"]),
+        (b"usr/**", [b"usr/bin", b"usr/bin/a", b"usr/"]),
+        (b"usr/**/a", [b"usr/a", b"usr/bin/a", b"usr/x/y/a"]),
+        (b"usr/**/**/a", [b"usr/a", b"usr/bin/a", b"usr/x/y/a"]),
+        (b"**/a", [b"a", b"usr/bin/a"]),
+        (b"**/*", [b"a", b"usr/bin/a", b"usr/"]),
+        (b"**", [b"", b"a", b"usr/bin/a"]),
+        (b"usr/l**/a", [b"usr/lib/a", b"usr/lib/x/a", b"usr/l/a"]),
+        (b"a***b", [b"ab", b"a/b", b"axb"]),
+        (b"?", [b"a", b"\xff", b"\n"]),
+        (b"[abc]", [b"a", b"b", b"c"]),
+        (b"[a-c]x", [b"ax", b"bx", b"cx"]),
+        (b"[!a-c]", [b"d", b"-", b"!"]),
+        (b"[]a]", [b"]", b"a"]),
+        (b"[!]a]", [b"b", b"!"]),
+        (b"[a-]", [b"a", b"-"]),
+        (b"[c-a]x", []),
+        (b"[a", [b"[a"]),
+        (b"[]", [b"[]"]),
+        (b"[!]", [b"[!]"]),
+        (b"usr/bin/[", [b"usr/bin/["]),
+        (b"a[/]b", []),
+        (b"a[!x]b", [b"a.b"]),
+        (b"a\\*", [b"a\\b", b"a\\"]),
+        (b"\xc3*\n", [b"\xc3\xa9\n"]),
+    ],
+)
+def test_patterns_match_whole_paths(pattern: bytes, paths: list[bytes]) -> None:
+    others = [
+        b"usr/bin/a", b"usr/bin/ab", b"usr/bin", b"usr/x/y/a", b"usr/a", b"a", b"b", b"ab", b"",
+        b"a/b", b"usr/lib/a", b"usr/la", b"[", b"]", b"/", b"//", b"ax", b"dx", b"!", b"-",
+    ]  # fmt: skip
+    parsed = parse_pattern(pattern)
+    for path in paths:
+        assert parsed.matches(path), path
+    slow = reference(pattern)
+    for path in others:
+        assert parsed.matches(path) == (slow.fullmatch(path) is not None), path
+
+
+def test_plain_paths_are_told_from_patterns() -> None:
+    assert not is_wild(b"usr/local/bin/a-b.c")
+    assert all(map(is_wild, (b"a*", b"?", b"[", b"usr/**")))
+
+
+def reference(pattern: bytes) -> re.Pattern[bytes]:
+    """The same said as a regular expression, which may take its time."""
+    out = b""
+    at = 0
+    while at < len(pattern):
+        folders = re.compile(rb"(?:\*\*+/)+").match(pattern, at)
+        stars = re.compile(rb"\*+").match(pattern, at)
+        chosen = re.compile(rb"\[(!?+)(.[^]]*)\]", re.DOTALL).match(pattern, at)
+        if folders and (at == 0 or pattern[at - 1 : at] == b"/"):
+            out += rb"(?:.*/)?"
+            at = folders.end()
+        elif stars:
+            out += rb".*" if len(stars[0]) > 1 else rb"[^/]*"
+            at = stars.end()
+        elif pattern[at : at + 1] == b"?":
+            out += rb"[^/]"
+            at += 1
+        elif chosen:
+            ranges = re.findall(rb".-.|.", chosen[2], re.DOTALL)
+            kept = [one for one in ranges if len(one) == 1 or one[0] <= one[2]]
+            inner = b"".join(re.escape(one[:1]) + one[1:2] + re.escape(one[2:]) for one in kept)
+            one_of = rb"[" + inner + rb"]" if kept else rb"(?!)."
+            out += rb"(?!/)(?!" + one_of + rb")." if chosen[1] else rb"(?!/)" + one_of
+            at = chosen.end()
+        else:
+            out += re.escape(pattern[at : at + 1])
+            at += 1
+    return re.compile(out, re.DOTALL)
+
+
+PARTS = st.sampled_from([b"*", b"**", b"**/", b"?", b"/", b"a", b"b", b"[ab]", b"[!a]", b"[", b"]"])
+PATHS = st.lists(st.sampled_from([b"a", b"b", b"/", b"[", b"]"]), max_size=8).map(b"".join)
+
+
+@example([b"**/", b"a"], [b"a", b"b/a"])
+@given(st.lists(PARTS, max_size=6), st.lists(PATHS, min_size=20, max_size=20))
+def test_any_pattern_matches_as_a_regular_expression_would(
+    parts: list[bytes], paths: list[bytes]
+) -> None:
+    pattern = b"".join(parts)
+    fast, slow = parse_pattern(pattern), reference(pattern)
+    for path in paths:
+        assert fast.matches(path) == (slow.fullmatch(path) is not None), (pattern, path)
+
+
+def test_many_stars_are_no_more_work_than_few() -> None:
+    path = b"a" * 4000
+    assert not parse_pattern(b"*a" * 2000 + b"b").matches(path)
+    assert parse_pattern(b"*a" * 2000).matches(path)
+    assert not parse_pattern(b"**/a" * 1000).matches(path)
+    assert not parse_pattern(b"[" * 4000).matches(path)
