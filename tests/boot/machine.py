@@ -1,9 +1,12 @@
-"""Boot an image in QEMU and listen on its first serial line."""
+"""Boot an image in QEMU and listen on its first serial line, or talk on it."""
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.oracles import require
@@ -17,15 +20,7 @@ def boot(*arguments: str | Path, log: Path, until: bytes, memory_mb: int = 256) 
 
     Fails with what was heard when the machine stops, or patience ends, before that.
     """
-    command = [
-        require("qemu-system-i386"),
-        "-m", str(memory_mb),
-        "-display", "none",
-        "-monitor", "none",
-        "-serial", f"file:{log}",
-        "-no-reboot",
-        *map(str, arguments),
-    ]  # fmt: skip
+    command = _command(f"file:{log}", memory_mb, arguments)
     log.write_bytes(b"")
     machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -43,3 +38,83 @@ def boot(*arguments: str | Path, log: Path, until: bytes, memory_mb: int = 256) 
         words = machine.communicate()[1]
     heard = log.read_bytes().decode("latin-1")
     raise AssertionError(f"never heard {until!r}\nQEMU: {words!r}\nserial line:\n{heard[-4000:]}")
+
+
+class Machine:
+    """A machine that runs, and what was said on its serial line so far."""
+
+    def __init__(self, process: subprocess.Popen[bytes], line: socket.socket) -> None:
+        self._process = process
+        self._line = line
+        self.heard = b""
+        self._read_to = 0
+
+    def expect(self, *texts: bytes) -> bytes:
+        """Return what is said from here on, up to and with one of ``texts``.
+
+        Fails with what was heard when the machine stops, or patience ends, before that.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            said = self.heard[self._read_to :]
+            ends = [said.find(text) + len(text) for text in texts if text in said]
+            if ends:
+                self._read_to += min(ends)
+                return said[: min(ends)]
+            self._line.settimeout(max(0.1, deadline - time.monotonic()))
+            try:
+                more = self._line.recv(4096)
+            except TimeoutError:
+                more = b""
+            if not more:
+                raise AssertionError(
+                    f"never heard {' or '.join(map(repr, texts))}\n"
+                    f"QEMU: {'runs' if self._process.poll() is None else 'has stopped'}\n"
+                    f"serial line:\n{self.heard[-4000:].decode('latin-1')}"
+                )
+            self.heard += more
+
+    def send(self, line: bytes) -> None:
+        """Type ``line`` and the key that ends it."""
+        self._line.sendall(line + b"\n")
+
+
+@contextmanager
+def talk(*arguments: str | Path, memory_mb: int = 256) -> Iterator[Machine]:
+    """Start a machine with ``arguments``, and stop it at the end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        chardev = f"socket,id=line,host=127.0.0.1,port={port}"
+        command = _command("chardev:line", memory_mb, ("-chardev", chardev, *arguments))
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            with _accept(server, process) as line:
+                yield Machine(process, line)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def _accept(server: socket.socket, process: subprocess.Popen[bytes]) -> socket.socket:
+    """Return the line to QEMU, which calls us as soon as it has started."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    server.settimeout(0.5)
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            return server.accept()[0]
+        except TimeoutError:
+            continue
+    process.kill()
+    raise AssertionError(f"QEMU never opened the serial line: {process.communicate()[1]!r}")
+
+
+def _command(serial: str, memory_mb: int, arguments: tuple[str | Path, ...]) -> list[str]:
+    return [
+        require("qemu-system-i386"),
+        "-m", str(memory_mb),
+        "-display", "none",
+        "-monitor", "none",
+        "-serial", serial,
+        "-no-reboot",
+        *map(str, arguments),
+    ]  # fmt: skip
