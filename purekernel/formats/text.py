@@ -1,0 +1,35 @@
+"""Text as people's editors leave it: with a byte order mark, or with the line ends of Windows."""
+
+from __future__ import annotations
+
+from purekernel.errors import RecipeError
+
+# Recipes, lists and settings have some kilobytes; the index of all of Tiny Core has 200.
+MOST_BYTES = 1 << 20
+
+_UTF_8_MARK = b"\xef\xbb\xbf"
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def decode_text(data: bytes, *, source: str, most_bytes: int = MOST_BYTES) -> str:
+    r"""Return ``data`` as text whose lines end in ``\n``, without a byte order mark.
+
+    Raises:
+        RecipeError: it is not UTF-8, or too large to be what a person wrote.
+    """
+    if len(data) > most_bytes:
+        raise RecipeError(
+            f"{source} has {len(data)} bytes; at most {most_bytes} are read",
+            hint="check that this is the file you mean",
+        )
+    if data.startswith(_UTF_16_MARKS):
+        raise RecipeError(f"{source} is UTF-16", hint="save it as UTF-8")
+    body = data.removeprefix(_UTF_8_MARK)
+    try:
+        return body.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = body.count(b"\n", 0, error.start) + 1
+        raise RecipeError(
+            f"{source}, line {line}: the byte 0x{body[error.start]:02x} is not UTF-8",
+            hint="save the file as UTF-8",
+        ) from None
