@@ -9,8 +9,17 @@ from purekernel.errors import InputError
 
 SAMPLE_BUNDLE = "razor-microkernel-bundle-dev.tar.gz"
 
+BUILTIN_LIST = "builtin-extensions.lst"
+MIRROR_LIST = "mirror-extensions.lst"
+GEM_LIST = "gem.list"
+CUT_LIST = "util-linux-exec.lst"
+LISTS = (BUILTIN_LIST, MIRROR_LIST, GEM_LIST, CUT_LIST)
+
 # Where a checkout keeps what a wheel has in purekernel/shipped.
-_IN_CHECKOUT = Path("fixtures", "sample")
+_IN_CHECKOUT = {
+    SAMPLE_BUNDLE: Path("fixtures", "sample"),
+    **dict.fromkeys(LISTS, Path("lists")),
+}
 
 
 def load_sample_bundle() -> bytes:
@@ -19,22 +28,31 @@ def load_sample_bundle() -> bytes:
     Raises:
         InputError: the installation is not whole.
     """
+    return _load(SAMPLE_BUNDLE, words="the sample bundle")
+
+
+def load_shipped_list(name: str) -> bytes:
+    """Return one of our default lists, as ``lists/`` has them.
+
+    Args:
+        name: one of ``LISTS``.
+
+    Raises:
+        InputError: the installation is not whole.
+    """
+    return _load(name, words=f"the list {name}")
+
+
+def _load(name: str, *, words: str) -> bytes:
+    installed = resources.files("purekernel").joinpath("shipped", name)
+    checkout = Path(__file__).parents[2] / _IN_CHECKOUT[name] / name
     try:
-        return _load(SAMPLE_BUNDLE)
+        for place in (installed, checkout):
+            if place.is_file():
+                return place.read_bytes()
     except OSError as error:
         raise InputError(
-            f"the sample bundle cannot be read: {error.strerror or error}",
+            f"{words} cannot be read: {error.strerror or error}",
             hint="check the permissions of the installation",
         ) from None
-
-
-def _load(name: str) -> bytes:
-    installed = resources.files("purekernel").joinpath("shipped", name)
-    if installed.is_file():
-        return installed.read_bytes()
-    checkout = Path(__file__).parents[2] / _IN_CHECKOUT / name
-    if checkout.is_file():
-        return checkout.read_bytes()
-    raise InputError(
-        "the sample bundle is missing from this installation", hint="install purekernel again"
-    )
+    raise InputError(f"{words} is missing from this installation", hint="install purekernel again")
