@@ -1,0 +1,58 @@
+"""Hypothesis strategies for what a JSON schema accepts, as far as ours goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from purekernel.build.recipe.schema import Schema, load_schema, resolve
+
+VALIDATOR = Draft202012Validator(load_schema())
+
+
+def accepted(schema: Schema) -> st.SearchStrategy[Any]:
+    """Values that ``schema`` accepts."""
+    schema = resolve(schema)
+    if "const" in schema:
+        return st.just(schema["const"])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if "type" not in schema:
+        return st.one_of(map(accepted, schema["anyOf"]))
+    return _KINDS[schema["type"]](schema)
+
+
+def _objects(schema: Schema) -> st.SearchStrategy[dict[str, Any]]:
+    if "patternProperties" in schema:
+        ((pattern, value),) = schema["patternProperties"].items()
+        names = st.from_regex(pattern, fullmatch=True)
+        return st.dictionaries(names, accepted(value), max_size=2)
+    keys = {key: accepted(value) for key, value in schema["properties"].items()}
+    needed = {key: keys.pop(key) for key in schema.get("required", ())}
+    return st.fixed_dictionaries(needed, optional=keys)
+
+
+def _texts(schema: Schema) -> st.SearchStrategy[str]:
+    shortest, longest = schema.get("minLength", 0), schema.get("maxLength", 1000)
+    return st.from_regex(schema["pattern"], fullmatch=True).filter(
+        lambda text: shortest <= len(text) <= longest and _is_unicode(text)
+    )
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+_KINDS: dict[str, Callable[[Schema], st.SearchStrategy[Any]]] = {
+    "object": lambda schema: _objects(schema).filter(VALIDATOR.evolve(schema=schema).is_valid),
+    "array": lambda schema: st.lists(
+        accepted(schema["items"]), min_size=schema.get("minItems", 0), max_size=3
+    ),
+    "string": _texts,
+    "integer": lambda schema: st.integers(schema["minimum"], schema["maximum"]),
+    "number": lambda schema: st.floats(schema["minimum"], schema["maximum"]),
+    "boolean": lambda _schema: st.booleans(),
+}

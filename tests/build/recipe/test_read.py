@@ -1,0 +1,487 @@
+"""What a recipe says is what comes of it, and all that is wrong is told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from purekernel.build.boot_menu import BootChanges
+from purekernel.build.flavour import Flavour
+from purekernel.build.recipe.model import (
+    Account,
+    CoreChoice,
+    Cut,
+    DownloadChoice,
+    Extensions,
+    GemLayout,
+    Gems,
+    IsoChoice,
+    Mirrors,
+    Named,
+    OutputChoice,
+    OverlayChoice,
+    Razor,
+    Recipe,
+)
+from purekernel.build.recipe.read import load_recipe, parse_recipe
+from purekernel.build.recipe.schema import load_schema
+from purekernel.errors import CombinedError, InputError, RecipeError
+from tests.build.recipe.schemas import accepted
+
+FOLDER = Path("some", "where")
+
+IN_EXTENSION = "a path in the extension, with no slash before it and no '..' in it"
+
+FULL = """\
+name = "my-core"
+version = "1.0"
+flavour = "debug"
+timestamp = 1700000000
+
+[core]
+version = "4.4"
+arch = "x86_64"
+iso = "https://mirror.example/Core.iso"
+iso-sha256 = "ABCDEF0000000000000000000000000000000000000000000000000000000000"
+kernel = "3.0.3-tinycore"
+
+[mirrors]
+tinycore = ["http://mirror.example/tinycorelinux", "../mirror/tinycorelinux"]
+extensions = ["http://mirror.example/4.x/x86/tcz"]
+gems = ["https://rubygems.org"]
+debian = ["https://deb.debian.org/debian"]
+debian-packages = ["https://mirror.example/Packages.gz"]
+
+[extensions]
+builtin = [
+  "bash",
+  "lshw.deb",
+  "extra.tcz",
+]
+builtin-list = "lists/builtin.lst"
+mirror-list = "mirror.lst"
+merged = ["nano"]
+skip = ["gvim-base", "x.tcz"]
+dependencies = false
+
+[[cut]]
+extension = "util-linux"
+files = ["usr/local/sbin/sfdisk", "usr/local/bin/ls*"]
+[[cut]]
+extension = "other.tcz"
+list = "other.lst"
+
+[gems]
+wanted = ["facter", "json_pure >= 1.7.7"]
+list = "gem.list"
+layout = "flat"
+ruby = "1.8.7"
+
+[[overlay]]
+path = "site"
+[[overlay]]
+url = "https://mirror.example/site.tar.gz"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+keep-owners = true
+
+[accounts.tc]
+password-env = "TC_PASSWORD"
+[accounts.anna]
+locked = true
+uid = 1002
+gid = 50
+home = "/home/anna"
+shell = "/bin/sh"
+comment = "Anna"
+
+[boot]
+append = "console=ttyS0"
+timeout = 100
+default = "mc"
+autologin = false
+
+[iso]
+volume-id = "V"
+application = "A"
+system = "S"
+publisher = "P"
+preparer = "R"
+keep-files = true
+
+[razor]
+project = "../Razor-Microkernel"
+rubygems = "rubygems.tgz"
+open-vm-tools = false
+ssh-host-keys = false
+
+[output]
+folder = "out"
+emit = ["pxe", "iso", "pxe"]
+
+[downloads]
+parallel = 2
+attempts = 3
+connect-seconds = 1
+stall-seconds = 2.5
+most-seconds = 100
+"""
+
+FILES = {
+    "lists/builtin.lst": b"# ours\r\nbash\r\nopenssh.tcz # later\r\n",
+    "mirror.lst": b"fuse\n",
+    "other.lst": b"\nusr/bin/x\n",
+    "gem.list": b"daemons\nfacter\n",
+}
+
+
+def reader(files: dict[str, bytes]) -> Callable[[Path], bytes]:
+    def read(path: Path) -> bytes:
+        name = path.relative_to(FOLDER).as_posix()
+        if name not in files:
+            raise InputError(f"{name} does not exist")
+        return files[name]
+
+    return read
+
+
+def parse(text: str, files: dict[str, bytes] | None = None) -> Recipe:
+    read = reader(FILES if files is None else files)
+    return parse_recipe(text.encode(), source="p.toml", folder=FOLDER, read=read)
+
+
+def named(*names: str) -> tuple[Named, ...]:
+    return tuple(Named(name=name, place="") for name in names)
+
+
+def places(names: tuple[Named, ...] | None) -> list[str]:
+    assert names is not None
+    return [one.place for one in names]
+
+
+def test_every_key_is_read() -> None:
+    recipe = parse(FULL)
+    assert recipe == Recipe(
+        source="p.toml",
+        folder=FOLDER,
+        name="my-core",
+        version="1.0",
+        flavour=Flavour.DEBUG,
+        timestamp=1700000000,
+        core=CoreChoice(
+            version="4.4",
+            arch="x86_64",
+            iso="https://mirror.example/Core.iso",
+            iso_sha256="abcdef" + "0" * 58,
+            kernel="3.0.3-tinycore",
+        ),
+        mirrors=Mirrors(
+            tinycore=("http://mirror.example/tinycorelinux", "../mirror/tinycorelinux"),
+            extensions=("http://mirror.example/4.x/x86/tcz",),
+            gems=("https://rubygems.org",),
+            debian=("https://deb.debian.org/debian",),
+            debian_packages=("https://mirror.example/Packages.gz",),
+        ),
+        extensions=Extensions(
+            builtin=named("bash.tcz", "openssh.tcz", "lshw.deb", "extra.tcz"),
+            mirror=named("fuse.tcz"),
+            merged=named("nano.tcz"),
+            skip=frozenset({"gvim-base.tcz", "x.tcz"}),
+            dependencies=False,
+        ),
+        cuts=(
+            Cut(
+                extension=Named(name="util-linux.tcz", place=""),
+                files=named("usr/local/sbin/sfdisk", "usr/local/bin/ls*"),
+            ),
+            Cut(extension=Named(name="other.tcz", place=""), files=named("usr/bin/x")),
+        ),
+        gems=Gems(
+            wanted=named("daemons", "facter", "json_pure >= 1.7.7"),
+            layout=GemLayout.FLAT,
+            ruby="1.8.7",
+        ),
+        overlays=(
+            OverlayChoice(path="site"),
+            OverlayChoice(
+                url="https://mirror.example/site.tar.gz", sha256="0" * 64, keep_owners=True
+            ),
+        ),
+        accounts=(
+            Account(name="tc", password_env="TC_PASSWORD"),
+            Account(
+                name="anna",
+                locked=True,
+                uid=1002,
+                gid=50,
+                home="/home/anna",
+                shell="/bin/sh",
+                comment="Anna",
+            ),
+        ),
+        boot=BootChanges(append="console=ttyS0", timeout=100, default="mc"),
+        autologin=False,
+        iso=IsoChoice(
+            volume={
+                "volume_id": "V",
+                "application_id": "A",
+                "system_id": "S",
+                "publisher_id": "P",
+                "preparer_id": "R",
+            },
+            keep_files=True,
+        ),
+        razor=Razor(
+            project="../Razor-Microkernel",
+            rubygems="rubygems.tgz",
+            open_vm_tools="",
+            ssh_host_keys=False,
+        ),
+        output=OutputChoice(folder="out", emit=("pxe", "iso")),
+        downloads=DownloadChoice(
+            parallel=2, attempts=3, connect_seconds=1, stall_seconds=2.5, most_seconds=100
+        ),
+    )
+
+
+def test_names_know_where_they_stand() -> None:
+    recipe = parse(FULL)
+    assert places(recipe.extensions.builtin) == [
+        "lists/builtin.lst, line 2",
+        "lists/builtin.lst, line 3",
+        "p.toml, line 23",
+        "p.toml, line 24",
+    ]
+    assert places(recipe.extensions.merged) == ["p.toml, line 28"]
+    assert recipe.cuts[0].extension.place == "p.toml, line 33"
+    assert places(recipe.cuts[1].files) == ["other.lst, line 2"]
+    assert places(recipe.gems.wanted) == ["gem.list, line 1", "gem.list, line 2", "p.toml, line 40"]
+
+
+def test_what_is_not_said_is_not_said() -> None:
+    assert parse("") == Recipe(source="p.toml", folder=FOLDER)
+    assert parse("[extensions]\n[gems]\n[core]\n[boot]\n").extensions.builtin is None
+    assert parse("[extensions]\nbuiltin = []\n").extensions.builtin == ()
+    assert parse("[gems]\nwanted = []\n").gems.wanted == ()
+
+
+def test_passwords_are_read_and_not_shown() -> None:
+    recipe = parse('[accounts.tc]\npassword = "hemlig"\n')
+    assert recipe.accounts[0].password == "hemlig"
+    assert "hemlig" not in repr(recipe)
+
+
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    """To a JSON schema 100.0 is one."""
+    recipe = parse("[boot]\ntimeout = 100.0\n")
+    assert (recipe.boot.timeout, type(recipe.boot.timeout)) == (100, int)
+
+
+def test_all_that_is_wrong_in_recipe_and_lists_is_told_at_once() -> None:
+    files = {
+        "b.lst": b"bash\na b\n\n/x\n",
+        "c.lst": b"/etc\n",
+        "g.list": b"\xff\n",
+    }
+    text = """\
+flavor = "dev"
+[extensions]
+builtin-list = "b.lst"
+mirror-list = "sub/m.lst"
+[[cut]]
+list = "c.lst"
+[gems]
+list = "g.list"
+ruby = 1.8
+"""
+    with pytest.raises(CombinedError) as caught:
+        parse(text, files)
+    words = "the name of an extension: letters, digits and _ . + ~ -"
+    assert [(str(error), error.hint) for error in caught.value.errors] == [
+        (
+            "p.toml, line 1: a recipe has no key 'flavor'; the nearest is 'flavour'",
+            "write 'flavour'",
+        ),
+        (
+            "p.toml, line 5: [[cut]] needs 'extension'",
+            'write it as in extension = "util-linux.tcz"',
+        ),
+        ("p.toml, line 9: 'ruby' must be text, and is 1.8", "put it in quotes"),
+        (f"b.lst, line 2: expected {words}, got 'a b'", "give one name, such as bash.tcz"),
+        (f"b.lst, line 4: expected {words}, got '/x'", "give one name, such as bash.tcz"),
+        (
+            "p.toml, line 4: sub/m.lst does not exist",
+            "a list's path is taken from the recipe's folder",
+        ),
+        (f'c.lst, line 1: expected {IN_EXTENSION}, got "/etc"', "correct the line, or take it out"),
+        ("g.list, line 1: the byte 0xff is not UTF-8", "save the file as UTF-8"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "extensions = 5",
+        "extensions = [{}]",
+        "cut = 5",
+        "cut = [5, [], {list = 5}, {list = ''}]",
+        "[[extensions]]\nbuiltin-list = 'x'",
+        '[gems]\nlist = "\\u0000"',
+        "gems = 1979-05-27",
+    ],
+)
+def test_lists_are_not_looked_for_where_there_are_none(text: str) -> None:
+    with pytest.raises((RecipeError, CombinedError)) as caught:
+        parse(text, {})
+    assert "does not exist" not in str(caught.value)
+
+
+def test_a_recipe_is_loaded_with_its_lists(tmp_path: Path) -> None:
+    path = tmp_path / "purekernel.toml"
+    path.write_text('[extensions]\nbuiltin-list = "lists/b.lst"\n')
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "b.lst").write_text("bash\n")
+    recipe = load_recipe(path)
+    assert recipe.folder == tmp_path
+    assert recipe.source == str(path)
+    assert recipe.extensions.builtin == named("bash.tcz")
+
+
+def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "purekernel.toml"
+    with pytest.raises(InputError) as missing:
+        load_recipe(path)
+    assert str(missing.value) == f"{path} does not exist"
+    path.write_text('[extensions]\nbuiltin-list = "lists"\n[gems]\nlist = "large"\n')
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "large").write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(CombinedError) as caught:
+        load_recipe(path)
+    assert [str(error) for error in caught.value.errors] == [
+        f"{path}, line 2: {tmp_path / 'lists'} is a folder, not a file",
+        f"{path}, line 4: {tmp_path / 'large'} has more than 1048576 bytes",
+    ]
+
+
+# Whatever the schema accepts is read
+
+
+def complete(name: str) -> str:
+    return name if name.endswith((".tcz", ".deb")) else f"{name}.tcz"
+
+
+def once(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def expected(values: dict[str, Any]) -> dict[str, Any]:
+    """What is to come of ``values``: names complete and once, lists read, digests small."""
+    made = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    if "extensions" in made:
+        table = made["extensions"]
+        for key in ("builtin", "mirror"):
+            read_list(table, key, f"{key}-list")
+        for key in {"builtin", "mirror", "merged", "skip"} & set(table):
+            table[key] = once(list(map(complete, table[key])))
+        if "skip" in table:
+            table["skip"] = sorted(table["skip"])
+    if "cut" in made:
+        made["cut"] = [{**cut, "extension": complete(cut["extension"])} for cut in made["cut"]]
+        for cut in made["cut"]:
+            read_list(cut, "files", "list")
+    if "gems" in made:
+        read_list(made["gems"], "wanted", "list")
+    if "emit" in made.get("output", {}):
+        made["output"]["emit"] = once(made["output"]["emit"])
+    for table in (made.get("core"), made.get("razor"), *made.get("overlay", ())):
+        for key in {"iso-sha256", "project-sha256", "sha256"} & set(table or ()):
+            table[key] = table[key].lower()
+    return made
+
+
+def read_list(table: dict[str, Any], key: str, list_key: str) -> None:
+    listed = ["listed"] if table.pop(list_key, None) is not None else []
+    if listed or key in table:
+        table[key] = once([*listed, *table.get(key, [])])
+
+
+def plain(value: Any) -> Any:
+    """Return a value of the model's as a recipe has it."""
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, Named):
+        return value.name
+    if isinstance(value, Flavour | GemLayout):
+        return value.value
+    if attrs.has(type(value)):
+        return {
+            key.replace("_", "-"): plain(getattr(value, key))
+            for key in attrs.fields_dict(type(value))
+        }
+    return value
+
+
+def said(recipe: Recipe) -> dict[str, Any]:
+    """Return all that ``recipe`` says, under a recipe's keys."""
+    told: dict[str, Any] = plain(recipe)
+    told["cut"] = told.pop("cuts")
+    told["overlay"] = told.pop("overlays")
+    told["accounts"] = {account.pop("name"): account for account in told["accounts"]}
+    told["boot"]["autologin"] = told.pop("autologin")
+    volume = told["iso"].pop("volume")
+    for key in ("volume-id", "application", "system", "publisher", "preparer"):
+        told["iso"][key] = volume.pop(f"{key.removesuffix('-id')}_id", None)
+    assert volume == {}
+    for key in ("rubygems", "open-vm-tools", "mcollective"):
+        if told["razor"] and told["razor"][key] == "":
+            told["razor"][key] = False
+    return told
+
+
+NOTHING = Recipe(
+    source="p.toml",
+    folder=FOLDER,
+    cuts=(Cut(extension=Named(name="", place=""), files=()),),
+    overlays=(OverlayChoice(),),
+    accounts=(Account(name=""),),
+    razor=Razor(project=""),
+)
+
+
+def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """Return ``values`` and what a recipe says where nothing is said."""
+    nothing = said(NOTHING)
+    made: dict[str, Any] = {**nothing, "cut": [], "overlay": [], "accounts": {}, "razor": None}
+    for key, value in values.items():
+        if key in ("cut", "overlay"):
+            made[key] = [{**nothing[key][0], **item} for item in value]
+        elif key == "accounts":
+            made[key] = {name: {**nothing[key][""], **item} for name, item in value.items()}
+        elif isinstance(value, dict):
+            made[key] = {**nothing[key], **value}
+        else:
+            made[key] = value
+    return made
+
+
+ACCEPTED = {key: accepted(schema) for key, schema in load_schema()["properties"].items()}
+
+
+@given(st.data())
+def test_whatever_the_schema_accepts_is_read_as_it_stands(data: st.DataObject) -> None:
+    # All tables in one would be more than hypothesis likes to draw.
+    keys = data.draw(st.lists(st.sampled_from(list(ACCEPTED)), unique=True, max_size=4))
+    values = {key: data.draw(ACCEPTED[key]) for key in keys}
+    text = tomli_w.dumps(values)
+    recipe = parse_recipe(
+        text.encode(), source="p.toml", folder=FOLDER, read=lambda _path: b"listed\n"
+    )
+    assert said(recipe) == with_defaults(expected(values))

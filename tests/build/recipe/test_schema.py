@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from enum import Enum
+from fnmatch import fnmatch
+from importlib import resources
+from typing import Any
+
+import pytest
+from attrs import fields_dict
+from jsonschema import Draft202012Validator
+
+from purekernel.build.boot_menu import MAX_TIMEOUT, BootChanges
+from purekernel.build.bundle import VERSION
+from purekernel.build.flavour import Flavour
+from purekernel.build.image import MAX_TIMESTAMP
+from purekernel.build.outputs import Emit
+from purekernel.build.recipe import model
+from purekernel.build.recipe.schema import Schema, load_schema, schema_text, tables, to_toml
+from purekernel.formats.extension_name import EXTENSION_NAME, EXTENSION_NAME_WORDS
+from purekernel.formats.iso.fields import SIZES_BYTES
+from tests.processes import ROOT
+
+# Keywords whose failure is told in the words of "x-words".
+WORDED = {"pattern", "minLength", "maxLength", "minimum", "maximum", "const"}
+DEFINITIONS: dict[str, Schema] = load_schema()["$defs"]
+TABLES = {table.key: table for table in tables()}
+
+
+def subschemas(schema: Any) -> Iterator[Schema]:
+    """Yield every schema in ``schema``, itself first."""
+    if isinstance(schema, dict):
+        yield schema
+        for key in ("properties", "$defs", "patternProperties"):
+            for inner in schema.get(key, {}).values():
+                yield from subschemas(inner)
+        for key in ("allOf", "anyOf", "oneOf"):
+            for inner in schema.get(key, []):
+                yield from subschemas(inner)
+        for key in ("items", "not"):
+            yield from subschemas(schema.get(key))
+
+
+def test_it_is_a_schema_in_plain_ascii() -> None:
+    Draft202012Validator.check_schema(load_schema())
+    assert schema_text().isascii()
+    assert json.loads(schema_text()) == load_schema()
+
+
+def test_every_table_is_closed_and_every_pattern_whole() -> None:
+    seen = 0
+    for schema in subschemas(load_schema()):
+        if schema.get("type") == "object":
+            seen += 1
+            assert schema["additionalProperties"] is False
+        if "pattern" in schema:
+            assert schema["pattern"].startswith("^")
+            assert schema["pattern"].endswith("$")
+        for pattern in schema.get("patternProperties", ()):
+            assert pattern.startswith("^")
+            assert pattern.endswith("$")
+    assert seen == 14
+
+
+def test_only_keywords_that_have_words_are_used() -> None:
+    """What ``check.py`` explains, and no more."""
+    known = {
+        "$schema", "$id", "$ref", "$defs", "title", "description", "default", "examples",
+        "writeOnly", "x-words", "type", "enum", "required", "additionalProperties", "properties",
+        "patternProperties", "items", "minItems", "anyOf", "oneOf", "allOf", "not", *WORDED,
+    }  # fmt: skip
+    for schema in subschemas(load_schema()):
+        assert set(schema) <= known
+        if set(schema) & WORDED and schema not in ({"const": True}, {"const": False}):
+            assert "x-words" in schema
+        if schema.get("type") == "string":
+            assert "pattern" in schema
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_key_is_explained_with_examples_that_hold(table: str) -> None:
+    assert TABLES[table].schema["description"].endswith(".")
+    for key, schema in TABLES[table].keys.items():
+        assert schema["title"]
+        assert schema["description"].endswith(".")
+        validator = Draft202012Validator({**schema, "$defs": DEFINITIONS})
+        for example in (*schema["examples"], *([schema["default"]] if "default" in schema else ())):
+            validator.validate(example)
+            assert tomllib.loads(f"{key} = {to_toml(example)}") == {key: example}
+
+
+def test_it_agrees_with_what_the_values_become() -> None:
+    def enum(schema: Schema, kind: type[Enum]) -> None:
+        assert schema["enum"] == [member.value for member in kind]
+
+    top, iso, boot = (TABLES[key].keys for key in ("", "iso", "boot"))
+    enum(top["flavour"], Flavour)
+    enum(TABLES["gems"].keys["layout"], model.GemLayout)
+    enum(TABLES["output"].keys["emit"]["items"], Emit)
+    assert top["timestamp"]["maximum"] == MAX_TIMESTAMP
+    assert boot["timeout"]["maximum"] == MAX_TIMEOUT
+    for key in ("name", "version"):
+        assert top[key]["pattern"] == f"^{VERSION.pattern}$"
+    for key in ("volume-id", "system", "application", "publisher", "preparer"):
+        assert iso[key]["maxLength"] == SIZES_BYTES[f"{key.removesuffix('-id')}_id"]
+    extension = DEFINITIONS["extension-name"]
+    assert extension["pattern"] == f"^{EXTENSION_NAME}$"
+    assert extension["x-words"] == EXTENSION_NAME_WORDS
+
+
+@pytest.mark.parametrize(
+    ("table", "kind", "besides"),
+    [
+        ("core", model.CoreChoice, set()),
+        ("mirrors", model.Mirrors, set()),
+        ("extensions", model.Extensions, {"builtin_list", "mirror_list"}),
+        ("cut", model.Cut, {"list"}),
+        ("gems", model.Gems, {"list"}),
+        ("overlay", model.OverlayChoice, set()),
+        ("accounts", model.Account, set()),
+        ("boot", BootChanges, {"autologin"}),
+        ("razor", model.Razor, set()),
+        ("output", model.OutputChoice, set()),
+        ("downloads", model.DownloadChoice, set()),
+    ],
+)
+def test_every_field_has_its_key(table: str, kind: type, besides: set[str]) -> None:
+    keys = {key.replace("-", "_") for key in TABLES[table].keys}
+    assert keys - besides == set(fields_dict(kind)) - {"name"}
+    assert besides <= keys
+
+
+def test_the_defaults_that_are_told_are_those_of_the_values() -> None:
+    assert TABLES["core"].keys["version"]["default"] == model.CoreChoice().version
+    assert TABLES["core"].keys["arch"]["default"] == model.CoreChoice().arch
+    assert TABLES["extensions"].keys["dependencies"]["default"] is model.Extensions().dependencies
+    assert TABLES["overlay"].keys["keep-owners"]["default"] is model.OverlayChoice().keep_owners
+    assert TABLES["accounts"].keys["locked"]["default"] is model.Account(name="x").locked
+    assert (
+        TABLES["razor"].keys["ssh-host-keys"]["default"] is model.Razor(project="x").ssh_host_keys
+    )
+
+
+def test_passwords_are_marked_as_such() -> None:
+    secret = [key for key, schema in TABLES["accounts"].keys.items() if schema.get("writeOnly")]
+    assert secret == ["password", "password-hash"]
+
+
+def test_it_comes_with_the_package() -> None:
+    found = resources.files("purekernel.build.recipe").joinpath("schema.json")
+    assert json.loads(found.read_text(encoding="utf-8")) == load_schema()
+    # Of a checkout hatchling takes all in purekernel/ into the wheel and the source
+    # distribution, save what git passes over.
+    path = "purekernel/build/recipe/schema.json"
+    for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split():
+        assert not fnmatch(path, line)
+        assert not line.startswith("/") or not path.startswith(line[1:])
+        assert line.startswith("/") or not re.search(rf"(^|/){re.escape(line)}", path)
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = settings["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["packages"] == ["purekernel"]
+    assert not {"exclude", "include", "only-include"} & set(wheel)

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from purekernel.build.flavour import Flavour
+from purekernel.build.recipe.settings import (
+    MAX_ERRORS,
+    NAMES,
+    Settings,
+    merge_settings,
+    parse_settings,
+    settings_from_environment,
+)
+from purekernel.errors import CombinedError, PurekernelError, RecipeError
+
+EXAMPLE = """\
+# a comment
+MK_BUNDLE_BUILTIN_LIST=lists/builtin.lst
+export MK_BUNDLE_MIRROR_LIST="lists/mirror list.lst"
+
+MK_BUNDLE_TC_PASSWD='hemlig #1'
+MK_BUNDLE_TYPE=prod
+MK_BUNDLE_TCL_MIRROR_URI=http://mirror.example/4.x/x86/tcz
+MK_BUNDLE_TCL_ISO_URL=http://mirror.example/Core.iso?a=1&b=2
+MK_BUNDLE_RUBY_GEMS_URL=http://mirror.example/rubygems.tgz
+MK_BUNDLE_OPEN_VM_TOOLS_URL=http://mirror.example/tools.tar.gz
+MK_BUNDLE_MCOLLECTIVE_URL=http://mirror.example/mcollective-2.0.0.tgz
+MK_BUNDLE_GEM_SERVER_URI=http://user:hemlig@gems.example:8808/
+MK_BUNDLE_DEB_MIRROR_URL=http://debian.example/debian
+MK_BUNDLE_RE_USE_PREV_DL=yes
+"""
+
+
+def parse(text: str) -> Settings:
+    return parse_settings(text.encode(), source="bundle.cfg")
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_every_setting_is_read(ends: str) -> None:
+    settings = parse(EXAMPLE.replace("\n", ends))
+    assert settings == Settings(
+        builtin_list="lists/builtin.lst",
+        mirror_list="lists/mirror list.lst",
+        tc_passwd="hemlig #1",
+        type=Flavour.PROD,
+        tcl_mirror_uri="http://mirror.example/4.x/x86/tcz",
+        tcl_iso_url="http://mirror.example/Core.iso?a=1&b=2",
+        ruby_gems_url="http://mirror.example/rubygems.tgz",
+        open_vm_tools_url="http://mirror.example/tools.tar.gz",
+        mcollective_url="http://mirror.example/mcollective-2.0.0.tgz",
+        gem_server_uri="http://user:hemlig@gems.example:8808/",
+        deb_mirror_url="http://debian.example/debian",
+        re_use_prev_dl=True,
+    )
+    assert settings.warnings == ()
+    assert settings.places["builtin_list"] == "bundle.cfg, line 2"
+    assert settings.places["re_use_prev_dl"] == "bundle.cfg, line 14"
+    assert len(settings.places) == len(NAMES) == 12
+
+
+def test_passwords_are_not_shown() -> None:
+    settings = parse(EXAMPLE)
+    assert "hemlig" not in repr(settings)
+    assert "'http://…@gems.example:8808/'" in repr(settings)
+
+
+@pytest.mark.parametrize("text", ["", "\n# x\n", "MK_BUNDLE_TYPE=\n", 'MK_BUNDLE_TC_PASSWD=""'])
+def test_what_has_no_value_is_not_set(text: str) -> None:
+    assert parse(text) == Settings()
+    assert parse(text).places == {}
+
+
+def test_nothing_is_evaluated_and_that_is_said() -> None:
+    settings = parse(
+        "MK_BUNDLE_TC_PASSWD=pa$$word\n"
+        'MK_BUNDLE_BUILTIN_LIST="$HOME/list"\n'
+        "MK_BUNDLE_MIRROR_LIST='$HOME/list'\n"
+        "MK_BUNDLE_TCL_ISO_URL=`reboot`\n"
+        "MK_BUNDLE_GEM_SERVER_URI=$(reboot) # now\n"
+    )
+    assert settings.tc_passwd == "pa$$word"
+    assert settings.builtin_list == settings.mirror_list == "$HOME/list"
+    assert settings.tcl_iso_url == "`reboot`"
+    assert settings.gem_server_uri == "$(reboot) # now"
+    literal = "is taken as it stands; the original scripts would have evaluated what is in it"
+    assert settings.warnings == (
+        f"bundle.cfg, line 1: MK_BUNDLE_TC_PASSWD {literal}",
+        f"bundle.cfg, line 2: MK_BUNDLE_BUILTIN_LIST {literal}",
+        f"bundle.cfg, line 4: MK_BUNDLE_TCL_ISO_URL {literal}",
+        f"bundle.cfg, line 5: MK_BUNDLE_GEM_SERVER_URI {literal}",
+        "bundle.cfg, line 5: what follows '#' is a part of MK_BUNDLE_GEM_SERVER_URI, not a comment",
+    )
+
+
+def test_the_last_of_two_counts() -> None:
+    settings = parse("MK_BUNDLE_TYPE=dev\nMK_BUNDLE_TYPE=debug\n")
+    assert settings.type is Flavour.DEBUG
+    assert settings.places == {"type": "bundle.cfg, line 2"}
+    assert settings.warnings == (
+        "bundle.cfg, line 2: MK_BUNDLE_TYPE is set again; the last counts",
+    )
+    assert parse("MK_BUNDLE_TYPE=dev\nMK_BUNDLE_TYPE=\n") == Settings()
+
+
+def test_all_that_is_wrong_is_told_without_the_values() -> None:
+    with pytest.raises(CombinedError) as caught:
+        parse(
+            "MK_BUNDLE_TPYE=hemlig\n"
+            "TC_PASSWD=hemlig\n"
+            "PATH=hemlig\n"
+            "hemlig\n"
+            "MK_BUNDLE_TC_PASSWD= hemlig\n"
+            "MK_BUNDLE_TC_PASSWD='hemlig\n"
+            "MK_BUNDLE_TC_PASSWD=hem\0lig\n"
+            "MK_BUNDLE_TYPE=prdo\n"
+            "MK_BUNDLE_RE_USE_PREV_DL=No\n"
+            "MK_BUNDLE_RE_USE_PREV_DL=1\n"
+        )
+    assert [(str(error), error.hint) for error in caught.value.errors] == [
+        (
+            (
+                "bundle.cfg, line 1: there is no setting 'MK_BUNDLE_TPYE'; "
+                "the nearest is MK_BUNDLE_TYPE"
+            ),
+            "write MK_BUNDLE_TYPE",
+        ),
+        (
+            (
+                "bundle.cfg, line 2: there is no setting 'TC_PASSWD'; "
+                "the nearest is MK_BUNDLE_TC_PASSWD"
+            ),
+            "write MK_BUNDLE_TC_PASSWD",
+        ),
+        ("bundle.cfg, line 3: there is no setting 'PATH'", f"there are {', '.join(NAMES)}"),
+        (
+            "bundle.cfg, line 4: expected a name, '=' and a value",
+            "write NAME=value, or begin the line with '#'",
+        ),
+        (
+            "bundle.cfg, line 5: there must be no blanks around the '=' of MK_BUNDLE_TC_PASSWD",
+            "take them away, or put the value in quotes",
+        ),
+        (
+            (
+                "bundle.cfg, line 6: "
+                "the quotes around the value of MK_BUNDLE_TC_PASSWD must end with it"
+            ),
+            "put the whole value in quotes of the kind that is not in it",
+        ),
+        (
+            (
+                "bundle.cfg, line 7: MK_BUNDLE_TC_PASSWD must be text on one line, "
+                "of at most 4096 characters"
+            ),
+            "correct the value",
+        ),
+        (
+            (
+                'bundle.cfg, line 8: MK_BUNDLE_TYPE must be dev, prod or debug, and is "prdo"; '
+                "the nearest is prod"
+            ),
+            "write MK_BUNDLE_TYPE=prod",
+        ),
+        (
+            (
+                'bundle.cfg, line 9: MK_BUNDLE_RE_USE_PREV_DL must be yes or no, and is "No"; '
+                "the nearest is no"
+            ),
+            "write MK_BUNDLE_RE_USE_PREV_DL=no",
+        ),
+        (
+            'bundle.cfg, line 10: MK_BUNDLE_RE_USE_PREV_DL must be yes or no, and is "1"',
+            "write MK_BUNDLE_RE_USE_PREV_DL=yes",
+        ),
+    ]
+
+
+def test_no_more_is_told_than_anyone_would_read() -> None:
+    with pytest.raises(CombinedError) as caught:
+        parse("x\n" * 400_000)
+    assert len(caught.value.errors) == MAX_ERRORS
+
+
+def test_files_of_other_kinds_are_refused() -> None:
+    with pytest.raises(RecipeError, match=r"^bundle\.cfg, line 2: the byte 0xff is not UTF-8$"):
+        parse_settings(b"\nMK_BUNDLE_TC_PASSWD=\xff", source="bundle.cfg")
+    with pytest.raises(RecipeError, match=r"^bundle\.cfg is UTF-16$"):
+        parse_settings("x".encode("utf-16"), source="bundle.cfg")
+
+
+def test_the_environment_is_read_and_strangers_in_it_warned_of() -> None:
+    settings = settings_from_environment(
+        {
+            "PATH": "/bin",
+            "MK_BUNDLE_TYPE": "debug",
+            "MK_BUNDLE_TC_PASSWD": "$x `y` #z",
+            "MK_BUNDLE_MIRROR_LIST": "",
+            "MK_BUNDLE_TYP": "dev",
+            "MK_BUNDLE_ZZZZZZZZ": "1",
+        }
+    )
+    assert settings == Settings(type=Flavour.DEBUG, tc_passwd="$x `y` #z")
+    assert settings.places == {"type": "the environment", "tc_passwd": "the environment"}
+    assert settings.warnings == (
+        (
+            "the environment: there is no setting 'MK_BUNDLE_TYP'; the nearest is MK_BUNDLE_TYPE; "
+            "it is passed over"
+        ),
+        "the environment: there is no setting 'MK_BUNDLE_ZZZZZZZZ'; it is passed over",
+    )
+    assert settings_from_environment({}) == Settings()
+
+
+def test_a_wrong_value_in_the_environment_is_an_error() -> None:
+    with pytest.raises(RecipeError) as caught:
+        settings_from_environment({"MK_BUNDLE_TYPE": "x"})
+    assert str(caught.value) == (
+        'the environment: MK_BUNDLE_TYPE must be dev, prod or debug, and is "x"'
+    )
+
+
+def test_what_comes_first_wins() -> None:
+    file = parse("MK_BUNDLE_TYPE=prod\nMK_BUNDLE_RE_USE_PREV_DL=no\nMK_BUNDLE_TYPE=dev")
+    environment = settings_from_environment(
+        {"MK_BUNDLE_TYPE": "debug", "MK_BUNDLE_RE_USE_PREV_DL": "yes", "MK_BUNDLE_TC_PASSWD": "x"}
+    )
+    merged = merge_settings(Settings(builtin_list="b"), file, environment)
+    assert merged == Settings(
+        builtin_list="b", type=Flavour.DEV, re_use_prev_dl=False, tc_passwd="x"
+    )
+    assert merged.places == {
+        "builtin_list": "",
+        "type": "bundle.cfg, line 3",
+        "re_use_prev_dl": "bundle.cfg, line 2",
+        "tc_passwd": "the environment",
+    }
+    assert merged.warnings == file.warnings
+    assert merge_settings() == Settings()
+
+
+LINES = st.builds(
+    "{}{}={}".format,
+    st.sampled_from(["", "export ", " "]),
+    st.sampled_from(NAMES),
+    st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=20),
+)
+
+
+@given(st.lists(LINES, max_size=4).map("\n".join) | st.text(max_size=40))
+def test_no_file_does_harm(text: str) -> None:
+    try:
+        settings = parse_settings(text.encode("utf-8", "surrogatepass"), source="x")
+    except PurekernelError:
+        return
+    for name in settings.places:
+        value = getattr(settings, name)
+        assert not isinstance(value, str) or value in text

@@ -1,0 +1,172 @@
+"""The recipes that are written explain every key, and hold when their examples are taken up."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from purekernel.build.flavour import Flavour
+from purekernel.build.recipe.model import CoreChoice, Named, Recipe
+from purekernel.build.recipe.read import parse_recipe
+from purekernel.build.recipe.schema import tables
+from purekernel.build.recipe.template import PLAIN, WIDTH, say_razor, write_recipe
+from purekernel.errors import ProjectError
+
+LISTS = (
+    "additional-build-files/builtin-extensions.lst",
+    "additional-build-files/mirror-extensions.lst",
+    "additional-build-files/util-linux-exec.lst",
+    "opt/gems/gem.list",
+)
+
+# Keys of which a table takes one at the most.
+EXCLUSIVE = {
+    "[[overlay]]": [{"path"}, {"url"}],
+    "[accounts.tc]": [{"password"}, {"password-env"}, {"password-hash"}, {"locked"}],
+}
+
+
+def parse(text: str) -> Recipe:
+    return parse_recipe(
+        text.encode(), source="p.toml", folder=Path(), read=lambda _path: b"listed\n"
+    )
+
+
+def lines_of_tables(text: str) -> list[tuple[str, str]]:
+    """Return each line with the label of the table that it stands in, examples included."""
+    label, found = "", []
+    for line in text.splitlines():
+        if re.match(r"#?\[", line):
+            label = line.removeprefix("#")
+        found.append((label, line))
+    return found
+
+
+def keys(text: str) -> list[tuple[str, str]]:
+    """Return each key, examples included, and the label of its table."""
+    return [
+        (label, match[1])
+        for label, line in lines_of_tables(text)
+        if (match := re.match(r"#?([a-z0-9-]+) = ", line))
+    ]
+
+
+def taken_up(text: str, *, without: dict[str, set[str]]) -> str:
+    """Return ``text`` with its examples taken up, save some keys of some tables."""
+    lines = []
+    for label, line in lines_of_tables(text):
+        example = re.match(r"#([a-z0-9-]+) = |#\[", line)
+        if example and example[1] not in without.get(label, ()):
+            lines.append(line[1:])
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def test_every_key_of_the_schema_is_there_once() -> None:
+    wanted = [(table.label, key) for table in tables() for key in table.keys]
+    assert keys(write_recipe(PLAIN)) == wanted
+    assert keys(write_recipe(say_razor("x", LISTS.__contains__))) == wanted
+
+
+def test_every_key_and_table_is_explained() -> None:
+    for paragraph in write_recipe(PLAIN).rstrip("\n").split("\n\n"):
+        *words, _last = paragraph.split("\n")
+        assert words
+        assert all(re.match(r"#( |$)", line) for line in words)
+        assert all(len(line) <= WIDTH for line in words)
+
+
+def test_as_it_stands_it_is_a_recipe() -> None:
+    for minimal in (True, False):
+        recipe = parse(write_recipe(PLAIN, minimal=minimal))
+        assert recipe == Recipe(
+            source="p.toml",
+            folder=Path(),
+            name="my-core",
+            core=CoreChoice(version="4.x", arch="x86"),
+            extensions=recipe.extensions,
+        )
+        assert recipe.extensions.builtin == (Named(name="bash.tcz", place=""),)
+
+
+@pytest.mark.parametrize("said", [PLAIN, say_razor("../x", LISTS.__contains__)])
+def test_all_examples_hold_together_save_those_that_exclude_each_other(
+    said: dict[tuple[str, str], object],
+) -> None:
+    text = write_recipe(said)
+    count = 0
+    for choice in product(*EXCLUSIVE.values()):
+        without = {
+            label: set().union(*ways) - kept
+            for (label, ways), kept in zip(EXCLUSIVE.items(), choice, strict=True)
+        }
+        recipe = parse(taken_up(text, without=without))
+        assert recipe.accounts[0].uid == 1002
+        assert recipe.overlays[0].keep_owners
+        count += 1
+    assert count == 8
+
+
+def test_each_example_holds_alone() -> None:
+    """Where it needs no other, and its table is there."""
+    text = write_recipe({**PLAIN, ("razor", "project"): "x", ("accounts", "uid"): 1})
+    examples = [line for line in text.splitlines() if re.match(r"#[a-z0-9-]+ = ", line)]
+    assert len(examples) > 50
+    for label, line in lines_of_tables(text):
+        if re.match(r"#[a-z0-9-]+ = ", line) and label not in ("[[cut]]", "[[overlay]]"):
+            parse(text.replace(f"\n{line}\n", f"\n{line[1:]}\n", 1))
+
+
+def test_a_short_one_says_what_is_needed_and_two_examples() -> None:
+    text = write_recipe(PLAIN, minimal=True)
+    assert keys(text) == [
+        ("", "name"),
+        ("[core]", "version"),
+        ("[core]", "arch"),
+        ("[extensions]", "builtin"),
+        ("[[overlay]]", "path"),
+        ("[boot]", "append"),
+    ]
+    recipe = parse(taken_up(text, without={}))
+    assert recipe.overlays[0].path == "site"
+    assert len(text.splitlines()) < 50
+
+
+def test_a_project_is_named_with_its_lists() -> None:
+    said = say_razor("../Razor-Microkernel/", LISTS.__contains__)
+    names: list[str] = []
+
+    def read(path: Path) -> bytes:
+        names.append(path.as_posix())
+        return b"listed\n"
+
+    recipe = parse_recipe(
+        write_recipe(said).encode(), source="p.toml", folder=Path("here"), read=read
+    )
+    assert sorted(names) == [f"here/../Razor-Microkernel/{name}" for name in LISTS]
+    assert recipe.flavour is Flavour.DEV
+    assert recipe.razor is not None
+    assert recipe.razor.project == "../Razor-Microkernel/"
+    assert [cut.extension.name for cut in recipe.cuts] == ["util-linux.tcz"]
+    assert recipe.extensions.builtin == (Named(name="listed.tcz", place=""),)
+    assert recipe.gems.wanted == (Named(name="listed", place=""),)
+
+
+def test_lists_that_a_project_lacks_are_not_named() -> None:
+    recipe = parse(write_recipe(say_razor("x", {"rz_mk_init.rb"}.__contains__)))
+    assert recipe.razor is not None
+    assert recipe.extensions.builtin is None
+    assert recipe.cuts == ()
+
+
+def test_what_is_no_project_is_refused() -> None:
+    with pytest.raises(ProjectError) as caught:
+        say_razor("x", lambda _name: False)
+    assert str(caught.value) == (
+        "x is no Razor-Microkernel project: it has none of build-bundle-file.sh, rz_mk_init.rb, "
+        f"{', '.join(LISTS)}"
+    )

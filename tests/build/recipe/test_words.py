@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+
+from purekernel.build.recipe.words import (
+    describe,
+    either,
+    nearest,
+    show,
+    show_name,
+    without_credentials,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("x", "text"),
+        (1, "1"),
+        (1.5, "1.5"),
+        (True, "true"),
+        ([], "an array"),
+        ([1, {}], "an array"),
+        ([{}, {}], "an array of tables"),
+        ({}, "a table"),
+        (datetime.date(2023, 1, 1), "a date or time"),
+        (datetime.time(), "a date or time"),
+        (datetime.datetime(2023, 1, 1, tzinfo=datetime.UTC), "a date or time"),
+    ],
+)
+def test_kinds_are_described(value: Any, words: str) -> None:
+    assert describe(value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("", "empty"),
+        ('a"b\n\xe9', '"a\\"b\\n\xe9"'),
+        ("x" * 100, '"' + "x" * 59 + "…"),
+        ("http://user:hemlig@host/x@y", '"http://…@host/x@y"'),
+        ([1], "an array"),
+        (False, "false"),
+    ],
+)
+def test_values_are_shown_short_and_without_passwords(value: Any, shown: str) -> None:
+    assert show(value) == shown
+
+
+def test_names_are_shown_short() -> None:
+    assert show_name("a'b\n") == '"a\'b\\n"'
+    assert show_name("x" * 61) == f"'{'x' * 60}'…"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://host/x", "http://host/x"),
+        ("https://u@host/x", "https://…@host/x"),
+        ("ftp://u:p@q@host", "ftp://…@host"),
+        ("http://host/a@b", "http://host/a@b"),
+        ("//u:p@host http://u:p@host", "//…@host http://…@host"),
+        ("u@host", "u@host"),
+    ],
+)
+def test_credentials_are_taken_out(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("timeuot", "timeout"),
+        ("TIMEOUT", "timeout"),
+        ("keep_files", "keep-files"),
+        ("zzz", None),
+        ("t" * 100_000, None),
+    ],
+)
+def test_the_nearest_is_found(word: str, found: str | None) -> None:
+    assert nearest(word, ["timeout", "keep-files", "append"]) == found
+
+
+def test_choices_are_listed() -> None:
+    assert either(["a"]) == "a"
+    assert either(["a", "b"]) == "a or b"
+    assert either(["a", "b", "c"]) == "a, b or c"
