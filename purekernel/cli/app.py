@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 
 from purekernel.cli.build import build_command
+from purekernel.cli.init import init_command
+from purekernel.cli.schema import schema_command
 from purekernel.cli.terminal import say_error
 from purekernel.errors import PurekernelError, UsageError
 from purekernel.interruption import Interruption, end_on_signals
@@ -33,6 +35,8 @@ def purekernel() -> None:
 
 
 purekernel.add_command(build_command)
+purekernel.add_command(init_command)
+purekernel.add_command(schema_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,20 @@
+"""``purekernel schema``: print what recipes are checked against."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("schema", short_help="Print the JSON schema of recipes.")
+def schema_command() -> None:
+    """Print the JSON schema of purekernel.toml, for editors and other programs.
+
+    \b
+    Example:
+      purekernel schema > purekernel.schema.json
+    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    # What these import takes longer than --help may.
+    from purekernel.build.recipe.schema import schema_text  # noqa: PLC0415
+    from purekernel.cli.terminal import say  # noqa: PLC0415
+
+    say(schema_text().rstrip("\n"))

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from purekernel.build.recipe.read import load_recipe
+from purekernel.cli import main
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        ([], "purekernel.toml"),
+        (["."], "purekernel.toml"),
+        (["new"], "new/purekernel.toml"),
+        (["new/my.toml"], "new/my.toml"),
+        (["--minimal"], "purekernel.toml"),
+    ],
+)
+def test_a_recipe_is_written_and_announced(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], path: str
+) -> None:
+    assert main(["init", *arguments]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out == f"{Path(path)} written\n  look through it, then run 'purekernel build'\n"
+    assert load_recipe(here / path).name == "my-core"
+
+
+def test_from_a_project(here: Path) -> None:
+    (here / "razor").mkdir()
+    (here / "razor" / "rz_mk_init.rb").write_text("")
+    assert main(["init", "--from-razor", "razor", "--minimal", "x"]) == 0
+    recipe = load_recipe(here / "x" / "purekernel.toml")
+    assert recipe.razor is not None
+    assert recipe.razor.project == "../razor"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "error"),
+    [
+        (
+            ["there.toml"],
+            1,
+            "there.toml is there already\n  give --force to replace it, or name another",
+        ),
+        (
+            ["--from-razor", "nowhere"],
+            1,
+            ("nowhere is no folder\n  name the top folder of a Razor-Microkernel checkout"),
+        ),
+        (["--minimum"], 2, "No such option"),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    error: str,
+) -> None:
+    (here / "there.toml").write_text("# mine\n")
+    assert main(["init", *arguments]) == status
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"purekernel: {error}")
+    assert (here / "there.toml").read_text() == "# mine\n"
+    assert [path.name for path in here.iterdir()] == ["there.toml"]
+
+
+def test_force_replaces(here: Path) -> None:
+    (here / "purekernel.toml").write_text("# mine\n")
+    assert main(["init", "--force"]) == 0
+    assert load_recipe(here / "purekernel.toml").name == "my-core"

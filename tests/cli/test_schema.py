@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from purekernel.build.recipe.schema import schema_text
+from purekernel.cli import main
+from tests.processes import purekernel
+
+
+def test_the_schema_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    assert capsys.readouterr() == (schema_text(), "")
+
+
+def test_neither_help_nor_the_schema_import_what_checks(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from purekernel.cli import main\n"
+        "main(['--help'])\n"
+        "slow = {'attrs', 'jsonschema', 'tomllib', 'json', 'purekernel.build.recipe.schema'}\n"
+        "print('HELP', sorted(slow & set(sys.modules)))\n"
+        "main(['schema'])\n"
+        "print('SCHEMA', sorted({'jsonschema', 'pycdlib'} & set(sys.modules)))\n"
+    )
+    out = purekernel(cwd=tmp_path, script=script).stdout
+    assert "HELP []" in out
+    assert "SCHEMA []" in out
