@@ -14,8 +14,8 @@ from attrs import fields_dict
 from jsonschema import Draft202012Validator
 
 from purekernel.build.boot_menu import MAX_TIMEOUT, BootChanges
-from purekernel.build.bundle import VERSION
 from purekernel.build.flavour import Flavour
+from purekernel.build.identity import VERSION
 from purekernel.build.image import MAX_TIMESTAMP
 from purekernel.build.outputs import Emit
 from purekernel.build.recipe import model
