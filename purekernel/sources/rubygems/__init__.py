@@ -1,0 +1,17 @@
+"""Gems: which releases a list comes to, and where their files are."""
+
+from purekernel.sources.rubygems.repository import Candidate, Downloads, GemRepository
+from purekernel.sources.rubygems.resolution import GemEdge, GemResolution, ResolvedGem
+from purekernel.sources.rubygems.resolve import resolve_gems
+from purekernel.sources.rubygems.server import GemServer
+
+__all__ = [
+    "Candidate",
+    "Downloads",
+    "GemEdge",
+    "GemRepository",
+    "GemResolution",
+    "GemServer",
+    "ResolvedGem",
+    "resolve_gems",
+]

@@ -1,0 +1,202 @@
+"""Gem servers: live ones, and folders that ``gem generate_index`` made.
+
+Source: the compact index, https://guides.rubygems.org/rubygems-org-compact-index-api/, and
+Gem::Source of RubyGems for the older one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+from purekernel.errors import FormatError, MissingFileError
+from purekernel.formats.gem.compact import Release, parse_info
+from purekernel.formats.gem.index import (
+    PRERELEASE,
+    QUICK,
+    SPECS,
+    Listed,
+    may_list,
+    parse_index,
+    parse_packed_spec,
+    unpack_index,
+)
+from purekernel.formats.gem.names import RUBY, full_name
+from purekernel.sources.files import load_file
+from purekernel.sources.rubygems.repository import Candidate, Downloads
+from purekernel.sources.wanted import MIB, Fetched, Kind, Wanted
+
+# Of rubygems.org's: the largest file of one gem's releases has 1 MiB, the older index 6, the
+# list of all versions 25.
+MAX_INFO_BYTES = 32 * MIB
+MAX_INDEX_BYTES = 64 * MIB
+MAX_VERSIONS_BYTES = 256 * MIB
+MAX_SPEC_BYTES = 4 * MIB
+
+_CREDENTIALS = re.compile(r"(?<=//)[^/@]*@")
+
+
+class GemServer:
+    """One gem server, under one address or several.
+
+    Releases are looked up in the compact index. Where that does not have a gem, and a server
+    is not known to have one, in the older index as well: mirrors in folders have only that.
+    """
+
+    def __init__(self, servers: Sequence[str], downloads: Downloads) -> None:
+        """Make a repository of gems.
+
+        Args:
+            servers: URLs or folders, in the order in which they are asked; all are taken to
+                have the same gems.
+            downloads: fetches files.
+        """
+        self._servers = tuple(server.rstrip("/") for server in servers)
+        self._downloads = downloads
+        self._compact: set[str] = set()
+        # The older indexes by their paths; and what they list, once that was of interest.
+        self._older: dict[str, bytes] | None = None
+        self._listed: dict[str, list[Listed]] | None = None
+
+    def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
+        """Return the releases of each gem that a server knows.
+
+        Raises:
+            DownloadError: something cannot be fetched, or none of the addresses is a gem
+                server's.
+            FormatError: an index is damaged.
+            LimitError: an index goes over a bound.
+        """
+        ordered = sorted(set(names))
+        found = self._from_compact(ordered)
+        missing = [name for name in ordered if name not in found]
+        if missing and not self._compact.issuperset(map(_bare, self._servers)):
+            found |= self._from_older(missing)
+        return found
+
+    def _from_compact(self, names: list[str]) -> dict[str, tuple[Candidate, ...]]:
+        fetched = self._downloads.fetch_all(
+            [
+                self._wanted(f"info/{name}", kind=Kind.TEXT, most_bytes=MAX_INFO_BYTES)
+                for name in names
+            ]
+        )
+        found = {}
+        for name, file in zip(names, fetched, strict=True):
+            if file is None:
+                continue
+            self._compact.add(_bare(file.url).removesuffix(f"/info/{name}"))
+            releases = parse_info(load_file(file.path), source=file.url)
+            found[name] = tuple(self._candidate(name, release) for release in releases)
+        return found
+
+    def _from_older(self, names: list[str]) -> dict[str, tuple[Candidate, ...]]:
+        indexes = self._indexes()
+        if not any(may_list(index, name) for index in indexes.values() for name in names):
+            return {}
+        if self._listed is None:
+            self._listed = {}
+            for source, index in indexes.items():
+                for entry in parse_index(index, source=source):
+                    self._listed.setdefault(entry.name, []).append(entry)
+        entries = [entry for name in names for entry in self._listed.get(name, ())]
+        found: dict[str, tuple[Candidate, ...]] = {
+            name: () for name in names if name in self._listed
+        }
+        for entry, release in zip(entries, self._releases(entries), strict=True):
+            if release is not None:
+                found[entry.name] += (self._candidate(entry.name, release),)
+        return found
+
+    def _indexes(self) -> dict[str, bytes]:
+        """Return the older indexes, of releases and of prereleases; none where there are none."""
+        if self._older is None:
+            fetched = self._downloads.fetch_all(
+                [
+                    self._wanted(f"{path}.gz", kind=Kind.GZIP, most_bytes=MAX_INDEX_BYTES)
+                    for path in (SPECS, PRERELEASE)
+                ]
+            )
+            if fetched[0] is None:
+                self._check_that_it_is_one()
+            self._older = {
+                file.url: unpack_index(load_file(file.path), source=file.url)
+                for file in fetched
+                if file is not None
+            }
+        return self._older
+
+    def _check_that_it_is_one(self) -> None:
+        """Refuse addresses with no index of any kind, so that no name is blamed for them."""
+        if self._compact:
+            return
+        wanted = self._wanted("versions", kind=Kind.TEXT, most_bytes=MAX_VERSIONS_BYTES)
+        if self._downloads.fetch(wanted) is None:
+            places = ", ".join(map(_bare, self._servers)) or "nowhere"
+            raise MissingFileError(
+                f"no index of gems is at {places}",
+                hint="name a gem server, or a folder that 'gem generate_index' was run in",
+            )
+
+    def _releases(self, entries: list[Listed]) -> list[Release | None]:
+        """Return what the older index's entries stand for; ``None`` where a server lacks one."""
+        # What other platforms' releases need is never asked: they are only named in errors.
+        asked = [entry for entry in entries if entry.platform == RUBY]
+        fetched = self._downloads.fetch_all(
+            [
+                self._wanted(f"{QUICK}/{entry.full_name}.gemspec.rz", most_bytes=MAX_SPEC_BYTES)
+                for entry in asked
+            ]
+        )
+        files = {entry.full_name: file for entry, file in zip(asked, fetched, strict=True)}
+        return [
+            _release(entry, files[entry.full_name])
+            if entry.platform == RUBY
+            else Release(version=entry.version, platform=entry.platform)
+            for entry in entries
+        ]
+
+    def _candidate(self, name: str, release: Release) -> Candidate:
+        path = f"gems/{full_name(name, release.version, release.platform)}.gem"
+        return Candidate(
+            name=name,
+            release=release,
+            wanted=Wanted(
+                name=path.removeprefix("gems/"),
+                urls=self._urls(path),
+                kind=Kind.TAR,
+                sha256=release.sha256,
+            ),
+        )
+
+    def _wanted(self, path: str, *, kind: Kind = Kind.ANY, most_bytes: int) -> Wanted:
+        return Wanted(
+            name=path, urls=self._urls(path), kind=kind, optional=True, most_bytes=most_bytes
+        )
+
+    def _urls(self, path: str) -> tuple[str, ...]:
+        return tuple(f"{server}/{path}" for server in self._servers)
+
+
+def _release(entry: Listed, file: Fetched | None) -> Release | None:
+    if file is None:
+        return None
+    spec = parse_packed_spec(load_file(file.path), source=file.url)
+    if spec.full_name != entry.full_name:
+        raise FormatError(
+            source=file.url,
+            expected=f"the specification of {entry.full_name}",
+            got=f"that of {spec.full_name}",
+            hint="the server's index is damaged: name another server",
+        )
+    return Release(
+        version=spec.version,
+        dependencies=spec.runtime_dependencies,
+        required_ruby=spec.required_ruby,
+        required_rubygems=spec.required_rubygems,
+    )
+
+
+def _bare(url: str) -> str:
+    """Return ``url`` without user and password."""
+    return _CREDENTIALS.sub("", url)

@@ -1,0 +1,380 @@
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Collection, Mapping
+
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from purekernel.errors import CombinedError, DependencyError, LimitError, PurekernelError
+from purekernel.formats.gem import Dependency, ListedGem, Requirement, Version, parse_listed_gem
+from purekernel.formats.gem.compact import Release
+from purekernel.sources.rubygems import Candidate, GemEdge, GemResolution, resolve_gems
+from purekernel.sources.wanted import Kind, Wanted
+
+
+class Known:
+    """A repository of releases given as text: ``razor 0.9: facter >= 1, json ~> 1 < 2 @ruby``."""
+
+    def __init__(self, text: str) -> None:
+        self.asked: list[list[str]] = []
+        self.gems: dict[str, tuple[Candidate, ...]] = {}
+        for line in filter(None, map(str.strip, text.splitlines())):
+            head, _, needs = line.partition(":")
+            head, _, ruby = head.partition("@")
+            name, _, number = head.strip().partition(" ")
+            version, _, platform = number.strip().partition("-")
+            self.gems.setdefault(name, ())
+            if version:
+                self.gems[name] += (_candidate(name, version, platform or "ruby", needs, ruby),)
+
+    def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
+        self.asked.append(sorted(names))
+        return {name: self.gems[name] for name in names if name in self.gems}
+
+
+def _candidate(name: str, version: str, platform: str, needs: str, ruby: str) -> Candidate:
+    found = [parse_listed_gem(need, place="") for need in needs.split(",") if need.strip()]
+    return Candidate(
+        name=name,
+        release=Release(
+            version=Version(version),
+            platform=platform,
+            dependencies=tuple(
+                Dependency(name=gem.name, requirement=gem.requirement) for gem in found
+            ),
+            required_ruby=Requirement.parse(ruby),
+        ),
+        wanted=Wanted(name=f"{name}-{version}.gem", urls=(f"http://x/{name}",), kind=Kind.TAR),
+    )
+
+
+def wishes(*lines: str) -> list[ListedGem]:
+    return [
+        parse_listed_gem(line, place=f"list, line {number}")
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
+def resolve(
+    known: str, *lines: str, ruby: str | None = None, rubygems: str | None = None
+) -> GemResolution:
+    return resolve_gems(
+        wishes(*lines),
+        Known(known),
+        ruby=Version(ruby) if ruby else None,
+        rubygems=Version(rubygems) if rubygems else None,
+    )
+
+
+def names(resolution: GemResolution) -> list[str]:
+    return [gem.file_name.removesuffix(".gem") for gem in resolution.gems]
+
+
+def wrong(
+    known: str, *lines: str, ruby: str | None = None, rubygems: str | None = None
+) -> list[str]:
+    with pytest.raises(PurekernelError) as caught:
+        resolve(known, *lines, ruby=ruby, rubygems=rubygems)
+    error = caught.value
+    errors = error.errors if isinstance(error, CombinedError) else (error,)
+    assert all(isinstance(error, DependencyError) for error in errors)
+    assert {error.hint for error in errors} == {
+        "correct the list, or name a gem server that has it"
+    }
+    return [str(error) for error in errors]
+
+
+PLAIN = """
+facter 1.5.0
+facter 1.7.0
+facter 1.6.0
+facter 2.0.0.rc1
+razor 0.8: facter < 1.6
+razor 0.9: facter >= 1.5 < 1.7, json_pure >= 1.7
+json_pure 1.7.7: ruby-ext
+ruby-ext 1.0
+ruby-ext 1.0-java
+ruby-ext 1.1-java
+"""
+
+
+def test_the_newest_releases_are_taken_with_all_that_they_need() -> None:
+    resolution = resolve(PLAIN, "razor")
+    assert names(resolution) == ["facter-1.6.0", "json_pure-1.7.7", "razor-0.9", "ruby-ext-1.0"]
+    razor = resolution.gems[2]
+    assert razor.wanted == Wanted(name="razor-0.9.gem", urls=("http://x/razor",), kind=Kind.TAR)
+    assert razor.dependencies == (
+        GemEdge(
+            name="facter", requirement=Requirement.parse(">= 1.5, < 1.7"), version=Version("1.6.0")
+        ),
+        GemEdge(
+            name="json_pure", requirement=Requirement.parse(">= 1.7"), version=Version("1.7.7")
+        ),
+    )
+    assert resolution.listed == ((wishes("razor")[0], Version("0.9")),)
+    assert resolution.several == ()
+
+
+def test_an_empty_list_comes_to_nothing() -> None:
+    assert resolve(PLAIN) == GemResolution(gems=(), listed=())
+
+
+def test_one_version_that_meets_all_is_preferred() -> None:
+    # By itself the list would get 1.7.0.
+    resolution = resolve(PLAIN, "facter", "razor")
+    assert "facter-1.6.0" in names(resolution)
+    assert "facter-1.7.0" not in names(resolution)
+    assert [str(version) for _, version in resolution.listed] == ["1.6.0", "0.9"]
+
+
+def test_where_none_meets_all_each_gets_its_own() -> None:
+    resolution = resolve(PLAIN, "facter >= 1.7", "razor", "facter = 1.5.0")
+    assert names(resolution)[:3] == ["facter-1.5.0", "facter-1.6.0", "facter-1.7.0"]
+    assert resolution.several == ("facter",)
+    razor = next(gem for gem in resolution.gems if gem.name == "razor")
+    assert str(razor.dependencies[0].version) == "1.6.0"
+    assert [str(version) for _, version in resolution.listed] == ["1.7.0", "0.9", "1.5.0"]
+
+
+def test_a_name_listed_twice_is_one_gem() -> None:
+    assert names(resolve(PLAIN, "facter >= 1.5", "facter < 1.7", "facter < 1.7")) == [
+        "facter-1.6.0"
+    ]
+
+
+def test_prereleases_are_taken_where_one_is_named() -> None:
+    assert names(resolve(PLAIN, "facter >= 2.0.0.a")) == ["facter-2.0.0.rc1"]
+    assert names(resolve(PLAIN, "facter >= 2.0.0.a", "facter >= 1")) == ["facter-2.0.0.rc1"]
+    assert names(resolve(PLAIN, "facter")) == ["facter-1.7.0"]
+
+
+def test_a_gem_is_looked_at_after_all_that_need_it() -> None:
+    # The list alone would take c 2, which needs what nothing else does.
+    known = "a 1: b\nb 1: c < 2\nc 1\nc 2: rare\nrare 1\n"
+    assert names(resolve(known, "c", "a")) == ["a-1", "b-1", "c-1"]
+
+
+def test_what_a_dropped_release_needs_has_no_part_in_it() -> None:
+    # a 2 is met first, needs the newest x and one that is not there; b wants a 1.
+    known = "a 1: x < 2\na 2: x >= 2, gone\nb 1: a < 2\nx 1\nx 2\n"
+    resolution = resolve(known, "a", "b")
+    assert names(resolution) == ["a-1", "b-1", "x-1"]
+    assert resolution.several == ()
+
+
+def test_loops_end() -> None:
+    known = "a 1: b\nb 1: c, a\nc 1: a, c\n"
+    assert names(resolve(known, "b")) == ["a-1", "b-1", "c-1"]
+
+
+def test_what_a_loop_requires_late_is_met() -> None:
+    known = "a 1: b\na 2: b\nb 1: a < 2\n"
+    assert names(resolve(known, "a")) == ["a-1", "b-1"]
+    known = "a 1: b\na 2: b\nb 1: a = 1\nroot 1: a >= 2\n"
+    resolution = resolve(known, "root")
+    assert names(resolution) == ["a-1", "a-2", "b-1", "root-1"]
+
+
+def test_a_loop_that_is_left_again_leaves_nothing_behind() -> None:
+    known = "r 1: y\nr 2: x, y\ns 1: r < 2\nx 1: y\ny 1: x\n"
+    assert names(resolve(known, "r", "s")) == ["r-1", "s-1", "x-1", "y-1"]
+
+
+def test_equal_versions_are_two_releases_and_the_longer_is_taken() -> None:
+    assert names(resolve("a 1.0\na 1.0.0\na 1\n", "a = 1")) == ["a-1.0.0"]
+
+
+def test_gems_are_asked_for_at_once() -> None:
+    known = Known(PLAIN)
+    resolve_gems(wishes("razor", "facter"), known)
+    assert known.asked == [["facter", "razor"], ["json_pure"], ["ruby-ext"]]
+
+
+# Where they run
+
+OLD_RUBY = """
+json 1.8.6 @>= 1.8.6
+json 2.7.0 @>= 2.3
+json 1.7.0
+new 1.0 @>= 2.0
+both 1.0 @>= 1.8.7, < 5
+app 1.0: json
+app 2.0: json >= 2
+"""
+
+
+def test_what_does_not_run_is_passed_over() -> None:
+    assert names(resolve(OLD_RUBY, "json", ruby="1.8.7")) == ["json-1.8.6"]
+    assert names(resolve(OLD_RUBY, "json", ruby="2.3.0")) == ["json-2.7.0"]
+    assert names(resolve(OLD_RUBY, "json")) == ["json-2.7.0"]
+
+
+def test_where_nothing_runs_the_newest_that_would_is_named() -> None:
+    assert wrong(OLD_RUBY, "app", "json ~> 2.0", "new", ruby="1.8.7") == [
+        (
+            "list, line 1: app-2.0 → json >= 2: what matches does not run on Ruby 1.8.7: 2.7.0 "
+            "needs Ruby >= 2.3; the newest that runs there is 1.8.6"
+        ),
+        (
+            "list, line 2: json ~> 2.0: what matches does not run on Ruby 1.8.7: 2.7.0 "
+            "needs Ruby >= 2.3; the newest that runs there is 1.8.6"
+        ),
+        (
+            "list, line 3: new: what matches does not run on Ruby 1.8.7: 1.0 needs Ruby >= 2.0; "
+            "no other release runs there either"
+        ),
+    ]
+
+
+def test_what_old_rubygems_cannot_read_is_passed_over() -> None:
+    assert names(resolve(OLD_RUBY, "both", ruby="1.8.7")) == ["both-1.0"]
+    assert names(resolve(OLD_RUBY, "both", ruby="1.8.7", rubygems="1.8.25")) == ["both-1.0"]
+    assert wrong(OLD_RUBY, "both", ruby="1.8.7", rubygems="1.8.24") == [
+        (
+            "list, line 1: both: what matches does not run on Ruby 1.8.7 and RubyGems 1.8.24: 1.0 "
+            "needs Ruby >= 1.8.7, < 5, which RubyGems 1.8.24 cannot read; no other release runs "
+            "there either"
+        )
+    ]
+
+
+def test_a_gem_may_require_a_rubygems() -> None:
+    known = Known("a 1\na 2\n")
+    older, newer = known.gems["a"]
+    release = Release(version=Version("2"), required_rubygems=Requirement.parse(">= 2"))
+    known.gems["a"] = older, Candidate(name="a", release=release, wanted=newer.wanted)
+    taken = resolve_gems(wishes("a"), known, rubygems=Version("1.8.24"))
+    assert names(taken) == ["a-1"]
+    with pytest.raises(DependencyError, match=r"RubyGems 1\.8\.24: 2 needs RubyGems >= 2; the"):
+        resolve_gems(wishes("a >= 2"), known, rubygems=Version("1.8.24"))
+
+
+# What cannot be
+
+
+def test_every_fault_is_named_with_the_chain_that_led_there() -> None:
+    known = """
+    app 1.0: razor, gone >= 1, facter
+    razor 0.9: facter >= 4, java-only
+    facter 2.5.7
+    facter 3.0.0.rc1
+    java-only 1.0-java
+    java-only 1.1-x86-mingw32
+    withdrawn
+    pre 1.0.a
+    pre 1.0.rc1
+    """
+    lines = ("nowhere", "app", "facter > 2.5.7", "withdrawn", "pre", "facter > 3, < 2")
+    assert wrong(known, *lines) == [
+        "list, line 1: nowhere: there is no gem of that name",
+        "list, line 2: app-1.0 → gone >= 1: there is no gem of that name",
+        (
+            "list, line 2: app-1.0 → razor-0.9 → facter >= 4: no release matches; the newest is "
+            "2.5.7"
+        ),
+        (
+            "list, line 2: app-1.0 → razor-0.9 → java-only: it has no release for platform ruby, "
+            "only for java, x86-mingw32"
+        ),
+        (
+            "list, line 3: facter > 2.5.7: only prereleases would do, such as 3.0.0.rc1; none was "
+            "asked for"
+        ),
+        "list, line 4: withdrawn: all its releases were withdrawn",
+        "list, line 5: pre: only prereleases would do, such as 1.0.rc1; none was asked for",
+        "list, line 6: facter > 3, < 2: no release matches; the newest is 2.5.7",
+    ]
+
+
+def test_faults_in_loops_are_named() -> None:
+    assert wrong("a 1: b\nb 1: a > 1, nope\n", "a") == [
+        "list, line 1: a-1 → b-1 → a > 1: no release matches; the newest is 1",
+        "list, line 1: a-1 → b-1 → nope: there is no gem of that name",
+    ]
+    assert wrong("a 1: a > 1\n", "a") == [
+        "list, line 1: a-1 → a > 1: no release matches; the newest is 1"
+    ]
+
+
+def test_gems_without_end_are_refused() -> None:
+    class Endless(Known):
+        def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
+            return {
+                name: (_candidate(name, "1", "ruby", f"{name}x, {name}y", ""),) for name in names
+            }
+
+    with pytest.raises(LimitError) as caught:
+        resolve_gems(wishes("a"), Endless(""))
+    assert str(caught.value) == (
+        "the gem servers' index: expected an end to what the gems need after 2000 gems, got none"
+    )
+    assert caught.value.hint == "the index is damaged or hostile: name another gem server"
+
+    class Longer(Known):
+        def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
+            following = {name: f"g{int(name[1:]) + 1}" for name in names}
+            return {
+                name: (_candidate(name, "1", "ruby", need, ""),) for name, need in following.items()
+            }
+
+    with pytest.raises(LimitError, match="what the gems need after 500 rounds, got none"):
+        resolve_gems(wishes("g0"), Longer(""))
+
+
+def test_the_order_makes_no_difference() -> None:
+    lines = ["facter >= 1.7", "razor", "facter = 1.5.0", "json_pure"]
+    expected = resolve(PLAIN, *lines).gems
+    known = PLAIN.strip().splitlines()
+    chance = random.Random(9)
+    for ordered in itertools.permutations(lines):
+        chance.shuffle(known)
+        assert resolve("\n".join(known), *ordered).gems == expected
+
+
+@st.composite
+def repositories(draw: st.DrawFn) -> str:
+    lines = []
+    requirement = st.sampled_from(["", "", "= 1", "= 2", ">= 2", "< 2", "< 3", "~> 1.0", "!= 2"])
+    for name in "abcde":
+        for version in ("1", "2", "3")[: draw(st.integers(1, 3))]:
+            needs = draw(st.lists(st.tuples(st.sampled_from("abcde"), requirement), max_size=3))
+            lines.append(f"{name} {version}: " + ", ".join(" ".join(need) for need in needs))
+    return "\n".join(draw(st.permutations(lines)))
+
+
+@settings(max_examples=150)
+@given(repositories(), st.lists(st.sampled_from("abcde"), min_size=1, max_size=3, unique=True))
+def test_whatever_is_known_all_needs_are_met_and_nothing_is_there_for_nothing(
+    known: str, listed: list[str]
+) -> None:
+    try:
+        resolution = resolve(known, *listed)
+    except PurekernelError:
+        event("something is not met")
+        assert wrong(known, *listed)
+        return
+    event("all is met")
+    gems = {(gem.name, str(gem.version)): gem for gem in resolution.gems}
+    reached = {(wish.name, str(version)) for wish, version in resolution.listed}
+    for gem in resolution.gems:
+        for edge in gem.dependencies:
+            assert edge.requirement.accepts(edge.version)
+            assert (edge.name, str(edge.version)) in gems
+            reached.add((edge.name, str(edge.version)))
+    assert reached == gems.keys()
+    # Where there are several of one gem, no one of them meets all that is required of it.
+    for name in resolution.several:
+        asked = [wish.requirement for wish, _ in resolution.listed if wish.name == name]
+        asked += [
+            edge.requirement
+            for gem in resolution.gems
+            for edge in gem.dependencies
+            if edge.name == name
+        ]
+        assert len({str(requirement) for requirement in asked}) > 1
+    assert (
+        resolve("\n".join(reversed(known.splitlines())), *reversed(listed)).gems == resolution.gems
+    )

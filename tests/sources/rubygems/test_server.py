@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fixtures.gem import GemFile, make_gem
+from fixtures.gem_server import lay_out_server
+from fixtures.gemspec_yaml import Era
+from purekernel.errors import DependencyError, FormatError, MissingFileError
+from purekernel.formats.gem import parse_gem, parse_listed_gem
+from purekernel.sources.rubygems import GemResolution, GemServer, resolve_gems
+from purekernel.sources.wanted import Fetched, Kind, Wanted
+
+GEMS = (
+    make_gem("facter", "1.6.0"),
+    make_gem("facter", "1.7.0"),
+    make_gem("facter", "1.8.0.rc1"),
+    make_gem("facter", "1.7.5", ruby=">= 1.9"),
+    make_gem("facter", "1.9.0", platform="java"),
+    make_gem("razor", "0.9", needs={"facter": "~> 1.6", "json_pure": ">= 1.7, != 1.7.1"},
+             development={"rspec": ">= 0"}, era=Era.EARLY_PSYCH),
+    make_gem("json_pure", "1.7.7", era=Era.SYCK),
+)  # fmt: skip
+
+
+class Fetcher:
+    """Downloads by the standard library, with a note of what was wanted."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.wanted: list[Wanted] = []
+        self.batches: list[int] = []
+
+    def fetch(self, wanted: Wanted) -> Fetched | None:
+        self.wanted.append(wanted)
+        for url in wanted.urls:
+            try:
+                content = self._read(url)
+            except (FileNotFoundError, urllib.error.HTTPError):
+                continue
+            path = self._folder / f"{len(self.wanted)}"
+            path.write_bytes(content)
+            return Fetched(
+                name=wanted.name,
+                url=url.replace("user:secret@", ""),
+                size_bytes=len(content),
+                sha256=hashlib.sha256(content).hexdigest(),
+                md5="",
+                path=path,
+            )
+        assert wanted.optional, f"{wanted.name} is nowhere"
+        return None
+
+    def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
+        listed = list(wanted)
+        self.batches.append(len(listed))
+        return [self.fetch(each) for each in listed]
+
+    @staticmethod
+    def _read(url: str) -> bytes:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "file"):
+            return Path(url).read_bytes()
+        if parts.scheme == "file":
+            return Path(urllib.request.url2pathname(parts.path)).read_bytes()
+        with urllib.request.urlopen(url.replace("user:secret@", "")) as answer:
+            content = answer.read()
+            assert isinstance(content, bytes)
+            return content
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def fetcher(tmp_path: Path) -> Fetcher:
+    (tmp_path / "fetched").mkdir()
+    return Fetcher(tmp_path / "fetched")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "server"
+
+
+@pytest.fixture
+def address(folder: Path) -> Iterator[str]:
+    """A web server on ``folder``."""
+    folder.mkdir()
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def resolve(server: GemServer, *lines: str) -> GemResolution:
+    return resolve_gems(
+        [parse_listed_gem(line, place=f"line {n}") for n, line in enumerate(lines, start=1)], server
+    )
+
+
+def files(resolution: GemResolution) -> list[str]:
+    return [gem.file_name for gem in resolution.gems]
+
+
+def names(fetcher: Fetcher) -> list[str]:
+    return [wanted.name for wanted in fetcher.wanted]
+
+
+def test_the_compact_index_is_asked(address: str, folder: Path, fetcher: Fetcher) -> None:
+    lay_out_server(folder, GEMS, older=False)
+    resolution = resolve(GemServer([address + "/"], fetcher), "razor", "facter")
+    assert files(resolution) == ["facter-1.7.5.gem", "json_pure-1.7.7.gem", "razor-0.9.gem"]
+    assert names(fetcher) == ["info/facter", "info/razor", "info/json_pure"]
+    # One batch for each step away from the list.
+    assert fetcher.batches == [2, 1]
+    assert fetcher.wanted[0] == Wanted(
+        name="info/facter", urls=(f"{address}/info/facter",), kind=Kind.TEXT, optional=True,
+        most_bytes=32 << 20,
+    )  # fmt: skip
+    razor = GEMS[5]
+    assert resolution.gems[2].wanted == Wanted(
+        name="razor-0.9.gem", urls=(f"{address}/gems/razor-0.9.gem",), kind=Kind.TAR,
+        sha256=razor.sha256,
+    )  # fmt: skip
+    fetched = fetcher.fetch(resolution.gems[2].wanted)
+    assert fetched is not None
+    assert parse_gem(fetched.path.read_bytes(), source="razor").spec == razor.spec
+
+
+@pytest.mark.parametrize("form", ["http", "file", "path"])
+def test_the_older_index_is_asked_where_there_is_no_other(
+    form: str, address: str, folder: Path, fetcher: Fetcher
+) -> None:
+    lay_out_server(folder, GEMS, compact=False)
+    server = {"http": address, "file": folder.as_uri(), "path": str(folder)}[form]
+    resolution = resolve(GemServer([server], fetcher), "razor", "facter")
+    assert files(resolution) == ["facter-1.7.5.gem", "json_pure-1.7.7.gem", "razor-0.9.gem"]
+    assert names(fetcher) == [
+        "info/facter",
+        "info/razor",
+        "specs.4.8.gz",
+        "prerelease_specs.4.8.gz",
+        # Of the one for java nothing more is asked.
+        "quick/Marshal.4.8/facter-1.6.0.gemspec.rz",
+        "quick/Marshal.4.8/facter-1.7.0.gemspec.rz",
+        "quick/Marshal.4.8/facter-1.7.5.gemspec.rz",
+        "quick/Marshal.4.8/facter-1.8.0.rc1.gemspec.rz",
+        "quick/Marshal.4.8/razor-0.9.gemspec.rz",
+        "info/json_pure",
+        "quick/Marshal.4.8/json_pure-1.7.7.gemspec.rz",
+    ]
+    assert fetcher.batches == [2, 2, 5, 1, 1]
+    assert resolution.gems[0].wanted.sha256 is None
+    assert resolution.gems[0].wanted.urls == (f"{server}/gems/facter-1.7.5.gem",)
+
+
+def test_both_indexes_say_the_same(folder: Path, tmp_path: Path, fetcher: Fetcher) -> None:
+    lay_out_server(folder, GEMS, older=False)
+    lay_out_server(tmp_path / "older", GEMS, compact=False)
+    asked = ["facter", "razor", "json_pure", "rspec"]
+    compact = GemServer([str(folder)], fetcher).versions(asked)
+    older = GemServer([str(tmp_path / "older")], fetcher).versions(asked)
+    assert sorted(compact) == sorted(older) == ["facter", "json_pure", "razor"]
+    for name in compact:
+        facts = [
+            {
+                (
+                    str(found.release.version),
+                    found.release.platform,
+                    found.release.dependencies,
+                    found.release.required_ruby,
+                    found.release.required_rubygems,
+                    found.wanted.name,
+                )
+                for found in candidates[name]
+            }
+            for candidates in (compact, older)
+        ]
+        assert facts[0] == facts[1]
+
+
+def test_mirrors_are_asked_in_their_order(folder: Path, tmp_path: Path, fetcher: Fetcher) -> None:
+    second = tmp_path / "second"
+    lay_out_server(second, GEMS)
+    lay_out_server(folder, GEMS[:1])
+    found = GemServer([str(folder), f"{second}/"], fetcher).versions(["facter", "razor"])
+    assert fetcher.wanted[0].urls == (f"{folder}/info/facter", f"{second}/info/facter")
+    assert [str(each.release.version) for each in found["facter"]] == ["1.6.0"]
+    assert found["razor"][0].wanted.urls == (
+        f"{folder}/gems/razor-0.9.gem",
+        f"{second}/gems/razor-0.9.gem",
+    )
+
+
+def test_a_name_that_a_compact_index_does_not_have_is_looked_for_no_further(
+    folder: Path, fetcher: Fetcher
+) -> None:
+    lay_out_server(folder, GEMS)
+    with pytest.raises(DependencyError) as caught:
+        resolve(GemServer([str(folder)], fetcher), "facter", "fakter")
+    assert str(caught.value) == "line 2: fakter: there is no gem of that name"
+    assert names(fetcher) == ["info/facter", "info/fakter"]
+
+
+def test_user_and_password_do_not_hide_a_server(
+    address: str, folder: Path, fetcher: Fetcher
+) -> None:
+    lay_out_server(folder, GEMS)
+    server = GemServer([address.replace("//", "//user:secret@")], fetcher)
+    assert list(server.versions(["facter", "fakter"])) == ["facter"]
+    assert names(fetcher) == ["info/facter", "info/fakter"]
+
+
+def test_a_first_name_that_is_nowhere_is_looked_for_in_both(folder: Path, fetcher: Fetcher) -> None:
+    lay_out_server(folder, GEMS)
+    server = GemServer([str(folder)], fetcher)
+    assert server.versions(["fakter"]) == {}
+    assert server.versions(["fakter"]) == {}
+    assert names(fetcher) == [
+        "info/fakter",
+        "specs.4.8.gz",
+        "prerelease_specs.4.8.gz",
+        "info/fakter",
+    ]
+
+
+def test_a_compact_index_alone_is_enough(folder: Path, fetcher: Fetcher) -> None:
+    lay_out_server(folder, GEMS, older=False)
+    assert GemServer([str(folder)], fetcher).versions(["fakter"]) == {}
+    assert names(fetcher)[-1] == "versions"
+
+
+def test_an_address_that_is_no_gem_server_is_named(address: str, fetcher: Fetcher) -> None:
+    with pytest.raises(MissingFileError) as caught:
+        GemServer([address.replace("//", "//user:secret@")], fetcher).versions(["facter"])
+    assert str(caught.value) == f"no index of gems is at {address}"
+    assert caught.value.hint == (
+        "name a gem server, or a folder that 'gem generate_index' was run in"
+    )
+
+
+def test_withdrawn_gems_are_known(folder: Path, fetcher: Fetcher) -> None:
+    lay_out_server(folder, GEMS)
+    (folder / "info" / "gone").write_bytes(b"---\n")
+    assert GemServer([str(folder)], fetcher).versions(["gone"]) == {"gone": ()}
+
+
+def test_a_release_whose_specification_is_missing_is_not_offered(
+    folder: Path, fetcher: Fetcher
+) -> None:
+    lay_out_server(folder, GEMS, compact=False)
+    (folder / "quick" / "Marshal.4.8" / "facter-1.7.5.gemspec.rz").unlink()
+    assert files(resolve(GemServer([str(folder)], fetcher), "facter")) == ["facter-1.7.0.gem"]
+
+
+def test_an_older_server_may_have_no_prereleases(folder: Path, fetcher: Fetcher) -> None:
+    lay_out_server(folder, GEMS, compact=False)
+    (folder / "prerelease_specs.4.8.gz").unlink()
+    assert files(resolve(GemServer([str(folder)], fetcher), "facter")) == ["facter-1.7.5.gem"]
+
+
+def test_a_specification_of_another_gem_is_refused(folder: Path, fetcher: Fetcher) -> None:
+    lay_out_server(folder, GEMS, compact=False)
+    quick = folder / "quick" / "Marshal.4.8"
+    (quick / "razor-0.9.gemspec.rz").write_bytes((quick / "facter-1.6.0.gemspec.rz").read_bytes())
+    with pytest.raises(FormatError) as caught:
+        GemServer([str(folder)], fetcher).versions(["razor"])
+    assert str(caught.value) == (
+        f"{folder}/quick/Marshal.4.8/razor-0.9.gemspec.rz: expected the specification of "
+        "razor-0.9, got that of facter-1.6.0"
+    )
+
+
+def test_a_portal_is_not_taken_for_a_server(folder: Path, fetcher: Fetcher) -> None:
+    (folder / "info").mkdir(parents=True)
+    (folder / "info" / "facter").write_bytes(b"<html>\n")
+    with pytest.raises(FormatError, match="expected releases of a gem, one a line, got '<html>'"):
+        GemServer([str(folder)], fetcher).versions(["facter"])
+
+
+def test_gems_of_every_era_come_from_a_server_whole(folder: Path, fetcher: Fetcher) -> None:
+    made: list[GemFile] = [make_gem(f"g-{era.value}", era=era) for era in Era]
+    lay_out_server(folder, made)
+    resolution = resolve(GemServer([str(folder)], fetcher), *(f"g-{era.value}" for era in Era))
+    assert [gem.wanted.sha256 for gem in resolution.gems] == [gem.sha256 for gem in made]
