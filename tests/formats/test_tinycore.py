@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fixtures.repository import make_indexes
+from purekernel.errors import FormatError, PurekernelError
+from purekernel.formats import tinycore
+from purekernel.formats.gzip import parse_gzip
+from purekernel.formats.tinycore import (
+    build_dependencies,
+    build_md5,
+    parse_dependencies,
+    parse_dependency_index,
+    parse_md5,
+    parse_md5_index,
+    parse_size_index,
+)
+from tests.shared import mirror
+
+DIGEST = "0123456789abcdef" * 2
+
+
+def test_a_dep_file_carries_what_editors_left() -> None:
+    data = b"\n readline.tcz \r\n\t\nlibstdc++-6.tcz ncursesw.tcz\nreadline.tcz\n "
+    names = ("readline.tcz", "libstdc++-6.tcz", "ncursesw.tcz")
+    assert parse_dependencies(data, source="x") == names
+    assert parse_dependencies(b"", source="x") == ()
+    assert parse_dependencies(build_dependencies(names), source="x") == names
+    assert parse_dependencies(b"wireless-KERNEL.tcz", source="x") == ("wireless-KERNEL.tcz",)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"a.tcz\n../b.tcz\n", "x, line 2: expected an extension's name, got '../b.tcz'"),
+        (b"<html>\n", "x, line 1: expected an extension's name, got '<html>'"),
+        (b"a.tcz\0\n", r"x, line 1: expected an extension's name, got 'a.tcz\x00'"),
+    ],
+)
+def test_what_is_no_name_in_a_dep_file_is_refused(data: bytes, message: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        parse_dependencies(data, source="x")
+    assert str(caught.value) == message
+
+
+def test_a_dep_file_has_bounds() -> None:
+    data = b"".join(b"n%d.tcz\n" % number for number in range(5000))
+    with pytest.raises(FormatError, match="at most 4096 dependencies, got more"):
+        parse_dependencies(data, source="x")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{DIGEST}  a.tcz",
+        f"{DIGEST} *a.tcz",
+        f"\n  {DIGEST.upper()}\ta b.tcz \r",
+        DIGEST,
+        f"\\{DIGEST}  a\\nb.tcz",
+    ],
+)
+def test_a_digest_is_read_as_md5sum_writes_it(line: str) -> None:
+    assert parse_md5(line.encode() + b"\n", source="x") == DIGEST
+    assert parse_md5(build_md5(DIGEST, "a.tcz"), source="x") == DIGEST
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"<html>", b"0123  a.tcz", DIGEST.encode() + b"00"])
+def test_what_is_no_digest_is_refused(data: bytes) -> None:
+    with pytest.raises(FormatError, match="x: expected a line as md5sum writes it"):
+        parse_md5(data, source="x")
+
+
+def test_records_of_the_dependency_index_are_parted_by_blank_lines() -> None:
+    data = b"\n\na.tcz\nb.tcz\n \nc.tcz\n\r\nb.tcz\nd.tcz\n\n\na.tcz\ne.tcz"
+    assert parse_dependency_index(data, source="x") == {
+        "a.tcz": ("b.tcz", "c.tcz", "e.tcz"),
+        "b.tcz": ("d.tcz",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("parse", "data", "message"),
+    [
+        (
+            parse_md5_index,
+            DIGEST.encode() + b"  a.tcz\nnonsense\n",
+            "x, line 2: expected 32 hexadecimal digits, blanks, a name, got 'nonsense'",
+        ),
+        (
+            parse_size_index,
+            b"a.tcz 12\na.tcz -1\n",
+            "x, line 2: expected a name and a size in bytes, got 'a.tcz -1'",
+        ),
+        (
+            parse_size_index,
+            b"a.tcz\n",
+            "x, line 1: expected a name and a size in bytes, got 'a.tcz'",
+        ),
+        (
+            parse_dependency_index,
+            b"a.tcz\n/etc/passwd\n",
+            "x, line 2: expected an extension's name, got '/etc/passwd'",
+        ),
+    ],
+)
+def test_damaged_indexes_are_refused(parse: object, data: bytes, message: str) -> None:
+    assert callable(parse)
+    with pytest.raises(FormatError) as caught:
+        parse(data, source="x")
+    assert str(caught.value) == message
+
+
+def test_indexes_have_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tinycore, "MAX_EXTENSIONS", 2)
+    lines = [f"n{number}.tcz" for number in range(3)]
+    for parse, data in (
+        (parse_md5_index, "\n".join(f"{DIGEST}  {line}" for line in lines)),
+        (parse_size_index, "\n".join(f"{line} 1" for line in lines)),
+        (parse_dependency_index, "\n\n".join(lines)),
+    ):
+        with pytest.raises(FormatError, match="x: expected at most 2 extensions, got more"):
+            parse(data.encode(), source="x")
+
+
+EXTENSIONS = st.dictionaries(
+    st.from_regex(r"[a-z][a-z0-9_+]{0,8}\.tcz", fullmatch=True),
+    st.lists(st.from_regex(r"[a-z][a-z0-9-]{0,8}\.tcz", fullmatch=True), unique=True, max_size=5),
+    max_size=10,
+)
+
+
+@given(EXTENSIONS)
+def test_indexes_say_what_the_files_say(needs: dict[str, list[str]]) -> None:
+    contents = {name: name.encode() for name in needs}
+    indexes = make_indexes(needs, contents)
+    found = parse_dependency_index(indexes["dep.db.gz"], source="x")
+    assert found == {name: tuple(lines) for name, lines in needs.items() if lines}
+    digests = parse_md5_index(indexes["md5.db.gz"], source="x")
+    assert digests.keys() == parse_size_index(indexes["sizelist.gz"], source="x").keys()
+    assert digests.keys() == needs.keys()
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise_anything_but_our_errors(data: bytes) -> None:
+    for parse in (
+        parse_dependencies,
+        parse_md5,
+        parse_md5_index,
+        parse_size_index,
+        parse_dependency_index,
+    ):
+        with suppress(PurekernelError):
+            parse(data, source="x")
+
+
+@pytest.mark.oracle
+def test_the_shared_mirrors_indexes_agree_with_its_files() -> None:
+    folder = mirror() / "4.x" / "x86" / "tcz"
+
+    def index(name: str) -> bytes:
+        return bytes(parse_gzip((folder / name).read_bytes(), source=name))
+
+    needs = parse_dependency_index(index("dep.db.gz"), source="dep.db")
+    digests = parse_md5_index(index("md5.db.gz"), source="md5.db")
+    sizes = parse_size_index(index("sizelist.gz"), source="sizelist")
+    extensions = sorted(folder.glob("*.tcz"))
+    assert len(extensions) == 29
+    for path in extensions:
+        assert sizes[path.name] == path.stat().st_size
+        said = parse_md5(path.with_name(path.name + ".md5.txt").read_bytes(), source=path.name)
+        assert digests[path.name] == said
+        beside = path.with_name(path.name + ".dep")
+        data = beside.read_bytes() if beside.exists() else b""
+        assert parse_dependencies(data, source=beside.name) == needs.get(path.name, ())
