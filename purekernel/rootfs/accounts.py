@@ -20,7 +20,7 @@ from purekernel.errors import (
 )
 from purekernel.rootfs.account_change import AccountChange, refusals
 from purekernel.rootfs.account_files import GROUP, PASSWD, SHADOW, Layout, Table, parse_table
-from purekernel.rootfs.homes import Owner, give_home, make_home
+from purekernel.rootfs.homes import ROOT_OWNER, Owner, give_home, make_home
 from purekernel.rootfs.ownership import ROOT_ID, STAFF_GROUP
 from purekernel.tree import File, Metadata, Tree, describe, display, resolve
 
@@ -36,6 +36,8 @@ PASSWORD, UID, GID, COMMENT, HOME, SHELL = 1, 2, 3, 4, 5, 6
 GROUP_GID = 2
 
 DEFAULT_SHELL = b"/bin/sh"
+
+HOMES = b"/home/"
 
 SHADOW_MODE = 0o640
 
@@ -122,6 +124,9 @@ class _Accounts:
         give_home(self._tree, old[HOME], _owner(old), _owner(new))
         if is_new or change.home is not None:
             make_home(self._tree, new[HOME], _owner(new), mtime=self._mtime)
+        if is_new and new[HOME].startswith(HOMES):
+            # An overlay may have brought it, as root's: it could not know the user.
+            give_home(self._tree, new[HOME], ROOT_OWNER, _owner(new))
 
     def store(self) -> None:
         """Write the files that changed."""

@@ -3,10 +3,15 @@
 Whoever packed an overlay left their own numbers in it, which mean nothing in the image.
 What an overlay brings is root's, save what Tiny Core needs otherwise. (Source: tce-load and
 tce-setup of Tiny Core 4: /home/tc is the login user's; start scripts in
-/usr/local/tce.installed are run only when owned by that user and executable.)
+/usr/local/tce.installed are run only when owned by that user and executable; tce-load adds to
+/tmp/setup.lst as that user.) Homes of other users that the overlay itself has accounts for are
+theirs.
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping
 
 from attrs import evolve
 
@@ -27,8 +32,16 @@ TC_USER = 1001
 
 HOME = b"home/tc"
 START_SCRIPTS = b"usr/local/tce.installed"
+SETUP_LIST = b"tmp/setup.lst"
+
+PASSWD = b"etc/passwd"
+HOMES = b"home"
+# An account file of a large site; nobody's image has a hundredth of that.
+MOST_ACCOUNTS_BYTES = 1 << 20
 
 _EXECUTABLE = 0o111
+
+_ID = re.compile(rb"[0-9]{1,9}")
 
 
 def own_as_root(layer: Layer) -> Layer:
@@ -37,8 +50,9 @@ def own_as_root(layer: Layer) -> Layer:
     Owners and modes that the layer's manifest states stay as they are.
     """
     tree = layer.tree.copy()
+    homes = {HOME: (TC_USER, STAFF_GROUP), **_homes(layer.tree)}
     for path, node in layer.tree.walk():
-        owned = _owned(path, node)
+        owned = _owned(path, node, homes)
         fields = layer.stated.get(path, frozenset())
         kept = {name: getattr(node.metadata, name) for name in fields}
         metadata = evolve(owned, **kept)
@@ -58,13 +72,33 @@ def protect_shadow(tree: Tree) -> Tree:
     return changed
 
 
-def _owned(path: bytes, node: Node) -> Metadata:
+def _owned(path: bytes, node: Node, homes: Mapping[bytes, tuple[int, int]]) -> Metadata:
     metadata = node.metadata
-    if path == HOME or is_below(path, HOME):
-        return evolve(metadata, uid=TC_USER, gid=STAFF_GROUP)
+    if is_below(path, HOMES):
+        home = b"/".join(path.split(b"/", 2)[:2])
+        if home in homes:
+            uid, gid = homes[home]
+            return evolve(metadata, uid=uid, gid=gid)
     if path == START_SCRIPTS and isinstance(node, Directory):
         return evolve(metadata, uid=ROOT_ID, gid=STAFF_GROUP, mode=0o775)
     if parent(path) == START_SCRIPTS and isinstance(node, File):
         mode = metadata.mode | _EXECUTABLE
         return evolve(metadata, uid=TC_USER, gid=STAFF_GROUP, mode=mode)
+    if path == SETUP_LIST and isinstance(node, File):
+        return evolve(metadata, uid=TC_USER, gid=STAFF_GROUP)
     return evolve(metadata, uid=ROOT_ID, gid=ROOT_ID)
+
+
+def _homes(tree: Tree) -> dict[bytes, tuple[int, int]]:
+    """Return the owners of the folders in ``home`` that the tree's own accounts name."""
+    node = tree.get(PASSWD)
+    if not isinstance(node, File) or len(node.content) > MOST_ACCOUNTS_BYTES:
+        return {}
+    found: dict[bytes, tuple[int, int]] = {}
+    for line in bytes(node.content).split(b"\n"):
+        fields = line.rstrip(b"\r").split(b":")
+        if len(fields) == 7 and _ID.fullmatch(fields[2]) and _ID.fullmatch(fields[3]):
+            home = fields[5].strip(b"/")
+            if parent(home) == HOMES:
+                found.setdefault(home, (int(fields[2]), int(fields[3])))
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from purekernel.errors import InputError, TreeError
@@ -37,7 +38,13 @@ REPARSE_TAG_JUNCTION = 0xA0000003
 SPECIAL_HINT = "take it out of the folder, and describe it in a manifest, .mtree, instead"
 
 
-def load_folder(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> Layer:
+def load_folder(
+    path: Path,
+    *,
+    mtime: int,
+    limits: Limits = DEFAULT_LIMITS,
+    wanted: Callable[[bytes], bool] | None = None,
+) -> Layer:
     """Return everything under a folder of the host as a layer.
 
     The owner is root throughout. Modes are the host's; Windows has none, so there folders
@@ -53,6 +60,8 @@ def load_folder(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> L
         path: a folder; it may itself be reached through links.
         mtime: in seconds since 1970.
         limits: bounds on size, number and depth.
+        wanted: says of each name at the folder's top whether it is read at all; by default
+            all are.
 
     Raises:
         InputError: something cannot be read, or is a device, fifo or socket; or files that
@@ -62,7 +71,7 @@ def load_folder(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> L
         TreeError: a name is longer than Linux allows, or manifest and folder contradict
             one another.
     """
-    tree = _Reader(path, mtime, limits).read()
+    tree = _Reader(path, mtime, limits, wanted).read()
     manifest = tree.get(MANIFEST_NAME)
     if manifest is None:
         return Layer(source=str(path), tree=tree)
@@ -165,8 +174,11 @@ def _metadata(status: os.stat_result, content: Buffer, mtime: int, *, folder: bo
 class _Reader:
     """One folder on its way into a tree."""
 
-    def __init__(self, top: Path, mtime: int, limits: Limits) -> None:
+    def __init__(
+        self, top: Path, mtime: int, limits: Limits, wanted: Callable[[bytes], bool] | None
+    ) -> None:
         self._top = top
+        self._wanted = wanted
         self._mtime = mtime
         self._limits = limits
         self._content_bytes = 0
@@ -187,6 +199,8 @@ class _Reader:
         while pending:
             folder, place = pending.pop()
             for name, entry in self._list(place):
+                if folder == ROOT and self._wanted is not None and not self._wanted(name):
+                    continue
                 found = self._add(tree, folder, name, entry)
                 if isinstance(found, Directory):
                     pending.append((join(folder, name), entry))

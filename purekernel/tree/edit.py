@@ -58,6 +58,14 @@ def date_implied(tree: Tree, mtime: int) -> Tree:
     return dated
 
 
+def date_all(tree: Tree, mtime: int) -> Tree:
+    """Return ``tree`` with everything dated ``mtime`` (seconds since 1970, UTC)."""
+    dated = tree.copy()
+    for path, node in tree.walk():
+        dated.replace(path, with_metadata(node, evolve(node.metadata, mtime=mtime)))
+    return dated
+
+
 def content_bytes(tree: Tree) -> int:
     """Return how many bytes the files in ``tree`` hold, hard links counted once."""
     files = {tree.inode(path): node for path, node in tree.walk() if isinstance(node, File)}
@@ -79,3 +87,26 @@ def subtree(tree: Tree, kept: bytes) -> Tree:
             if path not in above and path != kept:
                 cut.remove(path)
     return cut
+
+
+def difference(old: Tree, new: Tree) -> Tree:
+    """Return what ``new`` has that ``old`` has not, or has otherwise, with the folders above it.
+
+    Folders that only hold such things are as they are in ``new``. Hard links among what is new
+    stay hard links. What is gone is not told.
+    """
+    changed = [
+        path for path, node in new.walk() if path != ROOT and (path not in old or old[path] != node)
+    ]
+    found = Tree()
+    firsts: dict[int, bytes] = {}
+    for path in changed:
+        for above in ancestors(path):
+            if above not in found:
+                found.add(above, new[above])
+        first = firsts.setdefault(new.inode(path), path)
+        if first != path:
+            found.link(path, first)
+        else:
+            found.add(path, new[path])
+    return found

@@ -251,7 +251,7 @@ def test_a_home_that_nobody_named_becomes_the_users() -> None:
     changed = change(tree, name="op", uid=1002)
     assert owner(changed, b"home/op") == (1002, 50, 0o755)
     assert not changed.is_implied(b"home/op")
-    assert owner(changed, b"home/op/.profile") == (0, 0, 0o600)
+    assert owner(changed, b"home/op/.profile") == (1002, 50, 0o600)
 
 
 def test_a_home_is_made_where_links_lead() -> None:

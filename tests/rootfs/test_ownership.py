@@ -70,3 +70,27 @@ def test_shadow_files_are_for_root_alone() -> None:
     assert protected[b"etc/gshadow"].metadata.mode == 0o400
     assert tree[b"etc/shadow"].metadata.mode == 0o644
     assert protect_shadow(Tree()) == Tree()
+
+
+def test_homes_are_theirs_whom_the_overlays_own_accounts_name() -> None:
+    tree = Tree()
+    for folder in (b"etc", b"home", b"home/ann", b"home/bob", b"home/eve", b"tmp"):
+        tree.add(folder, Directory(metadata=metadata(0o755)))
+    accounts = (
+        b"root:x:0:0:root:/root:/bin/sh\n"
+        b"ann:x:1002:50::/home/ann:/bin/sh\r\n"
+        b"bob:x:-1:50::/home/bob:/bin/sh\n"
+        b"eve:x:1003:50::/home:/bin/sh\n"
+        b"garbage\n"
+    )
+    tree.add(b"etc/passwd", File(metadata=metadata(0o644), content=accounts))
+    for path in (b"home/ann/.profile", b"home/bob/file", b"home/eve/file", b"tmp/setup.lst"):
+        tree.add(path, File(metadata=metadata(0o664)))
+    owned = own_as_root(Layer(source="x", tree=tree)).tree
+    assert owner(owned[b"home"]) == (0, 0, 0o755)
+    assert owner(owned[b"home/ann"]) == (1002, 50, 0o755)
+    assert owner(owned[b"home/ann/.profile"]) == (1002, 50, 0o664)
+    assert owner(owned[b"home/bob/file"]) == (0, 0, 0o664)
+    assert owner(owned[b"home/eve/file"]) == (0, 0, 0o664)
+    # Where tce-load adds to as tc.
+    assert owner(owned[b"tmp/setup.lst"]) == (1001, 50, 0o664)

@@ -1,0 +1,237 @@
+"""Find one file: in the store, by what is remembered of an address, or at a mirror."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from purekernel.errors import DownloadError
+from purekernel.sources.faults import Cause, Fault, Stopped
+from purekernel.sources.local import copy_local, look_local
+from purekernel.sources.policy import DownloadPolicy
+from purekernel.sources.reachability import Reachability
+from purekernel.sources.records import Record
+from purekernel.sources.rounds import Rounds, Undecided, ask_each, not_in_store
+from purekernel.sources.store import Blob, Store
+from purekernel.sources.transfer import Transfer, ask_whether
+from purekernel.sources.turns import taking_turns
+from purekernel.sources.urls import is_local, redact
+from purekernel.sources.wanted import Wanted
+
+if TYPE_CHECKING:
+    from purekernel.sources.http import Web
+
+Result = TypeVar("Result")
+
+
+class Finder:
+    """Finds files one by one, for any number of threads.
+
+    Args:
+        store: where files go, and come from when it has them.
+        policy: bounds.
+        offline: open no connection.
+        reuse: trust what the store has from an address without asking whether it has changed.
+        sleep: waits for so many seconds; ``None``: until :meth:`stop` at the most.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        policy: DownloadPolicy,
+        offline: bool,
+        reuse: bool,
+        sleep: Callable[[float], None] | None,
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._offline = offline
+        self._reuse = reuse
+        self._sleep = sleep or self._wait
+        self._reachability = Reachability()
+        self._stopped = threading.Event()
+        self._web: Web | None = None
+        self._web_lock = threading.Lock()
+
+    def end_overdue(self) -> None:
+        """Cut off every request that has had its time; to be called now and then."""
+        if self._web is not None:
+            self._web.end_overdue()
+
+    def stop(self) -> None:
+        """Call off what is under way: all threads raise ``Stopped``, soon and from now on."""
+        with self._web_lock:
+            self._stopped.set()
+        if self._web is not None:
+            self._web.stop()
+
+    def close(self) -> None:
+        """Close what is open, when all threads have ended."""
+        if self._web is not None:
+            self._web.close()
+
+    def check_stopped(self) -> None:
+        """Raise ``Stopped`` where the work was called off."""
+        if self._stopped.is_set():
+            raise Stopped
+
+    def find(self, wanted: Wanted) -> tuple[str, Blob] | None:
+        """Return the file and where it is from, or ``None``: nobody has it.
+
+        Raises:
+            DownloadError: somebody may have it, and nobody gave it.
+            StoreError: the store cannot be written to.
+            Stopped: the work was called off.
+        """
+        blob = self._store.find(sha256=wanted.sha256, md5=wanted.md5, wanted=wanted)
+        if blob is not None:
+            return (wanted.urls[0] if wanted.urls else ""), blob
+        return self._decide(
+            wanted,
+            recall=lambda url: (url, self._recall(wanted, url)),
+            attempt=lambda url, seconds: (url, self._attempt(wanted, url, seconds)),
+            first_no_counts=wanted.optional,
+        )
+
+    def is_there(self, wanted: Wanted) -> bool:
+        """Say whether somebody has the file.
+
+        Raises:
+            DownloadError: nobody can tell.
+            Stopped: the work was called off.
+        """
+        if self._store.find(sha256=wanted.sha256, md5=wanted.md5, wanted=wanted) is not None:
+            return True
+        found = self._decide(
+            wanted,
+            recall=lambda url: self._recall_whether(wanted, url),
+            attempt=self._ask_whether,
+            first_no_counts=False,
+        )
+        return bool(found)
+
+    def _decide(
+        self,
+        wanted: Wanted,
+        *,
+        recall: Callable[[str], Result],
+        attempt: Callable[[str, float], Result],
+        first_no_counts: bool,
+    ) -> Result | None:
+        """Go by what is known where that is to do, else ask the mirrors."""
+        if not wanted.urls:
+            raise DownloadError(
+                f"{wanted.name} cannot be fetched: no place is named where it could be",
+                hint="name a mirror",
+            )
+        if self._offline or self._reuse:
+            faults: dict[str, Fault] = {}
+            try:
+                return ask_each(wanted.urls, recall, faults, first_no_counts=first_no_counts)
+            except Undecided:
+                if self._offline:
+                    raise not_in_store(wanted, faults) from None
+        rounds = Rounds(
+            wanted,
+            policy=self._policy,
+            reachability=self._reachability,
+            sleep=self._sleep,
+        )
+        return rounds.run(attempt, first_no_counts=first_no_counts)
+
+    def _recall(self, wanted: Wanted, url: str) -> Blob:
+        """Return what came from ``url`` earlier; folders are looked into all the same."""
+        if is_local(url):
+            return copy_local(self._store, wanted, url, stopped=self._stopped)
+        record = self._remembered(url)
+        blob = self._store.find(sha256=record.sha256, wanted=wanted)
+        if blob is None:
+            raise _not_stored()
+        return blob
+
+    def _recall_whether(self, wanted: Wanted, url: str) -> bool:
+        if is_local(url):
+            look_local(url)
+            return True
+        record = self._remembered(url)
+        if wanted.sha256 not in (None, record.sha256):
+            raise _not_stored()
+        return True
+
+    def _remembered(self, url: str) -> Record:
+        record = self._store.record(url)
+        if record is None:
+            raise _not_stored()
+        if record.sha256 is None:
+            raise Fault("it was not there", Cause.MISSING)
+        return record
+
+    def _attempt(self, wanted: Wanted, url: str, seconds: float) -> Blob:
+        """Fetch a file from one place."""
+        self.check_stopped()
+        if is_local(url):
+            return copy_local(self._store, wanted, url, stopped=self._stopped)
+        with self._noting(url):
+            return self._transfer(wanted, url, seconds)
+
+    def _ask_whether(self, url: str, seconds: float) -> bool:
+        self.check_stopped()
+        if is_local(url):
+            look_local(url)
+        else:
+            with self._noting(url):
+                ask_whether(self._connect(), url, most_seconds=seconds)
+        return True
+
+    @contextmanager
+    def _noting(self, url: str) -> Iterator[None]:
+        """Keep what an attempt tells of a host, and of a file that is not there."""
+        self._reachability.check(url)
+        try:
+            yield
+        except Fault as fault:
+            self._reachability.note(url, fault)
+            if fault.cause is Cause.MISSING:
+                self._store.remember(url, Record(url=redact(url)))
+            raise
+        self._reachability.note(url, None)
+
+    def _transfer(self, wanted: Wanted, url: str, seconds: float) -> Blob:
+        """Fetch a file from a server, or let somebody do it who is at it already."""
+        before = self._store.record_time(url)
+        shared = self._store.partial(url)
+        with taking_turns(
+            self._store.lock_path(url),
+            patience_seconds=self._policy.connect_seconds + self._policy.stall_seconds,
+            progress=shared.size_bytes,
+            stopped=self._stopped,
+        ) as turn:
+            if turn.waited and self._store.record_time(url) != before:
+                with suppress(Fault):
+                    return self._recall(wanted, url)
+            transfer = Transfer(self._store, wanted, url, ours=turn.ours)
+            return transfer.run(self._connect(), most_seconds=seconds)
+
+    def _connect(self) -> Web:
+        """Return what asks servers, made when it is first needed: its import takes 80 ms."""
+        from purekernel.sources.http import Web  # noqa: PLC0415
+
+        with self._web_lock:
+            if self._web is None:
+                self._web = Web(
+                    connect_seconds=self._policy.connect_seconds,
+                    stall_seconds=self._policy.stall_seconds,
+                )
+            self.check_stopped()  # what is made now, nobody would stop
+            return self._web
+
+    def _wait(self, seconds: float) -> None:
+        self._stopped.wait(seconds)
+        self.check_stopped()
+
+
+def _not_stored() -> Fault:
+    return Fault("it is not in the store", Cause.LASTING)

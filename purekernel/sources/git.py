@@ -1,0 +1,123 @@
+"""What a checkout of git is called, read from its files; git itself is not run.
+
+Source: gitrepository-layout(5), git-pack-refs(1); "Git Objects" in the Git book for loose
+objects.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from pathlib import Path
+
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+# git's own default for an abbreviated name.
+ABBREVIATED_DIGITS = 7
+
+# Names of references and tags are short, and so is what the files here hold.
+MAX_BYTES = 4 << 20
+MAX_LINKS = 5
+
+
+def describe_checkout(folder: Path) -> str | None:
+    """Return the tag of the commit that is checked out, or the commit's abbreviated name.
+
+    That is what ``git describe --tags --always`` says where a tag stands on the commit or
+    there are no tags at all. Of several tags the last in the order of names counts. How far
+    the commit is from an older tag is not found out.
+
+    Returns:
+        ``None`` where ``folder`` is no checkout, or nothing is checked out.
+    """
+    repository = _repository(folder)
+    if repository is None:
+        return None
+    common = _common(repository)
+    packed = _packed(common)
+    commit = _resolve(repository, common, "HEAD", packed)
+    if commit is None:
+        return None
+    tags = sorted(name for name, target in _tags(common, packed).items() if target == commit)
+    return tags[-1] if tags else commit[:ABBREVIATED_DIGITS]
+
+
+def _repository(folder: Path) -> Path | None:
+    place = folder / ".git"
+    if place.is_dir():
+        return place
+    text = _read(place)  # of a worktree or a submodule
+    if text is None or not text.startswith("gitdir: "):
+        return None
+    linked = folder / text.removeprefix("gitdir: ").strip()
+    return linked if linked.is_dir() else None
+
+
+def _common(repository: Path) -> Path:
+    text = _read(repository / "commondir")
+    return repository if text is None else repository / text.strip()
+
+
+def _packed(common: Path) -> dict[str, str]:
+    """Return the packed references; of annotated tags, the commits that they stand on."""
+    found: dict[str, str] = {}
+    last = ""
+    for line in (_read(common / "packed-refs") or "").splitlines():
+        if line.startswith("^"):
+            found[last] = line[1:].strip()
+            continue
+        target, _blank, last = line.partition(" ")
+        if _COMMIT.fullmatch(target):
+            found[last] = target
+    return found
+
+
+def _resolve(repository: Path, common: Path, name: str, packed: dict[str, str]) -> str | None:
+    for _ in range(MAX_LINKS):
+        text = _read(repository / name) or _read(common / name) or packed.get(name, "")
+        text = text.strip()
+        if not text.startswith("ref: "):
+            return text if _COMMIT.fullmatch(text) else None
+        name = text.removeprefix("ref: ").strip()
+        if ".." in name:
+            return None
+    return None
+
+
+def _tags(common: Path, packed: dict[str, str]) -> dict[str, str]:
+    prefix = "refs/tags/"
+    tags = {
+        name.removeprefix(prefix): target
+        for name, target in packed.items()
+        if name.startswith(prefix)
+    }
+    folder = common / "refs" / "tags"
+    try:
+        loose = sorted(path for path in folder.rglob("*") if path.is_file())
+    except OSError:
+        loose = []
+    for path in loose:
+        target = (_read(path) or "").strip()
+        if _COMMIT.fullmatch(target):
+            tags[path.relative_to(folder).as_posix()] = _peel(common, target)
+    return tags
+
+
+def _peel(common: Path, target: str) -> str:
+    """Return the commit that an annotated tag stands on; other objects as they are."""
+    path = common / "objects" / target[:2] / target[2:]
+    try:
+        with path.open("rb") as stream:
+            head = zlib.decompressobj().decompress(stream.read(MAX_BYTES), 200)
+    except (OSError, zlib.error):
+        return target
+    match = re.match(rb"tag [0-9]+\0object ([0-9a-f]{40,64})\ntype commit\n", head)
+    return match[1].decode() if match else target
+
+
+def _read(path: Path) -> str | None:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(MAX_BYTES).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,97 @@
+"""A lock file as a repository: it knows what it pins, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from attrs import evolve
+
+from purekernel.sources.lock import Lock, Pin
+from purekernel.sources.tinycore import Extension, ExtensionRepository
+from purekernel.sources.wanted import Kind, Wanted
+
+
+def pinned(wanted: Wanted, pin: Pin, place: Callable[[str], str]) -> Wanted:
+    """Return ``wanted`` as the file that ``pin`` names and no other.
+
+    It is looked for where it would be looked for anyway, and then where it once came from;
+    ``place`` makes of a path in the lock one on this host.
+    """
+    return evolve(
+        wanted,
+        urls=tuple(dict.fromkeys((*wanted.urls, place(pin.url)))),
+        size_bytes=pin.size_bytes,
+        sha256=pin.sha256,
+        md5=pin.md5,
+        optional=False,
+    )
+
+
+class LockedExtensions:
+    """The extensions that a lock file pins."""
+
+    def __init__(
+        self, lock: Lock, urls: Callable[[str], tuple[str, ...]], place: Callable[[str], str]
+    ) -> None:
+        """Know what a lock file pins.
+
+        Args:
+            lock: what it says.
+            urls: says where a file of that name may lie.
+            place: makes of a path in the lock one on this host.
+        """
+        self._lock = lock
+        self._urls = urls
+        self._place = place
+
+    def describe(self, names: Sequence[str]) -> list[Extension | None]:
+        """Return what the lock has of each name, in the same order."""
+        return [self._describe(name) for name in names]
+
+    def _describe(self, name: str) -> Extension | None:
+        locked = self._lock.extensions.get(name)
+        if locked is None:
+            return None
+        return Extension(
+            name=name,
+            dependencies=locked.needs,
+            package=self._wanted(locked.pin, Kind.SQUASHFS),
+            sides={side: self._wanted(pin, Kind.TEXT) for side, pin in locked.beside.items()},
+        )
+
+    def _wanted(self, pin: Pin, kind: Kind) -> Wanted:
+        wanted = Wanted(name=pin.name, urls=self._urls(pin.name), kind=kind)
+        return pinned(wanted, pin, self._place)
+
+
+class FirstOf:
+    """Two repositories: what the first does not know the second is asked for."""
+
+    def __init__(self, first: ExtensionRepository, second: ExtensionRepository) -> None:
+        """Ask ``first``, then ``second``."""
+        self._first = first
+        self._second = second
+
+    def describe(self, names: Sequence[str]) -> list[Extension | None]:
+        """Return what there is of each name, in the same order."""
+        found = dict(zip(names, self._first.describe(names), strict=True))
+        unknown = [name for name, extension in found.items() if extension is None]
+        found.update(zip(unknown, self._second.describe(unknown), strict=True))
+        return [found[name] for name in names]
+
+
+def without(lock: Lock, names: Collection[str]) -> Lock:
+    """Return ``lock`` without the pins of files, extensions and gems of these names."""
+    return evolve(
+        lock,
+        files={role: file for role, file in lock.files.items() if role not in names},
+        extensions={
+            name: extension for name, extension in lock.extensions.items() if name not in names
+        },
+        gems=tuple(gem for gem in lock.gems if gem.name not in names),
+    )
+
+
+def known_names(lock: Lock) -> list[str]:
+    """Return the names that :func:`without` knows, sorted."""
+    return sorted({*lock.files, *lock.extensions, *(gem.name for gem in lock.gems)})

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from purekernel.errors import LockError
+from purekernel.sources.lock import (
+    HEADER,
+    Lock,
+    Pin,
+    PinnedExtension,
+    PinnedFile,
+    PinnedGem,
+    build_lock,
+    changes,
+    parse_lock,
+)
+
+
+def pin(name: str, digit: str = "a") -> Pin:
+    return Pin(
+        name=name,
+        url=f"http://mirror.example/{name}",
+        size_bytes=len(name),
+        sha256=digit * 64,
+        md5=digit * 32,
+    )
+
+
+LOCK = Lock(
+    core="4.x/x86",
+    kernel="3.0.3-tinycore",
+    files={"base": PinnedFile(role="base", asked="release/Core.iso", pin=pin("Core.iso"))},
+    extensions={
+        "bash.tcz": PinnedExtension(
+            pin=pin("bash.tcz"),
+            needs=("readline.tcz",),
+            beside={".dep": pin("bash.tcz.dep"), ".md5.txt": pin("bash.tcz.md5.txt")},
+        ),
+        "readline.tcz": PinnedExtension(pin=pin("readline.tcz", "b"), needs=()),
+    },
+    gems=(
+        PinnedGem(
+            name="facter", version="1.7.0", needs=("json_pure >= 1",), pin=pin("facter-1.7.0.gem")
+        ),
+    ),
+)
+
+
+def test_a_lock_reads_as_it_was_written() -> None:
+    data = build_lock(LOCK)
+    assert data.decode().startswith(HEADER)
+    assert parse_lock(data, source="purekernel.lock") == LOCK
+    empty = Lock(core="15.x/x86_64")
+    assert parse_lock(build_lock(empty), source="x") == empty
+
+
+def test_the_order_of_what_it_pins_makes_no_difference() -> None:
+    turned = evolve(LOCK, extensions=dict(reversed(LOCK.extensions.items())))
+    assert build_lock(turned) == build_lock(LOCK)
+
+
+NAMES = st.text(alphabet="abcxyz019-_.+é\"\\'\n\t", min_size=1, max_size=12)
+PINS = st.builds(
+    Pin,
+    name=NAMES,
+    url=NAMES,
+    size_bytes=st.integers(0, 2**40),
+    sha256=st.text(alphabet="0123456789abcdef", min_size=64, max_size=64),
+    md5=st.text(alphabet="0123456789abcdef", min_size=32, max_size=32),
+)
+
+
+@given(
+    st.lists(st.builds(PinnedFile, role=NAMES, asked=NAMES, pin=PINS), unique_by=lambda x: x.role),
+    st.lists(
+        st.builds(PinnedExtension, pin=PINS, needs=st.lists(NAMES).map(tuple)),
+        unique_by=lambda x: x.pin.name,
+    ),
+    st.lists(
+        st.builds(PinnedGem, name=NAMES, version=NAMES, needs=st.lists(NAMES).map(tuple), pin=PINS)
+    ),
+)
+def test_any_lock_comes_back(
+    files: list[PinnedFile], extensions: list[PinnedExtension], gems: list[PinnedGem]
+) -> None:
+    lock = Lock(
+        core="4.x/x86",
+        files={one.role: one for one in files},
+        extensions={one.pin.name: one for one in extensions},
+        gems=tuple(gems),
+    )
+    data = build_lock(lock)
+    assert tomllib.loads(data.decode())["version"] == 1
+    assert parse_lock(data, source="x") == lock
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("version = 1", "version = 2", "L is of format 2, and this purekernel reads 1"),
+        ('core = "4.x/x86"', "core = 4", "L is damaged: 'core' is 4"),
+        ("size = 8", "size = -8", "L, [[file]] is damaged: 'size' is -8"),
+        (f'sha256 = "{"b" * 64}"', 'sha256 = "b"', "L, [[extension]] is damaged: 'sha256' is 'b'"),
+        ("[[gem]]", "[gem]", "L is damaged: 'gem' is no list of tables"),
+        ('"json_pure >= 1",', "1,", "L, [[gem]] is damaged: 'needs' is no list of names"),
+    ],
+)
+def test_what_is_damaged_is_refused(old: str, new: str, message: str) -> None:
+    text = build_lock(LOCK).decode()
+    assert old in text
+    with pytest.raises(LockError) as caught:
+        parse_lock(text.replace(old, new, 1).encode(), source="L")
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"x", b"[" * 5000, b"a = " + b"[" * 100_000])
+def test_what_is_no_toml_is_refused(data: bytes) -> None:
+    with pytest.raises(LockError, match="L is damaged"):
+        parse_lock(data, source="L")
+
+
+def test_what_changed_is_told_in_lines() -> None:
+    assert changes(LOCK, LOCK) == []
+    new = evolve(
+        LOCK,
+        kernel="3.0.21-tinycore",
+        extensions={
+            "bash.tcz": evolve(LOCK.extensions["bash.tcz"], pin=pin("bash.tcz", "c")),
+        },
+        gems=(*LOCK.gems, PinnedGem(name="x", version="1", needs=(), pin=pin("x-1.gem", "d"))),
+    )
+    assert changes(LOCK, new) == [
+        "~ kernel 3.0.3-tinycore → 3.0.21-tinycore",
+        "~ bash.tcz  8 → 8 bytes  sha256:aaaaaaaaaaaa… → cccccccccccc…",
+        "- readline.tcz",
+        "+ x-1.gem  7 bytes  sha256:dddddddddddd…",
+    ]
+    assert len(changes(None, LOCK)) == 6

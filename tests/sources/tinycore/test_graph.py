@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from purekernel.errors import CombinedError, DependencyError, LimitError
+from purekernel.sources.tinycore import (
+    Extension,
+    ExtensionGraph,
+    graph,
+    refuse_missing,
+    resolve_extensions,
+    resolve_kernel,
+)
+from purekernel.sources.wanted import Wanted
+
+
+class Known:
+    """A repository that is a dictionary."""
+
+    def __init__(self, needs: Mapping[str, Sequence[str]]) -> None:
+        self._needs = needs
+
+    def describe(self, names: Sequence[str]) -> list[Extension | None]:
+        return [
+            Extension(
+                name=name,
+                dependencies=tuple(self._needs[name]),
+                package=Wanted(name=name, urls=()),
+            )
+            if name in self._needs
+            else None
+            for name in names
+        ]
+
+
+def resolve(
+    needs: Mapping[str, Sequence[str]],
+    *roots: str,
+    kernel: str | None = None,
+    skip: Sequence[str] = (),
+    follow: bool = True,
+) -> ExtensionGraph:
+    return resolve_extensions(roots, Known(needs), kernel=kernel, skip=skip, follow=follow)
+
+
+def test_what_is_needed_comes_before_what_needs_it_each_once() -> None:
+    needs = {"a": ["c", "b"], "b": ["d"], "c": ["d"], "d": [], "e": []}
+    found = resolve(needs, "e", "a", "b")
+    assert found.roots == ("e", "a", "b")
+    assert found.order(found.roots) == ("e", "d", "c", "b", "a")
+    assert found.order(["b"]) == ("d", "b")
+    assert found.missing == ()
+    assert found.loops == ()
+
+
+def test_the_old_way_follows_nothing() -> None:
+    found = resolve({"a": ["b"], "b": []}, "a", follow=False)
+    assert found.order(["a"]) == ("a",)
+    assert set(found.extensions) == {"a"}
+
+
+def test_circles_are_noted_and_gone_through_once() -> None:
+    needs = {"a": ["b"], "b": ["c", "d"], "c": ["a"], "d": ["d"]}
+    found = resolve(needs, "a")
+    assert found.order(["a"]) == ("c", "d", "b", "a")
+    assert found.loops == (("c", "a"), ("d", "d"))
+
+
+def test_what_is_missing_is_told_with_the_shortest_way_there() -> None:
+    needs = {"a": ["b", "x"], "b": ["c"], "c": ["x", "y"]}
+    found = resolve(needs, "a", "z")
+    assert [(one.name, one.chain) for one in found.missing] == [
+        ("z", ("z",)),
+        ("x", ("a", "x")),
+        ("y", ("a", "b", "c", "y")),
+    ]
+    with pytest.raises(CombinedError) as caught:
+        refuse_missing(found, {"z": "list, line 2", "a": "list, line 1"})
+    assert [str(error) for error in caught.value.errors] == [
+        "list, line 2: no mirror has z",
+        "list, line 1: no mirror has x, which is needed: a → x",
+        "list, line 1: no mirror has y, which is needed: a → b → c → y",
+    ]
+    hints = [error.hint for error in caught.value.errors]
+    assert hints[0] == "correct the name, or leave it out with --skip z"
+    assert hints[1].startswith("leave it out with --skip x (in a recipe: skip under [extensions])")
+    with pytest.raises(DependencyError, match=r"^no mirror has x$"):
+        refuse_missing(resolve({}, "x"))
+    refuse_missing(resolve({"a": []}, "a"))
+
+
+def test_skipped_names_are_nowhere() -> None:
+    needs = {"a": ["b", "x"], "b": ["x"], "x": ["y"], "y": []}
+    found = resolve(needs, "a", "x", skip=["x", "unheard-of"])
+    assert set(found.extensions) == {"a", "b"}
+    assert found.needs == {"a": ("b",), "b": ()}
+    assert found.skipped == {"x"}
+
+
+def test_kernel_stands_for_a_release() -> None:
+    assert resolve_kernel("wireless-KERNEL.tcz", "3.0.3-tinycore") == "wireless-3.0.3-tinycore.tcz"
+    assert resolve_kernel("wireless-KERNEL.tcz", None) == "wireless-KERNEL.tcz"
+    assert resolve_kernel("KERNEL.tcz", "1") == "KERNEL.tcz"
+    needs = {"tools.tcz": ["drivers-KERNEL.tcz"], "drivers-1-tc.tcz": []}
+    found = resolve(needs, "tools.tcz", kernel="1-tc")
+    assert found.needs["tools.tcz"] == ("drivers-1-tc.tcz",)
+    assert resolve(needs, "drivers-KERNEL.tcz", kernel="1-tc").roots == ("drivers-1-tc.tcz",)
+    for skip in ("drivers-KERNEL.tcz", "drivers-2.tcz"):
+        assert resolve(needs, "tools.tcz", kernel="2", skip=[skip]).missing == ()
+    missing = resolve(needs, "tools.tcz", kernel="2").missing
+    assert missing[0].chain == ("tools.tcz", "drivers-2.tcz")
+
+
+def test_there_are_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "MAX_EXTENSIONS", 3)
+    needs = {f"n{number}": [f"n{number + 1}"] for number in range(9)}
+    with pytest.raises(LimitError, match="the extensions: expected at most 3 of them, got more"):
+        resolve(needs, "n0")
+
+
+def test_a_long_chain_is_no_deep_recursion() -> None:
+    needs = {str(number): [str(number + 1)] for number in range(5000)}
+    needs["5000"] = ["0"]
+    found = resolve(needs, "0")
+    assert len(found.order(["0"])) == 5001
+    assert found.loops == (("5000", "0"),)
+
+
+NAMES = [f"n{number}" for number in range(8)]
+GRAPHS = st.fixed_dictionaries({name: st.lists(st.sampled_from(NAMES)) for name in NAMES})
+
+
+@given(GRAPHS, st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
+def test_without_the_edges_that_close_circles_the_order_is_true(
+    needs: dict[str, list[str]], roots: list[str]
+) -> None:
+    found = resolve(needs, *roots)
+    order = found.order(roots)
+    assert len(set(order)) == len(order)
+    assert set(order) == set(found.extensions)
+    place = {name: index for index, name in enumerate(order)}
+    for name in order:
+        for need in needs[name]:
+            if (name, need) not in found.loops:
+                assert place[need] < place[name]
+    # Each noted edge does close a circle: its end leads back to its start.
+    for start, end in found.loops:
+        assert start in found.order([end])
