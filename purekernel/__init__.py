@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from purekernel.build.job import load_bundle, load_layers, make_image, sample_bundle
     from purekernel.build.outputs import Emit, write_image
     from purekernel.build.publish import Output
+    from purekernel.build.request import Request
+    from purekernel.build.session import Provision
     from purekernel.errors import PurekernelError
     from purekernel.tree import Layer, Tree
 
@@ -36,7 +38,9 @@ _HOMES = {
     "Layer": "purekernel.tree",
     "Options": "purekernel.build.image",
     "Output": "purekernel.build.publish",
+    "Provision": "purekernel.build.session",
     "PurekernelError": "purekernel.errors",
+    "Request": "purekernel.build.request",
     "Tree": "purekernel.tree",
     "build_image": "purekernel.build.image",
     "load_bundle": "purekernel.build.job",
@@ -55,7 +59,9 @@ __all__ = [
     "Layer",
     "Options",
     "Output",
+    "Provision",
     "PurekernelError",
+    "Request",
     "Tree",
     "__version__",
     "build_image",

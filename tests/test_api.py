@@ -4,10 +4,15 @@ import inspect
 from pathlib import Path
 
 import pytest
+from attrs import fields_dict
 
 import purekernel
-from purekernel import Emit, Image, make_image, write_image
+from purekernel import Emit, Image, Provision, Request, make_image, write_image
 from purekernel.cli.build import build_command
+from purekernel.cli.bundle import bundle_command
+from purekernel.cli.fetch import fetch_command
+from purekernel.cli.gathering import PROVISION_OPTIONS, REQUEST_OPTIONS
+from purekernel.cli.lock import lock_command
 from purekernel.errors import InputError, OutputError, UsageError
 
 
@@ -22,10 +27,20 @@ def test_every_public_name_is_there_and_listed_once() -> None:
 def test_the_library_takes_what_the_command_takes() -> None:
     """Save what is about printing, about writing, and the fields that are one argument."""
     options = {parameter.name for parameter in build_command.params}
-    options -= {"quiet", "verbose", "as_json", "emit", "output_dir"}
+    options -= {"quiet", "verbose", "as_json", "emit", "output_dir", "dry_run"}
     options -= {"volume_id", "application", "publisher", "preparer", "system"}
     arguments = set(inspect.signature(make_image).parameters) - {"volume", "progress"}
-    assert arguments == options
+    arguments -= {"request", "provision", "environment"}
+    gathered = {*fields_dict(Request), *fields_dict(Provision)}
+    assert arguments | gathered == options
+    assert set(REQUEST_OPTIONS) == set(fields_dict(Request))
+    assert set(PROVISION_OPTIONS) == set(fields_dict(Provision))
+
+
+def test_every_command_that_gathers_takes_the_same() -> None:
+    for command in (build_command, bundle_command, fetch_command, lock_command):
+        options = {parameter.name for parameter in command.params}
+        assert {*REQUEST_OPTIONS, *PROVISION_OPTIONS} <= options
 
 
 @pytest.fixture(scope="module")

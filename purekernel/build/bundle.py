@@ -12,6 +12,7 @@ import re
 from attrs import frozen
 
 from purekernel.build.flavour import Flavour, Generation
+from purekernel.build.scripts import REBUILD_SCRIPT, tell_generation
 from purekernel.errors import BundleError, inside
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
@@ -20,7 +21,6 @@ from purekernel.tree.path import join
 
 CORE_ISO = b"Core-current.iso"
 DEPENDENCIES = b"dependencies"
-REBUILD_SCRIPT = b"rebuild_iso.sh"
 VERSION_SCRIPT = b"gitversion.sh"
 LICENCES = (b"COPYING", b"LICENSE")
 
@@ -35,7 +35,6 @@ OVERLAYS = (
 # Blanks only, not \s: a pattern that may run over line ends takes its time on many of them.
 _VERSION_LINE = re.compile(rb"^[ \t]*(?:export[ \t]+)?ISO_VERSION=(.*)$", re.MULTILINE)
 _ISO_NAME_LINE = re.compile(rb"^[ \t]*ISO_NAME=[^\s-]*?rz_mk_([a-z]+)-image", re.MULTILINE)
-_OLD_VOLUME_ID = re.compile(rb"-V\s+TC-custom\b")
 
 
 @frozen(kw_only=True)
@@ -96,7 +95,7 @@ def _take_apart(tree: Tree, source: str) -> Bundle:
         source=source,
         iso=iso,
         flavour=_flavour(bytes(script)),
-        generation=_generation(bytes(script)),
+        generation=tell_generation(bytes(script)),
         version=_version(tree),
         overlays=tuple(
             (f"dependencies/{name.decode()}", content)
@@ -132,10 +131,6 @@ def _flavour(script: bytes) -> Flavour:
         raise BundleError(
             f"{REBUILD_SCRIPT.decode()} in the bundle makes a {name!r} image; there are {known}"
         ) from None
-
-
-def _generation(script: bytes) -> Generation:
-    return Generation.V2012 if _OLD_VOLUME_ID.search(script) else Generation.V2013
 
 
 def _version(tree: Tree) -> str | None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from attrs import evolve
+
+from purekernel.build.assembly import Surroundings
 from purekernel.build.boot_menu import BootChanges
 from purekernel.build.bundle import Bundle, parse_bundle
 from purekernel.build.image import Image, Options, build_image
 from purekernel.build.progress import Progress, Silent
+from purekernel.build.request import Request, join_request
+from purekernel.build.session import Provision, Session
 from purekernel.errors import UsageError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.sources.files import load_file
@@ -59,6 +64,9 @@ def make_image(
     bundle: AnyPath | None = None,
     *,
     sample: bool = False,
+    request: Request | None = None,
+    provision: Provision | None = None,
+    environment: Mapping[str, str] | None = None,
     iso_version: str | None = None,
     overlays: AnyPath | Iterable[AnyPath] = (),
     keep_iso_files: bool = False,
@@ -71,11 +79,18 @@ def make_image(
     max_unpacked: int | None = None,
     progress: Progress | None = None,
 ) -> Image:
-    """Make an image from files on the host, as ``purekernel build`` does; write nothing.
+    """Make an image as ``purekernel build`` does; write nothing.
+
+    Without a bundle or the sample, all that the image is made of is gathered first.
 
     Args:
         bundle: the bundle's path.
         sample: build from the sample bundle instead.
+        request: what is gathered otherwise: by default what ``purekernel.toml`` in the
+            current folder says.
+        provision: where downloads are kept, and whether there may be any.
+        environment: where ``MK_BUNDLE_…`` settings and passwords may stand; by default nothing
+            does.
         iso_version: of the image; by default the bundle's own.
         overlays: folders and archives laid over the bundle's own, in order; or just one.
         keep_iso_files: carry over what the base ISO holds outside ``boot/``.
@@ -94,18 +109,44 @@ def make_image(
         PurekernelError: an input is missing or damaged, or does not fit the others.
     """
     progress = progress or Silent()
-    if (bundle is None) != sample:
-        raise UsageError(
-            "give either a bundle or --sample"
-            if bundle is None
-            else "a bundle and --sample exclude each other"
-        )
+    if isinstance(overlays, str | os.PathLike):
+        overlays = (overlays,)
     limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
+    boot = BootChanges(append=boot_append, timeout=boot_timeout, default=boot_default)
+    if bundle is None and not sample:
+        request = request or Request()
+        if iso_version is not None:
+            request = evolve(request, iso_version=iso_version)
+        surroundings = Surroundings(
+            environment=environment or {},
+            overlays=tuple(map(Path, overlays)),
+            keep_owners=keep_owners,
+            timestamp=timestamp,
+            limits=limits,
+        )
+        asked = join_request(request, surroundings.environment)
+        if keep_iso_files:
+            asked = asked.keeping_iso_files()
+        with Session(
+            asked,
+            provision or Provision(),
+            environment=surroundings.environment,
+            limits=limits,
+            progress=progress,
+        ) as session:
+            return session.make_image(surroundings, boot=boot, volume=volume)
+    if bundle is not None and sample:
+        raise UsageError("a bundle and --sample exclude each other")
+    if request is not None and request != Request():
+        raise UsageError(
+            "a bundle is gathered already, and what would be gathered does not go with it",
+            hint="leave out the bundle, or the options that say what to gather",
+        )
     options = Options(
         version=iso_version,
         keep_iso_files=keep_iso_files,
         keep_owners=keep_owners,
-        boot=BootChanges(append=boot_append, timeout=boot_timeout, default=boot_default),
+        boot=boot,
         volume=volume or {},
         timestamp=timestamp,
         limits=limits,
@@ -116,8 +157,6 @@ def make_image(
             if bundle is not None
             else sample_bundle(limits=limits)
         )
-    if isinstance(overlays, str | os.PathLike):
-        overlays = (overlays,)
     made = loaded.mtime if timestamp is None else timestamp
     layers: list[Layer] = []
     for path in overlays:

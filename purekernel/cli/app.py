@@ -11,14 +11,21 @@ from pathlib import Path
 import click
 
 from purekernel.cli.build import build_command
+from purekernel.cli.bundle import bundle_command
+from purekernel.cli.deps import deps_command
+from purekernel.cli.fetch import fetch_command
 from purekernel.cli.init import init_command
+from purekernel.cli.lock import lock_command
 from purekernel.cli.schema import schema_command
 from purekernel.cli.terminal import say_error
-from purekernel.errors import PurekernelError, UsageError
+from purekernel.errors import CombinedError, PurekernelError, UsageError
 from purekernel.interruption import Interruption, end_on_signals
 from purekernel.version import __version__
 
 SUCCESS, FAILURE, WRONG_USAGE = 0, 1, 2
+
+# More of them nobody reads in one go.
+MOST_REPORTED = 100
 
 
 @click.group(
@@ -34,9 +41,16 @@ def purekernel() -> None:
     """
 
 
-purekernel.add_command(build_command)
-purekernel.add_command(init_command)
-purekernel.add_command(schema_command)
+for command in (
+    build_command,
+    bundle_command,
+    deps_command,
+    fetch_command,
+    init_command,
+    lock_command,
+    schema_command,
+):
+    purekernel.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,8 +85,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         say_error("interrupted", "every output is whole: this build's, or an earlier one's")
         status = FAILURE
     except PurekernelError as error:
-        say_error(str(error), error.hint)
-        status = WRONG_USAGE if isinstance(error, UsageError) else FAILURE
+        status = _report(error)
     except MemoryError:
         say_error(
             "the inputs do not fit in memory", "close other programs, or lower --max-unpacked"
@@ -88,6 +101,17 @@ def _run(arguments: Sequence[str] | None) -> int:
     except Exception as error:  # noqa: BLE001  # the last line of defence
         status = _report_fault(error)
     return status
+
+
+def _report(error: PurekernelError) -> int:
+    """Say what is wrong, two lines for each thing that is."""
+    errors = error.errors if isinstance(error, CombinedError) else (error,)
+    for one in errors[:MOST_REPORTED]:
+        say_error(str(one), one.hint)
+    if len(errors) > MOST_REPORTED:
+        left = len(errors) - MOST_REPORTED
+        say_error(f"and {left} more like these", "mend these first")
+    return WRONG_USAGE if all(isinstance(one, UsageError) for one in errors) else FAILURE
 
 
 def _report_usage(error: click.ClickException) -> int:

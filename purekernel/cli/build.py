@@ -2,65 +2,35 @@
 
 from __future__ import annotations
 
-import re
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from purekernel.cli.gathering import (
+    PROVISION_OPTIONS,
+    REQUEST_OPTIONS,
+    open_session,
+    provision_options,
+    request_options,
+    take_request,
+)
+from purekernel.cli.parameters import Size, Words
+
 if TYPE_CHECKING:
-    ParamType = click.ParamType[Any]
-else:  # generic only from click 8.4 on
-    ParamType = click.ParamType
+    from purekernel.build.image import Image
+    from purekernel.cli.terminal import StepTimer
 
 EMITS = ("iso", "core", "pxe")
 
-_SIZE = re.compile(r"([0-9]{1,15})\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
-
-class _Emit(ParamType):
-    """A list of outputs, parted by commas."""
-
-    name = "list"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",")))
-        for name in names:
-            if name not in EMITS:
-                self.fail(f"{name!r} is none of {', '.join(EMITS)}", param, ctx)
-        return names
-
-
-class _Size(ParamType):
-    """A number of bytes, with K, M, G or T (powers of 1024) behind it if you like."""
-
-    name = "size"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        if isinstance(value, int):
-            return value
-        match = _SIZE.fullmatch(str(value).strip())
-        if match is None:
-            self.fail(f"{value!r} is no size; give bytes, or 500M, or 2G", param, ctx)
-        return int(match.group(1)) * _UNITS[match.group(2).upper()]
-
-
-@click.command("build", short_help="Turn a bundle into a bootable image.")
+@click.command("build", short_help="Make a bootable image, of a bundle or a recipe.")
 @click.argument("bundle", type=click.Path(path_type=Path, readable=False), required=False)
 @click.option("--sample", is_flag=True, help="Build from the sample bundle that comes along.")
-@click.option(
-    "--iso-version",
-    metavar="VERSION",
-    help="The image's version.  [default: the bundle's own, from its gitversion.sh]",
-)
+@request_options
+@provision_options
 @click.option(
     "--overlay",
     "overlays",
@@ -96,18 +66,15 @@ class _Size(ParamType):
 @click.option("--preparer", metavar="TEXT", help="The ISO's preparer field.")
 @click.option(
     "--emit",
-    type=_Emit(),
-    default="iso",
-    show_default=True,
+    type=Words(*EMITS),
     help="What to write: iso, core (core.gz and vmlinuz), pxe (a folder for a TFTP or HTTP "
-    "server); several with commas.",
+    "server); several with commas.  [default: the recipe's, or iso]",
 )
 @click.option(
     "-o",
     "--output-dir",
     type=click.Path(path_type=Path, readable=False),
-    default=Path(),
-    help="Where outputs go.  [default: the current folder]",
+    help="Where outputs go.  [default: the recipe's, or the current folder]",
 )
 @click.option(
     "--timestamp",
@@ -118,25 +85,29 @@ class _Size(ParamType):
 )
 @click.option(
     "--max-unpacked",
-    type=_Size(),
+    type=Size(),
     help="What one input may unpack to, such as 4G.  [default: 1G]",
 )
+@click.option("--dry-run", is_flag=True, help="Show what would be fetched and made; make nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
 @click.option("-v", "--verbose", is_flag=True, help="Say each step and how long it took.")
 @click.option("--json", "as_json", is_flag=True, help="Print a summary for machines.")
 def build_command(
     *,
     bundle: Path | None,
-    emit: tuple[str, ...],
-    output_dir: Path,
+    sample: bool,
+    emit: tuple[str, ...] | None,
+    output_dir: Path | None,
+    dry_run: bool,
     quiet: bool,
     verbose: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Turn BUNDLE, as build-bundle-file.sh makes it, into an image.
+    """Make an image of BUNDLE, as build-bundle-file.sh or 'purekernel bundle' makes it.
 
-    Writes rz_mk_FLAVOUR-image.VERSION.iso, whole or not at all. The same inputs give the
+    Without BUNDLE all that the image is made of is gathered first: what purekernel.toml says, or
+    a Razor-Microkernel project. Writes NAME.iso, whole or not at all. The same inputs give the
     same bytes, wherever and whenever.
 
     \b
@@ -144,6 +115,7 @@ def build_command(
       purekernel build --sample
       purekernel build bundle.tar.gz --iso-version 0.9.0.1
       purekernel build bundle.tar.gz --overlay site/ --emit iso,pxe
+      purekernel build --recipe my-core/purekernel.toml
     """  # noqa: D301  # click reads the backspace as "keep these lines"
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
@@ -154,7 +126,7 @@ def build_command(
     from purekernel.cli.terminal import choose_progress, say  # noqa: PLC0415
 
     volume = {
-        f"{name}_id": options.pop(option)
+        f"{name}_id": text
         for option, name in (
             ("volume_id", "volume"),
             ("application", "application"),
@@ -162,18 +134,25 @@ def build_command(
             ("publisher", "publisher"),
             ("preparer", "preparer"),
         )
+        if (text := options.pop(option)) is not None
     }
     start = time.perf_counter()
     progress = choose_progress(quiet=quiet, verbose=verbose, json=as_json)
     try:
-        image = make_image(
-            bundle,
-            volume={name: text for name, text in volume.items() if text is not None},
-            progress=progress,
-            **options,
-        )
+        if bundle is None and not sample:
+            image, emit, output_dir = _gather(
+                options, volume, emit, output_dir, dry_run=dry_run, progress=progress
+            )
+            if image is None:
+                return
+        else:
+            _refuse_gathering(options, dry_run=dry_run)
+            image = make_image(bundle, sample=sample, volume=volume, progress=progress, **options)
         outputs = write_image(
-            image, output_dir, emit=[Emit(name) for name in emit], progress=progress
+            image,
+            output_dir or Path(),
+            emit=[Emit(name) for name in emit or EMITS[:1]],
+            progress=progress,
         )
     finally:
         progress.close()
@@ -182,3 +161,74 @@ def build_command(
         say(render_json(summarize(image, outputs, progress.seconds, total)))
     elif not quiet:
         say(render_text(outputs))
+
+
+def _gather(
+    options: dict[str, Any],
+    volume: dict[str, str],
+    emit: tuple[str, ...] | None,
+    output_dir: Path | None,
+    *,
+    dry_run: bool,
+    progress: StepTimer,
+) -> tuple[Image | None, tuple[str, ...], Path]:
+    """Make an image of what is gathered; return it with what to write of it, and where.
+
+    ``None`` in place of the image: the plan was shown, and nothing made.
+    """
+    from purekernel.build.assembly import Surroundings  # noqa: PLC0415
+    from purekernel.build.boot_menu import BootChanges  # noqa: PLC0415
+    from purekernel.cli.drawing import draw, guides  # noqa: PLC0415
+    from purekernel.cli.plan import draw_plan  # noqa: PLC0415
+    from purekernel.cli.terminal import say, say_warning  # noqa: PLC0415
+
+    asked = take_request(options)
+    if options["keep_iso_files"]:
+        asked = asked.keeping_iso_files()
+    said = asked.recipe.output
+    emit = emit or said.emit or EMITS[:1]
+    if output_dir is None:
+        output_dir = asked.recipe.folder / said.folder if said.folder is not None else Path()
+    with open_session(
+        asked, options, progress=progress, max_unpacked=options["max_unpacked"]
+    ) as session:
+        if dry_run:
+            plan = session.plan()
+            progress.close()
+            writes = [f"{output_dir / kind}" for kind in emit]
+            say("\n".join(draw(draw_plan(plan, writes), guides())))
+            return None, emit, output_dir
+        surroundings = Surroundings(
+            environment=os.environ,
+            overlays=options["overlays"],
+            keep_owners=options["keep_owners"],
+            timestamp=options["timestamp"],
+            limits=session.limits,
+        )
+        boot = BootChanges(
+            append=options["boot_append"],
+            timeout=options["boot_timeout"],
+            default=options["boot_default"],
+        )
+        image = session.make_image(surroundings, boot=boot, volume=volume)
+        notes = session.notes
+    progress.close()
+    for note in notes:
+        say_warning(note)
+    return image, emit, output_dir
+
+
+def _refuse_gathering(options: dict[str, Any], *, dry_run: bool) -> None:
+    """Take out the options that say what is gathered; refuse them beside a bundle."""
+    version = options.pop("iso_version")
+    for name in (*REQUEST_OPTIONS, *PROVISION_OPTIONS):
+        value = options.pop(name, None)
+        if value not in (None, False, ()):
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} says what to gather, and a bundle is gathered already"
+            )
+    if dry_run:
+        raise click.UsageError(
+            "--dry-run shows what would be gathered, and a bundle is that already"
+        )
+    options["iso_version"] = version

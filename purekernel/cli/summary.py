@@ -11,6 +11,7 @@ from purekernel.tree import Device, Directory, Fifo, File, Socket, Symlink, cont
 from purekernel.version import __version__
 
 if TYPE_CHECKING:
+    from purekernel.build.gathering import Gathered
     from purekernel.build.image import Image
     from purekernel.build.publish import Output
 
@@ -40,10 +41,7 @@ def summarize(
         "generation": image.generation.value if image.generation else None,
         "volume_id": image.volume.volume_id,
         "timestamp": image.timestamp,
-        "outputs": [
-            {"path": str(output.path), "bytes": output.size_bytes, "sha256": output.sha256}
-            for output in outputs
-        ],
+        "outputs": [_output(output) for output in outputs],
         "core": {
             "bytes": len(image.core),
             "sha256": hashlib.sha256(image.core).hexdigest(),
@@ -60,6 +58,36 @@ def summarize(
             "total": round(total_seconds, 4),
         },
     }
+
+
+def summarize_bundle(
+    gathered: Gathered, outputs: list[Output], seconds: dict[str, float]
+) -> dict[str, object]:
+    """Return the summary that ``bundle --json`` prints; docs/summary.md explains each key."""
+    plan = gathered.plan
+    return {
+        "purekernel": __version__,
+        "flavour": plan.flavour.value if plan.flavour else None,
+        "generation": plan.generation.value if plan.generation else None,
+        "outputs": [_output(output) for output in outputs],
+        "inputs": [
+            {
+                "name": fetched.name,
+                "url": fetched.url,
+                "bytes": fetched.size_bytes,
+                "sha256": fetched.sha256,
+            }
+            for fetched in gathered.fetched.values()
+            if fetched is not None
+        ],
+        "onboot": list(plan.builtin),
+        "notes": list(plan.notes),
+        "seconds": {words: round(taken, 4) for words, taken in seconds.items()},
+    }
+
+
+def _output(output: Output) -> dict[str, object]:
+    return {"path": str(output.path), "bytes": output.size_bytes, "sha256": output.sha256}
 
 
 def render_json(summary: dict[str, object]) -> str:

@@ -13,6 +13,8 @@ from purekernel.errors import OutputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from purekernel.sources.wanted import Fetched, Wanted
+
 
 # A screenful: enough for any honest message, and no more of a hostile one.
 MAX_MESSAGE_CHARACTERS = 2000
@@ -23,6 +25,13 @@ def say_error(message: str, hint: str) -> None:
     # Whoever closed standard error will not miss it.
     with suppress(OSError, ValueError):
         sys.stderr.write(f"purekernel: {_printable(message)}\n  {_printable(hint)}\n")
+        sys.stderr.flush()
+
+
+def say_warning(text: str) -> None:
+    """Print what the user should know, on one line of standard error."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"purekernel: note: {_printable(text)}\n")
         sys.stderr.flush()
 
 
@@ -93,6 +102,9 @@ class StepTimer:
     def ended(self, words: str, seconds: float) -> None:
         """Show that a step is done."""
 
+    def had(self, wanted: Wanted, fetched: Fetched | None) -> None:
+        """Show that a file is had; called from any thread."""
+
     def close(self) -> None:
         """Take away what is only of use while it lasts."""
 
@@ -102,7 +114,15 @@ class Verbose(StepTimer):
 
     def ended(self, words: str, seconds: float) -> None:
         """Print the step."""
-        sys.stderr.write(f"{seconds:7.2f} s  {_printable(words)}\n")
+        self._write(f"{seconds:7.2f} s  {words}")
+
+    def had(self, wanted: Wanted, fetched: Fetched | None) -> None:
+        """Print the file."""
+        what = f"{fetched.size_bytes:>11,}  {fetched.url}" if fetched is not None else "none"
+        self._write(f"{'':9}  {wanted.name}  {what.strip()}")
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write(_printable(line) + "\n")
         sys.stderr.flush()
 
 
@@ -111,11 +131,24 @@ class Spinner(StepTimer):
 
     def __init__(self, console: Console) -> None:
         super().__init__()
+        self._words = ""
+        self._files = 0
+        self._bytes = 0
         self._status = console.status("starting", spinner="dots")
         self._status.start()
 
     def started(self, words: str) -> None:
         """Show the step."""
+        self._words = words
+        self._show(words)
+
+    def had(self, wanted: Wanted, fetched: Fetched | None) -> None:
+        """Show how much is had by now."""
+        self._files += 1
+        self._bytes += fetched.size_bytes if fetched is not None else 0
+        self._show(f"{self._words}: {self._files} files, {self._bytes / 1e6:.1f} MB  {wanted.name}")
+
+    def _show(self, words: str) -> None:
         from rich.text import Text  # noqa: PLC0415  # there already, with its console
 
         # Not as a string: what rich takes for markup may stand in a file's name.

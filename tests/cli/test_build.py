@@ -123,7 +123,10 @@ def test_options_reach_the_image(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["build"], "give either a bundle or --sample"),
+        (
+            ["build"],
+            "nothing says what to build: there is no purekernel.toml here",
+        ),
         (["build", "bundle.tar.gz", "--sample"], "a bundle and --sample exclude each other"),
         (["build", "--sample", "-q", "-v"], "--quiet and --verbose exclude each other"),
         (["build", "--smaple"], "No such option"),

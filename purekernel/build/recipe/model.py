@@ -169,6 +169,11 @@ class Account:
     shell: str | None = None
     comment: str | None = None
 
+    @property
+    def has_password(self) -> bool:
+        """Whether a password is said, in whatever way."""
+        return (self.password, self.password_env, self.password_hash) != (None, None, None)
+
 
 @frozen(kw_only=True)
 class IsoChoice:

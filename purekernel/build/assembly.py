@@ -1,0 +1,395 @@
+"""Make of what was gathered the parts of a bundle, or what an image is composed of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property, partial
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from purekernel.build.accounts import account_changes, wants_autologin
+from purekernel.build.defaults import REMASTER_NAME
+from purekernel.build.flavour import Flavour, Generation
+from purekernel.build.gathering import Gathered
+from purekernel.build.gems import add_gems
+from purekernel.build.identity import check_version, microkernel_identity, remaster_identity
+from purekernel.build.image import MAX_TIMESTAMP, Composition
+from purekernel.build.overlay import (
+    OverlayTree,
+    add_builtins,
+    add_mcollective,
+    add_mirror,
+    add_project,
+)
+from purekernel.build.packing import BundleParts, pack_bundle
+from purekernel.build.planning.files import overlay_role
+from purekernel.build.planning.plan import MCOLLECTIVE, RUBYGEMS, VM_TOOLS
+from purekernel.build.project import SCRIPTS, Project
+from purekernel.build.setup_files import VM_TOOLS_TARBALL, setup_tarballs, without_paths
+from purekernel.errors import BundleError, UsageError, inside
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.formats.squashfs import parse_squashfs
+from purekernel.formats.tar import parse_tar
+from purekernel.rootfs.account_change import AccountChange
+from purekernel.rootfs.accounts import change_accounts
+from purekernel.rootfs.extensions import cut_files, merge_extension
+from purekernel.rootfs.inittab import set_autologin
+from purekernel.rootfs.ownership import own_as_root
+from purekernel.rootfs.passes import Pass
+from purekernel.sources.files import is_folder
+from purekernel.sources.layers import load_layer, parse_layer
+from purekernel.sources.tinycore import resolve_kernel
+from purekernel.tree import (
+    Buffer,
+    File,
+    Layer,
+    Tree,
+    date_all,
+    difference,
+    merge,
+    newest_time,
+    resolve,
+    subtree,
+    with_metadata,
+)
+
+INITTAB = b"etc/inittab"
+
+# Source: rz_mk_tce_mirror.rb.
+RAZOR_MIRROR = "4.x/x86/tcz"
+
+
+@frozen(kw_only=True)
+class Surroundings:
+    """What an assembly takes from where it runs.
+
+    Attributes:
+        environment: where passwords may stand.
+        overlays: overlays that the command line adds to the recipe's, in order.
+        keep_owners: trust the owners that those record.
+        timestamp: the newest time that anything may have, in seconds since 1970, UTC;
+            ``None`` takes the newest of the inputs'.
+        limits: the readers' bounds.
+    """
+
+    environment: Mapping[str, str]
+    overlays: tuple[Path, ...] = ()
+    keep_owners: bool = False
+    timestamp: int | None = None
+    limits: Limits = DEFAULT_LIMITS
+
+
+class Assembly:
+    """One image's parts, each made when it is first asked for."""
+
+    def __init__(self, gathered: Gathered, surroundings: Surroundings) -> None:
+        """Put together what was gathered."""
+        self._gathered = gathered
+        self._plan = gathered.plan
+        self._surroundings = surroundings
+        self._limits = surroundings.limits
+
+    # What comes out
+
+    @property
+    def flavour(self) -> Flavour | None:
+        """Whom the image is for."""
+        return self._plan.flavour
+
+    def composition(self) -> Composition:
+        """Return what the image is composed of.
+
+        Raises:
+            PurekernelError: an input is damaged, or two do not go together.
+        """
+        if self._project is not None:
+            return self._microkernel(self._project)
+        gear = OverlayTree(self.mtime)
+        self._add_gear(gear)
+        return Composition(
+            source=self._plan.recipe.source,
+            base=evolve(self._gathered.base, root=self._merged_root),
+            layers=(own_as_root(Layer(source="extensions", tree=gear.tree)), *self._overlays),
+            passes=tuple(self._passes()),
+            identity=remaster_identity(
+                name=self._plan.recipe.name or REMASTER_NAME,
+                version=self._version(),
+                flavour=self._plan.flavour,
+            ),
+            mtime=self.mtime,
+        )
+
+    def bundle(self) -> bytes:
+        """Return the bundle, a gzipped tar file.
+
+        The recipe's overlays are part of it. What an overlay says of owners it cannot say.
+
+        Raises:
+            UsageError: there is no project, without which there is no bundle.
+            PurekernelError: an input is damaged, or two do not go together.
+        """
+        if self._project is None:
+            raise UsageError(
+                f"{self._plan.recipe.source} names no Razor-Microkernel project, and a bundle "
+                "is made of one",
+                hint="name it with --project, or build the image: purekernel build",
+            )
+        overlay = self._overlay(self._project)
+        for layer in self._overlays:
+            with inside(layer.source):
+                tree = merge(overlay.tree, layer.tree, stated=layer.stated)
+                overlay = evolve(overlay, tree=tree)
+        if self._overlays:
+            tree = overlay.tree
+            for _words, run in self._passes():
+                tree = run(tree)
+            # A tarball holds no folder that nobody named.
+            overlay = evolve(overlay, tree=_named_folders(tree, self.mtime))
+        parts = self._parts(self._project, overlay)
+        tarballs = {
+            # Whatever is unpacked later must not undo what the user's overlays bring.
+            name: packed if name == VM_TOOLS_TARBALL else without_paths(packed, self._overlays)
+            for name, packed in parts.tarballs.items()
+        }
+        return pack_bundle(evolve(parts, tarballs=tarballs))
+
+    # Within
+
+    @cached_property
+    def _project(self) -> Project | None:
+        """The project; the times of a checkout mean nothing, and become ours."""
+        found = self._gathered.planner.project
+        if found is None or found.dated:
+            return None if found is None else found.project
+        return evolve(found.project, tree=date_all(found.project.tree, self.mtime))
+
+    @cached_property
+    def mtime(self) -> int:
+        """The time of all that is made, in seconds since 1970, UTC."""
+        said = self._surroundings.timestamp
+        said = self._plan.recipe.timestamp if said is None else said
+        if said is not None:
+            return said
+        base = self._gathered.base
+        trees = [base.iso, base.root, *self._cuttings, *self._merged.values()]
+        trees += [layer.tree for layer in self._dated_overlays.values()]
+        found = self._gathered.planner.project
+        if found is not None and found.dated:
+            trees.append(found.project.tree)
+        return min(max(0, *map(newest_time, trees)), MAX_TIMESTAMP)
+
+    def _version(self) -> str | None:
+        project = None if self._plan.project is None else self._plan.project.version
+        version = self._plan.recipe.version or project
+        return None if version is None else check_version(version)
+
+    def _microkernel(self, project: Project) -> Composition:
+        version = self._version()
+        if version is None:
+            raise BundleError(
+                f"neither {self._plan.recipe.source} nor the project says the image's version",
+                hint="give one with --iso-version, such as --iso-version 0.9.0.1",
+            )
+        bundle = self._parts(project, self._overlay(project)).as_bundle()
+        return Composition(
+            source=self._plan.recipe.source,
+            base=self._gathered.base,
+            parts=tuple(
+                own_as_root(part if isinstance(part, Layer) else self._unpacked(source, part))
+                for source, part in bundle.overlays
+            ),
+            layers=self._overlays,
+            passes=tuple(self._passes()) if self._overlays else (),
+            identity=microkernel_identity(
+                version=version,
+                flavour=self._plan.flavour or Flavour.DEV,
+                generation=project.generation,
+                has_licence=b"LICENSE" in project.tree,
+            ),
+            licences=bundle.licences,
+            mtime=bundle.mtime,
+        )
+
+    def _parts(self, project: Project, overlay: Layer) -> BundleParts:
+        flavour = self._plan.flavour or Flavour.DEV
+        tarballs = setup_tarballs(project, flavour, keep_host_keys=self._keep_host_keys)
+        vm_tools = self._gathered.file(VM_TOOLS)
+        if vm_tools is not None:
+            tarballs[VM_TOOLS_TARBALL] = vm_tools[1]
+        licences = [(name, project.content(name)) for name in (b"COPYING", b"LICENSE")]
+        new = project.generation is Generation.V2013
+        return BundleParts(
+            source=self._plan.recipe.source,
+            iso=self._gathered.iso,
+            flavour=flavour,
+            generation=project.generation,
+            version=self._version() if new else None,
+            scripts=_below(project.tree, SCRIPTS),
+            licences=tuple((name, text) for name, text in licences if text is not None),
+            overlay=overlay,
+            tarballs=tarballs,
+            mtime=self.mtime,
+        )
+
+    @property
+    def _keep_host_keys(self) -> bool:
+        razor = self._plan.recipe.razor
+        return razor is None or razor.ssh_host_keys
+
+    def _overlay(self, project: Project) -> Layer:
+        """Return the overlay of a Microkernel's root file system."""
+        overlay = OverlayTree(self.mtime)
+        overlay.copy_all(difference(self._gathered.base.root, self._merged_root))
+        add_project(overlay, project, self._plan.flavour or Flavour.DEV)
+        self._add_gear(overlay)
+        self._add_extras(overlay, project)
+        tree = overlay.tree
+        for _words, run in self._passes():
+            tree = run(tree)
+        return Layer(source="razor-microkernel-overlay.tar.gz", tree=tree)
+
+    def _add_gear(self, overlay: OverlayTree) -> None:
+        """Add extensions, gems and what is cut out of extensions."""
+        plan = self._plan
+        if plan.builtin or self._project is not None:
+            add_builtins(overlay, self._gathered.builtins(), plan.builtin)
+        if plan.mirror or self._project is not None:
+            # Razor's own server serves the one folder, whatever Core it runs on.
+            core = f"{plan.release.series}/{plan.release.arch}"
+            folder = RAZOR_MIRROR if self._project is not None else f"{core}/tcz"
+            add_mirror(overlay, folder, self._gathered.mirrored())
+        add_gems(overlay, self._gathered)
+        for cuttings in self._cuttings:
+            overlay.copy_all(cuttings)
+
+    def _add_extras(self, overlay: OverlayTree, project: Project) -> None:
+        rubygems = self._gathered.file(RUBYGEMS)
+        if rubygems is not None:
+            name, content = rubygems
+            overlay.file(b"opt/" + name.encode(), content)
+        mcollective = self._gathered.file(MCOLLECTIVE)
+        if mcollective is not None:
+            name, content = mcollective
+            with inside(name):
+                add_mcollective(overlay, project, self._unpacked(name, content).tree)
+
+    def _passes(self) -> list[tuple[str, Pass]]:
+        """Return what is done to accounts and console, once their files are there."""
+        passes: list[tuple[str, Pass]] = []
+        if self._changes:
+            run = partial(change_accounts, changes=self._changes, mtime=self.mtime)
+            passes.append(("set the accounts", run))
+        autologin = wants_autologin(self._plan)
+        if autologin is not None:
+            passes.append(("set the console", partial(_with_autologin, on=autologin)))
+        return passes
+
+    @cached_property
+    def _changes(self) -> tuple[AccountChange, ...]:
+        root = self._gathered.base.root
+        return account_changes(self._plan, root, self._surroundings.environment)
+
+    @cached_property
+    def _cuttings(self) -> list[Tree]:
+        found = []
+        for cut in self._plan.cuts:
+            name = resolve_kernel(cut.extension.name, self._plan.kernel)
+            tree = self._extension(name, self._gathered.content(self._plan.cut_from[name].package))
+            with inside(name):
+                found.append(cut_files(tree, [one.name.encode() for one in cut.files]))
+        return found
+
+    @cached_property
+    def _merged(self) -> dict[str, Tree]:
+        graph = self._plan.graph
+        return {
+            name: self._extension(name, self._gathered.content(graph.extensions[name].package))
+            for name in self._plan.merged_order()
+        }
+
+    @cached_property
+    def _merged_root(self) -> Tree:
+        root = self._gathered.base.root
+        for name, tree in self._merged.items():
+            with inside(name):
+                root = merge_extension(root, tree, name=name.removesuffix(".tcz"), mtime=self.mtime)
+        return root
+
+    @cached_property
+    def _dated_overlays(self) -> dict[str, Layer]:
+        """The overlays that are archives, by their places: the times in them mean something."""
+        found: dict[str, Layer] = {}
+        for choice in self._plan.recipe.overlays:
+            if choice.url is not None:
+                file = self._gathered.file(overlay_role(choice.url))
+                if file is not None:
+                    name, content = file
+                    layer = parse_layer(content, source=name, limits=self._limits)
+                    found[choice.url] = _owned(layer, keep=choice.keep_owners)
+            elif choice.path is not None:
+                path = self._plan.recipe.folder / choice.path
+                if not is_folder(path):
+                    layer = load_layer(path, mtime=0, limits=self._limits)
+                    found[str(path)] = _owned(layer, keep=choice.keep_owners)
+        for path in self._surroundings.overlays:
+            if not is_folder(path):
+                layer = load_layer(path, mtime=0, limits=self._limits)
+                found[str(path)] = _owned(layer, keep=self._surroundings.keep_owners)
+        return found
+
+    @cached_property
+    def _overlays(self) -> tuple[Layer, ...]:
+        """The user's overlays, in order."""
+        places: list[str] = []
+        for choice in self._plan.recipe.overlays:
+            path = self._plan.recipe.folder / (choice.path or "")
+            places.append(choice.url if choice.url is not None else str(path))
+        places += [str(path) for path in self._surroundings.overlays]
+        dated = self._dated_overlays
+        return tuple(
+            dated[place]
+            if place in dated
+            else own_as_root(load_layer(Path(place), mtime=self.mtime, limits=self._limits))
+            for place in places
+        )
+
+    def _extension(self, name: str, content: bytes | None) -> Tree:
+        return parse_squashfs(content or b"", source=name, limits=self._limits)
+
+    def _unpacked(self, source: str, packed: Buffer) -> Layer:
+        return Layer(source=source, tree=parse_tar(packed, source=source, limits=self._limits))
+
+
+def _owned(layer: Layer, *, keep: bool) -> Layer:
+    return layer if keep else own_as_root(layer)
+
+
+def _with_autologin(tree: Tree, *, on: bool) -> Tree:
+    """Return ``tree`` with its first console logging in by itself, or asking."""
+    place = resolve(tree, INITTAB)
+    node = tree.get(place)
+    if not isinstance(node, File):
+        return tree
+    changed = tree.copy()
+    content = set_autologin(bytes(node.content), on)
+    changed.replace(place, evolve(node, content=content))
+    return changed
+
+
+def _below(tree: Tree, folder: bytes) -> Tree:
+    """Return what ``folder`` holds, as a tree of its own."""
+    found = Tree()
+    for path, node in subtree(tree, folder).walk(folder):
+        if path != folder:
+            found.add(path[len(folder) + 1 :], node)
+    return found
+
+
+def _named_folders(tree: Tree, mtime: int) -> Tree:
+    """Return ``tree`` with every folder in it named, those that were not dated ``mtime``."""
+    named = tree.copy()
+    for path in tree.implied():
+        node = tree[path]
+        named.add(path, with_metadata(node, evolve(node.metadata, mtime=mtime)))
+    return named

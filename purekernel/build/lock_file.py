@@ -1,0 +1,49 @@
+"""Where the lock file of a request stands; read it, and write it whole or not at all."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from purekernel.build.publish import Output, publish
+from purekernel.build.request import Asked
+from purekernel.errors import InputError, LockError
+from purekernel.sources.files import load_file
+from purekernel.sources.lock import LOCK_NAME, Lock, build_lock, parse_lock
+
+ENDING = ".lock"
+
+
+def lock_path(asked: Asked) -> Path:
+    """Return where the lock file stands: beside the recipe, under its name."""
+    return Path(LOCK_NAME) if asked.path is None else asked.path.with_suffix(ENDING)
+
+
+def load_lock(path: Path) -> Lock | None:
+    """Return what a lock file pins; ``None`` where there is none.
+
+    Raises:
+        LockError: it cannot be read, or is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        data = load_file(path)
+    except InputError as error:
+        raise LockError(error.message, hint=error.hint) from None
+    return parse_lock(data, source=str(path))
+
+
+def write_lock(path: Path, lock: Lock) -> Output:
+    """Write a lock file.
+
+    Raises:
+        OutputError: it cannot be written; what stood there before still stands.
+    """
+    (output,) = publish(path.parent, {path.name: partial(_write, build_lock(lock))})
+    return output
+
+
+def _write(content: bytes, stream: BinaryIO) -> None:
+    stream.write(content)

@@ -1,0 +1,91 @@
+"""Pin what was gathered."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from purekernel.build.gathering import Gathered
+from purekernel.errors import LockError
+from purekernel.sources.lock import (
+    Lock,
+    Pin,
+    PinnedExtension,
+    PinnedFile,
+    PinnedGem,
+)
+from purekernel.sources.tinycore import Extension
+from purekernel.sources.urls import is_url
+from purekernel.sources.wanted import Wanted
+
+
+def lock_of(gathered: Gathered) -> Lock:
+    """Return a lock that pins all that was gathered.
+
+    Raises:
+        LockError: something that must be there was not fetched.
+    """
+    plan = gathered.plan
+    pinning = _Pinning(gathered)
+    extensions = {**plan.graph.extensions, **plan.cut_from}
+    return Lock(
+        core=f"{plan.release.series}/{plan.release.arch}",
+        kernel=plan.kernel,
+        files={
+            role: PinnedFile(role=role, asked=file.asked, pin=pinning.pin(file.wanted))
+            for role, file in plan.files.items()
+        },
+        extensions={
+            name: pinning.extension(extension) for name, extension in sorted(extensions.items())
+        },
+        gems=tuple(
+            PinnedGem(
+                name=gem.name,
+                version=gem.version,
+                needs=gem.needs,
+                pin=pinning.pin(gem.wanted),
+            )
+            for gem in plan.gems
+        ),
+    )
+
+
+class _Pinning:
+    """Makes pins of what was fetched."""
+
+    def __init__(self, gathered: Gathered) -> None:
+        self._gathered = gathered
+        self._folder = gathered.plan.recipe.folder
+
+    def extension(self, extension: Extension) -> PinnedExtension:
+        """Return the pin of an extension and of what was found beside it."""
+        beside = {
+            side: self.pin(wanted)
+            for side, wanted in extension.sides.items()
+            if self._gathered.fetched.get(wanted) is not None
+        }
+        return PinnedExtension(
+            pin=self.pin(extension.package), needs=extension.dependencies, beside=beside
+        )
+
+    def pin(self, wanted: Wanted) -> Pin:
+        """Return the pin of a file."""
+        fetched = self._gathered.fetched.get(wanted)
+        if fetched is None:
+            raise LockError(f"{wanted.name} was not fetched, and cannot be pinned")
+        return Pin(
+            name=wanted.name,
+            url=self._relative(fetched.url),
+            size_bytes=fetched.size_bytes,
+            sha256=fetched.sha256,
+            md5=fetched.md5,
+        )
+
+    def _relative(self, place: str) -> str:
+        """Return a path from the recipe's folder, so that the lock means the same elsewhere."""
+        if is_url(place):
+            return place
+        try:
+            return Path(os.path.relpath(place, self._folder)).as_posix()
+        except ValueError:  # on Windows, of another drive
+            return place

@@ -1,0 +1,279 @@
+"""Plan the extensions: which there are, what they need, and what files are cut out of some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from purekernel.build import defaults
+from purekernel.build.flavour import Flavour
+from purekernel.build.packages import refuse_packages, split_packages
+from purekernel.build.planning.inquiry import Inquiry
+from purekernel.build.project import BUILTIN_LIST, EXECUTABLE_LIST, MIRROR_LIST, Project
+from purekernel.build.recipe.lists import parse_extension_list, parse_path_list
+from purekernel.build.recipe.model import Cut, Named
+from purekernel.errors import DependencyError, LockError, PurekernelError, inside
+from purekernel.formats.bzimage import kernel_release
+from purekernel.rootfs.modules import kernel_releases
+from purekernel.sources.locked import FirstOf, LockedExtensions
+from purekernel.sources.shipped import load_shipped_list
+from purekernel.sources.tinycore import (
+    KERNEL,
+    Extension,
+    ExtensionGraph,
+    ExtensionMirror,
+    ExtensionRepository,
+    refuse_missing,
+    resolve_extensions,
+    resolve_kernel,
+)
+
+if TYPE_CHECKING:
+    from purekernel.build.base import Base
+
+
+@frozen(kw_only=True)
+class PlannedExtensions:
+    """The extensions of a plan.
+
+    Attributes:
+        graph: all of them, and what they need.
+        kernel: the release that ``-KERNEL`` stands for, where anything asked for it.
+        builtin: those that are loaded at boot, in the user's order.
+        mirror: those in the image's own mirror, likewise.
+        merged: those unpacked into the root file system, likewise.
+        cuts: files to cut out of extensions.
+        cut_from: those extensions, by name.
+        from_indexes: whether any of this rests on a mirror's index.
+        errors: what is wrong with them.
+    """
+
+    graph: ExtensionGraph
+    kernel: str | None
+    builtin: tuple[str, ...]
+    mirror: tuple[str, ...]
+    merged: tuple[str, ...]
+    cuts: tuple[Cut, ...]
+    cut_from: Mapping[str, Extension]
+    from_indexes: bool
+    errors: tuple[PurekernelError, ...] = field(default=())
+
+
+def plan_extensions(
+    inquiry: Inquiry, project: Project | None, flavour: Flavour | None, base: Callable[[], Base]
+) -> PlannedExtensions:
+    """Plan the extensions of a recipe; what is wrong with them is noted, not raised.
+
+    Args:
+        inquiry: what the plan is made from.
+        project: whose lists count where the recipe has none.
+        flavour: whom the image is for.
+        base: gives the base, whose kernel ``-KERNEL`` stands for; only called if needed.
+
+    Raises:
+        DownloadError: the mirrors cannot be asked.
+        FormatError: what they say is damaged.
+    """
+    errors: list[PurekernelError] = []
+    roles = [_for_flavour(inquiry, names, flavour, errors) for names in _names(inquiry, project)]
+    builtin, mirror, merged = roles
+    cuts = _cuts(inquiry, project)
+    live = ExtensionMirror(
+        inquiry.extension_folders, inquiry.downloads, use_indexes=inquiry.use_indexes
+    )
+    repository = _repository(inquiry, live)
+    asked = (*merged, *builtin, *mirror)
+    graph, kernel = _resolve(inquiry, repository, asked, base)
+    cut_from = _cut_from(inquiry, repository, cuts, kernel, errors)
+    _note_missing(inquiry, graph, asked, kernel, errors)
+    if flavour is Flavour.PROD and not inquiry.all_flavours:
+        _refuse_openssh(graph, (*builtin, *merged), kernel, errors)
+
+    def roots(names: Iterable[Named]) -> tuple[str, ...]:
+        resolved = dict.fromkeys(resolve_kernel(one.name, kernel) for one in names)
+        return tuple(name for name in resolved if name in graph.extensions)
+
+    return PlannedExtensions(
+        graph=graph,
+        kernel=kernel,
+        builtin=roots(builtin),
+        mirror=roots(mirror),
+        merged=roots(merged),
+        cuts=cuts,
+        cut_from=cut_from,
+        from_indexes=not inquiry.bound_by_lock and live.has_indexes,
+        errors=tuple(errors),
+    )
+
+
+def release_of(base: Base) -> str:
+    """Return the release of a base's kernel: its one folder of modules, or its own word.
+
+    Raises:
+        DependencyError: neither tells.
+    """
+    folders = kernel_releases(base.root)
+    if len(folders) == 1:
+        return folders[0].decode("ascii", "replace")
+    said = kernel_release(base.kernel.content)
+    if said is None:
+        raise DependencyError(
+            "the base does not tell the release of its kernel, which '-KERNEL' in the name of an "
+            "extension stands for",
+            hint="say it with kernel under [core], or --kernel",
+        )
+    return said
+
+
+def _repository(inquiry: Inquiry, live: ExtensionMirror) -> ExtensionRepository:
+    if inquiry.lock is None:
+        return live
+
+    def urls(name: str) -> tuple[str, ...]:
+        return tuple(f"{folder.rstrip('/')}/{name}" for folder in inquiry.extension_folders)
+
+    locked = LockedExtensions(inquiry.lock, urls, inquiry.place)
+    return locked if inquiry.strict else FirstOf(locked, live)
+
+
+def _names(
+    inquiry: Inquiry, project: Project | None
+) -> tuple[tuple[Named, ...], tuple[Named, ...], tuple[Named, ...]]:
+    """Return the extensions that are loaded at boot, mirrored, and merged."""
+    said = inquiry.recipe.extensions
+    builtin, mirror = said.builtin, said.mirror
+    if project is not None:
+        builtin = _default_list(project, BUILTIN_LIST) if builtin is None else builtin
+        mirror = _default_list(project, MIRROR_LIST) if mirror is None else mirror
+    return builtin or (), mirror or (), said.merged
+
+
+def _default_list(project: Project, path: bytes) -> tuple[Named, ...]:
+    """Return the project's own list, or else ours."""
+    data = project.content(path)
+    name = path.rpartition(b"/")[2].decode()
+    if data is None:
+        return parse_extension_list(load_shipped_list(name), source=f"the default {name}")
+    with inside(project.source):
+        return parse_extension_list(data, source=path.decode())
+
+
+def _for_flavour(
+    inquiry: Inquiry,
+    names: Iterable[Named],
+    flavour: Flavour | None,
+    errors: list[PurekernelError],
+) -> tuple[Named, ...]:
+    kept = [one for one in names if one.name not in inquiry.recipe.extensions.skip]
+    extensions, packages = split_packages(kept)
+    try:
+        refuse_packages(packages)
+    except PurekernelError as error:
+        errors.append(error)
+    if flavour is not Flavour.PROD or inquiry.all_flavours:
+        return extensions
+    return tuple(one for one in extensions if one.name != defaults.OPENSSH)
+
+
+def _cuts(inquiry: Inquiry, project: Project | None) -> tuple[Cut, ...]:
+    said = inquiry.recipe.cuts
+    # A recipe that cuts from the same extension says itself what.
+    if project is None or any(cut.extension.name == defaults.UTIL_LINUX for cut in said):
+        return said
+    source = EXECUTABLE_LIST.decode()
+    with inside(project.source):
+        files = parse_path_list(project.content(EXECUTABLE_LIST) or b"", source=source)
+    extension = Named(name=defaults.UTIL_LINUX, place=source)
+    return (*([Cut(extension=extension, files=files)] if files else []), *said)
+
+
+def _resolve(
+    inquiry: Inquiry,
+    repository: ExtensionRepository,
+    asked: Sequence[Named],
+    base: Callable[[], Base],
+) -> tuple[ExtensionGraph, str | None]:
+    said = inquiry.recipe.extensions
+    kernel = inquiry.recipe.core.kernel
+    if kernel is None and inquiry.lock is not None:
+        kernel = inquiry.lock.kernel
+
+    def resolve(kernel: str | None) -> ExtensionGraph:
+        return resolve_extensions(
+            [one.name for one in asked],
+            repository,
+            kernel=kernel,
+            skip=said.skip,
+            follow=said.dependencies,
+        )
+
+    graph = resolve(kernel)
+    if kernel is None and any(missing.name.endswith(KERNEL) for missing in graph.missing):
+        kernel = release_of(base())
+        graph = resolve(kernel)
+    return graph, kernel
+
+
+def _cut_from(
+    inquiry: Inquiry,
+    repository: ExtensionRepository,
+    cuts: Iterable[Cut],
+    kernel: str | None,
+    errors: list[PurekernelError],
+) -> dict[str, Extension]:
+    named = {resolve_kernel(cut.extension.name, kernel): cut.extension for cut in cuts}
+    found = repository.describe(list(named))
+    for (name, said), extension in zip(named.items(), found, strict=True):
+        if extension is None:
+            errors.append(
+                _not_locked(name, (name,))
+                if inquiry.bound_by_lock
+                else DependencyError(f"{said.place}: no mirror has {name}")
+            )
+    return {extension.name: extension for extension in found if extension is not None}
+
+
+def _note_missing(
+    inquiry: Inquiry,
+    graph: ExtensionGraph,
+    asked: Iterable[Named],
+    kernel: str | None,
+    errors: list[PurekernelError],
+) -> None:
+    if inquiry.bound_by_lock:
+        errors += [_not_locked(missing.name, missing.chain) for missing in graph.missing]
+        return
+    places = {resolve_kernel(one.name, kernel): one.place for one in asked}
+    try:
+        refuse_missing(graph, places)
+    except PurekernelError as error:
+        errors.append(error)
+
+
+def _not_locked(name: str, chain: Sequence[str]) -> LockError:
+    why = f", which is needed: {' → '.join(chain)}" if len(chain) > 1 else ""
+    return LockError(
+        f"the lock file does not have {name}{why}", hint="run 'purekernel lock' to pin it"
+    )
+
+
+def _refuse_openssh(
+    graph: ExtensionGraph,
+    names: Iterable[Named],
+    kernel: str | None,
+    errors: list[PurekernelError],
+) -> None:
+    """Note that something brings back what a production image leaves out."""
+    for one in names:
+        name = resolve_kernel(one.name, kernel)
+        if defaults.OPENSSH in graph.order([name]):
+            errors.append(
+                DependencyError(
+                    f"{one.place}: a production image has no {defaults.OPENSSH}, "
+                    f"and {name} needs it",
+                    hint=f"leave out {name}, or {defaults.OPENSSH} with --skip "
+                    f"{defaults.OPENSSH} if {name} can do without it",
+                )
+            )

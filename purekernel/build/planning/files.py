@@ -1,0 +1,140 @@
+"""Plan the files that stand by themselves: the base ISO, tarballs, overlays from the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import evolve, frozen
+
+from purekernel.build import defaults
+from purekernel.build.flavour import Generation
+from purekernel.build.planning.inquiry import Inquiry
+from purekernel.build.planning.plan import (
+    BASE,
+    MCOLLECTIVE,
+    OVERLAY,
+    RUBYGEMS,
+    VM_TOOLS,
+    PlannedFile,
+)
+from purekernel.errors import LockError, MissingFileError
+from purekernel.formats.tinycore import parse_md5
+from purekernel.sources.locked import pinned
+from purekernel.sources.tinycore import MD5
+from purekernel.sources.urls import is_url, last_component, redact
+from purekernel.sources.wanted import Kind, Wanted
+
+MOST_MD5_BYTES = 4096
+
+
+@frozen(kw_only=True)
+class FileAsk:
+    """A file that stands by itself, as it is asked for.
+
+    Attributes:
+        role: what it is for.
+        asked: the address or place.
+        wanted: how it is to be had.
+    """
+
+    role: str
+    asked: str
+    wanted: Wanted
+
+
+def plan_file(inquiry: Inquiry, ask: FileAsk) -> PlannedFile:
+    """Plan a file, pinned if the lock has it.
+
+    Raises:
+        LockError: the lock has none, or another.
+    """
+    asked, wanted = redact(ask.asked), ask.wanted
+    locked = None if inquiry.lock is None else inquiry.lock.files.get(ask.role)
+    if locked is not None and locked.asked == asked:
+        wanted = pinned(wanted, locked.pin, inquiry.place)
+    elif inquiry.bound_by_lock:
+        has = f"{locked.asked} for {ask.role}" if locked is not None else f"no {ask.role}"
+        raise LockError(
+            f"the lock file has {has}, and {inquiry.recipe.source} asks for {asked}",
+            hint="run 'purekernel lock' to pin it",
+        )
+    return PlannedFile(role=ask.role, asked=asked, wanted=wanted)
+
+
+def plan_base(inquiry: Inquiry) -> PlannedFile:
+    """Plan the base ISO: the recipe's own, or the mirrors'.
+
+    Where a mirror has its MD5 beside it, that counts.
+
+    Raises:
+        DownloadError: the mirrors cannot be asked.
+        FormatError: what stands beside it is no digest.
+        LockError: the lock has none, or another.
+    """
+    core = inquiry.recipe.core
+    urls: tuple[str, ...]
+    if core.iso is not None:
+        asked, urls = core.iso, (inquiry.place(core.iso),)
+    else:
+        urls = inquiry.release.iso_urls(inquiry.mirrors)
+        asked = urls[0].removeprefix(inquiry.mirrors[0].rstrip("/") + "/")
+    wanted = Wanted(name=last_component(urls[0]), urls=urls, kind=Kind.ISO, sha256=core.iso_sha256)
+    planned = plan_file(inquiry, FileAsk(role=BASE, asked=asked, wanted=wanted))
+    if planned.wanted.sha256 is None and (core.iso is None or is_url(core.iso)):
+        return evolve(planned, wanted=_with_md5(inquiry, planned.wanted))
+    return planned
+
+
+def overlay_asks(inquiry: Inquiry) -> Iterator[FileAsk]:
+    """Yield the overlays that come from the network."""
+    for overlay in inquiry.recipe.overlays:
+        if overlay.url is not None:
+            wanted = Wanted(
+                name=last_component(overlay.url), urls=(overlay.url,), sha256=overlay.sha256
+            )
+            yield FileAsk(role=overlay_role(overlay.url), asked=overlay.url, wanted=wanted)
+
+
+def extra_asks(inquiry: Inquiry, generation: Generation | None) -> Iterator[FileAsk]:
+    """Yield what a Microkernel has besides extensions and gems."""
+    razor = inquiry.recipe.razor
+    if razor is None:
+        return
+    said = {
+        RUBYGEMS: (razor.rubygems, defaults.RUBYGEMS),
+        VM_TOOLS: (razor.open_vm_tools, defaults.OPEN_VM_TOOLS),
+    }
+    if generation is Generation.V2012:
+        said[MCOLLECTIVE] = (razor.mcollective, defaults.MCOLLECTIVE)
+    for role, (chosen, default) in said.items():
+        asked = default if chosen is None else chosen
+        if asked:
+            wanted = Wanted(
+                name=last_component(asked), urls=(inquiry.place(asked),), kind=Kind.GZIP
+            )
+            yield FileAsk(role=role, asked=asked, wanted=wanted)
+
+
+def overlay_role(url: str) -> str:
+    """Return the role of an overlay from the network."""
+    return f"{OVERLAY} {redact(url)}"
+
+
+def _with_md5(inquiry: Inquiry, wanted: Wanted) -> Wanted:
+    """Return ``wanted`` with the digest that stands beside it, where one does."""
+    beside = Wanted(
+        name=wanted.name + MD5,
+        urls=tuple(url + MD5 for url in wanted.urls),
+        kind=Kind.TEXT,
+        most_bytes=MOST_MD5_BYTES,
+    )
+    try:
+        # Not as an optional file, for which the first mirror's word would be enough: a release
+        # that has moved is in a later place.
+        fetched = inquiry.downloads.fetch(beside)
+    except MissingFileError:
+        fetched = None
+    if fetched is None:
+        return wanted
+    digest = parse_md5(inquiry.downloads.load(fetched), source=fetched.url)
+    return evolve(wanted, md5=digest)

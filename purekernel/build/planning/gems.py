@@ -1,0 +1,144 @@
+"""Plan the gems: which releases the list comes to, and what these need."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+from attrs import frozen
+
+from purekernel.build import defaults
+from purekernel.build.planning.inquiry import Inquiry
+from purekernel.build.planning.plan import PlannedGem
+from purekernel.build.project import GEM_LIST, Project
+from purekernel.errors import DependencyError, LockError, PurekernelError, RecipeError, inside
+from purekernel.formats.gem import ListedGem, Version, parse_gem_list, parse_listed_gem
+from purekernel.sources.locked_gems import LockedGems
+from purekernel.sources.rubygems import Candidate, GemRepository, GemServer, resolve_gems
+from purekernel.sources.urls import last_component
+
+_RUBYGEMS = re.compile(r"rubygems-([0-9]+(?:\.[0-9]+)*)\.(?:tgz|tar\.gz)")
+
+
+def plan_gems(inquiry: Inquiry, project: Project | None) -> tuple[PlannedGem, ...]:
+    """Return the gems that an image carries, in order of name and version.
+
+    What a lock pins is taken where it still meets the list; where it does not, and the lock
+    does not bind, the servers are asked.
+
+    Raises:
+        RecipeError: a line of the list is malformed.
+        DependencyError: a gem, or a release that meets what is required of it, is not there.
+        LockError: the lock does not have it.
+        DownloadError: the servers cannot be asked.
+    """
+    listed = listed_gems(inquiry, project)
+    if not listed:
+        return ()
+    target = _target(inquiry, project)
+    servers = tuple(map(inquiry.place, inquiry.recipe.mirrors.gems)) or defaults.GEM_SERVERS
+    if inquiry.lock is None:
+        return _resolve(listed, GemServer(servers, inquiry.downloads), target)
+    locked = LockedGems(inquiry.lock, servers, inquiry.place)
+    try:
+        return _resolve(listed, locked, target)
+    except DependencyError as error:
+        if inquiry.strict:
+            raise _not_locked(error) from None
+    except PurekernelError as error:
+        if inquiry.strict:
+            raise _not_locked(error) from None
+    live = GemServer(servers, inquiry.downloads)
+    try:
+        return _resolve(listed, _LockedFirst(locked, live), target)
+    except PurekernelError:
+        # What is pinned and what is new do not go together: all of it anew.
+        return _resolve(listed, live, target)
+
+
+def listed_gems(inquiry: Inquiry, project: Project | None) -> tuple[ListedGem, ...]:
+    """Return what the recipe asks for, or else the project's list.
+
+    Raises:
+        RecipeError: a line is malformed.
+        CombinedError: several are.
+    """
+    wanted = inquiry.recipe.gems.wanted
+    if wanted is not None:
+        return tuple(parse_listed_gem(one.name, place=one.place) for one in wanted)
+    if project is None:
+        return ()
+    with inside(project.source):
+        return parse_gem_list(project.content(GEM_LIST) or b"", GEM_LIST.decode())
+
+
+@frozen(kw_only=True)
+class _Target:
+    """What the gems are to run on; ``None`` is anything."""
+
+    ruby: Version | None = None
+    rubygems: Version | None = None
+
+
+class _LockedFirst:
+    """What a lock pins, and of all other gems what the servers have."""
+
+    def __init__(self, locked: LockedGems, live: GemRepository) -> None:
+        self._locked = locked
+        self._live = live
+
+    def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
+        """Return the releases of each gem."""
+        found = dict(self._locked.versions(names))
+        new = [name for name in names if name not in found]
+        if new:
+            found.update(self._live.versions(new))
+        return found
+
+
+def _resolve(
+    listed: tuple[ListedGem, ...], repository: GemRepository, target: _Target
+) -> tuple[PlannedGem, ...]:
+    resolution = resolve_gems(listed, repository, ruby=target.ruby, rubygems=target.rubygems)
+    return tuple(
+        PlannedGem(
+            name=gem.name,
+            version=str(gem.version),
+            needs=tuple(f"{edge.name} {edge.requirement}" for edge in gem.dependencies),
+            wanted=gem.wanted,
+        )
+        for gem in resolution.gems
+    )
+
+
+def _target(inquiry: Inquiry, project: Project | None) -> _Target:
+    """Return what the gems are to run on: of a Microkernel, what its own files say.
+
+    Its programs lie in ``lib/ruby/1.8``, and the RubyGems that it brings installs the gems.
+    """
+    said = inquiry.recipe.gems.ruby
+    if project is None:
+        return _Target(ruby=None if said is None else _version(said, inquiry))
+    razor = inquiry.recipe.razor
+    asked = None if razor is None else razor.rubygems
+    file_name = last_component(defaults.RUBYGEMS if asked is None else asked)
+    found = _RUBYGEMS.fullmatch(file_name)
+    return _Target(
+        ruby=_version(said or defaults.RUBY, inquiry),
+        rubygems=Version(found[1]) if found is not None else None,
+    )
+
+
+def _version(text: str, inquiry: Inquiry) -> Version:
+    try:
+        return Version(text)
+    except ValueError:
+        raise RecipeError(
+            f"{inquiry.recipe.source}: {text!r} is no version of Ruby", hint="say it as 1.8.7"
+        ) from None
+
+
+def _not_locked(error: PurekernelError) -> LockError:
+    return LockError(
+        f"the lock file does not have all gems: {error}", hint="run 'purekernel lock' to pin them"
+    )

@@ -1,0 +1,151 @@
+"""What is to be fetched and done for a recipe: decided once, here, before anything is done.
+
+A plan is made from the recipe, from what the mirrors' indexes say, and from the lock file where
+there is one. Running it decides nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from attrs import field, frozen
+
+from purekernel.build.flavour import Flavour, Generation
+from purekernel.build.project import Project
+from purekernel.build.recipe.model import Cut, GemLayout, Recipe
+from purekernel.sources.tinycore import DEPENDENCIES, MD5, Extension, ExtensionGraph, Release
+from purekernel.sources.wanted import Wanted
+
+# What a file that stands by itself is for.
+BASE, PROJECT, RUBYGEMS = "base", "project", "rubygems"
+VM_TOOLS, MCOLLECTIVE = "open-vm-tools", "mcollective"
+OVERLAY = "overlay"
+
+# What an extension needs beside it where it is loaded at boot, and where it only waits.
+BUILTIN_SIDES = (MD5, DEPENDENCIES)
+
+
+@frozen(kw_only=True)
+class PlannedFile:
+    """A file that stands by itself.
+
+    Attributes:
+        role: what it is for.
+        asked: the address or place that was asked for.
+        wanted: how it is to be had.
+    """
+
+    role: str
+    asked: str
+    wanted: Wanted
+
+
+@frozen(kw_only=True)
+class PlannedGem:
+    """A gem.
+
+    Attributes:
+        name: of the gem.
+        version: of the gem.
+        needs: what it needs, each a name and its requirement.
+        wanted: how its file is to be had.
+    """
+
+    name: str
+    version: str
+    needs: tuple[str, ...]
+    wanted: Wanted
+
+
+@frozen(kw_only=True)
+class Plan:
+    """All that is fetched and done.
+
+    Attributes:
+        recipe: what was asked for.
+        flavour: whom the image is for.
+        project: the Razor-Microkernel project, if there is one.
+        release: which Core.
+        kernel: the release that ``-KERNEL`` stands for; ``None`` where nothing asks for it.
+        files: what stands by itself, by role.
+        graph: the extensions and what they need.
+        builtin: the extensions that are loaded at boot, in the user's order.
+        mirror: those in the image's own mirror, in the user's order.
+        merged: those unpacked into the root file system, in the user's order.
+        cuts: files to cut out of extensions.
+        cut_from: those extensions, by name.
+        gems: in order.
+        gem_layout: where gems go.
+        from_indexes: whether any of this rests on a mirror's index, which may be older than
+            the files that it speaks of.
+        notes: what the user should know, a line each.
+    """
+
+    recipe: Recipe
+    flavour: Flavour | None
+    project: Project | None
+    release: Release
+    kernel: str | None = None
+    files: Mapping[str, PlannedFile] = field(factory=dict)
+    graph: ExtensionGraph
+    builtin: tuple[str, ...] = ()
+    mirror: tuple[str, ...] = ()
+    merged: tuple[str, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    cut_from: Mapping[str, Extension] = field(factory=dict)
+    gems: tuple[PlannedGem, ...] = ()
+    gem_layout: GemLayout = GemLayout.MIRROR
+    from_indexes: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def generation(self) -> Generation | None:
+        """Whose conventions the image follows; ``None`` is a plain Core."""
+        return None if self.project is None else self.project.generation
+
+    def merged_order(self) -> tuple[str, ...]:
+        """Return what is unpacked into the root file system, in order."""
+        return self.graph.order(self.merged)
+
+    def builtin_order(self) -> tuple[str, ...]:
+        """Return what is loaded at boot, needed ones before those that need them.
+
+        What is unpacked into the root file system is there already.
+        """
+        merged = set(self.merged_order())
+        return tuple(name for name in self.graph.order(self.builtin) if name not in merged)
+
+    def mirror_order(self) -> tuple[str, ...]:
+        """Return what is in the image's own mirror."""
+        return self.graph.order(self.mirror)
+
+    def wanted(self, *, complete: bool = False) -> list[Wanted]:
+        """Return all files that are to be fetched, each once, in a stable order.
+
+        Args:
+            complete: with every file beside every extension, as a lock file has them.
+        """
+        found: dict[Wanted, None] = {}
+        for role in sorted(self.files):
+            found[self.files[role].wanted] = None
+        if complete:
+            everything = self.graph.order(self.graph.roots)
+            found.update(self._extensions(everything, None))
+        found.update(self._extensions(self.merged_order(), ()))
+        found.update(self._extensions(self.builtin_order(), BUILTIN_SIDES))
+        found.update(self._extensions(self.mirror_order(), None))
+        for extension in self.cut_from.values():
+            found[extension.package] = None
+        found.update((gem.wanted, None) for gem in self.gems)
+        return list(found)
+
+    def _extensions(
+        self, names: Iterable[str], sides: Sequence[str] | None
+    ) -> Iterable[tuple[Wanted, None]]:
+        """Yield the files of extensions, with these beside them; ``None`` is all there are."""
+        for name in names:
+            extension = self.graph.extensions[name]
+            yield extension.package, None
+            for side, wanted in extension.sides.items():
+                if sides is None or side in sides:
+                    yield wanted, None

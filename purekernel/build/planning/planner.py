@@ -1,0 +1,168 @@
+"""Make the plan of a recipe, asking as little as it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from purekernel.build.flavour import Flavour, Generation
+from purekernel.build.planning.extensions import PlannedExtensions, plan_extensions
+from purekernel.build.planning.files import extra_asks, overlay_asks, plan_base, plan_file
+from purekernel.build.planning.inquiry import Inquiry
+from purekernel.build.planning.plan import BASE, PROJECT, Plan, PlannedFile, PlannedGem
+from purekernel.build.recipe.model import GemLayout, Recipe
+from purekernel.errors import MissingFileError, PurekernelError, raise_all
+
+if TYPE_CHECKING:
+    from purekernel.build.base import Base
+    from purekernel.build.planning.project import FoundProject
+    from purekernel.build.project import Project
+
+
+class Planner:
+    """Makes the plan of one recipe, and holds the base, which it may have to look into."""
+
+    def __init__(self, inquiry: Inquiry) -> None:
+        """Plan what ``inquiry`` asks for."""
+        self._inquiry = inquiry
+        self._base: Base | None = None
+
+    def plan(self) -> Plan:
+        """Return the plan.
+
+        Raises:
+            PurekernelError: something is not to be had, or does not go together; all of it
+                that can be found out at once is told at once.
+        """
+        inquiry = self._inquiry
+        inquiry.check_lock()
+        found = self.project
+        project = found.project if found is not None else None
+        flavour = inquiry.recipe.flavour or (Flavour.DEV if project is not None else None)
+        errors: list[PurekernelError] = []
+        files = self._files(found, errors)
+        extensions = plan_extensions(inquiry, project, flavour, self.base)
+        errors += extensions.errors
+        gems: tuple[PlannedGem, ...] = ()
+        if project is not None or inquiry.recipe.gems.wanted:
+            from purekernel.build.planning.gems import plan_gems  # noqa: PLC0415  # 40 ms
+
+            try:
+                gems = plan_gems(inquiry, project)
+            except PurekernelError as error:
+                errors.append(error)
+        raise_all(errors)
+        layout = inquiry.recipe.gems.layout
+        if layout is None:
+            old = project is not None and project.generation is Generation.V2012
+            layout = GemLayout.FLAT if old else GemLayout.MIRROR
+        return Plan(
+            recipe=inquiry.recipe,
+            flavour=flavour,
+            project=project,
+            release=inquiry.release,
+            kernel=extensions.kernel,
+            files=files,
+            graph=extensions.graph,
+            builtin=extensions.builtin,
+            mirror=extensions.mirror,
+            merged=extensions.merged,
+            cuts=extensions.cuts,
+            cut_from=extensions.cut_from,
+            gems=gems,
+            gem_layout=layout,
+            from_indexes=extensions.from_indexes,
+            notes=(*_notes(extensions), *_project_notes(inquiry.recipe, project, flavour)),
+        )
+
+    @cached_property
+    def project(self) -> FoundProject | None:
+        """The project that the recipe names, if it names one."""
+        if self._inquiry.recipe.razor is None:
+            return None
+        from purekernel.build.planning.project import find_project  # noqa: PLC0415  # 25 ms
+
+        return find_project(self._inquiry, self._inquiry.recipe.razor)
+
+    @cached_property
+    def planned_base(self) -> PlannedFile:
+        """How the base ISO is to be had."""
+        return plan_base(self._inquiry)
+
+    def base(self) -> Base:
+        """Return what the base ISO holds, for which it is fetched if it must be."""
+        if self._base is None:
+            downloads = self._inquiry.downloads
+            fetched = downloads.fetch(self.planned_base.wanted)
+            if fetched is None:
+                raise MissingFileError(f"no mirror has {self.planned_base.wanted.name}")
+            return self.base_of(downloads.load(fetched))
+        return self._base
+
+    def base_of(self, iso: bytes) -> Base:
+        """Return what the base ISO, which is at hand, holds; it is unpacked once."""
+        if self._base is None:
+            from purekernel.build.base import parse_base  # noqa: PLC0415  # 40 ms, with pycdlib
+
+            # A plain remaster keeps all that its base has; a Microkernel what Razor's scripts
+            # kept.
+            keep = self._inquiry.recipe.iso.keep_files
+            self._base = parse_base(
+                iso,
+                source=self.planned_base.wanted.name,
+                keep_iso_files=self._inquiry.recipe.razor is None if keep is None else keep,
+                limits=self._inquiry.limits,
+            )
+        return self._base
+
+    def _files(
+        self, found: FoundProject | None, errors: list[PurekernelError]
+    ) -> dict[str, PlannedFile]:
+        files: dict[str, PlannedFile] = {}
+        try:
+            files[BASE] = self.planned_base
+        except PurekernelError as error:
+            errors.append(error)
+        if found is not None and found.planned is not None:
+            files[PROJECT] = found.planned
+        generation = None if found is None else found.project.generation
+        for ask in (*overlay_asks(self._inquiry), *extra_asks(self._inquiry, generation)):
+            try:
+                files[ask.role] = plan_file(self._inquiry, ask)
+            except PurekernelError as error:
+                errors.append(error)
+        return files
+
+
+def _notes(extensions: PlannedExtensions) -> list[str]:
+    graph = extensions.graph
+    notes = [f"left out as asked: {name}" for name in sorted(graph.skipped)]
+    notes += [
+        f"{start} and {end} need each other"
+        if start != end
+        else f"{start} says that it needs itself"
+        for start, end in graph.loops
+    ]
+    return notes
+
+
+def _project_notes(
+    recipe: Recipe, project: Project | None, flavour: Flavour | None
+) -> Iterator[str]:
+    if project is None or recipe.razor is None:
+        return
+    from purekernel.build.setup_files import host_keys  # noqa: PLC0415  # with tar, 25 ms
+
+    if flavour is not Flavour.PROD and recipe.razor.ssh_host_keys and host_keys(project):
+        yield (
+            "the project brings SSH host keys, which every image made with it shares; leave "
+            "them out with ssh-host-keys = false under [razor]"
+        )
+    if flavour is Flavour.PROD and project.generation is Generation.V2013:
+        for account in recipe.accounts:
+            if account.has_password:
+                yield (
+                    f"nobody logs in to a production image with a password: that of "
+                    f"{account.name} is passed over"
+                )

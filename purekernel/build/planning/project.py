@@ -1,0 +1,66 @@
+"""Read the Razor-Microkernel project that a recipe names, wherever it is."""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+
+from purekernel.build.planning.files import FileAsk, plan_file
+from purekernel.build.planning.inquiry import Inquiry
+from purekernel.build.planning.plan import PROJECT, PlannedFile
+from purekernel.build.project import Project, is_project_name, parse_project
+from purekernel.build.recipe.model import Razor
+from purekernel.errors import MissingFileError
+from purekernel.sources.files import is_folder
+from purekernel.sources.folder import load_folder
+from purekernel.sources.git import describe_checkout
+from purekernel.sources.layers import load_layer, parse_layer
+from purekernel.sources.urls import is_url, last_component, redact
+from purekernel.sources.wanted import MIB, Wanted
+
+# The largest release of the project unpacks to a few hundred KB.
+MOST_BYTES = 64 * MIB
+
+
+@frozen(kw_only=True)
+class FoundProject:
+    """A project, and how it was fetched if it was.
+
+    Attributes:
+        project: the project.
+        planned: the file that it came as, where that was downloaded.
+        dated: whether the times in it mean something, as a tarball's do; a checkout's do not.
+    """
+
+    project: Project
+    planned: PlannedFile | None = None
+    dated: bool = True
+
+
+def find_project(inquiry: Inquiry, razor: Razor) -> FoundProject:
+    """Return the project that ``razor`` names.
+
+    Raises:
+        PurekernelError: it cannot be had, or lacks a part.
+    """
+    limits = evolve(inquiry.limits, unpacked_bytes=MOST_BYTES)
+    if is_url(razor.project):
+        wanted = Wanted(
+            name=last_component(razor.project),
+            urls=(razor.project,),
+            sha256=razor.project_sha256,
+            most_bytes=MOST_BYTES,
+        )
+        ask = FileAsk(role=PROJECT, asked=razor.project, wanted=wanted)
+        planned = plan_file(inquiry, ask)
+        fetched = inquiry.downloads.fetch(planned.wanted)
+        if fetched is None:
+            raise MissingFileError(f"{redact(razor.project)} is not there")
+        data = inquiry.downloads.load(fetched)
+        layer = parse_layer(data, source=fetched.url, limits=limits)
+        return FoundProject(project=parse_project(layer), planned=planned)
+    path = inquiry.recipe.folder / razor.project
+    if is_folder(path):
+        layer = load_folder(path, mtime=0, limits=limits, wanted=is_project_name)
+        project = parse_project(layer, version=describe_checkout(path))
+        return FoundProject(project=project, dated=False)
+    return FoundProject(project=parse_project(load_layer(path, mtime=0, limits=limits)))

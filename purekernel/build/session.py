@@ -1,0 +1,242 @@
+"""One run of a command that gathers: what was asked for, whom to ask, what is pinned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from attrs import asdict, evolve, frozen
+
+from purekernel.build.boot_menu import BootChanges
+from purekernel.build.gathering import Gathered, gather
+from purekernel.build.lock_file import load_lock, lock_path
+from purekernel.build.locking import lock_of
+from purekernel.build.planning import Plan, Planner
+from purekernel.build.planning.inquiry import Inquiry
+from purekernel.build.progress import Progress, Silent
+from purekernel.build.recipe.model import DownloadChoice
+from purekernel.build.request import COMMAND_LINE, Asked
+from purekernel.errors import UsageError
+from purekernel.formats.extension_name import parse_extension_name
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.sources.downloads import DownloadPolicy, Downloads
+from purekernel.sources.lock import Lock
+from purekernel.sources.locked import known_names, without
+from purekernel.sources.store import Store
+from purekernel.sources.tinycore import ExtensionGraph, ExtensionMirror, resolve_extensions
+from purekernel.sources.wanted import Fetched, Wanted
+
+if TYPE_CHECKING:
+    from purekernel.build.assembly import Surroundings
+    from purekernel.build.image import Image
+
+Report = Callable[[Wanted, Fetched | None], None]
+"""Is told of each file as it is had."""
+
+
+@frozen(kw_only=True)
+class Provision:
+    """Where downloads are kept, and whether there may be any.
+
+    Attributes:
+        cache_dir: the store's folder; ``None`` is the user's own.
+        offline: use what is in the store and nothing else.
+        lock_file: the lock file; by default it stands beside the recipe.
+        no_lock: pass the lock file over.
+    """
+
+    cache_dir: Path | None = None
+    offline: bool = False
+    lock_file: Path | None = None
+    no_lock: bool = False
+
+
+class Session:
+    """Gathers for one request. A context manager: it ends what it began.
+
+    Attributes:
+        lock_path: where the lock file stands, or would.
+        lock: what it pins, if it is there and counts.
+        limits: the readers' bounds.
+        notes: what the user should know of what was made, a line each.
+    """
+
+    def __init__(
+        self,
+        asked: Asked,
+        provision: Provision,
+        *,
+        environment: Mapping[str, str],
+        limits: Limits = DEFAULT_LIMITS,
+        progress: Progress | None = None,
+        report: Report | None = None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            asked: what is to be gathered.
+            provision: where downloads are kept.
+            environment: where passwords may stand.
+            limits: the readers' bounds.
+            progress: is told of the steps.
+            report: is told of each file.
+
+        Raises:
+            LockError: the lock file is damaged.
+            StoreError: the store cannot be used.
+        """
+        self._asked = asked
+        self._provision = provision
+        self._environment = environment
+        self.limits = limits
+        self.notes: tuple[str, ...] = ()
+        self._progress = progress or Silent()
+        self.lock_path = provision.lock_file or lock_path(asked)
+        self.lock = None if provision.no_lock else load_lock(self.lock_path)
+        self._downloads = Downloads(
+            Store(provision.cache_dir),
+            policy=download_policy(asked.recipe.downloads),
+            offline=provision.offline,
+            reuse=asked.reuse,
+            report=report,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._downloads.close()
+
+    def plan(self) -> Plan:
+        """Return what would be fetched and done; fetch only what tells that.
+
+        Raises:
+            PurekernelError: something is not to be had, or does not go together.
+        """
+        with self._progress.step("planning"):
+            return Planner(self._inquiry()).plan()
+
+    def gather(self) -> Gathered:
+        """Plan and fetch, obeying the lock file where there is one.
+
+        Raises:
+            PurekernelError: something is not to be had, or not what it should be.
+        """
+        return gather(self._inquiry(), progress=self._progress)
+
+    def make_image(
+        self,
+        surroundings: Surroundings,
+        *,
+        boot: BootChanges | None = None,
+        volume: Mapping[str, str] | None = None,
+    ) -> Image:
+        """Plan, fetch, and return the image that comes of it.
+
+        Args:
+            surroundings: what it takes from where it runs.
+            boot: changes to the boot menu, where they are to be others than the recipe's.
+            volume: likewise, fields of the ISO's volume descriptor.
+
+        Raises:
+            PurekernelError: something is not to be had, or not what it should be.
+        """
+        # What these import is much, and only needed to make something.
+        from purekernel.build.assembly import Assembly  # noqa: PLC0415
+        from purekernel.build.image import Options, compose_image  # noqa: PLC0415
+
+        recipe = self._asked.recipe
+        boot = boot or BootChanges()
+        gathered = self.gather()
+        self.notes = gathered.plan.notes
+        with self._progress.step("assembling"):
+            composition = Assembly(gathered, surroundings).composition()
+        said = surroundings.timestamp
+        options = Options(
+            boot=BootChanges(
+                append=recipe.boot.append if boot.append is None else boot.append,
+                timeout=recipe.boot.timeout if boot.timeout is None else boot.timeout,
+                default=recipe.boot.default if boot.default is None else boot.default,
+            ),
+            volume={**recipe.iso.volume, **(volume or {})},
+            timestamp=recipe.timestamp if said is None else said,
+            limits=self.limits,
+        )
+        return compose_image(composition, options=options, progress=self._progress)
+
+    def dependencies(self, names: Sequence[str]) -> ExtensionGraph:
+        """Return what extensions need, as the mirrors have it now; what is missing is noted.
+
+        Args:
+            names: of extensions, with or without ``.tcz``.
+
+        Raises:
+            FormatError: a name is none that an extension can have.
+            DownloadError: the mirrors cannot be asked.
+        """
+        inquiry = self._inquiry()
+        asked = [parse_extension_name(name, source=COMMAND_LINE) for name in names]
+        with self._progress.step("asking"):
+            return resolve_extensions(
+                asked,
+                ExtensionMirror(inquiry.extension_folders, self._downloads),
+                kernel=inquiry.recipe.core.kernel,
+                skip=inquiry.recipe.extensions.skip,
+            )
+
+    def make_lock(self, *, update: bool, names: Collection[str] = ()) -> Lock:
+        """Return a lock of all that the request needs, in every flavour.
+
+        What is pinned already stays so, unless it is to be updated.
+
+        Args:
+            update: look for newer files.
+            names: of what; empty means of everything.
+
+        Raises:
+            UsageError: the lock file has nothing of such a name.
+            PurekernelError: something is not to be had.
+        """
+        kept = self.lock
+        if update and not names:
+            kept = None
+        elif update and kept is not None:
+            _check_names(names, kept)
+            kept = without(kept, names)
+        inquiry = evolve(self._inquiry(), lock=kept, strict=False, all_flavours=True)
+        if kept is not None and kept.core != inquiry.core():
+            inquiry = evolve(inquiry, lock=None)
+        return lock_of(gather(inquiry, complete=True, progress=self._progress))
+
+    def _inquiry(self) -> Inquiry:
+        return Inquiry(
+            recipe=self._asked.recipe,
+            downloads=self._downloads,
+            lock=self.lock,
+            limits=self.limits,
+        )
+
+
+def download_policy(choice: DownloadChoice) -> DownloadPolicy:
+    """Return how downloads are made: our way, where the recipe says nothing."""
+    said: dict[str, Any] = {
+        name: value for name, value in asdict(choice).items() if value is not None
+    }
+    return evolve(DownloadPolicy(), **said)
+
+
+def _check_names(names: Collection[str], lock: Lock) -> None:
+    known = set(known_names(lock))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(
+            f"the lock file has no {', '.join(unknown)}",
+            hint="name extensions (bash.tcz), gems, or what stands by itself (base, rubygems)",
+        )

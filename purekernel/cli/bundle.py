@@ -1,0 +1,119 @@
+"""``purekernel bundle``: gather a bundle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from purekernel.cli.gathering import (
+    open_session,
+    provision_options,
+    request_options,
+    take_request,
+)
+from purekernel.cli.parameters import Size
+
+DEFAULT_FOLDER = "build-files"
+
+
+@click.command("bundle", short_help="Gather a bundle of a Razor-Microkernel project.")
+@request_options
+@provision_options
+@click.option(
+    "--overlay",
+    "overlays",
+    type=click.Path(path_type=Path, readable=False),
+    multiple=True,
+    help="A folder, tar, cpio, squashfs or mtree file to lay over the root file system. "
+    "Repeatable; later ones win.",
+)
+@click.option(
+    "-o",
+    "--output-dir",
+    type=click.Path(path_type=Path, readable=False),
+    help="Where the bundle goes.  [default: build-files]",
+)
+@click.option(
+    "--timestamp",
+    type=int,
+    envvar="SOURCE_DATE_EPOCH",
+    show_envvar=True,
+    help="Seconds since 1970, UTC: nothing in the bundle is newer.  [default: the newest input's]",
+)
+@click.option(
+    "--max-unpacked", type=Size(), help="What one input may unpack to, such as 4G.  [default: 1G]"
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be fetched and made; make nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
+@click.option("-v", "--verbose", is_flag=True, help="Say each step and each file.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary for machines.")
+def bundle_command(
+    *,
+    overlays: tuple[Path, ...],
+    output_dir: Path | None,
+    timestamp: int | None,
+    max_unpacked: int | None,
+    dry_run: bool,
+    quiet: bool,
+    verbose: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Gather a bundle, as build-bundle-file.sh did.
+
+    Takes a Razor-Microkernel project of either generation, fetches extensions with what they
+    need, gems and the Core ISO, and writes razor-microkernel-bundle-FLAVOUR.tar.gz, whole or not
+    at all. 'purekernel build' makes an image of it, and so do the original scripts.
+
+    \b
+    Examples:
+      purekernel bundle -b builtin.lst -m mirror.lst
+      purekernel bundle --project ../Razor-Microkernel -p --offline
+      purekernel bundle --dry-run
+    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other")
+    # What these import takes longer than --help may.
+    from purekernel.build.assembly import Assembly, Surroundings  # noqa: PLC0415
+    from purekernel.build.bundling import write_bundle  # noqa: PLC0415
+    from purekernel.build.flavour import Flavour  # noqa: PLC0415
+    from purekernel.build.packing import bundle_name  # noqa: PLC0415
+    from purekernel.cli.drawing import draw, guides  # noqa: PLC0415
+    from purekernel.cli.plan import draw_plan  # noqa: PLC0415
+    from purekernel.cli.summary import render_json, render_text, summarize_bundle  # noqa: PLC0415
+    from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
+
+    asked = take_request(options)
+    progress = choose_progress(quiet=quiet, verbose=verbose, json=as_json)
+    try:
+        with open_session(asked, options, progress=progress, max_unpacked=max_unpacked) as session:
+            if dry_run:
+                plan = session.plan()
+                progress.close()
+                name = bundle_name(plan.flavour or Flavour.DEV)
+                folder = output_dir or Path(DEFAULT_FOLDER)
+                say("\n".join(draw(draw_plan(plan, [str(folder / name)]), guides())))
+                return
+            surroundings = Surroundings(
+                environment=os.environ,
+                overlays=overlays,
+                timestamp=timestamp,
+                limits=session.limits,
+            )
+            gathered = session.gather()
+            output = write_bundle(
+                Assembly(gathered, surroundings),
+                output_dir or Path(DEFAULT_FOLDER),
+                progress=progress,
+            )
+    finally:
+        progress.close()
+    for note in gathered.plan.notes:
+        say_warning(note)
+    if as_json:
+        say(render_json(summarize_bundle(gathered, [output], progress.seconds)))
+    elif not quiet:
+        say(render_text([output]))

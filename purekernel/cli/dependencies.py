@@ -1,0 +1,96 @@
+"""Show what extensions need: as a tree, or for Graphviz."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from purekernel.cli.drawing import Drawn, megabytes
+from purekernel.sources.tinycore import KERNEL, ExtensionGraph
+
+
+def draw_graph(graph: ExtensionGraph, roots: Iterable[str]) -> tuple[Drawn, ...]:
+    """Return the trees of ``roots``.
+
+    What several need is drawn in full where it comes first, and marked where it comes again;
+    so is what no mirror has, and what leads back to where it came from.
+    """
+    missing = {one.name for one in graph.missing}
+    shown: set[str] = set()
+    # From the leaves up, so that a long chain is no deep recursion.
+    trees: list[Drawn] = []
+    for root in roots:
+        pending: list[_Open] = [_Open(root, ())]
+        done: Drawn | None = None
+        while pending:
+            here = pending[-1]
+            if done is not None:
+                here.below.append(done)
+                done = None
+            if not here.entered:
+                here.entered = True
+                mark = _mark(here.name, here.above, missing, shown)
+                here.text = _text(graph, here.name, mark)
+                if not mark:
+                    shown.add(here.name)
+                    here.left = list(graph.needs.get(here.name, ()))
+            if here.left:
+                pending.append(_Open(here.left.pop(0), (*here.above, here.name)))
+                continue
+            done = Drawn(text=here.text, below=tuple(here.below))
+            pending.pop()
+        if done is not None:
+            trees.append(done)
+    return tuple(trees)
+
+
+class _Open:
+    """A tree whose branches are still being drawn."""
+
+    def __init__(self, name: str, above: tuple[str, ...]) -> None:
+        self.name = name
+        self.above = above
+        self.entered = False
+        self.text = ""
+        self.left: list[str] = []
+        self.below: list[Drawn] = []
+
+
+def _mark(name: str, above: tuple[str, ...], missing: set[str], shown: set[str]) -> str:
+    if name in missing:
+        return "which one depends on --kernel" if name.endswith(KERNEL) else "missing"
+    if name in above:
+        return "loop"
+    return "shared" if name in shown else ""
+
+
+def _text(graph: ExtensionGraph, name: str, mark: str) -> str:
+    extension = graph.extensions.get(name)
+    size = megabytes(extension.package.size_bytes) if extension is not None else ""
+    return "  ".join(part for part in (name, size, f"({mark})" if mark else "") if part)
+
+
+def graph_as_dot(graph: ExtensionGraph) -> Iterator[str]:
+    """Yield the lines of the graph in Graphviz's language.
+
+    Source: https://graphviz.org/doc/info/lang.html
+    """
+    loops = set(graph.loops)
+    yield "digraph extensions {"
+    yield "  rankdir=LR;"
+    yield "  node [shape=box];"
+    counts: dict[str, int] = {}
+    for needs in graph.needs.values():
+        for need in needs:
+            counts[need] = counts.get(need, 0) + 1
+    for name, extension in sorted(graph.extensions.items()):
+        size = megabytes(extension.package.size_bytes)
+        label = f"{name}\\n{size}" if size else name
+        style = ", style=bold" if counts.get(name, 0) > 1 else ""
+        yield f'  "{name}" [label="{label}"{style}];'
+    for name in sorted(one.name for one in graph.missing):
+        yield f'  "{name}" [label="{name}\\nmissing", style=dashed, color=red];'
+    for name, needs in sorted(graph.needs.items()):
+        for need in needs:
+            style = " [color=red, constraint=false]" if (name, need) in loops else ""
+            yield f'  "{name}" -> "{need}"{style};'
+    yield "}"

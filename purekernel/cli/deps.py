@@ -1,0 +1,78 @@
+"""``purekernel deps``: show what extensions need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from purekernel.cli.gathering import open_session, provision_options
+
+
+@click.command("deps", short_help="Show what extensions need.")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option(
+    "--mirror",
+    "mirrors",
+    metavar="PLACE",
+    multiple=True,
+    help="A mirror of Tiny Core: a URL or folder that holds 4.x/x86/tcz. Repeatable.  "
+    "[default: the recipe's]",
+)
+@click.option("--core", metavar="VERSION", help="Of which Core.  [default: the recipe's, or 4.x]")
+@click.option("--arch", metavar="ARCH", help="x86 or x86_64.  [default: the recipe's, or x86]")
+@click.option("--kernel", metavar="RELEASE", help="What KERNEL in names stands for.")
+@click.option(
+    "--recipe",
+    type=click.Path(path_type=Path, readable=False),
+    help="Whose mirrors are asked.  [default: purekernel.toml here, if there is one]",
+)
+@provision_options
+@click.option("--dot", is_flag=True, help="Print the graph for Graphviz.")
+def deps_command(
+    *,
+    names: tuple[str, ...],
+    mirrors: tuple[str, ...],
+    core: str | None,
+    arch: str | None,
+    kernel: str | None,
+    recipe: Path | None,
+    dot: bool,
+    **options: Any,
+) -> None:
+    """Draw what each NAME needs, down to its end, with sizes.
+
+    What several need is marked as shared where it comes again; so is what the mirror does not
+    have, and what leads back to where it came from. Exit status 1 if anything is missing.
+
+    \b
+    Examples:
+      purekernel deps vim
+      purekernel deps parted nano --dot | dot -Tsvg > deps.svg
+    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    # What these import takes longer than --help may.
+    from purekernel.build.request import ask_about  # noqa: PLC0415
+    from purekernel.cli.dependencies import draw_graph, graph_as_dot  # noqa: PLC0415
+    from purekernel.cli.drawing import draw, guides, megabytes  # noqa: PLC0415
+    from purekernel.cli.terminal import choose_progress, say  # noqa: PLC0415
+    from purekernel.sources.tinycore import refuse_missing  # noqa: PLC0415
+
+    asked = ask_about(recipe, mirrors=mirrors, core=core, arch=arch, kernel=kernel)
+    progress = choose_progress(quiet=False, verbose=False, json=False)
+    try:
+        with open_session(asked, options, progress=progress) as session:
+            graph = session.dependencies(names)
+    finally:
+        progress.close()
+    if dot:
+        say("\n".join(graph_as_dot(graph)))
+    else:
+        for tree in draw_graph(graph, graph.roots):
+            say("\n".join(draw(tree, guides())))
+        sizes = [one.package.size_bytes for one in graph.extensions.values()]
+        known = [size for size in sizes if size is not None]
+        total = f", {megabytes(sum(known))}" if known else ""
+        noun = "extension" if len(sizes) == 1 else "extensions"
+        say(f"{len(sizes)} {noun}{total}")
+    refuse_missing(graph)

@@ -1,0 +1,81 @@
+"""``purekernel lock``: pin every input of an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from purekernel.cli.gathering import (
+    open_session,
+    provision_options,
+    request_options,
+    take_request,
+)
+
+
+@click.command("lock", short_help="Pin every input of an image.")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@request_options
+@provision_options
+@click.option(
+    "--update", is_flag=True, help="Look for newer files: of NAMEs, or of all where none is given."
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if the lock would change.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
+@click.option("-v", "--verbose", is_flag=True, help="Say each step and each file.")
+def lock_command(
+    *,
+    names: tuple[str, ...],
+    update: bool,
+    check: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Write purekernel.lock: URL, size, SHA-256 and MD5 of every input, and what needs what.
+
+    What is pinned already stays as it is, what is new is added, what is not needed any more is
+    taken out. Then 'build' and 'bundle' use these files and no others.
+
+    \b
+    Examples:
+      purekernel lock
+      purekernel lock --update
+      purekernel lock --update bash.tcz
+    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other")
+    if names and not update:
+        raise click.UsageError("names of what to pin anew go with --update")
+    # What these import takes longer than --help may.
+    from purekernel.build.lock_file import write_lock  # noqa: PLC0415
+    from purekernel.cli.terminal import choose_progress, say  # noqa: PLC0415
+    from purekernel.errors import LockError  # noqa: PLC0415
+    from purekernel.sources.lock import changes  # noqa: PLC0415
+
+    asked = take_request(options)
+    progress = choose_progress(quiet=quiet, verbose=verbose, json=False)
+    try:
+        with open_session(asked, options, progress=progress) as session:
+            old = session.lock
+            new = session.make_lock(update=update, names=names)
+            lines = changes(old, new)
+            if check:
+                if lines or old is None:
+                    raise LockError(
+                        f"{session.lock_path} is not up to date: {len(lines)} inputs differ",
+                        hint="run 'purekernel lock'",
+                    )
+            else:
+                write_lock(session.lock_path, new)
+    finally:
+        progress.close()
+    if quiet:
+        return
+    if old is not None:
+        for line in lines:
+            say(line)
+    count = len(new.pins())
+    state = "up to date" if check or not lines else "written"
+    say(f"{session.lock_path} {state}: {count} files")

@@ -1,0 +1,274 @@
+"""Images of recipes with no Razor in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fixtures.core import make_core_tree
+from fixtures.core_iso import make_core_iso
+from fixtures.planting import Planting
+from fixtures.repository import make_repository
+from purekernel import Flavour, Image, Provision, Request, make_image
+from purekernel.errors import CombinedError, RecipeError, UsageError
+from purekernel.formats.iso import build_iso, parse_iso
+from purekernel.tree import File, Tree
+from tests.oracles import require, run
+from tests.workshop import ISO, Workshop
+
+BASE = """\
+name = "my-core"
+[core]
+iso = "mirror/4.x/x86/release/Core-current.iso"
+[mirrors]
+tinycore = ["mirror"]
+gems = ["gems"]
+"""
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    made = Workshop(tmp_path, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+def make(workshop: Workshop, recipe: str = "", **environment: str) -> Image:
+    path = workshop.top / "purekernel.toml"
+    path.write_text(BASE + recipe, encoding="utf-8")
+    provision = Provision(cache_dir=workshop.top / "cache")
+    request = Request(recipe=path)
+    return make_image(request=request, provision=provision, environment=environment)
+
+
+def content(tree: Tree, path: str) -> str:
+    node = tree[path.encode()]
+    assert isinstance(node, File)
+    return bytes(node.content).decode()
+
+
+def test_nothing_but_the_base_is_the_base_again(workshop: Workshop) -> None:
+    image = make(workshop)
+    assert (image.name, image.version, image.flavour, image.generation) == (
+        "my-core", None, None, None,
+    )  # fmt: skip
+    base = make_core_tree()
+    for path, node in base.walk():
+        if not path.endswith(b"kernel.tclocal"):
+            assert image.root[path] == node, path
+    assert {path for path, _node in image.root.walk()} == {path for path, _node in base.walk()}
+    assert b"iso-metadata.yaml" not in image.iso
+    # A Microkernel hurries; a remaster waits as its base does.
+    assert "timeout 300" in content(image.iso, "boot/isolinux/isolinux.cfg")
+    assert image.volume.volume_id == "my-core"
+    assert image.volume.application_id == ""
+
+
+def test_what_the_base_holds_outside_boot_stays_unless_it_is_not_to(workshop: Workshop) -> None:
+    workshop.write_mirror({ISO: make_core_iso(beside_boot={b"cde/onboot.lst": b"x.tcz\n"})})
+    assert b"cde/onboot.lst" in make(workshop).iso
+    assert b"cde/onboot.lst" not in make(workshop, "[iso]\nkeep-files = false\n").iso
+
+
+def test_a_recipe_says_all_of_it(workshop: Workshop) -> None:
+    site = workshop.top / "site"
+    (site / "home" / "ann").mkdir(parents=True)
+    (site / "home" / "ann" / ".note").write_text("hers\n")
+    image = make(
+        workshop,
+        """
+[extensions]
+builtin = ["bash", "nano.tcz"]
+mirror = ["openssl.tcz"]
+[gems]
+wanted = ["sample_tool >= 1.2"]
+[[overlay]]
+path = "site"
+[accounts.tc]
+password = "open sesame"
+[accounts.ann]
+uid = 1002
+comment = "Ann"
+[boot]
+append = "quiet"
+timeout = 5
+default = "quiet"
+autologin = false
+[iso]
+volume-id = "MINE"
+publisher = "me"
+""",
+    )
+    root = image.root
+    assert content(root, "tmp/builtin/onboot.lst") == "bash.tcz\nnano.tcz\n"
+    assert b"tmp/builtin/optional/readline.tcz" in root
+    assert b"tmp/tinycorelinux/4.x/x86/tcz/openssl.tcz.list" in root
+    assert b"tmp/gem-mirror/gems/sample_lib-2.1.gem" in root
+    assert content(root, "tmp/gem-mirror/gems/gem.list") == "sample_tool >= 1.2\n"
+    assert b"root/.gemrc" not in root
+    assert "tc:$1$" in content(root, "etc/shadow")
+    assert "ann:x:1002:50:Ann:/home/ann:/bin/sh\n" in content(root, "etc/passwd")
+    for path in (b"home/ann", b"home/ann/.note"):
+        assert (root[path].metadata.uid, root[path].metadata.gid) == (1002, 50)
+    assert "tty1::respawn:/sbin/getty 38400 tty1\n" in content(root, "etc/inittab")
+    menu = content(image.iso, "boot/isolinux/isolinux.cfg")
+    assert "timeout 5\n" in menu
+    assert "default quiet\n" in menu
+    assert menu.count(" quiet\n") >= 2
+    assert (image.volume.volume_id, image.volume.publisher_id) == ("MINE", "me")
+
+
+@pytest.mark.parametrize(
+    ("flavour", "shadow", "autologin"),
+    [("dev", "tc:*:", True), ("prod", "tc:*:", False), ("debug", "tc:*:", True)],
+)
+def test_flavours(flavour: str, shadow: str, autologin: bool, workshop: Workshop) -> None:
+    image = make(workshop, '[extensions]\nbuiltin = ["openssh.tcz", "nano.tcz"]\n', X="")
+    recipe = (workshop.top / "purekernel.toml").read_text()
+    (workshop.top / "purekernel.toml").write_text(f'flavour = "{flavour}"\n{recipe}')
+    provision = Provision(cache_dir=workshop.top / "cache")
+    image = make_image(request=Request(), provision=provision)
+    assert image.flavour is Flavour(flavour)
+    assert (b"tmp/builtin/optional/openssh.tcz" in image.root) is (flavour != "prod")
+    assert shadow in content(image.root, "etc/shadow")
+    assert ("-nl /sbin/autologin" in content(image.root, "etc/inittab")) is autologin
+
+
+def test_production_locks_a_user_that_anybody_is_let_in_as(workshop: Workshop) -> None:
+    root = make_core_tree()
+    shadow = Planting()
+    shadow.file(b"etc/shadow", "root:*:1:0:99999:7:::\ntc::1:0:99999:7:::\n", 0o640)
+    root.replace(b"etc/shadow", shadow.tree[b"etc/shadow"])
+    workshop.write_mirror({ISO: make_core_iso(root=root)})
+    assert "tc::1:" in content(make(workshop).root, "etc/shadow")
+    request = Request(build_prod_image=True)
+    provision = Provision(cache_dir=workshop.top / "cache")
+    image = make_image(request=request, provision=provision)
+    assert "tc:*:1:" in content(image.root, "etc/shadow")
+
+
+def test_production_refuses_passwords(workshop: Workshop) -> None:
+    make(
+        workshop, '[accounts.tc]\npassword = "x"\n[accounts.root]\nlocked = false\npassword = "y"\n'
+    )
+    with pytest.raises(CombinedError) as caught:
+        make_image(request=Request(build_prod_image=True))
+    assert [str(error) for error in caught.value.errors] == [
+        "a production image has no passwords, and purekernel.toml gives 'tc' one",
+        "a production image has no passwords, and purekernel.toml gives 'root' one",
+    ]
+    with pytest.raises(UsageError):
+        raise caught.value.errors[0]
+
+
+def test_a_password_may_stand_in_the_environment(workshop: Workshop) -> None:
+    recipe = '[accounts.tc]\npassword-env = "SECRET"\n'
+    image = make(workshop, recipe, SECRET="open sesame")
+    assert "tc:$1$" in content(image.root, "etc/shadow")
+    with pytest.raises(RecipeError) as caught:
+        make(workshop, recipe)
+    assert str(caught.value) == (
+        "the password of 'tc' is to be in the environment as SECRET, which is not set"
+    )
+
+
+def test_equal_passwords_do_not_share_a_hash(workshop: Workshop) -> None:
+    def shadow(recipe: str) -> list[str]:
+        lines = content(make(workshop, recipe).root, "etc/shadow").splitlines()
+        return [line.split(":")[1] for line in lines if line.startswith(("root:", "tc:"))]
+
+    recipe = '[accounts.tc]\npassword = "x"\n[accounts.root]\npassword = "x"\n'
+    first = shadow(recipe)
+    assert first == shadow(recipe)
+    assert len(set(first)) == 2
+
+
+def test_gems_may_lie_in_one_folder(workshop: Workshop) -> None:
+    image = make(workshop, '[gems]\nwanted = ["sample_gem"]\nlayout = "flat"\n')
+    assert b"opt/gems/sample_gem-1.0.gem" in image.root
+    assert content(image.root, "opt/gems/gem.list") == "sample_gem\n"
+    assert b"tmp/gem-mirror" not in image.root
+
+
+def test_the_command_lines_overlays_come_last(workshop: Workshop) -> None:
+    for name in ("one", "two"):
+        (workshop.top / name / "etc").mkdir(parents=True)
+        (workshop.top / name / "etc" / "motd").write_text(f"{name}\n")
+    make(workshop, '[[overlay]]\npath = "one"\n')
+    image = make_image(request=Request(), overlays=["two"], boot_timeout=7, iso_version="2")
+    assert content(image.root, "etc/motd") == "two\n"
+    assert "timeout 7\n" in content(image.iso, "boot/isolinux/isolinux.cfg")
+    assert image.name == "my-core-2"
+
+
+def test_a_timestamp_dates_all_that_is_made(workshop: Workshop) -> None:
+    image = make(workshop, '[extensions]\nbuiltin = ["nano"]\n')
+    made = image.root[b"tmp/builtin/onboot.lst"].metadata.mtime
+    assert made == image.timestamp == 1_372_636_800
+    image = make_image(request=Request(), timestamp=1_000_000_000)
+    assert max(node.metadata.mtime for _path, node in image.root.walk()) == 1_000_000_000
+    (workshop.top / "purekernel.toml").write_text("timestamp = 999\n" + BASE)
+    assert make_image(request=Request()).timestamp == 999
+
+
+def test_an_iso_made_of_it_is_read_back(workshop: Workshop) -> None:
+    image = make(workshop, '[extensions]\nbuiltin = ["nano"]\n')
+    data = build_iso(image.iso, fields=image.volume, boot=image.boot, timestamp=image.timestamp)
+    assert parse_iso(data, source="x").boot == image.boot
+
+
+def pack(folder: Path, files: dict[str, str]) -> bytes:
+    """Have mksquashfs make an extension."""
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+        (folder / path).chmod(0o755)
+    made = folder.with_suffix(".tcz")
+    command = (require("mksquashfs"), folder, made, "-b", "4096", "-all-root", "-noappend")
+    run(*command, "-quiet", "-no-progress")
+    return made.read_bytes()
+
+
+@pytest.mark.oracle
+def test_merged_and_cut(workshop: Workshop) -> None:
+    """Real squashfs images, as mksquashfs makes them."""
+    contents = {
+        "tool.tcz": pack(
+            workshop.top / "tool",
+            {
+                "usr/local/bin/tool": "#!/bin/sh\n",
+                "usr/local/bin/other": "#!/bin/sh\n",
+                "usr/local/tce.installed/tool": "#!/bin/sh\ntrue\n",
+                "etc/hostname": "not over the base's\n",
+            },
+        ),
+        "lib.tcz": pack(workshop.top / "lib", {"usr/local/lib/lib.txt": "x"}),
+    }
+    needs = {"tool.tcz": ["lib.tcz"], "lib.tcz": [], "nano.tcz": ["tool.tcz"]}
+    workshop.write_mirror(make_repository(needs, contents=contents))
+    root = make_core_tree()
+    setup = Planting()
+    setup.file(b"usr/bin/tce-setup", "for F in `cat /tmp/setup.lst`; do $F; done\n", 0o755)
+    root.add(b"usr/bin/tce-setup", setup.tree[b"usr/bin/tce-setup"])
+    workshop.write_mirror({ISO: make_core_iso(root=root)})
+    image = make(
+        workshop,
+        """
+[extensions]
+merged = ["tool.tcz"]
+builtin = ["nano.tcz"]
+[[cut]]
+extension = "tool.tcz"
+files = ["usr/local/bin/oth*"]
+""",
+    )
+    assert content(image.root, "usr/local/bin/tool") == "#!/bin/sh\n"
+    assert content(image.root, "usr/local/bin/other") == "#!/bin/sh\n"
+    assert content(image.root, "etc/hostname") == "box\n"
+    assert content(image.root, "tmp/setup.lst") == "/usr/local/tce.installed/tool\n"
+    assert (image.root[b"tmp/setup.lst"].metadata.uid) == 1001
+    assert b"usr/local/tce.installed/lib" in image.root
+    # What is unpacked already need not be loaded too.
+    names = image.root.entries(b"tmp/builtin/optional")
+    assert names == [b"nano.tcz", b"nano.tcz.dep", b"nano.tcz.md5.txt"]

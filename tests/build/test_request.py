@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from purekernel.build.flavour import Flavour
+from purekernel.build.recipe.model import Account
+from purekernel.build.request import Asked, Request, ask_about, join_request
+from purekernel.errors import CombinedError, InputError, PurekernelError, UsageError
+
+RECIPE = """\
+version = "recipe"
+flavour = "dev"
+[core]
+iso = "recipe.iso"
+[mirrors]
+extensions = ["http://recipe.example/tcz"]
+gems = ["http://recipe.example/gems"]
+[extensions]
+builtin = ["recipe.tcz"]
+skip = ["one.tcz"]
+[accounts.tc]
+password = "of the recipe"
+[razor]
+project = "project"
+rubygems = "recipe.tgz"
+open-vm-tools = false
+"""
+
+SETTINGS = """\
+MK_BUNDLE_BUILTIN_LIST=file.lst
+MK_BUNDLE_TC_PASSWD=of the file
+MK_BUNDLE_TYPE=debug
+MK_BUNDLE_TCL_MIRROR_URI=http://file.example/tcz
+MK_BUNDLE_TCL_ISO_URL=http://file.example/file.iso
+MK_BUNDLE_RUBY_GEMS_URL=http://file.example/file.tgz
+MK_BUNDLE_GEM_SERVER_URI=http://file.example/gems
+MK_BUNDLE_RE_USE_PREV_DL=yes
+"""
+
+ENVIRONMENT = {
+    "MK_BUNDLE_BUILTIN_LIST": "outer.lst",
+    "MK_BUNDLE_MIRROR_LIST": "outer.lst",
+    "MK_BUNDLE_TC_PASSWD": "of the environment",
+    "MK_BUNDLE_TYPE": "prod",
+    "MK_BUNDLE_TCL_MIRROR_URI": "http://outer.example/tcz",
+    "MK_BUNDLE_TCL_ISO_URL": "http://outer.example/outer.iso",
+    "MK_BUNDLE_RUBY_GEMS_URL": "http://outer.example/outer.tgz",
+    "MK_BUNDLE_OPEN_VM_TOOLS_URL": "http://outer.example/tools.tgz",
+    "MK_BUNDLE_GEM_SERVER_URI": "http://outer.example/gems",
+    "MK_BUNDLE_NO_SUCH": "x",
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "iso-build-files").mkdir()
+    for name in ("line", "file", "outer"):
+        (tmp_path / f"{name}.lst").write_text(f"{name}\n")
+    (tmp_path / "bundle.cfg").write_text(SETTINGS)
+    return tmp_path
+
+
+def summary(asked: Asked) -> dict[str, object]:
+    recipe = asked.recipe
+    return {
+        "version": recipe.version,
+        "flavour": recipe.flavour,
+        "iso": recipe.core.iso,
+        "mirror": recipe.mirrors.extensions,
+        "gems": recipe.mirrors.gems,
+        "builtin": [one.name for one in recipe.extensions.builtin or ()],
+        "password": [account.password for account in recipe.accounts],
+        "rubygems": recipe.razor.rubygems if recipe.razor else "none",
+        "tools": recipe.razor.open_vm_tools if recipe.razor else "none",
+        "reuse": asked.reuse,
+    }
+
+
+FROM_ENVIRONMENT = {
+    "version": None,
+    "flavour": Flavour.PROD,
+    "iso": "http://outer.example/outer.iso",
+    "mirror": ("http://outer.example/tcz",),
+    "gems": ("http://outer.example/gems",),
+    "builtin": ["outer.tcz"],
+    "password": ["of the environment"],
+    "rubygems": "http://outer.example/outer.tgz",
+    "tools": "http://outer.example/tools.tgz",
+    "reuse": False,
+}
+FROM_RECIPE = {
+    "version": "recipe",
+    "flavour": Flavour.DEV,
+    "iso": "recipe.iso",
+    "mirror": ("http://recipe.example/tcz",),
+    "gems": ("http://recipe.example/gems",),
+    "builtin": ["recipe.tcz"],
+    "password": ["of the recipe"],
+    "rubygems": "recipe.tgz",
+    "tools": "",
+    "reuse": False,
+}
+FROM_FILE = {
+    **FROM_RECIPE,
+    "flavour": Flavour.DEBUG,
+    "iso": "http://file.example/file.iso",
+    "mirror": ("http://file.example/tcz",),
+    "gems": ("http://file.example/gems",),
+    "builtin": ["file.tcz"],
+    "password": ["of the file"],
+    "rubygems": "http://file.example/file.tgz",
+    "reuse": True,
+}
+FROM_LINE = {
+    **FROM_FILE,
+    "version": "line",
+    "flavour": Flavour.PROD,
+    "builtin": ["line.tcz"],
+    "password": ["of the line"],
+}
+
+
+def test_command_line_file_recipe_environment_in_that_order(folder: Path) -> None:
+    assert summary(join_request(Request(), ENVIRONMENT)) == FROM_ENVIRONMENT
+    (folder / "purekernel.toml").write_text(RECIPE)
+    assert summary(join_request(Request(), ENVIRONMENT)) == FROM_RECIPE
+    config = Path("bundle.cfg")
+    assert summary(join_request(Request(config=config), ENVIRONMENT)) == FROM_FILE
+    line = Request(
+        config=config,
+        build_prod_image=True,
+        builtin_list=Path("line.lst"),
+        tc_passwd="of the line",
+        iso_version="line",
+    )
+    assert summary(join_request(line, ENVIRONMENT)) == FROM_LINE
+
+
+def test_defaults_are_left_to_where_they_are_used() -> None:
+    asked = join_request(Request(), {})
+    assert asked.recipe.razor is not None
+    assert asked.recipe.razor.project == "."
+    assert asked.recipe.extensions.builtin is None
+    assert asked.path is None
+    assert asked.warnings == ()
+
+
+def test_an_environment_of_others_is_only_noted() -> None:
+    asked = join_request(Request(), ENVIRONMENT)
+    assert asked.warnings == (
+        "the environment: there is no setting 'MK_BUNDLE_NO_SUCH'; it is passed over",
+    )
+
+
+def test_a_list_that_something_else_replaces_need_not_be_there() -> None:
+    environment = {"MK_BUNDLE_BUILTIN_LIST": "gone.lst"}
+    assert join_request(Request(builtin_list=Path("line.lst")), environment)
+    with pytest.raises(InputError) as caught:
+        join_request(Request(), environment)
+    assert str(caught.value) == "the environment: gone.lst does not exist"
+
+
+def test_all_that_is_wrong_is_told_at_once(folder: Path) -> None:
+    (folder / "purekernel.toml").write_text('vresion = "1"\n')
+    (folder / "bad.cfg").write_text("MK_BUNDLE_TYP=dev\n")
+    request = Request(config=Path("bad.cfg"), mirror_list=Path("gone.lst"), skip=("a b",))
+    with pytest.raises(CombinedError) as caught:
+        join_request(request, {})
+    assert [str(error) for error in caught.value.errors] == [
+        "purekernel.toml, line 1: a recipe has no key 'vresion'; the nearest is 'version'",
+        "bad.cfg, line 1: there is no setting 'MK_BUNDLE_TYP'; the nearest is MK_BUNDLE_TYPE",
+        "--skip: expected the name of an extension: letters, digits and _ . + ~ -, got 'a b'",
+        "--mirror-list: gone.lst does not exist",
+    ]
+
+
+def test_projects_and_recipes_are_found_where_they_are_said_to_be(folder: Path) -> None:
+    (folder / "other").mkdir()
+    (folder / "other" / "purekernel.toml").write_text(RECIPE)
+    asked = join_request(Request(recipe=Path("other")), {})
+    assert asked.path == Path("other/purekernel.toml")
+    assert asked.recipe.folder == Path("other")
+    # On the command line a path is from the current folder, in a recipe from the recipe's.
+    asked = join_request(Request(recipe=Path("other"), project="mine"), {})
+    assert asked.recipe.razor is not None
+    assert asked.recipe.razor.project == str(folder / "mine")
+    asked = join_request(Request(project="http://x.example/p.tgz"), {})
+    assert asked.recipe.razor is not None
+    assert asked.recipe.razor.project == "http://x.example/p.tgz"
+
+
+def test_skips_and_dependencies_add_up(folder: Path) -> None:
+    (folder / "purekernel.toml").write_text(RECIPE)
+    asked = join_request(Request(skip=("two", "three.deb"), no_deps=True), {})
+    assert asked.recipe.extensions.skip == {"one.tcz", "two.tcz", "three.deb"}
+    assert asked.recipe.extensions.dependencies is False
+
+
+@pytest.mark.parametrize(
+    ("account", "outer", "expected"),
+    [
+        ("locked = true", "x", Account(name="tc", locked=True)),
+        ('shell = "/bin/sh"', "x", Account(name="tc", password="x", shell="/bin/sh")),
+        ('password-env = "A"', "x", Account(name="tc", password_env="A")),
+    ],
+)
+def test_the_environments_password_gives_way(
+    account: str, outer: str, expected: Account, folder: Path
+) -> None:
+    (folder / "purekernel.toml").write_text(f"[accounts.tc]\n{account}\n")
+    asked = join_request(Request(), {"MK_BUNDLE_TC_PASSWD": outer})
+    assert asked.recipe.accounts == (expected,)
+    asked = join_request(Request(tc_passwd="line"), {})
+    (joined,) = asked.recipe.accounts
+    assert (joined.password, joined.password_env, joined.locked) == ("line", None, False)
+
+
+def test_passwords_stand_in_no_representation(folder: Path) -> None:
+    asked = join_request(Request(tc_passwd="hidden"), {})
+    assert "hidden" not in repr(asked)
+    assert "hidden" not in repr(Request(tc_passwd="hidden"))
+
+
+def test_production_and_debug_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="exclude each other"):
+        join_request(Request(build_prod_image=True, build_debug_image=True), {})
+
+
+def test_questions_need_no_recipe(folder: Path) -> None:
+    asked = ask_about(None)
+    assert asked.recipe.mirrors.tinycore == ()
+    (folder / "purekernel.toml").write_text(RECIPE)
+    assert ask_about(None).recipe.mirrors.extensions == ("http://recipe.example/tcz",)
+    asked = ask_about(None, mirrors=("mirror", "http://x.example"), core="15.x", arch="x86_64")
+    assert asked.recipe.mirrors.tinycore == (str(folder / "mirror"), "http://x.example")
+    assert asked.recipe.mirrors.extensions == ()
+    assert (asked.recipe.core.version, asked.recipe.core.arch) == ("15.x", "x86_64")
+    with pytest.raises(PurekernelError):
+        ask_about(Path("gone.toml"))

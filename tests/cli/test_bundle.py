@@ -1,0 +1,498 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from fixtures.repository import TCZ, make_extension, make_repository
+from purekernel.cli import main
+from purekernel.formats.gem.index import INDEX_LIMITS, parse_index, unpack_index
+from purekernel.tree import File, Symlink
+from tests.workshop import NEEDS, Workshop, inner, notes, text, two_lines
+
+SIDES = ("", ".dep", ".info", ".list", ".md5.txt")
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    return Workshop(tmp_path, monkeypatch)
+
+
+def extension(name: str, *sides: str) -> set[str]:
+    return {f"{name}.tcz{side}" for side in sides}
+
+
+def test_a_bundle_of_2013_holds_what_the_original_gathered(workshop: Workshop) -> None:
+    tree = workshop.bundle()
+    assert {entry.decode() for entry in tree.entries(b"")} == {
+        "COPYING", "Core-current.iso", "LICENSE", "add_version_to_mk_fs.rb",
+        "build_initial_directories.sh", "build_iso_yaml.rb", "dependencies", "gitversion.sh",
+        "mk-build-lib.sh", "rebuild_iso.sh",
+    }  # fmt: skip
+    assert {entry.decode() for entry in tree.entries(b"dependencies")} == {
+        "mk-open-vm-tools.tar.gz", "razor-microkernel-overlay.tar.gz", "ssh-setup-files.tar.gz",
+    }  # fmt: skip
+    assert text(tree, "gitversion.sh") == "ISO_VERSION='0.9.0.1'\n"
+    assert "ISO_NAME=rz_mk_dev-image." in text(tree, "rebuild_iso.sh")
+    assert tree[b"rebuild_iso.sh"].metadata.mode == 0o755
+    overlay = inner(tree)
+    assert {entry.decode() for entry in overlay.entries(b"")} == {
+        "etc", "opt", "root", "tmp", "usr",
+    }  # fmt: skip
+    assert {entry.decode() for entry in overlay.entries(b"tmp/builtin/optional")} == (
+        extension("bash", "", ".dep", ".md5.txt")
+        | extension("openssh", "", ".dep", ".md5.txt")
+        | extension("readline", "", ".dep", ".md5.txt")
+        | extension("ncurses", "", ".md5.txt")
+        | extension("openssl", "", ".md5.txt")
+    )
+    assert text(overlay, "tmp/builtin/onboot.lst") == "bash.tcz\nopenssh.tcz\n"
+    assert {entry.decode() for entry in overlay.entries(b"tmp/tinycorelinux/4.x/x86/tcz")} == (
+        extension("nano", *SIDES) | extension("ncurses", "", ".info", ".list", ".md5.txt")
+    )
+    # Byte for byte as the mirror has it, blank line and all.
+    dep = workshop.mirror / TCZ / "readline.tcz.dep"
+    assert text(overlay, "tmp/builtin/optional/readline.tcz.dep") == dep.read_text()
+    gems = {entry.decode() for entry in overlay.entries(b"tmp/gem-mirror/gems")}
+    assert gems == {
+        "gem.list", "sample_gem-1.0.gem", "sample_lib-2.1.gem", "sample_tool-1.3.gem",
+    }  # fmt: skip
+    specs = overlay[b"tmp/gem-mirror/specs.4.8.gz"]
+    assert isinstance(specs, File)
+    listed = parse_index(unpack_index(specs.content, source="x"), source="x")
+    assert [(one.name, str(one.version)) for one in listed] == [
+        ("sample_gem", "1.0"), ("sample_lib", "2.1"), ("sample_tool", "1.3"),
+    ]  # fmt: skip
+    assert INDEX_LIMITS.unpacked_bytes > 0
+    for path in (
+        "etc/init.d/dhcp.sh", "usr/share/udhcpc/dhcp_mk_config.script", "opt/bootlocal.sh",
+        "usr/local/bin/rz_mk_init.rb", "usr/local/bin/rz_mk_web_server.rb",
+        "usr/local/lib/ruby/1.8/razor_microkernel/sample.rb", "root/.gemrc",
+        "tmp/tinycorelinux/kmod-install-list.yaml",
+        "tmp/tinycorelinux/tce-install-list.yaml", "tmp/first_checkin.yaml", "etc/passwd",
+    ):  # fmt: skip
+        assert text(overlay, path)
+    assert b"opt/rubygems-1.8.24.tgz" in overlay
+    assert overlay[b"opt/bootsync.sh"].metadata.mode == 0o755
+    assert "INFO" in text(overlay, "tmp/mk_conf.yaml")
+    link = overlay[b"usr/sbin/dmidecode"]
+    assert isinstance(link, Symlink)
+    assert link.target == b"/usr/local/sbin/dmidecode"
+    for found in (tree, overlay):
+        assert {(node.metadata.uid, node.metadata.gid) for _path, node in found.walk()} <= {
+            (0, 0), (0, 50),
+        }  # fmt: skip
+
+
+def test_a_bundle_of_2012_holds_what_the_original_gathered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = Workshop(tmp_path, monkeypatch, generation="2012", gems=["sample_gem"])
+    tree = workshop.bundle()
+    assert b"gitversion.sh" not in tree
+    assert b"COPYING" not in tree
+    assert b"dependencies/mcollective-setup-files.tar.gz" in tree
+    overlay = inner(tree)
+    assert b"root" not in overlay
+    assert {entry.decode() for entry in overlay.entries(b"opt/gems")} == {
+        "gem.list", "sample_gem-1.0.gem",
+    }  # fmt: skip
+    place = "usr/local/tce.installed/mcollective-2.0.0"
+    for path in (
+        "bin/mcollectived", "plugins/mcollective/agent/configuration.rb",
+        "plugins/mcollective/agent/facteragent.rb",
+    ):  # fmt: skip
+        assert text(overlay, f"{place}/{path}")
+    for link, target in (
+        (b"usr/local/mcollective", f"/{place}"),
+        (b"usr/local/bin/mcollectived", "/usr/local/mcollective/bin/mcollectived"),
+    ):
+        node = overlay[link]
+        assert isinstance(node, Symlink)
+        assert node.target.decode() == target
+    # The scripts of 2012 set no password unless told one.
+    assert "tc:$1$" in text(overlay, "etc/shadow")
+
+
+@pytest.mark.parametrize(
+    ("flavour", "option"), [("dev", None), ("prod", "-p"), ("debug", "--build-debug-image")]
+)
+def test_flavours(flavour: str, option: str | None, workshop: Workshop) -> None:
+    tree = workshop.bundle(*([option] if option else []), flavour=flavour)
+    overlay = inner(tree)
+    prod, debug = flavour == "prod", flavour == "debug"
+    assert f"ISO_NAME=rz_mk_{flavour}-image." in text(tree, "rebuild_iso.sh")
+    assert (b"dependencies/ssh-setup-files.tar.gz" in tree) is not prod
+    names = {entry.decode() for entry in overlay.entries(b"tmp/builtin/optional")}
+    assert ("openssh.tcz" in names) is not prod
+    # What only openssh needed goes with it; what bash needs too stays.
+    assert ("openssl.tcz" in names) is not prod
+    assert "ncurses.tcz" in names
+    onboot = "bash.tcz\n" if prod else "bash.tcz\nopenssh.tcz\n"
+    assert text(overlay, "tmp/builtin/onboot.lst") == onboot
+    autologin = "-nl /sbin/autologin " if debug else ""
+    assert f"tty1::respawn:/sbin/getty {autologin}38400 tty1\n" in text(overlay, "etc/inittab")
+    assert ("DEBUG" in text(overlay, "tmp/mk_conf.yaml")) is debug
+    shadow = text(overlay, "etc/shadow")
+    assert ("tc:*:" in shadow) is prod
+    # The sample's log-in is a program that knows no SHA-512.
+    assert ("tc:$1$" in shadow) is not prod
+    assert overlay[b"etc/shadow"].metadata.mode == 0o640 or prod
+
+
+@pytest.mark.parametrize("generation", ["2012", "2013"])
+@pytest.mark.parametrize("option", [None, "-p", "-d"])
+def test_a_bundle_and_then_an_image_is_the_image_at_once(
+    generation: str, option: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = Workshop(tmp_path, monkeypatch, generation=generation)  # type: ignore[arg-type]
+    site = tmp_path / "site"
+    (site / "etc").mkdir(parents=True)
+    (site / "etc" / "motd").write_text("hello\n")
+    (site / "usr" / "local" / "etc" / "ssh").mkdir(parents=True)
+    (site / "usr" / "local" / "etc" / "ssh" / "sshd_config").write_text("# the site's\n")
+    flavour = {None: "dev", "-p": "prod", "-d": "debug"}[option]
+    options = ["--overlay", str(site), *([option] if option else [])]
+    workshop.bundle(*options, flavour=flavour)
+    bundle = workshop.out / f"razor-microkernel-bundle-{flavour}.tar.gz"
+    version = ["--iso-version", "0.9.0.1"]
+    assert main(["build", str(bundle), *version, "-q", "-o", str(tmp_path / "two")]) == 0
+    assert workshop.run("build", *version, *options, "-q", "-o", tmp_path / "one") == 0
+    name = f"rz_mk_{flavour}-image.0.9.0.1.iso"
+    assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_the_same_bytes_from_the_network_and_from_the_store(workshop: Workshop) -> None:
+    workshop.bundle()
+    path = workshop.out / "razor-microkernel-bundle-dev.tar.gz"
+    first = path.read_bytes()
+    workshop.bundle("--offline")
+    assert path.read_bytes() == first
+    workshop.bundle("--cache-dir", workshop.top / "other")
+    assert path.read_bytes() == first
+    workshop.bundle("-r")
+    assert path.read_bytes() == first
+
+
+def test_dry_run_shows_all_and_makes_nothing(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert workshop.run("bundle", "--dry-run", "-o", workshop.out) == 0
+    out = capsys.readouterr().out
+    assert not workshop.out.exists()
+    for words in (
+        "the command line (dev): ", "loaded at boot", "openssl.tcz  0.1 kB  (needed)",
+        "in the image's mirror", "gems", "sample_lib-2.1.gem", "(open-vm-tools)", "md5:",
+        f"{workshop.out / 'razor-microkernel-bundle-dev.tar.gz'}",
+    ):  # fmt: skip
+        assert words in out, words
+
+
+def test_json_names_every_input(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ("--iso-version", "1", "--json", "-o", workshop.out)
+    assert workshop.run("bundle", *command) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["flavour"] == "dev"
+    assert summary["generation"] == "2013"
+    assert summary["onboot"] == ["bash.tcz", "openssh.tcz"]
+    inputs = {one["name"]: one for one in summary["inputs"]}
+    assert inputs["bash.tcz"]["bytes"] == 64
+    assert len(inputs["Core-current.iso"]["sha256"]) == 64
+
+
+# Wrong combinations
+
+
+def test_production_and_debug_exclude_each_other(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert workshop.run("bundle", "-p", "-d") == 2
+    assert two_lines(capsys.readouterr().err) == [
+        (
+            "--build-prod-image and --build-debug-image exclude each other",
+            "an image is a production image or a debug image: choose one",
+        )
+    ]
+
+
+def test_a_production_image_of_2012_refuses_a_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workshop = Workshop(tmp_path, monkeypatch, generation="2012", gems=[])
+    assert workshop.run("bundle", "-p", "-t", "secret", "-o", workshop.out) == 2
+    error = capsys.readouterr().err
+    assert two_lines(error) == [
+        (
+            "a production image has no passwords, and the command line gives 'tc' one",
+            "leave out the password, or build a development image",
+        )
+    ]
+    assert "secret" not in error
+    assert not workshop.out.exists()
+
+
+def test_a_production_image_of_2013_passes_a_password_over(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = workshop.bundle("-p", "-t", "secret", flavour="prod")
+    assert "tc:*:" in text(inner(tree), "etc/shadow")
+    assert notes(capsys.readouterr().err) == [
+        "nobody logs in to a production image with a password: that of tc is passed over"
+    ]
+
+
+def test_both_lists_that_cannot_be_read_are_told_at_once(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert workshop.run("bundle", "-b", "gone.lst", "-m", workshop.project) == 1
+    errors = two_lines(capsys.readouterr().err)
+    assert [message for message, _hint in errors] == [
+        "--builtin-list: gone.lst does not exist",
+        f"--mirror-list: {workshop.project} is a folder, not a file",
+    ]
+    assert {hint for _message, hint in errors} == {"give a file with one extension a line"}
+
+
+def test_nothing_to_build_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["bundle"]) == 2
+    ((message, hint),) = two_lines(capsys.readouterr().err)
+    assert message == (
+        "nothing says what to build: there is no purekernel.toml here, and this is no "
+        "Razor-Microkernel project"
+    )
+    assert "purekernel init" in hint
+
+
+def test_a_recipe_without_a_project_makes_no_bundle(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = workshop.top / "purekernel.toml"
+    recipe.write_text('name = "x"\n')
+    assert workshop.run("bundle", "--recipe", recipe) == 2
+    ((message, hint),) = two_lines(capsys.readouterr().err)
+    assert message.endswith(
+        "purekernel.toml names no Razor-Microkernel project, and a bundle is made of one"
+    )
+    assert hint == "name it with --project, or build the image: purekernel build"
+
+
+# Lists and what they need
+
+
+def test_the_command_lines_lists_replace_the_projects(workshop: Workshop) -> None:
+    builtin = workshop.top / "mine.lst"
+    builtin.write_text("nano\n# nothing else\n")
+    mirrored = workshop.top / "other.lst"
+    mirrored.write_text("openssl.tcz\n")
+    # As the original's options took them, with a stray "=".
+    overlay = inner(workshop.bundle(f"-b={builtin}", f"-m={mirrored}"))
+    assert text(overlay, "tmp/builtin/onboot.lst") == "nano.tcz\n"
+    names = {entry.decode() for entry in overlay.entries(b"tmp/tinycorelinux/4.x/x86/tcz")}
+    assert names == extension("openssl", "", ".info", ".list", ".md5.txt")
+
+
+def test_without_dependencies_as_the_originals_had_it(workshop: Workshop) -> None:
+    overlay = inner(workshop.bundle("--no-deps"))
+    names = {entry.decode() for entry in overlay.entries(b"tmp/builtin/optional")}
+    assert names == extension("bash", "", ".dep", ".md5.txt") | extension(
+        "openssh", "", ".dep", ".md5.txt"
+    )
+
+
+def test_all_that_no_mirror_has_is_told_at_once_with_its_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs = {**NEEDS, "readline.tcz": ["gone.tcz"]}
+    workshop = Workshop(
+        tmp_path,
+        monkeypatch,
+        needs=needs,
+        builtins=["bash.tcz", "typo.tcz", "lshw.deb"],
+        gems=["sample_gem", "no_such_gem"],
+    )
+    assert workshop.run("bundle", "-o", workshop.out) == 1
+    place = "additional-build-files/builtin-extensions.lst"
+    assert [message for message, _hint in two_lines(capsys.readouterr().err)] == [
+        (
+            f"{place}, line 3: lshw.deb is a Debian package, and this purekernel makes no "
+            "extensions of packages yet"
+        ),
+        f"{place}, line 2: no mirror has typo.tcz",
+        (
+            f"{place}, line 1: no mirror has gone.tcz, which is needed: "
+            "bash.tcz → readline.tcz → gone.tcz"
+        ),
+        "opt/gems/gem.list, line 2: no_such_gem: there is no gem of that name",
+    ]
+    assert not workshop.out.exists()
+
+
+def test_what_is_skipped_is_taken_out_of_what_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs = {**NEEDS, "readline.tcz": ["gone.tcz", "ncurses.tcz"]}
+    workshop = Workshop(tmp_path, monkeypatch, needs=needs, builtins=["bash.tcz", "lshw.deb"])
+    overlay = inner(workshop.bundle("--skip", "gone", "--skip", "lshw.deb"))
+    # Core 4's tce-load gives up on an extension when one that its .dep names is missing.
+    assert text(overlay, "tmp/builtin/optional/readline.tcz.dep") == "ncurses.tcz\n"
+    assert "left out as asked: gone.tcz" in notes(capsys.readouterr().err)
+
+
+def test_circles_are_opened_where_they_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs = {"a.tcz": ["b.tcz"], "b.tcz": ["a.tcz", "ncurses.tcz"], "ncurses.tcz": []}
+    workshop = Workshop(tmp_path, monkeypatch, needs=needs, builtins=["a.tcz"], mirrored=[])
+    overlay = inner(workshop.bundle())
+    # Core 4's tce-load would follow the circle for ever.
+    assert text(overlay, "tmp/builtin/optional/b.tcz.dep") == "ncurses.tcz\n"
+    assert text(overlay, "tmp/builtin/optional/a.tcz.dep") == "b.tcz\n"
+    assert "b.tcz and a.tcz need each other" in notes(capsys.readouterr().err)
+
+
+def test_production_refuses_what_brings_openssh_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs = {**NEEDS, "tunnel.tcz": ["openssh.tcz"]}
+    workshop = Workshop(tmp_path, monkeypatch, needs=needs, builtins=["openssh.tcz", "tunnel.tcz"])
+    assert workshop.run("bundle", "-p") == 1
+    ((message, hint),) = two_lines(capsys.readouterr().err)
+    assert message.endswith(
+        "line 2: a production image has no openssh.tcz, and tunnel.tcz needs it"
+    )
+    assert hint.startswith("leave out tunnel.tcz, or openssh.tcz with --skip openssh.tcz")
+    workshop.bundle("-p", "--skip", "openssh.tcz", flavour="prod")
+
+
+def test_kernel_in_a_name_is_the_bases_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = "3.0.3-purekernel"
+    needs = {f"scsi-{release}.tcz": [], "wifi.tcz": ["scsi-KERNEL.tcz"], "scsi-9.tcz": []}
+    workshop = Workshop(
+        tmp_path, monkeypatch, needs=needs, builtins=["scsi-KERNEL.tcz", "wifi.tcz"], mirrored=[]
+    )
+    overlay = inner(workshop.bundle())
+    assert text(overlay, "tmp/builtin/onboot.lst") == f"scsi-{release}.tcz\nwifi.tcz\n"
+    # The target replaces the name itself.
+    assert text(overlay, "tmp/builtin/optional/wifi.tcz.dep") == "scsi-KERNEL.tcz\n"
+    overlay = inner(workshop.bundle("--kernel", "9"))
+    assert text(overlay, "tmp/builtin/onboot.lst") == "scsi-9.tcz\nwifi.tcz\n"
+
+
+# What the mirror says of itself
+
+
+@pytest.mark.parametrize("indexes", [True, False])
+def test_a_wrong_md5_is_refused(
+    indexes: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    workshop = Workshop(tmp_path, monkeypatch, indexes=indexes)
+    workshop.write_mirror({f"{TCZ}/bash.tcz": make_extension("another", 80)})
+    assert workshop.run("bundle", "-o", workshop.out) == 1
+    ((message, _hint),) = two_lines(capsys.readouterr().err)
+    assert message.startswith("bash.tcz")
+    assert "MD5" in message
+    assert not workshop.out.exists()
+
+
+def test_an_index_older_than_its_files_is_passed_over(workshop: Workshop) -> None:
+    newer = make_repository(
+        {**NEEDS, "bash.tcz": ["ncurses.tcz"], "zsh.tcz": []},
+        contents={"bash.tcz": make_extension("a newer bash", 96)},
+        indexes=False,
+    )
+    workshop.write_mirror(newer)
+    overlay = inner(workshop.bundle())
+    assert text(overlay, "tmp/builtin/optional/bash.tcz.dep") == "ncurses.tcz\n"
+    assert b"tmp/builtin/optional/readline.tcz" not in overlay
+    node = overlay[b"tmp/builtin/optional/bash.tcz"]
+    assert isinstance(node, File)
+    assert bytes(node.content) == make_extension("a newer bash", 96)
+
+
+def test_an_extension_that_only_the_files_have_is_found(workshop: Workshop) -> None:
+    workshop.write_mirror(make_repository({"zsh.tcz": []}, indexes=False))
+    builtin = workshop.top / "mine.lst"
+    builtin.write_text("zsh.tcz\n")
+    overlay = inner(workshop.bundle("-b", builtin))
+    assert b"tmp/builtin/optional/zsh.tcz" in overlay
+
+
+# Passwords
+
+
+def test_the_documented_password_lets_tc_in_to_images_of_2013(workshop: Workshop) -> None:
+    from passlib.hash import md5_crypt  # noqa: PLC0415
+
+    shadow = text(inner(workshop.bundle()), "etc/shadow")
+    hashed = next(line for line in shadow.splitlines() if line.startswith("tc:")).split(":")[1]
+    assert md5_crypt.verify("test1234", hashed)
+
+
+def test_a_password_is_read_from_standard_input(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from passlib.hash import md5_crypt  # noqa: PLC0415
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse\nnot read\n"))
+    shadow = text(inner(workshop.bundle("-t", "-")), "etc/shadow")
+    hashed = next(line for line in shadow.splitlines() if line.startswith("tc:")).split(":")[1]
+    assert md5_crypt.verify("correct horse", hashed)
+
+
+def test_no_password_on_standard_input_is_refused(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert workshop.run("bundle", "--tc-passwd", "-") == 2
+    ((message, _hint),) = two_lines(capsys.readouterr().err)
+    assert message == "there is no password on standard input"
+
+
+@pytest.mark.parametrize(
+    ("options", "note"),
+    [
+        (["-t=x"], "the password begins with '=': after -t it follows without one"),
+        (
+            ["-tc-passwd=x"],
+            "the password begins with 'c-passwd=': did you mean --tc-passwd, with two dashes?",
+        ),
+    ],
+)
+def test_slips_of_the_keyboard_are_noted(
+    options: list[str], note: str, workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workshop.bundle(*options)
+    assert note in notes(capsys.readouterr().err)
+
+
+def test_host_keys_are_noted_and_can_be_left_out(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fixtures.compress import gzip  # noqa: PLC0415
+    from fixtures.overlay import make_ssh_setup  # noqa: PLC0415
+    from purekernel.formats.tar import build_tar  # noqa: PLC0415
+    from purekernel.tree import Metadata  # noqa: PLC0415
+
+    tree = make_ssh_setup((1000, 1000))
+    key = b"usr/local/etc/ssh/ssh_host_rsa_key"
+    tree.add(key, File(metadata=Metadata(mode=0o600), content=b"secret"))
+    tarball = workshop.project / "additional-build-files" / "ssh-setup-files.tar.gz"
+    tarball.write_bytes(gzip(build_tar(tree)))
+    made = workshop.bundle()
+    assert key in inner(made, "ssh-setup-files")
+    (note,) = notes(capsys.readouterr().err)
+    assert note.startswith("the project brings SSH host keys, which every image made with it")
+    recipe = workshop.top / "purekernel.toml"
+    recipe.write_text('[razor]\nproject = "project"\nssh-host-keys = false\n')
+    made = workshop.bundle("--recipe", recipe)
+    assert notes(capsys.readouterr().err) == []
+    assert key not in inner(made, "ssh-setup-files")
+    assert b"usr/local/etc/ssh/sshd_config" in inner(made, "ssh-setup-files")

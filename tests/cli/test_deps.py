@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fixtures.repository import make_repository
+from purekernel.cli import main
+from tests.workshop import two_lines
+
+NEEDS = {
+    "a.tcz": ["b.tcz", "c.tcz"],
+    "b.tcz": ["d.tcz", "gone.tcz"],
+    "c.tcz": ["d.tcz", "a.tcz", "wifi-KERNEL.tcz"],
+    "d.tcz": [],
+    "wifi-9.tcz": [],
+}
+
+TREE = """\
+a.tcz  0.1 kB
+├── b.tcz  0.1 kB
+│   ├── d.tcz  0.1 kB
+│   └── gone.tcz  (missing)
+└── c.tcz  0.1 kB
+    ├── d.tcz  0.1 kB  (shared)
+    ├── a.tcz  0.1 kB  (loop)
+    └── wifi-KERNEL.tcz  (which one depends on --kernel)
+b.tcz  0.1 kB  (shared)
+4 extensions, 0.3 kB
+"""
+
+DOT = """\
+digraph extensions {
+  rankdir=LR;
+  node [shape=box];
+  "c.tcz" [label="c.tcz\\n0.1 kB"];
+  "d.tcz" [label="d.tcz\\n0.1 kB"];
+  "wifi-9.tcz" [label="wifi-9.tcz\\n0.1 kB"];
+"""
+
+
+@pytest.fixture(autouse=True)
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for path, content in make_repository(NEEDS).items():
+        place = tmp_path / "mirror" / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PUREKERNEL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "mirror"
+
+
+def test_a_tree_marks_what_is_shared_missing_or_a_loop(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["deps", "--mirror", "mirror", "a", "b.tcz"]) == 1
+    out, err = capsys.readouterr()
+    assert out == TREE
+    ((message, _hint),) = two_lines(err)
+    assert message == "no mirror has gone.tcz, which is needed: b.tcz → gone.tcz"
+
+
+def test_a_terminal_of_few_characters_is_drawn_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("purekernel.cli.drawing.UNICODE", ("\udcff",) * 4)
+    assert main(["deps", "--mirror", "mirror", "d", "--kernel", "9"]) == 0
+    assert capsys.readouterr().out == "d.tcz  0.1 kB\n1 extension, 0.1 kB\n"
+    assert main(["deps", "--mirror", "mirror", "b"]) == 1
+    assert "|-- d.tcz" in capsys.readouterr().out
+
+
+def test_for_graphviz(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["deps", "--mirror", "mirror", "c", "--kernel", "9", "--dot"]
+    assert main(arguments) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("digraph extensions {\n")
+    assert '  "c.tcz" -> "wifi-9.tcz";\n' in out
+    assert '  "c.tcz" -> "a.tcz";\n' in out
+    assert '  "a.tcz" -> "c.tcz" [color=red, constraint=false];\n' in out
+    assert '  "gone.tcz" [label="gone.tcz\\nmissing", style=dashed, color=red];\n' in out
+    assert '  "d.tcz" [label="d.tcz\\n0.1 kB", style=bold];\n' in out
+
+
+def test_names_that_no_extension_can_have(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["deps", "--mirror", "mirror", "../a"]) == 1
+    ((message, _hint),) = two_lines(capsys.readouterr().err)
+    assert message.startswith("the command line: expected the name of an extension")

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fixtures.gem import make_gem
+from fixtures.gem_server import lay_out_server
+from fixtures.repository import TCZ, make_extension, make_repository
+from purekernel.cli import main
+from purekernel.sources.lock import Lock, parse_lock
+from tests.workshop import NEEDS, Workshop, two_lines
+
+RECIPE = """\
+name = "locked"
+flavour = "dev"
+
+[core]
+iso = "mirror/4.x/x86/release/Core-current.iso"
+
+[mirrors]
+tinycore = ["mirror"]
+gems = ["gems"]
+
+[extensions]
+builtin = ["bash.tcz", "openssh.tcz"]
+mirror = ["nano.tcz"]
+
+[gems]
+wanted = ["sample_tool >= 1.2"]
+
+[razor]
+project = "project"
+rubygems = "rubygems-1.8.24.tgz"
+open-vm-tools = "mk-open-vm-tools.tar.gz"
+"""
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    made = Workshop(tmp_path, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "purekernel.toml").write_text(RECIPE)
+    return made
+
+
+def load(workshop: Workshop) -> Lock:
+    return parse_lock((workshop.top / "purekernel.lock").read_bytes(), source="lock")
+
+
+def newer_bash(workshop: Workshop, needs: tuple[str, ...] = ("ncurses.tcz",)) -> None:
+    repository = {**NEEDS, "bash.tcz": needs}
+    contents = {"bash.tcz": make_extension("a newer bash", 96)}
+    workshop.write_mirror(make_repository(repository, contents=contents))
+
+
+def test_a_lock_pins_every_input_and_what_needs_what(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lock"]) == 0
+    assert capsys.readouterr().out == "purekernel.lock written: 33 files\n"
+    lock = load(workshop)
+    assert lock.core == "4.x/x86"
+    assert set(lock.files) == {"base", "rubygems", "open-vm-tools"}
+    assert lock.files["base"].asked == "mirror/4.x/x86/release/Core-current.iso"
+    # A path is told from the recipe's folder, so that the lock means the same elsewhere.
+    assert lock.files["base"].pin.url == "mirror/4.x/x86/release/Core-current.iso"
+    assert set(lock.extensions) == {name for name in NEEDS if name != "util-linux.tcz"}
+    assert lock.extensions["bash.tcz"].needs == ("readline.tcz",)
+    assert set(lock.extensions["bash.tcz"].beside) == {".dep", ".info", ".list", ".md5.txt"}
+    assert set(lock.extensions["openssl.tcz"].beside) == {".info", ".list", ".md5.txt"}
+    assert [(gem.name, gem.version, gem.needs) for gem in lock.gems] == [
+        ("sample_lib", "2.1", ()),
+        ("sample_tool", "1.3", ("sample_lib ~> 2.0",)),
+    ]
+    for pin in lock.pins().values():
+        assert pin.size_bytes > 0
+    assert str(workshop.top) not in (workshop.top / "purekernel.lock").read_text()
+
+
+def test_one_lock_serves_every_flavour(workshop: Workshop) -> None:
+    assert main(["lock", "-q", "-p"]) == 0
+    assert "openssh.tcz" in load(workshop).extensions
+    for option in ("-p", "-d", "-r"):
+        assert main(["bundle", "-q", option, "--iso-version", "1", "--offline"]) == 0
+
+
+def test_what_is_pinned_is_used_whatever_is_newer(workshop: Workshop) -> None:
+    assert main(["lock", "-q"]) == 0
+    command = ["build", "-q", "--iso-version", "1", "-o"]
+    assert main([*command, "first"]) == 0
+    newer_bash(workshop)
+    assert main([*command, "second"]) == 0
+    name = "rz_mk_dev-image.1.iso"
+    first = (workshop.top / "first" / name).read_bytes()
+    assert (workshop.top / "second" / name).read_bytes() == first
+    assert main([*command, "third", "--no-lock"]) == 0
+    assert (workshop.top / "third" / name).read_bytes() != first
+
+
+def test_a_pinned_file_that_changed_and_is_not_in_the_store_is_refused(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lock", "-q"]) == 0
+    newer_bash(workshop, needs=("readline.tcz",))
+    assert main(["build", "-q", "--iso-version", "1", "--cache-dir", "empty"]) == 1
+    errors = two_lines(capsys.readouterr().err)
+    assert {message.split()[0] for message, _hint in errors} == {"bash.tcz", "bash.tcz.md5.txt"}
+    assert all("lock" in hint for _message, hint in errors)
+    assert not list(workshop.top.glob("*.iso"))
+
+
+def test_updating_prints_what_changed(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lock", "-q"]) == 0
+    newer_bash(workshop)
+    assert main(["lock"]) == 0
+    assert capsys.readouterr().out == "purekernel.lock up to date: 33 files\n"
+    assert main(["lock", "--check"]) == 0
+    capsys.readouterr()
+    assert main(["lock", "--update"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        "~ bash.tcz",
+        "~ bash.tcz.dep",
+        "~ bash.tcz.md5.txt",
+        "- readline.tcz",
+        "- readline.tcz.dep",
+        "- readline.tcz.info",
+        "- readline.tcz.list",
+        "- readline.tcz.md5.txt",
+        "purekernel.lock written: 28 files",
+    ]
+    assert lines[0].startswith("~ bash.tcz  64 → 96 bytes  sha256:")
+
+
+def test_updating_one_leaves_the_others(workshop: Workshop) -> None:
+    assert main(["lock", "-q"]) == 0
+    before = load(workshop)
+    lay_out_server(
+        workshop.top / "gems",
+        [make_gem("sample_tool", "1.4"), make_gem("sample_lib", "2.1")],
+        compact=False,
+    )
+    repository = {**NEEDS, "bash.tcz": [], "nano.tcz": []}
+    contents = {name: make_extension("newer", 96) for name in ("bash.tcz", "nano.tcz")}
+    workshop.write_mirror(make_repository(repository, contents=contents))
+    assert main(["lock", "-q", "--update", "nano.tcz"]) == 0
+    after = load(workshop)
+    assert after.extensions["nano.tcz"].pin.size_bytes == 96
+    assert after.extensions["bash.tcz"] == before.extensions["bash.tcz"]
+    assert after.gems == before.gems
+    assert main(["lock", "-q", "--update", "sample_tool"]) == 0
+    after = load(workshop)
+    assert [(gem.name, gem.version) for gem in after.gems] == [("sample_tool", "1.4")]
+    assert after.extensions["bash.tcz"] == before.extensions["bash.tcz"]
+
+
+def test_what_is_new_in_the_recipe_is_added_and_what_is_gone_taken_out(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lock", "-q"]) == 0
+    before = load(workshop)
+    newer_bash(workshop)
+    changed = RECIPE.replace('mirror = ["nano.tcz"]', 'mirror = ["util-linux.tcz"]')
+    (workshop.top / "purekernel.toml").write_text(changed)
+    assert main(["build", "-q", "--iso-version", "1"]) == 1
+    assert two_lines(capsys.readouterr().err) == [
+        ("the lock file does not have util-linux.tcz", "run 'purekernel lock' to pin it")
+    ]
+    assert main(["lock", "-q"]) == 0
+    after = load(workshop)
+    assert "nano.tcz" not in after.extensions
+    assert "util-linux.tcz" in after.extensions
+    assert after.extensions["bash.tcz"] == before.extensions["bash.tcz"]
+    assert main(["build", "-q", "--iso-version", "1"]) == 0
+
+
+def test_another_address_in_the_recipe_voids_its_pin(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lock", "-q"]) == 0
+    (workshop.top / "other.tgz").write_bytes((workshop.top / "rubygems-1.8.24.tgz").read_bytes())
+    changed = RECIPE.replace("rubygems-1.8.24.tgz", "other.tgz")
+    (workshop.top / "purekernel.toml").write_text(changed)
+    assert main(["build", "-q", "--iso-version", "1"]) == 1
+    ((message, hint),) = two_lines(capsys.readouterr().err)
+    assert message == (
+        "the lock file has rubygems-1.8.24.tgz for rubygems, and purekernel.toml asks for other.tgz"
+    )
+    assert hint == "run 'purekernel lock' to pin it"
+
+
+def test_another_core_voids_it_all(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lock", "-q"]) == 0
+    changed = RECIPE.replace("[core]", '[core]\nversion = "5.x"')
+    (workshop.top / "purekernel.toml").write_text(changed)
+    assert main(["build", "-q"]) == 1
+    ((message, _hint),) = two_lines(capsys.readouterr().err)
+    assert message == "the lock file is for Core 4.x/x86, and purekernel.toml asks for 5.x/x86"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["bash.tcz"], "names of what to pin anew go with --update"),
+        (["--update", "zsh.tcz", "gone"], "the lock file has no zsh.tcz, gone"),
+    ],
+)
+def test_wrong_names(
+    options: list[str],
+    message: str,
+    workshop: Workshop,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["lock", "-q"]) == 0
+    assert main(["lock", *options]) == 2
+    assert two_lines(capsys.readouterr().err)[0][0] == message
+
+
+def test_a_damaged_lock_is_told(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    (workshop.top / "purekernel.lock").write_text("version = 1\ncore = 3\n")
+    assert main(["build", "-q"]) == 1
+    assert two_lines(capsys.readouterr().err) == [
+        ("purekernel.lock is damaged: 'core' is 3", "run 'purekernel lock' to make it anew")
+    ]
+
+
+def test_check_tells_a_lock_that_would_change(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lock", "--check"]) == 1
+    ((message, hint),) = two_lines(capsys.readouterr().err)
+    assert message == "purekernel.lock is not up to date: 33 inputs differ"
+    assert hint == "run 'purekernel lock'"
+    assert not (workshop.top / "purekernel.lock").exists()
+
+
+def test_offline_needs_no_lock_where_the_store_knows_all(workshop: Workshop) -> None:
+    assert main(["fetch", "-q"]) == 0
+    command = ["build", "-q", "--iso-version", "1", "-o"]
+    assert main([*command, "first"]) == 0
+    assert main([*command, "second", "--offline"]) == 0
+    name = "rz_mk_dev-image.1.iso"
+    first = (workshop.top / "first" / name).read_bytes()
+    assert (workshop.top / "second" / name).read_bytes() == first
+
+
+def test_another_lock_file_may_be_named(workshop: Workshop) -> None:
+    assert main(["lock", "-q", "--lock-file", "deep/other.lock"]) == 0
+    assert (workshop.top / "deep" / "other.lock").is_file()
+    assert main(["fetch", "-q", "--offline", "--lock-file", "deep/other.lock"]) == 0
+    assert not (workshop.top / "purekernel.lock").exists()
+    assert (workshop.mirror / TCZ).is_dir()
