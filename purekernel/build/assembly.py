@@ -9,12 +9,11 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from purekernel.build.accounts import account_changes, wants_autologin
-from purekernel.build.defaults import REMASTER_NAME
 from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.gathering import Gathered
 from purekernel.build.gems import add_gems
-from purekernel.build.identity import check_version, microkernel_identity, remaster_identity
 from purekernel.build.image import MAX_TIMESTAMP, Composition
+from purekernel.build.naming import identify, planned_version
 from purekernel.build.overlay import (
     OverlayTree,
     add_builtins,
@@ -27,7 +26,7 @@ from purekernel.build.planning.files import overlay_role
 from purekernel.build.planning.plan import MCOLLECTIVE, RUBYGEMS, VM_TOOLS
 from purekernel.build.project import SCRIPTS, Project
 from purekernel.build.setup_files import VM_TOOLS_TARBALL, setup_tarballs, without_paths
-from purekernel.errors import BundleError, UsageError, inside
+from purekernel.errors import UsageError, inside
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.squashfs import parse_squashfs
 from purekernel.formats.tar import parse_tar
@@ -112,11 +111,7 @@ class Assembly:
             base=evolve(self._gathered.base, root=self._merged_root),
             layers=(own_as_root(Layer(source="extensions", tree=gear.tree)), *self._overlays),
             passes=tuple(self._passes()),
-            identity=remaster_identity(
-                name=self._plan.recipe.name or REMASTER_NAME,
-                version=self._version(),
-                flavour=self._plan.flavour,
-            ),
+            identity=identify(self._plan),
             mtime=self.mtime,
         )
 
@@ -179,18 +174,8 @@ class Assembly:
             trees.append(found.project.tree)
         return min(max(0, *map(newest_time, trees)), MAX_TIMESTAMP)
 
-    def _version(self) -> str | None:
-        project = None if self._plan.project is None else self._plan.project.version
-        version = self._plan.recipe.version or project
-        return None if version is None else check_version(version)
-
     def _microkernel(self, project: Project) -> Composition:
-        version = self._version()
-        if version is None:
-            raise BundleError(
-                f"neither {self._plan.recipe.source} nor the project says the image's version",
-                hint="give one with --iso-version, such as --iso-version 0.9.0.1",
-            )
+        identity = identify(self._plan)
         bundle = self._parts(project, self._overlay(project)).as_bundle()
         return Composition(
             source=self._plan.recipe.source,
@@ -201,12 +186,7 @@ class Assembly:
             ),
             layers=self._overlays,
             passes=tuple(self._passes()) if self._overlays else (),
-            identity=microkernel_identity(
-                version=version,
-                flavour=self._plan.flavour or Flavour.DEV,
-                generation=project.generation,
-                has_licence=b"LICENSE" in project.tree,
-            ),
+            identity=identity,
             licences=bundle.licences,
             mtime=bundle.mtime,
         )
@@ -224,7 +204,7 @@ class Assembly:
             iso=self._gathered.iso,
             flavour=flavour,
             generation=project.generation,
-            version=self._version() if new else None,
+            version=planned_version(self._plan) if new else None,
             scripts=_below(project.tree, SCRIPTS),
             licences=tuple((name, text) for name, text in licences if text is not None),
             overlay=overlay,

@@ -63,6 +63,21 @@ def write_image(
         return publish(Path(folder), writers)
 
 
+def output_names(name: str, emit: Iterable[Emit | str]) -> list[str]:
+    """Return what :func:`write_image` would write of an image called ``name``, in its folder.
+
+    Raises:
+        UsageError: ``emit`` names nothing, or what there is not.
+    """
+    names = {
+        Emit.ISO: [f"{name}.iso"],
+        Emit.CORE: ["core.gz", "vmlinuz"],
+        Emit.PXE: [f"{name}.pxe"],
+    }
+    wanted = _wanted(emit)
+    return [path for one, paths in names.items() if one in wanted for path in paths]
+
+
 def _wanted(emit: Iterable[Emit | str]) -> set[Emit]:
     try:
         wanted = {Emit(one) for one in emit}

@@ -123,6 +123,14 @@ class Session:
         with self._progress.step("planning"):
             return Planner(self._inquiry()).plan()
 
+    def sizes(self, plan: Plan) -> dict[Wanted, int | None]:
+        """Return how many bytes the files of ``plan`` have; ``None`` where nobody says.
+
+        What may stand beside extensions or not is not asked for: it is small, and much.
+        """
+        with self._progress.step("asking for sizes"):
+            return self._downloads.sizes(one for one in plan.wanted() if not one.optional)
+
     def gather(self) -> Gathered:
         """Plan and fetch, obeying the lock file where there is one.
 

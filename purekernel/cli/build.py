@@ -178,6 +178,8 @@ def _gather(
     """
     from purekernel.build.assembly import Surroundings  # noqa: PLC0415
     from purekernel.build.boot_menu import BootChanges  # noqa: PLC0415
+    from purekernel.build.naming import identify  # noqa: PLC0415
+    from purekernel.build.outputs import output_names  # noqa: PLC0415
     from purekernel.cli.drawing import draw, guides  # noqa: PLC0415
     from purekernel.cli.plan import draw_plan  # noqa: PLC0415
     from purekernel.cli.terminal import say, say_warning  # noqa: PLC0415
@@ -194,9 +196,10 @@ def _gather(
     ) as session:
         if dry_run:
             plan = session.plan()
+            sizes = session.sizes(plan)
             progress.close()
-            writes = [f"{output_dir / kind}" for kind in emit]
-            say("\n".join(draw(draw_plan(plan, writes), guides())))
+            writes = [str(output_dir / name) for name in output_names(identify(plan).name, emit)]
+            say("\n".join(draw(draw_plan(plan, sizes, writes), guides())))
             return None, emit, output_dir
         surroundings = Surroundings(
             environment=os.environ,

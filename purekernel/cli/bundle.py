@@ -92,10 +92,11 @@ def bundle_command(
         with open_session(asked, options, progress=progress, max_unpacked=max_unpacked) as session:
             if dry_run:
                 plan = session.plan()
+                sizes = session.sizes(plan)
                 progress.close()
                 name = bundle_name(plan.flavour or Flavour.DEV)
                 folder = output_dir or Path(DEFAULT_FOLDER)
-                say("\n".join(draw(draw_plan(plan, [str(folder / name)]), guides())))
+                say("\n".join(draw(draw_plan(plan, sizes, [str(folder / name)]), guides())))
                 return
             surroundings = Surroundings(
                 environment=os.environ,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from purekernel.build.planning.plan import BASE
 from purekernel.cli.drawing import Drawn, megabytes
 from purekernel.sources.urls import redact
 
@@ -13,30 +14,39 @@ if TYPE_CHECKING:
     from purekernel.sources.wanted import Wanted
 
 
-def draw_plan(plan: Plan, writes: Iterable[str]) -> Drawn:
+def draw_plan(plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[str]) -> Drawn:
     """Return ``plan`` as a tree.
 
     Args:
         plan: what was decided.
+        sizes: how many bytes its files have, where that is known.
         writes: the files that would be written.
     """
     recipe = plan.recipe
+
+    def file(wanted: Wanted, note: str = "") -> Drawn:
+        return _file(wanted, sizes.get(wanted), note)
+
+    def extensions(names: Iterable[str], asked: Iterable[str]) -> list[Drawn]:
+        return [
+            file(plan.graph.extensions[name].package, "" if name in asked else "needed")
+            for name in names
+        ]
+
     parts = [
-        *_part(
-            "base", [_file(plan.files[role].wanted) for role in ("base",) if role in plan.files]
-        ),
+        *_part("base", [file(plan.files[role].wanted) for role in (BASE,) if role in plan.files]),
         *_part("project", [] if plan.project is None else [Drawn(text=plan.project.source)]),
-        *_part("loaded at boot", _extensions(plan, plan.builtin_order(), set(plan.builtin))),
-        *_part("unpacked into the root", _extensions(plan, plan.merged_order(), set(plan.merged))),
-        *_part("in the image's mirror", _extensions(plan, plan.mirror_order(), set(plan.mirror))),
+        *_part("loaded at boot", extensions(plan.builtin_order(), plan.builtin)),
+        *_part("unpacked into the root", extensions(plan.merged_order(), plan.merged)),
+        *_part("in the image's mirror", extensions(plan.mirror_order(), plan.mirror)),
         *_part("cut out", _cuts(plan)),
-        *_part("gems", [_file(gem.wanted) for gem in plan.gems]),
+        *_part("gems", [file(gem.wanted) for gem in plan.gems]),
         *_part(
             "also fetched",
             [
-                _file(file.wanted, note=role)
-                for role, file in sorted(plan.files.items())
-                if role != "base"
+                file(planned.wanted, role)
+                for role, planned in sorted(plan.files.items())
+                if role != BASE
             ],
         ),
         *_part(
@@ -46,13 +56,7 @@ def draw_plan(plan: Plan, writes: Iterable[str]) -> Drawn:
         *_part("to know", [Drawn(text=note) for note in plan.notes]),
         *_part("writes", [Drawn(text=name) for name in writes]),
     ]
-    wanted = plan.wanted()
-    known = [one.size_bytes for one in wanted if one.size_bytes is not None]
-    total = f"{len(wanted)} files"
-    if known:
-        total += f", {megabytes(sum(known))}"
-        if len(known) < len(wanted):
-            total += f" and {len(wanted) - len(known)} of unknown size"
+    total = _total([(one, sizes.get(one)) for one in plan.wanted()])
     flavour = f" ({plan.flavour.value})" if plan.flavour is not None else ""
     return Drawn(text=f"{recipe.source}{flavour}: {total}", below=tuple(parts))
 
@@ -62,11 +66,19 @@ def _part(title: str, below: Iterable[Drawn]) -> list[Drawn]:
     return [Drawn(text=title, below=found)] if found else []
 
 
-def _extensions(plan: Plan, names: Iterable[str], asked: set[str]) -> list[Drawn]:
-    return [
-        _file(plan.graph.extensions[name].package, note="" if name in asked else "needed")
-        for name in names
-    ]
+def _total(files: list[tuple[Wanted, int | None]]) -> str:
+    """Return how many files there are, and their size as far as it is known."""
+    known = [size for _wanted, size in files if size is not None]
+    beside = sum(size is None and wanted.optional for wanted, size in files)
+    unknown = len(files) - len(known) - beside
+    words = [f"{len(files)} files"]
+    if known:
+        words.append(megabytes(sum(known)))
+    if unknown:
+        words.append(f"{unknown} of unknown size")
+    if beside:
+        words.append(f"{beside} small ones that may be missing")
+    return ", ".join(words)
 
 
 def _cuts(plan: Plan) -> list[Drawn]:
@@ -76,13 +88,13 @@ def _cuts(plan: Plan) -> list[Drawn]:
     ]
 
 
-def _file(wanted: Wanted, *, note: str = "") -> Drawn:
+def _file(wanted: Wanted, size_bytes: int | None, note: str) -> Drawn:
     digest = ""
     if wanted.sha256 is not None:
         digest = f"sha256:{wanted.sha256}"
     elif wanted.md5 is not None:
         digest = f"md5:{wanted.md5}"
     place = redact(wanted.urls[0]) if wanted.urls else ""
-    words = (wanted.name, megabytes(wanted.size_bytes), f"({note})" if note else "")
+    words = (wanted.name, megabytes(size_bytes), f"({note})" if note else "")
     below = tuple(Drawn(text=text) for text in (place, digest) if text)
     return Drawn(text="  ".join(word for word in words if word), below=below)

@@ -121,7 +121,26 @@ class Downloads:
             OfflineError: the store does not know, and nothing may be asked.
             DownloadError: nobody can tell.
         """
-        return self._run(self._finder.is_there, [wanted], None)[wanted]
+        return self._run(self._finder.look, [wanted], None)[wanted] is not None
+
+    def sizes(self, wanted: Iterable[Wanted]) -> dict[Wanted, int | None]:
+        """Return how many bytes files have, without fetching them.
+
+        Returns:
+            For each file what was promised of it, or what a mirror says; ``None`` where nobody
+            does, for whatever reason: to fetch it will tell the reason.
+        """
+
+        def size(one: Wanted) -> int | None:
+            if one.size_bytes is not None:
+                return one.size_bytes
+            try:
+                sight = self._finder.look(one)
+            except PurekernelError:
+                return None
+            return None if sight is None else sight.size_bytes
+
+        return self._run(size, list(wanted), None)
 
     def load(self, fetched: Fetched) -> bytes:
         """Return what a file that was fetched here holds; what was damaged since comes anew.

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from attrs import frozen
+
 from purekernel.errors import DownloadError
 from purekernel.sources.faults import Cause, Fault, Stopped
 from purekernel.sources.local import copy_local, look_local
@@ -15,7 +17,7 @@ from purekernel.sources.reachability import Reachability
 from purekernel.sources.records import Record
 from purekernel.sources.rounds import Rounds, Undecided, ask_each, not_in_store
 from purekernel.sources.store import Blob, Store
-from purekernel.sources.transfer import Transfer, ask_whether
+from purekernel.sources.transfer import Transfer, ask_size
 from purekernel.sources.turns import taking_turns
 from purekernel.sources.urls import is_local, redact
 from purekernel.sources.wanted import Wanted
@@ -24,6 +26,17 @@ if TYPE_CHECKING:
     from purekernel.sources.http import Web
 
 Result = TypeVar("Result")
+
+
+@frozen(kw_only=True)
+class Sight:
+    """What was seen of a file that somebody has.
+
+    Attributes:
+        size_bytes: its size, where that was said.
+    """
+
+    size_bytes: int | None
 
 
 class Finder:
@@ -96,22 +109,22 @@ class Finder:
             first_no_counts=wanted.optional,
         )
 
-    def is_there(self, wanted: Wanted) -> bool:
-        """Say whether somebody has the file.
+    def look(self, wanted: Wanted) -> Sight | None:
+        """Return what can be told of the file without fetching it, or ``None``: nobody has it.
 
         Raises:
             DownloadError: nobody can tell.
             Stopped: the work was called off.
         """
-        if self._store.find(sha256=wanted.sha256, md5=wanted.md5, wanted=wanted) is not None:
-            return True
-        found = self._decide(
+        blob = self._store.find(sha256=wanted.sha256, md5=wanted.md5, wanted=wanted)
+        if blob is not None:
+            return Sight(size_bytes=blob.size_bytes)
+        return self._decide(
             wanted,
-            recall=lambda url: self._recall_whether(wanted, url),
-            attempt=self._ask_whether,
-            first_no_counts=False,
+            recall=lambda url: self._recall_sight(wanted, url),
+            attempt=self._look,
+            first_no_counts=wanted.optional,
         )
-        return bool(found)
 
     def _decide(
         self,
@@ -152,14 +165,13 @@ class Finder:
             raise _not_stored()
         return blob
 
-    def _recall_whether(self, wanted: Wanted, url: str) -> bool:
+    def _recall_sight(self, wanted: Wanted, url: str) -> Sight:
         if is_local(url):
-            look_local(url)
-            return True
+            return Sight(size_bytes=look_local(url).st_size)
         record = self._remembered(url)
         if wanted.sha256 not in (None, record.sha256):
             raise _not_stored()
-        return True
+        return Sight(size_bytes=record.size_bytes)
 
     def _remembered(self, url: str) -> Record:
         record = self._store.record(url)
@@ -177,14 +189,12 @@ class Finder:
         with self._noting(url):
             return self._transfer(wanted, url, seconds)
 
-    def _ask_whether(self, url: str, seconds: float) -> bool:
+    def _look(self, url: str, seconds: float) -> Sight:
         self.check_stopped()
         if is_local(url):
-            look_local(url)
-        else:
-            with self._noting(url):
-                ask_whether(self._connect(), url, most_seconds=seconds)
-        return True
+            return Sight(size_bytes=look_local(url).st_size)
+        with self._noting(url):
+            return Sight(size_bytes=ask_size(self._connect(), url, most_seconds=seconds))
 
     @contextmanager
     def _noting(self, url: str) -> Iterator[None]:

@@ -99,7 +99,9 @@ def put(source: Path, path: Path) -> None:
         try:
             source.replace(path)
         except FileNotFoundError:
-            if not tries_left or path.parent.is_dir():
+            # Whether the folder is there now tells nothing: another thread may have made it
+            # since.
+            if not tries_left or not source.exists():
                 raise
             path.parent.mkdir(parents=True, exist_ok=True)
         except PermissionError:

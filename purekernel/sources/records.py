@@ -31,10 +31,10 @@ class Validators:
 
     @property
     def for_range(self) -> str | None:
-        """What ``If-Range`` takes: a strong ETag, else the date."""
-        if self.etag is not None and not self.etag.startswith("W/"):
-            return self.etag
-        return self.last_modified
+        """What ``If-Range`` takes: a strong ETag, or the date where there is none (13.1.5)."""
+        if self.etag is None:
+            return self.last_modified
+        return None if self.etag.startswith("W/") else self.etag
 
     def differ_from(self, other: Validators) -> bool:
         """Say whether the two belong to different states, as far as they tell."""

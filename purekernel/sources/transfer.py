@@ -28,6 +28,13 @@ _PASSING = (
     HTTPStatus.TOO_MANY_REQUESTS,
 )
 
+# Of servers that give files and no heads.
+_NO_HEADS = (
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.NOT_IMPLEMENTED,
+)
+
 _STATUS_HINTS: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "name user and password in ~/.netrc, or in the address",
     HTTPStatus.FORBIDDEN: "check that you may have it: it may want another user",
@@ -50,7 +57,6 @@ class Transfer:
     """
 
     def __init__(self, store: Store, wanted: Wanted, url: str, *, ours: bool) -> None:
-        self._gained_bytes = 0
         self._store = store
         self._wanted = wanted
         self._url = url
@@ -67,18 +73,20 @@ class Transfer:
             StoreError: it cannot be stored.
         """
         began = time.monotonic()
+        offset = self._offset()
         try:
             try:
-                return self._ask(web, self._offset(), most_seconds)
+                return self._ask(web, offset, most_seconds)
             except _StartOver:
-                self._discard()
+                self._partial.discard()
                 left = most_seconds - (time.monotonic() - began)
                 return self._ask(web, 0, max(left, 0.0))
         except BaseException as error:
             if self._partial.record() is None:  # nothing could go on from it
-                self._discard()
+                self._partial.discard()
             if isinstance(error, Fault):
-                error.gained_bytes = self._gained_bytes
+                # What came once more, from a server without ranges, is no gain.
+                error.gained_bytes = max(0, self._partial.size_bytes() - offset)
             raise
 
     def _offset(self) -> int:
@@ -101,7 +109,7 @@ class Transfer:
                 return self._go_on(answer, offset)
             if answer.status != HTTPStatus.OK:
                 raise fault_of_status(answer)
-            return self._receive(answer, 0, answer.length)
+            return self._receive(answer, 0, answer.length, _validators(answer))
 
     def _known(self) -> tuple[Record, Blob] | None:
         """Return what the store has from this address, if that would do."""
@@ -120,29 +128,39 @@ class Transfer:
     def _go_on(self, answer: Answer, offset: int) -> Blob:
         """Take the answer to a request for the rest of the file."""
         if answer.status == HTTPStatus.OK:  # it is another now, or ranges are not given
-            self._discard()
-            return self._receive(answer, 0, answer.length)
+            self._partial.discard()
+            return self._receive(answer, 0, answer.length, _validators(answer))
         first, total = parse_content_range(answer.headers.get("Content-Range"))
         if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             if total != offset:
                 raise _StartOver
-            return self._finish(self._inspect_partial(offset), _validators(answer), resumed=True)
+            validators = self._same_file(answer, total)
+            return self._finish(self._inspect_partial(offset), validators, resumed=True)
         if answer.status != HTTPStatus.PARTIAL_CONTENT:
             raise fault_of_status(answer)
-        record = self._partial.record()
-        if record is None or first != offset or total is None:
+        if first != offset or total is None:
             raise _StartOver
-        if record.size_bytes not in (None, total):
+        return self._receive(answer, offset, total, self._same_file(answer, total))
+
+    def _same_file(self, answer: Answer, total: int) -> Validators:
+        """Return the validators of the file that we have a part of, if the answer is of it.
+
+        They are those of the first answer: after ``If-Range`` servers leave them out of the
+        second (RFC 9110, 15.3.7), and of refusals too.
+        """
+        record = self._partial.record()
+        if record is None or record.size_bytes not in (None, total):
             raise _StartOver
         if record.validators.differ_from(_validators(answer)):
             raise _StartOver
-        return self._receive(answer, offset, total)
+        return record.validators or _validators(answer)
 
-    def _receive(self, answer: Answer, offset: int, total: int | None) -> Blob:
+    def _receive(
+        self, answer: Answer, offset: int, total: int | None, validators: Validators
+    ) -> Blob:
         """Store the body after the first ``offset`` bytes; ``total`` is what the whole has."""
         if total is not None:
             check_size(total, self._wanted)
-        validators = _validators(answer)
         inspection = self._inspect_partial(offset) if offset else Inspection(self._wanted.kind)
         with storing(self._store.folder):
             try:
@@ -151,7 +169,7 @@ class Transfer:
                 self._write(answer.pieces(), inspection)
             except OSError as error:
                 if error.errno in FULL:
-                    self._discard()
+                    self._partial.discard()
                 raise
         if total is not None and inspection.size_bytes != total:
             words = f"it sent {inspection.size_bytes} bytes, and had announced {total}"
@@ -170,9 +188,8 @@ class Transfer:
                     unfit = fault
                     break
                 write_piece(stream, piece)
-                self._gained_bytes += len(piece)
         if unfit is not None:
-            self._discard()
+            self._partial.discard()
             raise unfit
 
     def _look(self, inspection: Inspection) -> None:
@@ -188,7 +205,7 @@ class Transfer:
         except Fault:
             if resumed:  # its parts may be of two files
                 raise _StartOver from None
-            self._discard()
+            self._partial.discard()
             raise
         blob = self._store.add(self._partial, inspection)
         self._store.remember(
@@ -222,30 +239,19 @@ class Transfer:
         """Say whether it would be found out if two parts were of two files."""
         return bool(validators.for_range or self._wanted.sha256 or self._wanted.md5)
 
-    def _discard(self) -> None:
-        self._partial.discard()
-        self._gained_bytes = 0
 
-
-def ask_whether(web: Web, url: str, *, most_seconds: float) -> None:
-    """Find out whether an address has a file, without fetching it.
+def ask_size(web: Web, url: str, *, most_seconds: float) -> int | None:
+    """Return the size in bytes of what an address has, without fetching it; ``None``: not said.
 
     Raises:
         Fault: it has not, or nobody can tell.
         Stopped: the work was called off.
     """
-    refused = (
-        HTTPStatus.FORBIDDEN,
-        HTTPStatus.METHOD_NOT_ALLOWED,
-        HTTPStatus.NOT_IMPLEMENTED,
-    )
-    for method in ("HEAD", "GET"):
-        with web.ask(url, method=method, most_seconds=most_seconds) as answer:
-            if answer.status == HTTPStatus.OK:
-                return
-            # Some servers give files and no heads.
-            if method == "GET" or answer.status not in refused:
-                raise fault_of_status(answer)
+    with web.ask(url, method="HEAD", most_seconds=most_seconds) as answer:
+        if answer.status not in _NO_HEADS:
+            return _announced(answer)
+    with web.ask(url, most_seconds=most_seconds) as answer:
+        return _announced(answer)
 
 
 def fault_of_status(answer: Answer) -> Fault:
@@ -266,6 +272,12 @@ def fault_of_status(answer: Answer) -> Fault:
             answer.headers.get("Retry-After"), date=answer.headers.get("Date")
         ),
     )
+
+
+def _announced(answer: Answer) -> int | None:
+    if answer.status != HTTPStatus.OK:
+        raise fault_of_status(answer)
+    return answer.length
 
 
 def _validators(answer: Answer) -> Validators:

@@ -10,7 +10,7 @@ from fixtures.repository import TCZ, make_extension, make_repository
 from purekernel.cli import main
 from purekernel.formats.gem.index import INDEX_LIMITS, parse_index, unpack_index
 from purekernel.tree import File, Symlink
-from tests.workshop import NEEDS, Workshop, inner, notes, text, two_lines
+from tests.workshop import NEEDS, Workshop, core_iso, inner, notes, text, two_lines
 
 SIDES = ("", ".dep", ".info", ".list", ".md5.txt")
 
@@ -186,8 +186,23 @@ def test_dry_run_shows_all_and_makes_nothing(
         "the command line (dev): ", "loaded at boot", "openssl.tcz  0.1 kB  (needed)",
         "in the image's mirror", "gems", "sample_lib-2.1.gem", "(open-vm-tools)", "md5:",
         f"{workshop.out / 'razor-microkernel-bundle-dev.tar.gz'}",
+        f"Core-current.iso  {len(core_iso()) / 1e3:.1f} kB", "sample_gem-1.0.gem  10.2 kB",
     ):  # fmt: skip
         assert words in out, words
+
+
+def test_dry_run_of_an_image_names_what_would_be_written(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--iso-version", "0.9.0.1", "--emit", "iso,pxe", "-o", workshop.out)
+    assert workshop.run("build", "--dry-run", *options) == 0
+    last = capsys.readouterr().out.splitlines()[-3:]
+    assert last == [
+        "└── writes",
+        f"    ├── {workshop.out / 'rz_mk_dev-image.0.9.0.1.iso'}",
+        f"    └── {workshop.out / 'rz_mk_dev-image.0.9.0.1.pxe'}",
+    ]
+    assert not workshop.out.exists()
 
 
 def test_json_names_every_input(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:

@@ -130,7 +130,9 @@ class _Raised:
         return None
 
     def no_http(self) -> Fault | None:
-        if self._first(http.client.HTTPException, exceptions.ProtocolError):
+        # An invalid header is one of the answer's: those that we send are checked before.
+        raised = http.client.HTTPException, exceptions.ProtocolError, exceptions.InvalidHeader
+        if self._first(*raised):
             return Fault("its answer is not HTTP", Cause.PASSING)
         return None
 

@@ -46,7 +46,9 @@ class Answer:
     def __init__(self, response: requests.Response, line: Line) -> None:
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self.length = parse_length(response.headers.get("Content-Length"))
+        # The one overrides the other (RFC 9112, 6.3).
+        chunked = "Transfer-Encoding" in response.headers
+        self.length = None if chunked else parse_length(response.headers.get("Content-Length"))
         self._raw: urllib3.BaseHTTPResponse = response.raw
         self._line = line
 

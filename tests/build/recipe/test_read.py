@@ -56,7 +56,7 @@ kernel = "3.0.3-tinycore"
 tinycore = ["http://mirror.example/tinycorelinux", "../mirror/tinycorelinux"]
 extensions = ["http://mirror.example/4.x/x86/tcz"]
 gems = ["https://rubygems.org"]
-debian = ["https://deb.debian.org/debian"]
+debian = ["https://ftp.debian.org/debian"]
 debian-packages = ["https://mirror.example/Packages.gz"]
 
 [extensions]
@@ -185,7 +185,7 @@ def test_every_key_is_read() -> None:
             tinycore=("http://mirror.example/tinycorelinux", "../mirror/tinycorelinux"),
             extensions=("http://mirror.example/4.x/x86/tcz",),
             gems=("https://rubygems.org",),
-            debian=("https://deb.debian.org/debian",),
+            debian=("https://ftp.debian.org/debian",),
             debian_packages=("https://mirror.example/Packages.gz",),
         ),
         extensions=Extensions(

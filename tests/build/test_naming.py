@@ -1,0 +1,46 @@
+"""What an image will be called is known before anything of it is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from purekernel import Emit
+from purekernel.build.naming import identify
+from purekernel.build.outputs import output_names
+from purekernel.build.request import Request, join_request
+from purekernel.build.session import Provision, Session
+from purekernel.errors import BundleError, UsageError
+from tests.workshop import Workshop
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    return Workshop(tmp_path, monkeypatch)
+
+
+def named(workshop: Workshop, *, version: str | None) -> str:
+    request = Request(config=workshop.top / "bundle.cfg", iso_version=version)
+    with Session(join_request(request, {}), Provision(), environment={}) as session:
+        return identify(session.plan()).name
+
+
+def test_a_microkernel_is_named_by_flavour_and_version(workshop: Workshop) -> None:
+    assert named(workshop, version="0.9.0.1") == "rz_mk_dev-image.0.9.0.1"
+
+
+def test_a_microkernel_without_a_version_has_no_name(workshop: Workshop) -> None:
+    with pytest.raises(BundleError) as caught:
+        named(workshop, version=None)
+    assert caught.value.message == (
+        "neither the command line nor the project says the image's version"
+    )
+    assert caught.value.hint == "give one with --iso-version, such as --iso-version 0.9.0.1"
+
+
+def test_what_is_written_is_told_in_one_order() -> None:
+    assert output_names("my-core", ["pxe", Emit.ISO]) == ["my-core.iso", "my-core.pxe"]
+    assert output_names("my-core", ["core"]) == ["core.gz", "vmlinuz"]
+    with pytest.raises(UsageError):
+        output_names("my-core", [])
