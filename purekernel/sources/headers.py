@@ -6,7 +6,6 @@ A header that is malformed is as good as missing.
 from __future__ import annotations
 
 import re
-from email.utils import parsedate_to_datetime
 
 # A count of bytes or seconds; more digits than any has are nonsense, and slow to convert.
 _NUMBER = re.compile(r"\d{1,18}")
@@ -41,6 +40,8 @@ def parse_retry_after(value: str | None, *, date: str | None) -> float:
     value = (value or "").strip()
     if _NUMBER.fullmatch(value):
         return float(value)
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415  # 6 ms, and rarely needed
+
     try:
         pause = parsedate_to_datetime(value) - parsedate_to_datetime(date or "")
     except (ValueError, TypeError, OverflowError):

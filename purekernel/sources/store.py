@@ -238,7 +238,7 @@ def _key(url: str) -> str:
         name = str(local_path(url)) if is_local(url) else parse_address(url).url
     except (ValueError, InputError):
         name = redact(url)
-    return hashlib.sha256(name.encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()
+    return hashlib.sha256(name.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
 
 
 def _remove_if_same(path: Path, opened: os.stat_result) -> None:

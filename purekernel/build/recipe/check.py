@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import frozen
 
 from purekernel.build.recipe.schema import ACCOUNTS, Schema, load_schema, tables, to_toml
 from purekernel.build.recipe.unknown import unknown_key
+from purekernel.build.recipe.validation import Violation, violations
 from purekernel.build.recipe.words import describe, either, kind_words, nearest, show, show_name
 from purekernel.errors import RecipeError, raise_all
 from purekernel.formats.toml import TomlDocument, TomlPath
-
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator, ValidationError
 
 # More help nobody, and a hostile file could have thousands.
 MAX_ERRORS = 100
@@ -55,71 +52,39 @@ def check_recipe(document: TomlDocument) -> None:
 
 
 def _problems(document: TomlDocument) -> Iterator[Problem]:
-    # What is of another kind breaks rules besides that mean nothing to it.
-    of_another_kind: set[TomlPath] = set()
-    for error in _validator().iter_errors(document.values):
-        path = tuple(error.absolute_path)
-        if error.validator == "type":
-            of_another_kind.add(path)
-        elif path in of_another_kind:
-            continue
-        yield from _explain(error)
+    for violation in violations(load_schema(), document.values):
+        yield from _explain(violation)
 
 
-def _validator() -> Draft202012Validator:
-    """Return what checks values against the schema, as the standard means it.
-
-    In Python ``$`` also matches before a last line end, and a number need not be a number;
-    JSON knows neither.
-    """
-    # It takes 60 ms to import, which only those who have a recipe should wait for.
-    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415
-
-    types = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_number)
-    extend: Callable[..., type[Draft202012Validator]] = validators.extend
-    kind = extend(Draft202012Validator, {"pattern": _pattern}, type_checker=types)
-    return kind(load_schema())
-
-
-def _is_number(_checker: object, value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _pattern(
-    _validator: object, pattern: str, value: object, _schema: object
-) -> Iterator[ValidationError]:
-    from jsonschema import ValidationError  # noqa: PLC0415  # there already
-
-    if isinstance(value, str) and not re.fullmatch(pattern, value):
-        yield ValidationError("the pattern does not match")
-
-
-def _explain(error: Any) -> Iterator[Problem]:
-    """Yield what an error of the validator's, a ``ValidationError``, means."""
-    path: TomlPath = tuple(error.absolute_path)
-    schema: Schema = error.schema
-    rule: str = error.validator
+def _explain(violation: Violation) -> Iterator[Problem]:
+    """Yield what a violation means."""
+    path, rule, value, schema = (
+        violation.path,
+        violation.rule,
+        violation.value,
+        violation.schema,
+    )
     if rule == "additionalProperties":
-        yield from _unknown_keys(path, error.instance, schema)
+        yield from _unknown_keys(path, value, schema)
     elif rule == "type":
-        yield _wrong_kind(path, error.instance, schema)
+        yield _wrong_kind(path, value, schema)
     elif rule == "required":
-        missing = next(key for key in error.validator_value if key not in error.instance)
-        yield Problem(
-            path=path,
-            message=f"{_table(path)} needs {missing!r}",
-            hint=_example((*path, missing)),
-        )
+        for missing in (key for key in schema["required"] if key not in value):
+            yield Problem(
+                path=path,
+                message=f"{_table(path)} needs {missing!r}",
+                hint=_example((*path, missing)),
+            )
     elif rule == "not":
-        yield _excluding(path, error.validator_value["required"])
+        yield _excluding(path, schema["not"]["required"])
     elif rule == "minItems":
         yield Problem(path=path, message=f"{_name(path)} must not be empty", hint=_example(path))
     elif rule in ("oneOf", "anyOf") and "x-words" not in schema:
-        yield _alternatives(path, error.instance, error.validator_value)
+        yield _alternatives(path, value, schema[rule])
     elif rule == "enum":
-        yield _wrong_choice(path, error.instance, error.validator_value)
+        yield _wrong_choice(path, value, schema["enum"])
     else:
-        yield _wrong_value(path, error.instance, schema)
+        yield _wrong_value(path, value, schema)
 
 
 def _unknown_keys(path: TomlPath, value: dict[str, Any], schema: Schema) -> Iterator[Problem]:

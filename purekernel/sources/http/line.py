@@ -116,12 +116,12 @@ class Line:
 
     def request(self, method: str, address: Address, headers: dict[str, str]) -> requests.Response:
         """Send one request; the body is still to be read."""
-        auth = None
-        if address.credentials is not None:
-            # As bytes, for requests would have them in Latin-1.
-            user, password = address.credentials
-            auth = HTTPBasicAuth(user.encode(), password.encode())
         with self.turning_faults():
+            auth = None
+            if address.credentials is not None:
+                # As bytes, for requests would have them in Latin-1.
+                user, password = address.credentials
+                auth = HTTPBasicAuth(user.encode(), password.encode())
             return self.session.request(
                 method,
                 address.url,
@@ -141,7 +141,8 @@ class Line:
 
     def end_if_overdue(self) -> None:
         """Cut the request off if it has had its time."""
-        if self._deadline is not None and time.monotonic() > self._deadline:
+        deadline = self._deadline  # the request may end meanwhile
+        if deadline is not None and time.monotonic() > deadline:
             words = f"it was not done within {self._most_seconds:g} seconds"
             self.hang_up(Fault(words, Cause.PASSING))
 

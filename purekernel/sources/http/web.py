@@ -102,10 +102,10 @@ class Web:
         seen = {address.url}
         while True:
             response = line.request(method, address, headers)
-            target = _redirect_target(response, address.url)
-            if target is None:
+            if not response.is_redirect:
                 return response
             Answer(response, line).let_go()
+            target = _redirect_target(response, address.url)
             following = _address(target)
             if following.credentials is None and line.may_tell(following, who_asked=address):
                 following = Address(url=following.url, credentials=address.credentials)
@@ -127,10 +127,8 @@ def _address(url: str) -> Address:
         raise unusable() from None
 
 
-def _redirect_target(response: requests.Response, url: str) -> str | None:
-    """Return where a redirect leads, or ``None``: it is none."""
-    if not response.is_redirect:
-        return None
+def _redirect_target(response: requests.Response, url: str) -> str:
+    """Return where a redirect leads."""
     try:
         # Headers are read as Latin-1, and servers that send other characters send UTF-8.
         location = response.headers["Location"].encode("latin-1").decode()
