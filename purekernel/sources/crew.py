@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 
 
@@ -22,23 +23,29 @@ class Crew:
         self._hands = hands
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
 
     def submit(self, task: Callable[[], None]) -> None:
         """Have ``task`` run; it raises nothing."""
         self._tasks.put(task)
-        if len(self._threads) < self._hands:
+        with self._lock:
+            if len(self._threads) >= self._hands:
+                return
             thread = threading.Thread(target=self._work, name="purekernel-download", daemon=True)
             self._threads.append(thread)
-            thread.start()
+        thread.start()
 
     def dismiss(self, *, patience_seconds: float) -> None:
         """Let all threads end, after what they are at, and wait for that, but not for long."""
-        for _thread in self._threads:
+        with self._lock:
+            threads, self._threads = self._threads, []
+        for _thread in threads:
             self._tasks.put(None)
         deadline = time.monotonic() + patience_seconds
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        self._threads.clear()
+        for thread in threads:
+            # Ctrl-C may have come just before it was started, or another thread may be at it.
+            with suppress(RuntimeError):
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:

@@ -182,6 +182,7 @@ class Downloads:
                     if report is not None:
                         report(wanted, result)
         except Stopped:
+            self.close()  # threads that were started since it was closed
             raise DownloadError("the downloads were called off", hint="run again") from None
         except BaseException:
             self.close()

@@ -169,7 +169,7 @@ class Finder:
         if is_local(url):
             return Sight(size_bytes=look_local(url).st_size)
         record = self._remembered(url)
-        if wanted.sha256 not in (None, record.sha256):
+        if wanted.sha256 is not None and wanted.sha256.lower() != record.sha256:
             raise _not_stored()
         return Sight(size_bytes=record.size_bytes)
 

@@ -18,6 +18,7 @@ from purekernel.errors import InputError
 # Two letters at least: Windows' "C:" is a drive.
 _WEB = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _FILE = re.compile(r"file:", re.IGNORECASE)
+_FILE_USER = re.compile(r"^(file://)[^/]*@", re.IGNORECASE)
 _DRIVE = re.compile(r"/?[a-z][:|](?=/|$)", re.IGNORECASE)
 _PORT = re.compile(r"\d*")
 
@@ -50,7 +51,11 @@ def local_path(url: str, *, windows: bool = os.name == "nt") -> Path:
     Raises:
         InputError: it names another host, or no path that a host can have.
     """
-    path = Path(_path_of_file_url(url, windows=windows) if _FILE.match(url) else url)
+    try:
+        path = Path(_path_of_file_url(url, windows=windows) if _FILE.match(url) else url)
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise InputError(f"{redact(url)} is no name that a file here can have") from None
     if "\0" in str(path):
         raise InputError(f"{redact(url)} holds a NUL, which no path has")
     return path.absolute()
@@ -62,6 +67,7 @@ def _path_of_file_url(url: str, *, windows: bool) -> str:
     host = ""
     if rest.startswith("//"):
         host, slash, path = rest[2:].partition("/")
+        host = host.rpartition("@")[2]
         rest = slash + path
     if windows and _DRIVE.fullmatch(host):  # file://C:/…, as many write it
         host, rest = "", host + rest
@@ -73,7 +79,7 @@ def _path_of_file_url(url: str, *, windows: bool) -> str:
                 f"{redact(url)} names the host {unquote(host)!a}",
                 hint="files of other hosts are not read: write file:///path, with three slashes",
             )
-        return os.fsdecode(unquote_to_bytes(rest))
+        return os.fsdecode(unquote_to_bytes(os.fsencode(rest)))
     if _DRIVE.match(rest):
         rest = rest.removeprefix("/").replace("|", ":", 1)
     return (f"//{host}" if host else "") + unquote(rest)
@@ -140,7 +146,7 @@ def redact(url: str) -> str:
     that a terminal would act on are escaped.
     """
     if is_local(url):
-        return _printable(url)
+        return _printable(_FILE_USER.sub(r"\1", url))
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]

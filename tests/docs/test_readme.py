@@ -33,9 +33,13 @@ def test_the_two_commands_are_one_line_each() -> None:
         assert len(block(mark).splitlines()) == 1
 
 
-def test_every_option_that_the_readme_names_is_there(tmp_path: Path) -> None:
-    helped = purekernel("build", "--help", cwd=tmp_path).stdout
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--quiet"}
+@pytest.mark.parametrize("page", ["README.md", "docs/gathering.md"])
+def test_every_option_that_a_page_names_is_there(page: str, tmp_path: Path) -> None:
+    commands = ("build", "bundle", "deps", "fetch", "init", "lock")
+    helped = "".join(purekernel(name, "--help", cwd=tmp_path).stdout for name in commands)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    others = {"--quiet", "--clear-sources", "--source"}  # pip's and gem's
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - others
     assert named
     assert not {option for option in named if option not in helped}
 

@@ -23,6 +23,7 @@ class Connections:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: list[HTTPConnection] = []
+        self._handshake: socket.socket | None = None
         self._are_shut = False
 
     def use(self) -> None:
@@ -34,12 +35,9 @@ class Connections:
         """Wake the thread from whatever it waits for on one of them."""
         with self._lock:
             self._are_shut = True
-            for connection in self._known:
-                if (sock := connection.sock) is not None:
-                    # Not SSLSocket's own shutdown: it would make what is still to be read
-                    # pass for plain bytes.
-                    with suppress(OSError):
-                        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            for sock in (self._handshake, *(connection.sock for connection in self._known)):
+                if sock is not None:
+                    _shut(sock)
 
     @contextmanager
     def noting(self, connection: HTTPConnection) -> Iterator[None]:
@@ -47,10 +45,32 @@ class Connections:
         with self._lock:
             self._known = [known for known in self._known if known.sock is not None]
             self._known.append(connection)
-        yield
+        try:
+            yield
+        finally:
+            with self._lock:
+                if self._handshake is not None:
+                    self._handshake.close()
+                    self._handshake = None
         if self._are_shut:
             connection.close()
             raise ConnectionAbortedError
+
+    def note_handshake(self, sock: socket.socket) -> None:
+        """Know a connection that TLS is to be agreed on over, until it is made.
+
+        The connection's own socket is of no use meanwhile: ssl takes it away.
+        """
+        with self._lock:
+            self._handshake = sock.dup()
+            if self._are_shut:
+                _shut(self._handshake)
+
+
+def _shut(sock: socket.socket) -> None:
+    # Not SSLSocket's own shutdown: it would make what is still to be read pass for plain bytes.
+    with suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class _PlainConnection(HTTPConnection):
@@ -60,6 +80,11 @@ class _PlainConnection(HTTPConnection):
 
 
 class _TlsConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        _this_thread.connections.note_handshake(sock)
+        return sock
+
     def connect(self) -> None:
         with _this_thread.connections.noting(self):
             super().connect()

@@ -19,13 +19,15 @@ from urllib3 import exceptions
 from purekernel.sources.faults import Cause, Fault
 
 # Everything that the libraries let out of a request: their own, http.client's, the host's, and
-# ValueErrors of URLs, of host names (UnicodeError) and of netrc.
+# ValueErrors of URLs, of host names (UnicodeError) and of netrc, TypeErrors of proxies' URLs
+# without a host.
 RAISED = (
     requests.RequestException,
     exceptions.HTTPError,
     http.client.HTTPException,
     OSError,
     ValueError,
+    TypeError,
 )
 
 # Exceptions hold others; four levels are common, and nothing says how many there may be.
@@ -72,6 +74,14 @@ def unusable() -> Fault:
     return Fault("the address, or that of the proxy, cannot be used", Cause.LASTING)
 
 
+def _no_authorities() -> Fault:
+    return Fault(
+        "the file of trusted certificates cannot be read",
+        Cause.LASTING,
+        hint="check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE",
+    )
+
+
 class _Raised:
     """An exception and those that it was made of, each meaning looked for in all of them."""
 
@@ -99,6 +109,8 @@ class _Raised:
             return None
         if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
             return self._was_cut()
+        if error.reason == "NO_CERTIFICATE_OR_CRL_FOUND":
+            return _no_authorities()
         reason = (error.reason or "no reason given").replace("_", " ").lower()
         return Fault(f"TLS fails: {reason}", Cause.LASTING)
 
@@ -137,7 +149,7 @@ class _Raised:
         return None
 
     def unusable_address(self) -> Fault | None:
-        if self._first(ValueError, exceptions.LocationValueError):
+        if self._first(ValueError, TypeError, exceptions.LocationValueError):
             return unusable()
         return None
 
@@ -145,11 +157,7 @@ class _Raised:
         # requests looks for the file of authorities before it asks.
         if isinstance(self._error, requests.RequestException) or self._first(exceptions.HTTPError):
             return None
-        return Fault(
-            "the file of trusted certificates cannot be read",
-            Cause.LASTING,
-            hint="check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE",
-        )
+        return _no_authorities()
 
     def unreachable(self) -> Fault:
         refusals = (error for error in self._errors if isinstance(error, OSError))
