@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from fixtures.project import (
     write_tree,
 )
 from purekernel.cli import main
-from tests.boot.machine import boot
+from purekernel.rootfs.inittab import add_getty
+from tests.boot.machine import boot, talk
 from tests.shared import mirror
 
 pytestmark = pytest.mark.boot
@@ -147,6 +149,41 @@ def test_a_bundle_of_each_flavour_boots_with_all_its_extensions(
     owners = {tuple(line.split()[2:4]) for line in listed if line}
     assert owners == {("0", "0")}
     assert len([line for line in listed if line]) == (10 if flavour == "prod" else 11)
+
+
+def test_a_password_from_standard_input_lets_tc_in(
+    workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workshop / "project")
+    monkeypatch.setenv("PUREKERNEL_CACHE", str(workshop / "cache"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("pa:ss wörd$1\n"))
+    site = tmp_path / "site" / "etc"
+    site.mkdir(parents=True)
+    inittab = (workshop / "project" / "etc" / "inittab").read_bytes()
+    (site / "inittab").write_bytes(add_getty(inittab, "ttyS0", 115_200))
+    bootsync = tmp_path / "site" / "opt" / "bootsync.sh"
+    bootsync.parent.mkdir()
+    bootsync.write_text("#!/bin/sh\n")
+    bootsync.chmod(0o755)
+    lists = tmp_path / "builtin.lst"
+    lists.write_text("nano\nbash\n")
+    command = ["build", "-c", str(workshop / "bundle.cfg"), "--iso-version", VERSION, "-q"]
+    command += ["-b", str(lists), "-t", "-", "--overlay", str(tmp_path / "site")]
+    command += ["--boot-append", "console=ttyS0 loglevel=3 nodhcp", "--boot-timeout", "1"]
+    assert main([*command, "-o", str(tmp_path)]) == 0
+    iso = tmp_path / f"rz_mk_dev-image.{VERSION}.iso"
+    with talk("-cdrom", iso, "-boot", "d") as machine:
+        machine.expect(b"login: ")
+        machine.send(b"tc")
+        machine.expect(b"Password: ")
+        machine.send("pa:ss wörd$1".encode())
+        machine.expect(b"$ ")
+        # The line's echo has the command, and only its answer the word.
+        machine.send(b"cd /usr/local/tce.installed; printf '%s\\n' *; echo all''told")
+        told = machine.expect(b"alltold").decode("latin-1").replace("\r", "")
+    assert told.splitlines()[1:-1] == [
+        "bash", "bzip2-lib", "file", "liblzma", "nano", "ncursesw", "readline",
+    ]  # fmt: skip
 
 
 def test_a_remaster_with_no_razor_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
