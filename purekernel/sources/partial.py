@@ -13,7 +13,6 @@ from purekernel.sources.placing import (
     make_read_only,
     put,
     remove,
-    temporary_name,
     write_whole,
 )
 from purekernel.sources.records import Record, parse_record
@@ -53,7 +52,8 @@ class Partial:
         if record is None:
             remove(self._record)
         else:
-            temporary = self.path.with_name(temporary_name())
+            # Whoever is killed here leaves it, and whoever comes next takes the same name.
+            temporary = self.path.with_name(f"{self.path.name}.new")
             write_whole(self._record, record.to_bytes(), by_way_of=temporary)
 
     @contextmanager

@@ -11,7 +11,7 @@ from purekernel.build import defaults
 from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.planning.plan import PlannedGem
 from purekernel.build.project import GEM_LIST, Project
-from purekernel.errors import DependencyError, LockError, PurekernelError, RecipeError, inside
+from purekernel.errors import LockError, PurekernelError, RecipeError, inside
 from purekernel.formats.gem import ListedGem, Version, parse_gem_list, parse_listed_gem
 from purekernel.sources.locked_gems import LockedGems
 from purekernel.sources.rubygems import Candidate, GemRepository, GemServer, resolve_gems
@@ -42,9 +42,6 @@ def plan_gems(inquiry: Inquiry, project: Project | None) -> tuple[PlannedGem, ..
     locked = LockedGems(inquiry.lock, servers, inquiry.place)
     try:
         return _resolve(listed, locked, target)
-    except DependencyError as error:
-        if inquiry.strict:
-            raise _not_locked(error) from None
     except PurekernelError as error:
         if inquiry.strict:
             raise _not_locked(error) from None

@@ -97,8 +97,9 @@ class _Raised:
         error = self._first(ssl.SSLCertVerificationError)
         if error is None:
             return None
+        why = getattr(error, "verify_message", "no reason given")  # OpenSSL's have one
         return Fault(
-            f"its TLS certificate is not trusted: {error.verify_message}",
+            f"its TLS certificate is not trusted: {why}",
             Cause.LASTING,
             hint="check the clock; an authority of your own is named with REQUESTS_CA_BUNDLE",
         )
@@ -109,10 +110,10 @@ class _Raised:
             return None
         if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
             return self._was_cut()
-        if error.reason == "NO_CERTIFICATE_OR_CRL_FOUND":
+        reason = getattr(error, "reason", None) or "no reason given"
+        if reason == "NO_CERTIFICATE_OR_CRL_FOUND":
             return _no_authorities()
-        reason = (error.reason or "no reason given").replace("_", " ").lower()
-        return Fault(f"TLS fails: {reason}", Cause.LASTING)
+        return Fault(f"TLS fails: {reason.replace('_', ' ').lower()}", Cause.LASTING)
 
     def proxy_refusal(self) -> Fault | None:
         for error in self._errors:

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import threading
+
+from purekernel.sources.crew import Crew
+
+
+def alive(name: str = "purekernel-download") -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == name]
+
+
+def test_tasks_run_in_order_by_no_more_hands_than_there_are() -> None:
+    crew, done, ended = Crew(1), [], threading.Event()
+    assert alive() == []
+    for number in range(50):
+        crew.submit(lambda number=number: done.append(number))
+    crew.submit(ended.set)
+    ended.wait()
+    assert done == list(range(50))
+    assert len(alive()) == 1
+    crew.dismiss(patience_seconds=20)
+    assert alive() == []
+
+
+def test_hands_work_at_the_same_time() -> None:
+    crew, together = Crew(3), threading.Barrier(4)
+    for _ in range(3):
+        crew.submit(lambda: together.wait(20) and None)
+    together.wait(20)
+    crew.dismiss(patience_seconds=20)
+    assert alive() == []
+
+
+def test_who_is_stuck_is_not_waited_for_and_ends_later() -> None:
+    crew, hold = Crew(1), threading.Event()
+    crew.submit(lambda: hold.wait() and None)
+    crew.dismiss(patience_seconds=0)
+    (stuck,) = alive()
+    assert stuck.daemon
+    hold.set()
+    stuck.join()
+
+
+def test_several_threads_may_submit() -> None:
+    crew, start = Crew(2), threading.Barrier(8)
+    done: list[int] = []
+
+    def submit() -> None:
+        start.wait()
+        for _ in range(20):
+            crew.submit(lambda: done.append(1))
+
+    threads = [threading.Thread(target=submit) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(alive()) <= 2
+    crew.dismiss(patience_seconds=20)
+    assert len(done) == 160
+
+
+def test_a_thread_that_was_never_started_is_no_hindrance() -> None:
+    """Ctrl-C may come between making a thread and starting it."""
+
+    class Interrupted(threading.Thread):
+        def start(self) -> None:
+            raise KeyboardInterrupt
+
+    crew = Crew(1)
+    made = threading.Thread
+    threading.Thread = Interrupted  # type: ignore[misc]
+    try:
+        crew.submit(lambda: None)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        threading.Thread = made  # type: ignore[misc]
+    crew.dismiss(patience_seconds=0)
