@@ -21,6 +21,7 @@ _FILE = re.compile(r"file:", re.IGNORECASE)
 _FILE_USER = re.compile(r"^(file://)[^/]*@", re.IGNORECASE)
 _DRIVE = re.compile(r"/?[a-z][:|](?=/|$)", re.IGNORECASE)
 _PORT = re.compile(r"\d*")
+_BLANK = re.compile(r"\s")
 
 # What stands for the value of a query's key.
 HIDDEN = "***"
@@ -130,6 +131,8 @@ def parse_address(url: str) -> Address:
     who, _at, host = parts.netloc.rpartition("@")
     if not parts.hostname or not _PORT.fullmatch(_port(host)):
         raise ValueError("no host, or no number for a port")
+    if _BLANK.search(host):  # urllib3 takes it or not, by its release
+        raise ValueError("a blank in the name of the host")
     credentials = None
     if who:
         user, _colon, password = who.partition(":")
