@@ -34,7 +34,7 @@ from purekernel.rootfs.account_change import AccountChange
 from purekernel.rootfs.accounts import change_accounts
 from purekernel.rootfs.extensions import cut_files, merge_extension
 from purekernel.rootfs.inittab import set_autologin
-from purekernel.rootfs.ownership import own_as_root
+from purekernel.rootfs.ownership import own_as_root, protect_shadow
 from purekernel.rootfs.passes import Pass
 from purekernel.sources.files import is_folder
 from purekernel.sources.layers import load_layer, parse_layer
@@ -227,7 +227,7 @@ class Assembly:
         tree = overlay.tree
         for _words, run in self._passes():
             tree = run(tree)
-        return Layer(source="razor-microkernel-overlay.tar.gz", tree=tree)
+        return Layer(source="razor-microkernel-overlay.tar.gz", tree=protect_shadow(tree))
 
     def _add_gear(self, overlay: OverlayTree) -> None:
         """Add extensions, gems and what is cut out of extensions."""

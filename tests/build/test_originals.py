@@ -15,11 +15,13 @@ import pytest
 from attrs import evolve
 
 from fixtures.bundle import make_bundle_tree, pack_bundle
+from fixtures.scripts import Generation
 from purekernel import make_image
 from purekernel.formats.cpio import parse_cpio
 from purekernel.tree import Directory, File, Metadata, Node, Symlink, Tree, with_metadata
 from tests.oracles import require, run
 from tests.shared import core_iso
+from tests.workshop import Workshop
 
 pytestmark = [
     pytest.mark.oracle,
@@ -132,6 +134,24 @@ def owner_of(path: bytes) -> tuple[int, int]:
     return (1001, 50) if is_script or path.startswith(b"home/tc") else (0, 0)
 
 
+def base_of(folder: Path) -> Tree:
+    """Return the root file system that the originals unpacked in ``folder``."""
+    return parse_cpio(run("bash", "-c", "zcat original/boot/core.gz", cwd=folder), source="base")
+
+
+def explained(ours: Tree, theirs: Tree, base: Tree) -> dict[str, list[bytes]]:
+    """Return the names whose nodes differ, by the documented difference that explains it."""
+    found: dict[str, list[bytes]] = {}
+    for path in sorted({path for tree in (ours, theirs) for path, _node in tree.walk()}):
+        mine, others = ours.get(path), theirs.get(path)
+        if mine == others:
+            continue
+        why = difference(path, mine, others, base)
+        assert why, f"{path!r}: ours {mine}, theirs {others}"
+        found.setdefault(why, []).append(path)
+    return found
+
+
 @pytest.mark.parametrize("generation", ["2012", "2013"])
 def test_the_tree_is_the_originals_save_what_is_documented(generation: str, tmp_path: Path) -> None:
     for program in ("tar", "cpio", "xorriso", "bash"):
@@ -153,16 +173,8 @@ def test_the_tree_is_the_originals_save_what_is_documented(generation: str, tmp_
     ours = parse_cpio(gzip.decompress(image.core), source="ours")
     assert ours == image.root
 
-    base_iso_core = run("bash", "-c", "zcat original/boot/core.gz", cwd=tmp_path)
-    base = parse_cpio(base_iso_core, source="base")
-    found: dict[str, list[bytes]] = {}
-    for path in sorted({path for tree in (ours, theirs) for path, _node in tree.walk()}):
-        mine, others = ours.get(path), theirs.get(path)
-        if mine == others:
-            continue
-        why = difference(path, mine, others, base)
-        assert why, f"{path!r}: ours {mine}, theirs {others}"
-        found.setdefault(why, []).append(path)
+    base = base_of(tmp_path)
+    found = explained(ours, theirs, base)
 
     # What only the originals got wrong, seen to be wrong there and right here.
     assert theirs[b"tmp"].metadata.mode == 0o755
@@ -190,3 +202,29 @@ def test_the_tree_is_the_originals_save_what_is_documented(generation: str, tmp_
     assert b"usr/local/new/n\xe9ant" in ours
     assert [b"usr/local/new/linked", b"usr/local/new/setuid"] in ours.hard_links().values()
     assert isinstance(ours[b"etc/mtab"], File)
+
+
+@pytest.mark.parametrize("flavour", ["dev", "prod", "debug"])
+@pytest.mark.parametrize("generation", ["2012", "2013"])
+def test_they_take_the_bundles_that_we_gather(
+    generation: Generation, flavour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for program in ("tar", "cpio", "xorriso", "bash"):
+        require(program)
+    workshop = Workshop(tmp_path / "workshop", monkeypatch, generation=generation)
+    gathered = workshop.bundle(*([] if flavour == "dev" else [f"-{flavour[0]}"]), flavour=flavour)
+    bundle = workshop.out / f"razor-microkernel-bundle-{flavour}.tar.gz"
+    (tmp_path / "bundle.tar.gz").write_bytes(bundle.read_bytes())
+    script = ORIGINALS.replace("{version}", VERSION)
+    theirs = parse_cpio(run("bash", "-c", script, cwd=tmp_path), source="theirs")
+    ours = make_image(bundle, iso_version=VERSION).root
+
+    found = explained(ours, theirs, base_of(tmp_path))
+    # What we gather is root's already, and nobody else's business where it should be.
+    assert "shadow" not in found
+    assert "owners" not in found
+    # People run these by name, in the folder that the bundle is unpacked in.
+    for name in ("build_initial_directories.sh", "rebuild_iso.sh"):
+        script_of_theirs = gathered[name.encode()]
+        assert isinstance(script_of_theirs, File)
+        assert os.access(tmp_path / name, os.X_OK)
