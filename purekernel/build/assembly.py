@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from purekernel.build.accounts import account_changes, wants_autologin
 from purekernel.build.flavour import Flavour, Generation
@@ -72,11 +73,26 @@ class Surroundings:
         limits: the readers' bounds.
     """
 
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     overlays: tuple[Path, ...] = ()
     keep_owners: bool = False
     timestamp: int | None = None
     limits: Limits = DEFAULT_LIMITS
+
+
+@frozen(kw_only=True)
+class _Place:
+    """Where one of the user's overlays is.
+
+    Attributes:
+        role: what it was fetched as, if it was; or
+        path: on the host.
+        keep_owners: trust the owners that it records.
+    """
+
+    role: str | None = None
+    path: Path
+    keep_owners: bool
 
 
 class Assembly:
@@ -168,7 +184,7 @@ class Assembly:
             return said
         base = self._gathered.base
         trees = [base.iso, base.root, *self._cuttings, *self._merged.values()]
-        trees += [layer.tree for layer in self._dated_overlays.values()]
+        trees += [layer.tree for layer in self._archives if layer is not None]
         found = self._gathered.planner.project
         if found is not None and found.dated:
             trees.append(found.project.tree)
@@ -247,7 +263,7 @@ class Assembly:
         rubygems = self._gathered.file(RUBYGEMS)
         if rubygems is not None:
             name, content = rubygems
-            overlay.file(b"opt/" + name.encode(), content)
+            overlay.file(b"opt/" + os.fsencode(name), content)
         mcollective = self._gathered.file(MCOLLECTIVE)
         if mcollective is not None:
             name, content = mcollective
@@ -297,41 +313,46 @@ class Assembly:
         return root
 
     @cached_property
-    def _dated_overlays(self) -> dict[str, Layer]:
-        """The overlays that are archives, by their places: the times in them mean something."""
-        found: dict[str, Layer] = {}
-        for choice in self._plan.recipe.overlays:
-            if choice.url is not None:
-                file = self._gathered.file(overlay_role(choice.url))
-                if file is not None:
-                    name, content = file
-                    layer = parse_layer(content, source=name, limits=self._limits)
-                    found[choice.url] = _owned(layer, keep=choice.keep_owners)
-            elif choice.path is not None:
-                path = self._plan.recipe.folder / choice.path
-                if not is_folder(path):
-                    layer = load_layer(path, mtime=0, limits=self._limits)
-                    found[str(path)] = _owned(layer, keep=choice.keep_owners)
-        for path in self._surroundings.overlays:
-            if not is_folder(path):
-                layer = load_layer(path, mtime=0, limits=self._limits)
-                found[str(path)] = _owned(layer, keep=self._surroundings.keep_owners)
-        return found
+    def _places(self) -> tuple[_Place, ...]:
+        """Where the user's overlays are, in order."""
+        recipe = self._plan.recipe
+        said = tuple(
+            _Place(
+                role=None if choice.url is None else overlay_role(choice.url),
+                path=recipe.folder / (choice.path or ""),
+                keep_owners=choice.keep_owners,
+            )
+            for choice in recipe.overlays
+        )
+        keep = self._surroundings.keep_owners
+        return said + tuple(
+            _Place(path=path, keep_owners=keep) for path in self._surroundings.overlays
+        )
+
+    @cached_property
+    def _archives(self) -> tuple[Layer | None, ...]:
+        """The overlays that are archives, whose times mean something; ``None`` for folders."""
+        return tuple(map(self._archive, self._places))
+
+    def _archive(self, place: _Place) -> Layer | None:
+        fetched = None if place.role is None else self._gathered.file(place.role)
+        if fetched is not None:
+            name, content = fetched
+            layer = parse_layer(content, source=name, limits=self._limits)
+        elif is_folder(place.path):
+            return None
+        else:
+            layer = load_layer(place.path, mtime=0, limits=self._limits)
+        return layer if place.keep_owners else own_as_root(layer)
 
     @cached_property
     def _overlays(self) -> tuple[Layer, ...]:
         """The user's overlays, in order."""
-        places: list[str] = []
-        for choice in self._plan.recipe.overlays:
-            path = self._plan.recipe.folder / (choice.path or "")
-            places.append(choice.url if choice.url is not None else str(path))
-        places += [str(path) for path in self._surroundings.overlays]
-        dated = self._dated_overlays
         return tuple(
-            dated[place]
-            if place in dated
-            else own_as_root(load_layer(Path(place), mtime=self.mtime, limits=self._limits))
-            for place in places
+            own_as_root(load_layer(place.path, mtime=self.mtime, limits=self._limits))
+            if archive is None
+            else archive
+            for place, archive in zip(self._places, self._archives, strict=True)
         )
 
     def _extension(self, name: str, content: bytes | None) -> Tree:
@@ -339,10 +360,6 @@ class Assembly:
 
     def _unpacked(self, source: str, packed: Buffer) -> Layer:
         return Layer(source=source, tree=parse_tar(packed, source=source, limits=self._limits))
-
-
-def _owned(layer: Layer, *, keep: bool) -> Layer:
-    return layer if keep else own_as_root(layer)
 
 
 def _with_autologin(tree: Tree, *, on: bool) -> Tree:

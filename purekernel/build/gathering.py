@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from purekernel.build.overlay import PackedExtension
-from purekernel.build.planning import Plan, Planner
+from purekernel.build.planning import Plan, Planner, make_plan
 from purekernel.build.planning.inquiry import Inquiry
-from purekernel.build.planning.plan import BUILTIN_SIDES
+from purekernel.build.planning.plan import CHECKED_SIDES
 from purekernel.build.progress import Progress, Silent
 from purekernel.errors import (
     ChecksumError,
@@ -80,7 +80,7 @@ class Gathered:
         Core 4 would give up on the first, and never come to an end on the second.
         """
         for name in self.plan.builtin_order():
-            packed = self._packed(name, BUILTIN_SIDES)
+            packed = self._packed(name, CHECKED_SIDES)
             yield self._mended(packed) if self.plan.recipe.extensions.dependencies else packed
 
     def mirrored(self) -> Iterator[PackedExtension]:
@@ -141,9 +141,8 @@ class _IndexDoubtedError(Exception):
 
 
 def _gather(inquiry: Inquiry, *, complete: bool, progress: Progress) -> Gathered:
-    planner = Planner(inquiry)
     with progress.step("planning"):
-        plan = planner.plan()
+        planner, plan = make_plan(inquiry)
     wanted = plan.wanted(complete=complete)
     try:
         with progress.step("fetching"):
@@ -171,9 +170,12 @@ def _may_be_the_indexs(error: DownloadError | CombinedError) -> bool:
 
 
 def _blame_lock(error: DownloadError | CombinedError) -> None:
-    """Say of files that are not those which were pinned what can be done about it."""
+    """Say of files that are not those which were pinned what can be done about it.
+
+    Of a network that fails, the lock file is not to blame.
+    """
     for one in _each(error):
-        if isinstance(one, DownloadError) and not isinstance(one, LookupError | OfflineError):
+        if isinstance(one, ChecksumError):
             one.hint = (
                 "the lock file pins another file than the mirrors have: if theirs is meant, "
                 "run 'purekernel lock --update'"

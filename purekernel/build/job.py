@@ -130,7 +130,6 @@ def make_image(
         with Session(
             asked,
             provision or Provision(),
-            environment=surroundings.environment,
             limits=limits,
             progress=progress,
         ) as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -10,8 +11,10 @@ from purekernel.build.publish import Output, publish
 from purekernel.build.request import Asked
 from purekernel.errors import InputError, LockError
 from purekernel.sources.files import load_file
-from purekernel.sources.lock import LOCK_NAME, Lock, build_lock, parse_lock
+from purekernel.sources.lock import Lock
+from purekernel.sources.lock_text import build_lock, parse_lock
 
+LOCK_NAME = "purekernel.lock"
 ENDING = ".lock"
 
 
@@ -20,18 +23,23 @@ def lock_path(asked: Asked) -> Path:
     return Path(LOCK_NAME) if asked.path is None else asked.path.with_suffix(ENDING)
 
 
-def load_lock(path: Path) -> Lock | None:
+def load_lock(path: Path, *, required: bool = False) -> Lock | None:
     """Return what a lock file pins; ``None`` where there is none.
 
+    Args:
+        path: of the file.
+        required: whether there must be one.
+
     Raises:
-        LockError: it cannot be read, or is damaged.
+        LockError: it cannot be read, is damaged, or is required and not there.
     """
-    if not path.exists():
-        return None
     try:
+        if not required and not os.path.lexists(path):
+            return None
         data = load_file(path)
     except InputError as error:
-        raise LockError(error.message, hint=error.hint) from None
+        hint = "make it with 'purekernel lock', or name another" if required else error.hint
+        raise LockError(error.message, hint=hint) from None
     return parse_lock(data, source=str(path))
 
 

@@ -13,7 +13,7 @@ from purekernel.build.boot_menu import BootChanges
 from purekernel.build.gathering import Gathered, gather
 from purekernel.build.lock_file import load_lock, lock_path
 from purekernel.build.locking import lock_of
-from purekernel.build.planning import Plan, Planner
+from purekernel.build.planning import Plan, make_plan
 from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.progress import Progress, Silent
 from purekernel.build.recipe.model import DownloadChoice
@@ -23,7 +23,7 @@ from purekernel.formats.extension_name import parse_extension_name
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.sources.downloads import DownloadPolicy, Downloads
 from purekernel.sources.lock import Lock
-from purekernel.sources.locked import known_names, without
+from purekernel.sources.locked import known_names, with_places_of, without
 from purekernel.sources.store import Store
 from purekernel.sources.tinycore import ExtensionGraph, ExtensionMirror, resolve_extensions
 from purekernel.sources.wanted import Fetched, Wanted
@@ -68,33 +68,33 @@ class Session:
         asked: Asked,
         provision: Provision,
         *,
-        environment: Mapping[str, str],
         limits: Limits = DEFAULT_LIMITS,
         progress: Progress | None = None,
         report: Report | None = None,
+        makes_lock: bool = False,
     ) -> None:
         """Begin.
 
         Args:
             asked: what is to be gathered.
             provision: where downloads are kept.
-            environment: where passwords may stand.
             limits: the readers' bounds.
             progress: is told of the steps.
             report: is told of each file.
+            makes_lock: whether a lock file is to be made, so that one which was named need
+                not be there.
 
         Raises:
-            LockError: the lock file is damaged.
+            LockError: the lock file is damaged, or was named and is not there.
             StoreError: the store cannot be used.
         """
         self._asked = asked
-        self._provision = provision
-        self._environment = environment
         self.limits = limits
         self.notes: tuple[str, ...] = ()
         self._progress = progress or Silent()
         self.lock_path = provision.lock_file or lock_path(asked)
-        self.lock = None if provision.no_lock else load_lock(self.lock_path)
+        required = provision.lock_file is not None and not makes_lock
+        self.lock = None if provision.no_lock else load_lock(self.lock_path, required=required)
         self._downloads = Downloads(
             Store(provision.cache_dir),
             policy=download_policy(asked.recipe.downloads),
@@ -121,7 +121,8 @@ class Session:
             PurekernelError: something is not to be had, or does not go together.
         """
         with self._progress.step("planning"):
-            return Planner(self._inquiry()).plan()
+            _planner, plan = make_plan(self._inquiry())
+        return plan
 
     def sizes(self, plan: Plan) -> dict[Wanted, int | None]:
         """Return how many bytes the files of ``plan`` have; ``None`` where nobody says.
@@ -221,7 +222,9 @@ class Session:
         inquiry = evolve(self._inquiry(), lock=kept, strict=False, all_flavours=True)
         if kept is not None and kept.core != inquiry.core():
             inquiry = evolve(inquiry, lock=None)
-        return lock_of(gather(inquiry, complete=True, progress=self._progress))
+        made = lock_of(gather(inquiry, complete=True, progress=self._progress))
+        # Where a file came from depends on which mirror was up; that alone is no change.
+        return made if self.lock is None else with_places_of(made, self.lock)
 
     def _inquiry(self) -> Inquiry:
         return Inquiry(

@@ -15,6 +15,7 @@ from purekernel.cli.gathering import (
     open_session,
     provision_options,
     request_options,
+    show_plan,
     take_request,
 )
 from purekernel.cli.parameters import Size, Words
@@ -141,7 +142,13 @@ def build_command(
     try:
         if bundle is None and not sample:
             image, emit, output_dir = _gather(
-                options, volume, emit, output_dir, dry_run=dry_run, progress=progress
+                options,
+                volume,
+                emit,
+                output_dir,
+                dry_run=dry_run,
+                as_json=as_json,
+                progress=progress,
             )
             if image is None:
                 return
@@ -170,6 +177,7 @@ def _gather(
     output_dir: Path | None,
     *,
     dry_run: bool,
+    as_json: bool,
     progress: StepTimer,
 ) -> tuple[Image | None, tuple[str, ...], Path]:
     """Make an image of what is gathered; return it with what to write of it, and where.
@@ -180,9 +188,7 @@ def _gather(
     from purekernel.build.boot_menu import BootChanges  # noqa: PLC0415
     from purekernel.build.naming import identify  # noqa: PLC0415
     from purekernel.build.outputs import output_names  # noqa: PLC0415
-    from purekernel.cli.drawing import draw, guides  # noqa: PLC0415
-    from purekernel.cli.plan import draw_plan  # noqa: PLC0415
-    from purekernel.cli.terminal import say, say_warning  # noqa: PLC0415
+    from purekernel.cli.terminal import say_warning  # noqa: PLC0415
 
     asked = take_request(options)
     if options["keep_iso_files"]:
@@ -195,11 +201,15 @@ def _gather(
         asked, options, progress=progress, max_unpacked=options["max_unpacked"]
     ) as session:
         if dry_run:
-            plan = session.plan()
-            sizes = session.sizes(plan)
-            progress.close()
-            writes = [str(output_dir / name) for name in output_names(identify(plan).name, emit)]
-            say("\n".join(draw(draw_plan(plan, sizes, writes), guides())))
+            folder, kinds = output_dir, emit
+            show_plan(
+                session,
+                lambda plan: [
+                    str(folder / name) for name in output_names(identify(plan).name, kinds)
+                ],
+                progress=progress,
+                as_json=as_json,
+            )
             return None, emit, output_dir
         surroundings = Surroundings(
             environment=os.environ,

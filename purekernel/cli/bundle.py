@@ -12,6 +12,7 @@ from purekernel.cli.gathering import (
     open_session,
     provision_options,
     request_options,
+    show_plan,
     take_request,
 )
 from purekernel.cli.parameters import Size
@@ -81,8 +82,6 @@ def bundle_command(
     from purekernel.build.bundling import write_bundle  # noqa: PLC0415
     from purekernel.build.flavour import Flavour  # noqa: PLC0415
     from purekernel.build.packing import bundle_name  # noqa: PLC0415
-    from purekernel.cli.drawing import draw, guides  # noqa: PLC0415
-    from purekernel.cli.plan import draw_plan  # noqa: PLC0415
     from purekernel.cli.summary import render_json, render_text, summarize_bundle  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
 
@@ -91,12 +90,13 @@ def bundle_command(
     try:
         with open_session(asked, options, progress=progress, max_unpacked=max_unpacked) as session:
             if dry_run:
-                plan = session.plan()
-                sizes = session.sizes(plan)
-                progress.close()
-                name = bundle_name(plan.flavour or Flavour.DEV)
                 folder = output_dir or Path(DEFAULT_FOLDER)
-                say("\n".join(draw(draw_plan(plan, sizes, [str(folder / name)]), guides())))
+                show_plan(
+                    session,
+                    lambda plan: [str(folder / bundle_name(plan.flavour or Flavour.DEV))],
+                    progress=progress,
+                    as_json=as_json,
+                )
                 return
             surroundings = Surroundings(
                 environment=os.environ,

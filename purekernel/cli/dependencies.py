@@ -19,7 +19,8 @@ def draw_graph(graph: ExtensionGraph, roots: Iterable[str]) -> tuple[Drawn, ...]
     # From the leaves up, so that a long chain is no deep recursion.
     trees: list[Drawn] = []
     for root in roots:
-        pending: list[_Open] = [_Open(root, ())]
+        above: set[str] = set()
+        pending: list[_Open] = [_Open(root)]
         done: Drawn | None = None
         while pending:
             here = pending[-1]
@@ -28,16 +29,19 @@ def draw_graph(graph: ExtensionGraph, roots: Iterable[str]) -> tuple[Drawn, ...]
                 done = None
             if not here.entered:
                 here.entered = True
-                mark = _mark(here.name, here.above, missing, shown)
+                mark = _mark(here.name, above, missing, shown)
                 here.text = _text(graph, here.name, mark)
                 if not mark:
                     shown.add(here.name)
-                    here.left = list(graph.needs.get(here.name, ()))
+                    here.left = list(reversed(graph.needs.get(here.name, ())))
             if here.left:
-                pending.append(_Open(here.left.pop(0), (*here.above, here.name)))
+                above.add(here.name)
+                pending.append(_Open(here.left.pop()))
                 continue
             done = Drawn(text=here.text, below=tuple(here.below))
             pending.pop()
+            if here.below:
+                above.discard(here.name)
         if done is not None:
             trees.append(done)
     return tuple(trees)
@@ -46,16 +50,15 @@ def draw_graph(graph: ExtensionGraph, roots: Iterable[str]) -> tuple[Drawn, ...]
 class _Open:
     """A tree whose branches are still being drawn."""
 
-    def __init__(self, name: str, above: tuple[str, ...]) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.above = above
         self.entered = False
         self.text = ""
         self.left: list[str] = []
         self.below: list[Drawn] = []
 
 
-def _mark(name: str, above: tuple[str, ...], missing: set[str], shown: set[str]) -> str:
+def _mark(name: str, above: set[str], missing: set[str], shown: set[str]) -> str:
     if name in missing:
         return "which one depends on --kernel" if name.endswith(KERNEL) else "missing"
     if name in above:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from purekernel.build.planning import Plan
     from purekernel.build.request import Asked
     from purekernel.build.session import Session
     from purekernel.cli.terminal import StepTimer
@@ -170,7 +171,12 @@ def take_request(options: dict[str, Any]) -> Asked:
 
 @contextmanager
 def open_session(
-    asked: Asked, options: dict[str, Any], *, progress: StepTimer, max_unpacked: int | None = None
+    asked: Asked,
+    options: dict[str, Any],
+    *,
+    progress: StepTimer,
+    max_unpacked: int | None = None,
+    makes_lock: bool = False,
 ) -> Iterator[Session]:
     """Give a session with the options that say where downloads are kept; they are taken out."""
     from purekernel.build.session import Provision, Session  # noqa: PLC0415
@@ -181,12 +187,41 @@ def open_session(
     with Session(
         asked,
         provision,
-        environment=os.environ,
         limits=limits,
         progress=progress,
         report=progress.had,
+        makes_lock=makes_lock,
     ) as session:
         yield session
+
+
+def show_plan(
+    session: Session,
+    writes: Callable[[Plan], Iterable[str]],
+    *,
+    progress: StepTimer,
+    as_json: bool,
+) -> None:
+    """Print what would be fetched and written, as a tree or for machines.
+
+    Args:
+        session: what plans.
+        writes: says which files would be written.
+        progress: is closed before anything is printed.
+        as_json: whether it is for machines.
+    """
+    from purekernel.cli.drawing import draw, guides  # noqa: PLC0415
+    from purekernel.cli.plan import draw_plan  # noqa: PLC0415
+    from purekernel.cli.summary import render_json, summarize_plan  # noqa: PLC0415
+    from purekernel.cli.terminal import say  # noqa: PLC0415
+
+    plan = session.plan()
+    sizes = session.sizes(plan)
+    progress.close()
+    if as_json:
+        say(render_json(summarize_plan(plan, sizes, writes(plan))))
+    else:
+        say("\n".join(draw(draw_plan(plan, sizes, writes(plan)), guides())))
 
 
 def read_password() -> str:

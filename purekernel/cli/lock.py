@@ -53,29 +53,28 @@ def lock_command(
     from purekernel.cli.terminal import choose_progress, say  # noqa: PLC0415
     from purekernel.errors import LockError  # noqa: PLC0415
     from purekernel.sources.lock import changes  # noqa: PLC0415
+    from purekernel.sources.lock_text import build_lock  # noqa: PLC0415
 
     asked = take_request(options)
     progress = choose_progress(quiet=quiet, verbose=verbose, json=False)
     try:
-        with open_session(asked, options, progress=progress) as session:
+        with open_session(asked, options, progress=progress, makes_lock=True) as session:
             old = session.lock
             new = session.make_lock(update=update, names=names)
             lines = changes(old, new)
-            if check:
-                if lines or old is None:
-                    raise LockError(
-                        f"{session.lock_path} is not up to date: {len(lines)} inputs differ",
-                        hint="run 'purekernel lock'",
-                    )
-            else:
+            changed = old is None or build_lock(old) != build_lock(new)
+            if changed and not check:
                 write_lock(session.lock_path, new)
     finally:
         progress.close()
-    if quiet:
-        return
-    if old is not None:
+    if old is not None and not quiet:
         for line in lines:
             say(line)
+    if check and changed:
+        state = "not there" if old is None else "not up to date"
+        raise LockError(f"{session.lock_path} is {state}", hint="run 'purekernel lock'")
+    if quiet:
+        return
     count = len(new.pins())
-    state = "up to date" if check or not lines else "written"
+    state = "written" if changed else "up to date"
     say(f"{session.lock_path} {state}: {count} files")

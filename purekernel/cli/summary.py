@@ -7,13 +7,18 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from purekernel.sources.urls import redact
 from purekernel.tree import Device, Directory, Fifo, File, Socket, Symlink, content_bytes
 from purekernel.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from purekernel.build.gathering import Gathered
     from purekernel.build.image import Image
+    from purekernel.build.planning import Plan
     from purekernel.build.publish import Output
+    from purekernel.sources.wanted import Wanted
 
 _COUNTED = {
     File: "files",
@@ -83,6 +88,31 @@ def summarize_bundle(
         "onboot": list(plan.builtin),
         "notes": list(plan.notes),
         "seconds": {words: round(taken, 4) for words, taken in seconds.items()},
+    }
+
+
+def summarize_plan(
+    plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[str]
+) -> dict[str, object]:
+    """Return what ``--dry-run --json`` prints; docs/summary.md explains each key."""
+    return {
+        "purekernel": __version__,
+        "flavour": plan.flavour.value if plan.flavour else None,
+        "generation": plan.generation.value if plan.generation else None,
+        "inputs": [
+            {
+                "name": wanted.name,
+                "urls": [redact(url) for url in wanted.urls],
+                "bytes": sizes.get(wanted),
+                "sha256": wanted.sha256,
+                "md5": wanted.md5,
+                "optional": wanted.optional,
+            }
+            for wanted in plan.wanted()
+        ],
+        "onboot": list(plan.builtin),
+        "notes": list(plan.notes),
+        "writes": list(writes),
     }
 
 

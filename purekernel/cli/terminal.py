@@ -103,7 +103,7 @@ class StepTimer:
         """Show that a step is done."""
 
     def had(self, wanted: Wanted, fetched: Fetched | None) -> None:
-        """Show that a file is had; called from any thread."""
+        """Show that a file is had, or that it need not be and is not."""
 
     def close(self) -> None:
         """Take away what is only of use while it lasts."""

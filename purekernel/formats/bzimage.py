@@ -24,6 +24,8 @@ def kernel_release(kernel: Buffer) -> str | None:
         ``None`` where it is no bzImage or says none.
     """
     view = memoryview(kernel)
+    if len(view) < _VERSION_POINTER_OFFSET + 2:
+        return None
     if bytes(view[_MAGIC_OFFSET : _MAGIC_OFFSET + 4]) != _MAGIC:
         return None
     (pointer,) = struct.unpack_from("<H", view, _VERSION_POINTER_OFFSET)

@@ -24,6 +24,11 @@ EXTENSION_NAME_WORDS = "the name of an extension: letters, digits and _ . + ~ -"
 _NAME = re.compile(EXTENSION_NAME)
 
 
+def is_extension_name(text: str) -> bool:
+    """Say whether ``text`` can be the name of an extension's file, or of a Debian package's."""
+    return text.endswith((TCZ, DEB)) and _NAME.fullmatch(text) is not None
+
+
 def parse_extension_name(text: str, *, source: str = "a list of extensions") -> str:
     """Return the file name of the extension that ``text`` names.
 

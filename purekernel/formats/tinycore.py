@@ -132,11 +132,6 @@ def parse_dependency_index(data: Buffer, *, source: str) -> dict[str, tuple[str,
     return {name: tuple(needs) for name, needs in records.items()}
 
 
-def build_md5(digest: str, name: str) -> bytes:
-    """Return a ``.md5.txt`` file as md5sum writes it."""
-    return f"{digest}  {name}\n".encode()
-
-
 def build_dependencies(names: tuple[str, ...]) -> bytes:
     """Return a ``.dep`` file."""
     return "".join(f"{name}\n" for name in names).encode()

@@ -17,7 +17,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from purekernel.errors import DownloadError, PurekernelError, StoreError, raise_all
 from purekernel.sources.crew import Crew
@@ -44,6 +44,13 @@ _LEAVE_SECONDS = 1.0
 
 Report = Callable[[Wanted, Fetched | None], None]
 Result = TypeVar("Result")
+
+
+@frozen
+class _Raised:
+    """What the work at a file ended with in place of a result."""
+
+    error: BaseException
 
 
 class Downloads:
@@ -114,14 +121,42 @@ class Downloads:
         fetched = self._run(self._fetch, asked, self._report)
         return [fetched[one] for one in asked]
 
+    def try_all(self, wanted: Iterable[Wanted]) -> list[Fetched | DownloadError | None]:
+        """Return the files as :meth:`fetch_all` does, or why one cannot be had.
+
+        Raises:
+            StoreError: the store cannot be written to.
+        """
+        asked = list(wanted)
+        report = self._report
+
+        def tell(one: Wanted, result: Fetched | DownloadError | None) -> None:
+            if report is not None and not isinstance(result, DownloadError):
+                report(one, result)
+
+        fetched = self._run(_or_why_not(self._fetch), asked, tell)
+        return [fetched[one] for one in asked]
+
     def exists(self, wanted: Wanted) -> bool:
-        """Say whether some mirror has the file, without fetching it.
+        """Say whether some place has the file, without fetching it.
 
         Raises:
             OfflineError: the store does not know, and nothing may be asked.
             DownloadError: nobody can tell.
         """
-        return self._run(self._finder.look, [wanted], None)[wanted] is not None
+        (seen,) = self.look_all([wanted])
+        if isinstance(seen, DownloadError):
+            raise seen
+        return seen
+
+    def look_all(self, wanted: Iterable[Wanted]) -> list[bool | DownloadError]:
+        """Return whether some place has each file, or why nobody can tell; fetch none."""
+        asked = list(wanted)
+        seen = self._run(_or_why_not(self._finder.look), asked, None)
+        return [
+            sight if isinstance(sight, DownloadError) else sight is not None
+            for sight in (seen[one] for one in asked)
+        ]
 
     def sizes(self, wanted: Iterable[Wanted]) -> dict[Wanted, int | None]:
         """Return how many bytes files have, without fetching them.
@@ -165,7 +200,7 @@ class Downloads:
     ) -> dict[Wanted, Result]:
         """Have ``work`` done for each file, each once; raise all errors together."""
         todo = dict.fromkeys(asked)
-        done: SimpleQueue[tuple[Wanted, Result | BaseException]] = SimpleQueue()
+        done: SimpleQueue[tuple[Wanted, Result | _Raised]] = SimpleQueue()
         results: dict[Wanted, Result] = {}
         errors: dict[Wanted, PurekernelError] = {}
         try:
@@ -173,14 +208,14 @@ class Downloads:
                 self._submit(work, wanted, done)
             while len(results) + len(errors) < len(todo):
                 wanted, result = self._next(done)
-                if isinstance(result, PurekernelError):
-                    errors[wanted] = result
-                elif isinstance(result, BaseException):
-                    raise result
-                else:
+                if not isinstance(result, _Raised):
                     results[wanted] = result
                     if report is not None:
                         report(wanted, result)
+                elif isinstance(result.error, PurekernelError):
+                    errors[wanted] = result.error
+                else:
+                    raise result.error
         except Stopped:
             self.close()  # threads that were started since it was closed
             raise DownloadError("the downloads were called off", hint="run again") from None
@@ -195,20 +230,20 @@ class Downloads:
         self,
         work: Callable[[Wanted], Result],
         wanted: Wanted,
-        done: SimpleQueue[tuple[Wanted, Result | BaseException]],
+        done: SimpleQueue[tuple[Wanted, Result | _Raised]],
     ) -> None:
         def task() -> None:
             try:
                 self._finder.check_stopped()
                 done.put((wanted, work(wanted)))
             except BaseException as error:  # noqa: BLE001  # raised where it is waited for
-                done.put((wanted, error))
+                done.put((wanted, _Raised(error)))
 
         (self._executor or self._crew).submit(task)
 
     def _next(
-        self, done: SimpleQueue[tuple[Wanted, Result | BaseException]]
-    ) -> tuple[Wanted, Result | BaseException]:
+        self, done: SimpleQueue[tuple[Wanted, Result | _Raised]]
+    ) -> tuple[Wanted, Result | _Raised]:
         """Wait for the next result, and see to it meanwhile that no request takes too long."""
         while True:
             self._finder.end_overdue()
@@ -231,3 +266,17 @@ class Downloads:
             md5=blob.md5,
             path=blob.path,
         )
+
+
+def _or_why_not(
+    work: Callable[[Wanted], Result],
+) -> Callable[[Wanted], Result | DownloadError]:
+    """Return ``work`` with its error as a result."""
+
+    def try_it(wanted: Wanted) -> Result | DownloadError:
+        try:
+            return work(wanted)
+        except DownloadError as error:
+            return error
+
+    return try_it

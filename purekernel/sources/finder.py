@@ -101,13 +101,20 @@ class Finder:
         """
         blob = self._store.find(sha256=wanted.sha256, md5=wanted.md5, wanted=wanted)
         if blob is not None:
-            return (wanted.urls[0] if wanted.urls else ""), blob
+            return self._origin(wanted, blob), blob
         return self._decide(
             wanted,
             recall=lambda url: (url, self._recall(wanted, url)),
             attempt=lambda url, seconds: (url, self._attempt(wanted, url, seconds)),
-            first_no_counts=wanted.optional,
         )
+
+    def _origin(self, wanted: Wanted, blob: Blob) -> str:
+        """Return which of a file's places once gave it, or the first."""
+        for url in wanted.urls:
+            record = self._store.record(url)
+            if record is not None and record.sha256 == blob.sha256:
+                return url
+        return wanted.urls[0] if wanted.urls else ""
 
     def look(self, wanted: Wanted) -> Sight | None:
         """Return what can be told of the file without fetching it, or ``None``: nobody has it.
@@ -123,7 +130,6 @@ class Finder:
             wanted,
             recall=lambda url: self._recall_sight(wanted, url),
             attempt=self._look,
-            first_no_counts=wanted.optional,
         )
 
     def _decide(
@@ -132,7 +138,6 @@ class Finder:
         *,
         recall: Callable[[str], Result],
         attempt: Callable[[str, float], Result],
-        first_no_counts: bool,
     ) -> Result | None:
         """Go by what is known where that is to do, else ask the mirrors."""
         if not wanted.urls:
@@ -140,10 +145,14 @@ class Finder:
                 f"{wanted.name} cannot be fetched: no place is named where it could be",
                 hint="name a mirror",
             )
+        decisive = wanted.urls[0] if wanted.optional else None
         if self._offline or self._reuse:
             faults: dict[str, Fault] = {}
             try:
-                return ask_each(wanted.urls, recall, faults, first_no_counts=first_no_counts)
+                found = ask_each(wanted.urls, recall, faults, decisive=decisive)
+                # What was not there then may be there now; of what may be missing, nobody asks.
+                if found is not None or self._offline or wanted.optional:
+                    return found
             except Undecided:
                 if self._offline:
                     raise not_in_store(wanted, faults) from None
@@ -153,7 +162,7 @@ class Finder:
             reachability=self._reachability,
             sleep=self._sleep,
         )
-        return rounds.run(attempt, first_no_counts=first_no_counts)
+        return rounds.run(attempt, decisive=decisive)
 
     def _recall(self, wanted: Wanted, url: str) -> Blob:
         """Return what came from ``url`` earlier; folders are looked into all the same."""
@@ -193,18 +202,22 @@ class Finder:
         self.check_stopped()
         if is_local(url):
             return Sight(size_bytes=look_local(url).st_size)
-        with self._noting(url):
+        with self._noting(url, only_looked=True):
             return Sight(size_bytes=ask_size(self._connect(), url, most_seconds=seconds))
 
     @contextmanager
-    def _noting(self, url: str) -> Iterator[None]:
-        """Keep what an attempt tells of a host, and of a file that is not there."""
+    def _noting(self, url: str, *, only_looked: bool = False) -> Iterator[None]:
+        """Keep what an attempt tells of a host, and of a file that is not there.
+
+        Whoever only looked takes away nothing that is known of what came from there: the file
+        may still be wanted where no network is.
+        """
         self._reachability.check(url)
         try:
             yield
         except Fault as fault:
             self._reachability.note(url, fault)
-            if fault.cause is Cause.MISSING:
+            if fault.cause is Cause.MISSING and not (only_looked and self._store.record(url)):
                 self._store.remember(url, Record(url=redact(url)))
             raise
         self._reachability.note(url, None)

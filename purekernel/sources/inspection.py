@@ -73,7 +73,10 @@ class Inspection:
             Fault: its kind, size or digest is another.
         """
         self.check_kind()
-        check_size(self.size_bytes, wanted)
+        if wanted.size_bytes not in (None, self.size_bytes):
+            # Nobody had announced one, so it may have been cut off.
+            raise _another_size(self.size_bytes, wanted, Cause.PASSING)
+        check_bound(self.size_bytes, wanted)
         for name, promised, found in (
             ("SHA-256", wanted.sha256, self.sha256),
             ("MD5", wanted.md5, self.md5),
@@ -83,14 +86,18 @@ class Inspection:
 
 
 def check_size(size_bytes: int, wanted: Wanted) -> None:
-    """Refuse a file by its size, whether it has come or was only announced.
+    """Refuse a file by the size that is announced for it.
 
     Raises:
         Fault: it has not the size that was promised, or more than is allowed.
     """
     if wanted.size_bytes is not None and size_bytes != wanted.size_bytes:
-        raise Fault(f"it has {size_bytes} bytes, not {wanted.size_bytes}", Cause.PASSING)
+        raise _another_size(size_bytes, wanted, Cause.CONTENT)
     check_bound(size_bytes, wanted)
+
+
+def _another_size(size_bytes: int, wanted: Wanted, cause: Cause) -> Fault:
+    return Fault(f"it has {size_bytes} bytes, not {wanted.size_bytes}", cause)
 
 
 def check_bound(size_bytes: int, wanted: Wanted) -> None:

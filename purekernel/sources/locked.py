@@ -92,6 +92,35 @@ def without(lock: Lock, names: Collection[str]) -> Lock:
     )
 
 
+def with_places_of(lock: Lock, older: Lock) -> Lock:
+    """Return ``lock`` with each pin saying that it came from where ``older`` has it from.
+
+    Only where it is the same file for the same question: another address in the recipe counts.
+    """
+    before = older.pins()
+
+    def placed(pin: Pin, name: str) -> Pin:
+        was = before.get(name)
+        return pin if was is None or was.sha256 != pin.sha256 else evolve(pin, url=was.url)
+
+    files = {
+        role: evolve(file, pin=placed(file.pin, f"{role}: {file.pin.name}"))
+        if role in older.files and older.files[role].asked == file.asked
+        else file
+        for role, file in lock.files.items()
+    }
+    extensions = {
+        name: evolve(
+            one,
+            pin=placed(one.pin, name),
+            beside={side: placed(pin, pin.name) for side, pin in one.beside.items()},
+        )
+        for name, one in lock.extensions.items()
+    }
+    gems = tuple(evolve(gem, pin=placed(gem.pin, gem.pin.name)) for gem in lock.gems)
+    return evolve(lock, files=files, extensions=extensions, gems=gems)
+
+
 def known_names(lock: Lock) -> list[str]:
     """Return the names that :func:`without` knows, sorted."""
     return sorted({*lock.files, *lock.extensions, *(gem.name for gem in lock.gems)})

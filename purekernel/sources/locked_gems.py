@@ -10,6 +10,7 @@ from purekernel.formats.gem.compact import Release
 from purekernel.sources.lock import Lock, PinnedGem
 from purekernel.sources.locked import pinned
 from purekernel.sources.rubygems import Candidate
+from purekernel.sources.urls import join_url
 from purekernel.sources.wanted import Kind, Wanted
 
 
@@ -48,7 +49,7 @@ class LockedGems:
             version = Version(gem.version)
         except (RecipeError, ValueError) as error:
             raise LockError(f"the lock file is damaged: {gem.name}: {error}") from None
-        urls = tuple(f"{server.rstrip('/')}/gems/{gem.pin.name}" for server in self._servers)
+        urls = tuple(join_url(server, "gems", gem.pin.name) for server in self._servers)
         wanted = Wanted(name=gem.pin.name, urls=urls, kind=Kind.TAR)
         return Candidate(
             name=gem.name,

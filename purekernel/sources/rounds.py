@@ -28,7 +28,7 @@ def ask_each(
     attempt: Callable[[str], Result],
     faults: dict[str, Fault],
     *,
-    first_no_counts: bool,
+    decisive: str | None,
 ) -> Result | None:
     """Return what the first attempt that succeeds comes to, or ``None``: nobody has the file.
 
@@ -36,7 +36,7 @@ def ask_each(
         urls: the places, in order.
         attempt: asks one, and raises ``Fault``.
         faults: the last fault of every place that was asked, now or before; added to.
-        first_no_counts: whether one place that has no such file speaks for all.
+        decisive: the place that speaks for all when it has no such file, if one does.
 
     Raises:
         Undecided: neither.
@@ -46,7 +46,7 @@ def ask_each(
             return attempt(url)
         except Fault as fault:
             faults[url] = fault
-            if first_no_counts and fault.cause is Cause.MISSING:
+            if url == decisive and fault.cause is Cause.MISSING:
                 return None
     if all(fault.cause is Cause.MISSING for fault in faults.values()):
         return None
@@ -79,16 +79,17 @@ class Rounds:
         self._policy = policy
         self._reachability = reachability
         self._sleep = sleep
+        self._attempts = min(wanted.attempts or policy.attempts, policy.attempts)
         self._deadline = time.monotonic() + policy.most_seconds
 
     def run(
-        self, attempt: Callable[[str, float], Result], *, first_no_counts: bool
+        self, attempt: Callable[[str, float], Result], *, decisive: str | None = None
     ) -> Result | None:
         """Return what the first attempt that succeeds comes to, or ``None``: nobody has it.
 
         Args:
             attempt: asks an address, for so many seconds at the most, and raises ``Fault``.
-            first_no_counts: as :func:`ask_each` has it.
+            decisive: as :func:`ask_each` has it.
 
         Raises:
             DownloadError: some mirror may have it, and none gave it.
@@ -101,17 +102,18 @@ class Rounds:
                     self._reachability.in_order(hopeful),
                     lambda url: attempt(url, self._seconds_left()),
                     self.faults,
-                    first_no_counts=first_no_counts,
+                    decisive=decisive,
                 )
             except Undecided:
                 pass
             gained = any(self.faults[url].gained_bytes >= _PROGRESS_BYTES for url in hopeful)
             number = 0 if gained else number + 1
             hopeful = [url for url in hopeful if self.faults[url].may_pass]
-            if not hopeful or number >= self._policy.attempts or not self._pause(number, hopeful):
+            if not hopeful or number >= self._attempts or not self._pause(number, hopeful):
                 break
-        for url in hopeful:
-            self._reachability.give_up(url, self.faults[url])
+        if self._attempts == self._policy.attempts:
+            for url in hopeful:
+                self._reachability.give_up(url, self.faults[url])
         raise failure(self._wanted, self.faults)
 
     def _pause(self, number: int, hopeful: list[str]) -> bool:

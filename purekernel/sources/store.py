@@ -8,7 +8,7 @@ Below the folder, ``v1/`` has
 ``urls/ab/…``         for an address (by SHA-256), what it gave (:mod:`~.records`)
 ``partials/…``        what came of files until they were cut off (:mod:`~.partial`)
 ``locks/…``           whose turn it is with an address (:mod:`~.turns`)
-``tmp/…``             what is about to get its name; garbage when nobody is at work
+``tmp/…``             what is about to get its name; :mod:`~.clearing` takes the rest away
 ====================  =========================================================================
 
 Any number of processes may use one store. A file gets its name by a rename, when it is whole
@@ -28,6 +28,7 @@ from pathlib import Path
 from attrs import frozen
 
 from purekernel.errors import InputError, StoreError
+from purekernel.sources.clearing import clear_away
 from purekernel.sources.faults import Fault
 from purekernel.sources.inspection import PIECE_BYTES, Inspection
 from purekernel.sources.partial import Partial
@@ -77,6 +78,7 @@ class Store:
         if "\0" in str(self.folder):
             raise StoreError(f"{str(self.folder)!a} is no folder: it holds a NUL")
         self._top = self.folder / _LAYOUT
+        self._is_clear = False
 
     def find(
         self, *, sha256: str | None = None, md5: str | None = None, wanted: Wanted | None = None
@@ -121,6 +123,7 @@ class Store:
 
         Whoever has it without ``private`` holds the lock of :meth:`lock_path`.
         """
+        self._clear_away()
         if private:
             return Partial(self._temporary())
         return Partial(self._top / "partials" / _key(url))
@@ -155,6 +158,12 @@ class Store:
                 )
             write_whole(self._md5_path(blob.md5), blob.sha256.encode(), by_way_of=self._temporary())
         return blob
+
+    def _clear_away(self) -> None:
+        """Take away what runs that were killed have left, once a run."""
+        if not self._is_clear:
+            self._is_clear = True
+            clear_away(self._top / "tmp", self._top / "partials", self._top / "locks")
 
     def _read(self, path: Path, wanted: Wanted | None) -> Blob | None:
         """Return the file at ``path``, read and checked; one that is damaged is taken away."""

@@ -6,6 +6,7 @@ printed, stored or locked goes through :func:`redact` first.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -161,6 +162,22 @@ def redact(url: str) -> str:
         return _printable(f"{scheme}://{rest}")
     query = "&".join(map(_hide_value, parts.query.split("&"))) if parts.query else ""
     return _printable(parts._replace(netloc=host, query=query, fragment="").geturl())
+
+
+def tell_apart(url: str) -> str:
+    """Return :func:`redact`'s words for ``url``, which no other address has.
+
+    Where values of a query are hidden, 12 digits of a SHA-256 of the address without user and
+    password follow after a ``#``.
+    """
+    shown = redact(url)
+    if is_local(url) or HIDDEN not in shown:
+        return shown
+    try:
+        bare = parse_address(url).url
+    except ValueError:
+        return shown
+    return f"{shown}#{hashlib.sha256(bare.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
 
 
 def _port(host: str) -> str:

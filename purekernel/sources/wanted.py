@@ -33,8 +33,10 @@ class Wanted:
         size_bytes: what it must have, where that is known.
         md5: in hexadecimal, where that is known.
         sha256: in hexadecimal, where that is known.
-        optional: whether a mirror that does not have it is no fault.
+        optional: whether it is no fault that it is not there; what the first place says
+            of that counts for all of them.
         most_bytes: what it may have at the most.
+        attempts: rounds over all places at the most, where that is less than others have.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Wanted:
     sha256: str | None = None
     optional: bool = False
     most_bytes: int = 1024 * MIB
+    attempts: int | None = None
 
 
 @frozen(kw_only=True)

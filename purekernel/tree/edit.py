@@ -6,7 +6,7 @@ from attrs import evolve
 
 from purekernel.errors import ConflictError
 from purekernel.tree.node import Buffer, Directory, File, Metadata, describe, with_metadata
-from purekernel.tree.path import ROOT, ancestors, display, join, name
+from purekernel.tree.path import ROOT, ancestors, display, join, name, parse_path
 from purekernel.tree.resolve import resolve
 from purekernel.tree.tree import Tree
 
@@ -18,8 +18,10 @@ def put_file(tree: Tree, path: bytes, content: Buffer, *, metadata: Metadata) ->
     not written through.
 
     Raises:
+        PathError: ``path`` climbs with ``..``, or is none that an archive could have.
         ConflictError: a folder stands at ``path``, or something on the way is no folder.
     """
+    path = parse_path(path)
     folder = ROOT
     for above in ancestors(path):
         folder = resolve(tree, join(folder, name(above)))

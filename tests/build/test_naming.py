@@ -22,7 +22,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 
 def named(workshop: Workshop, *, version: str | None) -> str:
     request = Request(config=workshop.top / "bundle.cfg", iso_version=version)
-    with Session(join_request(request, {}), Provision(), environment={}) as session:
+    with Session(join_request(request, {}), Provision()) as session:
         return identify(session.plan()).name
 
 

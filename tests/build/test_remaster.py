@@ -13,6 +13,7 @@ from fixtures.repository import make_repository
 from purekernel import Flavour, Image, Provision, Request, make_image
 from purekernel.errors import CombinedError, RecipeError, UsageError
 from purekernel.formats.iso import build_iso, parse_iso
+from purekernel.formats.tar import build_tar
 from purekernel.tree import File, Tree
 from tests.oracles import require, run
 from tests.workshop import ISO, Workshop
@@ -272,3 +273,13 @@ files = ["usr/local/bin/oth*"]
     # What is unpacked already need not be loaded too.
     names = image.root.entries(b"tmp/builtin/optional")
     assert names == [b"nano.tcz", b"nano.tcz.dep", b"nano.tcz.md5.txt"]
+
+
+def test_one_archive_may_be_laid_over_twice_each_time_as_it_says(workshop: Workshop) -> None:
+    planting = Planting()
+    planting.file(b"etc/owned", "x\n", owner=(1001, 50))
+    (workshop.top / "site.tar").write_bytes(build_tar(planting.tree))
+    once = '[[overlay]]\npath = "site.tar"\n'
+    kept = once + "keep-owners = true\n"
+    for recipe, uid in ((once + kept, 1001), (kept + once, 0)):
+        assert make(workshop, recipe).root[b"etc/owned"].metadata.uid == uid

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from pathlib import Path
 
 import pytest
 
+from fixtures.compress import gzip
 from fixtures.repository import TCZ, make_extension, make_repository
+from fixtures.scripts import Generation
 from purekernel.cli import main
 from purekernel.formats.gem.index import INDEX_LIMITS, parse_index, unpack_index
-from purekernel.tree import File, Symlink
+from purekernel.formats.tar import build_tar
+from purekernel.sources.folder import load_folder
+from purekernel.tree import ROOT, File, Symlink, Tree
+from tests.sources.server import Server
 from tests.workshop import NEEDS, Workshop, core_iso, inner, notes, text, two_lines
 
 SIDES = ("", ".dep", ".info", ".list", ".md5.txt")
@@ -189,6 +195,28 @@ def test_dry_run_shows_all_and_makes_nothing(
         f"Core-current.iso  {len(core_iso()) / 1e3:.1f} kB", "sample_gem-1.0.gem  10.2 kB",
     ):  # fmt: skip
         assert words in out, words
+
+
+@pytest.mark.parametrize("command", ["bundle", "build"])
+def test_dry_run_for_machines(
+    command: str, workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--dry-run", "--json", "--iso-version", "1.0", "-o", workshop.out)
+    assert workshop.run(command, *options) == 0
+    plan = json.loads(capsys.readouterr().out)
+    (bash,) = [one for one in plan["inputs"] if one["name"] == "bash.tcz"]
+    assert bash == {
+        "name": "bash.tcz",
+        "urls": [str(workshop.mirror / TCZ / "bash.tcz")],
+        "bytes": 64,
+        "sha256": None,
+        "md5": hashlib.md5(make_extension("bash.tcz")).hexdigest(),
+        "optional": False,
+    }
+    assert plan["onboot"] == ["bash.tcz", "openssh.tcz"]
+    (written,) = plan["writes"]
+    assert written.startswith(str(workshop.out))
+    assert not workshop.out.exists()
 
 
 def test_dry_run_of_an_image_names_what_would_be_written(
@@ -438,6 +466,46 @@ def test_an_extension_that_only_the_files_have_is_found(workshop: Workshop) -> N
     builtin.write_text("zsh.tcz\n")
     overlay = inner(workshop.bundle("-b", builtin))
     assert b"tmp/builtin/optional/zsh.tcz" in overlay
+
+
+# Where the project is
+
+
+@pytest.mark.parametrize("generation", ["2012", "2013"])
+def test_the_project_may_be_a_tarball_or_a_url(
+    generation: Generation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    server: Server,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    workshop = Workshop(tmp_path, monkeypatch, generation=generation)
+    version = ("--iso-version", "0.9.0.1", "--timestamp", "1400000000")
+    name = "razor-microkernel-bundle-dev.tar.gz"
+    assert workshop.run("bundle", *version, "-q", "-o", "folder") == 0
+    release = Tree()
+    for path, node in load_folder(workshop.project, mtime=1_400_000_000).tree.walk():
+        if path != ROOT:
+            release.add_parents(b"Razor-Microkernel-0.9/" + path)
+            release.add(b"Razor-Microkernel-0.9/" + path, node)
+    tarball = gzip(build_tar(release))
+    monkeypatch.chdir(tmp_path)
+    Path("project.tar.gz").write_bytes(tarball)
+    url = server.put("/project.tar.gz", tarball)
+    for place in ("project.tar.gz", url, Path("project.tar.gz").absolute().as_uri()):
+        options = ("--project", place, *version, "-q", "-o", "packed")
+        assert workshop.run("bundle", *options) == 0
+        assert (tmp_path / "packed" / name).read_bytes() == (
+            workshop.project / "folder" / name
+        ).read_bytes()
+        # As often as one likes, and without the server.
+        assert workshop.run("bundle", *options, "--offline") == 0
+    assert workshop.run("bundle", "--project", f"{server.url}/gone.tar.gz") == 1
+    ((message, _hint),) = two_lines(capsys.readouterr().err)
+    assert f"{server.url}/gone.tar.gz" in message
+    assert workshop.run("bundle", "--project", "nowhere") == 1
+    assert workshop.run("bundle", "--project", str(workshop.mirror)) == 1
+    assert "Razor-Microkernel" in two_lines(capsys.readouterr().err)[-1][0]
 
 
 # Passwords

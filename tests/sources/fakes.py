@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from purekernel.errors import MissingFileError
+from purekernel.errors import DownloadError, MissingFileError
 from purekernel.sources.wanted import Fetched, Wanted
 
 
@@ -15,15 +15,20 @@ class FakeDownloads:
 
     Attributes:
         asked: every URL that was asked for, in order.
+        failures: by host, how many more requests it does not answer.
     """
 
     def __init__(self, files: Mapping[str, bytes], base: str = "http://mirror.example") -> None:
         self._files = {f"{base}/{path}": content for path, content in files.items()}
         self.asked: list[str] = []
+        self.failures: dict[str, int] = {}
 
     def fetch(self, wanted: Wanted) -> Fetched | None:
-        self.asked.extend(wanted.urls)
-        for url in wanted.urls:
+        # As the real ones do: what the first place says of an optional file counts.
+        urls = wanted.urls[:1] if wanted.optional else wanted.urls
+        self.asked.extend(urls)
+        for url in urls:
+            self._check(url)
             content = self._files.get(url)
             if content is not None:
                 return Fetched(
@@ -41,9 +46,34 @@ class FakeDownloads:
     def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
         return [self.fetch(one) for one in wanted]
 
-    def exists(self, wanted: Wanted) -> bool:
-        self.asked.extend(f"HEAD {url}" for url in wanted.urls)
-        return any(url in self._files for url in wanted.urls)
+    def try_all(self, wanted: Iterable[Wanted]) -> list[Fetched | DownloadError | None]:
+        found: list[Fetched | DownloadError | None] = []
+        for one in wanted:
+            try:
+                found.append(self.fetch(one))
+            except DownloadError as error:
+                found.append(error)
+        return found
+
+    def look_all(self, wanted: Iterable[Wanted]) -> list[bool | DownloadError]:
+        found: list[bool | DownloadError] = []
+        for one in wanted:
+            self.asked.extend(f"HEAD {url}" for url in one.urls)
+            try:
+                for url in one.urls:
+                    self._check(url)
+            except DownloadError as error:
+                found.append(error)
+            else:
+                found.append(any(url in self._files for url in one.urls))
+        return found
 
     def load(self, fetched: Fetched) -> bytes:
         return self._files[fetched.url]
+
+    def _check(self, url: str) -> None:
+        """Raise an error where the host is down; so many times as it is to be."""
+        host = url.split("/")[2]
+        if self.failures.get(host, 0):
+            self.failures[host] -= 1
+            raise DownloadError(f"{url}: nobody answers")

@@ -287,10 +287,18 @@ class Server:
         self._state.files[path] = Served(content=content, headers=kept)
         return f"{self.url}{path}"
 
+    def remove(self, path: str) -> None:
+        """Have the file no more."""
+        del self._state.files[path]
+
     def script(self, path: str, *answers: Answer) -> str:
         """Answer so to the next requests for ``path``, one each; return its URL."""
         self._state.scripts.setdefault(path, []).extend(answers)
         return f"{self.url}{path}"
+
+    def unscript(self, path: str) -> None:
+        """Serve the file again, whatever answers are left."""
+        self._state.scripts.pop(path, None)
 
     @property
     def asked(self) -> list[Asked]:

@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purekernel.errors import LockError
+from purekernel.formats.extension_name import EXTENSION_NAME
 from purekernel.sources.lock import (
-    HEADER,
     Lock,
     Pin,
     PinnedExtension,
     PinnedFile,
     PinnedGem,
-    build_lock,
     changes,
-    parse_lock,
 )
+from purekernel.sources.lock_text import HEADER, build_lock, parse_lock
+from purekernel.sources.tinycore import SIDES
 
 
 def pin(name: str, digit: str = "a") -> Pin:
@@ -65,24 +65,48 @@ def test_the_order_of_what_it_pins_makes_no_difference() -> None:
 
 
 NAMES = st.text(alphabet="abcxyz019-_.+é\"\\'\n\t", min_size=1, max_size=12)
-PINS = st.builds(
-    Pin,
-    name=NAMES,
-    url=NAMES,
-    size_bytes=st.integers(0, 2**40),
-    sha256=st.text(alphabet="0123456789abcdef", min_size=64, max_size=64),
-    md5=st.text(alphabet="0123456789abcdef", min_size=32, max_size=32),
-)
+EXTENSIONS = st.from_regex(EXTENSION_NAME, fullmatch=True).map(lambda name: name + ".tcz")
+
+
+def pins(name: str) -> st.SearchStrategy[Pin]:
+    return st.builds(
+        Pin,
+        name=st.just(name),
+        url=NAMES,
+        size_bytes=st.integers(0, 2**40),
+        sha256=st.text(alphabet="0123456789abcdef", min_size=64, max_size=64),
+        md5=st.text(alphabet="0123456789abcdef", min_size=32, max_size=32),
+    )
+
+
+def pinned_extensions(name: str) -> st.SearchStrategy[PinnedExtension]:
+    return st.builds(
+        PinnedExtension,
+        pin=pins(name),
+        needs=st.lists(EXTENSIONS).map(tuple),
+        beside=st.fixed_dictionaries({}, optional={side: pins(name + side) for side in SIDES}),
+    )
+
+
+def pinned_gems(name: str) -> st.SearchStrategy[PinnedGem]:
+    return st.builds(
+        PinnedGem,
+        name=st.just(name),
+        version=st.just("1.0"),
+        needs=st.lists(NAMES).map(tuple),
+        pin=pins(f"{name}-1.0.gem"),
+    )
 
 
 @given(
-    st.lists(st.builds(PinnedFile, role=NAMES, asked=NAMES, pin=PINS), unique_by=lambda x: x.role),
     st.lists(
-        st.builds(PinnedExtension, pin=PINS, needs=st.lists(NAMES).map(tuple)),
-        unique_by=lambda x: x.pin.name,
+        st.builds(PinnedFile, role=NAMES, asked=NAMES, pin=NAMES.flatmap(pins)),
+        unique_by=lambda x: x.role,
     ),
+    st.lists(EXTENSIONS.flatmap(pinned_extensions), unique_by=lambda x: x.pin.name),
     st.lists(
-        st.builds(PinnedGem, name=NAMES, version=NAMES, needs=st.lists(NAMES).map(tuple), pin=PINS)
+        st.sampled_from(["rake", "json_pure", "daemons"]).flatmap(pinned_gems),
+        unique_by=lambda x: x.pin.name,
     ),
 )
 def test_any_lock_comes_back(
@@ -108,6 +132,22 @@ def test_any_lock_comes_back(
         (f'sha256 = "{"b" * 64}"', 'sha256 = "b"', "L, [[extension]] is damaged: 'sha256' is 'b'"),
         ("[[gem]]", "[gem]", "L is damaged: 'gem' is no list of tables"),
         ('"json_pure >= 1",', "1,", "L, [[gem]] is damaged: 'needs' is no list of names"),
+        *(
+            (
+                f'"{old}"',
+                f'"{new}"',
+                f"L, {where} is damaged: no name that this can have is {new!r}",
+            )
+            for where, old, new in (
+                ("[[extension]]", "bash.tcz", "../../etc/passwd"),
+                ("[[extension]]", "bash.tcz", "bash.deb"),
+                ("[[extension]]", "readline.tcz", "../readline.tcz"),
+                ("[[extension]], [[beside]]", "bash.tcz.dep", "../bash.tcz.dep"),
+                ("[[extension]], [[beside]]", "bash.tcz.dep", "bash.tcz.sh"),
+                ("[[gem]]", "facter", "../facter"),
+                ("[[gem]]", "facter-1.7.0.gem", "../facter-1.7.0.gem"),
+            )
+        ),
     ],
 )
 def test_what_is_damaged_is_refused(old: str, new: str, message: str) -> None:
@@ -116,6 +156,22 @@ def test_what_is_damaged_is_refused(old: str, new: str, message: str) -> None:
     with pytest.raises(LockError) as caught:
         parse_lock(text.replace(old, new, 1).encode(), source="L")
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("key", ["file", "extension", "gem"])
+def test_two_pins_of_one_name_are_refused(key: str) -> None:
+    text = build_lock(LOCK).decode()
+    table = "[[" + text.partition(f"[[{key}]]\n")[2].partition("\n[[")[0]
+    twice = text + f"\n[[{key}]]\n" + table.removeprefix("[[")
+    with pytest.raises(LockError, match=r"^L is damaged: \[\[\w+\]\] has '[\w.-]+' 2 times$"):
+        parse_lock(twice.encode(), source="L")
+
+
+def test_names_that_are_no_text_are_refused() -> None:
+    odd = "C\udcffre.iso"
+    file = PinnedFile(role="base", asked="C%3Fre.iso", pin=pin(odd))
+    with pytest.raises(LockError, match=r"the name of an input is not: '.*C\\udcffre\.iso"):
+        build_lock(evolve(LOCK, files={"base": file}))
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"x", b"[" * 5000, b"a = " + b"[" * 100_000])

@@ -175,7 +175,7 @@ def test_nobody_waits_after_the_last_round() -> None:
         raise Fault("no", Cause.PASSING)
 
     with pytest.raises(DownloadError):
-        rounds.run(attempt, first_no_counts=False)
+        rounds.run(attempt, decisive=None)
     assert len(pauses) == PAUSING.attempts - 1
 
 

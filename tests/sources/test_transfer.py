@@ -197,10 +197,12 @@ def test_another_size_than_the_promised_one_is_refused(
 ) -> None:
     url = server.put("/a.tcz", CONTENT)
     assert why_not(store, url, size_bytes=2999) == (
-        DownloadError,
-        f"a.tcz cannot be fetched: {url}: it has 3000 bytes, not 2999",
-        NETWORK_HINT,
+        ChecksumError,
+        f"a.tcz is not what was promised: {url}: it has 3000 bytes, not 2999",
+        "the mirror holds another file of that name: name another, or lock it anew",
     )
+    # It was announced, and would be no other if it came.
+    assert server.statuses() == [200]
     assert files(store) == []
     assert fetch(store, url, second.put("/a.tcz", OTHER[:2999]), size_bytes=2999) == OTHER[:2999]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from purekernel.errors import ConflictError
+from purekernel.errors import ConflictError, PathError
 from purekernel.tree import (
     Directory,
     File,
@@ -11,6 +11,8 @@ from purekernel.tree import (
     Tree,
     clamp_times,
     content_bytes,
+    date_all,
+    difference,
     newest_time,
     put_file,
     subtree,
@@ -29,6 +31,43 @@ def test_put_file_makes_folders_and_goes_through_links_inside_the_tree() -> None
     tree.add(b"f", File(metadata=MADE))
     with pytest.raises(ConflictError, match="'f' must be a folder to hold 'f/x' and is a file"):
         put_file(tree, b"f/x", b"", metadata=MADE)
+    for path in (b"opt/../etc/shadow", b"/etc/shadow", b""):
+        with pytest.raises(PathError):
+            put_file(tree, path, b"", metadata=MADE)
+
+
+def test_what_is_new_is_told_with_the_folders_above_it() -> None:
+    old = Tree()
+    folder = Metadata(mode=0o755)
+    for path in (b"etc", b"usr", b"usr/bin", b"var"):
+        old.add(path, Directory(metadata=folder))
+    for path in (b"etc/motd", b"etc/gone", b"usr/bin/same"):
+        old.add(path, File(metadata=MADE, content=b"old"))
+    new = old.copy()
+    new.replace(b"etc/motd", File(metadata=MADE, content=b"new"))
+    new.remove(b"etc/gone")
+    new.add(b"usr/bin/first", File(metadata=MADE, content=b"x"))
+    new.link(b"usr/bin/second", b"usr/bin/first")
+    new.replace(b"var", Directory(metadata=Metadata(mode=0o700)))
+    found = difference(old, new)
+    assert sorted(path for path, _node in found.walk() if path) == [
+        b"etc", b"etc/motd", b"usr", b"usr/bin", b"usr/bin/first", b"usr/bin/second", b"var",
+    ]  # fmt: skip
+    assert found[b"etc/motd"] == new[b"etc/motd"]
+    assert found[b"var"] == new[b"var"]
+    assert found.inode(b"usr/bin/first") == found.inode(b"usr/bin/second")
+    assert [path for path, _node in difference(old, old).walk()] == [b""]
+
+
+def test_everything_is_dated() -> None:
+    tree = Tree()
+    tree.add(b"a", Directory(metadata=Metadata(mode=0o755, mtime=1)))
+    tree.add(b"a/b", File(metadata=Metadata(mode=0o644, mtime=9), content=b"x"))
+    tree.link(b"a/c", b"a/b")
+    dated = date_all(tree, 5)
+    assert {node.metadata.mtime for _path, node in dated.walk()} == {5}
+    assert dated.inode(b"a/b") == dated.inode(b"a/c")
+    assert tree[b"a/b"].metadata.mtime == 9
 
 
 def test_times_are_clamped_and_found() -> None:

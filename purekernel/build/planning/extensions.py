@@ -29,6 +29,7 @@ from purekernel.sources.tinycore import (
     resolve_extensions,
     resolve_kernel,
 )
+from purekernel.sources.urls import join_url
 
 if TYPE_CHECKING:
     from purekernel.build.base import Base
@@ -47,6 +48,8 @@ class PlannedExtensions:
         cuts: files to cut out of extensions.
         cut_from: those extensions, by name.
         from_indexes: whether any of this rests on a mirror's index.
+        disputable: whether something is wrong with them only if the index is right about
+            what some of them need.
         errors: what is wrong with them.
     """
 
@@ -58,11 +61,17 @@ class PlannedExtensions:
     cuts: tuple[Cut, ...]
     cut_from: Mapping[str, Extension]
     from_indexes: bool
+    disputable: bool = False
     errors: tuple[PurekernelError, ...] = field(default=())
 
 
 def plan_extensions(
-    inquiry: Inquiry, project: Project | None, flavour: Flavour | None, base: Callable[[], Base]
+    inquiry: Inquiry,
+    project: Project | None,
+    flavour: Flavour | None,
+    base: Callable[[], Base],
+    *,
+    base_is_pinned: bool,
 ) -> PlannedExtensions:
     """Plan the extensions of a recipe; what is wrong with them is noted, not raised.
 
@@ -71,6 +80,7 @@ def plan_extensions(
         project: whose lists count where the recipe has none.
         flavour: whom the image is for.
         base: gives the base, whose kernel ``-KERNEL`` stands for; only called if needed.
+        base_is_pinned: whether it is the lock file's, whose word on its kernel counts then.
 
     Raises:
         DownloadError: the mirrors cannot be asked.
@@ -85,11 +95,17 @@ def plan_extensions(
     )
     repository = _repository(inquiry, live)
     asked = (*merged, *builtin, *mirror)
-    graph, kernel = _resolve(inquiry, repository, asked, base)
+    kernel = inquiry.recipe.core.kernel
+    if kernel is None and inquiry.lock is not None and base_is_pinned:
+        kernel = inquiry.lock.kernel
+    graph, kernel = _resolve(inquiry, repository, asked, kernel, base)
     cut_from = _cut_from(inquiry, repository, cuts, kernel, errors)
     _note_missing(inquiry, graph, asked, kernel, errors)
+    disputable = any(len(missing.chain) > 1 for missing in graph.missing)
     if flavour is Flavour.PROD and not inquiry.all_flavours:
-        _refuse_openssh(graph, (*builtin, *merged), kernel, errors)
+        brought_back = _brings_openssh(graph, (*builtin, *merged), kernel)
+        errors += brought_back
+        disputable = disputable or bool(brought_back)
 
     def roots(names: Iterable[Named]) -> tuple[str, ...]:
         resolved = dict.fromkeys(resolve_kernel(one.name, kernel) for one in names)
@@ -103,7 +119,8 @@ def plan_extensions(
         merged=roots(merged),
         cuts=cuts,
         cut_from=cut_from,
-        from_indexes=not inquiry.bound_by_lock and live.has_indexes,
+        from_indexes=live.went_by_indexes,
+        disputable=live.went_by_indexes and disputable,
         errors=tuple(errors),
     )
 
@@ -132,7 +149,7 @@ def _repository(inquiry: Inquiry, live: ExtensionMirror) -> ExtensionRepository:
         return live
 
     def urls(name: str) -> tuple[str, ...]:
-        return tuple(f"{folder.rstrip('/')}/{name}" for folder in inquiry.extension_folders)
+        return tuple(join_url(folder, name) for folder in inquiry.extension_folders)
 
     locked = LockedExtensions(inquiry.lock, urls, inquiry.place)
     return locked if inquiry.strict else FirstOf(locked, live)
@@ -193,12 +210,10 @@ def _resolve(
     inquiry: Inquiry,
     repository: ExtensionRepository,
     asked: Sequence[Named],
+    kernel: str | None,
     base: Callable[[], Base],
 ) -> tuple[ExtensionGraph, str | None]:
     said = inquiry.recipe.extensions
-    kernel = inquiry.recipe.core.kernel
-    if kernel is None and inquiry.lock is not None:
-        kernel = inquiry.lock.kernel
 
     def resolve(kernel: str | None) -> ExtensionGraph:
         return resolve_extensions(
@@ -259,21 +274,17 @@ def _not_locked(name: str, chain: Sequence[str]) -> LockError:
     )
 
 
-def _refuse_openssh(
-    graph: ExtensionGraph,
-    names: Iterable[Named],
-    kernel: str | None,
-    errors: list[PurekernelError],
-) -> None:
-    """Note that something brings back what a production image leaves out."""
-    for one in names:
-        name = resolve_kernel(one.name, kernel)
-        if defaults.OPENSSH in graph.order([name]):
-            errors.append(
-                DependencyError(
-                    f"{one.place}: a production image has no {defaults.OPENSSH}, "
-                    f"and {name} needs it",
-                    hint=f"leave out {name}, or {defaults.OPENSSH} with --skip "
-                    f"{defaults.OPENSSH} if {name} can do without it",
-                )
-            )
+def _brings_openssh(
+    graph: ExtensionGraph, names: Iterable[Named], kernel: str | None
+) -> list[DependencyError]:
+    """Return errors about what brings back what a production image leaves out."""
+    resolved = [(one, resolve_kernel(one.name, kernel)) for one in names]
+    return [
+        DependencyError(
+            f"{one.place}: a production image has no {defaults.OPENSSH}, and {name} needs it",
+            hint=f"leave out {name}, or {defaults.OPENSSH} with --skip {defaults.OPENSSH} "
+            f"if {name} can do without it",
+        )
+        for one, name in resolved
+        if defaults.OPENSSH in graph.order([name])
+    ]

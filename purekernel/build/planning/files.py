@@ -17,11 +17,17 @@ from purekernel.build.planning.plan import (
     VM_TOOLS,
     PlannedFile,
 )
-from purekernel.errors import LockError, MissingFileError
+from purekernel.errors import (
+    DownloadError,
+    FormatError,
+    LockError,
+    MissingFileError,
+    OfflineError,
+)
 from purekernel.formats.tinycore import parse_md5
 from purekernel.sources.locked import pinned
 from purekernel.sources.tinycore import MD5
-from purekernel.sources.urls import is_url, last_component, redact
+from purekernel.sources.urls import is_url, last_component, tell_apart
 from purekernel.sources.wanted import Kind, Wanted
 
 MOST_MD5_BYTES = 4096
@@ -48,7 +54,7 @@ def plan_file(inquiry: Inquiry, ask: FileAsk) -> PlannedFile:
     Raises:
         LockError: the lock has none, or another.
     """
-    asked, wanted = redact(ask.asked), ask.wanted
+    asked, wanted = tell_apart(ask.asked), ask.wanted
     locked = None if inquiry.lock is None else inquiry.lock.files.get(ask.role)
     if locked is not None and locked.asked == asked:
         wanted = pinned(wanted, locked.pin, inquiry.place)
@@ -61,14 +67,18 @@ def plan_file(inquiry: Inquiry, ask: FileAsk) -> PlannedFile:
     return PlannedFile(role=ask.role, asked=asked, wanted=wanted)
 
 
-def plan_base(inquiry: Inquiry) -> PlannedFile:
+def plan_base(inquiry: Inquiry) -> tuple[PlannedFile, str]:
     """Plan the base ISO: the recipe's own, or the mirrors'.
 
-    Where a mirror has its MD5 beside it, that counts.
+    Where its MD5 stands beside it, that counts. Mirrors of Tiny Core have it; whoever names an
+    ISO elsewhere never promised one.
+
+    Returns:
+        The file, and what the user should know of it, if anything.
 
     Raises:
         DownloadError: the mirrors cannot be asked.
-        FormatError: what stands beside it is no digest.
+        FormatError: what stands beside a mirror's ISO is no digest.
         LockError: the lock has none, or another.
     """
     core = inquiry.recipe.core
@@ -80,9 +90,16 @@ def plan_base(inquiry: Inquiry) -> PlannedFile:
         asked = urls[0].removeprefix(inquiry.mirrors[0].rstrip("/") + "/")
     wanted = Wanted(name=last_component(urls[0]), urls=urls, kind=Kind.ISO, sha256=core.iso_sha256)
     planned = plan_file(inquiry, FileAsk(role=BASE, asked=asked, wanted=wanted))
-    if planned.wanted.sha256 is None and (core.iso is None or is_url(core.iso)):
-        return evolve(planned, wanted=_with_md5(inquiry, planned.wanted))
-    return planned
+    if planned.wanted.sha256 is not None or (core.iso is not None and not is_url(core.iso)):
+        return planned, ""
+    try:
+        return evolve(planned, wanted=_with_md5(inquiry, planned.wanted)), ""
+    except OfflineError:
+        raise
+    except (DownloadError, FormatError) as error:
+        if core.iso is None:
+            raise
+        return planned, f"{wanted.name} is not checked against an MD5: {error.message}"
 
 
 def overlay_asks(inquiry: Inquiry) -> Iterator[FileAsk]:
@@ -117,16 +134,18 @@ def extra_asks(inquiry: Inquiry, generation: Generation | None) -> Iterator[File
 
 def overlay_role(url: str) -> str:
     """Return the role of an overlay from the network."""
-    return f"{OVERLAY} {redact(url)}"
+    return f"{OVERLAY} {tell_apart(url)}"
 
 
 def _with_md5(inquiry: Inquiry, wanted: Wanted) -> Wanted:
     """Return ``wanted`` with the digest that stands beside it, where one does."""
     beside = Wanted(
         name=wanted.name + MD5,
-        urls=tuple(url + MD5 for url in wanted.urls),
+        urls=tuple(_beside(url, MD5) for url in wanted.urls),
         kind=Kind.TEXT,
         most_bytes=MOST_MD5_BYTES,
+        # Where it may well not be there, nobody waits for it.
+        attempts=None if inquiry.recipe.core.iso is None else 1,
     )
     try:
         # Not as an optional file, for which the first mirror's word would be enough: a release
@@ -138,3 +157,11 @@ def _with_md5(inquiry: Inquiry, wanted: Wanted) -> Wanted:
         return wanted
     digest = parse_md5(inquiry.downloads.load(fetched), source=fetched.url)
     return evolve(wanted, md5=digest)
+
+
+def _beside(url: str, ending: str) -> str:
+    """Return the address of what stands beside a file: before a query, where there is one."""
+    if not is_url(url):
+        return url + ending
+    bare, mark, query = url.partition("?")
+    return bare + ending + mark + query

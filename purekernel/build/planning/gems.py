@@ -14,7 +14,7 @@ from purekernel.build.project import GEM_LIST, Project
 from purekernel.errors import LockError, PurekernelError, RecipeError, inside
 from purekernel.formats.gem import ListedGem, Version, parse_gem_list, parse_listed_gem
 from purekernel.sources.locked_gems import LockedGems
-from purekernel.sources.rubygems import Candidate, GemRepository, GemServer, resolve_gems
+from purekernel.sources.rubygems import Candidate, GemRepository, GemServers, resolve_gems
 from purekernel.sources.urls import last_component
 
 _RUBYGEMS = re.compile(r"rubygems-([0-9]+(?:\.[0-9]+)*)\.(?:tgz|tar\.gz)")
@@ -38,14 +38,14 @@ def plan_gems(inquiry: Inquiry, project: Project | None) -> tuple[PlannedGem, ..
     target = _target(inquiry, project)
     servers = tuple(map(inquiry.place, inquiry.recipe.mirrors.gems)) or defaults.GEM_SERVERS
     if inquiry.lock is None:
-        return _resolve(listed, GemServer(servers, inquiry.downloads), target)
+        return _resolve(listed, GemServers(servers, inquiry.downloads), target)
     locked = LockedGems(inquiry.lock, servers, inquiry.place)
     try:
         return _resolve(listed, locked, target)
     except PurekernelError as error:
         if inquiry.strict:
             raise _not_locked(error) from None
-    live = GemServer(servers, inquiry.downloads)
+    live = GemServers(servers, inquiry.downloads)
     try:
         return _resolve(listed, _LockedFirst(locked, live), target)
     except PurekernelError:

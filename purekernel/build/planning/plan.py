@@ -21,8 +21,8 @@ BASE, PROJECT, RUBYGEMS = "base", "project", "rubygems"
 VM_TOOLS, MCOLLECTIVE = "open-vm-tools", "mcollective"
 OVERLAY = "overlay"
 
-# What an extension needs beside it where it is loaded at boot, and where it only waits.
-BUILTIN_SIDES = (MD5, DEPENDENCIES)
+# What tells whether an extension is whole and what it needs: it is loaded by the second.
+CHECKED_SIDES = (MD5, DEPENDENCIES)
 
 
 @frozen(kw_only=True)
@@ -131,8 +131,8 @@ class Plan:
         if complete:
             everything = self.graph.order(self.graph.roots)
             found.update(self._extensions(everything, None))
-        found.update(self._extensions(self.merged_order(), ()))
-        found.update(self._extensions(self.builtin_order(), BUILTIN_SIDES))
+        found.update(self._extensions(self.merged_order(), CHECKED_SIDES))
+        found.update(self._extensions(self.builtin_order(), CHECKED_SIDES))
         found.update(self._extensions(self.mirror_order(), None))
         for extension in self.cut_from.values():
             found[extension.package] = None

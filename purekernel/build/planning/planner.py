@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from attrs import evolve
 
 from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.planning.extensions import PlannedExtensions, plan_extensions
@@ -20,6 +22,25 @@ if TYPE_CHECKING:
     from purekernel.build.project import Project
 
 
+def make_plan(inquiry: Inquiry) -> tuple[Planner, Plan]:
+    """Return the plan, and who made it.
+
+    Where something is wrong by the word of a mirror's index, which may be older than the files
+    that it speaks of, it is planned once more by the files.
+
+    Raises:
+        PurekernelError: as :meth:`Planner.plan` has it.
+    """
+    planner = Planner(inquiry)
+    try:
+        return planner, planner.plan()
+    except PurekernelError:
+        if not planner.disputable:
+            raise
+    planner = Planner(evolve(inquiry, use_indexes=False))
+    return planner, planner.plan()
+
+
 class Planner:
     """Makes the plan of one recipe, and holds the base, which it may have to look into."""
 
@@ -27,6 +48,7 @@ class Planner:
         """Plan what ``inquiry`` asks for."""
         self._inquiry = inquiry
         self._base: Base | None = None
+        self._disputable = False
 
     def plan(self) -> Plan:
         """Return the plan.
@@ -42,7 +64,10 @@ class Planner:
         flavour = inquiry.recipe.flavour or (Flavour.DEV if project is not None else None)
         errors: list[PurekernelError] = []
         files = self._files(found, errors)
-        extensions = plan_extensions(inquiry, project, flavour, self.base)
+        extensions = plan_extensions(
+            inquiry, project, flavour, self.base, base_is_pinned=self._base_is_pinned(files)
+        )
+        self._disputable = extensions.disputable
         errors += extensions.errors
         gems: tuple[PlannedGem, ...] = ()
         if project is not None or inquiry.recipe.gems.wanted:
@@ -73,8 +98,17 @@ class Planner:
             gems=gems,
             gem_layout=layout,
             from_indexes=extensions.from_indexes,
-            notes=(*_notes(extensions), *_project_notes(inquiry.recipe, project, flavour)),
+            notes=(
+                *filter(None, [self._planned_base[1]]),
+                *_notes(extensions),
+                *_project_notes(inquiry.recipe, project, flavour),
+            ),
         )
+
+    @property
+    def disputable(self) -> bool:
+        """Whether something is wrong only if an index is right about what extensions need."""
+        return self._disputable
 
     @cached_property
     def project(self) -> FoundProject | None:
@@ -85,9 +119,13 @@ class Planner:
 
         return find_project(self._inquiry, self._inquiry.recipe.razor)
 
-    @cached_property
+    @property
     def planned_base(self) -> PlannedFile:
         """How the base ISO is to be had."""
+        return self._planned_base[0]
+
+    @cached_property
+    def _planned_base(self) -> tuple[PlannedFile, str]:
         return plan_base(self._inquiry)
 
     def base(self) -> Base:
@@ -115,6 +153,12 @@ class Planner:
                 limits=self._inquiry.limits,
             )
         return self._base
+
+    def _base_is_pinned(self, files: Mapping[str, PlannedFile]) -> bool:
+        lock = self._inquiry.lock
+        if lock is None or BASE not in lock.files or BASE not in files:
+            return False
+        return files[BASE].asked == lock.files[BASE].asked
 
     def _files(
         self, found: FoundProject | None, errors: list[PurekernelError]

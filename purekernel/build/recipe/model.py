@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from purekernel.build.boot_menu import BootChanges
 from purekernel.build.flavour import Flavour
+from purekernel.sources.urls import redact
 
 
 class GemLayout(Enum):
@@ -21,6 +22,15 @@ class GemLayout(Enum):
 
     MIRROR = "mirror"
     FLAT = "flat"
+
+
+def _shown(place: str | None) -> str:
+    """Return how a place that may be a URL with a password is represented."""
+    return repr(None if place is None else redact(place))
+
+
+def _all_shown(places: tuple[str, ...]) -> str:
+    return repr(tuple(map(redact, places)))
 
 
 @frozen(kw_only=True)
@@ -38,7 +48,7 @@ class CoreChoice:
 
     version: str = "4.x"
     arch: str = "x86"
-    iso: str | None = None
+    iso: str | None = field(default=None, repr=_shown)
     iso_sha256: str | None = None
     kernel: str | None = None
 
@@ -56,11 +66,11 @@ class Mirrors:
         debian_packages: URLs of packages indexes (``Packages.gz``).
     """
 
-    tinycore: tuple[str, ...] = ()
-    extensions: tuple[str, ...] = ()
-    gems: tuple[str, ...] = ()
-    debian: tuple[str, ...] = ()
-    debian_packages: tuple[str, ...] = ()
+    tinycore: tuple[str, ...] = field(default=(), repr=_all_shown)
+    extensions: tuple[str, ...] = field(default=(), repr=_all_shown)
+    gems: tuple[str, ...] = field(default=(), repr=_all_shown)
+    debian: tuple[str, ...] = field(default=(), repr=_all_shown)
+    debian_packages: tuple[str, ...] = field(default=(), repr=_all_shown)
 
 
 @frozen(kw_only=True)
@@ -136,7 +146,7 @@ class OverlayChoice:
     """
 
     path: str | None = None
-    url: str | None = None
+    url: str | None = field(default=None, repr=_shown)
     sha256: str | None = None
     keep_owners: bool = False
 
@@ -202,11 +212,11 @@ class Razor:
         ssh_host_keys: carry the host keys that the project's ssh files hold.
     """
 
-    project: str
+    project: str = field(repr=_shown)
     project_sha256: str | None = None
-    rubygems: str | None = None
-    open_vm_tools: str | None = None
-    mcollective: str | None = None
+    rubygems: str | None = field(default=None, repr=_shown)
+    open_vm_tools: str | None = field(default=None, repr=_shown)
+    mcollective: str | None = field(default=None, repr=_shown)
     ssh_host_keys: bool = True
 
 

@@ -121,20 +121,6 @@ def settings_from_environment(environment: Mapping[str, str]) -> Settings:
     return reading.settings()
 
 
-def merge_settings(*settings: Settings) -> Settings:
-    """Return what any of ``settings`` sets; earlier ones win. All their warnings stay."""
-    values: dict[str, Any] = {}
-    places: dict[str, str] = {}
-    for one in settings:
-        for name in _NAMES:
-            value = getattr(one, name)
-            if value is not None and name not in values:
-                values[name] = value
-                places[name] = one.places.get(name, "")
-    warnings = tuple(warning for one in settings for warning in one.warnings)
-    return Settings(**values, places=places, warnings=warnings)
-
-
 class _Reading:
     """What was set so far, and what was wrong."""
 

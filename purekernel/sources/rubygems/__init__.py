@@ -4,6 +4,7 @@ from purekernel.sources.rubygems.repository import Candidate, Downloads, GemRepo
 from purekernel.sources.rubygems.resolution import GemEdge, GemResolution, ResolvedGem
 from purekernel.sources.rubygems.resolve import resolve_gems
 from purekernel.sources.rubygems.server import GemServer
+from purekernel.sources.rubygems.servers import GemServers
 
 __all__ = [
     "Candidate",
@@ -12,6 +13,7 @@ __all__ = [
     "GemRepository",
     "GemResolution",
     "GemServer",
+    "GemServers",
     "ResolvedGem",
     "resolve_gems",
 ]

@@ -22,6 +22,10 @@ class Downloads(Protocol):
         """Return the files, each in its place."""
         ...
 
+    def load(self, fetched: Fetched) -> bytes:
+        """Return the content, checked against its digest."""
+        ...
+
 
 @frozen(kw_only=True)
 class Candidate:

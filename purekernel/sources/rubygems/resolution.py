@@ -55,9 +55,3 @@ class GemResolution:
 
     gems: tuple[ResolvedGem, ...]
     listed: tuple[tuple[ListedGem, Version], ...]
-
-    @property
-    def several(self) -> tuple[str, ...]:
-        """Names of gems that are there in more than one version, because no one would do."""
-        names = [gem.name for gem in self.gems]
-        return tuple(sorted({name for name in names if names.count(name) > 1}))

@@ -6,8 +6,7 @@ Gem::Source of RubyGems for the older one.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from purekernel.errors import FormatError, MissingFileError
 from purekernel.formats.gem.compact import Release, parse_info
@@ -22,8 +21,8 @@ from purekernel.formats.gem.index import (
     unpack_index,
 )
 from purekernel.formats.gem.names import RUBY, full_name
-from purekernel.sources.files import load_file
 from purekernel.sources.rubygems.repository import Candidate, Downloads
+from purekernel.sources.urls import join_url, redact
 from purekernel.sources.wanted import MIB, Fetched, Kind, Wanted
 
 # Of rubygems.org's: the largest file of one gem's releases has 1 MiB, the older index 6, the
@@ -33,27 +32,26 @@ MAX_INDEX_BYTES = 64 * MIB
 MAX_VERSIONS_BYTES = 256 * MIB
 MAX_SPEC_BYTES = 4 * MIB
 
-_CREDENTIALS = re.compile(r"(?<=//)[^/@]*@")
-
 
 class GemServer:
-    """One gem server, under one address or several.
+    """One gem server.
 
-    Releases are looked up in the compact index. Where that does not have a gem, and a server
+    Releases are looked up in the compact index. Where that does not have a gem, and the server
     is not known to have one, in the older index as well: mirrors in folders have only that.
     """
 
-    def __init__(self, servers: Sequence[str], downloads: Downloads) -> None:
+    def __init__(self, server: str, downloads: Downloads, *, others: Collection[str] = ()) -> None:
         """Make a repository of gems.
 
         Args:
-            servers: URLs or folders, in the order in which they are asked; all are taken to
-                have the same gems.
+            server: its URL or folder.
             downloads: fetches files.
+            others: servers that are asked for gems where this one lists them and fails.
         """
-        self._servers = tuple(server.rstrip("/") for server in servers)
+        self._server = server.rstrip("/")
+        self._others = tuple(other.rstrip("/") for other in others)
         self._downloads = downloads
-        self._compact: set[str] = set()
+        self._has_compact = False
         # The older indexes by their paths; and what they list, once that was of interest.
         self._older: dict[str, bytes] | None = None
         self._listed: dict[str, list[Listed]] | None = None
@@ -62,15 +60,14 @@ class GemServer:
         """Return the releases of each gem that a server knows.
 
         Raises:
-            DownloadError: something cannot be fetched, or none of the addresses is a gem
-                server's.
+            DownloadError: something cannot be fetched, or the address is no gem server's.
             FormatError: an index is damaged.
             LimitError: an index goes over a bound.
         """
         ordered = sorted(set(names))
         found = self._from_compact(ordered)
         missing = [name for name in ordered if name not in found]
-        if missing and not self._compact.issuperset(map(_bare, self._servers)):
+        if missing and not self._has_compact:
             found |= self._from_older(missing)
         return found
 
@@ -85,8 +82,8 @@ class GemServer:
         for name, file in zip(names, fetched, strict=True):
             if file is None:
                 continue
-            self._compact.add(_bare(file.url).removesuffix(f"/info/{name}"))
-            releases = parse_info(load_file(file.path), source=file.url)
+            self._has_compact = True
+            releases = parse_info(self._downloads.load(file), source=file.url)
             found[name] = tuple(self._candidate(name, release) for release in releases)
         return found
 
@@ -120,21 +117,20 @@ class GemServer:
             if fetched[0] is None:
                 self._check_that_it_is_one()
             self._older = {
-                file.url: unpack_index(load_file(file.path), source=file.url)
+                file.url: unpack_index(self._downloads.load(file), source=file.url)
                 for file in fetched
                 if file is not None
             }
         return self._older
 
     def _check_that_it_is_one(self) -> None:
-        """Refuse addresses with no index of any kind, so that no name is blamed for them."""
-        if self._compact:
+        """Refuse an address with no index of any kind, so that no name is blamed for it."""
+        if self._has_compact:
             return
         wanted = self._wanted("versions", kind=Kind.TEXT, most_bytes=MAX_VERSIONS_BYTES)
         if self._downloads.fetch(wanted) is None:
-            places = ", ".join(map(_bare, self._servers)) or "nowhere"
             raise MissingFileError(
-                f"no index of gems is at {places}",
+                f"no index of gems is at {redact(self._server)}",
                 hint="name a gem server, or a folder that 'gem generate_index' was run in",
             )
 
@@ -150,7 +146,7 @@ class GemServer:
         )
         files = {entry.full_name: file for entry, file in zip(asked, fetched, strict=True)}
         return [
-            _release(entry, files[entry.full_name])
+            self._release(entry, files[entry.full_name])
             if entry.platform == RUBY
             else Release(version=entry.version, platform=entry.platform)
             for entry in entries
@@ -163,7 +159,7 @@ class GemServer:
             release=release,
             wanted=Wanted(
                 name=path.removeprefix("gems/"),
-                urls=self._urls(path),
+                urls=tuple(join_url(server, path) for server in (self._server, *self._others)),
                 kind=Kind.TAR,
                 sha256=release.sha256,
             ),
@@ -171,32 +167,27 @@ class GemServer:
 
     def _wanted(self, path: str, *, kind: Kind = Kind.ANY, most_bytes: int) -> Wanted:
         return Wanted(
-            name=path, urls=self._urls(path), kind=kind, optional=True, most_bytes=most_bytes
+            name=path,
+            urls=(join_url(self._server, path),),
+            kind=kind,
+            optional=True,
+            most_bytes=most_bytes,
         )
 
-    def _urls(self, path: str) -> tuple[str, ...]:
-        return tuple(f"{server}/{path}" for server in self._servers)
-
-
-def _release(entry: Listed, file: Fetched | None) -> Release | None:
-    if file is None:
-        return None
-    spec = parse_packed_spec(load_file(file.path), source=file.url)
-    if spec.full_name != entry.full_name:
-        raise FormatError(
-            source=file.url,
-            expected=f"the specification of {entry.full_name}",
-            got=f"that of {spec.full_name}",
-            hint="the server's index is damaged: name another server",
+    def _release(self, entry: Listed, file: Fetched | None) -> Release | None:
+        if file is None:
+            return None
+        spec = parse_packed_spec(self._downloads.load(file), source=file.url)
+        if spec.full_name != entry.full_name:
+            raise FormatError(
+                source=file.url,
+                expected=f"the specification of {entry.full_name}",
+                got=f"that of {spec.full_name}",
+                hint="the server's index is damaged: name another server",
+            )
+        return Release(
+            version=spec.version,
+            dependencies=spec.runtime_dependencies,
+            required_ruby=spec.required_ruby,
+            required_rubygems=spec.required_rubygems,
         )
-    return Release(
-        version=spec.version,
-        dependencies=spec.runtime_dependencies,
-        required_ruby=spec.required_ruby,
-        required_rubygems=spec.required_rubygems,
-    )
-
-
-def _bare(url: str) -> str:
-    """Return ``url`` without user and password."""
-    return _CREDENTIALS.sub("", url)

@@ -1,71 +1,41 @@
-"""A mirror of the extensions, asked file by file or through its three indexes."""
+"""The folders that hold extensions: which has what, and what each extension needs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import evolve, frozen
 
-from purekernel.errors import FormatError
-from purekernel.formats.gzip import parse_gzip
-from purekernel.formats.limits import Limits
-from purekernel.formats.tinycore import (
-    parse_dependencies,
-    parse_dependency_index,
-    parse_md5,
-    parse_md5_index,
-    parse_size_index,
-)
+from purekernel.errors import DownloadError, raise_all
+from purekernel.formats.tinycore import parse_dependencies
 from purekernel.sources.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5, Extension
-from purekernel.sources.wanted import MIB, Fetched, Kind, Wanted
-from purekernel.tree import Buffer
-
-T = TypeVar("T")
-
-DEPENDENCY_INDEX, MD5_INDEX, SIZE_INDEX = "dep.db.gz", "md5.db.gz", "sizelist.gz"
-
-# The real ones are under 100 KB, and unpack to four times that.
-INDEX_LIMITS = Limits(unpacked_bytes=64 * MIB)
-MOST_INDEX_BYTES = 16 * MIB
-
-# What may stand beside an extension. The list of a kernel's sources names 40,000 files.
-MOST_SIDE_BYTES = {MD5: 4096, DEPENDENCIES: MIB, INFO: MIB, LISTING: 64 * MIB}
-
-
-class Downloads(Protocol):
-    """What fetches files; see :mod:`purekernel.sources.downloads`."""
-
-    def fetch(self, wanted: Wanted) -> Fetched | None:
-        """Return the file as it came, or ``None`` where it is optional and not there."""
-        ...
-
-    def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
-        """Return the files, in the order asked for."""
-        ...
-
-    def exists(self, wanted: Wanted) -> bool:
-        """Say whether a source has the file."""
-        ...
-
-    def load(self, fetched: Fetched) -> bytes:
-        """Return the content, checked against its digest."""
-        ...
+from purekernel.sources.tinycore.folder import (
+    Downloads,
+    ExtensionFolder,
+    Found,
+    Indexes,
+    package_wanted,
+    side_wanted,
+)
+from purekernel.sources.wanted import Wanted
 
 
 @frozen(kw_only=True)
-class _Indexes:
-    """The three indexes; ``None`` where the mirror has none."""
+class _Home:
+    """The folder that an extension is taken from."""
 
-    dependencies: Mapping[str, tuple[str, ...]] | None = None
-    digests: Mapping[str, str] | None = None
-    sizes: Mapping[str, int] = field(factory=dict)
+    folder: ExtensionFolder
+    found: Found
 
 
 class ExtensionMirror:
-    """The folders that hold extensions, in the order in which they are asked.
+    """Folders that hold extensions, in the order in which they are asked.
 
-    With its indexes a mirror tells all about any number of extensions in three requests.
+    They may be mirrors of one another, or one may have a few extensions of its own. An extension
+    is at home in the first folder that has it, and what stands beside it there is what counts;
+    the other folders are asked for the same files where that one does not answer.
+
+    With its indexes a folder tells all about any number of extensions in three requests.
     """
 
     def __init__(
@@ -79,24 +49,26 @@ class ExtensionMirror:
             use_indexes: whether the indexes are believed. An index may be older than the
                 files that it speaks of.
         """
-        self._folders = tuple(folder.rstrip("/") for folder in folders)
+        places = dict.fromkeys(place.rstrip("/") for place in folders)
+        self._folders = tuple(ExtensionFolder(place, downloads) for place in places)
+        self._attempts = 1 if len(self._folders) > 1 else None
         self._downloads = downloads
         self._use_indexes = use_indexes
+        self._indexes: dict[ExtensionFolder, Indexes | None] | None = None
         self._known: dict[str, Extension | None] = {}
-        self._found_indexes: _Indexes | None = None
+        self._went_by_indexes = False
 
     @property
-    def has_indexes(self) -> bool:
-        """Whether what it says of dependencies or digests comes from an index."""
-        indexes = self._indexes()
-        return indexes.dependencies is not None or indexes.digests is not None
+    def went_by_indexes(self) -> bool:
+        """Whether anything that it has said so far comes from an index."""
+        return self._went_by_indexes
 
     def describe(self, names: Sequence[str]) -> list[Extension | None]:
-        """Return what the mirror has of each extension, in the same order.
+        """Return what the folders have of each extension, in the same order.
 
         Raises:
-            DownloadError: the mirror cannot be asked.
-            FormatError: what it says is damaged.
+            DownloadError: no folder that answers has it, and one does not answer.
+            FormatError: what a folder says is damaged.
         """
         new = [name for name in dict.fromkeys(names) if name not in self._known]
         if new:
@@ -104,116 +76,158 @@ class ExtensionMirror:
         return [self._known[name] for name in names]
 
     def _describe(self, names: list[str]) -> list[Extension | None]:
-        indexes = self._indexes()
-        digests = self._digests(names, indexes)
-        present = [name for name in names if name in digests]
-        needs = self._dependencies(present, indexes)
+        homes = self._homes(names)
+        needs = self._needs(homes)
         return [
-            self._extension(name, digests[name], needs[name], indexes) if name in digests else None
+            self._extension(name, homes[name], needs[name]) if name in homes else None
             for name in names
         ]
 
-    def _extension(
-        self, name: str, digest: str | None, needs: tuple[str, ...] | None, indexes: _Indexes
-    ) -> Extension:
+    def _homes(self, names: list[str]) -> dict[str, _Home]:
+        """Return where each extension is at home.
+
+        Where there are several folders, one that fails is passed over, and asked with all
+        patience only for what the others do not have.
+        """
+        homes: dict[str, _Home] = {}
+        unsure: dict[ExtensionFolder, list[str]] = {}
+
+        def rest() -> list[str]:
+            return [name for name in names if name not in homes]
+
+        indexes = self._all_indexes()
+        for folder in self._folders:
+            said = indexes[folder]
+            if said is None:
+                unsure[folder] = rest()
+            elif said.digests is None:
+                unsure[folder] = self._look(folder, rest(), homes, attempts=self._attempts)
+            else:
+                self._take_listed(folder, said.digests, rest(), homes)
+        # What no index lists is looked for among the files all the same: it may be new.
+        for folder in self._folders:
+            if folder not in unsure:
+                unsure[folder] = self._look(folder, rest(), homes, attempts=self._attempts)
+        for folder, doubtful in unsure.items():
+            self._look_patiently(folder, [name for name in doubtful if name not in homes], homes)
+        return homes
+
+    def _take_listed(
+        self,
+        folder: ExtensionFolder,
+        digests: Mapping[str, str],
+        names: list[str],
+        homes: dict[str, _Home],
+    ) -> None:
+        for name in names:
+            if name in digests:
+                found = Found(digest=digests[name], listed=True)
+                homes[name] = _Home(folder=folder, found=found)
+                self._went_by_indexes = True
+
+    def _look(
+        self,
+        folder: ExtensionFolder,
+        names: list[str],
+        homes: dict[str, _Home],
+        *,
+        attempts: int | None,
+    ) -> list[str]:
+        """Look for extensions among a folder's files; return those of which it did not tell.
+
+        Raises:
+            DownloadError: it did not tell, with all patience.
+            CombinedError: of several.
+        """
+        found = folder.look(names, attempts=attempts)
+        errors = {name: one for name, one in found.items() if isinstance(one, DownloadError)}
+        if attempts is None:
+            raise_all(errors.values())
+        for name, one in found.items():
+            if isinstance(one, Found):
+                homes[name] = _Home(folder=folder, found=one)
+        return list(errors)
+
+    def _look_patiently(
+        self, folder: ExtensionFolder, names: list[str], homes: dict[str, _Home]
+    ) -> None:
+        indexes = self._all_indexes()
+        said = indexes[folder]
+        if names and said is None:
+            fetched = self._downloads.fetch_all(folder.index_files(attempts=None))
+            said = indexes[folder] = folder.read_indexes(fetched)
+            if said.digests is not None:
+                self._take_listed(folder, said.digests, names, homes)
+        self._look(folder, [name for name in names if name not in homes], homes, attempts=None)
+
+    def _needs(self, homes: dict[str, _Home]) -> dict[str, tuple[str, ...] | None]:
+        """Return what each extension needs; ``None`` where it has no ``.dep``."""
+        needs: dict[str, tuple[str, ...] | None] = {}
+        asked: dict[str, Wanted] = {}
+        for name, home in homes.items():
+            indexes = self._indexes_of(home)
+            if indexes.dependencies is not None and (home.found.listed or indexes.digests is None):
+                needs[name] = indexes.dependencies.get(name, ())
+                self._went_by_indexes = True
+            else:
+                asked[name] = self._side(name, DEPENDENCIES, home.folder)
+        for name, fetched in zip(asked, self._downloads.fetch_all(asked.values()), strict=True):
+            needs[name] = (
+                None
+                if fetched is None
+                else parse_dependencies(self._downloads.load(fetched), source=fetched.url)
+            )
+        return needs
+
+    def _extension(self, name: str, home: _Home, needs: tuple[str, ...] | None) -> Extension:
+        sizes = self._indexes_of(home).sizes
         sides = [MD5, *([] if needs is None else [DEPENDENCIES]), INFO, LISTING]
+        digest = home.found.digest
         return Extension(
             name=name,
             dependencies=needs or (),
-            package=Wanted(
-                name=name,
-                urls=self._urls(name),
-                kind=Kind.SQUASHFS,
+            package=evolve(
+                package_wanted(name, self._urls(name, home.folder)),
                 md5=digest,
-                size_bytes=indexes.sizes.get(name) if digest else None,
+                size_bytes=sizes.get(name) if home.found.listed else None,
             ),
-            sides={side: self._side(name, side) for side in sides},
+            sides={side: self._side(name, side, home.folder) for side in sides},
         )
 
-    def _side(self, name: str, side: str) -> Wanted:
-        return Wanted(
-            name=name + side,
-            urls=self._urls(name + side),
-            kind=Kind.TEXT,
-            optional=True,
-            most_bytes=MOST_SIDE_BYTES[side],
-        )
+    def _side(self, name: str, side: str, home: ExtensionFolder) -> Wanted:
+        return side_wanted(name, side, self._urls(name + side, home))
 
-    def _digests(self, names: list[str], indexes: _Indexes) -> dict[str, str | None]:
-        """Return the digests of those extensions that are there; ``None`` for one unknown.
+    def _urls(self, name: str, home: ExtensionFolder) -> tuple[str, ...]:
+        folders = (home, *(folder for folder in self._folders if folder is not home))
+        return tuple(dict.fromkeys(folder.url(name) for folder in folders))
 
-        What an index does not know is looked for all the same: it may be new.
+    def _indexes_of(self, home: _Home) -> Indexes:
+        return self._all_indexes()[home.folder] or Indexes()
+
+    def _all_indexes(self) -> dict[ExtensionFolder, Indexes | None]:
+        """Return the indexes of every folder; ``None`` of one that does not answer.
+
+        Raises:
+            DownloadError: the only folder does not.
         """
-        known = indexes.digests or {}
-        digests = {name: known[name] for name in names if name in known}
-        others = self._load_sides([name for name in names if name not in known], MD5, parse_md5)
-        found = {
-            name: digest
-            for name, digest in others.items()
-            if digest is not None or self._downloads.exists(self._package(name))
-        }
-        return {**digests, **found}
-
-    def _dependencies(
-        self, names: list[str], indexes: _Indexes
-    ) -> dict[str, tuple[str, ...] | None]:
-        """Return what each extension needs; ``None`` where it has no ``.dep``."""
-        if indexes.dependencies is None:
-            return self._load_sides(names, DEPENDENCIES, parse_dependencies)
-        known = indexes.digests
-        listed = [name for name in names if known is None or name in known]
-        others = [name for name in names if name not in listed]
-        found = {name: indexes.dependencies.get(name) for name in listed}
-        return {**found, **self._load_sides(others, DEPENDENCIES, parse_dependencies)}
-
-    def _load_sides(
-        self, names: list[str], side: str, parse: Callable[..., T]
-    ) -> dict[str, T | None]:
-        if not names:
-            return {}
-        fetched = self._downloads.fetch_all(self._side(name, side) for name in names)
-        return {
-            name: None if one is None else parse(self._downloads.load(one), source=one.url)
-            for name, one in zip(names, fetched, strict=True)
-        }
-
-    def _package(self, name: str) -> Wanted:
-        return Wanted(name=name, urls=self._urls(name), kind=Kind.SQUASHFS)
-
-    def _urls(self, name: str) -> tuple[str, ...]:
-        return tuple(f"{folder}/{name}" for folder in self._folders)
-
-    def _indexes(self) -> _Indexes:
-        if self._found_indexes is None:
-            self._found_indexes = self._fetch_indexes() if self._use_indexes else _Indexes()
-        return self._found_indexes
-
-    def _fetch_indexes(self) -> _Indexes:
-        names = (DEPENDENCY_INDEX, MD5_INDEX, SIZE_INDEX)
-        wanted = [
-            Wanted(
-                name=name,
-                urls=self._urls(name),
-                kind=Kind.GZIP,
-                optional=True,
-                most_bytes=MOST_INDEX_BYTES,
+        if self._indexes is None:
+            self._indexes = (
+                self._fetch_indexes()
+                if self._use_indexes
+                else dict.fromkeys(self._folders, Indexes())
             )
-            for name in names
-        ]
-        needs, digests, sizes = self._downloads.fetch_all(wanted)
-        return _Indexes(
-            dependencies=self._parse(needs, parse_dependency_index),
-            digests=self._parse(digests, parse_md5_index),
-            sizes=self._parse(sizes, parse_size_index) or {},
-        )
+        return self._indexes
 
-    def _parse(self, fetched: Fetched | None, parse: Callable[..., T]) -> T | None:
-        if fetched is None:
-            return None
-        packed: Buffer = self._downloads.load(fetched)
-        try:
-            data = parse_gzip(packed, source=fetched.url, limits=INDEX_LIMITS)
-            return parse(data, source=fetched.url)
-        except FormatError:
-            # One odd line must not keep everybody from the mirror: the files say the same.
-            return None
+    def _fetch_indexes(self) -> dict[ExtensionFolder, Indexes | None]:
+        wanted = {folder: folder.index_files(attempts=self._attempts) for folder in self._folders}
+        everything = [one for files in wanted.values() for one in files]
+        results = dict(zip(everything, self._downloads.try_all(everything), strict=True))
+        indexes: dict[ExtensionFolder, Indexes | None] = {}
+        for folder, files in wanted.items():
+            found = [results[one] for one in files]
+            errors = [one for one in found if isinstance(one, DownloadError)]
+            if len(self._folders) == 1:
+                raise_all(errors)
+            there = [one for one in found if not isinstance(one, DownloadError)]
+            indexes[folder] = None if errors else folder.read_indexes(there)
+        return indexes

@@ -11,6 +11,7 @@ import re
 from attrs import field, frozen
 
 from purekernel.errors import RecipeError
+from purekernel.sources.urls import join_url
 
 # What the ISO without a desktop is called, by architecture.
 ISO_NAMES = {"x86": "Core", "x86_64": "CorePure64"}
@@ -54,7 +55,7 @@ class Release:
 
     def extension_folder(self, mirror: str) -> str:
         """Return where ``mirror`` keeps the extensions."""
-        return f"{mirror.rstrip('/')}/{self.series}/{self.arch}/tcz"
+        return join_url(mirror, self.series, self.arch, "tcz")
 
     def iso_urls(self, mirrors: tuple[str, ...]) -> tuple[str, ...]:
         """Return where the ISO may lie: on each mirror, newest place first.
@@ -68,7 +69,7 @@ class Release:
             file_name = f"{name}-{self.version}.iso"
             places = [f"release/{file_name}", f"archive/{self.version}/{file_name}"]
         return tuple(
-            f"{mirror.rstrip('/')}/{self.series}/{self.arch}/{place}"
+            join_url(mirror, self.series, self.arch, place)
             for mirror in mirrors
             for place in places
         )

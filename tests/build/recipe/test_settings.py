@@ -9,7 +9,6 @@ from purekernel.build.recipe.settings import (
     MAX_ERRORS,
     NAMES,
     Settings,
-    merge_settings,
     parse_settings,
     settings_from_environment,
 )
@@ -219,25 +218,6 @@ def test_a_wrong_value_in_the_environment_is_an_error() -> None:
     assert str(caught.value) == (
         'the environment: MK_BUNDLE_TYPE must be dev, prod or debug, and is "x"'
     )
-
-
-def test_what_comes_first_wins() -> None:
-    file = parse("MK_BUNDLE_TYPE=prod\nMK_BUNDLE_RE_USE_PREV_DL=no\nMK_BUNDLE_TYPE=dev")
-    environment = settings_from_environment(
-        {"MK_BUNDLE_TYPE": "debug", "MK_BUNDLE_RE_USE_PREV_DL": "yes", "MK_BUNDLE_TC_PASSWD": "x"}
-    )
-    merged = merge_settings(Settings(builtin_list="b"), file, environment)
-    assert merged == Settings(
-        builtin_list="b", type=Flavour.DEV, re_use_prev_dl=False, tc_passwd="x"
-    )
-    assert merged.places == {
-        "builtin_list": "",
-        "type": "bundle.cfg, line 3",
-        "re_use_prev_dl": "bundle.cfg, line 2",
-        "tc_passwd": "the environment",
-    }
-    assert merged.warnings == file.warnings
-    assert merge_settings() == Settings()
 
 
 LINES = st.builds(

@@ -15,9 +15,11 @@ import pytest
 from fixtures.gem import GemFile, make_gem
 from fixtures.gem_server import lay_out_server
 from fixtures.gemspec_yaml import Era
-from purekernel.errors import DependencyError, FormatError, MissingFileError
+from purekernel.errors import DependencyError, DownloadError, FormatError, MissingFileError
 from purekernel.formats.gem import parse_gem, parse_listed_gem
-from purekernel.sources.rubygems import GemResolution, GemServer, resolve_gems
+from purekernel.sources.downloads import Downloads
+from purekernel.sources.rubygems import GemResolution, GemServer, GemServers, resolve_gems
+from purekernel.sources.store import Store
 from purekernel.sources.wanted import Fetched, Kind, Wanted
 
 GEMS = (
@@ -59,6 +61,9 @@ class Fetcher:
             )
         assert wanted.optional, f"{wanted.name} is nowhere"
         return None
+
+    def load(self, fetched: Fetched) -> bytes:
+        return fetched.path.read_bytes()
 
     def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
         listed = list(wanted)
@@ -123,7 +128,7 @@ def names(fetcher: Fetcher) -> list[str]:
 
 def test_the_compact_index_is_asked(address: str, folder: Path, fetcher: Fetcher) -> None:
     lay_out_server(folder, GEMS, older=False)
-    resolution = resolve(GemServer([address + "/"], fetcher), "razor", "facter")
+    resolution = resolve(GemServer(address + "/", fetcher), "razor", "facter")
     assert files(resolution) == ["facter-1.7.5.gem", "json_pure-1.7.7.gem", "razor-0.9.gem"]
     assert names(fetcher) == ["info/facter", "info/razor", "info/json_pure"]
     # One batch for each step away from the list.
@@ -148,7 +153,7 @@ def test_the_older_index_is_asked_where_there_is_no_other(
 ) -> None:
     lay_out_server(folder, GEMS, compact=False)
     server = {"http": address, "file": folder.as_uri(), "path": str(folder)}[form]
-    resolution = resolve(GemServer([server], fetcher), "razor", "facter")
+    resolution = resolve(GemServer(server, fetcher), "razor", "facter")
     assert files(resolution) == ["facter-1.7.5.gem", "json_pure-1.7.7.gem", "razor-0.9.gem"]
     assert names(fetcher) == [
         "info/facter",
@@ -173,8 +178,8 @@ def test_both_indexes_say_the_same(folder: Path, tmp_path: Path, fetcher: Fetche
     lay_out_server(folder, GEMS, older=False)
     lay_out_server(tmp_path / "older", GEMS, compact=False)
     asked = ["facter", "razor", "json_pure", "rspec"]
-    compact = GemServer([str(folder)], fetcher).versions(asked)
-    older = GemServer([str(tmp_path / "older")], fetcher).versions(asked)
+    compact = GemServer(str(folder), fetcher).versions(asked)
+    older = GemServer(str(tmp_path / "older"), fetcher).versions(asked)
     assert sorted(compact) == sorted(older) == ["facter", "json_pure", "razor"]
     for name in compact:
         facts = [
@@ -194,17 +199,67 @@ def test_both_indexes_say_the_same(folder: Path, tmp_path: Path, fetcher: Fetche
         assert facts[0] == facts[1]
 
 
-def test_mirrors_are_asked_in_their_order(folder: Path, tmp_path: Path, fetcher: Fetcher) -> None:
+@pytest.mark.parametrize("compact", [True, False])
+def test_the_first_server_that_knows_a_gem_counts(
+    compact: bool, folder: Path, tmp_path: Path, fetcher: Fetcher
+) -> None:
     second = tmp_path / "second"
-    lay_out_server(second, GEMS)
-    lay_out_server(folder, GEMS[:1])
-    found = GemServer([str(folder), f"{second}/"], fetcher).versions(["facter", "razor"])
-    assert fetcher.wanted[0].urls == (f"{folder}/info/facter", f"{second}/info/facter")
+    lay_out_server(second, GEMS, compact=compact)
+    lay_out_server(folder, GEMS[:1], compact=compact)
+    found = GemServers([f"{folder}/", str(second)], fetcher).versions(["facter", "razor", "none"])
     assert [str(each.release.version) for each in found["facter"]] == ["1.6.0"]
+    assert found["facter"][0].wanted.urls[0].startswith(f"{folder}/gems/")
     assert found["razor"][0].wanted.urls == (
-        f"{folder}/gems/razor-0.9.gem",
         f"{second}/gems/razor-0.9.gem",
+        f"{folder}/gems/razor-0.9.gem",
     )
+    assert "none" not in found
+
+
+class Failing(Fetcher):
+    """Downloads of which those from one place fail."""
+
+    failing = ""
+
+    def fetch(self, wanted: Wanted) -> Fetched | None:
+        if self.failing and wanted.urls[0].startswith(self.failing):
+            raise DownloadError(f"{wanted.name} cannot be fetched")
+        return super().fetch(wanted)
+
+
+def test_a_server_that_fails_is_passed_over(folder: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    (tmp_path / "fetched").mkdir()
+    lay_out_server(second, GEMS)
+    fetcher = Failing(tmp_path / "fetched")
+    fetcher.failing = str(folder)
+    servers = GemServers([str(folder), str(second)], fetcher)
+    assert set(servers.versions(["facter", "razor"])) == {"facter", "razor"}
+    # Whether the first knows a gem that the others do not know, nobody can tell.
+    with pytest.raises(DownloadError, match="info/facter cannot be fetched"):
+        servers.versions(["facter", "fakter"])
+
+
+def test_an_index_that_was_damaged_in_the_store_is_not_believed(
+    folder: Path, tmp_path: Path
+) -> None:
+    lay_out_server(folder, GEMS)
+
+    class Damaging(Downloads):
+        done = False
+
+        def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
+            found = super().fetch_all(wanted)
+            for one in found:
+                if one is not None and not self.done:
+                    self.done = True
+                    one.path.chmod(0o644)
+                    one.path.write_bytes(b"---\n9.9.9 |checksum:" + b"0" * 64 + b"\n")
+            return found
+
+    with Damaging(Store(tmp_path / "store")) as downloads:
+        found = GemServer(str(folder), downloads).versions(["razor"])
+    assert [str(each.release.version) for each in found["razor"]] == ["0.9"]
 
 
 def test_a_name_that_a_compact_index_does_not_have_is_looked_for_no_further(
@@ -212,7 +267,7 @@ def test_a_name_that_a_compact_index_does_not_have_is_looked_for_no_further(
 ) -> None:
     lay_out_server(folder, GEMS)
     with pytest.raises(DependencyError) as caught:
-        resolve(GemServer([str(folder)], fetcher), "facter", "fakter")
+        resolve(GemServer(str(folder), fetcher), "facter", "fakter")
     assert str(caught.value) == "line 2: fakter: there is no gem of that name"
     assert names(fetcher) == ["info/facter", "info/fakter"]
 
@@ -221,14 +276,14 @@ def test_user_and_password_do_not_hide_a_server(
     address: str, folder: Path, fetcher: Fetcher
 ) -> None:
     lay_out_server(folder, GEMS)
-    server = GemServer([address.replace("//", "//user:secret@")], fetcher)
+    server = GemServer(address.replace("//", "//user:secret@"), fetcher)
     assert list(server.versions(["facter", "fakter"])) == ["facter"]
     assert names(fetcher) == ["info/facter", "info/fakter"]
 
 
 def test_a_first_name_that_is_nowhere_is_looked_for_in_both(folder: Path, fetcher: Fetcher) -> None:
     lay_out_server(folder, GEMS)
-    server = GemServer([str(folder)], fetcher)
+    server = GemServer(str(folder), fetcher)
     assert server.versions(["fakter"]) == {}
     assert server.versions(["fakter"]) == {}
     assert names(fetcher) == [
@@ -241,13 +296,13 @@ def test_a_first_name_that_is_nowhere_is_looked_for_in_both(folder: Path, fetche
 
 def test_a_compact_index_alone_is_enough(folder: Path, fetcher: Fetcher) -> None:
     lay_out_server(folder, GEMS, older=False)
-    assert GemServer([str(folder)], fetcher).versions(["fakter"]) == {}
+    assert GemServer(str(folder), fetcher).versions(["fakter"]) == {}
     assert names(fetcher)[-1] == "versions"
 
 
 def test_an_address_that_is_no_gem_server_is_named(address: str, fetcher: Fetcher) -> None:
     with pytest.raises(MissingFileError) as caught:
-        GemServer([address.replace("//", "//user:secret@")], fetcher).versions(["facter"])
+        GemServer(address.replace("//", "//user:secret@"), fetcher).versions(["facter"])
     assert str(caught.value) == f"no index of gems is at {address}"
     assert caught.value.hint == (
         "name a gem server, or a folder that 'gem generate_index' was run in"
@@ -257,7 +312,7 @@ def test_an_address_that_is_no_gem_server_is_named(address: str, fetcher: Fetche
 def test_withdrawn_gems_are_known(folder: Path, fetcher: Fetcher) -> None:
     lay_out_server(folder, GEMS)
     (folder / "info" / "gone").write_bytes(b"---\n")
-    assert GemServer([str(folder)], fetcher).versions(["gone"]) == {"gone": ()}
+    assert GemServer(str(folder), fetcher).versions(["gone"]) == {"gone": ()}
 
 
 def test_a_release_whose_specification_is_missing_is_not_offered(
@@ -265,13 +320,13 @@ def test_a_release_whose_specification_is_missing_is_not_offered(
 ) -> None:
     lay_out_server(folder, GEMS, compact=False)
     (folder / "quick" / "Marshal.4.8" / "facter-1.7.5.gemspec.rz").unlink()
-    assert files(resolve(GemServer([str(folder)], fetcher), "facter")) == ["facter-1.7.0.gem"]
+    assert files(resolve(GemServer(str(folder), fetcher), "facter")) == ["facter-1.7.0.gem"]
 
 
 def test_an_older_server_may_have_no_prereleases(folder: Path, fetcher: Fetcher) -> None:
     lay_out_server(folder, GEMS, compact=False)
     (folder / "prerelease_specs.4.8.gz").unlink()
-    assert files(resolve(GemServer([str(folder)], fetcher), "facter")) == ["facter-1.7.5.gem"]
+    assert files(resolve(GemServer(str(folder), fetcher), "facter")) == ["facter-1.7.5.gem"]
 
 
 def test_a_specification_of_another_gem_is_refused(folder: Path, fetcher: Fetcher) -> None:
@@ -279,7 +334,7 @@ def test_a_specification_of_another_gem_is_refused(folder: Path, fetcher: Fetche
     quick = folder / "quick" / "Marshal.4.8"
     (quick / "razor-0.9.gemspec.rz").write_bytes((quick / "facter-1.6.0.gemspec.rz").read_bytes())
     with pytest.raises(FormatError) as caught:
-        GemServer([str(folder)], fetcher).versions(["razor"])
+        GemServer(str(folder), fetcher).versions(["razor"])
     assert str(caught.value) == (
         f"{folder}/quick/Marshal.4.8/razor-0.9.gemspec.rz: expected the specification of "
         "razor-0.9, got that of facter-1.6.0"
@@ -290,11 +345,11 @@ def test_a_portal_is_not_taken_for_a_server(folder: Path, fetcher: Fetcher) -> N
     (folder / "info").mkdir(parents=True)
     (folder / "info" / "facter").write_bytes(b"<html>\n")
     with pytest.raises(FormatError, match="expected releases of a gem, one a line, got '<html>'"):
-        GemServer([str(folder)], fetcher).versions(["facter"])
+        GemServer(str(folder), fetcher).versions(["facter"])
 
 
 def test_gems_of_every_era_come_from_a_server_whole(folder: Path, fetcher: Fetcher) -> None:
     made: list[GemFile] = [make_gem(f"g-{era.value}", era=era) for era in Era]
     lay_out_server(folder, made)
-    resolution = resolve(GemServer([str(folder)], fetcher), *(f"g-{era.value}" for era in Era))
+    resolution = resolve(GemServer(str(folder), fetcher), *(f"g-{era.value}" for era in Era))
     assert [gem.wanted.sha256 for gem in resolution.gems] == [gem.sha256 for gem in made]

@@ -6,7 +6,7 @@ import pytest
 
 from fixtures.compress import gzip
 from fixtures.repository import TCZ, make_extension, make_repository
-from purekernel.errors import FormatError
+from purekernel.errors import DownloadError, FormatError, PurekernelError
 from purekernel.sources.tinycore import DEPENDENCIES, INFO, LISTING, MD5, ExtensionMirror
 from tests.sources.fakes import FakeDownloads
 
@@ -33,9 +33,9 @@ def test_with_indexes_three_requests_tell_all() -> None:
     assert bash.package.md5 == hashlib.md5(make_extension("bash.tcz")).hexdigest()
     assert set(bash.sides) == {MD5, DEPENDENCIES, INFO, LISTING}
     assert all(side.optional for side in bash.sides.values())
-    # What needs nothing has no .dep to ask for.
-    assert set(ncurses.sides) == {MD5, INFO, LISTING}
-    assert mirror.has_indexes
+    # That it needs nothing the index says, which may be older than its .dep.
+    assert set(ncurses.sides) == {MD5, DEPENDENCIES, INFO, LISTING}
+    assert mirror.went_by_indexes
     mirror.describe(["bash.tcz", "ncurses.tcz"])
     assert len(downloads.asked) == 3
 
@@ -60,17 +60,15 @@ def test_without_indexes_the_files_tell_the_same(use_indexes: bool) -> None:
     mirror = ExtensionMirror([FOLDER], downloads, use_indexes=use_indexes)
     names = ["bash.tcz", "gone.tcz", "ncurses.tcz"]
     found = mirror.describe(names)
-    assert not mirror.has_indexes
+    assert not mirror.went_by_indexes
     for ours, theirs in zip(found, with_indexes.describe(names), strict=True):
         if theirs is None:
             assert ours is None
             continue
         assert ours is not None
-        assert (ours.dependencies, ours.package.md5, set(ours.sides)) == (
-            theirs.dependencies,
-            theirs.package.md5,
-            set(theirs.sides),
-        )
+        assert (ours.dependencies, ours.package.md5) == (theirs.dependencies, theirs.package.md5)
+        none = set() if ours.dependencies else {DEPENDENCIES}
+        assert set(ours.sides) == set(theirs.sides) - none
         assert ours.package.size_bytes is None
     assert f"HEAD {FOLDER}/gone.tcz" in downloads.asked
 
@@ -92,7 +90,7 @@ def test_a_damaged_index_is_as_good_as_none(damage: bytes) -> None:
     (bash,) = mirror.describe(["bash.tcz"])
     assert bash is not None
     assert bash.dependencies == ("readline.tcz",)
-    assert not mirror.has_indexes
+    assert not mirror.went_by_indexes
 
 
 def test_one_index_alone_is_believed_in_what_it_says() -> None:
@@ -105,12 +103,86 @@ def test_one_index_alone_is_believed_in_what_it_says() -> None:
     assert f"{FOLDER}/bash.tcz.dep" not in downloads.asked
 
 
-def test_mirrors_are_all_named_in_order() -> None:
-    downloads = FakeDownloads(make_repository(NEEDS))
-    mirror = ExtensionMirror(["http://first.example/tcz/", FOLDER], downloads)
-    (bash,) = mirror.describe(["bash.tcz"])
+OWN, OFFICIAL = "http://own.example/tcz", "http://official.example/tcz"
+
+
+def two_folders(*, indexes: bool = True) -> FakeDownloads:
+    """Return a folder with an extension of its own and one that is newer, and a whole mirror."""
+    own = make_repository(
+        {"own.tcz": ["readline.tcz"], "ncurses.tcz": []},
+        contents={"ncurses.tcz": b"hsqs newer"},
+        folder="own.example/tcz",
+        indexes=indexes,
+    )
+    official = make_repository(NEEDS, folder="official.example/tcz")
+    return FakeDownloads({**own, **official}, base="http:/")
+
+
+@pytest.mark.parametrize("indexes", [True, False])
+def test_an_extension_is_at_home_in_the_first_folder_that_has_it(indexes: bool) -> None:
+    downloads = two_folders(indexes=indexes)
+    mirror = ExtensionMirror([OWN + "/", OFFICIAL], downloads)
+    names = ["own.tcz", "ncurses.tcz", "bash.tcz", "gone.tcz"]
+    own, ncurses, bash, gone = mirror.describe(names)
+    assert own is not None
+    assert ncurses is not None
     assert bash is not None
-    assert bash.package.urls == ("http://first.example/tcz/bash.tcz", f"{FOLDER}/bash.tcz")
+    assert gone is None
+    assert own.package.urls == (f"{OWN}/own.tcz", f"{OFFICIAL}/own.tcz")
+    assert own.dependencies == ("readline.tcz",)
+    assert ncurses.package.md5 == hashlib.md5(b"hsqs newer").hexdigest()
+    assert bash.package.urls == (f"{OFFICIAL}/bash.tcz", f"{OWN}/bash.tcz")
+    assert bash.package.md5 == hashlib.md5(make_extension("bash.tcz")).hexdigest()
+    assert bash.dependencies == ("readline.tcz",)
+    assert bash.sides[DEPENDENCIES].urls == (f"{OFFICIAL}/bash.tcz.dep", f"{OWN}/bash.tcz.dep")
+    for folder in (OWN, OFFICIAL):
+        assert f"HEAD {folder}/gone.tcz" in downloads.asked
+
+
+def test_a_folder_that_is_down_is_passed_over() -> None:
+    downloads = two_folders()
+    downloads.failures["own.example"] = 1000
+    mirror = ExtensionMirror([OWN, OFFICIAL], downloads)
+    bash, ncurses = mirror.describe(["bash.tcz", "ncurses.tcz"])
+    assert bash is not None
+    assert ncurses is not None
+    assert bash.package.urls[0] == f"{OFFICIAL}/bash.tcz"
+    assert ncurses.package.md5 == hashlib.md5(make_extension("ncurses.tcz")).hexdigest()
+    # Whether it has what the others do not have, nobody can tell.
+    with pytest.raises(PurekernelError, match="nobody answers"):
+        mirror.describe(["own.tcz"])
+
+
+def test_a_folder_that_was_down_is_asked_again_for_what_the_others_do_not_have() -> None:
+    downloads = two_folders()
+    downloads.failures["own.example"] = 3
+    own, ncurses, gone = ExtensionMirror([OWN, OFFICIAL], downloads).describe(
+        ["own.tcz", "ncurses.tcz", "gone.tcz"]
+    )
+    assert own is not None
+    assert own.package.urls[0] == f"{OWN}/own.tcz"
+    assert ncurses is not None
+    assert ncurses.package.urls[0] == f"{OFFICIAL}/ncurses.tcz"
+    assert gone is None
+
+
+def test_a_file_that_fails_is_asked_for_again_where_the_others_do_not_have_it() -> None:
+    downloads = two_folders(indexes=False)
+    downloads.failures["own.example"] = 1
+    (own,) = ExtensionMirror([OWN, OFFICIAL], downloads, use_indexes=False).describe(["own.tcz"])
+    assert own is not None
+    assert own.package.md5 == hashlib.md5(make_extension("own.tcz")).hexdigest()
+    downloads.failures["own.example"] = 1000
+    with pytest.raises(DownloadError, match=r"own\.tcz\.md5\.txt: nobody answers"):
+        ExtensionMirror([OWN, OFFICIAL], downloads, use_indexes=False).describe(["own.tcz"])
+
+
+def test_nothing_is_asked_where_nothing_is_wanted() -> None:
+    downloads = FakeDownloads(make_repository(NEEDS))
+    mirror = ExtensionMirror([FOLDER], downloads)
+    assert mirror.describe([]) == []
+    assert downloads.asked == []
+    assert not mirror.went_by_indexes
 
 
 def test_damaged_files_beside_an_extension_are_refused() -> None:

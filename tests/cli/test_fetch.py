@@ -1,0 +1,394 @@
+"""What is fetched from real servers, and from faulty ones, as people run it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from fixtures.compress import gzip
+from fixtures.core import make_core_tree
+from fixtures.core_iso import make_core_iso
+from fixtures.kernel import RELEASE
+from fixtures.repository import TCZ, make_extension, make_repository
+from purekernel.cli import main
+from purekernel.formats.tar import build_tar
+from purekernel.sources.lock import Lock
+from purekernel.sources.lock_text import parse_lock
+from purekernel.tree import File, Metadata, Tree
+from tests.sources.answers import cut, redirect, status
+from tests.sources.server import Server
+from tests.workshop import core_iso, notes, two_lines
+
+# Nobody waits long in a test.
+DOWNLOADS = "[downloads]\nattempts = 2\nstall-seconds = 1\n"
+
+PORTAL = b"<!DOCTYPE html><html><title>Log in to this network</title></html>"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_surroundings: None) -> Path:
+    """A folder with the base ISO, in which commands run."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / "Core.iso").write_bytes(core_iso())
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PUREKERNEL_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
+def write_recipe(*mirrors: Server | str, extensions: str = "", more: str = "") -> None:
+    """Write a recipe with these mirrors of Tiny Core."""
+    places = [mirror if isinstance(mirror, str) else mirror.url for mirror in mirrors]
+    iso = "" if more.startswith("[core]") else '[core]\niso = "Core.iso"\n'
+    text = f"{iso}{more}\n[mirrors]\ntinycore = {places}\n[extensions]\n{extensions}\n{DOWNLOADS}"
+    Path("purekernel.toml").write_text(text, encoding="utf-8")
+
+
+def serve(server: Server, files: Mapping[str, bytes]) -> None:
+    for path, content in files.items():
+        server.put(f"/{path}", content)
+
+
+def load_lock() -> Lock:
+    return parse_lock(Path("purekernel.lock").read_bytes(), source="lock")
+
+
+def errors(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str]]:
+    return two_lines(capsys.readouterr().err)
+
+
+NEEDS: dict[str, list[str]] = {"bash.tcz": ["readline.tcz"], "readline.tcz": []}
+
+
+# Mirrors
+
+
+def test_an_optional_file_that_is_not_there_is_no_fault(here: Path, server: Server) -> None:
+    files = make_repository(NEEDS)
+    for name in ("bash.tcz.info", "bash.tcz.md5.txt"):
+        del files[f"{TCZ}/{name}"]
+    serve(server, files)
+    write_recipe(server, extensions='builtin = ["bash"]')
+    assert main(["fetch", "-q"]) == 0
+    assert server.statuses(f"/{TCZ}/bash.tcz.md5.txt") == [404]
+
+
+def test_a_needed_file_that_is_not_there_names_the_mirrors_that_were_tried(
+    here: Path, server: Server, second: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for one in (server, second):
+        files = make_repository(NEEDS)
+        del files[f"{TCZ}/bash.tcz"]
+        serve(one, files)
+    write_recipe(server, second, extensions='builtin = ["bash"]')
+    assert main(["fetch"]) == 1
+    ((message, hint),) = errors(capsys)
+    places = ", ".join(f"{one.url}/{TCZ}/bash.tcz" for one in (server, second))
+    assert message == f"bash.tcz is nowhere: looked for {places}"
+    assert "mirror" in hint
+
+
+def test_an_own_mirror_and_a_whole_one(here: Path, server: Server, second: Server) -> None:
+    serve(server, make_repository({"own.tcz": ["bash.tcz"]}, indexes=False))
+    serve(second, make_repository(NEEDS))
+    write_recipe(server, second, extensions='builtin = ["own"]')
+    assert main(["lock", "-q"]) == 0
+    lock = load_lock()
+    assert lock.extensions["own.tcz"].needs == ("bash.tcz",)
+    assert lock.extensions["bash.tcz"].needs == ("readline.tcz",)
+    assert set(lock.extensions["bash.tcz"].beside) == {".md5.txt", ".dep", ".info", ".list"}
+    assert lock.extensions["own.tcz"].pin.url.startswith(server.url)
+    assert lock.extensions["bash.tcz"].pin.url.startswith(second.url)
+
+
+def test_a_mirror_that_is_down_is_passed_over(
+    here: Path, server: Server, unanswering: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(server, make_repository(NEEDS))
+    with Server().running() as gone:
+        closed = gone.url
+    write_recipe(closed, server, extensions='builtin = ["bash"]')
+    assert main(["fetch", "-q"]) == 0
+    write_recipe(closed, server, extensions='builtin = ["bash", "unheard-of"]')
+    capsys.readouterr()
+    assert main(["fetch"]) == 1
+    # Whether the first has it, nobody can tell.
+    assert any(closed in message for message, _hint in errors(capsys))
+
+
+def test_faults_that_pass_are_passed_over(here: Path, server: Server) -> None:
+    serve(server, make_repository(NEEDS, contents={"bash.tcz": make_extension("bash", 200_000)}))
+    write_recipe(server, extensions='builtin = ["bash"]')
+    place = f"/{TCZ}/bash.tcz"
+    server.script(place, status(500), cut(150_000))
+    server.script(f"/{TCZ}/md5.db.gz", status(502))
+    assert main(["fetch", "-q"]) == 0
+    assert server.statuses(place) == [500, 200, 206]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (status(200, PORTAL, Content_Type="text/html"), "web page"),
+        (redirect(f"/{TCZ}/bash.tcz"), "redirect"),
+        (status(200, make_extension("bash.tcz", 63)), "MD5"),
+        (status(200, make_extension("b4sh.tcz", 64)), "MD5"),
+        (status(403), "403"),
+    ],
+)
+def test_what_is_not_the_file_is_refused(
+    answer: object, words: str, here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(server, make_repository(NEEDS))
+    write_recipe(server, extensions='builtin = ["bash"]')
+    server.script(f"/{TCZ}/bash.tcz", *[answer] * 40)  # type: ignore[list-item]
+    assert main(["fetch"]) == 1
+    ((message, _hint),) = errors(capsys)
+    assert message.startswith("bash.tcz ")
+    assert words in message
+    # Nothing of it is ever used.
+    server.unscript(f"/{TCZ}/bash.tcz")
+    assert main(["fetch", "--offline"]) == 1
+    assert main(["fetch", "-q"]) == 0
+
+
+def test_all_that_is_wrong_is_told_in_one_run(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs = {**NEEDS, "nano.tcz": ["gone.tcz"], "odd.tcz": []}
+    serve(server, make_repository(needs))
+    write_recipe(server, extensions='builtin = ["bash", "nano", "unheard-of"]\nmirror = ["never"]')
+    assert main(["fetch"]) == 1
+    assert [message.rpartition("no mirror has ")[2] for message, _hint in errors(capsys)] == [
+        "unheard-of.tcz",
+        "never.tcz",
+        "gone.tcz, which is needed: nano.tcz → gone.tcz",
+    ]
+    write_recipe(server, extensions='builtin = ["bash", "odd"]')
+    for name in ("bash.tcz", "odd.tcz"):
+        server.script(f"/{TCZ}/{name}", *[status(403)] * 9)
+    assert main(["fetch"]) == 1
+    assert [message.split()[0] for message, _hint in errors(capsys)] == ["bash.tcz", "odd.tcz"]
+
+
+# Indexes that are older than the files
+
+
+@pytest.mark.parametrize("kind", ["builtin", "merged", "mirror"])
+@pytest.mark.parametrize(
+    "old",
+    [
+        {"bash.tcz": ["ncurses.tcz"], "ncurses.tcz": []},
+        {"bash.tcz": ["readline5.tcz"]},
+        {"bash.tcz": []},
+    ],
+)
+def test_where_an_index_is_older_the_files_count(
+    kind: str, old: dict[str, list[str]], here: Path, server: Server
+) -> None:
+    stale = make_repository(old)
+    serve(server, stale)
+    serve(server, make_repository(NEEDS))
+    server.put(f"/{TCZ}/dep.db.gz", stale[f"{TCZ}/dep.db.gz"])
+    write_recipe(server, extensions=f'{kind} = ["bash"]')
+    assert main(["lock", "-q"]) == 0
+    assert load_lock().extensions["bash.tcz"].needs == ("readline.tcz",)
+    Path("purekernel.lock").unlink()
+    assert main(["fetch", "-q"]) == 0
+    assert main(["build", "--dry-run", "-q"]) == 0
+
+
+def test_an_index_with_an_old_size_is_passed_over(here: Path, server: Server) -> None:
+    serve(server, make_repository(NEEDS))
+    server.put(f"/{TCZ}/sizelist.gz", gzip(b"bash.tcz 63\n"))
+    write_recipe(server, extensions='builtin = ["bash"]')
+    assert main(["fetch", "-q"]) == 0
+    assert len(server.statuses(f"/{TCZ}/bash.tcz")) == 2
+
+
+# What is not needed is not asked for
+
+
+def test_without_extensions_no_mirror_is_asked(here: Path, server: Server) -> None:
+    write_recipe(server)
+    assert main(["build", "--emit", "core", "-q", "--offline"]) == 0
+    assert main(["build", "--emit", "core", "-q"]) == 0
+    assert main(["lock", "-q"]) == 0
+    assert not server.asked
+
+
+# The ISO
+
+
+@pytest.mark.parametrize(
+    "answer", [status(403), status(200, PORTAL, Content_Type="text/html"), status(200, b"-\n")]
+)
+def test_what_is_no_md5_beside_an_iso_of_ones_own_is_noted(
+    answer: object, here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.put("/Core.iso?key=1", core_iso())
+    server.script("/Core.iso.md5.txt?key=1", *[answer] * 9)  # type: ignore[list-item]
+    write_recipe(server, more=f'[core]\niso = "{server.url}/Core.iso?key=1"')
+    assert main(["build", "--emit", "core", "-q"]) == 0
+    (note,) = notes(capsys.readouterr().err)
+    assert note.startswith("Core.iso is not checked against an MD5: ")
+    assert len(server.statuses("/Core.iso.md5.txt?key=1")) == 1
+
+
+def test_a_wrong_md5_beside_an_iso_counts(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.put("/Core.iso", core_iso())
+    server.put("/Core.iso.md5.txt", b"0" * 32 + b"  Core.iso\n")
+    write_recipe(server, more=f'[core]\niso = "{server.url}/Core.iso"')
+    assert main(["build", "--emit", "core", "-q"]) == 1
+    ((message, _hint),) = errors(capsys)
+    assert message.startswith("Core.iso ")
+    assert "MD5" in message
+
+
+# Overlays from the network
+
+
+def tarball(path: str, content: bytes) -> bytes:
+    tree = Tree()
+    tree.add_parents(path.encode())
+    tree.add(path.encode(), File(metadata=Metadata(mode=0o644), content=content))
+    return build_tar(tree)
+
+
+def overlays(server: Server, *files: str) -> str:
+    return "".join(f'[[overlay]]\nurl = "{server.url}/get?file={file}"\n' for file in files)
+
+
+def test_addresses_that_differ_in_a_query_are_two(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        server.put(f"/get?file={name}", tarball(f"etc/{name}", b"x\n"))
+    write_recipe(server, more=overlays(server, "a"))
+    assert main(["lock", "-q"]) == 0
+    assert "file=a" not in Path("purekernel.lock").read_text()
+    # Where the recipe asks for another, the pin is void.
+    write_recipe(server, more=overlays(server, "b"))
+    assert main(["lock", "--check", "-q"]) == 1
+    assert main(["build", "--emit", "core", "-q"]) == 1
+    assert "asks for" in errors(capsys)[-1][0]
+    write_recipe(server, more=overlays(server, "a", "b"))
+    assert main(["lock", "-q"]) == 0
+    assert main(["build", "--emit", "core", "-q"]) == 0
+    assert server.statuses("/get?file=b")
+
+
+# Lock files
+
+
+def test_another_base_brings_its_own_kernel(here: Path, server: Server) -> None:
+    other = "3.8.13-other"
+    modules = {f"alsa-modules-{release}.tcz": [] for release in (RELEASE, other)}
+    serve(server, make_repository(modules))
+    write_recipe(server, extensions='builtin = ["alsa-modules-KERNEL"]')
+    assert main(["lock", "-q"]) == 0
+    assert load_lock().kernel == RELEASE
+    core = make_core_tree()
+    renamed = Tree(core[b""])
+    for path, node in core.walk():
+        if path:
+            renamed.add(path.replace(RELEASE.encode(), other.encode()), node)
+    Path("Core.iso").write_bytes(make_core_iso(root=renamed))
+    assert main(["lock", "-q", "--update", "base"]) == 0
+    assert load_lock().kernel == other
+    assert list(load_lock().extensions) == [f"alsa-modules-{other}.tcz"]
+    # So does one that the recipe names anew.
+    Path("Old.iso").write_bytes(core_iso())
+    write_recipe(
+        server, more='[core]\niso = "Old.iso"', extensions='builtin = ["alsa-modules-KERNEL"]'
+    )
+    assert main(["lock", "-q"]) == 0
+    assert load_lock().kernel == RELEASE
+
+
+def test_check_and_build_agree_on_what_a_lock_is_for(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recipe(server)
+    assert main(["lock", "-q"]) == 0
+    shutil.copy("Core.iso", "Same.iso")
+    write_recipe(server, more='[core]\niso = "Same.iso"')
+    capsys.readouterr()
+    assert main(["lock", "--check"]) == 1
+    out, err = capsys.readouterr()
+    assert "~ base: asked for as Core.iso → Same.iso" in out.splitlines()
+    assert two_lines(err) == [("purekernel.lock is not up to date", "run 'purekernel lock'")]
+    assert main(["build", "--emit", "core", "-q"]) == 1
+    assert main(["lock", "-q"]) == 0
+    assert main(["lock", "--check"]) == 0
+    assert main(["build", "--emit", "core", "-q"]) == 0
+
+
+def test_a_network_that_fails_is_not_blamed_on_the_lock(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(server, make_repository(NEEDS))
+    write_recipe(server, extensions='builtin = ["bash"]')
+    assert main(["lock", "-q"]) == 0
+    shutil.rmtree(os.environ["PUREKERNEL_CACHE"])
+    server.script(f"/{TCZ}/bash.tcz", *[status(503)] * 3)
+    assert main(["fetch"]) == 1
+    ((message, hint),) = errors(capsys)
+    assert "503" in message
+    assert "lock" not in hint
+    server.put(f"/{TCZ}/bash.tcz", make_extension("another", 64))
+    assert main(["fetch"]) == 1
+    ((_message, hint),) = errors(capsys)
+    assert "purekernel lock --update" in hint
+
+
+def test_a_lock_file_that_was_named_must_be_there(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recipe(server)
+    for name in ("typo.lock", "x" * 300):
+        assert main(["build", "--emit", "core", "-q", "--lock-file", name]) == 1
+        ((message, hint),) = errors(capsys)
+        assert name in message
+        assert "purekernel lock" in hint or len(name) == 300
+    Path("purekernel.lock").symlink_to("gone.lock")
+    assert main(["build", "--emit", "core", "-q"]) == 1
+    assert "purekernel.lock" in errors(capsys)[0][0]
+    assert main(["lock", "-q", "--lock-file", "new.lock"]) == 0
+    assert main(["build", "--emit", "core", "-q", "--lock-file", "new.lock"]) == 0
+
+
+def test_where_a_file_came_from_alone_is_no_change(
+    here: Path, server: Server, second: Server
+) -> None:
+    files = make_repository(NEEDS)
+    serve(second, files)
+    serve(server, files)
+    write_recipe(server, second, extensions='builtin = ["bash"]')
+    server.remove(f"/{TCZ}/bash.tcz")
+    assert main(["lock", "-q"]) == 0
+    before = Path("purekernel.lock").read_bytes()
+    assert f"{second.url}/{TCZ}/bash.tcz" in before.decode()
+    server.put(f"/{TCZ}/bash.tcz", files[f"{TCZ}/bash.tcz"])
+    assert main(["lock", "-q", "--update"]) == 0
+    assert Path("purekernel.lock").read_bytes() == before
+    assert main(["lock", "--check", "-q"]) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names on Windows are text")
+def test_names_of_inputs_that_are_no_text_cannot_be_pinned(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = os.fsdecode(b"C\xffre.iso")
+    shutil.copy("Core.iso", odd)
+    Path("purekernel.toml").write_text(f'[mirrors]\ntinycore = ["{server.url}"]\n')
+    monkeypatch.setenv("MK_BUNDLE_TCL_ISO_URL", odd)
+    assert main(["lock"]) == 1
+    ((message, _hint),) = errors(capsys)
+    assert "is not" in message
