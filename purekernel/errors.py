@@ -180,19 +180,24 @@ class BootMenuError(PurekernelError, ValueError):
 class DownloadError(PurekernelError):
     """Say that a file could not be had from any of its sources."""
 
-    default_hint = "check the address and the network, or name another mirror"
+    default_hint = (
+        "check the address and the network, or name another mirror (under [mirrors] in a recipe)"
+    )
 
 
 class MissingFileError(DownloadError, LookupError):
     """Say that none of a file's sources has it."""
 
-    default_hint = "check the name, or name another mirror"
+    default_hint = "check the name, or name another mirror (under [mirrors] in a recipe)"
 
 
 class ChecksumError(DownloadError, ValueError):
     """Refuse bytes that are not those which were promised."""
 
-    default_hint = "the mirror holds another file of that name: name another, or lock it anew"
+    default_hint = (
+        "the place has another file than was meant: correct the digest, name another place, or "
+        "lock it anew"
+    )
 
 
 class OfflineError(DownloadError):

@@ -96,8 +96,8 @@ def _refused_passwords(plan: Plan) -> Iterator[UsageError]:
     for account in plan.recipe.accounts:
         if account.has_password:
             yield UsageError(
-                f"a production image has no passwords, and {plan.recipe.source} gives "
-                f"{account.name!r} one",
+                "a production image has no passwords, and "
+                f"{account.password_place or plan.recipe.source} gives {account.name!r} one",
                 hint="leave out the password, or build a development image",
             )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -26,8 +26,17 @@ from purekernel.build.packing import BundleParts, pack_bundle
 from purekernel.build.planning.files import overlay_role
 from purekernel.build.planning.plan import MCOLLECTIVE, RUBYGEMS, VM_TOOLS
 from purekernel.build.project import SCRIPTS, Project
+from purekernel.build.recipe.model import Named
 from purekernel.build.setup_files import VM_TOOLS_TARBALL, setup_tarballs, without_paths
-from purekernel.errors import UsageError, inside
+from purekernel.errors import (
+    CombinedError,
+    InputError,
+    MissingPathError,
+    PurekernelError,
+    UsageError,
+    inside,
+    raise_all,
+)
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.squashfs import parse_squashfs
 from purekernel.formats.tar import parse_tar
@@ -78,6 +87,18 @@ class Surroundings:
     keep_owners: bool = False
     timestamp: int | None = None
     limits: Limits = DEFAULT_LIMITS
+
+    def check(self) -> None:
+        """Refuse overlays that are not there, before anything is fetched for them.
+
+        Raises:
+            InputError: one is not; a CombinedError of several.
+        """
+        raise_all(
+            InputError(f"{path} does not exist", hint="check the path of the overlay")
+            for path in self.overlays
+            if not os.path.lexists(path)
+        )
 
 
 @frozen(kw_only=True)
@@ -292,8 +313,7 @@ class Assembly:
         for cut in self._plan.cuts:
             name = resolve_kernel(cut.extension.name, self._plan.kernel)
             tree = self._extension(name, self._gathered.content(self._plan.cut_from[name].package))
-            with inside(name):
-                found.append(cut_files(tree, [one.name.encode() for one in cut.files]))
+            found.append(_cut(tree, name, cut.files))
         return found
 
     @cached_property
@@ -360,6 +380,23 @@ class Assembly:
 
     def _unpacked(self, source: str, packed: Buffer) -> Layer:
         return Layer(source=source, tree=parse_tar(packed, source=source, limits=self._limits))
+
+
+def _cut(tree: Tree, name: str, files: Sequence[Named]) -> Tree:
+    """Return what is cut out of an extension; what is not in it is told with who asks for it."""
+    try:
+        with inside(name):
+            return cut_files(tree, [one.name.encode() for one in files])
+    except (MissingPathError, CombinedError):
+        errors: list[PurekernelError] = []
+        for one in files:
+            try:
+                with inside(one.place), inside(name):
+                    cut_files(tree, [one.name.encode()])
+            except PurekernelError as error:
+                errors.append(error)
+        raise_all(errors)
+        raise
 
 
 def _with_autologin(tree: Tree, *, on: bool) -> Tree:

@@ -153,7 +153,7 @@ def _gather(inquiry: Inquiry, *, complete: bool, progress: Progress) -> Gathered
             downloads=inquiry.downloads,
             fetched=dict(zip(wanted, found, strict=True)),
         )
-        raise_all(_contradictions(gathered))
+        raise_all(_contradictions(gathered, locked=inquiry.bound_by_lock))
     except (DownloadError, CombinedError) as error:
         if plan.from_indexes and _may_be_the_indexs(error):
             raise _IndexDoubtedError from None
@@ -186,8 +186,9 @@ def _each(error: PurekernelError) -> Iterable[PurekernelError]:
     return error.errors if isinstance(error, CombinedError) else (error,)
 
 
-def _contradictions(gathered: Gathered) -> Iterator[ChecksumError]:
+def _contradictions(gathered: Gathered, *, locked: bool) -> Iterator[ChecksumError]:
     """Yield where an extension and what stands beside it do not agree."""
+    other = "the lock file" if locked else "the mirror's index"
     for extension in gathered.plan.graph.extensions.values():
         package = gathered.fetched.get(extension.package)
         for side, wanted in extension.sides.items():
@@ -204,6 +205,6 @@ def _contradictions(gathered: Gathered) -> Iterator[ChecksumError]:
                 needs = parse_dependencies(gathered.downloads.load(beside), source=beside.url)
                 if needs != extension.dependencies:
                     yield ChecksumError(
-                        f"{beside.name} names {', '.join(needs) or 'nothing'}, and the mirror's "
-                        f"index {', '.join(extension.dependencies) or 'nothing'}"
+                        f"{beside.name} names {', '.join(needs) or 'nothing'}, and {other} "
+                        f"{', '.join(extension.dependencies) or 'nothing'}"
                     )

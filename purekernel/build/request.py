@@ -6,6 +6,7 @@ environment.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +19,7 @@ from purekernel.build.project import SCRIPTS
 from purekernel.build.recipe.lists import parse_extension_list
 from purekernel.build.recipe.model import Account, Extensions, Mirrors, Named, Razor, Recipe
 from purekernel.build.recipe.read import load_recipe, read_text_file
+from purekernel.build.recipe.schema import load_schema
 from purekernel.build.recipe.settings import (
     Settings,
     parse_settings,
@@ -105,7 +107,8 @@ def join_request(request: Request, environment: Mapping[str, str]) -> Asked:
     Raises:
         UsageError: nothing says what to build, or two things contradict one another.
         InputError: a file cannot be read.
-        RecipeError: something in the recipe, a list or the settings is wrong.
+        RecipeError: something in the recipe or the settings is wrong. What is wrong with lines
+            of lists is left to the recipe's ``faults``.
         CombinedError: several things are.
     """
     if request.build_prod_image and request.build_debug_image:
@@ -118,8 +121,12 @@ def join_request(request: Request, environment: Mapping[str, str]) -> Asked:
     recipe = joining.try_or(lambda: _recipe(request, path), _nothing_said())
     file = joining.try_or(lambda: _settings_file(request.config), Settings())
     outer = joining.try_or(lambda: settings_from_environment(environment), Settings())
+    joining.try_or(lambda: _check_kernel(request.kernel), None)
     joined = joining.join(recipe, file, outer)
-    raise_all(joining.errors)
+    faults = (*joined.faults, *joining.faults)
+    if joining.errors:
+        raise_all([*joining.errors, *faults])
+    joined = evolve(joined, faults=faults)
     return Asked(
         recipe=joined,
         path=path,
@@ -149,6 +156,7 @@ def ask_about(
     Raises:
         PurekernelError: the recipe cannot be read, or something in it is wrong.
     """
+    _check_kernel(kernel)
     path = _recipe_path(Request(recipe=recipe))
     said = _nothing_said() if path is None else load_recipe(path)
     if mirrors:
@@ -169,6 +177,7 @@ class _Joining:
     def __init__(self, request: Request) -> None:
         self._request = request
         self.errors: list[PurekernelError] = []
+        self.faults: list[PurekernelError] = []
 
     def try_or(self, load: Callable[[], T], otherwise: T) -> T:
         """Return what ``load`` returns; note why it cannot, and return ``otherwise``."""
@@ -239,16 +248,26 @@ class _Joining:
         """Return a list: the command line's, the settings', the recipe's, the environment's."""
         option = "--" + name.replace("_", "-")
         if asked is not None:
-            return self.try_or(lambda: _load_list(asked, option), None)
+            return self.try_or(lambda: _load_list(asked, option, self.faults), None)
         from_file: str | None = getattr(file, name)
         if from_file is not None:
             place = file.places.get(name, "the settings")
-            return self.try_or(lambda: _load_list(Path(from_file), place), None)
+            return self.try_or(lambda: _load_list(Path(from_file), place, self.faults), None)
         from_outside: str | None = getattr(outer, name)
         if said is not None or from_outside is None:
             return said
         place = outer.places.get(name, "the environment")
-        return self.try_or(lambda: _load_list(Path(from_outside), place), None)
+        return self.try_or(lambda: _load_list(Path(from_outside), place, self.faults), None)
+
+
+def _check_kernel(kernel: str | None) -> None:
+    """Refuse what is no release of a kernel, as the schema of recipes does."""
+    schema = load_schema()["properties"]["core"]["properties"]["kernel"]
+    if kernel is not None and not re.search(schema["pattern"], kernel):
+        raise UsageError(
+            f"--kernel must be {schema['x-words']}, not {kernel!r}",
+            hint="'uname -r' in the image tells it",
+        )
 
 
 def _nothing_said() -> Recipe:
@@ -264,7 +283,7 @@ def _recipe_path(request: Request) -> Path | None:
 
 def _recipe(request: Request, path: Path | None) -> Recipe:
     """Return the recipe, with the project that the command line or the current folder is."""
-    recipe = _nothing_said() if path is None else load_recipe(path)
+    recipe = _nothing_said() if path is None else load_recipe(path, defer_lists=True)
     if request.project is not None:
         # A path on the command line is taken from the current folder, not from the recipe's.
         place = request.project
@@ -290,14 +309,14 @@ def _settings_file(path: Path | None) -> Settings:
     return parse_settings(read_text_file(path), source=str(path))
 
 
-def _load_list(path: Path, place: str) -> tuple[Named, ...]:
+def _load_list(path: Path, place: str, faults: list[PurekernelError]) -> tuple[Named, ...]:
     try:
         data = read_text_file(path)
     except InputError as error:
         raise InputError(
             f"{place}: {error.message}", hint="give a file with one extension a line"
         ) from None
-    return parse_extension_list(data, source=str(path))
+    return parse_extension_list(data, source=str(path), errors=faults)
 
 
 def _flavour(request: Request) -> Flavour | None:
@@ -311,12 +330,19 @@ def _accounts(
 ) -> tuple[Account, ...]:
     said = {account.name: account for account in recipe.accounts}
     known = said.get(USER, Account(name=USER))
-    password = _first(request.tc_passwd, file.tc_passwd)
+    password, place = request.tc_passwd, COMMAND_LINE
+    if password is None:
+        password, place = file.tc_passwd, file.places.get("tc_passwd", "the settings")
     if password is None and not known.has_password and not known.locked:
-        password = outer.tc_passwd
+        password, place = outer.tc_passwd, outer.places.get("tc_passwd", "the environment")
     if password is not None:
         said[USER] = evolve(
-            known, password=password, password_env=None, password_hash=None, locked=False
+            known,
+            password=password,
+            password_place=place,
+            password_env=None,
+            password_hash=None,
+            locked=False,
         )
     return tuple(said.values())
 

@@ -18,7 +18,7 @@ from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.progress import Progress, Silent
 from purekernel.build.recipe.model import DownloadChoice
 from purekernel.build.request import COMMAND_LINE, Asked
-from purekernel.errors import UsageError
+from purekernel.errors import PurekernelError, UsageError, raise_all
 from purekernel.formats.extension_name import parse_extension_name
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.sources.downloads import DownloadPolicy, Downloads
@@ -162,6 +162,7 @@ class Session:
         from purekernel.build.image import Options, compose_image  # noqa: PLC0415
 
         recipe = self._asked.recipe
+        surroundings.check()
         boot = boot or BootChanges()
         gathered = self.gather()
         self.notes = gathered.plan.notes
@@ -180,8 +181,10 @@ class Session:
         )
         return compose_image(composition, options=options, progress=self._progress)
 
-    def dependencies(self, names: Sequence[str]) -> ExtensionGraph:
+    def dependencies(self, names: Sequence[str]) -> tuple[ExtensionGraph, dict[str, int]]:
         """Return what extensions need, as the mirrors have it now; what is missing is noted.
+
+        Their sizes in bytes come with it, as far as anybody tells them.
 
         Args:
             names: of extensions, with or without ``.tcz``.
@@ -191,14 +194,18 @@ class Session:
             DownloadError: the mirrors cannot be asked.
         """
         inquiry = self._inquiry()
-        asked = [parse_extension_name(name, source=COMMAND_LINE) for name in names]
+        asked = _extension_names(names)
         with self._progress.step("asking"):
-            return resolve_extensions(
+            graph = resolve_extensions(
                 asked,
                 ExtensionMirror(inquiry.extension_folders, self._downloads),
                 kernel=inquiry.recipe.core.kernel,
                 skip=inquiry.recipe.extensions.skip,
             )
+            packages = {name: one.package for name, one in graph.extensions.items()}
+            sizes = self._downloads.sizes(packages.values())
+        known = ((name, sizes[package]) for name, package in packages.items())
+        return graph, {name: size for name, size in known if size is not None}
 
     def make_lock(self, *, update: bool, names: Collection[str] = ()) -> Lock:
         """Return a lock of all that the request needs, in every flavour.
@@ -241,6 +248,19 @@ def download_policy(choice: DownloadChoice) -> DownloadPolicy:
         name: value for name, value in asdict(choice).items() if value is not None
     }
     return evolve(DownloadPolicy(), **said)
+
+
+def _extension_names(names: Sequence[str]) -> list[str]:
+    """Return the file names that ``names`` mean; all that are none are told at once."""
+    found: list[str] = []
+    errors: list[PurekernelError] = []
+    for name in names:
+        try:
+            found.append(parse_extension_name(name, source=COMMAND_LINE))
+        except PurekernelError as error:
+            errors.append(error)
+    raise_all(errors)
+    return found
 
 
 def _check_names(names: Collection[str], lock: Lock) -> None:

@@ -17,6 +17,7 @@ from purekernel.tree.path import name
 VM_TOOLS_TARBALL = b"mk-open-vm-tools.tar.gz"
 
 # Whoever has them can pass for every image that was made with them.
+SSH_SETUP_PATH = EXTRAS + b"/" + SSH_SETUP
 HOST_KEYS = b"usr/local/etc/ssh/ssh_host_*_key*"
 
 
@@ -51,12 +52,11 @@ def host_keys(project: Project) -> list[bytes]:
     Raises:
         FormatError: its tarball is damaged.
     """
-    path = EXTRAS + b"/" + SSH_SETUP
-    content = project.content(path)
+    content = project.content(SSH_SETUP_PATH)
     if content is None:
         return []
     with inside(project.source):
-        return _keys(parse_tar(content, source=path.decode()))
+        return _keys(parse_tar(content, source=SSH_SETUP_PATH.decode()))
 
 
 def without_paths(packed: Buffer, layers: Iterable[Layer]) -> Buffer:

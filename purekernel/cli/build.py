@@ -18,7 +18,7 @@ from purekernel.cli.gathering import (
     show_plan,
     take_request,
 )
-from purekernel.cli.parameters import Size, Words
+from purekernel.cli.parameters import Place, Size, Words
 
 if TYPE_CHECKING:
     from purekernel.build.image import Image
@@ -28,14 +28,14 @@ EMITS = ("iso", "core", "pxe")
 
 
 @click.command("build", short_help="Make a bootable image, of a bundle or a recipe.")
-@click.argument("bundle", type=click.Path(path_type=Path, readable=False), required=False)
+@click.argument("bundle", type=Place(), required=False)
 @click.option("--sample", is_flag=True, help="Build from the sample bundle that comes along.")
 @request_options
 @provision_options
 @click.option(
     "--overlay",
     "overlays",
-    type=click.Path(path_type=Path, readable=False),
+    type=Place(),
     multiple=True,
     help="A folder, tar, cpio, squashfs or mtree file to lay over the root file system last. "
     "Repeatable; later ones win.",
@@ -74,7 +74,7 @@ EMITS = ("iso", "core", "pxe")
 @click.option(
     "-o",
     "--output-dir",
-    type=click.Path(path_type=Path, readable=False),
+    type=Place(),
     help="Where outputs go.  [default: the recipe's, or the current folder]",
 )
 @click.option(

@@ -15,7 +15,7 @@ from purekernel.cli.gathering import (
     show_plan,
     take_request,
 )
-from purekernel.cli.parameters import Size
+from purekernel.cli.parameters import Place, Size
 
 DEFAULT_FOLDER = "build-files"
 
@@ -26,7 +26,7 @@ DEFAULT_FOLDER = "build-files"
 @click.option(
     "--overlay",
     "overlays",
-    type=click.Path(path_type=Path, readable=False),
+    type=Place(),
     multiple=True,
     help="A folder, tar, cpio, squashfs or mtree file to lay over the root file system. "
     "Repeatable; later ones win.",
@@ -34,7 +34,7 @@ DEFAULT_FOLDER = "build-files"
 @click.option(
     "-o",
     "--output-dir",
-    type=click.Path(path_type=Path, readable=False),
+    type=Place(),
     help="Where the bundle goes.  [default: build-files]",
 )
 @click.option(
@@ -104,6 +104,7 @@ def bundle_command(
                 timestamp=timestamp,
                 limits=session.limits,
             )
+            surroundings.check()
             gathered = session.gather()
             output = write_bundle(
                 Assembly(gathered, surroundings),

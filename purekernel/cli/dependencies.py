@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from purekernel.cli.drawing import Drawn, megabytes
 from purekernel.sources.tinycore import KERNEL, ExtensionGraph
 
 
-def draw_graph(graph: ExtensionGraph, roots: Iterable[str]) -> tuple[Drawn, ...]:
-    """Return the trees of ``roots``.
+def draw_graph(
+    graph: ExtensionGraph, roots: Iterable[str], sizes: Mapping[str, int]
+) -> tuple[Drawn, ...]:
+    """Return the trees of ``roots``, with the sizes in bytes that are known.
 
     What several need is drawn in full where it comes first, and marked where it comes again;
     so is what no mirror has, and what leads back to where it came from.
@@ -30,7 +32,7 @@ def draw_graph(graph: ExtensionGraph, roots: Iterable[str]) -> tuple[Drawn, ...]
             if not here.entered:
                 here.entered = True
                 mark = _mark(here.name, above, missing, shown)
-                here.text = _text(graph, here.name, mark)
+                here.text = _text(here.name, sizes.get(here.name), mark)
                 if not mark:
                     shown.add(here.name)
                     here.left = list(reversed(graph.needs.get(here.name, ())))
@@ -66,13 +68,12 @@ def _mark(name: str, above: set[str], missing: set[str], shown: set[str]) -> str
     return "shared" if name in shown else ""
 
 
-def _text(graph: ExtensionGraph, name: str, mark: str) -> str:
-    extension = graph.extensions.get(name)
-    size = megabytes(extension.package.size_bytes) if extension is not None else ""
-    return "  ".join(part for part in (name, size, f"({mark})" if mark else "") if part)
+def _text(name: str, size_bytes: int | None, mark: str) -> str:
+    parts = (name, megabytes(size_bytes), f"({mark})" if mark else "")
+    return "  ".join(part for part in parts if part)
 
 
-def graph_as_dot(graph: ExtensionGraph) -> Iterator[str]:
+def graph_as_dot(graph: ExtensionGraph, sizes: Mapping[str, int]) -> Iterator[str]:
     """Yield the lines of the graph in Graphviz's language.
 
     Source: https://graphviz.org/doc/info/lang.html
@@ -85,8 +86,8 @@ def graph_as_dot(graph: ExtensionGraph) -> Iterator[str]:
     for needs in graph.needs.values():
         for need in needs:
             counts[need] = counts.get(need, 0) + 1
-    for name, extension in sorted(graph.extensions.items()):
-        size = megabytes(extension.package.size_bytes)
+    for name in sorted(graph.extensions):
+        size = megabytes(sizes.get(name))
         label = f"{name}\\n{size}" if size else name
         style = ", style=bold" if counts.get(name, 0) > 1 else ""
         yield f'  "{name}" [label="{label}"{style}];'

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from purekernel.cli.gathering import open_session, provision_options
+from purekernel.cli.parameters import Place
 
 
 @click.command("deps", short_help="Show what extensions need.")
@@ -25,7 +26,7 @@ from purekernel.cli.gathering import open_session, provision_options
 @click.option("--kernel", metavar="RELEASE", help="What KERNEL in names stands for.")
 @click.option(
     "--recipe",
-    type=click.Path(path_type=Path, readable=False),
+    type=Place(),
     help="Whose mirrors are asked.  [default: purekernel.toml here, if there is one]",
 )
 @provision_options
@@ -62,17 +63,15 @@ def deps_command(
     progress = choose_progress(quiet=False, verbose=False, json=False)
     try:
         with open_session(asked, options, progress=progress) as session:
-            graph = session.dependencies(names)
+            graph, sizes = session.dependencies(names)
     finally:
         progress.close()
     if dot:
-        say("\n".join(graph_as_dot(graph)))
+        say("\n".join(graph_as_dot(graph, sizes)))
     else:
-        for tree in draw_graph(graph, graph.roots):
+        for tree in draw_graph(graph, graph.roots, sizes):
             say("\n".join(draw(tree, guides())))
-        sizes = [one.package.size_bytes for one in graph.extensions.values()]
-        known = [size for size in sizes if size is not None]
-        total = f", {megabytes(sum(known))}" if known else ""
-        noun = "extension" if len(sizes) == 1 else "extensions"
-        say(f"{len(sizes)} {noun}{total}")
-    refuse_missing(graph)
+        total = f", {megabytes(sum(sizes.values()))}" if sizes else ""
+        noun = "extension" if len(graph.extensions) == 1 else "extensions"
+        say(f"{len(graph.extensions)} {noun}{total}")
+    refuse_missing(graph, hint="correct the name, or ask another mirror with --mirror")

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from purekernel.cli.parameters import Place
+from purekernel.errors import UsageError
+
 if TYPE_CHECKING:
     from purekernel.build.planning import Plan
     from purekernel.build.request import Asked
@@ -30,10 +33,6 @@ REQUEST_OPTIONS = (
 PROVISION_OPTIONS = ("cache_dir", "offline", "lock_file", "no_lock")
 
 
-def _path() -> click.Path:
-    return click.Path(path_type=Path, readable=False)
-
-
 def _place(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     """Take "-b=FILE" for "-b FILE", as the original scripts did."""
     return None if value is None else value.removeprefix("=")
@@ -41,13 +40,13 @@ def _place(_context: click.Context, _parameter: click.Parameter, value: str | No
 
 def _file(context: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:
     place = _place(context, parameter, value)
-    return None if place is None else Path(place)
+    return None if place is None else Place().convert(place, parameter, context)
 
 
 _REQUEST = (
     click.option(
         "--recipe",
-        type=_path(),
+        type=Place(),
         help="What the image is made of.  [default: purekernel.toml here, if there is one]",
     ),
     click.option(
@@ -125,12 +124,12 @@ _PROVISION = (
     click.option("--offline", is_flag=True, help="Use what the store has, and no network."),
     click.option(
         "--cache-dir",
-        type=_path(),
+        type=Place(),
         help="Where downloads are kept.  [env: PUREKERNEL_CACHE; default: your cache folder]",
     ),
     click.option(
         "--lock-file",
-        type=_path(),
+        type=Place(),
         help="The lock file.  [default: purekernel.lock, beside it all]",
     ),
     click.option("--no-lock", is_flag=True, help="Pass the lock file over."),
@@ -228,15 +227,19 @@ def read_password() -> str:
     """Return the password of ``tc`` from standard input, or from whoever sits there.
 
     Raises:
-        click.UsageError: there is none.
+        UsageError: there is none, or somebody types two.
     """
     if sys.stdin is not None and sys.stdin.isatty():
-        password: str = click.prompt(
-            "password of tc", hide_input=True, confirmation_prompt=True, err=True
-        )
+        password: str = click.prompt("password of tc", hide_input=True, err=True)
+        again: str = click.prompt("the same once more", hide_input=True, err=True)
+        if password != again:
+            raise UsageError("the two passwords differ", hint="run again, and type it twice")
         return password
     line = "" if sys.stdin is None else sys.stdin.readline()
     password = line.removesuffix("\n").removesuffix("\r")
     if not password:
-        raise click.UsageError("there is no password on standard input")
+        raise UsageError(
+            "there is no password on standard input",
+            hint="write it there: printf '%s\\n' \"$PASSWORD\" | purekernel … --tc-passwd -",
+        )
     return password

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import click
 
+from purekernel.cli.parameters import Place
+
 FILE_NAME = "purekernel.toml"
 
 
 @click.command("init", short_help="Write a recipe to go on from.")
-@click.argument("path", type=click.Path(path_type=Path, readable=False), default=Path())
+@click.argument("path", type=Place(), default=Path())
 @click.option(
     "--from-razor",
     "project",
     metavar="DIR",
-    type=click.Path(path_type=Path, readable=False),
+    type=Place(),
     help="A Razor-Microkernel checkout: build from it, with its lists.",
 )
 @click.option("--minimal", is_flag=True, help="Only what is needed, without the other keys.")
@@ -38,4 +40,6 @@ def init_command(*, path: Path, project: Path | None, minimal: bool, force: bool
 
     target = path if path.suffix == ".toml" else path / FILE_NAME
     init_recipe(target, project=project, minimal=minimal, force=force)
-    say(f"{target} written\n  look through it, then run 'purekernel build'")
+    named = target.parent if target.name == FILE_NAME else target
+    command = "purekernel build" if named == Path() else f"purekernel build --recipe {named}"
+    say(f"{target} written\n  look through it, then run '{command}'")

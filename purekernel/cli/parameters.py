@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,22 @@ else:  # generic only from click 8.4 on
 
 _SIZE = re.compile(r"([0-9]{1,15})\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+class Place(ParamType):
+    """A path on this host; nothing is not the current folder."""
+
+    name = "path"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """Return the path."""
+        if isinstance(value, Path):
+            return value
+        if not value:
+            self.fail("it is empty, and a path is wanted", param, ctx)
+        return Path(str(value))
 
 
 class Words(ParamType):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
+
+from attrs import evolve
 
 from purekernel.build.planning.plan import BASE
 from purekernel.cli.drawing import Drawn, megabytes
+from purekernel.sources.tinycore import resolve_kernel
 from purekernel.sources.urls import redact
 
 if TYPE_CHECKING:
@@ -27,11 +30,22 @@ def draw_plan(plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[s
     def file(wanted: Wanted, note: str = "") -> Drawn:
         return _file(wanted, sizes.get(wanted), note)
 
-    def extensions(names: Iterable[str], asked: Iterable[str]) -> list[Drawn]:
-        return [
-            file(plan.graph.extensions[name].package, "" if name in asked else "needed")
-            for name in names
-        ]
+    wanted = set(plan.wanted())
+
+    def extensions(names: Iterable[str], asked: Iterable[str]) -> Iterator[Drawn]:
+        for name in names:
+            extension = plan.graph.extensions[name]
+            drawn = file(extension.package, "" if name in asked else "needed")
+            sides = [side for side, one in extension.sides.items() if one in wanted]
+            beside = Drawn(text=f"beside it: {' '.join(sides)}")
+            yield evolve(drawn, below=(*drawn.below, *([beside] if sides else [])))
+
+    def cuts() -> Iterator[Drawn]:
+        for cut in plan.cuts:
+            package = plan.cut_from[resolve_kernel(cut.extension.name, plan.kernel)].package
+            drawn = file(package)
+            names = tuple(Drawn(text=one.name) for one in cut.files)
+            yield evolve(drawn, below=(*drawn.below, *names))
 
     parts = [
         *_part("base", [file(plan.files[role].wanted) for role in (BASE,) if role in plan.files]),
@@ -39,7 +53,7 @@ def draw_plan(plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[s
         *_part("loaded at boot", extensions(plan.builtin_order(), plan.builtin)),
         *_part("unpacked into the root", extensions(plan.merged_order(), plan.merged)),
         *_part("in the image's mirror", extensions(plan.mirror_order(), plan.mirror)),
-        *_part("cut out", _cuts(plan)),
+        *_part("cut out", cuts()),
         *_part("gems", [file(gem.wanted) for gem in plan.gems]),
         *_part(
             "also fetched",
@@ -71,7 +85,7 @@ def _total(files: list[tuple[Wanted, int | None]]) -> str:
     known = [size for _wanted, size in files if size is not None]
     beside = sum(size is None and wanted.optional for wanted, size in files)
     unknown = len(files) - len(known) - beside
-    words = [f"{len(files)} files"]
+    words = ["1 file" if len(files) == 1 else f"{len(files)} files"]
     if known:
         words.append(megabytes(sum(known)))
     if unknown:
@@ -79,13 +93,6 @@ def _total(files: list[tuple[Wanted, int | None]]) -> str:
     if beside:
         words.append(f"{beside} small ones that may be missing")
     return ", ".join(words)
-
-
-def _cuts(plan: Plan) -> list[Drawn]:
-    return [
-        Drawn(text=cut.extension.name, below=tuple(Drawn(text=one.name) for one in cut.files))
-        for cut in plan.cuts
-    ]
 
 
 def _file(wanted: Wanted, size_bytes: int | None, note: str) -> Drawn:

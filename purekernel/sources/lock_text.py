@@ -30,6 +30,9 @@ HEADER = """\
 # A lock of 500 extensions has half a megabyte.
 MAX_BYTES = 64 << 20
 
+# Nobody's pins are thrown away unasked.
+_AFRESH = "put it back as it was, or remove it and run 'purekernel lock'"
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -84,19 +87,23 @@ def parse_lock(data: bytes, *, source: str) -> Lock:
     try:
         document = tomllib.loads(data.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise LockError(f"{source} is damaged: {error or 'it is nested too deeply'}") from None
+        raise LockError(
+            f"{source} is damaged: {error or 'it is nested too deeply'}", hint=_AFRESH
+        ) from None
     found = document.get("version")
+    if found is None:
+        raise LockError(f"{source} is no lock file: it does not say its version", hint=_AFRESH)
     if found != FORMAT:
         raise LockError(
             f"{source} is of format {found!r}, and this purekernel reads {FORMAT}",
-            hint="use the purekernel that made it, or make it anew with 'purekernel lock'",
+            hint=f"use the purekernel that made it; or {_AFRESH}",
         )
     try:
         return _lock(_Reader(document, source))
     except PurekernelError:
         raise
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise LockError(f"{source} is damaged: {error}") from None
+        raise LockError(f"{source} is damaged: {error}", hint=_AFRESH) from None
 
 
 def _table(pin: Pin) -> dict[str, Any]:
@@ -169,37 +176,43 @@ class _Reader:
     def text(self, key: str, form: re.Pattern[str] | None = None) -> str:
         value = self._table.get(key)
         if not isinstance(value, str) or (form is not None and not form.fullmatch(value)):
-            raise LockError(f"{self._source} is damaged: {key!r} is {value!r}")
+            raise LockError(f"{self._source} is damaged: {key!r} is {value!r}", hint=_AFRESH)
         return value
 
     def number(self, key: str) -> int:
         value = self._table.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise LockError(f"{self._source} is damaged: {key!r} is {value!r}")
+            raise LockError(f"{self._source} is damaged: {key!r} is {value!r}", hint=_AFRESH)
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
         values = self._table.get(key, [])
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise LockError(f"{self._source} is damaged: {key!r} is no list of names")
+            raise LockError(f"{self._source} is damaged: {key!r} is no list of names", hint=_AFRESH)
         return tuple(values)
 
     def tables(self, key: str) -> Sequence[_Reader]:
         tables = self._table.get(key, [])
         if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
-            raise LockError(f"{self._source} is damaged: {key!r} is no list of tables")
+            raise LockError(
+                f"{self._source} is damaged: {key!r} is no list of tables", hint=_AFRESH
+            )
         return [_Reader(table, f"{self._source}, [[{key}]]") for table in tables]
 
     def check_name(self, name: str, good: bool) -> None:
         """Refuse a name that would not stay where it belongs in the image."""
         if not good:
-            raise LockError(f"{self._source} is damaged: no name that this can have is {name!r}")
+            raise LockError(
+                f"{self._source} is damaged: no name that this can have is {name!r}", hint=_AFRESH
+            )
 
     def check_once(self, key: str, names: Sequence[str]) -> None:
         """Refuse two pins of one name, of which nobody could say which counts."""
         for name, count in Counter(names).items():
             if count > 1:
-                raise LockError(f"{self._source} is damaged: [[{key}]] has {name!r} {count} times")
+                raise LockError(
+                    f"{self._source} is damaged: [[{key}]] has {name!r} {count} times", hint=_AFRESH
+                )
 
     def pin(self) -> Pin:
         return Pin(

@@ -193,6 +193,7 @@ def test_dry_run_shows_all_and_makes_nothing(
         "in the image's mirror", "gems", "sample_lib-2.1.gem", "(open-vm-tools)", "md5:",
         f"{workshop.out / 'razor-microkernel-bundle-dev.tar.gz'}",
         f"Core-current.iso  {len(core_iso()) / 1e3:.1f} kB", "sample_gem-1.0.gem  10.2 kB",
+        "beside it: .md5.txt .dep\n", "beside it: .md5.txt .dep .info .list\n",
     ):  # fmt: skip
         assert words in out, words
 
@@ -410,6 +411,16 @@ def test_production_refuses_what_brings_openssh_back(
     )
     assert hint.startswith("leave out tunnel.tcz, or openssh.tcz with --skip openssh.tcz")
     workshop.bundle("-p", "--skip", "openssh.tcz", flavour="prod")
+    # In the image's own mirror it would be at hand as well.
+    capsys.readouterr()
+    for name, line in (("b.lst", "bash"), ("m.lst", "tunnel")):
+        (workshop.top / name).write_text(line + "\n")
+    lists = ("-b", workshop.top / "b.lst", "-m", workshop.top / "m.lst")
+    assert workshop.run("bundle", "-p", *lists) == 1
+    ((message, _hint),) = two_lines(capsys.readouterr().err)
+    assert message.endswith(
+        "m.lst, line 1: a production image has no openssh.tcz, and tunnel.tcz needs it"
+    )
 
 
 def test_kernel_in_a_name_is_the_bases_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -554,6 +565,34 @@ def test_slips_of_the_keyboard_are_noted(
 ) -> None:
     workshop.bundle(*options)
     assert note in notes(capsys.readouterr().err)
+
+
+def test_what_a_bundle_lacks_is_noted(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workshop.project / "additional-build-files" / "ssh-setup-files.tar.gz").unlink()
+    assert workshop.run("bundle", "-q", "-o", workshop.out) == 0
+    ssh, version = notes(capsys.readouterr().err)
+    assert ssh.startswith("the project has no additional-build-files/ssh-setup-files.tar.gz")
+    assert version.startswith("nothing says the image's version")
+    assert b"gitversion.sh" not in workshop.load()
+    assert workshop.run("bundle", "-q", "-p", "-o", workshop.out) == 0
+    assert len(notes(capsys.readouterr().err)) == 1
+
+
+def test_the_one_who_gives_the_password_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workshop = Workshop(tmp_path, monkeypatch, generation="2012")
+    config = workshop.top / "bundle.cfg"
+    assert workshop.run("bundle", "-p", "-t", "x") == 2
+    assert "and the command line gives 'tc' one" in two_lines(capsys.readouterr().err)[0][0]
+    monkeypatch.setenv("MK_BUNDLE_TC_PASSWD", "x")
+    assert workshop.run("bundle", "-p") == 2
+    assert "and the environment gives 'tc' one" in two_lines(capsys.readouterr().err)[0][0]
+    config.write_text("MK_BUNDLE_TC_PASSWD=y\n" + config.read_text())
+    assert workshop.run("bundle", "-p") == 2
+    assert f"and {config}, line 1 gives 'tc' one" in two_lines(capsys.readouterr().err)[0][0]
 
 
 def test_host_keys_are_noted_and_can_be_left_out(

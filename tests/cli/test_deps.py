@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from fixtures.repository import make_repository
 from purekernel.cli import main
+from purekernel.cli.dependencies import draw_graph
+from purekernel.sources.tinycore import ExtensionGraph
 from tests.workshop import two_lines
 
 NEEDS = {
@@ -60,6 +63,24 @@ def test_a_tree_marks_what_is_shared_missing_or_a_loop(
     assert message == "no mirror has gone.tcz, which is needed: b.tcz → gone.tcz"
 
 
+def test_sizes_need_no_index(mirror: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in mirror.rglob("*.gz"):
+        path.unlink()
+    assert main(["deps", "--mirror", "mirror", "a", "b.tcz"]) == 1
+    assert capsys.readouterr().out == TREE
+
+
+def test_a_long_chain_is_drawn_in_time() -> None:
+    names = [f"e{number}.tcz" for number in range(10_000)]
+    needs = {name: (need,) for name, need in pairwise(names)}
+    graph = ExtensionGraph(roots=(names[0],), extensions={}, needs=needs)
+    (tree,) = draw_graph(graph, graph.roots, {})
+    depth = 0
+    while tree.below:
+        (tree,), depth = tree.below, depth + 1
+    assert depth == 9_999
+
+
 def test_a_terminal_of_few_characters_is_drawn_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +104,7 @@ def test_for_graphviz(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_names_that_no_extension_can_have(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["deps", "--mirror", "mirror", "../a"]) == 1
-    ((message, _hint),) = two_lines(capsys.readouterr().err)
-    assert message.startswith("the command line: expected the name of an extension")
+    assert main(["deps", "--mirror", "mirror", "../a", "d", "b c"]) == 1
+    errors = two_lines(capsys.readouterr().err)
+    assert [message.rpartition(", got ")[2] for message, _hint in errors] == ["'../a'", "'b c'"]
+    assert errors[0][0].startswith("the command line: expected the name of an extension")

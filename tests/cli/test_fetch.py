@@ -19,6 +19,7 @@ from purekernel.formats.tar import build_tar
 from purekernel.sources.lock import Lock
 from purekernel.sources.lock_text import parse_lock
 from purekernel.tree import File, Metadata, Tree
+from tests.shared import extension
 from tests.sources.answers import cut, redirect, status
 from tests.sources.server import Server
 from tests.workshop import core_iso, notes, two_lines
@@ -175,6 +176,116 @@ def test_all_that_is_wrong_is_told_in_one_run(
     assert [message.split()[0] for message, _hint in errors(capsys)] == ["bash.tcz", "odd.tcz"]
 
 
+def test_wrong_lines_hide_nothing_else(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(server, make_repository(NEEDS))
+    Path("b.lst").write_text("bash\na b\nunheard-of\nlshw.deb\n")
+    Path("m.lst").write_text("/x\nnever\n")
+    write_recipe(server, extensions='mirror-list = "m.lst"')
+    assert main(["fetch", "-b", "b.lst"]) == 1
+    told = [message for message, _hint in errors(capsys)]
+    assert [message.split(":")[0] for message in told] == [
+        "m.lst, line 1",
+        "b.lst, line 2",
+        "b.lst, line 4",
+        "b.lst, line 3",
+        "m.lst, line 2",
+    ]
+
+
+def test_folders_that_were_looked_into_are_named(
+    here: Path, server: Server, second: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(server, make_repository(NEEDS))
+    write_recipe(server, second, extensions='builtin = ["bash", "unheard-of"]')
+    assert main(["fetch"]) == 1
+    ((_message, hint),) = errors(capsys)
+    places = f"{server.url}/{TCZ}, {second.url}/{TCZ}"
+    assert hint.startswith(f"looked in {places}; correct the name, or leave it out with --skip")
+    # Where nothing at all is found, the names are hardly what is wrong.
+    write_recipe(second, extensions='builtin = ["bash", "readline", "nano"]')
+    assert main(["fetch"]) == 1
+    ((message, hint),) = errors(capsys)
+    assert message == f"none of the 3 extensions that are asked for is in {second.url}/{TCZ}"
+    assert "[mirrors]" in hint
+
+
+def test_a_mirror_that_is_down_is_told_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Server().running() as gone:
+        closed = gone.url
+    write_recipe(closed, extensions='builtin = ["bash", "nano"]')
+    assert main(["fetch"]) == 1
+    ((message, _hint),) = errors(capsys)
+    assert closed in message
+
+
+def test_overlays_that_are_not_there_are_told_before_anything_is_fetched(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = "".join(f'[[overlay]]\npath = "{name}"\n' for name in ("gone", "lost"))
+    write_recipe(server, more=more)
+    for options in (["--dry-run"], ["--emit", "core"]):
+        assert main(["build", *options]) == 1
+        messages = [message for message, _hint in errors(capsys)]
+        assert messages == [
+            f"purekernel.toml: there is no {name} to lay over" for name in ("gone", "lost")
+        ]
+    write_recipe(server)
+    assert main(["build", "--emit", "core", "--overlay", "a", "--overlay", "b"]) == 1
+    assert [message.split()[0] for message, _hint in errors(capsys)] == ["a", "b"]
+
+
+def test_more_extensions_than_any_image_holds_are_refused_at_once(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("b.lst").write_text("".join(f"e{number}\n" for number in range(10_001)))
+    write_recipe(server)
+    assert main(["fetch", "-b", "b.lst"]) == 1
+    ((message, _hint),) = errors(capsys)
+    assert message == "the extensions: expected at most 10000 of them, got more"
+    assert not server.asked
+
+
+def test_what_is_left_out_is_noted_and_what_nothing_asks_for_too(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(server, make_repository(NEEDS))
+    write_recipe(server, extensions='builtin = ["bash", "unheard-of"]')
+    skip = [option for name in ("unheard-of", "readline", "zzz") for option in ("--skip", name)]
+    assert main(["fetch", "-q", *skip]) == 0
+    assert notes(capsys.readouterr().err) == [
+        "left out as asked: readline.tcz",
+        "left out as asked: unheard-of.tcz",
+        "to be left out, and nothing asks for it: zzz.tcz",
+    ]
+
+
+@pytest.mark.parametrize("release", ["a b", "../x", "", "x" * 65])
+def test_what_is_no_kernel_release_is_refused(
+    release: str, here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recipe(server)
+    for command in (["fetch"], ["deps", "mod-KERNEL"]):
+        assert main([*command, "--kernel", release]) == 2
+        ((message, _hint),) = errors(capsys)
+        assert message == (
+            f'--kernel must be a kernel\'s release, such as "3.0.3-tinycore", not {release!r}'
+        )
+    assert not server.asked
+
+
+@pytest.mark.parametrize("option", ["--cache-dir", "--recipe", "-b", "-c", "--lock-file"])
+def test_an_empty_path_is_not_the_current_folder(
+    option: str, here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recipe(server)
+    assert main(["fetch", option, ""]) == 2
+    ((message, _hint),) = errors(capsys)
+    assert "it is empty, and a path is wanted" in message
+    assert not Path("v1").exists()
+
+
 # Indexes that are older than the files
 
 
@@ -249,6 +360,26 @@ def test_a_wrong_md5_beside_an_iso_counts(
     ((message, _hint),) = errors(capsys)
     assert message.startswith("Core.iso ")
     assert "MD5" in message
+
+
+def test_files_to_cut_that_are_not_there_are_told_with_who_asks_for_them(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = extension("htop").read_bytes()
+    serve(server, make_repository({"htop.tcz": []}, contents={"htop.tcz": content}))
+    Path("cut.lst").write_text("usr/local/bin/htop\nusr/nope\n")
+    more = '[[cut]]\nextension = "htop"\nlist = "cut.lst"\nfiles = ["usr/never"]\n'
+    write_recipe(server, more=more)
+    assert main(["build", "--emit", "core"]) == 1
+    assert [message for message, _hint in errors(capsys)] == [
+        "cut.lst, line 2: htop.tcz: there is no 'usr/nope' in the extension",
+        "purekernel.toml, line 6: htop.tcz: there is no 'usr/never' in the extension",
+    ]
+    write_recipe(server, more=more.replace("htop", "gone"))
+    assert main(["build", "--dry-run"]) == 1
+    ((message, hint),) = errors(capsys)
+    assert message.endswith("no mirror has gone.tcz, from which files are to be cut")
+    assert hint == "correct the name, or cut from another extension"
 
 
 # Overlays from the network

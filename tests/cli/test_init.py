@@ -15,22 +15,24 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "path"),
+    ("arguments", "path", "recipe"),
     [
-        ([], "purekernel.toml"),
-        (["."], "purekernel.toml"),
-        (["new"], "new/purekernel.toml"),
-        (["new/my.toml"], "new/my.toml"),
-        (["--minimal"], "purekernel.toml"),
+        ([], "purekernel.toml", ""),
+        (["."], "purekernel.toml", ""),
+        (["new"], "new/purekernel.toml", " --recipe new"),
+        (["new/my.toml"], "new/my.toml", f" --recipe {Path('new/my.toml')}"),
+        (["--minimal"], "purekernel.toml", ""),
     ],
 )
 def test_a_recipe_is_written_and_announced(
-    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], path: str
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], path: str, recipe: str
 ) -> None:
     assert main(["init", *arguments]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert out == f"{Path(path)} written\n  look through it, then run 'purekernel build'\n"
+    assert out == (
+        f"{Path(path)} written\n  look through it, then run 'purekernel build{recipe}'\n"
+    )
     assert load_recipe(here / path).name == "my-core"
 
 

@@ -225,7 +225,10 @@ def test_a_damaged_lock_is_told(workshop: Workshop, capsys: pytest.CaptureFixtur
     (workshop.top / "purekernel.lock").write_text("version = 1\ncore = 3\n")
     assert main(["build", "-q"]) == 1
     assert two_lines(capsys.readouterr().err) == [
-        ("purekernel.lock is damaged: 'core' is 3", "run 'purekernel lock' to make it anew")
+        (
+            "purekernel.lock is damaged: 'core' is 3",
+            "put it back as it was, or remove it and run 'purekernel lock'",
+        )
     ]
 
 

@@ -39,7 +39,13 @@ IMPATIENT = DownloadPolicy(
 )
 
 # The hint of every download that fails for no particular reason.
-NETWORK_HINT = "check the address and the network, or name another mirror"
+CHECKSUM_HINT = (
+    "the place has another file than was meant: correct the digest, name another place, or "
+    "lock it anew"
+)
+NETWORK_HINT = (
+    "check the address and the network, or name another mirror (under [mirrors] in a recipe)"
+)
 ELSEWHERE_HINT = "choose another folder with --cache-dir, or PUREKERNEL_CACHE"
 
 

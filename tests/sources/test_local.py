@@ -68,7 +68,7 @@ def test_a_folder_that_lacks_a_file_is_a_mirror_that_does(
     assert why_not(store, local) == (
         MissingFileError,
         f"b.tcz is nowhere: looked for {local}",
-        "check the name, or name another mirror",
+        "check the name, or name another mirror (under [mirrors] in a recipe)",
     )
 
 

@@ -14,6 +14,7 @@ from purekernel.sources.transfer import fault_of_status
 from purekernel.sources.wanted import Kind
 from tests.sources.answers import chunks, raw, silence, status
 from tests.sources.fetching import (
+    CHECKSUM_HINT,
     IMPATIENT,
     NETWORK_HINT,
     blobs,
@@ -61,7 +62,7 @@ def test_a_needed_file_that_is_nowhere_is_an_error_with_all_places(
     assert why_not(store, *places) == (
         MissingFileError,
         f"a.tcz is nowhere: looked for {server.url}/a.tcz, {second.url}/a.tcz",
-        "check the name, or name another mirror",
+        "check the name, or name another mirror (under [mirrors] in a recipe)",
     )
     assert (server.statuses(), second.statuses()) == ([code], [code])
 
@@ -183,7 +184,7 @@ def test_another_file_than_the_promised_one_is_refused(
             f"a.tcz is not what was promised: {url}: its {name} is {digest_of(OTHER)}, "
             f"not {digest_of(CONTENT)}"
         ),
-        "the mirror holds another file of that name: name another, or lock it anew",
+        CHECKSUM_HINT,
     )
     assert files(store) == []
     assert server.statuses() == [200]
@@ -199,7 +200,7 @@ def test_another_size_than_the_promised_one_is_refused(
     assert why_not(store, url, size_bytes=2999) == (
         ChecksumError,
         f"a.tcz is not what was promised: {url}: it has 3000 bytes, not 2999",
-        "the mirror holds another file of that name: name another, or lock it anew",
+        CHECKSUM_HINT,
     )
     # It was announced, and would be no other if it came.
     assert server.statuses() == [200]

@@ -50,6 +50,7 @@ class PlannedExtensions:
         from_indexes: whether any of this rests on a mirror's index.
         disputable: whether something is wrong with them only if the index is right about
             what some of them need.
+        left_out: names that are left out as asked.
         errors: what is wrong with them.
     """
 
@@ -62,6 +63,7 @@ class PlannedExtensions:
     cut_from: Mapping[str, Extension]
     from_indexes: bool
     disputable: bool = False
+    left_out: frozenset[str] = frozenset()
     errors: tuple[PurekernelError, ...] = field(default=())
 
 
@@ -87,8 +89,8 @@ def plan_extensions(
         FormatError: what they say is damaged.
     """
     errors: list[PurekernelError] = []
-    roles = [_for_flavour(inquiry, names, flavour, errors) for names in _names(inquiry, project)]
-    builtin, mirror, merged = roles
+    lists = _names(inquiry, project, errors)
+    builtin, mirror, merged = (_for_flavour(inquiry, names, flavour, errors) for names in lists)
     cuts = _cuts(inquiry, project)
     live = ExtensionMirror(
         inquiry.extension_folders, inquiry.downloads, use_indexes=inquiry.use_indexes
@@ -103,7 +105,7 @@ def plan_extensions(
     _note_missing(inquiry, graph, asked, kernel, errors)
     disputable = any(len(missing.chain) > 1 for missing in graph.missing)
     if flavour is Flavour.PROD and not inquiry.all_flavours:
-        brought_back = _brings_openssh(graph, (*builtin, *merged), kernel)
+        brought_back = _brings_openssh(graph, (*builtin, *merged, *mirror), kernel)
         errors += brought_back
         disputable = disputable or bool(brought_back)
 
@@ -121,6 +123,13 @@ def plan_extensions(
         cut_from=cut_from,
         from_indexes=live.went_by_indexes,
         disputable=live.went_by_indexes and disputable,
+        left_out=graph.skipped
+        | {
+            resolve_kernel(one.name, kernel)
+            for names in lists
+            for one in names
+            if one.name in inquiry.recipe.extensions.skip
+        },
         errors=tuple(errors),
     )
 
@@ -156,25 +165,30 @@ def _repository(inquiry: Inquiry, live: ExtensionMirror) -> ExtensionRepository:
 
 
 def _names(
-    inquiry: Inquiry, project: Project | None
+    inquiry: Inquiry, project: Project | None, errors: list[PurekernelError]
 ) -> tuple[tuple[Named, ...], tuple[Named, ...], tuple[Named, ...]]:
     """Return the extensions that are loaded at boot, mirrored, and merged."""
     said = inquiry.recipe.extensions
     builtin, mirror = said.builtin, said.mirror
     if project is not None:
-        builtin = _default_list(project, BUILTIN_LIST) if builtin is None else builtin
-        mirror = _default_list(project, MIRROR_LIST) if mirror is None else mirror
+        builtin = _default_list(project, BUILTIN_LIST, errors) if builtin is None else builtin
+        mirror = _default_list(project, MIRROR_LIST, errors) if mirror is None else mirror
     return builtin or (), mirror or (), said.merged
 
 
-def _default_list(project: Project, path: bytes) -> tuple[Named, ...]:
+def _default_list(
+    project: Project, path: bytes, errors: list[PurekernelError]
+) -> tuple[Named, ...]:
     """Return the project's own list, or else ours."""
     data = project.content(path)
     name = path.rpartition(b"/")[2].decode()
     if data is None:
         return parse_extension_list(load_shipped_list(name), source=f"the default {name}")
+    found: list[PurekernelError] = []
     with inside(project.source):
-        return parse_extension_list(data, source=path.decode())
+        names = parse_extension_list(data, source=path.decode(), errors=found)
+    errors += [error.within(project.source) for error in found]
+    return names
 
 
 def _for_flavour(
@@ -245,7 +259,10 @@ def _cut_from(
             errors.append(
                 _not_locked(name, (name,))
                 if inquiry.bound_by_lock
-                else DependencyError(f"{said.place}: no mirror has {name}")
+                else DependencyError(
+                    f"{said.place}: no mirror has {name}, from which files are to be cut",
+                    hint="correct the name, or cut from another extension",
+                )
             )
     return {extension.name: extension for extension in found if extension is not None}
 
@@ -262,7 +279,7 @@ def _note_missing(
         return
     places = {resolve_kernel(one.name, kernel): one.place for one in asked}
     try:
-        refuse_missing(graph, places)
+        refuse_missing(graph, places, looked_in=inquiry.extension_folders)
     except PurekernelError as error:
         errors.append(error)
 

@@ -11,7 +11,7 @@ from purekernel.build import defaults
 from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.planning.plan import PlannedGem
 from purekernel.build.project import GEM_LIST, Project
-from purekernel.errors import LockError, PurekernelError, RecipeError, inside
+from purekernel.errors import LockError, PurekernelError, RecipeError
 from purekernel.formats.gem import ListedGem, Version, parse_gem_list, parse_listed_gem
 from purekernel.sources.locked_gems import LockedGems
 from purekernel.sources.rubygems import Candidate, GemRepository, GemServers, resolve_gems
@@ -20,19 +20,25 @@ from purekernel.sources.urls import last_component
 _RUBYGEMS = re.compile(r"rubygems-([0-9]+(?:\.[0-9]+)*)\.(?:tgz|tar\.gz)")
 
 
-def plan_gems(inquiry: Inquiry, project: Project | None) -> tuple[PlannedGem, ...]:
+def plan_gems(
+    inquiry: Inquiry, project: Project | None, errors: list[PurekernelError]
+) -> tuple[PlannedGem, ...]:
     """Return the gems that an image carries, in order of name and version.
 
     What a lock pins is taken where it still meets the list; where it does not, and the lock
     does not bind, the servers are asked.
 
+    Args:
+        inquiry: what the plan is made from.
+        project: whose list counts where the recipe has none.
+        errors: takes what is wrong with lines of the list.
+
     Raises:
-        RecipeError: a line of the list is malformed.
         DependencyError: a gem, or a release that meets what is required of it, is not there.
         LockError: the lock does not have it.
         DownloadError: the servers cannot be asked.
     """
-    listed = listed_gems(inquiry, project)
+    listed = _listed_gems(inquiry, project, errors)
     if not listed:
         return ()
     target = _target(inquiry, project)
@@ -53,20 +59,24 @@ def plan_gems(inquiry: Inquiry, project: Project | None) -> tuple[PlannedGem, ..
         return _resolve(listed, live, target)
 
 
-def listed_gems(inquiry: Inquiry, project: Project | None) -> tuple[ListedGem, ...]:
-    """Return what the recipe asks for, or else the project's list.
-
-    Raises:
-        RecipeError: a line is malformed.
-        CombinedError: several are.
-    """
+def _listed_gems(
+    inquiry: Inquiry, project: Project | None, errors: list[PurekernelError]
+) -> tuple[ListedGem, ...]:
+    """Return what the recipe asks for, or else the project's list."""
     wanted = inquiry.recipe.gems.wanted
-    if wanted is not None:
-        return tuple(parse_listed_gem(one.name, place=one.place) for one in wanted)
-    if project is None:
-        return ()
-    with inside(project.source):
-        return parse_gem_list(project.content(GEM_LIST) or b"", GEM_LIST.decode())
+    gems: list[ListedGem] = []
+    for one in wanted or ():
+        try:
+            gems.append(parse_listed_gem(one.name, place=one.place))
+        except RecipeError as error:
+            errors.append(error)
+    if wanted is not None or project is None:
+        return tuple(gems)
+    found: list[PurekernelError] = []
+    data = project.content(GEM_LIST) or b""
+    listed = parse_gem_list(data, GEM_LIST.decode(), errors=found)
+    errors += [error.within(project.source) for error in found]
+    return listed
 
 
 @frozen(kw_only=True)

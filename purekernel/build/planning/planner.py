@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from purekernel.build.planning.files import extra_asks, overlay_asks, plan_base,
 from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.planning.plan import BASE, PROJECT, Plan, PlannedFile, PlannedGem
 from purekernel.build.recipe.model import GemLayout, Recipe
-from purekernel.errors import MissingFileError, PurekernelError, raise_all
+from purekernel.errors import InputError, MissingFileError, PurekernelError, raise_all
+from purekernel.sources.tinycore import resolve_kernel
 
 if TYPE_CHECKING:
     from purekernel.build.base import Base
@@ -62,7 +64,7 @@ class Planner:
         found = self.project
         project = found.project if found is not None else None
         flavour = inquiry.recipe.flavour or (Flavour.DEV if project is not None else None)
-        errors: list[PurekernelError] = []
+        errors = list(inquiry.recipe.faults)
         files = self._files(found, errors)
         extensions = plan_extensions(
             inquiry, project, flavour, self.base, base_is_pinned=self._base_is_pinned(files)
@@ -74,9 +76,10 @@ class Planner:
             from purekernel.build.planning.gems import plan_gems  # noqa: PLC0415  # 40 ms
 
             try:
-                gems = plan_gems(inquiry, project)
+                gems = plan_gems(inquiry, project, errors)
             except PurekernelError as error:
                 errors.append(error)
+        errors += _missing_overlays(inquiry.recipe)
         raise_all(errors)
         layout = inquiry.recipe.gems.layout
         if layout is None:
@@ -100,7 +103,7 @@ class Planner:
             from_indexes=extensions.from_indexes,
             notes=(
                 *filter(None, [self._planned_base[1]]),
-                *_notes(extensions),
+                *_notes(extensions, inquiry.recipe.extensions.skip),
                 *_project_notes(inquiry.recipe, project, flavour),
             ),
         )
@@ -179,9 +182,20 @@ class Planner:
         return files
 
 
-def _notes(extensions: PlannedExtensions) -> list[str]:
+def _missing_overlays(recipe: Recipe) -> Iterator[InputError]:
+    for overlay in recipe.overlays:
+        if overlay.path is not None and not os.path.lexists(recipe.folder / overlay.path):
+            yield InputError(
+                f"{recipe.source}: there is no {recipe.folder / overlay.path} to lay over",
+                hint="the path of an overlay is taken from the recipe's folder",
+            )
+
+
+def _notes(extensions: PlannedExtensions, skip: Collection[str]) -> list[str]:
     graph = extensions.graph
-    notes = [f"left out as asked: {name}" for name in sorted(graph.skipped)]
+    notes = [f"left out as asked: {name}" for name in sorted(extensions.left_out)]
+    idle = {resolve_kernel(name, extensions.kernel) for name in skip} - extensions.left_out
+    notes += [f"to be left out, and nothing asks for it: {name}" for name in sorted(idle)]
     notes += [
         f"{start} and {end} need each other"
         if start != end
@@ -196,8 +210,17 @@ def _project_notes(
 ) -> Iterator[str]:
     if project is None or recipe.razor is None:
         return
-    from purekernel.build.setup_files import host_keys  # noqa: PLC0415  # with tar, 25 ms
+    from purekernel.build.setup_files import SSH_SETUP_PATH, host_keys  # noqa: PLC0415  # 25 ms
 
+    if flavour is not Flavour.PROD and project.content(SSH_SETUP_PATH) is None:
+        yield (
+            f"the project has no {SSH_SETUP_PATH.decode()}: the image's SSH server is not set up"
+        )
+    if project.generation is Generation.V2013 and (recipe.version or project.version) is None:
+        yield (
+            "nothing says the image's version, which the next step will ask for; give it with "
+            "--iso-version"
+        )
     if flavour is not Flavour.PROD and recipe.razor.ssh_host_keys and host_keys(project):
         yield (
             "the project brings SSH host keys, which every image made with it shares; leave "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from attrs import evolve, frozen
 
 from purekernel.build.planning.files import FileAsk, plan_file
@@ -9,12 +11,12 @@ from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.planning.plan import PROJECT, PlannedFile
 from purekernel.build.project import Project, is_project_name, parse_project
 from purekernel.build.recipe.model import Razor
-from purekernel.errors import MissingFileError
+from purekernel.errors import InputError, MissingFileError
 from purekernel.sources.files import is_folder
 from purekernel.sources.folder import load_folder
 from purekernel.sources.git import describe_checkout
 from purekernel.sources.layers import load_layer, parse_layer
-from purekernel.sources.urls import is_url, last_component, redact
+from purekernel.sources.urls import is_local, is_url, last_component, local_path, redact
 from purekernel.sources.wanted import MIB, Wanted
 
 # The largest release of the project unpacks to a few hundred KB.
@@ -43,7 +45,10 @@ def find_project(inquiry: Inquiry, razor: Razor) -> FoundProject:
         PurekernelError: it cannot be had, or lacks a part.
     """
     limits = evolve(inquiry.limits, unpacked_bytes=MOST_BYTES)
-    if is_url(razor.project):
+    path = inquiry.recipe.folder / razor.project
+    if is_url(razor.project) and is_local(razor.project):
+        path = local_path(razor.project)
+    if is_url(razor.project) and not is_folder(path):
         wanted = Wanted(
             name=last_component(razor.project),
             urls=(razor.project,),
@@ -58,9 +63,15 @@ def find_project(inquiry: Inquiry, razor: Razor) -> FoundProject:
         data = inquiry.downloads.load(fetched)
         layer = parse_layer(data, source=fetched.url, limits=limits)
         return FoundProject(project=parse_project(layer), planned=planned)
-    path = inquiry.recipe.folder / razor.project
     if is_folder(path):
         layer = load_folder(path, mtime=0, limits=limits, wanted=is_project_name)
+        layer = evolve(layer, source=str(path.absolute()))
         project = parse_project(layer, version=describe_checkout(path))
         return FoundProject(project=project, dated=False)
+    if not os.path.lexists(path):
+        raise InputError(
+            f"there is no {path}, which is to be a Razor-Microkernel project",
+            hint="name its folder, a tarball of it or a URL of one; in a recipe, a path is taken "
+            "from the recipe's folder",
+        )
     return FoundProject(project=parse_project(load_layer(path, mtime=0, limits=limits)))

@@ -42,13 +42,15 @@ def check_recipe(document: TomlDocument) -> None:
         RecipeError: one thing is wrong; the message names the line.
         CombinedError: several are; they stand in the order of their lines.
     """
-    found = sorted(
-        islice(_problems(document), MAX_ERRORS), key=lambda problem: document.line(problem.path)
-    )
-    raise_all(
+    problems = list(islice(_problems(document), MAX_ERRORS + 1))
+    found = sorted(problems[:MAX_ERRORS], key=lambda problem: document.line(problem.path))
+    errors = [
         RecipeError(f"{document.place(problem.path)}: {problem.message}", hint=problem.hint)
         for problem in found
-    )
+    ]
+    if len(problems) > MAX_ERRORS:
+        errors.append(RecipeError(f"{document.source}: there are more like these"))
+    raise_all(errors)
 
 
 def _problems(document: TomlDocument) -> Iterator[Problem]:

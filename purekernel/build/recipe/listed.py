@@ -21,7 +21,12 @@ _Parse = Callable[..., tuple[Named, ...]]
 
 
 def read_lists(
-    document: TomlDocument, *, folder: Path, read: Read, errors: list[PurekernelError]
+    document: TomlDocument,
+    *,
+    folder: Path,
+    read: Read,
+    errors: list[PurekernelError],
+    faults: list[PurekernelError],
 ) -> Lists:
     """Return what is in each list that a recipe names.
 
@@ -30,7 +35,8 @@ def read_lists(
             be told besides.
         folder: what the lists' paths are relative to.
         read: reads a list.
-        errors: takes what is wrong with the lists.
+        errors: takes why a list cannot be read.
+        faults: takes what is wrong with lines of lists, whose others count all the same.
     """
     lists: Lists = {}
     for path, name, parse in _named(document.values):
@@ -42,7 +48,7 @@ def read_lists(
             errors.append(RecipeError(message, hint=hint))
             continue
         try:
-            lists[path] = parse(content, source=name)
+            lists[path] = parse(content, source=name, errors=faults)
         except PurekernelError as error:
             errors.append(error)
     return lists

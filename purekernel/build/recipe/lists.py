@@ -14,7 +14,7 @@ from functools import partial
 from purekernel.build.recipe.model import Named
 from purekernel.build.recipe.schema import load_schema
 from purekernel.build.recipe.words import show
-from purekernel.errors import FormatError, RecipeError, raise_all
+from purekernel.errors import FormatError, PurekernelError, RecipeError, raise_all
 from purekernel.formats.extension_name import parse_extension_name
 from purekernel.formats.text import decode_text
 
@@ -24,40 +24,45 @@ MAX_ERRORS = 100
 Rule = Callable[[str, str], str]
 """Returns the name that an entry means; is given the entry, and where it stands."""
 
+Errors = list[PurekernelError]
+"""Takes what is wrong with lines in place of its being raised, so that the others still count."""
+
 _COMMENT = re.compile(r"(?:^|[ \t])#.*")
 
 
-def parse_extension_list(data: bytes, *, source: str) -> tuple[Named, ...]:
+def parse_extension_list(
+    data: bytes, *, source: str, errors: Errors | None = None
+) -> tuple[Named, ...]:
     """Return the extensions that a ``.lst`` file names; each ends in ``.tcz`` or ``.deb``.
 
     Raises:
         RecipeError: a line holds something else; the message names it.
         CombinedError: several do.
     """
-    return _parse(data, source, _extension)
+    return _parse(data, source, _extension, errors)
 
 
-def parse_gem_list(data: bytes, *, source: str) -> tuple[Named, ...]:
+def parse_gem_list(data: bytes, *, source: str, errors: Errors | None = None) -> tuple[Named, ...]:
     """Return the lines of a ``gem.list``: names, with what their versions must be.
 
     Raises:
         RecipeError: a line cannot be one; the message names it.
         CombinedError: several cannot.
     """
-    return _parse(data, source, partial(_follow, "gem"))
+    return _parse(data, source, partial(_follow, "gem"), errors)
 
 
-def parse_path_list(data: bytes, *, source: str) -> tuple[Named, ...]:
+def parse_path_list(data: bytes, *, source: str, errors: Errors | None = None) -> tuple[Named, ...]:
     """Return the paths in an extension that a file such as ``util-linux-exec.lst`` names.
 
     Raises:
         RecipeError: a line cannot be one; the message names it.
         CombinedError: several cannot.
     """
-    return _parse(data, source, partial(_follow, "image-path"))
+    return _parse(data, source, partial(_follow, "image-path"), errors)
 
 
-def _parse(data: bytes, source: str, rule: Rule) -> tuple[Named, ...]:
+def _parse(data: bytes, source: str, rule: Rule, taking: Errors | None) -> tuple[Named, ...]:
     errors: list[RecipeError] = []
     found: dict[str, Named] = {}
     for place, text in _entries(decode_text(data, source=source), source):
@@ -66,10 +71,14 @@ def _parse(data: bytes, source: str, rule: Rule) -> tuple[Named, ...]:
         except RecipeError as error:
             errors.append(error)
             if len(errors) == MAX_ERRORS:
+                errors.append(RecipeError(f"{source}: there may be more like these"))
                 break
         else:
             found.setdefault(name, Named(name=name, place=place))
-    raise_all(errors)
+    if taking is None:
+        raise_all(errors)
+    else:
+        taking += errors
     return tuple(found.values())
 
 

@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from purekernel.build.boot_menu import BootChanges
 from purekernel.build.flavour import Flavour
+from purekernel.errors import PurekernelError
 from purekernel.sources.urls import redact
 
 
@@ -158,6 +159,7 @@ class Account:
     Attributes:
         name: the login name.
         password: in the clear.
+        password_place: who says it, for messages, where it is not the recipe.
         password_env: the environment variable that holds it instead.
         password_hash: as ``/etc/shadow`` has it, instead.
         locked: nobody logs in with a password.
@@ -170,6 +172,7 @@ class Account:
 
     name: str
     password: str | None = field(default=None, repr=False)
+    password_place: str = field(default="", eq=False)
     password_env: str | None = None
     password_hash: str | None = field(default=None, repr=False)
     locked: bool = False
@@ -265,6 +268,7 @@ class Recipe:
         timestamp: seconds since 1970, UTC.
         razor: the project, for an image by Razor's conventions.
         autologin: whether the first console logs in by itself; ``None`` is the flavour's way.
+        faults: what is wrong with lines of its lists, to be raised with all else that is wrong.
     """
 
     source: str
@@ -286,3 +290,4 @@ class Recipe:
     razor: Razor | None = None
     output: OutputChoice = field(factory=OutputChoice)
     downloads: DownloadChoice = field(factory=DownloadChoice)
+    faults: tuple[PurekernelError, ...] = ()

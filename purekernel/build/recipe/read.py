@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from purekernel.build.boot_menu import BootChanges
 from purekernel.build.flavour import Flavour
@@ -62,22 +62,32 @@ def read_text_file(path: Path) -> bytes:
         ) from None
 
 
-def load_recipe(path: Path, *, read: Read = read_text_file) -> Recipe:
+def load_recipe(path: Path, *, read: Read = read_text_file, defer_lists: bool = False) -> Recipe:
     """Return the recipe in the file at ``path``, with what its lists name.
 
     Args:
         path: of a ``purekernel.toml``; what it says of paths is relative to its folder.
         read: reads it and its lists.
+        defer_lists: as :func:`parse_recipe` has it.
 
     Raises:
         InputError: it cannot be read.
         RecipeError: something in it or in its lists is wrong; the message names file and line.
         CombinedError: several things are.
     """
-    return parse_recipe(read(path), source=str(path), folder=path.parent, read=read)
+    return parse_recipe(
+        read(path), source=str(path), folder=path.parent, read=read, defer_lists=defer_lists
+    )
 
 
-def parse_recipe(data: bytes, *, source: str, folder: Path, read: Read = read_text_file) -> Recipe:
+def parse_recipe(
+    data: bytes,
+    *,
+    source: str,
+    folder: Path,
+    read: Read = read_text_file,
+    defer_lists: bool = False,
+) -> Recipe:
     """Return the recipe in ``data``, with what its lists name.
 
     Args:
@@ -85,6 +95,8 @@ def parse_recipe(data: bytes, *, source: str, folder: Path, read: Read = read_te
         source: the file's name, for messages.
         folder: what relative paths are relative to.
         read: reads its lists.
+        defer_lists: leave what is wrong with lines of lists to the recipe's ``faults``, so
+            that it can be told together with what is wrong with the others.
 
     Raises:
         RecipeError: something in it or in its lists is wrong; the message names file and line.
@@ -96,9 +108,12 @@ def parse_recipe(data: bytes, *, source: str, folder: Path, read: Read = read_te
         check_recipe(document)
     except PurekernelError as error:
         errors.append(error)
-    lists = read_lists(document, folder=folder, read=read, errors=errors)
-    raise_all(errors)
-    return _Reading(document=document, lists=lists).recipe(folder)
+    faults: list[PurekernelError] = []
+    lists = read_lists(document, folder=folder, read=read, errors=errors, faults=faults)
+    if errors or not defer_lists:
+        raise_all([*errors, *faults])
+    recipe = _Reading(document=document, lists=lists).recipe(folder)
+    return evolve(recipe, faults=tuple(faults))
 
 
 @frozen(kw_only=True)

@@ -10,7 +10,7 @@ import re
 
 from attrs import field, frozen
 
-from purekernel.errors import RecipeError, raise_all
+from purekernel.errors import PurekernelError, RecipeError, raise_all
 from purekernel.formats.gem.names import is_gem_name
 from purekernel.formats.gem.requirement import ANY, CLAUSE_PATTERN, Requirement
 from purekernel.tree import Buffer, display
@@ -46,24 +46,27 @@ class ListedGem:
         return self.name if self.requirement == ANY else f"{self.name} {self.requirement}"
 
 
-def parse_gem_list(data: Buffer, source: str) -> tuple[ListedGem, ...]:
+def parse_gem_list(
+    data: Buffer, source: str, *, errors: list[PurekernelError] | None = None
+) -> tuple[ListedGem, ...]:
     """Return the gems of a list, in its order; blank lines and ``#`` comments say nothing.
 
     Args:
         data: UTF-8, with or without a byte order mark, lines ended as on Unix or Windows.
         source: the list's name, for messages.
+        errors: takes what is wrong with lines in place of its being raised.
 
     Raises:
         RecipeError: a line is malformed. All such lines are reported at once.
     """
     gems: list[ListedGem] = []
-    errors: list[RecipeError] = []
+    found: list[RecipeError] = []
     for number, line in enumerate(bytes(data).removeprefix(BYTE_ORDER_MARK).split(b"\n"), start=1):
         place = f"{source}, line {number}"
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError:
-            errors.append(_malformed(place, "UTF-8", display(line[:40])))
+            found.append(_malformed(place, "UTF-8", display(line[:40])))
             continue
         text = _COMMENT.sub("", text.removesuffix("\r")).strip(" \t")
         if not text:
@@ -71,8 +74,11 @@ def parse_gem_list(data: Buffer, source: str) -> tuple[ListedGem, ...]:
         try:
             gems.append(parse_listed_gem(text, place=place))
         except RecipeError as error:
-            errors.append(error)
-    raise_all(errors)
+            found.append(error)
+    if errors is None:
+        raise_all(found)
+    else:
+        errors += found
     return tuple(gems)
 
 

@@ -17,6 +17,7 @@ from purekernel.sources.tinycore.extension import (
     ExtensionRepository,
     resolve_kernel,
 )
+from purekernel.sources.urls import redact
 
 # The real repositories hold some 4,000; nobody's image holds a tenth of them.
 MAX_EXTENSIONS = 10_000
@@ -107,6 +108,13 @@ def resolve_extensions(
     parents: dict[str, str | None] = dict.fromkeys(asked)
     pending = list(asked)
     while pending:
+        if len(parents) > MAX_EXTENSIONS:
+            raise LimitError(
+                source="the extensions",
+                expected=f"at most {MAX_EXTENSIONS} of them",
+                got="more",
+                hint="shorten the lists",
+            )
         found = repository.describe(pending)
         following: list[str] = []
         for name, extension in zip(pending, found, strict=True):
@@ -122,13 +130,6 @@ def resolve_extensions(
                 if need not in parents:
                     parents[need] = name
                     following.append(need)
-        if len(parents) > MAX_EXTENSIONS:
-            raise LimitError(
-                source="the extensions",
-                expected=f"at most {MAX_EXTENSIONS} of them",
-                got="more",
-                hint="shorten the lists",
-            )
         pending = following
     return ExtensionGraph(
         roots=tuple(asked),
@@ -140,7 +141,13 @@ def resolve_extensions(
     )
 
 
-def refuse_missing(graph: ExtensionGraph, places: Mapping[str, str] | None = None) -> None:
+def refuse_missing(
+    graph: ExtensionGraph,
+    places: Mapping[str, str] | None = None,
+    *,
+    looked_in: Iterable[str] = (),
+    hint: str = "",
+) -> None:
     """Refuse a graph in which something is missing; all of it is told.
 
     A name that still has ``-KERNEL`` in it is not: nobody said which release that is.
@@ -148,11 +155,20 @@ def refuse_missing(graph: ExtensionGraph, places: Mapping[str, str] | None = Non
     Args:
         graph: what was resolved.
         places: where each root was asked for, such as ``builtin.lst, line 3``.
+        looked_in: the folders of extensions that were asked.
+        hint: what to do, in place of leaving the name out.
 
     Raises:
         DependencyError: something is missing.
         CombinedError: several things are.
     """
+    where = ", ".join(map(redact, looked_in))
+    if len(graph.missing) > 1 and not graph.extensions and where:
+        raise DependencyError(
+            f"none of the {len(graph.missing)} extensions that are asked for is in {where}",
+            hint="check the mirrors (under [mirrors] in a recipe), and which Core is asked for",
+        )
+    looked = f"looked in {where}; " if where else ""
     errors = []
     for missing in graph.missing:
         if missing.name.endswith(KERNEL):
@@ -161,14 +177,15 @@ def refuse_missing(graph: ExtensionGraph, places: Mapping[str, str] | None = Non
         place = (places or {}).get(root)
         if len(missing.chain) == 1:
             what = f"no mirror has {missing.name}"
-            hint = f"correct the name, or leave it out with --skip {missing.name}"
+            todo = hint or f"correct the name, or leave it out with --skip {missing.name}"
         else:
             what = f"no mirror has {missing.name}, which is needed: {' → '.join(missing.chain)}"
-            hint = (
+            todo = hint or (
                 f"leave it out with --skip {missing.name} (in a recipe: skip under [extensions]) "
                 "if the rest can do without it"
             )
-        errors.append(DependencyError(f"{place}: {what}" if place else what, hint=hint))
+        message = f"{place}: {what}" if place else what
+        errors.append(DependencyError(message, hint=looked + todo))
     raise_all(errors)
 
 

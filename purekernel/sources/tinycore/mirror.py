@@ -226,8 +226,9 @@ class ExtensionMirror:
         for folder, files in wanted.items():
             found = [results[one] for one in files]
             errors = [one for one in found if isinstance(one, DownloadError)]
-            if len(self._folders) == 1:
-                raise_all(errors)
+            if errors and len(self._folders) == 1:
+                # They are asked for together, and fail together.
+                raise errors[0]
             there = [one for one in found if not isinstance(one, DownloadError)]
             indexes[folder] = None if errors else folder.read_indexes(there)
         return indexes

@@ -313,15 +313,26 @@ ruby = 1.8
             'write it as in extension = "util-linux.tcz"',
         ),
         ("p.toml, line 9: 'ruby' must be text, and is 1.8", "put it in quotes"),
-        (f"b.lst, line 2: expected {words}, got 'a b'", "give one name, such as bash.tcz"),
-        (f"b.lst, line 4: expected {words}, got '/x'", "give one name, such as bash.tcz"),
         (
             "p.toml, line 4: sub/m.lst does not exist",
             "a list's path is taken from the recipe's folder",
         ),
-        (f'c.lst, line 1: expected {IN_EXTENSION}, got "/etc"', "correct the line, or take it out"),
         ("g.list, line 1: the byte 0xff is not UTF-8", "save the file as UTF-8"),
+        (f"b.lst, line 2: expected {words}, got 'a b'", "give one name, such as bash.tcz"),
+        (f"b.lst, line 4: expected {words}, got '/x'", "give one name, such as bash.tcz"),
+        (f'c.lst, line 1: expected {IN_EXTENSION}, got "/etc"', "correct the line, or take it out"),
     ]
+
+
+def test_lines_that_are_wrong_may_be_told_later() -> None:
+    files = {"b.lst": b"bash\na b\nnano\n"}
+    text = '[extensions]\nbuiltin-list = "b.lst"\n'
+    data, folder = text.encode(), Path()
+    recipe = parse_recipe(
+        data, source="p.toml", folder=folder, read=lambda path: files[path.name], defer_lists=True
+    )
+    assert [str(fault).split(":")[0] for fault in recipe.faults] == ["b.lst, line 2"]
+    assert [one.name for one in recipe.extensions.builtin or ()] == ["bash.tcz", "nano.tcz"]
 
 
 @pytest.mark.parametrize(
