@@ -24,7 +24,7 @@ PLAIN: Said = {
 PROJECT_HINT = "name the top folder of a Razor-Microkernel checkout"
 
 # What a short recipe shows besides what it says.
-SUGGESTED = (("overlay", "path"), ("boot", "append"))
+SUGGESTED = (("mirrors", "tinycore"), ("overlay", "path"), ("boot", "append"))
 
 _TITLE = "What an image is made of, for purekernel."
 _ABOUT = (

@@ -121,12 +121,13 @@ def test_each_example_holds_alone() -> None:
             parse(text.replace(f"\n{line}\n", f"\n{line[1:]}\n", 1))
 
 
-def test_a_short_one_says_what_is_needed_and_two_examples() -> None:
+def test_a_short_one_says_what_is_needed_and_some_examples() -> None:
     text = write_recipe(PLAIN, minimal=True)
     assert keys(text) == [
         ("", "name"),
         ("[core]", "version"),
         ("[core]", "arch"),
+        ("[mirrors]", "tinycore"),
         ("[extensions]", "builtin"),
         ("[[overlay]]", "path"),
         ("[boot]", "append"),
