@@ -109,7 +109,10 @@ class Finder:
         )
 
     def _origin(self, wanted: Wanted, blob: Blob) -> str:
-        """Return which of a file's places once gave it, or the first."""
+        """Return the first of a file's places that once gave it, or else the first of all.
+
+        What stands in a lock must not depend on whether the store had the file already.
+        """
         for url in wanted.urls:
             record = self._store.record(url)
             if record is not None and record.sha256 == blob.sha256:
@@ -191,34 +194,37 @@ class Finder:
         return record
 
     def _attempt(self, wanted: Wanted, url: str, seconds: float) -> Blob:
-        """Fetch a file from one place."""
+        """Fetch a file from one place, and remember where there is none."""
         self.check_stopped()
         if is_local(url):
             return copy_local(self._store, wanted, url, stopped=self._stopped)
         with self._noting(url):
-            return self._transfer(wanted, url, seconds)
+            try:
+                return self._transfer(wanted, url, seconds)
+            except Fault as fault:
+                if fault.cause is Cause.MISSING:
+                    self._store.remember(url, Record(url=redact(url)))
+                raise
 
     def _look(self, url: str, seconds: float) -> Sight:
+        """Ask a place what it has; whoever only looks changes nothing of what is known of it.
+
+        Some servers have no answer to ``HEAD`` but 404, for files that they give.
+        """
         self.check_stopped()
         if is_local(url):
             return Sight(size_bytes=look_local(url).st_size)
-        with self._noting(url, only_looked=True):
+        with self._noting(url):
             return Sight(size_bytes=ask_size(self._connect(), url, most_seconds=seconds))
 
     @contextmanager
-    def _noting(self, url: str, *, only_looked: bool = False) -> Iterator[None]:
-        """Keep what an attempt tells of a host, and of a file that is not there.
-
-        Whoever only looked takes away nothing that is known of what came from there: the file
-        may still be wanted where no network is.
-        """
+    def _noting(self, url: str) -> Iterator[None]:
+        """Keep what an attempt tells of a host."""
         self._reachability.check(url)
         try:
             yield
         except Fault as fault:
             self._reachability.note(url, fault)
-            if fault.cause is Cause.MISSING and not (only_looked and self._store.record(url)):
-                self._store.remember(url, Record(url=redact(url)))
             raise
         self._reachability.note(url, None)
 

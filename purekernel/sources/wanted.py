@@ -56,8 +56,8 @@ class Fetched:
 
     Attributes:
         name: as it was wanted.
-        url: where it came from, or where it was said to come from when the store had it
-            already; without user and password.
+        url: where it came from; of a file that the store had by its digest, the first of its
+            places that ever gave it, or else the first of all. Without user and password.
         size_bytes: its size.
         sha256: in hexadecimal.
         md5: in hexadecimal.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.errors import DownloadError, OfflineError
+from purekernel.errors import DownloadError, MissingFileError, OfflineError
 from purekernel.sources.downloads import Downloads
 from purekernel.sources.store import Store
 from purekernel.sources.wanted import Kind, Wanted
@@ -207,3 +207,60 @@ def test_a_server_that_fails_does_not_make_us_forget(server: Server, store: Stor
     server.script("/a.tcz", *[status(500)] * 3)
     assert why_not(store, url)[0] is DownloadError
     assert fetch(store, url, offline=True) == CONTENT
+
+
+def test_reuse_asks_again_for_what_was_not_there(server: Server, store: Store) -> None:
+    url = f"{server.url}/a.tcz"
+    assert why_not(store, url, reuse=True)[0] is MissingFileError
+    server.put("/a.tcz", CONTENT)
+    assert fetch(store, url, reuse=True) == CONTENT
+    assert server.statuses() == [404, 200]
+    # Offline that is the last word.
+    assert why_not(store, f"{server.url}/b.tcz", reuse=True)[0] is MissingFileError
+    assert why_not(store, f"{server.url}/b.tcz", offline=True, reuse=True)[0] is MissingFileError
+
+
+def test_to_look_takes_nothing_away_from_what_is_known(server: Server, store: Store) -> None:
+    """Some servers answer no HEAD, and some files are gone for a moment."""
+    url = server.put("/a.tcz", CONTENT)
+    fetch(store, url)
+    server.script("/a.tcz", status(404), status(404))
+    with Downloads(store, policy=QUICK) as downloads:
+        assert downloads.sizes([want(url)]) == {want(url): None}
+        assert not downloads.exists(want(url))
+    assert [asked.method for asked in server.asked] == ["GET", "HEAD", "HEAD"]
+    assert fetch(store, url, offline=True) == CONTENT
+
+
+def test_to_look_is_not_to_know_that_nothing_is_there(server: Server, store: Store) -> None:
+    url = server.script("/a.tcz", status(404))
+    with Downloads(store, policy=QUICK) as downloads:
+        assert not downloads.exists(want(url))
+    assert store.record(url) is None
+
+
+@pytest.mark.parametrize("digest", [md5, sha256])
+def test_what_is_known_by_its_digest_is_from_where_it_came(
+    digest: object, server: Server, second: Server, store: Store
+) -> None:
+    promised = {digest.__name__: digest(CONTENT)}  # type: ignore[attr-defined, operator]
+    places = f"{server.url}/a.tcz", second.put("/a.tcz", CONTENT)
+    told = []
+    for _ in range(2):
+        with Downloads(store, policy=QUICK) as downloads:
+            fetched = downloads.fetch(want(*places, **promised))
+        assert fetched is not None
+        told.append(fetched.url)
+    assert told == [places[1], places[1]]
+    assert len(second.asked) == 1
+
+
+def test_what_came_from_nowhere_that_is_named_is_from_the_first_place(
+    server: Server, store: Store
+) -> None:
+    fetch(store, server.put("/a.tcz", CONTENT))
+    elsewhere = "http://user:hunter2@a.invalid/a.tcz", "http://b.invalid/a.tcz"
+    with Downloads(store, policy=QUICK) as downloads:
+        fetched = downloads.fetch(want(*elsewhere, sha256=sha256(CONTENT)))
+    assert fetched is not None
+    assert fetched.url == "http://a.invalid/a.tcz"
