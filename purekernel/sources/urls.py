@@ -118,7 +118,7 @@ class Address:
         credentials: user and password, where the URL has them.
     """
 
-    url: str
+    url: str = field(repr=lambda url: repr(redact(url)))
     credentials: tuple[str, str] | None = field(default=None, repr=False)
 
 

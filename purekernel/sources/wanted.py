@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import Enum
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
+
+from purekernel.sources.urls import redact
 
 MIB = 1 << 20
 
@@ -19,6 +21,11 @@ class Kind(Enum):
     SQUASHFS = "squashfs"
     ISO = "iso"
     TAR = "tar"
+
+
+def _shown(urls: tuple[str, ...]) -> str:
+    """Return how addresses with passwords are represented."""
+    return repr(tuple(map(redact, urls)))
 
 
 @frozen(kw_only=True)
@@ -40,7 +47,7 @@ class Wanted:
     """
 
     name: str
-    urls: tuple[str, ...]
+    urls: tuple[str, ...] = field(repr=_shown)
     kind: Kind = Kind.ANY
     size_bytes: int | None = None
     md5: str | None = None

@@ -20,6 +20,7 @@ from purekernel.sources.urls import (
     parse_address,
     redact,
 )
+from purekernel.sources.wanted import Wanted
 
 SECRET = "hunter2"
 posix = pytest.mark.skipif(os.name == "nt", reason="not for Windows")
@@ -101,6 +102,14 @@ def test_users_and_passwords_are_used_and_not_shown(user: str, password: str, ho
     assert address == Address(url=f"http://{host}/a.tcz", credentials=(user, password))
     assert redact(url) == f"http://{host}/a.tcz"
     assert repr(address) == f"Address(url='http://{host}/a.tcz')"
+
+
+def test_no_value_shows_a_secret() -> None:
+    url = f"http://user:{SECRET}@host/a.tcz?token={SECRET}"
+    assert repr(parse_address(url)) == "Address(url='http://host/a.tcz?token=***')"
+    wanted = repr(Wanted(name="a.tcz", urls=(url, f"ftp://{SECRET}@host/a")))
+    assert "urls=('http://host/a.tcz?token=***', 'ftp://host/a')" in wanted
+    assert SECRET not in wanted
 
 
 @pytest.mark.parametrize("url", ["http://", "http:///a", "http://host:port/", "http://[::1/", "a"])
