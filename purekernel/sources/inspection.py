@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from purekernel.sources.faults import Cause, Fault
-from purekernel.sources.sniff import head_bytes, misfit
+from purekernel.sources.sniff import WEB_PAGE, head_bytes, is_web_page, misfit
 from purekernel.sources.wanted import Kind, Wanted
 
 # What is read of a file at once: more does not make hashing faster, and eight are in memory.
@@ -64,7 +64,19 @@ class Inspection:
         if reason is None and self._holds_nul:
             reason = misfit(b"\0", Kind.TEXT)
         if reason is not None:
-            raise Fault(reason, Cause.PASSING, hint="open the address in a browser and look")
+            raise _unfit(reason)
+
+    def check_page(self) -> None:
+        """Refuse a web page by what was seen of it so far.
+
+        One that is sent in place of a file has not the file's size either, and that must not
+        be what is said of it.
+
+        Raises:
+            Fault: it is one.
+        """
+        if is_web_page(self._head):
+            raise _unfit(WEB_PAGE)
 
     def check(self, wanted: Wanted) -> None:
         """Refuse a whole file that is not the one wanted.
@@ -73,10 +85,10 @@ class Inspection:
             Fault: its kind, size or digest is another.
         """
         self.check_kind()
-        if wanted.size_bytes not in (None, self.size_bytes):
-            # Nobody had announced one, so it may have been cut off.
+        if wanted.size_bytes is not None and self.size_bytes < wanted.size_bytes:
+            # Nobody had announced its size, so it may have been cut off.
             raise _another_size(self.size_bytes, wanted, Cause.PASSING)
-        check_bound(self.size_bytes, wanted)
+        check_size(self.size_bytes, wanted)
         for name, promised, found in (
             ("SHA-256", wanted.sha256, self.sha256),
             ("MD5", wanted.md5, self.md5),
@@ -101,11 +113,18 @@ def _another_size(size_bytes: int, wanted: Wanted, cause: Cause) -> Fault:
 
 
 def check_bound(size_bytes: int, wanted: Wanted) -> None:
-    """Refuse a file that is larger than any that would be of use.
+    """Refuse a file that is larger than the one wanted, or than any that would be of use.
 
     Raises:
         Fault: it is.
     """
-    most = wanted.most_bytes if wanted.size_bytes is None else wanted.size_bytes
-    if size_bytes > most:
-        raise Fault(f"it is larger than {most} bytes", Cause.LASTING)
+    if wanted.size_bytes is not None:
+        if size_bytes > wanted.size_bytes:
+            words = f"it is larger than {wanted.size_bytes} bytes"
+            raise Fault(words, Cause.CONTENT)
+    elif size_bytes > wanted.most_bytes:
+        raise Fault(f"it is larger than {wanted.most_bytes} bytes", Cause.LASTING)
+
+
+def _unfit(reason: str) -> Fault:
+    return Fault(reason, Cause.PASSING, hint="open the address in a browser and look")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -160,7 +161,7 @@ class Transfer:
     ) -> Blob:
         """Store the body after the first ``offset`` bytes; ``total`` is what the whole has."""
         if total is not None:
-            check_size(total, self._wanted)
+            self._check_announced(answer, offset, total)
         inspection = self._inspect_partial(offset) if offset else Inspection(self._wanted.kind)
         with storing(self._store.folder):
             try:
@@ -175,6 +176,15 @@ class Transfer:
             words = f"it sent {inspection.size_bytes} bytes, and had announced {total}"
             raise Fault(words, Cause.PASSING)
         return self._finish(inspection, validators, resumed=offset > 0)
+
+    def _check_announced(self, answer: Answer, offset: int, total: int) -> None:
+        """Refuse a file by the size that is announced for it; of a page, say that it is one."""
+        try:
+            check_size(total, self._wanted)
+        except Fault as fault:
+            if fault.cause is Cause.CONTENT and not offset:
+                _refuse_page(answer.pieces())
+            raise
 
     def _write(self, pieces: Iterable[bytes], inspection: Inspection) -> None:
         """Write pieces as they come, until one shows that it cannot be the file."""
@@ -193,7 +203,11 @@ class Transfer:
             raise unfit
 
     def _look(self, inspection: Inspection) -> None:
-        check_bound(inspection.size_bytes, self._wanted)
+        try:
+            check_bound(inspection.size_bytes, self._wanted)
+        except Fault:
+            inspection.check_page()
+            raise
         if inspection.head_is_whole and not self._head_was_checked:
             inspection.check_kind()
             self._head_was_checked = True
@@ -272,6 +286,17 @@ def fault_of_status(answer: Answer) -> Fault:
             answer.headers.get("Retry-After"), date=answer.headers.get("Date")
         ),
     )
+
+
+def _refuse_page(pieces: Iterable[bytes]) -> None:
+    """Refuse what begins as a web page does; what does not begin is none."""
+    inspection = Inspection()
+    with suppress(Fault):
+        for piece in pieces:
+            inspection.feed(piece)
+            if inspection.head_is_whole:
+                break
+    inspection.check_page()
 
 
 def _announced(answer: Answer) -> int | None:

@@ -104,7 +104,7 @@ def test_a_file_is_judged_alike_in_whatever_pieces_it_comes(
 @pytest.mark.parametrize(
     ("fields", "words", "cause"),
     [
-        ({"size_bytes": 3}, "it has 4 bytes, not 3", Cause.PASSING),
+        ({"size_bytes": 3}, "it has 4 bytes, not 3", Cause.CONTENT),
         ({"size_bytes": 5}, "it has 4 bytes, not 5", Cause.PASSING),
         ({"most_bytes": 3}, "it is larger than 3 bytes", Cause.LASTING),
         ({"sha256": "AB" * 32}, f"its SHA-256 is {sha256(b'text')}, not {'ab' * 32}",

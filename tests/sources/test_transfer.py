@@ -151,6 +151,35 @@ def test_a_portal_in_front_of_one_mirror_is_passed_by(
     assert fetch(store, portal, second.put("/a.tcz", CONTENT), kind=Kind.SQUASHFS) == CONTENT
 
 
+@pytest.mark.parametrize("size_bytes", [len(PAGE) - 1, len(PAGE) + 1])
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_page_is_told_as_one_though_its_size_is_not_the_files(
+    announced: bool, size_bytes: int, server: Server, store: Store
+) -> None:
+    """Of what is locked the size is known; that a portal's page has another is no news."""
+    url = server.put("/a.tcz", PAGE)
+    if not announced:
+        server.script("/a.tcz", *[chunks([PAGE])] * 3)
+    assert why_not(store, url, size_bytes=size_bytes, sha256=sha256(CONTENT)) == (
+        DownloadError,
+        f"a.tcz cannot be fetched: {url}: {WEB_PAGE}",
+        "open the address in a browser and look",
+    )
+    assert server.statuses() == [200, 200, 200]
+    assert files(store) == []
+
+
+def test_what_is_not_sent_of_a_file_of_another_size_is_not_missed(
+    server: Server, store: Store
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
+    url = server.script("/a.tcz", raw(head))
+    kind, message, _hint = why_not(store, url, size_bytes=3000)
+    assert kind is ChecksumError
+    assert message == f"a.tcz is not what was promised: {url}: it has 5000 bytes, not 3000"
+    assert len(server.asked) == 1
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "words"),
     [
@@ -212,9 +241,18 @@ def test_a_size_that_was_not_announced_is_found_out(server: Server, store: Store
     url = server.script("/a.tcz", chunks([CONTENT[:99]]), chunks([CONTENT[:2000], CONTENT[2000:]]))
     assert fetch(store, url, size_bytes=3000) == CONTENT
     url = server.script("/b.tcz", *[chunks([CONTENT[:99]])] * 3)
-    assert why_not(store, url, size_bytes=3000)[1] == (
-        f"b.tcz cannot be fetched: {url}: it has 99 bytes, not 3000"
+    # It may have been cut off.
+    assert why_not(store, url, size_bytes=3000)[:2] == (
+        DownloadError,
+        f"b.tcz cannot be fetched: {url}: it has 99 bytes, not 3000",
     )
+    # And this was not.
+    url = server.script("/c.tcz", chunks([CONTENT]))
+    assert why_not(store, url, size_bytes=2999)[:2] == (
+        ChecksumError,
+        f"c.tcz is not what was promised: {url}: it is larger than 2999 bytes",
+    )
+    assert server.statuses("/c.tcz") == [200]
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br"])
