@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from purekernel.sources.placing import remove
 _DAY_SECONDS = 86400
 
 # A file takes an hour at the most by default, and every piece of it is written when it comes:
-# what nobody has written to for days, nobody is at work on.
+# what nobody has written to for days, nobody is at work on. A process that slept for so long
+# finds its file gone, and begins anew (:meth:`~purekernel.sources.store.Store.add`).
 _TEMPORARY_SECONDS = 2 * _DAY_SECONDS
 
 # Part of a file is worth keeping for as long as the same file may be asked for again.
@@ -30,32 +30,50 @@ def clear_away(temporary: Path, partials: Path, locks: Path) -> None:
         locks: that of the locks, by the names of the partials.
     """
     now = time.time()
-    for path in _older(temporary, now - _TEMPORARY_SECONDS):
-        remove(path)
-    for path in _older(partials, now - _PARTIAL_SECONDS):
-        _remove_unused(path, locks / path.name.split(".")[0], now - _PARTIAL_SECONDS)
+    for path in _files(temporary):
+        if _is_older(path, now - _TEMPORARY_SECONDS):
+            remove(path)
+    for key, paths in _by_key(partials).items():
+        if _all_older(paths, now - _PARTIAL_SECONDS):
+            _remove_unused(paths, locks / key, now - _PARTIAL_SECONDS)
 
 
-def _older(folder: Path, time_seconds: float) -> Iterator[Path]:
-    with suppress(OSError):
-        for path in list(folder.iterdir()):
-            if _is_older(path, time_seconds):
-                yield path
+def _files(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _by_key(partials: Path) -> dict[str, list[Path]]:
+    """Return bytes and records that belong together: bytes without theirs are worth nothing."""
+    together: dict[str, list[Path]] = {}
+    for path in _files(partials):
+        together.setdefault(path.name.partition(".")[0], []).append(path)
+    return together
+
+
+def _all_older(paths: list[Path], time_seconds: float) -> bool:
+    return all(_is_older(path, time_seconds) for path in paths)
 
 
 def _is_older(path: Path, time_seconds: float) -> bool:
+    """Say whether a file was last written to before then; one that is gone was."""
     try:
         return path.stat().st_mtime < time_seconds
+    except FileNotFoundError:
+        return True
     except OSError:
         return False
 
 
-def _remove_unused(path: Path, lock: Path, time_seconds: float) -> None:
-    """Remove part of a file unless somebody is about to go on with it."""
+def _remove_unused(paths: list[Path], lock: Path, time_seconds: float) -> None:
+    """Remove part of a file, and its record, unless somebody is at work on it."""
     import filelock  # noqa: PLC0415  # 30 ms, and there is hardly ever anything to remove
 
     with suppress(filelock.Timeout, OSError, NotImplementedError):
         lock.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(lock, timeout=0):
-            if _is_older(path, time_seconds):
-                remove(path)
+            if _all_older(paths, time_seconds):
+                for path in paths:
+                    remove(path)

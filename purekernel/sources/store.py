@@ -29,7 +29,7 @@ from attrs import frozen
 
 from purekernel.errors import InputError, StoreError
 from purekernel.sources.clearing import clear_away
-from purekernel.sources.faults import Fault
+from purekernel.sources.faults import Cause, Fault
 from purekernel.sources.inspection import PIECE_BYTES, Inspection
 from purekernel.sources.partial import Partial
 from purekernel.sources.placing import remove, storing, temporary_name, write_whole
@@ -131,8 +131,9 @@ class Store:
     def lock_path(self, url: str) -> Path:
         """Return the file whose lock is held by whoever is at work on ``url``.
 
-        It stays when the work is done: to remove it while another opens it would give the
-        lock to two.
+        On Windows filelock removes it with the lock, where nobody else has it open. Elsewhere
+        it stays when the work is done: whoever opened it before it was removed would have the
+        lock beside whoever makes it anew.
         """
         return self._top / "locks" / _key(url)
 
@@ -140,6 +141,8 @@ class Store:
         """Make what has come a file of the store: it is whole, and was checked.
 
         Raises:
+            Fault: it was taken away: this process slept for so long that another took what it
+                wrote for what a killed one left.
             StoreError: the host does not let us.
         """
         path = self._blob(inspection.sha256)
@@ -149,7 +152,10 @@ class Store:
             if blob is not None:
                 partial.discard()
             else:
-                partial.become(path)
+                try:
+                    partial.become(path)
+                except FileNotFoundError:
+                    raise Fault("what came was taken away", Cause.PASSING) from None
                 blob = Blob(
                     path=path,
                     size_bytes=inspection.size_bytes,

@@ -8,8 +8,10 @@ import filelock
 import pytest
 
 from purekernel.sources.clearing import clear_away
+from purekernel.sources.partial import Partial
 from purekernel.sources.store import Store
 from tests.sources.fetching import fetch
+from tests.sources.server import Server
 
 DAY = 86400
 
@@ -34,6 +36,9 @@ def test_what_is_old_goes_and_what_is_young_stays(tmp_path: Path) -> None:
         aged(folders[0] / "1-b", 1),
         aged(folders[1] / "bb", 29),
         aged(folders[1] / "cc", 31),
+        # What was gone on with is as young as its last byte, and so is its record.
+        aged(folders[1] / "dd", 1),
+        aged(folders[1] / "dd.json", 31),
     ]
     folders[2].mkdir()
     with filelock.FileLock(folders[2] / "cc"):
@@ -54,3 +59,30 @@ def test_a_store_is_cleared_when_something_is_put_into_it(tmp_path: Path, days: 
     (tmp_path / "a").write_bytes(b"content")
     assert fetch(store, str(tmp_path / "a")) == b"content"
     assert left.exists() is (days < 2)
+
+
+def test_who_slept_while_others_cleared_away_begins_anew(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A laptop may be closed for days in the middle of a copy."""
+    content = b"content"
+    store = Store(tmp_path / "store")
+    (tmp_path / "a").write_bytes(content)
+    slept = []
+
+    def sleep(self: Partial, path: Path) -> None:
+        if len(slept) % 2 == 0:
+            then = time.time() - 3 * DAY
+            os.utime(self.path, (then, then))
+            clear_away(*(store.folder / "v1" / name for name in ("tmp", "partials", "locks")))
+        slept.append(self.path.exists())
+        become(self, path)
+
+    become = Partial.become
+    monkeypatch.setattr(Partial, "become", sleep)
+    assert fetch(store, str(tmp_path / "a")) == content
+    assert slept == [False, True]
+    # What comes from a server has a lock that says that somebody is at work.
+    monkeypatch.setattr("purekernel.sources.clearing._PARTIAL_SECONDS", 2 * DAY)
+    assert fetch(store, server.put("/b", b"other")) == b"other"
+    assert slept == [False, True, True]
