@@ -12,6 +12,8 @@ import pytest
 from fixtures.compress import gzip
 from fixtures.core import make_core_tree
 from fixtures.core_iso import make_core_iso
+from fixtures.gem import make_gem
+from fixtures.gem_server import lay_out_server
 from fixtures.kernel import RELEASE
 from fixtures.repository import TCZ, make_extension, make_repository
 from purekernel.cli import main
@@ -319,6 +321,29 @@ def test_an_index_with_an_old_size_is_passed_over(here: Path, server: Server) ->
     write_recipe(server, extensions='builtin = ["bash"]')
     assert main(["fetch", "-q"]) == 0
     assert len(server.statuses(f"/{TCZ}/bash.tcz")) == 2
+
+
+# Gem servers
+
+
+def test_a_gem_server_that_is_passed_over_is_noted(
+    here: Path, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lay_out_server(tmp_path / "gems", [make_gem("sample_gem", "1.0")])
+    server.script("/info/sample_gem", *[status(503)] * 9)
+    Path("purekernel.toml").write_text(
+        f'[core]\niso = "Core.iso"\n[mirrors]\ngems = ["{server.url}", "{tmp_path}/gems"]\n'
+        f'[gems]\nwanted = ["sample_gem"]\n{DOWNLOADS}',
+        encoding="utf-8",
+    )
+    assert main(["fetch", "-q"]) == 0
+    assert notes(capsys.readouterr().err) == [
+        (
+            f"the gem server {server.url} was passed over, and what it may know was asked of the "
+            f"others: info/sample_gem cannot be fetched: {server.url}/info/sample_gem: "
+            "status 503, Service Unavailable"
+        )
+    ]
 
 
 # What is not needed is not asked for

@@ -20,10 +20,23 @@ from purekernel.sources.urls import last_component
 _RUBYGEMS = re.compile(r"rubygems-([0-9]+(?:\.[0-9]+)*)\.(?:tgz|tar\.gz)")
 
 
+@frozen(kw_only=True)
+class PlannedGems:
+    """What a plan has of gems.
+
+    Attributes:
+        gems: in order of name and version.
+        notes: what the user should know, a line each.
+    """
+
+    gems: tuple[PlannedGem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 def plan_gems(
     inquiry: Inquiry, project: Project | None, errors: list[PurekernelError]
-) -> tuple[PlannedGem, ...]:
-    """Return the gems that an image carries, in order of name and version.
+) -> PlannedGems:
+    """Return the gems that an image carries.
 
     What a lock pins is taken where it still meets the list; where it does not, and the lock
     does not bind, the servers are asked.
@@ -40,23 +53,24 @@ def plan_gems(
     """
     listed = _listed_gems(inquiry, project, errors)
     if not listed:
-        return ()
+        return PlannedGems()
     target = _target(inquiry, project)
     servers = tuple(map(inquiry.place, inquiry.recipe.mirrors.gems)) or defaults.GEM_SERVERS
+    live = GemServers(servers, inquiry.downloads)
     if inquiry.lock is None:
-        return _resolve(listed, GemServers(servers, inquiry.downloads), target)
+        return PlannedGems(gems=_resolve(listed, live, target), notes=live.notes)
     locked = LockedGems(inquiry.lock, servers, inquiry.place)
     try:
-        return _resolve(listed, locked, target)
+        return PlannedGems(gems=_resolve(listed, locked, target))
     except PurekernelError as error:
         if inquiry.strict:
             raise _not_locked(error) from None
-    live = GemServers(servers, inquiry.downloads)
     try:
-        return _resolve(listed, _LockedFirst(locked, live), target)
+        gems = _resolve(listed, _LockedFirst(locked, live), target)
     except PurekernelError:
         # What is pinned and what is new do not go together: all of it anew.
-        return _resolve(listed, live, target)
+        gems = _resolve(listed, live, target)
+    return PlannedGems(gems=gems, notes=live.notes)
 
 
 def _listed_gems(

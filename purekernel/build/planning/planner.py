@@ -72,11 +72,13 @@ class Planner:
         self._disputable = extensions.disputable
         errors += extensions.errors
         gems: tuple[PlannedGem, ...] = ()
+        gem_notes: tuple[str, ...] = ()
         if project is not None or inquiry.recipe.gems.wanted:
             from purekernel.build.planning.gems import plan_gems  # noqa: PLC0415  # 40 ms
 
             try:
-                gems = plan_gems(inquiry, project, errors)
+                planned = plan_gems(inquiry, project, errors)
+                gems, gem_notes = planned.gems, planned.notes
             except PurekernelError as error:
                 errors.append(error)
         errors += _missing_overlays(inquiry.recipe)
@@ -104,6 +106,7 @@ class Planner:
             notes=(
                 *filter(None, [self._planned_base[1]]),
                 *_notes(extensions, inquiry.recipe.extensions.skip),
+                *gem_notes,
                 *_project_notes(inquiry.recipe, project, flavour),
             ),
         )

@@ -48,8 +48,8 @@ class GemServer:
             downloads: fetches files.
             others: servers that are asked for gems where this one lists them and fails.
         """
-        self._server = server.rstrip("/")
-        self._others = tuple(other.rstrip("/") for other in others)
+        self._server = server
+        self._others = tuple(others)
         self._downloads = downloads
         self._has_compact = False
         # The older indexes by their paths; and what they list, once that was of interest.
@@ -130,7 +130,7 @@ class GemServer:
         wanted = self._wanted("versions", kind=Kind.TEXT, most_bytes=MAX_VERSIONS_BYTES)
         if self._downloads.fetch(wanted) is None:
             raise MissingFileError(
-                f"no index of gems is at {redact(self._server)}",
+                f"no index of gems is at {redact(self._server.rstrip('/'))}",
                 hint="name a gem server, or a folder that 'gem generate_index' was run in",
             )
 
@@ -159,7 +159,11 @@ class GemServer:
             release=release,
             wanted=Wanted(
                 name=path.removeprefix("gems/"),
-                urls=tuple(join_url(server, path) for server in (self._server, *self._others)),
+                urls=tuple(
+                    dict.fromkeys(
+                        join_url(server, path) for server in (self._server, *self._others)
+                    )
+                ),
                 kind=Kind.TAR,
                 sha256=release.sha256,
             ),

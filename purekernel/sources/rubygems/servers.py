@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from purekernel.errors import CombinedError, DownloadError, PurekernelError
+from purekernel.errors import CombinedError, DownloadError, PurekernelError, raise_all
 from purekernel.sources.rubygems.repository import Candidate, Downloads
 from purekernel.sources.rubygems.server import GemServer
+from purekernel.sources.urls import redact
 
 
 class GemServers:
     """Gem servers that may have the same gems, or some of their own.
 
     Of each gem, the first server that knows it says which releases there are: a name that a
-    server of one's own has is never looked up at another.
+    server of one's own has is not looked up at another, where anybody may have taken it.
+    RubyGems itself takes the newest release that any of them has, so that the image would
+    depend on what others publish.
+
+    A server that fails is passed over from then on, so that one run does not take its gems now
+    from here and now from there; :attr:`notes` says so.
     """
 
     def __init__(self, servers: Sequence[str], downloads: Downloads) -> None:
@@ -23,10 +29,22 @@ class GemServers:
             servers: URLs or folders, in the order in which they are asked.
             downloads: fetches files.
         """
-        addresses = tuple(dict.fromkeys(server.rstrip("/") for server in servers))
-        self._servers = tuple(
-            GemServer(address, downloads, others=[other for other in addresses if other != address])
+        addresses = tuple(dict.fromkeys(servers))
+        self._servers = {
+            address: GemServer(
+                address, downloads, others=[other for other in addresses if other != address]
+            )
             for address in addresses
+        }
+        self._failed: dict[str, PurekernelError] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know: which servers were passed over, and why, a line each."""
+        return tuple(
+            f"the gem server {redact(address)} was passed over, and what it may know was asked of "
+            f"the others: {_each(error)[0]}"
+            for address, error in self._failed.items()
         )
 
     def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
@@ -35,27 +53,30 @@ class GemServers:
         A server that cannot be asked is passed over, if the others know all that is asked for.
 
         Raises:
-            DownloadError: something cannot be fetched, or no address is a gem server's.
+            DownloadError: something cannot be fetched, or an address is no gem server's, and
+                the others do not know all names.
+            CombinedError: several of these.
             FormatError: an index is damaged.
             LimitError: an index goes over a bound.
         """
         found: dict[str, tuple[Candidate, ...]] = {}
-        passed_over: list[PurekernelError] = []
-        for server in self._servers:
+        for address, server in self._servers.items():
             rest = [name for name in names if name not in found]
             if not rest:
                 break
+            if address in self._failed:
+                continue
             try:
                 found.update(server.versions(rest))
             except (DownloadError, CombinedError) as error:
-                if not _is_of_downloads(error):
+                if not all(isinstance(one, DownloadError) for one in _each(error)):
                     raise
-                passed_over.append(error)
-        if passed_over and any(name not in found for name in names):
-            raise passed_over[0]
+                self._failed[address] = error
+        if any(name not in found for name in names):
+            # Whether one that failed knows the rest, nobody can tell.
+            raise_all(self._failed.values())
         return found
 
 
-def _is_of_downloads(error: PurekernelError) -> bool:
-    errors = error.errors if isinstance(error, CombinedError) else (error,)
-    return all(isinstance(one, DownloadError) for one in errors)
+def _each(error: PurekernelError) -> Sequence[PurekernelError]:
+    return error.errors if isinstance(error, CombinedError) else (error,)

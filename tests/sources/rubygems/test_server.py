@@ -15,12 +15,21 @@ import pytest
 from fixtures.gem import GemFile, make_gem
 from fixtures.gem_server import lay_out_server
 from fixtures.gemspec_yaml import Era
-from purekernel.errors import DependencyError, DownloadError, FormatError, MissingFileError
+from purekernel.errors import (
+    CombinedError,
+    DependencyError,
+    DownloadError,
+    FormatError,
+    MissingFileError,
+)
 from purekernel.formats.gem import parse_gem, parse_listed_gem
 from purekernel.sources.downloads import Downloads
 from purekernel.sources.rubygems import GemResolution, GemServer, GemServers, resolve_gems
 from purekernel.sources.store import Store
 from purekernel.sources.wanted import Fetched, Kind, Wanted
+from tests.sources.answers import status
+from tests.sources.fetching import QUICK
+from tests.sources.server import Server
 
 GEMS = (
     make_gem("facter", "1.6.0"),
@@ -227,7 +236,7 @@ class Failing(Fetcher):
         return super().fetch(wanted)
 
 
-def test_a_server_that_fails_is_passed_over(folder: Path, tmp_path: Path) -> None:
+def test_a_server_that_fails_is_passed_over_and_named(folder: Path, tmp_path: Path) -> None:
     second = tmp_path / "second"
     (tmp_path / "fetched").mkdir()
     lay_out_server(second, GEMS)
@@ -235,9 +244,81 @@ def test_a_server_that_fails_is_passed_over(folder: Path, tmp_path: Path) -> Non
     fetcher.failing = str(folder)
     servers = GemServers([str(folder), str(second)], fetcher)
     assert set(servers.versions(["facter", "razor"])) == {"facter", "razor"}
+    (note,) = servers.notes
+    assert note == (
+        f"the gem server {folder} was passed over, and what it may know was asked of the others: "
+        "info/facter cannot be fetched"
+    )
     # Whether the first knows a gem that the others do not know, nobody can tell.
     with pytest.raises(DownloadError, match="info/facter cannot be fetched"):
         servers.versions(["facter", "fakter"])
+    # It answers again; and still one run takes nothing from here and from there.
+    lay_out_server(folder, GEMS[:1])
+    fetcher.failing = ""
+    found = servers.versions(["facter"])["facter"]
+    assert found[0].wanted.urls[0].startswith(str(second))
+
+
+def test_all_servers_that_fail_are_named(folder: Path, tmp_path: Path, fetcher: Fetcher) -> None:
+    third = tmp_path / "third"
+    lay_out_server(third, GEMS)
+    places = [f"{tmp_path}/no", f"{tmp_path}/none", str(third)]
+    servers = GemServers(places, fetcher)
+    assert set(servers.versions(["facter"])) == {"facter"}
+    with pytest.raises(CombinedError) as caught:
+        servers.versions(["fakter"])
+    assert [str(one) for one in caught.value.errors] == [
+        f"no index of gems is at {place}" for place in places[:2]
+    ]
+    assert len(servers.notes) == 2
+
+
+def test_a_damaged_index_is_not_passed_over(folder: Path, tmp_path: Path, fetcher: Fetcher) -> None:
+    lay_out_server(folder, GEMS)
+    lay_out_server(tmp_path / "second", GEMS)
+    (folder / "info" / "facter").write_bytes(b"1.0 \x00|checksum\n")
+    with pytest.raises(FormatError):
+        GemServers([str(folder), str(tmp_path / "second")], fetcher).versions(["facter"])
+
+
+def test_no_address_shows_its_secrets_or_loses_its_query(server: Server, store: Store) -> None:
+    """A token belongs behind the path, and in no message."""
+    address = server.url.replace("//", "//me:p@ss-w0rd@")
+    for path in ("info/rake", "info/razor"):
+        server.put(f"/g/{path}?token=s3cret/", b"---\n1.0 |checksum:" + b"0" * 64 + b"\n")
+    places = [f"{address}/none", f"{address}/none?key=s3cret", f"{address}/g/?token=s3cret/"]
+    with Downloads(store, policy=QUICK) as downloads:
+        servers = GemServers(places, downloads)
+        found = servers.versions(["rake", "razor"])
+        assert found["rake"][0].wanted.urls[0] == f"{address}/g/gems/rake-1.0.gem?token=s3cret/"
+        assert servers.notes == tuple(
+            f"the gem server {server.url}/{place} was passed over, and what it may know was asked "
+            f"of the others: no index of gems is at {server.url}/{place}"
+            for place in ("none", "none?key=***")
+        )
+        with pytest.raises(CombinedError) as caught:
+            servers.versions(["nobody"])
+    for secret in ("p@ss", "ss-w0rd", "s3cret"):
+        assert secret not in str(caught.value)
+        assert secret not in repr(found)
+
+
+def test_a_gem_comes_from_the_server_that_lists_it_or_as_the_same_file_from_others(
+    server: Server, second: Server, store: Store, tmp_path: Path
+) -> None:
+    for number, (place, gems) in enumerate(((server, GEMS[:1]), (second, GEMS[:2]))):
+        folder = tmp_path / str(number)
+        lay_out_server(folder, gems)
+        for path in folder.rglob("*"):
+            if path.is_file():
+                place.put(f"/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    with Downloads(store, policy=QUICK) as downloads:
+        found = GemServers([server.url, second.url], downloads).versions(["facter"])
+        (wanted,) = (each.wanted for each in found["facter"])
+        server.script("/gems/facter-1.6.0.gem", *[status(503)] * 9)
+        fetched = downloads.fetch(wanted)
+    assert fetched is not None
+    assert (fetched.url, fetched.sha256) == (f"{second.url}/gems/facter-1.6.0.gem", GEMS[0].sha256)
 
 
 def test_an_index_that_was_damaged_in_the_store_is_not_believed(
