@@ -70,6 +70,47 @@ NEEDS: dict[str, list[str]] = {"bash.tcz": ["readline.tcz"], "readline.tcz": []}
 # Mirrors
 
 
+def test_a_mirror_may_want_a_token_and_then_another(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It goes behind every path, is printed nowhere, and is no part of what a lock pins."""
+    files = {**make_repository(NEEDS), "4.x/x86/release/Core-current.iso": core_iso()}
+    recipe = '[core]\nversion = "4.x"\n'
+    for token in ("s3cret-1/", "s3cret-2/"):
+        serve(server, {f"tc/{path}?token={token}": content for path, content in files.items()})
+    write_recipe(f"{server.url}/tc/?token=s3cret-1/", extensions='builtin = ["bash"]', more=recipe)
+    assert main(["lock", "-v"]) == 0
+    assert main(["fetch", "-v"]) == 0
+    base = load_lock().files["base"]
+    assert base.asked == "4.x/x86/release/Core-current.iso"
+    assert base.pin.url == f"{server.url}/tc/{base.asked}?token=***"
+    write_recipe(f"{server.url}/tc/?token=s3cret-2/", extensions='builtin = ["bash"]', more=recipe)
+    shutil.rmtree(os.environ["PUREKERNEL_CACHE"])
+    assert main(["fetch", "-v"]) == 0
+    assert {asked.target.partition("?")[2] for asked in server.asked} == {
+        "token=s3cret-1/",
+        "token=s3cret-2/",
+    }
+    said = "".join(capsys.readouterr())
+    assert "Core-current.iso?token=***" in said
+    assert "s3cret" not in said
+    assert "s3cret" not in Path("purekernel.lock").read_text(encoding="utf-8")
+
+
+def test_a_portal_is_told_as_one_of_what_is_locked_too(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(server, make_repository({"bash.tcz": []}))
+    write_recipe(server, extensions='builtin = ["bash"]')
+    assert main(["lock", "-q"]) == 0
+    shutil.rmtree(os.environ["PUREKERNEL_CACHE"])
+    server.script(f"/{TCZ}/bash.tcz", *[status(200, PORTAL, Content_Type="text/html")] * 9)
+    assert main(["fetch", "-q"]) == 1
+    ((message, hint),) = errors(capsys)
+    assert "a captive portal or a proxy's log-in may be in the way" in message
+    assert hint == "open the address in a browser and look"
+
+
 def test_an_optional_file_that_is_not_there_is_no_fault(here: Path, server: Server) -> None:
     files = make_repository(NEEDS)
     for name in ("bash.tcz.info", "bash.tcz.md5.txt"):

@@ -87,7 +87,8 @@ def plan_base(inquiry: Inquiry) -> tuple[PlannedFile, str]:
         asked, urls = core.iso, (inquiry.place(core.iso),)
     else:
         urls = inquiry.release.iso_urls(inquiry.mirrors)
-        asked = urls[0].removeprefix(inquiry.mirrors[0].rstrip("/") + "/")
+        # Whichever mirror has it: to name another one voids no pin.
+        asked = inquiry.release.iso_places()[0]
     wanted = Wanted(name=last_component(urls[0]), urls=urls, kind=Kind.ISO, sha256=core.iso_sha256)
     planned = plan_file(inquiry, FileAsk(role=BASE, asked=asked, wanted=wanted))
     if planned.wanted.sha256 is not None or (core.iso is not None and not is_url(core.iso)):

@@ -49,7 +49,8 @@ class ExtensionMirror:
             use_indexes: whether the indexes are believed. An index may be older than the
                 files that it speaks of.
         """
-        places = dict.fromkeys(place.rstrip("/") for place in folders)
+        # Not by their slashes: one at the end may belong to a token.
+        places = dict.fromkeys(folders)
         self._folders = tuple(ExtensionFolder(place, downloads) for place in places)
         self._attempts = 1 if len(self._folders) > 1 else None
         self._downloads = downloads

@@ -57,8 +57,8 @@ class Release:
         """Return where ``mirror`` keeps the extensions."""
         return join_url(mirror, self.series, self.arch, "tcz")
 
-    def iso_urls(self, mirrors: tuple[str, ...]) -> tuple[str, ...]:
-        """Return where the ISO may lie: on each mirror, newest place first.
+    def iso_places(self) -> tuple[str, ...]:
+        """Return where the ISO may lie below a mirror, newest place first.
 
         Releases move from ``release/`` to ``archive/VERSION/`` when a newer one comes.
         """
@@ -68,8 +68,8 @@ class Release:
         else:
             file_name = f"{name}-{self.version}.iso"
             places = [f"release/{file_name}", f"archive/{self.version}/{file_name}"]
-        return tuple(
-            join_url(mirror, self.series, self.arch, place)
-            for mirror in mirrors
-            for place in places
-        )
+        return tuple(f"{self.series}/{self.arch}/{place}" for place in places)
+
+    def iso_urls(self, mirrors: tuple[str, ...]) -> tuple[str, ...]:
+        """Return where the ISO may lie: on each mirror, newest place first."""
+        return tuple(join_url(mirror, place) for mirror in mirrors for place in self.iso_places())

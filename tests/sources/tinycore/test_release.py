@@ -18,6 +18,15 @@ def test_the_newest_of_a_series_is_in_one_place_on_each_mirror() -> None:
     assert release.extension_folder(MIRRORS[0]) == "http://one.example/4.x/x86/tcz"
 
 
+def test_a_token_stays_behind_the_path() -> None:
+    release, mirror = Release(), "http://one.example/tc/?token=a/b="
+    assert release.iso_urls((mirror,)) == (
+        "http://one.example/tc/4.x/x86/release/Core-current.iso?token=a/b=",
+    )
+    assert release.extension_folder(mirror) == "http://one.example/tc/4.x/x86/tcz?token=a/b="
+    assert release.iso_places() == ("4.x/x86/release/Core-current.iso",)
+
+
 def test_a_release_moves_to_the_archive() -> None:
     release = Release(version="15.0", arch="x86_64")
     assert release.series == "15.x"
