@@ -229,7 +229,9 @@ class Session:
         inquiry = evolve(self._inquiry(), lock=kept, strict=False, all_flavours=True)
         if kept is not None and kept.core != inquiry.core():
             inquiry = evolve(inquiry, lock=None)
-        made = lock_of(gather(inquiry, complete=True, progress=self._progress))
+        gathered = gather(inquiry, complete=True, progress=self._progress)
+        self.notes = gathered.plan.notes
+        made = lock_of(gathered)
         # Where a file came from depends on which mirror was up; that alone is no change.
         return made if self.lock is None else with_places_of(made, self.lock)
 

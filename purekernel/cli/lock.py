@@ -50,7 +50,7 @@ def lock_command(
         raise click.UsageError("names of what to pin anew go with --update")
     # What these import takes longer than --help may.
     from purekernel.build.lock_file import write_lock  # noqa: PLC0415
-    from purekernel.cli.terminal import choose_progress, say  # noqa: PLC0415
+    from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
     from purekernel.errors import LockError  # noqa: PLC0415
     from purekernel.sources.lock import changes  # noqa: PLC0415
     from purekernel.sources.lock_text import build_lock  # noqa: PLC0415
@@ -67,6 +67,8 @@ def lock_command(
                 write_lock(session.lock_path, new)
     finally:
         progress.close()
+    for note in session.notes:
+        say_warning(note)
     if old is not None and not quiet:
         for line in lines:
             say(line)

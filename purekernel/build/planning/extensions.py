@@ -51,6 +51,7 @@ class PlannedExtensions:
         disputable: whether something is wrong with them only if the index is right about
             what some of them need.
         left_out: names that are left out as asked.
+        notes: which mirrors were passed over, a line each.
         errors: what is wrong with them.
     """
 
@@ -64,6 +65,7 @@ class PlannedExtensions:
     from_indexes: bool
     disputable: bool = False
     left_out: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
     errors: tuple[PurekernelError, ...] = field(default=())
 
 
@@ -130,6 +132,7 @@ def plan_extensions(
             for one in names
             if one.name in inquiry.recipe.extensions.skip
         },
+        notes=live.notes,
         errors=tuple(errors),
     )
 

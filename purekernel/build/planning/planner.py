@@ -105,6 +105,7 @@ class Planner:
             from_indexes=extensions.from_indexes,
             notes=(
                 *filter(None, [self._planned_base[1]]),
+                *extensions.notes,
                 *_notes(extensions, inquiry.recipe.extensions.skip),
                 *gem_notes,
                 *_project_notes(inquiry.recipe, project, flavour),

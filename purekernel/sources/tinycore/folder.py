@@ -85,12 +85,12 @@ class ExtensionFolder:
     """
 
     def __init__(self, place: str, downloads: Downloads) -> None:
-        self._place = place
+        self.place = place
         self._downloads = downloads
 
     def url(self, name: str) -> str:
         """Return where a file of that name is."""
-        return join_url(self._place, name)
+        return join_url(self.place, name)
 
     def index_files(self, *, attempts: int | None) -> list[Wanted]:
         """Return the three indexes as they are wanted, each asked for so many times at most."""

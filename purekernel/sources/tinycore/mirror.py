@@ -17,6 +17,7 @@ from purekernel.sources.tinycore.folder import (
     package_wanted,
     side_wanted,
 )
+from purekernel.sources.urls import redact
 from purekernel.sources.wanted import Wanted
 
 
@@ -58,6 +59,16 @@ class ExtensionMirror:
         self._indexes: dict[ExtensionFolder, Indexes | None] | None = None
         self._known: dict[str, Extension | None] = {}
         self._went_by_indexes = False
+        self._failed: dict[ExtensionFolder, DownloadError] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know: which folders were passed over, and why, a line each."""
+        return tuple(
+            f"the mirror {redact(folder.place)} was passed over, and what it may have was taken "
+            f"from the others: {error}"
+            for folder, error in self._failed.items()
+        )
 
     @property
     def went_by_indexes(self) -> bool:
@@ -157,6 +168,7 @@ class ExtensionMirror:
         if names and said is None:
             fetched = self._downloads.fetch_all(folder.index_files(attempts=None))
             said = indexes[folder] = folder.read_indexes(fetched)
+            del self._failed[folder]
             if said.digests is not None:
                 self._take_listed(folder, said.digests, names, homes)
         self._look(folder, [name for name in names if name not in homes], homes, attempts=None)
@@ -230,6 +242,8 @@ class ExtensionMirror:
             if errors and len(self._folders) == 1:
                 # They are asked for together, and fail together.
                 raise errors[0]
+            if errors:
+                self._failed[folder] = errors[0]
             there = [one for one in found if not isinstance(one, DownloadError)]
             indexes[folder] = None if errors else folder.read_indexes(there)
         return indexes

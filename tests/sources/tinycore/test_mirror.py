@@ -148,6 +148,8 @@ def test_a_folder_that_is_down_is_passed_over() -> None:
     assert ncurses is not None
     assert bash.package.urls[0] == f"{OFFICIAL}/bash.tcz"
     assert ncurses.package.md5 == hashlib.md5(make_extension("ncurses.tcz")).hexdigest()
+    (note,) = mirror.notes
+    assert note.startswith(f"the mirror {OWN} was passed over, and what it may have was taken")
     # Whether it has what the others do not have, nobody can tell.
     with pytest.raises(PurekernelError, match="nobody answers"):
         mirror.describe(["own.tcz"])
@@ -156,9 +158,9 @@ def test_a_folder_that_is_down_is_passed_over() -> None:
 def test_a_folder_that_was_down_is_asked_again_for_what_the_others_do_not_have() -> None:
     downloads = two_folders()
     downloads.failures["own.example"] = 3
-    own, ncurses, gone = ExtensionMirror([OWN, OFFICIAL], downloads).describe(
-        ["own.tcz", "ncurses.tcz", "gone.tcz"]
-    )
+    mirror = ExtensionMirror([OWN, OFFICIAL], downloads)
+    own, ncurses, gone = mirror.describe(["own.tcz", "ncurses.tcz", "gone.tcz"])
+    assert mirror.notes == ()
     assert own is not None
     assert own.package.urls[0] == f"{OWN}/own.tcz"
     assert ncurses is not None
