@@ -22,6 +22,7 @@ from purekernel.cli.parameters import Place, Size, Words
 
 if TYPE_CHECKING:
     from purekernel.build.image import Image
+    from purekernel.build.request import Asked
     from purekernel.cli.terminal import StepTimer
 
 EMITS = ("iso", "core", "pxe")
@@ -138,10 +139,12 @@ def build_command(
         if (text := options.pop(option)) is not None
     }
     start = time.perf_counter()
+    asked = take_request(options) if bundle is None and not sample else None
     progress = choose_progress(quiet=quiet, verbose=verbose, json=as_json)
     try:
-        if bundle is None and not sample:
+        if asked is not None:
             image, emit, output_dir = _gather(
+                asked,
                 options,
                 volume,
                 emit,
@@ -171,6 +174,7 @@ def build_command(
 
 
 def _gather(
+    asked: Asked,
     options: dict[str, Any],
     volume: dict[str, str],
     emit: tuple[str, ...] | None,
@@ -190,7 +194,6 @@ def _gather(
     from purekernel.build.outputs import output_names  # noqa: PLC0415
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
 
-    asked = take_request(options)
     if options["keep_iso_files"]:
         asked = asked.keeping_iso_files()
     said = asked.recipe.output

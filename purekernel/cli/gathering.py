@@ -153,6 +153,8 @@ def provision_options(command: Command) -> Command:
 def take_request(options: dict[str, Any]) -> Asked:
     """Return what the options that say what is gathered ask for; they are taken out.
 
+    It may ask for a password: nothing else may be shown on the terminal by then.
+
     Raises:
         PurekernelError: something is wrong with them.
     """
@@ -161,6 +163,8 @@ def take_request(options: dict[str, Any]) -> Asked:
 
     said = {name: options.pop(name) for name in REQUEST_OPTIONS if name in options}
     if said.get("tc_passwd") == STDIN:
+        # Nobody is asked for a password before all else is found to be in order.
+        join_request(Request(**said), os.environ)
         said["tc_passwd"] = read_password()
     asked = join_request(Request(**said), os.environ)
     for warning in asked.warnings:
