@@ -38,10 +38,9 @@ class Terminal:
         while words not in self.heard:
             ready, _, _ = select.select([self._descriptor], [], [], max(0, end - time.monotonic()))
             assert ready, self.heard
-            try:
-                self.heard += os.read(self._descriptor, 4096)
-            except OSError:  # the other end is closed
-                assert words in self.heard, self.heard
+            piece = self._read()
+            assert piece, self.heard
+            self.heard += piece
         shown, found, self.heard = self.heard.partition(words)
         return shown + found
 
@@ -50,14 +49,16 @@ class Terminal:
 
     def rest(self) -> bytes:
         """Return what is shown until the program ends."""
-        while True:
-            try:
-                piece = os.read(self._descriptor, 4096)
-            except OSError:
-                return self.heard
-            if not piece:
-                return self.heard
+        while piece := self._read():
             self.heard += piece
+        return self.heard
+
+    def _read(self) -> bytes:
+        """Return what is shown next; nothing where the program has ended."""
+        try:
+            return os.read(self._descriptor, 4096)
+        except OSError:  # so Linux says it
+            return b""
 
 
 @contextmanager
