@@ -91,6 +91,17 @@ class Asked:
     reuse: bool
     warnings: tuple[str, ...]
 
+    def with_password(self, password: str) -> Asked:
+        """Return the same, with the password of ``tc`` that the command line gives otherwise."""
+        accounts = {account.name: account for account in self.recipe.accounts}
+        known = accounts.get(USER, Account(name=USER))
+        accounts[USER] = _with_password(known, password, COMMAND_LINE)
+        return evolve(
+            self,
+            recipe=evolve(self.recipe, accounts=tuple(accounts.values())),
+            warnings=(*_odd_password(password), *self.warnings),
+        )
+
     def keeping_iso_files(self) -> Asked:
         """Return the same, with what the base ISO holds outside ``boot/`` carried over."""
         iso = evolve(self.recipe.iso, keep_files=True)
@@ -127,12 +138,13 @@ def join_request(request: Request, environment: Mapping[str, str]) -> Asked:
     if joining.errors:
         raise_all([*joining.errors, *faults])
     joined = evolve(joined, faults=faults)
-    return Asked(
+    asked = Asked(
         recipe=joined,
         path=path,
         reuse=bool(request.reuse_prev_dl or _first(file.re_use_prev_dl, outer.re_use_prev_dl)),
-        warnings=(*_odd_password(request.tc_passwd), *file.warnings, *outer.warnings),
+        warnings=(*file.warnings, *outer.warnings),
     )
+    return asked if request.tc_passwd is None else asked.with_password(request.tc_passwd)
 
 
 def ask_about(
@@ -201,7 +213,7 @@ class _Joining:
             ),
             mirrors=self._mirrors(recipe, file, outer),
             extensions=self._extensions(recipe, file, outer),
-            accounts=_accounts(request, recipe, file, outer),
+            accounts=_accounts(recipe, file, outer),
             razor=_with_addresses(recipe.razor, file, outer),
         )
 
@@ -325,26 +337,26 @@ def _flavour(request: Request) -> Flavour | None:
     return Flavour.DEBUG if request.build_debug_image else None
 
 
-def _accounts(
-    request: Request, recipe: Recipe, file: Settings, outer: Settings
-) -> tuple[Account, ...]:
+def _accounts(recipe: Recipe, file: Settings, outer: Settings) -> tuple[Account, ...]:
     said = {account.name: account for account in recipe.accounts}
     known = said.get(USER, Account(name=USER))
-    password, place = request.tc_passwd, COMMAND_LINE
-    if password is None:
-        password, place = file.tc_passwd, file.places.get("tc_passwd", "the settings")
+    password, place = file.tc_passwd, file.places.get("tc_passwd", "the settings")
     if password is None and not known.has_password and not known.locked:
         password, place = outer.tc_passwd, outer.places.get("tc_passwd", "the environment")
     if password is not None:
-        said[USER] = evolve(
-            known,
-            password=password,
-            password_place=place,
-            password_env=None,
-            password_hash=None,
-            locked=False,
-        )
+        said[USER] = _with_password(known, password, place)
     return tuple(said.values())
+
+
+def _with_password(account: Account, password: str, place: str) -> Account:
+    return evolve(
+        account,
+        password=password,
+        password_place=place,
+        password_env=None,
+        password_hash=None,
+        locked=False,
+    )
 
 
 def _with_addresses(razor: Razor | None, file: Settings, outer: Settings) -> Razor | None:

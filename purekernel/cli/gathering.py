@@ -162,11 +162,13 @@ def take_request(options: dict[str, Any]) -> Asked:
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
 
     said = {name: options.pop(name) for name in REQUEST_OPTIONS if name in options}
-    if said.get("tc_passwd") == STDIN:
-        # Nobody is asked for a password before all else is found to be in order.
-        join_request(Request(**said), os.environ)
-        said["tc_passwd"] = read_password()
+    asks = said.get("tc_passwd") == STDIN
+    if asks:
+        said["tc_passwd"] = None
     asked = join_request(Request(**said), os.environ)
+    if asks:
+        # Not before all else is found to be in order.
+        asked = asked.with_password(read_password())
     for warning in asked.warnings:
         say_warning(warning)
     return asked

@@ -12,8 +12,14 @@ from purekernel.errors import InputError, PurekernelError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 
 
-def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
+def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, streams: bool = False) -> bytes:
     """Return the bytes of the file at ``path``.
+
+    Args:
+        path: of the file.
+        limits: bounds on its size.
+        streams: whether it may be a fifo or a device, such as ``/dev/stdin`` and the shell's
+            ``<(…)``, which is read to its end.
 
     Raises:
         InputError: it is missing, no file, or may not be read.
@@ -21,12 +27,13 @@ def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """
     try:
         # A fifo with no writer is not waited for, where a system has fifos.
-        opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+        patience = 0 if streams else getattr(os, "O_NONBLOCK", 0)
+        opened = os.open(path, os.O_RDONLY | patience | _BINARY)
         with _closing(opened):
             status = os.fstat(opened)
             if stat.S_ISDIR(status.st_mode):
                 raise InputError(f"{path} is a folder, not a file", hint="give the path of a file")
-            if not stat.S_ISREG(status.st_mode):
+            if not stat.S_ISREG(status.st_mode) and not (streams and _flows(status.st_mode)):
                 # A device or fifo may never end.
                 raise InputError(
                     f"{path} is neither a file nor a folder", hint="give the path of a file"
@@ -54,6 +61,10 @@ def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
         raise InputError(
             f"{path} does not fit in memory", hint="it is too large to be an image's part"
         ) from None
+
+
+def _flows(mode: int) -> bool:
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
 @contextmanager

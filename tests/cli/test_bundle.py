@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -338,6 +340,20 @@ def test_the_command_lines_lists_replace_the_projects(workshop: Workshop) -> Non
     assert text(overlay, "tmp/builtin/onboot.lst") == "nano.tcz\n"
     names = {entry.decode() for entry in overlay.entries(b"tmp/tinycorelinux/4.x/x86/tcz")}
     assert names == extension("openssl", "", ".info", ".list", ".md5.txt")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no fifos")
+def test_lists_may_come_through_pipes(workshop: Workshop) -> None:
+    fifo = workshop.top / "builtin.fifo"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=fifo.write_text, args=("nano.tcz\n",))
+    writer.start()
+    try:
+        overlay = inner(workshop.bundle("-b", fifo, "-m", "/dev/null"))
+    finally:
+        writer.join()
+    assert text(overlay, "tmp/builtin/onboot.lst") == "nano.tcz\n"
+    assert overlay.entries(b"tmp/tinycorelinux/4.x/x86/tcz") == []
 
 
 def test_without_dependencies_as_the_originals_had_it(workshop: Workshop) -> None:

@@ -50,12 +50,14 @@ _VOLUME = {
 def read_text_file(path: Path) -> bytes:
     """Return what the file at ``path`` holds, if it may be a recipe, list or settings.
 
+    It may be a fifo, too: people write ``-b <(grep -v ssh builtin.lst)``.
+
     Raises:
         InputError: it cannot be read.
         RecipeError: it is too large.
     """
     try:
-        return load_file(path, limits=Limits(unpacked_bytes=MOST_BYTES))
+        return load_file(path, limits=Limits(unpacked_bytes=MOST_BYTES), streams=True)
     except LimitError:
         raise RecipeError(
             f"{path} has more than {MOST_BYTES} bytes", hint="check that this is the file you mean"
