@@ -46,7 +46,7 @@ from purekernel.rootfs.extensions import cut_files, merge_extension
 from purekernel.rootfs.inittab import set_autologin
 from purekernel.rootfs.ownership import own_as_root, protect_shadow
 from purekernel.rootfs.passes import Pass
-from purekernel.sources.files import is_folder
+from purekernel.sources.files import check_digest, is_folder
 from purekernel.sources.layers import load_layer, parse_layer
 from purekernel.sources.tinycore import resolve_kernel
 from purekernel.tree import (
@@ -108,11 +108,13 @@ class _Place:
     Attributes:
         role: what it was fetched as, if it was; or
         path: on the host.
+        sha256: what a file there must have.
         keep_owners: trust the owners that it records.
     """
 
     role: str | None = None
     path: Path
+    sha256: str | None = None
     keep_owners: bool
 
 
@@ -340,6 +342,7 @@ class Assembly:
             _Place(
                 role=None if choice.url is None else overlay_role(choice.url),
                 path=recipe.folder / (choice.path or ""),
+                sha256=choice.sha256,
                 keep_owners=choice.keep_owners,
             )
             for choice in recipe.overlays
@@ -359,9 +362,11 @@ class Assembly:
         if fetched is not None:
             name, content = fetched
             layer = parse_layer(content, source=name, limits=self._limits)
-        elif is_folder(place.path):
-            return None
         else:
+            if place.sha256 is not None:
+                check_digest(place.path, place.sha256)
+            if is_folder(place.path):
+                return None
             layer = load_layer(place.path, mtime=0, limits=self._limits)
         return layer if place.keep_owners else own_as_root(layer)
 
@@ -371,9 +376,18 @@ class Assembly:
         return tuple(
             own_as_root(load_layer(place.path, mtime=self.mtime, limits=self._limits))
             if archive is None
-            else archive
+            else self._dated(place, archive)
             for place, archive in zip(self._places, self._archives, strict=True)
         )
+
+    def _dated(self, place: _Place, archive: Layer) -> Layer:
+        """Return ``archive``, and where it says no times, as a manifest may, with ours."""
+        if place.role is not None or all(
+            node.metadata.mtime for _path, node in archive.tree.walk()
+        ):
+            return archive
+        layer = load_layer(place.path, mtime=self.mtime, limits=self._limits)
+        return layer if place.keep_owners else own_as_root(layer)
 
     def _extension(self, name: str, content: bytes | None) -> Tree:
         return parse_squashfs(content or b"", source=name, limits=self._limits)

@@ -132,12 +132,26 @@ def gather(
     progress = progress or Silent()
     try:
         return _gather(inquiry, complete=complete, progress=progress)
-    except _IndexDoubtedError:
-        return _gather(evolve(inquiry, use_indexes=False), complete=complete, progress=progress)
+    except _IndexDoubtedError as doubt:
+        try:
+            return _gather(evolve(inquiry, use_indexes=False), complete=complete, progress=progress)
+        except PurekernelError:
+            if any(isinstance(one, OfflineError) for one in _each(doubt.error)):
+                # What the index names is not there; nor is what would tell that it is wrong.
+                raise doubt.error from None
+            raise
 
 
 class _IndexDoubtedError(Exception):
-    """An index said something that its files do not bear out."""
+    """An index said something that its files do not bear out.
+
+    Attributes:
+        error: what came of it.
+    """
+
+    def __init__(self, error: PurekernelError) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def _gather(inquiry: Inquiry, *, complete: bool, progress: Progress) -> Gathered:
@@ -156,17 +170,15 @@ def _gather(inquiry: Inquiry, *, complete: bool, progress: Progress) -> Gathered
         raise_all(_contradictions(gathered, locked=inquiry.bound_by_lock))
     except (DownloadError, CombinedError) as error:
         if plan.from_indexes and _may_be_the_indexs(error):
-            raise _IndexDoubtedError from None
-        if inquiry.bound_by_lock:
+            raise _IndexDoubtedError(error) from None
+        if inquiry.lock is not None:
             _blame_lock(error)
         raise
     return gathered
 
 
 def _may_be_the_indexs(error: DownloadError | CombinedError) -> bool:
-    return all(
-        isinstance(one, DownloadError) and not isinstance(one, OfflineError) for one in _each(error)
-    )
+    return all(isinstance(one, DownloadError) for one in _each(error))
 
 
 def _blame_lock(error: DownloadError | CombinedError) -> None:
@@ -188,7 +200,8 @@ def _each(error: PurekernelError) -> Iterable[PurekernelError]:
 
 def _contradictions(gathered: Gathered, *, locked: bool) -> Iterator[ChecksumError]:
     """Yield where an extension and what stands beside it do not agree."""
-    other = "the lock file" if locked else "the mirror's index"
+    from_index = "the mirror's index" if gathered.plan.from_indexes else "the mirror before"
+    other = "the lock file" if locked else from_index
     for extension in gathered.plan.graph.extensions.values():
         package = gathered.fetched.get(extension.package)
         for side, wanted in extension.sides.items():

@@ -15,7 +15,7 @@ from purekernel.sources.lock import (
     PinnedGem,
 )
 from purekernel.sources.tinycore import Extension
-from purekernel.sources.urls import is_url
+from purekernel.sources.urls import is_url, redact
 from purekernel.sources.wanted import Wanted
 
 
@@ -50,6 +50,12 @@ def lock_of(gathered: Gathered) -> Lock:
     )
 
 
+def places_of(gathered: Gathered) -> set[str]:
+    """Return where what was gathered would be looked for, as a lock has places."""
+    pinning = _Pinning(gathered)
+    return {pinning.place(url) for wanted in gathered.fetched for url in wanted.urls}
+
+
 class _Pinning:
     """Makes pins of what was fetched."""
 
@@ -80,6 +86,10 @@ class _Pinning:
             sha256=fetched.sha256,
             md5=fetched.md5,
         )
+
+    def place(self, url: str) -> str:
+        """Return a place as a lock has it."""
+        return self._relative(redact(url))
 
     def _relative(self, place: str) -> str:
         """Return a path from the recipe's folder, so that the lock means the same elsewhere."""

@@ -12,7 +12,7 @@ from attrs import asdict, evolve, frozen
 from purekernel.build.boot_menu import BootChanges
 from purekernel.build.gathering import Gathered, gather
 from purekernel.build.lock_file import load_lock, lock_path
-from purekernel.build.locking import lock_of
+from purekernel.build.locking import lock_of, places_of
 from purekernel.build.planning import Plan, make_plan
 from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.progress import Progress, Silent
@@ -61,6 +61,7 @@ class Session:
         lock: what it pins, if it is there and counts.
         limits: the readers' bounds.
         notes: what the user should know of what was made, a line each.
+        looked_in: the folders of extensions that :meth:`dependencies` asked.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Session:
         self._asked = asked
         self.limits = limits
         self.notes: tuple[str, ...] = ()
+        self.looked_in: tuple[str, ...] = ()
         self._progress = progress or Silent()
         self.lock_path = provision.lock_file or lock_path(asked)
         required = provision.lock_file is not None and not makes_lock
@@ -196,14 +198,17 @@ class Session:
         inquiry = self._inquiry()
         asked = _extension_names(names)
         with self._progress.step("asking"):
+            mirror = ExtensionMirror(inquiry.extension_folders, self._downloads)
             graph = resolve_extensions(
                 asked,
-                ExtensionMirror(inquiry.extension_folders, self._downloads),
+                mirror,
                 kernel=inquiry.recipe.core.kernel,
                 skip=inquiry.recipe.extensions.skip,
             )
             packages = {name: one.package for name, one in graph.extensions.items()}
             sizes = self._downloads.sizes(packages.values())
+        self.notes = mirror.notes
+        self.looked_in = inquiry.extension_folders
         known = ((name, sizes[package]) for name, package in packages.items())
         return graph, {name: size for name, size in known if size is not None}
 
@@ -233,7 +238,7 @@ class Session:
         self.notes = gathered.plan.notes
         made = lock_of(gathered)
         # Where a file came from depends on which mirror was up; that alone is no change.
-        return made if self.lock is None else with_places_of(made, self.lock)
+        return made if self.lock is None else with_places_of(made, self.lock, places_of(gathered))
 
     def _inquiry(self) -> Inquiry:
         return Inquiry(

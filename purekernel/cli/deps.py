@@ -56,9 +56,10 @@ def deps_command(
     from purekernel.build.request import ask_about  # noqa: PLC0415
     from purekernel.cli.dependencies import draw_graph, graph_as_dot  # noqa: PLC0415
     from purekernel.cli.drawing import draw, guides, megabytes  # noqa: PLC0415
-    from purekernel.cli.terminal import choose_progress, say  # noqa: PLC0415
+    from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
     from purekernel.sources.tinycore import refuse_missing  # noqa: PLC0415
 
+    options["no_lock"] = True  # it is asked what the mirrors have now
     asked = ask_about(recipe, mirrors=mirrors, core=core, arch=arch, kernel=kernel)
     progress = choose_progress(quiet=False, verbose=False, json=False)
     try:
@@ -66,6 +67,8 @@ def deps_command(
             graph, sizes = session.dependencies(names)
     finally:
         progress.close()
+    for note in session.notes:
+        say_warning(note)
     if dot:
         say("\n".join(graph_as_dot(graph, sizes)))
     else:
@@ -74,4 +77,8 @@ def deps_command(
         total = f", {megabytes(sum(sizes.values()))}" if sizes else ""
         noun = "extension" if len(graph.extensions) == 1 else "extensions"
         say(f"{len(graph.extensions)} {noun}{total}")
-    refuse_missing(graph, hint="correct the name, or ask another mirror with --mirror")
+    refuse_missing(
+        graph,
+        looked_in=session.looked_in,
+        hint="correct the name, or ask another mirror with --mirror",
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from purekernel.errors import InputError, PurekernelError
+from purekernel.errors import ChecksumError, InputError, PurekernelError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 
 
@@ -61,6 +62,27 @@ def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, streams: bool = Fa
         raise InputError(
             f"{path} does not fit in memory", hint="it is too large to be an image's part"
         ) from None
+
+
+def check_digest(path: Path, sha256: str) -> None:
+    """Refuse a file that has another digest.
+
+    Raises:
+        ChecksumError: it has.
+        InputError: it is missing, a folder, or may not be read.
+    """
+    if is_folder(path):
+        raise InputError(f"{path} is a folder, and only a file has a SHA-256")
+    try:
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if found != sha256.lower():
+        raise ChecksumError(
+            f"{path} is not what was promised: its SHA-256 is {found}, not {sha256.lower()}",
+            hint="correct the digest in the recipe, or the file",
+        )
 
 
 def _flows(mode: int) -> bool:

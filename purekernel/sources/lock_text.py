@@ -93,7 +93,7 @@ def parse_lock(data: bytes, *, source: str) -> Lock:
     found = document.get("version")
     if found is None:
         raise LockError(f"{source} is no lock file: it does not say its version", hint=_AFRESH)
-    if found != FORMAT:
+    if type(found) is not int or found != FORMAT:
         raise LockError(
             f"{source} is of format {found!r}, and this purekernel reads {FORMAT}",
             hint=f"use the purekernel that made it; or {_AFRESH}",
@@ -132,6 +132,8 @@ def _lock(reader: _Reader) -> Lock:
             one = inner.pin()
             side = one.name.removeprefix(pin.name)
             inner.check_name(one.name, side in SIDES and one.name == pin.name + side)
+            if side in beside:
+                table.check_once("beside", [one.name, one.name])
             beside[side] = one
         extensions.append(PinnedExtension(pin=pin, needs=table.texts("needs"), beside=beside))
     gems = [

@@ -92,16 +92,24 @@ def without(lock: Lock, names: Collection[str]) -> Lock:
     )
 
 
-def with_places_of(lock: Lock, older: Lock) -> Lock:
+def with_places_of(lock: Lock, older: Lock, places: Collection[str]) -> Lock:
     """Return ``lock`` with each pin saying that it came from where ``older`` has it from.
 
     Only where it is the same file for the same question: another address in the recipe counts.
+
+    Args:
+        lock: what was pinned now.
+        older: what was pinned before.
+        places: where files would be looked for now, as locks have them.
     """
+    if lock.core != older.core:
+        return lock
     before = older.pins()
 
     def placed(pin: Pin, name: str) -> Pin:
         was = before.get(name)
-        return pin if was is None or was.sha256 != pin.sha256 else evolve(pin, url=was.url)
+        same = was is not None and was.sha256 == pin.sha256 and was.url in places
+        return evolve(pin, url=was.url) if same and was is not None else pin
 
     files = {
         role: evolve(file, pin=placed(file.pin, f"{role}: {file.pin.name}"))

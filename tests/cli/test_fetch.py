@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip as gzip_module
+import hashlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -17,6 +19,7 @@ from fixtures.gem_server import lay_out_server
 from fixtures.kernel import RELEASE
 from fixtures.repository import TCZ, make_extension, make_repository
 from purekernel.cli import main
+from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.tar import build_tar
 from purekernel.sources.lock import Lock
 from purekernel.sources.lock_text import parse_lock
@@ -356,6 +359,29 @@ def test_where_an_index_is_older_the_files_count(
     assert main(["build", "--dry-run", "-q"]) == 0
 
 
+def test_what_an_index_was_wrong_about_is_had_offline_too(here: Path, server: Server) -> None:
+    stale = make_repository({"bash.tcz": []}, contents={"bash.tcz": make_extension("older", 64)})
+    serve(server, make_repository(NEEDS))
+    server.put(f"/{TCZ}/md5.db.gz", stale[f"{TCZ}/md5.db.gz"])
+    write_recipe(server, extensions='builtin = ["bash"]')
+    assert main(["fetch", "-q"]) == 0
+    assert main(["fetch", "-q", "--offline"]) == 0
+
+
+def test_faults_of_lists_are_told_beside_whatever_else_is_wrong(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Server().running() as gone:
+        closed = gone.url
+    Path("b.lst").write_text("bash\na b\n")
+    more = '[[overlay]]\npath = "gone"\n'
+    write_recipe(closed, extensions='builtin-list = "b.lst"', more=more)
+    assert main(["fetch"]) == 1
+    told = [message for message, _hint in errors(capsys)]
+    assert [message.split(":")[0] for message in told[:2]] == ["b.lst, line 2", "purekernel.toml"]
+    assert closed in told[2]
+
+
 def test_an_index_with_an_old_size_is_passed_over(here: Path, server: Server) -> None:
     serve(server, make_repository(NEEDS))
     server.put(f"/{TCZ}/sizelist.gz", gzip(b"bash.tcz 63\n"))
@@ -479,6 +505,38 @@ def test_addresses_that_differ_in_a_query_are_two(
     assert main(["lock", "-q"]) == 0
     assert main(["build", "--emit", "core", "-q"]) == 0
     assert server.statuses("/get?file=b")
+
+
+def test_digests_of_what_lies_here_are_checked(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = tarball("etc/a", b"x\n")
+    Path("site.tar").write_bytes(content)
+    for digest, status_ in ((hashlib.sha256(content).hexdigest(), 0), ("0" * 64, 1)):
+        write_recipe(server, more=f'[[overlay]]\npath = "site.tar"\nsha256 = "{digest}"\n')
+        assert main(["build", "--emit", "core", "-q"]) == status_
+    ((message, _hint),) = errors(capsys)
+    assert message.startswith("site.tar is not what was promised: its SHA-256 is ")
+
+
+def test_a_lock_does_not_undo_the_recipes_own_digest(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recipe(server)
+    assert main(["lock", "-q"]) == 0
+    write_recipe(server, more=f'[core]\niso = "Core.iso"\niso-sha256 = "{"0" * 64}"')
+    assert main(["build", "--emit", "core", "-q"]) == 1
+    assert "the lock file has another SHA-256 for base" in errors(capsys)[0][0]
+    assert main(["lock", "--check", "-q"]) == 1
+    assert "SHA-256" in errors(capsys)[0][0]
+
+
+def test_a_manifest_without_times_has_the_images(here: Path, server: Server) -> None:
+    Path("m.mtree").write_text("#mtree\n./etc type=dir mode=0755\n./etc/lnk type=link link=x\n")
+    write_recipe(server, more='[[overlay]]\npath = "m.mtree"\n')
+    assert main(["build", "--emit", "core", "-q", "--timestamp", "1500000000"]) == 0
+    root = parse_cpio(gzip_module.decompress(Path("core.gz").read_bytes()), source="core")
+    assert root[b"etc/lnk"].metadata.mtime == 1_500_000_000
 
 
 # Lock files

@@ -56,6 +56,14 @@ def plan_file(inquiry: Inquiry, ask: FileAsk) -> PlannedFile:
     """
     asked, wanted = tell_apart(ask.asked), ask.wanted
     locked = None if inquiry.lock is None else inquiry.lock.files.get(ask.role)
+    promised = ask.wanted.sha256
+    if locked is not None and promised is not None and promised != locked.pin.sha256:
+        if inquiry.bound_by_lock:
+            raise LockError(
+                f"the lock file has another SHA-256 for {ask.role} than {inquiry.recipe.source}",
+                hint="correct the digest in the recipe, or run 'purekernel lock'",
+            )
+        locked = None
     if locked is not None and locked.asked == asked:
         wanted = pinned(wanted, locked.pin, inquiry.place)
     elif inquiry.bound_by_lock:

@@ -15,7 +15,13 @@ from purekernel.build.planning.files import extra_asks, overlay_asks, plan_base,
 from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.planning.plan import BASE, PROJECT, Plan, PlannedFile, PlannedGem
 from purekernel.build.recipe.model import GemLayout, Recipe
-from purekernel.errors import InputError, MissingFileError, PurekernelError, raise_all
+from purekernel.errors import (
+    CombinedError,
+    InputError,
+    MissingFileError,
+    PurekernelError,
+    raise_all,
+)
 from purekernel.sources.tinycore import resolve_kernel
 
 if TYPE_CHECKING:
@@ -59,12 +65,24 @@ class Planner:
             PurekernelError: something is not to be had, or does not go together; all of it
                 that can be found out at once is told at once.
         """
+        errors = [*self._inquiry.recipe.faults, *_missing_overlays(self._inquiry.recipe)]
+        try:
+            return self._plan(errors)
+        except PurekernelError as error:
+            raise_all([*errors, *_new_among(error, errors)])
+            raise
+
+    def _plan(self, errors: list[PurekernelError]) -> Plan:
+        """Return the plan; what is wrong and leaves something to go on with is added to ``errors``.
+
+        Raises:
+            PurekernelError: there is nothing to go on with, or something was added.
+        """
         inquiry = self._inquiry
         inquiry.check_lock()
         found = self.project
         project = found.project if found is not None else None
         flavour = inquiry.recipe.flavour or (Flavour.DEV if project is not None else None)
-        errors = list(inquiry.recipe.faults)
         files = self._files(found, errors)
         extensions = plan_extensions(
             inquiry, project, flavour, self.base, base_is_pinned=self._base_is_pinned(files)
@@ -81,7 +99,6 @@ class Planner:
                 gems, gem_notes = planned.gems, planned.notes
             except PurekernelError as error:
                 errors.append(error)
-        errors += _missing_overlays(inquiry.recipe)
         raise_all(errors)
         layout = inquiry.recipe.gems.layout
         if layout is None:
@@ -184,6 +201,18 @@ class Planner:
             except PurekernelError as error:
                 errors.append(error)
         return files
+
+
+def _new_among(
+    error: PurekernelError, told: Collection[PurekernelError]
+) -> Iterator[PurekernelError]:
+    """Yield what ``error`` says that is not told already."""
+    words = {str(one) for several in told for one in _each(several)}
+    yield from (one for one in _each(error) if str(one) not in words)
+
+
+def _each(error: PurekernelError) -> tuple[PurekernelError, ...]:
+    return error.errors if isinstance(error, CombinedError) else (error,)
 
 
 def _missing_overlays(recipe: Recipe) -> Iterator[InputError]:

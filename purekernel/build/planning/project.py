@@ -12,7 +12,7 @@ from purekernel.build.planning.plan import PROJECT, PlannedFile
 from purekernel.build.project import Project, is_project_name, parse_project
 from purekernel.build.recipe.model import Razor
 from purekernel.errors import InputError, MissingFileError
-from purekernel.sources.files import is_folder
+from purekernel.sources.files import check_digest, is_folder
 from purekernel.sources.folder import load_folder
 from purekernel.sources.git import describe_checkout
 from purekernel.sources.layers import load_layer, parse_layer
@@ -63,6 +63,8 @@ def find_project(inquiry: Inquiry, razor: Razor) -> FoundProject:
         data = inquiry.downloads.load(fetched)
         layer = parse_layer(data, source=fetched.url, limits=limits)
         return FoundProject(project=parse_project(layer), planned=planned)
+    if razor.project_sha256 is not None and os.path.lexists(path):
+        check_digest(path, razor.project_sha256)
     if is_folder(path):
         layer = load_folder(path, mtime=0, limits=limits, wanted=is_project_name)
         layer = evolve(layer, source=str(path.absolute()))

@@ -161,7 +161,12 @@ class GemServer:
                 name=path.removeprefix("gems/"),
                 urls=tuple(
                     dict.fromkeys(
-                        join_url(server, path) for server in (self._server, *self._others)
+                        join_url(server, path)
+                        for server in (
+                            self._server,
+                            # What nothing proves the same is not taken from elsewhere.
+                            *(self._others if release.sha256 is not None else ()),
+                        )
                     )
                 ),
                 kind=Kind.TAR,

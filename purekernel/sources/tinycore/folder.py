@@ -133,8 +133,14 @@ class ExtensionFolder:
             elif isinstance(side, DownloadError):
                 found[name] = side
             else:
-                digest = parse_md5(self._downloads.load(side), source=side.url)
-                found[name] = Found(digest=digest, listed=False)
+                try:
+                    digest = parse_md5(self._downloads.load(side), source=side.url)
+                except FormatError as error:
+                    if attempts is None:
+                        raise
+                    found[name] = DownloadError(error.message)
+                else:
+                    found[name] = Found(digest=digest, listed=False)
         # One without a digest is an extension all the same.
         seen = self._downloads.look_all(
             evolve(package_wanted(name, (self.url(name),)), attempts=attempts) for name in silent

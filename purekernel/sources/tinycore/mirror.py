@@ -34,7 +34,8 @@ class ExtensionMirror:
 
     They may be mirrors of one another, or one may have a few extensions of its own. An extension
     is at home in the first folder that has it, and what stands beside it there is what counts;
-    the other folders are asked for the same files where that one does not answer.
+    the other folders are asked for the extension where that one does not give it, and its MD5 is
+    known.
 
     With its indexes a folder tells all about any number of extensions in three requests.
     """
@@ -53,22 +54,31 @@ class ExtensionMirror:
         # Not by their slashes: one at the end may belong to a token.
         places = dict.fromkeys(folders)
         self._folders = tuple(ExtensionFolder(place, downloads) for place in places)
-        self._attempts = 1 if len(self._folders) > 1 else None
+        # What passes by itself must not change where an extension comes from.
+        self._attempts = 2 if len(self._folders) > 1 else None
         self._downloads = downloads
         self._use_indexes = use_indexes
         self._indexes: dict[ExtensionFolder, Indexes | None] | None = None
         self._known: dict[str, Extension | None] = {}
         self._went_by_indexes = False
         self._failed: dict[ExtensionFolder, DownloadError] = {}
+        self._gave: set[ExtensionFolder] = set()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know: which folders were passed over, and why, a line each."""
-        return tuple(
+        passed_over = [
             f"the mirror {redact(folder.place)} was passed over, and what it may have was taken "
             f"from the others: {error}"
             for folder, error in self._failed.items()
-        )
+        ]
+        empty = [
+            f"the mirror {redact(folder.place)} has none of the extensions, and no index: is it "
+            "where you say?"
+            for folder, said in (self._indexes or {}).items()
+            if folder not in self._gave and said in (Indexes(), None) and folder not in self._failed
+        ]
+        return tuple(passed_over + (empty if len(self._folders) > 1 else []))
 
     @property
     def went_by_indexes(self) -> bool:
@@ -135,6 +145,7 @@ class ExtensionMirror:
             if name in digests:
                 found = Found(digest=digests[name], listed=True)
                 homes[name] = _Home(folder=folder, found=found)
+                self._gave.add(folder)
                 self._went_by_indexes = True
 
     def _look(
@@ -155,23 +166,38 @@ class ExtensionMirror:
         errors = {name: one for name, one in found.items() if isinstance(one, DownloadError)}
         if attempts is None:
             raise_all(errors.values())
+        for error in errors.values():
+            self._failed.setdefault(folder, error)
         for name, one in found.items():
             if isinstance(one, Found):
                 homes[name] = _Home(folder=folder, found=one)
+                self._gave.add(folder)
         return list(errors)
 
     def _look_patiently(
         self, folder: ExtensionFolder, names: list[str], homes: dict[str, _Home]
     ) -> None:
+        """Ask a folder with all patience; then it has what is its own, too.
+
+        What a later folder gave in its place is taken from it after all.
+        """
+        if not names:
+            return
         indexes = self._all_indexes()
         said = indexes[folder]
-        if names and said is None:
+        after = self._folders[self._folders.index(folder) + 1 :]
+        lent = [name for name, home in homes.items() if home.folder in after]
+        if said is None:
             fetched = self._downloads.fetch_all(folder.index_files(attempts=None))
             said = indexes[folder] = folder.read_indexes(fetched)
-            del self._failed[folder]
             if said.digests is not None:
-                self._take_listed(folder, said.digests, names, homes)
-        self._look(folder, [name for name in names if name not in homes], homes, attempts=None)
+                self._take_listed(folder, said.digests, [*names, *lent], homes)
+        rest = [name for name in names if name not in homes]
+        self._look(
+            folder, rest if said.digests is not None else [*rest, *lent], homes, attempts=None
+        )
+        if not self._known:
+            self._failed.pop(folder, None)
 
     def _needs(self, homes: dict[str, _Home]) -> dict[str, tuple[str, ...] | None]:
         """Return what each extension needs; ``None`` where it has no ``.dep``."""
@@ -200,7 +226,7 @@ class ExtensionMirror:
             name=name,
             dependencies=needs or (),
             package=evolve(
-                package_wanted(name, self._urls(name, home.folder)),
+                package_wanted(name, self._package_urls(name, home)),
                 md5=digest,
                 size_bytes=sizes.get(name) if home.found.listed else None,
             ),
@@ -208,10 +234,13 @@ class ExtensionMirror:
         )
 
     def _side(self, name: str, side: str, home: ExtensionFolder) -> Wanted:
-        return side_wanted(name, side, self._urls(name + side, home))
+        # Another folder's may be that of another extension of the same name.
+        return side_wanted(name, side, (home.url(name + side),))
 
-    def _urls(self, name: str, home: ExtensionFolder) -> tuple[str, ...]:
-        folders = (home, *(folder for folder in self._folders if folder is not home))
+    def _package_urls(self, name: str, home: _Home) -> tuple[str, ...]:
+        """Return where an extension may be had: elsewhere only what a digest proves the same."""
+        others = self._folders if home.found.digest is not None else ()
+        folders = (home.folder, *(folder for folder in others if folder is not home.folder))
         return tuple(dict.fromkeys(folder.url(name) for folder in folders))
 
     def _indexes_of(self, home: _Home) -> Indexes:

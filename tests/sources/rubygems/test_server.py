@@ -218,10 +218,9 @@ def test_the_first_server_that_knows_a_gem_counts(
     found = GemServers([f"{folder}/", str(second)], fetcher).versions(["facter", "razor", "none"])
     assert [str(each.release.version) for each in found["facter"]] == ["1.6.0"]
     assert found["facter"][0].wanted.urls[0].startswith(f"{folder}/gems/")
-    assert found["razor"][0].wanted.urls == (
-        f"{second}/gems/razor-0.9.gem",
-        f"{folder}/gems/razor-0.9.gem",
-    )
+    # Elsewhere only what a digest proves to be the same.
+    elsewhere = (f"{folder}/gems/razor-0.9.gem",) if compact else ()
+    assert found["razor"][0].wanted.urls == (f"{second}/gems/razor-0.9.gem", *elsewhere)
     assert "none" not in found
 
 

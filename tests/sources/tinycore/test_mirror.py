@@ -134,7 +134,7 @@ def test_an_extension_is_at_home_in_the_first_folder_that_has_it(indexes: bool) 
     assert bash.package.urls == (f"{OFFICIAL}/bash.tcz", f"{OWN}/bash.tcz")
     assert bash.package.md5 == hashlib.md5(make_extension("bash.tcz")).hexdigest()
     assert bash.dependencies == ("readline.tcz",)
-    assert bash.sides[DEPENDENCIES].urls == (f"{OFFICIAL}/bash.tcz.dep", f"{OWN}/bash.tcz.dep")
+    assert bash.sides[DEPENDENCIES].urls == (f"{OFFICIAL}/bash.tcz.dep",)
     for folder in (OWN, OFFICIAL):
         assert f"HEAD {folder}/gone.tcz" in downloads.asked
 
@@ -164,7 +164,9 @@ def test_a_folder_that_was_down_is_asked_again_for_what_the_others_do_not_have()
     assert own is not None
     assert own.package.urls[0] == f"{OWN}/own.tcz"
     assert ncurses is not None
-    assert ncurses.package.urls[0] == f"{OFFICIAL}/ncurses.tcz"
+    # What it has itself is not taken from the others after all.
+    assert ncurses.package.urls[0] == f"{OWN}/ncurses.tcz"
+    assert ncurses.package.md5 == hashlib.md5(b"hsqs newer").hexdigest()
     assert gone is None
 
 
@@ -177,6 +179,36 @@ def test_a_file_that_fails_is_asked_for_again_where_the_others_do_not_have_it() 
     downloads.failures["own.example"] = 1000
     with pytest.raises(DownloadError, match=r"own\.tcz\.md5\.txt: nobody answers"):
         ExtensionMirror([OWN, OFFICIAL], downloads, use_indexes=False).describe(["own.tcz"])
+
+
+def test_an_extension_without_a_digest_is_taken_from_its_home_alone() -> None:
+    files = make_repository({"own.tcz": []}, folder="own.example/tcz", indexes=False)
+    del files["own.example/tcz/own.tcz.md5.txt"]
+    official = make_repository({"own.tcz": []}, folder="official.example/tcz")
+    downloads = FakeDownloads({**files, **official}, base="http:/")
+    (own,) = ExtensionMirror([OWN, OFFICIAL], downloads).describe(["own.tcz"])
+    assert own is not None
+    assert own.package.urls == (f"{OWN}/own.tcz",)
+
+
+def test_a_folder_that_has_nothing_at_all_is_noted() -> None:
+    downloads = two_folders()
+    mirror = ExtensionMirror(["http://typo.example/tcz", OFFICIAL], downloads)
+    mirror.describe(["bash.tcz"])
+    (note,) = mirror.notes
+    assert note.startswith("the mirror http://typo.example/tcz has none of the extensions")
+
+
+def test_a_damaged_digest_is_one_folders_fault() -> None:
+    own = make_repository({"bash.tcz": []}, folder="own.example/tcz", indexes=False)
+    own["own.example/tcz/bash.tcz.md5.txt"] = b"no digest"
+    official = make_repository(NEEDS, folder="official.example/tcz")
+    downloads = FakeDownloads({**own, **official}, base="http:/")
+    mirror = ExtensionMirror([OWN, OFFICIAL], downloads)
+    (bash,) = mirror.describe(["bash.tcz"])
+    assert bash is not None
+    assert bash.package.urls[0] == f"{OFFICIAL}/bash.tcz"
+    assert "own.example" in mirror.notes[0]
 
 
 def test_nothing_is_asked_where_nothing_is_wanted() -> None:
