@@ -1,0 +1,20 @@
+"""ELF files, as far as a loader's cache needs them: segments and the dynamic section."""
+
+from purekernel.formats.elf.layout import ET_DYN, ByteOrder, ElfClass, is_elf
+from purekernel.formats.elf.library import DynamicName, SharedLibrary, parse_shared_library
+from purekernel.formats.elf.reader import Elf, ElfHeader, Segment, parse_elf, parse_elf_header
+
+__all__ = [
+    "ET_DYN",
+    "ByteOrder",
+    "DynamicName",
+    "Elf",
+    "ElfClass",
+    "ElfHeader",
+    "Segment",
+    "SharedLibrary",
+    "is_elf",
+    "parse_elf",
+    "parse_elf_header",
+    "parse_shared_library",
+]

@@ -1,0 +1,90 @@
+"""How an ELF file lies in memory: both classes, both byte orders.
+
+Source: System V Application Binary Interface, chapters 4 and 5; elf(5); the supplements of
+the processors for machine numbers and flags.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import Enum
+from typing import Literal
+
+from attrs import frozen
+
+from purekernel.tree import Buffer
+
+MAGIC = b"\x7fELF"
+
+ByteOrder = Literal["little", "big"]
+
+# Where the class and the byte order stand in e_ident, and how it says them.
+CLASS_AT, DATA_AT = 4, 5
+DATA_LITTLE, DATA_BIG = 1, 2
+
+# e_type and e_machine stand at the same place in both classes.
+TYPE_AT, MACHINE_AT = 16, 18
+
+ET_DYN = 3
+
+EM_386, EM_PPC64, EM_S390, EM_ARM, EM_IA_64 = 3, 21, 22, 40, 50
+EM_X86_64, EM_AARCH64, EM_RISCV = 62, 183, 243
+
+PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE, PT_GNU_PROPERTY = 1, 2, 3, 4, 0x6474E553
+
+DT_NULL, DT_NEEDED, DT_STRTAB, DT_SONAME = 0, 1, 5, 14
+
+NT_GNU_ABI_TAG, NT_GNU_PROPERTY_TYPE_0 = 1, 5
+
+
+class ElfClass(Enum):
+    """The width of addresses, as ``e_ident`` says it."""
+
+    BITS_32 = 1
+    BITS_64 = 2
+
+
+@frozen(kw_only=True)
+class Layout:
+    """The structures of one class in one byte order.
+
+    Attributes:
+        header: what follows the 16 bytes of ``e_ident``.
+        program_header: one segment.
+        dynamic: one entry of the dynamic section, tag and value.
+        word: one 32-bit number, as notes are made of.
+        word_bytes: of an address; notes and properties are aligned to it.
+        flags_first: whether ``p_flags`` stands second in a program header, not last but one.
+    """
+
+    header: struct.Struct
+    program_header: struct.Struct
+    dynamic: struct.Struct
+    word: struct.Struct
+    word_bytes: int
+    flags_first: bool
+
+
+def _layout(mark: str, elf_class: ElfClass) -> Layout:
+    wide = elf_class is ElfClass.BITS_64
+    return Layout(
+        header=struct.Struct(mark + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH")),
+        program_header=struct.Struct(mark + ("IIQQQQQQ" if wide else "IIIIIIII")),
+        dynamic=struct.Struct(mark + ("QQ" if wide else "II")),
+        word=struct.Struct(mark + "I"),
+        word_bytes=8 if wide else 4,
+        flags_first=wide,
+    )
+
+
+LAYOUTS: dict[tuple[ElfClass, ByteOrder], Layout] = {
+    (ElfClass.BITS_32, "little"): _layout("<", ElfClass.BITS_32),
+    (ElfClass.BITS_32, "big"): _layout(">", ElfClass.BITS_32),
+    (ElfClass.BITS_64, "little"): _layout("<", ElfClass.BITS_64),
+    (ElfClass.BITS_64, "big"): _layout(">", ElfClass.BITS_64),
+}
+
+
+def is_elf(content: Buffer) -> bool:
+    """Say whether ``content`` starts as an ELF file does."""
+    return bytes(content[: len(MAGIC)]) == MAGIC
