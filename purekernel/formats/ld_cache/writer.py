@@ -1,0 +1,200 @@
+"""Write the loader's cache, byte for byte as ldconfig of glibc 2.36 does.
+
+Source: glibc 2.36, elf/cache.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from purekernel.errors import UnrepresentableError
+from purekernel.formats.elf.layout import ByteOrder
+from purekernel.formats.ld_cache.entry import CacheEntry, CacheFormat
+from purekernel.formats.ld_cache.layout import (
+    EXTENSION_ALIGNMENT,
+    EXTENSION_MAGIC,
+    HWCAP_EXTENSION,
+    ISA_LEVEL_SHIFT,
+    LAYOUTS,
+    MAGIC_NEW,
+    MAGIC_OLD,
+    MAX_ISA_LEVEL,
+    NEW_ALIGNMENT,
+    ORDER_BIG,
+    ORDER_LITTLE,
+    TAG_GENERATOR,
+    TAG_HWCAPS,
+    Layout,
+)
+from purekernel.formats.ld_cache.names import library_name_key
+from purekernel.formats.ld_cache.strings import build_string_table
+from purekernel.tree import display
+
+
+def sort_entries(entries: Iterable[CacheEntry], *, signed_bytes: bool = True) -> list[CacheEntry]:
+    """Return ``entries`` in the order in which the loader searches.
+
+    Names descend, then flags; of one library the glibc-hwcaps ones come first, by the names
+    of their folders, then those for the most special hardware. Equal ones stay as they come,
+    so that the folder that was named first wins.
+    """
+
+    def key(entry: CacheEntry) -> tuple[object, ...]:
+        return (
+            [-part for part in library_name_key(entry.name, signed_bytes=signed_bytes)],
+            -entry.flags,
+            entry.hwcaps is None,
+            entry.hwcaps or b"",
+            -entry.hwcap.bit_count(),
+            -entry.hwcap,
+        )
+
+    return sorted(entries, key=key)
+
+
+def build_ld_cache(
+    entries: Iterable[CacheEntry],
+    *,
+    format: CacheFormat,  # noqa: A002  # the word that ldconfig has for it
+    generator: bytes,
+    byte_order: ByteOrder = "little",
+    signed_bytes: bool = True,
+    hwcaps: Collection[bytes] = (),
+) -> bytes:
+    """Return the cache that holds ``entries``.
+
+    Args:
+        entries: in the order in which they were found; they are sorted here.
+        format: which of the three. The old one, and the old part of the compatible one, leave
+            out what needs special hardware by ``hwcap``.
+        generator: the program that the cache says wrote it.
+        byte_order: of the machine that is to read it.
+        signed_bytes: whether its ``char`` is signed, which decides on names beyond ASCII.
+        hwcaps: the names of all ``glibc-hwcaps`` folders found, in use or not: glibc leaves
+            them all among the strings.
+
+    Raises:
+        UnrepresentableError: an entry has a NUL in it, or numbers that do not fit.
+    """
+    ordered = sort_entries(entries, signed_bytes=signed_bytes)
+    _check(ordered)
+    strings = {string for entry in ordered for string in (entry.name, entry.path)}
+    strings.update(hwcaps)
+    strings.update(entry.hwcaps for entry in ordered if entry.hwcaps is not None)
+    table, offsets = build_string_table(strings)
+    layout = LAYOUTS[byte_order]
+    if format is CacheFormat.OLD:
+        return _old_part(layout, ordered, offsets, shift=0, even=False) + table
+    new_bytes = layout.new_header.size + len(ordered) * layout.new_entry.size
+    before = b""
+    if format is CacheFormat.COMPAT:
+        # Old loaders take the new part for the first of their strings.
+        before = _old_part(layout, ordered, offsets, shift=new_bytes, even=True)
+        before += bytes(-len(before) % NEW_ALIGNMENT)
+    end = len(before) + new_bytes + len(table)
+    extensions_at = end + -end % EXTENSION_ALIGNMENT
+    used = sorted({entry.hwcaps for entry in ordered if entry.hwcaps is not None})
+    header = layout.new_header.pack(
+        MAGIC_NEW,
+        len(ordered),
+        len(table),
+        ORDER_LITTLE if byte_order == "little" else ORDER_BIG,
+        extensions_at,
+    )
+    return b"".join(
+        (
+            before,
+            header,
+            *_new_entries(layout, ordered, offsets, shift=new_bytes, used=used),
+            table,
+            bytes(extensions_at - end),
+            _extensions(
+                layout,
+                generator,
+                [new_bytes + offsets[name] for name in used],
+                at=extensions_at,
+            ),
+        )
+    )
+
+
+def _check(entries: Sequence[CacheEntry]) -> None:
+    for entry in entries:
+        if b"\0" in entry.name + entry.path + (entry.hwcaps or b""):
+            raise UnrepresentableError(f"the library {display(entry.path)} has a NUL in its name")
+        fits = (
+            0 <= entry.flags < 1 << 31
+            and 0 <= entry.hwcap < 1 << 64
+            and 0 <= entry.isa_level <= MAX_ISA_LEVEL
+            and 0 <= entry.os_version < 1 << 32
+        )
+        if not fits or (entry.hwcap and entry.hwcaps is not None):
+            raise UnrepresentableError(
+                f"the library {display(entry.path)} needs what no cache entry can say"
+            )
+
+
+def _old_part(
+    layout: Layout,
+    entries: Sequence[CacheEntry],
+    offsets: dict[bytes, int],
+    *,
+    shift: int,
+    even: bool,
+) -> bytes:
+    """Return the header and entries of the old format.
+
+    glibc 2.36 overwrites some of these entries with others, and with what memory held, where
+    a folder for special hardware has libraries; we write what was meant.
+
+    Args:
+        layout: of the byte order.
+        entries: all, sorted.
+        offsets: of the strings, in their table.
+        shift: how far behind these entries the table begins.
+        even: whether to repeat the last one for an even number, which brings what follows to
+            a multiple of 8 bytes on all machines.
+    """
+    packed = [
+        layout.old_entry.pack(entry.flags, shift + offsets[entry.name], shift + offsets[entry.path])
+        for entry in entries
+        if not entry.hwcap
+    ]
+    if even and len(packed) % 2:
+        packed.append(packed[-1])
+    return layout.old_header.pack(MAGIC_OLD, len(packed)) + b"".join(packed)
+
+
+def _new_entries(
+    layout: Layout,
+    entries: Sequence[CacheEntry],
+    offsets: dict[bytes, int],
+    *,
+    shift: int,
+    used: Sequence[bytes],
+) -> list[bytes]:
+    places = {name: index for index, name in enumerate(used)}
+    return [
+        layout.new_entry.pack(
+            entry.flags,
+            shift + offsets[entry.name],
+            shift + offsets[entry.path],
+            entry.os_version,
+            entry.hwcap
+            if entry.hwcaps is None
+            else HWCAP_EXTENSION | entry.isa_level << ISA_LEVEL_SHIFT | places[entry.hwcaps],
+        )
+        for entry in entries
+    ]
+
+
+def _extensions(layout: Layout, generator: bytes, hwcaps: list[int], *, at: int) -> bytes:
+    """Return the extension directory and its sections; ``hwcaps`` are indexes of strings."""
+    names = b"".join(map(layout.index.pack, hwcaps))
+    count = 2 if hwcaps else 1
+    content = at + layout.extension_header.size + count * layout.section.size
+    sections = [layout.section.pack(TAG_GENERATOR, 0, content + len(names), len(generator))]
+    if hwcaps:
+        sections.append(layout.section.pack(TAG_HWCAPS, 0, content, len(names)))
+    header = layout.extension_header.pack(EXTENSION_MAGIC, count)
+    return b"".join((header, *sections, names, generator))
