@@ -1,0 +1,267 @@
+"""What differs between the ldconfigs of the processors that Linux runs on.
+
+Each ldconfig knows the libraries of its own family alone: that of x86-64 those of i386 and
+x32 too, that of AArch64 those of 32-bit ARM.
+
+Source: glibc 2.36, sysdeps/unix/sysv/linux/*/{dl-cache,ldconfig,dl-procinfo}.h,
+sysdeps/{x86,s390,powerpc}/dl-procinfo.[ch], and their configure.ac for the folders; the
+folders of Debian by its ldconfig.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from purekernel.formats.elf import ByteOrder
+from purekernel.rootfs.ldconfig.kinds import (
+    ELF_LIBC5,
+    ELF_LIBC6,
+    Family,
+)
+
+# Every ldconfig takes a folder of this name for one of better libraries, although all
+# loaders since glibc 2.4 have thread-local storage.
+TLS_FOLDER = b"tls"
+TLS_BIT = 63
+
+
+@frozen(kw_only=True)
+class Architecture:
+    """One ldconfig.
+
+    Attributes:
+        name: as Debian and others call the processor.
+        family: whose libraries it knows.
+        byte_order: in which it reads files, whatever they say, and writes the cache.
+        signed_bytes: whether its ``char`` is signed.
+        header_bytes: of the ELF header of its own class: a shorter file is none.
+        loaders: where programs name their loader, by which the architecture is told.
+        folders: the default ones, in the order of glibc's own.
+        multiarch: the name of Debian's folders for it in ``lib`` and ``usr/lib``.
+        known_loaders: the kind of what asks for one of these loaders.
+        known_libraries: the kind of what needs one of these libraries.
+        hwcap_bits: the folders that stand for hardware, and the bit of each in the cache.
+        searched_hwcaps: those of them that are looked for; others count where they are on
+            the way to a folder that was configured.
+    """
+
+    name: str
+    family: Family
+    byte_order: ByteOrder = "little"
+    signed_bytes: bool = False
+    header_bytes: int = 64
+    loaders: tuple[bytes, ...]
+    folders: tuple[bytes, ...]
+    multiarch: bytes
+    known_loaders: Mapping[bytes, int]
+    known_libraries: Mapping[bytes, int] = field(
+        factory=lambda: {b"libc.so.6": ELF_LIBC6, b"libm.so.6": ELF_LIBC6}
+    )
+    hwcap_bits: Mapping[bytes, int] = field(factory=lambda: {TLS_FOLDER: TLS_BIT})
+    searched_hwcaps: frozenset[bytes] = frozenset({TLS_FOLDER})
+
+    def path_hwcap(self, path: bytes) -> int:
+        """Return the bits that the last folders of ``path`` stand for."""
+        hwcap = 0
+        # A first folder with no slash before it does not count.
+        for part in reversed(path.split(b"/")[1:]):
+            bit = self.hwcap_bits.get(part)
+            if bit is None:
+                break
+            hwcap += 1 << bit
+        return hwcap & (1 << 64) - 1
+
+
+def _both(*folders: bytes) -> tuple[bytes, ...]:
+    """Return ``folders``, then the same below ``/usr``."""
+    return (*folders, *(b"/usr" + folder for folder in folders))
+
+
+def _libc6(*names: bytes) -> dict[bytes, int]:
+    return dict.fromkeys(names, ELF_LIBC6)
+
+
+def _bits(*, hwcaps: str, first_platform: int = 0, platforms: str = "") -> dict[bytes, int]:
+    """Return the bits of capabilities from 0 on, of platforms, and of ``tls``."""
+    bits = {TLS_FOLDER: TLS_BIT}
+    for index, word in enumerate(platforms.split()):
+        bits[word.encode()] = first_platform + index
+    for index, word in enumerate(hwcaps.split()):
+        if word != "-":
+            bits[word.encode()] = index
+    return bits
+
+
+def _searched(words: str) -> frozenset[bytes]:
+    return frozenset(word.encode() for word in words.split()) | {TLS_FOLDER}
+
+
+_X86_PLATFORMS = "i586 i686 haswell xeon_phi"
+_X86_HWCAPS = "sse2 x86_64 avx512_1"
+_X86_BITS = _bits(hwcaps=_X86_HWCAPS, first_platform=48, platforms=_X86_PLATFORMS)
+_X86_SEARCHED = _searched(f"{_X86_HWCAPS} {_X86_PLATFORMS}")
+_X86_64_LOADERS = _libc6(
+    b"/lib/ld-linux.so.2",
+    b"/lib/ld-linux-x86-64.so.2",
+    b"/lib64/ld-linux-x86-64.so.2",
+    b"/libx32/ld-linux-x32.so.2",
+)
+_X86_64_FOLDERS = _both(b"/lib", b"/lib64", b"/libx32")
+
+_ARM_LOADERS = _libc6(b"/lib/ld-linux.so.3", b"/lib/ld-linux-armhf.so.3")
+_ARM_BITS = _bits(
+    hwcaps="swp half thumb 26bit fastmult fpa vfp edsp java iwmmxt crunch thumbee neon vfpv3 "
+    "vfpv3d16 tls vfpv4 idiva idivt vfpd32 lpae evtstrm aes pmull sha1 sha2 crc32"
+)
+_AARCH64_BITS = _bits(
+    hwcaps="fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm "
+    "jscvt fcma lrcpc dcpop sha3 sm3 sm4 asimddp sha512 sve asimdfhm dit uscat ilrcpc flagm "
+    "ssbs sb paca pacg"
+)
+
+_S390_PLATFORMS = "g5 z900 z990 z9-109 z10 z196 zEC12 z13 z14 z15 z16"
+_S390_BITS = _bits(
+    hwcaps="esan3 zarch stfle msa ldisp eimm dfp edat etf3eh highgprs te vx vxd vxe gs vxe2 "
+    "vxp sort dflt vxp2 nnpa pcimio sie",
+    first_platform=32,
+    platforms=_S390_PLATFORMS,
+)
+
+_POWER_PLATFORMS = (
+    "power4 ppc970 power5 power5+ power6 ppc-cell-be power6x power7 ppca2 ppc405 ppc440 "
+    "ppc464 ppc476 power8 power9 power10"
+)
+# "power4" and others are names of capabilities, too, and count as these where both fit.
+_POWER_BITS = _bits(
+    hwcaps="ppcle true_le - - - - archpmu vsx arch_2_06 power6x dfp pa6t arch_2_05 ic_snoop "
+    "smt booke cellbe power5+ power5 power4 notb efpdouble efpsingle spe ucache 4xxmac mmu "
+    "fpu altivec ppc601 ppc64 ppc32 - - - - - - - - - - - - - mma arch_3_1 htm-no-suspend "
+    "scv darn ieee128 arch_3_00 htm-nosc vcrypto tar isel ebb dscr htm arch_2_07",
+    first_platform=32,
+    platforms=_POWER_PLATFORMS,
+)
+
+# The order decides which is told from a tree that has loaders of several: a 64-bit system
+# with 32-bit libraries is one of 64 bits.
+ARCHITECTURES: dict[str, Architecture] = {
+    architecture.name: architecture
+    for architecture in (
+        Architecture(
+            name="x86_64",
+            family=Family.X86,
+            signed_bytes=True,
+            loaders=(b"lib64/ld-linux-x86-64.so.2",),
+            folders=_X86_64_FOLDERS,
+            multiarch=b"x86_64-linux-gnu",
+            known_loaders=_X86_64_LOADERS,
+            hwcap_bits=_X86_BITS,
+            searched_hwcaps=_X86_SEARCHED,
+        ),
+        Architecture(
+            name="x32",
+            family=Family.X86,
+            signed_bytes=True,
+            header_bytes=52,
+            loaders=(b"libx32/ld-linux-x32.so.2",),
+            folders=_X86_64_FOLDERS,
+            multiarch=b"x86_64-linux-gnux32",
+            known_loaders={**_X86_64_LOADERS, **_libc6(b"/lib/ld-linux-x32.so.2")},
+            hwcap_bits=_X86_BITS,
+            searched_hwcaps=_X86_SEARCHED,
+        ),
+        Architecture(
+            name="i386",
+            family=Family.I386,
+            signed_bytes=True,
+            header_bytes=52,
+            loaders=(b"lib/ld-linux.so.2",),
+            folders=_both(b"/lib"),
+            multiarch=b"i386-linux-gnu",
+            known_loaders={**_libc6(b"/lib/ld-linux.so.2"), b"/lib/ld-linux.so.1": ELF_LIBC5},
+            known_libraries={
+                **_libc6(b"libc.so.6", b"libm.so.6"),
+                b"libc.so.5": ELF_LIBC5,
+                b"libm.so.5": ELF_LIBC5,
+            },
+            hwcap_bits=_X86_BITS,
+            searched_hwcaps=_X86_SEARCHED,
+        ),
+        Architecture(
+            name="aarch64",
+            family=Family.ARM,
+            loaders=(b"lib/ld-linux-aarch64.so.1",),
+            folders=_both(b"/lib", b"/lib64", b"/libilp32"),
+            multiarch=b"aarch64-linux-gnu",
+            known_loaders={
+                **_ARM_LOADERS,
+                **_libc6(
+                    b"/lib/ld-linux-aarch64.so.1",
+                    b"/lib/ld-linux-aarch64_be.so.1",
+                    b"/lib/ld-linux-aarch64_ilp32.so.1",
+                    b"/lib/ld-linux-aarch64_be_ilp32.so.1",
+                ),
+            },
+            hwcap_bits=_AARCH64_BITS,
+            searched_hwcaps=_searched("atomics"),
+        ),
+        Architecture(
+            name="armhf",
+            family=Family.ARM,
+            header_bytes=52,
+            loaders=(b"lib/ld-linux-armhf.so.3",),
+            folders=_both(b"/lib"),
+            multiarch=b"arm-linux-gnueabihf",
+            known_loaders=_ARM_LOADERS,
+            hwcap_bits=_ARM_BITS,
+            searched_hwcaps=_searched("vfp neon"),
+        ),
+        Architecture(
+            name="arm",
+            family=Family.ARM,
+            header_bytes=52,
+            loaders=(b"lib/ld-linux.so.3",),
+            folders=_both(b"/lib"),
+            multiarch=b"arm-linux-gnueabi",
+            known_loaders=_ARM_LOADERS,
+            hwcap_bits=_ARM_BITS,
+            searched_hwcaps=_searched("vfp neon"),
+        ),
+        Architecture(
+            name="riscv64",
+            family=Family.RISCV,
+            loaders=(b"lib/ld-linux-riscv64-lp64d.so.1", b"lib/ld-linux-riscv64-lp64.so.1"),
+            folders=_both(
+                b"/lib", b"/lib64/lp64d", b"/lib64/lp64", b"/lib32/ilp32d", b"/lib32/ilp32"
+            ),
+            multiarch=b"riscv64-linux-gnu",
+            known_loaders=_libc6(
+                b"/lib/ld-linux-riscv64-lp64d.so.1", b"/lib/ld-linux-riscv64-lp64.so.1"
+            ),
+        ),
+        Architecture(
+            name="ppc64le",
+            family=Family.POWERPC,
+            loaders=(b"lib64/ld64.so.2",),
+            folders=(b"/lib64", b"/usr/lib64"),
+            multiarch=b"powerpc64le-linux-gnu",
+            known_loaders=_libc6(
+                b"/lib/ld64.so.2", b"/lib/ld.so.1", b"/lib64/ld64.so.1", b"/lib64/ld64.so.2"
+            ),
+            hwcap_bits=_POWER_BITS,
+            searched_hwcaps=_searched(f"{_POWER_PLATFORMS} altivec dfp"),
+        ),
+        Architecture(
+            name="s390x",
+            family=Family.S390,
+            byte_order="big",
+            loaders=(b"lib/ld64.so.1",),
+            folders=(b"/lib64", b"/usr/lib64"),
+            multiarch=b"s390x-linux-gnu",
+            known_loaders=_libc6(b"/lib/ld.so.1", b"/lib/ld64.so.1"),
+            hwcap_bits=_S390_BITS,
+            searched_hwcaps=_searched(f"{_S390_PLATFORMS} zarch ldisp eimm dfp vx vxe vxe2"),
+        ),
+    )
+}

@@ -1,0 +1,107 @@
+"""Read ``ld.so.conf``, and the files that it includes.
+
+Source: glibc 2.36, ``parse_conf`` and ``parse_conf_include`` in elf/ldconfig.c; glob(3).
+"""
+
+from __future__ import annotations
+
+from purekernel.errors import LimitError
+from purekernel.rootfs.ldconfig.folders import WHITE_SPACE, SearchList
+from purekernel.rootfs.ldconfig.lookup import look_up
+from purekernel.rootfs.patterns import is_wild, parse_pattern
+from purekernel.tree import Directory, File, Tree, display
+from purekernel.tree.path import parent
+
+# Files that include each other twice each would be read without end, though none includes
+# itself. Debian's fullest have some tens.
+MAX_FILES = 1000
+
+
+def read_conf(tree: Tree, path: bytes, folders: SearchList) -> None:
+    """Add the folders that the file at ``path`` names to ``folders``.
+
+    A file that is not there names none. A file that includes itself, by others or not, is
+    passed over the second time, with a warning.
+
+    Raises:
+        LimitError: more than a thousand files are included.
+    """
+    _Conf(tree, folders).read(b"/" + path.lstrip(b"/"))
+
+
+class _Conf:
+    """Configuration files under way: which are being read, and how many were."""
+
+    def __init__(self, tree: Tree, folders: SearchList) -> None:
+        self._tree = tree
+        self._folders = folders
+        self._reading: list[int] = []
+        self._files = 0
+
+    def read(self, path: bytes) -> None:
+        found = look_up(self._tree, path)
+        if found is None or not isinstance(found.node, File):
+            return
+        if found.inode in self._reading:
+            self._folders.warnings.append(f"{display(path)} includes itself: passed over")
+            return
+        self._files += 1
+        if self._files > MAX_FILES:
+            raise LimitError(
+                source=display(path),
+                expected=f"at most {MAX_FILES} files included",
+                got="more",
+                hint="look for files in etc/ld.so.conf.d that include one another",
+            )
+        self._reading.append(found.inode)
+        for number, line in enumerate(bytes(found.node.content).split(b"\n"), 1):
+            self._read_line(line, path, number)
+        self._reading.pop()
+
+    def _read_line(self, line: bytes, path: bytes, number: int) -> None:
+        text = line.split(b"\0")[0].split(b"#")[0].lstrip(WHITE_SPACE)
+        if not text:
+            return
+        origin = f"{display(path)}, line {number}"
+        if text.startswith(b"include") and text[7:8] in (b" ", b"\t"):
+            for word in text[8:].replace(b"\t", b" ").split(b" "):
+                if word:
+                    self._include(word, path)
+        elif text[:5].lower() == b"hwcap" and text[5:6] in (b" ", b"\t"):
+            self._folders.warnings.append(f"{origin}: the hwcap directive means nothing any more")
+        else:
+            self._folders.add_line(text, origin=origin)
+
+    def _include(self, pattern: bytes, path: bytes) -> None:
+        if not pattern.startswith(b"/"):
+            pattern = parent(path) + b"/" + pattern
+        for found in _glob(self._tree, pattern):
+            self.read(found)
+
+
+def _glob(tree: Tree, pattern: bytes) -> list[bytes]:
+    """Return the paths that a pattern fits, sorted as bytes."""
+    found = [b""]
+    for part in pattern.split(b"/"):
+        if not part:
+            continue
+        if is_wild(part):
+            found = [
+                folder + b"/" + entry for folder in found for entry in _matches(tree, folder, part)
+            ]
+        else:
+            found = [folder + b"/" + part for folder in found]
+    return sorted(path for path in found if look_up(tree, path) is not None)
+
+
+def _matches(tree: Tree, folder: bytes, part: bytes) -> list[bytes]:
+    above = look_up(tree, folder)
+    if above is None or not isinstance(above.node, Directory):
+        return []
+    pattern = parse_pattern(part)
+    return [
+        entry
+        for entry in tree.entries(above.path)
+        # A dot at the start is to be asked for.
+        if entry.startswith(b".") <= part.startswith(b".") and pattern.matches(entry)
+    ]

@@ -1,0 +1,123 @@
+"""Run ldconfig over a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from purekernel.formats.ld_cache import CacheEntry, CacheFormat, build_ld_cache
+from purekernel.rootfs.ldconfig.architecture import Architecture
+from purekernel.rootfs.ldconfig.conf import read_conf
+from purekernel.rootfs.ldconfig.detect import detect_architecture
+from purekernel.rootfs.ldconfig.folders import SearchFolder, SearchList, system_folders
+from purekernel.rootfs.ldconfig.glibc import OWN_GENERATOR, find_glibc
+from purekernel.rootfs.ldconfig.libraries import Libraries, Library
+from purekernel.rootfs.ldconfig.links import link_soname
+from purekernel.tree import Metadata, Tree, put_file
+
+CONFIGURATION = b"etc/ld.so.conf"
+CACHE = b"etc/ld.so.cache"
+
+
+@frozen(kw_only=True)
+class Configured:
+    """What came of a run.
+
+    Attributes:
+        tree: with links and cache.
+        warnings: what was passed over and why, one line each, in the order of finding.
+        entries: of the cache, in the order of finding.
+    """
+
+    tree: Tree
+    warnings: tuple[str, ...]
+    entries: tuple[CacheEntry, ...]
+
+
+def ldconfig(
+    tree: Tree,
+    *,
+    mtime: int,
+    architecture: Architecture | None = None,
+    format: CacheFormat | None = None,  # noqa: A002  # the word that ldconfig has for it
+    generator: bytes | None = None,
+    folders: Sequence[bytes] = (),
+    configuration: bytes = CONFIGURATION,
+    cache: bytes | None = CACHE,
+    links: bool = True,
+) -> Configured:
+    """Return ``tree`` as ``ldconfig -r`` of glibc 2.36 leaves it, but for its own aux-cache.
+
+    Args:
+        tree: is left as it is.
+        mtime: of links and cache that are made, in seconds since 1970, UTC.
+        architecture: whose ldconfig; ``None`` to tell by the loader in the tree.
+        format: of the cache; ``None`` for the one that the tree's glibc writes: the new one
+            from 2.32 on, else the compatible one, which all can read.
+        generator: who the cache says wrote it; ``None`` for the ldconfig of the tree's glibc,
+            or, where there is none, ours.
+        folders: to search before those that are configured.
+        configuration: the file that names the folders to search.
+        cache: the file to write, ``None`` for none.
+        links: whether to make, change and remove links to libraries.
+
+    Raises:
+        LimitError: the configuration includes more than a thousand files.
+        TreeError: what stands where the cache is to be cannot be replaced.
+    """
+    changed = tree.copy()
+    chosen = architecture or detect_architecture(changed)
+    search = SearchList(changed)
+    for folder in folders:
+        search.add_line(folder, origin="the command line")
+    read_conf(changed, configuration, search)
+    for folder in system_folders(changed, chosen):
+        search.add_line(folder, origin="the default folders")
+    libraries = Libraries(changed, chosen, remove_stale=links)
+    entries: list[CacheEntry] = []
+    for place in search:
+        for library in libraries.search(place, search):
+            if links and place.hwcaps is None and not library.is_link:
+                warning = link_soname(changed, place, library, mtime=mtime)
+                if warning is not None:
+                    libraries.warnings.append(warning)
+            entries.append(_entry(place, library, chosen))
+    if cache is not None:
+        glibc = find_glibc(changed, entries)
+        content = build_ld_cache(
+            entries,
+            format=format or (glibc.format if glibc else CacheFormat.COMPAT),
+            generator=_first(generator, glibc.generator if glibc else None, OWN_GENERATOR),
+            byte_order=chosen.byte_order,
+            signed_bytes=chosen.signed_bytes,
+            hwcaps=search.hwcaps,
+        )
+        put_file(changed, cache, content, metadata=Metadata(mode=0o644, mtime=mtime))
+    return Configured(
+        tree=changed,
+        warnings=(*search.warnings, *libraries.warnings),
+        entries=tuple(entries),
+    )
+
+
+def _entry(folder: SearchFolder, library: Library, architecture: Architecture) -> CacheEntry:
+    if folder.hwcaps is None:
+        # By its soname, so that a newer file behind the link needs no new cache.
+        return CacheEntry(
+            name=library.soname,
+            path=folder.path + b"/" + library.soname,
+            flags=library.flags,
+            hwcap=architecture.path_hwcap(folder.path),
+        )
+    return CacheEntry(
+        name=library.soname,
+        path=folder.path + b"/" + library.name,
+        flags=library.flags,
+        hwcaps=folder.hwcaps,
+        isa_level=library.isa_level,
+    )
+
+
+def _first(*choices: bytes | None) -> bytes:
+    return next(choice for choice in choices if choice is not None)

@@ -1,0 +1,73 @@
+"""Tell for which processor a tree is."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from purekernel.errors import FormatError
+from purekernel.formats.elf import ElfClass, ElfHeader, is_elf, parse_elf_header
+from purekernel.formats.elf.layout import (
+    EM_386,
+    EM_AARCH64,
+    EM_ARM,
+    EM_PPC64,
+    EM_RISCV,
+    EM_S390,
+    EM_X86_64,
+)
+from purekernel.rootfs.ldconfig.architecture import ARCHITECTURES, Architecture
+from purekernel.rootfs.ldconfig.kinds import ARM_FLOAT_HARD
+from purekernel.rootfs.ldconfig.lookup import look_up
+from purekernel.tree import Directory, File, Tree
+from purekernel.tree.path import join
+
+_MACHINES = {
+    EM_386: "i386",
+    EM_AARCH64: "aarch64",
+    EM_PPC64: "ppc64le",
+    EM_RISCV: "riscv64",
+    EM_S390: "s390x",
+}
+
+# A Tiny Core, which most trees are.
+DEFAULT = "i386"
+
+
+def detect_architecture(tree: Tree) -> Architecture:
+    """Return the architecture by the loader in ``tree``, else by most libraries in it.
+
+    Of two loaders that of the wider processor counts. A tree with no library is taken for one
+    of i386.
+    """
+    for architecture in ARCHITECTURES.values():
+        if any(_header(tree, loader) for loader in architecture.loaders):
+            return architecture
+    counts: Counter[str] = Counter()
+    for folder in (b"lib", b"lib64", b"usr/lib", b"usr/lib64", b"usr/local/lib"):
+        found = look_up(tree, folder)
+        if found is None or not isinstance(found.node, Directory):
+            continue
+        for entry in tree.entries(found.path):
+            header = _header(tree, join(found.path, entry)) if b".so" in entry else None
+            name = _name(header) if header is not None else None
+            if name is not None:
+                counts[name] += 1
+    return ARCHITECTURES[counts.most_common(1)[0][0] if counts else DEFAULT]
+
+
+def _header(tree: Tree, path: bytes) -> ElfHeader | None:
+    found = look_up(tree, path)
+    if found is None or not isinstance(found.node, File) or not is_elf(found.node.content):
+        return None
+    try:
+        return parse_elf_header(found.node.content, source="")
+    except FormatError:
+        return None
+
+
+def _name(header: ElfHeader) -> str | None:
+    if header.machine == EM_X86_64:
+        return "x86_64" if header.elf_class is ElfClass.BITS_64 else "x32"
+    if header.machine == EM_ARM:
+        return "armhf" if header.flags & ARM_FLOAT_HARD else "arm"
+    return _MACHINES.get(header.machine)

@@ -1,0 +1,112 @@
+"""The kinds of libraries that the cache tells apart.
+
+Source: glibc 2.36, sysdeps/generic/ldconfig.h, elf/readelflib.c and
+sysdeps/unix/sysv/linux/*/readelflib.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from purekernel.formats.elf import ElfClass, ElfHeader, SharedLibrary
+from purekernel.formats.elf.layout import EM_386, EM_IA_64, EM_X86_64
+
+# Of no known C library yet; of libc 4, 5 and 6, which is glibc.
+ELF = 0x0001
+LIBC4, ELF_LIBC5, ELF_LIBC6 = 0x0000, 0x0002, 0x0003
+
+# The ABI, beside the C library.
+IA64_LIB64, X8664_LIB64, S390_LIB64, POWERPC_LIB64 = 0x0200, 0x0300, 0x0400, 0x0500
+X8664_LIBX32, ARM_LIBHF, AARCH64_LIB64, ARM_LIBSF = 0x0800, 0x0900, 0x0A00, 0x0B00
+RISCV_FLOAT_ABI_SOFT, RISCV_FLOAT_ABI_DOUBLE = 0x0F00, 0x1000
+
+# In e_flags. Source: the ELF supplements for ARM and RISC-V.
+ARM_EABI_MASK, ARM_EABI_5 = 0xFF000000, 0x05000000
+ARM_FLOAT_SOFT, ARM_FLOAT_HARD = 0x200, 0x400
+RISCV_COMPRESSED, RISCV_FLOAT_MASK = 0x1, 0x6
+RISCV_FLOAT_SOFT, RISCV_FLOAT_DOUBLE = 0x0, 0x4
+
+
+class Family(Enum):
+    """The processors whose libraries one ldconfig tells apart."""
+
+    X86 = "x86"
+    I386 = "i386"
+    ARM = "arm"
+    RISCV = "riscv"
+    S390 = "s390"
+    POWERPC = "powerpc"
+
+
+def knows_machine(family: Family, header: ElfHeader) -> bool:
+    """Say whether the family's ldconfig has a place for a file's machine.
+
+    Only that of x86 looks: the others take what has the right byte order for their own.
+    """
+    if family not in (Family.X86, Family.I386):
+        return True
+    if header.machine == EM_386:
+        return header.elf_class is ElfClass.BITS_32
+    if header.machine == EM_IA_64:
+        return family is Family.I386 and header.elf_class is ElfClass.BITS_64
+    return header.machine == EM_X86_64
+
+
+def soname_and_libc(
+    library: SharedLibrary,
+    *,
+    known_loaders: Mapping[bytes, int],
+    known_libraries: Mapping[bytes, int],
+) -> tuple[bytes | None, int]:
+    """Return a library's soname, and by loader and libraries needed the C library it is for."""
+    libc = ELF
+    for loader in library.interpreters:
+        libc = known_loaders.get(loader, libc)
+    soname: bytes | None = None
+    for name in library.names:
+        if name.is_soname:
+            soname = name.name
+        elif libc == ELF:
+            libc = known_libraries.get(name.name, libc)
+        # Of several sonames the last counts, among those looked at.
+        if soname is not None and libc != ELF:
+            break
+    return soname, libc
+
+
+def flags_of(family: Family, header: ElfHeader, libc: int) -> int | None:
+    """Return the flags of a library's cache entry; ``None`` for an ABI that glibc has not."""
+    if family is Family.RISCV:
+        return _riscv_flags(header.flags, libc)
+    if family is Family.ARM:
+        return _arm_flags(header, libc)
+    wide = header.elf_class is ElfClass.BITS_64
+    if family in (Family.X86, Family.I386):
+        if header.machine == EM_X86_64:
+            return (X8664_LIB64 if wide else X8664_LIBX32) | ELF_LIBC6
+        return IA64_LIB64 | ELF_LIBC6 if header.machine == EM_IA_64 else libc
+    if wide:
+        return (S390_LIB64 if family is Family.S390 else POWERPC_LIB64) | ELF_LIBC6
+    return libc
+
+
+def _arm_flags(header: ElfHeader, libc: int) -> int:
+    if header.elf_class is ElfClass.BITS_64:
+        return AARCH64_LIB64 | ELF_LIBC6
+    if header.flags & ARM_EABI_MASK != ARM_EABI_5:
+        return libc
+    if header.flags & ARM_FLOAT_HARD:
+        return ARM_LIBHF | ELF_LIBC6
+    # Files from before the marks were invented go with either.
+    return ARM_LIBSF | ELF_LIBC6 if header.flags & ARM_FLOAT_SOFT else ELF_LIBC6
+
+
+def _riscv_flags(flags: int, libc: int) -> int | None:
+    if flags & ~(RISCV_FLOAT_MASK | RISCV_COMPRESSED):
+        return None
+    if flags & RISCV_FLOAT_MASK == RISCV_FLOAT_SOFT:
+        return libc | RISCV_FLOAT_ABI_SOFT
+    if flags & RISCV_FLOAT_MASK == RISCV_FLOAT_DOUBLE:
+        return libc | RISCV_FLOAT_ABI_DOUBLE
+    return None

@@ -1,0 +1,27 @@
+"""Look at a tree as a process chrooted into it does."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from purekernel.errors import TreeError
+from purekernel.tree import Node, Tree, resolve
+
+
+@frozen(kw_only=True)
+class Found:
+    """What stands where a path leads, links followed."""
+
+    path: bytes
+    inode: int
+    node: Node
+
+
+def look_up(tree: Tree, path: bytes) -> Found | None:
+    """Return what stands where ``path`` leads, as stat(2) would; ``None`` for nothing."""
+    try:
+        place = resolve(tree, path)
+    except TreeError:
+        return None
+    node = tree.get(place)
+    return None if node is None else Found(path=place, inode=tree.inode(place), node=node)
