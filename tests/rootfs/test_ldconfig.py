@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from purekernel.build.base import parse_base
+from purekernel.errors import LimitError
+from purekernel.formats.elf.layout import EM_386, EM_AARCH64, EM_ARM, EM_RISCV, EM_S390
+from purekernel.formats.ld_cache import CacheFormat, parse_ld_cache
+from purekernel.formats.tar import build_tar, parse_tar
+from purekernel.rootfs.ldconfig import ARCHITECTURES, Architecture, Configured, ldconfig
+from purekernel.rootfs.ldconfig.detect import detect_architecture
+from purekernel.tree import File, Metadata, Symlink, Tree
+from tests import shared
+from tests.elves import make_library
+from tests.oracles import require, run, skip_or_fail
+
+NOW = 1_500_000_000
+
+FORMATS = list(CacheFormat)
+X86_64 = ARCHITECTURES["x86_64"]
+
+
+def make_tree(files: dict[str, bytes | str]) -> Tree:
+    """Bytes are a file's content, text is a link's target."""
+    tree = Tree()
+    for name, said in files.items():
+        path = name.encode()
+        tree.add_parents(path)
+        if isinstance(said, bytes):
+            tree.add(path, File(metadata=Metadata(mode=0o644), content=said))
+        else:
+            tree.add(path, Symlink(metadata=Metadata(mode=0o777), target=said.encode()))
+    return tree
+
+
+def links(tree: Tree) -> dict[bytes, bytes]:
+    return {path: node.target for path, node in tree.walk() if isinstance(node, Symlink)}
+
+
+def cache_bytes(tree: Tree) -> bytes:
+    node = tree[b"etc/ld.so.cache"]
+    assert isinstance(node, File)
+    return bytes(node.content)
+
+
+def names(done: Configured) -> list[tuple[bytes, bytes, int]]:
+    return [(entry.name, entry.path, entry.flags) for entry in done.entries]
+
+
+# The judge
+
+
+def judge(root: Path, *options: str) -> tuple[Tree, str]:
+    """Run the real ldconfig on a folder; return what it left of it, and what it said."""
+    program = require("ldconfig")
+    if os.geteuid() != 0:
+        skip_or_fail("ldconfig -r needs root")
+    done = subprocess.run(
+        [program, "-i", "-r", str(root), *options],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(root / "var/cache/ldconfig", ignore_errors=True)
+    return packed(root), done.stderr.decode()
+
+
+def packed(root: Path) -> Tree:
+    return parse_tar(run("tar", "-C", root, "-cf", "-", "."), source="root")
+
+
+def unpack(tree: Tree, root: Path) -> None:
+    root.mkdir()
+    run(
+        "tar", "-C", root, "-xf", "-", "--exclude=./dev/*", "--exclude=dev/*", stdin=build_tar(tree)
+    )
+
+
+def assert_same(root: Path, form: CacheFormat, architecture: Architecture | None) -> Configured:
+    """Hold ours against the real one's cache, links and names; return ours."""
+    before = packed(root)
+    after, said = judge(root, "-c", form.value)
+    cache = parse_ld_cache(cache_bytes(after), source="the judge's")
+    # The old format has no place for the generator.
+    done = ldconfig(
+        before, mtime=NOW, architecture=architecture, format=form, generator=cache.generator
+    )
+    assert links(done.tree) == links(after)
+    assert {path for path, _ in done.tree.walk()} == {path for path, _ in after.walk()}
+    # Of what it complains the same is to be complained of.
+    # Debian's says nothing of other machines, and reads on in the last page of a cut file.
+    more = complained_of("\n".join(done.warnings)) - complained_of(said)
+    assert more <= {"/opt/a/libforeign.so", "/opt/a/libcut.so.1"}
+    assert complained_of(said) <= complained_of("\n".join(done.warnings))
+    assert cache_bytes(done.tree) == cache_bytes(after)
+    return done
+
+
+def complained_of(text: str) -> set[str]:
+    """Return the files in /opt that a text names, the folder of a nameless one left out."""
+    return {found.rstrip(".") for found in re.findall(r"/opt/\w/[\w.#=-]+", text)}
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("form", FORMATS)
+def test_core_is_the_same(tmp_path: Path, form: CacheFormat) -> None:
+    root = parse_base(shared.core_iso().read_bytes(), source="Core-current.iso").root
+    unpack(root, tmp_path / "root")
+    done = assert_same(tmp_path / "root", form, None)
+    assert len(done.entries) > 30
+    assert not done.warnings
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_hosts_libraries_are_the_same(tmp_path: Path, form: CacheFormat) -> None:
+    # What lies in the folders themselves: hard links, or a copy where the disk is another.
+    host = Path("/usr/lib/x86_64-linux-gnu")
+    if not host.is_dir():
+        skip_or_fail("this is no Debian for x86-64")
+    root = tmp_path / "root"
+    folder = root / "usr/lib/x86_64-linux-gnu"
+    folder.mkdir(parents=True)
+    (root / "etc").mkdir()
+    (root / "lib").symlink_to("usr/lib")
+    # Small ones, so that this takes no minute.
+    found = [
+        path
+        for path in sorted(host.iterdir())
+        if ".so" in path.name and (path.is_symlink() or path.stat().st_size < 1 << 20)
+    ][:300]
+    (root / "etc/ld.so.conf").write_bytes(b"/usr/local/lib\n/usr/lib/x86_64-linux-gnu\n")
+    run("cp", "-a", *found, folder)
+    done = assert_same(root, form, X86_64)
+    assert len(done.entries) > 50
+
+
+def hard_tree() -> Tree:
+    """What ldconfig has rules for, and no libraries in folders for old hardware."""
+    i386 = {"machine": EM_386, "bits": 32}
+    return make_tree(
+        {
+            "etc/ld.so.conf": b"# a comment\n\n  /opt/a  # and another\n/opt/b/\n/opt/none\n"
+            b"include /etc/ld.so.conf.d/*.conf  /etc/more\nhwcap 1 nosegneg\n/opt/old=libc5\n"
+            b"/opt/what = libc9\n/opt/a/../a\n/opt/same\n/etc/ld.so.conf\n",
+            "etc/ld.so.conf.d/b.conf": b"/opt/c\n",
+            "etc/ld.so.conf.d/a.conf": b"/opt/d\ninclude sub/x.conf\n",
+            "etc/ld.so.conf.d/sub/x.conf": b"\t/opt/e\t\n",
+            "etc/ld.so.conf.d/.hidden.conf": b"/opt/hidden\n",
+            "etc/more": b"/opt/f/glibc-hwcaps/..\n",
+            "opt/hidden/libhidden.so.1": make_library(b"libhidden.so.1"),
+            "opt/same": "a",
+            # Versions, and which of them wins.
+            "opt/a/libv.so.1.9": make_library(b"libv.so.1"),
+            "opt/a/libv.so.1.10": make_library(b"libv.so.1"),
+            "opt/a/libv.so.1.10a": make_library(b"libv.so.1"),
+            "opt/a/libv.so.1": "libv.so.1.9",
+            "opt/a/libv.so": "libv.so.1",
+            "opt/a/libw.so.2.0": make_library(b"libw.so.2"),
+            "opt/a/libw.so": "libw.so.2.0",
+            "opt/a/libfile.so.1": make_library(b"libfile.so.1"),
+            "opt/a/libfile.so.1.2": make_library(b"libfile.so.1"),
+            "opt/a/libnone.so.3.1": make_library(None),
+            "opt/a/libdirect.so.5": "libother-name.so",
+            "opt/a/libother-name.so": make_library(b"libother.so.0"),
+            # Links that lead nowhere, out, in circles.
+            "opt/a/libstale.so.1": "libgone.so",
+            "opt/a/libstale.so": "libgone.so",
+            "opt/a/libloop.so.1": "libloop.so.1",
+            "opt/a/libout.so.1": "../b/libout.so.1.1",
+            "opt/b/libout.so.1.1": make_library(b"libout.so.1"),
+            "opt/a/libfolder.so.1": "../b",
+            "opt/a/libdir.so.1/x": b"",
+            # What is no library.
+            "opt/a/libempty.so": b"",
+            "opt/a/libtiny.so": b"\x7fELF",
+            "opt/a/libshort.so": b"short",
+            "opt/a/libtext.so": b"just some text, which is long enough to be a header or two" * 2,
+            "opt/a/libscript.so": b"/* GNU ld script */\nGROUP ( /lib/libc.so.6 )\n" + b" " * 64,
+            "opt/a/libfoo.so.1-gdb.py": b"import gdb\n" + b"#" * 100,
+            "opt/a/libobject.so": make_library(kind=1),
+            "opt/a/libcut.so.1": make_library(b"libcut.so.1")[:130],
+            "opt/a/libforeign.so": make_library(b"libforeign.so", machine=EM_S390),
+            "opt/a/libbig.so": make_library(b"libbig.so", byte_order="big"),
+            "opt/a/libaout.so.4.5.6": b"\x0b\x01\x64\x00" + bytes(100),
+            "opt/a/notalib.so": make_library(b"notalib.so"),
+            "opt/a/libpre.so.1.#prelink#": make_library(b"libpre.so.1"),
+            "opt/a/libpre.so.1.#prelink#.Abcdef": make_library(b"libpre.so.1"),
+            "opt/a/ld.so.9": make_library(b"ld.so.9"),
+            "opt/a/ld64.so.9": make_library(None),
+            # Kinds: x86-64, x32, i386 with and without a C library, by loader, by folder.
+            "opt/b/libx32.so.1": make_library(b"libx32.so.1", bits=32),
+            "opt/b/libplain.so.1": make_library(b"libplain.so.1", **i386),
+            "opt/b/libwith.so.1": make_library(b"libwith.so.1", b"libc.so.6", **i386),
+            "opt/b/libprogram.so.1": make_library(
+                b"libprogram.so.1", interpreter=b"/lib/ld-linux.so.2", **i386
+            ),
+            "opt/old/libold.so.1": make_library(b"libold.so.1", **i386),
+            # One name in many folders, one name of two kinds, and names of odd bytes.
+            "opt/c/libv.so.1": make_library(b"libv.so.1"),
+            "opt/d/libv.so.1": make_library(b"libv.so.1", b"libc.so.6", **i386),
+            "opt/e/libv.so.1": make_library(b"libv.so.1", bits=32),
+            "opt/e/lib1.so.0": make_library(b"lib1.so.0"),
+            "opt/e/lib01.so.1": make_library(b"lib01.so.1"),
+            "opt/e/libé.so.1": make_library("libé.so.1".encode()),
+            "opt/e/lib20231115123456.so.1": make_library(b"lib20231115123456.so.1"),
+            "opt/e/libsuffix.so": make_library(b"so.1"),
+            "opt/e/libempty-name.so": make_library(b""),
+            # glibc-hwcaps: used, unused, hidden, linked.
+            "opt/f/glibc-hwcaps/x86-64-v3/libh.so.1.2": make_library(b"libh.so.1", isa_needed=7),
+            "opt/f/glibc-hwcaps/x86-64-v2/libh.so.1.1": make_library(b"libh.so.1", isa_needed=3),
+            "opt/f/glibc-hwcaps/x86-64-v2/other": "libh.so.1.1",
+            "opt/f/glibc-hwcaps/empty/x": b"",
+            "opt/f/glibc-hwcaps/.hidden/libh.so.1": make_library(b"libh.so.1"),
+            "opt/f/glibc-hwcaps/co:lon/libh.so.1": make_library(b"libh.so.1"),
+            "opt/f/glibc-hwcaps/linked": "../elsewhere",
+            "opt/f/elsewhere/libh.so.1.3": make_library(b"libh.so.1"),
+            "opt/f/libh.so.1": make_library(b"libh.so.1"),
+            "usr/lib/libz.so.1.2": make_library(b"libz.so.1"),
+            "lib": "usr/lib",
+        }
+    )
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("form", FORMATS)
+def test_everything_that_has_a_rule_is_the_same(tmp_path: Path, form: CacheFormat) -> None:
+    unpack(hard_tree(), tmp_path / "root")
+    done = assert_same(tmp_path / "root", form, X86_64)
+    assert len(done.entries) > 30
+
+
+@pytest.mark.oracle
+def test_folders_for_old_hardware_are_the_same(tmp_path: Path) -> None:
+    # In the formats with an old part, glibc 2.36 writes what lay in memory there.
+    folders = ("tls", "i686", "i686/sse2", "tls/i686", "haswell/x86_64", "sse2", "nosegneg")
+    tree = make_tree(
+        {f"lib/{folder}/libo.so.1": make_library(b"libo.so.1") for folder in folders}
+        | {"lib/libo.so.1": make_library(b"libo.so.1"), "etc/ld.so.conf": b"/lib/avx512_1\n"}
+        | {"lib/avx512_1/libo.so.1.1": make_library(b"libo.so.1"), "lib/xeon_phi": "i686"}
+    )
+    unpack(tree, tmp_path / "root")
+    done = assert_same(tmp_path / "root", CacheFormat.NEW, X86_64)
+    assert len({entry.hwcap for entry in done.entries}) == 8
+
+
+# By ourselves
+
+
+def test_the_tree_given_stays_as_it_is_and_links_carry_the_time_given() -> None:
+    tree = make_tree({"usr/lib/libz.so.1.2": make_library(b"libz.so.1")})
+    before = tree.copy()
+    done = ldconfig(tree, mtime=NOW, architecture=X86_64)
+    assert tree == before
+    made = Symlink(metadata=Metadata(mode=0o777, mtime=NOW), target=b"libz.so.1.2")
+    assert done.tree[b"usr/lib/libz.so.1"] == made
+    assert done.tree[b"etc/ld.so.cache"].metadata == Metadata(mode=0o644, mtime=NOW)
+    assert names(done) == [(b"libz.so.1", b"/usr/lib/libz.so.1", 0x303)]
+    assert ldconfig(done.tree, mtime=NOW + 1, architecture=X86_64, cache=None).tree == done.tree
+
+
+def test_links_are_left_alone_on_request() -> None:
+    tree = make_tree(
+        {"lib/libz.so.1.2": make_library(b"libz.so.1"), "lib/libstale.so.1": "libgone.so.1.1"}
+    )
+    done = ldconfig(tree, mtime=NOW, architecture=X86_64, links=False)
+    assert links(done.tree) == links(tree)
+    assert names(done) == [(b"libz.so.1", b"/lib/libz.so.1", 0x303)]
+
+
+@pytest.mark.parametrize(
+    ("banner", "form", "generator"),
+    [
+        (
+            b"GNU C Library (Debian GLIBC 2.36-9+deb12u14) stable release version 2.36.\n",
+            CacheFormat.NEW,
+            b"ldconfig (Debian GLIBC 2.36-9+deb12u14) stable release version 2.36",
+        ),
+        (
+            b"GNU C Library stable release version 2.13, by Roland McGrath et al.\n",
+            CacheFormat.COMPAT,
+            b"ldconfig stable release version 2.13",
+        ),
+        (b"something else", CacheFormat.COMPAT, b"ldconfig of purekernel"),
+    ],
+)
+def test_format_and_generator_are_those_of_the_trees_glibc(
+    banner: bytes, form: CacheFormat, generator: bytes
+) -> None:
+    libc = make_library(b"libc.so.6") + banner
+    done = ldconfig(make_tree({"lib/libc-2.so": libc}), mtime=NOW, architecture=X86_64)
+    assert not done.warnings
+    tree = make_tree({"lib/libc.so.6": libc})
+    cache = parse_ld_cache(
+        cache_bytes(ldconfig(tree, mtime=NOW, architecture=X86_64).tree), source="ours"
+    )
+    assert (cache.format, cache.generator) == (form, generator)
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "flags"),
+    [
+        ("i386", make_library(machine=EM_386, bits=32), 1),
+        ("i386", make_library(b"a", b"libc.so.5", machine=EM_386, bits=32), 2),
+        ("armhf", make_library(machine=EM_ARM, bits=32, flags=0x05000400), 0x903),
+        ("arm", make_library(machine=EM_ARM, bits=32, flags=0x05000200), 0xB03),
+        ("arm", make_library(machine=EM_ARM, bits=32, flags=0x05000000), 0x003),
+        ("aarch64", make_library(machine=EM_AARCH64), 0xA03),
+        ("riscv64", make_library(b"a", b"libc.so.6", machine=EM_RISCV, flags=5), 0x1003),
+        ("riscv64", make_library(b"a", machine=EM_RISCV, flags=4), 0x1001),
+        ("s390x", make_library(machine=EM_S390, byte_order="big"), 0x403),
+        ("ppc64le", make_library(machine=21, flags=2), 0x503),
+    ],
+)
+def test_flags_of_other_processors(name: str, library: bytes, flags: int) -> None:
+    folder = ARCHITECTURES[name].folders[0].decode().lstrip("/")
+    tree = make_tree({f"{folder}/liba.so.1": library})
+    assert detect_architecture(tree).name == name or name == "aarch64" or flags == 3
+    done = ldconfig(tree, mtime=NOW, architecture=ARCHITECTURES[name])
+    assert [entry.flags for entry in done.entries] == [flags]
+    cache = parse_ld_cache(cache_bytes(done.tree), source="ours")
+    assert cache.byte_order == ("big" if name == "s390x" else "little")
+
+
+def test_a_soname_with_a_slash_makes_no_link() -> None:
+    tree = make_tree({"lib/libevil.so": make_library(b"../etc/passwd")})
+    done = ldconfig(tree, mtime=NOW, architecture=X86_64)
+    assert not links(done.tree)
+    assert done.warnings == (
+        "'/lib': no link can be named '../etc/passwd', the soname of 'libevil.so'",
+    )
+
+
+def test_includes_that_go_round_are_passed_over() -> None:
+    tree = make_tree(
+        {"etc/ld.so.conf": b"include more.conf\n/lib\n", "etc/more.conf": b"include ld.so.*\n"}
+    )
+    done = ldconfig(tree, mtime=NOW)
+    assert done.warnings == ("'/etc/ld.so.conf' includes itself: passed over",)
+
+
+def test_includes_without_end_are_refused() -> None:
+    files: dict[str, bytes | str] = {
+        f"etc/{number}.conf": b"include %d.conf %d.conf\n" % (number + 1, number + 1)
+        for number in range(20)
+    }
+    tree = make_tree({**files, "etc/ld.so.conf": b"include 0.conf\n", "etc/20.conf": b""})
+    with pytest.raises(LimitError, match="at most 1000 files included"):
+        ldconfig(tree, mtime=NOW)
