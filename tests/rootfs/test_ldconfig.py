@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from purekernel.build.base import parse_base
 from purekernel.errors import LimitError
@@ -15,12 +17,14 @@ from purekernel.formats.ld_cache import CacheFormat, parse_ld_cache
 from purekernel.formats.tar import build_tar, parse_tar
 from purekernel.rootfs.ldconfig import ARCHITECTURES, Architecture, Configured, ldconfig
 from purekernel.rootfs.ldconfig.detect import detect_architecture
+from purekernel.rootfs.ldconfig.kinds import Family
 from purekernel.tree import File, Metadata, Symlink, Tree
 from tests import shared
 from tests.elves import make_library
 from tests.oracles import require, run, skip_or_fail
 
 NOW = 1_500_000_000
+META = Metadata(mode=0o644)
 
 FORMATS = list(CacheFormat)
 X86_64 = ARCHITECTURES["x86_64"]
@@ -354,3 +358,32 @@ def test_includes_without_end_are_refused() -> None:
     tree = make_tree({**files, "etc/ld.so.conf": b"include 0.conf\n", "etc/20.conf": b""})
     with pytest.raises(LimitError, match="at most 1000 files included"):
         ldconfig(tree, mtime=NOW)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), max_size=6),
+    end=st.integers(0, 400) | st.none(),
+    name=st.sampled_from(sorted(ARCHITECTURES)),
+)
+def test_damaged_files_are_named_and_nothing_else_stops(
+    changes: list[tuple[int, int]], end: int | None, name: str
+) -> None:
+    tree = hard_tree()
+    for path, node in hard_tree().walk():
+        if isinstance(node, File) and node.content:
+            content = bytearray(node.content)
+            for place, byte in changes:
+                content[place % len(content)] = byte
+            tree.add(path, File(metadata=node.metadata, content=bytes(content[:end])))
+    tree.add(
+        b"usr/lib/libsound.so.1.1", File(metadata=META, content=make_library(b"libsound.so.1"))
+    )
+    done = ldconfig(tree, mtime=NOW, architecture=ARCHITECTURES[name])
+    found = {entry.name for entry in parse_ld_cache(cache_bytes(done.tree), source="ours").entries}
+    if (
+        b"/usr/lib" in ARCHITECTURES[name].folders
+        and ARCHITECTURES[name].family is not Family.RISCV
+    ):
+        assert b"libsound.so.1" in found
+    assert all(warning.isprintable() for warning in done.warnings)
