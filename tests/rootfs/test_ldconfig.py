@@ -123,6 +123,18 @@ def test_core_is_the_same(tmp_path: Path, form: CacheFormat) -> None:
 
 
 @pytest.mark.oracle
+def test_what_core_was_shipped_with_has_ours_in_the_same_order() -> None:
+    # It names libraries that are there no more, too.
+    root = parse_base(shared.core_iso().read_bytes(), source="Core-current.iso").root
+    shipped = parse_ld_cache(cache_bytes(root), source="shipped").entries
+    done = ldconfig(root, mtime=NOW)
+    ours = parse_ld_cache(cache_bytes(done.tree), source="ours")
+    assert ours.generator == b"ldconfig (EGLIBC) stable release version 2.13"
+    assert ours.format is CacheFormat.COMPAT
+    assert list(ours.entries) == [entry for entry in shipped if entry in ours.entries]
+
+
+@pytest.mark.oracle
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_hosts_libraries_are_the_same(tmp_path: Path, form: CacheFormat) -> None:
     # What lies in the folders themselves: hard links, or a copy where the disk is another.
