@@ -1,0 +1,67 @@
+"""Read a kernel module, packed or not."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from purekernel.errors import FormatError
+from purekernel.formats.compression import unpack
+from purekernel.formats.kernel_module.modinfo import read_modinfo
+from purekernel.formats.kernel_module.sections import parse_sections
+from purekernel.formats.kernel_module.symbols import (
+    Export,
+    Requirement,
+    read_exports,
+    read_requirements,
+)
+from purekernel.formats.limits import Limits
+from purekernel.tree import Buffer
+
+# The largest modules there are, with all that debugging needs, have some 100 MB; Debian's
+# largest has 7.
+LIMITS = Limits(unpacked_bytes=256 << 20)
+
+
+@frozen(kw_only=True)
+class KernelModule:
+    """What others must know of a module.
+
+    Attributes:
+        information: keys and values of ``.modinfo``, in order; a key may come more than once.
+        exports: the symbols that it offers, in the order of its table.
+        requires: the symbols that it needs, in the order of its table.
+    """
+
+    information: tuple[tuple[bytes, bytes], ...]
+    exports: tuple[Export, ...]
+    requires: tuple[Requirement, ...]
+
+    def values(self, key: bytes) -> list[bytes]:
+        """Return all values of ``key``, in order."""
+        return [value for found, value in self.information if found == key]
+
+
+def parse_kernel_module(data: Buffer, *, source: str, limits: Limits = LIMITS) -> KernelModule:
+    """Return what a module says of itself, offers and needs.
+
+    A module whose table of symbols is missing or broken needs nothing.
+
+    Args:
+        data: a ``.ko``, or one packed with gzip, xz, or what else purekernel unpacks.
+        source: its name, for messages.
+        limits: the bound on what it may unpack to.
+
+    Raises:
+        FormatError: it is no module, is damaged, or is packed in a way that is not read.
+        LimitError: it unpacks to more than ``limits`` allow.
+    """
+    sections = parse_sections(unpack(data, source=source, limits=limits), source=source)
+    try:
+        requires = read_requirements(sections)
+    except FormatError:
+        requires = []
+    return KernelModule(
+        information=read_modinfo(sections),
+        exports=tuple(read_exports(sections)),
+        requires=tuple(requires),
+    )
