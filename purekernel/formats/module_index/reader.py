@@ -1,0 +1,120 @@
+"""Read kmod's binary indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from purekernel.errors import FormatError
+from purekernel.formats.module_index.layout import (
+    HAS_CHILDREN,
+    HAS_PREFIX,
+    HAS_VALUES,
+    HEADER,
+    MAGIC,
+    OFFSET_MASK,
+    VERSION_MAJOR,
+    WORD,
+    IndexValue,
+)
+from purekernel.tree import Buffer
+
+# The kernel's longest alias has some 200 characters.
+MAX_KEY_BYTES = 4096
+
+# A trie is smaller than what it holds, for keys share their beginnings: those of Debian's
+# kernel have 1.3 times the bytes of their index. Nodes that are reached by many ways, or very
+# long keys with very many ends, would make far more of it.
+MAX_GROWTH = 64
+
+
+def parse_index(data: Buffer, *, source: str) -> list[IndexValue]:
+    """Return all that an index holds: by key, then in the order in which it stands.
+
+    Raises:
+        FormatError: it is no such index, or is damaged.
+    """
+    return list(_Reader(bytes(data), source).entries())
+
+
+class _Reader:
+    def __init__(self, data: bytes, source: str) -> None:
+        self._data = data
+        self._source = source
+        self._room_bytes = MAX_GROWTH * len(data)
+
+    def entries(self) -> Iterator[IndexValue]:
+        if len(self._data) < HEADER.size:
+            raise self._ended(len(self._data), "a header of 12 bytes")
+        magic, major, _minor, root = HEADER.unpack_from(self._data)
+        if magic != MAGIC:
+            raise self._fault(0, f"the magic {MAGIC:#010x}", f"{magic:#010x}")
+        if major != VERSION_MAJOR:
+            raise self._fault(4, f"version {VERSION_MAJOR}", str(major))
+        # What is to come, the first last: a value, or where a node lies and the key so far.
+        pending: list[tuple[bytes, int]] = [(b"", root)]
+        while pending:
+            key, node = pending.pop()
+            here = node & OFFSET_MASK
+            self._take(len(key) + 1, here)
+            if node & HAS_PREFIX:
+                prefix = self._text(here)
+                here += len(prefix) + 1
+                key += prefix
+            if len(key) > MAX_KEY_BYTES:
+                raise self._fault(here, f"keys of at most {MAX_KEY_BYTES} bytes", "a longer one")
+            children: list[tuple[bytes, int]] = []
+            if node & HAS_CHILDREN:
+                here, children = self._children(here, key, node & OFFSET_MASK)
+            if node & HAS_VALUES:
+                yield from self._values(here, key)
+            pending += reversed(children)
+
+    def _children(self, here: int, key: bytes, node: int) -> tuple[int, list[tuple[bytes, int]]]:
+        if here + 2 > len(self._data):
+            raise self._ended(here, "a range of characters")
+        first, last = self._data[here], self._data[here + 1]
+        here += 2
+        children = []
+        for character in range(first, last + 1):
+            child = self._word(here)
+            here += WORD.size
+            if child and child & OFFSET_MASK >= node:
+                raise self._fault(
+                    here - WORD.size, "a node that lies before this one", f"{child:#010x}"
+                )
+            if child:
+                children.append((key + bytes([character]), child))
+        return here, children
+
+    def _values(self, here: int, key: bytes) -> Iterator[IndexValue]:
+        count = self._word(here)
+        here += WORD.size
+        for _ in range(count):
+            priority = self._word(here)
+            value = self._text(here + WORD.size)
+            self._take(len(key) + len(value) + 1, here)
+            here += WORD.size + len(value) + 1
+            yield IndexValue(key, value, priority)
+
+    def _take(self, size_bytes: int, here: int) -> None:
+        self._room_bytes -= size_bytes
+        if self._room_bytes < 0:
+            raise self._fault(here, f"keys and values of {MAX_GROWTH} times its size", "more")
+
+    def _word(self, here: int) -> int:
+        if here + WORD.size > len(self._data):
+            raise self._ended(here, "a number of 32 bits")
+        number: int = WORD.unpack_from(self._data, here)[0]
+        return number
+
+    def _text(self, here: int) -> bytes:
+        end = self._data.find(b"\0", here)
+        if end < 0:
+            raise self._ended(here, "a string that ends in a NUL")
+        return self._data[here:end]
+
+    def _ended(self, here: int, expected: str) -> FormatError:
+        return self._fault(here, expected, "the end of the file")
+
+    def _fault(self, here: int, expected: str, got: str) -> FormatError:
+        return FormatError(source=self._source, offset=here, expected=expected, got=got)
