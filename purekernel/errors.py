@@ -234,3 +234,9 @@ class ProjectError(PurekernelError):
     """Refuse a Razor-Microkernel project that lacks a part."""
 
     default_hint = "name the top folder of a Razor-Microkernel checkout with --project"
+
+
+class ModuleLoopError(TreeError):
+    """Say that kernel modules need one another in a circle, so that none can be loaded."""
+
+    default_hint = "leave one of them out, or bring one that was built without the other"

@@ -1,0 +1,135 @@
+"""What kmod's depmod writes.
+
+Source: tools/depmod.c of kmod 30, and of 33 for modules.weakdep.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from purekernel.formats.module_index import IndexValue, build_index
+from purekernel.rootfs.depmod.builtin import builtin_aliases, builtin_names
+from purekernel.rootfs.depmod.kmod import Module, Modules
+from purekernel.rootfs.depmod.normalize import normalize_alias
+from purekernel.tree import display
+
+WEAKDEP_SINCE = 33
+
+_DEVICE = re.compile(rb"(char|block)-major-[ \t]*\+?([0-9]{1,9})-[ \t]*\+?([0-9]{1,9})")
+_DEVNAME = b"devname:"
+
+Warn = Callable[[str], None]
+
+
+def build_kmod_files(
+    modules: Modules,
+    *,
+    builtin: bytes | None,
+    builtin_modinfo: bytes | None,
+    version: int,
+    warn: Warn,
+) -> dict[bytes, bytes]:
+    """Return the content of each file, by name, in the order of writing.
+
+    Args:
+        modules: of the release.
+        builtin: the content of modules.builtin, ``None`` if there is none.
+        builtin_modinfo: that of modules.builtin.modinfo.
+        version: of kmod.
+        warn: is told of what cannot be written.
+    """
+    lines = dependency_lines(modules)
+    files = {
+        b"modules.dep": b"".join(line + b"\n" for line in lines),
+        b"modules.dep.bin": build_index(
+            IndexValue(module.name, line, module.number)
+            for module, line in zip(modules.modules, lines, strict=True)
+        ),
+        b"modules.alias": b"# Aliases extracted from modules themselves.\n"
+        + b"".join(
+            b"alias " + alias + b" " + module.name + b"\n" for module, alias in _aliases(modules)
+        ),
+        b"modules.alias.bin": build_index(_alias_entries(modules, warn)),
+        b"modules.softdep": b"# Soft dependencies extracted from modules themselves.\n"
+        + _said(modules, b"softdep"),
+    }
+    if version >= WEAKDEP_SINCE:
+        files[b"modules.weakdep"] = (
+            b"# Weak dependencies extracted from modules themselves.\n" + _said(modules, b"weakdep")
+        )
+    files |= {
+        b"modules.symbols": b"# Aliases for symbols, used by symbol_request().\n"
+        + b"".join(
+            b"alias symbol:" + symbol + b" " + owner.name + b"\n"
+            for symbol, owner in modules.symbols
+        ),
+        b"modules.symbols.bin": build_index(
+            IndexValue(b"symbol:" + symbol, owner.name, owner.number)
+            for symbol, owner in modules.symbols
+        ),
+        b"modules.builtin.bin": b""
+        if builtin is None
+        else build_index(builtin_names(builtin, warn)),
+        b"modules.builtin.alias.bin": b""
+        if builtin_modinfo is None
+        else build_index(builtin_aliases(builtin_modinfo, warn)),
+        b"modules.devname": _devnames(modules, warn),
+    }
+    return files
+
+
+def dependency_lines(modules: Modules) -> list[bytes]:
+    """Return the lines of modules.dep without their ends."""
+    return [
+        module.path + b":" + b"".join(b" " + needed.path for needed in module.all_needs)
+        for module in modules.modules
+    ]
+
+
+def _aliases(modules: Modules) -> Iterator[tuple[Module, bytes]]:
+    for module in modules.modules:
+        for alias in module.values(b"alias"):
+            yield module, alias
+
+
+def _alias_entries(modules: Modules, warn: Warn) -> Iterator[IndexValue]:
+    for module, alias in _aliases(modules):
+        key = normalize_alias(alias)
+        if key is None:
+            warn(f"{display(alias)}, an alias of {display(module.path)}, has an unmatched bracket")
+        elif not key.isascii():
+            warn(f"{display(alias)}, an alias of {display(module.path)}, is not of ASCII")
+        else:
+            yield IndexValue(key, module.name, module.number)
+
+
+def _said(modules: Modules, key: bytes) -> bytes:
+    return b"".join(
+        key + b" " + module.name + b" " + value + b"\n"
+        for module in modules.modules
+        for value in module.values(key)
+    )
+
+
+def _devnames(modules: Modules, warn: Warn) -> bytes:
+    lines = []
+    for module in modules.modules:
+        device = name = None
+        for alias in module.values(b"alias"):
+            numbers = _DEVICE.match(alias)
+            if alias.startswith(_DEVNAME):
+                name = alias[len(_DEVNAME) :]
+            elif numbers is not None:
+                device = b"%s%d:%d" % (numbers[1][:1], int(numbers[2]), int(numbers[3]))
+            if device is not None and name is not None:
+                break
+        if name is None:
+            continue
+        if device is None:
+            warn(f"{display(module.path)} names the device {display(name)} without its numbers")
+        else:
+            lines.append(module.name + b" " + name + b" " + device + b"\n")
+    if not lines:
+        return b""
+    return b"# Device nodes to trigger on-demand module loading.\n" + b"".join(lines)

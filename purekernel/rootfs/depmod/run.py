@@ -1,0 +1,94 @@
+"""Run depmod over a tree."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from purekernel.errors import MissingPathError
+from purekernel.rootfs.depmod.busybox import Busybox, build_busybox_files, search_as_busybox
+from purekernel.rootfs.depmod.config import read_depmod_config
+from purekernel.rootfs.depmod.dialect import Dialect, detect_dialect
+from purekernel.rootfs.depmod.found import Listing, look_up
+from purekernel.rootfs.depmod.kernel_symbols import KernelSymbols
+from purekernel.rootfs.depmod.kmod import relate_modules
+from purekernel.rootfs.depmod.kmod_files import build_kmod_files
+from purekernel.rootfs.depmod.search import ModuleSearch
+from purekernel.rootfs.modules import MODULES
+from purekernel.tree import Directory, File, Metadata, Tree, display
+from purekernel.tree.path import join
+
+
+@frozen(kw_only=True)
+class Indexed:
+    """What came of a run.
+
+    Attributes:
+        tree: with the files.
+        files: what was written, by name, in the order of writing.
+        warnings: what was passed over and why, one line each, in the order of finding.
+    """
+
+    tree: Tree
+    files: dict[bytes, bytes]
+    warnings: tuple[str, ...]
+
+
+def depmod(
+    tree: Tree,
+    release: bytes,
+    *,
+    mtime: int,
+    dialect: Dialect | None = None,
+    kernel: KernelSymbols | None = None,
+    listing: Listing | None = None,
+) -> Indexed:
+    """Return ``tree`` with the modules.* files of a release, as depmod writes them.
+
+    Args:
+        tree: is left as it is.
+        release: of the kernel; the name of a folder in ``lib/modules``.
+        mtime: of the files that are made, in seconds since 1970, UTC.
+        dialect: whose depmod; ``None`` for the one in the tree.
+        kernel: what the kernel exports, to be told of symbols that nobody does (kmod only).
+        listing: the order of names in a folder. Real programs take them as the file system
+            has them: it decides on the order of busybox's lines, and, with either, which of
+            two modules of one name counts where nothing else does. ``None`` for that of bytes.
+
+    Raises:
+        MissingPathError: there is no such release.
+        ModuleLoopError: modules need one another in a circle.
+    """
+    folder = join(MODULES, release)
+    found = look_up(tree, folder)
+    if b"/" in release or found is None or not isinstance(found[1], Directory):
+        raise MissingPathError(f"there is no folder {display(folder)} in the image")
+    place = found[0]
+    chosen = dialect or detect_dialect(tree)
+    warnings: list[str] = []
+    if isinstance(chosen, Busybox):
+        modules = search_as_busybox(tree, folder, chosen, warnings, listing)
+        files = build_busybox_files(modules, chosen, warnings)
+    else:
+        config = read_depmod_config(tree, release)
+        search = ModuleSearch(tree, folder, config, listing)
+        related = relate_modules(
+            search.modules(), order=_read(tree, place, b"modules.order"), kernel=kernel
+        )
+        warnings += [*config.warnings, *search.warnings, *related.warnings]
+        files = build_kmod_files(
+            related,
+            builtin=_read(tree, place, b"modules.builtin"),
+            builtin_modinfo=_read(tree, place, b"modules.builtin.modinfo"),
+            version=chosen.version,
+            warn=warnings.append,
+        )
+    changed = tree.copy()
+    for file_name, content in files.items():
+        path = join(place, file_name)
+        changed.add(path, File(metadata=Metadata(mode=0o644, mtime=mtime), content=content))
+    return Indexed(tree=changed, files=files, warnings=tuple(warnings))
+
+
+def _read(tree: Tree, folder: bytes, file_name: bytes) -> bytes | None:
+    found = look_up(tree, join(folder, file_name))
+    return bytes(found[1].content) if found is not None and isinstance(found[1], File) else None
