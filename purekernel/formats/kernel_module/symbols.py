@@ -30,6 +30,9 @@ STT_REGISTER = 13
 # struct modversion_info: a CRC of the machine's long, and a name that fills up the rest.
 VERSION_BYTES = 64
 
+# The kernel's own bound is KSYM_NAME_LEN, 512. Only damaged tables hold longer ones.
+MAX_NAME_BYTES = 4096
+
 # What a checksum is taken for that lies outside of its section, as libkmod has it.
 NO_CRC = 0xFFFFFFFFFFFFFFFF
 
@@ -51,9 +54,10 @@ class Requirement(NamedTuple):
 
 @frozen(kw_only=True)
 class _SymbolTable:
-    """Columns of ``.symtab``, and its strings."""
+    """Columns of ``.symtab``, its strings, and what follows these up to a NUL."""
 
     strings: bytes = field(repr=False)
+    behind: bytes = field(repr=False)
     name_at: list[int]
     section: list[int]
     info: bytes
@@ -62,7 +66,8 @@ class _SymbolTable:
     def name(self, index: int) -> bytes:
         start = self.name_at[index]
         end = self.strings.find(b"\0", start)
-        return self.strings[start:] if end < 0 else self.strings[start:end]
+        # The last may lack its NUL, and then ends at the next one in the file.
+        return self.strings[start:] + self.behind if end < 0 else self.strings[start:end]
 
 
 def read_exports(sections: Sections) -> list[Export]:
@@ -140,6 +145,8 @@ def _read_table(sections: Sections) -> _SymbolTable | None:
     entry_bytes = 24 if wide else 16
     if len(table) % entry_bytes:
         return None
+    strings_at, strings_bytes = sections.place(b".strtab") or (0, 0)
+    strings_end = strings_at + strings_bytes
     # The first symbol is none.
     body = table[entry_bytes:]
     count = len(body) // entry_bytes
@@ -148,11 +155,17 @@ def _read_table(sections: Sections) -> _SymbolTable | None:
     values = _numbers(sections, body, "Q")[1::3] if wide else words[1::4]
     return _SymbolTable(
         strings=bytes(strings),
+        behind=_text_at(sections, strings_end) if strings and strings[-1] else b"",
         name_at=words[:: 6 if wide else 4],
         section=halves[3::12] if wide else halves[7::8],
         info=bytes(body[4::24] if wide else body[12::16])[:count],
         value=values,
     )
+
+
+def _text_at(sections: Sections, offset: int) -> bytes:
+    """Return what stands at ``offset`` up to the next NUL, or the end of the file."""
+    return bytes(sections.data[offset : offset + MAX_NAME_BYTES]).partition(b"\0")[0]
 
 
 def _numbers(sections: Sections, body: memoryview, code: str) -> list[int]:
@@ -170,7 +183,7 @@ def _exports_by_crc(sections: Sections, table: _SymbolTable) -> list[Export]:
             _resolve_crc(sections, table.value[index], table.section[index]),
         )
         for index, start in enumerate(table.name_at)
-        if start in starts
+        if start in starts and table.name(index) != CRC_PREFIX
     ]
 
 
@@ -194,4 +207,9 @@ def _read_versions(sections: Sections) -> list[tuple[bytes, int]]:
         return []
     wide = sections.elf_class is ElfClass.BITS_64
     entry = struct.Struct(sections.mark + ("Q56s" if wide else "I60s"))
-    return [(name.partition(b"\0")[0], crc) for crc, name in entry.iter_unpack(content)]
+    start = (sections.place(b"__versions") or (0, 0))[0] + (8 if wide else 4)
+    versions = []
+    for index, (crc, field_bytes) in enumerate(entry.iter_unpack(content)):
+        name, nul, _rest = field_bytes.partition(b"\0")
+        versions.append((name if nul else _text_at(sections, start + index * VERSION_BYTES), crc))
+    return versions

@@ -22,11 +22,7 @@ def builtin_names(data: bytes, warn: Warn) -> Iterator[IndexValue]:
         if not line[:1].isalpha():
             warn(f"modules.builtin: {display(line.strip())} names no module")
             continue
-        known = module_name(name(line))
-        if known.isascii():
-            yield IndexValue(known, b"", 0)
-        else:
-            warn(f"modules.builtin: {display(line.strip())} is not of ASCII")
+        yield IndexValue(module_name(name(line)), b"", 0)
 
 
 def builtin_aliases(data: bytes, warn: Warn) -> Iterator[IndexValue]:
@@ -47,10 +43,8 @@ def builtin_aliases(data: bytes, warn: Warn) -> Iterator[IndexValue]:
         normal = normalize_alias(alias)
         if normal is None:
             warn(f"modules.builtin.modinfo: {display(alias)} has an unmatched bracket")
-        elif normal.isascii():
-            yield IndexValue(normal, module, 0)
         else:
-            warn(f"modules.builtin.modinfo: {display(alias)} is not of ASCII")
+            yield IndexValue(normal, module, 0)
 
 
 def _take(data: bytes, here: int, end: bytes) -> tuple[bytes, int]:

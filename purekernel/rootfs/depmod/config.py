@@ -21,7 +21,7 @@ BUILT_IN = b"built-in"
 EXTERNAL = b"external"
 
 _BLANKS = re.compile(rb"[\t ]+")
-_PIECE = re.compile(rb"\\(?P<escaped>.)|(?P<end>\n)|(?P<plain>[^\\\n]+)", re.DOTALL)
+_PIECE = re.compile(rb"\\(?P<escaped>.)|(?P<end>\n)|(?P<plain>[^\\\n]+)|\\", re.DOTALL)
 
 
 @define
@@ -106,7 +106,8 @@ def _logical_lines(data: bytes) -> list[tuple[int, bytes]]:
             number += 1
             line = b""
         else:
-            line += piece["escaped"] or piece["plain"] or b""
+            # A backslash that is the last of all stands before what getc() gives at the end.
+            line += piece["escaped"] or piece["plain"] or b"\xff"
     if line:
         lines.append((number, line))
     return lines

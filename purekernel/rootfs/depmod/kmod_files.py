@@ -6,7 +6,7 @@ Source: tools/depmod.c of kmod 30, and of 33 for modules.weakdep.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from purekernel.formats.module_index import IndexValue, build_index
 from purekernel.rootfs.depmod.builtin import builtin_aliases, builtin_names
@@ -42,15 +42,19 @@ def build_kmod_files(
     lines = dependency_lines(modules)
     files = {
         b"modules.dep": b"".join(line + b"\n" for line in lines),
-        b"modules.dep.bin": build_index(
-            IndexValue(module.name, line, module.number)
-            for module, line in zip(modules.modules, lines, strict=True)
+        b"modules.dep.bin": _index(
+            (
+                IndexValue(module.name, line, module.number)
+                for module, line in zip(modules.modules, lines, strict=True)
+            ),
+            "a module",
+            warn,
         ),
         b"modules.alias": b"# Aliases extracted from modules themselves.\n"
         + b"".join(
             b"alias " + alias + b" " + module.name + b"\n" for module, alias in _aliases(modules)
         ),
-        b"modules.alias.bin": build_index(_alias_entries(modules, warn)),
+        b"modules.alias.bin": _index(_alias_entries(modules, warn), "an alias", warn),
         b"modules.softdep": b"# Soft dependencies extracted from modules themselves.\n"
         + _said(modules, b"softdep"),
     }
@@ -64,16 +68,20 @@ def build_kmod_files(
             b"alias symbol:" + symbol + b" " + owner.name + b"\n"
             for symbol, owner in modules.symbols
         ),
-        b"modules.symbols.bin": build_index(
-            IndexValue(b"symbol:" + symbol, owner.name, owner.number)
-            for symbol, owner in modules.symbols
+        b"modules.symbols.bin": _index(
+            (
+                IndexValue(b"symbol:" + symbol, owner.name, owner.number)
+                for symbol, owner in modules.symbols
+            ),
+            "a symbol",
+            warn,
         ),
         b"modules.builtin.bin": b""
         if builtin is None
-        else build_index(builtin_names(builtin, warn)),
+        else _index(builtin_names(builtin, warn), "modules.builtin", warn),
         b"modules.builtin.alias.bin": b""
         if builtin_modinfo is None
-        else build_index(builtin_aliases(builtin_modinfo, warn)),
+        else _index(builtin_aliases(builtin_modinfo, warn), "modules.builtin.modinfo", warn),
         b"modules.devname": _devnames(modules, warn),
     }
     return files
@@ -87,6 +95,17 @@ def dependency_lines(modules: Modules) -> list[bytes]:
     ]
 
 
+def _index(entries: Iterable[IndexValue], what: str, warn: Warn) -> bytes:
+    """Return an index of those whose keys can be looked up. kmod writes over its own memory."""
+    kept = []
+    for entry in entries:
+        if entry.key.isascii():
+            kept.append(entry)
+        else:
+            warn(f"{display(entry.key)}, {what}, is not of ASCII, and in no index")
+    return build_index(kept)
+
+
 def _aliases(modules: Modules) -> Iterator[tuple[Module, bytes]]:
     for module in modules.modules:
         for alias in module.values(b"alias"):
@@ -98,8 +117,6 @@ def _alias_entries(modules: Modules, warn: Warn) -> Iterator[IndexValue]:
         key = normalize_alias(alias)
         if key is None:
             warn(f"{display(alias)}, an alias of {display(module.path)}, has an unmatched bracket")
-        elif not key.isascii():
-            warn(f"{display(alias)}, an alias of {display(module.path)}, is not of ASCII")
         else:
             yield IndexValue(key, module.name, module.number)
 

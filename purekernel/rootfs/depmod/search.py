@@ -34,8 +34,8 @@ class _Candidate:
 
     @property
     def stem(self) -> bytes:
-        """The folder and the module's name, by which rules of depmod.d know it."""
-        return join(parent(self.path), module_name(name(self.path)))
+        """The path up to the file name's first dot, by which rules of depmod.d know it."""
+        return join(parent(self.path), name(self.path).partition(b".")[0])
 
 
 class ModuleSearch:
