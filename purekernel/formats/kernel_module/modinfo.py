@@ -18,11 +18,19 @@ def parse_modinfo(data: Buffer) -> tuple[tuple[bytes, bytes], ...]:
     A string without ``=`` is a key with an empty value. Empty strings are padding.
     """
     pairs = []
-    for text in bytes(data).split(b"\0"):
-        if text:
-            key, _equals, value = text.partition(b"=")
-            pairs.append((key, value))
+    for text in split_strings(data):
+        key, _equals, value = text.partition(b"=")
+        pairs.append((key, value))
     return tuple(pairs)
+
+
+def split_strings(data: Buffer) -> list[bytes]:
+    """Return the strings of a section that is all strings, without the padding between them.
+
+    One byte alone is taken for padding too, whatever it is.
+    """
+    strings = bytes(data).lstrip(b"\0")
+    return [text for text in strings.split(b"\0") if text] if len(strings) > 1 else []
 
 
 def read_modinfo(sections: Sections) -> tuple[tuple[bytes, bytes], ...]:

@@ -17,6 +17,7 @@ from attrs import field, frozen
 
 from purekernel.errors import FormatError
 from purekernel.formats.elf import ElfClass
+from purekernel.formats.kernel_module.modinfo import split_strings
 from purekernel.formats.kernel_module.sections import Sections
 
 CRC_PREFIX = b"__crc_"
@@ -80,7 +81,7 @@ def read_exports(sections: Sections) -> list[Export]:
     names = sections.content(b"__ksymtab_strings")
     if names is None:
         return []
-    return [Export(name, 0) for name in bytes(names).split(b"\0") if name]
+    return [Export(name, 0) for name in split_strings(names)]
 
 
 def read_requirements(sections: Sections) -> list[Requirement]:
@@ -195,9 +196,11 @@ def _resolve_crc(sections: Sections, value: int, section: int) -> int:
     if place is None:
         return NO_CRC
     offset, size_bytes = place
-    if size_bytes < 4 or value > size_bytes - 4:
+    # libkmod does not check sections that are too small for any.
+    end = offset + value + 4
+    if (size_bytes >= 4 and value > size_bytes - 4) or end > len(sections.data):
         return NO_CRC
-    crc: int = struct.unpack_from(sections.mark + "I", sections.data, offset + value)[0]
+    crc: int = struct.unpack_from(sections.mark + "I", sections.data, end - 4)[0]
     return crc
 
 
