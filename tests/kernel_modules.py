@@ -107,11 +107,9 @@ def make_module(
         ("__versions", versions_content),
         (".symtab", table),
         (".strtab", bytes(strings)),
-        *more,
     ]
-    return _build(
-        [(name, content) for name, content in sections if name not in without], wide, mark
-    )
+    kept = [(name, content) for name, content in sections if name not in without]
+    return _build([*kept, *more], wide, mark)
 
 
 def _build(sections: Sequence[tuple[str, bytes]], wide: bool, mark: str) -> bytes:

@@ -23,8 +23,9 @@ MAX_KEY_BYTES = 4096
 
 # A trie is smaller than what it holds, for keys share their beginnings: those of Debian's
 # kernel have 1.3 times the bytes of their index. Nodes that are reached by many ways, or very
-# long keys with very many ends, would make far more of it.
+# long keys with very many ends, would make far more of it. What makes 16 MiB at most may be either.
 MAX_GROWTH = 64
+NO_MATTER_BYTES = 16 << 20
 
 
 def parse_index(data: Buffer, *, source: str) -> list[IndexValue]:
@@ -40,7 +41,7 @@ class _Reader:
     def __init__(self, data: bytes, source: str) -> None:
         self._data = data
         self._source = source
-        self._room_bytes = MAX_GROWTH * len(data)
+        self._room_bytes = max(MAX_GROWTH * len(data), NO_MATTER_BYTES)
 
     def entries(self) -> Iterator[IndexValue]:
         if len(self._data) < HEADER.size:

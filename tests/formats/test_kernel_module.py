@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import gzip
+import lzma
+import random
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from purekernel.errors import FormatError, LimitError, PurekernelError
+from purekernel.formats.elf import ByteOrder, ElfClass
+from purekernel.formats.kernel_module import (
+    Export,
+    KernelModule,
+    Requirement,
+    parse_kernel_module,
+    parse_modinfo,
+    parse_sections,
+)
+from purekernel.formats.limits import Limits
+from tests.kernel_modules import KINDS, Wanted, make_module
+from tests.oracles import require, run
+
+NO_NAMES = (
+    "x.ko: expected a section with the names of sections, "
+    "got the number {}, which is none in the file"
+)
+NO_TABLE = (
+    "x.ko, byte 18446744073709551615: expected 9 section headers, "
+    "got the end of the file at byte {}"
+)
+
+ALIASES = ["alias=pci:v*", "license=GPL", "alias=a=b", "", "lonely", "depends=x,y"]
+
+
+def sample(elf_class: ElfClass = ElfClass.BITS_64, byte_order: ByteOrder = "little") -> bytes:
+    return make_module(
+        ALIASES,
+        exports=[("one", 0x12345678), ("two", 0xFFFFFFFF)],
+        wants=[Wanted(name="three", crc=7), Wanted(name="four", weak=True), "five"],
+        versions=[("module_layout", 9)],
+        elf_class=elf_class,
+        byte_order=byte_order,
+    )
+
+
+def parse(data: bytes) -> KernelModule:
+    return parse_kernel_module(data, source="x.ko")
+
+
+@pytest.mark.parametrize(("elf_class", "byte_order"), KINDS)
+def test_all_classes_and_byte_orders(elf_class: ElfClass, byte_order: ByteOrder) -> None:
+    assert parse(sample(elf_class, byte_order)) == KernelModule(
+        information=(
+            (b"alias", b"pci:v*"),
+            (b"license", b"GPL"),
+            (b"alias", b"a=b"),
+            (b"lonely", b""),
+            (b"depends", b"x,y"),
+        ),
+        exports=(Export(b"one", 0x12345678), Export(b"two", 0xFFFFFFFF)),
+        requires=(
+            Requirement(b"three", 7, False),
+            Requirement(b"four", 0, True),
+            Requirement(b"five", 0, False),
+            Requirement(b"module_layout", 9, False),
+        ),
+    )
+
+
+def test_values_come_in_order() -> None:
+    assert parse(sample()).values(b"alias") == [b"pci:v*", b"a=b"]
+    assert parse(sample()).values(b"softdep") == []
+
+
+@pytest.mark.parametrize(("elf_class", "byte_order"), KINDS)
+def test_checksums_may_be_the_symbols_values(elf_class: ElfClass, byte_order: ByteOrder) -> None:
+    # As kernels before 5.19 had them.
+    data = make_module(
+        exports=[("one", 0xCAFE)], elf_class=elf_class, byte_order=byte_order, crc_section=False
+    )
+    assert parse(data).exports == (Export(b"one", 0xCAFE),)
+
+
+@pytest.mark.parametrize("gone", [".symtab", ".strtab"])
+def test_without_a_table_of_symbols_the_names_count(gone: str) -> None:
+    module = parse(make_module(exports=[("one", 5)], wants=["two"], without=[gone]))
+    assert module.exports == (Export(b"one", 0),)
+    assert module.requires == ()
+
+
+def test_without_checksums_the_names_count() -> None:
+    assert parse(make_module(exports=[("one", None)])).exports == (Export(b"one", 0),)
+
+
+def test_a_module_may_say_nothing() -> None:
+    data = make_module(without=[".modinfo", "__ksymtab_strings", "__versions"])
+    assert parse(data) == KernelModule(information=(), exports=(), requires=())
+
+
+def test_a_checksum_outside_of_its_section_is_none() -> None:
+    data = bytearray(make_module(exports=[("one", 5)]))
+    sections = parse_sections(data, source="x.ko")
+    place = sections.place(b".symtab")
+    assert place is not None
+    # The last symbol's value.
+    struct.pack_into("<Q", data, place[0] + place[1] - 16, 1)
+    assert parse(bytes(data)).exports == (Export(b"one", 2**64 - 1),)
+
+
+def test_versions_that_are_no_multiple_of_an_entry_are_none() -> None:
+    data = make_module(without=["__versions"], more=[("__versions", bytes(63))])
+    assert parse(data).requires == ()
+
+
+def test_symbols_of_registers_are_wanted_from_nobody() -> None:
+    data = bytearray(make_module(wants=["g2"]))
+    place = parse_sections(data, source="x.ko").place(b".symtab")
+    assert place is not None
+    data[place[0] + 24 + 4] = 1 << 4 | 13
+    assert parse(bytes(data)).requires == (Requirement(b"g2", 0, False),)
+    struct.pack_into("<H", data, 18, 43)
+    assert parse(bytes(data)).requires == ()
+
+
+@pytest.mark.parametrize("behind", [b"er", b""])
+def test_a_name_may_run_on_behind_its_strings(behind: bytes) -> None:
+    # Sections are 8-aligned, with zeros between them.
+    strings = b"\0needed_"
+    data = make_module(
+        wants=["needed_"], without=[".strtab"], more=[(".strtab", strings), ("more", behind)]
+    )
+    assert parse(data).requires == (Requirement(b"needed_" + behind, 0, False),)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_packed_modules(pack: Callable[[bytes], bytes]) -> None:
+    assert parse(pack(sample())) == parse(sample())
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python reads zstd")
+def test_zstd_is_refused_by_name() -> None:
+    with pytest.raises(FormatError, match=r"zstd, which Python reads from 3\.14 on"):
+        parse(b"\x28\xb5\x2f\xfd" + bytes(40))
+
+
+def test_a_module_that_unpacks_to_too_much_is_refused() -> None:
+    with pytest.raises(LimitError):
+        parse_kernel_module(
+            gzip.compress(sample()), source="x.ko.gz", limits=Limits(unpacked_bytes=100)
+        )
+
+
+def damaged(offset: int, content: bytes, data: bytes | None = None) -> bytes:
+    data = sample() if data is None else data
+    return data[:offset] + content + data[offset + len(content) :]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "x.ko, byte 0: expected an ELF file, got b''"),
+        (b"\x7fELF", "x.ko, byte 0: expected an ELF file, got b'\\x7fELF'"),
+        (damaged(0, b"#!/b"), "x.ko, byte 0: expected an ELF file, got b'#!/b'"),
+        (damaged(4, b"\3"), "x.ko, byte 4: expected the class 1 or 2, got 3"),
+        (damaged(5, b"\0"), "x.ko, byte 5: expected the byte order 1 or 2, got 0"),
+        (sample()[:60], "x.ko, byte 60: expected an ELF header, got the end of the file"),
+        (damaged(58, b"\x28"), "x.ko: expected section headers of 64 bytes, got 40"),
+        (
+            damaged(62, b"\0\0"),
+            NO_NAMES.format(0),
+        ),
+        (
+            damaged(62, b"\xff\xff"),
+            NO_NAMES.format(65535),
+        ),
+        (
+            damaged(40, b"\xff" * 8),
+            NO_TABLE.format(len(sample())),
+        ),
+    ],
+)
+def test_damaged_files_are_refused(data: bytes, message: str) -> None:
+    with pytest.raises(FormatError) as raised:
+        parse(data)
+    assert str(raised.value) == message
+
+
+def test_names_of_sections_must_end() -> None:
+    data = sample()
+    end = data.rindex(b".shstrtab\0") + len(b".shstrtab")
+    with pytest.raises(FormatError, match="expected names of sections that end in a NUL"):
+        parse(damaged(end, b"x"))
+
+
+def test_every_cut_is_refused() -> None:
+    data = sample()
+    for size in range(len(data)):
+        with pytest.raises(FormatError):
+            parse(data[:size])
+
+
+def test_mutations_raise_nothing_but_ours() -> None:
+    chance = random.Random(4)
+    parsed = 0
+    for _ in range(3000):
+        data = bytearray(sample(*chance.choice(KINDS)))
+        for _ in range(chance.randrange(1, 6)):
+            data[chance.randrange(len(data))] = chance.choice((0, 1, 255, chance.randrange(256)))
+        try:
+            parse(bytes(data))
+        except PurekernelError:
+            continue
+        parsed += 1
+    assert 500 < parsed < 2900
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_split_as_c_would(data: bytes) -> None:
+    pairs = parse_modinfo(data)
+    assert all(b"\0" not in key + value and b"=" not in key for key, value in pairs)
+    rebuilt = [key + b"=" + value for key, value in pairs]
+    assert len(rebuilt) <= data.count(b"\0") + 1
+
+
+@pytest.mark.oracle
+def test_modinfo_says_the_same(tmp_path: Path) -> None:
+    modinfo = require("modinfo")
+    path = tmp_path / "some_module.ko"
+    path.write_bytes(sample())
+    told = [key + b"=" + value for key, value in parse(sample()).information]
+    shown = run(modinfo, "-0", path).split(b"\0")[1:-1]
+    assert [line for line in shown if not line.startswith(b"name=")] == told
