@@ -1,0 +1,33 @@
+"""Debian's libraries and kernels, unpacked from their packages by ``.ci/debian-roots``.
+
+``PUREKERNEL_DEBIAN`` names the folder that they are in. They are only read.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.oracles import skip_or_fail
+
+
+def libraries(architecture: str) -> Path:
+    """Return a root with the libraries of ``amd64``, ``i386`` or ``arm64``."""
+    return _find(architecture)
+
+
+def kernel(architecture: str) -> tuple[Path, str]:
+    """Return a root with the modules of ``amd64`` or ``i386``, and the release they are of."""
+    root = _find(f"linux-{architecture}")
+    (release,) = (root / "lib/modules").iterdir()
+    return root, release.name
+
+
+def _find(name: str) -> Path:
+    folder = os.environ.get("PUREKERNEL_DEBIAN")
+    if not folder:
+        skip_or_fail("PUREKERNEL_DEBIAN names no folder; .ci/debian-roots makes one")
+    found = Path(folder) / name
+    if not found.is_dir():
+        skip_or_fail(f"there is no {found}")
+    return found
