@@ -29,6 +29,19 @@ _MACHINES = {
     EM_S390: "s390x",
 }
 
+_FOLDERS = (
+    b"lib",
+    b"lib64",
+    b"usr/lib",
+    b"usr/lib64",
+    b"usr/local/lib",
+    *(
+        above + architecture.multiarch
+        for architecture in ARCHITECTURES.values()
+        for above in (b"lib/", b"usr/lib/")
+    ),
+)
+
 # A Tiny Core, which most trees are.
 DEFAULT = "i386"
 
@@ -43,7 +56,7 @@ def detect_architecture(tree: Tree) -> Architecture:
         if any(_header(tree, loader) for loader in architecture.loaders):
             return architecture
     counts: Counter[str] = Counter()
-    for folder in (b"lib", b"lib64", b"usr/lib", b"usr/lib64", b"usr/local/lib"):
+    for folder in _FOLDERS:
         found = look_up(tree, folder)
         if found is None or not isinstance(found.node, Directory):
             continue
