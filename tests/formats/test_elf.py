@@ -47,7 +47,7 @@ def test_what_is_no_library_is_none() -> None:
     assert read(make_library()[:64].ljust(64, b"\0")[:56] + bytes(8)) is None
 
 
-LONG = "libx.so, byte 225: expected a string of less than 4096 bytes with a NUL behind it,"
+LONG = "libx.so, byte 251: expected a string of less than 4096 bytes with a NUL behind it,"
 
 
 @pytest.mark.parametrize(
@@ -72,20 +72,29 @@ LONG = "libx.so, byte 225: expected a string of less than 4096 bytes with a NUL 
             make_library()[:180],
             "libx.so, byte 176: expected a dynamic section that ends, got the end of the file",
         ),
-        (
-            make_library()[:-1],
-            f"{LONG} got the end of the file",
-        ),
-        (
-            make_library(b"x" * 5000),
-            f"{LONG} got a longer one",
-        ),
     ],
 )
 def test_damage_is_told(data: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         read(data)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (make_library(b"libx.so.1", b"libc.so.6")[:-1], "got the end of the file"),
+        (make_library(b"x" * 5000, b"libc.so.6"), "got a longer one"),
+    ],
+)
+def test_damage_of_a_name_stays_with_it(data: bytes, message: str) -> None:
+    library = read(data)
+    assert library is not None
+    needed, soname = library.names
+    assert needed == DynamicName(b"libc.so.6", False)
+    assert needed.fault is None
+    assert soname == DynamicName(b"", True)
+    assert str(soname.fault) == f"{LONG} {message}"
 
 
 SOUND = make_library(

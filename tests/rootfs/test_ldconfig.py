@@ -7,13 +7,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purekernel.build.base import parse_base
 from purekernel.errors import LimitError
 from purekernel.formats.elf.layout import EM_386, EM_AARCH64, EM_ARM, EM_RISCV, EM_S390
-from purekernel.formats.ld_cache import CacheFormat, parse_ld_cache
+from purekernel.formats.ld_cache import CacheFormat, build_ld_cache, parse_ld_cache
 from purekernel.formats.tar import build_tar, parse_tar
 from purekernel.rootfs.ldconfig import ARCHITECTURES, Architecture, Configured, ldconfig
 from purekernel.rootfs.ldconfig.detect import detect_architecture
@@ -76,6 +77,13 @@ def judge(root: Path, *options: str) -> tuple[Tree, str]:
     return packed(root), done.stderr.decode()
 
 
+def judge_release() -> tuple[int, int]:
+    """Return the glibc that the real ldconfig is of."""
+    said = run(require("ldconfig"), "--version").split(b"\n")[0]
+    major, minor = said.split()[-1].split(b".")[:2]
+    return int(major), int(minor)
+
+
 def packed(root: Path) -> Tree:
     return parse_tar(run("tar", "-C", root, "-cf", "-", "."), source="root")
 
@@ -94,7 +102,12 @@ def assert_same(root: Path, form: CacheFormat, architecture: Architecture | None
     cache = parse_ld_cache(cache_bytes(after), source="the judge's")
     # The old format has no place for the generator.
     done = ldconfig(
-        before, mtime=NOW, architecture=architecture, format=form, generator=cache.generator
+        before,
+        mtime=NOW,
+        architecture=architecture,
+        release=judge_release(),
+        format=form,
+        generator=cache.generator,
     )
     assert links(done.tree) == links(after)
     assert {path for path, _ in done.tree.walk()} == {path for path, _ in after.walk()}
@@ -126,12 +139,20 @@ def test_core_is_the_same(tmp_path: Path, form: CacheFormat) -> None:
 def test_what_core_was_shipped_with_has_ours_in_the_same_order() -> None:
     # It names libraries that are there no more, too.
     root = parse_base(shared.core_iso().read_bytes(), source="Core-current.iso").root
-    shipped = parse_ld_cache(cache_bytes(root), source="shipped").entries
+    shipped = parse_ld_cache(cache_bytes(root), source="shipped")
     done = ldconfig(root, mtime=NOW)
     ours = parse_ld_cache(cache_bytes(done.tree), source="ours")
-    assert ours.generator == b"ldconfig (EGLIBC) stable release version 2.13"
+    assert done.release == (2, 13)
+    # Which says neither who wrote it, nor in which byte order.
+    assert ours.generator == b""
     assert ours.format is CacheFormat.COMPAT
-    assert list(ours.entries) == [entry for entry in shipped if entry in ours.entries]
+    # The shipped one is of the old format, which has no place for the Linux that is needed.
+    assert {entry.os_version for entry in ours.entries} == {0, 0x020616}
+    old = [evolve(entry, os_version=0) for entry in ours.entries]
+    assert old == [entry for entry in shipped.entries if entry in old]
+    assert cache_bytes(root) == build_ld_cache(
+        shipped.entries, format=CacheFormat.OLD, generator=b"", extended=False, marked=False
+    )
 
 
 @pytest.mark.oracle
@@ -302,7 +323,7 @@ def test_links_are_left_alone_on_request() -> None:
         (
             b"GNU C Library stable release version 2.13, by Roland McGrath et al.\n",
             CacheFormat.COMPAT,
-            b"ldconfig stable release version 2.13",
+            b"",
         ),
         (b"something else", CacheFormat.COMPAT, b"ldconfig of purekernel"),
     ],

@@ -22,8 +22,8 @@ GNU_PROPERTY_X86_ISA_1_NEEDED = 0xC0008002
 NOTE_HEADER_BYTES = 12
 OWNER = b"GNU\0"
 
-# The word in an ABI note for a file that needs Linux, before the three of its version.
-ABI_LINUX = 0
+# Header, owner, and four words: the system, and the version that is needed.
+ABI_NOTE_BYTES = 32
 
 
 def read_isa_level(elf: Elf) -> int:
@@ -38,19 +38,50 @@ def read_isa_level(elf: Elf) -> int:
     return level
 
 
-def read_os_version(elf: Elf) -> int:
-    """Return the oldest Linux that the file runs on: 0x020600 for 2.6.0, 0 where it says none."""
-    word = elf.layout.word
+def read_os_version(elf: Elf, *, aligned: bool = True) -> int:
+    """Return the oldest system that the file runs on: 0x020600 for Linux 2.6.0.
+
+    Returns 0 where it says none. Other systems than Linux have a number in the highest byte.
+    Read as ldconfig of glibc 2.13 to 2.35 does: the last note of a segment is not seen where
+    fewer than 32 bytes are left for it, nor any in a segment of odd alignment.
+
+    Args:
+        elf: the file.
+        aligned: whether notes are aligned as their segment is, as from glibc 2.27 on; before,
+            all were to 4 bytes.
+    """
     for segment in elf.segments:
-        if segment.type != PT_NOTE:
+        if segment.type != PT_NOTE or segment.filesz < ABI_NOTE_BYTES or segment.align < 4:
             continue
-        for kind, content in _notes(elf, segment):
-            if kind == NT_GNU_ABI_TAG and len(content) >= 4 * word.size:
-                system, major, minor, sub = (
-                    word.unpack_from(content, index * word.size)[0] for index in range(4)
-                )
-                if system == ABI_LINUX:
-                    return int((major & 0xFF) << 16 | (minor & 0xFF) << 8 | sub & 0xFF)
+        if aligned and segment.align not in (4, 8):
+            continue
+        version = _abi_version(elf, segment, align=segment.align if aligned else 4)
+        if version:
+            return version
+    return 0
+
+
+def _abi_version(elf: Elf, segment: Segment, *, align: int) -> int:
+    """Return what the ABI note in a segment says, 0 if there is none."""
+    word = elf.layout.word
+    here = segment.offset
+    left = segment.filesz
+    while here + ABI_NOTE_BYTES <= len(elf.view):
+        name_bytes, content_bytes, kind = (
+            word.unpack_from(elf.view, here + index * word.size)[0] for index in range(3)
+        )
+        name = elf.view[here + NOTE_HEADER_BYTES : here + NOTE_HEADER_BYTES + len(OWNER)]
+        if (name_bytes, content_bytes, kind) == (len(OWNER), 16, NT_GNU_ABI_TAG) and name == OWNER:
+            system, major, minor, sub = (
+                word.unpack_from(elf.view, here + 16 + index * word.size)[0] for index in range(4)
+            )
+            numbers = bytes(number & 0xFF for number in (system, major, minor, sub))
+            return int.from_bytes(numbers, "big")
+        note_bytes = _align(_align(NOTE_HEADER_BYTES + name_bytes, align) + content_bytes, align)
+        if left - ABI_NOTE_BYTES < note_bytes:
+            break
+        left -= note_bytes
+        here += note_bytes
     return 0
 
 

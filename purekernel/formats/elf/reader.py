@@ -128,6 +128,13 @@ class Elf:
                 return address - segment.vaddr + segment.offset
         return address
 
+    def offset_by_first(self, address: int) -> int:
+        """Return where in the file lies what is loaded to ``address``, by the first segment."""
+        for segment in self.segments:
+            if segment.type == PT_LOAD:
+                return address - segment.vaddr + segment.offset
+        return address
+
     def string(self, offset: int) -> bytes:
         """Return the string at ``offset``, without its NUL.
 

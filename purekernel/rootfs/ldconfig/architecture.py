@@ -5,7 +5,9 @@ x32 too, that of AArch64 those of 32-bit ARM.
 
 Source: glibc 2.36, sysdeps/unix/sysv/linux/*/{dl-cache,ldconfig,dl-procinfo}.h,
 sysdeps/{x86,s390,powerpc}/dl-procinfo.[ch], and their configure.ac for the folders; the
-folders of Debian by its ldconfig.
+folders of Debian by its ldconfig. For the hardware of x86 before that, glibc 2.13, 2.26 and
+2.27, sysdeps/i386/dl-procinfo.[ch], sysdeps/x86/dl-{procinfo.c,hwcap.h}. Of other processors
+older releases know fewer words, with the same bits.
 """
 
 from __future__ import annotations
@@ -20,11 +22,29 @@ from purekernel.rootfs.ldconfig.kinds import (
     ELF_LIBC6,
     Family,
 )
+from purekernel.rootfs.ldconfig.rules import Release
 
-# Every ldconfig takes a folder of this name for one of better libraries, although all
-# loaders since glibc 2.4 have thread-local storage.
+# Every ldconfig up to 2.36 takes a folder of this name for one of better libraries, although
+# all loaders since glibc 2.4 have thread-local storage.
 TLS_FOLDER = b"tls"
 TLS_BIT = 63
+
+
+@frozen(kw_only=True)
+class Hardware:
+    """Words for special hardware, as folders have them for names.
+
+    Attributes:
+        bits: which bit in the cache each stands for.
+        searched: those that are looked for; others count where they are on the way to a
+            folder that was configured.
+    """
+
+    bits: Mapping[bytes, int]
+    searched: frozenset[bytes]
+
+
+NO_HARDWARE = Hardware(bits={}, searched=frozenset())
 
 
 @frozen(kw_only=True)
@@ -42,9 +62,10 @@ class Architecture:
         multiarch: the name of Debian's folders for it in ``lib`` and ``usr/lib``.
         known_loaders: the kind of what asks for one of these loaders.
         known_libraries: the kind of what needs one of these libraries.
-        hwcap_bits: the folders that stand for hardware, and the bit of each in the cache.
-        searched_hwcaps: those of them that are looked for; others count where they are on
-            the way to a folder that was configured.
+        hardwares: the words for special hardware, each set with the first release that has
+            it, in that order.
+        first_extra_hwcap: the bit of the first word that ``ld.so.conf`` may add, ``None``
+            where it is not known.
     """
 
     name: str
@@ -59,19 +80,13 @@ class Architecture:
     known_libraries: Mapping[bytes, int] = field(
         factory=lambda: {b"libc.so.6": ELF_LIBC6, b"libm.so.6": ELF_LIBC6}
     )
-    hwcap_bits: Mapping[bytes, int] = field(factory=lambda: {TLS_FOLDER: TLS_BIT})
-    searched_hwcaps: frozenset[bytes] = frozenset({TLS_FOLDER})
+    hardwares: tuple[tuple[Release, Hardware], ...] = ()
+    first_extra_hwcap: int | None = None
 
-    def path_hwcap(self, path: bytes) -> int:
-        """Return the bits that the last folders of ``path`` stand for."""
-        hwcap = 0
-        # A first folder with no slash before it does not count.
-        for part in reversed(path.split(b"/")[1:]):
-            bit = self.hwcap_bits.get(part)
-            if bit is None:
-                break
-            hwcap += 1 << bit
-        return hwcap & (1 << 64) - 1
+    def hardware(self, release: Release) -> Hardware:
+        """Return the words for special hardware that an ldconfig of ``release`` has."""
+        known = [hardware for since, hardware in self.hardwares if since <= release]
+        return known[-1] if known else NO_HARDWARE
 
 
 def _both(*folders: bytes) -> tuple[bytes, ...]:
@@ -83,25 +98,48 @@ def _libc6(*names: bytes) -> dict[bytes, int]:
     return dict.fromkeys(names, ELF_LIBC6)
 
 
-def _bits(*, hwcaps: str, first_platform: int = 0, platforms: str = "") -> dict[bytes, int]:
-    """Return the bits of capabilities from 0 on, of platforms, and of ``tls``."""
-    bits = {TLS_FOLDER: TLS_BIT}
+def _hardware(
+    *, hwcaps: str, searched: str, first_platform: int = 0, platforms: str = ""
+) -> Hardware:
+    """Return the words of capabilities, for bits from 0 on, and of platforms."""
+    bits: dict[bytes, int] = {}
     for index, word in enumerate(platforms.split()):
         bits[word.encode()] = first_platform + index
     for index, word in enumerate(hwcaps.split()):
         if word != "-":
             bits[word.encode()] = index
-    return bits
+    return Hardware(bits=bits, searched=frozenset(searched.encode().split()))
 
 
-def _searched(words: str) -> frozenset[bytes]:
-    return frozenset(word.encode() for word in words.split()) | {TLS_FOLDER}
-
-
+_X86_FIRST_PLATFORM = 48
+_OLD_X86_PLATFORMS = "i386 i486 i586 i686"
 _X86_PLATFORMS = "i586 i686 haswell xeon_phi"
-_X86_HWCAPS = "sse2 x86_64 avx512_1"
-_X86_BITS = _bits(hwcaps=_X86_HWCAPS, first_platform=48, platforms=_X86_PLATFORMS)
-_X86_SEARCHED = _searched(f"{_X86_HWCAPS} {_X86_PLATFORMS}")
+_X86_HARDWARES: tuple[tuple[Release, Hardware], ...] = (
+    (
+        (2, 0),
+        _hardware(
+            hwcaps="fpu vme de pse tsc msr pae mce cx8 apic 10 sep mtrr pge mca cmov pat pse36 pn "
+            "clflush 20 dts acpi mmx fxsr sse sse2 ss ht tm ia64 pbe",
+            first_platform=_X86_FIRST_PLATFORM,
+            platforms=_OLD_X86_PLATFORMS,
+            searched=f"sse2 {_OLD_X86_PLATFORMS}",
+        ),
+    ),
+    *(
+        (
+            since,
+            _hardware(
+                hwcaps=hwcaps,
+                first_platform=_X86_FIRST_PLATFORM,
+                platforms=_X86_PLATFORMS,
+                searched=f"{hwcaps} {_X86_PLATFORMS}",
+            ),
+        )
+        for since, hwcaps in (((2, 26), "sse2 avx512_1"), ((2, 27), "sse2 x86_64 avx512_1"))
+    ),
+)
+# Behind the platforms, of which there are four in all releases.
+_X86_FIRST_EXTRA = _X86_FIRST_PLATFORM + 4
 _X86_64_LOADERS = _libc6(
     b"/lib/ld-linux.so.2",
     b"/lib/ld-linux-x86-64.so.2",
@@ -111,22 +149,25 @@ _X86_64_LOADERS = _libc6(
 _X86_64_FOLDERS = _both(b"/lib", b"/lib64", b"/libx32")
 
 _ARM_LOADERS = _libc6(b"/lib/ld-linux.so.3", b"/lib/ld-linux-armhf.so.3")
-_ARM_BITS = _bits(
+_ARM_HARDWARE = _hardware(
     hwcaps="swp half thumb 26bit fastmult fpa vfp edsp java iwmmxt crunch thumbee neon vfpv3 "
-    "vfpv3d16 tls vfpv4 idiva idivt vfpd32 lpae evtstrm aes pmull sha1 sha2 crc32"
+    "vfpv3d16 tls vfpv4 idiva idivt vfpd32 lpae evtstrm aes pmull sha1 sha2 crc32",
+    searched="vfp neon",
 )
-_AARCH64_BITS = _bits(
+_AARCH64_HARDWARE = _hardware(
     hwcaps="fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm "
     "jscvt fcma lrcpc dcpop sha3 sm3 sm4 asimddp sha512 sve asimdfhm dit uscat ilrcpc flagm "
-    "ssbs sb paca pacg"
+    "ssbs sb paca pacg",
+    searched="atomics",
 )
 
 _S390_PLATFORMS = "g5 z900 z990 z9-109 z10 z196 zEC12 z13 z14 z15 z16"
-_S390_BITS = _bits(
+_S390_HARDWARE = _hardware(
     hwcaps="esan3 zarch stfle msa ldisp eimm dfp edat etf3eh highgprs te vx vxd vxe gs vxe2 "
     "vxp sort dflt vxp2 nnpa pcimio sie",
     first_platform=32,
     platforms=_S390_PLATFORMS,
+    searched=f"{_S390_PLATFORMS} zarch ldisp eimm dfp vx vxe vxe2",
 )
 
 _POWER_PLATFORMS = (
@@ -134,13 +175,14 @@ _POWER_PLATFORMS = (
     "ppc464 ppc476 power8 power9 power10"
 )
 # "power4" and others are names of capabilities, too, and count as these where both fit.
-_POWER_BITS = _bits(
+_POWER_HARDWARE = _hardware(
     hwcaps="ppcle true_le - - - - archpmu vsx arch_2_06 power6x dfp pa6t arch_2_05 ic_snoop "
     "smt booke cellbe power5+ power5 power4 notb efpdouble efpsingle spe ucache 4xxmac mmu "
     "fpu altivec ppc601 ppc64 ppc32 - - - - - - - - - - - - - mma arch_3_1 htm-no-suspend "
     "scv darn ieee128 arch_3_00 htm-nosc vcrypto tar isel ebb dscr htm arch_2_07",
     first_platform=32,
     platforms=_POWER_PLATFORMS,
+    searched=f"{_POWER_PLATFORMS} altivec dfp",
 )
 
 # The order decides which is told from a tree that has loaders of several: a 64-bit system
@@ -156,8 +198,8 @@ ARCHITECTURES: dict[str, Architecture] = {
             folders=_X86_64_FOLDERS,
             multiarch=b"x86_64-linux-gnu",
             known_loaders=_X86_64_LOADERS,
-            hwcap_bits=_X86_BITS,
-            searched_hwcaps=_X86_SEARCHED,
+            hardwares=_X86_HARDWARES,
+            first_extra_hwcap=_X86_FIRST_EXTRA,
         ),
         Architecture(
             name="x32",
@@ -168,8 +210,8 @@ ARCHITECTURES: dict[str, Architecture] = {
             folders=_X86_64_FOLDERS,
             multiarch=b"x86_64-linux-gnux32",
             known_loaders={**_X86_64_LOADERS, **_libc6(b"/lib/ld-linux-x32.so.2")},
-            hwcap_bits=_X86_BITS,
-            searched_hwcaps=_X86_SEARCHED,
+            hardwares=_X86_HARDWARES,
+            first_extra_hwcap=_X86_FIRST_EXTRA,
         ),
         Architecture(
             name="i386",
@@ -185,8 +227,8 @@ ARCHITECTURES: dict[str, Architecture] = {
                 b"libc.so.5": ELF_LIBC5,
                 b"libm.so.5": ELF_LIBC5,
             },
-            hwcap_bits=_X86_BITS,
-            searched_hwcaps=_X86_SEARCHED,
+            hardwares=_X86_HARDWARES,
+            first_extra_hwcap=_X86_FIRST_EXTRA,
         ),
         Architecture(
             name="aarch64",
@@ -203,8 +245,7 @@ ARCHITECTURES: dict[str, Architecture] = {
                     b"/lib/ld-linux-aarch64_be_ilp32.so.1",
                 ),
             },
-            hwcap_bits=_AARCH64_BITS,
-            searched_hwcaps=_searched("atomics"),
+            hardwares=(((2, 0), _AARCH64_HARDWARE),),
         ),
         Architecture(
             name="armhf",
@@ -214,8 +255,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             folders=_both(b"/lib"),
             multiarch=b"arm-linux-gnueabihf",
             known_loaders=_ARM_LOADERS,
-            hwcap_bits=_ARM_BITS,
-            searched_hwcaps=_searched("vfp neon"),
+            hardwares=(((2, 0), _ARM_HARDWARE),),
         ),
         Architecture(
             name="arm",
@@ -225,8 +265,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             folders=_both(b"/lib"),
             multiarch=b"arm-linux-gnueabi",
             known_loaders=_ARM_LOADERS,
-            hwcap_bits=_ARM_BITS,
-            searched_hwcaps=_searched("vfp neon"),
+            hardwares=(((2, 0), _ARM_HARDWARE),),
         ),
         Architecture(
             name="riscv64",
@@ -249,8 +288,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             known_loaders=_libc6(
                 b"/lib/ld64.so.2", b"/lib/ld.so.1", b"/lib64/ld64.so.1", b"/lib64/ld64.so.2"
             ),
-            hwcap_bits=_POWER_BITS,
-            searched_hwcaps=_searched(f"{_POWER_PLATFORMS} altivec dfp"),
+            hardwares=(((2, 0), _POWER_HARDWARE),),
         ),
         Architecture(
             name="s390x",
@@ -260,8 +298,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             folders=(b"/lib64", b"/usr/lib64"),
             multiarch=b"s390x-linux-gnu",
             known_loaders=_libc6(b"/lib/ld.so.1", b"/lib/ld64.so.1"),
-            hwcap_bits=_S390_BITS,
-            searched_hwcaps=_searched(f"{_S390_PLATFORMS} zarch ldisp eimm dfp vx vxe vxe2"),
+            hardwares=(((2, 0), _S390_HARDWARE),),
         ),
     )
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from purekernel.errors import LimitError
 from purekernel.rootfs.ldconfig.folders import WHITE_SPACE, SearchList
+from purekernel.rootfs.ldconfig.hwcaps import Hwcaps
 from purekernel.rootfs.ldconfig.lookup import look_up
 from purekernel.rootfs.patterns import is_wild, parse_pattern
 from purekernel.tree import Directory, File, Tree, display
@@ -17,8 +18,10 @@ from purekernel.tree.path import parent
 MAX_FILES = 1000
 
 
-def read_conf(tree: Tree, path: bytes, folders: SearchList) -> None:
+def read_conf(tree: Tree, path: bytes, folders: SearchList, hwcaps: Hwcaps) -> None:
     """Add the folders that the file at ``path`` names to ``folders``.
+
+    And to ``hwcaps`` the names of folders for special hardware that it defines.
 
     A file that is not there names none. A file that includes itself, by others or not, is
     passed over the second time, with a warning.
@@ -26,15 +29,16 @@ def read_conf(tree: Tree, path: bytes, folders: SearchList) -> None:
     Raises:
         LimitError: more than a thousand files are included.
     """
-    _Conf(tree, folders).read(b"/" + path.lstrip(b"/"))
+    _Conf(tree, folders, hwcaps).read(b"/" + path.lstrip(b"/"))
 
 
 class _Conf:
     """Configuration files under way: which are being read, and how many were."""
 
-    def __init__(self, tree: Tree, folders: SearchList) -> None:
+    def __init__(self, tree: Tree, folders: SearchList, hwcaps: Hwcaps) -> None:
         self._tree = tree
         self._folders = folders
+        self._hwcaps = hwcaps
         self._reading: list[int] = []
         self._files = 0
 
@@ -68,7 +72,9 @@ class _Conf:
                 if word:
                     self._include(word, path)
         elif text[:5].lower() == b"hwcap" and text[5:6] in (b" ", b"\t"):
-            self._folders.warnings.append(f"{origin}: the hwcap directive means nothing any more")
+            wrong = self._hwcaps.define(text[6:])
+            if wrong is not None:
+                self._folders.warnings.append(f"{origin}: {wrong}")
         else:
             self._folders.add_line(text, origin=origin)
 

@@ -12,8 +12,10 @@ from purekernel.rootfs.ldconfig.conf import read_conf
 from purekernel.rootfs.ldconfig.detect import detect_architecture
 from purekernel.rootfs.ldconfig.folders import SearchFolder, SearchList, system_folders
 from purekernel.rootfs.ldconfig.glibc import OWN_GENERATOR, find_glibc
+from purekernel.rootfs.ldconfig.hwcaps import Hwcaps
 from purekernel.rootfs.ldconfig.libraries import Libraries, Library
 from purekernel.rootfs.ldconfig.links import link_soname
+from purekernel.rootfs.ldconfig.rules import DEFAULT_RELEASE, Release, Rules, rules_of
 from purekernel.tree import Metadata, Tree, put_file
 
 CONFIGURATION = b"etc/ld.so.conf"
@@ -26,11 +28,13 @@ class Configured:
 
     Attributes:
         tree: with links and cache.
+        release: of the glibc whose rules were followed.
         warnings: what was passed over and why, one line each, in the order of finding.
         entries: of the cache, in the order of finding.
     """
 
     tree: Tree
+    release: Release
     warnings: tuple[str, ...]
     entries: tuple[CacheEntry, ...]
 
@@ -40,6 +44,7 @@ def ldconfig(
     *,
     mtime: int,
     architecture: Architecture | None = None,
+    release: Release | None = None,
     format: CacheFormat | None = None,  # noqa: A002  # the word that ldconfig has for it
     generator: bytes | None = None,
     folders: Sequence[bytes] = (),
@@ -47,14 +52,17 @@ def ldconfig(
     cache: bytes | None = CACHE,
     links: bool = True,
 ) -> Configured:
-    """Return ``tree`` as ``ldconfig -r`` of glibc 2.36 leaves it, but for its own aux-cache.
+    """Return ``tree`` as ``ldconfig -r`` of its glibc leaves it, but for its own aux-cache.
 
     Args:
         tree: is left as it is.
         mtime: of links and cache that are made, in seconds since 1970, UTC.
         architecture: whose ldconfig; ``None`` to tell by the loader in the tree.
-        format: of the cache; ``None`` for the one that the tree's glibc writes: the new one
-            from 2.32 on, else the compatible one, which all can read.
+        release: the glibc whose ldconfig, as ``(2, 36)``; ``None`` for that in the tree, or
+            2.36 where there is none.
+        format: of the cache; ``None`` for the one that the release writes: the new one from
+            2.32 on, else the compatible one, which is also what a tree without a glibc gets:
+            all can read it.
         generator: who the cache says wrote it; ``None`` for the ldconfig of the tree's glibc,
             or, where there is none, ours.
         folders: to search before those that are configured.
@@ -68,13 +76,16 @@ def ldconfig(
     """
     changed = tree.copy()
     chosen = architecture or detect_architecture(changed)
-    search = SearchList(changed)
-    for folder in folders:
-        search.add_line(folder, origin="the command line")
-    read_conf(changed, configuration, search)
-    for folder in system_folders(changed, chosen):
-        search.add_line(folder, origin="the default folders")
-    libraries = Libraries(changed, chosen, remove_stale=links)
+    wanted = _Wanted(
+        tree=changed, architecture=chosen, folders=folders, configuration=configuration
+    )
+    rules = rules_of(release or DEFAULT_RELEASE)
+    search, hwcaps = wanted.find(rules)
+    glibc = find_glibc(changed, search, chosen, rules)
+    if glibc is not None:
+        rules = rules_of(release or glibc.version, debian=glibc.is_debian)
+        search, hwcaps = wanted.find(rules)
+    libraries = Libraries(changed, chosen, rules, hwcaps, remove_stale=links)
     entries: list[CacheEntry] = []
     for place in search:
         for library in libraries.search(place, search):
@@ -82,13 +93,14 @@ def ldconfig(
                 warning = link_soname(changed, place, library, mtime=mtime)
                 if warning is not None:
                     libraries.warnings.append(warning)
-            entries.append(_entry(place, library, chosen))
+            entries.append(_entry(place, library, hwcaps))
     if cache is not None:
-        glibc = find_glibc(changed, entries)
         content = build_ld_cache(
             entries,
-            format=format or (glibc.format if glibc else CacheFormat.COMPAT),
+            format=format or (rules.format if release or glibc else CacheFormat.COMPAT),
             generator=_first(generator, glibc.generator if glibc else None, OWN_GENERATOR),
+            extended=rules.extended_cache,
+            marked=rules.marks_byte_order,
             byte_order=chosen.byte_order,
             signed_bytes=chosen.signed_bytes,
             hwcaps=search.hwcaps,
@@ -96,19 +108,42 @@ def ldconfig(
         put_file(changed, cache, content, metadata=Metadata(mode=0o644, mtime=mtime))
     return Configured(
         tree=changed,
+        release=rules.release,
         warnings=(*search.warnings, *libraries.warnings),
         entries=tuple(entries),
     )
 
 
-def _entry(folder: SearchFolder, library: Library, architecture: Architecture) -> CacheEntry:
+@frozen(kw_only=True)
+class _Wanted:
+    """What is asked for, whatever the rules."""
+
+    tree: Tree
+    architecture: Architecture
+    folders: Sequence[bytes]
+    configuration: bytes
+
+    def find(self, rules: Rules) -> tuple[SearchList, Hwcaps]:
+        """Return the folders to search, and which are for special hardware."""
+        search = SearchList(self.tree, rules)
+        hwcaps = Hwcaps(self.architecture, rules)
+        for folder in self.folders:
+            search.add_line(folder, origin="the command line")
+        read_conf(self.tree, self.configuration, search, hwcaps)
+        for folder in system_folders(self.tree, self.architecture):
+            search.add_line(folder, origin="the default folders")
+        return search, hwcaps
+
+
+def _entry(folder: SearchFolder, library: Library, hwcaps: Hwcaps) -> CacheEntry:
     if folder.hwcaps is None:
         # By its soname, so that a newer file behind the link needs no new cache.
         return CacheEntry(
             name=library.soname,
             path=folder.path + b"/" + library.soname,
             flags=library.flags,
-            hwcap=architecture.path_hwcap(folder.path),
+            hwcap=hwcaps.of_path(folder.path),
+            os_version=library.os_version,
         )
     return CacheEntry(
         name=library.soname,
@@ -116,6 +151,7 @@ def _entry(folder: SearchFolder, library: Library, architecture: Architecture) -
         flags=library.flags,
         hwcaps=folder.hwcaps,
         isa_level=library.isa_level,
+        os_version=library.os_version,
     )
 
 

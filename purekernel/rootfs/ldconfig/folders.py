@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 from purekernel.rootfs.ldconfig.architecture import Architecture
 from purekernel.rootfs.ldconfig.kinds import ELF_LIBC5, ELF_LIBC6, LIBC4
 from purekernel.rootfs.ldconfig.lookup import Found, look_up
+from purekernel.rootfs.ldconfig.rules import Rules
 from purekernel.tree import Directory, Tree, display
 
 GLIBC_HWCAPS = b"glibc-hwcaps"
@@ -52,15 +53,20 @@ class SearchFolder:
 class SearchList:
     """Folders in the order in which they were named first, and what was wrong with others.
 
+    Args:
+        tree: where they are.
+        rules: by which lines are read.
+
     Attributes:
         hwcaps: the names of all folders in ``glibc-hwcaps`` that were seen.
         warnings: one line each.
     """
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, rules: Rules) -> None:
         self.hwcaps: set[bytes] = set()
         self.warnings: list[str] = []
         self._tree = tree
+        self._rules = rules
         self._folders: list[SearchFolder] = []
         self._places: dict[int, int] = {}
 
@@ -74,15 +80,18 @@ class SearchList:
     def add_line(self, line: bytes, *, origin: str) -> None:
         """Add the folder that a line of ``ld.so.conf`` names, as ``/lib`` or ``/lib=libc5``.
 
-        A folder that is not there is passed over, and so is the root.
+        A folder that is not there is passed over, and so, by most releases, is the root.
         """
-        path, equals, word = line.partition(b"=")
+        path, equals, word = line, b"", b""
+        if self._rules.library_types:
+            path, equals, word = line.partition(b"=")
         kind: int | None = None
         if equals:
             kind = _LIBRARY_TYPES.get(word)
             if kind is None:
                 self.warnings.append(f"{origin}: {display(word)} is no type of libraries")
-        path = path.rstrip(WHITE_SPACE).rstrip(b"/")
+        path = path.rstrip(WHITE_SPACE)
+        path = path[:1] + path[1:].rstrip(b"/") if self._rules.searches_root else path.rstrip(b"/")
         found = look_up(self._tree, path) if path else None
         if found is None:
             return
@@ -94,7 +103,7 @@ class SearchList:
             hwcaps=None,
             origin=origin,
         )
-        if self._add(folder):
+        if self._add(folder) and self._rules.glibc_hwcaps:
             self._add_glibc_hwcaps(folder)
 
     def add_below(self, above: SearchFolder, name: bytes, found: Found) -> None:

@@ -7,9 +7,14 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from purekernel.formats.ld_cache import CacheEntry, CacheFormat
+from purekernel.errors import FormatError
+from purekernel.formats.elf import is_elf
+from purekernel.rootfs.ldconfig.architecture import Architecture
+from purekernel.rootfs.ldconfig.folders import SearchFolder
+from purekernel.rootfs.ldconfig.libraries import read_content
 from purekernel.rootfs.ldconfig.lookup import look_up
-from purekernel.tree import File, Tree
+from purekernel.rootfs.ldconfig.rules import Release, Rules
+from purekernel.tree import Buffer, Directory, File, Tree
 
 LIBC = b"libc.so.6"
 
@@ -18,9 +23,6 @@ _BANNER = re.compile(
     rb"GNU C Library (?P<release>(?:\([^()\n\0]{1,100}\) )?[a-z]{1,20} release version "
     rb"(?P<major>[0-9]{1,4})\.(?P<minor>[0-9]{1,4})(?:\.[0-9]{1,4})*)"
 )
-
-# Since then ldconfig writes the new format alone. Source: glibc's NEWS, 2.32.
-NEW_FORMAT_SINCE = (2, 32)
 
 # Who wrote a cache for a C library that does not say its version.
 OWN_GENERATOR = b"ldconfig of purekernel"
@@ -31,36 +33,65 @@ class Glibc:
     """A glibc.
 
     Attributes:
-        version: major and minor.
+        version: major and minor number.
         release: as its ldconfig writes it behind its own name.
     """
 
-    version: tuple[int, int]
+    version: Release
     release: bytes
+
+    @property
+    def is_debian(self) -> bool:
+        """Say whether it is one of Debian's, which carry changes of their own."""
+        return self.release.startswith(b"(Debian ")
 
     @property
     def generator(self) -> bytes:
         """Return how its ldconfig signs a cache."""
         return b"ldconfig " + self.release
 
-    @property
-    def format(self) -> CacheFormat:
-        """Return the format that its ldconfig writes unless told otherwise."""
-        return CacheFormat.NEW if self.version >= NEW_FORMAT_SINCE else CacheFormat.COMPAT
 
+def find_glibc(
+    tree: Tree, folders: Iterable[SearchFolder], architecture: Architecture, rules: Rules
+) -> Glibc | None:
+    """Return the C library in ``folders``: of several, the first with the highest flags.
 
-def find_glibc(tree: Tree, entries: Iterable[CacheEntry]) -> Glibc | None:
-    """Return the C library among ``entries``: of several, that with the highest flags."""
-    ordered = sorted(
-        (entry for entry in entries if entry.name == LIBC), key=lambda entry: -entry.flags
-    )
-    for entry in ordered:
-        found = look_up(tree, entry.path)
-        if found is None or not isinstance(found.node, File):
+    Its soname need not be there as a link yet: ``libc-2.13.so`` is found, too.
+    """
+    best: tuple[int, Glibc] | None = None
+    for folder in folders:
+        if not isinstance(tree.get(folder.place), Directory):
             continue
-        banner = _BANNER.search(found.node.content)
-        if banner is not None:
-            return Glibc(
-                version=(int(banner["major"]), int(banner["minor"])), release=banner["release"]
-            )
-    return None
+        for name in tree.entries(folder.place):
+            if name != LIBC and not (name.startswith(b"libc-") and name.endswith(b".so")):
+                continue
+            found = look_up(tree, folder.place + b"/" + name)
+            if found is None or not isinstance(found.node, File):
+                continue
+            flags = _flags_of_libc(found.node.content, architecture, rules, name=name)
+            if flags is None or (best is not None and flags <= best[0]):
+                continue
+            glibc = _read_banner(found.node.content)
+            if glibc is not None:
+                best = flags, glibc
+    return None if best is None else best[1]
+
+
+def _flags_of_libc(
+    content: Buffer, architecture: Architecture, rules: Rules, *, name: bytes
+) -> int | None:
+    """Return the flags of a library, if it is the C library."""
+    if not is_elf(content):
+        return None
+    try:
+        library = read_content(content, architecture, rules, name=name, source="")
+    except FormatError:
+        return None
+    return library.flags if library is not None and library.soname == LIBC else None
+
+
+def _read_banner(content: Buffer) -> Glibc | None:
+    banner = _BANNER.search(content)
+    if banner is None:
+        return None
+    return Glibc(version=(int(banner["major"]), int(banner["minor"])), release=banner["release"])

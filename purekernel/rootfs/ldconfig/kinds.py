@@ -1,7 +1,7 @@
 """The kinds of libraries that the cache tells apart.
 
 Source: glibc 2.36, sysdeps/generic/ldconfig.h, elf/readelflib.c and
-sysdeps/unix/sysv/linux/*/readelflib.c.
+sysdeps/unix/sysv/linux/*/readelflib.c; glibc 2.13 and 2.41, the same.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from enum import Enum
 
 from purekernel.formats.elf import ElfClass, ElfHeader, SharedLibrary
 from purekernel.formats.elf.layout import EM_386, EM_IA_64, EM_X86_64
+from purekernel.rootfs.ldconfig.rules import Rules
 
 # Of no known C library yet; of libc 4, 5 and 6, which is glibc.
 ELF = 0x0001
@@ -39,18 +40,22 @@ class Family(Enum):
     POWERPC = "powerpc"
 
 
-def knows_machine(family: Family, header: ElfHeader) -> bool:
+def knows_machine(family: Family, header: ElfHeader, rules: Rules) -> bool:
     """Say whether the family's ldconfig has a place for a file's machine.
 
     Only that of x86 looks: the others take what has the right byte order for their own.
     """
     if family not in (Family.X86, Family.I386):
         return True
-    if header.machine == EM_386:
-        return header.elf_class is ElfClass.BITS_32
-    if header.machine == EM_IA_64:
-        return family is Family.I386 and header.elf_class is ElfClass.BITS_64
-    return header.machine == EM_X86_64
+    wide = header.elf_class is ElfClass.BITS_64
+    if header.machine == EM_X86_64:
+        return True
+    if header.machine == EM_IA_64 and wide and family is Family.I386:
+        return rules.knows_ia64
+    if not rules.knows_machines:
+        # Of 32 bits all were taken, and by that of x86-64 of 64 bits, too.
+        return not wide or family is Family.X86
+    return header.machine == EM_386 and not wide
 
 
 def soname_and_libc(
@@ -58,13 +63,23 @@ def soname_and_libc(
     *,
     known_loaders: Mapping[bytes, int],
     known_libraries: Mapping[bytes, int],
+    rules: Rules,
 ) -> tuple[bytes | None, int]:
-    """Return a library's soname, and by loader and libraries needed the C library it is for."""
-    libc = ELF
-    for loader in library.interpreters:
-        libc = known_loaders.get(loader, libc)
+    """Return a library's soname, and by loader and libraries needed the C library it is for.
+
+    Raises:
+        FormatError: there is a fault in a name that has to be looked at.
+    """
+    libc = ELF if rules.library_types else ELF_LIBC6
+    if rules.library_types:
+        for loader in library.interpreters:
+            libc = known_loaders.get(loader, libc)
     soname: bytes | None = None
     for name in library.names:
+        if not name.is_soname and not rules.library_types:
+            continue
+        if name.fault is not None:
+            raise name.fault
         if name.is_soname:
             soname = name.name
         elif libc == ELF:
@@ -75,20 +90,26 @@ def soname_and_libc(
     return soname, libc
 
 
-def flags_of(family: Family, header: ElfHeader, libc: int) -> int | None:
+def flags_of(family: Family, header: ElfHeader, libc: int, rules: Rules) -> int | None:
     """Return the flags of a library's cache entry; ``None`` for an ABI that glibc has not."""
     if family is Family.RISCV:
         return _riscv_flags(header.flags, libc)
     if family is Family.ARM:
         return _arm_flags(header, libc)
-    wide = header.elf_class is ElfClass.BITS_64
     if family in (Family.X86, Family.I386):
-        if header.machine == EM_X86_64:
-            return (X8664_LIB64 if wide else X8664_LIBX32) | ELF_LIBC6
-        return IA64_LIB64 | ELF_LIBC6 if header.machine == EM_IA_64 else libc
-    if wide:
+        return _x86_flags(family, header, libc, rules)
+    if header.elf_class is ElfClass.BITS_64:
         return (S390_LIB64 if family is Family.S390 else POWERPC_LIB64) | ELF_LIBC6
     return libc
+
+
+def _x86_flags(family: Family, header: ElfHeader, libc: int, rules: Rules) -> int:
+    wide = header.elf_class is ElfClass.BITS_64
+    if not rules.knows_machines and (not wide or family is Family.X86):
+        return X8664_LIB64 | ELF_LIBC6 if wide else libc
+    if header.machine == EM_X86_64:
+        return (X8664_LIB64 if wide else X8664_LIBX32) | ELF_LIBC6
+    return IA64_LIB64 | ELF_LIBC6 if header.machine == EM_IA_64 else libc
 
 
 def _arm_flags(header: ElfHeader, libc: int) -> int:
