@@ -8,12 +8,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.oracles import skip_or_fail
 
 
 def libraries(architecture: str) -> Path:
     """Return a root with the libraries of ``amd64``, ``i386`` or ``arm64``."""
     return _find(architecture)
+
+
+def ldconfig(suite: str, architecture: str) -> Path:
+    """Return the ldconfig of another release of Debian; skip where no mirror has it any more."""
+    libraries(architecture)
+    root = Path(os.environ["PUREKERNEL_DEBIAN"]) / f"{suite}-{architecture}"
+    for place in ("usr/sbin/ldconfig", "sbin/ldconfig"):
+        if (root / place).is_file():
+            return root / place
+    pytest.skip(f"there is no ldconfig of {suite} for {architecture}")
 
 
 def kernel(architecture: str) -> tuple[Path, str]:

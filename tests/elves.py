@@ -33,8 +33,12 @@ def make_library(
     interpreter: bytes | None = None,
     isa_needed: int | None = None,
     os_version: tuple[int, int, int] | None = None,
+    apart_bytes: int = 0,
 ) -> bytes:
-    """Return a library with one loaded segment, from its first byte to its last."""
+    """Return a library with one loaded segment, from its first byte to its last.
+
+    With ``apart_bytes``, its dynamic section and strings are a second one, so far behind.
+    """
     mark = "<" if byte_order == "little" else ">"
     wide = bits == 64
     header = struct.Struct(mark + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"))
@@ -52,7 +56,7 @@ def make_library(
         contents.append(
             (PT_NOTE, struct.pack(mark + "III4sIIII", 4, 16, 1, b"GNU\0", 0, *os_version))
         )
-    count = 2 + len(contents)
+    count = 2 + len(contents) + bool(apart_bytes)
     program_header_bytes = 56 if wide else 32
     here = first + count * program_header_bytes
     body = b""
@@ -71,10 +75,13 @@ def make_library(
         strings += name + b"\0"
     dynamic_at = here + len(body)
     dynamic_bytes = (len(entries) + 2) * pair.size
-    entries += [(DT_STRTAB, BASE + dynamic_at + dynamic_bytes), (DT_NULL, 0)]
+    entries += [(DT_STRTAB, BASE + apart_bytes + dynamic_at + dynamic_bytes), (DT_NULL, 0)]
     body += b"".join(pair.pack(*entry) for entry in entries) + strings
-    segments.insert(0, (PT_LOAD, 0, here + len(body)))
+    end = here + len(body)
+    segments.insert(0, (PT_LOAD, 0, dynamic_at if apart_bytes else end))
     segments.append((PT_DYNAMIC, dynamic_at, dynamic_bytes))
+    if apart_bytes:
+        segments.append((PT_LOAD, dynamic_at, end - dynamic_at))
     ident = b"\x7fELF" + bytes([2 if wide else 1, 1 if byte_order == "little" else 2, 1])
     numbers = header.pack(
         kind, machine, 1, 0, first, 0, flags, first, program_header_bytes, count, 0, 0, 0
@@ -82,12 +89,13 @@ def make_library(
     table = b""
     for segment, offset, size in segments:
         align = 8 if wide else 4
+        address = BASE + offset + (apart_bytes if offset >= dynamic_at else 0)
         if wide:
             table += struct.pack(
-                mark + "IIQQQQQQ", segment, 4, offset, BASE + offset, 0, size, size, align
+                mark + "IIQQQQQQ", segment, 4, offset, address, 0, size, size, align
             )
         else:
             table += struct.pack(
-                mark + "IIIIIIII", segment, offset, BASE + offset, 0, size, size, 4, align
+                mark + "IIIIIIII", segment, offset, address, 0, size, size, 4, align
             )
     return ident.ljust(16, b"\0") + numbers + table + body
