@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from purekernel.formats.elf.layout import EM_386, EM_S390
+from purekernel.formats.elf.layout import EM_386, EM_IA_64, EM_S390
 from purekernel.formats.ld_cache import CacheFormat
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree
 from tests.elves import make_library
@@ -201,3 +201,53 @@ def hard_tree() -> Tree:
             "lib": "usr/lib",
         }
     )
+
+
+def release_tree() -> Tree:
+    """What releases of glibc have different rules for, on top of :func:`hard_tree`."""
+    tree = hard_tree()
+    i386 = {"machine": EM_386, "bits": 32}
+    conf = tree[b"etc/ld.so.conf"]
+    assert isinstance(conf, File)
+    lines = bytes(conf.content) + b"hwcap 0x2 foo\n/\n"
+    tree.add(b"etc/ld.so.conf", File(metadata=conf.metadata, content=lines))
+    # A link can have no empty name, and glibc 2.13 makes none.
+    tree.remove(b"opt/e/libempty-name.so")
+    hardware = (
+        "tls i386 i586 i686 i686/sse2 i686/nosegneg tls/i686 haswell/x86_64 sse2 nosegneg foo "
+        "avx512_1 xeon_phi"
+    )
+    added: dict[str, bytes] = {
+        # What is there for a moment only.
+        "opt/a/libnew.so.1.2.dpkg-new": make_library(b"libnew.so.1"),
+        "opt/a/libtmp.so.1.2.dpkg-tmp": make_library(b"libtmp.so.1"),
+        "opt/a/librpm.so.1;5d1b2c": make_library(b"librpm.so.1"),
+        # Which Linux is needed.
+        "opt/a/libos.so.1.0": make_library(b"libos.so.1", os_version=(2, 6, 32)),
+        "opt/b/libos.so.1.0": make_library(b"libos.so.1", os_version=(3, 2, 0)),
+        "opt/c/libos.so.1.0": make_library(b"libos.so.1"),
+        # Other machines, strings in a segment of their own, a folder with an equals sign.
+        "opt/a/libia64.so": make_library(b"libia64.so", machine=EM_IA_64),
+        "opt/a/libpower.so": make_library(b"libpower.so", machine=20, bits=32),
+        "opt/a/libapart.so.1.0": make_library(b"libapart.so.1", apart_bytes=0x1000),
+        "opt/old=libc5/libequals.so.1": make_library(b"libequals.so.1", **i386),
+        "opt/e/libo.so.1": make_library(b"libo.so.1", b"libc.so.6", **i386),
+        "libroot.so.1": make_library(b"libroot.so.1"),
+    } | {
+        f"opt/e/{folder}/libo.so.1": make_library(b"libo.so.1", **i386)
+        for folder in hardware.split()
+    }
+    for name, content in added.items():
+        path = name.encode()
+        tree.add_parents(path)
+        tree.add(path, File(metadata=Metadata(mode=0o644), content=content))
+    tree.add(b"opt/a/libfolderlink.so.1", Symlink(metadata=Metadata(mode=0o777), target=b"../b"))
+    return tree
+
+
+def with_libc(tree: Tree, banner: bytes, *, machine: int, bits: int) -> Tree:
+    """Return ``tree`` with a C library that says its release."""
+    changed = tree.copy()
+    content = make_library(b"libc.so.6", machine=machine, bits=bits) + banner
+    changed.add(b"usr/lib/libc.so.6", File(metadata=Metadata(mode=0o644), content=content))
+    return changed
