@@ -57,6 +57,7 @@ def parse_shared_library(
     header: ElfHeader,
     *,
     source: str,
+    pointer_bytes: int = 8,
     aligned_notes: bool = True,
     strings_by_segment: bool = True,
 ) -> SharedLibrary | None:
@@ -69,6 +70,7 @@ def parse_shared_library(
         data: the whole file.
         header: its header.
         source: for messages.
+        pointer_bytes: of the machine that is to read it.
         aligned_notes: whether to read notes by the alignment of their segment; else all are
             aligned to 4 bytes.
         strings_by_segment: whether to look for the strings in the segment that they are
@@ -82,16 +84,21 @@ def parse_shared_library(
     """
     if header.type != ET_DYN:
         return None
-    elf = parse_elf(data, header, source=source)
+    elf = parse_elf(data, header, source=source, pointer_bytes=pointer_bytes)
     # Where there are several, ldconfig believes the last.
     dynamic = [segment for segment in elf.segments if segment.type == PT_DYNAMIC]
     if not dynamic or not dynamic[-1].filesz:
         return None
-    entries = elf.dynamic_entries(dynamic[-1].offset)
+    # ldconfig keeps this one offset in 32 bits.
+    entries = elf.dynamic_entries(dynamic[-1].offset & 0xFFFFFFFF)
     strings = next((value for tag, value in entries if tag == DT_STRTAB), None)
     if strings is None:
         return None
     place = elf.file_offset(strings) if strings_by_segment else elf.offset_by_first(strings)
+    if place > len(elf.view):
+        raise FormatError(
+            source=source, offset=place, expected="a table of strings", got="the end of the file"
+        )
     return SharedLibrary(
         interpreters=tuple(
             elf.string(segment.offset) for segment in elf.segments if segment.type == PT_INTERP
@@ -104,7 +111,7 @@ def parse_shared_library(
 
 def _names(elf: Elf, entries: list[tuple[int, int]], strings: int) -> tuple[DynamicName, ...]:
     return tuple(
-        _name(elf, strings + value, is_soname=tag == DT_SONAME)
+        _name(elf, elf.wrap(strings + value), is_soname=tag == DT_SONAME)
         for tag, value in entries
         if tag in (DT_NEEDED, DT_SONAME)
     )

@@ -6,8 +6,6 @@ note of the Linux Standard Base, "ABI note tag".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from purekernel.formats.elf.layout import (
     NT_GNU_ABI_TAG,
     NT_GNU_PROPERTY_TYPE_0,
@@ -27,15 +25,38 @@ ABI_NOTE_BYTES = 32
 
 
 def read_isa_level(elf: Elf) -> int:
-    """Return the highest level of x86 instructions that the file needs, 0 where it says none."""
+    """Return the highest level of x86 instructions that the file needs, 0 where it says none.
+
+    Read as ldconfig does: the note counts as long as it says it is, though it ran out of its
+    segment.
+    """
     level = 0
     for segment in elf.segments:
         if segment.type == PT_GNU_PROPERTY and segment.align == elf.layout.word_bytes:
-            for kind, content in _notes(elf, segment):
-                if kind == NT_GNU_PROPERTY_TYPE_0:
-                    level = _isa_needed(elf, content, level)
-                    break
+            level = _isa_needed(elf, _properties(elf, segment), level)
     return level
+
+
+def _properties(elf: Elf, segment: Segment) -> memoryview:
+    """Return the first note of properties in ``segment``, empty where there is none."""
+    word = elf.layout.word
+    here = 0
+    while here + NOTE_HEADER_BYTES < segment.filesz:
+        start = segment.offset + here
+        if start + NOTE_HEADER_BYTES + len(OWNER) > len(elf.view):
+            break
+        name_bytes, content_bytes, kind = (
+            word.unpack_from(elf.view, start + index * word.size)[0] for index in range(3)
+        )
+        content = start + NOTE_HEADER_BYTES + len(OWNER)
+        if (name_bytes, kind) == (len(OWNER), NT_GNU_PROPERTY_TYPE_0) and (
+            elf.view[start + NOTE_HEADER_BYTES : content] == OWNER
+        ):
+            if content_bytes < 2 * word.size or content_bytes % elf.layout.word_bytes:
+                break
+            return elf.view[content : content + content_bytes]
+        here += _note_bytes(name_bytes, content_bytes, segment.align)
+    return elf.view[:0]
 
 
 def read_os_version(elf: Elf, *, aligned: bool = True) -> int:
@@ -77,31 +98,12 @@ def _abi_version(elf: Elf, segment: Segment, *, align: int) -> int:
             )
             numbers = bytes(number & 0xFF for number in (system, major, minor, sub))
             return int.from_bytes(numbers, "big")
-        note_bytes = _align(_align(NOTE_HEADER_BYTES + name_bytes, align) + content_bytes, align)
+        note_bytes = _note_bytes(name_bytes, content_bytes, align)
         if left - ABI_NOTE_BYTES < note_bytes:
             break
         left -= note_bytes
         here += note_bytes
     return 0
-
-
-def _notes(elf: Elf, segment: Segment) -> Iterator[tuple[int, memoryview]]:
-    """Yield type and content of those notes in ``segment`` that are GNU's."""
-    align = 8 if segment.align == 8 else 4
-    view = elf.view[segment.offset : segment.offset + segment.filesz]
-    word = elf.layout.word
-    here = 0
-    while here + NOTE_HEADER_BYTES < len(view):
-        name_bytes, content_bytes, kind = (
-            word.unpack_from(view, here + index * word.size)[0] for index in range(3)
-        )
-        name_end = here + NOTE_HEADER_BYTES + name_bytes
-        start = here + _align(NOTE_HEADER_BYTES + name_bytes, align)
-        if start + content_bytes > len(view):
-            return
-        if view[here + NOTE_HEADER_BYTES : name_end] == OWNER:
-            yield kind, view[start : start + content_bytes]
-        here = start + _align(content_bytes, align)
 
 
 def _isa_needed(elf: Elf, properties: memoryview, level: int) -> int:
@@ -124,6 +126,10 @@ def _isa_needed(elf: Elf, properties: memoryview, level: int) -> int:
             break
         here += _align(size, elf.layout.word_bytes)
     return level
+
+
+def _note_bytes(name_bytes: int, content_bytes: int, align: int) -> int:
+    return _align(_align(NOTE_HEADER_BYTES + name_bytes, align) + content_bytes, align)
 
 
 def _align(size: int, alignment: int) -> int:

@@ -84,12 +84,15 @@ class Elf:
         source: what was read, for messages.
         view: all of it.
         segments: in the file's order.
+        pointer_bytes: of the machine that reads it. Offsets are added up by pointers there,
+            which wrap around; it shows in damaged files alone.
     """
 
     source: str
     view: memoryview
     header: ElfHeader
     segments: tuple[Segment, ...]
+    pointer_bytes: int = 8
 
     @property
     def layout(self) -> Layout:
@@ -121,30 +124,40 @@ class Elf:
     def file_offset(self, address: int) -> int:
         """Return where in the file lies what is loaded to ``address``.
 
-        An address in no loaded segment is taken for an offset, as ldconfig takes it.
+        An address in no loaded segment is taken for an offset, as ldconfig takes it; and so
+        is one in a segment that is loaded one byte before its offset, which glibc has for a
+        mark of no segment at all.
         """
         for segment in self.segments:
             if segment.type == PT_LOAD and 0 <= address - segment.vaddr < segment.filesz:
-                return address - segment.vaddr + segment.offset
+                return self.wrap(address - (self._shift(segment) or 0))
         return address
 
     def offset_by_first(self, address: int) -> int:
         """Return where in the file lies what is loaded to ``address``, by the first segment."""
-        for segment in self.segments:
-            if segment.type == PT_LOAD:
-                return address - segment.vaddr + segment.offset
-        return address
+        shifts = (self._shift(segment) for segment in self.segments if segment.type == PT_LOAD)
+        return self.wrap(address - next((shift for shift in shifts if shift is not None), 0))
+
+    def _shift(self, segment: Segment) -> int | None:
+        """Return how far behind its offset a segment is loaded, ``None`` for the mark."""
+        values = 1 << 8 * self.layout.word_bytes
+        shift = (segment.vaddr - segment.offset) % values
+        return None if shift == values - 1 else shift
+
+    def wrap(self, offset: int) -> int:
+        """Return ``offset`` as a pointer of the reading machine holds it."""
+        return offset % (1 << 8 * self.pointer_bytes)
 
     def string(self, offset: int) -> bytes:
-        """Return the string at ``offset``, without its NUL.
+        """Return the string at ``offset``, which is not negative, without its NUL.
 
         Raises:
             FormatError: it lies outside, or has no end.
         """
         # A string must end, and a name that is longer than a path is none.
-        piece = bytes(self.view[max(offset, 0) : offset + MAX_STRING_BYTES])
+        piece = bytes(self.view[offset : offset + MAX_STRING_BYTES])
         text, end, _rest = piece.partition(b"\0")
-        if offset < 0 or not end:
+        if not end:
             raise FormatError(
                 source=self.source,
                 offset=offset,
@@ -187,8 +200,14 @@ def parse_elf_header(
     )
 
 
-def parse_elf(data: Buffer, header: ElfHeader, *, source: str) -> Elf:
+def parse_elf(data: Buffer, header: ElfHeader, *, source: str, pointer_bytes: int = 8) -> Elf:
     """Return an ELF file with its segments; views into ``data`` are kept.
+
+    Args:
+        data: the whole file.
+        header: its header.
+        source: for messages.
+        pointer_bytes: of the machine that is to read it.
 
     Raises:
         FormatError: it ends before its program headers do.
@@ -203,7 +222,9 @@ def parse_elf(data: Buffer, header: ElfHeader, *, source: str) -> Elf:
             got="the end of the file",
         )
     segments = tuple(_segments(header.layout, view[header.phoff : end]))
-    return Elf(source=source, view=view, header=header, segments=segments)
+    return Elf(
+        source=source, view=view, header=header, segments=segments, pointer_bytes=pointer_bytes
+    )
 
 
 def _read_ident(

@@ -321,6 +321,7 @@ def _read_elf(
         content,
         header,
         source=source,
+        pointer_bytes=8 if architecture.header_bytes == 64 else 4,
         aligned_notes=rules.aligns_notes,
         strings_by_segment=rules.finds_strings_by_segment,
     )
