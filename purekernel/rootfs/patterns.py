@@ -13,6 +13,7 @@ its states are the bits of one integer.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from attrs import frozen
 
@@ -81,11 +82,22 @@ def is_wild(text: bytes) -> bool:
 
 def parse_pattern(text: bytes) -> Pattern:
     """Return the pattern that ``text`` writes; every text is one."""
+    return build_pattern(text, _parts(text))
+
+
+def build_pattern(text: bytes, parts: Iterable[tuple[str, frozenset[int]]]) -> Pattern:
+    """Return a pattern of parts that were read elsewhere.
+
+    Args:
+        text: as it was written.
+        parts: ``one`` for a byte of a set, ``star`` for any number of such, ``folders`` for
+            any number of folders. No two of the latter are neighbours.
+    """
     steps = [0] * 256
     stays = [0] * 256
     stars = folders = 0
     state = 1
-    for kind, chosen in _parts(text):
+    for kind, chosen in parts:
         if kind == "folders":
             folders |= state
             state <<= 1

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from purekernel.errors import LimitError
 from purekernel.rootfs.ldconfig.folders import WHITE_SPACE, SearchList
+from purekernel.rootfs.ldconfig.globs import is_glob, parse_glob
 from purekernel.rootfs.ldconfig.hwcaps import Hwcaps
 from purekernel.rootfs.ldconfig.lookup import look_up
-from purekernel.rootfs.patterns import is_wild, parse_pattern
 from purekernel.tree import Directory, File, Tree, display
 from purekernel.tree.path import parent
 
@@ -91,7 +91,7 @@ def _glob(tree: Tree, pattern: bytes) -> list[bytes]:
     for part in pattern.split(b"/"):
         if not part:
             continue
-        if is_wild(part):
+        if is_glob(part):
             found = [
                 folder + b"/" + entry for folder in found for entry in _matches(tree, folder, part)
             ]
@@ -104,10 +104,11 @@ def _matches(tree: Tree, folder: bytes, part: bytes) -> list[bytes]:
     above = look_up(tree, folder)
     if above is None or not isinstance(above.node, Directory):
         return []
-    pattern = parse_pattern(part)
+    pattern = parse_glob(part)
+    # A dot at the start is to be asked for.
+    asked = part.startswith((b".", b"\\."))
     return [
         entry
         for entry in tree.entries(above.path)
-        # A dot at the start is to be asked for.
-        if entry.startswith(b".") <= part.startswith(b".") and pattern.matches(entry)
+        if entry.startswith(b".") <= asked and pattern.matches(entry)
     ]
