@@ -28,7 +28,7 @@ from purekernel.tree.node import (
     with_metadata,
 )
 from purekernel.tree.path import ROOT, display, parse_path
-from purekernel.tree.resolve import resolve
+from purekernel.tree.resolve import Found, look_up, resolve
 from purekernel.tree.tree import Tree
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Directory",
     "Fifo",
     "File",
+    "Found",
     "Layer",
     "Metadata",
     "Node",
@@ -54,6 +55,7 @@ __all__ = [
     "difference",
     "display",
     "file_type",
+    "look_up",
     "merge",
     "newest_time",
     "parse_path",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from purekernel.errors import ConflictError, LinkLoopError, MissingPathError
-from purekernel.tree.node import Directory, Symlink, describe
+from attrs import frozen
+
+from purekernel.errors import ConflictError, LinkLoopError, MissingPathError, TreeError
+from purekernel.tree.node import Directory, Node, Symlink, describe
 from purekernel.tree.path import ROOT, display, join, parent
 from purekernel.tree.tree import Tree
 
@@ -67,3 +69,26 @@ def resolve(tree: Tree, path: bytes, *, follow_last: bool = True) -> bytes:
             )
         here = step
     return here
+
+
+@frozen(kw_only=True)
+class Found:
+    """What stands where a path leads, links followed."""
+
+    path: bytes
+    inode: int
+    node: Node
+
+
+def look_up(tree: Tree, path: bytes) -> Found | None:
+    """Return what stands where ``path`` leads, as stat(2) would; ``None`` for nothing."""
+    # Most names are no links, in folders that were reached through none.
+    plain = tree.get(path)
+    if plain is not None and not isinstance(plain, Symlink):
+        return Found(path=path, inode=tree.inode(path), node=plain)
+    try:
+        place = resolve(tree, path)
+    except TreeError:
+        return None
+    node = tree.get(place)
+    return None if node is None else Found(path=place, inode=tree.inode(place), node=node)

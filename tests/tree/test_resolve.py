@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from purekernel.errors import ConflictError, LinkLoopError, MissingPathError
-from purekernel.tree import Directory, File, Metadata, Symlink, Tree, resolve
+from purekernel.tree import Directory, File, Found, Metadata, Symlink, Tree, look_up, resolve
 
 LINK = Metadata(mode=0o777)
 
@@ -70,3 +70,11 @@ def test_forty_links_are_followed_and_no_more() -> None:
     assert resolve(tree, b"l5") == b"l45"
     with pytest.raises(LinkLoopError):
         resolve(tree, b"l4")
+
+
+def test_what_stands_where_a_path_leads() -> None:
+    tree = linked(lib="usr/lib", loop="loop", dangling="no/where", gone="usr/no")
+    folder = Found(path=b"usr/lib", inode=tree.inode(b"usr/lib"), node=tree[b"usr/lib"])
+    assert look_up(tree, b"usr/lib") == look_up(tree, b"/lib/.") == folder
+    for path in (b"loop", b"dangling", b"gone", b"etc/passwd/x", b"no"):
+        assert look_up(tree, path) is None

@@ -16,8 +16,8 @@ from attrs import Factory, define, field, frozen
 from purekernel.errors import FormatError, ModuleLoopError
 from purekernel.formats.compression import unpack
 from purekernel.formats.kernel_module import LIMITS
-from purekernel.rootfs.depmod.found import FoundModule, Listing, look_up, module_name
-from purekernel.tree import Buffer, Directory, File, Symlink, Tree, display
+from purekernel.rootfs.depmod.found import FoundModule, Listing, module_name
+from purekernel.tree import Buffer, Directory, File, Symlink, Tree, display, look_up
 from purekernel.tree.path import join, name
 
 # Since then lines end in the kernel's name of a module, not in its file's.
@@ -82,10 +82,10 @@ def search_as_busybox(
     """
     listing = listing or tree.entries
     top = look_up(tree, folder)
-    if top is None or not isinstance(top[1], Directory):
+    if top is None or not isinstance(top.node, Directory):
         return []
     found: list[FoundModule] = []
-    pending = [(b".", top[0], frozenset[bytes]())]
+    pending = [(b".", top.path, frozenset[bytes]())]
     while pending:
         path, place, above = pending.pop()
         node = tree.get(place)
@@ -94,9 +94,9 @@ def search_as_busybox(
             if led is None:
                 warnings.append(f"{display(path[2:])} is a link that leads nowhere")
                 continue
-            if isinstance(led[1], Directory) and not busybox.follows_links:
+            if isinstance(led.node, Directory) and not busybox.follows_links:
                 continue
-            place, node = led
+            place, node = led.path, led.node
         if isinstance(node, Directory):
             if place in above or len(above) >= MAX_DEPTH:
                 warnings.append(f"{display(path[2:])} leads back to a folder that it lies in")

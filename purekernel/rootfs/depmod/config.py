@@ -9,8 +9,7 @@ import re
 
 from attrs import Factory, define
 
-from purekernel.rootfs.depmod.found import look_up
-from purekernel.tree import Directory, File, Tree, display
+from purekernel.tree import Directory, File, Tree, display, look_up
 from purekernel.tree.path import join
 
 # A file in one of these hides those of its name in the later ones.
@@ -49,18 +48,18 @@ def read_depmod_config(tree: Tree, release: bytes) -> DepmodConfig:
     files: dict[bytes, bytes] = {}
     for folder in FOLDERS:
         found = look_up(tree, folder)
-        if found is None or not isinstance(found[1], Directory):
+        if found is None or not isinstance(found.node, Directory):
             continue
-        for entry in tree.entries(found[0]):
+        for entry in tree.entries(found.path):
             if entry.endswith(b".conf") and len(entry) >= 6 and not entry.startswith(b"."):
-                files.setdefault(entry, join(found[0], entry))
+                files.setdefault(entry, join(found.path, entry))
     config = DepmodConfig()
     for entry in sorted(files):
         found = look_up(tree, files[entry])
-        if found is None or not isinstance(found[1], File):
+        if found is None or not isinstance(found.node, File):
             config.warnings.append(f"{display(files[entry])} cannot be read")
             continue
-        _parse(config, bytes(found[1].content), files[entry], release)
+        _parse(config, bytes(found.node.content), files[entry], release)
     if not config.searches:
         config.searches.append(b"updates")
     return config

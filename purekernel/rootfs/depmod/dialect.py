@@ -7,8 +7,7 @@ import re
 from attrs import frozen
 
 from purekernel.rootfs.depmod.busybox import Busybox
-from purekernel.rootfs.depmod.found import look_up
-from purekernel.tree import File, Tree
+from purekernel.tree import File, Tree, look_up
 from purekernel.tree.path import name
 
 # Where programs of that name are, by the order of the PATH of root.
@@ -46,11 +45,11 @@ def detect_dialect(tree: Tree) -> Dialect:
     """Return whose depmod would run in ``tree``; kmod's where there is none."""
     for path in _DEPMODS:
         found = look_up(tree, path)
-        if found is None or not isinstance(found[1], File):
+        if found is None or not isinstance(found.node, File):
             continue
-        content = found[1].content
+        content = found.node.content
         version = _BUSYBOX.search(content)
-        if version is not None or name(found[0]) == b"busybox":
+        if version is not None or name(found.path) == b"busybox":
             return tree_busybox(
                 tree, (int(version[1]), int(version[2])) if version is not None else None
             )

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from purekernel.errors import TreeError
-from purekernel.tree import Buffer, Node, Symlink, Tree, resolve
+from purekernel.tree import Buffer
 
 Listing = Callable[[bytes], Sequence[bytes]]
 """Gives the names in a folder, in the order in which a depmod would read them."""
@@ -32,16 +31,3 @@ class FoundModule:
 def module_name(file_name: bytes) -> bytes:
     """Return the kernel's name of a module by its file's: up to the first dot, no dashes."""
     return file_name.partition(b".")[0].replace(b"-", b"_")
-
-
-def look_up(tree: Tree, path: bytes) -> tuple[bytes, Node] | None:
-    """Return where ``path`` leads and what stands there, as stat(2) would; ``None`` for nothing."""
-    plain = tree.get(path)
-    if plain is not None and not isinstance(plain, Symlink):
-        return path, plain
-    try:
-        place = resolve(tree, path)
-    except TreeError:
-        return None
-    node = tree.get(place)
-    return None if node is None else (place, node)

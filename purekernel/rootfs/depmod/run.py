@@ -8,13 +8,13 @@ from purekernel.errors import MissingPathError
 from purekernel.rootfs.depmod.busybox import Busybox, build_busybox_files, search_as_busybox
 from purekernel.rootfs.depmod.config import read_depmod_config
 from purekernel.rootfs.depmod.dialect import Dialect, detect_dialect
-from purekernel.rootfs.depmod.found import Listing, look_up
+from purekernel.rootfs.depmod.found import Listing
 from purekernel.rootfs.depmod.kernel_symbols import KernelSymbols
 from purekernel.rootfs.depmod.kmod import relate_modules
 from purekernel.rootfs.depmod.kmod_files import build_kmod_files
 from purekernel.rootfs.depmod.search import ModuleSearch
 from purekernel.rootfs.modules import MODULES
-from purekernel.tree import Directory, File, Metadata, Tree, display
+from purekernel.tree import Directory, File, Metadata, Tree, display, look_up
 from purekernel.tree.path import join
 
 
@@ -60,9 +60,9 @@ def depmod(
     """
     folder = join(MODULES, release)
     found = look_up(tree, folder)
-    if b"/" in release or found is None or not isinstance(found[1], Directory):
+    if b"/" in release or found is None or not isinstance(found.node, Directory):
         raise MissingPathError(f"there is no folder {display(folder)} in the image")
-    place = found[0]
+    place = found.path
     chosen = dialect or detect_dialect(tree)
     warnings: list[str] = []
     if isinstance(chosen, Busybox):
@@ -91,4 +91,4 @@ def depmod(
 
 def _read(tree: Tree, folder: bytes, file_name: bytes) -> bytes | None:
     found = look_up(tree, join(folder, file_name))
-    return bytes(found[1].content) if found is not None and isinstance(found[1], File) else None
+    return bytes(found.node.content) if found is not None and isinstance(found.node, File) else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from purekernel.rootfs.depmod.config import BUILT_IN, EXTERNAL, DepmodConfig
-from purekernel.rootfs.depmod.found import FoundModule, Listing, look_up, module_name
-from purekernel.tree import Directory, File, Tree, describe, display
+from purekernel.rootfs.depmod.found import FoundModule, Listing, module_name
+from purekernel.tree import Directory, File, Tree, describe, display, look_up
 from purekernel.tree.path import join, name, parent
 
 SUFFIXES = (b".ko", b".ko.gz", b".ko.xz", b".ko.zst")
@@ -69,28 +69,28 @@ class ModuleSearch:
 
     def _search(self, folder: bytes) -> None:
         top = look_up(self._tree, folder.strip(b"/"))
-        if top is None or not isinstance(top[1], Directory):
+        if top is None or not isinstance(top.node, Directory):
             self.warnings.append(f"there is no folder {display(folder)}")
             return
-        pending = self._entries(folder, top[0], frozenset())
+        pending = self._entries(folder, top.path, frozenset())
         while pending:
             candidate = pending.pop()
             found = look_up(self._tree, candidate.place)
             if found is None:
                 self.warnings.append(f"{display(candidate.path)} is a link that leads nowhere")
-            elif isinstance(found[1], Directory):
-                if found[0] in candidate.above or len(candidate.above) >= MAX_DEPTH:
+            elif isinstance(found.node, Directory):
+                if found.path in candidate.above or len(candidate.above) >= MAX_DEPTH:
                     self.warnings.append(
                         f"{display(candidate.path)} leads back to a folder that it lies in"
                     )
                 else:
-                    pending += self._entries(candidate.path, found[0], candidate.above)
-            elif not isinstance(found[1], File):
+                    pending += self._entries(candidate.path, found.path, candidate.above)
+            elif not isinstance(found.node, File):
                 self.warnings.append(
-                    f"{display(candidate.path)} is {describe(found[1])}: passed over"
+                    f"{display(candidate.path)} is {describe(found.node)}: passed over"
                 )
             elif candidate.path.endswith(SUFFIXES) and name(candidate.path) not in SUFFIXES:
-                self._add(evolve(candidate, place=found[0]))
+                self._add(evolve(candidate, place=found.path))
 
     def _entries(self, path: bytes, place: bytes, above: frozenset[bytes]) -> list[_Candidate]:
         """Return what a folder holds, the first to look at last."""

@@ -9,8 +9,7 @@ from purekernel.errors import LimitError
 from purekernel.rootfs.ldconfig.folders import WHITE_SPACE, SearchList
 from purekernel.rootfs.ldconfig.globs import is_glob, parse_glob
 from purekernel.rootfs.ldconfig.hwcaps import Hwcaps
-from purekernel.rootfs.ldconfig.lookup import look_up
-from purekernel.tree import Directory, File, Tree, display
+from purekernel.tree import Directory, File, Tree, display, look_up
 from purekernel.tree.path import parent
 
 # Files that include each other twice each would be read without end, though none includes

@@ -17,8 +17,7 @@ from purekernel.formats.elf.layout import (
 )
 from purekernel.rootfs.ldconfig.architecture import ARCHITECTURES, Architecture
 from purekernel.rootfs.ldconfig.kinds import ARM_FLOAT_HARD
-from purekernel.rootfs.ldconfig.lookup import look_up
-from purekernel.tree import Directory, File, Tree
+from purekernel.tree import Directory, File, Tree, look_up
 from purekernel.tree.path import join
 
 _MACHINES = {

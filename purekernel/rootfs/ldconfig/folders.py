@@ -12,9 +12,8 @@ from attrs import evolve, frozen
 
 from purekernel.rootfs.ldconfig.architecture import Architecture
 from purekernel.rootfs.ldconfig.kinds import ELF_LIBC5, ELF_LIBC6, LIBC4
-from purekernel.rootfs.ldconfig.lookup import Found, look_up
 from purekernel.rootfs.ldconfig.rules import Rules
-from purekernel.tree import Directory, Tree, display
+from purekernel.tree import Directory, Found, Tree, display, look_up
 
 GLIBC_HWCAPS = b"glibc-hwcaps"
 

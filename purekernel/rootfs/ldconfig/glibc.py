@@ -12,9 +12,8 @@ from purekernel.formats.elf import is_elf
 from purekernel.rootfs.ldconfig.architecture import Architecture
 from purekernel.rootfs.ldconfig.folders import SearchFolder
 from purekernel.rootfs.ldconfig.libraries import read_content
-from purekernel.rootfs.ldconfig.lookup import look_up
 from purekernel.rootfs.ldconfig.rules import Release, Rules
-from purekernel.tree import Buffer, Directory, File, Tree
+from purekernel.tree import Buffer, Directory, File, Tree, look_up
 
 LIBC = b"libc.so.6"
 

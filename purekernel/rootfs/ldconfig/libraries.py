@@ -29,9 +29,8 @@ from purekernel.rootfs.ldconfig.kinds import (
     knows_machine,
     soname_and_libc,
 )
-from purekernel.rootfs.ldconfig.lookup import Found, look_up
 from purekernel.rootfs.ldconfig.rules import Rules
-from purekernel.tree import Buffer, Directory, File, Symlink, Tree, display
+from purekernel.tree import Buffer, Directory, File, Found, Symlink, Tree, display, look_up
 
 # A script for ld(1), such as libc.so, says so within its first bytes.
 SCRIPT_BYTES = 512

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from purekernel.rootfs.ldconfig.folders import SearchFolder
 from purekernel.rootfs.ldconfig.libraries import Library
-from purekernel.rootfs.ldconfig.lookup import look_up
-from purekernel.tree import Metadata, Symlink, Tree, display
+from purekernel.tree import Metadata, Symlink, Tree, display, look_up
 from purekernel.tree.path import NAME_MAX_BYTES, join
 
 
