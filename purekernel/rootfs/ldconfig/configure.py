@@ -13,11 +13,26 @@ from purekernel.rootfs.ldconfig.detect import detect_architecture
 from purekernel.rootfs.ldconfig.folders import SearchFolder, SearchList, system_folders
 from purekernel.rootfs.ldconfig.glibc import OWN_GENERATOR, find_glibc
 from purekernel.rootfs.ldconfig.libraries import Libraries, Library
-from purekernel.rootfs.ldconfig.links import link_soname
+from purekernel.rootfs.ldconfig.links import Linked, link_soname
 from purekernel.tree import Metadata, Tree, put_file
 
 CONFIGURATION = b"etc/ld.so.conf"
 CACHE = b"etc/ld.so.cache"
+
+
+@frozen(kw_only=True)
+class Searched:
+    """A folder that was searched.
+
+    Attributes:
+        folder: which.
+        hwcap: the old hardware that it is for, as bits.
+        links: a library for each soname, in the order of finding.
+    """
+
+    folder: SearchFolder
+    hwcap: int
+    links: tuple[Linked, ...]
 
 
 @frozen(kw_only=True)
@@ -28,11 +43,13 @@ class Configured:
         tree: with links and cache.
         warnings: what was passed over and why, one line each, in the order of finding.
         entries: of the cache, in the order of finding.
+        searched: the folders, in order.
     """
 
     tree: Tree
     warnings: tuple[str, ...]
     entries: tuple[CacheEntry, ...]
+    searched: tuple[Searched, ...]
 
 
 def ldconfig(
@@ -43,7 +60,7 @@ def ldconfig(
     format: CacheFormat | None = None,  # noqa: A002  # the word that ldconfig has for it
     generator: bytes | None = None,
     folders: Sequence[bytes] = (),
-    configuration: bytes = CONFIGURATION,
+    configuration: bytes | None = CONFIGURATION,
     cache: bytes | None = CACHE,
     links: bool = True,
 ) -> Configured:
@@ -58,7 +75,8 @@ def ldconfig(
         generator: who the cache says wrote it; ``None`` for the ldconfig of the tree's glibc,
             or, where there is none, ours.
         folders: to search before those that are configured.
-        configuration: the file that names the folders to search.
+        configuration: the file that names the folders to search; ``None`` to search ``folders``
+            and no others.
         cache: the file to write, ``None`` for none.
         links: whether to make, change and remove links to libraries.
 
@@ -70,19 +88,27 @@ def ldconfig(
     chosen = architecture or detect_architecture(changed)
     search = SearchList(changed)
     for folder in folders:
-        search.add_line(folder, origin="the command line")
-    read_conf(changed, configuration, search)
-    for folder in system_folders(changed, chosen):
-        search.add_line(folder, origin="the default folders")
+        search.add_line(folder, origin=b"<cmdline>:0")
+    if configuration is not None:
+        read_conf(changed, configuration, search)
+        for folder in system_folders(changed, chosen):
+            search.add_line(folder, origin=b"<builtin>:0")
     libraries = Libraries(changed, chosen, remove_stale=links)
     entries: list[CacheEntry] = []
+    searched: list[Searched] = []
     for place in search:
+        made: list[Linked] = []
         for library in libraries.search(place, search):
-            if links and place.hwcaps is None and not library.is_link:
-                warning = link_soname(changed, place, library, mtime=mtime)
-                if warning is not None:
-                    libraries.warnings.append(warning)
+            if place.hwcaps is None and not library.is_link:
+                linked = Linked(library.soname, library.name)
+                if links:
+                    linked = link_soname(changed, place, library, mtime=mtime)
+                if linked.warning is not None:
+                    libraries.warnings.append(linked.warning)
+                made.append(linked)
             entries.append(_entry(place, library, chosen))
+        hwcap = chosen.path_hwcap(place.path) if place.hwcaps is None else 0
+        searched.append(Searched(folder=place, hwcap=hwcap, links=tuple(made)))
     if cache is not None:
         glibc = find_glibc(changed, entries)
         content = build_ld_cache(
@@ -98,6 +124,7 @@ def ldconfig(
         tree=changed,
         warnings=(*search.warnings, *libraries.warnings),
         entries=tuple(entries),
+        searched=tuple(searched),
     )
 
 
