@@ -17,6 +17,9 @@ from purekernel.rootfs.depmod.kernel_symbols import KernelSymbols
 from purekernel.rootfs.depmod.kmod_hash import in_table_order
 from purekernel.tree import display
 
+# Of equal lines in modules.order, the last counted before.
+FIRST_LINE_SINCE = 34
+
 # How many buckets kmod's tables of modules and of symbols have.
 MODULE_BUCKETS, SYMBOL_BUCKETS = 512, 2048
 
@@ -69,6 +72,7 @@ def relate_modules(
     found: Iterable[FoundModule],
     *,
     order: bytes | None,
+    version: int,
     kernel: KernelSymbols | None = None,
 ) -> Modules:
     """Return modules in kmod's order, with what each needs.
@@ -78,13 +82,14 @@ def relate_modules(
     Args:
         found: the modules that count.
         order: the content of modules.order; ``None`` if there is none.
+        version: of kmod.
         kernel: what the kernel itself exports, to tell what nobody does; ``None`` not to.
 
     Raises:
         ModuleLoopError: modules need one another, or one needs itself, in a circle.
     """
     warnings: list[str] = []
-    ordered = _in_order(list(found), order, warnings)
+    ordered = _in_order(list(found), order, version, warnings)
     modules: list[Module] = []
     requires: list[Sequence[Requirement]] = []
     owners: dict[bytes, tuple[Module | None, int]] = {}
@@ -116,7 +121,7 @@ def relate_modules(
 
 
 def _in_order(
-    found: list[FoundModule], order: bytes | None, warnings: list[str]
+    found: list[FoundModule], order: bytes | None, version: int, warnings: list[str]
 ) -> list[FoundModule]:
     """Return modules by modules.order, and those that it does not name behind, by table."""
     by_name = {module.name: module for module in found}
@@ -128,8 +133,11 @@ def _in_order(
     if lines.pop():
         warnings.append("modules.order does not end in a newline, and is not used")
         return tabled
-    # The last line of those that name one counts.
-    places = {line: number for number, line in enumerate(lines)}
+    numbered = list(enumerate(lines))
+    if version >= FIRST_LINE_SINCE:
+        numbered.reverse()
+    # Of those that are equal, the last one here counts.
+    places = {line: number for number, line in numbered}
     behind = len(lines)
     return sorted(tabled, key=lambda module: places.get(_ordered_path(module), behind))
 

@@ -69,10 +69,13 @@ def depmod(
         modules = search_as_busybox(tree, folder, chosen, warnings, listing)
         files = build_busybox_files(modules, chosen, warnings)
     else:
-        config = read_depmod_config(tree, release)
+        config = read_depmod_config(tree, release, version=chosen.version)
         search = ModuleSearch(tree, folder, config, listing)
         related = relate_modules(
-            search.modules(), order=_read(tree, place, b"modules.order"), kernel=kernel
+            search.modules(),
+            order=_read(tree, place, b"modules.order"),
+            version=chosen.version,
+            kernel=kernel,
         )
         warnings += [*config.warnings, *search.warnings, *related.warnings]
         files = build_kmod_files(
