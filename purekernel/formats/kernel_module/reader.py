@@ -6,8 +6,10 @@ from attrs import frozen
 
 from purekernel.errors import FormatError
 from purekernel.formats.compression import unpack
+from purekernel.formats.kernel_module.listing import with_signature
 from purekernel.formats.kernel_module.modinfo import read_modinfo
 from purekernel.formats.kernel_module.sections import parse_sections
+from purekernel.formats.kernel_module.signature import parse_module_signature
 from purekernel.formats.kernel_module.symbols import (
     Export,
     Requirement,
@@ -65,3 +67,16 @@ def parse_kernel_module(data: Buffer, *, source: str, limits: Limits = LIMITS) -
         exports=tuple(read_exports(sections)),
         requires=tuple(requires),
     )
+
+
+def describe_module(
+    data: Buffer, *, source: str, limits: Limits = LIMITS
+) -> list[tuple[bytes, bytes]]:
+    """Return keys and values of a module, those of its signature last.
+
+    Raises:
+        FormatError, LimitError: as :func:`parse_kernel_module`.
+    """
+    plain = unpack(data, source=source, limits=limits)
+    information = read_modinfo(parse_sections(plain, source=source))
+    return with_signature(information, parse_module_signature(plain))

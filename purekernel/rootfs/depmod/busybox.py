@@ -17,6 +17,7 @@ from purekernel.errors import FormatError, ModuleLoopError
 from purekernel.formats.compression import unpack
 from purekernel.formats.kernel_module import LIMITS
 from purekernel.rootfs.depmod.found import FoundModule, Listing, look_up, module_name
+from purekernel.rootfs.modules import LOCAL_LINK
 from purekernel.tree import Buffer, Directory, File, Symlink, Tree, display
 from purekernel.tree.path import join, name
 
@@ -92,7 +93,8 @@ def search_as_busybox(
         if isinstance(node, Symlink):
             led = look_up(tree, place)
             if led is None:
-                warnings.append(f"{display(path[2:])} is a link that leads nowhere")
+                if name(path) != LOCAL_LINK:  # which waits for extensions
+                    warnings.append(f"{display(path[2:])} is a link that leads nowhere")
                 continue
             if isinstance(led[1], Directory) and not busybox.follows_links:
                 continue

@@ -5,7 +5,7 @@ Source: tools/depmod.c of kmod 30.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import Factory, define, field
 
@@ -74,6 +74,7 @@ def relate_modules(
     order: bytes | None,
     version: int,
     kernel: KernelSymbols | None = None,
+    report_unknown: bool = True,
 ) -> Modules:
     """Return modules in kmod's order, with what each needs.
 
@@ -84,6 +85,7 @@ def relate_modules(
         order: the content of modules.order; ``None`` if there is none.
         version: of kmod.
         kernel: what the kernel itself exports, to tell what nobody does; ``None`` not to.
+        report_unknown: whether to tell it.
 
     Raises:
         ModuleLoopError: modules need one another, or one needs itself, in a circle.
@@ -107,7 +109,9 @@ def relate_modules(
         for export in parsed.exports:
             owners[export.name] = (module, export.crc)
     for module, wanted in zip(modules, requires, strict=True):
-        _link(module, wanted, owners, kernel, warnings)
+        module.needs = _find_needs(wanted, owners)
+        if kernel is not None:
+            warnings += _complain(module, wanted, owners, kernel, report_unknown=report_unknown)
     _rank(modules)
     return Modules(
         modules=modules,
@@ -153,37 +157,43 @@ def _ordered_path(module: FoundModule) -> bytes:
     return module.path[: folder_end + len(module.name) + len(b".ko")]
 
 
-def _link(
+def _find_needs(
+    wanted: Sequence[Requirement], owners: dict[bytes, tuple[Module | None, int]]
+) -> list[Module]:
+    needs: dict[int, Module] = {}
+    for requirement in wanted:
+        owner, _crc = owners.get(_plain(requirement), (None, 0))
+        if owner is not None:
+            needs.setdefault(owner.number, owner)
+    return list(needs.values())
+
+
+def _complain(
     module: Module,
     wanted: Sequence[Requirement],
     owners: dict[bytes, tuple[Module | None, int]],
-    kernel: KernelSymbols | None,
-    warnings: list[str],
-) -> None:
-    needs: dict[int, Module] = {}
+    kernel: KernelSymbols,
+    *,
+    report_unknown: bool,
+) -> Iterator[str]:
+    """Yield a line for each symbol that nobody offers, or that is not what it was."""
     for requirement in wanted:
-        # On 64-bit PowerPC, a function's entry has a dot before its name.
-        found = owners.get(requirement.name.removeprefix(b"."))
-        if found is None:
-            if kernel is not None and not requirement.weak:
-                warnings.append(
-                    f"{display(module.path)} needs the unknown symbol {display(requirement.name)}"
-                )
+        if requirement.weak:
             continue
-        owner, crc = found
-        if (
-            kernel is not None
-            and kernel.has_versions
-            and not requirement.weak
-            and crc != requirement.crc
-        ):
-            warnings.append(
+        found = owners.get(_plain(requirement))
+        if found is None:
+            if report_unknown:
+                yield f"{display(module.path)} needs the unknown symbol {display(requirement.name)}"
+        elif kernel.has_versions and found[1] != requirement.crc:
+            yield (
                 f"{display(module.path)} was built for another version of the symbol "
                 f"{display(requirement.name)}"
             )
-        if owner is not None:
-            needs.setdefault(owner.number, owner)
-    module.needs = list(needs.values())
+
+
+def _plain(requirement: Requirement) -> bytes:
+    # On 64-bit PowerPC, a function's entry has a dot before its name.
+    return requirement.name.removeprefix(b".")
 
 
 def _rank(modules: list[Module]) -> None:

@@ -17,6 +17,9 @@ from purekernel.tree import display
 WEAKDEP_SINCE = 33
 ROOT_FIRST_SINCE = 34
 
+# Of what kmod tells with -w that it is there twice.
+_WHAT_WARNS = ("a module", "an alias", "a symbol")
+
 _DEVICE = re.compile(rb"(char|block)-major-[ \t]*\+?([0-9]{1,9})-[ \t]*\+?([0-9]{1,9})")
 _DEVNAME = b"devname:"
 
@@ -30,6 +33,7 @@ def build_kmod_files(
     builtin_modinfo: bytes | None,
     version: int,
     warn: Warn,
+    report_duplicates: bool = False,
 ) -> dict[bytes, bytes]:
     """Return the content of each file, by name, in the order of writing.
 
@@ -39,10 +43,13 @@ def build_kmod_files(
         builtin_modinfo: that of modules.builtin.modinfo.
         version: of kmod.
         warn: is told of what cannot be written.
+        report_duplicates: whether it is told, too, of what stands in an index twice.
     """
 
     def index(entries: Iterable[IndexValue], what: str) -> bytes:
-        kept = _indexable(entries, what, warn)
+        kept = list(_indexable(entries, what, warn))
+        if report_duplicates and what in _WHAT_WARNS:
+            _tell_duplicates(kept, what, warn)
         return build_index(kept, root_first=version >= ROOT_FIRST_SINCE)
 
     lines = dependency_lines(modules)
@@ -106,6 +113,14 @@ def _indexable(entries: Iterable[IndexValue], what: str, warn: Warn) -> Iterator
             yield entry
         else:
             warn(f"{display(entry.key)}, {what}, is not of ASCII, and in no index")
+
+
+def _tell_duplicates(entries: list[IndexValue], what: str, warn: Warn) -> None:
+    seen = set()
+    for entry in entries:
+        if (entry.key, entry.value) in seen:
+            warn(f"{display(entry.key)} of {display(entry.value)}, {what}, is there twice")
+        seen.add((entry.key, entry.value))
 
 
 def _aliases(modules: Modules) -> Iterator[tuple[Module, bytes]]:

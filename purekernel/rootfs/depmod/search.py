@@ -6,6 +6,7 @@ from attrs import evolve, frozen
 
 from purekernel.rootfs.depmod.config import BUILT_IN, EXTERNAL, DepmodConfig
 from purekernel.rootfs.depmod.found import FoundModule, Listing, look_up, module_name
+from purekernel.rootfs.modules import LOCAL_LINK
 from purekernel.tree import Directory, File, Tree, describe, display
 from purekernel.tree.path import join, name, parent
 
@@ -77,7 +78,8 @@ class ModuleSearch:
             candidate = pending.pop()
             found = look_up(self._tree, candidate.place)
             if found is None:
-                self.warnings.append(f"{display(candidate.path)} is a link that leads nowhere")
+                if name(candidate.path) != LOCAL_LINK:  # which waits for extensions
+                    self.warnings.append(f"{display(candidate.path)} is a link that leads nowhere")
             elif isinstance(found[1], Directory):
                 if found[0] in candidate.above or len(candidate.above) >= MAX_DEPTH:
                     self.warnings.append(
