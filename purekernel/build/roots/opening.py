@@ -54,7 +54,7 @@ def open_root(
         raise InputError(
             f"{path} is no ISO, so it has no {display(member)}", hint="give the archive itself"
         )
-    tree = parse_layer(data, source=source, limits=limits).tree
+    tree = parse_layer(data, source=source, limits=limits, what="root file system").tree
     return ArchiveRoot(
         source=source,
         data=data,
