@@ -50,7 +50,10 @@ def list_module(information: Information, *, file_name: bytes, separator: bytes 
         if separator == NUL:
             entries.append(key + b"=" + value)
         else:
-            entries.append((key + b":").ljust(_KEY_CHARACTERS) + value)
+            # A key that is longer than its column gets as many blanks as it is too long: to
+            # printf(3), a width below zero is one to the left.
+            blanks = abs(_KEY_CHARACTERS - 1 - len(key))
+            entries.append(key + b":" + b" " * blanks + value)
     entries += [
         b"parm:".ljust(_KEY_CHARACTERS) + text for text in _parameters(pairs, untyped=b"%s:%s")
     ]
