@@ -1,8 +1,8 @@
 """The whole of ``purekernel build`` beside the native pipeline, on the same bundle.
 
 Run with ``python -m benchmarks.build``, as root (the native pipeline makes device nodes) and
-with cpio, genisoimage, advancecomp, busybox and p7zip-full installed. The shared mirror is looked for
-where PUREKERNEL_SHARED says, by default in ``../shared/mirror``.
+with cpio, genisoimage, advancecomp, busybox and p7zip-full installed. The shared mirror is looked
+for where PUREKERNEL_SHARED says, by default in ``../shared/mirror``.
 """
 
 from __future__ import annotations
