@@ -137,18 +137,17 @@ def _in_order(
     if version >= FIRST_LINE_SINCE:
         numbered.reverse()
     # Of those that are equal, the last one here counts.
-    places = {line: number for number, line in numbered}
-    behind = len(lines)
-    return sorted(tabled, key=lambda module: places.get(_ordered_path(module), behind))
+    by_order: dict[bytes | None, int] = {line: number for number, line in numbered}
+    return sorted(tabled, key=lambda module: by_order.get(_ordered_path(module), len(lines)))
 
 
-def _ordered_path(module: FoundModule) -> bytes:
+def _ordered_path(module: FoundModule) -> bytes | None:
     """Return the path by which modules.order would name a module: not packed.
 
-    Absolute ones are of modules in other folders, which it names none of.
+    It names none in other folders, whose paths are absolute.
     """
     if module.path.startswith(b"/"):
-        return b""
+        return None
     folder_end = module.path.rfind(b"/") + 1
     return module.path[: folder_end + len(module.name) + len(b".ko")]
 
