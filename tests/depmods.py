@@ -11,7 +11,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from purekernel.rootfs.depmod import Kmod
+from purekernel.formats.module_index import IndexValue, parse_index
+from purekernel.rootfs.depmod import Dialect, Indexed, KernelSymbols, Kmod, depmod
 from purekernel.rootfs.depmod.found import Listing
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree
 from tests.oracles import require, run
@@ -53,6 +54,41 @@ def make_tree(files: Mapping[str, bytes | str], release: str = RELEASE) -> Tree:
         else:
             tree.add(path, Symlink(metadata=Metadata(mode=0o777), target=os.fsencode(said)))
     return tree
+
+
+def index(
+    files: dict[str, bytes | str],
+    dialect: Dialect | None = None,
+    *,
+    kernel: KernelSymbols | None = None,
+    reading: list[bytes] | None = None,
+) -> Indexed:
+    """Run ours; ``reading`` is the order of names in every folder, last of all others."""
+    tree = make_tree(files)
+
+    def listing(folder: bytes) -> list[bytes]:
+        names = tree.entries(folder)
+        return sorted(names, key=(reading or names).index) if reading else names
+
+    return depmod(
+        tree, RELEASE.encode(), mtime=0, dialect=dialect or Kmod(), kernel=kernel, listing=listing
+    )
+
+
+def lines(done: Indexed, name: str) -> list[str]:
+    """Return the lines of a text file, without those that only say what it is."""
+    return [
+        line for line in done.files[name.encode()].decode().splitlines() if not line.startswith("#")
+    ]
+
+
+def looked_up(done: Indexed, name: str) -> list[IndexValue]:
+    return parse_index(done.files[name.encode()], source=name)
+
+
+def paths(done: Indexed) -> list[str]:
+    """Return the modules that count, by path."""
+    return sorted(line.partition(":")[0] for line in lines(done, "modules.dep"))
 
 
 def lay_down(tree: Tree, root: Path) -> None:

@@ -40,6 +40,7 @@ from tests.depmods import (
 )
 from tests.kernel_modules import KINDS, Wanted, make_module
 from tests.oracles import skip_or_fail
+from tests.rootfs.test_depmod_search import RULES, several
 
 pytestmark = pytest.mark.oracle
 
@@ -272,6 +273,17 @@ def test_all_that_has_a_rule_is_the_same_by_busybox(tmp_path: Path) -> None:
     lay_down(tree, root)
     done = depmod(tree, RELEASE.encode(), mtime=0, dialect=Busybox(), listing=listing_of(root))
     assert_same(done, run_busybox(root))
+
+
+def test_each_rule_is_the_same(tmp_path: Path) -> None:
+    for number, (rules, _winner) in enumerate(RULES):
+        tree = make_tree(several(a=rules))
+        root = tmp_path / str(number)
+        lay_down(tree, root)
+        done = depmod(
+            tree, RELEASE.encode(), mtime=0, dialect=installed_kmod(), listing=listing_of(root)
+        )
+        assert done.files == run_kmod(root).files, rules
 
 
 def subtree_at(tree: Tree, folder: Path) -> Tree:
