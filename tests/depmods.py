@@ -14,7 +14,7 @@ from attrs import frozen
 from purekernel.formats.module_index import IndexValue, parse_index
 from purekernel.rootfs.depmod import Dialect, Indexed, KernelSymbols, Kmod, depmod
 from purekernel.rootfs.depmod.found import Listing
-from purekernel.tree import Directory, File, Metadata, Symlink, Tree
+from purekernel.tree import Directory, File, Metadata, Symlink, Tree, display
 from tests.oracles import require, run
 
 RELEASE = "6.1.0"
@@ -103,6 +103,17 @@ def lay_down(tree: Tree, root: Path) -> None:
             place.write_bytes(node.content)
 
 
+def part_of(tree: Tree, folder: Path) -> Tree:
+    """Return what a tree has in a folder, as a tree of its own."""
+    start = str(folder).lstrip("/").encode()
+    found = Tree()
+    if start in tree:
+        for path, node in tree.walk(start):
+            if path != start:
+                found.add(path.removeprefix(start + b"/"), node)
+    return found
+
+
 def load(root: Path) -> Tree:
     """Return a folder as a tree."""
     tree = Tree()
@@ -133,12 +144,16 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copyfile(source, target, follow_symlinks=False)
 
 
-def listing_of(root: Path) -> Listing:
-    """Return the order in which a real program reads the folders below ``root`` now."""
+def listing_of(root: Path, outside: Path | None = None) -> Listing:
+    """Return the order in which a real program reads the folders below ``root`` now.
+
+    Those below ``outside``, if that is there, are known by their absolute paths.
+    """
     names: dict[bytes, list[bytes]] = {}
-    for folder, _, _ in os.walk(root):
-        path = b"" if Path(folder) == root else os.fsencode(Path(folder).relative_to(root))
-        names[path] = [os.fsencode(entry.name) for entry in os.scandir(folder)]
+    for start, top in ((root, root), (outside, Path("/"))):
+        for folder, _, _ in os.walk(start or os.devnull):
+            path = b"" if Path(folder) == top else os.fsencode(Path(folder).relative_to(top))
+            names[path] = [os.fsencode(entry.name) for entry in os.scandir(folder)]
     return lambda folder: names[folder]
 
 
@@ -177,7 +192,7 @@ def _run(command: Sequence[str | Path], root: Path, release: str) -> Judged:
             for name, state in _states(folder).items()
             if before.get(name) != state
         },
-        said=done.stderr.decode("utf-8", "backslashreplace"),
+        said=os.fsdecode(done.stderr),
         status=done.returncode,
     )
 
@@ -189,3 +204,27 @@ def _states(folder: Path) -> dict[str, tuple[int, int]]:
         for entry in os.scandir(folder)
         if entry.is_file(follow_symlinks=False)
     }
+
+
+def told_by_kmod(said: str) -> list[tuple[str, str, str]]:
+    """Return each module with a symbol that is unknown or of another version, as kmod says it."""
+    return sorted(
+        (Path(found[0]).name, found[1], display(os.fsencode(found[2])))
+        for found in re.findall(
+            r"WARNING: (\S+) (needs unknown symbol|disagrees about version of symbol) ([^\n]*)",
+            said,
+        )
+    )
+
+
+def told_by_ours(done: Indexed) -> list[tuple[str, str, str]]:
+    """Return the same as ours says it."""
+    words = {
+        "needs the unknown symbol": "needs unknown symbol",
+        "was built for another version of the symbol": "disagrees about version of symbol",
+    }
+    return sorted(
+        (Path(found[1]).name, words[found[2]], found[3])
+        for warning in done.warnings
+        if (found := re.fullmatch(rf"'(\S+)' ({'|'.join(words)}) ('.*')", warning))
+    )

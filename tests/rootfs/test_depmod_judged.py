@@ -35,8 +35,11 @@ from tests.depmods import (
     listing_of,
     load,
     make_tree,
+    part_of,
     run_busybox,
     run_kmod,
+    told_by_kmod,
+    told_by_ours,
 )
 from tests.kernel_modules import KINDS, Wanted, make_module
 from tests.oracles import skip_or_fail
@@ -257,7 +260,7 @@ def test_everything_that_has_a_rule_is_the_same(tmp_path: Path) -> None:
     tree = hard_tree(outside)
     # kmod takes the folders of "external" to be the host's.
     lay_down(tree, root)
-    lay_down(subtree_at(tree, outside), outside)
+    lay_down(part_of(tree, outside), outside)
     listing = listing_of(root)
     done = depmod(tree, RELEASE.encode(), mtime=0, dialect=installed_kmod(), listing=listing)
     assert_same(done, run_kmod(root))
@@ -286,16 +289,6 @@ def test_each_rule_is_the_same(tmp_path: Path) -> None:
         assert done.files == run_kmod(root).files, rules
 
 
-def subtree_at(tree: Tree, folder: Path) -> Tree:
-    """Return what a tree has in a folder, as a tree of its own."""
-    start = str(folder).lstrip("/").encode()
-    found = Tree()
-    for path, node in tree.walk(start):
-        if path != start:
-            found.add(path.removeprefix(start + b"/"), node)
-    return found
-
-
 # What the kernel does not export
 
 
@@ -314,27 +307,6 @@ def wanted_symbols(done: Indexed) -> list[str]:
     """Return all that the modules need and none of them has."""
     return sorted(
         {found[1] for warning in done.warnings if (found := re.search("symbol '(.*)'", warning))}
-    )
-
-
-def told(text: str) -> list[tuple[str, str, str]]:
-    """Return each module with a symbol that is unknown or of another version, as kmod says it."""
-    return sorted(
-        re.findall(
-            r"(kernel/\S+) (needs unknown symbol|disagrees about version of symbol) (\S+)", text
-        )
-    )
-
-
-def told_by_ours(done: Indexed) -> list[tuple[str, str, str]]:
-    words = {
-        "needs the unknown symbol": "needs unknown symbol",
-        "was built for another version of the symbol": "disagrees about version of symbol",
-    }
-    return sorted(
-        (found[1], words[found[2]], found[3])
-        for warning in done.warnings
-        if (found := re.fullmatch(r"'(\S+)' (needs.*|was.*) '(\S+)'", warning))
     )
 
 
@@ -358,8 +330,8 @@ def test_unknown_symbols_are_named(network: tuple[Path, str, Tree], tmp_path: Pa
         dialect=installed_kmod(),
         kernel=parse_system_map(text.encode()),
     )
-    assert told_by_ours(done) == told(judged.said)
-    assert len(told(judged.said)) > 100
+    assert told_by_ours(done) == told_by_kmod(judged.said)
+    assert len(told_by_kmod(judged.said)) > 100
     assert_same(done, judged)
 
 
@@ -389,6 +361,6 @@ def test_symbols_of_other_versions_are_named(
         dialect=installed_kmod(),
         kernel=parse_symvers(text.encode()),
     )
-    assert told_by_ours(done) == told(judged.said)
-    assert len({kind for _module, kind, _symbol in told(judged.said)}) == 2
+    assert told_by_ours(done) == told_by_kmod(judged.said)
+    assert len({kind for _module, kind, _symbol in told_by_kmod(judged.said)}) == 2
     assert_same(done, judged)
