@@ -43,7 +43,7 @@ from tests.depmods import (
 )
 from tests.kernel_modules import KINDS, Wanted, make_module
 from tests.oracles import skip_or_fail
-from tests.rootfs.test_depmod_search import RULES, several
+from tests.rootfs.test_depmod_search import EXPRESSIONS, RULES, several
 
 pytestmark = pytest.mark.oracle
 
@@ -279,7 +279,9 @@ def test_all_that_has_a_rule_is_the_same_by_busybox(tmp_path: Path) -> None:
 
 
 def test_each_rule_is_the_same(tmp_path: Path) -> None:
-    for number, (rules, _winner) in enumerate(RULES):
+    asked = [rules for rules, _ in RULES]
+    asked += [f"override a-b {expression} kernel" for expression, _ in EXPRESSIONS]
+    for number, rules in enumerate(asked):
         tree = make_tree(several(a=rules))
         root = tmp_path / str(number)
         lay_down(tree, root)

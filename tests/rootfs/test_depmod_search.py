@@ -116,6 +116,60 @@ def test_updates_win_unless_told_otherwise() -> None:
     assert paths(index(several())) == ["updates/a-b.ko"]
 
 
+# Expressions, and whether they match 6.1.0; in rules each backslash needs another.
+EXPRESSIONS = [
+    ("6", True),
+    ("^6|x", True),
+    ("(5|6).1", True),
+    ("6{1}.1", True),
+    ("6.1.0$", True),
+    ("^$", False),
+    ("a|", True),
+    ("()", True),
+    # What is wrong matches nothing.
+    ("*6", False),
+    ("(", False),
+    ("[6-", False),
+    ("[9-0]", False),
+    ("6{2,1}", False),
+    ("[[:foo:]]", False),
+    ("[:digit:]", False),
+    # Sets.
+    ("^[[:digit:]].1", True),
+    ("^[^[:alpha:]][.]", True),
+    ("[[:digit:]-]", True),
+    ("[]6].1", True),
+    ("[6[].1", True),
+    ("[^]6].1", False),
+    (r"[\\6].1", True),
+    ("[[.6.]]", True),
+    ("[[=6=]]", True),
+    ("[a||6]", True),
+    ("[&&]", False),
+    # What Python takes otherwise.
+    ("6.*?0", True),
+    ("6.*+0", True),
+    ("6**", True),
+    ("(?i)6", False),
+    ("6(?=.)", False),
+    (r"6\\.1", True),
+    (r"6\\x", False),
+    (r"\\d", False),
+    (r"\\w", True),
+    (r"\\<6", True),
+    (r"0\\>", True),
+    (r"\\6", False),
+    (r"(6).\\1", False),
+]
+
+
+@pytest.mark.parametrize(("expression", "matching"), EXPRESSIONS)
+def test_expressions_are_those_of_glibc(expression: str, matching: bool) -> None:
+    rule = f"override a-b {expression} kernel"
+    counting = "kernel" if matching else "updates"
+    assert paths(index(several(a=rule))) == [f"{counting}/a-b.ko"]
+
+
 # Rules, and the folder of the module that counts by them; "extra" is read first.
 RULES: list[tuple[str, str | None]] = [
     # The first folder that is named has the highest rank, in the last line that names any.

@@ -9,6 +9,7 @@ import re
 
 from attrs import Factory, define
 
+from purekernel.rootfs.depmod.expressions import matches
 from purekernel.rootfs.depmod.found import look_up
 from purekernel.tree import Directory, File, Tree, display
 from purekernel.tree.path import join
@@ -126,9 +127,4 @@ def _logical_lines(data: bytes, version: int) -> list[tuple[int, bytes]]:
 
 
 def _matches(pattern: bytes, release: bytes) -> bool:
-    if pattern == b"*":
-        return True
-    try:
-        return re.search(pattern, release) is not None
-    except re.error:
-        return False
+    return pattern == b"*" or matches(pattern, release)
