@@ -6,6 +6,8 @@ import lzma
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, MissingPathError
 from purekernel.formats.compression import unpack
@@ -17,6 +19,7 @@ from purekernel.rootfs.depmod import (
     depmod,
     detect_dialect,
 )
+from purekernel.rootfs.depmod.normalize import normalize_alias
 from purekernel.tree import File, Metadata, Tree
 from tests.depmods import RELEASE, index, lines, looked_up, make_tree, paths
 from tests.kernel_modules import make_module
@@ -439,3 +442,38 @@ def test_busybox_names_packed_modules_that_are_broken() -> None:
     assert lines(done, "modules.alias") == ["alias sound sound"]
     (warning,) = done.warnings
     assert warning.startswith("a module that cannot be read: 'broken.ko.gz'")
+
+
+LISTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo", "/etc/depmod.d/a.conf")
+
+
+@given(
+    contents=st.tuples(*(st.binary(max_size=60) for _ in LISTS)),
+    alias=st.binary(max_size=20).map(lambda alias: alias.replace(b"\0", b"")),
+    version=st.sampled_from([30, 34]),
+)
+def test_any_lists_rules_and_aliases_are_taken(
+    contents: tuple[bytes, ...], alias: bytes, version: int
+) -> None:
+    files: dict[str, bytes | str] = dict(zip(LISTS, contents, strict=True))
+    files["kernel/a.ko"] = make_module([b"alias=" + alias])
+    done = index(files, Kmod(version=version))
+    for name in ("dep", "alias", "symbols"):
+        looked_up(done, f"modules.{name}.bin")
+    assert all(warning.isprintable() for warning in done.warnings)
+
+
+@given(st.text("ab-_[]", max_size=12))
+def test_dashes_become_underscores_outside_of_brackets(alias: str) -> None:
+    # As alias_normalize() of kmod goes about it.
+    said, inside = "", False
+    broken = False
+    for character in alias:
+        if character == "]" and not inside:
+            broken = True
+        if character in "[]":
+            # In a set, an opening bracket is one of its members.
+            inside = character == "["
+        said += "_" if character == "-" and not inside else character
+    expected = None if broken or inside else said.encode()
+    assert normalize_alias(alias.encode()) == expected
