@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import lzma
 import platform
@@ -171,6 +172,9 @@ def hard_tree(outside: Path) -> Tree:
         "kernel/packed.ko.xz": lzma.compress(make_module(["alias=packed"], wants=["kind_0"])),
         "kernel/old-crcs.ko": make_module(exports=[("old", 7)], crc_section=False),
         "kernel/no-crcs.ko": make_module(exports=[("plain", None)]),
+        "kernel/half-zstd.ko.zst": b"\x28\xb5\x2f\xfd\0alias=read-as-it-is\0" + bytes(20),
+        "kernel/half-lzma.ko": b"\x5d\0\0\0alias=read-as-it-is-too\0" + bytes(20),
+        "kernel/bzip2.ko": bz2.compress(make_module(["alias=bzip2"])),
         "kernel/dotted.ko": make_module(exports=[(".entry", 3)]),
         "kernel/wants-dotted.ko": make_module(wants=[".entry", "entry", ".old"]),
         "kernel/weak.ko": make_module(wants=[Wanted(name="plain", weak=True)]),

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from attrs import Factory, define, field, frozen
 
 from purekernel.errors import FormatError, ModuleLoopError
-from purekernel.formats.compression import unpack
+from purekernel.formats.compression import LZMA_MAGIC, ZSTD_MAGIC, unpack
 from purekernel.formats.kernel_module import LIMITS
 from purekernel.rootfs.depmod.found import FoundModule, Listing, look_up, module_name
 from purekernel.tree import Buffer, Directory, File, Symlink, Tree, display
@@ -30,6 +30,10 @@ MAX_NAME_BYTES = 255
 
 # Behind this many bytes before a file's end no word is looked for.
 TAIL_BYTES = 10
+
+# busybox knows gzip, bzip2 and xz by their first bytes. What is packed otherwise it searches as
+# it is.
+_NOT_UNPACKED = (LZMA_MAGIC, ZSTD_MAGIC)
 
 # Links to folders that are followed could lead around in circles.
 MAX_DEPTH = 256
@@ -177,11 +181,13 @@ def _bucket(known: bytes) -> int:
 
 
 def _read(module: _Module, content: Buffer, warnings: list[str]) -> None:
-    try:
-        image = bytes(unpack(content, source=display(module.path), limits=LIMITS))
-    except FormatError as error:
-        warnings.append(f"a module that cannot be read: {error}")
-        return
+    if not bytes(content[:4]).startswith(_NOT_UNPACKED):
+        try:
+            content = unpack(content, source=display(module.path), limits=LIMITS)
+        except FormatError as error:
+            warnings.append(f"a module that cannot be read: {error}")
+            return
+    image = bytes(content)
     here = 0
     for start, word in _words(image):
         if start < here:
