@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from purekernel.errors import LimitError
 from purekernel.rootfs.depmod import (
     Busybox,
     Dialect,
     Kmod,
     depmod,
+    found,
 )
 from purekernel.tree import Device, DeviceKind, Metadata
 from tests.depmods import RELEASE, index, lines, make_tree, paths
@@ -318,3 +320,14 @@ def test_a_knot_of_links_ends(dialect: Dialect) -> None:
     done = index(files, dialect)
     names = {path.rpartition("/")[2] for path in paths(done)}
     assert names == {f"m{number}.ko" for number in range(8)}
+
+
+@pytest.mark.parametrize("dialect", [Kmod(), Busybox(follows_links=True)])
+def test_a_knot_of_many_links_is_refused(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "MAX_NAMES", 2000)
+    # From each of thirty folders to all others: more ways than there are atoms.
+    files: dict[str, bytes | str] = {
+        f"d{number}/to{other}": f"../d{other}" for number in range(30) for other in range(30)
+    }
+    with pytest.raises(LimitError, match="at most 2000 names, by all ways that links lead"):
+        index(files, dialect)

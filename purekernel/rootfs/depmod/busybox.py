@@ -16,7 +16,14 @@ from attrs import Factory, define, field, frozen
 from purekernel.errors import FormatError, ModuleLoopError
 from purekernel.formats.compression import LZMA_MAGIC, ZSTD_MAGIC, unpack
 from purekernel.formats.kernel_module import LIMITS
-from purekernel.rootfs.depmod.found import FoundModule, Listing, look_up, module_name
+from purekernel.rootfs.depmod.found import (
+    MAX_DEPTH,
+    FoundModule,
+    Listing,
+    check_names,
+    look_up,
+    module_name,
+)
 from purekernel.tree import Buffer, Directory, File, Symlink, Tree, display
 from purekernel.tree.path import join, name
 
@@ -34,9 +41,6 @@ TAIL_BYTES = 10
 # busybox knows gzip, bzip2 and xz by their first bytes. What is packed otherwise it searches as
 # it is.
 _NOT_UNPACKED = (LZMA_MAGIC, ZSTD_MAGIC)
-
-# Links to folders that are followed could lead around in circles.
-MAX_DEPTH = 256
 
 _DEPENDS, _ALIAS, _SYMBOL = b"depends=", b"alias=", b"__ksymtab_"
 
@@ -83,12 +87,16 @@ def search_as_busybox(
         warnings: gets what was passed over.
         listing: the order of names in a folder; busybox takes them as the file system has
             them, we by their bytes.
+
+    Raises:
+        LimitError: links to folders lead on and on.
     """
     listing = listing or tree.entries
     top = look_up(tree, folder)
     if top is None or not isinstance(top[1], Directory):
         return []
     found: list[FoundModule] = []
+    names = 0
     pending = [(b".", top[0], frozenset[bytes]())]
     while pending:
         path, place, above = pending.pop()
@@ -105,10 +113,12 @@ def search_as_busybox(
             if place in above or len(above) >= MAX_DEPTH:
                 warnings.append(f"{display(path[2:])} leads back to a folder that it lies in")
                 continue
+            entries = listing(place)
+            names += len(entries)
+            check_names(names, folder)
             now_above = above | {place}
             pending += [
-                (path + b"/" + entry, join(place, entry), now_above)
-                for entry in reversed(listing(place))
+                (path + b"/" + entry, join(place, entry), now_above) for entry in reversed(entries)
             ]
         elif isinstance(node, File) and b".ko" in path:
             found.append(FoundModule(path=path[2:], name=_kernel_name(path), content=node.content))

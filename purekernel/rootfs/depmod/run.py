@@ -57,6 +57,7 @@ def depmod(
     Raises:
         MissingPathError: there is no such release.
         ModuleLoopError: modules need one another in a circle.
+        LimitError: links to folders lead on and on.
     """
     folder = join(MODULES, release)
     found = look_up(tree, folder)
