@@ -235,39 +235,44 @@ def _resolve(modules: list[_Module], by_name: dict[bytes, _Module], *, tabled: b
 
     busybox walks down to the bottom from each, and of what it comes by more than once the
     last time counts. That is the same as to walk backwards and to let the first time count,
-    which is done in a time that does not explode.
+    and that can go on from what is known of those below.
     """
     needs = {
-        id(module): [
+        module: [
             by_name[known]
             for need in module.needs
             if (known := module_name(need)[:MAX_NAME_BYTES] if tabled else need) in by_name
         ]
         for module in modules
     }
-    for module in modules:
-        backwards: list[_Module] = []
-        seen: set[int] = set()
-        on_the_way = {id(module): module}
-        pending = [(module, list(needs[id(module)]))]
+    finished: set[_Module] = set()
+    for start in modules:
+        # Those that are gone into and not finished, each needed by the one before.
+        way: dict[_Module, None] = {}
+        pending = [start]
         while pending:
-            above, left = pending[-1]
-            if not left:
+            module = pending[-1]
+            if module in finished:
                 pending.pop()
-                on_the_way.pop(id(above))
-                if above is not module:
-                    backwards.append(above)
-                continue
-            needed = left.pop()
-            if id(needed) in on_the_way:
-                circle = [one.name for one, _left in pending]
-                circle = [*circle[circle.index(needed.name) :], needed.name]
-                raise ModuleLoopError(
-                    "modules need one another in a circle: "
-                    + " -> ".join(one.decode("ascii", "backslashreplace") for one in circle)
-                )
-            if id(needed) not in seen:
-                seen.add(id(needed))
-                on_the_way[id(needed)] = needed
-                pending.append((needed, list(needs[id(needed)])))
-        module.all_needs = backwards[::-1]
+            elif module in way:
+                backwards: dict[_Module, None] = {}
+                for needed in reversed(needs[module]):
+                    backwards.update(dict.fromkeys(reversed(needed.all_needs)))
+                    backwards.setdefault(needed)
+                module.all_needs = list(reversed(backwards))
+                finished.add(module)
+                del way[module]
+            else:
+                way[module] = None
+                for needed in needs[module]:
+                    if needed in way:
+                        raise ModuleLoopError(_circle(list(way), needed))
+                pending += needs[module]
+
+
+def _circle(way: list[_Module], first: _Module) -> str:
+    """Return in words how a way comes back to ``first``."""
+    circle = [*way[way.index(first) :], first]
+    return "modules need one another in a circle: " + " -> ".join(
+        module.name.decode("ascii", "backslashreplace") for module in circle
+    )

@@ -208,13 +208,14 @@ def _rank(modules: list[Module]) -> None:
     if len(ranked) < len(modules):
         raise ModuleLoopError(_loops([module for module in modules if module.rank < 0]))
     # What is needed comes behind, so from the back all that it needs is known already.
+    reached: list[list[int]] = [[]] * len(ranked)
     for module in reversed(ranked):
-        reached: dict[int, Module] = {}
+        ranks: set[int] = set()
         for needed in module.needs:
-            reached[needed.rank] = needed
-            reached.update((deep.rank, deep) for deep in needed.all_needs)
-        module.all_needs = [reached[rank] for rank in sorted(reached)]
-        module.needs.sort(key=lambda needed: needed.rank)
+            ranks.add(needed.rank)
+            ranks.update(reached[needed.rank])
+        reached[module.rank] = sorted(ranks)
+        module.all_needs = [ranked[rank] for rank in reached[module.rank]]
 
 
 def _loops(tied: list[Module]) -> str:
