@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purekernel.errors import FormatError, MissingPathError
+from purekernel.errors import ConflictError, FormatError, MissingPathError
 from purekernel.formats.compression import unpack
 from purekernel.formats.module_index import IndexValue, parse_index
 from purekernel.rootfs.depmod import (
@@ -126,6 +126,32 @@ def test_files_carry_the_time_given_and_the_tree_given_stays_as_it_is() -> None:
     added = len(done.tree) - len(tree)
     assert added == len(KMOD_FILES) - 1
     assert depmod(done.tree, RELEASE.encode(), mtime=NOW, dialect=Kmod()).files == done.files
+
+
+def test_kmod_replaces_what_is_there_and_busybox_writes_into_it() -> None:
+    tree = make_tree({"kernel/a.ko": make_module(), "modules.alias": "/etc/aliases", "/etc/x": b""})
+    old = File(metadata=Metadata(mode=0o600, uid=7), content=b"old")
+    folder = f"lib/modules/{RELEASE}".encode()
+    dep, alias = folder + b"/modules.dep", folder + b"/modules.alias"
+    tree.add(dep, old)
+    tree.add(b"etc/aliases", old)
+    tree.link(b"etc/dep", dep)
+    done = depmod(tree, RELEASE.encode(), mtime=NOW, dialect=Kmod())
+    assert done.tree[dep].metadata == Metadata(mode=0o644, mtime=NOW)
+    assert isinstance(done.tree[alias], File)
+    assert done.tree[b"etc/dep"] == done.tree[b"etc/aliases"] == old
+    done = depmod(tree, RELEASE.encode(), mtime=NOW, dialect=Busybox())
+    written = Metadata(mode=0o600, uid=7, mtime=NOW)
+    assert done.tree[b"etc/dep"] == File(metadata=written, content=b"kernel/a.ko:\n")
+    assert done.tree.inode(b"etc/dep") == done.tree.inode(dep)
+    assert done.tree[b"etc/aliases"] == File(metadata=written, content=b"")
+    assert done.tree[alias] == tree[alias]
+
+
+@pytest.mark.parametrize("dialect", [Kmod(), Busybox()])
+def test_a_folder_where_a_file_is_to_be_written(dialect: Dialect) -> None:
+    with pytest.raises(ConflictError, match=r"modules\.dep' is a folder"):
+        index({"modules.dep/x": b""}, dialect)
 
 
 def test_lib_may_be_a_link() -> None:
