@@ -203,6 +203,9 @@ def _read(module: _Module, content: Buffer, warnings: list[str]) -> None:
         if start < here:
             continue
         text_at = start + len(word)
+        if word == _SYMBOL and image.startswith(b"gpl", text_at):
+            here = text_at + 1
+            continue
         end = image.find(b"\0", text_at)
         text = image[text_at:] if end < 0 else image[text_at:end]
         if word == _DEPENDS:
@@ -212,7 +215,7 @@ def _read(module: _Module, content: Buffer, warnings: list[str]) -> None:
         elif word == _ALIAS:
             module.aliases.append(text)
             here = text_at + len(text) + 1
-        elif text.startswith(b"gpl") or text == b"strings":
+        elif text == b"strings":
             here = text_at + 1
         else:
             module.symbols.append(text)

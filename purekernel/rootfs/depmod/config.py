@@ -109,20 +109,20 @@ def _logical_lines(data: bytes, version: int) -> list[tuple[int, bytes]]:
     """
     lines: list[tuple[int, bytes]] = []
     number = 1
-    line = b""
+    line = bytearray()
     for piece in _PIECE.finditer(data):
         if piece["escaped"] == b"\n":
             number += 1
         elif piece["end"]:
-            lines.append((number, line))
+            lines.append((number, bytes(line)))
             number += 1
-            line = b""
+            line.clear()
         elif piece[0] == b"\\":
             line += b"" if version >= _END_IGNORED_SINCE else b"\xff"
         else:
             line += piece["escaped"] or piece["plain"]
     if line:
-        lines.append((number, line))
+        lines.append((number, bytes(line)))
     return lines
 
 
