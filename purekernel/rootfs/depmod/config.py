@@ -9,6 +9,7 @@ import re
 
 from attrs import Factory, define
 
+from purekernel.rootfs.depmod.expressions import matches
 from purekernel.rootfs.depmod.found import look_up
 from purekernel.tree import Directory, File, Tree, display
 from purekernel.tree.path import join
@@ -108,27 +109,22 @@ def _logical_lines(data: bytes, version: int) -> list[tuple[int, bytes]]:
     """
     lines: list[tuple[int, bytes]] = []
     number = 1
-    line = b""
+    line = bytearray()
     for piece in _PIECE.finditer(data):
         if piece["escaped"] == b"\n":
             number += 1
         elif piece["end"]:
-            lines.append((number, line))
+            lines.append((number, bytes(line)))
             number += 1
-            line = b""
+            line.clear()
         elif piece[0] == b"\\":
             line += b"" if version >= _END_IGNORED_SINCE else b"\xff"
         else:
             line += piece["escaped"] or piece["plain"]
     if line:
-        lines.append((number, line))
+        lines.append((number, bytes(line)))
     return lines
 
 
 def _matches(pattern: bytes, release: bytes) -> bool:
-    if pattern == b"*":
-        return True
-    try:
-        return re.search(pattern, release) is not None
-    except re.error:
-        return False
+    return pattern == b"*" or matches(pattern, release)

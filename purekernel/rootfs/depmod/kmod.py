@@ -141,18 +141,17 @@ def _in_order(
     if version >= FIRST_LINE_SINCE:
         numbered.reverse()
     # Of those that are equal, the last one here counts.
-    places = {line: number for number, line in numbered}
-    behind = len(lines)
-    return sorted(tabled, key=lambda module: places.get(_ordered_path(module), behind))
+    by_order: dict[bytes | None, int] = {line: number for number, line in numbered}
+    return sorted(tabled, key=lambda module: by_order.get(_ordered_path(module), len(lines)))
 
 
-def _ordered_path(module: FoundModule) -> bytes:
+def _ordered_path(module: FoundModule) -> bytes | None:
     """Return the path by which modules.order would name a module: not packed.
 
-    Absolute ones are of modules in other folders, which it names none of.
+    It names none in other folders, whose paths are absolute.
     """
     if module.path.startswith(b"/"):
-        return b""
+        return None
     folder_end = module.path.rfind(b"/") + 1
     return module.path[: folder_end + len(module.name) + len(b".ko")]
 
@@ -219,13 +218,14 @@ def _rank(modules: list[Module]) -> None:
     if len(ranked) < len(modules):
         raise ModuleLoopError(_loops([module for module in modules if module.rank < 0]))
     # What is needed comes behind, so from the back all that it needs is known already.
+    reached: list[list[int]] = [[]] * len(ranked)
     for module in reversed(ranked):
-        reached: dict[int, Module] = {}
+        ranks: set[int] = set()
         for needed in module.needs:
-            reached[needed.rank] = needed
-            reached.update((deep.rank, deep) for deep in needed.all_needs)
-        module.all_needs = [reached[rank] for rank in sorted(reached)]
-        module.needs.sort(key=lambda needed: needed.rank)
+            ranks.add(needed.rank)
+            ranks.update(reached[needed.rank])
+        reached[module.rank] = sorted(ranks)
+        module.all_needs = [ranked[rank] for rank in reached[module.rank]]
 
 
 def _loops(tied: list[Module]) -> str:

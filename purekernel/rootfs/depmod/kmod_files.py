@@ -107,7 +107,7 @@ def dependency_lines(modules: Modules) -> list[bytes]:
 
 
 def _indexable(entries: Iterable[IndexValue], what: str, warn: Warn) -> Iterator[IndexValue]:
-    """Yield those whose keys can be looked up. kmod complains, and writes past its tables."""
+    """Yield those whose keys can be looked up. kmod writes past its tables, or ends."""
     for entry in entries:
         if entry.key.isascii():
             yield entry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from purekernel.errors import MissingPathError
 from purekernel.rootfs.depmod.busybox import Busybox, build_busybox_files, search_as_busybox
@@ -62,6 +62,8 @@ def depmod(
     Raises:
         MissingPathError: there is no such release.
         ModuleLoopError: modules need one another in a circle.
+        LimitError: links to folders lead on and on.
+        ConflictError: a folder stands where a file is to be written.
     """
     folder = join(MODULES, release)
     found = look_up(tree, folder)
@@ -95,7 +97,15 @@ def depmod(
     changed = tree.copy()
     for file_name, content in files.items():
         path = join(place, file_name)
-        changed.add(path, File(metadata=Metadata(mode=0o644, mtime=mtime), content=content))
+        made = File(metadata=Metadata(mode=0o644, mtime=mtime), content=content)
+        there = look_up(tree, path)
+        if isinstance(chosen, Busybox) and there is not None and isinstance(there[1], File):
+            # busybox writes into what is there, by whatever names that goes; kmod puts a new
+            # file in its place.
+            metadata = evolve(there[1].metadata, mtime=mtime)
+            changed.replace(there[0], evolve(made, metadata=metadata))
+        else:
+            changed.add(path, made)
     return Indexed(tree=changed, files=files, warnings=tuple(warnings))
 
 
