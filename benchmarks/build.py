@@ -1,8 +1,8 @@
 """The whole of ``purekernel build`` beside the native pipeline, on the same bundle.
 
 Run with ``python -m benchmarks.build``, as root (the native pipeline makes device nodes) and
-with cpio, genisoimage, advancecomp and p7zip-full installed. The shared mirror is looked for
-where PUREKERNEL_SHARED says, by default in ``../shared/mirror``.
+with cpio, genisoimage, advancecomp, busybox and p7zip-full installed. The shared mirror is looked
+for where PUREKERNEL_SHARED says, by default in ``../shared/mirror``.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from pathlib import Path
 from benchmarks.measure import CHECKOUT, Median, Run, run, take_turns
 
 VERSION = "0.9.0.1"
-PROGRAMS = ("tar", "cpio", "gzip", "advdef", "genisoimage", "7z")
+PROGRAMS = ("tar", "cpio", "gzip", "advdef", "busybox", "ldconfig", "genisoimage", "7z")
 
-# What build_initial_directories.sh and rebuild_iso.sh run, without depmod and ldconfig, which
-# neither side does here.
+# What build_initial_directories.sh and rebuild_iso.sh run.
 NATIVE = """
 set -e
 rm -rf native && mkdir native && cd native
@@ -34,6 +33,12 @@ for file in mk-open-vm-tools razor-microkernel-overlay mcollective-setup-files s
   if [ -r ../dependencies/$file.tar.gz ]; then tar xzf ../dependencies/$file.tar.gz; fi
 done
 printf -- '---\\nmk_version: %s\\n' {version} > tmp/mk-version.yaml
+for release in $(ls lib/modules); do
+  rm -f lib/modules/$release/kernel.tclocal
+  ln -s ../../../usr/local/lib/modules/$release/kernel lib/modules/$release/kernel.tclocal
+  busybox depmod -a -b "$PWD" $release
+done
+ldconfig -r "$PWD"
 find | cpio -o -H newc --quiet | gzip -9 > ../core.gz
 cd ..
 {advdef}

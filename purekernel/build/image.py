@@ -137,6 +137,7 @@ class Image:
         boot: how the ISO boots.
         volume: the ISO's volume descriptor fields.
         timestamp: the newest time in it, in seconds since 1970, UTC.
+        notes: what was left out and why, one line each.
     """
 
     name: str
@@ -153,6 +154,7 @@ class Image:
     boot: ElTorito
     volume: VolumeFields
     timestamp: int
+    notes: tuple[str, ...] = ()
 
 
 def build_image(
@@ -208,7 +210,9 @@ def compose_image(
         root = date_implied(root, timestamp)  # a copy, which the version may be put into
         if identity.generation is not None and identity.version is not None:
             put_file(root, VERSION_FILE, build_version_file(identity.version), metadata=made)
-    for words, run in (*composition.passes, *finishing_passes(mtime=timestamp)):
+    notes: list[str] = []
+    finishing = finishing_passes(mtime=timestamp, note=notes.append)
+    for words, run in (*composition.passes, *finishing):
         with progress.step(words):
             root = run(root)
     root = clamp_times(root, timestamp)
@@ -235,6 +239,7 @@ def compose_image(
         boot=base.boot,
         volume=identity.with_volume(options.volume).volume,
         timestamp=timestamp,
+        notes=tuple(notes),
     )
 
 

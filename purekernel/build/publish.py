@@ -37,12 +37,20 @@ class Output:
     sha256: str
 
 
-def publish(folder: Path, writers: Mapping[str, Writer]) -> list[Output]:
+def publish(
+    folder: Path,
+    writers: Mapping[str, Writer],
+    *,
+    mode: int | None = None,
+    option: str = "--output-dir",
+) -> list[Output]:
     """Write files into ``folder``, which is made where it is missing.
 
     Args:
         folder: where the files go.
         writers: for each file's path in ``folder``, with slashes, what writes it.
+        mode: of the files; ``None`` for what the host gives new ones.
+        option: what people choose another place with, for messages.
 
     Returns:
         What was written, in the order of ``writers``.
@@ -52,7 +60,7 @@ def publish(folder: Path, writers: Mapping[str, Writer]) -> list[Output]:
             complete and taking their names failed half-way (on Windows, for one that another
             program has open): those before it are the new ones.
     """
-    with _Staging() as staging:
+    with _Staging(mode, option) as staging:
         outputs = [staging.write(folder, name, write) for name, write in writers.items()]
         staging.commit()
     return outputs
@@ -61,7 +69,9 @@ def publish(folder: Path, writers: Mapping[str, Writer]) -> list[Output]:
 class _Staging:
     """Temporary neighbours on their way to their names, and the folders made for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, mode: int | None, option: str) -> None:
+        self._mode = mode
+        self._option = option
         self._staged: list[tuple[Path, Path]] = []
         self._folders: list[Path] = []
 
@@ -83,17 +93,19 @@ class _Staging:
         path = folder.joinpath(*name.split("/"))
         if "\0" in str(path):
             raise OutputError(f"{str(path)!r} cannot be written: it holds a NUL")
-        with _located(path):
+        with _located(path, self._option):
             self._make_folder(path.parent)
             if path.is_dir():
                 raise OutputError(
                     f"{path} is a folder, and a file must go there",
-                    hint="move it away, or choose another folder with --output-dir",
+                    hint=f"move it away, or choose another folder with {self._option}",
                 )
             temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
             self._staged.append((temporary, path))
             with temporary.open("x+b") as stream:
                 write(stream)
+                if self._mode is not None:
+                    temporary.chmod(self._mode)
                 stream.flush()
                 os.fsync(stream.fileno())
                 size_bytes = stream.seek(0, io.SEEK_END)
@@ -104,7 +116,7 @@ class _Staging:
         with undisturbed():
             while self._staged:
                 temporary, path = self._staged[0]
-                with _located(path):
+                with _located(path, self._option):
                     temporary.replace(path)
                 del self._staged[0]
 
@@ -127,21 +139,21 @@ def _digest(stream: BinaryIO) -> str:
 
 
 @contextmanager
-def _located(path: Path) -> Iterator[None]:
+def _located(path: Path, option: str) -> Iterator[None]:
     """Turn the host's errors into ours, with what can be done."""
     try:
         yield
     except OSError as error:
         hints = {
-            errno.ENOSPC: "free some space, or choose another folder with --output-dir",
-            errno.EDQUOT: "free some of your quota, or choose another folder with --output-dir",
+            errno.ENOSPC: f"free some space, or choose another folder with {option}",
+            errno.EDQUOT: f"free some of your quota, or choose another folder with {option}",
             errno.EFBIG: "the file system or a limit forbids files of that size: "
-            "choose another folder with --output-dir",
-            errno.EROFS: "choose a folder that can be written with --output-dir",
-            errno.EACCES: "choose a folder that you may write to with --output-dir",
-            errno.EPERM: "choose a folder that you may write to with --output-dir",
-            errno.ENOTDIR: "choose a folder with --output-dir",
-            errno.EEXIST: "choose a folder with --output-dir",
+            f"choose another folder with {option}",
+            errno.EROFS: f"choose a folder that can be written with {option}",
+            errno.EACCES: f"choose a folder that you may write to with {option}",
+            errno.EPERM: f"choose a folder that you may write to with {option}",
+            errno.ENOTDIR: f"choose a folder with {option}",
+            errno.EEXIST: f"choose a folder with {option}",
         }
         raise OutputError(
             f"{path} cannot be written: {error.strerror or error}",

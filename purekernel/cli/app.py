@@ -18,6 +18,7 @@ from purekernel.cli.init import init_command
 from purekernel.cli.lock import lock_command
 from purekernel.cli.schema import schema_command
 from purekernel.cli.terminal import say_error
+from purekernel.cli.tool import tool_command
 from purekernel.errors import CombinedError, PurekernelError, UsageError
 from purekernel.interruption import Interruption, end_on_signals
 from purekernel.version import __version__
@@ -49,6 +50,7 @@ for command in (
     init_command,
     lock_command,
     schema_command,
+    tool_command,
 ):
     purekernel.add_command(command)
 

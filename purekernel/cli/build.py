@@ -125,7 +125,7 @@ def build_command(
     from purekernel.build.job import make_image  # noqa: PLC0415
     from purekernel.build.outputs import Emit, write_image  # noqa: PLC0415
     from purekernel.cli.summary import render_json, render_text, summarize  # noqa: PLC0415
-    from purekernel.cli.terminal import choose_progress, say  # noqa: PLC0415
+    from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
 
     volume = {
         f"{name}_id": text
@@ -166,6 +166,8 @@ def build_command(
         )
     finally:
         progress.close()
+    for note in image.notes:
+        say_warning(note)
     if as_json:
         total = time.perf_counter() - start
         say(render_json(summarize(image, outputs, progress.seconds, total)))

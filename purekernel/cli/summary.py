@@ -58,6 +58,7 @@ def summarize(
             "bytes": len(image.kernel),
             "sha256": hashlib.sha256(image.kernel).hexdigest(),
         },
+        "notes": list(image.notes),
         "seconds": {
             **{words: round(taken, 4) for words, taken in seconds.items()},
             "total": round(total_seconds, 4),

@@ -51,10 +51,33 @@ def say(text: str) -> None:
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:  # ValueError: it is closed
-        raise OutputError(
-            f"standard output cannot be written: {getattr(error, 'strerror', None) or error}",
-            hint="the outputs themselves are complete; send what is printed elsewhere",
-        ) from None
+        raise _cannot_say(error) from None
+
+
+def say_bytes(data: bytes) -> None:
+    """Print ``data`` on standard output as it is.
+
+    Raises:
+        OutputError: standard output cannot take it.
+        BrokenPipeError: whoever read it has gone.
+    """
+    if sys.stdout is None:  # closed by whoever started us
+        return
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: it is closed
+        raise _cannot_say(error) from None
+
+
+def _cannot_say(error: Exception) -> OutputError:
+    return OutputError(
+        f"standard output cannot be written: {getattr(error, 'strerror', None) or error}",
+        hint="the outputs themselves are complete; send what is printed elsewhere",
+    )
 
 
 def _printable(text: str) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from purekernel.errors import FormatError
 from purekernel.formats.gzip import FIRST_STEP_BYTES, STEP_BYTES, parse_gzip
@@ -20,16 +19,9 @@ XZ_MAGIC = b"\xfd7zXZ\x00"
 LZMA_MAGIC = b"\x5d\x00\x00"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
-if sys.version_info >= (3, 14):
-    from compression.zstd import ZstdError
-
-    ZSTD_ERRORS: tuple[type[Exception], ...] = (ZstdError,)
-else:
-    ZSTD_ERRORS = ()
-
 
 class _Decompressor(Protocol):
-    """What bz2, lzma and compression.zstd have in common."""
+    """What the decompressors of bz2, lzma and zstd have in common."""
 
     @property
     def eof(self) -> bool: ...
@@ -46,8 +38,8 @@ def unpack(
 ) -> Buffer:
     """Return ``data`` without its compression; data with none comes back as it is.
 
-    Reads gzip, bzip2, xz and lzma, and zstd where Python has it (3.14 and later); any
-    number of streams one after the other, as the programs of these names do.
+    Reads gzip, bzip2, xz, lzma and zstd; any number of streams one after the other, as the
+    programs of these names do.
 
     Args:
         data: what may be compressed.
@@ -62,10 +54,10 @@ def unpack(
     head = bytes(data[:6])
     if head.startswith(GZIP_MAGIC):
         return parse_gzip(data, source=source, limits=limits, already_bytes=already_bytes)
-    found = _decompressor(head, source)
-    if found is None:
+    kind = _find_kind(head)
+    if kind is None:
         return data
-    return _unpack_streams(data, *found, source=source, limits=limits, already_bytes=already_bytes)
+    return _unpack_streams(data, kind, source=source, limits=limits, already_bytes=already_bytes)
 
 
 def is_compressed(data: Buffer) -> bool:
@@ -73,37 +65,32 @@ def is_compressed(data: Buffer) -> bool:
     return bytes(data[:6]).startswith((GZIP_MAGIC, BZIP2_MAGIC, XZ_MAGIC, LZMA_MAGIC, ZSTD_MAGIC))
 
 
-def _decompressor(head: bytes, source: str) -> tuple[str, Callable[[], _Decompressor]] | None:
-    """Return the name of what a file opens as, and what undoes it."""
+class _Kind(NamedTuple):
+    """A compression: its name, what undoes a stream, what that raises on a damaged one."""
+
+    name: str
+    decompressor: Callable[[], _Decompressor]
+    errors: tuple[type[Exception], ...]
+
+
+def _find_kind(head: bytes) -> _Kind | None:
+    """Return what a file opens as."""
     if head.startswith(BZIP2_MAGIC):
-        return "bzip2", bz2.BZ2Decompressor
+        return _Kind("bzip2", bz2.BZ2Decompressor, (OSError, EOFError, ValueError))
     if head.startswith(XZ_MAGIC):
-        return "xz", lzma.LZMADecompressor
+        return _Kind("xz", lzma.LZMADecompressor, (lzma.LZMAError, EOFError))
     if head.startswith(LZMA_MAGIC):
-        return "lzma", lzma.LZMADecompressor
+        return _Kind("lzma", lzma.LZMADecompressor, (lzma.LZMAError, EOFError))
     if head.startswith(ZSTD_MAGIC):
-        return "zstd", _zstd_decompressor(source)
+        from purekernel.formats.zstd import ZstdDecompressor, ZstdError  # noqa: PLC0415  # as it says
+
+        return _Kind("zstd", ZstdDecompressor, (ZstdError, EOFError))
     return None
-
-
-def _zstd_decompressor(source: str) -> Callable[[], _Decompressor]:
-    if sys.version_info >= (3, 14):
-        from compression import zstd  # noqa: PLC0415  # not there before 3.14
-
-        return zstd.ZstdDecompressor
-    raise FormatError(
-        source=source,
-        offset=0,
-        expected="gzip, bzip2, xz or no compression",
-        got="zstd, which Python reads from 3.14 on",
-        hint="pack it with gzip or xz, or run purekernel with Python 3.14",
-    )
 
 
 def _unpack_streams(
     data: Buffer,
-    kind: str,
-    decompressor: Callable[[], _Decompressor],
+    kind: _Kind,
     *,
     source: str,
     limits: Limits,
@@ -117,7 +104,7 @@ def _unpack_streams(
         # xz allows zeros after a stream (Source: the .xz file format, 2.2).
         if offset and skip_zeros(view, offset) == len(view):
             break
-        stream = decompressor()
+        stream = kind.decompressor()
         start = offset
         step_bytes = FIRST_STEP_BYTES
         try:
@@ -133,14 +120,14 @@ def _unpack_streams(
                     raise FormatError(
                         source=source,
                         offset=len(view),
-                        expected=f"the rest of a {kind} stream",
+                        expected=f"the rest of a {kind.name} stream",
                         got="the end of the file",
                     )
         except FormatError:
             raise
-        except (OSError, EOFError, ValueError, lzma.LZMAError, *ZSTD_ERRORS) as error:
+        except kind.errors as error:
             raise FormatError(
-                source=source, offset=start, expected=f"a sound {kind} stream", got=str(error)
+                source=source, offset=start, expected=f"a sound {kind.name} stream", got=str(error)
             ) from None
         offset -= len(stream.unused_data)
     return b"".join(pieces)

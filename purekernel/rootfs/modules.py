@@ -6,6 +6,7 @@ from purekernel.tree import Directory, Metadata, Symlink, Tree
 from purekernel.tree.path import join
 
 MODULES = b"lib/modules"
+LOCAL_MODULES = b"usr/local/lib/modules"
 LOCAL_LINK = b"kernel.tclocal"
 
 
@@ -29,7 +30,7 @@ def link_local_modules(tree: Tree, *, mtime: int) -> Tree:
     """
     changed = tree.copy()
     for release in kernel_releases(tree):
-        target = b"../../../usr/local/lib/modules/" + release + b"/kernel"
+        target = b"../../../" + LOCAL_MODULES + b"/" + release + b"/kernel"
         link = join(join(MODULES, release), LOCAL_LINK)
         if link in changed:
             changed.remove(link)

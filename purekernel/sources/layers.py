@@ -46,8 +46,16 @@ def load_layer(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> La
     return parse_layer(data, source=str(path), limits=limits)
 
 
-def parse_layer(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Layer:
+def parse_layer(
+    data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, what: str = "overlay"
+) -> Layer:
     """Return the overlay that an archive or image holds; its kind is told by its content.
+
+    Args:
+        data: the archive or image.
+        source: its name, for messages.
+        limits: bounds on size, number and depth.
+        what: it is to be, for messages.
 
     Raises:
         InputError: it is nothing that can be an overlay.
@@ -66,7 +74,7 @@ def parse_layer(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -
         tree = parse_tar(plain, source=source, limits=limits)
     else:
         raise InputError(
-            f"{source} is no kind of overlay: it starts with {head.hex(' ') or 'nothing'}",
+            f"{source} is no kind of {what}: it starts with {head.hex(' ') or 'nothing'}",
             hint=f"give {ACCEPTED}",
         )
     return Layer(source=source, tree=tree)

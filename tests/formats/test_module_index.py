@@ -36,6 +36,21 @@ def test_one_index_byte_by_byte() -> None:
     assert data == HEADER + struct.pack(">I", 0x20000000 | b_at + len(b)) + deep + ab + b + root
 
 
+def test_one_index_with_its_root_first() -> None:
+    data = build_index(
+        [IndexValue(b"ab", b"one", 1), IndexValue(b"abcd", b"two", 2), IndexValue(b"b", b"", 3)],
+        root_first=True,
+    )
+    ab_at = 12 + 2 + 2 * 4
+    ab = b"b\0" + b"cc" + struct.pack(">III", 0xC0000000 | ab_at + 20, 1, 1) + b"one\0"
+    deep = b"d\0" + struct.pack(">II", 1, 2) + b"two\0"
+    assert len(ab) == 20
+    b_at = ab_at + len(ab) + len(deep)
+    root = b"ab" + struct.pack(">II", 0xE0000000 | ab_at, 0x40000000 | b_at)
+    b = struct.pack(">II", 1, 3) + b"\0"
+    assert data == HEADER + struct.pack(">I", 0x2000000C) + root + ab + deep + b
+
+
 def test_values_of_one_key() -> None:
     entries = [
         IndexValue(b"k", b"late", 7),
@@ -87,18 +102,19 @@ ENTRIES = st.lists(
 )
 
 
-@given(ENTRIES)
-def test_what_is_written_is_read(entries: list[IndexValue]) -> None:
-    found = parse(build_index(entries))
+@given(ENTRIES, st.booleans())
+def test_what_is_written_is_read(entries: list[IndexValue], root_first: bool) -> None:
+    found = parse(build_index(entries, root_first=root_first))
     latest_first = entries[::-1]
     assert found == sorted(latest_first, key=lambda entry: (entry.key, entry.priority))
     # The order among equals is part of it, and is turned around by writing.
     assert build_index(found[::-1]) == build_index(entries)
 
 
-def test_keys_one_in_another_are_no_recursion() -> None:
+@pytest.mark.parametrize("root_first", [False, True])
+def test_keys_one_in_another_are_no_recursion(root_first: bool) -> None:
     entries = [IndexValue(b"a" * length, b"", 0) for length in range(1400)]
-    assert parse(build_index(entries)) == entries
+    assert parse(build_index(entries, root_first=root_first)) == entries
 
 
 GOOD = build_index([IndexValue(b"ab", b"one", 1), IndexValue(b"ac", b"two", 2)])
@@ -116,7 +132,11 @@ GOOD = build_index([IndexValue(b"ab", b"one", 1), IndexValue(b"ac", b"two", 2)])
         ),
         (
             HEADER + b"\x20\0\0\x0caa\x20\0\0\x0c",
-            "x.bin, byte 14: expected a node that lies before this one, got 0x2000000c",
+            "x.bin, byte 14: expected a node that lies behind this one, got 0x2000000c",
+        ),
+        (
+            HEADER + b"\x20\0\0\x0d\0aa\x20\0\0\x0d",
+            "x.bin, byte 15: expected a node that lies before this one, got 0x2000000d",
         ),
         (
             HEADER + b"\x40\0\0\x0c\xff\xff\xff\xff" + b"\0\0\0\0\0" * 3,
@@ -152,10 +172,11 @@ def test_a_knot_is_no_bomb() -> None:
         parse(bytes(data))
 
 
-def test_mutations_raise_nothing_but_ours() -> None:
+@pytest.mark.parametrize("root_first", [False, True])
+def test_mutations_raise_nothing_but_ours(root_first: bool) -> None:
     chance = random.Random(4)
     names = [f"pci:v{number:04x}{'x' * (number % 7)}".encode() for number in range(60)]
-    good = build_index(IndexValue(name, b"module", 1) for name in names)
+    good = build_index((IndexValue(name, b"module", 1) for name in names), root_first=root_first)
     parsed = 0
     for _ in range(2000):
         data = bytearray(good)

@@ -126,7 +126,7 @@ REFUSED: list[tuple[str, bytes, str]] = [
     (
         "lzo",
         image(compression=3),
-        "x.tcz, byte 20: expected blocks compressed with gzip or xz, got lzo",
+        "x.tcz, byte 20: expected blocks compressed with gzip, xz or zstd, got lzo",
     ),
     (
         "version",
@@ -346,6 +346,7 @@ def unpack(packed_image: Path, target: Path) -> None:
         "-b 64K -no-sparse -no-duplicates",
         "-b 1M -comp xz -no-fragments",
         "-b 128K -comp xz -Xbcj x86",
+        "-b 128K -comp zstd",
     ],
 )
 def test_images_of_mksquashfs_hold_what_unsquashfs_finds(options: str, tmp_path: Path) -> None:

@@ -234,7 +234,7 @@ def test_folders_that_a_kernel_names() -> None:
 def test_wrong_lines_for_folders_that_a_kernel_names(line: bytes, warning: str | None) -> None:
     tree = make_tree({"etc/ld.so.conf": b"hwcap 0x1 foo\n" + line})
     done = ldconfig(tree, mtime=NOW, release=(2, 31))
-    assert done.warnings == (() if warning is None else (f"'/etc/ld.so.conf', line 2: {warning}",))
+    assert done.warnings == (() if warning is None else (f"'/etc/ld.so.conf:2': {warning}",))
 
 
 def test_names_of_libraries_without_a_soname() -> None:

@@ -1,7 +1,7 @@
 """The cpio "newc" format, as the Linux kernel unpacks an initramfs."""
 
 from purekernel.formats.cpio.layout import MAGIC_CRC, MAGIC_NEWC
-from purekernel.formats.cpio.reader import parse_cpio
+from purekernel.formats.cpio.reader import count_archives, parse_cpio
 from purekernel.formats.cpio.writer import build_cpio, iter_members
 
-__all__ = ["MAGIC_CRC", "MAGIC_NEWC", "build_cpio", "iter_members", "parse_cpio"]
+__all__ = ["MAGIC_CRC", "MAGIC_NEWC", "build_cpio", "count_archives", "iter_members", "parse_cpio"]

@@ -67,11 +67,23 @@ def parse_cpio(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) ->
     return reader.tree
 
 
+def count_archives(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> int:
+    """Return how many archives an initramfs is, all in a row.
+
+    Raises:
+        FormatError, LimitError, TreeError: as :func:`parse_cpio`.
+    """
+    reader = _Reader(source, limits)
+    reader.unpack(memoryview(data), compressed=False)
+    return reader.archives
+
+
 class _Reader:
     """Archives in a row on their way into one tree, and how much they came to so far."""
 
     def __init__(self, source: str, limits: Limits) -> None:
         self.tree = Tree()
+        self.archives = 0
         self._source = source
         self._limits = limits
         self._unpacked_bytes = 0
@@ -125,6 +137,7 @@ class _Reader:
         archive = _Archive(self.tree, self._source, self._limits, members=self._members)
         end = archive.unpack(view, here)
         self._members = archive.members
+        self.archives += 1
         return end
 
     def _error(self, offset: int, expected: str, got: str) -> FormatError:

@@ -20,6 +20,7 @@ from purekernel.formats.iso.layout import (
     BOOT_INFO_END,
     BOOT_INFO_OFFSET,
     FIRST_DESCRIPTOR,
+    SECTOR_BYTES,
     ElTorito,
     IsoImage,
     VolumeFields,
@@ -50,6 +51,9 @@ X86 = 0
 BOOTABLE = 0x88
 NO_EMULATION = 0
 
+# The identifier of all volume descriptors (ECMA-119, 8.1.2).
+STANDARD = b"CD001"
+
 
 @frozen(kw_only=True)
 class _Found:
@@ -57,6 +61,12 @@ class _Found:
 
     path: bytes
     records: tuple[dr.DirectoryRecord, ...]
+
+
+def is_iso(data: Buffer) -> bool:
+    """Say whether ``data`` has a volume descriptor where ISO 9660 wants it (ECMA-119, 8.1)."""
+    start = FIRST_DESCRIPTOR * SECTOR_BYTES + 1
+    return bytes(data[start : start + len(STANDARD)]) == STANDARD
 
 
 def parse_iso(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> IsoImage:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from attrs import frozen
 
 from purekernel.errors import FormatError
-from purekernel.formats.compression import unpack
+from purekernel.formats.compression import XZ_MAGIC, ZSTD_MAGIC, unpack
+from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
+from purekernel.formats.kernel_module.listing import with_signature
 from purekernel.formats.kernel_module.modinfo import read_modinfo
 from purekernel.formats.kernel_module.sections import parse_sections
+from purekernel.formats.kernel_module.signature import parse_module_signature
 from purekernel.formats.kernel_module.symbols import (
     Export,
     Requirement,
@@ -20,6 +23,9 @@ from purekernel.tree import Buffer
 # The largest modules there are, with all that debugging needs, have some 100 MB; Debian's
 # largest has 7.
 LIMITS = Limits(unpacked_bytes=256 << 20)
+
+# What libkmod unpacks; anything else must be a module as it is.
+_PACKINGS = (GZIP_MAGIC, XZ_MAGIC, ZSTD_MAGIC)
 
 
 @frozen(kw_only=True)
@@ -47,7 +53,7 @@ def parse_kernel_module(data: Buffer, *, source: str, limits: Limits = LIMITS) -
     A module whose table of symbols is missing or broken needs nothing.
 
     Args:
-        data: a ``.ko``, or one packed with gzip, xz, or what else purekernel unpacks.
+        data: a ``.ko``, or one packed with gzip, xz or zstd.
         source: its name, for messages.
         limits: the bound on what it may unpack to.
 
@@ -55,7 +61,9 @@ def parse_kernel_module(data: Buffer, *, source: str, limits: Limits = LIMITS) -
         FormatError: it is no module, is damaged, or is packed in a way that is not read.
         LimitError: it unpacks to more than ``limits`` allow.
     """
-    sections = parse_sections(unpack(data, source=source, limits=limits), source=source)
+    if bytes(data[:6]).startswith(_PACKINGS):
+        data = unpack(data, source=source, limits=limits)
+    sections = parse_sections(data, source=source)
     try:
         requires = read_requirements(sections)
     except FormatError:
@@ -65,3 +73,16 @@ def parse_kernel_module(data: Buffer, *, source: str, limits: Limits = LIMITS) -
         exports=tuple(read_exports(sections)),
         requires=tuple(requires),
     )
+
+
+def describe_module(
+    data: Buffer, *, source: str, limits: Limits = LIMITS
+) -> list[tuple[bytes, bytes]]:
+    """Return keys and values of a module, those of its signature last.
+
+    Raises:
+        FormatError, LimitError: as :func:`parse_kernel_module`.
+    """
+    plain = unpack(data, source=source, limits=limits)
+    information = read_modinfo(parse_sections(plain, source=source))
+    return with_signature(information, parse_module_signature(plain))

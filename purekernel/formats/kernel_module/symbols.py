@@ -66,9 +66,12 @@ class _SymbolTable:
 
     def name(self, index: int) -> bytes:
         start = self.name_at[index]
-        end = self.strings.find(b"\0", start)
+        end = self.strings.find(b"\0", start, start + MAX_NAME_BYTES)
+        if end >= 0:
+            return self.strings[start:end]
         # The last may lack its NUL, and then ends at the next one in the file.
-        return self.strings[start:] + self.behind if end < 0 else self.strings[start:end]
+        name = self.strings[start : start + MAX_NAME_BYTES] + self.behind
+        return name[:MAX_NAME_BYTES]
 
 
 def read_exports(sections: Sections) -> list[Export]:

@@ -1,4 +1,6 @@
-"""How kmod's binary indexes lie in memory: a trie, each node behind all that are below it.
+"""How kmod's binary indexes lie in memory: a trie, as nodes in a row.
+
+Each node lies behind all that are below it, or, as kmod has it from 34 on, before them.
 
 A file has magic, version and the offset of the root, 32 bits each and big-endian as all
 numbers are. A node has, each only where its offset's top bits say so, a prefix that ends in a

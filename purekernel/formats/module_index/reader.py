@@ -41,6 +41,7 @@ class _Reader:
     def __init__(self, data: bytes, source: str) -> None:
         self._data = data
         self._source = source
+        self._root_first = False
         self._room_bytes = max(MAX_GROWTH * len(data), NO_MATTER_BYTES)
 
     def entries(self) -> Iterator[IndexValue]:
@@ -51,6 +52,8 @@ class _Reader:
             raise self._fault(0, f"the magic {MAGIC:#010x}", f"{magic:#010x}")
         if major != VERSION_MAJOR:
             raise self._fault(4, f"version {VERSION_MAJOR}", str(major))
+        # Nodes all lie before those that lead to them, or all behind, so no way goes round.
+        self._root_first = root & OFFSET_MASK == HEADER.size
         # What is to come, the first last: a value, or where a node lies and the key so far.
         pending: list[tuple[bytes, int]] = [(b"", root)]
         while pending:
@@ -79,12 +82,15 @@ class _Reader:
         for character in range(first, last + 1):
             child = self._word(here)
             here += WORD.size
-            if child and child & OFFSET_MASK >= node:
+            if not child:
+                continue
+            place = child & OFFSET_MASK
+            if place <= node if self._root_first else place >= node:
+                where = "behind" if self._root_first else "before"
                 raise self._fault(
-                    here - WORD.size, "a node that lies before this one", f"{child:#010x}"
+                    here - WORD.size, f"a node that lies {where} this one", f"{child:#010x}"
                 )
-            if child:
-                children.append((key + bytes([character]), child))
+            children.append((key + bytes([character]), child))
         return here, children
 
     def _values(self, here: int, key: bytes) -> Iterator[IndexValue]:

@@ -24,47 +24,83 @@ from purekernel.formats.module_index.layout import (
 from purekernel.tree import display
 
 
-@define
-class _Open:
-    """A node on the way to the key at hand, which more keys may pass through.
+@define(eq=False)
+class _Node:
+    """A node of the trie.
 
     Attributes:
-        depth: how many characters of the key lead to the end of this node's prefix.
+        depth: how many characters of a key lead to the end of its prefix.
+        prefix: what comes behind the character that leads to it.
         values: of the key that ends here.
-        children: the finished nodes below, by the character that leads to each.
+        children: the nodes below, by the character that leads to each, in their order.
+        place: its offset, with the bits that say what it has.
     """
 
     depth: int
+    prefix: bytes = b""
     values: Sequence[IndexValue] = ()
-    children: dict[int, int] = Factory(dict)
+    children: dict[int, _Node] = Factory(dict)
+    place: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Return how many bytes it takes."""
+        size = len(self.prefix) + 1 if self.prefix else 0
+        if self.children:
+            size += 2 + WORD.size * (max(self.children) - min(self.children) + 1)
+        if self.values:
+            size += WORD.size
+            size += sum(WORD.size + len(entry.value) + 1 for entry in self.values)
+        return size
 
 
-def build_index(entries: Iterable[IndexValue]) -> bytes:
+def build_index(entries: Iterable[IndexValue], *, root_first: bool = False) -> bytes:
     """Return an index in which each of ``entries`` is found by its key.
 
     Of values of one key, that of lower priority comes first; of two of one priority, that
     which came later. A value that is there twice stays there twice.
 
+    Args:
+        entries: keys and what they stand for.
+        root_first: whether each node lies before those below it, or behind.
+
     Raises:
         UnrepresentableError: a key has a character that is none of ASCII, or a key or a value
             has a NUL, or there is too much for offsets of 28 bits.
     """
-    out = bytearray(HEADER.size)
+    root = _trie(entries)
+    nodes = _in_order(root, root_first=root_first)
+    offset = HEADER.size
+    for node in nodes:
+        if offset > OFFSET_MASK:
+            raise UnrepresentableError(f"a module index has at most {OFFSET_MASK} bytes")
+        node.place = (
+            offset
+            | (HAS_PREFIX if node.prefix else 0)
+            | (HAS_CHILDREN if node.children else 0)
+            | (HAS_VALUES if node.values else 0)
+        )
+        offset += node.size_bytes
+    out = bytearray(HEADER.pack(MAGIC, VERSION_MAJOR, VERSION_MINOR, root.place))
+    for node in nodes:
+        _write(out, node)
+    return bytes(out)
+
+
+def _trie(entries: Iterable[IndexValue]) -> _Node:
+    root = _Node(0)
     # The way from the root to the last key. Keys come sorted, so a node whose prefix the next
-    # key does not share is finished, and is written then, as all below it are already.
-    path = [_Open(depth=0)]
+    # key does not share is finished, as all below it are already.
+    path = [root]
     last = b""
     for key, values in _by_key(entries):
-        shared = _shared(last, key)
-        _close(out, path, last, shared)
+        _close(path, last, _shared(last, key))
         if path[-1].depth < len(key):
-            path.append(_Open(depth=len(key)))
+            path.append(_Node(len(key)))
         path[-1].values = values
         last = key
-    _close(out, path, last, 0)
-    root = _write(out, path[0], b"")
-    HEADER.pack_into(out, 0, MAGIC, VERSION_MAJOR, VERSION_MINOR, root)
-    return bytes(out)
+    _close(path, last, 0)
+    return root
 
 
 def _by_key(entries: Iterable[IndexValue]) -> Iterable[tuple[bytes, list[IndexValue]]]:
@@ -93,40 +129,46 @@ def _shared(one: bytes, other: bytes) -> int:
     return most - (difference.bit_length() + 7) // 8
 
 
-def _close(out: bytearray, path: list[_Open], key: bytes, shared: int) -> None:
-    """Write all nodes that lie deeper than the first ``shared`` characters of ``key``."""
+def _close(path: list[_Node], key: bytes, shared: int) -> None:
+    """Hang all nodes that lie deeper than the first ``shared`` characters of ``key`` in place."""
     while path[-1].depth > shared:
         node = path.pop()
         # A node begins behind the character that leads to it from the one above, which may
         # have to be made: where two keys part, there is a node.
         if path[-1].depth < shared:
-            path.append(_Open(depth=shared))
+            path.append(_Node(shared))
         above = path[-1]
-        offset = _write(out, node, key[above.depth + 1 : node.depth])
-        above.children[key[above.depth]] = offset
+        node.prefix = key[above.depth + 1 : node.depth]
+        above.children[key[above.depth]] = node
 
 
-def _write(out: bytearray, node: _Open, prefix: bytes) -> int:
-    """Append one node, and return its offset with the bits that say what it has."""
-    offset = len(out)
-    if offset > OFFSET_MASK:
-        raise UnrepresentableError(f"a module index has at most {OFFSET_MASK} bytes")
-    if prefix:
-        out += prefix
+def _in_order(root: _Node, *, root_first: bool) -> list[_Node]:
+    """Return all nodes in the order of writing."""
+    nodes = []
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        nodes.append(node)
+        # The root last is the root first backwards, with children the other way around.
+        children = list(node.children.values())
+        pending += reversed(children) if root_first else children
+    return nodes if root_first else nodes[::-1]
+
+
+def _write(out: bytearray, node: _Node) -> None:
+    if node.prefix:
+        out += node.prefix
         out.append(0)
-        offset |= HAS_PREFIX
     if node.children:
         first, last = min(node.children), max(node.children)
         out.append(first)
         out.append(last)
         for character in range(first, last + 1):
-            out += WORD.pack(node.children.get(character, 0))
-        offset |= HAS_CHILDREN
+            child = node.children.get(character)
+            out += WORD.pack(0 if child is None else child.place)
     if node.values:
         out += WORD.pack(len(node.values))
         for entry in node.values:
             out += WORD.pack(entry.priority)
             out += entry.value
             out.append(0)
-        offset |= HAS_VALUES
-    return offset

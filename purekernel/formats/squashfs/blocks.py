@@ -7,7 +7,6 @@ that squashfs does not use.
 from __future__ import annotations
 
 import lzma
-import sys
 import zlib
 from collections.abc import Callable
 
@@ -32,18 +31,18 @@ def unpacker(compression: int, *, source: str) -> Unpacker:
     """Return what unpacks blocks of the kind that the superblock names.
 
     Raises:
-        FormatError: this Python has nothing for it.
+        FormatError: purekernel has nothing for it.
     """
     if compression == GZIP:
         return _unpack_gzip
     if compression == XZ:
         return _unpack_xz
-    if compression == ZSTD and sys.version_info >= (3, 14):
+    if compression == ZSTD:
         return _unpack_zstd
     raise FormatError(
         source=source,
         offset=20,
-        expected="blocks compressed with gzip or xz",
+        expected="blocks compressed with gzip, xz or zstd",
         got=NAMES.get(compression, f"compression {compression}"),
         hint="make it again with 'mksquashfs -comp gzip -b 4096', which Tiny Core loads",
     )
@@ -66,15 +65,13 @@ def _unpack_xz(data: Buffer, most_bytes: int) -> bytes:
 
 
 def _unpack_zstd(data: Buffer, most_bytes: int) -> bytes:
-    if sys.version_info >= (3, 14):
-        from compression import zstd  # noqa: PLC0415  # not there before 3.14
+    from purekernel.formats.zstd import ZstdDecompressor, ZstdError  # noqa: PLC0415  # rare
 
-        stream = zstd.ZstdDecompressor()
-        try:
-            unpacked = stream.decompress(data, most_bytes + 1)
-        except zstd.ZstdError as error:
-            raise EOFError(str(error)) from None
-        if not stream.eof and len(unpacked) <= most_bytes:
-            raise EOFError("the block ends early")
-        return unpacked
-    raise EOFError("this Python has no zstd")
+    stream = ZstdDecompressor()
+    try:
+        unpacked = stream.decompress(data, most_bytes + 1)
+    except ZstdError as error:
+        raise EOFError(str(error)) from None
+    if not stream.eof and len(unpacked) <= most_bytes:
+        raise EOFError("the block ends early")
+    return unpacked

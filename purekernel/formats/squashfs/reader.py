@@ -35,14 +35,14 @@ EXTENDED = 7
 
 
 def parse_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Tree:
-    """Return the tree that an image holds; its blocks are compressed with gzip or xz.
+    """Return the tree that an image holds, its blocks compressed with gzip, xz or zstd.
 
     Small files are views into the blocks that they share. Two names of one inode become
     hard links. Extended attributes are passed over: cpio has no room for them.
 
     Raises:
         FormatError: the image is damaged, truncated, of another version, or compressed
-            in a way that this Python has nothing for.
+            in a way that is not read.
         LimitError: it unpacks to more, or holds more names, than ``limits`` allow.
         TreeError: a name is longer than Linux allows.
     """

@@ -1,13 +1,13 @@
 """What depmod does: the indexes by which modprobe finds modules and what they need."""
 
 from purekernel.rootfs.depmod.busybox import Busybox
-from purekernel.rootfs.depmod.dialect import Dialect, Kmod, detect_dialect
+from purekernel.rootfs.depmod.dialect import Dialect, Kmod, detect_dialect, tree_busybox
 from purekernel.rootfs.depmod.kernel_symbols import (
     KernelSymbols,
     parse_symvers,
     parse_system_map,
 )
-from purekernel.rootfs.depmod.run import Indexed, depmod
+from purekernel.rootfs.depmod.run import Indexed, depmod, find_modules, is_up_to_date
 
 __all__ = [
     "Busybox",
@@ -17,6 +17,9 @@ __all__ = [
     "Kmod",
     "depmod",
     "detect_dialect",
+    "find_modules",
+    "is_up_to_date",
     "parse_symvers",
     "parse_system_map",
+    "tree_busybox",
 ]

@@ -5,6 +5,7 @@ Source: output_builtin_bin() and output_builtin_alias_bin() in tools/depmod.c of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from purekernel.formats.module_index import IndexValue
@@ -15,10 +16,14 @@ from purekernel.tree.path import name
 
 Warn = Callable[[str], None]
 
+_LINE = re.compile(rb"[^\n]*\n|[^\n]+")
+
 
 def builtin_names(data: bytes, warn: Warn) -> Iterator[IndexValue]:
     """Yield an entry with an empty value for each module that modules.builtin names."""
-    for line in data.splitlines(keepends=True):
+    for whole in _LINE.findall(data):
+        # A string of C ends at a NUL; a line of a file does not.
+        line = whole.partition(b"\0")[0]
         if not line[:1].isalpha():
             warn(f"modules.builtin: {display(line.strip())} names no module")
             continue

@@ -14,9 +14,16 @@ from collections.abc import Iterable, Iterator
 from attrs import Factory, define, field, frozen
 
 from purekernel.errors import FormatError, ModuleLoopError
-from purekernel.formats.compression import unpack
+from purekernel.formats.compression import LZMA_MAGIC, ZSTD_MAGIC, unpack
 from purekernel.formats.kernel_module import LIMITS
-from purekernel.rootfs.depmod.found import FoundModule, Listing, module_name
+from purekernel.rootfs.depmod.found import (
+    MAX_DEPTH,
+    FoundModule,
+    Listing,
+    check_names,
+    module_name,
+)
+from purekernel.rootfs.modules import LOCAL_LINK
 from purekernel.tree import Buffer, Directory, File, Symlink, Tree, display, look_up
 from purekernel.tree.path import join, name
 
@@ -31,8 +38,9 @@ MAX_NAME_BYTES = 255
 # Behind this many bytes before a file's end no word is looked for.
 TAIL_BYTES = 10
 
-# Links to folders that are followed could lead around in circles.
-MAX_DEPTH = 256
+# busybox knows gzip, bzip2 and xz by their first bytes. What is packed otherwise it searches as
+# it is.
+_NOT_UNPACKED = (LZMA_MAGIC, ZSTD_MAGIC)
 
 _DEPENDS, _ALIAS, _SYMBOL = b"depends=", b"alias=", b"__ksymtab_"
 
@@ -79,12 +87,16 @@ def search_as_busybox(
         warnings: gets what was passed over.
         listing: the order of names in a folder; busybox takes them as the file system has
             them, we by their bytes.
+
+    Raises:
+        LimitError: links to folders lead on and on.
     """
     listing = listing or tree.entries
     top = look_up(tree, folder)
     if top is None or not isinstance(top.node, Directory):
         return []
     found: list[FoundModule] = []
+    names = 0
     pending = [(b".", top.path, frozenset[bytes]())]
     while pending:
         path, place, above = pending.pop()
@@ -92,7 +104,8 @@ def search_as_busybox(
         if isinstance(node, Symlink):
             led = look_up(tree, place)
             if led is None:
-                warnings.append(f"{display(path[2:])} is a link that leads nowhere")
+                if name(path) != LOCAL_LINK:  # which waits for extensions
+                    warnings.append(f"{display(path[2:])} is a link that leads nowhere")
                 continue
             if isinstance(led.node, Directory) and not busybox.follows_links:
                 continue
@@ -101,10 +114,12 @@ def search_as_busybox(
             if place in above or len(above) >= MAX_DEPTH:
                 warnings.append(f"{display(path[2:])} leads back to a folder that it lies in")
                 continue
+            entries = listing(place)
+            names += len(entries)
+            check_names(names, folder)
             now_above = above | {place}
             pending += [
-                (path + b"/" + entry, join(place, entry), now_above)
-                for entry in reversed(listing(place))
+                (path + b"/" + entry, join(place, entry), now_above) for entry in reversed(entries)
             ]
         elif isinstance(node, File) and b".ko" in path:
             found.append(FoundModule(path=path[2:], name=_kernel_name(path), content=node.content))
@@ -177,16 +192,21 @@ def _bucket(known: bytes) -> int:
 
 
 def _read(module: _Module, content: Buffer, warnings: list[str]) -> None:
-    try:
-        image = bytes(unpack(content, source=display(module.path), limits=LIMITS))
-    except FormatError as error:
-        warnings.append(f"a module that cannot be read: {error}")
-        return
+    if not bytes(content[:4]).startswith(_NOT_UNPACKED):
+        try:
+            content = unpack(content, source=display(module.path), limits=LIMITS)
+        except FormatError as error:
+            warnings.append(f"a module that cannot be read: {error}")
+            return
+    image = bytes(content)
     here = 0
     for start, word in _words(image):
         if start < here:
             continue
         text_at = start + len(word)
+        if word == _SYMBOL and image.startswith(b"gpl", text_at):
+            here = text_at + 1
+            continue
         end = image.find(b"\0", text_at)
         text = image[text_at:] if end < 0 else image[text_at:end]
         if word == _DEPENDS:
@@ -196,7 +216,7 @@ def _read(module: _Module, content: Buffer, warnings: list[str]) -> None:
         elif word == _ALIAS:
             module.aliases.append(text)
             here = text_at + len(text) + 1
-        elif text.startswith(b"gpl") or text == b"strings":
+        elif text == b"strings":
             here = text_at + 1
         else:
             module.symbols.append(text)
@@ -219,39 +239,44 @@ def _resolve(modules: list[_Module], by_name: dict[bytes, _Module], *, tabled: b
 
     busybox walks down to the bottom from each, and of what it comes by more than once the
     last time counts. That is the same as to walk backwards and to let the first time count,
-    which is done in a time that does not explode.
+    and that can go on from what is known of those below.
     """
     needs = {
-        id(module): [
+        module: [
             by_name[known]
             for need in module.needs
             if (known := module_name(need)[:MAX_NAME_BYTES] if tabled else need) in by_name
         ]
         for module in modules
     }
-    for module in modules:
-        backwards: list[_Module] = []
-        seen: set[int] = set()
-        on_the_way = {id(module): module}
-        pending = [(module, list(needs[id(module)]))]
+    finished: set[_Module] = set()
+    for start in modules:
+        # Those that are gone into and not finished, each needed by the one before.
+        way: dict[_Module, None] = {}
+        pending = [start]
         while pending:
-            above, left = pending[-1]
-            if not left:
+            module = pending[-1]
+            if module in finished:
                 pending.pop()
-                on_the_way.pop(id(above))
-                if above is not module:
-                    backwards.append(above)
-                continue
-            needed = left.pop()
-            if id(needed) in on_the_way:
-                circle = [one.name for one, _left in pending]
-                circle = [*circle[circle.index(needed.name) :], needed.name]
-                raise ModuleLoopError(
-                    "modules need one another in a circle: "
-                    + " -> ".join(one.decode("ascii", "backslashreplace") for one in circle)
-                )
-            if id(needed) not in seen:
-                seen.add(id(needed))
-                on_the_way[id(needed)] = needed
-                pending.append((needed, list(needs[id(needed)])))
-        module.all_needs = backwards[::-1]
+            elif module in way:
+                backwards: dict[_Module, None] = {}
+                for needed in reversed(needs[module]):
+                    backwards.update(dict.fromkeys(reversed(needed.all_needs)))
+                    backwards.setdefault(needed)
+                module.all_needs = list(reversed(backwards))
+                finished.add(module)
+                del way[module]
+            else:
+                way[module] = None
+                for needed in needs[module]:
+                    if needed in way:
+                        raise ModuleLoopError(_circle(list(way), needed))
+                pending += needs[module]
+
+
+def _circle(way: list[_Module], first: _Module) -> str:
+    """Return in words how a way comes back to ``first``."""
+    circle = [*way[way.index(first) :], first]
+    return "modules need one another in a circle: " + " -> ".join(
+        module.name.decode("ascii", "backslashreplace") for module in circle
+    )

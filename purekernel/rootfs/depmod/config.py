@@ -9,11 +9,17 @@ import re
 
 from attrs import Factory, define
 
+from purekernel.rootfs.depmod.expressions import matches
 from purekernel.tree import Directory, File, Tree, display, look_up
 from purekernel.tree.path import join
 
 # A file in one of these hides those of its name in the later ones.
-FOLDERS = (b"etc/depmod.d", b"run/depmod.d", b"usr/local/lib/depmod.d", b"lib/depmod.d")
+_FOLDERS = (b"etc/depmod.d", b"run/depmod.d", b"usr/local/lib/depmod.d", b"lib/depmod.d")
+_DISTRIBUTION_FOLDER = b"usr/lib/depmod.d"
+_DISTRIBUTION_FOLDER_SINCE = 32
+
+# Before, a backslash that was the last of all stood before what getc() gives at the end.
+_END_IGNORED_SINCE = 34
 
 # Two words of a search line that are no folders.
 BUILT_IN = b"built-in"
@@ -43,10 +49,13 @@ class DepmodConfig:
     warnings: list[str] = Factory(list)
 
 
-def read_depmod_config(tree: Tree, release: bytes) -> DepmodConfig:
-    """Return what the files of depmod.d in ``tree`` say of ``release``."""
+def read_depmod_config(tree: Tree, release: bytes, *, version: int) -> DepmodConfig:
+    """Return what the files of depmod.d in ``tree`` say of ``release`` to a ``version`` of kmod."""
     files: dict[bytes, bytes] = {}
-    for folder in FOLDERS:
+    folders = list(_FOLDERS)
+    if version >= _DISTRIBUTION_FOLDER_SINCE:
+        folders.insert(-1, _DISTRIBUTION_FOLDER)
+    for folder in folders:
         found = look_up(tree, folder)
         if found is None or not isinstance(found.node, Directory):
             continue
@@ -59,14 +68,17 @@ def read_depmod_config(tree: Tree, release: bytes) -> DepmodConfig:
         if found is None or not isinstance(found.node, File):
             config.warnings.append(f"{display(files[entry])} cannot be read")
             continue
-        _parse(config, bytes(found.node.content), files[entry], release)
+        data = bytes(found.node.content)
+        _parse(config, _logical_lines(data, version), files[entry], release)
     if not config.searches:
         config.searches.append(b"updates")
     return config
 
 
-def _parse(config: DepmodConfig, data: bytes, path: bytes, release: bytes) -> None:
-    for number, line in _logical_lines(data):
+def _parse(
+    config: DepmodConfig, lines: list[tuple[int, bytes]], path: bytes, release: bytes
+) -> None:
+    for number, line in lines:
         if not line or line.startswith(b"#"):
             continue
         words = [word for word in _BLANKS.split(line) if word]
@@ -89,33 +101,29 @@ def _parse(config: DepmodConfig, data: bytes, path: bytes, release: bytes) -> No
             )
 
 
-def _logical_lines(data: bytes) -> list[tuple[int, bytes]]:
+def _logical_lines(data: bytes, version: int) -> list[tuple[int, bytes]]:
     r"""Return lines with the number of the last of each.
 
     A backslash at the end joins the next line; any other gives way to what follows it.
     """
     lines: list[tuple[int, bytes]] = []
     number = 1
-    line = b""
+    line = bytearray()
     for piece in _PIECE.finditer(data):
         if piece["escaped"] == b"\n":
             number += 1
         elif piece["end"]:
-            lines.append((number, line))
+            lines.append((number, bytes(line)))
             number += 1
-            line = b""
+            line.clear()
+        elif piece[0] == b"\\":
+            line += b"" if version >= _END_IGNORED_SINCE else b"\xff"
         else:
-            # A backslash that is the last of all stands before what getc() gives at the end.
-            line += piece["escaped"] or piece["plain"] or b"\xff"
+            line += piece["escaped"] or piece["plain"]
     if line:
-        lines.append((number, line))
+        lines.append((number, bytes(line)))
     return lines
 
 
 def _matches(pattern: bytes, release: bytes) -> bool:
-    if pattern == b"*":
-        return True
-    try:
-        return re.search(pattern, release) is not None
-    except re.error:
-        return False
+    return pattern == b"*" or matches(pattern, release)

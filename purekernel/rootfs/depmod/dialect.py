@@ -32,7 +32,8 @@ class Kmod:
     """A kmod, as far as what its depmod writes differs from others.
 
     Attributes:
-        version: 30 is Debian 12's.
+        version: 30 is Debian 12's, 34 Debian 13's. Broken modules are taken as 30 takes them;
+            later ones refuse some of these.
     """
 
     version: int = 30

@@ -6,10 +6,16 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from purekernel.tree import Buffer
+from purekernel.errors import LimitError
+from purekernel.tree import Buffer, display
 
 Listing = Callable[[bytes], Sequence[bytes]]
 """Gives the names in a folder, in the order in which a depmod would read them."""
+
+# Links to folders may lead around in circles, and from each of many to all others: the real
+# depmods never come back from there. Debian's largest kernel has 5,000 names, 8 folders deep.
+MAX_DEPTH = 256
+MAX_NAMES = 100_000
 
 
 @frozen(kw_only=True)
@@ -31,3 +37,18 @@ class FoundModule:
 def module_name(file_name: bytes) -> bytes:
     """Return the kernel's name of a module by its file's: up to the first dot, no dashes."""
     return file_name.partition(b".")[0].replace(b"-", b"_")
+
+
+def check_names(count: int, start: bytes) -> None:
+    """Hold how many names a walk has come by against what any honest one does.
+
+    Raises:
+        LimitError: it is more.
+    """
+    if count > MAX_NAMES:
+        raise LimitError(
+            source=display(start),
+            expected=f"at most {MAX_NAMES} names, by all ways that links lead",
+            got="more",
+            hint="look for links there that lead from folder to folder",
+        )

@@ -5,7 +5,7 @@ Source: tools/depmod.c of kmod 30.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import Factory, define, field
 
@@ -16,6 +16,9 @@ from purekernel.rootfs.depmod.found import FoundModule
 from purekernel.rootfs.depmod.kernel_symbols import KernelSymbols
 from purekernel.rootfs.depmod.kmod_hash import in_table_order
 from purekernel.tree import display
+
+# Of equal lines in modules.order, the last counted before.
+FIRST_LINE_SINCE = 34
 
 # How many buckets kmod's tables of modules and of symbols have.
 MODULE_BUCKETS, SYMBOL_BUCKETS = 512, 2048
@@ -69,7 +72,9 @@ def relate_modules(
     found: Iterable[FoundModule],
     *,
     order: bytes | None,
+    version: int,
     kernel: KernelSymbols | None = None,
+    report_unknown: bool = True,
 ) -> Modules:
     """Return modules in kmod's order, with what each needs.
 
@@ -78,13 +83,15 @@ def relate_modules(
     Args:
         found: the modules that count.
         order: the content of modules.order; ``None`` if there is none.
+        version: of kmod.
         kernel: what the kernel itself exports, to tell what nobody does; ``None`` not to.
+        report_unknown: whether to tell it.
 
     Raises:
         ModuleLoopError: modules need one another, or one needs itself, in a circle.
     """
     warnings: list[str] = []
-    ordered = _in_order(list(found), order, warnings)
+    ordered = _in_order(list(found), order, version, warnings)
     modules: list[Module] = []
     requires: list[Sequence[Requirement]] = []
     owners: dict[bytes, tuple[Module | None, int]] = {}
@@ -102,7 +109,9 @@ def relate_modules(
         for export in parsed.exports:
             owners[export.name] = (module, export.crc)
     for module, wanted in zip(modules, requires, strict=True):
-        _link(module, wanted, owners, kernel, warnings)
+        module.needs = _find_needs(wanted, owners)
+        if kernel is not None:
+            warnings += _complain(module, wanted, owners, kernel, report_unknown=report_unknown)
     _rank(modules)
     return Modules(
         modules=modules,
@@ -116,7 +125,7 @@ def relate_modules(
 
 
 def _in_order(
-    found: list[FoundModule], order: bytes | None, warnings: list[str]
+    found: list[FoundModule], order: bytes | None, version: int, warnings: list[str]
 ) -> list[FoundModule]:
     """Return modules by modules.order, and those that it does not name behind, by table."""
     by_name = {module.name: module for module in found}
@@ -128,54 +137,62 @@ def _in_order(
     if lines.pop():
         warnings.append("modules.order does not end in a newline, and is not used")
         return tabled
-    # The last line of those that name one counts.
-    places = {line: number for number, line in enumerate(lines)}
-    behind = len(lines)
-    return sorted(tabled, key=lambda module: places.get(_ordered_path(module), behind))
+    numbered = list(enumerate(lines))
+    if version >= FIRST_LINE_SINCE:
+        numbered.reverse()
+    # Of those that are equal, the last one here counts.
+    by_order: dict[bytes | None, int] = {line: number for number, line in numbered}
+    return sorted(tabled, key=lambda module: by_order.get(_ordered_path(module), len(lines)))
 
 
-def _ordered_path(module: FoundModule) -> bytes:
+def _ordered_path(module: FoundModule) -> bytes | None:
     """Return the path by which modules.order would name a module: not packed.
 
-    Absolute ones are of modules in other folders, which it names none of.
+    It names none in other folders, whose paths are absolute.
     """
     if module.path.startswith(b"/"):
-        return b""
+        return None
     folder_end = module.path.rfind(b"/") + 1
     return module.path[: folder_end + len(module.name) + len(b".ko")]
 
 
-def _link(
+def _find_needs(
+    wanted: Sequence[Requirement], owners: dict[bytes, tuple[Module | None, int]]
+) -> list[Module]:
+    needs: dict[int, Module] = {}
+    for requirement in wanted:
+        owner, _crc = owners.get(_plain(requirement), (None, 0))
+        if owner is not None:
+            needs.setdefault(owner.number, owner)
+    return list(needs.values())
+
+
+def _complain(
     module: Module,
     wanted: Sequence[Requirement],
     owners: dict[bytes, tuple[Module | None, int]],
-    kernel: KernelSymbols | None,
-    warnings: list[str],
-) -> None:
-    needs: dict[int, Module] = {}
+    kernel: KernelSymbols,
+    *,
+    report_unknown: bool,
+) -> Iterator[str]:
+    """Yield a line for each symbol that nobody offers, or that is not what it was."""
     for requirement in wanted:
-        # On 64-bit PowerPC, a function's entry has a dot before its name.
-        found = owners.get(requirement.name.removeprefix(b"."))
-        if found is None:
-            if kernel is not None and not requirement.weak:
-                warnings.append(
-                    f"{display(module.path)} needs the unknown symbol {display(requirement.name)}"
-                )
+        if requirement.weak:
             continue
-        owner, crc = found
-        if (
-            kernel is not None
-            and kernel.has_versions
-            and not requirement.weak
-            and crc != requirement.crc
-        ):
-            warnings.append(
+        found = owners.get(_plain(requirement))
+        if found is None:
+            if report_unknown:
+                yield f"{display(module.path)} needs the unknown symbol {display(requirement.name)}"
+        elif kernel.has_versions and found[1] != requirement.crc:
+            yield (
                 f"{display(module.path)} was built for another version of the symbol "
                 f"{display(requirement.name)}"
             )
-        if owner is not None:
-            needs.setdefault(owner.number, owner)
-    module.needs = list(needs.values())
+
+
+def _plain(requirement: Requirement) -> bytes:
+    # On 64-bit PowerPC, a function's entry has a dot before its name.
+    return requirement.name.removeprefix(b".")
 
 
 def _rank(modules: list[Module]) -> None:
@@ -201,13 +218,14 @@ def _rank(modules: list[Module]) -> None:
     if len(ranked) < len(modules):
         raise ModuleLoopError(_loops([module for module in modules if module.rank < 0]))
     # What is needed comes behind, so from the back all that it needs is known already.
+    reached: list[list[int]] = [[]] * len(ranked)
     for module in reversed(ranked):
-        reached: dict[int, Module] = {}
+        ranks: set[int] = set()
         for needed in module.needs:
-            reached[needed.rank] = needed
-            reached.update((deep.rank, deep) for deep in needed.all_needs)
-        module.all_needs = [reached[rank] for rank in sorted(reached)]
-        module.needs.sort(key=lambda needed: needed.rank)
+            ranks.add(needed.rank)
+            ranks.update(reached[needed.rank])
+        reached[module.rank] = sorted(ranks)
+        module.all_needs = [ranked[rank] for rank in reached[module.rank]]
 
 
 def _loops(tied: list[Module]) -> str:

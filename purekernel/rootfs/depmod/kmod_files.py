@@ -1,6 +1,6 @@
 """What kmod's depmod writes.
 
-Source: tools/depmod.c of kmod 30, and of 33 for modules.weakdep.
+Source: tools/depmod.c of kmod 30, of 33 for modules.weakdep and of 34 for the order of indexes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from purekernel.rootfs.depmod.normalize import normalize_alias
 from purekernel.tree import display
 
 WEAKDEP_SINCE = 33
+ROOT_FIRST_SINCE = 34
+
+# Of what kmod tells with -w that it is there twice.
+_WHAT_WARNS = ("a module", "an alias", "a symbol")
 
 _DEVICE = re.compile(rb"(char|block)-major-[ \t]*\+?([0-9]{1,9})-[ \t]*\+?([0-9]{1,9})")
 _DEVNAME = b"devname:"
@@ -29,6 +33,7 @@ def build_kmod_files(
     builtin_modinfo: bytes | None,
     version: int,
     warn: Warn,
+    report_duplicates: bool = False,
 ) -> dict[bytes, bytes]:
     """Return the content of each file, by name, in the order of writing.
 
@@ -38,23 +43,30 @@ def build_kmod_files(
         builtin_modinfo: that of modules.builtin.modinfo.
         version: of kmod.
         warn: is told of what cannot be written.
+        report_duplicates: whether it is told, too, of what stands in an index twice.
     """
+
+    def index(entries: Iterable[IndexValue], what: str) -> bytes:
+        kept = list(_indexable(entries, what, warn))
+        if report_duplicates and what in _WHAT_WARNS:
+            _tell_duplicates(kept, what, warn)
+        return build_index(kept, root_first=version >= ROOT_FIRST_SINCE)
+
     lines = dependency_lines(modules)
     files = {
         b"modules.dep": b"".join(line + b"\n" for line in lines),
-        b"modules.dep.bin": _index(
+        b"modules.dep.bin": index(
             (
                 IndexValue(module.name, line, module.number)
                 for module, line in zip(modules.modules, lines, strict=True)
             ),
             "a module",
-            warn,
         ),
         b"modules.alias": b"# Aliases extracted from modules themselves.\n"
         + b"".join(
             b"alias " + alias + b" " + module.name + b"\n" for module, alias in _aliases(modules)
         ),
-        b"modules.alias.bin": _index(_alias_entries(modules, warn), "an alias", warn),
+        b"modules.alias.bin": index(_alias_entries(modules, warn), "an alias"),
         b"modules.softdep": b"# Soft dependencies extracted from modules themselves.\n"
         + _said(modules, b"softdep"),
     }
@@ -68,20 +80,19 @@ def build_kmod_files(
             b"alias symbol:" + symbol + b" " + owner.name + b"\n"
             for symbol, owner in modules.symbols
         ),
-        b"modules.symbols.bin": _index(
+        b"modules.symbols.bin": index(
             (
                 IndexValue(b"symbol:" + symbol, owner.name, owner.number)
                 for symbol, owner in modules.symbols
             ),
             "a symbol",
-            warn,
         ),
         b"modules.builtin.bin": b""
         if builtin is None
-        else _index(builtin_names(builtin, warn), "modules.builtin", warn),
+        else index(builtin_names(builtin, warn), "modules.builtin"),
         b"modules.builtin.alias.bin": b""
         if builtin_modinfo is None
-        else _index(builtin_aliases(builtin_modinfo, warn), "modules.builtin.modinfo", warn),
+        else index(builtin_aliases(builtin_modinfo, warn), "modules.builtin.modinfo"),
         b"modules.devname": _devnames(modules, warn),
     }
     return files
@@ -95,15 +106,21 @@ def dependency_lines(modules: Modules) -> list[bytes]:
     ]
 
 
-def _index(entries: Iterable[IndexValue], what: str, warn: Warn) -> bytes:
-    """Return an index of those whose keys can be looked up. kmod writes over its own memory."""
-    kept = []
+def _indexable(entries: Iterable[IndexValue], what: str, warn: Warn) -> Iterator[IndexValue]:
+    """Yield those whose keys can be looked up. kmod writes past its tables, or ends."""
     for entry in entries:
         if entry.key.isascii():
-            kept.append(entry)
+            yield entry
         else:
             warn(f"{display(entry.key)}, {what}, is not of ASCII, and in no index")
-    return build_index(kept)
+
+
+def _tell_duplicates(entries: list[IndexValue], what: str, warn: Warn) -> None:
+    seen = set()
+    for entry in entries:
+        if (entry.key, entry.value) in seen:
+            warn(f"{display(entry.key)} of {display(entry.value)}, {what}, is there twice")
+        seen.add((entry.key, entry.value))
 
 
 def _aliases(modules: Modules) -> Iterator[tuple[Module, bytes]]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from purekernel.errors import MissingPathError
 from purekernel.rootfs.depmod.busybox import Busybox, build_busybox_files, search_as_busybox
 from purekernel.rootfs.depmod.config import read_depmod_config
 from purekernel.rootfs.depmod.dialect import Dialect, detect_dialect
-from purekernel.rootfs.depmod.found import Listing
+from purekernel.rootfs.depmod.found import FoundModule, Listing
 from purekernel.rootfs.depmod.kernel_symbols import KernelSymbols
 from purekernel.rootfs.depmod.kmod import relate_modules
 from purekernel.rootfs.depmod.kmod_files import build_kmod_files
-from purekernel.rootfs.depmod.search import ModuleSearch
+from purekernel.rootfs.depmod.search import SUFFIXES, ModuleSearch
 from purekernel.rootfs.modules import MODULES
 from purekernel.tree import Directory, File, Metadata, Tree, display, look_up
 from purekernel.tree.path import join
@@ -40,6 +40,8 @@ def depmod(
     mtime: int,
     dialect: Dialect | None = None,
     kernel: KernelSymbols | None = None,
+    report_unknown: bool = True,
+    report_duplicates: bool = False,
     listing: Listing | None = None,
 ) -> Indexed:
     """Return ``tree`` with the modules.* files of a release, as depmod writes them.
@@ -49,7 +51,10 @@ def depmod(
         release: of the kernel; the name of a folder in ``lib/modules``.
         mtime: of the files that are made, in seconds since 1970, UTC.
         dialect: whose depmod; ``None`` for the one in the tree.
-        kernel: what the kernel exports, to be told of symbols that nobody does (kmod only).
+        kernel: what the kernel exports, to be told of symbols that it has otherwise (kmod only).
+        report_unknown: whether to be told, then, of those that nobody has.
+        report_duplicates: whether to be told of aliases and symbols that are there twice (kmod
+            only).
         listing: the order of names in a folder. Real programs take them as the file system
             has them: it decides on the order of busybox's lines, and, with either, which of
             two modules of one name counts where nothing else does. ``None`` for that of bytes.
@@ -57,6 +62,8 @@ def depmod(
     Raises:
         MissingPathError: there is no such release.
         ModuleLoopError: modules need one another in a circle.
+        LimitError: links to folders lead on and on.
+        ConflictError: a folder stands where a file is to be written.
     """
     folder = join(MODULES, release)
     found = look_up(tree, folder)
@@ -69,10 +76,14 @@ def depmod(
         modules = search_as_busybox(tree, folder, chosen, warnings, listing)
         files = build_busybox_files(modules, chosen, warnings)
     else:
-        config = read_depmod_config(tree, release)
+        config = read_depmod_config(tree, release, version=chosen.version)
         search = ModuleSearch(tree, folder, config, listing)
         related = relate_modules(
-            search.modules(), order=_read(tree, place, b"modules.order"), kernel=kernel
+            search.modules(),
+            order=_read(tree, place, b"modules.order"),
+            version=chosen.version,
+            kernel=kernel,
+            report_unknown=report_unknown,
         )
         warnings += [*config.warnings, *search.warnings, *related.warnings]
         files = build_kmod_files(
@@ -81,12 +92,52 @@ def depmod(
             builtin_modinfo=_read(tree, place, b"modules.builtin.modinfo"),
             version=chosen.version,
             warn=warnings.append,
+            report_duplicates=report_duplicates,
         )
     changed = tree.copy()
     for file_name, content in files.items():
         path = join(place, file_name)
-        changed.add(path, File(metadata=Metadata(mode=0o644, mtime=mtime), content=content))
+        made = File(metadata=Metadata(mode=0o644, mtime=mtime), content=content)
+        there = look_up(tree, path)
+        if isinstance(chosen, Busybox) and there is not None and isinstance(there.node, File):
+            # busybox writes into what is there, by whatever names that goes; kmod puts a new
+            # file in its place.
+            metadata = evolve(there.node.metadata, mtime=mtime)
+            changed.replace(there.path, evolve(made, metadata=metadata))
+        else:
+            changed.add(path, made)
     return Indexed(tree=changed, files=files, warnings=tuple(warnings))
+
+
+def find_modules(
+    tree: Tree, release: bytes, *, dialect: Dialect | None = None
+) -> dict[bytes, FoundModule]:
+    """Return the modules of a release that count, by the kernel's names for them.
+
+    Raises:
+        MissingPathError: there is no such release.
+    """
+    folder = join(MODULES, release)
+    tree[folder]
+    chosen = dialect or detect_dialect(tree)
+    if isinstance(chosen, Busybox):
+        found = search_as_busybox(tree, folder, chosen, [])
+    else:
+        config = read_depmod_config(tree, release, version=chosen.version)
+        found = ModuleSearch(tree, folder, config).modules()
+    return {module.name: module for module in found}
+
+
+def is_up_to_date(tree: Tree, release: bytes) -> bool:
+    """Say whether no module of a release is newer than its modules.dep, by their times."""
+    folder = join(MODULES, release)
+    index = tree.get(join(folder, b"modules.dep"))
+    return isinstance(index, File) and not any(
+        isinstance(node, File)
+        and path.endswith(SUFFIXES)
+        and node.metadata.mtime > index.metadata.mtime
+        for path, node in tree.walk(folder)
+    )
 
 
 def _read(tree: Tree, folder: bytes, file_name: bytes) -> bytes | None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from purekernel.rootfs.depmod.config import BUILT_IN, EXTERNAL, DepmodConfig
-from purekernel.rootfs.depmod.found import FoundModule, Listing, module_name
+from purekernel.rootfs.depmod.found import (
+    MAX_DEPTH,
+    FoundModule,
+    Listing,
+    check_names,
+    module_name,
+)
+from purekernel.rootfs.modules import LOCAL_LINK
 from purekernel.tree import Directory, File, Tree, describe, display, look_up
 from purekernel.tree.path import join, name, parent
 
@@ -13,9 +20,6 @@ SUFFIXES = (b".ko", b".ko.gz", b".ko.xz", b".ko.zst")
 
 # The kernel's build leaves links of these names to its sources.
 _NEVER_SEARCHED = (b"build", b"source")
-
-# Deeper than any path can be; folders that links lead around in circles end here.
-MAX_DEPTH = 256
 
 
 @frozen(kw_only=True)
@@ -39,7 +43,7 @@ class _Candidate:
 
 
 class ModuleSearch:
-    """The walk of one run.
+    """The walk of one run, which is over when this is made.
 
     Attributes:
         warnings: what was passed over and why.
@@ -53,6 +57,7 @@ class ModuleSearch:
         self._config = config
         self._listing = listing or tree.entries
         self._found: dict[bytes, _Candidate] = {}
+        self._names = 0
         self.warnings: list[str] = []
         self._search(self._folder)
         for external in config.externals:
@@ -77,7 +82,8 @@ class ModuleSearch:
             candidate = pending.pop()
             found = look_up(self._tree, candidate.place)
             if found is None:
-                self.warnings.append(f"{display(candidate.path)} is a link that leads nowhere")
+                if name(candidate.path) != LOCAL_LINK:  # which waits for extensions
+                    self.warnings.append(f"{display(candidate.path)} is a link that leads nowhere")
             elif isinstance(found.node, Directory):
                 if found.path in candidate.above or len(candidate.above) >= MAX_DEPTH:
                     self.warnings.append(
@@ -94,10 +100,13 @@ class ModuleSearch:
 
     def _entries(self, path: bytes, place: bytes, above: frozenset[bytes]) -> list[_Candidate]:
         """Return what a folder holds, the first to look at last."""
+        entries = self._listing(place)
+        self._names += len(entries)
+        check_names(self._names, self._folder)
         now_above = above | {place}
         return [
             _Candidate(path=path + b"/" + entry, place=join(place, entry), above=now_above)
-            for entry in reversed(self._listing(place))
+            for entry in reversed(entries)
             if entry not in _NEVER_SEARCHED and entry not in self._config.excludes
         ]
 

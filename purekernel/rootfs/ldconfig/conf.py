@@ -65,7 +65,7 @@ class _Conf:
         text = line.split(b"\0")[0].split(b"#")[0].lstrip(WHITE_SPACE)
         if not text:
             return
-        origin = f"{display(path)}, line {number}"
+        origin = path + b":%d" % number
         if text.startswith(b"include") and text[7:8] in (b" ", b"\t"):
             for word in text[8:].replace(b"\t", b" ").split(b" "):
                 if word:
@@ -73,7 +73,7 @@ class _Conf:
         elif text[:5].lower() == b"hwcap" and text[5:6] in (b" ", b"\t"):
             wrong = self._hwcaps.define(text[6:])
             if wrong is not None:
-                self._folders.warnings.append(f"{origin}: {wrong}")
+                self._folders.warnings.append(f"{display(origin)}: {wrong}")
         else:
             self._folders.add_line(text, origin=origin)
 

@@ -14,12 +14,27 @@ from purekernel.rootfs.ldconfig.folders import SearchFolder, SearchList, system_
 from purekernel.rootfs.ldconfig.glibc import OWN_GENERATOR, find_glibc
 from purekernel.rootfs.ldconfig.hwcaps import Hwcaps
 from purekernel.rootfs.ldconfig.libraries import Libraries, Library
-from purekernel.rootfs.ldconfig.links import link_soname
+from purekernel.rootfs.ldconfig.links import Linked, link_soname
 from purekernel.rootfs.ldconfig.rules import DEFAULT_RELEASE, Release, Rules, rules_of
 from purekernel.tree import Metadata, Tree, put_file
 
 CONFIGURATION = b"etc/ld.so.conf"
 CACHE = b"etc/ld.so.cache"
+
+
+@frozen(kw_only=True)
+class Searched:
+    """A folder that was searched.
+
+    Attributes:
+        folder: which.
+        hwcap: the old hardware that it is for, as bits.
+        links: a library for each soname, in the order of finding.
+    """
+
+    folder: SearchFolder
+    hwcap: int
+    links: tuple[Linked, ...]
 
 
 @frozen(kw_only=True)
@@ -31,12 +46,14 @@ class Configured:
         release: of the glibc whose rules were followed.
         warnings: what was passed over and why, one line each, in the order of finding.
         entries: of the cache, in the order of finding.
+        searched: the folders, in order.
     """
 
     tree: Tree
     release: Release
     warnings: tuple[str, ...]
     entries: tuple[CacheEntry, ...]
+    searched: tuple[Searched, ...]
 
 
 def ldconfig(
@@ -48,7 +65,7 @@ def ldconfig(
     format: CacheFormat | None = None,  # noqa: A002  # the word that ldconfig has for it
     generator: bytes | None = None,
     folders: Sequence[bytes] = (),
-    configuration: bytes = CONFIGURATION,
+    configuration: bytes | None = CONFIGURATION,
     cache: bytes | None = CACHE,
     links: bool = True,
 ) -> Configured:
@@ -66,7 +83,8 @@ def ldconfig(
         generator: who the cache says wrote it; ``None`` for the ldconfig of the tree's glibc,
             or, where there is none, ours.
         folders: to search before those that are configured.
-        configuration: the file that names the folders to search.
+        configuration: the file that names the folders to search; ``None`` to search ``folders``
+            and no others.
         cache: the file to write, ``None`` for none.
         links: whether to make, change and remove links to libraries.
 
@@ -87,13 +105,20 @@ def ldconfig(
         search, hwcaps = wanted.find(rules)
     libraries = Libraries(changed, chosen, rules, hwcaps, remove_stale=links)
     entries: list[CacheEntry] = []
+    searched: list[Searched] = []
     for place in search:
+        made: list[Linked] = []
         for library in libraries.search(place, search):
-            if links and place.hwcaps is None and not library.is_link:
-                warning = link_soname(changed, place, library, mtime=mtime)
-                if warning is not None:
-                    libraries.warnings.append(warning)
+            if place.hwcaps is None and not library.is_link:
+                linked = Linked(library.soname, library.name)
+                if links:
+                    linked = link_soname(changed, place, library, mtime=mtime)
+                if linked.warning is not None:
+                    libraries.warnings.append(linked.warning)
+                made.append(linked)
             entries.append(_entry(place, library, hwcaps))
+        hwcap = hwcaps.of_path(place.path) if place.hwcaps is None else 0
+        searched.append(Searched(folder=place, hwcap=hwcap, links=tuple(made)))
     if cache is not None:
         content = build_ld_cache(
             entries,
@@ -111,6 +136,7 @@ def ldconfig(
         release=rules.release,
         warnings=(*search.warnings, *libraries.warnings),
         entries=tuple(entries),
+        searched=tuple(searched),
     )
 
 
@@ -121,17 +147,18 @@ class _Wanted:
     tree: Tree
     architecture: Architecture
     folders: Sequence[bytes]
-    configuration: bytes
+    configuration: bytes | None
 
     def find(self, rules: Rules) -> tuple[SearchList, Hwcaps]:
         """Return the folders to search, and which are for special hardware."""
         search = SearchList(self.tree, rules)
         hwcaps = Hwcaps(self.architecture, rules)
         for folder in self.folders:
-            search.add_line(folder, origin="the command line")
-        read_conf(self.tree, self.configuration, search, hwcaps)
-        for folder in system_folders(self.tree, self.architecture):
-            search.add_line(folder, origin="the default folders")
+            search.add_line(folder, origin=b"<cmdline>:0")
+        if self.configuration is not None:
+            read_conf(self.tree, self.configuration, search, hwcaps)
+            for folder in system_folders(self.tree, self.architecture):
+                search.add_line(folder, origin=b"<builtin>:0")
         return search, hwcaps
 
 

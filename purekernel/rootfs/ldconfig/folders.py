@@ -38,7 +38,7 @@ class SearchFolder:
         inode: by which a folder that is named twice is told.
         kind: of which C library its libraries are, ``None`` for any.
         hwcaps: its name in ``glibc-hwcaps``, ``None`` elsewhere.
-        origin: which line of which file named it, for messages.
+        origin: the file and line that named it, as ``/etc/ld.so.conf:3``.
     """
 
     path: bytes
@@ -46,7 +46,7 @@ class SearchFolder:
     inode: int
     kind: int | None
     hwcaps: bytes | None
-    origin: str
+    origin: bytes
 
 
 class SearchList:
@@ -76,7 +76,7 @@ class SearchList:
             yield self._folders[here]
             here += 1
 
-    def add_line(self, line: bytes, *, origin: str) -> None:
+    def add_line(self, line: bytes, *, origin: bytes) -> None:
         """Add the folder that a line of ``ld.so.conf`` names, as ``/lib`` or ``/lib=libc5``.
 
         A folder that is not there is passed over, and so, by most releases, is the root.
@@ -88,7 +88,7 @@ class SearchList:
         if equals:
             kind = _LIBRARY_TYPES.get(word)
             if kind is None:
-                self.warnings.append(f"{origin}: {display(word)} is no type of libraries")
+                self.warnings.append(f"{display(origin)}: {display(word)} is no type of libraries")
         path = path.rstrip(WHITE_SPACE)
         path = path[:1] + path[1:].rstrip(b"/") if self._rules.searches_root else path.rstrip(b"/")
         found = look_up(self._tree, path) if path else None

@@ -1,0 +1,130 @@
+"""A root file system in an archive: changed, it is packed as it was packed before."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from attrs import field, frozen
+
+from purekernel.build.publish import publish
+from purekernel.deflate.encoders import Libdeflate
+from purekernel.deflate.member import compress
+from purekernel.errors import UnrepresentableError
+from purekernel.formats.compression import BZIP2_MAGIC, XZ_MAGIC, is_compressed, unpack
+from purekernel.formats.cpio import MAGIC_CRC, MAGIC_NEWC, build_cpio, count_archives
+from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
+from purekernel.formats.limits import Limits
+from purekernel.formats.tar import build_tar, is_tar
+from purekernel.tree import Buffer, Tree
+
+# What GNU tar calls the folder that it was told to pack.
+TOP_NAMES = (b".", b"./")
+TAR_NAME_BYTES = 100
+
+
+class Container(Protocol):
+    """What an archive lies in: the host, or an ISO there."""
+
+    def write(self, content: bytes, output: Path | None) -> None:
+        """Put ``content`` in the archive's place, or in that place of a copy in ``output``."""
+        ...
+
+
+@frozen(kw_only=True)
+class HostFile:
+    """An archive that is a file of the host."""
+
+    path: Path
+
+    def write(self, content: bytes, output: Path | None) -> None:
+        """Write the file, whole or not at all."""
+        write_whole(output or self.path.resolve(), content)
+
+
+@frozen(kw_only=True)
+class ArchiveRoot:
+    """A root file system in an archive; see :class:`purekernel.build.roots.root.Root`.
+
+    Attributes:
+        source: its name, for messages.
+        data: the archive, packed.
+    """
+
+    source: str
+    data: Buffer = field(repr=False)
+    tree: Tree
+    mtime: int
+    limits: Limits
+    container: Container
+    notes: tuple[str, ...] = ()
+
+    def save(self, changed: Tree, output: Path | None = None) -> None:
+        """Pack ``changed`` as the archive was, and put it in the archive's place.
+
+        Raises:
+            OutputError: it cannot be written.
+            UnrepresentableError: it is of a kind that is not written.
+        """
+        self.container.write(self._pack(changed), output)
+
+    def _pack(self, changed: Tree) -> bytes:
+        if is_tar(self.data):
+            return _build_tar_like(self.data, changed)
+        # Told before all is unpacked again.
+        pack = _packer(self.data, self.source)
+        plain = unpack(self.data, source=self.source, limits=self.limits)
+        if is_tar(plain):
+            return pack(_build_tar_like(plain, changed))
+        if bytes(plain[:6]) not in (MAGIC_NEWC, MAGIC_CRC):
+            raise UnrepresentableError(
+                f"{self.source} is a squashfs image, which is read and not written",
+                hint="unpack it into a folder with unsquashfs, and change that",
+            )
+        if count_archives(self.data, source=self.source, limits=self.limits) > 1:
+            raise UnrepresentableError(
+                f"{self.source} is several archives in a row, such as microcode before a root "
+                "file system, and would become one",
+                hint="part them, and change the one that holds the root file system",
+            )
+        return pack(build_cpio(changed))
+
+
+def write_whole(path: Path, content: Buffer) -> None:
+    """Write a file of the host, whole or not at all; what stood there keeps its mode.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    mode = path.stat().st_mode & 0o7777 if path.exists() else None
+    publish(path.parent, {path.name: partial(_write, content)}, mode=mode, option="--output")
+
+
+def _write(content: Buffer, stream: BinaryIO) -> None:
+    stream.write(content)
+
+
+def _build_tar_like(old: Buffer, changed: Tree) -> bytes:
+    name = bytes(old[:TAR_NAME_BYTES]).rstrip(b"\0")
+    return build_tar(changed, top=name in TOP_NAMES)
+
+
+def _packer(data: Buffer, source: str) -> Callable[[bytes], bytes]:
+    head = bytes(data[:6])
+    if head.startswith(GZIP_MAGIC):
+        return partial(compress, encoder=Libdeflate())
+    if head.startswith(XZ_MAGIC):
+        # Linux unpacks no other check. (Source: Documentation/staging/xz.rst.)
+        return partial(lzma.compress, check=lzma.CHECK_CRC32)
+    if head.startswith(BZIP2_MAGIC):
+        return bz2.compress
+    if is_compressed(data):
+        raise UnrepresentableError(
+            f"{source} is compressed in a way that is read and not written",
+            hint="compress it with gzip, xz or bzip2, or give it plain",
+        )
+    return bytes

@@ -1,0 +1,44 @@
+"""What a root file system is to those who change one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from purekernel.tree import Tree
+
+
+class Root(Protocol):
+    """A root file system that was read, and can be written again.
+
+    Attributes:
+        tree: as it was read; leave it as it is.
+        notes: what could not be read, one line each.
+        mtime: the time of what is made in it, in seconds since 1970, UTC.
+    """
+
+    @property
+    def tree(self) -> Tree:
+        """Return the tree."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return the notes."""
+        ...
+
+    @property
+    def mtime(self) -> int:
+        """Return the time."""
+        ...
+
+    def save(self, changed: Tree, output: Path | None = None) -> None:
+        """Write ``changed``, which came of :attr:`tree`, to where that lies, or to ``output``.
+
+        Raises:
+            UsageError: that kind of root cannot be written elsewhere.
+            OutputError: something cannot be written.
+            UnrepresentableError: its format has no room for something in the tree, or is one
+                that is not written.
+        """
+        ...

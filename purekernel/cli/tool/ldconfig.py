@@ -1,0 +1,185 @@
+"""``purekernel tool ldconfig``: make links to libraries, and the cache they are found by."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from purekernel.cli.tool.roots import change_options, open_place, save
+from purekernel.errors import UsageError
+
+if TYPE_CHECKING:
+    from purekernel.rootfs.ldconfig import Configured
+    from purekernel.tree import Tree
+
+CACHE = "/etc/ld.so.cache"
+CONFIGURATION = "/etc/ld.so.conf"
+
+# purekernel.rootfs.ldconfig.ARCHITECTURES, which would take too long to import for --help.
+NAMES = ("aarch64", "arm", "armhf", "i386", "ppc64le", "riscv64", "s390x", "x32", "x86_64")
+
+
+@click.command("ldconfig", short_help="Make links to libraries, and the loader's cache.")
+@click.argument("folders", metavar="[FOLDER]...", nargs=-1)
+@click.option("-r", "root_place", metavar="ROOT", help="The root file system.")
+@click.option("-p", "--print-cache", is_flag=True, help="Print the cache, and change nothing.")
+@click.option("-v", "--verbose", is_flag=True, help="Print the folders searched, and all links.")
+@click.option("-N", "no_cache", is_flag=True, help="Make no cache.")
+@click.option("-X", "no_links", is_flag=True, help="Leave links as they are.")
+@click.option("-n", "only", is_flag=True, help="Search FOLDERs and no others; make no cache.")
+@click.option(
+    "-f", "configuration", metavar="CONF", default=CONFIGURATION, show_default=True,
+    help="What names the folders to search.",
+)  # fmt: skip
+@click.option(
+    "-C", "cache", metavar="CACHE", default=CACHE, show_default=True, help="Where the cache is."
+)
+@click.option(
+    "-c",
+    "--format",
+    "form",
+    type=click.Choice(["new", "compat", "old"]),
+    help="Of the cache.  [default: new from glibc 2.32 on, else compat]",
+)
+@click.option("-i", "--ignore-aux-cache", is_flag=True, help="Nothing: no such cache is kept.")
+@click.option(
+    "--architecture",
+    type=click.Choice(NAMES),
+    help="Whose ldconfig.  [default: that of the loader in ROOT, or of most libraries]",
+)
+@click.option(
+    "--generator", metavar="TEXT", help="What the cache says of who wrote it.  "
+    "[default: the ldconfig of ROOT's glibc]",
+)  # fmt: skip
+@change_options
+def ldconfig_command(
+    *,
+    folders: tuple[str, ...],
+    root_place: str | None,
+    print_cache: bool,
+    verbose: bool,
+    configuration: str,
+    cache: str,
+    output: Path | None,
+    timestamp: int | None,
+    max_unpacked: int | None,
+    **options: Any,
+) -> None:
+    """Make in ROOT the links to libraries and the cache that glibc's ldconfig would make.
+
+    What names of folders and files mean is ROOT's business: its links are followed inside.
+
+    \b
+    Examples:
+      purekernel tool ldconfig -r root/
+      purekernel tool ldconfig -r core.gz -o new-core.gz
+      purekernel tool ldconfig -r Core-current.iso -p
+    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    from purekernel.cli.terminal import say_bytes, say_warning  # noqa: PLC0415
+    from purekernel.errors import inside  # noqa: PLC0415
+    from purekernel.sources.files import load_file  # noqa: PLC0415
+
+    if print_cache and root_place is None:
+        say_bytes(_listing(load_file(Path(cache)), cache))
+        return
+    if root_place is None:
+        raise UsageError(
+            "no root file system is named",
+            hint="name one with -r; this system's own is its own ldconfig's business",
+        )
+    root = open_place(
+        root_place, needed=_is_needed(configuration, cache), timestamp=timestamp,
+        max_unpacked=max_unpacked,
+    )  # fmt: skip
+    if print_cache:
+        with inside(root_place):
+            say_bytes(_listing(_content(root.tree, cache), cache))
+        return
+    done = _configure(root.tree, folders, configuration, cache, mtime=root.mtime, **options)
+    if verbose:
+        say_bytes(_report(done))
+    for warning in done.warnings:
+        say_warning(warning)
+    save(root, done.tree, output)
+
+
+def _configure(
+    tree: Tree,
+    folders: tuple[str, ...],
+    configuration: str,
+    cache: str,
+    *,
+    mtime: int,
+    only: bool,
+    no_cache: bool,
+    no_links: bool,
+    form: str | None,
+    architecture: str | None,
+    generator: str | None,
+    ignore_aux_cache: bool,  # noqa: ARG001  # there is none
+) -> Configured:
+    from purekernel.formats.ld_cache import CacheFormat  # noqa: PLC0415
+    from purekernel.rootfs.ldconfig import ARCHITECTURES, ldconfig  # noqa: PLC0415
+
+    if only and not folders:
+        raise UsageError("no folder is named", hint="with -n, name those to search")
+    return ldconfig(
+        tree,
+        mtime=mtime,
+        architecture=None if architecture is None else ARCHITECTURES[architecture],
+        format=None if form is None else CacheFormat(form),
+        generator=None if generator is None else os.fsencode(generator),
+        folders=[_absolute(folder) for folder in folders],
+        configuration=None if only else _absolute(configuration),
+        cache=None if only or no_cache else _absolute(cache).lstrip(b"/"),
+        links=not no_links,
+    )
+
+
+def _absolute(path: str) -> bytes:
+    return b"/" + os.fsencode(path).lstrip(b"/")
+
+
+def _is_needed(configuration: str, cache: str) -> Any:
+    named = {_absolute(configuration).lstrip(b"/"), _absolute(cache).lstrip(b"/")}
+
+    def is_needed(path: bytes) -> bool:
+        return b".so" in path.rpartition(b"/")[2] or path.startswith(b"etc/") or path in named
+
+    return is_needed
+
+
+def _content(tree: Tree, path: str) -> bytes:
+    from purekernel.errors import InputError  # noqa: PLC0415
+    from purekernel.tree import File, resolve  # noqa: PLC0415
+
+    node = tree.get(resolve(tree, os.fsencode(path)))
+    if not isinstance(node, File):
+        raise InputError(f"there is no cache {path}", hint="make one, or name it with -C")
+    return bytes(node.content)
+
+
+def _listing(data: bytes, name: str) -> bytes:
+    from purekernel.formats.ld_cache import list_ld_cache, parse_ld_cache  # noqa: PLC0415
+
+    return list_ld_cache(parse_ld_cache(data, source=name), name=os.fsencode(name))
+
+
+def _report(done: Configured) -> bytes:
+    """Return what ``ldconfig -v`` prints. Source: glibc 2.36, elf/ldconfig.c."""
+    lines = []
+    for searched in done.searched:
+        folder = searched.folder
+        hwcap = b""
+        if folder.hwcaps is not None:
+            hwcap = b' (hwcap: "' + folder.hwcaps + b'")'
+        elif searched.hwcap:
+            hwcap = b" (hwcap: 0x%016x)" % searched.hwcap
+        lines.append(folder.path + b":" + hwcap + b" (from " + folder.origin + b")\n")
+        for link in searched.links:
+            state = b" (" + link.state.value.encode() + b")" if link.state.value else b""
+            lines.append(b"\t" + link.soname + b" -> " + link.name + state + b"\n")
+    return b"".join(lines)

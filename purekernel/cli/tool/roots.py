@@ -1,0 +1,67 @@
+"""What tools that change a root file system have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from purekernel.cli.parameters import Place, Size
+
+if TYPE_CHECKING:
+    from purekernel.build.roots import Root
+    from purekernel.sources.root_folder import Needed
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "-o",
+        "--output",
+        type=Place(),
+        help="Where the changed archive or ISO goes.  [default: in the old one's place]",
+    ),
+    click.option(
+        "--timestamp",
+        type=click.IntRange(0, 0xFFFFFFFF),
+        envvar="SOURCE_DATE_EPOCH",
+        show_envvar=True,
+        help="The time of what is made in an archive, in seconds since 1970, UTC.  "
+        "[default: the newest in it]",
+    ),
+    click.option(
+        "--max-unpacked",
+        type=Size(),
+        help="What the root file system may unpack to, such as 4G.  [default: 1G]",
+    ),
+)
+
+
+def change_options(command: Command) -> Command:
+    """Add the options of tools that change a root file system."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def open_place(
+    place: str, *, needed: Needed, timestamp: int | None = None, max_unpacked: int | None = None
+) -> Root:
+    """Return the root file system at ``place``, and tell people what of it was not read."""
+    from purekernel.build.roots import open_root  # noqa: PLC0415  # longer than --help may take
+    from purekernel.cli.terminal import say_warning  # noqa: PLC0415
+    from purekernel.formats.limits import DEFAULT_LIMITS, Limits  # noqa: PLC0415
+
+    limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
+    root = open_root(place, needed=needed, timestamp=timestamp, limits=limits)
+    for note in root.notes:
+        say_warning(note)
+    return root
+
+
+def save(root: Root, changed: Any, output: Path | None) -> None:
+    """Write ``changed`` where ``root`` lies or to ``output``, if there is anything to write."""
+    if changed != root.tree or output is not None:
+        root.save(changed, output)

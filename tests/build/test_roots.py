@@ -1,0 +1,279 @@
+"""Root file systems wherever they lie, changed where they lie."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fixtures.core_iso import make_core_iso
+from purekernel.build.roots import Root, open_root
+from purekernel.errors import InputError, OutputError, UnrepresentableError, UsageError
+from purekernel.formats.compression import unpack
+from purekernel.formats.cpio import build_cpio, parse_cpio
+from purekernel.formats.iso import parse_iso
+from purekernel.formats.tar import build_tar, parse_tar
+from purekernel.tree import File, Metadata, Symlink, Tree, put_file
+from tests.oracles import require, run
+from tests.ordinary import ordinary_user
+from tests.roots import lay_down, plain_tree
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes and fifos")
+
+LIBRARY = b"usr/lib/libsample.so.1"
+
+
+def open_all(place: Path | str) -> Root:
+    return open_root(str(place), needed=lambda _path: True)
+
+
+def change(tree: Tree) -> Tree:
+    """A file more, a file otherwise, a link more, a link otherwise, a link less, a folder more."""
+    changed = tree.copy()
+    put_file(changed, b"etc/new/file", b"new", metadata=Metadata(mode=0o644, mtime=5))
+    put_file(changed, b"etc/motd", b"changed", metadata=Metadata(mode=0o644, mtime=5))
+    changed.add(LIBRARY, Symlink(metadata=Metadata(mode=0o777), target=b"libsample.so.1.0.2"))
+    for path in (b"lib/libc.so.6", b"bin/su"):
+        changed.remove(path)
+    changed.add(b"bin/su", Symlink(metadata=Metadata(mode=0o777), target=b"busybox"))
+    return changed
+
+
+def snapshot(folder: Path) -> dict[str, tuple[object, ...]]:
+    found = {}
+    for place in sorted(folder.rglob("*")):
+        status = place.lstat()
+        content: object = None
+        if place.is_symlink():
+            content = place.readlink()
+        elif place.is_file():
+            content = place.read_bytes()
+        found[str(place.relative_to(folder))] = (status.st_ino, status.st_mtime_ns, content)
+    return found
+
+
+@posix
+def test_in_a_folder_what_changed_is_changed_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    folder = tmp_path / "root"
+    lay_down(plain_tree(), folder)
+    os.mkfifo(folder / "fifo")
+    before = snapshot(folder)
+    root = open_all(folder)
+    root.save(change(root.tree))
+    after = snapshot(folder)
+    touched = {name for name in after if after[name] != before.get(name)}
+    assert {name for name in before if name not in after} == {"lib/libc.so.6"}
+    assert touched == {
+        "etc", "etc/new", "etc/new/file", "etc/motd", "usr/lib", LIBRARY.decode(), "lib", "bin",
+        "bin/su",
+    }  # fmt: skip
+    assert (folder / "etc/motd").read_text() == "changed"
+    assert (folder / "bin/su").readlink() == Path("busybox")
+    assert (folder / "etc/new/file").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_folder_is_read_as_far_as_needed(tmp_path: Path) -> None:
+    folder = tmp_path / "root"
+    (folder / "proc").mkdir(parents=True)
+    (folder / "proc/kcore").write_bytes(b"x")
+    for name in ("libbig.so", "movie", "small"):
+        (folder / name).write_bytes(b"x" * (10 if name == "small" else 100_000))
+    os.link(folder / "libbig.so", folder / "libbig.so.1")
+    root = open_root(str(folder), needed=lambda path: b".so" in path)
+    sizes = {path: len(node.content) for path, node in root.tree.walk() if isinstance(node, File)}
+    assert sizes == {b"libbig.so": 100_000, b"libbig.so.1": 100_000, b"movie": 0, b"small": 10}
+    assert root.tree.inode(b"libbig.so") == root.tree.inode(b"libbig.so.1")
+    # What was not read is not written either.
+    changed = root.tree.copy()
+    changed.remove(b"small")
+    root.save(changed)
+    assert (folder / "movie").stat().st_size == 100_000
+
+
+@posix
+def test_what_may_not_be_read_is_noted(open_folder: Path) -> None:
+    (open_folder / "secret").mkdir()
+    (open_folder / "file").write_text("x")
+    for name in ("secret", "file"):
+        (open_folder / name).chmod(0)
+    with ordinary_user():
+        root = open_all(open_folder)
+    (open_folder / "secret").chmod(0o700)
+    assert [note.partition(": ")[2] for note in root.notes] == ["Permission denied"] * 2
+
+
+@posix
+def test_a_write_that_fails_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "root"
+    lay_down(plain_tree(), folder)
+    root = open_all(folder)
+
+    def refuse(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OutputError, match="No space left on device"):
+        root.save(change(root.tree))
+    monkeypatch.undo()
+    assert not list(folder.rglob("*.part"))
+    assert (folder / "bin/su").readlink() == Path("busybox.suid")
+
+
+def test_a_folder_is_changed_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    root = open_all(tmp_path / "root")
+    with pytest.raises(UsageError, match="is a folder, and is changed where it is"):
+        root.save(root.tree, tmp_path / "x")
+
+
+PACKERS: list[tuple[str, Callable[[bytes], bytes], bytes]] = [
+    ("plain", bytes, b""),
+    ("gzip", gzip.compress, b"\x1f\x8b"),
+    ("xz", lzma.compress, b"\xfd7zXZ"),
+    ("bzip2", bz2.compress, b"BZh"),
+]
+
+
+@pytest.mark.parametrize(("kind", "pack", "magic"), PACKERS, ids=[kind for kind, *_ in PACKERS])
+@pytest.mark.parametrize("form", ["cpio", "tar", "tar with a top"])
+def test_an_archive_is_packed_as_it_was(
+    form: str, kind: str, pack: Callable[[bytes], bytes], magic: bytes, tmp_path: Path
+) -> None:
+    tree = plain_tree()
+    path = tmp_path / "archive"
+    made = build_cpio(tree) if form == "cpio" else build_tar(tree, top=form != "tar")
+    path.write_bytes(pack(made))
+    path.chmod(0o640)
+    root = open_all(path)
+    assert root.mtime == max(node.metadata.mtime for _path, node in tree.walk())
+    changed = change(root.tree)
+    root.save(changed)
+    assert path.stat().st_mode & 0o777 == 0o640
+    data = path.read_bytes()
+    assert data.startswith(magic)
+    plain = bytes(unpack(data, source="x"))
+    parsed = (parse_cpio if form == "cpio" else parse_tar)(plain, source="x")
+    assert parsed == changed
+    if form != "cpio":
+        assert plain.startswith(b"./\0") is (form != "tar")
+    # Elsewhere, with the old one left.
+    open_all(path).save(tree, tmp_path / "other")
+    assert path.read_bytes() == data
+    assert bytes(unpack((tmp_path / "other").read_bytes(), source="x")) == made
+
+
+def test_xz_is_packed_so_that_linux_unpacks_it(tmp_path: Path) -> None:
+    path = tmp_path / "core.xz"
+    path.write_bytes(lzma.compress(build_cpio(plain_tree())))
+    root = open_all(path)
+    root.save(change(root.tree))
+    # Stream flags: the check is CRC32. Source: the .xz file format, 2.1.1.2.
+    assert path.read_bytes()[6:8] == b"\0\x01"
+
+
+@posix
+def test_a_link_to_an_archive_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "real.cpio").write_bytes(build_cpio(plain_tree()))
+    (tmp_path / "link.cpio").symlink_to("real.cpio")
+    root = open_all(tmp_path / "link.cpio")
+    root.save(change(root.tree))
+    assert (tmp_path / "link.cpio").is_symlink()
+    assert b"changed" in (tmp_path / "real.cpio").read_bytes()
+
+
+def test_what_cannot_be_written_again_is_refused(tmp_path: Path) -> None:
+    cpio = build_cpio(plain_tree())
+    cases = {
+        "two.img": (cpio + gzip.compress(cpio), "several archives in a row"),
+        "core.zst": (zstd.compress(cpio), "compressed in a way that is read and not written"),
+    }
+    for name, (data, message) in cases.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        root = open_all(path)
+        with pytest.raises(UnrepresentableError, match=message):
+            root.save(change(root.tree))
+        assert path.read_bytes() == data
+
+
+@pytest.mark.oracle
+def test_a_squashfs_is_read_and_not_written(tmp_path: Path) -> None:
+    lay_down(plain_tree(), tmp_path / "root")
+    run(require("mksquashfs"), tmp_path / "root", tmp_path / "x.tcz", "-quiet", "-no-progress")
+    root = open_all(tmp_path / "x.tcz")
+    assert b"bin/busybox" in root.tree
+    with pytest.raises(UnrepresentableError, match="which is read and not written"):
+        root.save(change(root.tree))
+
+
+def test_in_an_iso_the_core_is_changed_and_all_else_stays(tmp_path: Path) -> None:
+    path = tmp_path / "core.iso"
+    path.write_bytes(make_core_iso(beside_boot={b"cde/onboot.lst": b"x.tcz\n"}))
+    before = parse_iso(path.read_bytes(), source="x")
+    root = open_all(path)
+    assert root.tree == open_all(f"{path}:boot/core.gz").tree
+    changed = change(root.tree)
+    root.save(changed)
+    after = parse_iso(path.read_bytes(), source="x")
+    assert (after.boot, after.fields) == (before.boot, before.fields)
+    assert open_all(path).tree == changed
+    for name, node in before.tree.walk():
+        if name not in (b"boot/core.gz", b"boot/isolinux/isolinux.bin"):  # with where it lies
+            assert after.tree[name] == node
+    # The same again gives the same bytes.
+    data = path.read_bytes()
+    open_all(path).save(changed)
+    assert path.read_bytes() == data
+
+
+def test_an_iso_that_boots_as_a_disk_too_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "hybrid.iso"
+    path.write_bytes(b"\xfa" + make_core_iso()[1:])
+    root = open_all(path)
+    with pytest.raises(UnrepresentableError, match="boots in a way"):
+        root.save(change(root.tree))
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("nowhere", "nowhere does not exist"),
+        ("text", "text is no kind of root file system: it starts with 74 65 78 74"),
+        ("text:boot/core.gz", "text is no ISO, so it has no 'boot/core.gz'"),
+        ("core.iso:boot/nosuch", "core.iso has no file 'boot/nosuch'"),
+        ("core.iso:boot", "core.iso has no file 'boot'"),
+        (
+            "core.iso:boot/isolinux/isolinux.cfg",
+            "core.iso: boot/isolinux/isolinux.cfg is no kind of root file system",
+        ),
+    ],
+)
+def test_what_is_no_root_file_system(
+    place: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("text")
+    (tmp_path / "core.iso").write_bytes(make_core_iso())
+    with pytest.raises(InputError) as caught:
+        open_all(place)
+    assert str(caught.value).startswith(message)
+
+
+@posix
+def test_a_name_with_a_colon_is_a_name(tmp_path: Path) -> None:
+    (tmp_path / "core.iso").write_bytes(make_core_iso())
+    (tmp_path / "core.iso:x").write_bytes(build_cpio(plain_tree()))
+    assert open_all(f"{tmp_path / 'core.iso'}:x").tree == plain_tree()

@@ -1,0 +1,236 @@
+"""Trees of modules, and the real depmods to hold ours against."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from purekernel.formats.module_index import IndexValue, parse_index
+from purekernel.rootfs.depmod import Dialect, Indexed, KernelSymbols, Kmod, depmod
+from purekernel.rootfs.depmod.found import Listing
+from purekernel.tree import Directory, File, Metadata, Symlink, Tree, display
+from tests.oracles import require, run
+
+RELEASE = "6.1.0"
+
+# For all modules of a Debian kernel kmod needs a tenth of this.
+MEMORY_KIB = 1 << 20
+
+# Where kmod looks for rules when it is not told where.
+CONFIG_FOLDERS = ("etc/depmod.d", "run/depmod.d", "usr/local/lib/depmod.d", "lib/depmod.d")
+
+
+@frozen(kw_only=True)
+class Judged:
+    """What came of a real depmod's run.
+
+    Attributes:
+        files: what it wrote, by name.
+        said: its warnings and errors.
+        status: what it ended with; a signal's number is negative.
+    """
+
+    files: dict[bytes, bytes]
+    said: str
+    status: int
+
+
+def make_tree(files: Mapping[str, bytes | str], release: str = RELEASE) -> Tree:
+    """Return a tree; bytes are a file's content, text is a link's target.
+
+    Names that start with a slash are of the root, others of the release's folder.
+    """
+    tree = Tree()
+    folder = f"lib/modules/{release}"
+    tree.add_parents(f"{folder}/x".encode())
+    for name, said in files.items():
+        path = os.fsencode(name[1:] if name.startswith("/") else f"{folder}/{name}")
+        tree.add_parents(path)
+        if isinstance(said, bytes):
+            tree.add(path, File(metadata=Metadata(mode=0o644), content=said))
+        else:
+            tree.add(path, Symlink(metadata=Metadata(mode=0o777), target=os.fsencode(said)))
+    return tree
+
+
+def index(
+    files: dict[str, bytes | str],
+    dialect: Dialect | None = None,
+    *,
+    kernel: KernelSymbols | None = None,
+    reading: list[bytes] | None = None,
+) -> Indexed:
+    """Run ours; ``reading`` is the order of names in every folder, last of all others."""
+    tree = make_tree(files)
+
+    def listing(folder: bytes) -> list[bytes]:
+        names = tree.entries(folder)
+        return sorted(names, key=(reading or names).index) if reading else names
+
+    return depmod(
+        tree, RELEASE.encode(), mtime=0, dialect=dialect or Kmod(), kernel=kernel, listing=listing
+    )
+
+
+def lines(done: Indexed, name: str) -> list[str]:
+    """Return the lines of a text file, without those that only say what it is."""
+    return [
+        line for line in done.files[name.encode()].decode().splitlines() if not line.startswith("#")
+    ]
+
+
+def looked_up(done: Indexed, name: str) -> list[IndexValue]:
+    return parse_index(done.files[name.encode()], source=name)
+
+
+def paths(done: Indexed) -> list[str]:
+    """Return the modules that count, by path."""
+    return sorted(line.partition(":")[0] for line in lines(done, "modules.dep"))
+
+
+def lay_down(tree: Tree, root: Path) -> None:
+    """Write a tree to a folder that is not there yet: folders, files and links, as they come."""
+    for path, node in tree.walk():
+        place = root / os.fsdecode(path)
+        if isinstance(node, Directory):
+            place.mkdir()
+        elif isinstance(node, Symlink):
+            place.symlink_to(os.fsdecode(node.target))
+        elif isinstance(node, File):
+            place.write_bytes(node.content)
+
+
+def part_of(tree: Tree, folder: Path) -> Tree:
+    """Return what a tree has in a folder, as a tree of its own."""
+    start = str(folder).lstrip("/").encode()
+    found = Tree()
+    if start in tree:
+        for path, node in tree.walk(start):
+            if path != start:
+                found.add(path.removeprefix(start + b"/"), node)
+    return found
+
+
+def load(root: Path) -> Tree:
+    """Return a folder as a tree."""
+    tree = Tree()
+    pending = [root]
+    while pending:
+        for place in pending.pop().iterdir():
+            path = os.fsencode(place.relative_to(root))
+            if place.is_symlink():
+                target = os.fsencode(place.readlink())
+                tree.add(path, Symlink(metadata=Metadata(mode=0o777), target=target))
+            elif place.is_dir():
+                tree.add(path, Directory(metadata=Metadata(mode=0o755)))
+                pending.append(place)
+            else:
+                tree.add(path, File(metadata=Metadata(mode=0o644), content=place.read_bytes()))
+    return tree
+
+
+def copy_root(root: Path, target: Path) -> None:
+    """Copy a root by hard links where that is possible: kmod renames what it has written."""
+    shutil.copytree(root, target, symlinks=True, copy_function=_link_or_copy)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copyfile(source, target, follow_symlinks=False)
+
+
+def listing_of(root: Path, outside: Path | None = None) -> Listing:
+    """Return the order in which a real program reads the folders below ``root`` now.
+
+    Those below ``outside``, if that is there, are known by their absolute paths.
+    """
+    names: dict[bytes, list[bytes]] = {}
+    for start, top in ((root, root), (outside, Path("/"))):
+        for folder, _, _ in os.walk(start or os.devnull):
+            path = b"" if Path(folder) == top else os.fsencode(Path(folder).relative_to(top))
+            names[path] = [os.fsencode(entry.name) for entry in os.scandir(folder)]
+    return lambda folder: names[folder]
+
+
+def installed_kmod() -> Kmod:
+    """Return the dialect of the kmod that judges."""
+    version = re.search(rb"kmod version ([0-9]+)", run(require("depmod"), "--version"))
+    assert version is not None
+    return Kmod(version=int(version[1]))
+
+
+def run_kmod(root: Path, release: str = RELEASE, options: Sequence[str | Path] = ()) -> Judged:
+    """Run kmod's depmod on a root, with the rules in it and no others."""
+    configs = [f"-C{root / folder}" for folder in CONFIG_FOLDERS]
+    return _run([require("depmod"), *configs, *options], root, release)
+
+
+def run_busybox(
+    root: Path, release: str = RELEASE, program: Sequence[str | Path] | None = None
+) -> Judged:
+    """Run a busybox's depmod on a root."""
+    return _run([*(program or [require("busybox")]), "depmod"], root, release)
+
+
+def _run(command: Sequence[str | Path], root: Path, release: str) -> Judged:
+    # Of two circles of modules that touch, kmod counts ways until all memory is full of them.
+    bounded = ["sh", "-c", f'ulimit -v {MEMORY_KIB}; exec "$@"', "sh", *map(str, command)]
+    folder = root / "lib/modules" / release
+    before = _states(folder)
+    done = subprocess.run(
+        [*bounded, "-b", str(root), release],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
+        timeout=120,
+    )
+    return Judged(
+        files={
+            os.fsencode(name): (folder / name).read_bytes()
+            for name, state in _states(folder).items()
+            if before.get(name) != state
+        },
+        said=os.fsdecode(done.stderr),
+        status=done.returncode,
+    )
+
+
+def _states(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return what changes when a file is written anew or put in another's place."""
+    return {
+        entry.name: (entry.inode(), entry.stat(follow_symlinks=False).st_mtime_ns)
+        for entry in os.scandir(folder)
+        if entry.is_file(follow_symlinks=False)
+    }
+
+
+def told_by_kmod(said: str) -> list[tuple[str, str, str]]:
+    """Return each module with a symbol that is unknown or of another version, as kmod says it."""
+    return sorted(
+        (Path(found[0]).name, found[1], display(os.fsencode(found[2])))
+        for found in re.findall(
+            r"WARNING: (\S+) (needs unknown symbol|disagrees about version of symbol) ([^\n]*)",
+            said,
+        )
+    )
+
+
+def told_by_ours(done: Indexed) -> list[tuple[str, str, str]]:
+    """Return the same as ours says it."""
+    words = {
+        "needs the unknown symbol": "needs unknown symbol",
+        "was built for another version of the symbol": "disagrees about version of symbol",
+    }
+    return sorted(
+        (Path(found[1]).name, words[found[2]], found[3])
+        for warning in done.warnings
+        if (found := re.fullmatch(rf"'(\S+)' ({'|'.join(words)}) ('.*')", warning))
+    )

@@ -1,0 +1,138 @@
+"""Ours on all modules of Debian's kernel for amd64, against kmod's."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+from purekernel.formats.kernel_module import parse_kernel_module
+from purekernel.rootfs.depmod import Indexed, depmod
+from purekernel.tree import File, Tree
+from tests import debian
+from tests.depmods import copy_root, installed_kmod, load, run_kmod
+from tests.oracles import require, run
+
+pytestmark = pytest.mark.oracle
+
+# What modinfo knows from the signature behind a module or from the file's name, and what it
+# makes one line of two of.
+ELSEWHERE = ("sig_id", "signer", "sig_key", "sig_hashalgo", "signature", "name", "parm", "parmtype")
+
+
+@frozen(kw_only=True)
+class Kernel:
+    """Debian's modules: where they lie, as a tree, and with what ours makes of them."""
+
+    root: Path
+    release: str
+    tree: Tree
+    indexed: Indexed
+
+    @property
+    def folder(self) -> str:
+        return f"lib/modules/{self.release}"
+
+    def sample(self, count: int) -> list[bytes]:
+        """Return the paths of some modules."""
+        modules = [path for path, _ in self.tree.walk() if path.endswith(b".ko")]
+        return random.Random(4).sample(modules, count)
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Kernel:
+    root, release = debian.kernel("amd64")
+    tree = load(root)
+    indexed = depmod(tree, release.encode(), mtime=0, dialect=installed_kmod())
+    return Kernel(root=root, release=release, tree=tree, indexed=indexed)
+
+
+@pytest.fixture(scope="module")
+def theirs(kernel: Kernel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("theirs") / "root"
+    copy_root(kernel.root, root)
+    return root
+
+
+def test_all_files_are_the_same(kernel: Kernel, theirs: Path) -> None:
+    judged = run_kmod(theirs, kernel.release)
+    assert judged.status == 0
+    assert not judged.said
+    assert set(kernel.indexed.files) == set(judged.files)
+    different = [name for name, said in judged.files.items() if kernel.indexed.files[name] != said]
+    assert not different
+    assert not kernel.indexed.warnings
+    assert judged.files[b"modules.dep"].count(b"\n") > 4000
+
+
+def test_modprobe_finds_the_same_by_ours(kernel: Kernel, theirs: Path, tmp_path: Path) -> None:
+    run_kmod(theirs, kernel.release)
+    ours = tmp_path / "root"
+    copy_root(kernel.root, ours)
+    for name, content in kernel.indexed.files.items():
+        (ours / kernel.folder / name.decode()).write_bytes(content)
+    asked = [Path(path.decode()).stem for path in kernel.sample(200)]
+    asked += ["pci:v00008086d0000100Esv00001AF4sd00001100bc02sc00i00", "symbol:usb_submit_urb"]
+    told = [
+        [
+            modprobe(
+                "-S", kernel.release, "-d", root, "-C", "/dev/null", "--show-depends", name
+            ).replace(str(root), "")
+            for name in asked
+        ]
+        for root in (ours, theirs)
+    ]
+    assert told[0] == told[1]
+    assert all(told[0])
+    assert sum(lines.count("insmod ") for lines in told[0]) > 400
+    assert "/e1000.ko" in told[0][-2]
+    assert "/usbcore.ko" in told[0][-1]
+
+
+def test_modules_say_of_themselves_what_modinfo_shows(kernel: Kernel) -> None:
+    modinfo = require("modinfo")
+    for path in kernel.sample(100):
+        shown = run(modinfo, "-0", kernel.root / path.decode()).decode().split("\0")
+        lines = [line for line in shown[1:-1] if re.split("[=:]", line)[0] not in ELSEWHERE]
+        told = parse_kernel_module(content(kernel, path), source="x").information
+        assert lines == [
+            f"{key.decode()}={value.decode()}"
+            for key, value in told
+            if key.decode() not in ELSEWHERE
+        ]
+
+
+def test_symbols_are_those_that_modprobe_shows(kernel: Kernel) -> None:
+    exports = versions = 0
+    for path in kernel.sample(100):
+        place = kernel.root / path.decode()
+        module = parse_kernel_module(content(kernel, path), source="x")
+        # It fails where there are none.
+        shown = modprobe("--show-exports", place).splitlines()
+        assert shown == [f"0x{crc:08x}\t{name.decode()}" for name, crc in module.exports]
+        exports += len(shown)
+        shown = modprobe("--dump-modversions", place).splitlines()
+        assert sorted(shown) == sorted(
+            f"0x{want.crc:08x}\t{want.name.decode()}" for want in module.requires if want.crc
+        )
+        versions += len(shown)
+    assert exports > 50
+    assert versions > 2000
+
+
+def modprobe(*arguments: str | Path) -> str:
+    """Return what modprobe says; of what it complains is not asked."""
+    done = subprocess.run(
+        [require("modprobe"), *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    return done.stdout
+
+
+def content(kernel: Kernel, path: bytes) -> bytes:
+    node = kernel.tree[path]
+    assert isinstance(node, File)
+    return bytes(node.content)

@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import pytest
+
+from purekernel.errors import LimitError
+from purekernel.rootfs.depmod import (
+    Busybox,
+    Dialect,
+    Kmod,
+    depmod,
+    found,
+)
+from purekernel.tree import Device, DeviceKind, Metadata
+from tests.depmods import RELEASE, index, lines, make_tree, paths
+from tests.kernel_modules import make_module
+
+# Which files are modules
+
+
+def test_what_kmod_takes_for_no_module() -> None:
+    module = make_module()
+    done = index(
+        {
+            "a.ko.bak": module,
+            "b.kox": module,
+            "c.o": module,
+            ".ko": module,
+            "build/d.ko": module,
+            "kernel/source/e.ko": module,
+            "f.ko/g.ko": module,
+            "h.ko.bz2": module,
+        }
+    )
+    assert paths(done) == ["f.ko/g.ko"]
+
+
+def test_what_busybox_takes_for_a_module() -> None:
+    module = make_module(["alias=x"])
+    files: dict[str, bytes | str] = {
+        "a.ko.bak": module,
+        "b.kox": module,
+        "c.o": module,
+        "build/d.ko": module,
+        # The folder's name counts too.
+        "f.kol/readme": b"",
+    }
+    done = index(files, Busybox(version=(1, 20)))
+    assert paths(done) == ["a.ko.bak", "b.kox", "build/d.ko", "f.kol/readme"]
+    assert lines(done, "modules.alias") == ["alias x d", "alias x b", "alias x a"]
+
+
+LINKED: dict[str, bytes | str] = {
+    "kernel/a.ko": make_module(exports=[("a", 1)]),
+    "kernel.tclocal": f"/usr/local/lib/modules/{RELEASE}/kernel",
+    f"/usr/local/lib/modules/{RELEASE}/kernel/b.ko": make_module(["depends=a"], wants=["a"]),
+}
+
+
+def test_folders_of_extensions_are_followed_by_those_who_do() -> None:
+    both = ["kernel.tclocal/b.ko: kernel/a.ko", "kernel/a.ko:"]
+    assert sorted(lines(index(LINKED), "modules.dep")) == both
+    assert sorted(lines(index(LINKED, Busybox(follows_links=True)), "modules.dep")) == both
+    assert lines(index(LINKED, Busybox()), "modules.dep") == ["kernel/a.ko:"]
+
+
+@pytest.mark.parametrize("dialect", [Kmod(), Busybox(follows_links=True)])
+def test_links_to_files_count_and_those_that_lead_nowhere_are_said(dialect: Dialect) -> None:
+    done = index(
+        {
+            "a.ko": make_module(["alias=x"]),
+            "b.ko": "a.ko",
+            "c.ko": "gone",
+            "d": "d",
+            "modules.order": b"",
+        },
+        dialect,
+    )
+    assert paths(done) == ["a.ko", "b.ko"]
+    assert sorted(lines(done, "modules.alias")) == ["alias x a", "alias x b"]
+    assert [warning.rpartition("/")[2].lstrip("'") for warning in done.warnings] == [
+        "c.ko' is a link that leads nowhere",
+        "d' is a link that leads nowhere",
+    ]
+
+
+@pytest.mark.parametrize("dialect", [Kmod(), Busybox(follows_links=True)])
+def test_folders_that_lead_around_in_circles(dialect: Dialect) -> None:
+    done = index({"kernel/a.ko": make_module(), "kernel/up": "..", "modules.order": b""}, dialect)
+    assert paths(done) == ["kernel/a.ko"]
+    assert [warning.rpartition("/")[2].lstrip("'") for warning in done.warnings] == [
+        "up' leads back to a folder that it lies in"
+    ]
+
+
+def test_a_device_is_no_module() -> None:
+    tree = make_tree({"modules.order": b""})
+    device = Device(metadata=Metadata(mode=0o600), kind=DeviceKind.CHARACTER, major=1, minor=3)
+    tree.add(f"lib/modules/{RELEASE}/null.ko".encode(), device)
+    done = depmod(tree, RELEASE.encode(), mtime=0, dialect=Kmod())
+    assert done.files[b"modules.dep"] == b""
+    assert done.warnings == ("'/lib/modules/6.1.0/null.ko' is a character device: passed over",)
+    done = depmod(tree, RELEASE.encode(), mtime=0, dialect=Busybox())
+    assert done.files[b"modules.dep"] == b""
+
+
+# Which of several modules of one name counts
+
+
+def several(**rules: str) -> dict[str, bytes | str]:
+    """Return modules of one name, and files of rules."""
+    files: dict[str, bytes | str] = {
+        f"{folder}/a-b.ko": make_module() for folder in ("extra/deep", "kernel", "updates")
+    }
+    return files | {f"/etc/depmod.d/{name}.conf": said.encode() for name, said in rules.items()}
+
+
+def test_updates_win_unless_told_otherwise() -> None:
+    assert paths(index(several())) == ["updates/a-b.ko"]
+
+
+# Expressions, and whether they match 6.1.0; in rules each backslash needs another.
+EXPRESSIONS = [
+    ("6", True),
+    ("^6|x", True),
+    ("(5|6).1", True),
+    ("6{1}.1", True),
+    ("6.1.0$", True),
+    ("^$", False),
+    ("a|", True),
+    ("()", True),
+    # What is wrong matches nothing.
+    ("*6", False),
+    ("(", False),
+    ("[6-", False),
+    ("[9-0]", False),
+    ("6{2,1}", False),
+    ("[[:foo:]]", False),
+    ("[:digit:]", False),
+    # Sets.
+    ("^[[:digit:]].1", True),
+    ("^[^[:alpha:]][.]", True),
+    ("[[:digit:]-]", True),
+    ("[]6].1", True),
+    ("[6[].1", True),
+    ("[^]6].1", False),
+    (r"[\\6].1", True),
+    ("[[.6.]]", True),
+    ("[[=6=]]", True),
+    ("[a||6]", True),
+    ("[&&]", False),
+    # What Python takes otherwise.
+    ("6.*?0", True),
+    ("6.*+0", True),
+    ("6**", True),
+    ("(?i)6", False),
+    ("6(?=.)", False),
+    (r"6\\.1", True),
+    (r"6\\x", False),
+    (r"\\d", False),
+    (r"\\w", True),
+    (r"\\<6", True),
+    (r"0\\>", True),
+    (r"\\6", False),
+    (r"(6).\\1", False),
+]
+
+
+@pytest.mark.parametrize(("expression", "matching"), EXPRESSIONS)
+def test_expressions_are_those_of_glibc(expression: str, matching: bool) -> None:
+    rule = f"override a-b {expression} kernel"
+    counting = "kernel" if matching else "updates"
+    assert paths(index(several(a=rule))) == [f"{counting}/a-b.ko"]
+
+
+# Rules, and the folder of the module that counts by them; "extra" is read first.
+RULES: list[tuple[str, str | None]] = [
+    # The first folder that is named has the highest rank, in the last line that names any.
+    ("search updates", "updates"),
+    ("search kernel extra", "kernel"),
+    ("search updates kernel extra", "updates"),
+    ("search extra\nsearch kernel", "extra/deep"),
+    ("search kernel\nsearch extra", "kernel"),
+    ("search extra/deep", "extra/deep"),
+    ("search built-in updates", "extra/deep"),
+    ("search kernel built-in updates", "kernel"),
+    ("search external kernel", "kernel"),
+    ("search updates/", "extra/deep"),
+    ("search kernel/de", "extra/deep"),
+    ("search nothing", "extra/deep"),
+    ("search", "updates"),
+    ("search kernel # no comment", "kernel"),
+    ("#search kernel", "updates"),
+    (" search kernel", "kernel"),
+    ("\tsearch\tkernel\t", "kernel"),
+    ("search \\\nkernel", "kernel"),
+    ("search ker\\nel", "kernel"),
+    # One module, for some releases.
+    ("override a_b * kernel", "updates"),
+    ("override a-b * kernel", "kernel"),
+    ("override a-b * extra", "updates"),
+    ("override a-b * extra/deep", "extra/deep"),
+    ("override a-b ^6.1 kernel", "kernel"),
+    ("override a-b ^6\\\\.1 kernel", "kernel"),
+    ("override a-b ^5 kernel", "updates"),
+    ("override a-b [ kernel", "updates"),
+    ("override a-b * kernel\noverride a-b * extra/deep", "extra/deep"),
+    ("override a-b kernel", "updates"),
+    # Not at all.
+    ("exclude updates", "extra/deep"),
+    ("exclude updates extra kernel\nexclude a-b", None),
+    ("exclude updates a-b", "extra/deep"),
+    ("exclude a-b.ko", None),
+    # What had a meaning once.
+    ("make_map_files no", "updates"),
+    ("include /etc/other.conf", "updates"),
+]
+
+
+@pytest.mark.parametrize(("rules", "winner"), RULES)
+def test_rules(rules: str, winner: str | None) -> None:
+    assert paths(index(several(a=rules))) == ([] if winner is None else [f"{winner}/a-b.ko"])
+
+
+def test_a_file_of_rules_hides_those_of_its_name_in_later_folders() -> None:
+    module = make_module()
+    files: dict[str, bytes | str] = {
+        "kernel/a.ko": module,
+        "updates/a.ko": module,
+        "/usr/lib/depmod.d/x.conf": b"search kernel",
+        "/run/depmod.d/y.conf": b"search kernel",
+        "/etc/depmod.d/y.conf": b"",
+        "/etc/depmod.d/.z.conf": b"search kernel",
+        "/etc/depmod.d/z.config": b"search kernel",
+    }
+    assert paths(index(files, Kmod(version=31))) == ["updates/a.ko"]
+    assert paths(index(files, Kmod(version=32))) == ["kernel/a.ko"]
+    files["/usr/local/lib/depmod.d/x.conf"] = b""
+    assert paths(index(files, Kmod(version=32))) == ["updates/a.ko"]
+
+
+def test_external_modules_are_named_by_absolute_paths() -> None:
+    files: dict[str, bytes | str] = {
+        "kernel/a.ko": make_module(wants=["b"]),
+        "kernel/c.ko": make_module(),
+        "/opt/modules/b.ko": make_module(exports=[("b", None)]),
+        "/opt/modules/c.ko": make_module(),
+        "/etc/depmod.d/a.conf": b"external * /opt/modules\n"
+        b"external * /opt/none\nexternal ^5 /opt\n",
+    }
+    done = index(files)
+    assert sorted(lines(done, "modules.dep")) == [
+        "/opt/modules/b.ko:",
+        "kernel/a.ko: /opt/modules/b.ko",
+        "kernel/c.ko:",
+    ]
+    assert "there is no folder '/opt/none'" in done.warnings
+    files["/etc/depmod.d/b.conf"] = b"search external built-in"
+    assert "/opt/modules/c.ko:" in lines(index(files), "modules.dep")
+    # An empty line in modules.order is of no module.
+    files["modules.order"] = b"\nkernel/a.ko\n"
+    assert lines(index(files), "modules.dep")[0] == "kernel/a.ko: /opt/modules/b.ko"
+
+
+def test_built_in_modules_win_where_they_stand_first() -> None:
+    # Of folders that no rule names, that of "built-in" counts.
+    files = several(a="search built-in updates", b="exclude extra")
+    assert paths(index(files)) == ["kernel/a-b.ko"]
+
+
+def test_of_two_without_a_rule_the_first_or_the_last_counts() -> None:
+    files: dict[str, bytes | str] = {
+        "kernel/x/a.ko": make_module(["alias=x"]),
+        "kernel/y/a.ko": make_module(["alias=y"]),
+        "modules.order": b"",
+    }
+    order = [b"kernel", b"modules.order", b"x", b"y", b"a.ko"]
+    other = [b"kernel", b"modules.order", b"y", b"x", b"a.ko"]
+    # kmod keeps the one it has.
+    assert lines(index(files, reading=order), "modules.alias") == ["alias x a"]
+    assert lines(index(files, reading=other), "modules.alias") == ["alias y a"]
+    # busybox has both, or makes one of them.
+    done = index(files, Busybox(version=(1, 20)), reading=order)
+    assert lines(done, "modules.dep") == ["kernel/y/a.ko:", "kernel/x/a.ko:"]
+    assert lines(done, "modules.alias") == ["alias y a", "alias x a"]
+    done = index(files, Busybox(version=(1, 35)), reading=order)
+    assert lines(done, "modules.dep") == ["kernel/y/a.ko:"]
+    assert lines(done, "modules.alias") == ["alias y a", "alias x a"]
+
+
+def test_rules_that_mean_nothing_are_said() -> None:
+    done = index(
+        {"modules.order": b"", "/etc/depmod.d/a.conf": b"search x\\\ny\nserach x\noverride a\n"}
+    )
+    assert done.warnings == (
+        "'etc/depmod.d/a.conf', line 3: 'serach' means nothing here",
+        "'etc/depmod.d/a.conf', line 4: 'override' means nothing here",
+    )
+
+
+def test_a_backslash_at_the_end_of_rules() -> None:
+    files: dict[str, bytes | str] = {
+        "kernel/a.ko": make_module(),
+        "updates/a.ko": make_module(),
+        "/etc/depmod.d/a.conf": b"search updates kernel\nsearch kernel\\",
+    }
+    # What getc() gives at the end was taken for a character.
+    done = index(files, Kmod(version=33))
+    assert paths(done) == ["updates/a.ko"]
+    files["/etc/depmod.d/a.conf"] = b"search kernel\\"
+    assert paths(index(files, Kmod(version=34))) == ["kernel/a.ko"]
+
+
+@pytest.mark.parametrize("dialect", [Kmod(), Busybox(follows_links=True)])
+def test_a_knot_of_links_ends(dialect: Dialect) -> None:
+    files: dict[str, bytes | str] = {"modules.order": b""}
+    for number in range(8):
+        files[f"d{number}/m{number}.ko"] = make_module()
+        for other in range(3):
+            files[f"d{number}/to{other}"] = f"../d{other}"
+    done = index(files, dialect)
+    names = {path.rpartition("/")[2] for path in paths(done)}
+    assert names == {f"m{number}.ko" for number in range(8)}
+
+
+@pytest.mark.parametrize("dialect", [Kmod(), Busybox(follows_links=True)])
+def test_a_knot_of_many_links_is_refused(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "MAX_NAMES", 2000)
+    # From each of thirty folders to all others: more ways than there are atoms.
+    files: dict[str, bytes | str] = {
+        f"d{number}/to{other}": f"../d{other}" for number in range(30) for other in range(30)
+    }
+    with pytest.raises(LimitError, match="at most 2000 names, by all ways that links lead"):
+        index(files, dialect)
