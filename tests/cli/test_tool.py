@@ -126,6 +126,17 @@ def test_ldconfig_writes_where_and_as_it_is_told(
     assert (b"nobody's" in cache) is (options != ["-c", "old"])
 
 
+@pytest.mark.parametrize(
+    ("release", "start"), [("2.13", b"ld.so-1.7.0"), ("2.41", b"glibc-ld.so.cache1.1")]
+)
+def test_ldconfig_follows_the_rules_of_any_release(core: Path, release: str, start: bytes) -> None:
+    assert main(["tool", "ldconfig", "-r", "core.cpio", "--glibc", release]) == 0
+    cache = content(tree_of("core.cpio"), "etc/ld.so.cache")
+    assert cache.startswith(start)
+    # Generators came with 2.33.
+    assert (b"ldconfig of purekernel" in cache) is (release != "2.13")
+
+
 def test_ldconfig_searches_other_folders(
     core: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -261,6 +272,7 @@ def test_modinfo_of_a_file_and_of_a_name(
         ("ldconfig -p -C nowhere", 1, "nowhere does not exist"),
         ("ldconfig -p -C core.cpio", 1, "core.cpio, byte 0: expected a loader's cache"),
         ("ldconfig -r core.cpio -C /etc", 1, "'etc'"),
+        ("ldconfig -r core.cpio --glibc new", 2, "'new' is no release of glibc"),
         ("depmod", 2, "no root file system is named"),
         ("depmod -b core.cpio 1.2.3", 1, "there is no folder 'lib/modules/1.2.3'"),
         ("depmod -b core.cpio ../../etc", 1, "there is no folder"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,11 @@ NAMES = ("aarch64", "arm", "armhf", "i386", "ppc64le", "riscv64", "s390x", "x32"
     "--architecture",
     type=click.Choice(NAMES),
     help="Whose ldconfig.  [default: that of the loader in ROOT, or of most libraries]",
+)
+@click.option(
+    "--glibc",
+    metavar="RELEASE",
+    help="Whose rules are followed, such as 2.31.  [default: those of ROOT's glibc, or 2.36]",
 )
 @click.option(
     "--generator", metavar="TEXT", help="What the cache says of who wrote it.  "
@@ -118,6 +124,7 @@ def _configure(
     no_links: bool,
     form: str | None,
     architecture: str | None,
+    glibc: str | None,
     generator: str | None,
     ignore_aux_cache: bool,  # noqa: ARG001  # there is none
 ) -> Configured:
@@ -130,6 +137,7 @@ def _configure(
         tree,
         mtime=mtime,
         architecture=None if architecture is None else ARCHITECTURES[architecture],
+        release=None if glibc is None else _release(glibc),
         format=None if form is None else CacheFormat(form),
         generator=None if generator is None else os.fsencode(generator),
         folders=[_absolute(folder) for folder in folders],
@@ -137,6 +145,13 @@ def _configure(
         cache=None if only or no_cache else _absolute(cache).lstrip(b"/"),
         links=not no_links,
     )
+
+
+def _release(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})(\.[0-9]+)?", text)
+    if match is None:
+        raise UsageError(f"{text!r} is no release of glibc", hint="give two numbers, such as 2.31")
+    return int(match[1]), int(match[2])
 
 
 def _absolute(path: str) -> bytes:
