@@ -88,6 +88,8 @@ def display(path: bytes) -> str:
     if len(path) > MAX_DISPLAYED_BYTES:
         return display(path[:MAX_DISPLAYED_BYTES]) + "…"
     text = path.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return f"'{text}'"
     shown = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in text

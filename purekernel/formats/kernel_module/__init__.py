@@ -13,8 +13,10 @@ from purekernel.formats.kernel_module.signature import ModuleSignature, parse_mo
 from purekernel.formats.kernel_module.symbols import (
     Export,
     Requirement,
+    SymbolTable,
     read_exports,
     read_requirements,
+    read_symbol_table,
     read_versions,
 )
 
@@ -25,6 +27,7 @@ __all__ = [
     "ModuleSignature",
     "Requirement",
     "Sections",
+    "SymbolTable",
     "describe_module",
     "list_field",
     "list_module",
@@ -34,6 +37,7 @@ __all__ = [
     "parse_sections",
     "read_exports",
     "read_requirements",
+    "read_symbol_table",
     "read_versions",
     "with_signature",
 ]

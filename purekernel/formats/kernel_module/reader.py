@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from attrs import frozen
 
 from purekernel.errors import FormatError
@@ -16,6 +18,7 @@ from purekernel.formats.kernel_module.symbols import (
     Requirement,
     read_exports,
     read_requirements,
+    read_symbol_table,
 )
 from purekernel.formats.limits import Limits
 from purekernel.tree import Buffer
@@ -64,13 +67,14 @@ def parse_kernel_module(data: Buffer, *, source: str, limits: Limits = LIMITS) -
     if bytes(data[:6]).startswith(_PACKINGS):
         data = unpack(data, source=source, limits=limits)
     sections = parse_sections(data, source=source)
-    try:
-        requires = read_requirements(sections)
-    except FormatError:
-        requires = []
+    table = read_symbol_table(sections)
+    requires: list[Requirement] = []
+    if table is not None:
+        with suppress(FormatError):
+            requires = read_requirements(sections, table)
     return KernelModule(
         information=read_modinfo(sections),
-        exports=tuple(read_exports(sections)),
+        exports=tuple(read_exports(sections, table)),
         requires=tuple(requires),
     )
 

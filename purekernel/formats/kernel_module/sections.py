@@ -102,15 +102,21 @@ def parse_sections(data: Buffer, *, source: str) -> Sections:
             got=f"the end of the file at byte {len(view)}",
         )
     entries = list(header.iter_unpack(view[table_at:table_end]))
+    file_bytes = len(view)
     by_index = tuple(
-        (offset, size_bytes) if offset + size_bytes <= len(view) else None
-        for _name, offset, size_bytes in entries
+        [
+            (offset, size_bytes) if offset + size_bytes <= file_bytes else None
+            for _name, offset, size_bytes in entries
+        ]
     )
     names = _section_names(view, by_index, strings_index, source)
-    by_name: dict[bytes, int] = {}
-    for index, (name_at, _offset, _size_bytes) in enumerate(entries):
-        if index and by_index[index] is not None and name_at < len(names):
-            by_name.setdefault(names[name_at : names.index(b"\0", name_at)], index)
+    names_bytes = len(names)
+    # Of several of one name, the first counts. That with the number 0 is none.
+    by_name = {
+        names[entry[0] : names.find(b"\0", entry[0])]: index
+        for index, entry in reversed(list(enumerate(entries)))
+        if index and entry[0] < names_bytes and by_index[index] is not None
+    }
     return Sections(
         source=source,
         data=view,

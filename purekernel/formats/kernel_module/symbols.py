@@ -11,7 +11,12 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import NamedTuple
+import sys
+from array import array
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import repeat
+from typing import NamedTuple, cast
 
 from attrs import field, frozen
 
@@ -53,31 +58,68 @@ class Requirement(NamedTuple):
     weak: bool
 
 
+# There are hundreds of thousands, and tuples' own constructor takes a fifth of the time.
+_requirement = cast(
+    "Callable[[tuple[bytes, int, bool]], Requirement]", partial(tuple.__new__, Requirement)
+)
+
+
 @frozen(kw_only=True)
-class _SymbolTable:
-    """Columns of ``.symtab``, its strings, and what follows these up to a NUL."""
+class SymbolTable:
+    """Columns of ``.symtab``, without its first symbol, which is none, and its strings.
+
+    Attributes:
+        strings: with the NUL that ends the last, wherever in the file that is.
+        strings_bytes: how many of them are the section's own.
+        name_at: where each symbol's name begins.
+        section: the number of the section that each lies in.
+        info: binding and type of each.
+        value: of each.
+    """
 
     strings: bytes = field(repr=False)
-    behind: bytes = field(repr=False)
-    name_at: list[int]
-    section: list[int]
-    info: bytes
-    value: list[int]
+    strings_bytes: int
+    name_at: Sequence[int] = field(repr=False)
+    section: Sequence[int] = field(repr=False)
+    info: bytes = field(repr=False)
+    value: Sequence[int] = field(repr=False)
 
     def name(self, index: int) -> bytes:
+        """Return the name of a symbol."""
         start = self.name_at[index]
         end = self.strings.find(b"\0", start, start + MAX_NAME_BYTES)
-        if end >= 0:
-            return self.strings[start:end]
+        return self.strings[start : end if end >= 0 else start + MAX_NAME_BYTES]
+
+
+def read_symbol_table(sections: Sections) -> SymbolTable | None:
+    """Return a module's table of symbols, ``None`` where it has none or a broken one."""
+    strings = sections.content(b".strtab")
+    table = sections.content(b".symtab")
+    if strings is None or table is None:
+        return None
+    wide = sections.elf_class is ElfClass.BITS_64
+    entry_bytes = 24 if wide else 16
+    if len(table) % entry_bytes:
+        return None
+    body = table[entry_bytes:]
+    text = bytes(strings)
+    if text and text[-1]:
         # The last may lack its NUL, and then ends at the next one in the file.
-        name = self.strings[start : start + MAX_NAME_BYTES] + self.behind
-        return name[:MAX_NAME_BYTES]
+        strings_at, strings_bytes = sections.place(b".strtab") or (0, 0)
+        text += _text_at(sections, strings_at + strings_bytes) + b"\0"
+    return SymbolTable(
+        strings=text,
+        strings_bytes=len(strings),
+        name_at=_column(sections, body, "I", 0, 6 if wide else 4),
+        section=_column(sections, body, "H", 3 if wide else 7, 12 if wide else 8),
+        info=bytes(body[4 if wide else 12 :: entry_bytes]),
+        value=_column(sections, body, "Q" if wide else "I", 1, 3 if wide else 4),
+    )
 
 
-def read_exports(sections: Sections) -> list[Export]:
+def read_exports(sections: Sections, table: SymbolTable | None) -> list[Export]:
     """Return what a module exports: its checksums' symbols, else its list of names."""
-    table = _read_table(sections)
-    if table is not None and max(table.name_at, default=0) < len(table.strings):
+    if table is not None:
         exports = _exports_by_crc(sections, table)
         if exports:
             return exports
@@ -87,84 +129,56 @@ def read_exports(sections: Sections) -> list[Export]:
     return [Export(name, 0) for name in split_strings(names)]
 
 
-def read_requirements(sections: Sections) -> list[Requirement]:
+def read_requirements(sections: Sections, table: SymbolTable) -> list[Requirement]:
     """Return what a module needs: undefined symbols, then versions that none of them has.
 
     Raises:
-        FormatError: it has no table of symbols, or a broken one.
+        FormatError: a symbol's name is none of the strings.
     """
-    table = _read_table(sections)
-    if table is None:
+    undefined = [index for index, section in enumerate(table.section) if section == SHN_UNDEF]
+    if sections.machine in (EM_SPARC, EM_SPARCV9):
+        undefined = [index for index in undefined if table.info[index] & 0xF != STT_REGISTER]
+    places = [table.name_at[index] for index in undefined]
+    if max(places, default=-1) >= table.strings_bytes:
         raise FormatError(
-            source=sections.source, expected="a table of symbols", got="none, or a broken one"
+            source=sections.source,
+            expected=f"a symbol's name among {table.strings_bytes} bytes of strings",
+            got=f"one at byte {max(places)}",
         )
-    versions = _read_versions(sections)
-    first: dict[bytes, int] = {}
-    for index, (name, _crc) in enumerate(versions):
-        first.setdefault(name, index)
-    registers = sections.machine in (EM_SPARC, EM_SPARCV9)
-    seen: set[int] = set()
-    found: list[Requirement] = []
-    for index, section in enumerate(table.section):
-        if section != SHN_UNDEF:
-            continue
-        info = table.info[index]
-        if registers and info & 0xF == STT_REGISTER:
-            continue
-        if table.name_at[index] >= len(table.strings):
-            raise FormatError(
-                source=sections.source,
-                expected=f"a symbol's name among {len(table.strings)} bytes of strings",
-                got=f"one at byte {table.name_at[index]}",
-            )
-        name = table.name(index)
-        if not name:
-            continue
-        version = first.get(name)
-        crc = 0
-        if version is not None:
-            seen.add(version)
-            crc = versions[version][1]
-        found.append(Requirement(name, crc, info >> 4 == STB_WEAK))
+    strings = table.strings
+    ends = [strings.find(b"\0", start, start + MAX_NAME_BYTES) for start in places]
+    if -1 in ends:
+        names = [table.name(index) for index in undefined]
+    else:
+        names = [strings[start:end] for start, end in zip(places, ends, strict=True)]
+    versions = read_versions(sections)
+    # Of several of one name, the first counts.
+    crcs = map(dict(reversed(versions)).get, names, repeat(0))
+    weak = [table.info[index] >> 4 == STB_WEAK for index in undefined]
+    found = [one for one in map(_requirement, zip(names, crcs, weak, strict=True)) if one[0]]
     # module_layout, which no code mentions, and yet must fit.
-    found += [
-        Requirement(name, crc, False)
-        for index, (name, crc) in enumerate(versions)
-        if index not in seen
-    ]
+    mentioned = set(names)
+    for name, crc in versions:
+        if name and name in mentioned:
+            mentioned.remove(name)
+        else:
+            found.append(Requirement(name, crc, False))
     return found
 
 
 def read_versions(sections: Sections) -> list[tuple[bytes, int]]:
     """Return names and checksums in ``__versions``, in order."""
-    return _read_versions(sections)
-
-
-def _read_table(sections: Sections) -> _SymbolTable | None:
-    strings = sections.content(b".strtab")
-    table = sections.content(b".symtab")
-    if strings is None or table is None:
-        return None
+    content = sections.content(b"__versions")
+    if content is None or len(content) % VERSION_BYTES:
+        return []
     wide = sections.elf_class is ElfClass.BITS_64
-    entry_bytes = 24 if wide else 16
-    if len(table) % entry_bytes:
-        return None
-    strings_at, strings_bytes = sections.place(b".strtab") or (0, 0)
-    strings_end = strings_at + strings_bytes
-    # The first symbol is none.
-    body = table[entry_bytes:]
-    count = len(body) // entry_bytes
-    halves = _numbers(sections, body, "H")
-    words = _numbers(sections, body, "I")
-    values = _numbers(sections, body, "Q")[1::3] if wide else words[1::4]
-    return _SymbolTable(
-        strings=bytes(strings),
-        behind=_text_at(sections, strings_end) if strings and strings[-1] else b"",
-        name_at=words[:: 6 if wide else 4],
-        section=halves[3::12] if wide else halves[7::8],
-        info=bytes(body[4::24] if wide else body[12::16])[:count],
-        value=values,
-    )
+    entry = struct.Struct(sections.mark + ("Q56s" if wide else "I60s"))
+    start = (sections.place(b"__versions") or (0, 0))[0] + (8 if wide else 4)
+    versions = []
+    for index, (crc, field_bytes) in enumerate(entry.iter_unpack(content)):
+        name, nul, _rest = field_bytes.partition(b"\0")
+        versions.append((name if nul else _text_at(sections, start + index * VERSION_BYTES), crc))
+    return versions
 
 
 def _text_at(sections: Sections, offset: int) -> bytes:
@@ -172,15 +186,22 @@ def _text_at(sections: Sections, offset: int) -> bytes:
     return bytes(sections.data[offset : offset + MAX_NAME_BYTES]).partition(b"\0")[0]
 
 
-def _numbers(sections: Sections, body: memoryview, code: str) -> list[int]:
-    count = len(body) // struct.calcsize("=" + code)
-    return list(struct.unpack_from(f"{sections.mark}{count}{code}", body))
+def _column(
+    sections: Sections, body: memoryview, code: str, first: int, step: int
+) -> Sequence[int]:
+    """Return every ``step``-th of the numbers that ``body`` is made of, from ``first`` on."""
+    numbers = array(code)
+    numbers.frombytes(body)
+    column = numbers[first::step]
+    if sections.byte_order != sys.byteorder:
+        column.byteswap()
+    return column
 
 
-def _exports_by_crc(sections: Sections, table: _SymbolTable) -> list[Export]:
-    starts = {match.start() for match in re.finditer(CRC_PREFIX, table.strings)}
-    if not starts:
+def _exports_by_crc(sections: Sections, table: SymbolTable) -> list[Export]:
+    if CRC_PREFIX not in table.strings or max(table.name_at, default=0) >= table.strings_bytes:
         return []
+    starts = {match.start() for match in re.finditer(CRC_PREFIX, table.strings)}
     return [
         Export(
             table.name(index)[len(CRC_PREFIX) :],
@@ -205,17 +226,3 @@ def _resolve_crc(sections: Sections, value: int, section: int) -> int:
         return NO_CRC
     crc: int = struct.unpack_from(sections.mark + "I", sections.data, end - 4)[0]
     return crc
-
-
-def _read_versions(sections: Sections) -> list[tuple[bytes, int]]:
-    content = sections.content(b"__versions")
-    if content is None or len(content) % VERSION_BYTES:
-        return []
-    wide = sections.elf_class is ElfClass.BITS_64
-    entry = struct.Struct(sections.mark + ("Q56s" if wide else "I60s"))
-    start = (sections.place(b"__versions") or (0, 0))[0] + (8 if wide else 4)
-    versions = []
-    for index, (crc, field_bytes) in enumerate(entry.iter_unpack(content)):
-        name, nul, _rest = field_bytes.partition(b"\0")
-        versions.append((name if nul else _text_at(sections, start + index * VERSION_BYTES), crc))
-    return versions

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 
@@ -31,26 +32,31 @@ class _Node:
     Attributes:
         depth: how many characters of a key lead to the end of its prefix.
         prefix: what comes behind the character that leads to it.
-        values: of the key that ends here.
+        values: those of the key that ends here, as they are written.
         children: the nodes below, by the character that leads to each, in their order.
         place: its offset, with the bits that say what it has.
     """
 
     depth: int
     prefix: bytes = b""
-    values: Sequence[IndexValue] = ()
+    values: bytes = b""
     children: dict[int, _Node] = Factory(dict)
     place: int = 0
 
     @property
+    def span(self) -> tuple[int, int]:
+        """Return the characters that lead to the first child and to the last."""
+        return next(iter(self.children)), next(reversed(self.children))
+
+    @property
     def size_bytes(self) -> int:
         """Return how many bytes it takes."""
-        size = len(self.prefix) + 1 if self.prefix else 0
+        size = len(self.values)
+        if self.prefix:
+            size += len(self.prefix) + 1
         if self.children:
-            size += 2 + WORD.size * (max(self.children) - min(self.children) + 1)
-        if self.values:
-            size += WORD.size
-            size += sum(WORD.size + len(entry.value) + 1 for entry in self.values)
+            first, last = self.span
+            size += 2 + WORD.size * (last - first + 1)
         return size
 
 
@@ -103,23 +109,25 @@ def _trie(entries: Iterable[IndexValue]) -> _Node:
     return root
 
 
-def _by_key(entries: Iterable[IndexValue]) -> Iterable[tuple[bytes, list[IndexValue]]]:
+def _by_key(entries: Iterable[IndexValue]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield each key with all its values as they are written, by key."""
     # Sorting keeps the order among equals, so these come latest first.
     latest_first = list(entries)[::-1]
     latest_first.sort(key=itemgetter(2))
     latest_first.sort(key=itemgetter(0))
     for key, group in groupby(latest_first, key=itemgetter(0)):
-        values = list(group)
         if not key.isascii() or b"\0" in key:
             raise UnrepresentableError(
                 f"no module index can hold {display(key)}: its keys are of ASCII characters"
             )
-        for entry in values:
-            if b"\0" in entry.value:
+        values = []
+        for _key, value, priority in group:
+            if b"\0" in value:
                 raise UnrepresentableError(
-                    f"no module index can hold {display(entry.value)}, which has a NUL"
+                    f"no module index can hold {display(value)}, which has a NUL"
                 )
-        yield key, values
+            values += [WORD.pack(priority), value, b"\0"]
+        yield key, WORD.pack(len(values) // 3) + b"".join(values)
 
 
 def _shared(one: bytes, other: bytes) -> int:
@@ -157,18 +165,11 @@ def _in_order(root: _Node, *, root_first: bool) -> list[_Node]:
 
 def _write(out: bytearray, node: _Node) -> None:
     if node.prefix:
-        out += node.prefix
-        out.append(0)
+        out += node.prefix + b"\0"
     if node.children:
-        first, last = min(node.children), max(node.children)
-        out.append(first)
-        out.append(last)
-        for character in range(first, last + 1):
-            child = node.children.get(character)
-            out += WORD.pack(0 if child is None else child.place)
-    if node.values:
-        out += WORD.pack(len(node.values))
-        for entry in node.values:
-            out += WORD.pack(entry.priority)
-            out += entry.value
-            out.append(0)
+        first, last = node.span
+        places = [0] * (last - first + 1)
+        for character, child in node.children.items():
+            places[character - first] = child.place
+        out += struct.pack(f">BB{len(places)}I", first, last, *places)
+    out += node.values

@@ -93,6 +93,9 @@ def relate_modules(
     warnings: list[str] = []
     ordered = _in_order(list(found), order, version, warnings)
     modules: list[Module] = []
+    # Names that many modules need are kept once, and what is to be told of them only if it is.
+    names: dict[bytes, bytes] = {}
+    needed: list[list[bytes]] = []
     requires: list[Sequence[Requirement]] = []
     owners: dict[bytes, tuple[Module | None, int]] = {}
     if kernel is not None:
@@ -105,13 +108,17 @@ def relate_modules(
             warnings.append(f"a module that cannot be read: {error}")
         module = Module(one.name, one.path, parsed.information, number)
         modules.append(module)
-        requires.append(parsed.requires)
+        plain = map(_plain, parsed.requires)
+        needed.append([names.setdefault(name, name) for name in plain])
+        if kernel is not None:
+            requires.append(parsed.requires)
         for export in parsed.exports:
             owners[export.name] = (module, export.crc)
-    for module, wanted in zip(modules, requires, strict=True):
+    for module, wanted in zip(modules, needed, strict=True):
         module.needs = _find_needs(wanted, owners)
-        if kernel is not None:
-            warnings += _complain(module, wanted, owners, kernel, report_unknown=report_unknown)
+    if kernel is not None:
+        for module, required in zip(modules, requires, strict=True):
+            warnings += _complain(module, required, owners, kernel, report_unknown=report_unknown)
     _rank(modules)
     return Modules(
         modules=modules,
@@ -157,14 +164,10 @@ def _ordered_path(module: FoundModule) -> bytes | None:
 
 
 def _find_needs(
-    wanted: Sequence[Requirement], owners: dict[bytes, tuple[Module | None, int]]
+    names: Iterable[bytes], owners: dict[bytes, tuple[Module | None, int]]
 ) -> list[Module]:
-    needs: dict[int, Module] = {}
-    for requirement in wanted:
-        owner, _crc = owners.get(_plain(requirement), (None, 0))
-        if owner is not None:
-            needs.setdefault(owner.number, owner)
-    return list(needs.values())
+    needs = dict.fromkeys([one[0] for one in map(owners.get, names) if one is not None])
+    return [owner for owner in needs if owner is not None]
 
 
 def _complain(
