@@ -34,14 +34,19 @@ def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, streams: bool = Fa
             status = os.fstat(opened)
             if stat.S_ISDIR(status.st_mode):
                 raise InputError(f"{path} is a folder, not a file", hint="give the path of a file")
-            if not stat.S_ISREG(status.st_mode) and not (streams and _flows(status.st_mode)):
+            is_file = stat.S_ISREG(status.st_mode)
+            if not is_file and not (streams and _flows(status.st_mode)):
                 # A device or fifo may never end.
                 raise InputError(
                     f"{path} is neither a file nor a folder", hint="give the path of a file"
                 )
             limits.check_unpacked(status.st_size, source=str(path))
             with os.fdopen(opened, "rb", closefd=False) as stream:
-                content = stream.read(limits.unpacked_bytes + 1)
+                # Python makes room for all that it is to read, and gives the rest back after it.
+                likely_bytes = status.st_size if is_file else limits.unpacked_bytes
+                content = stream.read(likely_bytes + 1)
+                if len(content) > likely_bytes:
+                    content += stream.read(limits.unpacked_bytes + 1 - len(content))
             limits.check_unpacked(len(content), source=str(path))
             return content
     except FileNotFoundError:

@@ -5,13 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.errors import InputError
+from purekernel.errors import InputError, LimitError
+from purekernel.formats.limits import Limits
 from purekernel.sources.files import load_file
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"content")
     assert load_file(tmp_path / "f") == b"content"
+
+
+def test_a_file_may_hold_more_than_its_size_says() -> None:
+    # Linux says 0 of all files there, and limits are on what was read.
+    path = Path("/proc/self/maps")
+    if not path.exists():
+        pytest.skip("this system has no /proc")
+    assert b"\n" in load_file(path)
+    with pytest.raises(LimitError):
+        load_file(path, limits=Limits(unpacked_bytes=8))
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
