@@ -35,8 +35,12 @@ def resolve(tree: Tree, path: bytes, *, follow_last: bool = True) -> bytes:
 
     Source: path_resolution(7).
     """
-    pending = [part for part in reversed(path.split(b"/")) if part not in (b"", b".")]
-    here = ROOT
+    # In most paths nothing before the last name is a link.
+    here = parent(path)
+    left = path[len(here) :]
+    if not isinstance(tree.get(here), Directory):
+        here, left = ROOT, path
+    pending = [part for part in reversed(left.split(b"/")) if part not in (b"", b".")]
     links = 0
     steps = 0
     while pending:

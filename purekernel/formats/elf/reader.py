@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import frozen
+from attrs import field, frozen
 
 from purekernel.errors import FormatError
 from purekernel.formats.elf.layout import (
@@ -60,6 +60,7 @@ class ElfHeader:
         flags: ``e_flags``, which mean something to each machine alone.
         phoff: where the program headers are.
         phnum: how many.
+        layout: the structures that this file is made of.
     """
 
     elf_class: ElfClass
@@ -69,10 +70,10 @@ class ElfHeader:
     flags: int
     phoff: int
     phnum: int
+    layout: Layout = field(init=False, repr=False, eq=False)
 
-    @property
-    def layout(self) -> Layout:
-        """Return the structures that this file is made of."""
+    @layout.default
+    def _find_layout(self) -> Layout:
         return LAYOUTS[self.elf_class, self.byte_order]
 
 

@@ -10,6 +10,7 @@ Source: ``_dl_cache_libcmp`` in glibc 2.36, elf/dl-cache.c.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _NUMBER = re.compile(rb"([0-9]+)")
 
@@ -27,6 +28,8 @@ _END = 0
 _DIGITS_THAT_COUNT = 32
 
 
+# Two libraries of one soname are compared, and then all are sorted, most with one name.
+@lru_cache(maxsize=1024)
 def library_name_key(name: bytes, *, signed_bytes: bool = True) -> tuple[int, ...]:
     """Return a key that sorts library names as the loader compares them.
 
