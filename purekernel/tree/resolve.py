@@ -86,13 +86,15 @@ class Found:
 
 def look_up(tree: Tree, path: bytes) -> Found | None:
     """Return what stands where ``path`` leads, as stat(2) would; ``None`` for nothing."""
-    # Most names are no links, in folders that were reached through none.
-    plain = tree.get(path)
-    if plain is not None and not isinstance(plain, Symlink):
-        return Found(path=path, inode=tree.inode(path), node=plain)
-    try:
-        place = resolve(tree, path)
-    except TreeError:
-        return None
-    node = tree.get(place)
+    place, node = path, tree.get(path)
+    if isinstance(node, Symlink):
+        # Most lead to what stands beside them.
+        place = join(parent(path), node.target)
+        node = tree.get(place)
+    if node is None or isinstance(node, Symlink):
+        try:
+            place = resolve(tree, path)
+        except TreeError:
+            return None
+        node = tree.get(place)
     return None if node is None else Found(path=place, inode=tree.inode(place), node=node)

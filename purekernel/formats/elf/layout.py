@@ -50,11 +50,10 @@ class Layout:
 
     Attributes:
         header: what follows the 16 bytes of ``e_ident``.
-        program_header: one segment.
+        program_header: one segment: its type, offset, vaddr, filesz and align.
         dynamic: one entry of the dynamic section, tag and value.
         word: one 32-bit number, as notes are made of.
         word_bytes: of an address; notes and properties are aligned to it.
-        flags_first: whether ``p_flags`` stands second in a program header, not last but one.
     """
 
     header: struct.Struct
@@ -62,18 +61,16 @@ class Layout:
     dynamic: struct.Struct
     word: struct.Struct
     word_bytes: int
-    flags_first: bool
 
 
 def _layout(mark: str, elf_class: ElfClass) -> Layout:
     wide = elf_class is ElfClass.BITS_64
     return Layout(
         header=struct.Struct(mark + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH")),
-        program_header=struct.Struct(mark + ("IIQQQQQQ" if wide else "IIIIIIII")),
+        program_header=struct.Struct(mark + ("I4xQQ8xQ8xQ" if wide else "III4xI8xI")),
         dynamic=struct.Struct(mark + ("QQ" if wide else "II")),
         word=struct.Struct(mark + "I"),
         word_bytes=8 if wide else 4,
-        flags_first=wide,
     )
 
 

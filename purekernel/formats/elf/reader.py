@@ -6,7 +6,7 @@ Sections are not looked at: a loader does not, and a stripped file may have none
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
 from attrs import field, frozen
 
@@ -38,8 +38,7 @@ MAX_STRING_BYTES = 4096
 MAX_DYNAMIC_ENTRIES = 65_536
 
 
-@frozen(kw_only=True)
-class Segment:
+class Segment(NamedTuple):
     """One program header, under the names of elf(5) without their ``p_``."""
 
     type: int
@@ -222,9 +221,13 @@ def parse_elf(data: Buffer, header: ElfHeader, *, source: str, pointer_bytes: in
             expected=f"{header.phnum} program headers",
             got="the end of the file",
         )
-    segments = tuple(_segments(header.layout, view[header.phoff : end]))
+    headers = header.layout.program_header.iter_unpack(view[header.phoff : end])
     return Elf(
-        source=source, view=view, header=header, segments=segments, pointer_bytes=pointer_bytes
+        source=source,
+        view=view,
+        header=header,
+        segments=tuple(map(Segment._make, headers)),
+        pointer_bytes=pointer_bytes,
     )
 
 
@@ -253,12 +256,3 @@ def _read_ident(
             got=str(ident[DATA_AT]),
         )
     return elf_class, "little" if ident[DATA_AT] == DATA_LITTLE else "big"
-
-
-def _segments(layout: Layout, headers: memoryview) -> Iterator[Segment]:
-    for fields in layout.program_header.iter_unpack(headers):
-        if layout.flags_first:
-            kind, _flags, offset, vaddr, _paddr, filesz, _memsz, align = fields
-        else:
-            kind, offset, vaddr, _paddr, filesz, _memsz, _flags, align = fields
-        yield Segment(type=kind, offset=offset, vaddr=vaddr, filesz=filesz, align=align)

@@ -18,6 +18,7 @@ from purekernel.tree import Buffer, Directory, File, Tree, look_up
 LIBC = b"libc.so.6"
 
 # What the library prints when it is run. Source: glibc, csu/version.c.
+_BANNER_START = b"GNU C Library "
 _BANNER = re.compile(
     rb"GNU C Library (?P<release>(?:\([^()\n\0]{1,100}\) )?[a-z]{1,20} release version "
     rb"(?P<major>[0-9]{1,4})\.(?P<minor>[0-9]{1,4})(?:\.[0-9]{1,4})*)"
@@ -90,7 +91,10 @@ def _flags_of_libc(
 
 
 def _read_banner(content: Buffer) -> Glibc | None:
-    banner = _BANNER.search(content)
+    # An expression alone takes its time over two megabytes.
+    text = bytes(content)
+    start = text.find(_BANNER_START)
+    banner = _BANNER.search(text, start) if start >= 0 else None
     if banner is None:
         return None
     return Glibc(version=(int(banner["major"]), int(banner["minor"])), release=banner["release"])
