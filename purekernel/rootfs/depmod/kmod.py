@@ -20,6 +20,9 @@ from purekernel.tree import display
 # Of equal lines in modules.order, the last counted before.
 FIRST_LINE_SINCE = 34
 
+# On 64-bit PowerPC, a function's entry has it before its name.
+DOT = b"."
+
 # How many buckets kmod's tables of modules and of symbols have.
 MODULE_BUCKETS, SYMBOL_BUCKETS = 512, 2048
 
@@ -108,8 +111,8 @@ def relate_modules(
             warnings.append(f"a module that cannot be read: {error}")
         module = Module(one.name, one.path, parsed.information, number)
         modules.append(module)
-        plain = map(_plain, parsed.requires)
-        needed.append([names.setdefault(name, name) for name in plain])
+        plain = [requirement.name.removeprefix(DOT) for requirement in parsed.requires]
+        needed.append(list(map(names.setdefault, plain, plain)))
         if kernel is not None:
             requires.append(parsed.requires)
         for export in parsed.exports:
@@ -182,7 +185,7 @@ def _complain(
     for requirement in wanted:
         if requirement.weak:
             continue
-        found = owners.get(_plain(requirement))
+        found = owners.get(requirement.name.removeprefix(DOT))
         if found is None:
             if report_unknown:
                 yield f"{display(module.path)} needs the unknown symbol {display(requirement.name)}"
@@ -191,11 +194,6 @@ def _complain(
                 f"{display(module.path)} was built for another version of the symbol "
                 f"{display(requirement.name)}"
             )
-
-
-def _plain(requirement: Requirement) -> bytes:
-    # On 64-bit PowerPC, a function's entry has a dot before its name.
-    return requirement.name.removeprefix(b".")
 
 
 def _rank(modules: list[Module]) -> None:
