@@ -7,7 +7,7 @@ from collections.abc import Callable
 from purekernel.errors import inside
 from purekernel.rootfs.depmod import depmod
 from purekernel.rootfs.ldconfig import ldconfig
-from purekernel.rootfs.modules import LOCAL_MODULES, MODULES, kernel_releases
+from purekernel.rootfs.modules import LOCAL_MODULES, kernel_releases, release_folder
 from purekernel.tree import Tree, display
 from purekernel.tree.path import join
 
@@ -34,7 +34,7 @@ def index_modules(tree: Tree, *, mtime: int, note: Note) -> Tree:
         ModuleLoopError: modules need one another in a circle.
     """
     for release in kernel_releases(tree):
-        folder = join(MODULES, release)
+        folder = release_folder(tree, release)
         places = (folder, join(LOCAL_MODULES, release))
         if join(folder, DEPENDENCIES) not in tree and not any(
             b".ko" in path for place in places if place in tree for path, _node in tree.walk(place)

@@ -1,21 +1,22 @@
 """Read a root file system that lies unpacked in a folder of the host.
 
 Unlike an overlay, it is no input of an image but somebody's root as it is: devices and all, and
-maybe more than fits in memory, so contents are read only where they are asked for.
+more than fits in memory. So names are read, and contents when somebody asks for them.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 from attrs import frozen
 
-from purekernel.errors import InputError, TreeError
+from purekernel.errors import FormatError, InputError, TreeError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
-from purekernel.sources.files import load_file, unreadable
+from purekernel.sources.below import folder_below, open_file_below
+from purekernel.sources.files import unreadable
 from purekernel.sources.folder import ON_WINDOWS, image_name, image_target
 from purekernel.tree import (
     ROOT,
@@ -29,62 +30,122 @@ from purekernel.tree import (
     Socket,
     Symlink,
     Tree,
+    display,
     parse_path,
 )
 from purekernel.tree.path import join
 
-# Mounted in a running system, endless, and nobody's libraries or modules.
-NEVER_READ = (b"proc", b"sys")
 
-# What says where libraries and modules are is never larger.
-SMALL_BYTES = 1 << 16
+class HostFile(File):
+    """A file of the host, which is read whenever its content is asked for.
 
-Needed = Callable[[bytes], bool]
-"""Says of a path whether the content of a large file there is needed."""
+    What was read last is kept, for it is mostly asked for again at once; more is not, so that a
+    root file system of any size takes no memory to speak of.
+    """
+
+    __slots__ = ("_limits", "_path", "_top")
+
+    _limits: Limits
+    _path: bytes
+    _top: Path
+
+    _last: ClassVar[tuple[HostFile | None, bytes]] = (None, b"")
+
+    def __init__(self, *, metadata: Metadata, top: Path, path: bytes, limits: Limits) -> None:
+        super().__init__(metadata=metadata)
+        for name, value in (("_top", top), ("_path", path), ("_limits", limits)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def content(self) -> bytes:
+        """Return its bytes.
+
+        Raises:
+            FormatError: it may not be read, or is no file any more.
+            LimitError: it is larger than the limits allow.
+        """
+        last, content = HostFile._last
+        if last is not self:
+            content = self._load()
+            HostFile._last = (self, content)
+        return content
+
+    @content.setter
+    def content(self, _content: bytes) -> None:
+        """Take no other: it is read from the host."""
+
+    def __eq__(self, other: object) -> bool:
+        """Say whether it is the very same; comparing contents would read them."""
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def _load(self) -> bytes:
+        source = display(self._path)
+        try:
+            descriptor = open_file_below(self._top, self._path)
+            with os.fdopen(descriptor, "rb", buffering=0) as stream:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    raise FormatError(source=source, expected="a file", got="something else by now")
+                self._limits.check_unpacked(status.st_size, source=source)
+                # What has no size to speak of, as in proc, is read to its end; None is a file
+                # that has nothing yet, and may never have.
+                content = stream.readall()
+                if content is None:
+                    raise FormatError(source=source, expected="a file", got="nothing to be read")
+                self._limits.check_unpacked(len(content), source=source)
+                return content
+        except OSError as error:
+            raise FormatError(
+                source=source,
+                expected="a file that may be read",
+                got=error.strerror or str(error),
+                hint="change its mode, or run purekernel as somebody who may read it",
+            ) from None
 
 
 @frozen(kw_only=True)
 class RootFolder:
-    """A root file system, with the contents that were asked for.
+    """A root file system.
 
     Attributes:
-        tree: with every name. Files whose contents were not read are empty.
+        tree: with every name that could be read.
         notes: what could not be read, one line each.
+        is_whole: whether all folders were looked into. If not, a link that seems to lead nowhere
+            may lead somewhere.
     """
 
     tree: Tree
     notes: tuple[str, ...]
+    is_whole: bool
 
 
-def load_root_folder(
-    folder: Path, *, needed: Needed, limits: Limits = DEFAULT_LIMITS
-) -> RootFolder:
+def load_root_folder(folder: Path, *, limits: Limits = DEFAULT_LIMITS) -> RootFolder:
     """Return the root file system in ``folder``.
 
-    Names are the host's, and so are owners, modes and times, where it has such. What may not be
-    read is noted and left out.
+    Names are the host's, and so are owners, modes and times, where it has such. What is mounted in
+    it and lies on no disk, such as ``proc``, is not looked into; what may not be, is noted.
 
     Args:
         folder: may itself be reached through links; below it none is followed.
-        needed: whether the content of a file of more than 64 KiB is read.
-        limits: bounds on number and depth of names, and on all that is read.
+        limits: bounds on number and depth of names, and on each file.
 
     Raises:
         InputError: it is no folder, or may not be read itself.
         LimitError: there is more than ``limits`` allow.
         TreeError: a name is longer than Linux allows.
     """
-    return _Reader(folder, needed, limits).read()
+    return _Reader(folder, limits).read()
 
 
 class _Reader:
-    def __init__(self, top: Path, needed: Needed, limits: Limits) -> None:
+    def __init__(self, top: Path, limits: Limits) -> None:
         self._top = top
-        self._needed = needed
         self._limits = limits
         self._notes: list[str] = []
-        self._read_bytes = 0
         self._firsts: dict[tuple[int, int], bytes] = {}
+        self._is_whole = True
 
     def read(self) -> RootFolder:
         try:
@@ -94,74 +155,93 @@ class _Reader:
         if not stat.S_ISDIR(status.st_mode):
             raise InputError(f"{self._top} is not a folder", hint="give a folder")
         tree = Tree(Directory(metadata=_metadata(status)))
-        pending = [(ROOT, str(self._top))]
+        pending = [(ROOT, status.st_dev)]
         while pending:
-            folder, place = pending.pop()
+            folder, device = pending.pop()
             try:
-                with os.scandir(place) as listing:
-                    entries = sorted((image_name(entry.name), entry) for entry in listing)
+                entries = self._list(folder)
             except OSError as error:
                 if folder == ROOT:
                     raise unreadable(self._top, error) from None
-                self._notes.append(str(unreadable(Path(place), error)))
+                self._note(folder, error)
                 continue
-            for name, entry in entries:
-                path = join(folder, name)
-                if path not in NEVER_READ and self._add(tree, path, entry):
-                    pending.append((path, entry.path))
-        return RootFolder(tree=tree, notes=tuple(self._notes))
+            for name, status in entries:
+                path = join(folder, name[0])
+                if not self._add(tree, path, name[1], status):
+                    continue
+                if status.st_dev != device and _is_virtual(status.st_dev):
+                    self._is_whole = False
+                else:
+                    pending.append((path, status.st_dev))
+        return RootFolder(tree=tree, notes=tuple(self._notes), is_whole=self._is_whole)
 
-    def _add(self, tree: Tree, path: bytes, entry: os.DirEntry[str]) -> bool:
-        """Add what stands at ``entry``; say whether it is a folder to be looked into."""
+    def _list(self, folder: bytes) -> list[tuple[tuple[bytes, bytes | None], os.stat_result]]:
+        """Return names in a folder, each with a link's target, sorted, and what each is."""
+        found = []
+        with folder_below(self._top, folder) as (descriptor, place):
+            with os.scandir(place if descriptor is None else descriptor) as listing:
+                entries = list(listing)
+            for entry in entries:
+                name = image_name(entry.name)
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                    target = None
+                    if stat.S_ISLNK(status.st_mode):
+                        # Not Path.readlink(), which makes "./x" into "x".
+                        link = place / entry.name if descriptor is None else entry.name
+                        target = image_target(os.readlink(link, dir_fd=descriptor))
+                except OSError as error:
+                    self._note(join(folder, name), error)
+                    continue
+                found.append(((name, target), status))
+        return sorted(found, key=lambda one: one[0][0])
+
+    def _note(self, path: bytes, error: OSError) -> None:
+        self._is_whole = False
+        self._notes.append(
+            f"{self._top}: {display(path)} cannot be read: {error.strerror or error}"
+        )
+
+    def _add(self, tree: Tree, path: bytes, target: bytes | None, status: os.stat_result) -> bool:
+        """Add what stands at ``path``; say whether it is a folder."""
         source = str(self._top)
-        try:
-            status = entry.stat(follow_symlinks=False)
-            # Where no two names can be one file, the host gives no numbers.
-            key = (status.st_dev, status.st_ino) if status.st_nlink > 1 else None
-            first = self._firsts.get(key) if key is not None else None
-            node = None if first is not None else self._node(path, entry, status)
-        except OSError as error:
-            self._notes.append(str(unreadable(Path(entry.path), error)))
-            return False
-        except InputError as error:
-            self._notes.append(str(error))
-            return False
+        # Where no two names can be one file, the host gives no numbers.
+        key = (status.st_dev, status.st_ino) if status.st_nlink > 1 else None
+        is_folder = stat.S_ISDIR(status.st_mode)
         try:
             path = parse_path(path)
             self._limits.check_depth(path, source=source)
             self._limits.check_members(len(tree) + 1, source=source)
+            first = self._firsts.get(key) if key is not None and not is_folder else None
             if first is not None:
                 tree.link(path, first)
-            elif node is not None:
-                tree.add(path, node)
+            else:
+                tree.add(path, self._node(path, target, status))
+                if key is not None and not is_folder:
+                    self._firsts[key] = path
         except TreeError as error:
             raise error.within(source) from None
-        if key is not None and first is None and isinstance(node, File):
-            self._firsts[key] = path
-        return isinstance(node, Directory)
+        return is_folder
 
-    def _node(self, path: bytes, entry: os.DirEntry[str], status: os.stat_result) -> Node:
+    def _node(self, path: bytes, target: bytes | None, status: os.stat_result) -> Node:
         metadata = _metadata(status)
         mode = status.st_mode
         if stat.S_ISDIR(mode):
             return Directory(metadata=metadata)
-        if stat.S_ISLNK(mode):
-            # Not Path.readlink(), which makes "./x" into "x".
-            return Symlink(metadata=metadata, target=image_target(os.readlink(entry.path)))  # noqa: PTH115
+        if target is not None:
+            return Symlink(metadata=metadata, target=target)
         if stat.S_ISREG(mode):
-            return File(metadata=metadata, content=self._content(path, entry, status.st_size))
+            return HostFile(metadata=metadata, top=self._top, path=path, limits=self._limits)
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             kind = DeviceKind.CHARACTER if stat.S_ISCHR(mode) else DeviceKind.BLOCK
             major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)
             return Device(metadata=metadata, kind=kind, major=major, minor=minor)
         return Fifo(metadata=metadata) if stat.S_ISFIFO(mode) else Socket(metadata=metadata)
 
-    def _content(self, path: bytes, entry: os.DirEntry[str], size_bytes: int) -> bytes:
-        if size_bytes > SMALL_BYTES and not self._needed(path):
-            return b""
-        self._read_bytes += size_bytes
-        self._limits.check_unpacked(self._read_bytes, source=str(self._top))
-        return load_file(Path(entry.path), limits=self._limits)
+
+def _is_virtual(device: int) -> bool:
+    """Say whether a file system lies on no disk: Linux gives those no major number."""
+    return not ON_WINDOWS and os.major(device) == 0
 
 
 def _metadata(status: os.stat_result) -> Metadata:

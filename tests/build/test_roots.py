@@ -14,7 +14,13 @@ import pytest
 
 from fixtures.core_iso import make_core_iso
 from purekernel.build.roots import Root, open_root
-from purekernel.errors import InputError, OutputError, UnrepresentableError, UsageError
+from purekernel.errors import (
+    FormatError,
+    InputError,
+    OutputError,
+    UnrepresentableError,
+    UsageError,
+)
 from purekernel.formats.compression import unpack
 from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.iso import parse_iso
@@ -35,7 +41,7 @@ LIBRARY = b"usr/lib/libsample.so.1"
 
 
 def open_all(place: Path | str) -> Root:
-    return open_root(str(place), needed=lambda _path: True)
+    return open_root(str(place))
 
 
 def change(tree: Tree) -> Tree:
@@ -45,7 +51,8 @@ def change(tree: Tree) -> Tree:
     put_file(changed, b"etc/motd", b"changed", metadata=Metadata(mode=0o644, mtime=5))
     changed.add(LIBRARY, Symlink(metadata=Metadata(mode=0o777), target=b"libsample.so.1.0.2"))
     for path in (b"lib/libc.so.6", b"bin/su"):
-        changed.remove(path)
+        if path in changed:
+            changed.remove(path)
     changed.add(b"bin/su", Symlink(metadata=Metadata(mode=0o777), target=b"busybox"))
     return changed
 
@@ -83,22 +90,79 @@ def test_in_a_folder_what_changed_is_changed_and_nothing_else_is_touched(tmp_pat
     assert (folder / "etc/new/file").stat().st_mode & 0o777 == 0o644
 
 
-def test_a_folder_is_read_as_far_as_needed(tmp_path: Path) -> None:
+@posix
+def test_a_folder_is_read_when_it_is_asked_for(tmp_path: Path) -> None:
     folder = tmp_path / "root"
     (folder / "proc").mkdir(parents=True)
-    (folder / "proc/kcore").write_bytes(b"x")
-    for name in ("libbig.so", "movie", "small"):
-        (folder / name).write_bytes(b"x" * (10 if name == "small" else 100_000))
-    os.link(folder / "libbig.so", folder / "libbig.so.1")
-    root = open_root(str(folder), needed=lambda path: b".so" in path)
-    sizes = {path: len(node.content) for path, node in root.tree.walk() if isinstance(node, File)}
-    assert sizes == {b"libbig.so": 100_000, b"libbig.so.1": 100_000, b"movie": 0, b"small": 10}
-    assert root.tree.inode(b"libbig.so") == root.tree.inode(b"libbig.so.1")
-    # What was not read is not written either.
+    (folder / "proc/x").write_bytes(b"x")
+    (folder / "a").write_bytes(b"before")
+    os.link(folder / "a", folder / "b")
+    root = open_all(folder)
+    assert {path for path, _node in root.tree.walk()} == {b"", b"proc", b"proc/x", b"a", b"b"}
+    assert root.is_whole
+    assert root.tree.inode(b"a") == root.tree.inode(b"b")
+    (folder / "a").write_bytes(b"after")
+    node = root.tree[b"b"]
+    assert isinstance(node, File)
+    assert node.content == b"after"
+    (folder / "a").unlink()
+    (folder / "b").unlink()
+    other = root.tree[b"proc/x"]
+    assert isinstance(other, File)
+    assert other.content == b"x"
+    with pytest.raises(FormatError, match=r"'a': .* got No such file"):
+        assert node.content
+
+
+@posix
+def test_what_is_the_same_already_is_not_written(tmp_path: Path) -> None:
+    folder = tmp_path / "root"
+    lay_down(plain_tree(), folder)
+    root = open_all(folder)
+    root.save(change(root.tree))
+    before = snapshot(folder)
+    again = open_all(folder)
+    again.save(change(again.tree))
+    assert snapshot(folder) == before
+
+
+@posix
+@pytest.mark.parametrize("top", ["sys", "proc", "opt"])
+def test_no_link_leads_a_write_out_of_the_folder(top: str, tmp_path: Path) -> None:
+    folder, outside = tmp_path / "root", tmp_path / "outside"
+    folder.mkdir()
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    (folder / top).symlink_to("../outside")
+    (folder / "etc").symlink_to(top)
+    root = open_all(folder)
     changed = root.tree.copy()
-    changed.remove(b"small")
+    # In the tree such a link leads to a name inside, as after chroot.
+    put_file(changed, b"etc/file", b"theirs", metadata=Metadata(mode=0o644))
     root.save(changed)
-    assert (folder / "movie").stat().st_size == 100_000
+    assert (folder / "outside/file").read_text() == "theirs"
+    assert (outside / "file").read_text() == "mine"
+
+
+@posix
+def test_no_link_that_comes_meanwhile_does_either(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "root", tmp_path / "outside"
+    (folder / "etc").mkdir(parents=True)
+    (folder / "etc/file").write_text("theirs")
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    root = open_all(folder)
+    changed = root.tree.copy()
+    put_file(changed, b"etc/file", b"new", metadata=Metadata(mode=0o644))
+    (folder / "etc").rename(folder / "old")
+    (folder / "etc").symlink_to("../outside")
+    node = root.tree[b"etc/file"]
+    assert isinstance(node, File)
+    with pytest.raises(FormatError, match="may be read"):
+        assert node.content
+    with pytest.raises((OutputError, FormatError)):
+        root.save(changed)
+    assert (outside / "file").read_text() == "mine"
 
 
 @posix
@@ -110,7 +174,12 @@ def test_what_may_not_be_read_is_noted(open_folder: Path) -> None:
     with ordinary_user():
         root = open_all(open_folder)
     (open_folder / "secret").chmod(0o700)
-    assert [note.partition(": ")[2] for note in root.notes] == ["Permission denied"] * 2
+    assert root.notes == (f"{open_folder}: 'secret' cannot be read: Permission denied",)
+    assert not root.is_whole
+    node = root.tree[b"file"]
+    assert isinstance(node, File)
+    with ordinary_user(), pytest.raises(FormatError, match="got Permission denied"):
+        assert node.content
 
 
 @posix
@@ -121,10 +190,10 @@ def test_a_write_that_fails_leaves_what_was_there(
     lay_down(plain_tree(), folder)
     root = open_all(folder)
 
-    def refuse(*_arguments: object) -> None:
+    def refuse(*_arguments: object, **_named: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(OutputError, match="No space left on device"):
         root.save(change(root.tree))
     monkeypatch.undo()
@@ -173,6 +242,20 @@ def test_an_archive_is_packed_as_it_was(
     open_all(path).save(tree, tmp_path / "other")
     assert path.read_bytes() == data
     assert bytes(unpack((tmp_path / "other").read_bytes(), source="x")) == made
+
+
+@posix
+def test_nothing_but_a_file_is_replaced(tmp_path: Path) -> None:
+    path, fifo = tmp_path / "core.cpio", tmp_path / "fifo"
+    path.write_bytes(build_cpio(plain_tree()))
+    os.mkfifo(fifo)
+    root = open_all(path)
+    with pytest.raises(OutputError, match="fifo is no file, and would become one"):
+        root.save(root.tree, fifo)
+    (tmp_path / "link").symlink_to("other")
+    root.save(root.tree, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "other").read_bytes() == path.read_bytes()
 
 
 def test_xz_is_packed_so_that_linux_unpacks_it(tmp_path: Path) -> None:
@@ -237,6 +320,26 @@ def test_in_an_iso_the_core_is_changed_and_all_else_stays(tmp_path: Path) -> Non
     data = path.read_bytes()
     open_all(path).save(changed)
     assert path.read_bytes() == data
+
+
+@pytest.mark.oracle
+def test_an_iso_that_boots_two_ways_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "core.iso").write_bytes(make_core_iso())
+    files = tmp_path / "files"
+    run("xorriso", "-osirrox", "on", "-indev", tmp_path / "core.iso", "-extract", "/", files)
+    (files / "efi.img").write_bytes(bytes(4096))
+    made = tmp_path / "two.iso"
+    run(
+        require("xorriso"), "-as", "mkisofs", "-J", "-R", "-b", "boot/isolinux/isolinux.bin", "-c",
+        "boot/isolinux/boot.cat", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
+        "-eltorito-alt-boot", "-e", "efi.img", "-no-emul-boot", "-o", made, files,
+    )  # fmt: skip
+    data = made.read_bytes()
+    assert parse_iso(data, source="x").boot_entries == 2
+    root = open_all(made)
+    with pytest.raises(UnrepresentableError, match="boots in a way"):
+        root.save(change(root.tree))
+    assert made.read_bytes() == data
 
 
 def test_an_iso_that_boots_as_a_disk_too_is_not_written(tmp_path: Path) -> None:

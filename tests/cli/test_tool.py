@@ -16,6 +16,7 @@ from purekernel.cli import main
 from purekernel.formats.cpio import build_cpio
 from purekernel.tree import File, Symlink, Tree
 from tests.kernel_modules import Wanted, make_module
+from tests.ordinary import ordinary_user
 from tests.processes import purekernel
 from tests.roots import lay_down, plain_tree
 
@@ -43,7 +44,7 @@ def core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def tree_of(place: Path | str) -> Tree:
-    return open_root(str(place), needed=lambda _path: True).tree
+    return open_root(str(place)).tree
 
 
 def content(tree: Tree, path: str) -> bytes:
@@ -258,6 +259,56 @@ def test_modinfo_of_a_file_and_of_a_name(
     assert capfdbinary.readouterr().out == b"A network card that is not there\0" * 2
 
 
+@posix
+def test_a_root_whose_lib_is_in_usr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    root = plant_modules(tmp_path)
+    (root / "usr").mkdir()
+    (root / "lib").rename(root / "usr/lib")
+    (root / "lib").symlink_to("usr/lib")
+    assert main(["tool", "depmod", "-b", str(root)]) == 0
+    index = root / "usr/lib/modules/6.1.0/modules.dep"
+    assert index.read_bytes()
+    before = index.stat()
+    assert main(["tool", "depmod", "-A", "-b", str(root), "6.1.0"]) == 0
+    assert index.stat() == before
+    assert main(["tool", "modinfo", "-b", str(root), "-F", "alias", "a"]) == 0
+    assert capfd.readouterr().out == "one\none\n"
+
+
+@posix
+def test_links_stay_where_not_all_can_be_read(
+    open_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lib, hidden = open_folder / "lib", open_folder / "hidden"
+    lib.mkdir()
+    hidden.mkdir()
+    (open_folder / "etc").mkdir()
+    (lib / "libstale.so.1").symlink_to("libgone.so.1.1")
+    (lib / "libhidden.so.1").symlink_to("../hidden/libhidden.so.1.1")
+    for folder in (open_folder, lib, open_folder / "etc"):
+        folder.chmod(0o777)
+    hidden.chmod(0)
+    command = ["tool", "ldconfig", "-r", str(open_folder)]
+    with ordinary_user():
+        assert main(command) == 0
+    assert "'hidden' cannot be read: Permission denied" in capfd.readouterr().err
+    assert (lib / "libstale.so.1").is_symlink()
+    assert (lib / "libhidden.so.1").is_symlink()
+    hidden.chmod(0o755)
+    assert main(command) == 0
+    assert not (lib / "libstale.so.1").is_symlink()
+
+
+def test_an_empty_name_is_no_root(core: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for command in (
+        ["ldconfig", "-r", ""],
+        ["depmod", "-b", ""],
+        ["depmod", "-b", "core.cpio", ""],
+    ):
+        assert main(["tool", *command]) in (1, 2)
+    assert [path.name for path in sorted(core.iterdir())] == ["core.cpio", "core.iso"]
+
+
 # What is wrong
 
 
@@ -266,6 +317,8 @@ def test_modinfo_of_a_file_and_of_a_name(
     [
         ("ldconfig", 2, "no root file system is named"),
         ("ldconfig -r nowhere", 1, "nowhere does not exist"),
+        ("ldconfig -r core.cpio -p -o x", 2, "with -p nothing is written"),
+        ("depmod -b core.cpio -n -o x", 2, "with -n nothing is written"),
         ("ldconfig -r core.cpio -n", 2, "no folder is named"),
         ("ldconfig -r core.cpio -p", 1, "core.cpio: there is no cache /etc/ld.so.cache"),
         ("ldconfig -r core.cpio -p -C /dev/null", 1, "core.cpio: there is no cache /dev/null"),
@@ -276,6 +329,8 @@ def test_modinfo_of_a_file_and_of_a_name(
         ("depmod", 2, "no root file system is named"),
         ("depmod -b core.cpio 1.2.3", 1, "there is no folder 'lib/modules/1.2.3'"),
         ("depmod -b core.cpio ../../etc", 1, "there is no folder"),
+        ("depmod -b core.cpio ..", 1, "there is no folder"),
+        ("depmod -b core.cpio .", 1, "there is no folder"),
         ("depmod -b empty", 1, "empty has no folder of a kernel in lib/modules"),
         ("depmod -b core.cpio -e", 2, "what the kernel offers is not known"),
         ("depmod -b core.cpio -E nowhere", 1, "nowhere does not exist"),

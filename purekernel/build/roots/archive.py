@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import bz2
+import io
 import lzma
+import stat
+import tarfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +17,7 @@ from attrs import field, frozen
 from purekernel.build.publish import publish
 from purekernel.deflate.encoders import Libdeflate
 from purekernel.deflate.member import compress
-from purekernel.errors import UnrepresentableError
+from purekernel.errors import OutputError, UnrepresentableError
 from purekernel.formats.compression import BZIP2_MAGIC, XZ_MAGIC, is_compressed, unpack
 from purekernel.formats.cpio import MAGIC_CRC, MAGIC_NEWC, build_cpio, count_archives
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
@@ -22,9 +25,8 @@ from purekernel.formats.limits import Limits
 from purekernel.formats.tar import build_tar, is_tar
 from purekernel.tree import Buffer, Tree
 
-# What GNU tar calls the folder that it was told to pack.
-TOP_NAMES = (b".", b"./")
-TAR_NAME_BYTES = 100
+# What tar calls the folder that it was told to pack.
+TOP_NAME = "."
 
 
 class Container(Protocol):
@@ -43,7 +45,7 @@ class HostFile:
 
     def write(self, content: bytes, output: Path | None) -> None:
         """Write the file, whole or not at all."""
-        write_whole(output or self.path.resolve(), content)
+        write_whole(output or self.path, content)
 
 
 @frozen(kw_only=True)
@@ -62,6 +64,7 @@ class ArchiveRoot:
     limits: Limits
     container: Container
     notes: tuple[str, ...] = ()
+    is_whole: bool = True
 
     def save(self, changed: Tree, output: Path | None = None) -> None:
         """Pack ``changed`` as the archive was, and put it in the archive's place.
@@ -97,10 +100,23 @@ class ArchiveRoot:
 def write_whole(path: Path, content: Buffer) -> None:
     """Write a file of the host, whole or not at all; what stood there keeps its mode.
 
+    A link is followed, and stays one.
+
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or something else than a file stands there.
     """
-    mode = path.stat().st_mode & 0o7777 if path.exists() else None
+    mode = None
+    try:
+        path = path.resolve()
+        status = path.stat()
+    except OSError:
+        pass  # it is not there, or it cannot be written either, which is told then
+    else:
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise OutputError(
+                f"{path} is no file, and would become one", hint="name a file with --output"
+            )
+        mode = stat.S_IMODE(status.st_mode)
     publish(path.parent, {path.name: partial(_write, content)}, mode=mode, option="--output")
 
 
@@ -109,8 +125,9 @@ def _write(content: Buffer, stream: BinaryIO) -> None:
 
 
 def _build_tar_like(old: Buffer, changed: Tree) -> bytes:
-    name = bytes(old[:TAR_NAME_BYTES]).rstrip(b"\0")
-    return build_tar(changed, top=name in TOP_NAMES)
+    with tarfile.open(fileobj=io.BytesIO(old), ignore_zeros=True) as archive:
+        first = archive.next()
+    return build_tar(changed, top=first is not None and first.name == TOP_NAME)
 
 
 def _packer(data: Buffer, source: str) -> Callable[[bytes], bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -12,8 +13,21 @@ from attrs import frozen
 
 from purekernel.errors import OutputError, UsageError
 from purekernel.interruption import undisturbed
-from purekernel.sources.folder import ON_WINDOWS
+from purekernel.sources.below import folder_below, host_names
 from purekernel.tree import Directory, File, Node, Symlink, Tree, describe, display
+from purekernel.tree.path import name, parent
+
+# What finds all else is written last, when all else is there.
+_LAST = (b"ld.so.cache", b"modules.dep", b"modules.dep.bin")
+
+_MADE_HINT = "check who owns the folder; what was written before stays"
+_HINTS = {
+    errno.ENOSPC: "free some space, and run it again",
+    errno.EDQUOT: "free some of your quota, and run it again",
+    errno.EROFS: "mount it so that it can be written, or copy it elsewhere",
+    errno.ELOOP: "it became a link meanwhile: see who else is at work there",
+    errno.ENOTDIR: "it is no folder any more: see who else is at work there",
+}
 
 
 @frozen(kw_only=True)
@@ -23,13 +37,15 @@ class FolderRoot:
     folder: Path
     tree: Tree
     notes: tuple[str, ...]
+    is_whole: bool
     mtime: int
 
     def save(self, changed: Tree, output: Path | None = None) -> None:
         """Change on the host what differs between the two trees: files, links and folders.
 
-        Each name has what it had or what it is to have, at any time. Owners and times are those
-        that the host gives.
+        Each name has what it had or what it is to have, at any time; caches and indexes come after
+        what they lead to, and what goes, goes last. Owners and times are those that the host gives.
+        Nothing outside of the folder is reached, whoever puts links in the way.
 
         Raises:
             UsageError: there is an ``output``.
@@ -40,50 +56,82 @@ class FolderRoot:
                 f"{self.folder} is a folder, and is changed where it is",
                 hint="leave out --output, or copy the folder first",
             )
+        wanted = [
+            (path, node) for path, node in changed.walk() if not _is_same(self.tree.get(path), node)
+        ]
+        wanted.sort(key=lambda one: _turn(*one))
+        for path, node in wanted:
+            with self._at(path) as (descriptor, place):
+                _write(descriptor, place, path, node)
         for path, _node in reversed(list(self.tree.walk())):
             if path not in changed:
-                with _located(self._place(path)):
-                    self._place(path).unlink()
-        for path, node in changed.walk():
-            if self.tree.get(path) != node:
-                with _located(self._place(path)):
-                    _write(self._place(path), path, node)
+                with self._at(path) as (descriptor, place):
+                    os.unlink(place if descriptor is None else place.name, dir_fd=descriptor)
 
-    def _place(self, path: bytes) -> Path:
-        text = path.decode("utf-8", "strict") if ON_WINDOWS else os.fsdecode(path)
-        return self.folder.joinpath(*text.split("/"))
+    @contextmanager
+    def _at(self, path: bytes) -> Iterator[tuple[int | None, Path]]:
+        """Give the folder that ``path`` is in, and the place of ``path`` itself."""
+        place = self.folder.joinpath(*host_names(path))
+        try:
+            with folder_below(self.folder, parent(path)) as (descriptor, _place):
+                yield descriptor, place
+        except OSError as error:
+            raise OutputError(
+                f"{place} cannot be written: {error.strerror or error}",
+                hint=_HINTS.get(error.errno or 0, _MADE_HINT),
+            ) from None
 
 
-def _write(place: Path, path: bytes, node: Node) -> None:
+def _turn(path: bytes, node: Node) -> tuple[int, int]:
+    """Return when a name is written: folders first, from the top down, then links, then files."""
     if isinstance(node, Directory):
-        place.mkdir(exist_ok=True)
+        return 0, path.count(b"/")
+    if isinstance(node, Symlink):
+        return 1, 0
+    return (3 if name(path) in _LAST else 2), 0
+
+
+def _is_same(old: Node | None, new: Node) -> bool:
+    """Say whether a name has on the host what it is to have, owners and times aside."""
+    if old is new:
+        return True
+    if isinstance(old, Symlink) and isinstance(new, Symlink):
+        return old.target == new.target
+    if isinstance(old, File) and isinstance(new, File):
+        return old.metadata.mode == new.metadata.mode and old.content == new.content
+    return isinstance(old, Directory) and isinstance(new, Directory)
+
+
+def _write(descriptor: int | None, place: Path, path: bytes, node: Node) -> None:
+    def at(name: str) -> Path | str:
+        return place.with_name(name) if descriptor is None else name
+
+    if isinstance(node, Directory):
+        os.mkdir(at(place.name), dir_fd=descriptor)
+        with suppress(OSError, NotImplementedError):
+            os.chmod(at(place.name), node.metadata.mode, dir_fd=descriptor)
         return
-    temporary = place.with_name(f".purekernel.{secrets.token_hex(6)}.part")
+    temporary = at(f".purekernel.{secrets.token_hex(6)}.part")
     try:
         if isinstance(node, Symlink):
-            temporary.symlink_to(os.fsdecode(node.target))
+            os.symlink(os.fsdecode(node.target), temporary, dir_fd=descriptor)
         elif isinstance(node, File):
-            with temporary.open("xb") as stream:
-                stream.write(node.content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.chmod(node.metadata.mode)
+            _write_file(descriptor, temporary, node)
         else:
             raise OutputError(f"{display(path)} is {describe(node)}, and is not made in a folder")
         with undisturbed():
-            temporary.replace(place)
+            os.replace(temporary, at(place.name), src_dir_fd=descriptor, dst_dir_fd=descriptor)
     except BaseException:
         with suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary, dir_fd=descriptor)
         raise
 
 
-@contextmanager
-def _located(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"{place} cannot be written: {error.strerror or error}",
-            hint="check who owns the folder, and the free space; what was written before stays",
-        ) from None
+def _write_file(descriptor: int | None, temporary: Path | str, node: File) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=descriptor), "wb") as stream:
+        stream.write(node.content)
+        stream.flush()
+        if hasattr(os, "fchmod"):
+            os.fchmod(stream.fileno(), node.metadata.mode)
+        os.fsync(stream.fileno())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from purekernel.build.roots.archive import write_whole
 from purekernel.errors import UnrepresentableError
@@ -38,7 +38,8 @@ class IsoMember:
             OutputError: it cannot be written.
             UnrepresentableError: it boots in a way that would be lost.
         """
-        if self.image.boot is None or any(bytes(self.data[:SYSTEM_AREA_BYTES])):
+        boots_otherwise = self.image.boot_entries > 1 or any(bytes(self.data[:SYSTEM_AREA_BYTES]))
+        if boots_otherwise or (self.image.boot is None and self.image.boot_entries):
             raise UnrepresentableError(
                 f"{self.path} boots in a way that purekernel cannot write again",
                 hint="take the root file system out of it, change that, and make the ISO anew",
@@ -47,8 +48,8 @@ class IsoMember:
         old = tree[self.member]
         # A name of its own: were the old one hard-linked, its other names must not change.
         tree.remove(self.member)
-        tree.add(self.member, File(metadata=evolve(old.metadata), content=content))
+        tree.add(self.member, File(metadata=old.metadata, content=content))
         made = build_iso(
             tree, fields=self.image.fields, boot=self.image.boot, timestamp=newest_time(tree)
         )
-        write_whole(output or self.path.resolve(), made)
+        write_whole(output or self.path, made)

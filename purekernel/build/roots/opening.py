@@ -9,39 +9,44 @@ from purekernel.build.roots.archive import ArchiveRoot, Container, HostFile
 from purekernel.build.roots.folder import FolderRoot
 from purekernel.build.roots.iso import IsoMember
 from purekernel.build.roots.root import Root
-from purekernel.errors import InputError
+from purekernel.errors import InputError, UsageError
 from purekernel.formats.iso import is_iso, parse_iso
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.sources.files import is_folder, load_file
 from purekernel.sources.layers import parse_layer
-from purekernel.sources.root_folder import Needed, load_root_folder
+from purekernel.sources.root_folder import load_root_folder
 from purekernel.tree import Buffer, File, Tree, display, newest_time, resolve
 
 
-def open_root(
-    place: str, *, needed: Needed, timestamp: int | None = None, limits: Limits = DEFAULT_LIMITS
-) -> Root:
+def open_root(place: str, *, timestamp: int | None = None, limits: Limits = DEFAULT_LIMITS) -> Root:
     """Return the root file system at ``place``.
 
     Args:
         place: a folder; a cpio or tar archive, packed or not; a squashfs image; an ISO, whose
             core.gz it is; or ``ISO:PATH``, an archive in an ISO.
-        needed: whether the content of a large file is needed, by its path; in folders others
-            are not read.
         timestamp: the time of what is made, in seconds since 1970, UTC; ``None`` for the newest
             time in an archive. A folder's host has its own.
         limits: the readers' bounds.
 
     Raises:
+        UsageError: it has no name.
         InputError: it is missing, unreadable, or nothing that can hold a root file system.
         FormatError: it is damaged.
         LimitError: it is larger than ``limits`` allow.
         TreeError: what it holds contradicts itself.
     """
+    if not place:
+        raise UsageError("the root file system has no name", hint="name a folder or a file")
     path, member = _part(place)
     if is_folder(path) and member is None:
-        found = load_root_folder(path, needed=needed, limits=limits)
-        return FolderRoot(folder=path, tree=found.tree, notes=found.notes, mtime=timestamp or 0)
+        found = load_root_folder(path, limits=limits)
+        return FolderRoot(
+            folder=path,
+            tree=found.tree,
+            notes=found.notes,
+            is_whole=found.is_whole,
+            mtime=timestamp or 0,
+        )
     data: Buffer = load_file(path, limits=limits)
     source = str(path)
     container: Container = HostFile(path=path)

@@ -14,6 +14,7 @@ class Root(Protocol):
     Attributes:
         tree: as it was read; leave it as it is.
         notes: what could not be read, one line each.
+        is_whole: whether all of its names could be read.
         mtime: the time of what is made in it, in seconds since 1970, UTC.
     """
 
@@ -25,6 +26,11 @@ class Root(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Return the notes."""
+        ...
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether it is."""
         ...
 
     @property

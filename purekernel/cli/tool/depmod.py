@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from purekernel.cli.parameters import Place
-from purekernel.cli.tool.roots import change_options, open_place, save
+from purekernel.cli.tool.roots import change_options, open_place, refuse_output, save
 from purekernel.errors import UsageError
 
 if TYPE_CHECKING:
     from purekernel.rootfs.depmod import Dialect, KernelSymbols
     from purekernel.tree import Tree
-
-# Programs that say whose depmod a root file system has.
-_PROGRAMS = (b"depmod", b"kmod", b"busybox")
 
 _DIALECT = re.compile(
     r"kmod(?::(?P<kmod>[0-9]{1,4}))?|busybox(?::(?P<major>\d{1,3})\.(?P<minor>\d{1,3}))?"
@@ -82,7 +79,9 @@ def depmod_command(
         )
     kernel = _kernel_symbols(system_map, symvers, errsyms=errsyms)
     chosen = _parse_dialect(dialect) if dialect is not None else None
-    root = open_place(root_place, needed=is_needed, timestamp=timestamp, max_unpacked=max_unpacked)
+    if show:
+        refuse_output(output, "-n")
+    root = open_place(root_place, timestamp=timestamp, max_unpacked=max_unpacked)
     tree = root.tree
     for one in _releases(tree, release, root_place):
         if quick and _is_up_to_date(tree, one):
@@ -109,12 +108,6 @@ def depmod_command(
     save(root, tree, output)
 
 
-def is_needed(path: bytes) -> bool:
-    """Say whether a file at ``path`` is a module, an index, or a program that has a depmod."""
-    name = path.rpartition(b"/")[2]
-    return b".ko" in name or name.startswith(b"modules.") or name in _PROGRAMS
-
-
 def _kernel_symbols(
     system_map: Path | None, symvers: Path | None, *, errsyms: bool
 ) -> KernelSymbols | None:
@@ -122,9 +115,9 @@ def _kernel_symbols(
     from purekernel.sources.files import load_file  # noqa: PLC0415
 
     if symvers is not None:
-        return parse_symvers(load_file(symvers))
+        return parse_symvers(load_file(symvers, streams=True))
     if system_map is not None:
-        return parse_system_map(load_file(system_map))
+        return parse_system_map(load_file(system_map, streams=True))
     if errsyms:
         raise UsageError(
             "what the kernel offers is not known",

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from purekernel.cli.tool.roots import change_options, open_place, save
+from purekernel.cli.tool.roots import change_options, open_place, refuse_output, save
 from purekernel.errors import UsageError
 
 if TYPE_CHECKING:
+    from purekernel.build.roots import Root
     from purekernel.rootfs.ldconfig import Configured
     from purekernel.tree import Tree
 
@@ -96,29 +97,28 @@ def ldconfig_command(
             "no root file system is named",
             hint="name one with -r; this system's own is its own ldconfig's business",
         )
-    root = open_place(
-        root_place, needed=_is_needed(configuration, cache), timestamp=timestamp,
-        max_unpacked=max_unpacked,
-    )  # fmt: skip
+    if print_cache:
+        refuse_output(output, "-p")
+    root = open_place(root_place, timestamp=timestamp, max_unpacked=max_unpacked)
     if print_cache:
         with inside(root_place):
-            say_bytes(_listing(_content(root.tree, cache), cache))
+            listing = _listing(_content(root.tree, cache), cache)
+        say_bytes(listing)
         return
-    done = _configure(root.tree, folders, configuration, cache, mtime=root.mtime, **options)
-    if verbose:
-        say_bytes(_report(done))
+    done = _configure(root, folders, configuration, cache, **options)
     for warning in done.warnings:
         say_warning(warning)
     save(root, done.tree, output)
+    if verbose:
+        say_bytes(_report(done))
 
 
 def _configure(
-    tree: Tree,
+    root: Root,
     folders: tuple[str, ...],
     configuration: str,
     cache: str,
     *,
-    mtime: int,
     only: bool,
     no_cache: bool,
     no_links: bool,
@@ -134,8 +134,8 @@ def _configure(
     if only and not folders:
         raise UsageError("no folder is named", hint="with -n, name those to search")
     return ldconfig(
-        tree,
-        mtime=mtime,
+        root.tree,
+        mtime=root.mtime,
         architecture=None if architecture is None else ARCHITECTURES[architecture],
         release=None if glibc is None else _release(glibc),
         format=None if form is None else CacheFormat(form),
@@ -144,6 +144,7 @@ def _configure(
         configuration=None if only else _absolute(configuration),
         cache=None if only or no_cache else _absolute(cache).lstrip(b"/"),
         links=not no_links,
+        stale=root.is_whole,
     )
 
 
@@ -156,15 +157,6 @@ def _release(text: str) -> tuple[int, int]:
 
 def _absolute(path: str) -> bytes:
     return b"/" + os.fsencode(path).lstrip(b"/")
-
-
-def _is_needed(configuration: str, cache: str) -> Any:
-    named = {_absolute(configuration).lstrip(b"/"), _absolute(cache).lstrip(b"/")}
-
-    def is_needed(path: bytes) -> bool:
-        return b".so" in path.rpartition(b"/")[2] or path.startswith(b"etc/") or path in named
-
-    return is_needed
 
 
 def _content(tree: Tree, path: str) -> bytes:

@@ -47,7 +47,7 @@ def modinfo_command(
     \b
     Examples:
       purekernel tool modinfo ext4.ko.xz
-      purekernel tool modinfo -b Core-current.iso -F depends ext4
+      purekernel tool modinfo -b Core-current.iso -F depends garp
     """  # noqa: D301  # click reads the backspace as "keep these lines"
     from purekernel.cli.terminal import say_bytes  # noqa: PLC0415
     from purekernel.formats.kernel_module import (  # noqa: PLC0415
@@ -71,7 +71,7 @@ def modinfo_command(
             text = list_module(information, file_name=file_name, separator=separator)
         else:
             text = list_field(
-                information, wanted.encode(), file_name=file_name, separator=separator
+                information, os.fsencode(wanted), file_name=file_name, separator=separator
             )
         say_bytes(text)
 
@@ -89,12 +89,11 @@ def _file(module: str) -> Path:
 def _look_up(
     root_place: str, release: str | None, modules: tuple[str, ...]
 ) -> Iterator[tuple[str, Buffer]]:
-    from purekernel.cli.tool.depmod import is_needed  # noqa: PLC0415
     from purekernel.cli.tool.roots import open_place  # noqa: PLC0415
     from purekernel.rootfs.depmod import find_modules  # noqa: PLC0415
     from purekernel.rootfs.modules import kernel_releases  # noqa: PLC0415
 
-    tree = open_place(root_place, needed=is_needed).tree
+    tree = open_place(root_place).tree
     if release is None:
         releases = kernel_releases(tree)
         if len(releases) != 1:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from purekernel.cli.parameters import Place, Size
+from purekernel.errors import UsageError
 
 if TYPE_CHECKING:
     from purekernel.build.roots import Root
-    from purekernel.sources.root_folder import Needed
+    from purekernel.tree import Tree
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -47,7 +48,7 @@ def change_options(command: Command) -> Command:
 
 
 def open_place(
-    place: str, *, needed: Needed, timestamp: int | None = None, max_unpacked: int | None = None
+    place: str, *, timestamp: int | None = None, max_unpacked: int | None = None
 ) -> Root:
     """Return the root file system at ``place``, and tell people what of it was not read."""
     from purekernel.build.roots import open_root  # noqa: PLC0415  # longer than --help may take
@@ -55,13 +56,21 @@ def open_place(
     from purekernel.formats.limits import DEFAULT_LIMITS, Limits  # noqa: PLC0415
 
     limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
-    root = open_root(place, needed=needed, timestamp=timestamp, limits=limits)
+    root = open_root(place, timestamp=timestamp, limits=limits)
     for note in root.notes:
         say_warning(note)
     return root
 
 
-def save(root: Root, changed: Any, output: Path | None) -> None:
+def save(root: Root, changed: Tree, output: Path | None) -> None:
     """Write ``changed`` where ``root`` lies or to ``output``, if there is anything to write."""
     if changed != root.tree or output is not None:
         root.save(changed, output)
+
+
+def refuse_output(output: Path | None, option: str) -> None:
+    """Refuse ``--output`` beside an option by which nothing is written."""
+    if output is not None:
+        raise UsageError(
+            f"with {option} nothing is written", hint="leave out --output, or the other"
+        )

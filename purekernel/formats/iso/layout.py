@@ -79,8 +79,11 @@ class IsoImage:
         fields: the texts of its volume descriptor.
         boot: how it boots; ``None`` where it has no El Torito record, or one that
             emulates a disk or boots something that is no file of the tree.
+        boot_entries: how many things its El Torito catalog lists to boot: one for each kind of
+            firmware, mostly.
     """
 
     tree: Tree
     fields: VolumeFields
     boot: ElTorito | None
+    boot_entries: int = 0

@@ -136,7 +136,15 @@ class _Reader:
             tree=self._build(root, found),
             fields=self._fields(found),
             boot=boot,
+            boot_entries=self._count_boot_entries(),
         )
+
+    def _count_boot_entries(self) -> int:
+        catalog = self._image.eltorito_boot_catalog
+        if catalog is None:
+            return 0
+        sections = sum(len(section.section_entries) for section in catalog.sections)
+        return 1 + sections + len(catalog.standalone_entries)
 
     def _walk(self, root: dr.DirectoryRecord, name: Name) -> Iterator[_Found]:
         """Yield all names, parents first, with relocated folders in their place."""

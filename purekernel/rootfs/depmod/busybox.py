@@ -24,7 +24,7 @@ from purekernel.rootfs.depmod.found import (
     module_name,
 )
 from purekernel.rootfs.modules import LOCAL_LINK
-from purekernel.tree import Buffer, Directory, File, Symlink, Tree, display, look_up
+from purekernel.tree import Directory, File, Symlink, Tree, display, look_up
 from purekernel.tree.path import join, name
 
 # Since then lines end in the kernel's name of a module, not in its file's.
@@ -122,7 +122,7 @@ def search_as_busybox(
                 (path + b"/" + entry, join(place, entry), now_above) for entry in reversed(entries)
             ]
         elif isinstance(node, File) and b".ko" in path:
-            found.append(FoundModule(path=path[2:], name=_kernel_name(path), content=node.content))
+            found.append(FoundModule(path=path[2:], name=_kernel_name(path), node=node))
     return found
 
 
@@ -150,7 +150,7 @@ def build_busybox_files(
         module.path = one.path
         # In a list, the module that was read last is found first.
         by_name[one.name] = module
-        _read(module, one.content, warnings)
+        _read(module, one.node, warnings)
     modules.reverse()
     if tabled:
         modules.sort(key=lambda module: _bucket(module.name))
@@ -191,13 +191,14 @@ def _bucket(known: bytes) -> int:
     return value
 
 
-def _read(module: _Module, content: Buffer, warnings: list[str]) -> None:
-    if not bytes(content[:4]).startswith(_NOT_UNPACKED):
-        try:
+def _read(module: _Module, file: File, warnings: list[str]) -> None:
+    try:
+        content = file.content
+        if not bytes(content[:4]).startswith(_NOT_UNPACKED):
             content = unpack(content, source=display(module.path), limits=LIMITS)
-        except FormatError as error:
-            warnings.append(f"a module that cannot be read: {error}")
-            return
+    except FormatError as error:
+        warnings.append(f"a module that cannot be read: {error}")
+        return
     image = bytes(content)
     here = 0
     for start, word in _words(image):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from purekernel.errors import LimitError
-from purekernel.tree import Buffer, display
+from purekernel.tree import Buffer, File, display
 
 Listing = Callable[[bytes], Sequence[bytes]]
 """Gives the names in a folder, in the order in which a depmod would read them."""
@@ -26,12 +26,17 @@ class FoundModule:
         path: as modules.dep names it: relative to the release's folder, or, outside of it,
             absolute.
         name: as the kernel knows it, with underscores.
-        content: of its file, packed if it is packed.
+        node: its file. Of a root file system on the host it is read when it is asked for.
     """
 
     path: bytes
     name: bytes
-    content: Buffer
+    node: File
+
+    @property
+    def content(self) -> Buffer:
+        """Return the module, packed if it is packed."""
+        return self.node.content
 
 
 def module_name(file_name: bytes) -> bytes:

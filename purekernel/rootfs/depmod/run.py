@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
-from purekernel.errors import MissingPathError
 from purekernel.rootfs.depmod.busybox import Busybox, build_busybox_files, search_as_busybox
 from purekernel.rootfs.depmod.config import read_depmod_config
 from purekernel.rootfs.depmod.dialect import Dialect, detect_dialect
@@ -12,9 +11,9 @@ from purekernel.rootfs.depmod.found import FoundModule, Listing
 from purekernel.rootfs.depmod.kernel_symbols import KernelSymbols
 from purekernel.rootfs.depmod.kmod import relate_modules
 from purekernel.rootfs.depmod.kmod_files import build_kmod_files
-from purekernel.rootfs.depmod.search import SUFFIXES, ModuleSearch
-from purekernel.rootfs.modules import MODULES
-from purekernel.tree import Directory, File, Metadata, Tree, display, look_up
+from purekernel.rootfs.depmod.search import ModuleSearch
+from purekernel.rootfs.modules import MODULES, release_folder
+from purekernel.tree import File, Metadata, Tree, look_up
 from purekernel.tree.path import join
 
 
@@ -66,10 +65,7 @@ def depmod(
         ConflictError: a folder stands where a file is to be written.
     """
     folder = join(MODULES, release)
-    found = look_up(tree, folder)
-    if b"/" in release or found is None or not isinstance(found.node, Directory):
-        raise MissingPathError(f"there is no folder {display(folder)} in the image")
-    place = found.path
+    place = release_folder(tree, release)
     chosen = dialect or detect_dialect(tree)
     warnings: list[str] = []
     if isinstance(chosen, Busybox):
@@ -118,7 +114,7 @@ def find_modules(
         MissingPathError: there is no such release.
     """
     folder = join(MODULES, release)
-    tree[folder]
+    release_folder(tree, release)
     chosen = dialect or detect_dialect(tree)
     if isinstance(chosen, Busybox):
         found = search_as_busybox(tree, folder, chosen, [])
@@ -130,13 +126,10 @@ def find_modules(
 
 def is_up_to_date(tree: Tree, release: bytes) -> bool:
     """Say whether no module of a release is newer than its modules.dep, by their times."""
-    folder = join(MODULES, release)
-    index = tree.get(join(folder, b"modules.dep"))
-    return isinstance(index, File) and not any(
-        isinstance(node, File)
-        and path.endswith(SUFFIXES)
-        and node.metadata.mtime > index.metadata.mtime
-        for path, node in tree.walk(folder)
+    index = tree.get(join(release_folder(tree, release), b"modules.dep"))
+    return isinstance(index, File) and all(
+        module.node.metadata.mtime <= index.metadata.mtime
+        for module in find_modules(tree, release).values()
     )
 
 

@@ -67,7 +67,7 @@ class ModuleSearch:
         """Return the modules that count, in the order of finding."""
         start = self._folder + b"/"
         return [
-            FoundModule(path=candidate.path.removeprefix(start), name=known, content=node.content)
+            FoundModule(path=candidate.path.removeprefix(start), name=known, node=node)
             for known, candidate in self._found.items()
             if isinstance(node := self._tree[candidate.place], File)
         ]

@@ -68,6 +68,7 @@ def ldconfig(
     configuration: bytes | None = CONFIGURATION,
     cache: bytes | None = CACHE,
     links: bool = True,
+    stale: bool = True,
 ) -> Configured:
     """Return ``tree`` as ``ldconfig -r`` of its glibc leaves it, but for its own aux-cache.
 
@@ -87,6 +88,8 @@ def ldconfig(
             and no others.
         cache: the file to write, ``None`` for none.
         links: whether to make, change and remove links to libraries.
+        stale: whether to remove those that lead nowhere. Where not all of a root file system is
+            known, they may lead somewhere.
 
     Raises:
         LimitError: the configuration includes more than a thousand files.
@@ -103,7 +106,7 @@ def ldconfig(
     if glibc is not None:
         rules = rules_of(release or glibc.version, debian=glibc.is_debian)
         search, hwcaps = wanted.find(rules)
-    libraries = Libraries(changed, chosen, rules, hwcaps, remove_stale=links)
+    libraries = Libraries(changed, chosen, rules, hwcaps, remove_stale=links and stale)
     entries: list[CacheEntry] = []
     searched: list[Searched] = []
     for place in search:

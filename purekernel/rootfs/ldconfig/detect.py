@@ -69,10 +69,11 @@ def detect_architecture(tree: Tree) -> Architecture:
 
 def _header(tree: Tree, path: bytes) -> ElfHeader | None:
     found = look_up(tree, path)
-    if found is None or not isinstance(found.node, File) or not is_elf(found.node.content):
+    if found is None or not isinstance(found.node, File):
         return None
     try:
-        return parse_elf_header(found.node.content, source="")
+        content = found.node.content
+        return parse_elf_header(content, source="") if is_elf(content) else None
     except FormatError:
         return None
 

@@ -68,10 +68,14 @@ def find_glibc(
             found = look_up(tree, folder.place + b"/" + name)
             if found is None or not isinstance(found.node, File):
                 continue
-            flags = _flags_of_libc(found.node.content, architecture, rules, name=name)
+            try:
+                content = found.node.content
+            except FormatError:  # it may not be read
+                continue
+            flags = _flags_of_libc(content, architecture, rules, name=name)
             if flags is None or (best is not None and flags <= best[0]):
                 continue
-            glibc = _read_banner(found.node.content)
+            glibc = _read_banner(content)
             if glibc is not None:
                 best = flags, glibc
     return None if best is None else best[1]
