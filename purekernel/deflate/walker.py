@@ -1,0 +1,380 @@
+"""Walk through a deflate stream, to know where its blocks lie.
+
+Streams are joined at the bit: the last block of each but the last must say that more follows, so
+it must be found, and so must the bit behind it. Nothing tells them but to read all codes. What the
+codes stand for need not be known.
+
+Source: RFC 1951; what is refused is what inflate() of zlib refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+from attrs import frozen
+
+from purekernel.errors import FormatError
+from purekernel.tree import Buffer
+
+STORED, FIXED, DYNAMIC = 0, 1, 2
+RESERVED = 3
+
+# How far back a distance may lead.
+WINDOW_BYTES = 1 << 15
+
+END_OF_BLOCK = 256
+MAX_LITERALS, MAX_DISTANCES = 286, 30
+MAX_CODE_BITS = 15
+
+# The order in which the lengths of the codes for lengths stand (RFC 1951, 3.2.7).
+_LENGTH_ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
+
+# Extra bits and lowest value of the codes for lengths from 257 on, and for distances (3.2.5).
+_LENGTHS = (
+    (0, 3), (0, 4), (0, 5), (0, 6), (0, 7), (0, 8), (0, 9), (0, 10), (1, 11), (1, 13),
+    (1, 15), (1, 17), (2, 19), (2, 23), (2, 27), (2, 31), (3, 35), (3, 43), (3, 51), (3, 59),
+    (4, 67), (4, 83), (4, 99), (4, 115), (5, 131), (5, 163), (5, 195), (5, 227), (0, 258),
+)  # fmt: skip
+_DISTANCES = tuple(
+    (0, 1 + code) if code < 2 else ((code >> 1) - 1, 1 + ((2 + (code & 1)) << ((code >> 1) - 1)))
+    for code in range(MAX_DISTANCES)
+)
+
+# A refill leaves at least so many bits, which is more than the longest symbol of all has:
+# 15 and 5 bits for a length, 15 and 13 for a distance.
+_ENOUGH_BITS = 48
+_REFILL_BYTES = 16
+
+
+# What is behind the next bits, as an entry of a table says it: in its lowest six bits how many of
+# them are used, then a kind. Above stand, for literals, how many; for a length, how many extra bits
+# in three, then its lowest value. _LONG is a code of more bits than were looked at, or none at all.
+# Entries of distances have, in place of a kind, how many extra bits in four, then the lowest value.
+_USED, _KIND = 0x3F, 0xC0
+_LITERALS, _LENGTH, _END, _LONG = 0x00, 0x40, 0x80, 0xC0
+
+# How many bits are looked at first: a table with runs of literals is slow to make.
+_SHORT_BITS = 10
+
+
+class _Table(NamedTuple):
+    """Entries by the next few bits, and by as many as the longest code has; a mask for each."""
+
+    short: list[int]
+    short_mask: int
+    full: list[int]
+    full_mask: int
+
+
+class Block(NamedTuple):
+    """One block.
+
+    Attributes:
+        start: the bit in which its header begins: whether it is the last.
+        end: the first bit behind it.
+        kind: ``STORED``, ``FIXED`` or ``DYNAMIC``.
+    """
+
+    start: int
+    end: int
+    kind: int
+
+
+@frozen(kw_only=True)
+class Walk:
+    """A stream as it was found.
+
+    Attributes:
+        blocks: in order; the last one says that it is.
+        size_bytes: what the stream inflates to.
+    """
+
+    blocks: tuple[Block, ...]
+    size_bytes: int
+
+    @property
+    def end(self) -> int:
+        """Return the first bit behind the stream."""
+        return self.blocks[-1].end
+
+
+def walk(data: Buffer, *, source: str = "a deflate stream") -> Walk:
+    """Return where the blocks of the stream at the start of ``data`` lie.
+
+    Args:
+        data: a raw deflate stream, whatever follows it.
+        source: for messages.
+
+    Raises:
+        FormatError: it is no valid stream, or ends early.
+    """
+    return _Walker(bytes(data), source).walk()
+
+
+class _Walker:
+    """One stream under way."""
+
+    def __init__(self, data: bytes, source: str) -> None:
+        self._data = data
+        self._source = source
+        # What was read of the data and not used: that many bits, the next one lowest.
+        self._hold = 0
+        self._bits = 0
+        self._next = 0
+        self._produced = 0
+
+    def walk(self) -> Walk:
+        blocks: list[Block] = []
+        last = 0
+        while not last:
+            start = self._position
+            last = self._take(1)
+            kind = self._take(2)
+            if kind == STORED:
+                self._stored()
+            elif kind == FIXED:
+                self._coded(*_fixed_tables())
+            elif kind == DYNAMIC:
+                self._coded(*self._read_codes())
+            else:
+                raise self._fault("a block of the kinds 0 to 2", "one of kind 3")
+            blocks.append(Block(start, self._position, kind))
+        return Walk(blocks=tuple(blocks), size_bytes=self._produced)
+
+    @property
+    def _position(self) -> int:
+        """The bit that is read next."""
+        return 8 * self._next - self._bits
+
+    def _take(self, count: int) -> int:
+        while self._bits < count:
+            if self._next >= len(self._data):
+                raise self._ended()
+            self._hold |= self._data[self._next] << self._bits
+            self._next += 1
+            self._bits += 8
+        value = self._hold & ((1 << count) - 1)
+        self._hold >>= count
+        self._bits -= count
+        return value
+
+    def _stored(self) -> None:
+        self._take(self._bits & 7)
+        size = self._take(16)
+        if size != self._take(16) ^ 0xFFFF:
+            raise self._fault("a stored block's length twice", "two that differ")
+        # Whole bytes that were read ahead count first.
+        ahead = min(self._bits // 8, size)
+        self._take(8 * ahead)
+        self._next += size - ahead
+        if self._next > len(self._data):
+            self._next = len(self._data)
+            raise self._ended()
+        self._produced += size
+
+    def _read_codes(self) -> tuple[_Table, _Table]:
+        literals, distances, lengths = self._take(5) + 257, self._take(5) + 1, self._take(4) + 4
+        if literals > MAX_LITERALS or distances > MAX_DISTANCES:
+            raise self._fault(
+                f"at most {MAX_LITERALS} codes for literals and {MAX_DISTANCES} for distances",
+                f"{literals} and {distances}",
+            )
+        length_bits = [0] * 19
+        for index in range(lengths):
+            length_bits[_LENGTH_ORDER[index]] = self._take(3)
+        symbols, most = self._decoder(length_bits, "lengths")
+        code_bits: list[int] = []
+        while len(code_bits) < literals + distances:
+            self._fill(most)
+            bits, symbol = symbols[self._hold & ((1 << most) - 1)]
+            if not bits:
+                raise self._fault("a code for a length", "one that is none")
+            self._take(bits)
+            if symbol < 16:
+                code_bits.append(symbol)
+                continue
+            if symbol == 16:
+                if not code_bits:
+                    raise self._fault("a length before one that is repeated", "none")
+                again, count = code_bits[-1], 3 + self._take(2)
+            else:
+                again, count = 0, 3 + self._take(3) if symbol == 17 else 11 + self._take(7)
+            code_bits += [again] * count
+        if len(code_bits) > literals + distances:
+            raise self._fault("as many lengths as there are codes", "more")
+        if not code_bits[END_OF_BLOCK]:
+            raise self._fault("a code for the end of the block", "none")
+        literal_bits, distance_bits = code_bits[:literals], code_bits[literals:]
+        for named, given in (("literals", literal_bits), ("distances", distance_bits)):
+            self._check(given, named, single=True)
+        return _literal_table(literal_bits), _distance_table(distance_bits)
+
+    def _fill(self, count: int) -> None:
+        """Read ahead up to ``count`` bits, fewer at the data's end."""
+        while self._bits < count and self._next < len(self._data):
+            self._hold |= self._data[self._next] << self._bits
+            self._next += 1
+            self._bits += 8
+
+    def _decoder(self, lengths: Sequence[int], named: str) -> tuple[list[tuple[int, int]], int]:
+        """Return for each sequence of bits how many of them are a code, and of what."""
+        self._check(lengths, named, single=False)
+        most = max(lengths)
+        table = [(0, 0)] * (1 << most)
+        for symbol, bits, code in _codes(lengths):
+            for index in range(code, 1 << most, 1 << bits):
+                table[index] = (bits, symbol)
+        return table, most
+
+    def _check(self, lengths: Sequence[int], named: str, *, single: bool) -> None:
+        """Refuse codes that leave room or have none, as zlib does.
+
+        A single code of one bit is let pass, and so are no codes at all, where ``single`` says so.
+        """
+        room = 1 << MAX_CODE_BITS
+        for bits in lengths:
+            if bits:
+                room -= 1 << (MAX_CODE_BITS - bits)
+        if room < 0:
+            raise self._fault(f"codes for {named} that fit", "too many short ones")
+        if room > 0 and not (single and max(lengths) <= 1):
+            raise self._fault(f"codes for {named} that leave no room", "too few")
+
+    def _coded(self, literals: _Table, distances: _Table) -> None:
+        """Walk through symbols up to the end of the block."""
+        data = self._data
+        hold, bits, here, produced = self._hold, self._bits, self._next, self._produced
+        short, short_mask, full, full_mask = literals
+        _short, _mask, far, far_mask = distances
+        try:
+            while True:
+                if bits < _ENOUGH_BITS:
+                    chunk = data[here : here + _REFILL_BYTES]
+                    hold |= int.from_bytes(chunk, "little") << bits
+                    bits += 8 * len(chunk)
+                    here += len(chunk)
+                entry = short[hold & short_mask]
+                if entry & _KIND == _LONG:
+                    entry = full[hold & full_mask]
+                used = entry & _USED
+                hold >>= used
+                bits -= used
+                kind = entry & _KIND
+                if kind == _LITERALS:
+                    produced += entry >> 8
+                    if bits < 0:
+                        raise self._ended()
+                    continue
+                if kind != _LENGTH:
+                    if kind == _LONG:
+                        raise self._fault("a code for a literal or length", "one that is none")
+                    if bits < 0:
+                        raise self._ended()
+                    return
+                extra = entry >> 8 & 7
+                length = (entry >> 11) + (hold & ((1 << extra) - 1))
+                hold >>= extra
+                entry = far[hold & far_mask]
+                used = entry & _USED
+                more = entry >> 6 & 15
+                distance = (entry >> 10) + (hold >> used & ((1 << more) - 1))
+                hold >>= used + more
+                bits -= extra + used + more
+                if bits < 0:
+                    raise self._ended()
+                if distance > produced or not entry:
+                    raise self._fault(
+                        f"a distance of at most {produced} bytes",
+                        f"one of {distance}" if entry else "a code that is none",
+                    )
+                produced += length
+        finally:
+            self._hold, self._bits, self._next, self._produced = hold, bits, here, produced
+
+    def _ended(self) -> FormatError:
+        return FormatError(
+            source=self._source,
+            offset=len(self._data),
+            expected="the rest of a deflate stream",
+            got="the end of the data",
+        )
+
+    def _fault(self, expected: str, got: str) -> FormatError:
+        return FormatError(
+            source=self._source, offset=self._position // 8, expected=expected, got=got
+        )
+
+
+def _codes(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Return symbol, bits and code, with the first bit lowest, of each symbol (3.2.2)."""
+    counts = [0] * (MAX_CODE_BITS + 1)
+    for bits in lengths:
+        counts[bits] += 1
+    counts[0] = 0
+    following = [0] * (MAX_CODE_BITS + 2)
+    for bits in range(1, MAX_CODE_BITS + 1):
+        following[bits + 1] = (following[bits] + counts[bits]) << 1
+    found = []
+    for symbol, bits in enumerate(lengths):
+        if bits:
+            code = following[bits]
+            following[bits] += 1
+            found.append((symbol, bits, int(f"{code:0{bits}b}"[::-1], 2)))
+    return found
+
+
+def _literal_table(lengths: Sequence[int]) -> _Table:
+    width = max(lengths)
+    full = [_LONG] * (1 << width)
+    for symbol, bits, code in _codes(lengths):
+        if symbol < END_OF_BLOCK:
+            entry = bits | _LITERALS | 1 << 8
+        elif symbol == END_OF_BLOCK:
+            entry = bits | _END
+        elif symbol >= MAX_LITERALS:
+            continue  # it takes part in making the codes, and stands for nothing
+        else:
+            extra, lowest = _LENGTHS[symbol - END_OF_BLOCK - 1]
+            entry = bits | _LENGTH | extra << 8 | lowest << 11
+        step = 1 << bits
+        full[code::step] = [entry] * ((1 << width) >> bits)
+    short_width = min(width, _SHORT_BITS)
+    short = [_join_literals(full, index, short_width) for index in range(1 << short_width)]
+    return _Table(short, len(short) - 1, full, len(full) - 1)
+
+
+def _join_literals(full: list[int], index: int, width: int) -> int:
+    """Return the entry for the next ``width`` bits, with all literals that surely follow in one."""
+    entry = full[index]
+    used = entry & _USED
+    if used > width:
+        return _LONG
+    if entry & _KIND != _LITERALS:
+        return entry
+    count = 1
+    while True:
+        following = full[index >> used]
+        # Of the bits that are not known, none may count.
+        if following & _KIND != _LITERALS or used + (following & _USED) > width:
+            return used | _LITERALS | count << 8
+        used += following & _USED
+        count += 1
+
+
+def _distance_table(lengths: Sequence[int]) -> _Table:
+    width = max(lengths)
+    full = [0] * (1 << width)
+    for symbol, bits, code in _codes(lengths):
+        if symbol < MAX_DISTANCES:
+            extra, lowest = _DISTANCES[symbol]
+            full[code :: 1 << bits] = [bits | extra << 6 | lowest << 10] * ((1 << width) >> bits)
+    return _Table(full, len(full) - 1, full, len(full) - 1)
+
+
+@cache
+def _fixed_tables() -> tuple[_Table, _Table]:
+    """Return the tables of blocks that bring no codes (3.2.6)."""
+    lengths = [8] * 144 + [9] * 112 + [7] * 24 + [8] * 8
+    return _literal_table(lengths), _distance_table([5] * 32)
