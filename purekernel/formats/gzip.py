@@ -161,6 +161,15 @@ def build_gzip(deflated: Buffer, *, crc32: int, size_bytes: int) -> bytes:
     return b"".join((header, deflated, trailer))
 
 
+def content_start(data: Buffer, *, source: str = "a gzip file") -> int:
+    """Return where the deflate stream of a gzip file's first member starts, in bytes.
+
+    Raises:
+        FormatError: its header is damaged or ends early.
+    """
+    return _skip_header(memoryview(data), 0, source)
+
+
 def _skip_header(view: memoryview, offset: int, source: str) -> int:
     """Return where the deflate stream of the member at ``offset`` starts."""
     if len(view) - offset < HEADER.size:

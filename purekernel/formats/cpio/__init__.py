@@ -2,6 +2,15 @@
 
 from purekernel.formats.cpio.layout import MAGIC_CRC, MAGIC_NEWC
 from purekernel.formats.cpio.reader import count_archives, parse_cpio
-from purekernel.formats.cpio.writer import build_cpio, iter_members
+from purekernel.formats.cpio.writer import Member, build_cpio, build_trailer, iter_members
 
-__all__ = ["MAGIC_CRC", "MAGIC_NEWC", "build_cpio", "count_archives", "iter_members", "parse_cpio"]
+__all__ = [
+    "MAGIC_CRC",
+    "MAGIC_NEWC",
+    "Member",
+    "build_cpio",
+    "build_trailer",
+    "count_archives",
+    "iter_members",
+    "parse_cpio",
+]

@@ -35,6 +35,11 @@ from purekernel.tree import (
 )
 
 
+_TRAILER = Header(
+    ino=0, mode=0, uid=0, gid=0, nlink=1, mtime=0, filesize=0, namesize=len(TRAILER_NAME) + 1
+)
+
+
 @frozen(kw_only=True)
 class Member:
     """One member as it is written.
@@ -73,6 +78,12 @@ def build_cpio(tree: Tree) -> bytes:
     return b"".join(pieces)
 
 
+def build_trailer(size_bytes: int) -> bytes:
+    """Return what ends an archive whose members have ``size_bytes``: a record, and zeros."""
+    head = _head(_TRAILER, TRAILER_NAME)
+    return head + bytes(padding(size_bytes + len(head), BLOCK_BYTES))
+
+
 def iter_members(tree: Tree) -> Iterator[Member]:
     """Yield the members of the archive that :func:`build_cpio` joins, the trailer last.
 
@@ -95,10 +106,9 @@ def iter_members(tree: Tree) -> Iterator[Member]:
             ino=numbers.get(tree.inode(path), 0),
             nlink=len(names),
         )
-    trailer = Header(
-        ino=0, mode=0, uid=0, gid=0, nlink=1, mtime=0, filesize=0, namesize=len(TRAILER_NAME) + 1
+    yield Member(
+        path=TRAILER_NAME, head=_head(_TRAILER, TRAILER_NAME), content=b"", padding_bytes=0
     )
-    yield Member(path=TRAILER_NAME, head=_head(trailer, TRAILER_NAME), content=b"", padding_bytes=0)
 
 
 def _content(node: Node) -> Buffer:

@@ -1,0 +1,95 @@
+"""In which order the members of the core stand, and where it is cut: so that it gets small.
+
+Like stands beside like, for deflate finds nothing again that lies more than 32 KiB back. What is
+packed already comes last, where slow encoders do not waste their time on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+from attrs import frozen
+
+from purekernel.deflate.encoders import Libdeflate
+from purekernel.formats.cpio import Member, iter_members
+from purekernel.tree import Buffer, File, Tree
+
+# What files begin with that are packed, or hold little else: gzip, xz, bzip2, zstd, lz4, squashfs,
+# PNG, JPEG, zip, 7z, WOFF2.
+_PACKED = (
+    b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"hsqs",
+    b"\x89PNG", b"\xff\xd8\xff", b"PK\x03\x04", b"7z\xbc\xaf", b"wOF2",
+)  # fmt: skip
+_ELF = b"\x7fELF"
+
+# What is tried on a file whose start does not tell: pieces from its start and from its middle.
+_TRIAL_BYTES = 1 << 14
+_TRIAL = Libdeflate(level=1)
+# What shrinks by less than this is packed, whatever it calls itself.
+_SHRINKS = 0.97
+
+# A text has no NUL so near its start.
+_TEXT_BYTES = 1 << 10
+
+
+class Kind(IntEnum):
+    """What a member is, in the order of the archive."""
+
+    EMPTY = 0
+    """Folders, devices, links, and files with nothing in them: parents come first of all."""
+    TEXT = 1
+    OTHER = 2
+    PROGRAM = 3
+    PACKED = 4
+
+
+@frozen(kw_only=True)
+class Part:
+    """Members of one kind, in order."""
+
+    kind: Kind
+    members: tuple[Member, ...]
+
+
+def arrange(tree: Tree) -> list[Part]:
+    """Return the members of the core's archive, all but the trailer, kind by kind.
+
+    Within a kind they stand as the tree is walked, so that the archive is the same every time.
+
+    Raises:
+        UnrepresentableError: the archive has no room for something in the tree.
+    """
+    *members, _trailer = iter_members(tree)
+    found: dict[Kind, list[Member]] = {kind: [] for kind in Kind}
+    for member in members:
+        is_file = isinstance(tree[member.path], File)
+        found[_kind_of(member.content) if is_file else Kind.EMPTY].append(member)
+    return [Part(kind=kind, members=tuple(of_kind)) for kind, of_kind in found.items() if of_kind]
+
+
+def member_bytes(members: Iterable[Member]) -> bytes:
+    """Return members as they stand in an archive."""
+    pieces: list[Buffer] = []
+    for member in members:
+        pieces += (member.head, member.content, bytes(member.padding_bytes))
+    return b"".join(pieces)
+
+
+def _kind_of(content: Buffer) -> Kind:
+    head = bytes(content[:8])
+    if not head:
+        return Kind.EMPTY
+    if head.startswith(_ELF):
+        return Kind.PROGRAM
+    if _is_packed(content, head):
+        return Kind.PACKED
+    return Kind.OTHER if b"\0" in bytes(content[:_TEXT_BYTES]) else Kind.TEXT
+
+
+def _is_packed(content: Buffer, head: bytes) -> bool:
+    if not head.startswith(_PACKED) and len(content) < _TRIAL_BYTES:
+        return False
+    middle = max(len(content) // 2, _TRIAL_BYTES)
+    sample = bytes(content[:_TRIAL_BYTES]) + bytes(content[middle : middle + _TRIAL_BYTES])
+    return len(_TRIAL.encode(sample)) > _SHRINKS * len(sample)

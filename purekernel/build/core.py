@@ -1,0 +1,133 @@
+"""Pack a root file system into the core: one cpio archive in one gzip member."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+
+from attrs import evolve, frozen
+
+from purekernel.build.arrangement import Kind, Part, arrange, member_bytes
+from purekernel.deflate.efforts import RECIPES, Effort, Recipe
+from purekernel.deflate.nested import is_gzip, recompress_gzip
+from purekernel.deflate.segments import Cache, Forgetful, Segment, deflate_segments
+from purekernel.formats.cpio import Member, build_trailer
+from purekernel.formats.gzip import build_gzip
+from purekernel.tree import Buffer, File, Tree
+
+# A segment of this many bytes is long enough to lose little by knowing nothing of the one before,
+# and short enough that there are some for every processor.
+SEGMENT_BYTES = 1 << 20
+
+
+@frozen(kw_only=True)
+class PackedCore:
+    """A core, packed.
+
+    Attributes:
+        data: the gzip file.
+        cpio_bytes: the archive's size.
+    """
+
+    data: bytes
+    cpio_bytes: int
+
+
+def pack_core(
+    tree: Tree, *, effort: Effort, executor: Executor, cache: Cache | None = None
+) -> PackedCore:
+    """Return ``tree`` packed: the same bytes whatever the executor and the cache.
+
+    Raises:
+        UnrepresentableError: the archive has no room for something in the tree.
+    """
+    recipe = RECIPES[effort]
+    pieces = list(_cut(arrange(tree), recipe))
+    size_bytes = sum(len(piece) for piece, _shrinks in pieces)
+    trailer = build_trailer(size_bytes)
+    last, shrinks = pieces.pop()
+    pieces.append((last + trailer, shrinks))
+    crc32 = 0
+    for piece, _shrinks in pieces:
+        crc32 = zlib.crc32(piece, crc32)
+    segments = [
+        Segment(data=piece, encoders=recipe.slow if shrinks and recipe.slow else (recipe.all_else,))
+        for piece, shrinks in pieces
+    ]
+    stream = deflate_segments(segments, executor=executor, cache=cache)
+    cpio_bytes = size_bytes + len(trailer)
+    return PackedCore(
+        data=build_gzip(stream, crc32=crc32, size_bytes=cpio_bytes), cpio_bytes=cpio_bytes
+    )
+
+
+def recompress_nested(
+    tree: Tree, *, effort: Effort, executor: Executor, cache: Cache | None = None
+) -> Tree:
+    """Return ``tree`` with the gzip files in it made smaller, where the effort goes so far."""
+    encoders = RECIPES[effort].nested
+    if not encoders:
+        return tree
+    cache = Forgetful() if cache is None else cache
+    found = {
+        path: node for path, node in tree.walk() if isinstance(node, File) and is_gzip(node.content)
+    }
+    changed = tree.copy()
+    smaller = _recompress([node.content for node in found.values()], encoders, executor, cache)
+    for (path, node), content in zip(found.items(), smaller, strict=True):
+        if content is not None:
+            changed.replace(path, evolve(node, content=content))
+    return changed
+
+
+def _recompress(contents, encoders, executor, cache):
+    keys = [Segment(data=bytes(content), encoders=tuple(encoders)).key for content in contents]
+    known = [cache.get("nested " + key) for key in keys]
+    futures = {
+        index: executor.submit(recompress_gzip, bytes(contents[index]), encoders)
+        for index in sorted(range(len(keys)), key=lambda index: -len(contents[index]))
+        if known[index] is None
+    }
+    for index, key in enumerate(keys):
+        kept = known[index]
+        if kept is None:
+            kept = futures[index].result() or b""
+            cache.put("nested " + key, kept)
+        yield kept or None
+
+
+def _cut(parts: Sequence[Part], recipe: Recipe) -> Iterator[tuple[bytes, bool]]:
+    """Yield pieces of the archive, and of each whether slow encoders are tried on it."""
+    if not recipe.slow:
+        yield member_bytes(member for part in parts for member in part.members), False
+        return
+    slow: list[Member] = []
+    for part in parts:
+        if part.kind is Kind.PACKED:
+            continue
+        slow += part.members
+        if part.kind in (Kind.OTHER, Kind.PROGRAM):
+            pass
+    yield from ((piece, True) for piece in _balanced(slow))
+    packed = [member for part in parts if part.kind is Kind.PACKED for member in part.members]
+    if packed:
+        yield member_bytes(packed), False
+
+
+def _balanced(members: Sequence[Member]) -> Iterator[bytes]:
+    """Yield members in pieces of about equal size, cut between members."""
+    total_bytes = sum(member.size_bytes for member in members)
+    count = max(1, round(total_bytes / SEGMENT_BYTES))
+    piece: list[Member] = []
+    done_bytes = 0
+    cuts = 1
+    for member in members:
+        piece.append(member)
+        done_bytes += member.size_bytes
+        if done_bytes >= cuts * total_bytes / count:
+            yield member_bytes(piece)
+            piece = []
+            cuts = int(done_bytes * count / total_bytes) + 1
+    if piece:
+        yield member_bytes(piece)
