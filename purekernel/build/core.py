@@ -9,12 +9,13 @@ from concurrent.futures import Executor
 from attrs import evolve, frozen
 
 from purekernel.build.arrangement import Kind, Part, arrange, member_bytes
+from purekernel.deflate.cache import Cache
 from purekernel.deflate.efforts import RECIPES, Effort, Recipe
-from purekernel.deflate.nested import is_gzip, recompress_gzip
-from purekernel.deflate.segments import Cache, Forgetful, Segment, deflate_segments
+from purekernel.deflate.nested import is_gzip, recompress_all
+from purekernel.deflate.segments import Segment, deflate_segments
 from purekernel.formats.cpio import Member, build_trailer
 from purekernel.formats.gzip import build_gzip
-from purekernel.tree import Buffer, File, Tree
+from purekernel.tree import File, Tree
 
 # A segment of this many bytes is long enough to lose little by knowing nothing of the one before,
 # and short enough that there are some for every processor.
@@ -52,7 +53,7 @@ def pack_core(
     for piece, _shrinks in pieces:
         crc32 = zlib.crc32(piece, crc32)
     segments = [
-        Segment(data=piece, encoders=recipe.slow if shrinks and recipe.slow else (recipe.all_else,))
+        Segment(data=piece, encoders=recipe.slow if shrinks and recipe.slow else (recipe.plain,))
         for piece, shrinks in pieces
     ]
     stream = deflate_segments(segments, executor=executor, cache=cache)
@@ -65,36 +66,24 @@ def pack_core(
 def recompress_nested(
     tree: Tree, *, effort: Effort, executor: Executor, cache: Cache | None = None
 ) -> Tree:
-    """Return ``tree`` with the gzip files in it made smaller, where the effort goes so far."""
-    encoders = RECIPES[effort].nested
-    if not encoders:
+    """Return ``tree`` with the gzip files in it made smaller, where the effort goes so far.
+
+    What each unpacks to stays, and so do its name, its time and all else in its header.
+    """
+    recipe = RECIPES[effort]
+    if not recipe.nested:
         return tree
-    cache = Forgetful() if cache is None else cache
     found = {
         path: node for path, node in tree.walk() if isinstance(node, File) and is_gzip(node.content)
     }
+    smaller = recompress_all(
+        [node.content for node in found.values()], recipe, executor=executor, cache=cache
+    )
     changed = tree.copy()
-    smaller = _recompress([node.content for node in found.values()], encoders, executor, cache)
     for (path, node), content in zip(found.items(), smaller, strict=True):
         if content is not None:
             changed.replace(path, evolve(node, content=content))
     return changed
-
-
-def _recompress(contents, encoders, executor, cache):
-    keys = [Segment(data=bytes(content), encoders=tuple(encoders)).key for content in contents]
-    known = [cache.get("nested " + key) for key in keys]
-    futures = {
-        index: executor.submit(recompress_gzip, bytes(contents[index]), encoders)
-        for index in sorted(range(len(keys)), key=lambda index: -len(contents[index]))
-        if known[index] is None
-    }
-    for index, key in enumerate(keys):
-        kept = known[index]
-        if kept is None:
-            kept = futures[index].result() or b""
-            cache.put("nested " + key, kept)
-        yield kept or None
 
 
 def _cut(parts: Sequence[Part], recipe: Recipe) -> Iterator[tuple[bytes, bool]]:
@@ -102,20 +91,16 @@ def _cut(parts: Sequence[Part], recipe: Recipe) -> Iterator[tuple[bytes, bool]]:
     if not recipe.slow:
         yield member_bytes(member for part in parts for member in part.members), False
         return
-    slow: list[Member] = []
-    for part in parts:
-        if part.kind is Kind.PACKED:
-            continue
-        slow += part.members
-        if part.kind in (Kind.OTHER, Kind.PROGRAM):
-            pass
-    yield from ((piece, True) for piece in _balanced(slow))
+    shrinking = [
+        member for part in parts if part.kind is not Kind.PACKED for member in part.members
+    ]
+    yield from ((piece, True) for piece in _cut_evenly(shrinking))
     packed = [member for part in parts if part.kind is Kind.PACKED for member in part.members]
     if packed:
         yield member_bytes(packed), False
 
 
-def _balanced(members: Sequence[Member]) -> Iterator[bytes]:
+def _cut_evenly(members: Sequence[Member]) -> Iterator[bytes]:
     """Yield members in pieces of about equal size, cut between members."""
     total_bytes = sum(member.size_bytes for member in members)
     count = max(1, round(total_bytes / SEGMENT_BYTES))

@@ -20,27 +20,58 @@ class Effort(Enum):
     MAX = "max"
 
 
+@frozen
+class Rung:
+    """Encoders for data up to a size.
+
+    Attributes:
+        most_bytes: the size; ``None`` for any.
+        encoders: those of which the smallest result counts.
+    """
+
+    most_bytes: int | None
+    encoders: tuple[Encoder, ...]
+
+
 @frozen(kw_only=True)
 class Recipe:
     """What an effort does.
 
     Attributes:
-        all_else: what encodes all that no slow encoder is for.
+        plain: what encodes all that no slow encoder is for.
         slow: the encoders tried on what shrinks, segment by segment; none: it is all one segment.
-        nested: those tried on gzip files inside the image; none: they stay as they are.
+        nested: those tried on gzip files inside the image, by the size of what they hold, in
+            rising order; none: they stay as they are.
     """
 
-    all_else: Encoder
+    plain: Encoder
     slow: tuple[Encoder, ...] = ()
-    nested: tuple[Encoder, ...] = ()
+    nested: tuple[Rung, ...] = ()
+
+    def for_nested(self, size_bytes: int) -> tuple[Encoder, ...]:
+        """Return the encoders for what unpacks to ``size_bytes``."""
+        return next(
+            rung.encoders
+            for rung in self.nested
+            if rung.most_bytes is None or size_bytes <= rung.most_bytes
+        )
 
 
+# Of small files zopfli wins most, and soon: there are few places to cut them. Each further block
+# that it may make is dearer and wins less.
 RECIPES = {
-    Effort.FAST: Recipe(all_else=Libdeflate()),
-    Effort.BALANCED: Recipe(all_else=Libdeflate(), nested=(Libdeflate(),)),
+    Effort.FAST: Recipe(plain=Libdeflate()),
+    Effort.BALANCED: Recipe(
+        plain=Libdeflate(),
+        nested=(
+            Rung(4_000, (Libdeflate(), Zopfli(iterations=2, block_bytes=0))),
+            Rung(16_000, (Libdeflate(), Zopfli(iterations=1, block_bytes=8_000))),
+            Rung(None, (Libdeflate(),)),
+        ),
+    ),
     Effort.MAX: Recipe(
-        all_else=Libdeflate(),
-        slow=(Libdeflate(), Zopfli()),
-        nested=(Libdeflate(), Zopfli(block_bytes=2500)),
+        plain=Libdeflate(),
+        slow=(Libdeflate(), Zopfli(block_bytes=12_000)),
+        nested=(Rung(None, (Libdeflate(), Zopfli(block_bytes=1_500))),),
     ),
 }

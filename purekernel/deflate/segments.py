@@ -6,13 +6,12 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
-from typing import Protocol
 
 from attrs import field, frozen
 
+from purekernel.deflate.cache import Cache, Forgetful
 from purekernel.deflate.encoders import Encoder, encode_smallest
 from purekernel.deflate.joining import Stream, join, survey
-from purekernel.tree import Buffer
 
 # What a cache keeps before a stream: its end, its last block and its first stored block, each a
 # bit; a first stored block that is not there is all ones.
@@ -34,32 +33,9 @@ class Segment:
 
     @property
     def key(self) -> str:
-        """Return what its stream can be kept under: the same key, the same bytes."""
+        """Return what its stream can be kept under: the same key, the same stream."""
         names = "\n".join(encoder.name for encoder in self.encoders)
         return hashlib.sha256(names.encode() + b"\0" + self.data).hexdigest()
-
-
-class Cache(Protocol):
-    """What remembers encoded bytes from one build to the next."""
-
-    def get(self, key: str) -> bytes | None:
-        """Return what is kept under ``key``, whole and as it was, or ``None``."""
-        ...
-
-    def put(self, key: str, content: Buffer) -> None:
-        """Keep ``content`` under ``key``, if that is possible."""
-        ...
-
-
-class Forgetful:
-    """Remember nothing."""
-
-    def get(self, key: str) -> bytes | None:  # noqa: ARG002
-        """Return nothing."""
-        return None
-
-    def put(self, key: str, content: Buffer) -> None:
-        """Keep nothing."""
 
 
 def deflate_segments(

@@ -34,7 +34,6 @@ from purekernel.tree import (
     file_type,
 )
 
-
 _TRAILER = Header(
     ino=0, mode=0, uid=0, gid=0, nlink=1, mtime=0, filesize=0, namesize=len(TRAILER_NAME) + 1
 )
