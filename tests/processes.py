@@ -16,7 +16,8 @@ UNPRIVILEGED = """
 import contextlib, io, os, sys, tempfile
 from purekernel.cli import main
 with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stderr(io.StringIO()):
-    assert main(["build", "--sample", "--quiet", "--output-dir", scratch]) == 0
+    sample = ["build", "--sample", "--cache-dir", scratch]
+    assert main([*sample, "--quiet", "--output-dir", scratch]) == 0
     assert main(["build", "/no/such", "--quiet", "--output-dir", scratch]) == 1
 if hasattr(os, "geteuid") and os.geteuid() == 0:
     os.setgroups([])

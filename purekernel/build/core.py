@@ -15,11 +15,15 @@ from purekernel.deflate.nested import is_gzip, recompress_all
 from purekernel.deflate.segments import Segment, deflate_segments
 from purekernel.formats.cpio import Member, build_trailer
 from purekernel.formats.gzip import build_gzip
+from purekernel.rootfs.packed_modules import is_packed_module
 from purekernel.tree import File, Tree
 
 # A segment of this many bytes is long enough to lose little by knowing nothing of the one before,
 # and short enough that there are some for every processor.
 SEGMENT_BYTES = 1 << 20
+
+# What Tiny Core's mirrors keep a file's MD5 in.
+CHECKSUM_SUFFIX = b".md5.txt"
 
 
 @frozen(kw_only=True)
@@ -64,17 +68,35 @@ def pack_core(
 
 
 def recompress_nested(
-    tree: Tree, *, effort: Effort, executor: Executor, cache: Cache | None = None
+    tree: Tree,
+    *,
+    effort: Effort,
+    executor: Executor,
+    cache: Cache | None = None,
+    modules: bool = True,
 ) -> Tree:
     """Return ``tree`` with the gzip files in it made smaller, where the effort goes so far.
 
-    What each unpacks to stays, and so do its name, its time and all else in its header.
+    What each unpacks to stays, and so do its name, its time and all else in its header. A file
+    beside which its MD5 lies is somebody's business, and stays as it is.
+
+    Args:
+        tree: is left as it is.
+        effort: how much is done.
+        executor: what runs the encoders.
+        cache: what remembers their results.
+        modules: whether kernel modules are among them.
     """
     recipe = RECIPES[effort]
     if not recipe.nested:
         return tree
     found = {
-        path: node for path, node in tree.walk() if isinstance(node, File) and is_gzip(node.content)
+        path: node
+        for path, node in tree.walk()
+        if isinstance(node, File)
+        and is_gzip(node.content)
+        and path + CHECKSUM_SUFFIX not in tree
+        and (modules or not is_packed_module(path))
     }
     smaller = recompress_all(
         [node.content for node in found.values()], recipe, executor=executor, cache=cache

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from attrs import evolve, field, fields_dict, frozen
 
 from purekernel.build.base import Base, parse_base
 from purekernel.build.boot_menu import BootChanges, change_boot_menu
 from purekernel.build.bundle import Bundle
+from purekernel.build.core import PackedCore, pack_core, recompress_nested
+from purekernel.build.encoding import Encoding, Modules
 from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.identity import Identity, check_version, microkernel_identity
 from purekernel.build.metadata import (
@@ -16,14 +20,12 @@ from purekernel.build.metadata import (
     build_version_file,
 )
 from purekernel.build.progress import Progress, Silent
-from purekernel.deflate.encoders import Encoder, Libdeflate
-from purekernel.deflate.member import compress
 from purekernel.errors import BundleError, UsageError, inside
-from purekernel.formats.cpio import build_cpio
 from purekernel.formats.iso import ElTorito, VolumeFields
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
 from purekernel.rootfs.ownership import own_as_root
+from purekernel.rootfs.packed_modules import unpack_modules
 from purekernel.rootfs.passes import Pass, finishing_passes
 from purekernel.tree import (
     Buffer,
@@ -75,7 +77,7 @@ class Options:
             that is made, in seconds since 1970, UTC; ``None`` takes the newest of the
             inputs'.
         limits: the readers' bounds.
-        encoder: what deflates the core.
+        encoding: how the core is made small.
 
     Raises:
         UsageError: the timestamp or a volume field is none that there can be.
@@ -88,7 +90,7 @@ class Options:
     volume: dict[str, str] = field(factory=dict, validator=_are_volume_fields)
     timestamp: int | None = field(default=None, validator=_is_timestamp)
     limits: Limits = DEFAULT_LIMITS
-    encoder: Encoder = field(factory=Libdeflate)
+    encoding: Encoding = field(factory=Encoding)
 
 
 @frozen(kw_only=True)
@@ -130,6 +132,8 @@ class Image:
         root: the root file system.
         core: the same as a gzipped cpio archive.
         cpio_bytes: that archive's size before it was deflated.
+        unpacked_modules_bytes: how much memory more it takes, once booted, that kernel modules
+            are unpacked in it; 0 where they are not.
         core_path: where that lies on the ISO.
         kernel: the kernel's bytes.
         kernel_path: where that lies on the ISO.
@@ -147,6 +151,7 @@ class Image:
     root: Tree
     core: bytes
     cpio_bytes: int
+    unpacked_modules_bytes: int
     core_path: bytes
     kernel: Buffer
     kernel_path: bytes
@@ -212,26 +217,25 @@ def compose_image(
             put_file(root, VERSION_FILE, build_version_file(identity.version), metadata=made)
     notes: list[str] = []
     finishing = finishing_passes(mtime=timestamp, note=notes.append)
-    for words, run in (*composition.passes, *finishing):
+    packed_bytes = content_bytes(root)
+    unpacking = _unpacking_passes(options)
+    for words, run in (*composition.passes, *unpacking, *finishing):
         with progress.step(words):
             root = run(root)
+    unpacked_bytes = content_bytes(root) - packed_bytes if unpacking else 0
     root = clamp_times(root, timestamp)
-    with progress.step("packing the root file system"):
-        archive = build_cpio(root)
-    with progress.step("compressing"):
-        core = compress(archive, encoder=options.encoder)
-    cpio_bytes = len(archive)
-    del archive
+    root, core = _pack(root, identity.flavour, options.encoding, progress)
     with progress.step("laying out the ISO"):
-        iso = _lay_out_iso(composition, core=core, timestamp=timestamp, boot=options.boot)
+        iso = _lay_out_iso(composition, core=core.data, timestamp=timestamp, boot=options.boot)
     return Image(
         name=identity.name,
         version=identity.version,
         flavour=identity.flavour,
         generation=identity.generation,
         root=root,
-        core=core,
-        cpio_bytes=cpio_bytes,
+        core=core.data,
+        cpio_bytes=core.cpio_bytes,
+        unpacked_modules_bytes=unpacked_bytes,
         core_path=base.core_path,
         kernel=base.kernel.content,
         kernel_path=base.kernel_path,
@@ -241,6 +245,32 @@ def compose_image(
         timestamp=timestamp,
         notes=tuple(notes),
     )
+
+
+def _unpacking_passes(options: Options) -> list[tuple[str, Pass]]:
+    if options.encoding.modules is not Modules.RAW:
+        return []
+    return [("unpack kernel modules", partial(unpack_modules, limits=options.limits))]
+
+
+def _pack(
+    root: Tree, flavour: Flavour | None, encoding: Encoding, progress: Progress
+) -> tuple[Tree, PackedCore]:
+    """Return the root file system, with what is packed in it packed smaller, and the core."""
+    effort, cache = encoding.effort_for(flavour), encoding.cache
+    with encoding.running() as executor:
+        if encoding.nested:
+            with progress.step("recompressing"):
+                root = recompress_nested(
+                    root,
+                    effort=effort,
+                    executor=executor,
+                    cache=cache,
+                    modules=encoding.modules is not Modules.KEEP,
+                )
+        with progress.step("compressing"):
+            core = pack_core(root, effort=effort, executor=executor, cache=cache)
+    return root, core
 
 
 def newest_input(composition: Composition) -> int:

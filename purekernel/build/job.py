@@ -11,6 +11,7 @@ from attrs import evolve
 from purekernel.build.assembly import Surroundings
 from purekernel.build.boot_menu import BootChanges
 from purekernel.build.bundle import Bundle, parse_bundle
+from purekernel.build.encoding import Encoding
 from purekernel.build.image import Image, Options, build_image
 from purekernel.build.progress import Progress, Silent
 from purekernel.build.request import Request, join_request
@@ -77,6 +78,7 @@ def make_image(
     volume: dict[str, str] | None = None,
     timestamp: int | None = None,
     max_unpacked: int | None = None,
+    encoding: Encoding | None = None,
     progress: Progress | None = None,
 ) -> Image:
     """Make an image as ``purekernel build`` does; write nothing.
@@ -102,6 +104,7 @@ def make_image(
             ``system_id`` of the ISO, where they are to differ.
         timestamp: seconds since 1970, UTC; by default the newest time in the inputs.
         max_unpacked: bytes that one input may unpack to.
+        encoding: how the core is made small.
         progress: is told of the steps.
 
     Raises:
@@ -133,7 +136,7 @@ def make_image(
             limits=limits,
             progress=progress,
         ) as session:
-            return session.make_image(surroundings, boot=boot, volume=volume)
+            return session.make_image(surroundings, boot=boot, volume=volume, encoding=encoding)
     if bundle is not None and sample:
         raise UsageError("a bundle and --sample exclude each other")
     if request is not None and request != Request():
@@ -149,6 +152,7 @@ def make_image(
         volume=volume or {},
         timestamp=timestamp,
         limits=limits,
+        encoding=encoding or Encoding(),
     )
     with progress.step("reading the bundle"):
         loaded = (

@@ -30,6 +30,7 @@ from purekernel.sources.wanted import Fetched, Wanted
 
 if TYPE_CHECKING:
     from purekernel.build.assembly import Surroundings
+    from purekernel.build.encoding import Encoding
     from purekernel.build.image import Image
 
 Report = Callable[[Wanted, Fetched | None], None]
@@ -148,6 +149,7 @@ class Session:
         *,
         boot: BootChanges | None = None,
         volume: Mapping[str, str] | None = None,
+        encoding: Encoding | None = None,
     ) -> Image:
         """Plan, fetch, and return the image that comes of it.
 
@@ -155,12 +157,14 @@ class Session:
             surroundings: what it takes from where it runs.
             boot: changes to the boot menu, where they are to be others than the recipe's.
             volume: likewise, fields of the ISO's volume descriptor.
+            encoding: how the core is made small.
 
         Raises:
             PurekernelError: something is not to be had, or not what it should be.
         """
         # What these import is much, and only needed to make something.
         from purekernel.build.assembly import Assembly  # noqa: PLC0415
+        from purekernel.build.encoding import Encoding  # noqa: PLC0415
         from purekernel.build.image import Options, compose_image  # noqa: PLC0415
 
         recipe = self._asked.recipe
@@ -180,6 +184,7 @@ class Session:
             volume={**recipe.iso.volume, **(volume or {})},
             timestamp=recipe.timestamp if said is None else said,
             limits=self.limits,
+            encoding=encoding or Encoding(),
         )
         return compose_image(composition, options=options, progress=self._progress)
 

@@ -21,6 +21,7 @@ from purekernel.cli.gathering import (
 from purekernel.cli.parameters import Place, Size, Words
 
 if TYPE_CHECKING:
+    from purekernel.build.encoding import Encoding
     from purekernel.build.image import Image
     from purekernel.build.request import Asked
     from purekernel.cli.terminal import StepTimer
@@ -67,6 +68,26 @@ EMITS = ("iso", "core", "pxe")
 @click.option("--publisher", metavar="TEXT", help="The ISO's publisher field.")
 @click.option("--preparer", metavar="TEXT", help="The ISO's preparer field.")
 @click.option(
+    "--effort",
+    type=click.Choice(["fast", "balanced", "max"]),
+    help="How much is done for a small core.  [default: max for production, else balanced]",
+)
+@click.option(
+    "--modules",
+    type=click.Choice(["keep", "redo", "raw"]),
+    default="redo",
+    show_default=True,
+    help="Kernel modules packed with gzip: as they are, packed smaller, or unpacked: smaller "
+    "still on the disc, and larger in memory.",
+)
+@click.option("--no-nested", is_flag=True, help="Leave gzip files inside the image as they are.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1),
+    help="How many encoders run at once.  [default: one a processor]",
+)
+@click.option(
     "--emit",
     type=Words(*EMITS),
     help="What to write: iso, core (core.gz and vmlinuz), pxe (a folder for a TFTP or HTTP "
@@ -100,6 +121,10 @@ def build_command(
     sample: bool,
     emit: tuple[str, ...] | None,
     output_dir: Path | None,
+    effort: str | None,
+    modules: str,
+    no_nested: bool,
+    jobs: int | None,
     dry_run: bool,
     quiet: bool,
     verbose: bool,
@@ -122,10 +147,13 @@ def build_command(
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
     # What these import takes longer than --help may.
+    from purekernel.build.encoding import Encoding, Modules  # noqa: PLC0415
     from purekernel.build.job import make_image  # noqa: PLC0415
     from purekernel.build.outputs import Emit, write_image  # noqa: PLC0415
     from purekernel.cli.summary import render_json, render_text, summarize  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
+    from purekernel.deflate.efforts import Effort  # noqa: PLC0415
+    from purekernel.sources.encoded import EncodedCache  # noqa: PLC0415
 
     volume = {
         f"{name}_id": text
@@ -139,6 +167,14 @@ def build_command(
         if (text := options.pop(option)) is not None
     }
     start = time.perf_counter()
+    cache = EncodedCache(options["cache_dir"])
+    encoding = Encoding(
+        effort=None if effort is None else Effort(effort),
+        jobs=jobs,
+        nested=not no_nested,
+        modules=Modules(modules),
+        cache=cache,
+    )
     asked = take_request(options) if bundle is None and not sample else None
     progress = choose_progress(quiet=quiet, verbose=verbose, json=as_json)
     try:
@@ -149,6 +185,7 @@ def build_command(
                 volume,
                 emit,
                 output_dir,
+                encoding=encoding,
                 dry_run=dry_run,
                 as_json=as_json,
                 progress=progress,
@@ -157,7 +194,14 @@ def build_command(
                 return
         else:
             _refuse_gathering(options, dry_run=dry_run)
-            image = make_image(bundle, sample=sample, volume=volume, progress=progress, **options)
+            image = make_image(
+                bundle,
+                sample=sample,
+                volume=volume,
+                encoding=encoding,
+                progress=progress,
+                **options,
+            )
         outputs = write_image(
             image,
             output_dir or Path(),
@@ -166,6 +210,7 @@ def build_command(
         )
     finally:
         progress.close()
+        cache.close()
     for note in image.notes:
         say_warning(note)
     if as_json:
@@ -182,6 +227,7 @@ def _gather(
     emit: tuple[str, ...] | None,
     output_dir: Path | None,
     *,
+    encoding: Encoding,
     dry_run: bool,
     as_json: bool,
     progress: StepTimer,
@@ -228,7 +274,7 @@ def _gather(
             timeout=options["boot_timeout"],
             default=options["boot_default"],
         )
-        image = session.make_image(surroundings, boot=boot, volume=volume)
+        image = session.make_image(surroundings, boot=boot, volume=volume, encoding=encoding)
         notes = session.notes
     progress.close()
     for note in notes:
@@ -241,6 +287,8 @@ def _refuse_gathering(options: dict[str, Any], *, dry_run: bool) -> None:
     version = options.pop("iso_version")
     for name in (*REQUEST_OPTIONS, *PROVISION_OPTIONS):
         value = options.pop(name, None)
+        if name == "cache_dir":  # which is for what is encoded as well
+            continue
         if value not in (None, False, ()):
             raise click.UsageError(
                 f"--{name.replace('_', '-')} says what to gather, and a bundle is gathered already"

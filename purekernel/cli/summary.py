@@ -52,6 +52,7 @@ def summarize(
             "sha256": hashlib.sha256(image.core).hexdigest(),
             "cpio_bytes": image.cpio_bytes,
             "unpacked_bytes": content_bytes(image.root),
+            "unpacked_modules_bytes": image.unpacked_modules_bytes,
             "counts": dict(counts),
         },
         "kernel": {

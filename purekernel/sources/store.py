@@ -74,7 +74,7 @@ class Store:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = (_default_folder() if folder is None else folder).absolute()
+        self.folder = (default_folder() if folder is None else folder).absolute()
         if "\0" in str(self.folder):
             raise StoreError(f"{str(self.folder)!a} is no folder: it holds a NUL")
         self._top = self.folder / _LAYOUT
@@ -263,7 +263,8 @@ def _remove_if_same(path: Path, opened: os.stat_result) -> None:
             remove(path)
 
 
-def _default_folder() -> Path:
+def default_folder() -> Path:
+    """Return where caches are: what ``PUREKERNEL_CACHE`` says, or the user's cache folder."""
     if said := os.environ.get(CACHE_VARIABLE):
         return Path(said)
     import platformdirs  # noqa: PLC0415  # 13 ms, and few runs need it

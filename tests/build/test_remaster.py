@@ -11,6 +11,7 @@ from fixtures.core_iso import make_core_iso
 from fixtures.planting import Planting
 from fixtures.repository import make_repository
 from purekernel import Flavour, Image, Provision, Request, make_image
+from purekernel.build.encoding import Encoding
 from purekernel.errors import CombinedError, RecipeError, UsageError
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.tar import build_tar
@@ -35,12 +36,16 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     return made
 
 
-def make(workshop: Workshop, recipe: str = "", **environment: str) -> Image:
+def make(
+    workshop: Workshop, recipe: str = "", *, encoding: Encoding | None = None, **environment: str
+) -> Image:
     path = workshop.top / "purekernel.toml"
     path.write_text(BASE + recipe, encoding="utf-8")
     provision = Provision(cache_dir=workshop.top / "cache")
     request = Request(recipe=path)
-    return make_image(request=request, provision=provision, environment=environment)
+    return make_image(
+        request=request, provision=provision, environment=environment, encoding=encoding
+    )
 
 
 def content(tree: Tree, path: str) -> str:
@@ -50,7 +55,7 @@ def content(tree: Tree, path: str) -> str:
 
 
 def test_nothing_but_the_base_is_the_base_again(workshop: Workshop) -> None:
-    image = make(workshop)
+    image = make(workshop, encoding=Encoding(nested=False))
     assert (image.name, image.version, image.flavour, image.generation) == (
         "my-core", None, None, None,
     )  # fmt: skip

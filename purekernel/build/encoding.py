@@ -1,0 +1,85 @@
+"""How the core is made small: what a build may be told of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from enum import Enum
+
+from attrs import field, frozen
+
+from purekernel.build.flavour import Flavour
+from purekernel.deflate.cache import Cache
+from purekernel.deflate.efforts import Effort
+from purekernel.errors import UsageError
+
+# For production an image is made once and fetched often.
+_OF_FLAVOURS = {Flavour.PROD: Effort.MAX}
+
+
+class Modules(Enum):
+    """What becomes of kernel modules that are packed with gzip."""
+
+    KEEP = "keep"
+    """They stay as they are."""
+    REDO = "redo"
+    """They are packed smaller, as other gzip files are."""
+    RAW = "raw"
+    """They are unpacked: what deflates the core finds more in them, and they take more memory
+    once it has booted."""
+
+
+def _is_positive(_encoding: object, _attribute: object, jobs: int | None) -> None:
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"{jobs} jobs do no work", hint="give one or more, or leave it out")
+
+
+@frozen(kw_only=True)
+class Encoding:
+    """How the core is made small. The bytes hang on ``effort``, ``nested`` and ``modules`` alone.
+
+    Attributes:
+        effort: ``None`` for the flavour's: the most for production, else a balance.
+        jobs: how many encoders run at once; ``None`` for one a processor.
+        nested: whether gzip files inside the image are packed smaller, where the effort does so.
+        modules: what becomes of kernel modules.
+        executor: what runs the encoders in place of threads.
+        cache: what remembers their results.
+
+    Raises:
+        UsageError: there are no jobs.
+    """
+
+    effort: Effort | None = None
+    jobs: int | None = field(default=None, validator=_is_positive)
+    nested: bool = True
+    modules: Modules = Modules.REDO
+    executor: Executor | None = None
+    cache: Cache | None = None
+
+    def effort_for(self, flavour: Flavour | None) -> Effort:
+        """Return the effort for an image of a flavour."""
+        if self.effort is not None:
+            return self.effort
+        return Effort.BALANCED if flavour is None else _OF_FLAVOURS.get(flavour, Effort.BALANCED)
+
+    @contextmanager
+    def running(self) -> Iterator[Executor]:
+        """Give an executor, for as long as it takes."""
+        if self.executor is not None:
+            yield self.executor
+            return
+        executor = ThreadPoolExecutor(max_workers=self.jobs or _processors())
+        try:
+            yield executor
+        finally:
+            # Whoever interrupts a build does not wait for what has not begun.
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _processors() -> int:
+    """Return how many processors we may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -1,0 +1,115 @@
+"""The cache of encoded bytes: what the slow encoders made, in the user's cache folder.
+
+Below the store's folder, ``encoded-v1/ab/…`` has files named by what was encoded and by what; each
+is the SHA-256 of what follows, and then that. Any number of processes may use it: a file gets its
+name by a rename, when it is whole, and is checked when it is read. The time of a file is that of
+its last use, and those used least lately go when all together are too many.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from attrs import frozen
+
+from purekernel.errors import PurekernelError
+from purekernel.sources.placing import remove, temporary_name, write_whole
+from purekernel.sources.store import default_folder
+from purekernel.tree import Buffer
+
+_LAYOUT = "encoded-v1"
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+DEFAULT_MOST_BYTES = 1 << 30
+
+
+@frozen(kw_only=True)
+class Usage:
+    """What a cache holds."""
+
+    files: int
+    size_bytes: int
+
+
+class EncodedCache:
+    """What is encoded once is read from here ever after. Faults of the disk cost time, no build.
+
+    Args:
+        folder: the store's; ``None`` is the user's own.
+        most_bytes: what all files together may have after :meth:`prune`.
+    """
+
+    def __init__(self, folder: Path | None = None, *, most_bytes: int = DEFAULT_MOST_BYTES) -> None:
+        self.folder = (default_folder() if folder is None else folder).absolute() / _LAYOUT
+        self._most_bytes = most_bytes
+        self._grew = False
+
+    def get(self, key: str) -> bytes | None:
+        """Return what is kept under ``key``, or ``None``; what is damaged is taken away."""
+        path = self._path(key)
+        try:
+            kept = path.read_bytes()
+        except (OSError, ValueError):
+            return None
+        content = kept[_DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() != kept[:_DIGEST_BYTES]:
+            remove(path)
+            return None
+        with suppress(OSError):
+            os.utime(path)
+        return content
+
+    def put(self, key: str, content: Buffer) -> None:
+        """Keep ``content`` under ``key``, if the disk lets us."""
+        data = hashlib.sha256(content).digest() + bytes(content)
+        with suppress(PurekernelError, OSError, ValueError):
+            write_whole(self._path(key), data, by_way_of=self.folder / "tmp" / temporary_name())
+            self._grew = True
+
+    def close(self) -> None:
+        """Make room, if anything was put in."""
+        if self._grew:
+            self.prune()
+
+    def usage(self) -> Usage:
+        """Return what there is."""
+        sizes = [size_bytes for _used, size_bytes, _path in self._files()]
+        return Usage(files=len(sizes), size_bytes=sum(sizes))
+
+    def prune(self, most_bytes: int | None = None) -> Usage:
+        """Take away what was used least lately, until no more than ``most_bytes`` are left.
+
+        Returns:
+            What was taken away.
+        """
+        most_bytes = self._most_bytes if most_bytes is None else most_bytes
+        files = sorted(self._files())
+        left_bytes = sum(size_bytes for _used, size_bytes, _path in files)
+        taken, taken_bytes = 0, 0
+        for _used, size_bytes, path in files:
+            if left_bytes <= most_bytes:
+                break
+            remove(path)
+            left_bytes -= size_bytes
+            taken += 1
+            taken_bytes += size_bytes
+        return Usage(files=taken, size_bytes=taken_bytes)
+
+    def clear(self) -> Usage:
+        """Take away all of it, and return what that was."""
+        return self.prune(-1)
+
+    def _path(self, key: str) -> Path:
+        name = hashlib.sha256(key.encode()).hexdigest()
+        return self.folder / name[:2] / name
+
+    def _files(self) -> Iterator[tuple[float, int, Path]]:
+        """Yield of each file when it was used last, its size in bytes and its place."""
+        for path in self.folder.glob("??/*"):
+            with suppress(OSError):
+                status = path.stat()
+                yield status.st_mtime, status.st_size, path

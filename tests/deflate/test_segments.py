@@ -1,0 +1,180 @@
+"""Segments deflated side by side into one stream, whoever does it and whatever is remembered."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import zlib
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from purekernel.deflate.efforts import RECIPES, Effort
+from purekernel.deflate.encoders import Encoder, Libdeflate, Stored, Zopfli, encode_smallest
+from purekernel.deflate.nested import recompress_all, recompress_gzip
+from purekernel.deflate.segments import Segment, deflate_segments
+
+ENCODERS: list[Encoder] = [
+    Stored(), Libdeflate(level=1), Libdeflate(), Zopfli(iterations=1), Zopfli(block_bytes=0),
+]  # fmt: skip
+
+
+class Memory:
+    """A cache that counts."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.hits = 0
+
+    def get(self, key: str) -> bytes | None:
+        found = self.kept.get(key)
+        self.hits += found is not None
+        return found
+
+    def put(self, key: str, content: Any) -> None:
+        self.kept[key] = bytes(content)
+
+
+class AtOnce(Executor):
+    """Does everything when it is asked to."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def submit(self, call: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
+        self.done += 1
+        future: Future[Any] = Future()
+        future.set_result(call(*arguments, **named))
+        return future
+
+
+def inflate(data: bytes) -> bytes:
+    stream = zlib.decompressobj(wbits=-15)
+    plain = stream.decompress(data)
+    assert stream.eof
+    assert not stream.unused_data
+    return plain
+
+
+def words(seed: int, size: int) -> bytes:
+    chance = random.Random(seed)
+    return b" ".join(str(chance.randrange(500)).encode() for _ in range(size))
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.binary(max_size=200), st.integers(0, 3000).map(lambda n: words(n, n))),
+            st.lists(st.sampled_from(ENCODERS), min_size=1, max_size=3),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_any_segments_inflate_to_all_of_them(pieces: list[tuple[bytes, list[Encoder]]]) -> None:
+    segments = [Segment(data=data, encoders=tuple(encoders)) for data, encoders in pieces]
+    stream = deflate_segments(segments, executor=AtOnce())
+    assert inflate(stream) == b"".join(data for data, _encoders in pieces)
+
+
+def make_segments() -> list[Segment]:
+    slow: tuple[Encoder, ...] = (Libdeflate(), Zopfli(iterations=1))
+    return [
+        *(Segment(data=words(seed, 4000), encoders=slow) for seed in range(5)),
+        Segment(data=random.Random(1).randbytes(90_000), encoders=(Libdeflate(),)),
+    ]
+
+
+def test_the_bytes_hang_on_neither_executor_nor_cache() -> None:
+    segments = make_segments()
+    memory = Memory()
+    expected = deflate_segments(segments, executor=AtOnce())
+    for executor in (ThreadPoolExecutor(1), ThreadPoolExecutor(4), ProcessPoolExecutor(2)):
+        with executor:
+            assert deflate_segments(segments, executor=executor, cache=memory) == expected
+    lazy = AtOnce()
+    assert deflate_segments(segments, executor=lazy, cache=memory) == expected
+    assert lazy.done == 0
+    # One of six changed: one is done again.
+    segments[2] = Segment(data=b"changed", encoders=segments[2].encoders)
+    deflate_segments(segments, executor=lazy, cache=memory)
+    assert lazy.done == 1
+
+
+def test_what_encoders_are_is_part_of_what_is_remembered() -> None:
+    data = words(1, 500)
+    keys = {Segment(data=data, encoders=(encoder,)).key for encoder in ENCODERS}
+    assert len(keys) == len(ENCODERS)
+    assert Segment(data=data, encoders=(Stored(),)).key in keys
+
+
+def test_the_smallest_wins() -> None:
+    data = words(3, 2000)
+    sizes = [len(encoder.encode(data)) for encoder in ENCODERS]
+    assert len(encode_smallest(data, ENCODERS)) == min(sizes)
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 200_000])
+def test_stored_blocks_hold_anything(size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    stream = Stored().encode(data)
+    assert inflate(stream) == data
+    assert len(stream) == size + 5 * max(1, -(-size // 65_535))
+
+
+# Gzip files inside
+
+
+def with_header(data: bytes) -> bytes:
+    """A gzip file with all that a header can have, and a poor stream."""
+    raw = zlib.compressobj(1, wbits=-15)
+    stream = raw.compress(data) + raw.flush()
+    head = b"\x1f\x8b\x08\x1c\x01\x02\x03\x04\x00\x03" + b"\x04\x00abcd" + b"name\0" + b"comment\0"
+    trailer = zlib.crc32(data).to_bytes(4, "little") + len(data).to_bytes(4, "little")
+    return head + stream + trailer
+
+
+@pytest.mark.parametrize("effort", [Effort.BALANCED, Effort.MAX])
+@pytest.mark.parametrize("size", [10, 2_000, 10_000])
+def test_a_gzip_file_gets_smaller_and_says_the_same(effort: Effort, size: int) -> None:
+    plain = words(size, size)
+    data = with_header(plain)
+    smaller = recompress_gzip(data, RECIPES[effort])
+    assert smaller is not None
+    assert len(smaller) < len(data)
+    assert gzip.decompress(smaller) == plain
+    head = data[: data.index(b"comment\0") + 8]
+    assert smaller.startswith(head)
+    assert smaller[-8:] == data[-8:]
+    assert recompress_gzip(smaller, RECIPES[effort]) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x1f\x8b",
+        gzip.compress(b"x" * 100)[:-1],
+        gzip.compress(b"x" * 100) + b"\0",
+        gzip.compress(b"x" * 1000) + gzip.compress(b"y" * 1000),
+        gzip.compress(b"x" * 100)[:-8] + bytes(8),
+    ],
+)
+def test_other_files_are_left_alone(data: bytes) -> None:
+    assert recompress_gzip(data, RECIPES[Effort.BALANCED]) is None
+
+
+def test_many_files_come_in_order_and_once() -> None:
+    files = [with_header(words(seed, 200 * seed)) for seed in range(1, 8)]
+    files.insert(3, b"\x1f\x8b no gzip file")
+    memory, executor = Memory(), AtOnce()
+    recipe = RECIPES[Effort.BALANCED]
+    found = list(recompress_all(files, recipe, executor=executor, cache=memory))
+    assert found == [recompress_gzip(data, recipe) for data in files]
+    assert executor.done == len(files)
+    # What got no smaller is remembered as well.
+    assert list(recompress_all(files, recipe, executor=executor, cache=memory)) == found
+    assert executor.done == len(files)

@@ -1,0 +1,90 @@
+"""The cache of encoded bytes: checked, shared, bounded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from purekernel.sources.encoded import EncodedCache, Usage
+from tests.processes import environment
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("encoded-v1/??/*"))
+
+
+def test_what_is_put_in_is_got_out(tmp_path: Path) -> None:
+    cache = EncodedCache(tmp_path)
+    assert cache.get("a key") is None
+    cache.put("a key", memoryview(b"content"))
+    cache.put("empty", b"")
+    assert EncodedCache(tmp_path).get("a key") == b"content"
+    assert EncodedCache(tmp_path).get("empty") == b""
+    assert cache.usage() == Usage(files=2, size_bytes=7 + 2 * 32)
+    assert cache.clear() == Usage(files=2, size_bytes=7 + 2 * 32)
+    assert cache.get("a key") is None
+
+
+def test_what_is_damaged_is_as_good_as_missing(tmp_path: Path) -> None:
+    cache = EncodedCache(tmp_path)
+    for damage in (b"", b"short", None):
+        cache.put("key", b"content")
+        (path,) = files(tmp_path)
+        path.write_bytes(path.read_bytes()[:-1] + b"?" if damage is None else damage)
+        assert cache.get("key") is None
+        assert not files(tmp_path)
+
+
+def test_what_was_used_least_lately_goes_first(tmp_path: Path) -> None:
+    cache = EncodedCache(tmp_path, most_bytes=3 * (100 + 32))
+    old = time.time() - 1000
+    for number in range(5):
+        cache.put(f"key {number}", bytes([number]) * 100)
+    for age, path in enumerate(files(tmp_path)):
+        os.utime(path, (old + age, old + age))
+    by_age = [path.read_bytes()[32] for path in files(tmp_path)]
+    oldest = by_age[0]
+    assert cache.get(f"key {oldest}") is not None  # and so it is the oldest no more
+    cache.close()
+    left = {number for number in range(5) if cache.get(f"key {number}") is not None}
+    assert left == {oldest, *by_age[3:]}
+    assert cache.prune(0) == Usage(files=3, size_bytes=3 * 132)
+
+
+def test_a_cache_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    cache = EncodedCache(tmp_path / "file")
+    cache.put("key", b"content")
+    assert cache.get("key") is None
+    cache.close()
+    assert cache.usage() == Usage(files=0, size_bytes=0)
+
+
+FILL = """
+import sys
+from pathlib import Path
+from purekernel.sources.encoded import EncodedCache
+cache = EncodedCache(Path(sys.argv[1]))
+for round in range(10_000):
+    cache.put(f"key {round % 7}", bytes([round % 7]) * 200_000)
+"""
+
+
+def test_several_at_once_and_killed_leave_nothing_wrong(tmp_path: Path) -> None:
+    for _ in range(3):
+        command = [sys.executable, "-c", FILL, str(tmp_path)]
+        fillers = [subprocess.Popen(command, env=environment()) for _ in range(2)]
+        cache = EncodedCache(tmp_path)
+        deadline = time.monotonic() + 20
+        while cache.get("key 6") is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for filler in fillers:
+            filler.kill()
+            filler.wait()
+        for number in range(7):
+            assert cache.get(f"key {number}") in (bytes([number]) * 200_000, None)
+        assert cache.get("key 6") is not None
+        cache.clear()
