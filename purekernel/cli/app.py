@@ -12,6 +12,7 @@ import click
 
 from purekernel.cli.build import build_command
 from purekernel.cli.bundle import bundle_command
+from purekernel.cli.cache import cache_command
 from purekernel.cli.deps import deps_command
 from purekernel.cli.fetch import fetch_command
 from purekernel.cli.init import init_command
@@ -45,6 +46,7 @@ def purekernel() -> None:
 for command in (
     build_command,
     bundle_command,
+    cache_command,
     deps_command,
     fetch_command,
     init_command,

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from purekernel.cli import main
+from purekernel.formats.cpio import parse_cpio
+from purekernel.tree import File
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PUREKERNEL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def said(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    assert main(["cache", *command]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_build_fills_it_and_the_next_is_made_of_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(capsys, "info").endswith("encoded-v1: 0 files, 0.0 MB\n")
+    build = ["build", "--sample", "--quiet", "--effort", "max"]
+    assert main([*build, "--output-dir", "one"]) == 0
+    info = said(capsys, "info")
+    assert " 0 files" not in info
+    assert main([*build, "--output-dir", "two"]) == 0
+    assert said(capsys, "info") == info
+    (one,), (two,) = (list((folder / name).iterdir()) for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    # However much is there, and in whatever state, the bytes are the same.
+    for path in (folder / "cache").glob("encoded-v1/??/*"):
+        path.write_bytes(b"damaged")
+    assert main([*build, "--output-dir", "three", "--jobs", "1"]) == 0
+    assert (folder / "three" / one.name).read_bytes() == one.read_bytes()
+
+
+def test_it_can_be_cleared_and_pruned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "--sample", "--quiet", "--effort", "max"]) == 0
+    capsys.readouterr()
+    assert said(capsys, "prune") == "taken away: 0 files, 0.0 MB\n"
+    assert said(capsys, "prune", "--max-size", "0").startswith("taken away: ")
+    assert said(capsys, "info").endswith(": 0 files, 0.0 MB\n")
+    assert said(capsys, "clear") == "taken away: 0 files, 0.0 MB\n"
+
+
+@pytest.mark.parametrize("effort", ["fast", "balanced", "max"])
+@pytest.mark.parametrize("more", [[], ["--no-nested"], ["--modules", "keep"], ["--modules", "raw"]])
+def test_every_way_to_pack_it_holds_the_same(effort: str, more: list[str], folder: Path) -> None:
+    command = ["build", "--sample", "--quiet", "--emit", "core", "--effort", effort, *more]
+    assert main(command) == 0
+    tree = parse_cpio((folder / "core.gz").read_bytes(), source="core.gz")
+    contents = {
+        path.removesuffix(b".gz"): gzip.decompress(node.content)
+        if path.endswith(b".gz")
+        else bytes(node.content)
+        for path, node in tree.walk()
+        if isinstance(node, File) and b"/modules." not in path
+    }
+    assert main(["build", "--sample", "--quiet", "--emit", "core", "--modules", "keep"]) == 0
+    plain = parse_cpio((folder / "core.gz").read_bytes(), source="core.gz")
+    assert len(contents) > 20
+    for path, node in plain.walk():
+        if isinstance(node, File) and b"/modules." not in path:
+            content = gzip.decompress(node.content) if path.endswith(b".gz") else node.content
+            assert contents[path.removesuffix(b".gz")] == content, path
+    raw = "raw" in more
+    assert any(path.endswith(b".ko") for path, _node in tree.walk()) is raw
+    assert any(path.endswith(b".ko.gz") for path, _node in tree.walk()) is not raw
+    dependencies = next(
+        node.content
+        for path, node in tree.walk()
+        if path.endswith(b"modules.dep") and isinstance(node, File)
+    )
+    assert (b".ko.gz" in dependencies) is not raw
