@@ -1,20 +1,39 @@
-"""What a Linux kernel image for x86 says of itself.
+"""What a Linux kernel image for x86 says of itself, and the kernel that is packed inside it.
 
-Source: Documentation/arch/x86/boot.rst of Linux, "The Real-Mode Kernel Header".
+Source: Documentation/arch/x86/boot.rst of Linux, "The Real-Mode Kernel Header";
+arch/x86/boot/compressed/Makefile and scripts/Makefile.lib for what stands behind the payload.
 """
 
 from __future__ import annotations
 
 import struct
 
+from purekernel.errors import FormatError
+from purekernel.formats.compression import is_compressed, unpack
+from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
+from purekernel.formats.gzip import parse_member
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.formats.lz4 import MAGIC as LZ4_MAGIC
+from purekernel.formats.lz4 import parse_lz4
 from purekernel.tree import Buffer
 
+_SECTOR_BYTES = 512
+_SETUP_SECTORS_OFFSET = 0x1F1
+# What 0 stands for in that field.
+_DEFAULT_SETUP_SECTORS = 4
 _MAGIC_OFFSET, _MAGIC = 0x202, b"HdrS"
+_VERSION_OFFSET = 0x206
+# The first protocol of which the header says where the payload is.
+_SAYS_PAYLOAD = 0x0208
+_PAYLOAD_OFFSET = 0x248
 _VERSION_POINTER_OFFSET = 0x20E
 # The pointer counts from the end of the boot sector.
 _POINTER_BASE = 0x200
 # "6.1.0-13-amd64 (debian-kernel@…) #1 SMP …": the kernel itself keeps it far shorter.
 _MOST_BYTES = 512
+# How many places that look like a gzip file are tried in a kernel that does not say where its
+# payload is. The right one is among the first; a hostile file may be all such places.
+_MOST_TRIES = 8
 
 
 def kernel_release(kernel: Buffer) -> str | None:
@@ -24,9 +43,7 @@ def kernel_release(kernel: Buffer) -> str | None:
         ``None`` where it is no bzImage or says none.
     """
     view = memoryview(kernel)
-    if len(view) < _VERSION_POINTER_OFFSET + 2:
-        return None
-    if bytes(view[_MAGIC_OFFSET : _MAGIC_OFFSET + 4]) != _MAGIC:
+    if not _is_bzimage(view):
         return None
     (pointer,) = struct.unpack_from("<H", view, _VERSION_POINTER_OFFSET)
     if not pointer:
@@ -37,3 +54,70 @@ def kernel_release(kernel: Buffer) -> str | None:
     if not nul or not release or not release.isascii() or b"/" in release:
         return None
     return release.decode("ascii")
+
+
+def unpack_kernel(
+    kernel: Buffer, *, source: str = "the kernel", limits: Limits = DEFAULT_LIMITS
+) -> Buffer | None:
+    """Return the kernel proper that a bzImage unpacks when it starts: the code and all its texts.
+
+    Reads gzip, bzip2, lzma, xz, zstd and LZ4.
+
+    Returns:
+        ``None`` where it is no bzImage, is packed in another way (LZO), is damaged, or unpacks to
+        more than ``limits`` allow.
+    """
+    view = memoryview(kernel)
+    if not _is_bzimage(view):
+        return None
+    sectors = view[_SETUP_SECTORS_OFFSET] or _DEFAULT_SETUP_SECTORS
+    protected = view[(sectors + 1) * _SECTOR_BYTES :]
+    (version,) = struct.unpack_from("<H", view, _VERSION_OFFSET)
+    try:
+        if version < _SAYS_PAYLOAD or len(view) < _PAYLOAD_OFFSET + 8:
+            return _find_payload(protected, source, limits)
+        offset, size_bytes = struct.unpack_from("<II", view, _PAYLOAD_OFFSET)
+        payload = protected[offset : offset + size_bytes]
+        return _unpack_payload(payload, source, limits) if len(payload) == size_bytes else None
+    except FormatError:
+        return None
+
+
+def _is_bzimage(view: memoryview) -> bool:
+    return (
+        len(view) >= _VERSION_POINTER_OFFSET + 2
+        and bytes(view[_MAGIC_OFFSET : _MAGIC_OFFSET + len(_MAGIC)]) == _MAGIC
+    )
+
+
+def _unpack_payload(payload: memoryview, source: str, limits: Limits) -> Buffer | None:
+    if bytes(payload[:2]) == GZIP_MAGIC:
+        return parse_member(payload, source=source, limits=limits).content
+    # Behind all others stands the unpacked size, which gzip has at its end of itself.
+    if len(payload) < 4:
+        return None
+    (size_bytes,) = struct.unpack_from("<I", payload, len(payload) - 4)
+    stream = payload[:-4]
+    unpacked: Buffer
+    if bytes(stream[:4]) == LZ4_MAGIC:
+        unpacked = parse_lz4(stream, source=source, limits=limits)
+    elif is_compressed(stream):
+        unpacked = unpack(stream, source=source, limits=limits)
+    else:
+        return None
+    return unpacked if len(unpacked) & 0xFFFFFFFF == size_bytes else None
+
+
+def _find_payload(protected: memoryview, source: str, limits: Limits) -> Buffer | None:
+    """Return what the first sound gzip file in it holds: older kernels were packed in no other."""
+    content = bytes(protected)
+    offset = -1
+    for _turn in range(_MOST_TRIES):
+        offset = content.find(GZIP_MAGIC + b"\x08", offset + 1)
+        if offset < 0:
+            return None
+        try:
+            return parse_member(content, offset, source=source, limits=limits).content
+        except FormatError:
+            continue
+    return None

@@ -7,11 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures.kernel import RELEASE, make_kernel
-from purekernel.formats.bzimage import kernel_release
+from purekernel.formats.bzimage import kernel_release, unpack_kernel
 from purekernel.formats.iso import parse_iso
+from purekernel.formats.limits import Limits
 from purekernel.tree import File
+from tests.bzimages import PACKERS, make_bzimage, make_payload
 from tests.oracles import require, run
 from tests.shared import core_iso
+
+VMLINUX = b"\x7fELF" + b"".join(str(number).encode() for number in range(9_000))
 
 
 def kernel(version: bytes, pointer: int = 0x100) -> bytes:
@@ -58,3 +62,47 @@ def test_file_reads_the_same_release() -> None:
     assert isinstance(node, File)
     said = run("file", "-", stdin=bytes(node.content)).decode()
     assert f"version {kernel_release(node.content)} " in said
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+@pytest.mark.parametrize("setup_sectors", [0, 2, 255])
+def test_the_kernel_inside_is_unpacked(packer: str, setup_sectors: int) -> None:
+    image = make_bzimage(make_payload(VMLINUX, packer), setup_sectors=setup_sectors)
+    assert unpack_kernel(memoryview(image)) == VMLINUX
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_a_kernel_that_is_damaged_or_too_large_is_unknown(packer: str) -> None:
+    payload = make_payload(VMLINUX, packer)
+    image = make_bzimage(payload)
+    assert unpack_kernel(image[: len(image) - 600]) is None
+    assert unpack_kernel(image, limits=Limits(unpacked_bytes=len(VMLINUX))) == VMLINUX
+    assert unpack_kernel(image, limits=Limits(unpacked_bytes=len(VMLINUX) - 1)) is None
+    assert unpack_kernel(make_bzimage(payload[:-1] + b"\x01")) is None
+    assert unpack_kernel(make_bzimage(payload[: len(payload) // 2])) is None
+
+
+def test_other_payloads_are_unknown() -> None:
+    for payload in (b"", b"\x89LZO", b"\x89LZO\0\r\n\x1a\n" + bytes(50), VMLINUX):
+        assert unpack_kernel(make_bzimage(payload)) is None
+    assert unpack_kernel(make_bzimage(b"", payload_bytes=0xFFFFFFFF)) is None
+    assert unpack_kernel(make_kernel()) is None
+    assert unpack_kernel(VMLINUX) is None
+
+
+def test_an_older_kernel_does_not_say_where_its_payload_is() -> None:
+    payload = make_payload(VMLINUX, "gzip")
+    assert unpack_kernel(make_bzimage(payload, version=0x0207)) == VMLINUX
+    # What only looks like one is passed over, but not for ever.
+    lookalike = b"\x1f\x8b\x08 not gzip"
+    assert unpack_kernel(make_bzimage(lookalike * 7 + payload, version=0x0203)) == VMLINUX
+    assert unpack_kernel(make_bzimage(lookalike * 99 + payload, version=0x0203)) is None
+    assert unpack_kernel(make_bzimage(b"", version=0x0207)) is None
+
+
+@given(st.sampled_from(sorted(PACKERS)), st.integers(0, 5000), st.binary(min_size=1, max_size=9))
+def test_any_damaged_kernel_is_read(packer: str, place: int, damage: bytes) -> None:
+    image = bytearray(make_bzimage(make_payload(VMLINUX[:3000], packer)))
+    place %= len(image)
+    image[place : place + len(damage)] = damage
+    unpack_kernel(image)
