@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from purekernel.formats.bzimage import kernel_release
+from purekernel.formats.initramfs import Compression, read_compressions
+from purekernel.formats.iso import parse_iso
+from purekernel.tree import File
+from tests import debian
+from tests.bzimages import make_bzimage, make_payload
+from tests.shared import core_iso
+
+# As it stands in every kernel, whatever is configured.
+NAMES = b"gzip\0bzip2\0lzma\0xz\0lzo\0lz4\0zstd\0compression method %s not configured\0"
+
+TEXTS = {
+    b"Out of memory while allocating z_stream": Compression.GZIP,
+    b"bad gzip magic numbers": Compression.GZIP,
+    b"Data integrity error when decompressing.": Compression.BZIP2,
+    b"LZMA data is corrupt": Compression.LZMA,
+    b"Could not allocate input bufer": Compression.LZMA,
+    b"XZ-compressed data is corrupt": Compression.XZ,
+    b"dest len longer than block size": Compression.LZO,
+    b"chunk length is longer than allocated": Compression.LZ4,
+    b"ZSTD-compressed data is corrupt": Compression.ZSTD,
+}
+
+
+def make_kernel(*texts: bytes, packer: str = "gzip") -> bytes:
+    vmlinux = b"\x7fELF" + NAMES + b"".join(text + b"\0" for text in texts)
+    return make_bzimage(make_payload(vmlinux, packer))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_errors_of_a_decompressor_tell_that_it_is_there(text: bytes) -> None:
+    assert read_compressions(make_kernel(text, packer="xz")) == {TEXTS[text]}
+
+
+def test_all_that_are_there_are_told() -> None:
+    assert read_compressions(make_kernel(*TEXTS)) == set(Compression)
+
+
+def test_the_table_of_names_tells_nothing() -> None:
+    assert read_compressions(make_kernel()) is None
+
+
+def test_what_cannot_be_unpacked_is_unknown() -> None:
+    assert read_compressions(b"") is None
+    assert read_compressions(make_bzimage(b"\x89LZO\0\r\n\x1a\n" + bytes(50))) is None
+
+
+@pytest.mark.oracle
+def test_core_knows_gzip_and_lzo_though_it_has_the_names_of_all() -> None:
+    node = parse_iso(core_iso().read_bytes(), source="iso").tree[b"boot/vmlinuz"]
+    assert isinstance(node, File)
+    assert read_compressions(node.content) == {Compression.GZIP, Compression.LZO}
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("architecture", ["amd64", "i386"])
+def test_debian_s_kernels_know_what_their_configuration_says(architecture: str) -> None:
+    root, release = debian.kernel(architecture)
+    check_configured(root / "boot", release)
+
+
+def check_configured(boot: Path, release: str) -> None:
+    image = (boot / f"vmlinuz-{release}").read_bytes()
+    assert kernel_release(image) == release
+    lines = (boot / f"config-{release}").read_text().splitlines()
+    configured = {
+        compression
+        for compression in Compression
+        if f"CONFIG_DECOMPRESS_{compression.name}=y" in lines
+    }
+    assert Compression.GZIP in configured
+    assert read_compressions(image) == configured
