@@ -22,6 +22,37 @@ _LEAST_DICTIONARY_BYTES = 4096
 # The strongest that needs no window beyond the above; 20 to 22 gain 0.01 % in twice the time.
 _ZSTD_LEVEL = 19
 
+# What is written for a kernel that takes it, the smallest first.
+_SMALLEST_FIRST = (Compression.XZ, Compression.ZSTD, Compression.GZIP)
+
+
+def choose_compression(taken: frozenset[Compression] | None) -> Compression:
+    """Return what makes the smallest core for a kernel.
+
+    Args:
+        taken: the compressions that it takes; ``None``, and gzip is chosen, where that is unknown.
+    """
+    if taken is not None:
+        for compression in _SMALLEST_FIRST:
+            if compression in taken:
+                return compression
+    return Compression.GZIP
+
+
+def check_taken(compression: Compression, taken: frozenset[Compression] | None) -> None:
+    """Refuse a compression that a kernel is known not to take.
+
+    Raises:
+        UsageError: ``taken``, the compressions that it takes, is known and lacks it.
+    """
+    if taken is not None and compression not in taken:
+        able = ", ".join(item.value for item in Compression if item in taken)
+        raise UsageError(
+            f"the kernel cannot unpack a core that is compressed with {compression.value}: "
+            f"it takes {able}",
+            hint="choose auto, which is the smallest that the kernel takes",
+        )
+
 
 def compress(archive: Buffer, compression: Compression) -> bytes:
     """Return ``archive`` compressed with xz or zstd.

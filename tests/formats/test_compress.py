@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purekernel.errors import UsageError
-from purekernel.formats.compress import WINDOW_BYTES, build_xz, build_zstd, compress
+from purekernel.formats.compress import (
+    WINDOW_BYTES,
+    build_xz,
+    build_zstd,
+    check_taken,
+    choose_compression,
+    compress,
+)
 from purekernel.formats.compression import unpack
 from purekernel.formats.initramfs import Compression
 from tests.oracles import require, run
@@ -21,6 +28,33 @@ def test_what_is_compressed_comes_back(content: bytes) -> None:
         packed = compress(memoryview(content), compression)
         assert unpack(packed, source="x") == content
         assert packed == compress(content, compression)
+
+
+@pytest.mark.parametrize(
+    ("taken", "chosen"),
+    [
+        (set(Compression), Compression.XZ),
+        (set(Compression) - {Compression.XZ}, Compression.ZSTD),
+        ({Compression.GZIP, Compression.LZO}, Compression.GZIP),  # Core 4.4
+        (None, Compression.GZIP),
+    ],
+)
+def test_the_smallest_that_the_kernel_takes_is_chosen(
+    taken: set[Compression] | None, chosen: Compression
+) -> None:
+    assert choose_compression(None if taken is None else frozenset(taken)) is chosen
+
+
+def test_what_the_kernel_does_not_take_is_refused() -> None:
+    core = frozenset({Compression.LZO, Compression.GZIP})
+    check_taken(Compression.GZIP, core)
+    check_taken(Compression.XZ, None)
+    with pytest.raises(UsageError) as caught:
+        check_taken(Compression.XZ, core)
+    assert caught.value.message == (
+        "the kernel cannot unpack a core that is compressed with xz: it takes gzip, lzo"
+    )
+    assert caught.value.hint == "choose auto, which is the smallest that the kernel takes"
 
 
 @pytest.mark.parametrize(
