@@ -1,0 +1,127 @@
+"""A kernel undoes the compressions that we read out of it, those of ours among them."""
+
+from __future__ import annotations
+
+import random
+import struct
+from pathlib import Path
+
+import pytest
+
+from fixtures.program import make_executable
+from purekernel.formats.compress import WINDOW_BYTES, compress
+from purekernel.formats.cpio import build_cpio
+from purekernel.formats.initramfs import Compression, read_compressions
+from purekernel.formats.iso import parse_iso
+from purekernel.tree import Device, DeviceKind, Directory, File, Metadata, Tree
+from tests import debian
+from tests.boot.cores import core_root
+from tests.boot.machine import boot
+from tests.shared import core_iso
+
+pytestmark = pytest.mark.boot
+
+LINE = "the init of this initramfs runs"
+
+# How a file of each kind begins; in none of these does anything sound follow.
+BEGINNINGS = {
+    Compression.GZIP: b"\x1f\x8b\x08",
+    Compression.BZIP2: b"BZh",
+    Compression.LZMA: b"\x5d\0\0",
+    Compression.XZ: b"\xfd7zXZ\0",
+    Compression.LZO: b"\x89LZO\0",
+    Compression.LZ4: b"\x02\x21\x4c\x18",
+    Compression.ZSTD: b"\x28\xb5\x2f\xfd",
+}
+
+
+def make_initramfs() -> Tree:
+    """A tree with an init that says a line, behind more than the decompressors' windows hold."""
+    chance = random.Random(1)
+    words = [chance.randbytes(chance.randrange(100, 4000)) for _turn in range(100)]
+    content = b"".join(chance.choices(words, k=WINDOW_BYTES // 1500))
+    assert len(content) > WINDOW_BYTES
+    tree = Tree()
+    tree.add(b"ballast", File(metadata=Metadata(mode=0o644), content=content))
+    tree.add(b"dev", Directory(metadata=Metadata(mode=0o755)))
+    console = Device(metadata=Metadata(mode=0o600), kind=DeviceKind.CHARACTER, major=5, minor=1)
+    tree.add(b"dev/console", console)
+    tree.add(b"init", File(metadata=Metadata(mode=0o755), content=make_executable(LINE)))
+    return tree
+
+
+def start(kernel: Path, initramfs: bytes, folder: Path, *, until: bytes) -> bytes:
+    (folder / "core").write_bytes(initramfs)
+    return boot(
+        "-kernel", kernel, "-initrd", folder / "core", "-append", "console=ttyS0",
+        log=folder / "serial", until=until,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def core_kernel(tmp_path: Path) -> Path:
+    node = parse_iso(core_iso().read_bytes(), source="iso").tree[b"boot/vmlinuz"]
+    assert isinstance(node, File)
+    (tmp_path / "vmlinuz").write_bytes(node.content)
+    return tmp_path / "vmlinuz"
+
+
+@pytest.fixture
+def debian_kernel() -> Path:
+    root, release = debian.kernel("i386")
+    return root / "boot" / f"vmlinuz-{release}"
+
+
+@pytest.mark.parametrize("compression", [Compression.XZ, Compression.ZSTD])
+def test_debian_s_kernel_takes_what_we_compress(
+    debian_kernel: Path, tmp_path: Path, compression: Compression
+) -> None:
+    packed = compress(build_cpio(make_initramfs()), compression)
+    start(debian_kernel, packed, tmp_path, until=LINE.encode())
+
+
+@pytest.mark.parametrize("compression", [Compression.XZ, Compression.ZSTD])
+def test_debian_s_kernel_verifies_the_check(
+    debian_kernel: Path, tmp_path: Path, compression: Compression
+) -> None:
+    packed = bytearray(compress(build_cpio(make_initramfs()), compression))
+    check_at = len(packed) - 4
+    if compression is Compression.XZ:  # index and footer follow it
+        (index_words,) = struct.unpack_from("<I", packed, len(packed) - 8)
+        check_at -= 4 * (index_words + 1) + 12
+    packed[check_at] ^= 1
+    failure = f"Initramfs unpacking failed: {compression.name}-compressed data is"
+    start(debian_kernel, bytes(packed), tmp_path, until=failure.encode())
+
+
+def test_core_s_kernel_refuses_its_own_core_as_xz(core_kernel: Path, tmp_path: Path) -> None:
+    packed = compress(build_cpio(core_root()), Compression.XZ)
+    heard = start(core_kernel, packed, tmp_path, until=b"looks like an initrd")
+    assert b"(compression method xz not configured)" in heard
+
+
+@pytest.mark.parametrize("compression", Compression)
+def test_core_s_kernel_names_those_that_it_lacks(
+    core_kernel: Path, tmp_path: Path, compression: Compression
+) -> None:
+    beginning = BEGINNINGS[compression].ljust(4096, b"\x11")
+    heard = start(core_kernel, beginning, tmp_path, until=b"looks like an initrd")
+    # Those that it has never heard of are junk to it.
+    lacking = (f"compression method {compression.value} not configured", "junk in compressed")
+    can = read_compressions(core_kernel.read_bytes())
+    assert can is not None
+    assert any(text.encode() in heard for text in lacking) == (compression not in can)
+
+
+@pytest.mark.parametrize("compression", Compression)
+def test_debian_s_kernel_has_them_all(
+    debian_kernel: Path, tmp_path: Path, compression: Compression
+) -> None:
+    beginning = BEGINNINGS[compression].ljust(4096, b"\x11")
+    heard = start(debian_kernel, beginning, tmp_path, until=b"Kernel panic")
+    assert b"Initramfs unpacking failed: " in heard
+    assert b"not configured" not in heard
+    assert b"junk in compressed" not in heard
+    can = read_compressions(debian_kernel.read_bytes())
+    assert can is not None
+    assert compression in can
