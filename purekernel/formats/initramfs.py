@@ -30,8 +30,8 @@ class Compression(Enum):
     ZSTD = "zstd"
 
 
-# Of each, texts of which its decompressor has one at least, and nothing else in a kernel has any.
-# They are handed over as an argument, so that they stay where a kernel prints nothing.
+# Of each, texts of which its decompressor has one at least, and no other source of Linux any that
+# is known. What kernels this was held against is in docs/kernels.md.
 _TEXTS = {
     Compression.GZIP: (
         b"Out of memory while allocating z_stream\0",
