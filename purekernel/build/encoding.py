@@ -14,6 +14,10 @@ from purekernel.build.flavour import Flavour
 from purekernel.deflate.cache import Cache
 from purekernel.deflate.efforts import Effort
 from purekernel.errors import UsageError
+from purekernel.formats.compress import check_taken, choose_compression
+from purekernel.formats.initramfs import Compression, read_compressions
+from purekernel.formats.limits import Limits
+from purekernel.tree import Buffer
 
 # For production an image is made once and fetched often.
 _OF_FLAVOURS = {Flavour.PROD: Effort.MAX}
@@ -38,13 +42,18 @@ def _is_positive(_encoding: object, _attribute: object, jobs: int | None) -> Non
 
 @frozen(kw_only=True)
 class Encoding:
-    """How the core is made small. The bytes hang on ``effort``, ``nested`` and ``modules`` alone.
+    """How the core is made small.
+
+    Neither ``jobs`` nor ``executor`` nor ``cache`` makes a difference to the bytes.
 
     Attributes:
         effort: ``None`` for the flavour's: the most for production, else a balance.
         jobs: how many encoders run at once; ``None`` for one a processor.
         nested: whether gzip files inside the image are packed smaller, where the effort does so.
         modules: what becomes of kernel modules.
+        compression: of the core; ``None`` for the smallest that the kernel is known to take. What
+            another than gzip makes hangs on nothing but the release of its library, and is neither
+            cut into segments nor remembered.
         executor: what runs the encoders in place of threads.
         cache: what remembers their results.
 
@@ -56,6 +65,7 @@ class Encoding:
     jobs: int | None = field(default=None, validator=_is_positive)
     nested: bool = True
     modules: Modules = Modules.REDO
+    compression: Compression | None = Compression.GZIP
     executor: Executor | None = None
     cache: Cache | None = None
 
@@ -64,6 +74,20 @@ class Encoding:
         if self.effort is not None:
             return self.effort
         return Effort.BALANCED if flavour is None else _OF_FLAVOURS.get(flavour, Effort.BALANCED)
+
+    def compression_for(self, kernel: Buffer, *, source: str, limits: Limits) -> Compression:
+        """Return the compression of a core that ``kernel`` shall unpack.
+
+        Raises:
+            UsageError: the kernel is known not to take the one that was asked for.
+        """
+        if self.compression is Compression.GZIP:
+            return self.compression  # which every kernel takes that there is a Core of
+        taken = read_compressions(kernel, source=source, limits=limits)
+        if self.compression is None:
+            return choose_compression(taken)
+        check_taken(self.compression, taken)
+        return self.compression
 
     @contextmanager
     def running(self) -> Iterator[Executor]:

@@ -21,6 +21,9 @@ from purekernel.build.metadata import (
 )
 from purekernel.build.progress import Progress, Silent
 from purekernel.errors import BundleError, UsageError, inside
+from purekernel.formats.compress import compress
+from purekernel.formats.cpio import build_cpio
+from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import ElTorito, VolumeFields
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
@@ -36,6 +39,7 @@ from purekernel.tree import (
     clamp_times,
     content_bytes,
     date_implied,
+    display,
     merge,
     newest_time,
     put_file,
@@ -224,7 +228,10 @@ def compose_image(
             root = run(root)
     unpacked_bytes = content_bytes(root) - packed_bytes if unpacking else 0
     root = clamp_times(root, timestamp)
-    root, core = _pack(root, identity.flavour, options.encoding, progress)
+    compression = options.encoding.compression_for(
+        base.kernel.content, source=display(base.kernel_path), limits=options.limits
+    )
+    root, core = _pack(root, identity.flavour, options.encoding, compression, progress)
     with progress.step("laying out the ISO"):
         iso = _lay_out_iso(composition, core=core.data, timestamp=timestamp, boot=options.boot)
     return Image(
@@ -254,9 +261,18 @@ def _unpacking_passes(options: Options) -> list[tuple[str, Pass]]:
 
 
 def _pack(
-    root: Tree, flavour: Flavour | None, encoding: Encoding, progress: Progress
+    root: Tree,
+    flavour: Flavour | None,
+    encoding: Encoding,
+    compression: Compression,
+    progress: Progress,
 ) -> tuple[Tree, PackedCore]:
     """Return the root file system, with what is packed in it packed smaller, and the core."""
+    if compression is not Compression.GZIP:
+        with progress.step("compressing"):
+            archive = build_cpio(root)
+            data = compress(archive, compression)
+            return root, PackedCore(data=data, cpio_bytes=len(archive))
     effort, cache = encoding.effort_for(flavour), encoding.cache
     with encoding.running() as executor:
         if encoding.nested:

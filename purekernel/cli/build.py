@@ -80,6 +80,13 @@ EMITS = ("iso", "core", "pxe")
     help="Kernel modules packed with gzip: as they are, packed smaller, or unpacked: smaller "
     "still on the disc, and larger in memory.",
 )
+@click.option(
+    "--compression",
+    type=click.Choice(["gzip", "xz", "zstd", "lz4", "auto"]),
+    default="gzip",
+    show_default=True,
+    help="Of the core, if the kernel on the ISO can undo it; auto is the smallest that it can.",
+)
 @click.option("--no-nested", is_flag=True, help="Leave gzip files inside the image as they are.")
 @click.option(
     "-j",
@@ -123,6 +130,7 @@ def build_command(
     output_dir: Path | None,
     effort: str | None,
     modules: str,
+    compression: str,
     no_nested: bool,
     jobs: int | None,
     dry_run: bool,
@@ -153,6 +161,7 @@ def build_command(
     from purekernel.cli.summary import render_json, render_text, summarize  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
     from purekernel.deflate.efforts import Effort  # noqa: PLC0415
+    from purekernel.formats.initramfs import Compression  # noqa: PLC0415
     from purekernel.sources.encoded import EncodedCache  # noqa: PLC0415
 
     volume = {
@@ -173,6 +182,7 @@ def build_command(
         jobs=jobs,
         nested=not no_nested,
         modules=Modules(modules),
+        compression=None if compression == "auto" else Compression(compression),
         cache=cache,
     )
     asked = take_request(options) if bundle is None and not sample else None

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import struct
 from pathlib import Path
 
 import pytest
 
+from fixtures.bundle import make_bundle
 from fixtures.program import make_executable
+from purekernel import make_image
+from purekernel.build.encoding import Encoding
+from purekernel.cli import main
+from purekernel.deflate.efforts import Effort
 from purekernel.formats.compress import WINDOW_BYTES, compress
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.initramfs import Compression, read_compressions
@@ -113,7 +119,7 @@ def test_core_s_kernel_names_those_that_it_lacks(
     assert any(text.encode() in heard for text in lacking) == (compression not in can)
 
 
-@pytest.mark.parametrize("compression", Compression)
+@pytest.mark.parametrize("compression", [Compression.XZ, Compression.LZ4, Compression.ZSTD])
 def test_debian_s_kernel_has_them_all(
     debian_kernel: Path, tmp_path: Path, compression: Compression
 ) -> None:
@@ -125,3 +131,23 @@ def test_debian_s_kernel_has_them_all(
     can = read_compressions(debian_kernel.read_bytes())
     assert can is not None
     assert compression in can
+
+
+@pytest.mark.parametrize("asked", ["xz", "zstd"])
+def test_a_build_refuses_what_its_kernel_lacks(
+    asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "bundle.tar.gz"
+    bundle.write_bytes(make_bundle(iso=core_iso().read_bytes(), pack=gzip.compress))
+    command = ["build", str(bundle), "-q", "--iso-version", "1", "-o", str(tmp_path / "out")]
+    assert main([*command, "--compression", asked]) == 2
+    said = capsys.readouterr().err
+    assert f"compressed with {asked}: it takes gzip, lzo" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_smallest_that_core_takes_is_gzip(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.tar.gz"
+    bundle.write_bytes(make_bundle(iso=core_iso().read_bytes(), pack=gzip.compress))
+    encoding = Encoding(compression=None, effort=Effort.FAST)
+    assert make_image(bundle, iso_version="1", encoding=encoding).core.startswith(b"\x1f\x8b")
