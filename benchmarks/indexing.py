@@ -66,7 +66,7 @@ def _cache(tree: Tree) -> dict[bytes, bytes]:
 
 
 def _lay_down_modules(iso: str, output: Path) -> None:
-    tree = open_root(iso, needed=lambda _path: True).tree
+    tree = open_root(iso).tree
     for path, node in tree.walk(b"lib/modules"):
         place = output / path.decode()
         if isinstance(node, Directory):
