@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from purekernel.errors import FormatError
-from purekernel.formats.gzip import FIRST_STEP_BYTES, STEP_BYTES, parse_gzip
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
+from purekernel.formats.gzip import parse_gzip
+from purekernel.formats.inflate import FIRST_STEP_BYTES, STEP_BYTES
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.padding import skip_zeros
 from purekernel.tree import Buffer

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from purekernel.errors import FormatError
+from purekernel.formats.inflate import inflate
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.padding import skip_zeros
 from purekernel.tree import Buffer
@@ -28,11 +29,6 @@ TRAILER = struct.Struct("<II")
 # XFL 2 says "slowest, smallest"; OS 255 says "unknown", so that no host shows.
 SLOWEST = 2
 UNKNOWN_OS = 255
-
-# How much is unpacked before the bound is looked at again: small beside any bound, large
-# beside the cost of a call. Smaller at first, for there may be very many very small members.
-STEP_BYTES = 1 << 20
-FIRST_STEP_BYTES = 1 << 12
 
 
 @frozen(kw_only=True)
@@ -109,34 +105,10 @@ def parse_member(
     """
     view = memoryview(data)
     start = _skip_header(view, offset, source)
-    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-    pieces: list[bytes] = []
-    size_bytes = 0
-    fed = start
-    step_bytes = FIRST_STEP_BYTES
-    pending: Buffer = b""
-    try:
-        while not inflater.eof:
-            # By steps on both sides: zlib copies whatever input it leaves over.
-            if not pending:
-                pending = view[fed : fed + step_bytes]
-                fed += len(pending)
-                step_bytes = min(2 * step_bytes, STEP_BYTES)
-            piece = inflater.decompress(pending, STEP_BYTES)
-            pending = inflater.unconsumed_tail
-            size_bytes += len(piece)
-            pieces.append(piece)
-            limits.check_unpacked(already_bytes + size_bytes, source=source, offset=offset)
-            if fed == len(view) and not pending and not piece and not inflater.eof:
-                raise _ends_early(source, len(view), "the rest of a deflate stream")
-    except zlib.error as error:
-        raise FormatError(
-            source=source, offset=start, expected="a sound deflate stream", got=str(error)
-        ) from None
-    trailer = fed - len(inflater.unused_data)
+    inflated = inflate(view, start, source=source, limits=limits, already_bytes=already_bytes)
+    trailer, content = inflated.end, inflated.content
     if len(view) - trailer < TRAILER.size:
         raise _ends_early(source, len(view), "the CRC and size that close a gzip member")
-    content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     crc, size = TRAILER.unpack_from(view, trailer)
     if crc != zlib.crc32(content) or size != len(content) & 0xFFFFFFFF:
         raise FormatError(
