@@ -12,8 +12,10 @@ import hashlib
 import io
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -21,6 +23,7 @@ from attrs import frozen
 
 from purekernel.errors import OutputError
 from purekernel.interruption import undisturbed
+from purekernel.tree import Buffer
 
 Writer = Callable[[BinaryIO], None]
 """Writes one output's bytes to a stream that can be read and sought as well."""
@@ -64,6 +67,33 @@ def publish(
         outputs = [staging.write(folder, name, write) for name, write in writers.items()]
         staging.commit()
     return outputs
+
+
+def write_whole(path: Path, content: Buffer) -> None:
+    """Write a file of the host, whole or not at all; what stood there keeps its mode.
+
+    A link is followed, and stays one.
+
+    Raises:
+        OutputError: it cannot be written, or something else than a file stands there.
+    """
+    mode = None
+    try:
+        path = path.resolve()
+        status = path.stat()
+    except OSError:
+        pass  # it is not there, or it cannot be written either, which is told then
+    else:
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise OutputError(
+                f"{path} is no file, and would become one", hint="name a file with --output"
+            )
+        mode = stat.S_IMODE(status.st_mode)
+    publish(path.parent, {path.name: partial(_write, content)}, mode=mode, option="--output")
+
+
+def _write(content: Buffer, stream: BinaryIO) -> None:
+    stream.write(content)
 
 
 class _Staging:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
-import stat
 import tarfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from attrs import field, frozen
 
-from purekernel.build.publish import publish
+from purekernel.build.publish import write_whole
 from purekernel.deflate.encoders import Libdeflate
 from purekernel.deflate.member import compress
-from purekernel.errors import OutputError, UnrepresentableError
+from purekernel.errors import UnrepresentableError
 from purekernel.formats.compression import BZIP2_MAGIC, XZ_MAGIC, is_compressed, unpack
 from purekernel.formats.cpio import MAGIC_CRC, MAGIC_NEWC, build_cpio, count_archives
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
@@ -95,33 +94,6 @@ class ArchiveRoot:
                 hint="part them, and change the one that holds the root file system",
             )
         return pack(build_cpio(changed))
-
-
-def write_whole(path: Path, content: Buffer) -> None:
-    """Write a file of the host, whole or not at all; what stood there keeps its mode.
-
-    A link is followed, and stays one.
-
-    Raises:
-        OutputError: it cannot be written, or something else than a file stands there.
-    """
-    mode = None
-    try:
-        path = path.resolve()
-        status = path.stat()
-    except OSError:
-        pass  # it is not there, or it cannot be written either, which is told then
-    else:
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-            raise OutputError(
-                f"{path} is no file, and would become one", hint="name a file with --output"
-            )
-        mode = stat.S_IMODE(status.st_mode)
-    publish(path.parent, {path.name: partial(_write, content)}, mode=mode, option="--output")
-
-
-def _write(content: Buffer, stream: BinaryIO) -> None:
-    stream.write(content)
 
 
 def _build_tar_like(old: Buffer, changed: Tree) -> bytes:

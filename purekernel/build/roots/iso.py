@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from purekernel.build.roots.archive import write_whole
+from purekernel.build.publish import write_whole
 from purekernel.errors import UnrepresentableError
 from purekernel.formats.iso import IsoImage, build_iso
 from purekernel.tree import Buffer, File, newest_time
