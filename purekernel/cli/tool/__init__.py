@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import click
 
+from purekernel.cli.tool.advdef import advdef_command
 from purekernel.cli.tool.depmod import depmod_command
 from purekernel.cli.tool.ldconfig import ldconfig_command
 from purekernel.cli.tool.modinfo import modinfo_command
 
 
-@click.group("tool", short_help="Stand in for ldconfig, depmod, modinfo.", no_args_is_help=True)
+@click.group(
+    "tool", short_help="Stand in for ldconfig, depmod, modinfo, advdef.", no_args_is_help=True
+)
 def tool_command() -> None:
-    """Do to a root file system what the program of that name does, as an ordinary user.
+    """Do what the program of that name does, as an ordinary user.
 
     A root file system is a folder; a cpio or tar archive, packed or not; a squashfs image (.tcz),
     which is only read; an ISO, whose core.gz is meant; or ISO:PATH, an archive in an ISO.
     """
 
 
-for command in (depmod_command, ldconfig_command, modinfo_command):
+for command in (advdef_command, depmod_command, ldconfig_command, modinfo_command):
     tool_command.add_command(command)

@@ -1,0 +1,133 @@
+"""``purekernel tool advdef``: recompress gzip files, PNG images and zip archives in place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from purekernel.cli.parameters import Place, Size
+from purekernel.errors import OutputError, PurekernelError, UsageError, raise_all
+
+if TYPE_CHECKING:
+    from purekernel.deflate.encoders import Encoder
+    from purekernel.formats.limits import Limits
+
+STORE, FAST, NORMAL, EXTRA, INSANE = range(5)
+
+ITERATIONS = 15
+
+
+@click.command("advdef", short_help="Recompress .gz, .png and .zip files in place.")
+@click.argument("files", metavar="[FILE]...", type=Place(), nargs=-1)
+@click.option("-z", "--recompress", "is_asked", is_flag=True, help="Recompress FILEs; needed.")
+@click.option("-0", "--shrink-store", "level", flag_value=STORE, type=int, help="Not at all.")
+@click.option("-1", "--shrink-fast", "level", flag_value=FAST, type=int, help="With libdeflate 1.")
+@click.option(
+    "-2", "--shrink-normal", "level", flag_value=NORMAL, type=int, help="With libdeflate 6."
+)
+@click.option(
+    "-3", "--shrink-extra", "level", flag_value=EXTRA, type=int,
+    help="With libdeflate 12, its slowest.  [default]",
+)  # fmt: skip
+@click.option(
+    "-4", "--shrink-insane", "level", flag_value=INSANE, type=int,
+    help="With libdeflate 12 and zopfli; the smaller counts.",
+)  # fmt: skip
+@click.option(
+    "-i", "--iter", "iterations", metavar="N", type=click.IntRange(1, 10_000), default=ITERATIONS,
+    show_default=True, help="How often zopfli parses, under -4.",
+)  # fmt: skip
+@click.option("-f", "--force", "is_forced", is_flag=True, help="Even if it becomes larger.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no sizes.")
+@click.option("--max-unpacked", type=Size(), help="What a FILE may unpack to.  [default: 1G]")
+def advdef_command(
+    *,
+    files: tuple[Path, ...],
+    is_asked: bool,
+    level: int | None,
+    iterations: int,
+    is_forced: bool,
+    quiet: bool,
+    max_unpacked: int | None,
+) -> None:
+    """Recompress each FILE in its place: what advdef -z and advzip -z do.
+
+    FILE is a gzip file (.gz, .tgz, .svgz), a PNG image, or a zip archive (.zip, .jar, .epub, ...),
+    told by its content. It unpacks to the same, which was compared, and is never larger without -f
+    or -0. Printed are its old and new size, the one in percent of the other, and its name.
+
+    \b
+    Examples:
+      purekernel tool advdef -z -4 core.gz
+      purekernel tool advdef -z -q *.png *.zip
+    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    from purekernel.cli.terminal import say  # noqa: PLC0415
+    from purekernel.formats.limits import DEFAULT_LIMITS, Limits  # noqa: PLC0415
+
+    if not is_asked:
+        raise UsageError("nothing is asked for", hint="add -z to recompress the files")
+    chosen = EXTRA if level is None else level
+    encoders = _encoders(chosen, iterations)
+    limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
+    old_total = new_total = 0
+    errors = []
+    for path in files:
+        try:
+            old_bytes, new_bytes, remark = _recompress_file(
+                path, encoders, is_forced=is_forced or chosen == STORE, limits=limits
+            )
+        except PurekernelError as error:
+            errors.append(error)
+            continue
+        old_total += old_bytes
+        new_total += new_bytes
+        if not quiet:
+            say(f"{_sizes(old_bytes, new_bytes)} {path}{remark}")
+    if not quiet:
+        say(_sizes(old_total, new_total))
+    raise_all(errors)
+
+
+def _encoders(level: int, iterations: int) -> tuple[Encoder, ...]:
+    from purekernel.deflate.encoders import Libdeflate, Stored, Zopfli  # noqa: PLC0415
+
+    known: dict[int, tuple[Encoder, ...]] = {
+        STORE: (Stored(),),
+        FAST: (Libdeflate(level=1),),
+        NORMAL: (Libdeflate(level=6),),
+        EXTRA: (Libdeflate(),),
+        INSANE: (Libdeflate(), Zopfli(iterations=iterations)),
+    }
+    return known[level]
+
+
+def _recompress_file(
+    path: Path, encoders: tuple[Encoder, ...], *, is_forced: bool, limits: Limits
+) -> tuple[int, int, str]:
+    """Return a file's old and new size in bytes, and what is remarked on it."""
+    from purekernel.build.publish import write_whole  # noqa: PLC0415
+    from purekernel.cli.terminal import say_warning  # noqa: PLC0415
+    from purekernel.deflate.recompress import recompress  # noqa: PLC0415
+    from purekernel.sources.files import load_file  # noqa: PLC0415
+
+    old = load_file(path, limits=limits)
+    done = recompress(old, encoders, source=str(path), is_forced=is_forced, limits=limits)
+    for note in done.notes:
+        say_warning(note)
+    if done.data != old:
+        try:
+            write_whole(path.resolve(), done.data)
+        except OutputError as error:
+            raise OutputError(
+                error.message, hint="it is as it was; check its folder and the free space"
+            ) from None
+    is_bigger = done.data == old and done.fresh_bytes > len(old)
+    return len(old), len(done.data), f" (Bigger {done.fresh_bytes})" if is_bigger else ""
+
+
+def _sizes(old_bytes: int, new_bytes: int) -> str:
+    """Return the columns of advdef. Source: AdvanceCOMP 2.5, redef.cc."""
+    percent = new_bytes * 100 // old_bytes if old_bytes else 0
+    return f"{old_bytes:12}{new_bytes:12} {percent:3}%"
