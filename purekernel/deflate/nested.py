@@ -12,7 +12,7 @@ from purekernel.deflate.cache import Cache, Forgetful
 from purekernel.deflate.efforts import Recipe
 from purekernel.deflate.encoders import encode_smallest
 from purekernel.errors import FormatError
-from purekernel.formats.gzip import MAGIC, content_start, parse_member
+from purekernel.formats.gzip import FEXTRA, FLAGS_OFFSET, MAGIC, content_start, parse_member
 from purekernel.tree import Buffer
 
 _TRAILER = struct.Struct("<II")
@@ -22,7 +22,8 @@ def recompress_gzip(data: Buffer, recipe: Recipe) -> bytes | None:
     """Return the gzip file ``data`` with another deflate stream in it, if that makes it smaller.
 
     Its header stays, name and time and all. Files of several members, with something behind the
-    last, or that are damaged are left alone.
+    last, with an extra field (BGZF and dictzip say there where in the file things lie), or that are
+    damaged are left alone.
 
     Returns:
         The smaller file, which inflates to the same; ``None`` where there is none.
@@ -32,7 +33,7 @@ def recompress_gzip(data: Buffer, recipe: Recipe) -> bytes | None:
         member = parse_member(view, source="a gzip file")
     except FormatError:
         return None
-    if member.end != len(view):
+    if member.end != len(view) or view[FLAGS_OFFSET] & FEXTRA:
         return None
     start = content_start(view)
     old_bytes = member.end - _TRAILER.size - start

@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from purekernel.deflate.encoders import Encoder, encode_smallest
 from purekernel.errors import FormatError
-from purekernel.formats.gzip import FEXTRA, TRAILER, content_start, iter_members
+from purekernel.formats.gzip import FEXTRA, FLAGS_OFFSET, TRAILER, content_start, iter_members
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.inflate import inflate
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
@@ -30,9 +30,6 @@ from purekernel.formats.zip import (
     unpack_member,
 )
 from purekernel.tree import Buffer
-
-# Where a gzip header has its flags.
-_FLAGS = 3
 
 # What an EPUB or OpenDocument file starts with says what it is, and must be readable as it stands.
 # (Source: EPUB OCF 3.3, 4.3; OpenDocument 1.3, part 2, 3.3.)
@@ -100,7 +97,7 @@ def _recompress_gzip(
     edits: list[Edit] = []
     growth_bytes = 0
     for member in iter_members(view, source=source, limits=limits):
-        if view[member.offset + _FLAGS] & FEXTRA:
+        if view[member.offset + FLAGS_OFFSET] & FEXTRA:
             # BGZF and dictzip say there how long their blocks are, to be read from the middle.
             raise FormatError(
                 source=source,

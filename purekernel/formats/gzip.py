@@ -23,6 +23,9 @@ DEFLATE = 8
 FHCRC, FEXTRA, FNAME, FCOMMENT = 0x02, 0x04, 0x08, 0x10
 RESERVED_FLAGS = 0xE0
 
+# Where a header has its flags.
+FLAGS_OFFSET = 3
+
 HEADER = struct.Struct("<2sBBIBB")
 TRAILER = struct.Struct("<II")
 
