@@ -64,20 +64,24 @@ def publish(
             program has open): those before it are the new ones.
     """
     with _Staging(mode, option) as staging:
-        outputs = [staging.write(folder, name, write) for name, write in writers.items()]
+        outputs = [staging.write(_place(folder, name), write) for name, write in writers.items()]
         staging.commit()
     return outputs
 
 
-def write_whole(path: Path, content: Buffer) -> None:
-    """Write a file of the host, whole or not at all; what stood there keeps its mode.
+def write_whole(path: Path, content: Buffer, *, mode: int | None = None) -> None:
+    """Write a file of the host, whole or not at all; its name may be any.
+
+    Args:
+        path: where.
+        content: all of it.
+        mode: of the file; ``None`` for that of what stood there.
 
     A link is followed, and stays one.
 
     Raises:
         OutputError: it cannot be written, or something else than a file stands there.
     """
-    mode = None
     try:
         path = path.resolve()
         status = path.stat()
@@ -88,12 +92,20 @@ def write_whole(path: Path, content: Buffer) -> None:
             raise OutputError(
                 f"{path} is no file, and would become one", hint="name a file with --output"
             )
-        mode = stat.S_IMODE(status.st_mode)
-    publish(path.parent, {path.name: partial(_write, content)}, mode=mode, option="--output")
+        mode = stat.S_IMODE(status.st_mode) if mode is None else mode
+    with _Staging(mode, "--output") as staging:
+        staging.write(path, partial(_write, content))
+        staging.commit()
 
 
 def _write(content: Buffer, stream: BinaryIO) -> None:
     stream.write(content)
+
+
+def _place(folder: Path, name: str) -> Path:
+    if any(part in ("", ".", "..") or set(part) & set("\\:") for part in name.split("/")):
+        raise OutputError(f"{name!r} is no name for an output")
+    return folder.joinpath(*name.split("/"))
 
 
 class _Staging:
@@ -117,10 +129,7 @@ class _Staging:
             with suppress(OSError):  # not empty: it holds outputs, and stays
                 folder.rmdir()
 
-    def write(self, folder: Path, name: str, write: Writer) -> Output:
-        if any(part in ("", ".", "..") or set(part) & set("\\:") for part in name.split("/")):
-            raise OutputError(f"{name!r} is no name for an output")
-        path = folder.joinpath(*name.split("/"))
+    def write(self, path: Path, write: Writer) -> Output:
         if "\0" in str(path):
             raise OutputError(f"{str(path)!r} cannot be written: it holds a NUL")
         with _located(path, self._option):

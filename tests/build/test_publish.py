@@ -11,7 +11,7 @@ from typing import IO
 
 import pytest
 
-from purekernel.build.publish import publish
+from purekernel.build.publish import publish, write_whole
 from purekernel.errors import OutputError
 from tests.ordinary import ordinary_user
 
@@ -152,3 +152,13 @@ def test_a_signal_waits_until_all_outputs_have_their_names(
         thread.join()
     assert seen == ["a", "b", "c"]
     assert everything(tmp_path) == {"a": b"a", "b": b"b", "c": b"c"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_a_file_of_any_name_is_written_whole_and_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "a:\\b"
+    write_whole(path, b"old", mode=0o640)
+    assert path.stat().st_mode & 0o7777 == 0o640
+    write_whole(path, memoryview(b"new"))
+    assert path.stat().st_mode & 0o7777 == 0o640
+    assert everything(tmp_path) == {"a:\\b": b"new"}
