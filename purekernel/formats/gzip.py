@@ -123,17 +123,22 @@ def parse_member(
     return Member(offset=offset, end=trailer + TRAILER.size, content=content)
 
 
-def build_gzip(deflated: Buffer, *, crc32: int, size_bytes: int) -> bytes:
-    """Return one gzip member around a raw deflate stream: no name, no time, no host.
+def build_gzip(
+    deflated: Buffer, *, crc32: int, size_bytes: int, name: bytes = b"", mtime: int = 0
+) -> bytes:
+    """Return one gzip member around a raw deflate stream; no host shows in it.
 
     Args:
         deflated: a whole raw deflate stream.
         crc32: of the unpacked bytes.
         size_bytes: of the unpacked bytes.
+        name: of the file that was packed, without folders or NUL; empty: none is said.
+        mtime: when that was changed, in seconds since 1970, UTC; 0: it is not said.
     """
-    header = HEADER.pack(MAGIC, DEFLATE, 0, 0, SLOWEST, UNKNOWN_OS)
+    flags = FNAME if name else 0
+    header = HEADER.pack(MAGIC, DEFLATE, flags, mtime, SLOWEST, UNKNOWN_OS)
     trailer = TRAILER.pack(crc32, size_bytes & 0xFFFFFFFF)
-    return b"".join((header, deflated, trailer))
+    return b"".join((header, name + b"\0" if name else b"", deflated, trailer))
 
 
 def content_start(data: Buffer, *, source: str = "a gzip file") -> int:

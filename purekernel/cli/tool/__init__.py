@@ -6,12 +6,13 @@ import click
 
 from purekernel.cli.tool.advdef import advdef_command
 from purekernel.cli.tool.depmod import depmod_command
+from purekernel.cli.tool.gzip import gzip_command
 from purekernel.cli.tool.ldconfig import ldconfig_command
 from purekernel.cli.tool.modinfo import modinfo_command
 
 
 @click.group(
-    "tool", short_help="Stand in for ldconfig, depmod, modinfo, advdef.", no_args_is_help=True
+    "tool", short_help="Stand in for ldconfig, depmod, advdef and others.", no_args_is_help=True
 )
 def tool_command() -> None:
     """Do what the program of that name does, as an ordinary user.
@@ -21,5 +22,5 @@ def tool_command() -> None:
     """
 
 
-for command in (advdef_command, depmod_command, ldconfig_command, modinfo_command):
+for command in (advdef_command, depmod_command, gzip_command, ldconfig_command, modinfo_command):
     tool_command.add_command(command)
