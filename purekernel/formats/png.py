@@ -43,14 +43,12 @@ class Png:
         data: all of it.
         start: where its first IDAT chunk starts.
         end: the first byte behind its last.
-        deflated_bytes: the size of the raw deflate stream.
-        content: what that unpacks to: the filtered rows of pixels.
+        content: what they unpack to: the filtered rows of pixels.
     """
 
     data: Buffer = field(repr=False)
     start: int
     end: int
-    deflated_bytes: int
     content: bytes = field(repr=False)
 
 
@@ -101,7 +99,6 @@ def parse_png(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> 
         data=data,
         start=start,
         end=end,
-        deflated_bytes=len(stream) - len(_ZLIB_HEADER) - _ADLER_BYTES,
         content=inflated.content,
     )
 

@@ -1,20 +1,11 @@
 """Zip archives: where the data of members lies, and other data in its place."""
 
-from purekernel.formats.zip.layout import (
-    DEFLATED,
-    END_MAGIC,
-    LOCAL_MAGIC,
-    STORED,
-    Archive,
-    Member,
-)
+from purekernel.formats.zip.layout import DEFLATED, STORED, Archive, Member
 from purekernel.formats.zip.reader import find_end, parse_zip, unpack_member
 from purekernel.formats.zip.writer import Packed, replace_members
 
 __all__ = [
     "DEFLATED",
-    "END_MAGIC",
-    "LOCAL_MAGIC",
     "STORED",
     "Archive",
     "Member",

@@ -195,14 +195,10 @@ def _parse_record(view: memoryview, here: int, shift: int, source: str) -> tuple
             got="one that differs",
         )
     descriptor = _find_descriptor(view, end, (crc, packed, size)) if is_described else None
-    hindrance = ""
-    if flags & (ENCRYPTED | STRONGLY_ENCRYPTED | MASKED):
-        hindrance = "encrypted"
-    elif method not in (STORED, DEFLATED) or flags & PATCHED:
-        hindrance = "compressed in another way"
-    elif is_zip64:
+    hindrance = _hindrance(flags, method)
+    if not hindrance and is_zip64:
         hindrance = "with sizes of zip64"
-    elif is_described and descriptor is None:
+    if not hindrance and is_described and descriptor is None:
         hindrance = "without the data descriptor that is promised"
     member = Member(
         name=bytes(view[name_start : name_start + name_bytes]),
@@ -219,6 +215,15 @@ def _parse_record(view: memoryview, here: int, shift: int, source: str) -> tuple
         hindrance=hindrance,
     )
     return member, following
+
+
+def _hindrance(flags: int, method: int) -> str:
+    """Return why data of this kind must stay as it is; nothing if it need not."""
+    if flags & (ENCRYPTED | STRONGLY_ENCRYPTED | MASKED):
+        return "encrypted"
+    if method not in (STORED, DEFLATED) or flags & PATCHED:
+        return "compressed in another way"
+    return ""
 
 
 def _find_descriptor(view: memoryview, here: int, wanted: tuple[int, int, int]) -> int | None:
