@@ -130,10 +130,10 @@ def test_stored_blocks_hold_anything(size: int) -> None:
 
 
 def with_header(data: bytes) -> bytes:
-    """A gzip file with all that a header can have, and a poor stream."""
+    """A gzip file with a name, a time and a comment, and a poor stream."""
     raw = zlib.compressobj(1, wbits=-15)
     stream = raw.compress(data) + raw.flush()
-    head = b"\x1f\x8b\x08\x1c\x01\x02\x03\x04\x00\x03" + b"\x04\x00abcd" + b"name\0" + b"comment\0"
+    head = b"\x1f\x8b\x08\x18\x01\x02\x03\x04\x00\x03" + b"name\0" + b"comment\0"
     trailer = zlib.crc32(data).to_bytes(4, "little") + len(data).to_bytes(4, "little")
     return head + stream + trailer
 
