@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from purekernel.deflate.encoders import Libdeflate
+from purekernel.deflate.efforts import RECIPES, Effort
 from purekernel.deflate.nested import recompress_gzip
 
 TEXT = b"some words and some more words " * 99
@@ -20,7 +20,7 @@ def make_gzip(flags: int, fields: bytes) -> bytes:
 
 def test_the_header_stays() -> None:
     old = make_gzip(8, b"a name\0")
-    new = recompress_gzip(old, (Libdeflate(),))
+    new = recompress_gzip(old, RECIPES[Effort.BALANCED])
     assert new is not None
     assert len(new) < len(old)
     assert new[:17] == old[:17]
@@ -39,4 +39,4 @@ def test_the_header_stays() -> None:
     ids=["BGZF", "dictzip", "two members", "something behind it", "cut short"],
 )
 def test_some_are_left_alone(data: bytes) -> None:
-    assert recompress_gzip(data, (Libdeflate(),)) is None
+    assert recompress_gzip(data, RECIPES[Effort.BALANCED]) is None
