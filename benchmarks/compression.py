@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import os
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,8 @@ from purekernel.build.encoding import Encoding, Modules
 from purekernel.deflate.efforts import Effort
 from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.tree import Metadata, put_file
-from tests.shared import core_iso
+
+CORE_ISO = "tinycorelinux/4.x/x86/release/Core-current.iso"
 
 PLAIN = Encoding(effort=Effort.FAST, modules=Modules.KEEP, nested=False)
 
@@ -57,7 +59,8 @@ def main() -> None:
 
 def _core(path: Path) -> None:
     """Write Core's own root file system, as a cpio in gzip."""
-    root = parse_base(core_iso().read_bytes(), source="Core-current.iso").root
+    iso = Path(os.environ.get("PUREKERNEL_SHARED", "../shared/mirror")) / CORE_ISO
+    root = parse_base(iso.read_bytes(), source=iso.name).root
     path.write_bytes(gzip.compress(build_cpio(root), mtime=0))
 
 
