@@ -108,7 +108,9 @@ def parse_member(
     """
     view = memoryview(data)
     start = _skip_header(view, offset, source)
-    inflated = inflate(view, start, source=source, limits=limits, already_bytes=already_bytes)
+    inflated = inflate(
+        view, start, source=source, limits=limits, already_bytes=already_bytes, header=offset
+    )
     trailer, content = inflated.end, inflated.content
     if len(view) - trailer < TRAILER.size:
         raise _ends_early(source, len(view), "the CRC and size that close a gzip member")

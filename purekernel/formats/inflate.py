@@ -43,6 +43,7 @@ def inflate(
     window_bits: int = RAW,
     limits: Limits = DEFAULT_LIMITS,
     already_bytes: int = 0,
+    header: int | None = None,
 ) -> Inflated:
     """Return what the stream that starts at ``start`` unpacks to, whatever follows it.
 
@@ -53,6 +54,7 @@ def inflate(
         window_bits: ``RAW`` or ``ZLIB``.
         limits: the bound on what it may unpack to.
         already_bytes: what counts towards that bound beforehand.
+        header: where what holds the stream begins, for messages; ``None`` for its start.
 
     Raises:
         FormatError: it is damaged or ends early.
@@ -76,7 +78,11 @@ def inflate(
             pending = inflater.unconsumed_tail
             size_bytes += len(piece)
             pieces.append(piece)
-            limits.check_unpacked(already_bytes + size_bytes, source=source, offset=start)
+            limits.check_unpacked(
+                already_bytes + size_bytes,
+                source=source,
+                offset=start if header is None else header,
+            )
             if fed == len(view) and not pending and not piece and not inflater.eof:
                 raise FormatError(
                     source=source,

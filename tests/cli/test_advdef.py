@@ -127,7 +127,7 @@ def test_links_are_followed_and_modes_kept(folder: Path) -> None:
         ("-z wrong.png", 1, "wrong.png, byte "),
         ("-z wrong.zip", 1, "wrong.zip: a"),
         ("-z moving.png", 1, "moving.png, byte "),
-        ("-z --max-unpacked 10K a.gz", 1, "a.gz, byte 10: expected at most 10240 bytes unpacked"),
+        ("-z --max-unpacked 10K a.gz", 1, "a.gz, byte 0: expected at most 10240 bytes unpacked"),
         ("-z -9 a.gz", 2, "No such option"),
         ("-z -4 -i 0 a.gz", 2, "Invalid value for '-i'"),
     ],

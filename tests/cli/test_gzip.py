@@ -110,7 +110,7 @@ def test_stdout_keeps_files(folder: Path, capfdbinary: pytest.CaptureFixture[byt
         ("-d b.gz", 1, "b is there already"),
         ("-d -f bad.gz", 1, "bad.gz, byte 0: expected a gzip member"),
         ("-d -f short.gz", 1, "short.gz, byte 30: expected the rest of a deflate stream"),
-        ("-d -f --max-unpacked 10K b.gz", 1, "b.gz, byte 10: expected at most 10240 bytes"),
+        ("-d -f --max-unpacked 10K b.gz", 1, "b.gz, byte 0: expected at most 10240 bytes"),
         ("-5x a", 2, "No such option"),
     ],
 )
