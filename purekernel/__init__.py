@@ -17,6 +17,7 @@ from purekernel.version import __version__
 
 if TYPE_CHECKING:
     from purekernel.build.bundle import Bundle
+    from purekernel.build.encoding import Encoding, Modules
     from purekernel.build.flavour import Flavour, Generation
     from purekernel.build.image import Image, Options, build_image
     from purekernel.build.job import load_bundle, load_layers, make_image, sample_bundle
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from purekernel.build.publish import Output
     from purekernel.build.request import Request
     from purekernel.build.session import Provision
+    from purekernel.deflate.efforts import Effort
     from purekernel.errors import PurekernelError
     from purekernel.tree import Layer, Tree
 
@@ -31,11 +33,14 @@ if TYPE_CHECKING:
 # lies behind them takes some 150 ms.
 _HOMES = {
     "Bundle": "purekernel.build.bundle",
+    "Effort": "purekernel.deflate.efforts",
     "Emit": "purekernel.build.outputs",
+    "Encoding": "purekernel.build.encoding",
     "Flavour": "purekernel.build.flavour",
     "Generation": "purekernel.build.flavour",
     "Image": "purekernel.build.image",
     "Layer": "purekernel.tree",
+    "Modules": "purekernel.build.encoding",
     "Options": "purekernel.build.image",
     "Output": "purekernel.build.publish",
     "Provision": "purekernel.build.session",
@@ -52,11 +57,14 @@ _HOMES = {
 
 __all__ = [
     "Bundle",
+    "Effort",
     "Emit",
+    "Encoding",
     "Flavour",
     "Generation",
     "Image",
     "Layer",
+    "Modules",
     "Options",
     "Output",
     "Provision",
