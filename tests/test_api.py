@@ -7,7 +7,7 @@ import pytest
 from attrs import fields_dict
 
 import purekernel
-from purekernel import Emit, Image, Provision, Request, make_image, write_image
+from purekernel import Emit, Encoding, Image, Provision, Request, make_image, write_image
 from purekernel.cli.build import build_command
 from purekernel.cli.bundle import bundle_command
 from purekernel.cli.fetch import fetch_command
@@ -30,7 +30,14 @@ def test_the_library_takes_what_the_command_takes() -> None:
     options -= {"quiet", "verbose", "as_json", "emit", "output_dir", "dry_run"}
     options -= {"volume_id", "application", "publisher", "preparer", "system"}
     arguments = set(inspect.signature(make_image).parameters) - {"volume", "progress"}
-    arguments -= {"request", "provision", "environment"}
+    arguments -= {"request", "provision", "environment", "encoding"}
+    # How the core is packed is one argument, too; what runs it and what remembers is a library's.
+    packing = {"effort", "jobs", "no_nested", "modules", "compression"}
+    assert packing <= options
+    options -= packing
+    assert set(fields_dict(Encoding)) == {
+        "effort", "jobs", "nested", "modules", "compression", "executor", "cache",
+    }  # fmt: skip
     gathered = {*fields_dict(Request), *fields_dict(Provision)}
     assert arguments | gathered == options
     assert set(REQUEST_OPTIONS) == set(fields_dict(Request))
