@@ -18,9 +18,14 @@ from purekernel.formats.gzip import build_gzip
 from purekernel.rootfs.packed_modules import is_packed_module
 from purekernel.tree import File, Tree
 
-# A segment of this many bytes is long enough to lose little by knowing nothing of the one before,
-# and short enough that there are some for every processor.
+# A segment of so many bytes is long enough to lose little by knowing nothing of the one before, and
+# short enough that there are some for every processor. It goes on to the next member that is a
+# mark, and to no more than twice as many.
 SEGMENT_BYTES = 1 << 20
+_MARK_EVERY = 4
+
+# What is cut together: a change in what comes first moves no cut in what comes next.
+_SEGMENTED = ((Kind.EMPTY, Kind.TEXT, Kind.OTHER), (Kind.PROGRAM,))
 
 # What Tiny Core's mirrors keep a file's MD5 in.
 CHECKSUM_SUFFIX = b".md5.txt"
@@ -113,28 +118,28 @@ def _cut(parts: Sequence[Part], recipe: Recipe) -> Iterator[tuple[bytes, bool]]:
     if not recipe.slow:
         yield member_bytes(member for part in parts for member in part.members), False
         return
-    shrinking = [
-        member for part in parts if part.kind is not Kind.PACKED for member in part.members
-    ]
-    yield from ((piece, True) for piece in _cut_evenly(shrinking))
+    for kinds in _SEGMENTED:
+        members = [member for part in parts if part.kind in kinds for member in part.members]
+        yield from ((piece, True) for piece in cut_stably(members))
     packed = [member for part in parts if part.kind is Kind.PACKED for member in part.members]
     if packed:
         yield member_bytes(packed), False
 
 
-def _cut_evenly(members: Sequence[Member]) -> Iterator[bytes]:
-    """Yield members in pieces of about equal size, cut between members."""
-    total_bytes = sum(member.size_bytes for member in members)
-    count = max(1, round(total_bytes / SEGMENT_BYTES))
+def cut_stably(members: Sequence[Member]) -> Iterator[bytes]:
+    """Yield members in pieces, cut between members where their names say so.
+
+    So a member more, or one that is longer, moves no cut but those next to it, and all other pieces
+    are what they were.
+    """
     piece: list[Member] = []
-    done_bytes = 0
-    cuts = 1
+    size_bytes = 0
     for member in members:
         piece.append(member)
-        done_bytes += member.size_bytes
-        if done_bytes >= cuts * total_bytes / count:
+        size_bytes += member.size_bytes
+        is_mark = zlib.crc32(member.path) % _MARK_EVERY == 0
+        if size_bytes >= SEGMENT_BYTES and (is_mark or size_bytes >= 2 * SEGMENT_BYTES):
             yield member_bytes(piece)
-            piece = []
-            cuts = int(done_bytes * count / total_bytes) + 1
+            piece, size_bytes = [], 0
     if piece:
         yield member_bytes(piece)

@@ -72,6 +72,9 @@ RECIPES = {
     Effort.MAX: Recipe(
         plain=Libdeflate(),
         slow=(Libdeflate(), Zopfli(block_bytes=12_000)),
-        nested=(Rung(None, (Libdeflate(), Zopfli(block_bytes=1_500))),),
+        nested=(
+            Rung(4_000, (Libdeflate(), Zopfli(block_bytes=0))),
+            Rung(None, (Libdeflate(), Zopfli(block_bytes=2_000))),
+        ),
     ),
 }
