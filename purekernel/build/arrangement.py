@@ -6,22 +6,24 @@ packed already comes last, where slow encoders do not waste their time on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import IntEnum
 
 from attrs import frozen
 
 from purekernel.deflate.encoders import Libdeflate
+from purekernel.formats.compression import BZIP2_MAGIC, XZ_MAGIC, ZSTD_MAGIC
 from purekernel.formats.cpio import Member, iter_members
+from purekernel.formats.elf import is_elf
+from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
+from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.tree import Buffer, File, Tree
 
 # What files begin with that are packed, or hold little else: gzip, xz, bzip2, zstd, lz4, squashfs,
 # PNG, JPEG, zip, 7z, WOFF2.
 _PACKED = (
-    b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"hsqs",
+    GZIP_MAGIC, XZ_MAGIC, BZIP2_MAGIC, ZSTD_MAGIC, b"\x04\x22\x4d\x18", SQUASHFS_MAGIC,
     b"\x89PNG", b"\xff\xd8\xff", b"PK\x03\x04", b"7z\xbc\xaf", b"wOF2",
 )  # fmt: skip
-_ELF = b"\x7fELF"
 
 # What is tried on a file whose start does not tell: pieces from its start and from its middle.
 _TRIAL_BYTES = 1 << 14
@@ -68,19 +70,11 @@ def arrange(tree: Tree) -> list[Part]:
     return [Part(kind=kind, members=tuple(of_kind)) for kind, of_kind in found.items() if of_kind]
 
 
-def member_bytes(members: Iterable[Member]) -> bytes:
-    """Return members as they stand in an archive."""
-    pieces: list[Buffer] = []
-    for member in members:
-        pieces += (member.head, member.content, bytes(member.padding_bytes))
-    return b"".join(pieces)
-
-
 def _kind_of(content: Buffer) -> Kind:
     head = bytes(content[:8])
     if not head:
         return Kind.EMPTY
-    if head.startswith(_ELF):
+    if is_elf(head):
         return Kind.PROGRAM
     if _is_packed(content, head):
         return Kind.PACKED

@@ -8,12 +8,12 @@ from concurrent.futures import Executor
 
 from attrs import evolve, frozen
 
-from purekernel.build.arrangement import Kind, Part, arrange, member_bytes
+from purekernel.build.arrangement import Kind, Part, arrange
 from purekernel.deflate.cache import Cache
 from purekernel.deflate.efforts import RECIPES, Effort, Recipe
 from purekernel.deflate.nested import is_gzip, recompress_all
 from purekernel.deflate.segments import Segment, deflate_segments
-from purekernel.formats.cpio import Member, build_trailer
+from purekernel.formats.cpio import Member, build_trailer, join_members
 from purekernel.formats.gzip import build_gzip
 from purekernel.rootfs.packed_modules import is_packed_module
 from purekernel.tree import File, Tree
@@ -116,14 +116,14 @@ def recompress_nested(
 def _cut(parts: Sequence[Part], recipe: Recipe) -> Iterator[tuple[bytes, bool]]:
     """Yield pieces of the archive, and of each whether slow encoders are tried on it."""
     if not recipe.slow:
-        yield member_bytes(member for part in parts for member in part.members), False
+        yield join_members(member for part in parts for member in part.members), False
         return
     for kinds in _SEGMENTED:
         members = [member for part in parts if part.kind in kinds for member in part.members]
         yield from ((piece, True) for piece in cut_stably(members))
     packed = [member for part in parts if part.kind is Kind.PACKED for member in part.members]
     if packed:
-        yield member_bytes(packed), False
+        yield join_members(packed), False
 
 
 def cut_stably(members: Sequence[Member]) -> Iterator[bytes]:
@@ -139,7 +139,7 @@ def cut_stably(members: Sequence[Member]) -> Iterator[bytes]:
         size_bytes += member.size_bytes
         is_mark = zlib.crc32(member.path) % _MARK_EVERY == 0
         if size_bytes >= SEGMENT_BYTES and (is_mark or size_bytes >= 2 * SEGMENT_BYTES):
-            yield member_bytes(piece)
+            yield join_members(piece)
             piece, size_bytes = [], 0
     if piece:
-        yield member_bytes(piece)
+        yield join_members(piece)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterable
 
 from attrs import evolve, field, fields_dict, frozen
 
@@ -221,12 +221,14 @@ def compose_image(
             put_file(root, VERSION_FILE, build_version_file(identity.version), metadata=made)
     notes: list[str] = []
     finishing = finishing_passes(mtime=timestamp, note=notes.append)
-    packed_bytes = content_bytes(root)
-    unpacking = _unpacking_passes(options)
-    for words, run in (*composition.passes, *unpacking, *finishing):
-        with progress.step(words):
-            root = run(root)
-    unpacked_bytes = content_bytes(root) - packed_bytes if unpacking else 0
+    root = _run_passes(root, composition.passes, progress)
+    unpacked_bytes = 0
+    if options.encoding.modules is Modules.RAW:
+        with progress.step("unpack kernel modules"):
+            unpacked = unpack_modules(root, limits=options.limits)
+        unpacked_bytes = content_bytes(unpacked) - content_bytes(root)
+        root = unpacked
+    root = _run_passes(root, finishing, progress)
     root = clamp_times(root, timestamp)
     compression = options.encoding.compression_for(
         base.kernel.content, source=display(base.kernel_path), limits=options.limits
@@ -254,10 +256,11 @@ def compose_image(
     )
 
 
-def _unpacking_passes(options: Options) -> list[tuple[str, Pass]]:
-    if options.encoding.modules is not Modules.RAW:
-        return []
-    return [("unpack kernel modules", partial(unpack_modules, limits=options.limits))]
+def _run_passes(root: Tree, passes: Iterable[tuple[str, Pass]], progress: Progress) -> Tree:
+    for words, run in passes:
+        with progress.step(words):
+            root = run(root)
+    return root
 
 
 def _pack(

@@ -45,13 +45,9 @@ def say(text: str) -> None:
     if sys.stdout is None:  # closed by whoever started us
         return
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    try:
+    with _saying():
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: it is closed
-        raise _cannot_say(error) from None
 
 
 def say_bytes(data: bytes) -> None:
@@ -63,21 +59,24 @@ def say_bytes(data: bytes) -> None:
     """
     if sys.stdout is None:  # closed by whoever started us
         return
-    try:
+    with _saying():
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _saying() -> Iterator[None]:
+    """Turn what standard output says into an error of ours, save that its reader has gone."""
+    try:
+        yield
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:  # ValueError: it is closed
-        raise _cannot_say(error) from None
-
-
-def _cannot_say(error: Exception) -> OutputError:
-    return OutputError(
-        f"standard output cannot be written: {getattr(error, 'strerror', None) or error}",
-        hint="the outputs themselves are complete; send what is printed elsewhere",
-    )
+        raise OutputError(
+            f"standard output cannot be written: {getattr(error, 'strerror', None) or error}",
+            hint="the outputs themselves are complete; send what is printed elsewhere",
+        ) from None
 
 
 def _printable(text: str) -> str:

@@ -8,6 +8,8 @@ from typing import Protocol
 import deflate
 from attrs import frozen
 
+from purekernel.formats.inflate import inflate
+from purekernel.formats.limits import Limits
 from purekernel.tree import Buffer
 
 # libdeflate's slowest: it searches for the cheapest parse, much like zopfli, at fifty
@@ -119,3 +121,14 @@ class Zopfli:
 def encode_smallest(data: Buffer, encoders: Iterable[Encoder]) -> bytes:
     """Return the smallest of what ``encoders`` make of ``data``, of several the first."""
     return min((encoder.encode(data) for encoder in encoders), key=len)
+
+
+def encode_checked(content: bytes, encoders: Iterable[Encoder]) -> bytes:
+    """Return the smallest deflate stream of ``content``, which was unpacked and compared."""
+    stream = encode_smallest(content, encoders)
+    found = inflate(
+        stream, source="a new deflate stream", limits=Limits(unpacked_bytes=len(content))
+    )
+    if found.end != len(stream) or found.content != content:
+        raise AssertionError  # an encoder's fault; nobody's file is lost over it
+    return stream

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
+from functools import partial
 
-from purekernel.deflate.cache import Cache, Forgetful
+from purekernel.deflate.cache import Cache, Task, make_all
 from purekernel.deflate.efforts import Recipe
-from purekernel.deflate.encoders import encode_smallest
+from purekernel.deflate.encoders import encode_checked
 from purekernel.errors import FormatError
-from purekernel.formats.gzip import FEXTRA, FLAGS_OFFSET, MAGIC, content_start, parse_member
+from purekernel.formats.gzip import (
+    FEXTRA,
+    FLAGS_OFFSET,
+    MAGIC,
+    TRAILER,
+    content_start,
+    parse_member,
+)
 from purekernel.tree import Buffer
-
-_TRAILER = struct.Struct("<II")
 
 
 def recompress_gzip(data: Buffer, recipe: Recipe) -> bytes | None:
@@ -36,13 +40,11 @@ def recompress_gzip(data: Buffer, recipe: Recipe) -> bytes | None:
     if member.end != len(view) or view[FLAGS_OFFSET] & FEXTRA:
         return None
     start = content_start(view)
-    old_bytes = member.end - _TRAILER.size - start
-    stream = encode_smallest(member.content, recipe.for_nested(len(member.content)))
+    old_bytes = member.end - TRAILER.size - start
+    stream = encode_checked(member.content, recipe.for_nested(len(member.content)))
     if len(stream) >= old_bytes:
         return None
-    if zlib.decompress(stream, wbits=-zlib.MAX_WBITS) != member.content:
-        raise AssertionError  # an encoder's fault; nobody's file is lost over it
-    return b"".join((view[:start], stream, view[member.end - _TRAILER.size :]))
+    return b"".join((view[:start], stream, view[member.end - TRAILER.size :]))
 
 
 def recompress_all(
@@ -56,23 +58,23 @@ def recompress_all(
         executor: what runs the encoders.
         cache: what remembers their results.
     """
-    cache = Forgetful() if cache is None else cache
-    keys = [_key(content, recipe) for content in files]
-    known = [cache.get(key) for key in keys]
-    # The largest first, so that none is waited for at the end.
-    order = sorted(range(len(files)), key=lambda index: -len(files[index]))
-    futures: dict[int, Future[bytes | None]] = {
-        index: executor.submit(recompress_gzip, bytes(files[index]), recipe)
-        for index in order
-        if known[index] is None
-    }
-    for index, key in enumerate(keys):
-        # Nothing is kept for what gets no smaller.
-        result = known[index]
-        if result is None:
-            result = futures[index].result() or b""
-            cache.put(key, result)
-        yield result or None
+    tasks = [
+        Task(
+            call=recompress_gzip,
+            arguments=(bytes(content), recipe),
+            size_bytes=len(content),
+            key=partial(_key, content, recipe),
+            finish=_none_to_nothing,
+        )
+        for content in files
+    ]
+    for content in make_all(tasks, executor=executor, cache=cache):
+        yield content or None
+
+
+def _none_to_nothing(content: bytes | None) -> bytes:
+    """Return what is kept: nothing for what gets no smaller."""
+    return content or b""
 
 
 def _key(content: Buffer, recipe: Recipe) -> str:

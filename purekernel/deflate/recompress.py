@@ -10,11 +10,10 @@ from collections.abc import Sequence
 
 from attrs import field, frozen
 
-from purekernel.deflate.encoders import Encoder, encode_smallest
+from purekernel.deflate.encoders import Encoder, encode_checked
 from purekernel.errors import FormatError
 from purekernel.formats.gzip import FEXTRA, FLAGS_OFFSET, TRAILER, content_start, iter_members
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
-from purekernel.formats.inflate import inflate
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.png import MAGIC as PNG_MAGIC
 from purekernel.formats.png import parse_png, replace_pixels
@@ -159,14 +158,3 @@ def _recompress_zip(
         fresh_bytes=len(archive.data) + growth_bytes,
         notes=notes,
     )
-
-
-def encode_checked(content: bytes, encoders: Sequence[Encoder]) -> bytes:
-    """Return the smallest deflate stream of ``content``, which was unpacked and compared."""
-    stream = encode_smallest(content, encoders)
-    found = inflate(
-        stream, source="a new deflate stream", limits=Limits(unpacked_bytes=len(content))
-    )
-    if found.end != len(stream) or found.content != content:
-        raise AssertionError  # an encoder's fault; nobody's file is lost over it
-    return stream

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any
 
 from attrs import field, frozen
 
-from purekernel.deflate.cache import Cache, Forgetful
+from purekernel.deflate.cache import Cache, Task, make_all
 from purekernel.deflate.encoders import Encoder, encode_smallest
 from purekernel.deflate.joining import Stream, join, survey
 
@@ -31,12 +33,6 @@ class Segment:
     data: bytes = field(repr=False)
     encoders: tuple[Encoder, ...]
 
-    @property
-    def key(self) -> str:
-        """Return what its stream can be kept under: the same key, the same stream."""
-        names = "\n".join(encoder.name for encoder in self.encoders)
-        return hashlib.sha256(names.encode() + b"\0" + self.data).hexdigest()
-
 
 def deflate_segments(
     segments: Sequence[Segment], *, executor: Executor, cache: Cache | None = None
@@ -50,38 +46,47 @@ def deflate_segments(
         executor: what runs the encoders. It may be one of other processes or machines.
         cache: what remembers their streams.
     """
-    cache = Forgetful() if cache is None else cache
     *first, last = segments
-    known = [_recall(cache, segment) for segment in first]
-    last_known = cache.get("last " + last.key)
-    # The largest first, so that none is waited for at the end.
-    wanted = {
-        index: segment
-        for index, segment in enumerate(segments)
-        if (known[index] if index < len(known) else last_known) is None
-    }
-    order = sorted(wanted, key=lambda index: -len(wanted[index].data))
-    futures: dict[int, Future[bytes]] = {
-        index: executor.submit(encode_smallest, wanted[index].data, wanted[index].encoders)
-        for index in order
-    }
-    streams = []
-    for index, segment in enumerate(first):
-        stream = known[index]
-        if stream is None:
-            stream = survey(futures[index].result())
-            _remember(cache, segment, stream)
-        streams.append(stream)
-    if last_known is None:
-        last_known = futures[len(first)].result()
-        cache.put("last " + last.key, last_known)
-    return join(streams, last_known)
+    tasks = [
+        *(
+            _task(segment, segment_key, finish=_pack_stream, least_bytes=_FACTS.size)
+            for segment in first
+        ),
+        _task(last, last_key),
+    ]
+    *streams, end = make_all(tasks, executor=executor, cache=cache)
+    return join(map(_unpack_stream, streams), end)
 
 
-def _recall(cache: Cache, segment: Segment) -> Stream | None:
-    kept = cache.get(segment.key)
-    if kept is None or len(kept) < _FACTS.size:
-        return None
+def segment_key(segment: Segment) -> str:
+    """Return what a segment's stream can be kept under: the same key, the same stream."""
+    names = "\n".join(encoder.name for encoder in segment.encoders)
+    return hashlib.sha256(names.encode() + b"\0" + segment.data).hexdigest()
+
+
+def last_key(segment: Segment) -> str:
+    """Return the same for a segment that comes last, of whose stream nothing need be known."""
+    return "last " + segment_key(segment)
+
+
+def _task(segment: Segment, key: Callable[[Segment], str], **more: Any) -> Task:
+    return Task(
+        call=encode_smallest,
+        arguments=(segment.data, segment.encoders),
+        size_bytes=len(segment.data),
+        key=partial(key, segment),
+        **more,
+    )
+
+
+def _pack_stream(data: bytes) -> bytes:
+    """Return a stream as it is kept, with what walking through it tells in front."""
+    stream = survey(data)
+    first_stored = _NONE if stream.first_stored is None else stream.first_stored
+    return _FACTS.pack(stream.end, stream.last_block, first_stored) + stream.data
+
+
+def _unpack_stream(kept: bytes) -> Stream:
     end, last_block, first_stored = _FACTS.unpack_from(kept)
     return Stream(
         data=kept[_FACTS.size :],
@@ -89,8 +94,3 @@ def _recall(cache: Cache, segment: Segment) -> Stream | None:
         last_block=last_block,
         first_stored=None if first_stored == _NONE else first_stored,
     )
-
-
-def _remember(cache: Cache, segment: Segment, stream: Stream) -> None:
-    first_stored = _NONE if stream.first_stored is None else stream.first_stored
-    cache.put(segment.key, _FACTS.pack(stream.end, stream.last_block, first_stored) + stream.data)

@@ -19,10 +19,6 @@ from purekernel.errors import FormatError
 from purekernel.tree import Buffer
 
 STORED, FIXED, DYNAMIC = 0, 1, 2
-RESERVED = 3
-
-# How far back a distance may lead.
-WINDOW_BYTES = 1 << 15
 
 END_OF_BLOCK = 256
 MAX_LITERALS, MAX_DISTANCES = 286, 30
@@ -149,12 +145,9 @@ class _Walker:
         return 8 * self._next - self._bits
 
     def _take(self, count: int) -> int:
-        while self._bits < count:
-            if self._next >= len(self._data):
-                raise self._ended()
-            self._hold |= self._data[self._next] << self._bits
-            self._next += 1
-            self._bits += 8
+        self._fill(count)
+        if self._bits < count:
+            raise self._ended()
         value = self._hold & ((1 << count) - 1)
         self._hold >>= count
         self._bits -= count

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from purekernel.errors import inside
 from purekernel.rootfs.depmod import depmod
 from purekernel.rootfs.ldconfig import ldconfig
+from purekernel.rootfs.ldconfig.configure import CACHE
 from purekernel.rootfs.modules import LOCAL_MODULES, kernel_releases, release_folder
 from purekernel.tree import Tree, display
 from purekernel.tree.path import join
 
 # Whatever an index is, this one is there.
 DEPENDENCIES = b"modules.dep"
-
-CACHE = b"etc/ld.so.cache"
 
 Note = Callable[[str], None]
 

@@ -29,13 +29,19 @@ def clear_away(temporary: Path, partials: Path, locks: Path) -> None:
         partials: that of what came of files until they were cut off.
         locks: that of the locks, by the names of the partials.
     """
+    clear_temporary(temporary)
     now = time.time()
-    for path in _files(temporary):
-        if _is_older(path, now - _TEMPORARY_SECONDS):
-            remove(path)
     for key, paths in _by_key(partials).items():
         if _all_older(paths, now - _PARTIAL_SECONDS):
             _remove_unused(paths, locks / key, now - _PARTIAL_SECONDS)
+
+
+def clear_temporary(folder: Path) -> None:
+    """Remove what was about to get its name, days ago."""
+    latest = time.time() - _TEMPORARY_SECONDS
+    for path in _files(folder):
+        if _is_older(path, latest):
+            remove(path)
 
 
 def _files(folder: Path) -> list[Path]:

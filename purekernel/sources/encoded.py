@@ -17,7 +17,7 @@ from pathlib import Path
 from attrs import frozen
 
 from purekernel.errors import PurekernelError
-from purekernel.sources.clearing import clear_away
+from purekernel.sources.clearing import clear_temporary
 from purekernel.sources.placing import remove, temporary_name, write_whole
 from purekernel.sources.store import default_folder
 from purekernel.tree import Buffer
@@ -88,7 +88,7 @@ class EncodedCache:
             What was taken away.
         """
         most_bytes = self._most_bytes if most_bytes is None else most_bytes
-        clear_away(self.folder / "tmp", self.folder / "none", self.folder / "none")
+        clear_temporary(self.folder / "tmp")
         files = sorted(self._files())
         left_bytes = sum(size_bytes for _used, size_bytes, _path in files)
         taken, taken_bytes = 0, 0

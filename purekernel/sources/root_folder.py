@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from operator import itemgetter
 from pathlib import Path
 from typing import ClassVar
 
@@ -165,9 +166,9 @@ class _Reader:
                     raise unreadable(self._top, error) from None
                 self._note(folder, error)
                 continue
-            for name, status in entries:
-                path = join(folder, name[0])
-                if not self._add(tree, path, name[1], status):
+            for name, target, status in entries:
+                path = join(folder, name)
+                if not self._add(tree, path, target, status):
                     continue
                 if status.st_dev != device and _is_virtual(status.st_dev):
                     self._is_whole = False
@@ -175,8 +176,8 @@ class _Reader:
                     pending.append((path, status.st_dev))
         return RootFolder(tree=tree, notes=tuple(self._notes), is_whole=self._is_whole)
 
-    def _list(self, folder: bytes) -> list[tuple[tuple[bytes, bytes | None], os.stat_result]]:
-        """Return names in a folder, each with a link's target, sorted, and what each is."""
+    def _list(self, folder: bytes) -> list[tuple[bytes, bytes | None, os.stat_result]]:
+        """Return names in a folder, sorted, each with its target, if a link, and its status."""
         found = []
         with folder_below(self._top, folder) as (descriptor, place):
             with os.scandir(place if descriptor is None else descriptor) as listing:
@@ -193,8 +194,8 @@ class _Reader:
                 except OSError as error:
                     self._note(join(folder, name), error)
                     continue
-                found.append(((name, target), status))
-        return sorted(found, key=lambda one: one[0][0])
+                found.append((name, target, status))
+        return sorted(found, key=itemgetter(0))
 
     def _note(self, path: bytes, error: OSError) -> None:
         self._is_whole = False

@@ -16,6 +16,7 @@ from zopfli import zlib as zopfli_zlib
 from purekernel.deflate.joining import Stream, join, survey
 from purekernel.deflate.walker import DYNAMIC, FIXED, STORED, Walk, walk
 from purekernel.errors import FormatError
+from tests.deflate.inflating import inflate
 
 Encode = Callable[[bytes], bytes]
 
@@ -42,15 +43,6 @@ ENCODERS: dict[str, Encode] = {
     "libdeflate 12": lambda data: bytes(deflate.deflate_compress(data, 12)),
     "zopfli": by_zopfli,
 }
-
-
-def inflate(data: bytes) -> bytes:
-    """Inflate one stream, with nothing behind it."""
-    stream = zlib.decompressobj(wbits=-15)
-    plain = stream.decompress(data)
-    assert stream.eof
-    assert not stream.unused_data
-    return plain
 
 
 def samples() -> Iterator[bytes]:

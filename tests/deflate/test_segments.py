@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from purekernel.deflate.efforts import RECIPES, Effort
 from purekernel.deflate.encoders import Encoder, Libdeflate, Stored, Zopfli, encode_smallest
 from purekernel.deflate.nested import recompress_all, recompress_gzip
-from purekernel.deflate.segments import Segment, deflate_segments
+from purekernel.deflate.segments import Segment, deflate_segments, segment_key
+from tests.deflate.inflating import inflate
 
 ENCODERS: list[Encoder] = [
     Stored(), Libdeflate(level=1), Libdeflate(), Zopfli(iterations=1), Zopfli(block_bytes=0),
@@ -49,14 +50,6 @@ class AtOnce(Executor):
         future: Future[Any] = Future()
         future.set_result(call(*arguments, **named))
         return future
-
-
-def inflate(data: bytes) -> bytes:
-    stream = zlib.decompressobj(wbits=-15)
-    plain = stream.decompress(data)
-    assert stream.eof
-    assert not stream.unused_data
-    return plain
 
 
 def words(seed: int, size: int) -> bytes:
@@ -107,9 +100,9 @@ def test_the_bytes_hang_on_neither_executor_nor_cache() -> None:
 
 def test_what_encoders_are_is_part_of_what_is_remembered() -> None:
     data = words(1, 500)
-    keys = {Segment(data=data, encoders=(encoder,)).key for encoder in ENCODERS}
+    keys = {segment_key(Segment(data=data, encoders=(encoder,))) for encoder in ENCODERS}
     assert len(keys) == len(ENCODERS)
-    assert Segment(data=data, encoders=(Stored(),)).key in keys
+    assert segment_key(Segment(data=data, encoders=(Stored(),))) in keys
 
 
 def test_the_smallest_wins() -> None:

@@ -15,7 +15,7 @@ from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.sources.files import is_folder, load_file
 from purekernel.sources.layers import parse_layer
 from purekernel.sources.root_folder import load_root_folder
-from purekernel.tree import Buffer, File, Tree, display, newest_time, resolve
+from purekernel.tree import Buffer, File, Tree, display, look_up, newest_time
 
 
 def open_root(place: str, *, timestamp: int | None = None, limits: Limits = DEFAULT_LIMITS) -> Root:
@@ -82,10 +82,9 @@ def _part(place: str) -> tuple[Path, bytes | None]:
 def _find_member(tree: Tree, wanted: bytes | None, source: str) -> tuple[bytes, File]:
     candidates = CORES if wanted is None else (wanted,)
     for candidate in candidates:
-        place = resolve(tree, candidate) if candidate in tree or wanted else candidate
-        node = tree.get(place)
-        if isinstance(node, File):
-            return place, node
+        found = look_up(tree, candidate)
+        if found is not None and isinstance(found.node, File):
+            return found.path, found.node
     names = " or ".join(display(path) for path in candidates)
     raise InputError(
         f"{source} has no file {names}",

@@ -2,7 +2,13 @@
 
 from purekernel.formats.cpio.layout import MAGIC_CRC, MAGIC_NEWC
 from purekernel.formats.cpio.reader import count_archives, parse_cpio
-from purekernel.formats.cpio.writer import Member, build_cpio, build_trailer, iter_members
+from purekernel.formats.cpio.writer import (
+    Member,
+    build_cpio,
+    build_trailer,
+    iter_members,
+    join_members,
+)
 
 __all__ = [
     "MAGIC_CRC",
@@ -12,5 +18,6 @@ __all__ = [
     "build_trailer",
     "count_archives",
     "iter_members",
+    "join_members",
     "parse_cpio",
 ]

@@ -8,7 +8,7 @@ to the kernel: each name of one becomes a link of its own. (Source: init/initram
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
@@ -68,13 +68,19 @@ def build_cpio(tree: Tree) -> bytes:
         UnrepresentableError: a file has 4 GiB or more, a name or target is longer than
             the kernel takes, or a number does not fit in 32 bits.
     """
-    pieces: list[Buffer] = []
-    size_bytes = 0
-    for member in iter_members(tree):
-        pieces += (member.head, member.content, bytes(member.padding_bytes))
-        size_bytes += member.size_bytes
-    pieces.append(bytes(padding(size_bytes, BLOCK_BYTES)))
-    return b"".join(pieces)
+    members = list(iter_members(tree))
+    size_bytes = sum(member.size_bytes for member in members)
+    return b"".join((*_pieces(members), bytes(padding(size_bytes, BLOCK_BYTES))))
+
+
+def join_members(members: Iterable[Member]) -> bytes:
+    """Return members as they stand in an archive, one behind the other."""
+    return b"".join(_pieces(members))
+
+
+def _pieces(members: Iterable[Member]) -> Iterator[Buffer]:
+    for member in members:
+        yield from (member.head, member.content, bytes(member.padding_bytes))
 
 
 def build_trailer(size_bytes: int) -> bytes:

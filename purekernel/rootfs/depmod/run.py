@@ -64,24 +64,21 @@ def depmod(
         LimitError: links to folders lead on and on.
         ConflictError: a folder stands where a file is to be written.
     """
-    folder = join(MODULES, release)
     place = release_folder(tree, release)
     chosen = dialect or detect_dialect(tree)
     warnings: list[str] = []
+    modules = _search(tree, release, chosen, warnings, listing)
     if isinstance(chosen, Busybox):
-        modules = search_as_busybox(tree, folder, chosen, warnings, listing)
         files = build_busybox_files(modules, chosen, warnings)
     else:
-        config = read_depmod_config(tree, release, version=chosen.version)
-        search = ModuleSearch(tree, folder, config, listing)
         related = relate_modules(
-            search.modules(),
+            modules,
             order=_read(tree, place, b"modules.order"),
             version=chosen.version,
             kernel=kernel,
             report_unknown=report_unknown,
         )
-        warnings += [*config.warnings, *search.warnings, *related.warnings]
+        warnings += related.warnings
         files = build_kmod_files(
             related,
             builtin=_read(tree, place, b"modules.builtin"),
@@ -113,14 +110,8 @@ def find_modules(
     Raises:
         MissingPathError: there is no such release.
     """
-    folder = join(MODULES, release)
     release_folder(tree, release)
-    chosen = dialect or detect_dialect(tree)
-    if isinstance(chosen, Busybox):
-        found = search_as_busybox(tree, folder, chosen, [])
-    else:
-        config = read_depmod_config(tree, release, version=chosen.version)
-        found = ModuleSearch(tree, folder, config).modules()
+    found = _search(tree, release, dialect or detect_dialect(tree), [], None)
     return {module.name: module for module in found}
 
 
@@ -131,6 +122,23 @@ def is_up_to_date(tree: Tree, release: bytes) -> bool:
         module.node.metadata.mtime <= index.metadata.mtime
         for module in find_modules(tree, release).values()
     )
+
+
+def _search(
+    tree: Tree,
+    release: bytes,
+    dialect: Dialect,
+    warnings: list[str],
+    listing: Listing | None,
+) -> list[FoundModule]:
+    """Return the modules of a release that count, in the order of finding."""
+    folder = join(MODULES, release)
+    if isinstance(dialect, Busybox):
+        return search_as_busybox(tree, folder, dialect, warnings, listing)
+    config = read_depmod_config(tree, release, version=dialect.version)
+    search = ModuleSearch(tree, folder, config, listing)
+    warnings += [*config.warnings, *search.warnings]
+    return search.modules()
 
 
 def _read(tree: Tree, folder: bytes, file_name: bytes) -> bytes | None:
