@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 
 from attrs import evolve, frozen
@@ -11,21 +11,26 @@ from attrs import evolve, frozen
 from purekernel.build.arrangement import Kind, Part, arrange
 from purekernel.deflate.cache import Cache
 from purekernel.deflate.efforts import RECIPES, Effort, Recipe
+from purekernel.deflate.encoders import Encoder
 from purekernel.deflate.nested import is_gzip, recompress_all
 from purekernel.deflate.segments import Segment, deflate_segments
-from purekernel.formats.cpio import Member, build_trailer, join_members
+from purekernel.formats.cpio import Member, build_trailer
 from purekernel.formats.gzip import build_gzip
 from purekernel.rootfs.packed_modules import is_packed_module
-from purekernel.tree import File, Tree
+from purekernel.tree import Buffer, File, Tree
 
 # A segment of so many bytes is long enough to lose little by knowing nothing of the one before, and
 # short enough that there are some for every processor. It goes on to the next member that is a
-# mark, and to no more than twice as many.
-SEGMENT_BYTES = 1 << 20
+# mark, and to no more than about twice as many. What is packed already has nothing to lose.
+SEGMENT_BYTES, PACKED_SEGMENT_BYTES = 1 << 20, 4 << 20
 _MARK_EVERY = 4
 
 # What is cut together: a change in what comes first moves no cut in what comes next.
-_SEGMENTED = ((Kind.EMPTY, Kind.TEXT, Kind.OTHER), (Kind.PROGRAM,))
+_SEGMENTED = (
+    ((Kind.EMPTY, Kind.TEXT, Kind.OTHER), SEGMENT_BYTES),
+    ((Kind.PROGRAM,), SEGMENT_BYTES),
+    ((Kind.PACKED,), PACKED_SEGMENT_BYTES),
+)
 
 # What Tiny Core's mirrors keep a file's MD5 in.
 CHECKSUM_SUFFIX = b".md5.txt"
@@ -52,24 +57,45 @@ def pack_core(
     Raises:
         UnrepresentableError: the archive has no room for something in the tree.
     """
-    recipe = RECIPES[effort]
-    pieces = list(_cut(arrange(tree), recipe))
-    size_bytes = sum(len(piece) for piece, _shrinks in pieces)
-    trailer = build_trailer(size_bytes)
-    last, shrinks = pieces.pop()
-    pieces.append((last + trailer, shrinks))
-    crc32 = 0
-    for piece, _shrinks in pieces:
-        crc32 = zlib.crc32(piece, crc32)
-    segments = [
-        Segment(data=piece, encoders=recipe.slow if shrinks and recipe.slow else (recipe.plain,))
-        for piece, shrinks in pieces
-    ]
-    stream = deflate_segments(segments, executor=executor, cache=cache)
-    cpio_bytes = size_bytes + len(trailer)
+    archive = _Archive(tree, RECIPES[effort])
+    stream = deflate_segments(archive.segments(), executor=executor, cache=cache)
     return PackedCore(
-        data=build_gzip(stream, crc32=crc32, size_bytes=cpio_bytes), cpio_bytes=cpio_bytes
+        data=build_gzip(stream, crc32=archive.crc32, size_bytes=archive.size_bytes),
+        cpio_bytes=archive.size_bytes,
     )
+
+
+class _Archive:
+    """The core's archive under way.
+
+    Attributes:
+        crc32: of what was given away.
+        size_bytes: of it.
+    """
+
+    def __init__(self, tree: Tree, recipe: Recipe) -> None:
+        self._parts = arrange(tree)
+        self._recipe = recipe
+        self.crc32 = 0
+        self.size_bytes = 0
+
+    def segments(self) -> Iterator[Segment]:
+        """Yield the archive in segments; none is kept."""
+        plain: tuple[Encoder, ...] = (self._recipe.plain,)
+        slow = self._recipe.slow or plain
+        last = b""
+        encoders = plain
+        for following, shrinks in _cut(self._parts):
+            if last:
+                yield self._segment(last, encoders)
+            last, encoders = following, slow if shrinks else plain
+        trailer = build_trailer(self.size_bytes + len(last))
+        yield self._segment(last + trailer, encoders)
+
+    def _segment(self, data: bytes, encoders: tuple[Encoder, ...]) -> Segment:
+        self.crc32 = zlib.crc32(data, self.crc32)
+        self.size_bytes += len(data)
+        return Segment(data=data, encoders=encoders)
 
 
 def recompress_nested(
@@ -113,33 +139,44 @@ def recompress_nested(
     return changed
 
 
-def _cut(parts: Sequence[Part], recipe: Recipe) -> Iterator[tuple[bytes, bool]]:
-    """Yield pieces of the archive, and of each whether slow encoders are tried on it."""
-    if not recipe.slow:
-        yield join_members(member for part in parts for member in part.members), False
-        return
-    for kinds in _SEGMENTED:
-        members = [member for part in parts if part.kind in kinds for member in part.members]
-        yield from ((piece, True) for piece in cut_stably(members))
-    packed = [member for part in parts if part.kind is Kind.PACKED for member in part.members]
-    if packed:
-        yield join_members(packed), False
+def _cut(parts: Sequence[Part]) -> Iterator[tuple[bytes, bool]]:
+    """Yield pieces of the archive, and of each whether it may shrink."""
+    for kinds, size_bytes in _SEGMENTED:
+        members = (member for part in parts if part.kind in kinds for member in part.members)
+        for piece in cut_stably(members, size_bytes):
+            yield piece, Kind.PACKED not in kinds
 
 
-def cut_stably(members: Sequence[Member]) -> Iterator[bytes]:
-    """Yield members in pieces, cut between members where their names say so.
+def cut_stably(members: Iterable[Member], size_bytes: int) -> Iterator[bytes]:
+    """Yield members in pieces of about ``size_bytes``, cut between those whose names say so.
 
     So a member more, or one that is longer, moves no cut but those next to it, and all other pieces
-    are what they were.
+    are what they were. A member that is longer than two pieces is cut by itself.
     """
-    piece: list[Member] = []
-    size_bytes = 0
+    pieces: list[Buffer] = []
+    held = 0
     for member in members:
-        piece.append(member)
-        size_bytes += member.size_bytes
+        if member.size_bytes > 2 * size_bytes:
+            if pieces:
+                yield b"".join(pieces)
+            *whole, rest = _cut_member(member, size_bytes)
+            yield from whole
+            pieces, held = [rest], len(rest)
+        else:
+            pieces += (member.head, member.content, bytes(member.padding_bytes))
+            held += member.size_bytes
         is_mark = zlib.crc32(member.path) % _MARK_EVERY == 0
-        if size_bytes >= SEGMENT_BYTES and (is_mark or size_bytes >= 2 * SEGMENT_BYTES):
-            yield join_members(piece)
-            piece, size_bytes = [], 0
-    if piece:
-        yield join_members(piece)
+        if held >= size_bytes and (is_mark or held >= 2 * size_bytes):
+            yield b"".join(pieces)
+            pieces, held = [], 0
+    if pieces:
+        yield b"".join(pieces)
+
+
+def _cut_member(member: Member, size_bytes: int) -> Iterator[bytes]:
+    view = memoryview(member.content)
+    yield b"".join((member.head, view[:size_bytes]))
+    for start in range(size_bytes, len(view) - size_bytes, size_bytes):
+        yield bytes(view[start : start + size_bytes])
+    last = (len(view) - 1) // size_bytes * size_bytes
+    yield b"".join((view[last:], bytes(member.padding_bytes)))

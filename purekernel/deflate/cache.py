@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -23,13 +24,17 @@ class Cache(Protocol):
         ...
 
 
+# Of what is under way and not asked for yet: enough for a small cluster, and little beside a tree.
+_AHEAD_BYTES = 32 << 20
+
+
 @frozen(kw_only=True)
 class Task:
     """Something to be made, wherever the executor makes it.
 
     Attributes:
         call: makes it of ``arguments``; an executor of other processes must be able to send both.
-        size_bytes: of what it is made of, for the order of starting.
+        size_bytes: of what it is made of.
         key: what the result can be kept under; asked for only where there is a cache.
         finish: turns what the call returned into the bytes that are kept.
         least_bytes: a result that has less is none.
@@ -43,24 +48,40 @@ class Task:
     least_bytes: int = 0
 
 
-def make_all(tasks: Sequence[Task], *, executor: Executor, cache: Cache | None) -> Iterator[bytes]:
-    """Yield the result of each task in order, remembered or made now and kept."""
-    keys = [task.key() for task in tasks] if cache is not None else []
-    known = [cache.get(key) for key in keys] if cache is not None else [None] * len(tasks)
-    missing = [
-        index
-        for index, (task, content) in enumerate(zip(tasks, known, strict=True))
-        if content is None or len(content) < task.least_bytes
-    ]
-    # The largest first, so that none is waited for at the end.
-    futures = {
-        index: executor.submit(tasks[index].call, *tasks[index].arguments)
-        for index in sorted(missing, key=lambda index: -tasks[index].size_bytes)
-    }
-    for index, task in enumerate(tasks):
-        content = known[index]
-        if index in futures or content is None:
-            content = task.finish(futures[index].result())
-            if cache is not None:
-                cache.put(keys[index], content)
-        yield content
+def make_all(tasks: Iterable[Task], *, executor: Executor, cache: Cache | None) -> Iterator[bytes]:
+    """Yield the result of each task in order, remembered or made now and kept.
+
+    Tasks are begun in order, and are taken from ``tasks`` only some way ahead of what is yielded,
+    so that not all of them need be in memory.
+    """
+    begun: deque[_Begun] = deque()
+    ahead_bytes = 0
+    for task in tasks:
+        while begun and ahead_bytes + task.size_bytes > _AHEAD_BYTES:
+            ahead_bytes -= begun[0].task.size_bytes
+            yield begun.popleft().result()
+        begun.append(_Begun(task, executor, cache))
+        ahead_bytes += task.size_bytes
+    while begun:
+        yield begun.popleft().result()
+
+
+class _Begun:
+    """A task whose result is known or under way."""
+
+    def __init__(self, task: Task, executor: Executor, cache: Cache | None) -> None:
+        self.task = task
+        self._cache = cache
+        self._key = "" if cache is None else task.key()
+        self._known = None if cache is None else cache.get(self._key)
+        self._future: Future[Any] | None = None
+        if self._known is None or len(self._known) < task.least_bytes:
+            self._future = executor.submit(task.call, *task.arguments)
+
+    def result(self) -> bytes:
+        if self._future is None:
+            return self._known or b""
+        made = self.task.finish(self._future.result())
+        if self._cache is not None:
+            self._cache.put(self._key, made)
+        return made

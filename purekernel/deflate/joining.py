@@ -31,12 +31,14 @@ class Stream:
         end: the first bit behind it.
         last_block: the bit in which its last block begins.
         first_stored: the bit in which its first stored block begins; ``None`` if it has none.
+        is_movable: whether that is known; else the stream must start at a whole byte.
     """
 
     data: bytes = field(repr=False)
     end: int
     last_block: int
     first_stored: int | None
+    is_movable: bool = True
 
 
 def survey(data: Buffer, *, source: str = "a deflate stream") -> Stream:
@@ -62,20 +64,27 @@ def join(streams: Iterable[Stream], last: Buffer) -> bytes:
         streams: that come first.
         last: a raw deflate stream, of which nothing need be known.
     """
-    joiner = _Joiner()
+    joiner = Joiner()
     for stream in streams:
         joiner.add(stream)
     return joiner.finish(last)
 
 
-class _Joiner:
+class Joiner:
+    """Takes streams one after the other, where they are not all there at once."""
+
     def __init__(self) -> None:
-        self._whole: list[bytes] = []
+        self._whole: list[Buffer] = []
         # The bits that do not fill a byte yet.
         self._rest = 0
         self._rest_bits = 0
 
     def add(self, stream: Stream) -> None:
+        """Add a stream that another follows."""
+        if not stream.is_movable:
+            self._align()
+            self._add_bytes(stream)
+            return
         bits = int.from_bytes(stream.data, "little") & ~(1 << stream.last_block)
         if stream.first_stored is None:
             self._append(bits, stream.end)
@@ -87,13 +96,32 @@ class _Joiner:
         self._append(bits >> content, stream.end - content)
 
     def finish(self, last: Buffer) -> bytes:
+        """Return one stream that inflates to what all that were added and ``last`` inflate to.
+
+        Args:
+            last: a raw deflate stream, of which nothing need be known.
+        """
+        # It may have stored blocks, which are where they should be if it starts a byte.
+        self._align()
+        self._whole.append(bytes(last))
+        return b"".join(self._whole)
+
+    def _align(self) -> None:
+        """Go on at a whole byte, behind an empty block if there are bits."""
         if self._rest_bits:
-            # It may have stored blocks, which are where they should be if it starts a byte.
             self._append(0, _STORED_HEADER_BITS)
             self._pad()
             self._whole.append(_EMPTY)
-        self._whole.append(bytes(last))
-        return b"".join(self._whole)
+
+    def _add_bytes(self, stream: Stream) -> None:
+        """Add a stream where a byte starts."""
+        whole, self._rest_bits = divmod(stream.end, 8)
+        marked, mark = divmod(stream.last_block, 8)
+        data = bytearray(stream.data)
+        data[marked] &= ~(1 << mark)
+        self._rest = data[whole] & ((1 << self._rest_bits) - 1) if self._rest_bits else 0
+        del data[whole:]
+        self._whole.append(data)
 
     def _append(self, bits: int, count: int) -> None:
         bits = bits << self._rest_bits | self._rest

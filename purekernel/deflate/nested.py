@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from functools import partial
 
@@ -49,8 +49,8 @@ def recompress_gzip(data: Buffer, recipe: Recipe) -> bytes | None:
 
 def recompress_all(
     files: Sequence[Buffer], recipe: Recipe, *, executor: Executor, cache: Cache | None = None
-) -> Iterator[bytes | None]:
-    """Yield what :func:`recompress_gzip` returns of each of ``files``, in order.
+) -> list[bytes | None]:
+    """Return what :func:`recompress_gzip` returns of each of ``files``, in order.
 
     Args:
         files: whole gzip files.
@@ -58,18 +58,20 @@ def recompress_all(
         executor: what runs the encoders.
         cache: what remembers their results.
     """
-    tasks = [
+    # The largest first, so that none is waited for at the end.
+    order = sorted(range(len(files)), key=lambda index: -len(memoryview(files[index])))
+    tasks = (
         Task(
             call=recompress_gzip,
-            arguments=(bytes(content), recipe),
-            size_bytes=len(content),
-            key=partial(_key, content, recipe),
+            arguments=(bytes(files[index]), recipe),
+            size_bytes=len(memoryview(files[index])),
+            key=partial(_key, files[index], recipe),
             finish=_none_to_nothing,
         )
-        for content in files
-    ]
-    for content in make_all(tasks, executor=executor, cache=cache):
-        yield content or None
+        for index in order
+    )
+    made = dict(zip(order, make_all(tasks, executor=executor, cache=cache), strict=True))
+    return [made[index] or None for index in range(len(files))]
 
 
 def _none_to_nothing(content: bytes | None) -> bytes:

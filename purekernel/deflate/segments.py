@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any
@@ -13,12 +13,16 @@ from attrs import field, frozen
 
 from purekernel.deflate.cache import Cache, Task, make_all
 from purekernel.deflate.encoders import Encoder, encode_smallest
-from purekernel.deflate.joining import Stream, join, survey
+from purekernel.deflate.ending import find_ending
+from purekernel.deflate.joining import Joiner, Stream, survey
 
 # What a cache keeps before a stream: its end, its last block and its first stored block, each a
-# bit; a first stored block that is not there is all ones.
+# bit; a first stored block that is not there is all ones, one that may be anywhere is one less.
 _FACTS = struct.Struct("<QQQ")
-_NONE = 0xFFFFFFFFFFFFFFFF
+_NONE, _ANYWHERE = 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFE
+
+# A shorter stream is walked through sooner than its end is found.
+_WALKED_BYTES = 1 << 14
 
 
 @frozen(kw_only=True)
@@ -35,27 +39,40 @@ class Segment:
 
 
 def deflate_segments(
-    segments: Sequence[Segment], *, executor: Executor, cache: Cache | None = None
+    segments: Iterable[Segment], *, executor: Executor, cache: Cache | None = None
 ) -> bytes:
     """Return one raw deflate stream that inflates to all segments, one behind the other.
 
     It is the same whatever the executor and the cache.
 
     Args:
-        segments: at least one.
+        segments: at least one. They are asked for as they are needed.
         executor: what runs the encoders. It may be one of other processes or machines.
         cache: what remembers their streams.
     """
-    *first, last = segments
-    tasks = [
-        *(
-            _task(segment, segment_key, finish=_pack_stream, least_bytes=_FACTS.size)
-            for segment in first
-        ),
-        _task(last, last_key),
-    ]
-    *streams, end = make_all(tasks, executor=executor, cache=cache)
-    return join(map(_unpack_stream, streams), end)
+    joiner = Joiner()
+    results = make_all(_tasks(segments), executor=executor, cache=cache)
+    result = next(results)
+    for following in results:
+        joiner.add(_unpack_stream(result))
+        result = following
+    return joiner.finish(result)
+
+
+def _tasks(segments: Iterable[Segment]) -> Iterator[Task]:
+    """Yield what is to be done; of the last segment's stream nothing need be known."""
+    waiting: Segment | None = None
+    for segment in segments:
+        if waiting is not None:
+            yield _task(
+                waiting,
+                segment_key,
+                finish=partial(_pack_stream, waiting),
+                least_bytes=_FACTS.size,
+            )
+        waiting = segment
+    if waiting is not None:
+        yield _task(waiting, last_key)
 
 
 def segment_key(segment: Segment) -> str:
@@ -79,10 +96,14 @@ def _task(segment: Segment, key: Callable[[Segment], str], **more: Any) -> Task:
     )
 
 
-def _pack_stream(data: bytes) -> bytes:
-    """Return a stream as it is kept, with what walking through it tells in front."""
-    stream = survey(data)
-    first_stored = _NONE if stream.first_stored is None else stream.first_stored
+def _pack_stream(segment: Segment, data: bytes) -> bytes:
+    """Return a stream as it is kept, with what joining must know of it in front."""
+    stream = find_ending(data, segment.data) if len(data) > _WALKED_BYTES else None
+    if stream is None:
+        stream = survey(data)
+    first_stored = _NONE if stream.is_movable else _ANYWHERE
+    if stream.first_stored is not None:
+        first_stored = stream.first_stored
     return _FACTS.pack(stream.end, stream.last_block, first_stored) + stream.data
 
 
@@ -92,5 +113,6 @@ def _unpack_stream(kept: bytes) -> Stream:
         data=kept[_FACTS.size :],
         end=end,
         last_block=last_block,
-        first_stored=None if first_stored == _NONE else first_stored,
+        first_stored=None if first_stored >= _ANYWHERE else first_stored,
+        is_movable=first_stored != _ANYWHERE,
     )

@@ -15,17 +15,17 @@ from typing import NamedTuple
 
 from attrs import frozen
 
+from purekernel.deflate.code_lengths import (
+    END_OF_BLOCK,
+    MAX_DISTANCES,
+    MAX_LITERALS,
+    codes,
+    read_code_lengths,
+)
 from purekernel.errors import FormatError
 from purekernel.tree import Buffer
 
 STORED, FIXED, DYNAMIC = 0, 1, 2
-
-END_OF_BLOCK = 256
-MAX_LITERALS, MAX_DISTANCES = 286, 30
-MAX_CODE_BITS = 15
-
-# The order in which the lengths of the codes for lengths stand (RFC 1951, 3.2.7).
-_LENGTH_ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
 
 # Extra bits and lowest value of the codes for lengths from 257 on, and for distances (3.2.5).
 _LENGTHS = (
@@ -168,41 +168,11 @@ class _Walker:
         self._produced += size
 
     def _read_codes(self) -> tuple[_Table, _Table]:
-        literals, distances, lengths = self._take(5) + 257, self._take(5) + 1, self._take(4) + 4
-        if literals > MAX_LITERALS or distances > MAX_DISTANCES:
-            raise self._fault(
-                f"at most {MAX_LITERALS} codes for literals and {MAX_DISTANCES} for distances",
-                f"{literals} and {distances}",
-            )
-        length_bits = [0] * 19
-        for index in range(lengths):
-            length_bits[_LENGTH_ORDER[index]] = self._take(3)
-        symbols, most = self._decoder(length_bits, "lengths")
-        code_bits: list[int] = []
-        while len(code_bits) < literals + distances:
-            self._fill(most)
-            bits, symbol = symbols[self._hold & ((1 << most) - 1)]
-            if not bits:
-                raise self._fault("a code for a length", "one that is none")
-            self._take(bits)
-            if symbol < 16:
-                code_bits.append(symbol)
-                continue
-            if symbol == 16:
-                if not code_bits:
-                    raise self._fault("a length before one that is repeated", "none")
-                again, count = code_bits[-1], 3 + self._take(2)
-            else:
-                again, count = 0, 3 + self._take(3) if symbol == 17 else 11 + self._take(7)
-            code_bits += [again] * count
-        if len(code_bits) > literals + distances:
-            raise self._fault("as many lengths as there are codes", "more")
-        if not code_bits[END_OF_BLOCK]:
-            raise self._fault("a code for the end of the block", "none")
-        literal_bits, distance_bits = code_bits[:literals], code_bits[literals:]
-        for named, given in (("literals", literal_bits), ("distances", distance_bits)):
-            self._check(given, named, single=True)
-        return _literal_table(literal_bits), _distance_table(distance_bits)
+        found = read_code_lengths(self._data, self._position, source=self._source)
+        self._next, skipped = divmod(found.end, 8)
+        self._hold = self._bits = 0
+        self._take(skipped)
+        return _literal_table(found.literals), _distance_table(found.distances)
 
     def _fill(self, count: int) -> None:
         """Read ahead up to ``count`` bits, fewer at the data's end."""
@@ -210,30 +180,6 @@ class _Walker:
             self._hold |= self._data[self._next] << self._bits
             self._next += 1
             self._bits += 8
-
-    def _decoder(self, lengths: Sequence[int], named: str) -> tuple[list[tuple[int, int]], int]:
-        """Return for each sequence of bits how many of them are a code, and of what."""
-        self._check(lengths, named, single=False)
-        most = max(lengths)
-        table = [(0, 0)] * (1 << most)
-        for symbol, bits, code in _codes(lengths):
-            for index in range(code, 1 << most, 1 << bits):
-                table[index] = (bits, symbol)
-        return table, most
-
-    def _check(self, lengths: Sequence[int], named: str, *, single: bool) -> None:
-        """Refuse codes that leave room or have none, as zlib does.
-
-        A single code of one bit is let pass, and so are no codes at all, where ``single`` says so.
-        """
-        room = 1 << MAX_CODE_BITS
-        for bits in lengths:
-            if bits:
-                room -= 1 << (MAX_CODE_BITS - bits)
-        if room < 0:
-            raise self._fault(f"codes for {named} that fit", "too many short ones")
-        if room > 0 and not (single and max(lengths) <= 1):
-            raise self._fault(f"codes for {named} that leave no room", "too few")
 
     def _coded(self, literals: _Table, distances: _Table) -> None:
         """Walk through symbols up to the end of the block."""
@@ -300,28 +246,10 @@ class _Walker:
         )
 
 
-def _codes(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Return symbol, bits and code, with the first bit lowest, of each symbol (3.2.2)."""
-    counts = [0] * (MAX_CODE_BITS + 1)
-    for bits in lengths:
-        counts[bits] += 1
-    counts[0] = 0
-    following = [0] * (MAX_CODE_BITS + 2)
-    for bits in range(1, MAX_CODE_BITS + 1):
-        following[bits + 1] = (following[bits] + counts[bits]) << 1
-    found = []
-    for symbol, bits in enumerate(lengths):
-        if bits:
-            code = following[bits]
-            following[bits] += 1
-            found.append((symbol, bits, int(f"{code:0{bits}b}"[::-1], 2)))
-    return found
-
-
 def _literal_table(lengths: Sequence[int]) -> _Table:
     width = max(lengths)
     full = [_LONG] * (1 << width)
-    for symbol, bits, code in _codes(lengths):
+    for symbol, bits, code in codes(lengths):
         if symbol < END_OF_BLOCK:
             entry = bits | _LITERALS | 1 << 8
         elif symbol == END_OF_BLOCK:
@@ -359,7 +287,7 @@ def _join_literals(full: list[int], index: int, width: int) -> int:
 def _distance_table(lengths: Sequence[int]) -> _Table:
     width = max(lengths)
     full = [0] * (1 << width)
-    for symbol, bits, code in _codes(lengths):
+    for symbol, bits, code in codes(lengths):
         if symbol < MAX_DISTANCES:
             extra, lowest = _DISTANCES[symbol]
             full[code :: 1 << bits] = [bits | extra << 6 | lowest << 10] * ((1 << width) >> bits)

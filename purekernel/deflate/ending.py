@@ -1,0 +1,191 @@
+"""Find where a deflate stream's last block begins from behind, without walking through all of it.
+
+A walk reads every code, which takes a second for some megabytes. But the header of a block with
+codes of its own says a lot about itself: the lengths of its first codes leave no room, and so do
+those of the two codes that they stand for. By chance one bit in some thousands begins what passes
+the first of these, and hardly any what passes all. The first is looked at for thousands of bits at
+once, as numbers of as many bits. Whatever is found is proved: what it was made of must come out
+when another block follows.
+
+Source: RFC 1951, 3.2.3 to 3.2.7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from purekernel.deflate.code_lengths import END_OF_BLOCK, codes, read_code_lengths
+from purekernel.deflate.joining import Stream, join
+from purekernel.errors import FormatError
+from purekernel.formats.inflate import inflate
+from purekernel.formats.limits import Limits
+from purekernel.tree import Buffer
+
+# How much is looked at at once: numbers that stay near the processor.
+_WINDOW_BYTES = 1 << 14
+# libdeflate makes no block of more than 300,000 bytes; whoever makes longer ones is walked through.
+_SEARCHED_BYTES = 320_000
+
+# Whether it is the last, and of which kind.
+_KIND_BITS = 3
+# A header: whether it is the last, the kind, how many codes there are of both, and of lengths;
+# then three bits for each of these.
+_LENGTHS_OFFSET = 17
+_MOST_LENGTHS, _LEAST_LENGTHS = 19, 4
+_HEADER_BYTES = (_LENGTHS_OFFSET + 3 * _MOST_LENGTHS + 7) // 8
+# What codes of at most seven bits take of the room for them, which is a power of two.
+_ROOM_BITS = 7
+# No sum of nineteen such has more bits.
+_SUM_BITS = 11
+
+_STORED_HEADER_BYTES = 4
+_STORED_BYTES = 0xFFFF
+# The header's bits and their padding.
+_STORED_LEAD_BITS, _STORED_MOST_LEAD_BITS = 3, 10
+
+# A block that is the last and empty, of the kind that brings no codes.
+_NOTHING_MORE = b"\x03\x00"
+
+
+def find_ending(data: bytes, content: Buffer) -> Stream | None:
+    """Return the stream ``data`` with its last block, or ``None`` if that is not found.
+
+    Args:
+        data: a raw deflate stream and nothing behind it.
+        content: what it inflates to.
+    """
+    for last_block, end in _endings(data):
+        found = Stream(
+            data=data, end=end, last_block=last_block, first_stored=None, is_movable=False
+        )
+        if _is_proved(found, content):
+            return found
+    return None
+
+
+def _is_proved(stream: Stream, content: Buffer) -> bool:
+    joined = join([stream], _NOTHING_MORE)
+    try:
+        found = inflate(
+            joined,
+            source="a joined stream",
+            limits=Limits(unpacked_bytes=len(memoryview(content))),
+        )
+    except FormatError:
+        return False
+    return found.end == len(joined) and found.content == content
+
+
+def _endings(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield bits in which the last block may begin, and end."""
+    stored = _stored_ending(data)
+    if stored is not None:
+        yield stored, 8 * len(data)
+    least = max(0, len(data) - _SEARCHED_BYTES)
+    stop = len(data)
+    while stop > least:
+        start = max(least, stop - _WINDOW_BYTES)
+        found = _beginnings(data, start, stop - start)
+        while found:
+            bit = found.bit_length() - 1
+            found ^= 1 << bit
+            yield from _coded_endings(data, 8 * start + bit)
+        stop = start
+
+
+def _stored_ending(data: bytes) -> int | None:
+    """Return the bit in which a last block begins that is stored, if there is one."""
+    tail = data[-_STORED_BYTES - _STORED_HEADER_BYTES - 2 :]
+    # Its length stands there twice, the second time with each bit the other way.
+    number = int.from_bytes(tail, "little")
+    turned = (number ^ number >> 16).to_bytes(len(tail), "little")
+    start = len(tail)
+    while (start := turned.rfind(b"\xff\xff", 0, start)) >= 0:
+        size = len(tail) - start - _STORED_HEADER_BYTES
+        if int.from_bytes(tail[start : start + 2], "little") == size:
+            # The kind and the padding are zeros; the bit before them is one.
+            lead = int.from_bytes(tail[max(0, start - 2) : start], "little")
+            behind = 8 * min(2, start) - lead.bit_length() + 1
+            if lead and _STORED_LEAD_BITS <= behind <= _STORED_MOST_LEAD_BITS:
+                return 8 * (len(data) - len(tail) + start) - behind
+        start += 1
+    return None
+
+
+def _coded_endings(data: bytes, start: int) -> Iterator[tuple[int, int]]:
+    """Yield ``start`` and bits in which the block ends whose header is there, if it is one."""
+    try:
+        lengths = read_code_lengths(data, start + _KIND_BITS, source="a deflate stream").literals
+    except FormatError:
+        return
+    bits, code = next(
+        (bits, code) for symbol, bits, code in codes(lengths) if symbol == END_OF_BLOCK
+    )
+    whole = int.from_bytes(data[-4:], "little")
+    for padding in range(8):
+        end = 8 * min(4, len(data)) - padding
+        if not whole >> end and whole >> (end - bits) == code:
+            yield start, 8 * len(data) - padding
+
+
+def _beginnings(data: bytes, start: int, size: int) -> int:
+    """Return a number with a one at each bit where the last block's header may begin.
+
+    Args:
+        data: a stream.
+        start: where in it to look, in bytes.
+        size: how far, in bytes.
+    """
+    window = int.from_bytes(data[start : start + size + _HEADER_BYTES], "little")
+    here = (1 << 8 * size) - 1
+
+    def bit(index: int) -> int:
+        """Return of each place the bit so many behind it."""
+        return window >> index & here
+
+    # The last block, of kind two, with no more codes than there are.
+    found = bit(0) & ~bit(1) & bit(2)
+    for offset in (4, 9):
+        found &= ~(bit(offset) & bit(offset + 1) & bit(offset + 2) & bit(offset + 3))
+    columns: list[list[int]] = [[] for _ in range(_SUM_BITS + 1)]
+    counts = [bit(13 + index) for index in range(4)]
+    for index in range(_MOST_LENGTHS):
+        low, middle, high = (bit(_LENGTHS_OFFSET + 3 * index + more) for more in range(3))
+        if index >= _LEAST_LENGTHS:
+            there = _at_least(index + 1 - _LEAST_LENGTHS, counts, here)
+            low, middle, high = low & there, middle & there, high & there
+        _add_share(columns, low, middle, high)
+    for column, bits in enumerate(_sum(columns)):
+        found &= bits if column == _ROOM_BITS else ~bits
+    return found
+
+
+def _at_least(value: int, bits: list[int], ones: int) -> int:
+    """Say of each place whether the number that its ``bits`` make is no less than ``value``."""
+    result = ones
+    for index, column in enumerate(bits):
+        result = result & column if value >> index & 1 else result | column
+    return result
+
+
+def _add_share(columns: list[list[int]], low: int, middle: int, high: int) -> None:
+    """Add what a code of that length takes: 64 for one bit, 1 for seven, nothing for none."""
+    both = middle & high
+    only_high, only_middle = high ^ both, middle ^ both
+    seven, five, three = low & both, low & only_high, low & only_middle
+    one = low ^ seven ^ five ^ three
+    shares = (seven, both ^ seven, five, only_high ^ five, three, only_middle ^ three, one)
+    for column, share in zip(columns, shares, strict=False):
+        column.append(share)
+
+
+def _sum(columns: list[list[int]]) -> Iterator[int]:
+    """Yield the bits of the sum of all that stands in ``columns``, the lowest first."""
+    for column, carries in zip(columns, [*columns[1:], []], strict=True):
+        while len(column) > 1:
+            first, second = column.pop(), column.pop()
+            third = column.pop() if column else 0
+            either = first ^ second
+            column.insert(0, either ^ third)
+            carries.append(first & second | either & third)
+        yield column[0] if column else 0

@@ -1,0 +1,57 @@
+"""Where the core's archive is cut."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from purekernel.build.core import cut_stably
+from purekernel.formats.cpio import Member
+
+SIZE_BYTES = 1000
+
+
+def make_member(name: str, size: int) -> Member:
+    content = random.Random(name).randbytes(size)
+    return Member(
+        path=name.encode(), head=b"head of " + name.encode(), content=content,
+        padding_bytes=-size % 4,
+    )  # fmt: skip
+
+
+def whole(members: list[Member]) -> bytes:
+    return b"".join(
+        member.head + bytes(member.content) + bytes(member.padding_bytes) for member in members
+    )
+
+
+@given(st.lists(st.integers(0, 6 * SIZE_BYTES), max_size=30))
+def test_pieces_are_all_of_it_and_none_is_large(sizes: list[int]) -> None:
+    members = [make_member(f"m{index}", size) for index, size in enumerate(sizes)]
+    pieces = list(cut_stably(members, SIZE_BYTES))
+    assert b"".join(pieces) == whole(members)
+    assert all(0 < len(piece) < 4 * SIZE_BYTES + 100 for piece in pieces)
+    assert all(len(piece) >= SIZE_BYTES for piece in pieces[:-2]) or any(
+        size > 2 * SIZE_BYTES - 100 for size in sizes
+    )
+
+
+def test_a_member_more_changes_the_pieces_next_to_it_alone() -> None:
+    members = [make_member(f"m{index}", 100 + index * 7 % 300) for index in range(400)]
+    before = list(cut_stably(members, SIZE_BYTES))
+    members.insert(100, make_member("new", 350))
+    after = list(cut_stably(members, SIZE_BYTES))
+    assert b"".join(after) == whole(members)
+    assert len(before) > 40
+    assert len(set(after) - set(before)) <= 5
+
+
+def test_a_large_member_is_cut_by_itself() -> None:
+    large = make_member("large", 10 * SIZE_BYTES + 5)
+    small = [make_member(f"m{index}", 90) for index in range(3)]
+    alone = set(cut_stably([large], SIZE_BYTES))
+    between = set(cut_stably([small[0], large, *small[1:]], SIZE_BYTES))
+    assert len(alone) == 11
+    assert len(alone & between) == 10

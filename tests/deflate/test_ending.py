@@ -1,0 +1,115 @@
+"""The last block of a stream, found from behind."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from purekernel.deflate.encoders import Encoder, Libdeflate, Stored, Zopfli
+from purekernel.deflate.ending import find_ending
+from purekernel.deflate.joining import Stream, join, survey
+from purekernel.deflate.walker import FIXED, walk
+from tests.deflate.inflating import inflate
+
+ENCODERS: list[Encoder] = [
+    Stored(), Libdeflate(level=1), Libdeflate(level=6), Libdeflate(), Zopfli(iterations=1),
+]  # fmt: skip
+
+
+def noise(seed: int, size: int) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def words(seed: int, size: int) -> bytes:
+    chance = random.Random(seed)
+    return b" ".join(str(chance.randrange(700)).encode() for _ in range(size))
+
+
+SAMPLES = {
+    "words": words(1, 60_000),
+    "noise": noise(2, 300_000),
+    "a stored end": words(3, 20_000) + noise(3, 40_000),
+    "a stored start": noise(4, 40_000) + words(4, 20_000),
+    "bytes of six bits": bytes(byte & 63 for byte in noise(5, 200_000)),
+    "zeros": bytes(500_000),
+    "a short end": bytes(byte & 31 for byte in noise(6, 100_000)) + b"the end",
+}
+
+
+@pytest.mark.parametrize("encoder", ENCODERS, ids=lambda encoder: encoder.name.split(" of ")[0])
+@pytest.mark.parametrize("name", SAMPLES)
+def test_it_is_where_a_walk_finds_it(name: str, encoder: Encoder) -> None:
+    content = SAMPLES[name]
+    data = encoder.encode(content)
+    found = find_ending(data, content)
+    walked = walk(data)
+    if walked.blocks[-1].kind == FIXED:  # whose header tells nothing
+        assert found is None
+        return
+    assert found == Stream(
+        data=data,
+        end=walked.end,
+        last_block=walked.blocks[-1].start,
+        first_stored=None,
+        is_movable=False,
+    )
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(
+                st.binary(max_size=300),
+                st.integers(0, 9000).map(lambda size: words(size, size)),
+                st.integers(0, 70_000).map(lambda size: noise(size, size)),
+            ),
+            st.sampled_from(ENCODERS),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_streams_join_however_their_ends_were_found(
+    pieces: list[tuple[bytes, Encoder]],
+) -> None:
+    streams = []
+    for content, encoder in pieces[:-1]:
+        data = encoder.encode(content)
+        streams.append(find_ending(data, content) or survey(data))
+        streams.append(survey(encoder.encode(content)))  # which may lie anywhere in a byte
+    last, encoder = pieces[-1]
+    expected = b"".join(content + content for content, _encoder in pieces[:-1]) + last
+    assert inflate(join(streams, encoder.encode(last))) == expected
+
+
+def test_what_inflates_to_something_else_has_no_end() -> None:
+    content = SAMPLES["words"]
+    data = Libdeflate().encode(content)
+    assert find_ending(data, content[:-1]) is None
+    assert find_ending(data, content + b"x") is None
+    assert find_ending(data[:-1], content) is None
+    assert find_ending(data + b"\0", content) is None
+    assert find_ending(b"", b"") is None
+    assert find_ending(noise(7, 50_000), content) is None
+
+
+def test_a_header_within_content_is_no_end() -> None:
+    # A whole stream, stored in another: its last block is not the last.
+    inner = Libdeflate().encode(SAMPLES["words"])[:60_000]
+    content = words(8, 3000) + inner + noise(8, 5000)
+    for encoder in ENCODERS:
+        data = encoder.encode(content)
+        found = find_ending(data, content)
+        assert found is not None
+        assert found.last_block == walk(data).blocks[-1].start
+
+
+def test_a_block_longer_than_is_searched_is_not_found() -> None:
+    content = bytes(byte & 127 for byte in noise(9, 500_000))
+    data = Zopfli(iterations=1, block_bytes=0).encode(content)
+    assert len(walk(data).blocks) == 1
+    assert find_ending(data, content) is None
