@@ -13,7 +13,7 @@ from purekernel.deflate.cache import Cache
 from purekernel.deflate.efforts import RECIPES, Effort, Recipe
 from purekernel.deflate.encoders import Encoder
 from purekernel.deflate.nested import is_gzip, recompress_all
-from purekernel.deflate.segments import Segment, deflate_segments
+from purekernel.deflate.segments import Segment, deflate_in_pieces
 from purekernel.formats.cpio import Member, build_trailer
 from purekernel.formats.gzip import build_gzip
 from purekernel.rootfs.packed_modules import is_packed_module
@@ -58,9 +58,9 @@ def pack_core(
         UnrepresentableError: the archive has no room for something in the tree.
     """
     archive = _Archive(tree, RECIPES[effort])
-    stream = deflate_segments(archive.segments(), executor=executor, cache=cache)
+    pieces = deflate_in_pieces(archive.segments(), executor=executor, cache=cache)
     return PackedCore(
-        data=build_gzip(stream, crc32=archive.crc32, size_bytes=archive.size_bytes),
+        data=build_gzip(*pieces, crc32=archive.crc32, size_bytes=archive.size_bytes),
         cpio_bytes=archive.size_bytes,
     )
 

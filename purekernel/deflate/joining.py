@@ -67,7 +67,7 @@ def join(streams: Iterable[Stream], last: Buffer) -> bytes:
     joiner = Joiner()
     for stream in streams:
         joiner.add(stream)
-    return joiner.finish(last)
+    return b"".join(joiner.finish(last))
 
 
 class Joiner:
@@ -95,16 +95,15 @@ class Joiner:
         content = (header_end + 7) & ~7
         self._append(bits >> content, stream.end - content)
 
-    def finish(self, last: Buffer) -> bytes:
-        """Return one stream that inflates to what all that were added and ``last`` inflate to.
+    def finish(self, last: Buffer) -> list[Buffer]:
+        """Return in pieces one stream that inflates to all that was added, and then ``last``.
 
         Args:
             last: a raw deflate stream, of which nothing need be known.
         """
         # It may have stored blocks, which are where they should be if it starts a byte.
         self._align()
-        self._whole.append(bytes(last))
-        return b"".join(self._whole)
+        return [*self._whole, last]
 
     def _align(self) -> None:
         """Go on at a whole byte, behind an empty block if there are bits."""

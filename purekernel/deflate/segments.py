@@ -15,6 +15,7 @@ from purekernel.deflate.cache import Cache, Task, make_all
 from purekernel.deflate.encoders import Encoder, encode_smallest
 from purekernel.deflate.ending import find_ending
 from purekernel.deflate.joining import Joiner, Stream, survey
+from purekernel.tree import Buffer
 
 # What a cache keeps before a stream: its end, its last block and its first stored block, each a
 # bit; a first stored block that is not there is all ones, one that may be anywhere is one less.
@@ -41,7 +42,14 @@ class Segment:
 def deflate_segments(
     segments: Iterable[Segment], *, executor: Executor, cache: Cache | None = None
 ) -> bytes:
-    """Return one raw deflate stream that inflates to all segments, one behind the other.
+    """Return one raw deflate stream that inflates to all segments, one behind the other."""
+    return b"".join(deflate_in_pieces(segments, executor=executor, cache=cache))
+
+
+def deflate_in_pieces(
+    segments: Iterable[Segment], *, executor: Executor, cache: Cache | None = None
+) -> list[Buffer]:
+    """Return the same stream in pieces, of which not all are copied once more.
 
     It is the same whatever the executor and the cache.
 

@@ -126,12 +126,12 @@ def parse_member(
 
 
 def build_gzip(
-    deflated: Buffer, *, crc32: int, size_bytes: int, name: bytes = b"", mtime: int = 0
+    *deflated: Buffer, crc32: int, size_bytes: int, name: bytes = b"", mtime: int = 0
 ) -> bytes:
     """Return one gzip member around a raw deflate stream; no host shows in it.
 
     Args:
-        deflated: a whole raw deflate stream.
+        deflated: a whole raw deflate stream, in one piece or several.
         crc32: of the unpacked bytes.
         size_bytes: of the unpacked bytes.
         name: of the file that was packed, without folders or NUL; empty: none is said.
@@ -140,7 +140,7 @@ def build_gzip(
     flags = FNAME if name else 0
     header = HEADER.pack(MAGIC, DEFLATE, flags, mtime, SLOWEST, UNKNOWN_OS)
     trailer = TRAILER.pack(crc32, size_bytes & 0xFFFFFFFF)
-    return b"".join((header, name + b"\0" if name else b"", deflated, trailer))
+    return b"".join((header, name + b"\0" if name else b"", *deflated, trailer))
 
 
 def content_start(data: Buffer, *, source: str = "a gzip file") -> int:
