@@ -16,7 +16,8 @@ from purekernel.formats.cpio import Member, iter_members
 from purekernel.formats.elf import is_elf
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
-from purekernel.tree import Buffer, File, Tree
+from purekernel.tree import Buffer, Directory, File, Node, Symlink, Tree
+from purekernel.tree.path import parent
 
 # What files begin with that are packed, or hold little else: gzip, xz, bzip2, zstd, lz4, squashfs,
 # PNG, JPEG, zip, 7z, WOFF2.
@@ -30,6 +31,9 @@ _TRIAL_BYTES = 1 << 14
 _TRIAL = Libdeflate(level=1)
 # What shrinks by less than this is packed, whatever it calls itself.
 _SHRINKS = 0.97
+
+# How much of a script tells its interpreter.
+_INTERPRETER_BYTES = 64
 
 # A text has no NUL so near its start.
 _TEXT_BYTES = 1 << 10
@@ -57,7 +61,8 @@ class Part:
 def arrange(tree: Tree) -> list[Part]:
     """Return the members of the core's archive, all but the trailer, kind by kind.
 
-    Within a kind they stand as the tree is walked, so that the archive is the same every time.
+    Within a kind they stand beside what is like them, and else as the tree is walked, so that the
+    archive is the same every time.
 
     Raises:
         UnrepresentableError: the archive has no room for something in the tree.
@@ -67,7 +72,25 @@ def arrange(tree: Tree) -> list[Part]:
     for member in members:
         is_file = isinstance(tree[member.path], File)
         found[_kind_of(member.content) if is_file else Kind.EMPTY].append(member)
+    found[Kind.EMPTY].sort(key=lambda member: _likeness_of_empty(member, tree[member.path]))
+    found[Kind.TEXT].sort(key=lambda member: _interpreter(member.content))
+    found[Kind.PROGRAM].sort(key=lambda member: (parent(member.path), len(member.content)))
     return [Part(kind=kind, members=tuple(of_kind)) for kind, of_kind in found.items() if of_kind]
+
+
+def _likeness_of_empty(member: Member, node: Node) -> tuple[int, bytes, int]:
+    """Folders as they are walked, parents first; links to the same beside each other."""
+    if isinstance(node, Directory):
+        return 0, b"", 0
+    if isinstance(node, Symlink):
+        return 1, node.target, len(member.path)
+    return 2, b"", 0
+
+
+def _interpreter(content: Buffer) -> bytes:
+    """Return who runs a script, by its first line; of what is none, what comes last."""
+    head = bytes(content[:_INTERPRETER_BYTES])
+    return head.split(maxsplit=1)[0] if head.startswith(b"#!/") else b"\xff"
 
 
 def _kind_of(content: Buffer) -> Kind:

@@ -22,15 +22,12 @@ from purekernel.tree import Buffer, File, Tree
 # A segment of so many bytes is long enough to lose little by knowing nothing of the one before, and
 # short enough that there are some for every processor. It goes on to the next member that is a
 # mark, and to no more than about twice as many. What is packed already has nothing to lose.
-SEGMENT_BYTES, PACKED_SEGMENT_BYTES = 1 << 20, 4 << 20
+SEGMENT_BYTES, PACKED_SEGMENT_BYTES = 512 << 10, 4 << 20
+# Text is what overlays change, and slow encoders take seconds for what others do at once.
+SLOW_TEXT_SEGMENT_BYTES = 128 << 10
 _MARK_EVERY = 4
 
-# What is cut together: a change in what comes first moves no cut in what comes next.
-_SEGMENTED = (
-    ((Kind.EMPTY, Kind.TEXT, Kind.OTHER), SEGMENT_BYTES),
-    ((Kind.PROGRAM,), SEGMENT_BYTES),
-    ((Kind.PACKED,), PACKED_SEGMENT_BYTES),
-)
+_TEXTS = (Kind.EMPTY, Kind.TEXT, Kind.OTHER)
 
 # What Tiny Core's mirrors keep a file's MD5 in.
 CHECKSUM_SUFFIX = b".md5.txt"
@@ -85,7 +82,7 @@ class _Archive:
         slow = self._recipe.slow or plain
         last = b""
         encoders = plain
-        for following, shrinks in _cut(self._parts):
+        for following, shrinks in _cut(self._parts, self._recipe):
             if last:
                 yield self._segment(last, encoders)
             last, encoders = following, slow if shrinks else plain
@@ -139,9 +136,15 @@ def recompress_nested(
     return changed
 
 
-def _cut(parts: Sequence[Part]) -> Iterator[tuple[bytes, bool]]:
+def _cut(parts: Sequence[Part], recipe: Recipe) -> Iterator[tuple[bytes, bool]]:
     """Yield pieces of the archive, and of each whether it may shrink."""
-    for kinds, size_bytes in _SEGMENTED:
+    text_bytes = SLOW_TEXT_SEGMENT_BYTES if recipe.slow else SEGMENT_BYTES
+    # Each is cut by itself: a change in what comes first moves no cut in what comes next.
+    for kinds, size_bytes in (
+        (_TEXTS, text_bytes),
+        ((Kind.PROGRAM,), SEGMENT_BYTES),
+        ((Kind.PACKED,), PACKED_SEGMENT_BYTES),
+    ):
         members = (member for part in parts if part.kind in kinds for member in part.members)
         for piece in cut_stably(members, size_bytes):
             yield piece, Kind.PACKED not in kinds
