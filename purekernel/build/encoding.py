@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from enum import Enum
 
 from attrs import field, frozen
 
 from purekernel.build.flavour import Flavour
+from purekernel.build.threads import Threads
 from purekernel.deflate.cache import Cache
 from purekernel.deflate.efforts import Effort
 from purekernel.errors import UsageError
@@ -91,16 +92,21 @@ class Encoding:
 
     @contextmanager
     def running(self) -> Iterator[Executor]:
-        """Give an executor, for as long as it takes."""
+        """Give an executor, for as long as it takes.
+
+        Whoever interrupts a build does not wait for what is being encoded: one of our threads goes
+        on with that by itself, for a minute at worst, unless the process ends before.
+        """
         if self.executor is not None:
             yield self.executor
             return
-        executor = ThreadPoolExecutor(max_workers=self.jobs or _processors())
+        threads = Threads(self.jobs or _processors())
         try:
-            yield executor
-        finally:
-            # Whoever interrupts a build does not wait for what has not begun.
-            executor.shutdown(wait=True, cancel_futures=True)
+            yield threads
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+        threads.shutdown()
 
 
 def _processors() -> int:

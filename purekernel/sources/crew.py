@@ -17,10 +17,12 @@ class Crew:
 
     Args:
         hands: how many threads there are at the most; each starts when it is needed.
+        name: of the threads.
     """
 
-    def __init__(self, hands: int) -> None:
+    def __init__(self, hands: int, *, name: str = "purekernel-download") -> None:
         self._hands = hands
+        self._name = name
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -31,7 +33,7 @@ class Crew:
         with self._lock:
             if len(self._threads) >= self._hands:
                 return
-            thread = threading.Thread(target=self._work, name="purekernel-download", daemon=True)
+            thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._threads.append(thread)
         thread.start()
 

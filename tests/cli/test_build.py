@@ -316,19 +316,22 @@ def test_a_disk_that_fills_up_leaves_the_old_output(folder: Path) -> None:
     untouched(folder)
 
 
-def interrupted(folder: Path, script: str, number: signal.Signals) -> str:
+def interrupted(folder: Path, script: str, number: signal.Signals, *options: str) -> str:
     """Run a build whose ``script`` prints "now" and waits; interrupt it; return its words."""
-    script = DEFAULT_SIGNALS + script
+    command = ("build", "bundle.tar.gz", "--iso-version", "0.9.0.1", *options)
     process = subprocess.Popen(
-        [sys.executable, "-c", script, "build", "bundle.tar.gz", "--iso-version", "0.9.0.1"],
+        [sys.executable, "-c", DEFAULT_SIGNALS + script, *command],
         cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "now\n"
-    if "half of it" in script:
-        assert list(folder.glob(".*.part"))
-    process.send_signal(number)
-    _out, err = process.communicate(timeout=60)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "now\n"
+        if "half of it" in script:
+            assert list(folder.glob(".*.part"))
+        process.send_signal(number)
+        _out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 1
     return err
 
@@ -368,6 +371,32 @@ def test_interruption_while_the_iso_is_written_leaves_nothing(folder: Path) -> N
         "sys.exit(main(sys.argv[1:]))\n"
     )
     assert two_lines(interrupted(folder, script, signal.SIGINT)) == (
+        "interrupted",
+        "every output is whole: this build's, or an earlier one's",
+    )
+    untouched(folder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers Ctrl-C to consoles only")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("options", [(), ("--no-nested",)], ids=["files inside", "segments"])
+def test_interruption_does_not_wait_for_zopfli(
+    folder: Path, number: signal.Signals, options: tuple[str, ...]
+) -> None:
+    """Who waited for a hundred million iterations would be at it for hours."""
+    script = (
+        "import os, sys\n"
+        "from zopfli import zlib\n"
+        "compress = zlib.compress\n"
+        "def for_hours(data, **settings):\n"
+        "    os.write(1, b'now\\n')\n"
+        "    return compress(data, **{**settings, 'numiterations': 100_000_000})\n"
+        "zlib.compress = for_hours\n"
+        "from purekernel.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    said = interrupted(folder, script, number, "--effort", "max", "--cache-dir", "own", *options)
+    assert two_lines(said) == (
         "interrupted",
         "every output is whole: this build's, or an earlier one's",
     )

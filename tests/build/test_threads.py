@@ -1,0 +1,96 @@
+"""Threads for encoders: an executor like any other, that can be left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import pytest
+
+from purekernel.build.encoding import Encoding
+from purekernel.build.threads import Threads
+from tests.processes import environment
+
+
+def alive() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "purekernel-encoder"]
+
+
+def test_results_and_errors_come_to_whoever_asked() -> None:
+    with Threads(3) as threads:
+        futures = [threads.submit(pow, number, 2) for number in range(20)]
+        broken = threads.submit(int, "x", base=10)
+        assert [future.result() for future in futures] == [number**2 for number in range(20)]
+        with pytest.raises(ValueError, match="invalid literal"):
+            broken.result()
+        assert list(threads.map(abs, [-1, 2])) == [1, 2]
+        assert len(alive()) <= 3
+    assert alive() == []
+    with pytest.raises(RuntimeError):
+        threads.submit(pow, 2, 2)
+
+
+def test_they_work_at_the_same_time_and_are_waited_for() -> None:
+    threads, together = Threads(2), threading.Barrier(2)
+    futures = [threads.submit(together.wait, 20) for _ in range(2)]
+    threads.shutdown()
+    assert sorted(future.result(0) for future in futures) == [0, 1]
+
+
+def test_what_was_called_off_is_not_begun() -> None:
+    threads, begun, hold = Threads(1), threading.Event(), threading.Event()
+
+    def work() -> str:
+        begun.set()
+        hold.wait()
+        return "done"
+
+    first, second, third = (threads.submit(work) for _ in range(3))
+    begun.wait()
+    assert second.cancel()
+    threads.shutdown(wait=False, cancel_futures=True)
+    begun.clear()
+    hold.set()
+    assert first.result() == "done"
+    for future in (second, third):
+        with pytest.raises(CancelledError):
+            future.result()
+    threads.shutdown()
+    assert not begun.is_set()
+    assert alive() == []
+
+
+def test_an_encoding_leaves_them_behind_when_something_goes_wrong() -> None:
+    hold = threading.Event()
+    with pytest.raises(KeyboardInterrupt), Encoding(jobs=2).running() as threads:  # noqa: PT012
+        futures = [threads.submit(hold.wait) for _ in range(5)]
+        raise KeyboardInterrupt
+    hold.set()
+    for thread in alive():
+        thread.join()
+    assert sum(not future.cancelled() for future in futures) <= 2
+
+
+def test_a_process_ends_while_they_are_at_work(tmp_path: Path) -> None:
+    """One that waited for its threads would not end before the test's patience does."""
+    script = (
+        "import threading\n"
+        "from purekernel.build.encoding import Encoding\n"
+        "begun, never = threading.Event(), threading.Event()\n"
+        "try:\n"
+        "    with Encoding(jobs=1).running() as threads:\n"
+        "        threads.submit(begun.set)\n"
+        "        threads.submit(never.wait)\n"
+        "        begun.wait()\n"
+        "        raise KeyboardInterrupt\n"
+        "except KeyboardInterrupt:\n"
+        "    print('ended')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment(), text=True,
+        capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ended\n", "")
