@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.oracles import require, skip_or_fail
 
 # Machines that run tests stall now and then; nothing here is about time.
 settings.register_profile("unhurried", deadline=None)
@@ -59,3 +62,18 @@ def open_folder() -> Iterator[Path]:
     folder.chmod(0o777)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for 192 KiB."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        skip_or_fail("only root can mount a file system")
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mount = [require("mount"), "-t", "tmpfs", "-o", "size=192k", "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        skip_or_fail(f"this root cannot mount a file system: {done.stderr.strip()}")
+    yield folder
+    subprocess.run([require("umount"), str(folder)], check=True)

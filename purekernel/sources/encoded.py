@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from attrs import frozen
 
-from purekernel.errors import PurekernelError
+from purekernel.errors import PurekernelError, StoreError
 from purekernel.sources.clearing import clear_temporary
 from purekernel.sources.placing import remove, temporary_name, write_whole
 from purekernel.sources.store import default_folder
@@ -24,6 +26,9 @@ from purekernel.tree import Buffer
 
 _LAYOUT = "encoded-v1"
 _DIGEST_BYTES = hashlib.sha256().digest_size
+
+# What is called otherwise is not ours, and stays.
+_NAME = re.compile("[0-9a-f]{64}")
 
 DEFAULT_MOST_BYTES = 1 << 30
 
@@ -53,6 +58,8 @@ class EncodedCache:
         """Return what is kept under ``key``, or ``None``; what is damaged is taken away."""
         path = self._path(key)
         try:
+            if not path.is_file():
+                return None  # who reads a pipe, or a link to a device, may never come back
             kept = path.read_bytes()
         except (OSError, ValueError):
             return None
@@ -72,9 +79,10 @@ class EncodedCache:
             self._grew = True
 
     def close(self) -> None:
-        """Make room, if anything was put in."""
+        """Make room, if anything was put in and the disk lets us."""
         if self._grew:
-            self.prune()
+            with suppress(StoreError):
+                self.prune()
 
     def usage(self) -> Usage:
         """Return what there is."""
@@ -86,23 +94,42 @@ class EncodedCache:
 
         Returns:
             What was taken away.
+
+        Raises:
+            StoreError: too much is left, for some of it cannot be taken away.
         """
         most_bytes = self._most_bytes if most_bytes is None else most_bytes
         clear_temporary(self.folder / "tmp")
         files = sorted(self._files())
         left_bytes = sum(size_bytes for _used, size_bytes, _path in files)
-        taken, taken_bytes = 0, 0
+        taken, taken_bytes, stuck = 0, 0, 0
         for _used, size_bytes, path in files:
             if left_bytes <= most_bytes:
                 break
-            remove(path)
+            if not remove(path):
+                stuck += 1
+                continue
             left_bytes -= size_bytes
             taken += 1
             taken_bytes += size_bytes
+        if left_bytes > most_bytes and stuck:
+            raise StoreError(
+                f"the cache, {self.folder}, cannot be made smaller: {stuck} of its files stay",
+                hint="see whether you may write there",
+            )
         return Usage(files=taken, size_bytes=taken_bytes)
 
     def clear(self) -> Usage:
-        """Take away all of it, and return what that was."""
+        """Take away all of it, and return what that was.
+
+        What others are writing goes too: they do without.
+
+        Raises:
+            StoreError: some of it cannot be taken away.
+        """
+        with suppress(OSError):
+            for path in (self.folder / "tmp").iterdir():
+                remove(path)
         return self.prune(-1)
 
     def _path(self, key: str) -> Path:
@@ -113,5 +140,6 @@ class EncodedCache:
         """Yield of each file when it was used last, its size in bytes and its place."""
         for path in self.folder.glob("??/*"):
             with suppress(OSError):
-                status = path.stat()
-                yield status.st_mtime, status.st_size, path
+                status = path.lstat()
+                if _NAME.fullmatch(path.name) and not stat.S_ISDIR(status.st_mode):
+                    yield status.st_mtime, status.st_size, path

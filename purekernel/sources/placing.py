@@ -119,13 +119,20 @@ def make_read_only(path: Path) -> None:
     path.chmod(path.stat().st_mode & _READ_ONLY)
 
 
-def remove(path: Path) -> None:
-    """Take a file away, if it is there and if we may: what remains is never believed."""
+def remove(path: Path) -> bool:
+    """Take a file away, if it is there and if we may: what remains is never believed.
+
+    Returns:
+        Whether it is away.
+    """
     try:
         path.unlink(missing_ok=True)
-    except PermissionError:
-        with suppress(OSError):  # Windows removes no read-only file
+    except OSError:
+        if not _ON_WINDOWS:
+            return False
+        try:  # it removes no read-only file
             path.chmod(stat.S_IWRITE)
             path.unlink(missing_ok=True)
-    except OSError:
-        pass
+        except OSError:
+            return False
+    return True

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +15,6 @@ from purekernel.errors import StoreError
 from purekernel.sources.downloads import Downloads
 from purekernel.sources.placing import create, put, remove, write_piece, write_whole
 from purekernel.sources.store import Store
-from tests.oracles import require, skip_or_fail
 from tests.ordinary import ordinary_user
 from tests.processes import environment, purekernel
 from tests.sources.answers import chunks
@@ -71,21 +68,6 @@ def test_a_limit_on_the_size_of_files_is_met(
     ]
     # Of what did not fit nothing stays; it would take the room of something that does.
     assert files(store) == ["blobs", "md5", "urls"]
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for 192 KiB."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        skip_or_fail("only root can mount a file system")
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    mount = [require("mount"), "-t", "tmpfs", "-o", "size=192k", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        skip_or_fail(f"this root cannot mount a file system: {done.stderr.strip()}")
-    yield folder
-    subprocess.run([require("umount"), str(folder)], check=True)
 
 
 def test_a_disk_is_full(tiny: Path, server: Server) -> None:
@@ -200,11 +182,27 @@ def test_what_is_not_there_cannot_be_put(tmp_path: Path) -> None:
 
 def test_whatever_is_in_the_way_is_let_be(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    remove(tmp_path / "folder")
-    remove(tmp_path / "missing")
+    assert not remove(tmp_path / "folder")
+    assert remove(tmp_path / "missing")
     remove(tmp_path / "folder" / "below" / "nothing")
     with create(tmp_path / "file") as stream:
         stream.write(b"x")
     (tmp_path / "file").chmod(0o444)
-    remove(tmp_path / "file")
+    assert remove(tmp_path / "file")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights are another matter on Windows")
+def test_what_cannot_be_taken_away_stays_as_it_is(open_folder: Path) -> None:
+    folder, elsewhere = open_folder / "folder", open_folder / "elsewhere"
+    with ordinary_user():
+        folder.mkdir()
+        (folder / "file").write_bytes(b"x")
+        elsewhere.write_bytes(b"y")
+        (folder / "link").symlink_to(elsewhere)
+        folder.chmod(0o555)
+        assert not remove(folder / "file")
+        assert not remove(folder / "link")
+        assert (folder / "file").read_bytes() == b"x"
+        assert elsewhere.read_bytes() == b"y"
+        folder.chmod(0o777)

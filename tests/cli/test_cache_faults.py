@@ -1,0 +1,431 @@
+"""The cache killed, damaged, full, shared and cleared under builds: no byte of theirs changes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from purekernel import Encoding, make_image
+from purekernel.cli import main
+from purekernel.deflate.efforts import Effort
+from tests.ordinary import ordinary_user
+from tests.processes import environment, purekernel
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+
+FILES = 12
+DIGEST_BYTES = 32
+
+
+def words(seed: int, count: int) -> bytes:
+    chance = random.Random(seed)
+    return b" ".join(str(chance.randrange(500)).encode() for _ in range(count))
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Path]:
+    """An overlay with a dozen gzip files, each of which the cache remembers by itself.
+
+    Any user may read it; pytest's own folders are for their maker alone.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="purekernel-test-"))
+    (folder / "text").write_bytes(words(0, 20_000))
+    for number in range(1, FILES + 1):
+        packed = gzip.compress(words(number, 200 * number), compresslevel=1, mtime=0)
+        (folder / f"{number}.gz").write_bytes(packed)
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def expected(site: Path) -> bytes:
+    """The core, made with no cache at all."""
+    encoding = Encoding(effort=Effort.BALANCED, cache=None)
+    return make_image(sample=True, overlays=site, encoding=encoding).core
+
+
+def command(site: Path, cache: Path, out: Path) -> list[str]:
+    return [
+        "build", "--sample", "--quiet", "--emit", "core", "--effort", "balanced",
+        "--overlay", str(site), "--cache-dir", str(cache), "--output-dir", str(out),
+    ]  # fmt: skip
+
+
+def build(site: Path, cache: Path, out: Path) -> bytes:
+    assert main(command(site, cache, out)) == 0
+    return (out / "core.gz").read_bytes()
+
+
+def entries(cache: Path) -> list[Path]:
+    return sorted(cache.glob("encoded-v1/??/*"))
+
+
+def is_whole(path: Path) -> bool:
+    kept = path.read_bytes()
+    return hashlib.sha256(kept[DIGEST_BYTES:]).digest() == kept[:DIGEST_BYTES]
+
+
+# Kills. A process forks for each, so that purekernel is imported once; each dies by its own hand
+# before the so-and-so-manyth thing that it does in the cache, or in the midst of writing a file
+# there that is longer than so many bytes, or by another's after so many milliseconds.
+
+KILLED = """
+import os, resource, signal, sys, time
+from pathlib import Path
+import purekernel.build.job, purekernel.cli.build, zopfli.zlib
+from purekernel.cli import main
+from tests.cli.test_cache_faults import entries, is_whole
+folder, moments, *command = sys.argv[1:]
+EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.utime")
+def die_before(count):
+    left = [count]
+    def hook(event, arguments):
+        if event in EVENTS and str(arguments[0]).startswith(folder):
+            left[0] -= 1
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+def die_writing(size):
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+for moment in moments.split():
+    how, _, number = moment.partition(":")
+    child = os.fork()
+    if not child:
+        if how == "before":
+            die_before(int(number))
+        elif how == "writing":
+            die_writing(int(number))
+        os._exit(main(command))
+    if how == "after":
+        time.sleep(int(number) / 1000)
+        os.kill(child, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    broken = [path for path in entries(Path(folder)) if not is_whole(path)]
+    print(moment, status, len(broken), flush=True)
+"""
+
+
+def test_killed_builds_leave_nothing_wrong(site: Path, expected: bytes, tmp_path: Path) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    chance = random.Random(6)
+    moments = ["before:1", "before:2", "before:5"]
+    moments += [f"before:{chance.randrange(6, 60)}" for _ in range(10)]
+    moments += [f"writing:{chance.randrange(1, 900)}" for _ in range(6)]
+    moments += [f"after:{chance.randrange(300)}" for _ in range(6)]
+    chance.shuffle(moments)
+    done = purekernel(
+        str(cache), " ".join(moments), *command(site, cache, out), cwd=tmp_path, script=KILLED
+    )
+    assert done.stderr == ""
+    ends = [line.split() for line in done.stdout.splitlines()]
+    assert [moment for moment, _status, _broken in ends] == moments
+    killed = [
+        moment.partition(":")[0]
+        for moment, status, _broken in ends
+        if int(status) in (-signal.SIGKILL, -signal.SIGXFSZ)
+    ]
+    assert killed.count("before") >= 5
+    assert killed.count("writing") >= 2
+    assert len(killed) + sum(status == "0" for _moment, status, _broken in ends) == len(moments)
+    # Whatever has its name is whole, at any time.
+    assert {broken for _moment, _status, broken in ends} == {"0"}
+
+    left = entries(cache)
+    assert left
+    assert list(cache.glob("encoded-v1/tmp/*"))  # what was being written
+    assert build(site, cache, out) == expected
+    assert set(left) <= set(entries(cache))
+    assert main(["cache", "clear", "--cache-dir", str(cache)]) == 0
+    assert [path for path in cache.rglob("*") if not path.is_dir()] == []
+
+
+# Builds in so many processes at once, of one that has imported what they need.
+SIDE_BY_SIDE = """
+import os, sys
+import purekernel.build.job, purekernel.cli.build
+from purekernel.cli import main
+count, out, *command = sys.argv[1:]
+begin, end = os.pipe()
+children = []
+for number in range(int(count)):
+    child = os.fork()
+    if not child:
+        os.close(end)
+        os.read(begin, 1)  # until all are there
+        out_dir = os.path.join(out, str(number))
+        os._exit(main([*command, "--output-dir", out_dir, "--jobs", str(number + 1)]))
+    children.append(child)
+os.close(end)
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
+def test_builds_side_by_side_make_the_same(site: Path, expected: bytes, tmp_path: Path) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    done = purekernel("4", out, *command(site, cache, out), cwd=tmp_path, script=SIDE_BY_SIDE)
+    assert (done.returncode, done.stderr) == (0, "")
+    for number in range(4):
+        assert (out / str(number) / "core.gz").read_bytes() == expected
+    assert all(is_whole(path) for path in entries(cache))
+    assert not list(cache.glob("encoded-v1/tmp/*"))
+
+
+# Takes away all of a cache, or some of it, again and again; says how much that was.
+EVICTOR = """
+import itertools, sys
+from pathlib import Path
+from purekernel.sources.encoded import EncodedCache
+cache = EncodedCache(Path(sys.argv[1]))
+for turn in itertools.count():
+    taken = cache.prune(2000) if turn % 3 else cache.clear()
+    if taken.files or not turn:
+        print(taken.files, flush=True)
+"""
+
+
+def test_what_is_taken_away_under_a_build_costs_it_time_alone(
+    site: Path, expected: bytes, tmp_path: Path
+) -> None:
+    cache, log = tmp_path / "cache", tmp_path / "log"
+    with log.open("wb") as stream:
+        evictor = subprocess.Popen(
+            [sys.executable, "-c", EVICTOR, str(cache)],
+            env=environment(), stdout=stream, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            while not log.read_bytes():
+                assert evictor.poll() is None
+            for _turn in range(6):
+                assert build(site, cache, tmp_path / "out") == expected
+        finally:
+            evictor.kill()
+            complaints = evictor.communicate()[1]
+    assert complaints == b""
+    assert sum(map(int, log.read_text().split())) >= FILES
+
+
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(where: int) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        kept = bytearray(path.read_bytes())
+        kept[where] ^= 1
+        path.write_bytes(kept)
+
+    return damage
+
+
+def replace_by(put: Callable[[Path], object]) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        path.unlink()
+        put(path)
+
+    return damage
+
+
+def lay_out_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "file").write_bytes(b"somebody's")
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "half of it": halve,
+    "a byte less": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "a byte more": lambda path: path.write_bytes(path.read_bytes() + b"\0"),
+    "nothing in it": lambda path: path.write_bytes(b""),
+    "less than a digest": lambda path: path.write_bytes(b"x" * (DIGEST_BYTES - 1)),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "a digest changed": flip(0),
+    "a byte changed": flip(-1),
+    "a link elsewhere": replace_by(lambda path: path.symlink_to(path.parents[3] / "elsewhere")),
+    "a link to nowhere": replace_by(lambda path: path.symlink_to(path.parent / "nowhere")),
+    "a link to itself": replace_by(lambda path: path.symlink_to(path)),
+    "a link to a device": replace_by(lambda path: path.symlink_to("/dev/zero")),
+    "a pipe": replace_by(os.mkfifo),
+    "a folder": replace_by(Path.mkdir),
+    "a folder with a file": replace_by(lay_out_folder),
+}
+# What no file can be put in place of, and what is somebody's is not taken away.
+STAYING = ("a folder", "a folder with a file")
+
+
+def test_what_is_damaged_is_made_anew(site: Path, expected: bytes, tmp_path: Path) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    (tmp_path / "elsewhere").write_bytes(b"not ours")
+    build(site, cache, out)
+    places = entries(cache)
+    assert len(places) >= len(DAMAGES)
+    damaged = dict(zip(DAMAGES, places, strict=False))
+    for name, path in damaged.items():
+        DAMAGES[name](path)
+    for _turn in range(2):
+        assert build(site, cache, out) == expected
+        for name, path in damaged.items():
+            if name in STAYING:
+                assert path.is_dir()
+            else:
+                assert path.is_file()
+                assert not path.is_symlink()
+                assert is_whole(path)
+    assert main(["cache", "clear", "--cache-dir", str(cache)]) == 0
+    assert sorted(entries(cache)) == sorted(damaged[name] for name in STAYING)
+    assert (damaged["a folder with a file"] / "file").read_bytes() == b"somebody's"
+    assert (tmp_path / "elsewhere").read_bytes() == b"not ours"
+
+
+def test_all_that_is_damaged_at_random_is_found_out(
+    site: Path, expected: bytes, tmp_path: Path
+) -> None:
+    cache, chance = tmp_path / "cache", random.Random(3)
+    build(site, cache, tmp_path / "out")
+    for _turn in range(4):
+        for path in entries(cache):
+            kept = bytearray(path.read_bytes())
+            for _ in range(chance.randrange(3)):
+                kept[chance.randrange(len(kept))] ^= 1 << chance.randrange(8)
+            path.write_bytes(kept[: chance.choice((len(kept), chance.randrange(len(kept))))])
+        assert not all(is_whole(path) for path in entries(cache))
+        assert build(site, cache, tmp_path / "out") == expected
+        assert all(is_whole(path) for path in entries(cache))
+
+
+@contextmanager
+def forbidden(*paths: Path, mode: int) -> Iterator[None]:
+    """Be an ordinary user whom ``paths`` are closed to."""
+    for path in paths:
+        path.chmod(mode)
+    try:
+        with ordinary_user():
+            yield
+    finally:
+        for path in paths:
+            path.chmod(0o777)
+
+
+def own(folder: Path) -> None:
+    """Let the user that :func:`ordinary_user` makes of us have all in ``folder``."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o777 if path.is_dir() else 0o666)
+
+
+def test_what_may_not_be_read_is_made_anew(
+    site: Path, expected: bytes, open_folder: Path, tmp_path: Path
+) -> None:
+    cache, out = open_folder / "cache", open_folder / "out"
+    build(site, cache, tmp_path / "out")
+    own(open_folder)
+    shut = entries(cache)[::2]
+    closed = entries(cache)[1].parent
+    shut = [path for path in shut if path.parent != closed]
+    with forbidden(closed, *shut, mode=0):
+        assert build(site, cache, out) == expected
+        assert all(is_whole(path) for path in shut)
+
+
+def test_a_cache_that_may_not_be_written_is_read(
+    site: Path,
+    expected: bytes,
+    open_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cache, out = open_folder / "cache", open_folder / "out"
+    build(site, cache, tmp_path / "out")
+    for path in entries(cache)[::2]:
+        path.unlink()
+    own(open_folder)
+    halve(entries(cache)[0])
+    left = {path: (path.stat().st_mode, path.read_bytes()) for path in entries(cache)}
+    folders = [path for path in (cache, *cache.rglob("*")) if path.is_dir()]
+    with forbidden(*folders, mode=0o555):
+        assert build(site, cache, out) == expected
+        assert main(["cache", "info", "--cache-dir", str(cache)]) == 0
+        assert f": {len(left)} files, " in capsys.readouterr().out
+        for words in (["clear"], ["prune", "--max-size", "0"]):
+            assert main(["cache", *words, "--cache-dir", str(cache)]) == 1
+            assert capsys.readouterr().err == (
+                f"purekernel: the cache, {cache / 'encoded-v1'}, cannot be made smaller: "
+                f"{len(left)} of its files stay\n  see whether you may write there\n"
+            )
+    assert left == {path: (path.stat().st_mode, path.read_bytes()) for path in entries(cache)}
+
+
+def fill(folder: Path, *, left_bytes: int) -> None:
+    """Leave so much room on a file system."""
+    with (folder / "filling").open("wb", buffering=0) as stream, suppress(OSError):
+        while True:
+            stream.write(bytes(4096))
+    os.truncate(folder / "filling", (folder / "filling").stat().st_size - left_bytes)
+
+
+def test_a_full_disk_costs_time_and_no_build(
+    site: Path, expected: bytes, tiny: Path, tmp_path: Path
+) -> None:
+    cache, out = tiny / "cache", tmp_path / "out"
+    fill(tiny, left_bytes=0)
+    assert build(site, cache, out) == expected
+    assert entries(cache) == []
+    fill(tiny, left_bytes=40_000)
+    assert build(site, cache, out) == expected
+    some = len(entries(cache))
+    assert all(is_whole(path) for path in entries(cache))
+    assert not list(cache.glob("encoded-v1/tmp/*"))
+    (tiny / "filling").unlink()
+    assert build(site, cache, out) == expected
+    assert 0 < some < len(entries(cache))
+
+
+def test_a_limit_on_the_size_of_files_costs_time_and_no_build(
+    site: Path, expected: bytes, tmp_path: Path
+) -> None:
+    """While the core is made, files may have 500 bytes; the core itself may be written."""
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    script = (
+        "import resource, signal, sys\n"
+        "from purekernel.cli import main, terminal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "before = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "started = terminal.StepTimer.started\n"
+        "def limit(self, words):\n"
+        "    most = 500 if words in ('recompressing', 'compressing') else before[0]\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))\n"
+        "    started(self, words)\n"
+        "terminal.StepTimer.started = limit\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    done = purekernel(*command(site, cache, out), cwd=tmp_path, script=script)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (out / "core.gz").read_bytes() == expected
+    some = [path.stat().st_size for path in entries(cache)]
+    assert some
+    assert max(some) <= 500
+    assert build(site, cache, out) == expected
+    assert len(entries(cache)) > len(some)
+
+
+def test_what_is_not_the_cache_s_is_left_alone(site: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    build(site, cache, tmp_path / "out")
+    alien = [cache / "file", cache / "encoded-v1" / "ab" / "notes", cache / "encoded-v1" / "x"]
+    for path in alien:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"somebody's")
+    assert main(["cache", "clear", "--cache-dir", str(cache)]) == 0
+    assert sorted(path for path in cache.rglob("*") if path.is_file()) == sorted(alien)
