@@ -16,6 +16,7 @@ from zopfli import zlib as zopfli_zlib
 from purekernel.deflate.joining import Stream, join, survey
 from purekernel.deflate.walker import DYNAMIC, FIXED, STORED, Walk, walk
 from purekernel.errors import FormatError
+from tests.deflate.bits import Bits
 from tests.deflate.inflating import inflate
 
 Encode = Callable[[bytes], bytes]
@@ -118,27 +119,6 @@ def test_a_survey_says_where_things_lie() -> None:
 
 
 # What is no stream
-
-
-class Bits:
-    """A stream in the making."""
-
-    def __init__(self) -> None:
-        self._bits: list[int] = []
-
-    def put(self, value: int, count: int) -> Bits:
-        self._bits += [value >> place & 1 for place in range(count)]
-        return self
-
-    def code(self, bits: str) -> Bits:
-        """Put a Huffman code, whose highest bit comes first."""
-        self._bits += map(int, bits)
-        return self
-
-    def done(self) -> bytes:
-        bits = self._bits + [0] * (-len(self._bits) % 8)
-        value = sum(bit << place for place, bit in enumerate(bits))
-        return value.to_bytes(len(bits) // 8, "little")
 
 
 def dynamic(literals: int = 257, distances: int = 1, lengths: int = 19) -> Bits:

@@ -8,6 +8,7 @@ import zlib
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
+import deflate
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from purekernel.deflate.efforts import RECIPES, Effort
 from purekernel.deflate.encoders import Encoder, Libdeflate, Stored, Zopfli, encode_smallest
 from purekernel.deflate.nested import recompress_all, recompress_gzip
 from purekernel.deflate.segments import Segment, deflate_segments, segment_key
+from purekernel.formats.gzip import build_gzip, parse_member
 from tests.deflate.inflating import inflate
 
 ENCODERS: list[Encoder] = [
@@ -72,6 +74,37 @@ def test_any_segments_inflate_to_all_of_them(pieces: list[tuple[bytes, list[Enco
     segments = [Segment(data=data, encoders=tuple(encoders)) for data, encoders in pieces]
     stream = deflate_segments(segments, executor=AtOnce())
     assert inflate(stream) == b"".join(data for data, _encoders in pieces)
+
+
+@settings(max_examples=40)
+@given(
+    data=st.one_of(
+        st.binary(max_size=2000),
+        st.integers(0, 80_000).map(lambda size: random.Random(size).randbytes(size)),
+        st.integers(0, 9000).map(lambda count: words(count, count)),
+    ),
+    cuts=st.lists(st.tuples(st.floats(0, 1), st.sampled_from(ENCODERS)), max_size=8),
+    last=st.sampled_from(ENCODERS),
+)
+def test_wherever_it_is_cut_it_is_one_gzip_member(
+    data: bytes, cuts: list[tuple[float, Encoder]], last: Encoder
+) -> None:
+    segments = []
+    here = 0
+    for place, encoder in sorted(cuts, key=lambda cut: cut[0]):
+        end = int(place * len(data))
+        segments.append(Segment(data=data[here:end], encoders=(encoder,)))
+        here = end
+    segments.append(Segment(data=data[here:], encoders=(last,)))
+    stream = deflate_segments(segments, executor=AtOnce())
+    assert inflate(stream) == data
+    packed = build_gzip(stream, crc32=zlib.crc32(data), size_bytes=len(data))
+    member = zlib.decompressobj(wbits=31)
+    assert member.decompress(packed) == data
+    assert member.eof
+    assert not member.unused_data
+    assert deflate.gzip_decompress(packed, len(data)) == data
+    assert parse_member(packed, source="x").end == len(packed)
 
 
 def make_segments() -> list[Segment]:
