@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from purekernel.build.publish import Output
     from purekernel.build.request import Request
     from purekernel.build.session import Provision
+    from purekernel.cluster import open_executor
     from purekernel.deflate.efforts import Effort
     from purekernel.errors import PurekernelError
     from purekernel.tree import Layer, Tree
@@ -51,6 +52,7 @@ _HOMES = {
     "load_bundle": "purekernel.build.job",
     "load_layers": "purekernel.build.job",
     "make_image": "purekernel.build.job",
+    "open_executor": "purekernel.cluster",
     "sample_bundle": "purekernel.build.job",
     "write_image": "purekernel.build.outputs",
 }
@@ -76,6 +78,7 @@ __all__ = [
     "load_bundle",
     "load_layers",
     "make_image",
+    "open_executor",
     "sample_bundle",
     "write_image",
 ]

@@ -236,6 +236,12 @@ class ProjectError(PurekernelError):
     default_hint = "name the top folder of a Razor-Microkernel checkout with --project"
 
 
+class ClusterError(PurekernelError):
+    """Say that a cluster cannot do what it was asked to do."""
+
+    default_hint = "see to the cluster, or build without --executor"
+
+
 class ModuleLoopError(TreeError):
     """Say that kernel modules need one another in a circle, so that none can be loaded."""
 

@@ -32,7 +32,7 @@ def test_the_library_takes_what_the_command_takes() -> None:
     arguments = set(inspect.signature(make_image).parameters) - {"volume", "progress"}
     arguments -= {"request", "provision", "environment", "encoding"}
     # How the core is packed is one argument, too; what runs it and what remembers is a library's.
-    packing = {"effort", "jobs", "no_nested", "modules", "compression"}
+    packing = {"effort", "jobs", "no_nested", "modules", "compression", "executor"}
     assert packing <= options
     options -= packing
     assert set(fields_dict(Encoding)) == {

@@ -41,6 +41,14 @@ def _is_positive(_encoding: object, _attribute: object, jobs: int | None) -> Non
         raise UsageError(f"{jobs} jobs do no work", hint="give one or more, or leave it out")
 
 
+def _has_no_jobs(encoding: Encoding, _attribute: object, executor: Executor | None) -> None:
+    if executor is not None and encoding.jobs is not None:
+        raise UsageError(
+            f"{encoding.jobs} jobs are for threads, and an executor runs as many as it does",
+            hint="give one of the two",
+        )
+
+
 @frozen(kw_only=True)
 class Encoding:
     """How the core is made small.
@@ -55,11 +63,11 @@ class Encoding:
         compression: of the core; ``None`` for the smallest that the kernel is known to take. What
             another than gzip makes hangs on nothing but the release of its library, and is neither
             cut into segments nor remembered.
-        executor: what runs the encoders in place of threads.
+        executor: what runs the encoders in place of threads: any, of processes or machines, too.
         cache: what remembers their results.
 
     Raises:
-        UsageError: there are no jobs.
+        UsageError: there are no jobs, or jobs beside an executor.
     """
 
     effort: Effort | None = None
@@ -67,7 +75,7 @@ class Encoding:
     nested: bool = True
     modules: Modules = Modules.REDO
     compression: Compression | None = Compression.GZIP
-    executor: Executor | None = None
+    executor: Executor | None = field(default=None, validator=_has_no_jobs)
     cache: Cache | None = None
 
     def effort_for(self, flavour: Flavour | None) -> Effort:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,13 @@ EMITS = ("iso", "core", "pxe")
     "-j",
     "--jobs",
     type=click.IntRange(1),
-    help="How many encoders run at once.  [default: one a processor]",
+    help="How many encoders run at once on this machine.  [default: one a processor]",
+)
+@click.option(
+    "--executor",
+    metavar="ADDRESS",
+    help="Encode on a cluster: dask://HOST:PORT, the scheduler's of dask.distributed, or "
+    "dask+tls://HOST:PORT.  [default: on this machine]",
 )
 @click.option(
     "--emit",
@@ -133,6 +140,7 @@ def build_command(
     compression: str,
     no_nested: bool,
     jobs: int | None,
+    executor: str | None,
     dry_run: bool,
     quiet: bool,
     verbose: bool,
@@ -154,12 +162,18 @@ def build_command(
     """  # noqa: D301  # click reads the backspace as "keep these lines"
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
+    if jobs is not None and executor is not None:
+        raise click.UsageError(
+            "--jobs is for encoders on this machine; how many run on a cluster, its workers say"
+        )
     # What these import takes longer than --help may.
     from purekernel.build.encoding import Encoding, Modules  # noqa: PLC0415
     from purekernel.build.job import make_image  # noqa: PLC0415
     from purekernel.build.outputs import Emit, write_image  # noqa: PLC0415
+    from purekernel.cli.cluster import running_on  # noqa: PLC0415
     from purekernel.cli.summary import render_json, render_text, summarize  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
+    from purekernel.cluster import Address  # noqa: PLC0415
     from purekernel.deflate.efforts import Effort  # noqa: PLC0415
     from purekernel.formats.initramfs import Compression  # noqa: PLC0415
     from purekernel.sources.encoded import EncodedCache  # noqa: PLC0415
@@ -176,18 +190,29 @@ def build_command(
         if (text := options.pop(option)) is not None
     }
     start = time.perf_counter()
-    cache = EncodedCache(options["cache_dir"])
-    encoding = Encoding(
-        effort=None if effort is None else Effort(effort),
-        jobs=jobs,
-        nested=not no_nested,
-        modules=Modules(modules),
-        compression=None if compression == "auto" else Compression(compression),
-        cache=cache,
-    )
-    asked = take_request(options) if bundle is None and not sample else None
-    progress = choose_progress(quiet=quiet, verbose=verbose, json=as_json)
-    try:
+    cluster = None if executor is None else Address.parse(executor)
+    cache_dir = options["cache_dir"]
+    asked = None
+    if bundle is None and not sample:
+        asked = take_request(options)
+    else:
+        _refuse_gathering(options, dry_run=dry_run)
+    with ExitStack() as stack:
+        cache = stack.enter_context(closing(EncodedCache(cache_dir)))
+        progress = stack.enter_context(
+            closing(choose_progress(quiet=quiet, verbose=verbose, json=as_json))
+        )
+        encoding = Encoding(
+            effort=None if effort is None else Effort(effort),
+            jobs=jobs,
+            nested=not no_nested,
+            modules=Modules(modules),
+            compression=None if compression == "auto" else Compression(compression),
+            executor=stack.enter_context(
+                running_on(None if dry_run else cluster, progress=progress)
+            ),
+            cache=cache,
+        )
         if asked is not None:
             image, emit, output_dir = _gather(
                 asked,
@@ -203,7 +228,6 @@ def build_command(
             if image is None:
                 return
         else:
-            _refuse_gathering(options, dry_run=dry_run)
             image = make_image(
                 bundle,
                 sample=sample,
@@ -218,9 +242,6 @@ def build_command(
             emit=[Emit(name) for name in emit or EMITS[:1]],
             progress=progress,
         )
-    finally:
-        progress.close()
-        cache.close()
     for note in image.notes:
         say_warning(note)
     if as_json:
