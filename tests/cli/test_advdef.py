@@ -10,9 +10,11 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import click
 import pytest
 
 from purekernel.cli import main
+from purekernel.cli.tool.advdef import advdef_command
 from purekernel.formats.png import build_chunk
 from tests.images import COMMENT, PIXELS, make_png, make_zip, members_of, pixels_of
 from tests.oracles import require, run
@@ -154,6 +156,29 @@ def test_what_is_wrong_is_said_in_two_lines(
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+LEFT_OUT = {
+    "advdef": {"-V", "--version"},
+    "advzip": {
+        "-a", "--add", "-x", "--extract", "-l", "--list", "-t", "--test", "-p", "--pedantic",
+        "-k", "--keep-file-time", "-V", "--version",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["-N", *sorted(set().union(*LEFT_OUT.values()))])
+def test_what_theirs_have_and_ours_has_not_is_said(
+    option: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (folder / "c.zip").read_bytes()
+    assert main(["tool", "advdef", "-z", option, "c.zip"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"purekernel: No such option '{option}'.")
+    assert err.endswith("\n  see 'purekernel tool advdef --help'\n")
+    assert err.count("\n") == 2
+    assert (folder / "c.zip").read_bytes() == before
+
+
 def test_one_that_is_wrong_stops_no_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tool", "advdef", "-z", "nowhere", "a.gz", "nobody", "b.png"]) == 1
     out, err = capsys.readouterr()
@@ -231,6 +256,19 @@ def advdef(*words: str, cwd: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("program", LEFT_OUT)
+def test_each_of_their_options_is_ours_or_known_to_be_left_out(program: str) -> None:
+    said = run(require(program), "--help").decode()
+    theirs = set(re.findall(r"^  (-\w)(?:, | )", said, re.MULTILINE))
+    theirs |= set(re.findall(r" (--[\w-]+)", said))
+    assert {"-z", "--recompress", "-q", "--iter"} <= theirs
+    context = click.Context(advdef_command)
+    ours = {word for one in advdef_command.get_params(context) for word in one.opts}
+    ours |= {"-h"}  # which the program as a whole has
+    assert theirs - ours == LEFT_OUT[program]
 
 
 @pytest.mark.oracle
