@@ -88,7 +88,8 @@ class Encoding:
         """Return the compression of a core that ``kernel`` shall unpack.
 
         Raises:
-            UsageError: the kernel is known not to take the one that was asked for.
+            UsageError: the kernel is known not to take the one that was asked for, or none that is
+                written here.
         """
         if self.compression is Compression.GZIP:
             return self.compression  # which every kernel takes that there is a Core of

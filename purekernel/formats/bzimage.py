@@ -13,8 +13,6 @@ from purekernel.formats.compression import is_compressed, unpack
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.gzip import parse_member
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
-from purekernel.formats.lz4 import MAGIC as LZ4_MAGIC
-from purekernel.formats.lz4 import parse_lz4
 from purekernel.tree import Buffer
 
 _SECTOR_BYTES = 512
@@ -98,13 +96,9 @@ def _unpack_payload(payload: memoryview, source: str, limits: Limits) -> Buffer 
         return None
     (size_bytes,) = struct.unpack_from("<I", payload, len(payload) - 4)
     stream = payload[:-4]
-    unpacked: Buffer
-    if bytes(stream[:4]) == LZ4_MAGIC:
-        unpacked = parse_lz4(stream, source=source, limits=limits)
-    elif is_compressed(stream):
-        unpacked = unpack(stream, source=source, limits=limits)
-    else:
+    if not is_compressed(stream):
         return None
+    unpacked = unpack(stream, source=source, limits=limits)
     return unpacked if len(unpacked) & 0xFFFFFFFF == size_bytes else None
 
 

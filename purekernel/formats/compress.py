@@ -2,8 +2,8 @@
 
 The same library gives the same bytes every time, another release of it may give others.
 
-Source: lib/decompress_unxz.c, lib/xz/xz_dec_stream.c and lib/decompress_unzstd.c of Linux;
-Documentation/staging/xz.rst.
+Source: lib/decompress_unxz.c, lib/xz/xz_dec_stream.c, lib/decompress_unzstd.c and
+lib/decompress_unlz4.c of Linux; Documentation/staging/xz.rst.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import lzma
 
 from purekernel.errors import UsageError
 from purekernel.formats.initramfs import Compression
+from purekernel.formats.lz4 import build_lz4
 from purekernel.tree import Buffer
 
-# How far back either looks, and so what the kernel allocates beside the image while it unpacks:
+# How far back xz and zstd look, and so what the kernel allocates beside the image while it unpacks:
 # what every zstd decoder must give (RFC 8878, 3.1.1.1.2), and more than a core of some MB can use.
 WINDOW_BYTES = 8 << 20
 # Less than this is no dictionary of LZMA2.
@@ -23,7 +24,8 @@ _LEAST_DICTIONARY_BYTES = 4096
 _ZSTD_LEVEL = 19
 
 # What is written for a kernel that takes it, the smallest first.
-_SMALLEST_FIRST = (Compression.XZ, Compression.ZSTD, Compression.GZIP)
+_SMALLEST_FIRST = (Compression.XZ, Compression.ZSTD, Compression.GZIP, Compression.LZ4)
+_WRITTEN = "gzip, xz, zstd or lz4"
 
 
 def choose_compression(taken: frozenset[Compression] | None) -> Compression:
@@ -31,12 +33,20 @@ def choose_compression(taken: frozenset[Compression] | None) -> Compression:
 
     Args:
         taken: the compressions that it takes; ``None``, and gzip is chosen, where that is unknown.
+
+    Raises:
+        UsageError: it is known to take none that is written here.
     """
-    if taken is not None:
-        for compression in _SMALLEST_FIRST:
-            if compression in taken:
-                return compression
-    return Compression.GZIP
+    if taken is None:
+        return Compression.GZIP
+    for compression in _SMALLEST_FIRST:
+        if compression in taken:
+            return compression
+    raise UsageError(
+        f"the kernel cannot unpack a core that is compressed with anything written here: "
+        f"it takes {_names(taken)}",
+        hint=f"use a base ISO whose kernel takes {_WRITTEN}",
+    )
 
 
 def check_taken(compression: Compression, taken: frozenset[Compression] | None) -> None:
@@ -46,16 +56,15 @@ def check_taken(compression: Compression, taken: frozenset[Compression] | None) 
         UsageError: ``taken``, the compressions that it takes, is known and lacks it.
     """
     if taken is not None and compression not in taken:
-        able = ", ".join(item.value for item in Compression if item in taken)
         raise UsageError(
             f"the kernel cannot unpack a core that is compressed with {compression.value}: "
-            f"it takes {able}",
+            f"it takes {_names(taken)}",
             hint="choose auto, which is the smallest that the kernel takes",
         )
 
 
 def compress(archive: Buffer, compression: Compression) -> bytes:
-    """Return ``archive`` compressed with xz or zstd.
+    """Return ``archive`` compressed with xz, zstd or LZ4.
 
     Raises:
         UsageError: it is another compression.
@@ -64,9 +73,11 @@ def compress(archive: Buffer, compression: Compression) -> bytes:
         return build_xz(archive)
     if compression is Compression.ZSTD:
         return build_zstd(archive)
+    if compression is Compression.LZ4:
+        return build_lz4(archive)
     raise UsageError(
         f"a core cannot be compressed with {compression.value}: nothing here writes that",
-        hint="choose gzip, xz or zstd",
+        hint=f"choose {_WRITTEN}",
     )
 
 
@@ -104,3 +115,7 @@ def build_zstd(data: Buffer) -> bytes:
         CompressionParameter.checksum_flag: 1,
     }
     return compress_zstd(data, options=options)
+
+
+def _names(taken: frozenset[Compression]) -> str:
+    return ", ".join(item.value for item in Compression if item in taken)

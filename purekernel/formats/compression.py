@@ -12,6 +12,8 @@ from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.inflate import FIRST_STEP_BYTES, STEP_BYTES
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.formats.lz4 import MAGIC as LZ4_MAGIC
+from purekernel.formats.lz4 import parse_lz4
 from purekernel.formats.padding import skip_zeros
 from purekernel.tree import Buffer
 
@@ -19,6 +21,7 @@ BZIP2_MAGIC = b"BZh"
 XZ_MAGIC = b"\xfd7zXZ\x00"
 LZMA_MAGIC = b"\x5d\x00\x00"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_MAGICS = (GZIP_MAGIC, BZIP2_MAGIC, XZ_MAGIC, LZMA_MAGIC, ZSTD_MAGIC, LZ4_MAGIC)
 
 
 class _Decompressor(Protocol):
@@ -39,8 +42,8 @@ def unpack(
 ) -> Buffer:
     """Return ``data`` without its compression; data with none comes back as it is.
 
-    Reads gzip, bzip2, xz, lzma and zstd; any number of streams one after the other, as the
-    programs of these names do.
+    Reads gzip, bzip2, xz, lzma, zstd and LZ4's legacy frame; any number of streams one after the
+    other, as the programs of these names do.
 
     Args:
         data: what may be compressed.
@@ -55,6 +58,8 @@ def unpack(
     head = bytes(data[:6])
     if head.startswith(GZIP_MAGIC):
         return parse_gzip(data, source=source, limits=limits, already_bytes=already_bytes)
+    if head.startswith(LZ4_MAGIC):
+        return parse_lz4(data, source=source, limits=limits, already_bytes=already_bytes)
     kind = _find_kind(head)
     if kind is None:
         return data
@@ -63,7 +68,7 @@ def unpack(
 
 def is_compressed(data: Buffer) -> bool:
     """Say whether ``data`` opens as one of the compressions that :func:`unpack` undoes."""
-    return bytes(data[:6]).startswith((GZIP_MAGIC, BZIP2_MAGIC, XZ_MAGIC, LZMA_MAGIC, ZSTD_MAGIC))
+    return bytes(data[:6]).startswith(_MAGICS)
 
 
 class _Kind(NamedTuple):

@@ -1,8 +1,9 @@
-"""LZ4 as Linux takes it: the legacy frame, read without a library.
+"""LZ4 as Linux takes it, of an initramfs or around itself: the legacy frame.
 
-The kernel's own image may be packed so. Some 20 MB a second come of it, and a kernel is read once.
+A magic number, and blocks: the size of each, little-endian, then what LZ4 made of up to 8 MiB, each
+by itself. Nothing says where a frame ends but the end of the file, and nothing whether it is sound.
 
-Source: lz4_Frame_format.md ("Legacy frame") and lz4_Block_format.md of LZ4.
+Source: lz4_Frame_format.md ("Legacy frame") of LZ4; lib/decompress_unlz4.c of Linux.
 """
 
 from __future__ import annotations
@@ -11,24 +12,34 @@ import struct
 
 from purekernel.errors import FormatError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.formats.padding import skip_zeros
 from purekernel.tree import Buffer
 
 MAGIC = b"\x02\x21\x4c\x18"
-# Every block unpacks to this many bytes, save the last, which may be shorter.
+# Every block unpacks to this many bytes, save the last, which may be shorter. Linux has no room for
+# more.
 BLOCK_BYTES = 8 << 20
 
 _SIZE = struct.Struct("<I")
-# A length of which a token's half byte is this goes on in the bytes that follow, until one is not
-# 255.
-_LONGER, _STILL_LONGER = 15, 255
-_LEAST_MATCH_BYTES = 4
+# No byte of a block stands for more bytes than this: one that makes a length longer.
+_MOST_OF_A_BYTE = 255
+# The strongest: Core 4.4's core takes three times as long as with 3, and gets 0.9 % smaller.
+_LEVEL = 12
 
 
-def parse_lz4(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """Return what a legacy frame unpacks to; frames may stand one behind the other.
+def parse_lz4(
+    data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, already_bytes: int = 0
+) -> bytes:
+    """Return what legacy frames unpack to, one behind the other, and zeros behind the last.
+
+    Args:
+        data: starts with :data:`MAGIC`.
+        source: its name, for messages.
+        limits: the bound on what it may unpack to.
+        already_bytes: what counts towards that bound beforehand.
 
     Raises:
-        FormatError: a block is damaged or ends early.
+        FormatError: a block is damaged or ends early, or something else follows.
         LimitError: it unpacks to more than ``limits`` allow.
     """
     view = memoryview(data)
@@ -37,68 +48,57 @@ def parse_lz4(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> 
             source=source, offset=0, expected="an LZ4 legacy frame", got=bytes(view[:4]).hex(" ")
         )
     offset = len(MAGIC)
-    blocks: list[bytearray] = []
-    size_bytes = 0
-    while offset < len(view):
+    unpacked = bytearray()
+    while len(view) - offset >= _SIZE.size:
         if bytes(view[offset : offset + len(MAGIC)]) == MAGIC:
             offset += len(MAGIC)
             continue
+        (packed_bytes,) = _SIZE.unpack_from(view, offset)
+        if not packed_bytes:
+            break
         start = offset + _SIZE.size
-        packed = b""
-        if start <= len(view):
-            (packed_bytes,) = _SIZE.unpack_from(view, offset)
-            packed = bytes(view[start : start + packed_bytes])
-        if start > len(view) or len(packed) != packed_bytes:
-            raise _damaged(source, offset, "the end of the file")
-        block = _unpack_block(packed, source=source, offset=start)
-        blocks.append(block)
-        size_bytes += len(block)
-        limits.check_unpacked(size_bytes, source=source, offset=offset)
+        packed = view[start : start + packed_bytes]
+        if len(packed) != packed_bytes:
+            raise _damaged(source, offset, f"{len(packed)} of its {packed_bytes} bytes")
+        unpacked += _unpack_block(packed, source=source, offset=offset)
+        limits.check_unpacked(already_bytes + len(unpacked), source=source, offset=offset)
         offset = start + packed_bytes
-    return b"".join(blocks)
+    if skip_zeros(view, offset) != len(view):
+        raise _damaged(source, offset, bytes(view[offset : offset + _SIZE.size]).hex(" "))
+    return bytes(unpacked)
 
 
-def _unpack_block(packed: bytes, *, source: str, offset: int) -> bytearray:
+def build_lz4(data: Buffer) -> bytes:
+    """Return ``data`` in one legacy frame, as small as LZ4 makes it; nothing, in no block.
+
+    The same release of liblz4 gives the same bytes on every processor; those of ``lz4 -l -12``.
+    """
+    from lz4.block import compress  # noqa: PLC0415  # rare
+
+    view = memoryview(data)
+    pieces = [MAGIC]
+    for start in range(0, len(view), BLOCK_BYTES):
+        block = compress(
+            view[start : start + BLOCK_BYTES],
+            mode="high_compression",
+            compression=_LEVEL,
+            store_size=False,
+        )
+        pieces += (_SIZE.pack(len(block)), block)
+    return b"".join(pieces)
+
+
+def _unpack_block(packed: memoryview, *, source: str, offset: int) -> bytes:
     """Return what one block unpacks to, at most :data:`BLOCK_BYTES`."""
-    out = bytearray()
-    here = 0
+    from lz4.block import LZ4BlockError, decompress  # noqa: PLC0415  # rare
+
+    # As much is allocated at once, also for a block of a few bytes.
+    most_bytes = min(BLOCK_BYTES, _MOST_OF_A_BYTE * len(packed))
     try:
-        while True:
-            token = packed[here]
-            here += 1
-            length = token >> 4
-            if length == _LONGER:
-                more = _STILL_LONGER
-                while more == _STILL_LONGER:
-                    more = packed[here]
-                    here += 1
-                    length += more
-            out += packed[here : here + length]
-            here += length
-            # The last sequence of a block is literals alone.
-            if here >= len(packed):
-                break
-            distance = packed[here] | packed[here + 1] << 8
-            here += 2
-            length = (token & 15) + _LEAST_MATCH_BYTES
-            if length == _LONGER + _LEAST_MATCH_BYTES:
-                more = _STILL_LONGER
-                while more == _STILL_LONGER:
-                    more = packed[here]
-                    here += 1
-                    length += more
-            start = len(out) - distance
-            if start < 0 or not distance or len(out) + length > BLOCK_BYTES:
-                raise _damaged(source, offset + here, f"{length} bytes from {distance} before")
-            if length <= distance:
-                out += out[start : start + length]
-            else:  # what is copied is part of what it makes: the last bytes again and again
-                out += (out[start:] * (length // distance + 1))[:length]
-    except IndexError:
-        raise _damaged(source, offset + here, "its end") from None
-    if here != len(packed) or len(out) > BLOCK_BYTES:
-        raise _damaged(source, offset + here, "other lengths")
-    return out
+        return bytes(decompress(packed, uncompressed_size=most_bytes))
+    except LZ4BlockError:
+        got = f"one that is damaged, or unpacks to more than {BLOCK_BYTES} bytes"
+        raise _damaged(source, offset, got) from None
 
 
 def _damaged(source: str, offset: int, got: str) -> FormatError:

@@ -8,20 +8,22 @@ import struct
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from fixtures.bundle import make_bundle
 from fixtures.program import make_executable
-from purekernel import make_image
+from purekernel import make_image, write_image
 from purekernel.build.encoding import Encoding
 from purekernel.cli import main
 from purekernel.deflate.efforts import Effort
 from purekernel.formats.compress import WINDOW_BYTES, compress
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.initramfs import Compression, read_compressions
-from purekernel.formats.iso import parse_iso
-from purekernel.tree import Device, DeviceKind, Directory, File, Metadata, Tree
+from purekernel.formats.iso import build_iso, parse_iso
+from purekernel.formats.tar import build_tar
+from purekernel.tree import Device, DeviceKind, Directory, File, Metadata, Tree, newest_time
 from tests import debian
-from tests.boot.cores import core_root
+from tests.boot.cores import core_root, put
 from tests.boot.machine import boot
 from tests.shared import core_iso
 
@@ -78,7 +80,7 @@ def debian_kernel() -> Path:
     return root / "boot" / f"vmlinuz-{release}"
 
 
-@pytest.mark.parametrize("compression", [Compression.XZ, Compression.ZSTD])
+@pytest.mark.parametrize("compression", [Compression.XZ, Compression.ZSTD, Compression.LZ4])
 def test_debian_s_kernel_takes_what_we_compress(
     debian_kernel: Path, tmp_path: Path, compression: Compression
 ) -> None:
@@ -100,10 +102,28 @@ def test_debian_s_kernel_verifies_the_check(
     start(debian_kernel, bytes(packed), tmp_path, until=failure.encode())
 
 
-def test_core_s_kernel_refuses_its_own_core_as_xz(core_kernel: Path, tmp_path: Path) -> None:
-    packed = compress(build_cpio(core_root()), Compression.XZ)
+def test_behind_lz4_another_archive_may_follow_zeros(debian_kernel: Path, tmp_path: Path) -> None:
+    """As boot loaders lay them in a row; of the frame's end nothing else tells."""
+    ballast = make_initramfs()
+    ballast.remove(b"init")
+    packed = compress(build_cpio(ballast), Compression.LZ4)
+    row = packed + bytes(4 + -len(packed) % 4) + build_cpio(make_initramfs())
+    start(debian_kernel, row, tmp_path, until=LINE.encode())
+
+
+@pytest.mark.parametrize(
+    ("compression", "words"),
+    [
+        (Compression.XZ, "compression method xz not configured"),
+        (Compression.LZ4, "junk in compressed archive"),  # of which it has never heard
+    ],
+)
+def test_core_s_kernel_refuses_its_own_core(
+    core_kernel: Path, tmp_path: Path, compression: Compression, words: str
+) -> None:
+    packed = compress(build_cpio(core_root()), compression)
     heard = start(core_kernel, packed, tmp_path, until=b"looks like an initrd")
-    assert b"(compression method xz not configured)" in heard
+    assert f"({words})".encode() in heard
 
 
 @pytest.mark.parametrize("compression", Compression)
@@ -133,7 +153,7 @@ def test_debian_s_kernel_has_them_all(
     assert compression in can
 
 
-@pytest.mark.parametrize("asked", ["xz", "zstd"])
+@pytest.mark.parametrize("asked", ["xz", "zstd", "lz4"])
 def test_a_build_refuses_what_its_kernel_lacks(
     asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +164,34 @@ def test_a_build_refuses_what_its_kernel_lacks(
     said = capsys.readouterr().err
     assert f"compressed with {asked}: it takes gzip, lzo" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_an_image_in_lz4_boots_from_cd(debian_kernel: Path, tmp_path: Path) -> None:
+    """Core's whole root file system, through isolinux."""
+    bundle, overlay, site = tmp_path / "bundle.tar.gz", tmp_path / "overlay.tar", Tree()
+    core = parse_iso(core_iso().read_bytes(), source="iso")
+    node = core.tree[b"boot/vmlinuz"]
+    assert isinstance(node, File)
+    tree = core.tree.copy()
+    tree.replace(b"boot/vmlinuz", evolve(node, content=debian_kernel.read_bytes()))
+    iso = build_iso(tree, fields=core.fields, boot=core.boot, timestamp=newest_time(tree))
+    bundle.write_bytes(make_bundle(iso=iso, pack=gzip.compress))
+    put(site, b"opt/first.sh", b"#!/bin/sh\necho Core $(version) runs\n", mode=0o755)
+    overlay.write_bytes(build_tar(site))
+    image = make_image(
+        bundle,
+        overlays=overlay,
+        iso_version="1",
+        boot_append="console=ttyS0 rdinit=/opt/first.sh",
+        boot_timeout=1,
+        encoding=Encoding(compression=Compression.LZ4),
+    )
+    assert image.core.startswith(BEGINNINGS[Compression.LZ4])
+    (output,) = write_image(image, tmp_path)
+    boot(
+        "-cdrom", output.path, "-boot", "d",
+        log=tmp_path / "serial", until=b"Core 4.4 runs",
+    )  # fmt: skip
 
 
 def test_the_smallest_that_core_takes_is_gzip(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ CONTENT = b"".join(str(number).encode() for number in range(20_000))
 
 @given(st.binary(max_size=3000))
 def test_what_is_compressed_comes_back(content: bytes) -> None:
-    for compression in (Compression.XZ, Compression.ZSTD):
+    for compression in (Compression.XZ, Compression.ZSTD, Compression.LZ4):
         packed = compress(memoryview(content), compression)
         assert unpack(packed, source="x") == content
         assert packed == compress(content, compression)
@@ -36,6 +36,8 @@ def test_what_is_compressed_comes_back(content: bytes) -> None:
         (set(Compression), Compression.XZ),
         (set(Compression) - {Compression.XZ}, Compression.ZSTD),
         ({Compression.GZIP, Compression.LZO}, Compression.GZIP),  # Core 4.4
+        ({Compression.GZIP, Compression.LZ4}, Compression.GZIP),  # LZ4 is larger
+        ({Compression.LZO, Compression.LZ4}, Compression.LZ4),
         (None, Compression.GZIP),
     ],
 )
@@ -43,6 +45,16 @@ def test_the_smallest_that_the_kernel_takes_is_chosen(
     taken: set[Compression] | None, chosen: Compression
 ) -> None:
     assert choose_compression(None if taken is None else frozenset(taken)) is chosen
+
+
+def test_a_kernel_may_take_nothing_that_is_written() -> None:
+    with pytest.raises(UsageError) as caught:
+        choose_compression(frozenset({Compression.LZO, Compression.LZMA}))
+    assert caught.value.message == (
+        "the kernel cannot unpack a core that is compressed with anything written here: "
+        "it takes lzma, lzo"
+    )
+    assert caught.value.hint == "use a base ISO whose kernel takes gzip, xz, zstd or lz4"
 
 
 def test_what_the_kernel_does_not_take_is_refused() -> None:
@@ -58,7 +70,7 @@ def test_what_the_kernel_does_not_take_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "compression", [item for item in Compression if item.name not in ("XZ", "ZSTD")]
+    "compression", [item for item in Compression if item.name not in ("XZ", "ZSTD", "LZ4")]
 )
 def test_others_are_refused(compression: Compression) -> None:
     with pytest.raises(UsageError) as caught:
@@ -66,7 +78,7 @@ def test_others_are_refused(compression: Compression) -> None:
     assert caught.value.message == (
         f"a core cannot be compressed with {compression.value}: nothing here writes that"
     )
-    assert caught.value.hint == "choose gzip, xz or zstd"
+    assert caught.value.hint == "choose gzip, xz, zstd or lz4"
 
 
 @pytest.mark.parametrize(

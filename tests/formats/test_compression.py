@@ -12,6 +12,7 @@ import pytest
 from purekernel.errors import FormatError, LimitError
 from purekernel.formats.compression import is_compressed, unpack
 from purekernel.formats.limits import Limits
+from purekernel.formats.lz4 import build_lz4
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -26,6 +27,7 @@ PACKERS: list[tuple[str, Callable[[bytes], bytes]]] = [
     ("xz", lzma.compress),
     ("lzma", partial(lzma.compress, format=lzma.FORMAT_ALONE)),
     ("zstd", zstd.compress),
+    ("lz4", build_lz4),
 ]
 
 each = pytest.mark.parametrize(("kind", "pack"), PACKERS, ids=[kind for kind, _pack in PACKERS])
@@ -55,6 +57,14 @@ def test_damage_at_any_place_is_ours_to_report(kind: str, pack: Callable[[bytes]
 def test_bombs_are_stopped(kind: str, pack: Callable[[bytes], bytes]) -> None:
     with pytest.raises(LimitError):
         unpack(pack(bytes(4 << 20)), source="x", limits=Limits(unpacked_bytes=1 << 20))
+
+
+@each
+def test_what_was_unpacked_before_counts(kind: str, pack: Callable[[bytes], bytes]) -> None:
+    limits = Limits(unpacked_bytes=len(CONTENT))
+    assert unpack(pack(CONTENT), source="x", limits=limits) == CONTENT
+    with pytest.raises(LimitError):
+        unpack(pack(CONTENT), source="x", limits=limits, already_bytes=1)
 
 
 def test_what_has_no_compression_comes_back_as_it_is() -> None:

@@ -78,7 +78,7 @@ def test_anything_else_is_refused_with_what_is_accepted(content: bytes, tmp_path
     )
     assert caught.value.hint == (
         "give a folder, a tar archive or a cpio archive of the newc kind (plain or compressed "
-        "with gzip, bzip2, xz or zstd), a squashfs image (.tcz), or a manifest (#mtree)"
+        "with gzip, bzip2, xz, zstd or lz4 -l), a squashfs image (.tcz), or a manifest (#mtree)"
     )
 
 
