@@ -21,9 +21,11 @@ from purekernel.errors import (
     UnrepresentableError,
     UsageError,
 )
+from purekernel.formats.compress import build_xz
 from purekernel.formats.compression import unpack
 from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.iso import parse_iso
+from purekernel.formats.lz4 import build_lz4
 from purekernel.formats.tar import build_tar, parse_tar
 from purekernel.tree import File, Metadata, Symlink, Tree, put_file
 from tests.oracles import require, run
@@ -213,6 +215,8 @@ PACKERS: list[tuple[str, Callable[[bytes], bytes], bytes]] = [
     ("gzip", gzip.compress, b"\x1f\x8b"),
     ("xz", lzma.compress, b"\xfd7zXZ"),
     ("bzip2", bz2.compress, b"BZh"),
+    ("zstd", zstd.compress, b"\x28\xb5\x2f\xfd"),
+    ("lz4", build_lz4, b"\x02\x21\x4c\x18"),
 ]
 
 
@@ -265,6 +269,8 @@ def test_xz_is_packed_so_that_linux_unpacks_it(tmp_path: Path) -> None:
     root.save(change(root.tree))
     # Stream flags: the check is CRC32. Source: the .xz file format, 2.1.1.2.
     assert path.read_bytes()[6:8] == b"\0\x01"
+    # As a build packs it.
+    assert path.read_bytes() == build_xz(build_cpio(open_all(path).tree))
 
 
 @posix
@@ -281,7 +287,10 @@ def test_what_cannot_be_written_again_is_refused(tmp_path: Path) -> None:
     cpio = build_cpio(plain_tree())
     cases = {
         "two.img": (cpio + gzip.compress(cpio), "several archives in a row"),
-        "core.zst": (zstd.compress(cpio), "compressed in a way that is read and not written"),
+        "core.lzma": (
+            lzma.compress(cpio, format=lzma.FORMAT_ALONE),
+            "compressed in a way that is read and not written",
+        ),
     }
     for name, (data, message) in cases.items():
         path = tmp_path / name

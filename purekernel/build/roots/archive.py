@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import io
-import lzma
 import tarfile
 from collections.abc import Callable
 from functools import partial
@@ -17,15 +16,31 @@ from purekernel.build.publish import write_whole
 from purekernel.deflate.encoders import Libdeflate
 from purekernel.deflate.member import compress
 from purekernel.errors import UnrepresentableError
-from purekernel.formats.compression import BZIP2_MAGIC, XZ_MAGIC, is_compressed, unpack
+from purekernel.formats.compress import build_xz, build_zstd
+from purekernel.formats.compression import (
+    BZIP2_MAGIC,
+    XZ_MAGIC,
+    ZSTD_MAGIC,
+    is_compressed,
+    unpack,
+)
 from purekernel.formats.cpio import MAGIC_CRC, MAGIC_NEWC, build_cpio, count_archives
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.limits import Limits
+from purekernel.formats.lz4 import MAGIC as LZ4_MAGIC
+from purekernel.formats.lz4 import build_lz4
 from purekernel.formats.tar import build_tar, is_tar
 from purekernel.tree import Buffer, Tree
 
 # What tar calls the folder that it was told to pack.
 TOP_NAME = "."
+
+_BUILDERS: dict[bytes, Callable[[bytes], bytes]] = {
+    BZIP2_MAGIC: bz2.compress,
+    XZ_MAGIC: build_xz,
+    ZSTD_MAGIC: build_zstd,
+    LZ4_MAGIC: build_lz4,
+}
 
 
 class Container(Protocol):
@@ -103,17 +118,20 @@ def _build_tar_like(old: Buffer, changed: Tree) -> bytes:
 
 
 def _packer(data: Buffer, source: str) -> Callable[[bytes], bytes]:
+    """Return what packs as ``data`` is packed, and as small as builds pack a core.
+
+    What is a root file system's archive may be a kernel's initramfs, whatever its name: so all but
+    bzip2 is written as Linux is sure to unpack it.
+    """
     head = bytes(data[:6])
     if head.startswith(GZIP_MAGIC):
         return partial(compress, encoder=Libdeflate())
-    if head.startswith(XZ_MAGIC):
-        # Linux unpacks no other check. (Source: Documentation/staging/xz.rst.)
-        return partial(lzma.compress, check=lzma.CHECK_CRC32)
-    if head.startswith(BZIP2_MAGIC):
-        return bz2.compress
+    for magic, build in _BUILDERS.items():
+        if head.startswith(magic):
+            return build
     if is_compressed(data):
         raise UnrepresentableError(
             f"{source} is compressed in a way that is read and not written",
-            hint="compress it with gzip, xz or bzip2, or give it plain",
+            hint="compress it with gzip, bzip2, xz, zstd or lz4, or give it plain",
         )
     return bytes
