@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 
 from attrs import evolve, field, fields_dict, frozen
 
@@ -20,6 +21,8 @@ from purekernel.build.metadata import (
     build_version_file,
 )
 from purekernel.build.progress import Progress, Silent
+from purekernel.build.unpacking import Unpacking, measure_unpacking
+from purekernel.deflate.efforts import Effort
 from purekernel.errors import BundleError, UsageError, inside
 from purekernel.formats.compress import compress
 from purekernel.formats.cpio import build_cpio
@@ -138,6 +141,8 @@ class Image:
         cpio_bytes: that archive's size before it was deflated.
         unpacked_modules_bytes: how much memory more it takes, once booted, that kernel modules
             are unpacked in it; 0 where they are not.
+        unpacked_modules_saved_bytes: how much smaller that makes the core, measured on the modules
+            alone; less than 0 where it is larger for it, 0 where they are not unpacked.
         core_path: where that lies on the ISO.
         kernel: the kernel's bytes.
         kernel_path: where that lies on the ISO.
@@ -156,6 +161,7 @@ class Image:
     core: bytes
     cpio_bytes: int
     unpacked_modules_bytes: int
+    unpacked_modules_saved_bytes: int
     core_path: bytes
     kernel: Buffer
     kernel_path: bytes
@@ -222,18 +228,33 @@ def compose_image(
     notes: list[str] = []
     finishing = finishing_passes(mtime=timestamp, note=notes.append)
     root = _run_passes(root, composition.passes, progress)
-    unpacked_bytes = 0
+    packed = root
     if options.encoding.modules is Modules.RAW:
         with progress.step("unpack kernel modules"):
-            unpacked = unpack_modules(root, limits=options.limits)
-        unpacked_bytes = content_bytes(unpacked) - content_bytes(root)
-        root = unpacked
+            root = unpack_modules(root, limits=options.limits)
+    unpacked = root
     root = _run_passes(root, finishing, progress)
     root = clamp_times(root, timestamp)
     compression = options.encoding.compression_for(
         base.kernel.content, source=display(base.kernel_path), limits=options.limits
     )
-    root, core = _pack(root, identity.flavour, options.encoding, compression, progress)
+    encoding, effort = options.encoding, options.encoding.effort_for(identity.flavour)
+    unpacking: Callable[[], Unpacking] = Unpacking
+    with encoding.running() as executor:
+        if unpacked is not packed:
+            # Begun first: of those at work on the core, there is often but one.
+            unpacking = measure_unpacking(
+                packed, unpacked, effort=effort, compression=compression, executor=executor
+            )
+        root, core = _pack(
+            root,
+            effort=effort,
+            encoding=encoding,
+            compression=compression,
+            executor=executor,
+            progress=progress,
+        )
+        unpacked_modules = unpacking()
     with progress.step("laying out the ISO"):
         iso = _lay_out_iso(composition, core=core.data, timestamp=timestamp, boot=options.boot)
     return Image(
@@ -244,7 +265,8 @@ def compose_image(
         root=root,
         core=core.data,
         cpio_bytes=core.cpio_bytes,
-        unpacked_modules_bytes=unpacked_bytes,
+        unpacked_modules_bytes=unpacked_modules.memory_bytes,
+        unpacked_modules_saved_bytes=unpacked_modules.saved_bytes,
         core_path=base.core_path,
         kernel=base.kernel.content,
         kernel_path=base.kernel_path,
@@ -265,30 +287,31 @@ def _run_passes(root: Tree, passes: Iterable[tuple[str, Pass]], progress: Progre
 
 def _pack(
     root: Tree,
-    flavour: Flavour | None,
+    *,
+    effort: Effort,
     encoding: Encoding,
     compression: Compression,
+    executor: Executor,
     progress: Progress,
 ) -> tuple[Tree, PackedCore]:
     """Return the root file system, with what is packed in it packed smaller, and the core."""
     if compression is not Compression.GZIP:
         with progress.step("compressing"):
             archive = build_cpio(root)
-            data = compress(archive, compression)
+            data = executor.submit(compress, archive, compression).result()
             return root, PackedCore(data=data, cpio_bytes=len(archive))
-    effort, cache = encoding.effort_for(flavour), encoding.cache
-    with encoding.running() as executor:
-        if encoding.nested:
-            with progress.step("recompressing"):
-                root = recompress_nested(
-                    root,
-                    effort=effort,
-                    executor=executor,
-                    cache=cache,
-                    modules=encoding.modules is not Modules.KEEP,
-                )
-        with progress.step("compressing"):
-            core = pack_core(root, effort=effort, executor=executor, cache=cache)
+    cache = encoding.cache
+    if encoding.nested:
+        with progress.step("recompressing"):
+            root = recompress_nested(
+                root,
+                effort=effort,
+                executor=executor,
+                cache=cache,
+                modules=encoding.modules is not Modules.KEEP,
+            )
+    with progress.step("compressing"):
+        core = pack_core(root, effort=effort, executor=executor, cache=cache)
     return root, core
 
 

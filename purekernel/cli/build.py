@@ -248,7 +248,7 @@ def build_command(
         total = time.perf_counter() - start
         say(render_json(summarize(image, outputs, progress.seconds, total)))
     elif not quiet:
-        say(render_text(outputs))
+        say(render_text(outputs, image))
 
 
 def _gather(

@@ -53,6 +53,7 @@ def summarize(
             "cpio_bytes": image.cpio_bytes,
             "unpacked_bytes": content_bytes(image.root),
             "unpacked_modules_bytes": image.unpacked_modules_bytes,
+            "unpacked_modules_saved_bytes": image.unpacked_modules_saved_bytes,
             "counts": dict(counts),
         },
         "kernel": {
@@ -127,9 +128,20 @@ def render_json(summary: dict[str, object]) -> str:
     return json.dumps(summary, indent=2, ensure_ascii=True)
 
 
-def render_text(outputs: list[Output]) -> str:
-    """Return two lines for each output, of at most 80 columns where its path is short."""
-    return "\n".join(
+def render_text(outputs: list[Output], image: Image | None = None) -> str:
+    """Return two lines for each output, of at most 80 columns where its path is short.
+
+    A last line says what came of it that kernel modules are unpacked, where they are.
+    """
+    lines = [
         f"{output.path}  {output.size_bytes / 1e6:.2f} MB\n  sha256:{output.sha256}"
         for output in outputs
-    )
+    ]
+    if image is not None and image.unpacked_modules_bytes:
+        saved_bytes = image.unpacked_modules_saved_bytes
+        lines.append(
+            f"kernel modules unpacked: core {abs(saved_bytes) / 1e6:.2f} MB "
+            f"{'smaller' if saved_bytes >= 0 else 'larger'}, "
+            f"{image.unpacked_modules_bytes / 1e6:.2f} MB more memory after boot"
+        )
+    return "\n".join(lines)
