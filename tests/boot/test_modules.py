@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
 
 from fixtures.bundle import make_bundle
 from purekernel import Emit, make_image, write_image
+from purekernel.build.base import parse_base
+from purekernel.build.core import pack_core, recompress_nested
 from purekernel.build.encoding import Encoding, Modules
 from purekernel.deflate.efforts import Effort
 from purekernel.formats.tar import build_tar
-from purekernel.tree import Tree
+from purekernel.tree import File, Tree
 from tests.boot.cores import put
 from tests.boot.machine import boot
 from tests.shared import core_iso
@@ -32,6 +35,31 @@ poweroff -f
 """
 
 
+GARP = b"lib/modules/3.0.3-tinycore/kernel/net/802/garp"
+
+# All that FIRST needs of Core, beside its folders, devices, links and settings.
+NEEDED = (
+    b"bin/busybox", b"lib/ld-2.13.so", b"lib/libc-2.13.so", b"lib/libcrypt-2.13.so",
+    b"lib/libm-2.13.so", b"lib/modules/3.0.3-tinycore/modules.dep", GARP + b".ko.gz",
+    b"lib/modules/3.0.3-tinycore/kernel/net/802/stp.ko.gz",
+    b"lib/modules/3.0.3-tinycore/kernel/net/llc/llc.ko.gz",
+)  # fmt: skip
+
+
+def check(kernel: Path, core: Path, log: Path) -> None:
+    """Boot, and see that the module and those that it needs are loaded."""
+    heard = boot(
+        "-kernel", kernel, "-initrd", core,
+        "-append", "console=ttyS0 loglevel=3 rdinit=/opt/first.sh",
+        log=log, until=b"=== end",
+    )  # fmt: skip
+    said = heard.decode("latin-1").replace("\r", "").partition("=== begin\n")[2].splitlines()
+    assert "modprobe 0" in said
+    assert [line for line in said if line.startswith("loaded ")] == [
+        "loaded garp", "loaded llc", "loaded stp",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("effort", "modules"),
     [
@@ -49,16 +77,37 @@ def test_core_loads_them(effort: Effort, modules: Modules, tmp_path: Path) -> No
     encoding = Encoding(effort=effort, modules=modules)
     image = make_image(bundle, overlays=overlay, iso_version="1", encoding=encoding)
     assert (image.unpacked_modules_bytes > 4_000_000) is (modules is Modules.RAW)
-    suffix = b".ko" if modules is Modules.RAW else b".ko.gz"
-    assert b"lib/modules/3.0.3-tinycore/kernel/net/802/garp" + suffix in image.root
+    assert GARP + (b".ko" if modules is Modules.RAW else b".ko.gz") in image.root
     write_image(image, tmp_path, emit=[Emit.CORE])
-    heard = boot(
-        "-kernel", tmp_path / "vmlinuz", "-initrd", tmp_path / "core.gz",
-        "-append", "console=ttyS0 loglevel=3 rdinit=/opt/first.sh",
-        log=tmp_path / "serial", until=b"=== end",
-    )  # fmt: skip
-    said = heard.decode("latin-1").replace("\r", "").partition("=== begin\n")[2].splitlines()
-    assert "modprobe 0" in said
-    assert [line for line in said if line.startswith("loaded ")] == [
-        "loaded garp", "loaded llc", "loaded stp",
-    ]  # fmt: skip
+    check(tmp_path / "vmlinuz", tmp_path / "core.gz", tmp_path / "serial")
+
+
+def cut_down(root: Tree) -> Tree:
+    """Return Core without what FIRST does not need: zopfli takes minutes over all of it."""
+    small = root.copy()
+    for path, node in root.walk():
+        is_needed = path in NEEDED or path.startswith(b"etc/")
+        if isinstance(node, File) and node.content and not is_needed:
+            small.remove(path)
+    return small
+
+
+# With this set, all of Core is packed at the highest effort as well, which takes minutes.
+WHOLE = "PUREKERNEL_WHOLE_CORE"
+
+
+@pytest.mark.parametrize("what", ["what boots", *(["all of it"] if os.environ.get(WHOLE) else [])])
+def test_core_loads_them_at_max(what: str, tmp_path: Path) -> None:
+    base = parse_base(core_iso().read_bytes(), source="Core-current.iso")
+    root = base.root.copy() if what == "all of it" else cut_down(base.root)
+    put(root, b"opt/first.sh", FIRST, mode=0o755)
+    with Encoding().running() as executor:
+        packed = recompress_nested(root, effort=Effort.MAX, executor=executor)
+        core = pack_core(packed, effort=Effort.MAX, executor=executor)
+    before, after = root[GARP + b".ko.gz"], packed[GARP + b".ko.gz"]
+    assert isinstance(before, File)
+    assert isinstance(after, File)
+    assert len(after.content) < len(before.content)
+    (tmp_path / "core.gz").write_bytes(core.data)
+    (tmp_path / "vmlinuz").write_bytes(base.kernel.content)
+    check(tmp_path / "vmlinuz", tmp_path / "core.gz", tmp_path / "serial")
