@@ -6,7 +6,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 # Windows has no SIGHUP.
 SIGNALS: tuple[signal.Signals, ...] = tuple(
@@ -77,3 +79,26 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
     if noted:
         signal.raise_signal(noted[0])
+
+
+def interruptibly(call: Callable[[], _T]) -> _T:
+    """Return what ``call`` returns, or let Ctrl-C end the wait for it.
+
+    Python runs handlers in the main thread alone, and not while that is in a library's code, which
+    may be there for minutes. So from there the call is made in another thread, which is left behind
+    when a signal comes: it keeps no process from ending.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    from concurrent.futures import Future  # noqa: PLC0415  # longer than --help may take
+
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001  # it is raised in the main thread
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="purekernel-aside", daemon=True).start()
+    return future.result()

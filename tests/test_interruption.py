@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import gzip
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from purekernel.interruption import interruptibly
 from tests.processes import DEFAULT_SIGNALS, environment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
@@ -65,3 +69,63 @@ def test_a_signal_while_starting_up_is_no_traceback(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr == "purekernel: interrupted\n  nothing was begun yet\n"
+
+
+def test_what_is_done_aside_returns_and_raises_as_it_would() -> None:
+    main = threading.main_thread()
+    assert interruptibly(lambda: threading.current_thread() is main) is False
+    with pytest.raises(ValueError, match="invalid literal"):
+        interruptibly(lambda: int("x"))
+    # Elsewhere no signal is heard anyway.
+    found: list[bool] = []
+    thread = threading.Thread(
+        target=lambda: found.append(
+            interruptibly(threading.current_thread) is threading.current_thread()
+        )
+    )
+    thread.start()
+    thread.join()
+    assert found == [True]
+
+
+FOR_HOURS = (
+    "import os, sys\n"
+    f"{DEFAULT_SIGNALS}"
+    "from zopfli import zlib\n"
+    "compress = zlib.compress\n"
+    "def for_hours(data, **settings):\n"
+    "    os.write(2, b'now\\n')\n"
+    "    return compress(data, **{**settings, 'numiterations': 100_000_000})\n"
+    "zlib.compress = for_hours\n"
+    "from purekernel.cli import main\n"
+    "sys.exit(main(sys.argv[1:]))\n"
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", [["advdef", "-z4", "a.gz"], ["gzip", "--zopfli", "a"]])
+def test_tools_do_not_wait_for_zopfli(
+    command: list[str], number: signal.Signals, tmp_path: Path
+) -> None:
+    content = b" ".join(str(number).encode() for number in range(9000))
+    (tmp_path / "a").write_bytes(content)
+    (tmp_path / "a.gz").write_bytes(gzip.compress(content))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    if "gzip" in command:
+        del before[tmp_path / "a.gz"]
+        (tmp_path / "a.gz").unlink()
+    process = subprocess.Popen(
+        [sys.executable, "-c", FOR_HOURS, "tool", *command],
+        cwd=tmp_path, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "now\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (1, "")
+    assert err.startswith("purekernel: interrupted\n  ")
+    assert err.count("\n") == 2
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

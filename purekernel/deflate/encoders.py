@@ -10,11 +10,15 @@ from attrs import frozen
 
 from purekernel.formats.inflate import inflate
 from purekernel.formats.limits import Limits
+from purekernel.interruption import interruptibly
 from purekernel.tree import Buffer
 
 # libdeflate's slowest: it searches for the cheapest parse, much like zopfli, at fifty
 # times its speed.
 SLOWEST = 12
+
+# What libdeflate needs a tenth of a second for: who waits longer may want to stop it.
+_LONG_BYTES = 1 << 20
 
 # The most that a stored block holds.
 _STORED_BYTES = 0xFFFF
@@ -76,7 +80,9 @@ class Libdeflate:
 
     def encode(self, data: Buffer) -> bytes:
         """Return ``data`` as one whole raw deflate stream."""
-        return bytes(deflate.deflate_compress(data, self.level))
+        if len(data) < _LONG_BYTES:
+            return bytes(deflate.deflate_compress(data, self.level))
+        return interruptibly(lambda: bytes(deflate.deflate_compress(data, self.level)))
 
 
 @frozen(kw_only=True)
@@ -107,15 +113,16 @@ class Zopfli:
         from zopfli import zlib  # noqa: PLC0415  # slow efforts only
 
         blocks = max(2, len(data) // self.block_bytes) if self.block_bytes else 0
-        # Without the two bytes before and the checksum behind that make it a zlib stream.
-        return bytes(
-            zlib.compress(
+        stream = interruptibly(
+            lambda: zlib.compress(
                 bytes(data),
                 numiterations=self.iterations,
                 blocksplitting=bool(blocks),
                 blocksplittingmax=blocks,
-            )[2:-4]
+            )
         )
+        # Without the two bytes before and the checksum behind that make it a zlib stream.
+        return bytes(stream[2:-4])
 
 
 def encode_smallest(data: Buffer, encoders: Iterable[Encoder]) -> bytes:
