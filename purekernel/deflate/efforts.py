@@ -71,7 +71,7 @@ RECIPES = {
     ),
     Effort.MAX: Recipe(
         plain=Libdeflate(),
-        slow=(Libdeflate(), Zopfli(iterations=5, block_bytes=12_000)),
+        slow=(Libdeflate(), Zopfli(iterations=5, block_bytes=8_000)),
         nested=(
             Rung(4_000, (Libdeflate(), Zopfli(block_bytes=0))),
             Rung(None, (Libdeflate(), Zopfli(block_bytes=2_000))),
