@@ -31,6 +31,7 @@ PEERS = {
 EFFORTS = tuple(effort.value for effort in Effort)
 SLOW = ("pigz -11", "zopfli", "max", "max, warm", "max, raw modules")
 BASE = "advdef -z4"
+PLOT = CHECKOUT / "docs" / "compression.svg"
 
 
 def main() -> None:
@@ -39,7 +40,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1, help="of each contestant [1]")
     parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
     parser.add_argument("--core", action="store_true", help="only Core's own core")
-    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the tables")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE.svg", default=PLOT,
+        help="where to draw what was measured, if it was all of it [docs/compression.svg]",
+    )  # fmt: skip
     arguments = parser.parse_args()
     missing = [name for name in ("gzip", "advdef", "pigz") if shutil.which(name) is None]
     if missing:
@@ -50,7 +54,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "benchmarks.cores", work], cwd=CHECKOUT, check=True)
         titles = ["Core 4.4"] if arguments.core else ["Core 4.4", "36 MB tree"]
         panels = [_compare(work, title, arguments.runs, quick=arguments.quick) for title in titles]
-    if arguments.plot is not None:
+    if not (arguments.quick or arguments.core):
         arguments.plot.write_text(
             draw(
                 panels,
