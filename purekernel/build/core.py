@@ -82,7 +82,7 @@ class _Archive:
         slow = self._recipe.slow or plain
         last = b""
         encoders = plain
-        for following, shrinks in _cut(self._parts, self._recipe):
+        for following, shrinks in cut(self._parts, self._recipe):
             if last:
                 yield self._segment(last, encoders)
             last, encoders = following, slow if shrinks else plain
@@ -136,8 +136,8 @@ def recompress_nested(
     return changed
 
 
-def _cut(parts: Sequence[Part], recipe: Recipe) -> Iterator[tuple[bytes, bool]]:
-    """Yield pieces of the archive, and of each whether it may shrink."""
+def cut(parts: Sequence[Part], recipe: Recipe) -> Iterator[tuple[bytes, bool]]:
+    """Yield the pieces of an archive, and of each whether it may shrink."""
     text_bytes = SLOW_TEXT_SEGMENT_BYTES if recipe.slow else SEGMENT_BYTES
     # Each is cut by itself: a change in what comes first moves no cut in what comes next.
     for kinds, size_bytes in (

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from purekernel.build.arrangement import Part, arrange
+from purekernel.build.core import cut
 from purekernel.deflate.efforts import RECIPES, Effort
 from purekernel.formats.compress import compress
-from purekernel.formats.cpio import iter_members, join_members
 from purekernel.formats.initramfs import Compression
 from purekernel.tree import Tree, content_bytes
 
@@ -38,10 +39,10 @@ def measure_unpacking(
 ) -> Callable[[], Unpacking]:
     """Begin to measure what ``unpacked`` gives and costs beside ``packed``.
 
-    The members of the archive that the two do not share are compressed by themselves, those of
-    either tree in one piece, as the core is: with another compression than gzip just so, with gzip
-    by what the effort encodes most with, which slow encoders are left out of. What they win from
-    the members beside them, and the difference that it makes to indexes, is not in it.
+    The members of the archive that the two do not share are compressed by themselves, as the core
+    is: with another compression than gzip just so, those of either tree in one piece; with gzip cut
+    as the core is, by what the effort encodes most with, which slow encoders are left out of. What
+    they win from the members beside them, and what it makes of indexes, is not in it.
 
     Args:
         packed: a root file system.
@@ -53,15 +54,18 @@ def measure_unpacking(
     Returns:
         What waits for the result and returns it.
     """
+    recipe = RECIPES[effort]
     encode: Callable[[bytes], bytes] = (
-        RECIPES[effort].plain.encode
+        recipe.plain.encode
         if compression is Compression.GZIP
         else partial(compress, compression=compression)
     )
-    sizes = [
-        executor.submit(_encoded_bytes, _members_beyond(tree, other), encode)
-        for tree, other in ((packed, unpacked), (unpacked, packed))
-    ]
+    sizes = []
+    for tree, other in ((packed, unpacked), (unpacked, packed)):
+        pieces = [piece for piece, _shrinks in cut(_parts_beyond(tree, other), recipe)]
+        if compression is not Compression.GZIP:
+            pieces = [b"".join(pieces)]
+        sizes.append(executor.submit(_encoded_bytes, pieces, encode))
     memory_bytes = content_bytes(unpacked) - content_bytes(packed)
 
     def result() -> Unpacking:
@@ -71,12 +75,14 @@ def measure_unpacking(
     return result
 
 
-def _members_beyond(tree: Tree, other: Tree) -> bytes:
-    """Return those members of the archive of ``tree`` whose names ``other`` does not have."""
-    *members, _trailer = iter_members(tree)
-    return join_members(member for member in members if member.path not in other)
+def _parts_beyond(tree: Tree, other: Tree) -> list[Part]:
+    """Return those of a core's members whose names ``other`` does not have, as they stand there."""
+    return [
+        evolve(part, members=tuple(member for member in part.members if member.path not in other))
+        for part in arrange(tree)
+    ]
 
 
-def _encoded_bytes(data: bytes, encode: Callable[[bytes], bytes]) -> int:
-    """Return what ``data`` comes to, for an executor: only the number travels back."""
-    return len(encode(data))
+def _encoded_bytes(pieces: Sequence[bytes], encode: Callable[[bytes], bytes]) -> int:
+    """Return what pieces come to, for an executor: only the number travels back."""
+    return sum(len(encode(piece)) for piece in pieces)

@@ -25,6 +25,8 @@ from tests.processes import environment, purekernel
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "fixtures/sample/razor-microkernel-bundle-dev.tar.gz"
 FILES = 12
 DIGEST_BYTES = 32
 
@@ -40,27 +42,33 @@ def site() -> Iterator[Path]:
 
     Any user may read it; pytest's own folders are for their maker alone.
     """
-    folder = Path(tempfile.mkdtemp(prefix="purekernel-test-"))
+    whole = Path(tempfile.mkdtemp(prefix="purekernel-test-"))
+    shutil.copyfile(SAMPLE, whole / "bundle.tar.gz")
+    folder = whole / "site"
+    folder.mkdir()
     (folder / "text").write_bytes(words(0, 20_000))
     for number in range(1, FILES + 1):
         packed = gzip.compress(words(number, 200 * number), compresslevel=1, mtime=0)
         (folder / f"{number}.gz").write_bytes(packed)
-    folder.chmod(0o755)
+    for made in (whole, folder):
+        made.chmod(0o755)
     yield folder
-    shutil.rmtree(folder)
+    shutil.rmtree(whole)
 
 
 @pytest.fixture(scope="module")
 def expected(site: Path) -> bytes:
     """The core, made with no cache at all."""
     encoding = Encoding(effort=Effort.BALANCED, cache=None)
-    return make_image(sample=True, overlays=site, encoding=encoding).core
+    bundle = site.parent / "bundle.tar.gz"
+    return make_image(bundle, iso_version="1", overlays=site, encoding=encoding).core
 
 
 def command(site: Path, cache: Path, out: Path) -> list[str]:
     return [
-        "build", "--sample", "--quiet", "--emit", "core", "--effort", "balanced",
-        "--overlay", str(site), "--cache-dir", str(cache), "--output-dir", str(out),
+        "build", str(site.parent / "bundle.tar.gz"), "--iso-version", "1",
+        "--quiet", "--emit", "core", "--effort", "balanced", "--overlay", str(site),
+        "--cache-dir", str(cache), "--output-dir", str(out),
     ]  # fmt: skip
 
 

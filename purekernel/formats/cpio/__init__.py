@@ -7,7 +7,6 @@ from purekernel.formats.cpio.writer import (
     build_cpio,
     build_trailer,
     iter_members,
-    join_members,
 )
 
 __all__ = [
@@ -18,6 +17,5 @@ __all__ = [
     "build_trailer",
     "count_archives",
     "iter_members",
-    "join_members",
     "parse_cpio",
 ]

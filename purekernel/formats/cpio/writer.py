@@ -73,11 +73,6 @@ def build_cpio(tree: Tree) -> bytes:
     return b"".join((*_pieces(members), bytes(padding(size_bytes, BLOCK_BYTES))))
 
 
-def join_members(members: Iterable[Member]) -> bytes:
-    """Return members as they stand in an archive, one behind the other."""
-    return b"".join(_pieces(members))
-
-
 def _pieces(members: Iterable[Member]) -> Iterator[Buffer]:
     for member in members:
         yield from (member.head, member.content, bytes(member.padding_bytes))
