@@ -173,7 +173,9 @@ def test_what_theirs_have_and_ours_has_not_is_said(
     assert main(["tool", "advdef", "-z", option, "c.zip"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"purekernel: No such option '{option}'.")
+    # Releases of click word the rest differently.
+    assert err.startswith("purekernel: No such option")
+    assert option in err.splitlines()[0]
     assert err.endswith("\n  see 'purekernel tool advdef --help'\n")
     assert err.count("\n") == 2
     assert (folder / "c.zip").read_bytes() == before

@@ -155,7 +155,6 @@ def test_killed_builds_leave_nothing_wrong(site: Path, expected: bytes, tmp_path
 
     left = entries(cache)
     assert left
-    assert list(cache.glob("encoded-v1/tmp/*"))  # what was being written
     assert build(site, cache, out) == expected
     assert set(left) <= set(entries(cache))
     assert main(["cache", "clear", "--cache-dir", str(cache)]) == 0
