@@ -13,7 +13,7 @@ from purekernel.deflate.cache import Cache
 from purekernel.deflate.efforts import RECIPES, Effort, Recipe
 from purekernel.deflate.encoders import Encoder
 from purekernel.deflate.nested import is_gzip, recompress_all
-from purekernel.deflate.segments import Segment, deflate_in_pieces
+from purekernel.deflate.segments import Segment, deflate_segments
 from purekernel.formats.cpio import Member, build_trailer
 from purekernel.formats.gzip import build_gzip
 from purekernel.rootfs.packed_modules import is_packed_module
@@ -55,7 +55,7 @@ def pack_core(
         UnrepresentableError: the archive has no room for something in the tree.
     """
     archive = _Archive(tree, RECIPES[effort])
-    pieces = deflate_in_pieces(archive.segments(), executor=executor, cache=cache)
+    pieces = deflate_segments(archive.segments(), executor=executor, cache=cache)
     return PackedCore(
         data=build_gzip(*pieces, crc32=archive.crc32, size_bytes=archive.size_bytes),
         cpio_bytes=archive.size_bytes,
@@ -166,7 +166,7 @@ def cut_stably(members: Iterable[Member], size_bytes: int) -> Iterator[bytes]:
             yield from whole
             pieces, held = [rest], len(rest)
         else:
-            pieces += (member.head, member.content, bytes(member.padding_bytes))
+            pieces += member.pieces
             held += member.size_bytes
         is_mark = zlib.crc32(member.path) % _MARK_EVERY == 0
         if held >= size_bytes and (is_mark or held >= 2 * size_bytes):

@@ -76,7 +76,7 @@ def codes(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
 class _Reader:
     def __init__(self, data: Buffer, start: int, source: str) -> None:
         self._source = source
-        self._data_bytes = len(memoryview(data))
+        self._data_bytes = len(data)
         self._start = start
         first, skipped = divmod(start, 8)
         window = data[first : first + _MOST_BYTES]

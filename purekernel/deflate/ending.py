@@ -69,7 +69,7 @@ def _is_proved(stream: Stream, content: Buffer) -> bool:
         found = inflate(
             joined,
             source="a joined stream",
-            limits=Limits(unpacked_bytes=len(memoryview(content))),
+            limits=Limits(unpacked_bytes=len(content)),
         )
     except FormatError:
         return False

@@ -59,12 +59,12 @@ def recompress_all(
         cache: what remembers their results.
     """
     # The largest first, so that none is waited for at the end.
-    order = sorted(range(len(files)), key=lambda index: -len(memoryview(files[index])))
+    order = sorted(range(len(files)), key=lambda index: -len(files[index]))
     tasks = (
         Task(
             call=recompress_gzip,
             arguments=(bytes(files[index]), recipe),
-            size_bytes=len(memoryview(files[index])),
+            size_bytes=len(files[index]),
             key=partial(_key, files[index], recipe),
             finish=_none_to_nothing,
         )

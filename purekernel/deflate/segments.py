@@ -41,17 +41,11 @@ class Segment:
 
 def deflate_segments(
     segments: Iterable[Segment], *, executor: Executor, cache: Cache | None = None
-) -> bytes:
-    """Return one raw deflate stream that inflates to all segments, one behind the other."""
-    return b"".join(deflate_in_pieces(segments, executor=executor, cache=cache))
-
-
-def deflate_in_pieces(
-    segments: Iterable[Segment], *, executor: Executor, cache: Cache | None = None
 ) -> list[Buffer]:
-    """Return the same stream in pieces, of which not all are copied once more.
+    """Return one raw deflate stream that inflates to all segments, one behind the other.
 
-    It is the same whatever the executor and the cache.
+    It comes in pieces, so that whoever puts something around it copies it but once. It is the same
+    whatever the executor and the cache.
 
     Args:
         segments: at least one. They are asked for as they are needed.

@@ -6,10 +6,9 @@ import gzip
 import random
 import re
 import zlib
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import deflate
 import pytest
@@ -27,23 +26,11 @@ from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.gzip import parse_member
 from purekernel.sources.encoded import EncodedCache
 from purekernel.tree import DeviceKind, File, Tree
+from tests.executors import AtOnce
 from tests.oracles import require, run
 from tests.processes import environment, purekernel
 from tests.shared import core_iso
 from tests.strategies import trees
-
-
-class AtOnce(Executor):
-    """Does everything when it is asked to, and counts."""
-
-    def __init__(self) -> None:
-        self.done = 0
-
-    def submit(self, call: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
-        self.done += 1
-        future: Future[Any] = Future()
-        future.set_result(call(*arguments, **named))
-        return future
 
 
 def words(seed: int, count: int) -> bytes:

@@ -93,6 +93,7 @@ def is_whole(path: Path) -> bool:
 KILLED = """
 import os, resource, signal, sys, time
 from pathlib import Path
+sys.dont_write_bytecode = True  # what is written is the cache's
 import purekernel.build.job, purekernel.cli.build, zopfli.zlib
 from purekernel.cli import main
 from tests.cli.test_cache_faults import entries, is_whole
@@ -136,6 +137,7 @@ def test_killed_builds_leave_nothing_wrong(site: Path, expected: bytes, tmp_path
     moments += [f"writing:{chance.randrange(1, 900)}" for _ in range(6)]
     moments += [f"after:{chance.randrange(300)}" for _ in range(6)]
     chance.shuffle(moments)
+    moments.insert(0, "writing:1")
     done = purekernel(
         str(cache), " ".join(moments), *command(site, cache, out), cwd=tmp_path, script=KILLED
     )
@@ -155,6 +157,7 @@ def test_killed_builds_leave_nothing_wrong(site: Path, expected: bytes, tmp_path
 
     left = entries(cache)
     assert left
+    assert list(cache.glob("encoded-v1/tmp/*"))  # what was being written
     assert build(site, cache, out) == expected
     assert set(left) <= set(entries(cache))
     assert main(["cache", "clear", "--cache-dir", str(cache)]) == 0

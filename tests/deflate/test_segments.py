@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import zlib
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import deflate
@@ -19,6 +19,7 @@ from purekernel.deflate.nested import recompress_all, recompress_gzip
 from purekernel.deflate.segments import Segment, deflate_segments, segment_key
 from purekernel.formats.gzip import build_gzip, parse_member
 from tests.deflate.inflating import inflate
+from tests.executors import AtOnce
 
 ENCODERS: list[Encoder] = [
     Stored(), Libdeflate(level=1), Libdeflate(), Zopfli(iterations=1), Zopfli(block_bytes=0),
@@ -41,17 +42,8 @@ class Memory:
         self.kept[key] = bytes(content)
 
 
-class AtOnce(Executor):
-    """Does everything when it is asked to."""
-
-    def __init__(self) -> None:
-        self.done = 0
-
-    def submit(self, call: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
-        self.done += 1
-        future: Future[Any] = Future()
-        future.set_result(call(*arguments, **named))
-        return future
+def joined(*arguments: Any, **named: Any) -> bytes:
+    return b"".join(deflate_segments(*arguments, **named))
 
 
 def words(seed: int, size: int) -> bytes:
@@ -72,7 +64,7 @@ def words(seed: int, size: int) -> bytes:
 )
 def test_any_segments_inflate_to_all_of_them(pieces: list[tuple[bytes, list[Encoder]]]) -> None:
     segments = [Segment(data=data, encoders=tuple(encoders)) for data, encoders in pieces]
-    stream = deflate_segments(segments, executor=AtOnce())
+    stream = joined(segments, executor=AtOnce())
     assert inflate(stream) == b"".join(data for data, _encoders in pieces)
 
 
@@ -96,7 +88,7 @@ def test_wherever_it_is_cut_it_is_one_gzip_member(
         segments.append(Segment(data=data[here:end], encoders=(encoder,)))
         here = end
     segments.append(Segment(data=data[here:], encoders=(last,)))
-    stream = deflate_segments(segments, executor=AtOnce())
+    stream = joined(segments, executor=AtOnce())
     assert inflate(stream) == data
     packed = build_gzip(stream, crc32=zlib.crc32(data), size_bytes=len(data))
     member = zlib.decompressobj(wbits=31)
@@ -118,16 +110,16 @@ def make_segments() -> list[Segment]:
 def test_the_bytes_hang_on_neither_executor_nor_cache() -> None:
     segments = make_segments()
     memory = Memory()
-    expected = deflate_segments(segments, executor=AtOnce())
+    expected = joined(segments, executor=AtOnce())
     for executor in (ThreadPoolExecutor(1), ThreadPoolExecutor(4), ProcessPoolExecutor(2)):
         with executor:
-            assert deflate_segments(segments, executor=executor, cache=memory) == expected
+            assert joined(segments, executor=executor, cache=memory) == expected
     lazy = AtOnce()
-    assert deflate_segments(segments, executor=lazy, cache=memory) == expected
+    assert joined(segments, executor=lazy, cache=memory) == expected
     assert lazy.done == 0
     # One of six changed: one is done again.
     segments[2] = Segment(data=b"changed", encoders=segments[2].encoders)
-    deflate_segments(segments, executor=lazy, cache=memory)
+    joined(segments, executor=lazy, cache=memory)
     assert lazy.done == 1
 
 

@@ -8,7 +8,8 @@ to the kernel: each name of one becomes a link of its own. (Source: init/initram
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import chain
 
 from attrs import frozen
 
@@ -60,6 +61,11 @@ class Member:
         """The member's whole length in the archive."""
         return len(self.head) + len(self.content) + self.padding_bytes
 
+    @property
+    def pieces(self) -> tuple[Buffer, ...]:
+        """What stands in the archive, one behind the other."""
+        return self.head, self.content, bytes(self.padding_bytes)
+
 
 def build_cpio(tree: Tree) -> bytes:
     """Return ``tree`` as one archive, with its trailer and zeros to a block of 512 bytes.
@@ -70,12 +76,8 @@ def build_cpio(tree: Tree) -> bytes:
     """
     members = list(iter_members(tree))
     size_bytes = sum(member.size_bytes for member in members)
-    return b"".join((*_pieces(members), bytes(padding(size_bytes, BLOCK_BYTES))))
-
-
-def _pieces(members: Iterable[Member]) -> Iterator[Buffer]:
-    for member in members:
-        yield from (member.head, member.content, bytes(member.padding_bytes))
+    pieces = chain.from_iterable(member.pieces for member in members)
+    return b"".join((*pieces, bytes(padding(size_bytes, BLOCK_BYTES))))
 
 
 def build_trailer(size_bytes: int) -> bytes:
