@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from itertools import chain
 
 from attrs import evolve, frozen
 
@@ -24,7 +25,7 @@ from purekernel.tree import Buffer, File, Tree
 # mark, and to no more than about twice as many. What is packed already has nothing to lose.
 SEGMENT_BYTES, PACKED_SEGMENT_BYTES = 512 << 10, 4 << 20
 # Text is what overlays change, and slow encoders take seconds for what others do at once.
-SLOW_TEXT_SEGMENT_BYTES = 128 << 10
+SLOW_TEXT_SEGMENT_BYTES = 96 << 10
 _MARK_EVERY = 4
 
 _TEXTS = (Kind.EMPTY, Kind.TEXT, Kind.OTHER)
@@ -78,14 +79,12 @@ class _Archive:
 
     def segments(self) -> Iterator[Segment]:
         """Yield the archive in segments; none is kept."""
-        plain: tuple[Encoder, ...] = (self._recipe.plain,)
-        slow = self._recipe.slow or plain
         last = b""
-        encoders = plain
-        for following, shrinks in cut(self._parts, self._recipe):
+        encoders: tuple[Encoder, ...] = (self._recipe.plain,)
+        for following, following_encoders in cut(self._parts, self._recipe):
             if last:
                 yield self._segment(last, encoders)
-            last, encoders = following, slow if shrinks else plain
+            last, encoders = following, following_encoders
         trailer = build_trailer(self.size_bytes + len(last))
         yield self._segment(last + trailer, encoders)
 
@@ -136,18 +135,30 @@ def recompress_nested(
     return changed
 
 
-def cut(parts: Sequence[Part], recipe: Recipe) -> Iterator[tuple[bytes, bool]]:
-    """Yield the pieces of an archive, and of each whether it may shrink."""
-    text_bytes = SLOW_TEXT_SEGMENT_BYTES if recipe.slow else SEGMENT_BYTES
+def cut(parts: Sequence[Part], recipe: Recipe) -> Iterator[tuple[bytes, tuple[Encoder, ...]]]:
+    """Yield the pieces of an archive but for its trailer, and of each what encodes it."""
+    plain = (recipe.plain,)
+    text_bytes = SLOW_TEXT_SEGMENT_BYTES if recipe.text else SEGMENT_BYTES
     # Each is cut by itself: a change in what comes first moves no cut in what comes next.
-    for kinds, size_bytes in (
-        (_TEXTS, text_bytes),
-        ((Kind.PROGRAM,), SEGMENT_BYTES),
-        ((Kind.PACKED,), PACKED_SEGMENT_BYTES),
+    for kinds, size_bytes, encoders in (
+        (_TEXTS, text_bytes, recipe.text or plain),
+        ((Kind.PROGRAM,), SEGMENT_BYTES, recipe.programs or plain),
+        ((Kind.PACKED,), PACKED_SEGMENT_BYTES, plain),
     ):
         members = (member for part in parts if part.kind in kinds for member in part.members)
         for piece in cut_stably(members, size_bytes):
-            yield piece, Kind.PACKED not in kinds
+            yield piece, encoders
+
+
+def build_archive(tree: Tree) -> bytes:
+    """Return the archive that :func:`pack_core` packs, for what compresses it whole.
+
+    Raises:
+        UnrepresentableError: the archive has no room for something in the tree.
+    """
+    members = [member for part in arrange(tree) for member in part.members]
+    trailer = build_trailer(sum(member.size_bytes for member in members))
+    return b"".join((*chain.from_iterable(member.pieces for member in members), trailer))
 
 
 def cut_stably(members: Iterable[Member], size_bytes: int) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from attrs import evolve, field, fields_dict, frozen
 from purekernel.build.base import Base, parse_base
 from purekernel.build.boot_menu import BootChanges, change_boot_menu
 from purekernel.build.bundle import Bundle
-from purekernel.build.core import PackedCore, pack_core, recompress_nested
+from purekernel.build.core import PackedCore, build_archive, pack_core, recompress_nested
 from purekernel.build.encoding import Encoding, Modules
 from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.identity import Identity, check_version, microkernel_identity
@@ -25,7 +25,6 @@ from purekernel.build.unpacking import Unpacking, measure_unpacking
 from purekernel.deflate.efforts import Effort
 from purekernel.errors import BundleError, UsageError, inside
 from purekernel.formats.compress import compress
-from purekernel.formats.cpio import build_cpio
 from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import ElTorito, VolumeFields
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
@@ -297,7 +296,7 @@ def _pack(
     """Return the root file system, with what is packed in it packed smaller, and the core."""
     if compression is not Compression.GZIP:
         with progress.step("compressing"):
-            archive = build_cpio(root)
+            archive = build_archive(root)
             data = executor.submit(compress, archive, compression).result()
             return root, PackedCore(data=data, cpio_bytes=len(archive))
     cache = encoding.cache

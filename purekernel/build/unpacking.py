@@ -62,7 +62,7 @@ def measure_unpacking(
     )
     sizes = []
     for tree, other in ((packed, unpacked), (unpacked, packed)):
-        pieces = [piece for piece, _shrinks in cut(_parts_beyond(tree, other), recipe)]
+        pieces = [piece for piece, _encoders in cut(_parts_beyond(tree, other), recipe)]
         if compression is not Compression.GZIP:
             pieces = [b"".join(pieces)]
         sizes.append(executor.submit(_encoded_bytes, pieces, encode))

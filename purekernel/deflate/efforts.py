@@ -39,13 +39,15 @@ class Recipe:
 
     Attributes:
         plain: what encodes all that no slow encoder is for.
-        slow: the encoders tried on what shrinks, segment by segment; none: it is all one segment.
+        text: the encoders tried on what is text, segment by segment; none: as ``plain``.
+        programs: those tried on what else shrinks; none: as ``plain``.
         nested: those tried on gzip files inside the image, by the size of what they hold, in
             rising order; none: they stay as they are.
     """
 
     plain: Encoder
-    slow: tuple[Encoder, ...] = ()
+    text: tuple[Encoder, ...] = ()
+    programs: tuple[Encoder, ...] = ()
     nested: tuple[Rung, ...] = ()
 
     def for_nested(self, size_bytes: int) -> tuple[Encoder, ...]:
@@ -71,7 +73,9 @@ RECIPES = {
     ),
     Effort.MAX: Recipe(
         plain=Libdeflate(),
-        slow=(Libdeflate(), Zopfli(iterations=5, block_bytes=8_000)),
+        # Text is what overlays change: it has fewer blocks, so that a warm build is soon done.
+        text=(Libdeflate(), Zopfli(iterations=5, block_bytes=12_000)),
+        programs=(Libdeflate(), Zopfli(iterations=5, block_bytes=8_000)),
         nested=(
             Rung(4_000, (Libdeflate(), Zopfli(block_bytes=0))),
             Rung(None, (Libdeflate(), Zopfli(block_bytes=2_000))),

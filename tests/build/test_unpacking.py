@@ -16,13 +16,12 @@ from fixtures.bundle import make_bundle
 from fixtures.core import make_core_tree
 from fixtures.core_iso import make_core_iso
 from purekernel import make_image
-from purekernel.build.core import pack_core
+from purekernel.build.core import build_archive, pack_core
 from purekernel.build.encoding import Encoding, Modules
 from purekernel.build.unpacking import Unpacking, measure_unpacking
 from purekernel.cli import main
 from purekernel.deflate.efforts import Effort
 from purekernel.formats.compress import compress
-from purekernel.formats.cpio import build_cpio
 from purekernel.formats.initramfs import Compression
 from purekernel.rootfs.packed_modules import unpack_modules
 from purekernel.tree import File, Metadata, Tree, content_bytes, merge
@@ -93,7 +92,7 @@ def test_it_is_what_cores_differ_by(compression: Compression, *, alike: bool) ->
 
     def core_bytes(tree: Tree) -> int:
         if compression is not Compression.GZIP:
-            return len(compress(build_cpio(tree), compression))
+            return len(compress(build_archive(tree), compression))
         with ThreadPoolExecutor(1) as executor:
             return len(pack_core(tree, effort=Effort.FAST, executor=executor).data)
 
