@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from io import SEEK_END, BytesIO
 from itertools import chain
 
 from attrs import evolve, frozen
@@ -15,15 +16,15 @@ from purekernel.deflate.efforts import RECIPES, Effort, Recipe
 from purekernel.deflate.encoders import Encoder
 from purekernel.deflate.nested import is_gzip, recompress_all
 from purekernel.deflate.segments import Segment, deflate_segments
+from purekernel.formats import gzip
 from purekernel.formats.cpio import Member, build_trailer
-from purekernel.formats.gzip import build_gzip
 from purekernel.rootfs.packed_modules import is_packed_module
 from purekernel.tree import Buffer, File, Tree
 
 # A segment of so many bytes is long enough to lose little by knowing nothing of the one before, and
 # short enough that there are some for every processor. It goes on to the next member that is a
 # mark, and to no more than about twice as many. What is packed already has nothing to lose.
-SEGMENT_BYTES, PACKED_SEGMENT_BYTES = 512 << 10, 4 << 20
+SEGMENT_BYTES, PACKED_SEGMENT_BYTES = 512 << 10, 2 << 20
 # Text is what overlays change, and slow encoders take seconds for what others do at once.
 SLOW_TEXT_SEGMENT_BYTES = 96 << 10
 _MARK_EVERY = 4
@@ -56,11 +57,12 @@ def pack_core(
         UnrepresentableError: the archive has no room for something in the tree.
     """
     archive = _Archive(tree, RECIPES[effort])
-    pieces = deflate_segments(archive.segments(), executor=executor, cache=cache)
-    return PackedCore(
-        data=build_gzip(*pieces, crc32=archive.crc32, size_bytes=archive.size_bytes),
-        cpio_bytes=archive.size_bytes,
-    )
+    # Written as it is made: in pieces first and then joined, it would be in memory twice.
+    packed = BytesIO(gzip.build_header())
+    packed.seek(0, SEEK_END)
+    deflate_segments(archive.segments(), write=packed.write, executor=executor, cache=cache)
+    packed.write(gzip.build_trailer(archive.crc32, archive.size_bytes))
+    return PackedCore(data=packed.getvalue(), cpio_bytes=archive.size_bytes)
 
 
 class _Archive:

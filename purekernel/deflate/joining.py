@@ -10,7 +10,8 @@ Source: RFC 1951, 3.2.3 and 3.2.4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from io import BytesIO
 
 from attrs import field, frozen
 
@@ -64,17 +65,23 @@ def join(streams: Iterable[Stream], last: Buffer) -> bytes:
         streams: that come first.
         last: a raw deflate stream, of which nothing need be known.
     """
-    joiner = Joiner()
+    joined = BytesIO()
+    joiner = Joiner(joined.write)
     for stream in streams:
         joiner.add(stream)
-    return b"".join(joiner.finish(last))
+    joiner.finish(last)
+    return joined.getvalue()
 
 
 class Joiner:
-    """Takes streams one after the other, where they are not all there at once."""
+    """Takes streams one after the other, where they are not all there at once.
 
-    def __init__(self) -> None:
-        self._whole: list[Buffer] = []
+    Args:
+        write: takes what they are joined to, piece by piece.
+    """
+
+    def __init__(self, write: Callable[[Buffer], object]) -> None:
+        self._write = write
         # The bits that do not fill a byte yet.
         self._rest = 0
         self._rest_bits = 0
@@ -95,22 +102,22 @@ class Joiner:
         content = (header_end + 7) & ~7
         self._append(bits >> content, stream.end - content)
 
-    def finish(self, last: Buffer) -> list[Buffer]:
-        """Return in pieces one stream that inflates to all that was added, and then ``last``.
+    def finish(self, last: Buffer) -> None:
+        """Add the stream that comes last.
 
         Args:
             last: a raw deflate stream, of which nothing need be known.
         """
         # It may have stored blocks, which are where they should be if it starts a byte.
         self._align()
-        return [*self._whole, last]
+        self._write(last)
 
     def _align(self) -> None:
         """Go on at a whole byte, behind an empty block if there are bits."""
         if self._rest_bits:
             self._append(0, _STORED_HEADER_BITS)
             self._pad()
-            self._whole.append(_EMPTY)
+            self._write(_EMPTY)
 
     def _add_bytes(self, stream: Stream) -> None:
         """Add a stream where a byte starts."""
@@ -120,13 +127,13 @@ class Joiner:
         data[marked] &= ~(1 << mark)
         self._rest = data[whole] & ((1 << self._rest_bits) - 1) if self._rest_bits else 0
         del data[whole:]
-        self._whole.append(data)
+        self._write(data)
 
     def _append(self, bits: int, count: int) -> None:
         bits = bits << self._rest_bits | self._rest
         count += self._rest_bits
         whole_bits = count & ~7
-        self._whole.append((bits & ((1 << whole_bits) - 1)).to_bytes(whole_bits // 8, "little"))
+        self._write((bits & ((1 << whole_bits) - 1)).to_bytes(whole_bits // 8, "little"))
         self._rest = bits >> whole_bits & ((1 << count - whole_bits) - 1)
         self._rest_bits = count - whole_bits
 

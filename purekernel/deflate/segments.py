@@ -40,25 +40,29 @@ class Segment:
 
 
 def deflate_segments(
-    segments: Iterable[Segment], *, executor: Executor, cache: Cache | None = None
-) -> list[Buffer]:
-    """Return one raw deflate stream that inflates to all segments, one behind the other.
+    segments: Iterable[Segment],
+    *,
+    write: Callable[[Buffer], object],
+    executor: Executor,
+    cache: Cache | None = None,
+) -> None:
+    """Write one raw deflate stream that inflates to all segments, one behind the other.
 
-    It comes in pieces, so that whoever puts something around it copies it but once. It is the same
-    whatever the executor and the cache.
+    It is the same whatever the executor and the cache.
 
     Args:
         segments: at least one. They are asked for as they are needed.
+        write: takes the stream, piece by piece as it is made.
         executor: what runs the encoders. It may be one of other processes or machines.
         cache: what remembers their streams.
     """
-    joiner = Joiner()
+    joiner = Joiner(write)
     results = make_all(_tasks(segments), executor=executor, cache=cache)
     result = next(results)
     for following in results:
         joiner.add(_unpack_stream(result))
         result = following
-    return joiner.finish(result)
+    joiner.finish(result)
 
 
 def _tasks(segments: Iterable[Segment]) -> Iterator[Task]:

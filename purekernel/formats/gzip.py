@@ -126,21 +126,30 @@ def parse_member(
 
 
 def build_gzip(
-    *deflated: Buffer, crc32: int, size_bytes: int, name: bytes = b"", mtime: int = 0
+    deflated: Buffer, *, crc32: int, size_bytes: int, name: bytes = b"", mtime: int = 0
 ) -> bytes:
     """Return one gzip member around a raw deflate stream; no host shows in it.
 
     Args:
-        deflated: a whole raw deflate stream, in one piece or several.
+        deflated: a whole raw deflate stream.
         crc32: of the unpacked bytes.
         size_bytes: of the unpacked bytes.
         name: of the file that was packed, without folders or NUL; empty: none is said.
         mtime: when that was changed, in seconds since 1970, UTC; 0: it is not said.
     """
+    return b"".join((build_header(name, mtime), deflated, build_trailer(crc32, size_bytes)))
+
+
+def build_header(name: bytes = b"", mtime: int = 0) -> bytes:
+    """Return what stands before a raw deflate stream; the arguments are :func:`build_gzip`'s."""
     flags = FNAME if name else 0
     header = HEADER.pack(MAGIC, DEFLATE, flags, mtime, SLOWEST, UNKNOWN_OS)
-    trailer = TRAILER.pack(crc32, size_bytes & 0xFFFFFFFF)
-    return b"".join((header, name + b"\0" if name else b"", *deflated, trailer))
+    return header + name + b"\0" if name else header
+
+
+def build_trailer(crc32: int, size_bytes: int) -> bytes:
+    """Return what stands behind it; the arguments are :func:`build_gzip`'s."""
+    return TRAILER.pack(crc32, size_bytes & 0xFFFFFFFF)
 
 
 def content_start(data: Buffer, *, source: str = "a gzip file") -> int:

@@ -6,6 +6,7 @@ import gzip
 import random
 import zlib
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from io import BytesIO
 from typing import Any
 
 import deflate
@@ -43,7 +44,9 @@ class Memory:
 
 
 def joined(*arguments: Any, **named: Any) -> bytes:
-    return b"".join(deflate_segments(*arguments, **named))
+    stream = BytesIO()
+    deflate_segments(*arguments, write=stream.write, **named)
+    return stream.getvalue()
 
 
 def words(seed: int, size: int) -> bytes:
