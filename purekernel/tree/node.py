@@ -13,6 +13,9 @@ Buffer = bytes | bytearray | memoryview
 PERMISSIONS = 0o7777
 """The bits of a mode that are not the file type: setuid, setgid, sticky, rwxrwxrwx."""
 
+Xattrs = tuple[tuple[bytes, bytes], ...]
+"""Extended attributes: whole names, such as ``user.comment``, and values; sorted by name."""
+
 
 @frozen(kw_only=True)
 class Metadata:
@@ -23,12 +26,14 @@ class Metadata:
         uid: owner, as the image knows it.
         gid: group, as the image knows it.
         mtime: seconds since 1970, UTC; may be negative.
+        xattrs: extended attributes. Squashfs holds them; cpio has no room for them.
     """
 
     mode: int
     uid: int = 0
     gid: int = 0
     mtime: int = 0
+    xattrs: Xattrs = ()
 
 
 @frozen(kw_only=True)
