@@ -8,7 +8,10 @@ from purekernel.cli.tool.advdef import advdef_command
 from purekernel.cli.tool.depmod import depmod_command
 from purekernel.cli.tool.gzip import gzip_command
 from purekernel.cli.tool.ldconfig import ldconfig_command
+from purekernel.cli.tool.mksquashfs import mksquashfs_command
 from purekernel.cli.tool.modinfo import modinfo_command
+from purekernel.cli.tool.recompress import recompress_command
+from purekernel.cli.tool.unsquashfs import unsquashfs_command
 
 
 @click.group(
@@ -22,5 +25,14 @@ def tool_command() -> None:
     """
 
 
-for command in (advdef_command, depmod_command, gzip_command, ldconfig_command, modinfo_command):
+for command in (
+    advdef_command,
+    depmod_command,
+    gzip_command,
+    ldconfig_command,
+    mksquashfs_command,
+    modinfo_command,
+    recompress_command,
+    unsquashfs_command,
+):
     tool_command.add_command(command)

@@ -1,5 +1,6 @@
 """The squashfs format, in which Tiny Core's extensions come."""
 
+from purekernel.formats.squashfs.listing import describe_image, list_details, list_names
 from purekernel.formats.squashfs.reader import OpenImage, PackedFile, open_squashfs, parse_squashfs
 from purekernel.formats.squashfs.superblock import MAGIC, Superblock
 from purekernel.formats.squashfs.writer import Options, build_squashfs, write_squashfs
@@ -11,6 +12,9 @@ __all__ = [
     "PackedFile",
     "Superblock",
     "build_squashfs",
+    "describe_image",
+    "list_details",
+    "list_names",
     "open_squashfs",
     "parse_squashfs",
     "write_squashfs",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -105,10 +105,15 @@ class OpenImage:
     Attributes:
         tree: its files are :class:`PackedFile`.
         facts: what it says of itself.
+        sizes: for each path what the image says of the size of what is there, in bytes: of a
+            file's content, a link's target, a folder's listing.
+        xattr_sets: how many sets of extended attributes it has.
     """
 
     tree: Tree
     facts: Superblock
+    sizes: Mapping[bytes, int]
+    xattr_sets: int
 
 
 def open_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> OpenImage:
@@ -119,8 +124,13 @@ def open_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS)
     """
     with _errors_told(source):
         image = Image(data, source=source, limits=limits)
-        tree = _Reader(image, source, limits, is_lazy=True).read()
-        return OpenImage(tree=tree, facts=image.facts)
+        reader = _Reader(image, source, limits, is_lazy=True)
+        return OpenImage(
+            tree=reader.read(),
+            facts=image.facts,
+            sizes=reader.sizes,
+            xattr_sets=image.xattrs.count,
+        )
 
 
 @contextmanager
@@ -156,6 +166,7 @@ class _Reader:
     def __init__(self, image: Image, source: str, limits: Limits, *, is_lazy: bool = False) -> None:
         self._image = image
         self._is_lazy = is_lazy
+        self.sizes: dict[bytes, int] = {}
         self._source = source
         self._limits = limits
         self._content_bytes = 0
@@ -184,7 +195,9 @@ class _Reader:
         """Put one name into the tree; return the inode of a folder to look into."""
         path = self._path(tree, folder, entry.name)
         if entry.place in self._first_names:
-            tree.link(path, self._first_names[entry.place])
+            first = self._first_names[entry.place]
+            tree.link(path, first)
+            self.sizes[path] = self.sizes[first]
             return None
         inode = self._image.read_inode(entry.place)
         if _basic_type(inode) != entry.type:
@@ -223,6 +236,7 @@ class _Reader:
             xattrs=self._image.xattrs.find(inode.xattr, path),
         )
         kind = _basic_type(inode)
+        self.sizes[path] = inode.data
         if kind == DIRECTORY:
             return Directory(metadata=metadata)
         if kind == FILE:

@@ -44,7 +44,11 @@ class Tables(Protocol):
 
 
 class StoredXattrs:
-    """The sets of extended attributes of an image, each read when it is asked for."""
+    """The sets of extended attributes of an image, each read when it is asked for.
+
+    Attributes:
+        count: how many there are.
+    """
 
     def __init__(
         self, tables: Tables, start: int, refuse: Callable[[int | None, str, str], FormatError]
@@ -53,10 +57,10 @@ class StoredXattrs:
         self._refuse = refuse
         self._known: dict[int, Xattrs] = {NO_XATTRS: ()}
         self._start = start
-        self._values_start = self._count = 0
+        self._values_start = self.count = 0
         if start != NO_TABLE:
             head = tables.read_plain(start, XATTR_HEAD.size, "a table of extended attributes")
-            self._values_start, self._count, _unused = XATTR_HEAD.unpack(head)
+            self._values_start, self.count, _unused = XATTR_HEAD.unpack(head)
 
     def find(self, number: int, path: bytes) -> Xattrs:
         """Return the set with this number, which belongs to ``path``.
@@ -66,10 +70,10 @@ class StoredXattrs:
             LimitError: with what was read before it is more than the image may unpack to.
         """
         if number not in self._known:
-            if number >= self._count:
+            if number >= self.count:
                 raise self._refuse(
                     None,
-                    f"{display(path)} to have one of {self._count} sets of extended attributes",
+                    f"{display(path)} to have one of {self.count} sets of extended attributes",
                     f"number {number}",
                 )
             self._known[number] = self._read(number, path)
