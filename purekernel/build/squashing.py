@@ -14,7 +14,7 @@ from purekernel.formats.squashfs import Options, build_squashfs, open_squashfs, 
 from purekernel.formats.squashfs.blocks import GZIP, NAMES
 from purekernel.formats.squashfs.codecs import Codec, xz_codec, zstd_codec
 from purekernel.formats.squashfs.layout import Flag
-from purekernel.tree import Buffer
+from purekernel.tree import Buffer, Tree
 
 
 class Compression(Enum):
@@ -38,6 +38,27 @@ def make_codec(compression: Compression, effort: Effort, block_bytes: int) -> Co
     return Codec(compression=GZIP, pack=DEFLATERS[effort])
 
 
+def rebuild_image(
+    old: Buffer,
+    tree: Tree,
+    *,
+    source: str,
+    effort: Effort,
+    executor: Executor,
+    limits: Limits = DEFAULT_LIMITS,
+) -> bytes:
+    """Return ``tree`` as an image like ``old``: block size, compression, time and tables.
+
+    What mounts the one mounts the other.
+
+    Raises:
+        FormatError: ``old`` is no sound image.
+        LimitError: it goes over ``limits``.
+    """
+    codec, options = _like(old, source, effort, limits)
+    return build_squashfs(tree, codec=codec, executor=executor, options=options)
+
+
 def recompress_image(
     data: Buffer,
     *,
@@ -58,15 +79,8 @@ def recompress_image(
         FormatError: ``data`` is no sound image.
         LimitError: it goes over ``limits``.
     """
-    facts = open_squashfs(data, source=source, limits=limits).facts
+    codec, options = _like(data, source, effort, limits)
     tree = parse_squashfs(data, source=source, limits=limits)
-    codec = make_codec(Compression(NAMES[facts.compression]), effort, facts.block_bytes)
-    options = Options(
-        block_bytes=facts.block_bytes,
-        mkfs_time=facts.mkfs_time,
-        exports=bool(facts.flags & Flag.EXPORTABLE),
-        xattrs=not facts.flags & Flag.NO_XATTRS,
-    )
     # With and without: tails of files that have little in common with others are better alone.
     made = min(
         (
@@ -80,3 +94,17 @@ def recompress_image(
     if parse_squashfs(made, source="a new image", limits=limits) != tree:
         raise AssertionError  # our fault; nobody's file is lost over it
     return made if len(made) < len(data) else None
+
+
+def _like(data: Buffer, source: str, effort: Effort, limits: Limits) -> tuple[Codec, Options]:
+    """Return what makes images like ``data``."""
+    facts = open_squashfs(data, source=source, limits=limits).facts
+    options = Options(
+        block_bytes=facts.block_bytes,
+        mkfs_time=facts.mkfs_time,
+        exports=bool(facts.flags & Flag.EXPORTABLE),
+        xattrs=not facts.flags & Flag.NO_XATTRS,
+        tails=not facts.flags & Flag.NO_FRAGMENTS,
+    )
+    codec = make_codec(Compression(NAMES[facts.compression]), effort, facts.block_bytes)
+    return codec, options

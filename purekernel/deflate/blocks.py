@@ -51,6 +51,7 @@ DEFLATERS = {
     Effort.MAX: BlockDeflater(
         first=Libdeflate(),
         small=(Zopfli(block_bytes=0),),
-        large=(Zopfli(block_bytes=2_000),),
+        # Of what 15 iterations win over none, 5 give all but a hundredth in half the time.
+        large=(Zopfli(iterations=5, block_bytes=12_000),),
     ),
 }

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from purekernel.deflate.blocks import DEFLATERS
 from purekernel.deflate.efforts import Effort
-from purekernel.errors import FormatError, UnrepresentableError, UsageError
+from purekernel.errors import FormatError, PurekernelError, UnrepresentableError, UsageError
 from purekernel.formats.limits import Limits
 from purekernel.formats.squashfs import (
     Options,
@@ -454,6 +454,41 @@ def test_damaged_sets_of_attributes_are_told() -> None:
         with pytest.raises(FormatError) as caught:
             parse(data)
         assert message in str(caught.value)
+
+
+def test_damage_never_raises_anything_foreign() -> None:
+    tree = many_names(60)
+    xattrs = ((b"user.a", b"1" * 50), (b"user.b", b"22"))
+    tree.add(b"a", Fifo(metadata=Metadata(mode=0o600, xattrs=xattrs)))
+    tree.add(b"holes", File(metadata=PLAIN, content=bytes(20_000) + b"x"))
+    tree.add(b"text", File(metadata=PLAIN, content=b"text " * 3000))
+    tree.link(b"text2", b"text")
+    chance = random.Random(10)
+    # As it is, and stored plain: so that what is damaged are tables, not how they are packed.
+    for codec in (GZIP_CODEC, Codec(compression=GZIP, pack=bytes)):
+        image = build(tree, codec, padding=False)
+        told = 0
+        for _ in range(600):
+            damaged = bytearray(image)
+            for _ in range(chance.randint(1, 3)):
+                at = chance.choice((chance.randrange(96), chance.randrange(len(image))))
+                damaged[at] = chance.choice((0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)))
+            try:
+                parse(bytes(damaged), Limits(unpacked_bytes=1 << 22, members=2000))
+            except PurekernelError:
+                told += 1
+        assert told > 200
+
+
+@pytest.mark.parametrize("at", [4, 16, 26])
+def test_counts_that_promise_too_much_are_told_at_once(at: int) -> None:
+    image = bytearray(build(with_files(a=b"x" * 5000)))
+    image[at : at + 2] = b"\xff\xff"
+    if at != 26:  # owners are counted in sixteen bits
+        image[at + 2 : at + 4] = b"\xff\xff"
+    with pytest.raises(FormatError) as caught:
+        parse(bytes(image))
+    assert str(caught.value).startswith("x.tcz")
 
 
 # Judges that are not us

@@ -20,8 +20,8 @@ from purekernel.cli.tool.unsquashfs import unsquashfs_command
 def tool_command() -> None:
     """Do what the program of that name does, as an ordinary user.
 
-    A root file system is a folder; a cpio or tar archive, packed or not; a squashfs image (.tcz),
-    which is only read; an ISO, whose core.gz is meant; or ISO:PATH, an archive in an ISO.
+    A root file system is a folder; a cpio or tar archive, packed or not; a squashfs image (.tcz);
+    an ISO, whose core.gz is meant; or ISO:PATH, an archive in an ISO.
     """
 
 

@@ -219,6 +219,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
             FormatError: a block is missing, damaged, or not of the size it must have.
         """
         block_bytes = self._sblk.block_size
+        shown = display(path)
         left = inode.data
         start = inode.start
         pieces: list[Buffer] = []
@@ -234,30 +235,28 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
                 raise self._refuse(
                     start, f"a block of at most {block_bytes} bytes", f"{packed_bytes}"
                 )
-            pieces.append(self._data_block(start, size, whole, path))
+            pieces.append(self._data_block(start, size, whole, shown))
             start += packed_bytes
         if left:
-            pieces.append(self._tail(inode, left, path))
+            pieces.append(self._tail(inode, left, shown))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     # Within
 
-    def _data_block(self, start: int, size: int, whole: int, path: bytes) -> Buffer:
-        packed = self._slice(start, size & ~DATA_PLAIN, f"a block of {display(path)}")
+    def _data_block(self, start: int, size: int, whole: int, shown: str) -> Buffer:
+        packed = self._slice(start, size & ~DATA_PLAIN, f"a block of {shown}")
         block = self._unpack_block(packed, whole, start=start, plain=bool(size & DATA_PLAIN))
         if len(block) != whole:
-            raise self._refuse(
-                start, f"{whole} bytes in this block of {display(path)}", f"{len(block)}"
-            )
+            raise self._refuse(start, f"{whole} bytes in this block of {shown}", f"{len(block)}")
         return block
 
-    def _tail(self, inode: Any, size: int, path: bytes) -> memoryview:
+    def _tail(self, inode: Any, size: int, shown: str) -> memoryview:
         """Return the end of a file that shares a block with the ends of others."""
         number = inode.fragment
         if number == NO_FRAGMENT or number >= len(self._fragment_table):
             raise self._refuse(
                 None,
-                f"{display(path)} to end in one of {len(self._fragment_table)} fragments",
+                f"{shown} to end in one of {len(self._fragment_table)} fragments",
                 f"{number}",
             )
         if number not in self._fragments:
@@ -275,7 +274,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
         tail = self._fragments[number][inode.offset : inode.offset + size]
         if len(tail) != size:
             raise self._refuse(
-                None, f"{size} bytes of {display(path)} in fragment {number}", f"{len(tail)}"
+                None, f"{size} bytes of {shown} in fragment {number}", f"{len(tail)}"
             )
         return tail
 
