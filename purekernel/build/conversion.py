@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
-from purekernel.build.squashing import squash
+from purekernel.build.encoding import Encoding
+from purekernel.build.squashing import Compression, make_codec
+from purekernel.deflate.efforts import Effort
 from purekernel.formats.debian.package import POSTINST, DebianPackage, parse_deb
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.extension_name import TCZ
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.formats.squashfs import Options, build_squashfs
 from purekernel.formats.tinycore import build_dependencies, build_info, build_md5
 from purekernel.rootfs.debian import ConversionOptions, convert_tree, listing, wanted_programs
 from purekernel.sources.tinycore import DEPENDENCIES, INFO, LISTING, MD5
@@ -122,13 +125,22 @@ def convert_package(
     )
 
 
-def pack_conversion(conversion: Conversion) -> ConvertedExtension:
+def pack_conversion(
+    conversion: Conversion, *, effort: Effort = Effort.BALANCED, jobs: int | None = None
+) -> ConvertedExtension:
     """Return an extension as it lies on a mirror: packed, and with its files beside it.
+
+    Args:
+        conversion: what is packed: with gzip, in blocks of 4 KiB, as Core demands.
+        effort: how much is done for a small one.
+        jobs: how many blocks are packed at once; ``None`` for one a processor.
 
     Raises:
         UnrepresentableError: squashfs cannot hold something in it.
     """
-    content = squash(conversion.tree)
+    codec = make_codec(Compression.GZIP, effort, Options().block_bytes)
+    with Encoding(jobs=jobs).running() as executor:
+        content = build_squashfs(conversion.tree, codec=codec, executor=executor)
     return ConvertedExtension(
         name=conversion.name,
         content=content,

@@ -1,23 +1,110 @@
-"""Pack a tree as an extension: the one place where extensions that we make are packed."""
+"""Make a squashfs image of a tree, by an effort: what ``mksquashfs`` and ``recompress`` do."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
-from typing import Any
+from concurrent.futures import Executor
+from enum import Enum
 
-from purekernel.tree import Tree
+from attrs import evolve
+
+from purekernel.deflate.blocks import DEFLATERS
+from purekernel.deflate.efforts import Effort
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.formats.squashfs import Options, build_squashfs, open_squashfs, parse_squashfs
+from purekernel.formats.squashfs.blocks import GZIP, NAMES
+from purekernel.formats.squashfs.codecs import Codec, xz_codec, zstd_codec
+from purekernel.formats.squashfs.layout import Flag
+from purekernel.tree import Buffer, Tree
 
 
-def squash(tree: Tree) -> bytes:
-    """Return ``tree`` as a ``.tcz``: squashfs with gzip and blocks of 4 KiB, as Core demands.
+class Compression(Enum):
+    """What blocks are packed with, under the names that mksquashfs has."""
+
+    GZIP = "gzip"
+    XZ = "xz"
+    ZSTD = "zstd"
+
+
+# Levels from which on more time gives little: of 22, 19 takes half.
+_ZSTD_LEVELS = {Effort.FAST: 15, Effort.BALANCED: 19, Effort.MAX: 22}
+
+
+def make_codec(compression: Compression, effort: Effort, block_bytes: int) -> Codec:
+    """Return what packs blocks of at most ``block_bytes`` so."""
+    if compression is Compression.XZ:
+        return xz_codec(block_bytes, is_extreme=effort is not Effort.FAST)
+    if compression is Compression.ZSTD:
+        return zstd_codec(_ZSTD_LEVELS[effort])
+    return Codec(compression=GZIP, pack=DEFLATERS[effort])
+
+
+def rebuild_image(
+    old: Buffer,
+    tree: Tree,
+    *,
+    source: str,
+    effort: Effort,
+    executor: Executor,
+    limits: Limits = DEFAULT_LIMITS,
+) -> bytes:
+    """Return ``tree`` as an image like ``old``: block size, compression, time and tables.
+
+    What mounts the one mounts the other.
 
     Raises:
-        UnrepresentableError: squashfs cannot hold something in the tree.
+        FormatError: ``old`` is no sound image.
+        LimitError: it goes over ``limits``.
     """
-    # Until the writer is here, it is asked for by name.
-    squashfs: Any = import_module("purekernel.formats.squashfs")
-    codecs: Any = import_module("purekernel.formats.squashfs.codecs")
-    with ThreadPoolExecutor() as executor:
-        packed: bytes = squashfs.build_squashfs(tree, codec=codecs.GZIP, executor=executor)
-    return packed
+    codec, options = _like(old, source, effort, limits)
+    return build_squashfs(tree, codec=codec, executor=executor, options=options)
+
+
+def recompress_image(
+    data: Buffer,
+    *,
+    source: str,
+    effort: Effort,
+    executor: Executor,
+    limits: Limits = DEFAULT_LIMITS,
+) -> bytes | None:
+    """Return an image that holds the same tree in fewer bytes.
+
+    Compression, block size, time and export table stay as they were, so that what mounts the one
+    mounts the other.
+
+    Returns:
+        The smaller image, which was read back and compared; ``None`` where there is none.
+
+    Raises:
+        FormatError: ``data`` is no sound image.
+        LimitError: it goes over ``limits``.
+    """
+    codec, options = _like(data, source, effort, limits)
+    tree = parse_squashfs(data, source=source, limits=limits)
+    # With and without: tails of files that have little in common with others are better alone.
+    made = min(
+        (
+            build_squashfs(
+                tree, codec=codec, executor=executor, options=evolve(options, tails=tails)
+            )
+            for tails in (True, False)
+        ),
+        key=len,
+    )
+    if parse_squashfs(made, source="a new image", limits=limits) != tree:
+        raise AssertionError  # our fault; nobody's file is lost over it
+    return made if len(made) < len(data) else None
+
+
+def _like(data: Buffer, source: str, effort: Effort, limits: Limits) -> tuple[Codec, Options]:
+    """Return what makes images like ``data``."""
+    facts = open_squashfs(data, source=source, limits=limits).facts
+    options = Options(
+        block_bytes=facts.block_bytes,
+        mkfs_time=facts.mkfs_time,
+        exports=bool(facts.flags & Flag.EXPORTABLE),
+        xattrs=not facts.flags & Flag.NO_XATTRS,
+        tails=not facts.flags & Flag.NO_FRAGMENTS,
+    )
+    codec = make_codec(Compression(NAMES[facts.compression]), effort, facts.block_bytes)
+    return codec, options

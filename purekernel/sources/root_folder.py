@@ -6,6 +6,7 @@ more than fits in memory. So names are read, and contents when somebody asks for
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from operator import itemgetter
@@ -17,7 +18,7 @@ from attrs import frozen
 from purekernel.errors import FormatError, InputError, TreeError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.sources.below import folder_below, open_file_below
-from purekernel.sources.files import unreadable
+from purekernel.sources.files import load_file, unreadable
 from purekernel.sources.folder import ON_WINDOWS, image_name, image_target
 from purekernel.tree import (
     ROOT,
@@ -31,10 +32,18 @@ from purekernel.tree import (
     Socket,
     Symlink,
     Tree,
+    Xattrs,
     display,
     parse_path,
 )
 from purekernel.tree.path import join
+
+_HAS_XATTRS = hasattr(os, "listxattr")
+# What lies in a folder that is open is reached through it, where Linux has attributes at all.
+_DESCRIPTORS = "/proc/self/fd"
+_XATTR_KINDS = ("user.", "trusted.", "security.")
+# There are none on that file system, or they went meanwhile.
+_NO_XATTRS = (errno.ENOTSUP, errno.ENODATA)
 
 
 class HostFile(File):
@@ -122,7 +131,12 @@ class RootFolder:
     is_whole: bool
 
 
-def load_root_folder(folder: Path, *, limits: Limits = DEFAULT_LIMITS) -> RootFolder:
+def load_root_folder(
+    folder: Path,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    xattrs: bool = False,
+) -> RootFolder:
     """Return the root file system in ``folder``.
 
     Names are the host's, and so are owners, modes and times, where it has such. What is mounted in
@@ -131,18 +145,21 @@ def load_root_folder(folder: Path, *, limits: Limits = DEFAULT_LIMITS) -> RootFo
     Args:
         folder: may itself be reached through links; below it none is followed.
         limits: bounds on number and depth of names, and on each file.
+        xattrs: whether extended attributes are read, where the host has such. Those that stand for
+            something else, such as access control lists, are not.
 
     Raises:
         InputError: it is no folder, or may not be read itself.
         LimitError: there is more than ``limits`` allow.
         TreeError: a name is longer than Linux allows.
     """
-    return _Reader(folder, limits).read()
+    return _Reader(folder, limits, xattrs=xattrs).read()
 
 
 class _Reader:
-    def __init__(self, top: Path, limits: Limits) -> None:
+    def __init__(self, top: Path, limits: Limits, *, xattrs: bool) -> None:
         self._top = top
+        self._xattrs = xattrs and _HAS_XATTRS
         self._limits = limits
         self._notes: list[str] = []
         self._firsts: dict[tuple[int, int], bytes] = {}
@@ -155,7 +172,8 @@ class _Reader:
             raise unreadable(self._top, error) from None
         if not stat.S_ISDIR(status.st_mode):
             raise InputError(f"{self._top} is not a folder", hint="give a folder")
-        tree = Tree(Directory(metadata=_metadata(status)))
+        attributes = _read_xattrs(self._top) if self._xattrs else ()
+        tree = Tree(Directory(metadata=_metadata(status, attributes)))
         pending = [(ROOT, status.st_dev)]
         while pending:
             folder, device = pending.pop()
@@ -166,9 +184,9 @@ class _Reader:
                     raise unreadable(self._top, error) from None
                 self._note(folder, error)
                 continue
-            for name, target, status in entries:
+            for name, target, status, attributes in entries:
                 path = join(folder, name)
-                if not self._add(tree, path, target, status):
+                if not self._add(tree, path, target, status, attributes):
                     continue
                 if status.st_dev != device and _is_virtual(status.st_dev):
                     self._is_whole = False
@@ -176,7 +194,7 @@ class _Reader:
                     pending.append((path, status.st_dev))
         return RootFolder(tree=tree, notes=tuple(self._notes), is_whole=self._is_whole)
 
-    def _list(self, folder: bytes) -> list[tuple[bytes, bytes | None, os.stat_result]]:
+    def _list(self, folder: bytes) -> list[tuple[bytes, bytes | None, os.stat_result, Xattrs]]:
         """Return names in a folder, sorted, each with its target, if a link, and its status."""
         found = []
         with folder_below(self._top, folder) as (descriptor, place):
@@ -191,10 +209,14 @@ class _Reader:
                         # Not Path.readlink(), which makes "./x" into "x".
                         link = place / entry.name if descriptor is None else entry.name
                         target = image_target(os.readlink(link, dir_fd=descriptor))
+                    attributes: Xattrs = ()
+                    if self._xattrs:
+                        here = place if descriptor is None else Path(_DESCRIPTORS, str(descriptor))
+                        attributes = _read_xattrs(here / entry.name)
                 except OSError as error:
                     self._note(join(folder, name), error)
                     continue
-                found.append((name, target, status))
+                found.append((name, target, status, attributes))
         return sorted(found, key=itemgetter(0))
 
     def _note(self, path: bytes, error: OSError) -> None:
@@ -203,7 +225,14 @@ class _Reader:
             f"{self._top}: {display(path)} cannot be read: {error.strerror or error}"
         )
 
-    def _add(self, tree: Tree, path: bytes, target: bytes | None, status: os.stat_result) -> bool:
+    def _add(
+        self,
+        tree: Tree,
+        path: bytes,
+        target: bytes | None,
+        status: os.stat_result,
+        attributes: Xattrs,
+    ) -> bool:
         """Add what stands at ``path``; say whether it is a folder."""
         source = str(self._top)
         # Where no two names can be one file, the host gives no numbers.
@@ -217,15 +246,17 @@ class _Reader:
             if first is not None:
                 tree.link(path, first)
             else:
-                tree.add(path, self._node(path, target, status))
+                tree.add(path, self._node(path, target, status, attributes))
                 if key is not None and not is_folder:
                     self._firsts[key] = path
         except TreeError as error:
             raise error.within(source) from None
         return is_folder
 
-    def _node(self, path: bytes, target: bytes | None, status: os.stat_result) -> Node:
-        metadata = _metadata(status)
+    def _node(
+        self, path: bytes, target: bytes | None, status: os.stat_result, attributes: Xattrs
+    ) -> Node:
+        metadata = _metadata(status, attributes)
         mode = status.st_mode
         if stat.S_ISDIR(mode):
             return Directory(metadata=metadata)
@@ -245,7 +276,7 @@ def _is_virtual(device: int) -> bool:
     return not ON_WINDOWS and os.major(device) == 0
 
 
-def _metadata(status: os.stat_result) -> Metadata:
+def _metadata(status: os.stat_result, attributes: Xattrs = ()) -> Metadata:
     if ON_WINDOWS:
         return Metadata(mode=0o755, mtime=int(status.st_mtime))
     return Metadata(
@@ -253,4 +284,34 @@ def _metadata(status: os.stat_result) -> Metadata:
         uid=status.st_uid,
         gid=status.st_gid,
         mtime=int(status.st_mtime),
+        xattrs=attributes,
     )
+
+
+def _read_xattrs(place: Path) -> Xattrs:
+    """Return the extended attributes of what stands at ``place``, links not followed."""
+    found = []
+    try:
+        for name in os.listxattr(place, follow_symlinks=False):
+            if name.startswith(_XATTR_KINDS):
+                value = os.getxattr(place, name, follow_symlinks=False)
+                found.append((os.fsencode(name), value))
+    except OSError as error:
+        if error.errno not in _NO_XATTRS:
+            raise
+    return tuple(sorted(found))
+
+
+def load_host_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, xattrs: bool = False) -> File:
+    """Return one file of the host, its content read, with owner, mode and time as they are there.
+
+    Raises:
+        InputError: it is missing, no file, or may not be read.
+        LimitError: it is larger than ``limits`` allow.
+    """
+    content = load_file(path, limits=limits)
+    try:
+        attributes = _read_xattrs(path.resolve()) if xattrs and _HAS_XATTRS else ()
+        return File(metadata=_metadata(path.stat(), attributes), content=content)
+    except OSError as error:
+        raise unreadable(path, error) from None

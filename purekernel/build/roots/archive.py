@@ -13,14 +13,18 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from purekernel.build.encoding import Encoding
 from purekernel.build.publish import write_whole
+from purekernel.build.squashing import rebuild_image
+from purekernel.deflate.efforts import Effort
 from purekernel.deflate.encoders import Libdeflate
 from purekernel.deflate.member import compress
 from purekernel.errors import UnrepresentableError
 from purekernel.formats.compression import BZIP2_MAGIC, XZ_MAGIC, is_compressed, unpack
-from purekernel.formats.cpio import MAGIC_CRC, MAGIC_NEWC, build_cpio, count_archives
+from purekernel.formats.cpio import build_cpio, count_archives
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.limits import Limits
+from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.formats.tar import build_tar, is_tar
 from purekernel.tree import Buffer, Tree
 
@@ -82,11 +86,17 @@ class ArchiveRoot:
         plain = unpack(self.data, source=self.source, limits=self.limits)
         if is_tar(plain):
             return pack(_build_tar_like(plain, changed))
-        if bytes(plain[:6]) not in (MAGIC_NEWC, MAGIC_CRC):
-            raise UnrepresentableError(
-                f"{self.source} is a squashfs image, which is read and not written",
-                hint="unpack it into a folder with unsquashfs, and change that",
-            )
+        if bytes(plain[:4]) == SQUASHFS_MAGIC:
+            with Encoding().running() as executor:
+                image = rebuild_image(
+                    plain,
+                    changed,
+                    source=self.source,
+                    effort=Effort.FAST,
+                    executor=executor,
+                    limits=self.limits,
+                )
+            return pack(image)
         if count_archives(self.data, source=self.source, limits=self.limits) > 1:
             raise UnrepresentableError(
                 f"{self.source} is several archives in a row, such as microcode before a root "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import evolve
 
@@ -176,7 +176,8 @@ class _Maker:
         metadata = (
             Metadata(mode=DEFAULT_MODES[kind], mtime=self._mtime) if old is None else old.metadata
         )
-        metadata = evolve(metadata, **entry.metadata)
+        said: dict[str, Any] = dict(entry.metadata)
+        metadata = evolve(metadata, **said)
         if kind is Kind.FILE:
             return self._file(entry, metadata)
         node = _described(entry, kind, metadata)

@@ -1,6 +1,21 @@
 """The squashfs format, in which Tiny Core's extensions come."""
 
-from purekernel.formats.squashfs.reader import parse_squashfs
-from purekernel.formats.squashfs.superblock import MAGIC
+from purekernel.formats.squashfs.listing import describe_image, list_details, list_names
+from purekernel.formats.squashfs.reader import OpenImage, PackedFile, open_squashfs, parse_squashfs
+from purekernel.formats.squashfs.superblock import MAGIC, Superblock
+from purekernel.formats.squashfs.writer import Options, build_squashfs, write_squashfs
 
-__all__ = ["MAGIC", "parse_squashfs"]
+__all__ = [
+    "MAGIC",
+    "OpenImage",
+    "Options",
+    "PackedFile",
+    "Superblock",
+    "build_squashfs",
+    "describe_image",
+    "list_details",
+    "list_names",
+    "open_squashfs",
+    "parse_squashfs",
+    "write_squashfs",
+]

@@ -5,7 +5,7 @@ used for. What it does beyond that is done here otherwise:
 
 * it scans the whole image when it is opened, recursively, with no bound on depth, number
   or loops, and decodes names as UTF-8: :meth:`Image.entries` lists one folder at a time;
-* it reads extended attributes, and fails on some: they are not read at all;
+* it reads extended attributes, and fails on some: :class:`StoredXattrs` reads them;
 * its decompressors have no bound, and a metadata block that is too short sends it on
   through the file: :meth:`Image._read_block` and :meth:`Image._read_metadata` check;
 * its cache of data blocks belongs to the class and keeps every image alive: there is none;
@@ -28,27 +28,26 @@ from PySquashfsImage.structure.inode import InodeHeader
 from purekernel.errors import FormatError
 from purekernel.formats.limits import Limits
 from purekernel.formats.squashfs.blocks import ERRORS, Unpacker, unpacker
-from purekernel.formats.squashfs.superblock import LEAST_BLOCK_LOG, parse_superblock
+from purekernel.formats.squashfs.layout import (
+    DATA_PLAIN,
+    DIRECTORY_ENTRY,
+    DIRECTORY_HEADER,
+    EXTENDED,
+    LEAST_BLOCK_LOG,
+    LISTING_EXTRA,
+    METADATA_BYTES,
+    METADATA_PLAIN,
+    MOST_TARGET_BYTES,
+    MOST_UNDER_HEADER,
+    NO_FRAGMENT,
+    SOCKET,
+)
+from purekernel.formats.squashfs.stored_xattrs import StoredXattrs
+from purekernel.formats.squashfs.superblock import Superblock, parse_superblock, read_facts
 from purekernel.tree import Buffer, display
 
-METADATA_BYTES = 8192
-METADATA_PLAIN = 0x8000
-DATA_PLAIN = 1 << 24
-
-# Seven basic types and, from 8 on, the same seven extended.
 INODE_HEADER = struct.calcsize("<HHHHII")
-LAST_INODE_TYPE = 14
-
-DIRECTORY_HEADER = struct.calcsize("<III")
-DIRECTORY_ENTRY = struct.calcsize("<HhHH")
-# A header's count says one less; the kernel takes at most 256 entries under one.
-MOST_UNDER_HEADER = 256
-# The size of a listing counts "." and "..", which are not there, as three bytes.
-LISTING_EXTRA = 3
-NO_FRAGMENT = 0xFFFFFFFF
-
-# PATH_MAX: the kernel follows no longer link.
-MOST_TARGET_BYTES = 4096
+LAST_INODE_TYPE = SOCKET + EXTENDED
 
 
 @frozen(kw_only=True)
@@ -78,6 +77,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
         self._unpack: Unpacker
         self._unpacked_bytes = 0
         self._fragments: dict[int, memoryview] = {}
+        self._other_tables: dict[int, Any] = {}
         super().__init__(_Stream(self._view), closefd=False)
 
     # What the library calls
@@ -87,6 +87,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
         self._unpack = unpacker(self._sblk.compression, source=self._source)
         self._read_uids_guids()
         self._read_fragment_table()
+        self.xattrs = StoredXattrs(self, self._sblk.xattr_id_table_start, self._refuse)
 
     def _read_block(self, start: int, expected: int = METADATA_BYTES) -> tuple[bytes, int]:  # noqa: ARG002
         """Return the metadata block at ``start`` and where the next one starts.
@@ -127,6 +128,11 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
     # What the reader calls
 
     @property
+    def facts(self) -> Superblock:
+        """What the image says of itself."""
+        return read_facts(self._sblk)
+
+    @property
     def root_place(self) -> Place:
         """Where the root's inode lies."""
         return Place(block=self._sblk.root_inode >> 16, offset=self._sblk.root_inode & 0xFFFF)
@@ -159,6 +165,19 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
             raise self._refuse(block, f"at most {most_bytes} bytes of an inode", f"{length}")
         return self._read_metadata(self._inode_table_hash, block, offset, length)
 
+    def read_plain(self, start: int, size: int, what: str) -> memoryview:
+        """Return bytes of the image itself."""
+        return self._slice(start, size, what)
+
+    def read_metadata(self, block: int, offset: int, size: int) -> tuple[bytes, int, int]:
+        """Return bytes of a table from ``block`` on, and the block and offset behind them."""
+        return self._read_metadata(self._other_tables, block, offset, size)
+
+    def charge(self, size_bytes: int, start: int) -> None:
+        """Count what is kept beside the files' own sizes."""
+        self._unpacked_bytes += size_bytes
+        self._limits.check_unpacked(self._unpacked_bytes, source=self._source, offset=start)
+
     def entries(self, inode: Any) -> Iterator[DirectoryEntry]:
         """Yield what the folder with this inode lists, in the image's order.
 
@@ -169,9 +188,9 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
         offset = inode.offset
         left = inode.data - LISTING_EXTRA
         while left > 0:
-            data, block, offset = self._read_directory_data(block, offset, DIRECTORY_HEADER)
+            data, block, offset = self._read_directory_data(block, offset, DIRECTORY_HEADER.size)
             header = DirHeader.from_bytes(data)
-            left -= DIRECTORY_HEADER
+            left -= DIRECTORY_HEADER.size
             if header.count >= MOST_UNDER_HEADER:
                 raise self._refuse(
                     block,
@@ -179,10 +198,10 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
                     f"{header.count + 1}",
                 )
             for _ in range(header.count + 1):
-                data, block, offset = self._read_directory_data(block, offset, DIRECTORY_ENTRY)
+                data, block, offset = self._read_directory_data(block, offset, DIRECTORY_ENTRY.size)
                 entry = DirEntry.from_bytes(data)
                 name, block, offset = self._read_directory_data(block, offset, entry.size + 1)
-                left -= DIRECTORY_ENTRY + len(name)
+                left -= DIRECTORY_ENTRY.size + len(name)
                 yield DirectoryEntry(
                     name=name,
                     type=entry._type,  # noqa: SLF001  # not entry.type: that raises
@@ -200,6 +219,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
             FormatError: a block is missing, damaged, or not of the size it must have.
         """
         block_bytes = self._sblk.block_size
+        shown = display(path)
         left = inode.data
         start = inode.start
         pieces: list[Buffer] = []
@@ -215,30 +235,28 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
                 raise self._refuse(
                     start, f"a block of at most {block_bytes} bytes", f"{packed_bytes}"
                 )
-            pieces.append(self._data_block(start, size, whole, path))
+            pieces.append(self._data_block(start, size, whole, shown))
             start += packed_bytes
         if left:
-            pieces.append(self._tail(inode, left, path))
+            pieces.append(self._tail(inode, left, shown))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     # Within
 
-    def _data_block(self, start: int, size: int, whole: int, path: bytes) -> Buffer:
-        packed = self._slice(start, size & ~DATA_PLAIN, f"a block of {display(path)}")
+    def _data_block(self, start: int, size: int, whole: int, shown: str) -> Buffer:
+        packed = self._slice(start, size & ~DATA_PLAIN, f"a block of {shown}")
         block = self._unpack_block(packed, whole, start=start, plain=bool(size & DATA_PLAIN))
         if len(block) != whole:
-            raise self._refuse(
-                start, f"{whole} bytes in this block of {display(path)}", f"{len(block)}"
-            )
+            raise self._refuse(start, f"{whole} bytes in this block of {shown}", f"{len(block)}")
         return block
 
-    def _tail(self, inode: Any, size: int, path: bytes) -> memoryview:
+    def _tail(self, inode: Any, size: int, shown: str) -> memoryview:
         """Return the end of a file that shares a block with the ends of others."""
         number = inode.fragment
         if number == NO_FRAGMENT or number >= len(self._fragment_table):
             raise self._refuse(
                 None,
-                f"{display(path)} to end in one of {len(self._fragment_table)} fragments",
+                f"{shown} to end in one of {len(self._fragment_table)} fragments",
                 f"{number}",
             )
         if number not in self._fragments:
@@ -251,12 +269,12 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
                 start=entry.start_block,
                 plain=bool(entry.size & DATA_PLAIN),
             )
-            self._charge(len(block), entry.start_block)
+            self.charge(len(block), entry.start_block)
             self._fragments[number] = memoryview(block)
         tail = self._fragments[number][inode.offset : inode.offset + size]
         if len(tail) != size:
             raise self._refuse(
-                None, f"{size} bytes of {display(path)} in fragment {number}", f"{len(tail)}"
+                None, f"{size} bytes of {shown} in fragment {number}", f"{len(tail)}"
             )
         return tail
 
@@ -274,14 +292,9 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
     def _get_metadata(self, hash_table: dict[int, Any], start: int) -> Any:
         if start not in hash_table:
             block, following = self._read_block(start)
-            self._charge(len(block), start)
+            self.charge(len(block), start)
             hash_table[start] = {"buffer": block, "next_index": following}
         return hash_table[start]
-
-    def _charge(self, size_bytes: int, start: int) -> None:
-        """Count what is kept beside the files' own sizes."""
-        self._unpacked_bytes += size_bytes
-        self._limits.check_unpacked(self._unpacked_bytes, source=self._source, offset=start)
 
     def _slice(self, start: int, size: int, what: str) -> memoryview:
         found = self._view[start : start + size]

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
+
+from attrs import frozen
 
 from purekernel.errors import FormatError, TreeError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
-from purekernel.formats.squashfs.image import MOST_TARGET_BYTES, DirectoryEntry, Image, Place
+from purekernel.formats.squashfs.image import DirectoryEntry, Image, Place
+from purekernel.formats.squashfs.layout import (
+    BLOCK,
+    CHARACTER,
+    DIRECTORY,
+    EXTENDED,
+    FIFO,
+    FILE,
+    MOST_TARGET_BYTES,
+    SYMLINK,
+)
+from purekernel.formats.squashfs.superblock import Superblock
 from purekernel.tree import (
     ROOT,
     Buffer,
@@ -29,16 +43,12 @@ from purekernel.tree import (
 from purekernel.tree.node import PERMISSIONS
 from purekernel.tree.path import join
 
-# Basic inode types; the extended ones are these and seven.
-DIRECTORY, FILE, SYMLINK, BLOCK, CHARACTER, FIFO, SOCKET = range(1, 8)
-EXTENDED = 7
-
 
 def parse_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Tree:
     """Return the tree that an image holds, its blocks compressed with gzip, xz or zstd.
 
     Small files are views into the blocks that they share. Two names of one inode become
-    hard links. Extended attributes are passed over: cpio has no room for them.
+    hard links.
 
     Raises:
         FormatError: the image is damaged, truncated, of another version, or compressed
@@ -49,6 +59,78 @@ def parse_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS
     with _errors_told(source):
         image = Image(data, source=source, limits=limits)
         return _Reader(image, source, limits).read()
+
+
+class PackedFile(File):
+    """A file in an image, unpacked whenever its content is asked for.
+
+    Attributes:
+        size_bytes: of its content, as the image says.
+    """
+
+    __slots__ = ("_load", "size_bytes")
+
+    _load: Callable[[], Buffer]
+    size_bytes: int
+
+    def __init__(self, *, metadata: Metadata, size_bytes: int, load: Callable[[], Buffer]) -> None:
+        super().__init__(metadata=metadata)
+        object.__setattr__(self, "size_bytes", size_bytes)
+        object.__setattr__(self, "_load", load)
+
+    @property
+    def content(self) -> Buffer:
+        """Return its bytes.
+
+        Raises:
+            FormatError: they are damaged.
+        """
+        return self._load()
+
+    @content.setter
+    def content(self, _content: Buffer) -> None:
+        """Take no other: it is in the image."""
+
+    def __eq__(self, other: object) -> bool:
+        """Say whether it is the very same; comparing contents would unpack them."""
+        return self is other
+
+    __hash__ = object.__hash__
+
+
+@frozen(kw_only=True)
+class OpenImage:
+    """An image of which names were read, and no contents.
+
+    Attributes:
+        tree: its files are :class:`PackedFile`.
+        facts: what it says of itself.
+        sizes: for each path what the image says of the size of what is there, in bytes: of a
+            file's content, a link's target, a folder's listing.
+        xattr_sets: how many sets of extended attributes it has.
+    """
+
+    tree: Tree
+    facts: Superblock
+    sizes: Mapping[bytes, int]
+    xattr_sets: int
+
+
+def open_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> OpenImage:
+    """Return an image with contents that are unpacked when asked for.
+
+    Raises:
+        FormatError, LimitError, TreeError: as :func:`parse_squashfs`.
+    """
+    with _errors_told(source):
+        image = Image(data, source=source, limits=limits)
+        reader = _Reader(image, source, limits, is_lazy=True)
+        return OpenImage(
+            tree=reader.read(),
+            facts=image.facts,
+            sizes=reader.sizes,
+            xattr_sets=image.xattrs.count,
+        )
 
 
 @contextmanager
@@ -81,8 +163,10 @@ def _errors_told(source: str) -> Iterator[None]:
 class _Reader:
     """One image on its way into a tree."""
 
-    def __init__(self, image: Image, source: str, limits: Limits) -> None:
+    def __init__(self, image: Image, source: str, limits: Limits, *, is_lazy: bool = False) -> None:
         self._image = image
+        self._is_lazy = is_lazy
+        self.sizes: dict[bytes, int] = {}
         self._source = source
         self._limits = limits
         self._content_bytes = 0
@@ -111,7 +195,9 @@ class _Reader:
         """Put one name into the tree; return the inode of a folder to look into."""
         path = self._path(tree, folder, entry.name)
         if entry.place in self._first_names:
-            tree.link(path, self._first_names[entry.place])
+            first = self._first_names[entry.place]
+            tree.link(path, first)
+            self.sizes[path] = self.sizes[first]
             return None
         inode = self._image.read_inode(entry.place)
         if _basic_type(inode) != entry.type:
@@ -143,14 +229,22 @@ class _Reader:
 
     def _node(self, inode: Any, path: bytes) -> Node:
         metadata = Metadata(
-            mode=inode.header.mode & PERMISSIONS, uid=inode.uid, gid=inode.gid, mtime=inode.time
+            mode=inode.header.mode & PERMISSIONS,
+            uid=inode.uid,
+            gid=inode.gid,
+            mtime=inode.time,
+            xattrs=self._image.xattrs.find(inode.xattr, path),
         )
         kind = _basic_type(inode)
+        self.sizes[path] = inode.data
         if kind == DIRECTORY:
             return Directory(metadata=metadata)
         if kind == FILE:
             self._content_bytes += inode.data
             self._limits.check_unpacked(self._content_bytes, source=self._source)
+            if self._is_lazy:
+                load = partial(self._load, inode, path)
+                return PackedFile(metadata=metadata, size_bytes=inode.data, load=load)
             return File(metadata=metadata, content=self._image.content(inode, path))
         if kind == SYMLINK:
             return Symlink(metadata=metadata, target=self._target(inode, path))
@@ -163,6 +257,10 @@ class _Reader:
                 minor=(inode.rdev & 0xFF) | ((inode.rdev >> 12) & 0xFFF00),
             )
         return Fifo(metadata=metadata) if kind == FIFO else Socket(metadata=metadata)
+
+    def _load(self, inode: Any, path: bytes) -> Buffer:
+        with _errors_told(self._source):
+            return self._image.content(inode, path)
 
     def _target(self, inode: Any, path: bytes) -> bytes:
         # Not inode.symlink: that decodes UTF-8.

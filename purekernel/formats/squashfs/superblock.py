@@ -2,18 +2,69 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
-from PySquashfsImage.structure import Superblock
+from attrs import frozen
+from PySquashfsImage.structure import Superblock as LibrarySuperblock
 
 from purekernel.errors import FormatError
 from purekernel.formats.limits import Limits
+from purekernel.formats.squashfs.layout import (
+    LEAST_BLOCK_LOG,
+    MOST_BLOCK_LOG,
+    NO_TABLE,
+    SUPERBLOCK_BYTES,
+)
 
 MAGIC = b"hsqs"
-SUPERBLOCK_BYTES = 96
 
-# What mksquashfs makes and the kernel mounts: 4 KiB to 1 MiB.
-LEAST_BLOCK_LOG, MOST_BLOCK_LOG = 12, 20
+_LAYOUT = struct.Struct("<4sIIIIHHHHHHQQQQQQQQ")
+
+
+@frozen(kw_only=True)
+class Superblock:
+    """What an image says of itself.
+
+    Attributes:
+        compression: the number of what packs its blocks.
+        block_bytes: the size of its blocks, a power of two.
+        flags: :class:`purekernel.formats.squashfs.layout.Flag`, added up.
+        mkfs_time: when it was made, in seconds since 1970, UTC.
+        inodes: how many it has.
+        fragments: how many blocks are shared by tails.
+        ids: how many owners and groups.
+        root: the root's inode, its block and the byte within, as inodes are referred to.
+        used_bytes: its size without padding.
+        id_start, xattr_start, inode_start, directory_start, fragment_start, export_start: where
+            its tables start, or ``NO_TABLE``.
+    """
+
+    compression: int
+    block_bytes: int
+    flags: int
+    mkfs_time: int
+    inodes: int
+    fragments: int
+    ids: int
+    root: int
+    used_bytes: int
+    id_start: int
+    xattr_start: int = NO_TABLE
+    inode_start: int
+    directory_start: int
+    fragment_start: int = NO_TABLE
+    export_start: int = NO_TABLE
+
+
+def build_superblock(block: Superblock) -> bytes:
+    """Return the first 96 bytes of an image."""
+    return _LAYOUT.pack(
+        MAGIC, block.inodes, block.mkfs_time, block.block_bytes, block.fragments,
+        block.compression, block.block_bytes.bit_length() - 1, block.flags, block.ids, 4, 0,
+        block.root, block.used_bytes, block.id_start, block.xattr_start, block.inode_start,
+        block.directory_start, block.fragment_start, block.export_start,
+    )  # fmt: skip
 
 
 def parse_superblock(view: memoryview, *, source: str, limits: Limits) -> Any:
@@ -32,7 +83,7 @@ def parse_superblock(view: memoryview, *, source: str, limits: Limits) -> Any:
             expected="a squashfs image (68 73 71 73)",
             got=f"{magic.hex(' ') or 'nothing'}, in a file of {len(view)} bytes",
         )
-    block = Superblock.from_bytes(bytes(view[:SUPERBLOCK_BYTES]))
+    block = LibrarySuperblock.from_bytes(bytes(view[:SUPERBLOCK_BYTES]))
     if (block.s_major, block.s_minor) != (4, 0):
         raise FormatError(
             source=source,
@@ -70,3 +121,24 @@ def parse_superblock(view: memoryview, *, source: str, limits: Limits) -> Any:
             )
     limits.check_members(max(block.inodes, block.fragments), source=source)
     return block
+
+
+def read_facts(block: Any) -> Superblock:
+    """Return what the library's structure of a superblock says."""
+    return Superblock(
+        compression=block.compression,
+        block_bytes=block.block_size,
+        flags=block.flags,
+        mkfs_time=block.mkfs_time,
+        inodes=block.inodes,
+        fragments=block.fragments,
+        ids=block.no_ids,
+        root=block.root_inode,
+        used_bytes=block.bytes_used,
+        id_start=block.id_table_start,
+        xattr_start=block.xattr_id_table_start,
+        inode_start=block.inode_table_start,
+        directory_start=block.directory_table_start,
+        fragment_start=block.fragment_table_start,
+        export_start=block.lookup_table_start,
+    )

@@ -1,0 +1,110 @@
+"""Say what is in an image in the words of unsquashfs.
+
+Source: unsquashfs.c and unsquash-4.c of squashfs-tools 4.5.1. Times are in UTC, as with its -UTC.
+"""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections.abc import Callable, Iterator
+
+from purekernel.formats.squashfs.blocks import NAMES
+from purekernel.formats.squashfs.layout import Flag
+from purekernel.formats.squashfs.reader import OpenImage
+from purekernel.tree import Device, Node, Symlink, Tree, file_type
+
+Named = Callable[[int], str]
+"""Names an owner, or a group, by its number."""
+
+# So many columns have owner, group and size in a long list.
+_COLUMNS = 25
+_DEVICE_COLUMNS = _COLUMNS - 7
+
+
+def list_names(tree: Tree, *, top: bytes) -> Iterator[bytes]:
+    """Yield a line for each path in ``tree``, below ``top``."""
+    for path, _node in tree.walk():
+        yield _below(top, path) + b"\n"
+
+
+def list_details(
+    image: OpenImage, tree: Tree, *, top: bytes, user: Named = str, group: Named = str
+) -> Iterator[bytes]:
+    """Yield a line for each path in ``tree``, with mode, owner, size and time.
+
+    Args:
+        image: where sizes stand.
+        tree: what of it is listed.
+        top: the folder that paths are shown below.
+        user: names owners.
+        group: names groups.
+    """
+    for path, node in tree.walk():
+        metadata = node.metadata
+        owner, its_group = user(metadata.uid), group(metadata.gid)
+        size = _size(node, image.sizes[path], len(owner) + len(its_group))
+        mode = stat.filemode(file_type(node) | metadata.mode)
+        date = time.gmtime(metadata.mtime)
+        line = (
+            f"{mode} {owner}/{its_group} {size} {date.tm_year}-{date.tm_mon:02}-{date.tm_mday:02} "
+            f"{date.tm_hour:02}:{date.tm_min:02} "
+        )
+        target = b" -> " + node.target if isinstance(node, Symlink) else b""
+        yield line.encode() + _below(top, path) + target + b"\n"
+
+
+def describe_image(image: OpenImage, *, name: str) -> str:
+    """Return lines that say how an image was made; ``name`` is what it is called."""
+    facts = image.facts
+
+    def has(flag: Flag) -> bool:
+        return bool(facts.flags & flag)
+
+    def packed(*flags: Flag) -> str:
+        return ("un" if any(map(has, flags)) else "") + "compressed"
+
+    when = time.gmtime(facts.mkfs_time)
+    kilobytes, megabytes = (f"{facts.used_bytes / unit:.2f}" for unit in (1 << 10, 1 << 20))
+    lines = [
+        f"Found a valid SQUASHFS 4:0 superblock on {name}.",
+        f"Creation or last append time {time.asctime(when)}",
+        f"Filesystem size {facts.used_bytes} bytes ({kilobytes} Kbytes / {megabytes} Mbytes)",
+        f"Compression {NAMES[facts.compression]}",
+        f"Block size {facts.block_bytes}",
+        f"Filesystem is {'' if has(Flag.EXPORTABLE) else 'not '}exportable via NFS",
+        f"Inodes are {packed(Flag.PLAIN_INODES)}",
+        f"Data is {packed(Flag.PLAIN_DATA)}",
+        f"Uids/Gids (Id table) are {packed(Flag.PLAIN_INODES, Flag.PLAIN_IDS)}",
+    ]
+    if has(Flag.NO_FRAGMENTS):
+        lines.append("Fragments are not stored")
+    else:
+        always = "" if has(Flag.ALWAYS_FRAGMENTS) else "not "
+        lines.append(f"Fragments are {packed(Flag.PLAIN_FRAGMENTS)}")
+        lines.append(f"Always-use-fragments option is {always}specified")
+    if has(Flag.NO_XATTRS):
+        lines.append("Xattrs are not stored")
+    else:
+        lines.append(f"Xattrs are {packed(Flag.PLAIN_XATTRS)}")
+    lines += [
+        f"Duplicates are {'' if has(Flag.DUPLICATES) else 'not '}removed",
+        f"Number of fragments {facts.fragments}",
+        f"Number of inodes {facts.inodes}",
+        f"Number of ids {facts.ids}",
+    ]
+    if not has(Flag.NO_XATTRS):
+        lines.append(f"Number of xattr ids {image.xattr_sets}")
+    return "\n".join(lines)
+
+
+def _below(top: bytes, path: bytes) -> bytes:
+    return top + b"/" + path if path else top
+
+
+def _size(node: Node, size_bytes: int, names_columns: int) -> str:
+    if isinstance(node, Device):
+        padding = " ".rjust(max(_DEVICE_COLUMNS - names_columns, 0))
+        return f"{padding}{node.major:3},{node.minor:3}"
+    size = len(node.target) if isinstance(node, Symlink) else size_bytes
+    return str(size).rjust(max(_COLUMNS - names_columns, 0))

@@ -1,0 +1,276 @@
+"""Write a tree as a squashfs image.
+
+The superblock comes first; then blocks of files; then the tables of inodes, folders, fragments,
+inode places, owners and extended attributes, in the order that the kernel demands.
+
+Source: fs/squashfs/super.c of Linux, squashfs_fill_super; https://dr-emann.github.io/squashfs/ .
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from typing import BinaryIO
+
+from attrs import field, frozen
+
+from purekernel.errors import UsageError
+from purekernel.formats.squashfs.codecs import Codec, Pack
+from purekernel.formats.squashfs.conveyor import Conveyor
+from purekernel.formats.squashfs.data import DataWriter
+from purekernel.formats.squashfs.directories import Entry, build_listing, write_listing
+from purekernel.formats.squashfs.ids import IdTable
+from purekernel.formats.squashfs.inodes import (
+    Common,
+    basic_type,
+    build_directory,
+    build_file,
+    build_other,
+)
+from purekernel.formats.squashfs.layout import (
+    FRAGMENT_ENTRY,
+    INODE_REFERENCE,
+    LEAST_BLOCK_LOG,
+    METADATA_HEADER,
+    METADATA_PLAIN,
+    MOST_BLOCK_LOG,
+    NO_TABLE,
+    SUPERBLOCK_BYTES,
+    Flag,
+    reference,
+)
+from purekernel.formats.squashfs.metadata import MetadataWriter, write_table
+from purekernel.formats.squashfs.superblock import Superblock, build_superblock
+from purekernel.formats.squashfs.survey import Inode, survey
+from purekernel.formats.squashfs.xattrs import XattrWriter
+from purekernel.tree import Directory, File, Tree, newest_time
+from purekernel.tree.path import parent
+
+# Loop devices have sectors, of which a last one that is not whole cannot be read; mksquashfs pads
+# to this, which suits every device.
+PADDING_BYTES = 4096
+
+_MOST_TIME = 0xFFFFFFFF
+
+
+@frozen(kw_only=True)
+class Options:
+    """How an image is laid out.
+
+    Attributes:
+        block_bytes: a power of two from 4 KiB to 1 MiB. Core takes 4 KiB.
+        tails: whether the ends of files share blocks.
+        duplicates: whether files of one content are stored once.
+        exports: whether there is a table by which NFS finds inodes.
+        xattrs: whether extended attributes are written.
+        padding: whether the image is padded to a multiple of 4 KiB.
+        mkfs_time: when the image says it was made, in seconds since 1970, UTC; ``None`` for the
+            newest time in the tree.
+        priorities: for paths of files; those with a higher one lie further in front. 0 by default.
+    """
+
+    block_bytes: int = 1 << LEAST_BLOCK_LOG
+    tails: bool = True
+    duplicates: bool = True
+    exports: bool = True
+    xattrs: bool = True
+    padding: bool = True
+    mkfs_time: int | None = None
+    priorities: Mapping[bytes, int] = field(factory=dict)
+
+
+DEFAULT_OPTIONS = Options()
+
+
+def build_squashfs(
+    tree: Tree, *, codec: Codec, executor: Executor, options: Options = DEFAULT_OPTIONS
+) -> bytes:
+    """Return ``tree`` as an image; see :func:`write_squashfs`."""
+    stream = io.BytesIO()
+    write_squashfs(tree, stream, codec=codec, executor=executor, options=options)
+    return stream.getvalue()
+
+
+def write_squashfs(
+    tree: Tree,
+    stream: BinaryIO,
+    *,
+    codec: Codec,
+    executor: Executor,
+    options: Options = DEFAULT_OPTIONS,
+) -> None:
+    """Write ``tree`` as an image of version 4.0: the same bytes whatever the executor.
+
+    Args:
+        tree: what the image is to hold. Contents are asked for one at a time, and once each.
+        stream: empty, and such that can be sought.
+        codec: packs the blocks.
+        executor: where blocks are packed.
+        options: how the image is laid out.
+
+    Raises:
+        UnrepresentableError: squashfs cannot hold something in the tree.
+        UsageError: the options make no sense.
+    """
+    _Writer(tree, stream, codec, executor, _checked(options)).write()
+
+
+def _checked(options: Options) -> Options:
+    size = options.block_bytes
+    if size.bit_count() != 1 or not LEAST_BLOCK_LOG <= size.bit_length() - 1 <= MOST_BLOCK_LOG:
+        raise UsageError(
+            f"squashfs has no blocks of {size} bytes",
+            hint="give a power of two from 4096 to 1048576; Tiny Core takes 4096",
+        )
+    if options.mkfs_time is not None and not 0 <= options.mkfs_time <= _MOST_TIME:
+        raise UsageError(
+            f"squashfs has no time {options.mkfs_time}",
+            hint=f"give seconds since 1970, at most {_MOST_TIME}",
+        )
+    return options
+
+
+class _Writer:
+    """One tree on its way into an image."""
+
+    def __init__(
+        self, tree: Tree, stream: BinaryIO, codec: Codec, executor: Executor, options: Options
+    ) -> None:
+        self._tree = tree
+        self._stream = stream
+        self._codec = codec
+        self._pack: Pack = codec.pack
+        self._executor = executor
+        self._options = options
+        self._survey = survey(tree)
+        self._ids = IdTable()
+        self._xattrs = XattrWriter(codec.pack)
+
+    def write(self) -> None:
+        """Write the whole image."""
+        self._stream.write(bytes(SUPERBLOCK_BYTES))
+        position = SUPERBLOCK_BYTES + self._write_compressor_options()
+        inode_start, fragments = self._write_data(position)
+        inodes, directories = self._build_tables()
+        self._stream.write(inodes)
+        self._stream.write(directories)
+        directory_start = inode_start + len(inodes)
+        position = directory_start + len(directories)
+        fragment_start = export_start = NO_TABLE
+        if fragments:
+            content = b"".join(FRAGMENT_ENTRY.pack(start, size, 0) for start, size in fragments)
+            fragment_start, position = self._write_table(position, content)
+        if self._options.exports:
+            export_start, position = self._write_table(position, self._exports())
+        id_start, position = self._write_table(position, self._ids.build())
+        xattr_start, used_bytes = self._xattrs.write(self._stream, position)
+        if self._options.padding:
+            self._stream.write(bytes(-used_bytes % PADDING_BYTES))
+        mkfs_time = self._options.mkfs_time
+        superblock = Superblock(
+            compression=self._codec.compression,
+            block_bytes=self._options.block_bytes,
+            flags=self._flags(),
+            mkfs_time=newest_time(self._tree) if mkfs_time is None else mkfs_time,
+            inodes=len(self._survey.ordered),
+            fragments=len(fragments),
+            ids=len(self._ids),
+            root=_reference(self._survey.ordered[-1]),
+            used_bytes=used_bytes,
+            id_start=id_start,
+            xattr_start=xattr_start,
+            inode_start=inode_start,
+            directory_start=directory_start,
+            fragment_start=fragment_start,
+            export_start=export_start,
+        )
+        self._stream.seek(0)
+        self._stream.write(build_superblock(superblock))
+
+    def _write_compressor_options(self) -> int:
+        options = self._codec.options
+        if not options:
+            return 0
+        self._stream.write(METADATA_HEADER.pack(len(options) | METADATA_PLAIN) + options)
+        return METADATA_HEADER.size + len(options)
+
+    def _write_data(self, position: int) -> tuple[int, list[tuple[int, int]]]:
+        """Write all contents; return where they end, and the blocks that tails share."""
+        conveyor = Conveyor(self._stream, position, self._pack, self._executor)
+        data = DataWriter(
+            conveyor,
+            block_bytes=self._options.block_bytes,
+            packs_tails=self._options.tails,
+            finds_duplicates=self._options.duplicates,
+        )
+        files = [(inode, inode.node) for inode in self._survey.walked]
+        if self._options.priorities:
+            priority = self._options.priorities.get
+            files.sort(key=lambda file: -priority(file[0].path, 0))
+        try:
+            for inode, node in files:
+                if isinstance(node, File):
+                    inode.extent = data.add(node.content)
+            data.finish()
+        except BaseException:
+            conveyor.cancel()
+            raise
+        return conveyor.position, data.fragments
+
+    def _build_tables(self) -> tuple[bytes, bytes]:
+        """Return the tables of inodes and of folders."""
+        inodes, directories = MetadataWriter(self._pack), MetadataWriter(self._pack)
+        numbers = {inode.path: inode.number for inode in self._survey.ordered}
+        for inode in self._survey.ordered:
+            node = inode.node
+            common = self._common(inode)
+            if isinstance(node, Directory):
+                entries = (
+                    Entry(name, basic_type(below.node), below.number, below.place)
+                    for name, below in self._survey.entries[inode.path]
+                )
+                listing = write_listing(build_listing(entries), directories)
+                # The root's parent is one that is not there.
+                above = numbers[parent(inode.path)] if inode.path else len(numbers) + 1
+                data = build_directory(common, node, listing, above)
+            elif isinstance(node, File):
+                data = build_file(common, node, inode.extent)
+            else:
+                data = build_other(common, node)
+            inode.place = inodes.position
+            inodes.write(data)
+        return inodes.finish(), directories.finish()
+
+    def _common(self, inode: Inode) -> Common:
+        metadata, path = inode.node.metadata, inode.path
+        return Common(
+            path=path,
+            uid=self._ids.add(metadata.uid, path),
+            gid=self._ids.add(metadata.gid, path),
+            number=inode.number,
+            links=inode.links,
+            xattrs=self._xattrs.add(metadata.xattrs if self._options.xattrs else (), path),
+        )
+
+    def _exports(self) -> bytes:
+        return b"".join(INODE_REFERENCE.pack(_reference(inode)) for inode in self._survey.ordered)
+
+    def _write_table(self, start: int, content: bytes) -> tuple[int, int]:
+        return write_table(self._stream, start, content, self._pack)
+
+    def _flags(self) -> int:
+        options = self._options
+        chosen = {
+            Flag.NO_FRAGMENTS: not options.tails,
+            Flag.ALWAYS_FRAGMENTS: options.tails,
+            Flag.DUPLICATES: options.duplicates,
+            Flag.EXPORTABLE: options.exports,
+            Flag.NO_XATTRS: not options.xattrs,
+            Flag.COMPRESSOR_OPTIONS: bool(self._codec.options),
+        }
+        return sum(flag for flag, is_set in chosen.items() if is_set)
+
+
+def _reference(inode: Inode) -> int:
+    return reference(inode.place.block, inode.place.offset)

@@ -1,0 +1,436 @@
+"""``purekernel tool mksquashfs``, ``unsquashfs`` and ``recompress``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tarfile
+import zlib
+from pathlib import Path
+
+import pytest
+
+from purekernel.cli import main
+from purekernel.formats.cpio import build_cpio, parse_cpio
+from purekernel.formats.squashfs import open_squashfs, parse_squashfs
+from purekernel.formats.squashfs.codecs import Codec
+from purekernel.formats.squashfs.layout import Flag
+from purekernel.tree import Device, DeviceKind, Directory, Fifo, File, Metadata, Symlink, Tree
+from tests.formats.test_squashfs import check_against_disk, plant
+from tests.formats.test_squashfs_writer import build, varied_tree, with_files
+from tests.oracles import require, run
+from tests.ordinary import ordinary_user
+from tests.shared import extension, mirror
+
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no owners and links for everybody")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a root of a few files in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    root = tmp_path / "root"
+    (root / "usr" / "bin").mkdir(parents=True)
+    (root / "usr" / "bin" / "tool").write_bytes(b"#!/bin/sh\necho tool\n" * 500)
+    (root / "usr" / "share").mkdir()
+    (root / "usr" / "share" / "text").write_bytes(b"some text\n" * 2000)
+    (root / "note").write_bytes(b"note\n")
+    for place in (root, *root.rglob("*")):
+        os.utime(place, (1_400_000_000, 1_400_000_000))
+    return tmp_path
+
+
+def read(path: Path | str) -> Tree:
+    return parse_squashfs(Path(path).read_bytes(), source=str(path))
+
+
+def facts(path: str) -> int:
+    return open_squashfs(Path(path).read_bytes(), source=path).facts.flags
+
+
+def names(tree: Tree) -> set[bytes]:
+    return {path for path, _node in tree.walk()}
+
+
+def tool(*words: str | Path) -> int:
+    return main(["tool", *map(str, words)])
+
+
+# mksquashfs
+
+
+def test_a_folder_becomes_an_image(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tool("mksquashfs", "root", "x.tcz", "-all-root") == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == ("x.tcz: 4096 bytes, 7 names, gzip, 4096\n", "")
+    tree = read("x.tcz")
+    assert names(tree) == {
+        b"", b"note", b"usr", b"usr/bin", b"usr/bin/tool", b"usr/share", b"usr/share/text",
+    }  # fmt: skip
+    assert {(node.metadata.uid, node.metadata.gid) for _path, node in tree.walk()} == {(0, 0)}
+    assert {node.metadata.mtime for _path, node in tree.walk()} == {1_400_000_000}
+    node = tree[b"usr/bin/tool"]
+    assert isinstance(node, File)
+    assert node.content == b"#!/bin/sh\necho tool\n" * 500
+
+
+@posix
+def test_owners_times_and_options(folder: Path) -> None:
+    command = [
+        "mksquashfs", "root", "x.tcz", "-b", "128K", "-comp", "zstd", "-force-uid", "1001",
+        "-force-gid", "50", "-all-time", "77", "-mkfs-time", "99", "-no-exports", "-no-xattrs",
+        "-no-fragments", "-no-duplicates", "-quiet", "-processors", "1", "-nopad",
+    ]  # fmt: skip
+    assert tool(*command) == 0
+    opened = open_squashfs(Path("x.tcz").read_bytes(), source="x")
+    assert opened.facts.block_bytes == 128 << 10
+    assert opened.facts.compression == 6
+    assert opened.facts.mkfs_time == 99
+    assert opened.facts.flags == Flag.NO_FRAGMENTS | Flag.NO_XATTRS
+    assert opened.facts.used_bytes == Path("x.tcz").stat().st_size
+    assert {
+        (node.metadata.uid, node.metadata.gid, node.metadata.mtime)
+        for _path, node in opened.tree.walk()
+    } == {(1001, 50, 77)}
+
+
+def test_the_environment_has_a_time_for_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "12345")
+    assert tool("mksquashfs", "root", "x.tcz") == 0
+    assert {node.metadata.mtime for _path, node in read("x.tcz").walk()} == {12345}
+
+
+def test_archives_and_images_are_sources(folder: Path) -> None:
+    archive = build_cpio(varied_tree())
+    Path("in.cpio").write_bytes(archive)
+    assert tool("mksquashfs", "in.cpio", "from-cpio.tcz", "-quiet") == 0
+    assert read("from-cpio.tcz") == parse_cpio(archive, source="in.cpio")
+    with tarfile.open("in.tar.gz", "w:gz") as tarball:
+        tarball.add("root", ".")
+    assert tool("mksquashfs", "in.tar.gz", "from-tar.tcz", "-quiet") == 0
+    assert tool("mksquashfs", "root", "from-folder.tcz", "-quiet", "-no-xattrs") == 0
+    assert read("from-tar.tcz") == read("from-folder.tcz")
+    assert tool("mksquashfs", "from-cpio.tcz", "again.tcz", "-quiet") == 0
+    assert Path("again.tcz").read_bytes() == Path("from-cpio.tcz").read_bytes()
+
+
+def test_several_sources_stand_side_by_side(folder: Path) -> None:
+    (folder / "more.tar").write_bytes(b"no archive, by the way")
+    assert tool("mksquashfs", "root/usr", "more.tar", "x.tcz") == 0
+    assert {b"usr/bin/tool", b"more.tar"} < names(read("x.tcz"))
+    assert tool("mksquashfs", "more.tar", "y.tcz") == 0
+    assert names(read("y.tcz")) == {b"", b"more.tar"}
+    assert tool("mksquashfs", "root", str(folder / "root"), "z.tcz") == 1
+
+
+def test_what_is_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["mksquashfs", "root", "x.tcz", "-quiet", "-e", "usr/share", "./root/note", "-gone"]
+    assert tool(*command) == 0
+    assert names(read("x.tcz")) == {b"", b"usr", b"usr/bin", b"usr/bin/tool"}
+    assert "there is no '-gone' to leave out" in capsys.readouterr().err
+    (folder / "list").write_text("usr/bin\n\nnote\n")
+    assert tool("mksquashfs", "root", "y.tcz", "-quiet", "-ef", "list") == 0
+    assert names(read("y.tcz")) == {b"", b"usr", b"usr/share", b"usr/share/text"}
+    assert tool("mksquashfs", "root", "z.tcz", "-quiet", "-e", "../elsewhere") == 2
+    assert "../elsewhere lies in none of the sources" in capsys.readouterr().err
+
+
+def test_priorities_order_the_contents(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "abc":
+        (folder / "root" / name).write_bytes(hashlib.shake_128(name.encode()).digest(4096))
+    (folder / "order").write_text("# first\nusr -5\nb 7\n./root/c 20000\n")
+    assert tool("mksquashfs", "root", "x.tcz", "-quiet", "-sort", "order") == 0
+    image = Path("x.tcz").read_bytes()
+    places = [image.index((folder / "root" / name).read_bytes()) for name in "cba"]
+    assert places == [96, 96 + 4096, 96 + 8192]
+    for line in ("a", "a b", "a 40000"):
+        (folder / "order").write_text(line + "\n")
+        assert tool("mksquashfs", "root", "y.tcz", "-sort", "order") == 1
+        assert f"order, line 1: {line!r} is no path and priority" in capsys.readouterr().err
+
+
+@posix
+def test_extended_attributes_come_along(folder: Path) -> None:
+    if not hasattr(os, "setxattr"):
+        pytest.skip("this system has no extended attributes")
+    try:
+        os.setxattr("root/note", "user.note", b"value")
+        os.setxattr("root", "user.top", b"")
+    except OSError as error:
+        pytest.skip(f"this disk has no extended attributes: {error}")
+    assert tool("mksquashfs", "root", "x.tcz", "-quiet") == 0
+    tree = read("x.tcz")
+    assert tree[b"note"].metadata.xattrs == ((b"user.note", b"value"),)
+    assert tree[b""].metadata.xattrs == ((b"user.top", b""),)
+    assert tool("mksquashfs", "root", "y.tcz", "-quiet", "-no-xattrs") == 0
+    assert read("y.tcz")[b"note"].metadata.xattrs == ()
+    assert tool("mksquashfs", "root/note", "z.tcz", "-quiet") == 0
+    assert read("z.tcz")[b"note"].metadata.xattrs == ((b"user.note", b"value"),)
+    assert tool("unsquashfs", "-q", "x.tcz") == 0
+    assert os.getxattr("squashfs-root/note", "user.note") == b"value"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["root"], 2, "a SOURCE and an OUT are wanted"),
+        (["root", "there"], 2, "there is there, and nothing is appended to an image"),
+        (["root", "x", "-b", "5000"], 2, "squashfs has no blocks of 5000 bytes"),
+        (["root", "x", "-comp", "lzo"], 2, "'lzo' is not one of 'gzip', 'xz', 'zstd'"),
+        (["root", "x", "-Xbcj", "x86"], 2, "No such option '-Xbcj'"),
+        (["root", "x", "-nofragments"], 2, "-no-fragments"),
+        (["root", "x", "-ef"], 2, "-ef"),
+        (["root", "x", "-force-uid", "nobody-at-all"], 2, "there is no user nobody-at-all here"),
+        (["gone", "x"], 1, "gone does not exist"),
+    ],
+)
+def test_what_mksquashfs_refuses(
+    words: list[str], status: int, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "there").write_bytes(b"old")
+    assert tool("mksquashfs", *words) == status
+    err = capsys.readouterr().err
+    assert said in err
+    assert len(err.splitlines()) == 2
+    assert (folder / "there").read_bytes() == b"old"
+    assert sorted(path.name for path in folder.iterdir()) == ["root", "there"]
+
+
+@posix
+def test_what_may_not_be_read_is_not_left_out_silently(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.chmod(0o777)
+    (folder / "root" / "usr" / "bin").chmod(0)
+    with ordinary_user():
+        assert tool("mksquashfs", "root", "x.tcz") == 1
+    assert "'usr/bin' cannot be read: Permission denied" in capsys.readouterr().err
+    (folder / "root" / "usr" / "bin").chmod(0o755)
+    (folder / "root" / "note").chmod(0)
+    with ordinary_user():
+        assert tool("mksquashfs", "root", "x.tcz") == 1
+    assert not (folder / "x.tcz").exists()
+    assert sorted(path.name for path in folder.iterdir()) == ["root"]
+
+
+def test_an_image_is_replaced_whole_or_not_at_all(folder: Path) -> None:
+    (folder / "x.tcz").write_bytes(b"old")
+    (folder / "bad").mkdir()
+    (folder / "bad" / "early").write_bytes(b"x")
+    os.utime(folder / "bad" / "early", (-5, -5))
+    assert tool("mksquashfs", "bad", "x.tcz", "-noappend") == 1
+    assert (folder / "x.tcz").read_bytes() == b"old"
+    assert sorted(path.name for path in folder.iterdir()) == ["bad", "root", "x.tcz"]
+    assert tool("mksquashfs", "root", "x.tcz", "-noappend", "-quiet") == 0
+    assert len(read("x.tcz")) == 7
+
+
+@pytest.mark.oracle
+@posix
+def test_a_folder_gives_what_mksquashfs_gives(folder: Path) -> None:
+    source = folder / "planted"
+    plant(source)
+    (source / "soft2").unlink()  # hard links between links become two of them there
+    options = ["-noappend", "-quiet", "-no-progress", "-b", "4096"]
+    run(require("mksquashfs"), source, "theirs.tcz", *options)
+    assert tool("mksquashfs", source, "ours.tcz", *options) == 0
+    assert read("ours.tcz") == read("theirs.tcz")
+    # Folders' sizes hang on how they are listed.
+    told = [
+        [line for line in run(require("unsquashfs"), "-ll", name).splitlines() if line[:1] != b"d"]
+        for name in ("ours.tcz", "theirs.tcz")
+    ]
+    assert told[0] == told[1]
+
+
+# unsquashfs
+
+
+@pytest.fixture
+def image(folder: Path) -> Path:
+    """An image of one of everything."""
+    tree = varied_tree()
+    tree.replace(b"pipe", Fifo(metadata=Metadata(mode=0o600, mtime=0x7FFFFFFF)))
+    path = folder / "x.tcz"
+    path.write_bytes(build(tree))
+    return path
+
+
+@posix
+def test_all_is_unpacked(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = read(image)
+    assert tool("unsquashfs", "-d", "out", image) == 0
+    out, err = capsys.readouterr()
+    if os.geteuid() != 0:
+        assert "devices are not made, which only root may" in err
+        return
+    assert (out, err) == (f"out: {len(tree) - 1} names\n", "")
+    check_against_disk(tree, Path("out"), root=True)
+    # And again over it.
+    assert tool("unsquashfs", "-q", "-d", "out", image) == 1
+    assert "out cannot be written: File exists\n  add -f to replace" in capsys.readouterr().err
+    (Path("out") / "soft").unlink()
+    (Path("out") / "again").write_bytes(b"changed")
+    assert tool("unsquashfs", "-f", "-q", "-d", "out", image) == 0
+    check_against_disk(tree, Path("out"), root=True)
+
+
+@posix
+def test_an_ordinary_user_gets_all_but_owners_and_devices(
+    image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = read(image)
+    image.parent.chmod(0o777)
+    with ordinary_user():
+        assert tool("unsquashfs", "-d", "out", image.name) == 0
+    err = capsys.readouterr().err
+    assert "devices are not made, which only root may: 2" in err
+    assert "files belong to others in the image, and here to you: " in err
+    assert "setuid and setgid are left out: 1" in err
+    mine = (image.parent / "out").stat().st_uid
+    assert mine != 0
+    odd = os.lstat(b"out/\xff\xfe \n")
+    assert (stat.S_IMODE(odd.st_mode), odd.st_uid) == (0o755, mine)
+    tree.remove(b"disk")
+    tree.remove(b"disk2")
+    check_against_disk(tree, Path("out"), root=False)
+
+
+def test_paths_choose_what_is_unpacked(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image.write_bytes(build(with_files(abc=b"1", abd=b"2", xyz=b"3")))
+    assert tool("unsquashfs", "-l", image, "/abc", "x?z") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "squashfs-root", "squashfs-root/abc", "squashfs-root/xyz",
+    ]  # fmt: skip
+    assert tool("unsquashfs", "-d", "out", image, "ab*") == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["abc", "abd"]
+    assert tool("unsquashfs", "-d", "out2", image, "ab") == 1
+    assert "holds no 'ab'" in capsys.readouterr().err
+    assert not Path("out2").exists()
+
+
+def test_contents_are_printed(image: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    tree = with_files(a=b"one\n", b=b"\xff two\n")
+    tree.add(b"soft", Symlink(metadata=Metadata(mode=0o777), target=b"b"))
+    image.write_bytes(build(tree))
+    assert tool("unsquashfs", "-cat", image, "soft", "a") == 0
+    assert capfdbinary.readouterr().out == b"\xff two\none\n"
+    assert tool("unsquashfs", "-cat", image, "a", "gone") == 1
+    out, err = capfdbinary.readouterr()
+    assert out == b""
+    assert b"holds no file 'gone'" in err
+    assert tool("unsquashfs", "-cat", image) == 2
+    assert tool("unsquashfs", "-l", "-s", image) == 2
+
+
+@posix
+def test_nothing_is_written_outside(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outside = folder / "outside"
+    outside.mkdir()
+    tree = with_files(a=b"a")
+    tree.add(b"d", Directory(metadata=Metadata(mode=0o755)))
+    tree.add(b"d/file", File(metadata=Metadata(mode=0o644), content=b"new"))
+    (folder / "x.tcz").write_bytes(build(tree))
+    (folder / "out").mkdir()
+    # A link stands where a folder is to be.
+    (folder / "out" / "d").symlink_to(outside)
+    assert tool("unsquashfs", "-f", "-d", "out", "x.tcz") == 1
+    assert "out/d cannot be written: File exists" in capsys.readouterr().err
+    # And one where a file is to be: it is replaced, and not followed.
+    (folder / "out" / "d").unlink()
+    (folder / "out" / "d").mkdir()
+    (outside / "kept").write_bytes(b"kept")
+    (folder / "out" / "d" / "file").symlink_to(outside / "kept")
+    assert tool("unsquashfs", "-f", "-q", "-d", "out", "x.tcz") == 0
+    assert (outside / "kept").read_bytes() == b"kept"
+    assert (folder / "out" / "d" / "file").read_bytes() == b"new"
+    assert not (folder / "out" / "d" / "file").is_symlink()
+    assert [path.name for path in outside.iterdir()] == ["kept"]
+
+
+def test_a_damaged_image_leaves_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damaged = bytearray(build(with_files(a=b"text " * 5000)))
+    damaged[96:110] = bytes(14)
+    (folder / "x.tcz").write_bytes(damaged)
+    assert tool("unsquashfs", "-d", "out", "x.tcz") == 1
+    assert "x.tcz, byte 96: expected a sound compressed block" in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.oracle
+def test_lists_are_those_of_unsquashfs(
+    folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    images = sorted((mirror() / "4.x" / "x86" / "tcz").glob("*.tcz"))
+    tree = varied_tree()
+    for path in (b"disk", b"disk2"):  # its numbers are shown in eight bits there
+        tree.remove(path)
+    metadata = Metadata(mode=0o4711, uid=1001, gid=50, mtime=1)
+    tree.add(b"node", Device(metadata=metadata, kind=DeviceKind.BLOCK, major=8, minor=17))
+    for name, options in {
+        "a.tcz": {},
+        "b.tcz": {"tails": False, "exports": False},
+        "c.tcz": {"xattrs": False, "duplicates": False, "block_bytes": 1 << 20},
+    }.items():
+        (folder / name).write_bytes(build(tree, **options))
+        images.append(folder / name)
+    assert len(images) == 32
+    for place in images:
+        for option in ("-l", "-ll", "-lln", "-s"):
+            theirs = run(require("unsquashfs"), option, place)
+            capfdbinary.readouterr()
+            assert tool("unsquashfs", option, place) == 0
+            assert capfdbinary.readouterr().out == theirs
+
+
+# recompress
+
+
+def test_an_extension_becomes_smaller(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = extension("libnl").read_bytes()
+    Path("libnl.tcz").write_bytes(old)
+    assert tool("recompress", "--effort", "fast", "libnl.tcz") == 0
+    new = Path("libnl.tcz").read_bytes()
+    assert capsys.readouterr().out == f"{len(old):12}{len(new):12}  97% libnl.tcz\n"
+    assert read("libnl.tcz") == parse_squashfs(old, source="old")
+    before, after = (open_squashfs(data, source="x").facts for data in (old, new))
+    assert (after.block_bytes, after.mkfs_time) == (before.block_bytes, before.mkfs_time)
+    digest = hashlib.md5(new, usedforsecurity=False).hexdigest()
+    assert Path("libnl.tcz.md5.txt").read_text() == f"{digest}  libnl.tcz\n"
+    # Once more there is nothing to win.
+    Path("libnl.tcz.md5.txt").unlink()
+    assert tool("recompress", "--effort", "fast", "libnl.tcz") == 0
+    assert Path("libnl.tcz").read_bytes() == new
+    assert not Path("libnl.tcz.md5.txt").exists()
+
+
+def test_the_most_is_less_than_a_little(folder: Path) -> None:
+    sizes = []
+    for effort in ("fast", "balanced", "max"):
+        tree = read(extension("nano"))
+        name = f"{effort}.tcz"
+        Path(name).write_bytes(build(tree, Codec(compression=1, pack=zlib.compress)))
+        assert tool("recompress", "-q", "--effort", effort, name) == 0
+        assert read(name) == tree
+        sizes.append(open_squashfs(Path(name).read_bytes(), source="x").facts.used_bytes)
+    assert sizes[2] < sizes[1] < sizes[0]
+
+
+def test_what_is_no_image_is_told_and_others_are_done(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a.tcz").write_bytes(b"none")
+    Path("b.tcz").write_bytes(extension("nano").read_bytes())
+    assert tool("recompress", "--effort", "fast", "a.tcz", "b.tcz") == 1
+    out, err = capsys.readouterr()
+    assert out.endswith("b.tcz\n")
+    assert "a.tcz, byte 0: expected a squashfs image" in err
+    assert Path("a.tcz").read_bytes() == b"none"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "a.tcz",
+        "b.tcz",
+        "b.tcz.md5.txt",
+        "root",
+    ]
