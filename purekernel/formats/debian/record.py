@@ -75,9 +75,17 @@ class PackageRecord:
         )
 
     @property
+    def provided(self) -> str:
+        """What it stands for, as an index has it."""
+        return ", ".join(
+            name if version is None else f"{name} (= {version})" for name, version in self.provides
+        )
+
+    @property
     def file_name(self) -> str:
         """What the package's file is called by custom: ``lshw_02.19-2_i386.deb``."""
-        return f"{self.name}_{self.version.without_epoch}_{self.architecture}.deb"
+        version = self.version.without_epoch.replace(":", "+")
+        return f"{self.name}_{version}_{self.architecture}.deb"
 
     @property
     def summary(self) -> str:

@@ -36,10 +36,12 @@ class AskedPackage:
     Attributes:
         choice: which.
         place: where that is said, for messages.
+        alone: whether what it depends on does not matter.
     """
 
     choice: PackageChoice
     place: str = field(eq=False)
+    alone: bool = False
 
 
 @frozen(kw_only=True)
@@ -126,10 +128,13 @@ class _Search:
         self._standing_for: dict[str, list[PackageRecord]] = {}
         self._chains: dict[str, tuple[str, ...]] = {}
         self._pending: deque[str] = deque()
+        self._alone: frozenset[str] = frozenset()
         self._errors: list[PurekernelError] = []
 
     def run(self, asked: Sequence[AskedPackage]) -> PackageResolution:
         choices: dict[str, AskedPackage] = {}
+        self._alone = frozenset(one.choice.name for one in asked if one.alone)
+        self._alone -= {one.choice.name for one in asked if not one.alone}
         for one in asked:
             first = choices.setdefault(one.choice.name, one)
             if first is one:
@@ -199,6 +204,8 @@ class _Search:
 
     def _resolve(self, name: str) -> ResolvedPackage:
         candidate = self._taken[name]
+        if name in self._alone:
+            return ResolvedPackage(extension=extension_of(name), candidate=candidate)
         needs: dict[str, None] = {}
         in_image: list[Alternatives] = []
         left: list[Alternatives] = []
