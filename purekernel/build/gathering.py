@@ -55,6 +55,12 @@ class Gathered:
     fetched: Mapping[Wanted, Fetched | None]
     _loaded: dict[Wanted, bytes] = field(factory=dict, repr=False, eq=False)
     _made: dict[str, ConvertedExtension] = field(factory=dict, repr=False, eq=False)
+    _remarks: dict[str, None] = field(factory=dict, repr=False, eq=False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know: of the plan, and of packages that were looked into since."""
+        return (*self.plan.notes, *self._remarks)
 
     @property
     def base(self) -> Base:
@@ -117,7 +123,7 @@ class Gathered:
 
         script = extension.sides.get(IMPORT_SCRIPT)
         said = self.plan.recipe.debian
-        return convert_package(
+        conversion = convert_package(
             self.content(extension.package) or b"",
             source=extension.package.name,
             name=extension.name,
@@ -130,6 +136,8 @@ class Gathered:
             ),
             limits=self.planner.limits,
         )
+        self._remarks.update(dict.fromkeys(conversion.notes))
+        return conversion
 
     def _converted(self, extension: Extension, sides: tuple[str, ...] | None) -> PackedExtension:
         """Return an extension that is made of a package; it is packed once."""

@@ -112,6 +112,22 @@ def test_packages_of_lists_are_builtin_and_mirrored_extensions(
     assert any(one.startswith("nobody has checked who signed") for one in told)
 
 
+def test_what_a_postinst_wants_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    server: Server,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    package = deb(scripts={"postinst": b"#!/usr/bin/perl\n"})
+    server.put("/debian/tool.deb", package)
+    url = server.put("/debian/Packages", listed(control(), package, "tool.deb"))
+    workshop = shop(tmp_path, monkeypatch, "tool.deb")
+    workshop.bundle("--dpkg-list", url)
+    assert (
+        "tool.tcz: the package's postinst wants /usr/bin/perl, which Core does not have"
+    ) in notes(capsys.readouterr().err)
+
+
 def test_what_packages_depend_on_is_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: Archive
 ) -> None:
