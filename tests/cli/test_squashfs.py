@@ -96,10 +96,17 @@ def test_owners_times_and_options(folder: Path) -> None:
     } == {(1001, 50, 77)}
 
 
-def test_the_environment_has_a_time_for_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_time_is_newer_than_the_environment_s(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.utime(folder / "root" / "note", (500, 500))
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "12345")
     assert tool("mksquashfs", "root", "x.tcz") == 0
-    assert {node.metadata.mtime for _path, node in read("x.tcz").walk()} == {12345}
+    opened = open_squashfs(Path("x.tcz").read_bytes(), source="x")
+    assert opened.facts.mkfs_time == 12345
+    times = {path: node.metadata.mtime for path, node in opened.tree.walk()}
+    assert times.pop(b"note") == 500
+    assert set(times.values()) == {12345}
 
 
 def test_archives_and_images_are_sources(folder: Path) -> None:

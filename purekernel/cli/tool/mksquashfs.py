@@ -67,9 +67,10 @@ TIME = click.IntRange(0, 0xFFFFFFFF)
     "-mkfs-time", "-fstime", "mkfs_time", type=TIME, metavar="SECONDS",
     help="When it says it was made, since 1970, UTC.  [default: the newest time in it]",
 )  # fmt: skip
+@click.option("-all-time", type=TIME, metavar="SECONDS", help="The time of all in it.")
 @click.option(
-    "-all-time", type=TIME, metavar="SECONDS", envvar="SOURCE_DATE_EPOCH", show_envvar=True,
-    help="The time of all in it.",
+    "--timestamp", type=TIME, metavar="SECONDS", envvar="SOURCE_DATE_EPOCH", show_envvar=True,
+    help="When it says it was made; what is newer is given this time.",
 )  # fmt: skip
 @click.option(
     "-processors", type=click.IntRange(1, 1024), metavar="N",
@@ -101,6 +102,7 @@ def mksquashfs_command(
     sort_file: Path | None,
     mkfs_time: int | None,
     all_time: int | None,
+    timestamp: int | None,
     processors: int | None,
     no_fragments: bool,
     no_exports: bool,
@@ -129,6 +131,7 @@ def mksquashfs_command(
     from purekernel.deflate.efforts import Effort  # noqa: PLC0415
     from purekernel.formats.limits import DEFAULT_LIMITS, Limits  # noqa: PLC0415
     from purekernel.formats.squashfs import Options, write_squashfs  # noqa: PLC0415
+    from purekernel.tree import clamp_times  # noqa: PLC0415
 
     if len(places) < 2:
         raise UsageError("a SOURCE and an OUT are wanted", hint="see --help")
@@ -143,6 +146,8 @@ def mksquashfs_command(
     gid = 0 if all_root else None if force_gid is None else _number(force_gid, "group")
     tree = _gather(sources, excluded, exclude_file, limits, xattrs=xattrs)
     tree = Changes(uid=uid, gid=gid, mtime=all_time).apply(tree)
+    if timestamp is not None:
+        tree = clamp_times(tree, timestamp)
     options = Options(
         block_bytes=block_bytes,
         tails=not no_fragments,
@@ -150,7 +155,7 @@ def mksquashfs_command(
         exports=not no_exports,
         xattrs=xattrs,
         padding=not nopad,
-        mkfs_time=mkfs_time,
+        mkfs_time=timestamp if mkfs_time is None else mkfs_time,
         priorities={} if sort_file is None else _priorities(tree, sort_file, sources),
     )
     codec = make_codec(Compression(compression), Effort(effort), block_bytes)
