@@ -242,7 +242,7 @@ def test_damaged_indexes(server: Server, downloads: Downloads) -> None:
     url = server.put(
         "/flat/Packages2", b"\nPackage: a\n\nPackage: tool\nVersion: 1\n\nPackage: b\n"
     )
-    with pytest.raises(FormatError, match=r"Packages2, from line 4.*: expected a field 'Architec"):
+    with pytest.raises(FormatError, match=r"Packages2, from byte 13.*: expected a field 'Architec"):
         DebianArchive([url], downloads).named("tool")
 
 
