@@ -35,6 +35,17 @@ def kernel(architecture: str) -> tuple[Path, str]:
     return root, release.name
 
 
+def archive() -> Path:
+    """Return a piece of a mirror of Debian: a signed index for i386, and a few packages."""
+    return _find("archive")
+
+
+def package(name: str) -> Path:
+    """Return a real package, of i386 or all, from that mirror."""
+    (found,) = archive().glob(f"pool/*/*/*/{name}_*.deb")
+    return found
+
+
 def _find(name: str) -> Path:
     folder = os.environ.get("PUREKERNEL_DEBIAN")
     if not folder:

@@ -38,7 +38,6 @@ from purekernel.errors import (
     raise_all,
 )
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
-from purekernel.formats.squashfs import parse_squashfs
 from purekernel.formats.tar import parse_tar
 from purekernel.rootfs.account_change import AccountChange
 from purekernel.rootfs.accounts import change_accounts
@@ -314,7 +313,7 @@ class Assembly:
         found = []
         for cut in self._plan.cuts:
             name = resolve_kernel(cut.extension.name, self._plan.kernel)
-            tree = self._extension(name, self._gathered.content(self._plan.cut_from[name].package))
+            tree = self._gathered.tree(self._plan.cut_from[name])
             found.append(_cut(tree, name, cut.files))
         return found
 
@@ -322,8 +321,7 @@ class Assembly:
     def _merged(self) -> dict[str, Tree]:
         graph = self._plan.graph
         return {
-            name: self._extension(name, self._gathered.content(graph.extensions[name].package))
-            for name in self._plan.merged_order()
+            name: self._gathered.tree(graph.extensions[name]) for name in self._plan.merged_order()
         }
 
     @cached_property
@@ -388,9 +386,6 @@ class Assembly:
             return archive
         layer = load_layer(place.path, mtime=self.mtime, limits=self._limits)
         return layer if place.keep_owners else own_as_root(layer)
-
-    def _extension(self, name: str, content: bytes | None) -> Tree:
-        return parse_squashfs(content or b"", source=name, limits=self._limits)
 
     def _unpacked(self, source: str, packed: Buffer) -> Layer:
         return Layer(source=source, tree=parse_tar(packed, source=source, limits=self._limits))

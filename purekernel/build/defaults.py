@@ -29,4 +29,12 @@ OPENSSH = "openssh.tcz"
 # Its programs are cut out; the rest of it would hide busybox's own, which Facter needs.
 UTIL_LINUX = "util-linux.tcz"
 
+# What Debian's packages depend on and Core has: its libraries, under the names that they had in
+# any release, and what dpkg has for itself.
+PACKAGES_IN_CORE = (
+    "libc6", "libc-bin", "libgcc1", "libgcc-s1", "libstdc++6", "zlib1g",
+    "libblkid1", "libuuid1", "libcomerr2", "libcom-err2", "e2fslibs", "libext2fs2",
+    "dpkg", "debconf", "debconf-2.0", "multiarch-support", "install-info",
+)  # fmt: skip
+
 REMASTER_NAME = "remaster"

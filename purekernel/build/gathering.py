@@ -22,11 +22,19 @@ from purekernel.errors import (
 )
 from purekernel.formats.tinycore import build_dependencies, parse_dependencies, parse_md5
 from purekernel.sources.downloads import Downloads
-from purekernel.sources.tinycore import DEPENDENCIES, MD5, resolve_kernel
+from purekernel.sources.tinycore import (
+    DEPENDENCIES,
+    IMPORT_SCRIPT,
+    MD5,
+    Extension,
+    resolve_kernel,
+)
 from purekernel.sources.wanted import Fetched, Wanted
+from purekernel.tree import Tree
 
 if TYPE_CHECKING:
     from purekernel.build.base import Base
+    from purekernel.build.conversion import Conversion, ConvertedExtension
 
 
 @frozen(kw_only=True)
@@ -46,6 +54,13 @@ class Gathered:
     downloads: Downloads
     fetched: Mapping[Wanted, Fetched | None]
     _loaded: dict[Wanted, bytes] = field(factory=dict, repr=False, eq=False)
+    _made: dict[str, ConvertedExtension] = field(factory=dict, repr=False, eq=False)
+    _remarks: dict[str, None] = field(factory=dict, repr=False, eq=False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know: of the plan, and of packages that were looked into since."""
+        return (*self.plan.notes, *self._remarks)
 
     @property
     def base(self) -> Base:
@@ -89,8 +104,57 @@ class Gathered:
             packed = self._packed(name, None)
             yield self._mended(packed) if self.plan.recipe.extensions.dependencies else packed
 
+    def tree(self, extension: Extension) -> Tree:
+        """Return what an extension holds, unpacked; one that is a package yet is made for it."""
+        if extension.record is not None:
+            return self._conversion(extension).tree
+        from purekernel.formats.squashfs import parse_squashfs  # noqa: PLC0415  # 25 ms
+
+        return parse_squashfs(
+            self.content(extension.package) or b"",
+            source=extension.name,
+            limits=self.planner.limits,
+        )
+
+    def _conversion(self, extension: Extension) -> Conversion:
+        # Few have packages in their lists.
+        from purekernel.build.conversion import convert_package  # noqa: PLC0415
+        from purekernel.rootfs.debian import ConversionOptions  # noqa: PLC0415
+
+        script = extension.sides.get(IMPORT_SCRIPT)
+        said = self.plan.recipe.debian
+        conversion = convert_package(
+            self.content(extension.package) or b"",
+            source=extension.package.name,
+            name=extension.name,
+            needs=extension.dependencies,
+            import_script=None if script is None else self.content(script),
+            options=ConversionOptions(
+                documentation=said.documentation,
+                empty_folders=said.empty_folders,
+                library_links=said.library_links,
+            ),
+            limits=self.planner.limits,
+        )
+        self._remarks.update(dict.fromkeys(conversion.notes))
+        return conversion
+
+    def _converted(self, extension: Extension, sides: tuple[str, ...] | None) -> PackedExtension:
+        """Return an extension that is made of a package; it is packed once."""
+        if extension.name not in self._made:
+            from purekernel.build.conversion import pack_conversion  # noqa: PLC0415  # as above
+
+            self._made[extension.name] = pack_conversion(self._conversion(extension))
+        made = self._made[extension.name]
+        beside = {
+            side: content for side, content in made.beside.items() if sides is None or side in sides
+        }
+        return PackedExtension(name=made.name, content=made.content, beside=beside)
+
     def _packed(self, name: str, sides: tuple[str, ...] | None) -> PackedExtension:
         extension = self.plan.graph.extensions[name]
+        if extension.record is not None:
+            return self._converted(extension, sides)
         beside = {
             side: content
             for side, wanted in extension.sides.items()

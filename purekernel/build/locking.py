@@ -7,14 +7,17 @@ from pathlib import Path
 
 from purekernel.build.gathering import Gathered
 from purekernel.errors import LockError
+from purekernel.formats.debian.record import PackageRecord
+from purekernel.formats.debian.relation import show_relations
 from purekernel.sources.lock import (
     Lock,
     Pin,
     PinnedExtension,
     PinnedFile,
     PinnedGem,
+    PinnedPackage,
 )
-from purekernel.sources.tinycore import Extension
+from purekernel.sources.tinycore import IMPORT_SCRIPT, Extension
 from purekernel.sources.urls import is_url, redact
 from purekernel.sources.wanted import Wanted
 
@@ -27,7 +30,8 @@ def lock_of(gathered: Gathered) -> Lock:
     """
     plan = gathered.plan
     pinning = _Pinning(gathered)
-    extensions = {**plan.graph.extensions, **plan.cut_from}
+    everything = {**plan.graph.extensions, **plan.cut_from}
+    extensions = {name: one for name, one in everything.items() if one.record is None}
     return Lock(
         core=f"{plan.release.series}/{plan.release.arch}",
         kernel=plan.kernel,
@@ -37,6 +41,11 @@ def lock_of(gathered: Gathered) -> Lock:
         },
         extensions={
             name: pinning.extension(extension) for name, extension in sorted(extensions.items())
+        },
+        packages={
+            name: pinning.package(extension, extension.record)
+            for name, extension in sorted(everything.items())
+            if extension.record is not None
         },
         gems=tuple(
             PinnedGem(
@@ -72,6 +81,21 @@ class _Pinning:
         }
         return PinnedExtension(
             pin=self.pin(extension.package), needs=extension.dependencies, beside=beside
+        )
+
+    def package(self, extension: Extension, record: PackageRecord) -> PinnedPackage:
+        """Return the pin of a Debian package, and of what is to be run for it."""
+        script = extension.sides.get(IMPORT_SCRIPT)
+        has_script = script is not None and self._gathered.fetched.get(script) is not None
+        return PinnedPackage(
+            extension=extension.name,
+            package=record.name,
+            version=record.version.text,
+            architecture=record.architecture,
+            depends=show_relations(record.depends),
+            provides=record.provided,
+            pin=self.pin(extension.package),
+            script=self.pin(script) if script is not None and has_script else None,
         )
 
     def pin(self, wanted: Wanted) -> Pin:

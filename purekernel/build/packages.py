@@ -1,43 +1,57 @@
-"""Debian packages in lists of extensions: the place where they become extensions.
+"""Debian packages in lists of extensions.
 
-A name that ends in ``.deb`` stands for a package that is to be fetched from a Debian mirror and
-made into an extension of the same name. Who does that does not exist yet: until then such
-names are refused, all of them at once. Whoever makes it takes the names that
-:func:`split_packages` parts from the others, and puts in their place what it has made.
+A name that ends in ``.deb`` stands for a package that is fetched from an archive of Debian's and
+made into an extension: :mod:`~purekernel.build.planning.packages` says of which, and
+:mod:`~purekernel.build.conversion` makes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from attrs import evolve, field, frozen
 
 from purekernel.build.recipe.model import Named
-from purekernel.errors import DependencyError, raise_all
-
-PACKAGE = ".deb"
-
-
-def split_packages(names: Iterable[Named]) -> tuple[tuple[Named, ...], tuple[Named, ...]]:
-    """Return the extensions among ``names``, and the packages."""
-    listed = tuple(names)
-    return (
-        tuple(one for one in listed if not one.name.endswith(PACKAGE)),
-        tuple(one for one in listed if one.name.endswith(PACKAGE)),
-    )
+from purekernel.formats.debian.names import parse_choice
+from purekernel.formats.extension_name import DEB
+from purekernel.sources.tinycore import Extension
 
 
-def refuse_packages(packages: Iterable[Named]) -> None:
-    """Refuse all packages.
+@frozen(kw_only=True)
+class PlannedPackages:
+    """What the packages of a plan come to.
+
+    Attributes:
+        extensions: those that they become, by name; of each the file is a package yet.
+        names: for each name in a list, the extension's.
+        notes: what the user should know, a line each.
+    """
+
+    extensions: Mapping[str, Extension] = field(factory=dict)
+    names: Mapping[str, str] = field(factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def in_place(self, listed: Iterable[Named]) -> tuple[Named, ...]:
+        """Return names with those of extensions in the place of those of packages.
+
+        A package that could not be planned is left out: why is told already.
+        """
+        return tuple(
+            evolve(one, name=self.names[one.name]) if is_package(one.name) else one
+            for one in listed
+            if not is_package(one.name) or one.name in self.names
+        )
+
+
+def is_package(name: str) -> bool:
+    """Say whether a name in a list is that of a package."""
+    return name.endswith(DEB)
+
+
+def package_name(name: str) -> str:
+    """Return the package's own name, of one whose version or architecture may be said as well.
 
     Raises:
-        DependencyError: there is one.
-        CombinedError: there are several.
+        FormatError: it is no name of a package.
     """
-    raise_all(
-        DependencyError(
-            f"{one.place}: {one.name} is a Debian package, and this purekernel makes no "
-            "extensions of packages yet",
-            hint=f"name {one.name.removesuffix(PACKAGE)}.tcz if the mirror has it, "
-            f"or leave it out with --skip {one.name}",
-        )
-        for one in packages
-    )
+    return parse_choice(name, source="a list of extensions").name

@@ -17,7 +17,15 @@ from purekernel.build.defaults import USER
 from purekernel.build.flavour import Flavour
 from purekernel.build.project import SCRIPTS
 from purekernel.build.recipe.lists import parse_extension_list
-from purekernel.build.recipe.model import Account, Extensions, Mirrors, Named, Razor, Recipe
+from purekernel.build.recipe.model import (
+    Account,
+    DebianChoice,
+    Extensions,
+    Mirrors,
+    Named,
+    Razor,
+    Recipe,
+)
 from purekernel.build.recipe.read import load_recipe, read_text_file
 from purekernel.build.recipe.schema import load_schema
 from purekernel.build.recipe.settings import (
@@ -51,7 +59,9 @@ class Request:
         build_debug_image: make a debug image.
         tc_passwd: the password of ``tc``.
         config: a file of ``MK_BUNDLE_…`` settings.
-        dpkg_list: URLs of Debian packages indexes.
+        dpkg_list: URLs or paths of Debian packages indexes.
+        dpkg_keyring: a file of keys, one of which must have signed an archive.
+        dpkg_follow: whether what packages depend on comes with them.
         skip: names of extensions to leave out.
         no_deps: whether extensions come without what they need.
         kernel: the release that ``-KERNEL`` stands for.
@@ -68,6 +78,8 @@ class Request:
     tc_passwd: str | None = field(default=None, repr=False)
     config: Path | None = None
     dpkg_list: tuple[str, ...] = ()
+    dpkg_keyring: Path | None = None
+    dpkg_follow: bool = False
     skip: tuple[str, ...] = ()
     no_deps: bool = False
     kernel: str | None = None
@@ -213,6 +225,7 @@ class _Joining:
             ),
             mirrors=self._mirrors(recipe, file, outer),
             extensions=self._extensions(recipe, file, outer),
+            debian=self._debian(recipe),
             accounts=_accounts(recipe, file, outer),
             razor=_with_addresses(recipe.razor, file, outer),
         )
@@ -229,7 +242,15 @@ class _Joining:
             extensions=extensions,
             gems=_one(file.gem_server_uri) or said.gems or _one(outer.gem_server_uri),
             debian=_one(file.deb_mirror_url) or said.debian or _one(outer.deb_mirror_url),
-            debian_packages=self._request.dpkg_list or said.debian_packages,
+            debian_packages=tuple(map(_from_here, self._request.dpkg_list)) or said.debian_packages,
+        )
+
+    def _debian(self, recipe: Recipe) -> DebianChoice:
+        keyring = self._request.dpkg_keyring
+        return evolve(
+            recipe.debian,
+            follow=recipe.debian.follow or self._request.dpkg_follow,
+            keyring=recipe.debian.keyring if keyring is None else str(keyring.absolute()),
         )
 
     def _extensions(self, recipe: Recipe, file: Settings, outer: Settings) -> Extensions:
@@ -270,6 +291,11 @@ class _Joining:
             return said
         place = outer.places.get(name, "the environment")
         return self.try_or(lambda: _load_list(Path(from_outside), place, self.faults), None)
+
+
+def _from_here(place: str) -> str:
+    """Return a place of the command line's, whose paths are taken from the current folder."""
+    return place if is_url(place) else str(Path(place).absolute())
 
 
 def _check_kernel(kernel: str | None) -> None:

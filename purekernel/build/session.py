@@ -174,6 +174,7 @@ class Session:
         self.notes = gathered.plan.notes
         with self._progress.step("assembling"):
             composition = Assembly(gathered, surroundings).composition()
+        self.notes = gathered.notes
         said = surroundings.timestamp
         options = Options(
             boot=BootChanges(

@@ -113,7 +113,7 @@ def bundle_command(
             )
     finally:
         progress.close()
-    for note in gathered.plan.notes:
+    for note in gathered.notes:
         say_warning(note)
     if as_json:
         say(render_json(summarize_bundle(gathered, [output], progress.seconds)))

@@ -27,8 +27,8 @@ STDIN = "-"
 # By whom each option is understood: build.request.Request, and build.session.Provision.
 REQUEST_OPTIONS = (
     "recipe", "project", "builtin_list", "mirror_list", "build_prod_image", "build_debug_image",
-    "tc_passwd", "config", "dpkg_list", "skip", "no_deps", "kernel", "iso_version",
-    "reuse_prev_dl",
+    "tc_passwd", "config", "dpkg_list", "dpkg_keyring", "dpkg_follow", "skip", "no_deps", "kernel",
+    "iso_version", "reuse_prev_dl",
 )  # fmt: skip
 PROVISION_OPTIONS = ("cache_dir", "offline", "lock_file", "no_lock")
 
@@ -99,6 +99,12 @@ _REQUEST = (
         multiple=True,
         help="A Debian packages index, for .deb names in lists. Repeatable.",
     ),
+    click.option(
+        "--dpkg-keyring",
+        type=Place(),
+        help="Keys, by one of which the InRelease beside such an index must be signed.",
+    ),
+    click.option("--dpkg-follow", is_flag=True, help="Bring along what Debian packages depend on."),
     click.option(
         "--skip",
         metavar="NAME",

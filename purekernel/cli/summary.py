@@ -89,7 +89,7 @@ def summarize_bundle(
             if fetched is not None
         ],
         "onboot": list(plan.builtin),
-        "notes": list(plan.notes),
+        "notes": list(gathered.notes),
         "seconds": {words: round(taken, 4) for words, taken in seconds.items()},
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from purekernel.errors import FormatError
+from purekernel.formats.debian.names import CHOICE
 
 TCZ = ".tcz"
 DEB = ".deb"
@@ -21,7 +22,11 @@ MAX_CHARACTERS = 240
 EXTENSION_NAME = rf"[A-Za-z0-9][A-Za-z0-9_.+~-]{{0,{MAX_CHARACTERS - 1}}}"
 EXTENSION_NAME_WORDS = "the name of an extension: letters, digits and _ . + ~ -"
 
+# What lists may have besides: a Debian package of one version or architecture, as apt has it.
+LISTED_NAME = rf"{EXTENSION_NAME}|{CHOICE}\.deb"
+
 _NAME = re.compile(EXTENSION_NAME)
+_LISTED = re.compile(LISTED_NAME)
 
 
 def is_extension_name(text: str) -> bool:
@@ -34,13 +39,14 @@ def parse_extension_name(text: str, *, source: str = "a list of extensions") -> 
 
     Args:
         text: ``bash``, which means ``bash.tcz``; ``bash.tcz``; or ``lshw.deb``, a Debian
-            package that becomes an extension.
+            package that becomes an extension, or ``lshw:i386=02.19-2.deb``, one of a version
+            or an architecture.
         source: where the name stands, for the message.
 
     Raises:
         FormatError: no extension can have that name.
     """
-    if not _NAME.fullmatch(text):
+    if len(text) > MAX_CHARACTERS or not _LISTED.fullmatch(text):
         raise FormatError(
             source=source,
             expected=EXTENSION_NAME_WORDS,

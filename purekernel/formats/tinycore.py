@@ -10,7 +10,7 @@ Source: tce-load, tce-update and tce-ab of Tiny Core, which read these files.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from purekernel.errors import FormatError, PurekernelError
 from purekernel.formats.extension_name import parse_extension_name
@@ -135,6 +135,31 @@ def parse_dependency_index(data: Buffer, *, source: str) -> dict[str, tuple[str,
 def build_dependencies(names: tuple[str, ...]) -> bytes:
     """Return a ``.dep`` file."""
     return "".join(f"{name}\n" for name in names).encode()
+
+
+def build_md5(digest: str, name: str) -> bytes:
+    """Return a ``.md5.txt`` file, as md5sum writes it.
+
+    Args:
+        digest: in hexadecimal.
+        name: of the extension, with ``.tcz``.
+    """
+    return f"{digest}  {name}\n".encode()
+
+
+def build_info(fields: Mapping[str, str]) -> bytes:
+    """Return an ``.info`` file: a field a line, in columns as Tiny Core's are.
+
+    Args:
+        fields: in the order in which they are written; a value's further lines stand below its
+            first, in the same column.
+    """
+    lines = []
+    for name, value in fields.items():
+        first, *rest = value.split("\n")
+        lines.append(f"{name + ':':<16}{first}".rstrip())
+        lines += [f"{'':<16}{line}".rstrip() for line in rest]
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _index_lines(data: Buffer, source: str) -> Iterator[tuple[int, bytes]]:

@@ -58,6 +58,31 @@ class PinnedExtension:
 
 
 @frozen(kw_only=True)
+class PinnedPackage:
+    """A Debian package that becomes an extension.
+
+    Attributes:
+        extension: the extension's name.
+        package: the package's.
+        version: of the package.
+        architecture: of the package.
+        depends: what it depends on, as an index has it.
+        provides: what it stands for, likewise.
+        pin: the file.
+        script: what the mirror of Tiny Core has to be run for it, if it has that.
+    """
+
+    extension: str
+    package: str
+    version: str
+    architecture: str
+    depends: str
+    provides: str
+    pin: Pin
+    script: Pin | None = None
+
+
+@frozen(kw_only=True)
 class PinnedGem:
     """A gem.
 
@@ -83,6 +108,7 @@ class Lock:
         kernel: the release that ``-KERNEL`` stands for, where it is known.
         files: by role.
         extensions: by name.
+        packages: by the names of the extensions that they become.
         gems: in order of name and version.
     """
 
@@ -90,6 +116,7 @@ class Lock:
     kernel: str | None = None
     files: Mapping[str, PinnedFile] = field(factory=dict)
     extensions: Mapping[str, PinnedExtension] = field(factory=dict)
+    packages: Mapping[str, PinnedPackage] = field(factory=dict)
     gems: tuple[PinnedGem, ...] = ()
 
     def pins(self) -> dict[str, Pin]:
@@ -98,6 +125,10 @@ class Lock:
         for extension in self.extensions.values():
             found[extension.pin.name] = extension.pin
             found.update((pin.name, pin) for pin in extension.beside.values())
+        for package in self.packages.values():
+            found[f"{package.package}.deb"] = package.pin
+            if package.script is not None:
+                found[package.script.name] = package.script
         found.update((gem.pin.name, gem.pin) for gem in self.gems)
         return found
 

@@ -15,9 +15,16 @@ from typing import Any
 import tomli_w
 
 from purekernel.errors import LockError, PurekernelError
-from purekernel.formats.extension_name import TCZ, is_extension_name
-from purekernel.sources.lock import Lock, Pin, PinnedExtension, PinnedFile, PinnedGem
-from purekernel.sources.tinycore.extension import SIDES
+from purekernel.formats.extension_name import DEB, TCZ, is_extension_name
+from purekernel.sources.lock import (
+    Lock,
+    Pin,
+    PinnedExtension,
+    PinnedFile,
+    PinnedGem,
+    PinnedPackage,
+)
+from purekernel.sources.tinycore.extension import IMPORT_SCRIPT, SIDES
 
 FORMAT = 1
 
@@ -59,6 +66,19 @@ def build_lock(lock: Lock) -> bytes:
             ],
         }
         for _name, extension in sorted(lock.extensions.items())
+    ]
+    document["package"] = [
+        {
+            "extension": package.extension,
+            "package": package.package,
+            "version": package.version,
+            "architecture": package.architecture,
+            "depends": package.depends,
+            "provides": package.provides,
+            **_table(package.pin),
+            "script": [] if package.script is None else [_table(package.script)],
+        }
+        for _name, package in sorted(lock.packages.items())
     ]
     document["gem"] = [
         {"gem": gem.name, "version": gem.version, "needs": list(gem.needs), **_table(gem.pin)}
@@ -136,6 +156,7 @@ def _lock(reader: _Reader) -> Lock:
                 table.check_once("beside", [one.name, one.name])
             beside[side] = one
         extensions.append(PinnedExtension(pin=pin, needs=table.texts("needs"), beside=beside))
+    packages = [_package(table) for table in reader.tables("package")]
     gems = [
         PinnedGem(
             name=table.text("gem"),
@@ -153,6 +174,7 @@ def _lock(reader: _Reader) -> Lock:
     for key, names in (
         ("file", [file.role for file in files]),
         ("extension", [extension.pin.name for extension in extensions]),
+        ("package", [package.extension for package in packages]),
         ("gem", [gem.pin.name for gem in gems]),
     ):
         reader.check_once(key, names)
@@ -161,7 +183,29 @@ def _lock(reader: _Reader) -> Lock:
         kernel=reader.text("kernel") if reader.has("kernel") else None,
         files={file.role: file for file in files},
         extensions={extension.pin.name: extension for extension in extensions},
+        packages={package.extension: package for package in packages},
         gems=tuple(gems),
+    )
+
+
+def _package(table: _Reader) -> PinnedPackage:
+    pin = table.pin()
+    table.check_name(pin.name, pin.name.endswith(DEB) and is_extension_name(pin.name))
+    extension = table.text("extension")
+    table.check_name(extension, extension.endswith(TCZ) and is_extension_name(extension))
+    scripts = [inner.pin() for inner in table.tables("script")]
+    for script in scripts:
+        table.check_name(script.name, script.name == extension.removesuffix(TCZ) + IMPORT_SCRIPT)
+    table.check_once("script", [script.name for script in scripts])
+    return PinnedPackage(
+        extension=extension,
+        package=table.text("package"),
+        version=table.text("version"),
+        architecture=table.text("architecture"),
+        depends=table.text("depends"),
+        provides=table.text("provides"),
+        pin=pin,
+        script=scripts[0] if scripts else None,
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from attrs import evolve
 
-from purekernel.sources.lock import Lock, Pin
+from purekernel.sources.lock import Lock, Pin, PinnedPackage
 from purekernel.sources.tinycore import Extension, ExtensionRepository
 from purekernel.sources.wanted import Kind, Wanted
 
@@ -64,6 +64,18 @@ class LockedExtensions:
         return pinned(wanted, pin, self._place)
 
 
+class KnownExtensions:
+    """Extensions that somebody described already."""
+
+    def __init__(self, extensions: Mapping[str, Extension]) -> None:
+        """Know ``extensions``, by name."""
+        self._extensions = extensions
+
+    def describe(self, names: Sequence[str]) -> list[Extension | None]:
+        """Return what there is of each name, in the same order."""
+        return [self._extensions.get(name) for name in names]
+
+
 class FirstOf:
     """Two repositories: what the first does not know the second is asked for."""
 
@@ -87,6 +99,11 @@ def without(lock: Lock, names: Collection[str]) -> Lock:
         files={role: file for role, file in lock.files.items() if role not in names},
         extensions={
             name: extension for name, extension in lock.extensions.items() if name not in names
+        },
+        packages={
+            name: package
+            for name, package in lock.packages.items()
+            if not {name, _as_asked(package)} & set(names)
         },
         gems=tuple(gem for gem in lock.gems if gem.name not in names),
     )
@@ -125,10 +142,24 @@ def with_places_of(lock: Lock, older: Lock, places: Collection[str]) -> Lock:
         )
         for name, one in lock.extensions.items()
     }
+    packages = {
+        name: evolve(
+            one,
+            pin=placed(one.pin, _as_asked(one)),
+            script=None if one.script is None else placed(one.script, one.script.name),
+        )
+        for name, one in lock.packages.items()
+    }
     gems = tuple(evolve(gem, pin=placed(gem.pin, gem.pin.name)) for gem in lock.gems)
-    return evolve(lock, files=files, extensions=extensions, gems=gems)
+    return evolve(lock, files=files, extensions=extensions, packages=packages, gems=gems)
 
 
 def known_names(lock: Lock) -> list[str]:
     """Return the names that :func:`without` knows, sorted."""
-    return sorted({*lock.files, *lock.extensions, *(gem.name for gem in lock.gems)})
+    packages = {name for one in lock.packages.values() for name in (one.extension, _as_asked(one))}
+    return sorted({*lock.files, *lock.extensions, *packages, *(gem.name for gem in lock.gems)})
+
+
+def _as_asked(package: PinnedPackage) -> str:
+    """Return the name by which a package stands in lists."""
+    return f"{package.package}.deb"

@@ -379,8 +379,8 @@ def test_all_that_no_mirror_has_is_told_at_once_with_its_chain(
     place = "additional-build-files/builtin-extensions.lst"
     assert [message for message, _hint in two_lines(capsys.readouterr().err)] == [
         (
-            f"{place}, line 3: lshw.deb is a Debian package, and this purekernel makes no "
-            "extensions of packages yet"
+            f"{place}, line 3: lshw.deb is a Debian package, and no packages index is named to "
+            "look it up in"
         ),
         f"{place}, line 2: no mirror has typo.tcz",
         (

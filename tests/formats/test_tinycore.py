@@ -12,6 +12,8 @@ from purekernel.formats import tinycore
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.tinycore import (
     build_dependencies,
+    build_info,
+    build_md5,
     parse_dependencies,
     parse_dependency_index,
     parse_md5,
@@ -174,3 +176,11 @@ def test_the_shared_mirrors_indexes_agree_with_its_files() -> None:
         beside = path.with_name(path.name + ".dep")
         data = beside.read_bytes() if beside.exists() else b""
         assert parse_dependencies(data, source=beside.name) == needs.get(path.name, ())
+
+
+def test_side_files_are_written_as_they_are_read() -> None:
+    digest = "0123456789abcdef" * 2
+    assert parse_md5(build_md5(digest, "a.tcz"), source="x") == digest
+    assert build_info({"Title": "a.tcz", "Comments": "one\n\ntwo", "Original-site": ""}) == (
+        b"Title:          a.tcz\nComments:       one\n\n                two\nOriginal-site:\n"
+    )

@@ -15,6 +15,7 @@ from purekernel.sources.lock import (
     PinnedExtension,
     PinnedFile,
     PinnedGem,
+    PinnedPackage,
     changes,
 )
 from purekernel.sources.lock_text import HEADER, build_lock, parse_lock
@@ -98,6 +99,20 @@ def pinned_gems(name: str) -> st.SearchStrategy[PinnedGem]:
     )
 
 
+def pinned_packages(name: str) -> st.SearchStrategy[PinnedPackage]:
+    return st.builds(
+        PinnedPackage,
+        extension=st.just(f"{name}.tcz"),
+        package=st.just(name),
+        version=NAMES,
+        architecture=NAMES,
+        depends=NAMES,
+        provides=NAMES,
+        pin=pins(f"{name}_1.0_i386.deb"),
+        script=st.one_of(st.none(), pins(f"{name}.deb2tcz")),
+    )
+
+
 @given(
     st.lists(
         st.builds(PinnedFile, role=NAMES, asked=NAMES, pin=NAMES.flatmap(pins)),
@@ -108,14 +123,22 @@ def pinned_gems(name: str) -> st.SearchStrategy[PinnedGem]:
         st.sampled_from(["rake", "json_pure", "daemons"]).flatmap(pinned_gems),
         unique_by=lambda x: x.pin.name,
     ),
+    st.lists(
+        st.sampled_from(["lshw", "libc6", "g++"]).flatmap(pinned_packages),
+        unique_by=lambda x: x.extension,
+    ),
 )
 def test_any_lock_comes_back(
-    files: list[PinnedFile], extensions: list[PinnedExtension], gems: list[PinnedGem]
+    files: list[PinnedFile],
+    extensions: list[PinnedExtension],
+    gems: list[PinnedGem],
+    packages: list[PinnedPackage],
 ) -> None:
     lock = Lock(
         core="4.x/x86",
         files={one.role: one for one in files},
         extensions={one.pin.name: one for one in extensions},
+        packages={one.extension: one for one in packages},
         gems=tuple(gems),
     )
     data = build_lock(lock)

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from purekernel.build import defaults
 from purekernel.build.flavour import Flavour
-from purekernel.build.packages import refuse_packages, split_packages
+from purekernel.build.packages import PlannedPackages, is_package, package_name
 from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.project import BUILTIN_LIST, EXECUTABLE_LIST, MIRROR_LIST, Project
 from purekernel.build.recipe.lists import parse_extension_list, parse_path_list
 from purekernel.build.recipe.model import Cut, Named
-from purekernel.errors import DependencyError, LockError, PurekernelError, inside
+from purekernel.errors import (
+    DependencyError,
+    FormatError,
+    LockError,
+    PurekernelError,
+    inside,
+)
 from purekernel.formats.bzimage import kernel_release
+from purekernel.formats.extension_name import DEB, TCZ
 from purekernel.rootfs.modules import kernel_releases
-from purekernel.sources.locked import FirstOf, LockedExtensions
+from purekernel.sources.locked import FirstOf, KnownExtensions, LockedExtensions
 from purekernel.sources.shipped import load_shipped_list
 from purekernel.sources.tinycore import (
     KERNEL,
@@ -92,12 +99,27 @@ def plan_extensions(
     """
     errors: list[PurekernelError] = []
     lists = _names(inquiry, project, errors)
-    builtin, mirror, merged = (_for_flavour(inquiry, names, flavour, errors) for names in lists)
+    kept = [_for_flavour(inquiry, names, flavour) for names in lists]
     cuts = _cuts(inquiry, project)
+    packages = PlannedPackages()
+    if any(is_package(one.name) for names in (*kept, _cut_names(cuts)) for one in names):
+        from purekernel.build.planning.packages import plan_packages  # noqa: PLC0415  # 15 ms
+
+        packages = plan_packages(
+            inquiry, [one for names in kept for one in names], _cut_names(cuts), errors
+        )
+    builtin, mirror, merged = map(packages.in_place, kept)
+    cuts = tuple(
+        evolve(cut, extension=extension)
+        for cut in cuts
+        for extension in packages.in_place([cut.extension])
+    )
     live = ExtensionMirror(
         inquiry.extension_folders, inquiry.downloads, use_indexes=inquiry.use_indexes
     )
-    repository = _repository(inquiry, live)
+    repository: ExtensionRepository = FirstOf(
+        KnownExtensions(packages.extensions), _repository(inquiry, live)
+    )
     asked = (*merged, *builtin, *mirror)
     kernel = inquiry.recipe.core.kernel
     if kernel is None and inquiry.lock is not None and base_is_pinned:
@@ -132,7 +154,7 @@ def plan_extensions(
             for one in names
             if one.name in inquiry.recipe.extensions.skip
         },
-        notes=live.notes,
+        notes=(*live.notes, *packages.notes),
         errors=tuple(errors),
     )
 
@@ -198,17 +220,25 @@ def _for_flavour(
     inquiry: Inquiry,
     names: Iterable[Named],
     flavour: Flavour | None,
-    errors: list[PurekernelError],
 ) -> tuple[Named, ...]:
-    kept = [one for one in names if one.name not in inquiry.recipe.extensions.skip]
-    extensions, packages = split_packages(kept)
-    try:
-        refuse_packages(packages)
-    except PurekernelError as error:
-        errors.append(error)
+    skip = inquiry.recipe.extensions.skip
+    kept = tuple(one for one in names if skip.isdisjoint((one.name, _plain(one.name))))
     if flavour is not Flavour.PROD or inquiry.all_flavours:
-        return extensions
-    return tuple(one for one in extensions if one.name != defaults.OPENSSH)
+        return kept
+    return tuple(one for one in kept if one.name != defaults.OPENSSH)
+
+
+def _plain(name: str) -> str:
+    """Return a package's name in lists without the version or architecture that it asks for."""
+    try:
+        return package_name(name) + DEB if is_package(name) else name
+    except FormatError:  # told when it is planned
+        return name
+
+
+def _cut_names(cuts: Iterable[Cut]) -> tuple[Named, ...]:
+    """Return what files are cut out of."""
+    return tuple(cut.extension for cut in cuts)
 
 
 def _cuts(inquiry: Inquiry, project: Project | None) -> tuple[Cut, ...]:
@@ -237,7 +267,7 @@ def _resolve(
             [one.name for one in asked],
             repository,
             kernel=kernel,
-            skip=said.skip,
+            skip=_skipped(said.skip),
             follow=said.dependencies,
         )
 
@@ -246,6 +276,12 @@ def _resolve(
         kernel = release_of(base())
         graph = resolve(kernel)
     return graph, kernel
+
+
+def _skipped(names: Iterable[str]) -> frozenset[str]:
+    """Return the extensions that are left out, those that packages would become as well."""
+    plain = [_plain(name) for name in names]
+    return frozenset(name.removesuffix(DEB) + TCZ if is_package(name) else name for name in plain)
 
 
 def _cut_from(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from attrs import frozen
 
 from purekernel.build import defaults
@@ -11,7 +13,7 @@ from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.sources.downloads import Downloads
 from purekernel.sources.lock import Lock
 from purekernel.sources.tinycore import Release
-from purekernel.sources.urls import is_url
+from purekernel.sources.urls import is_url, join_url
 
 
 @frozen(kw_only=True)
@@ -52,6 +54,16 @@ class Inquiry:
         """Where extensions are."""
         said = tuple(map(self.place, self.recipe.mirrors.extensions))
         return said or tuple(map(self.release.extension_folder, self.mirrors))
+
+    @property
+    def script_folders(self) -> tuple[str, ...]:
+        """Where scripts are that are to be run for extensions made of Debian's packages."""
+        # A mirror has them beside the folders of its architectures.
+        below = re.compile(rf"(?<=[/\\]){re.escape(self.core())}[/\\]tcz[/\\]?$")
+        return tuple(
+            join_url(below.sub(self.release.series, folder), "importscripts")
+            for folder in self.extension_folders
+        )
 
     @property
     def bound_by_lock(self) -> bool:

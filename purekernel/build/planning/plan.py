@@ -13,7 +13,14 @@ from attrs import field, frozen
 from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.project import Project
 from purekernel.build.recipe.model import Cut, GemLayout, Recipe
-from purekernel.sources.tinycore import DEPENDENCIES, MD5, Extension, ExtensionGraph, Release
+from purekernel.sources.tinycore import (
+    DEPENDENCIES,
+    IMPORT_SCRIPT,
+    MD5,
+    Extension,
+    ExtensionGraph,
+    Release,
+)
 from purekernel.sources.wanted import Wanted
 
 # What a file that stands by itself is for.
@@ -23,6 +30,9 @@ OVERLAY = "overlay"
 
 # What tells whether an extension is whole and what it needs: it is loaded by the second.
 CHECKED_SIDES = (MD5, DEPENDENCIES)
+
+# What a package becomes hangs on this, too.
+FETCHED_SIDES = (*CHECKED_SIDES, IMPORT_SCRIPT)
 
 
 @frozen(kw_only=True)
@@ -131,11 +141,13 @@ class Plan:
         if complete:
             everything = self.graph.order(self.graph.roots)
             found.update(self._extensions(everything, None))
-        found.update(self._extensions(self.merged_order(), CHECKED_SIDES))
-        found.update(self._extensions(self.builtin_order(), CHECKED_SIDES))
+        found.update(self._extensions(self.merged_order(), FETCHED_SIDES))
+        found.update(self._extensions(self.builtin_order(), FETCHED_SIDES))
         found.update(self._extensions(self.mirror_order(), None))
         for extension in self.cut_from.values():
             found[extension.package] = None
+            if IMPORT_SCRIPT in extension.sides:
+                found[extension.sides[IMPORT_SCRIPT]] = None
         found.update((gem.wanted, None) for gem in self.gems)
         return list(found)
 

@@ -22,6 +22,7 @@ from purekernel.errors import (
     PurekernelError,
     raise_all,
 )
+from purekernel.formats.limits import Limits
 from purekernel.sources.tinycore import resolve_kernel
 
 if TYPE_CHECKING:
@@ -128,6 +129,11 @@ class Planner:
                 *_project_notes(inquiry.recipe, project, flavour),
             ),
         )
+
+    @property
+    def limits(self) -> Limits:
+        """The readers' bounds."""
+        return self._inquiry.limits
 
     @property
     def disputable(self) -> bool:

@@ -120,6 +120,38 @@ class Cut:
 
 
 @frozen(kw_only=True)
+class Need:
+    """What takes the place of a Debian package that others depend on.
+
+    Attributes:
+        package: its name.
+        extensions: the names of extensions; none where the image has it.
+    """
+
+    package: str
+    extensions: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class DebianChoice:
+    """How Debian packages become extensions.
+
+    Attributes:
+        follow: whether what they depend on comes with them.
+        keyring: a file of keys, one of which must have signed an archive.
+        documentation: whether it is kept.
+        empty_folders: whether they are kept.
+        library_links: whether libraries are linked where Core's loader looks.
+    """
+
+    follow: bool = False
+    keyring: str | None = None
+    documentation: bool = False
+    empty_folders: bool = False
+    library_links: bool = True
+
+
+@frozen(kw_only=True)
 class Gems:
     """Which gems an image carries.
 
@@ -281,6 +313,8 @@ class Recipe:
     mirrors: Mirrors = field(factory=Mirrors)
     extensions: Extensions = field(factory=Extensions)
     cuts: tuple[Cut, ...] = ()
+    needs: tuple[Need, ...] = ()
+    debian: DebianChoice = field(factory=DebianChoice)
     gems: Gems = field(factory=Gems)
     overlays: tuple[OverlayChoice, ...] = ()
     accounts: tuple[Account, ...] = ()

@@ -16,6 +16,7 @@ from purekernel.build.recipe.model import (
     Account,
     CoreChoice,
     Cut,
+    DebianChoice,
     DownloadChoice,
     Extensions,
     GemLayout,
@@ -23,6 +24,7 @@ from purekernel.build.recipe.model import (
     IsoChoice,
     Mirrors,
     Named,
+    Need,
     OutputChoice,
     OverlayChoice,
     Razor,
@@ -141,6 +143,14 @@ class _Reading:
             ),
             extensions=self._extensions(values.get("extensions", {})),
             cuts=tuple(self._cut(index, cut) for index, cut in enumerate(values.get("cut", []))),
+            needs=tuple(
+                Need(
+                    package=need["package"],
+                    extensions=tuple(map(parse_extension_name, need["extensions"])),
+                )
+                for need in values.get("need", [])
+            ),
+            debian=DebianChoice(**_fields(values.get("debian", {}))),
             gems=self._gems(values.get("gems", {})),
             overlays=tuple(
                 OverlayChoice(**_fields(overlay, lower=("sha256",)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from purekernel.cli.tool.advdef import advdef_command
+from purekernel.cli.tool.deb2tcz import deb2tcz_command
 from purekernel.cli.tool.depmod import depmod_command
 from purekernel.cli.tool.gzip import gzip_command
 from purekernel.cli.tool.ldconfig import ldconfig_command
@@ -27,6 +28,7 @@ def tool_command() -> None:
 
 for command in (
     advdef_command,
+    deb2tcz_command,
     depmod_command,
     gzip_command,
     ldconfig_command,

@@ -2,6 +2,7 @@
 
 from purekernel.sources.tinycore.extension import (
     DEPENDENCIES,
+    IMPORT_SCRIPT,
     INFO,
     KERNEL,
     LISTING,
@@ -22,6 +23,7 @@ from purekernel.sources.tinycore.release import Release
 
 __all__ = [
     "DEPENDENCIES",
+    "IMPORT_SCRIPT",
     "INFO",
     "KERNEL",
     "LISTING",

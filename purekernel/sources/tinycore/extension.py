@@ -7,11 +7,15 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from purekernel.formats.debian.record import PackageRecord
 from purekernel.sources.wanted import Wanted
 
 # What stands beside an extension, by the end of its name.
 MD5, DEPENDENCIES, INFO, LISTING = ".md5.txt", ".dep", ".info", ".list"
 SIDES = (MD5, DEPENDENCIES, INFO, LISTING)
+
+# Of an extension that is made of a Debian package: what the mirror has to be run for it.
+IMPORT_SCRIPT = ".deb2tcz"
 
 # In lists and .dep files this stands for the release of the kernel that runs.
 KERNEL = "-KERNEL.tcz"
@@ -26,12 +30,15 @@ class Extension:
         dependencies: the names in its ``.dep``, ``-KERNEL`` and all.
         package: the extension itself.
         sides: the files beside it, by the ends of their names.
+        record: what it says of itself, where the file is a Debian package that the extension
+            is yet to be made of.
     """
 
     name: str
     dependencies: tuple[str, ...]
     package: Wanted
     sides: Mapping[str, Wanted] = field(factory=dict)
+    record: PackageRecord | None = None
 
 
 class ExtensionRepository(Protocol):

@@ -34,7 +34,8 @@ FIRST_CHARACTERS = "letters, digits and . + ~ _ -, beginning with a letter or di
 LOGIN = "a login name: at most 32 lower-case letters, digits, _ and -, beginning with a letter or _"
 TOP = (
     "it has 'name', 'version', 'flavour', 'timestamp', [core], [mirrors], [extensions], [[cut]], "
-    "[gems], [[overlay]], [accounts.tc], [boot], [iso], [razor], [output], [downloads]"
+    "[[need]], [debian], [gems], [[overlay]], [accounts.tc], [boot], [iso], [razor], [output], "
+    "[downloads]"
 )
 SHA = f'write it as in sha256 = "{"0" * 64}"'
 FLAVOUR = 'write it as in flavour = "dev"'

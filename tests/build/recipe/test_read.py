@@ -406,6 +406,8 @@ def expected(values: dict[str, Any]) -> dict[str, Any]:
         made["cut"] = [{**cut, "extension": complete(cut["extension"])} for cut in made["cut"]]
         for cut in made["cut"]:
             read_list(cut, "files", "list")
+    for need in made.get("need", ()):
+        need["extensions"] = list(map(complete, need["extensions"]))
     if "gems" in made:
         read_list(made["gems"], "wanted", "list")
     if "emit" in made.get("output", {}):
@@ -444,6 +446,7 @@ def said(recipe: Recipe) -> dict[str, Any]:
     """Return all that ``recipe`` says, under a recipe's keys."""
     told: dict[str, Any] = plain(recipe)
     told["cut"] = told.pop("cuts")
+    told["need"] = told.pop("needs")
     told["overlay"] = told.pop("overlays")
     told["accounts"] = {account.pop("name"): account for account in told["accounts"]}
     told["boot"]["autologin"] = told.pop("autologin")
@@ -470,9 +473,18 @@ NOTHING = Recipe(
 def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
     """Return ``values`` and what a recipe says where nothing is said."""
     nothing = said(NOTHING)
-    made: dict[str, Any] = {**nothing, "cut": [], "overlay": [], "accounts": {}, "razor": None}
+    made: dict[str, Any] = {
+        **nothing,
+        "cut": [],
+        "need": [],
+        "overlay": [],
+        "accounts": {},
+        "razor": None,
+    }
     for key, value in values.items():
-        if key in ("cut", "overlay"):
+        if key == "need":
+            made[key] = value
+        elif key in ("cut", "overlay"):
             made[key] = [{**nothing[key][0], **item} for item in value]
         elif key == "accounts":
             made[key] = {name: {**nothing[key][""], **item} for name, item in value.items()}

@@ -20,7 +20,7 @@ from purekernel.build.image import MAX_TIMESTAMP
 from purekernel.build.outputs import Emit
 from purekernel.build.recipe import model
 from purekernel.build.recipe.schema import Schema, load_schema, schema_text, tables, to_toml
-from purekernel.formats.extension_name import EXTENSION_NAME, EXTENSION_NAME_WORDS
+from purekernel.formats.extension_name import EXTENSION_NAME_WORDS, LISTED_NAME
 from purekernel.formats.iso.fields import SIZES_BYTES
 from tests.processes import ROOT
 
@@ -62,7 +62,7 @@ def test_every_table_is_closed_and_every_pattern_whole() -> None:
         for pattern in schema.get("patternProperties", ()):
             assert pattern.startswith("^")
             assert pattern.endswith("$")
-    assert seen == 14
+    assert seen == 16
 
 
 def test_only_keywords_that_have_words_are_used() -> None:
@@ -107,7 +107,7 @@ def test_it_agrees_with_what_the_values_become() -> None:
     for key in ("volume-id", "system", "application", "publisher", "preparer"):
         assert iso[key]["maxLength"] == SIZES_BYTES[f"{key.removesuffix('-id')}_id"]
     extension = DEFINITIONS["extension-name"]
-    assert extension["pattern"] == f"^{EXTENSION_NAME}$"
+    assert extension["pattern"] == f"^(?:{LISTED_NAME})$"
     assert extension["x-words"] == EXTENSION_NAME_WORDS
 
 
@@ -118,6 +118,8 @@ def test_it_agrees_with_what_the_values_become() -> None:
         ("mirrors", model.Mirrors, set()),
         ("extensions", model.Extensions, {"builtin_list", "mirror_list"}),
         ("cut", model.Cut, {"list"}),
+        ("need", model.Need, set()),
+        ("debian", model.DebianChoice, set()),
         ("gems", model.Gems, {"list"}),
         ("overlay", model.OverlayChoice, set()),
         ("accounts", model.Account, set()),

@@ -117,7 +117,11 @@ def test_each_example_holds_alone() -> None:
     examples = [line for line in text.splitlines() if re.match(r"#[a-z0-9-]+ = ", line)]
     assert len(examples) > 50
     for label, line in lines_of_tables(text):
-        if re.match(r"#[a-z0-9-]+ = ", line) and label not in ("[[cut]]", "[[overlay]]"):
+        if re.match(r"#[a-z0-9-]+ = ", line) and label not in (
+            "[[cut]]",
+            "[[need]]",
+            "[[overlay]]",
+        ):
             parse(text.replace(f"\n{line}\n", f"\n{line[1:]}\n", 1))
 
 

@@ -1,0 +1,147 @@
+"""``purekernel tool deb2tcz``: make an extension of a Debian package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from purekernel.cli.parameters import Place, Size
+from purekernel.cli.tool.mksquashfs import EFFORTS
+from purekernel.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from purekernel.build.conversion import ConvertedExtension
+    from purekernel.build.publish import Writer
+    from purekernel.formats.debian import PackageRecord
+    from purekernel.formats.limits import Limits
+
+
+@click.command("deb2tcz", short_help="Make an extension (.tcz) of a Debian package.")
+@click.argument("package", metavar="FILE.deb", type=Place())
+@click.argument("output", metavar="[OUT.tcz]", type=Place(), required=False)
+@click.option("--dep", "needs", metavar="NAME", multiple=True,
+    help="An extension that it needs, for the .dep. Repeatable.")  # fmt: skip
+@click.option("--script", type=Place(), metavar="FILE",
+    help="What is to run after postinst when it is loaded, as Tiny Core's importscripts have it.",
+)  # fmt: skip
+@click.option("--keep-doc", is_flag=True, help="Keep usr/share/doc, man, menu and lintian.")
+@click.option("--keep-empty", is_flag=True, help="Keep empty folders.")
+@click.option("--no-library-links", is_flag=True,
+    help="Do not link libraries to where Core's loader looks.")  # fmt: skip
+@click.option("--effort", type=click.Choice(EFFORTS), default="balanced", show_default=True,
+    help="How much is done for a small image.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(1, 1024), metavar="N",
+    help="How many blocks are packed at once.  [default: as many as there are processors]",
+)  # fmt: skip
+@click.option("-f", "--force", is_flag=True, help="Overwrite what is there.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no names.")
+@click.option("--max-unpacked", type=Size(), help="What FILE may unpack to.  [default: 1G]")
+def deb2tcz_command(
+    *,
+    package: Path,
+    output: Path | None,
+    script: Path | None,
+    force: bool,
+    quiet: bool,
+    max_unpacked: int | None,
+    **options: Any,
+) -> None:
+    """Make an extension of a Debian package, and .md5.txt, .dep, .info and .list beside it.
+
+    Without OUT.tcz it is called after the package, in the current folder. The package's postinst
+    becomes usr/local/postinst/NAME, and the extension's start script calls it. What the package
+    depends on is printed; --dep puts extensions in its place.
+
+    \b
+    Examples:
+      purekernel tool deb2tcz lshw_02.19-2_i386.deb
+      purekernel tool deb2tcz --dep pci-utils.tcz lshw.deb tce/optional/lshw.tcz
+    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    from purekernel.build.publish import publish  # noqa: PLC0415  # longer than --help may take
+    from purekernel.cli.terminal import say, say_warning  # noqa: PLC0415
+    from purekernel.formats.debian.relation import show_relations  # noqa: PLC0415
+    from purekernel.formats.limits import DEFAULT_LIMITS, Limits  # noqa: PLC0415
+    from purekernel.sources.placing import remove  # noqa: PLC0415
+    from purekernel.sources.tinycore import DEPENDENCIES, SIDES  # noqa: PLC0415
+
+    limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
+    made, record = _convert(package, output, script, limits=limits, **options)
+    folder = Path() if output is None else output.parent
+    contents = {made.name: made.content}
+    contents |= {made.name + side: content for side, content in made.beside.items()}
+    if not force:
+        _check_free(folder, [made.name, *(made.name + side for side in SIDES)])
+    writers: Mapping[str, Writer] = {
+        name: lambda stream, content=content: stream.write(content)  # type: ignore[misc]
+        for name, content in contents.items()
+    }
+    publish(folder, writers)
+    if DEPENDENCIES not in made.beside:
+        # What stood there spoke of what was replaced.
+        remove(folder / f"{made.name}{DEPENDENCIES}")
+    for note in made.notes:
+        say_warning(note)
+    if quiet:
+        return
+    say(f"{folder / made.name}  {len(made.content)} bytes, of {record}")
+    if record.depends:
+        say(f"depends on: {show_relations(record.depends)}")
+
+
+def _convert(
+    package: Path,
+    output: Path | None,
+    script: Path | None,
+    *,
+    limits: Limits,
+    needs: tuple[str, ...],
+    keep_doc: bool,
+    keep_empty: bool,
+    no_library_links: bool,
+    effort: str,
+    jobs: int | None,
+) -> tuple[ConvertedExtension, PackageRecord]:
+    """Return the extension, and what the package says of itself."""
+    from purekernel.build.conversion import convert_package, pack_conversion  # noqa: PLC0415
+    from purekernel.deflate.efforts import Effort  # noqa: PLC0415
+    from purekernel.formats.extension_name import (  # noqa: PLC0415
+        TCZ,
+        is_extension_name,
+        parse_extension_name,
+    )
+    from purekernel.rootfs.debian import ConversionOptions  # noqa: PLC0415
+    from purekernel.sources.files import load_file  # noqa: PLC0415
+
+    name = None if output is None else output.name
+    if name is not None and not (name.endswith(TCZ) and is_extension_name(name)):
+        raise UsageError(
+            f"{name} is no name of an extension", hint="give one that ends in .tcz: lshw.tcz"
+        )
+    names = [parse_extension_name(one, source="--dep") for one in needs]
+    if odd := [one for one in names if not one.endswith(TCZ)]:
+        raise UsageError(
+            f"--dep {odd[0]}: what an extension needs is an extension", hint="give a .tcz"
+        )
+    conversion = convert_package(
+        load_file(package, limits=limits),
+        source=str(package),
+        name=name,
+        needs=tuple(dict.fromkeys(names)),
+        import_script=None if script is None else load_file(script),
+        options=ConversionOptions(
+            documentation=keep_doc, empty_folders=keep_empty, library_links=not no_library_links
+        ),
+        limits=limits,
+    )
+    made = pack_conversion(conversion, effort=Effort(effort), jobs=jobs)
+    return made, conversion.record
+
+
+def _check_free(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        path = folder / name
+        if path.exists() or path.is_symlink():
+            raise OutputError(f"{path} is there already", hint="add -f to overwrite it")

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from purekernel.build.conversion import convert_package
+from purekernel.errors import FormatError, LimitError, PathError
+from purekernel.formats.limits import Limits
+from purekernel.formats.tinycore import parse_dependencies, parse_md5
+from purekernel.tree import File, newest_time
+from tests import debian
+from tests.debs import MTIME, control, deb, entry
+
+CONTENT = b"hsqs" + bytes(5000)
+
+
+def test_an_extension_with_all_that_stands_beside_it() -> None:
+    text = control(
+        "tool",
+        "1:2.0-1",
+        fields={
+            "Homepage": "https://example.org/tool",
+            "Section": "utils",
+            "Description": "a tool\n It does\tthings.\n .\n And more.",
+        },
+    )
+    made = convert_package(
+        deb(text, scripts={"postinst": b"#!/bin/sh\n", "prerm": b"#!/bin/sh\n"}),
+        source="tool.deb",
+        needs=("pci-utils.tcz", "libtool.tcz"),
+        import_script=b"echo imported\n",
+    )
+    assert made.name == "tool.tcz"
+    assert made.notes == ()
+    script = made.tree[b"usr/local/tce.installed/tool"]
+    assert isinstance(script, File)
+    assert bytes(script.content) == (
+        b"#!/bin/sh\n/usr/local/postinst/tool configure 2>/dev/null\necho imported\n"
+    )
+    assert newest_time(made.tree) == MTIME
+    beside = made.beside(CONTENT)
+    assert list(beside) == [".md5.txt", ".dep", ".info", ".list"]
+    digest = hashlib.md5(CONTENT).hexdigest()
+    assert beside[".md5.txt"] == f"{digest}  tool.tcz\n".encode()
+    assert parse_md5(beside[".md5.txt"], source="x") == digest
+    assert parse_dependencies(beside[".dep"], source="x") == ("pci-utils.tcz", "libtool.tcz")
+    assert beside[".list"] == (
+        b"usr/bin/tool\nusr/local/postinst/tool\nusr/local/tce.installed/tool\n"
+    )
+    assert beside[".info"].decode() == (
+        "Title:          tool.tcz\n"
+        "Description:    a tool\n"
+        "Version:        1:2.0-1\n"
+        "Author:         see Original-site\n"
+        "Original-site:  https://example.org/tool\n"
+        "Copying-policy: see usr/share/doc/tool/copyright in the package\n"
+        "Size:           5K\n"
+        "Extension_by:   purekernel, of tool_2.0-1_i386.deb\n"
+        "Tags:           utils\n"
+        "Comments:       It does things.\n"
+        "\n"
+        "                And more.\n"
+    )
+
+
+def test_what_needs_nothing_has_no_dep() -> None:
+    assert ".dep" not in convert_package(deb(), source="tool.deb").beside(CONTENT)
+
+
+def test_another_name() -> None:
+    made = convert_package(
+        deb(scripts={"postinst": b"#!/bin/bash\n"}), source="tool.deb", name="other.tcz"
+    )
+    assert b"usr/local/tce.installed/other" in made.tree
+    assert made.notes == (
+        "other.tcz: the package's postinst wants /bin/bash, which Core does not have",
+    )
+
+
+def test_what_is_wrong_with_a_package_is_told() -> None:
+    with pytest.raises(FormatError, match=r"tool\.deb, byte 0: expected an ar archive"):
+        convert_package(b"no package", source="tool.deb")
+    with pytest.raises(PathError, match=r"tool\.deb: data\.tar\.xz, byte 0: .* absolute"):
+        convert_package(deb(data=[entry("/etc/passwd", b"")]), source="tool.deb")
+    with pytest.raises(LimitError, match="at most 10 bytes"):
+        convert_package(deb(), source="tool.deb", limits=Limits(unpacked_bytes=10))
+
+
+@pytest.mark.oracle
+def test_the_same_every_time() -> None:
+    data = debian.package("man-db").read_bytes()
+    first, second = (convert_package(data, source=name) for name in ("a.deb", "b.deb"))
+    assert first.tree == second.tree
+    assert first.beside(CONTENT) == second.beside(CONTENT)
+    assert [node for _path, node in first.tree.walk()] == [
+        node for _path, node in second.tree.walk()
+    ]

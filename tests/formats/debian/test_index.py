@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import gzip
+import lzma
+
+import pytest
+
+from purekernel.errors import FormatError
+from purekernel.formats.debian.index import PackagesIndex
+from purekernel.formats.debian.release import is_signed, parse_release, signed_text
+from tests.debs import control, listed
+
+FIRST = listed(control("first", "1"), b"1", "pool/first.deb")
+SECOND = listed(
+    control("second", "2", fields={"Provides": "one (= 3),\n two,\n\tthree"}), b"22", "second.deb"
+)
+LAST = listed(control("last", "3", "all"), b"333", "pool/last.deb").rstrip()
+DIGEST = "0" * 64
+
+
+@pytest.mark.parametrize("between", [b"\n", b"\n\n\n", b" \t\n", b"\r\n"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress])
+def test_stanzas_are_found_wherever_they_stand(between: bytes, pack: object) -> None:
+    data = between.join([FIRST, SECOND, LAST])
+    index = PackagesIndex(pack(data), source="Packages")  # type: ignore[operator]
+    assert len(index) == 3
+    assert list(index.names()) == ["first", "second", "last"]
+    found = {name: index.named(name) for name in ("first", "second", "last", "none")}
+    assert [str(one.record) for one in found["first"]] == ["first 1 (i386)"]
+    assert [str(one.record) for one in found["second"]] == ["second 2 (i386)"]
+    assert [str(one.record) for one in found["last"]] == ["last 3 (all)"]
+    assert found["none"] == []
+    assert found["last"][0].file.path == "pool/last.deb"
+    assert found["second"][0].file.size_bytes == 2
+
+
+def test_what_is_provided_is_found_in_folded_fields() -> None:
+    index = PackagesIndex(b"\n".join([FIRST, SECOND]), source="Packages")
+    for name in ("one", "two", "three"):
+        assert [one.record.name for one in index.providing(name)] == ["second"]
+    assert index.providing("second") == []
+    assert index.providing("four") == []
+
+
+def test_a_name_may_have_several_stanzas_and_the_case_of_fields_does_not_matter() -> None:
+    other = FIRST.replace(b"Version: 1", b"VERSION: 2").replace(b"Package:", b"PACKAGE:")
+    index = PackagesIndex(FIRST + b"\n" + other, source="Packages")
+    assert [str(one.record.version) for one in index.named("first")] == ["1", "2"]
+
+
+def test_only_a_stanza_that_is_asked_for_must_be_sound() -> None:
+    index = PackagesIndex(b"Package: broken\nno field\n\n" + FIRST, source="Packages")
+    assert index.named("first")
+    with pytest.raises(FormatError, match=r"Packages, from byte 0, line 2: expected a field"):
+        index.named("broken")
+
+
+RELEASE = f"Suite: oldstable\nCodename: wheezy\nMD5Sum:\n x\nSHA256:\n {DIGEST} 12 main/Packages\n"
+
+
+def test_a_release() -> None:
+    release = parse_release(RELEASE.encode(), source="Release")
+    assert (release.suite, release.codename) == ("oldstable", "wheezy")
+    assert release.files == {"main/Packages": (DIGEST, 12)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Suite: x\n", "Release, line 1: expected a field 'SHA256', got none"),
+        (f"SHA256:\n {DIGEST} main/Packages\n", "Release: SHA256: expected a digest, a size and"),
+        (f"SHA256:\n {DIGEST[1:]} 1 x\n", "Release: SHA256: expected a digest, a size and a path"),
+        ("", "Release: expected a stanza of fields, got none"),
+    ],
+)
+def test_what_is_no_release(text: str, message: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        parse_release(text.encode(), source="Release")
+    assert str(caught.value).startswith(message)
+
+
+def test_the_text_of_a_signed_file() -> None:
+    signed = (
+        b"-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA512\r\n\r\nA: b\r\n- -C: d\r\n"
+        b"-----BEGIN PGP SIGNATURE-----\r\n\r\nabc\r\n-----END PGP SIGNATURE-----\r\n"
+    )
+    assert is_signed(signed)
+    assert signed_text(signed, source="InRelease") == b"A: b\n-C: d\n"
+    for cut in (signed[:60], signed.partition(b"-----BEGIN PGP SIGNATURE")[0], b"", b"A: b\n"):
+        with pytest.raises(FormatError, match="InRelease: expected text between"):
+            signed_text(cut, source="InRelease")

@@ -1,0 +1,367 @@
+from __future__ import annotations
+
+import builtins
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pysequoia import Cert, Tsk
+
+from purekernel.errors import (
+    ChecksumError,
+    FormatError,
+    InputError,
+    MissingFileError,
+    OfflineError,
+    UsageError,
+)
+from purekernel.formats.debian import parse_deb
+from purekernel.formats.debian.signature import Keyring, parse_keyring
+from purekernel.sources.debian import Candidate, DebianArchive
+from purekernel.sources.debian.places import IndexPlace
+from purekernel.sources.downloads import Downloads
+from purekernel.sources.store import Store
+from tests import debian
+from tests.oracles import require, run
+from tests.sources.debian.mirrors import INDEX, Mirror
+from tests.sources.fetching import QUICK
+from tests.sources.server import Server
+
+
+@pytest.fixture
+def downloads(store: Store) -> Iterator[Downloads]:
+    with Downloads(store, policy=QUICK) as downloads:
+        yield downloads
+
+
+@pytest.fixture(scope="module")
+def key() -> Tsk:
+    return Tsk.generate(user_id="Archive <archive@example.org>")
+
+
+def keyring(*keys: Tsk) -> Keyring:
+    data = b"".join(bytes(one.extract_certificate()) for one in keys)
+    return parse_keyring(data, source="keyring.gpg")
+
+
+def shown(candidates: Any) -> list[str]:
+    return [str(one.record) for one in candidates]
+
+
+def load(downloads: Downloads, candidate: Candidate) -> str:
+    fetched = downloads.fetch(candidate.wanted)
+    assert fetched is not None
+    return str(parse_deb(downloads.load(fetched), source="x").record)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".xz"])
+def test_packages_are_found_by_name(
+    server: Server, downloads: Downloads, ending: str, key: Tsk
+) -> None:
+    mirror = Mirror(server)
+    path = mirror.add("lshw", "1:2.0-1", Depends="libc6 (>= 2.7)", Provides="hwlister (= 2)")
+    mirror.add("other")
+    url = mirror.publish(key=key).removesuffix(".gz") + ending
+    archive = DebianArchive([url], downloads, keyring=keyring(key))
+    (found,) = archive.named("lshw")
+    assert str(found.record) == "lshw 1:2.0-1 (i386)"
+    assert found.wanted.name == "lshw_2.0-1_i386.deb"
+    assert found.wanted.urls == (f"{mirror.url}/{path}",)
+    assert load(downloads, found) == "lshw 1:2.0-1 (i386)"
+    assert shown(archive.providing("hwlister")) == ["lshw 1:2.0-1 (i386)"]
+    assert archive.named("hwlister") == []
+    assert archive.notes == ()
+
+
+def test_indexes_are_several_and_fetched_when_somebody_asks(
+    server: Server, second: Server, downloads: Downloads
+) -> None:
+    first, other = Mirror(server), Mirror(second, "wheezy-updates")
+    first.add("tool", "1.0")
+    other.add("tool", "1.1")
+    urls = [first.publish(), other.publish(release=False)]
+    archive = DebianArchive(urls, downloads)
+    assert server.asked == []
+    assert shown(archive.named("tool")) == ["tool 1.0 (i386)", "tool 1.1 (i386)"]
+    assert archive.notes == (
+        (
+            f"nobody has checked who signed {first.url}/dists/wheezy/InRelease: give a keyring for "
+            "that"
+        ),
+        f"no InRelease lists {urls[1]}: what it says is taken as it came",
+    )
+
+
+def test_mirrors_are_asked_first_and_the_indexs_own_place_last(
+    server: Server, second: Server, downloads: Downloads
+) -> None:
+    mirror = Mirror(server)
+    path = mirror.add("tool")
+    url = mirror.publish()
+    elsewhere = f"{second.url}/debian"
+    archive = DebianArchive([url], downloads, mirrors=[elsewhere])
+    (found,) = archive.named("tool")
+    assert found.wanted.urls == (f"{elsewhere}/{path}", f"{mirror.url}/{path}")
+    assert load(downloads, found) == "tool 1.0-1 (i386)"
+    assert second.statuses() == [404]
+
+
+def test_a_package_that_is_another_is_refused(server: Server, downloads: Downloads) -> None:
+    mirror = Mirror(server)
+    path = mirror.add("tool")
+    url = mirror.publish()
+    (found,) = DebianArchive([url], downloads).named("tool")
+    size = found.wanted.size_bytes
+    assert size is not None
+    server.put(f"/debian/{path}", bytes(size))
+    with pytest.raises(ChecksumError, match=r"tool_1\.0-1_i386\.deb is not what was promised"):
+        downloads.fetch(found.wanted)
+    server.put(f"/debian/{path}", bytes(size + 1))
+    with pytest.raises(ChecksumError, match=f"has {size + 1} bytes, not {size}"):
+        downloads.fetch(found.wanted)
+
+
+def test_an_index_that_inrelease_does_not_list_is_refused(
+    server: Server, downloads: Downloads
+) -> None:
+    mirror = Mirror(server)
+    mirror.add("tool")
+    url = mirror.publish()
+    server.put(f"/debian/dists/wheezy/{INDEX}.gz", b"\x1f\x8b another")
+    with pytest.raises(ChecksumError, match=r"Packages\.gz is not what was promised"):
+        DebianArchive([url], downloads).named("tool")
+
+
+def test_an_index_in_the_middle_of_an_update_is_taken_by_its_digest(
+    server: Server, downloads: Downloads
+) -> None:
+    mirror = Mirror(server)
+    mirror.add("tool")
+    url = mirror.publish()
+    digest = hashlib.sha256(mirror.index).hexdigest()
+    server.put(f"/debian/dists/wheezy/main/binary-i386/by-hash/SHA256/{digest}", mirror.index)
+    server.put(f"/debian/dists/wheezy/{INDEX}", b"Package: newer\n")
+    archive = DebianArchive([url.removesuffix(".gz")], downloads)
+    assert shown(archive.named("tool")) == ["tool 1.0-1 (i386)"]
+
+
+def test_signatures(server: Server, downloads: Downloads, key: Tsk) -> None:
+    mirror = Mirror(server)
+    mirror.add("tool")
+    url = mirror.publish(key=key)
+    stranger = Tsk.generate(user_id="Stranger <stranger@example.org>")
+    assert DebianArchive([url], downloads, keyring=keyring(stranger, key)).named("tool")
+    with pytest.raises(ChecksumError, match=r"has no valid signature by a key in keyring\.gpg"):
+        DebianArchive([url], downloads, keyring=keyring(stranger)).named("tool")
+
+
+def test_what_stands_around_what_was_signed_does_not_count(
+    server: Server, downloads: Downloads, key: Tsk
+) -> None:
+    mirror = Mirror(server)
+    mirror.add("tool")
+    url = mirror.publish(key=key)
+    path = "/debian/dists/wheezy/InRelease"
+    signed = mirror_file(server, path)
+    for spoilt in (
+        signed.replace(b"Codename: wheezy", b"Codename: sleazy"),
+        signed.replace(b"Origin: Debian", b"Origin: Debian\nExtra: field"),
+        signed.partition(b"-----BEGIN PGP SIGNATURE-----")[0],
+        b"Origin: Debian\n",
+        b"",
+    ):
+        server.put(path, spoilt)
+        with pytest.raises(ChecksumError, match="no valid signature"):
+            DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
+    # Whatever is behind or before it was not signed, and is not read.
+    server.put(path, signed + b"\nSHA256:\n " + b"0" * 64 + b" 1 " + INDEX.encode() + b".gz\n")
+    try:
+        assert DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
+    except ChecksumError as error:
+        assert "no valid signature" in str(error)  # noqa: PT017  # either is sound
+
+
+def mirror_file(server: Server, path: str) -> bytes:
+    return server._state.files[path].content
+
+
+def test_with_a_keyring_an_inrelease_must_be_there(
+    server: Server, downloads: Downloads, key: Tsk
+) -> None:
+    mirror = Mirror(server)
+    mirror.add("tool")
+    url = mirror.publish(release=False)
+    with pytest.raises(ChecksumError, match=r"no InRelease that lists .*, and a keyring was given"):
+        DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
+    mirror.release([("another/Packages", b"")], key=key)
+    with pytest.raises(ChecksumError, match="no InRelease that lists"):
+        DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
+
+
+def test_without_pysequoia_a_keyring_is_refused(monkeypatch: pytest.MonkeyPatch, key: Tsk) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any, **more: Any) -> Any:
+        if name == "pysequoia":
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(UsageError, match="pysequoia is not installed") as caught:
+        parse_keyring(b"", source="keyring.gpg")
+    assert "purekernel[signatures]" in caught.value.hint
+
+
+@pytest.mark.parametrize("data", [b"", b"no keys\n", b"\x99\x01\x0d\x04" + bytes(20)])
+def test_what_is_no_keyring(data: bytes) -> None:
+    with pytest.raises(FormatError, match=r"keyring\.gpg: expected a keyring of OpenPGP keys, got"):
+        parse_keyring(data, source="keyring.gpg")
+
+
+def test_armoured_keyrings_are_read(key: Tsk) -> None:
+    text = str(key.extract_certificate())
+    assert text.startswith("-----BEGIN PGP PUBLIC KEY BLOCK-----")
+    assert len(parse_keyring(text.encode(), source="k")._keys) == 1
+    assert isinstance(keyring(key)._keys[0], Cert)
+
+
+def test_an_index_that_is_not_there(server: Server, downloads: Downloads) -> None:
+    with pytest.raises(MissingFileError, match=r"Packages\.gz is nowhere"):
+        DebianArchive([f"{server.url}/debian/dists/x/{INDEX}.gz"], downloads).named("tool")
+
+
+def test_damaged_indexes(server: Server, downloads: Downloads) -> None:
+    url = server.put("/flat/Packages", b"no index at all\n")
+    with pytest.raises(FormatError, match="expected an index with packages in it"):
+        DebianArchive([url], downloads).named("tool")
+    url = server.put("/flat/Packages.gz", b"\x1f\x8b\x08damaged")
+    with pytest.raises(FormatError, match=r"Packages\.gz"):
+        DebianArchive([url], downloads).named("tool")
+    url = server.put(
+        "/flat/Packages2", b"\nPackage: a\n\nPackage: tool\nVersion: 1\n\nPackage: b\n"
+    )
+    with pytest.raises(FormatError, match=r"Packages2, from byte 13.*: expected a field 'Architec"):
+        DebianArchive([url], downloads).named("tool")
+
+
+def test_an_empty_index_has_nothing(server: Server, downloads: Downloads) -> None:
+    url = server.put("/flat/Packages", b"\n")
+    assert DebianArchive([url], downloads).named("tool") == []
+
+
+def test_folders_are_archives_and_flat_ones_too(tmp_path: Path, downloads: Downloads) -> None:
+    from tests.debs import control, deb, listed  # noqa: PLC0415  # only here
+
+    package = deb()
+    (tmp_path / "tool.deb").write_bytes(package)
+    (tmp_path / "Packages").write_bytes(listed(control(), package, "./tool.deb"))
+    archive = DebianArchive([str(tmp_path / "Packages")], downloads)
+    (found,) = archive.named("tool")
+    assert load(downloads, found) == "tool 1.0-1 (i386)"
+
+
+def test_offline_all_comes_from_the_store(server: Server, store: Store, key: Tsk) -> None:
+    mirror = Mirror(server)
+    mirror.add("tool")
+    url = mirror.publish(key=key)
+    with Downloads(store, policy=QUICK) as downloads:
+        (found,) = DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
+        downloads.fetch(found.wanted)
+    asked = len(server.asked)
+    with Downloads(store, policy=QUICK, offline=True) as downloads:
+        (again,) = DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
+        assert again == found
+        assert load(downloads, again) == "tool 1.0-1 (i386)"
+        with pytest.raises(OfflineError):
+            DebianArchive([f"{url}.other"], downloads).named("tool")
+    assert len(server.asked) == asked
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "releases"),
+    [
+        (
+            "https://ftp.debian.org/debian/dists/sid/main/binary-i386/Packages.xz",
+            "https://ftp.debian.org/debian",
+            [
+                (
+                    "https://ftp.debian.org/debian/dists/sid/InRelease",
+                    "main/binary-i386/Packages.xz",
+                ),
+                (
+                    "https://ftp.debian.org/debian/dists/sid/main/InRelease",
+                    "binary-i386/Packages.xz",
+                ),
+                (
+                    "https://ftp.debian.org/debian/dists/sid/main/binary-i386/InRelease",
+                    "Packages.xz",
+                ),
+            ],
+        ),
+        (
+            "https://example.org/flat/Packages?token=a/b",
+            "https://example.org/flat?token=a/b",
+            [("https://example.org/flat/InRelease?token=a/b", "Packages")],
+        ),
+        ("mirror/Packages", "mirror", [("mirror/InRelease", "Packages")]),
+        ("Packages", ".", [("./InRelease", "Packages")]),
+        (
+            "/srv/debian/dists/x/Packages",
+            "/srv/debian",
+            [("/srv/debian/dists/x/InRelease", "Packages")],
+        ),
+    ],
+)
+def test_where_things_are(url: str, base: str, releases: list[tuple[str, str]]) -> None:
+    place = IndexPlace.of(url)
+    assert place.base == base
+    assert list(place.releases) == releases
+
+
+def test_an_index_does_not_lead_out(server: Server, downloads: Downloads) -> None:
+    with pytest.raises(InputError, match="no name of a file below"):
+        DebianArchive([f"{server.url}/debian/dists/../x/Packages"], downloads).named("tool")
+
+
+@pytest.mark.oracle
+def test_debians_own_index_with_its_own_signature(downloads: Downloads) -> None:
+    root = debian.archive()
+    (index,) = root.glob("dists/*/main/binary-i386/Packages")
+    path = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+    ring = parse_keyring(path.read_bytes(), source=str(path))
+    archive = DebianArchive([str(index)], downloads, keyring=ring)
+    for name in ("lshw", "hello", "man-db", "tzdata"):
+        (found,) = archive.named(name)
+        assert found.wanted.urls == (str(debian.package(name)),)
+        record = load(downloads, found)
+        assert record == str(found.record)
+        fields = run(require("dpkg-deb"), "-f", debian.package(name), "Version").decode()
+        assert fields.strip() == str(found.record.version)
+    assert {"exim4-daemon-light", "postfix"} <= {
+        one.record.name for one in archive.providing("mail-transport-agent")
+    }
+    stranger = keyring(Tsk.generate(user_id="Stranger"))
+    with pytest.raises(ChecksumError, match="no valid signature"):
+        DebianArchive([str(index)], downloads, keyring=stranger).named("lshw")
+
+
+@pytest.mark.oracle
+def test_signatures_of_gpg(tmp_path: Path, server: Server, downloads: Downloads) -> None:
+    gpg = require("gpg")
+    home = tmp_path / "gpg"
+    home.mkdir(mode=0o700)
+    base = (gpg, "--homedir", str(home), "--batch", "--quiet", "--passphrase", "")
+    run(*base, "--quick-generate-key", "Archive <a@example.org>", "rsa2048", "sign", "never")
+    mirror = Mirror(server)
+    mirror.add("tool")
+    url = mirror.publish()
+    path = "/debian/dists/wheezy/InRelease"
+    signed = run(*base, "--clearsign", "--digest-algo", "SHA512", stdin=mirror_file(server, path))
+    server.put(path, signed)
+    ring = parse_keyring(run(*base, "--export"), source="gpg's")
+    assert DebianArchive([url], downloads, keyring=ring).named("tool")
+    server.put(path, signed.replace(b"oldstable", b"newstable"))
+    with pytest.raises(ChecksumError, match="no valid signature"):
+        DebianArchive([url], downloads, keyring=ring).named("tool")

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+from attrs import field, frozen
+
+from purekernel.errors import CombinedError, DependencyError
+from purekernel.formats.debian import PackageRecord, parse_choice
+from purekernel.formats.debian.control import parse_stanza
+from purekernel.formats.debian.relation import show_relations
+from purekernel.sources.debian import (
+    AskedPackage,
+    Candidate,
+    PackageResolution,
+    PackageRules,
+    resolve_packages,
+)
+from purekernel.sources.wanted import Wanted
+from tests.debs import control
+
+
+@frozen
+class Known:
+    """Packages that are known by their stanzas."""
+
+    records: list[PackageRecord] = field(factory=list)
+
+    def add(self, name: str, version: str = "1", architecture: str = "i386", **fields: str) -> None:
+        said = {key.replace("_", "-"): value for key, value in fields.items()}
+        text = control(name, version, architecture, said)
+        self.records.append(PackageRecord.of(parse_stanza(text, source="Packages")))
+
+    def named(self, name: str) -> Sequence[Candidate]:
+        return [_candidate(one) for one in self.records if one.name == name]
+
+    def providing(self, name: str) -> Sequence[Candidate]:
+        return [
+            _candidate(one)
+            for one in self.records
+            if name in [provided for provided, _version in one.provides]
+        ]
+
+
+def _candidate(record: PackageRecord) -> Candidate:
+    return Candidate(record=record, wanted=Wanted(name=record.file_name, urls=()))
+
+
+def resolve(known: Known, *names: str, **rules: object) -> PackageResolution:
+    asked = [
+        AskedPackage(choice=parse_choice(name, source="list"), place=f"list, line {number}")
+        for number, name in enumerate(names, start=1)
+    ]
+    made = {"architecture": "i386", **rules}
+    return resolve_packages(asked, known, PackageRules(**made))  # type: ignore[arg-type]
+
+
+def versions(resolution: PackageResolution) -> dict[str, str]:
+    return {
+        one.extension: f"{one.candidate.record.version} {one.candidate.record.architecture}"
+        for one in resolution.packages.values()
+    }
+
+
+def needs(resolution: PackageResolution) -> dict[str, tuple[str, ...]]:
+    return {name: one.needs for name, one in resolution.packages.items()}
+
+
+def messages(known: Known, *names: str, **rules: object) -> list[str]:
+    with pytest.raises((DependencyError, CombinedError)) as caught:
+        resolve(known, *names, **rules)
+    error = caught.value
+    several: Iterable[Exception] = error.errors if isinstance(error, CombinedError) else [error]
+    return [str(one) for one in several]
+
+
+def test_the_newest_of_the_architecture_is_taken() -> None:
+    known = Known()
+    known.add("tool", "1.9")
+    known.add("tool", "1.10")
+    known.add("tool", "2", "amd64")
+    known.add("data", "3", "all")
+    found = resolve(known, "tool.deb", "data.deb")
+    assert versions(found) == {"tool.tcz": "1.10 i386", "data.tcz": "3 all"}
+    assert found.asked == ("tool.tcz", "data.tcz")
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("tool=1.9.deb", "1.9 i386"),
+        ("tool_1.9.deb", "1.9 i386"),
+        ("tool_1.9_i386.deb", "1.9 i386"),
+        ("tool:amd64.deb", "2 amd64"),
+        ("tool:amd64=2.deb", "2 amd64"),
+        ("tool=3.deb", "1:3 i386"),
+        ("tool=1:3.deb", "1:3 i386"),
+    ],
+)
+def test_a_version_or_an_architecture_may_be_asked_for(name: str, version: str) -> None:
+    known = Known()
+    for one in ("1.9", "1.10", "1:3"):
+        known.add("tool", one)
+    known.add("tool", "2", "amd64")
+    assert versions(resolve(known, name)) == {"tool.tcz": version}
+
+
+def test_what_is_not_followed_is_told() -> None:
+    known = Known()
+    known.add("tool", Depends="libc6 (>= 2.7), liba | libb, libc")
+    known.add("libc")
+    found = resolve(known, "tool.deb", "libc.deb", extensions={"libc6": ()})
+    tool = found.packages["tool.tcz"]
+    assert tool.needs == ("libc.tcz",)
+    assert show_relations(tool.in_image) == "libc6 (>= 2.7)"
+    assert show_relations(tool.left) == "liba | libb"
+
+
+def test_what_is_followed_comes_with_it() -> None:
+    known = Known()
+    known.add("tool", Depends="liba (>= 1), missing | libb", Pre_Depends="dpkg")
+    known.add("liba", "1", Depends="libb")
+    known.add("liba", "2", Depends="libb, tool")
+    known.add("libb", Depends="liba")
+    found = resolve(known, "tool.deb", follow=True, extensions={"dpkg": ("dpkg-tools.tcz",)})
+    assert needs(found) == {
+        "tool.tcz": ("dpkg-tools.tcz", "liba.tcz", "libb.tcz"),
+        "liba.tcz": ("libb.tcz", "tool.tcz"),
+        "libb.tcz": ("liba.tcz",),
+    }
+    assert versions(found)["liba.tcz"] == "2 i386"
+
+
+def test_any_alternative_that_the_table_or_the_list_has_comes_before_the_first() -> None:
+    known = Known()
+    known.add("tool", Depends="first | second, third | fourth, fifth | sixth")
+    for name in ("first", "third", "fifth", "sixth"):
+        known.add(name)
+    found = resolve(
+        known,
+        "tool.deb",
+        "sixth.deb",
+        follow=True,
+        extensions={"second": ("mapped.tcz", "too.tcz")},
+        brought=frozenset({"fourth.tcz"}),
+    )
+    assert found.packages["tool.tcz"].needs == (
+        "mapped.tcz", "too.tcz", "fourth.tcz", "sixth.tcz",
+    )  # fmt: skip
+
+
+def test_virtual_packages() -> None:
+    known = Known()
+    known.add("tool", Depends="awk, editor (>= 2), mta")
+    known.add("mawk", Provides="awk")
+    known.add("gawk", Provides="awk")
+    known.add("ed", Provides="editor")
+    known.add("vi", Provides="editor (= 3)")
+    known.add("mta", "0", "amd64")
+    known.add("postfix", Provides="mta")
+    found = resolve(known, "tool.deb", "mawk.deb", follow=True)
+    # One that is there does, whatever comes first in the alphabet.
+    assert found.packages["tool.tcz"].needs == ("mawk.tcz", "vi.tcz", "postfix.tcz")
+
+
+def test_foreign_packages_depend_on_their_own_kind() -> None:
+    known = Known()
+    known.add("tool", "1", "amd64", Depends="liba, perl:any, libd:i386, liba [i386]")
+    for architecture in ("i386", "amd64"):
+        known.add("liba", "1", architecture)
+        known.add("perl", "1", architecture)
+        known.add("libd", "1", architecture)
+    found = resolve(known, "tool:amd64.deb", follow=True)
+    assert versions(found) == {
+        "tool.tcz": "1 amd64", "liba.tcz": "1 amd64", "perl.tcz": "1 amd64",
+        "libd.tcz": "1 i386",
+    }  # fmt: skip
+
+
+def test_all_that_is_wrong_is_told_with_its_way() -> None:
+    known = Known()
+    known.add("tool", Depends="liba")
+    known.add("liba", "2", Depends="libb (>= 3) | libx, nothing")
+    known.add("libb", "1")
+    known.add("postfix", Provides="mta")
+    found = messages(
+        known, "tool.deb", "absent.deb", "tool=9.deb", "mta.deb", "libb:arm64.deb", follow=True
+    )
+    assert found == [
+        "list, line 2: absent cannot be had: no packages index has absent",
+        (
+            "list, line 3: tool=9 is asked for, and list, line 1 asks for tool; both would become "
+            "tool.tcz"
+        ),
+        "list, line 4: mta cannot be had: no package is called mta; it is provided by postfix",
+        (
+            "list, line 5: libb:arm64 cannot be had: for arm64 there is none such; there is libb 1 "
+            "(i386)"
+        ),
+        (
+            "tool → liba → libb (>= 3) | libx: for i386 there is none such; there is libb 1 "
+            "(i386); no packages index has libx"
+        ),
+        "tool → liba → nothing: no packages index has nothing",
+    ]
+
+
+def test_what_is_taken_and_will_not_do_is_an_error() -> None:
+    known = Known()
+    known.add("tool", Depends="liba (= 1)")
+    known.add("liba", "1")
+    known.add("liba", "2")
+    assert messages(known, "liba.deb", "tool.deb", follow=True) == [
+        "tool → liba (= 1): liba 2 (i386) is taken already"
+    ]
+
+
+def test_an_extension_and_a_package_of_one_name_are_one_too_many() -> None:
+    known = Known()
+    known.add("tool")
+    assert messages(known, "tool.deb", brought=frozenset({"tool.tcz"})) == [
+        "list, line 1: tool.deb would become tool.tcz, which is asked for as well"
+    ]
+
+
+def test_what_is_left_out_is_looked_for_nowhere() -> None:
+    known = Known()
+    known.add("tool", Depends="liba")
+    found = resolve(known, "tool.deb", follow=True, skip=frozenset({"liba.tcz"}))
+    assert list(found.packages) == ["tool.tcz"]
+
+
+def test_long_chains_and_wide_ones_end() -> None:
+    known = Known()
+    for number in range(400):
+        known.add(f"p{number}", Depends=f"p{number + 1}, p0")
+    known.add("p400")
+    found = resolve(known, "p0.deb", follow=True, extensions={"libc6": ()})
+    assert len(found.packages) == 401
