@@ -12,7 +12,7 @@ from purekernel.deflate.efforts import Effort
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.squashfs import Options, build_squashfs, open_squashfs, parse_squashfs
 from purekernel.formats.squashfs.blocks import GZIP, NAMES
-from purekernel.formats.squashfs.codecs import Codec, xz_codec, zstd_codec
+from purekernel.formats.squashfs.codecs import Codec, lz4_codec, xz_codec, zstd_codec
 from purekernel.formats.squashfs.layout import Flag
 from purekernel.tree import Buffer, Tree
 
@@ -22,6 +22,7 @@ class Compression(Enum):
 
     GZIP = "gzip"
     XZ = "xz"
+    LZ4 = "lz4"
     ZSTD = "zstd"
 
 
@@ -33,6 +34,8 @@ def make_codec(compression: Compression, effort: Effort, block_bytes: int) -> Co
     """Return what packs blocks of at most ``block_bytes`` so."""
     if compression is Compression.XZ:
         return xz_codec(block_bytes, is_extreme=effort is not Effort.FAST)
+    if compression is Compression.LZ4:
+        return lz4_codec(is_small=effort is not Effort.FAST)
     if compression is Compression.ZSTD:
         return zstd_codec(_ZSTD_LEVELS[effort])
     return Codec(compression=GZIP, pack=DEFLATERS[effort])

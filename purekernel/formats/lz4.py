@@ -73,32 +73,52 @@ def build_lz4(data: Buffer) -> bytes:
 
     The same release of liblz4 gives the same bytes on every processor; those of ``lz4 -l -12``.
     """
-    from lz4.block import compress  # noqa: PLC0415  # rare
-
     view = memoryview(data)
     pieces = [MAGIC]
     for start in range(0, len(view), BLOCK_BYTES):
-        block = compress(
-            view[start : start + BLOCK_BYTES],
-            mode="high_compression",
-            compression=_LEVEL,
-            store_size=False,
-        )
+        block = build_block(view[start : start + BLOCK_BYTES])
         pieces += (_SIZE.pack(len(block)), block)
     return b"".join(pieces)
 
 
-def _unpack_block(packed: memoryview, *, source: str, offset: int) -> bytes:
-    """Return what one block unpacks to, at most :data:`BLOCK_BYTES`."""
+def build_block(data: Buffer, *, is_small: bool = True) -> bytes:
+    """Return one block and no frame: what squashfs has, too.
+
+    Args:
+        data: what it unpacks to.
+        is_small: whether it is made as small as LZ4 makes it; else in a twentieth of the time.
+    """
+    from lz4.block import compress  # noqa: PLC0415  # rare
+
+    if not is_small:
+        return bytes(compress(data, store_size=False))
+    return bytes(compress(data, mode="high_compression", compression=_LEVEL, store_size=False))
+
+
+def parse_block(packed: Buffer, most_bytes: int) -> bytes:
+    """Return what one block unpacks to.
+
+    Raises:
+        ValueError: it is damaged, or unpacks to more than ``most_bytes``.
+    """
     from lz4.block import LZ4BlockError, decompress  # noqa: PLC0415  # rare
 
     # As much is allocated at once, also for a block of a few bytes.
-    most_bytes = min(BLOCK_BYTES, _MOST_OF_A_BYTE * len(packed))
+    room_bytes = min(most_bytes, _MOST_OF_A_BYTE * len(packed))
     try:
-        return bytes(decompress(packed, uncompressed_size=most_bytes))
+        return bytes(decompress(packed, uncompressed_size=room_bytes))
     except LZ4BlockError:
-        got = f"one that is damaged, or unpacks to more than {BLOCK_BYTES} bytes"
-        raise _damaged(source, offset, got) from None
+        raise ValueError(
+            f"one that is damaged, or unpacks to more than {most_bytes} bytes"
+        ) from None
+
+
+def _unpack_block(packed: memoryview, *, source: str, offset: int) -> bytes:
+    """Return what one block of a frame unpacks to."""
+    try:
+        return parse_block(packed, BLOCK_BYTES)
+    except ValueError as error:
+        raise _damaged(source, offset, str(error)) from None
 
 
 def _damaged(source: str, offset: int, got: str) -> FormatError:

@@ -13,7 +13,7 @@ from purekernel.deflate.blocks import DEFLATERS
 from purekernel.deflate.efforts import Effort
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.squashfs.blocks import GZIP
-from purekernel.formats.squashfs.codecs import Codec, xz_codec, zstd_codec
+from purekernel.formats.squashfs.codecs import Codec, lz4_codec, xz_codec, zstd_codec
 from purekernel.tree import Device, DeviceKind, Directory, File, Metadata, Symlink, Tree
 from tests import debian
 from tests.boot.cores import build as build_core
@@ -165,6 +165,7 @@ def test_debian_s_kernel_mounts_every_compression(tmp_path: Path) -> None:
         "gzip4k": build(tree),
         "gzip128k": build(tree, block_bytes=131_072, tails=False, exports=False),
         "xz1m": build(tree, xz_codec(1 << 20), block_bytes=1 << 20),
+        "lz4of4k": build(tree, lz4_codec()),
         "zstd64k": build(tree, zstd_codec(), block_bytes=65_536),
     }
     for name, image in images.items():

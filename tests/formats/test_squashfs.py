@@ -126,7 +126,7 @@ REFUSED: list[tuple[str, bytes, str]] = [
     (
         "lzo",
         image(compression=3),
-        "x.tcz, byte 20: expected blocks compressed with gzip, xz or zstd, got lzo",
+        "x.tcz, byte 20: expected blocks compressed with gzip, xz, lz4 or zstd, got lzo",
     ),
     (
         "version",
@@ -227,7 +227,7 @@ def test_bad_images_are_refused(data: bytes, message: str) -> None:
 
 def test_compressions_without_a_library_say_what_to_do() -> None:
     with pytest.raises(FormatError) as caught:
-        unpacker(5, source="x.tcz")
+        unpacker(3, source="x.tcz")
     assert caught.value.hint == (
         "make it again with 'mksquashfs -comp gzip -b 4096', which Tiny Core loads"
     )
@@ -347,6 +347,8 @@ def unpack(packed_image: Path, target: Path) -> None:
         "-b 1M -comp xz -no-fragments",
         "-b 128K -comp xz -Xbcj x86",
         "-b 128K -comp zstd",
+        "-b 4096 -comp lz4",
+        "-b 128K -comp lz4 -Xhc",
     ],
 )
 def test_images_of_mksquashfs_hold_what_unsquashfs_finds(options: str, tmp_path: Path) -> None:

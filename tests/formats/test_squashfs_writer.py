@@ -28,7 +28,7 @@ from purekernel.formats.squashfs import (
     write_squashfs,
 )
 from purekernel.formats.squashfs.blocks import GZIP
-from purekernel.formats.squashfs.codecs import Codec, xz_codec, zstd_codec
+from purekernel.formats.squashfs.codecs import Codec, lz4_codec, xz_codec, zstd_codec
 from purekernel.formats.squashfs.directories import Entry, build_listing
 from purekernel.formats.squashfs.layout import Flag
 from purekernel.formats.squashfs.metadata import Position
@@ -147,7 +147,13 @@ def test_extended_attributes_are_the_same_when_read_back(found: list[dict[bytes,
 @pytest.mark.parametrize("tails", [True, False])
 def test_one_of_everything(block_bytes: int, tails: bool) -> None:
     tree = varied_tree()
-    for codec in (GZIP_CODEC, xz_codec(block_bytes, is_extreme=False), zstd_codec(3)):
+    for codec in (
+        GZIP_CODEC,
+        xz_codec(block_bytes, is_extreme=False),
+        lz4_codec(),
+        lz4_codec(is_small=False),
+        zstd_codec(3),
+    ):
         assert parse(build(tree, codec, block_bytes=block_bytes, tails=tails)) == tree
 
 
@@ -496,10 +502,14 @@ def test_counts_that_promise_too_much_are_told_at_once(at: int) -> None:
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("options", [{}, {"tails": False, "exports": False}, {"duplicates": False}])
-@pytest.mark.parametrize("kind", ["gzip 4096", "gzip 131072", "xz 8192", "zstd 1048576"])
+@pytest.mark.parametrize(
+    "kind", ["gzip 4096", "gzip 131072", "xz 8192", "lz4 65536", "zstd 1048576"]
+)
 def test_unsquashfs_unpacks_the_same(kind: str, options: dict[str, bool], tmp_path: Path) -> None:
     compression, block = kind.split()
-    codecs = {"gzip": GZIP_CODEC, "xz": xz_codec(int(block)), "zstd": zstd_codec()}
+    codecs = {
+        "gzip": GZIP_CODEC, "xz": xz_codec(int(block)), "lz4": lz4_codec(), "zstd": zstd_codec(),
+    }  # fmt: skip
     tree = varied_tree()
     if os.geteuid() != 0:
         tree.remove(b"disk")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # purekernel.build.squashing.Compression and deflate.efforts.Effort, which would take too long to
 # import for --help.
-COMPRESSIONS = ("gzip", "xz", "zstd")
+COMPRESSIONS = ("gzip", "xz", "lz4", "zstd")
 EFFORTS = ("fast", "balanced", "max")
 
 TIME = click.IntRange(0, 0xFFFFFFFF)

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 
 from purekernel.errors import FormatError
+from purekernel.formats.lz4 import parse_block
 from purekernel.tree import Buffer
 
 Unpacker = Callable[[Buffer, int], bytes]
@@ -22,7 +23,7 @@ XZ_MEMORY_BYTES = 1 << 26
 
 # Source: squashfs_fs.h of squashfs-tools.
 NAMES = {1: "gzip", 2: "lzma", 3: "lzo", 4: "xz", 5: "lz4", 6: "zstd"}
-GZIP, XZ, ZSTD = 1, 4, 6
+GZIP, XZ, LZ4, ZSTD = 1, 4, 5, 6
 
 ERRORS = (zlib.error, lzma.LZMAError, EOFError, ValueError)
 
@@ -37,12 +38,14 @@ def unpacker(compression: int, *, source: str) -> Unpacker:
         return _unpack_gzip
     if compression == XZ:
         return _unpack_xz
+    if compression == LZ4:
+        return parse_block
     if compression == ZSTD:
         return _unpack_zstd
     raise FormatError(
         source=source,
         offset=20,
-        expected="blocks compressed with gzip, xz or zstd",
+        expected="blocks compressed with gzip, xz, lz4 or zstd",
         got=NAMES.get(compression, f"compression {compression}"),
         hint="make it again with 'mksquashfs -comp gzip -b 4096', which Tiny Core loads",
     )

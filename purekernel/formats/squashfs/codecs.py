@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import lzma
+import struct
 from collections.abc import Callable
 
 from attrs import frozen
 
-from purekernel.formats.squashfs.blocks import XZ, ZSTD
+from purekernel.formats.lz4 import build_block
+from purekernel.formats.squashfs.blocks import LZ4, XZ, ZSTD
 from purekernel.formats.squashfs.layout import METADATA_BYTES
 
 Pack = Callable[[bytes], bytes]
@@ -72,6 +74,36 @@ class ZstdPacker:
         from purekernel.formats.zstd import compress  # noqa: PLC0415  # as it says there
 
         return bytes(compress(block, self.level))
+
+
+# What the kernel asks of images with LZ4: the version of its streams, and whether its slow encoder
+# made them, which changes nothing for who reads. (Source: fs/squashfs/lz4_wrapper.c of Linux.)
+_LZ4_OPTIONS = struct.Struct("<II")
+_LZ4_LEGACY, _LZ4_SLOW = 1, 1
+
+
+@frozen(kw_only=True)
+class Lz4Packer:
+    """LZ4, each block without a frame.
+
+    Attributes:
+        is_small: whether blocks are made as small as can be, in much more time.
+    """
+
+    is_small: bool = True
+
+    def __call__(self, block: bytes) -> bytes:
+        """Return ``block`` as one block of LZ4."""
+        return build_block(block, is_small=self.is_small)
+
+
+def lz4_codec(*, is_small: bool = True) -> Codec:
+    """Return what packs blocks with LZ4."""
+    return Codec(
+        compression=LZ4,
+        pack=Lz4Packer(is_small=is_small),
+        options=_LZ4_OPTIONS.pack(_LZ4_LEGACY, _LZ4_SLOW if is_small else 0),
+    )
 
 
 def xz_codec(block_bytes: int, *, is_extreme: bool = True) -> Codec:

@@ -45,7 +45,7 @@ from purekernel.tree.path import join
 
 
 def parse_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Tree:
-    """Return the tree that an image holds, its blocks compressed with gzip, xz or zstd.
+    """Return the tree that an image holds, its blocks compressed with gzip, xz, lz4 or zstd.
 
     Small files are views into the blocks that they share. Two names of one inode become
     hard links.
