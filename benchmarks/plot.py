@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from html import escape
 
 from attrs import frozen
@@ -11,7 +12,11 @@ from attrs import frozen
 _PANEL_WIDTH, _PANEL_HEIGHT = 520, 360
 _LEFT, _TOP, _RIGHT, _BOTTOM = 66, 44, 120, 48
 _OURS, _PEERS, _INK, _GRID = "#0b6e4f", "#b5541c", "#222222", "#dddddd"
-_LABEL_HEIGHT = 13
+_LABEL_HEIGHT, _LETTER_WIDTH = 13, 6.5
+_MARK_RADIUS, _LABEL_GAP = 4.5, 9
+
+_Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 
 @frozen(kw_only=True)
@@ -83,27 +88,44 @@ def _panel(panel: Panel, x_title: str, y_title: str) -> Iterator[str]:
         f'<text transform="translate(16 {_TOP + _PANEL_HEIGHT / 2}) rotate(-90)" '
         f'text-anchor="middle">{escape(y_title)}</text>'
     )
-    taken: list[tuple[float, float]] = []
+    taken = [_around(x(point.time), y(point.size)) for point in panel.points]
     for point in sorted(panel.points, key=lambda point: (point.size, point.time, point.name)):
         colour = _OURS if point.is_ours else _PEERS
         at_x, at_y = x(point.time), y(point.size)
         fill = colour if point.is_ours else "white"
         yield (
-            f'<circle cx="{at_x:.1f}" cy="{at_y:.1f}" r="4.5" fill="{fill}" '
+            f'<circle cx="{at_x:.1f}" cy="{at_y:.1f}" r="{_MARK_RADIUS}" fill="{fill}" '
             f'stroke="{colour}" stroke-width="2"/>'
         )
-        label_y = _free(at_x, at_y + 4, taken)
-        taken.append((at_x, label_y))
-        yield _text(at_x + 9, label_y, point.name, colour=colour)
+        box = _place_label(at_x, at_y, len(point.name) * _LETTER_WIDTH, taken)
+        taken.append(box)
+        left, _top, right, bottom = box
+        is_behind = left > at_x
+        yield _text(
+            left if is_behind else right, bottom - 3, point.name,
+            anchor="start" if is_behind else "end", colour=colour,
+        )  # fmt: skip
 
 
-def _free(x: float, y: float, taken: Iterable[tuple[float, float]]) -> float:
-    """Return where at ``y`` or above a label runs over none before it."""
-    near = sorted((other for at, other in taken if abs(at - x) < _RIGHT), reverse=True)
-    for other in near:
-        if abs(other - y) < _LABEL_HEIGHT:
-            y = other - _LABEL_HEIGHT
-    return y
+def _around(x: float, y: float) -> _Box:
+    """Return what a point covers."""
+    return x - _MARK_RADIUS, y - _MARK_RADIUS, x + _MARK_RADIUS, y + _MARK_RADIUS
+
+
+def _place_label(x: float, y: float, width: float, taken: Sequence[_Box]) -> _Box:
+    """Return where a point's label runs over nothing, as near to it as can be."""
+    places = []
+    for shift in (0, -1, 1, -2, 2, -3, 3):
+        top = y - _LABEL_HEIGHT / 2 + shift * _LABEL_HEIGHT
+        bottom = top + _LABEL_HEIGHT
+        places.append((x + _LABEL_GAP, top, x + _LABEL_GAP + width, bottom))
+        places.append((x - _LABEL_GAP - width, top, x - _LABEL_GAP, bottom))
+    free = (box for box in places if box[0] > _LEFT and not any(map(partial(_meet, box), taken)))
+    return next(free, places[0])
+
+
+def _meet(one: _Box, other: _Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _step(span: float) -> float:

@@ -25,7 +25,7 @@ class Cache(Protocol):
 
 
 # Of what is under way and not asked for yet: enough for a small cluster, and little beside a tree.
-_AHEAD_BYTES = 16 << 20
+_AHEAD_BYTES = 12 << 20
 
 
 @frozen(kw_only=True)

@@ -78,7 +78,7 @@ RECIPES = {
         programs=(Libdeflate(), Zopfli(iterations=5, block_bytes=8_000)),
         nested=(
             Rung(4_000, (Libdeflate(), Zopfli(block_bytes=0))),
-            Rung(None, (Libdeflate(), Zopfli(block_bytes=2_000))),
+            Rung(None, (Libdeflate(), Zopfli(iterations=10, block_bytes=2_200))),
         ),
     ),
 }
