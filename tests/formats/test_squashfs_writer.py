@@ -471,7 +471,7 @@ def test_damage_never_raises_anything_foreign() -> None:
     tree.link(b"text2", b"text")
     chance = random.Random(10)
     # As it is, and stored plain: so that what is damaged are tables, not how they are packed.
-    for codec in (GZIP_CODEC, Codec(compression=GZIP, pack=bytes)):
+    for codec in (GZIP_CODEC, lz4_codec(), Codec(compression=GZIP, pack=bytes)):
         image = build(tree, codec, padding=False)
         told = 0
         for _ in range(600):
