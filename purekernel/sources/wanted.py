@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
+from typing import Protocol
 
 from attrs import field, frozen
 
@@ -77,3 +79,19 @@ class Fetched:
     sha256: str
     md5: str
     path: Path
+
+
+class Fetcher(Protocol):
+    """Fetches what is wanted, several at once; see :mod:`purekernel.sources.downloads`."""
+
+    def fetch(self, wanted: Wanted) -> Fetched | None:
+        """Return the file; ``None`` where it is optional and nobody has it."""
+        ...
+
+    def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
+        """Return the files, each in its place."""
+        ...
+
+    def load(self, fetched: Fetched) -> bytes:
+        """Return the content, checked against its digest."""
+        ...

@@ -19,9 +19,9 @@ from purekernel.formats.debian.release import (
 )
 from purekernel.formats.debian.signature import Keyring
 from purekernel.sources.debian.places import IndexPlace
-from purekernel.sources.debian.repository import Candidate, Downloads
+from purekernel.sources.debian.repository import Candidate
 from purekernel.sources.urls import join_url, last_component, redact
-from purekernel.sources.wanted import MIB, Wanted
+from purekernel.sources.wanted import MIB, Fetcher, Wanted
 
 # Debian's have 12 MB at most, and 150 KB.
 MOST_INDEX_BYTES = 256 * MIB
@@ -39,7 +39,7 @@ class DebianArchive:
     def __init__(
         self,
         indexes: Sequence[str],
-        downloads: Downloads,
+        downloads: Fetcher,
         *,
         mirrors: Sequence[str] = (),
         keyring: Keyring | None = None,

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from attrs import frozen
 
 from purekernel.formats.debian.record import PackageRecord
-from purekernel.sources.wanted import Fetched, Wanted
-
-
-class Downloads(Protocol):
-    """Fetches files, several at once."""
-
-    def fetch(self, wanted: Wanted) -> Fetched | None:
-        """Return the file; ``None`` where it is optional and nobody has it."""
-        ...
-
-    def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
-        """Return the files, each in its place."""
-        ...
-
-    def load(self, fetched: Fetched) -> bytes:
-        """Return the content, checked against its digest."""
-        ...
+from purekernel.sources.wanted import Wanted
 
 
 @frozen(kw_only=True)

@@ -1,6 +1,6 @@
 """Gems: which releases a list comes to, and where their files are."""
 
-from purekernel.sources.rubygems.repository import Candidate, Downloads, GemRepository
+from purekernel.sources.rubygems.repository import Candidate, GemRepository
 from purekernel.sources.rubygems.resolution import GemEdge, GemResolution, ResolvedGem
 from purekernel.sources.rubygems.resolve import resolve_gems
 from purekernel.sources.rubygems.server import GemServer
@@ -8,7 +8,6 @@ from purekernel.sources.rubygems.servers import GemServers
 
 __all__ = [
     "Candidate",
-    "Downloads",
     "GemEdge",
     "GemRepository",
     "GemResolution",

@@ -21,9 +21,9 @@ from purekernel.formats.gem.index import (
     unpack_index,
 )
 from purekernel.formats.gem.names import RUBY, full_name
-from purekernel.sources.rubygems.repository import Candidate, Downloads
+from purekernel.sources.rubygems.repository import Candidate
 from purekernel.sources.urls import join_url, redact
-from purekernel.sources.wanted import MIB, Fetched, Kind, Wanted
+from purekernel.sources.wanted import MIB, Fetched, Fetcher, Kind, Wanted
 
 # Of rubygems.org's: the largest file of one gem's releases has 1 MiB, the older index 6, the
 # list of all versions 25.
@@ -40,7 +40,7 @@ class GemServer:
     is not known to have one, in the older index as well: mirrors in folders have only that.
     """
 
-    def __init__(self, server: str, downloads: Downloads, *, others: Collection[str] = ()) -> None:
+    def __init__(self, server: str, downloads: Fetcher, *, others: Collection[str] = ()) -> None:
         """Make a repository of gems.
 
         Args:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from purekernel.errors import CombinedError, DownloadError, PurekernelError, raise_all
-from purekernel.sources.rubygems.repository import Candidate, Downloads
+from purekernel.sources.rubygems.repository import Candidate
 from purekernel.sources.rubygems.server import GemServer
 from purekernel.sources.urls import redact
+from purekernel.sources.wanted import Fetcher
 
 
 class GemServers:
@@ -22,7 +23,7 @@ class GemServers:
     from here and now from there; :attr:`notes` says so.
     """
 
-    def __init__(self, servers: Sequence[str], downloads: Downloads) -> None:
+    def __init__(self, servers: Sequence[str], downloads: Fetcher) -> None:
         """Make a repository of gems.
 
         Args:
