@@ -17,9 +17,10 @@ from purekernel.version import __version__
 
 if TYPE_CHECKING:
     from purekernel.build.bundle import Bundle
+    from purekernel.build.bundle_image import build_image
     from purekernel.build.encoding import Encoding, Modules
     from purekernel.build.flavour import Flavour, Generation
-    from purekernel.build.image import Image, Options, build_image
+    from purekernel.build.image import Image, Options
     from purekernel.build.job import load_bundle, load_layers, make_image, sample_bundle
     from purekernel.build.outputs import Emit, write_image
     from purekernel.build.publish import Output
@@ -48,7 +49,7 @@ _HOMES = {
     "PurekernelError": "purekernel.errors",
     "Request": "purekernel.build.request",
     "Tree": "purekernel.tree",
-    "build_image": "purekernel.build.image",
+    "build_image": "purekernel.build.bundle_image",
     "load_bundle": "purekernel.build.job",
     "load_layers": "purekernel.build.job",
     "make_image": "purekernel.build.job",

@@ -22,8 +22,8 @@ from purekernel.build.overlay import (
     add_mirror,
     add_project,
 )
+from purekernel.build.overlay_places import OverlayPlaces
 from purekernel.build.packing import BundleParts, pack_bundle
-from purekernel.build.planning.files import overlay_role
 from purekernel.build.planning.plan import MCOLLECTIVE, RUBYGEMS, VM_TOOLS
 from purekernel.build.project import SCRIPTS, Project
 from purekernel.build.recipe.model import Named
@@ -45,8 +45,6 @@ from purekernel.rootfs.extensions import cut_files, merge_extension
 from purekernel.rootfs.inittab import set_autologin
 from purekernel.rootfs.ownership import own_as_root, protect_shadow
 from purekernel.rootfs.passes import Pass
-from purekernel.sources.files import check_digest, is_folder
-from purekernel.sources.layers import load_layer, parse_layer
 from purekernel.sources.tinycore import resolve_kernel
 from purekernel.tree import (
     Buffer,
@@ -100,23 +98,6 @@ class Surroundings:
         )
 
 
-@frozen(kw_only=True)
-class _Place:
-    """Where one of the user's overlays is.
-
-    Attributes:
-        role: what it was fetched as, if it was; or
-        path: on the host.
-        sha256: what a file there must have.
-        keep_owners: trust the owners that it records.
-    """
-
-    role: str | None = None
-    path: Path
-    sha256: str | None = None
-    keep_owners: bool
-
-
 class Assembly:
     """One image's parts, each made when it is first asked for."""
 
@@ -126,6 +107,10 @@ class Assembly:
         self._plan = gathered.plan
         self._surroundings = surroundings
         self._limits = surroundings.limits
+        self._places = OverlayPlaces(
+            gathered, surroundings.overlays,
+            keep_owners=surroundings.keep_owners, limits=surroundings.limits,
+        )  # fmt: skip
 
     # What comes out
 
@@ -206,7 +191,7 @@ class Assembly:
             return said
         base = self._gathered.base
         trees = [base.iso, base.root, *self._cuttings, *self._merged.values()]
-        trees += [layer.tree for layer in self._archives if layer is not None]
+        trees += [layer.tree for layer in self._places.archives if layer is not None]
         found = self._gathered.planner.project
         if found is not None and found.dated:
             trees.append(found.project.tree)
@@ -333,59 +318,9 @@ class Assembly:
         return root
 
     @cached_property
-    def _places(self) -> tuple[_Place, ...]:
-        """Where the user's overlays are, in order."""
-        recipe = self._plan.recipe
-        said = tuple(
-            _Place(
-                role=None if choice.url is None else overlay_role(choice.url),
-                path=recipe.folder / (choice.path or ""),
-                sha256=choice.sha256,
-                keep_owners=choice.keep_owners,
-            )
-            for choice in recipe.overlays
-        )
-        keep = self._surroundings.keep_owners
-        return said + tuple(
-            _Place(path=path, keep_owners=keep) for path in self._surroundings.overlays
-        )
-
-    @cached_property
-    def _archives(self) -> tuple[Layer | None, ...]:
-        """The overlays that are archives, whose times mean something; ``None`` for folders."""
-        return tuple(map(self._archive, self._places))
-
-    def _archive(self, place: _Place) -> Layer | None:
-        fetched = None if place.role is None else self._gathered.file(place.role)
-        if fetched is not None:
-            name, content = fetched
-            layer = parse_layer(content, source=name, limits=self._limits)
-        else:
-            if place.sha256 is not None:
-                check_digest(place.path, place.sha256)
-            if is_folder(place.path):
-                return None
-            layer = load_layer(place.path, mtime=0, limits=self._limits)
-        return layer if place.keep_owners else own_as_root(layer)
-
-    @cached_property
     def _overlays(self) -> tuple[Layer, ...]:
         """The user's overlays, in order."""
-        return tuple(
-            own_as_root(load_layer(place.path, mtime=self.mtime, limits=self._limits))
-            if archive is None
-            else self._dated(place, archive)
-            for place, archive in zip(self._places, self._archives, strict=True)
-        )
-
-    def _dated(self, place: _Place, archive: Layer) -> Layer:
-        """Return ``archive``, and where it says no times, as a manifest may, with ours."""
-        if place.role is not None or all(
-            node.metadata.mtime for _path, node in archive.tree.walk()
-        ):
-            return archive
-        layer = load_layer(place.path, mtime=self.mtime, limits=self._limits)
-        return layer if place.keep_owners else own_as_root(layer)
+        return self._places.layers(self.mtime)
 
     def _unpacked(self, source: str, packed: Buffer) -> Layer:
         return Layer(source=source, tree=parse_tar(packed, source=source, limits=self._limits))

@@ -11,8 +11,9 @@ from attrs import evolve
 from purekernel.build.assembly import Surroundings
 from purekernel.build.boot_menu import BootChanges
 from purekernel.build.bundle import Bundle, parse_bundle
+from purekernel.build.bundle_image import build_image
 from purekernel.build.encoding import Encoding
-from purekernel.build.image import Image, Options, build_image
+from purekernel.build.image import Image, Options
 from purekernel.build.progress import Progress, Silent
 from purekernel.build.request import Request, join_request
 from purekernel.build.session import Provision, Session

@@ -11,7 +11,8 @@ from fixtures.bundle import make_bundle, make_bundle_tree
 from fixtures.core_iso import make_core_iso
 from purekernel.build.boot_menu import BootChanges
 from purekernel.build.bundle import Bundle, parse_bundle
-from purekernel.build.image import Image, Options, build_image
+from purekernel.build.bundle_image import build_image
+from purekernel.build.image import Image, Options
 from purekernel.errors import (
     BootMenuError,
     BundleError,

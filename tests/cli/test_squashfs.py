@@ -186,7 +186,7 @@ def test_extended_attributes_come_along(folder: Path) -> None:
         (["root", "there"], 2, "there is there, and nothing is appended to an image"),
         (["root", "x", "-b", "5000"], 2, "squashfs has no blocks of 5000 bytes"),
         (["root", "x", "-comp", "lzo"], 2, "'lzo' is not one of 'gzip', 'xz', 'lz4', 'zstd'"),
-        (["root", "x", "-Xbcj", "x86"], 2, "No such option '-Xbcj'"),
+        (["root", "x", "-Xbcj", "x86"], 2, "No such option"),
         (["root", "x", "-nofragments"], 2, "-no-fragments"),
         (["root", "x", "-ef"], 2, "-ef"),
         (["root", "x", "-force-uid", "nobody-at-all"], 2, "there is no user nobody-at-all here"),
