@@ -16,6 +16,10 @@ SIGNALS: tuple[signal.Signals, ...] = tuple(
 )
 
 
+# How long a signal may go unnoticed in the worst case.
+_LOOK_SECONDS = 0.5
+
+
 class Interruption(BaseException):
     """Somebody wants us to stop.
 
@@ -93,12 +97,17 @@ def interruptibly(call: Callable[[], _T]) -> _T:
     from concurrent.futures import Future  # noqa: PLC0415  # longer than --help may take
 
     future: Future[_T] = Future()
+    ended = threading.Event()
 
     def run() -> None:
         try:
             future.set_result(call())
         except BaseException as error:  # noqa: BLE001  # it is raised in the main thread
             future.set_exception(error)
+        ended.set()
 
     threading.Thread(target=run, name="purekernel-aside", daemon=True).start()
+    # A signal that comes as Python goes to sleep is noted and does not wake it.
+    while not ended.wait(_LOOK_SECONDS):
+        pass
     return future.result()
