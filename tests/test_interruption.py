@@ -122,7 +122,7 @@ def test_tools_do_not_wait_for_zopfli(
         assert process.stderr is not None
         assert process.stderr.readline() == "now\n"
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
     finally:
         process.kill()
     assert (process.returncode, out) == (1, "")
