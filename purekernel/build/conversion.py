@@ -21,9 +21,6 @@ from purekernel.rootfs.debian import ConversionOptions, convert_tree, listing, w
 from purekernel.sources.tinycore import DEPENDENCIES, INFO, LISTING, MD5
 from purekernel.tree import Buffer, Tree, newest_time
 
-# The end of the name of what Tiny Core's mirror has to be run for a package.
-IMPORT_SCRIPT = ".deb2tcz"
-
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")
 
 

@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from io import SEEK_END, BytesIO
-from itertools import chain
 
 from attrs import evolve, frozen
 
@@ -17,7 +16,7 @@ from purekernel.deflate.encoders import Encoder
 from purekernel.deflate.nested import is_gzip, recompress_all
 from purekernel.deflate.segments import Segment, deflate_segments
 from purekernel.formats import gzip
-from purekernel.formats.cpio import Member, build_trailer
+from purekernel.formats.cpio import Member, build_trailer, join_members
 from purekernel.rootfs.packed_modules import is_packed_module
 from purekernel.tree import Buffer, File, Tree
 
@@ -158,9 +157,7 @@ def build_archive(tree: Tree) -> bytes:
     Raises:
         UnrepresentableError: the archive has no room for something in the tree.
     """
-    members = [member for part in arrange(tree) for member in part.members]
-    trailer = build_trailer(sum(member.size_bytes for member in members))
-    return b"".join((*chain.from_iterable(member.pieces for member in members), trailer))
+    return join_members([member for part in arrange(tree) for member in part.members])
 
 
 def cut_stably(members: Iterable[Member], size_bytes: int) -> Iterator[bytes]:

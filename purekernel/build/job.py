@@ -18,7 +18,7 @@ from purekernel.build.progress import Progress, Silent
 from purekernel.build.request import Request, join_request
 from purekernel.build.session import Provision, Session
 from purekernel.errors import UsageError
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits, limits_of
 from purekernel.sources.files import load_file
 from purekernel.sources.layers import load_layer
 from purekernel.sources.shipped import SAMPLE_BUNDLE, load_sample_bundle
@@ -115,7 +115,7 @@ def make_image(
     progress = progress or Silent()
     if isinstance(overlays, str | os.PathLike):
         overlays = (overlays,)
-    limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
+    limits = limits_of(max_unpacked)
     boot = BootChanges(append=boot_append, timeout=boot_timeout, default=boot_default)
     if bundle is None and not sample:
         request = request or Request()

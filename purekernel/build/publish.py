@@ -94,8 +94,13 @@ def write_whole(path: Path, content: Buffer, *, mode: int | None = None) -> None
             )
         mode = stat.S_IMODE(status.st_mode) if mode is None else mode
     with _Staging(mode, "--output") as staging:
-        staging.write(path, partial(_write, content))
+        staging.write(path, writer_of(content))
         staging.commit()
+
+
+def writer_of(content: Buffer) -> Writer:
+    """Return what writes ``content``."""
+    return partial(_write, content)
 
 
 def _write(content: Buffer, stream: BinaryIO) -> None:

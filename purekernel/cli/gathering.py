@@ -191,10 +191,10 @@ def open_session(
 ) -> Iterator[Session]:
     """Give a session with the options that say where downloads are kept; they are taken out."""
     from purekernel.build.session import Provision, Session  # noqa: PLC0415
-    from purekernel.formats.limits import DEFAULT_LIMITS, Limits  # noqa: PLC0415
+    from purekernel.formats.limits import limits_of  # noqa: PLC0415
 
     provision = Provision(**{name: options.pop(name) for name in PROVISION_OPTIONS})
-    limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
+    limits = limits_of(max_unpacked)
     with Session(
         asked,
         provision,

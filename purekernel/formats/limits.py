@@ -58,3 +58,8 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def limits_of(unpacked_bytes: int | None) -> Limits:
+    """Return the usual bounds, with another on what may be unpacked where one is given."""
+    return DEFAULT_LIMITS if unpacked_bytes is None else Limits(unpacked_bytes=unpacked_bytes)

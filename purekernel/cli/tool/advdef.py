@@ -64,13 +64,13 @@ def advdef_command(
       purekernel tool advdef -z -q *.png *.zip
     """  # noqa: D301  # click reads the backspace as "keep these lines"
     from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.formats.limits import DEFAULT_LIMITS, Limits  # noqa: PLC0415
+    from purekernel.formats.limits import limits_of  # noqa: PLC0415
 
     if not is_asked:
         raise UsageError("nothing is asked for", hint="add -z to recompress the files")
     chosen = EXTRA if level is None else level
     encoders = _encoders(chosen, iterations)
-    limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
+    limits = limits_of(max_unpacked)
     old_total = new_total = 0
     errors = []
     for path in files:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from purekernel.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from purekernel.build.conversion import ConvertedExtension
-    from purekernel.build.publish import Writer
     from purekernel.formats.debian import PackageRecord
     from purekernel.formats.limits import Limits
 
@@ -60,25 +59,21 @@ def deb2tcz_command(
       purekernel tool deb2tcz lshw_02.19-2_i386.deb
       purekernel tool deb2tcz --dep pci-utils.tcz lshw.deb tce/optional/lshw.tcz
     """  # noqa: D301  # click reads the backspace as "keep these lines"
-    from purekernel.build.publish import publish  # noqa: PLC0415  # longer than --help may take
+    from purekernel.build.publish import publish, writer_of  # noqa: PLC0415  # longer than --help may take
     from purekernel.cli.terminal import say, say_warning  # noqa: PLC0415
     from purekernel.formats.debian.relation import show_relations  # noqa: PLC0415
-    from purekernel.formats.limits import DEFAULT_LIMITS, Limits  # noqa: PLC0415
+    from purekernel.formats.limits import limits_of  # noqa: PLC0415
     from purekernel.sources.placing import remove  # noqa: PLC0415
     from purekernel.sources.tinycore import DEPENDENCIES, SIDES  # noqa: PLC0415
 
-    limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
+    limits = limits_of(max_unpacked)
     made, record = _convert(package, output, script, limits=limits, **options)
     folder = Path() if output is None else output.parent
     contents = {made.name: made.content}
     contents |= {made.name + side: content for side, content in made.beside.items()}
     if not force:
         _check_free(folder, [made.name, *(made.name + side for side in SIDES)])
-    writers: Mapping[str, Writer] = {
-        name: lambda stream, content=content: stream.write(content)  # type: ignore[misc]
-        for name, content in contents.items()
-    }
-    publish(folder, writers)
+    publish(folder, {name: writer_of(content) for name, content in contents.items()})
     if DEPENDENCIES not in made.beside:
         # What stood there spoke of what was replaced.
         remove(folder / f"{made.name}{DEPENDENCIES}")

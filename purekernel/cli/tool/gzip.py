@@ -64,9 +64,9 @@ def gzip_command(
       purekernel tool gzip -d < core.gz | cpio -t
     """  # noqa: D301  # click reads the backspace as "keep these lines"
     from purekernel.cli.terminal import say_bytes  # noqa: PLC0415
-    from purekernel.formats.limits import DEFAULT_LIMITS, Limits  # noqa: PLC0415
+    from purekernel.formats.limits import limits_of  # noqa: PLC0415
 
-    limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
+    limits = limits_of(max_unpacked)
     errors = []
     for path in files or (Path(STREAM),):
         try:

@@ -129,7 +129,7 @@ def mksquashfs_command(
     from purekernel.build.squashing import Compression, make_codec  # noqa: PLC0415
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.deflate.efforts import Effort  # noqa: PLC0415
-    from purekernel.formats.limits import DEFAULT_LIMITS, Limits  # noqa: PLC0415
+    from purekernel.formats.limits import limits_of  # noqa: PLC0415
     from purekernel.formats.squashfs import Options, write_squashfs  # noqa: PLC0415
     from purekernel.tree import clamp_times  # noqa: PLC0415
 
@@ -141,7 +141,7 @@ def mksquashfs_command(
             f"{out} is there, and nothing is appended to an image",
             hint="add -noappend to replace it, or name another file",
         )
-    limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
+    limits = limits_of(max_unpacked)
     uid = 0 if all_root else None if force_uid is None else _number(force_uid, "user")
     gid = 0 if all_root else None if force_gid is None else _number(force_gid, "group")
     tree = _gather(sources, excluded, exclude_file, limits, xattrs=xattrs)

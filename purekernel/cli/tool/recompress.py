@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from purekernel.errors import PurekernelError, raise_all
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from purekernel.build.publish import Writer
     from purekernel.deflate.efforts import Effort
     from purekernel.formats.limits import Limits
 
@@ -53,9 +51,9 @@ def recompress_command(
     from purekernel.build.encoding import Encoding  # noqa: PLC0415
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.deflate.efforts import Effort  # noqa: PLC0415
-    from purekernel.formats.limits import DEFAULT_LIMITS, Limits  # noqa: PLC0415
+    from purekernel.formats.limits import limits_of  # noqa: PLC0415
 
-    limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
+    limits = limits_of(max_unpacked)
     errors = []
     with Encoding(jobs=jobs).running() as executor:
         for path in images:
@@ -71,9 +69,11 @@ def recompress_command(
 
 def _recompress(path: Path, effort: Effort, executor: Executor, limits: Limits) -> tuple[int, int]:
     """Return an image's old and new size, in bytes."""
-    from purekernel.build.publish import publish  # noqa: PLC0415
+    from purekernel.build.publish import publish, writer_of  # noqa: PLC0415
     from purekernel.build.squashing import recompress_image  # noqa: PLC0415
+    from purekernel.formats.tinycore import build_md5  # noqa: PLC0415
     from purekernel.sources.files import load_file  # noqa: PLC0415
+    from purekernel.sources.tinycore import MD5  # noqa: PLC0415
 
     old = load_file(path, limits=limits)
     new = recompress_image(old, source=str(path), effort=effort, executor=executor, limits=limits)
@@ -82,13 +82,9 @@ def _recompress(path: Path, effort: Effort, executor: Executor, limits: Limits) 
     place = path.resolve()
     # MD5 is what Tiny Core has to tell a damaged download by.
     digest = hashlib.md5(new, usedforsecurity=False).hexdigest()
-    contents = {
-        place.name: new,
-        f"{place.name}.md5.txt": f"{digest}  {place.name}\n".encode(),
-    }
-    writers: Mapping[str, Writer] = {
-        name: lambda stream, content=content: stream.write(content)  # type: ignore[misc]
-        for name, content in contents.items()
+    writers = {
+        place.name: writer_of(new),
+        place.name + MD5: writer_of(build_md5(digest, place.name)),
     }
     publish(place.parent, writers, mode=place.stat().st_mode & 0o7777)
     return len(old), len(new)

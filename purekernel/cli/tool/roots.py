@@ -53,9 +53,9 @@ def open_place(
     """Return the root file system at ``place``, and tell people what of it was not read."""
     from purekernel.build.roots import open_root  # noqa: PLC0415  # longer than --help may take
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
-    from purekernel.formats.limits import DEFAULT_LIMITS, Limits  # noqa: PLC0415
+    from purekernel.formats.limits import limits_of  # noqa: PLC0415
 
-    limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
+    limits = limits_of(max_unpacked)
     root = open_root(place, timestamp=timestamp, limits=limits)
     for note in root.notes:
         say_warning(note)

@@ -65,9 +65,9 @@ def unsquashfs_command(
       purekernel tool unsquashfs -d root/ bash.tcz usr/local/bin
       purekernel tool unsquashfs -cat bash.tcz usr/local/tce.installed/bash
     """  # noqa: D301  # click reads the backspace as "keep these lines"
-    from purekernel.formats.limits import DEFAULT_LIMITS, Limits  # noqa: PLC0415
+    from purekernel.formats.limits import limits_of  # noqa: PLC0415
 
-    limits = DEFAULT_LIMITS if max_unpacked is None else Limits(unpacked_bytes=max_unpacked)
+    limits = limits_of(max_unpacked)
     paths = [os.fsencode(text) for text in wanted]
     if sum((short, long or numeric, facts, cat)) > 1:
         raise UsageError("-l, -ll, -s and -cat are each for themselves", hint="give one of them")

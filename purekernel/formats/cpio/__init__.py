@@ -7,6 +7,7 @@ from purekernel.formats.cpio.writer import (
     build_cpio,
     build_trailer,
     iter_members,
+    join_members,
 )
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "build_trailer",
     "count_archives",
     "iter_members",
+    "join_members",
     "parse_cpio",
 ]

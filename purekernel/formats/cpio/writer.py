@@ -8,7 +8,7 @@ to the kernel: each name of one becomes a link of its own. (Source: init/initram
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from attrs import frozen
@@ -74,10 +74,14 @@ def build_cpio(tree: Tree) -> bytes:
         UnrepresentableError: a file has 4 GiB or more, a name or target is longer than
             the kernel takes, or a number does not fit in 32 bits.
     """
-    members = list(iter_members(tree))
-    size_bytes = sum(member.size_bytes for member in members)
-    pieces = chain.from_iterable(member.pieces for member in members)
-    return b"".join((*pieces, bytes(padding(size_bytes, BLOCK_BYTES))))
+    *members, _trailer = iter_members(tree)
+    return join_members(members)
+
+
+def join_members(members: Sequence[Member]) -> bytes:
+    """Return ``members`` as one archive, with a trailer and zeros to a block of 512 bytes."""
+    trailer = build_trailer(sum(member.size_bytes for member in members))
+    return b"".join((*chain.from_iterable(member.pieces for member in members), trailer))
 
 
 def build_trailer(size_bytes: int) -> bytes:

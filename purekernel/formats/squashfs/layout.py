@@ -50,6 +50,8 @@ XATTR_HEAD = struct.Struct("<QII")
 XATTR_NAME = struct.Struct("<HH")
 XATTR_SIZE = struct.Struct("<I")
 XATTR_PREFIXES = (b"user.", b"trusted.", b"security.")
+# XATTR_SIZE_MAX of Linux (include/uapi/linux/limits.h).
+MOST_XATTR_BYTES = 65_536
 # A bit of the type: in place of the value stands where it lies.
 XATTR_ELSEWHERE = 0x100
 

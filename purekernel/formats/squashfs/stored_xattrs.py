@@ -11,6 +11,7 @@ from typing import Protocol
 from purekernel.errors import FormatError
 from purekernel.formats.squashfs.layout import (
     METADATA_BYTES,
+    MOST_XATTR_BYTES,
     NO_TABLE,
     NO_XATTRS,
     XATTR_ELSEWHERE,
@@ -22,8 +23,6 @@ from purekernel.formats.squashfs.layout import (
 )
 from purekernel.tree import Xattrs, display
 
-# XATTR_SIZE_MAX of Linux (include/uapi/linux/limits.h).
-_MOST_VALUE_BYTES = 65_536
 _SETS_IN_BLOCK = METADATA_BYTES // XATTR_SET.size
 
 
@@ -115,6 +114,6 @@ class StoredXattrs:
     def _read_value(self, block: int, offset: int) -> tuple[bytes, int, int]:
         data, block, offset = self._tables.read_metadata(block, offset, XATTR_SIZE.size)
         (size,) = XATTR_SIZE.unpack(data)
-        if size > _MOST_VALUE_BYTES:
-            raise self._refuse(block, f"a value of at most {_MOST_VALUE_BYTES} bytes", f"{size}")
+        if size > MOST_XATTR_BYTES:
+            raise self._refuse(block, f"a value of at most {MOST_XATTR_BYTES} bytes", f"{size}")
         return self._tables.read_metadata(block, offset, size)

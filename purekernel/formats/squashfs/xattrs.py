@@ -10,6 +10,7 @@ from typing import BinaryIO
 from purekernel.errors import UnrepresentableError
 from purekernel.formats.squashfs.codecs import Pack
 from purekernel.formats.squashfs.layout import (
+    MOST_XATTR_BYTES,
     NO_TABLE,
     NO_XATTRS,
     XATTR_HEAD,
@@ -23,8 +24,8 @@ from purekernel.formats.squashfs.metadata import MetadataWriter, write_table
 from purekernel.tree import display
 from purekernel.tree.node import Xattrs
 
-# XATTR_NAME_MAX and XATTR_SIZE_MAX of Linux (include/uapi/linux/limits.h).
-_MOST_NAME_BYTES, _MOST_VALUE_BYTES = 255, 65_536
+# XATTR_NAME_MAX of Linux (include/uapi/linux/limits.h).
+_MOST_NAME_BYTES = 255
 
 
 class XattrWriter:
@@ -77,10 +78,10 @@ def _build_xattr(name: bytes, value: bytes, path: bytes) -> bytes:
         )
     (prefix,) = found
     rest = name.removeprefix(prefix)
-    if len(name) > _MOST_NAME_BYTES or len(value) > _MOST_VALUE_BYTES:
+    if len(name) > _MOST_NAME_BYTES or len(value) > MOST_XATTR_BYTES:
         raise UnrepresentableError(
             f"the extended attribute {display(name)} of {display(path)} is too long: Linux has "
-            f"names of {_MOST_NAME_BYTES} bytes and values of {_MOST_VALUE_BYTES}"
+            f"names of {_MOST_NAME_BYTES} bytes and values of {MOST_XATTR_BYTES}"
         )
     return (
         XATTR_NAME.pack(XATTR_PREFIXES.index(prefix), len(rest))
