@@ -177,6 +177,14 @@ class BootMenuError(PurekernelError, ValueError):
     default_hint = "look at boot/isolinux/isolinux.cfg in the base image"
 
 
+class BootLossError(PurekernelError):
+    """Refuse to drop a way in which the base boots, or to leave a boot menu unchanged."""
+
+    default_hint = (
+        "add --drop-boot (drop-boot = true in a recipe) to build without it, or use another base"
+    )
+
+
 class DownloadError(PurekernelError):
     """Say that a file could not be had from any of its sources."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from purekernel.build.boot_losses import BootLoss, find_early_archive, find_lost_ways
 from purekernel.errors import BundleError
 from purekernel.formats.cpio import parse_cpio
-from purekernel.formats.iso import ElTorito, parse_iso
+from purekernel.formats.iso import BootEntry, ElTorito, IsoImage, parse_iso
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer, File, Tree, subtree
 
@@ -28,6 +29,9 @@ class Base:
         kernel_path: where its kernel lies on it.
         kernel: its kernel.
         root: the root file system.
+        source: its name, for messages.
+        boot_entries: all entries of its El Torito catalog.
+        lost: what it boots with that an output does not have.
     """
 
     iso: Tree
@@ -36,6 +40,9 @@ class Base:
     kernel_path: bytes
     kernel: File
     root: Tree
+    source: str
+    boot_entries: tuple[BootEntry, ...] = ()
+    lost: tuple[BootLoss, ...] = ()
 
 
 def parse_base(
@@ -51,17 +58,16 @@ def parse_base(
 
     Raises:
         FormatError: the ISO or its core.gz is damaged.
-        BundleError: it has no core.gz, no kernel, or nothing that boots.
+        BundleError: it has no core.gz, no kernel, or nothing that boots by BIOS.
     """
     image = parse_iso(data, source=source, limits=limits)
     core_path, core = _find(image.tree, CORES, source, "root file system")
     kernel_path, kernel = _find(image.tree, KERNELS, source, "kernel")
     if image.boot is None:
-        raise BundleError(
-            f"{source}: the ISO has no El Torito boot record, so nothing on it boots",
-            hint="use an original Tiny Core ISO as the base",
-        )
-    root = parse_cpio(core.content, source=f"{source}: {core_path.decode()}", limits=limits)
+        raise _no_boot(image, source)
+    core_source = f"{source}: {core_path.decode()}"
+    root = parse_cpio(core.content, source=core_source, limits=limits)
+    early = find_early_archive(core.content, source=core_path.decode(), limits=limits)
     kept = image.tree if keep_iso_files else subtree(image.tree, BOOT_FOLDER)
     return Base(
         iso=kept,
@@ -70,6 +76,24 @@ def parse_base(
         kernel_path=kernel_path,
         kernel=kernel,
         root=root,
+        source=source,
+        boot_entries=image.boot_entries,
+        lost=(*find_lost_ways(image), *early),
+    )
+
+
+def _no_boot(image: IsoImage, source: str) -> BundleError:
+    """Return the error that says why an ISO cannot be the base."""
+    if not image.boot_entries:
+        return BundleError(
+            f"{source}: the ISO has no El Torito boot record, so nothing on it boots",
+            hint="use an original Tiny Core ISO as the base",
+        )
+    firmware = " and ".join(dict.fromkeys(entry.firmware for entry in image.boot_entries))
+    return BundleError(
+        f"{source}: its boot catalog has entries for {firmware}, and none that loads a file by "
+        "BIOS without emulating a disk",
+        hint="use a base that boots by BIOS with isolinux; other ways cannot be written yet",
     )
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from attrs import evolve, field, fields_dict, frozen
 
 from purekernel.build.base import Base
+from purekernel.build.boot_losses import BootLoss, find_unreached_menus, refuse_losses
 from purekernel.build.boot_menu import BootChanges, change_boot_menu
 from purekernel.build.core import PackedCore, build_archive, pack_core, recompress_nested
 from purekernel.build.encoding import Encoding, Modules
@@ -78,6 +79,9 @@ class Options:
         timestamp: the newest time anything in the image may have, and the time of all
             that is made, in seconds since 1970, UTC; ``None`` takes the newest of the
             inputs'.
+        drop_boot: drop what the base boots with and the output cannot have, and report it;
+            otherwise that is an error.
+        writes_iso: whether an ISO is to be written: if not, what only an ISO has is not lost.
         limits: the readers' bounds.
         encoding: how the core is made small.
 
@@ -91,6 +95,8 @@ class Options:
     boot: BootChanges = field(factory=BootChanges)
     volume: dict[str, str] = field(factory=dict, validator=_are_volume_fields)
     timestamp: int | None = field(default=None, validator=_is_timestamp)
+    drop_boot: bool = False
+    writes_iso: bool = True
     limits: Limits = DEFAULT_LIMITS
     encoding: Encoding = field(factory=Encoding)
 
@@ -146,6 +152,8 @@ class Image:
         volume: the ISO's volume descriptor fields.
         timestamp: the newest time in it, in seconds since 1970, UTC.
         notes: what was left out and why, one line each.
+        iso_losses: what an ISO written from it would lose, and nobody has allowed: it was made
+            for other outputs.
     """
 
     name: str
@@ -165,6 +173,7 @@ class Image:
     volume: VolumeFields
     timestamp: int
     notes: tuple[str, ...] = ()
+    iso_losses: tuple[BootLoss, ...] = ()
 
 
 def compose_image(
@@ -173,9 +182,12 @@ def compose_image(
     """Return the image that a composition makes.
 
     Raises:
+        BootLossError: the base boots in a way that would be lost, and ``options`` do not allow it.
+        CombinedError: it boots in several.
         PurekernelError: two parts contradict one another, or an option does not fit them.
     """
     progress = progress or Silent()
+    dropped, iso_losses = _drop_boot(composition.base, options)
     base, identity = composition.base, composition.identity
     timestamp = options.timestamp
     if timestamp is None:
@@ -186,7 +198,7 @@ def compose_image(
         root = date_implied(root, timestamp)  # a copy, which the version may be put into
         if identity.generation is not None and identity.version is not None:
             put_file(root, VERSION_FILE, build_version_file(identity.version), metadata=made)
-    notes: list[str] = []
+    notes = [f"{base.source}: {loss.note}" for loss in dropped]
     finishing = finishing_passes(mtime=timestamp, note=notes.append)
     root = _run_passes(root, composition.passes, progress)
     packed = root
@@ -236,7 +248,34 @@ def compose_image(
         volume=identity.with_volume(options.volume).volume,
         timestamp=timestamp,
         notes=tuple(notes),
+        iso_losses=iso_losses,
     )
+
+
+def _drop_boot(base: Base, options: Options) -> tuple[tuple[BootLoss, ...], tuple[BootLoss, ...]]:
+    """Return what is dropped of what the base boots with; refuse it unless that is allowed.
+
+    Returns:
+        What is dropped, and what an ISO would lose besides.
+    """
+    losses = [
+        *base.lost,
+        *find_unreached_menus(
+            base.iso,
+            base.boot.boot_image,
+            base.boot_entries,
+            options.boot,
+            limits=options.limits,
+        ),
+    ]
+    if options.drop_boot:
+        shown = [loss for loss in losses if loss.in_core or options.writes_iso]
+        return tuple(shown), ()
+    of_iso = [loss for loss in losses if not loss.in_core]
+    if options.writes_iso:
+        refuse_losses(losses, source=base.source)
+    refuse_losses([loss for loss in losses if loss.in_core], source=base.source)
+    return (), tuple(of_iso)
 
 
 def _run_passes(root: Tree, passes: Iterable[tuple[str, Pass]], progress: Progress) -> Tree:

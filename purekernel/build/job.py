@@ -73,6 +73,8 @@ def make_image(
     overlays: AnyPath | Iterable[AnyPath] = (),
     keep_iso_files: bool = False,
     keep_owners: bool = False,
+    drop_boot: bool = False,
+    writes_iso: bool = True,
     boot_append: str | None = None,
     boot_timeout: int | None = None,
     boot_default: str | None = None,
@@ -98,6 +100,9 @@ def make_image(
         overlays: folders and archives laid over the bundle's own, in order; or just one.
         keep_iso_files: carry over what the base ISO holds outside ``boot/``.
         keep_owners: trust the owners that overlay archives record.
+        drop_boot: drop what the base boots with and an output cannot have, and add a note for
+            each; otherwise that is an error.
+        writes_iso: whether an ISO is to be written: if not, what only an ISO has is not lost.
         boot_append: words for the end of every kernel's command line.
         boot_timeout: tenths of a second until the default boots.
         boot_default: the label that boots when nobody chooses.
@@ -137,7 +142,14 @@ def make_image(
             limits=limits,
             progress=progress,
         ) as session:
-            return session.make_image(surroundings, boot=boot, volume=volume, encoding=encoding)
+            return session.make_image(
+                surroundings,
+                boot=boot,
+                volume=volume,
+                encoding=encoding,
+                drop_boot=drop_boot,
+                writes_iso=writes_iso,
+            )
     if bundle is not None and sample:
         raise UsageError("a bundle and --sample exclude each other")
     if request is not None and request != Request():
@@ -149,6 +161,8 @@ def make_image(
         version=iso_version,
         keep_iso_files=keep_iso_files,
         keep_owners=keep_owners,
+        drop_boot=drop_boot,
+        writes_iso=writes_iso,
         boot=boot,
         volume=volume or {},
         timestamp=timestamp,

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from purekernel.build.boot_losses import refuse_losses
 from purekernel.build.image import Image
 from purekernel.build.progress import Progress, Silent
 from purekernel.build.publish import Output, Writer, publish
@@ -45,11 +46,15 @@ def write_image(
 
     Raises:
         UsageError: ``emit`` names nothing, or what there is not.
+        BootLossError: an ISO is wanted, and the image was made without one in mind from a base
+            that boots in more ways.
         BootMenuError: the ISO's menu cannot be carried over to a server's folder.
         OutputError: something cannot be written; what stood there before still stands.
         UnrepresentableError: the ISO format has no room for something in the image.
     """
     wanted = _wanted(emit)
+    if Emit.ISO in wanted:
+        refuse_losses(image.iso_losses, source=image.name)
     writers: dict[str, Writer] = {}
     if Emit.ISO in wanted:
         writers[f"{image.name}.iso"] = partial(_write_iso, image)

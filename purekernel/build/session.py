@@ -150,6 +150,8 @@ class Session:
         boot: BootChanges | None = None,
         volume: Mapping[str, str] | None = None,
         encoding: Encoding | None = None,
+        drop_boot: bool = False,
+        writes_iso: bool = True,
     ) -> Image:
         """Plan, fetch, and return the image that comes of it.
 
@@ -158,6 +160,9 @@ class Session:
             boot: changes to the boot menu, where they are to be others than the recipe's.
             volume: likewise, fields of the ISO's volume descriptor.
             encoding: how the core is made small.
+            drop_boot: drop what the base boots with and an output cannot have, as the recipe's
+                ``drop-boot`` does.
+            writes_iso: whether an ISO is to be written.
 
         Raises:
             PurekernelError: something is not to be had, or not what it should be.
@@ -184,6 +189,8 @@ class Session:
             ),
             volume={**recipe.iso.volume, **(volume or {})},
             timestamp=recipe.timestamp if said is None else said,
+            drop_boot=recipe.drop_boot or drop_boot,
+            writes_iso=writes_iso,
             limits=self.limits,
             encoding=encoding or Encoding(),
         )

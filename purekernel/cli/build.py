@@ -54,6 +54,12 @@ EMITS = ("iso", "core", "pxe")
     help="Carry over everything on the base ISO, not only boot/.",
 )
 @click.option(
+    "--drop-boot",
+    is_flag=True,
+    help="Build even if the base boots in more ways than the output can (UEFI, USB, early "
+    "microcode) or has menus that a change does not reach; report what is dropped.",
+)
+@click.option(
     "--boot-append", metavar="WORDS", help="Words for the end of the kernel command line."
 )
 @click.option(
@@ -234,6 +240,7 @@ def build_command(
                 volume=volume,
                 encoding=encoding,
                 progress=progress,
+                writes_iso=emit is None or "iso" in emit,
                 **options,
             )
         outputs = write_image(
@@ -305,7 +312,14 @@ def _gather(
             timeout=options["boot_timeout"],
             default=options["boot_default"],
         )
-        image = session.make_image(surroundings, boot=boot, volume=volume, encoding=encoding)
+        image = session.make_image(
+            surroundings,
+            boot=boot,
+            volume=volume,
+            encoding=encoding,
+            drop_boot=options["drop_boot"],
+            writes_iso="iso" in emit,
+        )
         notes = session.notes
     progress.close()
     for note in notes:

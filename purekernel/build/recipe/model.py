@@ -300,6 +300,7 @@ class Recipe:
         timestamp: seconds since 1970, UTC.
         razor: the project, for an image by Razor's conventions.
         autologin: whether the first console logs in by itself; ``None`` is the flavour's way.
+        drop_boot: drop what the base boots with and an output cannot have, in place of stopping.
         faults: what is wrong with lines of its lists, to be raised with all else that is wrong.
     """
 
@@ -324,4 +325,5 @@ class Recipe:
     razor: Razor | None = None
     output: OutputChoice = field(factory=OutputChoice)
     downloads: DownloadChoice = field(factory=DownloadChoice)
+    drop_boot: bool = False
     faults: tuple[PurekernelError, ...] = ()

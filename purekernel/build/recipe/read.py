@@ -169,6 +169,7 @@ class _Reading:
             razor=_razor(values["razor"]) if "razor" in values else None,
             output=_output(values.get("output", {})),
             downloads=_downloads(values.get("downloads", {})),
+            drop_boot=values.get("drop-boot", False),
         )
 
     def _extensions(self, values: Values) -> Extensions:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from purekernel.build.boot_losses import BootLoss, find_early_archive, refuse_losses
 from purekernel.build.encoding import Encoding
 from purekernel.build.publish import write_whole
 from purekernel.build.squashing import rebuild_image
@@ -50,8 +51,12 @@ _BUILDERS: dict[bytes, Callable[[bytes], bytes]] = {
 class Container(Protocol):
     """What an archive lies in: the host, or an ISO there."""
 
-    def write(self, content: bytes, output: Path | None) -> None:
-        """Put ``content`` in the archive's place, or in that place of a copy in ``output``."""
+    def write(self, content: bytes, output: Path | None) -> tuple[str, ...]:
+        """Put ``content`` in the archive's place, or in that place of a copy in ``output``.
+
+        Returns:
+            What was dropped, one line each.
+        """
         ...
 
 
@@ -61,9 +66,10 @@ class HostFile:
 
     path: Path
 
-    def write(self, content: bytes, output: Path | None) -> None:
+    def write(self, content: bytes, output: Path | None) -> tuple[str, ...]:
         """Write the file, whole or not at all."""
         write_whole(output or self.path, content)
+        return ()
 
 
 @frozen(kw_only=True)
@@ -73,6 +79,7 @@ class ArchiveRoot:
     Attributes:
         source: its name, for messages.
         data: the archive, packed.
+        drop_boot: whether what the kernel reads first is dropped where it cannot be written.
     """
 
     source: str
@@ -83,15 +90,37 @@ class ArchiveRoot:
     container: Container
     notes: tuple[str, ...] = ()
     is_whole: bool = True
+    drop_boot: bool = False
 
-    def save(self, changed: Tree, output: Path | None = None) -> None:
+    def save(self, changed: Tree, output: Path | None = None) -> tuple[str, ...]:
         """Pack ``changed`` as the archive was, and put it in the archive's place.
+
+        Returns:
+            What was dropped, one line each.
 
         Raises:
             OutputError: it cannot be written.
             UnrepresentableError: it is of a kind that is not written.
+            BootLossError: the kernel reads something in it first, which would be lost.
         """
-        self.container.write(self._pack(changed), output)
+        early = self._early_archive()
+        if early and not self.drop_boot:
+            refuse_losses(early, source=self.source)
+        content = self._pack_merged(changed) if early else self._pack(changed)
+        dropped = self.container.write(content, output)
+        return (*(f"{self.source}: {loss.note}" for loss in early), *dropped)
+
+    def _early_archive(self) -> tuple[BootLoss, ...]:
+        """Return what stands uncompressed in front of other archives, for the kernel to read."""
+        early = find_early_archive(self.data, source=self.source, limits=self.limits)
+        if not early or count_archives(self.data, source=self.source, limits=self.limits) == 1:
+            return ()
+        return early
+
+    @staticmethod
+    def _pack_merged(changed: Tree) -> bytes:
+        """Return one gzip member, which every kernel with an initramfs can unpack."""
+        return compress(build_cpio(changed), encoder=Libdeflate())
 
     def _pack(self, changed: Tree) -> bytes:
         if is_tar(self.data):

@@ -40,7 +40,7 @@ class FolderRoot:
     is_whole: bool
     mtime: int
 
-    def save(self, changed: Tree, output: Path | None = None) -> None:
+    def save(self, changed: Tree, output: Path | None = None) -> tuple[str, ...]:
         """Change on the host what differs between the two trees: files, links and folders.
 
         Each name has what it had or what it is to have, at any time; caches and indexes come after
@@ -67,6 +67,7 @@ class FolderRoot:
             if path not in changed:
                 with self._at(path) as (descriptor, place):
                     os.unlink(place if descriptor is None else place.name, dir_fd=descriptor)
+        return ()
 
     @contextmanager
     def _at(self, path: bytes) -> Iterator[tuple[int | None, Path]]:

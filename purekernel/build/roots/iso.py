@@ -6,13 +6,10 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from purekernel.build.boot_losses import find_lost_ways, refuse_losses
 from purekernel.build.publish import write_whole
-from purekernel.errors import UnrepresentableError
 from purekernel.formats.iso import IsoImage, build_iso
-from purekernel.tree import Buffer, File, newest_time
-
-# What ISO 9660 leaves to systems; boot loaders for disks stand there (ECMA-119, 7.2.1).
-SYSTEM_AREA_BYTES = 16 * 2048
+from purekernel.tree import File, newest_time
 
 
 @frozen(kw_only=True)
@@ -21,29 +18,30 @@ class IsoMember:
 
     Attributes:
         path: of the ISO on the host.
-        data: the ISO.
         image: what it holds.
         member: the archive's path in it.
+        drop_boot: whether ways to boot that cannot be written are dropped.
     """
 
     path: Path
-    data: Buffer = field(repr=False)
     image: IsoImage = field(repr=False)
     member: bytes
+    drop_boot: bool = False
 
-    def write(self, content: bytes, output: Path | None) -> None:
+    def write(self, content: bytes, output: Path | None) -> tuple[str, ...]:
         """Write the ISO with other content in the archive's place.
+
+        Returns:
+            What was dropped, one line each.
 
         Raises:
             OutputError: it cannot be written.
-            UnrepresentableError: it boots in a way that would be lost.
+            BootLossError: it boots in a way that would be lost, and ``drop_boot`` is not set.
+            CombinedError: it boots in several.
         """
-        boots_otherwise = self.image.boot_entries > 1 or any(bytes(self.data[:SYSTEM_AREA_BYTES]))
-        if boots_otherwise or (self.image.boot is None and self.image.boot_entries):
-            raise UnrepresentableError(
-                f"{self.path} boots in a way that purekernel cannot write again",
-                hint="take the root file system out of it, change that, and make the ISO anew",
-            )
+        losses = find_lost_ways(self.image)
+        if not self.drop_boot:
+            refuse_losses(losses, source=str(self.path))
         tree = self.image.tree.copy()
         old = tree[self.member]
         # A name of its own: were the old one hard-linked, its other names must not change.
@@ -53,3 +51,4 @@ class IsoMember:
             tree, fields=self.image.fields, boot=self.image.boot, timestamp=newest_time(tree)
         )
         write_whole(output or self.path, made)
+        return tuple(f"{self.path}: {loss.note}" for loss in losses)

@@ -18,7 +18,13 @@ from purekernel.sources.root_folder import load_root_folder
 from purekernel.tree import Buffer, File, Tree, display, look_up, newest_time
 
 
-def open_root(place: str, *, timestamp: int | None = None, limits: Limits = DEFAULT_LIMITS) -> Root:
+def open_root(
+    place: str,
+    *,
+    timestamp: int | None = None,
+    drop_boot: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Root:
     """Return the root file system at ``place``.
 
     Args:
@@ -26,6 +32,7 @@ def open_root(place: str, *, timestamp: int | None = None, limits: Limits = DEFA
             core.gz it is; or ``ISO:PATH``, an archive in an ISO.
         timestamp: the time of what is made, in seconds since 1970, UTC; ``None`` for the newest
             time in an archive. A folder's host has its own.
+        drop_boot: when it is written, drop ways to boot that cannot be written.
         limits: the readers' bounds.
 
     Raises:
@@ -53,7 +60,7 @@ def open_root(place: str, *, timestamp: int | None = None, limits: Limits = DEFA
     if is_iso(data):
         image = parse_iso(data, source=source, limits=limits)
         member, file = _find_member(image.tree, member, source)
-        container = IsoMember(path=path, data=data, image=image, member=member)
+        container = IsoMember(path=path, image=image, member=member, drop_boot=drop_boot)
         data, source = file.content, f"{source}: {member.decode('utf-8', 'replace')}"
     elif member is not None:
         raise InputError(
@@ -67,6 +74,7 @@ def open_root(place: str, *, timestamp: int | None = None, limits: Limits = DEFA
         mtime=newest_time(tree) if timestamp is None else timestamp,
         limits=limits,
         container=container,
+        drop_boot=drop_boot,
     )
 
 

@@ -38,12 +38,16 @@ class Root(Protocol):
         """Return the time."""
         ...
 
-    def save(self, changed: Tree, output: Path | None = None) -> None:
+    def save(self, changed: Tree, output: Path | None = None) -> tuple[str, ...]:
         """Write ``changed``, which came of :attr:`tree`, to where that lies, or to ``output``.
+
+        Returns:
+            What was dropped, one line each.
 
         Raises:
             UsageError: that kind of root cannot be written elsewhere.
             OutputError: something cannot be written.
+            BootLossError: a way to boot would be lost.
             UnrepresentableError: its format has no room for something in the tree, or is one
                 that is not written.
         """

@@ -58,6 +58,7 @@ def depmod_command(
     dialect: str | None,
     output: Path | None,
     timestamp: int | None,
+    drop_boot: bool,
     max_unpacked: int | None,
 ) -> None:
     """Write in ROOT the modules.* files by which modprobe finds modules and what they need.
@@ -81,7 +82,9 @@ def depmod_command(
     chosen = _parse_dialect(dialect) if dialect is not None else None
     if show:
         refuse_output(output, "-n")
-    root = open_place(root_place, timestamp=timestamp, max_unpacked=max_unpacked)
+    root = open_place(
+        root_place, timestamp=timestamp, drop_boot=drop_boot, max_unpacked=max_unpacked
+    )
     tree = root.tree
     for one in _releases(tree, release, root_place):
         if quick and _is_up_to_date(tree, one):

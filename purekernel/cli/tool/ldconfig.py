@@ -72,6 +72,7 @@ def ldconfig_command(
     cache: str,
     output: Path | None,
     timestamp: int | None,
+    drop_boot: bool,
     max_unpacked: int | None,
     **options: Any,
 ) -> None:
@@ -99,7 +100,9 @@ def ldconfig_command(
         )
     if print_cache:
         refuse_output(output, "-p")
-    root = open_place(root_place, timestamp=timestamp, max_unpacked=max_unpacked)
+    root = open_place(
+        root_place, timestamp=timestamp, drop_boot=drop_boot, max_unpacked=max_unpacked
+    )
     if print_cache:
         with inside(root_place):
             listing = _listing(_content(root.tree, cache), cache)

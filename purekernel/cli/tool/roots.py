@@ -19,6 +19,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option(
+        "--drop-boot",
+        is_flag=True,
+        help="Write an ISO even if it boots in more ways than can be written (UEFI, USB, early "
+        "microcode); report what is dropped.",
+    ),
+    click.option(
         "-o",
         "--output",
         type=Place(),
@@ -48,7 +54,11 @@ def change_options(command: Command) -> Command:
 
 
 def open_place(
-    place: str, *, timestamp: int | None = None, max_unpacked: int | None = None
+    place: str,
+    *,
+    timestamp: int | None = None,
+    drop_boot: bool = False,
+    max_unpacked: int | None = None,
 ) -> Root:
     """Return the root file system at ``place``, and tell people what of it was not read."""
     from purekernel.build.roots import open_root  # noqa: PLC0415  # longer than --help may take
@@ -56,7 +66,7 @@ def open_place(
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
 
     limits = limits_of(max_unpacked)
-    root = open_root(place, timestamp=timestamp, limits=limits)
+    root = open_root(place, timestamp=timestamp, drop_boot=drop_boot, limits=limits)
     for note in root.notes:
         say_warning(note)
     return root
@@ -64,8 +74,11 @@ def open_place(
 
 def save(root: Root, changed: Tree, output: Path | None) -> None:
     """Write ``changed`` where ``root`` lies or to ``output``, if there is anything to write."""
+    from purekernel.cli.terminal import say_warning  # noqa: PLC0415  # longer than --help may take
+
     if changed != root.tree or output is not None:
-        root.save(changed, output)
+        for note in root.save(changed, output):
+            say_warning(note)
 
 
 def refuse_output(output: Path | None, option: str) -> None:

@@ -1,7 +1,7 @@
 """The cpio "newc" format, as the Linux kernel unpacks an initramfs."""
 
 from purekernel.formats.cpio.layout import MAGIC_CRC, MAGIC_NEWC
-from purekernel.formats.cpio.reader import count_archives, parse_cpio
+from purekernel.formats.cpio.reader import count_archives, early_names, parse_cpio
 from purekernel.formats.cpio.writer import (
     Member,
     build_cpio,
@@ -17,6 +17,7 @@ __all__ = [
     "build_cpio",
     "build_trailer",
     "count_archives",
+    "early_names",
     "iter_members",
     "join_members",
     "parse_cpio",

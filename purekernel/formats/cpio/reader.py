@@ -78,6 +78,35 @@ def count_archives(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS
     return reader.archives
 
 
+# Where the kernel looks in the uncompressed front of an initramfs before it unpacks anything.
+# (Source: lib/earlycpio.c; arch/x86/kernel/cpu/microcode; drivers/acpi/tables.c.)
+_EARLY_FOLDERS = (b"kernel/x86/microcode/", b"kernel/firmware/acpi/")
+
+
+def early_names(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> tuple[bytes, ...]:
+    """Return the names of what the kernel reads from an initramfs before it unpacks anything.
+
+    Processor microcode and ACPI tables, in the uncompressed archives at the front.
+
+    Raises:
+        FormatError: such an archive is damaged.
+        LimitError: it has more members than ``limits`` allow.
+    """
+    view = memoryview(data).cast("B")
+    names: list[bytes] = []
+    members = 0
+    here = skip_zeros(view, 0)
+    while bytes(view[here : here + 6]) in (MAGIC_NEWC, MAGIC_CRC):
+        for record in iter_records(view, here, source=source):
+            here = record.end
+            members += 1
+            limits.check_members(members, source=source, offset=record.offset)
+            if record.name.startswith(_EARLY_FOLDERS) and stat.S_ISREG(record.header.mode):
+                names.append(record.name)
+        here = skip_zeros(view, here)
+    return tuple(names)
+
+
 class _Reader:
     """Archives in a row on their way into one tree, and how much they came to so far."""
 

@@ -1,7 +1,17 @@
 """ISO 9660 with Rock Ridge, Joliet and El Torito, read and written through pycdlib."""
 
-from purekernel.formats.iso.layout import ElTorito, IsoImage, VolumeFields
+from purekernel.formats.iso.layout import EFI, BootEntry, ElTorito, IsoImage, VolumeFields
 from purekernel.formats.iso.reader import is_iso, parse_iso
 from purekernel.formats.iso.writer import build_iso, write_iso
 
-__all__ = ["ElTorito", "IsoImage", "VolumeFields", "build_iso", "is_iso", "parse_iso", "write_iso"]
+__all__ = [
+    "EFI",
+    "BootEntry",
+    "ElTorito",
+    "IsoImage",
+    "VolumeFields",
+    "build_iso",
+    "is_iso",
+    "parse_iso",
+    "write_iso",
+]

@@ -6,9 +6,9 @@ isolinux's boot info table, as mkisofs(8) describes it.
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
-from purekernel.tree import Tree
+from purekernel.tree import Buffer, Tree
 
 SECTOR_BYTES = 2048
 
@@ -69,6 +69,40 @@ class ElTorito:
     boot_info_table: bool = True
 
 
+# Platforms of El Torito entries. (Source: El Torito 1.0, 2.1; UEFI specification 2.10, 13.3.2.1.)
+X86 = 0
+EFI = 0xEF
+_PLATFORMS = {X86: "BIOS", 1: "PowerPC", 2: "Mac", EFI: "UEFI"}
+
+
+@frozen(kw_only=True)
+class BootEntry:
+    """An entry of an El Torito catalog.
+
+    Attributes:
+        platform: the firmware that it is for: :data:`X86`, :data:`EFI`, ...
+        is_bootable: whether it is marked as bootable.
+        emulation: 0 for none; else the kind of disk that the firmware emulates.
+        path: the file of the tree that it loads; ``None`` where it is none of them.
+        extent: where the boot image starts, in sectors of 2048 bytes.
+        load_sectors: how much of it the firmware loads, in sectors of 512 bytes.
+        content: the boot image; where it is no file, all from its start to the end of the ISO.
+    """
+
+    platform: int
+    is_bootable: bool
+    emulation: int
+    path: bytes | None
+    extent: int
+    load_sectors: int
+    content: Buffer = field(repr=False)
+
+    @property
+    def firmware(self) -> str:
+        """The firmware that it is for, in words."""
+        return _PLATFORMS.get(self.platform, f"platform {self.platform:#04x}")
+
+
 @frozen(kw_only=True)
 class IsoImage:
     """An image as it was read.
@@ -77,13 +111,23 @@ class IsoImage:
         tree: its files, without the boot catalog and without Rock Ridge's folder for
             relocated folders.
         fields: the texts of its volume descriptor.
-        boot: how it boots; ``None`` where it has no El Torito record, or one that
-            emulates a disk or boots something that is no file of the tree.
-        boot_entries: how many things its El Torito catalog lists to boot: one for each kind of
-            firmware, mostly.
+        boot: how it boots by BIOS; ``None`` where no entry of its El Torito catalog boots a file
+            of the tree by BIOS without emulating a disk.
+        boot_entries: all entries of its El Torito catalog, the default entry first.
+        boot_index: which of these ``boot`` describes, if it is not ``None``.
+        system_area: what its system area holds, in words; empty for nothing.
     """
 
     tree: Tree
     fields: VolumeFields
     boot: ElTorito | None
-    boot_entries: int = 0
+    boot_entries: tuple[BootEntry, ...] = ()
+    boot_index: int = 0
+    system_area: str = ""
+
+    @property
+    def other_entries(self) -> tuple[BootEntry, ...]:
+        """The entries besides the one that ``boot`` describes."""
+        if self.boot is None:
+            return self.boot_entries
+        return self.boot_entries[: self.boot_index] + self.boot_entries[self.boot_index + 1 :]

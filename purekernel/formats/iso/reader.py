@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import BinaryIO, cast
 
 from attrs import evolve, frozen
-from pycdlib import dr, pycdlib, pycdlibexception
+from pycdlib import dr, eltorito, pycdlib, pycdlibexception
 
 from purekernel.errors import FormatError, PurekernelError, TreeError
 from purekernel.formats.iso.fields import get_fields
@@ -21,6 +21,8 @@ from purekernel.formats.iso.layout import (
     BOOT_INFO_OFFSET,
     FIRST_DESCRIPTOR,
     SECTOR_BYTES,
+    X86,
+    BootEntry,
     ElTorito,
     IsoImage,
     VolumeFields,
@@ -40,6 +42,7 @@ from purekernel.formats.iso.records import (
     rock_ridge_name,
 )
 from purekernel.formats.iso.survey import survey
+from purekernel.formats.iso.system_area import describe_system_area
 from purekernel.formats.iso.window import Window
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.tree import ROOT, Buffer, Directory, Tree, display, parse_path
@@ -47,7 +50,6 @@ from purekernel.tree.path import join, parent
 
 Name = Callable[[dr.DirectoryRecord], bytes]
 
-X86 = 0
 BOOTABLE = 0x88
 NO_EMULATION = 0
 
@@ -128,7 +130,8 @@ class _Reader:
                 volume, name = self._image.joliet_vd, joliet_name
         root = volume.root_directory_record()
         found = list(self._walk(root, name))
-        boot = self._boot(found)
+        entries = self._boot_entries(found)
+        boot, boot_index = self._boot(found, entries)
         if boot is not None:
             extent = self._catalog_extent()
             found = [one for one in found if not self._lies_at(one, extent)]
@@ -136,15 +139,10 @@ class _Reader:
             tree=self._build(root, found),
             fields=self._fields(found),
             boot=boot,
-            boot_entries=self._count_boot_entries(),
+            boot_entries=entries,
+            boot_index=boot_index,
+            system_area=describe_system_area(self._view),
         )
-
-    def _count_boot_entries(self) -> int:
-        catalog = self._image.eltorito_boot_catalog
-        if catalog is None:
-            return 0
-        sections = sum(len(section.section_entries) for section in catalog.sections)
-        return 1 + sections + len(catalog.standalone_entries)
 
     def _walk(self, root: dr.DirectoryRecord, name: Name) -> Iterator[_Found]:
         """Yield all names, parents first, with relocated folders in their place."""
@@ -241,26 +239,59 @@ class _Reader:
         self._limits.check_unpacked(total_bytes, source=self._source)
         return b"".join(self._view[start:end] for start, end in pieces)
 
-    def _boot(self, found: list[_Found]) -> ElTorito | None:
-        """Return how the image boots, where that is in a way that a tree can say."""
+    def _boot_entries(self, found: list[_Found]) -> tuple[BootEntry, ...]:
+        """Return the entries of the El Torito catalog, in its order."""
         catalog = self._image.eltorito_boot_catalog
-        if catalog is None or catalog.validation_entry.platform_id != X86:
-            return None
-        entry = catalog.initial_entry
-        if entry.boot_indicator != BOOTABLE or entry.boot_media_type != NO_EMULATION:
-            return None
-        images = [one for one in found if self._lies_at(one, entry.get_rba())]
-        if not images or not entry.sector_count:
-            return None
-        catalogs = [one for one in found if self._lies_at(one, self._catalog_extent())]
-        boot_image = images[0].path
-        path = catalogs[0].path if catalogs else _beside(boot_image, found)
-        return ElTorito(
-            boot_image=boot_image,
-            catalog=path,
+        if catalog is None:
+            return ()
+        platform = catalog.validation_entry.platform_id
+        entries = [(platform, catalog.initial_entry)]
+        for section in catalog.sections:
+            entries += [(section.platform_id, entry) for entry in section.section_entries]
+        entries += [(platform, entry) for entry in catalog.standalone_entries]
+        return tuple(self._boot_entry(number, entry, found) for number, entry in entries)
+
+    def _boot_entry(
+        self, platform: int, entry: eltorito.EltoritoEntry, found: list[_Found]
+    ) -> BootEntry:
+        extent = entry.get_rba()
+        images = [one for one in found if self._lies_at(one, extent)]
+        return BootEntry(
+            platform=platform,
+            is_bootable=entry.boot_indicator == BOOTABLE,
+            emulation=entry.boot_media_type,
+            path=images[0].path if images else None,
+            extent=extent,
             load_sectors=entry.sector_count,
-            boot_info_table=self._has_boot_info(images[0]),
+            content=(
+                self._content(images[0].records) if images else self._view[extent * SECTOR_BYTES :]
+            ),
         )
+
+    def _boot(
+        self, found: list[_Found], entries: tuple[BootEntry, ...]
+    ) -> tuple[ElTorito | None, int]:
+        """Return how the image boots by BIOS, in a way that a tree can say, and which entry."""
+        for index, entry in enumerate(entries):
+            if (
+                entry.platform == X86
+                and entry.is_bootable
+                and entry.emulation == NO_EMULATION
+                and entry.path is not None
+                and entry.load_sectors
+            ):
+                image = next(one for one in found if one.path == entry.path)
+                catalogs = [one for one in found if self._lies_at(one, self._catalog_extent())]
+                return (
+                    ElTorito(
+                        boot_image=entry.path,
+                        catalog=catalogs[0].path if catalogs else _beside(entry.path, found),
+                        load_sectors=entry.load_sectors,
+                        boot_info_table=self._has_boot_info(image),
+                    ),
+                    index,
+                )
+        return None, 0
 
     def _has_boot_info(self, one: _Found) -> bool:
         content = memoryview(self._content(one.records))

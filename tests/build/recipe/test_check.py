@@ -33,7 +33,8 @@ NAME = "the name of an extension: letters, digits and _ . + ~ -"
 FIRST_CHARACTERS = "letters, digits and . + ~ _ -, beginning with a letter or digit, at most 64"
 LOGIN = "a login name: at most 32 lower-case letters, digits, _ and -, beginning with a letter or _"
 TOP = (
-    "it has 'name', 'version', 'flavour', 'timestamp', [core], [mirrors], [extensions], [[cut]], "
+    "it has 'name', 'version', 'flavour', 'timestamp', 'drop-boot', [core], "
+    "[mirrors], [extensions], [[cut]], "
     "[[need]], [debian], [gems], [[overlay]], [accounts.tc], [boot], [iso], [razor], [output], "
     "[downloads]"
 )

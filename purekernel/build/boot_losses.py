@@ -1,0 +1,195 @@
+"""Find what a base boots with that an output made from it would not have.
+
+Outputs boot by BIOS from a CD, through the isolinux of their base. What else a base has is named
+here, so that no build drops it in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from attrs import frozen
+
+from purekernel.build.boot_menu import BootChanges, find_boot_menu
+from purekernel.errors import BootLossError, PurekernelError, raise_all
+from purekernel.formats.cpio import early_names
+from purekernel.formats.fat import parse_fat
+from purekernel.formats.iso import EFI, BootEntry, IsoImage
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.tree import Buffer, File, Tree, display
+from purekernel.tree.path import name, parent
+
+# Menus that a boot loader reads under these names: GRUB, GRUB legacy, the syslinux family,
+# systemd-boot, rEFInd and Limine.
+_MENU_NAMES = (
+    *(b"grub.cfg", b"grub.conf", b"menu.lst"),
+    *(b"isolinux.cfg", b"syslinux.cfg", b"extlinux.conf"),
+    *(b"loader.conf", b"refind.conf", b"limine.conf", b"limine.cfg"),
+)
+_ENTRIES_FOLDER = b"loader/entries"
+
+# A menu is read no further than that: real ones have some kilobytes.
+_MENU_BYTES = 1 << 18
+
+_BOOTS_LINUX = re.compile(
+    rb"^\s*(linux|linux16|linuxefi|kernel|append|options|cmdline|loader)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_HAS_ENTRIES = re.compile(
+    rb"^\s*(menuentry|label|timeout|set\s+timeout)\b", re.IGNORECASE | re.MULTILINE
+)
+_HAS_DEFAULT = re.compile(
+    rb"^\s*(menuentry|label|default|set\s+default|ontimeout)\b", re.IGNORECASE | re.MULTILINE
+)
+_INCLUDE = re.compile(rb"^\s*(?:menu\s+)?(?:include|config)\s+(\S+)", re.IGNORECASE | re.MULTILINE)
+
+
+@frozen(kw_only=True)
+class BootLoss:
+    """Something that the output will not have, or a menu that a change does not reach.
+
+    Attributes:
+        refusal: what is wrong, as an error says it.
+        note: what was done, as a build says it that was told to go on.
+        in_core: whether it belongs to the core, and not to the ISO around it.
+    """
+
+    refusal: str
+    note: str
+    in_core: bool = False
+
+
+def find_lost_ways(image: IsoImage) -> tuple[BootLoss, ...]:
+    """Return the ways in which ``image`` boots and an ISO written from its tree would not."""
+    lost = [_describe_entry(entry) for entry in image.other_entries]
+    if image.system_area:
+        lost.append(f"its system area, {image.system_area}, for booting from USB sticks and disks")
+    return tuple(
+        BootLoss(refusal=f"the output would lose {what}", note=f"dropped {what}") for what in lost
+    )
+
+
+def find_early_archive(
+    core: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS
+) -> tuple[BootLoss, ...]:
+    """Return what the kernel reads from the front of ``core`` before it unpacks anything.
+
+    Raises:
+        FormatError: an archive there is damaged.
+    """
+    names = early_names(core, source=source, limits=limits)
+    if not names:
+        return ()
+    what = f"the uncompressed archive in front of {source}, which the kernel reads first"
+    what += f" ({_list(names)})"
+    return (
+        BootLoss(refusal=f"the output would lose {what}", note=f"dropped {what}", in_core=True),
+    )
+
+
+def find_unreached_menus(
+    iso: Tree,
+    boot_image: bytes,
+    entries: Sequence[BootEntry],
+    changes: BootChanges,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+) -> tuple[BootLoss, ...]:
+    """Return the menus that need ``changes`` and do not get them.
+
+    Args:
+        iso: what lies on the output.
+        boot_image: where its isolinux is, whose menu is changed.
+        entries: of the base's El Torito catalog; the file systems that UEFI boots may hold menus.
+        changes: what the user wants to be different.
+        limits: the readers' bounds.
+    """
+    if changes == BootChanges():
+        return ()
+    changed = find_boot_menu(iso, boot_image)
+    found = [
+        display(path)
+        for path, content in _menus(iso)
+        if (changed is None or path != changed[0]) and _needs(changes, content)
+    ]
+    if changed is not None:
+        found += _included(iso, *changed, changes)
+    for entry in entries:
+        if entry.platform == EFI:
+            found += _inside_efi(entry, changes, limits)
+    return tuple(
+        BootLoss(
+            refusal=f"the change to the boot menu would not reach {what}",
+            note=f"the change to the boot menu does not reach {what}",
+        )
+        for what in dict.fromkeys(found)
+    )
+
+
+def refuse_losses(losses: Sequence[BootLoss], *, source: str) -> None:
+    """Refuse to lose anything.
+
+    Raises:
+        BootLossError: there is something to lose.
+        CombinedError: there are several things.
+    """
+    raise_all(BootLossError(f"{source}: {loss.refusal}") for loss in losses)
+
+
+def _describe_entry(entry: BootEntry) -> str:
+    where = f"sector {entry.extent}" if entry.path is None else display(entry.path)
+    words = [f"the El Torito entry for {entry.firmware} ({where}"]
+    if entry.emulation:
+        words.append(", emulating a disk")
+    if not entry.is_bootable:
+        words.append(", not bootable")
+    return "".join((*words, ")"))
+
+
+def _menus(tree: Tree) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the menus in a tree: each path, and what the file holds."""
+    for path, node in tree.walk():
+        if not isinstance(node, File):
+            continue
+        lower = path.lower()
+        is_entry = lower.endswith(b".conf") and parent(lower).endswith(_ENTRIES_FOLDER)
+        if is_entry or name(lower) in _MENU_NAMES:
+            yield path, bytes(node.content[:_MENU_BYTES])
+
+
+def _needs(changes: BootChanges, menu: bytes) -> bool:
+    """Say whether any of ``changes`` concerns a menu."""
+    return bool(
+        (changes.append and _BOOTS_LINUX.search(menu))
+        or (changes.timeout is not None and _HAS_ENTRIES.search(menu))
+        or (changes.default is not None and _HAS_DEFAULT.search(menu))
+    )
+
+
+def _included(iso: Tree, path: bytes, node: File, changes: BootChanges) -> Iterator[str]:
+    """Yield the menus that the menu at ``path`` includes, as far as they are on the ISO."""
+    for target in _INCLUDE.findall(bytes(node.content[:_MENU_BYTES])):
+        for candidate in (parent(path) + b"/" + target.lstrip(b"/"), target.lstrip(b"/")):
+            included = iso.get(candidate.lstrip(b"/"))
+            if isinstance(included, File):
+                if _needs(changes, bytes(included.content[:_MENU_BYTES])):
+                    yield f"{display(candidate.lstrip(b'/'))}, which {display(path)} includes"
+                break
+
+
+def _inside_efi(entry: BootEntry, changes: BootChanges, limits: Limits) -> Iterator[str]:
+    where = f"sector {entry.extent}" if entry.path is None else display(entry.path)
+    try:
+        tree = parse_fat(entry.content, source=where, limits=limits)
+    except PurekernelError:
+        yield f"a menu inside {where}, if it has one: it is no FAT file system that can be read"
+        return
+    for path, content in _menus(tree):
+        if _needs(changes, content):
+            yield f"{display(path)} inside {where}"
+
+
+def _list(names: Sequence[bytes]) -> str:
+    shown = ", ".join(map(display, names[:3]))
+    return f"{shown}, and {len(names) - 3} more" if len(names) > 3 else shown

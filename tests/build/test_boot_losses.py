@@ -1,0 +1,321 @@
+"""Nothing that a base boots with is lost in silence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from fixtures.bundle import make_bundle
+from fixtures.core_iso import make_core_iso
+from purekernel.build.boot_menu import BootChanges
+from purekernel.build.bundle import parse_bundle
+from purekernel.build.bundle_image import build_image
+from purekernel.build.image import Image, Options
+from purekernel.build.outputs import write_image
+from purekernel.build.roots import open_root
+from purekernel.cli.app import main
+from purekernel.errors import BootLossError, BundleError, CombinedError
+from purekernel.formats.cpio import build_cpio, early_names
+from purekernel.formats.iso import parse_iso
+from purekernel.tree import Tree
+from tests import shared
+from tests.hybrids import (
+    GRUB_MENU,
+    MICROCODE,
+    add_boot_entry,
+    add_system_area,
+    content_of,
+    make_core_with_microcode,
+    make_efi_image,
+    make_microcode,
+    make_uefi_iso,
+)
+from tests.oracles import require, run
+from tests.workshop import notes, two_lines
+
+UEFI_ENTRY = "the El Torito entry for UEFI ('EFI/BOOT/efiboot.img')"
+SYSTEM_AREA = "its system area, an MBR with 1 partition and a GPT, for booting from USB sticks"
+
+
+def make(iso: bytes, options: Options | None = None) -> Image:
+    bundle = evolve(parse_bundle(make_bundle(), source="bundle.tar.gz"), iso=iso)
+    return build_image(bundle, options=evolve(options or Options(), version="1"))
+
+
+def losses(iso: bytes, options: Options | None = None) -> list[str]:
+    with pytest.raises((BootLossError, CombinedError)) as caught:
+        make(iso, options)
+    error = caught.value
+    errors = error.errors if isinstance(error, CombinedError) else (error,)
+    assert all(isinstance(each, BootLossError) for each in errors)
+    return [each.message for each in errors]
+
+
+def test_base_that_boots_by_bios_from_cd_loses_nothing() -> None:
+    image = make(make_core_iso(), Options(boot=BootChanges(append="x", timeout=5)))
+    assert image.notes == ()
+    assert image.iso_losses == ()
+
+
+def test_uefi_entry_and_system_area_are_named() -> None:
+    entry, area = losses(make_uefi_iso())
+    assert UEFI_ENTRY in entry
+    assert SYSTEM_AREA in area
+
+
+def test_system_area_alone_is_named() -> None:
+    assert losses(add_system_area(make_core_iso())) == [
+        (
+            "Core-current.iso: the output would lose its system area, an MBR with 1 partition, for "
+            "booting from USB sticks and disks"
+        )
+    ]
+
+
+def test_unknown_bytes_in_the_system_area_are_named() -> None:
+    (loss,) = losses(b"\x01" + make_core_iso()[1:])
+    assert "its system area, 1 bytes of unknown purpose" in loss
+
+
+def test_partition_behind_the_volume_is_named() -> None:
+    (loss,) = losses(make_core_iso() + b"partition".ljust(2048, b"\0"))
+    assert "2048 bytes after the end of the volume" in loss
+
+
+def test_zeros_behind_the_volume_are_no_loss() -> None:
+    assert make(make_core_iso() + bytes(300 * 1024)).iso_losses == ()
+
+
+@pytest.mark.parametrize(("platform", "firmware"), [(1, "PowerPC"), (2, "Mac"), (0, "BIOS")])
+def test_further_entries_of_any_platform_are_named(platform: int, firmware: str) -> None:
+    image = make_efi_image()
+    iso = add_boot_entry(make_core_iso(beside_boot={b"other.img": image}), image, platform=platform)
+    (loss,) = losses(iso)
+    assert f"the El Torito entry for {firmware} ('other.img')" in loss
+
+
+def test_entry_that_loads_no_file_is_named_by_its_sector() -> None:
+    iso = make_core_iso()
+    appended = make_efi_image()
+    (entry, *_area) = losses(add_boot_entry(iso + appended, appended))
+    assert f"for UEFI (sector {len(iso) // 2048})" in entry
+
+
+def test_early_microcode_is_named() -> None:
+    (loss,) = losses(make_core_iso(core=make_core_with_microcode()))
+    assert "the uncompressed archive in front of boot/core.gz" in loss
+    assert "kernel/x86/microcode/GenuineIntel.bin" in loss
+
+
+def test_uncompressed_core_with_microcode_is_named() -> None:
+    (loss,) = losses(make_core_iso(core=make_microcode()))
+    assert "GenuineIntel.bin" in loss
+
+
+def test_uncompressed_archive_without_microcode_is_no_loss() -> None:
+    front = build_cpio(Tree())
+    core = content_of(parse_iso(make_core_iso(), source="x").tree, b"boot/core.gz")
+    assert early_names(front + core, source="x") == ()
+    assert make(make_core_iso(core=front + core)).notes == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [BootChanges(append="word"), BootChanges(timeout=5), BootChanges(default="sample")],
+)
+def test_menus_of_grub_that_a_change_does_not_reach_are_named(changes: BootChanges) -> None:
+    iso = make_uefi_iso(GRUB_MENU, **{"boot__grub__grub.cfg": GRUB_MENU})
+    named = losses(iso, Options(boot=changes, keep_iso_files=True))
+    assert len(named) == 4
+    assert "would not reach 'boot/grub/grub.cfg'" in named[2]
+    assert "would not reach 'EFI/BOOT/GRUB.CFG' inside 'EFI/BOOT/efiboot.img'" in named[3]
+
+
+def test_menu_is_not_named_without_a_change() -> None:
+    named = losses(make_uefi_iso(GRUB_MENU), Options(keep_iso_files=True))
+    assert [loss for loss in named if "reach" in loss] == []
+
+
+def test_menu_that_boots_nothing_needs_no_words_for_the_kernel() -> None:
+    iso = make_core_iso(beside_boot={b"boot/grub/grub.cfg": b"configfile /other.cfg\n"})
+    assert make(iso, Options(boot=BootChanges(append="x"))).notes == ()
+
+
+@pytest.mark.parametrize(
+    "path", ["boot__syslinux__SYSLINUX.CFG", "boot__loader__entries__tc.conf", "boot__menu.lst"]
+)
+def test_menus_of_other_loaders_are_named(path: str) -> None:
+    menu = b"label x\n  linux /boot/vmlinuz\n  options quiet\n"
+    iso = make_core_iso(beside_boot={path.replace("__", "/").encode(): menu})
+    (loss,) = losses(iso, Options(boot=BootChanges(append="x")))
+    assert path.replace("__", "/") in loss
+
+
+def test_menu_that_isolinux_includes_is_named() -> None:
+    root = parse_iso(make_core_iso(), source="x").tree
+    menu = content_of(root, b"boot/isolinux/isolinux.cfg")
+    # The ISO has no other place for it: the sample's own comment lines make room.
+    included = b"label more\n  kernel /boot/vmlinuz\n  append quiet\n"
+    iso = bytearray(make_core_iso(beside_boot={b"boot/isolinux/more.cfg": included}))
+    line = b"include more.cfg\n"
+    changed = menu.replace(b"implicit 0\nprompt 1\n", line.ljust(len(b"implicit 0\nprompt 1\n")))
+    assert changed != menu
+    start = bytes(iso).index(menu)
+    iso[start : start + len(menu)] = changed
+    (loss,) = losses(bytes(iso), Options(boot=BootChanges(append="x")))
+    assert "'boot/isolinux/more.cfg', which 'boot/isolinux/isolinux.cfg' includes" in loss
+
+
+def test_efi_image_that_cannot_be_read_is_named_when_the_menu_changes() -> None:
+    broken = b"no FAT".ljust(4096, b"\1")
+    iso = add_boot_entry(make_core_iso(beside_boot={b"efi.img": broken}), broken)
+    named = losses(iso, Options(boot=BootChanges(append="x")))
+    assert "a menu inside 'efi.img', if it has one" in named[1]
+
+
+def test_drop_boot_goes_on_and_reports_each_loss() -> None:
+    iso = make_uefi_iso(GRUB_MENU)
+    image = make(iso, Options(drop_boot=True, boot=BootChanges(append="x")))
+    assert [note.removeprefix("Core-current.iso: ") for note in image.notes] == [
+        f"dropped {UEFI_ENTRY}",
+        f"dropped {SYSTEM_AREA} and disks",
+        (
+            "the change to the boot menu does not reach 'EFI/BOOT/GRUB.CFG' inside "
+            "'EFI/BOOT/efiboot.img'"
+        ),
+    ]
+
+
+def test_dropped_microcode_is_reported_and_not_in_the_way() -> None:
+    image = make(make_core_iso(core=make_core_with_microcode()), Options(drop_boot=True))
+    assert "dropped the uncompressed archive" in image.notes[0]
+    assert early_names(image.core, source="x") == ()
+
+
+def test_image_made_for_other_outputs_is_not_written_as_an_iso(tmp_path: Path) -> None:
+    image = make(make_uefi_iso(), Options(writes_iso=False))
+    assert image.notes == ()
+    assert [output.path.name for output in write_image(image, tmp_path, emit=["core"])] == [
+        "core.gz",
+        "vmlinuz",
+    ]
+    with pytest.raises(CombinedError, match="the output would lose"):
+        write_image(image, tmp_path, emit=["iso"])
+    assert not list(tmp_path.glob("*.iso"))
+
+
+def test_microcode_counts_for_every_output() -> None:
+    with pytest.raises(BootLossError, match="uncompressed archive"):
+        make(make_core_iso(core=make_core_with_microcode()), Options(writes_iso=False))
+
+
+def test_base_that_boots_by_uefi_alone_is_refused_for_that_reason() -> None:
+    image = make_efi_image()
+    iso = bytearray(make_core_iso(beside_boot={b"efi.img": image}))
+    catalog = int.from_bytes(iso[17 * 2048 + 71 : 17 * 2048 + 75], "little") * 2048
+    iso[catalog + 1] = 0xEF
+    checksum = sum(
+        int.from_bytes(iso[at : at + 2], "little") for at in range(catalog, catalog + 32, 2)
+    ) - int.from_bytes(iso[catalog + 28 : catalog + 30], "little")
+    iso[catalog + 28 : catalog + 30] = (-checksum & 0xFFFF).to_bytes(2, "little")
+    with pytest.raises(BundleError, match="its boot catalog has entries for UEFI, and none"):
+        make(bytes(iso), Options(drop_boot=True))
+
+
+def save(path: Path, *, drop_boot: bool) -> tuple[str, ...]:
+    root = open_root(str(path), drop_boot=drop_boot)
+    changed = root.tree.copy()
+    changed.remove(b"etc/passwd")
+    return root.save(changed)
+
+
+def test_tools_refuse_what_builds_refuse(tmp_path: Path) -> None:
+    path = tmp_path / "core.iso"
+    data = make_uefi_iso()
+    path.write_bytes(data)
+    with pytest.raises(CombinedError, match=r"UEFI.*system area"):
+        save(path, drop_boot=False)
+    assert path.read_bytes() == data
+    assert [UEFI_ENTRY in note for note in save(path, drop_boot=True)] == [True, False]
+    assert parse_iso(path.read_bytes(), source="x").other_entries == ()
+
+
+def test_tools_refuse_to_lose_microcode(tmp_path: Path) -> None:
+    path = tmp_path / "core.gz"
+    path.write_bytes(make_core_with_microcode())
+    with pytest.raises(BootLossError, match="GenuineIntel"):
+        save(path, drop_boot=False)
+    (note,) = save(path, drop_boot=True)
+    assert "dropped the uncompressed archive" in note
+    assert path.read_bytes()[:2] == b"\x1f\x8b"
+    assert MICROCODE in open_root(str(path)).tree
+
+
+def write_recipe(folder: Path, base: Path, *, top: str = "", rest: str = "") -> None:
+    (folder / "purekernel.toml").write_text(
+        f'{top}name = "t"\n[core]\niso = {json.dumps(base.as_posix())}\n'
+        f'arch = "x86_64"\nversion = "17.x"\n[mirrors]\ntinycore = ["m"]\n{rest}'
+    )
+
+
+def test_real_hybrid_base_stops_and_goes_on_when_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    base = shared.modern("TinyCorePure64-look.iso")
+    boot = '[boot]\nappend = "word"\n'
+    write_recipe(tmp_path, base, rest=boot)
+    arguments = ["build", "--effort", "fast", "--cache-dir", "cache", "--quiet"]
+    assert main(arguments) == 1
+    told = two_lines(capsys.readouterr().err)
+    assert [message.partition(": ")[2] for message, _hint in told] == [
+        f"the output would lose {UEFI_ENTRY}",
+        (
+            "the output would lose its system area, an MBR with 2 partitions and a GPT, for booting "
+            "from USB sticks and disks"
+        ),
+        "the change to the boot menu would not reach 'EFI/BOOT/grub/grub.cfg'",
+    ]
+    assert all("--drop-boot" in hint for _message, hint in told)
+    assert not (tmp_path / "t.iso").exists()
+    assert main([*arguments, "--drop-boot"]) == 0
+    assert len(notes(capsys.readouterr().err)) == 3
+    first = (tmp_path / "t.iso").read_bytes()
+    write_recipe(tmp_path, base, top="drop-boot = true\n", rest=boot)
+    assert main(arguments) == 0
+    assert len(notes(capsys.readouterr().err)) == 3
+    assert (tmp_path / "t.iso").read_bytes() == first
+    assert main([*arguments, "--emit", "core"]) == 0
+    assert notes(capsys.readouterr().err) == []
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("maker", ["xorriso", "grub-mkrescue"])
+def test_what_others_put_on_an_iso_is_named(tmp_path: Path, maker: str) -> None:
+    files = tmp_path / "files"
+    base = make_core_iso(beside_boot={b"boot/efi.img": make_efi_image()})
+    (tmp_path / "core.iso").write_bytes(base)
+    run("xorriso", "-osirrox", "on", "-indev", tmp_path / "core.iso", "-extract", "/", files)
+    made = tmp_path / "made.iso"
+    bios = ("-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat", "-no-emul-boot")
+    bios += ("-boot-load-size", "4", "-boot-info-table")
+    partition = tmp_path / "partition.img"
+    partition.write_bytes(make_efi_image())
+    options = {
+        "xorriso": ("-eltorito-alt-boot", "-e", "boot/efi.img", "-no-emul-boot"),
+        "grub-mkrescue": (
+            *("-append_partition", "2", "0xef", partition, "-appended_part_as_gpt"),
+            *("-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::"),
+            "-no-emul-boot",
+        ),
+    }[maker]
+    run(
+        *(require("xorriso"), "-as", "mkisofs", "-J", "-R", *bios, *options),
+        *("-o", made, files),
+    )  # fmt: skip
+    named = losses(made.read_bytes())
+    assert "for UEFI" in named[0]
+    assert ("a GPT" in named[-1]) == (maker == "grub-mkrescue")

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from purekernel.errors import FormatError, LimitError, PurekernelError
+from purekernel.formats.fat import parse_fat
+from purekernel.formats.limits import Limits
+from purekernel.tree import File
+from tests.formats.fats import make_fat12, set_entry
+from tests.oracles import require, run
+
+FILES = {
+    "EFI/BOOT/BOOTX64.EFI": bytes(range(256)) * 5,
+    "EFI/BOOT/GRUB.CFG": b"menuentry x {}\n",
+    "EMPTY.TXT": b"",
+}
+
+
+def contents(data: bytes) -> dict[str, bytes]:
+    tree = parse_fat(data, source="x")
+    return {
+        path.decode(): bytes(node.content) for path, node in tree.walk() if isinstance(node, File)
+    }
+
+
+def test_files_in_nested_folders_are_read() -> None:
+    assert contents(bytes(make_fat12(FILES))) == FILES
+
+
+def test_chain_of_scattered_clusters_is_followed() -> None:
+    image = make_fat12({"A.BIN": b"a" * 512 + b"b" * 512})
+    set_entry(image, 2, 9)
+    set_entry(image, 9, 0xFFF)
+    start = (1 + 4 + 2 + 9 - 2) * 512
+    image[start : start + 512] = b"c" * 512
+    assert contents(bytes(image)) == {"A.BIN": b"a" * 512 + b"c" * 512}
+
+
+def test_chain_that_loops_is_refused() -> None:
+    image = make_fat12({"A.BIN": bytes(2048)})
+    set_entry(image, 3, 2)
+    with pytest.raises(FormatError, match="a sound chain of clusters"):
+        parse_fat(image, source="x")
+
+
+def test_folder_within_itself_is_refused() -> None:
+    image = make_fat12({"A/B/C.TXT": b"c"})
+    folder = bytes(image).index(b"B          \x10")
+    parent = bytes(image).index(b"A          \x10")
+    image[folder + 26 : folder + 28] = image[parent + 26 : parent + 28]
+    with pytest.raises(FormatError, match="each folder in one place"):
+        parse_fat(image, source="x")
+
+
+@pytest.mark.parametrize("data", [b"", bytes(511), bytes(4096), b"\xff" * 4096])
+def test_what_is_no_fat_is_refused(data: bytes) -> None:
+    with pytest.raises(FormatError, match=r"x.*: expected a (FAT|table)"):
+        parse_fat(data, source="x")
+
+
+def test_truncated_images_are_refused_or_read() -> None:
+    image = bytes(make_fat12(FILES))
+    for size in range(0, len(image), 97):
+        try:
+            parse_fat(image[:size], source="x")
+        except PurekernelError as error:
+            assert str(error).startswith("x")  # noqa: PT017  # many sizes in one test
+
+
+def test_content_over_the_limit_is_refused() -> None:
+    with pytest.raises(LimitError):
+        parse_fat(make_fat12(FILES), source="x", limits=Limits(unpacked_bytes=1000))
+
+
+def test_file_that_claims_four_gigabytes_is_refused() -> None:
+    image = make_fat12({"A.BIN": b"a"})
+    entry = bytes(image).index(b"A       BIN")
+    struct.pack_into("<I", image, entry + 28, 0xFFFFFFFF)
+    with pytest.raises(PurekernelError):
+        parse_fat(image, source="x")
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    ("bits", "kilobytes", "extra"),
+    [(12, 1440, ()), (12, 4000, ("-S", "2048")), (16, 16384, ()), (32, 66000, ("-s", "1"))],
+)
+def test_what_mtools_put_there_is_read(
+    tmp_path: Path, bits: int, kilobytes: int, extra: tuple[str, ...]
+) -> None:
+    image = tmp_path / "fat.img"
+    run(require("mkfs.fat"), "-C", "-F", str(bits), *extra, image, str(kilobytes))
+    run(require("mmd"), "-i", image, "::/EFI", "::/EFI/a folder with a long name")
+    wanted = {}
+    for number, name in enumerate(("grub.cfg", "Ünïcode — name.conf", "x" * 200, "UPPER.TXT")):
+        content = bytes([number]) * (number * 70_001)
+        (tmp_path / "content").write_bytes(content)
+        path = f"EFI/a folder with a long name/{name}"
+        run(
+            require("env"), "LC_ALL=C.UTF-8", require("mcopy"), "-i", image,
+            tmp_path / "content", f"::/{path}",
+        )  # fmt: skip
+        wanted[path] = content
+    assert contents(image.read_bytes()) == wanted
