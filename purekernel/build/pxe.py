@@ -10,16 +10,14 @@ from purekernel.build.boot_menu import find_boot_menu
 from purekernel.build.image import Image
 from purekernel.errors import BootMenuError, TreeError
 from purekernel.formats.syslinux import BootMenu, parse_boot_menu
+from purekernel.sources.windows_names import check_windows_name
 from purekernel.tree import Buffer, File, display, resolve
 from purekernel.tree.path import name
 
 _INITRD = b"initrd="
 
-# What file systems, menus and URLs all take; and the names that Windows keeps for devices.
+# What file systems, menus and URLs all take.
 _PLAIN = re.compile(rb"[0-9A-Za-z_+~-][0-9A-Za-z._+~-]*")
-_RESERVED = {b"con", b"prn", b"aux", b"nul"} | {
-    kind + b"%d" % number for kind in (b"com", b"lpt") for number in range(10)
-}
 
 
 def build_pxe_files(image: Image) -> dict[str, Buffer]:
@@ -136,7 +134,7 @@ def _find(image: Image, path: bytes) -> tuple[bytes, Buffer]:
 def _host_path(place: bytes) -> str:
     """Return a place on the ISO as a path that means the same on every host."""
     for part in place.split(b"/"):
-        if _PLAIN.fullmatch(part) is None or part.partition(b".")[0].lower() in _RESERVED:
+        if _PLAIN.fullmatch(part) is None or check_windows_name(part):
             raise BootMenuError(
                 f"the boot menu names {display(place)}, which not every server can hold",
                 hint="use letters, digits and . _ + ~ - only",

@@ -15,9 +15,10 @@ from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.formats.tar import is_tar
 from purekernel.sources.files import is_folder, load_file
-from purekernel.sources.folder import ON_WINDOWS, image_name
+from purekernel.sources.folder import image_name
 from purekernel.sources.layers import parse_layer
 from purekernel.sources.root_folder import load_host_file, load_root_folder
+from purekernel.sources.windows_names import ON_WINDOWS
 from purekernel.tree import ROOT, Directory, File, Metadata, Tree, parse_path, with_metadata
 from purekernel.tree.path import is_below, join
 

@@ -11,6 +11,7 @@ from purekernel.errors import InputError, TreeError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.mtree import FindInTree, apply_manifest, parse_mtree
 from purekernel.sources.files import load_file, unreadable
+from purekernel.sources.windows_names import ON_WINDOWS
 from purekernel.tree import (
     ROOT,
     Buffer,
@@ -24,8 +25,6 @@ from purekernel.tree import (
     parse_path,
 )
 from purekernel.tree.path import join
-
-ON_WINDOWS = os.name == "nt"
 
 MANIFEST_NAME = b".mtree"
 

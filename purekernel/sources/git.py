@@ -10,6 +10,8 @@ import re
 import zlib
 from pathlib import Path
 
+from purekernel.sources.windows_names import ON_WINDOWS, check_windows_name
+
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 # git's own default for an abbreviated name.
@@ -72,14 +74,23 @@ def _packed(common: Path) -> dict[str, str]:
     return found
 
 
-def _resolve(repository: Path, common: Path, name: str, packed: dict[str, str]) -> str | None:
+def _resolve(
+    repository: Path,
+    common: Path,
+    name: str,
+    packed: dict[str, str],
+    *,
+    windows: bool = ON_WINDOWS,
+) -> str | None:
     for _ in range(MAX_LINKS):
         text = _read(repository / name) or _read(common / name) or packed.get(name, "")
         text = text.strip()
         if not text.startswith("ref: "):
             return text if _COMMIT.fullmatch(text) else None
         name = text.removeprefix("ref: ").strip()
-        if ".." in name:
+        if ".." in name or not name.startswith("refs/"):
+            return None
+        if windows and any(check_windows_name(part.encode()) for part in name.split("/")):
             return None
     return None
 

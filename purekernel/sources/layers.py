@@ -14,7 +14,8 @@ from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.formats.squashfs import parse_squashfs
 from purekernel.formats.tar import is_tar, parse_tar
 from purekernel.sources.files import is_folder, load_file, unreadable
-from purekernel.sources.folder import ON_WINDOWS, host_node, load_folder
+from purekernel.sources.folder import host_node, load_folder
+from purekernel.sources.windows_names import ON_WINDOWS, check_windows_name
 from purekernel.tree import Buffer, Directory, File, Layer, Metadata, Node, Tree
 
 ACCEPTED = (
@@ -97,8 +98,11 @@ def _load_manifest(data: bytes, path: Path, mtime: int, limits: Limits) -> Layer
 class _FindOnHost:
     """Looks into the folder that a manifest stands in, and nowhere outside it."""
 
-    def __init__(self, folder: Path, mtime: int, limits: Limits) -> None:
+    def __init__(
+        self, folder: Path, mtime: int, limits: Limits, *, windows: bool = ON_WINDOWS
+    ) -> None:
         self._folder = folder.resolve()
+        self._windows = windows
         self._mtime = mtime
         self._limits = limits
         self._content_bytes = 0
@@ -119,10 +123,12 @@ class _FindOnHost:
         return None if place is None else self._look(Path(os.path.realpath(place)))
 
     def _place(self, path: bytes) -> Path | None:
-        try:
-            return self._folder / (path.decode("utf-8") if ON_WINDOWS else os.fsdecode(path))
-        except UnicodeDecodeError:
+        if not self._windows:
+            return self._folder / os.fsdecode(path)
+        parts = [part for part in path.split(b"/") if part not in (b"", b".", b"..")]
+        if any(map(check_windows_name, parts)):
             return None  # no file on Windows can have such a name
+        return self._folder / path.decode("utf-8")
 
     def _look(self, place: Path) -> Node | None:
         if not place.is_relative_to(self._folder):

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 from attrs import field, frozen
 
 from purekernel.errors import InputError
+from purekernel.sources.windows_names import check_windows_name
 
 # Two letters at least: Windows' "C:" is a drive.
 _WEB = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -87,21 +88,26 @@ def _path_of_file_url(url: str, *, windows: bool) -> str:
     return (f"//{host}" if host else "") + unquote(rest)
 
 
-def join_url(base: str, *names: str) -> str:
+def join_url(base: str, *names: str, windows: bool = os.name == "nt") -> str:
     """Return where ``names``, one below the other, are under ``base``.
 
     Args:
         base: a folder's URL or path, with or without a slash at its end. What stands in its
             query, a token perhaps, stays.
         names: of folders and a file, with slashes inside where they are several.
+        windows: whether the host is Windows.
 
     Raises:
-        InputError: a name leads out of the base.
+        InputError: a name leads out of the base, or Windows can hold no such file.
     """
     for name in names:
         if {"..", "."} & set(re.split(r"[/\\]", name)) or name.startswith(("/", "\\")):
             raise InputError(f"{name!a} is no name of a file below {redact(base)}")
     below = "/".join(name.strip("/") for name in names)
+    if windows and is_local(base):
+        for part in below.split("/"):
+            if part and (reason := check_windows_name(part.encode("utf-8", "surrogatepass"))):
+                raise InputError(f"{below!a} is no name of a file below {redact(base)}: {reason}")
     if is_local(base) and not _FILE.match(base):
         return os.path.join(base, *below.split("/"))  # noqa: PTH118  # a path as it was written
     cut = min(at for at in (base.find("?"), base.find("#"), len(base)) if at >= 0)

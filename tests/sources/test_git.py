@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from purekernel.sources.git import _resolve as resolve
 from purekernel.sources.git import describe_checkout
 from tests.oracles import require, run
 
@@ -40,6 +41,19 @@ def test_nothing_checked_out_says_nothing(tmp_path: Path) -> None:
     assert describe_checkout(checkout(tmp_path, HEAD="ref: HEAD\n")) is None
     assert describe_checkout(checkout(tmp_path, HEAD="ref: ../../etc/passwd\n")) is None
     assert describe_checkout(checkout(tmp_path, HEAD="\x00\xff garbage")) is None
+
+
+def test_head_leads_to_references_only(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text(COMMIT)
+    assert describe_checkout(checkout(tmp_path, HEAD=f"ref: {tmp_path}/elsewhere\n")) is None
+
+
+@pytest.mark.parametrize("name", ["refs/heads/a:b", "refs/heads/nul", "refs/heads/a\\b", "refs//a"])
+def test_on_windows_no_reference_is_a_stream_or_device(tmp_path: Path, name: str) -> None:
+    packed = {"HEAD": f"ref: {name}", name: COMMIT}
+    (tmp_path / "HEAD").write_text(packed["HEAD"])
+    assert resolve(tmp_path, tmp_path, "HEAD", packed, windows=True) is None
+    assert resolve(tmp_path, tmp_path, "HEAD", packed, windows=False) == COMMIT
 
 
 def test_a_tag_on_the_commit_counts_wherever_it_is_kept(tmp_path: Path) -> None:

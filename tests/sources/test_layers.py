@@ -17,6 +17,7 @@ from purekernel.errors import InputError, LimitError, PurekernelError
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.limits import Limits
 from purekernel.formats.tar import build_tar
+from purekernel.sources.layers import _FindOnHost as FindOnHost
 from purekernel.sources.layers import load_layer, parse_layer
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree
 from tests.formats.test_squashfs import image
@@ -209,3 +210,21 @@ def test_missing_files_are_counted_past_the_first_twenty(tmp_path: Path) -> None
     (tmp_path / "m.mtree").write_text(f"#mtree\n{lines}")
     with pytest.raises(InputError, match=r"'x19' \(line 21\), and 5 more$"):
         load_layer(tmp_path / "m.mtree", mtime=0)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [b"..\\x", b"C:x", b"\\\\srv\\share\\x", b"a:stream", b"nul", b"d/con.txt", b"a.", b"\xff"],
+)
+def test_on_windows_a_manifest_s_name_that_no_file_can_have_is_not_looked_up(
+    path: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ok").write_bytes(b"ok")
+    finder = FindOnHost(tmp_path, TIME, Limits(), windows=True)
+    assert isinstance(finder.node(b"./ok"), File)
+    assert isinstance(finder.content(b"x/../ok"), File)
+    looked: list[Path] = []
+    monkeypatch.setattr(Path, "lstat", looked.append)
+    assert finder.node(path) is None
+    assert finder.content(path) is None
+    assert looked == []

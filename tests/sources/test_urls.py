@@ -208,3 +208,14 @@ def test_no_name_leads_out(name: str, base: str) -> None:
 )
 def test_the_last_part_is_the_files_name(url: str, name: str) -> None:
     assert last_component(url) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["pool/C:x", "C:/x", "a:stream", "nul.tcz", "pool/con", "a.", "a?b"]
+)
+@pytest.mark.parametrize("base", ["/m", "C:/m", "file:///m"])
+def test_below_a_folder_windows_opens_no_drives_streams_and_devices(name: str, base: str) -> None:
+    with pytest.raises(InputError, match="is no name of a file below"):
+        join_url(base, name, windows=True)
+    assert join_url("http://x/m", "pool/C:x", windows=True) == "http://x/m/pool/C:x"
+    assert join_url(base, "pool/", "a.tcz", windows=True).endswith("a.tcz")
