@@ -9,7 +9,6 @@ its last use, and those used least lately go when all together are too many.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import stat
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from attrs import frozen
 
 from purekernel.errors import PurekernelError, StoreError
 from purekernel.sources.clearing import clear_temporary
+from purekernel.sources.no_follow import touch
 from purekernel.sources.placing import remove, temporary_name, write_whole
 from purekernel.sources.store import default_folder
 from purekernel.tree import Buffer
@@ -68,7 +68,7 @@ class EncodedCache:
             remove(path)
             return None
         with suppress(OSError):
-            os.utime(path)
+            touch(path)
         return content
 
     def put(self, key: str, content: Buffer) -> None:

@@ -11,6 +11,7 @@ from purekernel.sources.inspection import PIECE_BYTES
 from purekernel.sources.placing import (
     create,
     make_read_only,
+    open_itself,
     put,
     remove,
     write_whole,
@@ -60,7 +61,7 @@ class Partial:
     def extend(self) -> Iterator[BinaryIO]:
         """Open the file to write what comes next; every piece is there when it is written."""
         try:
-            stream: BinaryIO = self.path.open("ab", buffering=0)
+            stream: BinaryIO = open_itself(self.path, "ab")
         except FileNotFoundError:
             stream = create(self.path)
         with stream:

@@ -13,9 +13,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from purekernel.errors import StoreError
+from purekernel.sources.no_follow import change_mode, open_readable
 
 _ON_WINDOWS = os.name == "nt"
 
@@ -58,10 +59,19 @@ def storing(folder: Path) -> Iterator[None]:
 def create(path: Path) -> BinaryIO:
     """Open ``path`` to write to it, empty, with its folder; what is written is there at once."""
     try:
-        return path.open("wb", buffering=0)
+        return open_itself(path, "wb")
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("wb", buffering=0)
+        return open_itself(path, "wb")
+
+
+def open_itself(path: Path, mode: str) -> BinaryIO:
+    """Open a file to write to it, without a buffer; a link that stands there is not followed."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+    return cast("BinaryIO", open(path, mode, buffering=0, opener=opener))
 
 
 def write_piece(stream: BinaryIO, piece: bytes) -> None:
@@ -108,7 +118,7 @@ def put(source: Path, path: Path) -> None:
             if not _ON_WINDOWS or not tries_left:
                 raise
             with suppress(OSError):
-                path.chmod(stat.S_IWRITE)  # nor does it rename over a read-only file
+                change_mode(path, stat.S_IWRITE)  # nor does it rename over a read-only file
             time.sleep(_PAUSE_SECONDS)
         else:
             return
@@ -116,7 +126,8 @@ def put(source: Path, path: Path) -> None:
 
 def make_read_only(path: Path) -> None:
     """Take away every right to write; those to read stay as the user's umask has them."""
-    path.chmod(path.stat().st_mode & _READ_ONLY)
+    with open_readable(path) as inode:
+        inode.chmod(inode.status.st_mode & _READ_ONLY)
 
 
 def remove(path: Path) -> bool:
@@ -131,7 +142,7 @@ def remove(path: Path) -> bool:
         if not _ON_WINDOWS:
             return False
         try:  # it removes no read-only file
-            path.chmod(stat.S_IWRITE)
+            change_mode(path, stat.S_IWRITE)
             path.unlink(missing_ok=True)
         except OSError:
             return False

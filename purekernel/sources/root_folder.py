@@ -19,7 +19,9 @@ from purekernel.errors import FormatError, InputError, TreeError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.sources.below import folder_below, open_file_below
 from purekernel.sources.files import load_file, unreadable
-from purekernel.sources.folder import ON_WINDOWS, image_name, image_target
+from purekernel.sources.folder import image_name, image_target
+from purekernel.sources.no_follow import DESCRIPTORS
+from purekernel.sources.windows_names import ON_WINDOWS
 from purekernel.tree import (
     ROOT,
     Device,
@@ -39,8 +41,6 @@ from purekernel.tree import (
 from purekernel.tree.path import join
 
 _HAS_XATTRS = hasattr(os, "listxattr")
-# What lies in a folder that is open is reached through it, where Linux has attributes at all.
-_DESCRIPTORS = "/proc/self/fd"
 _XATTR_KINDS = ("user.", "trusted.", "security.")
 # There are none on that file system, or they went meanwhile.
 _NO_XATTRS = (errno.ENOTSUP, errno.ENODATA)
@@ -211,7 +211,8 @@ class _Reader:
                         target = image_target(os.readlink(link, dir_fd=descriptor))
                     attributes: Xattrs = ()
                     if self._xattrs:
-                        here = place if descriptor is None else Path(_DESCRIPTORS, str(descriptor))
+                        # Through the open folder, on Linux, which alone has attributes.
+                        here = place if descriptor is None else Path(DESCRIPTORS, str(descriptor))
                         attributes = _read_xattrs(here / entry.name)
                 except OSError as error:
                     self._note(join(folder, name), error)

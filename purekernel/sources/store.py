@@ -31,6 +31,7 @@ from purekernel.errors import InputError, StoreError
 from purekernel.sources.clearing import clear_away
 from purekernel.sources.faults import Cause, Fault
 from purekernel.sources.inspection import PIECE_BYTES, Inspection
+from purekernel.sources.no_follow import touch
 from purekernel.sources.partial import Partial
 from purekernel.sources.placing import remove, storing, temporary_name, write_whole
 from purekernel.sources.records import Record, parse_record
@@ -99,7 +100,7 @@ class Store:
         if blob is None or (md5 is not None and blob.md5 != md5.lower()):
             return None
         with suppress(OSError):  # a store that we may only read serves as well
-            os.utime(path)
+            touch(path)
         return blob
 
     def record(self, url: str) -> Record | None:

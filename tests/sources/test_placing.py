@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,7 +14,15 @@ import pytest
 
 from purekernel.errors import StoreError
 from purekernel.sources.downloads import Downloads
-from purekernel.sources.placing import create, put, remove, write_piece, write_whole
+from purekernel.sources.partial import Partial
+from purekernel.sources.placing import (
+    create,
+    make_read_only,
+    put,
+    remove,
+    write_piece,
+    write_whole,
+)
 from purekernel.sources.store import Store
 from tests.ordinary import ordinary_user
 from tests.processes import environment, purekernel
@@ -206,3 +215,56 @@ def test_what_cannot_be_taken_away_stays_as_it_is(open_folder: Path) -> None:
         assert (folder / "file").read_bytes() == b"x"
         assert elsewhere.read_bytes() == b"y"
         folder.chmod(0o777)
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A file that a planted link leads to."""
+    path = tmp_path / "secret"
+    path.write_bytes(b"secret")
+    path.chmod(0o640)
+    os.utime(path, (5, 5))
+    return path
+
+
+def check_untouched(secret: Path) -> None:
+    status = secret.stat()
+    assert (status.st_mode & 0o7777, status.st_mtime) == (0o640, 5)
+    assert secret.read_bytes() == b"secret"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_planted_link_is_neither_written_through_nor_made_read_only(
+    secret: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(secret)
+    for act in (make_read_only, create, Partial(link).become):
+        with pytest.raises(OSError, match="symbolic links"):
+            act(link)
+    with pytest.raises(OSError, match="symbolic links"), Partial(link).extend():
+        pass
+    check_untouched(secret)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+def test_file_of_the_store_is_made_read_only(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    path.chmod(0o664)
+    make_read_only(path)
+    assert path.stat().st_mode & 0o7777 == 0o444
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_use_of_a_blob_that_is_a_link_does_not_change_its_target_s_time(
+    store: Store, secret: Path
+) -> None:
+    digest = hashlib.sha256(b"secret").hexdigest()
+    blob = store.folder / "v1" / "blobs" / digest[:2] / digest
+    blob.parent.mkdir(parents=True)
+    blob.symlink_to(secret)
+    found = store.find(sha256=digest)
+    assert found is not None
+    assert found.path == blob
+    check_untouched(secret)
