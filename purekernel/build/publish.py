@@ -23,6 +23,8 @@ from attrs import frozen
 
 from purekernel.errors import OutputError
 from purekernel.interruption import undisturbed
+from purekernel.sources.no_follow import change_mode, opened
+from purekernel.sources.windows_names import ON_WINDOWS, check_windows_name
 from purekernel.tree import Buffer
 
 Writer = Callable[[BinaryIO], None]
@@ -69,13 +71,21 @@ def publish(
     return outputs
 
 
-def write_whole(path: Path, content: Buffer, *, mode: int | None = None) -> None:
+def write_whole(
+    path: Path,
+    content: Buffer,
+    *,
+    mode: int | None = None,
+    times_ns: tuple[int, int] | None = None,
+) -> None:
     """Write a file of the host, whole or not at all; its name may be any.
 
     Args:
         path: where.
         content: all of it.
         mode: of the file; ``None`` for that of what stood there.
+        times_ns: of access and change, in nanoseconds since 1970, where the host can set them;
+            ``None`` for now.
 
     A link is followed, and stays one.
 
@@ -93,7 +103,7 @@ def write_whole(path: Path, content: Buffer, *, mode: int | None = None) -> None
                 f"{path} is no file, and would become one", hint="name a file with --output"
             )
         mode = stat.S_IMODE(status.st_mode) if mode is None else mode
-    with _Staging(mode, "--output") as staging:
+    with _Staging(mode, "--output", times_ns) as staging:
         staging.write(path, writer_of(content))
         staging.commit()
 
@@ -107,7 +117,14 @@ def _write(content: Buffer, stream: BinaryIO) -> None:
     stream.write(content)
 
 
-def _place(folder: Path, name: str) -> Path:
+def _place(folder: Path, name: str, *, windows: bool = ON_WINDOWS) -> Path:
+    if windows:
+        for part in name.split("/"):
+            if reason := check_windows_name(part.encode("utf-8", "surrogatepass")):
+                raise OutputError(
+                    f"Windows cannot hold an output called {name!r}: {reason}",
+                    hint="choose another name",
+                )
     if any(part in ("", ".", "..") or set(part) & set("\\:") for part in name.split("/")):
         raise OutputError(f"{name!r} is no name for an output")
     return folder.joinpath(*name.split("/"))
@@ -116,8 +133,11 @@ def _place(folder: Path, name: str) -> Path:
 class _Staging:
     """Temporary neighbours on their way to their names, and the folders made for them."""
 
-    def __init__(self, mode: int | None, option: str) -> None:
+    def __init__(
+        self, mode: int | None, option: str, times_ns: tuple[int, int] | None = None
+    ) -> None:
         self._mode = mode
+        self._times_ns = times_ns
         self._option = option
         self._staged: list[tuple[Path, Path]] = []
         self._folders: list[Path] = []
@@ -149,12 +169,22 @@ class _Staging:
             with temporary.open("x+b") as stream:
                 write(stream)
                 if self._mode is not None:
-                    temporary.chmod(self._mode)
+                    if os.chmod in os.supports_fd:
+                        opened(stream.fileno()).chmod(self._mode)
+                    else:
+                        change_mode(temporary, self._mode)
                 stream.flush()
-                os.fsync(stream.fileno())
                 size_bytes = stream.seek(0, io.SEEK_END)
                 digest = _digest(stream)
+                self._set_times(stream)
+                os.fsync(stream.fileno())
         return Output(path=path, size_bytes=size_bytes, sha256=digest)
+
+    def _set_times(self, stream: BinaryIO) -> None:
+        """Set the times of a file that is written, where the host lets us without its name."""
+        if self._times_ns is not None and os.utime in os.supports_fd:
+            with suppress(OSError):
+                os.utime(stream.fileno(), ns=self._times_ns)
 
     def commit(self) -> None:
         with undisturbed():

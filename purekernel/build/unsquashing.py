@@ -16,7 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from purekernel.errors import InputError, OutputError
-from purekernel.sources.below import folder_below, host_names
+from purekernel.sources.below import folder_below, host_names, host_target, open_top
+from purekernel.sources.no_follow import Inode, found, is_link, opened
+from purekernel.sources.windows_names import ON_WINDOWS, check_windows_paths
 from purekernel.tree import (
     ROOT,
     Device,
@@ -41,8 +43,13 @@ _HINTS = {
     errno.EDQUOT: "free some of your quota, and run it again with -f",
     errno.ELOOP: "a link stands in the way: take it away, or choose another folder with -d",
     errno.ENOTDIR: "no folder is where one must be: choose another folder with -d",
+    errno.ESTALE: "see who else may write there, or choose another folder with -d",
 }
 _HINT = "choose a folder that you may write to with -d"
+
+
+# What the system says of a mode that it cannot change without following a link.
+_UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 def select(tree: Tree, patterns: Sequence[bytes], *, source: str) -> Tree:
@@ -82,7 +89,12 @@ def _matches(path: bytes, parts: Sequence[bytes]) -> bool:
 
 
 def unpack_tree(
-    tree: Tree, folder: Path, *, replace: bool = False, xattrs: bool = True
+    tree: Tree,
+    folder: Path,
+    *,
+    replace: bool = False,
+    xattrs: bool = True,
+    windows: bool = ON_WINDOWS,
 ) -> list[str]:
     """Put what is in ``tree`` into ``folder``; return what could not be done, one line each.
 
@@ -92,18 +104,29 @@ def unpack_tree(
 
     Args:
         tree: what is unpacked.
-        folder: where to; it is made, and must not be there without ``replace``.
+        folder: where to; it is made, and must not be there without ``replace``. If it was there, it
+            may be a link.
         replace: whether it may be there.
         xattrs: whether extended attributes are set.
+        windows: whether the host is Windows. Nothing is written then if it cannot hold all names,
+            and links whose target it cannot hold are left out.
 
     Raises:
         OutputError: something cannot be written.
     """
-    return _Unpacker(tree, folder, replace=replace, xattrs=xattrs).unpack()
+    return _Unpacker(tree, folder, replace=replace, xattrs=xattrs, windows=windows).unpack()
 
 
 class _Unpacker:
-    def __init__(self, tree: Tree, folder: Path, *, replace: bool, xattrs: bool) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        folder: Path,
+        *,
+        replace: bool,
+        xattrs: bool,
+        windows: bool = ON_WINDOWS,
+    ) -> None:
         self._tree = tree
         self._top = folder
         self._replace = replace
@@ -111,8 +134,21 @@ class _Unpacker:
         self._is_root = hasattr(os, "geteuid") and os.geteuid() == 0
         self._notes: dict[str, int] = {}
         self._firsts: dict[int, bytes] = {}
+        self._windows = windows
+        # It is opened once: its name may lead elsewhere later.
+        self._opened: int | None = None
 
     def unpack(self) -> list[str]:
+        if self._windows:
+            paths = (path for path, _node in self._tree.walk())
+            check_windows_paths(paths, source="the image")
+        try:
+            return self._unpack()
+        finally:
+            if self._opened is not None:
+                os.close(self._opened)
+
+    def _unpack(self) -> list[str]:
         self._guard(self._top, self._make_top)
         folders = [path for path, node in self._tree.walk() if isinstance(node, Directory)]
         for path in folders:
@@ -130,7 +166,7 @@ class _Unpacker:
             place = top
             if arguments:
                 name = error.filename if isinstance(error.filename, str | bytes) else ""
-                place = top.joinpath(*host_names(arguments[0]), os.fsdecode(name))
+                place = top.joinpath(os.fsdecode(arguments[0]), os.fsdecode(name))
             raise OutputError(
                 f"{place} cannot be written: {error.strerror or error}",
                 hint=_HINTS.get(error.errno or 0, _HINT),
@@ -138,15 +174,18 @@ class _Unpacker:
 
     def _make_top(self) -> None:
         self._top.parent.mkdir(parents=True, exist_ok=True)
+        is_new = True
         try:
             self._top.mkdir(mode=0o700)
         except FileExistsError:
             if not self._replace:
                 raise
+            is_new = False
+        self._opened = open_top(self._top, follow=not is_new)
 
     def _fill(self, folder: bytes) -> None:
         """Put into a folder that is there all that it holds; folders in it are empty yet."""
-        with folder_below(self._top, folder) as (descriptor, place):
+        with folder_below(self._top, folder, opened=self._opened) as (descriptor, place):
             for name in self._tree.entries(folder):
                 path = join(folder, name)
                 (host_name,) = host_names(name)
@@ -195,10 +234,15 @@ class _Unpacker:
                 content = memoryview(node.content)
                 while content:
                     content = content[stream.write(content) :]
-                self._dress_open(node.metadata, made)
+                self._dress(node.metadata, opened(made))
             return True
         if isinstance(node, Symlink):
-            os.symlink(os.fsdecode(node.target), where, dir_fd=descriptor)
+            target = host_target(node.target, windows=self._windows)
+            if target is None:
+                self._note("symbolic links to names that Windows cannot hold are not made")
+                self._firsts.pop(self._tree.inode(path), None)
+                return False
+            os.symlink(target, where, dir_fd=descriptor)
         elif isinstance(node, Device) and not self._is_root:
             self._note("devices are not made, which only root may")
             self._firsts.pop(self._tree.inode(path), None)
@@ -210,13 +254,16 @@ class _Unpacker:
         else:
             number = os.makedev(node.major, node.minor) if isinstance(node, Device) else 0
             os.mknod(where, file_type(node) | 0o600, number, dir_fd=descriptor)
-        self._dress(node, where, descriptor)
+        with found(where, folder=descriptor) as inode:
+            if not _is_made(inode.status, node):
+                raise OSError(errno.ESTALE, "it was replaced while it was made")
+            self._dress(node.metadata, inode)
         return True
 
     def _link(self, first: bytes, where: str, descriptor: int | None) -> None:
         above, _slash, name = first.rpartition(b"/")
         (host_name,) = host_names(name)
-        with folder_below(self._top, above) as (other, place):
+        with folder_below(self._top, above, opened=self._opened) as (other, place):
             source = str(place / host_name) if other is None else host_name
             if self._replace:
                 with suppress(FileNotFoundError):
@@ -225,41 +272,33 @@ class _Unpacker:
 
     def _finish(self, folder: bytes) -> None:
         node = self._tree[folder]
-        with folder_below(self._top, folder) as (descriptor, place):
-            self._dress_open(node.metadata, place if descriptor is None else descriptor)
+        with folder_below(self._top, folder, opened=self._opened) as (descriptor, place):
+            if descriptor is not None:
+                self._dress(node.metadata, opened(descriptor))
+                return
+            with found(place) as inode:
+                if is_link(inode.status) and folder != ROOT:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                self._dress(node.metadata, inode)
 
-    def _dress_open(self, metadata: Metadata, here: int | Path) -> None:
-        """Give an open file or folder its owner, attributes, mode and time, in this order.
+    def _dress(self, metadata: Metadata, inode: Inode) -> None:
+        """Set owner, attributes, mode and time, in this order.
 
         Another owner takes the setuid bit away, and a mode the right to set attributes.
         """
         if self._is_root:
-            os.chown(here, metadata.uid, metadata.gid)
+            inode.chown(metadata.uid, metadata.gid)
         else:
             self._check_owner(metadata)
-        self._set_xattrs(metadata, here)
-        if isinstance(here, Path):
-            here.chmod(self._mode(metadata))
-        elif hasattr(os, "fchmod"):
-            os.fchmod(here, self._mode(metadata))
-        if isinstance(here, Path) or os.utime in os.supports_fd:
-            os.utime(here, (metadata.mtime, metadata.mtime))
-
-    def _dress(self, node: Node, where: str, descriptor: int | None) -> None:
-        """Give the same to what cannot be opened."""
-        metadata = node.metadata
-        if self._is_root:
-            os.chown(where, metadata.uid, metadata.gid, dir_fd=descriptor, follow_symlinks=False)
-        else:
-            self._check_owner(metadata)
-        if metadata.xattrs:
-            place = where if descriptor is None else f"/proc/self/fd/{descriptor}/{where}"
-            self._set_xattrs(metadata, place)
-        if not isinstance(node, Symlink):
-            os.chmod(where, self._mode(metadata), dir_fd=descriptor)
-        if os.utime in os.supports_follow_symlinks:
-            times = (metadata.mtime, metadata.mtime)
-            os.utime(where, times, dir_fd=descriptor, follow_symlinks=False)
+        self._set_xattrs(metadata, inode)
+        if not is_link(inode.status):
+            try:
+                inode.chmod(self._mode(metadata))
+            except OSError as error:
+                if error.errno not in _UNSUPPORTED:
+                    raise
+                self._note("modes are not set, which this system cannot do safely here")
+        inode.set_times(metadata.mtime)
 
     def _mode(self, metadata: Metadata) -> int:
         return metadata.mode if self._is_root else metadata.mode & ~_ONLY_ROOT_S
@@ -270,15 +309,12 @@ class _Unpacker:
         if metadata.mode & _ONLY_ROOT_S:
             self._note("setuid and setgid are left out")
 
-    def _set_xattrs(self, metadata: Metadata, place: int | str | Path) -> None:
+    def _set_xattrs(self, metadata: Metadata, inode: Inode) -> None:
         if not self._xattrs:
             return
         for name, value in metadata.xattrs:
             try:
-                if isinstance(place, int):
-                    os.setxattr(place, name, value)
-                else:
-                    os.setxattr(place, name, value, follow_symlinks=False)
+                inode.set_xattr(name, value)
             except OSError as error:
                 self._note(
                     f"the extended attribute {display(name)} is not set ({error.strerror or error})"
@@ -286,3 +322,14 @@ class _Unpacker:
 
     def _note(self, what: str) -> None:
         self._notes[what] = self._notes.get(what, 0) + 1
+
+
+def _is_made(status: os.stat_result, node: Node) -> bool:
+    """Say whether a status is that of what was made of ``node`` just now, and not of another file.
+
+    Another user may have put something in its place, but no new file has a second name, and what is
+    of the same kind is nothing that he could not have had anyway.
+    """
+    if stat.S_IFMT(status.st_mode) != file_type(node) or status.st_nlink > 1:
+        return False
+    return not isinstance(node, Device) or status.st_rdev == os.makedev(node.major, node.minor)

@@ -6,11 +6,13 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import pytest
 
+from purekernel.build.publish import _place as place_output
 from purekernel.build.publish import publish, write_whole
 from purekernel.errors import OutputError
 from tests.ordinary import ordinary_user
@@ -162,3 +164,54 @@ def test_a_file_of_any_name_is_written_whole_and_keeps_its_mode(tmp_path: Path) 
     write_whole(path, memoryview(b"new"))
     assert path.stat().st_mode & 0o7777 == 0o640
     assert everything(tmp_path) == {"a:\\b": b"new"}
+
+
+@pytest.mark.parametrize("name", ["con.tcz", "x.pxe/nul", "a. ", "a?b", "caf\udcff"])
+def test_names_that_windows_cannot_hold_are_no_outputs_there(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match="Windows cannot hold an output called"):
+        place_output(tmp_path, name, windows=True)
+    assert place_output(tmp_path, name, windows=False) == tmp_path / name
+
+
+def swap_for_link(secret: Path) -> Callable[[IO[bytes]], None]:
+    """Return what writes an output while another user puts a link in its place."""
+
+    def write(stream: IO[bytes]) -> None:
+        stream.write(b"new")
+        Path(stream.name).unlink()
+        Path(stream.name).symlink_to(secret)
+
+    return write
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+def test_mode_is_never_that_of_a_planted_link_s_target(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    secret.chmod(0o600)
+    publish(tmp_path / "out", {"a": swap_for_link(secret)}, mode=0o4777)
+    assert secret.stat().st_mode & 0o7777 == 0o600
+    assert secret.read_bytes() == b"secret"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sets no times of open files")
+def test_times_are_set_before_a_file_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    os.utime(secret, (5, 5))
+    real = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        path.rename(tmp_path / "taken")
+        path.symlink_to(secret)
+        return real(path, target)
+
+    write_whole(tmp_path / "a", b"a", times_ns=(7_000_000_001, 8_000_000_002))
+    status = (tmp_path / "a").stat()
+    assert (status.st_atime_ns, status.st_mtime_ns) == (7_000_000_001, 8_000_000_002)
+    monkeypatch.setattr(Path, "replace", replace)
+    write_whole(tmp_path / "b", b"b", times_ns=(7_000_000_001, 8_000_000_002))
+    assert secret.stat().st_mtime == 5
+    assert (tmp_path / "taken").stat().st_mtime_ns == 8_000_000_002

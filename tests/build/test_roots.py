@@ -14,6 +14,7 @@ import pytest
 
 from fixtures.core_iso import make_core_iso
 from purekernel.build.roots import Root, open_root
+from purekernel.build.roots.folder import FolderRoot
 from purekernel.errors import (
     BootLossError,
     FormatError,
@@ -28,7 +29,9 @@ from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.iso import parse_iso
 from purekernel.formats.lz4 import build_lz4
 from purekernel.formats.tar import build_tar, parse_tar
-from purekernel.tree import File, Metadata, Symlink, Tree, put_file
+from purekernel.sources import below
+from purekernel.sources.root_folder import HostFile
+from purekernel.tree import Directory, File, Metadata, Symlink, Tree, put_file
 from tests.oracles import require, run
 from tests.ordinary import ordinary_user
 from tests.roots import lay_down, plain_tree
@@ -400,3 +403,88 @@ def test_a_name_with_a_colon_is_a_name(tmp_path: Path) -> None:
     (tmp_path / "core.iso").write_bytes(make_core_iso())
     (tmp_path / "core.iso:x").write_bytes(build_cpio(plain_tree()))
     assert open_all(f"{tmp_path / 'core.iso'}:x").tree == plain_tree()
+
+
+@posix
+@pytest.mark.parametrize("planted", ["link", "file"])
+def test_mode_of_what_was_planted_in_place_of_a_new_folder_stays(
+    planted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, secret = tmp_path / "root", tmp_path / "secret"
+    folder.mkdir()
+    secret.mkdir(mode=0o700)
+    root = open_all(folder)
+    changed = root.tree.copy()
+    changed.add(b"new", Directory(metadata=Metadata(mode=0o755)))
+    real = os.mkdir
+
+    def swap(name: Path | str, *, dir_fd: int | None = None) -> None:
+        real(name, dir_fd=dir_fd)
+        os.rmdir(name, dir_fd=dir_fd)
+        if planted == "link":
+            os.symlink(secret, name, dir_fd=dir_fd)
+        else:
+            os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=dir_fd))
+
+    monkeypatch.setattr(os, "mkdir", swap)
+    root.save(changed)
+    assert secret.stat().st_mode & 0o7777 == 0o700
+    assert (folder / "new").stat().st_mode & 0o7777 == (0o700 if planted == "link" else 0o600)
+
+
+@posix
+def test_new_folder_gets_its_mode_whatever_the_umask(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    root = open_all(tmp_path / "root")
+    changed = root.tree.copy()
+    changed.add(b"new", Directory(metadata=Metadata(mode=0o755)))
+    before = os.umask(0o077)
+    try:
+        root.save(changed)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "root/new").stat().st_mode & 0o7777 == 0o755
+
+
+@pytest.mark.parametrize("name", [b"lib/a\\..\\..\\evil", b"lib/C:evil", b"lib/nul.so", b"lib/a."])
+def test_on_windows_a_name_that_leads_elsewhere_changes_nothing(
+    name: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "root").mkdir()
+    root = open_all(tmp_path / "root")
+    assert isinstance(root, FolderRoot)
+    changed = root.tree.copy()
+    put_file(changed, b"a", b"a", metadata=Metadata(mode=0o644))
+    put_file(changed, name, b"evil", metadata=Metadata(mode=0o644))
+    with pytest.raises(OutputError, match="what is to be written has names that Windows cannot"):
+        root.save(changed, windows=True)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "root"]
+
+
+@posix
+def test_by_names_as_on_windows_no_link_on_the_way_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(below, "_BY_DESCRIPTOR", False)
+    folder, outside = tmp_path / "root", tmp_path / "outside"
+    (folder / "etc").mkdir(parents=True)
+    (folder / "etc/file").write_text("theirs")
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    root = open_all(folder)
+    changed = root.tree.copy()
+    put_file(changed, b"etc/file", b"new", metadata=Metadata(mode=0o644))
+    node = root.tree[b"etc/file"]
+    assert isinstance(node, File)
+    assert node.content == b"theirs"
+    (folder / "etc").rename(folder / "old")
+    (folder / "etc").symlink_to("../outside")
+    with pytest.raises(OutputError, match="symbolic links"):
+        root.save(changed)
+    (folder / "etc").unlink()
+    (folder / "etc").mkdir()
+    (folder / "etc/file").symlink_to("../../outside/file")
+    HostFile._last = (None, b"")
+    with pytest.raises(FormatError, match="symbolic links"):
+        assert node.content
+    assert (outside / "file").read_text() == "mine"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +14,9 @@ from attrs import frozen
 
 from purekernel.errors import OutputError, UsageError
 from purekernel.interruption import undisturbed
-from purekernel.sources.below import folder_below, host_names
+from purekernel.sources.below import folder_below, host_names, host_target
+from purekernel.sources.no_follow import open_readable
+from purekernel.sources.windows_names import ON_WINDOWS, check_windows_paths
 from purekernel.tree import Directory, File, Node, Symlink, Tree, describe, display
 from purekernel.tree.path import name, parent
 
@@ -40,12 +43,20 @@ class FolderRoot:
     is_whole: bool
     mtime: int
 
-    def save(self, changed: Tree, output: Path | None = None) -> tuple[str, ...]:
+    def save(
+        self, changed: Tree, output: Path | None = None, *, windows: bool = ON_WINDOWS
+    ) -> tuple[str, ...]:
         """Change on the host what differs between the two trees: files, links and folders.
 
         Each name has what it had or what it is to have, at any time; caches and indexes come after
         what they lead to, and what goes, goes last. Owners and times are those that the host gives.
         Nothing outside of the folder is reached, whoever puts links in the way.
+
+        Args:
+            changed: what it shall hold.
+            output: must be ``None``.
+            windows: whether the host is Windows. Nothing is changed then if it cannot hold what is
+                to be written.
 
         Raises:
             UsageError: there is an ``output``.
@@ -60,6 +71,8 @@ class FolderRoot:
             (path, node) for path, node in changed.walk() if not _is_same(self.tree.get(path), node)
         ]
         wanted.sort(key=lambda one: _turn(*one))
+        if windows:
+            check_windows_paths([path for path, _node in wanted], source="what is to be written")
         for path, node in wanted:
             with self._at(path) as (descriptor, place):
                 _write(descriptor, place, path, node)
@@ -72,8 +85,9 @@ class FolderRoot:
     @contextmanager
     def _at(self, path: bytes) -> Iterator[tuple[int | None, Path]]:
         """Give the folder that ``path`` is in, and the place of ``path`` itself."""
-        place = self.folder.joinpath(*host_names(path))
+        place = self.folder / os.fsdecode(path)
         try:
+            place = self.folder.joinpath(*host_names(path))
             with folder_below(self.folder, parent(path)) as (descriptor, _place):
                 yield descriptor, place
         except OSError as error:
@@ -109,13 +123,18 @@ def _write(descriptor: int | None, place: Path, path: bytes, node: Node) -> None
 
     if isinstance(node, Directory):
         os.mkdir(at(place.name), dir_fd=descriptor)
-        with suppress(OSError, NotImplementedError):
-            os.chmod(at(place.name), node.metadata.mode, dir_fd=descriptor)
+        with suppress(OSError), open_readable(at(place.name), folder=descriptor) as inode:
+            if stat.S_ISDIR(inode.status.st_mode):
+                inode.chmod(node.metadata.mode)
         return
     temporary = at(f".purekernel.{secrets.token_hex(6)}.part")
     try:
         if isinstance(node, Symlink):
-            os.symlink(os.fsdecode(node.target), temporary, dir_fd=descriptor)
+            target = host_target(node.target)
+            if target is None:
+                where = display(node.target)
+                raise OutputError(f"{display(path)} leads to {where}, which Windows cannot hold")
+            os.symlink(target, temporary, dir_fd=descriptor)
         elif isinstance(node, File):
             _write_file(descriptor, temporary, node)
         else:

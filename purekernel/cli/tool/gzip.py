@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +94,8 @@ def _replace(path: Path, limits: Limits, *, force: bool, keep: bool, **options: 
     if not force and (output.exists() or output.is_symlink()):
         raise OutputError(f"{output} is there already", hint="add -f to overwrite it, or use -c")
     made = _turn(data, str(path), name, mtime, limits=limits, **options)
-    write_whole(output, made, mode=stat.S_IMODE(status.st_mode))
-    with suppress(OSError):
-        os.utime(output, ns=(status.st_atime_ns, status.st_mtime_ns))
+    times_ns = status.st_atime_ns, status.st_mtime_ns
+    write_whole(output, made, mode=stat.S_IMODE(status.st_mode), times_ns=times_ns)
     if keep:
         return
     try:
