@@ -273,8 +273,7 @@ def test_real_hybrid_base_stops_and_goes_on_when_told(
     told = two_lines(capsys.readouterr().err)
     assert [message.partition(": ")[2] for message, _hint in told] == [
         f"the output would lose {UEFI_ENTRY}",
-        "the output would lose its system area, an MBR with 2 partitions and a GPT, for booting"
-        + " from USB sticks and disks",
+        f"the output would lose {SYSTEM_AREA.replace('1 partition', '2 partitions')} and disks",
         "the change to the boot menu would not reach 'EFI/BOOT/grub/grub.cfg'",
     ]
     assert all("--drop-boot" in hint for _message, hint in told)
