@@ -1,4 +1,4 @@
-"""The shared Tiny Core mirror: third-party data that never enters the project."""
+"""The shared Tiny Core mirror and what lies beside it: data that never enters the project."""
 
 from __future__ import annotations
 
@@ -10,13 +10,35 @@ from tests.oracles import skip_or_fail
 ROOT = Path(__file__).parents[1]
 
 
+def _where() -> Path:
+    return Path(os.environ.get("PUREKERNEL_SHARED", ROOT.parent / "shared" / "mirror"))
+
+
 def mirror() -> Path:
     """Return the mirror's ``tinycorelinux`` folder; skip or fail where it is missing."""
-    where = Path(os.environ.get("PUREKERNEL_SHARED", ROOT.parent / "shared" / "mirror"))
-    folder = where / "tinycorelinux"
+    folder = _where() / "tinycorelinux"
     if not folder.is_dir():
-        skip_or_fail(f"no shared mirror at {where}")
+        skip_or_fail(f"no shared mirror at {_where()}")
     return folder
+
+
+def modern() -> Path:
+    """Return the folder of data of other Tiny Core systems, which lies beside the mirror.
+
+    PUREKERNEL_MODERN names another; skip or fail where it is missing.
+    """
+    folder = Path(os.environ.get("PUREKERNEL_MODERN", _where().parent / "modern"))
+    if not folder.is_dir():
+        skip_or_fail(f"no shared data at {folder}")
+    return folder
+
+
+def modern_extension(name: str) -> Path:
+    """Return the first extension of that name, without ``.tcz``, in the data of other systems."""
+    found = sorted((modern() / "tcz").rglob(f"{name}.tcz"))
+    if not found:
+        skip_or_fail(f"no {name}.tcz in {modern()}")
+    return found[0]
 
 
 def core_iso() -> Path:

@@ -21,7 +21,7 @@ from tests.formats.test_squashfs import check_against_disk, plant
 from tests.formats.test_squashfs_writer import build, varied_tree, with_files
 from tests.oracles import require, run
 from tests.ordinary import ordinary_user
-from tests.shared import extension, mirror
+from tests.shared import extension, mirror, modern_extension
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no owners and links for everybody")
 
@@ -441,3 +441,24 @@ def test_what_is_no_image_is_told_and_others_are_done(
         "b.tcz.md5.txt",
         "root",
     ]
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("name", ["ntfsprogs", "procps"])
+def test_extensions_of_squashfs_tools_4_0_are_read_as_unsquashfs_reads_them(
+    name: str, folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """They hold hard links, whose inodes name a set of extended attributes, and no such table."""
+    original = modern_extension(name)
+    Path("x.tcz").write_bytes(original.read_bytes())
+    listing = run(require("unsquashfs"), "-lls", original)
+    assert tool("unsquashfs", "-lls", "x.tcz") == 0
+    assert capfdbinary.readouterr().out == listing
+    tree = read("x.tcz")
+    assert [names for names in tree.hard_links().values() if len(names) > 1]
+    assert tool("unsquashfs", "-q", "-d", "ours", "x.tcz") == 0
+    run(require("unsquashfs"), "-d", "theirs", original)
+    run(require("diff"), "-r", "--no-dereference", "ours", "theirs")
+    assert tool("recompress", "x.tcz") == 0
+    assert read("x.tcz") == tree
+    assert run(require("unsquashfs"), "-lls", "x.tcz") == listing

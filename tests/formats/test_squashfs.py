@@ -54,17 +54,24 @@ def image(
     self_loop: bool = False,
     compression: int = 1,
     count: int = 0,
+    xattr: int | None = None,
 ) -> bytes:
     data_start = 96
     inode_start = data_start + len(content)
     length = 5 if size is None else size
     blocks = -(-length // (1 << block_log)) if fragment == 0xFFFFFFFF else length >> block_log
-    file_inode = struct.pack("<HHHHII", 2, 0o644, 0, 0, 1_400_000_000, 1)
-    file_inode += struct.pack("<IIII", data_start, fragment, 0, length)
+    file_inode = struct.pack("<HHHHII", 2 if xattr is None else 9, 0o644, 0, 0, 1_400_000_000, 1)
+    if xattr is None:
+        file_inode += struct.pack("<IIII", data_start, fragment, 0, length)
+    else:  # an extended inode, with one name
+        file_inode += struct.pack("<QQQIIII", data_start, length, 0, 1, fragment, 0, xattr)
     file_inode += struct.pack("<I", block) * min(blocks, 2000)
     listing_size = 12 + 8 + len(name) + 3
-    folder_inode = struct.pack("<HHHHII", 1, 0o755, 0, 0, 1_400_000_000, 2)
-    folder_inode += struct.pack("<IIHHI", 0, 2, listing_size, 0, 3)
+    folder_inode = struct.pack("<HHHHII", 1 if xattr is None else 8, 0o755, 0, 0, 1_400_000_000, 2)
+    if xattr is None:
+        folder_inode += struct.pack("<IIHHI", 0, 2, listing_size, 0, 3)
+    else:
+        folder_inode += struct.pack("<IIIIHHI", 2, listing_size, 0, 3, 0, 0, xattr)
     inodes = metadata(file_inode + folder_inode)
     root_offset = len(file_inode)
     listing = struct.pack("<III", count, 0, 1)
@@ -95,6 +102,49 @@ def test_a_small_image_is_read() -> None:
     assert tree[b""] == Directory(metadata=Metadata(mode=0o755, **owner))
     assert tree[b"a"] == File(metadata=Metadata(mode=0o644, **owner), content=b"hello")
     assert len(tree) == 2
+
+
+@pytest.mark.parametrize("xattr", [0, 1, 77, 0xFFFFFFFE, 0xFFFFFFFF])
+def test_xattr_number_is_ignored_where_an_image_has_no_xattr_table(xattr: int) -> None:
+    # squashfs-tools 4.0 left the field of extended inodes, as hard links have them, at 0.
+    assert parse(image(xattr=xattr)) == parse(image())
+
+
+def test_xattr_number_is_checked_where_an_image_has_a_xattr_table() -> None:
+    data = bytearray(image(xattr=0))
+    table = len(data)
+    data += struct.pack("<QII", 0, 0, 0)
+    data[40:48] = struct.pack("<Q", len(data))
+    data[56:64] = struct.pack("<Q", table)
+    message = "x.tcz: expected '' to have one of 0 sets of extended attributes, got number 0"
+    with pytest.raises(FormatError) as caught:
+        parse(bytes(data))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("garbage", [0, 1, 95, 1 << 40, NO_TABLE])
+def test_places_of_absent_tables_are_ignored(garbage: int) -> None:
+    # No fragments, and inodes are not looked up by number: nothing is read there.
+    data = image()[:80] + struct.pack("<QQ", garbage, garbage) + image()[96:]
+    assert parse(data) == parse(image())
+
+
+@pytest.mark.parametrize("flags", [0x1, 0x4, 0x10, 0x40, 0xC0, 0x1C0, 0x200, 0x8000])
+def test_flags_of_any_tool_make_no_difference_to_what_is_read(flags: int) -> None:
+    data = image(xattr=0)[:24] + struct.pack("<H", flags) + image(xattr=0)[26:]
+    assert parse(data) == parse(image())
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("xattr", [0, 77])
+def test_unsquashfs_ignores_the_xattr_number_without_a_table_as_well(
+    xattr: int, tmp_path: Path
+) -> None:
+    (tmp_path / "x.tcz").write_bytes(image(xattr=xattr))
+    listing = run(require("unsquashfs"), "-d", "", "-lc", tmp_path / "x.tcz")
+    assert listing.splitlines()[-1] == b"/a"
+    run(require("unsquashfs"), "-no-xattrs", "-d", tmp_path / "root", tmp_path / "x.tcz")
+    assert (tmp_path / "root" / "a").read_bytes() == b"hello"
 
 
 def test_names_are_bytes() -> None:

@@ -64,10 +64,15 @@ class StoredXattrs:
     def find(self, number: int, path: bytes) -> Xattrs:
         """Return the set with this number, which belongs to ``path``.
 
+        In an image without a table of extended attributes the number means nothing: squashfs-tools
+        4.0 left the field at 0. Linux and unsquashfs ignore it, too.
+
         Raises:
             FormatError: there is none, or it is damaged.
             LimitError: with what was read before it is more than the image may unpack to.
         """
+        if self._start == NO_TABLE:
+            return ()
         if number not in self._known:
             if number >= self.count:
                 raise self._refuse(
