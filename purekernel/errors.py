@@ -250,6 +250,12 @@ class ClusterError(PurekernelError):
     default_hint = "see to the cluster, or build without --executor"
 
 
+class LibraryError(PurekernelError):
+    """Say that a Python package that purekernel needs is missing, too old, or another one."""
+
+    default_hint = "install purekernel again in an environment of its own"
+
+
 class ModuleLoopError(TreeError):
     """Say that kernel modules need one another in a circle, so that none can be loaded."""
 

@@ -7,20 +7,22 @@ from typing import Any
 
 from attrs import field, frozen
 
+from purekernel.deflate.libraries import load_deflate, load_zopfli
 from purekernel.version import __version__
 
 Releases = Mapping[str, str]
 
 
 def releases() -> dict[str, str]:
-    """Return the releases that this machine has of what encodes, by name."""
-    import deflate  # noqa: PLC0415  # only where something is encoded
-    import zopfli  # noqa: PLC0415  # the same
+    """Return the releases that this machine has of what encodes, by name.
 
+    Raises:
+        LibraryError: one of them is missing, or another package took its place.
+    """
     return {
         "purekernel": __version__,
-        "deflate": deflate.__version__,
-        "zopfli": str(zopfli.__version__),
+        "deflate": load_deflate().version,
+        "zopfli": load_zopfli().version,
     }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-import deflate
 from attrs import frozen
 
+from purekernel.deflate.libraries import load_deflate, load_zopfli
 from purekernel.formats.inflate import inflate
 from purekernel.formats.limits import Limits
 from purekernel.interruption import interruptibly
@@ -76,13 +76,14 @@ class Libdeflate:
     @property
     def name(self) -> str:
         """Return its name."""
-        return f"libdeflate {self.level} of deflate {deflate.__version__}"
+        return f"libdeflate {self.level} of deflate {load_deflate().version}"
 
     def encode(self, data: Buffer) -> bytes:
         """Return ``data`` as one whole raw deflate stream."""
+        compress = load_deflate().compress
         if len(data) < _LONG_BYTES:
-            return bytes(deflate.deflate_compress(data, self.level))
-        return interruptibly(lambda: bytes(deflate.deflate_compress(data, self.level)))
+            return bytes(compress(data, self.level))
+        return interruptibly(lambda: bytes(compress(data, self.level)))
 
 
 @frozen(kw_only=True)
@@ -104,17 +105,14 @@ class Zopfli:
     @property
     def name(self) -> str:
         """Return its name."""
-        import zopfli  # noqa: PLC0415  # slow efforts only
-
-        return f"zopfli {self.iterations} {self.block_bytes} of zopfli {zopfli.__version__}"
+        return f"zopfli {self.iterations} {self.block_bytes} of zopfli {load_zopfli().version}"
 
     def encode(self, data: Buffer) -> bytes:
         """Return ``data`` as one whole raw deflate stream."""
-        from zopfli import zlib  # noqa: PLC0415  # slow efforts only
-
+        compress = load_zopfli().compress
         blocks = max(2, len(data) // self.block_bytes) if self.block_bytes else 0
         stream = interruptibly(
-            lambda: zlib.compress(
+            lambda: compress(
                 bytes(data),
                 numiterations=self.iterations,
                 blocksplitting=bool(blocks),
