@@ -250,6 +250,15 @@ class ClusterError(PurekernelError):
     default_hint = "see to the cluster, or build without --executor"
 
 
+class EncodingError(PurekernelError):
+    """Say that an encoder, here or on a cluster, returned something else than its input."""
+
+    default_hint = (
+        "build again without --executor, after 'purekernel cache clear'; if that fails as well, "
+        "check this machine's memory"
+    )
+
+
 class LibraryError(PurekernelError):
     """Say that a Python package that purekernel needs is missing, too old, or another one."""
 

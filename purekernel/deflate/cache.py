@@ -1,4 +1,9 @@
-"""What is made once by slow encoders, and remembered from one build to the next."""
+"""Run slow encoders once, and reuse their results in later builds.
+
+A cache may hold anything: files are swapped by a bad restore, damaged, or put there by someone
+else. So each result is checked against the data it was made of before it is used, and is made
+again if it does not fit. Results of the executor get the same check: it may be a cluster.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,8 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
+from purekernel.deflate.encoders import wrong_stream
+from purekernel.errors import FormatError
 from purekernel.tree import Buffer
 
 
@@ -36,16 +43,16 @@ class Task:
         call: makes it of ``arguments``; an executor of other processes must be able to send both.
         size_bytes: of what it is made of.
         key: what the result can be kept under; asked for only where there is a cache.
+        check: says whether bytes, from wherever they come, are a result for this input.
         finish: turns what the call returned into the bytes that are kept.
-        least_bytes: a result that has less is none.
     """
 
     call: Callable[..., Any]
     arguments: tuple[Any, ...]
     size_bytes: int
     key: Callable[[], str]
+    check: Callable[[bytes], bool]
     finish: Callable[[Any], bytes] = bytes
-    least_bytes: int = 0
 
 
 def make_all(tasks: Iterable[Task], *, executor: Executor, cache: Cache | None) -> Iterator[bytes]:
@@ -53,6 +60,9 @@ def make_all(tasks: Iterable[Task], *, executor: Executor, cache: Cache | None) 
 
     Tasks are begun in order, and are taken from ``tasks`` only some way ahead of what is yielded,
     so that not all of them need be in memory.
+
+    Raises:
+        EncodingError: the executor returned something that fails the task's check.
     """
     begun: deque[_Begun] = deque()
     ahead_bytes = 0
@@ -74,14 +84,22 @@ class _Begun:
         self._cache = cache
         self._key = "" if cache is None else task.key()
         self._known = None if cache is None else cache.get(self._key)
+        if self._known is not None and not task.check(self._known):
+            self._known = None  # the right result takes its place in the cache
         self._future: Future[Any] | None = None
-        if self._known is None or len(self._known) < task.least_bytes:
+        if self._known is None:
             self._future = executor.submit(task.call, *task.arguments)
 
     def result(self) -> bytes:
         if self._future is None:
             return self._known or b""
-        made = self.task.finish(self._future.result())
+        returned = self._future.result()
+        try:
+            made = self.task.finish(returned)
+        except FormatError:
+            raise wrong_stream() from None
+        if not self.task.check(made):
+            raise wrong_stream()
         if self._cache is not None:
             self._cache.put(self._key, made)
         return made

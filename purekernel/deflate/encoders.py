@@ -8,6 +8,7 @@ from typing import Protocol
 from attrs import frozen
 
 from purekernel.deflate.libraries import load_deflate, load_zopfli
+from purekernel.errors import EncodingError, FormatError
 from purekernel.formats.inflate import inflate
 from purekernel.formats.limits import Limits
 from purekernel.interruption import interruptibly
@@ -129,11 +130,30 @@ def encode_smallest(data: Buffer, encoders: Iterable[Encoder]) -> bytes:
 
 
 def encode_checked(content: bytes, encoders: Iterable[Encoder]) -> bytes:
-    """Return the smallest deflate stream of ``content``, which was unpacked and compared."""
+    """Return the smallest deflate stream of ``content``, which was unpacked and compared.
+
+    Raises:
+        EncodingError: it unpacks to something else.
+    """
     stream = encode_smallest(content, encoders)
-    found = inflate(
-        stream, source="a new deflate stream", limits=Limits(unpacked_bytes=len(content))
-    )
-    if found.end != len(stream) or found.content != content:
-        raise AssertionError  # an encoder's fault; nobody's file is lost over it
+    if not inflates_to(stream, content):
+        raise wrong_stream()
     return stream
+
+
+def wrong_stream() -> EncodingError:
+    """Return the error for a stream that fails its check."""
+    return EncodingError("an encoder returned a deflate stream that does not unpack to its input")
+
+
+def inflates_to(stream: Buffer, content: Buffer) -> bool:
+    """Say whether ``stream`` is one raw deflate stream of ``content`` and has nothing behind it.
+
+    No more is unpacked than ``content`` has.
+    """
+    limits = Limits(unpacked_bytes=len(content))
+    try:
+        found = inflate(stream, source="a deflate stream", limits=limits)
+    except FormatError:
+        return False
+    return found.end == len(stream) and found.content == content

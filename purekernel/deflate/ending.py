@@ -13,9 +13,10 @@ Source: RFC 1951, 3.2.3 to 3.2.7.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 
 from purekernel.deflate.code_lengths import END_OF_BLOCK, codes, read_code_lengths
-from purekernel.deflate.joining import Stream, join
+from purekernel.deflate.joining import Joiner, Stream
 from purekernel.errors import FormatError
 from purekernel.formats.inflate import inflate
 from purekernel.formats.limits import Limits
@@ -43,8 +44,11 @@ _STORED_BYTES = 0xFFFF
 # The header's bits and their padding.
 _STORED_LEAD_BITS, _STORED_MOST_LEAD_BITS = 3, 10
 
-# A block that is the last and empty, of the kind that brings no codes.
-_NOTHING_MORE = b"\x03\x00"
+# Empty blocks of the kind that brings no codes, ten bits each. Behind the first a stream that can
+# be moved starts within a byte. The second still says that it is the last: its first bit is a one,
+# while padding is zeros, so that an end that is a bit off is found.
+_NOTHING_YET = Stream(data=b"\x02\x00", end=10, last_block=0, first_stored=None)
+_NOTHING_MORE = Stream(data=b"\x03\x00", end=10, last_block=9, first_stored=None)
 
 
 def find_ending(data: bytes, content: Buffer) -> Stream | None:
@@ -58,13 +62,33 @@ def find_ending(data: bytes, content: Buffer) -> Stream | None:
         found = Stream(
             data=data, end=end, last_block=last_block, first_stored=None, is_movable=False
         )
-        if _is_proved(found, content):
+        if can_be_joined(found, content):
             return found
     return None
 
 
-def _is_proved(stream: Stream, content: Buffer) -> bool:
-    joined = join([stream], _NOTHING_MORE)
+def can_be_joined(stream: Stream, content: Buffer) -> bool:
+    """Say whether ``stream``, joined to another by what it says of itself, inflates to ``content``.
+
+    Args:
+        stream: any; nothing of it is believed.
+        content: what it stands for. No more than this is unpacked.
+    """
+    size_bits = 8 * len(stream.data)
+    if not (
+        size_bits - 8 < stream.end <= size_bits
+        and 0 <= stream.last_block < stream.end
+        and (stream.first_stored is None or 0 <= stream.first_stored <= stream.last_block)
+    ):
+        return False
+    written = BytesIO()
+    joiner = Joiner(written.write)
+    if stream.is_movable:  # where its first stored block is must be true, too
+        joiner.add(_NOTHING_YET)
+    joiner.add(stream)
+    joiner.add(_NOTHING_MORE)
+    joiner.end()
+    joined = written.getvalue()
     try:
         found = inflate(
             joined,

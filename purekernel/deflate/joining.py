@@ -112,6 +112,10 @@ class Joiner:
         self._align()
         self._write(last)
 
+    def end(self) -> None:
+        """Fill the last byte, where the stream added last says itself that no other follows."""
+        self._pad()
+
     def _align(self) -> None:
         """Go on at a whole byte, behind an empty block if there are bits."""
         if self._rest_bits:

@@ -16,10 +16,15 @@ from purekernel.formats.gzip import (
     FLAGS_OFFSET,
     MAGIC,
     TRAILER,
+    Member,
     content_start,
     parse_member,
 )
+from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer
+
+# What a cache keeps for a file that gets no smaller. No gzip file begins so.
+_NO_SMALLER = b"no smaller"
 
 
 def recompress_gzip(data: Buffer, recipe: Recipe) -> bytes | None:
@@ -33,11 +38,8 @@ def recompress_gzip(data: Buffer, recipe: Recipe) -> bytes | None:
         The smaller file, which inflates to the same; ``None`` where there is none.
     """
     view = memoryview(data)
-    try:
-        member = parse_member(view, source="a gzip file")
-    except FormatError:
-        return None
-    if member.end != len(view) or view[FLAGS_OFFSET] & FEXTRA:
+    member = _only_member(view)
+    if member is None:
         return None
     start = content_start(view)
     old_bytes = member.end - TRAILER.size - start
@@ -66,17 +68,47 @@ def recompress_all(
             arguments=(bytes(files[index]), recipe),
             size_bytes=len(files[index]),
             key=partial(_key, files[index], recipe),
-            finish=_none_to_nothing,
+            check=partial(_is_result, files[index]),
+            finish=_pack_result,
         )
         for index in order
     )
     made = dict(zip(order, make_all(tasks, executor=executor, cache=cache), strict=True))
-    return [made[index] or None for index in range(len(files))]
+    return [None if made[index] == _NO_SMALLER else made[index] for index in range(len(files))]
 
 
-def _none_to_nothing(content: bytes | None) -> bytes:
-    """Return what is kept: nothing for what gets no smaller."""
-    return content or b""
+def _only_member(view: memoryview, limits: Limits = DEFAULT_LIMITS) -> Member | None:
+    """Return the one member that a gzip file consists of, if it is of that kind and sound."""
+    try:
+        member = parse_member(view, source="a gzip file", limits=limits)
+    except FormatError:
+        return None
+    return None if member.end != len(view) or view[FLAGS_OFFSET] & FEXTRA else member
+
+
+def _pack_result(content: bytes | None) -> bytes:
+    return _NO_SMALLER if content is None else content
+
+
+def _is_result(old: Buffer, kept: bytes) -> bool:
+    """Say whether ``kept`` may stand for the gzip file ``old``.
+
+    It unpacks to the same, is smaller, and has the same header and trailer. That a file gets no
+    smaller is believed, as only encoding it again would tell.
+    """
+    if kept == _NO_SMALLER:
+        return True
+    view, old_view = memoryview(kept), memoryview(old)
+    if len(view) >= len(old_view):
+        return False
+    old_member = _only_member(old_view)
+    if old_member is None:
+        return False
+    start = content_start(old_view)
+    if view[:start] != old_view[:start] or view[-TRAILER.size :] != old_view[-TRAILER.size :]:
+        return False
+    member = _only_member(view, Limits(unpacked_bytes=len(old_member.content)))
+    return member is not None and member.content == old_member.content
 
 
 def _key(content: Buffer, recipe: Recipe) -> str:

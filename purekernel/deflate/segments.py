@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from functools import partial
@@ -12,9 +14,11 @@ from typing import Any
 from attrs import field, frozen
 
 from purekernel.deflate.cache import Cache, Task, make_all
-from purekernel.deflate.encoders import Encoder, encode_smallest
-from purekernel.deflate.ending import find_ending
+from purekernel.deflate.encoders import Encoder, encode_smallest, inflates_to
+from purekernel.deflate.ending import can_be_joined, find_ending
 from purekernel.deflate.joining import Joiner, Stream, survey
+from purekernel.errors import EncodingError
+from purekernel.formats.inflate import RAW, STEP_BYTES
 from purekernel.tree import Buffer
 
 # What a cache keeps before a stream: its end, its last block and its first stored block, each a
@@ -54,15 +58,75 @@ def deflate_segments(
         segments: at least one. They are asked for as they are needed.
         write: takes the stream, piece by piece as it is made.
         executor: what runs the encoders. It may be one of other processes or machines.
-        cache: what remembers their streams.
+        cache: what remembers their streams. It is not trusted: see :mod:`.cache`.
+
+    Raises:
+        EncodingError: an encoder's stream, or all of them joined, do not inflate to the segments.
     """
-    joiner = Joiner(write)
-    results = make_all(_tasks(segments), executor=executor, cache=cache)
+    proof = _Proof(write)
+    joiner = Joiner(proof.write)
+    results = make_all(_tasks(proof.expect(segments)), executor=executor, cache=cache)
     result = next(results)
     for following in results:
         joiner.add(_unpack_stream(result))
         result = following
     joiner.finish(result)
+    proof.finish()
+
+
+class _Proof:
+    """Inflate the joined stream as it is written, and compare it with the segments.
+
+    Each stream was checked by itself. This proves the same of what is written, wherever in a byte
+    the streams fall.
+    """
+
+    def __init__(self, write: Callable[[Buffer], object]) -> None:
+        self._write = write
+        self._inflater = zlib.decompressobj(wbits=RAW)
+        self._expected: deque[memoryview] = deque()
+
+    def expect(self, segments: Iterable[Segment]) -> Iterator[Segment]:
+        """Yield ``segments`` as they come, each of which is then expected in the stream."""
+        for segment in segments:
+            if segment.data:
+                self._expected.append(memoryview(segment.data))
+            yield segment
+
+    def write(self, piece: Buffer) -> None:
+        """Take a piece of the stream."""
+        pending: Buffer = piece
+        try:
+            while True:
+                content = memoryview(self._inflater.decompress(pending, STEP_BYTES))
+                self._compare(content)
+                pending = self._inflater.unconsumed_tail
+                if not pending and len(content) < STEP_BYTES:
+                    break
+        except zlib.error:
+            raise _not_joined() from None
+        self._write(piece)
+
+    def finish(self) -> None:
+        """See that the stream ended where its last piece does, with nothing left out."""
+        if self._expected or not self._inflater.eof or self._inflater.unused_data:
+            raise _not_joined()
+
+    def _compare(self, content: memoryview) -> None:
+        while content:
+            if not self._expected:
+                raise _not_joined()
+            segment = self._expected.popleft()
+            count = min(len(segment), len(content))
+            if segment[:count] != content[:count]:
+                raise _not_joined()
+            content = content[count:]
+            if count < len(segment):
+                self._expected.appendleft(segment[count:])
+
+
+def _not_joined() -> EncodingError:
+    return EncodingError("the joined deflate stream does not unpack to what was packed")
 
 
 def _tasks(segments: Iterable[Segment]) -> Iterator[Task]:
@@ -73,12 +137,12 @@ def _tasks(segments: Iterable[Segment]) -> Iterator[Task]:
             yield _task(
                 waiting,
                 segment_key,
+                check=partial(_is_packed_stream, waiting),
                 finish=partial(_pack_stream, waiting),
-                least_bytes=_FACTS.size,
             )
         waiting = segment
     if waiting is not None:
-        yield _task(waiting, last_key)
+        yield _task(waiting, last_key, check=partial(inflates_to, content=waiting.data))
 
 
 def segment_key(segment: Segment) -> str:
@@ -111,6 +175,11 @@ def _pack_stream(segment: Segment, data: bytes) -> bytes:
     if stream.first_stored is not None:
         first_stored = stream.first_stored
     return _FACTS.pack(stream.end, stream.last_block, first_stored) + stream.data
+
+
+def _is_packed_stream(segment: Segment, kept: bytes) -> bool:
+    """Say whether ``kept`` is a stream of the segment, with facts about it that are true."""
+    return len(kept) > _FACTS.size and can_be_joined(_unpack_stream(kept), segment.data)
 
 
 def _unpack_stream(kept: bytes) -> Stream:

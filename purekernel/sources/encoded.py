@@ -1,9 +1,15 @@
 """The cache of encoded bytes: what the slow encoders made, in the user's cache folder.
 
-Below the store's folder, ``encoded-v1/ab/…`` has files named by what was encoded and by what; each
-is the SHA-256 of what follows, and then that. Any number of processes may use it: a file gets its
-name by a rename, when it is whole, and is checked when it is read. The time of a file is that of
-its last use, and those used least lately go when all together are too many.
+Below the store's folder, ``encoded-v1/ab/…`` has one file for each entry. Its name is a SHA-256 of
+the key. It starts with the SHA-256 of the name and the content, and then has the content: a file
+that is damaged, or that stands under another entry's name, is deleted when it is read. The digest
+has no secret, so it does not keep out a person who may write here; the code that asks for an entry
+checks the content against the data it was made of.
+
+Any number of processes may use the cache: a file gets its name by a rename, when it is whole. The
+time of a file is that of its last use, and the least recently used are deleted when all together
+have too many bytes. Entries of older releases lie in the same folder under names that are never
+asked for, so they are counted, and deleted first.
 """
 
 from __future__ import annotations
@@ -25,6 +31,8 @@ from purekernel.sources.store import default_folder
 from purekernel.tree import Buffer
 
 _LAYOUT = "encoded-v1"
+# Makes the names others than those of entries whose digest is of the content alone.
+_ENTRY_FORMAT = b"entry 2\0"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 # What is called otherwise is not ours, and stays.
@@ -60,11 +68,14 @@ class EncodedCache:
         try:
             if not path.is_file():
                 return None  # who reads a pipe, or a link to a device, may never come back
+            if path.stat().st_size > self._most_bytes:
+                remove(path)  # more than would be kept, and perhaps than fits into memory
+                return None
             kept = path.read_bytes()
         except (OSError, ValueError):
             return None
         content = kept[_DIGEST_BYTES:]
-        if hashlib.sha256(content).digest() != kept[:_DIGEST_BYTES]:
+        if _digest(path, content) != kept[:_DIGEST_BYTES]:
             remove(path)
             return None
         with suppress(OSError):
@@ -73,9 +84,10 @@ class EncodedCache:
 
     def put(self, key: str, content: Buffer) -> None:
         """Keep ``content`` under ``key``, if the disk lets us."""
-        data = hashlib.sha256(content).digest() + bytes(content)
+        path = self._path(key)
+        data = _digest(path, content) + bytes(content)
         with suppress(PurekernelError, OSError, ValueError):
-            write_whole(self._path(key), data, by_way_of=self.folder / "tmp" / temporary_name())
+            write_whole(path, data, by_way_of=self.folder / "tmp" / temporary_name())
             self._grew = True
 
     def close(self) -> None:
@@ -133,7 +145,7 @@ class EncodedCache:
         return self.prune(-1)
 
     def _path(self, key: str) -> Path:
-        name = hashlib.sha256(key.encode()).hexdigest()
+        name = hashlib.sha256(_ENTRY_FORMAT + key.encode()).hexdigest()
         return self.folder / name[:2] / name
 
     def _files(self) -> Iterator[tuple[float, int, Path]]:
@@ -143,3 +155,10 @@ class EncodedCache:
                 status = path.lstat()
                 if _NAME.fullmatch(path.name) and not stat.S_ISDIR(status.st_mode):
                     yield status.st_mtime, status.st_size, path
+
+
+def _digest(path: Path, content: Buffer) -> bytes:
+    """Return the digest that binds ``content`` to the entry at ``path``."""
+    digest = hashlib.sha256(bytes.fromhex(path.name))
+    digest.update(content)
+    return digest.digest()

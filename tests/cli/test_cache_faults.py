@@ -83,7 +83,8 @@ def entries(cache: Path) -> list[Path]:
 
 def is_whole(path: Path) -> bool:
     kept = path.read_bytes()
-    return hashlib.sha256(kept[DIGEST_BYTES:]).digest() == kept[:DIGEST_BYTES]
+    bound = bytes.fromhex(path.name) + kept[DIGEST_BYTES:]
+    return hashlib.sha256(bound).digest() == kept[:DIGEST_BYTES]
 
 
 # Kills. A process forks for each, so that purekernel is imported once; each dies by its own hand

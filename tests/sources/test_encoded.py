@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -88,3 +89,52 @@ def test_several_at_once_and_killed_leave_nothing_wrong(tmp_path: Path) -> None:
             assert cache.get(f"key {number}") in (bytes([number]) * 200_000, None)
         assert cache.get("key 6") is not None
         cache.clear()
+
+
+def test_entry_under_another_name_is_deleted(tmp_path: Path) -> None:
+    cache = EncodedCache(tmp_path)
+    cache.put("one", b"content of one")
+    (one,) = files(tmp_path)
+    cache.put("two", b"content of two")
+    (two,) = set(files(tmp_path)) - {one}
+    first, second = one.read_bytes(), two.read_bytes()
+    one.write_bytes(second)
+    two.write_bytes(first)
+    assert cache.get("one") is None
+    assert cache.get("two") is None
+    assert not files(tmp_path)
+
+
+def test_planted_digest_of_the_content_alone_is_refused(tmp_path: Path) -> None:
+    cache = EncodedCache(tmp_path)
+    cache.put("key", b"content")
+    (path,) = files(tmp_path)
+    path.write_bytes(hashlib.sha256(b"planted").digest() + b"planted")
+    assert cache.get("key") is None
+    assert not files(tmp_path)
+
+
+def test_entry_larger_than_the_whole_cache_is_deleted_unread(tmp_path: Path) -> None:
+    cache = EncodedCache(tmp_path, most_bytes=1 << 20)
+    cache.put("key", b"content")
+    (path,) = files(tmp_path)
+    os.truncate(path, 1 << 40)  # a sparse file, more than fits into memory
+    assert cache.get("key") is None
+    assert not files(tmp_path)
+
+
+def test_entries_of_older_releases_are_counted_and_pruned_first(tmp_path: Path) -> None:
+    cache = EncodedCache(tmp_path, most_bytes=200)
+    name = hashlib.sha256(b"key").hexdigest()
+    old = tmp_path / "encoded-v1" / name[:2] / name
+    old.parent.mkdir(parents=True)
+    old.write_bytes(hashlib.sha256(b"old").digest() + b"old" * 40)
+    os.utime(old, (1_000_000_000, 1_000_000_000))
+    assert cache.get("key") is None
+    assert cache.usage().files == 1
+    cache.put("key", b"new" * 40)
+    cache.close()
+    assert not old.exists()
+    assert cache.get("key") == b"new" * 40
+    old.write_bytes(b"old")
+    assert cache.clear().files == 2
