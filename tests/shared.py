@@ -49,12 +49,3 @@ def core_iso() -> Path:
 def extension(name: str) -> Path:
     """Return one of the shared extensions, named without ``.tcz``."""
     return mirror() / "4.x" / "x86" / "tcz" / f"{name}.tcz"
-
-
-def modern(name: str) -> Path:
-    """Return a file of today's Tiny Core systems, which lie beside the mirror."""
-    where = Path(os.environ.get("PUREKERNEL_SHARED", ROOT.parent / "shared" / "mirror"))
-    path = where.parent / "modern" / name
-    if not path.exists():
-        skip_or_fail(f"no shared data at {path}")
-    return path

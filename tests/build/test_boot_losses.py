@@ -265,7 +265,7 @@ def test_real_hybrid_base_stops_and_goes_on_when_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    base = shared.modern("TinyCorePure64-look.iso")
+    base = shared.modern() / "TinyCorePure64-look.iso"
     boot = '[boot]\nappend = "word"\n'
     write_recipe(tmp_path, base, rest=boot)
     arguments = ["build", "--effort", "fast", "--cache-dir", "cache", "--quiet"]
