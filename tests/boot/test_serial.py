@@ -54,7 +54,7 @@ def test_tc_logs_in_on_the_serial_port_with_the_password_of_the_example(tmp_path
     release = mirror() / "4.x" / "x86"
     subprocess.run(
         ["sh", "-e"],
-        input=block(PAGE, "run"),
+        input=block(PAGE, "not run: a boot test builds it, boots it and logs in"),
         cwd=tmp_path,
         env=environment(
             PATH=f"{Path(sys.executable).parent}:/usr/bin:/bin",
