@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from purekernel.build.boot_losses import BootLoss, find_early_archive, find_lost_ways
 from purekernel.errors import BundleError
+from purekernel.formats.boot_losses import BootLoss, find_early_archive, find_lost_ways
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import BootEntry, ElTorito, IsoImage, parse_iso
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits

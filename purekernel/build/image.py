@@ -8,7 +8,6 @@ from concurrent.futures import Executor
 from attrs import evolve, field, fields_dict, frozen
 
 from purekernel.build.base import Base
-from purekernel.build.boot_losses import BootLoss, find_unreached_menus, refuse_losses
 from purekernel.build.boot_menu import BootChanges, change_boot_menu
 from purekernel.build.core import PackedCore, build_archive, pack_core, recompress_nested
 from purekernel.build.encoding import Encoding, Modules
@@ -22,8 +21,10 @@ from purekernel.build.metadata import (
 )
 from purekernel.build.progress import Progress, Silent
 from purekernel.build.unpacking import Unpacking, measure_unpacking
+from purekernel.build.unreached_menus import find_unreached_menus
 from purekernel.deflate.efforts import Effort
 from purekernel.errors import UsageError, inside
+from purekernel.formats.boot_losses import BootLoss, refuse_losses
 from purekernel.formats.compress import compress
 from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import ElTorito, VolumeFields

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from purekernel.build.boot_losses import BootLoss, find_early_archive, refuse_losses
 from purekernel.build.encoding import Encoding
 from purekernel.build.publish import write_whole
 from purekernel.build.squashing import rebuild_image
@@ -20,6 +19,7 @@ from purekernel.deflate.efforts import Effort
 from purekernel.deflate.encoders import Libdeflate
 from purekernel.deflate.member import compress
 from purekernel.errors import UnrepresentableError
+from purekernel.formats.boot_losses import BootLoss, find_early_archive, refuse_losses
 from purekernel.formats.compress import build_xz, build_zstd
 from purekernel.formats.compression import (
     BZIP2_MAGIC,
