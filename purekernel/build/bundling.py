@@ -9,8 +9,8 @@ from typing import BinaryIO
 from purekernel.build.assembly import Assembly
 from purekernel.build.flavour import Flavour
 from purekernel.build.packing import bundle_name
-from purekernel.build.progress import Progress, Silent
 from purekernel.build.publish import Output, publish
+from purekernel.progress import Progress, Silent
 
 
 def write_bundle(assembly: Assembly, folder: Path, *, progress: Progress | None = None) -> Output:

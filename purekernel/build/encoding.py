@@ -11,13 +11,13 @@ from enum import Enum
 from attrs import field, frozen
 
 from purekernel.build.flavour import Flavour
-from purekernel.build.threads import Threads
 from purekernel.deflate.cache import Cache
 from purekernel.deflate.efforts import Effort
 from purekernel.errors import UsageError
 from purekernel.formats.compress import check_taken, choose_compression
 from purekernel.formats.initramfs import Compression, read_compressions
 from purekernel.formats.limits import Limits
+from purekernel.threads import Threads
 from purekernel.tree import Buffer
 
 # For production an image is made once and fetched often.

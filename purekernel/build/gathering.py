@@ -11,7 +11,6 @@ from purekernel.build.overlay import PackedExtension
 from purekernel.build.planning import Plan, Planner, make_plan
 from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.planning.plan import CHECKED_SIDES
-from purekernel.build.progress import Progress, Silent
 from purekernel.errors import (
     ChecksumError,
     CombinedError,
@@ -21,6 +20,7 @@ from purekernel.errors import (
     raise_all,
 )
 from purekernel.formats.tinycore import build_dependencies, parse_dependencies, parse_md5
+from purekernel.progress import Progress, Silent
 from purekernel.sources.downloads import Downloads
 from purekernel.sources.tinycore import (
     DEPENDENCIES,

@@ -19,7 +19,6 @@ from purekernel.build.metadata import (
     build_iso_metadata,
     build_version_file,
 )
-from purekernel.build.progress import Progress, Silent
 from purekernel.build.unpacking import Unpacking, measure_unpacking
 from purekernel.build.unreached_menus import find_unreached_menus
 from purekernel.deflate.efforts import Effort
@@ -29,6 +28,7 @@ from purekernel.formats.compress import compress
 from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import ElTorito, VolumeFields
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.progress import Progress, Silent
 from purekernel.rootfs.packed_modules import unpack_modules
 from purekernel.rootfs.passes import Pass, finishing_passes
 from purekernel.tree import (

@@ -14,11 +14,11 @@ from purekernel.build.bundle import Bundle, parse_bundle
 from purekernel.build.bundle_image import build_image
 from purekernel.build.encoding import Encoding
 from purekernel.build.image import Image, Options
-from purekernel.build.progress import Progress, Silent
 from purekernel.build.request import Request, join_request
 from purekernel.build.session import Provision, Session
 from purekernel.errors import UsageError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits, limits_of
+from purekernel.progress import Progress, Silent
 from purekernel.sources.files import load_file
 from purekernel.sources.layers import load_layer
 from purekernel.sources.shipped import SAMPLE_BUNDLE, load_sample_bundle

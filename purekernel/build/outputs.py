@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from purekernel.build.image import Image
-from purekernel.build.progress import Progress, Silent
 from purekernel.build.publish import Output, Writer, publish
 from purekernel.build.pxe import build_pxe_files
 from purekernel.errors import UsageError
 from purekernel.formats.boot_losses import refuse_losses
 from purekernel.formats.iso import write_iso
+from purekernel.progress import Progress, Silent
 from purekernel.tree import Buffer
 
 

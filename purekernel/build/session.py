@@ -15,12 +15,12 @@ from purekernel.build.lock_file import load_lock, lock_path
 from purekernel.build.locking import lock_of, places_of
 from purekernel.build.planning import Plan, make_plan
 from purekernel.build.planning.inquiry import Inquiry
-from purekernel.build.progress import Progress, Silent
 from purekernel.build.recipe.model import DownloadChoice
 from purekernel.build.request import COMMAND_LINE, Asked
 from purekernel.errors import PurekernelError, UsageError, raise_all
 from purekernel.formats.extension_name import parse_extension_name
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.progress import Progress, Silent
 from purekernel.sources.downloads import DownloadPolicy, Downloads
 from purekernel.sources.lock import Lock
 from purekernel.sources.locked import known_names, with_places_of, without

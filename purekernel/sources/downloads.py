@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from attrs import evolve, frozen
 
 from purekernel.errors import DownloadError, PurekernelError, StoreError, raise_all
-from purekernel.sources.crew import Crew
 from purekernel.sources.faults import Stopped
 from purekernel.sources.finder import Finder
 from purekernel.sources.policy import DownloadPolicy
@@ -28,6 +27,7 @@ from purekernel.sources.rounds import missing
 from purekernel.sources.store import Store, load_fetched
 from purekernel.sources.urls import redact
 from purekernel.sources.wanted import Fetched, Wanted
+from purekernel.threads import Crew
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor

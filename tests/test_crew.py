@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from purekernel.sources.crew import Crew
+from purekernel.threads import Crew
 
 
 def alive(name: str = "purekernel-download") -> list[threading.Thread]:

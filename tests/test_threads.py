@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from purekernel.build.encoding import Encoding
-from purekernel.build.threads import Threads
+from purekernel.threads import Threads
 from tests.processes import environment
 
 
