@@ -19,10 +19,10 @@ from pathlib import Path
 
 from benchmarks.measure import CHECKOUT, Run, run, take_turns
 from benchmarks.squashfs import EXTENSIONS
-from purekernel.build.unsquashing import unpack_tree
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import parse_iso
 from purekernel.formats.squashfs import parse_squashfs
+from purekernel.host.unpack import unpack_tree
 from purekernel.tree import File
 
 CORE_ISO = "tinycorelinux/4.x/x86/release/Core-current.iso"

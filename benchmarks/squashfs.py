@@ -22,8 +22,8 @@ from pathlib import Path
 from attrs import evolve
 
 from benchmarks.measure import CHECKOUT, Run, run, take_turns
-from purekernel.build.unsquashing import unpack_tree
 from purekernel.formats.squashfs import parse_squashfs
+from purekernel.host.unpack import unpack_tree
 
 EXTENSIONS = "tinycorelinux/4.x/x86/tcz"
 SMALL_FILES = 20_000

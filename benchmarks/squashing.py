@@ -15,7 +15,6 @@ from pathlib import Path
 
 from purekernel.build.encoding import Encoding
 from purekernel.build.squashing import Compression, make_codec
-from purekernel.build.unsquashing import unpack_tree
 from purekernel.deflate.efforts import Effort
 from purekernel.formats.limits import Limits
 from purekernel.formats.squashfs import (
@@ -25,7 +24,8 @@ from purekernel.formats.squashfs import (
     parse_squashfs,
     write_squashfs,
 )
-from purekernel.sources.root_folder import load_root_folder
+from purekernel.host.rootfs_folder import load_root_folder
+from purekernel.host.unpack import unpack_tree
 from purekernel.tree import File, Tree, content_bytes
 
 LIMITS = Limits(unpacked_bytes=4 << 30)

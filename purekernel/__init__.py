@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from purekernel.build.image import Image, Options
     from purekernel.build.job import load_bundle, load_layers, make_image, sample_bundle
     from purekernel.build.outputs import Emit, write_image
-    from purekernel.build.publish import Output
     from purekernel.build.request import Request
     from purekernel.build.session import Provision
     from purekernel.cluster import open_executor
     from purekernel.deflate.efforts import Effort
     from purekernel.errors import PurekernelError
+    from purekernel.host.write import Output
     from purekernel.tree import Layer, Tree
 
 # Names are imported when first used: 'purekernel --help' needs none of them, and what
@@ -44,7 +44,7 @@ _HOMES = {
     "Layer": "purekernel.tree",
     "Modules": "purekernel.build.encoding",
     "Options": "purekernel.build.image",
-    "Output": "purekernel.build.publish",
+    "Output": "purekernel.host.write",
     "Provision": "purekernel.build.session",
     "PurekernelError": "purekernel.errors",
     "Request": "purekernel.build.request",

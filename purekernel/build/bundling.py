@@ -9,7 +9,7 @@ from typing import BinaryIO
 from purekernel.build.assembly import Assembly
 from purekernel.build.flavour import Flavour
 from purekernel.build.packing import bundle_name
-from purekernel.build.publish import Output, publish
+from purekernel.host.write import Output, publish
 from purekernel.progress import Progress, Silent
 
 

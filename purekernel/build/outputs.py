@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from purekernel.build.image import Image
-from purekernel.build.publish import Output, Writer, publish
 from purekernel.build.pxe import build_pxe_files
 from purekernel.errors import UsageError
 from purekernel.formats.boot_losses import refuse_losses
 from purekernel.formats.iso import write_iso
+from purekernel.host.write import Output, Writer, publish
 from purekernel.progress import Progress, Silent
 from purekernel.tree import Buffer
 

@@ -11,9 +11,9 @@ from attrs import frozen
 from purekernel.build.gathering import Gathered
 from purekernel.build.planning.files import overlay_role
 from purekernel.formats.limits import Limits
+from purekernel.host.overlay_reader import load_layer, parse_layer
+from purekernel.host.read import check_digest, is_folder
 from purekernel.rootfs.ownership import own_as_root
-from purekernel.sources.files import check_digest, is_folder
-from purekernel.sources.layers import load_layer, parse_layer
 from purekernel.tree import Layer
 
 

@@ -10,7 +10,7 @@ from purekernel.build.boot_menu import find_boot_menu
 from purekernel.build.image import Image
 from purekernel.errors import BootMenuError, TreeError
 from purekernel.formats.syslinux import BootMenu, parse_boot_menu
-from purekernel.sources.windows_names import check_windows_name
+from purekernel.host.windows_names import check_windows_name
 from purekernel.tree import Buffer, File, display, resolve
 from purekernel.tree.path import name
 

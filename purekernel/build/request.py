@@ -35,7 +35,7 @@ from purekernel.build.recipe.settings import (
 )
 from purekernel.errors import InputError, PurekernelError, UsageError, raise_all
 from purekernel.formats.extension_name import parse_extension_name
-from purekernel.sources.files import is_folder
+from purekernel.host.read import is_folder
 from purekernel.sources.urls import is_url
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from purekernel.build.gathering import Gathered
     from purekernel.build.image import Image
     from purekernel.build.planning import Plan
-    from purekernel.build.publish import Output
+    from purekernel.host.write import Output
     from purekernel.sources.wanted import Wanted
 
 _COUNTED = {

@@ -24,10 +24,9 @@ from pathlib import Path
 from attrs import frozen
 
 from purekernel.errors import PurekernelError, StoreError
-from purekernel.sources.clearing import clear_temporary
-from purekernel.sources.no_follow import touch
-from purekernel.sources.placing import remove, temporary_name, write_whole
-from purekernel.sources.store import default_folder
+from purekernel.host.cache_folder import clear_temporary, default_folder
+from purekernel.host.no_follow import touch
+from purekernel.host.write import remove, replace_file, temporary_name
 from purekernel.tree import Buffer
 
 _LAYOUT = "encoded-v1"
@@ -87,7 +86,7 @@ class EncodedCache:
         path = self._path(key)
         data = _digest(path, content) + bytes(content)
         with suppress(PurekernelError, OSError, ValueError):
-            write_whole(path, data, by_way_of=self.folder / "tmp" / temporary_name())
+            replace_file(path, data, by_way_of=self.folder / "tmp" / temporary_name())
             self._grew = True
 
     def close(self) -> None:

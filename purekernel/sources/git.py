@@ -10,7 +10,7 @@ import re
 import zlib
 from pathlib import Path
 
-from purekernel.sources.windows_names import ON_WINDOWS, check_windows_name
+from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 

@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from purekernel.sources.inspection import PIECE_BYTES
-from purekernel.sources.placing import (
+from purekernel.host.write import (
     create,
     make_read_only,
     open_itself,
     put,
     remove,
-    write_whole,
+    replace_file,
 )
+from purekernel.sources.inspection import PIECE_BYTES
 from purekernel.sources.records import Record, parse_record
 
 
@@ -55,7 +55,7 @@ class Partial:
         else:
             # Whoever is killed here leaves it, and whoever comes next takes the same name.
             temporary = self.path.with_name(f"{self.path.name}.new")
-            write_whole(self._record, record.to_bytes(), by_way_of=temporary)
+            replace_file(self._record, record.to_bytes(), by_way_of=temporary)
 
     @contextmanager
     def extend(self) -> Iterator[BinaryIO]:

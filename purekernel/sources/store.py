@@ -28,17 +28,15 @@ from pathlib import Path
 from attrs import frozen
 
 from purekernel.errors import InputError, StoreError
-from purekernel.sources.clearing import clear_away
+from purekernel.host.cache_folder import clear_away, default_folder
+from purekernel.host.no_follow import touch
+from purekernel.host.write import remove, replace_file, storing, temporary_name
 from purekernel.sources.faults import Cause, Fault
 from purekernel.sources.inspection import PIECE_BYTES, Inspection
-from purekernel.sources.no_follow import touch
 from purekernel.sources.partial import Partial
-from purekernel.sources.placing import remove, storing, temporary_name, write_whole
 from purekernel.sources.records import Record, parse_record
 from purekernel.sources.urls import is_local, local_path, parse_address, redact
 from purekernel.sources.wanted import Fetched, Kind, Wanted
-
-CACHE_VARIABLE = "PUREKERNEL_CACHE"
 
 # Another layout gets another folder; the old one is left to those who know it.
 _LAYOUT = "v1"
@@ -117,7 +115,7 @@ class Store:
     def remember(self, url: str, record: Record) -> None:
         """Keep what ``url`` gave; where that cannot be written, it will be asked once more."""
         with suppress(OSError):
-            write_whole(self._record_path(url), record.to_bytes(), by_way_of=self._temporary())
+            replace_file(self._record_path(url), record.to_bytes(), by_way_of=self._temporary())
 
     def partial(self, url: str, *, private: bool = False) -> Partial:
         """Return the file on its way from ``url``; ``private``: under a name of its own.
@@ -163,7 +161,9 @@ class Store:
                     sha256=inspection.sha256,
                     md5=inspection.md5,
                 )
-            write_whole(self._md5_path(blob.md5), blob.sha256.encode(), by_way_of=self._temporary())
+            replace_file(
+                self._md5_path(blob.md5), blob.sha256.encode(), by_way_of=self._temporary()
+            )
         return blob
 
     def _clear_away(self) -> None:
@@ -262,12 +262,3 @@ def _remove_if_same(path: Path, opened: os.stat_result) -> None:
     with suppress(OSError):
         if os.path.samestat(path.stat(), opened):
             remove(path)
-
-
-def default_folder() -> Path:
-    """Return where caches are: what ``PUREKERNEL_CACHE`` says, or the user's cache folder."""
-    if said := os.environ.get(CACHE_VARIABLE):
-        return Path(said)
-    import platformdirs  # noqa: PLC0415  # 13 ms, and few runs need it
-
-    return Path(platformdirs.user_cache_dir("purekernel", appauthor=False))

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 from attrs import field, frozen
 
 from purekernel.errors import InputError
-from purekernel.sources.windows_names import check_windows_name
+from purekernel.host.windows_names import check_windows_name
 
 # Two letters at least: Windows' "C:" is a drive.
 _WEB = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)

@@ -14,7 +14,6 @@ import pytest
 
 from fixtures.core_iso import make_core_iso
 from purekernel.build.roots import Root, open_root
-from purekernel.build.roots.folder import FolderRoot
 from purekernel.errors import (
     BootLossError,
     FormatError,
@@ -29,8 +28,9 @@ from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.iso import parse_iso
 from purekernel.formats.lz4 import build_lz4
 from purekernel.formats.tar import build_tar, parse_tar
-from purekernel.sources import below
-from purekernel.sources.root_folder import HostFile
+from purekernel.host import below
+from purekernel.host.edit import FolderRoot
+from purekernel.host.rootfs_folder import HostFile
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree, put_file
 from tests.oracles import require, run
 from tests.ordinary import ordinary_user

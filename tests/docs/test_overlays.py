@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from purekernel.formats.tar import parse_tar
-from purekernel.sources.layers import load_layer
+from purekernel.host.overlay_reader import load_layer
 from purekernel.tree import Device, File, Symlink, Tree
 from tests.oracles import require, run
 from tests.processes import ROOT

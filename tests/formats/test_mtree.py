@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from purekernel.errors import ConflictError, FormatError, InputError, PathError, PurekernelError
 from purekernel.formats.mtree import Entry, FindInTree, Kind, apply_manifest, is_mtree, parse_mtree
 from purekernel.formats.tar import parse_tar
-from purekernel.sources.layers import load_layer
+from purekernel.host.overlay_reader import load_layer
 from purekernel.tree import (
     Device,
     DeviceKind,

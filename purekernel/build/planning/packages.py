@@ -14,6 +14,7 @@ from purekernel.formats.debian.names import parse_choice
 from purekernel.formats.debian.relation import Relation, show_alternatives
 from purekernel.formats.debian.signature import Keyring, parse_keyring
 from purekernel.formats.extension_name import DEB, TCZ
+from purekernel.host.read import load_file
 from purekernel.sources.debian import (
     AskedPackage,
     DebianArchive,
@@ -23,7 +24,6 @@ from purekernel.sources.debian import (
     ResolvedPackage,
     resolve_packages,
 )
-from purekernel.sources.files import load_file
 from purekernel.sources.locked import pinned
 from purekernel.sources.locked_packages import FirstKnown, LockedPackages
 from purekernel.sources.tinycore import IMPORT_SCRIPT, Extension

@@ -12,10 +12,9 @@ from purekernel.build.planning.plan import PROJECT, PlannedFile
 from purekernel.build.project import Project, is_project_name, parse_project
 from purekernel.build.recipe.model import Razor
 from purekernel.errors import InputError, MissingFileError
-from purekernel.sources.files import check_digest, is_folder
-from purekernel.sources.folder import load_folder
+from purekernel.host.overlay_reader import load_layer, parse_layer
+from purekernel.host.read import check_digest, is_folder, load_folder
 from purekernel.sources.git import describe_checkout
-from purekernel.sources.layers import load_layer, parse_layer
 from purekernel.sources.urls import is_local, is_url, last_component, local_path, redact
 from purekernel.sources.wanted import MIB, Wanted
 

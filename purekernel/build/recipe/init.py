@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from purekernel.build.publish import Output, publish
 from purekernel.build.recipe.check import check_recipe
 from purekernel.build.recipe.template import PLAIN, PROJECT_HINT, Said, say_razor, write_recipe
 from purekernel.errors import OutputError, ProjectError, UsageError
 from purekernel.formats.toml import parse_toml
-from purekernel.sources.files import is_folder
+from purekernel.host.read import is_folder
+from purekernel.host.write import Output, publish
 
 
 def init_recipe(

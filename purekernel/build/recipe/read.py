@@ -35,7 +35,7 @@ from purekernel.formats.extension_name import parse_extension_name
 from purekernel.formats.limits import Limits
 from purekernel.formats.text import MOST_BYTES
 from purekernel.formats.toml import TomlDocument, TomlPath, parse_toml
-from purekernel.sources.files import load_file
+from purekernel.host.read import load_file
 
 Values = dict[str, Any]
 

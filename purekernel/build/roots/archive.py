@@ -13,7 +13,6 @@ from typing import Protocol
 from attrs import field, frozen
 
 from purekernel.build.encoding import Encoding
-from purekernel.build.publish import write_whole
 from purekernel.build.squashing import rebuild_image
 from purekernel.deflate.efforts import Effort
 from purekernel.deflate.encoders import Libdeflate
@@ -35,6 +34,7 @@ from purekernel.formats.lz4 import MAGIC as LZ4_MAGIC
 from purekernel.formats.lz4 import build_lz4
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.formats.tar import build_tar, is_tar
+from purekernel.host.write import write_whole
 from purekernel.tree import Buffer, Tree
 
 # What tar calls the folder that it was told to pack.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from purekernel.build.publish import write_whole
 from purekernel.formats.boot_losses import find_lost_ways, refuse_losses
 from purekernel.formats.iso import IsoImage, build_iso
+from purekernel.host.write import write_whole
 from purekernel.tree import File, newest_time
 
 

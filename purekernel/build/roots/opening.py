@@ -6,15 +6,15 @@ from pathlib import Path
 
 from purekernel.build.base import CORES
 from purekernel.build.roots.archive import ArchiveRoot, Container, HostFile
-from purekernel.build.roots.folder import FolderRoot
 from purekernel.build.roots.iso import IsoMember
 from purekernel.build.roots.root import Root
 from purekernel.errors import InputError, UsageError
 from purekernel.formats.iso import is_iso, parse_iso
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
-from purekernel.sources.files import is_folder, load_file
-from purekernel.sources.layers import parse_layer
-from purekernel.sources.root_folder import load_root_folder
+from purekernel.host.edit import FolderRoot
+from purekernel.host.overlay_reader import parse_layer
+from purekernel.host.read import is_folder, load_file
+from purekernel.host.rootfs_folder import load_root_folder
 from purekernel.tree import Buffer, File, Tree, display, look_up, newest_time
 
 

@@ -107,10 +107,10 @@ def _recompress_file(
     path: Path, encoders: tuple[Encoder, ...], *, is_forced: bool, limits: Limits
 ) -> tuple[int, int, str]:
     """Return a file's old and new size in bytes, and what is remarked on it."""
-    from purekernel.build.publish import write_whole  # noqa: PLC0415
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
     from purekernel.deflate.recompress import recompress  # noqa: PLC0415
-    from purekernel.sources.files import load_file  # noqa: PLC0415
+    from purekernel.host.read import load_file  # noqa: PLC0415
+    from purekernel.host.write import write_whole  # noqa: PLC0415
 
     old = load_file(path, limits=limits)
     done = recompress(old, encoders, source=str(path), is_forced=is_forced, limits=limits)

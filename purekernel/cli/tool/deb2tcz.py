@@ -59,11 +59,10 @@ def deb2tcz_command(
       purekernel tool deb2tcz lshw_02.19-2_i386.deb
       purekernel tool deb2tcz --dep pci-utils.tcz lshw.deb tce/optional/lshw.tcz
     """  # noqa: D301  # click reads the backspace as "keep these lines"
-    from purekernel.build.publish import publish, writer_of  # noqa: PLC0415  # longer than --help may take
     from purekernel.cli.terminal import say, say_warning  # noqa: PLC0415
     from purekernel.formats.debian.relation import show_relations  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
-    from purekernel.sources.placing import remove  # noqa: PLC0415
+    from purekernel.host.write import publish, remove, writer_of  # noqa: PLC0415  # longer than --help may take
     from purekernel.sources.tinycore import DEPENDENCIES, SIDES  # noqa: PLC0415
 
     limits = limits_of(max_unpacked)
@@ -107,8 +106,8 @@ def _convert(
         is_extension_name,
         parse_extension_name,
     )
+    from purekernel.host.read import load_file  # noqa: PLC0415
     from purekernel.rootfs.debian import ConversionOptions  # noqa: PLC0415
-    from purekernel.sources.files import load_file  # noqa: PLC0415
 
     name = None if output is None else output.name
     if name is not None and not (name.endswith(TCZ) and is_extension_name(name)):

@@ -114,8 +114,8 @@ def depmod_command(
 def _kernel_symbols(
     system_map: Path | None, symvers: Path | None, *, errsyms: bool
 ) -> KernelSymbols | None:
+    from purekernel.host.read import load_file  # noqa: PLC0415
     from purekernel.rootfs.depmod import parse_symvers, parse_system_map  # noqa: PLC0415
-    from purekernel.sources.files import load_file  # noqa: PLC0415
 
     if symvers is not None:
         return parse_symvers(load_file(symvers, streams=True))

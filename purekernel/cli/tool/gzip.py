@@ -82,7 +82,7 @@ def gzip_command(
 
 
 def _replace(path: Path, limits: Limits, *, force: bool, keep: bool, **options: Any) -> None:
-    from purekernel.build.publish import write_whole  # noqa: PLC0415
+    from purekernel.host.write import write_whole  # noqa: PLC0415
 
     output = _output(path, undo=options["undo"])
     if not force and path.is_symlink():
@@ -126,7 +126,7 @@ def _output(path: Path, *, undo: bool) -> Path:
 
 def _load(path: Path, limits: Limits) -> tuple[bytes, bytes, int]:
     """Return what is in a file or standard input, and its name and time for a header."""
-    from purekernel.sources.files import load_file  # noqa: PLC0415
+    from purekernel.host.read import load_file  # noqa: PLC0415
 
     if str(path) != STREAM:
         data = load_file(path, limits=limits)

@@ -88,7 +88,7 @@ def ldconfig_command(
     """  # noqa: D301  # click reads the backspace as "keep these lines"
     from purekernel.cli.terminal import say_bytes, say_warning  # noqa: PLC0415
     from purekernel.errors import inside  # noqa: PLC0415
-    from purekernel.sources.files import load_file  # noqa: PLC0415
+    from purekernel.host.read import load_file  # noqa: PLC0415
 
     if print_cache and root_place is None:
         say_bytes(_listing(load_file(Path(cache)), cache))

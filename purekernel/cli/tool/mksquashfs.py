@@ -124,13 +124,13 @@ def mksquashfs_command(
       purekernel tool mksquashfs root/ my.tcz -noappend -e usr/share/doc usr/share/man
     """  # noqa: D301  # click reads the backspace as "keep these lines"
     from purekernel.build.encoding import Encoding  # noqa: PLC0415
-    from purekernel.build.publish import publish  # noqa: PLC0415
     from purekernel.build.squash_source import Changes  # noqa: PLC0415
     from purekernel.build.squashing import Compression, make_codec  # noqa: PLC0415
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.deflate.efforts import Effort  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
     from purekernel.formats.squashfs import Options, write_squashfs  # noqa: PLC0415
+    from purekernel.host.write import publish  # noqa: PLC0415
     from purekernel.tree import clamp_times  # noqa: PLC0415
 
     if len(places) < 2:
@@ -204,7 +204,7 @@ def _priorities(tree: Tree, path: Path, sources: list[Path]) -> dict[bytes, int]
 
 
 def _text(path: Path) -> str:
-    from purekernel.sources.files import load_file  # noqa: PLC0415
+    from purekernel.host.read import load_file  # noqa: PLC0415
 
     return os.fsdecode(load_file(path))
 

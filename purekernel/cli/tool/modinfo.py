@@ -55,7 +55,7 @@ def modinfo_command(
         list_field,
         list_module,
     )
-    from purekernel.sources.files import load_file  # noqa: PLC0415
+    from purekernel.host.read import load_file  # noqa: PLC0415
 
     wanted = field or name
     separator = b"\0" if nul else b"\n"

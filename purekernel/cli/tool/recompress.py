@@ -69,10 +69,10 @@ def recompress_command(
 
 def _recompress(path: Path, effort: Effort, executor: Executor, limits: Limits) -> tuple[int, int]:
     """Return an image's old and new size, in bytes."""
-    from purekernel.build.publish import publish, writer_of  # noqa: PLC0415
     from purekernel.build.squashing import recompress_image  # noqa: PLC0415
     from purekernel.formats.tinycore import build_md5  # noqa: PLC0415
-    from purekernel.sources.files import load_file  # noqa: PLC0415
+    from purekernel.host.read import load_file  # noqa: PLC0415
+    from purekernel.host.write import publish, writer_of  # noqa: PLC0415
     from purekernel.sources.tinycore import MD5  # noqa: PLC0415
 
     old = load_file(path, limits=limits)

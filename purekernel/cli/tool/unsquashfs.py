@@ -84,7 +84,7 @@ def unsquashfs_command(
 def _describe(image: Path, limits: Limits) -> None:
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.formats.squashfs import describe_image, open_squashfs  # noqa: PLC0415
-    from purekernel.sources.files import load_file  # noqa: PLC0415
+    from purekernel.host.read import load_file  # noqa: PLC0415
 
     opened = open_squashfs(load_file(image, limits=limits), source=str(image), limits=limits)
     say(describe_image(opened, name=str(image)))
@@ -99,14 +99,14 @@ def _list(
     is_long: bool,
     is_numeric: bool,
 ) -> None:
-    from purekernel.build.unsquashing import select  # noqa: PLC0415
     from purekernel.cli.terminal import say_bytes  # noqa: PLC0415
     from purekernel.formats.squashfs import (  # noqa: PLC0415
         list_details,
         list_names,
         open_squashfs,
     )
-    from purekernel.sources.files import load_file  # noqa: PLC0415
+    from purekernel.host.read import load_file  # noqa: PLC0415
+    from purekernel.host.unpack import select  # noqa: PLC0415
 
     opened = open_squashfs(load_file(image, limits=limits), source=str(image), limits=limits)
     tree = select(opened.tree, paths, source=str(image))
@@ -123,7 +123,7 @@ def _list(
 def _print_files(image: Path, paths: list[bytes], limits: Limits) -> None:
     from purekernel.cli.terminal import say_bytes  # noqa: PLC0415
     from purekernel.formats.squashfs import open_squashfs  # noqa: PLC0415
-    from purekernel.sources.files import load_file  # noqa: PLC0415
+    from purekernel.host.read import load_file  # noqa: PLC0415
     from purekernel.tree import File, display, look_up  # noqa: PLC0415
 
     if not paths:
@@ -151,10 +151,10 @@ def _unpack(
     xattrs: bool,
     quiet: bool,
 ) -> None:
-    from purekernel.build.unsquashing import select, unpack_tree  # noqa: PLC0415
     from purekernel.cli.terminal import say, say_warning  # noqa: PLC0415
     from purekernel.formats.squashfs import parse_squashfs  # noqa: PLC0415
-    from purekernel.sources.files import load_file  # noqa: PLC0415
+    from purekernel.host.read import load_file  # noqa: PLC0415
+    from purekernel.host.unpack import select, unpack_tree  # noqa: PLC0415
 
     # All of it, so that a damaged image is told before anything is written.
     tree = parse_squashfs(load_file(image, limits=limits), source=str(image), limits=limits)

@@ -12,9 +12,9 @@ from typing import IO
 
 import pytest
 
-from purekernel.build.publish import _place as place_output
-from purekernel.build.publish import publish, write_whole
 from purekernel.errors import OutputError
+from purekernel.host.write import _place as place_output
+from purekernel.host.write import publish, write_whole
 from tests.ordinary import ordinary_user
 
 

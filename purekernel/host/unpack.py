@@ -16,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from purekernel.errors import InputError, OutputError
-from purekernel.sources.below import folder_below, host_names, host_target, open_top
-from purekernel.sources.no_follow import Inode, found, is_link, opened
-from purekernel.sources.windows_names import ON_WINDOWS, check_windows_paths
+from purekernel.host.below import folder_below, host_names, host_target, open_top
+from purekernel.host.no_follow import Inode, found, is_link, opened
+from purekernel.host.windows_names import ON_WINDOWS, check_windows_paths
 from purekernel.tree import (
     ROOT,
     Device,

@@ -13,10 +13,10 @@ from pathlib import Path
 from attrs import frozen
 
 from purekernel.errors import OutputError, UsageError
+from purekernel.host.below import folder_below, host_names, host_target
+from purekernel.host.no_follow import open_readable
+from purekernel.host.windows_names import ON_WINDOWS, check_windows_paths
 from purekernel.interruption import undisturbed
-from purekernel.sources.below import folder_below, host_names, host_target
-from purekernel.sources.no_follow import open_readable
-from purekernel.sources.windows_names import ON_WINDOWS, check_windows_paths
 from purekernel.tree import Directory, File, Node, Symlink, Tree, describe, display
 from purekernel.tree.path import name, parent
 

@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from purekernel.errors import StoreError
-from purekernel.sources.downloads import Downloads
-from purekernel.sources.partial import Partial
-from purekernel.sources.placing import (
+from purekernel.host.write import (
     create,
     make_read_only,
     put,
     remove,
+    replace_file,
     write_piece,
-    write_whole,
 )
+from purekernel.sources.downloads import Downloads
+from purekernel.sources.partial import Partial
 from purekernel.sources.store import Store
 from tests.ordinary import ordinary_user
 from tests.processes import environment, purekernel
@@ -170,7 +170,7 @@ def test_a_piece_is_written_to_its_end() -> None:
 def test_a_file_is_put_in_place_of_another(tmp_path: Path) -> None:
     path, way = tmp_path / "a" / "b" / "c", tmp_path / "tmp" / "x"
     for content in (b"one", b"two"):
-        write_whole(path, content, by_way_of=way)
+        replace_file(path, content, by_way_of=way)
         assert path.read_bytes() == content
     assert not way.exists()
 
@@ -178,7 +178,7 @@ def test_a_file_is_put_in_place_of_another(tmp_path: Path) -> None:
 def test_nothing_is_left_of_what_could_not_be_put(tmp_path: Path) -> None:
     (tmp_path / "path" / "full").mkdir(parents=True)
     with pytest.raises(OSError):  # noqa: PT011  # which one is the system's affair
-        write_whole(tmp_path / "path", b"x", by_way_of=tmp_path / "way")
+        replace_file(tmp_path / "path", b"x", by_way_of=tmp_path / "way")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["path"]
 
 

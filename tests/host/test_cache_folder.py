@@ -7,7 +7,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from purekernel.sources.clearing import clear_away
+from purekernel.host.cache_folder import clear_away
 from purekernel.sources.partial import Partial
 from purekernel.sources.store import Store
 from tests.sources.fetching import fetch
@@ -83,6 +83,6 @@ def test_who_slept_while_others_cleared_away_begins_anew(
     assert fetch(store, str(tmp_path / "a")) == content
     assert slept == [False, True]
     # What comes from a server has a lock that says that somebody is at work.
-    monkeypatch.setattr("purekernel.sources.clearing._PARTIAL_SECONDS", 2 * DAY)
+    monkeypatch.setattr("purekernel.host.cache_folder._PARTIAL_SECONDS", 2 * DAY)
     assert fetch(store, server.put("/b", b"other")) == b"other"
     assert slept == [False, True, True]

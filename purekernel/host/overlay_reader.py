@@ -13,9 +13,8 @@ from purekernel.formats.mtree import apply_manifest, is_mtree, parse_mtree
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.formats.squashfs import parse_squashfs
 from purekernel.formats.tar import is_tar, parse_tar
-from purekernel.sources.files import is_folder, load_file, unreadable
-from purekernel.sources.folder import host_node, load_folder
-from purekernel.sources.windows_names import ON_WINDOWS, check_windows_name
+from purekernel.host.read import host_node, is_folder, load_file, load_folder, unreadable
+from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
 from purekernel.tree import Buffer, Directory, File, Layer, Metadata, Node, Tree
 
 ACCEPTED = (
@@ -28,7 +27,7 @@ def load_layer(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> La
     """Return the overlay at ``path``; a file's kind is told by its content.
 
     Args:
-        path: a folder (see :func:`purekernel.sources.folder.load_folder`), an archive, an
+        path: a folder (see :func:`purekernel.host.read.load_folder`), an archive, an
             image, or a manifest, whose file contents are then taken from its folder.
         mtime: the time of what has none of its own, in seconds since 1970.
         limits: bounds on size, number and depth.

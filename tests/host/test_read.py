@@ -10,7 +10,7 @@ import pytest
 
 from purekernel.errors import FormatError, InputError, LimitError, PathError
 from purekernel.formats.limits import Limits
-from purekernel.sources.folder import (
+from purekernel.host.read import (
     image_name,
     image_target,
     load_folder,

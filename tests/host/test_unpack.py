@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from purekernel.build.unsquashing import unpack_tree
 from purekernel.errors import OutputError
-from purekernel.sources import below, no_follow
+from purekernel.host import below, no_follow
+from purekernel.host.unpack import unpack_tree
 from purekernel.tree import (
     Device,
     DeviceKind,
@@ -25,7 +25,7 @@ from purekernel.tree import (
     Symlink,
     Tree,
 )
-from tests.sources.test_windows_names import REFUSED, TRAVERSAL
+from tests.host.test_windows_names import REFUSED, TRAVERSAL
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes and fifos")
 as_root = pytest.mark.skipif(

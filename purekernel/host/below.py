@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from purekernel.sources.no_follow import is_link
-from purekernel.sources.windows_names import ON_WINDOWS, check_windows_name, windows_target
+from purekernel.host.no_follow import is_link
+from purekernel.host.windows_names import ON_WINDOWS, check_windows_name, windows_target
 from purekernel.tree import display
 
 _BY_DESCRIPTOR = {os.open, os.mkdir, os.symlink, os.unlink, os.rename} <= os.supports_dir_fd

@@ -1,12 +1,16 @@
-"""Take out of the store what was begun and will never be ended."""
+"""Find the user's cache folder, and remove what is out of date in it.
+
+The store of downloads and the cache of encoded pieces keep their files there.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from purekernel.sources.placing import remove
+from purekernel.host.write import remove
 
 _DAY_SECONDS = 86400
 
@@ -83,3 +87,15 @@ def _remove_unused(paths: list[Path], lock: Path, time_seconds: float) -> None:
             if _all_older(paths, time_seconds):
                 for path in paths:
                     remove(path)
+
+
+CACHE_VARIABLE = "PUREKERNEL_CACHE"
+
+
+def default_folder() -> Path:
+    """Return where caches are: what ``PUREKERNEL_CACHE`` says, or the user's cache folder."""
+    if said := os.environ.get(CACHE_VARIABLE):
+        return Path(said)
+    import platformdirs  # noqa: PLC0415  # 13 ms, and few runs need it
+
+    return Path(platformdirs.user_cache_dir("purekernel", appauthor=False))

@@ -7,7 +7,7 @@ import pytest
 
 from purekernel.errors import InputError, LimitError
 from purekernel.formats.limits import Limits
-from purekernel.sources.files import load_file
+from purekernel.host.read import load_file
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:

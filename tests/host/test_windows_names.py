@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from purekernel.errors import OutputError
-from purekernel.sources.windows_names import (
+from purekernel.host.windows_names import (
     check_windows_name,
     check_windows_paths,
     windows_target,

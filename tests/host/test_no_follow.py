@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.sources import no_follow
-from purekernel.sources.no_follow import change_mode, found, is_link, open_readable, touch
+from purekernel.host import no_follow
+from purekernel.host.no_follow import change_mode, found, is_link, open_readable, touch
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 
