@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from purekernel.build.request import Request
     from purekernel.build.session import Provision
     from purekernel.cluster import open_executor
-    from purekernel.deflate.efforts import Effort
+    from purekernel.deflate.encoders import Effort
     from purekernel.errors import PurekernelError
     from purekernel.host.write import Output
     from purekernel.tree import Layer, Tree
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # lies behind them takes some 150 ms.
 _HOMES = {
     "Bundle": "purekernel.build.bundle",
-    "Effort": "purekernel.deflate.efforts",
+    "Effort": "purekernel.deflate.encoders",
     "Emit": "purekernel.build.outputs",
     "Encoding": "purekernel.build.encoding",
     "Flavour": "purekernel.build.flavour",

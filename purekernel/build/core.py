@@ -11,8 +11,7 @@ from attrs import evolve, frozen
 
 from purekernel.build.arrangement import Kind, Part, arrange
 from purekernel.deflate.cache import Cache
-from purekernel.deflate.efforts import RECIPES, Effort, Recipe
-from purekernel.deflate.encoders import Encoder
+from purekernel.deflate.encoders import RECIPES, Effort, Encoder, Recipe
 from purekernel.deflate.nested import is_gzip, recompress_all
 from purekernel.deflate.segments import Segment, deflate_segments
 from purekernel.formats import gzip

@@ -180,7 +180,7 @@ def build_command(
     from purekernel.cli.summary import render_json, render_text, summarize  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
     from purekernel.cluster import Address  # noqa: PLC0415
-    from purekernel.deflate.efforts import Effort  # noqa: PLC0415
+    from purekernel.deflate.encoders import Effort  # noqa: PLC0415
     from purekernel.formats.initramfs import Compression  # noqa: PLC0415
     from purekernel.sources.encoded import EncodedCache  # noqa: PLC0415
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
+from enum import Enum
 from typing import Protocol
 
 from attrs import frozen
 
 from purekernel.deflate.libraries import load_deflate, load_zopfli
 from purekernel.errors import EncodingError, FormatError
+from purekernel.formats.gzip import build_gzip
 from purekernel.formats.inflate import inflate
 from purekernel.formats.limits import Limits
 from purekernel.interruption import interruptibly
@@ -18,8 +21,10 @@ from purekernel.tree import Buffer
 # times its speed.
 SLOWEST = 12
 
+
 # What libdeflate needs a tenth of a second for: who waits longer may want to stop it.
 _LONG_BYTES = 1 << 20
+
 
 # The most that a stored block holds.
 _STORED_BYTES = 0xFFFF
@@ -62,6 +67,17 @@ class Stored:
                 piece,
             )
         return b"".join(pieces)
+
+
+def compress(data: Buffer, *, encoder: Encoder, name: bytes = b"", mtime: int = 0) -> bytes:
+    """Return ``data`` as one gzip member, encoded by ``encoder``, with that in its header."""
+    return build_gzip(
+        encoder.encode(data),
+        crc32=zlib.crc32(data),
+        size_bytes=len(data),
+        name=name,
+        mtime=mtime,
+    )
 
 
 @frozen(kw_only=True)
@@ -157,3 +173,75 @@ def inflates_to(stream: Buffer, content: Buffer) -> bool:
     except FormatError:
         return False
     return found.end == len(stream) and found.content == content
+
+
+class Effort(Enum):
+    """The efforts, under the names that people choose them by."""
+
+    FAST = "fast"
+    BALANCED = "balanced"
+    MAX = "max"
+
+
+@frozen
+class Rung:
+    """Encoders for data up to a size.
+
+    Attributes:
+        most_bytes: the size; ``None`` for any.
+        encoders: those of which the smallest result counts.
+    """
+
+    most_bytes: int | None
+    encoders: tuple[Encoder, ...]
+
+
+@frozen(kw_only=True)
+class Recipe:
+    """What an effort does.
+
+    Attributes:
+        plain: what encodes all that no slow encoder is for.
+        text: the encoders tried on what is text, segment by segment; none: as ``plain``.
+        programs: those tried on what else shrinks; none: as ``plain``.
+        nested: those tried on gzip files inside the image, by the size of what they hold, in
+            rising order; none: they stay as they are.
+    """
+
+    plain: Encoder
+    text: tuple[Encoder, ...] = ()
+    programs: tuple[Encoder, ...] = ()
+    nested: tuple[Rung, ...] = ()
+
+    def for_nested(self, size_bytes: int) -> tuple[Encoder, ...]:
+        """Return the encoders for what unpacks to ``size_bytes``."""
+        return next(
+            rung.encoders
+            for rung in self.nested
+            if rung.most_bytes is None or size_bytes <= rung.most_bytes
+        )
+
+
+# Of small files zopfli wins most, and soon: there are few places to cut them. Each further block
+# that it may make is dearer and wins less.
+RECIPES = {
+    Effort.FAST: Recipe(plain=Libdeflate()),
+    Effort.BALANCED: Recipe(
+        plain=Libdeflate(),
+        nested=(
+            Rung(4_000, (Libdeflate(), Zopfli(iterations=2, block_bytes=0))),
+            Rung(16_000, (Libdeflate(), Zopfli(iterations=1, block_bytes=8_000))),
+            Rung(None, (Libdeflate(),)),
+        ),
+    ),
+    Effort.MAX: Recipe(
+        plain=Libdeflate(),
+        # Text is what overlays change: it has fewer blocks, so that a warm build is soon done.
+        text=(Libdeflate(), Zopfli(iterations=5, block_bytes=12_000)),
+        programs=(Libdeflate(), Zopfli(iterations=5, block_bytes=8_000)),
+        nested=(
+            Rung(4_000, (Libdeflate(), Zopfli(block_bytes=0))),
+            Rung(None, (Libdeflate(), Zopfli(iterations=10, block_bytes=2_200))),
+        ),
+    ),
+}

@@ -8,8 +8,7 @@ from concurrent.futures import Executor
 from functools import partial
 
 from purekernel.deflate.cache import Cache, Task, make_all
-from purekernel.deflate.efforts import Recipe
-from purekernel.deflate.encoders import encode_checked
+from purekernel.deflate.encoders import Recipe, encode_checked
 from purekernel.errors import FormatError
 from purekernel.formats.gzip import (
     FEXTRA,

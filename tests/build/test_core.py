@@ -20,7 +20,7 @@ from fixtures.program import make_executable, make_library
 from purekernel.build.base import parse_base
 from purekernel.build.core import pack_core, recompress_nested
 from purekernel.deflate.cache import Cache
-from purekernel.deflate.efforts import Effort
+from purekernel.deflate.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.gzip import parse_member
 from purekernel.sources.encoded import EncodedCache

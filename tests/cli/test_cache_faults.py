@@ -19,7 +19,7 @@ import pytest
 
 from purekernel import Encoding, make_image
 from purekernel.cli import main
-from purekernel.deflate.efforts import Effort
+from purekernel.deflate.encoders import Effort
 from tests.ordinary import ordinary_user
 from tests.processes import environment, purekernel
 

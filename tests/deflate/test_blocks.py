@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purekernel.deflate.blocks import DEFLATERS
-from purekernel.deflate.efforts import Effort
+from purekernel.deflate.encoders import Effort
 
 TEXT = b"".join(b"%d lines of text\n" % (number * 7 % 997) for number in range(2000))
 

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purekernel.deflate.encoders import Encoder, Libdeflate, Stored, Zopfli
-from purekernel.deflate.ending import find_ending
-from purekernel.deflate.joining import Stream, join, survey
+from purekernel.deflate.joining import Stream, find_ending, join, survey
 from purekernel.deflate.walker import FIXED, walk
 from tests.deflate.inflating import inflate
 

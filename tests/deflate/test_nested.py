@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from purekernel.deflate.efforts import RECIPES, Effort
+from purekernel.deflate.encoders import RECIPES, Effort
 from purekernel.deflate.nested import recompress_gzip
 
 TEXT = b"some words and some more words " * 99

@@ -14,8 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purekernel.deflate.efforts import RECIPES, Effort
-from purekernel.deflate.encoders import Encoder, Libdeflate, Stored, Zopfli, encode_smallest
+from purekernel.deflate.encoders import (
+    RECIPES,
+    Effort,
+    Encoder,
+    Libdeflate,
+    Stored,
+    Zopfli,
+    encode_smallest,
+)
 from purekernel.deflate.nested import recompress_all, recompress_gzip
 from purekernel.deflate.segments import Segment, deflate_segments, segment_key
 from purekernel.formats.gzip import build_gzip, parse_member

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from purekernel.deflate import segments as segments_module
-from purekernel.deflate.efforts import RECIPES, Effort
-from purekernel.deflate.encoders import Libdeflate, Stored
+from purekernel.deflate.encoders import RECIPES, Effort, Libdeflate, Stored
 from purekernel.deflate.joining import survey
 from purekernel.deflate.nested import recompress_all, recompress_gzip
 from purekernel.deflate.segments import Segment, deflate_segments, last_key, segment_key

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from purekernel.deflate.blocks import DEFLATERS
-from purekernel.deflate.efforts import Effort
+from purekernel.deflate.encoders import Effort
 from purekernel.errors import FormatError, PurekernelError, UnrepresentableError, UsageError
 from purekernel.formats.limits import Limits
 from purekernel.formats.squashfs import (
