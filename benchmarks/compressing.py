@@ -17,11 +17,11 @@ from pathlib import Path
 from zopfli import zlib as zopfli
 
 from purekernel.build.core import pack_core, recompress_nested
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.disk_cache import EncodedCache
+from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.gzip import build_gzip
 from purekernel.rootfs.packed_modules import unpack_modules
-from purekernel.sources.encoded import EncodedCache
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.measure import CHECKOUT, Median, Run, run, take_turns
 from benchmarks.plot import Panel, Point, draw
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.encoders import Effort
 
 WARM = ", warm"
 

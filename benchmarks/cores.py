@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.measure import CHECKOUT
 from purekernel import make_image
 from purekernel.build.encoding import Encoding, Modules
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.iso import parse_iso
 from purekernel.tree import File, put_file

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from purekernel.build.core import pack_core, recompress_nested
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.elf import is_elf
 from purekernel.tree import Directory, File, Metadata, Tree, content_bytes

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from purekernel.build.encoding import Encoding
 from purekernel.build.squashing import Compression, make_codec
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.encoders import Effort
 from purekernel.formats.limits import Limits
 from purekernel.formats.squashfs import (
     Options,

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from purekernel.build.outputs import Emit, write_image
     from purekernel.build.request import Request
     from purekernel.build.session import Provision
-    from purekernel.cluster import open_executor
-    from purekernel.deflate.encoders import Effort
+    from purekernel.encode.cluster import open_executor
+    from purekernel.encode.encoders import Effort
     from purekernel.errors import PurekernelError
     from purekernel.host.write import Output
     from purekernel.tree import Layer, Tree
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # lies behind them takes some 150 ms.
 _HOMES = {
     "Bundle": "purekernel.build.bundle",
-    "Effort": "purekernel.deflate.encoders",
+    "Effort": "purekernel.encode.encoders",
     "Emit": "purekernel.build.outputs",
     "Encoding": "purekernel.build.encoding",
     "Flavour": "purekernel.build.flavour",
@@ -53,7 +53,7 @@ _HOMES = {
     "load_bundle": "purekernel.build.job",
     "load_layers": "purekernel.build.job",
     "make_image": "purekernel.build.job",
-    "open_executor": "purekernel.cluster",
+    "open_executor": "purekernel.encode.cluster",
     "sample_bundle": "purekernel.build.job",
     "write_image": "purekernel.build.outputs",
 }

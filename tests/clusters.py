@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from distributed import Client, Security
 
-from purekernel.cluster import Address, open_executor
+from purekernel.encode.cluster import Address, open_executor
 from tests.processes import environment
 
 # For a process to come up; nobody waits so long for one that does.

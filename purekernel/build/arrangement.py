@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from attrs import frozen
 
-from purekernel.deflate.encoders import Libdeflate
+from purekernel.encode.encoders import Libdeflate
 from purekernel.formats.compression import BZIP2_MAGIC, XZ_MAGIC, ZSTD_MAGIC
 from purekernel.formats.cpio import Member, iter_members
 from purekernel.formats.elf import is_elf

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from purekernel.build.encoding import Encoding
 from purekernel.build.squashing import Compression, make_codec
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.encoders import Effort
 from purekernel.formats.debian.package import POSTINST, DebianPackage, parse_deb
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.extension_name import TCZ

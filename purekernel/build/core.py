@@ -10,10 +10,10 @@ from io import SEEK_END, BytesIO
 from attrs import evolve, frozen
 
 from purekernel.build.arrangement import Kind, Part, arrange
-from purekernel.deflate.cache import Cache
-from purekernel.deflate.encoders import RECIPES, Effort, Encoder, Recipe
-from purekernel.deflate.nested import is_gzip, recompress_all
-from purekernel.deflate.segments import Segment, deflate_segments
+from purekernel.encode.cache import Cache
+from purekernel.encode.encoders import RECIPES, Effort, Encoder, Recipe
+from purekernel.encode.nested import is_gzip, recompress_all
+from purekernel.encode.segments import Segment, deflate_segments
 from purekernel.formats import gzip
 from purekernel.formats.cpio import Member, build_trailer, join_members
 from purekernel.rootfs.packed_modules import is_packed_module

@@ -11,8 +11,8 @@ from enum import Enum
 from attrs import field, frozen
 
 from purekernel.build.flavour import Flavour
-from purekernel.deflate.cache import Cache
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.cache import Cache
+from purekernel.encode.encoders import Effort
 from purekernel.errors import UsageError
 from purekernel.formats.compress import check_taken, choose_compression
 from purekernel.formats.initramfs import Compression, read_compressions

@@ -21,7 +21,7 @@ from purekernel.build.metadata import (
 )
 from purekernel.build.unpacking import Unpacking, measure_unpacking
 from purekernel.build.unreached_menus import find_unreached_menus
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.encoders import Effort
 from purekernel.errors import UsageError, inside
 from purekernel.formats.boot_losses import BootLoss, refuse_losses
 from purekernel.formats.compress import compress

@@ -15,7 +15,7 @@ from purekernel.build.bundle import (
 )
 from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.scripts import REBUILD_SCRIPT
-from purekernel.deflate.encoders import Libdeflate, compress
+from purekernel.encode.encoders import Libdeflate, compress
 from purekernel.formats.tar import build_tar
 from purekernel.rootfs.ownership import own_as_root
 from purekernel.tree import Buffer, Directory, File, Layer, Metadata, Tree, clamp_times, put_file

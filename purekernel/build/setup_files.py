@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from purekernel.build.flavour import Flavour
 from purekernel.build.packing import ENCODER, SSH_SETUP
 from purekernel.build.project import EXTRAS, Project
-from purekernel.deflate.encoders import compress
+from purekernel.encode.encoders import compress
 from purekernel.errors import inside
 from purekernel.formats.tar import build_tar, parse_tar
 from purekernel.tree import Buffer, Directory, Layer, Tree

@@ -7,8 +7,8 @@ from enum import Enum
 
 from attrs import evolve
 
-from purekernel.deflate.blocks import DEFLATERS
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.blocks import DEFLATERS
+from purekernel.encode.encoders import Effort
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.squashfs import Options, build_squashfs, open_squashfs, parse_squashfs
 from purekernel.formats.squashfs.blocks import GZIP, NAMES

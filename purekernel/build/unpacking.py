@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from purekernel.build.arrangement import Part, arrange
 from purekernel.build.core import cut
-from purekernel.deflate.encoders import RECIPES, Effort
+from purekernel.encode.encoders import RECIPES, Effort
 from purekernel.formats.compress import compress
 from purekernel.formats.initramfs import Compression
 from purekernel.tree import Tree, content_bytes

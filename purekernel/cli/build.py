@@ -179,10 +179,10 @@ def build_command(
     from purekernel.cli.cluster import running_on  # noqa: PLC0415
     from purekernel.cli.summary import render_json, render_text, summarize  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
-    from purekernel.cluster import Address  # noqa: PLC0415
-    from purekernel.deflate.encoders import Effort  # noqa: PLC0415
+    from purekernel.encode.cluster import Address  # noqa: PLC0415
+    from purekernel.encode.disk_cache import EncodedCache  # noqa: PLC0415
+    from purekernel.encode.encoders import Effort  # noqa: PLC0415
     from purekernel.formats.initramfs import Compression  # noqa: PLC0415
-    from purekernel.sources.encoded import EncodedCache  # noqa: PLC0415
 
     volume = {
         f"{name}_id": text

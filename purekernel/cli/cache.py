@@ -32,7 +32,7 @@ def info_command(*, cache_dir: Path | None) -> None:
     """Print where the cache is, and how much is in it."""
     from purekernel.cli.drawing import megabytes  # noqa: PLC0415  # longer than --help may take
     from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.sources.encoded import EncodedCache  # noqa: PLC0415
+    from purekernel.encode.disk_cache import EncodedCache  # noqa: PLC0415
 
     cache = EncodedCache(cache_dir)
     usage = cache.usage()
@@ -46,7 +46,7 @@ def prune_command(*, cache_dir: Path | None, max_size: int) -> None:
     """Take away what was used least lately, until no more than --max-size is left."""
     from purekernel.cli.drawing import megabytes  # noqa: PLC0415  # longer than --help may take
     from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.sources.encoded import EncodedCache  # noqa: PLC0415
+    from purekernel.encode.disk_cache import EncodedCache  # noqa: PLC0415
 
     taken = EncodedCache(cache_dir).prune(max_size)
     say(f"taken away: {taken.files} files, {megabytes(taken.size_bytes)}")
@@ -58,7 +58,7 @@ def clear_command(*, cache_dir: Path | None) -> None:
     """Take away all of it."""
     from purekernel.cli.drawing import megabytes  # noqa: PLC0415  # longer than --help may take
     from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.sources.encoded import EncodedCache  # noqa: PLC0415
+    from purekernel.encode.disk_cache import EncodedCache  # noqa: PLC0415
 
     taken = EncodedCache(cache_dir).clear()
     say(f"taken away: {taken.files} files, {megabytes(taken.size_bytes)}")

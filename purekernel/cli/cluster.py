@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 
 from purekernel.cli.terminal import StepTimer
-from purekernel.cluster import Address, open_executor
+from purekernel.encode.cluster import Address, open_executor
 
 
 @contextmanager

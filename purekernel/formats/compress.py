@@ -1,4 +1,4 @@
-"""Compress an initramfs as the kernel undoes it; gzip is the business of :mod:`purekernel.deflate`.
+"""Compress an initramfs as the kernel undoes it; gzip is the business of :mod:`purekernel.encode`.
 
 The same library gives the same bytes every time, another release of it may give others.
 

@@ -15,7 +15,7 @@ from fixtures.program import make_executable
 from purekernel import make_image, write_image
 from purekernel.build.encoding import Encoding
 from purekernel.cli import main
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.encoders import Effort
 from purekernel.formats.compress import WINDOW_BYTES, compress
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.initramfs import Compression, read_compressions

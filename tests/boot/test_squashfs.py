@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.deflate.blocks import DEFLATERS
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.blocks import DEFLATERS
+from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.squashfs.blocks import GZIP
 from purekernel.formats.squashfs.codecs import Codec, lz4_codec, xz_codec, zstd_codec

@@ -19,11 +19,11 @@ from fixtures.planting import Planting
 from fixtures.program import make_executable, make_library
 from purekernel.build.base import parse_base
 from purekernel.build.core import pack_core, recompress_nested
-from purekernel.deflate.cache import Cache
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.cache import Cache
+from purekernel.encode.disk_cache import EncodedCache
+from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.gzip import parse_member
-from purekernel.sources.encoded import EncodedCache
 from purekernel.threads import Threads
 from purekernel.tree import DeviceKind, File, Tree
 from tests.executors import AtOnce

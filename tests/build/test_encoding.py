@@ -12,7 +12,7 @@ from fixtures.core_iso import make_core_iso
 from purekernel import make_image, write_image
 from purekernel.build.encoding import Encoding
 from purekernel.cli import main
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.encoders import Effort
 from purekernel.errors import UsageError
 from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.initramfs import Compression

@@ -19,7 +19,7 @@ from fixtures.bundle import make_bundle_tree, pack_bundle
 from fixtures.scripts import Generation
 from purekernel import make_image
 from purekernel.build.encoding import Encoding
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.ld_cache import parse_ld_cache
 from purekernel.tree import Buffer, Directory, File, Metadata, Node, Symlink, Tree, with_metadata

@@ -20,7 +20,7 @@ from purekernel.build.core import build_archive, pack_core
 from purekernel.build.encoding import Encoding, Modules
 from purekernel.build.unpacking import Unpacking, measure_unpacking
 from purekernel.cli import main
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.encoders import Effort
 from purekernel.formats.compress import compress
 from purekernel.formats.initramfs import Compression
 from purekernel.rootfs.packed_modules import unpack_modules

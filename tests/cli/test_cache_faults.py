@@ -19,7 +19,7 @@ import pytest
 
 from purekernel import Encoding, make_image
 from purekernel.cli import main
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.encoders import Effort
 from tests.ordinary import ordinary_user
 from tests.processes import environment, purekernel
 
@@ -200,7 +200,7 @@ def test_builds_side_by_side_make_the_same(site: Path, expected: bytes, tmp_path
 EVICTOR = """
 import itertools, sys
 from pathlib import Path
-from purekernel.sources.encoded import EncodedCache
+from purekernel.encode.disk_cache import EncodedCache
 cache = EncodedCache(Path(sys.argv[1]))
 for turn in itertools.count():
     taken = cache.prune(2000) if turn % 3 else cache.clear()

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from purekernel.deflate import segments as segments_module
-from purekernel.deflate.encoders import RECIPES, Effort, Libdeflate, Stored
-from purekernel.deflate.joining import survey
-from purekernel.deflate.nested import recompress_all, recompress_gzip
-from purekernel.deflate.segments import Segment, deflate_segments, last_key, segment_key
+from purekernel.encode import segments as segments_module
+from purekernel.encode.disk_cache import EncodedCache
+from purekernel.encode.encoders import RECIPES, Effort, Libdeflate, Stored
+from purekernel.encode.joining import survey
+from purekernel.encode.nested import recompress_all, recompress_gzip
+from purekernel.encode.segments import Segment, deflate_segments, last_key, segment_key
 from purekernel.errors import EncodingError
-from purekernel.sources.encoded import EncodedCache
-from tests.deflate.inflating import inflate
+from tests.encode.inflating import inflate
 from tests.executors import AtOnce
 
 FACTS = struct.Struct("<QQQ")

@@ -16,8 +16,8 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from purekernel.deflate.blocks import DEFLATERS
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.blocks import DEFLATERS
+from purekernel.encode.encoders import Effort
 from purekernel.errors import FormatError, PurekernelError, UnrepresentableError, UsageError
 from purekernel.formats.limits import Limits
 from purekernel.formats.squashfs import (

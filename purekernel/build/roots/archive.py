@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from purekernel.build.encoding import Encoding
 from purekernel.build.squashing import rebuild_image
-from purekernel.deflate.encoders import Effort, Libdeflate, compress
+from purekernel.encode.encoders import Effort, Libdeflate, compress
 from purekernel.errors import UnrepresentableError
 from purekernel.formats.boot_losses import BootLoss, find_early_archive, refuse_losses
 from purekernel.formats.compress import build_xz, build_zstd

@@ -11,7 +11,7 @@ from purekernel.cli.parameters import Place, Size
 from purekernel.errors import OutputError, PurekernelError, UsageError, raise_all
 
 if TYPE_CHECKING:
-    from purekernel.deflate.encoders import Encoder
+    from purekernel.encode.encoders import Encoder
     from purekernel.formats.limits import Limits
 
 STORE, FAST, NORMAL, EXTRA, INSANE = range(5)
@@ -91,7 +91,7 @@ def advdef_command(
 
 
 def _encoders(level: int, iterations: int) -> tuple[Encoder, ...]:
-    from purekernel.deflate.encoders import Libdeflate, Stored, Zopfli  # noqa: PLC0415
+    from purekernel.encode.encoders import Libdeflate, Stored, Zopfli  # noqa: PLC0415
 
     known: dict[int, tuple[Encoder, ...]] = {
         STORE: (Stored(),),
@@ -108,7 +108,7 @@ def _recompress_file(
 ) -> tuple[int, int, str]:
     """Return a file's old and new size in bytes, and what is remarked on it."""
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
-    from purekernel.deflate.recompress import recompress  # noqa: PLC0415
+    from purekernel.encode.recompress import recompress  # noqa: PLC0415
     from purekernel.host.read import load_file  # noqa: PLC0415
     from purekernel.host.write import write_whole  # noqa: PLC0415
 

@@ -157,7 +157,7 @@ def _turn(
         from purekernel.formats.gzip import parse_gzip  # noqa: PLC0415
 
         return parse_gzip(data, source=source, limits=limits)
-    from purekernel.deflate.encoders import Encoder, Libdeflate, Zopfli, compress  # noqa: PLC0415
+    from purekernel.encode.encoders import Encoder, Libdeflate, Zopfli, compress  # noqa: PLC0415
 
     encoder: Encoder = Zopfli() if zopfli else Libdeflate(level=level or SLOWEST)
     if no_name:

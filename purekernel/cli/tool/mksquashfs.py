@@ -127,7 +127,7 @@ def mksquashfs_command(
     from purekernel.build.squash_source import Changes  # noqa: PLC0415
     from purekernel.build.squashing import Compression, make_codec  # noqa: PLC0415
     from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.deflate.encoders import Effort  # noqa: PLC0415
+    from purekernel.encode.encoders import Effort  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
     from purekernel.formats.squashfs import Options, write_squashfs  # noqa: PLC0415
     from purekernel.host.write import publish  # noqa: PLC0415

@@ -15,7 +15,7 @@ from purekernel.errors import PurekernelError, raise_all
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from purekernel.deflate.encoders import Effort
+    from purekernel.encode.encoders import Effort
     from purekernel.formats.limits import Limits
 
 
@@ -50,7 +50,7 @@ def recompress_command(
     """  # noqa: D301  # click reads the backspace as "keep these lines"
     from purekernel.build.encoding import Encoding  # noqa: PLC0415
     from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.deflate.encoders import Effort  # noqa: PLC0415
+    from purekernel.encode.encoders import Effort  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
 
     limits = limits_of(max_unpacked)

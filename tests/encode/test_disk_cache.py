@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from purekernel.sources.encoded import EncodedCache, Usage
+from purekernel.encode.disk_cache import EncodedCache, Usage
 from tests.processes import environment
 
 
@@ -67,7 +67,7 @@ def test_a_cache_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
 FILL = """
 import sys
 from pathlib import Path
-from purekernel.sources.encoded import EncodedCache
+from purekernel.encode.disk_cache import EncodedCache
 cache = EncodedCache(Path(sys.argv[1]))
 for round in range(10_000):
     cache.put(f"key {round % 7}", bytes([round % 7]) * 200_000)

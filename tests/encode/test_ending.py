@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purekernel.deflate.encoders import Encoder, Libdeflate, Stored, Zopfli
-from purekernel.deflate.joining import Stream, find_ending, join, survey
-from purekernel.deflate.walker import FIXED, walk
-from tests.deflate.inflating import inflate
+from purekernel.encode.encoders import Encoder, Libdeflate, Stored, Zopfli
+from purekernel.encode.joining import Stream, find_ending, join, survey
+from purekernel.encode.walker import FIXED, walk
+from tests.encode.inflating import inflate
 
 ENCODERS: list[Encoder] = [
     Stored(), Libdeflate(level=1), Libdeflate(level=6), Libdeflate(), Zopfli(iterations=1),

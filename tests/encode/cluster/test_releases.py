@@ -6,7 +6,7 @@ import deflate
 import zopfli
 
 from purekernel import __version__
-from purekernel.cluster.releases import Answer, Call, differences, releases
+from purekernel.encode.cluster.releases import Answer, Call, differences, releases
 
 HERE = {"purekernel": "1.0", "deflate": "0.9.0", "zopfli": "0.2.3"}
 

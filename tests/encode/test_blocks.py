@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purekernel.deflate.blocks import DEFLATERS
-from purekernel.deflate.encoders import Effort
+from purekernel.encode.blocks import DEFLATERS
+from purekernel.encode.encoders import Effort
 
 TEXT = b"".join(b"%d lines of text\n" % (number * 7 % 997) for number in range(2000))
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from attrs import field, frozen
 
-from purekernel.deflate.encoders import Encoder, encode_checked
+from purekernel.encode.encoders import Encoder, encode_checked
 from purekernel.errors import FormatError
 from purekernel.formats.gzip import FEXTRA, FLAGS_OFFSET, TRAILER, content_start, iter_members
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC

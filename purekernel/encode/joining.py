@@ -15,7 +15,7 @@ from io import BytesIO
 
 from attrs import field, frozen
 
-from purekernel.deflate.walker import END_OF_BLOCK, STORED, codes, read_code_lengths, walk
+from purekernel.encode.walker import END_OF_BLOCK, STORED, codes, read_code_lengths, walk
 from purekernel.errors import FormatError
 from purekernel.formats.inflate import inflate
 from purekernel.formats.limits import Limits

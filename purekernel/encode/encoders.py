@@ -9,7 +9,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from purekernel.deflate.libraries import load_deflate, load_zopfli
+from purekernel.encode.libraries import load_deflate, load_zopfli
 from purekernel.errors import EncodingError, FormatError
 from purekernel.formats.gzip import build_gzip
 from purekernel.formats.inflate import inflate

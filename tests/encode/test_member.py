@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from purekernel.deflate.encoders import Libdeflate, compress
+from purekernel.encode.encoders import Libdeflate, compress
 from purekernel.formats.gzip import parse_gzip
 from tests.oracles import require, run
 

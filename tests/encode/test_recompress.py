@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purekernel.deflate.encoders import Encoder, Libdeflate, Stored, Zopfli
-from purekernel.deflate.recompress import encode_checked, recompress
+from purekernel.encode.encoders import Encoder, Libdeflate, Stored, Zopfli
+from purekernel.encode.recompress import encode_checked, recompress
 from purekernel.errors import EncodingError, FormatError, LimitError
 from purekernel.formats.limits import Limits
 from purekernel.tree import Buffer

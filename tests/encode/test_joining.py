@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zopfli import zlib as zopfli_zlib
 
-from purekernel.deflate.joining import Stream, join, survey
-from purekernel.deflate.walker import DYNAMIC, FIXED, STORED, Walk, walk
+from purekernel.encode.joining import Stream, join, survey
+from purekernel.encode.walker import DYNAMIC, FIXED, STORED, Walk, walk
 from purekernel.errors import FormatError
-from tests.deflate.bits import Bits
-from tests.deflate.inflating import inflate
+from tests.encode.bits import Bits
+from tests.encode.inflating import inflate
 
 Encode = Callable[[bytes], bytes]
 

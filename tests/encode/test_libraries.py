@@ -10,8 +10,8 @@ import deflate
 import pytest
 import zopfli
 
-from purekernel.deflate.encoders import Libdeflate, Zopfli
-from purekernel.deflate.libraries import load_deflate, load_zopfli
+from purekernel.encode.encoders import Libdeflate, Zopfli
+from purekernel.encode.libraries import load_deflate, load_zopfli
 from purekernel.errors import LibraryError
 from tests.processes import purekernel
 

@@ -24,9 +24,9 @@ from uuid import uuid4
 import dask
 from distributed import Client, KilledWorker, Security, get_worker
 
-from purekernel.cluster.address import Address
-from purekernel.cluster.background import Background
-from purekernel.cluster.releases import Answer, Call, Releases, differences, releases
+from purekernel.encode.cluster.address import Address
+from purekernel.encode.cluster.background import Background
+from purekernel.encode.cluster.releases import Answer, Call, Releases, differences, releases
 from purekernel.errors import ClusterError
 
 T = TypeVar("T")

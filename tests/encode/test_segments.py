@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purekernel.deflate.encoders import (
+from purekernel.encode.encoders import (
     RECIPES,
     Effort,
     Encoder,
@@ -23,10 +23,10 @@ from purekernel.deflate.encoders import (
     Zopfli,
     encode_smallest,
 )
-from purekernel.deflate.nested import recompress_all, recompress_gzip
-from purekernel.deflate.segments import Segment, deflate_segments, segment_key
+from purekernel.encode.nested import recompress_all, recompress_gzip
+from purekernel.encode.segments import Segment, deflate_segments, segment_key
 from purekernel.formats.gzip import build_gzip, parse_member
-from tests.deflate.inflating import inflate
+from tests.encode.inflating import inflate
 from tests.executors import AtOnce
 
 ENCODERS: list[Encoder] = [

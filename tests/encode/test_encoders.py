@@ -5,7 +5,7 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purekernel.deflate.encoders import Libdeflate
+from purekernel.encode.encoders import Libdeflate
 
 
 @given(st.binary(max_size=5000), st.integers(1, 12))

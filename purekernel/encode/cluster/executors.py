@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 
-from purekernel.cluster.address import Address
+from purekernel.encode.cluster.address import Address
 from purekernel.errors import UsageError
 
 # How long a build bears to see no worker: a nanny starts another in seconds, a cluster that
@@ -36,7 +36,7 @@ def open_executor(
     """
     where = Address.parse(address) if isinstance(address, str) else address
     try:
-        from purekernel.cluster.dask import connect  # noqa: PLC0415  # half a second
+        from purekernel.encode.cluster.dask import connect  # noqa: PLC0415  # half a second
     except ModuleNotFoundError as error:
         raise UsageError(
             f"{where.text} needs dask.distributed, and there is no {error.name} here",

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-from purekernel.deflate.encoders import wrong_stream
+from purekernel.encode.encoders import wrong_stream
 from purekernel.errors import FormatError
 from purekernel.tree import Buffer
 

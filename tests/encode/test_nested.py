@@ -6,8 +6,8 @@ import zlib
 
 import pytest
 
-from purekernel.deflate.encoders import RECIPES, Effort
-from purekernel.deflate.nested import recompress_gzip
+from purekernel.encode.encoders import RECIPES, Effort
+from purekernel.encode.nested import recompress_gzip
 
 TEXT = b"some words and some more words " * 99
 

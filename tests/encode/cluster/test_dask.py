@@ -70,7 +70,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("purekernel.cluster.dask.CONNECT_SECONDS", 3.0)
+    monkeypatch.setattr("purekernel.encode.cluster.dask.CONNECT_SECONDS", 3.0)
 
 
 def command(address: str, *more: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from purekernel.deflate.libraries import load_deflate, load_zopfli
+from purekernel.encode.libraries import load_deflate, load_zopfli
 from purekernel.version import __version__
 
 Releases = Mapping[str, str]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from purekernel.cluster import Address
+from purekernel.encode.cluster import Address
 from purekernel.errors import UsageError
 
 

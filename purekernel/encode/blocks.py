@@ -6,7 +6,7 @@ import zlib
 
 from attrs import frozen
 
-from purekernel.deflate.encoders import Effort, Encoder, Libdeflate, Zopfli, encode_smallest
+from purekernel.encode.encoders import Effort, Encoder, Libdeflate, Zopfli, encode_smallest
 
 # Deflate with a window of 32 KiB, and the hint "compressed as much as possible". The number of all
 # sixteen bits divides by 31. (Source: RFC 1950, 2.2.)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from functools import partial
 
-from purekernel.deflate.cache import Cache, Task, make_all
-from purekernel.deflate.encoders import Recipe, encode_checked
+from purekernel.encode.cache import Cache, Task, make_all
+from purekernel.encode.encoders import Recipe, encode_checked
 from purekernel.errors import FormatError
 from purekernel.formats.gzip import (
     FEXTRA,

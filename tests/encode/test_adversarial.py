@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from purekernel.deflate.joining import join, survey
-from purekernel.deflate.walker import Walk, walk
+from purekernel.encode.joining import join, survey
+from purekernel.encode.walker import Walk, walk
 from purekernel.errors import FormatError
-from tests.deflate.bits import Bits, codes, put_codes
-from tests.deflate.inflating import inflate
-from tests.deflate.test_joining import BROKEN
+from tests.encode.bits import Bits, codes, put_codes
+from tests.encode.inflating import inflate
+from tests.encode.test_joining import BROKEN
 
 # Codes of every length there is, the end of the block with the shortest: tables as large as tables
 # get, from as little as says so. Of distances nothing is used.

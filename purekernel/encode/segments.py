@@ -13,9 +13,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from purekernel.deflate.cache import Cache, Task, make_all
-from purekernel.deflate.encoders import Encoder, encode_smallest, inflates_to
-from purekernel.deflate.joining import Joiner, Stream, can_be_joined, find_ending, survey
+from purekernel.encode.cache import Cache, Task, make_all
+from purekernel.encode.encoders import Encoder, encode_smallest, inflates_to
+from purekernel.encode.joining import Joiner, Stream, can_be_joined, find_ending, survey
 from purekernel.errors import EncodingError
 from purekernel.formats.inflate import RAW, STEP_BYTES
 from purekernel.tree import Buffer

@@ -1,1 +1,0 @@
-"""Deflate streams: encoders behind one small interface."""
