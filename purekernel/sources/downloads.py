@@ -20,13 +20,11 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from attrs import evolve, frozen
 
 from purekernel.errors import DownloadError, PurekernelError, StoreError, raise_all
-from purekernel.sources.faults import Stopped
 from purekernel.sources.finder import Finder
-from purekernel.sources.policy import DownloadPolicy
 from purekernel.sources.rounds import missing
 from purekernel.sources.store import Store, load_fetched
 from purekernel.sources.urls import redact
-from purekernel.sources.wanted import Fetched, Wanted
+from purekernel.sources.wanted import DownloadPolicy, Fetched, Stopped, Wanted
 from purekernel.threads import Crew
 
 if TYPE_CHECKING:

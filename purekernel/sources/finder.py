@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING, TypeVar
 from attrs import frozen
 
 from purekernel.errors import DownloadError
-from purekernel.sources.faults import Cause, Fault, Stopped
 from purekernel.sources.local import copy_local, look_local
-from purekernel.sources.policy import DownloadPolicy
-from purekernel.sources.reachability import Reachability
 from purekernel.sources.records import Record
-from purekernel.sources.rounds import Rounds, Undecided, ask_each, not_in_store
-from purekernel.sources.store import Blob, Store
+from purekernel.sources.rounds import Reachability, Rounds, Undecided, ask_each, not_in_store
+from purekernel.sources.store import Blob, Store, taking_turns
 from purekernel.sources.transfer import Transfer, ask_size
-from purekernel.sources.turns import taking_turns
 from purekernel.sources.urls import is_local, redact
-from purekernel.sources.wanted import Wanted
+from purekernel.sources.wanted import Cause, DownloadPolicy, Fault, Stopped, Wanted
 
 if TYPE_CHECKING:
     from purekernel.sources.http import Web

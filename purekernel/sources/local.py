@@ -12,12 +12,11 @@ from typing import BinaryIO
 
 from purekernel.errors import InputError
 from purekernel.host.write import storing, write_piece
-from purekernel.sources.faults import Cause, Fault, Stopped
 from purekernel.sources.inspection import PIECE_BYTES, Inspection, check_bound, check_size
 from purekernel.sources.records import Record, Validators
 from purekernel.sources.store import Blob, Store
 from purekernel.sources.urls import local_path, redact
-from purekernel.sources.wanted import Wanted
+from purekernel.sources.wanted import Cause, Fault, Stopped, Wanted
 
 
 def look_local(url: str) -> os.stat_result:

@@ -22,27 +22,40 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from attrs import frozen
 
 from purekernel.errors import InputError, StoreError
 from purekernel.host.cache_folder import clear_away, default_folder
 from purekernel.host.no_follow import touch
-from purekernel.host.write import remove, replace_file, storing, temporary_name
-from purekernel.sources.faults import Cause, Fault
+from purekernel.host.write import (
+    create,
+    make_read_only,
+    open_itself,
+    put,
+    remove,
+    replace_file,
+    storing,
+    temporary_name,
+)
 from purekernel.sources.inspection import PIECE_BYTES, Inspection
-from purekernel.sources.partial import Partial
 from purekernel.sources.records import Record, parse_record
 from purekernel.sources.urls import is_local, local_path, parse_address, redact
-from purekernel.sources.wanted import Fetched, Kind, Wanted
+from purekernel.sources.wanted import Cause, Fault, Fetched, Kind, Stopped, Wanted
 
 # Another layout gets another folder; the old one is left to those who know it.
 _LAYOUT = "v1"
-
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+# Long enough to cost nothing, short enough for nobody to notice.
+POLL_SECONDS = 0.05
 
 
 @frozen(kw_only=True)
@@ -60,6 +73,75 @@ class Blob:
     size_bytes: int
     sha256: str
     md5: str
+
+
+# The part of a file that came before the connection, or the process, was cut.
+
+
+class Partial:
+    """One file on its way into the store, and beside it the record of what it is a part of.
+
+    The record is written before the first byte and taken away after the last, so bytes
+    without one belong to nothing, and are never gone on from.
+
+    Args:
+        path: where the bytes are; whoever uses it holds its lock, or has a name of his own.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._record = path.with_name(f"{path.name}.json")
+
+    def record(self) -> Record | None:
+        """Return what the bytes are a part of; ``None`` where they cannot be gone on from."""
+        try:
+            return parse_record(self._record.read_bytes())
+        except OSError:
+            return None
+
+    def size_bytes(self) -> int:
+        """Return how many bytes are there."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+    def begin(self, record: Record | None) -> None:
+        """Start over, with bytes of what ``record`` describes; ``None``: nothing to go on from."""
+        remove(self.path)
+        if record is None:
+            remove(self._record)
+        else:
+            # Whoever is killed here leaves it, and whoever comes next takes the same name.
+            temporary = self.path.with_name(f"{self.path.name}.new")
+            replace_file(self._record, record.to_bytes(), by_way_of=temporary)
+
+    @contextmanager
+    def extend(self) -> Iterator[BinaryIO]:
+        """Open the file to write what comes next; every piece is there when it is written."""
+        try:
+            stream: BinaryIO = open_itself(self.path, "ab")
+        except FileNotFoundError:
+            stream = create(self.path)
+        with stream:
+            yield stream
+
+    def pieces(self) -> Iterator[bytes]:
+        """Give what is there, in pieces."""
+        with self.path.open("rb", buffering=0) as stream:
+            while piece := stream.read(PIECE_BYTES):
+                yield piece
+
+    def become(self, path: Path) -> None:
+        """Take the name ``path``: the file is whole, and was checked."""
+        make_read_only(self.path)
+        put(self.path, path)
+        remove(self._record)
+
+    def discard(self) -> None:
+        """Take it all away."""
+        remove(self.path)
+        remove(self._record)
 
 
 class Store:
@@ -262,3 +344,72 @@ def _remove_if_same(path: Path, opened: os.stat_result) -> None:
     with suppress(OSError):
         if os.path.samestat(path.stat(), opened):
             remove(path)
+
+
+# Let one at a time fetch from an address, over all threads and processes that use a store.
+
+
+@frozen(kw_only=True)
+class Turn:
+    """Whose turn it is.
+
+    Attributes:
+        ours: whether what is shared may be written to; otherwise the other one hangs, or the
+            file system has no locks, and the work is done under a name of its own.
+        waited: whether another was at work, and may have left what is wanted.
+    """
+
+    ours: bool
+    waited: bool
+
+
+@contextmanager
+def taking_turns(
+    path: Path,
+    *,
+    patience_seconds: float,
+    progress: Callable[[], object],
+    stopped: threading.Event,
+) -> Iterator[Turn]:
+    """Hold the lock at ``path``, waiting for it as long as its holder gets on.
+
+    The system frees the lock of a process that ends, however it ends.
+
+    Args:
+        path: the lock's file; it is made, and its folder.
+        patience_seconds: how long ``progress`` may stay the same before we go our own way.
+        progress: what changes while the holder gets on.
+        stopped: set when the wait is to end.
+
+    Raises:
+        Stopped: ``stopped`` was set.
+    """
+    import filelock  # noqa: PLC0415  # 30 ms, which what is in the store need not take
+
+    lock = filelock.FileLock(path)
+    waited = False
+    seen = progress()
+    idle_seconds = 0.0
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            pass
+        except (OSError, NotImplementedError):  # no locks there, or we may not write
+            break
+        else:
+            try:
+                yield Turn(ours=True, waited=waited)
+            finally:
+                lock.release()
+            return
+        waited = True
+        if stopped.wait(POLL_SECONDS):
+            raise Stopped
+        idle_seconds += POLL_SECONDS
+        if (now := progress()) != seen:
+            seen, idle_seconds = now, 0.0
+        if idle_seconds >= patience_seconds:
+            break
+    yield Turn(ours=False, waited=waited)

@@ -9,13 +9,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from purekernel.host.write import FULL, storing, write_piece
-from purekernel.sources.faults import Cause, Fault
-from purekernel.sources.headers import parse_content_range, parse_retry_after
+from purekernel.sources.http.web import parse_content_range, parse_retry_after
 from purekernel.sources.inspection import Inspection, check_bound, check_size
 from purekernel.sources.records import Record, Validators, make_validators
 from purekernel.sources.store import Blob, Store
 from purekernel.sources.urls import redact
-from purekernel.sources.wanted import Wanted
+from purekernel.sources.wanted import Cause, Fault, Wanted
 
 if TYPE_CHECKING:
     from purekernel.sources.http import Answer, Web

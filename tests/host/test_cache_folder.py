@@ -8,8 +8,7 @@ import filelock
 import pytest
 
 from purekernel.host.cache_folder import clear_away
-from purekernel.sources.partial import Partial
-from purekernel.sources.store import Store
+from purekernel.sources.store import Partial, Store
 from tests.sources.fetching import fetch
 from tests.sources.server import Server
 

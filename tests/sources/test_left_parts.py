@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.sources.partial import Partial
 from purekernel.sources.records import Record, Validators
-from purekernel.sources.store import Store
+from purekernel.sources.store import Partial, Store
 from tests.sources.answers import status
 from tests.sources.fetching import (
     extension,

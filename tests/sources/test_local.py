@@ -11,10 +11,9 @@ import pytest
 
 from purekernel.errors import ChecksumError, DownloadError, MissingFileError
 from purekernel.sources import local
-from purekernel.sources.faults import Stopped
 from purekernel.sources.local import copy_local
 from purekernel.sources.store import Store
-from purekernel.sources.wanted import Kind
+from purekernel.sources.wanted import Kind, Stopped
 from tests.ordinary import ordinary_user
 from tests.sources.fetching import (
     NETWORK_HINT,

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from purekernel.sources.faults import Cause, Fault
-from purekernel.sources.reachability import Reachability
+from purekernel.sources.rounds import Reachability
+from purekernel.sources.wanted import Cause, Fault
 
 A, B = "http://user:secret@a/x", "http://b/x"
 DOWN = Fault("no connection: Connection refused", Cause.UNREACHABLE, hint="look")

@@ -9,11 +9,9 @@ from urllib3.util import connection
 
 from purekernel.errors import ChecksumError, CombinedError, DownloadError
 from purekernel.sources.downloads import DownloadPolicy, Downloads
-from purekernel.sources.faults import Cause, Fault
-from purekernel.sources.reachability import Reachability
-from purekernel.sources.rounds import Rounds
+from purekernel.sources.rounds import Reachability, Rounds
 from purekernel.sources.store import Store
-from purekernel.sources.wanted import Wanted
+from purekernel.sources.wanted import Cause, Fault, Wanted
 from tests.sources.answers import cut, status
 from tests.sources.fetching import (
     NETWORK_HINT,

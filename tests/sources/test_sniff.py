@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 
 from fixtures.core_iso import make_core_iso
 from purekernel.formats.tar import build_tar
-from purekernel.sources.faults import Cause, Fault
-from purekernel.sources.inspection import Inspection
-from purekernel.sources.sniff import WEB_PAGE, head_bytes, is_web_page, misfit
-from purekernel.sources.wanted import Kind, Wanted
+from purekernel.sources.inspection import WEB_PAGE, Inspection, head_bytes, is_web_page, misfit
+from purekernel.sources.wanted import Cause, Fault, Kind, Wanted
 from purekernel.tree import Tree
 from tests.sources.fetching import md5, sha256
 

@@ -22,8 +22,7 @@ from purekernel.host.write import (
     write_piece,
 )
 from purekernel.sources.downloads import Downloads
-from purekernel.sources.partial import Partial
-from purekernel.sources.store import Store
+from purekernel.sources.store import Partial, Store
 from tests.ordinary import ordinary_user
 from tests.processes import environment, purekernel
 from tests.sources.answers import chunks

@@ -8,7 +8,7 @@ from http import HTTPStatus
 import pytest
 
 from purekernel.errors import ChecksumError, DownloadError, MissingFileError
-from purekernel.sources.sniff import WEB_PAGE
+from purekernel.sources.inspection import WEB_PAGE
 from purekernel.sources.store import Store
 from purekernel.sources.transfer import fault_of_status
 from purekernel.sources.wanted import Kind

@@ -14,10 +14,8 @@ from filelock import FileLock
 
 from purekernel.errors import DownloadError
 from purekernel.sources.downloads import DownloadPolicy, Downloads
-from purekernel.sources.faults import Stopped
-from purekernel.sources.partial import Partial
-from purekernel.sources.store import Store
-from purekernel.sources.turns import Turn, taking_turns
+from purekernel.sources.store import Partial, Store, Turn, taking_turns
+from purekernel.sources.wanted import Stopped
 from tests.ordinary import ordinary_user
 from tests.sources.answers import slowly
 from tests.sources.children import Child

@@ -2,7 +2,7 @@
 
 The one importer of requests, and of urllib3 beneath it. Proxies, netrc and certificates are
 taken from the environment as requests takes them. What these libraries raise ends here, as a
-:class:`~purekernel.sources.faults.Fault`.
+:class:`~purekernel.sources.wanted.Fault`.
 
 Two things requests leaves to us. A redirect is followed here, for requests would first read
 its body to the end, which need not have one. And a socket's time-out runs from byte to byte,
@@ -12,7 +12,6 @@ thread are noted, and another thread, which looks at the clock, shuts them.
 This package takes 80 ms to import: import it where it is used.
 """
 
-from purekernel.sources.http.line import Answer
-from purekernel.sources.http.web import Web
+from purekernel.sources.http.web import Answer, Web
 
 __all__ = ["Answer", "Web"]

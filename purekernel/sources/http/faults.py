@@ -16,7 +16,7 @@ import requests
 from attrs import frozen
 from urllib3 import exceptions
 
-from purekernel.sources.faults import Cause, Fault
+from purekernel.sources.wanted import Cause, Fault
 
 # Everything that the libraries let out of a request: their own, http.client's, the host's, and
 # ValueErrors of URLs, of host names (UnicodeError) and of netrc, TypeErrors of proxies' URLs

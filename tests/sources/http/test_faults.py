@@ -15,9 +15,9 @@ from urllib3 import exceptions
 
 from purekernel.errors import DownloadError
 from purekernel.sources.downloads import DownloadPolicy
-from purekernel.sources.faults import Cause
 from purekernel.sources.http.faults import RAISED, Bounds, fault_of, unusable
 from purekernel.sources.store import Store
+from purekernel.sources.wanted import Cause
 from tests.sources.fetching import NETWORK_HINT, QUICK, why_not
 
 BOUNDS = Bounds(connect_seconds=10, stall_seconds=30)

@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from purekernel.sources.faults import Cause, Fault, Stopped
-from purekernel.sources.http import line as module
+from purekernel.sources.http import web as module
 from purekernel.sources.http.faults import Bounds
-from purekernel.sources.http.line import Line
+from purekernel.sources.http.web import Line
 from purekernel.sources.urls import parse_address
+from purekernel.sources.wanted import Cause, Fault, Stopped
 from tests.sources.answers import silence
 from tests.sources.server import Server
 

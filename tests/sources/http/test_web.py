@@ -10,10 +10,10 @@ import pytest
 
 from purekernel.errors import DownloadError, MissingFileError
 from purekernel.sources.downloads import DownloadPolicy, Downloads
-from purekernel.sources.faults import Cause, Fault, Stopped
 from purekernel.sources.http import Web
 from purekernel.sources.http.web import MOST_REDIRECTS
 from purekernel.sources.store import Store
+from purekernel.sources.wanted import Cause, Fault, Stopped
 from tests.sources.answers import chunks, cut, raw, redirect, silence, stall
 from tests.sources.fetching import NETWORK_HINT, extension, fetch, files, want, why_not
 from tests.sources.server import Answer, Exchange, Server
