@@ -19,9 +19,10 @@ from purekernel.errors import (
     PurekernelError,
     raise_all,
 )
+from purekernel.fetch.downloads import Downloads
+from purekernel.fetch.wanted import Fetched, Wanted
 from purekernel.formats.tinycore import build_dependencies, parse_dependencies, parse_md5
 from purekernel.progress import Progress, Silent
-from purekernel.sources.downloads import Downloads
 from purekernel.sources.tinycore import (
     DEPENDENCIES,
     IMPORT_SCRIPT,
@@ -29,7 +30,6 @@ from purekernel.sources.tinycore import (
     Extension,
     resolve_kernel,
 )
-from purekernel.sources.wanted import Fetched, Wanted
 from purekernel.tree import Tree
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from purekernel.build.image import Image, Options
 from purekernel.build.request import Request, join_request
 from purekernel.build.session import Provision, Session
 from purekernel.errors import UsageError
+from purekernel.fetch.shipped import SAMPLE_BUNDLE, load_sample_bundle
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits, limits_of
 from purekernel.host.overlay_reader import load_layer
 from purekernel.host.read import load_file
 from purekernel.progress import Progress, Silent
-from purekernel.sources.shipped import SAMPLE_BUNDLE, load_sample_bundle
 from purekernel.tree import Layer
 
 AnyPath = str | os.PathLike[str]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from purekernel.build.gathering import Gathered
 from purekernel.errors import LockError
+from purekernel.fetch.urls import is_url, redact
+from purekernel.fetch.wanted import Wanted
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.debian.relation import show_relations
 from purekernel.sources.lock import (
@@ -18,8 +20,6 @@ from purekernel.sources.lock import (
     PinnedPackage,
 )
 from purekernel.sources.tinycore import IMPORT_SCRIPT, Extension
-from purekernel.sources.urls import is_url, redact
-from purekernel.sources.wanted import Wanted
 
 
 def lock_of(gathered: Gathered) -> Lock:

@@ -34,9 +34,9 @@ from purekernel.build.recipe.settings import (
     settings_from_environment,
 )
 from purekernel.errors import InputError, PurekernelError, UsageError, raise_all
+from purekernel.fetch.urls import is_url
 from purekernel.formats.extension_name import parse_extension_name
 from purekernel.host.read import is_folder
-from purekernel.sources.urls import is_url
 
 T = TypeVar("T")
 

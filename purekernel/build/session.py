@@ -18,15 +18,15 @@ from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.recipe.model import DownloadChoice
 from purekernel.build.request import COMMAND_LINE, Asked
 from purekernel.errors import PurekernelError, UsageError, raise_all
+from purekernel.fetch.downloads import DownloadPolicy, Downloads
+from purekernel.fetch.store import Store
+from purekernel.fetch.wanted import Fetched, Wanted
 from purekernel.formats.extension_name import parse_extension_name
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.progress import Progress, Silent
-from purekernel.sources.downloads import DownloadPolicy, Downloads
 from purekernel.sources.lock import Lock
 from purekernel.sources.locked import known_names, with_places_of, without
-from purekernel.sources.store import Store
 from purekernel.sources.tinycore import ExtensionGraph, ExtensionMirror, resolve_extensions
-from purekernel.sources.wanted import Fetched, Wanted
 
 if TYPE_CHECKING:
     from purekernel.build.assembly import Surroundings

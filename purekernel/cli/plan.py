@@ -9,12 +9,12 @@ from attrs import evolve
 
 from purekernel.build.planning.plan import BASE
 from purekernel.cli.drawing import Drawn, megabytes
+from purekernel.fetch.urls import redact
 from purekernel.sources.tinycore import resolve_kernel
-from purekernel.sources.urls import redact
 
 if TYPE_CHECKING:
     from purekernel.build.planning import Plan
-    from purekernel.sources.wanted import Wanted
+    from purekernel.fetch.wanted import Wanted
 
 
 def draw_plan(plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[str]) -> Drawn:

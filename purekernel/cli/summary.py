@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from purekernel.sources.urls import redact
+from purekernel.fetch.urls import redact
 from purekernel.tree import Device, Directory, Fifo, File, Socket, Symlink, content_bytes
 from purekernel.version import __version__
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from purekernel.build.gathering import Gathered
     from purekernel.build.image import Image
     from purekernel.build.planning import Plan
+    from purekernel.fetch.wanted import Wanted
     from purekernel.host.write import Output
-    from purekernel.sources.wanted import Wanted
 
 _COUNTED = {
     File: "files",

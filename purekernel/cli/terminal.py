@@ -13,7 +13,7 @@ from purekernel.errors import OutputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from purekernel.sources.wanted import Fetched, Wanted
+    from purekernel.fetch.wanted import Fetched, Wanted
 
 
 # A screenful: enough for any honest message, and no more of a hostile one.

@@ -16,7 +16,7 @@ _DAY_SECONDS = 86400
 
 # A file takes an hour at the most by default, and every piece of it is written when it comes:
 # what nobody has written to for days, nobody is at work on. A process that slept for so long
-# finds its file gone, and begins anew (:meth:`~purekernel.sources.store.Store.add`).
+# finds its file gone, and begins anew (:meth:`~purekernel.fetch.store.Store.add`).
 _TEMPORARY_SECONDS = 2 * _DAY_SECONDS
 
 # Part of a file is worth keeping for as long as the same file may be asked for again.

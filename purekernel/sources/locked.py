@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from attrs import evolve
 
+from purekernel.fetch.wanted import Kind, Wanted
 from purekernel.sources.lock import Lock, Pin, PinnedPackage
 from purekernel.sources.tinycore import Extension, ExtensionRepository
-from purekernel.sources.wanted import Kind, Wanted
 
 
 def pinned(wanted: Wanted, pin: Pin, place: Callable[[str], str]) -> Wanted:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from purekernel.errors import LockError, RecipeError
+from purekernel.fetch.urls import join_url
+from purekernel.fetch.wanted import Kind, Wanted
 from purekernel.formats.gem import Dependency, Version, parse_listed_gem
 from purekernel.formats.gem.compact import Release
 from purekernel.sources.lock import Lock, PinnedGem
 from purekernel.sources.locked import pinned
 from purekernel.sources.rubygems import Candidate
-from purekernel.sources.urls import join_url
-from purekernel.sources.wanted import Kind, Wanted
 
 
 class LockedGems:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from purekernel.errors import FormatError, LockError
+from purekernel.fetch.urls import join_url
+from purekernel.fetch.wanted import Wanted
 from purekernel.formats.debian.control import Stanza
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.sources.debian import Candidate, PackageRepository
 from purekernel.sources.lock import Lock, PinnedPackage
 from purekernel.sources.locked import pinned
-from purekernel.sources.urls import join_url
-from purekernel.sources.wanted import Wanted
 
 # Where an archive keeps its packages, wherever it is mirrored.
 POOL = "/pool/"

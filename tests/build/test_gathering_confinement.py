@@ -12,9 +12,9 @@ import pytest
 
 from fixtures.repository import TCZ
 from tests.build.test_confinement import WATCHED
+from tests.fetch.conftest import plain_surroundings, server
+from tests.fetch.server import Server
 from tests.processes import UNPRIVILEGED, environment, purekernel
-from tests.sources.conftest import plain_surroundings, server
-from tests.sources.server import Server
 from tests.workshop import Workshop
 
 __all__ = ["plain_surroundings", "server"]
@@ -101,7 +101,7 @@ def test_users_clocks_and_the_order_of_answers_make_no_difference(
             f"ahead = {number} * 31_536_000\n"
             "now = time.time\n"
             "time.time = lambda: now() + ahead\n"
-            "from purekernel.sources.finder import Finder\n"
+            "from purekernel.fetch.finder import Finder\n"
             "find = Finder.find\n"
             "def slowly(self, wanted):\n"
             "    time.sleep(random.random() / 50)\n"

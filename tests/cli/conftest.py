@@ -1,5 +1,5 @@
 """Servers for the tests of commands that fetch."""
 
-from tests.sources.conftest import plain_surroundings, second, server, unanswering
+from tests.fetch.conftest import plain_surroundings, second, server, unanswering
 
 __all__ = ["plain_surroundings", "second", "server", "unanswering"]

@@ -17,7 +17,7 @@ from purekernel.formats.gem.index import INDEX_LIMITS, parse_index, unpack_index
 from purekernel.formats.tar import build_tar
 from purekernel.host.read import load_folder
 from purekernel.tree import ROOT, File, Symlink, Tree
-from tests.sources.server import Server
+from tests.fetch.server import Server
 from tests.workshop import NEEDS, Workshop, core_iso, inner, notes, text, two_lines
 
 SIDES = ("", ".dep", ".info", ".list", ".md5.txt")

@@ -24,9 +24,9 @@ from purekernel.formats.tar import build_tar
 from purekernel.sources.lock import Lock
 from purekernel.sources.lock_text import parse_lock
 from purekernel.tree import File, Metadata, Tree
+from tests.fetch.answers import cut, redirect, status
+from tests.fetch.server import Server
 from tests.shared import extension
-from tests.sources.answers import cut, redirect, status
-from tests.sources.server import Server
 from tests.workshop import core_iso, notes, two_lines
 
 # Nobody waits long in a test.

@@ -14,7 +14,7 @@ from purekernel.formats.squashfs import parse_squashfs
 from purekernel.sources.lock_text import build_lock, parse_lock
 from purekernel.tree import File, Tree
 from tests.debs import control, deb, entry, listed
-from tests.sources.server import Server
+from tests.fetch.server import Server
 from tests.workshop import Workshop, inner, notes, text, two_lines
 
 INDEX = "dists/wheezy/main/binary-i386/Packages.gz"

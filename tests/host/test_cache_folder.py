@@ -7,10 +7,10 @@ from pathlib import Path
 import filelock
 import pytest
 
+from purekernel.fetch.store import Partial, Store
 from purekernel.host.cache_folder import clear_away
-from purekernel.sources.store import Partial, Store
-from tests.sources.fetching import fetch
-from tests.sources.server import Server
+from tests.fetch.fetching import fetch
+from tests.fetch.server import Server
 
 DAY = 86400
 

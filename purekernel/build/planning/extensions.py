@@ -21,11 +21,12 @@ from purekernel.errors import (
     PurekernelError,
     inside,
 )
+from purekernel.fetch.shipped import load_shipped_list
+from purekernel.fetch.urls import join_url
 from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.extension_name import DEB, TCZ
 from purekernel.rootfs.modules import kernel_releases
 from purekernel.sources.locked import FirstOf, KnownExtensions, LockedExtensions
-from purekernel.sources.shipped import load_shipped_list
 from purekernel.sources.tinycore import (
     KERNEL,
     Extension,
@@ -36,7 +37,6 @@ from purekernel.sources.tinycore import (
     resolve_extensions,
     resolve_kernel,
 )
-from purekernel.sources.urls import join_url
 
 if TYPE_CHECKING:
     from purekernel.build.base import Base

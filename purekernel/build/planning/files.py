@@ -24,11 +24,11 @@ from purekernel.errors import (
     MissingFileError,
     OfflineError,
 )
+from purekernel.fetch.urls import is_url, last_component, tell_apart
+from purekernel.fetch.wanted import Kind, Wanted
 from purekernel.formats.tinycore import parse_md5
 from purekernel.sources.locked import pinned
 from purekernel.sources.tinycore import MD5
-from purekernel.sources.urls import is_url, last_component, tell_apart
-from purekernel.sources.wanted import Kind, Wanted
 
 MOST_MD5_BYTES = 4096
 

@@ -9,11 +9,11 @@ from attrs import frozen
 from purekernel.build import defaults
 from purekernel.build.recipe.model import Recipe
 from purekernel.errors import LockError
+from purekernel.fetch.downloads import Downloads
+from purekernel.fetch.urls import is_url, join_url
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
-from purekernel.sources.downloads import Downloads
 from purekernel.sources.lock import Lock
 from purekernel.sources.tinycore import Release
-from purekernel.sources.urls import is_url, join_url
 
 
 @frozen(kw_only=True)

@@ -10,6 +10,8 @@ from purekernel.build.packages import PlannedPackages, is_package, package_name
 from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.recipe.model import Named
 from purekernel.errors import DependencyError, LockError, PurekernelError, RecipeError, raise_all
+from purekernel.fetch.urls import join_url
+from purekernel.fetch.wanted import MIB, Kind, Wanted
 from purekernel.formats.debian.names import parse_choice
 from purekernel.formats.debian.relation import Relation, show_alternatives
 from purekernel.formats.debian.signature import Keyring, parse_keyring
@@ -27,8 +29,6 @@ from purekernel.sources.debian import (
 from purekernel.sources.locked import pinned
 from purekernel.sources.locked_packages import FirstKnown, LockedPackages
 from purekernel.sources.tinycore import IMPORT_SCRIPT, Extension
-from purekernel.sources.urls import join_url
-from purekernel.sources.wanted import MIB, Kind, Wanted
 
 # What Debian calls the architectures of Core.
 ARCHITECTURES = {"x86": "i386", "x86_64": "amd64"}

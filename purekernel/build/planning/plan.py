@@ -13,6 +13,7 @@ from attrs import field, frozen
 from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.project import Project
 from purekernel.build.recipe.model import Cut, GemLayout, Recipe
+from purekernel.fetch.wanted import Wanted
 from purekernel.sources.tinycore import (
     DEPENDENCIES,
     IMPORT_SCRIPT,
@@ -21,7 +22,6 @@ from purekernel.sources.tinycore import (
     ExtensionGraph,
     Release,
 )
-from purekernel.sources.wanted import Wanted
 
 # What a file that stands by itself is for.
 BASE, PROJECT, RUBYGEMS = "base", "project", "rubygems"

@@ -15,7 +15,7 @@ from attrs import field, frozen
 from purekernel.build.boot_menu import BootChanges
 from purekernel.build.flavour import Flavour
 from purekernel.errors import PurekernelError
-from purekernel.sources.urls import redact
+from purekernel.fetch.urls import redact
 
 
 class GemLayout(Enum):

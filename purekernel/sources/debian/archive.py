@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from attrs import evolve
 
 from purekernel.errors import ChecksumError
+from purekernel.fetch.urls import join_url, last_component, redact
+from purekernel.fetch.wanted import MIB, Fetcher, Wanted
 from purekernel.formats.debian.index import IndexedPackage, PackagesIndex
 from purekernel.formats.debian.release import (
     ArchiveRelease,
@@ -20,8 +22,6 @@ from purekernel.formats.debian.release import (
 from purekernel.formats.debian.signature import Keyring
 from purekernel.sources.debian.places import IndexPlace
 from purekernel.sources.debian.repository import Candidate
-from purekernel.sources.urls import join_url, last_component, redact
-from purekernel.sources.wanted import MIB, Fetcher, Wanted
 
 # Debian's have 12 MB at most, and 150 KB.
 MOST_INDEX_BYTES = 256 * MIB

@@ -10,7 +10,7 @@ import re
 
 from attrs import frozen
 
-from purekernel.sources.urls import is_local, is_url, join_url
+from purekernel.fetch.urls import is_local, is_url, join_url
 
 DISTS = "/dists/"
 RELEASE = "InRelease"

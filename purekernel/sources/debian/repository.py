@@ -7,8 +7,8 @@ from typing import Protocol
 
 from attrs import frozen
 
+from purekernel.fetch.wanted import Wanted
 from purekernel.formats.debian.record import PackageRecord
-from purekernel.sources.wanted import Wanted
 
 
 @frozen(kw_only=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
+from purekernel.fetch.wanted import Wanted
 from purekernel.formats.gem.gem_list import ListedGem
 from purekernel.formats.gem.requirement import Requirement
 from purekernel.formats.gem.version import Version
-from purekernel.sources.wanted import Wanted
 
 
 @frozen(kw_only=True)

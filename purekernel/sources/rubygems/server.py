@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from purekernel.errors import FormatError, MissingFileError
+from purekernel.fetch.urls import join_url, redact
+from purekernel.fetch.wanted import MIB, Fetched, Fetcher, Kind, Wanted
 from purekernel.formats.gem.compact import Release, parse_info
 from purekernel.formats.gem.index import (
     PRERELEASE,
@@ -22,8 +24,6 @@ from purekernel.formats.gem.index import (
 )
 from purekernel.formats.gem.names import RUBY, full_name
 from purekernel.sources.rubygems.repository import Candidate
-from purekernel.sources.urls import join_url, redact
-from purekernel.sources.wanted import MIB, Fetched, Fetcher, Kind, Wanted
 
 # Of rubygems.org's: the largest file of one gem's releases has 1 MiB, the older index 6, the
 # list of all versions 25.

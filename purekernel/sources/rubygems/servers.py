@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from purekernel.errors import CombinedError, DownloadError, PurekernelError, raise_all
+from purekernel.fetch.urls import redact
+from purekernel.fetch.wanted import Fetcher
 from purekernel.sources.rubygems.repository import Candidate
 from purekernel.sources.rubygems.server import GemServer
-from purekernel.sources.urls import redact
-from purekernel.sources.wanted import Fetcher
 
 
 class GemServers:

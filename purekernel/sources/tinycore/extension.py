@@ -7,8 +7,8 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from purekernel.fetch.wanted import Wanted
 from purekernel.formats.debian.record import PackageRecord
-from purekernel.sources.wanted import Wanted
 
 # What stands beside an extension, by the end of its name.
 MD5, DEPENDENCIES, INFO, LISTING = ".md5.txt", ".dep", ".info", ".list"

@@ -8,6 +8,8 @@ from typing import Protocol, TypeVar
 from attrs import evolve, field, frozen
 
 from purekernel.errors import DownloadError, FormatError
+from purekernel.fetch.urls import join_url
+from purekernel.fetch.wanted import MIB, Fetched, Kind, Wanted
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.limits import Limits
 from purekernel.formats.tinycore import (
@@ -17,8 +19,6 @@ from purekernel.formats.tinycore import (
     parse_size_index,
 )
 from purekernel.sources.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5
-from purekernel.sources.urls import join_url
-from purekernel.sources.wanted import MIB, Fetched, Kind, Wanted
 from purekernel.tree import Buffer
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ MOST_SIDE_BYTES = {MD5: 4096, DEPENDENCIES: MIB, INFO: MIB, LISTING: 64 * MIB}
 
 
 class Downloads(Protocol):
-    """What fetches files; see :mod:`purekernel.sources.downloads`."""
+    """What fetches files; see :mod:`purekernel.fetch.downloads`."""
 
     def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
         """Return the files, in the order asked for."""

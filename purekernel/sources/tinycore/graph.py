@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from attrs import field, frozen
 
 from purekernel.errors import DependencyError, LimitError, raise_all
+from purekernel.fetch.urls import redact
 from purekernel.sources.tinycore.extension import (
     KERNEL,
     Extension,
     ExtensionRepository,
     resolve_kernel,
 )
-from purekernel.sources.urls import redact
 
 # The real repositories hold some 4,000; nobody's image holds a tenth of them.
 MAX_EXTENSIONS = 10_000

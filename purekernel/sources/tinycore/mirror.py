@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from attrs import evolve, frozen
 
 from purekernel.errors import DownloadError, raise_all
+from purekernel.fetch.urls import redact
+from purekernel.fetch.wanted import Wanted
 from purekernel.formats.tinycore import parse_dependencies
 from purekernel.sources.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5, Extension
 from purekernel.sources.tinycore.folder import (
@@ -17,8 +19,6 @@ from purekernel.sources.tinycore.folder import (
     package_wanted,
     side_wanted,
 )
-from purekernel.sources.urls import redact
-from purekernel.sources.wanted import Wanted
 
 
 @frozen(kw_only=True)

@@ -11,7 +11,7 @@ import re
 from attrs import field, frozen
 
 from purekernel.errors import RecipeError
-from purekernel.sources.urls import join_url
+from purekernel.fetch.urls import join_url
 
 # What the ISO without a desktop is called, by architecture.
 ISO_NAMES = {"x86": "Core", "x86_64": "CorePure64"}

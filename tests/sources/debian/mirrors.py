@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pysequoia import SignatureMode, Tsk, sign
 
 from tests.debs import control, deb, listed
-from tests.sources.server import Server
+from tests.fetch.server import Server
 
 INDEX = "main/binary-i386/Packages"
 

@@ -17,17 +17,17 @@ from purekernel.errors import (
     OfflineError,
     UsageError,
 )
+from purekernel.fetch.downloads import Downloads
+from purekernel.fetch.store import Store
 from purekernel.formats.debian import parse_deb
 from purekernel.formats.debian.signature import Keyring, parse_keyring
 from purekernel.sources.debian import Candidate, DebianArchive
 from purekernel.sources.debian.places import IndexPlace
-from purekernel.sources.downloads import Downloads
-from purekernel.sources.store import Store
 from tests import debian
+from tests.fetch.fetching import QUICK
+from tests.fetch.server import Server
 from tests.oracles import require, run
 from tests.sources.debian.mirrors import INDEX, Mirror
-from tests.sources.fetching import QUICK
-from tests.sources.server import Server
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 from attrs import field, frozen
 
 from purekernel.errors import CombinedError, DependencyError
+from purekernel.fetch.wanted import Wanted
 from purekernel.formats.debian import PackageRecord, parse_choice
 from purekernel.formats.debian.control import parse_stanza
 from purekernel.formats.debian.relation import show_relations
@@ -16,7 +17,6 @@ from purekernel.sources.debian import (
     PackageRules,
     resolve_packages,
 )
-from purekernel.sources.wanted import Wanted
 from tests.debs import control
 
 

@@ -9,10 +9,10 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, DependencyError, LimitError, PurekernelError
+from purekernel.fetch.wanted import Kind, Wanted
 from purekernel.formats.gem import Dependency, ListedGem, Requirement, Version, parse_listed_gem
 from purekernel.formats.gem.compact import Release
 from purekernel.sources.rubygems import Candidate, GemEdge, GemResolution, resolve_gems
-from purekernel.sources.wanted import Kind, Wanted
 
 
 class Known:

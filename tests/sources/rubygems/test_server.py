@@ -22,14 +22,14 @@ from purekernel.errors import (
     FormatError,
     MissingFileError,
 )
+from purekernel.fetch.downloads import Downloads
+from purekernel.fetch.store import Store
+from purekernel.fetch.wanted import Fetched, Kind, Wanted
 from purekernel.formats.gem import parse_gem, parse_listed_gem
-from purekernel.sources.downloads import Downloads
 from purekernel.sources.rubygems import GemResolution, GemServer, GemServers, resolve_gems
-from purekernel.sources.store import Store
-from purekernel.sources.wanted import Fetched, Kind, Wanted
-from tests.sources.answers import status
-from tests.sources.fetching import QUICK
-from tests.sources.server import Server
+from tests.fetch.answers import status
+from tests.fetch.fetching import QUICK
+from tests.fetch.server import Server
 
 GEMS = (
     make_gem("facter", "1.6.0"),

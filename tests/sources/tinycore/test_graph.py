@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, DependencyError, LimitError
+from purekernel.fetch.wanted import Wanted
 from purekernel.sources.tinycore import (
     Extension,
     ExtensionGraph,
@@ -15,7 +16,6 @@ from purekernel.sources.tinycore import (
     resolve_extensions,
     resolve_kernel,
 )
-from purekernel.sources.wanted import Wanted
 
 
 class Known:

@@ -8,7 +8,7 @@ from fixtures.compress import gzip
 from fixtures.repository import TCZ, make_extension, make_repository
 from purekernel.errors import DownloadError, FormatError, PurekernelError
 from purekernel.sources.tinycore import DEPENDENCIES, INFO, LISTING, MD5, ExtensionMirror
-from tests.sources.fakes import FakeDownloads
+from tests.fetch.fakes import FakeDownloads
 
 NEEDS = {
     "bash.tcz": ["readline.tcz", " "],

@@ -1,0 +1,1 @@
+"""Fetch bytes from mirrors and the web, and verify them."""

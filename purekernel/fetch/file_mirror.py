@@ -1,0 +1,149 @@
+"""Bring a file of this host into the store: folders are mirrors too."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from purekernel.errors import InputError
+from purekernel.fetch.inspection import PIECE_BYTES, Inspection, check_bound, check_size
+from purekernel.fetch.records import Record, Validators
+from purekernel.fetch.store import Blob, Store
+from purekernel.fetch.urls import local_path, redact
+from purekernel.fetch.wanted import Cause, Fault, Stopped, Wanted
+from purekernel.host.write import storing, write_piece
+
+
+def look_local(url: str) -> os.stat_result:
+    """Return what the host says of the file that ``url`` names.
+
+    Raises:
+        Fault: there is none, or it is no file, or it may not be looked at.
+    """
+    path = _path(url)
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(path) from None
+    except OSError as error:
+        raise _unreadable(error) from None
+    _check_kind(status)
+    return status
+
+
+def copy_local(store: Store, wanted: Wanted, url: str, *, stopped: threading.Event) -> Blob:
+    """Copy the file that ``url`` names into the store, unless the store's is still the same.
+
+    Its size and time tell whether it is, as they do for every tool that copies what changed.
+
+    Raises:
+        Fault: there is none, it cannot be read, or it is not the one wanted.
+        Stopped: ``stopped`` was set.
+        StoreError: it cannot be stored.
+    """
+    validators = _validators(look_local(url))
+    record = store.record(url)
+    if record is not None and record.sha256 and record.validators == validators:
+        blob = store.find(sha256=record.sha256, wanted=wanted)
+        if blob is not None:
+            return blob
+    with _opening(_path(url)) as stream:
+        status = os.fstat(stream.fileno())
+        check_size(status.st_size, wanted)
+        blob = _copy(store, wanted, stream, stopped)
+        if _validators(os.fstat(stream.fileno())) != _validators(status):
+            raise Fault("it changed while it was read", Cause.PASSING)
+    store.remember(
+        url,
+        Record(
+            url=redact(url),
+            sha256=blob.sha256,
+            size_bytes=blob.size_bytes,
+            validators=_validators(status),
+        ),
+    )
+    return blob
+
+
+def _copy(store: Store, wanted: Wanted, stream: BinaryIO, stopped: threading.Event) -> Blob:
+    partial = store.partial("", private=True)
+    inspection = Inspection(wanted.kind)
+    try:
+        with storing(store.folder):
+            partial.begin(None)
+            with partial.extend() as copy:
+                for piece in _pieces(stream):
+                    if stopped.is_set():
+                        raise Stopped
+                    inspection.feed(piece)
+                    check_bound(inspection.size_bytes, wanted)
+                    write_piece(copy, piece)
+        inspection.check(wanted)
+        return store.add(partial, inspection)
+    except BaseException:
+        partial.discard()
+        raise
+
+
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    while True:
+        try:
+            piece = stream.read(PIECE_BYTES)
+        except OSError as error:
+            raise _unreadable(error) from None
+        if not piece:
+            return
+        yield piece
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read it; what may never end is not waited for."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        stream = os.fdopen(os.open(path, flags), "rb", buffering=0)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(path) from None
+    except OSError as error:
+        raise _unreadable(error) from None
+    with stream:
+        _check_kind(os.fstat(stream.fileno()))
+        yield stream
+
+
+def _path(url: str) -> Path:
+    try:
+        return local_path(url)
+    except InputError as error:
+        raise Fault(error.message, Cause.LASTING, hint=error.hint) from None
+
+
+def _missing(path: Path) -> Fault:
+    """Tell a mirror that lacks a file from one that is not there: a disk not mounted, say."""
+    if path.parent.is_dir():
+        return Fault("it is not there", Cause.MISSING)
+    return Fault(f"there is no folder {redact(str(path.parent))}", Cause.MISSING)
+
+
+def _check_kind(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise Fault("it is a folder, not a file", Cause.LASTING)
+    if not stat.S_ISREG(status.st_mode):
+        raise Fault("it is neither a file nor a folder", Cause.LASTING)
+
+
+def _unreadable(error: OSError) -> Fault:
+    return Fault(
+        f"it cannot be read: {error.strerror or error}",
+        Cause.LASTING,
+        hint="check the path and its permissions",
+    )
+
+
+def _validators(status: os.stat_result) -> Validators:
+    return Validators(etag=f"{status.st_size}-{status.st_mtime_ns}")

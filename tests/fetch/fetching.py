@@ -1,0 +1,109 @@
+"""What the tests of downloads say in a word: fetch this, and say why not."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from purekernel.errors import PurekernelError
+from purekernel.fetch.downloads import DownloadPolicy, Downloads
+from purekernel.fetch.store import Store
+from purekernel.fetch.urls import last_component
+from purekernel.fetch.wanted import Wanted
+
+# Three rounds without pauses; what a busy machine takes for a stall is none.
+QUICK = DownloadPolicy(
+    attempts=3,
+    connect_seconds=20,
+    stall_seconds=20,
+    most_seconds=60,
+    first_pause_seconds=0,
+    most_pause_seconds=0,
+)
+
+# For tests that wait for a stall.
+IMPATIENT = DownloadPolicy(
+    attempts=3,
+    connect_seconds=20,
+    stall_seconds=0.5,
+    most_seconds=60,
+    first_pause_seconds=0,
+    most_pause_seconds=0,
+)
+
+# The hint of every download that fails for no particular reason.
+CHECKSUM_HINT = (
+    "the place has another file than was meant: correct the digest, name another place, or "
+    "lock it anew"
+)
+NETWORK_HINT = (
+    "check the address and the network, or name another mirror (under [mirrors] in a recipe)"
+)
+ELSEWHERE_HINT = "choose another folder with --cache-dir, or PUREKERNEL_CACHE"
+
+
+def extension(size_bytes: int = 3000, seed: int = 0) -> bytes:
+    """Return what passes for an extension, and has no two parts that are alike."""
+    return b"hsqs" + random.Random(seed).randbytes(size_bytes - 4)
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def want(*urls: str, **fields: Any) -> Wanted:
+    """Want what the first of ``urls`` is named after."""
+    return Wanted(**{"name": last_component(urls[0]), "urls": urls, **fields})
+
+
+def fetch(
+    store: Store,
+    *urls: str,
+    policy: DownloadPolicy = QUICK,
+    offline: bool = False,
+    reuse: bool = False,
+    sleep: Callable[[float], None] | None = None,
+    **fields: Any,
+) -> bytes | None:
+    """Fetch one file, and return what it holds."""
+    with Downloads(store, policy=policy, offline=offline, reuse=reuse, sleep=sleep) as downloads:
+        fetched = downloads.fetch(want(*urls, **fields))
+        return None if fetched is None else downloads.load(fetched)
+
+
+def why_not(store: Store, *urls: str, **named: Any) -> tuple[type[PurekernelError], str, str]:
+    """Return how fetching fails: the error's kind, its message and its hint."""
+    with pytest.raises(PurekernelError) as caught:
+        fetch(store, *urls, **named)
+    return type(caught.value), str(caught.value), caught.value.hint
+
+
+def files(store: Store) -> list[str]:
+    """Return the kinds of what the store holds: the folders below its top, one for each file."""
+    top = store.folder / "v1"
+    found = (path.relative_to(top) for path in top.rglob("*") if path.is_file())
+    return sorted(path.parts[0] for path in found if path.parts[0] != "locks")
+
+
+def blobs(store: Store) -> list[Path]:
+    """Return the whole files in the store."""
+    return sorted(path for path in (store.folder / "v1" / "blobs").rglob("*") if path.is_file())
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """Have a port that refuses connections, and that nobody else takes meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]

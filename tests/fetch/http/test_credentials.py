@@ -1,0 +1,175 @@
+"""Users and passwords: used where they are meant for, and seen nowhere."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from purekernel.errors import DownloadError
+from purekernel.fetch.downloads import Downloads
+from purekernel.fetch.store import Store
+from tests.fetch.answers import cut, redirect, status
+from tests.fetch.fetching import QUICK, extension, fetch, files, want, why_not
+from tests.fetch.server import Answer, Exchange, Server
+
+CONTENT = extension(100_000)
+SECRET = "hunter2"
+
+
+def basic(user: str, password: str) -> str:
+    return f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+RIGHT = basic("user", SECRET)
+
+
+def guarded(exchange: Exchange) -> None:
+    """Serve the file to whoever knows the password."""
+    if exchange.headers.get("Authorization") == RIGHT:
+        exchange.give()
+    else:
+        exchange.say(401, b"who?\n", {"WWW-Authenticate": "Basic realm=x"})
+
+
+def with_user(url: str, who: str = f"user:{SECRET}") -> str:
+    return url.replace("//", f"//{who}@")
+
+
+def told(server: Server) -> list[str | None]:
+    """Return what each request said of who asks."""
+    return [asked.headers.get("authorization") for asked in server.asked]
+
+
+def assert_not_told(store: Store, *said: str) -> None:
+    """Look for the secret in texts, and in whatever the store holds, names included."""
+    paths = [path for path in store.folder.rglob("*") if path.is_file()]
+    contents = [path.read_bytes() for path in paths]
+    assert SECRET not in " ".join([*said, *map(str, paths)])
+    for content in contents:
+        assert SECRET.encode() not in content
+        assert RIGHT.partition(" ")[2].encode() not in content
+
+
+def test_a_password_in_the_address_is_used_and_not_kept(server: Server, store: Store) -> None:
+    plain = server.put("/a.tcz", CONTENT)
+    # At every stage there is something in the store: locks, a partial file, a record.
+    server.script("/a.tcz", cut(5000), guarded)
+    with Downloads(store, policy=QUICK) as downloads:
+        fetched = downloads.fetch(want(with_user(plain)))
+        assert fetched is not None
+        assert downloads.load(fetched) == CONTENT
+        assert fetched.url == plain
+    assert told(server) == [RIGHT, RIGHT]
+    assert_not_told(store, repr(fetched), repr(downloads), repr(store.record(plain)))
+    assert files(store) == ["blobs", "md5", "urls"]
+
+
+def test_a_file_is_the_same_whoever_asks(server: Server, store: Store) -> None:
+    plain = server.put("/a.tcz", CONTENT)
+    assert fetch(store, with_user(plain)) == CONTENT
+    assert fetch(store, plain) == CONTENT
+    assert fetch(store, plain, offline=True) == CONTENT
+    assert server.statuses() == [200, 304]
+
+
+@pytest.mark.parametrize(
+    "answer", [status(401), status(403), status(404), status(500), cut(500), redirect("//[")]
+)
+def test_no_error_tells_the_password(answer: Answer, server: Server, store: Store) -> None:
+    server.put("/a.tcz", CONTENT)
+    server.script("/a.tcz", *[answer] * 9)
+    url = with_user(f"{server.url}/a.tcz?token={SECRET}")
+    server.script(f"/a.tcz?token={SECRET}", *[answer] * 9)
+    with Downloads(store, sleep=lambda _seconds: None) as downloads:
+        with pytest.raises(DownloadError) as caught:
+            downloads.fetch(want(url))
+        assert_not_told(store, str(caught.value), repr(caught.value), caught.value.hint)
+    assert f"{server.url}/a.tcz?token=***" in str(caught.value)
+    assert why_not(store, url, offline=True)[1].count(SECRET) == 0
+
+
+@pytest.mark.parametrize(
+    ("who", "sent"),
+    [
+        ("user:p%40ss%2Fw%3Ard", basic("user", "p@ss/w:rd")),
+        ("user", basic("user", "")),
+        ("user:", basic("user", "")),
+        ("j%C3%BCrgen:gr%C3%BC%C3%9Fe", basic("j\u00fcrgen", "gr\u00fc\u00dfe")),
+        ("", None),
+    ],
+)
+def test_users_and_passwords_may_hold_any_character(
+    who: str, sent: str | None, server: Server, store: Store
+) -> None:
+    assert fetch(store, with_user(server.put("/a", CONTENT), who)) == CONTENT
+    assert told(server) == [sent]
+
+
+def test_another_host_is_not_told_who_asks(server: Server, second: Server, store: Store) -> None:
+    target = second.put("/a", CONTENT)
+    url = server.script("/a", redirect(target))
+    assert fetch(store, with_user(url)) == CONTENT
+    assert (told(server), told(second)) == ([RIGHT], [None])
+
+
+def test_nor_is_the_first_one_again_by_way_of_another(
+    server: Server, second: Server, store: Store
+) -> None:
+    url = server.script("/a", redirect(second.script("/b", redirect(server.put("/c", CONTENT)))))
+    assert fetch(store, with_user(url)) == CONTENT
+    assert (told(server), told(second)) == ([RIGHT, None], [None])
+
+
+def test_the_same_host_is_told_again(server: Server, store: Store) -> None:
+    server.put("/b", CONTENT)
+    assert fetch(store, with_user(server.script("/a", redirect("/b")))) == CONTENT
+    assert told(server) == [RIGHT, RIGHT]
+
+
+def test_a_redirect_may_name_a_user_of_its_own(
+    server: Server, second: Server, store: Store
+) -> None:
+    target = with_user(second.put("/a", CONTENT), "other:word")
+    assert fetch(store, with_user(server.script("/a", redirect(target)))) == CONTENT
+    assert told(second) == [basic("other", "word")]
+
+
+@pytest.fixture
+def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_surroundings: None) -> Path:
+    path = tmp_path / "netrc"
+    path.write_text(f"machine 127.0.0.1 login user password {SECRET}\n")
+    path.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(path))
+    return path
+
+
+def test_passwords_come_from_netrc(server: Server, netrc: Path, store: Store) -> None:
+    url = server.put("/a", CONTENT)
+    server.script("/a", guarded)
+    assert fetch(store, url) == CONTENT
+    assert told(server) == [RIGHT]
+    assert_not_told(store)
+
+
+def test_the_address_counts_for_more_than_netrc(server: Server, netrc: Path, store: Store) -> None:
+    assert fetch(store, with_user(server.put("/a", CONTENT), "other:word")) == CONTENT
+    assert told(server) == [basic("other", "word")]
+
+
+def test_a_user_of_netrc_for_another_host_is_not_told(
+    server: Server, netrc: Path, store: Store
+) -> None:
+    netrc.write_text(f"machine mirror.example login user password {SECRET}\n")
+    assert fetch(store, server.put("/a", CONTENT)) == CONTENT
+    assert told(server) == [None]
+
+
+@pytest.mark.parametrize("text", ["machine", "machine 127.0.0.1 login\n", "\0", "nonsense\n"])
+def test_a_netrc_that_cannot_be_read_is_as_good_as_none(
+    text: str, server: Server, netrc: Path, store: Store
+) -> None:
+    netrc.write_text(text)
+    assert fetch(store, server.put("/a", CONTENT)) == CONTENT
+    assert told(server) == [None]

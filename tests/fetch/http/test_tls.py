@@ -1,0 +1,171 @@
+"""Servers over TLS: whom we believe, and what is said where we do not."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from purekernel.errors import DownloadError
+from purekernel.fetch.downloads import DownloadPolicy, Downloads
+from purekernel.fetch.store import Store
+from tests.fetch.answers import cut, raw, redirect, silence
+from tests.fetch.fetching import NETWORK_HINT, QUICK, extension, fetch, want, why_not
+from tests.fetch.server import Server
+
+CONTENT = extension(100_000)
+HINT = "check the clock; an authority of your own is named with REQUESTS_CA_BUNDLE"
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def make_tls(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def secure(authority: trustme.CA, plain_surroundings: None) -> Iterator[Server]:
+    with Server(make_tls(authority, "127.0.0.1")).running() as running:
+        yield running
+
+
+@pytest.fixture
+def misnamed(authority: trustme.CA, plain_surroundings: None) -> Iterator[Server]:
+    with Server(make_tls(authority, "mirror.example")).running() as running:
+        yield running
+
+
+@pytest.fixture
+def trusted(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_surroundings: None
+) -> Path:
+    """The authority's certificate, where REQUESTS_CA_BUNDLE names it."""
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+    return path
+
+
+def test_an_authority_of_ones_own_is_trusted_where_it_is_named(
+    secure: Server, trusted: Path, store: Store
+) -> None:
+    url = secure.put("/a.tcz", CONTENT)
+    secure.script("/a.tcz", cut(50_000))
+    assert fetch(store, url) == CONTENT
+    assert secure.statuses() == [200, 206]
+
+
+def test_an_unknown_authority_is_not_trusted(secure: Server, store: Store) -> None:
+    url = secure.put("/a.tcz", CONTENT)
+    kind, message, hint = why_not(store, url)
+    assert (kind, hint) == (DownloadError, HINT)
+    assert message in (
+        f"a.tcz cannot be fetched: {url}: its TLS certificate is not trusted: {words}"
+        for words in (
+            "unable to get local issuer certificate",
+            "self-signed certificate in certificate chain",
+            "self signed certificate in certificate chain",
+        )
+    )
+    # It would fail the same way again.
+    assert (secure.connections, secure.asked) in ((1, []), (0, []))
+
+
+def test_a_certificate_of_another_host_is_not_trusted(
+    misnamed: Server, trusted: Path, store: Store
+) -> None:
+    url = misnamed.put("/a.tcz", CONTENT)
+    assert why_not(store, url) == (
+        DownloadError,
+        (
+            f"a.tcz cannot be fetched: {url}: its TLS certificate is not trusted: IP address "
+            "mismatch, certificate is not valid for '127.0.0.1'."
+        ),
+        HINT,
+    )
+
+
+def test_a_mirror_that_is_not_trusted_is_passed_by(
+    misnamed: Server, trusted: Path, server: Server, store: Store
+) -> None:
+    first = misnamed.put("/a.tcz", CONTENT)
+    assert fetch(store, first, server.put("/a.tcz", CONTENT)) == CONTENT
+
+
+def test_a_plain_server_is_redirected_from(
+    server: Server, secure: Server, trusted: Path, store: Store
+) -> None:
+    url = server.script("/a.tcz", redirect(secure.put("/a.tcz", CONTENT)))
+    assert fetch(store, url) == CONTENT
+
+
+def test_a_server_without_tls_is_told_from_one_that_is_down(
+    server: Server, trusted: Path, store: Store
+) -> None:
+    url = server.url.replace("http:", "https:") + "/a.tcz"
+    kind, message, hint = why_not(store, url)
+    assert (kind, hint) == (DownloadError, NETWORK_HINT)
+    assert message.startswith(f"a.tcz cannot be fetched: {url}: TLS fails: ")
+
+
+def test_a_list_of_authorities_that_is_not_there_is_named(
+    secure: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing.pem"))
+    url = secure.put("/a.tcz", CONTENT)
+    assert why_not(store, url) == (
+        DownloadError,
+        f"a.tcz cannot be fetched: {url}: the file of trusted certificates cannot be read",
+        "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE",
+    )
+
+
+def test_a_list_of_authorities_that_is_none_is_named(
+    secure: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    (tmp_path / "broken.pem").write_bytes(b"no certificate\n")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "broken.pem"))
+    url = secure.put("/a.tcz", CONTENT)
+    assert why_not(store, url)[1] == (
+        f"a.tcz cannot be fetched: {url}: the file of trusted certificates cannot be read"
+    )
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_cut_without_farewell_is_a_cut(secure: Server, trusted: Path, store: Store) -> None:
+    url = secure.script("/a.tcz", *[raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhs")] * 3)
+    assert why_not(store, url)[1] == f"a.tcz cannot be fetched: {url}: the connection was cut"
+
+
+def test_a_server_that_takes_for_ever_is_ended(secure: Server, trusted: Path, store: Store) -> None:
+    policy = DownloadPolicy(stall_seconds=20, most_seconds=0.3, first_pause_seconds=0)
+    url = secure.script("/a.tcz", silence)
+    assert ": it was not done within 0." in why_not(store, url, policy=policy)[1]
+
+
+def test_a_handshake_that_never_ends_is_ended(
+    plain_surroundings: None, store: Store, unanswering: int
+) -> None:
+    """Another thread cuts off what is still being agreed on, too."""
+    policy = DownloadPolicy(
+        connect_seconds=20, stall_seconds=20, most_seconds=0.3, first_pause_seconds=0
+    )
+    url = f"https://127.0.0.1:{unanswering}/a.tcz"
+    assert ": it was not done within 0." in why_not(store, url, policy=policy)[1]
+
+
+def test_connections_over_tls_are_kept(secure: Server, trusted: Path, store: Store) -> None:
+    wanted = [want(secure.put(f"/{number}", CONTENT)) for number in range(5)]
+    policy = DownloadPolicy(parallel=1)
+    assert policy.attempts > QUICK.attempts
+    with Downloads(store, policy=policy) as downloads:
+        assert [downloads.load(one) for one in downloads.fetch_all(wanted) if one] == [CONTENT] * 5
+    assert secure.connections == 1

@@ -1,0 +1,203 @@
+"""Folders as mirrors, by path and by URL."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from purekernel.errors import ChecksumError, DownloadError, MissingFileError
+from purekernel.fetch import file_mirror as local
+from purekernel.fetch.file_mirror import copy_local
+from purekernel.fetch.store import Store
+from purekernel.fetch.wanted import Kind, Stopped
+from tests.fetch.fetching import (
+    NETWORK_HINT,
+    blobs,
+    extension,
+    fetch,
+    files,
+    md5,
+    want,
+    why_not,
+)
+from tests.fetch.server import Server
+from tests.ordinary import ordinary_user
+
+CONTENT = extension(5000)
+PATH_HINT = "check the path and its permissions"
+
+posix = pytest.mark.skipif(os.name == "nt", reason="not for Windows")
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Path:
+    folder = tmp_path / "mirror of mine"
+    folder.mkdir()
+    (folder / "a.tcz").write_bytes(CONTENT)
+    return folder
+
+
+def test_folders_are_mirrors_by_path_and_by_url(
+    mirror: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(mirror)
+    for url in (str(mirror / "a.tcz"), (mirror / "a.tcz").as_uri(), "a.tcz"):
+        assert fetch(store, url, kind=Kind.SQUASHFS, md5=md5(CONTENT)) == CONTENT
+    assert files(store) == ["blobs", "md5", "urls"]
+
+
+@posix
+@pytest.mark.parametrize("name", ["a\nb", "\u00e9", "a%20b", "a?b", "a#b", "\udcff", "a\\b"])
+def test_a_file_may_have_any_name(name: str, mirror: Path, store: Store) -> None:
+    (mirror / name).write_bytes(CONTENT)
+    assert fetch(store, str(mirror / name)) == CONTENT
+    assert fetch(Store(store.folder / "2"), (mirror / name).as_uri()) == CONTENT
+
+
+def test_a_folder_that_lacks_a_file_is_a_mirror_that_does(
+    mirror: Path, server: Server, store: Store
+) -> None:
+    local, remote = str(mirror / "b.tcz"), server.put("/b.tcz", CONTENT)
+    assert fetch(store, local, optional=True) is None
+    assert fetch(store, local, remote) == CONTENT
+    assert why_not(store, local) == (
+        MissingFileError,
+        f"b.tcz is nowhere: looked for {local}",
+        "check the name, or name another mirror (under [mirrors] in a recipe)",
+    )
+
+
+def test_a_folder_that_is_not_there_is_named_where_others_fail(mirror: Path, store: Store) -> None:
+    gone, folder = mirror / "not" / "mounted" / "a.tcz", mirror / "folder"
+    folder.mkdir()
+    assert why_not(store, str(gone), str(folder)) == (
+        DownloadError,
+        (
+            f"a.tcz cannot be fetched: {gone}: there is no folder {gone.parent}; "
+            f"{folder}: it is a folder, not a file"
+        ),
+        NETWORK_HINT,
+    )
+    assert why_not(store, f"{mirror}/a.tcz/b")[0] is MissingFileError
+
+
+@posix
+def test_what_is_no_file_is_not_waited_for(mirror: Path, store: Store) -> None:
+    os.mkfifo(mirror / "fifo")
+    (mirror / "loop").symlink_to("loop")
+    words = "it is neither a file nor a folder"
+    assert why_not(store, f"{mirror}/fifo")[1] == (
+        f"fifo cannot be fetched: {mirror}/fifo: {words}"
+    )
+    assert why_not(store, "/dev/zero")[1] == f"zero cannot be fetched: /dev/zero: {words}"
+    with socket.socket(socket.AF_UNIX) as listening:
+        here = Path.cwd()
+        os.chdir(mirror)  # the name of a socket is short
+        try:
+            listening.bind("socket")
+        finally:
+            os.chdir(here)
+        assert why_not(store, f"{mirror}/socket")[1].endswith(f": {words}")
+    kind, message, hint = why_not(store, f"{mirror}/loop")
+    assert (kind, hint) == (DownloadError, PATH_HINT)
+    assert message.startswith(f"loop cannot be fetched: {mirror}/loop: it cannot be read: ")
+
+
+@posix
+def test_a_file_that_may_not_be_read(open_folder: Path) -> None:
+    path, store = open_folder / "a.tcz", Store(open_folder / "store")
+    path.write_bytes(CONTENT)
+    path.chmod(0)
+    (open_folder / "closed").mkdir(mode=0)
+    with ordinary_user():
+        assert why_not(store, str(path)) == (
+            DownloadError,
+            f"a.tcz cannot be fetched: {path}: it cannot be read: Permission denied",
+            PATH_HINT,
+        )
+        assert why_not(store, f"{open_folder}/closed/a.tcz")[1].endswith(
+            "it cannot be read: Permission denied"
+        )
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("file://other/a", "file://other/a names the host 'other'"),
+        ("file://user:secret@other/a", "file://other/a names the host 'other'"),
+        ("file:///a%00b", "file:///a%00b holds a NUL, which no path has"),
+        ("a\0b", "a%00b holds a NUL, which no path has"),
+        ("/a/\ud800", "/a/%3F is no name that a file here can have"),
+        ("file:///a/\ud800", "file:///a/%3F is no name that a file here can have"),
+        ("/" + "x" * 5000, "it cannot be read: File name too long"),
+    ],
+)
+@posix
+def test_what_is_no_path_is_a_fault(url: str, words: str, store: Store) -> None:
+    kind, message, _hint = why_not(store, url, name="a")
+    assert kind is DownloadError
+    assert message.partition(": ")[2].endswith(words)
+    assert "secret" not in message
+
+
+def test_a_file_is_checked_as_any_other(mirror: Path, store: Store) -> None:
+    url = str(mirror / "a.tcz")
+    assert why_not(store, url, md5="0" * 32)[:2] == (
+        ChecksumError,
+        f"a.tcz is not what was promised: {url}: its MD5 is {md5(CONTENT)}, not {'0' * 32}",
+    )
+    for fields, words in (
+        ({"kind": Kind.GZIP}, "it is not a gzip file: it starts with 68 73 in place of 1f 8b"),
+        ({"most_bytes": 4999}, "it is larger than 4999 bytes"),
+    ):
+        assert why_not(store, url, **fields)[1] == f"a.tcz cannot be fetched: {url}: {words}"
+    assert why_not(store, url, size_bytes=4999)[:2] == (
+        ChecksumError,
+        f"a.tcz is not what was promised: {url}: it has 5000 bytes, not 4999",
+    )
+    assert files(store) == []
+
+
+def test_a_file_that_has_not_changed_is_not_copied_again(mirror: Path, store: Store) -> None:
+    path = mirror / "a.tcz"
+    os.utime(path, (1, 1))
+    assert fetch(store, str(path)) == CONTENT
+    os.utime(blobs(store)[0], (1, 1))
+    # Of the same size and time: what it holds now is not looked at.
+    path.write_bytes(bytes(5000))
+    os.utime(path, (1, 1))
+    assert fetch(store, str(path)) == CONTENT
+    os.utime(path, (2, 2))
+    assert fetch(store, str(path)) == bytes(5000)
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_again(
+    mirror: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mirror / "a.tcz"
+    read: list[int] = []
+    write_piece = local.write_piece
+
+    def write(stream: object, piece: bytes) -> None:
+        if not read:
+            with path.open("ab") as more:
+                more.write(b"more")
+        read.append(len(piece))
+        write_piece(stream, piece)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(local, "write_piece", write)
+    assert fetch(store, str(path)) == CONTENT + b"more"
+    assert read == [5000, 4, 5004]
+
+
+def test_a_copy_is_called_off(mirror: Path, store: Store) -> None:
+    stopped = threading.Event()
+    stopped.set()
+    url = str(mirror / "a.tcz")
+    with pytest.raises(Stopped):
+        copy_local(store, want(url), url, stopped=stopped)
+    assert files(store) == []

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import pytest
+
+from purekernel.fetch.git import _resolve as resolve
+from purekernel.fetch.git import describe_checkout
+from tests.oracles import require, run
+
+COMMIT, OTHER, TAG = "c" * 40, "d" * 40, "ab" + "e" * 38
+
+
+def checkout(folder: Path, **files: str) -> Path:
+    git = folder / ".git"
+    for name, content in {"HEAD": "ref: refs/heads/main\n", **files}.items():
+        path = git.joinpath(*name.split("__"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return folder
+
+
+def test_a_folder_that_is_no_checkout_says_nothing(tmp_path: Path) -> None:
+    assert describe_checkout(tmp_path) is None
+    assert describe_checkout(tmp_path / "missing") is None
+    (tmp_path / ".git").write_text("not a link\n")
+    assert describe_checkout(tmp_path) is None
+
+
+def test_a_commit_without_a_tag_is_abbreviated(tmp_path: Path) -> None:
+    assert describe_checkout(checkout(tmp_path, refs__heads__main=COMMIT + "\n")) == "ccccccc"
+
+
+def test_a_detached_head_is_a_commit(tmp_path: Path) -> None:
+    assert describe_checkout(checkout(tmp_path, HEAD=COMMIT + "\n")) == "ccccccc"
+
+
+def test_nothing_checked_out_says_nothing(tmp_path: Path) -> None:
+    assert describe_checkout(checkout(tmp_path)) is None
+    assert describe_checkout(checkout(tmp_path, HEAD="ref: HEAD\n")) is None
+    assert describe_checkout(checkout(tmp_path, HEAD="ref: ../../etc/passwd\n")) is None
+    assert describe_checkout(checkout(tmp_path, HEAD="\x00\xff garbage")) is None
+
+
+def test_head_leads_to_references_only(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text(COMMIT)
+    assert describe_checkout(checkout(tmp_path, HEAD=f"ref: {tmp_path}/elsewhere\n")) is None
+
+
+@pytest.mark.parametrize("name", ["refs/heads/a:b", "refs/heads/nul", "refs/heads/a\\b", "refs//a"])
+def test_on_windows_no_reference_is_a_stream_or_device(tmp_path: Path, name: str) -> None:
+    packed = {"HEAD": f"ref: {name}", name: COMMIT}
+    (tmp_path / "HEAD").write_text(packed["HEAD"])
+    assert resolve(tmp_path, tmp_path, "HEAD", packed, windows=True) is None
+    assert resolve(tmp_path, tmp_path, "HEAD", packed, windows=False) == COMMIT
+
+
+def test_a_tag_on_the_commit_counts_wherever_it_is_kept(tmp_path: Path) -> None:
+    head = {"HEAD": COMMIT}
+    loose = checkout(tmp_path / "loose", **head, **{"refs__tags__v1.0": COMMIT + "\n"})
+    assert describe_checkout(loose) == "v1.0"
+    packed = checkout(
+        tmp_path / "packed",
+        **head,
+        **{
+            "packed-refs": "# pack-refs with: peeled fully-peeled sorted\n"
+            f"{OTHER} refs/tags/v0.9\n{TAG} refs/tags/v1.1\n^{COMMIT}\n{COMMIT} refs/tags/a\n"
+        },
+    )
+    assert describe_checkout(packed) == "v1.1"
+    annotated = checkout(tmp_path / "annotated", **head, refs__tags__v2=TAG + "\n")
+    place = annotated / ".git" / "objects" / TAG[:2] / TAG[2:]
+    place.parent.mkdir(parents=True)
+    body = f"object {COMMIT}\ntype commit\ntag v2\n".encode()
+    place.write_bytes(zlib.compress(b"tag %d\0" % len(body) + body))
+    assert describe_checkout(annotated) == "v2"
+    place.write_bytes(b"damaged")
+    assert describe_checkout(annotated) == "ccccccc"
+
+
+@pytest.mark.oracle
+def test_git_says_the_same(tmp_path: Path) -> None:
+    git = require("git")
+    place = tmp_path / "made"
+    place.mkdir()
+
+    def call(*words: str, cwd: Path = place) -> str:
+        who = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
+        return run(git, *who, *words, cwd=cwd).decode().strip()
+
+    def described(folder: Path = place) -> str:
+        return call("describe", "--tags", "--always", "--abbrev=7", cwd=folder)
+
+    call("init", "-q")
+    call("commit", "-q", "--allow-empty", "-m", "first")
+    assert describe_checkout(place) == described()
+    call("tag", "-a", "-m", "one", "v1.0")
+    assert describe_checkout(place) == described() == "v1.0"
+    call("clone", "-q", str(place), str(tmp_path / "clone"), cwd=tmp_path)
+    assert describe_checkout(tmp_path / "clone") == described(tmp_path / "clone") == "v1.0"
+    call("gc", "-q")
+    assert describe_checkout(place) == "v1.0"
+    call("worktree", "add", "-q", str(tmp_path / "tree"), "HEAD")
+    assert describe_checkout(tmp_path / "tree") == described(tmp_path / "tree") == "v1.0"

@@ -1,0 +1,125 @@
+"""Parts of files that an earlier run left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from purekernel.fetch.records import Record, Validators
+from purekernel.fetch.store import Partial, Store
+from tests.fetch.answers import status
+from tests.fetch.fetching import (
+    extension,
+    fetch,
+    files,
+    md5,
+    why_not,
+)
+from tests.fetch.server import MODIFIED, Answer, Asked, Server
+
+CONTENT = extension(200_000)
+CHANGED = extension(200_000, seed=1)
+TAG = f'"{hashlib.sha256(CONTENT).hexdigest()[:12]}"'
+
+
+def ranges(server: Server) -> list[tuple[str | None, str | None, int, int]]:
+    """Return of every request what it asked for, and how it was answered."""
+
+    def told(asked: Asked) -> tuple[str | None, str | None, int, int]:
+        said = asked.headers
+        return said.get("range"), said.get("if-range"), asked.status, asked.sent_bytes
+
+    return [told(asked) for asked in server.asked]
+
+
+def lay_partial(store: Store, url: str, content: bytes, record: Record | None = None) -> Partial:
+    """Leave what a run that was killed would have left."""
+    partial = store.partial(url)
+    validators = Validators(etag=TAG, last_modified=MODIFIED)
+    partial.begin(record or Record(url=url, size_bytes=len(CONTENT), validators=validators))
+    with partial.extend() as stream:
+        stream.write(content)
+    return partial
+
+
+def test_a_part_that_is_whole_needs_no_more_bytes(server: Server, store: Store) -> None:
+    """A run may be killed after the last byte, before the file has its name."""
+    url = server.put("/a.tcz", CONTENT)
+    lay_partial(store, url, CONTENT)
+    assert fetch(store, url) == CONTENT
+    assert ranges(server) == [("bytes=200000-", TAG, 416, 0)]
+    record = store.record(url)
+    assert record is not None
+    assert record.validators == Validators(etag=TAG, last_modified=MODIFIED)
+    # So the next run need not fetch it again.
+    assert fetch(store, url) == CONTENT
+    assert server.statuses() == [416, 304]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        status(416),
+        status(416, Content_Range="bytes */199999"),
+        status(416, Content_Range="bytes */200000", ETag='"other"'),
+    ],
+)
+def test_a_part_that_the_server_does_not_know_is_fetched_anew(
+    answer: Answer, server: Server, store: Store
+) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    lay_partial(store, url, CHANGED)
+    server.script("/a.tcz", answer)
+    assert fetch(store, url) == CONTENT
+    assert server.statuses() == [416, 200]
+
+
+def test_a_part_that_is_longer_than_the_file_is_fetched_anew(server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    lay_partial(store, url, CONTENT + b"x")
+    assert fetch(store, url) == CONTENT
+    assert ranges(server) == [("bytes=200001-", TAG, 416, 0), (None, None, 200, 200_000)]
+
+
+def test_a_damaged_part_is_found_out_by_the_digest(server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    lay_partial(store, url, CHANGED[:50_000])
+    assert fetch(store, url, md5=md5(CONTENT)) == CONTENT
+    assert server.statuses() == [206, 200]
+
+
+@pytest.mark.parametrize("record", [b"", b"{}", b"\xff", b'{"validators": 1}', b"[" * 9000])
+def test_a_part_without_a_record_is_not_gone_on_with(
+    record: bytes, server: Server, store: Store
+) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    partial = lay_partial(store, url, CHANGED[:50_000])
+    partial.path.with_name(f"{partial.path.name}.json").write_bytes(record)
+    assert fetch(store, url) == CONTENT
+    assert ranges(server) == [(None, None, 200, 200_000)]
+
+
+def test_a_part_that_shows_to_be_another_file_is_not_kept(server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", b"<html>" + CONTENT)
+    assert "a web page came" in why_not(store, url)[1]
+    assert files(store) == []
+
+
+def test_the_record_says_what_the_bytes_are_a_part_of(tmp_path: Path) -> None:
+    partial = Partial(tmp_path / "partials" / "x")
+    assert (partial.record(), partial.size_bytes()) == (None, 0)
+    record = Record(url="http://x/y", size_bytes=9, validators=Validators(etag='"a"'))
+    partial.begin(record)
+    assert (partial.record(), partial.size_bytes()) == (record, 0)
+    for piece in (b"ab", b"cd"):
+        with partial.extend() as stream:
+            stream.write(piece)
+    assert (b"".join(partial.pieces()), partial.size_bytes()) == (b"abcd", 4)
+    assert json.loads((tmp_path / "partials" / "x.json").read_bytes())["url"] == "http://x/y"
+    partial.begin(None)
+    assert (partial.record(), partial.size_bytes()) == (None, 0)
+    partial.discard()
+    assert list((tmp_path / "partials").iterdir()) == []

@@ -1,0 +1,221 @@
+"""Downloads that are cut off, and gone on with: by RFC 9110's ranges, and never past doubt."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from purekernel.errors import DownloadError
+from purekernel.fetch.records import Validators
+from purekernel.fetch.store import Store
+from tests.fetch.answers import chunks, cut, stall, status, whole, whole_cut
+from tests.fetch.fetching import (
+    IMPATIENT,
+    NETWORK_HINT,
+    QUICK,
+    extension,
+    fetch,
+    files,
+    md5,
+    sha256,
+    why_not,
+)
+from tests.fetch.server import MODIFIED, Answer, Asked, Exchange, Server
+
+CONTENT = extension(200_000)
+CHANGED = extension(200_000, seed=1)
+TAG = f'"{hashlib.sha256(CONTENT).hexdigest()[:12]}"'
+
+
+def ranges(server: Server) -> list[tuple[str | None, str | None, int, int]]:
+    """Return of every request what it asked for, and how it was answered."""
+
+    def told(asked: Asked) -> tuple[str | None, str | None, int, int]:
+        said = asked.headers
+        return said.get("range"), said.get("if-range"), asked.status, asked.sent_bytes
+
+    return [told(asked) for asked in server.asked]
+
+
+def test_a_cut_connection_is_gone_on_with(server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    server.script("/a.tcz", cut(150_000), cut(20_000))
+    assert fetch(store, url) == CONTENT
+    assert ranges(server) == [
+        (None, None, 200, 150_000),
+        ("bytes=150000-", TAG, 206, 20_000),
+        ("bytes=170000-", TAG, 206, 30_000),
+    ]
+    assert files(store) == ["blobs", "md5", "urls"]
+
+
+def test_a_stalled_connection_is_gone_on_with(server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    server.script("/a.tcz", stall(150_000))
+    assert fetch(store, url, policy=IMPATIENT) == CONTENT
+    assert ranges(server)[1:] == [("bytes=150000-", TAG, 206, 50_000)]
+
+
+def test_another_run_goes_on(server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    server.script("/a.tcz", cut(50_000), status(403))
+    assert why_not(store, url) == (
+        DownloadError,
+        f"a.tcz cannot be fetched: {url}: status 403, Forbidden",
+        "check that you may have it: it may want another user",
+    )
+    assert files(store) == ["partials", "partials"]
+    assert fetch(Store(store.folder), url) == CONTENT
+    assert ranges(server)[-1] == ("bytes=50000-", TAG, 206, 150_000)
+
+
+def test_a_date_stands_in_for_a_tag(server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", CONTENT, ETag=None)
+    server.script("/a.tcz", cut(50_000))
+    assert fetch(store, url) == CONTENT
+    assert ranges(server)[1] == ("bytes=50000-", MODIFIED, 206, 150_000)
+
+
+def test_a_weak_tag_goes_into_no_range_and_nor_does_the_date_beside_it(
+    server: Server, store: Store
+) -> None:
+    """RFC 9110, 13.1.5: the date only where there is no tag at all."""
+    url = server.put("/a.tcz", CONTENT, ETag=f"W/{TAG}")
+    server.script("/a.tcz", cut(50_000))
+    assert fetch(store, url) == CONTENT
+    assert ranges(server)[1] == (None, None, 200, 200_000)
+
+
+@pytest.mark.parametrize("digest", ["md5", "sha256"])
+def test_a_promised_digest_is_enough_to_go_on_with(
+    digest: str, server: Server, store: Store
+) -> None:
+    promised = {digest: {"md5": md5, "sha256": sha256}[digest](CONTENT)}
+    url = server.put("/a.tcz", CONTENT, ETag=None, Last_Modified=None)
+    server.script("/a.tcz", cut(50_000))
+    assert fetch(store, url, **promised) == CONTENT
+    assert ranges(server)[1] == ("bytes=50000-", None, 206, 150_000)
+
+
+def test_what_nothing_vouches_for_is_not_gone_on_with(server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", CONTENT, ETag=None, Last_Modified=None)
+    server.script("/a.tcz", cut(50_000))
+    assert fetch(store, url) == CONTENT
+    assert ranges(server)[1] == (None, None, 200, 200_000)
+    server.script("/a.tcz", *[cut(50_000)] * 3)
+    assert why_not(Store(store.folder / "other"), url)[0] is DownloadError
+    assert files(Store(store.folder / "other")) == []
+
+
+def test_chunks_are_gone_on_with(server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    server.script("/a.tcz", chunks([CONTENT[:70_000]], ended=False, ETag=TAG))
+    assert fetch(store, url) == CONTENT
+    assert ranges(server)[1] == ("bytes=70000-", TAG, 206, 130_000)
+
+
+def test_a_server_without_ranges_sends_it_all_again(server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    server.script("/a.tcz", cut(150_000), whole)
+    assert fetch(store, url) == CONTENT
+    assert ranges(server)[1] == ("bytes=150000-", TAG, 200, 200_000)
+
+
+def test_a_server_without_ranges_that_always_cuts_is_given_up(server: Server, store: Store) -> None:
+    """However much comes each time: it is the same, and the file gets on no further."""
+    url = server.put("/a.tcz", CONTENT)
+    server.script("/a.tcz", *[whole_cut(150_000)] * 9)
+    assert why_not(store, url) == (
+        DownloadError,
+        f"a.tcz cannot be fetched: {url}: the connection was cut",
+        NETWORK_HINT,
+    )
+    # The first brought something; the three after it brought nothing new.
+    assert len(server.asked) == 1 + QUICK.attempts
+
+
+def test_as_long_as_a_file_gets_on_rounds_are_not_counted(server: Server, store: Store) -> None:
+    large = extension(700_000)
+    url = server.put("/a.tcz", large)
+    server.script("/a.tcz", *[cut(70_000)] * 9)
+    assert fetch(store, url) == large
+    assert server.statuses() == [200] + [206] * 9
+
+
+@pytest.mark.parametrize("ranges_again", [True, False])
+def test_a_file_that_changed_meanwhile_is_fetched_from_its_start(
+    ranges_again: bool, server: Server, store: Store
+) -> None:
+    url = server.put("/a.tcz", CONTENT)
+
+    def change(exchange: Exchange) -> None:
+        exchange.give(until=50_000)
+        server.put("/a.tcz", CHANGED)
+
+    server.script("/a.tcz", change)
+    if not ranges_again:  # it gives the part all the same, whatever If-Range says
+        server.script("/a.tcz", part(CHANGED, 50_000, ETag='"other"'))
+    assert fetch(store, url) == CHANGED
+    told = [each[:3] for each in ranges(server)[1:]]
+    if ranges_again:
+        assert told == [("bytes=50000-", TAG, 200)]
+    else:
+        assert told == [("bytes=50000-", TAG, 206), (None, None, 200)]
+
+
+def part(content: bytes, first: int, **headers: str) -> Answer:
+    """Answer with the rest of ``content``, and headers that may say something else."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    said = {"Content-Range": f"bytes {first}-{len(content) - 1}/{len(content)}", **named}
+    return lambda exchange: exchange.say(206, content[first:], said)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ETag": '"other"'},
+        {"Last_Modified": "Fri, 15 Nov 2013 10:00:00 GMT"},
+        {"Content_Range": "bytes 0-149999/200000"},
+        {"Content_Range": "bytes 49999-199999/200000"},
+        {"Content_Range": "bytes 50000-199999/*"},
+        {"Content_Range": "bytes 50000-200000/200001"},
+        {"Content_Range": "bytes */200000"},
+        {"Content_Range": "rows 50000-199999/200000"},
+        {"Content_Range": ""},
+    ],
+)
+def test_a_part_of_something_else_is_not_joined_on(
+    headers: dict[str, str], server: Server, store: Store
+) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    server.script("/a.tcz", cut(50_000), part(CONTENT, 50_000, **headers))
+    assert fetch(store, url) == CONTENT
+    # At once, in the same attempt, and without a range.
+    assert ranges(server)[2:] == [(None, None, 200, 200_000)]
+
+
+def test_a_part_that_says_less_of_itself_is_joined_on_and_remembered_well(
+    server: Server, store: Store
+) -> None:
+    """RFC 9110, 15.3.7: after If-Range, a part comes without what was in the first answer."""
+    url = server.put("/a.tcz", CONTENT)
+    server.script("/a.tcz", cut(50_000), part(CONTENT, 50_000))
+    assert fetch(store, url) == CONTENT
+    record = store.record(url)
+    assert record is not None
+    assert record.validators == Validators(etag=TAG, last_modified=MODIFIED)
+
+
+@pytest.mark.parametrize("digest", [md5, sha256])
+def test_parts_of_two_files_are_found_out_and_fetched_anew(
+    digest: object, server: Server, store: Store
+) -> None:
+    promised = {digest.__name__: digest(CONTENT)}  # type: ignore[attr-defined, operator]
+    url = server.put("/a.tcz", CONTENT, ETag=None, Last_Modified=None)
+    server.script("/a.tcz", cut(50_000), part(CHANGED, 50_000))
+    assert fetch(store, url, **promised) == CONTENT
+    assert ranges(server)[1:] == [
+        ("bytes=50000-", None, 206, 150_000),
+        (None, None, 200, 200_000),
+    ]

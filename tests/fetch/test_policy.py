@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from purekernel.errors import UsageError
+from purekernel.fetch.wanted import DownloadPolicy
+
+POSITIVE = ["parallel", "attempts", "connect_seconds", "stall_seconds", "most_seconds"]
+PAUSES = ["first_pause_seconds", "most_pause_seconds"]
+
+
+@pytest.mark.parametrize("name", POSITIVE + PAUSES)
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf, -math.inf, 0])
+def test_numbers_that_would_never_end_or_begin_are_refused(name: str, value: float) -> None:
+    fields: dict[str, Any] = {name: value}
+    if value == 0 and name in PAUSES:
+        assert getattr(DownloadPolicy(**fields), name) == 0
+        return
+    with pytest.raises(UsageError) as caught:
+        DownloadPolicy(**fields)
+    assert str(caught.value) == f"downloads: {name} cannot be {value}"
+    assert caught.value.hint == (
+        "give a number above 0" if name in POSITIVE else "give 0 or a number above it"
+    )
+
+
+def test_pauses_double() -> None:
+    policy = DownloadPolicy(first_pause_seconds=0.5, most_pause_seconds=30)
+    pauses = [policy.pause_seconds(number) for number in range(9)]
+    assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+
+
+@given(st.integers(0, 10**9), st.floats(0, 1e9), st.floats(0, 1e9))
+def test_no_pause_is_longer_than_the_longest(number: int, first: float, most: float) -> None:
+    policy = DownloadPolicy(first_pause_seconds=first, most_pause_seconds=most)
+    assert 0 <= policy.pause_seconds(number) <= most

@@ -1,0 +1,269 @@
+"""Full disks, limits, and folders that are not to be written to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from purekernel.errors import StoreError
+from purekernel.fetch.downloads import Downloads
+from purekernel.fetch.store import Partial, Store
+from purekernel.host.write import (
+    create,
+    make_read_only,
+    put,
+    remove,
+    replace_file,
+    write_piece,
+)
+from tests.fetch.answers import chunks
+from tests.fetch.fetching import (
+    ELSEWHERE_HINT,
+    extension,
+    fetch,
+    files,
+    want,
+    why_not,
+)
+from tests.fetch.server import Server
+from tests.ordinary import ordinary_user
+from tests.processes import environment, purekernel
+
+CONTENT = extension(300_000)
+
+# Fetches files into a store, under a limit on the size of files; prints what went wrong.
+UNDER_A_LIMIT = """
+import json, resource, sys
+from pathlib import Path
+from purekernel.errors import PurekernelError
+from purekernel.fetch.downloads import Downloads
+from purekernel.fetch.store import Store
+from purekernel.fetch.wanted import Wanted
+folder, limit, *urls = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+with Downloads(Store(Path(folder))) as downloads:
+    try:
+        downloads.fetch_all([Wanted(name=url[-1], urls=(url,)) for url in urls])
+    except PurekernelError as error:
+        print(json.dumps([type(error).__name__, str(error), error.hint]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_limit_on_the_size_of_files_is_met(
+    announced: bool, server: Server, store: Store, tmp_path: Path
+) -> None:
+    urls = [server.put("/a", CONTENT), server.put("/b", CONTENT), server.put("/c", extension())]
+    if not announced:
+        server.script("/a", chunks([CONTENT], ETag='"a"'))
+    done = purekernel(
+        store.folder, "100000", *urls, cwd=tmp_path, script=UNDER_A_LIMIT, env=environment()
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    # One fault, for two files.
+    assert json.loads(done.stdout) == [
+        "StoreError",
+        f"the store of downloads, {store.folder}, cannot be written: File too large",
+        f"the file system or a limit forbids files of that size: {ELSEWHERE_HINT}",
+    ]
+    # Of what did not fit nothing stays; it would take the room of something that does.
+    assert files(store) == ["blobs", "md5", "urls"]
+
+
+def test_a_disk_is_full(tiny: Path, server: Server) -> None:
+    store = Store(tiny / "store")
+    small = server.put("/small", extension())
+    assert why_not(store, server.put("/a", CONTENT)) == (
+        StoreError,
+        f"the store of downloads, {store.folder}, cannot be written: No space left on device",
+        f"free some space, or {ELSEWHERE_HINT}",
+    )
+    assert files(store) == []
+    # What was written until then made room again.
+    assert fetch(store, small) == extension()
+    # It is not the mirror's fault: nobody asked another time.
+    assert server.statuses("/a") == [200]
+
+
+def test_a_disk_that_is_full_to_the_last_byte(tiny: Path, server: Server) -> None:
+    store = Store(tiny / "store")
+    with (tiny / "filling").open("wb", buffering=0) as stream, suppress(OSError):
+        while True:
+            stream.write(bytes(4096))
+    kind, message, hint = why_not(store, server.put("/a", extension()))
+    assert (kind, hint) == (StoreError, f"free some space, or {ELSEWHERE_HINT}")
+    assert message.endswith("cannot be written: No space left on device")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights are another matter on Windows")
+def test_a_folder_that_we_may_not_write_to(server: Server, open_folder: Path) -> None:
+    store = Store(open_folder / "store")
+    store.folder.mkdir()
+    url, other = server.put("/a", CONTENT), server.put("/b", extension())
+    assert fetch(store, url) == CONTENT
+    for path in (store.folder, *store.folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o555)
+    with ordinary_user():
+        # What is there is found, and looked at; that it was used cannot be noted.
+        assert fetch(store, url) == CONTENT
+        assert fetch(store, url, offline=True) == CONTENT
+        assert why_not(store, other) == (
+            StoreError,
+            f"the store of downloads, {store.folder}, cannot be written: Permission denied",
+            f"allow yourself to write there, or {ELSEWHERE_HINT}",
+        )
+
+
+def test_a_folder_in_whose_place_a_file_stands(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    kind, message, _hint = why_not(Store(tmp_path / "file"), server.put("/a", CONTENT))
+    assert kind is StoreError
+    assert message == (
+        f"the store of downloads, {tmp_path / 'file'}, cannot be written: Not a directory"
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_a_folder_that_cannot_be_made(server: Server) -> None:
+    kind, message, hint = why_not(Store(Path("/proc/purekernel")), server.put("/a", CONTENT))
+    assert (kind, hint) == (StoreError, ELSEWHERE_HINT)
+    assert message == (
+        "the store of downloads, /proc/purekernel, cannot be written: No such file or directory"
+    )
+
+
+def test_the_store_may_be_taken_away_at_any_moment(server: Server, store: Store) -> None:
+    """Who cleans up while we are at work costs us what was there, and nothing else."""
+    wanted = [want(server.put(f"/{number}", extension(seed=number))) for number in range(5)]
+    with Downloads(store, report=lambda *_: shutil.rmtree(store.folder / "v1")) as downloads:
+        for one in wanted:
+            assert downloads.fetch(one)
+
+
+class Grudging:
+    """A file that takes three bytes at a time."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def write(self, piece: memoryview) -> int:
+        self.written += bytes(piece[:3])
+        return min(3, len(piece))
+
+
+def test_a_piece_is_written_to_its_end() -> None:
+    stream = Grudging()
+    write_piece(stream, b"0123456789")  # type: ignore[arg-type]
+    assert stream.written == b"0123456789"
+
+
+def test_a_file_is_put_in_place_of_another(tmp_path: Path) -> None:
+    path, way = tmp_path / "a" / "b" / "c", tmp_path / "tmp" / "x"
+    for content in (b"one", b"two"):
+        replace_file(path, content, by_way_of=way)
+        assert path.read_bytes() == content
+    assert not way.exists()
+
+
+def test_nothing_is_left_of_what_could_not_be_put(tmp_path: Path) -> None:
+    (tmp_path / "path" / "full").mkdir(parents=True)
+    with pytest.raises(OSError):  # noqa: PT011  # which one is the system's affair
+        replace_file(tmp_path / "path", b"x", by_way_of=tmp_path / "way")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["path"]
+
+
+def test_what_is_not_there_cannot_be_put(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        put(tmp_path / "missing", tmp_path / "a")
+    with pytest.raises(FileNotFoundError):
+        put(tmp_path / "missing", tmp_path / "b" / "a")
+
+
+def test_whatever_is_in_the_way_is_let_be(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    assert not remove(tmp_path / "folder")
+    assert remove(tmp_path / "missing")
+    remove(tmp_path / "folder" / "below" / "nothing")
+    with create(tmp_path / "file") as stream:
+        stream.write(b"x")
+    (tmp_path / "file").chmod(0o444)
+    assert remove(tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights are another matter on Windows")
+def test_what_cannot_be_taken_away_stays_as_it_is(open_folder: Path) -> None:
+    folder, elsewhere = open_folder / "folder", open_folder / "elsewhere"
+    with ordinary_user():
+        folder.mkdir()
+        (folder / "file").write_bytes(b"x")
+        elsewhere.write_bytes(b"y")
+        (folder / "link").symlink_to(elsewhere)
+        folder.chmod(0o555)
+        assert not remove(folder / "file")
+        assert not remove(folder / "link")
+        assert (folder / "file").read_bytes() == b"x"
+        assert elsewhere.read_bytes() == b"y"
+        folder.chmod(0o777)
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A file that a planted link leads to."""
+    path = tmp_path / "secret"
+    path.write_bytes(b"secret")
+    path.chmod(0o640)
+    os.utime(path, (5, 5))
+    return path
+
+
+def check_untouched(secret: Path) -> None:
+    status = secret.stat()
+    assert (status.st_mode & 0o7777, status.st_mtime) == (0o640, 5)
+    assert secret.read_bytes() == b"secret"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_planted_link_is_neither_written_through_nor_made_read_only(
+    secret: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(secret)
+    for act in (make_read_only, create, Partial(link).become):
+        with pytest.raises(OSError, match="symbolic links"):
+            act(link)
+    with pytest.raises(OSError, match="symbolic links"), Partial(link).extend():
+        pass
+    check_untouched(secret)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+def test_file_of_the_store_is_made_read_only(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    path.chmod(0o664)
+    make_read_only(path)
+    assert path.stat().st_mode & 0o7777 == 0o444
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_use_of_a_blob_that_is_a_link_does_not_change_its_target_s_time(
+    store: Store, secret: Path
+) -> None:
+    digest = hashlib.sha256(b"secret").hexdigest()
+    blob = store.folder / "v1" / "blobs" / digest[:2] / digest
+    blob.parent.mkdir(parents=True)
+    blob.symlink_to(secret)
+    found = store.find(sha256=digest)
+    assert found is not None
+    assert found.path == blob
+    check_untouched(secret)

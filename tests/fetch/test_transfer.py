@@ -1,0 +1,298 @@
+"""What servers say instead of the file, and files that are not the one that was wanted."""
+
+from __future__ import annotations
+
+import gzip
+from http import HTTPStatus
+
+import pytest
+
+from purekernel.errors import ChecksumError, DownloadError, MissingFileError
+from purekernel.fetch.inspection import WEB_PAGE
+from purekernel.fetch.store import Store
+from purekernel.fetch.transfer import fault_of_status
+from purekernel.fetch.wanted import Kind
+from tests.fetch.answers import chunks, raw, silence, status
+from tests.fetch.fetching import (
+    CHECKSUM_HINT,
+    IMPATIENT,
+    NETWORK_HINT,
+    blobs,
+    extension,
+    fetch,
+    files,
+    md5,
+    sha256,
+    why_not,
+)
+from tests.fetch.server import Server
+
+CONTENT = extension()
+OTHER = extension(seed=1)
+PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome to our hotel</title></head></html>\n"
+
+
+def test_a_file_comes_as_it_is(server: Server, store: Store) -> None:
+    url = server.put("/bash.tcz", CONTENT)
+    assert fetch(store, url, kind=Kind.SQUASHFS, md5=md5(CONTENT)) == CONTENT
+    (asked,) = server.asked
+    assert (asked.method, asked.status) == ("GET", 200)
+    assert asked.headers["user-agent"].startswith("purekernel/")
+    # Files are stored as they are, so no server is asked to pack them.
+    assert asked.headers["accept-encoding"] == "identity"
+    assert files(store) == ["blobs", "md5", "urls"]
+
+
+def test_an_empty_file_is_a_file(server: Server, store: Store) -> None:
+    assert fetch(store, server.put("/empty.tcz.dep", b""), kind=Kind.TEXT) == b""
+
+
+def test_an_optional_file_may_be_missing(server: Server, second: Server, store: Store) -> None:
+    other = second.put("/bash.tcz.dep", b"readline.tcz\n")
+    assert fetch(store, f"{server.url}/bash.tcz.dep", other, optional=True) is None
+    # The first mirror that answers speaks for all: most extensions have no such file.
+    assert second.asked == []
+
+
+@pytest.mark.parametrize("code", [404, 410])
+def test_a_needed_file_that_is_nowhere_is_an_error_with_all_places(
+    code: int, server: Server, second: Server, store: Store
+) -> None:
+    places = [server.script("/a.tcz", status(code)), second.script("/a.tcz", status(code))]
+    assert why_not(store, *places) == (
+        MissingFileError,
+        f"a.tcz is nowhere: looked for {server.url}/a.tcz, {second.url}/a.tcz",
+        "check the name, or name another mirror (under [mirrors] in a recipe)",
+    )
+    assert (server.statuses(), second.statuses()) == ([code], [code])
+
+
+def test_the_second_mirror_is_asked_for_what_the_first_lacks(
+    server: Server, second: Server, store: Store
+) -> None:
+    assert fetch(store, f"{server.url}/a.tcz", second.put("/a.tcz", CONTENT)) == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "hint"),
+    [
+        (400, "status 400, Bad Request", NETWORK_HINT),
+        (401, "status 401, Unauthorized", "name user and password in ~/.netrc, or in the address"),
+        (403, "status 403, Forbidden", "check that you may have it: it may want another user"),
+        (407, "status 407, Proxy Authentication Required",
+         "name user and password in HTTP_PROXY"),
+        (204, "status 204, No Content", NETWORK_HINT),
+        # Of a part, or of what is known already, nothing was said.
+        (206, "status 206, Partial Content", NETWORK_HINT),
+        (304, "status 304, Not Modified", NETWORK_HINT),
+        (499, "status 499", NETWORK_HINT),
+    ],
+)  # fmt: skip
+def test_a_status_that_lasts_is_not_asked_for_again(
+    code: int, words: str, hint: str, server: Server, store: Store
+) -> None:
+    url = server.script("/a.tcz", status(code))
+    assert why_not(store, url) == (
+        DownloadError,
+        f"a.tcz cannot be fetched: {url}: {words}",
+        hint,
+    )
+    assert server.statuses() == [code]
+    assert files(store) == []
+
+
+@pytest.mark.parametrize("code", [408, 425, 429, 500, 502, 503, 504, 599])
+def test_a_status_that_passes_is_asked_for_again(code: int, server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    server.script("/a.tcz", status(code, b"busy\n"), status(code))
+    assert fetch(store, url) == CONTENT
+    assert server.statuses() == [code, code, 200]
+    assert server.connections == 1
+
+
+def test_every_status_has_words() -> None:
+    class Answer:
+        headers: dict[str, str] = {}  # noqa: RUF012  # nobody writes to it
+
+        def __init__(self, status: int) -> None:
+            self.status = status
+
+    said = {fault_of_status(Answer(code)).reason for code in range(300, 600)}  # type: ignore[arg-type]
+    assert {f"status {code.value}, {code.phrase}" for code in HTTPStatus if code >= 300} <= (
+        said | {"status 404, Not Found", "status 410, Gone"}
+    )
+
+
+def test_a_page_of_html_is_never_a_file(server: Server, store: Store) -> None:
+    """A captive portal answers everything with status 200 and a page."""
+    for name, kind in (
+        ("a.tcz", Kind.SQUASHFS),
+        ("a.gz", Kind.GZIP),
+        ("a.tcz.dep", Kind.TEXT),
+        ("a.iso", Kind.ISO),
+        ("a.tar", Kind.TAR),
+        ("a.bin", Kind.ANY),
+    ):
+        url = server.put(f"/{name}", PAGE, Content_Type="text/html")
+        assert why_not(store, url, kind=kind) == (
+            DownloadError,
+            f"{name} cannot be fetched: {url}: {WEB_PAGE}",
+            "open the address in a browser and look",
+        )
+        assert blobs(store) == []
+    # It is a fault that passes: somebody may log in meanwhile.
+    assert server.statuses("/a.tcz") == [200, 200, 200]
+
+
+def test_a_portal_in_front_of_one_mirror_is_passed_by(
+    server: Server, second: Server, store: Store
+) -> None:
+    portal = server.put("/a.tcz", PAGE)
+    assert fetch(store, portal, second.put("/a.tcz", CONTENT), kind=Kind.SQUASHFS) == CONTENT
+
+
+@pytest.mark.parametrize("size_bytes", [len(PAGE) - 1, len(PAGE) + 1])
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_page_is_told_as_one_though_its_size_is_not_the_files(
+    announced: bool, size_bytes: int, server: Server, store: Store
+) -> None:
+    """Of what is locked the size is known; that a portal's page has another is no news."""
+    url = server.put("/a.tcz", PAGE)
+    if not announced:
+        server.script("/a.tcz", *[chunks([PAGE])] * 3)
+    assert why_not(store, url, size_bytes=size_bytes, sha256=sha256(CONTENT)) == (
+        DownloadError,
+        f"a.tcz cannot be fetched: {url}: {WEB_PAGE}",
+        "open the address in a browser and look",
+    )
+    assert server.statuses() == [200, 200, 200]
+    assert files(store) == []
+
+
+def test_what_is_not_sent_of_a_file_of_another_size_is_not_missed(
+    server: Server, store: Store
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
+    url = server.script("/a.tcz", raw(head))
+    kind, message, _hint = why_not(store, url, size_bytes=3000)
+    assert kind is ChecksumError
+    assert message == f"a.tcz is not what was promised: {url}: it has 5000 bytes, not 3000"
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "words"),
+    [
+        (CONTENT, Kind.GZIP, "it is not a gzip file: it starts with 68 73 in place of 1f 8b"),
+        (b"", Kind.SQUASHFS,
+         "it is not a squashfs image: it starts with nothing in place of 68 73 71 73"),
+        (b"text", Kind.ISO,
+         "it is not an ISO 9660 image: at byte 32769 it has nothing in place of 43 44 30 30 31"),
+        (bytes(2000), Kind.TEXT, "it is no text: it holds a NUL"),
+        (b"x" * 5000 + b"\0", Kind.TEXT, "it is no text: it holds a NUL"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_kind_is_refused(
+    content: bytes, kind: Kind, words: str, server: Server, store: Store
+) -> None:
+    url = server.put("/a", content)
+    assert why_not(store, url, kind=kind)[1] == f"a cannot be fetched: {url}: {words}"
+    assert files(store) == []
+
+
+@pytest.mark.parametrize("digest", ["md5", "sha256"])
+def test_another_file_than_the_promised_one_is_refused(
+    digest: str, server: Server, second: Server, store: Store
+) -> None:
+    digest_of = {"md5": md5, "sha256": sha256}[digest]
+    name = {"md5": "MD5", "sha256": "SHA-256"}[digest]
+    url = server.put("/a.tcz", OTHER)
+    assert why_not(store, url, **{digest: digest_of(CONTENT)}) == (
+        ChecksumError,
+        (
+            f"a.tcz is not what was promised: {url}: its {name} is {digest_of(OTHER)}, "
+            f"not {digest_of(CONTENT)}"
+        ),
+        CHECKSUM_HINT,
+    )
+    assert files(store) == []
+    assert server.statuses() == [200]
+    # Upper case is the same digest.
+    right = second.put("/a.tcz", CONTENT)
+    assert fetch(store, url, right, **{digest: digest_of(CONTENT).upper()}) == CONTENT
+
+
+def test_another_size_than_the_promised_one_is_refused(
+    server: Server, second: Server, store: Store
+) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    assert why_not(store, url, size_bytes=2999) == (
+        ChecksumError,
+        f"a.tcz is not what was promised: {url}: it has 3000 bytes, not 2999",
+        CHECKSUM_HINT,
+    )
+    # It was announced, and would be no other if it came.
+    assert server.statuses() == [200]
+    assert files(store) == []
+    assert fetch(store, url, second.put("/a.tcz", OTHER[:2999]), size_bytes=2999) == OTHER[:2999]
+
+
+def test_a_size_that_was_not_announced_is_found_out(server: Server, store: Store) -> None:
+    url = server.script("/a.tcz", chunks([CONTENT[:99]]), chunks([CONTENT[:2000], CONTENT[2000:]]))
+    assert fetch(store, url, size_bytes=3000) == CONTENT
+    url = server.script("/b.tcz", *[chunks([CONTENT[:99]])] * 3)
+    # It may have been cut off.
+    assert why_not(store, url, size_bytes=3000)[:2] == (
+        DownloadError,
+        f"b.tcz cannot be fetched: {url}: it has 99 bytes, not 3000",
+    )
+    # And this was not.
+    url = server.script("/c.tcz", chunks([CONTENT]))
+    assert why_not(store, url, size_bytes=2999)[:2] == (
+        ChecksumError,
+        f"c.tcz is not what was promised: {url}: it is larger than 2999 bytes",
+    )
+    assert server.statuses("/c.tcz") == [200]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br"])
+def test_a_labelled_encoding_is_stored_as_it_was_sent(
+    encoding: str, server: Server, store: Store
+) -> None:
+    """Servers label what was asked for, a .gz, as if it were their packing of something."""
+    packed = gzip.compress(CONTENT, mtime=0)
+    url = server.put("/core.gz", packed, Content_Encoding=encoding)
+    assert fetch(store, url, kind=Kind.GZIP) == packed
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"\r\n", b"SSH-2.0-OpenSSH_6.4\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1\r\n\r\n",
+     b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n",
+     b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70000 + b"\r\n\r\n"],
+)  # fmt: skip
+def test_what_is_no_http_is_a_fault_like_any_other(
+    answer: bytes, server: Server, second: Server, store: Store
+) -> None:
+    url = server.script("/a.tcz", *[raw(answer)] * 4)
+    words = "its answer is not HTTP" if answer else "the connection was cut"
+    assert why_not(store, url)[1] == f"a.tcz cannot be fetched: {url}: {words}"
+    assert fetch(store, url, second.put("/a.tcz", CONTENT)) == CONTENT
+
+
+def test_lengths_that_contradict_one_another_are_refused(server: Server, store: Store) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"
+    url = server.script("/a.tcz", *[raw(head + b"hello!")] * 3)
+    assert why_not(store, url)[1] == f"a.tcz cannot be fetched: {url}: its answer is not HTTP"
+
+
+def test_a_server_that_says_nothing_is_not_waited_for(server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    server.script("/a.tcz", silence)
+    assert fetch(store, url, policy=IMPATIENT) == CONTENT
+    server.script("/b.tcz", *[silence] * 3)
+    assert why_not(store, f"{server.url}/b.tcz", policy=IMPATIENT) == (
+        DownloadError,
+        f"b.tcz cannot be fetched: {server.url}/b.tcz: it sent nothing for 0.5 seconds",
+        NETWORK_HINT,
+    )

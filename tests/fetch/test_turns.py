@@ -1,0 +1,211 @@
+"""One at a time for each address, over threads and processes, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from purekernel.errors import DownloadError
+from purekernel.fetch.downloads import DownloadPolicy, Downloads
+from purekernel.fetch.store import Partial, Store, Turn, taking_turns
+from purekernel.fetch.wanted import Stopped
+from tests.fetch.answers import slowly
+from tests.fetch.children import Child
+from tests.fetch.fetching import QUICK, blobs, extension, fetch, files, sha256, want
+from tests.fetch.server import Exchange, Server
+from tests.ordinary import ordinary_user
+
+CONTENT = extension(40_000)
+
+
+def turn(path: Path, *, patience: float = 60, stopped: bool = False) -> Turn:
+    event = threading.Event()
+    if stopped:
+        event.set()
+    with taking_turns(path, patience_seconds=patience, progress=lambda: 0, stopped=event) as taken:
+        return taken
+
+
+def test_a_free_turn_is_taken_and_given_back(tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "x"
+    for _ in range(2):
+        assert turn(path) == Turn(ours=True, waited=False)
+    # It stays: to remove it while another opens it would give the turn to two.
+    assert path.exists()
+
+
+def test_a_turn_is_given_back_whatever_happens(tmp_path: Path) -> None:
+    def fail() -> None:
+        with taking_turns(
+            tmp_path / "x", patience_seconds=60, progress=int, stopped=threading.Event()
+        ):
+            raise KeyError
+
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            fail()
+    assert turn(tmp_path / "x") == Turn(ours=True, waited=False)
+
+
+def test_a_turn_is_waited_for_as_long_as_its_holder_gets_on(tmp_path: Path) -> None:
+    lock = FileLock(tmp_path / "x", thread_local=False)
+    lock.acquire()
+    looks = 0
+
+    def progress() -> int:
+        nonlocal looks
+        looks += 1
+        if looks == 8:  # longer than our patience with somebody who does nothing
+            lock.release()
+        return looks
+
+    with taking_turns(
+        tmp_path / "x", patience_seconds=0.1, progress=progress, stopped=threading.Event()
+    ) as taken:
+        assert taken == Turn(ours=True, waited=True)
+
+
+def test_a_holder_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
+    with FileLock(tmp_path / "x"):
+        assert turn(tmp_path / "x", patience=0.1) == Turn(ours=False, waited=True)
+
+
+def test_a_wait_is_called_off(tmp_path: Path) -> None:
+    with FileLock(tmp_path / "x"), pytest.raises(Stopped):
+        turn(tmp_path / "x", stopped=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights are another matter on Windows")
+def test_where_nothing_can_be_locked_everybody_goes_his_own_way(open_folder: Path) -> None:
+    (open_folder / "file").write_bytes(b"")
+    assert turn(open_folder / "file" / "x") == Turn(ours=False, waited=False)
+    open_folder.chmod(0o555)
+    with ordinary_user():
+        assert turn(open_folder / "locks" / "x") == Turn(ours=False, waited=False)
+
+
+def test_a_holder_that_hangs_keeps_nobody_from_the_file(server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    path = store.lock_path(url)
+    path.parent.mkdir(parents=True)
+    policy = DownloadPolicy(connect_seconds=0.1, stall_seconds=0.2, first_pause_seconds=0)
+    with FileLock(path):
+        # What the holder has is not touched.
+        with store.partial(url).extend() as stream:
+            stream.write(b"theirs")
+        assert fetch(store, url, policy=policy) == CONTENT
+        assert b"".join(store.partial(url).pieces()) == b"theirs"
+    assert files(store) == ["blobs", "md5", "partials", "urls"]
+
+
+class Watched(Store):
+    """A store that says when somebody waits for his turn, and looks how another gets on."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.is_waited_at = threading.Event()
+
+    def partial(self, url: str, *, private: bool = False) -> Partial:
+        made = super().partial(url, private=private)
+        look, looks = made.size_bytes, itertools.count()
+
+        def looked_at() -> int:
+            if next(looks):  # once before the wait, and then again and again
+                self.is_waited_at.set()
+            return look()
+
+        made.size_bytes = looked_at  # type: ignore[method-assign]
+        return made
+
+
+def test_who_has_waited_takes_what_the_other_left(server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    watched = Watched(store.folder)
+
+    def in_time(exchange: Exchange) -> None:
+        watched.is_waited_at.wait()
+        exchange.give()
+
+    server.script("/a.tcz", in_time)
+    other = threading.Thread(target=fetch, args=(store, url))
+    other.start()
+    while not server.asked:
+        time.sleep(0.001)
+    assert fetch(watched, url) == CONTENT
+    other.join()
+    # Not even whether it has changed was asked.
+    assert server.statuses() == [200]
+
+
+def test_who_has_waited_in_vain_asks_himself(server: Server, store: Store) -> None:
+    url = server.put("/a.tcz", CONTENT)
+
+    watched = Watched(store.folder)
+
+    def late(exchange: Exchange) -> None:
+        watched.is_waited_at.wait()
+        exchange.say(404, b"")
+
+    server.script("/a.tcz", late)
+    found: list[bytes | None] = []
+
+    def ask() -> None:
+        found.append(fetch(store, url, optional=True))
+
+    other = threading.Thread(target=ask)
+    other.start()
+    while not server.asked:
+        time.sleep(0.001)
+    assert fetch(watched, url, optional=True) == CONTENT
+    other.join()
+    assert found == [None]
+
+
+@pytest.mark.parametrize("processes", [2, 8])
+def test_processes_fill_one_store_together(processes: int, server: Server, store: Store) -> None:
+    contents = {f"/{number}.tcz": extension(20_000, number) for number in range(12)}
+    urls = [server.put(path, content) for path, content in contents.items()]
+    for path in contents:
+        server.script(path, slowly(0.002))
+    children = [Child(store.folder, urls) for _ in range(processes)]
+    for child in children:
+        assert child.wait() == [sha256(content) for content in contents.values()]
+    # Each file was sent once; to who came later it was said that it has not changed.
+    sent = Counter(one.target for one in server.asked if one.status == 200)
+    assert sent == dict.fromkeys(contents, 1)
+    assert {one.status for one in server.asked} <= {200, 304}
+    assert len(blobs(store)) == 12
+    assert files(store) == ["blobs"] * 12 + ["md5"] * 12 + ["urls"] * 12
+
+
+def test_a_thread_that_waits_for_its_turn_ends_with_the_downloads(
+    server: Server, store: Store
+) -> None:
+    url = server.put("/a.tcz", CONTENT)
+    path = store.lock_path(url)
+    path.parent.mkdir(parents=True)
+    with FileLock(path):
+        downloads = Downloads(store, policy=QUICK)
+        asked = threading.Event()
+        failures: list[str] = []
+
+        def ask() -> None:
+            asked.set()
+            with pytest.raises(DownloadError) as caught:
+                downloads.fetch(want(url))
+            failures.append(str(caught.value))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        asked.wait()
+        downloads.close()
+        thread.join()
+    assert failures == ["the downloads were called off"]
+    assert server.asked == []
