@@ -39,13 +39,13 @@ from purekernel.errors import (
 )
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
+from purekernel.repos.tinycore import resolve_kernel
 from purekernel.rootfs.account_change import AccountChange
 from purekernel.rootfs.accounts import change_accounts
 from purekernel.rootfs.extensions import cut_files, merge_extension
 from purekernel.rootfs.inittab import set_autologin
 from purekernel.rootfs.ownership import own_as_root, protect_shadow
 from purekernel.rootfs.passes import Pass
-from purekernel.sources.tinycore import resolve_kernel
 from purekernel.tree import (
     Buffer,
     File,

@@ -17,8 +17,8 @@ from purekernel.formats.extension_name import TCZ
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.squashfs import Options, build_squashfs
 from purekernel.formats.tinycore import build_dependencies, build_info, build_md5
+from purekernel.repos.tinycore import DEPENDENCIES, INFO, LISTING, MD5
 from purekernel.rootfs.debian import ConversionOptions, convert_tree, listing, wanted_programs
-from purekernel.sources.tinycore import DEPENDENCIES, INFO, LISTING, MD5
 from purekernel.tree import Buffer, Tree, newest_time
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")

@@ -23,7 +23,7 @@ from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.wanted import Fetched, Wanted
 from purekernel.formats.tinycore import build_dependencies, parse_dependencies, parse_md5
 from purekernel.progress import Progress, Silent
-from purekernel.sources.tinycore import (
+from purekernel.repos.tinycore import (
     DEPENDENCIES,
     IMPORT_SCRIPT,
     MD5,

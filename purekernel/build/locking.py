@@ -11,6 +11,7 @@ from purekernel.fetch.urls import is_url, redact
 from purekernel.fetch.wanted import Wanted
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.debian.relation import show_relations
+from purekernel.repos.tinycore import IMPORT_SCRIPT, Extension
 from purekernel.sources.lock import (
     Lock,
     Pin,
@@ -19,7 +20,6 @@ from purekernel.sources.lock import (
     PinnedGem,
     PinnedPackage,
 )
-from purekernel.sources.tinycore import IMPORT_SCRIPT, Extension
 
 
 def lock_of(gathered: Gathered) -> Lock:

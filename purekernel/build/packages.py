@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 from purekernel.build.recipe.model import Named
 from purekernel.formats.debian.names import parse_choice
 from purekernel.formats.extension_name import DEB
-from purekernel.sources.tinycore import Extension
+from purekernel.repos.tinycore import Extension
 
 
 @frozen(kw_only=True)

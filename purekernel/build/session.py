@@ -24,9 +24,9 @@ from purekernel.fetch.wanted import Fetched, Wanted
 from purekernel.formats.extension_name import parse_extension_name
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.progress import Progress, Silent
+from purekernel.repos.tinycore import ExtensionGraph, ExtensionMirror, resolve_extensions
 from purekernel.sources.lock import Lock
 from purekernel.sources.locked import known_names, with_places_of, without
-from purekernel.sources.tinycore import ExtensionGraph, ExtensionMirror, resolve_extensions
 
 if TYPE_CHECKING:
     from purekernel.build.assembly import Surroundings

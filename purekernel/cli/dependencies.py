@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from purekernel.cli.drawing import Drawn, megabytes
-from purekernel.sources.tinycore import KERNEL, ExtensionGraph
+from purekernel.repos.tinycore import KERNEL, ExtensionGraph
 
 
 def draw_graph(

@@ -57,7 +57,7 @@ def deps_command(
     from purekernel.cli.dependencies import draw_graph, graph_as_dot  # noqa: PLC0415
     from purekernel.cli.drawing import draw, guides, megabytes  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
-    from purekernel.sources.tinycore import refuse_missing  # noqa: PLC0415
+    from purekernel.repos.tinycore import refuse_missing  # noqa: PLC0415
 
     options["no_lock"] = True  # it is asked what the mirrors have now
     asked = ask_about(recipe, mirrors=mirrors, core=core, arch=arch, kernel=kernel)

@@ -10,7 +10,7 @@ from attrs import evolve
 from purekernel.build.planning.plan import BASE
 from purekernel.cli.drawing import Drawn, megabytes
 from purekernel.fetch.urls import redact
-from purekernel.sources.tinycore import resolve_kernel
+from purekernel.repos.tinycore import resolve_kernel
 
 if TYPE_CHECKING:
     from purekernel.build.planning import Plan

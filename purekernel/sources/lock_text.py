@@ -16,6 +16,7 @@ import tomli_w
 
 from purekernel.errors import LockError, PurekernelError
 from purekernel.formats.extension_name import DEB, TCZ, is_extension_name
+from purekernel.repos.tinycore.extension import IMPORT_SCRIPT, SIDES
 from purekernel.sources.lock import (
     Lock,
     Pin,
@@ -24,7 +25,6 @@ from purekernel.sources.lock import (
     PinnedGem,
     PinnedPackage,
 )
-from purekernel.sources.tinycore.extension import IMPORT_SCRIPT, SIDES
 
 FORMAT = 1
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from attrs import evolve
 
 from purekernel.fetch.wanted import Kind, Wanted
+from purekernel.repos.tinycore import Extension, ExtensionRepository
 from purekernel.sources.lock import Lock, Pin, PinnedPackage
-from purekernel.sources.tinycore import Extension, ExtensionRepository
 
 
 def pinned(wanted: Wanted, pin: Pin, place: Callable[[str], str]) -> Wanted:

@@ -9,9 +9,9 @@ from purekernel.fetch.urls import join_url
 from purekernel.fetch.wanted import Kind, Wanted
 from purekernel.formats.gem import Dependency, Version, parse_listed_gem
 from purekernel.formats.gem.compact import Release
+from purekernel.repos.rubygems import Candidate
 from purekernel.sources.lock import Lock, PinnedGem
 from purekernel.sources.locked import pinned
-from purekernel.sources.rubygems import Candidate
 
 
 class LockedGems:

@@ -9,7 +9,7 @@ from purekernel.fetch.urls import join_url
 from purekernel.fetch.wanted import Wanted
 from purekernel.formats.debian.control import Stanza
 from purekernel.formats.debian.record import PackageRecord
-from purekernel.sources.debian import Candidate, PackageRepository
+from purekernel.repos.debian import Candidate, PackageRepository
 from purekernel.sources.lock import Lock, PinnedPackage
 from purekernel.sources.locked import pinned
 

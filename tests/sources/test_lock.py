@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import LockError
 from purekernel.formats.extension_name import EXTENSION_NAME
+from purekernel.repos.tinycore import SIDES
 from purekernel.sources.lock import (
     Lock,
     Pin,
@@ -19,7 +20,6 @@ from purekernel.sources.lock import (
     changes,
 )
 from purekernel.sources.lock_text import HEADER, build_lock, parse_lock
-from purekernel.sources.tinycore import SIDES
 
 
 def pin(name: str, digit: str = "a") -> Pin:

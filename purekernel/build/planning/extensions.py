@@ -25,9 +25,7 @@ from purekernel.fetch.shipped import load_shipped_list
 from purekernel.fetch.urls import join_url
 from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.extension_name import DEB, TCZ
-from purekernel.rootfs.modules import kernel_releases
-from purekernel.sources.locked import FirstOf, KnownExtensions, LockedExtensions
-from purekernel.sources.tinycore import (
+from purekernel.repos.tinycore import (
     KERNEL,
     Extension,
     ExtensionGraph,
@@ -37,6 +35,8 @@ from purekernel.sources.tinycore import (
     resolve_extensions,
     resolve_kernel,
 )
+from purekernel.rootfs.modules import kernel_releases
+from purekernel.sources.locked import FirstOf, KnownExtensions, LockedExtensions
 
 if TYPE_CHECKING:
     from purekernel.build.base import Base

@@ -27,8 +27,8 @@ from purekernel.errors import (
 from purekernel.fetch.urls import is_url, last_component, tell_apart
 from purekernel.fetch.wanted import Kind, Wanted
 from purekernel.formats.tinycore import parse_md5
+from purekernel.repos.tinycore import MD5
 from purekernel.sources.locked import pinned
-from purekernel.sources.tinycore import MD5
 
 MOST_MD5_BYTES = 4096
 

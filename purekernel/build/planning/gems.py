@@ -14,8 +14,8 @@ from purekernel.build.project import GEM_LIST, Project
 from purekernel.errors import LockError, PurekernelError, RecipeError
 from purekernel.fetch.urls import last_component
 from purekernel.formats.gem import ListedGem, Version, parse_gem_list, parse_listed_gem
+from purekernel.repos.rubygems import Candidate, GemRepository, GemServers, resolve_gems
 from purekernel.sources.locked_gems import LockedGems
-from purekernel.sources.rubygems import Candidate, GemRepository, GemServers, resolve_gems
 
 _RUBYGEMS = re.compile(r"rubygems-([0-9]+(?:\.[0-9]+)*)\.(?:tgz|tar\.gz)")
 

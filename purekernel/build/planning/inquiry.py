@@ -12,8 +12,8 @@ from purekernel.errors import LockError
 from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.urls import is_url, join_url
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.repos.tinycore import Release
 from purekernel.sources.lock import Lock
-from purekernel.sources.tinycore import Release
 
 
 @frozen(kw_only=True)

@@ -17,7 +17,7 @@ from purekernel.formats.debian.relation import Relation, show_alternatives
 from purekernel.formats.debian.signature import Keyring, parse_keyring
 from purekernel.formats.extension_name import DEB, TCZ
 from purekernel.host.read import load_file
-from purekernel.sources.debian import (
+from purekernel.repos.debian import (
     AskedPackage,
     DebianArchive,
     PackageRepository,
@@ -26,9 +26,9 @@ from purekernel.sources.debian import (
     ResolvedPackage,
     resolve_packages,
 )
+from purekernel.repos.tinycore import IMPORT_SCRIPT, Extension
 from purekernel.sources.locked import pinned
 from purekernel.sources.locked_packages import FirstKnown, LockedPackages
-from purekernel.sources.tinycore import IMPORT_SCRIPT, Extension
 
 # What Debian calls the architectures of Core.
 ARCHITECTURES = {"x86": "i386", "x86_64": "amd64"}

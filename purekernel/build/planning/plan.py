@@ -14,7 +14,7 @@ from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.project import Project
 from purekernel.build.recipe.model import Cut, GemLayout, Recipe
 from purekernel.fetch.wanted import Wanted
-from purekernel.sources.tinycore import (
+from purekernel.repos.tinycore import (
     DEPENDENCIES,
     IMPORT_SCRIPT,
     MD5,

@@ -23,7 +23,7 @@ from purekernel.errors import (
     raise_all,
 )
 from purekernel.formats.limits import Limits
-from purekernel.sources.tinycore import resolve_kernel
+from purekernel.repos.tinycore import resolve_kernel
 
 if TYPE_CHECKING:
     from purekernel.build.base import Base

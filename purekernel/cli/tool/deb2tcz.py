@@ -63,7 +63,7 @@ def deb2tcz_command(
     from purekernel.formats.debian.relation import show_relations  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
     from purekernel.host.write import publish, remove, writer_of  # noqa: PLC0415  # longer than --help may take
-    from purekernel.sources.tinycore import DEPENDENCIES, SIDES  # noqa: PLC0415
+    from purekernel.repos.tinycore import DEPENDENCIES, SIDES  # noqa: PLC0415
 
     limits = limits_of(max_unpacked)
     made, record = _convert(package, output, script, limits=limits, **options)

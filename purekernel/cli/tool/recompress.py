@@ -73,7 +73,7 @@ def _recompress(path: Path, effort: Effort, executor: Executor, limits: Limits) 
     from purekernel.formats.tinycore import build_md5  # noqa: PLC0415
     from purekernel.host.read import load_file  # noqa: PLC0415
     from purekernel.host.write import publish, writer_of  # noqa: PLC0415
-    from purekernel.sources.tinycore import MD5  # noqa: PLC0415
+    from purekernel.repos.tinycore import MD5  # noqa: PLC0415
 
     old = load_file(path, limits=limits)
     new = recompress_image(old, source=str(path), effort=effort, executor=executor, limits=limits)

@@ -10,8 +10,8 @@ from purekernel.errors import DownloadError, raise_all
 from purekernel.fetch.urls import redact
 from purekernel.fetch.wanted import Wanted
 from purekernel.formats.tinycore import parse_dependencies
-from purekernel.sources.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5, Extension
-from purekernel.sources.tinycore.folder import (
+from purekernel.repos.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5, Extension
+from purekernel.repos.tinycore.folder import (
     Downloads,
     ExtensionFolder,
     Found,

@@ -10,7 +10,7 @@ from purekernel.fetch.wanted import Wanted
 from purekernel.formats.debian import PackageRecord, parse_choice
 from purekernel.formats.debian.control import parse_stanza
 from purekernel.formats.debian.relation import show_relations
-from purekernel.sources.debian import (
+from purekernel.repos.debian import (
     AskedPackage,
     Candidate,
     PackageResolution,

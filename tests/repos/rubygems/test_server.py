@@ -26,7 +26,7 @@ from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.store import Store
 from purekernel.fetch.wanted import Fetched, Kind, Wanted
 from purekernel.formats.gem import parse_gem, parse_listed_gem
-from purekernel.sources.rubygems import GemResolution, GemServer, GemServers, resolve_gems
+from purekernel.repos.rubygems import GemResolution, GemServer, GemServers, resolve_gems
 from tests.fetch.answers import status
 from tests.fetch.fetching import QUICK
 from tests.fetch.server import Server

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, DependencyError, LimitError
 from purekernel.fetch.wanted import Wanted
-from purekernel.sources.tinycore import (
+from purekernel.repos.tinycore import (
     Extension,
     ExtensionGraph,
     graph,

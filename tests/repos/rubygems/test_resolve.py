@@ -12,7 +12,7 @@ from purekernel.errors import CombinedError, DependencyError, LimitError, Pureke
 from purekernel.fetch.wanted import Kind, Wanted
 from purekernel.formats.gem import Dependency, ListedGem, Requirement, Version, parse_listed_gem
 from purekernel.formats.gem.compact import Release
-from purekernel.sources.rubygems import Candidate, GemEdge, GemResolution, resolve_gems
+from purekernel.repos.rubygems import Candidate, GemEdge, GemResolution, resolve_gems
 
 
 class Known:

@@ -18,7 +18,7 @@ from purekernel.formats.tinycore import (
     parse_md5_index,
     parse_size_index,
 )
-from purekernel.sources.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5
+from purekernel.repos.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5
 from purekernel.tree import Buffer
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from purekernel.errors import DependencyError, LimitError, raise_all
 from purekernel.fetch.urls import redact
-from purekernel.sources.tinycore.extension import (
+from purekernel.repos.tinycore.extension import (
     KERNEL,
     Extension,
     ExtensionRepository,

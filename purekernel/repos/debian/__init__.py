@@ -1,8 +1,8 @@
 """Debian: which packages a list comes to, and where their files are."""
 
-from purekernel.sources.debian.archive import DebianArchive
-from purekernel.sources.debian.repository import Candidate, PackageRepository
-from purekernel.sources.debian.resolve import (
+from purekernel.repos.debian.archive import DebianArchive
+from purekernel.repos.debian.repository import Candidate, PackageRepository
+from purekernel.repos.debian.resolve import (
     AskedPackage,
     PackageResolution,
     PackageRules,

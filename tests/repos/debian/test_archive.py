@@ -21,13 +21,13 @@ from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.store import Store
 from purekernel.formats.debian import parse_deb
 from purekernel.formats.debian.signature import Keyring, parse_keyring
-from purekernel.sources.debian import Candidate, DebianArchive
-from purekernel.sources.debian.places import IndexPlace
+from purekernel.repos.debian import Candidate, DebianArchive
+from purekernel.repos.debian.archive import IndexPlace
 from tests import debian
 from tests.fetch.fetching import QUICK
 from tests.fetch.server import Server
 from tests.oracles import require, run
-from tests.sources.debian.mirrors import INDEX, Mirror
+from tests.repos.debian.mirrors import INDEX, Mirror
 
 
 @pytest.fixture

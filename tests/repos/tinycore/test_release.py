@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from purekernel.errors import RecipeError
-from purekernel.sources.tinycore import Release
+from purekernel.repos.tinycore import Release
 
 MIRRORS = ("http://one.example/", "../two")
 

@@ -7,7 +7,7 @@ import pytest
 from fixtures.compress import gzip
 from fixtures.repository import TCZ, make_extension, make_repository
 from purekernel.errors import DownloadError, FormatError, PurekernelError
-from purekernel.sources.tinycore import DEPENDENCIES, INFO, LISTING, MD5, ExtensionMirror
+from purekernel.repos.tinycore import DEPENDENCIES, INFO, LISTING, MD5, ExtensionMirror
 from tests.fetch.fakes import FakeDownloads
 
 NEEDS = {

@@ -22,8 +22,8 @@ from purekernel.formats.debian.names import ALL, ANY, PackageChoice
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.debian.relation import Alternatives, Relation, show_alternatives
 from purekernel.formats.extension_name import TCZ
-from purekernel.sources.debian.archive import newest_first
-from purekernel.sources.debian.repository import Candidate, PackageRepository
+from purekernel.repos.debian.archive import newest_first
+from purekernel.repos.debian.repository import Candidate, PackageRepository
 
 # A desktop with all its programs has some 3,000.
 MAX_PACKAGES = 5000

@@ -1,6 +1,6 @@
 """Tiny Core's repository: releases, extensions, and what they need."""
 
-from purekernel.sources.tinycore.extension import (
+from purekernel.repos.tinycore.extension import (
     DEPENDENCIES,
     IMPORT_SCRIPT,
     INFO,
@@ -12,14 +12,14 @@ from purekernel.sources.tinycore.extension import (
     ExtensionRepository,
     resolve_kernel,
 )
-from purekernel.sources.tinycore.graph import (
+from purekernel.repos.tinycore.graph import (
     ExtensionGraph,
     Missing,
     refuse_missing,
     resolve_extensions,
 )
-from purekernel.sources.tinycore.mirror import ExtensionMirror
-from purekernel.sources.tinycore.release import Release
+from purekernel.repos.tinycore.mirror import ExtensionMirror
+from purekernel.repos.tinycore.release import Release
 
 __all__ = [
     "DEPENDENCIES",

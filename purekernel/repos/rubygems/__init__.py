@@ -1,0 +1,16 @@
+"""Gems: which releases a list comes to, and where their files are."""
+
+from purekernel.repos.rubygems.repository import Candidate, GemRepository
+from purekernel.repos.rubygems.resolve import GemEdge, GemResolution, ResolvedGem, resolve_gems
+from purekernel.repos.rubygems.server import GemServer, GemServers
+
+__all__ = [
+    "Candidate",
+    "GemEdge",
+    "GemRepository",
+    "GemResolution",
+    "GemServer",
+    "GemServers",
+    "ResolvedGem",
+    "resolve_gems",
+]
