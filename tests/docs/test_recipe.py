@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from purekernel.build.recipe.init import say_razor
 from purekernel.build.recipe.read import parse_recipe
 from purekernel.build.recipe.schema import tables
 from purekernel.build.recipe.settings import NAMES
-from purekernel.build.recipe.template import say_razor
 from purekernel.errors import CombinedError
 from tests.processes import ROOT, environment
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 import pytest
 
 from purekernel.build.recipe.check import MAX_ERRORS, check_recipe
+from purekernel.build.recipe.init import PLAIN, write_recipe
 from purekernel.build.recipe.schema import load_schema
-from purekernel.build.recipe.template import PLAIN, write_recipe
 from purekernel.errors import CombinedError, RecipeError
 from purekernel.formats.toml import parse_toml
 

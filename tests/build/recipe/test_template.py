@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from purekernel.build.flavour import Flavour
+from purekernel.build.recipe.init import PLAIN, WIDTH, say_razor, write_recipe
 from purekernel.build.recipe.model import CoreChoice, Named, Recipe
 from purekernel.build.recipe.read import parse_recipe
 from purekernel.build.recipe.schema import tables
-from purekernel.build.recipe.template import PLAIN, WIDTH, say_razor, write_recipe
 from purekernel.errors import ProjectError
 
 LISTS = (

@@ -10,8 +10,8 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from purekernel.build.recipe.check import Violation, violations
 from purekernel.build.recipe.schema import load_schema, tables
-from purekernel.build.recipe.validation import Violation, violations
 from tests.build.recipe.schemas import VALIDATOR, accepted
 
 NAMES = sorted({key for table in tables() for key in (table.key, *table.keys)})

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from purekernel.build.recipe.words import (
+from purekernel.build.recipe.check import (
     describe,
     either,
     nearest,
