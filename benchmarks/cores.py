@@ -15,10 +15,10 @@ from pathlib import Path
 
 from benchmarks.measure import CHECKOUT
 from purekernel import make_image
-from purekernel.build.encoding import Encoding, Modules
 from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.iso import parse_iso
+from purekernel.recipe.encoding import Encoding, Modules
 from purekernel.tree import File, put_file
 
 CORE_ISO = "tinycorelinux/4.x/x86/release/Core-current.iso"

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from purekernel.build.encoding import Encoding
 from purekernel.build.squashing import Compression, make_codec
 from purekernel.encode.encoders import Effort
 from purekernel.formats.limits import Limits
@@ -26,6 +25,7 @@ from purekernel.formats.squashfs import (
 )
 from purekernel.host.rootfs_folder import load_root_folder
 from purekernel.host.unpack import unpack_tree
+from purekernel.recipe.encoding import Encoding
 from purekernel.tree import File, Tree, content_bytes
 
 LIMITS = Limits(unpacked_bytes=4 << 30)

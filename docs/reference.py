@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from purekernel.build.recipe.check import kind_words
-from purekernel.build.recipe.schema import Schema, Table, resolve, tables, to_toml
+from purekernel.recipe.check import kind_words
+from purekernel.recipe.schema import Schema, Table, resolve, tables, to_toml
 
 PAGE = Path(__file__).with_name("recipe.md")
 BEGIN = "<!-- reference: made by docs/reference.py from the schema -->\n"

@@ -18,17 +18,17 @@ from purekernel.version import __version__
 if TYPE_CHECKING:
     from purekernel.build.bundle import Bundle
     from purekernel.build.bundle_image import build_image
-    from purekernel.build.encoding import Encoding, Modules
-    from purekernel.build.flavour import Flavour, Generation
     from purekernel.build.image import Image, Options
     from purekernel.build.job import load_bundle, load_layers, make_image, sample_bundle
     from purekernel.build.outputs import Emit, write_image
-    from purekernel.build.request import Request
     from purekernel.build.session import Provision
     from purekernel.encode.cluster import open_executor
     from purekernel.encode.encoders import Effort
     from purekernel.errors import PurekernelError
     from purekernel.host.write import Output
+    from purekernel.recipe.encoding import Encoding, Modules
+    from purekernel.recipe.flavour import Flavour, Generation
+    from purekernel.recipe.request import Request
     from purekernel.tree import Layer, Tree
 
 # Names are imported when first used: 'purekernel --help' needs none of them, and what
@@ -37,17 +37,17 @@ _HOMES = {
     "Bundle": "purekernel.build.bundle",
     "Effort": "purekernel.encode.encoders",
     "Emit": "purekernel.build.outputs",
-    "Encoding": "purekernel.build.encoding",
-    "Flavour": "purekernel.build.flavour",
-    "Generation": "purekernel.build.flavour",
+    "Encoding": "purekernel.recipe.encoding",
+    "Flavour": "purekernel.recipe.flavour",
+    "Generation": "purekernel.recipe.flavour",
     "Image": "purekernel.build.image",
     "Layer": "purekernel.tree",
-    "Modules": "purekernel.build.encoding",
+    "Modules": "purekernel.recipe.encoding",
     "Options": "purekernel.build.image",
     "Output": "purekernel.host.write",
     "Provision": "purekernel.build.session",
     "PurekernelError": "purekernel.errors",
-    "Request": "purekernel.build.request",
+    "Request": "purekernel.recipe.request",
     "Tree": "purekernel.tree",
     "build_image": "purekernel.build.bundle_image",
     "load_bundle": "purekernel.build.job",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.build.encoding import Encoding
+from purekernel.recipe.encoding import Encoding
 from purekernel.threads import Threads
 from tests.processes import environment
 
@@ -78,7 +78,7 @@ def test_a_process_ends_while_they_are_at_work(tmp_path: Path) -> None:
     """One that waited for its threads would not end before the test's patience does."""
     script = (
         "import threading\n"
-        "from purekernel.build.encoding import Encoding\n"
+        "from purekernel.recipe.encoding import Encoding\n"
         "begun, never = threading.Event(), threading.Event()\n"
         "try:\n"
         "    with Encoding(jobs=1).running() as threads:\n"

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from attrs import evolve
 
-from purekernel.build import defaults
-from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.planning import Plan
-from purekernel.build.recipe.model import Account
 from purekernel.errors import PurekernelError, RecipeError, UsageError, raise_all
+from purekernel.recipe import defaults
+from purekernel.recipe.flavour import Flavour, Generation
+from purekernel.recipe.model import Account
 from purekernel.rootfs.account_change import AccountChange
 from purekernel.rootfs.passwords import Scheme, accepted_scheme, derive_salt, hash_password
 from purekernel.tree import Tree

@@ -10,7 +10,6 @@ from pathlib import Path
 from attrs import evolve, field, frozen
 
 from purekernel.build.accounts import account_changes, wants_autologin
-from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.gathering import Gathered
 from purekernel.build.gems import add_gems
 from purekernel.build.image import MAX_TIMESTAMP, Composition
@@ -25,8 +24,7 @@ from purekernel.build.overlay import (
 from purekernel.build.overlay_places import OverlayPlaces
 from purekernel.build.packing import BundleParts, pack_bundle
 from purekernel.build.planning.plan import MCOLLECTIVE, RUBYGEMS, VM_TOOLS
-from purekernel.build.project import SCRIPTS, Project
-from purekernel.build.recipe.model import Named
+from purekernel.build.project import Project
 from purekernel.build.setup_files import VM_TOOLS_TARBALL, setup_tarballs, without_paths
 from purekernel.errors import (
     CombinedError,
@@ -39,6 +37,8 @@ from purekernel.errors import (
 )
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
+from purekernel.recipe.flavour import SCRIPTS, Flavour, Generation
+from purekernel.recipe.model import Named
 from purekernel.repos.tinycore import resolve_kernel
 from purekernel.rootfs.account_change import AccountChange
 from purekernel.rootfs.accounts import change_accounts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from purekernel.errors import BootMenuError, UsageError
 from purekernel.formats.syslinux import (
@@ -13,6 +13,7 @@ from purekernel.formats.syslinux import (
     set_default,
     set_option,
 )
+from purekernel.recipe.model import BootChanges
 from purekernel.tree import File, Tree, display
 from purekernel.tree.path import join, parent
 
@@ -21,8 +22,6 @@ from purekernel.tree.path import join, parent
 CORE_TIMEOUT = 300
 MICROKERNEL_TIMEOUT = 100
 
-# isolinux counts the ticks of a timer in 16 bits. (Source: its reference, "TIMEOUT".)
-MAX_TIMEOUT = 35996
 
 # Real ones have some hundreds; isolinux itself has less than 64 KiB for all it reads.
 MAX_MENU_BYTES = 1 << 18
@@ -30,32 +29,6 @@ MAX_MENU_BYTES = 1 << 18
 # Where isolinux looks, besides the folder of its own binary.
 _PLACES = (b"boot/isolinux", b"isolinux", b"")
 _NAME = b"isolinux.cfg"
-
-
-def _is_timeout(_changes: object, _attribute: object, timeout: int | None) -> None:
-    if timeout is not None and not 0 <= timeout <= MAX_TIMEOUT:
-        raise UsageError(
-            f"the boot timeout {timeout} is outside what isolinux takes",
-            hint=f"give tenths of a second, 0 (wait for ever) to {MAX_TIMEOUT}",
-        )
-
-
-@frozen(kw_only=True)
-class BootChanges:
-    """What is to be different in the boot menu.
-
-    Attributes:
-        append: words for the end of every kernel's command line.
-        timeout: tenths of a second until the default boots; 0 waits for ever.
-        default: the label that boots when nobody chooses.
-
-    Raises:
-        UsageError: isolinux takes no such timeout.
-    """
-
-    append: str | None = None
-    timeout: int | None = field(default=None, validator=_is_timeout)
-    default: str | None = None
 
 
 def find_boot_menu(iso: Tree, boot_image: bytes) -> tuple[bytes, File] | None:

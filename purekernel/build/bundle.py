@@ -11,11 +11,11 @@ import re
 
 from attrs import frozen
 
-from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.scripts import REBUILD_SCRIPT, tell_generation
 from purekernel.errors import BundleError, inside
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
+from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.tree import Buffer, File, Layer, Tree, describe, display
 from purekernel.tree.path import join
 

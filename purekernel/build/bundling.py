@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from purekernel.build.assembly import Assembly
-from purekernel.build.flavour import Flavour
 from purekernel.build.packing import bundle_name
 from purekernel.host.write import Output, publish
 from purekernel.progress import Progress, Silent
+from purekernel.recipe.flavour import Flavour
 
 
 def write_bundle(assembly: Assembly, folder: Path, *, progress: Progress | None = None) -> Output:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
-from purekernel.build.encoding import Encoding
 from purekernel.build.squashing import Compression, make_codec
 from purekernel.encode.encoders import Effort
 from purekernel.formats.debian.package import POSTINST, DebianPackage, parse_deb
@@ -17,6 +16,7 @@ from purekernel.formats.extension_name import TCZ
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.squashfs import Options, build_squashfs
 from purekernel.formats.tinycore import build_dependencies, build_info, build_md5
+from purekernel.recipe.encoding import Encoding
 from purekernel.repos.tinycore import DEPENDENCIES, INFO, LISTING, MD5
 from purekernel.rootfs.debian import ConversionOptions, convert_tree, listing, wanted_programs
 from purekernel.tree import Buffer, Tree, newest_time

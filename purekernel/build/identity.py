@@ -6,9 +6,9 @@ import re
 
 from attrs import evolve, frozen
 
-from purekernel.build.flavour import Flavour, Generation
 from purekernel.errors import BundleError
 from purekernel.formats.iso import VolumeFields
+from purekernel.recipe.flavour import Flavour, Generation
 
 APPLICATION = "Razor Microkernel"
 # The originals put the builder's user, host and clock here.

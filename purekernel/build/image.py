@@ -8,10 +8,8 @@ from concurrent.futures import Executor
 from attrs import evolve, field, fields_dict, frozen
 
 from purekernel.build.base import Base
-from purekernel.build.boot_menu import BootChanges, change_boot_menu
+from purekernel.build.boot_menu import change_boot_menu
 from purekernel.build.core import PackedCore, build_archive, pack_core, recompress_nested
-from purekernel.build.encoding import Encoding, Modules
-from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.identity import Identity
 from purekernel.build.metadata import (
     METADATA_FILE,
@@ -29,6 +27,9 @@ from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import ElTorito, VolumeFields
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.progress import Progress, Silent
+from purekernel.recipe.encoding import Encoding, Modules
+from purekernel.recipe.flavour import Flavour, Generation
+from purekernel.recipe.model import BootChanges
 from purekernel.rootfs.packed_modules import unpack_modules
 from purekernel.rootfs.passes import Pass, finishing_passes
 from purekernel.tree import (

@@ -9,12 +9,9 @@ from pathlib import Path
 from attrs import evolve
 
 from purekernel.build.assembly import Surroundings
-from purekernel.build.boot_menu import BootChanges
 from purekernel.build.bundle import Bundle, parse_bundle
 from purekernel.build.bundle_image import build_image
-from purekernel.build.encoding import Encoding
 from purekernel.build.image import Image, Options
-from purekernel.build.request import Request, join_request
 from purekernel.build.session import Provision, Session
 from purekernel.errors import UsageError
 from purekernel.fetch.shipped import SAMPLE_BUNDLE, load_sample_bundle
@@ -22,6 +19,9 @@ from purekernel.formats.limits import DEFAULT_LIMITS, Limits, limits_of
 from purekernel.host.overlay_reader import load_layer
 from purekernel.host.read import load_file
 from purekernel.progress import Progress, Silent
+from purekernel.recipe.encoding import Encoding
+from purekernel.recipe.model import BootChanges
+from purekernel.recipe.request import Request, join_request
 from purekernel.tree import Layer
 
 AnyPath = str | os.PathLike[str]

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from purekernel.build.request import Asked
 from purekernel.errors import InputError, LockError
 from purekernel.host.read import load_file
 from purekernel.host.write import Output, publish
+from purekernel.recipe.request import Asked
 from purekernel.sources.lock import Lock
 from purekernel.sources.lock_text import build_lock, parse_lock
 

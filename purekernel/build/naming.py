@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from purekernel.build.defaults import REMASTER_NAME
-from purekernel.build.flavour import Flavour
 from purekernel.build.identity import (
     Identity,
     check_version,
@@ -12,6 +10,8 @@ from purekernel.build.identity import (
 )
 from purekernel.build.planning import Plan
 from purekernel.errors import BundleError
+from purekernel.recipe.defaults import REMASTER_NAME
+from purekernel.recipe.flavour import Flavour
 
 
 def identify(plan: Plan) -> Identity:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.project import AGENTS, GEM_LIST, GEMRC, Project
 from purekernel.errors import ProjectError
+from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.tree import (
     ROOT,
     Buffer,

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 
 from attrs import evolve, field, frozen
 
-from purekernel.build.recipe.model import Named
 from purekernel.formats.debian.names import parse_choice
 from purekernel.formats.extension_name import DEB
+from purekernel.recipe.model import Named
 from purekernel.repos.tinycore import Extension
 
 

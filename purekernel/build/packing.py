@@ -13,10 +13,10 @@ from purekernel.build.bundle import (
     VERSION_SCRIPT,
     Bundle,
 )
-from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.scripts import REBUILD_SCRIPT
 from purekernel.encode.encoders import Libdeflate, compress
 from purekernel.formats.tar import build_tar
+from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.rootfs.ownership import own_as_root
 from purekernel.tree import Buffer, Directory, File, Layer, Metadata, Tree, clamp_times, put_file
 from purekernel.tree.path import join

@@ -11,13 +11,12 @@ from fnmatch import fnmatchcase
 
 from attrs import frozen
 
-from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.scripts import REBUILD_SCRIPT, tell_generation
 from purekernel.errors import ProjectError, raise_all
+from purekernel.recipe.flavour import SCRIPTS, Flavour, Generation
 from purekernel.tree import ROOT, Directory, File, Layer, Tree, describe, display
 from purekernel.tree.path import join
 
-SCRIPTS = b"iso-build-files"
 EXTRAS = b"additional-build-files"
 BUILTIN_LIST = EXTRAS + b"/builtin-extensions.lst"
 MIRROR_LIST = EXTRAS + b"/mirror-extensions.lst"

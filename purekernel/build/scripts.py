@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from purekernel.build.flavour import Generation
+from purekernel.recipe.flavour import Generation
 
 REBUILD_SCRIPT = b"rebuild_iso.sh"
 

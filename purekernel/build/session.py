@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import asdict, evolve, frozen
 
-from purekernel.build.boot_menu import BootChanges
 from purekernel.build.gathering import Gathered, gather
 from purekernel.build.lock_file import load_lock, lock_path
 from purekernel.build.locking import lock_of, places_of
 from purekernel.build.planning import Plan, make_plan
 from purekernel.build.planning.inquiry import Inquiry
-from purekernel.build.recipe.model import DownloadChoice
-from purekernel.build.request import COMMAND_LINE, Asked
 from purekernel.errors import PurekernelError, UsageError, raise_all
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
 from purekernel.fetch.store import Store
@@ -24,14 +21,16 @@ from purekernel.fetch.wanted import Fetched, Wanted
 from purekernel.formats.extension_name import parse_extension_name
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.progress import Progress, Silent
+from purekernel.recipe.model import BootChanges, DownloadChoice
+from purekernel.recipe.request import COMMAND_LINE, Asked
 from purekernel.repos.tinycore import ExtensionGraph, ExtensionMirror, resolve_extensions
 from purekernel.sources.lock import Lock
 from purekernel.sources.locked import known_names, with_places_of, without
 
 if TYPE_CHECKING:
     from purekernel.build.assembly import Surroundings
-    from purekernel.build.encoding import Encoding
     from purekernel.build.image import Image
+    from purekernel.recipe.encoding import Encoding
 
 Report = Callable[[Wanted, Fetched | None], None]
 """Is told of each file as it is had."""
@@ -169,8 +168,8 @@ class Session:
         """
         # What these import is much, and only needed to make something.
         from purekernel.build.assembly import Assembly  # noqa: PLC0415
-        from purekernel.build.encoding import Encoding  # noqa: PLC0415
         from purekernel.build.image import Options, compose_image  # noqa: PLC0415
+        from purekernel.recipe.encoding import Encoding  # noqa: PLC0415
 
         recipe = self._asked.recipe
         surroundings.check()

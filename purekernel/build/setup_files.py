@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from purekernel.build.flavour import Flavour
 from purekernel.build.packing import ENCODER, SSH_SETUP
 from purekernel.build.project import EXTRAS, Project
 from purekernel.encode.encoders import compress
 from purekernel.errors import inside
 from purekernel.formats.tar import build_tar, parse_tar
+from purekernel.recipe.flavour import Flavour
 from purekernel.tree import Buffer, Directory, Layer, Tree
 from purekernel.tree.path import name
 

@@ -16,9 +16,9 @@ from purekernel.errors import UsageError
 
 if TYPE_CHECKING:
     from purekernel.build.planning import Plan
-    from purekernel.build.request import Asked
     from purekernel.build.session import Session
     from purekernel.cli.terminal import StepTimer
+    from purekernel.recipe.request import Asked
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -164,8 +164,8 @@ def take_request(options: dict[str, Any]) -> Asked:
     Raises:
         PurekernelError: something is wrong with them.
     """
-    from purekernel.build.request import Request, join_request  # noqa: PLC0415
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
+    from purekernel.recipe.request import Request, join_request  # noqa: PLC0415
 
     said = {name: options.pop(name) for name in REQUEST_OPTIONS if name in options}
     asks = said.get("tc_passwd") == STDIN

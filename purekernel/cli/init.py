@@ -35,8 +35,8 @@ def init_command(*, path: Path, project: Path | None, minimal: bool, force: bool
       purekernel init --from-razor ../Razor-Microkernel
     """  # noqa: D301  # click reads the backspace as "keep these lines"
     # What these import takes longer than --help may.
-    from purekernel.build.recipe.init import init_recipe  # noqa: PLC0415
     from purekernel.cli.terminal import say  # noqa: PLC0415
+    from purekernel.recipe.init import init_recipe  # noqa: PLC0415
 
     target = path if path.suffix == ".toml" else path / FILE_NAME
     init_recipe(target, project=project, minimal=minimal, force=force)

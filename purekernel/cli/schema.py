@@ -14,7 +14,7 @@ def schema_command() -> None:
       purekernel schema > purekernel.schema.json
     """  # noqa: D301  # click reads the backspace as "keep these lines"
     # What these import takes longer than --help may.
-    from purekernel.build.recipe.schema import schema_text  # noqa: PLC0415
     from purekernel.cli.terminal import say  # noqa: PLC0415
+    from purekernel.recipe.schema import schema_text  # noqa: PLC0415
 
     say(schema_text().rstrip("\n"))

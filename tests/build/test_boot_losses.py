@@ -10,7 +10,6 @@ from attrs import evolve
 
 from fixtures.bundle import make_bundle
 from fixtures.core_iso import make_core_iso
-from purekernel.build.boot_menu import BootChanges
 from purekernel.build.bundle import parse_bundle
 from purekernel.build.bundle_image import build_image
 from purekernel.build.image import Image, Options
@@ -20,6 +19,7 @@ from purekernel.cli.app import main
 from purekernel.errors import BootLossError, BundleError, CombinedError
 from purekernel.formats.cpio import build_cpio, early_names
 from purekernel.formats.iso import parse_iso
+from purekernel.recipe.model import BootChanges
 from purekernel.tree import Tree
 from tests import shared
 from tests.hybrids import (

@@ -6,9 +6,9 @@ import pytest
 
 from fixtures.bundle import make_bundle, make_bundle_tree
 from purekernel.build.bundle import parse_bundle
-from purekernel.build.flavour import Flavour, Generation
 from purekernel.errors import BundleError, FormatError
 from purekernel.formats.tar import build_tar
+from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree
 
 ISO = b"stands in for an ISO"

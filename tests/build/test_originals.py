@@ -18,10 +18,10 @@ from attrs import evolve
 from fixtures.bundle import make_bundle_tree, pack_bundle
 from fixtures.scripts import Generation
 from purekernel import make_image
-from purekernel.build.encoding import Encoding
 from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.ld_cache import parse_ld_cache
+from purekernel.recipe.encoding import Encoding
 from purekernel.tree import Buffer, Directory, File, Metadata, Node, Symlink, Tree, with_metadata
 from tests.oracles import require, run
 from tests.shared import core_iso

@@ -11,10 +11,10 @@ from fixtures.core_iso import make_core_iso
 from fixtures.planting import Planting
 from fixtures.repository import make_repository
 from purekernel import Flavour, Image, Provision, Request, make_image
-from purekernel.build.encoding import Encoding
 from purekernel.errors import CombinedError, RecipeError, UsageError
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.tar import build_tar
+from purekernel.recipe.encoding import Encoding
 from purekernel.tree import File, Tree
 from tests.oracles import require, run
 from tests.workshop import ISO, Workshop

@@ -17,12 +17,12 @@ from fixtures.core import make_core_tree
 from fixtures.core_iso import make_core_iso
 from purekernel import make_image
 from purekernel.build.core import build_archive, pack_core
-from purekernel.build.encoding import Encoding, Modules
 from purekernel.build.unpacking import Unpacking, measure_unpacking
 from purekernel.cli import main
 from purekernel.encode.encoders import Effort
 from purekernel.formats.compress import compress
 from purekernel.formats.initramfs import Compression
+from purekernel.recipe.encoding import Encoding, Modules
 from purekernel.rootfs.packed_modules import unpack_modules
 from purekernel.tree import File, Metadata, Tree, content_bytes, merge
 from tests.shared import core_iso

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.build.recipe.read import load_recipe
 from purekernel.cli import main
+from purekernel.recipe.read import load_recipe
 
 
 @pytest.fixture

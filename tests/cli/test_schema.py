@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.build.recipe.schema import schema_text
 from purekernel.cli import main
+from purekernel.recipe.schema import schema_text
 from tests.processes import purekernel
 
 
@@ -19,7 +19,7 @@ def test_neither_help_nor_the_schema_import_what_checks(tmp_path: Path) -> None:
         "import sys\n"
         "from purekernel.cli import main\n"
         "main(['--help'])\n"
-        "slow = {'attrs', 'tomllib', 'json', 'purekernel.build.recipe.schema'}\n"
+        "slow = {'attrs', 'tomllib', 'json', 'purekernel.recipe.schema'}\n"
         "print('HELP', sorted(slow & set(sys.modules)))\n"
         "main(['schema'])\n"
         "print('SCHEMA', sorted({'tomllib', 'pycdlib'} & set(sys.modules)))\n"

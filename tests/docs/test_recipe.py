@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.build.recipe.init import say_razor
-from purekernel.build.recipe.read import parse_recipe
-from purekernel.build.recipe.schema import tables
-from purekernel.build.recipe.settings import NAMES
 from purekernel.errors import CombinedError
+from purekernel.recipe.init import say_razor
+from purekernel.recipe.read import parse_recipe
+from purekernel.recipe.schema import tables
+from purekernel.recipe.settings import NAMES
 from tests.processes import ROOT, environment
 
 PAGE = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")

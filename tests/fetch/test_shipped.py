@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.build.recipe.lists import parse_extension_list, parse_gem_list, parse_path_list
 from purekernel.errors import InputError
 from purekernel.fetch import shipped
 from purekernel.fetch.shipped import (
@@ -18,6 +17,7 @@ from purekernel.fetch.shipped import (
     load_sample_bundle,
     load_shipped_list,
 )
+from purekernel.recipe.lists import parse_extension_list, parse_gem_list, parse_path_list
 from tests.processes import ROOT
 
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 from attrs import evolve, frozen
 
-from purekernel.build import defaults
-from purekernel.build.flavour import Generation
 from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.planning.plan import (
     BASE,
@@ -27,6 +25,8 @@ from purekernel.errors import (
 from purekernel.fetch.urls import is_url, last_component, tell_apart
 from purekernel.fetch.wanted import Kind, Wanted
 from purekernel.formats.tinycore import parse_md5
+from purekernel.recipe import defaults
+from purekernel.recipe.flavour import Generation
 from purekernel.repos.tinycore import MD5
 from purekernel.sources.locked import pinned
 

@@ -6,12 +6,12 @@ import re
 
 from attrs import frozen
 
-from purekernel.build import defaults
-from purekernel.build.recipe.model import Recipe
 from purekernel.errors import LockError
 from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.urls import is_url, join_url
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.recipe import defaults
+from purekernel.recipe.model import Recipe
 from purekernel.repos.tinycore import Release
 from purekernel.sources.lock import Lock
 

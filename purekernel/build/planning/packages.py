@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from purekernel.build import defaults
 from purekernel.build.packages import PlannedPackages, is_package, package_name
 from purekernel.build.planning.inquiry import Inquiry
-from purekernel.build.recipe.model import Named
 from purekernel.errors import DependencyError, LockError, PurekernelError, RecipeError, raise_all
 from purekernel.fetch.urls import join_url
 from purekernel.fetch.wanted import MIB, Kind, Wanted
@@ -17,6 +15,8 @@ from purekernel.formats.debian.relation import Relation, show_alternatives
 from purekernel.formats.debian.signature import Keyring, parse_keyring
 from purekernel.formats.extension_name import DEB, TCZ
 from purekernel.host.read import load_file
+from purekernel.recipe import defaults
+from purekernel.recipe.model import Named
 from purekernel.repos.debian import (
     AskedPackage,
     DebianArchive,

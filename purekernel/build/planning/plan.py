@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import field, frozen
 
-from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.project import Project
-from purekernel.build.recipe.model import Cut, GemLayout, Recipe
 from purekernel.fetch.wanted import Wanted
+from purekernel.recipe.flavour import Flavour, Generation
+from purekernel.recipe.model import Cut, GemLayout, Recipe
 from purekernel.repos.tinycore import (
     DEPENDENCIES,
     IMPORT_SCRIPT,

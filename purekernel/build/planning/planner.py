@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from purekernel.build.flavour import Flavour, Generation
 from purekernel.build.planning.extensions import PlannedExtensions, plan_extensions
 from purekernel.build.planning.files import extra_asks, overlay_asks, plan_base, plan_file
 from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.planning.plan import BASE, PROJECT, Plan, PlannedFile, PlannedGem
-from purekernel.build.recipe.model import GemLayout, Recipe
 from purekernel.errors import (
     CombinedError,
     InputError,
@@ -23,6 +21,8 @@ from purekernel.errors import (
     raise_all,
 )
 from purekernel.formats.limits import Limits
+from purekernel.recipe.flavour import Flavour, Generation
+from purekernel.recipe.model import GemLayout, Recipe
 from purekernel.repos.tinycore import resolve_kernel
 
 if TYPE_CHECKING:

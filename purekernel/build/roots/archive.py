@@ -12,7 +12,6 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from purekernel.build.encoding import Encoding
 from purekernel.build.squashing import rebuild_image
 from purekernel.encode.encoders import Effort, Libdeflate, compress
 from purekernel.errors import UnrepresentableError
@@ -33,6 +32,7 @@ from purekernel.formats.lz4 import build_lz4
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.formats.tar import build_tar, is_tar
 from purekernel.host.write import write_whole
+from purekernel.recipe.encoding import Encoding
 from purekernel.tree import Buffer, Tree
 
 # What tar calls the folder that it was told to pack.

@@ -123,7 +123,6 @@ def mksquashfs_command(
       purekernel tool mksquashfs data.tar.xz my.tcz -noappend --effort max
       purekernel tool mksquashfs root/ my.tcz -noappend -e usr/share/doc usr/share/man
     """  # noqa: D301  # click reads the backspace as "keep these lines"
-    from purekernel.build.encoding import Encoding  # noqa: PLC0415
     from purekernel.build.squash_source import Changes  # noqa: PLC0415
     from purekernel.build.squashing import Compression, make_codec  # noqa: PLC0415
     from purekernel.cli.terminal import say  # noqa: PLC0415
@@ -131,6 +130,7 @@ def mksquashfs_command(
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
     from purekernel.formats.squashfs import Options, write_squashfs  # noqa: PLC0415
     from purekernel.host.write import publish  # noqa: PLC0415
+    from purekernel.recipe.encoding import Encoding  # noqa: PLC0415
     from purekernel.tree import clamp_times  # noqa: PLC0415
 
     if len(places) < 2:

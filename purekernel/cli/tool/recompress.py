@@ -48,10 +48,10 @@ def recompress_command(
     Examples:
       purekernel tool recompress tce/optional/*.tcz
     """  # noqa: D301  # click reads the backspace as "keep these lines"
-    from purekernel.build.encoding import Encoding  # noqa: PLC0415
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.encode.encoders import Effort  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
+    from purekernel.recipe.encoding import Encoding  # noqa: PLC0415
 
     limits = limits_of(max_unpacked)
     errors = []

@@ -10,13 +10,13 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from purekernel.build.flavour import Flavour
 from purekernel.encode.cache import Cache
 from purekernel.encode.encoders import Effort
 from purekernel.errors import UsageError
 from purekernel.formats.compress import check_taken, choose_compression
 from purekernel.formats.initramfs import Compression, read_compressions
 from purekernel.formats.limits import Limits
+from purekernel.recipe.flavour import Flavour
 from purekernel.threads import Threads
 from purekernel.tree import Buffer
 

@@ -13,7 +13,9 @@ from typing import Any
 
 from attrs import frozen
 
-from purekernel.build.recipe.schema import (
+from purekernel.errors import RecipeError, raise_all
+from purekernel.formats.toml import TomlDocument, TomlPath
+from purekernel.recipe.schema import (
     ACCOUNTS,
     Schema,
     Table,
@@ -22,8 +24,6 @@ from purekernel.build.recipe.schema import (
     tables,
     to_toml,
 )
-from purekernel.errors import RecipeError, raise_all
-from purekernel.formats.toml import TomlDocument, TomlPath
 
 # More help nobody, and a hostile file could have thousands.
 MAX_ERRORS = 100

@@ -12,10 +12,11 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purekernel.build.boot_menu import BootChanges
-from purekernel.build.flavour import Flavour
-from purekernel.build.recipe.model import (
+from purekernel.errors import CombinedError, InputError, RecipeError
+from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.model import (
     Account,
+    BootChanges,
     CoreChoice,
     Cut,
     DownloadChoice,
@@ -30,10 +31,9 @@ from purekernel.build.recipe.model import (
     Razor,
     Recipe,
 )
-from purekernel.build.recipe.read import load_recipe, parse_recipe
-from purekernel.build.recipe.schema import load_schema
-from purekernel.errors import CombinedError, InputError, RecipeError
-from tests.build.recipe.schemas import accepted
+from purekernel.recipe.read import load_recipe, parse_recipe
+from purekernel.recipe.schema import load_schema
+from tests.recipe.schemas import accepted
 
 FOLDER = Path("some", "where")
 

@@ -7,11 +7,11 @@ from contextlib import suppress
 
 import pytest
 
-from purekernel.build.recipe.check import MAX_ERRORS, check_recipe
-from purekernel.build.recipe.init import PLAIN, write_recipe
-from purekernel.build.recipe.schema import load_schema
 from purekernel.errors import CombinedError, RecipeError
 from purekernel.formats.toml import parse_toml
+from purekernel.recipe.check import MAX_ERRORS, check_recipe
+from purekernel.recipe.init import PLAIN, write_recipe
+from purekernel.recipe.schema import load_schema
 
 
 def check(text: str) -> None:

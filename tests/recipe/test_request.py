@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.build.flavour import Flavour
-from purekernel.build.recipe.model import Account
-from purekernel.build.request import Asked, Request, ask_about, join_request
 from purekernel.errors import CombinedError, InputError, PurekernelError, UsageError
+from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.model import Account
+from purekernel.recipe.request import Asked, Request, ask_about, join_request
 
 RECIPE = """\
 version = "recipe"

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from purekernel.build.recipe.check import check_recipe
-from purekernel.build.recipe.schema import Schema, Table, tables, to_toml
 from purekernel.errors import OutputError, ProjectError, UsageError
 from purekernel.formats.toml import parse_toml
 from purekernel.host.read import is_folder
 from purekernel.host.write import Output, publish
+from purekernel.recipe.check import check_recipe
+from purekernel.recipe.schema import Schema, Table, tables, to_toml
 
 WIDTH = 92
 

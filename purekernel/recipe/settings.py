@@ -12,11 +12,11 @@ from typing import Any
 
 from attrs import field, fields, frozen
 
-from purekernel.build.flavour import Flavour
-from purekernel.build.recipe.check import either, nearest, show, show_name, without_credentials
 from purekernel.errors import RecipeError, raise_all
 from purekernel.formats.assignments import parse_assignment
 from purekernel.formats.text import decode_text
+from purekernel.recipe.check import either, nearest, show, show_name, without_credentials
+from purekernel.recipe.flavour import Flavour
 
 PREFIX = "MK_BUNDLE_"
 ENVIRONMENT = "the environment"

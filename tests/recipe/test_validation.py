@@ -10,9 +10,9 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from purekernel.build.recipe.check import Violation, violations
-from purekernel.build.recipe.schema import load_schema, tables
-from tests.build.recipe.schemas import VALIDATOR, accepted
+from purekernel.recipe.check import Violation, violations
+from purekernel.recipe.schema import load_schema, tables
+from tests.recipe.schemas import VALIDATOR, accepted
 
 NAMES = sorted({key for table in tables() for key in (table.key, *table.keys)})
 

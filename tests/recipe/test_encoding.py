@@ -10,13 +10,13 @@ import pytest
 from fixtures.bundle import make_bundle
 from fixtures.core_iso import make_core_iso
 from purekernel import make_image, write_image
-from purekernel.build.encoding import Encoding
 from purekernel.cli import main
 from purekernel.encode.encoders import Effort
 from purekernel.errors import UsageError
 from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import parse_iso
+from purekernel.recipe.encoding import Encoding
 from purekernel.tree import File
 from tests.bzimages import make_bzimage, make_payload
 

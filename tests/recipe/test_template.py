@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.build.flavour import Flavour
-from purekernel.build.recipe.init import PLAIN, WIDTH, say_razor, write_recipe
-from purekernel.build.recipe.model import CoreChoice, Named, Recipe
-from purekernel.build.recipe.read import parse_recipe
-from purekernel.build.recipe.schema import tables
 from purekernel.errors import ProjectError
+from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.init import PLAIN, WIDTH, say_razor, write_recipe
+from purekernel.recipe.model import CoreChoice, Named, Recipe
+from purekernel.recipe.read import parse_recipe
+from purekernel.recipe.schema import tables
 
 LISTS = (
     "additional-build-files/builtin-extensions.lst",

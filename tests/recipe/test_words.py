@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from purekernel.build.recipe.check import (
+from purekernel.recipe.check import (
     describe,
     either,
     nearest,

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from purekernel.build.boot_menu import BootChanges
-from purekernel.build.flavour import Flavour
-from purekernel.errors import PurekernelError
+from purekernel.errors import PurekernelError, UsageError
 from purekernel.fetch.urls import redact
+from purekernel.recipe.flavour import Flavour
 
 
 class GemLayout(Enum):
@@ -285,6 +284,36 @@ class DownloadChoice:
     connect_seconds: float | None = None
     stall_seconds: float | None = None
     most_seconds: float | None = None
+
+
+# isolinux counts the ticks of a timer in 16 bits. (Source: its reference, "TIMEOUT".)
+MAX_TIMEOUT = 35996
+
+
+def _is_timeout(_changes: object, _attribute: object, timeout: int | None) -> None:
+    if timeout is not None and not 0 <= timeout <= MAX_TIMEOUT:
+        raise UsageError(
+            f"the boot timeout {timeout} is outside what isolinux takes",
+            hint=f"give tenths of a second, 0 (wait for ever) to {MAX_TIMEOUT}",
+        )
+
+
+@frozen(kw_only=True)
+class BootChanges:
+    """What is to be different in the boot menu.
+
+    Attributes:
+        append: words for the end of every kernel's command line.
+        timeout: tenths of a second until the default boots; 0 waits for ever.
+        default: the label that boots when nobody chooses.
+
+    Raises:
+        UsageError: isolinux takes no such timeout.
+    """
+
+    append: str | None = None
+    timeout: int | None = field(default=None, validator=_is_timeout)
+    default: str | None = None
 
 
 @frozen(kw_only=True)

@@ -8,12 +8,18 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from purekernel.build.boot_menu import BootChanges
-from purekernel.build.flavour import Flavour
-from purekernel.build.recipe.check import check_recipe
-from purekernel.build.recipe.lists import parse_extension_list, parse_gem_list, parse_path_list
-from purekernel.build.recipe.model import (
+from purekernel.errors import LimitError, PurekernelError, RecipeError, raise_all
+from purekernel.formats.extension_name import parse_extension_name
+from purekernel.formats.limits import Limits
+from purekernel.formats.text import MOST_BYTES
+from purekernel.formats.toml import TomlDocument, TomlPath, parse_toml
+from purekernel.host.read import load_file
+from purekernel.recipe.check import check_recipe
+from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.lists import parse_extension_list, parse_gem_list, parse_path_list
+from purekernel.recipe.model import (
     Account,
+    BootChanges,
     CoreChoice,
     Cut,
     DebianChoice,
@@ -30,12 +36,6 @@ from purekernel.build.recipe.model import (
     Razor,
     Recipe,
 )
-from purekernel.errors import LimitError, PurekernelError, RecipeError, raise_all
-from purekernel.formats.extension_name import parse_extension_name
-from purekernel.formats.limits import Limits
-from purekernel.formats.text import MOST_BYTES
-from purekernel.formats.toml import TomlDocument, TomlPath, parse_toml
-from purekernel.host.read import load_file
 
 Values = dict[str, Any]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+SCRIPTS = b"iso-build-files"
+
 
 class Flavour(Enum):
     """Who an image is for."""

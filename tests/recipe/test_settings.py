@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purekernel.build.flavour import Flavour
-from purekernel.build.recipe.settings import (
+from purekernel.errors import CombinedError, PurekernelError, RecipeError
+from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.settings import (
     MAX_ERRORS,
     NAMES,
     Settings,
     parse_settings,
     settings_from_environment,
 )
-from purekernel.errors import CombinedError, PurekernelError, RecipeError
 
 EXAMPLE = """\
 # a comment

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.build.recipe.init import init_recipe
-from purekernel.build.recipe.read import load_recipe
 from purekernel.errors import OutputError, ProjectError, PurekernelError, UsageError
+from purekernel.recipe.init import init_recipe
+from purekernel.recipe.read import load_recipe
 
 
 @pytest.fixture

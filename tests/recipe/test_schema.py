@@ -13,15 +13,15 @@ import pytest
 from attrs import fields_dict
 from jsonschema import Draft202012Validator
 
-from purekernel.build.boot_menu import MAX_TIMEOUT, BootChanges
-from purekernel.build.flavour import Flavour
 from purekernel.build.identity import VERSION
 from purekernel.build.image import MAX_TIMESTAMP
 from purekernel.build.outputs import Emit
-from purekernel.build.recipe import model
-from purekernel.build.recipe.schema import Schema, load_schema, schema_text, tables, to_toml
 from purekernel.formats.extension_name import EXTENSION_NAME_WORDS, LISTED_NAME
 from purekernel.formats.iso.fields import SIZES_BYTES
+from purekernel.recipe import model
+from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.model import MAX_TIMEOUT, BootChanges
+from purekernel.recipe.schema import Schema, load_schema, schema_text, tables, to_toml
 from tests.processes import ROOT
 
 # Keywords whose failure is told in the words of "x-words".
@@ -152,11 +152,11 @@ def test_passwords_are_marked_as_such() -> None:
 
 
 def test_it_comes_with_the_package() -> None:
-    found = resources.files("purekernel.build.recipe").joinpath("schema.json")
+    found = resources.files("purekernel.recipe").joinpath("schema.json")
     assert json.loads(found.read_text(encoding="utf-8")) == load_schema()
     # Of a checkout hatchling takes all in purekernel/ into the wheel and the source
     # distribution, save what git passes over.
-    path = "purekernel/build/recipe/schema.json"
+    path = "purekernel/recipe/schema.json"
     for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split():
         assert not fnmatch(path, line)
         assert not line.startswith("/") or not path.startswith(line[1:])

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purekernel.build.recipe.lists import (
+from purekernel.errors import CombinedError, PurekernelError, RecipeError
+from purekernel.recipe.lists import (
     MAX_ERRORS,
     parse_extension_list,
     parse_gem_list,
     parse_path_list,
 )
-from purekernel.build.recipe.model import Named
-from purekernel.errors import CombinedError, PurekernelError, RecipeError
+from purekernel.recipe.model import Named
 
 WORDS = "the name of an extension: letters, digits and _ . + ~ -"
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from purekernel.build.recipe.schema import Schema, load_schema, resolve
+from purekernel.recipe.schema import Schema, load_schema, resolve
 
 VALIDATOR = Draft202012Validator(load_schema())
 

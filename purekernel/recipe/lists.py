@@ -11,12 +11,12 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from purekernel.build.recipe.check import show
-from purekernel.build.recipe.model import Named
-from purekernel.build.recipe.schema import load_schema
 from purekernel.errors import FormatError, PurekernelError, RecipeError, raise_all
 from purekernel.formats.extension_name import parse_extension_name
 from purekernel.formats.text import decode_text
+from purekernel.recipe.check import show
+from purekernel.recipe.model import Named
+from purekernel.recipe.schema import load_schema
 
 # More help nobody, and a hostile file could have thousands.
 MAX_ERRORS = 100

@@ -13,11 +13,14 @@ from typing import TypeVar
 
 from attrs import evolve, field, frozen
 
-from purekernel.build.defaults import USER
-from purekernel.build.flavour import Flavour
-from purekernel.build.project import SCRIPTS
-from purekernel.build.recipe.lists import parse_extension_list
-from purekernel.build.recipe.model import (
+from purekernel.errors import InputError, PurekernelError, UsageError, raise_all
+from purekernel.fetch.urls import is_url
+from purekernel.formats.extension_name import parse_extension_name
+from purekernel.host.read import is_folder
+from purekernel.recipe.defaults import USER
+from purekernel.recipe.flavour import SCRIPTS, Flavour
+from purekernel.recipe.lists import parse_extension_list
+from purekernel.recipe.model import (
     Account,
     DebianChoice,
     Extensions,
@@ -26,17 +29,13 @@ from purekernel.build.recipe.model import (
     Razor,
     Recipe,
 )
-from purekernel.build.recipe.read import load_recipe, read_text_file
-from purekernel.build.recipe.schema import load_schema
-from purekernel.build.recipe.settings import (
+from purekernel.recipe.read import load_recipe, read_text_file
+from purekernel.recipe.schema import load_schema
+from purekernel.recipe.settings import (
     Settings,
     parse_settings,
     settings_from_environment,
 )
-from purekernel.errors import InputError, PurekernelError, UsageError, raise_all
-from purekernel.fetch.urls import is_url
-from purekernel.formats.extension_name import parse_extension_name
-from purekernel.host.read import is_folder
 
 T = TypeVar("T")
 

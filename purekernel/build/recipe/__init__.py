@@ -1,1 +1,0 @@
-"""Recipes: what a user says an image is to be made of."""

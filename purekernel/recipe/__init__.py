@@ -1,0 +1,1 @@
+"""Read what an image is to be: recipes, their schema, and what the command line adds."""
