@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from purekernel.version import __version__
 
 if TYPE_CHECKING:
-    from purekernel.build.bundle import Bundle
     from purekernel.build.bundle_image import build_image
     from purekernel.build.image import Image, Options
     from purekernel.build.job import load_bundle, load_layers, make_image, sample_bundle
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from purekernel.encode.encoders import Effort
     from purekernel.errors import PurekernelError
     from purekernel.host.write import Output
+    from purekernel.razor.bundle import Bundle
     from purekernel.recipe.encoding import Encoding, Modules
     from purekernel.recipe.flavour import Flavour, Generation
     from purekernel.recipe.request import Request
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # Names are imported when first used: 'purekernel --help' needs none of them, and what
 # lies behind them takes some 150 ms.
 _HOMES = {
-    "Bundle": "purekernel.build.bundle",
+    "Bundle": "purekernel.razor.bundle",
     "Effort": "purekernel.encode.encoders",
     "Emit": "purekernel.build.outputs",
     "Encoding": "purekernel.recipe.encoding",

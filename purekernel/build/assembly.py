@@ -14,18 +14,8 @@ from purekernel.build.gathering import Gathered
 from purekernel.build.gems import add_gems
 from purekernel.build.image import MAX_TIMESTAMP, Composition
 from purekernel.build.naming import identify, planned_version
-from purekernel.build.overlay import (
-    OverlayTree,
-    add_builtins,
-    add_mcollective,
-    add_mirror,
-    add_project,
-)
 from purekernel.build.overlay_places import OverlayPlaces
-from purekernel.build.packing import BundleParts, pack_bundle
 from purekernel.build.planning.plan import MCOLLECTIVE, RUBYGEMS, VM_TOOLS
-from purekernel.build.project import Project
-from purekernel.build.setup_files import VM_TOOLS_TARBALL, setup_tarballs, without_paths
 from purekernel.errors import (
     CombinedError,
     InputError,
@@ -37,6 +27,21 @@ from purekernel.errors import (
 )
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
+from purekernel.razor.bundle import (
+    VM_TOOLS_TARBALL,
+    BundleParts,
+    pack_bundle,
+    setup_tarballs,
+    without_paths,
+)
+from purekernel.razor.overlay import (
+    OverlayTree,
+    add_builtins,
+    add_mcollective,
+    add_mirror,
+    add_project,
+)
+from purekernel.razor.project import Project
 from purekernel.recipe.flavour import SCRIPTS, Flavour, Generation
 from purekernel.recipe.model import Named
 from purekernel.repos.tinycore import resolve_kernel

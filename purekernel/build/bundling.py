@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from purekernel.build.assembly import Assembly
-from purekernel.build.packing import bundle_name
 from purekernel.host.write import Output, publish
 from purekernel.progress import Progress, Silent
+from purekernel.razor.bundle import bundle_name
 from purekernel.recipe.flavour import Flavour
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
-from purekernel.build.overlay import PackedExtension
 from purekernel.build.planning import Plan, Planner, make_plan
 from purekernel.build.planning.inquiry import Inquiry
 from purekernel.build.planning.plan import CHECKED_SIDES
@@ -23,6 +22,7 @@ from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.wanted import Fetched, Wanted
 from purekernel.formats.tinycore import build_dependencies, parse_dependencies, parse_md5
 from purekernel.progress import Progress, Silent
+from purekernel.razor.overlay import PackedExtension
 from purekernel.repos.tinycore import (
     DEPENDENCIES,
     IMPORT_SCRIPT,

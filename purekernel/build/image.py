@@ -11,12 +11,6 @@ from purekernel.build.base import Base
 from purekernel.build.boot_menu import change_boot_menu
 from purekernel.build.core import PackedCore, build_archive, pack_core, recompress_nested
 from purekernel.build.identity import Identity
-from purekernel.build.metadata import (
-    METADATA_FILE,
-    VERSION_FILE,
-    build_iso_metadata,
-    build_version_file,
-)
 from purekernel.build.unpacking import Unpacking, measure_unpacking
 from purekernel.build.unreached_menus import find_unreached_menus
 from purekernel.encode.encoders import Effort
@@ -27,6 +21,12 @@ from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import ElTorito, VolumeFields
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.progress import Progress, Silent
+from purekernel.razor.metadata import (
+    METADATA_FILE,
+    VERSION_FILE,
+    build_iso_metadata,
+    build_version_file,
+)
 from purekernel.recipe.encoding import Encoding, Modules
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import BootChanges

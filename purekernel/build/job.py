@@ -9,7 +9,6 @@ from pathlib import Path
 from attrs import evolve
 
 from purekernel.build.assembly import Surroundings
-from purekernel.build.bundle import Bundle, parse_bundle
 from purekernel.build.bundle_image import build_image
 from purekernel.build.image import Image, Options
 from purekernel.build.session import Provision, Session
@@ -19,6 +18,7 @@ from purekernel.formats.limits import DEFAULT_LIMITS, Limits, limits_of
 from purekernel.host.overlay_reader import load_layer
 from purekernel.host.read import load_file
 from purekernel.progress import Progress, Silent
+from purekernel.razor.bundle import Bundle, parse_bundle
 from purekernel.recipe.encoding import Encoding
 from purekernel.recipe.model import BootChanges
 from purekernel.recipe.request import Request, join_request

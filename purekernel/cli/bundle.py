@@ -80,9 +80,9 @@ def bundle_command(
     # What these import takes longer than --help may.
     from purekernel.build.assembly import Assembly, Surroundings  # noqa: PLC0415
     from purekernel.build.bundling import write_bundle  # noqa: PLC0415
-    from purekernel.build.packing import bundle_name  # noqa: PLC0415
     from purekernel.cli.summary import render_json, render_text, summarize_bundle  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
+    from purekernel.razor.bundle import bundle_name  # noqa: PLC0415
     from purekernel.recipe.flavour import Flavour  # noqa: PLC0415
 
     asked = take_request(options)

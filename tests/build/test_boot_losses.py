@@ -10,7 +10,6 @@ from attrs import evolve
 
 from fixtures.bundle import make_bundle
 from fixtures.core_iso import make_core_iso
-from purekernel.build.bundle import parse_bundle
 from purekernel.build.bundle_image import build_image
 from purekernel.build.image import Image, Options
 from purekernel.build.outputs import write_image
@@ -19,6 +18,7 @@ from purekernel.cli.app import main
 from purekernel.errors import BootLossError, BundleError, CombinedError
 from purekernel.formats.cpio import build_cpio, early_names
 from purekernel.formats.iso import parse_iso
+from purekernel.razor.bundle import parse_bundle
 from purekernel.recipe.model import BootChanges
 from purekernel.tree import Tree
 from tests import shared

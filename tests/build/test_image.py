@@ -9,7 +9,6 @@ import yaml
 
 from fixtures.bundle import make_bundle, make_bundle_tree
 from fixtures.core_iso import make_core_iso
-from purekernel.build.bundle import Bundle, parse_bundle
 from purekernel.build.bundle_image import build_image
 from purekernel.build.image import Image, Options
 from purekernel.errors import (
@@ -23,6 +22,7 @@ from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.limits import Limits
 from purekernel.formats.tar import build_tar
+from purekernel.razor.bundle import Bundle, parse_bundle
 from purekernel.recipe.model import BootChanges
 from purekernel.tree import Directory, File, Layer, Metadata, Symlink, Tree
 

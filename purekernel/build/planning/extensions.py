@@ -9,7 +9,6 @@ from attrs import evolve, field, frozen
 
 from purekernel.build.packages import PlannedPackages, is_package, package_name
 from purekernel.build.planning.inquiry import Inquiry
-from purekernel.build.project import BUILTIN_LIST, EXECUTABLE_LIST, MIRROR_LIST, Project
 from purekernel.errors import (
     DependencyError,
     FormatError,
@@ -21,6 +20,7 @@ from purekernel.fetch.shipped import load_shipped_list
 from purekernel.fetch.urls import join_url
 from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.extension_name import DEB, TCZ
+from purekernel.razor.project import BUILTIN_LIST, EXECUTABLE_LIST, MIRROR_LIST, Project
 from purekernel.recipe import defaults
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.lists import parse_extension_list, parse_path_list

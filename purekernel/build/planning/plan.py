@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import field, frozen
 
-from purekernel.build.project import Project
 from purekernel.fetch.wanted import Wanted
+from purekernel.razor.project import Project
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import Cut, GemLayout, Recipe
 from purekernel.repos.tinycore import (

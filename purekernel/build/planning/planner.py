@@ -28,7 +28,7 @@ from purekernel.repos.tinycore import resolve_kernel
 if TYPE_CHECKING:
     from purekernel.build.base import Base
     from purekernel.build.planning.project import FoundProject
-    from purekernel.build.project import Project
+    from purekernel.razor.project import Project
 
 
 def make_plan(inquiry: Inquiry) -> tuple[Planner, Plan]:
@@ -249,7 +249,7 @@ def _project_notes(
 ) -> Iterator[str]:
     if project is None or recipe.razor is None:
         return
-    from purekernel.build.setup_files import SSH_SETUP_PATH, host_keys  # noqa: PLC0415  # 25 ms
+    from purekernel.razor.bundle import SSH_SETUP_PATH, host_keys  # noqa: PLC0415  # 25 ms
 
     if flavour is not Flavour.PROD and project.content(SSH_SETUP_PATH) is None:
         yield (

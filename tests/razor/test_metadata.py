@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import yaml
 
-from purekernel.build.metadata import build_iso_metadata, build_version_file
+from purekernel.razor.metadata import build_iso_metadata, build_version_file
 
 
 def test_the_version_file_is_as_the_boot_scripts_know_it() -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from fixtures.bundle import make_bundle, make_bundle_tree
-from purekernel.build.bundle import parse_bundle
 from purekernel.errors import BundleError, FormatError
 from purekernel.formats.tar import build_tar
+from purekernel.razor.bundle import parse_bundle
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from fixtures.project import make_project
-from purekernel.build.project import Project, is_project_name, iso_version, parse_project
 from purekernel.errors import CombinedError, ProjectError
+from purekernel.razor.project import Project, is_project_name, iso_version, parse_project
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.tree import Directory, File, Layer, Metadata, Tree
 

@@ -11,7 +11,6 @@ from fnmatch import fnmatchcase
 
 from attrs import frozen
 
-from purekernel.build.scripts import REBUILD_SCRIPT, tell_generation
 from purekernel.errors import ProjectError, raise_all
 from purekernel.recipe.flavour import SCRIPTS, Flavour, Generation
 from purekernel.tree import ROOT, Directory, File, Layer, Tree, describe, display
@@ -26,8 +25,14 @@ GEMRC = b"rz_mk_gemrc.yaml"
 SHADOW, SHADOW_PROD = b"etc/shadow", b"etc/shadow-nologin"
 SETTINGS, SETTINGS_DEBUG = b"tmp/mk_conf.yaml", b"tmp/mk_conf_debug.yaml"
 
+
 # MCollective's agents, which only the project of 2012 has.
 AGENTS = (b"configuration-agent/configuration.rb", b"facter-agent/facteragent.rb")
+
+
+REBUILD_SCRIPT = b"rebuild_iso.sh"
+_OLD_VOLUME_ID = re.compile(rb"-V\s+TC-custom\b")
+
 
 # Single files without which there is no bundle, and kinds of which there must be one.
 _NEEDED = (
@@ -49,12 +54,14 @@ _NEEDED_2012 = (*AGENTS, b"opt/bootsync.sh")
 _NEEDED_2013 = (b"COPYING", b"LICENSE", GEMRC)
 _NEEDED_KINDS_2013 = (b"opt/boot*.sh",)
 
+
 # What of a checkout's top is read at all: not its history, nor what an earlier run left.
 _TOP_FOLDERS = {
     SCRIPTS, EXTRAS, b"configuration-agent", b"facter-agent", b"etc", b"opt",
     b"razor_microkernel", b"tmp", b"usr",
 }  # fmt: skip
 _TOP_FILES = {b"COPYING", b"LICENSE", GEMRC}
+
 
 # Of a release's tarball: "Razor-Microkernel-0.12.0/".
 _VERSION_IN_NAME = re.compile(rb".*?-v?([0-9][0-9A-Za-z.+~_-]*)")
@@ -102,6 +109,14 @@ def is_project_name(entry: bytes) -> bool:
         or entry in _TOP_FILES
         or (entry.startswith(b"rz_mk_") and entry.endswith(b".rb"))
     )
+
+
+# What the original scripts of half two say of the image that they would make.
+
+
+def tell_generation(script: bytes) -> Generation:
+    """Return the generation of a ``rebuild_iso.sh``, by the volume id that it gives."""
+    return Generation.V2012 if _OLD_VOLUME_ID.search(script) else Generation.V2013
 
 
 def parse_project(layer: Layer, *, version: str | None = None) -> Project:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from purekernel.build.project import AGENTS, GEM_LIST, GEMRC, Project
 from purekernel.errors import ProjectError
+from purekernel.razor.project import AGENTS, GEM_LIST, GEMRC, Project
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.tree import (
     ROOT,

@@ -1,0 +1,1 @@
+"""Follow the Razor scripts' conventions: projects, bundles, overlays, metadata."""
