@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from purekernel.build.squashing import Compression, make_codec
 from purekernel.encode.encoders import Effort
+from purekernel.encode.squashfs import Compression, make_codec
 from purekernel.formats.limits import Limits
 from purekernel.formats.squashfs import (
     Options,

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from attrs import evolve
 
-from purekernel.build.planning import Plan
 from purekernel.errors import PurekernelError, RecipeError, UsageError, raise_all
+from purekernel.plan import Plan
 from purekernel.recipe import defaults
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import Account

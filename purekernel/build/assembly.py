@@ -10,12 +10,10 @@ from pathlib import Path
 from attrs import evolve, field, frozen
 
 from purekernel.build.accounts import account_changes, wants_autologin
-from purekernel.build.gathering import Gathered
 from purekernel.build.gems import add_gems
 from purekernel.build.image import MAX_TIMESTAMP, Composition
 from purekernel.build.naming import identify, planned_version
 from purekernel.build.overlay_places import OverlayPlaces
-from purekernel.build.planning.plan import MCOLLECTIVE, RUBYGEMS, VM_TOOLS
 from purekernel.errors import (
     CombinedError,
     InputError,
@@ -27,6 +25,8 @@ from purekernel.errors import (
 )
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
+from purekernel.plan.fetch_plan import Gathered
+from purekernel.plan.plan import MCOLLECTIVE, RUBYGEMS, VM_TOOLS
 from purekernel.razor.bundle import (
     VM_TOOLS_TARBALL,
     BundleParts,

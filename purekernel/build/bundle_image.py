@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from purekernel.build.base import Base, parse_base
 from purekernel.build.identity import Identity, check_version, microkernel_identity
 from purekernel.build.image import Composition, Image, Options, compose_image
 from purekernel.errors import BundleError, UsageError, inside
+from purekernel.formats.core_iso import Base, parse_base
 from purekernel.formats.tar import parse_tar
 from purekernel.progress import Progress, Silent
 from purekernel.razor.bundle import Bundle

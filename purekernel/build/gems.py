@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from purekernel.build.gathering import Gathered
 from purekernel.encode.encoders import Libdeflate
 from purekernel.formats.gem import build_gem_index, parse_gem
+from purekernel.plan.fetch_plan import Gathered
 from purekernel.razor.overlay import GEM_FOLDER, GEM_MIRROR, OverlayTree, add_files
 from purekernel.recipe.model import GemLayout
 

@@ -7,7 +7,6 @@ from concurrent.futures import Executor
 
 from attrs import evolve, field, fields_dict, frozen
 
-from purekernel.build.base import Base
 from purekernel.build.boot_menu import change_boot_menu
 from purekernel.build.core import PackedCore, build_archive, pack_core, recompress_nested
 from purekernel.build.identity import Identity
@@ -17,6 +16,7 @@ from purekernel.encode.encoders import Effort
 from purekernel.errors import UsageError, inside
 from purekernel.formats.boot_losses import BootLoss, refuse_losses
 from purekernel.formats.compress import compress
+from purekernel.formats.core_iso import Base
 from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import ElTorito, VolumeFields
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits

@@ -8,8 +8,8 @@ from purekernel.build.identity import (
     microkernel_identity,
     remaster_identity,
 )
-from purekernel.build.planning import Plan
 from purekernel.errors import BundleError
+from purekernel.plan import Plan
 from purekernel.recipe.defaults import REMASTER_NAME
 from purekernel.recipe.flavour import Flavour
 

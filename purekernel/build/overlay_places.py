@@ -8,11 +8,11 @@ from pathlib import Path
 
 from attrs import frozen
 
-from purekernel.build.gathering import Gathered
-from purekernel.build.planning.files import overlay_role
 from purekernel.formats.limits import Limits
 from purekernel.host.overlay_reader import load_layer, parse_layer
 from purekernel.host.read import check_digest, is_folder
+from purekernel.plan.fetch_plan import Gathered
+from purekernel.plan.files import overlay_role
 from purekernel.rootfs.ownership import own_as_root
 from purekernel.tree import Layer
 

@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import asdict, evolve, frozen
 
-from purekernel.build.gathering import Gathered, gather
-from purekernel.build.lock_file import load_lock, lock_path
-from purekernel.build.locking import lock_of, places_of
-from purekernel.build.planning import Plan, make_plan
-from purekernel.build.planning.inquiry import Inquiry
 from purekernel.errors import PurekernelError, UsageError, raise_all
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
 from purekernel.fetch.store import Store
 from purekernel.fetch.wanted import Fetched, Wanted
 from purekernel.formats.extension_name import parse_extension_name
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.plan import Plan, make_plan
+from purekernel.plan.fetch_plan import Gathered, gather
+from purekernel.plan.lock.lock import Lock, load_lock, lock_path
+from purekernel.plan.lock.locked import known_names, with_places_of, without
+from purekernel.plan.lock.locking import lock_of, places_of
+from purekernel.plan.plan import Inquiry
 from purekernel.progress import Progress, Silent
 from purekernel.recipe.model import BootChanges, DownloadChoice
 from purekernel.recipe.request import COMMAND_LINE, Asked
 from purekernel.repos.tinycore import ExtensionGraph, ExtensionMirror, resolve_extensions
-from purekernel.sources.lock import Lock
-from purekernel.sources.locked import known_names, with_places_of, without
 
 if TYPE_CHECKING:
     from purekernel.build.assembly import Surroundings

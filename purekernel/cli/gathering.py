@@ -15,9 +15,9 @@ from purekernel.cli.parameters import Place
 from purekernel.errors import UsageError
 
 if TYPE_CHECKING:
-    from purekernel.build.planning import Plan
     from purekernel.build.session import Session
     from purekernel.cli.terminal import StepTimer
+    from purekernel.plan import Plan
     from purekernel.recipe.request import Asked
 
 Command = TypeVar("Command", bound=Callable[..., Any])

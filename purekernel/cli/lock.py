@@ -49,11 +49,9 @@ def lock_command(
     if names and not update:
         raise click.UsageError("names of what to pin anew go with --update")
     # What these import takes longer than --help may.
-    from purekernel.build.lock_file import write_lock  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
     from purekernel.errors import LockError  # noqa: PLC0415
-    from purekernel.sources.lock import changes  # noqa: PLC0415
-    from purekernel.sources.lock_text import build_lock  # noqa: PLC0415
+    from purekernel.plan.lock.lock import build_lock, changes, write_lock  # noqa: PLC0415
 
     asked = take_request(options)
     progress = choose_progress(quiet=quiet, verbose=verbose, json=False)

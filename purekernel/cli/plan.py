@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from purekernel.build.planning.plan import BASE
 from purekernel.cli.drawing import Drawn, megabytes
 from purekernel.fetch.urls import redact
+from purekernel.plan.plan import BASE
 from purekernel.repos.tinycore import resolve_kernel
 
 if TYPE_CHECKING:
-    from purekernel.build.planning import Plan
     from purekernel.fetch.wanted import Wanted
+    from purekernel.plan import Plan
 
 
 def draw_plan(plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[str]) -> Drawn:

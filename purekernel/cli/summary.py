@@ -14,11 +14,11 @@ from purekernel.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from purekernel.build.gathering import Gathered
     from purekernel.build.image import Image
-    from purekernel.build.planning import Plan
     from purekernel.fetch.wanted import Wanted
     from purekernel.host.write import Output
+    from purekernel.plan import Plan
+    from purekernel.plan.fetch_plan import Gathered
 
 _COUNTED = {
     File: "files",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fixtures.bundle import make_bundle
 from purekernel import Emit, make_image, write_image
-from purekernel.build.base import parse_base
+from purekernel.formats.core_iso import parse_base
 from purekernel.formats.tar import build_tar
 from purekernel.tree import File, Metadata, Tree
 from tests.shared import core_iso

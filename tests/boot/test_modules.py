@@ -10,9 +10,9 @@ import pytest
 
 from fixtures.bundle import make_bundle
 from purekernel import Emit, make_image, write_image
-from purekernel.build.base import parse_base
 from purekernel.build.core import pack_core, recompress_nested
 from purekernel.encode.encoders import Effort
+from purekernel.formats.core_iso import parse_base
 from purekernel.formats.tar import build_tar
 from purekernel.recipe.encoding import Encoding, Modules
 from purekernel.tree import File, Tree

@@ -21,8 +21,7 @@ from fixtures.repository import TCZ, make_extension, make_repository
 from purekernel.cli import main
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.tar import build_tar
-from purekernel.sources.lock import Lock
-from purekernel.sources.lock_text import parse_lock
+from purekernel.plan.lock.lock import Lock, parse_lock
 from purekernel.tree import File, Metadata, Tree
 from tests.fetch.answers import cut, redirect, status
 from tests.fetch.server import Server

@@ -8,8 +8,7 @@ from fixtures.gem import make_gem
 from fixtures.gem_server import lay_out_server
 from fixtures.repository import TCZ, make_extension, make_repository
 from purekernel.cli import main
-from purekernel.sources.lock import Lock
-from purekernel.sources.lock_text import parse_lock
+from purekernel.plan.lock.lock import Lock, parse_lock
 from tests.workshop import NEEDS, Workshop, two_lines
 
 RECIPE = """\

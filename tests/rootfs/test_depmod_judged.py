@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.build.base import parse_base
+from purekernel.formats.core_iso import parse_base
 from purekernel.formats.module_index import IndexValue, parse_index
 from purekernel.rootfs.depmod import (
     Busybox,

@@ -11,8 +11,8 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purekernel.build.base import parse_base
 from purekernel.errors import LimitError
+from purekernel.formats.core_iso import parse_base
 from purekernel.formats.elf.layout import EM_386, EM_AARCH64, EM_ARM, EM_RISCV, EM_S390
 from purekernel.formats.ld_cache import CacheFormat, build_ld_cache, parse_ld_cache
 from purekernel.formats.tar import build_tar, parse_tar

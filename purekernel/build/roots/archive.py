@@ -12,8 +12,8 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from purekernel.build.squashing import rebuild_image
 from purekernel.encode.encoders import Effort, Libdeflate, compress
+from purekernel.encode.squashfs import rebuild_image
 from purekernel.errors import UnrepresentableError
 from purekernel.formats.boot_losses import BootLoss, find_early_archive, refuse_losses
 from purekernel.formats.compress import build_xz, build_zstd

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from purekernel.build.base import CORES
 from purekernel.build.roots.archive import ArchiveRoot, Container, HostFile
 from purekernel.build.roots.iso import IsoMember
 from purekernel.build.roots.root import Root
 from purekernel.errors import InputError, UsageError
+from purekernel.formats.core_iso import CORES
 from purekernel.formats.iso import is_iso, parse_iso
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.host.edit import FolderRoot

@@ -13,9 +13,9 @@ from purekernel.cli.tool.mksquashfs import EFFORTS
 from purekernel.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from purekernel.build.conversion import ConvertedExtension
     from purekernel.formats.debian import PackageRecord
     from purekernel.formats.limits import Limits
+    from purekernel.plan.conversion import ConvertedExtension
 
 
 @click.command("deb2tcz", short_help="Make an extension (.tcz) of a Debian package.")
@@ -99,7 +99,6 @@ def _convert(
     jobs: int | None,
 ) -> tuple[ConvertedExtension, PackageRecord]:
     """Return the extension, and what the package says of itself."""
-    from purekernel.build.conversion import convert_package, pack_conversion  # noqa: PLC0415
     from purekernel.encode.encoders import Effort  # noqa: PLC0415
     from purekernel.formats.extension_name import (  # noqa: PLC0415
         TCZ,
@@ -107,6 +106,7 @@ def _convert(
         parse_extension_name,
     )
     from purekernel.host.read import load_file  # noqa: PLC0415
+    from purekernel.plan.conversion import convert_package, pack_conversion  # noqa: PLC0415
     from purekernel.rootfs.debian import ConversionOptions  # noqa: PLC0415
 
     name = None if output is None else output.name

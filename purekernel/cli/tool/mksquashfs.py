@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from purekernel.formats.limits import Limits
     from purekernel.tree import Tree
 
-# purekernel.build.squashing.Compression and deflate.efforts.Effort, which would take too long to
+# purekernel.encode.squashfs.Compression and deflate.efforts.Effort, which would take too long to
 # import for --help.
 COMPRESSIONS = ("gzip", "xz", "lz4", "zstd")
 EFFORTS = ("fast", "balanced", "max")
@@ -124,9 +124,9 @@ def mksquashfs_command(
       purekernel tool mksquashfs root/ my.tcz -noappend -e usr/share/doc usr/share/man
     """  # noqa: D301  # click reads the backspace as "keep these lines"
     from purekernel.build.squash_source import Changes  # noqa: PLC0415
-    from purekernel.build.squashing import Compression, make_codec  # noqa: PLC0415
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.encode.encoders import Effort  # noqa: PLC0415
+    from purekernel.encode.squashfs import Compression, make_codec  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
     from purekernel.formats.squashfs import Options, write_squashfs  # noqa: PLC0415
     from purekernel.host.write import publish  # noqa: PLC0415

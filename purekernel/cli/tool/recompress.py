@@ -69,7 +69,7 @@ def recompress_command(
 
 def _recompress(path: Path, effort: Effort, executor: Executor, limits: Limits) -> tuple[int, int]:
     """Return an image's old and new size, in bytes."""
-    from purekernel.build.squashing import recompress_image  # noqa: PLC0415
+    from purekernel.encode.squashfs import recompress_image  # noqa: PLC0415
     from purekernel.formats.tinycore import build_md5  # noqa: PLC0415
     from purekernel.host.read import load_file  # noqa: PLC0415
     from purekernel.host.write import publish, writer_of  # noqa: PLC0415

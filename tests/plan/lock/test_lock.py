@@ -9,17 +9,19 @@ from hypothesis import strategies as st
 
 from purekernel.errors import LockError
 from purekernel.formats.extension_name import EXTENSION_NAME
-from purekernel.repos.tinycore import SIDES
-from purekernel.sources.lock import (
+from purekernel.plan.lock.lock import (
+    HEADER,
     Lock,
     Pin,
     PinnedExtension,
     PinnedFile,
     PinnedGem,
     PinnedPackage,
+    build_lock,
     changes,
+    parse_lock,
 )
-from purekernel.sources.lock_text import HEADER, build_lock, parse_lock
+from purekernel.repos.tinycore import SIDES
 
 
 def pin(name: str, digit: str = "a") -> Pin:

@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
-from purekernel.build.planning import Plan, Planner, make_plan
-from purekernel.build.planning.inquiry import Inquiry
-from purekernel.build.planning.plan import CHECKED_SIDES
 from purekernel.errors import (
     ChecksumError,
     CombinedError,
@@ -21,6 +18,8 @@ from purekernel.errors import (
 from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.wanted import Fetched, Wanted
 from purekernel.formats.tinycore import build_dependencies, parse_dependencies, parse_md5
+from purekernel.plan import Plan, Planner, make_plan
+from purekernel.plan.plan import CHECKED_SIDES, Inquiry
 from purekernel.progress import Progress, Silent
 from purekernel.razor.overlay import PackedExtension
 from purekernel.repos.tinycore import (
@@ -33,8 +32,8 @@ from purekernel.repos.tinycore import (
 from purekernel.tree import Tree
 
 if TYPE_CHECKING:
-    from purekernel.build.base import Base
-    from purekernel.build.conversion import Conversion, ConvertedExtension
+    from purekernel.formats.core_iso import Base
+    from purekernel.plan.conversion import Conversion, ConvertedExtension
 
 
 @frozen(kw_only=True)
@@ -118,7 +117,7 @@ class Gathered:
 
     def _conversion(self, extension: Extension) -> Conversion:
         # Few have packages in their lists.
-        from purekernel.build.conversion import convert_package  # noqa: PLC0415
+        from purekernel.plan.conversion import convert_package  # noqa: PLC0415
         from purekernel.rootfs.debian import ConversionOptions  # noqa: PLC0415
 
         script = extension.sides.get(IMPORT_SCRIPT)
@@ -142,7 +141,7 @@ class Gathered:
     def _converted(self, extension: Extension, sides: tuple[str, ...] | None) -> PackedExtension:
         """Return an extension that is made of a package; it is packed once."""
         if extension.name not in self._made:
-            from purekernel.build.conversion import pack_conversion  # noqa: PLC0415  # as above
+            from purekernel.plan.conversion import pack_conversion  # noqa: PLC0415  # as above
 
             self._made[extension.name] = pack_conversion(self._conversion(extension))
         made = self._made[extension.name]

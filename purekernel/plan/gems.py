@@ -7,15 +7,14 @@ from collections.abc import Collection, Mapping
 
 from attrs import frozen
 
-from purekernel.build.planning.inquiry import Inquiry
-from purekernel.build.planning.plan import PlannedGem
 from purekernel.errors import LockError, PurekernelError, RecipeError
 from purekernel.fetch.urls import last_component
 from purekernel.formats.gem import ListedGem, Version, parse_gem_list, parse_listed_gem
+from purekernel.plan.lock.locked import LockedGems
+from purekernel.plan.plan import Inquiry, PlannedGem
 from purekernel.razor.project import GEM_LIST, Project
 from purekernel.recipe import defaults
 from purekernel.repos.rubygems import Candidate, GemRepository, GemServers, resolve_gems
-from purekernel.sources.locked_gems import LockedGems
 
 _RUBYGEMS = re.compile(r"rubygems-([0-9]+(?:\.[0-9]+)*)\.(?:tgz|tar\.gz)")
 

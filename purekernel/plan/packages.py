@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from purekernel.build.packages import PlannedPackages, is_package, package_name
-from purekernel.build.planning.inquiry import Inquiry
+from attrs import evolve, field, frozen
+
 from purekernel.errors import DependencyError, LockError, PurekernelError, RecipeError, raise_all
 from purekernel.fetch.urls import join_url
 from purekernel.fetch.wanted import MIB, Kind, Wanted
@@ -15,6 +15,8 @@ from purekernel.formats.debian.relation import Relation, show_alternatives
 from purekernel.formats.debian.signature import Keyring, parse_keyring
 from purekernel.formats.extension_name import DEB, TCZ
 from purekernel.host.read import load_file
+from purekernel.plan.lock.locked import FirstKnown, LockedPackages, pinned
+from purekernel.plan.plan import Inquiry
 from purekernel.recipe import defaults
 from purekernel.recipe.model import Named
 from purekernel.repos.debian import (
@@ -27,16 +29,61 @@ from purekernel.repos.debian import (
     resolve_packages,
 )
 from purekernel.repos.tinycore import IMPORT_SCRIPT, Extension
-from purekernel.sources.locked import pinned
-from purekernel.sources.locked_packages import FirstKnown, LockedPackages
 
 # What Debian calls the architectures of Core.
 ARCHITECTURES = {"x86": "i386", "x86_64": "amd64"}
 
+
 # Scripts of a few lines.
 MOST_SCRIPT_BYTES = MIB
-
 EXAMPLE = "https://ftp.debian.org/debian/dists/bookworm/main/binary-i386/Packages.xz"
+
+
+# Debian packages in lists of extensions.
+#
+# A name that ends in ``.deb`` stands for a package that is fetched from an archive of Debian's and
+# made into an extension: :mod:`~purekernel.plan.packages` says of which, and
+# :mod:`~purekernel.plan.conversion` makes it.
+
+
+@frozen(kw_only=True)
+class PlannedPackages:
+    """What the packages of a plan come to.
+
+    Attributes:
+        extensions: those that they become, by name; of each the file is a package yet.
+        names: for each name in a list, the extension's.
+        notes: what the user should know, a line each.
+    """
+
+    extensions: Mapping[str, Extension] = field(factory=dict)
+    names: Mapping[str, str] = field(factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def in_place(self, listed: Iterable[Named]) -> tuple[Named, ...]:
+        """Return names with those of extensions in the place of those of packages.
+
+        A package that could not be planned is left out: why is told already.
+        """
+        return tuple(
+            evolve(one, name=self.names[one.name]) if is_package(one.name) else one
+            for one in listed
+            if not is_package(one.name) or one.name in self.names
+        )
+
+
+def is_package(name: str) -> bool:
+    """Say whether a name in a list is that of a package."""
+    return name.endswith(DEB)
+
+
+def package_name(name: str) -> str:
+    """Return the package's own name, of one whose version or architecture may be said as well.
+
+    Raises:
+        FormatError: it is no name of a package.
+    """
+    return parse_choice(name, source="a list of extensions").name
 
 
 def plan_packages(

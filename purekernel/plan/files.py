@@ -6,15 +6,6 @@ from collections.abc import Iterator
 
 from attrs import evolve, frozen
 
-from purekernel.build.planning.inquiry import Inquiry
-from purekernel.build.planning.plan import (
-    BASE,
-    MCOLLECTIVE,
-    OVERLAY,
-    RUBYGEMS,
-    VM_TOOLS,
-    PlannedFile,
-)
 from purekernel.errors import (
     DownloadError,
     FormatError,
@@ -25,10 +16,19 @@ from purekernel.errors import (
 from purekernel.fetch.urls import is_url, last_component, tell_apart
 from purekernel.fetch.wanted import Kind, Wanted
 from purekernel.formats.tinycore import parse_md5
+from purekernel.plan.lock.locked import pinned
+from purekernel.plan.plan import (
+    BASE,
+    MCOLLECTIVE,
+    OVERLAY,
+    RUBYGEMS,
+    VM_TOOLS,
+    Inquiry,
+    PlannedFile,
+)
 from purekernel.recipe import defaults
 from purekernel.recipe.flavour import Generation
 from purekernel.repos.tinycore import MD5
-from purekernel.sources.locked import pinned
 
 MOST_MD5_BYTES = 4096
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from purekernel.build.gathering import Gathered
 from purekernel.errors import LockError
 from purekernel.fetch.urls import is_url, redact
 from purekernel.fetch.wanted import Wanted
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.debian.relation import show_relations
-from purekernel.repos.tinycore import IMPORT_SCRIPT, Extension
-from purekernel.sources.lock import (
+from purekernel.plan.fetch_plan import Gathered
+from purekernel.plan.lock.lock import (
     Lock,
     Pin,
     PinnedExtension,
@@ -20,6 +19,7 @@ from purekernel.sources.lock import (
     PinnedGem,
     PinnedPackage,
 )
+from purekernel.repos.tinycore import IMPORT_SCRIPT, Extension
 
 
 def lock_of(gathered: Gathered) -> Lock:

@@ -1,32 +1,28 @@
-"""Read and write a lock file.
-
-It is TOML, written in one order, so that a change of one input is a change of a few lines.
-Addresses stand in it without user and password.
-"""
+"""What a lock file says: every input of an image, by its digests."""
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import tomli_w
+from attrs import field, frozen
 
-from purekernel.errors import LockError, PurekernelError
+from purekernel.errors import InputError, LockError, PurekernelError
 from purekernel.formats.extension_name import DEB, TCZ, is_extension_name
+from purekernel.host.read import load_file
+from purekernel.host.write import Output, publish
+from purekernel.recipe.request import Asked
 from purekernel.repos.tinycore.extension import IMPORT_SCRIPT, SIDES
-from purekernel.sources.lock import (
-    Lock,
-    Pin,
-    PinnedExtension,
-    PinnedFile,
-    PinnedGem,
-    PinnedPackage,
-)
 
 FORMAT = 1
+
 
 HEADER = """\
 # Made by 'purekernel lock'. It pins every input; commit it beside the recipe.
@@ -34,14 +30,192 @@ HEADER = """\
 
 """
 
+
 # A lock of 500 extensions has half a megabyte.
 MAX_BYTES = 64 << 20
 
+
 # Nobody's pins are thrown away unasked.
 _AFRESH = "put it back as it was, or remove it and run 'purekernel lock'"
-
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+LOCK_NAME = "purekernel.lock"
+ENDING = ".lock"
+
+
+@frozen(kw_only=True)
+class Pin:
+    """One file that may be no other.
+
+    Attributes:
+        name: the file's.
+        url: where it came from.
+        size_bytes: its size.
+        sha256: in hexadecimal.
+        md5: in hexadecimal.
+    """
+
+    name: str
+    url: str
+    size_bytes: int
+    sha256: str
+    md5: str
+
+
+@frozen(kw_only=True)
+class PinnedFile:
+    """A file that stands by itself: the base ISO, RubyGems, a tarball.
+
+    Attributes:
+        role: what it is for: ``base``, ``rubygems``, ``overlay http://…``.
+        asked: the address or place that was asked for: where that changes, the pin is void.
+        pin: the file.
+    """
+
+    role: str
+    asked: str
+    pin: Pin
+
+
+@frozen(kw_only=True)
+class PinnedExtension:
+    """An extension with the files beside it.
+
+    Attributes:
+        pin: the extension.
+        needs: the names in its ``.dep``, in order.
+        beside: the files beside it, by the ends of their names; what is not here the mirror
+            did not have.
+    """
+
+    pin: Pin
+    needs: tuple[str, ...]
+    beside: Mapping[str, Pin] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class PinnedPackage:
+    """A Debian package that becomes an extension.
+
+    Attributes:
+        extension: the extension's name.
+        package: the package's.
+        version: of the package.
+        architecture: of the package.
+        depends: what it depends on, as an index has it.
+        provides: what it stands for, likewise.
+        pin: the file.
+        script: what the mirror of Tiny Core has to be run for it, if it has that.
+    """
+
+    extension: str
+    package: str
+    version: str
+    architecture: str
+    depends: str
+    provides: str
+    pin: Pin
+    script: Pin | None = None
+
+
+@frozen(kw_only=True)
+class PinnedGem:
+    """A gem.
+
+    Attributes:
+        name: of the gem.
+        version: of the gem.
+        needs: what it needs, each a name and its requirement: ``json_pure >= 1.7.7``.
+        pin: the file.
+    """
+
+    name: str
+    version: str
+    needs: tuple[str, ...]
+    pin: Pin
+
+
+@frozen(kw_only=True)
+class Lock:
+    """All that a lock file says.
+
+    Attributes:
+        core: the series and architecture of Core: ``4.x/x86``.
+        kernel: the release that ``-KERNEL`` stands for, where it is known.
+        files: by role.
+        extensions: by name.
+        packages: by the names of the extensions that they become.
+        gems: in order of name and version.
+    """
+
+    core: str
+    kernel: str | None = None
+    files: Mapping[str, PinnedFile] = field(factory=dict)
+    extensions: Mapping[str, PinnedExtension] = field(factory=dict)
+    packages: Mapping[str, PinnedPackage] = field(factory=dict)
+    gems: tuple[PinnedGem, ...] = ()
+
+    def pins(self) -> dict[str, Pin]:
+        """Return every pin, by a name that is its own, in a stable order."""
+        found = {f"{file.role}: {file.pin.name}": file.pin for file in self.files.values()}
+        for extension in self.extensions.values():
+            found[extension.pin.name] = extension.pin
+            found.update((pin.name, pin) for pin in extension.beside.values())
+        for package in self.packages.values():
+            found[f"{package.package}.deb"] = package.pin
+            if package.script is not None:
+                found[package.script.name] = package.script
+        found.update((gem.pin.name, gem.pin) for gem in self.gems)
+        return found
+
+
+def changes(old: Lock | None, new: Lock) -> list[str]:
+    """Return what differs between two locks, a line each, for people."""
+    before = old.pins() if old is not None else {}
+    after = new.pins()
+    lines = []
+    if old is not None and old.kernel != new.kernel:
+        lines.append(f"~ kernel {old.kernel or 'none'} → {new.kernel or 'none'}")
+    if old is not None:
+        lines += _changed_questions(old, new)
+    for name in sorted({*before, *after}):
+        was, now = before.get(name), after.get(name)
+        if was is None and now is not None:
+            lines.append(f"+ {name}  {now.size_bytes} bytes  sha256:{now.sha256[:12]}…")
+        elif now is None and was is not None:
+            lines.append(f"- {name}")
+        elif was is not None and now is not None and was.sha256 != now.sha256:
+            lines.append(
+                f"~ {name}  {was.size_bytes} → {now.size_bytes} bytes  "
+                f"sha256:{was.sha256[:12]}… → {now.sha256[:12]}…"
+            )
+        elif was is not None and now is not None and was.url != now.url:
+            lines.append(f"~ {name}  from {was.url} → {now.url}")
+    return lines
+
+
+def _changed_questions(old: Lock, new: Lock) -> Iterator[str]:
+    """Yield what is asked for otherwise, or needed otherwise, of what is in both locks."""
+    for role, now in sorted(new.files.items()):
+        was = old.files.get(role)
+        if was is not None and was.asked != now.asked:
+            yield f"~ {role}: asked for as {was.asked} → {now.asked}"
+    before: dict[str, Sequence[str]] = {name: one.needs for name, one in old.extensions.items()}
+    before |= {one.pin.name: one.needs for one in old.gems}
+    after: dict[str, Sequence[str]] = {name: one.needs for name, one in new.extensions.items()}
+    after |= {one.pin.name: one.needs for one in new.gems}
+    for name in sorted(before.keys() & after.keys()):
+        if before[name] != after[name]:
+            was_needed, needed = (", ".join(of[name]) or "nothing" for of in (before, after))
+            yield f"~ {name} needs {was_needed} → {needed}"
+
+
+# Read and write a lock file.
+#
+# It is TOML, written in one order, so that a change of one input is a change of a few lines.
+# Addresses stand in it without user and password.
 
 
 def build_lock(lock: Lock) -> bytes:
@@ -268,3 +442,45 @@ class _Reader:
             sha256=self.text("sha256", _SHA256),
             md5=self.text("md5", _MD5),
         )
+
+
+# Where the lock file of a request stands; read it, and write it whole or not at all.
+
+
+def lock_path(asked: Asked) -> Path:
+    """Return where the lock file stands: beside the recipe, under its name."""
+    return Path(LOCK_NAME) if asked.path is None else asked.path.with_suffix(ENDING)
+
+
+def load_lock(path: Path, *, required: bool = False) -> Lock | None:
+    """Return what a lock file pins; ``None`` where there is none.
+
+    Args:
+        path: of the file.
+        required: whether there must be one.
+
+    Raises:
+        LockError: it cannot be read, is damaged, or is required and not there.
+    """
+    try:
+        if not required and not os.path.lexists(path):
+            return None
+        data = load_file(path)
+    except InputError as error:
+        hint = "make it with 'purekernel lock', or name another" if required else error.hint
+        raise LockError(error.message, hint=hint) from None
+    return parse_lock(data, source=str(path))
+
+
+def write_lock(path: Path, lock: Lock) -> Output:
+    """Write a lock file.
+
+    Raises:
+        OutputError: it cannot be written; what stood there before still stands.
+    """
+    (output,) = publish(path.parent, {path.name: partial(_write, build_lock(lock))})
+    return output
+
+
+def _write(content: bytes, stream: BinaryIO) -> None:
+    stream.write(content)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
-from purekernel.build.squashing import Compression, make_codec
 from purekernel.encode.encoders import Effort
+from purekernel.encode.squashfs import Compression, make_codec
 from purekernel.formats.debian.package import POSTINST, DebianPackage, parse_deb
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.extension_name import TCZ

@@ -6,9 +6,21 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from attrs import evolve
 
+from purekernel.errors import FormatError, LockError, RecipeError
+from purekernel.fetch.urls import join_url
 from purekernel.fetch.wanted import Kind, Wanted
+from purekernel.formats.debian.control import Stanza
+from purekernel.formats.debian.record import PackageRecord
+from purekernel.formats.gem import Dependency, Version, parse_listed_gem
+from purekernel.formats.gem.compact import Release
+from purekernel.plan.lock.lock import Lock, Pin, PinnedGem, PinnedPackage
+from purekernel.repos.debian import Candidate as PackageCandidate
+from purekernel.repos.debian import PackageRepository
+from purekernel.repos.rubygems import Candidate
 from purekernel.repos.tinycore import Extension, ExtensionRepository
-from purekernel.sources.lock import Lock, Pin, PinnedPackage
+
+# Where an archive keeps its packages, wherever it is mirrored.
+POOL = "/pool/"
 
 
 def pinned(wanted: Wanted, pin: Pin, place: Callable[[str], str]) -> Wanted:
@@ -163,3 +175,128 @@ def known_names(lock: Lock) -> list[str]:
 def _as_asked(package: PinnedPackage) -> str:
     """Return the name by which a package stands in lists."""
     return f"{package.package}.deb"
+
+
+# A lock file as a repository of gems.
+
+
+class LockedGems:
+    """The gems that a lock file pins."""
+
+    def __init__(self, lock: Lock, servers: Sequence[str], place: Callable[[str], str]) -> None:
+        """Know what a lock file pins.
+
+        Args:
+            lock: what it says.
+            servers: gem servers that may have the files.
+            place: makes of a path in the lock one on this host.
+        """
+        self._servers = servers
+        self._place = place
+        self._gems: dict[str, list[PinnedGem]] = {}
+        for gem in lock.gems:
+            self._gems.setdefault(gem.name, []).append(gem)
+
+    def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
+        """Return the pinned releases of each gem.
+
+        Raises:
+            LockError: the lock file is damaged.
+        """
+        return {
+            name: tuple(map(self._candidate, self._gems[name]))
+            for name in names
+            if name in self._gems
+        }
+
+    def _candidate(self, gem: PinnedGem) -> Candidate:
+        try:
+            needs = [parse_listed_gem(need, place="the lock file") for need in gem.needs]
+            version = Version(gem.version)
+        except (RecipeError, ValueError) as error:
+            raise LockError(f"the lock file is damaged: {gem.name}: {error}") from None
+        urls = tuple(join_url(server, "gems", gem.pin.name) for server in self._servers)
+        wanted = Wanted(name=gem.pin.name, urls=urls, kind=Kind.TAR)
+        return Candidate(
+            name=gem.name,
+            release=Release(
+                version=version,
+                dependencies=tuple(
+                    Dependency(name=need.name, requirement=need.requirement) for need in needs
+                ),
+                sha256=gem.pin.sha256,
+            ),
+            wanted=pinned(wanted, gem.pin, self._place),
+        )
+
+
+# A lock file as a repository of Debian packages.
+
+
+class LockedPackages:
+    """The packages that a lock file pins."""
+
+    def __init__(self, lock: Lock, mirrors: Sequence[str], place: Callable[[str], str]) -> None:
+        """Know what a lock file pins.
+
+        Args:
+            lock: what it says.
+            mirrors: of Debian, that may have the files.
+            place: makes of a path in the lock one on this host.
+
+        Raises:
+            LockError: the lock file is damaged.
+        """
+        self._mirrors = mirrors
+        self._place = place
+        self._candidates = tuple(map(self._candidate, lock.packages.values()))
+
+    def named(self, name: str) -> Sequence[PackageCandidate]:
+        """Return the packages of that name."""
+        return [one for one in self._candidates if one.record.name == name]
+
+    def providing(self, name: str) -> Sequence[PackageCandidate]:
+        """Return the packages that stand for that name."""
+        return [
+            one
+            for one in self._candidates
+            if any(name == provided for provided, _version in one.record.provides)
+        ]
+
+    def _candidate(self, package: PinnedPackage) -> PackageCandidate:
+        fields = {
+            "package": package.package,
+            "version": package.version,
+            "architecture": package.architecture,
+            "depends": package.depends,
+            "provides": package.provides,
+        }
+        try:
+            record = PackageRecord.of(Stanza(source="the lock file", fields=fields))
+        except FormatError as error:
+            raise LockError(f"the lock file is damaged: {package.extension}: {error}") from None
+        if record.file_name != package.pin.name:
+            raise LockError(
+                f"the lock file is damaged: {package.pin.name} is not what {record} is called"
+            )
+        _base, pool, path = package.pin.url.rpartition(POOL)
+        urls = tuple(join_url(mirror, "pool", path) for mirror in self._mirrors if pool)
+        wanted = Wanted(name=package.pin.name, urls=urls)
+        return PackageCandidate(record=record, wanted=pinned(wanted, package.pin, self._place))
+
+
+class FirstKnown:
+    """Two repositories: of what the first knows by name, the second is not asked."""
+
+    def __init__(self, first: LockedPackages, second: PackageRepository) -> None:
+        """Ask ``first``, then ``second``."""
+        self._first = first
+        self._second = second
+
+    def named(self, name: str) -> Sequence[PackageCandidate]:
+        """Return the packages of that name."""
+        return self._first.named(name) or self._second.named(name)
+
+    def providing(self, name: str) -> Sequence[PackageCandidate]:
+        """Return the packages that stand for that name."""
+        return self._first.providing(name) or self._second.providing(name)

@@ -6,15 +6,14 @@ import os
 
 from attrs import evolve, frozen
 
-from purekernel.build.planning.files import FileAsk, plan_file
-from purekernel.build.planning.inquiry import Inquiry
-from purekernel.build.planning.plan import PROJECT, PlannedFile
 from purekernel.errors import InputError, MissingFileError
 from purekernel.fetch.git import describe_checkout
 from purekernel.fetch.urls import is_local, is_url, last_component, local_path, redact
 from purekernel.fetch.wanted import MIB, Wanted
 from purekernel.host.overlay_reader import load_layer, parse_layer
 from purekernel.host.read import check_digest, is_folder, load_folder
+from purekernel.plan.files import FileAsk, plan_file
+from purekernel.plan.plan import PROJECT, Inquiry, PlannedFile
 from purekernel.razor.project import Project, is_project_name, parse_project
 from purekernel.recipe.model import Razor
 

@@ -9,10 +9,6 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from purekernel.build.planning.extensions import PlannedExtensions, plan_extensions
-from purekernel.build.planning.files import extra_asks, overlay_asks, plan_base, plan_file
-from purekernel.build.planning.inquiry import Inquiry
-from purekernel.build.planning.plan import BASE, PROJECT, Plan, PlannedFile, PlannedGem
 from purekernel.errors import (
     CombinedError,
     InputError,
@@ -21,13 +17,16 @@ from purekernel.errors import (
     raise_all,
 )
 from purekernel.formats.limits import Limits
+from purekernel.plan.extensions import PlannedExtensions, plan_extensions
+from purekernel.plan.files import extra_asks, overlay_asks, plan_base, plan_file
+from purekernel.plan.plan import BASE, PROJECT, Inquiry, Plan, PlannedFile, PlannedGem
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import GemLayout, Recipe
 from purekernel.repos.tinycore import resolve_kernel
 
 if TYPE_CHECKING:
-    from purekernel.build.base import Base
-    from purekernel.build.planning.project import FoundProject
+    from purekernel.formats.core_iso import Base
+    from purekernel.plan.project import FoundProject
     from purekernel.razor.project import Project
 
 
@@ -93,7 +92,7 @@ class Planner:
         gems: tuple[PlannedGem, ...] = ()
         gem_notes: tuple[str, ...] = ()
         if project is not None or inquiry.recipe.gems.wanted:
-            from purekernel.build.planning.gems import plan_gems  # noqa: PLC0415  # 40 ms
+            from purekernel.plan.gems import plan_gems  # noqa: PLC0415  # 40 ms
 
             try:
                 planned = plan_gems(inquiry, project, errors)
@@ -145,7 +144,7 @@ class Planner:
         """The project that the recipe names, if it names one."""
         if self._inquiry.recipe.razor is None:
             return None
-        from purekernel.build.planning.project import find_project  # noqa: PLC0415  # 25 ms
+        from purekernel.plan.project import find_project  # noqa: PLC0415  # 25 ms
 
         return find_project(self._inquiry, self._inquiry.recipe.razor)
 
@@ -171,7 +170,7 @@ class Planner:
     def base_of(self, iso: bytes) -> Base:
         """Return what the base ISO, which is at hand, holds; it is unpacked once."""
         if self._base is None:
-            from purekernel.build.base import parse_base  # noqa: PLC0415  # 40 ms, with pycdlib
+            from purekernel.formats.core_iso import parse_base  # noqa: PLC0415  # 40 ms, with pycdlib
 
             # A plain remaster keeps all that its base has; a Microkernel what Razor's scripts
             # kept.

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
-from purekernel.build.packages import PlannedPackages, is_package, package_name
-from purekernel.build.planning.inquiry import Inquiry
 from purekernel.errors import (
     DependencyError,
     FormatError,
@@ -20,6 +18,9 @@ from purekernel.fetch.shipped import load_shipped_list
 from purekernel.fetch.urls import join_url
 from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.extension_name import DEB, TCZ
+from purekernel.plan.lock.locked import FirstOf, KnownExtensions, LockedExtensions
+from purekernel.plan.packages import PlannedPackages, is_package, package_name
+from purekernel.plan.plan import Inquiry
 from purekernel.razor.project import BUILTIN_LIST, EXECUTABLE_LIST, MIRROR_LIST, Project
 from purekernel.recipe import defaults
 from purekernel.recipe.flavour import Flavour
@@ -36,10 +37,9 @@ from purekernel.repos.tinycore import (
     resolve_kernel,
 )
 from purekernel.rootfs.modules import kernel_releases
-from purekernel.sources.locked import FirstOf, KnownExtensions, LockedExtensions
 
 if TYPE_CHECKING:
-    from purekernel.build.base import Base
+    from purekernel.formats.core_iso import Base
 
 
 @frozen(kw_only=True)
@@ -103,7 +103,7 @@ def plan_extensions(
     cuts = _cuts(inquiry, project)
     packages = PlannedPackages()
     if any(is_package(one.name) for names in (*kept, _cut_names(cuts)) for one in names):
-        from purekernel.build.planning.packages import plan_packages  # noqa: PLC0415  # 15 ms
+        from purekernel.plan.packages import plan_packages  # noqa: PLC0415  # 15 ms
 
         packages = plan_packages(
             inquiry, [one for names in kept for one in names], _cut_names(cuts), errors

@@ -1,0 +1,1 @@
+"""Read and write lock files, and plan by them."""

@@ -1,1 +1,0 @@
-"""The outside world turned into verified bytes and layers."""
