@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from purekernel.build.roots import open_root
 from purekernel.formats.limits import Limits
 from purekernel.host.read import load_folder
 from purekernel.rootfs.depmod import Busybox, Kmod, depmod
 from purekernel.rootfs.ldconfig import ldconfig
+from purekernel.tools.roots import open_root
 from purekernel.tree import Directory, File, Tree, content_bytes
 
 # More than any root that is measured here.

@@ -35,7 +35,7 @@ _HINTS = {
 
 @frozen(kw_only=True)
 class FolderRoot:
-    """A root file system that lies unpacked; see :class:`purekernel.build.roots.root.Root`."""
+    """A root file system that lies unpacked; see :class:`purekernel.tools.roots.opening.Root`."""
 
     folder: Path
     tree: Tree

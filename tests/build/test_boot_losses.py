@@ -13,13 +13,13 @@ from fixtures.core_iso import make_core_iso
 from purekernel.build.bundle_image import build_image
 from purekernel.build.image import Image, Options
 from purekernel.build.outputs import write_image
-from purekernel.build.roots import open_root
 from purekernel.cli.app import main
 from purekernel.errors import BootLossError, BundleError, CombinedError
 from purekernel.formats.cpio import build_cpio, early_names
 from purekernel.formats.iso import parse_iso
 from purekernel.razor.bundle import parse_bundle
 from purekernel.recipe.model import BootChanges
+from purekernel.tools.roots import open_root
 from purekernel.tree import Tree
 from tests import shared
 from tests.hybrids import (

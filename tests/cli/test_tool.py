@@ -11,9 +11,9 @@ import pytest
 
 from fixtures.core import make_core_tree
 from fixtures.core_iso import make_core_iso
-from purekernel.build.roots import open_root
 from purekernel.cli import main
 from purekernel.formats.cpio import build_cpio
+from purekernel.tools.roots import open_root
 from purekernel.tree import File, Symlink, Tree
 from tests.kernel_modules import Wanted, make_module
 from tests.ordinary import ordinary_user

@@ -13,8 +13,8 @@ from purekernel.cli.tool.roots import change_options, open_place, refuse_output,
 from purekernel.errors import UsageError
 
 if TYPE_CHECKING:
-    from purekernel.build.roots import Root
     from purekernel.rootfs.ldconfig import Configured
+    from purekernel.tools.roots import Root
     from purekernel.tree import Tree
 
 CACHE = "/etc/ld.so.cache"

@@ -123,7 +123,6 @@ def mksquashfs_command(
       purekernel tool mksquashfs data.tar.xz my.tcz -noappend --effort max
       purekernel tool mksquashfs root/ my.tcz -noappend -e usr/share/doc usr/share/man
     """  # noqa: D301  # click reads the backspace as "keep these lines"
-    from purekernel.build.squash_source import Changes  # noqa: PLC0415
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.encode.encoders import Effort  # noqa: PLC0415
     from purekernel.encode.squashfs import Compression, make_codec  # noqa: PLC0415
@@ -131,6 +130,7 @@ def mksquashfs_command(
     from purekernel.formats.squashfs import Options, write_squashfs  # noqa: PLC0415
     from purekernel.host.write import publish  # noqa: PLC0415
     from purekernel.recipe.encoding import Encoding  # noqa: PLC0415
+    from purekernel.tools.mksquashfs import Changes  # noqa: PLC0415
     from purekernel.tree import clamp_times  # noqa: PLC0415
 
     if len(places) < 2:
@@ -178,8 +178,8 @@ def _gather(
     *,
     xattrs: bool,
 ) -> Tree:
-    from purekernel.build.squash_source import gather, inside_image, leave_out  # noqa: PLC0415
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
+    from purekernel.tools.mksquashfs import gather, inside_image, leave_out  # noqa: PLC0415
     from purekernel.tree import display  # noqa: PLC0415
 
     names = list(excluded)
@@ -193,7 +193,7 @@ def _gather(
 
 
 def _priorities(tree: Tree, path: Path, sources: list[Path]) -> dict[bytes, int]:
-    from purekernel.build.squash_source import (  # noqa: PLC0415
+    from purekernel.tools.mksquashfs import (  # noqa: PLC0415
         inside_image,
         parse_priorities,
         spread_priorities,

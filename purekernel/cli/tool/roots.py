@@ -12,7 +12,7 @@ from purekernel.cli.parameters import Place, Size
 from purekernel.errors import UsageError
 
 if TYPE_CHECKING:
-    from purekernel.build.roots import Root
+    from purekernel.tools.roots import Root
     from purekernel.tree import Tree
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -61,9 +61,9 @@ def open_place(
     max_unpacked: int | None = None,
 ) -> Root:
     """Return the root file system at ``place``, and tell people what of it was not read."""
-    from purekernel.build.roots import open_root  # noqa: PLC0415  # longer than --help may take
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
+    from purekernel.tools.roots import open_root  # noqa: PLC0415  # longer than --help may take
 
     limits = limits_of(max_unpacked)
     root = open_root(place, timestamp=timestamp, drop_boot=drop_boot, limits=limits)

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from fixtures.core_iso import make_core_iso
-from purekernel.build.roots import Root, open_root
 from purekernel.errors import (
     BootLossError,
     FormatError,
@@ -31,6 +30,7 @@ from purekernel.formats.tar import build_tar, parse_tar
 from purekernel.host import below
 from purekernel.host.edit import FolderRoot
 from purekernel.host.rootfs_folder import HostFile
+from purekernel.tools.roots import Root, open_root
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree, put_file
 from tests.oracles import require, run
 from tests.ordinary import ordinary_user
