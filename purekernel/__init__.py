@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING
 from purekernel.version import __version__
 
 if TYPE_CHECKING:
-    from purekernel.build.bundle_image import build_image
-    from purekernel.build.image import Image, Options
-    from purekernel.build.job import load_bundle, load_layers, make_image, sample_bundle
+    from purekernel.build.image import Image, Options, build_image
+    from purekernel.build.job import (
+        Provision,
+        load_bundle,
+        load_layers,
+        make_image,
+        sample_bundle,
+    )
     from purekernel.build.outputs import Emit, write_image
-    from purekernel.build.session import Provision
     from purekernel.encode.cluster import open_executor
     from purekernel.encode.encoders import Effort
     from purekernel.errors import PurekernelError
@@ -45,11 +49,11 @@ _HOMES = {
     "Modules": "purekernel.recipe.encoding",
     "Options": "purekernel.build.image",
     "Output": "purekernel.host.write",
-    "Provision": "purekernel.build.session",
+    "Provision": "purekernel.build.job",
     "PurekernelError": "purekernel.errors",
     "Request": "purekernel.recipe.request",
     "Tree": "purekernel.tree",
-    "build_image": "purekernel.build.bundle_image",
+    "build_image": "purekernel.build.image",
     "load_bundle": "purekernel.build.job",
     "load_layers": "purekernel.build.job",
     "make_image": "purekernel.build.job",

@@ -10,10 +10,9 @@ from pathlib import Path
 from attrs import evolve, field, frozen
 
 from purekernel.build.accounts import account_changes, wants_autologin
-from purekernel.build.gems import add_gems
+from purekernel.build.identity import identify, planned_version
 from purekernel.build.image import MAX_TIMESTAMP, Composition
-from purekernel.build.naming import identify, planned_version
-from purekernel.build.overlay_places import OverlayPlaces
+from purekernel.encode.encoders import Libdeflate
 from purekernel.errors import (
     CombinedError,
     InputError,
@@ -23,9 +22,13 @@ from purekernel.errors import (
     inside,
     raise_all,
 )
+from purekernel.formats.gem import build_gem_index, parse_gem
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
+from purekernel.host.overlay_reader import load_layer, parse_layer
+from purekernel.host.read import check_digest, is_folder
 from purekernel.plan.fetch_plan import Gathered
+from purekernel.plan.files import overlay_role
 from purekernel.plan.plan import MCOLLECTIVE, RUBYGEMS, VM_TOOLS
 from purekernel.razor.bundle import (
     VM_TOOLS_TARBALL,
@@ -35,15 +38,18 @@ from purekernel.razor.bundle import (
     without_paths,
 )
 from purekernel.razor.overlay import (
+    GEM_FOLDER,
+    GEM_MIRROR,
     OverlayTree,
     add_builtins,
+    add_files,
     add_mcollective,
     add_mirror,
     add_project,
 )
 from purekernel.razor.project import Project
 from purekernel.recipe.flavour import SCRIPTS, Flavour, Generation
-from purekernel.recipe.model import Named
+from purekernel.recipe.model import GemLayout, Named
 from purekernel.repos.tinycore import resolve_kernel
 from purekernel.rootfs.account_change import AccountChange
 from purekernel.rootfs.accounts import change_accounts
@@ -66,6 +72,7 @@ from purekernel.tree import (
 )
 
 INITTAB = b"etc/inittab"
+
 
 # Source: rz_mk_tce_mirror.rb.
 RAZOR_MIRROR = "4.x/x86/tcz"
@@ -101,6 +108,126 @@ class Surroundings:
             for path in self.overlays
             if not os.path.lexists(path)
         )
+
+
+# The user's overlays: where each is, and what is in it.
+
+
+@frozen(kw_only=True)
+class _Place:
+    """Where one of the user's overlays is.
+
+    Attributes:
+        role: what it was fetched as, if it was; or
+        path: on the host.
+        sha256: what a file there must have.
+        keep_owners: trust the owners that it records.
+    """
+
+    role: str | None = None
+    path: Path
+    sha256: str | None = None
+    keep_owners: bool
+
+
+class OverlayPlaces:
+    """The overlays of a recipe, and those that the command line adds to them."""
+
+    def __init__(
+        self, gathered: Gathered, added: Sequence[Path], *, keep_owners: bool, limits: Limits
+    ) -> None:
+        """Find them; nothing is read yet.
+
+        Args:
+            gathered: holds those that were fetched.
+            added: those of the command line, in order.
+            keep_owners: trust the owners that the latter record.
+            limits: the readers' bounds.
+        """
+        self._gathered = gathered
+        self._limits = limits
+        recipe = gathered.plan.recipe
+        said = tuple(
+            _Place(
+                role=None if choice.url is None else overlay_role(choice.url),
+                path=recipe.folder / (choice.path or ""),
+                sha256=choice.sha256,
+                keep_owners=choice.keep_owners,
+            )
+            for choice in recipe.overlays
+        )
+        self._places = said + tuple(_Place(path=path, keep_owners=keep_owners) for path in added)
+
+    @cached_property
+    def archives(self) -> tuple[Layer | None, ...]:
+        """Those that are archives, whose times mean something; ``None`` for folders.
+
+        Raises:
+            PurekernelError: one cannot be read, is damaged, or is not what it must be.
+        """
+        return tuple(map(self._archive, self._places))
+
+    def layers(self, mtime: int) -> tuple[Layer, ...]:
+        """Return all, in order, with ``mtime`` where they say no times.
+
+        Raises:
+            PurekernelError: as above.
+        """
+        return tuple(
+            own_as_root(load_layer(place.path, mtime=mtime, limits=self._limits))
+            if archive is None
+            else self._dated(place, archive, mtime)
+            for place, archive in zip(self._places, self.archives, strict=True)
+        )
+
+    def _archive(self, place: _Place) -> Layer | None:
+        fetched = None if place.role is None else self._gathered.file(place.role)
+        if fetched is not None:
+            name, content = fetched
+            layer = parse_layer(content, source=name, limits=self._limits)
+        else:
+            if place.sha256 is not None:
+                check_digest(place.path, place.sha256)
+            if is_folder(place.path):
+                return None
+            layer = load_layer(place.path, mtime=0, limits=self._limits)
+        return layer if place.keep_owners else own_as_root(layer)
+
+    def _dated(self, place: _Place, archive: Layer, mtime: int) -> Layer:
+        """Return ``archive``, and where it says no times, as a manifest may, with ours."""
+        if place.role is not None or all(
+            node.metadata.mtime for _path, node in archive.tree.walk()
+        ):
+            return archive
+        layer = load_layer(place.path, mtime=mtime, limits=self._limits)
+        return layer if place.keep_owners else own_as_root(layer)
+
+
+# Put gems into an image: as a mirror with an index, or as files in one folder.
+
+
+def add_gems(overlay: OverlayTree, gathered: Gathered) -> None:
+    """Add the gems of a plan, if it has any or its project has a place for them.
+
+    Raises:
+        FormatError: a gem is damaged.
+    """
+    plan = gathered.plan
+    if not plan.gems and plan.project is None:
+        return
+    files = {gem.wanted.name: gathered.content(gem.wanted) or b"" for gem in plan.gems}
+    listed = plan.recipe.gems.wanted
+    names = None if listed is None else "".join(f"{one.name}\n" for one in listed).encode()
+    if plan.gem_layout is GemLayout.FLAT:
+        add_files(overlay, GEM_FOLDER, files)
+        if names is not None:
+            overlay.file(GEM_FOLDER + b"/gem.list", names)
+        return
+    specs = {name: parse_gem(content, source=name).spec for name, content in files.items()}
+    add_files(overlay, GEM_MIRROR + b"/gems", files)
+    add_files(overlay, GEM_MIRROR, build_gem_index(specs, deflate=Libdeflate().encode))
+    if names is not None:
+        overlay.file(GEM_MIRROR + b"/gems/gem.list", names)
 
 
 class Assembly:

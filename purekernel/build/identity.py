@@ -8,15 +8,21 @@ from attrs import evolve, frozen
 
 from purekernel.errors import BundleError
 from purekernel.formats.iso import VolumeFields
+from purekernel.plan import Plan
+from purekernel.recipe.defaults import REMASTER_NAME
 from purekernel.recipe.flavour import Flavour, Generation
 
 APPLICATION = "Razor Microkernel"
+
+
 # The originals put the builder's user, host and clock here.
 PREPARER = "purekernel"
+
 
 # What "Razor MK " leaves of a volume id's 32 characters, and one less: as rebuild_iso.sh cuts.
 MAX_VOLUME_VERSION = 22
 MAX_VOLUME_ID = 32
+
 
 # What a file name, a volume id and YAML all take as it is.
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}")
@@ -95,3 +101,40 @@ def check_version(version: str) -> str:
             "the first two: 0.9.0.1",
         )
     return version
+
+
+# What the image of a plan is called, before anything of it is made.
+
+
+def identify(plan: Plan) -> Identity:
+    """Return what the image of ``plan`` is called.
+
+    Raises:
+        BundleError: a Microkernel has no version, or one that no file name can have.
+    """
+    version = planned_version(plan)
+    project = plan.project
+    if project is None:
+        name = plan.recipe.name or REMASTER_NAME
+        return remaster_identity(name=name, version=version, flavour=plan.flavour)
+    if version is None:
+        raise BundleError(
+            f"neither {plan.recipe.source} nor the project says the image's version",
+            hint="give one with --iso-version, such as --iso-version 0.9.0.1",
+        )
+    return microkernel_identity(
+        version=version,
+        flavour=plan.flavour or Flavour.DEV,
+        generation=project.generation,
+        has_licence=b"LICENSE" in project.tree,
+    )
+
+
+def planned_version(plan: Plan) -> str | None:
+    """Return the version of the image, which is the recipe's or the project's.
+
+    Raises:
+        BundleError: it cannot stand in a file name and a volume id.
+    """
+    version = plan.recipe.version or (None if plan.project is None else plan.project.version)
+    return None if version is None else check_version(version)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from purekernel.build.assembly import Assembly
 from purekernel.build.image import Image
 from purekernel.build.pxe import build_pxe_files
 from purekernel.errors import UsageError
@@ -16,6 +17,8 @@ from purekernel.formats.boot_losses import refuse_losses
 from purekernel.formats.iso import write_iso
 from purekernel.host.write import Output, Writer, publish
 from purekernel.progress import Progress, Silent
+from purekernel.razor.bundle import bundle_name
+from purekernel.recipe.flavour import Flavour
 from purekernel.tree import Buffer
 
 
@@ -107,3 +110,26 @@ def _write_iso(image: Image, stream: BinaryIO) -> None:
         boot=image.boot,
         timestamp=image.timestamp,
     )
+
+
+# Write a bundle, whole or not at all.
+
+
+def write_bundle(assembly: Assembly, folder: Path, *, progress: Progress | None = None) -> Output:
+    """Write the bundle into ``folder``, which is made where it is missing.
+
+    Raises:
+        PurekernelError: an input is damaged, or two do not go together.
+        OutputError: it cannot be written; what stood there before still stands.
+    """
+    progress = progress or Silent()
+    with progress.step("assembling"):
+        content = assembly.bundle()
+    name = bundle_name(assembly.flavour or Flavour.DEV)
+    with progress.step("writing"):
+        (output,) = publish(folder, {name: partial(_write, content)})
+    return output
+
+
+def _write(content: bytes, stream: BinaryIO) -> None:
+    stream.write(content)

@@ -275,7 +275,7 @@ def _gather(
     ``None`` in place of the image: the plan was shown, and nothing made.
     """
     from purekernel.build.assembly import Surroundings  # noqa: PLC0415
-    from purekernel.build.naming import identify  # noqa: PLC0415
+    from purekernel.build.identity import identify  # noqa: PLC0415
     from purekernel.build.outputs import output_names  # noqa: PLC0415
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
     from purekernel.recipe.model import BootChanges  # noqa: PLC0415

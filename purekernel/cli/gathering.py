@@ -15,7 +15,7 @@ from purekernel.cli.parameters import Place
 from purekernel.errors import UsageError
 
 if TYPE_CHECKING:
-    from purekernel.build.session import Session
+    from purekernel.build.job import Session
     from purekernel.cli.terminal import StepTimer
     from purekernel.plan import Plan
     from purekernel.recipe.request import Asked
@@ -190,7 +190,7 @@ def open_session(
     makes_lock: bool = False,
 ) -> Iterator[Session]:
     """Give a session with the options that say where downloads are kept; they are taken out."""
-    from purekernel.build.session import Provision, Session  # noqa: PLC0415
+    from purekernel.build.job import Provision, Session  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
 
     provision = Provision(**{name: options.pop(name) for name in PROVISION_OPTIONS})

@@ -10,8 +10,7 @@ from attrs import evolve
 
 from fixtures.bundle import make_bundle
 from fixtures.core_iso import make_core_iso
-from purekernel.build.bundle_image import build_image
-from purekernel.build.image import Image, Options
+from purekernel.build.image import Image, Options, build_image
 from purekernel.build.outputs import write_image
 from purekernel.cli.app import main
 from purekernel.errors import BootLossError, BundleError, CombinedError

@@ -9,8 +9,7 @@ import yaml
 
 from fixtures.bundle import make_bundle, make_bundle_tree
 from fixtures.core_iso import make_core_iso
-from purekernel.build.bundle_image import build_image
-from purekernel.build.image import Image, Options
+from purekernel.build.image import Image, Options, build_image
 from purekernel.errors import (
     BootMenuError,
     BundleError,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from purekernel import Emit
-from purekernel.build.naming import identify
+from purekernel.build.identity import identify
+from purekernel.build.job import Provision, Session
 from purekernel.build.outputs import output_names
-from purekernel.build.session import Provision, Session
 from purekernel.errors import BundleError, UsageError
 from purekernel.recipe.request import Request, join_request
 from tests.workshop import Workshop

@@ -5,8 +5,7 @@ from attrs import evolve
 
 from fixtures.bundle import make_bundle
 from fixtures.core_iso import make_core_iso
-from purekernel.build.bundle_image import build_image
-from purekernel.build.image import Image, Options
+from purekernel.build.image import Image, Options, build_image
 from purekernel.build.pxe import build_pxe_files
 from purekernel.errors import BootMenuError
 from purekernel.formats.iso import build_iso, parse_iso

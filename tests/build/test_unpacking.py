@@ -16,8 +16,7 @@ from fixtures.bundle import make_bundle
 from fixtures.core import make_core_tree
 from fixtures.core_iso import make_core_iso
 from purekernel import make_image
-from purekernel.build.core import build_archive, pack_core
-from purekernel.build.unpacking import Unpacking, measure_unpacking
+from purekernel.build.core import Unpacking, build_archive, measure_unpacking, pack_core
 from purekernel.cli import main
 from purekernel.encode.encoders import Effort
 from purekernel.formats.compress import compress
