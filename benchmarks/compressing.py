@@ -16,11 +16,11 @@ from pathlib import Path
 
 from zopfli import zlib as zopfli
 
-from purekernel.build.core import pack_core, recompress_nested
 from purekernel.encode.disk_cache import EncodedCache
 from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.gzip import build_gzip
+from purekernel.remaster.core import pack_core, recompress_nested
 from purekernel.rootfs.packed_modules import unpack_modules
 
 

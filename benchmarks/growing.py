@@ -18,10 +18,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from purekernel.build.core import pack_core, recompress_nested
 from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.elf import is_elf
+from purekernel.remaster.core import pack_core, recompress_nested
 from purekernel.tree import Directory, File, Metadata, Tree, content_bytes
 
 FILE_BYTES = 10_000

@@ -16,15 +16,6 @@ from typing import TYPE_CHECKING
 from purekernel.version import __version__
 
 if TYPE_CHECKING:
-    from purekernel.build.image import Image, Options, build_image
-    from purekernel.build.job import (
-        Provision,
-        load_bundle,
-        load_layers,
-        make_image,
-        sample_bundle,
-    )
-    from purekernel.build.outputs import Emit, write_image
     from purekernel.encode.cluster import open_executor
     from purekernel.encode.encoders import Effort
     from purekernel.errors import PurekernelError
@@ -33,6 +24,15 @@ if TYPE_CHECKING:
     from purekernel.recipe.encoding import Encoding, Modules
     from purekernel.recipe.flavour import Flavour, Generation
     from purekernel.recipe.request import Request
+    from purekernel.remaster.image import Image, Options, build_image
+    from purekernel.remaster.job import (
+        Provision,
+        load_bundle,
+        load_layers,
+        make_image,
+        sample_bundle,
+    )
+    from purekernel.remaster.outputs import Emit, write_image
     from purekernel.tree import Layer, Tree
 
 # Names are imported when first used: 'purekernel --help' needs none of them, and what
@@ -40,26 +40,26 @@ if TYPE_CHECKING:
 _HOMES = {
     "Bundle": "purekernel.razor.bundle",
     "Effort": "purekernel.encode.encoders",
-    "Emit": "purekernel.build.outputs",
+    "Emit": "purekernel.remaster.outputs",
     "Encoding": "purekernel.recipe.encoding",
     "Flavour": "purekernel.recipe.flavour",
     "Generation": "purekernel.recipe.flavour",
-    "Image": "purekernel.build.image",
+    "Image": "purekernel.remaster.image",
     "Layer": "purekernel.tree",
     "Modules": "purekernel.recipe.encoding",
-    "Options": "purekernel.build.image",
+    "Options": "purekernel.remaster.image",
     "Output": "purekernel.host.write",
-    "Provision": "purekernel.build.job",
+    "Provision": "purekernel.remaster.job",
     "PurekernelError": "purekernel.errors",
     "Request": "purekernel.recipe.request",
     "Tree": "purekernel.tree",
-    "build_image": "purekernel.build.image",
-    "load_bundle": "purekernel.build.job",
-    "load_layers": "purekernel.build.job",
-    "make_image": "purekernel.build.job",
+    "build_image": "purekernel.remaster.image",
+    "load_bundle": "purekernel.remaster.job",
+    "load_layers": "purekernel.remaster.job",
+    "make_image": "purekernel.remaster.job",
     "open_executor": "purekernel.encode.cluster",
-    "sample_bundle": "purekernel.build.job",
-    "write_image": "purekernel.build.outputs",
+    "sample_bundle": "purekernel.remaster.job",
+    "write_image": "purekernel.remaster.outputs",
 }
 
 __all__ = [

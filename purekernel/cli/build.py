@@ -22,10 +22,10 @@ from purekernel.cli.gathering import (
 from purekernel.cli.parameters import Place, Size, Words
 
 if TYPE_CHECKING:
-    from purekernel.build.image import Image
     from purekernel.cli.terminal import StepTimer
     from purekernel.recipe.encoding import Encoding
     from purekernel.recipe.request import Asked
+    from purekernel.remaster.image import Image
 
 EMITS = ("iso", "core", "pxe")
 
@@ -173,8 +173,6 @@ def build_command(
             "--jobs is for encoders on this machine; how many run on a cluster, its workers say"
         )
     # What these import takes longer than --help may.
-    from purekernel.build.job import make_image  # noqa: PLC0415
-    from purekernel.build.outputs import Emit, write_image  # noqa: PLC0415
     from purekernel.cli.cluster import running_on  # noqa: PLC0415
     from purekernel.cli.summary import render_json, render_text, summarize  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
@@ -183,6 +181,8 @@ def build_command(
     from purekernel.encode.encoders import Effort  # noqa: PLC0415
     from purekernel.formats.initramfs import Compression  # noqa: PLC0415
     from purekernel.recipe.encoding import Encoding, Modules  # noqa: PLC0415
+    from purekernel.remaster.job import make_image  # noqa: PLC0415
+    from purekernel.remaster.outputs import Emit, write_image  # noqa: PLC0415
 
     volume = {
         f"{name}_id": text
@@ -274,11 +274,11 @@ def _gather(
 
     ``None`` in place of the image: the plan was shown, and nothing made.
     """
-    from purekernel.build.assembly import Surroundings  # noqa: PLC0415
-    from purekernel.build.identity import identify  # noqa: PLC0415
-    from purekernel.build.outputs import output_names  # noqa: PLC0415
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
     from purekernel.recipe.model import BootChanges  # noqa: PLC0415
+    from purekernel.remaster.compose import Surroundings  # noqa: PLC0415
+    from purekernel.remaster.image_name import identify  # noqa: PLC0415
+    from purekernel.remaster.outputs import output_names  # noqa: PLC0415
 
     if options["keep_iso_files"]:
         asked = asked.keeping_iso_files()

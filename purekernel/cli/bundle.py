@@ -78,12 +78,12 @@ def bundle_command(
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
     # What these import takes longer than --help may.
-    from purekernel.build.assembly import Assembly, Surroundings  # noqa: PLC0415
-    from purekernel.build.outputs import write_bundle  # noqa: PLC0415
     from purekernel.cli.summary import render_json, render_text, summarize_bundle  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
     from purekernel.razor.bundle import bundle_name  # noqa: PLC0415
     from purekernel.recipe.flavour import Flavour  # noqa: PLC0415
+    from purekernel.remaster.compose import Assembly, Surroundings  # noqa: PLC0415
+    from purekernel.remaster.outputs import write_bundle  # noqa: PLC0415
 
     asked = take_request(options)
     progress = choose_progress(quiet=quiet, verbose=verbose, json=as_json)

@@ -15,10 +15,10 @@ from purekernel.cli.parameters import Place
 from purekernel.errors import UsageError
 
 if TYPE_CHECKING:
-    from purekernel.build.job import Session
     from purekernel.cli.terminal import StepTimer
     from purekernel.plan import Plan
     from purekernel.recipe.request import Asked
+    from purekernel.remaster.job import Session
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -190,8 +190,8 @@ def open_session(
     makes_lock: bool = False,
 ) -> Iterator[Session]:
     """Give a session with the options that say where downloads are kept; they are taken out."""
-    from purekernel.build.job import Provision, Session  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
+    from purekernel.remaster.job import Provision, Session  # noqa: PLC0415
 
     provision = Provision(**{name: options.pop(name) for name in PROVISION_OPTIONS})
     limits = limits_of(max_unpacked)

@@ -14,11 +14,11 @@ from purekernel.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from purekernel.build.image import Image
     from purekernel.fetch.wanted import Wanted
     from purekernel.host.write import Output
     from purekernel.plan import Plan
     from purekernel.plan.fetch_plan import Gathered
+    from purekernel.remaster.image import Image
 
 _COUNTED = {
     File: "files",

@@ -10,11 +10,11 @@ import pytest
 
 from fixtures.bundle import make_bundle
 from purekernel import Emit, make_image, write_image
-from purekernel.build.core import pack_core, recompress_nested
 from purekernel.encode.encoders import Effort
 from purekernel.formats.core_iso import parse_base
 from purekernel.formats.tar import build_tar
 from purekernel.recipe.encoding import Encoding, Modules
+from purekernel.remaster.core import pack_core, recompress_nested
 from purekernel.tree import File, Tree
 from tests.boot.cores import put
 from tests.boot.machine import boot

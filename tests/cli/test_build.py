@@ -360,7 +360,7 @@ def test_interruption_at_any_step_leaves_the_old_output(
 def test_interruption_while_the_iso_is_written_leaves_nothing(folder: Path) -> None:
     script = (
         "import sys, time\n"
-        "import purekernel.build.outputs as outputs\n"
+        "import purekernel.remaster.outputs as outputs\n"
         "def write(image, stream):\n"
         "    stream.write(b'half of it')\n"
         "    stream.flush()\n"
@@ -409,7 +409,7 @@ def test_a_fault_of_our_own_is_no_traceback(
     def broken(*_arguments: object, **_options: object) -> None:
         raise ZeroDivisionError("oh no")
 
-    monkeypatch.setattr("purekernel.build.job.make_image", broken)
+    monkeypatch.setattr("purekernel.remaster.job.make_image", broken)
     assert main(["build", "--sample"]) == 1
     message, hint = two_lines(capsys.readouterr().err)
     assert message == "a fault of purekernel's own: ZeroDivisionError: oh no"

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from fixtures.repository import TCZ
-from tests.build.test_confinement import WATCHED
 from tests.fetch.conftest import plain_surroundings, server
 from tests.fetch.server import Server
 from tests.processes import UNPRIVILEGED, environment, purekernel
+from tests.remaster.test_confinement import WATCHED
 from tests.workshop import Workshop
 
 __all__ = ["plain_surroundings", "server"]

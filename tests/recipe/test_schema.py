@@ -13,15 +13,15 @@ import pytest
 from attrs import fields_dict
 from jsonschema import Draft202012Validator
 
-from purekernel.build.identity import VERSION
-from purekernel.build.image import MAX_TIMESTAMP
-from purekernel.build.outputs import Emit
 from purekernel.formats.extension_name import EXTENSION_NAME_WORDS, LISTED_NAME
 from purekernel.formats.iso.fields import SIZES_BYTES
 from purekernel.recipe import model
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import MAX_TIMEOUT, BootChanges
 from purekernel.recipe.schema import Schema, load_schema, schema_text, tables, to_toml
+from purekernel.remaster.image import MAX_TIMESTAMP
+from purekernel.remaster.image_name import VERSION
+from purekernel.remaster.outputs import Emit
 from tests.processes import ROOT
 
 # Keywords whose failure is told in the words of "x-words".

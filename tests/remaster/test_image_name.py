@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from purekernel.build.identity import check_version, microkernel_identity, remaster_identity
 from purekernel.errors import PurekernelError
 from purekernel.recipe.flavour import Flavour, Generation
+from purekernel.remaster.image_name import check_version, microkernel_identity, remaster_identity
 
 
 @pytest.mark.parametrize("version", ["0.9.0.1", "v1", "0.12.0+3-gdeadbee-dirty", "1_0~rc1"])

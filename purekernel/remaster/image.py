@@ -7,17 +7,6 @@ from concurrent.futures import Executor
 
 from attrs import evolve, field, fields_dict, frozen
 
-from purekernel.build.boot_menu import change_boot_menu
-from purekernel.build.core import (
-    PackedCore,
-    Unpacking,
-    build_archive,
-    measure_unpacking,
-    pack_core,
-    recompress_nested,
-)
-from purekernel.build.identity import Identity, check_version, microkernel_identity
-from purekernel.build.unreached_menus import find_unreached_menus
 from purekernel.encode.encoders import Effort
 from purekernel.errors import BundleError, UsageError, inside
 from purekernel.formats.boot_losses import BootLoss, refuse_losses
@@ -38,6 +27,17 @@ from purekernel.razor.metadata import (
 from purekernel.recipe.encoding import Encoding, Modules
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import BootChanges
+from purekernel.remaster.boot_menu import change_boot_menu
+from purekernel.remaster.core import (
+    PackedCore,
+    Unpacking,
+    build_archive,
+    measure_unpacking,
+    pack_core,
+    recompress_nested,
+)
+from purekernel.remaster.image_name import Identity, check_version, microkernel_identity
+from purekernel.remaster.unreached_menus import find_unreached_menus
 from purekernel.rootfs.ownership import own_as_root
 from purekernel.rootfs.packed_modules import unpack_modules
 from purekernel.rootfs.passes import Pass, finishing_passes

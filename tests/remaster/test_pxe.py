@@ -5,12 +5,12 @@ from attrs import evolve
 
 from fixtures.bundle import make_bundle
 from fixtures.core_iso import make_core_iso
-from purekernel.build.image import Image, Options, build_image
-from purekernel.build.pxe import build_pxe_files
 from purekernel.errors import BootMenuError
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.razor.bundle import parse_bundle
 from purekernel.recipe.model import BootChanges
+from purekernel.remaster.image import Image, Options, build_image
+from purekernel.remaster.pxe import build_pxe_files
 from purekernel.tree import File, Metadata
 
 

@@ -9,7 +9,6 @@ import yaml
 
 from fixtures.bundle import make_bundle, make_bundle_tree
 from fixtures.core_iso import make_core_iso
-from purekernel.build.image import Image, Options, build_image
 from purekernel.errors import (
     BootMenuError,
     BundleError,
@@ -23,6 +22,7 @@ from purekernel.formats.limits import Limits
 from purekernel.formats.tar import build_tar
 from purekernel.razor.bundle import Bundle, parse_bundle
 from purekernel.recipe.model import BootChanges
+from purekernel.remaster.image import Image, Options, build_image
 from purekernel.tree import Directory, File, Layer, Metadata, Symlink, Tree
 
 CAREFUL = (0, 0)

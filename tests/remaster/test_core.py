@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from fixtures.planting import Planting
 from fixtures.program import make_executable, make_library
-from purekernel.build.core import pack_core, recompress_nested
 from purekernel.encode.cache import Cache
 from purekernel.encode.disk_cache import EncodedCache
 from purekernel.encode.encoders import Effort
 from purekernel.formats.core_iso import parse_base
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.gzip import parse_member
+from purekernel.remaster.core import pack_core, recompress_nested
 from purekernel.threads import Threads
 from purekernel.tree import DeviceKind, File, Tree
 from tests.executors import AtOnce

@@ -10,8 +10,6 @@ from typing import Any, Self
 
 from attrs import asdict, evolve, frozen
 
-from purekernel.build.assembly import Surroundings
-from purekernel.build.image import Image, Options, build_image
 from purekernel.errors import PurekernelError, UsageError, raise_all
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
 from purekernel.fetch.shipped import SAMPLE_BUNDLE, load_sample_bundle
@@ -32,6 +30,8 @@ from purekernel.razor.bundle import Bundle, parse_bundle
 from purekernel.recipe.encoding import Encoding
 from purekernel.recipe.model import BootChanges, DownloadChoice
 from purekernel.recipe.request import COMMAND_LINE, Asked, Request, join_request
+from purekernel.remaster.compose import Surroundings
+from purekernel.remaster.image import Image, Options, build_image
 from purekernel.repos.tinycore import ExtensionGraph, ExtensionMirror, resolve_extensions
 from purekernel.tree import Layer
 
@@ -211,9 +211,9 @@ class Session:
             PurekernelError: something is not to be had, or not what it should be.
         """
         # What these import is much, and only needed to make something.
-        from purekernel.build.assembly import Assembly  # noqa: PLC0415
-        from purekernel.build.image import Options, compose_image  # noqa: PLC0415
         from purekernel.recipe.encoding import Encoding  # noqa: PLC0415
+        from purekernel.remaster.compose import Assembly  # noqa: PLC0415
+        from purekernel.remaster.image import Options, compose_image  # noqa: PLC0415
 
         recipe = self._asked.recipe
         surroundings.check()

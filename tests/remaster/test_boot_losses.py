@@ -10,14 +10,14 @@ from attrs import evolve
 
 from fixtures.bundle import make_bundle
 from fixtures.core_iso import make_core_iso
-from purekernel.build.image import Image, Options, build_image
-from purekernel.build.outputs import write_image
 from purekernel.cli.app import main
 from purekernel.errors import BootLossError, BundleError, CombinedError
 from purekernel.formats.cpio import build_cpio, early_names
 from purekernel.formats.iso import parse_iso
 from purekernel.razor.bundle import parse_bundle
 from purekernel.recipe.model import BootChanges
+from purekernel.remaster.image import Image, Options, build_image
+from purekernel.remaster.outputs import write_image
 from purekernel.tools.roots import open_root
 from purekernel.tree import Tree
 from tests import shared

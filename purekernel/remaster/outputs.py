@@ -9,9 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from purekernel.build.assembly import Assembly
-from purekernel.build.image import Image
-from purekernel.build.pxe import build_pxe_files
 from purekernel.errors import UsageError
 from purekernel.formats.boot_losses import refuse_losses
 from purekernel.formats.iso import write_iso
@@ -19,6 +16,9 @@ from purekernel.host.write import Output, Writer, publish
 from purekernel.progress import Progress, Silent
 from purekernel.razor.bundle import bundle_name
 from purekernel.recipe.flavour import Flavour
+from purekernel.remaster.compose import Assembly
+from purekernel.remaster.image import Image
+from purekernel.remaster.pxe import build_pxe_files
 from purekernel.tree import Buffer
 
 

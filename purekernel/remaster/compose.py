@@ -9,9 +9,6 @@ from pathlib import Path
 
 from attrs import evolve, field, frozen
 
-from purekernel.build.accounts import account_changes, wants_autologin
-from purekernel.build.identity import identify, planned_version
-from purekernel.build.image import MAX_TIMESTAMP, Composition
 from purekernel.encode.encoders import Libdeflate
 from purekernel.errors import (
     CombinedError,
@@ -50,6 +47,9 @@ from purekernel.razor.overlay import (
 from purekernel.razor.project import Project
 from purekernel.recipe.flavour import SCRIPTS, Flavour, Generation
 from purekernel.recipe.model import GemLayout, Named
+from purekernel.remaster.accounts import account_changes, wants_autologin
+from purekernel.remaster.image import MAX_TIMESTAMP, Composition
+from purekernel.remaster.image_name import identify, planned_version
 from purekernel.repos.tinycore import resolve_kernel
 from purekernel.rootfs.account_change import AccountChange
 from purekernel.rootfs.accounts import change_accounts

@@ -6,11 +6,11 @@ import re
 
 from attrs import frozen
 
-from purekernel.build.boot_menu import find_boot_menu
-from purekernel.build.image import Image
 from purekernel.errors import BootMenuError, TreeError
 from purekernel.formats.syslinux import BootMenu, parse_boot_menu
 from purekernel.host.windows_names import check_windows_name
+from purekernel.remaster.boot_menu import find_boot_menu
+from purekernel.remaster.image import Image
 from purekernel.tree import Buffer, File, display, resolve
 from purekernel.tree.path import name
 

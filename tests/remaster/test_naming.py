@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from purekernel import Emit
-from purekernel.build.identity import identify
-from purekernel.build.job import Provision, Session
-from purekernel.build.outputs import output_names
 from purekernel.errors import BundleError, UsageError
 from purekernel.recipe.request import Request, join_request
+from purekernel.remaster.image_name import identify
+from purekernel.remaster.job import Provision, Session
+from purekernel.remaster.outputs import output_names
 from tests.workshop import Workshop
 
 

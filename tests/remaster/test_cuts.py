@@ -7,8 +7,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purekernel.build.core import cut_stably
 from purekernel.formats.cpio import Member
+from purekernel.remaster.core import cut_stably
 
 SIZE_BYTES = 1000
 
