@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from purekernel.errors import FormatError
-from purekernel.formats.inflate import inflate
+from purekernel.formats.inflate import inflate, skip_zeros
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
-from purekernel.formats.padding import skip_zeros
 from purekernel.tree import Buffer
 
 MAGIC = b"\x1f\x8b"

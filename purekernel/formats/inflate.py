@@ -16,10 +16,14 @@ from purekernel.tree import Buffer
 # What zlib calls a raw deflate stream, and one with a zlib header and checksum.
 RAW, ZLIB = -zlib.MAX_WBITS, zlib.MAX_WBITS
 
+
 # How much is unpacked before the bound is looked at again: small beside any bound, large
 # beside the cost of a call. Smaller at first, for there may be very many very small streams.
 STEP_BYTES = 1 << 20
 FIRST_STEP_BYTES = 1 << 12
+
+
+PADDING_STEP_BYTES = 4096
 
 
 @frozen(kw_only=True)
@@ -96,3 +100,18 @@ def inflate(
         ) from None
     content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     return Inflated(content=content, end=fed - len(inflater.unused_data))
+
+
+# Zeros between and behind what a file holds.
+
+
+def skip_zeros(view: memoryview, start: int) -> int:
+    """Return the first place from ``start`` on that holds no zero, or the end."""
+    here = start
+    while here < len(view):
+        block = bytes(view[here : here + PADDING_STEP_BYTES])
+        rest = block.lstrip(b"\0")
+        here += len(block) - len(rest)
+        if rest:
+            break
+    return here

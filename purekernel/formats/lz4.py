@@ -11,8 +11,8 @@ from __future__ import annotations
 import struct
 
 from purekernel.errors import FormatError
+from purekernel.formats.inflate import skip_zeros
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
-from purekernel.formats.padding import skip_zeros
 from purekernel.tree import Buffer
 
 MAGIC = b"\x02\x21\x4c\x18"

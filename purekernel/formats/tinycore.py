@@ -13,17 +13,37 @@ import re
 from collections.abc import Iterator, Mapping
 
 from purekernel.errors import FormatError, PurekernelError
-from purekernel.formats.extension_name import parse_extension_name
+from purekernel.formats.debian.names import CHOICE
 from purekernel.tree import Buffer, display
 
 # The largest .dep there is names some 60; one of a whole desktop some hundreds.
 MAX_DEPENDENCIES = 4096
 
+
 # The real repositories hold some 4,000 extensions.
 MAX_EXTENSIONS = 200_000
-
 _MD5_LINE = re.compile(rb"\\?([0-9a-fA-F]{32})[ \t]+\*?(\S.*)")
 _SIZE = re.compile(rb"[0-9]{1,15}")
+
+
+TCZ = ".tcz"
+DEB = ".deb"
+
+
+# ".tcz.md5.txt" behind it still fits in the 255 bytes of a file's name.
+MAX_CHARACTERS = 240
+
+
+# A name becomes a file's name and a part of a URL. The published schema of recipes has the
+# same pattern.
+EXTENSION_NAME = rf"[A-Za-z0-9][A-Za-z0-9_.+~-]{{0,{MAX_CHARACTERS - 1}}}"
+EXTENSION_NAME_WORDS = "the name of an extension: letters, digits and _ . + ~ -"
+
+
+# What lists may have besides: a Debian package of one version or architecture, as apt has it.
+LISTED_NAME = rf"{EXTENSION_NAME}|{CHOICE}\.deb"
+_NAME = re.compile(EXTENSION_NAME)
+_LISTED = re.compile(LISTED_NAME)
 
 
 def parse_dependencies(data: Buffer, *, source: str) -> tuple[str, ...]:
@@ -175,6 +195,47 @@ def _lines(data: Buffer) -> Iterator[tuple[int, bytes]]:
         line = raw.strip()
         if line:
             yield number, line
+
+
+# The names that extensions may have.
+#
+# Source: the names in Tiny Core's repositories, such as ``libstdc++-6.tcz``, ``915resolution.tcz``,
+# ``Xorg-7.7-bin.tcz``, ``perl_xml_parser.tcz``; Debian Policy, "Source", of packages.
+
+
+def is_extension_name(text: str) -> bool:
+    """Say whether ``text`` can be the name of an extension's file, or of a Debian package's."""
+    return text.endswith((TCZ, DEB)) and _NAME.fullmatch(text) is not None
+
+
+def parse_extension_name(text: str, *, source: str = "a list of extensions") -> str:
+    """Return the file name of the extension that ``text`` names.
+
+    Args:
+        text: ``bash``, which means ``bash.tcz``; ``bash.tcz``; or ``lshw.deb``, a Debian
+            package that becomes an extension, or ``lshw:i386=02.19-2.deb``, one of a version
+            or an architecture.
+        source: where the name stands, for the message.
+
+    Raises:
+        FormatError: no extension can have that name.
+    """
+    if len(text) > MAX_CHARACTERS or not _LISTED.fullmatch(text):
+        raise FormatError(
+            source=source,
+            expected=EXTENSION_NAME_WORDS,
+            got=_what_it_is(text),
+            hint="give one name, such as bash.tcz",
+        )
+    return text if text.endswith((TCZ, DEB)) else text + TCZ
+
+
+def _what_it_is(text: str) -> str:
+    if not text:
+        return "nothing"
+    if len(text) > MAX_CHARACTERS:
+        return f"{text[:20]!r}… with {len(text)} characters"
+    return repr(text)
 
 
 def _name(word: bytes, source: str, number: int) -> str:

@@ -17,7 +17,7 @@ from purekernel.errors import (
 from purekernel.fetch.shipped import load_shipped_list
 from purekernel.fetch.urls import join_url
 from purekernel.formats.bzimage import kernel_release
-from purekernel.formats.extension_name import DEB, TCZ
+from purekernel.formats.tinycore import DEB, TCZ
 from purekernel.plan.lock.locked import FirstOf, KnownExtensions, LockedExtensions
 from purekernel.plan.packages import PlannedPackages, is_package, package_name
 from purekernel.plan.plan import Inquiry

@@ -13,7 +13,7 @@ from purekernel.fetch.wanted import MIB, Kind, Wanted
 from purekernel.formats.debian.names import parse_choice
 from purekernel.formats.debian.relation import Relation, show_alternatives
 from purekernel.formats.debian.signature import Keyring, parse_keyring
-from purekernel.formats.extension_name import DEB, TCZ
+from purekernel.formats.tinycore import DEB, TCZ
 from purekernel.host.read import load_file
 from purekernel.plan.lock.locked import FirstKnown, LockedPackages, pinned
 from purekernel.plan.plan import Inquiry

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from purekernel.errors import FormatError, PurekernelError, RecipeError, raise_all
-from purekernel.formats.extension_name import parse_extension_name
 from purekernel.formats.text import decode_text
+from purekernel.formats.tinycore import parse_extension_name
 from purekernel.recipe.check import show
 from purekernel.recipe.model import Named
 from purekernel.recipe.schema import load_schema

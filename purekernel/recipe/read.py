@@ -9,9 +9,9 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from purekernel.errors import LimitError, PurekernelError, RecipeError, raise_all
-from purekernel.formats.extension_name import parse_extension_name
 from purekernel.formats.limits import Limits
 from purekernel.formats.text import MOST_BYTES
+from purekernel.formats.tinycore import parse_extension_name
 from purekernel.formats.toml import TomlDocument, TomlPath, parse_toml
 from purekernel.host.read import load_file
 from purekernel.recipe.check import check_recipe

@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 
 from purekernel.errors import InputError, PurekernelError, UsageError, raise_all
 from purekernel.fetch.urls import is_url
-from purekernel.formats.extension_name import parse_extension_name
+from purekernel.formats.tinycore import parse_extension_name
 from purekernel.host.read import is_folder
 from purekernel.recipe.defaults import USER
 from purekernel.recipe.flavour import SCRIPTS, Flavour

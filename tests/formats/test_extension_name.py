@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purekernel.errors import FormatError
-from purekernel.formats.extension_name import MAX_CHARACTERS, parse_extension_name
+from purekernel.formats.tinycore import MAX_CHARACTERS, parse_extension_name
 from tests.shared import mirror
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from purekernel.formats.padding import skip_zeros
+from purekernel.formats.inflate import skip_zeros
 
 
 @pytest.mark.parametrize("zeros", [0, 1, 4095, 4096, 4097, 20_000])

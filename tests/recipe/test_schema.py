@@ -13,8 +13,8 @@ import pytest
 from attrs import fields_dict
 from jsonschema import Draft202012Validator
 
-from purekernel.formats.extension_name import EXTENSION_NAME_WORDS, LISTED_NAME
-from purekernel.formats.iso.fields import SIZES_BYTES
+from purekernel.formats.iso.layout import SIZES_BYTES
+from purekernel.formats.tinycore import EXTENSION_NAME_WORDS, LISTED_NAME
 from purekernel.recipe import model
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import MAX_TIMEOUT, BootChanges

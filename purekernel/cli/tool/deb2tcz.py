@@ -100,7 +100,7 @@ def _convert(
 ) -> tuple[ConvertedExtension, PackageRecord]:
     """Return the extension, and what the package says of itself."""
     from purekernel.encode.encoders import Effort  # noqa: PLC0415
-    from purekernel.formats.extension_name import (  # noqa: PLC0415
+    from purekernel.formats.tinycore import (  # noqa: PLC0415
         TCZ,
         is_extension_name,
         parse_extension_name,

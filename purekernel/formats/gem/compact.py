@@ -14,9 +14,8 @@ from attrs import field, frozen
 
 from purekernel.errors import FormatError, LimitError
 from purekernel.formats.gem.gemspec import DEFAULT_KEY
-from purekernel.formats.gem.names import RUBY, is_gem_name, is_platform
 from purekernel.formats.gem.requirement import ANY, Requirement
-from purekernel.formats.gem.spec import Dependency
+from purekernel.formats.gem.spec import RUBY, Dependency, is_gem_name, is_platform
 from purekernel.formats.gem.version import Version
 from purekernel.tree import Buffer, display
 

@@ -11,8 +11,8 @@ import re
 from attrs import field, frozen
 
 from purekernel.errors import PurekernelError, RecipeError, raise_all
-from purekernel.formats.gem.names import is_gem_name
 from purekernel.formats.gem.requirement import ANY, CLAUSE_PATTERN, Requirement
+from purekernel.formats.gem.spec import is_gem_name
 from purekernel.tree import Buffer, display
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from attrs import asdict
 
 from purekernel.errors import FormatError, LimitError
-from purekernel.formats.gem.names import RUBY, is_gem_name, is_platform
 from purekernel.formats.gem.requirement import ANY, Requirement
 from purekernel.formats.gem.spec import (
     NO_DATE,
     NO_SPECIFICATION_VERSION,
+    RUBY,
     Dependency,
     DependencyKind,
     GemSpec,
+    is_gem_name,
+    is_platform,
 )
 from purekernel.formats.gem.version import Version
 from purekernel.formats.gem.yaml_nodes import HINT, Mapping, Node, Scalar, Sequence, parse_yaml

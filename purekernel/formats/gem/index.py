@@ -23,8 +23,7 @@ from purekernel.formats.gem.marshalled import (
     read_version,
     version_value,
 )
-from purekernel.formats.gem.names import RUBY, full_name, is_gem_name, is_platform
-from purekernel.formats.gem.spec import GemSpec
+from purekernel.formats.gem.spec import RUBY, GemSpec, full_name, is_gem_name, is_platform
 from purekernel.formats.gem.version import Version
 from purekernel.formats.gzip import build_gzip, parse_gzip
 from purekernel.formats.limits import Limits

@@ -14,15 +14,17 @@ import struct
 
 from purekernel.errors import FormatError
 from purekernel.formats.gem.gemspec import DEFAULT_KEY
-from purekernel.formats.gem.names import RUBY, is_gem_name, is_platform
-from purekernel.formats.gem.platform import parse_platform
 from purekernel.formats.gem.requirement import ANY, Requirement
 from purekernel.formats.gem.spec import (
     NO_DATE,
     NO_SPECIFICATION_VERSION,
+    RUBY,
     Dependency,
     DependencyKind,
     GemSpec,
+    is_gem_name,
+    is_platform,
+    parse_platform,
 )
 from purekernel.formats.gem.version import Version
 from purekernel.formats.ruby_marshal import (

@@ -14,12 +14,12 @@ import struct
 
 from pycdlib import dr, eltorito, headervd, inode, path_table_record, pycdlib, rockridge
 
-from purekernel.formats.iso.devices import split_device
 from purekernel.formats.iso.layout import (
     BOOT_INFO_END,
     BOOT_INFO_OFFSET,
     FIRST_DESCRIPTOR,
     SECTOR_BYTES,
+    split_device,
 )
 from purekernel.formats.iso.pieces import (
     Content,

@@ -15,7 +15,8 @@ from attrs import evolve, frozen
 from pycdlib import dr, eltorito, pycdlib, pycdlibexception
 
 from purekernel.errors import FormatError, PurekernelError, TreeError
-from purekernel.formats.iso.fields import get_fields
+from purekernel.formats.iso.bounded_reader import Window
+from purekernel.formats.iso.check import survey
 from purekernel.formats.iso.layout import (
     BOOT_INFO_END,
     BOOT_INFO_OFFSET,
@@ -26,6 +27,7 @@ from purekernel.formats.iso.layout import (
     ElTorito,
     IsoImage,
     VolumeFields,
+    get_fields,
 )
 from purekernel.formats.iso.records import (
     ASSOCIATED,
@@ -41,9 +43,7 @@ from purekernel.formats.iso.records import (
     plain_name,
     rock_ridge_name,
 )
-from purekernel.formats.iso.survey import survey
 from purekernel.formats.iso.system_area import describe_system_area
-from purekernel.formats.iso.window import Window
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.tree import ROOT, Buffer, Directory, Tree, display, parse_path
 from purekernel.tree.path import join, parent

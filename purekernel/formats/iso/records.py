@@ -13,7 +13,7 @@ from typing import Any
 
 from pycdlib import dr
 
-from purekernel.formats.iso.devices import join_device
+from purekernel.formats.iso.layout import join_device
 from purekernel.tree import (
     Buffer,
     Device,

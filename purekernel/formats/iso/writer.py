@@ -13,6 +13,7 @@ before 1900 or after 2155 become the nearest that the format knows.
 from __future__ import annotations
 
 import io
+import os
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -21,20 +22,21 @@ from pycdlib import inode, pycdlibexception
 
 from purekernel.errors import UnrepresentableError, UsageError
 from purekernel.formats.iso.clock import hold, in_range
-from purekernel.formats.iso.devices import fits
-from purekernel.formats.iso.extents import Extents
-from purekernel.formats.iso.fields import check_fields, set_fields
 from purekernel.formats.iso.layout import (
     BOOT_INFO_END,
     MAX_FILE_BYTES,
     ElTorito,
     VolumeFields,
+    check_fields,
+    fits,
+    set_fields,
 )
 from purekernel.formats.iso.mastering import MAX_LEVELS, Mastering
 from purekernel.formats.iso.names import iso_names, joliet_names
 from purekernel.formats.iso.pieces import Names, Place
 from purekernel.tree import (
     ROOT,
+    Buffer,
     Device,
     Directory,
     File,
@@ -48,19 +50,25 @@ from purekernel.tree.path import join, name, parent
 
 RELOCATED = Names(iso=b"RR_MOVED", joliet=b"", raw=b"rr_moved")
 
+
 # mkisofs ends every image with as much: some drives read ahead past the end of a disc.
 PADDING_SECTORS = 150
+
 
 # Path tables number folders with 16 bits.
 MAX_FOLDERS = 0xFFFF
 
+
 # pycdlib lays a folder out anew for each name that comes out of order: minutes for more.
 MAX_FOLDER_NAMES = 20_000
-
 MAX_ID = 0xFFFFFFFF
+
 
 # More than any file, so that each is written as one view.
 BLOCK_BYTES = 1 << 32
+
+
+ZEROS = bytes(1 << 16)
 
 
 @frozen(kw_only=True)
@@ -82,6 +90,49 @@ def build_iso(tree: Tree, *, fields: VolumeFields, boot: ElTorito | None, timest
     stream = io.BytesIO()
     write_iso(tree, stream, fields=fields, boot=boot, timestamp=timestamp)
     return stream.getvalue()
+
+
+# A stream that pycdlib writes an image to, which keeps what it is given by offset.
+#
+# pycdlib writes with seeks in all directions. Kept here, views of file contents stay views,
+# and the image then goes out from its first byte to its last, to any stream.
+
+
+class Extents:
+    """What has been written so far, and where."""
+
+    def __init__(self) -> None:
+        self._pieces: list[tuple[int, Buffer]] = []
+        self._offset = 0
+        self._end = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to ``offset``, and return where that is."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: self._end}[whence]
+        self._offset = start + offset
+        return self._offset
+
+    def tell(self) -> int:
+        """Return where the next write goes."""
+        return self._offset
+
+    def write(self, data: Buffer) -> int:
+        """Keep ``data``, uncopied."""
+        if len(data):
+            self._pieces.append((self._offset, data))
+            self._offset += len(data)
+            self._end = max(self._end, self._offset)
+        return len(data)
+
+    def write_to(self, stream: BinaryIO) -> None:
+        """Write it all to ``stream``, in order, with zeros in the gaps."""
+        here = 0
+        for offset, data in sorted(self._pieces, key=lambda piece: piece[0]):
+            if offset < here:
+                raise AssertionError(f"two things at byte {offset} of the image")
+            stream.writelines(ZEROS[: offset - start] for start in range(here, offset, len(ZEROS)))
+            stream.write(data)
+            here = offset + len(data)
 
 
 def write_iso(

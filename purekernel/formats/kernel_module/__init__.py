@@ -1,7 +1,6 @@
 """Kernel modules: what they say of themselves, the symbols they offer and need."""
 
 from purekernel.formats.kernel_module.listing import list_field, list_module, with_signature
-from purekernel.formats.kernel_module.modinfo import parse_modinfo
 from purekernel.formats.kernel_module.reader import (
     LIMITS,
     KernelModule,
@@ -14,6 +13,7 @@ from purekernel.formats.kernel_module.symbols import (
     Export,
     Requirement,
     SymbolTable,
+    parse_modinfo,
     read_exports,
     read_requirements,
     read_symbol_table,

@@ -10,13 +10,13 @@ from purekernel.errors import FormatError
 from purekernel.formats.compression import XZ_MAGIC, ZSTD_MAGIC, unpack
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.kernel_module.listing import with_signature
-from purekernel.formats.kernel_module.modinfo import read_modinfo
 from purekernel.formats.kernel_module.sections import parse_sections
 from purekernel.formats.kernel_module.signature import parse_module_signature
 from purekernel.formats.kernel_module.symbols import (
     Export,
     Requirement,
     read_exports,
+    read_modinfo,
     read_requirements,
     read_symbol_table,
 )

@@ -22,25 +22,32 @@ from attrs import field, frozen
 
 from purekernel.errors import FormatError
 from purekernel.formats.elf import ElfClass
-from purekernel.formats.kernel_module.modinfo import split_strings
 from purekernel.formats.kernel_module.sections import Sections
+from purekernel.tree import Buffer
 
 CRC_PREFIX = b"__crc_"
-
 SHN_UNDEF, SHN_ABS = 0, 0xFFF1
 STB_WEAK = 2
+
+
 # Registers that SPARC's compiler names in the table are not wanted from anybody.
 EM_SPARC, EM_SPARCV9 = 2, 43
 STT_REGISTER = 13
 
+
 # struct modversion_info: a CRC of the machine's long, and a name that fills up the rest.
 VERSION_BYTES = 64
+
 
 # The kernel's own bound is KSYM_NAME_LEN, 512. Only damaged tables hold longer ones.
 MAX_NAME_BYTES = 4096
 
+
 # What a checksum is taken for that lies outside of its section, as libkmod has it.
 NO_CRC = 0xFFFFFFFFFFFFFFFF
+
+
+MODINFO = b".modinfo"
 
 
 class Export(NamedTuple):
@@ -115,6 +122,39 @@ def read_symbol_table(sections: Sections) -> SymbolTable | None:
         info=bytes(body[4 if wide else 12 :: entry_bytes]),
         value=_column(sections, body, "Q" if wide else "I", 1, 3 if wide else 4),
     )
+
+
+# What a module says of itself: ``key=value`` strings parted by NULs.
+#
+# Source: include/linux/moduleparam.h of Linux (``__MODULE_INFO``); libkmod/libkmod-elf.c and
+# libkmod-module.c of kmod.
+
+
+def parse_modinfo(data: Buffer) -> tuple[tuple[bytes, bytes], ...]:
+    """Return keys and values in the order in which they stand.
+
+    A string without ``=`` is a key with an empty value. Empty strings are padding.
+    """
+    pairs = []
+    for text in split_strings(data):
+        key, _equals, value = text.partition(b"=")
+        pairs.append((key, value))
+    return tuple(pairs)
+
+
+def split_strings(data: Buffer) -> list[bytes]:
+    """Return the strings of a section that is all strings, without the padding between them.
+
+    One byte alone is taken for padding too, whatever it is.
+    """
+    strings = bytes(data).lstrip(b"\0")
+    return [text for text in strings.split(b"\0") if text] if len(strings) > 1 else []
+
+
+def read_modinfo(sections: Sections) -> tuple[tuple[bytes, bytes], ...]:
+    """Return keys and values of a module; none where it has no ``.modinfo``."""
+    content = sections.content(MODINFO)
+    return () if content is None else parse_modinfo(content)
 
 
 def read_exports(sections: Sections, table: SymbolTable | None) -> list[Export]:

@@ -1,8 +1,13 @@
 """The loader's cache, ``/etc/ld.so.cache``, as glibc's ldconfig writes it."""
 
-from purekernel.formats.ld_cache.entry import CacheEntry, CacheFormat, LdCache
+from purekernel.formats.ld_cache.layout import (
+    CacheEntry,
+    CacheFormat,
+    LdCache,
+    compare_library_names,
+    library_name_key,
+)
 from purekernel.formats.ld_cache.listing import list_ld_cache
-from purekernel.formats.ld_cache.names import compare_library_names, library_name_key
 from purekernel.formats.ld_cache.reader import parse_ld_cache
 from purekernel.formats.ld_cache.writer import build_ld_cache, sort_entries
 

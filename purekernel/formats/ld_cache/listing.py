@@ -6,7 +6,7 @@ sysdeps/generic/ldconfig.h.
 
 from __future__ import annotations
 
-from purekernel.formats.ld_cache.entry import CacheEntry, LdCache
+from purekernel.formats.ld_cache.layout import CacheEntry, LdCache
 
 TYPE_MASK, REQUIRED_MASK = 0x00FF, 0xFF00
 

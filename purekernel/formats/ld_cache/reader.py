@@ -10,7 +10,6 @@ from attrs import frozen
 
 from purekernel.errors import FormatError
 from purekernel.formats.elf.layout import ByteOrder
-from purekernel.formats.ld_cache.entry import CacheEntry, CacheFormat, LdCache
 from purekernel.formats.ld_cache.layout import (
     EXTENSION_ALIGNMENT,
     EXTENSION_MAGIC,
@@ -27,7 +26,10 @@ from purekernel.formats.ld_cache.layout import (
     ORDER_MASK,
     TAG_GENERATOR,
     TAG_HWCAPS,
+    CacheEntry,
+    CacheFormat,
     Layout,
+    LdCache,
 )
 from purekernel.tree import Buffer
 

@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable, Sequence
 
 from purekernel.errors import UnrepresentableError
 from purekernel.formats.elf.layout import ByteOrder
-from purekernel.formats.ld_cache.entry import CacheEntry, CacheFormat
 from purekernel.formats.ld_cache.layout import (
     EXTENSION_ALIGNMENT,
     EXTENSION_MAGIC,
@@ -25,10 +24,14 @@ from purekernel.formats.ld_cache.layout import (
     ORDER_UNSET,
     TAG_GENERATOR,
     TAG_HWCAPS,
+    CacheEntry,
+    CacheFormat,
     Layout,
+    StringTable,
+    build_merged_table,
+    build_plain_table,
+    library_name_key,
 )
-from purekernel.formats.ld_cache.names import library_name_key
-from purekernel.formats.ld_cache.strings import StringTable, build_merged_table, build_plain_table
 from purekernel.tree import display
 
 

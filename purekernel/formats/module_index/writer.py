@@ -10,7 +10,7 @@ from operator import itemgetter
 from attrs import Factory, define
 
 from purekernel.errors import UnrepresentableError
-from purekernel.formats.module_index.layout import (
+from purekernel.formats.module_index.reader import (
     HAS_CHILDREN,
     HAS_PREFIX,
     HAS_VALUES,

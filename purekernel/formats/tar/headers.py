@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from attrs import define, field, frozen
 
 from purekernel.errors import FormatError
+from purekernel.formats.inflate import skip_zeros
 from purekernel.formats.limits import Limits
-from purekernel.formats.padding import skip_zeros
 from purekernel.formats.tar.pax import Extension, parse_extension
 from purekernel.tree import Buffer, display
 

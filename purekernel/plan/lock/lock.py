@@ -15,7 +15,7 @@ import tomli_w
 from attrs import field, frozen
 
 from purekernel.errors import InputError, LockError, PurekernelError
-from purekernel.formats.extension_name import DEB, TCZ, is_extension_name
+from purekernel.formats.tinycore import DEB, TCZ, is_extension_name
 from purekernel.host.read import load_file
 from purekernel.host.write import Output, publish
 from purekernel.recipe.request import Asked
@@ -341,7 +341,7 @@ def _lock(reader: _Reader) -> Lock:
         for table in reader.tables("gem")
     ]
     if gems:
-        from purekernel.formats.gem.names import is_gem_name  # noqa: PLC0415  # 15 ms
+        from purekernel.formats.gem.spec import is_gem_name  # noqa: PLC0415  # 15 ms
     for table, gem in zip(reader.tables("gem"), gems, strict=True):
         table.check_name(gem.name, is_gem_name(gem.name))
         table.check_name(gem.pin.name, gem.pin.name == f"{gem.name}-{gem.version}.gem")

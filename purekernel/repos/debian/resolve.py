@@ -21,7 +21,7 @@ from purekernel.errors import DependencyError, LimitError, PurekernelError, rais
 from purekernel.formats.debian.names import ALL, ANY, PackageChoice
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.debian.relation import Alternatives, Relation, show_alternatives
-from purekernel.formats.extension_name import TCZ
+from purekernel.formats.tinycore import TCZ
 from purekernel.repos.debian.archive import newest_first
 from purekernel.repos.debian.repository import Candidate, PackageRepository
 

@@ -10,9 +10,8 @@ from purekernel.errors import DependencyError, LimitError, raise_all
 from purekernel.fetch.wanted import Wanted
 from purekernel.formats.gem.compact import Release
 from purekernel.formats.gem.gem_list import ListedGem
-from purekernel.formats.gem.names import RUBY
 from purekernel.formats.gem.requirement import Requirement
-from purekernel.formats.gem.spec import Dependency
+from purekernel.formats.gem.spec import RUBY, Dependency
 from purekernel.formats.gem.version import Version
 from purekernel.repos.rubygems.repository import Candidate, GemRepository
 

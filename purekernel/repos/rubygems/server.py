@@ -29,7 +29,7 @@ from purekernel.formats.gem.index import (
     parse_packed_spec,
     unpack_index,
 )
-from purekernel.formats.gem.names import RUBY, full_name
+from purekernel.formats.gem.spec import RUBY, full_name
 from purekernel.repos.rubygems.repository import Candidate
 
 # Of rubygems.org's: the largest file of one gem's releases has 1 MiB, the older index 6, the

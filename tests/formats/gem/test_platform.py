@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from purekernel.formats.gem.platform import Platform, parse_platform
+from purekernel.formats.gem.spec import Platform, parse_platform
 from tests.formats.gem.ruby import ask
 
 CPUS = ("x86", "i686", "i586", "x86_64", "universal", "powerpc", "arm-eabi", "")

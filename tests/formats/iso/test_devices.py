@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from purekernel.formats.iso.devices import fits, join_device, split_device
+from purekernel.formats.iso.layout import fits, join_device, split_device
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from purekernel.formats.iso.extents import Extents
+from purekernel.formats.iso.writer import Extents
 
 
 def test_writes_come_out_in_order_with_zeros_between() -> None:

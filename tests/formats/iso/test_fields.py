@@ -5,7 +5,7 @@ from attrs import evolve
 
 from purekernel.errors import UsageError
 from purekernel.formats.iso import VolumeFields, build_iso, parse_iso
-from purekernel.formats.iso.fields import SIZES_BYTES, check_fields
+from purekernel.formats.iso.layout import SIZES_BYTES, check_fields
 from tests.formats.iso.disks import TIME, boot_tree
 
 FULL = VolumeFields(**{key: key[:1] * size for key, size in SIZES_BYTES.items()})

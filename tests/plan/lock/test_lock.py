@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purekernel.errors import LockError
-from purekernel.formats.extension_name import EXTENSION_NAME
+from purekernel.formats.tinycore import EXTENSION_NAME
 from purekernel.plan.lock.lock import (
     HEADER,
     Lock,

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from purekernel.errors import LimitError
-from purekernel.formats.iso.survey import Survey
-from purekernel.formats.iso.window import MAX_READS, Window
+from purekernel.formats.iso.bounded_reader import MAX_READS, Window
+from purekernel.formats.iso.check import Survey
 
 DATA = bytes(range(256)) * 512
 

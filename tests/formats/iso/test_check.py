@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from purekernel.errors import FormatError, LimitError
-from purekernel.formats.iso.survey import Survey, survey
+from purekernel.formats.iso.check import Survey, survey
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from tests.formats.iso import handmade
 from tests.formats.iso.handmade import image, record

@@ -12,8 +12,8 @@ import io
 import os
 
 from purekernel.errors import LimitError
+from purekernel.formats.iso.check import Survey
 from purekernel.formats.iso.layout import FIRST_DESCRIPTOR, SECTOR_BYTES
-from purekernel.formats.iso.survey import Survey
 
 # Continuations of Rock Ridge entries, the boot catalog, the boot image: each read is of a
 # sector at most. pycdlib compares each continuation with all before.
