@@ -12,8 +12,7 @@ import pytest
 from purekernel.encode.blocks import DEFLATERS
 from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import build_cpio
-from purekernel.formats.squashfs.blocks import GZIP
-from purekernel.formats.squashfs.codecs import Codec, lz4_codec, xz_codec, zstd_codec
+from purekernel.formats.squashfs.codecs import GZIP, Codec, lz4_codec, xz_codec, zstd_codec
 from purekernel.tree import Device, DeviceKind, Directory, File, Metadata, Symlink, Tree
 from tests import debian
 from tests.boot.cores import build as build_core

@@ -17,7 +17,7 @@ import pytest
 from purekernel.errors import FormatError, LimitError, PurekernelError
 from purekernel.formats.limits import Limits
 from purekernel.formats.squashfs import parse_squashfs
-from purekernel.formats.squashfs.blocks import unpacker
+from purekernel.formats.squashfs.codecs import unpacker
 from purekernel.tree import (
     Device,
     DeviceKind,

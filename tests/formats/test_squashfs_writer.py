@@ -27,9 +27,8 @@ from purekernel.formats.squashfs import (
     parse_squashfs,
     write_squashfs,
 )
-from purekernel.formats.squashfs.blocks import GZIP
-from purekernel.formats.squashfs.codecs import Codec, lz4_codec, xz_codec, zstd_codec
-from purekernel.formats.squashfs.directories import Entry, build_listing
+from purekernel.formats.squashfs.codecs import GZIP, Codec, lz4_codec, xz_codec, zstd_codec
+from purekernel.formats.squashfs.inodes import Entry, build_listing
 from purekernel.formats.squashfs.layout import Flag
 from purekernel.formats.squashfs.metadata import Position
 from purekernel.tree import (

@@ -27,7 +27,7 @@ from PySquashfsImage.structure.inode import InodeHeader
 
 from purekernel.errors import FormatError
 from purekernel.formats.limits import Limits
-from purekernel.formats.squashfs.blocks import ERRORS, Unpacker, unpacker
+from purekernel.formats.squashfs.codecs import ERRORS, Unpacker, unpacker
 from purekernel.formats.squashfs.layout import (
     DATA_PLAIN,
     DIRECTORY_ENTRY,
@@ -42,8 +42,8 @@ from purekernel.formats.squashfs.layout import (
     NO_FRAGMENT,
     SOCKET,
 )
-from purekernel.formats.squashfs.stored_xattrs import StoredXattrs
 from purekernel.formats.squashfs.superblock import Superblock, parse_superblock, read_facts
+from purekernel.formats.squashfs.xattrs import StoredXattrs
 from purekernel.tree import Buffer, display
 
 INODE_HEADER = struct.calcsize("<HHHHII")

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
 from purekernel.errors import UnrepresentableError
 from purekernel.formats.squashfs.data import Extent
-from purekernel.formats.squashfs.directories import Placed
 from purekernel.formats.squashfs.layout import (
     BLOCK,
     CHARACTER,
     DIRECTORY,
+    DIRECTORY_ENTRY,
+    DIRECTORY_HEADER,
     EXTENDED,
     FIFO,
     FILE,
+    ID_ENTRY,
+    LISTING_EXTRA,
+    METADATA_BYTES,
     MOST_TARGET_BYTES,
+    MOST_UNDER_HEADER,
     NO_XATTRS,
     SOCKET,
     SYMLINK,
 )
+from purekernel.formats.squashfs.metadata import MetadataWriter, Position
 from purekernel.tree import (
     Device,
     DeviceKind,
@@ -41,11 +48,20 @@ _FILE = struct.Struct("<IIII")
 _LONG_FILE = struct.Struct("<QQQIIII")
 _TWO = struct.Struct("<II")
 _ONE = struct.Struct("<I")
-
 _MOST_U16, _MOST_U32 = 0xFFFF, 0xFFFFFFFF
+
 
 # What 32 bits hold of a device's numbers. (Source: include/linux/kdev_t.h of Linux.)
 _MOST_MAJOR, _MOST_MINOR = 0xFFF, 0xFFFFF
+
+
+# Sixteen bits count them.
+_MOST_IDS = 0xFFFF
+_MOST_ID = 0xFFFFFFFF
+
+
+# An entry says by how much its inode's number differs from the header's, in 16 bits with sign.
+_LEAST_STEP, _MOST_STEP = -0x8000, 0x7FFF
 
 
 @frozen(kw_only=True)
@@ -109,6 +125,115 @@ def build_file(common: Common, node: File, extent: Extent) -> bytes:
     return common.header(FILE + EXTENDED, node) + fields + sizes
 
 
+# Lay out folders: names under headers, and an index into those of long ones.
+
+
+@frozen
+class Entry:
+    """One name in a folder.
+
+    Attributes:
+        name: without a slash.
+        type: the basic inode type.
+        number: the inode's.
+        place: where in the table of inodes that lies.
+    """
+
+    name: bytes
+    type: int
+    number: int
+    place: Position
+
+
+@frozen
+class Listing:
+    """A folder's names as they lie in the table of folders.
+
+    Attributes:
+        data: headers and entries.
+        marks: for some headers after the first, where in ``data`` they start, and the name that
+            follows them.
+    """
+
+    data: bytes
+    marks: Sequence[tuple[int, bytes]] = ()
+
+
+@frozen
+class Placed:
+    """A listing that was written.
+
+    Attributes:
+        place: where it starts.
+        size_bytes: what the inode says.
+        index: for each mark where in the listing it is, the block that it lies in, and its name.
+    """
+
+    place: Position
+    size_bytes: int
+    index: Sequence[tuple[int, int, bytes]]
+
+
+def build_listing(entries: Iterable[Entry]) -> Listing:
+    """Return the listing of ``entries``, which come sorted by name as bytes.
+
+    The kernel looks names up by going through the listing; the index lets it begin in the right
+    block. (Source: fs/squashfs/namei.c of Linux.)
+    """
+    data = bytearray()
+    marks: list[tuple[int, bytes]] = []
+    marked = 0
+    group: list[Entry] = []
+    group_bytes = 0
+
+    def close() -> None:
+        data.extend(DIRECTORY_HEADER.pack(len(group) - 1, group[0].place.block, group[0].number))
+        for entry in group:
+            data.extend(
+                DIRECTORY_ENTRY.pack(
+                    entry.place.offset,
+                    entry.number - group[0].number,
+                    entry.type,
+                    len(entry.name) - 1,
+                )
+            )
+            data.extend(entry.name)
+
+    for entry in entries:
+        size = DIRECTORY_ENTRY.size + len(entry.name)
+        if group:
+            reach = len(data) + DIRECTORY_HEADER.size + group_bytes + size - marked
+            if (
+                reach > METADATA_BYTES
+                or len(group) == MOST_UNDER_HEADER
+                or entry.place.block != group[0].place.block
+                or not _LEAST_STEP <= entry.number - group[0].number <= _MOST_STEP
+            ):
+                close()
+                group, group_bytes = [], 0
+                if reach > METADATA_BYTES:
+                    marks.append((len(data), entry.name))
+                    marked = len(data)
+        group.append(entry)
+        group_bytes += size
+    if group:
+        close()
+    return Listing(bytes(data), marks)
+
+
+def write_listing(listing: Listing, table: MetadataWriter) -> Placed:
+    """Put ``listing`` into the table of folders."""
+    place = table.position
+    index = []
+    here = 0
+    for at, name in listing.marks:
+        table.write(listing.data[here:at])
+        index.append((at, table.position.block, name))
+        here = at
+    table.write(listing.data[here:])
+    return Placed(place, len(listing.data) + LISTING_EXTRA, index)
+
+
 def build_directory(common: Common, node: Directory, listing: Placed, parent: int) -> bytes:
     """Return a folder's inode.
 
@@ -170,3 +295,35 @@ _TYPES: dict[type[Node], int] = {
     Fifo: FIFO,
     Socket: SOCKET,
 }
+
+
+# Owners and groups, which inodes name by their place in a table.
+
+
+class IdTable:
+    """Owners and groups, each once."""
+
+    def __init__(self) -> None:
+        self._places: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def add(self, number: int, path: bytes) -> int:
+        """Return the place of ``number``, to whom what stands at ``path`` belongs.
+
+        Raises:
+            UnrepresentableError: the number is too large, or there are too many.
+        """
+        place = self._places.setdefault(number, len(self._places))
+        if place >= _MOST_IDS or not 0 <= number <= _MOST_ID:
+            raise UnrepresentableError(
+                f"{display(path)} belongs to {number}, and squashfs holds {_MOST_IDS} owners and "
+                f"groups, each of 0 to {_MOST_ID}",
+                hint="let everything belong to root with -all-root",
+            )
+        return place
+
+    def build(self) -> bytes:
+        """Return the table."""
+        return b"".join(map(ID_ENTRY.pack, self._places))

@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 
-from purekernel.formats.squashfs.blocks import NAMES
+from purekernel.formats.squashfs.codecs import NAMES
 from purekernel.formats.squashfs.layout import Flag
 from purekernel.formats.squashfs.reader import OpenImage
 from purekernel.tree import Device, Node, Symlink, Tree, file_type

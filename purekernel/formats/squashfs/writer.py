@@ -17,16 +17,18 @@ from attrs import field, frozen
 
 from purekernel.errors import UsageError
 from purekernel.formats.squashfs.codecs import Codec, Pack
-from purekernel.formats.squashfs.conveyor import Conveyor
-from purekernel.formats.squashfs.data import DataWriter
-from purekernel.formats.squashfs.directories import Entry, build_listing, write_listing
-from purekernel.formats.squashfs.ids import IdTable
+from purekernel.formats.squashfs.data import Conveyor, DataWriter
+from purekernel.formats.squashfs.inode_table import Inode, survey
 from purekernel.formats.squashfs.inodes import (
     Common,
+    Entry,
+    IdTable,
     basic_type,
     build_directory,
     build_file,
+    build_listing,
     build_other,
+    write_listing,
 )
 from purekernel.formats.squashfs.layout import (
     FRAGMENT_ENTRY,
@@ -42,7 +44,6 @@ from purekernel.formats.squashfs.layout import (
 )
 from purekernel.formats.squashfs.metadata import MetadataWriter, write_table
 from purekernel.formats.squashfs.superblock import Superblock, build_superblock
-from purekernel.formats.squashfs.survey import Inode, survey
 from purekernel.formats.squashfs.xattrs import XattrWriter
 from purekernel.tree import Directory, File, Tree, newest_time
 from purekernel.tree.path import parent

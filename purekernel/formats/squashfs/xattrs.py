@@ -5,14 +5,17 @@ Source: fs/squashfs/xattr.c and xattr_id.c of Linux.
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import BinaryIO, Protocol
 
-from purekernel.errors import UnrepresentableError
+from purekernel.errors import FormatError, UnrepresentableError
 from purekernel.formats.squashfs.codecs import Pack
 from purekernel.formats.squashfs.layout import (
+    METADATA_BYTES,
     MOST_XATTR_BYTES,
     NO_TABLE,
     NO_XATTRS,
+    XATTR_ELSEWHERE,
     XATTR_HEAD,
     XATTR_NAME,
     XATTR_PREFIXES,
@@ -26,6 +29,9 @@ from purekernel.tree.node import Xattrs
 
 # XATTR_NAME_MAX of Linux (include/uapi/linux/limits.h).
 _MOST_NAME_BYTES = 255
+
+
+_SETS_IN_BLOCK = METADATA_BYTES // XATTR_SET.size
 
 
 class XattrWriter:
@@ -89,3 +95,106 @@ def _build_xattr(name: bytes, value: bytes, path: bytes) -> bytes:
         + XATTR_SIZE.pack(len(value))
         + value
     )
+
+
+# Read extended attributes, of which the library reads only some.
+#
+# Source: fs/squashfs/xattr.c and xattr_id.c of Linux.
+
+
+class Tables(Protocol):
+    """What the tables of an image are read with."""
+
+    def read_plain(self, start: int, size: int, what: str) -> memoryview:
+        """Return bytes of the image."""
+        ...
+
+    def read_metadata(self, block: int, offset: int, size: int) -> tuple[bytes, int, int]:
+        """Return bytes of a table, and the block and offset behind them."""
+        ...
+
+    def charge(self, size_bytes: int, start: int) -> None:
+        """Count what is kept towards what the image may unpack to."""
+        ...
+
+
+class StoredXattrs:
+    """The sets of extended attributes of an image, each read when it is asked for.
+
+    Attributes:
+        count: how many there are.
+    """
+
+    def __init__(
+        self, tables: Tables, start: int, refuse: Callable[[int | None, str, str], FormatError]
+    ) -> None:
+        self._tables = tables
+        self._refuse = refuse
+        self._known: dict[int, Xattrs] = {NO_XATTRS: ()}
+        self._start = start
+        self._values_start = self.count = 0
+        if start != NO_TABLE:
+            head = tables.read_plain(start, XATTR_HEAD.size, "a table of extended attributes")
+            self._values_start, self.count, _unused = XATTR_HEAD.unpack(head)
+
+    def find(self, number: int, path: bytes) -> Xattrs:
+        """Return the set with this number, which belongs to ``path``.
+
+        In an image without a table of extended attributes the number means nothing: squashfs-tools
+        4.0 left the field at 0. Linux and unsquashfs ignore it, too.
+
+        Raises:
+            FormatError: there is none, or it is damaged.
+            LimitError: with what was read before it is more than the image may unpack to.
+        """
+        if self._start == NO_TABLE:
+            return ()
+        if number not in self._known:
+            if number >= self.count:
+                raise self._refuse(
+                    None,
+                    f"{display(path)} to have one of {self.count} sets of extended attributes",
+                    f"number {number}",
+                )
+            self._known[number] = self._read(number, path)
+        return self._known[number]
+
+    def _read(self, number: int, path: bytes) -> Xattrs:
+        index_at = self._start + XATTR_HEAD.size + 8 * (number // _SETS_IN_BLOCK)
+        index = self._tables.read_plain(index_at, 8, "an index of extended attributes")
+        data, _block, _offset = self._tables.read_metadata(
+            int.from_bytes(index, "little"),
+            number % _SETS_IN_BLOCK * XATTR_SET.size,
+            XATTR_SET.size,
+        )
+        place, count, _size = XATTR_SET.unpack(data)
+        block, offset = self._values_start + (place >> 16), place & 0xFFFF
+        found: dict[bytes, bytes] = {}
+        for _ in range(count):
+            data, block, offset = self._tables.read_metadata(block, offset, XATTR_NAME.size)
+            kind, size = XATTR_NAME.unpack(data)
+            last, block, offset = self._tables.read_metadata(block, offset, size)
+            value, block, offset = self._read_value(block, offset)
+            prefix = kind & ~XATTR_ELSEWHERE
+            if prefix >= len(XATTR_PREFIXES) or not last or b"\0" in last:
+                raise self._refuse(
+                    block, f"an extended attribute of {display(path)}", f"{display(last)}, {kind}"
+                )
+            if kind & XATTR_ELSEWHERE:
+                if len(value) != 8:
+                    raise self._refuse(block, "8 bytes that say where a value is", f"{len(value)}")
+                where = int.from_bytes(value, "little")
+                value = self._read_value(self._values_start + (where >> 16), where & 0xFFFF)[0]
+            self._tables.charge(len(last) + len(value), block)
+            name = XATTR_PREFIXES[prefix] + last
+            if name in found:
+                raise self._refuse(block, "each extended attribute once", f"{display(name)} again")
+            found[name] = value
+        return tuple(sorted(found.items()))
+
+    def _read_value(self, block: int, offset: int) -> tuple[bytes, int, int]:
+        data, block, offset = self._tables.read_metadata(block, offset, XATTR_SIZE.size)
+        (size,) = XATTR_SIZE.unpack(data)
+        if size > MOST_XATTR_BYTES:
+            raise self._refuse(block, f"a value of at most {MOST_XATTR_BYTES} bytes", f"{size}")
+        return self._tables.read_metadata(block, offset, size)
