@@ -21,7 +21,7 @@ from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.gzip import build_gzip
 from purekernel.remaster.core import pack_core, recompress_nested
-from purekernel.rootfs.packed_modules import unpack_modules
+from purekernel.rootfs.modules import unpack_modules
 
 
 def main() -> None:

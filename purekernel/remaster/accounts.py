@@ -11,7 +11,7 @@ from purekernel.plan import Plan
 from purekernel.recipe import defaults
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import Account
-from purekernel.rootfs.account_change import AccountChange
+from purekernel.rootfs.accounts import AccountChange
 from purekernel.rootfs.passwords import Scheme, accepted_scheme, derive_salt, hash_password
 from purekernel.tree import Tree
 

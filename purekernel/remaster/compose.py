@@ -51,8 +51,7 @@ from purekernel.remaster.accounts import account_changes, wants_autologin
 from purekernel.remaster.image import MAX_TIMESTAMP, Composition
 from purekernel.remaster.image_name import identify, planned_version
 from purekernel.repos.tinycore import resolve_kernel
-from purekernel.rootfs.account_change import AccountChange
-from purekernel.rootfs.accounts import change_accounts
+from purekernel.rootfs.accounts import AccountChange, change_accounts
 from purekernel.rootfs.extensions import cut_files, merge_extension
 from purekernel.rootfs.inittab import set_autologin
 from purekernel.rootfs.ownership import own_as_root, protect_shadow

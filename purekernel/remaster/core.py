@@ -23,7 +23,7 @@ from purekernel.formats.elf import is_elf
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.initramfs import Compression
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
-from purekernel.rootfs.packed_modules import is_packed_module
+from purekernel.rootfs.modules import is_packed_module
 from purekernel.tree import Buffer, Directory, File, Node, Symlink, Tree, content_bytes
 from purekernel.tree.path import parent
 

@@ -38,8 +38,8 @@ from purekernel.remaster.core import (
 )
 from purekernel.remaster.image_name import Identity, check_version, microkernel_identity
 from purekernel.remaster.unreached_menus import find_unreached_menus
+from purekernel.rootfs.modules import unpack_modules
 from purekernel.rootfs.ownership import own_as_root
-from purekernel.rootfs.packed_modules import unpack_modules
 from purekernel.rootfs.passes import Pass, finishing_passes
 from purekernel.tree import (
     Buffer,

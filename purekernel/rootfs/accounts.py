@@ -7,42 +7,169 @@ an account is there.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 
-from attrs import evolve
+from attrs import evolve, field, frozen
 
 from purekernel.errors import (
     ConflictError,
     MissingPathError,
+    PathError,
     PurekernelError,
+    TreeError,
     UsageError,
     raise_all,
 )
-from purekernel.rootfs.account_change import AccountChange, refusals
-from purekernel.rootfs.account_files import GROUP, PASSWD, SHADOW, Layout, Table, parse_table
-from purekernel.rootfs.homes import ROOT_OWNER, Owner, give_home, make_home
+from purekernel.rootfs.account_files import (
+    GROUP,
+    MAX_ID,
+    PASSWD,
+    SHADOW,
+    Layout,
+    Table,
+    parse_table,
+)
 from purekernel.rootfs.ownership import ROOT_ID, STAFF_GROUP
-from purekernel.tree import File, Metadata, Tree, describe, display, resolve
+from purekernel.rootfs.passwords import valid_hash
+from purekernel.tree import (
+    ROOT,
+    Directory,
+    File,
+    Metadata,
+    Tree,
+    describe,
+    display,
+    parse_path,
+    resolve,
+    with_metadata,
+)
+from purekernel.tree.path import ancestors, join, name
 
 __all__ = ["AccountChange", "change_accounts"]
 
+
 # What no password ever becomes: nobody logs in with one.
 LOCKED = b"*"
+
+
 # In etc/passwd and etc/group: the password is not here.
 ELSEWHERE = b"x"
+
 
 # Fields of etc/passwd, by number; and of etc/group, the gid.
 PASSWORD, UID, GID, COMMENT, HOME, SHELL = 1, 2, 3, 4, 5, 6
 GROUP_GID = 2
-
 DEFAULT_SHELL = b"/bin/sh"
-
 HOMES = b"/home/"
-
 SHADOW_MODE = 0o640
+
 
 # Names that a misspelt one is held against.
 MOST_COMPARED = 1000
+
+
+# As useradd(8) has it by default.
+_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_EXAMPLES = {"home": "/home/tc", "shell": "/bin/sh"}
+
+
+# By convention the home of accounts that have none.
+NO_HOME = b"/nonexistent"
+
+
+# What is to become of an account, and what of it makes no sense in any image.
+#
+# Source: passwd(5); useradd(8) of the shadow suite for names.
+
+
+@frozen(kw_only=True)
+class AccountChange:
+    """What is to become of a user; ``None`` leaves it as it is.
+
+    A user that the image does not have is added, if ``uid`` says which number it gets: in
+    the group that Tiny Core gives its own (staff), with a home in ``/home`` and ``/bin/sh``,
+    unless said otherwise; and locked, unless it gets a password.
+
+    Attributes:
+        name: the login name.
+        password_hash: as ``etc/shadow`` has it.
+        locked: nobody logs in with a password.
+        uid: its number.
+        gid: its group; one that has no line in ``etc/group`` gets one of the user's name.
+        home: its folder, an absolute path; made if it is not there.
+        shell: its shell, an absolute path.
+        comment: its full name.
+    """
+
+    name: str
+    password_hash: str | None = field(default=None, repr=False)
+    locked: bool = False
+    uid: int | None = None
+    gid: int | None = None
+    home: str | None = None
+    shell: str | None = None
+    comment: str | None = None
+
+
+def refusals(changes: Iterable[AccountChange]) -> Iterator[UsageError]:
+    """Yield what makes no sense whatever the image is."""
+    seen: set[str] = set()
+    for change in changes:
+        if _NAME.fullmatch(change.name) is None:
+            yield UsageError(
+                f"{change.name!r} is no name for a user",
+                hint="it has a small letter or '_', and then up to 31 of these, digits and '-'",
+            )
+            continue
+        if change.name in seen:
+            yield UsageError(
+                f"the user '{change.name}' is changed twice", hint="say it all in one place"
+            )
+        seen.add(change.name)
+        for message, hint in _contradictions(change):
+            yield UsageError(f"user '{change.name}': {message}", hint=hint)
+
+
+def _contradictions(change: AccountChange) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with one change, and what to do about it."""
+    if change.locked and change.password_hash is not None:
+        yield "a locked account has no password", "leave out the one or the other"
+    elif change.password_hash is not None and not valid_hash(change.password_hash):
+        yield (
+            "that is no hash of a password",
+            "make one with 'openssl passwd -6', or give the password itself",
+        )
+    for word, number in (("uid", change.uid), ("gid", change.gid)):
+        if number is not None and not 0 <= number <= MAX_ID:
+            yield f"the {word} {number} is none that there can be", f"it is from 0 to {MAX_ID}"
+    if change.name == "root" and change.uid not in (None, 0):
+        yield f"root cannot have uid {change.uid}", "leave it out: root is whoever has uid 0"
+    for word, path in (("home", change.home), ("shell", change.shell)):
+        if path is not None and not (_is_absolute(path) and (word == "home" or path[-1] != "/")):
+            yield (
+                f"{path!r} is no place for a {word}",
+                f"give an absolute path without '..' and ':', such as {_EXAMPLES[word]}",
+            )
+    if change.comment is not None and not _fits_field(change.comment):
+        yield (
+            f"the comment {change.comment!r} does not fit in a line",
+            "leave out colons and whatever cannot be printed",
+        )
+
+
+def _fits_field(text: str) -> bool:
+    return ":" not in text and text.isprintable()
+
+
+def _is_absolute(path: str) -> bool:
+    if not path.startswith("/") or not _fits_field(path):
+        return False
+    try:
+        parse_path(b"." + path.encode())
+    except PathError:
+        return False
+    return True
 
 
 def change_accounts(tree: Tree, changes: Iterable[AccountChange], *, mtime: int) -> Tree:
@@ -79,6 +206,69 @@ def change_accounts(tree: Tree, changes: Iterable[AccountChange], *, mtime: int)
     raise_all(errors)
     accounts.store()
     return changed
+
+
+# The folders that users call home.
+#
+# Source: passwd(5); usermod(8) of the shadow suite.
+
+
+@frozen(kw_only=True)
+class Owner:
+    """A user and its group, by their numbers."""
+
+    uid: int
+    gid: int
+
+
+ROOT_OWNER = Owner(uid=0, gid=0)
+
+
+def give_home(tree: Tree, home: bytes, old: Owner, new: Owner) -> None:
+    """Give what ``old`` has at ``home``, an absolute path, to ``new``, as usermod(8) does."""
+    if old == new or not home.startswith(b"/"):
+        return
+    try:
+        place = resolve(tree, home)
+    except TreeError:
+        return
+    if place == ROOT or not isinstance(tree.get(place), Directory):
+        return
+    for path, node in list(tree.walk(place)):
+        uid, gid = node.metadata.uid, node.metadata.gid
+        metadata = evolve(
+            node.metadata,
+            uid=new.uid if uid == old.uid else uid,
+            gid=new.gid if gid == old.gid else gid,
+        )
+        if metadata != node.metadata:
+            tree.replace(path, with_metadata(node, metadata))
+
+
+def make_home(tree: Tree, home: bytes, owner: Owner, *, mtime: int) -> None:
+    """Make the folder ``home``, an absolute path, and root's above it, where they are missing.
+
+    Raises:
+        ConflictError: something on the way is no folder.
+        LinkLoopError: links on the way lead nowhere.
+    """
+    if home == NO_HOME:
+        return
+    whole = parse_path(b"." + home)
+    folder = ROOT
+    for step in [*ancestors(whole), whole] if whole else []:
+        folder = resolve(tree, join(folder, name(step)))
+        found = tree.get(folder)
+        # A home that only what it holds speaks of has no owner to speak of.
+        if found is None or (step == whole and tree.is_implied(folder)):
+            its = owner if step == whole else ROOT_OWNER
+            metadata = Metadata(mode=0o755, uid=its.uid, gid=its.gid, mtime=mtime)
+            tree.add(folder, Directory(metadata=metadata))
+        elif not isinstance(found, Directory):
+            raise ConflictError(
+                f"{display(home)} cannot be a home: {display(folder)} is {describe(found)}",
+                hint="give another home, or take that out of the overlay",
+            )
 
 
 class _Accounts:

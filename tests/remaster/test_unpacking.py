@@ -22,7 +22,7 @@ from purekernel.formats.compress import compress
 from purekernel.formats.initramfs import Compression
 from purekernel.recipe.encoding import Encoding, Modules
 from purekernel.remaster.core import Unpacking, build_archive, measure_unpacking, pack_core
-from purekernel.rootfs.packed_modules import unpack_modules
+from purekernel.rootfs.modules import unpack_modules
 from purekernel.tree import File, Metadata, Tree, content_bytes, merge
 from tests.shared import core_iso
 

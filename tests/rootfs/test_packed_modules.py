@@ -6,7 +6,7 @@ import pytest
 
 from purekernel.errors import FormatError, LimitError
 from purekernel.formats.limits import Limits
-from purekernel.rootfs.packed_modules import is_packed_module, unpack_modules
+from purekernel.rootfs.modules import is_packed_module, unpack_modules
 from purekernel.tree import File, Metadata, Symlink, Tree
 
 FOLDER = b"lib/modules/3.0.3/kernel/"
