@@ -53,8 +53,7 @@ def deps_command(
       purekernel deps parted nano --dot | dot -Tsvg > deps.svg
     """  # noqa: D301  # click reads the backspace as "keep these lines"
     # What these import takes longer than --help may.
-    from purekernel.cli.dependencies import draw_graph, graph_as_dot  # noqa: PLC0415
-    from purekernel.cli.drawing import draw, guides, megabytes  # noqa: PLC0415
+    from purekernel.cli.drawing import draw, draw_graph, graph_as_dot, guides, megabytes  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
     from purekernel.recipe.request import ask_about  # noqa: PLC0415
     from purekernel.repos.tinycore import refuse_missing  # noqa: PLC0415

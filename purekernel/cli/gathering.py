@@ -221,8 +221,7 @@ def show_plan(
         progress: is closed before anything is printed.
         as_json: whether it is for machines.
     """
-    from purekernel.cli.drawing import draw, guides  # noqa: PLC0415
-    from purekernel.cli.plan import draw_plan  # noqa: PLC0415
+    from purekernel.cli.drawing import draw, draw_plan, guides  # noqa: PLC0415
     from purekernel.cli.summary import render_json, summarize_plan  # noqa: PLC0415
     from purekernel.cli.terminal import say  # noqa: PLC0415
 

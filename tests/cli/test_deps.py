@@ -7,7 +7,7 @@ import pytest
 
 from fixtures.repository import make_repository
 from purekernel.cli import main
-from purekernel.cli.dependencies import draw_graph
+from purekernel.cli.drawing import draw_graph
 from purekernel.repos.tinycore import ExtensionGraph
 from tests.workshop import two_lines
 
