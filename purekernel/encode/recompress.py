@@ -1,12 +1,8 @@
-"""Deflate again what files hold that are deflated: gzip files, PNG images, zip archives.
-
-What they unpack to stays byte for byte, and so does all in them that is not deflated.
-"""
+"""Recompress gzip files: the content, the headers and the order of members stay as they are."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from attrs import field, frozen
 
@@ -15,39 +11,54 @@ from purekernel.errors import FormatError
 from purekernel.formats.gzip import FEXTRA, FLAGS_OFFSET, TRAILER, content_start, iter_members
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
-from purekernel.formats.png import MAGIC as PNG_MAGIC
-from purekernel.formats.png import parse_png, replace_pixels
-from purekernel.formats.splice import Edit, splice
-from purekernel.formats.zip import (
-    DEFLATED,
-    STORED,
-    Archive,
-    Packed,
-    find_end,
-    parse_zip,
-    replace_members,
-    unpack_member,
-)
 from purekernel.tree import Buffer
 
-# What an EPUB or OpenDocument file starts with says what it is, and must be readable as it stands.
-# (Source: EPUB OCF 3.3, 4.3; OpenDocument 1.3, part 2, 3.3.)
-_TYPE_NAME = b"mimetype"
+
+@frozen(kw_only=True)
+class Edit:
+    """Other bytes for a part of a file.
+
+    Attributes:
+        start: the first byte that is replaced.
+        end: the first byte that is not.
+        data: what comes in their place.
+    """
+
+    start: int
+    end: int
+    data: Buffer = field(repr=False)
+
+    @property
+    def growth_bytes(self) -> int:
+        """Return by how much what follows moves; less than 0 is towards the start."""
+        return len(self.data) - (self.end - self.start)
+
+
+def splice(data: Buffer, edits: Iterable[Edit]) -> bytes:
+    """Return ``data`` with ``edits`` made, none of which overlap; positions are the old ones."""
+    view = memoryview(data)
+    pieces: list[Buffer] = []
+    here = 0
+    for edit in sorted(edits, key=lambda edit: edit.start):
+        if edit.start < here:
+            raise AssertionError  # two edits of one place: the caller's fault
+        pieces += (view[here : edit.start], edit.data)
+        here = edit.end
+    pieces.append(view[here:])
+    return b"".join(pieces)
 
 
 @frozen(kw_only=True)
 class Recompressed:
-    """A file that says the same.
+    """A recompressed file.
 
     Attributes:
-        data: the file; the old one, where nothing in it became smaller.
-        fresh_bytes: its size if all in it were encoded anew, smaller or not.
-        notes: what was left alone that one might expect otherwise, and why.
+        data: the file; the old bytes if no member became smaller.
+        fresh_bytes: its size if every member were encoded again, smaller or not.
     """
 
     data: bytes = field(repr=False)
     fresh_bytes: int
-    notes: tuple[str, ...] = ()
 
 
 def recompress(
@@ -58,40 +69,29 @@ def recompress(
     is_forced: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Recompressed:
-    """Return a gzip, PNG or zip file with the smallest of its old and new deflate streams.
+    """Return a gzip file in which each member has the smallest of its old and new streams.
 
-    Its kind is told by its content. What it unpacks to was compared.
+    The new streams are decompressed and compared before they are used.
 
     Args:
         data: the file.
-        encoders: what is tried on each stream.
+        encoders: tried on each member.
         source: its name, for messages.
-        is_forced: whether new streams are taken even if the old ones are smaller.
+        is_forced: whether a new stream is taken even if the old one is smaller.
         limits: bounds on what it may unpack to.
 
     Raises:
-        FormatError: it is of no such kind, is damaged, or has something that would be lost.
+        FormatError: it is not a gzip file, is damaged, or has an extra field in a header.
         LimitError: it goes over ``limits``.
     """
-    head = bytes(data[: len(PNG_MAGIC)])
-    if head.startswith(GZIP_MAGIC):
-        return _recompress_gzip(data, encoders, source, is_forced, limits)
-    if head == PNG_MAGIC:
-        return _recompress_png(data, encoders, source, is_forced, limits)
-    if find_end(data) is not None:
-        archive = parse_zip(data, source=source, limits=limits)
-        return _recompress_zip(archive, encoders, is_forced, limits)
-    raise FormatError(
-        source=source,
-        expected="a gzip file, a PNG image or a zip archive",
-        got=head.hex(" ") or "an empty file",
-        hint="name files of these kinds; they are told by their content, not by their names",
-    )
-
-
-def _recompress_gzip(
-    data: Buffer, encoders: Sequence[Encoder], source: str, is_forced: bool, limits: Limits
-) -> Recompressed:
+    head = bytes(data[:8])
+    if not head.startswith(GZIP_MAGIC):
+        raise FormatError(
+            source=source,
+            expected="a gzip file",
+            got=head.hex(" ") or "an empty file",
+            hint="name gzip files; they are recognised by their content, not by their names",
+        )
     view = memoryview(data)
     edits: list[Edit] = []
     growth_bytes = 0
@@ -112,49 +112,3 @@ def _recompress_gzip(
         if is_forced or edit.growth_bytes < 0:
             edits.append(edit)
     return Recompressed(data=splice(view, edits), fresh_bytes=len(view) + growth_bytes)
-
-
-def _recompress_png(
-    data: Buffer, encoders: Sequence[Encoder], source: str, is_forced: bool, limits: Limits
-) -> Recompressed:
-    image = parse_png(data, source=source, limits=limits)
-    fresh = replace_pixels(image, encode_checked(image.content, encoders))
-    is_taken = is_forced or len(fresh) < len(data)
-    return Recompressed(data=fresh if is_taken else bytes(data), fresh_bytes=len(fresh))
-
-
-def _recompress_zip(
-    archive: Archive, encoders: Sequence[Encoder], is_forced: bool, limits: Limits
-) -> Recompressed:
-    replaced: dict[int, Packed] = {}
-    hindrances: Counter[str] = Counter()
-    growth_bytes = 0
-    first = min((member.header for member in archive.members), default=0)
-    for index, member in enumerate(archive.members):
-        if member.hindrance:
-            hindrances[member.hindrance] += 1
-            continue
-        content = unpack_member(archive, member, limits=limits)
-        if not content or (member.name == _TYPE_NAME and member.header == first):
-            continue
-        packed = Packed(method=DEFLATED, data=encode_checked(content, encoders))
-        # Who reads a stream cannot tell where a stored member ends that has its size behind it.
-        if len(content) <= len(packed.data) and (
-            member.descriptor is None or member.method == STORED
-        ):
-            packed = Packed(method=STORED, data=content)
-        member_growth = len(packed.data) - member.packed_bytes
-        growth_bytes += member_growth
-        if is_forced or member_growth < 0:
-            replaced[index] = packed
-    notes = tuple(
-        f"{archive.source}: {count} members are left as they are: {why}"
-        if count > 1
-        else f"{archive.source}: a member is left as it is: {why}"
-        for why, count in hindrances.items()
-    )
-    return Recompressed(
-        data=replace_members(archive, replaced),
-        fresh_bytes=len(archive.data) + growth_bytes,
-        notes=notes,
-    )

@@ -31,7 +31,6 @@ from fixtures.core_iso import make_core_iso
 from purekernel.cli.app import main, purekernel
 from purekernel.formats.cpio import build_cpio
 from tests import debs
-from tests.images import make_png, make_zip
 from tests.kernel_modules import make_module
 from tests.oracles import require
 from tests.processes import ROOT, environment
@@ -235,9 +234,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "core.gz": gzip.compress(core, mtime=0),
         "image.iso": make_core_iso(),
         "ext4.ko.xz": lzma.compress(module),
-        "a.png": make_png(),
-        "b.png": make_png(level=0),
-        "site.zip": make_zip({"a": b"a" * 1000}),
+        "site.tgz": gzip.compress(b"a" * 1000, 1),
         "data.tar.xz": lzma.compress(archive),
         "lshw.deb": package,
         "lshw_02.19-2_i386.deb": package,

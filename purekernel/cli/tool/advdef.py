@@ -1,4 +1,4 @@
-"""``purekernel tool advdef``: recompress gzip files, PNG images and zip archives in place."""
+"""``purekernel tool advdef``: recompress gzip files in place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STORE, FAST, NORMAL, EXTRA, INSANE = range(5)
 ITERATIONS = 15
 
 
-@click.command("advdef", short_help="Recompress .gz, .png and .zip files in place.")
+@click.command("advdef", short_help="Recompress gzip files in place.")
 @click.argument("files", metavar="[FILE]...", type=Place(), nargs=-1)
 @click.option("-z", "--recompress", "is_asked", is_flag=True, help="Recompress FILEs; needed.")
 @click.option("-0", "--shrink-store", "level", flag_value=STORE, type=int, help="Not at all.")
@@ -52,16 +52,16 @@ def advdef_command(
     quiet: bool,
     max_unpacked: int | None,
 ) -> None:
-    """Recompress each FILE in its place: what advdef -z and advzip -z do.
+    """Recompress each gzip FILE in place, as advdef -z does.
 
-    FILE is a gzip file (.gz, .tgz, .svgz), a PNG image, or a zip archive (.zip, .jar, .epub, ...),
-    told by its content. It unpacks to the same, which was compared, and is never larger without -f
-    or -0. Printed are its old and new size, the one in percent of the other, and its name.
+    FILE is recognised by its content. The new file unpacks to the same bytes, which is checked, and
+    is never larger unless -f or -0 is given. Each line has the old size, the new size, the new size
+    in percent of the old one, and the name.
 
     \b
     Examples:
       purekernel tool advdef -z -4 core.gz
-      purekernel tool advdef -z -q *.png *.zip
+      purekernel tool advdef -z -q *.gz
     """  # noqa: D301  # click reads the backspace as "keep these lines"
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
@@ -107,15 +107,12 @@ def _recompress_file(
     path: Path, encoders: tuple[Encoder, ...], *, is_forced: bool, limits: Limits
 ) -> tuple[int, int, str]:
     """Return a file's old and new size in bytes, and what is remarked on it."""
-    from purekernel.cli.terminal import say_warning  # noqa: PLC0415
     from purekernel.encode.recompress import recompress  # noqa: PLC0415
     from purekernel.host.read import load_file  # noqa: PLC0415
     from purekernel.host.write import write_whole  # noqa: PLC0415
 
     old = load_file(path, limits=limits)
     done = recompress(old, encoders, source=str(path), is_forced=is_forced, limits=limits)
-    for note in done.notes:
-        say_warning(note)
     if done.data != old:
         try:
             write_whole(path.resolve(), done.data)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purekernel.formats.splice import Edit, splice
+from purekernel.encode.recompress import Edit, splice
 
 
 @given(st.lists(st.tuples(st.binary(max_size=9), st.binary(max_size=9), st.binary(max_size=9))))
