@@ -7,7 +7,16 @@ import pytest
 from attrs import fields_dict
 
 import purekernel
-from purekernel import Emit, Encoding, Image, Provision, Request, make_image, write_image
+from purekernel import (
+    Emit,
+    Encoding,
+    Image,
+    Provision,
+    Request,
+    make_image,
+    sample_bundle,
+    write_image,
+)
 from purekernel.cli.build import build_command
 from purekernel.cli.bundle import bundle_command
 from purekernel.cli.fetch import fetch_command
@@ -31,6 +40,8 @@ def test_the_library_takes_what_the_command_takes() -> None:
     options -= {"volume_id", "application", "publisher", "preparer", "system"}
     arguments = set(inspect.signature(make_image).parameters) - {"volume", "progress"}
     arguments -= {"request", "provision", "environment", "encoding"}
+    # Which outputs are written is said to write_image().
+    arguments -= {"writes_iso"}
     # How the core is packed is one argument, too; what runs it and what remembers is a library's.
     packing = {"effort", "jobs", "no_nested", "modules", "compression", "executor"}
     assert packing <= options
@@ -53,6 +64,21 @@ def test_every_command_that_gathers_takes_the_same() -> None:
 @pytest.fixture(scope="module")
 def image() -> Image:
     return make_image(sample=True)
+
+
+def test_dir_lists_the_public_names_and_no_others() -> None:
+    assert dir(purekernel) == sorted(purekernel.__all__)
+
+
+def test_values_are_short_when_printed(image: Image) -> None:
+    assert len(repr(image)) < 2000
+    assert image.name in repr(image)
+    assert len(repr(sample_bundle())) < 2000
+
+
+def test_file_of_an_image_is_read_by_its_path(image: Image) -> None:
+    assert image.root.read("etc/passwd").startswith(b"root:")
+    assert image.root.read(b"/etc/passwd") == image.root.read("etc/passwd")
 
 
 def test_paths_may_be_text_and_outputs_words(image: Image, tmp_path: Path) -> None:

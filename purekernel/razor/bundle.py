@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from purekernel.encode.encoders import Libdeflate, compress
 from purekernel.errors import BundleError, inside
@@ -88,12 +88,12 @@ class Bundle:
     """
 
     source: str
-    iso: Buffer
+    iso: Buffer = field(repr=False)
     flavour: Flavour
     generation: Generation
     version: str | None
-    overlays: tuple[tuple[str, Buffer | Layer], ...]
-    licences: tuple[tuple[bytes, Buffer], ...]
+    overlays: tuple[tuple[str, Buffer | Layer], ...] = field(repr=False)
+    licences: tuple[tuple[bytes, Buffer], ...] = field(repr=False)
     mtime: int
 
 
@@ -204,14 +204,14 @@ class BundleParts:
     """
 
     source: str
-    iso: Buffer
+    iso: Buffer = field(repr=False)
     flavour: Flavour
     generation: Generation
     version: str | None
     scripts: Tree
-    licences: tuple[tuple[bytes, Buffer], ...]
+    licences: tuple[tuple[bytes, Buffer], ...] = field(repr=False)
     overlay: Layer
-    tarballs: Mapping[bytes, Buffer]
+    tarballs: Mapping[bytes, Buffer] = field(repr=False)
     mtime: int
 
     def as_bundle(self) -> Bundle:

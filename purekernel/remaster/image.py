@@ -173,12 +173,12 @@ class Image:
     flavour: Flavour | None
     generation: Generation | None
     root: Tree
-    core: bytes
+    core: bytes = field(repr=False)
     cpio_bytes: int
     unpacked_modules_bytes: int
     unpacked_modules_saved_bytes: int
     core_path: bytes
-    kernel: Buffer
+    kernel: Buffer = field(repr=False)
     kernel_path: bytes
     iso: Tree
     boot: ElTorito

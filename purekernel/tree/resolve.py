@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import frozen
 
 from purekernel.errors import ConflictError, LinkLoopError, MissingPathError, TreeError
 from purekernel.tree.node import Directory, Node, Symlink, describe
 from purekernel.tree.path import ROOT, display, join, parent
-from purekernel.tree.tree import Tree
+
+if TYPE_CHECKING:
+    from purekernel.tree.tree import Tree
 
 # MAXSYMLINKS of Linux (include/linux/namei.h).
 MAX_LINKS = 40

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from purekernel.errors import ConflictError, MissingPathError
-from purekernel.tree.node import Directory, Metadata, Node, describe
+from purekernel.tree.node import Directory, File, Metadata, Node, describe
 from purekernel.tree.path import ROOT, ancestors, display, join, name, parent
+from purekernel.tree.resolve import resolve
 
 DEFAULT_DIRECTORY = Directory(metadata=Metadata(mode=0o755))
 
@@ -54,6 +55,23 @@ class Tree:
         """Return the node at ``path``, or ``None``; no symbolic link is followed."""
         inode = self._inodes.get(path)
         return None if inode is None else self._nodes[inode]
+
+    def read(self, path: str | bytes) -> bytes:
+        """Return the content of the file at ``path``; symbolic links are followed.
+
+        Args:
+            path: with or without a leading slash; text is encoded as UTF-8.
+
+        Raises:
+            MissingPathError: there is no such path.
+            ConflictError: it is not a file.
+            LinkLoopError: it passes through too many symbolic links.
+        """
+        wanted = path.encode("utf-8", "surrogateescape") if isinstance(path, str) else path
+        node = self[resolve(self, wanted)]
+        if not isinstance(node, File):
+            raise ConflictError(f"{display(wanted)} must be a file, and is {describe(node)}")
+        return bytes(node.content)
 
     def inode(self, path: bytes) -> int:
         """Return a number that two paths share exactly when they are hard links.

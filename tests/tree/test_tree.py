@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from purekernel.errors import ConflictError, MissingPathError
+from purekernel.errors import ConflictError, LinkLoopError, MissingPathError
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree
 
 FOLDER = Directory(metadata=Metadata(mode=0o755))
@@ -157,3 +157,18 @@ def test_folders_that_nobody_named_are_known_as_such() -> None:
     assert tree.implied() == []
     with pytest.raises(ConflictError, match="'a' is there already"):
         tree.imply(b"a")
+
+
+def test_read_follows_links_and_takes_text_or_bytes() -> None:
+    tree = small()
+    tree.add(b"link", Symlink(metadata=Metadata(mode=0o777), target=b"/etc/a"))
+    tree.add("etc/ä".encode(), FILE)
+    assert tree.read("link") == tree.read(b"etc/a") == tree.read("/etc/a") == b"two"
+    assert tree.read("etc/ä") == b"one"
+    with pytest.raises(MissingPathError, match="there is no 'etc/c' in the image"):
+        tree.read("etc/c")
+    with pytest.raises(ConflictError, match="'etc' must be a file, and is a folder"):
+        tree.read("etc")
+    tree.add(b"loop", Symlink(metadata=Metadata(mode=0o777), target=b"loop"))
+    with pytest.raises(LinkLoopError):
+        tree.read("loop")
