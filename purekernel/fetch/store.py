@@ -5,10 +5,10 @@ Below the folder, ``v1/`` has
 ====================  =========================================================================
 ``blobs/ab/…``        files, read-only, named by their SHA-256
 ``md5/ab/…``          for an MD5, the SHA-256 of the file that has it
-``urls/ab/…``         for an address (by SHA-256), what it gave (:mod:`~.records`)
-``partials/…``        what came of files until they were cut off (:mod:`~.partial`)
-``locks/…``           whose turn it is with an address (:mod:`~.turns`)
-``tmp/…``             what is about to get its name; :mod:`~.clearing` takes the rest away
+``urls/ab/…``         for an address (by SHA-256), what it gave (:mod:`purekernel.fetch.records`)
+``partials/…``        what came of files until they were cut off
+``locks/…``           whose turn it is with an address
+``tmp/…``             what is about to get its name; see :mod:`purekernel.host.cache_folder`
 ====================  =========================================================================
 
 Any number of processes may use one store. A file gets its name by a rename, when it is whole

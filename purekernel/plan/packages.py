@@ -39,11 +39,8 @@ MOST_SCRIPT_BYTES = MIB
 EXAMPLE = "https://ftp.debian.org/debian/dists/bookworm/main/binary-i386/Packages.xz"
 
 
-# Debian packages in lists of extensions.
-#
-# A name that ends in ``.deb`` stands for a package that is fetched from an archive of Debian's and
-# made into an extension: :mod:`~purekernel.plan.packages` says of which, and
-# :mod:`~purekernel.plan.conversion` makes it.
+# A name that ends in ``.deb`` in a list of extensions stands for a package that is fetched from a
+# Debian archive and made into an extension (:mod:`purekernel.plan.conversion`).
 
 
 @frozen(kw_only=True)

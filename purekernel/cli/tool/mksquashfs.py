@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from purekernel.formats.limits import Limits
     from purekernel.tree import Tree
 
-# purekernel.encode.squashfs.Compression and deflate.efforts.Effort, which would take too long to
+# purekernel.encode.squashfs.Compression and encode.encoders.Effort, which would take too long to
 # import for --help.
 COMPRESSIONS = ("gzip", "xz", "lz4", "zstd")
 EFFORTS = ("fast", "balanced", "max")
