@@ -44,11 +44,11 @@ NOT_RUN = {
     ("powershell", "purekernel build --sample"): ON_WINDOWS,
     ("powershell", 'pip install --quiet -e ".[test]"'): ON_WINDOWS,
     ("powershell", "python -m pytest"): ON_WINDOWS,
-    ("sh", "purekernel build --effort max"): "takes minutes; tests/build has its effects",
+    ("sh", "purekernel build --effort max"): "takes minutes; tests/remaster has its effects",
     (
         "sh",
         "purekernel build --executor dask://HOST:8786",
-    ): "HOST stands for a machine of the reader's; tests/cluster starts a cluster",
+    ): "HOST stands for a machine of the reader's; tests/encode/cluster starts a cluster",
     (
         "sh",
         "git clone https://github.com/puppetlabs/Razor-Microkernel",
