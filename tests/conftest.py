@@ -1,4 +1,4 @@
-"""Hold CI to its word: where oracles are required, no test may be skipped."""
+"""Select tests by mark and slice, hold skips to the checked-in list, and give shared fixtures."""
 
 from __future__ import annotations
 
@@ -7,21 +7,122 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from tests import selection
 from tests.oracles import require, skip_or_fail
 
 # Machines that run tests stall now and then; nothing here is about time.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
+# All tests that were collected, before any was deselected.
+COLLECTED = pytest.StashKey[list[pytest.Item]]()
+# How many tests were deselected, by the mark that keeps them out of the fast selection.
+LEFT_OUT = pytest.StashKey[Counter[str]]()
 
-# Values of PUREKERNEL_REQUIRE_ORACLES under which a test may be skipped.
-ALLOWING = (None, "", "programs")
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--slice", metavar="K/N", help="run only slice K (from 0) of N of the tests selected"
+    )
+    parser.addoption(
+        "--write-mark-counts", action="store_true", help="write tests/mark_counts.toml anew"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[LEFT_OUT] = Counter()
+    keep_bytecode(config)
+
+
+def keep_bytecode(config: pytest.Config) -> None:
+    """Keep bytecode in pytest's own cache where the environment forbids it beside the sources.
+
+    Otherwise each worker compiles all tests, and each of the several hundred processes that tests
+    start compiles all of purekernel.
+    """
+    if not os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        return
+    with suppress(OSError):
+        folder = str(config.cache.mkdir("bytecode"))
+        del os.environ["PYTHONDONTWRITEBYTECODE"]
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = folder
+        sys.dont_write_bytecode = False
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the fast tests and choose the slice; leave the oracles' tests to Linux.
+
+    Elsewhere programs of these names are other programs: macOS has a cpio of BSD's.
+    """
+    selection.mark_fast(items)
+    config.stash[COLLECTED] = list(items)
+    if (text := config.getoption("slice")) is not None:
+        chosen = selection.Slice.parse(text)
+        items[:] = [item for item in items if chosen.holds(item.nodeid)]
+    if sys.platform == "linux":
+        return
+    for item in items:
+        if item.get_closest_marker("oracle") or item.get_closest_marker("boot"):
+            item.add_marker(pytest.mark.skip(reason="the oracles are Linux's"))
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        item.config.stash[LEFT_OUT][selection.first_mark(item) or selection.FAST] += 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that writes the summary what was left out: workers collect the tests."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = dict(session.config.stash[LEFT_OUT])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Every worker collects all tests, so that any one's word is enough."""
+    if left_out := getattr(node, "workeroutput", {}).get("left_out"):
+        node.config.stash[LEFT_OUT] = Counter(left_out)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for line in selection.describe_left_out(config.stash[LEFT_OUT]):
+        terminalreporter.write_line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that is skipped for a reason that is not on the list."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        assert isinstance(report.longrepr, tuple)
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        here = selection.conditions(
+            required=os.environ.get("PUREKERNEL_REQUIRE_ORACLES"),
+            root=hasattr(os, "geteuid") and os.geteuid() == 0,
+        )
+        if not any(
+            allowed.matches(item.nodeid, reason, here) for allowed in selection.read_allowed_skips()
+        ):
+            report.outcome = "failed"
+            report.longrepr = (
+                f"{item.nodeid} was skipped, which tests/allowed_skips.toml does not allow here: "
+                f"{reason}"
+            )
+    return report
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -30,29 +131,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PUREKERNEL_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the oracles' tests to Linux, fixtures and all.
-
-    Elsewhere programs of these names are other programs: macOS has a cpio of BSD's.
-    """
-    if sys.platform == "linux":
-        return
-    for item in items:
-        if item.get_closest_marker("oracle") or item.get_closest_marker("boot"):
-            item.add_marker(pytest.mark.skip(reason="the oracles are Linux's"))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if report.skipped and os.environ.get("PUREKERNEL_REQUIRE_ORACLES") not in ALLOWING:
-        report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} must run here, and was skipped: {report.longrepr}"
-    return report
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from fixtures.bundle import make_bundle
 from purekernel import Emit, make_image, write_image
 from purekernel.tree import Directory, File, Metadata, Tree
 from tests.boot.machine import boot
-from tests.oracles import skip_or_fail
+from tests.boot.media import from_cd, from_ipxe, from_pxelinux
 from tests.shared import core_iso
 
 pytestmark = pytest.mark.boot
@@ -104,39 +103,24 @@ def check(heard: bytes) -> dict[str, str]:
 
 def test_core_comes_up_from_cd_through_isolinux(outputs: Path, tmp_path: Path) -> None:
     iso = outputs / f"rz_mk_dev-image.{VERSION}.iso"
-    heard = boot("-cdrom", iso, "-boot", "d", log=tmp_path / "serial", until=b"=== end")
-    said = check(heard)
+    said = check(boot(*from_cd(iso), log=tmp_path / "serial", until=b"=== end"))
     # isolinux adds this word, and our words follow the menu's own.
     assert "BOOT_IMAGE=/boot/vmlinuz" in said["cmdline"]
     assert "loglevel=3 console=ttyS0" in said["cmdline"]
 
 
+@pytest.mark.nightly
 def test_core_comes_up_over_the_network_by_the_ipxe_script(outputs: Path, tmp_path: Path) -> None:
     folder = outputs / f"rz_mk_dev-image.{VERSION}.pxe"
-    netdev = f"user,id=net,restrict=on,tftp={folder},bootfile=boot.ipxe"
-    heard = boot(
-        "-netdev", netdev, "-device", "e1000,netdev=net", "-boot", "n",
-        log=tmp_path / "serial", until=b"=== end",
-    )  # fmt: skip
+    heard = boot(*from_ipxe(folder), log=tmp_path / "serial", until=b"=== end")
     assert "initrd=core.gz loglevel=3 console=ttyS0" in check(heard)["cmdline"]
 
 
+@pytest.mark.nightly
 def test_core_comes_up_over_the_network_by_pxelinux(outputs: Path, tmp_path: Path) -> None:
-    """With the server's own pxelinux beside our files, as an administrator would put it."""
-    folder = tmp_path / "tftp"
-    shutil.copytree(outputs / f"rz_mk_dev-image.{VERSION}.pxe", folder)
-    for source in (
-        Path("/usr/lib/PXELINUX/pxelinux.0"),
-        Path("/usr/lib/syslinux/modules/bios/ldlinux.c32"),
-    ):
-        if not source.is_file():
-            skip_or_fail(f"{source} is not installed")
-        shutil.copy(source, folder)
-    netdev = f"user,id=net,restrict=on,tftp={folder},bootfile=pxelinux.0"
-    heard = boot(
-        "-netdev", netdev, "-device", "e1000,netdev=net", "-boot", "n",
-        log=tmp_path / "serial", until=b"=== end",
-    )  # fmt: skip
+    folder = outputs / f"rz_mk_dev-image.{VERSION}.pxe"
+    arguments = from_pxelinux(folder, tmp_path / "tftp")
+    heard = boot(*arguments, log=tmp_path / "serial", until=b"=== end")
     assert "BOOT_IMAGE=boot/vmlinuz" in check(heard)["cmdline"]
 
 

@@ -80,7 +80,14 @@ def debian_kernel() -> Path:
     return root / "boot" / f"vmlinuz-{release}"
 
 
-@pytest.mark.parametrize("compression", [Compression.XZ, Compression.ZSTD, Compression.LZ4])
+@pytest.mark.parametrize(
+    "compression",
+    [
+        pytest.param(Compression.XZ, marks=pytest.mark.nightly),
+        Compression.ZSTD,
+        pytest.param(Compression.LZ4, marks=pytest.mark.nightly),
+    ],
+)
 def test_debian_s_kernel_takes_what_we_compress(
     debian_kernel: Path, tmp_path: Path, compression: Compression
 ) -> None:
@@ -88,6 +95,7 @@ def test_debian_s_kernel_takes_what_we_compress(
     start(debian_kernel, packed, tmp_path, until=LINE.encode())
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("compression", [Compression.XZ, Compression.ZSTD])
 def test_debian_s_kernel_verifies_the_check(
     debian_kernel: Path, tmp_path: Path, compression: Compression
@@ -102,6 +110,7 @@ def test_debian_s_kernel_verifies_the_check(
     start(debian_kernel, bytes(packed), tmp_path, until=failure.encode())
 
 
+@pytest.mark.nightly
 def test_behind_lz4_another_archive_may_follow_zeros(debian_kernel: Path, tmp_path: Path) -> None:
     """As boot loaders lay them in a row; of the frame's end nothing else tells."""
     ballast = make_initramfs()
@@ -111,6 +120,7 @@ def test_behind_lz4_another_archive_may_follow_zeros(debian_kernel: Path, tmp_pa
     start(debian_kernel, row, tmp_path, until=LINE.encode())
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("compression", "words"),
     [
@@ -126,6 +136,7 @@ def test_core_s_kernel_refuses_its_own_core(
     assert f"({words})".encode() in heard
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("compression", Compression)
 def test_core_s_kernel_names_those_that_it_lacks(
     core_kernel: Path, tmp_path: Path, compression: Compression
@@ -139,6 +150,7 @@ def test_core_s_kernel_names_those_that_it_lacks(
     assert any(text.encode() in heard for text in lacking) == (compression not in can)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("compression", [Compression.XZ, Compression.LZ4, Compression.ZSTD])
 def test_debian_s_kernel_has_them_all(
     debian_kernel: Path, tmp_path: Path, compression: Compression
@@ -166,6 +178,7 @@ def test_a_build_refuses_what_its_kernel_lacks(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.nightly
 def test_an_image_in_lz4_boots_from_cd(debian_kernel: Path, tmp_path: Path) -> None:
     """Core's whole root file system, through isolinux."""
     bundle, overlay, site = tmp_path / "bundle.tar.gz", tmp_path / "overlay.tar", Tree()

@@ -101,6 +101,7 @@ def words(lines: list[str], first: str) -> list[str]:
     return [line.partition(" ")[2] for line in lines if line.startswith(first + " ")]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("flavour", "options"),
     [("dev", []), ("prod", ["--build-prod-image"]), ("debug", ["--build-debug-image"])],

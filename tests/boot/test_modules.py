@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from pathlib import Path
 
 import pytest
@@ -60,6 +59,7 @@ def check(kernel: Path, core: Path, log: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("effort", "modules"),
     [
@@ -92,11 +92,8 @@ def cut_down(root: Tree) -> Tree:
     return small
 
 
-# With this set, all of Core is packed at the highest effort as well, which takes minutes.
-WHOLE = "PUREKERNEL_WHOLE_CORE"
-
-
-@pytest.mark.parametrize("what", ["what boots", *(["all of it"] if os.environ.get(WHOLE) else [])])
+@pytest.mark.nightly
+@pytest.mark.parametrize("what", ["what boots", "all of it"])
 def test_core_loads_them_at_max(what: str, tmp_path: Path) -> None:
     base = parse_base(core_iso().read_bytes(), source="Core-current.iso")
     root = base.root.copy() if what == "all of it" else cut_down(base.root)

@@ -38,6 +38,7 @@ poweroff -f
 """
 
 
+@pytest.mark.nightly
 def test_a_package_is_loaded_and_its_postinst_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

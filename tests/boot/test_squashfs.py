@@ -116,6 +116,7 @@ def said_in(heard: bytes) -> list[str]:
     return text.partition("=== begin\n")[2].partition("=== end")[0].splitlines()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("effort", [Effort.FAST, Effort.MAX])
 def test_core_loads_an_extension_of_ours(effort: Effort, tmp_path: Path) -> None:
     root = core_root()
@@ -144,6 +145,7 @@ def test_core_loads_an_extension_of_ours(effort: Effort, tmp_path: Path) -> None
     assert "last found" in said
 
 
+@pytest.mark.nightly
 def test_debian_s_kernel_mounts_every_compression(tmp_path: Path) -> None:
     kernel, release = debian.kernel("i386")
     root = core_root()

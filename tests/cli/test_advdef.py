@@ -69,6 +69,7 @@ def test_files_become_smaller_in_their_places(
     assert re.fullmatch(r" *(\d+) +\1 100%", out.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_levels_and_force(folder: Path) -> None:
     sizes = {}
     for level in ("-1", "-2", "-3", "-4", "-0"):

@@ -264,6 +264,7 @@ BAD_BUNDLES: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD_BUNDLES)
 def test_bad_bundles_end_in_two_lines_and_leave_the_old_output(
     folder: Path, capsys: pytest.CaptureFixture[str], name: str
@@ -299,6 +300,7 @@ def test_what_cannot_be_done_ends_with_status_one(
     untouched(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 def test_a_disk_that_fills_up_leaves_the_old_output(folder: Path) -> None:
     """A limit on the size of files breaks writing half-way, as a full disk does."""
@@ -336,6 +338,7 @@ def interrupted(folder: Path, script: str, number: signal.Signals, *options: str
     return err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers Ctrl-C to consoles only")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("step", ["reading the bundle", "compressing", "writing"])
@@ -356,6 +359,7 @@ def test_interruption_at_any_step_leaves_the_old_output(
     untouched(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers Ctrl-C to consoles only")
 def test_interruption_while_the_iso_is_written_leaves_nothing(folder: Path) -> None:
     script = (
@@ -377,6 +381,7 @@ def test_interruption_while_the_iso_is_written_leaves_nothing(folder: Path) -> N
     untouched(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers Ctrl-C to consoles only")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("options", [(), ("--no-nested",)], ids=["files inside", "segments"])
@@ -442,6 +447,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     assert "HEAVY []" in purekernel(cwd=tmp_path, script=script).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_a_terminal_is_shown_what_is_done_and_left_clean(folder: Path) -> None:
     pty = pytest.importorskip("pty")

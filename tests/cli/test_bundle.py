@@ -150,6 +150,7 @@ def test_flavours(flavour: str, option: str | None, workshop: Workshop) -> None:
     assert overlay[b"etc/shadow"].metadata.mode == 0o640
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generation", ["2012", "2013"])
 @pytest.mark.parametrize("option", [None, "-p", "-d"])
 def test_a_bundle_and_then_an_image_is_the_image_at_once(
@@ -172,6 +173,7 @@ def test_a_bundle_and_then_an_image_is_the_image_at_once(
     assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_same_bytes_from_the_network_and_from_the_store(workshop: Workshop) -> None:
     workshop.bundle()
     path = workshop.out / "razor-microkernel-bundle-dev.tar.gz"
@@ -498,6 +500,7 @@ def test_an_extension_that_only_the_files_have_is_found(workshop: Workshop) -> N
 # Where the project is
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generation", ["2012", "2013"])
 def test_the_project_may_be_a_tarball_or_a_url(
     generation: Generation,

@@ -50,6 +50,7 @@ def test_it_can_be_cleared_and_pruned(folder: Path, capsys: pytest.CaptureFixtur
     assert said(capsys, "clear") == "taken away: 0 files, 0.0 kB\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effort", ["fast", "balanced", "max"])
 @pytest.mark.parametrize("more", [[], ["--no-nested"], ["--modules", "keep"], ["--modules", "raw"]])
 def test_every_way_to_pack_it_holds_the_same(effort: str, more: list[str], folder: Path) -> None:

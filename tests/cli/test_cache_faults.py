@@ -130,6 +130,7 @@ for moment in moments.split():
 """
 
 
+@pytest.mark.slow
 def test_killed_builds_leave_nothing_wrong(site: Path, expected: bytes, tmp_path: Path) -> None:
     cache, out = tmp_path / "cache", tmp_path / "out"
     chance = random.Random(6)
@@ -186,6 +187,7 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 """
 
 
+@pytest.mark.slow
 def test_builds_side_by_side_make_the_same(site: Path, expected: bytes, tmp_path: Path) -> None:
     cache, out = tmp_path / "cache", tmp_path / "out"
     done = purekernel("4", out, *command(site, cache, out), cwd=tmp_path, script=SIDE_BY_SIDE)
@@ -209,6 +211,7 @@ for turn in itertools.count():
 """
 
 
+@pytest.mark.slow
 def test_what_is_taken_away_under_a_build_costs_it_time_alone(
     site: Path, expected: bytes, tmp_path: Path
 ) -> None:
@@ -301,6 +304,7 @@ def test_what_is_damaged_is_made_anew(site: Path, expected: bytes, tmp_path: Pat
     assert (tmp_path / "elsewhere").read_bytes() == b"not ours"
 
 
+@pytest.mark.slow
 def test_all_that_is_damaged_at_random_is_found_out(
     site: Path, expected: bytes, tmp_path: Path
 ) -> None:
@@ -386,6 +390,7 @@ def fill(folder: Path, *, left_bytes: int) -> None:
     os.truncate(folder / "filling", (folder / "filling").stat().st_size - left_bytes)
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_time_and_no_build(
     site: Path, expected: bytes, tiny: Path, tmp_path: Path
 ) -> None:
@@ -403,6 +408,7 @@ def test_a_full_disk_costs_time_and_no_build(
     assert 0 < some < len(entries(cache))
 
 
+@pytest.mark.slow
 def test_a_limit_on_the_size_of_files_costs_time_and_no_build(
     site: Path, expected: bytes, tmp_path: Path
 ) -> None:

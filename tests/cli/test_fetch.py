@@ -176,6 +176,7 @@ def test_faults_that_pass_are_passed_over(here: Path, server: Server) -> None:
     assert server.statuses(place) == [500, 200, 206]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
@@ -334,6 +335,7 @@ def test_an_empty_path_is_not_the_current_folder(
 # Indexes that are older than the files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["builtin", "merged", "mirror"])
 @pytest.mark.parametrize(
     "old",

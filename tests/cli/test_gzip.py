@@ -50,6 +50,7 @@ def test_there_and_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_levels(folder: Path) -> None:
     sizes = []
     for option in ("-1", "-6", "-9", "--zopfli"):
@@ -72,6 +73,7 @@ def test_suffixes(folder: Path) -> None:
     assert names(folder) == [".gz", "a", "b.tar", "c.tar", "d"]
 
 
+@pytest.mark.slow
 def test_standard_input_and_output(folder: Path) -> None:
     packed = subprocess.run(
         [sys.executable, "-m", "purekernel", "tool", "gzip"],

@@ -85,6 +85,7 @@ def test_one_lock_serves_every_flavour(workshop: Workshop) -> None:
         assert main(["bundle", "-q", option, "--iso-version", "1", "--offline"]) == 0
 
 
+@pytest.mark.slow
 def test_what_is_pinned_is_used_whatever_is_newer(workshop: Workshop) -> None:
     assert main(["lock", "-q"]) == 0
     command = ["build", "-q", "--iso-version", "1", "-o"]
@@ -158,6 +159,7 @@ def test_updating_one_leaves_the_others(workshop: Workshop) -> None:
     assert after.extensions["bash.tcz"] == before.extensions["bash.tcz"]
 
 
+@pytest.mark.slow
 def test_what_is_new_in_the_recipe_is_added_and_what_is_gone_taken_out(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:

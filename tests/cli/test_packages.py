@@ -410,6 +410,7 @@ def test_a_keyring_that_has_signed_nothing_is_an_error(
     assert "absent.gpg does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -109,6 +109,7 @@ def test_no_time_is_newer_than_the_environment_s(
     assert set(times.values()) == {12345}
 
 
+@pytest.mark.slow
 def test_archives_and_images_are_sources(folder: Path) -> None:
     archive = build_cpio(varied_tree())
     Path("in.cpio").write_bytes(archive)
@@ -413,6 +414,7 @@ def test_an_extension_becomes_smaller(folder: Path, capsys: pytest.CaptureFixtur
     assert not Path("libnl.tcz.md5.txt").exists()
 
 
+@pytest.mark.slow
 def test_the_most_is_less_than_a_little(folder: Path) -> None:
     sizes = []
     for effort in ("fast", "balanced", "max"):

@@ -312,6 +312,7 @@ def test_an_empty_name_is_no_root(core: Path, capfd: pytest.CaptureFixture[str])
 # What is wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "status", "message"),
     [

@@ -223,7 +223,7 @@ def test_every_option_that_a_page_names_is_there(page: str, tmp_path: Path) -> N
     commands = ("build", "bundle", "deps", "fetch", "init", "lock")
     helped = "".join(purekernel(name, "--help", cwd=tmp_path).stdout for name in commands)
     text = (ROOT / page).read_text(encoding="utf-8")
-    others = {"--quiet", "--clear-sources", "--source"}  # pip's and gem's
+    others = {"--quiet", "--dist", "--clear-sources", "--source"}  # pip's, pytest's and gem's
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - others
     assert named
     assert not {option for option in named if option not in helped}

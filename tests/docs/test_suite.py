@@ -1,8 +1,145 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 
+from tests import selection
+from tests.conftest import COLLECTED
 from tests.processes import ROOT
+
+# Prints how many tests bear each mark, of all tests.
+COUNT = """
+import json, sys
+import pytest
+from tests import selection
+class Counter:
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items):
+        self.counts = selection.count_marks(items)
+counter = Counter()
+status = pytest.main(["--collect-only", "-qq", "tests"], [counter])
+print("counts", json.dumps(dict(counter.counts)))
+sys.exit(status)
+"""
+
+
+def count_all(collected: Sequence[pytest.Item]) -> dict[str, int]:
+    """Return how many tests bear each mark, whatever part of them was asked for."""
+    files = set((ROOT / "tests").rglob("test_*.py"))
+    if {item.path for item in collected} == files:
+        return dict(selection.count_marks(collected))
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return dict(json.loads(done.stdout.rpartition("counts ")[2]))
+
+
+def test_as_many_tests_bear_each_mark_as_are_checked_in(request: pytest.FixtureRequest) -> None:
+    counts = count_all(request.config.stash[COLLECTED])
+    if request.config.getoption("write_mark_counts"):
+        selection.write_counts(counts)
+    assert selection.read_counts() == counts, (
+        "see the comment in tests/mark_counts.toml: a move must be meant"
+    )
+
+
+@pytest.mark.parametrize("text", ["8/8", "1", "1/", "a/8", "-1/8", "1/8/2"])
+def test_wrong_slice_is_refused(text: str) -> None:
+    with pytest.raises(pytest.UsageError, match="must be K/N"):
+        selection.Slice.parse(text)
+
+
+def test_each_test_is_in_one_slice(request: pytest.FixtureRequest) -> None:
+    names = [item.nodeid for item in request.config.stash[COLLECTED]]
+    slices = [selection.Slice.parse(f"{number}/8") for number in range(8)]
+    for name in names:
+        assert [part.holds(name) for part in slices].count(True) == 1
+
+
+def test_left_out_tests_are_counted_by_mark() -> None:
+    assert selection.describe_left_out({"boot": 2, "nightly": 1}) == [
+        "left out: 1 test marked nightly (run: nox -s nightly)",
+        "left out: 2 tests marked boot (run: nox -s boot)",
+    ]
+    assert selection.describe_left_out({}) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "required", "root", "platform", "allowed"),
+    [
+        ("cpio is not installed", None, True, "linux", True),
+        ("cpio is not installed", "programs", True, "linux", False),
+        ("cpio is not installed", "1", True, "linux", False),
+        ("no shared mirror at /x", "programs", True, "linux", True),
+        ("no shared mirror at /x", "1", True, "linux", False),
+        ("there is no ldconfig of bullseye for arm64", "1", True, "linux", True),
+        ("devices need root", "1", False, "linux", True),
+        ("devices need root", "1", True, "linux", False),
+        ("Windows has no fifos", None, False, "win32", True),
+        ("Windows has no fifos", None, True, "linux", False),
+        ("not today", None, False, "win32", False),
+    ],
+)
+def test_skip_is_allowed_where_the_list_says(
+    reason: str, required: str | None, root: bool, platform: str, allowed: bool
+) -> None:
+    here = selection.conditions(required=required, root=root, platform=platform)
+    test = "tests/rootfs/test_ldconfig_releases.py::test_one[arm64]"
+    found = [one.matches(test, reason, here) for one in selection.read_allowed_skips()]
+    assert any(found) == allowed
+
+
+def test_every_allowed_skip_names_a_condition() -> None:
+    everywhere = selection.conditions(required=None, root=False, platform="win32")
+    assert everywhere == set(selection.CONDITIONS)
+    for one in selection.read_allowed_skips():
+        assert one.when in selection.CONDITIONS
+
+
+# A test that skips itself, run under the rules of tests/conftest.py.
+SKIPPING = """
+import pytest
+from tests.conftest import *  # noqa: F403 (all hooks and fixtures)
+"""
+
+
+def test_skip_that_is_not_on_the_list_fails(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(SKIPPING)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = fast\n")
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\n"
+        "def test_listed(): pytest.skip('cpio is not installed')\n"
+        "def test_unlisted(): pytest.skip('not today')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("PUREKERNEL_REQUIRE_ORACLES", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "1 failed, 1 skipped" in done.stdout, done.stdout + done.stderr
+    assert "which tests/allowed_skips.toml does not allow here: not today" in done.stdout
+
+
+def test_names_of_checkers_are_the_same_in_both_files() -> None:
+    """The workflow installs what .ci/run installs, but for what Ubuntu's runners bring."""
+    listed = (ROOT / ".ci/common.sh").read_text().partition("packages=(")[2].partition(")")[0]
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    step = workflow.partition("--no-install-recommends\n")[2].partition("\n      - ")[0]
+    assert step.split()
+    assert set(step.split()) <= set(listed.split())
 
 
 def test_every_test_file_is_collected(request: pytest.FixtureRequest) -> None:

@@ -98,6 +98,7 @@ def test_a_stream_without_an_end_is_refused_at_the_data_s(name: str) -> None:
     assert caught.value.expected == "the rest of a deflate stream"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHAINS)
 @pytest.mark.parametrize("ends", [True, False])
 def test_twice_as_much_is_twice_the_work(name: str, ends: bool) -> None:
@@ -194,6 +195,7 @@ def attempt(data: bytes) -> Walk | None:
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHAINS)
 def test_damaged_chains_pass_where_zlib_lets_them_pass(name: str) -> None:
     chance = random.Random(name)

@@ -16,6 +16,7 @@ from purekernel.encode.encoders import Effort
 TEXT = b"".join(b"%d lines of text\n" % (number * 7 % 997) for number in range(2000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effort", Effort)
 @pytest.mark.parametrize("size", [1, 4096, 8192, 20_000])
 def test_any_zlib_undoes_them(effort: Effort, size: int) -> None:

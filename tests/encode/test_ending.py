@@ -38,6 +38,7 @@ SAMPLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ENCODERS, ids=lambda encoder: encoder.name.split(" of ")[0])
 @pytest.mark.parametrize("name", SAMPLES)
 def test_it_is_where_a_walk_finds_it(name: str, encoder: Encoder) -> None:
@@ -57,6 +58,7 @@ def test_it_is_where_a_walk_finds_it(name: str, encoder: Encoder) -> None:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     st.lists(
@@ -107,6 +109,7 @@ def test_a_header_within_content_is_no_end() -> None:
         assert found.last_block == walk(data).blocks[-1].start
 
 
+@pytest.mark.slow
 def test_a_block_longer_than_is_searched_is_not_found() -> None:
     content = bytes(byte & 127 for byte in noise(9, 500_000))
     data = Zopfli(iterations=1, block_bytes=0).encode(content)

@@ -58,6 +58,7 @@ def samples() -> Iterator[bytes]:
     yield b"".join(chance.randbytes(30_000) + b"text and more text " * 900 for _ in range(4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_encoders_streams_are_walked_to_their_end(name: str) -> None:
     for plain in samples():
@@ -212,6 +213,7 @@ def test_what_is_no_stream_is_refused(name: str) -> None:
         inflate(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_cut_is_refused(name: str) -> None:
     data = ENCODERS[name](b"".join(str(number).encode() for number in range(700)))
@@ -227,6 +229,7 @@ def attempt(data: bytes) -> Walk | None:
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENCODERS)
 def test_of_damaged_streams_those_pass_that_zlib_lets_pass(name: str) -> None:
     chance = random.Random(name)

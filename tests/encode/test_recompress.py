@@ -30,6 +30,7 @@ def make_gzip(content: bytes, *, flags: int = 0, fields: bytes = b"", level: int
     return header + body + struct.pack("<II", zlib.crc32(content), len(content))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(contents, min_size=1, max_size=3), encoders, st.booleans(), st.integers(0, 5))
 def test_gzip_files_say_the_same(

@@ -61,6 +61,7 @@ def words(seed: int, size: int) -> bytes:
     return b" ".join(str(chance.randrange(500)).encode() for _ in range(size))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     st.lists(
@@ -78,6 +79,7 @@ def test_any_segments_inflate_to_all_of_them(pieces: list[tuple[bytes, list[Enco
     assert inflate(stream) == b"".join(data for data, _encoders in pieces)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     data=st.one_of(
@@ -170,6 +172,7 @@ def with_header(data: bytes) -> bytes:
     return head + stream + trailer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effort", [Effort.BALANCED, Effort.MAX])
 @pytest.mark.parametrize("size", [10, 2_000, 10_000])
 def test_a_gzip_file_gets_smaller_and_says_the_same(effort: Effort, size: int) -> None:

@@ -36,6 +36,7 @@ def _no_thread_is_left() -> object:
     assert not any(thread.is_alive() for thread in left)
 
 
+@pytest.mark.slow
 def test_hundreds_of_files_come_over_eight_connections(server: Server, store: Store) -> None:
     contents = {f"/{number}.tcz": extension(2000, number) for number in range(400)}
     wanted = [
@@ -218,6 +219,7 @@ def test_what_another_run_fetched_is_not_fetched_by_loading(server: Server, stor
         )
 
 
+@pytest.mark.slow
 def test_one_set_of_downloads_serves_several_threads(server: Server, store: Store) -> None:
     wanted = [want(server.put(f"/{number}", extension(seed=number))) for number in range(40)]
     with Downloads(store) as downloads, ThreadPoolExecutor(4) as several:

@@ -56,6 +56,7 @@ with Downloads(Store(Path(folder))) as downloads:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
 @pytest.mark.parametrize("announced", [True, False])
 def test_a_limit_on_the_size_of_files_is_met(

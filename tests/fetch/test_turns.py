@@ -168,6 +168,7 @@ def test_who_has_waited_in_vain_asks_himself(server: Server, store: Store) -> No
     assert found == [None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 8])
 def test_processes_fill_one_store_together(processes: int, server: Server, store: Store) -> None:
     contents = {f"/{number}.tcz": extension(20_000, number) for number in range(12)}

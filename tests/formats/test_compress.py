@@ -81,6 +81,7 @@ def test_others_are_refused(compression: Compression) -> None:
     assert caught.value.hint == "choose gzip, xz, zstd or lz4"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size_bytes", "dictionary"),
     # Source: the .xz file format, 5.3.1: 2^(n/2 + 12) where n is even.

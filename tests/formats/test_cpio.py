@@ -342,6 +342,7 @@ def test_bounds_are_kept() -> None:
         parse_cpio(gzip.compress(many), source="x", limits=Limits(unpacked_bytes=1000))
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=300, deadline=None)
 def test_no_damage_brings_a_foreign_exception(data: st.DataObject) -> None:

@@ -102,6 +102,7 @@ SOUND = make_library(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(
     changes=st.lists(st.tuples(st.integers(0, len(SOUND) - 1), st.integers(0, 255)), max_size=8),

@@ -115,6 +115,7 @@ def test_damage_is_located(spoil: Callable[[bytes], bytes], message: str) -> Non
     assert str(caught.value) == message
 
 
+@pytest.mark.slow
 def test_a_bomb_is_stopped_before_it_fills_memory() -> None:
     bomb = packed(bytes(64 << 20))
     limits = Limits(unpacked_bytes=8 << 20)
@@ -134,5 +135,6 @@ def test_no_damage_brings_a_foreign_exception(content: bytes, at: int, value: in
             parse_gzip(damaged, source="x")
 
 
+@pytest.mark.slow
 def test_very_many_members_are_read() -> None:
     assert parse_gzip(packed(b"x") * 50_000, source="x") == b"x" * 50_000

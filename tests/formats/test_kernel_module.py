@@ -204,6 +204,7 @@ def test_every_cut_is_refused() -> None:
             parse(data[:size])
 
 
+@pytest.mark.slow
 def test_mutations_raise_nothing_but_ours() -> None:
     chance = random.Random(4)
     parsed = 0

@@ -85,6 +85,7 @@ ENTRIES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(
     entries=st.lists(ENTRIES, max_size=8),
     form=st.sampled_from(list(CacheFormat)),
@@ -150,6 +151,7 @@ SOUND = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(
     form=st.sampled_from(list(CacheFormat)),

@@ -102,6 +102,7 @@ ENTRIES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(ENTRIES, st.booleans())
 def test_what_is_written_is_read(entries: list[IndexValue], root_first: bool) -> None:
     found = parse(build_index(entries, root_first=root_first))
@@ -158,6 +159,7 @@ def test_damaged_indexes_are_refused(data: bytes, message: str) -> None:
     assert str(raised.value) == message
 
 
+@pytest.mark.slow
 def test_a_knot_is_no_bomb() -> None:
     # Each node leads to the one before it by two ways: two to the power of fifty leaves.
     data = bytearray(HEADER + bytes(4))

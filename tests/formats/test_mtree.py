@@ -271,6 +271,7 @@ def test_noise_never_raises_anything_foreign(data: bytes) -> None:
         parse(data)
 
 
+@pytest.mark.slow
 def test_damage_never_raises_anything_foreign() -> None:
     chance = random.Random(5)
     text = (

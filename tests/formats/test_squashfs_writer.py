@@ -110,6 +110,7 @@ def varied_tree() -> Tree:
 # Read back by us
 
 
+@pytest.mark.slow
 @given(trees(any_links=True), st.sampled_from([4096, 8192, 1 << 20]), st.booleans(), st.booleans())
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_tree_is_the_same_when_read_back(
@@ -123,6 +124,7 @@ names = st.sampled_from([b"user.a", b"user.note", b"trusted.x", b"security.capab
 sets = st.dictionaries(names, st.binary(max_size=9000), max_size=4)
 
 
+@pytest.mark.slow
 @given(st.lists(sets, max_size=12))
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_extended_attributes_are_the_same_when_read_back(found: list[dict[bytes, bytes]]) -> None:
@@ -142,6 +144,7 @@ def test_extended_attributes_are_the_same_when_read_back(found: list[dict[bytes,
     assert all(node.metadata.xattrs == () for _path, node in left_out.walk())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block_bytes", [4096, 65_536, 1 << 20])
 @pytest.mark.parametrize("tails", [True, False])
 def test_one_of_everything(block_bytes: int, tails: bool) -> None:
@@ -179,6 +182,7 @@ def test_contents_are_unpacked_when_asked_for() -> None:
 # The same bytes
 
 
+@pytest.mark.slow
 def test_workers_do_not_show_in_the_bytes() -> None:
     tree = varied_tree()
     made = {build(tree)}
@@ -190,6 +194,7 @@ def test_workers_do_not_show_in_the_bytes() -> None:
     assert len(made) == 1
 
 
+@pytest.mark.slow
 def test_little_is_under_way_at_once() -> None:
     class Counting(AtOnce):
         waiting_bytes = most_bytes = 0
@@ -311,11 +316,13 @@ def test_long_folders_have_an_index_every_8_kib() -> None:
         assert listing.data[at + 12 + 8 :].startswith(name)
 
 
+@pytest.mark.slow
 def test_tens_of_thousands_of_names_in_a_folder() -> None:
     tree = many_names(40_000)
     assert parse(build(tree)) == tree
 
 
+@pytest.mark.slow
 def test_more_than_sixteen_bits_of_owners_are_refused() -> None:
     tree = Tree()
     for number in range(65_535):
@@ -461,6 +468,7 @@ def test_damaged_sets_of_attributes_are_told() -> None:
         assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_damage_never_raises_anything_foreign() -> None:
     tree = many_names(60)
     xattrs = ((b"user.a", b"1" * 50), (b"user.b", b"22"))

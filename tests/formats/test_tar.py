@@ -492,6 +492,7 @@ def test_every_truncation_is_seen() -> None:
     assert parse(data[: end + 512]) == sample()
 
 
+@pytest.mark.slow
 def test_damage_never_raises_anything_foreign() -> None:
     chance = random.Random(1)
     whole = build_tar(sample()).rstrip(b"\0") + END

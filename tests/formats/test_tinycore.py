@@ -133,6 +133,7 @@ EXTENSIONS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(EXTENSIONS)
 def test_indexes_say_what_the_files_say(needs: dict[str, list[str]]) -> None:
     contents = {name: name.encode() for name in needs}

@@ -257,6 +257,7 @@ def documents(draw: st.DrawFn) -> tuple[str, dict[TomlPath, int]]:
     return writer.text, writer.lines
 
 
+@pytest.mark.slow
 @given(documents())
 def test_everything_is_found_where_it_was_put(made: tuple[str, dict[TomlPath, int]]) -> None:
     text, lines = made
@@ -285,6 +286,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(KEYS, VALUES, max_size=4), st.booleans())
 def test_what_another_writes_is_read(values: dict[str, Any], multiline: bool) -> None:
     text = tomli_w.dumps(values, multiline_strings=multiline)
@@ -449,6 +451,7 @@ def test_other_bytes_are_refused() -> None:
         parse(b"#" * ((1 << 20) + 1))
 
 
+@pytest.mark.slow
 def test_what_is_deep_and_wide_within_the_bounds_is_read() -> None:
     deep = "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)
     document = parse(f"a = {deep}\nb = [{'1,' * (MAX_VALUES - MAX_DEPTH - 1)}]")
@@ -456,6 +459,7 @@ def test_what_is_deep_and_wide_within_the_bounds_is_read() -> None:
     assert len(document.lines) == MAX_VALUES - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

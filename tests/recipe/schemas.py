@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
 
 from purekernel.recipe.schema import Schema, load_schema, resolve
 
-VALIDATOR = Draft202012Validator(load_schema())
+
+def _pattern(
+    _validator: object, pattern: str, instance: object, _schema: object
+) -> Iterator[ValidationError]:
+    """Check a pattern as the standard says: ``$`` is the very end.
+
+    To Python, and so to jsonschema, it is also before a line end that is the last character.
+    """
+    if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+VALIDATOR = extend(Draft202012Validator, {"pattern": _pattern})(load_schema())
 
 
 def accepted(schema: Schema) -> st.SearchStrategy[Any]:

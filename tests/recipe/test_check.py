@@ -410,6 +410,7 @@ def test_no_more_is_told_than_anyone_would_read() -> None:
         assert told[-1][0] == "f: there are more like these"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

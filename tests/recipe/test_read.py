@@ -498,6 +498,7 @@ def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
 ACCEPTED = {key: accepted(schema) for key, schema in load_schema()["properties"].items()}
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_whatever_the_schema_accepts_is_read_as_it_stands(data: st.DataObject) -> None:
     # All tables in one would be more than hypothesis likes to draw.

@@ -216,6 +216,7 @@ def shaken(folder: Path, chance: random.Random) -> int:
     return len(list(folder.glob("encoded-v1/??/*")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effort", Effort, ids=lambda effort: effort.value)
 def test_the_bytes_hang_on_neither_jobs_nor_executor_nor_cache(
     effort: Effort, tmp_path: Path
@@ -239,6 +240,7 @@ def test_the_bytes_hang_on_neither_jobs_nor_executor_nor_cache(
             assert some < cache.usage().files
 
 
+@pytest.mark.slow
 def test_efforts_share_a_cache_and_change_nothing_of_each_other_s(tmp_path: Path) -> None:
     tree, cache = make_tree(), EncodedCache(tmp_path)
     expected = {effort: pack(tree, effort, AtOnce())[1] for effort in Effort}
@@ -262,6 +264,7 @@ for effort in ("fast", "balanced", "max"):
 """
 
 
+@pytest.mark.slow
 def test_the_bytes_hang_on_no_hash_seed_and_no_jobs(tmp_path: Path) -> None:
     said = set()
     # The third finds the cache of the second.

@@ -56,6 +56,7 @@ def layer(path: bytes, node: File | Directory | Symlink, source: str = "site.tar
     return Layer(source=source, tree=tree)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flavour", ["dev", "prod", "debug"])
 @pytest.mark.parametrize("generation", ["2012", "2013"])
 def test_every_generation_and_flavour_builds(generation: str, flavour: str) -> None:
@@ -283,6 +284,7 @@ def with_menu(menu: bytes) -> Bundle:
     return bundle_with(base_iso(change))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("menu", "message"),
     [

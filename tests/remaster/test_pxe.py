@@ -104,6 +104,7 @@ def test_another_kernel_comes_along() -> None:
     assert b"\tkernel boot/my.gz\n" in files["pxelinux.cfg/default"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "initrd", [b"..\\\\..\\\\evil", b"boot/con", b"C:evil", b"boot/a*b", b"nul.gz"]
 )

@@ -74,6 +74,7 @@ def measure(
         return result()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("compression", "alike"),
     [
@@ -103,6 +104,7 @@ def test_it_is_what_cores_differ_by(compression: Compression, *, alike: bool) ->
     assert found.memory_bytes == content_bytes(unpacked) - content_bytes(packed) > 100_000
 
 
+@pytest.mark.slow
 def test_slow_encoders_have_no_part_in_it() -> None:
     packed = make_modules()
     unpacked = unpack_modules(packed)
@@ -125,6 +127,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "bundle.tar.gz"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modules", ["keep", "redo"])
 def test_modules_that_stay_packed_are_not_mentioned(
     bundle: str, modules: str, capsys: pytest.CaptureFixture[str]
@@ -137,6 +140,7 @@ def test_modules_that_stay_packed_are_not_mentioned(
     assert (core["unpacked_modules_bytes"], core["unpacked_modules_saved_bytes"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_both_figures_are_in_either_summary(
     bundle: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,6 +162,7 @@ def test_both_figures_are_in_either_summary(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_core_may_be_larger_for_it(bundle: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Of this kernel nothing can be told, so it gets what is asked for."""
     iso = make_core_iso(root=make_root(alike=False))

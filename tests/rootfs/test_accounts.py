@@ -458,6 +458,7 @@ CHANGES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(CHANGES, max_size=4, unique_by=lambda change: change.name))
 def test_whatever_is_asked_for_the_files_stay_sound(changes: list[AccountChange]) -> None:
     tree = make_tree()

@@ -166,6 +166,7 @@ def test_symbols_of_kernels() -> None:
 # What takes no time that explodes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", [Kmod(), Busybox(version=(1, 20)), Busybox()])
 def test_a_long_chain(dialect: Dialect) -> None:
     # Longer than Python's stack is deep. Each needs all before it, so lines have 700,000 names.

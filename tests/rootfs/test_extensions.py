@@ -186,6 +186,7 @@ def test_the_search_for_what_is_near_is_bounded() -> None:
     assert len(caught.value.errors) == 100
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(trees())
 def test_a_cut_of_everything_is_everything(tree: Tree) -> None:

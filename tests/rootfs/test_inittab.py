@@ -202,6 +202,7 @@ def test_any_line_is_refused_or_set_once_and_for_all(words: list[tuple[bytes, by
     assert set_autologin(on, True) == on
 
 
+@pytest.mark.slow
 def test_long_lines_are_read_at_once() -> None:
     for filler in (b" -n", b"/", b":", b" -l x", b" x"):
         line = b"tty1::respawn:" + filler * 200_000 + b"/sbin/getty" + filler * 200_000 + b" tty1"

@@ -284,6 +284,7 @@ def test_includes_without_end_are_refused() -> None:
         ldconfig(tree, mtime=NOW)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     changes=st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), max_size=6),

@@ -95,6 +95,7 @@ PARTS = st.sampled_from([b"*", b"**", b"**/", b"?", b"/", b"a", b"b", b"[ab]", b
 PATHS = st.lists(st.sampled_from([b"a", b"b", b"/", b"[", b"]"]), max_size=8).map(b"".join)
 
 
+@pytest.mark.slow
 @example([b"**/", b"a"], [b"a", b"b/a"])
 @given(st.lists(PARTS, max_size=6), st.lists(PATHS, min_size=20, max_size=20))
 def test_any_pattern_matches_as_a_regular_expression_would(

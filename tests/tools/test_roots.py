@@ -224,6 +224,7 @@ PACKERS: list[tuple[str, Callable[[bytes], bytes], bytes]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "pack", "magic"), PACKERS, ids=[kind for kind, *_ in PACKERS])
 @pytest.mark.parametrize("form", ["cpio", "tar", "tar with a top"])
 def test_an_archive_is_packed_as_it_was(

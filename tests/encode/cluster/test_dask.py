@@ -118,6 +118,7 @@ def test_without_workers_a_build_gives_up(folder: Path, mortal: Cluster) -> None
     untouched(folder)
 
 
+@pytest.mark.nightly
 def test_without_the_scheduler_a_build_gives_up(folder: Path, mortal: Cluster) -> None:
     status, err = killing(folder, mortal, mortal.scheduler)
     assert status == 1
@@ -248,6 +249,7 @@ def test_a_worker_without_us_that_joins_later_makes_no_difference(cluster: Clust
         assert bare not in cluster.client.nthreads()
 
 
+@pytest.mark.nightly
 def test_a_scheduler_without_us_is_named(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -327,6 +329,7 @@ def test_a_worker_is_no_scheduler(
     untouched(folder)
 
 
+@pytest.mark.nightly
 def test_a_cluster_behind_certificates(folder: Path, tmp_path: Path) -> None:
     authority = trustme.CA()
     own, ca = tmp_path / "own.pem", tmp_path / "ca.pem"

@@ -95,6 +95,7 @@ def test_what_is_no_relation(text: str) -> None:
         parse_relations(text, source="x")
 
 
+@pytest.mark.slow
 def test_relations_have_a_bound() -> None:
     with pytest.raises(FormatError, match="at most 10000 packages"):
         parse_relations("a," * 10_001, source="x")

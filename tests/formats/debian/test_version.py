@@ -81,6 +81,7 @@ def test_equal_versions_hash_alike() -> None:
     assert DebianVersion("1.0") != "1.0"
 
 
+@pytest.mark.slow
 @given(versions, versions, versions)
 def test_the_order_is_one(first: str, second: str, third: str) -> None:
     a, b, c = sorted(map(DebianVersion, (first, second, third)))

@@ -303,6 +303,7 @@ def test_what_is_not_packed_soundly_is_refused(data: bytes, message: str) -> Non
     assert isinstance(caught.value, LimitError) == (len(data) > 10_000)
 
 
+@pytest.mark.slow
 def test_no_damage_raises_an_error_that_is_not_ours() -> None:
     chance = random.Random(7)
     sound = build_quick_spec(SAMPLE[4].spec)

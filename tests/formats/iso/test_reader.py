@@ -191,6 +191,7 @@ def test_every_truncation_is_refused() -> None:
     assert refusal(data[:-1])
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_damage_is_refused_or_harmless(seed: int) -> None:

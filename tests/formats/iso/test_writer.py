@@ -62,6 +62,7 @@ def test_every_kind_of_node_comes_back() -> None:
     assert image.boot == BOOT
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(trees())
 def test_trees_come_back(tree: Tree) -> None:
@@ -227,6 +228,7 @@ print(hashlib.sha256(data).hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_same_bytes_everywhere_and_always() -> None:
     root = Path(__file__).parents[3]
     digests = set()

@@ -71,64 +71,70 @@ NAMES = st.text(alphabet="abcxyz019-_.+é\"\\'\n\t", min_size=1, max_size=12)
 EXTENSIONS = st.from_regex(EXTENSION_NAME, fullmatch=True).map(lambda name: name + ".tcz")
 
 
-def pins(name: str) -> st.SearchStrategy[Pin]:
-    return st.builds(
-        Pin,
-        name=st.just(name),
-        url=NAMES,
-        size_bytes=st.integers(0, 2**40),
-        sha256=st.text(alphabet="0123456789abcdef", min_size=64, max_size=64),
-        md5=st.text(alphabet="0123456789abcdef", min_size=32, max_size=32),
+# Strategies are made once and kept: most of the time would go into making them otherwise.
+PIN_FIELDS = st.fixed_dictionaries(
+    {
+        "url": NAMES,
+        "size_bytes": st.integers(0, 2**40),
+        "sha256": st.binary(min_size=32, max_size=32).map(bytes.hex),
+        "md5": st.binary(min_size=16, max_size=16).map(bytes.hex),
+    }
+)
+NEEDS = st.lists(NAMES).map(tuple)
+NEEDED_EXTENSIONS = st.lists(EXTENSIONS).map(tuple)
+SIDE_SETS = st.sets(st.sampled_from(list(SIDES)))
+GEMS = st.sampled_from(["rake", "json_pure", "daemons"])
+PACKAGES = st.sampled_from(["lshw", "libc6", "g++"])
+PACKAGE_FIELDS = st.fixed_dictionaries(
+    {"version": NAMES, "architecture": NAMES, "depends": NAMES, "provides": NAMES}
+)
+
+
+def draw_pin(draw: st.DrawFn, name: str) -> Pin:
+    return Pin(name=name, **draw(PIN_FIELDS))
+
+
+@st.composite
+def pinned_files(draw: st.DrawFn) -> PinnedFile:
+    return PinnedFile(role=draw(NAMES), asked=draw(NAMES), pin=draw_pin(draw, draw(NAMES)))
+
+
+@st.composite
+def pinned_extensions(draw: st.DrawFn) -> PinnedExtension:
+    name = draw(EXTENSIONS)
+    return PinnedExtension(
+        pin=draw_pin(draw, name),
+        needs=draw(NEEDED_EXTENSIONS),
+        beside={side: draw_pin(draw, name + side) for side in sorted(draw(SIDE_SETS))},
     )
 
 
-def pinned_extensions(name: str) -> st.SearchStrategy[PinnedExtension]:
-    return st.builds(
-        PinnedExtension,
-        pin=pins(name),
-        needs=st.lists(EXTENSIONS).map(tuple),
-        beside=st.fixed_dictionaries({}, optional={side: pins(name + side) for side in SIDES}),
+@st.composite
+def pinned_gems(draw: st.DrawFn) -> PinnedGem:
+    name = draw(GEMS)
+    return PinnedGem(
+        name=name, version="1.0", needs=draw(NEEDS), pin=draw_pin(draw, f"{name}-1.0.gem")
     )
 
 
-def pinned_gems(name: str) -> st.SearchStrategy[PinnedGem]:
-    return st.builds(
-        PinnedGem,
-        name=st.just(name),
-        version=st.just("1.0"),
-        needs=st.lists(NAMES).map(tuple),
-        pin=pins(f"{name}-1.0.gem"),
+@st.composite
+def pinned_packages(draw: st.DrawFn) -> PinnedPackage:
+    name = draw(PACKAGES)
+    return PinnedPackage(
+        extension=f"{name}.tcz",
+        package=name,
+        pin=draw_pin(draw, f"{name}_1.0_i386.deb"),
+        script=draw_pin(draw, f"{name}.deb2tcz") if draw(st.booleans()) else None,
+        **draw(PACKAGE_FIELDS),
     )
 
 
-def pinned_packages(name: str) -> st.SearchStrategy[PinnedPackage]:
-    return st.builds(
-        PinnedPackage,
-        extension=st.just(f"{name}.tcz"),
-        package=st.just(name),
-        version=NAMES,
-        architecture=NAMES,
-        depends=NAMES,
-        provides=NAMES,
-        pin=pins(f"{name}_1.0_i386.deb"),
-        script=st.one_of(st.none(), pins(f"{name}.deb2tcz")),
-    )
-
-
+@pytest.mark.slow
 @given(
-    st.lists(
-        st.builds(PinnedFile, role=NAMES, asked=NAMES, pin=NAMES.flatmap(pins)),
-        unique_by=lambda x: x.role,
-    ),
-    st.lists(EXTENSIONS.flatmap(pinned_extensions), unique_by=lambda x: x.pin.name),
-    st.lists(
-        st.sampled_from(["rake", "json_pure", "daemons"]).flatmap(pinned_gems),
-        unique_by=lambda x: x.pin.name,
-    ),
-    st.lists(
-        st.sampled_from(["lshw", "libc6", "g++"]).flatmap(pinned_packages),
-        unique_by=lambda x: x.extension,
-    ),
+    st.lists(pinned_files(), unique_by=lambda x: x.role),
+    st.lists(pinned_extensions(), unique_by=lambda x: x.pin.name),
+    st.lists(pinned_gems(), unique_by=lambda x: x.pin.name),
+    st.lists(pinned_packages(), unique_by=lambda x: x.extension),
 )
 def test_any_lock_comes_back(
     files: list[PinnedFile],

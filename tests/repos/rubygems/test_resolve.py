@@ -305,6 +305,7 @@ def test_faults_in_loops_are_named() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_gems_without_end_are_refused() -> None:
     class Endless(Known):
         def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
@@ -351,6 +352,7 @@ def repositories(draw: st.DrawFn) -> str:
     return "\n".join(draw(st.permutations(lines)))
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(repositories(), st.lists(st.sampled_from("abcde"), min_size=1, max_size=3, unique=True))
 def test_whatever_is_known_all_needs_are_met_and_nothing_is_there_for_nothing(

@@ -1,0 +1,39 @@
+"""What tells QEMU to boot an output from a medium: each is a row of the matrix of boots."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.oracles import skip_or_fail
+
+# The loader of the server, and the module that it needs, as Debian installs them.
+PXELINUX = (
+    Path("/usr/lib/PXELINUX/pxelinux.0"),
+    Path("/usr/lib/syslinux/modules/bios/ldlinux.c32"),
+)
+
+
+def from_cd(iso: Path) -> list[str | Path]:
+    """Boot an ISO through its isolinux, on a BIOS."""
+    return ["-cdrom", iso, "-boot", "d"]
+
+
+def from_ipxe(folder: Path) -> list[str | Path]:
+    """Boot the iPXE script of a PXE folder, with the iPXE that QEMU's network card brings."""
+    return _from_network(folder, "boot.ipxe")
+
+
+def from_pxelinux(folder: Path, copy: Path) -> list[str | Path]:
+    """Boot a copy of a PXE folder with pxelinux beside our files, as an administrator puts it."""
+    shutil.copytree(folder, copy)
+    for source in PXELINUX:
+        if not source.is_file():
+            skip_or_fail(f"{source} is not installed")
+        shutil.copy(source, copy)
+    return _from_network(copy, "pxelinux.0")
+
+
+def _from_network(folder: Path, file: str) -> list[str | Path]:
+    netdev = f"user,id=net,restrict=on,tftp={folder},bootfile={file}"
+    return ["-netdev", netdev, "-device", "e1000,netdev=net", "-boot", "n"]

@@ -1,0 +1,155 @@
+"""Choose tests by mark and by slice, count them, and say which were left out."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+FOLDER = Path(__file__).parent
+
+COUNTS = FOLDER / "mark_counts.toml"
+ALLOWED_SKIPS = FOLDER / "allowed_skips.toml"
+
+# The marks that keep a test out of the fast selection, and what runs the tests that bear them.
+# A test that bears several is left out because of the first.
+RUN_BY = {
+    "nightly": "nox -s nightly",
+    "boot": "nox -s boot",
+    "oracle": "nox -s oracles",
+    "cluster": 'python -m pytest -m "cluster and not nightly"',
+    "slow": 'python -m pytest -m "slow and not nightly"',
+}
+
+# Every test that bears none of them.
+FAST = "fast"
+
+
+def mark_fast(items: Iterable[pytest.Item]) -> None:
+    """Mark what no other mark keeps out of the fast selection."""
+    for item in items:
+        if first_mark(item) is None:
+            item.add_marker(FAST)
+
+
+def first_mark(item: pytest.Item) -> str | None:
+    """Return the mark that keeps a test out of the fast selection, if one does."""
+    return next((name for name in RUN_BY if item.get_closest_marker(name)), None)
+
+
+def count_marks(items: Iterable[pytest.Item]) -> Counter[str]:
+    """Return how many tests bear each mark; one that bears two counts twice."""
+    return Counter(
+        name for item in items for name in RUN_BY if item.get_closest_marker(name) is not None
+    )
+
+
+def read_counts() -> dict[str, int]:
+    """Return the checked-in number of tests under each mark."""
+    return dict(tomllib.loads(COUNTS.read_text(encoding="utf-8"))["tests"])
+
+
+def write_counts(counts: Mapping[str, int]) -> None:
+    """Write the number of tests under each mark, below the comment that stands there."""
+    comment = COUNTS.read_text(encoding="utf-8").partition("[tests]\n")[0]
+    lines = "".join(f"{name} = {counts[name]}\n" for name in RUN_BY)
+    COUNTS.write_text(f"{comment}[tests]\n{lines}", encoding="utf-8")
+
+
+def describe_left_out(left_out: Mapping[str, int]) -> list[str]:
+    """Return a line for each mark under which tests were left out."""
+    lines = []
+    for name in (*RUN_BY, FAST):
+        if number := left_out.get(name, 0):
+            how = f" (run: {RUN_BY[name]})" if name in RUN_BY else ""
+            lines.append(
+                f"left out: {number} {'test' if number == 1 else 'tests'} marked {name}{how}"
+            )
+    return lines
+
+
+@frozen
+class Slice:
+    """One of several equal parts of the tests, the same on every machine.
+
+    Attributes:
+        number: of the slice, from 0.
+        total: number of slices.
+    """
+
+    number: int
+    total: int
+
+    @classmethod
+    def parse(cls, text: str) -> Slice:
+        """Read ``K/N``.
+
+        Raises:
+            pytest.UsageError: it is not that.
+        """
+        number, _, total = text.partition("/")
+        if not (number.isdecimal() and total.isdecimal() and int(number) < int(total)):
+            raise pytest.UsageError(f"--slice must be K/N with K from 0 to N-1, got {text!r}")
+        return cls(int(number), int(total))
+
+    def holds(self, test: str) -> bool:
+        """Tell whether a test belongs to this slice: a test stays in its slice as others come."""
+        return zlib.crc32(test.encode()) % self.total == self.number
+
+
+# When a skip may be allowed; see the comment in allowed_skips.toml.
+CONDITIONS = ("always", "not required", "no data", "not root", "not linux", "windows")
+
+
+@frozen(kw_only=True)
+class AllowedSkip:
+    """A reason to skip tests that is no fault.
+
+    Attributes:
+        reason: what the test gives as its reason, with ``*`` for any text.
+        when: one of CONDITIONS.
+        tests: which may give it, with ``*`` for any text.
+    """
+
+    reason: str
+    when: str
+    tests: str = "*"
+
+    def matches(self, test: str, reason: str, conditions: Iterable[str]) -> bool:
+        """Tell whether it allows that ``test`` is skipped for ``reason``."""
+        return (
+            self.when in conditions and _matches(self.tests, test) and _matches(self.reason, reason)
+        )
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), text, re.DOTALL) is not None
+
+
+def read_allowed_skips() -> list[AllowedSkip]:
+    """Return the checked-in list."""
+    entries = tomllib.loads(ALLOWED_SKIPS.read_text(encoding="utf-8"))["skip"]
+    return [AllowedSkip(**entry) for entry in entries]
+
+
+def conditions(*, required: str | None, root: bool, platform: str = sys.platform) -> set[str]:
+    """Return the conditions that hold, given PUREKERNEL_REQUIRE_ORACLES and who runs the tests."""
+    found = {"always"}
+    if not required:
+        found.add("not required")
+    if not required or required == "programs":
+        found.add("no data")
+    if not root:
+        found.add("not root")
+    if platform != "linux":
+        found.add("not linux")
+    if platform == "win32":
+        found.add("windows")
+    return found
