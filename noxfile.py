@@ -17,8 +17,9 @@ nox.options.error_on_external_run = True
 
 # One file's tests stay on one worker, because their fixtures are shared.
 PARALLEL = ("-n", "auto", "--dist", "loadfile")
-# What a contributor waits for: no other program, emulator or cluster, and nothing slow.
-FAST = "not boot and not oracle and not nightly and not cluster"
+# What a contributor waits for: no other program, emulator or cluster, and nothing slow. Tests
+# without any of those marks get this one.
+FAST = "fast"
 
 
 def _install(session: nox.Session, extra: str) -> None:

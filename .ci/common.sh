@@ -1,0 +1,156 @@
+# What .ci/run and .ci/nightly share; sourced by both, from the checkout that is to be tested.
+# shellcheck shell=bash
+set -euo pipefail
+
+if [ "$(id -u)" -ne 0 ]; then
+  echo "run this as root: some independent checkers make device nodes, and their tests must not be skipped" >&2
+  exit 1
+fi
+
+# Tests start several hundred processes of ours: each would compile all of it.
+unset PYTHONDONTWRITEBYTECODE
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+work=$(mktemp -d)
+background=()
+
+finish() {
+  local pid
+  for pid in "${background[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait
+  rm -rf "$work"
+}
+trap finish EXIT
+
+# Tests compare with these; one that is missing fails the run.
+packages=(
+  acl advancecomp attr binutils busybox-static cpio dosfstools e2fsprogs file genisoimage gnupg ipxe-qemu
+  isolinux kmod libarchive-tools libc-bin lz4 mtools openssl p7zip-full pigz pxelinux python3-venv
+  qemu-system-x86 qemu-user-static ruby seabios squashfs-tools strace syslinux-common tar time
+  util-linux wget xorriso xz-utils zstd
+)
+
+pip_install=(install --quiet --disable-pip-version-check)
+
+# part TITLE FUNCTION [ARGUMENT...]: call it, and print the time that it took.
+part() {
+  local title=$1 start=$SECONDS
+  shift
+  echo "== $title"
+  "$@"
+  echo "== $title: $((SECONDS - start)) s"
+}
+
+install_checkers() {
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    "${packages[@]}" >"$work/apt.log" 2>&1 || { cat "$work/apt.log"; exit 1; }
+}
+
+# Debian's libraries and kernels are laid down while other parts run: half of the time is downloads.
+start_debian_roots() {
+  (
+    start=$SECONDS
+    "$root/.ci/debian-roots" "$PUREKERNEL_DEBIAN"
+    echo "== what ldconfig and depmod are compared on: $((SECONDS - start)) s, beside other parts"
+  ) >"$work/debian-roots.log" 2>&1 &
+  debian_roots=$!
+  background+=("$debian_roots")
+}
+
+await_debian_roots() {
+  if ! wait "$debian_roots"; then
+    cat "$work/debian-roots.log" >&2
+    exit 1
+  fi
+  cat "$work/debian-roots.log"
+}
+
+clone() {
+  git clone --quiet "$root" "$work/purekernel"
+  cd "$work/purekernel"
+  export PUREKERNEL_SHARED="${PUREKERNEL_SHARED:-$root/../shared/mirror}"
+  export PUREKERNEL_REQUIRE_ORACLES="${PUREKERNEL_REQUIRE_ORACLES:-1}"
+  export PUREKERNEL_DEBIAN="$work/debian"
+}
+
+# The README's own commands, found by the comments before them.
+readme_command() {
+  awk -v mark="<!-- ci: $1 -->" '
+    index($0, mark) { found = 1 }
+    found && /^```/ { fence++; next }
+    found && fence == 1 { print; exit }
+  ' README.md
+}
+
+run_readme_command() {
+  local command
+  command=$(readme_command "$1")
+  test -n "$command"
+  echo "\$ $command"
+  bash -euc "$command"
+}
+
+run_tests() {
+  .venv/bin/python -m pytest -q -n 2 --dist loadfile "$@"
+}
+
+# A venv with the oldest releases that pyproject.toml admits.
+install_oldest() {
+  python3 - >"$work/oldest.txt" <<'PYTHON'
+import re
+import tomllib
+
+with open("pyproject.toml", "rb") as stream:
+    project = tomllib.load(stream)["project"]
+extras = project["optional-dependencies"]
+for requirement in (*project["dependencies"], *extras["dask"], *extras["signatures"]):
+    print(re.sub(r">=([^,]+).*", r"==\1", requirement))
+PYTHON
+  cat "$work/oldest.txt"
+  /usr/bin/python3 -m venv "$work/oldest"
+  "$work/oldest/bin/pip" "${pip_install[@]}" -c "$work/oldest.txt" '.[test]'
+}
+
+run_oldest_tests() {
+  "$work/oldest/bin/python" -m pytest -q -n 2 --dist loadfile "$@"
+}
+
+install_project() {
+  python3 -m venv .venv
+  .venv/bin/pip "${pip_install[@]}" -e '.[test]'
+}
+
+# benchmark TABLE [ARGUMENT...]: print one table. docs/compression.svg is left as it is.
+benchmark() {
+  local table=$1
+  shift
+  if [ "$PUREKERNEL_REQUIRE_ORACLES" = programs ] && [ ! -d "$PUREKERNEL_SHARED" ]; then
+    echo "not measured: no shared mirror at $PUREKERNEL_SHARED"
+    return
+  fi
+  if [ "$table" = compression ]; then set -- --plot "$work/compression.svg" "$@"; fi
+  .venv/bin/python -m "benchmarks.$table" "$@"
+}
+
+# nightly_slice K: an eighth of the tests marked nightly, and one of eight other parts. Tests go by a
+# checksum of their names, so that each keeps its slice as others come and go; and as the slice is
+# chosen by the number of commits, eight commits run them all.
+nightly_slice() {
+  run_tests -m nightly --slice "$1/8"
+  case $1 in
+    0) benchmark build --runs 1 ;;
+    1) benchmark gather --runs 1 ;;
+    2) benchmark compression --quick --core ;;
+    3) benchmark indexes --runs 1 ;;
+    4) benchmark packages --runs 1 ;;
+    5) oldest_part "slow and not nightly" ;;
+    6) oldest_part "oracle and not boot and not nightly and not slow" ;;
+    7) oldest_part "cluster and not nightly" ;;
+  esac
+}
+
+oldest_part() {
+  [ -d "$work/oldest" ] || install_oldest
+  run_oldest_tests -m "$@"
+}
