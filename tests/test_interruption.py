@@ -94,6 +94,8 @@ FOR_HOURS = (
     "from zopfli import zlib\n"
     "compress = zlib.compress\n"
     "def for_hours(data, **settings):\n"
+    "    if len(data) < 100:\n"  # the library is first tried on a few bytes
+    "        return compress(data, **settings)\n"
     "    os.write(2, b'now\\n')\n"
     "    return compress(data, **{**settings, 'numiterations': 100_000_000})\n"
     "zlib.compress = for_hours\n"
