@@ -1,4 +1,4 @@
-"""Squashfs images, as mksquashfs makes them and as damage leaves them."""
+"""Test the squashfs reader with images of mksquashfs, handmade images and damaged ones."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from purekernel.tree import (
 from tests.oracles import require, run
 from tests.shared import mirror
 
-# One file "a" of five bytes in a root of 0755, with no program asked: laid out by hand,
-# everything stored plain, so that the tests below can damage it knowingly.
+# A handmade image with one file "a" of five bytes in a root of mode 0755. Everything is stored
+# uncompressed, so that the tests can damage chosen fields.
 NO_TABLE = 0xFFFFFFFFFFFFFFFF
 
 
@@ -63,7 +63,7 @@ def image(
     file_inode = struct.pack("<HHHHII", 2 if xattr is None else 9, 0o644, 0, 0, 1_400_000_000, 1)
     if xattr is None:
         file_inode += struct.pack("<IIII", data_start, fragment, 0, length)
-    else:  # an extended inode, with one name
+    else:  # an extended inode with one link
         file_inode += struct.pack("<QQQIIII", data_start, length, 0, 1, fragment, 0, xattr)
     file_inode += struct.pack("<I", block) * min(blocks, 2000)
     listing_size = 12 + 8 + len(name) + 3
@@ -96,7 +96,7 @@ def parse(data: bytes, limits: Limits | None = None) -> Tree:
     return parse_squashfs(data, source="x.tcz", limits=limits or Limits())
 
 
-def test_a_small_image_is_read() -> None:
+def test_image_with_one_file_is_read() -> None:
     tree = parse(image())
     owner = {"uid": 50, "gid": 50, "mtime": 1_400_000_000}
     assert tree[b""] == Directory(metadata=Metadata(mode=0o755, **owner))
@@ -105,41 +105,39 @@ def test_a_small_image_is_read() -> None:
 
 
 @pytest.mark.parametrize("xattr", [0, 1, 77, 0xFFFFFFFE, 0xFFFFFFFF])
-def test_xattr_number_is_ignored_where_an_image_has_no_xattr_table(xattr: int) -> None:
-    # squashfs-tools 4.0 left the field of extended inodes, as hard links have them, at 0.
+def test_xattr_number_is_ignored_without_xattr_table(xattr: int) -> None:
+    # squashfs-tools 4.0 left the field at 0 in extended inodes, which hard links have.
     assert parse(image(xattr=xattr)) == parse(image())
 
 
-def test_xattr_number_is_checked_where_an_image_has_a_xattr_table() -> None:
+def test_xattr_number_out_of_range_is_refused() -> None:
     data = bytearray(image(xattr=0))
     table = len(data)
     data += struct.pack("<QII", 0, 0, 0)
     data[40:48] = struct.pack("<Q", len(data))
     data[56:64] = struct.pack("<Q", table)
-    message = "x.tcz: expected '' to have one of 0 sets of extended attributes, got number 0"
+    message = "x.tcz: expected an index into 0 sets of extended attributes for '', got 0"
     with pytest.raises(FormatError) as caught:
         parse(bytes(data))
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("garbage", [0, 1, 95, 1 << 40, NO_TABLE])
-def test_places_of_absent_tables_are_ignored(garbage: int) -> None:
-    # No fragments, and inodes are not looked up by number: nothing is read there.
+def test_offsets_of_absent_tables_are_ignored(garbage: int) -> None:
+    # The image has no fragments, and the reader does not look up inodes by number.
     data = image()[:80] + struct.pack("<QQ", garbage, garbage) + image()[96:]
     assert parse(data) == parse(image())
 
 
 @pytest.mark.parametrize("flags", [0x1, 0x4, 0x10, 0x40, 0xC0, 0x1C0, 0x200, 0x8000])
-def test_flags_of_any_tool_make_no_difference_to_what_is_read(flags: int) -> None:
+def test_superblock_flags_do_not_change_the_tree(flags: int) -> None:
     data = image(xattr=0)[:24] + struct.pack("<H", flags) + image(xattr=0)[26:]
     assert parse(data) == parse(image())
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("xattr", [0, 77])
-def test_unsquashfs_ignores_the_xattr_number_without_a_table_as_well(
-    xattr: int, tmp_path: Path
-) -> None:
+def test_unsquashfs_ignores_xattr_number_without_xattr_table(xattr: int, tmp_path: Path) -> None:
     (tmp_path / "x.tcz").write_bytes(image(xattr=xattr))
     listing = run(require("unsquashfs"), "-d", "", "-lc", tmp_path / "x.tcz")
     assert listing.splitlines()[-1] == b"/a"
@@ -147,11 +145,11 @@ def test_unsquashfs_ignores_the_xattr_number_without_a_table_as_well(
     assert (tmp_path / "root" / "a").read_bytes() == b"hello"
 
 
-def test_names_are_bytes() -> None:
+def test_name_that_is_not_utf8_is_read() -> None:
     assert b"\xff\xfe\n" in parse(image(name=b"\xff\xfe\n"))
 
 
-def test_what_follows_the_image_is_padding() -> None:
+def test_padding_after_the_image_is_ignored() -> None:
     assert parse(image() + bytes(4096)) == parse(image())
 
 
@@ -175,16 +173,16 @@ def xz_with_dictionary(size_code: int) -> bytes:
 
 REFUSED: list[tuple[str, bytes, str]] = [
     (
-        "nothing",
+        "empty file",
         b"",
-        "x.tcz, byte 0: expected a squashfs image (68 73 71 73), got nothing, in a file of 0 bytes",
+        "x.tcz, byte 0: expected a squashfs image (68 73 71 73), got no bytes in a file of 0 bytes",
     ),
     (
-        "something else",
+        "zip file",
         b"PK\3\4" + bytes(100),
         (
             "x.tcz, byte 0: expected a squashfs image (68 73 71 73), "
-            "got 50 4b 03 04, in a file of 104 bytes"
+            "got 50 4b 03 04 in a file of 104 bytes"
         ),
     ),
     (
@@ -198,17 +196,17 @@ REFUSED: list[tuple[str, bytes, str]] = [
         "x.tcz, byte 28: expected squashfs version 4.0, got 3.0",
     ),
     (
-        "table elsewhere",
+        "table outside the image",
         image()[:64] + b"\0" + image()[65:],
-        "x.tcz, byte 48: expected tables between byte 96 and 208, got one at 0",
+        "x.tcz, byte 48: expected tables between byte 96 and 208, got a table at 0",
     ),
     (
-        "no such owner",
+        "owner out of range",
         image().replace(struct.pack("<HHHH", 2, 0o644, 0, 0), struct.pack("<HHHH", 2, 0o644, 0, 7)),
-        "x.tcz: expected one of 1 owners and groups, got number 7",
+        "x.tcz: expected an index into 1 owners and groups, got 7",
     ),
     (
-        "no such inode type",
+        "unknown inode type",
         image().replace(struct.pack("<HHHH", 2, 0o644, 0, 0), struct.pack("<HHHH", 15, 420, 0, 0)),
         "x.tcz: expected an inode type from 1 to 14, got 15",
     ),
@@ -218,21 +216,21 @@ REFUSED: list[tuple[str, bytes, str]] = [
         "x.tcz, byte 12: expected a block size from 4096 to 1048576, got 2097152 (2^21)",
     ),
     (
-        "cut",
+        "truncated image",
         image()[:-1],
         "x.tcz, byte 40: expected 208 bytes, as the image states, got 207",
     ),
-    ("climbing name", image(name=b".."), "x.tcz: expected a name in '', got '..'"),
-    ("name with a slash", image(name=b"a/b"), "x.tcz: expected a name in '', got 'a/b'"),
+    ("name '..'", image(name=b".."), "x.tcz: expected a valid name in '', got '..'"),
+    ("name with a slash", image(name=b"a/b"), "x.tcz: expected a valid name in '', got 'a/b'"),
     (
-        "other type",
+        "type differs from inode",
         image(entry_type=3),
-        "x.tcz: expected 'a' to be of type 3 as its folder says, got type 2",
+        "x.tcz: expected 'a' of inode type 3, as its folder states, got 2",
     ),
     (
         "loop",
         image(self_loop=True),
-        "x.tcz: expected each folder in one place, got 'a', which stands elsewhere too",
+        "x.tcz: expected each folder at one path, got 'a', which is also at another path",
     ),
     (
         "too many under a header",
@@ -247,27 +245,27 @@ REFUSED: list[tuple[str, bytes, str]] = [
     (
         "long block",
         image(size=4),
-        "x.tcz, byte 96: expected a block of at most 4 bytes, got a longer one",
+        "x.tcz, byte 96: expected a block of at most 4 bytes, got a longer block",
     ),
     (
-        "no such fragment",
+        "fragment out of range",
         image(fragment=0),
-        "x.tcz: expected 'a' to end in one of 0 fragments, got 0",
+        "x.tcz: expected a fragment number below 0 for 'a', got 0",
     ),
     (
-        "bomb",
+        "decompression bomb",
         image(**packed(zlib.compress(bytes(1 << 22)))),  # type: ignore[arg-type]
-        "x.tcz, byte 96: expected a block of at most 4096 bytes, got a longer one",
+        "x.tcz, byte 96: expected a block of at most 4096 bytes, got a longer block",
     ),
     (
-        "cut block",
+        "truncated block",
         image(**packed(zlib.compress(random.Random(1).randbytes(4096))[:50])),  # type: ignore[arg-type]
-        "x.tcz, byte 96: expected a sound compressed block, got the block ends early",
+        "x.tcz, byte 96: expected a valid compressed block, got the block ends early",
     ),
     (
-        "xz that wants 1.5 GiB",
+        "xz dictionary of 1.5 GiB",
         image(**packed(xz_with_dictionary(37)), compression=4),  # type: ignore[arg-type]
-        "x.tcz, byte 96: expected a sound compressed block, got Memory usage limit exceeded",
+        "x.tcz, byte 96: expected a valid compressed block, got Memory usage limit exceeded",
     ),
 ]
 
@@ -275,22 +273,22 @@ REFUSED: list[tuple[str, bytes, str]] = [
 @pytest.mark.parametrize(
     ("data", "message"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
 )
-def test_bad_images_are_refused(data: bytes, message: str) -> None:
+def test_invalid_image_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         parse(data)
     assert str(caught.value) == message
     assert caught.value.hint
 
 
-def test_compressions_without_a_library_say_what_to_do() -> None:
+def test_unsupported_compression_has_a_hint() -> None:
     with pytest.raises(FormatError) as caught:
         unpacker(3, source="x.tcz")
     assert caught.value.hint == (
-        "make it again with 'mksquashfs -comp gzip -b 4096', which Tiny Core loads"
+        "build the image again with 'mksquashfs -comp gzip -b 4096', which Tiny Core loads"
     )
 
 
-def test_holes_are_counted_before_they_are_made() -> None:
+def test_holes_above_the_limit_are_refused() -> None:
     with pytest.raises(LimitError) as caught:
         parse(image(size=1 << 31, block=0))
     assert str(caught.value) == (
@@ -298,12 +296,12 @@ def test_holes_are_counted_before_they_are_made() -> None:
     )
 
 
-def test_names_are_counted() -> None:
+def test_names_above_the_limit_are_refused() -> None:
     with pytest.raises(LimitError, match="at most 1 members"):
         parse(image(), Limits(members=1))
 
 
-def test_every_truncation_is_seen() -> None:
+def test_every_truncation_is_refused() -> None:
     data = image()
     for cut in range(len(data)):
         with pytest.raises(FormatError):
@@ -311,7 +309,7 @@ def test_every_truncation_is_seen() -> None:
 
 
 @pytest.mark.slow
-def test_damage_never_raises_anything_foreign() -> None:
+def test_damaged_image_raises_only_purekernel_errors() -> None:
     chance = random.Random(2)
     for base in (image(), image(content=zlib.compress(bytes(4096)), size=4096, block=20)):
         for _ in range(4000):
@@ -324,11 +322,11 @@ def test_damage_never_raises_anything_foreign() -> None:
                 parse(bytes(damaged), Limits(unpacked_bytes=1 << 22, members=1000))
 
 
-# Judges that are not us
+# Independent checkers
 
 
 def plant(folder: Path) -> None:
-    """Put everything on the disk that this user may."""
+    """Create every type of file that this user may create."""
     (folder / "d" / "e").mkdir(parents=True)
     chance = random.Random(3)
     for size in (0, 1, 4095, 4096, 4097, 8192, 131072, 131073, 1 << 20, (1 << 20) + 1):
@@ -343,12 +341,12 @@ def plant(folder: Path) -> None:
     os.link(folder / "soft", folder / "soft2", follow_symlinks=False)
     os.mkfifo(folder / "pipe")
     with socket.socket(socket.AF_UNIX) as server, suppress(OSError):
-        here = Path.cwd()
+        old_folder = Path.cwd()
         os.chdir(folder)
         try:
             server.bind("socket")
         finally:
-            os.chdir(here)
+            os.chdir(old_folder)
     with open(os.fsencode(folder) + b"/\xff\xfe \n", "wb") as stream:  # noqa: PTH123
         stream.write(b"bytes")
     many = folder / "many"
@@ -361,25 +359,25 @@ def plant(folder: Path) -> None:
 
 
 def check_against_disk(tree: Tree, top: Path, *, root: bool) -> None:
-    """Compare a tree with what unsquashfs unpacked."""
+    """Compare a tree with the folder that unsquashfs unpacked."""
     start = os.fsencode(top)
-    found = {b""}
-    for place, folders, files in os.walk(start):
-        found |= {os.path.relpath(os.path.join(place, name), start) for name in folders + files}  # noqa: PTH118
-    assert {path for path, _ in tree.walk()} == found
+    unpacked = {b""}
+    for folder, folders, files in os.walk(start):
+        unpacked |= {os.path.relpath(os.path.join(folder, name), start) for name in folders + files}  # noqa: PTH118
+    assert {path for path, _ in tree.walk()} == unpacked
     inodes: dict[int, list[bytes]] = {}
     for path, node in tree.walk():
-        place = start + b"/" + path if path else start
-        status = os.lstat(place)
+        on_disk = start + b"/" + path if path else start
+        status = os.lstat(on_disk)
         assert stat.S_IFMT(status.st_mode) == file_type(node), path
         assert int(status.st_mtime) == node.metadata.mtime, path
-        if root:  # others are given neither owners nor all of the modes
+        if root:  # only root may set owners and all modes
             assert isinstance(node, Symlink) or stat.S_IMODE(status.st_mode) == node.metadata.mode
             assert (status.st_uid, status.st_gid) == (node.metadata.uid, node.metadata.gid), path
         if isinstance(node, File):
-            assert Path(os.fsdecode(place)).read_bytes() == bytes(node.content), path
+            assert Path(os.fsdecode(on_disk)).read_bytes() == bytes(node.content), path
         if isinstance(node, Symlink):
-            assert os.fsencode(Path(os.fsdecode(place)).readlink()) == node.target
+            assert os.fsencode(Path(os.fsdecode(on_disk)).readlink()) == node.target
         if isinstance(node, Device):
             assert (os.major(status.st_rdev), os.minor(status.st_rdev)) == (node.major, node.minor)
         if not isinstance(node, Directory):
@@ -409,7 +407,9 @@ def unpack(packed_image: Path, target: Path) -> None:
         "-b 128K -comp lz4 -Xhc",
     ],
 )
-def test_images_of_mksquashfs_hold_what_unsquashfs_finds(options: str, tmp_path: Path) -> None:
+def test_mksquashfs_image_has_the_files_that_unsquashfs_unpacks(
+    options: str, tmp_path: Path
+) -> None:
     program = require("mksquashfs")
     source = tmp_path / "source"
     plant(source)
@@ -423,7 +423,7 @@ def test_images_of_mksquashfs_hold_what_unsquashfs_finds(options: str, tmp_path:
 
 
 @pytest.mark.oracle
-def test_devices_owners_and_attributes_of_mksquashfs(tmp_path: Path) -> None:
+def test_mksquashfs_devices_owners_and_attributes_are_read(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     with suppress(OSError):
@@ -448,7 +448,7 @@ def test_devices_owners_and_attributes_of_mksquashfs(tmp_path: Path) -> None:
 
 
 @pytest.mark.oracle
-def test_a_table_that_just_fills_its_last_block(tmp_path: Path) -> None:
+def test_table_that_fills_its_last_block_is_read(tmp_path: Path) -> None:
     owners = 2048  # of four bytes each: 8192 bytes
     source = tmp_path / "source"
     source.mkdir()
@@ -468,7 +468,7 @@ def test_a_table_that_just_fills_its_last_block(tmp_path: Path) -> None:
 
 
 @pytest.mark.oracle
-def test_damaged_images_of_mksquashfs_never_raise_anything_foreign(tmp_path: Path) -> None:
+def test_damaged_mksquashfs_image_raises_only_purekernel_errors(tmp_path: Path) -> None:
     program = require("mksquashfs")
     source = tmp_path / "source"
     (source / "d").mkdir(parents=True)
@@ -491,7 +491,7 @@ def test_damaged_images_of_mksquashfs_never_raise_anything_foreign(tmp_path: Pat
 
 
 @pytest.mark.oracle
-def test_all_shared_extensions_hold_what_unsquashfs_finds(tmp_path: Path) -> None:
+def test_shared_extension_has_the_files_that_unsquashfs_unpacks(tmp_path: Path) -> None:
     extensions = sorted((mirror() / "4.x" / "x86" / "tcz").glob("*.tcz"))
     assert extensions
     for number, extension in enumerate(extensions):
@@ -499,7 +499,7 @@ def test_all_shared_extensions_hold_what_unsquashfs_finds(tmp_path: Path) -> Non
         unpack(extension, unpacked)
         tree = parse(extension.read_bytes())
         check_against_disk(tree, unpacked, root=os.geteuid() == 0)
-        # The listing has modes and owners whoever asks.
+        # The listing has modes and owners for any user, unlike the unpacked files.
         listing = run(require("unsquashfs"), "-lln", "-no-progress", extension)
         assert sorted(line.split()[:2] for line in listing.splitlines() if b"/" in line) == sorted(
             [

@@ -1,4 +1,4 @@
-"""The squashfs format, in which Tiny Core's extensions come."""
+"""Read, write and list squashfs images, the format of Tiny Core's extensions."""
 
 from purekernel.formats.squashfs.listing import describe_image, list_details, list_names
 from purekernel.formats.squashfs.reader import OpenImage, PackedFile, open_squashfs, parse_squashfs

@@ -1,4 +1,4 @@
-"""What packs the blocks of an image that is written."""
+"""Compress and decompress the blocks of a squashfs image."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from purekernel.formats.squashfs.layout import METADATA_BYTES
 from purekernel.tree import Buffer
 
 Pack = Callable[[bytes], bytes]
-"""Packs one block, the same way every time; an executor of other processes must be able to send
-it. What it makes may be longer than the block, which is then stored as it is."""
-
+"""Compress one block. The result is deterministic. The callable must be picklable, because an
+executor may run it in another process. If the result is not smaller than the block, the block is
+stored uncompressed."""
 
 Unpacker = Callable[[Buffer, int], bytes]
-"""Takes a packed block and the most bytes it may unpack to; may return one byte more."""
+"""Decompress a block. Arguments: the compressed block and the maximum size of the result in bytes.
+The result may be one byte longer than the maximum, so that the caller sees the overrun."""
 
 
-# The dictionary of an xz block is at most the block, 1 MiB; decoders need little besides.
-# Without a bound, a header of a few bytes could ask for 4 GiB.
+# The dictionary of an xz block is no larger than the block, 1 MiB; a decoder needs little more.
+# Without a limit, a header of a few bytes could request 4 GiB.
 XZ_MEMORY_BYTES = 1 << 26
 
 
@@ -36,12 +37,12 @@ ERRORS = (zlib.error, lzma.LZMAError, EOFError, ValueError)
 
 @frozen(kw_only=True)
 class Codec:
-    """One way to pack blocks.
+    """A compression method for the blocks of an image.
 
     Attributes:
-        compression: its number in the superblock.
-        pack: packs a block.
-        options: what stands behind the superblock for the kernel to unpack with, if anything.
+        compression: the compression number in the superblock.
+        pack: compresses a block.
+        options: the compressor options that follow the superblock; empty for none.
     """
 
     compression: int
@@ -51,21 +52,23 @@ class Codec:
 
 @frozen(kw_only=True)
 class XzPacker:
-    """xz, with no more dictionary than the kernel has, which is a block.
+    """Compress blocks with xz and a dictionary of one block, as much as the kernel allocates.
 
-    With a CRC32, as mksquashfs writes; without filters for machine code, of which a kernel may have
-    been configured without. (Source: fs/squashfs/xz_wrapper.c of Linux.)
+    The stream has a CRC32, as mksquashfs writes. It has no filters for machine code, because a
+    kernel may be configured without them.
+
+    Source: fs/squashfs/xz_wrapper.c of Linux.
 
     Attributes:
         block_bytes: the image's block size.
-        is_extreme: whether it tries harder, in about twice the time.
+        is_extreme: whether to use the "extreme" preset, which takes about twice the time.
     """
 
     block_bytes: int
     is_extreme: bool = True
 
     def __call__(self, block: bytes) -> bytes:
-        """Return ``block`` as one stream of xz."""
+        """Return ``block`` as one xz stream."""
         filters = [
             {
                 "id": lzma.FILTER_LZMA2,
@@ -78,7 +81,7 @@ class XzPacker:
 
 @frozen(kw_only=True)
 class ZstdPacker:
-    """zstd; its window is the block, as the kernel has it.
+    """Compress blocks with zstd and a window of one block, which is what the kernel allocates.
 
     Attributes:
         level: 1 (fastest) to 22 (smallest).
@@ -88,34 +91,34 @@ class ZstdPacker:
 
     def __call__(self, block: bytes) -> bytes:
         """Return ``block`` as one frame, without a checksum."""
-        from purekernel.formats.zstd import compress  # noqa: PLC0415  # as it says there
+        from purekernel.formats.zstd import compress  # noqa: PLC0415  # slow to import
 
         return bytes(compress(block, self.level))
 
 
-# What the kernel asks of images with LZ4: the version of its streams, and whether its slow encoder
-# made them, which changes nothing for who reads. (Source: fs/squashfs/lz4_wrapper.c of Linux.)
+# The compressor options that the kernel requires for LZ4: the stream version, and a flag for the
+# slow encoder, which readers ignore. (Source: fs/squashfs/lz4_wrapper.c of Linux.)
 _LZ4_OPTIONS = struct.Struct("<II")
 _LZ4_LEGACY, _LZ4_SLOW = 1, 1
 
 
 @frozen(kw_only=True)
 class Lz4Packer:
-    """LZ4, each block without a frame.
+    """Compress blocks with LZ4, without a frame.
 
     Attributes:
-        is_small: whether blocks are made as small as can be, in much more time.
+        is_small: whether to use the slow encoder, which makes smaller blocks.
     """
 
     is_small: bool = True
 
     def __call__(self, block: bytes) -> bytes:
-        """Return ``block`` as one block of LZ4."""
+        """Return ``block`` as one LZ4 block."""
         return build_block(block, is_small=self.is_small)
 
 
 def lz4_codec(*, is_small: bool = True) -> Codec:
-    """Return what packs blocks with LZ4."""
+    """Return the codec for LZ4."""
     return Codec(
         compression=LZ4,
         pack=Lz4Packer(is_small=is_small),
@@ -124,26 +127,26 @@ def lz4_codec(*, is_small: bool = True) -> Codec:
 
 
 def xz_codec(block_bytes: int, *, is_extreme: bool = True) -> Codec:
-    """Return what packs blocks of at most ``block_bytes`` with xz."""
+    """Return the codec for xz with blocks of at most ``block_bytes``."""
     return Codec(compression=XZ, pack=XzPacker(block_bytes=block_bytes, is_extreme=is_extreme))
 
 
 def zstd_codec(level: int = 19) -> Codec:
-    """Return what packs blocks with zstd."""
+    """Return the codec for zstd."""
     return Codec(compression=ZSTD, pack=ZstdPacker(level=level))
 
 
-# Unpack single squashfs blocks, each within the size that the image states.
+# Decompress single blocks, each limited to the size that the image states.
 #
-# PySquashfsImage's own decompressors have no bound, and its one for lz4 expects a framing
-# that squashfs does not use.
+# The decompressors of PySquashfsImage have no limit, and its LZ4 decompressor expects frames, which
+# squashfs does not use.
 
 
 def unpacker(compression: int, *, source: str) -> Unpacker:
-    """Return what unpacks blocks of the kind that the superblock names.
+    """Return the decompressor for the compression number in the superblock.
 
     Raises:
-        FormatError: purekernel has nothing for it.
+        FormatError: purekernel does not support the compression.
     """
     if compression == GZIP:
         return _unpack_gzip
@@ -158,7 +161,7 @@ def unpacker(compression: int, *, source: str) -> Unpacker:
         offset=20,
         expected="blocks compressed with gzip, xz, lz4 or zstd",
         got=NAMES.get(compression, f"compression {compression}"),
-        hint="make it again with 'mksquashfs -comp gzip -b 4096', which Tiny Core loads",
+        hint="build the image again with 'mksquashfs -comp gzip -b 4096', which Tiny Core loads",
     )
 
 
@@ -179,7 +182,7 @@ def _unpack_xz(data: Buffer, most_bytes: int) -> bytes:
 
 
 def _unpack_zstd(data: Buffer, most_bytes: int) -> bytes:
-    from purekernel.formats.zstd import ZstdDecompressor, ZstdError  # noqa: PLC0415  # rare
+    from purekernel.formats.zstd import ZstdDecompressor, ZstdError  # noqa: PLC0415  # slow to import
 
     stream = ZstdDecompressor()
     try:

@@ -1,4 +1,4 @@
-"""Where the contents of files go: whole blocks, holes, and tails that share blocks."""
+"""Write the contents of files: whole blocks, holes, and tails that share fragment blocks."""
 
 from __future__ import annotations
 
@@ -15,35 +15,37 @@ from purekernel.formats.squashfs.codecs import Pack
 from purekernel.formats.squashfs.layout import DATA_PLAIN, NO_FRAGMENT
 from purekernel.tree import Buffer
 
-# How much of a file is looked at at once; a multiple of every block size.
+# Files are read in steps of this size. It is a multiple of every block size.
 _STEP_BYTES = 1 << 20
 _ZEROS = bytes(_STEP_BYTES)
 
 
 Written = Callable[[int, int], None]
-"""Told of a block where it starts, in bytes from the image's start, and what stands for its size
-in the tables."""
+"""Callback for a written block. Arguments: where the block starts, in bytes from the start of the
+image, and the block's size field for the tables."""
 
 
-# Blocks are sent off together, for sending costs as much as packing 4 KiB quickly...
+# Blocks are submitted to the executor in batches of this size, because submitting a task costs as
+# much as compressing 4 KiB at a fast level.
 BATCH_BYTES = 128 << 10
 
 
-# ...and so many bytes at a time: enough for some dozens of workers, and little to hold.
+# The maximum of submitted blocks, in bytes: enough for dozens of workers, and little memory.
 IN_FLIGHT_BYTES = 16 << 20
 
 
 @define
 class Extent:
-    """Where a file's content lies; known only when all blocks are written.
+    """The location of a file's content; complete only after all blocks are written.
 
     Attributes:
-        size_bytes: of the content.
-        start: of its first block that is no hole, in bytes from the image's start.
-        sizes: what stands in the inode for each block; 0 for a hole.
-        hole_bytes: how much of the content is holes.
-        fragment: the number of the block that its tail shares with others.
-        offset: where in that the tail starts.
+        size_bytes: the size of the content.
+        start: where the first block that is not a hole starts, in bytes from the start of the
+            image.
+        sizes: the size field of each block in the inode; 0 for a hole.
+        hole_bytes: how many bytes of the content are holes.
+        fragment: the number of the fragment block that holds the tail.
+        offset: where the tail starts in that block, in bytes.
     """
 
     size_bytes: int
@@ -53,37 +55,37 @@ class Extent:
     fragment: int = NO_FRAGMENT
     offset: int = 0
 
-    def _written(self, index: int, start: int, size: int) -> None:
+    def _block_written(self, index: int, start: int, size: int) -> None:
         self.sizes[index] = size
-        # Every image has something before its first block.
+        # 0 means "not set": the superblock is at 0, so no block starts there.
         self.start = self.start or start
 
 
-# Pack blocks wherever an executor does it, and write them in the order they came in.
+# Compress blocks in an executor, and write them in the order of submission.
 
 
 @frozen
 class _Batch:
     blocks: list[bytes]
-    told: list[Written]
+    callbacks: list[Written]
     size_bytes: int
     packed: Future[list[bytes]] = field(repr=False)
 
 
 def pack_blocks(pack: Pack, blocks: list[bytes]) -> list[bytes]:
-    """Return each of ``blocks`` packed, or nothing for one that is no smaller packed."""
-    done = []
+    """Return each block compressed, or ``b""`` for a block that compression does not shrink."""
+    results = []
     for block in blocks:
         packed = pack(block)
-        done.append(packed if len(packed) < len(block) else b"")
-    return done
+        results.append(packed if len(packed) < len(block) else b"")
+    return results
 
 
 class Conveyor:
-    """Blocks on their way into a stream.
+    """Compress blocks in an executor and write them to a stream in order.
 
     Attributes:
-        position: where in the stream the next block goes, once those before it are there.
+        position: where the next block goes, in bytes from the start of the image.
     """
 
     def __init__(self, stream: BinaryIO, position: int, pack: Pack, executor: Executor) -> None:
@@ -92,27 +94,27 @@ class Conveyor:
         self._pack = pack
         self._executor = executor
         self._blocks: list[bytes] = []
-        self._told: list[Written] = []
+        self._callbacks: list[Written] = []
         self._waiting_bytes = 0
         self._batches: deque[_Batch] = deque()
         self._in_flight_bytes = 0
 
     def put(self, block: bytes, written: Written) -> None:
-        """Take ``block``; ``written`` is told about it later."""
+        """Queue ``block``; call ``written`` once it is in the stream."""
         self._blocks.append(block)
-        self._told.append(written)
+        self._callbacks.append(written)
         self._waiting_bytes += len(block)
         if self._waiting_bytes >= BATCH_BYTES:
             self._send()
 
     def finish(self) -> None:
-        """Write all that was taken."""
+        """Write all queued blocks."""
         self._send()
         while self._batches:
             self._receive()
 
     def cancel(self) -> None:
-        """Let no worker begin what nobody waits for any more."""
+        """Cancel all batches that no worker has started."""
         for batch in self._batches:
             batch.packed.cancel()
 
@@ -122,16 +124,16 @@ class Conveyor:
         while self._batches and self._in_flight_bytes + self._waiting_bytes > IN_FLIGHT_BYTES:
             self._receive()
         packed = self._executor.submit(pack_blocks, self._pack, self._blocks)
-        self._batches.append(_Batch(self._blocks, self._told, self._waiting_bytes, packed))
+        self._batches.append(_Batch(self._blocks, self._callbacks, self._waiting_bytes, packed))
         self._in_flight_bytes += self._waiting_bytes
-        self._blocks, self._told, self._waiting_bytes = [], [], 0
+        self._blocks, self._callbacks, self._waiting_bytes = [], [], 0
 
     def _receive(self) -> None:
         batch = self._batches.popleft()
         self._in_flight_bytes -= batch.size_bytes
         pieces = []
         for block, packed, written in zip(
-            batch.blocks, batch.packed.result(), batch.told, strict=True
+            batch.blocks, batch.packed.result(), batch.callbacks, strict=True
         ):
             if packed:
                 pieces.append(packed)
@@ -144,12 +146,12 @@ class Conveyor:
 
 
 class DataWriter:
-    """Takes contents one after the other.
+    """Write the contents of files one after the other.
 
-    Blocks of a file lie one behind the other; blocks of tails lie between files.
+    The blocks of a file are contiguous; fragment blocks are between files.
 
     Attributes:
-        fragments: for each block of tails where it starts and what stands for its size.
+        fragments: the start and the size field of each fragment block.
     """
 
     def __init__(
@@ -166,30 +168,30 @@ class DataWriter:
         self._open_bytes = 0
 
     def add(self, content: Buffer) -> Extent:
-        """Take a file's content, and return where it will lie."""
+        """Queue a file's content, and return its extent, which :meth:`finish` completes."""
         view = memoryview(content).cast("B") if not isinstance(content, bytes) else content
         size_bytes = len(view)
         if not size_bytes:
             return Extent(0)
         if not self._finds_duplicates:
-            return self._place(view, size_bytes, frozenset())
+            return self._add_blocks(view, size_bytes, frozenset())
         digest, empty = _digest(view, size_bytes)
         known = self._extents.get((size_bytes, digest))
         if known is None:
-            known = self._extents[size_bytes, digest] = self._place(view, size_bytes, empty)
+            known = self._extents[size_bytes, digest] = self._add_blocks(view, size_bytes, empty)
         return known
 
     def finish(self) -> None:
-        """Write all that was taken."""
+        """Write all queued contents."""
         self._close_fragment()
         self._conveyor.finish()
 
-    def _place(self, view: Buffer, size_bytes: int, empty: frozenset[int]) -> Extent:
+    def _add_blocks(self, view: Buffer, size_bytes: int, empty: frozenset[int]) -> Extent:
         block_bytes = self._block_bytes
         tail_bytes = size_bytes % block_bytes if self._packs_tails else 0
         end = size_bytes - tail_bytes
         extent = Extent(size_bytes, sizes=[0] * -(-end // block_bytes))
-        put, written = self._conveyor.put, extent._written  # noqa: SLF001  # the pair of us
+        put, written = self._conveyor.put, extent._block_written  # noqa: SLF001  # same module
         index = 0
         zeros = _ZEROS[:block_bytes]
         for start in range(0, end, _STEP_BYTES):
@@ -211,19 +213,19 @@ class DataWriter:
         return extent
 
     def _add_tail(self, tail: bytes) -> tuple[int, int]:
-        """Return the number of the block that ``tail`` will lie in, and where in it."""
+        """Return the number of the fragment block for ``tail``, and the offset in that block."""
         digest = hashlib.sha256(tail).digest() if self._finds_duplicates else b""
         known = self._tails.get(digest)
         if known is not None:
             return known
         if self._open_bytes + len(tail) > self._block_bytes:
             self._close_fragment()
-        place = len(self.fragments), self._open_bytes
+        location = len(self.fragments), self._open_bytes
         self._open.append(tail)
         self._open_bytes += len(tail)
         if digest:
-            self._tails[digest] = place
-        return place
+            self._tails[digest] = location
+        return location
 
     def _close_fragment(self) -> None:
         if not self._open:
@@ -238,7 +240,7 @@ class DataWriter:
 
 
 def _digest(view: Buffer, size_bytes: int) -> tuple[bytes, frozenset[int]]:
-    """Return what tells contents of one size apart, and where steps start that are empty."""
+    """Return a digest for contents of one size, and the starts of the steps that are all zeros."""
     sha256 = hashlib.sha256()
     if size_bytes < _STEP_BYTES:
         sha256.update(view)

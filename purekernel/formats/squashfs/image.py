@@ -1,15 +1,15 @@
-"""PySquashfsImage, kept within bounds.
+"""Read squashfs structures with PySquashfsImage, and check each against limits.
 
-The library knows how the superblock, the tables and the inodes lie; that is what it is
-used for. What it does beyond that is done here otherwise:
+The library parses the superblock, the tables and the inodes. This module replaces the rest:
 
-* it scans the whole image when it is opened, recursively, with no bound on depth, number
-  or loops, and decodes names as UTF-8: :meth:`Image.entries` lists one folder at a time;
-* it reads extended attributes, and fails on some: :class:`StoredXattrs` reads them;
-* its decompressors have no bound, and a metadata block that is too short sends it on
-  through the file: :meth:`Image._read_block` and :meth:`Image._read_metadata` check;
-* its cache of data blocks belongs to the class and keeps every image alive: there is none;
-* it pads or cuts file contents without a word: :meth:`Image.content` checks every block.
+* The library scans the whole image when it opens it: recursively, with no limit on depth, number
+  or loops, and it decodes names as UTF-8. :meth:`Image.entries` lists one folder at a time.
+* The library fails on some extended attributes. :class:`StoredXattrs` reads them.
+* The library's decompressors have no limit, and a metadata block that is too short makes it read
+  on through the file. :meth:`Image._read_block` and :meth:`Image._read_metadata` check sizes.
+* The library's cache of data blocks belongs to the class and keeps every image alive. This module
+  has no such cache.
+* The library silently pads or truncates file contents. :meth:`Image.content` checks every block.
 
 Source: https://dr-emann.github.io/squashfs/ ; Documentation/filesystems/squashfs.rst.
 """
@@ -52,7 +52,7 @@ LAST_INODE_TYPE = SOCKET + EXTENDED
 
 @frozen(kw_only=True)
 class Place:
-    """Where an inode lies in the inode table: the block, and the byte within it."""
+    """The location of an inode in the inode table: the block and the byte in the block."""
 
     block: int
     offset: int
@@ -60,7 +60,7 @@ class Place:
 
 @frozen(kw_only=True)
 class DirectoryEntry:
-    """One name in a folder; ``type`` is the basic inode type, 1 to 7."""
+    """An entry of a folder; ``type`` is the basic inode type, 1 to 7."""
 
     name: bytes
     type: int
@@ -68,7 +68,7 @@ class DirectoryEntry:
 
 
 class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
-    """One image, opened without looking at more than its tables."""
+    """An open image, of which only the tables are read."""
 
     def __init__(self, data: Buffer, *, source: str, limits: Limits) -> None:
         self._view = memoryview(data)
@@ -80,7 +80,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
         self._other_tables: dict[int, Any] = {}
         super().__init__(_Stream(self._view), closefd=False)
 
-    # What the library calls
+    # Overrides of methods that the library calls
 
     def _initialize(self) -> None:
         self._sblk = parse_superblock(self._view, source=self._source, limits=self._limits)
@@ -92,8 +92,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
     def _read_block(self, start: int, expected: int = METADATA_BYTES) -> tuple[bytes, int]:  # noqa: ARG002
         """Return the metadata block at ``start`` and where the next one starts.
 
-        ``expected`` is passed over: for a table that fills its last block the library
-        has 0 there.
+        ``expected`` is ignored: the library passes 0 for a table that fills its last block.
         """
         (size,) = struct.unpack("<H", self._slice(start, 2, "a metadata block"))
         packed_bytes = size & ~METADATA_PLAIN
@@ -102,7 +101,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
             packed, METADATA_BYTES, start=start, plain=bool(size & METADATA_PLAIN)
         )
         if not block:
-            raise self._refuse(start, "a metadata block", "an empty one")
+            raise self._refuse(start, "a metadata block", "an empty block")
         return block, start + 2 + packed_bytes
 
     def _read_metadata(
@@ -115,7 +114,9 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
             buffer = entry["buffer"]
             if offset > len(buffer):
                 raise self._refuse(
-                    block, f"a metadata block of over {offset} bytes", f"one of {len(buffer)}"
+                    block,
+                    f"a metadata block of more than {offset} bytes",
+                    f"{len(buffer)} bytes",
                 )
             piece = buffer[offset : offset + length]
             pieces.append(piece)
@@ -125,23 +126,23 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
                 return b"".join(pieces), block, offset
             block, offset = entry["next_index"], 0
 
-    # What the reader calls
+    # Methods for the reader
 
     @property
     def facts(self) -> Superblock:
-        """What the image says of itself."""
+        """The fields of the superblock."""
         return read_facts(self._sblk)
 
     @property
     def root_place(self) -> Place:
-        """Where the root's inode lies."""
+        """The location of the root's inode."""
         return Place(block=self._sblk.root_inode >> 16, offset=self._sblk.root_inode & 0xFFFF)
 
     def read_inode(self, place: Place) -> Any:
-        """Return the inode at ``place``, one of the library's structures.
+        """Return the inode at ``place``, as a structure of the library.
 
         Raises:
-            FormatError: there is none.
+            FormatError: no valid inode is there.
         """
         data, _block, _offset = self._read_inode_data(
             self._sblk.inode_table_start + place.block, place.offset, INODE_HEADER
@@ -154,32 +155,33 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
         for index in (header.uid, header.guid):
             if index not in self._id_table:
                 raise self._refuse(
-                    None, f"one of {len(self._id_table)} owners and groups", f"number {index}"
+                    None, f"an index into {len(self._id_table)} owners and groups", f"{index}"
                 )
         return self._read_inode(place.block, place.offset)
 
     def _read_inode_data(self, block: int, offset: int, length: int) -> Any:
-        # Only links' targets and block lists vary; content() bounds the latter beforehand.
+        # Only link targets and block lists vary in length; the caller of content() has limited the
+        # latter.
         most_bytes = max(MOST_TARGET_BYTES, self._limits.unpacked_bytes >> LEAST_BLOCK_LOG << 2)
         if length > most_bytes:
             raise self._refuse(block, f"at most {most_bytes} bytes of an inode", f"{length}")
         return self._read_metadata(self._inode_table_hash, block, offset, length)
 
     def read_plain(self, start: int, size: int, what: str) -> memoryview:
-        """Return bytes of the image itself."""
+        """Return ``size`` bytes of the image from ``start``; ``what`` names them in errors."""
         return self._slice(start, size, what)
 
     def read_metadata(self, block: int, offset: int, size: int) -> tuple[bytes, int, int]:
-        """Return bytes of a table from ``block`` on, and the block and offset behind them."""
+        """Return ``size`` bytes of a table, and the block and offset after them."""
         return self._read_metadata(self._other_tables, block, offset, size)
 
     def charge(self, size_bytes: int, start: int) -> None:
-        """Count what is kept beside the files' own sizes."""
+        """Add ``size_bytes``, other than file contents, to the unpacked size."""
         self._unpacked_bytes += size_bytes
         self._limits.check_unpacked(self._unpacked_bytes, source=self._source, offset=start)
 
     def entries(self, inode: Any) -> Iterator[DirectoryEntry]:
-        """Yield what the folder with this inode lists, in the image's order.
+        """Yield the entries of the folder with this inode, in the image's order.
 
         Raises:
             FormatError: the listing is damaged.
@@ -208,15 +210,17 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
                     place=Place(block=header.start_block, offset=entry.offset),
                 )
         if left < 0 and inode.data >= LISTING_EXTRA:
-            raise self._refuse(block, "a folder's listing of the size it states", "a longer one")
+            raise self._refuse(
+                block, "a folder listing of the size that the inode states", "a longer listing"
+            )
 
     def content(self, inode: Any, path: bytes) -> Buffer:
         """Return the content of the regular file with this inode.
 
-        The caller has added its size up and found it within bounds.
+        The caller must have checked the size against the limits.
 
         Raises:
-            FormatError: a block is missing, damaged, or not of the size it must have.
+            FormatError: a block is missing, damaged, or of the wrong size.
         """
         block_bytes = self._sblk.block_size
         shown = display(path)
@@ -241,7 +245,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
             pieces.append(self._tail(inode, left, shown))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    # Within
+    # Private helpers
 
     def _data_block(self, start: int, size: int, whole: int, shown: str) -> Buffer:
         packed = self._slice(start, size & ~DATA_PLAIN, f"a block of {shown}")
@@ -251,12 +255,12 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
         return block
 
     def _tail(self, inode: Any, size: int, shown: str) -> memoryview:
-        """Return the end of a file that shares a block with the ends of others."""
+        """Return the end of a file from its fragment block, shared with the ends of other files."""
         number = inode.fragment
         if number == NO_FRAGMENT or number >= len(self._fragment_table):
             raise self._refuse(
                 None,
-                f"{shown} to end in one of {len(self._fragment_table)} fragments",
+                f"a fragment number below {len(self._fragment_table)} for {shown}",
                 f"{number}",
             )
         if number not in self._fragments:
@@ -284,9 +288,9 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
         try:
             block = bytes(packed) if plain else self._unpack(packed, most_bytes)
         except ERRORS as error:
-            raise self._refuse(start, "a sound compressed block", str(error)) from None
+            raise self._refuse(start, "a valid compressed block", str(error)) from None
         if len(block) > most_bytes:
-            raise self._refuse(start, f"a block of at most {most_bytes} bytes", "a longer one")
+            raise self._refuse(start, f"a block of at most {most_bytes} bytes", "a longer block")
         return block
 
     def _get_metadata(self, hash_table: dict[int, Any], start: int) -> Any:
@@ -297,26 +301,26 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
         return hash_table[start]
 
     def _slice(self, start: int, size: int, what: str) -> memoryview:
-        found = self._view[start : start + size]
-        if len(found) != size:
+        piece = self._view[start : start + size]
+        if len(piece) != size:
             raise self._refuse(start, f"{size} bytes of {what}", "the end of the file")
-        return found
+        return piece
 
     def _refuse(self, offset: int | None, expected: str, got: str) -> FormatError:
         return FormatError(source=self._source, offset=offset, expected=expected, got=got)
 
 
 class _Stream:
-    """As much of a file as the library needs, over bytes that stay where they are."""
+    """The part of the file interface that the library needs, without a copy of the bytes."""
 
     def __init__(self, view: memoryview) -> None:
         self._view = view
-        self._here = 0
+        self._position = 0
 
     def seek(self, offset: int) -> None:
-        self._here = offset
+        self._position = offset
 
     def read(self, size: int) -> bytes:
-        found = bytes(self._view[self._here : self._here + size])
-        self._here += len(found)
-        return found
+        data = bytes(self._view[self._position : self._position + size])
+        self._position += len(data)
+        return data

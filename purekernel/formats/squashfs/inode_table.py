@@ -1,4 +1,4 @@
-"""Look a tree over before it is written: which inodes there are, and in what order."""
+"""Number the inodes of a tree, and count their links, before the tree is written."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from purekernel.tree.path import NAME_MAX_BYTES, join, name, parent
 
 @define
 class Inode:
-    """An inode on its way into the table.
+    """An inode that the writer fills in step by step.
 
     Attributes:
-        path: the first of its names.
-        node: what it is of.
-        links: how many names it has; of a folder, how many folders name it, itself included.
-        number: from 1, in the order of the table.
-        place: where it lies, once it does.
-        extent: where the content lies, of a file, once it does.
+        path: the first path of the inode.
+        node: the node of the tree.
+        links: the number of names; for a folder, the entries that refer to it, with "." and "..".
+        number: the inode number: from 1, in the order of the table.
+        place: the position in the inode table; set when the inode is written.
+        extent: the location of a file's content; set when the content is written.
     """
 
     path: bytes
@@ -37,14 +37,14 @@ class Inode:
 
 @frozen
 class Survey:
-    """What is in a tree.
+    """The inodes of a tree.
 
     Attributes:
-        entries: for each folder, parents first, what it holds: names, sorted, and inodes.
+        entries: for each folder, parents first: its names, sorted, with their inodes.
         walked: all inodes in the order of the tree.
-        ordered: all inodes in the order of the table: what a folder holds, and then the folder. So
-            the places of all that it lists are known when a folder is listed; and what lies in one
-            folder lies together, which needs few headers.
+        ordered: all inodes in the order of the table: the entries of a folder, then the folder. A
+            folder's listing needs the positions of its entries, so those must come first. Entries
+            of one folder are adjacent, so that the listing needs few headers.
     """
 
     entries: Mapping[bytes, Sequence[tuple[bytes, Inode]]]
@@ -53,7 +53,7 @@ class Survey:
 
 
 def survey(tree: Tree) -> Survey:
-    """Return what is in ``tree``, numbered and counted.
+    """Return the inodes of ``tree``, with numbers and link counts.
 
     Raises:
         UnrepresentableError: a name is longer than squashfs allows.
@@ -72,7 +72,9 @@ def survey(tree: Tree) -> Survey:
         last = name(path)
         if len(last) > NAME_MAX_BYTES:
             raise UnrepresentableError(
-                f"the name {display(path)} has {len(last)} bytes, Linux allows {NAME_MAX_BYTES}"
+                f"{display(path)}: the name must be at most {NAME_MAX_BYTES} bytes, "
+                f"got {len(last)}",
+                hint="shorten the name",
             )
         entries[parent(path)].append((last, inode))
         if isinstance(node, Directory):

@@ -1,4 +1,7 @@
-"""Lay out inodes: basic ones where they suffice, extended ones where they do not."""
+"""Build inodes, folder listings and the ID table.
+
+An inode is basic if its fields suffice, else extended.
+"""
 
 from __future__ import annotations
 
@@ -51,30 +54,32 @@ _ONE = struct.Struct("<I")
 _MOST_U16, _MOST_U32 = 0xFFFF, 0xFFFFFFFF
 
 
-# What 32 bits hold of a device's numbers. (Source: include/linux/kdev_t.h of Linux.)
+# A device number has 12 bits for the major and 20 for the minor number. (Source:
+# include/linux/kdev_t.h of Linux.)
 _MOST_MAJOR, _MOST_MINOR = 0xFFF, 0xFFFFF
 
 
-# Sixteen bits count them.
+# The superblock counts IDs in 16 bits; an ID has 32 bits.
 _MOST_IDS = 0xFFFF
 _MOST_ID = 0xFFFFFFFF
 
 
-# An entry says by how much its inode's number differs from the header's, in 16 bits with sign.
+# An entry stores the difference between its inode number and the header's, as a signed 16-bit
+# number.
 _LEAST_STEP, _MOST_STEP = -0x8000, 0x7FFF
 
 
 @frozen(kw_only=True)
 class Common:
-    """What every inode has.
+    """The fields that every inode has.
 
     Attributes:
-        path: its first, for messages.
-        uid: the owner's place in the table of numbers.
-        gid: the group's.
-        number: its own, from 1.
-        links: how many names it has; of a folder, how many folders name it.
-        xattrs: the number of its set of extended attributes, or ``NO_XATTRS``.
+        path: the first path of the inode, for messages.
+        uid: the owner's index in the ID table.
+        gid: the group's index in the ID table.
+        number: the inode number, from 1.
+        links: the number of names; for a folder, the entries that refer to it, with "." and "..".
+        xattrs: the number of the set of extended attributes, or ``NO_XATTRS``.
     """
 
     path: bytes
@@ -85,27 +90,27 @@ class Common:
     xattrs: int = NO_XATTRS
 
     def header(self, kind: int, node: Node) -> bytes:
-        """Return the beginning of an inode of this kind."""
+        """Return the header of an inode of type ``kind``."""
         mtime = node.metadata.mtime
         if not 0 <= mtime <= _MOST_U32:
             raise UnrepresentableError(
-                f"{display(self.path)} is from {mtime} seconds after 1970, and squashfs has "
-                f"times from 0 to {_MOST_U32}",
-                hint="give it another time, or all of them one with -all-time",
+                f"{display(self.path)}: the modification time must be from 0 to {_MOST_U32} "
+                f"seconds since 1970, got {mtime}",
+                hint="set another time for the file, or one time for all files with -all-time",
             )
         return _HEADER.pack(kind, node.metadata.mode, self.uid, self.gid, mtime, self.number)
 
 
 def basic_type(node: Node) -> int:
-    """Return the type that a folder's listing says of ``node``."""
+    """Return the basic inode type of ``node``, 1 to 7, as folder listings store it."""
     if isinstance(node, Device):
         return CHARACTER if node.kind is DeviceKind.CHARACTER else BLOCK
-    # What loads its content when that is asked for is a file of its own type.
+    # File has subclasses, such as those that load their content on access.
     return _TYPES.get(type(node), FILE)
 
 
 def build_file(common: Common, node: File, extent: Extent) -> bytes:
-    """Return a file's inode, its blocks listed."""
+    """Return a file's inode, with its block list."""
     sizes = struct.pack(f"<{len(extent.sizes)}I", *extent.sizes)
     if (
         common.links == 1
@@ -116,7 +121,8 @@ def build_file(common: Common, node: File, extent: Extent) -> bytes:
     ):
         fields = _FILE.pack(extent.start, extent.fragment, extent.offset, extent.size_bytes)
         return common.header(FILE, node) + fields + sizes
-    # What is all holes would take no place at all in du(1), which some take for a fault.
+    # One byte fewer for a file that is all holes: du(1) would show 0 blocks, which some programs
+    # take for an error.
     holes = min(extent.hole_bytes, extent.size_bytes - 1) if extent.size_bytes else 0
     fields = _LONG_FILE.pack(
         extent.start, extent.size_bytes, holes, common.links, extent.fragment, extent.offset,
@@ -125,18 +131,18 @@ def build_file(common: Common, node: File, extent: Extent) -> bytes:
     return common.header(FILE + EXTENDED, node) + fields + sizes
 
 
-# Lay out folders: names under headers, and an index into those of long ones.
+# Folder listings: entries grouped under headers, and an index for long folders.
 
 
 @frozen
 class Entry:
-    """One name in a folder.
+    """An entry of a folder.
 
     Attributes:
-        name: without a slash.
+        name: the last part of the path, without a slash.
         type: the basic inode type.
-        number: the inode's.
-        place: where in the table of inodes that lies.
+        number: the inode number.
+        place: the position of the inode in the inode table.
     """
 
     name: bytes
@@ -147,12 +153,12 @@ class Entry:
 
 @frozen
 class Listing:
-    """A folder's names as they lie in the table of folders.
+    """A folder's listing, as bytes for the directory table.
 
     Attributes:
         data: headers and entries.
-        marks: for some headers after the first, where in ``data`` they start, and the name that
-            follows them.
+        marks: the index: the offsets in ``data`` of some headers after the first, each with the
+            name that follows the header.
     """
 
     data: bytes
@@ -161,12 +167,12 @@ class Listing:
 
 @frozen
 class Placed:
-    """A listing that was written.
+    """A listing in the directory table.
 
     Attributes:
-        place: where it starts.
-        size_bytes: what the inode says.
-        index: for each mark where in the listing it is, the block that it lies in, and its name.
+        place: where the listing starts in the table.
+        size_bytes: the size field for the inode.
+        index: for each mark: its offset in the listing, its block in the table, and its name.
     """
 
     place: Position
@@ -175,10 +181,11 @@ class Placed:
 
 
 def build_listing(entries: Iterable[Entry]) -> Listing:
-    """Return the listing of ``entries``, which come sorted by name as bytes.
+    """Return the listing of ``entries``, which must be sorted by name as bytes.
 
-    The kernel looks names up by going through the listing; the index lets it begin in the right
-    block. (Source: fs/squashfs/namei.c of Linux.)
+    The kernel searches a listing linearly; the index lets it start in the right block.
+
+    Source: fs/squashfs/namei.c of Linux.
     """
     data = bytearray()
     marks: list[tuple[int, bytes]] = []
@@ -222,15 +229,15 @@ def build_listing(entries: Iterable[Entry]) -> Listing:
 
 
 def write_listing(listing: Listing, table: MetadataWriter) -> Placed:
-    """Put ``listing`` into the table of folders."""
+    """Write ``listing`` to the directory table."""
     place = table.position
     index = []
-    here = 0
-    for at, name in listing.marks:
-        table.write(listing.data[here:at])
-        index.append((at, table.position.block, name))
-        here = at
-    table.write(listing.data[here:])
+    written_bytes = 0
+    for offset, name in listing.marks:
+        table.write(listing.data[written_bytes:offset])
+        index.append((offset, table.position.block, name))
+        written_bytes = offset
+    table.write(listing.data[written_bytes:])
     return Placed(place, len(listing.data) + LISTING_EXTRA, index)
 
 
@@ -238,10 +245,10 @@ def build_directory(common: Common, node: Directory, listing: Placed, parent: in
     """Return a folder's inode.
 
     Args:
-        common: what every inode has.
+        common: the fields that every inode has.
         node: the folder.
-        listing: what it holds.
-        parent: the number of the folder above; for the root, of one that is not there.
+        listing: the folder's listing in the directory table.
+        parent: the inode number of the parent folder; for the root, an unused number.
     """
     size, place = listing.size_bytes, listing.place
     if size <= _MOST_U16 and not listing.index and common.xattrs == NO_XATTRS:
@@ -251,13 +258,14 @@ def build_directory(common: Common, node: Directory, listing: Placed, parent: in
         common.links, size, place.block, parent, len(listing.index), place.offset, common.xattrs
     )
     index = b"".join(
-        _DIRECTORY_INDEX.pack(at, block, len(name) - 1) + name for at, block, name in listing.index
+        _DIRECTORY_INDEX.pack(offset, block, len(name) - 1) + name
+        for offset, block, name in listing.index
     )
     return common.header(DIRECTORY + EXTENDED, node) + fields + index
 
 
 def build_other(common: Common, node: Symlink | Device | Fifo | Socket) -> bytes:
-    """Return the inode of what has no content of its own."""
+    """Return the inode of a node without content."""
     if isinstance(node, Symlink):
         target = _checked_target(common.path, node.target)
         fields = _TWO.pack(common.links, len(target)) + target
@@ -273,8 +281,9 @@ def build_other(common: Common, node: Symlink | Device | Fifo | Socket) -> bytes
 def _checked_target(path: bytes, target: bytes) -> bytes:
     if not target or b"\0" in target or len(target) >= MOST_TARGET_BYTES:
         raise UnrepresentableError(
-            f"the symbolic link {display(path)} leads to {display(target[:40])}: squashfs holds "
-            f"targets of 1 to {MOST_TARGET_BYTES - 1} bytes with no NUL"
+            f"{display(path)}: the target of the symbolic link must be 1 to "
+            f"{MOST_TARGET_BYTES - 1} bytes without NUL, got {display(target[:40])}",
+            hint="change the target, or leave out the link",
         )
     return target
 
@@ -283,8 +292,9 @@ def _device_number(path: bytes, node: Device) -> int:
     """Return new_encode_dev of Linux (include/linux/kdev_t.h)."""
     if not (0 <= node.major <= _MOST_MAJOR and 0 <= node.minor <= _MOST_MINOR):
         raise UnrepresentableError(
-            f"the device {display(path)} has the numbers {node.major}, {node.minor}: squashfs "
-            f"holds up to {_MOST_MAJOR}, {_MOST_MINOR}"
+            f"{display(path)}: the device numbers must be at most {_MOST_MAJOR}, {_MOST_MINOR}, "
+            f"got {node.major}, {node.minor}",
+            hint="change the numbers, or leave out the device",
         )
     return node.minor & 0xFF | node.major << 8 | (node.minor & ~0xFF) << 12
 
@@ -297,33 +307,33 @@ _TYPES: dict[type[Node], int] = {
 }
 
 
-# Owners and groups, which inodes name by their place in a table.
+# The ID table: inodes store owners and groups as indexes into it.
 
 
 class IdTable:
-    """Owners and groups, each once."""
+    """The owners and groups of an image, each stored once."""
 
     def __init__(self) -> None:
-        self._places: dict[int, int] = {}
+        self._indexes: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._indexes)
 
     def add(self, number: int, path: bytes) -> int:
-        """Return the place of ``number``, to whom what stands at ``path`` belongs.
+        """Return the index of the ID ``number``, which owns ``path``.
 
         Raises:
-            UnrepresentableError: the number is too large, or there are too many.
+            UnrepresentableError: the ID is too large, or the table is full.
         """
-        place = self._places.setdefault(number, len(self._places))
-        if place >= _MOST_IDS or not 0 <= number <= _MOST_ID:
+        index = self._indexes.setdefault(number, len(self._indexes))
+        if index >= _MOST_IDS or not 0 <= number <= _MOST_ID:
             raise UnrepresentableError(
-                f"{display(path)} belongs to {number}, and squashfs holds {_MOST_IDS} owners and "
-                f"groups, each of 0 to {_MOST_ID}",
-                hint="let everything belong to root with -all-root",
+                f"{display(path)}: the owner or group must be one of at most {_MOST_IDS} IDs, each "
+                f"from 0 to {_MOST_ID}, got {number}",
+                hint="set the owner of all files to root with -all-root",
             )
-        return place
+        return index
 
     def build(self) -> bytes:
-        """Return the table."""
-        return b"".join(map(ID_ENTRY.pack, self._places))
+        """Return the table, uncompressed."""
+        return b"".join(map(ID_ENTRY.pack, self._indexes))

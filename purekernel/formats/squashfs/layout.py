@@ -1,4 +1,4 @@
-"""How a squashfs image lies: the numbers that reader and writer share.
+"""Define the structures and numbers of squashfs that the reader and the writer share.
 
 Source: fs/squashfs/squashfs_fs.h of Linux; https://dr-emann.github.io/squashfs/ .
 """
@@ -10,54 +10,56 @@ from enum import IntEnum
 
 SUPERBLOCK_BYTES = 96
 
-# What mksquashfs makes and the kernel mounts: 4 KiB to 1 MiB.
+# The block sizes that mksquashfs writes and the kernel mounts: 4 KiB to 1 MiB.
 LEAST_BLOCK_LOG, MOST_BLOCK_LOG = 12, 20
 
-# Tables lie in blocks of this size, each with two bytes before it that say how long it is packed.
+# Tables consist of metadata blocks of this size. A header of two bytes before each block states its
+# compressed size.
 METADATA_BYTES = 8192
 METADATA_HEADER = struct.Struct("<H")
-# A bit of those two bytes, and of the four that say it of a data block: it is not packed.
+# The flag for "not compressed" in the size field of a metadata block (16 bits) and of a data block
+# (32 bits).
 METADATA_PLAIN = 0x8000
 DATA_PLAIN = 1 << 24
 
-# For "there is none": of a table, a fragment, a set of extended attributes.
+# The values for an absent table, fragment and set of extended attributes.
 NO_TABLE = 0xFFFFFFFFFFFFFFFF
 NO_FRAGMENT = 0xFFFFFFFF
 NO_XATTRS = 0xFFFFFFFF
 
-# Basic inode types; the extended ones are these and seven.
+# Basic inode types. The extended type is the basic type plus 7.
 DIRECTORY, FILE, SYMLINK, BLOCK, CHARACTER, FIFO, SOCKET = range(1, 8)
 EXTENDED = 7
 
 DIRECTORY_HEADER = struct.Struct("<III")
 DIRECTORY_ENTRY = struct.Struct("<HhHH")
-# A header's count says one less; the kernel takes at most 256 entries under one.
+# The kernel accepts at most 256 entries under one header. The header stores the count minus one.
 MOST_UNDER_HEADER = 256
-# The size of a listing counts "." and "..", which are not there, as three bytes.
+# The size of a listing includes three bytes for "." and "..", which are not stored.
 LISTING_EXTRA = 3
 
-# PATH_MAX: the kernel follows no longer link.
+# PATH_MAX of Linux, with the NUL: the kernel follows no longer link.
 MOST_TARGET_BYTES = 4096
 
-# Entries of the tables that are found through a list of their blocks.
+# Entries of the tables that have an index of their blocks.
 FRAGMENT_ENTRY = struct.Struct("<QII")
 ID_ENTRY = struct.Struct("<I")
 INODE_REFERENCE = struct.Struct("<Q")
 XATTR_SET = struct.Struct("<QII")
 XATTR_HEAD = struct.Struct("<QII")
 
-# Extended attributes: a name without its first word, which the type stands for, and a value.
+# An extended attribute: its name without the prefix, which the type stores, and its value.
 XATTR_NAME = struct.Struct("<HH")
 XATTR_SIZE = struct.Struct("<I")
 XATTR_PREFIXES = (b"user.", b"trusted.", b"security.")
 # XATTR_SIZE_MAX of Linux (include/uapi/linux/limits.h).
 MOST_XATTR_BYTES = 65_536
-# A bit of the type: in place of the value stands where it lies.
+# A flag of the type: the value is stored elsewhere, and this entry holds its location.
 XATTR_ELSEWHERE = 0x100
 
 
 class Flag(IntEnum):
-    """What the superblock says of how the image was made."""
+    """The flags of the superblock, which record how the image was made."""
 
     PLAIN_INODES = 0x1
     PLAIN_DATA = 0x2
@@ -73,5 +75,5 @@ class Flag(IntEnum):
 
 
 def reference(block: int, offset: int) -> int:
-    """Return how an inode's place is written: its block in the table, and the byte within."""
+    """Return an inode reference: the block in the inode table, and the byte in the block."""
     return block << 16 | offset

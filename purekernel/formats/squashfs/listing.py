@@ -1,6 +1,8 @@
-"""Say what is in an image in the words of unsquashfs.
+"""List and describe an image in the output format of unsquashfs.
 
-Source: unsquashfs.c and unsquash-4.c of squashfs-tools 4.5.1. Times are in UTC, as with its -UTC.
+Times are in UTC, as with the option -UTC of unsquashfs.
+
+Source: unsquashfs.c and unsquash-4.c of squashfs-tools 4.5.1.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from purekernel.formats.squashfs.reader import OpenImage
 from purekernel.tree import Device, Node, Symlink, Tree, file_type
 
 Named = Callable[[int], str]
-"""Names an owner, or a group, by its number."""
+"""Return the name of an owner or a group, given its ID."""
 
-# So many columns have owner, group and size in a long list.
+# The width of owner, group and size together in a long listing.
 _COLUMNS = 25
 _DEVICE_COLUMNS = _COLUMNS - 7
 
@@ -34,11 +36,11 @@ def list_details(
     """Yield a line for each path in ``tree``, with mode, owner, size and time.
 
     Args:
-        image: where sizes stand.
-        tree: what of it is listed.
-        top: the folder that paths are shown below.
-        user: names owners.
-        group: names groups.
+        image: the image, for the sizes.
+        tree: the part of the image to list.
+        top: the folder to put before each path.
+        user: returns the name of an owner.
+        group: returns the name of a group.
     """
     for path, node in tree.walk():
         metadata = node.metadata
@@ -55,7 +57,7 @@ def list_details(
 
 
 def describe_image(image: OpenImage, *, name: str) -> str:
-    """Return lines that say how an image was made; ``name`` is what it is called."""
+    """Return the superblock as lines of text; ``name`` is the file name to show."""
     facts = image.facts
 
     def has(flag: Flag) -> bool:

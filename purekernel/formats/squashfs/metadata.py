@@ -1,4 +1,4 @@
-"""Write tables: blocks of 8 KiB, packed, and lists that say where they start."""
+"""Write tables: compressed metadata blocks of 8 KiB, and indexes of their starts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ from purekernel.formats.squashfs.layout import METADATA_BYTES, METADATA_HEADER, 
 
 @frozen
 class Position:
-    """A place in a table: the block, in bytes from the table's start, and the byte within."""
+    """A position in a table.
+
+    Attributes:
+        block: the start of the compressed block, in bytes from the start of the table.
+        offset: the byte in the uncompressed block.
+    """
 
     block: int
     offset: int
 
 
 class MetadataWriter:
-    """A table on its way into blocks, in memory until it is whole.
+    """Collect a table in memory as compressed blocks.
 
-    What lies in it is found by where its block starts, so that blocks are packed as they fill.
+    Positions contain the start of a compressed block, so each block is compressed as soon as it is
+    full.
     """
 
     def __init__(self, pack: Pack) -> None:
@@ -33,18 +39,18 @@ class MetadataWriter:
 
     @property
     def position(self) -> Position:
-        """Where the next byte goes."""
+        """The position of the next byte."""
         return Position(len(self._blocks), len(self._open))
 
     def write(self, data: bytes) -> None:
-        """Put ``data`` into the table; it may go over into the next block."""
+        """Append ``data`` to the table; it may cross into the next block."""
         self._open += data
         while len(self._open) >= METADATA_BYTES:
             self._close(bytes(self._open[:METADATA_BYTES]))
             del self._open[:METADATA_BYTES]
 
     def finish(self) -> bytes:
-        """Return all blocks, packed."""
+        """Return all blocks, compressed, each with its header."""
         if self._open:
             self._close(bytes(self._open))
             self._open.clear()
@@ -52,7 +58,7 @@ class MetadataWriter:
 
     @property
     def starts(self) -> list[int]:
-        """Return where the finished blocks start, in bytes from the table's start."""
+        """The starts of the finished blocks, in bytes from the start of the table."""
         return self._starts
 
     def _close(self, block: bytes) -> None:
@@ -67,22 +73,22 @@ class MetadataWriter:
 def write_table(
     stream: BinaryIO, start: int, content: bytes, pack: Pack, *, head: bytes = b""
 ) -> tuple[int, int]:
-    """Write a table that is found through a list of its blocks' starts.
+    """Write a table and the index of its blocks.
 
     Args:
-        stream: gets the blocks, then ``head``, then the list.
-        start: where that is in the image.
-        content: the entries, each 8 or 16 bytes or so, none across blocks.
-        pack: packs blocks.
-        head: what stands before the list.
+        stream: where the blocks, ``head`` and the index are written, in this order.
+        start: the position of the stream in the image, in bytes.
+        content: the entries; their size divides that of a block, so that none crosses blocks.
+        pack: compresses a block.
+        head: bytes to write before the index.
 
     Returns:
-        Where ``head`` starts, which the superblock says, and where the table ends.
+        Where ``head`` starts, which goes into the superblock, and where the table ends.
     """
     table = MetadataWriter(pack)
     table.write(content)
     blocks = table.finish()
-    starts = [start + at for at in table.starts]
+    starts = [start + block_start for block_start in table.starts]
     stream.write(blocks + head + struct.pack(f"<{len(starts)}Q", *starts))
-    listed = start + len(blocks)
-    return listed, listed + len(head) + 8 * len(starts)
+    head_start = start + len(blocks)
+    return head_start, head_start + len(head) + 8 * len(starts)

@@ -45,27 +45,26 @@ from purekernel.tree.path import join
 
 
 def parse_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Tree:
-    """Return the tree that an image holds, its blocks compressed with gzip, xz, lz4 or zstd.
+    """Return the tree in an image whose blocks are compressed with gzip, xz, lz4 or zstd.
 
-    Small files are views into the blocks that they share. Two names of one inode become
-    hard links.
+    Small files are views into their fragment blocks. Names of one inode become hard links.
 
     Raises:
-        FormatError: the image is damaged, truncated, of another version, or compressed
-            in a way that is not read.
-        LimitError: it unpacks to more, or holds more names, than ``limits`` allow.
+        FormatError: the image is damaged, truncated, of another version, or has an unsupported
+            compression.
+        LimitError: the unpacked size or the number of names exceeds ``limits``.
         TreeError: a name is longer than Linux allows.
     """
-    with _errors_told(source):
+    with _library_errors(source):
         image = Image(data, source=source, limits=limits)
         return _Reader(image, source, limits).read()
 
 
 class PackedFile(File):
-    """A file in an image, unpacked whenever its content is asked for.
+    """A file in an image that unpacks its content on each access.
 
     Attributes:
-        size_bytes: of its content, as the image says.
+        size_bytes: the size of the content, as the image states it.
     """
 
     __slots__ = ("_load", "size_bytes")
@@ -80,19 +79,19 @@ class PackedFile(File):
 
     @property
     def content(self) -> Buffer:
-        """Return its bytes.
+        """The content, unpacked.
 
         Raises:
-            FormatError: they are damaged.
+            FormatError: the content is damaged.
         """
         return self._load()
 
     @content.setter
     def content(self, _content: Buffer) -> None:
-        """Take no other: it is in the image."""
+        """Ignore the assignment: the content is in the image."""
 
     def __eq__(self, other: object) -> bool:
-        """Say whether it is the very same; comparing contents would unpack them."""
+        """Compare by identity; comparing contents would unpack them."""
         return self is other
 
     __hash__ = object.__hash__
@@ -100,14 +99,14 @@ class PackedFile(File):
 
 @frozen(kw_only=True)
 class OpenImage:
-    """An image of which names were read, and no contents.
+    """An image whose names are read, but not its contents.
 
     Attributes:
-        tree: its files are :class:`PackedFile`.
-        facts: what it says of itself.
-        sizes: for each path what the image says of the size of what is there, in bytes: of a
-            file's content, a link's target, a folder's listing.
-        xattr_sets: how many sets of extended attributes it has.
+        tree: the tree; its files are :class:`PackedFile`.
+        facts: the fields of the superblock.
+        sizes: for each path the size that the image states, in bytes: of a file's content, a
+            link's target, a folder's listing.
+        xattr_sets: the number of sets of extended attributes.
     """
 
     tree: Tree
@@ -117,12 +116,12 @@ class OpenImage:
 
 
 def open_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> OpenImage:
-    """Return an image with contents that are unpacked when asked for.
+    """Return an image whose contents are unpacked on access.
 
     Raises:
         FormatError, LimitError, TreeError: as :func:`parse_squashfs`.
     """
-    with _errors_told(source):
+    with _library_errors(source):
         image = Image(data, source=source, limits=limits)
         reader = _Reader(image, source, limits, is_lazy=True)
         return OpenImage(
@@ -134,8 +133,8 @@ def open_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS)
 
 
 @contextmanager
-def _errors_told(source: str) -> Iterator[None]:
-    """Turn what the library raises on a damaged image into an error of ours."""
+def _library_errors(source: str) -> Iterator[None]:
+    """Convert exceptions of the library on a damaged image to :class:`FormatError`."""
     try:
         yield
     except TreeError as error:
@@ -155,13 +154,13 @@ def _errors_told(source: str) -> Iterator[None]:
             raise
         raise FormatError(
             source=source,
-            expected="a sound squashfs image",
-            got=f"one that cannot be read ({type(error).__name__}: {error})",
+            expected="a valid squashfs image",
+            got=f"a damaged image ({type(error).__name__}: {error})",
         ) from None
 
 
 class _Reader:
-    """One image on its way into a tree."""
+    """Read one image into a tree."""
 
     def __init__(self, image: Image, source: str, limits: Limits, *, is_lazy: bool = False) -> None:
         self._image = image
@@ -174,25 +173,25 @@ class _Reader:
         self._first_names: dict[Place, bytes] = {}
 
     def read(self) -> Tree:
-        """Return the whole tree, folder by folder, with no recursion."""
+        """Return the whole tree, folder by folder, without recursion."""
         root_place = self._image.root_place
         root = self._image.read_inode(root_place)
         node = self._node(root, ROOT)
         if not isinstance(node, Directory):
-            raise self._refuse("a folder at the root", "something else")
+            raise self._refuse("a folder as the root", "another type of inode")
         tree = Tree(node)
         self._folders.add(root_place)
         pending = [(ROOT, root)]
         while pending:
             folder, inode = pending.pop()
             for entry in self._image.entries(inode):
-                found = self._add(tree, folder, entry)
-                if found is not None:
-                    pending.append((join(folder, entry.name), found))
+                subfolder = self._add(tree, folder, entry)
+                if subfolder is not None:
+                    pending.append((join(folder, entry.name), subfolder))
         return tree
 
     def _add(self, tree: Tree, folder: bytes, entry: DirectoryEntry) -> Any:
-        """Put one name into the tree; return the inode of a folder to look into."""
+        """Add one entry to the tree; return the inode if it is a folder, else ``None``."""
         path = self._path(tree, folder, entry.name)
         if entry.place in self._first_names:
             first = self._first_names[entry.place]
@@ -202,8 +201,8 @@ class _Reader:
         inode = self._image.read_inode(entry.place)
         if _basic_type(inode) != entry.type:
             raise self._refuse(
-                f"{display(path)} to be of type {entry.type} as its folder says",
-                f"type {inode.type}",
+                f"{display(path)} of inode type {entry.type}, as its folder states",
+                f"{inode.type}",
             )
         node = self._node(inode, path)
         tree.add(path, node)
@@ -212,14 +211,14 @@ class _Reader:
             return None
         if entry.place in self._folders:
             raise self._refuse(
-                "each folder in one place", f"{display(path)}, which stands elsewhere too"
+                "each folder at one path", f"{display(path)}, which is also at another path"
             )
         self._folders.add(entry.place)
         return inode
 
     def _path(self, tree: Tree, folder: bytes, name: bytes) -> bytes:
         if b"/" in name or name in (b".", b".."):
-            raise self._refuse(f"a name in {display(folder)}", display(name))
+            raise self._refuse(f"a valid name in {display(folder)}", display(name))
         path = parse_path(join(folder, name))
         self._limits.check_members(len(tree) + 1, source=self._source)
         self._limits.check_depth(path, source=self._source)
@@ -249,7 +248,7 @@ class _Reader:
         if kind == SYMLINK:
             return Symlink(metadata=metadata, target=self._target(inode, path))
         if kind in (BLOCK, CHARACTER):
-            # new_encode_dev of Linux (include/linux/kdev_t.h), as makedev has it.
+            # new_encode_dev of Linux (include/linux/kdev_t.h), as makedev(3) computes it.
             return Device(
                 metadata=metadata,
                 kind=DeviceKind.BLOCK if kind == BLOCK else DeviceKind.CHARACTER,
@@ -259,15 +258,15 @@ class _Reader:
         return Fifo(metadata=metadata) if kind == FIFO else Socket(metadata=metadata)
 
     def _load(self, inode: Any, path: bytes) -> Buffer:
-        with _errors_told(self._source):
+        with _library_errors(self._source):
             return self._image.content(inode, path)
 
     def _target(self, inode: Any, path: bytes) -> bytes:
-        # Not inode.symlink: that decodes UTF-8.
+        # inode.symlink would decode the target as UTF-8.
         target: bytes = inode._symlink  # noqa: SLF001
         if not target or b"\0" in target or len(target) >= MOST_TARGET_BYTES:
             raise self._refuse(
-                f"a target of 1 to {MOST_TARGET_BYTES - 1} bytes for {display(path)}, with no NUL",
+                f"a target of 1 to {MOST_TARGET_BYTES - 1} bytes without NUL for {display(path)}",
                 display(target[:40]),
             )
         return target

@@ -1,4 +1,4 @@
-"""The first 96 bytes of a squashfs image, found sound or refused."""
+"""Build, parse and check the superblock, the first 96 bytes of a squashfs image."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _LAYOUT = struct.Struct("<4sIIIIHHHHHHQQQQQQQQ")
 
 @frozen(kw_only=True)
 class Superblock:
-    """What an image says of itself.
+    """The fields of a superblock.
 
     Attributes:
-        compression: the number of what packs its blocks.
-        block_bytes: the size of its blocks, a power of two.
-        flags: :class:`purekernel.formats.squashfs.layout.Flag`, added up.
-        mkfs_time: when it was made, in seconds since 1970, UTC.
-        inodes: how many it has.
-        fragments: how many blocks are shared by tails.
-        ids: how many owners and groups.
-        root: the root's inode, its block and the byte within, as inodes are referred to.
-        used_bytes: its size without padding.
+        compression: the compression number.
+        block_bytes: the block size, a power of two.
+        flags: :class:`purekernel.formats.squashfs.layout.Flag`, combined.
+        mkfs_time: when the image was made, in seconds since 1970, UTC.
+        inodes: the number of inodes.
+        fragments: the number of fragment blocks.
+        ids: the number of owners and groups.
+        root: the inode reference of the root.
+        used_bytes: the size of the image without padding.
         id_start, xattr_start, inode_start, directory_start, fragment_start, export_start: where
-            its tables start, or ``NO_TABLE``.
+            the tables start, in bytes from the start of the image, or ``NO_TABLE``.
     """
 
     compression: int
@@ -68,11 +68,11 @@ def build_superblock(block: Superblock) -> bytes:
 
 
 def parse_superblock(view: memoryview, *, source: str, limits: Limits) -> Any:
-    """Return the library's structure of an image's superblock.
+    """Return the superblock of an image, as a structure of the library.
 
     Raises:
-        FormatError: the image is of another version, shorter than it says, or states
-            what cannot be.
+        FormatError: the image is of another version, shorter than it states, or has impossible
+            fields.
         LimitError: it states more inodes or fragments than ``limits`` allow.
     """
     magic = bytes(view[:4])
@@ -81,7 +81,7 @@ def parse_superblock(view: memoryview, *, source: str, limits: Limits) -> Any:
             source=source,
             offset=0,
             expected="a squashfs image (68 73 71 73)",
-            got=f"{magic.hex(' ') or 'nothing'}, in a file of {len(view)} bytes",
+            got=f"{magic.hex(' ') or 'no bytes'} in a file of {len(view)} bytes",
         )
     block = LibrarySuperblock.from_bytes(bytes(view[:SUPERBLOCK_BYTES]))
     if (block.s_major, block.s_minor) != (4, 0):
@@ -117,14 +117,14 @@ def parse_superblock(view: memoryview, *, source: str, limits: Limits) -> Any:
                 source=source,
                 offset=48,
                 expected=f"tables between byte {SUPERBLOCK_BYTES} and {block.bytes_used}",
-                got=f"one at {start}",
+                got=f"a table at {start}",
             )
     limits.check_members(max(block.inodes, block.fragments), source=source)
     return block
 
 
 def read_facts(block: Any) -> Superblock:
-    """Return what the library's structure of a superblock says."""
+    """Return the fields of the library's superblock structure."""
     return Superblock(
         compression=block.compression,
         block_bytes=block.block_size,

@@ -1,7 +1,7 @@
 """Write a tree as a squashfs image.
 
-The superblock comes first; then blocks of files; then the tables of inodes, folders, fragments,
-inode places, owners and extended attributes, in the order that the kernel demands.
+The image consists of the superblock, the data blocks, and the tables of inodes, folders, fragments,
+inode references, IDs and extended attributes, in the order that the kernel requires.
 
 Source: fs/squashfs/super.c of Linux, squashfs_fill_super; https://dr-emann.github.io/squashfs/ .
 """
@@ -48,8 +48,8 @@ from purekernel.formats.squashfs.xattrs import XattrWriter
 from purekernel.tree import Directory, File, Tree, newest_time
 from purekernel.tree.path import parent
 
-# Loop devices have sectors, of which a last one that is not whole cannot be read; mksquashfs pads
-# to this, which suits every device.
+# A loop device cannot read a last sector that is incomplete. mksquashfs pads to 4 KiB, which is a
+# multiple of the sector size of every device.
 PADDING_BYTES = 4096
 
 _MOST_TIME = 0xFFFFFFFF
@@ -57,18 +57,19 @@ _MOST_TIME = 0xFFFFFFFF
 
 @frozen(kw_only=True)
 class Options:
-    """How an image is laid out.
+    """The layout of an image.
 
     Attributes:
-        block_bytes: a power of two from 4 KiB to 1 MiB. Core takes 4 KiB.
-        tails: whether the ends of files share blocks.
-        duplicates: whether files of one content are stored once.
-        exports: whether there is a table by which NFS finds inodes.
-        xattrs: whether extended attributes are written.
-        padding: whether the image is padded to a multiple of 4 KiB.
-        mkfs_time: when the image says it was made, in seconds since 1970, UTC; ``None`` for the
-            newest time in the tree.
-        priorities: for paths of files; those with a higher one lie further in front. 0 by default.
+        block_bytes: a power of two from 4 KiB to 1 MiB. Core requires 4 KiB.
+        tails: whether the ends of files share fragment blocks.
+        duplicates: whether files with equal contents are stored once.
+        exports: whether to write the export table, with which NFS finds inodes.
+        xattrs: whether to write extended attributes.
+        padding: whether to pad the image to a multiple of 4 KiB.
+        mkfs_time: the creation time in the superblock, in seconds since 1970, UTC; ``None`` for
+            the newest time in the tree.
+        priorities: paths of files with their priorities. Files with a higher priority come first;
+            the default is 0.
     """
 
     block_bytes: int = 1 << LEAST_BLOCK_LOG
@@ -101,18 +102,18 @@ def write_squashfs(
     executor: Executor,
     options: Options = DEFAULT_OPTIONS,
 ) -> None:
-    """Write ``tree`` as an image of version 4.0: the same bytes whatever the executor.
+    """Write ``tree`` as an image of version 4.0. The executor does not affect the bytes.
 
     Args:
-        tree: what the image is to hold. Contents are asked for one at a time, and once each.
-        stream: empty, and such that can be sought.
-        codec: packs the blocks.
-        executor: where blocks are packed.
-        options: how the image is laid out.
+        tree: the tree to write. Each content is read once, and only one at a time.
+        stream: an empty, seekable stream.
+        codec: compresses the blocks.
+        executor: runs the compression.
+        options: the layout of the image.
 
     Raises:
-        UnrepresentableError: squashfs cannot hold something in the tree.
-        UsageError: the options make no sense.
+        UnrepresentableError: squashfs cannot represent something in the tree.
+        UsageError: an option is invalid.
     """
     _Writer(tree, stream, codec, executor, _checked(options)).write()
 
@@ -121,19 +122,19 @@ def _checked(options: Options) -> Options:
     size = options.block_bytes
     if size.bit_count() != 1 or not LEAST_BLOCK_LOG <= size.bit_length() - 1 <= MOST_BLOCK_LOG:
         raise UsageError(
-            f"squashfs has no blocks of {size} bytes",
-            hint="give a power of two from 4096 to 1048576; Tiny Core takes 4096",
+            f"the squashfs block size must be a power of two from 4096 to 1048576, got {size}",
+            hint="use 4096, which Tiny Core requires",
         )
     if options.mkfs_time is not None and not 0 <= options.mkfs_time <= _MOST_TIME:
         raise UsageError(
-            f"squashfs has no time {options.mkfs_time}",
-            hint=f"give seconds since 1970, at most {_MOST_TIME}",
+            f"the squashfs creation time must be from 0 to {_MOST_TIME}, got {options.mkfs_time}",
+            hint="give the time in seconds since 1970, UTC",
         )
     return options
 
 
 class _Writer:
-    """One tree on its way into an image."""
+    """Write one tree as an image."""
 
     def __init__(
         self, tree: Tree, stream: BinaryIO, codec: Codec, executor: Executor, options: Options
@@ -197,7 +198,7 @@ class _Writer:
         return METADATA_HEADER.size + len(options)
 
     def _write_data(self, position: int) -> tuple[int, list[tuple[int, int]]]:
-        """Write all contents; return where they end, and the blocks that tails share."""
+        """Write all contents; return where they end, and the fragment entries."""
         conveyor = Conveyor(self._stream, position, self._pack, self._executor)
         data = DataWriter(
             conveyor,
@@ -220,7 +221,7 @@ class _Writer:
         return conveyor.position, data.fragments
 
     def _build_tables(self) -> tuple[bytes, bytes]:
-        """Return the tables of inodes and of folders."""
+        """Return the inode table and the directory table."""
         inodes, directories = MetadataWriter(self._pack), MetadataWriter(self._pack)
         numbers = {inode.path: inode.number for inode in self._survey.ordered}
         for inode in self._survey.ordered:
@@ -228,13 +229,13 @@ class _Writer:
             common = self._common(inode)
             if isinstance(node, Directory):
                 entries = (
-                    Entry(name, basic_type(below.node), below.number, below.place)
-                    for name, below in self._survey.entries[inode.path]
+                    Entry(name, basic_type(child.node), child.number, child.place)
+                    for name, child in self._survey.entries[inode.path]
                 )
                 listing = write_listing(build_listing(entries), directories)
-                # The root's parent is one that is not there.
-                above = numbers[parent(inode.path)] if inode.path else len(numbers) + 1
-                data = build_directory(common, node, listing, above)
+                # The parent of the root is an unused number.
+                parent_number = numbers[parent(inode.path)] if inode.path else len(numbers) + 1
+                data = build_directory(common, node, listing, parent_number)
             elif isinstance(node, File):
                 data = build_file(common, node, inode.extent)
             else:

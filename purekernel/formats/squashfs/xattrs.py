@@ -1,4 +1,4 @@
-"""Lay out extended attributes: sets of names and values, each set once.
+"""Write and read extended attributes: sets of names and values, each set stored once.
 
 Source: fs/squashfs/xattr.c and xattr_id.c of Linux.
 """
@@ -35,7 +35,7 @@ _SETS_IN_BLOCK = METADATA_BYTES // XATTR_SET.size
 
 
 class XattrWriter:
-    """Sets of extended attributes on their way into their tables."""
+    """Collect sets of extended attributes and write their tables."""
 
     def __init__(self, pack: Pack) -> None:
         self._pack = pack
@@ -44,11 +44,10 @@ class XattrWriter:
         self._entries = bytearray()
 
     def add(self, xattrs: Xattrs, path: bytes) -> int:
-        """Return the number of the set ``xattrs``, of what stands at ``path``.
+        """Return the number of the set ``xattrs``; ``path`` is for messages.
 
         Raises:
-            UnrepresentableError: a name is of no kind that squashfs holds, or something is too
-                long.
+            UnrepresentableError: a name has an unsupported prefix, or a name or value is too long.
         """
         if not xattrs:
             return NO_XATTRS
@@ -65,7 +64,7 @@ class XattrWriter:
         return number
 
     def write(self, stream: BinaryIO, start: int) -> tuple[int, int]:
-        """Write the tables; return what the superblock says of them, and where they end."""
+        """Write the tables; return their start for the superblock, and where they end."""
         if not self._sets:
             return NO_TABLE, start
         values = self._values.finish()
@@ -75,19 +74,21 @@ class XattrWriter:
 
 
 def _build_xattr(name: bytes, value: bytes, path: bytes) -> bytes:
-    found = [prefix for prefix in XATTR_PREFIXES if name.startswith(prefix) and name != prefix]
-    if not found:
+    prefixes = [prefix for prefix in XATTR_PREFIXES if name.startswith(prefix) and name != prefix]
+    if not prefixes:
         raise UnrepresentableError(
-            f"{display(path)} has the extended attribute {display(name)}, and squashfs holds "
-            "those that start with user., trusted. or security.",
-            hint="leave it out, or all of them with -no-xattrs",
+            f"{display(path)}: the name of an extended attribute must start with user., trusted. "
+            f"or security., got {display(name)}",
+            hint="remove the attribute, or leave out all attributes with -no-xattrs",
         )
-    (prefix,) = found
+    (prefix,) = prefixes
     rest = name.removeprefix(prefix)
     if len(name) > _MOST_NAME_BYTES or len(value) > MOST_XATTR_BYTES:
         raise UnrepresentableError(
-            f"the extended attribute {display(name)} of {display(path)} is too long: Linux has "
-            f"names of {_MOST_NAME_BYTES} bytes and values of {MOST_XATTR_BYTES}"
+            f"{display(path)}: the extended attribute {display(name)} must have a name of at most "
+            f"{_MOST_NAME_BYTES} bytes and a value of at most {MOST_XATTR_BYTES}, "
+            f"got {len(name)} and {len(value)}",
+            hint="remove the attribute, or leave out all attributes with -no-xattrs",
         )
     return (
         XATTR_NAME.pack(XATTR_PREFIXES.index(prefix), len(rest))
@@ -97,32 +98,30 @@ def _build_xattr(name: bytes, value: bytes, path: bytes) -> bytes:
     )
 
 
-# Read extended attributes, of which the library reads only some.
-#
-# Source: fs/squashfs/xattr.c and xattr_id.c of Linux.
+# Read extended attributes; the library fails on some.
 
 
 class Tables(Protocol):
-    """What the tables of an image are read with."""
+    """Access to the tables of an image."""
 
     def read_plain(self, start: int, size: int, what: str) -> memoryview:
-        """Return bytes of the image."""
+        """Return ``size`` bytes of the image from ``start``; ``what`` names them in errors."""
         ...
 
     def read_metadata(self, block: int, offset: int, size: int) -> tuple[bytes, int, int]:
-        """Return bytes of a table, and the block and offset behind them."""
+        """Return ``size`` bytes of a table, and the block and offset after them."""
         ...
 
     def charge(self, size_bytes: int, start: int) -> None:
-        """Count what is kept towards what the image may unpack to."""
+        """Add ``size_bytes`` to the unpacked size."""
         ...
 
 
 class StoredXattrs:
-    """The sets of extended attributes of an image, each read when it is asked for.
+    """The sets of extended attributes of an image, each read on first use.
 
     Attributes:
-        count: how many there are.
+        count: the number of sets.
     """
 
     def __init__(
@@ -138,14 +137,14 @@ class StoredXattrs:
             self._values_start, self.count, _unused = XATTR_HEAD.unpack(head)
 
     def find(self, number: int, path: bytes) -> Xattrs:
-        """Return the set with this number, which belongs to ``path``.
+        """Return the set with this number; ``path`` is for messages.
 
-        In an image without a table of extended attributes the number means nothing: squashfs-tools
-        4.0 left the field at 0. Linux and unsquashfs ignore it, too.
+        In an image without a table of extended attributes the number is ignored, as Linux and
+        unsquashfs do: squashfs-tools 4.0 left the field at 0.
 
         Raises:
-            FormatError: there is none, or it is damaged.
-            LimitError: with what was read before it is more than the image may unpack to.
+            FormatError: the set is missing or damaged.
+            LimitError: the unpacked size exceeds the limit.
         """
         if self._start == NO_TABLE:
             return ()
@@ -153,8 +152,8 @@ class StoredXattrs:
             if number >= self.count:
                 raise self._refuse(
                     None,
-                    f"{display(path)} to have one of {self.count} sets of extended attributes",
-                    f"number {number}",
+                    f"an index into {self.count} sets of extended attributes for {display(path)}",
+                    f"{number}",
                 )
             self._known[number] = self._read(number, path)
         return self._known[number]
@@ -167,9 +166,9 @@ class StoredXattrs:
             number % _SETS_IN_BLOCK * XATTR_SET.size,
             XATTR_SET.size,
         )
-        place, count, _size = XATTR_SET.unpack(data)
-        block, offset = self._values_start + (place >> 16), place & 0xFFFF
-        found: dict[bytes, bytes] = {}
+        location, count, _size = XATTR_SET.unpack(data)
+        block, offset = self._values_start + (location >> 16), location & 0xFFFF
+        xattrs: dict[bytes, bytes] = {}
         for _ in range(count):
             data, block, offset = self._tables.read_metadata(block, offset, XATTR_NAME.size)
             kind, size = XATTR_NAME.unpack(data)
@@ -178,19 +177,25 @@ class StoredXattrs:
             prefix = kind & ~XATTR_ELSEWHERE
             if prefix >= len(XATTR_PREFIXES) or not last or b"\0" in last:
                 raise self._refuse(
-                    block, f"an extended attribute of {display(path)}", f"{display(last)}, {kind}"
+                    block,
+                    f"a valid extended attribute of {display(path)}",
+                    f"{display(last)} of type {kind}",
                 )
             if kind & XATTR_ELSEWHERE:
                 if len(value) != 8:
-                    raise self._refuse(block, "8 bytes that say where a value is", f"{len(value)}")
-                where = int.from_bytes(value, "little")
-                value = self._read_value(self._values_start + (where >> 16), where & 0xFFFF)[0]
+                    raise self._refuse(
+                        block, "8 bytes for the location of a value", f"{len(value)}"
+                    )
+                location = int.from_bytes(value, "little")
+                value = self._read_value(self._values_start + (location >> 16), location & 0xFFFF)[
+                    0
+                ]
             self._tables.charge(len(last) + len(value), block)
             name = XATTR_PREFIXES[prefix] + last
-            if name in found:
+            if name in xattrs:
                 raise self._refuse(block, "each extended attribute once", f"{display(name)} again")
-            found[name] = value
-        return tuple(sorted(found.items()))
+            xattrs[name] = value
+        return tuple(sorted(xattrs.items()))
 
     def _read_value(self, block: int, offset: int) -> tuple[bytes, int, int]:
         data, block, offset = self._tables.read_metadata(block, offset, XATTR_SIZE.size)
