@@ -1,4 +1,4 @@
-"""ISO 9660 with Rock Ridge, Joliet and El Torito, read and written through pycdlib."""
+"""Read and write ISO 9660 images with Rock Ridge, Joliet and El Torito, with pycdlib."""
 
 from purekernel.formats.iso.layout import EFI, BootEntry, ElTorito, IsoImage, VolumeFields
 from purekernel.formats.iso.reader import is_iso, parse_iso

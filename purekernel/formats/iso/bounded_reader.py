@@ -1,9 +1,9 @@
-"""The file object through which pycdlib sees an image, and as much of it as it should.
+"""Show pycdlib an image as a file object that limits what pycdlib can read.
 
-Volume descriptors are those that the survey kept. The system area shows as zeros: what may
-be there, a partition table, is of no use here and costs pycdlib dearly when hostile. Other
-reads are bounded in size and number; a read of a directory or path table may be as long as
-the survey found it to be.
+The volume descriptors are those that the survey kept. The system area reads as zeros: it may hold a
+partition table, which is of no use here and, if hostile, makes pycdlib very slow. Other reads are
+limited in size and number. A read of a directory or path table may be as long as the size that the
+survey recorded.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from purekernel.errors import LimitError
 from purekernel.formats.iso.check import Survey
 from purekernel.formats.iso.layout import FIRST_DESCRIPTOR, SECTOR_BYTES
 
-# Continuations of Rock Ridge entries, the boot catalog, the boot image: each read is of a
-# sector at most. pycdlib compares each continuation with all before.
+# These reads are for continuations of Rock Ridge entries, the boot catalog and the boot image, each
+# of at most a sector. pycdlib compares each continuation with all earlier ones, in quadratic time.
 MAX_READS = 10_000
 
 
@@ -33,25 +33,25 @@ class Window(io.RawIOBase):
         self._reads = 0
 
     def readable(self) -> bool:
-        """Say that it is."""
+        """Return ``True``."""
         return True
 
     def seekable(self) -> bool:
-        """Say that it is."""
+        """Return ``True``."""
         return True
 
     def tell(self) -> int:
-        """Return where the next read starts."""
+        """Return the position of the next read, in bytes."""
         return self._offset
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to ``offset``, and return where that is."""
+        """Set the position, and return it in bytes from the start."""
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: len(self._view)}[whence]
         self._offset = max(start + offset, 0)
         return self._offset
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next ``size`` bytes, fewer at the end."""
+        """Return the next ``size`` bytes, or fewer at the end."""
         start = self._offset
         left = max(len(self._view) - start, 0)
         size = left if size < 0 else min(size, left)
@@ -62,8 +62,8 @@ class Window(io.RawIOBase):
             and start < FIRST_DESCRIPTOR * SECTOR_BYTES + len(self._descriptors)
             and size == SECTOR_BYTES
         ):
-            place = start - FIRST_DESCRIPTOR * SECTOR_BYTES
-            piece = self._descriptors[place : place + size]
+            offset = start - FIRST_DESCRIPTOR * SECTOR_BYTES
+            piece = self._descriptors[offset : offset + size]
         else:
             self._count(start, size)
             piece = bytes(self._view[start : start + size])
@@ -78,7 +78,7 @@ class Window(io.RawIOBase):
             raise LimitError(
                 source=self._source,
                 offset=start,
-                expected=f"at most {MAX_READS} reads of {SECTOR_BYTES} bytes besides directories",
-                got=f"{self._reads}, one of {size} bytes",
-                hint="the image is damaged or hostile: no image needs as much",
+                expected=f"at most {MAX_READS} reads of {SECTOR_BYTES} bytes outside directories",
+                got=f"read {self._reads} of {size} bytes",
+                hint="the image is damaged or hostile: use another copy of it",
             )

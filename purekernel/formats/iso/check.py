@@ -1,9 +1,8 @@
-"""Look an image's descriptors and directories over before pycdlib is let near them.
+"""Check the volume descriptors and directories of an image before pycdlib reads them.
 
-pycdlib trusts much of what it reads: it cuts files short that end behind the image,
-recomputes a folder's layout for each entry out of order, and builds objects without a
-bound. So the structure is checked here first, at little cost, with the place of each
-fault; what is left for pycdlib is the meaning.
+pycdlib trusts its input: it truncates files that end beyond the image, recomputes a folder's layout
+for each entry that is out of order, and builds objects without a limit. This module first checks
+the structure, at little cost, and reports the offset of each fault. pycdlib then interprets it.
 
 Source: ECMA-119, 6 to 9.
 """
@@ -22,19 +21,19 @@ from purekernel.formats.limits import Limits
 IDENTIFIER = b"CD001"
 BOOT, PRIMARY, SUPPLEMENTARY, TERMINATOR = 0, 1, 2, 255
 
-# In a supplementary descriptor: UCS-2 levels 1 to 3.
+# The escape sequences of Joliet in a supplementary descriptor: UCS-2 levels 1 to 3.
 JOLIET_ESCAPES = (b"%/@", b"%/C", b"%/E")
 
-# Opens the system use area of the root's first record where there is Rock Ridge.
+# With Rock Ridge, the system use area of the root's first record starts with this entry.
 ROCK_RIDGE_MARK = b"SP\x07\x01\xbe\xef"
 
 RECORD_BYTES = 33
 
-# Descriptors there may be before the terminator; real images have two to five.
+# The maximum number of volume descriptors; real images have two to five.
 MAX_DESCRIPTORS = 64
 
-# How many places entries may stand away from where sorting puts them, summed over the
-# image. Writers sort; some by slightly other rules.
+# The maximum distance of entries from their sorted positions, summed over the image. Writers sort
+# directories; some use slightly different rules.
 MAX_DISORDER = 1_000_000
 
 FLAG_FOLDER = 0x02
@@ -42,13 +41,13 @@ FLAG_FOLDER = 0x02
 
 @frozen(kw_only=True)
 class Survey:
-    """What pycdlib is to see of an image.
+    """The parts of an image that pycdlib may read.
 
     Attributes:
-        descriptors: the volume descriptors, of a sector each, from sector 16 on: the
-            primary one, the boot record where there is one, Joliet's where there is no
-            Rock Ridge, and the terminator; then zeros.
-        extents: the size of each directory and path table, by its first byte.
+        descriptors: the volume descriptors, of a sector each, from sector 16 on: the primary
+            descriptor, the boot record if any, the Joliet descriptor if the image has no Rock
+            Ridge, and the terminator; then zeros.
+        extents: the size of each directory and path table in bytes, by its offset in bytes.
     """
 
     descriptors: tuple[bytes, ...]
@@ -56,12 +55,12 @@ class Survey:
 
 
 def survey(view: memoryview, *, source: str, limits: Limits) -> Survey:
-    """Return what to read, having looked at all of it.
+    """Check an image, and return the parts that pycdlib may read.
 
     Raises:
-        FormatError: a descriptor or a directory is damaged, or the image ends early.
-        LimitError: it has more entries than ``limits`` allow, or less order than any
-            writer leaves.
+        FormatError: a descriptor or a directory is damaged, or the image is truncated.
+        LimitError: the image has more entries than ``limits`` allow, or its directories are less
+            sorted than any writer leaves them.
     """
     return _Surveyor(view, source, limits).survey()
 
@@ -82,7 +81,9 @@ class _Surveyor:
         primary = next((raw for kind, raw in descriptors if kind == PRIMARY), None)
         if primary is None:
             raise self._error(
-                FIRST_DESCRIPTOR * SECTOR_BYTES, "a primary volume descriptor", "none"
+                FIRST_DESCRIPTOR * SECTOR_BYTES,
+                "a primary volume descriptor",
+                "no such descriptor",
             )
         start = FIRST_DESCRIPTOR * SECTOR_BYTES
         self._block_bytes = self._both(primary, 128, "<H", start)
@@ -94,7 +95,7 @@ class _Surveyor:
         if blocks * self._block_bytes > len(self._view):
             raise self._error(
                 len(self._view),
-                f"{blocks * self._block_bytes} bytes, as the volume descriptor says",
+                f"{blocks * self._block_bytes} bytes, as the volume descriptor states",
                 "the end of the file",
             )
         kept = [primary]
@@ -108,13 +109,13 @@ class _Surveyor:
         for raw in kept:
             if raw[0] in (PRIMARY, SUPPLEMENTARY):
                 self._hierarchy(raw, start)
-        # Nothing shows of those left out, nor of UDF's, which may follow.
+        # Zeros hide the other descriptors, and those of UDF, which may follow.
         hidden = [bytes(SECTOR_BYTES)] * (count - len(kept) + 1)
         return Survey(descriptors=(*kept, *hidden), extents=self._extents)
 
     def _descriptors(self) -> tuple[int, list[tuple[int, bytes]]]:
-        """Return how many descriptors there are, and kind and bytes of those of use."""
-        found: list[tuple[int, bytes]] = []
+        """Return the number of descriptors, and the type and bytes of each useful one."""
+        descriptors: list[tuple[int, bytes]] = []
         for number in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + MAX_DESCRIPTORS):
             offset = number * SECTOR_BYTES
             raw = bytes(self._view[offset : offset + SECTOR_BYTES])
@@ -122,11 +123,11 @@ class _Surveyor:
                 raise self._error(offset, "a volume descriptor", "the end of the file")
             if raw[1:6] != IDENTIFIER:
                 raise self._error(offset + 1, "a volume descriptor (CD001)", repr(raw[1:6])[1:])
-            # A boot record elsewhere boots nothing (El Torito, 2.0).
+            # A boot record is valid only in sector 17 (El Torito, 2.0).
             if raw[0] != BOOT or number == BOOT_RECORD:
-                found.append((raw[0], raw))
+                descriptors.append((raw[0], raw))
             if raw[0] == TERMINATOR:
-                return number - FIRST_DESCRIPTOR + 1, found
+                return number - FIRST_DESCRIPTOR + 1, descriptors
         raise self._error(
             FIRST_DESCRIPTOR * SECTOR_BYTES,
             f"at most {MAX_DESCRIPTORS} volume descriptors",
@@ -139,84 +140,89 @@ class _Surveyor:
         return bool(first) and ROCK_RIDGE_MARK in first[RECORD_BYTES : first[0]]
 
     def _hierarchy(self, descriptor: bytes, start: int) -> None:
-        """Look over the path tables and all directories that ``descriptor`` leads to."""
+        """Check the path tables and all directories of a volume descriptor."""
         extent = self._both(descriptor, 156 + 2, "<I", start)
         size_bytes = self._both(descriptor, 156 + 10, "<I", start)
         seen = {extent}
         pending = [(extent, size_bytes, start + 156)]
         while pending:
-            for found in self._directory(*pending.pop()):
-                if found[0] in seen:
+            for folder in self._directory(*pending.pop()):
+                if folder[0] in seen:
                     raise self._error(
-                        found[2], "folders that form a tree", "one that is in two places"
+                        folder[2], "folders that form a tree", "a folder at two paths"
                     )
-                seen.add(found[0])
-                pending.append(found)
+                seen.add(folder[0])
+                pending.append(folder)
         table_bytes = self._both(descriptor, 132, "<I", start)
-        # Each folder has an entry of its name and ten bytes at the most.
+        # An entry has at most 264 bytes: 8, a name of up to 255, and padding to an even size.
         if table_bytes > len(seen) * 264:
             raise self._error(
                 start + 132, f"a path table for {len(seen)} folders", f"{table_bytes} bytes"
             )
-        for place, order in ((140, "<I"), (148, ">I")):
-            (block,) = struct.unpack_from(order, descriptor, place)
+        for offset, order in ((140, "<I"), (148, ">I")):
+            (block,) = struct.unpack_from(order, descriptor, offset)
             self._note(block * self._block_bytes, table_bytes)
 
-    def _directory(self, extent: int, size_bytes: int, said_at: int) -> list[tuple[int, int, int]]:
-        """Return extent, size and record's place of each folder in a directory."""
+    def _directory(
+        self, extent: int, size_bytes: int, record_offset: int
+    ) -> list[tuple[int, int, int]]:
+        """Check a directory; return the extent, size and record offset of each subfolder."""
         start = extent * self._block_bytes
-        self._check_extent(start, size_bytes, said_at)
-        # Directories may overlap one another; together they must not be more than there is.
+        self._check_extent(start, size_bytes, record_offset)
+        # Directories could overlap, and so be larger in total than the image.
         self._directory_bytes += size_bytes
         if self._directory_bytes > len(self._view):
-            raise self._error(said_at, "directories that do not overlap", "some that do")
-        self._note(start, size_bytes)
-        found: list[tuple[int, int, int]] = []
-        sorted_names: list[bytes] = []
-        here = start
-        while here < start + size_bytes:
-            block_end = min(
-                start + size_bytes, here - (here - start) % self._block_bytes + self._block_bytes
+            raise self._error(
+                record_offset, "directories that do not overlap", "overlapping directories"
             )
-            length = self._view[here]
-            if length == 0:  # no record crosses into the next block
-                here = block_end
+        self._note(start, size_bytes)
+        folders: list[tuple[int, int, int]] = []
+        sorted_names: list[bytes] = []
+        offset = start
+        while offset < start + size_bytes:
+            block_end = min(
+                start + size_bytes,
+                offset - (offset - start) % self._block_bytes + self._block_bytes,
+            )
+            length = self._view[offset]
+            if length == 0:  # the rest of the block is unused: no record crosses blocks
+                offset = block_end
                 continue
-            record = bytes(self._view[here : here + length])
-            if length < RECORD_BYTES + 1 or here + length > block_end:
+            record = bytes(self._view[offset : offset + length])
+            if length < RECORD_BYTES + 1 or offset + length > block_end:
                 raise self._error(
-                    here,
-                    f"a directory record of 34 to {block_end - here} bytes",
-                    f"one of {length}",
+                    offset,
+                    f"a directory record of 34 to {block_end - offset} bytes",
+                    f"{length}",
                 )
             name = record[RECORD_BYTES : RECORD_BYTES + record[32]]
             if not name or len(name) != record[32]:
-                raise self._error(here + 32, "a name within its record", f"{record[32]} bytes")
+                raise self._error(offset + 32, "a name within its record", f"{record[32]} bytes")
             self._members += 1
-            self._limits.check_members(self._members, source=self._source, offset=here)
-            self._sort_in(sorted_names, name, here)
+            self._limits.check_members(self._members, source=self._source, offset=offset)
+            self._sort_in(sorted_names, name, offset)
             if name not in (b"\0", b"\1"):
-                child = self._record(record, here)
+                child = self._record(record, offset)
                 if record[25] & FLAG_FOLDER:
-                    found.append(child)
-            here += length
-        return found
+                    folders.append(child)
+            offset += length
+        return folders
 
-    def _record(self, record: bytes, here: int) -> tuple[int, int, int]:
-        extent = self._both(record, 2, "<I", here)
-        size_bytes = self._both(record, 10, "<I", here)
+    def _record(self, record: bytes, offset: int) -> tuple[int, int, int]:
+        extent = self._both(record, 2, "<I", offset)
+        size_bytes = self._both(record, 10, "<I", offset)
         if record[1] or record[26] or record[27]:
             raise self._error(
-                here,
-                "a file in one piece",
-                "one with an extended attribute record or interleaved",
+                offset,
+                "a contiguous file",
+                "an interleaved file or one with an extended attribute record",
             )
-        # Empty files, links and devices have no place, or any.
+        # The extent of empty files, links and devices is meaningless.
         if size_bytes and not record[25] & FLAG_FOLDER:
-            self._check_extent(extent * self._block_bytes, size_bytes, here)
-        return extent, size_bytes, here
+            self._check_extent(extent * self._block_bytes, size_bytes, offset)
+        return extent, size_bytes, offset
 
-    def _sort_in(self, sorted_names: list[bytes], name: bytes, here: int) -> None:
+    def _sort_in(self, sorted_names: list[bytes], name: bytes, offset: int) -> None:
         key = name if name in (b"\0", b"\1") else b"\xff" + name  # as pycdlib sorts
         index = bisect.bisect_left(sorted_names, key)
         self._disorder += len(sorted_names) - index
@@ -224,31 +230,31 @@ class _Surveyor:
         if self._disorder > MAX_DISORDER:
             raise LimitError(
                 source=self._source,
-                offset=here,
-                expected="directories in order",
-                got="one in disorder",
-                hint="the image is damaged or hostile: writers sort directories",
+                offset=offset,
+                expected="sorted directories",
+                got="an unsorted directory",
+                hint="the image is damaged or hostile: use another copy of it",
             )
 
-    def _check_extent(self, start: int, size_bytes: int, said_at: int) -> None:
+    def _check_extent(self, start: int, size_bytes: int, record_offset: int) -> None:
         if start + size_bytes > len(self._view):
             raise self._error(
-                said_at,
-                f"what lies within the image's {len(self._view)} bytes",
+                record_offset,
+                f"an extent within the image of {len(self._view)} bytes",
                 f"{size_bytes} bytes at byte {start}",
             )
 
     def _note(self, start: int, size_bytes: int) -> None:
         self._extents[start] = max(size_bytes, self._extents.get(start, 0))
 
-    def _both(self, raw: bytes, place: int, kind: str, start: int) -> int:
-        """Return a number that is recorded in both byte orders."""
+    def _both(self, raw: bytes, field_offset: int, kind: str, start: int) -> int:
+        """Return a number that is stored in both byte orders."""
         size_bytes = struct.calcsize(kind)
-        (little,) = struct.unpack_from(kind, raw, place)
-        (big,) = struct.unpack_from(kind.replace("<", ">"), raw, place + size_bytes)
+        (little,) = struct.unpack_from(kind, raw, field_offset)
+        (big,) = struct.unpack_from(kind.replace("<", ">"), raw, field_offset + size_bytes)
         if little != big:
             raise self._error(
-                start + place, "the same number in both byte orders", f"{little} and {big}"
+                start + field_offset, "the same number in both byte orders", f"{little} and {big}"
             )
         return int(little)
 

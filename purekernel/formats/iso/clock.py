@@ -1,9 +1,9 @@
-"""Hold the clock that pycdlib reads.
+"""Fix the clock and the time zone that pycdlib sees.
 
-pycdlib asks ``time.time()`` while it lays out and while it writes, and shifts every date
-into the host's time zone. Its modules know the clock by the name ``time``; that name is
-bound, once, to an object that passes everything through to the real module, save in a
-thread (or task) that holds the clock. Other users of pycdlib in the process see nothing.
+pycdlib calls ``time.time()`` while it plans and writes an image, and converts every date to the
+host's time zone. This module replaces the name ``time`` in pycdlib's modules, once, with an object
+that delegates to the real module, except in a thread (or task) that holds the clock. Other users of
+pycdlib in the process are not affected.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from pycdlib import dates, headervd, pycdlib, udf, utils
 
-# Rock Ridge's dates count years from 1900 in one byte.
+# Dates of Rock Ridge store the years since 1900 in one byte.
 EARLIEST = int(datetime(1900, 1, 1, tzinfo=UTC).timestamp())
 LATEST = int(datetime(2155, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 
@@ -43,10 +43,10 @@ class _Clock:
         now = _held.get()
         if now is None:
             return time.gmtime(seconds)
-        # Not time.gmtime, which Windows refuses before 1970.
+        # time.gmtime fails on Windows for times before 1970.
         return (EPOCH + timedelta(seconds=now if seconds is None else seconds)).timetuple()
 
-    def __getattr__(self, name: str) -> Any:  # whatever the module has
+    def __getattr__(self, name: str) -> Any:  # delegate the rest of the module
         return getattr(time, name)
 
 
@@ -58,8 +58,8 @@ for _module in (dates, headervd, pycdlib, udf, utils):
 
 @contextmanager
 def hold(seconds: int) -> Iterator[None]:
-    """Let pycdlib see ``seconds`` since 1970 as the time now, and UTC as the time zone."""
-    # pycdlib takes 0.0 for "no date"; it stores whole seconds, so a fraction is lost again.
+    """Fix pycdlib's current time to ``seconds`` since 1970, and its time zone to UTC."""
+    # pycdlib takes 0.0 for "no date". The fraction is dropped, because it stores whole seconds.
     token = _held.set(in_range(seconds) or 0.25)
     try:
         yield
@@ -68,5 +68,5 @@ def hold(seconds: int) -> Iterator[None]:
 
 
 def in_range(seconds: int) -> int:
-    """Return ``seconds``, or the nearest time that the format can say."""
+    """Return ``seconds``, or the nearest time that the format can store."""
     return min(max(seconds, EARLIEST), LATEST)

@@ -1,4 +1,4 @@
-"""What an ISO image is made of, besides its tree.
+"""Define the parts of an ISO image other than its tree: boot entries, texts, device numbers.
 
 Source: ECMA-119 (ISO 9660); "El Torito" Bootable CD-ROM Format Specification 1.0;
 isolinux's boot info table, as mkisofs(8) describes it.
@@ -15,31 +15,31 @@ from purekernel.tree import Buffer, Tree
 SECTOR_BYTES = 2048
 
 
-# The first 16 sectors belong to the system; the volume descriptors follow.
+# The first 16 sectors are the system area; the volume descriptors follow.
 FIRST_DESCRIPTOR = 16
 
 
-# Where El Torito wants its boot record (section 2.0).
+# The sector of the boot record (El Torito, 2.0).
 BOOT_RECORD = 17
 
 
-# A boot info table lies at these bytes of the boot image; what follows it is summed up.
+# The boot info table occupies these bytes of the boot image. Its checksum covers the bytes after.
 BOOT_INFO_OFFSET = 8
 BOOT_INFO_END = 64
 
 
-# The longest file that a directory record's 32 bits can say.
+# The size field of a directory record has 32 bits.
 MAX_FILE_BYTES = 0xFFFFFFFF
 MAX_HALF = 0xFFFFFFFF
 
 
-# What a dev_t of 16 bits, the oldest kind and a part of all later ones, has room for; the
-# major has 12 bits in Linux.
+# The minor number that fits a 16-bit dev_t, the oldest format, which all later ones contain; and
+# the major number of Linux, which has 12 bits.
 MAX_MINOR = 0xFF
 MAX_MAJOR = 0xFFF
 
 
-# What ECMA-119 (8.4) gives each, in bytes. Joliet writes UCS-2 into the same room.
+# The size of each field in bytes (ECMA-119, 8.4). Joliet writes UCS-2 into fields of the same size.
 SIZES_BYTES = {
     "volume_id": 32,
     "system_id": 32,
@@ -52,16 +52,16 @@ SIZES_BYTES = {
 
 @frozen(kw_only=True)
 class VolumeFields:
-    """The texts of a volume descriptor.
+    """The text fields of a volume descriptor.
 
-    Bytes that are not UTF-8 stand as surrogate escapes, so what is read can be written.
+    Bytes that are not UTF-8 are surrogate escapes, so that they round-trip.
 
     Attributes:
-        volume_id: what the disc is called; at most 32 bytes.
-        system_id: for which system it is; at most 32 bytes.
-        application_id: what it is or what made it; at most 128 bytes.
-        publisher_id: at most 128 bytes.
-        preparer_id: at most 128 bytes.
+        volume_id: the name of the disc; at most 32 bytes.
+        system_id: the system that the disc is for; at most 32 bytes.
+        application_id: the content of the disc, or the program that made it; at most 128 bytes.
+        publisher_id: the publisher; at most 128 bytes.
+        preparer_id: the preparer of the data; at most 128 bytes.
         copyright_file_id: a file in the root that states the copyright; at most 37 bytes.
     """
 
@@ -75,16 +75,14 @@ class VolumeFields:
 
 @frozen(kw_only=True)
 class ElTorito:
-    """How an image boots: without emulation, from a file of the tree.
+    """Boot settings: without emulation, from a file of the tree.
 
     Attributes:
-        boot_image: path of the file that the firmware loads.
-        catalog: path under which the boot catalog shows. It is made by the writer and is
-            no file of the tree.
-        load_sectors: how much of the boot image the firmware loads, in sectors of 512
-            bytes.
-        boot_info_table: whether bytes 8 to 63 of the boot image say where it lies, as
-            isolinux wants it.
+        boot_image: the path of the file that the firmware loads.
+        catalog: the path of the boot catalog. The writer makes it; it is not a file of the tree.
+        load_sectors: how much of the boot image the firmware loads, in sectors of 512 bytes.
+        boot_info_table: whether bytes 8 to 63 of the boot image are a boot info table, which
+            isolinux needs.
     """
 
     boot_image: bytes
@@ -104,13 +102,14 @@ class BootEntry:
     """An entry of an El Torito catalog.
 
     Attributes:
-        platform: the firmware that it is for: :data:`X86`, :data:`EFI`, ...
-        is_bootable: whether it is marked as bootable.
-        emulation: 0 for none; else the kind of disk that the firmware emulates.
-        path: the file of the tree that it loads; ``None`` where it is none of them.
+        platform: the firmware of the entry: :data:`X86`, :data:`EFI`, ...
+        is_bootable: whether the entry is marked as bootable.
+        emulation: the type of disk that the firmware emulates; 0 for none.
+        path: the path of the boot image in the tree; ``None`` if it is not a file of the tree.
         extent: where the boot image starts, in sectors of 2048 bytes.
         load_sectors: how much of it the firmware loads, in sectors of 512 bytes.
-        content: the boot image; where it is no file, all from its start to the end of the ISO.
+        content: the boot image; if it is not a file, the bytes from its start to the end of the
+            ISO.
     """
 
     platform: int
@@ -123,23 +122,23 @@ class BootEntry:
 
     @property
     def firmware(self) -> str:
-        """The firmware that it is for, in words."""
+        """The name of the firmware."""
         return _PLATFORMS.get(self.platform, f"platform {self.platform:#04x}")
 
 
 @frozen(kw_only=True)
 class IsoImage:
-    """An image as it was read.
+    """The content of an image.
 
     Attributes:
-        tree: its files, without the boot catalog and without Rock Ridge's folder for
-            relocated folders.
-        fields: the texts of its volume descriptor.
-        boot: how it boots by BIOS; ``None`` where no entry of its El Torito catalog boots a file
-            of the tree by BIOS without emulating a disk.
-        boot_entries: all entries of its El Torito catalog, the default entry first.
-        boot_index: which of these ``boot`` describes, if it is not ``None``.
-        system_area: what its system area holds, in words; empty for nothing.
+        tree: the files, without the boot catalog and without Rock Ridge's folder for relocated
+            folders.
+        fields: the text fields of the volume descriptor.
+        boot: the boot settings for BIOS; ``None`` if no entry of the El Torito catalog boots a
+            file of the tree by BIOS without emulation.
+        boot_entries: all entries of the El Torito catalog, the default entry first.
+        boot_index: the index of the entry that ``boot`` describes, if ``boot`` is not ``None``.
+        system_area: a description of the system area; empty if it is unused.
     """
 
     tree: Tree
@@ -151,67 +150,75 @@ class IsoImage:
 
     @property
     def other_entries(self) -> tuple[BootEntry, ...]:
-        """The entries besides the one that ``boot`` describes."""
+        """All entries except the one at ``boot_index``, if ``boot`` is set."""
         if self.boot is None:
             return self.boot_entries
         return self.boot_entries[: self.boot_index] + self.boot_entries[self.boot_index + 1 :]
 
 
-# Device numbers, as Rock Ridge's PN entry has them: a high and a low half.
+# Device numbers in Rock Ridge's PN entry: a high and a low half.
 #
-# The standard leaves open what the halves are. mkisofs writes major and minor; xorriso a
-# Linux ``dev_t`` into the low half alone. Linux takes a low half of more than a byte beside
-# an empty high half for the latter.
+# The standard does not define the halves. mkisofs writes the major and the minor number; xorriso
+# writes a Linux ``dev_t`` into the low half and 0 into the high half. Linux assumes the latter if
+# the high half is 0 and the low half exceeds a byte.
 #
 # Source: RRIP 1.12, 4.1.2; fs/isofs/rock.c of the Linux kernel; gnu_dev_makedev(3).
 
 
 def fits(major: int, minor: int) -> bool:
-    """Say whether Linux would read a device back as what it was."""
+    """Return whether Linux reads the device numbers back unchanged."""
     if not (0 <= major <= MAX_HALF and 0 <= minor <= MAX_HALF):
         return False
     return major > 0 or minor <= MAX_MINOR
 
 
 def split_device(major: int, minor: int) -> tuple[int, int]:
-    """Return the halves to write: those that all readers agree on, where there are any."""
+    """Return the high and the low half for PN, in the form that all readers accept if possible."""
     if major <= MAX_MAJOR and minor <= MAX_MINOR:
         return 0, major << 8 | minor
     return major, minor
 
 
 def join_device(high: int, low: int) -> tuple[int, int]:
-    """Return major and minor of what was read."""
+    """Return the major and the minor number of the halves in PN."""
     if high or low <= MAX_MINOR:
         return high, low
     return low >> 8 & MAX_MAJOR, low & 0xFF | low >> 12 & 0xFFF00
 
 
-# The texts of a volume descriptor, in and out of pycdlib.
+# Convert the text fields of a volume descriptor to and from pycdlib.
 
 
 def check_fields(fields: VolumeFields) -> None:
-    """Raise UsageError where a field is longer than its place.
+    """Check that all fields fit the volume descriptor.
 
-    The standard also wants capitals; like mkisofs, this takes what is given.
+    The standard also requires capitals; like mkisofs, this function does not.
+
+    Raises:
+        UsageError: a field is too long, is not text, or contains NUL.
     """
     for key, text in asdict(fields).items():
         words = key.replace("_", " ")
         try:
             size_bytes = len(_encode(text))
         except UnicodeEncodeError:
-            raise UsageError(f"the ISO's {words} is not text") from None
+            raise UsageError(
+                f"the ISO's {words} must be valid Unicode, got a lone surrogate",
+                hint="remove the invalid character",
+            ) from None
         if size_bytes > SIZES_BYTES[key]:
             raise UsageError(
-                f"the ISO's {words} has {size_bytes} bytes, there is room for {SIZES_BYTES[key]}",
+                f"the ISO's {words} must be at most {SIZES_BYTES[key]} bytes, got {size_bytes}",
                 hint="shorten it",
             )
         if "\0" in text:
-            raise UsageError(f"the ISO's {words} holds a NUL")
+            raise UsageError(
+                f"the ISO's {words} must not contain NUL", hint="remove the NUL character"
+            )
 
 
 def set_fields(image: pycdlib.PyCdlib, fields: VolumeFields) -> None:
-    """Write ``fields`` into the descriptors of ``image``, cut to fit in Joliet's."""
+    """Set the fields in the descriptors of ``image``; truncate them to fit Joliet's."""
     for volume in (image.pvd, image.joliet_vd):
         if volume is not None:
             joliet = volume is not image.pvd
@@ -243,7 +250,7 @@ def _pad(text: str, size_bytes: int, *, joliet: bool) -> bytes:
     if not joliet:
         return _encode(text).ljust(size_bytes, b" ")
     wide = text.encode("utf-16-be", "replace")[: size_bytes // 2 * 2]
-    # Of an odd room the last byte stays over.
+    # A field of odd size ends with an unused byte.
     return (wide + " ".encode("utf-16-be") * size_bytes)[: size_bytes // 2 * 2].ljust(
         size_bytes, b"\0"
     )

@@ -1,10 +1,10 @@
-"""A pycdlib image that is filled record by record.
+"""Fill a pycdlib image record by record.
 
-pycdlib's public calls take paths and names as text, cannot say owners or make device
-nodes, and lose the continuation of a relocated folder's long name. So this goes one level
-down, to the directory records that those calls make, with the same bookkeeping: whatever
-is added to a volume tells how many bytes it took (``_finish_add``), and whatever has Rock
-Ridge is given its continuation area (``_update_rr_ce_entry``).
+pycdlib's public methods take paths and names as text, cannot set owners or make device nodes, and
+lose the continuation of a relocated folder's long name. This module therefore creates the directory
+records that those methods create, with the same bookkeeping: it reports the bytes of each addition
+to the volume (``_finish_add``), and allocates the continuation area of each record with Rock Ridge
+(``_update_rr_ce_entry``).
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from purekernel.formats.iso.pieces import (
 )
 from purekernel.tree import Buffer, Device, Directory, File, Metadata, Node, Symlink, file_type
 
-# The version that mkisofs and xorriso write, without the RR record that 1.09 still had.
+# The version that mkisofs and xorriso write. It lacks the RR record of 1.09.
 ROCK_RIDGE = "1.10"
 
-# Long file names need level 2 or 3; no file is of several extents.
+# Long file names need level 2 or 3. No file has several extents.
 INTERCHANGE_LEVEL = 3
 
-# Levels of folders that ECMA-119 (6.8.2.1) allows, counting the root as the first.
+# The maximum of folder levels (ECMA-119, 6.8.2.1); the root is level 1.
 MAX_LEVELS = 8
 
 RELOCATED_MODE = 0o555
 
 
 class Mastering(pycdlib.PyCdlib):
-    """An image on its way to be written. Run it with the clock held."""
+    """Build an image. Use it inside :func:`purekernel.formats.iso.clock.hold`."""
 
     __slots__ = ("_relocated",)
 
@@ -53,13 +53,13 @@ class Mastering(pycdlib.PyCdlib):
         """Start an empty image and return its root.
 
         Args:
-            root: whose metadata the root gets.
-            relocated: what the folder for relocated folders is called; ``None`` where
-                nothing lies so deep.
+            root: the root folder, for its metadata.
+            relocated: the names of the folder for relocated folders; ``None`` if no folder needs
+                relocation.
         """
         self.new(interchange_level=INTERCHANGE_LEVEL, joliet=3, rock_ridge=ROCK_RIDGE)
         if self.joliet_vd is None:
-            raise AssertionError  # asked for in the line above
+            raise AssertionError  # new() above was called with joliet=3
         place = Place(
             record=self.pvd.root_directory_record(),
             joliet=self.joliet_vd.root_directory_record(),
@@ -82,13 +82,13 @@ class Mastering(pycdlib.PyCdlib):
         return place
 
     def add_folder(self, place: Place, names: Names, node: Directory) -> Place:
-        """Add a folder, relocating it where it would lie too deep, and return its place."""
+        """Add a folder, relocate it if it is too deep, and return its place."""
         level = place.level + 1
         if level <= MAX_LEVELS or self._relocated is None:
             record = self._add_rock_ridge_folder(place.record, names, node)
         else:
             record = self._relocate_folder(place.record, names, node)
-            level = 3  # the root, the folder of relocated ones, this
+            level = 3  # the root, the folder for relocated folders, this folder
         return Place(
             record=record,
             joliet=self._add_joliet_folder(place.joliet, names.joliet, node),
@@ -101,11 +101,11 @@ class Mastering(pycdlib.PyCdlib):
         """Add a name of a file.
 
         Args:
-            place: the folder it lies in.
-            names: what it is called.
-            node: what it is.
-            data: where its bytes are, from :meth:`add_content`; ``None`` for an empty file.
-            links: how many names it has in all.
+            place: the folder that contains the name.
+            names: the name.
+            node: the file.
+            data: the content, from :meth:`add_content`; ``None`` for an empty file.
+            links: the number of names of the file.
         """
         size_bytes = len(memoryview(node.content).cast("B"))
         record = self._new_leaf(dr.DirectoryRecord(), place, names, node, size_bytes)
@@ -116,16 +116,16 @@ class Mastering(pycdlib.PyCdlib):
             data.linked_records += [(record, True), (joliet, False)]
 
     def add_content(self, content: Buffer) -> inode.Inode:
-        """Add bytes that files may then share."""
+        """Add a content, which several names may share."""
         data = inode.Inode()
         size_bytes = len(memoryview(content).cast("B"))
-        data.new(size_bytes, Content(content), False, 0)  # type: ignore[arg-type]  # reads alike
+        data.new(size_bytes, Content(content), False, 0)  # type: ignore[arg-type]  # same methods
         self.inodes.append(data)
         self._finish_add(size_bytes, 0)
         return data
 
     def add_special(self, place: Place, names: Names, node: Node) -> None:
-        """Add a symbolic link, device, fifo or socket. Joliet has no word for them."""
+        """Add a symbolic link, device, fifo or socket. Joliet cannot represent these."""
         if isinstance(node, Symlink):
             record = dr.DirectoryRecord()
             record.new_symlink(
@@ -138,7 +138,7 @@ class Mastering(pycdlib.PyCdlib):
             record = self._new_leaf(DeviceRecord(), place, names, node, 0, attach=False)
             numbers = rockridge.RRPNRecord()
             numbers.new(*split_device(node.major, node.minor))
-            # This list is written out record by record, whatever is in it.
+            # pycdlib writes this list record by record, for any type of record.
             record.rock_ridge.dr_entries.pd_records.append(numbers)  # type: ignore[union-attr,arg-type]
             self._attach(record)
         else:
@@ -147,7 +147,7 @@ class Mastering(pycdlib.PyCdlib):
     def add_boot_catalog(
         self, place: Place, names: Names, node: File, data: inode.Inode, load_sectors: int
     ) -> None:
-        """Add the boot record and its catalog, which shows as a file and boots ``data``."""
+        """Add the boot record and the boot catalog, as a file; the catalog boots ``data``."""
         boot_record = headervd.BootRecord()
         boot_record.new(b"EL TORITO SPECIFICATION")
         self.brs.append(boot_record)
@@ -161,7 +161,7 @@ class Mastering(pycdlib.PyCdlib):
         self._finish_add(2 * SECTOR_BYTES, 0)  # the record, and the catalog itself
 
     def patch_boot_info(self, data: inode.Inode, content: Buffer) -> None:
-        """Write into the boot image where it lies; whatever is added later moves it."""
+        """Write the boot info table into the boot image. Add nothing later, which would move it."""
         self.force_consistency()
         patched = bytearray(content)
         summed = bytes(patched[BOOT_INFO_END:])
@@ -173,13 +173,13 @@ class Mastering(pycdlib.PyCdlib):
             len(patched),
             sum(word for (word,) in struct.iter_unpack("<I", summed)) & 0xFFFFFFFF,
         )
-        data.update_fp(Content(patched), len(patched))  # type: ignore[arg-type]  # reads alike
+        data.update_fp(Content(patched), len(patched))  # type: ignore[arg-type]  # same methods
 
     def add_padding(self, sectors: int) -> None:
-        """Let the image end with ``sectors`` of nothing."""
+        """Add ``sectors`` of zeros at the end of the image."""
         self._finish_add(sectors * SECTOR_BYTES, 0)
 
-    # Within
+    # Private helpers
 
     def _add_rock_ridge_folder(
         self,
@@ -189,7 +189,10 @@ class Mastering(pycdlib.PyCdlib):
         *,
         shown_in: dr.DirectoryRecord | None = None,
     ) -> dr.DirectoryRecord:
-        """Add a folder to the primary hierarchy; ``shown_in`` is where it is meant to be."""
+        """Add a folder to the primary hierarchy.
+
+        ``shown_in`` is the original parent of a relocated folder.
+        """
         relocated = shown_in is not None
         mode, mtime = stat.S_IFDIR | node.metadata.mode, node.metadata.mtime
         record = dr.DirectoryRecord()
@@ -211,7 +214,7 @@ class Mastering(pycdlib.PyCdlib):
         )  # fmt: skip
         owner = entries_with(dot_dot, "px_record").px_record
         owner.posix_user_id, owner.posix_group_id = above.posix_user_id, above.posix_group_id
-        dot_dot.rock_ridge.parent_link = shown_in  # type: ignore[union-attr]  # it has Rock Ridge
+        dot_dot.rock_ridge.parent_link = shown_in  # type: ignore[union-attr]  # all have Rock Ridge
         self._attach(dot_dot)
         pointer = path_table_record.PathTableRecord()
         pointer.new_dir(names.iso)
@@ -222,10 +225,10 @@ class Mastering(pycdlib.PyCdlib):
     def _relocate_folder(
         self, parent: dr.DirectoryRecord, names: Names, node: Directory
     ) -> dr.DirectoryRecord:
-        """Add a folder to that of relocated ones, and a link to it where it belongs."""
+        """Add a folder to the folder for relocated folders, and a link at its original path."""
         if self._relocated is None:
-            raise AssertionError  # the caller looked
-        # In a folder shared by all, the ISO names of different folders could meet.
+            raise AssertionError  # the caller has checked
+        # Folders from different parents could have the same ISO name; numbers are unique.
         shared = Names(
             iso=b"%08d" % len(self._relocated.children), joliet=names.joliet, raw=names.raw
         )
@@ -236,7 +239,7 @@ class Mastering(pycdlib.PyCdlib):
             stat.S_IFDIR | node.metadata.mode, node.metadata.mtime,
         )  # fmt: skip
         own(link, node)
-        link.rock_ridge.cl_to_moved_dr = record  # type: ignore[union-attr]  # it has Rock Ridge
+        link.rock_ridge.cl_to_moved_dr = record  # type: ignore[union-attr]  # all have Rock Ridge
         record.rock_ridge.moved_to_cl_dr = link  # type: ignore[union-attr]  # likewise
         self._attach(link)
         return record

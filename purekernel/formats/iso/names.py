@@ -1,7 +1,7 @@
-"""Names for those who cannot read Rock Ridge: ISO 9660's own, and Joliet's.
+"""Make the ISO 9660 and Joliet names of a folder's entries, for readers without Rock Ridge.
 
-Both are made for a whole folder at once, so that no two are the same, and depend on
-nothing but the names in it. A name that needs no change gets its own before any that does.
+Names are made for a whole folder at once, so that they are unique, and depend only on the names in
+the folder. A name that needs no change takes precedence over a changed name.
 
 Source: ECMA-119, 7.5 to 7.6 and 10.2; Joliet Specification, Microsoft, 1995; mkisofs(8).
 """
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-# "mkisofs -l": name and extension of a file, without the dot between them, and folders.
+# The limits of "mkisofs -l". That of a file counts the name and the extension, without the dot.
 FILE_CHARACTERS = 30
 FOLDER_CHARACTERS = 31
 
-# How much of a long extension survives, so that the stem keeps most of the room.
+# The characters of a long extension that are kept, so that most of the name remains.
 EXTENSION_CHARACTERS = 8
 
 JOLIET_CHARACTERS = 64
@@ -26,41 +26,42 @@ Join = Callable[[str, str], str]
 
 
 def iso_names(entries: Mapping[bytes, bool], *, taken: Iterable[bytes] = ()) -> dict[bytes, bytes]:
-    """Return the ISO 9660 identifier of each entry of a folder, version included.
+    """Return the ISO 9660 identifier of each entry of a folder, with version.
 
     Args:
         entries: raw names, and whether each is a folder.
-        taken: identifiers that may not be given.
+        taken: reserved identifiers.
     """
-    given = _Taken(identifier.decode("ascii") for identifier in taken)
-    found: dict[bytes, bytes] = {}
+    used = _UsedNames(identifier.decode("ascii") for identifier in taken)
+    identifiers: dict[bytes, bytes] = {}
     plans = {raw: _mangle_folder(raw) if entries[raw] else _mangle_file(raw) for raw in entries}
     for raw in sorted(plans, key=lambda raw: (_is_changed(raw, plans[raw]), raw)):
-        room = FOLDER_CHARACTERS if entries[raw] else FILE_CHARACTERS
+        limit = FOLDER_CHARACTERS if entries[raw] else FILE_CHARACTERS
         join = _join_folder if entries[raw] else _join_file
         stem, extension = plans[raw]
-        found[raw] = given.take(stem, extension, join, room).encode("ascii")
-    return found
+        identifiers[raw] = used.add(stem, extension, join, limit).encode("ascii")
+    return identifiers
 
 
 def joliet_names(names: Iterable[bytes]) -> dict[bytes, bytes]:
     """Return the Joliet identifier, big-endian UCS-2, of each name in a folder.
 
-    Names that are not UTF-8 are read as Latin-1; what UCS-2 or Joliet lacks becomes ``_``.
+    Names that are not UTF-8 are decoded as Latin-1. Characters that UCS-2 or Joliet does not allow
+    become ``_``.
     """
-    given = _Taken()
-    found: dict[bytes, bytes] = {}
+    used = _UsedNames()
+    identifiers: dict[bytes, bytes] = {}
     plans = {raw: _mangle_joliet(raw) for raw in names}
     for raw in sorted(plans, key=lambda raw: (_join_joliet(*plans[raw]) != _decode(raw), raw)):
         stem, extension = plans[raw]
-        text = given.take(stem, extension, _join_joliet, JOLIET_CHARACTERS)
-        found[raw] = text.encode("utf-16-be")
-    return found
+        text = used.add(stem, extension, _join_joliet, JOLIET_CHARACTERS)
+        identifiers[raw] = text.encode("utf-16-be")
+    return identifiers
 
 
 def _mangle_file(raw: bytes) -> tuple[str, str]:
     stem, dot, extension = raw.rpartition(b".")
-    if not stem:  # no dot at all, or only one in front
+    if not stem:  # no dot, or only a leading dot
         stem, extension = dot + extension, b""
     if len(stem) + len(extension) > FILE_CHARACTERS:
         extension = extension[:EXTENSION_CHARACTERS]
@@ -104,7 +105,7 @@ def _is_changed(raw: bytes, plan: tuple[str, str]) -> bool:
 
 
 def _join_file(stem: str, extension: str) -> str:
-    # Both separators and the version are part of every file's identifier (7.5.1).
+    # A file identifier always has both separators and the version (7.5.1).
     return f"{stem}.{extension};1"
 
 
@@ -116,22 +117,22 @@ def _join_joliet(stem: str, extension: str) -> str:
     return stem + extension
 
 
-class _Taken:
-    """The names given out in one folder."""
+class _UsedNames:
+    """The names in use in one folder."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._names = set(names)
         self._counters: dict[tuple[str, str], int] = {}
 
-    def take(self, stem: str, extension: str, join: Join, room: int) -> str:
-        """Return the name, with the end of its stem counted up where it is taken already."""
+    def add(self, stem: str, extension: str, join: Join, limit: int) -> str:
+        """Add a name and return it; if it is in use, replace the end of its stem by a number."""
         name = join(stem, extension)
-        # Counted by what is left of the stem, on which they collide.
-        key = (stem[: room - len(extension) - 3], extension)
+        # There is a counter for each truncated stem, because names collide on that.
+        key = (stem[: limit - len(extension) - 3], extension)
         while name in self._names:
             number = self._counters.get(key, 0)
             digits = f"{number:03d}"
-            name = join(stem[: room - len(extension) - len(digits)] + digits, extension)
+            name = join(stem[: limit - len(extension) - len(digits)] + digits, extension)
             self._counters[key] = number + 1
         self._names.add(name)
         return name

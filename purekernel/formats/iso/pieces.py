@@ -1,4 +1,4 @@
-"""The pieces that an image is filled with, and what pycdlib's records lack calls for."""
+"""Define the values that fill an image, and extend pycdlib's directory records."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from purekernel.tree import Buffer, Node, file_type
 
 @frozen(kw_only=True)
 class Place:
-    """A folder being filled: its record on either side, and how deep it lies.
+    """A folder to fill, in both hierarchies.
 
     Attributes:
-        record: in the primary hierarchy.
-        joliet: in Joliet's.
-        level: in the primary hierarchy, the root being 1.
+        record: the record in the primary hierarchy.
+        joliet: the record in the Joliet hierarchy.
+        level: the level in the primary hierarchy; the root is 1.
     """
 
     record: dr.DirectoryRecord
@@ -27,7 +27,13 @@ class Place:
 
 @frozen(kw_only=True)
 class Names:
-    """What an entry is called: for all, for Joliet, and by its real name."""
+    """The names of an entry.
+
+    Attributes:
+        iso: the ISO 9660 identifier, ASCII.
+        joliet: the Joliet identifier, big-endian UCS-2.
+        raw: the name in the tree, for Rock Ridge.
+    """
 
     iso: bytes
     joliet: bytes
@@ -35,52 +41,52 @@ class Names:
 
 
 class Content:
-    """A file's content as pycdlib reads it: views, where a BytesIO would copy."""
+    """A readable file for pycdlib that returns views; ``BytesIO`` would copy."""
 
     def __init__(self, content: Buffer) -> None:
         self._view = memoryview(content).cast("B")
         self._offset = 0
 
     def seek(self, offset: int) -> int:
-        """Go to ``offset``, counted from the start."""
+        """Set the position to ``offset`` bytes from the start."""
         self._offset = offset
         return offset
 
     def read(self, size_bytes: int) -> memoryview:
-        """Return the next ``size_bytes`` or what is left."""
+        """Return the next ``size_bytes`` bytes, or fewer at the end."""
         piece = self._view[self._offset : self._offset + size_bytes]
         self._offset += len(piece)
         return piece
 
 
 class DeviceRecord(dr.DirectoryRecord):
-    """A directory record with room kept for Rock Ridge's device numbers (PN).
+    """A directory record with space for Rock Ridge's device numbers (PN).
 
-    pycdlib reads PN records and never lays them out.
+    pycdlib reads PN records, but does not reserve space for them when it writes.
     """
 
     __slots__ = ()
 
-    def _new(self, *arguments: Any) -> None:  # pycdlib's own, passed on
+    def _new(self, *arguments: Any) -> None:  # overrides pycdlib's method
         super()._new(*arguments)
         self.dr_len += rockridge.RRPNRecord.length()
 
 
 def entries_with(record: dr.DirectoryRecord, wanted: str) -> Any:
-    """Return that half of a record's Rock Ridge entries that holds ``wanted``.
+    """Return the part of a record's Rock Ridge entries that contains ``wanted``.
 
-    They lie in the record itself as far as there is room, the rest in its continuation.
+    Entries that do not fit the record are in its continuation area.
     """
     rock_ridge = record.rock_ridge
     if rock_ridge is None:
-        raise AssertionError  # every record of the primary hierarchy has it
+        raise AssertionError  # every record of the primary hierarchy has Rock Ridge
     if getattr(rock_ridge.dr_entries, wanted) is not None:
         return rock_ridge.dr_entries
     return rock_ridge.ce_entries
 
 
 def own(record: dr.DirectoryRecord, node: Node) -> None:
-    """Give ``record`` the owner and the whole mode of ``node``."""
+    """Set the owner and the full mode of ``record`` to those of ``node``."""
     owner = entries_with(record, "px_record").px_record
     owner.posix_file_mode = file_type(node) | node.metadata.mode
     owner.posix_user_id = node.metadata.uid
@@ -88,7 +94,7 @@ def own(record: dr.DirectoryRecord, node: Node) -> None:
 
 
 def date_of(seconds: int) -> dates.DirectoryRecordDate:
-    """Return a directory record's date."""
+    """Return ``seconds`` since 1970, UTC, as the date of a directory record."""
     date = dates.DirectoryRecordDate()
     date.new(seconds)
     return date

@@ -1,7 +1,7 @@
 """Read an ISO 9660 image into a tree.
 
-Names, owners and kinds come from Rock Ridge; failing that names come from Joliet; failing
-that from ISO 9660 itself, in lower case and without version. UDF is not read.
+Names, owners and types come from Rock Ridge. Without Rock Ridge, names come from Joliet; without
+Joliet, from ISO 9660, in lower case and without version. UDF is ignored.
 """
 
 from __future__ import annotations
@@ -58,28 +58,28 @@ STANDARD = b"CD001"
 
 
 @frozen(kw_only=True)
-class _Found:
-    """A name found on the image, with all records of it (long files have several)."""
+class _Member:
+    """A path of the image, with all its records (a file in several extents has several)."""
 
     path: bytes
     records: tuple[dr.DirectoryRecord, ...]
 
 
 def is_iso(data: Buffer) -> bool:
-    """Say whether ``data`` has a volume descriptor where ISO 9660 wants it (ECMA-119, 8.1)."""
+    """Return whether ``data`` has a volume descriptor at sector 16 (ECMA-119, 8.1)."""
     start = FIRST_DESCRIPTOR * SECTOR_BYTES + 1
     return bytes(data[start : start + len(STANDARD)]) == STANDARD
 
 
 def parse_iso(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> IsoImage:
-    """Return what the ISO image ``data`` holds. File contents are views into ``data``.
+    """Return the content of the ISO image ``data``. File contents are views into ``data``.
 
-    Files are hard links of one another where Rock Ridge counts several links and gives
-    them one serial number, or one place on the disc.
+    Files are hard links of each other if Rock Ridge states several links and the same serial
+    number, or the same extent.
 
     Raises:
-        FormatError: the image is damaged, ends early, or is none.
-        LimitError: it holds more than ``limits`` allow.
+        FormatError: the image is damaged, truncated, or not an ISO image.
+        LimitError: it exceeds ``limits``.
     """
     view = memoryview(data).cast("B")
     window = Window(view, survey(view, source=source, limits=limits), source)
@@ -88,26 +88,24 @@ def parse_iso(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> 
         image.open_fp(cast("BinaryIO", window))
         return _Reader(view, image, source, limits).read()
     except TreeError as error:
-        raise FormatError(
-            source=source, expected="names that an image may hold", got=str(error)
-        ) from None
+        raise FormatError(source=source, expected="valid names", got=str(error)) from None
     except PurekernelError:
         raise
     except pycdlibexception.PyCdlibException as error:
-        raise _unsound(source, str(error)) from None
+        raise _invalid(source, str(error)) from None
     except Exception as error:  # noqa: BLE001  # a damaged image can make pycdlib raise anything
-        raise _unsound(source, f"one on which pycdlib stops with {error!r}") from None
+        raise _invalid(source, f"a damaged image (pycdlib raises {error!r})") from None
     finally:
         _close(image)
 
 
-def _unsound(source: str, got: str) -> FormatError:
-    return FormatError(source=source, expected="a sound ISO 9660 image", got=got)
+def _invalid(source: str, got: str) -> FormatError:
+    return FormatError(source=source, expected="a valid ISO 9660 image", got=got)
 
 
 def _close(image: pycdlib.PyCdlib) -> None:
-    """Let go of the image, which pycdlib's caches hold else."""
-    with suppress(pycdlibexception.PyCdlibException):  # it was never quite opened
+    """Close the image, so that pycdlib's caches do not keep it alive."""
+    with suppress(pycdlibexception.PyCdlibException):  # raised if opening failed
         image.close()
 
 
@@ -129,23 +127,23 @@ class _Reader:
             if self._image.joliet_vd is not None:
                 volume, name = self._image.joliet_vd, joliet_name
         root = volume.root_directory_record()
-        found = list(self._walk(root, name))
-        entries = self._boot_entries(found)
-        boot, boot_index = self._boot(found, entries)
+        members = list(self._walk(root, name))
+        entries = self._boot_entries(members)
+        boot, boot_index = self._boot(members, entries)
         if boot is not None:
             extent = self._catalog_extent()
-            found = [one for one in found if not self._lies_at(one, extent)]
+            members = [member for member in members if not self._starts_at(member, extent)]
         return IsoImage(
-            tree=self._build(root, found),
-            fields=self._fields(found),
+            tree=self._build(root, members),
+            fields=self._fields(members),
             boot=boot,
             boot_entries=entries,
             boot_index=boot_index,
             system_area=describe_system_area(self._view),
         )
 
-    def _walk(self, root: dr.DirectoryRecord, name: Name) -> Iterator[_Found]:
-        """Yield all names, parents first, with relocated folders in their place."""
+    def _walk(self, root: dr.DirectoryRecord, name: Name) -> Iterator[_Member]:
+        """Yield all paths, parents first, with relocated folders at their original paths."""
         moved = self._moved(root)
         seen = {id(root)}
         pending = [(ROOT, root)]
@@ -159,22 +157,22 @@ class _Reader:
                 link = child_link(child)
                 if link is not None:
                     if link not in moved:
-                        raise _unsound(self._source, "a relocated folder that is not there")
+                        raise _invalid(self._source, "a missing relocated folder")
                     target = moved[link]
                 raw = name(child)
                 if parse_path(raw) != raw or b"/" in raw:
-                    raise _unsound(self._source, f"the name {display(raw)}")
+                    raise _invalid(self._source, f"the name {display(raw)}")
                 path = parse_path(join(folder, raw))
                 self._limits.check_depth(path, source=self._source)
-                yield _Found(path=path, records=(target, *group[1:]))
+                yield _Member(path=path, records=(target, *group[1:]))
                 if target.isdir:
                     if id(target) in seen:
-                        raise _unsound(self._source, "folders within themselves")
+                        raise _invalid(self._source, "a folder that contains itself")
                     seen.add(id(target))
                     pending.append((path, target))
 
     def _moved(self, root: dr.DirectoryRecord) -> dict[int, dr.DirectoryRecord]:
-        """Return all folders that are shown elsewhere, by where they lie."""
+        """Return all relocated folders, by their extent."""
         moved: dict[int, dr.DirectoryRecord] = {}
         pending = [root]
         while pending:
@@ -185,38 +183,38 @@ class _Reader:
                         moved[child.extent_location()] = child
         return moved
 
-    def _build(self, root: dr.DirectoryRecord, found: list[_Found]) -> Tree:
-        # A root's own record in the descriptor has no Rock Ridge; its "." has.
+    def _build(self, root: dr.DirectoryRecord, members: list[_Member]) -> Tree:
+        # The root's record in the descriptor has no Rock Ridge; its "." entry has.
         node = node_of(root, b"", own_record(root))
         tree = Tree(node) if isinstance(node, Directory) else Tree()
         first_names: dict[tuple[int, ...], bytes] = {}
         unpacked_bytes = 0
-        for one in found:
-            record = one.records[0]
-            content = self._content(one.records)
+        for member in members:
+            record = member.records[0]
+            content = self._content(member.records)
             child = node_of(record, content)
             if child is None:
-                raise _unsound(self._source, f"no known kind of file at {display(one.path)}")
-            if one.path in tree:
+                raise _invalid(self._source, f"an unknown type of file at {display(member.path)}")
+            if member.path in tree:
                 raise FormatError(
                     source=self._source,
                     expected="each name once",
-                    got=f"{display(one.path)} again",
+                    got=f"{display(member.path)} again",
                 )
             key = link_key(record)
             first = first_names.get(key) if key is not None else None
             if first is not None and tree[first] == child:
-                tree.link(one.path, first)
+                tree.link(member.path, first)
                 continue
-            tree.add(one.path, child)
+            tree.add(member.path, child)
             if key is not None:
-                first_names.setdefault(key, one.path)
+                first_names.setdefault(key, member.path)
             unpacked_bytes += len(content)
             self._limits.check_unpacked(unpacked_bytes, source=self._source)
         return tree
 
     def _content(self, records: tuple[dr.DirectoryRecord, ...]) -> Buffer:
-        """Return the bytes of a file: a view, unless its pieces do not follow each other."""
+        """Return the content of a file: a view, unless its extents are not contiguous."""
         pieces: list[tuple[int, int]] = []
         for record in records:
             if record.isdir or not record.data_length:
@@ -239,7 +237,7 @@ class _Reader:
         self._limits.check_unpacked(total_bytes, source=self._source)
         return b"".join(self._view[start:end] for start, end in pieces)
 
-    def _boot_entries(self, found: list[_Found]) -> tuple[BootEntry, ...]:
+    def _boot_entries(self, members: list[_Member]) -> tuple[BootEntry, ...]:
         """Return the entries of the El Torito catalog, in its order."""
         catalog = self._image.eltorito_boot_catalog
         if catalog is None:
@@ -249,13 +247,13 @@ class _Reader:
         for section in catalog.sections:
             entries += [(section.platform_id, entry) for entry in section.section_entries]
         entries += [(platform, entry) for entry in catalog.standalone_entries]
-        return tuple(self._boot_entry(number, entry, found) for number, entry in entries)
+        return tuple(self._boot_entry(number, entry, members) for number, entry in entries)
 
     def _boot_entry(
-        self, platform: int, entry: eltorito.EltoritoEntry, found: list[_Found]
+        self, platform: int, entry: eltorito.EltoritoEntry, members: list[_Member]
     ) -> BootEntry:
         extent = entry.get_rba()
-        images = [one for one in found if self._lies_at(one, extent)]
+        images = [member for member in members if self._starts_at(member, extent)]
         return BootEntry(
             platform=platform,
             is_bootable=entry.boot_indicator == BOOTABLE,
@@ -269,9 +267,12 @@ class _Reader:
         )
 
     def _boot(
-        self, found: list[_Found], entries: tuple[BootEntry, ...]
+        self, members: list[_Member], entries: tuple[BootEntry, ...]
     ) -> tuple[ElTorito | None, int]:
-        """Return how the image boots by BIOS, in a way that a tree can say, and which entry."""
+        """Return the settings and the index of the first entry that :class:`ElTorito` can express.
+
+        That is an entry for BIOS without emulation that boots a file of the tree.
+        """
         for index, entry in enumerate(entries):
             if (
                 entry.platform == X86
@@ -280,12 +281,16 @@ class _Reader:
                 and entry.path is not None
                 and entry.load_sectors
             ):
-                image = next(one for one in found if one.path == entry.path)
-                catalogs = [one for one in found if self._lies_at(one, self._catalog_extent())]
+                image = next(member for member in members if member.path == entry.path)
+                catalogs = [
+                    member for member in members if self._starts_at(member, self._catalog_extent())
+                ]
                 return (
                     ElTorito(
                         boot_image=entry.path,
-                        catalog=catalogs[0].path if catalogs else _beside(entry.path, found),
+                        catalog=catalogs[0].path
+                        if catalogs
+                        else _catalog_path(entry.path, members),
                         load_sectors=entry.load_sectors,
                         boot_info_table=self._has_boot_info(image),
                     ),
@@ -293,14 +298,14 @@ class _Reader:
                 )
         return None, 0
 
-    def _has_boot_info(self, one: _Found) -> bool:
-        content = memoryview(self._content(one.records))
+    def _has_boot_info(self, member: _Member) -> bool:
+        content = memoryview(self._content(member.records))
         if len(content) < BOOT_INFO_END:
             return False
         volume, extent, size_bytes = struct.unpack_from("<3I", content, BOOT_INFO_OFFSET)
         return (volume, extent, size_bytes) == (
             FIRST_DESCRIPTOR,
-            one.records[0].extent_location(),
+            member.records[0].extent_location(),
             len(content),
         )
 
@@ -308,23 +313,25 @@ class _Reader:
         catalog = self._image.eltorito_boot_catalog
         return -1 if catalog is None else catalog.extent_location()
 
-    def _lies_at(self, one: _Found, extent: int) -> bool:
-        record = one.records[0]
+    def _starts_at(self, member: _Member, extent: int) -> bool:
+        record = member.records[0]
         return not record.isdir and bool(record.data_length) and record.extent_location() == extent
 
-    def _fields(self, found: list[_Found]) -> VolumeFields:
+    def _fields(self, members: list[_Member]) -> VolumeFields:
         fields = get_fields(self._image.pvd)
-        for one in found:
-            record = one.records[0]
+        for member in members:
+            record = member.records[0]
             identifier = record.file_ident.decode("utf-8", "surrogateescape")
-            if b"/" not in one.path and identifier == fields.copyright_file_id:
-                return evolve(fields, copyright_file_id=one.path.decode("utf-8", "surrogateescape"))
+            if b"/" not in member.path and identifier == fields.copyright_file_id:
+                return evolve(
+                    fields, copyright_file_id=member.path.decode("utf-8", "surrogateescape")
+                )
         return fields
 
 
-def _beside(boot_image: bytes, found: list[_Found]) -> bytes:
-    """Return a path for a catalog that does not show on the image itself."""
-    taken = {one.path for one in found}
+def _catalog_path(boot_image: bytes, members: list[_Member]) -> bytes:
+    """Return an unused path, next to the boot image, for a catalog that is not a file."""
+    taken = {member.path for member in members}
     path = join(parent(boot_image), b"boot.cat")
     while path in taken:
         path += b"_"
@@ -347,6 +354,6 @@ def _groups(folder: dr.DirectoryRecord) -> Iterator[list[dr.DirectoryRecord]]:
 
 
 def _holds_only_relocated(record: dr.DirectoryRecord) -> bool:
-    """Say whether ``record`` is the folder that relocated folders are put into."""
+    """Return whether ``record`` is the folder for relocated folders."""
     inside = [child for child in record.children if not is_dots(child)]
     return bool(inside) and all(is_relocated(child) for child in inside)

@@ -1,7 +1,7 @@
-"""What one of pycdlib's directory records says, in the terms of a tree.
+"""Convert pycdlib's directory records to nodes of a tree.
 
 Source: IEEE P1282, Rock Ridge Interchange Protocol 1.12, 4.1; fs/isofs/rock.c of the Linux
-kernel, for what readers make of it.
+kernel, for the interpretation.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from purekernel.tree import (
     Symlink,
 )
 
-# Without Rock Ridge nothing is said of modes; these are what mount(8) gives.
+# The modes of files and folders without Rock Ridge, as with mount(8).
 FILE_MODE = 0o644
 FOLDER_MODE = 0o755
 
-# As 1.09, 1.12 and xorriso's 1.12 call themselves; pycdlib knows the first two.
+# The identifiers of Rock Ridge 1.09, of 1.12, and of 1.12 from xorriso. pycdlib supports the first
+# two.
 EXTENSIONS = (b"RRIP_1991A", b"IEEE_P1282", b"IEEE_1282")
 
 VERSION = re.compile(rb";[0-9]*\Z")
@@ -48,10 +49,10 @@ ASSOCIATED = 0x04
 
 
 def declares_rock_ridge(root: dr.DirectoryRecord) -> bool:
-    """Say whether the root's own record (".") announces Rock Ridge, of any version."""
+    """Return whether the root's own record (".") declares Rock Ridge, of any version."""
     own = own_record(root)
-    found = None if own is None else _one(own, "er_record")
-    return found is not None and found.ext_id in EXTENSIONS
+    extension = None if own is None else _entry(own, "er_record")
+    return extension is not None and extension.ext_id in EXTENSIONS
 
 
 def own_record(folder: dr.DirectoryRecord) -> dr.DirectoryRecord | None:
@@ -60,19 +61,19 @@ def own_record(folder: dr.DirectoryRecord) -> dr.DirectoryRecord | None:
 
 
 def is_dots(record: dr.DirectoryRecord) -> bool:
-    """Say whether ``record`` is a folder's own, or its parent's."""
+    """Return whether ``record`` is "." or ".."."""
     return record.file_ident in (b"\0", b"\1")
 
 
 def rock_ridge_name(record: dr.DirectoryRecord) -> bytes:
-    """Return the name that Rock Ridge gives, the plain one where it gives none."""
-    if record.rock_ridge is None or not _all(record, "nm_records"):
+    """Return the Rock Ridge name, or the plain name if the record has none."""
+    if record.rock_ridge is None or not _entries(record, "nm_records"):
         return plain_name(record)
     return record.rock_ridge.name()
 
 
 def plain_name(record: dr.DirectoryRecord) -> bytes:
-    """Return an ISO 9660 identifier as people write it: ``README.TXT;1`` as ``readme.txt``."""
+    """Return an ISO 9660 identifier in lower case without version: ``readme.txt``."""
     name = VERSION.sub(b"", record.file_ident).lower()
     return name.rstrip(b".") or name or record.file_ident
 
@@ -86,15 +87,15 @@ def joliet_name(record: dr.DirectoryRecord) -> bytes:
 def node_of(
     record: dr.DirectoryRecord, content: Buffer, attributes: dr.DirectoryRecord | None = None
 ) -> Node | None:
-    """Return the node, or ``None`` for a type that Linux has no word for.
+    """Return the node of a record, or ``None`` for a type that Linux does not have.
 
     Args:
         record: the directory record.
-        content: its bytes, if it is a file.
-        attributes: the record that has its Rock Ridge entries, if another does.
+        content: the content, if the record is a file.
+        attributes: the record with the Rock Ridge entries, if not ``record``.
     """
     attributes = attributes or record
-    owner = _one(attributes, "px_record")
+    owner = _entry(attributes, "px_record")
     mtime = _mtime(attributes)
     if owner is None:
         if record.isdir:
@@ -115,11 +116,11 @@ def node_of(
 
 
 def _special(record: dr.DirectoryRecord, kind: int, metadata: Metadata) -> Node | None:
-    """Return what is neither file nor folder."""
+    """Return a node that is neither a file nor a folder."""
     if kind == stat.S_IFLNK:
         return Symlink(metadata=metadata, target=_target(record))
     if kind in DEVICES:
-        numbers = _one(record, "pn_record")
+        numbers = _entry(record, "pn_record")
         major, minor = (
             (0, 0) if numbers is None else join_device(numbers.dev_t_high, numbers.dev_t_low)
         )
@@ -130,12 +131,12 @@ def _special(record: dr.DirectoryRecord, kind: int, metadata: Metadata) -> Node 
 
 
 def link_key(record: dr.DirectoryRecord) -> tuple[int, ...] | None:
-    """Return what the names of one inode share; ``None`` for what has but one name.
+    """Return a key that all names of an inode share; ``None`` for a single name.
 
-    That is the serial number, where there is one, and otherwise where the bytes lie: Rock
-    Ridge 1.09 counts links and does not say among whom.
+    The key is the serial number, or else the extent: Rock Ridge 1.09 stores the number of links,
+    but no serial number.
     """
-    owner = _one(record, "px_record")
+    owner = _entry(record, "px_record")
     if owner is None or owner.posix_file_links < 2 or record.isdir:
         return None
     if owner.posix_serial_number:
@@ -146,39 +147,39 @@ def link_key(record: dr.DirectoryRecord) -> tuple[int, ...] | None:
 
 
 def child_link(record: dr.DirectoryRecord) -> int | None:
-    """Return where the folder lies that ``record`` only stands for (CL)."""
-    link = _one(record, "cl_record")
+    """Return the extent of the relocated folder that ``record`` refers to (CL), if any."""
+    link = _entry(record, "cl_record")
     return None if link is None else int(link.child_log_block_num)
 
 
 def is_relocated(record: dr.DirectoryRecord) -> bool:
-    """Say whether ``record`` is shown elsewhere (RE)."""
-    return _one(record, "re_record") is not None
+    """Return whether ``record`` is a relocated folder (RE)."""
+    return _entry(record, "re_record") is not None
 
 
-def _one(record: dr.DirectoryRecord, wanted: str) -> Any:
+def _entry(record: dr.DirectoryRecord, wanted: str) -> Any:
     if record.rock_ridge is None:
         return None
-    found = getattr(record.rock_ridge.dr_entries, wanted)
-    if found is None and record.rock_ridge.ce_entries is not None:
-        found = getattr(record.rock_ridge.ce_entries, wanted)
-    return found
+    entry = getattr(record.rock_ridge.dr_entries, wanted)
+    if entry is None and record.rock_ridge.ce_entries is not None:
+        entry = getattr(record.rock_ridge.ce_entries, wanted)
+    return entry
 
 
-def _all(record: dr.DirectoryRecord, wanted: str) -> list[Any]:
+def _entries(record: dr.DirectoryRecord, wanted: str) -> list[Any]:
     if record.rock_ridge is None:
         return []
-    found = list(getattr(record.rock_ridge.dr_entries, wanted))
+    entries = list(getattr(record.rock_ridge.dr_entries, wanted))
     if record.rock_ridge.ce_entries is not None:
-        found += getattr(record.rock_ridge.ce_entries, wanted)
-    return found
+        entries += getattr(record.rock_ridge.ce_entries, wanted)
+    return entries
 
 
 def _target(record: dr.DirectoryRecord) -> bytes:
-    """Return a symbolic link's target, put together as Linux does."""
+    """Return a symbolic link's target, joined as Linux joins its components."""
     target = b""
     slash = b""
-    for part in _all(record, "sl_records"):
+    for part in _entries(record, "sl_records"):
         for component in part.symlink_components:
             special = COMPONENTS.get(component.flags & ~CONTINUES)
             target += slash + (component.data if special is None else special)
@@ -188,9 +189,9 @@ def _target(record: dr.DirectoryRecord) -> bytes:
 
 
 def _mtime(record: dr.DirectoryRecord) -> int:
-    times = _one(record, "tf_record")
-    # Bit 1 of a TF entry is for the modification, bit 2 for the last access (4.1.6);
-    # pycdlib has their names the wrong way round.
+    times = _entry(record, "tf_record")
+    # Bit 1 of a TF entry is the modification time, bit 2 the access time (4.1.6). pycdlib swaps
+    # their names.
     date: Any = getattr(times, "access_time", None) or record.date
     try:
         if hasattr(date, "years_since_1900"):
@@ -201,5 +202,5 @@ def _mtime(record: dr.DirectoryRecord) -> int:
             year, date.month, day, date.hour, date.minute, date.second, tzinfo=UTC
         ) - timedelta(minutes=15 * date.gmtoffset)
         return int(moment.timestamp())
-    except (ValueError, OverflowError):  # not filled in
+    except (ValueError, OverflowError):  # the date is not set
         return 0

@@ -1,4 +1,4 @@
-"""Say what the system area of an ISO holds: the first 32 KiB, which firmware boots disks from.
+"""Describe the system area of an ISO: the first 32 KiB, from which firmware boots disks.
 
 Source: ECMA-119, 7.2.1; UEFI specification 2.10, 5.2 and 5.3; "Inside Macintosh: Devices", 3.
 """
@@ -18,39 +18,39 @@ _GPT_OFFSETS = (512, 2048)
 _APPLE_OFFSETS = (512, 2048)
 _APPLE_PARTITION = b"PM"
 
-# Where the primary descriptor has the number of blocks of the volume (ECMA-119, 8.4.8).
+# The offset of the volume's size in blocks, in the primary descriptor (ECMA-119, 8.4.8).
 _VOLUME_BLOCKS = FIRST_DESCRIPTOR * SECTOR_BYTES + 80
 
 
 def describe_system_area(data: Buffer) -> str:
-    """Return what the system area of an ISO holds, in words; empty where it holds only zeros.
+    """Return a description of the system area, or an empty string if it holds only zeros.
 
-    What follows the volume counts as well: partitions and the copy of a GPT are put there.
+    Bytes after the end of the volume count too: they may be partitions or the backup of a GPT.
     """
     view = memoryview(data).cast("B")
     area = bytes(view[:SYSTEM_AREA_BYTES])
-    behind = _behind(view)
-    found: list[str] = []
+    trailing_bytes = _trailing_bytes(view)
+    parts: list[str] = []
     if any(area):
         if area[510:512] == _BOOT_SIGNATURE:
             partitions = sum(
                 any(area[start : start + _PARTITION_BYTES])
                 for start in range(_PARTITIONS, 510, _PARTITION_BYTES)
             )
-            found.append(f"an MBR with {_count(partitions, 'partition')}")
+            parts.append(f"an MBR with {_count(partitions, 'partition')}")
         if any(area[offset : offset + len(_GPT)] == _GPT for offset in _GPT_OFFSETS):
-            found.append("a GPT")
+            parts.append("a GPT")
         if any(area[offset : offset + 2] == _APPLE_PARTITION for offset in _APPLE_OFFSETS):
-            found.append("an Apple partition map")
-        if not found:
-            found.append(f"{sum(map(bool, area))} bytes of unknown purpose")
-    if behind and not found:
-        found.append(f"{_count(behind, 'byte')} after the end of the volume")
-    return " and ".join(found)
+            parts.append("an Apple partition map")
+        if not parts:
+            parts.append(f"{sum(map(bool, area))} bytes of unknown purpose")
+    if trailing_bytes and not parts:
+        parts.append(f"{_count(trailing_bytes, 'byte')} after the end of the volume")
+    return " and ".join(parts)
 
 
-def _behind(view: memoryview) -> int:
-    """Return how many bytes follow the volume, if any of them is not zero."""
+def _trailing_bytes(view: memoryview) -> int:
+    """Return the number of bytes after the volume; 0 if they are all zero."""
     blocks = int.from_bytes(view[_VOLUME_BLOCKS : _VOLUME_BLOCKS + 4], "little")
     end = blocks * SECTOR_BYTES
     rest = view[end:]

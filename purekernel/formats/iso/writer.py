@@ -1,13 +1,13 @@
-"""Write a tree as a bootable ISO 9660 image, as mkisofs would.
+"""Write a tree as a bootable ISO 9660 image, as mkisofs does.
 
-In effect what ``mkisofs -l -J -R`` writes, with ``-no-emul-boot -boot-load-size
--boot-info-table -b -c`` where it boots: plain names of up to 31 characters, Rock Ridge
-with every name, owner, mode, time, link and device, Joliet for Windows. All of it follows
-from the arguments: no clock, no time zone, no host.
+The image corresponds to ``mkisofs -l -J -R``, with ``-no-emul-boot -boot-load-size
+-boot-info-table -b -c`` if it boots: plain names of up to 31 characters, Rock Ridge with every
+name, owner, mode, time, link and device, and Joliet for Windows. The bytes depend only on the
+arguments, not on the clock, the time zone or the host.
 
-What differs from mkisofs: Joliet leaves out links, devices and fifos, of which mkisofs
-makes empty files; hard links among empty files come apart, having no bytes to share; times
-before 1900 or after 2155 become the nearest that the format knows.
+Differences from mkisofs: Joliet omits links, devices and fifos, for which mkisofs makes empty
+files. Hard links of empty files become separate files, because they have no content to share. Times
+before 1900 or after 2155 become the nearest time that the format can store.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from purekernel.tree.path import join, name, parent
 RELOCATED = Names(iso=b"RR_MOVED", joliet=b"", raw=b"rr_moved")
 
 
-# mkisofs ends every image with as much: some drives read ahead past the end of a disc.
+# mkisofs adds the same padding: some drives read ahead past the end of a disc.
 PADDING_SECTORS = 150
 
 
@@ -59,12 +59,12 @@ PADDING_SECTORS = 150
 MAX_FOLDERS = 0xFFFF
 
 
-# pycdlib lays a folder out anew for each name that comes out of order: minutes for more.
+# pycdlib recomputes a folder's layout for each name that is out of order. More names take minutes.
 MAX_FOLDER_NAMES = 20_000
 MAX_ID = 0xFFFFFFFF
 
 
-# More than any file, so that each is written as one view.
+# Larger than any file, so that each file is written as one view.
 BLOCK_BYTES = 1 << 32
 
 
@@ -73,7 +73,7 @@ ZEROS = bytes(1 << 16)
 
 @frozen(kw_only=True)
 class _Entry:
-    """One name in the image."""
+    """A path of the image with its names and node."""
 
     path: bytes
     names: Names
@@ -84,22 +84,20 @@ def build_iso(tree: Tree, *, fields: VolumeFields, boot: ElTorito | None, timest
     """Return the image that :func:`write_iso` writes.
 
     Raises:
-        UsageError: a field or what is to boot does not fit.
-        UnrepresentableError: the format cannot say something in the tree.
+        UsageError: a field is too long, or the boot settings are invalid.
+        UnrepresentableError: the format cannot represent something in the tree.
     """
     stream = io.BytesIO()
     write_iso(tree, stream, fields=fields, boot=boot, timestamp=timestamp)
     return stream.getvalue()
 
 
-# A stream that pycdlib writes an image to, which keeps what it is given by offset.
-#
-# pycdlib writes with seeks in all directions. Kept here, views of file contents stay views,
-# and the image then goes out from its first byte to its last, to any stream.
+# pycdlib seeks in all directions while it writes. Extents collects its writes by offset, without
+# copies of file contents, and then writes the image to a stream that need not be seekable.
 
 
 class Extents:
-    """What has been written so far, and where."""
+    """A seekable stream that collects writes by offset."""
 
     def __init__(self) -> None:
         self._pieces: list[tuple[int, Buffer]] = []
@@ -107,17 +105,17 @@ class Extents:
         self._end = 0
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to ``offset``, and return where that is."""
+        """Set the position, and return it in bytes from the start."""
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: self._end}[whence]
         self._offset = start + offset
         return self._offset
 
     def tell(self) -> int:
-        """Return where the next write goes."""
+        """Return the position of the next write, in bytes."""
         return self._offset
 
     def write(self, data: Buffer) -> int:
-        """Keep ``data``, uncopied."""
+        """Keep ``data`` at the current position, without a copy."""
         if len(data):
             self._pieces.append((self._offset, data))
             self._offset += len(data)
@@ -125,14 +123,14 @@ class Extents:
         return len(data)
 
     def write_to(self, stream: BinaryIO) -> None:
-        """Write it all to ``stream``, in order, with zeros in the gaps."""
-        here = 0
+        """Write all pieces to ``stream`` in order, with zeros in the gaps."""
+        end = 0
         for offset, data in sorted(self._pieces, key=lambda piece: piece[0]):
-            if offset < here:
-                raise AssertionError(f"two things at byte {offset} of the image")
-            stream.writelines(ZEROS[: offset - start] for start in range(here, offset, len(ZEROS)))
+            if offset < end:
+                raise AssertionError(f"overlapping writes at byte {offset} of the image")
+            stream.writelines(ZEROS[: offset - start] for start in range(end, offset, len(ZEROS)))
             stream.write(data)
-            here = offset + len(data)
+            end = offset + len(data)
 
 
 def write_iso(
@@ -141,18 +139,19 @@ def write_iso(
     """Write ``tree`` as an ISO image.
 
     Args:
-        tree: what the image holds. File contents are not copied.
-        stream: is only ever written to, from start to end; nothing is written before the
-            whole image is laid out.
-        fields: the texts of the volume descriptor. A copyright file that lies in the
-            root is named by its ISO 9660 identifier, as the standard demands.
-        boot: how it boots. With a boot info table the boot image is written with bytes 8
-            to 63 changed. What stands at the catalog's path in ``tree`` is not written.
-        timestamp: of the volume and the boot catalog, in seconds since 1970, UTC.
+        tree: the content of the image. File contents are not copied.
+        stream: a writable stream, which need not be seekable. It is written from start to end,
+            after the layout of the whole image is known.
+        fields: the text fields of the volume descriptor. A copyright file in the root is written
+            as its ISO 9660 identifier, as the standard requires.
+        boot: the boot settings; ``None`` for an image that does not boot. With a boot info table,
+            bytes 8 to 63 of the boot image change. A file at the catalog's path in ``tree`` is not
+            written.
+        timestamp: the time of the volume and the boot catalog, in seconds since 1970, UTC.
 
     Raises:
-        UsageError: a field is too long, or the boot image is not a file that can boot.
-        UnrepresentableError: the format cannot say something in the tree.
+        UsageError: a field is too long, or the boot settings are invalid.
+        UnrepresentableError: the format cannot represent something in the tree.
     """
     check_fields(fields)
     plan = _plan(tree, boot, timestamp)
@@ -162,21 +161,23 @@ def write_iso(
         try:
             _fill(image, tree, plan, boot)
             set_fields(image, _with_identifier(fields, plan))
-            image.write_fp(extents, blocksize=BLOCK_BYTES)  # type: ignore[arg-type]  # writes alike
+            image.write_fp(extents, blocksize=BLOCK_BYTES)  # type: ignore[arg-type]  # same methods
         except pycdlibexception.PyCdlibException as error:
-            raise UnrepresentableError(f"the tree does not fit an ISO image: {error}") from error
+            raise UnrepresentableError(f"cannot write the tree as an ISO image: {error}") from error
         finally:
-            with suppress(pycdlibexception.PyCdlibException):  # it was never quite begun
-                image.close()  # pycdlib's caches hold it, and all contents, else
+            with suppress(pycdlibexception.PyCdlibException):  # raised if begin() failed
+                image.close()  # else pycdlib's caches keep the image and all contents alive
     extents.write_to(stream)
 
 
 def _plan(tree: Tree, boot: ElTorito | None, timestamp: int) -> list[_Entry]:
-    """Return all names of the image, parents first, after a look at each."""
+    """Check all nodes, and return the entries of the image, parents first."""
     if boot is not None:
         tree = _with_catalog(tree, boot, timestamp)
     if sum(isinstance(node, Directory) for _path, node in tree.walk()) >= MAX_FOLDERS:
-        raise UnrepresentableError(f"an ISO image holds less than {MAX_FOLDERS} folders")
+        raise UnrepresentableError(
+            f"an ISO image must have fewer than {MAX_FOLDERS} folders", hint="remove folders"
+        )
     iso: dict[bytes, bytes] = {ROOT: b""}
     joliet: dict[bytes, bytes] = {ROOT: b""}
     entries = []
@@ -189,41 +190,51 @@ def _plan(tree: Tree, boot: ElTorito | None, timestamp: int) -> list[_Entry]:
         if isinstance(node, Directory):
             if len(tree.entries(path)) > MAX_FOLDER_NAMES:
                 raise UnrepresentableError(
-                    f"{display(path)} holds {len(tree.entries(path))} names; "
-                    f"a folder of an ISO image has at most {MAX_FOLDER_NAMES} here"
+                    f"{display(path)}: a folder of an ISO image must have at most "
+                    f"{MAX_FOLDER_NAMES} names, got {len(tree.entries(path))}",
+                    hint="split the folder",
                 )
-            below = {
+            children = {
                 raw: isinstance(tree[join(path, raw)], Directory) for raw in tree.entries(path)
             }
             taken = [] if path else [RELOCATED.iso]
-            for raw, identifier in iso_names(below, taken=taken).items():
+            for raw, identifier in iso_names(children, taken=taken).items():
                 iso[join(path, raw)] = identifier
-            for raw, identifier in joliet_names(below).items():
+            for raw, identifier in joliet_names(children).items():
                 joliet[join(path, raw)] = identifier
     return entries
 
 
 def _with_catalog(tree: Tree, boot: ElTorito, timestamp: int) -> Tree:
-    """Return ``tree`` with a file where the boot catalog shows, after a look at ``boot``."""
+    """Check ``boot``, and return ``tree`` with a file at the path of the boot catalog."""
     image = tree.get(boot.boot_image)
     if not isinstance(image, File) or not len(image.content):
         raise UsageError(
-            f"the boot image {display(boot.boot_image)} is not a file with something in it",
+            f"the boot image {display(boot.boot_image)} must be a file that is not empty",
             hint="name a file of the image, such as boot/isolinux/isolinux.bin",
         )
     if boot.boot_info_table and len(image.content) < BOOT_INFO_END:
         raise UsageError(
-            f"the boot image {display(boot.boot_image)} has {len(image.content)} bytes, too few "
-            f"for a boot info table, which ends at byte {BOOT_INFO_END}",
+            f"the boot image {display(boot.boot_image)} must be at least {BOOT_INFO_END} bytes for "
+            f"a boot info table, got {len(image.content)}",
             hint="use isolinux.bin as the boot image",
         )
     if not 0 < boot.load_sectors <= 0xFFFF:
-        raise UsageError(f"{boot.load_sectors} sectors to load is not between 1 and 65535")
+        raise UsageError(
+            f"the number of sectors to load must be from 1 to 65535, got {boot.load_sectors}",
+            hint="use 4, as isolinux needs",
+        )
     folder = parent(boot.catalog)
     if not boot.catalog or not isinstance(tree.get(folder), Directory):
-        raise UsageError(f"there is no folder for the boot catalog {display(boot.catalog)}")
+        raise UsageError(
+            f"the boot catalog {display(boot.catalog)} must be in a folder of the image",
+            hint="name a path in a folder of the image, such as boot/isolinux/boot.cat",
+        )
     if boot.catalog == boot.boot_image or isinstance(tree.get(boot.catalog), Directory):
-        raise UsageError(f"the boot catalog cannot take the place of {display(boot.catalog)}")
+        raise UsageError(
+            f"the boot catalog must not replace {display(boot.catalog)}",
+            hint="name another path, such as boot/isolinux/boot.cat",
+        )
     tree = tree.copy()
     tree.add(boot.catalog, File(metadata=Metadata(mode=0o444, mtime=timestamp)))
     return tree
@@ -233,28 +244,31 @@ def _check_node(path: bytes, node: Node) -> None:
     metadata = node.metadata
     if not (0 <= metadata.uid <= MAX_ID and 0 <= metadata.gid <= MAX_ID):
         raise UnrepresentableError(
-            f"{display(path)} has owner {metadata.uid}:{metadata.gid}; "
-            f"an ISO image knows numbers from 0 to {MAX_ID}"
+            f"{display(path)}: the owner and group in an ISO image must be from 0 to {MAX_ID}, "
+            f"got {metadata.uid}:{metadata.gid}",
+            hint="change the owner of the file",
         )
     if isinstance(node, File) and memoryview(node.content).nbytes > MAX_FILE_BYTES:
         raise UnrepresentableError(
-            f"{display(path)} has {memoryview(node.content).nbytes} bytes; "
-            f"in an ISO image a file has at most {MAX_FILE_BYTES} (4 GiB)"
+            f"{display(path)}: a file in an ISO image must be at most {MAX_FILE_BYTES} bytes "
+            f"(4 GiB), got {memoryview(node.content).nbytes}",
+            hint="split the file, or leave it out",
         )
     if not isinstance(node, Device):
         return
     if not fits(node.major, node.minor):
         raise UnrepresentableError(
-            f"{display(path)} is device {node.major}:{node.minor}, "
-            "which Linux would not read back from an ISO image"
+            f"{display(path)}: Linux cannot read the device numbers {node.major}:{node.minor} "
+            "back from an ISO image",
+            hint="leave out the device",
         )
 
 
 def _fill(image: Mastering, tree: Tree, plan: list[_Entry], boot: ElTorito | None) -> None:
-    """Add all of ``plan`` to ``image``."""
+    """Add all entries of ``plan`` to ``image``."""
     root = plan[0].node
     if not isinstance(root, Directory):
-        raise AssertionError  # noqa: TRY004  # a tree's root always is one
+        raise AssertionError  # noqa: TRY004  # the root of a tree is always a folder
     places: dict[bytes, Place] = {ROOT: image.begin(root, relocated=_relocated(plan))}
     contents: dict[int, inode.Inode] = {}
     links = tree.hard_links()
@@ -284,7 +298,7 @@ def _fill(image: Mastering, tree: Tree, plan: list[_Entry], boot: ElTorito | Non
 
 
 def _relocated(plan: list[_Entry]) -> Names | None:
-    """Return what the folder of relocated folders is called; ``None`` where none is deep."""
+    """Return the names of the folder for relocated folders; ``None`` if none is too deep."""
     deepest = max(
         (
             entry.path.count(b"/") + 2
@@ -303,9 +317,9 @@ def _relocated(plan: list[_Entry]) -> Names | None:
 
 
 def _with_identifier(fields: VolumeFields, plan: list[_Entry]) -> VolumeFields:
-    """Name the copyright file by its identifier, if it lies in the root (ECMA-119, 8.4.23)."""
-    wanted = fields.copyright_file_id.encode("utf-8", "surrogateescape")
+    """Replace the copyright file, if it is in the root, by its identifier (ECMA-119, 8.4.23)."""
+    path = fields.copyright_file_id.encode("utf-8", "surrogateescape")
     for entry in plan[1:]:
-        if entry.path == wanted and isinstance(entry.node, File):
+        if entry.path == path and isinstance(entry.node, File):
             return evolve(fields, copyright_file_id=entry.names.iso.decode("ascii"))
     return fields

@@ -1,4 +1,4 @@
-"""Trees to write, and folders to let mkisofs and xorriso write."""
+"""Make trees for the ISO writer, and folders for mkisofs and xorriso."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def file(content: bytes, mode: int = 0o644) -> File:
 
 
 def boot_tree() -> Tree:
-    """Make what isolinux would need, with a boot image of our own bytes."""
+    """Make the files that isolinux needs, with an arbitrary boot image."""
     tree = Tree(Directory(metadata=meta(0o755)))
     plant(tree, BOOT.boot_image, file(bytes(range(256)) * 13 + b"odd"))
     plant(tree, b"boot/isolinux/isolinux.cfg", file(b"default core\n"))
@@ -51,7 +51,7 @@ def boot_tree() -> Tree:
 
 
 def every_kind() -> Tree:
-    """Make a tree with all that Rock Ridge has a word for."""
+    """Make a tree with every type of node that Rock Ridge supports."""
     tree = boot_tree()
     plant(
         tree,
@@ -110,7 +110,7 @@ def make_folder(root: Path) -> Path:
     (root / "x").mkdir()
     (root / ("a-name-of-sixty-characters-" + "z" * 33)).write_bytes(b"sixty")
     (root / "link").symlink_to("../one/./two//three")
-    # Longer ones genisoimage writes with a length that overflowed its byte.
+    # For longer targets genisoimage overflows the length byte.
     (root / "long-link").symlink_to("/" + "component/" * 15 + "y" * 60)
     os.link(root / "noext", root / "x" / "hard")
     os.mkfifo(root / "fifo")

@@ -1,4 +1,4 @@
-"""Images made by hand: small, and as wrong as a test wants them."""
+"""Make small ISO images by hand, valid or with chosen faults."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ def record(
 
 
 def directory(extent: int, records: list[bytes], dot: bytes = b"", dot_dot: bytes = b"") -> bytes:
-    """Lay out a folder's records, its own ones first."""
+    """Return a folder's extent: "." and "..", then the records."""
     size_bytes = 2048
     while True:
         blocks = [b""]
-        for one in (
+        for entry in (
             record(b"\0", extent, size_bytes, 2, dot),
             record(b"\1", ROOT_EXTENT, size_bytes, 2, dot_dot),
             *records,
         ):
-            if len(blocks[-1]) + len(one) > 2048:
+            if len(blocks[-1]) + len(entry) > 2048:
                 blocks.append(b"")
-            blocks[-1] += one
+            blocks[-1] += entry
         if len(blocks) * 2048 == size_bytes:
             return b"".join(block.ljust(2048, b"\0") for block in blocks)
         size_bytes = len(blocks) * 2048
 
 
 def image(records: list[bytes], *, after: bytes = b"", rock_ridge: bool = False) -> bytes:
-    """Return an image with ``records`` in its root, and ``after`` behind that."""
+    """Return an image with ``records`` in its root, and ``after`` after the root."""
     dot = SUSP + px(0o40755) + ER if rock_ridge else b""
     dot_dot = px(0o40755) if rock_ridge else b""
     root = directory(ROOT_EXTENT, records, dot, dot_dot)

@@ -16,7 +16,7 @@ def window() -> Window:
     return Window(memoryview(DATA), survey, "disk.iso")
 
 
-def test_descriptors_are_those_given() -> None:
+def test_volume_descriptors_come_from_the_survey() -> None:
     view = window()
     assert view.readable()
     assert view.seekable()
@@ -25,11 +25,11 @@ def test_descriptors_are_those_given() -> None:
     assert view.read(2048) == DATA[18 * 2048 : 19 * 2048]
 
 
-def test_the_system_area_shows_as_zeros() -> None:
+def test_system_area_reads_as_zeros() -> None:
     assert window().read(16 * 2048) == bytes(16 * 2048)
 
 
-def test_reads_end_with_the_image() -> None:
+def test_read_at_the_end_is_short() -> None:
     view = window()
     assert view.seek(-3, os.SEEK_END) == len(DATA) - 3
     assert view.read(2048) == DATA[-3:]
@@ -37,7 +37,7 @@ def test_reads_end_with_the_image() -> None:
     assert view.seek(-9, os.SEEK_CUR) == view.tell() == len(DATA) - 9
 
 
-def test_long_reads_are_for_directories() -> None:
+def test_long_read_outside_directories_is_refused() -> None:
     view = window()
     view.seek(20 * 2048)
     assert len(view.read(6000)) == 6000
@@ -45,15 +45,15 @@ def test_long_reads_are_for_directories() -> None:
     with pytest.raises(LimitError) as caught:
         view.read(6001)
     assert str(caught.value) == (
-        "disk.iso, byte 40960: expected at most 10000 reads of 2048 bytes besides directories, "
-        "got 1, one of 6001 bytes"
+        "disk.iso, byte 40960: expected at most 10000 reads of 2048 bytes outside directories, "
+        "got read 1 of 6001 bytes"
     )
 
 
-def test_reads_are_counted() -> None:
+def test_too_many_reads_are_refused() -> None:
     view = window()
     for _ in range(MAX_READS):
         view.seek(30 * 2048)
         view.read(1)
-    with pytest.raises(LimitError, match="got 10001, one of 1 bytes"):
+    with pytest.raises(LimitError, match="got read 10001 of 1 bytes"):
         view.read(1)

@@ -12,13 +12,13 @@ ROOT = handmade.ROOT_EXTENT * 2048
 VOLUME = 16 * 2048
 
 
-def look(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Survey:
+def check(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Survey:
     return survey(memoryview(data), source="disk.iso", limits=limits)
 
 
 def refusal(data: bytes, limits: Limits = DEFAULT_LIMITS) -> str:
     with pytest.raises(FormatError) as caught:
-        look(data, limits)
+        check(data, limits)
     return str(caught.value)
 
 
@@ -26,14 +26,14 @@ def patched(data: bytes, offset: int, new: bytes) -> bytes:
     return data[:offset] + new + data[offset + len(new) :]
 
 
-def test_a_sound_image_passes() -> None:
-    found = look(image([record(b"A.;1")]))
-    assert [raw[0] for raw in found.descriptors] == [1, 255, 0]
-    assert found.extents == {ROOT: 2048, 20 * 2048: 10, 21 * 2048: 10}
+def test_valid_image_is_surveyed() -> None:
+    result = check(image([record(b"A.;1")]))
+    assert [raw[0] for raw in result.descriptors] == [1, 255, 0]
+    assert result.extents == {ROOT: 2048, 20 * 2048: 10, 21 * 2048: 10}
 
 
-def test_descriptors_are_demanded() -> None:
-    sound = image([])
+def test_missing_volume_descriptors_are_refused() -> None:
+    valid = image([])
     assert refusal(b"") == (
         "disk.iso, byte 32768: expected a volume descriptor, got the end of the file"
     )
@@ -41,24 +41,24 @@ def test_descriptors_are_demanded() -> None:
         "disk.iso, byte 32769: expected a volume descriptor (CD001), "
         r"got '\x00\x00\x00\x00\x00'"
     )
-    assert refusal(patched(sound, VOLUME, b"\2")) == (
-        "disk.iso, byte 32768: expected a primary volume descriptor, got none"
+    assert refusal(patched(valid, VOLUME, b"\2")) == (
+        "disk.iso, byte 32768: expected a primary volume descriptor, got no such descriptor"
     )
-    endless = sound[:VOLUME] + sound[VOLUME : VOLUME + 2048] * 100
+    endless = valid[:VOLUME] + valid[VOLUME : VOLUME + 2048] * 100
     assert refusal(endless) == (
         "disk.iso, byte 32768: expected at most 64 volume descriptors, got more"
     )
 
 
-def test_the_image_must_be_as_long_as_it_says() -> None:
-    sound = image([])
-    assert refusal(sound[:-1]) == (
-        "disk.iso, byte 47103: expected 47104 bytes, as the volume descriptor says, "
+def test_truncated_image_is_refused() -> None:
+    valid = image([])
+    assert refusal(valid[:-1]) == (
+        "disk.iso, byte 47103: expected 47104 bytes, as the volume descriptor states, "
         "got the end of the file"
     )
 
 
-def test_numbers_must_agree_with_themselves() -> None:
+def test_number_that_differs_between_byte_orders_is_refused() -> None:
     assert refusal(patched(image([]), VOLUME + 80, b"\1")) == (
         "disk.iso, byte 32848: expected the same number in both byte orders, got 1 and 23"
     )
@@ -67,60 +67,59 @@ def test_numbers_must_agree_with_themselves() -> None:
     )
 
 
-def test_records_must_lie_in_their_block() -> None:
-    sound = image([record(b"A.;1")])
-    assert refusal(patched(sound, ROOT, b"\x05")) == (
-        f"disk.iso, byte {ROOT}: expected a directory record of 34 to 2048 bytes, got one of 5"
+def test_directory_record_that_exceeds_its_block_is_refused() -> None:
+    valid = image([record(b"A.;1")])
+    assert refusal(patched(valid, ROOT, b"\x05")) == (
+        f"disk.iso, byte {ROOT}: expected a directory record of 34 to 2048 bytes, got 5"
     )
-    assert refusal(patched(sound, ROOT + 32, b"\x40")) == (
+    assert refusal(patched(valid, ROOT + 32, b"\x40")) == (
         f"disk.iso, byte {ROOT + 32}: expected a name within its record, got 64 bytes"
     )
 
 
-def test_files_must_lie_in_the_image() -> None:
+def test_file_outside_the_image_is_refused() -> None:
     data = image([record(b"A.;1", 30, 5000)])
     assert refusal(data) == (
-        f"disk.iso, byte {ROOT + 68}: expected what lies within the image's {len(data)} bytes, "
+        f"disk.iso, byte {ROOT + 68}: expected an extent within the image of {len(data)} bytes, "
         "got 5000 bytes at byte 61440"
     )
-    look(image([record(b"EMPTY.;1", 9999, 0)]))
+    check(image([record(b"EMPTY.;1", 9999, 0)]))
 
 
-def test_odd_ways_of_storing_are_refused() -> None:
+def test_interleaved_file_is_refused() -> None:
     interleaved = bytearray(record(b"A.;1"))
     interleaved[26] = 1
     assert refusal(image([bytes(interleaved)])) == (
-        f"disk.iso, byte {ROOT + 68}: expected a file in one piece, "
-        "got one with an extended attribute record or interleaved"
+        f"disk.iso, byte {ROOT + 68}: expected a contiguous file, "
+        "got an interleaved file or one with an extended attribute record"
     )
 
 
-def test_folders_must_form_a_tree() -> None:
+def test_folder_at_two_paths_is_refused() -> None:
     assert refusal(image([record(b"A", handmade.ROOT_EXTENT, 2048, 2)])) == (
-        f"disk.iso, byte {ROOT + 68}: expected folders that form a tree, "
-        "got one that is in two places"
+        f"disk.iso, byte {ROOT + 68}: expected folders that form a tree, got a folder at two paths"
     )
 
 
-def test_path_tables_have_a_bound() -> None:
+def test_oversized_path_table_is_refused() -> None:
     assert refusal(patched(image([]), VOLUME + 132, handmade.both(1 << 30))) == (
         f"disk.iso, byte {VOLUME + 132}: expected a path table for 1 folders, got {1 << 30} bytes"
     )
 
 
-def test_members_have_a_bound() -> None:
+def test_members_above_the_limit_are_refused() -> None:
     data = image([record(b"%06d" % number) for number in range(100)])
     with pytest.raises(LimitError, match="expected at most 50 members, got more"):
-        look(data, Limits(members=50))
+        check(data, Limits(members=50))
 
 
-def test_disorder_has_a_bound() -> None:
+def test_unsorted_directory_is_refused() -> None:
     data = image([record(b"%06d" % number) for number in reversed(range(3000))])
-    with pytest.raises(LimitError, match="expected directories in order, got one in disorder"):
-        look(data)
+    with pytest.raises(LimitError, match="expected sorted directories, got an unsorted directory"):
+        check(data)
 
 
-def test_joliet_is_shown_only_without_rock_ridge() -> None:
+def test_joliet_descriptor_is_kept_only_without_rock_ridge() -> None:
     def with_joliet(data: bytes) -> bytes:
         joliet = bytearray(data[VOLUME : VOLUME + 2048])
         joliet[0] = 2
@@ -128,7 +127,7 @@ def test_joliet_is_shown_only_without_rock_ridge() -> None:
         terminator = data[VOLUME + 2048 : VOLUME + 4096]
         return patched(data, VOLUME + 2048, bytes(joliet) + terminator)
 
-    plain = look(with_joliet(image([])))
+    plain = check(with_joliet(image([])))
     assert [raw[0] for raw in plain.descriptors] == [1, 2, 255, 0]
-    rock = look(with_joliet(image([], rock_ridge=True)))
+    rock = check(with_joliet(image([], rock_ridge=True)))
     assert [raw[0] for raw in rock.descriptors] == [1, 255, 0, 0]

@@ -14,23 +14,23 @@ def volume_date(seconds: float) -> bytes:
     return bytes(date.record())
 
 
-def test_held_clock_is_what_pycdlib_sees() -> None:
+def test_pycdlib_sees_the_held_clock() -> None:
     with hold(86_400):
         assert dates.time.time() == 86_400
         assert volume_date(dates.time.time()) == b"1970010200000000\0"
 
 
-def test_the_epoch_is_a_date() -> None:
+def test_time_0_is_a_date() -> None:
     with hold(0):
         assert volume_date(dates.time.time()) == b"1970010100000000\0"
 
 
-def test_times_before_1970_are_dates_too() -> None:
+def test_time_before_1970_is_a_date() -> None:
     with hold(-1):
         assert volume_date(dates.time.time()) == b"1969123123595900\0"
 
 
-def test_others_see_the_real_clock() -> None:
+def test_other_threads_see_the_real_clock() -> None:
     seen: list[float] = []
     with hold(1):
         thread = threading.Thread(target=lambda: seen.append(dates.time.time()))
@@ -43,7 +43,7 @@ def test_others_see_the_real_clock() -> None:
     assert dates.time.strftime is time.strftime
 
 
-def test_times_out_of_range_become_the_nearest() -> None:
+def test_time_out_of_range_is_clamped() -> None:
     assert in_range(-(1 << 40)) == EARLIEST == -2_208_988_800
     assert in_range(1 << 40) == LATEST == 5_869_583_999
     assert in_range(7) == 7

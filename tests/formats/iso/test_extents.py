@@ -8,7 +8,7 @@ import pytest
 from purekernel.formats.iso.writer import Extents
 
 
-def test_writes_come_out_in_order_with_zeros_between() -> None:
+def test_writes_are_sorted_and_gaps_are_zeros() -> None:
     extents = Extents()
     extents.seek(100_000)
     extents.write(b"end")
@@ -23,10 +23,10 @@ def test_writes_come_out_in_order_with_zeros_between() -> None:
     assert stream.getvalue() == b"\0\0start".ljust(100_000, b"\0") + b"end"
 
 
-def test_nothing_is_written_twice() -> None:
+def test_overlapping_writes_are_refused() -> None:
     extents = Extents()
     extents.write(b"one")
     extents.seek(2)
     extents.write(b"two")
-    with pytest.raises(AssertionError, match="two things at byte 2"):
+    with pytest.raises(AssertionError, match="overlapping writes at byte 2"):
         extents.write_to(io.BytesIO())

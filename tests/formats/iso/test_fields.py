@@ -28,11 +28,11 @@ def read_back(fields: VolumeFields) -> VolumeFields:
         FULL,
     ],
 )
-def test_fields_come_back(fields: VolumeFields) -> None:
+def test_fields_round_trip(fields: VolumeFields) -> None:
     assert read_back(fields) == fields
 
 
-def test_the_copyright_file_is_named_by_its_identifier() -> None:
+def test_copyright_file_is_written_as_its_iso_identifier() -> None:
     data = build_iso(
         boot_tree(), fields=VolumeFields(copyright_file_id="LICENSE"), boot=None, timestamp=TIME
     )
@@ -40,20 +40,20 @@ def test_the_copyright_file_is_named_by_its_identifier() -> None:
 
 
 @pytest.mark.parametrize("key", sorted(SIZES_BYTES))
-def test_fields_have_bounds(key: str) -> None:
-    room = SIZES_BYTES[key]
+def test_field_that_is_too_long_is_refused(key: str) -> None:
+    size = SIZES_BYTES[key]
     with pytest.raises(UsageError) as caught:
-        check_fields(evolve(FULL, **{key: "x" * (room + 1)}))
+        check_fields(evolve(FULL, **{key: "x" * (size + 1)}))
     words = key.replace("_", " ")
-    assert str(caught.value) == f"the ISO's {words} has {room + 1} bytes, there is room for {room}"
+    assert str(caught.value) == f"the ISO's {words} must be at most {size} bytes, got {size + 1}"
     assert caught.value.hint == "shorten it"
 
 
-def test_fields_hold_no_nul() -> None:
-    with pytest.raises(UsageError, match="the ISO's volume id holds a NUL"):
+def test_field_with_nul_is_refused() -> None:
+    with pytest.raises(UsageError, match="the ISO's volume id must not contain NUL"):
         check_fields(VolumeFields(volume_id="a\0b"))
 
 
-def test_surrogates_that_stand_for_no_byte_are_refused() -> None:
-    with pytest.raises(UsageError, match="the ISO's volume id is not text"):
+def test_field_with_lone_surrogate_is_refused() -> None:
+    with pytest.raises(UsageError, match="the ISO's volume id must be valid Unicode, got a lone"):
         check_fields(VolumeFields(volume_id="\ud800"))

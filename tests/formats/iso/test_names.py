@@ -10,16 +10,16 @@ from tests.strategies import names
 
 
 def iso(*raw: bytes, folders: bool = False) -> list[bytes]:
-    found = iso_names(dict.fromkeys(raw, folders))
-    return [found[name] for name in raw]
+    identifiers = iso_names(dict.fromkeys(raw, folders))
+    return [identifiers[name] for name in raw]
 
 
 def joliet(*raw: bytes) -> list[str]:
-    found = joliet_names(raw)
-    return [found[name].decode("utf-16-be") for name in raw]
+    identifiers = joliet_names(raw)
+    return [identifiers[name].decode("utf-16-be") for name in raw]
 
 
-def test_what_isolinux_looks_for_keeps_its_name() -> None:
+def test_names_that_isolinux_reads_are_unchanged() -> None:
     assert iso(b"isolinux.cfg", b"vmlinuz", b"core.gz") == [
         b"ISOLINUX.CFG;1",
         b"VMLINUZ.;1",
@@ -28,7 +28,7 @@ def test_what_isolinux_looks_for_keeps_its_name() -> None:
     assert iso(b"isolinux", folders=True) == [b"ISOLINUX"]
 
 
-def test_foreign_characters_become_underscores() -> None:
+def test_other_characters_become_underscores() -> None:
     assert iso(b"iso-metadata.yaml", b".config", b"a.tar.gz", b"\xff") == [
         b"ISO_METADATA.YAML;1",
         b"_CONFIG.;1",
@@ -38,14 +38,14 @@ def test_foreign_characters_become_underscores() -> None:
     assert iso(b"2.0", folders=True) == [b"2_0"]
 
 
-def test_thirty_one_characters_are_kept_and_no_more() -> None:
+def test_names_are_truncated_to_31_characters() -> None:
     assert iso(b"a" * 26 + b".tcz") == [b"A" * 26 + b".TCZ;1"]
     assert iso(b"a" * 40 + b".tcz") == [b"A" * 27 + b".TCZ;1"]
     assert iso(b"a." + b"e" * 40) == [b"A." + b"E" * 8 + b";1"]
     assert iso(b"d" * 40, folders=True) == [b"D" * 31]
 
 
-def test_equal_names_are_counted_up_and_exact_ones_win() -> None:
+def test_colliding_names_are_numbered_and_unchanged_names_take_precedence() -> None:
     assert iso(b"b+", b"b-", b"b_") == [b"B_000.;1", b"B_001.;1", b"B_.;1"]
     assert iso(b"a" * 40 + b".x", b"a" * 41 + b".x") == [
         b"A" * 29 + b".X;1",
@@ -54,7 +54,7 @@ def test_equal_names_are_counted_up_and_exact_ones_win() -> None:
     assert iso_names({b"rr_moved": True}, taken=[b"RR_MOVED"]) == {b"rr_moved": b"RR_MOVED000"}
 
 
-def test_joliet_keeps_what_it_can() -> None:
+def test_joliet_names_change_only_unsupported_characters_and_length() -> None:
     assert joliet(b"README.txt", "café".encode(), b"caf\xe9", b"a:b*c") == [
         "README.txt",
         "café",
@@ -73,19 +73,19 @@ FOLDER = re.compile(rb"[A-Z0-9_]{1,31}")
 @settings(max_examples=150, deadline=None)
 @given(FOLDERS)
 def test_iso_names_are_unique_and_follow_the_standard(entries: dict[bytes, bool]) -> None:
-    found = iso_names(entries)
-    assert found.keys() == entries.keys()
-    assert len(set(found.values())) == len(found)
-    for raw, identifier in found.items():
+    identifiers = iso_names(entries)
+    assert identifiers.keys() == entries.keys()
+    assert len(set(identifiers.values())) == len(identifiers)
+    for raw, identifier in identifiers.items():
         assert (FOLDER if entries[raw] else FILE).fullmatch(identifier)
         assert len(identifier) <= 33
-    assert found == iso_names(dict(reversed(entries.items())))
+    assert identifiers == iso_names(dict(reversed(entries.items())))
 
 
 @settings(max_examples=150, deadline=None)
 @given(FOLDERS)
 def test_joliet_names_are_unique_and_short(entries: dict[bytes, bool]) -> None:
-    found = joliet_names(entries)
-    assert len(set(found.values())) == len(found) == len(entries)
-    assert all(0 < len(name) <= 128 for name in found.values())
-    assert found == joliet_names(list(reversed(entries)))
+    identifiers = joliet_names(entries)
+    assert len(set(identifiers.values())) == len(identifiers) == len(entries)
+    assert all(0 < len(name) <= 128 for name in identifiers.values())
+    assert identifiers == joliet_names(list(reversed(entries)))

@@ -18,7 +18,7 @@ from tests.formats.iso.disks import BOOT, DEEP, FIELDS, TIME, boot_tree, every_k
 from tests.oracles import require, run
 from tests.strategies import trees
 
-# Meant to break when a byte of the output changes: check why, then put the new one here.
+# Breaks when a byte of the output changes: find out why, then update the digest.
 EVERY_KIND_SHA256 = "1d7084f15c953b1db6215b73c7ae490c07b860c77bea275a887ed3fc3f2de568"
 
 
@@ -31,7 +31,7 @@ def read(data: bytes) -> Tree:
 
 
 def without_info(tree: Tree) -> Tree:
-    """Return ``tree`` with the boot info table of the boot image emptied."""
+    """Return ``tree`` with zeros as the boot info table of the boot image."""
     tree = tree.copy()
     node = tree[BOOT.boot_image]
     assert isinstance(node, File)
@@ -41,7 +41,7 @@ def without_info(tree: Tree) -> Tree:
 
 
 def split_empty_links(tree: Tree) -> Tree:
-    """Return ``tree`` with those hard links apart that Rock Ridge cannot tell."""
+    """Return ``tree`` without the hard links that Rock Ridge cannot represent."""
     split = tree.copy()
     for paths in tree.hard_links().values():
         node = tree[paths[0]]
@@ -56,7 +56,7 @@ def is_writable(node: Node) -> bool:
     return not isinstance(node, Device) or node.major > 0 or node.minor < 256
 
 
-def test_every_kind_of_node_comes_back() -> None:
+def test_every_type_of_node_round_trips() -> None:
     image = parse_iso(build(every_kind(), BOOT), source="image")
     assert without_info(image.tree) == without_info(every_kind())
     assert image.boot == BOOT
@@ -65,14 +65,14 @@ def test_every_kind_of_node_comes_back() -> None:
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(trees())
-def test_trees_come_back(tree: Tree) -> None:
+def test_tree_round_trips(tree: Tree) -> None:
     for path, node in list(tree.walk()):
         if not is_writable(node):
             tree.remove(path)
     assert read(build(tree)) == split_empty_links(tree)
 
 
-def test_what_is_read_writes_the_same_bytes() -> None:
+def test_image_that_is_read_and_rewritten_is_identical() -> None:
     first = build(every_kind(), BOOT)
     image = parse_iso(first, source="image")
     again = build_iso(image.tree, fields=image.fields, boot=image.boot, timestamp=TIME)
@@ -84,7 +84,7 @@ def test_golden_digest() -> None:
     assert hashlib.sha256(data).hexdigest() == EVERY_KIND_SHA256
 
 
-def test_deep_folders_do_not_show_their_relocation() -> None:
+def test_relocated_folders_are_read_at_their_original_paths() -> None:
     tree = every_kind()
     assert b"rr_moved" not in read(build(tree))
     plant(tree, b"rr_moved/mine", file(b"mine"))
@@ -99,7 +99,7 @@ def test_hard_links_are_stored_once() -> None:
     assert len(build(tree)) == alone
 
 
-def test_contents_are_written_as_views() -> None:
+def test_contents_are_written_without_copies() -> None:
     content = bytearray(b"y" * 300_000)
     tree = Tree()
     plant(tree, b"big", File(metadata=Metadata(mode=0o644), content=memoryview(content)))
@@ -121,7 +121,7 @@ def test_contents_are_written_as_views() -> None:
     assert sink.whole
 
 
-def test_streams_need_no_seeking() -> None:
+def test_stream_that_is_not_seekable_is_written() -> None:
     class Pipe(io.RawIOBase):
         def __init__(self) -> None:
             super().__init__()
@@ -139,13 +139,13 @@ def test_streams_need_no_seeking() -> None:
     assert pipe.data == build(boot_tree(), BOOT)
 
 
-def test_a_file_at_the_catalogs_path_gives_way() -> None:
+def test_file_at_the_path_of_the_catalog_is_replaced() -> None:
     tree = boot_tree()
     plant(tree, BOOT.catalog, file(b"old catalog"))
     assert build(tree, BOOT) == build(boot_tree(), BOOT)
 
 
-def test_boot_without_a_table_leaves_the_boot_image_alone() -> None:
+def test_boot_image_without_boot_info_table_is_unchanged() -> None:
     boot = evolve(BOOT, boot_info_table=False, load_sectors=7)
     image = parse_iso(build(boot_tree(), boot), source="image")
     assert image.boot == boot
@@ -157,27 +157,24 @@ def test_boot_without_a_table_leaves_the_boot_image_alone() -> None:
     [
         (
             {"boot_image": b"none"},
-            "the boot image 'none' is not a file with something in it",
+            "the boot image 'none' must be a file that is not empty",
         ),
-        ({"boot_image": b"boot"}, "the boot image 'boot' is not a file with something in it"),
+        ({"boot_image": b"boot"}, "the boot image 'boot' must be a file that is not empty"),
         (
             {"boot_image": b"LICENSE"},
-            (
-                "the boot image 'LICENSE' has 15 bytes, too few for a boot info table, "
-                "which ends at byte 64"
-            ),
+            "the boot image 'LICENSE' must be at least 64 bytes for a boot info table, got 15",
         ),
-        ({"catalog": b"none/x"}, "there is no folder for the boot catalog 'none/x'"),
-        ({"catalog": b""}, "there is no folder for the boot catalog ''"),
-        ({"catalog": b"boot"}, "the boot catalog cannot take the place of 'boot'"),
+        ({"catalog": b"none/x"}, "the boot catalog 'none/x' must be in a folder of the image"),
+        ({"catalog": b""}, "the boot catalog '' must be in a folder of the image"),
+        ({"catalog": b"boot"}, "the boot catalog must not replace 'boot'"),
         (
             {"catalog": BOOT.boot_image},
-            "the boot catalog cannot take the place of 'boot/isolinux/isolinux.bin'",
+            "the boot catalog must not replace 'boot/isolinux/isolinux.bin'",
         ),
-        ({"load_sectors": 0}, "0 sectors to load is not between 1 and 65535"),
+        ({"load_sectors": 0}, "the number of sectors to load must be from 1 to 65535, got 0"),
     ],
 )
-def test_what_cannot_boot_is_refused(changes: dict[str, bytes], message: str) -> None:
+def test_invalid_boot_settings_are_refused(changes: dict[str, bytes], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         build(boot_tree(), evolve(BOOT, **changes))
     assert str(caught.value) == message
@@ -191,22 +188,24 @@ def refusal(node: Node) -> str:
     return str(caught.value)
 
 
-def test_what_the_format_cannot_say_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unrepresentable_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal(File(metadata=Metadata(mode=0, uid=1 << 32))) == (
-        "'it' has owner 4294967296:0; an ISO image knows numbers from 0 to 4294967295"
+        "'it': the owner and group in an ISO image must be from 0 to 4294967295, got 4294967296:0"
     )
     assert refusal(
         Device(metadata=Metadata(mode=0), kind=DeviceKind.BLOCK, major=0, minor=256)
-    ) == ("'it' is device 0:256, which Linux would not read back from an ISO image")
+    ) == ("'it': Linux cannot read the device numbers 0:256 back from an ISO image")
     monkeypatch.setattr("purekernel.formats.iso.writer.MAX_FILE_BYTES", 99)
     assert refusal(File(metadata=Metadata(mode=0), content=bytes(100))) == (
-        "'it' has 100 bytes; in an ISO image a file has at most 99 (4 GiB)"
+        "'it': a file in an ISO image must be at most 99 bytes (4 GiB), got 100"
     )
     monkeypatch.setattr("purekernel.formats.iso.writer.MAX_FOLDERS", 2)
-    assert refusal(Directory(metadata=Metadata(mode=0))) == "an ISO image holds less than 2 folders"
+    assert refusal(Directory(metadata=Metadata(mode=0))) == (
+        "an ISO image must have fewer than 2 folders"
+    )
 
 
-def test_times_out_of_range_become_the_nearest() -> None:
+def test_time_out_of_range_is_clamped() -> None:
     tree = Tree()
     tree.add(b"old", File(metadata=Metadata(mode=0o644, mtime=-(1 << 40))))
     tree.add(b"new", File(metadata=Metadata(mode=0o644, mtime=1 << 40)))
@@ -229,7 +228,7 @@ print(hashlib.sha256(data).hexdigest())
 
 
 @pytest.mark.slow
-def test_same_bytes_everywhere_and_always() -> None:
+def test_image_does_not_depend_on_clock_time_zone_or_hash_seed() -> None:
     root = Path(__file__).parents[3]
     digests = set()
     for zone, seed, shift in (
@@ -250,7 +249,7 @@ def test_same_bytes_everywhere_and_always() -> None:
     assert digests.pop().decode().strip() == EVERY_KIND_SHA256
 
 
-# What others make of it
+# Independent checkers
 
 
 @pytest.fixture
@@ -272,7 +271,7 @@ def disk(tmp_path: Path) -> Path:
 
 
 @pytest.mark.oracle
-def test_isoinfo_sees_the_fields(disk: Path) -> None:
+def test_isoinfo_prints_the_fields(disk: Path) -> None:
     shown = run(require("isoinfo"), "-d", "-i", disk).decode()
     for line in (
         "Volume id: Razor MK 0.9.0.1",
@@ -290,7 +289,7 @@ def test_isoinfo_sees_the_fields(disk: Path) -> None:
 
 
 @pytest.mark.oracle
-def test_isoinfo_finds_every_name(disk: Path) -> None:
+def test_isoinfo_lists_every_name(disk: Path) -> None:
     isoinfo = require("isoinfo")
     plain = run(isoinfo, "-f", "-i", disk).decode().splitlines()
     assert "/BOOT/ISOLINUX/ISOLINUX.CFG;1" in plain
@@ -305,7 +304,7 @@ def test_isoinfo_finds_every_name(disk: Path) -> None:
 
 
 @pytest.mark.oracle
-def test_xorriso_sees_how_it_boots(disk: Path) -> None:
+def test_xorriso_reports_the_boot_settings(disk: Path) -> None:
     shown = run(require("xorriso"), "-indev", disk, "-report_el_torito", "plain").decode()
     assert "El Torito cat path : /boot/isolinux/boot.cat" in shown
     assert "El Torito img path :   1  /boot/isolinux/isolinux.bin" in shown
@@ -314,7 +313,7 @@ def test_xorriso_sees_how_it_boots(disk: Path) -> None:
 
 
 @pytest.mark.oracle
-def test_xorriso_unpacks_what_was_packed(disk: Path, tmp_path: Path) -> None:
+def test_xorriso_unpacks_the_same_files(disk: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(require("xorriso"), "-osirrox", "on", "-indev", disk, "-extract", "/", out)
     compare(out, read(disk.read_bytes()), modes=True)
@@ -322,23 +321,23 @@ def test_xorriso_unpacks_what_was_packed(disk: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.oracle
-def test_seven_zip_unpacks_what_was_packed(disk: Path, tmp_path: Path) -> None:
+def test_7z_unpacks_the_same_files(disk: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(require("7z"), "x", "-y", f"-o{out}", disk)
-    # 7z reads Joliet, whose names are at most 64 characters; all here are.
+    # 7z reads Joliet, which limits names to 64 characters. No name here is longer.
     compare(out, read(disk.read_bytes()), modes=False)
 
 
 def compare(out: Path, tree: Tree, *, modes: bool) -> None:
     seen = 0
     for path, node in tree.walk():
-        where = out / os.fsdecode(path)
+        unpacked = out / os.fsdecode(path)
         if isinstance(node, File):
-            assert where.read_bytes() == node.content
-            assert int(where.stat().st_mtime) == node.metadata.mtime
+            assert unpacked.read_bytes() == node.content
+            assert int(unpacked.stat().st_mtime) == node.metadata.mtime
             seen += 1
         if modes:
-            assert where.stat().st_mode & 0o7777 == node.metadata.mode
+            assert unpacked.stat().st_mode & 0o7777 == node.metadata.mode
     assert seen == 8
 
 
