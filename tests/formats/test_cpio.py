@@ -81,7 +81,7 @@ def sample() -> Tree:
 
 @given(trees(any_links=True))
 @settings(max_examples=150, deadline=None)
-def test_any_tree_comes_back_as_it_was(tree: Tree) -> None:
+def test_tree_round_trips(tree: Tree) -> None:
     assert parse_cpio(build_cpio(tree), source="x") == tree
 
 
@@ -107,25 +107,25 @@ def test_parents_precede_children_and_hard_linked_content_comes_last() -> None:
     assert {numbers[path] for path in paths if b"bin/" not in path and path != b"aaa"} == {0}
 
 
-def test_the_archive_ends_on_a_block_and_every_part_on_a_multiple_of_four() -> None:
+def test_archive_is_padded_to_512_bytes_and_members_to_4() -> None:
     data = build_cpio(sample())
     assert len(data) % 512 == 0
     assert all(member.size_bytes % 4 == 0 for member in iter_members(sample()))
 
 
 @pytest.mark.oracle
-def test_gnu_cpio_lists_what_we_wrote_as_we_meant_it() -> None:
+def test_gnu_cpio_lists_the_same_metadata() -> None:
     listing = run(require("cpio"), "-itv", "--numeric-uid-gid", stdin=build_cpio(sample())).decode(
         "latin-1"
     )
     rows = [row.split(None, 8) for row in listing.splitlines()]
-    seen = {row[-1]: (row[0], row[1], row[2], row[3]) for row in rows if row[0][0] not in "bc"}
-    assert seen["."] == ("drwxr-xr-x", "1", "0", "0")
-    assert seen["bin/su"] == ("-rwsr-xr-x", "3", "0", "0")
-    assert seen["tmp"] == ("drwxrwxrwt", "1", "0", "0")
-    assert seen["lib -> usr/lib"] == ("lrwxrwxrwx", "1", "0", "0")
-    assert seen["dev/initctl"][0] == "prw-------"
-    assert seen["dev/log"][0] == "srw-rw-rw-"
+    listed = {row[-1]: (row[0], row[1], row[2], row[3]) for row in rows if row[0][0] not in "bc"}
+    assert listed["."] == ("drwxr-xr-x", "1", "0", "0")
+    assert listed["bin/su"] == ("-rwsr-xr-x", "3", "0", "0")
+    assert listed["tmp"] == ("drwxrwxrwt", "1", "0", "0")
+    assert listed["lib -> usr/lib"] == ("lrwxrwxrwx", "1", "0", "0")
+    assert listed["dev/initctl"][0] == "prw-------"
+    assert listed["dev/log"][0] == "srw-rw-rw-"
     assert "crw-------   1 0        0          5,   1" in listing
     assert "brw-rw----   1 0        6          8,   1" in listing
 
@@ -142,7 +142,7 @@ def test_gnu_cpio_unpacks_the_same_tree(tmp_path: Path) -> None:
 
 
 @pytest.mark.oracle
-def test_bsdtar_lists_what_we_wrote() -> None:
+def test_bsdtar_lists_devices_and_links() -> None:
     listing = run(require("bsdtar"), "-tvf", "-", stdin=build_cpio(sample())).decode("latin-1")
     rows = listing.splitlines()
     assert any(row.startswith("crw-------") and "5,1" in row for row in rows)
@@ -153,7 +153,7 @@ def test_bsdtar_lists_what_we_wrote() -> None:
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("packer", ["cpio-newc", "cpio-crc", "bsdcpio"])
-def test_we_read_what_others_write(packer: str, tmp_path: Path) -> None:
+def test_archive_of_another_program_is_read(packer: str, tmp_path: Path) -> None:
     command = {
         "cpio-newc": [require("cpio"), "-o", "-H", "newc"],
         "cpio-crc": [require("cpio"), "-o", "-H", "crc"],
@@ -178,7 +178,7 @@ def test_we_read_what_others_write(packer: str, tmp_path: Path) -> None:
     assert tree[b"a"].metadata.mode == 0o750
 
 
-def test_archives_in_a_row_with_zeros_between_them_and_later_ones_win() -> None:
+def test_later_archives_replace_files_of_earlier_ones() -> None:
     early = record(b"kernel", mode=0o40755) + record(b"kernel/x86", b"microcode") + TRAILER
     late = record(b"kernel", mode=0o40700) + record(b"etc", mode=0o40755) + TRAILER
     late += bytes(512) + record(b"kernel/x86", b"newer") + TRAILER + bytes(100)
@@ -192,18 +192,18 @@ def test_archives_in_a_row_with_zeros_between_them_and_later_ones_win() -> None:
     assert bytes(tree[b"kernel/x86"].content) == b"newer"
 
 
-def test_checksums_are_checked() -> None:
+def test_wrong_checksum_is_refused() -> None:
     good = record(b"f", b"abc", magic=b"070702", check=sum(b"abc")) + TRAILER
     assert bytes(parse_cpio(good, source="x")[b"f"].content) == b"abc"
     bad = record(b"f", b"abc", magic=b"070702", check=1) + TRAILER
     with pytest.raises(FormatError) as caught:
         parse_cpio(bad, source="x")
     assert str(caught.value) == (
-        "x, byte 112: expected content whose bytes add up to 0x00000001, got 0x00000126"
+        "x, byte 112: expected content with the checksum 0x00000001, got 0x00000126"
     )
 
 
-def test_hard_link_data_is_found_wherever_it_stands() -> None:
+def test_content_of_hard_links_is_with_first_or_last_name() -> None:
     first = record(b"a", b"data", ino=5, nlink=2) + record(b"b", ino=5, nlink=2) + TRAILER
     last = record(b"a", ino=5, nlink=2) + record(b"b", b"data", ino=5, nlink=2) + TRAILER
     for data in (first, last):
@@ -212,12 +212,12 @@ def test_hard_link_data_is_found_wherever_it_stands() -> None:
         assert len(tree.hard_links()) == 1
 
 
-def test_one_inode_number_for_many_single_files_makes_no_links() -> None:
+def test_equal_inode_numbers_with_link_count_1_are_not_hard_links() -> None:
     tree = parse_cpio(record(b"a", b"1", ino=7) + record(b"b", b"2", ino=7) + TRAILER, source="x")
     assert tree.hard_links() == {}
 
 
-def test_missing_parents_are_made_and_links_followed_inside() -> None:
+def test_missing_parents_are_made_and_links_in_paths_are_followed() -> None:
     data = (
         record(b"usr/lib/x", b"1")
         + record(b"lib", b"/usr/lib", mode=0o120777)
@@ -234,8 +234,8 @@ def test_missing_parents_are_made_and_links_followed_inside() -> None:
 
 
 DAMAGE: list[tuple[bytes, str]] = [
-    (b"", "x, byte 0: expected a cpio archive, got nothing"),
-    (bytes(64), "x, byte 0: expected a cpio archive, got nothing"),
+    (b"", "x, byte 0: expected a cpio archive, got no data"),
+    (bytes(64), "x, byte 0: expected a cpio archive, got no data"),
     (
         b"not a cpio",
         "x, byte 0: expected a cpio archive (070701), plain or compressed, got b'not a '",
@@ -270,7 +270,7 @@ DAMAGE: list[tuple[bytes, str]] = [
     ),
     (
         record(b"f\0g") + TRAILER,
-        "x, byte 110: expected a name that ends at its NUL, got b'f\\x00g\\x00'",
+        "x, byte 110: expected a name with NUL only at its end, got b'f\\x00g\\x00'",
     ),
     (
         b"070701" + b" " * 104 + b"f\0" + TRAILER,
@@ -288,25 +288,25 @@ DAMAGE: list[tuple[bytes, str]] = [
     ),
     (
         record(b"d", b"x", mode=0o40755) + TRAILER,
-        "x, byte 0: expected no content in 'd', which is neither file nor link, got 1 bytes",
+        "x, byte 0: expected no content in 'd', which is not a file or link, got 1 bytes",
     ),
     (
         record(b"f", mode=0o30644) + TRAILER,
-        "x, byte 0: expected a file type that Linux knows, got mode 0o30644 for 'f'",
+        "x, byte 0: expected a file type that Linux supports, got mode 0o30644 for 'f'",
     ),
     (
         record(b"l", mode=0o120777) + TRAILER,
-        "x, byte 0: expected a target for the link 'l', got none",
+        "x, byte 0: expected a target for the link 'l', got an empty target",
     ),
     (
         record(b".") + TRAILER,
-        "x, byte 0: expected a folder at the root, got something else",
+        "x, byte 0: expected a folder as the root, got another type of file",
     ),
     (
         TRAILER + bytes(2) + TRAILER,
         (
             "x, byte 126: expected an archive that starts at a multiple of 4 bytes, "
-            "got one that does not, which the kernel refuses"
+            "got an unaligned archive, which the kernel refuses"
         ),
     ),
     (
@@ -320,19 +320,19 @@ DAMAGE: list[tuple[bytes, str]] = [
 
 
 @pytest.mark.parametrize(("data", "message"), DAMAGE, ids=range(len(DAMAGE)))
-def test_damage_is_located(data: bytes, message: str) -> None:
+def test_damaged_archive_is_refused_with_its_offset(data: bytes, message: str) -> None:
     with pytest.raises(PurekernelError) as caught:
         parse_cpio(data, source="x")
     assert str(caught.value).startswith(message)
 
 
-def test_a_member_that_a_gzip_member_cuts_is_refused_as_the_kernel_does() -> None:
+def test_record_split_across_gzip_members_is_refused() -> None:
     data = record(b"f", b"abcdefgh") + TRAILER
     with pytest.raises(FormatError, match="the end of the archive"):
         parse_cpio(gzip.compress(data[:116]) + gzip.compress(data[116:]), source="x")
 
 
-def test_bounds_are_kept() -> None:
+def test_archive_above_a_limit_is_refused() -> None:
     many = b"".join(record(b"%d" % number) for number in range(20)) + TRAILER
     with pytest.raises(LimitError, match="at most 10 members"):
         parse_cpio(many, source="x", limits=Limits(members=10))
@@ -345,7 +345,7 @@ def test_bounds_are_kept() -> None:
 @pytest.mark.slow
 @given(st.data())
 @settings(max_examples=300, deadline=None)
-def test_no_damage_brings_a_foreign_exception(data: st.DataObject) -> None:
+def test_damaged_archive_raises_only_purekernel_errors(data: st.DataObject) -> None:
     archive = bytearray(build_cpio(sample()))
     for _ in range(data.draw(st.integers(1, 4))):
         archive[data.draw(st.integers(0, len(archive) - 1))] = data.draw(st.integers(0, 255))
@@ -374,18 +374,33 @@ def _with_large_uid(tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (_with_long_target, "the target of 'l' has 4096 bytes; the kernel takes at most 4095"),
-        (_with_long_path, f"the path '{'y' * 40}'… has 4095 bytes; the kernel takes"),
-        (_with_trailer, "'TRAILER!!!' is the name that ends a cpio archive; no file can have it"),
-        (_with_large_uid, "'f': the number 4294967296 does not fit in 32 bits"),
+        (
+            _with_long_target,
+            (
+                "'l': the target of the symbolic link must be at most 4095 bytes for the kernel, "
+                "got 4096"
+            ),
+        ),
+        (
+            _with_long_path,
+            f"'{'y' * 40}'…: the path must be at most 4095 bytes for the kernel, got 4096",
+        ),
+        (_with_trailer, "'TRAILER!!!': a file must not have the name of the cpio trailer"),
+        (
+            _with_large_uid,
+            (
+                "'f': owner, group, time and device numbers must be from 0 to 4294967295, "
+                "got 4294967296"
+            ),
+        ),
     ],
 )
-def test_what_the_kernel_would_not_take_is_refused(
+def test_node_that_the_kernel_does_not_support_is_refused(
     spoil: Callable[[Tree], None], message: str
 ) -> None:
     tree = Tree()
     spoil(tree)
-    if spoil is _with_long_path:  # 4095 bytes are the most that fit with the NUL
+    if spoil is _with_long_path:  # 4095 bytes and the NUL are the maximum
         assert len(build_cpio(tree)) > 4095
         return
     with pytest.raises(UnrepresentableError) as caught:
@@ -393,25 +408,27 @@ def test_what_the_kernel_would_not_take_is_refused(
     assert str(caught.value) == message
 
 
-def test_a_file_of_four_gibibytes_is_refused_before_it_is_copied() -> None:
+def test_file_of_4_gib_is_refused_without_a_copy() -> None:
     tree = Tree()
-    with mmap.mmap(-1, 1 << 32) as zeros:  # pages that nothing touches take no memory
+    with mmap.mmap(-1, 1 << 32) as zeros:  # untouched pages take no memory
         view = memoryview(zeros)
         tree.add(b"huge", File(metadata=META, content=view))
         with pytest.raises(UnrepresentableError) as caught:
             build_cpio(tree)
         tree.remove(b"huge")
         view.release()
-    assert str(caught.value) == "'huge' has 4294967296 bytes; cpio holds files under 4 GiB"
+    assert str(caught.value) == (
+        "'huge': a file in a cpio archive must be smaller than 4 GiB, got 4294967296 bytes"
+    )
 
 
-def test_times_before_1970_become_1970() -> None:
+def test_time_before_1970_becomes_1970() -> None:
     tree = Tree()
     tree.add(b"f", File(metadata=Metadata(mode=0o644, mtime=-5)))
     assert parse_cpio(build_cpio(tree), source="x")[b"f"].metadata.mtime == 0
 
 
-def test_each_name_of_a_hard_linked_symlink_is_a_link_of_its_own() -> None:
+def test_hard_linked_symlinks_become_separate_links() -> None:
     tree = Tree()
     tree.add(b"a", Symlink(metadata=META, target=b"target"))
     tree.link(b"b", b"a")
@@ -429,14 +446,14 @@ def test_gnu_cpio_unpacks_hard_linked_symlinks(tmp_path: Path) -> None:
     assert (tmp_path / "a").readlink() == (tmp_path / "b").readlink() == Path("target")
 
 
-def test_symlinks_that_share_an_inode_are_read_one_by_one() -> None:
+def test_symlinks_with_one_inode_number_are_read_as_separate_links() -> None:
     link = {"mode": 0o120777, "ino": 5, "nlink": 2}
     tree = parse_cpio(record(b"a", b"x", **link) + record(b"b", b"x", **link) + TRAILER, source="x")
     assert tree[b"a"] == tree[b"b"]
     assert tree.hard_links() == {}
 
 
-def test_the_bounds_are_on_all_parts_together() -> None:
+def test_limits_apply_to_all_archives_together() -> None:
     part = gzip.compress(record(b"f", bytes(1000)) + TRAILER)
     limits = Limits(unpacked_bytes=4000, members=3)
     with pytest.raises(LimitError, match="at most 4000 bytes unpacked"):
@@ -446,12 +463,12 @@ def test_the_bounds_are_on_all_parts_together() -> None:
         parse_cpio((plain + bytes(-len(plain) % 4)) * 5, source="x", limits=limits)
 
 
-def test_a_name_may_be_padded_with_more_nuls() -> None:
+def test_name_padded_with_nuls_is_read() -> None:
     padded = record(b"GenuineIntel.bin\0\0\0\0", b"microcode") + TRAILER
     assert bytes(parse_cpio(padded, source="x")[b"GenuineIntel.bin"].content) == b"microcode"
 
 
-def test_a_later_archive_replaces_what_is_of_another_type() -> None:
+def test_later_archive_replaces_nodes_of_another_type() -> None:
     folder = {"mode": 0o40755}
     first = record(b"a", b"to", mode=0o120777) + record(b"b", **folder) + record(b"c", b"1")
     later = record(b"a", **folder) + record(b"a/x") + record(b"b", b"2") + record(b"c", **folder)
@@ -464,19 +481,19 @@ def test_a_later_archive_replaces_what_is_of_another_type() -> None:
         parse_cpio(full + record(b"d", b"3") + TRAILER, source="x")
 
 
-def test_a_target_longer_than_the_kernel_takes_is_refused() -> None:
-    with pytest.raises(FormatError, match="a target of at most 4095 bytes, as the kernel does"):
+def test_link_target_longer_than_4095_bytes_is_refused() -> None:
+    with pytest.raises(FormatError, match="a target of at most 4095 bytes, as the kernel requires"):
         parse_cpio(record(b"l", b"x" * 4096, mode=0o120777) + TRAILER, source="x")
 
 
-def test_folders_that_no_record_makes_count_as_members() -> None:
+def test_folders_without_a_record_count_as_members() -> None:
     deep = b"/".join([b"%d"] * 100)
     data = b"".join(record(deep % ((number,) * 100)) for number in range(50)) + TRAILER
     with pytest.raises(LimitError, match="at most 3000 members"):
         parse_cpio(data, source="x", limits=Limits(members=3000))
 
 
-def test_ways_through_links_are_bounded_in_length_and_number() -> None:
+def test_paths_through_links_are_limited_in_length_and_number() -> None:
     chain = b"".join(
         record(b"l%d" % number, b"./" * 1500 + b"l%d" % (number + 1), mode=0o120777)
         for number in range(30)
@@ -498,7 +515,7 @@ def test_ways_through_links_are_bounded_in_length_and_number() -> None:
         )
 
 
-def test_a_link_that_changes_is_followed_anew() -> None:
+def test_link_replaced_by_a_later_archive_is_resolved_again() -> None:
     link = {"mode": 0o120777}
     folder = {"mode": 0o40755}
     first = record(b"a", **folder) + record(b"b", **folder) + record(b"l", b"a", **link)
@@ -508,7 +525,7 @@ def test_a_link_that_changes_is_followed_anew() -> None:
     assert (tree.entries(b"a"), tree.entries(b"b")) == ([b"1", b"2"], [b"3"])
 
 
-def test_a_name_twice_by_way_of_a_link_is_refused() -> None:
+def test_duplicate_path_through_a_link_is_refused() -> None:
     data = (
         record(b"lib", mode=0o40755) + record(b"l2", b"lib", mode=0o120777)
         + record(b"lib/x", b"1") + record(b"l2/x", b"2") + TRAILER
@@ -517,7 +534,7 @@ def test_a_name_twice_by_way_of_a_link_is_refused() -> None:
         parse_cpio(data, source="x")
 
 
-def test_one_path_passes_through_forty_links_at_the_most() -> None:
+def test_path_through_more_than_40_links_is_refused() -> None:
     loop = record(b"s", b".", mode=0o120777)
     assert b"x" in parse_cpio(loop + record(b"s/" * 40 + b"x") + TRAILER, source="x")
     with pytest.raises(PurekernelError, match="passes through more than 40 symbolic links"):

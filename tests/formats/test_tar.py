@@ -1,4 +1,4 @@
-"""Tar archives: what others write, what we write, and what is refused."""
+"""Test the tar reader and writer with archives of other programs and damaged archives."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ END = bytes(1024)
 
 
 def sample() -> Tree:
-    """A tree with every kind of node that tar holds, and awkward names."""
+    """Return a tree with every type of node that tar supports, and unusual names."""
     tree = Tree()
     for path in (b"dev", b"etc", b"tmp", b"usr", b"usr/" + b"d" * 120):
         tree.add(path, FOLDER)
@@ -75,7 +75,7 @@ def sample() -> Tree:
 def member(
     name: str, content: bytes = b"", *, tar_format: int = tarfile.GNU_FORMAT, **fields: object
 ) -> bytes:
-    """One member as the standard library writes it."""
+    """Return a member as the standard library writes it."""
     info = tarfile.TarInfo(name)
     info.size = len(content)
     for key, value in fields.items():
@@ -85,7 +85,7 @@ def member(
 
 
 def pax(**records: str) -> bytes:
-    """A PAX header for the member that follows."""
+    """Return a PAX header for the next member."""
     return tarfile.TarInfo._create_pax_generic_header(  # type: ignore[attr-defined]
         {key.replace("__", "."): value for key, value in records.items()},
         tarfile.XHDTYPE,
@@ -106,15 +106,15 @@ def parse(data: bytes, limits: Limits | None = None) -> Tree:
 
 @settings(max_examples=60, deadline=None)
 @given(trees())
-def test_any_tree_comes_back_as_it_went(tree: Tree) -> None:
+def test_tree_round_trips(tree: Tree) -> None:
     assert parse(build_tar(tree, top=True)) == tree
 
 
-def test_every_kind_of_node_comes_back() -> None:
+def test_every_type_of_node_round_trips() -> None:
     assert parse(build_tar(sample())) == sample()
 
 
-def test_contents_are_views_not_copies() -> None:
+def test_contents_are_views_of_the_archive() -> None:
     data = build_tar(sample())
     node = parse(data)[b"usr/su"]
     assert isinstance(node, File)
@@ -123,57 +123,59 @@ def test_contents_are_views_not_copies() -> None:
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bytes])
-def test_compression_is_undone(pack: object) -> None:
+def test_compressed_archive_is_read(pack: object) -> None:
     assert parse(pack(build_tar(sample()))) == sample()  # type: ignore[operator]
 
 
-def test_output_is_whole_records_without_names_of_accounts() -> None:
+def test_archive_is_padded_to_10240_bytes_and_has_no_user_names() -> None:
     data = build_tar(sample())
     assert len(data) % 10240 == 0
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         assert {(info.uname, info.gname) for info in archive.getmembers()} == {("", "")}
 
 
-def test_the_root_is_written_only_when_asked_for() -> None:
+def test_root_is_written_only_with_top() -> None:
     tree = Tree(Directory(metadata=Metadata(mode=0o700, uid=3, mtime=4)))
     assert build_tar(tree) == bytes(10240)
     assert build_tar(tree, top=True).startswith(b"./\0")
     assert parse(build_tar(tree, top=True)) == tree
 
 
-def test_a_plain_archive_whose_first_name_starts_as_bzip2_does() -> None:
+def test_uncompressed_archive_whose_first_name_starts_like_bzip2_is_read() -> None:
     assert b"BZh9" in parse(member("BZh9", b"x") + END)
 
 
-def test_what_tar_cannot_hold_is_refused() -> None:
+def test_socket_is_refused() -> None:
     tree = Tree()
     tree.add(b"log", Socket(metadata=META))
-    with pytest.raises(UnrepresentableError, match=r"^'log' is a socket, which tar cannot hold$"):
+    with pytest.raises(
+        UnrepresentableError, match=r"^'log': a tar archive cannot contain a socket$"
+    ):
         build_tar(tree)
 
 
-# What is understood
+# Archives that are accepted
 
 
-def test_missing_parents_are_made() -> None:
+def test_missing_parents_are_created() -> None:
     tree = parse(member("a/b/c", b"x", mtime=9) + END)
     assert tree[b"a/b"] == Directory(metadata=Metadata(mode=0o755))
 
 
-def test_a_folder_may_be_named_again_and_the_last_one_counts() -> None:
+def test_metadata_of_a_repeated_folder_is_that_of_the_last_member() -> None:
     data = member("a/f", b"x") + member("./a", type=b"5", mode=0o700)
     tree = parse(data + member("a//", type=b"5", mode=0o711, uid=7) + END)
     assert tree[b"a"].metadata == Metadata(mode=0o711, uid=7)
     assert tree[b"a/f"].metadata.mode == 0o644
 
 
-def test_dot_gives_the_root_its_metadata() -> None:
+def test_member_dot_sets_the_metadata_of_the_root() -> None:
     assert parse(member("./", type=b"5", mode=0o750, gid=50) + END)[b""].metadata == Metadata(
         mode=0o750, gid=50
     )
 
 
-def test_a_hard_link_to_itself_is_accepted() -> None:
+def test_hard_link_to_itself_is_accepted() -> None:
     data = member("a", b"x") + member("b", type=b"1", linkname="./a")
     data += member("a", type=b"1", linkname="a") + member("b", type=b"1", linkname="a")
     tree = parse(data + END)
@@ -186,18 +188,18 @@ def test_pax_records_override_the_header() -> None:
     assert node.metadata == Metadata(mode=0o644, uid=70000, gid=3, mtime=-7)
 
 
-def test_a_global_pax_header_holds_until_it_is_taken_back() -> None:
+def test_global_pax_record_applies_until_it_is_cancelled() -> None:
     data = raw_pax(b"9 uid=12\n", b"g") + member("a") + raw_pax(b"7 uid=\n") + member("b")
     tree = parse(data + member("c") + END)
     assert [tree[name].metadata.uid for name in (b"a", b"b", b"c")] == [12, 0, 12]
 
 
-def test_names_in_pax_records_are_bytes() -> None:
+def test_name_in_pax_record_that_is_not_utf8_is_read() -> None:
     data = raw_pax(b"21 hdrcharset=BINARY\n" + b"11 path=\xff\xfe\n")
     assert b"\xff\xfe" in parse(data + member("x") + END)
 
 
-def test_a_size_in_pax_records_counts() -> None:
+def test_size_in_pax_record_overrides_the_header() -> None:
     data = bytearray(member("a", b"x" * 600))
     info = tarfile.TarInfo("a")
     data[:512] = info.tobuf(tarfile.GNU_FORMAT)
@@ -206,7 +208,7 @@ def test_a_size_in_pax_records_counts() -> None:
     assert b"b" in tree
 
 
-def test_file_types_in_modes_are_passed_over_and_v7_folders_told_by_the_slash() -> None:
+def test_file_type_in_mode_is_ignored_and_v7_folder_is_recognized_by_slash() -> None:
     block = bytearray(member("d", mode=0o100755))
     block[1:2] = b"/"
     block[156:157] = b"\0"
@@ -216,7 +218,7 @@ def test_file_types_in_modes_are_passed_over_and_v7_folders_told_by_the_slash() 
     assert parse(bytes(block) + END)[b"d"] == Directory(metadata=Metadata(mode=0o755))
 
 
-def test_times_in_gnu_headers_are_not_taken_for_a_prefix() -> None:
+def test_times_in_gnu_header_are_not_used_as_prefix() -> None:
     block = bytearray(member("f", b""))
     block[345:357] = b"12345670123\0"
     block[148:156] = b"        "
@@ -224,21 +226,21 @@ def test_times_in_gnu_headers_are_not_taken_for_a_prefix() -> None:
     assert [path for path, _ in parse(bytes(block) + END).walk()] == [b"", b"f"]
 
 
-def test_volume_labels_are_passed_over_and_dumped_folders_are_folders() -> None:
+def test_volume_label_is_skipped_and_dump_folder_is_a_folder() -> None:
     data = member("label", type=b"V") + member("d/", b"Yf\0\0", type=b"D", mode=0o755)
     tree = parse(data + END)
     assert [path for path, _ in tree.walk()] == [b"", b"d"]
     assert isinstance(tree[b"d"], Directory)
 
 
-def test_an_empty_archive_is_an_empty_tree() -> None:
+def test_empty_archive_is_an_empty_tree() -> None:
     assert len(parse(bytes(10240))) == 1
     assert is_tar(bytes(10240))
     assert not is_tar(b"")
     assert not is_tar(b"\0" * 512)
 
 
-# What is refused
+# Archives that are refused
 
 SPARSE_HINT = "pack the archive again without --sparse (-S)"
 
@@ -250,28 +252,28 @@ REFUSED: list[tuple[str, bytes, type[PurekernelError], str]] = [
         "a.tar, byte 0: the name '/etc/passwd' is absolute",
     ),
     (
-        "climbs",
+        "name with '..'",
         member("a/../../b"),
         PathError,
         "a.tar, byte 0: the name 'a/../../b' climbs out with '..'",
     ),
     (
-        "link climbs",
+        "hard link with '..'",
         member("a") + member("b", type=b"1", linkname="../a"),
         PathError,
         "a.tar, byte 512: the name '../a' climbs out with '..'",
     ),
     (
-        "link to nothing",
+        "hard link to a missing file",
         member("b", type=b"1", linkname="a"),
         FormatError,
-        "a.tar, byte 0: expected the hard link 'b' to name an earlier file, got 'a'",
+        "a.tar, byte 0: expected an earlier file as the target of the hard link 'b', got 'a'",
     ),
     (
-        "link to a folder",
+        "hard link to a folder",
         member("a/", type=b"5") + member("b", type=b"1", linkname="a"),
         FormatError,
-        "a.tar, byte 512: expected the hard link 'b' to name an earlier file, got 'a'",
+        "a.tar, byte 512: expected an earlier file as the target of the hard link 'b', got 'a'",
     ),
     (
         "duplicate",
@@ -307,55 +309,55 @@ REFUSED: list[tuple[str, bytes, type[PurekernelError], str]] = [
         "file at root",
         member("."),
         FormatError,
-        "a.tar, byte 0: expected a folder at '.', got something else",
+        "a.tar, byte 0: expected a folder at '.', got another type of file",
     ),
     (
         "link without target",
         member("a", type=b"2"),
         FormatError,
-        "a.tar, byte 0: expected a target for the link 'a', got none",
+        "a.tar, byte 0: expected a target for the link 'a', got an empty target",
     ),
     (
         "unknown type",
         member("a", type=b"Q"),
         FormatError,
-        (
-            "a.tar, byte 0: expected a file, folder, link, device or fifo, "
-            "got 'a', a member of type 'Q'"
-        ),
+        "a.tar, byte 0: expected a file, folder, link, device or fifo, got 'a' of type 'Q'",
     ),
     (
         "multi-volume",
         member("a", type=b"M"),
         FormatError,
         (
-            "a.tar, byte 0: expected a whole archive, "
-            "got a part of a multi-volume one, with the rest of 'a'"
+            "a.tar, byte 0: expected a complete archive, "
+            "got a part of a multi-volume archive, with the rest of 'a'"
         ),
     ),
     (
         "old sparse",
         member("a", type=b"S"),
         FormatError,
-        "a.tar, byte 0: expected whole files, got 'a', a sparse one",
+        "a.tar, byte 0: expected no sparse files, got the sparse file 'a'",
     ),
     (
         "new sparse",
         pax(GNU__sparse__major="1") + member("a"),
         FormatError,
-        "a.tar, byte 512: expected whole files, got a sparse one",
+        "a.tar, byte 512: expected no sparse files, got the PAX keyword 'GNU.sparse.major'",
     ),
     (
         "star's sparse",
         pax(SCHILY__realsize="1") + member("a"),
         FormatError,
-        "a.tar, byte 512: expected whole files, got a sparse one",
+        "a.tar, byte 512: expected no sparse files, got the PAX keyword 'SCHILY.realsize'",
     ),
     (
         "global path",
         raw_pax(b"9 path=a\n", b"g") + member("a"),
         FormatError,
-        "a.tar, byte 512: expected names and sizes for one member at a time, got a global 'path'",
+        (
+            "a.tar, byte 512: expected names and sizes only in PAX headers for one member, "
+            "got 'path' in a global header"
+        ),
     ),
     (
         "bad record",
@@ -400,14 +402,14 @@ REFUSED: list[tuple[str, bytes, type[PurekernelError], str]] = [
         "negative size",
         member("a", size=-512),
         FormatError,
-        "a.tar, byte 0: expected a size from 0 to the 1024 bytes that are left, got -512",
+        "a.tar, byte 0: expected a size from 0 to 1024, the rest of the archive, got -512",
     ),
     (
         "absurd size",
         member("a", size=1 << 80),
         FormatError,
         (
-            "a.tar, byte 0: expected a size from 0 to the 1024 bytes that are left, "
+            "a.tar, byte 0: expected a size from 0 to 1024, the rest of the archive, "
             "got 1208925819614629174706176"
         ),
     ),
@@ -415,7 +417,7 @@ REFUSED: list[tuple[str, bytes, type[PurekernelError], str]] = [
         "absurd time",
         member("a", mtime=1 << 70),
         FormatError,
-        "a.tar, byte 0: expected a time of 64 bits for 'a', got 1180591620717411303424",
+        "a.tar, byte 0: expected a 64-bit time for 'a', got 1180591620717411303424",
     ),
     (
         "PAX bomb",
@@ -433,14 +435,14 @@ REFUSED: list[tuple[str, bytes, type[PurekernelError], str]] = [
         "two PAX headers",
         pax(uid="1") + pax(uid="2") + member("a"),
         FormatError,
-        "a.tar, byte 1024: expected a member, got a second header of type 'x' for it",
+        "a.tar, byte 1024: expected a member, got a second extension header of type 'x'",
     ),
     (
         "PAX header for nothing",
         pax(uid="1"),
         FormatError,
         (
-            "a.tar, byte 0: expected a member after its long name or PAX header, "
+            "a.tar, byte 0: expected a member after the long name or PAX header, "
             "got the end of the archive"
         ),
     ),
@@ -448,16 +450,13 @@ REFUSED: list[tuple[str, bytes, type[PurekernelError], str]] = [
         "damage in the middle",
         member("a", b"x") + b"\1" + member("b")[1:],
         FormatError,
-        "a.tar, byte 1024: expected a sound tar header, got bad checksum",
+        "a.tar, byte 1024: expected a valid tar header, got bad checksum",
     ),
     (
         "two archives",
         member("a") + END + member("b"),
         FormatError,
-        (
-            "a.tar, byte 1536: expected nothing but zeros after the end of the archive, "
-            "got 62 00 00 00"
-        ),
+        ("a.tar, byte 1536: expected only zeros after the end of the archive, got 62 00 00 00"),
     ),
 ]
 
@@ -465,24 +464,26 @@ REFUSED: list[tuple[str, bytes, type[PurekernelError], str]] = [
 @pytest.mark.parametrize(
     ("data", "error", "message"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
 )
-def test_bad_archives_are_refused(data: bytes, error: type[PurekernelError], message: str) -> None:
+def test_invalid_archive_is_refused(
+    data: bytes, error: type[PurekernelError], message: str
+) -> None:
     with pytest.raises(error) as caught:
         parse(data + END)
     assert str(caught.value) == message
     assert caught.value.hint
 
 
-def test_a_cut_at_a_members_edge_is_seen() -> None:
+def test_truncation_between_members_is_refused() -> None:
     data = member("a", b"x") + member("b", b"y")
     with pytest.raises(FormatError) as caught:
         parse(data)
     assert str(caught.value) == (
-        "a.tar, byte 2048: expected another member, or the zeros that end a tar archive, "
+        "a.tar, byte 2048: expected another member, or the zeros at the end of a tar archive, "
         "got the end of the file"
     )
 
 
-def test_every_truncation_is_seen() -> None:
+def test_every_truncation_is_refused() -> None:
     data = build_tar(sample())
     end = len(data.rstrip(b"\0"))
     end += -end % 512
@@ -493,7 +494,7 @@ def test_every_truncation_is_seen() -> None:
 
 
 @pytest.mark.slow
-def test_damage_never_raises_anything_foreign() -> None:
+def test_damaged_archive_raises_only_purekernel_errors() -> None:
     chance = random.Random(1)
     whole = build_tar(sample()).rstrip(b"\0") + END
     whole += bytes(-len(whole) % 512)
@@ -503,7 +504,7 @@ def test_damage_never_raises_anything_foreign() -> None:
             damaged = bytearray(data)
             for _ in range(chance.randint(1, 4)):
                 damaged[chance.randrange(len(damaged))] = chance.choice(b"\0\xff 0179xLKgS/.")
-            # With the checksums mended, the damage gets further.
+            # With correct checksums, the damage reaches more of the reader.
             for offset in range(0, len(damaged) - 511, 512) if chance.random() < 0.7 else ():
                 if damaged[offset + 257 : offset + 262] == b"ustar":
                     damaged[offset + 148 : offset + 156] = b"        "
@@ -516,12 +517,12 @@ def test_damage_never_raises_anything_foreign() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=2000))
-def test_noise_is_refused(data: bytes) -> None:
+def test_random_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(FormatError):
         parse(b"\x01" + data)
 
 
-def test_bounds_are_kept() -> None:
+def test_archive_above_a_limit_is_refused() -> None:
     data = member("a") + member("b") + member("c/d/e") + END
     with pytest.raises(LimitError, match="at most 2 members"):
         parse(data, Limits(members=2))
@@ -531,11 +532,11 @@ def test_bounds_are_kept() -> None:
         parse(gzip.compress(data), Limits(unpacked_bytes=1000))
 
 
-# Judges that are not us
+# Independent checkers
 
 
 def plant(folder: Path) -> Tree:
-    """Put files on the disk, and return them as the tree that an archive should hold."""
+    """Create files in ``folder``, and return the tree that an archive of them has."""
     long = "l" * 120
     (folder / "d" / long).mkdir(parents=True)
     (folder / "d" / long / ("f" * 150)).write_bytes(b"deep" * 1000)
@@ -580,7 +581,7 @@ def plant(folder: Path) -> Tree:
     ],
     ids=" ".join,
 )
-def test_what_others_write_is_read(command: tuple[str, ...], tmp_path: Path) -> None:
+def test_archive_of_another_program_is_read(command: tuple[str, ...], tmp_path: Path) -> None:
     program = require(command[0])
     expected = plant(tmp_path)
     assert parse(run(program, *command[1:], cwd=tmp_path)) == expected
@@ -589,7 +590,7 @@ def test_what_others_write_is_read(command: tuple[str, ...], tmp_path: Path) -> 
 @pytest.mark.oracle
 @pytest.mark.parametrize("name", ["ustar", "v7"])
 @pytest.mark.parametrize("program", ["tar", "bsdtar"])
-def test_old_formats_are_read(program: str, name: str, tmp_path: Path) -> None:
+def test_ustar_and_v7_archives_are_read(program: str, name: str, tmp_path: Path) -> None:
     (tmp_path / "d" / ("p" * 60)).mkdir(parents=True)
     (tmp_path / "d" / "f").write_bytes(b"x")
     path = b"d/" + b"p" * 60 + (b"/" + b"q" * 60 if name == "ustar" else b"/q")
@@ -616,13 +617,15 @@ def test_sparse_members_of_gnu_tar_are_refused(options: tuple[str, ...], tmp_pat
         stream.seek(5_000_000)
         stream.write(b"x" * 5000)
     packed = run(require("tar"), *options, "-cSf", "-", "f", cwd=tmp_path)
-    with pytest.raises(FormatError, match=r"expected whole files, got .*a sparse one") as caught:
+    with pytest.raises(
+        FormatError, match=r"expected no sparse files, got the (sparse file 'f'|PAX keyword 'GNU\.)"
+    ) as caught:
         parse(packed)
     assert caught.value.hint == SPARSE_HINT
 
 
 @pytest.mark.oracle
-def test_gnu_tar_lists_what_we_wrote() -> None:
+def test_gnu_tar_lists_the_same_metadata() -> None:
     tree = sample()
     output = run(
         require("tar"), "-tvf", "-", "--numeric-owner", "--quoting-style=escape",
@@ -650,7 +653,7 @@ def test_gnu_tar_lists_what_we_wrote() -> None:
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("program", ["bsdtar", "busybox"])
-def test_others_unpack_what_we_wrote(program: str, tmp_path: Path) -> None:
+def test_another_program_unpacks_the_same_files(program: str, tmp_path: Path) -> None:
     command = [require(program), *(["tar"] if program == "busybox" else [])]
     tree = sample()
     for path in (b"dev/null", b"dev/sda300", b"dev/initctl"):
@@ -659,16 +662,16 @@ def test_others_unpack_what_we_wrote(program: str, tmp_path: Path) -> None:
     tree.replace(b"etc/shadow", File(metadata=META, content=b"tc:x\n"))
     run(*command, "-xf", "-", cwd=tmp_path, stdin=build_tar(tree))
     for path, node in tree.walk():
-        found = os.path.join(os.fsencode(tmp_path), path)  # noqa: PTH118
+        unpacked = os.path.join(os.fsencode(tmp_path), path)  # noqa: PTH118
         if isinstance(node, File):
-            assert Path(os.fsdecode(found)).read_bytes() == node.content
+            assert Path(os.fsdecode(unpacked)).read_bytes() == node.content
         if isinstance(node, Symlink):
-            assert os.fsencode(Path(os.fsdecode(found)).readlink()) == node.target
+            assert os.fsencode(Path(os.fsdecode(unpacked)).readlink()) == node.target
     assert (tmp_path / "usr/su").samefile(tmp_path / "usr/sudo")
 
 
 @pytest.mark.oracle
-def test_bsdtar_sees_the_owners_and_devices_we_wrote() -> None:
+def test_bsdtar_lists_owners_and_devices() -> None:
     output = run(require("bsdtar"), "-tvf", "-", "--numeric-owner", stdin=build_tar(sample()))
     lines = output.decode(errors="replace").splitlines()
     assert any(re.match(r"brw-rw---- +0 0 +0 +259,70000 .* dev/sda300$", line) for line in lines)

@@ -1,4 +1,4 @@
-"""The cpio "newc" format, as the Linux kernel unpacks an initramfs."""
+"""Read and write cpio "newc" archives as the Linux kernel unpacks an initramfs."""
 
 from purekernel.formats.cpio.layout import MAGIC_CRC, MAGIC_NEWC
 from purekernel.formats.cpio.reader import count_archives, early_names, parse_cpio

@@ -1,7 +1,7 @@
-"""How a cpio "newc" record lies in memory.
+"""Define the layout of a cpio "newc" record.
 
-Source: Documentation/driver-api/early-userspace/buffer-format.rst and init/initramfs.c of
-the Linux kernel; cpio(5) of libarchive.
+Source: Documentation/driver-api/early-userspace/buffer-format.rst and init/initramfs.c of the Linux
+kernel; cpio(5) of libarchive.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from attrs import frozen
 MAGIC_NEWC = b"070701"
 MAGIC_CRC = b"070702"
 
-# Six bytes of magic and thirteen numbers of eight hexadecimal digits each.
+# A magic of six bytes and thirteen numbers of eight hexadecimal digits each.
 HEADER_BYTES = 110
 NUMBERS = struct.Struct(">13I")
 
-# Name and content each end on a multiple of this, counted from the archive's start.
+# Names and contents are padded to a multiple of this, counted from the start of the archive.
 ALIGNMENT = 4
 
-# GNU cpio writes whole blocks of this size; old tape habits, and free once compressed.
+# GNU cpio pads archives to blocks of this size, for tapes. Compression removes the padding.
 BLOCK_BYTES = 512
 
 TRAILER_NAME = b"TRAILER!!!"
 
-# Sizes and numbers have eight hexadecimal digits.
+# Numbers have eight hexadecimal digits.
 MAX_NUMBER = 0xFFFFFFFF
 
-# The kernel passes over names and link targets that, with their NUL, are longer.
+# The kernel skips records whose name or link target, with its NUL, is longer.
 MAX_NAME_BYTES = 4096
 
-# Other formats that people call cpio, by their first bytes.
+# The first bytes of other cpio formats.
 FOREIGN_MAGICS = {
     b"070707": "the old portable format (odc)",
     b"\xc7\x71": "the old binary format",
@@ -41,9 +41,9 @@ FOREIGN_MAGICS = {
 
 @frozen(kw_only=True)
 class Header:
-    """The numbers of one record, under the names of cpio(5), without their ``c_``.
+    """The numbers of a record, with the names of cpio(5) without ``c_``.
 
-    ``mode`` is a whole ``st_mode``, file type included; ``namesize`` counts the NUL.
+    ``mode`` is an ``st_mode`` with the file type; ``namesize`` counts the NUL.
     """
 
     ino: int
@@ -61,7 +61,7 @@ class Header:
     check: int = 0
 
     def pack(self) -> bytes:
-        """Return the 110 bytes of the header, magic included."""
+        """Return the header with its magic, 110 bytes."""
         numbers = NUMBERS.pack(
             self.ino,
             self.mode,
@@ -81,13 +81,13 @@ class Header:
 
     @classmethod
     def unpack(cls, digits: bytes) -> Header:
-        """Return the header that the 104 hexadecimal ``digits`` after the magic give.
+        """Return the header for ``digits``, the 104 hexadecimal digits after the magic.
 
         Raises:
-            ValueError: they are not all hexadecimal digits.
+            ValueError: ``digits`` contains other characters.
         """
         numbers = bytes.fromhex(digits.decode("ascii"))
-        if len(numbers) != NUMBERS.size:  # fromhex passes over white space
+        if len(numbers) != NUMBERS.size:  # fromhex skips white space
             raise ValueError("white space among the digits")
         (ino, mode, uid, gid, nlink, mtime, filesize, devmajor, devminor, rdevmajor,
          rdevminor, namesize, check) = NUMBERS.unpack(numbers)  # fmt: skip
@@ -109,5 +109,5 @@ class Header:
 
 
 def padding(size_bytes: int, alignment: int = ALIGNMENT) -> int:
-    """Return how many bytes bring ``size_bytes`` to a multiple of ``alignment``."""
+    """Return the bytes to add to ``size_bytes`` for a multiple of ``alignment``."""
     return -size_bytes % alignment

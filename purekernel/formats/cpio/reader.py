@@ -1,8 +1,10 @@
 """Read an initramfs into a tree, as the kernel unpacks it.
 
-An initramfs is any number of cpio archives in a row, each by itself plain or compressed,
-with zeros between them; later ones win. A part that is not gzip must be the last, for its end is
-not looked for. (Source: buffer-format.rst; init/initramfs.c.)
+An initramfs is a sequence of cpio archives, each uncompressed or compressed, with zeros between
+them. Later archives replace files of earlier ones. A compressed archive other than gzip must be the
+last, because this reader does not search for its end.
+
+Source: Documentation/driver-api/early-userspace/buffer-format.rst and init/initramfs.c of Linux.
 """
 
 from __future__ import annotations
@@ -49,24 +51,24 @@ from purekernel.tree import (
 from purekernel.tree.path import join, name, parent
 from purekernel.tree.resolve import MAX_LINKS
 
-# How many folders of an archive may be missing from it, or be reached through links, each of
-# which means a walk of up to a thousand steps. Archives that find(1) lists have none.
+# The maximum number of folders that have no record or are reached through links. Each needs a walk
+# of up to a thousand steps. Archives made with find(1) have none.
 MAX_DETOURS = 10_000
 
 
 def parse_cpio(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Tree:
     """Return the tree that the kernel would unpack ``data`` to.
 
-    File contents are views into ``data``, or into what it unpacks to. Folders that no
-    record makes are root's, 0755, of 1970. Within one archive a path may stand once (a
-    folder more often); in a later archive it replaces what an earlier one brought, save
-    that nothing but a folder replaces a folder that holds something. Links on the way to a
-    member are followed inside the tree; where one dangles, the folder it leads to is made.
+    File contents are views into ``data``, or into its unpacked parts. Folders without a record
+    belong to root, with mode 0755 and time 0. A path may occur once in an archive; a folder may
+    occur several times. A path in a later archive replaces that of an earlier one, but only a
+    folder replaces a folder that is not empty. Links in a member's path are followed inside the
+    tree; if the target of a link is missing, it is made as a folder.
 
     Raises:
-        FormatError: an archive is damaged, truncated, or not of the newc kind.
-        LimitError: it unpacks to more than ``limits`` allow.
-        TreeError: its members contradict one another.
+        FormatError: an archive is damaged, truncated, or not in the newc format.
+        LimitError: the data exceeds ``limits``.
+        TreeError: members contradict each other.
     """
     reader = _Reader(source, limits)
     reader.unpack(memoryview(data), compressed=False)
@@ -74,7 +76,7 @@ def parse_cpio(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) ->
 
 
 def count_archives(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> int:
-    """Return how many archives an initramfs is, all in a row.
+    """Return the number of archives in an initramfs.
 
     Raises:
         FormatError, LimitError, TreeError: as :func:`parse_cpio`.
@@ -84,24 +86,24 @@ def count_archives(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS
     return reader.archives
 
 
-# Where the kernel looks in the uncompressed front of an initramfs before it unpacks anything.
-# (Source: lib/earlycpio.c; arch/x86/kernel/cpu/microcode; drivers/acpi/tables.c.)
+# The kernel reads these folders in the uncompressed archives at the start, before it unpacks the
+# initramfs. (Source: lib/earlycpio.c; arch/x86/kernel/cpu/microcode; drivers/acpi/tables.c.)
 _EARLY_FOLDERS = (b"kernel/x86/microcode/", b"kernel/firmware/acpi/")
 
 
-# Read the records of one cpio archive, one after the other, as they lie.
+# Read the records of one cpio archive in order.
 
 
 @frozen(kw_only=True)
 class Record:
-    """One record.
+    """A record of an archive.
 
     Attributes:
-        offset: where its header starts, in bytes.
-        end: the first byte after its content and padding.
-        header: its numbers.
-        name: as it lies there, without the NUL.
-        content: a view of its bytes; empty for all but files and symbolic links.
+        offset: where the header starts, in bytes.
+        end: the first byte after the content and its padding.
+        header: the numbers.
+        name: the raw name, without the NUL.
+        content: a view of the content; empty for all types but files and symbolic links.
     """
 
     offset: int
@@ -112,18 +114,18 @@ class Record:
 
 
 def iter_records(view: memoryview, start: int, *, source: str) -> Iterator[Record]:
-    """Yield the records of the archive at ``start``, its trailer last.
+    """Yield the records of the archive at ``start``, with the trailer last.
 
     Raises:
-        FormatError: a record is damaged, or the archive ends without its trailer.
+        FormatError: a record is damaged, or the archive has no trailer.
     """
-    here = start
+    offset = start
     while True:
-        record = _read_record(view, here, start, source)
+        record = _read_record(view, offset, start, source)
         yield record
         if record.name == TRAILER_NAME:
             return
-        here = record.end
+        offset = record.end
 
 
 def _read_record(view: memoryview, offset: int, start: int, source: str) -> Record:
@@ -153,25 +155,28 @@ def _read_record(view: memoryview, offset: int, start: int, source: str) -> Reco
         )
     _require(view, name_end, f"a name of {header.namesize} bytes", source)
     raw = bytes(view[header_end:name_end])
-    # Some tools align contents by more NULs behind the name, counted in its size.
+    # Some tools align contents with additional NULs after the name, which its size includes.
     name = raw.rstrip(b"\0")
     if raw[-1] != 0 or b"\0" in name:
         raise FormatError(
-            source=source, offset=header_end, expected="a name that ends at its NUL", got=repr(raw)
+            source=source,
+            offset=header_end,
+            expected="a name with NUL only at its end",
+            got=repr(raw),
         )
     content_start = name_end + padding(name_end - start)
     content_end = content_start + header.filesize
     _require(view, content_end, f"{header.filesize} bytes of content", source)
     content = view[content_start:content_end]
-    # GNU cpio adds up files alone, and leaves 0 for links.
-    checked = magic == MAGIC_CRC and stat.S_ISREG(header.mode) and header.filesize > 0
-    added = sum(content) & 0xFFFFFFFF if checked else header.check
-    if added != header.check:
+    # GNU cpio stores checksums for files only, and 0 for links.
+    has_checksum = magic == MAGIC_CRC and stat.S_ISREG(header.mode) and header.filesize > 0
+    checksum = sum(content) & 0xFFFFFFFF if has_checksum else header.check
+    if checksum != header.check:
         raise FormatError(
             source=source,
             offset=content_start,
-            expected=f"content whose bytes add up to {header.check:#010x}",
-            got=f"{added:#010x}",
+            expected=f"content with the checksum {header.check:#010x}",
+            got=f"{checksum:#010x}",
         )
     return Record(
         offset=offset,
@@ -183,7 +188,7 @@ def _read_record(view: memoryview, offset: int, start: int, source: str) -> Reco
 
 
 def name_magic(magic: bytes) -> str:
-    """Say what ``magic`` is, when it is not a record's."""
+    """Return a description of ``magic``, which is not that of a newc record."""
     for prefix, kind in FOREIGN_MAGICS.items():
         if magic.startswith(prefix):
             return kind
@@ -198,9 +203,9 @@ def _require(view: memoryview, end: int, expected: str, source: str) -> None:
 
 
 def early_names(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> tuple[bytes, ...]:
-    """Return the names of what the kernel reads from an initramfs before it unpacks anything.
+    """Return the names of the files that the kernel reads before it unpacks the initramfs.
 
-    Processor microcode and ACPI tables, in the uncompressed archives at the front.
+    These are processor microcode and ACPI tables in the uncompressed archives at the start.
 
     Raises:
         FormatError: such an archive is damaged.
@@ -209,20 +214,20 @@ def early_names(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -
     view = memoryview(data).cast("B")
     names: list[bytes] = []
     members = 0
-    here = skip_zeros(view, 0)
-    while bytes(view[here : here + 6]) in (MAGIC_NEWC, MAGIC_CRC):
-        for record in iter_records(view, here, source=source):
-            here = record.end
+    position = skip_zeros(view, 0)
+    while bytes(view[position : position + 6]) in (MAGIC_NEWC, MAGIC_CRC):
+        for record in iter_records(view, position, source=source):
+            position = record.end
             members += 1
             limits.check_members(members, source=source, offset=record.offset)
             if record.name.startswith(_EARLY_FOLDERS) and stat.S_ISREG(record.header.mode):
                 names.append(record.name)
-        here = skip_zeros(view, here)
+        position = skip_zeros(view, position)
     return tuple(names)
 
 
 class _Reader:
-    """Archives in a row on their way into one tree, and how much they came to so far."""
+    """Read a sequence of archives into one tree, and count members and bytes."""
 
     def __init__(self, source: str, limits: Limits) -> None:
         self.tree = Tree()
@@ -233,52 +238,52 @@ class _Reader:
         self._members = 0
 
     def unpack(self, view: memoryview, *, compressed: bool) -> None:
-        """Add all archives in ``view``, which is itself what a compressed part held or not."""
-        here = skip_zeros(view, 0)
-        if here == len(view):
-            raise self._error(0, "a cpio archive", "nothing")
-        while here < len(view):
-            magic = bytes(view[here : here + 6])
+        """Add all archives in ``view``; ``compressed`` if it was itself a compressed part."""
+        position = skip_zeros(view, 0)
+        if position == len(view):
+            raise self._error(0, "a cpio archive", "no data")
+        while position < len(view):
+            magic = bytes(view[position : position + 6])
             if magic in (MAGIC_NEWC, MAGIC_CRC):
-                here = self._unpack_archive(view, here)
+                position = self._unpack_archive(view, position)
             elif not compressed and magic.startswith(GZIP_MAGIC):
                 member = parse_member(
                     view,
-                    here,
+                    position,
                     source=self._source,
                     limits=self._limits,
                     already_bytes=self._unpacked_bytes,
                 )
                 self._unpack_part(member.content)
-                here = member.end
-            elif not compressed and is_compressed(view[here:]):
+                position = member.end
+            elif not compressed and is_compressed(view[position:]):
                 content = unpack(
-                    view[here:],
+                    view[position:],
                     source=self._source,
                     limits=self._limits,
                     already_bytes=self._unpacked_bytes,
                 )
                 self._unpack_part(content)
-                here = len(view)
+                position = len(view)
             else:
                 raise self._error(
-                    here, "a cpio archive (070701), plain or compressed", name_magic(magic)
+                    position, "a cpio archive (070701), plain or compressed", name_magic(magic)
                 )
-            here = skip_zeros(view, here)
+            position = skip_zeros(view, position)
 
     def _unpack_part(self, content: Buffer) -> None:
         self._unpacked_bytes += len(content)
         self.unpack(memoryview(content), compressed=True)
 
-    def _unpack_archive(self, view: memoryview, here: int) -> int:
-        if here % ALIGNMENT:
+    def _unpack_archive(self, view: memoryview, start: int) -> int:
+        if start % ALIGNMENT:
             raise self._error(
-                here,
+                start,
                 "an archive that starts at a multiple of 4 bytes",
-                "one that does not, which the kernel refuses",
+                "an unaligned archive, which the kernel refuses",
             )
         archive = _Archive(self.tree, self._source, self._limits, members=self._members)
-        end = archive.unpack(view, here)
+        end = archive.unpack(view, start)
         self._members = archive.members
         self.archives += 1
         return end
@@ -288,7 +293,7 @@ class _Reader:
 
 
 class _Archive:
-    """One archive on its way into a tree: what it has named so far, and its hard links."""
+    """Read one archive into a tree, and track its paths and hard links."""
 
     def __init__(self, tree: Tree, source: str, limits: Limits, *, members: int) -> None:
         self.members = members
@@ -297,7 +302,7 @@ class _Archive:
         self._limits = limits
         self._seen: set[bytes] = set()
         self._placed: set[bytes] = set()
-        # Where folders turned out to be that are reached through links.
+        # The real paths of folders that are reached through links.
         self._followed: dict[bytes, bytes] = {}
         self._detours = 0
         # The path and inode of the first name of each hard-linked file.
@@ -323,27 +328,27 @@ class _Archive:
         node = self._node(record)
         self._limits.check_depth(path, source=self._source, offset=record.offset)
         if path in self._seen and not isinstance(node, Directory):
-            raise self._twice(path, record)
+            raise self._duplicate(path, record)
         self._seen.add(path)
         if not path:
             if not isinstance(node, Directory):
                 raise FormatError(
                     source=self._source,
                     offset=record.offset,
-                    expected="a folder at the root",
-                    got="something else",
+                    expected="a folder as the root",
+                    got="another type of file",
                 )
             self._tree.replace(path, node)
             return
-        # An earlier member may be a link that this one's path leads through.
+        # The path may lead through a link that an earlier member made.
         path = join(self._folder(parent(path), record), name(path))
         if path in self._placed and not isinstance(node, Directory):
-            raise self._twice(path, record)
+            raise self._duplicate(path, record)
         self._place(path, node, record)
         self._placed.add(path)
         self._limits.check_members(len(self._tree), source=self._source, offset=record.offset)
 
-    def _twice(self, path: bytes, record: Record) -> FormatError:
+    def _duplicate(self, path: bytes, record: Record) -> FormatError:
         return FormatError(
             source=self._source,
             offset=record.offset,
@@ -352,31 +357,31 @@ class _Archive:
         )
 
     def _folder(self, folder: bytes, record: Record) -> bytes:
-        """Return where ``folder`` really is, making what is missing, links followed."""
+        """Return the real path of ``folder``: follow links, and make missing folders."""
         if isinstance(self._tree.get(folder), Directory):
             return folder
         if folder in self._followed:
             return self._followed[folder]
-        here = ROOT
+        real = ROOT
         links = 0
         for part in folder.split(b"/"):
-            step = join(here, part)
-            found = self._tree.get(step)
-            if not isinstance(found, Directory):
+            step = join(real, part)
+            node = self._tree.get(step)
+            if not isinstance(node, Directory):
                 self._count_detour(record)
-            if isinstance(found, Symlink):
+            if isinstance(node, Symlink):
                 links += 1
                 if links > MAX_LINKS:
                     raise LinkLoopError(
                         f"{display(folder)} passes through more than {MAX_LINKS} symbolic links"
                     )
                 step = resolve(self._tree, step)
-                found = self._tree.get(step)
-            if found is None:
+                node = self._tree.get(step)
+            if node is None:
                 self._tree.imply(step)
-            here = step
-        self._followed[folder] = here
-        return here
+            real = step
+        self._followed[folder] = real
+        return real
 
     def _count_detour(self, record: Record) -> None:
         self._detours += 1
@@ -386,17 +391,17 @@ class _Archive:
                 offset=record.offset,
                 expected=f"at most {MAX_DETOURS} folders that are missing or reached through links",
                 got="more",
-                hint="the archive is damaged or hostile: real ones name folders before files",
+                hint="the archive is damaged or hostile: pack it again with folders before files",
             )
 
     def _place(self, path: bytes, node: Node, record: Record) -> None:
         self._clear(path, node)
         header = record.header
-        # The kernel makes each symbolic link anew, whatever its link count says.
+        # The kernel ignores the link count of symbolic links and makes each separately.
         if header.nlink < 2 or isinstance(node, Directory | Symlink):
             self._tree.add(path, node)
             return
-        # The kernel tells hard links by just these four (find_link in init/initramfs.c).
+        # The kernel identifies hard links by these four fields (find_link in init/initramfs.c).
         key = (header.devmajor, header.devminor, header.ino, stat.S_IFMT(header.mode))
         first, inode = self._links.get(key, (b"", -1))
         if first not in self._tree or self._tree.inode(first) != inode:
@@ -408,14 +413,14 @@ class _Archive:
             self._tree.replace(path, node)
 
     def _clear(self, path: bytes, node: Node) -> None:
-        """Take away what an earlier archive left of another type (clean_path, there)."""
-        found = self._tree.get(path)
-        if isinstance(node, Symlink) or isinstance(found, Symlink):
+        """Remove a node of another type that an earlier archive made (clean_path in Linux)."""
+        old = self._tree.get(path)
+        if isinstance(node, Symlink) or isinstance(old, Symlink):
             self._followed.clear()
-        if found is None or isinstance(found, Directory) == isinstance(node, Directory):
+        if old is None or isinstance(old, Directory) == isinstance(node, Directory):
             return
         if path not in self._placed and not (
-            isinstance(found, Directory) and self._tree.entries(path)
+            isinstance(old, Directory) and self._tree.entries(path)
         ):
             self._tree.remove(path)
 
@@ -433,7 +438,7 @@ class _Archive:
             raise FormatError(
                 source=self._source,
                 offset=record.offset,
-                expected=f"no content in {display(record.name)}, which is neither file nor link",
+                expected=f"no content in {display(record.name)}, which is not a file or link",
                 got=f"{header.filesize} bytes",
             )
         if kind == stat.S_IFDIR:
@@ -452,7 +457,7 @@ class _Archive:
         raise FormatError(
             source=self._source,
             offset=record.offset,
-            expected="a file type that Linux knows",
+            expected="a file type that Linux supports",
             got=f"mode {header.mode:#o} for {display(record.name)}",
         )
 
@@ -461,7 +466,7 @@ class _Archive:
             raise FormatError(
                 source=self._source,
                 offset=record.offset,
-                expected=f"a target of at most {MAX_NAME_BYTES - 1} bytes, as the kernel does",
+                expected=f"a target of at most {MAX_NAME_BYTES - 1} bytes, as the kernel requires",
                 got=f"{record.header.filesize}",
             )
         target = bytes(record.content)
@@ -470,6 +475,6 @@ class _Archive:
                 source=self._source,
                 offset=record.offset,
                 expected=f"a target for the link {display(record.name)}",
-                got="none" if not target else f"{display(target)}, with a NUL",
+                got="an empty target" if not target else f"{display(target)}, which has a NUL",
             )
         return target

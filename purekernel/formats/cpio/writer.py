@@ -1,9 +1,11 @@
 """Write a tree as one cpio "newc" archive that the kernel unpacks.
 
-Members stand in walking order, so parents precede children. Inode numbers tell hard links
-and nothing else: what has one name gets 0, which compresses. The content of hard-linked
-files stands with their last name, as the kernel wants. Symbolic links are never hard links
-to the kernel: each name of one becomes a link of its own. (Source: init/initramfs.c.)
+Members are in walking order, so that parents precede children. Inode numbers identify only hard
+links: a file with one name gets 0, which compresses well. The content of hard-linked files is with
+their last name, as the kernel requires. The kernel does not support hard links of symbolic links:
+each name becomes a separate link.
+
+Source: init/initramfs.c of Linux.
 """
 
 from __future__ import annotations
@@ -42,13 +44,14 @@ _TRAILER = Header(
 
 @frozen(kw_only=True)
 class Member:
-    """One member as it is written.
+    """A member of an archive to write.
 
     Attributes:
-        path: where it stands in the tree; the trailer has the trailer's name.
-        head: header and name with their padding.
-        content: of a file or link; empty for all else, and for hard links but the last.
-        padding_bytes: zeros that follow the content.
+        path: the path in the tree; for the trailer, its name.
+        head: the header and the name with their padding.
+        content: the content of a file or the target of a link; empty for other types, and for all
+            names but the last of hard links.
+        padding_bytes: the number of zeros after the content.
     """
 
     path: bytes
@@ -58,43 +61,43 @@ class Member:
 
     @property
     def size_bytes(self) -> int:
-        """The member's whole length in the archive."""
+        """The size of the member in the archive."""
         return len(self.head) + len(self.content) + self.padding_bytes
 
     @property
     def pieces(self) -> tuple[Buffer, ...]:
-        """What stands in the archive, one behind the other."""
+        """The bytes of the member in the archive, to be joined."""
         return self.head, self.content, bytes(self.padding_bytes)
 
 
 def build_cpio(tree: Tree) -> bytes:
-    """Return ``tree`` as one archive, with its trailer and zeros to a block of 512 bytes.
+    """Return ``tree`` as one archive with a trailer, padded to a multiple of 512 bytes.
 
     Raises:
-        UnrepresentableError: a file has 4 GiB or more, a name or target is longer than
-            the kernel takes, or a number does not fit in 32 bits.
+        UnrepresentableError: a file has 4 GiB or more, a name or target is longer than the kernel
+            supports, or a number does not fit in 32 bits.
     """
     *members, _trailer = iter_members(tree)
     return join_members(members)
 
 
 def join_members(members: Sequence[Member]) -> bytes:
-    """Return ``members`` as one archive, with a trailer and zeros to a block of 512 bytes."""
+    """Return ``members`` as one archive with a trailer, padded to a multiple of 512 bytes."""
     trailer = build_trailer(sum(member.size_bytes for member in members))
     return b"".join((*chain.from_iterable(member.pieces for member in members), trailer))
 
 
 def build_trailer(size_bytes: int) -> bytes:
-    """Return what ends an archive whose members have ``size_bytes``: a record, and zeros."""
+    """Return the trailer and padding of an archive whose members have ``size_bytes``."""
     head = _head(_TRAILER, TRAILER_NAME)
     return head + bytes(padding(size_bytes + len(head), BLOCK_BYTES))
 
 
 def iter_members(tree: Tree) -> Iterator[Member]:
-    """Yield the members of the archive that :func:`build_cpio` joins, the trailer last.
+    """Yield the members of the archive for ``tree``, with the trailer last.
 
     Raises:
-        UnrepresentableError: as there.
+        UnrepresentableError: as :func:`build_cpio`.
     """
     links = {
         inode: names
@@ -128,17 +131,17 @@ def _content(node: Node) -> Buffer:
 def _member(path: bytes, node: Node, content: Buffer, *, ino: int, nlink: int) -> Member:
     _check(path, node)
     metadata = node.metadata
-    # find(1) names the root "."; the kernel sets the root's owner and mode from it.
+    # The root is named ".", as find(1) prints it. The kernel sets its owner and mode from this.
     name = path if path != ROOT else b"."
     header = Header(
         ino=ino,
         mode=file_type(node) | metadata.mode,
         uid=metadata.uid,
         gid=metadata.gid,
-        # A folder's link count counts its folders on a disk; readers take any number over
-        # one, with one inode number, for a hard link.
+        # Readers take a link count above 1 and equal inode numbers for a hard link, so that of a
+        # folder must be 1.
         nlink=1 if isinstance(node, Directory) else nlink,
-        # The field has no sign: what is older than 1970 becomes 1970.
+        # The field is unsigned: times before 1970 become 1970.
         mtime=max(0, metadata.mtime),
         filesize=len(content),
         rdevmajor=node.major if isinstance(node, Device) else 0,
@@ -159,24 +162,29 @@ def _head(header: Header, name: bytes) -> bytes:
 
 
 def _check(path: bytes, node: Node) -> None:
-    """Refuse what the format, or the kernel, has no room for."""
+    """Check that the format and the kernel can represent a node."""
     if isinstance(node, File) and len(node.content) > MAX_NUMBER:
         raise UnrepresentableError(
-            f"{display(path)} has {len(node.content)} bytes; cpio holds files under 4 GiB"
+            f"{display(path)}: a file in a cpio archive must be smaller than 4 GiB, "
+            f"got {len(node.content)} bytes",
+            hint="split the file, or leave it out",
         )
     if len(path) >= MAX_NAME_BYTES:
         raise UnrepresentableError(
-            f"the path {display(path[:40])}… has {len(path)} bytes; "
-            f"the kernel takes at most {MAX_NAME_BYTES - 1}"
+            f"{display(path[:40])}…: the path must be at most {MAX_NAME_BYTES - 1} bytes for the "
+            f"kernel, got {len(path)}",
+            hint="shorten the path",
         )
     if path == TRAILER_NAME:
         raise UnrepresentableError(
-            f"{display(path)} is the name that ends a cpio archive; no file can have it"
+            f"{display(path)}: a file must not have the name of the cpio trailer",
+            hint="rename the file",
         )
     if isinstance(node, Symlink) and len(node.target) >= MAX_NAME_BYTES:
         raise UnrepresentableError(
-            f"the target of {display(path)} has {len(node.target)} bytes; "
-            f"the kernel takes at most {MAX_NAME_BYTES - 1}"
+            f"{display(path)}: the target of the symbolic link must be at most "
+            f"{MAX_NAME_BYTES - 1} bytes for the kernel, got {len(node.target)}",
+            hint="shorten the target",
         )
     metadata = node.metadata
     numbers = [metadata.uid, metadata.gid, max(0, metadata.mtime)]
@@ -185,5 +193,7 @@ def _check(path: bytes, node: Node) -> None:
     for number in numbers:
         if not 0 <= number <= MAX_NUMBER:
             raise UnrepresentableError(
-                f"{display(path)}: the number {number} does not fit in 32 bits"
+                f"{display(path)}: owner, group, time and device numbers must be from 0 to "
+                f"{MAX_NUMBER}, got {number}",
+                hint="change the owner, the time or the device numbers of the file",
             )

@@ -1,4 +1,4 @@
-"""The tar format: ustar, GNU and PAX read, GNU written."""
+"""Read ustar, GNU and PAX tar archives, and write GNU tar archives."""
 
 from purekernel.formats.tar.headers import is_tar
 from purekernel.formats.tar.reader import parse_tar

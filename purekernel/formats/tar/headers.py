@@ -1,8 +1,8 @@
-"""Tar headers, one after the other, with what long-name and PAX headers add to each.
+"""Iterate over the members of a tar archive, and apply long-name and PAX headers to them.
 
-The standard library's :mod:`tarfile` reads the numbers and the checksum of a header block.
-It does not walk the archive: it takes a damaged header in the middle, or a cut at a
-member's edge, for the end.
+The standard library's :mod:`tarfile` parses the numbers and the checksum of a header block. It is
+not used to walk the archive, because it takes a damaged header, or a truncation between members,
+for the end of the archive.
 
 Source: POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar's manual, "Basic Tar Format".
 """
@@ -23,7 +23,7 @@ from purekernel.tree import Buffer, display
 BLOCK_BYTES = 512
 END_BLOCK = bytes(BLOCK_BYTES)
 
-# GNU has "ustar" and a blank instead; there, times stand where POSIX has the name's prefix.
+# GNU archives have "ustar" and a blank instead, and times in place of the prefix of the name.
 MAGIC = slice(257, 263)
 POSIX_MAGIC = b"ustar\0"
 
@@ -32,7 +32,8 @@ TYPE = slice(156, 157)
 LINK_NAME = slice(157, 257)
 PREFIX = slice(345, 500)
 
-# GNU's long names, and PAX headers, for one member and for all (Solaris writes X for x).
+# The types of GNU's long names, and of PAX headers for one member and for all. Solaris writes X
+# instead of x.
 LONG_NAME, LONG_LINK = tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
 PAX, PAX_GLOBAL = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE), tarfile.XGLTYPE
 VOLUME_LABEL = b"V"
@@ -41,24 +42,26 @@ DUMP_FOLDER = b"D"
 FILE_TYPES = tarfile.REGULAR_TYPES[:3]  # NUL, 0, and 7 ("contiguous")
 TYPES_WITH_CONTENT = (*FILE_TYPES, DUMP_FOLDER, VOLUME_LABEL)
 
-# A name has 4096 bytes at most; what is longer is no name. Attributes that PAX headers
-# carry have 64 KiB each, and few files have many: libarchive draws the line here too.
+# Linux limits names to 4096 bytes. Extended attributes in PAX headers have up to 64 KiB each, and
+# few files have many. libarchive has the same limits.
 MAX_NAME_BYTES = 1 << 16
 MAX_PAX_BYTES = 1 << 20
 
 
 @frozen(kw_only=True)
 class Member:
-    """One member, with all that is said about it taken together.
+    """A member, with the fields of all its headers combined.
 
     Attributes:
-        offset: where its first header starts, in bytes.
-        name: as it stands in the archive.
-        type: the one-byte type.
-        target: of a symbolic or hard link.
-        content: empty for types that have none.
-        mode: the whole number in the header.
-        mtime: seconds since 1970.
+        offset: where the first header starts, in bytes.
+        name: the raw name in the archive.
+        type: the type, one byte.
+        target: the target of a symbolic or hard link.
+        content: the content; empty for types without content.
+        mode: the number in the header, unmasked.
+        uid, gid: the owner and the group.
+        mtime: the time in seconds since 1970, UTC.
+        major, minor: the device numbers.
     """
 
     offset: int
@@ -76,7 +79,7 @@ class Member:
 
 @define(kw_only=True)
 class _Pending:
-    """What extension headers have said about the member to come."""
+    """The fields that extension headers set for the next member."""
 
     offset: int | None = None
     name: bytes | None = None
@@ -86,7 +89,7 @@ class _Pending:
 
 
 def is_tar(data: Buffer) -> bool:
-    """Say whether ``data`` opens with a sound tar header, or is an empty archive."""
+    """Return whether ``data`` starts with a valid tar header, or is an empty archive."""
     block = bytes(data[:BLOCK_BYTES])
     if block == END_BLOCK:
         return len(data) >= 2 * BLOCK_BYTES and not any(bytes(data[:10240]))
@@ -101,48 +104,47 @@ def iter_members(view: memoryview, *, source: str, limits: Limits) -> Iterator[M
     """Yield the members of an uncompressed archive in order.
 
     Raises:
-        FormatError: a header is damaged, a member or the end of the archive is missing,
-            or something follows the end.
+        FormatError: a header is damaged, the archive is truncated, or data follows its end.
         LimitError: there are more members than ``limits`` allow.
     """
     archive = _Archive(view, source)
-    everyone = Extension(source=source)
+    defaults = Extension(source=source)
     pending = _Pending()
     count = 0
     while (header := archive.next_header()) is not None:
         count += 1
         limits.check_members(count, source=source, offset=header.offset)
         if header.type == PAX_GLOBAL:
-            everyone = archive.extension(header, everyone=True).over(everyone)
+            defaults = archive.extension(header, is_global=True).over(defaults)
         elif header.type in (LONG_NAME, LONG_LINK, *PAX):
             _remember(pending, header, archive)
         else:
-            yield archive.member(header, pending, everyone)
+            yield archive.member(header, pending, defaults)
             pending = _Pending()
     if pending.offset is not None:
         raise FormatError(
             source=source,
             offset=pending.offset,
-            expected="a member after its long name or PAX header",
+            expected="a member after the long name or PAX header",
             got="the end of the archive",
         )
 
 
 def _remember(pending: _Pending, header: _Header, archive: _Archive) -> None:
-    """Note what one extension header says about the member to come."""
+    """Store the fields of one extension header for the next member."""
     kind = PAX[0] if header.type in PAX else header.type
     if kind in pending.seen:
         raise FormatError(
             source=archive.source,
             offset=header.offset,
             expected="a member",
-            got=f"a second header of type {display(kind)} for it",
+            got=f"a second extension header of type {display(kind)}",
         )
     pending.seen.add(kind)
     if pending.offset is None:
         pending.offset = header.offset
     if header.type in PAX:
-        pending.extension = archive.extension(header, everyone=False)
+        pending.extension = archive.extension(header, is_global=False)
     elif header.type == LONG_NAME:
         pending.name = archive.long_name(header)
     else:
@@ -151,7 +153,7 @@ def _remember(pending: _Pending, header: _Header, archive: _Archive) -> None:
 
 @frozen(kw_only=True)
 class _Header:
-    """One header block."""
+    """A header block."""
 
     offset: int
     block: bytes
@@ -169,25 +171,25 @@ class _Header:
 
 
 class _Archive:
-    """Steps through the blocks of an archive and never past its end."""
+    """Read the blocks of an archive in order, and check that none is past the end."""
 
     def __init__(self, view: memoryview, source: str) -> None:
         self.source = source
         self._view = view
-        self._here = 0
+        self._position = 0
 
     def next_header(self) -> _Header | None:
-        """Return the header at hand, or ``None`` at the end of the archive."""
-        offset = self._here
+        """Return the next header, or ``None`` at the end of the archive."""
+        offset = self._position
         block = bytes(self._view[offset : offset + BLOCK_BYTES])
         if len(block) < BLOCK_BYTES:
             raise FormatError(
                 source=self.source,
                 offset=len(self._view),
-                expected="another member, or the zeros that end a tar archive",
+                expected="another member, or the zeros at the end of a tar archive",
                 got="the end of the file",
             )
-        self._here += BLOCK_BYTES
+        self._position += BLOCK_BYTES
         if block == END_BLOCK:
             self._check_end()
             return None
@@ -195,31 +197,31 @@ class _Archive:
             numbers = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except (tarfile.HeaderError, ValueError) as error:
             raise FormatError(
-                source=self.source, offset=offset, expected="a sound tar header", got=str(error)
+                source=self.source, offset=offset, expected="a valid tar header", got=str(error)
             ) from None
         return _Header(offset=offset, block=block, numbers=numbers)
 
-    def extension(self, header: _Header, *, everyone: bool) -> Extension:
-        """Return the records that the PAX header at hand holds."""
+    def extension(self, header: _Header, *, is_global: bool) -> Extension:
+        """Return the records of a PAX header, whose content is next."""
         content = self._small_content(header, MAX_PAX_BYTES, "a PAX header")
         return parse_extension(
-            content, source=self.source, offset=header.offset + BLOCK_BYTES, everyone=everyone
+            content, source=self.source, offset=header.offset + BLOCK_BYTES, is_global=is_global
         )
 
     def long_name(self, header: _Header) -> bytes:
-        """Return the name that GNU's long-name header at hand holds."""
+        """Return the name of a GNU long-name header, whose content is next."""
         content = bytes(self._small_content(header, MAX_NAME_BYTES, "a long name"))
         return content.removesuffix(b"\0")
 
-    def member(self, header: _Header, pending: _Pending, everyone: Extension) -> Member:
-        """Return the member whose own header is at hand."""
-        extension = everyone if pending.extension is None else pending.extension.over(everyone)
+    def member(self, header: _Header, pending: _Pending, defaults: Extension) -> Member:
+        """Return the member of ``header``, whose content is next."""
+        extension = defaults if pending.extension is None else pending.extension.over(defaults)
         numbers = header.numbers
         _check_type(header, self.source)
         size = extension.number(b"size", numbers.size)
         name = header.name if pending.name is None else pending.name
         target = _text(header.block[LINK_NAME]) if pending.target is None else pending.target
-        # Old tars write a size for links and folders too, with no content behind it.
+        # Old versions of tar write a size for links and folders too, without content.
         content = self._content(header, size if header.type in TYPES_WITH_CONTENT else 0)
         return Member(
             offset=header.offset if pending.offset is None else pending.offset,
@@ -247,28 +249,28 @@ class _Archive:
         return self._content(header, size)
 
     def _content(self, header: _Header, size: int) -> memoryview:
-        start = self._here
+        start = self._position
         left = len(self._view) - start
         if not 0 <= size <= left:
             raise FormatError(
                 source=self.source,
                 offset=header.offset,
-                expected=f"a size from 0 to the {left} bytes that are left",
+                expected=f"a size from 0 to {left}, the rest of the archive",
                 got=f"{size}",
             )
-        self._here = start + size + -size % BLOCK_BYTES
+        self._position = start + size + -size % BLOCK_BYTES
         return self._view[start : start + size]
 
     def _check_end(self) -> None:
-        """Demand zeros to the end: what follows would be lost without a word."""
-        found = skip_zeros(self._view, self._here)
-        if found < len(self._view):
+        """Check that only zeros follow, because other data would be lost silently."""
+        data_start = skip_zeros(self._view, self._position)
+        if data_start < len(self._view):
             raise FormatError(
                 source=self.source,
-                offset=found,
-                expected="nothing but zeros after the end of the archive",
-                got=f"{self._view[found : found + 4].hex(' ')}",
-                hint="archives joined by cat are not read: pack their contents together",
+                offset=data_start,
+                expected="only zeros after the end of the archive",
+                got=f"{self._view[data_start : data_start + 4].hex(' ')}",
+                hint="pack the contents of concatenated archives again as one archive",
             )
 
 
@@ -277,16 +279,16 @@ def _check_type(header: _Header, source: str) -> None:
         raise FormatError(
             source=source,
             offset=header.offset,
-            expected="whole files",
-            got=f"{display(header.name)}, a sparse one",
+            expected="no sparse files",
+            got=f"the sparse file {display(header.name)}",
             hint="pack the archive again without --sparse (-S)",
         )
     if header.type == b"M":
         raise FormatError(
             source=source,
             offset=header.offset,
-            expected="a whole archive",
-            got=f"a part of a multi-volume one, with the rest of {display(header.name)}",
+            expected="a complete archive",
+            got=f"a part of a multi-volume archive, with the rest of {display(header.name)}",
             hint="pack the archive again without --multi-volume (-M)",
         )
 

@@ -1,7 +1,7 @@
-"""PAX extended headers: records of ``length keyword=value``.
+"""Parse PAX extended headers: records of ``length keyword=value``.
 
-Source: POSIX.1-2017, pax, "pax Extended Header"; star(5) and libarchive's tar(5) for the
-vendors' keywords.
+Source: POSIX.1-2017, pax, "pax Extended Header"; star(5) and libarchive's tar(5) for vendor
+keywords.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from attrs import field, frozen
 from purekernel.errors import FormatError
 from purekernel.tree import Buffer, display
 
-# Keywords by which GNU tar and star say that a file's holes are left out.
+# The keywords of GNU tar and star for sparse files.
 SPARSE_KEYWORDS = (b"GNU.sparse.", b"SCHILY.realsize", b"SUN.holesdata")
 MULTI_VOLUME_KEYWORDS = (b"GNU.volume.",)
 
-# The names of one member: said for all that follow they would make no sense.
+# Keywords for one member, which make no sense in a global header.
 ONE_MEMBER_KEYWORDS = frozenset({b"path", b"linkpath", b"size"})
 
-# What a member's records are asked for. No other is kept: there may be very many, and what a
-# global header says is copied for each member.
+# The keywords that the reader uses. Others are dropped, because there may be very many, and the
+# records of a global header are copied for each member.
 KEPT_KEYWORDS = ONE_MEMBER_KEYWORDS | {
     b"uid",
     b"gid",
@@ -32,19 +32,19 @@ KEPT_KEYWORDS = ONE_MEMBER_KEYWORDS | {
 }
 
 _LENGTH = re.compile(rb"([1-9][0-9]{0,9}) ")
-# The fraction of a time is dropped: images count whole seconds. 18 digits fit in 64 bits.
+# The fraction of a time is dropped, because images store whole seconds. 18 digits fit in 64 bits.
 _TIME = re.compile(rb"(-?[0-9]{1,18})(?:\.[0-9]*)?")
 _NUMBER = re.compile(rb"[0-9]{1,18}")
 
 
 @frozen(kw_only=True)
 class Extension:
-    """What extended headers say about a member, over what its own header says.
+    """The records of extended headers, which override the fields of a member's header.
 
     Attributes:
         source: the archive, for messages.
-        offset: where the extended header stands, for messages.
-        records: keyword to value; an empty value takes back a global record.
+        offset: the offset of the extended header in bytes, for messages.
+        records: values by keyword; an empty value cancels a global record.
     """
 
     source: str
@@ -52,19 +52,19 @@ class Extension:
     records: Mapping[bytes, bytes] = field(factory=dict)
 
     def over(self, older: Extension) -> Extension:
-        """Return ``older`` with these records laid over it."""
+        """Return ``older``, updated with these records."""
         records = {**older.records, **self.records}
         return Extension(source=self.source, offset=self.offset, records=records)
 
     def name(self, keyword: bytes, otherwise: bytes) -> bytes:
-        """Return the bytes at ``keyword``, whatever character set they claim."""
+        """Return the value of ``keyword`` or ``otherwise``; ignore the declared character set."""
         return self.records.get(keyword) or otherwise
 
     def number(self, keyword: bytes, otherwise: int) -> int:
-        """Return the number at ``keyword``.
+        """Return the value of ``keyword`` as a number, or ``otherwise``.
 
         Raises:
-            FormatError: there is something, and it is no decimal number.
+            FormatError: the value is not a decimal number.
         """
         value = self.records.get(keyword)
         if not value:
@@ -74,10 +74,10 @@ class Extension:
         return int(value)
 
     def time(self, otherwise: int) -> int:
-        """Return ``mtime`` without its fraction, in seconds.
+        """Return ``mtime`` in whole seconds since 1970, or ``otherwise``.
 
         Raises:
-            FormatError: there is one, and it is no decimal number.
+            FormatError: the value is not a decimal number.
         """
         value = self.records.get(b"mtime")
         if not value:
@@ -96,62 +96,62 @@ class Extension:
         )
 
 
-def parse_extension(content: Buffer, *, source: str, offset: int, everyone: bool) -> Extension:
+def parse_extension(content: Buffer, *, source: str, offset: int, is_global: bool) -> Extension:
     """Return the records of one extended header.
 
     Args:
         content: the header's content, without its padding.
         source: the archive, for messages.
-        offset: where the content starts.
-        everyone: whether it is a global header, for all members that follow.
+        offset: where the content starts, in bytes.
+        is_global: whether the header applies to all members that follow.
 
     Raises:
-        FormatError: a record is malformed, or tells of a sparse file or a part of a
-            multi-volume archive.
+        FormatError: a record is malformed, or declares a sparse file or a part of a multi-volume
+            archive.
     """
     data = bytes(content)
     records: dict[bytes, bytes] = {}
-    here = 0
-    while here < len(data):
-        match = _LENGTH.match(data, here)
-        end = here + int(match[1]) if match else here
+    start = 0
+    while start < len(data):
+        match = _LENGTH.match(data, start)
+        end = start + int(match[1]) if match else start
         record = data[match.end() : end - 1] if match else b""
         keyword, equals, value = record.partition(b"=")
         if not keyword or not equals or end > len(data) or data[end - 1 : end] != b"\n":
             raise FormatError(
                 source=source,
-                offset=offset + here,
+                offset=offset + start,
                 expected="a PAX record (its length, a keyword, '=', a value, a newline)",
-                got=display(data[here : here + 40]),
+                got=display(data[start : start + 40]),
             )
-        _check_keyword(keyword, source=source, offset=offset + here, everyone=everyone)
+        _check_keyword(keyword, source=source, offset=offset + start, is_global=is_global)
         if keyword in KEPT_KEYWORDS:
             records[keyword] = value
-        here = end
+        start = end
     return Extension(source=source, offset=offset, records=records)
 
 
-def _check_keyword(keyword: bytes, *, source: str, offset: int, everyone: bool) -> None:
+def _check_keyword(keyword: bytes, *, source: str, offset: int, is_global: bool) -> None:
     if keyword.startswith(SPARSE_KEYWORDS):
         raise FormatError(
             source=source,
             offset=offset,
-            expected="whole files",
-            got="a sparse one",
+            expected="no sparse files",
+            got=f"the PAX keyword {display(keyword)}",
             hint="pack the archive again without --sparse (-S)",
         )
     if keyword.startswith(MULTI_VOLUME_KEYWORDS):
         raise FormatError(
             source=source,
             offset=offset,
-            expected="a whole archive",
-            got="a part of a multi-volume one",
+            expected="a complete archive",
+            got="a part of a multi-volume archive",
             hint="pack the archive again without --multi-volume (-M)",
         )
-    if everyone and keyword in ONE_MEMBER_KEYWORDS:
+    if is_global and keyword in ONE_MEMBER_KEYWORDS:
         raise FormatError(
             source=source,
             offset=offset,
-            expected="names and sizes for one member at a time",
-            got=f"a global {display(keyword)}",
+            expected="names and sizes only in PAX headers for one member",
+            got=f"{display(keyword)} in a global header",
         )

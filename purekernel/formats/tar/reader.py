@@ -32,28 +32,28 @@ from purekernel.tree import (
 )
 from purekernel.tree.node import PERMISSIONS
 
-# uid_t, gid_t and the two halves of a device number are unsigned, of 32 bits.
+# uid_t, gid_t and the two parts of a device number are unsigned 32-bit numbers.
 MAX_NUMBER = 0xFFFFFFFF
 
 
 def parse_tar(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Tree:
-    """Return the tree that an archive holds; any compression is undone first.
+    """Return the tree in an archive, which may be compressed.
 
-    File contents are views into the unpacked archive. Owners are the numbers in the
-    archive; the names of users and groups mean nothing outside the machine that wrote
-    them, and are passed over, as are extended attributes. Folders that no member makes
-    are root's, 0755, of 1970. A member ``.`` gives the root its metadata.
+    File contents are views into the unpacked archive. Owners are the numbers in the archive. The
+    names of users and groups are ignored, because they are valid only on the machine that made the
+    archive. Extended attributes are ignored. Folders without a member belong to root, with mode
+    0755 and time 0. A member ``.`` sets the metadata of the root.
 
-    A path may stand twice only for folders (the last one's metadata counts) and for hard
-    links to what stands there. A hard link's target must come before it.
+    Only folders and hard links may repeat a path. The metadata of the last folder counts; a hard
+    link must refer to the file at its path. The target of a hard link must precede it.
 
     Raises:
-        FormatError: the archive is damaged, truncated, or holds what an image cannot:
-            sparse files, parts of multi-volume archives, unknown types.
-        LimitError: it unpacks to more, or holds more members, than ``limits`` allow.
-        TreeError: a name or link climbs out, or members contradict one another.
+        FormatError: the archive is damaged or truncated, or contains sparse files, parts of
+            multi-volume archives or unknown types.
+        LimitError: it exceeds ``limits``.
+        TreeError: a name or link leaves the archive with "..", or members contradict each other.
     """
-    # A plain archive whose first name happens to start as gzip does stays as it is.
+    # The first name of an uncompressed archive may start with the magic of a compression.
     plain = data if is_tar(data) else unpack(data, source=source, limits=limits)
     tree = Tree()
     for member in iter_members(memoryview(plain), source=source, limits=limits):
@@ -69,26 +69,29 @@ def parse_tar(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> 
 def _add(tree: Tree, member: Member, source: str, limits: Limits) -> None:
     path = parse_path(member.name)
     limits.check_depth(path, source=source, offset=member.offset)
-    found = tree.get(path)
+    old = tree.get(path)
     if member.type == tarfile.LNKTYPE:
         target = _link_target(tree, member, source)
-        if found is not None and tree.inode(path) == tree.inode(target):
+        if old is not None and tree.inode(path) == tree.inode(target):
             return
-        if found is not None:
+        if old is not None:
             raise _duplicate(path, member, source)
         tree.add_parents(path)
         tree.link(path, target)
         return
     node = _node(member, source)
-    if isinstance(node, Directory) and (found is None or isinstance(found, Directory)):
+    if isinstance(node, Directory) and (old is None or isinstance(old, Directory)):
         tree.add_parents(path)
         tree.add(path, node)
         return
     if path == ROOT:
         raise FormatError(
-            source=source, offset=member.offset, expected="a folder at '.'", got="something else"
+            source=source,
+            offset=member.offset,
+            expected="a folder at '.'",
+            got="another type of file",
         )
-    if found is not None:
+    if old is not None:
         raise _duplicate(path, member, source)
     tree.add_parents(path)
     tree.add(path, node)
@@ -100,7 +103,7 @@ def _link_target(tree: Tree, member: Member, source: str) -> bytes:
         raise FormatError(
             source=source,
             offset=member.offset,
-            expected=f"the hard link {display(member.name)} to name an earlier file",
+            expected=f"an earlier file as the target of the hard link {display(member.name)}",
             got=display(member.target),
         )
     return target
@@ -108,7 +111,7 @@ def _link_target(tree: Tree, member: Member, source: str) -> bytes:
 
 def _node(member: Member, source: str) -> Node:
     metadata = _metadata(member, source)
-    # Archives older than POSIX tell folders by the slash alone.
+    # In archives older than POSIX, only the slash marks a folder.
     if member.type in (tarfile.DIRTYPE, DUMP_FOLDER) or (
         member.type in FILE_TYPES and member.name.endswith(b"/")
     ):
@@ -131,7 +134,7 @@ def _node(member: Member, source: str) -> Node:
         source=source,
         offset=member.offset,
         expected="a file, folder, link, device or fifo",
-        got=f"{display(member.name)}, a member of type {display(member.type)}",
+        got=f"{display(member.name)} of type {display(member.type)}",
         hint="pack the archive again with --format=gnu or --format=pax",
     )
 
@@ -142,7 +145,9 @@ def _symlink_target(member: Member, source: str) -> bytes:
             source=source,
             offset=member.offset,
             expected=f"a target for the link {display(member.name)}",
-            got=f"{display(member.target)}, with a NUL" if member.target else "none",
+            got=(
+                f"{display(member.target)}, which has a NUL" if member.target else "an empty target"
+            ),
         )
     return member.target
 
@@ -152,11 +157,11 @@ def _metadata(member: Member, source: str) -> Metadata:
         raise FormatError(
             source=source,
             offset=member.offset,
-            expected=f"a mode for {display(member.name)}",
+            expected=f"a mode of at least 0 for {display(member.name)}",
             got=f"{member.mode}",
         )
     return Metadata(
-        # Some archives have the file type in the mode too.
+        # In some archives the mode includes the file type.
         mode=member.mode & PERMISSIONS,
         uid=_number(member.uid, "an owner", member, source),
         gid=_number(member.gid, "a group", member, source),
@@ -169,7 +174,7 @@ def _time(member: Member, source: str) -> int:
         raise FormatError(
             source=source,
             offset=member.offset,
-            expected=f"a time of 64 bits for {display(member.name)}",
+            expected=f"a 64-bit time for {display(member.name)}",
             got=f"{member.mtime}",
         )
     return member.mtime
@@ -192,5 +197,5 @@ def _duplicate(path: bytes, member: Member, source: str) -> FormatError:
         offset=member.offset,
         expected="each name once",
         got=f"{display(path)} again",
-        hint="the archive holds two things under one name: pack it again with the one meant",
+        hint="pack the archive again with only one file of this name",
     )

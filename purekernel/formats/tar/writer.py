@@ -1,7 +1,7 @@
-"""Write a tree as an uncompressed tar archive in GNU's format.
+"""Write a tree as an uncompressed tar archive in GNU format.
 
-GNU's and not PAX's, because busybox, which Tiny Core unpacks with, reads long names and
-large numbers only in GNU's way; GNU tar and bsdtar read both.
+The format is GNU, not PAX, because busybox, with which Tiny Core unpacks, supports long names and
+large numbers only in GNU format. GNU tar and bsdtar support both.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from purekernel.tree import (
     display,
 )
 
-# Every byte is a character of its own in it, so that any name goes in and out unchanged.
+# This encoding maps each byte to a character, so that any name round-trips.
 ONE_TO_ONE = "iso-8859-1"
 
-# Archives are whole tape records of twenty blocks; readers of pipes expect as much.
+# Archives are padded to tape records of 20 blocks, which programs that read from pipes expect.
 RECORD_BYTES = 20 * BLOCK_BYTES
 
 
 def build_tar(tree: Tree, *, top: bool = False) -> bytes:
     """Return ``tree`` as one uncompressed archive.
 
-    Members stand in walking order, so parents precede what they hold, under names with
-    no leading ``./``. Owners are numbers; the names of users and groups are empty. The
-    content of hard-linked files stands with their first name.
+    Members are in walking order, so that parents precede children. Names have no leading ``./``.
+    Owners are numbers; the names of users and groups are empty. The content of hard-linked files
+    is with their first name.
 
     Args:
-        tree: what to write.
-        top: whether the root itself is written too, as ``./``. Unpacking such an archive
-            changes the folder it is unpacked in.
+        tree: the tree to write.
+        top: whether to write the root too, as ``./``. Unpacking then changes the metadata of the
+            target folder.
 
     Raises:
-        UnrepresentableError: the tree holds a socket, or a number that has no place.
+        UnrepresentableError: the tree contains a socket, or a number that does not fit its field.
     """
     pieces: list[Buffer] = []
     size_bytes = 0
@@ -66,7 +66,7 @@ def build_tar(tree: Tree, *, top: bool = False) -> bytes:
 
 
 def _header(path: bytes, node: Node, first: bytes) -> bytes:
-    """Return the header blocks of one member, long names included."""
+    """Return the header blocks of a member, with those of long names."""
     info = tarfile.TarInfo((path or b".").decode(ONE_TO_ONE))
     metadata = node.metadata
     info.mode, info.uid, info.gid = metadata.mode, metadata.uid, metadata.gid
@@ -97,4 +97,7 @@ def _describe(info: tarfile.TarInfo, path: bytes, node: Node) -> None:
     elif isinstance(node, Fifo):
         info.type = tarfile.FIFOTYPE
     else:
-        raise UnrepresentableError(f"{display(path)} is {describe(node)}, which tar cannot hold")
+        raise UnrepresentableError(
+            f"{display(path)}: a tar archive cannot contain {describe(node)}",
+            hint="leave it out",
+        )
