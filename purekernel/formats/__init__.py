@@ -1,1 +1,1 @@
-"""Bytes to trees and trees to bytes; no clock, no network, no environment."""
+"""Parse and build file formats, without access to the clock, the network or the environment."""

@@ -1,7 +1,7 @@
-"""Read ``ar`` archives, of which Debian's packages are made.
+"""Read ``ar`` archives, the container format of Debian packages.
 
-Source: ar(5) of FreeBSD for the header and BSD's long names; deb(5), "FORMAT"; GNU's binutils,
-bfd/archive.c, for ``//`` and names that end in a slash.
+Source: ar(5) of FreeBSD for the header and BSD's long names; deb(5), "FORMAT"; bfd/archive.c of GNU
+binutils for ``//`` and names that end in a slash.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from purekernel.tree import Buffer, display
 MAGIC = b"!<arch>\n"
 HEADER_BYTES = 60
 
-# Where the fields of a header are; all are text, filled up with blanks.
+# The fields of a header. All are text, padded with blanks.
 _NAME, _MTIME, _UID, _GID = slice(0, 16), slice(16, 28), slice(28, 34), slice(34, 40)
 _MODE, _SIZE, _END = slice(40, 48), slice(48, 58), slice(58, 60)
 _END_MARK = b"`\n"
@@ -26,25 +26,26 @@ _END_MARK = b"`\n"
 _DECIMAL = re.compile(rb"[0-9]+")
 _OCTAL = re.compile(rb"[0-7]+")
 
-# Names of BSD's that do not fit lie before the content; those of GNU's in a member "//".
+# Long names: BSD stores them before the content, GNU in a member "//".
 _BSD_LONG = re.compile(rb"#1/([0-9]{1,10})")
 _GNU_LONG = re.compile(rb"/([0-9]{1,10})")
 _GNU_TABLE = b"//"
 _SYMBOLS = (b"/", b"/SYM64/", b"__.SYMDEF", b"__.SYMDEF SORTED")
 
-# What a file system lets a name have.
+# The limit of most file systems.
 MAX_NAME_BYTES = 255
 
 
 @frozen(kw_only=True)
 class ArMember:
-    """One member.
+    """A member of an archive.
 
     Attributes:
-        name: without the slash that GNU puts behind it.
-        offset: where its header starts, in bytes.
-        mtime: seconds since 1970, UTC.
-        mode: as it stands in the header, file type and all.
+        name: the name, without the slash that GNU appends.
+        offset: where the header starts, in bytes.
+        mtime: the time in seconds since 1970, UTC.
+        uid, gid: the owner and the group.
+        mode: the mode in the header, with the file type.
         content: a view into the archive.
     """
 
@@ -58,18 +59,18 @@ class ArMember:
 
 
 def is_ar(data: Buffer) -> bool:
-    """Say whether ``data`` opens as an ``ar`` archive."""
+    """Return whether ``data`` starts with the magic of an ``ar`` archive."""
     return bytes(data[: len(MAGIC)]) == MAGIC
 
 
 def parse_ar(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> tuple[ArMember, ...]:
-    """Return the members of an archive in order; tables of symbols and names are left out.
+    """Return the members of an archive in order, without the tables of symbols and names.
 
-    Names may be long, in the way of BSD's or GNU's ``ar``, and may stand twice. The byte that
-    fills an odd member up is demanded between two members, and not behind the last.
+    Long names of BSD's and GNU's ``ar`` are supported. Names may repeat. The padding byte after a
+    member of odd size is required between members, but not after the last.
 
     Raises:
-        FormatError: it is no archive, a header is damaged, or a member is cut off.
+        FormatError: ``data`` is not an archive, a header is damaged, or a member is truncated.
         LimitError: there are more members than ``limits`` allow.
     """
     view = memoryview(data)
@@ -101,10 +102,10 @@ def _iter_members(view: memoryview, source: str, limits: Limits) -> Iterator[ArM
                 got=f"the end of the file after {len(view) - start}",
             )
         content = view[start : start + size]
-        written = header[_NAME].rstrip(b" ")
-        if written == _GNU_TABLE:
+        raw_name = header[_NAME].rstrip(b" ")
+        if raw_name == _GNU_TABLE:
             names = content
-        elif written not in _SYMBOLS:
+        elif raw_name not in _SYMBOLS:
             yield _member(header, content, names, offset, source)
         offset = _next_offset(view, start + size, source)
 
@@ -122,7 +123,7 @@ def _header(view: memoryview, offset: int, source: str) -> bytes:
         raise FormatError(
             source=source,
             offset=offset + _END.start,
-            expected=f"{display(_END_MARK)} at the end of a member's header",
+            expected=f"{display(_END_MARK)} at the end of a member header",
             got=display(header[_END]),
         )
     return header
@@ -131,28 +132,28 @@ def _header(view: memoryview, offset: int, source: str) -> bytes:
 def _member(
     header: bytes, content: memoryview, names: memoryview | None, offset: int, source: str
 ) -> ArMember:
-    written = header[_NAME].rstrip(b" ")
-    if found := _BSD_LONG.fullmatch(written):
-        length = int(found[1])
+    raw_name = header[_NAME].rstrip(b" ")
+    if match := _BSD_LONG.fullmatch(raw_name):
+        length = int(match[1])
         if length > len(content):
             raise FormatError(
                 source=source,
                 offset=offset,
-                expected=f"a name of at most the {len(content)} bytes that the member has",
+                expected=f"a name of at most {len(content)} bytes, the size of the member",
                 got=f"{length}",
             )
         name = bytes(content[: min(length, MAX_NAME_BYTES + 1)]).rstrip(b"\0")
         content = content[length:]
-    elif found := _GNU_LONG.fullmatch(written):
-        name = _name_in_table(names, int(found[1]), offset, source)
+    elif match := _GNU_LONG.fullmatch(raw_name):
+        name = _name_in_table(names, int(match[1]), offset, source)
     else:
-        name = written.removesuffix(b"/")
+        name = raw_name.removesuffix(b"/")
     if not 0 < len(name) <= MAX_NAME_BYTES or b"\0" in name:
         raise FormatError(
             source=source,
             offset=offset,
-            expected=f"a member's name of 1 to {MAX_NAME_BYTES} bytes without a NUL",
-            got=display(name) if name else "none",
+            expected=f"a member name of 1 to {MAX_NAME_BYTES} bytes without NUL",
+            got=display(name) if name else "an empty name",
         )
     return ArMember(
         name=name,
@@ -170,17 +171,17 @@ def _name_in_table(names: memoryview | None, start: int, offset: int, source: st
         raise FormatError(
             source=source,
             offset=offset,
-            expected=f"a table of names with one at byte {start}",
-            got="none" if names is None else f"one of {len(names)} bytes",
+            expected=f"a table of names with a name at byte {start}",
+            got="no table" if names is None else f"a table of {len(names)} bytes",
         )
-    # Where no name ends in time, the check on its length tells.
+    # If the name has no end, the caller's check of its length fails.
     entry = bytes(names[start : start + MAX_NAME_BYTES + 2])
     return entry.partition(b"\n")[0].removesuffix(b"/")
 
 
 def _number(
     header: bytes,
-    where: slice,
+    position: slice,
     what: str,
     offset: int,
     source: str,
@@ -188,31 +189,31 @@ def _number(
     base: int = 10,
     required: bool = False,
 ) -> int:
-    """Return the number in a field; an empty one, which some tables have, is 0."""
-    text = header[where].strip(b" ")
+    """Return the number in a field; an empty field, as in some tables, is 0."""
+    text = header[position].strip(b" ")
     if not text and not required:
         return 0
     pattern = _OCTAL if base == 8 else _DECIMAL
     if not pattern.fullmatch(text):
         raise FormatError(
             source=source,
-            offset=offset + where.start,
+            offset=offset + position.start,
             expected=f"{what} in {'octal' if base == 8 else 'decimal'} digits",
-            got=display(header[where]),
+            got=display(header[position]),
         )
     return int(text, base)
 
 
 def _next_offset(view: memoryview, end: int, source: str) -> int:
-    """Return where the next header starts: at an even byte."""
+    """Return the offset of the next header, which is even."""
     if not end % 2 or end == len(view):
         return end
-    # deb(5) has a line end there; other archivers a NUL.
+    # The padding byte is a newline in deb(5), and NUL from some other programs.
     if view[end] not in b"\n\0":
         raise FormatError(
             source=source,
             offset=end,
-            expected="a line end behind a member of an odd size",
+            expected="a newline after a member of odd size",
             got=f"0x{view[end]:02x}",
         )
     return end + 1

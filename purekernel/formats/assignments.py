@@ -1,4 +1,4 @@
-"""Lines that set a shell's variables, read and never evaluated.
+"""Parse lines that assign shell variables, without evaluation.
 
 Source: "Shell Command Language" of POSIX, 2.2 (quoting) and 2.6 (what a shell evaluates).
 """
@@ -13,20 +13,20 @@ from purekernel.errors import RecipeError
 
 _LINE = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)([ \t]*)=(.*)", re.DOTALL)
 _QUOTED = re.compile(r"""(?:"([^"]*)"|'([^']*)')(?:[ \t]+#.*)?""", re.DOTALL)
-_COMMENT_BEHIND = re.compile(r"[ \t]#")
-# What a shell puts something else for: commands, variables, escapes.
+_COMMENT_AFTER = re.compile(r"[ \t]#")
+# The expansions of a shell: commands, variables, escapes.
 _EVALUATED = re.compile(r"[`\\]|\$[A-Za-z0-9_({$?!#@*-]")
 
 
 @frozen(kw_only=True)
 class Assignment:
-    """A variable and what it is set to.
+    """A variable and its value.
 
     Attributes:
         name: the variable.
-        value: without the quotes around it.
-        evaluated: whether a shell would have made something else of the value.
-        has_hash: whether the value has in it what looks like a comment, and is none.
+        value: the value, without quotes.
+        evaluated: whether a shell would expand the value.
+        has_hash: whether an unquoted value contains text that looks like a comment.
     """
 
     name: str
@@ -36,14 +36,14 @@ class Assignment:
 
 
 def parse_assignment(line: str, *, source: str) -> Assignment | None:
-    """Return what a line sets; ``None`` where it is blank or a comment.
+    """Return the assignment in a line; ``None`` for a blank line or a comment.
 
     Args:
-        line: such as ``NAME=value``, ``export NAME="a value"``.
-        source: the file and line, for messages, which never show the value.
+        line: the line, such as ``NAME=value`` or ``export NAME="a value"``.
+        source: the file and line, for messages. Messages never contain the value.
 
     Raises:
-        RecipeError: it is no such line.
+        RecipeError: the line is not an assignment.
     """
     text = line.strip(" \t\r")
     if not text or text.startswith("#"):
@@ -52,26 +52,26 @@ def parse_assignment(line: str, *, source: str) -> Assignment | None:
     if match is None:
         raise RecipeError(
             f"{source}: expected a name, '=' and a value",
-            hint="write NAME=value, or begin the line with '#'",
+            hint="write NAME=value, or start the line with '#'",
         )
     name, gap, raw = match.groups()
     if gap or raw[:1] in (" ", "\t"):
         raise RecipeError(
             f"{source}: there must be no blanks around the '=' of {name}",
-            hint="take them away, or put the value in quotes",
+            hint="remove the blanks, or quote the value",
         )
     if raw[:1] not in ('"', "'"):
         return Assignment(
             name=name,
             value=raw,
             evaluated=_EVALUATED.search(raw) is not None,
-            has_hash=_COMMENT_BEHIND.search(raw) is not None,
+            has_hash=_COMMENT_AFTER.search(raw) is not None,
         )
     quoted = _QUOTED.fullmatch(raw)
     if quoted is None:
         raise RecipeError(
-            f"{source}: the quotes around the value of {name} must end with it",
-            hint="put the whole value in quotes of the kind that is not in it",
+            f"{source}: the value of {name} must end with its closing quote",
+            hint="put the whole value in single or double quotes that it does not contain",
         )
     double, single = quoted.groups()
     return Assignment(

@@ -1,7 +1,7 @@
-"""Find what a base boots with that an output made from it would not have.
+"""Find the boot methods of a base that an output would lose.
 
-Outputs boot by BIOS from a CD, through the isolinux of their base. What else a base has is named
-here, so that no build drops it in silence.
+Outputs boot by BIOS from a CD with the isolinux of their base. This module lists the other boot
+methods of a base, so that no build drops them silently.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from purekernel.tree import Buffer, display
 
 @frozen(kw_only=True)
 class BootLoss:
-    """Something that the output will not have, or a menu that a change does not reach.
+    """A boot method that the output loses, or a boot menu that a change does not affect.
 
     Attributes:
-        refusal: what is wrong, as an error says it.
-        note: what was done, as a build says it that was told to go on.
-        in_core: whether it belongs to the core, and not to the ISO around it.
+        refusal: the message of the error that refuses the loss.
+        note: the message of a build that accepts the loss.
+        in_core: whether the loss is in the core, not in the ISO.
     """
 
     refusal: str
@@ -33,7 +33,7 @@ class BootLoss:
 
 
 def find_lost_ways(image: IsoImage) -> tuple[BootLoss, ...]:
-    """Return the ways in which ``image`` boots and an ISO written from its tree would not."""
+    """Return the boot methods of ``image`` that an ISO written from its tree would lose."""
     lost = [_describe_entry(entry) for entry in image.other_entries]
     if image.system_area:
         lost.append(f"its system area, {image.system_area}, for booting from USB sticks and disks")
@@ -45,10 +45,10 @@ def find_lost_ways(image: IsoImage) -> tuple[BootLoss, ...]:
 def find_early_archive(
     core: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS
 ) -> tuple[BootLoss, ...]:
-    """Return what the kernel reads from the front of ``core`` before it unpacks anything.
+    """Return the loss of the files in ``core`` that the kernel reads before it unpacks it.
 
     Raises:
-        FormatError: an archive there is damaged.
+        FormatError: an uncompressed archive at the start is damaged.
     """
     names = early_names(core, source=source, limits=limits)
     if not names:
@@ -61,18 +61,18 @@ def find_early_archive(
 
 
 def refuse_losses(losses: Sequence[BootLoss], *, source: str) -> None:
-    """Refuse to lose anything.
+    """Raise an error for each loss.
 
     Raises:
-        BootLossError: there is something to lose.
-        CombinedError: there are several things.
+        BootLossError: there is one loss.
+        CombinedError: there are several losses.
     """
     raise_all(BootLossError(f"{source}: {loss.refusal}") for loss in losses)
 
 
 def _describe_entry(entry: BootEntry) -> str:
-    where = f"sector {entry.extent}" if entry.path is None else display(entry.path)
-    words = [f"the El Torito entry for {entry.firmware} ({where}"]
+    location = f"sector {entry.extent}" if entry.path is None else display(entry.path)
+    words = [f"the El Torito entry for {entry.firmware} ({location}"]
     if entry.emulation:
         words.append(", emulating a disk")
     if not entry.is_bootable:

@@ -1,7 +1,7 @@
-"""What a Linux kernel image for x86 says of itself, and the kernel that is packed inside it.
+"""Read the release of a Linux kernel image for x86 (bzImage), and unpack its kernel.
 
 Source: Documentation/arch/x86/boot.rst of Linux, "The Real-Mode Kernel Header";
-arch/x86/boot/compressed/Makefile and scripts/Makefile.lib for what stands behind the payload.
+arch/x86/boot/compressed/Makefile and scripts/Makefile.lib for the bytes after the payload.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from purekernel.tree import Buffer
 
 _SECTOR_BYTES = 512
 _SETUP_SECTORS_OFFSET = 0x1F1
-# What 0 stands for in that field.
+# The meaning of 0 in that field.
 _DEFAULT_SETUP_SECTORS = 4
 _MAGIC_OFFSET, _MAGIC = 0x202, b"HdrS"
 _VERSION_OFFSET = 0x206
-# The first protocol of which the header says where the payload is.
-_SAYS_PAYLOAD = 0x0208
+# The first boot protocol whose header has the location of the payload.
+_HAS_PAYLOAD_FIELDS = 0x0208
 _PAYLOAD_OFFSET = 0x248
 _VERSION_POINTER_OFFSET = 0x20E
 # The pointer counts from the end of the boot sector.
 _POINTER_BASE = 0x200
-# "6.1.0-13-amd64 (debian-kernel@…) #1 SMP …": the kernel itself keeps it far shorter.
-_MOST_BYTES = 512
-# How many places that look like a gzip file are tried in a kernel that does not say where its
-# payload is. The right one is among the first; a hostile file may be all such places.
-_MOST_TRIES = 8
+# The limit of the version text, "6.1.0-13-amd64 (debian-kernel@…) #1 SMP …", which is much shorter.
+_MOST_VERSION_BYTES = 512
+# How many occurrences of the gzip magic to try in a kernel without payload fields. The payload is
+# among the first; a hostile file may contain very many.
+_MOST_ATTEMPTS = 8
 
 
 def kernel_release(kernel: Buffer) -> str | None:
-    """Return the release that a bzImage was built as, such as ``3.0.3-tinycore``.
+    """Return the release of a bzImage, such as ``3.0.3-tinycore``.
 
     Returns:
-        ``None`` where it is no bzImage or says none.
+        ``None`` if ``kernel`` is not a bzImage or has no valid release.
     """
     view = memoryview(kernel)
     if not _is_bzimage(view):
@@ -47,7 +47,7 @@ def kernel_release(kernel: Buffer) -> str | None:
     if not pointer:
         return None
     start = pointer + _POINTER_BASE
-    text, nul, _rest = bytes(view[start : start + _MOST_BYTES]).partition(b"\0")
+    text, nul, _rest = bytes(view[start : start + _MOST_VERSION_BYTES]).partition(b"\0")
     release = text.split(b" ")[0]
     if not nul or not release or not release.isascii() or b"/" in release:
         return None
@@ -57,13 +57,13 @@ def kernel_release(kernel: Buffer) -> str | None:
 def unpack_kernel(
     kernel: Buffer, *, source: str = "the kernel", limits: Limits = DEFAULT_LIMITS
 ) -> Buffer | None:
-    """Return the kernel proper that a bzImage unpacks when it starts: the code and all its texts.
+    """Return the kernel that a bzImage unpacks when it starts: its code and data.
 
-    Reads gzip, bzip2, lzma, xz, zstd and LZ4.
+    Supports gzip, bzip2, lzma, xz, zstd and LZ4.
 
     Returns:
-        ``None`` where it is no bzImage, is packed in another way (LZO), is damaged, or unpacks to
-        more than ``limits`` allow.
+        ``None`` if ``kernel`` is not a bzImage, has another compression (LZO), is damaged, or
+        unpacks to more than ``limits`` allow.
     """
     view = memoryview(kernel)
     if not _is_bzimage(view):
@@ -72,7 +72,7 @@ def unpack_kernel(
     protected = view[(sectors + 1) * _SECTOR_BYTES :]
     (version,) = struct.unpack_from("<H", view, _VERSION_OFFSET)
     try:
-        if version < _SAYS_PAYLOAD or len(view) < _PAYLOAD_OFFSET + 8:
+        if version < _HAS_PAYLOAD_FIELDS or len(view) < _PAYLOAD_OFFSET + 8:
             return _find_payload(protected, source, limits)
         offset, size_bytes = struct.unpack_from("<II", view, _PAYLOAD_OFFSET)
         payload = protected[offset : offset + size_bytes]
@@ -91,7 +91,7 @@ def _is_bzimage(view: memoryview) -> bool:
 def _unpack_payload(payload: memoryview, source: str, limits: Limits) -> Buffer | None:
     if bytes(payload[:2]) == GZIP_MAGIC:
         return parse_member(payload, source=source, limits=limits).content
-    # Behind all others stands the unpacked size, which gzip has at its end of itself.
+    # After other compressions the build appends the unpacked size; a gzip file ends with it anyway.
     if len(payload) < 4:
         return None
     (size_bytes,) = struct.unpack_from("<I", payload, len(payload) - 4)
@@ -103,10 +103,10 @@ def _unpack_payload(payload: memoryview, source: str, limits: Limits) -> Buffer 
 
 
 def _find_payload(protected: memoryview, source: str, limits: Limits) -> Buffer | None:
-    """Return what the first sound gzip file in it holds: older kernels were packed in no other."""
+    """Return the content of the first valid gzip file; older kernels have no other compression."""
     content = bytes(protected)
     offset = -1
-    for _turn in range(_MOST_TRIES):
+    for _attempt in range(_MOST_ATTEMPTS):
         offset = content.find(GZIP_MAGIC + b"\x08", offset + 1)
         if offset < 0:
             return None

@@ -1,6 +1,7 @@
-"""Compress an initramfs as the kernel undoes it; gzip is the business of :mod:`purekernel.encode`.
+"""Compress an initramfs with xz, zstd or LZ4 so that the kernel can unpack it.
 
-The same library gives the same bytes every time, another release of it may give others.
+For gzip see :mod:`purekernel.encode`. The same release of a compression library always gives the
+same bytes; another release may give other bytes.
 
 Source: lib/decompress_unxz.c, lib/xz/xz_dec_stream.c, lib/decompress_unzstd.c and
 lib/decompress_unlz4.c of Linux; Documentation/staging/xz.rst.
@@ -15,27 +16,27 @@ from purekernel.formats.initramfs import Compression
 from purekernel.formats.lz4 import build_lz4
 from purekernel.tree import Buffer
 
-# How far back xz and zstd look, and so what the kernel allocates beside the image while it unpacks:
-# what every zstd decoder must give (RFC 8878, 3.1.1.1.2), and more than a core of some MB can use.
+# The window of xz and zstd, which the kernel allocates in addition to the image while it unpacks.
+# Every zstd decoder must support 8 MiB (RFC 8878, 3.1.1.1.2), and a core of some MB needs no more.
 WINDOW_BYTES = 8 << 20
-# Less than this is no dictionary of LZMA2.
+# The minimum dictionary of LZMA2.
 _LEAST_DICTIONARY_BYTES = 4096
-# The strongest that needs no window beyond the above; 20 to 22 gain 0.01 % in twice the time.
+# The highest level that needs no larger window; 20 to 22 gain 0.01 % in twice the time.
 _ZSTD_LEVEL = 19
 
-# What is written for a kernel that takes it, the smallest first.
+# The compressions that purekernel writes, the smallest result first.
 _SMALLEST_FIRST = (Compression.XZ, Compression.ZSTD, Compression.GZIP, Compression.LZ4)
 _WRITTEN = "gzip, xz, zstd or lz4"
 
 
 def choose_compression(taken: frozenset[Compression] | None) -> Compression:
-    """Return what makes the smallest core for a kernel.
+    """Return the compression that makes the smallest core for a kernel.
 
     Args:
-        taken: the compressions that it takes; ``None``, and gzip is chosen, where that is unknown.
+        taken: the compressions that the kernel supports; ``None`` if unknown, which selects gzip.
 
     Raises:
-        UsageError: it is known to take none that is written here.
+        UsageError: the kernel supports no compression that purekernel writes.
     """
     if taken is None:
         return Compression.GZIP
@@ -43,23 +44,23 @@ def choose_compression(taken: frozenset[Compression] | None) -> Compression:
         if compression in taken:
             return compression
     raise UsageError(
-        f"the kernel cannot unpack a core that is compressed with anything written here: "
-        f"it takes {_names(taken)}",
-        hint=f"use a base ISO whose kernel takes {_WRITTEN}",
+        f"the kernel must support a compression that purekernel writes ({_WRITTEN}), "
+        f"got {_names(taken)}",
+        hint=f"use a base ISO whose kernel supports {_WRITTEN}",
     )
 
 
 def check_taken(compression: Compression, taken: frozenset[Compression] | None) -> None:
-    """Refuse a compression that a kernel is known not to take.
+    """Check that a kernel supports a compression.
 
     Raises:
-        UsageError: ``taken``, the compressions that it takes, is known and lacks it.
+        UsageError: ``taken``, the compressions that the kernel supports, is known and lacks it.
     """
     if taken is not None and compression not in taken:
         raise UsageError(
-            f"the kernel cannot unpack a core that is compressed with {compression.value}: "
-            f"it takes {_names(taken)}",
-            hint="choose auto, which is the smallest that the kernel takes",
+            f"the kernel cannot unpack a core compressed with {compression.value}: "
+            f"it supports {_names(taken)}",
+            hint="use auto, the smallest compression that the kernel supports",
         )
 
 
@@ -67,7 +68,7 @@ def compress(archive: Buffer, compression: Compression) -> bytes:
     """Return ``archive`` compressed with xz, zstd or LZ4.
 
     Raises:
-        UsageError: it is another compression.
+        UsageError: ``compression`` is another one.
     """
     if compression is Compression.XZ:
         return build_xz(archive)
@@ -76,19 +77,19 @@ def compress(archive: Buffer, compression: Compression) -> bytes:
     if compression is Compression.LZ4:
         return build_lz4(archive)
     raise UsageError(
-        f"a core cannot be compressed with {compression.value}: nothing here writes that",
+        f"the compression of a core must be {_WRITTEN}, got {compression.value}",
         hint=f"choose {_WRITTEN}",
     )
 
 
 def build_xz(data: Buffer) -> bytes:
-    """Return one stream of xz, of one block, as small as LZMA2 makes it.
+    """Return ``data`` as one xz stream of one block, at the highest level of LZMA2.
 
-    With a CRC32, the one check that every kernel's decoder has; without a filter for machine code,
-    of which a kernel may have been configured without.
+    The stream has a CRC32, the only check that every kernel supports. It has no filter for machine
+    code, because a kernel may be configured without it.
     """
     least = max(_LEAST_DICTIONARY_BYTES, min(WINDOW_BYTES, len(memoryview(data))))
-    # The kernel allocates all of the dictionary, also for less data than fits in.
+    # The kernel always allocates the whole dictionary, so it is no larger than the data needs.
     dictionary_bytes = 1 << (least - 1).bit_length()
     filters = [
         {
@@ -101,11 +102,11 @@ def build_xz(data: Buffer) -> bytes:
 
 
 def build_zstd(data: Buffer) -> bytes:
-    """Return one frame of zstd, with its size in front and a checksum behind.
+    """Return ``data`` as one zstd frame with its size and a checksum.
 
-    The kernel verifies the checksum, so that a core damaged on its way is refused.
+    The kernel verifies the checksum, and so refuses a damaged core.
     """
-    from purekernel.formats.zstd import CompressionParameter  # noqa: PLC0415  # as it says there
+    from purekernel.formats.zstd import CompressionParameter  # noqa: PLC0415  # slow to import
     from purekernel.formats.zstd import compress as compress_zstd  # noqa: PLC0415
 
     options: dict[int, int] = {

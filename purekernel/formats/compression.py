@@ -1,4 +1,4 @@
-"""Undo whatever compression a file has, told by its first bytes, within bounds."""
+"""Detect the compression of a file by its first bytes, and unpack it within limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAGICS = (GZIP_MAGIC, BZIP2_MAGIC, XZ_MAGIC, LZMA_MAGIC, ZSTD_MAGIC, LZ4_MAGIC)
 
 
 class _Decompressor(Protocol):
-    """What the decompressors of bz2, lzma and zstd have in common."""
+    """The common interface of the decompressors of bz2, lzma and zstd."""
 
     @property
     def eof(self) -> bool: ...
@@ -39,20 +39,20 @@ class _Decompressor(Protocol):
 def unpack(
     data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, already_bytes: int = 0
 ) -> Buffer:
-    """Return ``data`` without its compression; data with none comes back as it is.
+    """Return ``data`` decompressed; return uncompressed data unchanged.
 
-    Reads gzip, bzip2, xz, lzma, zstd and LZ4's legacy frame; any number of streams one after the
-    other, as the programs of these names do.
+    Supports gzip, bzip2, xz, lzma, zstd and LZ4's legacy frame, and any number of concatenated
+    streams, as the programs of these names do.
 
     Args:
-        data: what may be compressed.
-        source: its name, for messages.
-        limits: the bound on what it may unpack to.
-        already_bytes: what counts towards that bound beforehand.
+        data: compressed or uncompressed data.
+        source: the name of the data, for messages.
+        limits: the limit of the unpacked size.
+        already_bytes: a size that already counts towards the limit.
 
     Raises:
-        FormatError: the stream is damaged, ends early, or has something else behind it.
-        LimitError: it unpacks to more than ``limits`` allow.
+        FormatError: a stream is damaged or truncated, or other data follows.
+        LimitError: the unpacked size exceeds ``limits``.
     """
     head = bytes(data[:6])
     if head.startswith(GZIP_MAGIC):
@@ -66,12 +66,12 @@ def unpack(
 
 
 def is_compressed(data: Buffer) -> bool:
-    """Say whether ``data`` opens as one of the compressions that :func:`unpack` undoes."""
+    """Return whether ``data`` starts with the magic of a compression that :func:`unpack` reads."""
     return bytes(data[:6]).startswith(_MAGICS)
 
 
 class _Kind(NamedTuple):
-    """A compression: its name, what undoes a stream, what that raises on a damaged one."""
+    """A compression: its name, its decompressor, and the errors that damaged data raises."""
 
     name: str
     decompressor: Callable[[], _Decompressor]
@@ -79,7 +79,7 @@ class _Kind(NamedTuple):
 
 
 def _find_kind(head: bytes) -> _Kind | None:
-    """Return what a file opens as."""
+    """Return the compression of a file that starts with ``head``."""
     if head.startswith(BZIP2_MAGIC):
         return _Kind("bzip2", bz2.BZ2Decompressor, (OSError, EOFError, ValueError))
     if head.startswith(XZ_MAGIC):
@@ -87,7 +87,7 @@ def _find_kind(head: bytes) -> _Kind | None:
     if head.startswith(LZMA_MAGIC):
         return _Kind("lzma", lzma.LZMADecompressor, (lzma.LZMAError, EOFError))
     if head.startswith(ZSTD_MAGIC):
-        from purekernel.formats.zstd import ZstdDecompressor, ZstdError  # noqa: PLC0415  # as it says
+        from purekernel.formats.zstd import ZstdDecompressor, ZstdError  # noqa: PLC0415  # slow
 
         return _Kind("zstd", ZstdDecompressor, (ZstdError, EOFError))
     return None
@@ -132,7 +132,7 @@ def _unpack_streams(
             raise
         except kind.errors as error:
             raise FormatError(
-                source=source, offset=start, expected=f"a sound {kind.name} stream", got=str(error)
+                source=source, offset=start, expected=f"a valid {kind.name} stream", got=str(error)
             ) from None
         offset -= len(stream.unused_data)
     return b"".join(pieces)

@@ -1,4 +1,4 @@
-"""What a Core ISO holds that a build starts from."""
+"""Read a Core ISO as the base of a build."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from purekernel.tree import Buffer, File, Tree, subtree
 
 BOOT_FOLDER = b"boot"
 
-# Core on x86, and CorePure64 on x86_64.
+# The names on Core for x86, and on CorePure64 for x86_64.
 CORES = (b"boot/core.gz", b"boot/corepure64.gz")
 KERNELS = (b"boot/vmlinuz", b"boot/vmlinuz64")
 
@@ -23,15 +23,15 @@ class Base:
     """A Core ISO, unpacked.
 
     Attributes:
-        iso: what lies on it and is carried over, the old core included.
-        boot: how it boots.
-        core_path: where its root file system lies on it.
-        kernel_path: where its kernel lies on it.
-        kernel: its kernel.
+        iso: the files of the ISO that the output keeps, including the old core.
+        boot: the boot settings.
+        core_path: the path of the root file system on the ISO.
+        kernel_path: the path of the kernel on the ISO.
+        kernel: the kernel.
         root: the root file system.
-        source: its name, for messages.
-        boot_entries: all entries of its El Torito catalog.
-        lost: what it boots with that an output does not have.
+        source: the name of the ISO, for messages.
+        boot_entries: all entries of the El Torito catalog.
+        lost: the boot methods that an output loses.
     """
 
     iso: Tree
@@ -52,13 +52,13 @@ def parse_base(
 
     Args:
         data: an ISO 9660 image.
-        source: its name, for messages.
-        keep_iso_files: whether what lies outside ``boot/`` is carried over too.
-        limits: the readers' bounds.
+        source: the name of the ISO, for messages.
+        keep_iso_files: whether to keep files outside ``boot/`` too.
+        limits: the limits of the readers.
 
     Raises:
         FormatError: the ISO or its core.gz is damaged.
-        BundleError: it has no core.gz, no kernel, or nothing that boots by BIOS.
+        BundleError: the ISO has no core.gz, no kernel, or no boot entry for BIOS.
     """
     image = parse_iso(data, source=source, limits=limits)
     core_path, core = _find(image.tree, CORES, source, "root file system")
@@ -83,17 +83,17 @@ def parse_base(
 
 
 def _no_boot(image: IsoImage, source: str) -> BundleError:
-    """Return the error that says why an ISO cannot be the base."""
+    """Return the error for an ISO without a usable boot entry."""
     if not image.boot_entries:
         return BundleError(
-            f"{source}: the ISO has no El Torito boot record, so nothing on it boots",
+            f"{source}: the ISO has no El Torito boot record, so it cannot boot",
             hint="use an original Tiny Core ISO as the base",
         )
     firmware = " and ".join(dict.fromkeys(entry.firmware for entry in image.boot_entries))
     return BundleError(
-        f"{source}: its boot catalog has entries for {firmware}, and none that loads a file by "
-        "BIOS without emulating a disk",
-        hint="use a base that boots by BIOS with isolinux; other ways cannot be written yet",
+        f"{source}: the boot catalog must have an entry that loads a file by BIOS without disk "
+        f"emulation, got entries for {firmware}",
+        hint="use a base that boots by BIOS with isolinux; purekernel cannot write other methods",
     )
 
 

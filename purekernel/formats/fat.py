@@ -1,6 +1,6 @@
-"""Read a FAT file system: the kind that UEFI firmware boots from.
+"""Read a FAT file system, from which UEFI firmware boots.
 
-FAT12, FAT16 and FAT32, with long names. Times, attributes and volume labels are not kept.
+Supports FAT12, FAT16 and FAT32 with long names. Times, attributes and volume labels are ignored.
 
 Source: Microsoft's "FAT: General Overview of On-Disk Format", 1.03; ECMA-107.
 """
@@ -20,7 +20,7 @@ from purekernel.tree.path import join
 _ENTRY_BYTES = 32
 _MAX_FOLDER_ENTRIES = 65536
 
-# From these counts of clusters on, the entries of the table have 16 and 32 bits.
+# From these numbers of clusters, entries of the table have 16 and 32 bits.
 _FAT16_CLUSTERS = 4085
 _FAT32_CLUSTERS = 65525
 
@@ -32,7 +32,7 @@ _LONG_NAME = 0x0F
 _DELETED = 0xE5
 _ESCAPED_E5 = 0x05
 
-# Windows NT notes in byte 12 that the base name, or the extension, is in lower case.
+# Flags of Windows NT in byte 12: the base name, or the extension, is in lower case.
 _LOWER_BASE = 0x08
 _LOWER_EXTENSION = 0x10
 
@@ -43,26 +43,26 @@ def parse_fat(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> 
     Names are UTF-8. All files get mode 0644, all folders 0755, owner 0:0 and time 0.
 
     Raises:
-        FormatError: ``data`` is no FAT file system, or it is damaged.
-        LimitError: it holds more than ``limits`` allow.
-        TreeError: a name is one that no tree may hold, or stands there twice.
+        FormatError: ``data`` is not a FAT file system, or is damaged.
+        LimitError: it exceeds ``limits``.
+        TreeError: a name is invalid or occurs twice.
     """
     return _Reader(_parse_boot_sector(data, source), source, limits).read()
 
 
 @frozen(kw_only=True)
 class _Volume:
-    """Where the parts of a volume are, in bytes, and how its clusters are counted.
+    """The layout of a volume; offsets are in bytes.
 
     Attributes:
         view: the whole volume.
-        table: start of the first file allocation table.
-        bits: of an entry in it: 12, 16 or 32.
-        root: start and end of the root folder; FAT32 has none at a fixed place.
-        root_cluster: where FAT32's root folder starts; 0 otherwise.
-        data: start of cluster 2.
-        cluster_bytes: size of a cluster.
-        clusters: how many there are.
+        table: the start of the first file allocation table.
+        bits: the size of an entry in the table: 12, 16 or 32 bits.
+        root: the start and end of the root folder of FAT12 and FAT16.
+        root_cluster: the first cluster of FAT32's root folder; 0 otherwise.
+        data: the start of cluster 2.
+        cluster_bytes: the size of a cluster.
+        clusters: the number of clusters.
     """
 
     view: memoryview = field(repr=False)
@@ -95,7 +95,7 @@ def _parse_boot_sector(data: Buffer, source: str) -> _Volume:
         or not (reserved and tables and table_sectors and sectors)
     ):
         raise FormatError(
-            source=source, offset=11, expected="a FAT file system", got="no such boot sector"
+            source=source, offset=11, expected="a FAT boot sector", got="invalid fields"
         )
     root_sectors = -(-root_entries * _ENTRY_BYTES // sector_bytes)
     root_sector = reserved + tables * table_sectors
@@ -103,7 +103,7 @@ def _parse_boot_sector(data: Buffer, source: str) -> _Volume:
     clusters = max(0, sectors - data_sector) // cluster_sectors
     bits = 12 if clusters < _FAT16_CLUSTERS else 16 if clusters < _FAT32_CLUSTERS else 32
     if root_cluster:
-        bits = 32  # no 16-bit size of the table: FAT32, even where it is smaller than it should be
+        bits = 32  # FAT32 has no 16-bit table size, even with fewer clusters than specified
     if (clusters + 2) * bits > 8 * table_sectors * sector_bytes or root_sector * sector_bytes > len(
         view
     ):
@@ -111,7 +111,7 @@ def _parse_boot_sector(data: Buffer, source: str) -> _Volume:
             source=source,
             offset=11,
             expected=f"a table for {clusters} clusters",
-            got=f"one of {table_sectors} sectors in an image of {len(view)} bytes",
+            got=f"a table of {table_sectors} sectors in an image of {len(view)} bytes",
         )
     return _Volume(
         view=view,
@@ -127,7 +127,7 @@ def _parse_boot_sector(data: Buffer, source: str) -> _Volume:
 
 @frozen(kw_only=True)
 class _Entry:
-    """A file or folder that a folder lists."""
+    """An entry of a folder: a file or a subfolder."""
 
     name: bytes
     is_folder: bool
@@ -162,7 +162,9 @@ class _Reader:
                 self._limits.check_depth(path, source=self._source)
                 if entry.is_folder:
                     if entry.cluster in seen:
-                        raise self._damaged("each folder in one place", display(path))
+                        raise self._damaged(
+                            "each folder at one path", f"{display(path)}, which is at another too"
+                        )
                     seen.add(entry.cluster)
                     tree.add(path, Directory(metadata=Metadata(mode=0o755)))
                     pending.append((path, self._chain(entry.cluster, path)))
@@ -174,7 +176,7 @@ class _Reader:
         return tree
 
     def _entries(self, records: bytes, folder: bytes) -> Iterator[_Entry]:
-        """Yield what a folder lists: long names where there are some, without "." and ".."."""
+        """Yield the entries of a folder, except "." and "..", with long names if present."""
         long_name: dict[int, bytes] = {}
         for start in range(0, len(records) - _ENTRY_BYTES + 1, _ENTRY_BYTES):
             record = records[start : start + _ENTRY_BYTES]
@@ -209,19 +211,21 @@ class _Reader:
         try:
             return joined.decode("utf-16-le").partition("\0")[0].encode()
         except UnicodeError:
-            raise self._damaged("long names in UTF-16", f"another in /{display(folder)}") from None
+            raise self._damaged(
+                "long names in UTF-16", f"an invalid name in /{display(folder)}"
+            ) from None
 
     def _chain(self, cluster: int, path: bytes, size_bytes: int | None = None) -> bytes:
-        """Return the clusters from ``cluster`` on, or the first ``size_bytes`` of them."""
+        """Return the content of a chain of clusters, or its first ``size_bytes``."""
         volume = self._volume
-        wanted = -(-size_bytes // volume.cluster_bytes) if size_bytes is not None else None
+        count = -(-size_bytes // volume.cluster_bytes) if size_bytes is not None else None
         most = _MAX_FOLDER_ENTRIES * _ENTRY_BYTES // volume.cluster_bytes + 1
         pieces: list[memoryview] = []
         seen: set[int] = set()
-        while wanted is None or len(pieces) < wanted:
+        while count is None or len(pieces) < count:
             if not 2 <= cluster < volume.clusters + 2 or cluster in seen:
                 raise self._damaged(
-                    f"a sound chain of clusters for /{display(path)}", f"cluster {cluster}"
+                    f"a valid chain of clusters for /{display(path)}", f"cluster {cluster}"
                 )
             seen.add(cluster)
             start = volume.data + (cluster - 2) * volume.cluster_bytes
@@ -230,7 +234,7 @@ class _Reader:
                 raise self._damaged(f"cluster {cluster}", "the end of the image")
             pieces.append(piece)
             cluster = self._next(cluster)
-            if wanted is None and (cluster > _BAD_CLUSTER[volume.bits] or len(pieces) >= most):
+            if count is None and (cluster > _BAD_CLUSTER[volume.bits] or len(pieces) >= most):
                 break
         content = b"".join(pieces)
         if size_bytes is None:

@@ -1,4 +1,4 @@
-"""Gzip framing: members read one after the other, one member written.
+"""Read the members of gzip files, and write files of one member.
 
 Source: RFC 1952.
 """
@@ -22,25 +22,25 @@ DEFLATE = 8
 FHCRC, FEXTRA, FNAME, FCOMMENT = 0x02, 0x04, 0x08, 0x10
 RESERVED_FLAGS = 0xE0
 
-# Where a header has its flags.
+# The offset of the flags in a header.
 FLAGS_OFFSET = 3
 
 HEADER = struct.Struct("<2sBBIBB")
 TRAILER = struct.Struct("<II")
 
-# XFL 2 says "slowest, smallest"; OS 255 says "unknown", so that no host shows.
+# XFL 2 means "slowest, smallest". OS 255 means "unknown", so that the host does not matter.
 SLOWEST = 2
 UNKNOWN_OS = 255
 
 
 @frozen(kw_only=True)
 class Member:
-    """One gzip member.
+    """A gzip member.
 
     Attributes:
-        offset: where its header starts, in bytes.
-        end: the first byte after its trailer.
-        content: what it unpacks to.
+        offset: where the header starts, in bytes.
+        end: the first byte after the trailer.
+        content: the unpacked content.
     """
 
     offset: int
@@ -51,17 +51,17 @@ class Member:
 def parse_gzip(
     data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, already_bytes: int = 0
 ) -> bytes:
-    """Return what all members of ``data`` unpack to, joined; zeros may follow the last.
+    """Return the joined contents of all members of ``data``; zeros may follow the last.
 
     Args:
-        data: one member or more.
-        source: its name, for messages.
-        limits: the bound on what it may unpack to.
-        already_bytes: what counts towards that bound beforehand.
+        data: one or more members.
+        source: the name of the data, for messages.
+        limits: the limit of the unpacked size.
+        already_bytes: a size that already counts towards the limit.
 
     Raises:
-        FormatError: a member is damaged or ends early, or something else follows.
-        LimitError: they unpack to more than ``limits`` allow.
+        FormatError: a member is damaged or truncated, or other data follows.
+        LimitError: the unpacked size exceeds ``limits``.
     """
     members = iter_members(data, source=source, limits=limits, already_bytes=already_bytes)
     pieces = [member.content for member in members]
@@ -71,11 +71,11 @@ def parse_gzip(
 def iter_members(
     data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, already_bytes: int = 0
 ) -> Iterator[Member]:
-    """Yield the members of ``data`` in order; the arguments are :func:`parse_gzip`'s.
+    """Yield the members of ``data`` in order; see :func:`parse_gzip` for the arguments.
 
     Raises:
-        FormatError: a member is damaged or ends early, or something else follows.
-        LimitError: they unpack to more than ``limits`` allow.
+        FormatError: a member is damaged or truncated, or other data follows.
+        LimitError: the unpacked size exceeds ``limits``.
     """
     view = memoryview(data)
     offset = 0
@@ -99,11 +99,11 @@ def parse_member(
     limits: Limits = DEFAULT_LIMITS,
     already_bytes: int = 0,
 ) -> Member:
-    """Return the member that starts at ``offset``, whatever follows it.
+    """Return the member that starts at ``offset``; ignore the data after it.
 
     Raises:
-        FormatError: it is damaged or ends early.
-        LimitError: with ``already_bytes`` it unpacks to more than ``limits`` allow.
+        FormatError: the member is damaged or truncated.
+        LimitError: the unpacked size, with ``already_bytes``, exceeds ``limits``.
     """
     view = memoryview(data)
     start = _skip_header(view, offset, source)
@@ -112,7 +112,7 @@ def parse_member(
     )
     trailer, content = inflated.end, inflated.content
     if len(view) - trailer < TRAILER.size:
-        raise _ends_early(source, len(view), "the CRC and size that close a gzip member")
+        raise _truncated(source, len(view), "the CRC and size at the end of a gzip member")
     crc, size = TRAILER.unpack_from(view, trailer)
     if crc != zlib.crc32(content) or size != len(content) & 0xFFFFFFFF:
         raise FormatError(
@@ -127,43 +127,43 @@ def parse_member(
 def build_gzip(
     deflated: Buffer, *, crc32: int, size_bytes: int, name: bytes = b"", mtime: int = 0
 ) -> bytes:
-    """Return one gzip member around a raw deflate stream; no host shows in it.
+    """Return one gzip member for a raw deflate stream; it does not depend on the host.
 
     Args:
-        deflated: a whole raw deflate stream.
-        crc32: of the unpacked bytes.
-        size_bytes: of the unpacked bytes.
-        name: of the file that was packed, without folders or NUL; empty: none is said.
-        mtime: when that was changed, in seconds since 1970, UTC; 0: it is not said.
+        deflated: a complete raw deflate stream.
+        crc32: the CRC-32 of the unpacked bytes.
+        size_bytes: the number of unpacked bytes.
+        name: the name of the file, without folders or NUL; empty for none.
+        mtime: the modification time of the file, in seconds since 1970, UTC; 0 for none.
     """
     return b"".join((build_header(name, mtime), deflated, build_trailer(crc32, size_bytes)))
 
 
 def build_header(name: bytes = b"", mtime: int = 0) -> bytes:
-    """Return what stands before a raw deflate stream; the arguments are :func:`build_gzip`'s."""
+    """Return the header of a gzip member; see :func:`build_gzip` for the arguments."""
     flags = FNAME if name else 0
     header = HEADER.pack(MAGIC, DEFLATE, flags, mtime, SLOWEST, UNKNOWN_OS)
     return header + name + b"\0" if name else header
 
 
 def build_trailer(crc32: int, size_bytes: int) -> bytes:
-    """Return what stands behind it; the arguments are :func:`build_gzip`'s."""
+    """Return the trailer of a gzip member; see :func:`build_gzip` for the arguments."""
     return TRAILER.pack(crc32, size_bytes & 0xFFFFFFFF)
 
 
 def content_start(data: Buffer, *, source: str = "a gzip file") -> int:
-    """Return where the deflate stream of a gzip file's first member starts, in bytes.
+    """Return the offset of the deflate stream in the first member of a gzip file, in bytes.
 
     Raises:
-        FormatError: its header is damaged or ends early.
+        FormatError: the header is damaged or truncated.
     """
     return _skip_header(memoryview(data), 0, source)
 
 
 def _skip_header(view: memoryview, offset: int, source: str) -> int:
-    """Return where the deflate stream of the member at ``offset`` starts."""
+    """Return the offset of the deflate stream of the member at ``offset``."""
     if len(view) - offset < HEADER.size:
-        raise _ends_early(source, len(view), "a gzip header of 10 bytes")
+        raise _truncated(source, len(view), "a gzip header of 10 bytes")
     magic, method, flags, _mtime, _xfl, _os = HEADER.unpack_from(view, offset)
     if magic != MAGIC:
         raise FormatError(
@@ -176,32 +176,32 @@ def _skip_header(view: memoryview, offset: int, source: str) -> int:
             expected="method 8 (deflate) and no reserved flags",
             got=f"method {method}, flags {flags:#04x}",
         )
-    here = offset + HEADER.size
+    end = offset + HEADER.size
     if flags & FEXTRA:
-        if len(view) - here < 2:
-            raise _ends_early(source, len(view), "the length of an extra field")
-        here += 2 + int.from_bytes(view[here : here + 2], "little")
+        if len(view) - end < 2:
+            raise _truncated(source, len(view), "the length of an extra field")
+        end += 2 + int.from_bytes(view[end : end + 2], "little")
     for flag, what in ((FNAME, "a file name"), (FCOMMENT, "a comment")):
         if flags & flag:
-            end = _find_nul(view, here)
-            if end < 0:
-                raise _ends_early(source, len(view), f"the NUL that ends {what}")
-            here = end + 1
+            nul = _find_nul(view, end)
+            if nul < 0:
+                raise _truncated(source, len(view), f"the NUL at the end of {what}")
+            end = nul + 1
     if flags & FHCRC:
-        here += 2
-    if here > len(view):
-        raise _ends_early(source, len(view), "the rest of a gzip header")
-    return here
+        end += 2
+    if end > len(view):
+        raise _truncated(source, len(view), "the rest of a gzip header")
+    return end
 
 
 def _find_nul(view: memoryview, start: int) -> int:
     step = 4096
-    for here in range(start, len(view), step):
-        found = bytes(view[here : here + step]).find(b"\0")
-        if found >= 0:
-            return here + found
+    for block_start in range(start, len(view), step):
+        index = bytes(view[block_start : block_start + step]).find(b"\0")
+        if index >= 0:
+            return block_start + index
     return -1
 
 
-def _ends_early(source: str, offset: int, expected: str) -> FormatError:
+def _truncated(source: str, offset: int, expected: str) -> FormatError:
     return FormatError(source=source, offset=offset, expected=expected, got="the end of the file")

@@ -1,4 +1,4 @@
-"""Inflate one stream within bounds, and say where it ends.
+"""Inflate one stream within limits, and report where it ends.
 
 Source: RFC 1950 and RFC 1951.
 """
@@ -13,12 +13,12 @@ from purekernel.errors import FormatError
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer
 
-# What zlib calls a raw deflate stream, and one with a zlib header and checksum.
+# The window_bits of zlib for a raw deflate stream, and for one with a zlib header and checksum.
 RAW, ZLIB = -zlib.MAX_WBITS, zlib.MAX_WBITS
 
 
-# How much is unpacked before the bound is looked at again: small beside any bound, large
-# beside the cost of a call. Smaller at first, for there may be very many very small streams.
+# The limit is checked after each step of this size: small compared to any limit, large compared to
+# the cost of a call. The first step is smaller, because a file may have very many small streams.
 STEP_BYTES = 1 << 20
 FIRST_STEP_BYTES = 1 << 12
 
@@ -28,11 +28,11 @@ PADDING_STEP_BYTES = 4096
 
 @frozen(kw_only=True)
 class Inflated:
-    """A stream as it was read.
+    """An inflated stream.
 
     Attributes:
-        content: what it unpacks to.
-        end: the first byte behind it.
+        content: the unpacked content.
+        end: the first byte after the stream.
     """
 
     content: bytes = field(repr=False)
@@ -49,20 +49,20 @@ def inflate(
     already_bytes: int = 0,
     header: int | None = None,
 ) -> Inflated:
-    """Return what the stream that starts at ``start`` unpacks to, whatever follows it.
+    """Inflate the stream that starts at ``start``; ignore the data after it.
 
     Args:
-        data: what the stream lies in.
-        start: its first byte.
-        source: for messages.
+        data: the data that contains the stream.
+        start: the first byte of the stream.
+        source: the name of the data, for messages.
         window_bits: ``RAW`` or ``ZLIB``.
-        limits: the bound on what it may unpack to.
-        already_bytes: what counts towards that bound beforehand.
-        header: where what holds the stream begins, for messages; ``None`` for its start.
+        limits: the limit of the unpacked size.
+        already_bytes: a size that already counts towards the limit.
+        header: the offset to show in a :class:`LimitError`; ``None`` for ``start``.
 
     Raises:
-        FormatError: it is damaged or ends early.
-        LimitError: with ``already_bytes`` it unpacks to more than ``limits`` allow.
+        FormatError: the stream is damaged or truncated.
+        LimitError: the unpacked size, with ``already_bytes``, exceeds ``limits``.
     """
     view = memoryview(data)
     inflater = zlib.decompressobj(wbits=window_bits)
@@ -73,7 +73,7 @@ def inflate(
     pending: Buffer = b""
     try:
         while not inflater.eof:
-            # By steps on both sides: zlib copies whatever input it leaves over.
+            # Input is passed in steps too, because zlib copies the input that it does not consume.
             if not pending:
                 pending = view[fed : fed + step_bytes]
                 fed += len(pending)
@@ -96,22 +96,22 @@ def inflate(
                 )
     except zlib.error as error:
         raise FormatError(
-            source=source, offset=start, expected="a sound deflate stream", got=str(error)
+            source=source, offset=start, expected="a valid deflate stream", got=str(error)
         ) from None
     content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     return Inflated(content=content, end=fed - len(inflater.unused_data))
 
 
-# Zeros between and behind what a file holds.
+# Zeros between and after the parts of a file.
 
 
 def skip_zeros(view: memoryview, start: int) -> int:
-    """Return the first place from ``start`` on that holds no zero, or the end."""
-    here = start
-    while here < len(view):
-        block = bytes(view[here : here + PADDING_STEP_BYTES])
+    """Return the offset of the first byte from ``start`` on that is not zero, or the end."""
+    offset = start
+    while offset < len(view):
+        block = bytes(view[offset : offset + PADDING_STEP_BYTES])
         rest = block.lstrip(b"\0")
-        here += len(block) - len(rest)
+        offset += len(block) - len(rest)
         if rest:
             break
-    return here
+    return offset

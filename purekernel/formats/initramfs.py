@@ -1,9 +1,8 @@
-"""What a kernel can unpack of an initramfs.
+"""Detect which compressions of an initramfs a kernel supports.
 
-The kernel has a table of compressions, each with the function that undoes it, or none where that
-one was not configured. Magic and name stand in the table either way, so that the kernel can say
-"compression method xz not configured". What does tell are the errors that only the function itself
-reports.
+The kernel has a table of compressions, each with its decompressor, or NULL if the decompressor is
+not configured. Magic and name are always in the table, so that the kernel can print "compression
+method xz not configured". Only the error messages of a decompressor show that it is present.
 
 Source: lib/decompress.c, lib/decompress_*.c and init/initramfs.c of Linux; for kernels before
 2.6.30, lib/inflate.c.
@@ -19,7 +18,7 @@ from purekernel.tree import Buffer
 
 
 class Compression(Enum):
-    """What an initramfs may be compressed with, under the kernel's own names."""
+    """A compression of an initramfs, with the kernel's name for it."""
 
     GZIP = "gzip"
     BZIP2 = "bzip2"
@@ -30,8 +29,8 @@ class Compression(Enum):
     ZSTD = "zstd"
 
 
-# Of each, texts of which its decompressor has one at least, and no other source of Linux any that
-# is known. What kernels this was held against is in docs/kernels.md.
+# The texts of each decompressor. It contains at least one of them, and no other known source file
+# of Linux contains any. docs/kernels.md lists the kernels that were tested.
 _TEXTS = {
     Compression.GZIP: (
         b"Out of memory while allocating z_stream\0",
@@ -40,7 +39,7 @@ _TEXTS = {
     Compression.BZIP2: (b"Data integrity error when decompressing.\0",),
     Compression.LZMA: (
         b"LZMA data is corrupt\0",
-        b"Could not allocate input bufer\0",  # older kernels, and spelt so
+        b"Could not allocate input bufer\0",  # older kernels, with this spelling
     ),
     Compression.XZ: (b"XZ-compressed data is corrupt\0",),
     Compression.LZO: (b"dest len longer than block size\0",),
@@ -52,19 +51,19 @@ _TEXTS = {
 def read_compressions(
     kernel: Buffer, *, source: str = "the kernel", limits: Limits = DEFAULT_LIMITS
 ) -> frozenset[Compression] | None:
-    """Return the compressions of an initramfs that a bzImage can undo.
+    """Return the compressions of an initramfs that a bzImage supports.
 
     Returns:
-        ``None`` where that cannot be told: it is no bzImage, the kernel in it cannot be unpacked,
-        or nothing in it is known.
+        ``None`` if they are unknown: ``kernel`` is not a bzImage, its kernel cannot be unpacked, or
+        the kernel contains none of the known texts.
     """
     unpacked = unpack_kernel(kernel, source=source, limits=limits)
     if unpacked is None:
         return None
     content = bytes(unpacked)
-    found = frozenset(
+    supported = frozenset(
         compression
         for compression, texts in _TEXTS.items()
         if any(text in content for text in texts)
     )
-    return found or None
+    return supported or None

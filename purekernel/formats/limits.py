@@ -1,4 +1,4 @@
-"""Bounds that every reader keeps, because inputs may be hostile."""
+"""Define the limits that every reader checks, because inputs may be hostile."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from purekernel.errors import LimitError
 
 @frozen(kw_only=True)
 class Limits:
-    """How much a reader may take from one input before it refuses.
+    """The limits of one input.
 
     Attributes:
-        unpacked_bytes: what one stream or image may unpack to. A Tiny Core image is some
-            40 MB unpacked, a fat remaster some hundreds; 1 GiB stops a bomb of a few MB
-            before it fills a small machine's memory.
-        members: names in one archive. A whole desktop distribution has some 150,000.
-        depth: folders within folders. Linux sets no bound but PATH_MAX.
+        unpacked_bytes: the unpacked size of one stream or image. A Tiny Core image has about
+            40 MB unpacked, a large remaster some hundreds. 1 GiB stops a decompression bomb of a
+            few MB before it fills the memory of a small machine.
+        members: the number of names in one archive. A desktop distribution has about 150,000.
+        depth: the depth of nested folders. Linux limits it only by PATH_MAX.
     """
 
     unpacked_bytes: int = 1 << 30
@@ -24,7 +24,7 @@ class Limits:
     depth: int = 256
 
     def check_unpacked(self, size_bytes: int, *, source: str, offset: int | None = None) -> None:
-        """Raise LimitError when ``size_bytes`` is over the bound."""
+        """Raise LimitError if ``size_bytes`` exceeds the limit."""
         if size_bytes > self.unpacked_bytes:
             raise LimitError(
                 source=source,
@@ -34,18 +34,18 @@ class Limits:
             )
 
     def check_members(self, count: int, *, source: str, offset: int | None = None) -> None:
-        """Raise LimitError when an archive has more names than it may."""
+        """Raise LimitError if the number of names exceeds the limit."""
         if count > self.members:
             raise LimitError(
                 source=source,
                 offset=offset,
                 expected=f"at most {self.members} members",
                 got="more",
-                hint="the archive is damaged or hostile: no image has that many names",
+                hint="the archive is damaged or hostile: use another copy of it",
             )
 
     def check_depth(self, path: bytes, *, source: str, offset: int | None = None) -> None:
-        """Raise LimitError when ``path`` lies deeper than it may."""
+        """Raise LimitError if the depth of ``path`` exceeds the limit."""
         depth = path.count(b"/") + 1
         if depth > self.depth:
             raise LimitError(
@@ -53,7 +53,7 @@ class Limits:
                 offset=offset,
                 expected=f"at most {self.depth} folders deep",
                 got=f"{depth}",
-                hint="the archive is damaged or hostile: no image is that deep",
+                hint="the archive is damaged or hostile: use another copy of it",
             )
 
 
@@ -61,5 +61,5 @@ DEFAULT_LIMITS = Limits()
 
 
 def limits_of(unpacked_bytes: int | None) -> Limits:
-    """Return the usual bounds, with another on what may be unpacked where one is given."""
+    """Return the default limits, with ``unpacked_bytes`` replaced unless it is ``None``."""
     return DEFAULT_LIMITS if unpacked_bytes is None else Limits(unpacked_bytes=unpacked_bytes)

@@ -1,7 +1,7 @@
-"""LZ4 as Linux takes it, of an initramfs or around itself: the legacy frame.
+"""Read and write the legacy frame of LZ4, which Linux uses for an initramfs and for itself.
 
-A magic number, and blocks: the size of each, little-endian, then what LZ4 made of up to 8 MiB, each
-by itself. Nothing says where a frame ends but the end of the file, and nothing whether it is sound.
+A frame is a magic number and blocks. A block is its compressed size, little-endian, and up to 8 MiB
+of data, compressed independently. A frame has no end mark and no checksum; it ends with the file.
 
 Source: lz4_Frame_format.md ("Legacy frame") of LZ4; lib/decompress_unlz4.c of Linux.
 """
@@ -16,31 +16,31 @@ from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer
 
 MAGIC = b"\x02\x21\x4c\x18"
-# Every block unpacks to this many bytes, save the last, which may be shorter. Linux has no room for
-# more.
+# Every block unpacks to this many bytes; only the last may be shorter. Linux does not support more.
 BLOCK_BYTES = 8 << 20
 
 _SIZE = struct.Struct("<I")
-# No byte of a block stands for more bytes than this: one that makes a length longer.
+# A byte of a block adds at most this many bytes to the result, as the extension of a length.
 _MOST_OF_A_BYTE = 255
-# The strongest: Core 4.4's core takes three times as long as with 3, and gets 0.9 % smaller.
+# The highest level. Core 4.4's core takes three times as long as with level 3, and is 0.9 %
+# smaller.
 _LEVEL = 12
 
 
 def parse_lz4(
     data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, already_bytes: int = 0
 ) -> bytes:
-    """Return what legacy frames unpack to, one behind the other, and zeros behind the last.
+    """Return the joined contents of legacy frames; zeros may follow the last.
 
     Args:
-        data: starts with :data:`MAGIC`.
-        source: its name, for messages.
-        limits: the bound on what it may unpack to.
-        already_bytes: what counts towards that bound beforehand.
+        data: the frames, which start with :data:`MAGIC`.
+        source: the name of the data, for messages.
+        limits: the limit of the unpacked size.
+        already_bytes: a size that already counts towards the limit.
 
     Raises:
-        FormatError: a block is damaged or ends early, or something else follows.
-        LimitError: it unpacks to more than ``limits`` allow.
+        FormatError: a block is damaged or truncated, or other data follows.
+        LimitError: the unpacked size exceeds ``limits``.
     """
     view = memoryview(data)
     if bytes(view[: len(MAGIC)]) != MAGIC:
@@ -69,9 +69,10 @@ def parse_lz4(
 
 
 def build_lz4(data: Buffer) -> bytes:
-    """Return ``data`` in one legacy frame, as small as LZ4 makes it; nothing, in no block.
+    """Return ``data`` as one legacy frame at the highest level, as ``lz4 -l -12`` does.
 
-    The same release of liblz4 gives the same bytes on every processor; those of ``lz4 -l -12``.
+    The same release of liblz4 gives the same bytes on every processor. For empty data the frame has
+    no block.
     """
     view = memoryview(data)
     pieces = [MAGIC]
@@ -82,13 +83,14 @@ def build_lz4(data: Buffer) -> bytes:
 
 
 def build_block(data: Buffer, *, is_small: bool = True) -> bytes:
-    """Return one block and no frame: what squashfs has, too.
+    """Return ``data`` as one block without a frame, as in squashfs.
 
     Args:
-        data: what it unpacks to.
-        is_small: whether it is made as small as LZ4 makes it; else in a twentieth of the time.
+        data: the data to compress.
+        is_small: whether to use the highest level; else the fast encoder, which takes a twentieth
+            of the time.
     """
-    from lz4.block import compress  # noqa: PLC0415  # rare
+    from lz4.block import compress  # noqa: PLC0415  # rarely used
 
     if not is_small:
         return bytes(compress(data, store_size=False))
@@ -96,25 +98,25 @@ def build_block(data: Buffer, *, is_small: bool = True) -> bytes:
 
 
 def parse_block(packed: Buffer, most_bytes: int) -> bytes:
-    """Return what one block unpacks to.
+    """Return the unpacked content of one block.
 
     Raises:
-        ValueError: it is damaged, or unpacks to more than ``most_bytes``.
+        ValueError: the block is damaged, or unpacks to more than ``most_bytes``.
     """
-    from lz4.block import LZ4BlockError, decompress  # noqa: PLC0415  # rare
+    from lz4.block import LZ4BlockError, decompress  # noqa: PLC0415  # rarely used
 
-    # As much is allocated at once, also for a block of a few bytes.
-    room_bytes = min(most_bytes, _MOST_OF_A_BYTE * len(packed))
+    # The library allocates this size, so it is limited by that of the block.
+    buffer_bytes = min(most_bytes, _MOST_OF_A_BYTE * len(packed))
     try:
-        return bytes(decompress(packed, uncompressed_size=room_bytes))
+        return bytes(decompress(packed, uncompressed_size=buffer_bytes))
     except LZ4BlockError:
         raise ValueError(
-            f"one that is damaged, or unpacks to more than {most_bytes} bytes"
+            f"a block that is damaged or unpacks to more than {most_bytes} bytes"
         ) from None
 
 
 def _unpack_block(packed: memoryview, *, source: str, offset: int) -> bytes:
-    """Return what one block of a frame unpacks to."""
+    """Return the unpacked content of one block of a frame."""
     try:
         return parse_block(packed, BLOCK_BYTES)
     except ValueError as error:
@@ -122,4 +124,4 @@ def _unpack_block(packed: memoryview, *, source: str, offset: int) -> bytes:
 
 
 def _damaged(source: str, offset: int, got: str) -> FormatError:
-    return FormatError(source=source, offset=offset, expected="a sound LZ4 block", got=got)
+    return FormatError(source=source, offset=offset, expected="a valid LZ4 block", got=got)

@@ -1,7 +1,8 @@
-"""The configuration file of isolinux and its kin, edited by structure.
+"""Parse and edit the configuration file of isolinux and the other Syslinux loaders.
 
-Lines that no edit touches keep their bytes. Source: the Syslinux Project's config
-reference ("Configuration file options").
+Lines that are not edited keep their bytes.
+
+Source: the Syslinux Project's config reference ("Configuration file options").
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from attrs import evolve, field, frozen
 
 BLANKS = b" \t\r"
 
-# KERNEL tells what a file is by its name; these are something else than Linux. LINUX says
-# that it is Linux, whatever the name.
+# KERNEL detects the type of a file by its name. Files with these endings are not Linux kernels.
+# LINUX loads any file as a Linux kernel.
 _OTHER_KINDS = (b".c32", b".com", b".cbt", b".bss", b".bs", b".bin", b".img", b".0")
 _LOADERS = (
     b"kernel", b"linux", b"boot", b"bss", b"pxe", b"fdimage", b"com32", b"config", b"localboot",
@@ -24,20 +25,20 @@ _LOADERS = (
 _WORD = re.compile(rb"[^ \t\r]*")
 _TIMEOUT = re.compile(rb"[0-9]{1,9}")
 
-# These stand for the whole menu wherever they are.
+# These options apply to the whole menu, in any position.
 _WHOLE_MENU = re.compile(rb"default|timeout|ontimeout|prompt|implicit|ui|f([1-9]|1[0-2])")
 
 
 @frozen(kw_only=True)
 class Line:
-    """One line.
+    """A line of the file.
 
     Attributes:
-        raw: the bytes as they stand, without the newline.
-        keyword: its first word in lower case; empty for blank lines and comments.
-        argument: all that follows the keyword, without the blanks around it.
-        label: the label it belongs to; ``None`` before the first, and for options that
-            stand for the whole menu.
+        raw: the bytes of the line, without the newline.
+        keyword: the first word in lower case; empty for blank lines and comments.
+        argument: the rest of the line, without surrounding blanks.
+        label: the label of the line; ``None`` before the first label, and for options of the
+            whole menu.
     """
 
     raw: bytes
@@ -47,24 +48,24 @@ class Line:
 
     @property
     def indent(self) -> bytes:
-        """The blanks it starts with."""
+        """The blanks at the start."""
         return self.raw[: len(self.raw) - len(self.raw.lstrip(BLANKS))]
 
     @property
     def ending(self) -> bytes:
-        """The carriage return it ends with, if it does."""
+        """The carriage return at the end, if any."""
         return b"\r" if self.raw.endswith(b"\r") else b""
 
     @property
     def marks_default(self) -> bool:
-        """Whether it makes its label the one that a menu program boots by itself."""
+        """Whether the line makes its label the default of a menu program."""
         return self.keyword == b"menu" and self.argument.lower() == b"default"
 
     def with_argument(self, argument: bytes) -> Line:
-        """Return the line with another argument, and its keyword and blanks as they were."""
+        """Return the line with another argument, and unchanged keyword and blanks."""
         text = self.raw[len(self.indent) :].rstrip(BLANKS)
-        found = _WORD.match(text)
-        word = found[0] if found else b""
+        match = _WORD.match(text)
+        word = match[0] if match else b""
         gap = text[len(word) : len(text) - len(text[len(word) :].lstrip(BLANKS))] or b" "
         raw = self.indent + word + gap + argument + self.ending
         return evolve(self, raw=raw, argument=argument)
@@ -72,33 +73,33 @@ class Line:
 
 @frozen(kw_only=True)
 class BootMenu:
-    """A whole configuration file."""
+    """A configuration file."""
 
     lines: tuple[Line, ...] = field(default=())
 
     @cached_property
     def _options(self) -> dict[tuple[bytes | None, bytes], bytes]:
-        """What each keyword of each label, or of the whole menu, says last."""
+        """The last argument of each keyword, by label and keyword."""
         return {(line.label, line.keyword): line.argument for line in self.lines}
 
     @property
     def labels(self) -> tuple[bytes, ...]:
-        """The labels in their order."""
+        """The labels in order."""
         return tuple(line.argument for line in self.lines if line.keyword == b"label")
 
     @property
     def default(self) -> bytes | None:
-        """The label that boots when nobody chooses."""
+        """The label that boots without a choice by the user."""
         return self.option(b"default")
 
     @property
     def timeout(self) -> int | None:
-        """Tenths of a second until the default boots; ``None`` where none is set."""
+        """The time until the default boots, in tenths of a second; ``None`` if not set."""
         text = self.option(b"timeout")
         return int(text) if text is not None and _TIMEOUT.fullmatch(text) else None
 
     def option(self, keyword: bytes, label: bytes | None = None) -> bytes | None:
-        """Return what the last ``keyword`` of ``label``, or of the whole menu, says."""
+        """Return the argument of the last ``keyword`` of ``label``, or of the whole menu."""
         return self._options.get((label, keyword))
 
     def kernel(self, label: bytes) -> bytes | None:
@@ -108,7 +109,7 @@ class BootMenu:
             return linux
         kernel = self.option(b"kernel", label)
         if kernel is None and not any((label, loader) in self._options for loader in _LOADERS):
-            kernel = label  # a label that says nothing else boots the file of its name
+            kernel = label  # a label without a loader boots the file of its name
         if kernel is None or kernel.lower().endswith(_OTHER_KINDS):
             return None
         return kernel
@@ -127,14 +128,14 @@ class BootMenu:
         return shown
 
     def append(self, label: bytes) -> bytes:
-        """Return the kernel command line of ``label``; a lone ``-`` means an empty one."""
+        """Return the kernel command line of ``label``; the argument ``-`` means an empty line."""
         own = self.option(b"append", label)
-        found = self.option(b"append") if own is None else own
-        return b"" if found in (None, b"-") else bytes(found or b"")
+        argument = self.option(b"append") if own is None else own
+        return b"" if argument in (None, b"-") else bytes(argument or b"")
 
 
 def parse_boot_menu(data: bytes) -> BootMenu:
-    """Return the menu in ``data``; every file is one, however odd. INCLUDE is not followed."""
+    """Return the menu in ``data``; no file is invalid. INCLUDE is not followed."""
     return BootMenu(lines=tuple(_lines(data)))
 
 
@@ -158,12 +159,12 @@ def _lines(data: bytes) -> Iterator[Line]:
 
 
 def build_boot_menu(menu: BootMenu) -> bytes:
-    """Return the file that ``menu`` is."""
+    """Return ``menu`` as a configuration file."""
     return b"\n".join(line.raw for line in menu.lines)
 
 
 def set_option(menu: BootMenu, keyword: bytes, argument: bytes) -> BootMenu:
-    """Return ``menu`` with a whole-menu option changed where it stands, or put first."""
+    """Return ``menu`` with an option of the whole menu changed, or added as the first line."""
     if menu.option(keyword) is None:
         ending = menu.lines[0].ending if menu.lines else b""
         raw = keyword + b" " + argument + ending
@@ -179,11 +180,10 @@ def set_option(menu: BootMenu, keyword: bytes, argument: bytes) -> BootMenu:
 
 
 def set_default(menu: BootMenu, label: bytes) -> BootMenu:
-    """Return ``menu`` with ``label`` as what boots when nobody chooses.
+    """Return ``menu`` with ``label`` as the label that boots without a choice by the user.
 
-    At a prompt that is what DEFAULT names. A program that shows a menu takes the label marked
-    MENU DEFAULT; DEFAULT may name the program itself and is left alone then. ONTIMEOUT, where
-    there is one, overrules both.
+    At a prompt, DEFAULT names that label. A menu program uses the label with MENU DEFAULT; DEFAULT
+    may then name the program, and is not changed. ONTIMEOUT, if present, overrides both.
     """
     if menu.option(b"ontimeout") is not None:
         menu = set_option(menu, b"ontimeout", label)
@@ -205,31 +205,32 @@ def set_default(menu: BootMenu, label: bytes) -> BootMenu:
 
 def extend_append(menu: BootMenu, words: bytes) -> BootMenu:
     """Return ``menu`` with ``words`` at the end of the command line of each Linux kernel."""
-    wanted = {
+    command_lines = {
         label: b" ".join(part for part in (menu.append(label), words) if part)
         for label in menu.linux_labels
     }
-    # The line that each label's words go to: its last APPEND, or else below its kernel.
-    places: dict[bytes, int] = {}
+    # The line to change for each label: its last APPEND, or the line of its kernel, after which
+    # APPEND is added.
+    line_of_label: dict[bytes, int] = {}
     for index, line in enumerate(menu.lines):
         label = line.label
-        if label is None or label not in wanted:
+        if label is None or label not in command_lines:
             continue
         if line.keyword == b"append":
-            places[label] = index
+            line_of_label[label] = index
         elif line.keyword in (b"kernel", b"linux", b"label"):
-            known = places.get(label)
+            known = line_of_label.get(label)
             if known is None or menu.lines[known].keyword != b"append":
-                places[label] = index
-    chosen = {index: label for label, index in places.items()}
+                line_of_label[label] = index
+    label_of_line = {index: label for label, index in line_of_label.items()}
     lines: list[Line] = []
     for index, line in enumerate(menu.lines):
-        if index not in chosen:
+        if index not in label_of_line:
             lines.append(line)
         elif line.keyword == b"append":
-            lines.append(line.with_argument(wanted[chosen[index]]))
+            lines.append(line.with_argument(command_lines[label_of_line[index]]))
         else:
-            lines += (line, _append_below(line, wanted[chosen[index]]))
+            lines += (line, _append_below(line, command_lines[label_of_line[index]]))
     return evolve(menu, lines=tuple(lines))
 
 

@@ -1,10 +1,10 @@
-"""Text as people's editors leave it: with a byte order mark, or with the line ends of Windows."""
+"""Decode text files that may have a byte order mark or Windows line ends."""
 
 from __future__ import annotations
 
 from purekernel.errors import RecipeError
 
-# Recipes, lists and settings have some kilobytes; the index of all of Tiny Core has 200.
+# Recipes, lists and settings have some kilobytes; the index of all Tiny Core extensions has 200.
 MOST_BYTES = 1 << 20
 
 _UTF_8_MARK = b"\xef\xbb\xbf"
@@ -15,15 +15,17 @@ def decode_text(data: bytes, *, source: str, most_bytes: int = MOST_BYTES) -> st
     r"""Return ``data`` as text whose lines end in ``\n``, without a byte order mark.
 
     Raises:
-        RecipeError: it is not UTF-8, or too large to be what a person wrote.
+        RecipeError: ``data`` is not UTF-8, or larger than ``most_bytes``.
     """
     if len(data) > most_bytes:
         raise RecipeError(
-            f"{source} has {len(data)} bytes; at most {most_bytes} are read",
-            hint="check that this is the file you mean",
+            f"{source}: a text file must be at most {most_bytes} bytes, got {len(data)}",
+            hint="check the path of the file",
         )
     if data.startswith(_UTF_16_MARKS):
-        raise RecipeError(f"{source} is UTF-16", hint="save it as UTF-8")
+        raise RecipeError(
+            f"{source}: a text file must be UTF-8, got UTF-16", hint="save the file as UTF-8"
+        )
     body = data.removeprefix(_UTF_8_MARK)
     try:
         return body.decode("utf-8").replace("\r\n", "\n")

@@ -1,8 +1,8 @@
-"""The small text files of a Tiny Core repository.
+"""Read and write the text files of a Tiny Core repository.
 
-Beside each extension ``NAME.tcz`` stand ``.md5.txt``, ``.dep``, ``.info`` and ``.list``; three
-index files say the same of all of them at once. All are plain text, and carry what people's
-editors left in them: stray blanks, blank lines, carriage returns.
+Each extension ``NAME.tcz`` has the files ``.md5.txt``, ``.dep``, ``.info`` and ``.list``. Three
+index files combine these for all extensions. All are plain text, and may contain stray blanks,
+blank lines and carriage returns from text editors.
 
 Source: tce-load, tce-update and tce-ab of Tiny Core, which read these files.
 """
@@ -16,11 +16,11 @@ from purekernel.errors import FormatError, PurekernelError
 from purekernel.formats.debian.names import CHOICE
 from purekernel.tree import Buffer, display
 
-# The largest .dep there is names some 60; one of a whole desktop some hundreds.
+# The largest known .dep file has about 60 names; that of a whole desktop could have some hundreds.
 MAX_DEPENDENCIES = 4096
 
 
-# The real repositories hold some 4,000 extensions.
+# The real repositories have about 4,000 extensions.
 MAX_EXTENSIONS = 200_000
 _MD5_LINE = re.compile(rb"\\?([0-9a-fA-F]{32})[ \t]+\*?(\S.*)")
 _SIZE = re.compile(rb"[0-9]{1,15}")
@@ -30,31 +30,31 @@ TCZ = ".tcz"
 DEB = ".deb"
 
 
-# ".tcz.md5.txt" behind it still fits in the 255 bytes of a file's name.
+# With ".tcz.md5.txt" appended, the name still fits in the 255 bytes of a file name.
 MAX_CHARACTERS = 240
 
 
-# A name becomes a file's name and a part of a URL. The published schema of recipes has the
-# same pattern.
+# A name becomes a file name and a part of a URL. The published schema of recipes has the same
+# pattern.
 EXTENSION_NAME = rf"[A-Za-z0-9][A-Za-z0-9_.+~-]{{0,{MAX_CHARACTERS - 1}}}"
 EXTENSION_NAME_WORDS = "the name of an extension: letters, digits and _ . + ~ -"
 
 
-# What lists may have besides: a Debian package of one version or architecture, as apt has it.
+# Lists may also contain a Debian package with a version or an architecture, in apt's syntax.
 LISTED_NAME = rf"{EXTENSION_NAME}|{CHOICE}\.deb"
 _NAME = re.compile(EXTENSION_NAME)
 _LISTED = re.compile(LISTED_NAME)
 
 
 def parse_dependencies(data: Buffer, *, source: str) -> tuple[str, ...]:
-    """Return the names that a ``.dep`` file holds, in order, each once.
+    """Return the names in a ``.dep`` file, in order, without duplicates.
 
     Raises:
-        FormatError: a line is no extension's name, or there are too many.
+        FormatError: a line is not an extension name, or there are too many.
     """
     names: dict[str, None] = {}
     for number, line in _lines(data):
-        # tce-load takes them word by word.
+        # tce-load splits lines at blanks.
         for word in line.split():
             names[_name(word, source, number)] = None
         if len(names) > MAX_DEPENDENCIES:
@@ -67,10 +67,10 @@ def parse_dependencies(data: Buffer, *, source: str) -> tuple[str, ...]:
 
 
 def parse_md5(data: Buffer, *, source: str) -> str:
-    """Return the digest that a ``.md5.txt`` file holds, in lower-case hexadecimal.
+    """Return the digest in a ``.md5.txt`` file, in lower-case hexadecimal.
 
     Raises:
-        FormatError: it holds none.
+        FormatError: the first line has no digest.
     """
     for _number, line in _lines(data):
         match = _MD5_LINE.fullmatch(line)
@@ -81,16 +81,16 @@ def parse_md5(data: Buffer, *, source: str) -> str:
         break
     raise FormatError(
         source=source,
-        expected="a line as md5sum writes it: 32 hexadecimal digits, blanks, a name",
+        expected="a line of md5sum: 32 hexadecimal digits, blanks, a name",
         got=display(bytes(data[:60])),
     )
 
 
 def parse_md5_index(data: Buffer, *, source: str) -> dict[str, str]:
-    """Return the digest of each extension that ``md5.db`` lists.
+    """Return the digest of each extension in ``md5.db``.
 
     Raises:
-        FormatError: a line is none that md5sum writes, or there are too many.
+        FormatError: a line is not in the format of md5sum, or there are too many.
     """
     digests: dict[str, str] = {}
     for number, line in _index_lines(data, source):
@@ -106,7 +106,7 @@ def parse_md5_index(data: Buffer, *, source: str) -> dict[str, str]:
 
 
 def parse_size_index(data: Buffer, *, source: str) -> dict[str, int]:
-    """Return the size in bytes of each extension that ``sizelist`` lists.
+    """Return the size of each extension in ``sizelist``, in bytes.
 
     Raises:
         FormatError: a line is not a name and a number, or there are too many.
@@ -125,19 +125,19 @@ def parse_size_index(data: Buffer, *, source: str) -> dict[str, int]:
 
 
 def parse_dependency_index(data: Buffer, *, source: str) -> dict[str, tuple[str, ...]]:
-    """Return the direct dependencies of each extension that ``dep.db`` lists.
+    """Return the direct dependencies of each extension in ``dep.db``.
 
-    Records are parted by blank lines; the first line of each is the extension, the others
-    are what it needs. What needs nothing is not listed.
+    Blank lines separate records. The first line of a record is the extension, the others are its
+    dependencies. Extensions without dependencies are not listed.
 
     Raises:
-        FormatError: a line is no extension's name, or there are too many.
+        FormatError: a line is not an extension name, or there are too many.
     """
     records: dict[str, dict[str, None]] = {}
     current: dict[str, None] | None = None
     for number, raw in enumerate(bytes(data).split(b"\n"), start=1):
         line = raw.strip()
-        # A dependency that is a lone blank came from a .dep with such a line: it parts nothing.
+        # A line of blanks comes from such a line in a .dep file, and does not separate records.
         if not raw.strip(b"\r"):
             current = None
         elif line:
@@ -149,7 +149,7 @@ def parse_dependency_index(data: Buffer, *, source: str) -> dict[str, tuple[str,
                     current[name] = None
         if len(records) > MAX_EXTENSIONS:
             raise _too_many(source)
-    return {name: tuple(needs) for name, needs in records.items()}
+    return {name: tuple(dependencies) for name, dependencies in records.items()}
 
 
 def build_dependencies(names: tuple[str, ...]) -> bytes:
@@ -158,21 +158,20 @@ def build_dependencies(names: tuple[str, ...]) -> bytes:
 
 
 def build_md5(digest: str, name: str) -> bytes:
-    """Return a ``.md5.txt`` file, as md5sum writes it.
+    """Return a ``.md5.txt`` file, in the format of md5sum.
 
     Args:
-        digest: in hexadecimal.
-        name: of the extension, with ``.tcz``.
+        digest: the digest in hexadecimal.
+        name: the file name of the extension, with ``.tcz``.
     """
     return f"{digest}  {name}\n".encode()
 
 
 def build_info(fields: Mapping[str, str]) -> bytes:
-    """Return an ``.info`` file: a field a line, in columns as Tiny Core's are.
+    """Return an ``.info`` file: one field a line, in two columns as in Tiny Core.
 
     Args:
-        fields: in the order in which they are written; a value's further lines stand below its
-            first, in the same column.
+        fields: names and values, in order. Further lines of a value continue in its column.
     """
     lines = []
     for name, value in fields.items():
@@ -183,56 +182,55 @@ def build_info(fields: Mapping[str, str]) -> bytes:
 
 
 def _index_lines(data: Buffer, source: str) -> Iterator[tuple[int, bytes]]:
-    for count, found in enumerate(_lines(data)):
+    for count, numbered_line in enumerate(_lines(data)):
         if count >= MAX_EXTENSIONS:
             raise _too_many(source)
-        yield found
+        yield numbered_line
 
 
 def _lines(data: Buffer) -> Iterator[tuple[int, bytes]]:
-    """Yield lines that are not blank, without the blanks around them, and their numbers."""
+    """Yield the number and the stripped text of each line that is not blank."""
     for number, raw in enumerate(bytes(data).split(b"\n"), start=1):
         line = raw.strip()
         if line:
             yield number, line
 
 
-# The names that extensions may have.
+# Names of extensions.
 #
 # Source: the names in Tiny Core's repositories, such as ``libstdc++-6.tcz``, ``915resolution.tcz``,
 # ``Xorg-7.7-bin.tcz``, ``perl_xml_parser.tcz``; Debian Policy, "Source", of packages.
 
 
 def is_extension_name(text: str) -> bool:
-    """Say whether ``text`` can be the name of an extension's file, or of a Debian package's."""
+    """Return whether ``text`` is a valid file name of an extension or a Debian package."""
     return text.endswith((TCZ, DEB)) and _NAME.fullmatch(text) is not None
 
 
 def parse_extension_name(text: str, *, source: str = "a list of extensions") -> str:
-    """Return the file name of the extension that ``text`` names.
+    """Return the file name of an extension.
 
     Args:
-        text: ``bash``, which means ``bash.tcz``; ``bash.tcz``; or ``lshw.deb``, a Debian
-            package that becomes an extension, or ``lshw:i386=02.19-2.deb``, one of a version
-            or an architecture.
-        source: where the name stands, for the message.
+        text: ``bash``, short for ``bash.tcz``; ``bash.tcz``; ``lshw.deb``, a Debian package that
+            becomes an extension; or ``lshw:i386=02.19-2.deb``, with an architecture or a version.
+        source: the location of the name, for the message.
 
     Raises:
-        FormatError: no extension can have that name.
+        FormatError: the name is invalid.
     """
     if len(text) > MAX_CHARACTERS or not _LISTED.fullmatch(text):
         raise FormatError(
             source=source,
             expected=EXTENSION_NAME_WORDS,
-            got=_what_it_is(text),
+            got=_describe(text),
             hint="give one name, such as bash.tcz",
         )
     return text if text.endswith((TCZ, DEB)) else text + TCZ
 
 
-def _what_it_is(text: str) -> str:
+def _describe(text: str) -> str:
     if not text:
-        return "nothing"
+        return "an empty name"
     if len(text) > MAX_CHARACTERS:
         return f"{text[:20]!r}… with {len(text)} characters"
     return repr(text)
@@ -243,7 +241,7 @@ def _name(word: bytes, source: str, number: int) -> str:
         return parse_extension_name(word.decode("utf-8", "backslashreplace"))
     except PurekernelError:
         raise FormatError(
-            source=f"{source}, line {number}", expected="an extension's name", got=display(word)
+            source=f"{source}, line {number}", expected="an extension name", got=display(word)
         ) from None
 
 

@@ -1,6 +1,6 @@
-"""zstd, from Python itself where it has it, else from the backport of the same module.
+"""Import zstd from the standard library or, before Python 3.14, from its backport.
 
-Imported when a stream is first met: loading the library takes some milliseconds.
+Import this module only inside functions that use it: loading the library takes milliseconds.
 """
 
 from __future__ import annotations

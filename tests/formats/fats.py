@@ -13,7 +13,7 @@ FIRST_DATA = 1 + 2 * TABLE_SECTORS + ROOT_ENTRIES * 32 // SECTOR_BYTES
 
 
 def make_fat12(files: Mapping[str, bytes]) -> bytearray:
-    """Return a FAT12 file system that holds ``files``, by their 8.3 paths with slashes."""
+    """Return a FAT12 file system with ``files``, by 8.3 paths with slashes."""
     image = bytearray(SECTORS * SECTOR_BYTES)
     image[0:3] = b"\xeb\x3c\x90"
     struct.pack_into("<HBHBHHBH", image, 11, 512, 1, 1, 2, ROOT_ENTRIES, SECTORS, 0xF8, 2)
@@ -31,25 +31,25 @@ def make_fat12(files: Mapping[str, bytes]) -> bytearray:
         return first
 
     def records(folder: str) -> bytes:
-        here: dict[str, bool] = {}
+        entries: dict[str, bool] = {}
         for path in files:
             if path.startswith(folder):
                 head, slash, _rest = path[len(folder) :].partition("/")
-                here[head] = bool(slash)
-        made = b""
-        for name, is_folder in here.items():
+                entries[head] = bool(slash)
+        result = b""
+        for name, is_folder in entries.items():
             path = folder + name
             content = records(path + "/") if is_folder else files[path]
             cluster = store(content) if content or is_folder else 0
             base, _dot, extension = name.partition(".")
-            made += struct.pack(
+            result += struct.pack(
                 "<11sB14xHI",
                 base.upper().encode().ljust(8) + extension.upper().encode().ljust(3),
                 0x10 if is_folder else 0x20,
                 cluster,
                 0 if is_folder else len(content),
             )
-        return made
+        return result
 
     root = records("")
     start = (1 + 2 * TABLE_SECTORS) * SECTOR_BYTES
@@ -61,7 +61,7 @@ def make_fat12(files: Mapping[str, bytes]) -> bytearray:
 
 
 def set_entry(image: bytearray, cluster: int, value: int) -> None:
-    """Let ``cluster`` be followed by cluster ``value``, in both tables."""
+    """Set the successor of ``cluster`` to ``value`` in both tables."""
     for table in range(2):
         offset = (1 + table * TABLE_SECTORS) * SECTOR_BYTES + cluster * 3 // 2
         (pair,) = struct.unpack_from("<H", image, offset)

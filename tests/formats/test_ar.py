@@ -24,23 +24,23 @@ def test_members_come_in_order_with_their_metadata() -> None:
     assert (first.mtime, first.uid, first.gid, first.mode) == (1_300_000_000, 0, 0, 0o100644)
 
 
-def test_an_archive_may_be_empty() -> None:
+def test_empty_archive_has_no_members() -> None:
     assert parse_ar(MAGIC, source="x.deb") == ()
     assert is_ar(MAGIC)
     assert not is_ar(b"!<arch>")
 
 
-def test_a_slash_behind_a_name_is_no_part_of_it() -> None:
+def test_slash_after_a_name_is_removed() -> None:
     (member,) = parse_ar(ar([(b"debian-binary/", b"")]), source="x.deb")
     assert member.name == b"debian-binary"
 
 
-def test_the_fill_byte_may_be_missing_at_the_end() -> None:
+def test_missing_padding_byte_at_the_end_is_accepted() -> None:
     (member,) = parse_ar(ar([(b"a", b"odd")])[:-1], source="x.deb")
     assert bytes(member.content) == b"odd"
 
 
-def test_long_names_of_bsd() -> None:
+def test_long_name_of_bsd_is_read() -> None:
     name = b"a name of more than sixteen bytes"
     (member,) = parse_ar(
         MAGIC + ar_member(b"#1/%d" % (len(name) + 3), name + b"\0\0\0" + b"content"), source="x.a"
@@ -48,12 +48,12 @@ def test_long_names_of_bsd() -> None:
     assert (member.name, bytes(member.content)) == (name, b"content")
 
 
-def test_long_names_of_gnu() -> None:
+def test_long_names_of_gnu_are_read() -> None:
     table = b"first-very-long-name.o/\nsecond-very-long-name.o/\n"
     data = MAGIC + ar_member(b"/", b"symbols!") + ar_member(b"//", table)
     data += ar_member(b"/24", b"2") + ar_member(b"/0", b"1")
     members = parse_ar(data, source="x.a")
-    assert [(one.name, bytes(one.content)) for one in members] == [
+    assert [(member.name, bytes(member.content)) for member in members] == [
         (b"second-very-long-name.o", b"2"),
         (b"first-very-long-name.o", b"1"),
     ]
@@ -71,7 +71,7 @@ def test_long_names_of_gnu() -> None:
         ),
         (
             ONE.replace(b"`\n", b"``"),
-            "x, byte 66: expected '`\\n' at the end of a member's header, got '``'",
+            "x, byte 66: expected '`\\n' at the end of a member header, got '``'",
         ),
         (
             ONE.replace(b"4         `", b"-4        `"),
@@ -87,25 +87,28 @@ def test_long_names_of_gnu() -> None:
         ),
         (
             ar([(b"a", b"odd")])[:-1] + b"x" + ONE[8:],
-            "x, byte 71: expected a line end behind a member of an odd size, got 0x78",
+            "x, byte 71: expected a newline after a member of odd size, got 0x78",
         ),
-        (ar([(b"", b"")]), "x, byte 8: expected a member's name of 1 to 255 bytes"),
+        (ar([(b"", b"")]), "x, byte 8: expected a member name of 1 to 255 bytes without NUL"),
         (
             ar([(b"#1/99", b"short")]),
-            "x, byte 8: expected a name of at most the 5 bytes that the member has, got 99",
+            "x, byte 8: expected a name of at most 5 bytes, the size of the member, got 99",
         ),
-        (ar([(b"/7", b"")]), "x, byte 8: expected a table of names with one at byte 7, got none"),
+        (
+            ar([(b"/7", b"")]),
+            "x, byte 8: expected a table of names with a name at byte 7, got no table",
+        ),
         (
             ar([(b"//", b"abc/\n"), (b"/7", b"")]),
-            "x, byte 74: expected a table of names with one at byte 7, got one of 5 bytes",
+            "x, byte 74: expected a table of names with a name at byte 7, got a table of 5 bytes",
         ),
         (
             ar([(b"//", b"n" * 400), (b"/0", b"")]),
-            "x, byte 468: expected a member's name of 1 to 255 bytes",
+            "x, byte 468: expected a member name of 1 to 255 bytes without NUL",
         ),
     ],
 )
-def test_what_is_damaged_is_told_with_its_place(data: bytes, message: str) -> None:
+def test_damaged_archive_is_refused_with_its_offset(data: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         parse_ar(data, source="x")
     if not data:
@@ -114,7 +117,7 @@ def test_what_is_damaged_is_told_with_its_place(data: bytes, message: str) -> No
         assert str(caught.value).startswith(message)
 
 
-def test_members_have_a_bound() -> None:
+def test_members_above_the_limit_are_refused() -> None:
     data = ar([(b"a", b"")] * 5)
     assert len(parse_ar(data, source="x", limits=evolve(DEFAULT_LIMITS, members=5))) == 5
     with pytest.raises(LimitError, match="at most 4 members"):
@@ -122,23 +125,23 @@ def test_members_have_a_bound() -> None:
 
 
 @given(st.binary(max_size=200), st.integers(0, 200))
-def test_whatever_comes_an_error_of_ours_or_none(noise: bytes, at: int) -> None:
-    sound = ar([(b"debian-binary", b"2.0\n"), (b"#1/3", b"abcdef")])
-    for data in (MAGIC + noise, sound[:at] + noise + sound[at + len(noise) :]):
+def test_damaged_archive_raises_only_purekernel_errors(noise: bytes, at: int) -> None:
+    valid = ar([(b"debian-binary", b"2.0\n"), (b"#1/3", b"abcdef")])
+    for data in (MAGIC + noise, valid[:at] + noise + valid[at + len(noise) :]):
         try:
             members = parse_ar(data, source="x")
         except PurekernelError:
             continue
-        assert sum(len(one.content) for one in members) <= len(data)
+        assert sum(len(member.content) for member in members) <= len(data)
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("options", ["rcD", "rcDU", "rcS"])
-def test_archives_of_gnu_ar_are_read(tmp_path: Path, options: str) -> None:
+def test_archive_of_gnu_ar_is_read(tmp_path: Path, options: str) -> None:
     program = require("ar")
     contents = {b"short": b"1", b"sixteen-letters!": b"", b"a-name-of-more-than-16": b"22"}
     for name, content in contents.items():
         (tmp_path / name.decode()).write_bytes(content)
     run(program, options, "x.a", *(name.decode() for name in contents), cwd=tmp_path)
     members = parse_ar((tmp_path / "x.a").read_bytes(), source="x.a")
-    assert {one.name: bytes(one.content) for one in members} == contents
+    assert {member.name: bytes(member.content) for member in members} == contents

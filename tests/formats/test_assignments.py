@@ -12,14 +12,14 @@ def parse(line: str) -> Assignment | None:
     return parse_assignment(line, source="f, line 1")
 
 
-def said(line: str) -> tuple[str, str]:
+def name_and_value(line: str) -> tuple[str, str]:
     assignment = parse(line)
     assert assignment is not None
     return assignment.name, assignment.value
 
 
 @pytest.mark.parametrize("line", ["", "  ", "\t\r", "# A=b", "  #"])
-def test_blank_lines_and_comments_set_nothing(line: str) -> None:
+def test_blank_line_or_comment_is_not_an_assignment(line: str) -> None:
     assert parse(line) is None
 
 
@@ -40,8 +40,8 @@ def test_blank_lines_and_comments_set_nothing(line: str) -> None:
         ("A=b'c", "b'c"),
     ],
 )
-def test_values_are_what_stands_there(line: str, value: str) -> None:
-    assert said(line) == ("A", value)
+def test_value_is_read_without_quotes_and_comments(line: str, value: str) -> None:
+    assert name_and_value(line) == ("A", value)
 
 
 @pytest.mark.parametrize(
@@ -58,38 +58,40 @@ def test_values_are_what_stands_there(line: str, value: str) -> None:
         ("A=plain", "plain", False),
     ],
 )
-def test_nothing_is_evaluated(line: str, value: str, evaluated: bool) -> None:
+def test_value_that_a_shell_expands_is_kept_and_marked(
+    line: str, value: str, evaluated: bool
+) -> None:
     assignment = parse(line)
     assert assignment == Assignment(name="A", value=value, evaluated=evaluated, has_hash=False)
 
 
-def test_a_hash_behind_a_value_without_quotes_is_a_part_of_it() -> None:
+def test_hash_in_an_unquoted_value_is_part_of_it() -> None:
     assignment = parse("A=b # c")
     assert assignment == Assignment(name="A", value="b # c", evaluated=False, has_hash=True)
 
 
 QUOTES = (
-    "f, line 1: the quotes around the value of A must end with it",
-    "put the whole value in quotes of the kind that is not in it",
+    "f, line 1: the value of A must end with its closing quote",
+    "put the whole value in single or double quotes that it does not contain",
 )
-NO_LINE = (
+NO_ASSIGNMENT = (
     "f, line 1: expected a name, '=' and a value",
-    "write NAME=value, or begin the line with '#'",
+    "write NAME=value, or start the line with '#'",
 )
 BLANKS = (
     "f, line 1: there must be no blanks around the '=' of A",
-    "take them away, or put the value in quotes",
+    "remove the blanks, or quote the value",
 )
 
 
 @pytest.mark.parametrize(
-    ("line", "wrong"),
+    ("line", "error"),
     [
-        ("secret", NO_LINE),
-        ("=secret", NO_LINE),
-        ("1A=secret", NO_LINE),
-        ("A-B=secret", NO_LINE),
-        ("set A=secret", NO_LINE),
+        ("secret", NO_ASSIGNMENT),
+        ("=secret", NO_ASSIGNMENT),
+        ("1A=secret", NO_ASSIGNMENT),
+        ("A-B=secret", NO_ASSIGNMENT),
+        ("set A=secret", NO_ASSIGNMENT),
         ("A =secret", BLANKS),
         ("A= secret", BLANKS),
         ("A\t=\tsecret", BLANKS),
@@ -100,14 +102,14 @@ BLANKS = (
         ('A="a"secret"', QUOTES),
     ],
 )
-def test_other_lines_are_refused_without_showing_them(line: str, wrong: tuple[str, str]) -> None:
+def test_other_line_is_refused_without_showing_the_value(line: str, error: tuple[str, str]) -> None:
     with pytest.raises(RecipeError) as caught:
         parse(line)
-    assert (str(caught.value), caught.value.hint) == wrong
+    assert (str(caught.value), caught.value.hint) == error
 
 
 @given(st.text(max_size=60))
-def test_no_line_does_harm(line: str) -> None:
+def test_any_line_is_read_or_refused(line: str) -> None:
     try:
         assignment = parse(line)
     except RecipeError:

@@ -26,7 +26,7 @@ def kernel(version: bytes, pointer: int = 0x100) -> bytes:
     return bytes(header)
 
 
-def test_a_kernel_says_its_release() -> None:
+def test_release_of_a_kernel_is_read() -> None:
     assert kernel_release(make_kernel()) == RELEASE
     assert kernel_release(kernel(b"6.1.0-13-amd64 (x@y) #1 SMP\0")) == "6.1.0-13-amd64"
     assert kernel_release(kernel(b"3.0.3-tinycore\0")) == "3.0.3-tinycore"
@@ -46,33 +46,33 @@ def test_a_kernel_says_its_release() -> None:
         kernel(b"3" * 0x100),
     ],
 )
-def test_what_says_none(content: bytes) -> None:
+def test_file_without_a_release_has_none(content: bytes) -> None:
     assert kernel_release(content) is None
 
 
 @given(st.integers(0, 0x400), st.integers(0, 0xFFFF), st.binary(max_size=8))
-def test_any_bytes_are_read(until: int, pointer: int, version: bytes) -> None:
+def test_any_bytes_raise_no_error(until: int, pointer: int, version: bytes) -> None:
     kernel_release(kernel(version, pointer)[:until])
 
 
 @pytest.mark.oracle
-def test_file_reads_the_same_release() -> None:
+def test_file_prints_the_same_release() -> None:
     require("file")
     node = parse_iso(core_iso().read_bytes(), source="iso").tree[b"boot/vmlinuz"]
     assert isinstance(node, File)
-    said = run("file", "-", stdin=bytes(node.content)).decode()
-    assert f"version {kernel_release(node.content)} " in said
+    output = run("file", "-", stdin=bytes(node.content)).decode()
+    assert f"version {kernel_release(node.content)} " in output
 
 
 @pytest.mark.parametrize("packer", PACKERS)
 @pytest.mark.parametrize("setup_sectors", [0, 2, 255])
-def test_the_kernel_inside_is_unpacked(packer: str, setup_sectors: int) -> None:
+def test_kernel_is_unpacked(packer: str, setup_sectors: int) -> None:
     image = make_bzimage(make_payload(VMLINUX, packer), setup_sectors=setup_sectors)
     assert unpack_kernel(memoryview(image)) == VMLINUX
 
 
 @pytest.mark.parametrize("packer", PACKERS)
-def test_a_kernel_that_is_damaged_or_too_large_is_unknown(packer: str) -> None:
+def test_damaged_or_too_large_kernel_is_not_unpacked(packer: str) -> None:
     payload = make_payload(VMLINUX, packer)
     image = make_bzimage(payload)
     assert unpack_kernel(image[: len(image) - 600]) is None
@@ -82,7 +82,7 @@ def test_a_kernel_that_is_damaged_or_too_large_is_unknown(packer: str) -> None:
     assert unpack_kernel(make_bzimage(payload[: len(payload) // 2])) is None
 
 
-def test_other_payloads_are_unknown() -> None:
+def test_payload_with_unknown_compression_is_not_unpacked() -> None:
     for payload in (b"", b"\x89LZO", b"\x89LZO\0\r\n\x1a\n" + bytes(50), VMLINUX):
         assert unpack_kernel(make_bzimage(payload)) is None
     assert unpack_kernel(make_bzimage(b"", payload_bytes=0xFFFFFFFF)) is None
@@ -90,10 +90,10 @@ def test_other_payloads_are_unknown() -> None:
     assert unpack_kernel(VMLINUX) is None
 
 
-def test_an_older_kernel_does_not_say_where_its_payload_is() -> None:
+def test_gzip_payload_of_an_older_kernel_is_searched() -> None:
     payload = make_payload(VMLINUX, "gzip")
     assert unpack_kernel(make_bzimage(payload, version=0x0207)) == VMLINUX
-    # What only looks like one is passed over, but not for ever.
+    # Up to seven false matches are skipped.
     lookalike = b"\x1f\x8b\x08 not gzip"
     assert unpack_kernel(make_bzimage(lookalike * 7 + payload, version=0x0203)) == VMLINUX
     assert unpack_kernel(make_bzimage(lookalike * 99 + payload, version=0x0203)) is None
@@ -101,8 +101,8 @@ def test_an_older_kernel_does_not_say_where_its_payload_is() -> None:
 
 
 @given(st.sampled_from(sorted(PACKERS)), st.integers(0, 5000), st.binary(min_size=1, max_size=9))
-def test_any_damaged_kernel_is_read(packer: str, place: int, damage: bytes) -> None:
+def test_damaged_kernel_raises_no_error(packer: str, offset: int, damage: bytes) -> None:
     image = bytearray(make_bzimage(make_payload(VMLINUX[:3000], packer)))
-    place %= len(image)
-    image[place : place + len(damage)] = damage
+    offset %= len(image)
+    image[offset : offset + len(damage)] = damage
     unpack_kernel(image)

@@ -34,9 +34,7 @@ each = pytest.mark.parametrize(("kind", "pack"), PACKERS, ids=[kind for kind, _p
 
 
 @each
-def test_every_kind_is_undone_one_stream_or_several(
-    kind: str, pack: Callable[[bytes], bytes]
-) -> None:
+def test_one_or_several_streams_are_unpacked(kind: str, pack: Callable[[bytes], bytes]) -> None:
     assert is_compressed(pack(CONTENT))
     assert unpack(memoryview(pack(CONTENT)), source="x") == CONTENT
     assert unpack(pack(CONTENT) + pack(b"more"), source="x") == CONTENT + b"more"
@@ -44,7 +42,7 @@ def test_every_kind_is_undone_one_stream_or_several(
 
 
 @each
-def test_damage_at_any_place_is_ours_to_report(kind: str, pack: Callable[[bytes], bytes]) -> None:
+def test_truncated_or_extended_stream_is_refused(kind: str, pack: Callable[[bytes], bytes]) -> None:
     data = pack(CONTENT[:3000])
     for cut in range(7, len(data), max(1, len(data) // 50)):
         with pytest.raises(FormatError):
@@ -54,19 +52,21 @@ def test_damage_at_any_place_is_ours_to_report(kind: str, pack: Callable[[bytes]
 
 
 @each
-def test_bombs_are_stopped(kind: str, pack: Callable[[bytes], bytes]) -> None:
+def test_unpacked_size_above_the_limit_is_refused(
+    kind: str, pack: Callable[[bytes], bytes]
+) -> None:
     with pytest.raises(LimitError):
         unpack(pack(bytes(4 << 20)), source="x", limits=Limits(unpacked_bytes=1 << 20))
 
 
 @each
-def test_what_was_unpacked_before_counts(kind: str, pack: Callable[[bytes], bytes]) -> None:
+def test_already_bytes_count_towards_the_limit(kind: str, pack: Callable[[bytes], bytes]) -> None:
     limits = Limits(unpacked_bytes=len(CONTENT))
     assert unpack(pack(CONTENT), source="x", limits=limits) == CONTENT
     with pytest.raises(LimitError):
         unpack(pack(CONTENT), source="x", limits=limits, already_bytes=1)
 
 
-def test_what_has_no_compression_comes_back_as_it_is() -> None:
+def test_uncompressed_data_is_returned_unchanged() -> None:
     assert unpack(CONTENT, source="x") is CONTENT
     assert not is_compressed(CONTENT)

@@ -26,14 +26,14 @@ from tests.shared import mirror
         ("a" * MAX_CHARACTERS, "a" * MAX_CHARACTERS + ".tcz"),
     ],
 )
-def test_names_are_completed(text: str, name: str) -> None:
+def test_name_without_suffix_gets_tcz(text: str, name: str) -> None:
     assert parse_extension_name(text) == name
 
 
 @pytest.mark.parametrize(
     ("text", "got"),
     [
-        ("", "nothing"),
+        ("", "an empty name"),
         ("a b", "'a b'"),
         ("a/b.tcz", "'a/b.tcz'"),
         ("..", "'..'"),
@@ -47,7 +47,7 @@ def test_names_are_completed(text: str, name: str) -> None:
         ("a" * 241, "'aaaaaaaaaaaaaaaaaaaa'… with 241 characters"),
     ],
 )
-def test_what_is_no_name_is_refused(text: str, got: str) -> None:
+def test_invalid_name_is_refused(text: str, got: str) -> None:
     with pytest.raises(FormatError) as caught:
         parse_extension_name(text, source="x.lst, line 3")
     assert str(caught.value) == (
@@ -58,7 +58,7 @@ def test_what_is_no_name_is_refused(text: str, got: str) -> None:
 
 
 @given(st.text(max_size=300))
-def test_a_name_is_always_one_file_name(text: str) -> None:
+def test_accepted_name_is_a_valid_file_name(text: str) -> None:
     try:
         name = parse_extension_name(text)
     except FormatError:
@@ -70,7 +70,7 @@ def test_a_name_is_always_one_file_name(text: str) -> None:
     assert parse_extension_name(name) == name
 
 
-def test_the_names_of_a_mirror_are_names() -> None:
+def test_names_of_the_mirror_are_accepted() -> None:
     index = gzip.decompress((mirror() / "4.x" / "x86" / "tcz" / "md5.db.gz").read_bytes())
     names = [line.split()[1] for line in index.decode().splitlines()]
     assert len(names) == 29

@@ -42,7 +42,7 @@ def test_chain_of_scattered_clusters_is_followed() -> None:
 def test_chain_that_loops_is_refused() -> None:
     image = make_fat12({"A.BIN": bytes(2048)})
     set_entry(image, 3, 2)
-    with pytest.raises(FormatError, match="a sound chain of clusters"):
+    with pytest.raises(FormatError, match="a valid chain of clusters"):
         parse_fat(image, source="x")
 
 
@@ -51,17 +51,17 @@ def test_folder_within_itself_is_refused() -> None:
     folder = bytes(image).index(b"B          \x10")
     parent = bytes(image).index(b"A          \x10")
     image[folder + 26 : folder + 28] = image[parent + 26 : parent + 28]
-    with pytest.raises(FormatError, match="each folder in one place"):
+    with pytest.raises(FormatError, match="each folder at one path"):
         parse_fat(image, source="x")
 
 
 @pytest.mark.parametrize("data", [b"", bytes(511), bytes(4096), b"\xff" * 4096])
-def test_what_is_no_fat_is_refused(data: bytes) -> None:
+def test_data_that_is_not_fat_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError, match=r"x.*: expected a (FAT|table)"):
         parse_fat(data, source="x")
 
 
-def test_truncated_images_are_refused_or_read() -> None:
+def test_truncated_image_raises_only_purekernel_errors() -> None:
     image = bytes(make_fat12(FILES))
     for size in range(0, len(image), 97):
         try:
@@ -75,7 +75,7 @@ def test_content_over_the_limit_is_refused() -> None:
         parse_fat(make_fat12(FILES), source="x", limits=Limits(unpacked_bytes=1000))
 
 
-def test_file_that_claims_four_gigabytes_is_refused() -> None:
+def test_file_that_states_4_gib_is_refused() -> None:
     image = make_fat12({"A.BIN": b"a"})
     entry = bytes(image).index(b"A       BIN")
     struct.pack_into("<I", image, entry + 28, 0xFFFFFFFF)
@@ -88,13 +88,13 @@ def test_file_that_claims_four_gigabytes_is_refused() -> None:
     ("bits", "kilobytes", "extra"),
     [(12, 1440, ()), (12, 4000, ("-S", "2048")), (16, 16384, ()), (32, 66000, ("-s", "1"))],
 )
-def test_what_mtools_put_there_is_read(
+def test_files_written_by_mtools_are_read(
     tmp_path: Path, bits: int, kilobytes: int, extra: tuple[str, ...]
 ) -> None:
     image = tmp_path / "fat.img"
     run(require("mkfs.fat"), "-C", "-F", str(bits), *extra, image, str(kilobytes))
     run(require("mmd"), "-i", image, "::/EFI", "::/EFI/a folder with a long name")
-    wanted = {}
+    expected = {}
     for number, name in enumerate(("grub.cfg", "Ünïcode — name.conf", "x" * 200, "UPPER.TXT")):
         content = bytes([number]) * (number * 70_001)
         (tmp_path / "content").write_bytes(content)
@@ -103,5 +103,5 @@ def test_what_mtools_put_there_is_read(
             require("env"), "LC_ALL=C.UTF-8", require("mcopy"), "-i", image,
             tmp_path / "content", f"::/{path}",
         )  # fmt: skip
-        wanted[path] = content
-    assert contents(image.read_bytes()) == wanted
+        expected[path] = content
+    assert contents(image.read_bytes()) == expected

@@ -27,7 +27,7 @@ def test_members_are_joined(contents: list[bytes]) -> None:
     assert parse_gzip(data + bytes(7), source="x") == b"".join(contents)
 
 
-def test_a_member_with_every_field_is_read_and_its_end_known() -> None:
+def test_member_with_every_optional_field_is_read() -> None:
     body = zlib.compress(b"content", wbits=-15)
     flags = 0x02 | 0x04 | 0x08 | 0x10
     header = (
@@ -39,7 +39,7 @@ def test_a_member_with_every_field_is_read_and_its_end_known() -> None:
     assert (member.content, member.end) == (b"content", len(data))
 
 
-def test_what_is_built_has_no_name_no_time_and_no_host() -> None:
+def test_built_member_has_no_name_time_or_host() -> None:
     content = b"some words " * 50
     body = zlib.compress(content, 9, wbits=-15)
     data = build_gzip(body, crc32=zlib.crc32(content), size_bytes=len(content))
@@ -61,7 +61,7 @@ def test_what_is_built_has_no_name_no_time_and_no_host() -> None:
         (
             lambda data: data[:-3],
             (
-                "x.gz, byte 37: expected the CRC and size that close a gzip member, "
+                "x.gz, byte 37: expected the CRC and size at the end of a gzip member, "
                 "got the end of the file"
             ),
         ),
@@ -85,7 +85,7 @@ def test_what_is_built_has_no_name_no_time_and_no_host() -> None:
         ),
         (
             lambda data: data[:3] + b"\x08" + data[4:10] + b"x" * 10,
-            "x.gz, byte 20: expected the NUL that ends a file name, got the end of the file",
+            "x.gz, byte 20: expected the NUL at the end of a file name, got the end of the file",
         ),
         (
             lambda data: data[:3] + b"\x04" + data[4:10] + b"\xff\xff",
@@ -105,8 +105,10 @@ def test_what_is_built_has_no_name_no_time_and_no_host() -> None:
         ),
     ],
 )
-def test_damage_is_located(spoil: Callable[[bytes], bytes], message: str) -> None:
-    # One stored block, so that offsets do not hang on how a zlib compresses.
+def test_damaged_file_is_refused_with_its_offset(
+    spoil: Callable[[bytes], bytes], message: str
+) -> None:
+    # One stored block, so that offsets do not depend on the version of zlib.
     content = b"some plain words!"
     body = b"\x01" + struct.pack("<HH", 17, 0xFFFF - 17) + content
     data = build_gzip(body, crc32=zlib.crc32(content), size_bytes=17)
@@ -116,7 +118,7 @@ def test_damage_is_located(spoil: Callable[[bytes], bytes], message: str) -> Non
 
 
 @pytest.mark.slow
-def test_a_bomb_is_stopped_before_it_fills_memory() -> None:
+def test_unpacked_size_above_the_limit_is_refused() -> None:
     bomb = packed(bytes(64 << 20))
     limits = Limits(unpacked_bytes=8 << 20)
     with pytest.raises(LimitError, match="expected at most 8388608 bytes unpacked"):
@@ -127,7 +129,7 @@ def test_a_bomb_is_stopped_before_it_fills_memory() -> None:
 
 
 @given(st.binary(max_size=120), st.integers(0, 200), st.integers(0, 255))
-def test_no_damage_brings_a_foreign_exception(content: bytes, at: int, value: int) -> None:
+def test_damaged_file_raises_only_format_errors(content: bytes, at: int, value: int) -> None:
     data = bytearray(packed(content))
     data[at % len(data)] = value
     for damaged in (bytes(data), bytes(data[: at % len(data)])):
@@ -136,5 +138,5 @@ def test_no_damage_brings_a_foreign_exception(content: bytes, at: int, value: in
 
 
 @pytest.mark.slow
-def test_very_many_members_are_read() -> None:
+def test_50000_members_are_read() -> None:
     assert parse_gzip(packed(b"x") * 50_000, source="x") == b"x" * 50_000

@@ -11,17 +11,17 @@ from purekernel.formats.limits import Limits
 
 @pytest.mark.parametrize("window_bits", [RAW, ZLIB])
 @pytest.mark.parametrize("content", [b"", b"a", b"words " * 9000, bytes(3 << 20)])
-def test_the_end_is_known_whatever_follows(window_bits: int, content: bytes) -> None:
+def test_stream_is_inflated_and_its_end_returned(window_bits: int, content: bytes) -> None:
     stream = zlib.compress(content, wbits=window_bits)
-    found = inflate(b"xy" + stream + b"more", 2, source="x", window_bits=window_bits)
-    assert (found.content, found.end) == (content, 2 + len(stream))
+    inflated = inflate(b"xy" + stream + b"more", 2, source="x", window_bits=window_bits)
+    assert (inflated.content, inflated.end) == (content, 2 + len(stream))
 
 
-def test_damage_is_located() -> None:
+def test_damaged_stream_is_refused_with_its_offset() -> None:
     stream = zlib.compress(b"words", wbits=RAW)
     with pytest.raises(FormatError, match="x, byte 3: expected the rest of a deflate stream"):
         inflate(stream[:3], source="x")
-    with pytest.raises(FormatError, match="x, byte 1: expected a sound deflate stream"):
+    with pytest.raises(FormatError, match="x, byte 1: expected a valid deflate stream"):
         inflate(b"x\xff", 1, source="x")
     limits = Limits(unpacked_bytes=14)
     with pytest.raises(LimitError, match="x, byte 0: expected at most 14 bytes unpacked"):

@@ -12,7 +12,7 @@ from tests import debian
 from tests.bzimages import make_bzimage, make_payload
 from tests.shared import core_iso
 
-# As it stands in every kernel, whatever is configured.
+# This table is in every kernel, regardless of its configuration.
 NAMES = b"gzip\0bzip2\0lzma\0xz\0lzo\0lz4\0zstd\0compression method %s not configured\0"
 
 TEXTS = {
@@ -34,25 +34,25 @@ def make_kernel(*texts: bytes, packer: str = "gzip") -> bytes:
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_the_errors_of_a_decompressor_tell_that_it_is_there(text: bytes) -> None:
+def test_error_message_of_a_decompressor_shows_its_compression(text: bytes) -> None:
     assert read_compressions(make_kernel(text, packer="xz")) == {TEXTS[text]}
 
 
-def test_all_that_are_there_are_told() -> None:
+def test_kernel_with_all_decompressors_supports_all_compressions() -> None:
     assert read_compressions(make_kernel(*TEXTS)) == set(Compression)
 
 
-def test_the_table_of_names_tells_nothing() -> None:
+def test_table_of_names_alone_shows_no_compression() -> None:
     assert read_compressions(make_kernel()) is None
 
 
-def test_what_cannot_be_unpacked_is_unknown() -> None:
+def test_compressions_of_a_kernel_that_cannot_be_unpacked_are_unknown() -> None:
     assert read_compressions(b"") is None
     assert read_compressions(make_bzimage(b"\x89LZO\0\r\n\x1a\n" + bytes(50))) is None
 
 
 @pytest.mark.oracle
-def test_core_knows_gzip_and_lzo_though_it_has_the_names_of_all() -> None:
+def test_kernel_of_core_supports_gzip_and_lzo() -> None:
     node = parse_iso(core_iso().read_bytes(), source="iso").tree[b"boot/vmlinuz"]
     assert isinstance(node, File)
     assert read_compressions(node.content) == {Compression.GZIP, Compression.LZO}
@@ -60,7 +60,7 @@ def test_core_knows_gzip_and_lzo_though_it_has_the_names_of_all() -> None:
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("architecture", ["amd64", "i386"])
-def test_debian_s_kernels_know_what_their_configuration_says(architecture: str) -> None:
+def test_debian_kernel_supports_the_configured_compressions(architecture: str) -> None:
     root, release = debian.kernel(architecture)
     check_configured(root / "boot", release)
 

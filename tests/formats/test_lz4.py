@@ -23,21 +23,21 @@ def frame(*blocks: str) -> bytes:
 def test_blocks_are_unpacked() -> None:
     assert parse_lz4(MAGIC, source="x") == b""
     assert parse_lz4(frame("30 616263"), source="x") == b"abc"
-    # Two literals, six bytes from two before; the last five bytes of a block are literals.
+    # Two literals, six bytes copied from distance 2, five literals at the end of the block.
     assert parse_lz4(frame("22 6162 0200 50 6364656667"), source="x") == b"abababab" + b"cdefg"
-    # Nineteen bytes or more go on in another byte; so do fifteen literals.
+    # A match of 19 or more bytes, or 15 or more literals, has an extra length byte.
     assert parse_lz4(frame("1f 61 0100 05 50 6263646566"), source="x") == b"a" * 25 + b"bcdef"
     assert parse_lz4(frame("f0 01" + "61" * 16), source="x") == b"a" * 16
     assert parse_lz4(frame("10 61") + frame("10 62", "10 63"), source="x") == b"abc"
 
 
-def test_zeros_behind_the_last_block_are_none() -> None:
-    """Boot loaders lay initramfs at multiples of four bytes."""
+def test_zeros_after_the_last_block_are_ignored() -> None:
+    """Boot loaders align an initramfs to four bytes."""
     for count in range(10):
         assert parse_lz4(frame("10 61") + bytes(count), source="x") == b"a"
 
 
-DAMAGED = "one that is damaged, or unpacks to more than 8388608 bytes"
+DAMAGED = "a block that is damaged or unpacks to more than 8388608 bytes"
 
 
 @pytest.mark.parametrize(
@@ -45,37 +45,37 @@ DAMAGED = "one that is damaged, or unpacks to more than 8388608 bytes"
     [
         (b"", "x, byte 0: expected an LZ4 legacy frame, got "),
         (b"\x04\x22\x4d\x18", "x, byte 0: expected an LZ4 legacy frame, got 04 22 4d 18"),
-        (MAGIC + b"\x01", "x, byte 4: expected a sound LZ4 block, got 01"),
-        (MAGIC + b"\x09\0\0\0ab", "x, byte 4: expected a sound LZ4 block, got 2 of its 9 bytes"),
-        (frame("10 61") + b"070701", "x, byte 10: expected a sound LZ4 block, got 2 of its"),
-        (frame("10 61") + b"\0\0\0\0a", "x, byte 10: expected a sound LZ4 block, got 00 00 00 00"),
-        (frame("f0 ff"), f"x, byte 4: expected a sound LZ4 block, got {DAMAGED}"),
-        (frame("10 61", "30 61"), f"x, byte 10: expected a sound LZ4 block, got {DAMAGED}"),
-        (frame("10 61 02"), f"x, byte 4: expected a sound LZ4 block, got {DAMAGED}"),
-        # From further before than anything is, and from nowhere before.
-        (frame("10 61 0200 10 61"), f"x, byte 4: expected a sound LZ4 block, got {DAMAGED}"),
-        (frame("10 61 0000 10 61"), f"x, byte 4: expected a sound LZ4 block, got {DAMAGED}"),
+        (MAGIC + b"\x01", "x, byte 4: expected a valid LZ4 block, got 01"),
+        (MAGIC + b"\x09\0\0\0ab", "x, byte 4: expected a valid LZ4 block, got 2 of its 9 bytes"),
+        (frame("10 61") + b"070701", "x, byte 10: expected a valid LZ4 block, got 2 of its"),
+        (frame("10 61") + b"\0\0\0\0a", "x, byte 10: expected a valid LZ4 block, got 00 00 00 00"),
+        (frame("f0 ff"), f"x, byte 4: expected a valid LZ4 block, got {DAMAGED}"),
+        (frame("10 61", "30 61"), f"x, byte 10: expected a valid LZ4 block, got {DAMAGED}"),
+        (frame("10 61 02"), f"x, byte 4: expected a valid LZ4 block, got {DAMAGED}"),
+        # A distance beyond the start of the block, and a distance of 0.
+        (frame("10 61 0200 10 61"), f"x, byte 4: expected a valid LZ4 block, got {DAMAGED}"),
+        (frame("10 61 0000 10 61"), f"x, byte 4: expected a valid LZ4 block, got {DAMAGED}"),
     ],
 )
-def test_damage_is_told(data: bytes, message: str) -> None:
+def test_damaged_frame_is_refused_with_its_offset(data: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         parse_lz4(data, source="x")
     assert str(caught.value).startswith(message)
 
 
 def run_of(length: int) -> str:
-    """A block of one byte over and over, ``length`` times."""
+    """Return a block, in hexadecimal, of one byte repeated ``length`` times."""
     more, last = divmod(length - 1 - 19 - 5, 255)
     return f"1f 61 0100 {'ff' * more} {last:02x} 50 {'61' * 5}"
 
 
-def test_no_block_unpacks_to_more_than_it_may() -> None:
+def test_block_larger_than_8_mib_is_refused() -> None:
     assert parse_lz4(frame(run_of(BLOCK_BYTES)), source="x") == b"a" * BLOCK_BYTES
     with pytest.raises(FormatError, match=f"got {DAMAGED}"):
         parse_lz4(frame(run_of(BLOCK_BYTES + 1)), source="x")
 
 
-def test_no_frame_unpacks_to_more_than_it_may() -> None:
+def test_unpacked_size_above_the_limit_is_refused() -> None:
     data = frame("10 61", "10 62")
     assert parse_lz4(data, source="x", limits=Limits(unpacked_bytes=2)) == b"ab"
     with pytest.raises(LimitError, match="x, byte 10: expected at most 1 bytes unpacked"):
@@ -85,7 +85,7 @@ def test_no_frame_unpacks_to_more_than_it_may() -> None:
 
 
 @given(st.binary(max_size=600))
-def test_literals_come_back(content: bytes) -> None:
+def test_literals_round_trip(content: bytes) -> None:
     assert parse_lz4(pack_lz4(content), source="x") == content
 
 
@@ -99,7 +99,7 @@ def test_any_block_is_read_or_refused(block: bytes) -> None:
 
 
 def blocks_of(data: bytes) -> list[int]:
-    """The sizes of the blocks in a frame, packed."""
+    """Return the compressed sizes of the blocks in a frame."""
     assert data.startswith(MAGIC)
     sizes, offset = [], len(MAGIC)
     while offset < len(data):
@@ -110,7 +110,7 @@ def blocks_of(data: bytes) -> list[int]:
 
 
 @given(st.binary(max_size=3000) | st.text("ab", max_size=3000).map(str.encode))
-def test_what_is_written_comes_back(content: bytes) -> None:
+def test_built_frame_round_trips(content: bytes) -> None:
     packed = build_lz4(memoryview(content))
     assert parse_lz4(packed, source="x") == content
     assert packed == build_lz4(content)
@@ -120,35 +120,35 @@ LENGTHS = [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 2 * BLOCK_BYTES]
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-def test_blocks_are_as_long_as_linux_takes_them(length: int) -> None:
+def test_frame_is_split_into_blocks_of_8_mib(length: int) -> None:
     content = b"0123456789abcdef" * (length // 16) + b"x" * (length % 16)
     packed = build_lz4(content)
     assert len(blocks_of(packed)) == -(-length // BLOCK_BYTES)
     assert parse_lz4(packed, source="x") == content
 
 
-def test_what_cannot_shrink_grows_by_little() -> None:
+def test_incompressible_block_stays_within_the_buffer_of_linux() -> None:
     content = random.Random(1).randbytes(BLOCK_BYTES)
     packed = build_lz4(content)
     (block_bytes,) = blocks_of(packed)
-    # As much as Linux has room for, if it reads piece by piece (LZ4_COMPRESSBOUND in lz4.h).
+    # The buffer of Linux, if it reads in pieces (LZ4_COMPRESSBOUND in lz4.h).
     assert BLOCK_BYTES < block_bytes <= BLOCK_BYTES + BLOCK_BYTES // 255 + 16
     assert parse_lz4(packed, source="x") == content
 
 
-# Judges
+# Independent checkers
 
 
 def words_of(count: int) -> bytes:
-    """Some hundred words again and again."""
+    """Return ``count`` random choices out of 300 words."""
     chance = random.Random(1)
-    words = [chance.randbytes(chance.randrange(1, 40)) for _turn in range(300)]
+    words = [chance.randbytes(chance.randrange(1, 40)) for _number in range(300)]
     return b"".join(chance.choices(words, k=count))
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("level", ["-1", "-9"])
-def test_what_lz4_packs_is_unpacked(tmp_path: Path, level: str) -> None:
+def test_frame_of_lz4_is_read(tmp_path: Path, level: str) -> None:
     content = words_of(80_000) * 6 + b"\0" * 100_000
     assert len(content) > BLOCK_BYTES
     packed = run(require("lz4"), "-l", level, "-c", "-", stdin=content)
@@ -157,7 +157,7 @@ def test_what_lz4_packs_is_unpacked(tmp_path: Path, level: str) -> None:
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("length", LENGTHS)
-def test_lz4_unpacks_what_is_written(length: int) -> None:
+def test_lz4_unpacks_a_built_frame(length: int) -> None:
     content = (words_of(80_000) * 11)[:length]
     assert len(content) == length
     packed = build_lz4(content)
@@ -165,9 +165,11 @@ def test_lz4_unpacks_what_is_written(length: int) -> None:
 
 
 @pytest.mark.oracle
-def test_lz4_packs_no_smaller() -> None:
+def test_built_frame_is_as_small_as_that_of_lz4() -> None:
     content = words_of(50_000) + random.Random(2).randbytes(100_000)
     ours = build_lz4(content)
     theirs = run(require("lz4"), "-l", "-12", "-c", "-", stdin=content)
-    assert abs(len(ours) - len(theirs)) <= len(theirs) // 200  # another release of liblz4
+    assert (
+        abs(len(ours) - len(theirs)) <= len(theirs) // 200
+    )  # lz4 may have another release of liblz4
     assert parse_lz4(theirs, source="lz4") == content

@@ -36,12 +36,12 @@ F1 boot.msg
 """
 
 
-def test_a_menu_that_nothing_touches_keeps_its_bytes() -> None:
+def test_unedited_menu_keeps_its_bytes() -> None:
     for data in (CORE, b"", b"\n\n", b"\xff\xfe\r\nx", CORE.replace(b"\n", b"\r\n")):
         assert build_boot_menu(parse_boot_menu(data)) == data
 
 
-def test_the_structure_is_read() -> None:
+def test_labels_and_options_are_read() -> None:
     menu = parse_boot_menu(CORE)
     assert menu.labels == (b"microcore", b"mc", b"tools", b"disk")
     assert menu.default == b"microcore"
@@ -52,7 +52,7 @@ def test_the_structure_is_read() -> None:
     assert menu.append(b"mc") == b"initrd=/boot/core.gz loglevel=3"
 
 
-def test_an_option_is_changed_where_it_stands() -> None:
+def test_existing_option_is_changed_in_place() -> None:
     menu = set_option(parse_boot_menu(CORE), b"timeout", b"100")
     assert build_boot_menu(menu) == CORE.replace(b"timeout 300", b"timeout 100")
     assert menu.timeout == 100
@@ -60,12 +60,12 @@ def test_an_option_is_changed_where_it_stands() -> None:
     assert build_boot_menu(menu) == b"label a\r\n TIMEOUT   5\r\n"
 
 
-def test_an_option_that_is_missing_comes_first() -> None:
+def test_missing_option_is_added_as_first_line() -> None:
     menu = set_option(parse_boot_menu(b"label a\n"), b"timeout", b"50")
     assert build_boot_menu(menu) == b"timeout 50\nlabel a\n"
 
 
-def test_words_go_to_every_linux_and_to_nothing_else() -> None:
+def test_words_are_appended_only_to_linux_labels() -> None:
     menu = extend_append(parse_boot_menu(CORE), b"console=ttyS0")
     assert build_boot_menu(menu) == CORE.replace(
         b"core.gz loglevel=3", b"core.gz loglevel=3 console=ttyS0"
@@ -97,18 +97,18 @@ def test_words_go_to_every_linux_and_to_nothing_else() -> None:
         ),
     ],
 )
-def test_words_find_a_place_in_every_shape_of_label(before: bytes, after: bytes) -> None:
+def test_words_are_appended_for_every_form_of_label(before: bytes, after: bytes) -> None:
     assert build_boot_menu(extend_append(parse_boot_menu(before), b"x=1")) == after
 
 
-def test_only_blanks_part_words() -> None:
+def test_only_blanks_separate_words() -> None:
     menu = parse_boot_menu(b"\x0btimeout 300\nappend a\x0bb\n")
     assert menu.timeout is None
     assert menu.option(b"append") == b"a\x0bb"
     assert build_boot_menu(set_option(menu, b"append", b"c")) == b"\x0btimeout 300\nappend c\n"
 
 
-def test_odd_values_do_not_stop_the_reader() -> None:
+def test_invalid_values_are_ignored() -> None:
     assert parse_boot_menu(b"timeout soon\n").timeout is None
     assert parse_boot_menu(b"timeout " + b"9" * 5000).timeout is None
     assert parse_boot_menu(b"").default is None
@@ -134,10 +134,10 @@ def test_odd_values_do_not_stop_the_reader() -> None:
         ),
     ],
 )
-def test_the_default_is_set_wherever_a_menu_keeps_it(before: bytes, after: bytes) -> None:
+def test_default_is_set_for_prompt_menu_program_and_ontimeout(before: bytes, after: bytes) -> None:
     assert build_boot_menu(set_default(parse_boot_menu(before), b"b")) == after
 
 
-def test_long_lines_of_blanks_are_read_at_once() -> None:
+def test_line_with_200000_blanks_is_read() -> None:
     line = b"append a" + b" " * 200_000 + b"c"
     assert parse_boot_menu(line).lines[0].argument == line.removeprefix(b"append ")

@@ -17,15 +17,19 @@ from purekernel.formats.text import decode_text
         (b"caf\xc3\xa9", "caf\xe9"),
     ],
 )
-def test_text_is_read_as_editors_leave_it(data: bytes, text: str) -> None:
+def test_byte_order_mark_and_carriage_returns_are_removed(data: bytes, text: str) -> None:
     assert decode_text(data, source="f") == text
 
 
 @pytest.mark.parametrize(
     ("data", "message", "hint"),
     [
-        ("a".encode("utf-16"), "f is UTF-16", "save it as UTF-8"),
-        (b"\xfe\xff\0a", "f is UTF-16", "save it as UTF-8"),
+        (
+            "a".encode("utf-16"),
+            "f: a text file must be UTF-8, got UTF-16",
+            "save the file as UTF-8",
+        ),
+        (b"\xfe\xff\0a", "f: a text file must be UTF-8, got UTF-16", "save the file as UTF-8"),
         (
             b"\xef\xbb\xbfa\r\nb\ncaf\xe9\n",
             "f, line 3: the byte 0xe9 is not UTF-8",
@@ -33,12 +37,14 @@ def test_text_is_read_as_editors_leave_it(data: bytes, text: str) -> None:
         ),
         (
             b"a" * 21,
-            "f has 21 bytes; at most 20 are read",
-            "check that this is the file you mean",
+            "f: a text file must be at most 20 bytes, got 21",
+            "check the path of the file",
         ),
     ],
 )
-def test_what_is_no_text_is_refused(data: bytes, message: str, hint: str) -> None:
+def test_file_that_is_not_utf8_or_too_large_is_refused(
+    data: bytes, message: str, hint: str
+) -> None:
     with pytest.raises(RecipeError) as caught:
         decode_text(data, source="f", most_bytes=20)
     assert (str(caught.value), caught.value.hint) == (message, hint)

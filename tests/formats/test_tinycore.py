@@ -25,7 +25,7 @@ from tests.shared import mirror
 DIGEST = "0123456789abcdef" * 2
 
 
-def test_a_dep_file_carries_what_editors_left() -> None:
+def test_blanks_and_duplicates_in_a_dep_file_are_ignored() -> None:
     data = b"\n readline.tcz \r\n\t\nlibstdc++-6.tcz ncursesw.tcz\nreadline.tcz\n "
     names = ("readline.tcz", "libstdc++-6.tcz", "ncursesw.tcz")
     assert parse_dependencies(data, source="x") == names
@@ -37,18 +37,18 @@ def test_a_dep_file_carries_what_editors_left() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"a.tcz\n../b.tcz\n", "x, line 2: expected an extension's name, got '../b.tcz'"),
-        (b"<html>\n", "x, line 1: expected an extension's name, got '<html>'"),
-        (b"a.tcz\0\n", r"x, line 1: expected an extension's name, got 'a.tcz\x00'"),
+        (b"a.tcz\n../b.tcz\n", "x, line 2: expected an extension name, got '../b.tcz'"),
+        (b"<html>\n", "x, line 1: expected an extension name, got '<html>'"),
+        (b"a.tcz\0\n", r"x, line 1: expected an extension name, got 'a.tcz\x00'"),
     ],
 )
-def test_what_is_no_name_in_a_dep_file_is_refused(data: bytes, message: str) -> None:
+def test_invalid_name_in_a_dep_file_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         parse_dependencies(data, source="x")
     assert str(caught.value) == message
 
 
-def test_a_dep_file_has_bounds() -> None:
+def test_dep_file_with_too_many_names_is_refused() -> None:
     data = b"".join(b"n%d.tcz\n" % number for number in range(5000))
     with pytest.raises(FormatError, match="at most 4096 dependencies, got more"):
         parse_dependencies(data, source="x")
@@ -64,17 +64,17 @@ def test_a_dep_file_has_bounds() -> None:
         f"\\{DIGEST}  a\\nb.tcz",
     ],
 )
-def test_a_digest_is_read_as_md5sum_writes_it(line: str) -> None:
+def test_digest_in_the_format_of_md5sum_is_read(line: str) -> None:
     assert parse_md5(line.encode() + b"\n", source="x") == DIGEST
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"<html>", b"0123  a.tcz", DIGEST.encode() + b"00"])
-def test_what_is_no_digest_is_refused(data: bytes) -> None:
-    with pytest.raises(FormatError, match="x: expected a line as md5sum writes it"):
+def test_file_without_a_digest_is_refused(data: bytes) -> None:
+    with pytest.raises(FormatError, match="x: expected a line of md5sum: 32 hexadecimal digits"):
         parse_md5(data, source="x")
 
 
-def test_records_of_the_dependency_index_are_parted_by_blank_lines() -> None:
+def test_blank_lines_separate_records_of_the_dependency_index() -> None:
     data = b"\n\na.tcz\nb.tcz\n \nc.tcz\n\r\nb.tcz\nd.tcz\n\n\na.tcz\ne.tcz"
     assert parse_dependency_index(data, source="x") == {
         "a.tcz": ("b.tcz", "c.tcz", "e.tcz"),
@@ -103,18 +103,18 @@ def test_records_of_the_dependency_index_are_parted_by_blank_lines() -> None:
         (
             parse_dependency_index,
             b"a.tcz\n/etc/passwd\n",
-            "x, line 2: expected an extension's name, got '/etc/passwd'",
+            "x, line 2: expected an extension name, got '/etc/passwd'",
         ),
     ],
 )
-def test_damaged_indexes_are_refused(parse: object, data: bytes, message: str) -> None:
+def test_damaged_index_is_refused(parse: object, data: bytes, message: str) -> None:
     assert callable(parse)
     with pytest.raises(FormatError) as caught:
         parse(data, source="x")
     assert str(caught.value) == message
 
 
-def test_indexes_have_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_index_with_too_many_extensions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tinycore, "MAX_EXTENSIONS", 2)
     lines = [f"n{number}.tcz" for number in range(3)]
     for parse, data in (
@@ -135,18 +135,18 @@ EXTENSIONS = st.dictionaries(
 
 @pytest.mark.slow
 @given(EXTENSIONS)
-def test_indexes_say_what_the_files_say(needs: dict[str, list[str]]) -> None:
+def test_indexes_have_the_contents_of_the_files(needs: dict[str, list[str]]) -> None:
     contents = {name: name.encode() for name in needs}
     indexes = make_indexes(needs, contents)
-    found = parse_dependency_index(indexes["dep.db.gz"], source="x")
-    assert found == {name: tuple(lines) for name, lines in needs.items() if lines}
+    dependencies = parse_dependency_index(indexes["dep.db.gz"], source="x")
+    assert dependencies == {name: tuple(lines) for name, lines in needs.items() if lines}
     digests = parse_md5_index(indexes["md5.db.gz"], source="x")
     assert digests.keys() == parse_size_index(indexes["sizelist.gz"], source="x").keys()
     assert digests.keys() == needs.keys()
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_raise_anything_but_our_errors(data: bytes) -> None:
+def test_any_bytes_raise_only_purekernel_errors(data: bytes) -> None:
     for parse in (
         parse_dependencies,
         parse_md5,
@@ -159,7 +159,7 @@ def test_no_bytes_raise_anything_but_our_errors(data: bytes) -> None:
 
 
 @pytest.mark.oracle
-def test_the_shared_mirrors_indexes_agree_with_its_files() -> None:
+def test_indexes_of_the_shared_mirror_match_its_files() -> None:
     folder = mirror() / "4.x" / "x86" / "tcz"
 
     def index(name: str) -> bytes:
@@ -172,14 +172,14 @@ def test_the_shared_mirrors_indexes_agree_with_its_files() -> None:
     assert len(extensions) == 29
     for path in extensions:
         assert sizes[path.name] == path.stat().st_size
-        said = parse_md5(path.with_name(path.name + ".md5.txt").read_bytes(), source=path.name)
-        assert digests[path.name] == said
-        beside = path.with_name(path.name + ".dep")
-        data = beside.read_bytes() if beside.exists() else b""
-        assert parse_dependencies(data, source=beside.name) == needs.get(path.name, ())
+        digest = parse_md5(path.with_name(path.name + ".md5.txt").read_bytes(), source=path.name)
+        assert digests[path.name] == digest
+        dep_file = path.with_name(path.name + ".dep")
+        data = dep_file.read_bytes() if dep_file.exists() else b""
+        assert parse_dependencies(data, source=dep_file.name) == needs.get(path.name, ())
 
 
-def test_side_files_are_written_as_they_are_read() -> None:
+def test_md5_and_info_files_are_built() -> None:
     digest = "0123456789abcdef" * 2
     assert parse_md5(build_md5(digest, "a.tcz"), source="x") == digest
     assert build_info({"Title": "a.tcz", "Comments": "one\n\ntwo", "Original-site": ""}) == (

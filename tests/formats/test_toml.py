@@ -447,8 +447,9 @@ def test_what_is_no_toml_is_refused_with_its_line(name: str) -> None:
 def test_other_bytes_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"^f\.toml, line 2: the byte 0xff is not UTF-8$"):
         parse(b"a = 1\nb = '\xff'")
-    with pytest.raises(RecipeError, match=r"^f\.toml has 1048577 bytes; at most 1048576 are read$"):
+    with pytest.raises(RecipeError) as caught:
         parse(b"#" * ((1 << 20) + 1))
+    assert str(caught.value) == "f.toml: a text file must be at most 1048576 bytes, got 1048577"
 
 
 @pytest.mark.slow

@@ -135,18 +135,15 @@ def test_all_that_is_wrong_is_told_without_the_values() -> None:
         ("bundle.cfg, line 3: there is no setting 'PATH'", f"there are {', '.join(NAMES)}"),
         (
             "bundle.cfg, line 4: expected a name, '=' and a value",
-            "write NAME=value, or begin the line with '#'",
+            "write NAME=value, or start the line with '#'",
         ),
         (
             "bundle.cfg, line 5: there must be no blanks around the '=' of MK_BUNDLE_TC_PASSWD",
-            "take them away, or put the value in quotes",
+            "remove the blanks, or quote the value",
         ),
         (
-            (
-                "bundle.cfg, line 6: "
-                "the quotes around the value of MK_BUNDLE_TC_PASSWD must end with it"
-            ),
-            "put the whole value in quotes of the kind that is not in it",
+            "bundle.cfg, line 6: the value of MK_BUNDLE_TC_PASSWD must end with its closing quote",
+            "put the whole value in single or double quotes that it does not contain",
         ),
         (
             (
@@ -185,7 +182,7 @@ def test_no_more_is_told_than_anyone_would_read() -> None:
 def test_files_of_other_kinds_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"^bundle\.cfg, line 2: the byte 0xff is not UTF-8$"):
         parse_settings(b"\nMK_BUNDLE_TC_PASSWD=\xff", source="bundle.cfg")
-    with pytest.raises(RecipeError, match=r"^bundle\.cfg is UTF-16$"):
+    with pytest.raises(RecipeError, match=r"^bundle\.cfg: a text file must be UTF-8, got UTF-16$"):
         parse_settings("x".encode("utf-16"), source="bundle.cfg")
 
 

@@ -88,8 +88,8 @@ def test_checksums_in_base64_and_capitals_are_read() -> None:
          ("a-1.gem: metadata.gz, byte 1: expected a gzip header of 10 bytes, got the end of the "
          "file")),
         ({"metadata": METADATA.encode(), "data.tar.gz": DATA[:-1]},
-         (f"a-1.gem: data.tar.gz, byte {len(DATA) - 1}: expected the CRC and size that close a "
-         "gzip member, got the end of the file")),
+         (f"a-1.gem: data.tar.gz, byte {len(DATA) - 1}: expected the CRC and size at the "
+         "end of a gzip member, got the end of the file")),
         ({"metadata": METADATA.encode(), "data.tar.gz": DATA, "checksums.yaml.gz": gzip(b"- a")},
          "a-1.gem: checksums.yaml.gz: expected digests by algorithm, got something else"),
         ({"metadata": METADATA.encode(), "data.tar.gz": DATA,
