@@ -1,1 +1,1 @@
-"""Read what an image is to be: recipes, their schema, and what the command line adds."""
+"""Read recipes, check them against their schema, and join them with the command line."""

@@ -1,4 +1,4 @@
-"""Check a recipe against the published schema, and say in words what is wrong with it."""
+"""Check a recipe against the published schema, and report each problem in plain words."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from purekernel.recipe.schema import (
     to_toml,
 )
 
-# More help nobody, and a hostile file could have thousands.
+# No user reads more, and a hostile file can have thousands.
 MAX_ERRORS = 100
 
 
-# What a person can take in at a glance.
+# A longer value does not fit on a line of a message.
 MAX_SHOWN_CHARACTERS = 60
 
 
-# Comparing longer words takes long, and no key is that long.
+# No key is longer, and comparing long words is slow.
 MAX_COMPARED_CHARACTERS = 64
 
 
@@ -47,21 +47,22 @@ _KIND_WORDS = {
 }
 
 
-# User and password before a host's name.
+# The user and password before a URL's host name.
 _CREDENTIALS = re.compile(r"//[^/\s]*@")
 
 
-# From here on a key is surely another misspelt, even where a table elsewhere has it.
-_SURELY = 0.8
+# At this closeness a key counts as a misspelling of a known key of its table, even if another
+# table has a key of that name.
+_MISSPELT = 0.8
 
 
 @frozen(kw_only=True)
 class Problem:
-    """One thing that is wrong.
+    """A problem in a recipe.
 
     Attributes:
-        path: where in the recipe.
-        message: what it is.
+        path: path of the value in the recipe.
+        message: what is wrong.
         hint: what to do about it.
     """
 
@@ -71,29 +72,29 @@ class Problem:
 
 
 def check_recipe(document: TomlDocument) -> None:
-    """Refuse a recipe that the schema does.
+    """Check a recipe against the schema.
 
     Raises:
-        RecipeError: one thing is wrong; the message names the line.
-        CombinedError: several are; they stand in the order of their lines.
+        RecipeError: the recipe has one problem; the message names the line.
+        CombinedError: the recipe has several problems; they are sorted by line.
     """
     problems = list(islice(_problems(document), MAX_ERRORS + 1))
-    found = sorted(problems[:MAX_ERRORS], key=lambda problem: document.line(problem.path))
+    shown = sorted(problems[:MAX_ERRORS], key=lambda problem: document.line(problem.path))
     errors = [
         RecipeError(f"{document.place(problem.path)}: {problem.message}", hint=problem.hint)
-        for problem in found
+        for problem in shown
     ]
     if len(problems) > MAX_ERRORS:
-        errors.append(RecipeError(f"{document.source}: there are more like these"))
+        errors.append(RecipeError(f"{document.source}: there are more problems than these"))
     raise_all(errors)
 
 
-# Hold values against a JSON schema, as far as the schema of recipes goes.
+# Validate values against the subset of JSON Schema that the schema of recipes uses.
 #
 # Source: JSON Schema, draft 2020-12 (Core and Validation), for the keywords in :data:`_RULES`
-# and the few that are told apart below. Python's own meaning differs in two places, where the
-# standard's counts: ``$`` in a pattern is the end and not also before a last line end, and what
-# is no finite number is none.
+# and for those that :func:`violations` handles itself. The standard and Python differ in two
+# points, and the standard's meaning is used: ``$`` in a pattern matches only at the end, not
+# before a final newline; and NaN and infinity are not numbers.
 
 
 @frozen(kw_only=True)
@@ -101,10 +102,10 @@ class Violation:
     """A rule of the schema that a value breaks.
 
     Attributes:
-        path: where the value is.
+        path: path of the value in the recipe.
         rule: the schema's keyword.
         value: the value.
-        schema: that of the value, references put in.
+        schema: the schema of the value, with references resolved.
     """
 
     path: TomlPath
@@ -114,9 +115,9 @@ class Violation:
 
 
 def violations(schema: Schema, value: Any, path: TomlPath = ()) -> Iterator[Violation]:
-    """Yield the rules that ``value`` breaks, outer ones first.
+    """Yield the rules that ``value`` breaks, outer values first.
 
-    Of a value of the wrong type nothing else is told: the other rules mean nothing to it.
+    For a value of the wrong type, only that is reported: the other rules do not apply to it.
     """
     schema = resolve(schema)
     broken = [rule for rule in _RULES if rule in schema and not _RULES[rule](schema, value)]
@@ -127,26 +128,26 @@ def violations(schema: Schema, value: Any, path: TomlPath = ()) -> Iterator[Viol
     for inner in schema.get("allOf", ()):
         yield from violations(inner, value, path)
     if isinstance(value, dict):
-        for key, found in value.items():
-            for described in _of_key(schema, key):
-                yield from violations(described, found, (*path, key))
+        for key, inner_value in value.items():
+            for inner in _schemas_of_key(schema, key):
+                yield from violations(inner, inner_value, (*path, key))
     elif isinstance(value, list) and "items" in schema:
-        for number, item in enumerate(value):
-            yield from violations(schema["items"], item, (*path, number))
+        for index, item in enumerate(value):
+            yield from violations(schema["items"], item, (*path, index))
 
 
-def _holds(schema: Schema, value: Any) -> bool:
+def _is_valid(schema: Schema, value: Any) -> bool:
     return next(violations(schema, value), None) is None
 
 
-def _of_key(schema: Schema, key: str) -> Iterator[Schema]:
+def _schemas_of_key(schema: Schema, key: str) -> Iterator[Schema]:
     """Yield the schemas that the value of ``key`` must meet."""
     properties = schema.get("properties", {})
     if key in properties:
         yield properties[key]
-    for pattern, described in schema.get("patternProperties", {}).items():
+    for pattern, key_schema in schema.get("patternProperties", {}).items():
         if re.fullmatch(pattern, key):
-            yield described
+            yield key_schema
 
 
 def _is_number(value: Any) -> bool:
@@ -170,19 +171,19 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
 def _is_closed(schema: Schema, value: Any) -> bool:
     if schema["additionalProperties"] is not False or not isinstance(value, dict):
         return True
-    return all(next(_of_key(schema, key), None) is not None for key in value)
+    return all(next(_schemas_of_key(schema, key), None) is not None for key in value)
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Say whether two values are one in JSON, where true is not 1."""
-    return bool(one == other and isinstance(one, bool) == isinstance(other, bool))
+def _is_equal(left: Any, right: Any) -> bool:
+    """Return whether two values are equal in JSON, where true is not 1."""
+    return bool(left == right and isinstance(left, bool) == isinstance(right, bool))
 
 
-# What each keyword asks of a value; of a kind that it does not speak of it asks nothing.
+# The check of each keyword. A keyword accepts every value of a type that it does not apply to.
 _RULES: Mapping[str, Callable[[Schema, Any], bool]] = {
     "type": lambda schema, value: _KINDS[schema["type"]](value),
-    "enum": lambda schema, value: any(_same(one, value) for one in schema["enum"]),
-    "const": lambda schema, value: _same(schema["const"], value),
+    "enum": lambda schema, value: any(_is_equal(choice, value) for choice in schema["enum"]),
+    "const": lambda schema, value: _is_equal(schema["const"], value),
     "pattern": lambda schema, value: (
         not isinstance(value, str) or bool(re.fullmatch(schema["pattern"], value))
     ),
@@ -201,9 +202,9 @@ _RULES: Mapping[str, Callable[[Schema, Any], bool]] = {
         not isinstance(value, dict) or all(key in value for key in schema["required"])
     ),
     "additionalProperties": _is_closed,
-    "anyOf": lambda schema, value: any(_holds(one, value) for one in schema["anyOf"]),
-    "oneOf": lambda schema, value: sum(_holds(one, value) for one in schema["oneOf"]) == 1,
-    "not": lambda schema, value: not _holds(schema["not"], value),
+    "anyOf": lambda schema, value: any(_is_valid(choice, value) for choice in schema["anyOf"]),
+    "oneOf": lambda schema, value: sum(_is_valid(choice, value) for choice in schema["oneOf"]) == 1,
+    "not": lambda schema, value: not _is_valid(schema["not"], value),
 }
 
 
@@ -213,7 +214,7 @@ def _problems(document: TomlDocument) -> Iterator[Problem]:
 
 
 def _explain(violation: Violation) -> Iterator[Problem]:
-    """Yield what a violation means."""
+    """Yield the problems that a violation stands for."""
     path, rule, value, schema = (
         violation.path,
         violation.rule,
@@ -228,7 +229,7 @@ def _explain(violation: Violation) -> Iterator[Problem]:
         for missing in (key for key in schema["required"] if key not in value):
             yield Problem(
                 path=path,
-                message=f"{_table(path)} needs {missing!r}",
+                message=f"{_table(path)} must have {missing!r}",
                 hint=_example((*path, missing)),
             )
     elif rule == "not":
@@ -243,16 +244,16 @@ def _explain(violation: Violation) -> Iterator[Problem]:
         yield _wrong_value(path, value, schema)
 
 
-# How values, kinds and names are put into messages.
+# Words for values, types and names in messages.
 
 
 def kind_words(json_type: str) -> str:
-    """Return the words for a type of JSON schema's."""
+    """Return the words for a type of JSON Schema."""
     return _KIND_WORDS[json_type]
 
 
 def describe(value: Any) -> str:
-    """Say what kind of value this is; of numbers and truths, which."""
+    """Return the kind of ``value`` in words; for a number or boolean, the value itself."""
     if isinstance(value, str):
         return "text"
     if isinstance(value, dict):
@@ -266,7 +267,7 @@ def describe(value: Any) -> str:
 
 
 def show(value: Any) -> str:
-    """Return ``value`` as a recipe has it, cut short, without passwords of URLs."""
+    """Return ``value`` as a recipe writes it, shortened, without passwords in URLs."""
     if isinstance(value, list | dict) or not isinstance(value, str | int | float):
         return describe(value)
     if value == "":
@@ -279,29 +280,31 @@ def show(value: Any) -> str:
 
 
 def show_name(name: str) -> str:
-    """Return a key or name in single quotes, cut short."""
+    """Return a key or name in single quotes, shortened."""
     cut = len(name) > MAX_SHOWN_CHARACTERS
     return f"{name[:MAX_SHOWN_CHARACTERS]!r}…" if cut else repr(name)
 
 
 def without_credentials(text: str) -> str:
-    """Return ``text`` with the user and password of a URL taken out."""
+    """Return ``text`` without the user and password of a URL."""
     return _CREDENTIALS.sub("//…@", text)
 
 
 def nearest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str | None:
-    """Return which of ``known`` is most like ``word``, case and underscores aside, if one is.
+    """Return the word in ``known`` that is closest to ``word``; ``None`` if none is close.
+
+    Case does not matter, and underscores and hyphens are equal.
 
     Args:
-        word: what was written.
-        known: what could have been meant.
-        closeness: how much alike they must be, from 0 to 1.
+        word: the word that the user wrote.
+        known: the valid words.
+        closeness: the lowest similarity that counts, from 0 to 1.
     """
     if len(word) > MAX_COMPARED_CHARACTERS:
         return None
     plain = {_plain(name): name for name in known}
-    found = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=closeness)
-    return plain[found[0]] if found else None
+    matches = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=closeness)
+    return plain[matches[0]] if matches else None
 
 
 def either(names: Iterable[str]) -> str:
@@ -314,35 +317,39 @@ def _plain(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-# Say what was probably meant by a key that a recipe cannot have.
+# Suggest what to write in place of an unknown key.
 
 
 def unknown_key(table: str, key: str, value: Any, known: list[str]) -> tuple[str, str]:
-    """Return a message and a hint for a key that a table does not have.
+    """Return a message and a hint for a key that a table cannot have.
 
     Args:
         table: the words for the table.
-        key: the key.
+        key: the unknown key.
         value: its value.
-        known: the keys that the table has.
+        known: the keys that the table can have.
     """
     top = tables()[0]
-    inner = {found.key: found for found in tables()[1:]}
+    inner = {described.key: described for described in tables()[1:]}
     at_top = set(top.keys) <= set(known)
     thing = f"table [{key}]" if at_top and _is_table(value) else f"key {show_name(key)}"
-    message = f"{table} has no {thing}"
+    message = f"unknown {thing} in {table}"
 
     def words(name: str) -> str:
         return inner[name].label if at_top and name in inner else repr(name)
 
-    if near := nearest(key, known, closeness=_SURELY):
-        return f"{message}; the nearest is {words(near)}", f"write {words(near)}"
-    homes = [found for found in tables() if key in found.keys and set(found.keys) != set(known)]
-    if homes:
-        return f"{message}; it belongs {_places(homes)}", "move it there"
+    if near := nearest(key, known, closeness=_MISSPELT):
+        return f"{message}; did you mean {words(near)}?", f"write {words(near)}"
+    owners = [
+        described
+        for described in tables()
+        if key in described.keys and set(described.keys) != set(known)
+    ]
+    if owners:
+        return f"{message}; it belongs {_places(owners)}", "move it there"
     if near := nearest(key, known):
-        return f"{message}; the nearest is {words(near)}", f"write {words(near)}"
-    return message, f"it has {', '.join(map(words, known))}"
+        return f"{message}; did you mean {words(near)}?", f"write {words(near)}"
+    return message, f"use one of {', '.join(map(words, known))}"
 
 
 def _is_table(value: Any) -> bool:
@@ -350,22 +357,24 @@ def _is_table(value: Any) -> bool:
     return bool(items) and all(isinstance(item, dict) for item in items)
 
 
-def _places(homes: list[Table]) -> str:
-    return either(f"in {home.label}" if home.label else "before the first table" for home in homes)
+def _places(owners: list[Table]) -> str:
+    return either(
+        f"in {owner.label}" if owner.label else "before the first table" for owner in owners
+    )
 
 
 def _unknown_keys(path: TomlPath, value: dict[str, Any], schema: Schema) -> Iterator[Problem]:
     patterns = schema.get("patternProperties", {})
-    for key, found in value.items():
+    for key, inner in value.items():
         if key in schema.get("properties", {}):
             continue
         if any(re.fullmatch(pattern, key) for pattern in patterns):
             continue
         if patterns:
             message = f"{show_name(key)} in {_table(path)} must be {schema['x-words']}"
-            yield Problem(path=(*path, key), message=message, hint="give another name")
+            yield Problem(path=(*path, key), message=message, hint="choose another name")
         else:
-            message, hint = unknown_key(_table(path), key, found, list(schema["properties"]))
+            message, hint = unknown_key(_table(path), key, inner, list(schema["properties"]))
             yield Problem(path=(*path, key), message=message, hint=hint)
 
 
@@ -379,15 +388,15 @@ def _wrong_kind(path: TomlPath, value: Any, schema: Schema) -> Problem:
         hint = f"write {_header(path)} on a line above its keys"
     else:
         hint = _HINTS[wanted]
-    found = describe(value)
+    got = describe(value)
     if schema.get("writeOnly") and type(value) in (int, float):
-        found = "a number"
-    message = f"{_name(path)} must be {words}, and is {found}"
+        got = "a number"
+    message = f"{_name(path)} must be {words}, got {got}"
     return Problem(path=path, message=message, hint=hint)
 
 
 def _header(path: TomlPath) -> str:
-    """Return the header of the table that should be at ``path``."""
+    """Return the header of the table that must be at ``path``."""
     if isinstance(path[-1], int):
         return f"[[{path[0]}]]"
     return f"[{path[0]}.tc]" if path[0] == ACCOUNTS else f"[{path[0]}]"
@@ -403,7 +412,7 @@ _HINTS = {
 
 
 def _excluding(path: TomlPath, keys: list[str]) -> Problem:
-    message = f"{' and '.join(map(repr, keys))} in {_table(path)} exclude each other"
+    message = f"{_table(path)} cannot have both {' and '.join(map(repr, keys))}"
     return Problem(path=(*path, keys[-1]), message=message, hint="keep one of the two")
 
 
@@ -414,36 +423,37 @@ def _alternatives(path: TomlPath, value: dict[str, Any], choices: list[Schema]) 
         return _excluding(path, present)
     return Problem(
         path=path,
-        message=f"{_table(path)} needs {either(map(repr, keys))}",
+        message=f"{_table(path)} must have {either(map(repr, keys))}",
         hint=_example((*path, keys[0])),
     )
 
 
 def _wrong_choice(path: TomlPath, value: Any, choices: list[str]) -> Problem:
-    message = f"{_name(path)} must be {either(choices)}, and is {show(value)}"
+    message = f"{_name(path)} must be {either(choices)}, got {show(value)}"
     near = nearest(value, choices) if isinstance(value, str) else None
     return Problem(
         path=path,
-        message=f"{message}; the nearest is {near}" if near else message,
+        message=f"{message}; did you mean {near}?" if near else message,
         hint=_example(path),
     )
 
 
 def _wrong_value(path: TomlPath, value: Any, schema: Schema) -> Problem:
     words = schema["x-words"]
-    shown = "" if schema.get("writeOnly") else f", and is {show(value)}"
+    shown = "" if schema.get("writeOnly") else f", got {show(value)}"
     return Problem(path=path, message=f"{_name(path)} must be {words}{shown}", hint=_example(path))
 
 
 def _example(path: TomlPath) -> str:
-    """Return the hint that shows what may stand at ``path``."""
-    *around, key = (part for part in path if isinstance(part, str))
-    (table,) = (found for found in tables() if found.key == (around[0] if around else ""))
-    return f"write it as in {key} = {to_toml(table.keys[key]['examples'][0])}"
+    """Return the hint that shows an example of the value at ``path``."""
+    *parents, key = (part for part in path if isinstance(part, str))
+    table_key = parents[0] if parents else ""
+    (table,) = (described for described in tables() if described.key == table_key)
+    return f"write, for example, {key} = {to_toml(table.keys[key]['examples'][0])}"
 
 
 def _name(path: TomlPath) -> str:
-    """Return the words for what is at ``path``."""
+    """Return the words for the value at ``path``."""
     last = path[-1]
     if isinstance(last, int):
         return f"item {last + 1} of {_name(path[:-1])}"
@@ -453,7 +463,7 @@ def _name(path: TomlPath) -> str:
 def _table(path: TomlPath) -> str:
     """Return the words for the table at ``path``."""
     if not path:
-        return "a recipe"
+        return "the recipe"
     if isinstance(path[-1], int):
         return f"[[{path[0]}]]"
     return f"[{'.'.join(map(str, path))}]"

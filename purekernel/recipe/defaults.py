@@ -1,6 +1,6 @@
-"""Where things come from when nobody says otherwise.
+"""Give the default sources, names and accounts.
 
-Source: build-bundle-file.sh for all but the first; its own addresses have moved since.
+Source: build-bundle-file.sh for all but the first; some of its own addresses no longer work.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ RUBYGEMS = "https://rubygems.org/rubygems/rubygems-1.8.24.tgz"
 OPEN_VM_TOOLS = "http://downloads.puppetlabs.com/razor/open-vm-tools/mk-open-vm-tools.tar.gz"
 MCOLLECTIVE = "http://downloads.puppetlabs.com/mcollective/mcollective-2.0.0.tgz"
 
-# A Microkernel's own programs lie in lib/ruby/1.8, whose last release this is.
+# A Microkernel's own programs are in lib/ruby/1.8, and this is the last release of Ruby 1.8.
 RUBY = "1.8.7"
 
-# Core's own user, who is logged in by itself unless somebody changes that.
+# Core's own user. The console logs in as this user unless the image changes that.
 USER = "tc"
 
-# Publicly documented: whoever can start a development image may log in to it.
+# Publicly documented: any user who can start a development image can log in to it.
 TC_PASSWORD = "test1234"  # noqa: S105
 
-# Left out of production images, with what only it needs.
+# Left out of production images, with the extensions that only it needs.
 OPENSSH = "openssh.tcz"
 
-# Its programs are cut out; the rest of it would hide busybox's own, which Facter needs.
+# Only some of its programs are copied into the image. The others would hide busybox's own
+# programs, which Facter needs.
 UTIL_LINUX = "util-linux.tcz"
 
-# What Debian's packages depend on and Core has: its libraries, under the names that they had in
-# any release, and what dpkg has for itself.
+# Debian packages that Core replaces: its libraries, under their names in every release of
+# Debian, and the packages that dpkg itself uses.
 PACKAGES_IN_CORE = (
     "libc6", "libc-bin", "libgcc1", "libgcc-s1", "libstdc++6", "zlib1g",
     "libblkid1", "libuuid1", "libcomerr2", "libcom-err2", "e2fslibs", "libext2fs2",

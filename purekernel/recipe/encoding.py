@@ -1,4 +1,4 @@
-"""How the core is made small: what a build may be told of it."""
+"""Hold the options that control how the core is compressed."""
 
 from __future__ import annotations
 
@@ -20,54 +20,57 @@ from purekernel.recipe.flavour import Flavour
 from purekernel.threads import Threads
 from purekernel.tree import Buffer
 
-# For production an image is made once and fetched often.
+# A production image is built once and downloaded often.
 _OF_FLAVOURS = {Flavour.PROD: Effort.MAX}
 
 
 class Modules(Enum):
-    """What becomes of kernel modules that are packed with gzip."""
+    """How to store kernel modules that are compressed with gzip."""
 
     KEEP = "keep"
-    """They stay as they are."""
+    """Keep the modules as they are."""
     REDO = "redo"
-    """They are packed smaller, as other gzip files are."""
+    """Recompress the modules to a smaller size, as for other gzip files."""
     RAW = "raw"
-    """They are unpacked: what deflates the core finds more in them, and they take more memory
-    once it has booted."""
+    """Decompress the modules: the core compresses better, and the modules take more memory after
+    booting."""
 
 
 def _is_positive(_encoding: object, _attribute: object, jobs: int | None) -> None:
     if jobs is not None and jobs < 1:
-        raise UsageError(f"{jobs} jobs do no work", hint="give one or more, or leave it out")
+        raise UsageError(
+            f"jobs must be 1 or more, got {jobs}", hint="give 1 or more, or leave it out"
+        )
 
 
 def _has_no_jobs(encoding: Encoding, _attribute: object, executor: Executor | None) -> None:
     if executor is not None and encoding.jobs is not None:
         raise UsageError(
-            f"{encoding.jobs} jobs are for threads, and an executor runs as many as it does",
-            hint="give one of the two",
+            "jobs and executor cannot be used together: an executor has its own number of workers",
+            hint="leave out one of the two",
         )
 
 
 @frozen(kw_only=True)
 class Encoding:
-    """How the core is made small.
+    """Options for compressing the core.
 
-    Neither ``jobs`` nor ``executor`` nor ``cache`` makes a difference to the bytes.
+    ``jobs``, ``executor`` and ``cache`` do not change the bytes of the result.
 
     Attributes:
-        effort: ``None`` for the flavour's: the most for production, else a balance.
-        jobs: how many encoders run at once; ``None`` for one a processor.
-        nested: whether gzip files inside the image are packed smaller, where the effort does so.
-        modules: what becomes of kernel modules.
-        compression: of the core; ``None`` for the smallest that the kernel is known to take. What
-            another than gzip makes hangs on nothing but the release of its library, and is neither
-            cut into segments nor remembered.
-        executor: what runs the encoders in place of threads: any, of processes or machines, too.
-        cache: what remembers their results.
+        effort: ``None`` for the flavour's effort: the highest for production, balanced otherwise.
+        jobs: number of encoders that run at once; ``None`` for one per processor.
+        nested: recompress gzip files inside the image, at efforts that do so.
+        modules: how to store kernel modules.
+        compression: the core's compression; ``None`` for the smallest that the kernel is known
+            to support. With a compression other than gzip, the result depends only on the
+            release of its library; it is neither split into segments nor cached.
+        executor: runs the encoders in place of threads. Any executor works, including one that
+            uses processes or other machines.
+        cache: stores the encoders' results.
 
     Raises:
-        UsageError: there are no jobs, or jobs beside an executor.
+        UsageError: ``jobs`` is less than 1, or ``jobs`` and ``executor`` are both given.
     """
 
     effort: Effort | None = None
@@ -79,32 +82,32 @@ class Encoding:
     cache: Cache | None = None
 
     def effort_for(self, flavour: Flavour | None) -> Effort:
-        """Return the effort for an image of a flavour."""
+        """Return the effort for an image of ``flavour``."""
         if self.effort is not None:
             return self.effort
         return Effort.BALANCED if flavour is None else _OF_FLAVOURS.get(flavour, Effort.BALANCED)
 
     def compression_for(self, kernel: Buffer, *, source: str, limits: Limits) -> Compression:
-        """Return the compression of a core that ``kernel`` shall unpack.
+        """Return the compression to use for a core that ``kernel`` decompresses.
 
         Raises:
-            UsageError: the kernel is known not to take the one that was asked for, or none that is
-                written here.
+            UsageError: the kernel is known not to support the requested compression, or any
+                compression that purekernel can write.
         """
         if self.compression is Compression.GZIP:
-            return self.compression  # which every kernel takes that there is a Core of
-        taken = read_compressions(kernel, source=source, limits=limits)
+            return self.compression  # every kernel of a Core release supports it
+        supported = read_compressions(kernel, source=source, limits=limits)
         if self.compression is None:
-            return choose_compression(taken)
-        check_taken(self.compression, taken)
+            return choose_compression(supported)
+        check_taken(self.compression, supported)
         return self.compression
 
     @contextmanager
     def running(self) -> Iterator[Executor]:
-        """Give an executor, for as long as it takes.
+        """Yield the executor; shut it down afterwards if it was created here.
 
-        Whoever interrupts a build does not wait for what is being encoded: one of our threads goes
-        on with that by itself, for a minute at worst, unless the process ends before.
+        An interrupted build does not wait for encoders that are running. Their threads continue
+        in the background, for a minute at most, unless the process ends first.
         """
         if self.executor is not None:
             yield self.executor
@@ -119,6 +122,6 @@ class Encoding:
 
 
 def _processors() -> int:
-    """Return how many processors we may use."""
+    """Return the number of processors that the process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Whom an image is for, and by which conventions it is made."""
+"""Define the flavours of an image, and the generations of the original scripts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SCRIPTS = b"iso-build-files"
 
 
 class Flavour(Enum):
-    """Who an image is for."""
+    """The use that an image is built for."""
 
     DEV = "dev"
     PROD = "prod"
@@ -16,7 +16,7 @@ class Flavour(Enum):
 
 
 class Generation(Enum):
-    """Which of the two generations of scripts made a bundle, told by their volume ids."""
+    """The generation of scripts that made a bundle, recognised by its volume id."""
 
     V2012 = "2012"
     V2013 = "2013"

@@ -1,4 +1,4 @@
-"""Put a new recipe where the user wants it."""
+"""Write a new recipe with explained keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDTH = 92
 
 
 Said = Mapping[tuple[str, str], Any]
-"""What a recipe says: for the key of a table (empty for none) and a key in it, the value."""
+"""The values of a recipe, by the key of the table (empty for none) and the key in it."""
 
 
 PLAIN: Said = {
@@ -31,20 +31,20 @@ PLAIN: Said = {
 PROJECT_HINT = "name the top folder of a Razor-Microkernel checkout"
 
 
-# What a short recipe shows besides what it says.
+# Keys that a short recipe shows as examples.
 SUGGESTED = (("mirrors", "tinycore"), ("overlay", "path"), ("boot", "append"))
-_TITLE = "What an image is made of, for purekernel."
+_TITLE = "Recipe of an image for purekernel."
 
 
 _ABOUT = (
-    "A line that begins with '#' and no blank behind it is an example, and means nothing until "
-    "the '#' is taken away. Relative paths are taken from the folder of this file."
+    "A line that begins with '#' and no blank after it is an example: delete the '#' to use it. "
+    "Relative paths are relative to the folder of this file."
 )
-_ABOUT_ALL = "Editors that know JSON schemas help with the keys: see 'purekernel schema'."
-_ABOUT_SHORT = "'purekernel init' without --minimal writes a recipe with all keys explained."
+_ABOUT_ALL = "Editors that support JSON Schema can complete the keys: see 'purekernel schema'."
+_ABOUT_SHORT = "'purekernel init' without --minimal writes a recipe that explains all keys."
 
 
-# Where a Razor-Microkernel project has its lists, and which keys name them.
+# The list files of a Razor-Microkernel project, by the keys that name them.
 _RAZOR_LISTS = {
     ("extensions", "builtin-list"): "additional-build-files/builtin-extensions.lst",
     ("extensions", "mirror-list"): "additional-build-files/mirror-extensions.lst",
@@ -53,65 +53,66 @@ _RAZOR_LISTS = {
 }
 
 
-# Any of these makes a folder such a project.
+# A folder with any of these files is a Razor-Microkernel project.
 _RAZOR_SIGNS = ("build-bundle-file.sh", "rz_mk_init.rb", *_RAZOR_LISTS.values())
 
 
-# Write recipes for people to go on from, each key explained by the schema's own words.
+# Write recipes as a starting point. The schema's descriptions explain each key.
 
 
 def say_razor(project: str, has: Callable[[str], bool]) -> Said:
-    """Return what a recipe for a Razor-Microkernel project says.
+    """Return the values of a recipe for a Razor-Microkernel project.
 
     Args:
-        project: the project's folder as the recipe is to name it, with slashes.
-        has: whether the project has a file, by its path in the project.
+        project: path of the project's folder as the recipe names it, with slashes.
+        has: returns whether the project has a file, by its path in the project.
 
     Raises:
-        ProjectError: it is none.
+        ProjectError: the folder is not a Razor-Microkernel project.
     """
     if not any(map(has, _RAZOR_SIGNS)):
         raise ProjectError(
-            f"{project} is no Razor-Microkernel project: it has none of {', '.join(_RAZOR_SIGNS)}",
+            f"{project} is not a Razor-Microkernel project: it must have one of "
+            f"{', '.join(_RAZOR_SIGNS)}",
             hint=PROJECT_HINT,
         )
     lists = {
-        place: f"{project.rstrip('/')}/{path}" for place, path in _RAZOR_LISTS.items() if has(path)
+        key: f"{project.rstrip('/')}/{path}" for key, path in _RAZOR_LISTS.items() if has(path)
     }
     cut = {("cut", "extension"): "util-linux.tcz"} if ("cut", "list") in lists else {}
     return {("", "flavour"): "dev", ("razor", "project"): project, **cut, **lists}
 
 
-def write_recipe(said: Said, *, minimal: bool = False) -> str:
-    """Return a recipe that says ``said``, and explains all other keys unless ``minimal``."""
+def write_recipe(values: Said, *, minimal: bool = False) -> str:
+    """Return a recipe with the values ``values``; unless ``minimal``, it explains all other keys."""
     about = f"{_ABOUT} {_ABOUT_SHORT if minimal else _ABOUT_ALL}"
     paragraphs = [f"{_comment(_TITLE)}\n#\n{_comment(about)}"]
     for table in tables():
         shown = {
-            key: (table.key, key) in said
+            key: (table.key, key) in values
             for key in table.keys
-            if not minimal or (table.key, key) in (*said, *SUGGESTED)
+            if not minimal or (table.key, key) in (*values, *SUGGESTED)
         }
         if shown and table.key:
             paragraphs.append(_header(table, empty=not any(shown.values())))
-        for key, is_said in shown.items():
+        for key, is_given in shown.items():
             schema = table.keys[key]
-            value = said[table.key, key] if is_said else schema["examples"][0]
-            mark = "" if is_said else "#"
+            value = values[table.key, key] if is_given else schema["examples"][0]
+            mark = "" if is_given else "#"
             paragraphs.append(f"{_comment(_explain(schema))}\n{mark}{key} = {to_toml(value)}")
     return "\n\n".join(paragraphs) + "\n"
 
 
 def _header(table: Table, *, empty: bool) -> str:
-    """Return a table's header, which is an example where there is no such table yet."""
-    is_one_of_many = table.label != f"[{table.key}]"
-    is_example = empty and (is_one_of_many or "required" in table.schema)
+    """Return the header of a table; it is commented out if the table must not be empty."""
+    is_repeatable = table.label != f"[{table.key}]"
+    is_example = empty and (is_repeatable or "required" in table.schema)
     return f"{_comment(table.schema['description'])}\n{'#' if is_example else ''}{table.label}"
 
 
 def _explain(schema: Schema) -> str:
     words: str = schema["description"]
-    return f"{words} By default {to_toml(schema['default'])}." if "default" in schema else words
+    return f"{words} The default is {to_toml(schema['default'])}." if "default" in schema else words
 
 
 def _comment(words: str) -> str:
@@ -128,25 +129,25 @@ def _comment(words: str) -> str:
 def init_recipe(
     path: Path, *, project: Path | None = None, minimal: bool = False, force: bool = False
 ) -> Output:
-    """Write a recipe to go on from, whole or not at all.
+    """Write a new recipe, completely or not at all.
 
     Args:
-        path: the file; its folder is made where it is missing.
-        project: the folder of a Razor-Microkernel project to build from.
-        minimal: leave out the keys that nothing is said of.
-        force: replace what is there.
+        path: path of the file; a missing folder is created.
+        project: folder of a Razor-Microkernel project to build from.
+        minimal: leave out keys without a value, except for a few examples.
+        force: replace an existing file.
 
     Raises:
-        OutputError: something is there already, or it cannot be written.
-        ProjectError: ``project`` is no such project.
-        UsageError: the project's path is none that a recipe can say.
+        OutputError: ``path`` already exists, or cannot be written.
+        ProjectError: ``project`` is not a Razor-Microkernel project.
+        UsageError: a recipe cannot contain the project's path.
     """
-    said = PLAIN if project is None else _razor(project, path)
-    content = _encode(write_recipe(said, minimal=minimal), project)
+    values = PLAIN if project is None else _razor(project, path)
+    content = _encode(write_recipe(values, minimal=minimal), project)
     check_recipe(parse_toml(content, source=str(path)))
     if os.path.lexists(path) and not force:
         raise OutputError(
-            f"{path} is there already", hint="give --force to replace it, or name another"
+            f"{path} already exists", hint="give --force to replace it, or choose another name"
         )
 
     def write(stream: BinaryIO) -> None:
@@ -155,18 +156,18 @@ def init_recipe(
     try:
         (output,) = publish(path.parent, {path.name: write})
     except OutputError as error:
-        raise OutputError(error.message, hint="name another folder or file") from None
+        raise OutputError(error.message, hint="choose another folder or file") from None
     return output
 
 
 def _razor(project: Path, recipe: Path) -> Said:
     if not is_folder(project):
-        raise ProjectError(f"{project} is no folder", hint=PROJECT_HINT)
-    return say_razor(_seen_from(recipe, project), lambda name: (project / name).is_file())
+        raise ProjectError(f"{project} is not a folder", hint=PROJECT_HINT)
+    return say_razor(_project_path(recipe, project), lambda name: (project / name).is_file())
 
 
-def _seen_from(recipe: Path, project: Path) -> str:
-    """Return the path of ``project`` as ``recipe`` has to say it."""
+def _project_path(recipe: Path, project: Path) -> str:
+    """Return the path of ``project`` to write into ``recipe``."""
     if project.is_absolute():
         return project.as_posix()
     return Path(os.path.relpath(project, recipe.parent)).as_posix()
@@ -177,5 +178,5 @@ def _encode(text: str, project: Path | None) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         raise UsageError(
-            f"the path {str(project)!r} is not text", hint="give the project's folder another name"
+            f"the path {str(project)!r} is not valid UTF-8", hint="rename the project's folder"
         ) from None

@@ -1,8 +1,8 @@
-"""Read the files that recipes and the original scripts list things in.
+"""Read the list files that recipes and the original scripts use.
 
-One entry a line; ``#`` begins a comment at a line's start or behind a blank; blank lines,
-blanks around an entry, Windows' line ends and byte order marks mean nothing. What is listed
-twice counts once, where it stands first.
+A list has one entry per line. ``#`` begins a comment at the start of a line or after a blank.
+Blank lines, blanks around an entry, Windows line endings and byte order marks are ignored. An
+entry that is listed twice counts once, at its first position.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from purekernel.recipe.check import show
 from purekernel.recipe.model import Named
 from purekernel.recipe.schema import load_schema
 
-# More help nobody, and a hostile file could have thousands.
+# No user reads more, and a hostile file can have thousands.
 MAX_ERRORS = 100
 
 Rule = Callable[[str, str], str]
-"""Returns the name that an entry means; is given the entry, and where it stands."""
+"""Returns the name for an entry; takes the entry, and its file and line for messages."""
 
 Errors = list[PurekernelError]
-"""Takes what is wrong with lines in place of its being raised, so that the others still count."""
+"""Collects the errors of lines in place of raising them, so that the other lines still count."""
 
 _COMMENT = re.compile(r"(?:^|[ \t])#.*")
 
@@ -33,53 +33,53 @@ _COMMENT = re.compile(r"(?:^|[ \t])#.*")
 def parse_extension_list(
     data: bytes, *, source: str, errors: Errors | None = None
 ) -> tuple[Named, ...]:
-    """Return the extensions that a ``.lst`` file names; each ends in ``.tcz`` or ``.deb``.
+    """Return the extensions that a ``.lst`` file lists; each name ends in ``.tcz`` or ``.deb``.
 
     Raises:
-        RecipeError: a line holds something else; the message names it.
-        CombinedError: several do.
+        RecipeError: a line is not the name of an extension; the message names the line.
+        CombinedError: several lines are not.
     """
     return _parse(data, source, _extension, errors)
 
 
 def parse_gem_list(data: bytes, *, source: str, errors: Errors | None = None) -> tuple[Named, ...]:
-    """Return the lines of a ``gem.list``: names, with what their versions must be.
+    """Return the entries of a ``gem.list``: gem names with their version requirements.
 
     Raises:
-        RecipeError: a line cannot be one; the message names it.
-        CombinedError: several cannot.
+        RecipeError: a line is not a gem and its requirements; the message names the line.
+        CombinedError: several lines are not.
     """
-    return _parse(data, source, partial(_follow, "gem"), errors)
+    return _parse(data, source, partial(_match, "gem"), errors)
 
 
 def parse_path_list(data: bytes, *, source: str, errors: Errors | None = None) -> tuple[Named, ...]:
-    """Return the paths in an extension that a file such as ``util-linux-exec.lst`` names.
+    """Return the paths in an extension that a file such as ``util-linux-exec.lst`` lists.
 
     Raises:
-        RecipeError: a line cannot be one; the message names it.
-        CombinedError: several cannot.
+        RecipeError: a line is not a path in an extension; the message names the line.
+        CombinedError: several lines are not.
     """
-    return _parse(data, source, partial(_follow, "image-path"), errors)
+    return _parse(data, source, partial(_match, "image-path"), errors)
 
 
-def _parse(data: bytes, source: str, rule: Rule, taking: Errors | None) -> tuple[Named, ...]:
+def _parse(data: bytes, source: str, rule: Rule, collected: Errors | None) -> tuple[Named, ...]:
     errors: list[RecipeError] = []
-    found: dict[str, Named] = {}
+    entries: dict[str, Named] = {}
     for place, text in _entries(decode_text(data, source=source), source):
         try:
             name = rule(text, place)
         except RecipeError as error:
             errors.append(error)
             if len(errors) == MAX_ERRORS:
-                errors.append(RecipeError(f"{source}: there may be more like these"))
+                errors.append(RecipeError(f"{source}: there may be more problems than these"))
                 break
         else:
-            found.setdefault(name, Named(name=name, place=place))
-    if taking is None:
+            entries.setdefault(name, Named(name=name, place=place))
+    if collected is None:
         raise_all(errors)
     else:
-        taking += errors
-    return tuple(found.values())
+        collected += errors
+    return tuple(entries.values())
 
 
 def _entries(text: str, source: str) -> Iterator[tuple[str, str]]:
@@ -96,12 +96,12 @@ def _extension(text: str, place: str) -> str:
         raise RecipeError(error.message, hint=error.hint) from None
 
 
-def _follow(definition: str, text: str, place: str) -> str:
-    """Return ``text``, which must be as the schema's ``definition`` has it."""
+def _match(definition: str, text: str, place: str) -> str:
+    """Return ``text``, which must match the schema's ``definition``."""
     schema = load_schema()["$defs"][definition]
     if len(text) > schema["maxLength"] or not re.fullmatch(schema["pattern"], text):
         raise RecipeError(
             f"{place}: expected {schema['x-words']}, got {show(text)}",
-            hint="correct the line, or take it out",
+            hint="correct the line, or delete it",
         )
     return text

@@ -1,8 +1,9 @@
-"""What a recipe says, as values.
+"""Define the values that a recipe is read into.
 
-Whoever makes one (``purekernel.toml``, the command line, the ``MK_BUNDLE_…`` settings of the
-original scripts) has checked it; whoever reads one decides nothing more about its form.
-``None`` and empty mean "not said", and the default stands where it is used.
+Code that creates these values (from ``purekernel.toml``, the command line or the
+``MK_BUNDLE_…`` settings of the original scripts) has already validated them, and code that reads
+them does not validate them again. ``None`` and empty mean "not given"; the code that uses a
+value applies its default.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from purekernel.recipe.flavour import Flavour
 
 
 class GemLayout(Enum):
-    """Where gems go: a mirror with an index (2013), or one folder (2012)."""
+    """The layout of gems in the image: a mirror with an index (2013), or one folder (2012)."""
 
     MIRROR = "mirror"
     FLAT = "flat"
 
 
 def _shown(place: str | None) -> str:
-    """Return how a place that may be a URL with a password is represented."""
+    """Return the representation of a path or URL, without passwords."""
     return repr(None if place is None else redact(place))
 
 
@@ -35,15 +36,15 @@ def _all_shown(places: tuple[str, ...]) -> str:
 
 @frozen(kw_only=True)
 class CoreChoice:
-    """Which Core an image starts from.
+    """The release of Core that an image starts from.
 
     Attributes:
         version: ``4.x``, or a release such as ``4.4``.
         arch: ``x86`` or ``x86_64``.
-        iso: its ISO: a URL or a path, where it is not the mirror's own.
-        iso_sha256: what that must have.
-        kernel: the release that ``KERNEL`` stands for in names of extensions, where it is not
-            that of the ISO.
+        iso: URL or path of the base ISO; ``None`` for the mirror's own ISO.
+        iso_sha256: expected SHA-256 of ``iso``.
+        kernel: the kernel release that ``KERNEL`` stands for in names of extensions; ``None``
+            for the release of the ISO's kernel.
     """
 
     version: str = "4.x"
@@ -55,15 +56,15 @@ class CoreChoice:
 
 @frozen(kw_only=True)
 class Mirrors:
-    """Where things come from; each in the order in which they are asked.
+    """The sources of downloads, each list in the order in which they are tried.
 
     Attributes:
         tinycore: folders that hold ``4.x/x86/tcz``: URLs or paths.
-        extensions: folders that hold the extensions themselves, in place of
+        extensions: folders that hold the extensions themselves; used in place of
             ``{tinycore}/{version}/{arch}/tcz``.
         gems: gem servers.
         debian: Debian mirrors.
-        debian_packages: URLs of packages indexes (``Packages.gz``).
+        debian_packages: URLs or paths of packages indexes (``Packages.gz``).
     """
 
     tinycore: tuple[str, ...] = field(default=(), repr=_all_shown)
@@ -75,7 +76,7 @@ class Mirrors:
 
 @frozen(kw_only=True)
 class Named:
-    """A name in a list, and where it stands, for messages.
+    """A name in a list, with its position for messages.
 
     Attributes:
         name: ``bash.tcz``, ``lshw.deb``, ``json_pure >= 1.7.7``.
@@ -88,14 +89,15 @@ class Named:
 
 @frozen(kw_only=True)
 class Extensions:
-    """Which extensions an image has, and how.
+    """The extensions of an image, and how each is included.
 
     Attributes:
-        builtin: loaded at boot, from ``/tmp/builtin``; ``None`` where nothing is said.
-        mirror: in the mirror that the image carries; ``None`` where nothing is said.
-        merged: unpacked into the root file system.
-        skip: names that are left out wherever they are needed.
-        dependencies: whether what they need comes with them.
+        builtin: extensions that are loaded at boot, from ``/tmp/builtin``; ``None`` if not
+            given.
+        mirror: extensions in the mirror that the image carries; ``None`` if not given.
+        merged: extensions that are unpacked into the root file system.
+        skip: names that are left out, even if another extension depends on them.
+        dependencies: whether to include the dependencies of these extensions.
     """
 
     builtin: tuple[Named, ...] | None = None
@@ -107,11 +109,11 @@ class Extensions:
 
 @frozen(kw_only=True)
 class Cut:
-    """Files to take out of an extension that is not itself in the image.
+    """Files to copy into the image from an extension that is not itself in the image.
 
     Attributes:
         extension: ``util-linux.tcz``.
-        files: paths in it, with no leading slash; shell patterns as well.
+        files: paths in the extension, without a leading slash; may be shell patterns.
     """
 
     extension: Named
@@ -120,11 +122,11 @@ class Cut:
 
 @frozen(kw_only=True)
 class Need:
-    """What takes the place of a Debian package that others depend on.
+    """A substitute for a Debian package that other packages depend on.
 
     Attributes:
-        package: its name.
-        extensions: the names of extensions; none where the image has it.
+        package: name of the package.
+        extensions: names of the extensions that replace it; empty if the image already has it.
     """
 
     package: str
@@ -133,14 +135,14 @@ class Need:
 
 @frozen(kw_only=True)
 class DebianChoice:
-    """How Debian packages become extensions.
+    """Options for converting Debian packages to extensions.
 
     Attributes:
-        follow: whether what they depend on comes with them.
-        keyring: a file of keys, one of which must have signed an archive.
-        documentation: whether it is kept.
-        empty_folders: whether they are kept.
-        library_links: whether libraries are linked where Core's loader looks.
+        follow: whether to include the packages that they depend on.
+        keyring: path of a file of keys; one of them must have signed the archive.
+        documentation: whether to keep documentation.
+        empty_folders: whether to keep empty folders.
+        library_links: whether to link libraries into the folders that Core's loader searches.
     """
 
     follow: bool = False
@@ -152,13 +154,13 @@ class DebianChoice:
 
 @frozen(kw_only=True)
 class Gems:
-    """Which gems an image carries.
+    """The gems of an image.
 
     Attributes:
-        wanted: each a name and requirements, as a line of ``gem.list`` has them; ``None``
-            where nothing is said.
-        layout: where they go; ``None`` is the project's generation's way.
-        ruby: the image's Ruby version: gems that do not run on it are passed over.
+        wanted: gem names with version requirements, in the form of a line of ``gem.list``;
+            ``None`` if not given.
+        layout: layout of the gems; ``None`` for the layout of the project's generation.
+        ruby: the image's Ruby version. Gems that do not run on it are skipped.
     """
 
     wanted: tuple[Named, ...] | None = None
@@ -168,13 +170,13 @@ class Gems:
 
 @frozen(kw_only=True)
 class OverlayChoice:
-    """Something to lay over the root file system.
+    """A folder or archive to copy over the root file system.
 
     Attributes:
-        path: on the host, relative to the recipe's folder; or
-        url: where an archive is fetched from.
-        sha256: what that must have.
-        keep_owners: trust the owners that the archive records.
+        path: path on the host, relative to the recipe's folder; ``None`` if ``url`` is given.
+        url: URL of an archive; ``None`` if ``path`` is given.
+        sha256: expected SHA-256 of the archive.
+        keep_owners: keep the owners that the archive records.
     """
 
     path: str | None = None
@@ -185,20 +187,20 @@ class OverlayChoice:
 
 @frozen(kw_only=True)
 class Account:
-    """A user of the image, changed or added.
+    """A user account of the image, changed or added.
 
     Attributes:
         name: the login name.
-        password: in the clear.
-        password_place: who says it, for messages, where it is not the recipe.
-        password_env: the environment variable that holds it instead.
-        password_hash: as ``/etc/shadow`` has it, instead.
-        locked: nobody logs in with a password.
-        uid: of an account that is not there yet, and so on.
-        gid: its group.
-        home: its folder.
-        shell: its shell.
-        comment: its full name.
+        password: the password in plain text.
+        password_place: source of the password, for messages; empty if it is the recipe.
+        password_env: name of the environment variable that holds the password.
+        password_hash: hash of the password, in the form of ``/etc/shadow``.
+        locked: whether login with a password is disabled.
+        uid: user id of an added account.
+        gid: group id of an added account.
+        home: home directory.
+        shell: login shell.
+        comment: full name.
     """
 
     name: str
@@ -215,17 +217,18 @@ class Account:
 
     @property
     def has_password(self) -> bool:
-        """Whether a password is said, in whatever way."""
+        """Whether a password is given, in any of the three forms."""
         return (self.password, self.password_env, self.password_hash) != (None, None, None)
 
 
 @frozen(kw_only=True)
 class IsoChoice:
-    """How the ISO is made.
+    """Options for the ISO.
 
     Attributes:
-        volume: fields of the volume descriptor, by our names for them.
-        keep_files: carry over what the base ISO holds outside ``boot/``.
+        volume: fields of the volume descriptor, by their names in
+            :mod:`purekernel.formats.iso`.
+        keep_files: whether to keep the base ISO's files outside ``boot/``.
     """
 
     volume: dict[str, str] = field(factory=dict)
@@ -234,16 +237,16 @@ class IsoChoice:
 
 @frozen(kw_only=True)
 class Razor:
-    """The Razor-Microkernel project that an image is made from.
+    """The Razor-Microkernel project that an image is built from.
 
     Attributes:
-        project: its folder, tarball or URL.
-        project_sha256: what a tarball must have.
-        rubygems: URL or path of the RubyGems distribution; empty leaves it out; ``None`` is
+        project: folder, tarball or tarball URL of the project.
+        project_sha256: expected SHA-256 of a tarball.
+        rubygems: URL or path of the RubyGems distribution; empty to leave it out; ``None`` for
             the default.
-        open_vm_tools: likewise of ``mk-open-vm-tools.tar.gz``.
-        mcollective: likewise of MCollective, 2012 only.
-        ssh_host_keys: carry the host keys that the project's ssh files hold.
+        open_vm_tools: the same for ``mk-open-vm-tools.tar.gz``.
+        mcollective: the same for MCollective; 2012 only.
+        ssh_host_keys: whether to include the host keys in the project's ssh files.
     """
 
     project: str = field(repr=_shown)
@@ -256,11 +259,11 @@ class Razor:
 
 @frozen(kw_only=True)
 class OutputChoice:
-    """What is written, and where.
+    """The files to write, and their folder.
 
     Attributes:
-        folder: relative to the recipe's folder.
-        emit: ``iso``, ``core``, ``pxe``.
+        folder: output folder, relative to the recipe's folder.
+        emit: kinds of output: ``iso``, ``core``, ``pxe``.
     """
 
     folder: str | None = None
@@ -269,14 +272,14 @@ class OutputChoice:
 
 @frozen(kw_only=True)
 class DownloadChoice:
-    """How downloads are made; ``None`` is the default.
+    """Options for downloads; ``None`` for the default.
 
     Attributes:
-        parallel: at once.
-        attempts: for each file, mirrors in turn.
-        connect_seconds: until a server has answered.
-        stall_seconds: without a byte.
-        most_seconds: for a file as a whole.
+        parallel: number of downloads at once.
+        attempts: number of attempts for each file, over all mirrors.
+        connect_seconds: time limit for a server to answer.
+        stall_seconds: time limit without a byte of data.
+        most_seconds: time limit for a whole file.
     """
 
     parallel: int | None = None
@@ -286,29 +289,29 @@ class DownloadChoice:
     most_seconds: float | None = None
 
 
-# isolinux counts the ticks of a timer in 16 bits. (Source: its reference, "TIMEOUT".)
+# In tenths of a second: isolinux counts timer ticks in 16 bits. (Source: its reference, "TIMEOUT".)
 MAX_TIMEOUT = 35996
 
 
 def _is_timeout(_changes: object, _attribute: object, timeout: int | None) -> None:
     if timeout is not None and not 0 <= timeout <= MAX_TIMEOUT:
         raise UsageError(
-            f"the boot timeout {timeout} is outside what isolinux takes",
-            hint=f"give tenths of a second, 0 (wait for ever) to {MAX_TIMEOUT}",
+            f"the boot timeout must be from 0 to {MAX_TIMEOUT} tenths of a second, got {timeout}",
+            hint=f"give a number from 0 (wait forever) to {MAX_TIMEOUT}",
         )
 
 
 @frozen(kw_only=True)
 class BootChanges:
-    """What is to be different in the boot menu.
+    """Changes to the boot menu.
 
     Attributes:
-        append: words for the end of every kernel's command line.
-        timeout: tenths of a second until the default boots; 0 waits for ever.
-        default: the label that boots when nobody chooses.
+        append: parameters to append to every kernel command line.
+        timeout: tenths of a second until the default entry boots; 0 waits forever.
+        default: label of the entry that boots if the user chooses none.
 
     Raises:
-        UsageError: isolinux takes no such timeout.
+        UsageError: the timeout is outside the range of isolinux.
     """
 
     append: str | None = None
@@ -318,19 +321,34 @@ class BootChanges:
 
 @frozen(kw_only=True)
 class Recipe:
-    """All that a user says of an image.
+    """All that a user specifies for an image.
 
     Attributes:
-        source: where it was said, for messages: ``purekernel.toml``, or ``the command line``.
-        folder: what relative paths are relative to.
-        name: of the files that are made, without version and endings.
-        version: of the image.
-        flavour: whom it is for; ``None`` leaves accounts and console as the base has them.
-        timestamp: seconds since 1970, UTC.
-        razor: the project, for an image by Razor's conventions.
-        autologin: whether the first console logs in by itself; ``None`` is the flavour's way.
-        drop_boot: drop what the base boots with and an output cannot have, in place of stopping.
-        faults: what is wrong with lines of its lists, to be raised with all else that is wrong.
+        source: source of the recipe, for messages: ``purekernel.toml`` or ``the command line``.
+        folder: folder that relative paths are relative to.
+        name: base name of the output files, without version and suffixes.
+        version: version of the image.
+        flavour: the image's use; ``None`` keeps the base's accounts and console.
+        timestamp: time of all files, in seconds since 1970, UTC.
+        core: the release of Core to start from.
+        mirrors: sources of downloads.
+        extensions: extensions of the image.
+        cuts: files to copy from extensions that are not in the image.
+        needs: substitutes for Debian packages.
+        debian: options for converting Debian packages.
+        gems: Ruby gems of the image.
+        overlays: folders and archives to copy over the root file system, in order.
+        accounts: user accounts to change or add.
+        boot: changes to the boot menu.
+        autologin: whether the first console logs in automatically; ``None`` for the flavour's
+            default.
+        iso: options for the ISO.
+        razor: the project, for an image that follows Razor's conventions.
+        output: the files to write.
+        downloads: options for downloads.
+        drop_boot: whether to drop the base's ways to boot that an output cannot have; otherwise
+            they are an error.
+        faults: errors in lines of the recipe's lists, to be raised together with other errors.
     """
 
     source: str

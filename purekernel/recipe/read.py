@@ -40,7 +40,7 @@ from purekernel.recipe.model import (
 Values = dict[str, Any]
 
 
-# The schema's names for the fields of the ISO, and ours.
+# Maps the schema's names of the ISO's fields to those of :mod:`purekernel.formats.iso`.
 _VOLUME = {
     "volume-id": "volume_id",
     "application": "application_id",
@@ -51,52 +51,52 @@ _VOLUME = {
 
 
 Read = Callable[[Path], bytes]
-"""Returns what a file on the host holds."""
+"""Returns the content of a file on the host."""
 
 
 Lists = dict[TomlPath, tuple[Named, ...]]
-"""For the path of each key that names a list, what is in it."""
+"""Maps the path of each key that names a list to the entries of the list."""
 
 
 _Parse = Callable[..., tuple[Named, ...]]
 
 
 def read_text_file(path: Path) -> bytes:
-    """Return what the file at ``path`` holds, if it may be a recipe, list or settings.
+    """Return the content of a recipe, list or settings file.
 
-    It may be a fifo, too: people write ``-b <(grep -v ssh builtin.lst)``.
+    The file may also be a fifo: users write ``-b <(grep -v ssh builtin.lst)``.
 
     Raises:
-        InputError: it cannot be read.
-        RecipeError: it is too large.
+        InputError: the file cannot be read.
+        RecipeError: the file is too large.
     """
     try:
         return load_file(path, limits=Limits(unpacked_bytes=MOST_BYTES), streams=True)
     except LimitError:
         raise RecipeError(
-            f"{path} has more than {MOST_BYTES} bytes", hint="check that this is the file you mean"
+            f"{path} has more than {MOST_BYTES} bytes", hint="check that this is the right file"
         ) from None
 
 
 def load_recipe(path: Path, *, read: Read = read_text_file, defer_lists: bool = False) -> Recipe:
-    """Return the recipe in the file at ``path``, with what its lists name.
+    """Return the recipe in the file at ``path``, with the entries of its lists.
 
     Args:
-        path: of a ``purekernel.toml``; what it says of paths is relative to its folder.
-        read: reads it and its lists.
-        defer_lists: as :func:`parse_recipe` has it.
+        path: path of a ``purekernel.toml``. Paths in it are relative to its folder.
+        read: reads the recipe and its lists.
+        defer_lists: see :func:`parse_recipe`.
 
     Raises:
-        InputError: it cannot be read.
-        RecipeError: something in it or in its lists is wrong; the message names file and line.
-        CombinedError: several things are.
+        InputError: the file cannot be read.
+        RecipeError: the recipe or one of its lists has an error; the message names file and line.
+        CombinedError: there are several errors.
     """
     return parse_recipe(
         read(path), source=str(path), folder=path.parent, read=read, defer_lists=defer_lists
     )
 
 
-# Read the lists that a recipe names.
+# Read the list files that a recipe names.
 
 
 def read_lists(
@@ -107,23 +107,23 @@ def read_lists(
     errors: list[PurekernelError],
     faults: list[PurekernelError],
 ) -> Lists:
-    """Return what is in each list that a recipe names.
+    """Return the entries of each list that a recipe names.
 
     Args:
-        document: the recipe, which need not follow the schema: what is wrong in its lists can
-            be told besides.
-        folder: what the lists' paths are relative to.
+        document: the recipe. It may break the schema, so that errors in its lists are reported
+            together with its own.
+        folder: folder that the lists' paths are relative to.
         read: reads a list.
-        errors: takes why a list cannot be read.
-        faults: takes what is wrong with lines of lists, whose others count all the same.
+        errors: receives an error for each list that cannot be read.
+        faults: receives an error for each wrong line of a list; the other lines still count.
     """
     lists: Lists = {}
-    for path, name, parse in _named(document.values):
+    for path, name, parse in _named_lists(document.values):
         try:
             content = read(folder / name)
         except PurekernelError as error:
             message = f"{document.place(path)}: {error.message}"
-            hint = "a list's path is taken from the recipe's folder"
+            hint = "give the path of the list relative to the recipe's folder"
             errors.append(RecipeError(message, hint=hint))
             continue
         try:
@@ -133,24 +133,24 @@ def read_lists(
     return lists
 
 
-def _named(values: dict[str, Any]) -> Iterator[tuple[TomlPath, str, _Parse]]:
-    """Yield the path of each key that names a list, the file, and what reads it."""
+def _named_lists(values: dict[str, Any]) -> Iterator[tuple[TomlPath, str, _Parse]]:
+    """Yield the path of each key that names a list, the list's file name, and its parser."""
     cuts = values.get("cut")
     count = len(cuts) if isinstance(cuts, list) else 0
-    places: list[tuple[TomlPath, _Parse]] = [
+    list_keys: list[tuple[TomlPath, _Parse]] = [
         (("extensions", "builtin-list"), parse_extension_list),
         (("extensions", "mirror-list"), parse_extension_list),
         *((("cut", index, "list"), parse_path_list) for index in range(count)),
         (("gems", "list"), parse_gem_list),
     ]
-    for path, parse in places:
+    for path, parse in list_keys:
         name = _at(values, path)
         if isinstance(name, str) and name and "\0" not in name:
             yield path, name, parse
 
 
 def _at(value: Any, path: TomlPath) -> Any:
-    """Return what is at ``path``; ``None`` where nothing is, or something else on the way."""
+    """Return the value at ``path``; ``None`` if ``path`` does not lead to a value."""
     for key in path:
         if isinstance(value, dict):
             value = value.get(key)
@@ -167,19 +167,19 @@ def parse_recipe(
     read: Read = read_text_file,
     defer_lists: bool = False,
 ) -> Recipe:
-    """Return the recipe in ``data``, with what its lists name.
+    """Return the recipe in ``data``, with the entries of its lists.
 
     Args:
-        data: what a ``purekernel.toml`` holds.
+        data: content of a ``purekernel.toml``.
         source: the file's name, for messages.
-        folder: what relative paths are relative to.
-        read: reads its lists.
-        defer_lists: leave what is wrong with lines of lists to the recipe's ``faults``, so
-            that it can be told together with what is wrong with the others.
+        folder: folder that relative paths are relative to.
+        read: reads the recipe's lists.
+        defer_lists: put errors in lines of lists into the recipe's ``faults``, so that the
+            caller can report them together with other errors.
 
     Raises:
-        RecipeError: something in it or in its lists is wrong; the message names file and line.
-        CombinedError: several things are.
+        RecipeError: the recipe or one of its lists has an error; the message names file and line.
+        CombinedError: there are several errors.
     """
     document = parse_toml(data, source=source)
     errors: list[PurekernelError] = []
@@ -191,13 +191,13 @@ def parse_recipe(
     lists = read_lists(document, folder=folder, read=read, errors=errors, faults=faults)
     if errors or not defer_lists:
         raise_all([*errors, *faults])
-    recipe = _Reading(document=document, lists=lists).recipe(folder)
+    recipe = _Converter(document=document, lists=lists).recipe(folder)
     return evolve(recipe, faults=tuple(faults))
 
 
 @frozen(kw_only=True)
-class _Reading:
-    """A recipe that follows the schema, on its way to being values."""
+class _Converter:
+    """Converts a recipe that follows the schema to values."""
 
     document: TomlDocument
     lists: Lists = field(factory=dict)
@@ -276,17 +276,17 @@ class _Reading:
     def _named(
         self, table: TomlPath, key: str, list_key: str | None, rule: Callable[[str], str]
     ) -> tuple[Named, ...] | None:
-        """Return what a list and then an array name, each name once; ``None`` where neither is."""
+        """Return the names in a list file and an array, each once; ``None`` if both are absent."""
         items = self._at(table).get(key)
         listed = self.lists.get((*table, list_key)) if list_key else None
         if items is None and listed is None:
             return None
-        found = {named.name: named for named in listed or ()}
+        names = {named.name: named for named in listed or ()}
         for index, item in enumerate(items or ()):
             name = rule(item)
             place = self.document.place((*table, key, index))
-            found.setdefault(name, Named(name=name, place=place))
-        return tuple(found.values())
+            names.setdefault(name, Named(name=name, place=place))
+        return tuple(names.values())
 
     def _at(self, path: TomlPath) -> Values:
         value: Any = self.document.values
@@ -297,7 +297,7 @@ class _Reading:
 
 
 def _fields(values: Values, *, lower: tuple[str, ...] = ()) -> Values:
-    """Return ``values`` under the names of our fields, those in ``lower`` in lower case."""
+    """Return ``values`` by field name; values of the fields in ``lower`` are put in lower case."""
     fields = {key.replace("-", "_"): value for key, value in values.items()}
     return {key: value.lower() if key in lower else value for key, value in fields.items()}
 
@@ -309,7 +309,7 @@ def _account(name: str, values: Values) -> Account:
 
 def _iso(values: Values) -> IsoChoice:
     return IsoChoice(
-        volume={ours: values[key] for key, ours in _VOLUME.items() if key in values},
+        volume={field_name: values[key] for key, field_name in _VOLUME.items() if key in values},
         keep_files=values.get("keep-files"),
     )
 
@@ -336,5 +336,5 @@ def _downloads(values: Values) -> DownloadChoice:
 
 
 def _integer(value: float | None) -> int | None:
-    """Return a whole number, which to JSON's schemas 1.0 is as well."""
+    """Return ``value`` as an integer; in JSON Schema 1.0 is an integer as well."""
     return None if value is None else int(value)

@@ -1,7 +1,7 @@
-"""What a user asks for: a recipe, the command line, and the settings of the original scripts.
+"""Join a recipe, the command line, and the settings of the original scripts.
 
-The command line wins over the file of settings, that over the recipe, and that over the
-environment.
+The command line overrides the settings file, the settings file overrides the recipe, and the
+recipe overrides the environment.
 """
 
 from __future__ import annotations
@@ -45,27 +45,27 @@ COMMAND_LINE = "the command line"
 
 @frozen(kw_only=True)
 class Request:
-    """What the command line says of what an image is gathered from.
+    """The command line's options for what an image is built from.
 
     Attributes:
-        recipe: a recipe's path; by default ``purekernel.toml`` in the current folder, if it
-            is there.
+        recipe: path of a recipe; by default ``purekernel.toml`` in the current folder, if it
+            exists.
         project: a Razor-Microkernel folder, tarball or URL; by default the current folder,
-            if it is one.
-        builtin_list: a file that lists the extensions loaded at boot.
-        mirror_list: a file that lists the extensions of the image's own mirror.
-        build_prod_image: make a production image.
-        build_debug_image: make a debug image.
-        tc_passwd: the password of ``tc``.
-        config: a file of ``MK_BUNDLE_…`` settings.
+            if it is a project.
+        builtin_list: path of a file that lists the extensions to load at boot.
+        mirror_list: path of a file that lists the extensions of the image's own mirror.
+        build_prod_image: whether to build a production image.
+        build_debug_image: whether to build a debug image.
+        tc_passwd: password of ``tc``.
+        config: path of a file of ``MK_BUNDLE_…`` settings.
         dpkg_list: URLs or paths of Debian packages indexes.
-        dpkg_keyring: a file of keys, one of which must have signed an archive.
-        dpkg_follow: whether what packages depend on comes with them.
+        dpkg_keyring: path of a file of keys; one of them must have signed the archive.
+        dpkg_follow: whether to include the packages that packages depend on.
         skip: names of extensions to leave out.
-        no_deps: whether extensions come without what they need.
-        kernel: the release that ``-KERNEL`` stands for.
-        iso_version: of the image.
-        reuse_prev_dl: take what was downloaded before without asking for newer.
+        no_deps: whether to leave out the dependencies of extensions.
+        kernel: the kernel release that ``-KERNEL`` stands for.
+        iso_version: version of the image.
+        reuse_prev_dl: whether to use earlier downloads without checking for newer files.
     """
 
     recipe: Path | None = None
@@ -88,13 +88,13 @@ class Request:
 
 @frozen(kw_only=True)
 class Asked:
-    """What was asked for, all of it joined.
+    """A recipe joined with the command line and the settings.
 
     Attributes:
-        recipe: the recipe, with all else put into it.
-        path: the recipe's file, if there is one.
-        reuse: take what was downloaded before without asking for newer.
-        warnings: what the user should know, a line each.
+        recipe: the recipe, with the command line and the settings applied.
+        path: path of the recipe's file; ``None`` without a recipe.
+        reuse: whether to use earlier downloads without checking for newer files.
+        warnings: warnings for the user, one line each.
     """
 
     recipe: Recipe
@@ -103,7 +103,7 @@ class Asked:
     warnings: tuple[str, ...]
 
     def with_password(self, password: str) -> Asked:
-        """Return the same, with the password of ``tc`` that the command line gives otherwise."""
+        """Return a copy in which the command line gives the password of ``tc``."""
         accounts = {account.name: account for account in self.recipe.accounts}
         known = accounts.get(USER, Account(name=USER))
         accounts[USER] = _with_password(known, password, COMMAND_LINE)
@@ -114,33 +114,33 @@ class Asked:
         )
 
     def keeping_iso_files(self) -> Asked:
-        """Return the same, with what the base ISO holds outside ``boot/`` carried over."""
+        """Return a copy that keeps the base ISO's files outside ``boot/``."""
         iso = evolve(self.recipe.iso, keep_files=True)
         return evolve(self, recipe=evolve(self.recipe, iso=iso))
 
 
 def join_request(request: Request, environment: Mapping[str, str]) -> Asked:
-    """Return what ``request`` and everything beside it ask for.
+    """Return ``request`` joined with the recipe and the settings.
 
     Args:
-        request: what the command line says.
-        environment: where ``MK_BUNDLE_…`` settings may stand.
+        request: options of the command line.
+        environment: the environment variables, which may contain ``MK_BUNDLE_…`` settings.
 
     Raises:
-        UsageError: nothing says what to build, or two things contradict one another.
+        UsageError: neither a recipe nor a project is given, or two options contradict each other.
         InputError: a file cannot be read.
-        RecipeError: something in the recipe or the settings is wrong. What is wrong with lines
-            of lists is left to the recipe's ``faults``.
-        CombinedError: several things are.
+        RecipeError: the recipe or the settings have an error. Errors in lines of lists go into
+            the recipe's ``faults``.
+        CombinedError: there are several errors.
     """
     if request.build_prod_image and request.build_debug_image:
         raise UsageError(
-            "--build-prod-image and --build-debug-image exclude each other",
-            hint="an image is a production image or a debug image: choose one",
+            "--build-prod-image and --build-debug-image cannot be used together",
+            hint="leave out one of the two",
         )
     path = _recipe_path(request)
     joining = _Joining(request)
-    recipe = joining.try_or(lambda: _recipe(request, path), _nothing_said())
+    recipe = joining.try_or(lambda: _recipe(request, path), _empty_recipe())
     file = joining.try_or(lambda: _settings_file(request.config), Settings())
     outer = joining.try_or(lambda: settings_from_environment(environment), Settings())
     joining.try_or(lambda: _check_kernel(request.kernel), None)
@@ -166,36 +166,36 @@ def ask_about(
     arch: str | None = None,
     kernel: str | None = None,
 ) -> Asked:
-    """Return what a question about a mirror asks; no image is to be made.
+    """Return a request for commands that query a mirror and build no image.
 
     Args:
-        recipe: whose mirrors are asked; by default ``purekernel.toml`` in the current folder,
-            if it is there.
-        mirrors: in place of the recipe's.
-        core: which Core, in place of the recipe's.
-        arch: likewise.
-        kernel: the release that ``-KERNEL`` stands for.
+        recipe: path of the recipe whose mirrors are used; by default ``purekernel.toml`` in the
+            current folder, if it exists.
+        mirrors: mirrors to use in place of the recipe's.
+        core: version of Core, in place of the recipe's.
+        arch: architecture, in place of the recipe's.
+        kernel: the kernel release that ``-KERNEL`` stands for.
 
     Raises:
-        PurekernelError: the recipe cannot be read, or something in it is wrong.
+        PurekernelError: the recipe cannot be read, or has an error.
     """
     _check_kernel(kernel)
     path = _recipe_path(Request(recipe=recipe))
-    said = _nothing_said() if path is None else load_recipe(path)
+    loaded = _empty_recipe() if path is None else load_recipe(path)
     if mirrors:
-        places = tuple(one if is_url(one) else str(Path(one).absolute()) for one in mirrors)
-        said = evolve(said, mirrors=evolve(said.mirrors, tinycore=places, extensions=()))
+        tinycore = tuple(map(_from_current_folder, mirrors))
+        loaded = evolve(loaded, mirrors=evolve(loaded.mirrors, tinycore=tinycore, extensions=()))
     release = evolve(
-        said.core,
-        version=core or said.core.version,
-        arch=arch or said.core.arch,
-        kernel=kernel or said.core.kernel,
+        loaded.core,
+        version=core or loaded.core.version,
+        arch=arch or loaded.core.arch,
+        kernel=kernel or loaded.core.kernel,
     )
-    return Asked(recipe=evolve(said, core=release), path=path, reuse=False, warnings=())
+    return Asked(recipe=evolve(loaded, core=release), path=path, reuse=False, warnings=())
 
 
 class _Joining:
-    """A recipe on its way to holding all that was asked for."""
+    """Applies the command line and the settings to a recipe, and collects the errors."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -203,7 +203,7 @@ class _Joining:
         self.faults: list[PurekernelError] = []
 
     def try_or(self, load: Callable[[], T], otherwise: T) -> T:
-        """Return what ``load`` returns; note why it cannot, and return ``otherwise``."""
+        """Return the result of ``load``; if it fails, record the error and return ``otherwise``."""
         try:
             return load()
         except PurekernelError as error:
@@ -211,7 +211,7 @@ class _Joining:
             return otherwise
 
     def join(self, recipe: Recipe, file: Settings, outer: Settings) -> Recipe:
-        """Return ``recipe`` with the command line and both settings put into it."""
+        """Return ``recipe`` with the command line and both kinds of settings applied."""
         request = self._request
         return evolve(
             recipe,
@@ -226,22 +226,26 @@ class _Joining:
             extensions=self._extensions(recipe, file, outer),
             debian=self._debian(recipe),
             accounts=_accounts(recipe, file, outer),
-            razor=_with_addresses(recipe.razor, file, outer),
+            razor=_with_urls(recipe.razor, file, outer),
         )
 
     def _mirrors(self, recipe: Recipe, file: Settings, outer: Settings) -> Mirrors:
-        said = recipe.mirrors
-        extensions = said.extensions
+        mirrors = recipe.mirrors
+        extensions = mirrors.extensions
         if file.tcl_mirror_uri is not None:
             extensions = (file.tcl_mirror_uri,)
-        elif not extensions and not said.tinycore and outer.tcl_mirror_uri is not None:
+        elif not extensions and not mirrors.tinycore and outer.tcl_mirror_uri is not None:
             extensions = (outer.tcl_mirror_uri,)
         return evolve(
-            said,
+            mirrors,
             extensions=extensions,
-            gems=_one(file.gem_server_uri) or said.gems or _one(outer.gem_server_uri),
-            debian=_one(file.deb_mirror_url) or said.debian or _one(outer.deb_mirror_url),
-            debian_packages=tuple(map(_from_here, self._request.dpkg_list)) or said.debian_packages,
+            gems=_as_tuple(file.gem_server_uri) or mirrors.gems or _as_tuple(outer.gem_server_uri),
+            debian=(
+                _as_tuple(file.deb_mirror_url) or mirrors.debian or _as_tuple(outer.deb_mirror_url)
+            ),
+            debian_packages=(
+                tuple(map(_from_current_folder, self._request.dpkg_list)) or mirrors.debian_packages
+            ),
         )
 
     def _debian(self, recipe: Recipe) -> DebianChoice:
@@ -253,61 +257,63 @@ class _Joining:
         )
 
     def _extensions(self, recipe: Recipe, file: Settings, outer: Settings) -> Extensions:
-        request, said = self._request, recipe.extensions
+        request, extensions = self._request, recipe.extensions
         skip = self.try_or(
             lambda: frozenset(parse_extension_name(name, source="--skip") for name in request.skip),
             frozenset[str](),
         )
         return evolve(
-            said,
+            extensions,
             builtin=self._list(
-                request.builtin_list, said.builtin, file, outer, name="builtin_list"
+                request.builtin_list, extensions.builtin, file, outer, name="builtin_list"
             ),
-            mirror=self._list(request.mirror_list, said.mirror, file, outer, name="mirror_list"),
-            skip=said.skip | skip,
-            dependencies=said.dependencies and not request.no_deps,
+            mirror=self._list(
+                request.mirror_list, extensions.mirror, file, outer, name="mirror_list"
+            ),
+            skip=extensions.skip | skip,
+            dependencies=extensions.dependencies and not request.no_deps,
         )
 
     def _list(
         self,
-        asked: Path | None,
-        said: tuple[Named, ...] | None,
+        from_option: Path | None,
+        from_recipe: tuple[Named, ...] | None,
         file: Settings,
         outer: Settings,
         *,
         name: str,
     ) -> tuple[Named, ...] | None:
-        """Return a list: the command line's, the settings', the recipe's, the environment's."""
+        """Return the list of the first source that gives it."""
         option = "--" + name.replace("_", "-")
-        if asked is not None:
-            return self.try_or(lambda: _load_list(asked, option, self.faults), None)
+        if from_option is not None:
+            return self.try_or(lambda: _load_list(from_option, option, self.faults), None)
         from_file: str | None = getattr(file, name)
         if from_file is not None:
             place = file.places.get(name, "the settings")
             return self.try_or(lambda: _load_list(Path(from_file), place, self.faults), None)
-        from_outside: str | None = getattr(outer, name)
-        if said is not None or from_outside is None:
-            return said
+        from_environment: str | None = getattr(outer, name)
+        if from_recipe is not None or from_environment is None:
+            return from_recipe
         place = outer.places.get(name, "the environment")
-        return self.try_or(lambda: _load_list(Path(from_outside), place, self.faults), None)
+        return self.try_or(lambda: _load_list(Path(from_environment), place, self.faults), None)
 
 
-def _from_here(place: str) -> str:
-    """Return a place of the command line's, whose paths are taken from the current folder."""
-    return place if is_url(place) else str(Path(place).absolute())
+def _from_current_folder(address: str) -> str:
+    """Return a URL unchanged, and a path as an absolute path from the current folder."""
+    return address if is_url(address) else str(Path(address).absolute())
 
 
 def _check_kernel(kernel: str | None) -> None:
-    """Refuse what is no release of a kernel, as the schema of recipes does."""
+    """Check a kernel release against the schema of recipes."""
     schema = load_schema()["properties"]["core"]["properties"]["kernel"]
     if kernel is not None and not re.search(schema["pattern"], kernel):
         raise UsageError(
-            f"--kernel must be {schema['x-words']}, not {kernel!r}",
-            hint="'uname -r' in the image tells it",
+            f"--kernel must be {schema['x-words']}, got {kernel!r}",
+            hint="run 'uname -r' in the image to see its release",
         )
 
 
-def _nothing_said() -> Recipe:
+def _empty_recipe() -> Recipe:
     return Recipe(source=COMMAND_LINE, folder=Path())
 
 
@@ -319,20 +325,20 @@ def _recipe_path(request: Request) -> Path | None:
 
 
 def _recipe(request: Request, path: Path | None) -> Recipe:
-    """Return the recipe, with the project that the command line or the current folder is."""
-    recipe = _nothing_said() if path is None else load_recipe(path, defer_lists=True)
+    """Return the recipe, with the project from the command line or the current folder."""
+    recipe = _empty_recipe() if path is None else load_recipe(path, defer_lists=True)
     if request.project is not None:
-        # A path on the command line is taken from the current folder, not from the recipe's.
-        place = request.project
-        if not is_url(place):
-            place = str(Path(place).absolute()) if path is not None else place
-        razor = recipe.razor or Razor(project=place)
-        return evolve(recipe, razor=evolve(razor, project=place))
+        # A path on the command line is relative to the current folder, not to the recipe's.
+        project = request.project
+        if path is not None:
+            project = _from_current_folder(project)
+        razor = recipe.razor or Razor(project=project)
+        return evolve(recipe, razor=evolve(razor, project=project))
     if path is not None:
         return recipe
     if not is_folder(Path(SCRIPTS.decode())):
         raise UsageError(
-            f"nothing says what to build: there is no {RECIPE_NAME} here, and this is no "
+            f"nothing to build: the current folder has no {RECIPE_NAME}, and is not a "
             "Razor-Microkernel project",
             hint="write a recipe with 'purekernel init', name one with --recipe or a project with "
             "--project; or build a bundle, or the sample: purekernel build --sample",
@@ -351,7 +357,7 @@ def _load_list(path: Path, place: str, faults: list[PurekernelError]) -> tuple[N
         data = read_text_file(path)
     except InputError as error:
         raise InputError(
-            f"{place}: {error.message}", hint="give a file with one extension a line"
+            f"{place}: {error.message}", hint="give a file with one extension per line"
         ) from None
     return parse_extension_list(data, source=str(path), errors=faults)
 
@@ -363,14 +369,14 @@ def _flavour(request: Request) -> Flavour | None:
 
 
 def _accounts(recipe: Recipe, file: Settings, outer: Settings) -> tuple[Account, ...]:
-    said = {account.name: account for account in recipe.accounts}
-    known = said.get(USER, Account(name=USER))
+    accounts = {account.name: account for account in recipe.accounts}
+    known = accounts.get(USER, Account(name=USER))
     password, place = file.tc_passwd, file.places.get("tc_passwd", "the settings")
     if password is None and not known.has_password and not known.locked:
         password, place = outer.tc_passwd, outer.places.get("tc_passwd", "the environment")
     if password is not None:
-        said[USER] = _with_password(known, password, place)
-    return tuple(said.values())
+        accounts[USER] = _with_password(known, password, place)
+    return tuple(accounts.values())
 
 
 def _with_password(account: Account, password: str, place: str) -> Account:
@@ -384,7 +390,7 @@ def _with_password(account: Account, password: str, place: str) -> Account:
     )
 
 
-def _with_addresses(razor: Razor | None, file: Settings, outer: Settings) -> Razor | None:
+def _with_urls(razor: Razor | None, file: Settings, outer: Settings) -> Razor | None:
     if razor is None:
         return None
     return evolve(
@@ -396,16 +402,16 @@ def _with_addresses(razor: Razor | None, file: Settings, outer: Settings) -> Raz
 
 
 def _odd_password(password: str | None) -> tuple[str, ...]:
-    """Warn of a password that a slip of the keyboard has made another.
+    """Return a warning if the password looks like a mistyped option.
 
-    Source: build-bundle-file.sh, which warns of the same two.
+    Source: build-bundle-file.sh, which warns of the same two mistakes.
     """
     if password is None:
         return ()
     if password.startswith("c-passwd="):
         return ("the password begins with 'c-passwd=': did you mean --tc-passwd, with two dashes?",)
     if password.startswith("="):
-        return ("the password begins with '=': after -t it follows without one",)
+        return ("the password begins with '=': write it directly after -t, without '='",)
     return ()
 
 
@@ -413,5 +419,5 @@ def _first(*values: T | None) -> T | None:
     return next((value for value in values if value is not None), None)
 
 
-def _one(value: str | None) -> tuple[str, ...]:
+def _as_tuple(value: str | None) -> tuple[str, ...]:
     return () if value is None else (value,)

@@ -1,7 +1,7 @@
-"""The published JSON schema of recipes, and what is found in it.
+"""Load the published JSON schema of recipes, and list its tables and keys.
 
-It is what a recipe is checked against, what ``purekernel init`` explains keys with, and what
-the reference in ``docs/recipe.md`` is made from, so that these cannot part.
+Recipes are checked against the schema. ``purekernel init`` explains keys with its texts, and the
+reference in ``docs/recipe.md`` is generated from it, so the three always agree.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ ACCOUNTS = "accounts"
 
 @frozen(kw_only=True)
 class Table:
-    """A table that a recipe may have.
+    """A table of a recipe.
 
     Attributes:
-        key: what it is under in the recipe; empty for the recipe itself.
-        label: as it stands in a recipe: ``[boot]``, ``[[overlay]]``, ``[accounts.tc]``; empty
-            for the keys before the first table.
-        schema: what it must be.
-        keys: for each of its keys what its value must be; other tables are not among them.
+        key: key of the table in the recipe; empty for the recipe itself.
+        label: header of the table: ``[boot]``, ``[[overlay]]``, ``[accounts.tc]``; empty for
+            the keys before the first table.
+        schema: schema of the table.
+        keys: schema of each key of the table, without the keys that are tables themselves.
     """
 
     key: str
@@ -39,20 +39,20 @@ class Table:
 
 @cache
 def schema_text() -> str:
-    """Return the schema as it is published."""
+    """Return the text of the published schema."""
     return resources.files(__package__).joinpath("schema.json").read_text(encoding="utf-8")
 
 
 @cache
 def load_schema() -> Schema:
-    """Return the schema as a value; not to be changed."""
+    """Return the parsed schema. The caller must not change it."""
     schema: Schema = json.loads(schema_text())
     return schema
 
 
 @cache
 def tables() -> tuple[Table, ...]:
-    """Return all tables in the order of the schema, first that of the keys before any."""
+    """Return all tables in the order of the schema, beginning with the recipe itself."""
     top = {key: resolve(value) for key, value in load_schema()["properties"].items()}
     inner = {key: table for key, value in top.items() if (table := _table(key, value))}
     outside = {key: value for key, value in top.items() if key not in inner}
@@ -60,12 +60,12 @@ def tables() -> tuple[Table, ...]:
 
 
 def to_toml(example: Any) -> str:
-    """Return text, a number, a truth or an array of these, as a recipe has it."""
+    """Return a string, number, boolean or an array of these in TOML."""
     return json.dumps(example, ensure_ascii=False)
 
 
 def _table(key: str, schema: Schema) -> Table | None:
-    """Return the table that the value of ``key`` is, if it is one."""
+    """Return the table that ``key`` holds; ``None`` if its value is not a table."""
     label, described = f"[{key}]", schema
     if schema.get("type") == "array":
         label, schema = f"[[{key}]]", resolve(schema["items"])
@@ -80,7 +80,7 @@ def _table(key: str, schema: Schema) -> Table | None:
 
 
 def resolve(schema: Schema) -> Schema:
-    """Return ``schema`` with what it refers to put in."""
+    """Return ``schema`` with its reference resolved."""
     if "$ref" not in schema:
         return schema
     referred = load_schema()["$defs"][schema["$ref"].removeprefix("#/$defs/")]

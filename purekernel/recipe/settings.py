@@ -1,7 +1,7 @@
-"""The ``MK_BUNDLE_…`` settings of the original scripts, from a file or the environment.
+"""Read the ``MK_BUNDLE_…`` settings of the original scripts from a file or the environment.
 
 Source: ``read_config_file`` of build-bundle-file.sh, and its ``bundle.cfg.example``. The
-scripts evaluate each line as a shell does; here a value is what stands there.
+scripts evaluate each line as a shell does; this module uses each value as written.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from purekernel.recipe.flavour import Flavour
 PREFIX = "MK_BUNDLE_"
 ENVIRONMENT = "the environment"
 
-# More help nobody, and a hostile file could have thousands.
+# No user reads more, and a hostile file can have thousands.
 MAX_ERRORS = 100
 
-# PATH_MAX of Linux; no longer URL works either.
+# PATH_MAX of Linux. Longer URLs do not work either.
 MAX_VALUE_CHARACTERS = 4096
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -38,23 +38,24 @@ def _shown(value: str | None) -> str:
 
 @frozen(kw_only=True)
 class Settings:
-    """What is set; ``None`` is what is not.
+    """The values of the settings; ``None`` for a setting that is not given.
 
     Attributes:
-        builtin_list: the file that lists builtin extensions.
-        mirror_list: the file that lists those of the image's own mirror.
-        tc_passwd: the password of ``tc``, in the clear.
-        type: the flavour.
-        tcl_mirror_uri: the folder of extensions, ``…/4.x/x86/tcz``.
-        tcl_iso_url: the base ISO.
-        ruby_gems_url: the RubyGems distribution.
-        open_vm_tools_url: ``mk-open-vm-tools.tar.gz``.
-        mcollective_url: MCollective, which projects of 2012 have.
-        gem_server_uri: the gem server.
-        deb_mirror_url: the Debian mirror.
-        re_use_prev_dl: whether what was fetched before is used again.
-        places: where each was set, by its name here, for messages.
-        warnings: what is not as the original scripts would take it.
+        builtin_list: path of the file that lists builtin extensions.
+        mirror_list: path of the file that lists the extensions of the image's own mirror.
+        tc_passwd: password of ``tc``, in plain text.
+        type: flavour of the image.
+        tcl_mirror_uri: URL of the folder of extensions, ``…/4.x/x86/tcz``.
+        tcl_iso_url: URL of the base ISO.
+        ruby_gems_url: URL of the RubyGems distribution.
+        open_vm_tools_url: URL of ``mk-open-vm-tools.tar.gz``.
+        mcollective_url: URL of MCollective, for projects of 2012.
+        gem_server_uri: URL of the gem server.
+        deb_mirror_url: URL of the Debian mirror.
+        re_use_prev_dl: whether to use earlier downloads.
+        places: for each setting that is given, its file and line for messages.
+        warnings: warnings for the user, one line each, about differences from the original
+            scripts.
     """
 
     builtin_list: str | None = None
@@ -80,49 +81,50 @@ NAMES = tuple(PREFIX + name.upper() for name in _NAMES)
 
 
 def parse_settings(data: bytes, *, source: str) -> Settings:
-    """Return what a file of ``MK_BUNDLE_NAME=value`` lines sets.
+    """Return the settings in a file of ``MK_BUNDLE_NAME=value`` lines.
 
-    Reads blank lines, ``#`` comments, ``export``, values in quotes of either kind, and lines
-    that end as on Windows. Of a name that is set twice the last counts, and a name with
-    nothing behind it is not set, as with the original scripts. Nothing is evaluated.
+    The file may have blank lines, ``#`` comments, ``export``, values in quotes of either kind,
+    and Windows line endings. As with the original scripts, the last value of a name counts, and
+    a name with an empty value is not set. Nothing is evaluated.
 
     Args:
-        data: what the file holds.
-        source: its name, for messages.
+        data: content of the file.
+        source: name of the file, for messages.
 
     Raises:
-        RecipeError: a line is no such line, or sets what there is not; the message names it.
-        CombinedError: several do.
+        RecipeError: a line is not an assignment, or its name or value is not valid; the message
+            names the line.
+        CombinedError: several lines are not valid.
     """
-    reading = _Reading()
+    reader = _Reader()
     for number, line in enumerate(decode_text(data, source=source).split("\n"), start=1):
-        reading.take_line(line, f"{source}, line {number}")
-        if len(reading.errors) == MAX_ERRORS:
+        reader.take_line(line, f"{source}, line {number}")
+        if len(reader.errors) == MAX_ERRORS:
             break
-    return reading.settings()
+    return reader.settings()
 
 
 def settings_from_environment(environment: Mapping[str, str]) -> Settings:
-    """Return what ``environment`` sets.
+    """Return the settings in ``environment``.
 
-    Names that begin with ``MK_BUNDLE_`` and mean nothing are warned of: they need not be
-    meant for us.
+    An unknown name that begins with ``MK_BUNDLE_`` only gives a warning, because another program
+    may use it.
 
     Raises:
-        RecipeError: a value is none that its name can have.
-        CombinedError: several are.
+        RecipeError: the value of a setting is not valid.
+        CombinedError: several values are not valid.
     """
-    reading = _Reading()
+    reader = _Reader()
     for name in sorted(environment):
         if name not in NAMES and name.startswith(PREFIX):
-            reading.warnings.append(f"{ENVIRONMENT}: {_unknown(name)}; it is passed over")
+            reader.warnings.append(f"{ENVIRONMENT}: ignored {_unknown(name)}")
         elif name in NAMES:
-            reading.set(name, environment[name], ENVIRONMENT)
-    return reading.settings()
+            reader.set(name, environment[name], ENVIRONMENT)
+    return reader.settings()
 
 
-class _Reading:
-    """What was set so far, and what was wrong."""
+class _Reader:
+    """Collects values, warnings and errors."""
 
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
@@ -135,7 +137,7 @@ class _Reading:
         return Settings(**self._values, places=self._places, warnings=tuple(self.warnings))
 
     def take_line(self, line: str, place: str) -> None:
-        """Take in a line of a file."""
+        """Read a line of a file."""
         try:
             assignment = parse_assignment(line, source=place)
         except RecipeError as error:
@@ -146,22 +148,22 @@ class _Reading:
         name = assignment.name
         if name not in NAMES:
             near = _nearest(name)
-            hint = f"write {near}" if near else f"there are {', '.join(NAMES)}"
+            hint = f"write {near}" if near else f"use one of {', '.join(NAMES)}"
             self._refuse(f"{place}: {_unknown(name)}", hint)
             return
         if assignment.evaluated:
             self.warnings.append(
-                f"{place}: {name} is taken as it stands; "
-                "the original scripts would have evaluated what is in it"
+                f"{place}: {name} is used as written; "
+                "the original scripts evaluate it as a shell does"
             )
         if assignment.has_hash:
-            self.warnings.append(f"{place}: what follows '#' is a part of {name}, not a comment")
+            self.warnings.append(f"{place}: '#' is part of the value of {name}, not a comment")
         if name.removeprefix(PREFIX).lower() in self._places:
-            self.warnings.append(f"{place}: {name} is set again; the last counts")
+            self.warnings.append(f"{place}: {name} is set more than once; the last value is used")
         self.set(name, assignment.value, place)
 
     def set(self, name: str, value: str, place: str) -> None:
-        """Set ``name`` to what ``value`` means; to nothing, as if it had not been set."""
+        """Set ``name`` to ``value``; an empty value removes the setting."""
         key = name.removeprefix(PREFIX).lower()
         self._values.pop(key, None)
         self._places.pop(key, None)
@@ -187,9 +189,9 @@ class _Reading:
             self._values[key] = choices[value]
             return
         near = nearest(value, choices)
-        message = f"{place}: {name} must be {either(choices)}, and is {show(value)}"
+        message = f"{place}: {name} must be {either(choices)}, got {show(value)}"
         self._refuse(
-            f"{message}; the nearest is {near}" if near else message,
+            f"{message}; did you mean {near}?" if near else message,
             f"write {name}={near or next(iter(choices))}",
         )
 
@@ -198,14 +200,14 @@ class _Reading:
 
 
 def _unknown(name: str) -> str:
-    """Say that there is no setting ``name``, and which is meant."""
+    """Return the words for an unknown setting, with the closest known one."""
     near = _nearest(name)
-    words = f"there is no setting {show_name(name)}"
-    return f"{words}; the nearest is {near}" if near else words
+    words = f"unknown setting {show_name(name)}"
+    return f"{words}; did you mean {near}?" if near else words
 
 
 def _nearest(name: str) -> str | None:
-    """Return the setting that is most like ``name``, with or without what all begin with."""
+    """Return the setting closest to ``name``, which may lack the common prefix."""
     bare = {known.removeprefix(PREFIX): known for known in NAMES}
     near = nearest(name.upper().removeprefix(PREFIX), bare)
     return bare[near] if near else None

@@ -125,7 +125,7 @@ def test_options_reach_the_image(folder: Path) -> None:
     [
         (
             ["build"],
-            "nothing says what to build: there is no purekernel.toml here",
+            "nothing to build: the current folder has no purekernel.toml",
         ),
         (["build", "bundle.tar.gz", "--sample"], "a bundle and --sample exclude each other"),
         (["build", "--sample", "-q", "-v"], "--quiet and --verbose exclude each other"),
@@ -141,7 +141,7 @@ def test_options_reach_the_image(folder: Path) -> None:
         ),
         (
             ["build", "--sample", "--boot-timeout", "99999"],
-            "the boot timeout 99999 is outside what isolinux takes",
+            "the boot timeout must be from 0 to 35996 tenths of a second, got 99999",
         ),
         (
             ["build", "--sample", "--max-unpacked", "lots"],

@@ -259,8 +259,8 @@ def test_production_and_debug_exclude_each_other(
     assert workshop.run("bundle", "-p", "-d") == 2
     assert two_lines(capsys.readouterr().err) == [
         (
-            "--build-prod-image and --build-debug-image exclude each other",
-            "an image is a production image or a debug image: choose one",
+            "--build-prod-image and --build-debug-image cannot be used together",
+            "leave out one of the two",
         )
     ]
 
@@ -300,7 +300,7 @@ def test_both_lists_that_cannot_be_read_are_told_at_once(
         "--builtin-list: gone.lst does not exist",
         f"--mirror-list: {workshop.project} is a folder, not a file",
     ]
-    assert {hint for _message, hint in errors} == {"give a file with one extension a line"}
+    assert {hint for _message, hint in errors} == {"give a file with one extension per line"}
 
 
 def test_nothing_to_build_from(
@@ -310,7 +310,7 @@ def test_nothing_to_build_from(
     assert main(["bundle"]) == 2
     ((message, hint),) = two_lines(capsys.readouterr().err)
     assert message == (
-        "nothing says what to build: there is no purekernel.toml here, and this is no "
+        "nothing to build: the current folder has no purekernel.toml, and is not a "
         "Razor-Microkernel project"
     )
     assert "purekernel init" in hint
@@ -572,7 +572,7 @@ def test_no_password_on_standard_input_is_refused(
 @pytest.mark.parametrize(
     ("options", "note"),
     [
-        (["-t=x"], "the password begins with '=': after -t it follows without one"),
+        (["-t=x"], "the password begins with '=': write it directly after -t, without '='"),
         (
             ["-tc-passwd=x"],
             "the password begins with 'c-passwd=': did you mean --tc-passwd, with two dashes?",

@@ -51,12 +51,12 @@ def test_from_a_project(here: Path) -> None:
         (
             ["there.toml"],
             1,
-            "there.toml is there already\n  give --force to replace it, or name another",
+            "there.toml already exists\n  give --force to replace it, or choose another name",
         ),
         (
             ["--from-razor", "nowhere"],
             1,
-            ("nowhere is no folder\n  name the top folder of a Razor-Microkernel checkout"),
+            ("nowhere is not a folder\n  name the top folder of a Razor-Microkernel checkout"),
         ),
         (["--minimum"], 2, "No such option"),
     ],

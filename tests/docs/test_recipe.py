@@ -22,8 +22,8 @@ def examples() -> list[str]:
     return re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_the_reference_is_that_of_the_schema() -> None:
-    """Run ``python docs/reference.py`` where this fails."""
+def test_reference_agrees_with_the_schema() -> None:
+    """If this fails, run ``python docs/reference.py``."""
     assert runpy.run_path(str(ROOT / "docs" / "reference.py"))["update"](PAGE) == PAGE
     done = subprocess.run(
         [sys.executable, ROOT / "docs" / "reference.py", "--check"], env=environment(), check=False
@@ -31,24 +31,24 @@ def test_the_reference_is_that_of_the_schema() -> None:
     assert done.returncode == 0
 
 
-def test_the_reference_has_every_key() -> None:
+def test_reference_has_every_key() -> None:
     rows = re.findall(r"^\| `([a-z0-9-]+)` \|", PAGE, re.MULTILINE)
     assert rows == [key for table in tables() for key in table.keys]
 
 
-def test_the_examples_are_recipes() -> None:
+def test_examples_are_valid_recipes() -> None:
     assert len(examples()) == 3
     for text in examples():
         parse_recipe(text.encode(), source="x", folder=Path(), read=lambda _path: b"listed\n")
 
 
-def test_the_razor_example_says_what_init_writes() -> None:
-    said = say_razor("../Razor-Microkernel", lambda _name: True)
-    for (_table, key), value in said.items():
+def test_razor_example_agrees_with_init() -> None:
+    values = say_razor("../Razor-Microkernel", lambda _name: True)
+    for (_table, key), value in values.items():
         assert f'{key} = "{value}"' in examples()[1]
 
 
-def test_the_errors_are_those_that_there_are() -> None:
+def test_shown_errors_are_the_real_ones() -> None:
     (shown,) = re.findall(r"```\n(purekernel\.toml, .*?)```", PAGE, re.DOTALL)
     text = (
         "\n[core]\nversion = 4.4\n\n[extensions]\nmirror-list = 'lists/mirror.lst'\nbuildin = []\n"
@@ -63,5 +63,5 @@ def test_the_errors_are_those_that_there_are() -> None:
     assert [str(error) for error in caught.value.errors] == shown.splitlines()
 
 
-def test_all_settings_are_listed() -> None:
+def test_page_lists_every_setting() -> None:
     assert sorted(re.findall(r"^\| `(MK_BUNDLE_[A-Z_]+)` \|", PAGE, re.MULTILINE)) == sorted(NAMES)

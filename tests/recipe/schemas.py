@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what a JSON schema accepts, as far as ours goes."""
+"""Provide hypothesis strategies for values that the schema of recipes accepts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VALIDATOR = extend(Draft202012Validator, {"pattern": _pattern})(load_schema())
 
 
 def accepted(schema: Schema) -> st.SearchStrategy[Any]:
-    """Values that ``schema`` accepts."""
+    """Return a strategy for values that ``schema`` accepts."""
     schema = resolve(schema)
     if "const" in schema:
         return st.just(schema["const"])

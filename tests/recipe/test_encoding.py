@@ -1,4 +1,4 @@
-"""Which compression a core gets, by what its kernel takes."""
+"""Check that a core gets a compression that its kernel supports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from purekernel.recipe.encoding import Encoding
 from purekernel.tree import File
 from tests.bzimages import make_bzimage, make_payload
 
-# What tells that a kernel has a decompressor (docs/kernels.md).
+# The messages by which a kernel's decompressors are recognised (docs/kernels.md).
 TEXTS = {
     Compression.GZIP: b"Out of memory while allocating z_stream\0",
     Compression.XZ: b"XZ-compressed data is corrupt\0",
@@ -37,15 +37,17 @@ MAGICS = {
 
 
 def bundle_for(folder: Path, *takes: Compression) -> Path:
-    """Write a bundle whose kernel takes just these."""
-    kernel = make_bzimage(make_payload(b"".join(TEXTS[one] for one in takes), "gzip"))
+    """Write a bundle whose kernel supports only these compressions."""
+    kernel = make_bzimage(
+        make_payload(b"".join(TEXTS[compression] for compression in takes), "gzip")
+    )
     path = folder / "bundle.tar.gz"
     path.write_bytes(make_bundle(iso=make_core_iso(kernel=kernel), pack=gzip.compress))
     return path
 
 
 @pytest.mark.parametrize("compression", MAGICS)
-def test_a_core_holds_the_same_however_it_is_compressed(
+def test_core_has_the_same_content_with_every_compression(
     compression: Compression, tmp_path: Path
 ) -> None:
     bundle = bundle_for(tmp_path, *TEXTS)
@@ -55,7 +57,7 @@ def test_a_core_holds_the_same_however_it_is_compressed(
     assert parse_cpio(image.core, source="core") == image.root
     if compression is not Compression.GZIP:
         assert image.cpio_bytes == len(build_cpio(image.root))
-    # Nothing chance has a hand in, and the image can be the base of another.
+    # The result is reproducible, and the image can be the base of another.
     assert make_image(bundle, iso_version="1", encoding=encoding).core == image.core
     (output,) = write_image(image, tmp_path)
     bundle.write_bytes(make_bundle(iso=output.path.read_bytes(), pack=gzip.compress))
@@ -71,10 +73,10 @@ def test_a_core_holds_the_same_however_it_is_compressed(
         ([Compression.LZ4, Compression.ZSTD, Compression.GZIP], Compression.ZSTD),
         ([Compression.LZ4, Compression.GZIP], Compression.GZIP),
         ([Compression.LZ4], Compression.LZ4),
-        ([], Compression.GZIP),  # nothing can be told
+        ([], Compression.GZIP),  # no decompressor is recognised
     ],
 )
-def test_auto_is_the_smallest_that_the_kernel_takes(
+def test_auto_selects_the_smallest_supported_compression(
     takes: list[Compression], chosen: Compression, tmp_path: Path
 ) -> None:
     bundle = bundle_for(tmp_path, *takes)
@@ -104,7 +106,7 @@ def test_auto_is_the_smallest_that_the_kernel_takes(
         ),
     ],
 )
-def test_what_the_kernel_does_not_take_is_refused(
+def test_unsupported_compression_is_an_error(
     asked: str,
     takes: list[Compression],
     message: str,
@@ -114,12 +116,12 @@ def test_what_the_kernel_does_not_take_is_refused(
     bundle = bundle_for(tmp_path, *takes)
     command = ["build", str(bundle), "-q", "--iso-version", "1", "-o", str(tmp_path / "out")]
     assert main([*command, "--compression", asked]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert said[0] == f"purekernel: {message}"
-    assert len(said) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"purekernel: {message}"
+    assert len(lines) == 2
     assert not (tmp_path / "out").exists()
 
 
-def test_jobs_must_be_some() -> None:
-    with pytest.raises(UsageError, match="0 jobs do no work"):
+def test_zero_jobs_are_an_error() -> None:
+    with pytest.raises(UsageError, match="jobs must be 1 or more, got 0"):
         Encoding(jobs=0)

@@ -13,7 +13,7 @@ from purekernel.recipe.read import load_recipe
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to be in, with a project beside it."""
+    """Return the current folder, which has a project beside it."""
     project = tmp_path / "Razor-Microkernel"
     for name in (
         "additional-build-files/builtin-extensions.lst",
@@ -29,7 +29,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("minimal", [True, False])
-def test_a_recipe_is_written_and_loads(here: Path, minimal: bool) -> None:
+def test_written_recipe_loads(here: Path, minimal: bool) -> None:
     output = init_recipe(Path("purekernel.toml"), minimal=minimal)
     assert output.path == Path("purekernel.toml")
     assert load_recipe(here / "purekernel.toml").name == "my-core"
@@ -38,9 +38,7 @@ def test_a_recipe_is_written_and_loads(here: Path, minimal: bool) -> None:
 
 @pytest.mark.parametrize("minimal", [True, False])
 @pytest.mark.parametrize("path", ["purekernel.toml", "new/deep/other.toml"])
-def test_a_project_is_found_from_wherever_the_recipe_is(
-    here: Path, path: str, minimal: bool
-) -> None:
+def test_project_path_is_relative_to_the_recipe(here: Path, path: str, minimal: bool) -> None:
     init_recipe(Path(path), project=Path("../Razor-Microkernel"), minimal=minimal)
     recipe = load_recipe(Path(path))
     assert recipe.razor is not None
@@ -48,37 +46,37 @@ def test_a_project_is_found_from_wherever_the_recipe_is(
     assert (recipe.folder / recipe.razor.project).samefile("../Razor-Microkernel")
     builtin = recipe.extensions.builtin
     assert builtin is not None
-    assert [one.name for one in builtin] == ["builtin-extensions.tcz"]
+    assert [entry.name for entry in builtin] == ["builtin-extensions.tcz"]
 
 
-def test_an_absolute_path_stays_one(here: Path) -> None:
+def test_absolute_project_path_stays_absolute(here: Path) -> None:
     init_recipe(Path("p.toml"), project=here.parent / "Razor-Microkernel")
     recipe = load_recipe(Path("p.toml"))
     assert recipe.razor is not None
     assert recipe.razor.project == (here.parent / "Razor-Microkernel").as_posix()
 
 
-def test_what_is_there_is_kept_unless_forced(here: Path) -> None:
+def test_existing_file_is_kept_without_force(here: Path) -> None:
     path = Path("purekernel.toml")
     path.write_text("# mine\n")
     with pytest.raises(OutputError) as caught:
         init_recipe(path)
-    assert str(caught.value) == "purekernel.toml is there already"
-    assert caught.value.hint == "give --force to replace it, or name another"
+    assert str(caught.value) == "purekernel.toml already exists"
+    assert caught.value.hint == "give --force to replace it, or choose another name"
     assert path.read_text() == "# mine\n"
     init_recipe(path, force=True)
     assert load_recipe(path).name == "my-core"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets few users make links")
-def test_a_link_to_nowhere_is_something_that_is_there(here: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets few users create links")
+def test_dangling_symlink_counts_as_existing(here: Path) -> None:
     Path("purekernel.toml").symlink_to("gone")
-    with pytest.raises(OutputError, match=r"^purekernel\.toml is there already$"):
+    with pytest.raises(OutputError, match=r"^purekernel\.toml already exists$"):
         init_recipe(Path("purekernel.toml"))
 
 
 @pytest.mark.parametrize("force", [True, False])
-def test_a_folder_is_never_replaced(here: Path, force: bool) -> None:
+def test_folder_is_not_replaced_even_with_force(here: Path, force: bool) -> None:
     Path("purekernel.toml").mkdir()
     with pytest.raises(OutputError) as caught:
         init_recipe(Path("purekernel.toml"), force=force)
@@ -86,25 +84,25 @@ def test_a_folder_is_never_replaced(here: Path, force: bool) -> None:
     assert Path("purekernel.toml").is_dir()
 
 
-def test_a_file_where_the_folder_must_be_is_told(here: Path) -> None:
+def test_file_in_place_of_parent_folder_is_an_error(here: Path) -> None:
     Path("x").write_text("")
     with pytest.raises(OutputError) as caught:
         init_recipe(Path("x/purekernel.toml"))
     assert str(caught.value).startswith(f"{Path('x/purekernel.toml')} cannot be written: ")
-    assert caught.value.hint == "name another folder or file"
+    assert caught.value.hint == "choose another folder or file"
 
 
-def test_what_is_no_project_is_refused_and_nothing_written(here: Path) -> None:
+def test_folder_that_is_not_a_project_is_an_error_and_writes_nothing(here: Path) -> None:
     (here / "empty").mkdir()
-    with pytest.raises(ProjectError, match=r"^nowhere is no folder$"):
+    with pytest.raises(ProjectError, match=r"^nowhere is not a folder$"):
         init_recipe(Path("purekernel.toml"), project=Path("nowhere"))
-    with pytest.raises(ProjectError, match=r"^empty is no Razor-Microkernel project: "):
+    with pytest.raises(ProjectError, match=r"^empty is not a Razor-Microkernel project: "):
         init_recipe(Path("purekernel.toml"), project=Path("empty"))
     assert [path.name for path in here.iterdir()] == ["empty"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="others' file systems take no such names")
-def test_paths_that_no_recipe_can_say_are_refused(here: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems reject these names")
+def test_project_path_that_toml_cannot_hold_is_an_error(here: Path) -> None:
     for name, error in ((b"raz\xffor", UsageError), (b"raz\nor", PurekernelError)):
         project = Path(os.fsdecode(name))
         project.mkdir()
@@ -115,8 +113,8 @@ def test_paths_that_no_recipe_can_say_are_refused(here: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ['it\'s a "project"', "pr\u00f6jekt #1", "tab = [x]"])
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows takes no quotes in names")
-def test_odd_paths_are_said_as_they_are(here: Path, name: str) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows rejects quotes in names")
+def test_project_path_with_special_characters_is_kept(here: Path, name: str) -> None:
     Path(name).mkdir()
     (Path(name) / "rz_mk_init.rb").write_text("")
     init_recipe(Path("purekernel.toml"), project=Path(name))

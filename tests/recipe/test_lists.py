@@ -16,11 +16,11 @@ from purekernel.recipe.model import Named
 WORDS = "the name of an extension: letters, digits and _ . + ~ -"
 
 
-def told(names: tuple[Named, ...]) -> list[tuple[str, str]]:
-    return [(one.name, one.place) for one in names]
+def names_and_places(names: tuple[Named, ...]) -> list[tuple[str, str]]:
+    return [(entry.name, entry.place) for entry in names]
 
 
-def test_a_list_is_read_as_people_write_it() -> None:
+def test_comments_blanks_bom_and_crlf_are_ignored() -> None:
     data = (
         b"\xef\xbb\xbf# what is loaded\r\n"
         b"\r\n"
@@ -31,7 +31,7 @@ def test_a_list_is_read_as_people_write_it() -> None:
         b"bash\n"
         b"scsi-KERNEL.tcz"
     )
-    assert told(parse_extension_list(data, source="b.lst")) == [
+    assert names_and_places(parse_extension_list(data, source="b.lst")) == [
         ("bash.tcz", "b.lst, line 3"),
         ("lshw.deb", "b.lst, line 4"),
         ("openssl-1.0.0.tcz", "b.lst, line 5"),
@@ -40,11 +40,11 @@ def test_a_list_is_read_as_people_write_it() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"# nothing", b"\xef\xbb\xbf", b"  \r\n#\r\n"])
-def test_a_list_may_be_empty(data: bytes) -> None:
+def test_empty_list_has_no_entries(data: bytes) -> None:
     assert parse_extension_list(data, source="b.lst") == ()
 
 
-def test_all_names_that_are_none_are_told() -> None:
+def test_every_invalid_name_is_reported() -> None:
     data = b"bash\na.tcz b.tcz\nx/y\n#\nbash.tcz#comment\n\xc3\xa9\n\0\n"
     with pytest.raises(CombinedError) as caught:
         parse_extension_list(data, source="b.lst")
@@ -58,45 +58,45 @@ def test_all_names_that_are_none_are_told() -> None:
     assert {error.hint for error in caught.value.errors} == {"give one name, such as bash.tcz"}
 
 
-def test_no_more_is_told_than_anyone_would_read() -> None:
+def test_number_of_errors_is_limited() -> None:
     with pytest.raises(CombinedError) as caught:
         parse_extension_list(b"/\n" * 400_000, source="b.lst")
     assert len(caught.value.errors) == MAX_ERRORS + 1
-    assert str(caught.value.errors[-1]) == "b.lst: there may be more like these"
+    assert str(caught.value.errors[-1]) == "b.lst: there may be more problems than these"
 
 
-def test_gems_keep_their_lines() -> None:
+def test_gems_have_their_line_numbers() -> None:
     data = b"# gems\nfacter\njson_pure  >= 1.7.7  # a hole\ndaemons ~> 1.0, != 1.0.3\r\nfacter\n"
-    assert told(parse_gem_list(data, source="gem.list")) == [
+    assert names_and_places(parse_gem_list(data, source="gem.list")) == [
         ("facter", "gem.list, line 2"),
         ("json_pure  >= 1.7.7", "gem.list, line 3"),
         ("daemons ~> 1.0, != 1.0.3", "gem.list, line 4"),
     ]
 
 
-def test_what_is_no_gem_is_told() -> None:
+def test_every_invalid_gem_is_reported() -> None:
     with pytest.raises(CombinedError) as caught:
         parse_gem_list(b">= 1\nx\ty\nx\n" + b"x" * 1001, source="gem.list")
-    words = 'a gem\'s name, and what its version must be, such as "json_pure >= 1.7.7"'
+    words = 'a gem name, optionally with version requirements, such as "json_pure >= 1.7.7"'
     assert [(str(error), error.hint) for error in caught.value.errors] == [
         (
             f'gem.list, line 1: expected {words}, got ">= 1"',
-            "correct the line, or take it out",
+            "correct the line, or delete it",
         ),
         (
             f'gem.list, line 2: expected {words}, got "x\\ty"',
-            "correct the line, or take it out",
+            "correct the line, or delete it",
         ),
         (
             f'gem.list, line 4: expected {words}, got "{"x" * 59}…',
-            "correct the line, or take it out",
+            "correct the line, or delete it",
         ),
     ]
 
 
-def test_paths_may_have_patterns_and_blanks() -> None:
+def test_paths_with_patterns_and_blanks_are_read() -> None:
     data = b"usr/local/sbin/sfdisk # partitions\nusr/lib/*.so.[0-9]\nopt/a b#c\n"
-    assert told(parse_path_list(data, source="exec.lst")) == [
+    assert names_and_places(parse_path_list(data, source="exec.lst")) == [
         ("usr/local/sbin/sfdisk", "exec.lst, line 1"),
         ("usr/lib/*.so.[0-9]", "exec.lst, line 2"),
         ("opt/a b#c", "exec.lst, line 3"),
@@ -104,22 +104,22 @@ def test_paths_may_have_patterns_and_blanks() -> None:
 
 
 @pytest.mark.parametrize("path", ["/usr/x", "..", "a/../b", "../x", "a/.."])
-def test_paths_that_leave_the_extension_are_refused(path: str) -> None:
+def test_absolute_or_parent_path_is_an_error(path: str) -> None:
     with pytest.raises(RecipeError) as caught:
         parse_path_list(path.encode(), source="exec.lst")
     assert str(caught.value) == (
-        "exec.lst, line 1: expected a path in the extension, with no slash before it and no '..' "
-        f'in it, got "{path}"'
+        "exec.lst, line 1: expected a path in the extension, without a leading slash or '..', "
+        f'got "{path}"'
     )
 
 
 @given(st.binary(max_size=200))
-def test_no_list_does_harm(data: bytes) -> None:
+def test_any_bytes_give_unique_names_or_an_error(data: bytes) -> None:
     for parse in (parse_extension_list, parse_gem_list, parse_path_list):
         try:
-            names = [one.name for one in parse(data, source="x")]
+            names = [entry.name for entry in parse(data, source="x")]
         except PurekernelError:
             continue
         assert len(names) == len(set(names))
         again = "\n".join(names).encode()
-        assert [one.name for one in parse(again, source="x")] == names
+        assert [entry.name for entry in parse(again, source="x")] == names

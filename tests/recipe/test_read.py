@@ -1,4 +1,4 @@
-"""What a recipe says is what comes of it, and all that is wrong is told at once."""
+"""Read recipes: every key is read, and all errors are reported at once."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.recipe.schemas import accepted
 
 FOLDER = Path("some", "where")
 
-IN_EXTENSION = "a path in the extension, with no slash before it and no '..' in it"
+IN_EXTENSION = "a path in the extension, without a leading slash or '..'"
 
 FULL = """\
 name = "my-core"
@@ -162,7 +162,7 @@ def named(*names: str) -> tuple[Named, ...]:
 
 def places(names: tuple[Named, ...] | None) -> list[str]:
     assert names is not None
-    return [one.place for one in names]
+    return [entry.place for entry in names]
 
 
 def test_every_key_is_read() -> None:
@@ -250,7 +250,7 @@ def test_every_key_is_read() -> None:
     )
 
 
-def test_names_know_where_they_stand() -> None:
+def test_names_have_file_and_line() -> None:
     recipe = parse(FULL)
     assert places(recipe.extensions.builtin) == [
         "lists/builtin.lst, line 2",
@@ -264,26 +264,26 @@ def test_names_know_where_they_stand() -> None:
     assert places(recipe.gems.wanted) == ["gem.list, line 1", "gem.list, line 2", "p.toml, line 40"]
 
 
-def test_what_is_not_said_is_not_said() -> None:
+def test_absent_key_is_none_and_empty_array_is_empty() -> None:
     assert parse("") == Recipe(source="p.toml", folder=FOLDER)
     assert parse("[extensions]\n[gems]\n[core]\n[boot]\n").extensions.builtin is None
     assert parse("[extensions]\nbuiltin = []\n").extensions.builtin == ()
     assert parse("[gems]\nwanted = []\n").gems.wanted == ()
 
 
-def test_passwords_are_read_and_not_shown() -> None:
+def test_password_is_read_and_not_in_repr() -> None:
     recipe = parse('[accounts.tc]\npassword = "hemlig"\n')
     assert recipe.accounts[0].password == "hemlig"
     assert "hemlig" not in repr(recipe)
 
 
-def test_a_whole_number_may_be_written_with_a_point() -> None:
-    """To a JSON schema 100.0 is one."""
+def test_float_with_integer_value_is_read_as_integer() -> None:
+    """In JSON Schema 100.0 is an integer."""
     recipe = parse("[boot]\ntimeout = 100.0\n")
     assert (recipe.boot.timeout, type(recipe.boot.timeout)) == (100, int)
 
 
-def test_all_that_is_wrong_in_recipe_and_lists_is_told_at_once() -> None:
+def test_errors_in_recipe_and_lists_are_reported_together() -> None:
     files = {
         "b.lst": b"bash\na b\n\n/x\n",
         "c.lst": b"/etc\n",
@@ -305,26 +305,26 @@ ruby = 1.8
     words = "the name of an extension: letters, digits and _ . + ~ -"
     assert [(str(error), error.hint) for error in caught.value.errors] == [
         (
-            "p.toml, line 1: a recipe has no key 'flavor'; the nearest is 'flavour'",
+            "p.toml, line 1: unknown key 'flavor' in the recipe; did you mean 'flavour'?",
             "write 'flavour'",
         ),
         (
-            "p.toml, line 5: [[cut]] needs 'extension'",
-            'write it as in extension = "util-linux.tcz"',
+            "p.toml, line 5: [[cut]] must have 'extension'",
+            'write, for example, extension = "util-linux.tcz"',
         ),
-        ("p.toml, line 9: 'ruby' must be text, and is 1.8", "put it in quotes"),
+        ("p.toml, line 9: 'ruby' must be text, got 1.8", "put it in quotes"),
         (
             "p.toml, line 4: sub/m.lst does not exist",
-            "a list's path is taken from the recipe's folder",
+            "give the path of the list relative to the recipe's folder",
         ),
         ("g.list, line 1: the byte 0xff is not UTF-8", "save the file as UTF-8"),
         (f"b.lst, line 2: expected {words}, got 'a b'", "give one name, such as bash.tcz"),
         (f"b.lst, line 4: expected {words}, got '/x'", "give one name, such as bash.tcz"),
-        (f'c.lst, line 1: expected {IN_EXTENSION}, got "/etc"', "correct the line, or take it out"),
+        (f'c.lst, line 1: expected {IN_EXTENSION}, got "/etc"', "correct the line, or delete it"),
     ]
 
 
-def test_lines_that_are_wrong_may_be_told_later() -> None:
+def test_defer_lists_puts_line_errors_into_faults() -> None:
     files = {"b.lst": b"bash\na b\nnano\n"}
     text = '[extensions]\nbuiltin-list = "b.lst"\n'
     data, folder = text.encode(), Path()
@@ -332,7 +332,7 @@ def test_lines_that_are_wrong_may_be_told_later() -> None:
         data, source="p.toml", folder=folder, read=lambda path: files[path.name], defer_lists=True
     )
     assert [str(fault).split(":")[0] for fault in recipe.faults] == ["b.lst, line 2"]
-    assert [one.name for one in recipe.extensions.builtin or ()] == ["bash.tcz", "nano.tcz"]
+    assert [entry.name for entry in recipe.extensions.builtin or ()] == ["bash.tcz", "nano.tcz"]
 
 
 @pytest.mark.parametrize(
@@ -347,13 +347,13 @@ def test_lines_that_are_wrong_may_be_told_later() -> None:
         "gems = 1979-05-27",
     ],
 )
-def test_lists_are_not_looked_for_where_there_are_none(text: str) -> None:
+def test_value_that_is_not_a_list_path_is_not_opened(text: str) -> None:
     with pytest.raises((RecipeError, CombinedError)) as caught:
         parse(text, {})
     assert "does not exist" not in str(caught.value)
 
 
-def test_a_recipe_is_loaded_with_its_lists(tmp_path: Path) -> None:
+def test_load_recipe_reads_lists_in_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "purekernel.toml"
     path.write_text('[extensions]\nbuiltin-list = "lists/b.lst"\n')
     (tmp_path / "lists").mkdir()
@@ -364,7 +364,7 @@ def test_a_recipe_is_loaded_with_its_lists(tmp_path: Path) -> None:
     assert recipe.extensions.builtin == named("bash.tcz")
 
 
-def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
+def test_unreadable_recipe_or_list_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "purekernel.toml"
     with pytest.raises(InputError) as missing:
         load_recipe(path)
@@ -380,7 +380,7 @@ def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
     ]
 
 
-# Whatever the schema accepts is read
+# Properties: every recipe that the schema accepts is read
 
 
 def complete(name: str) -> str:
@@ -392,7 +392,7 @@ def once(names: list[str]) -> list[str]:
 
 
 def expected(values: dict[str, Any]) -> dict[str, Any]:
-    """What is to come of ``values``: names complete and once, lists read, digests small."""
+    """Return the expected result: full names, each once, lists read, digests in lower case."""
     made = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
     if "extensions" in made:
         table = made["extensions"]
@@ -425,7 +425,7 @@ def read_list(table: dict[str, Any], key: str, list_key: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of the model's as a recipe has it."""
+    """Return a value of the model in the form of a recipe."""
     if isinstance(value, tuple):
         return [plain(item) for item in value]
     if isinstance(value, frozenset):
@@ -442,22 +442,24 @@ def plain(value: Any) -> Any:
     return value
 
 
-def said(recipe: Recipe) -> dict[str, Any]:
-    """Return all that ``recipe`` says, under a recipe's keys."""
-    told: dict[str, Any] = plain(recipe)
-    told["cut"] = told.pop("cuts")
-    told["need"] = told.pop("needs")
-    told["overlay"] = told.pop("overlays")
-    told["accounts"] = {account.pop("name"): account for account in told["accounts"]}
-    told["boot"]["autologin"] = told.pop("autologin")
-    volume = told["iso"].pop("volume")
+def all_values(recipe: Recipe) -> dict[str, Any]:
+    """Return all values of ``recipe`` by the keys of a recipe."""
+    values_by_key: dict[str, Any] = plain(recipe)
+    values_by_key["cut"] = values_by_key.pop("cuts")
+    values_by_key["need"] = values_by_key.pop("needs")
+    values_by_key["overlay"] = values_by_key.pop("overlays")
+    values_by_key["accounts"] = {
+        account.pop("name"): account for account in values_by_key["accounts"]
+    }
+    values_by_key["boot"]["autologin"] = values_by_key.pop("autologin")
+    volume = values_by_key["iso"].pop("volume")
     for key in ("volume-id", "application", "system", "publisher", "preparer"):
-        told["iso"][key] = volume.pop(f"{key.removesuffix('-id')}_id", None)
+        values_by_key["iso"][key] = volume.pop(f"{key.removesuffix('-id')}_id", None)
     assert volume == {}
     for key in ("rubygems", "open-vm-tools", "mcollective"):
-        if told["razor"] and told["razor"][key] == "":
-            told["razor"][key] = False
-    return told
+        if values_by_key["razor"] and values_by_key["razor"][key] == "":
+            values_by_key["razor"][key] = False
+    return values_by_key
 
 
 NOTHING = Recipe(
@@ -471,8 +473,8 @@ NOTHING = Recipe(
 
 
 def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
-    """Return ``values`` and what a recipe says where nothing is said."""
-    nothing = said(NOTHING)
+    """Return ``values`` with the values of absent keys added."""
+    nothing = all_values(NOTHING)
     made: dict[str, Any] = {
         **nothing,
         "cut": [],
@@ -500,12 +502,12 @@ ACCEPTED = {key: accepted(schema) for key, schema in load_schema()["properties"]
 
 @pytest.mark.slow
 @given(st.data())
-def test_whatever_the_schema_accepts_is_read_as_it_stands(data: st.DataObject) -> None:
-    # All tables in one would be more than hypothesis likes to draw.
+def test_accepted_recipe_is_read_unchanged(data: st.DataObject) -> None:
+    # Drawing all tables at once exceeds the limits of hypothesis.
     keys = data.draw(st.lists(st.sampled_from(list(ACCEPTED)), unique=True, max_size=4))
     values = {key: data.draw(ACCEPTED[key]) for key in keys}
     text = tomli_w.dumps(values)
     recipe = parse_recipe(
         text.encode(), source="p.toml", folder=FOLDER, read=lambda _path: b"listed\n"
     )
-    assert said(recipe) == with_defaults(expected(values))
+    assert all_values(recipe) == with_defaults(expected(values))

@@ -24,7 +24,7 @@ from purekernel.remaster.image_name import VERSION
 from purekernel.remaster.outputs import Emit
 from tests.processes import ROOT
 
-# Keywords whose failure is told in the words of "x-words".
+# Keywords whose failure is reported with "x-words".
 WORDED = {"pattern", "minLength", "maxLength", "minimum", "maximum", "const"}
 DEFINITIONS: dict[str, Schema] = load_schema()["$defs"]
 TABLES = {table.key: table for table in tables()}
@@ -44,13 +44,13 @@ def subschemas(schema: Any) -> Iterator[Schema]:
             yield from subschemas(schema.get(key))
 
 
-def test_it_is_a_schema_in_plain_ascii() -> None:
+def test_schema_is_valid_and_ascii() -> None:
     Draft202012Validator.check_schema(load_schema())
     assert schema_text().isascii()
     assert json.loads(schema_text()) == load_schema()
 
 
-def test_every_table_is_closed_and_every_pattern_whole() -> None:
+def test_tables_are_closed_and_patterns_anchored() -> None:
     seen = 0
     for schema in subschemas(load_schema()):
         if schema.get("type") == "object":
@@ -65,8 +65,8 @@ def test_every_table_is_closed_and_every_pattern_whole() -> None:
     assert seen == 16
 
 
-def test_only_keywords_that_have_words_are_used() -> None:
-    """What ``check.py`` explains, and no more."""
+def test_schema_uses_only_supported_keywords() -> None:
+    """``check.py`` explains these keywords only."""
     known = {
         "$schema", "$id", "$ref", "$defs", "title", "description", "default", "examples",
         "writeOnly", "x-words", "type", "enum", "required", "additionalProperties", "properties",
@@ -81,7 +81,7 @@ def test_only_keywords_that_have_words_are_used() -> None:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_every_key_is_explained_with_examples_that_hold(table: str) -> None:
+def test_every_key_has_description_and_valid_examples(table: str) -> None:
     assert TABLES[table].schema["description"].endswith(".")
     for key, schema in TABLES[table].keys.items():
         assert schema["title"]
@@ -92,7 +92,7 @@ def test_every_key_is_explained_with_examples_that_hold(table: str) -> None:
             assert tomllib.loads(f"{key} = {to_toml(example)}") == {key: example}
 
 
-def test_it_agrees_with_what_the_values_become() -> None:
+def test_limits_agree_with_the_code() -> None:
     def enum(schema: Schema, kind: type[Enum]) -> None:
         assert schema["enum"] == [member.value for member in kind]
 
@@ -129,13 +129,13 @@ def test_it_agrees_with_what_the_values_become() -> None:
         ("downloads", model.DownloadChoice, set()),
     ],
 )
-def test_every_field_has_its_key(table: str, kind: type, besides: set[str]) -> None:
+def test_fields_and_keys_correspond(table: str, kind: type, besides: set[str]) -> None:
     keys = {key.replace("-", "_") for key in TABLES[table].keys}
     assert keys - besides == set(fields_dict(kind)) - {"name", "password_place"}
     assert besides <= keys
 
 
-def test_the_defaults_that_are_told_are_those_of_the_values() -> None:
+def test_defaults_agree_with_the_model() -> None:
     assert TABLES["core"].keys["version"]["default"] == model.CoreChoice().version
     assert TABLES["core"].keys["arch"]["default"] == model.CoreChoice().arch
     assert TABLES["extensions"].keys["dependencies"]["default"] is model.Extensions().dependencies
@@ -146,16 +146,16 @@ def test_the_defaults_that_are_told_are_those_of_the_values() -> None:
     )
 
 
-def test_passwords_are_marked_as_such() -> None:
+def test_passwords_are_write_only() -> None:
     secret = [key for key, schema in TABLES["accounts"].keys.items() if schema.get("writeOnly")]
     assert secret == ["password", "password-hash"]
 
 
-def test_it_comes_with_the_package() -> None:
+def test_schema_is_in_the_package() -> None:
     found = resources.files("purekernel.recipe").joinpath("schema.json")
     assert json.loads(found.read_text(encoding="utf-8")) == load_schema()
-    # Of a checkout hatchling takes all in purekernel/ into the wheel and the source
-    # distribution, save what git passes over.
+    # Hatchling puts all files in purekernel/ into the wheel and the source distribution, except
+    # files that git ignores.
     path = "purekernel/recipe/schema.json"
     for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split():
         assert not fnmatch(path, line)

@@ -1,4 +1,4 @@
-"""The recipes that are written explain every key, and hold when their examples are taken up."""
+"""Check that written recipes explain every key, and that their examples are valid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LISTS = (
     "opt/gems/gem.list",
 )
 
-# Keys of which a table takes one at the most.
+# Groups of keys of which a table can have only one.
 EXCLUSIVE = {
     "[[overlay]]": [{"path"}, {"url"}],
     "[accounts.tc]": [{"password"}, {"password-env"}, {"password-hash"}, {"locked"}],
@@ -36,7 +36,7 @@ def parse(text: str) -> Recipe:
 
 
 def lines_of_tables(text: str) -> list[tuple[str, str]]:
-    """Return each line with the label of the table that it stands in, examples included."""
+    """Return each line with the label of its table, including examples."""
     label, found = "", []
     for line in text.splitlines():
         if re.match(r"#?\[", line):
@@ -46,7 +46,7 @@ def lines_of_tables(text: str) -> list[tuple[str, str]]:
 
 
 def keys(text: str) -> list[tuple[str, str]]:
-    """Return each key, examples included, and the label of its table."""
+    """Return each key, including examples, with the label of its table."""
     return [
         (label, match[1])
         for label, line in lines_of_tables(text)
@@ -54,8 +54,8 @@ def keys(text: str) -> list[tuple[str, str]]:
     ]
 
 
-def taken_up(text: str, *, without: dict[str, set[str]]) -> str:
-    """Return ``text`` with its examples taken up, save some keys of some tables."""
+def with_examples(text: str, *, without: dict[str, set[str]]) -> str:
+    """Return ``text`` with its examples enabled, except the keys in ``without``."""
     lines = []
     for label, line in lines_of_tables(text):
         example = re.match(r"#([a-z0-9-]+) = |#\[", line)
@@ -66,13 +66,13 @@ def taken_up(text: str, *, without: dict[str, set[str]]) -> str:
     return "\n".join(lines)
 
 
-def test_every_key_of_the_schema_is_there_once() -> None:
+def test_every_key_of_the_schema_is_written_once() -> None:
     wanted = [(table.label, key) for table in tables() for key in table.keys]
     assert keys(write_recipe(PLAIN)) == wanted
     assert keys(write_recipe(say_razor("x", LISTS.__contains__))) == wanted
 
 
-def test_every_key_and_table_is_explained() -> None:
+def test_every_key_and_table_has_a_comment() -> None:
     for paragraph in write_recipe(PLAIN).rstrip("\n").split("\n\n"):
         *words, _last = paragraph.split("\n")
         assert words
@@ -80,7 +80,7 @@ def test_every_key_and_table_is_explained() -> None:
         assert all(len(line) <= WIDTH for line in words)
 
 
-def test_as_it_stands_it_is_a_recipe() -> None:
+def test_written_recipe_is_valid() -> None:
     for minimal in (True, False):
         recipe = parse(write_recipe(PLAIN, minimal=minimal))
         assert recipe == Recipe(
@@ -94,7 +94,7 @@ def test_as_it_stands_it_is_a_recipe() -> None:
 
 
 @pytest.mark.parametrize("said", [PLAIN, say_razor("../x", LISTS.__contains__)])
-def test_all_examples_hold_together_save_those_that_exclude_each_other(
+def test_compatible_examples_are_valid_together(
     said: dict[tuple[str, str], object],
 ) -> None:
     text = write_recipe(said)
@@ -104,15 +104,15 @@ def test_all_examples_hold_together_save_those_that_exclude_each_other(
             label: set().union(*ways) - kept
             for (label, ways), kept in zip(EXCLUSIVE.items(), choice, strict=True)
         }
-        recipe = parse(taken_up(text, without=without))
+        recipe = parse(with_examples(text, without=without))
         assert recipe.accounts[0].uid == 1002
         assert recipe.overlays[0].keep_owners
         count += 1
     assert count == 8
 
 
-def test_each_example_holds_alone() -> None:
-    """Where it needs no other, and its table is there."""
+def test_each_example_is_valid_alone() -> None:
+    """Except in tables with required keys."""
     text = write_recipe({**PLAIN, ("razor", "project"): "x", ("accounts", "uid"): 1})
     examples = [line for line in text.splitlines() if re.match(r"#[a-z0-9-]+ = ", line)]
     assert len(examples) > 50
@@ -125,7 +125,7 @@ def test_each_example_holds_alone() -> None:
             parse(text.replace(f"\n{line}\n", f"\n{line[1:]}\n", 1))
 
 
-def test_a_short_one_says_what_is_needed_and_some_examples() -> None:
+def test_minimal_recipe_has_values_and_some_examples() -> None:
     text = write_recipe(PLAIN, minimal=True)
     assert keys(text) == [
         ("", "name"),
@@ -136,12 +136,12 @@ def test_a_short_one_says_what_is_needed_and_some_examples() -> None:
         ("[[overlay]]", "path"),
         ("[boot]", "append"),
     ]
-    recipe = parse(taken_up(text, without={}))
+    recipe = parse(with_examples(text, without={}))
     assert recipe.overlays[0].path == "site"
     assert len(text.splitlines()) < 50
 
 
-def test_a_project_is_named_with_its_lists() -> None:
+def test_recipe_of_a_project_names_its_lists() -> None:
     said = say_razor("../Razor-Microkernel/", LISTS.__contains__)
     names: list[str] = []
 
@@ -161,17 +161,18 @@ def test_a_project_is_named_with_its_lists() -> None:
     assert recipe.gems.wanted == (Named(name="listed", place=""),)
 
 
-def test_lists_that_a_project_lacks_are_not_named() -> None:
+def test_missing_lists_of_a_project_are_not_named() -> None:
     recipe = parse(write_recipe(say_razor("x", {"rz_mk_init.rb"}.__contains__)))
     assert recipe.razor is not None
     assert recipe.extensions.builtin is None
     assert recipe.cuts == ()
 
 
-def test_what_is_no_project_is_refused() -> None:
+def test_folder_that_is_not_a_project_is_an_error() -> None:
     with pytest.raises(ProjectError) as caught:
         say_razor("x", lambda _name: False)
     assert str(caught.value) == (
-        "x is no Razor-Microkernel project: it has none of build-bundle-file.sh, rz_mk_init.rb, "
+        "x is not a Razor-Microkernel project: it must have one of build-bundle-file.sh, "
+        "rz_mk_init.rb, "
         f"{', '.join(LISTS)}"
     )

@@ -1,4 +1,4 @@
-"""What our check of values refuses, and what it lets through, is what the standard's judge does."""
+"""Compare the check of values with jsonschema, an independent validator."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def found(schema: Any, value: Any) -> list[Violation]:
 
 
 @pytest.mark.slow
-def test_it_agrees_on_any_value() -> None:
+def test_any_value_agrees_with_jsonschema() -> None:
     seen = set()
 
     @given(st.dictionaries(st.sampled_from([*NAMES, "unknown"]), VALUES, max_size=4))
@@ -56,7 +56,7 @@ def test_it_agrees_on_any_value() -> None:
 
 
 @pytest.mark.slow
-def test_it_agrees_on_recipes_with_one_thing_changed() -> None:
+def test_changed_recipe_agrees_with_jsonschema() -> None:
     seen = set()
 
     @given(RECIPES, st.data())
@@ -67,8 +67,8 @@ def test_it_agrees_on_recipes_with_one_thing_changed() -> None:
         if not places:
             return
         holder, key = data.draw(st.sampled_from(places))
-        # Another accepted recipe has values that may well be right here, whose mixture with this
-        # one's need not be; a value from anywhere hardly ever is.
+        # A value of the same key in another accepted recipe is often valid here, but need not fit
+        # this recipe's other values. An arbitrary value is almost never valid.
         others = [
             theirs[other]
             for theirs, other in _places(data.draw(RECIPES))
@@ -81,7 +81,7 @@ def test_it_agrees_on_recipes_with_one_thing_changed() -> None:
         event(f"accepted: {verdict}")
 
     agree()
-    # That both accept some is said above, of each value before it was changed.
+    # The first assertion in ``agree`` shows that both accept some values.
     assert False in seen
 
 
@@ -109,29 +109,31 @@ def test_it_agrees_on_recipes_with_one_thing_changed() -> None:
         ),
     ],
 )
-def test_each_rule_by_itself(schema: dict[str, Any], good: list[Any], bad: list[Any]) -> None:
-    judge = Draft202012Validator(schema)
+def test_each_rule_agrees_with_jsonschema(
+    schema: dict[str, Any], good: list[Any], bad: list[Any]
+) -> None:
+    validator = Draft202012Validator(schema)
     for value in good:
-        assert judge.is_valid(value)
+        assert validator.is_valid(value)
         assert found(schema, value) == []
     for value in bad:
-        assert not judge.is_valid(value)
+        assert not validator.is_valid(value)
         assert found(schema, value)
 
 
-def test_where_the_standard_and_python_part_the_standard_counts() -> None:
+def test_pattern_end_nan_and_infinity_follow_the_standard() -> None:
     assert found({"pattern": "^a$"}, "a\n")
     assert found({"type": "number"}, float("nan"))
     assert found({"type": "integer"}, float("inf"))
 
 
-def test_a_value_of_the_wrong_type_breaks_that_rule_alone() -> None:
+def test_wrong_type_hides_other_violations() -> None:
     schema = {"type": "string", "pattern": "^a$", "enum": ["a"]}
     assert [violation.rule for violation in violations(schema, 7)] == ["type"]
     assert [violation.rule for violation in violations(schema, "b")] == ["enum", "pattern"]
 
 
-def test_a_violation_says_where_it_is() -> None:
+def test_violation_has_path_value_and_schema() -> None:
     (violation,) = violations(load_schema(), {"mirrors": {"gems": ["https://a", 7]}})
     assert violation.path == ("mirrors", "gems", 1)
     assert violation.value == 7
@@ -139,7 +141,7 @@ def test_a_violation_says_where_it_is() -> None:
 
 
 def _places(value: Any) -> Any:
-    """Yield every place in ``value``, as what holds it and the key there."""
+    """Yield every inner value's container and key."""
     keys = value if isinstance(value, dict) else range(len(value))
     for key in keys:
         yield value, key

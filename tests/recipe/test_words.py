@@ -31,7 +31,7 @@ from purekernel.recipe.check import (
         (datetime.datetime(2023, 1, 1, tzinfo=datetime.UTC), "a date or time"),
     ],
 )
-def test_kinds_are_described(value: Any, words: str) -> None:
+def test_describe(value: Any, words: str) -> None:
     assert describe(value) == words
 
 
@@ -46,11 +46,11 @@ def test_kinds_are_described(value: Any, words: str) -> None:
         (False, "false"),
     ],
 )
-def test_values_are_shown_short_and_without_passwords(value: Any, shown: str) -> None:
+def test_show_shortens_and_hides_passwords(value: Any, shown: str) -> None:
     assert show(value) == shown
 
 
-def test_names_are_shown_short() -> None:
+def test_show_name_shortens() -> None:
     assert show_name("a'b\n") == '"a\'b\\n"'
     assert show_name("x" * 61) == f"'{'x' * 60}'…"
 
@@ -66,7 +66,7 @@ def test_names_are_shown_short() -> None:
         ("u@host", "u@host"),
     ],
 )
-def test_credentials_are_taken_out(text: str, shown: str) -> None:
+def test_without_credentials(text: str, shown: str) -> None:
     assert without_credentials(text) == shown
 
 
@@ -80,11 +80,11 @@ def test_credentials_are_taken_out(text: str, shown: str) -> None:
         ("t" * 100_000, None),
     ],
 )
-def test_the_nearest_is_found(word: str, found: str | None) -> None:
+def test_nearest(word: str, found: str | None) -> None:
     assert nearest(word, ["timeout", "keep-files", "append"]) == found
 
 
-def test_choices_are_listed() -> None:
+def test_either() -> None:
     assert either(["a"]) == "a"
     assert either(["a", "b"]) == "a or b"
     assert either(["a", "b", "c"]) == "a, b or c"
