@@ -84,7 +84,7 @@ def say_razor(project: str, has: Callable[[str], bool]) -> Said:
 
 
 def write_recipe(values: Said, *, minimal: bool = False) -> str:
-    """Return a recipe with the values ``values``; unless ``minimal``, it explains all other keys."""
+    """Return a recipe with ``values``; unless ``minimal``, it explains all other keys."""
     about = f"{_ABOUT} {_ABOUT_SHORT if minimal else _ABOUT_ALL}"
     paragraphs = [f"{_comment(_TITLE)}\n#\n{_comment(about)}"]
     for table in tables():

@@ -1,1 +1,1 @@
-"""Look up extensions, gems and packages, and resolve what they depend on."""
+"""Look up extensions, gems and packages, and resolve their dependencies."""

@@ -389,7 +389,7 @@ def test_all_that_no_mirror_has_is_told_at_once_with_its_chain(
             f"{place}, line 1: no mirror has gone.tcz, which is needed: "
             "bash.tcz → readline.tcz → gone.tcz"
         ),
-        "opt/gems/gem.list, line 2: no_such_gem: there is no gem of that name",
+        "opt/gems/gem.list, line 2: no_such_gem: gem not found",
     ]
     assert not workshop.out.exists()
 

@@ -253,7 +253,7 @@ def test_folders_that_were_looked_into_are_named(
     write_recipe(second, extensions='builtin = ["bash", "readline", "nano"]')
     assert main(["fetch"]) == 1
     ((message, hint),) = errors(capsys)
-    assert message == f"none of the 3 extensions that are asked for is in {second.url}/{TCZ}"
+    assert message == f"none of the 3 listed extensions was found in {second.url}/{TCZ}"
     assert "[mirrors]" in hint
 
 
@@ -316,7 +316,7 @@ def test_what_is_no_kernel_release_is_refused(
         assert main([*command, "--kernel", release]) == 2
         ((message, _hint),) = errors(capsys)
         assert message == (
-            f'--kernel must be a kernel\'s release, such as "3.0.3-tinycore", not {release!r}'
+            f'--kernel must be a kernel release, such as "3.0.3-tinycore", got {release!r}'
         )
     assert not server.asked
 
@@ -407,8 +407,8 @@ def test_a_gem_server_that_is_passed_over_is_noted(
     assert main(["fetch", "-q"]) == 0
     assert notes(capsys.readouterr().err) == [
         (
-            f"the gem server {server.url} was passed over, and what it may know was asked of the "
-            f"others: info/sample_gem cannot be fetched: {server.url}/info/sample_gem: "
+            f"the gem server {server.url} was skipped, and the other servers were used instead: "
+            f"info/sample_gem cannot be fetched: {server.url}/info/sample_gem: "
             "status 503, Service Unavailable"
         )
     ]

@@ -1,4 +1,4 @@
-"""Servers and a store for the tests of repositories."""
+"""Provide servers and a store for the tests of repositories."""
 
 from tests.fetch.conftest import plain_surroundings, second, server, store
 

@@ -1,4 +1,4 @@
-"""Debian: which packages a list comes to, and where their files are."""
+"""Resolve lists of Debian packages, and locate the packages' files."""
 
 from purekernel.repos.debian.archive import DebianArchive
 from purekernel.repos.debian.repository import Candidate, PackageRepository

@@ -1,4 +1,4 @@
-"""An archive of Debian's, or several: packages by what their indexes say.
+"""Look up packages in the indexes of one or more Debian archives.
 
 Source: Debian's "RepositoryFormat".
 """
@@ -24,7 +24,7 @@ from purekernel.formats.debian.release import (
 from purekernel.formats.debian.signature import Keyring
 from purekernel.repos.debian.repository import Candidate
 
-# Debian's have 12 MB at most, and 150 KB.
+# Debian's own indexes have at most 12 MB, and its release files 150 KB.
 MOST_INDEX_BYTES = 256 * MIB
 MOST_RELEASE_BYTES = 16 * MIB
 
@@ -33,20 +33,20 @@ DISTS = "/dists/"
 RELEASE = "InRelease"
 
 
-# Where the files of an archive are, told by where one of its indexes is.
+# Derive the URLs of an archive's files from the URL of one of its indexes.
 #
 # Source: Debian's "RepositoryFormat".
 
 
 @frozen(kw_only=True)
 class IndexPlace:
-    """One packages index, and what is around it.
+    """The location of a packages index, and of its archive.
 
     Attributes:
-        url: its address or path.
-        base: what the paths in it are below.
-        releases: for each folder that may have its ``InRelease``, that file's address, and the
-            path of the index as it would say it; the likeliest first.
+        url: URL or path of the index.
+        base: URL or path that paths in the index are relative to.
+        releases: for each folder that may hold the index's ``InRelease``, the URL of that file
+            and the path by which it would list the index; the most likely folder first.
     """
 
     url: str
@@ -55,9 +55,9 @@ class IndexPlace:
 
     @classmethod
     def of(cls, url: str) -> IndexPlace:
-        """Take an address apart: ``…/debian/dists/wheezy/main/binary-i386/Packages.gz``.
+        """Parse a URL such as ``…/debian/dists/wheezy/main/binary-i386/Packages.gz``.
 
-        In an archive without ``dists`` all lies in one folder.
+        An archive without ``dists`` has all files in one folder.
         """
         path, query = _cut_query(url)
         folder, _slash, name = path.rpartition("/")
@@ -79,9 +79,9 @@ class IndexPlace:
         return cls(url=url, base=(base or "/") + query, releases=releases)
 
     def by_digest(self, sha256: str) -> str:
-        """Return where the index is kept under its digest, if the archive does that.
+        """Return the URL of the index by its digest, if the archive has such URLs.
 
-        There it stays when the next one has taken its name.
+        This URL still serves the index after a newer index has replaced it under its name.
         """
         path, query = _cut_query(self.url)
         folder = path.rpartition("/")[0] or "."
@@ -98,11 +98,11 @@ def _cut_query(url: str) -> tuple[str, str]:
 
 
 class DebianArchive:
-    """Packages indexes, in the order in which they count where versions are the same.
+    """Packages indexes. For packages of the same version, earlier indexes take precedence.
 
-    They are fetched when a package is first asked for. Where the archive has an ``InRelease``
-    beside them, an index must be the one that it lists. With a keyring that file must be there,
-    and be signed by one of its keys; without, nobody has checked who wrote it.
+    The indexes are fetched at the first lookup. If the archive has an ``InRelease`` that lists an
+    index, the index must have the listed digest. With a keyring, ``InRelease`` must exist, and
+    one of the keys must have signed it. Without a keyring, its signature is not checked.
     """
 
     def __init__(
@@ -113,13 +113,13 @@ class DebianArchive:
         mirrors: Sequence[str] = (),
         keyring: Keyring | None = None,
     ) -> None:
-        """Ask ``indexes`` (URLs or paths) through ``downloads``.
+        """Create an archive from its packages indexes.
 
         Args:
-            indexes: of ``Packages`` files, with any compression; at least one.
-            downloads: what fetches.
-            mirrors: what is asked for packages before the place that an index lies in.
-            keyring: whose signatures count.
+            indexes: URLs or paths of ``Packages`` files, with any compression; at least one.
+            downloads: fetches files.
+            mirrors: mirrors to fetch packages from before the archive of the index.
+            keyring: keys, one of which must have signed ``InRelease``.
         """
         self._places = tuple(map(IndexPlace.of, dict.fromkeys(indexes)))
         self._downloads = downloads
@@ -131,33 +131,33 @@ class DebianArchive:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of the indexes, a line each."""
+        """Warnings about the indexes, one line each."""
         return tuple(dict.fromkeys(self._notes))
 
     def named(self, name: str) -> Sequence[Candidate]:
-        """Return the packages of that name.
+        """Return the packages called ``name``.
 
         Raises:
-            DownloadError: an index cannot be had, or is not the one that it should be.
-            FormatError: an index, or what it says of such a package, is damaged.
+            DownloadError: an index cannot be fetched, or does not have its listed digest.
+            FormatError: an index, or its entry for such a package, is damaged.
         """
         return [
-            self._candidate(place, one)
+            self._candidate(place, package)
             for place, index in self._indexes()
-            for one in index.named(name)
+            for package in index.named(name)
         ]
 
     def providing(self, name: str) -> Sequence[Candidate]:
-        """Return the packages that stand for that name.
+        """Return the packages that provide ``name``.
 
         Raises:
-            DownloadError: likewise.
-            FormatError: likewise.
+            DownloadError: an index cannot be fetched, or does not have its listed digest.
+            FormatError: an index, or its entry for such a package, is damaged.
         """
         return [
-            self._candidate(place, one)
+            self._candidate(place, package)
             for place, index in self._indexes()
-            for one in index.providing(name)
+            for package in index.providing(name)
         ]
 
     def _candidate(self, place: IndexPlace, package: IndexedPackage) -> Candidate:
@@ -202,11 +202,11 @@ class DebianArchive:
                 )
         if self._keyring is not None:
             raise ChecksumError(
-                f"no InRelease that lists {redact(place.url)} is there, and a keyring was given",
-                hint="name an index of an archive that is signed, or leave out the keyring",
+                f"no InRelease lists {redact(place.url)}: its signature cannot be checked",
+                hint="name an index of a signed archive, or leave out the keyring",
             )
         self._notes.append(
-            f"no InRelease lists {redact(place.url)}: what it says is taken as it came"
+            f"no InRelease lists {redact(place.url)}: the index is used without a check"
         )
         return plain
 
@@ -224,14 +224,16 @@ class DebianArchive:
 
     def _read_release(self, data: bytes, source: str) -> ArchiveRelease:
         if self._keyring is not None:
-            # Only what was signed is read, for there may be something around it.
+            # Read only the signed text, because the file may have unsigned text around it.
             text = self._keyring.verified_text(data, source=source)
         else:
             text = signed_text(data, source=source) if is_signed(data) else data
-            self._notes.append(f"nobody has checked who signed {source}: give a keyring for that")
+            self._notes.append(
+                f"the signature of {source} is not checked: give a keyring to check it"
+            )
         return parse_release(text, source=source)
 
 
 def newest_first(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Return packages by their versions, the newest first; those of one version as they came."""
-    return sorted(candidates, key=lambda one: one.record.version, reverse=True)
+    """Return packages sorted by version, newest first. The sort is stable."""
+    return sorted(candidates, key=lambda candidate: candidate.record.version, reverse=True)

@@ -1,4 +1,4 @@
-"""What a resolution of packages asks: for packages, of whatever knows them."""
+"""Define the interface that a resolution of packages looks up packages through."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from purekernel.formats.debian.record import PackageRecord
 
 @frozen(kw_only=True)
 class Candidate:
-    """A package that might be taken.
+    """A package that a resolution can select.
 
     Attributes:
-        record: what is said of it.
-        wanted: its file.
+        record: metadata of the package.
+        wanted: the package's file.
     """
 
     record: PackageRecord
@@ -25,12 +25,12 @@ class Candidate:
 
 
 class PackageRepository(Protocol):
-    """Knows packages: an archive of Debian's, or a lock file."""
+    """A source of packages: a Debian archive, or a lock file."""
 
     def named(self, name: str) -> Sequence[Candidate]:
-        """Return the packages of that name, of all versions and architectures."""
+        """Return the packages called ``name``, of all versions and architectures."""
         ...
 
     def providing(self, name: str) -> Sequence[Candidate]:
-        """Return the packages that say they stand for that name."""
+        """Return the packages that provide ``name``."""
         ...

@@ -1,11 +1,11 @@
-"""Find the packages that a list comes to, and what takes the place of what they depend on.
+"""Select the packages for a list, and resolve their dependencies.
 
-What a package depends on is looked for in this order: an extension that the recipe's table
-names for it; an extension of its name that is asked for anyway; a package that is taken
-already; and, where dependencies are followed, the archive. Nothing is tried out: the newest
-version that will do is taken when a name is first met, and what it does not satisfy later is
-an error. ``Conflicts`` and ``Breaks`` are not looked at, for extensions do not overwrite one
-another's files.
+A dependency is satisfied by the first match in this order: an extension that the recipe names
+as its substitute; a listed extension of the same name; a package that is already selected; and,
+if dependencies are followed, a package of the archive. There is no backtracking: the newest
+version that matches is selected at the first occurrence of a name, and a later dependency that
+it does not satisfy is an error. ``Conflicts`` and ``Breaks`` are ignored, because extensions do
+not overwrite each other's files.
 
 Source: Debian Policy, 7, "Declaring relationships between packages".
 """
@@ -25,7 +25,7 @@ from purekernel.formats.tinycore import TCZ
 from purekernel.repos.debian.archive import newest_first
 from purekernel.repos.debian.repository import Candidate, PackageRepository
 
-# A desktop with all its programs has some 3,000.
+# A complete desktop has about 3,000 packages.
 MAX_PACKAGES = 5000
 
 
@@ -34,9 +34,9 @@ class AskedPackage:
     """A package in a list.
 
     Attributes:
-        choice: which.
-        place: where that is said, for messages.
-        alone: whether what it depends on does not matter.
+        choice: name of the package, with its version and architecture if given.
+        place: file and line of the entry, for messages.
+        alone: whether to ignore its dependencies.
     """
 
     choice: PackageChoice
@@ -46,14 +46,14 @@ class AskedPackage:
 
 @frozen(kw_only=True)
 class PackageRules:
-    """How packages become extensions.
+    """Options for resolving packages.
 
     Attributes:
-        architecture: that of the image, as Debian calls it.
-        follow: whether what packages depend on comes with them.
-        extensions: for names of packages, the extensions that do in their place; none where the
-            image has it anyway.
-        brought: extensions that are asked for, which do in the place of packages of their names.
+        architecture: the image's architecture, by Debian's name.
+        follow: whether to include the packages that packages depend on.
+        extensions: maps names of packages to the extensions that replace them; empty if the
+            image already has the package.
+        brought: extensions that are listed themselves. Each replaces the package of its name.
         skip: extensions that are left out.
     """
 
@@ -66,14 +66,14 @@ class PackageRules:
 
 @frozen(kw_only=True)
 class ResolvedPackage:
-    """A package that is taken.
+    """A selected package.
 
     Attributes:
-        extension: the name of what it becomes.
+        extension: name of the extension that is made from the package.
         candidate: the package.
-        needs: the extensions that it needs, in order.
-        in_image: what it depends on that the image is said to have.
-        left: what it depends on, and nothing brings.
+        needs: extensions that it depends on, in order.
+        in_image: dependencies that the image already has, according to the recipe.
+        left: dependencies that nothing satisfies.
     """
 
     extension: str
@@ -85,12 +85,11 @@ class ResolvedPackage:
 
 @frozen(kw_only=True)
 class PackageResolution:
-    """All packages that a list comes to.
+    """All packages that a list resolves to.
 
     Attributes:
-        packages: by the names of the extensions that they become, in the order in which they
-            were met.
-        asked: for each package in the list, that name.
+        packages: selected packages by the name of their extension, in order of selection.
+        asked: name of the extension for each entry of the list.
     """
 
     packages: Mapping[str, ResolvedPackage]
@@ -98,34 +97,34 @@ class PackageResolution:
 
 
 def extension_of(package: str) -> str:
-    """Return the name of the extension that a package becomes."""
+    """Return the name of the extension that is made from a package."""
     return package + TCZ
 
 
 def resolve_packages(
     asked: Sequence[AskedPackage], repository: PackageRepository, rules: PackageRules
 ) -> PackageResolution:
-    """Return the packages that are taken for ``asked``, and what each needs.
+    """Return the packages that ``asked`` resolves to, with the dependencies of each.
 
-    The order of ``asked`` makes no difference but to the order of what comes out.
+    The order of ``asked`` only affects the order of the result.
 
     Raises:
-        DependencyError: a package is not there, or none that would do; one of another
-            architecture or version is asked for under the same name; or an extension of that
-            name is. All that is wrong is told at once.
-        LimitError: there are more packages than any image could hold.
+        DependencyError: a package is missing, or no version of it matches; the list names a
+            package twice with different versions or architectures; or the list also names an
+            extension of the same name. All errors are reported together.
+        LimitError: there are more packages than any image can hold.
     """
     return _Search(repository, rules).run(asked)
 
 
 class _Search:
-    """What is taken so far."""
+    """The packages selected so far, and the errors."""
 
     def __init__(self, repository: PackageRepository, rules: PackageRules) -> None:
         self._repository = repository
         self._rules = rules
         self._taken: dict[str, Candidate] = {}
-        self._standing_for: dict[str, list[PackageRecord]] = {}
+        self._providers: dict[str, list[PackageRecord]] = {}
         self._chains: dict[str, tuple[str, ...]] = {}
         self._pending: deque[str] = deque()
         self._alone: frozenset[str] = frozenset()
@@ -133,18 +132,18 @@ class _Search:
 
     def run(self, asked: Sequence[AskedPackage]) -> PackageResolution:
         choices: dict[str, AskedPackage] = {}
-        self._alone = frozenset(one.choice.name for one in asked if one.alone)
-        self._alone -= {one.choice.name for one in asked if not one.alone}
-        for one in asked:
-            first = choices.setdefault(one.choice.name, one)
-            if first is one:
-                self._ask(one)
-            elif first.choice != one.choice:
+        self._alone = frozenset(entry.choice.name for entry in asked if entry.alone)
+        self._alone -= {entry.choice.name for entry in asked if not entry.alone}
+        for entry in asked:
+            first = choices.setdefault(entry.choice.name, entry)
+            if first is entry:
+                self._ask(entry)
+            elif first.choice != entry.choice:
                 self._errors.append(
                     DependencyError(
-                        f"{one.place}: {one.choice} is asked for, and {first.place} asks for "
-                        f"{first.choice}; both would become {extension_of(one.choice.name)}",
-                        hint="take one of the two out",
+                        f"{entry.place}: {entry.choice} conflicts with {first.choice} "
+                        f"({first.place}): both become {extension_of(entry.choice.name)}",
+                        hint="delete one of the two",
                     )
                 )
         resolved = {}
@@ -154,13 +153,13 @@ class _Search:
                     source="the packages",
                     expected=f"at most {MAX_PACKAGES} of them",
                     got="more",
-                    hint="shorten the lists, or do not follow what packages depend on",
+                    hint="shorten the lists, or do not follow the dependencies of packages",
                 )
             name = self._pending.popleft()
             resolved[extension_of(name)] = self._resolve(name)
         raise_all(self._errors)
         return PackageResolution(
-            packages=resolved, asked=tuple(extension_of(one.choice.name) for one in asked)
+            packages=resolved, asked=tuple(extension_of(entry.choice.name) for entry in asked)
         )
 
     def _ask(self, asked: AskedPackage) -> None:
@@ -168,26 +167,27 @@ class _Search:
         if extension_of(choice.name) in self._rules.brought:
             self._errors.append(
                 DependencyError(
-                    f"{asked.place}: {choice.name}.deb would become "
-                    f"{extension_of(choice.name)}, which is asked for as well",
-                    hint="take one of the two out",
+                    f"{asked.place}: {choice.name}.deb becomes {extension_of(choice.name)}, "
+                    "which is listed as well",
+                    hint="delete one of the two",
                 )
             )
             return
         architecture = choice.architecture or self._rules.architecture
         candidates = self._repository.named(choice.name)
-        fitting = [
-            one
-            for one in candidates
-            if one.record.architecture in (architecture, ALL) and choice.admits(one.record.version)
+        matching = [
+            candidate
+            for candidate in candidates
+            if candidate.record.architecture in (architecture, ALL)
+            and choice.admits(candidate.record.version)
         ]
-        if fitting:
-            self._take(newest_first(fitting)[0], (str(choice),))
+        if matching:
+            self._take(newest_first(matching)[0], (str(choice),))
         else:
-            why = self._why_none(choice.name, candidates, architecture)
+            reason = self._why_none(choice.name, candidates, architecture)
             self._errors.append(
                 DependencyError(
-                    f"{asked.place}: {_wish(choice)}: {why}",
+                    f"{asked.place}: {choice} not found: {reason}",
                     hint="correct the name, name another packages index, or leave it out with "
                     f"--skip {choice.name}.deb",
                 )
@@ -196,8 +196,8 @@ class _Search:
     def _take(self, candidate: Candidate, chain: tuple[str, ...]) -> str:
         name = candidate.record.name
         self._taken[name] = candidate
-        for provided in dict.fromkeys((name, *(one for one, _ in candidate.record.provides))):
-            self._standing_for.setdefault(provided, []).append(candidate.record)
+        for provided in dict.fromkeys((name, *(other for other, _ in candidate.record.provides))):
+            self._providers.setdefault(provided, []).append(candidate.record)
         self._chains[name] = chain
         self._pending.append(name)
         return name
@@ -211,13 +211,13 @@ class _Search:
         left: list[Alternatives] = []
         architecture = self._architecture(candidate.record)
         for group in candidate.record.depends:
-            counting = tuple(one for one in group if one.counts_on(architecture))
-            found = self._satisfy(counting, candidate.record) if counting else ()
-            if found is None:
-                left.append(counting)
-            elif not found and counting:
-                in_image.append(counting)
-            needs.update(dict.fromkeys(found or ()))
+            relevant = tuple(relation for relation in group if relation.counts_on(architecture))
+            extensions = self._satisfy(relevant, candidate.record) if relevant else ()
+            if extensions is None:
+                left.append(relevant)
+            elif not extensions and relevant:
+                in_image.append(relevant)
+            needs.update(dict.fromkeys(extensions or ()))
         needs.pop(extension_of(name), None)
         return ResolvedPackage(
             extension=extension_of(name),
@@ -228,7 +228,7 @@ class _Search:
         )
 
     def _satisfy(self, group: Alternatives, record: PackageRecord) -> tuple[str, ...] | None:
-        """Return the extensions that do for one of ``group``; ``None`` where nothing does."""
+        """Return the extensions that satisfy one of ``group``; ``None`` if there are none."""
         for relation in group:
             if relation.name in self._rules.extensions:
                 return self._rules.extensions[relation.name]
@@ -237,30 +237,30 @@ class _Search:
             if extension in self._rules.brought or extension in self._rules.skip:
                 return (extension,)
         for relation in group:
-            for taken in self._standing_for.get(relation.name, ()):
+            for taken in self._providers.get(relation.name, ()):
                 if _satisfies(relation, taken):
                     return (extension_of(taken.name),)
         if not self._rules.follow:
             return None
         for relation in group:
-            found = self._find(relation, record)
-            if found is not None:
+            candidate = self._find(relation, record)
+            if candidate is not None:
                 chain = (*self._chains[record.name], str(relation))
-                return (extension_of(self._take(found, chain)),)
+                return (extension_of(self._take(candidate, chain)),)
         self._errors.append(self._unmet(group, record))
         return ()
 
     def _find(self, relation: Relation, record: PackageRecord) -> Candidate | None:
-        """Return the package of the archive that does for ``relation``, if there is one."""
+        """Return a package of the archive that satisfies ``relation``, or ``None``."""
         architecture = self._architecture(record)
         if relation.qualifier not in ("", ANY):
             architecture = relation.qualifier
         for candidates in (
             newest_first(self._repository.named(relation.name)),
-            # Whoever is first in the alphabet, of all that stand for it.
+            # Of the packages that provide it, prefer the first in the alphabet.
             sorted(
                 newest_first(self._repository.providing(relation.name)),
-                key=lambda one: one.record.name,
+                key=lambda candidate: candidate.record.name,
             ),
         ):
             for candidate in candidates:
@@ -280,7 +280,7 @@ class _Search:
         for relation in group:
             taken = self._taken.get(relation.name)
             reasons.append(
-                f"{taken.record} is taken already"
+                f"{taken.record} is already selected"
                 if taken is not None
                 else self._why_none(
                     relation.name,
@@ -292,21 +292,21 @@ class _Search:
         return DependencyError(
             f"{steps}: {'; '.join(dict.fromkeys(reasons))}",
             hint="name an extension for it under [[need]] in the recipe, with an empty list if the "
-            "image has it, or name another packages index",
+            "image already has it, or name another packages index",
         )
 
     def _why_none(self, name: str, candidates: Sequence[Candidate], architecture: str) -> str:
         if not candidates:
-            providers = {one.record.name for one in self._repository.providing(name)}
+            providers = {found.record.name for found in self._repository.providing(name)}
             if providers:
                 return f"no package is called {name}; it is provided by {_some(sorted(providers))}"
             return f"no packages index has {name}"
-        there = [str(one.record) for one in newest_first(candidates)]
-        return f"for {architecture} there is none such; there is {_some(there)}"
+        available = [str(candidate.record) for candidate in newest_first(candidates)]
+        return f"no match for {architecture}; available: {_some(available)}"
 
 
 def _satisfies(relation: Relation, record: PackageRecord) -> bool:
-    """Say whether a package does for ``relation``, by its name or by what it provides."""
+    """Return whether a package satisfies ``relation``, by its name or by what it provides."""
     if relation.name == record.name and relation.admits(record.version):
         return True
     return any(
@@ -314,10 +314,6 @@ def _satisfies(relation: Relation, record: PackageRecord) -> bool:
         and (relation.version is None or (version is not None and relation.admits(version)))
         for name, version in record.provides
     )
-
-
-def _wish(choice: PackageChoice) -> str:
-    return f"{choice} cannot be had"
 
 
 def _some(words: Iterable[str]) -> str:

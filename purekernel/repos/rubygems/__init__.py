@@ -1,4 +1,4 @@
-"""Gems: which releases a list comes to, and where their files are."""
+"""Resolve lists of gems, and locate the gems' files."""
 
 from purekernel.repos.rubygems.repository import Candidate, GemRepository
 from purekernel.repos.rubygems.resolve import GemEdge, GemResolution, ResolvedGem, resolve_gems

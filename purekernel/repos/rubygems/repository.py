@@ -1,4 +1,4 @@
-"""What a resolution of gems asks: for releases, of whatever knows them."""
+"""Define the interface that a resolution of gems looks up releases through."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from purekernel.formats.gem.compact import Release
 
 @frozen(kw_only=True)
 class Candidate:
-    """A release of a gem that might be taken.
+    """A release of a gem that a resolution can select.
 
     Attributes:
-        name: of the gem.
-        release: its version, platform, what it needs and requires.
-        wanted: its file.
+        name: name of the gem.
+        release: its version, platform, dependencies and required Ruby and RubyGems.
+        wanted: the release's file.
     """
 
     name: str
@@ -27,12 +27,12 @@ class Candidate:
 
 
 class GemRepository(Protocol):
-    """Knows gems' releases: a server, or a lock file."""
+    """A source of releases of gems: a server, or a lock file."""
 
     def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
         """Return the releases of each gem, for all platforms, in any order.
 
-        A name that nobody knows is left out; a gem whose releases were all withdrawn has none.
-        Asked for several at once, so that they can be fetched at once.
+        The result has no entry for an unknown name, and an empty entry for a gem whose releases
+        were all withdrawn. One call takes several names so that they can be fetched in parallel.
         """
         ...

@@ -1,4 +1,4 @@
-"""Find the releases that a list of gems comes to, with all that they need to run."""
+"""Select releases for a list of gems and for all their runtime dependencies."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from purekernel.formats.gem.spec import RUBY, Dependency
 from purekernel.formats.gem.version import Version
 from purekernel.repos.rubygems.repository import Candidate, GemRepository
 
-# A large application has some three hundred.
+# A large application has about 300 gems.
 MAX_GEMS = 2000
 
 
-# One for each step of the longest chain of needs, and some more for loops.
+# One pass for each step of the longest chain of dependencies, and some more for cycles.
 MAX_ROUNDS = 500
 HINT = "correct the list, or name a gem server that has it"
 
 
-# RubyGems up to 1.8.24 writes several clauses on Ruby's version into one text when it installs
-# a gem, and cannot read that afterwards: the gem is there and cannot be used.
+# When RubyGems up to 1.8.24 installs a gem, it joins several clauses on Ruby's version into one
+# string that it cannot read afterwards: the gem is installed, but cannot be used.
 FIRST_WITH_SEVERAL_CLAUSES = Version("1.8.25")
 
 
-# What a list of gems comes to.
+# The result of a resolution.
 
 
 @frozen(kw_only=True)
 class GemEdge:
-    """One gem's need of another.
+    """A dependency of a gem on another gem.
 
     Attributes:
-        name: of the gem that is needed.
-        requirement: on its version.
-        version: that which was taken for it.
+        name: name of the gem that is depended on.
+        requirement: requirement on its version.
+        version: version that was selected.
     """
 
     name: str
@@ -49,14 +49,14 @@ class GemEdge:
 
 @frozen(kw_only=True)
 class ResolvedGem:
-    """One release that is taken.
+    """A selected release.
 
     Attributes:
-        name: of the gem.
-        version: of the release.
-        file_name: ``json_pure-1.7.7.gem``.
-        wanted: its file.
-        dependencies: what it needs to run, in the order in which it says so.
+        name: name of the gem.
+        version: version of the release.
+        file_name: such as ``json_pure-1.7.7.gem``.
+        wanted: the release's file.
+        dependencies: runtime dependencies, in the order in which the gem declares them.
     """
 
     name: str
@@ -68,34 +68,34 @@ class ResolvedGem:
 
 @frozen(kw_only=True)
 class GemResolution:
-    """All gems that a list comes to.
+    """All gems that a list resolves to.
 
     Attributes:
-        gems: by name, then version.
-        listed: what was asked for, in the list's order, and the version that was taken for it.
+        gems: selected releases, sorted by name, then version.
+        listed: entries of the list in order, each with its selected version.
     """
 
     gems: tuple[ResolvedGem, ...]
     listed: tuple[tuple[ListedGem, Version], ...]
 
 
-# Choose releases of one gem for what is required of it, or say why there is none.
+# Select a release of one gem by its requirements, or explain why none matches.
 
 
 @frozen(kw_only=True)
 class Target:
-    """Where gems are to run; ``None`` where that does not matter.
+    """The Ruby that gems must run on; ``None`` for any version.
 
     Attributes:
-        ruby: its version.
-        rubygems: the version of its RubyGems.
+        ruby: version of Ruby.
+        rubygems: version of RubyGems.
     """
 
     ruby: Version | None = None
     rubygems: Version | None = None
 
     def obstacle(self, release: Release) -> str:
-        """Say what keeps ``release`` from running there; empty where nothing does."""
+        """Return the reason why ``release`` does not run on the target; empty if it does."""
         required = release.required_ruby
         if self.ruby is not None and not required.admits(self.ruby):
             return f"needs Ruby {required}"
@@ -109,7 +109,7 @@ class Target:
 
     def __str__(self) -> str:
         parts = (("Ruby", self.ruby), ("RubyGems", self.rubygems))
-        return " and ".join(f"{what} {version}" for what, version in parts if version is not None)
+        return " and ".join(f"{name} {version}" for name, version in parts if version is not None)
 
 
 class Choices:
@@ -118,18 +118,20 @@ class Choices:
     def __init__(self, candidates: Collection[Candidate], target: Target) -> None:
         self._all = candidates
         self._target = target
-        # Of two versions that are equal, 1.0 and 1.0.0, the longer is the newer.
+        # Of two equal versions such as 1.0 and 1.0.0, the longer counts as newer.
         self._ruby = sorted(
             (candidate for candidate in candidates if candidate.release.platform == RUBY),
             key=lambda candidate: (candidate.release.version, candidate.release.version.text),
             reverse=True,
         )
-        self._running = [found for found in self._ruby if not target.obstacle(found.release)]
+        self._running = [
+            candidate for candidate in self._ruby if not target.obstacle(candidate.release)
+        ]
 
     def for_all(self, requirements: Sequence[Requirement]) -> Candidate | None:
         """Return the newest release that meets all of ``requirements``.
 
-        Prereleases are among them where one of the requirements names one.
+        Prereleases count only if one of the requirements names a prerelease.
         """
         prerelease = any(requirement.prerelease for requirement in requirements)
         for candidate in self._running:
@@ -141,33 +143,38 @@ class Choices:
         return None
 
     def why_none(self, requirement: Requirement) -> str:
-        """Say why no release meets ``requirement``."""
+        """Return the reason why no release meets ``requirement``."""
         if not self._all:
             return "all its releases were withdrawn"
         if not self._ruby:
             platforms = sorted({candidate.release.platform for candidate in self._all})
             return f"it has no release for platform ruby, only for {', '.join(platforms)}"
-        matching = [found for found in self._ruby if requirement.accepts(found.release.version)]
+        matching = [
+            candidate for candidate in self._ruby if requirement.accepts(candidate.release.version)
+        ]
         if matching:
             return self._why_not_running(matching[0].release)
         versions = [candidate.release.version for candidate in self._ruby]
         prereleases = [version for version in versions if requirement.admits(version)]
         if prereleases:
-            return f"only prereleases would do, such as {prereleases[0]}; none was asked for"
+            return (
+                f"only prereleases match, such as {prereleases[0]}, and the requirement names none"
+            )
         newest = next((version for version in versions if not version.prerelease), versions[0])
         return f"no release matches; the newest is {newest}"
 
     def _why_not_running(self, newest: Release) -> str:
         running = next(
-            (found for found in self._running if not found.release.version.prerelease), None
+            (candidate for candidate in self._running if not candidate.release.version.prerelease),
+            None,
         )
         other = (
-            "no other release runs there either"
+            "no other release runs on it either"
             if running is None
-            else f"the newest that runs there is {running.release.version}"
+            else f"the newest that runs on it is {running.release.version}"
         )
         return (
-            f"what matches does not run on {self._target}: {newest.version} "
+            f"no matching release runs on {self._target}: {newest.version} "
             f"{self._target.obstacle(newest)}; {other}"
         )
 
@@ -179,33 +186,32 @@ def resolve_gems(
     ruby: Version | None = None,
     rubygems: Version | None = None,
 ) -> GemResolution:
-    """Return the releases that are taken for ``listed``, and for all that these need to run.
+    """Return the releases selected for ``listed`` and for all their runtime dependencies.
 
-    Only releases for platform ``ruby`` are taken, and prereleases only where a requirement
-    names one. A gem is looked at after every gem that needs it, so that all that is required
-    of it is known by then:
+    Only releases for platform ``ruby`` are selected, and prereleases only if a requirement names
+    one. A gem is processed after all gems that depend on it, so that all requirements on it are
+    known:
 
-    1. The newest release that meets all requirements on the gem is taken.
-    2. Where there is none such, for each requirement the newest that meets it: an index may
-       offer several versions of a gem, and its user chooses among them.
+    1. The newest release that meets all requirements on the gem is selected.
+    2. If no release meets all of them, the newest release that meets each requirement is
+       selected. An index can hold several versions of a gem, and RubyGems chooses among them.
 
-    Where gems need each other in a circle, one comes first (the first met on a walk from the
-    list's gems, by name); when what is required of it later does not fit what was taken, the
-    choice is made again with that requirement as well.
+    In a dependency cycle, one gem is processed first: the first on a walk from the listed gems,
+    by name. If a requirement that is found later does not match the selected releases, the
+    selection is repeated with that requirement included.
 
-    The order of the list, and that in which the repository knows releases, make no
-    difference.
+    The result depends neither on the order of the list nor on the repository's order of releases.
 
     Args:
-        listed: the gems that are asked for.
-        repository: what knows their releases.
-        ruby: the version of the Ruby they are to run on; what does not is passed over.
-        rubygems: likewise of its RubyGems.
+        listed: entries of the list.
+        repository: source of releases.
+        ruby: version of the Ruby to run on; other releases are skipped. ``None`` for any.
+        rubygems: version of its RubyGems. ``None`` for any.
 
     Raises:
-        DependencyError: a name or a requirement that nothing meets, with the chain of needs
-            that led there. All are reported at once.
-        LimitError: there is no end to what the gems need.
+        DependencyError: no gem or release matches; the message shows the chain of dependencies.
+            All such errors are reported together.
+        LimitError: the dependencies do not end.
     """
     search = _Search(tuple(listed), repository, Target(ruby=ruby, rubygems=rubygems))
     return search.run()
@@ -213,13 +219,13 @@ def resolve_gems(
 
 @frozen(kw_only=True, eq=False)
 class _Demand:
-    """What is required of a gem, and who requires it.
+    """A requirement on a gem, with the gems that lead to it.
 
     Attributes:
-        position: of the first gem of the chain in the list, from 0.
-        place: where that is.
-        chain: the releases that led here, outermost first.
-        need: the gem and the requirement.
+        position: index in the list of the entry that starts the chain, from 0.
+        place: file and line of that entry, for messages.
+        chain: releases that lead to the requirement, outermost first.
+        need: name of the gem, and the requirement.
     """
 
     position: int
@@ -229,24 +235,24 @@ class _Demand:
 
     @property
     def order(self) -> tuple[int, int, tuple[str, ...], str]:
-        """The shortest chain first, since a message shows one of several."""
+        """The sort key: the shortest chain first, because a message shows only one chain."""
         return len(self.chain), self.position, self.chain, str(self.need)
 
-    def error(self, why: str) -> DependencyError:
-        """Return the error to raise when nothing meets it."""
+    def error(self, reason: str) -> DependencyError:
+        """Return the error for a requirement that no release meets."""
         steps = " → ".join((*self.chain, str(self.need)))
-        return DependencyError(f"{self.place}: {steps}: {why}", hint=HINT)
+        return DependencyError(f"{self.place}: {steps}: {reason}", hint=HINT)
 
 
 @define(kw_only=True)
-class _Round:
-    """One walk over all gems, needers first.
+class _Pass:
+    """One pass over all gems, dependents before dependencies.
 
     Attributes:
-        demands: on each gem, as far as was walked.
-        taken: releases of each gem that was looked at, newest first.
-        unmet: demands that nothing meets.
-        belated: demands on gems that had been looked at, met by nothing that was taken.
+        demands: demands on each gem, found so far.
+        taken: selected releases of each processed gem, newest first.
+        unmet: demands that no release meets.
+        belated: demands on gems that were already processed, and that no selected release meets.
     """
 
     demands: dict[str, list[_Demand]] = field(factory=dict)
@@ -256,7 +262,7 @@ class _Round:
 
 
 class _Search:
-    """What is known so far, over all rounds."""
+    """The state of a resolution, over all passes."""
 
     def __init__(
         self, listed: tuple[ListedGem, ...], repository: GemRepository, target: Target
@@ -265,25 +271,25 @@ class _Search:
         self._repository = repository
         self._target = target
         self._choices: dict[str, Choices | None] = {}
-        # The names that each gem's releases needed in any round; they only ever grow.
+        # The dependencies of each gem's selected releases in any pass. Names are never removed.
         self._needs: dict[str, set[str]] = {}
-        # Belated demands of earlier rounds, by what is required and the release requiring it.
+        # Belated demands of earlier passes, by the requirement and the release that has it.
         self._kept: dict[str, dict[tuple[str, str], _Demand]] = {}
 
     def run(self) -> GemResolution:
         for _ in range(MAX_ROUNDS):
             order = self._order()
-            self._learn(order)
-            round_ = _Round()
-            if not self._walk(order, round_):
-                unmet = [*round_.unmet, *round_.belated]
+            self._load(order)
+            pass_ = _Pass()
+            if not self._walk(order, pass_):
+                unmet = [*pass_.unmet, *pass_.belated]
                 unmet.sort(key=lambda demand: (demand.position, demand.order))
                 raise_all(map(self._error, unmet))
-                return self._result(round_)
-        raise _endless(f"{MAX_ROUNDS} rounds")
+                return self._result(pass_)
+        raise _endless(f"{MAX_ROUNDS} passes")
 
-    def _learn(self, names: list[str]) -> None:
-        """Ask for the releases of all gems that are new, at once."""
+    def _load(self, names: list[str]) -> None:
+        """Fetch the releases of all new gems in one call."""
         if len(names) > MAX_GEMS:
             raise _endless(f"{MAX_GEMS} gems")
         new = sorted(set(names) - self._choices.keys())
@@ -295,10 +301,10 @@ class _Search:
             self._choices[name] = None if candidates is None else Choices(candidates, self._target)
 
     def _order(self) -> list[str]:
-        """Return all names known, those that need others before these.
+        """Return all known names, dependents before dependencies.
 
-        A depth-first walk, its order of leaving reversed: only within a circle may a gem
-        stand before one that needs it.
+        This is the reversed postorder of a depth-first walk. Only in a cycle can a gem come
+        before a gem that depends on it.
         """
         left: list[str] = []
         seen: set[str] = set()
@@ -318,62 +324,62 @@ class _Search:
                     stack.append((following, iter(sorted(self._needs.get(following, ())))))
         return left[::-1]
 
-    def _walk(self, order: list[str], round_: _Round) -> bool:
-        """Take releases of each gem in ``order``; say whether another round is needed."""
+    def _walk(self, order: list[str], pass_: _Pass) -> bool:
+        """Select releases of each gem in ``order``; return whether another pass is needed."""
         for position, gem in enumerate(self._listed):
             need = Dependency(name=gem.name, requirement=gem.requirement)
             demand = _Demand(position=position, place=gem.place, chain=(), need=need)
-            round_.demands.setdefault(gem.name, []).append(demand)
+            pass_.demands.setdefault(gem.name, []).append(demand)
         grown = False
         for name in order:
-            demands = sorted(round_.demands.get(name, ()), key=lambda demand: demand.order)
+            demands = sorted(pass_.demands.get(name, ()), key=lambda demand: demand.order)
             asked = [*demands, *self._kept.get(name, {}).values()]
-            # Without any, only what is no longer taken needed it.
+            # A gem without demands was only a dependency of releases that are no longer selected.
             taken = self._take(name, asked) if asked else []
-            round_.taken[name] = taken
-            round_.unmet += [
+            pass_.taken[name] = taken
+            pass_.unmet += [
                 demand for demand in demands if not _meeting(demand.need.requirement, taken)
             ]
             for candidate in taken:
-                grown |= self._pass_on(candidate, asked[0], round_)
-        # While there are needs that the order did not know of, being late means nothing.
-        return grown or self._keep(round_.belated)
+                grown |= self._pass_on(candidate, asked[0], pass_)
+        # With new dependencies the order changes, so keep no belated demands from this pass.
+        return grown or self._keep(pass_.belated)
 
     def _take(self, name: str, asked: list[_Demand]) -> list[Candidate]:
         choices = self._choices[name]
         if choices is None:
             return []
         requirements = [demand.need.requirement for demand in asked]
-        found = choices.for_all(requirements)
-        if found is not None:
-            return [found]
+        newest = choices.for_all(requirements)
+        if newest is not None:
+            return [newest]
         each = [choices.for_all([requirement]) for requirement in requirements]
-        taken = {found.release.version.text: found for found in each if found is not None}
-        return sorted(taken.values(), key=lambda found: found.release.version, reverse=True)
+        taken = {chosen.release.version.text: chosen for chosen in each if chosen is not None}
+        return sorted(taken.values(), key=lambda chosen: chosen.release.version, reverse=True)
 
     def _error(self, demand: _Demand) -> DependencyError:
-        """Return the error of a demand that nothing meets."""
+        """Return the error for a demand that no release meets."""
         choices = self._choices[demand.need.name]
         if choices is None:
-            return demand.error("there is no gem of that name")
+            return demand.error("gem not found")
         return demand.error(choices.why_none(demand.need.requirement))
 
-    def _pass_on(self, candidate: Candidate, because: _Demand, round_: _Round) -> bool:
-        """Note what ``candidate`` needs; say whether its gem was not known to need that."""
+    def _pass_on(self, candidate: Candidate, cause: _Demand, pass_: _Pass) -> bool:
+        """Record the dependencies of ``candidate``; return whether any is new for its gem."""
         known = self._needs.setdefault(candidate.name, set())
         before = len(known)
-        chain = (*because.chain, f"{candidate.name}-{candidate.release.version}")
+        chain = (*cause.chain, f"{candidate.name}-{candidate.release.version}")
         for need in candidate.release.dependencies:
             known.add(need.name)
-            demand = _Demand(position=because.position, place=because.place, chain=chain, need=need)
-            round_.demands.setdefault(need.name, []).append(demand)
-            taken = round_.taken.get(need.name)
+            demand = _Demand(position=cause.position, place=cause.place, chain=chain, need=need)
+            pass_.demands.setdefault(need.name, []).append(demand)
+            taken = pass_.taken.get(need.name)
             if taken is not None and not _meeting(need.requirement, taken):
-                round_.belated.append(demand)
+                pass_.belated.append(demand)
         return len(known) > before
 
     def _keep(self, belated: list[_Demand]) -> bool:
-        """Remember belated demands for the next round; say whether there were new ones."""
+        """Keep belated demands for the next pass; return whether any is new."""
         grown = False
         for demand in belated:
             kept = self._kept.setdefault(demand.need.name, {})
@@ -382,37 +388,37 @@ class _Search:
             kept.setdefault(key, demand)
         return grown
 
-    def _result(self, round_: _Round) -> GemResolution:
-        """Put together what the last round took, less what only earlier rounds asked for."""
+    def _result(self, pass_: _Pass) -> GemResolution:
+        """Return the selection of the last pass, without gems that only earlier passes required."""
         gems: dict[tuple[str, str], ResolvedGem] = {}
         listed = tuple(
-            (gem, _meeting(gem.requirement, round_.taken[gem.name])[0]) for gem in self._listed
+            (gem, _meeting(gem.requirement, pass_.taken[gem.name])[0]) for gem in self._listed
         )
-        waiting = [found for _, found in listed]
+        waiting = [candidate for _, candidate in listed]
         while waiting:
             candidate = waiting.pop()
             key = candidate.name, candidate.release.version.text
             if key in gems:
                 continue
             needed = [
-                (need, _meeting(need.requirement, round_.taken[need.name])[0])
+                (need, _meeting(need.requirement, pass_.taken[need.name])[0])
                 for need in candidate.release.dependencies
             ]
             gems[key] = _resolved(candidate, needed)
-            waiting += [found for _, found in needed]
+            waiting += [dependency for _, dependency in needed]
         ordered = sorted(gems.values(), key=lambda gem: (gem.name, gem.version, gem.version.text))
         return GemResolution(
             gems=tuple(ordered),
-            listed=tuple((gem, found.release.version) for gem, found in listed),
+            listed=tuple((gem, chosen.release.version) for gem, chosen in listed),
         )
 
 
 def _meeting(requirement: Requirement, taken: list[Candidate]) -> list[Candidate]:
-    """Return what of ``taken`` meets ``requirement``, newest first.
+    """Return the releases in ``taken`` that meet ``requirement``, newest first.
 
-    One that was taken for several requirements may be a prerelease, which one of them named.
+    A release selected for several requirements can be a prerelease that another one names.
     """
-    return [found for found in taken if requirement.admits(found.release.version)]
+    return [candidate for candidate in taken if requirement.admits(candidate.release.version)]
 
 
 def _resolved(candidate: Candidate, needed: list[tuple[Dependency, Candidate]]) -> ResolvedGem:
@@ -422,16 +428,16 @@ def _resolved(candidate: Candidate, needed: list[tuple[Dependency, Candidate]]) 
         file_name=f"{candidate.name}-{candidate.release.version}.gem",
         wanted=candidate.wanted,
         dependencies=tuple(
-            GemEdge(name=need.name, requirement=need.requirement, version=found.release.version)
-            for need, found in needed
+            GemEdge(name=need.name, requirement=need.requirement, version=chosen.release.version)
+            for need, chosen in needed
         ),
     )
 
 
-def _endless(what: str) -> LimitError:
+def _endless(count: str) -> LimitError:
     return LimitError(
         source="the gem servers' index",
-        expected=f"an end to what the gems need after {what}",
+        expected=f"an end of the dependencies after {count}",
         got="none",
         hint="the index is damaged or hostile: name another gem server",
     )

@@ -1,4 +1,4 @@
-"""Gem servers: live ones, and folders that ``gem generate_index`` made.
+"""Look up gems on servers, and in folders that ``gem generate_index`` created.
 
 Source: the compact index, https://guides.rubygems.org/rubygems-org-compact-index-api/, and
 Gem::Source of RubyGems for the older one.
@@ -32,8 +32,8 @@ from purekernel.formats.gem.index import (
 from purekernel.formats.gem.spec import RUBY, full_name
 from purekernel.repos.rubygems.repository import Candidate
 
-# Of rubygems.org's: the largest file of one gem's releases has 1 MiB, the older index 6, the
-# list of all versions 25.
+# On rubygems.org, the largest file of one gem's releases has 1 MiB, the older index has 6 MiB,
+# and the list of all versions has 25 MiB.
 MAX_INFO_BYTES = 32 * MIB
 MAX_INDEX_BYTES = 64 * MIB
 MAX_VERSIONS_BYTES = 256 * MIB
@@ -43,23 +43,23 @@ MAX_SPEC_BYTES = 4 * MIB
 class GemServer:
     """One gem server.
 
-    Releases are looked up in the compact index. Where that does not have a gem, and the server
-    is not known to have one, in the older index as well: mirrors in folders have only that.
+    Releases are looked up in the compact index. If it does not have a gem, and the server is not
+    known to have a compact index, the older index is used: mirrors in folders have only that.
     """
 
     def __init__(self, server: str, downloads: Fetcher, *, others: Collection[str] = ()) -> None:
-        """Make a repository of gems.
+        """Create a repository for one server.
 
         Args:
-            server: its URL or folder.
+            server: URL or folder of the server.
             downloads: fetches files.
-            others: servers that are asked for gems where this one lists them and fails.
+            others: servers to fetch a gem from if this server lists it, but the download fails.
         """
         self._server = server
         self._others = tuple(others)
         self._downloads = downloads
         self._has_compact = False
-        # The older indexes by their paths; and what they list, once that was of interest.
+        # The older indexes by URL, and their entries by gem name, once they are parsed.
         self._older: dict[str, bytes] | None = None
         self._listed: dict[str, list[Listed]] | None = None
 
@@ -67,9 +67,9 @@ class GemServer:
         """Return the releases of each gem that a server knows.
 
         Raises:
-            DownloadError: something cannot be fetched, or the address is no gem server's.
+            DownloadError: a file cannot be fetched, or the URL is not that of a gem server.
             FormatError: an index is damaged.
-            LimitError: an index goes over a bound.
+            LimitError: an index exceeds a limit.
         """
         ordered = sorted(set(names))
         found = self._from_compact(ordered)
@@ -113,7 +113,7 @@ class GemServer:
         return found
 
     def _indexes(self) -> dict[str, bytes]:
-        """Return the older indexes, of releases and of prereleases; none where there are none."""
+        """Return the existing older indexes, of releases and of prereleases, by URL."""
         if self._older is None:
             fetched = self._downloads.fetch_all(
                 [
@@ -122,7 +122,7 @@ class GemServer:
                 ]
             )
             if fetched[0] is None:
-                self._check_that_it_is_one()
+                self._check_is_gem_server()
             self._older = {
                 file.url: unpack_index(self._downloads.load(file), source=file.url)
                 for file in fetched
@@ -130,28 +130,28 @@ class GemServer:
             }
         return self._older
 
-    def _check_that_it_is_one(self) -> None:
-        """Refuse an address with no index of any kind, so that no name is blamed for it."""
+    def _check_is_gem_server(self) -> None:
+        """Raise an error for a server without any index: a wrong URL is not a missing gem."""
         if self._has_compact:
             return
         wanted = self._wanted("versions", kind=Kind.TEXT, most_bytes=MAX_VERSIONS_BYTES)
         if self._downloads.fetch(wanted) is None:
             raise MissingFileError(
-                f"no index of gems is at {redact(self._server.rstrip('/'))}",
-                hint="name a gem server, or a folder that 'gem generate_index' was run in",
+                f"{redact(self._server.rstrip('/'))} has no index of gems",
+                hint="name a gem server, or a folder in which 'gem generate_index' was run",
             )
 
     def _releases(self, entries: list[Listed]) -> list[Release | None]:
-        """Return what the older index's entries stand for; ``None`` where a server lacks one."""
-        # What other platforms' releases need is never asked: they are only named in errors.
-        asked = [entry for entry in entries if entry.platform == RUBY]
+        """Return the releases of older entries; ``None`` if a specification is missing."""
+        # Other platforms' releases appear only in errors, so their dependencies are not needed.
+        usable = [entry for entry in entries if entry.platform == RUBY]
         fetched = self._downloads.fetch_all(
             [
                 self._wanted(f"{QUICK}/{entry.full_name}.gemspec.rz", most_bytes=MAX_SPEC_BYTES)
-                for entry in asked
+                for entry in usable
             ]
         )
-        files = {entry.full_name: file for entry, file in zip(asked, fetched, strict=True)}
+        files = {entry.full_name: file for entry, file in zip(usable, fetched, strict=True)}
         return [
             self._release(entry, files[entry.full_name])
             if entry.platform == RUBY
@@ -171,7 +171,7 @@ class GemServer:
                         join_url(server, path)
                         for server in (
                             self._server,
-                            # What nothing proves the same is not taken from elsewhere.
+                            # Without a digest, another server's file may differ.
                             *(self._others if release.sha256 is not None else ()),
                         )
                     )
@@ -209,26 +209,26 @@ class GemServer:
         )
 
 
-# Several gem servers, in the order in which they are asked.
+# Several gem servers, in order of precedence.
 
 
 class GemServers:
-    """Gem servers that may have the same gems, or some of their own.
+    """Several gem servers, with the same gems or with different ones.
 
-    Of each gem, the first server that knows it says which releases there are: a name that a
-    server of one's own has is not looked up at another, where anybody may have taken it.
-    RubyGems itself takes the newest release that any of them has, so that the image would
-    depend on what others publish.
+    The releases of each gem come from the first server that has it. A gem of a private server is
+    therefore not looked up on a public server, where any user can register the same name.
+    RubyGems itself selects the newest release of all servers, which would make the image depend
+    on what others publish.
 
-    A server that fails is passed over from then on, so that one run does not take its gems now
-    from here and now from there; :attr:`notes` says so.
+    A server that fails is skipped for the rest of the run, so that the run does not mix its gems
+    with those of other servers. :attr:`notes` reports it.
     """
 
     def __init__(self, servers: Sequence[str], downloads: Fetcher) -> None:
-        """Make a repository of gems.
+        """Create a repository for several servers.
 
         Args:
-            servers: URLs or folders, in the order in which they are asked.
+            servers: URLs or folders, in order of precedence.
             downloads: fetches files.
         """
         addresses = tuple(dict.fromkeys(servers))
@@ -242,24 +242,24 @@ class GemServers:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know: which servers were passed over, and why, a line each."""
+        """Warnings about skipped servers and the reason, one line each."""
         return tuple(
-            f"the gem server {redact(address)} was passed over, and what it may know was asked of "
-            f"the others: {_each(error)[0]}"
+            f"the gem server {redact(address)} was skipped, and the other servers were used "
+            f"instead: {_each(error)[0]}"
             for address, error in self._failed.items()
         )
 
     def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
         """Return the releases of each gem that a server knows.
 
-        A server that cannot be asked is passed over, if the others know all that is asked for.
+        A server that fails is skipped if the others have all names.
 
         Raises:
-            DownloadError: something cannot be fetched, or an address is no gem server's, and
-                the others do not know all names.
-            CombinedError: several of these.
+            DownloadError: a file cannot be fetched, or a URL is not that of a gem server, and the
+                other servers do not have all names.
+            CombinedError: several servers fail.
             FormatError: an index is damaged.
-            LimitError: an index goes over a bound.
+            LimitError: an index exceeds a limit.
         """
         found: dict[str, tuple[Candidate, ...]] = {}
         for address, server in self._servers.items():
@@ -271,11 +271,11 @@ class GemServers:
             try:
                 found.update(server.versions(rest))
             except (DownloadError, CombinedError) as error:
-                if not all(isinstance(one, DownloadError) for one in _each(error)):
+                if not all(isinstance(cause, DownloadError) for cause in _each(error)):
                     raise
                 self._failed[address] = error
         if any(name not in found for name in names):
-            # Whether one that failed knows the rest, nobody can tell.
+            # A failed server may have the missing names, so report its error.
             raise_all(self._failed.values())
         return found
 

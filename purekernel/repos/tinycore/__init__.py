@@ -1,4 +1,4 @@
-"""Tiny Core's repository: releases, extensions, and what they need."""
+"""Look up releases and extensions of Tiny Core, and resolve dependencies of extensions."""
 
 from purekernel.repos.tinycore.extension import (
     DEPENDENCIES,

@@ -1,4 +1,4 @@
-"""An extension as a repository describes it."""
+"""Define extensions, and the interface of repositories of extensions."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from attrs import field, frozen
 from purekernel.fetch.wanted import Wanted
 from purekernel.formats.debian.record import PackageRecord
 
-# What stands beside an extension, by the end of its name.
+# Suffixes of the files beside an extension.
 MD5, DEPENDENCIES, INFO, LISTING = ".md5.txt", ".dep", ".info", ".list"
 SIDES = (MD5, DEPENDENCIES, INFO, LISTING)
 
-# Of an extension that is made of a Debian package: what the mirror has to be run for it.
+# Suffix of the script on a mirror that converts a Debian package to an extension.
 IMPORT_SCRIPT = ".deb2tcz"
 
-# In lists and .dep files this stands for the release of the kernel that runs.
+# In lists and .dep files, KERNEL stands for the release of the running kernel.
 KERNEL = "-KERNEL.tcz"
 
 
 @frozen(kw_only=True)
 class Extension:
-    """What a repository has of one extension.
+    """An extension in a repository.
 
     Attributes:
-        name: ``bash.tcz``.
-        dependencies: the names in its ``.dep``, ``-KERNEL`` and all.
-        package: the extension itself.
-        sides: the files beside it, by the ends of their names.
-        record: what it says of itself, where the file is a Debian package that the extension
-            is yet to be made of.
+        name: such as ``bash.tcz``.
+        dependencies: names in its ``.dep`` file, with ``-KERNEL`` not replaced.
+        package: file of the extension.
+        sides: files beside the extension, by suffix.
+        record: metadata of the Debian package, if the file is still a Debian package that must
+            be converted to the extension; otherwise ``None``.
     """
 
     name: str
@@ -42,17 +42,17 @@ class Extension:
 
 
 class ExtensionRepository(Protocol):
-    """Whatever knows extensions: a mirror, or a lock file."""
+    """A source of extensions: a mirror, or a lock file."""
 
     def describe(self, names: Sequence[str]) -> list[Extension | None]:
-        """Return what there is of each name, in the same order; ``None`` for nothing."""
+        """Return the extension of each name, in the same order; ``None`` if it is missing."""
         ...
 
 
 def resolve_kernel(name: str, kernel: str | None) -> str:
-    """Return the name that ``NAME-KERNEL.tcz`` means to a kernel of release ``kernel``.
+    """Return ``name`` with ``KERNEL`` replaced by the kernel release ``kernel``.
 
-    Other names, and all names where no release is known, come back as they are.
+    Names without ``-KERNEL``, and all names if ``kernel`` is ``None``, are returned unchanged.
     (Source: tce-load, which replaces it with the output of ``uname -r``.)
     """
     if kernel is None or not name.endswith(KERNEL):

@@ -1,4 +1,4 @@
-"""One folder of extensions, asked file by file or through its three indexes."""
+"""Look up extensions in one folder, by its three indexes or file by file."""
 
 from __future__ import annotations
 
@@ -26,37 +26,37 @@ T = TypeVar("T")
 DEPENDENCY_INDEX, MD5_INDEX, SIZE_INDEX = "dep.db.gz", "md5.db.gz", "sizelist.gz"
 INDEXES = (DEPENDENCY_INDEX, MD5_INDEX, SIZE_INDEX)
 
-# The real ones are under 100 KB, and unpack to four times that.
+# Tiny Core's indexes have less than 100 KB, and decompress to four times that.
 INDEX_LIMITS = Limits(unpacked_bytes=64 * MIB)
 MOST_INDEX_BYTES = 16 * MIB
 
-# What may stand beside an extension. The list of a kernel's sources names 40,000 files.
+# Size limits of the files beside an extension. The .list of kernel sources has 40,000 lines.
 MOST_SIDE_BYTES = {MD5: 4096, DEPENDENCIES: MIB, INFO: MIB, LISTING: 64 * MIB}
 
 
 class Downloads(Protocol):
-    """What fetches files; see :mod:`purekernel.fetch.downloads`."""
+    """Fetches files; see :mod:`purekernel.fetch.downloads`."""
 
     def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
-        """Return the files, in the order asked for."""
+        """Return the files, in the order of ``wanted``."""
         ...
 
     def try_all(self, wanted: Iterable[Wanted]) -> list[Fetched | DownloadError | None]:
-        """Return the files, or why one cannot be had, in the order asked for."""
+        """Return each file, or the error why it cannot be fetched, in the order of ``wanted``."""
         ...
 
     def look_all(self, wanted: Iterable[Wanted]) -> list[bool | DownloadError]:
-        """Return whether a source has each file, or why nobody can tell."""
+        """Return whether a source has each file, or the error if no source answers."""
         ...
 
     def load(self, fetched: Fetched) -> bytes:
-        """Return the content, checked against its digest."""
+        """Return the content, verified against its digest."""
         ...
 
 
 @frozen(kw_only=True)
 class Indexes:
-    """The three indexes of a folder; ``None`` where it does not have one."""
+    """The three indexes of a folder; ``None`` for a missing index."""
 
     dependencies: Mapping[str, tuple[str, ...]] | None = None
     digests: Mapping[str, str] | None = None
@@ -65,11 +65,11 @@ class Indexes:
 
 @frozen(kw_only=True)
 class Found:
-    """An extension that a folder has.
+    """An extension that exists in a folder.
 
     Attributes:
-        digest: its MD5 in hexadecimal, where that is known.
-        listed: whether the folder's index says so, and not its files.
+        digest: MD5 in hexadecimal; ``None`` if it is unknown.
+        listed: whether the folder's index lists it; otherwise its files were looked up.
     """
 
     digest: str | None
@@ -77,11 +77,11 @@ class Found:
 
 
 class ExtensionFolder:
-    """A folder that holds ``NAME.tcz`` and what stands beside them.
+    """A folder of ``NAME.tcz`` files and the files beside them.
 
     Args:
-        place: its URL or path.
-        downloads: what fetches.
+        place: URL or path of the folder.
+        downloads: fetches files.
     """
 
     def __init__(self, place: str, downloads: Downloads) -> None:
@@ -89,11 +89,11 @@ class ExtensionFolder:
         self._downloads = downloads
 
     def url(self, name: str) -> str:
-        """Return where a file of that name is."""
+        """Return the URL or path of a file in the folder."""
         return join_url(self.place, name)
 
     def index_files(self, *, attempts: int | None) -> list[Wanted]:
-        """Return the three indexes as they are wanted, each asked for so many times at most."""
+        """Return the downloads of the three indexes, with at most ``attempts`` attempts each."""
         return [
             Wanted(
                 name=name,
@@ -107,7 +107,7 @@ class ExtensionFolder:
         ]
 
     def read_indexes(self, fetched: Iterable[Fetched | None]) -> Indexes:
-        """Return what the three indexes say, as they came for :meth:`index_files`."""
+        """Parse the three indexes that were fetched for :meth:`index_files`."""
         needs, digests, sizes = fetched
         return Indexes(
             dependencies=self._parse(needs, parse_dependency_index),
@@ -116,20 +116,22 @@ class ExtensionFolder:
         )
 
     def look(self, names: list[str], *, attempts: int | None) -> dict[str, Found | DownloadError]:
-        """Return which extensions are there, or why that cannot be told, going by the files.
+        """Look up extensions by their files; missing extensions are left out of the result.
+
+        The result has an error for each extension that the folder gave no answer for.
 
         Raises:
-            FormatError: what should be a digest is none.
+            FormatError: the file of a digest is damaged, and ``attempts`` is ``None``.
         """
         sides = self._downloads.try_all(
             evolve(side_wanted(name, MD5, (self.url(name + MD5),)), attempts=attempts)
             for name in names
         )
         found: dict[str, Found | DownloadError] = {}
-        silent = []
+        without_digest = []
         for name, side in zip(names, sides, strict=True):
             if side is None:
-                silent.append(name)
+                without_digest.append(name)
             elif isinstance(side, DownloadError):
                 found[name] = side
             else:
@@ -141,11 +143,12 @@ class ExtensionFolder:
                     found[name] = DownloadError(error.message)
                 else:
                     found[name] = Found(digest=digest, listed=False)
-        # One without a digest is an extension all the same.
-        seen = self._downloads.look_all(
-            evolve(package_wanted(name, (self.url(name),)), attempts=attempts) for name in silent
+        # An extension can exist without a file of its digest.
+        answers = self._downloads.look_all(
+            evolve(package_wanted(name, (self.url(name),)), attempts=attempts)
+            for name in without_digest
         )
-        for name, answer in zip(silent, seen, strict=True):
+        for name, answer in zip(without_digest, answers, strict=True):
             if isinstance(answer, DownloadError):
                 found[name] = answer
             elif answer:
@@ -160,17 +163,17 @@ class ExtensionFolder:
             data = parse_gzip(packed, source=fetched.url, limits=INDEX_LIMITS)
             return parse(data, source=fetched.url)
         except FormatError:
-            # One odd line must not keep everybody from the mirror: the files say the same.
+            # A damaged line must not make the mirror unusable: the files have the same information.
             return None
 
 
 def package_wanted(name: str, urls: tuple[str, ...]) -> Wanted:
-    """Return an extension as it is wanted from ``urls``."""
+    """Return the download of an extension from ``urls``."""
     return Wanted(name=name, urls=urls, kind=Kind.SQUASHFS)
 
 
 def side_wanted(name: str, side: str, urls: tuple[str, ...]) -> Wanted:
-    """Return what stands beside an extension as it is wanted from ``urls``."""
+    """Return the download of a file beside an extension from ``urls``."""
     return Wanted(
         name=name + side,
         urls=urls,

@@ -1,7 +1,7 @@
-"""What extensions need, followed to its end.
+"""Resolve the dependencies of extensions.
 
-Source: tce-load of Tiny Core, which loads what an extension needs before it, each once, and
-goes on where extensions need each other in a circle.
+Source: tce-load of Tiny Core, which loads the dependencies of an extension before it, each once,
+and accepts cycles.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from purekernel.repos.tinycore.extension import (
     resolve_kernel,
 )
 
-# The real repositories hold some 4,000; nobody's image holds a tenth of them.
+# Tiny Core's repositories have about 4,000 extensions, and an image has far fewer.
 MAX_EXTENSIONS = 10_000
 
 
 @frozen(kw_only=True)
 class Missing:
-    """A name that no mirror has.
+    """An extension that no mirror has.
 
     Attributes:
-        name: as it would be on a mirror.
-        chain: what led there, from a name in a list to ``name`` itself.
+        name: name that was looked up, with ``-KERNEL`` replaced.
+        chain: chain of dependencies from a name in a list to ``name``.
     """
 
     name: str
@@ -38,16 +38,16 @@ class Missing:
 
 @frozen(kw_only=True)
 class ExtensionGraph:
-    """Extensions and what they need.
+    """Extensions and their dependencies.
 
     Attributes:
-        roots: the names that were asked for, in order, as they are on a mirror.
-        extensions: all of them by name, in the order in which they were found.
-        needs: for each, the names that it needs and that are not left out.
-        skipped: names that were left out and that something needs.
+        roots: listed names in order, with ``-KERNEL`` replaced.
+        extensions: all extensions by name, in the order in which they were found.
+        needs: for each extension, its dependencies, without skipped names.
+        skipped: skipped names that are listed or that an extension depends on.
         missing: names that no mirror has.
-        loops: pairs of extensions of which the first needs the second, which needs the first
-            in turn, by whatever way: each such pair is where a circle closes.
+        loops: the edges that close cycles, as pairs of names: the first depends directly on the
+            second, and the second depends on the first, directly or indirectly.
     """
 
     roots: tuple[str, ...]
@@ -58,9 +58,9 @@ class ExtensionGraph:
     loops: tuple[tuple[str, str], ...] = field(default=())
 
     def order(self, roots: Iterable[str]) -> tuple[str, ...]:
-        """Return ``roots`` and all they need, each once, what is needed before what needs it.
+        """Return ``roots`` and all their dependencies, each once, dependencies first.
 
-        In a circle what comes first stays first, as tce-load has it.
+        In a cycle the order is that of tce-load.
         """
         ordered: dict[str, None] = {}
         entered: set[str] = set()
@@ -85,17 +85,17 @@ def resolve_extensions(
     skip: Collection[str] = (),
     follow: bool = True,
 ) -> ExtensionGraph:
-    """Return ``roots`` and what they need; what is missing is noted, not refused.
+    """Return the graph of ``roots`` and their dependencies; missing names are recorded.
 
     Args:
         roots: names of extensions.
-        repository: who knows them.
-        kernel: the release that ``-KERNEL`` stands for.
-        skip: names that are left out, with or without ``-KERNEL`` in them.
-        follow: whether what they need comes with them.
+        repository: source of extensions.
+        kernel: the kernel release that ``-KERNEL`` stands for.
+        skip: names to leave out, with ``-KERNEL`` or with the release.
+        follow: whether to include dependencies.
 
     Raises:
-        LimitError: there are more than any image could hold.
+        LimitError: there are more extensions than any image can hold.
     """
     left_out = {resolve_kernel(name, kernel) for name in skip}
     asked = [resolve_kernel(name, kernel) for name in roots]
@@ -104,7 +104,7 @@ def resolve_extensions(
     extensions: dict[str, Extension] = {}
     needs: dict[str, tuple[str, ...]] = {}
     missing: list[Missing] = []
-    # What first led to each name: breadth first, so that the chain told is the shortest.
+    # The first parent of each name. The search is breadth-first, so chains are the shortest.
     parents: dict[str, str | None] = dict.fromkeys(asked)
     pending = list(asked)
     while pending:
@@ -115,9 +115,9 @@ def resolve_extensions(
                 got="more",
                 hint="shorten the lists",
             )
-        found = repository.describe(pending)
+        described = repository.describe(pending)
         following: list[str] = []
-        for name, extension in zip(pending, found, strict=True):
+        for name, extension in zip(pending, described, strict=True):
             if extension is None:
                 missing.append(Missing(name=name, chain=_chain(name, parents)))
                 continue
@@ -148,25 +148,25 @@ def refuse_missing(
     looked_in: Iterable[str] = (),
     hint: str = "",
 ) -> None:
-    """Refuse a graph in which something is missing; all of it is told.
+    """Raise an error if extensions are missing; all of them are reported.
 
-    A name that still has ``-KERNEL`` in it is not: nobody said which release that is.
+    A name that still has ``-KERNEL`` in it is not reported, because the release is unknown.
 
     Args:
-        graph: what was resolved.
-        places: where each root was asked for, such as ``builtin.lst, line 3``.
-        looked_in: the folders of extensions that were asked.
-        hint: what to do, in place of leaving the name out.
+        graph: the resolved graph.
+        places: file and line of each root, such as ``builtin.lst, line 3``.
+        looked_in: the folders that were searched.
+        hint: what to do; by default, to leave the name out.
 
     Raises:
-        DependencyError: something is missing.
+        DependencyError: an extension is missing.
         CombinedError: several things are.
     """
     where = ", ".join(map(redact, looked_in))
     if len(graph.missing) > 1 and not graph.extensions and where:
         raise DependencyError(
-            f"none of the {len(graph.missing)} extensions that are asked for is in {where}",
-            hint="check the mirrors (under [mirrors] in a recipe), and which Core is asked for",
+            f"none of the {len(graph.missing)} listed extensions was found in {where}",
+            hint="check the mirrors ([mirrors] in a recipe), and the version of Core",
         )
     looked = f"looked in {where}; " if where else ""
     errors = []
@@ -176,16 +176,16 @@ def refuse_missing(
         root = missing.chain[0]
         place = (places or {}).get(root)
         if len(missing.chain) == 1:
-            what = f"no mirror has {missing.name}"
-            todo = hint or f"correct the name, or leave it out with --skip {missing.name}"
+            problem = f"no mirror has {missing.name}"
+            advice = hint or f"correct the name, or leave it out with --skip {missing.name}"
         else:
-            what = f"no mirror has {missing.name}, which is needed: {' → '.join(missing.chain)}"
-            todo = hint or (
+            problem = f"no mirror has {missing.name}, which is needed: {' → '.join(missing.chain)}"
+            advice = hint or (
                 f"leave it out with --skip {missing.name} (in a recipe: skip under [extensions]) "
-                "if the rest can do without it"
+                "if the others work without it"
             )
-        message = f"{place}: {what}" if place else what
-        errors.append(DependencyError(message, hint=looked + todo))
+        message = f"{place}: {problem}" if place else problem
+        errors.append(DependencyError(message, hint=looked + advice))
     raise_all(errors)
 
 
@@ -201,7 +201,7 @@ def _chain(name: str, parents: Mapping[str, str | None]) -> tuple[str, ...]:
 def _loops(
     roots: Iterable[str], needs: Mapping[str, tuple[str, ...]]
 ) -> tuple[tuple[str, str], ...]:
-    """Return the edges that lead back to where the walk came from."""
+    """Return the edges that close cycles."""
     loops: dict[tuple[str, str], None] = {}
     done: set[str] = set()
     for root in roots:

@@ -1,4 +1,4 @@
-"""The folders that hold extensions: which has what, and what each extension needs."""
+"""Look up extensions and their dependencies in several folders."""
 
 from __future__ import annotations
 
@@ -30,31 +30,30 @@ class _Home:
 
 
 class ExtensionMirror:
-    """Folders that hold extensions, in the order in which they are asked.
+    """Folders of extensions, in order of precedence.
 
-    They may be mirrors of one another, or one may have a few extensions of its own. An extension
-    is at home in the first folder that has it, and what stands beside it there is what counts;
-    the other folders are asked for the extension where that one does not give it, and its MD5 is
-    known.
+    The folders can be mirrors of each other, or one can have extensions of its own. The home of
+    an extension is the first folder that has it, and only the files beside it there are used.
+    If the home fails to deliver the extension, and its MD5 is known, the other folders are tried.
 
-    With its indexes a folder tells all about any number of extensions in three requests.
+    With its indexes, a folder describes any number of extensions in three requests.
     """
 
     def __init__(
         self, folders: Sequence[str], downloads: Downloads, *, use_indexes: bool = True
     ) -> None:
-        """Ask ``folders`` (URLs or paths that hold ``NAME.tcz``) through ``downloads``.
+        """Create a repository for several folders.
 
         Args:
-            folders: at least one.
-            downloads: what fetches.
-            use_indexes: whether the indexes are believed. An index may be older than the
-                files that it speaks of.
+            folders: URLs or paths of folders that hold ``NAME.tcz``; at least one.
+            downloads: fetches files.
+            use_indexes: whether to use the indexes. An index can be older than the files that it
+                describes.
         """
-        # Not by their slashes: one at the end may belong to a token.
+        # Keep a slash at the end: it may belong to a token.
         places = dict.fromkeys(folders)
         self._folders = tuple(ExtensionFolder(place, downloads) for place in places)
-        # What passes by itself must not change where an extension comes from.
+        # A short failure must not change the folder that an extension comes from, so try twice.
         self._attempts = 2 if len(self._folders) > 1 else None
         self._downloads = downloads
         self._use_indexes = use_indexes
@@ -66,31 +65,33 @@ class ExtensionMirror:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know: which folders were passed over, and why, a line each."""
-        passed_over = [
-            f"the mirror {redact(folder.place)} was passed over, and what it may have was taken "
-            f"from the others: {error}"
+        """Warnings about skipped folders and the reason, one line each."""
+        skipped = [
+            f"the mirror {redact(folder.place)} was skipped, and the other mirrors were used "
+            f"instead: {error}"
             for folder, error in self._failed.items()
         ]
         empty = [
-            f"the mirror {redact(folder.place)} has none of the extensions, and no index: is it "
-            "where you say?"
-            for folder, said in (self._indexes or {}).items()
-            if folder not in self._gave and said in (Indexes(), None) and folder not in self._failed
+            f"the mirror {redact(folder.place)} has no index and none of the extensions: check its "
+            "URL or path"
+            for folder, indexes in (self._indexes or {}).items()
+            if folder not in self._gave
+            and indexes in (Indexes(), None)
+            and folder not in self._failed
         ]
-        return tuple(passed_over + (empty if len(self._folders) > 1 else []))
+        return tuple(skipped + (empty if len(self._folders) > 1 else []))
 
     @property
     def went_by_indexes(self) -> bool:
-        """Whether anything that it has said so far comes from an index."""
+        """Whether any result so far comes from an index."""
         return self._went_by_indexes
 
     def describe(self, names: Sequence[str]) -> list[Extension | None]:
-        """Return what the folders have of each extension, in the same order.
+        """Return each extension, in the same order; ``None`` if no folder has it.
 
         Raises:
-            DownloadError: no folder that answers has it, and one does not answer.
-            FormatError: what a folder says is damaged.
+            DownloadError: no folder that answers has an extension, and a folder does not answer.
+            FormatError: a file in a folder is damaged.
         """
         new = [name for name in dict.fromkeys(names) if name not in self._known]
         if new:
@@ -106,32 +107,32 @@ class ExtensionMirror:
         ]
 
     def _homes(self, names: list[str]) -> dict[str, _Home]:
-        """Return where each extension is at home.
+        """Return the home of each extension.
 
-        Where there are several folders, one that fails is passed over, and asked with all
-        patience only for what the others do not have.
+        If there are several folders, one that fails is skipped. It is asked again, with the full
+        number of attempts, only for extensions that the others do not have.
         """
         homes: dict[str, _Home] = {}
         unsure: dict[ExtensionFolder, list[str]] = {}
 
-        def rest() -> list[str]:
+        def remaining() -> list[str]:
             return [name for name in names if name not in homes]
 
         indexes = self._all_indexes()
         for folder in self._folders:
-            said = indexes[folder]
-            if said is None:
-                unsure[folder] = rest()
-            elif said.digests is None:
-                unsure[folder] = self._look(folder, rest(), homes, attempts=self._attempts)
+            folder_indexes = indexes[folder]
+            if folder_indexes is None:
+                unsure[folder] = remaining()
+            elif folder_indexes.digests is None:
+                unsure[folder] = self._look(folder, remaining(), homes, attempts=self._attempts)
             else:
-                self._take_listed(folder, said.digests, rest(), homes)
-        # What no index lists is looked for among the files all the same: it may be new.
+                self._take_listed(folder, folder_indexes.digests, remaining(), homes)
+        # An extension that no index lists may be newer than the indexes: look up its files.
         for folder in self._folders:
             if folder not in unsure:
-                unsure[folder] = self._look(folder, rest(), homes, attempts=self._attempts)
+                unsure[folder] = self._look(folder, remaining(), homes, attempts=self._attempts)
         for folder, doubtful in unsure.items():
-            self._look_patiently(folder, [name for name in doubtful if name not in homes], homes)
+            self._look_again(folder, [name for name in doubtful if name not in homes], homes)
         return homes
 
     def _take_listed(
@@ -156,61 +157,67 @@ class ExtensionMirror:
         *,
         attempts: int | None,
     ) -> list[str]:
-        """Look for extensions among a folder's files; return those of which it did not tell.
+        """Look up extensions by a folder's files; return the names that it gave no answer for.
 
         Raises:
-            DownloadError: it did not tell, with all patience.
-            CombinedError: of several.
+            DownloadError: ``attempts`` is ``None``, and the folder gave no answer for a name.
+            CombinedError: the same, for several names.
         """
         found = folder.look(names, attempts=attempts)
-        errors = {name: one for name, one in found.items() if isinstance(one, DownloadError)}
+        errors = {
+            name: answer for name, answer in found.items() if isinstance(answer, DownloadError)
+        }
         if attempts is None:
             raise_all(errors.values())
         for error in errors.values():
             self._failed.setdefault(folder, error)
-        for name, one in found.items():
-            if isinstance(one, Found):
-                homes[name] = _Home(folder=folder, found=one)
+        for name, answer in found.items():
+            if isinstance(answer, Found):
+                homes[name] = _Home(folder=folder, found=answer)
                 self._gave.add(folder)
         return list(errors)
 
-    def _look_patiently(
+    def _look_again(
         self, folder: ExtensionFolder, names: list[str], homes: dict[str, _Home]
     ) -> None:
-        """Ask a folder with all patience; then it has what is its own, too.
+        """Ask a folder again, with the full number of attempts.
 
-        What a later folder gave in its place is taken from it after all.
+        The folder also becomes the home of extensions that it has and that a later folder gave
+        in its place.
         """
         if not names:
             return
         indexes = self._all_indexes()
-        said = indexes[folder]
+        folder_indexes = indexes[folder]
         after = self._folders[self._folders.index(folder) + 1 :]
         lent = [name for name, home in homes.items() if home.folder in after]
-        if said is None:
+        if folder_indexes is None:
             fetched = self._downloads.fetch_all(folder.index_files(attempts=None))
-            said = indexes[folder] = folder.read_indexes(fetched)
-            if said.digests is not None:
-                self._take_listed(folder, said.digests, [*names, *lent], homes)
-        rest = [name for name in names if name not in homes]
+            folder_indexes = indexes[folder] = folder.read_indexes(fetched)
+            if folder_indexes.digests is not None:
+                self._take_listed(folder, folder_indexes.digests, [*names, *lent], homes)
+        remaining = [name for name in names if name not in homes]
         self._look(
-            folder, rest if said.digests is not None else [*rest, *lent], homes, attempts=None
+            folder,
+            remaining if folder_indexes.digests is not None else [*remaining, *lent],
+            homes,
+            attempts=None,
         )
         if not self._known:
             self._failed.pop(folder, None)
 
     def _needs(self, homes: dict[str, _Home]) -> dict[str, tuple[str, ...] | None]:
-        """Return what each extension needs; ``None`` where it has no ``.dep``."""
+        """Return the dependencies of each extension; ``None`` if it has no ``.dep`` file."""
         needs: dict[str, tuple[str, ...] | None] = {}
-        asked: dict[str, Wanted] = {}
+        files: dict[str, Wanted] = {}
         for name, home in homes.items():
             indexes = self._indexes_of(home)
             if indexes.dependencies is not None and (home.found.listed or indexes.digests is None):
                 needs[name] = indexes.dependencies.get(name, ())
                 self._went_by_indexes = True
             else:
-                asked[name] = self._side(name, DEPENDENCIES, home.folder)
-        for name, fetched in zip(asked, self._downloads.fetch_all(asked.values()), strict=True):
+                files[name] = self._side(name, DEPENDENCIES, home.folder)
+        for name, fetched in zip(files, self._downloads.fetch_all(files.values()), strict=True):
             needs[name] = (
                 None
                 if fetched is None
@@ -234,11 +241,11 @@ class ExtensionMirror:
         )
 
     def _side(self, name: str, side: str, home: ExtensionFolder) -> Wanted:
-        # Another folder's may be that of another extension of the same name.
+        # The file in another folder may belong to another extension of the same name.
         return side_wanted(name, side, (home.url(name + side),))
 
     def _package_urls(self, name: str, home: _Home) -> tuple[str, ...]:
-        """Return where an extension may be had: elsewhere only what a digest proves the same."""
+        """Return the URLs of an extension; other folders only if a digest can prove the content."""
         others = self._folders if home.found.digest is not None else ()
         folders = (home.folder, *(folder for folder in others if folder is not home.folder))
         return tuple(dict.fromkeys(folder.url(name) for folder in folders))
@@ -247,10 +254,10 @@ class ExtensionMirror:
         return self._all_indexes()[home.folder] or Indexes()
 
     def _all_indexes(self) -> dict[ExtensionFolder, Indexes | None]:
-        """Return the indexes of every folder; ``None`` of one that does not answer.
+        """Return the indexes of every folder; ``None`` for a folder that does not answer.
 
         Raises:
-            DownloadError: the only folder does not.
+            DownloadError: there is only one folder, and it does not answer.
         """
         if self._indexes is None:
             self._indexes = (
@@ -262,17 +269,17 @@ class ExtensionMirror:
 
     def _fetch_indexes(self) -> dict[ExtensionFolder, Indexes | None]:
         wanted = {folder: folder.index_files(attempts=self._attempts) for folder in self._folders}
-        everything = [one for files in wanted.values() for one in files]
-        results = dict(zip(everything, self._downloads.try_all(everything), strict=True))
+        all_files = [file for files in wanted.values() for file in files]
+        results = dict(zip(all_files, self._downloads.try_all(all_files), strict=True))
         indexes: dict[ExtensionFolder, Indexes | None] = {}
         for folder, files in wanted.items():
-            found = [results[one] for one in files]
-            errors = [one for one in found if isinstance(one, DownloadError)]
+            fetched = [results[file] for file in files]
+            errors = [result for result in fetched if isinstance(result, DownloadError)]
             if errors and len(self._folders) == 1:
-                # They are asked for together, and fail together.
+                # The indexes are fetched together, and fail together.
                 raise errors[0]
             if errors:
                 self._failed[folder] = errors[0]
-            there = [one for one in found if not isinstance(one, DownloadError)]
-            indexes[folder] = None if errors else folder.read_indexes(there)
+            present = [result for result in fetched if not isinstance(result, DownloadError)]
+            indexes[folder] = None if errors else folder.read_indexes(present)
         return indexes

@@ -1,7 +1,7 @@
-"""Which Tiny Core: where a mirror keeps its ISO and its extensions.
+"""Locate the ISO and the extensions of a Tiny Core release on a mirror.
 
 Source: the layout of the mirrors, and tce-fetch.sh and getMirror of Tiny Core, which build
-the same addresses.
+the same URLs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from attrs import field, frozen
 from purekernel.errors import RecipeError
 from purekernel.fetch.urls import join_url
 
-# What the ISO without a desktop is called, by architecture.
+# Name of the ISO without a desktop, by architecture.
 ISO_NAMES = {"x86": "Core", "x86_64": "CorePure64"}
 
 _VERSION = re.compile(r"([0-9]{1,3})\.(x|[0-9]{1,3}(?:\.[0-9]{1,3})?)")
@@ -22,14 +22,16 @@ _VERSION = re.compile(r"([0-9]{1,3})\.(x|[0-9]{1,3}(?:\.[0-9]{1,3})?)")
 def _is_version(_release: object, _attribute: object, version: str) -> None:
     if not _VERSION.fullmatch(version):
         raise RecipeError(
-            f"{version!r} is no version of Core", hint="say 4.x for the newest of 4, or 4.4"
+            f"the version of Core must be a series or a release, got {version!r}",
+            hint="give a series such as 4.x, or a release such as 4.4",
         )
 
 
 def _is_arch(_release: object, _attribute: object, arch: str) -> None:
     if arch not in ISO_NAMES:
         raise RecipeError(
-            f"{arch!r} is no architecture of Core's", hint=f"there are {', '.join(ISO_NAMES)}"
+            f"the architecture of Core must be {' or '.join(ISO_NAMES)}, got {arch!r}",
+            hint=f"give one of {', '.join(ISO_NAMES)}",
         )
 
 
@@ -38,11 +40,11 @@ class Release:
     """A release of Core.
 
     Attributes:
-        version: ``4.x`` for the newest of a series, or a release such as ``4.4``.
+        version: ``4.x`` for the newest release of a series, or a release such as ``4.4``.
         arch: ``x86`` or ``x86_64``.
 
     Raises:
-        RecipeError: there can be no such release.
+        RecipeError: the version or the architecture is not valid.
     """
 
     version: str = field(default="4.x", validator=_is_version)
@@ -50,26 +52,26 @@ class Release:
 
     @property
     def series(self) -> str:
-        """The folder of a mirror that it lies in: ``4.x``."""
+        """The folder of a mirror that holds the release, such as ``4.x``."""
         return f"{self.version.partition('.')[0]}.x"
 
     def extension_folder(self, mirror: str) -> str:
-        """Return where ``mirror`` keeps the extensions."""
+        """Return the URL or path of the extensions on ``mirror``."""
         return join_url(mirror, self.series, self.arch, "tcz")
 
     def iso_places(self) -> tuple[str, ...]:
-        """Return where the ISO may lie below a mirror, newest place first.
+        """Return the possible paths of the ISO on a mirror, newest location first.
 
-        Releases move from ``release/`` to ``archive/VERSION/`` when a newer one comes.
+        A release moves from ``release/`` to ``archive/VERSION/`` when a newer one appears.
         """
         name = ISO_NAMES[self.arch]
         if self.version == self.series:
-            places = [f"release/{name}-current.iso"]
+            paths = [f"release/{name}-current.iso"]
         else:
             file_name = f"{name}-{self.version}.iso"
-            places = [f"release/{file_name}", f"archive/{self.version}/{file_name}"]
-        return tuple(f"{self.series}/{self.arch}/{place}" for place in places)
+            paths = [f"release/{file_name}", f"archive/{self.version}/{file_name}"]
+        return tuple(f"{self.series}/{self.arch}/{path}" for path in paths)
 
     def iso_urls(self, mirrors: tuple[str, ...]) -> tuple[str, ...]:
-        """Return where the ISO may lie: on each mirror, newest place first."""
-        return tuple(join_url(mirror, place) for mirror in mirrors for place in self.iso_places())
+        """Return the possible URLs of the ISO on each mirror, newest location first."""
+        return tuple(join_url(mirror, path) for mirror in mirrors for path in self.iso_places())

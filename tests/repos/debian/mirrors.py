@@ -1,4 +1,4 @@
-"""A mirror of Debian on a test's own server."""
+"""Build a Debian mirror on a local test server."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ INDEX = "main/binary-i386/Packages"
 
 
 def package(name: str, version: str = "1.0-1", architecture: str = "i386", **fields: str) -> bytes:
-    """Return a package; fields by their names with ``_`` for ``-``."""
-    said = {key.replace("_", "-"): value for key, value in fields.items()}
-    return deb(control(name, version, architecture, said))
+    """Return a package. Field names have ``_`` in place of ``-``."""
+    values = {key.replace("_", "-"): value for key, value in fields.items()}
+    return deb(control(name, version, architecture, values))
 
 
 class Mirror:
-    """What lies below ``/debian`` of a server.
+    """A mirror below ``/debian`` of a server.
 
     Attributes:
-        url: of the mirror.
+        url: URL of the mirror.
     """
 
     def __init__(self, server: Server, suite: str = "wheezy", *, at: str = "/debian") -> None:
@@ -38,17 +38,17 @@ class Mirror:
     def add(
         self, name: str, version: str = "1.0-1", architecture: str = "i386", **fields: str
     ) -> str:
-        """Put a package into the pool and the index; return its path."""
+        """Add a package to the pool and the index; return its path."""
         content = package(name, version, architecture, **fields)
         file_name = f"{name}_{version.partition(':')[2] or version}_{architecture}.deb"
         path = f"pool/main/{name[0]}/{name}/{file_name}"
-        said = {key.replace("_", "-"): value for key, value in fields.items()}
-        self.index += listed(control(name, version, architecture, said), content, path) + b"\n"
+        values = {key.replace("_", "-"): value for key, value in fields.items()}
+        self.index += listed(control(name, version, architecture, values), content, path) + b"\n"
         self._server.put(f"{self._at}/{path}", content)
         return path
 
     def publish(self, *, key: Tsk | None = None, release: bool = True, index: str = INDEX) -> str:
-        """Serve the index in all forms, and ``InRelease``; return the URL of ``Packages.gz``."""
+        """Serve the index in all compressions, and ``InRelease``; return the URL of ``.gz``."""
         forms = {
             index: self.index,
             f"{index}.gz": gzip.compress(self.index, mtime=0),

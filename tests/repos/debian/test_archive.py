@@ -42,12 +42,12 @@ def key() -> Tsk:
 
 
 def keyring(*keys: Tsk) -> Keyring:
-    data = b"".join(bytes(one.extract_certificate()) for one in keys)
+    data = b"".join(bytes(key.extract_certificate()) for key in keys)
     return parse_keyring(data, source="keyring.gpg")
 
 
 def shown(candidates: Any) -> list[str]:
-    return [str(one.record) for one in candidates]
+    return [str(candidate.record) for candidate in candidates]
 
 
 def load(downloads: Downloads, candidate: Candidate) -> str:
@@ -57,7 +57,7 @@ def load(downloads: Downloads, candidate: Candidate) -> str:
 
 
 @pytest.mark.parametrize("ending", ["", ".gz", ".xz"])
-def test_packages_are_found_by_name(
+def test_package_is_found_by_name_and_by_provided_name(
     server: Server, downloads: Downloads, ending: str, key: Tsk
 ) -> None:
     mirror = Mirror(server)
@@ -75,7 +75,7 @@ def test_packages_are_found_by_name(
     assert archive.notes == ()
 
 
-def test_indexes_are_several_and_fetched_when_somebody_asks(
+def test_indexes_are_fetched_at_the_first_lookup(
     server: Server, second: Server, downloads: Downloads
 ) -> None:
     first, other = Mirror(server), Mirror(second, "wheezy-updates")
@@ -87,14 +87,14 @@ def test_indexes_are_several_and_fetched_when_somebody_asks(
     assert shown(archive.named("tool")) == ["tool 1.0 (i386)", "tool 1.1 (i386)"]
     assert archive.notes == (
         (
-            f"nobody has checked who signed {first.url}/dists/wheezy/InRelease: give a keyring for "
-            "that"
+            f"the signature of {first.url}/dists/wheezy/InRelease is not checked: give a keyring "
+            "to check it"
         ),
-        f"no InRelease lists {urls[1]}: what it says is taken as it came",
+        f"no InRelease lists {urls[1]}: the index is used without a check",
     )
 
 
-def test_mirrors_are_asked_first_and_the_indexs_own_place_last(
+def test_mirrors_are_tried_before_the_archive_of_the_index(
     server: Server, second: Server, downloads: Downloads
 ) -> None:
     mirror = Mirror(server)
@@ -108,7 +108,9 @@ def test_mirrors_are_asked_first_and_the_indexs_own_place_last(
     assert second.statuses() == [404]
 
 
-def test_a_package_that_is_another_is_refused(server: Server, downloads: Downloads) -> None:
+def test_package_with_other_digest_or_size_is_an_error(
+    server: Server, downloads: Downloads
+) -> None:
     mirror = Mirror(server)
     path = mirror.add("tool")
     url = mirror.publish()
@@ -123,7 +125,7 @@ def test_a_package_that_is_another_is_refused(server: Server, downloads: Downloa
         downloads.fetch(found.wanted)
 
 
-def test_an_index_that_inrelease_does_not_list_is_refused(
+def test_index_with_other_digest_than_in_inrelease_is_an_error(
     server: Server, downloads: Downloads
 ) -> None:
     mirror = Mirror(server)
@@ -134,9 +136,7 @@ def test_an_index_that_inrelease_does_not_list_is_refused(
         DebianArchive([url], downloads).named("tool")
 
 
-def test_an_index_in_the_middle_of_an_update_is_taken_by_its_digest(
-    server: Server, downloads: Downloads
-) -> None:
+def test_replaced_index_is_fetched_by_hash(server: Server, downloads: Downloads) -> None:
     mirror = Mirror(server)
     mirror.add("tool")
     url = mirror.publish()
@@ -147,7 +147,9 @@ def test_an_index_in_the_middle_of_an_update_is_taken_by_its_digest(
     assert shown(archive.named("tool")) == ["tool 1.0-1 (i386)"]
 
 
-def test_signatures(server: Server, downloads: Downloads, key: Tsk) -> None:
+def test_keyring_must_contain_the_signing_key(
+    server: Server, downloads: Downloads, key: Tsk
+) -> None:
     mirror = Mirror(server)
     mirror.add("tool")
     url = mirror.publish(key=key)
@@ -157,7 +159,7 @@ def test_signatures(server: Server, downloads: Downloads, key: Tsk) -> None:
         DebianArchive([url], downloads, keyring=keyring(stranger)).named("tool")
 
 
-def test_what_stands_around_what_was_signed_does_not_count(
+def test_text_outside_the_signature_is_ignored_or_an_error(
     server: Server, downloads: Downloads, key: Tsk
 ) -> None:
     mirror = Mirror(server)
@@ -175,32 +177,34 @@ def test_what_stands_around_what_was_signed_does_not_count(
         server.put(path, spoilt)
         with pytest.raises(ChecksumError, match="no valid signature"):
             DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
-    # Whatever is behind or before it was not signed, and is not read.
+    # Text before or after the signed part was not signed, and is not read.
     server.put(path, signed + b"\nSHA256:\n " + b"0" * 64 + b" 1 " + INDEX.encode() + b".gz\n")
     try:
         assert DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
     except ChecksumError as error:
-        assert "no valid signature" in str(error)  # noqa: PT017  # either is sound
+        assert "no valid signature" in str(error)  # noqa: PT017  # both results are safe
 
 
 def mirror_file(server: Server, path: str) -> bytes:
     return server._state.files[path].content
 
 
-def test_with_a_keyring_an_inrelease_must_be_there(
+def test_keyring_requires_inrelease_that_lists_the_index(
     server: Server, downloads: Downloads, key: Tsk
 ) -> None:
     mirror = Mirror(server)
     mirror.add("tool")
     url = mirror.publish(release=False)
-    with pytest.raises(ChecksumError, match=r"no InRelease that lists .*, and a keyring was given"):
+    with pytest.raises(
+        ChecksumError, match=r"no InRelease lists .*: its signature cannot be checked"
+    ):
         DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
     mirror.release([("another/Packages", b"")], key=key)
-    with pytest.raises(ChecksumError, match="no InRelease that lists"):
+    with pytest.raises(ChecksumError, match="no InRelease lists"):
         DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
 
 
-def test_without_pysequoia_a_keyring_is_refused(monkeypatch: pytest.MonkeyPatch, key: Tsk) -> None:
+def test_keyring_without_pysequoia_is_an_error(monkeypatch: pytest.MonkeyPatch, key: Tsk) -> None:
     real = builtins.__import__
 
     def without(name: str, *rest: Any, **more: Any) -> Any:
@@ -215,24 +219,24 @@ def test_without_pysequoia_a_keyring_is_refused(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("data", [b"", b"no keys\n", b"\x99\x01\x0d\x04" + bytes(20)])
-def test_what_is_no_keyring(data: bytes) -> None:
+def test_invalid_keyring_is_an_error(data: bytes) -> None:
     with pytest.raises(FormatError, match=r"keyring\.gpg: expected a keyring of OpenPGP keys, got"):
         parse_keyring(data, source="keyring.gpg")
 
 
-def test_armoured_keyrings_are_read(key: Tsk) -> None:
+def test_armoured_keyring_is_read(key: Tsk) -> None:
     text = str(key.extract_certificate())
     assert text.startswith("-----BEGIN PGP PUBLIC KEY BLOCK-----")
     assert len(parse_keyring(text.encode(), source="k")._keys) == 1
     assert isinstance(keyring(key)._keys[0], Cert)
 
 
-def test_an_index_that_is_not_there(server: Server, downloads: Downloads) -> None:
+def test_missing_index_is_an_error(server: Server, downloads: Downloads) -> None:
     with pytest.raises(MissingFileError, match=r"Packages\.gz is nowhere"):
         DebianArchive([f"{server.url}/debian/dists/x/{INDEX}.gz"], downloads).named("tool")
 
 
-def test_damaged_indexes(server: Server, downloads: Downloads) -> None:
+def test_damaged_index_is_an_error(server: Server, downloads: Downloads) -> None:
     url = server.put("/flat/Packages", b"no index at all\n")
     with pytest.raises(FormatError, match="expected an index with packages in it"):
         DebianArchive([url], downloads).named("tool")
@@ -246,13 +250,13 @@ def test_damaged_indexes(server: Server, downloads: Downloads) -> None:
         DebianArchive([url], downloads).named("tool")
 
 
-def test_an_empty_index_has_nothing(server: Server, downloads: Downloads) -> None:
+def test_empty_index_has_no_packages(server: Server, downloads: Downloads) -> None:
     url = server.put("/flat/Packages", b"\n")
     assert DebianArchive([url], downloads).named("tool") == []
 
 
-def test_folders_are_archives_and_flat_ones_too(tmp_path: Path, downloads: Downloads) -> None:
-    from tests.debs import control, deb, listed  # noqa: PLC0415  # only here
+def test_flat_archive_in_a_folder(tmp_path: Path, downloads: Downloads) -> None:
+    from tests.debs import control, deb, listed  # noqa: PLC0415  # only this test needs it
 
     package = deb()
     (tmp_path / "tool.deb").write_bytes(package)
@@ -262,7 +266,7 @@ def test_folders_are_archives_and_flat_ones_too(tmp_path: Path, downloads: Downl
     assert load(downloads, found) == "tool 1.0-1 (i386)"
 
 
-def test_offline_all_comes_from_the_store(server: Server, store: Store, key: Tsk) -> None:
+def test_offline_uses_only_the_store(server: Server, store: Store, key: Tsk) -> None:
     mirror = Mirror(server)
     mirror.add("tool")
     url = mirror.publish(key=key)
@@ -314,19 +318,19 @@ def test_offline_all_comes_from_the_store(server: Server, store: Store, key: Tsk
         ),
     ],
 )
-def test_where_things_are(url: str, base: str, releases: list[tuple[str, str]]) -> None:
+def test_index_place_of_url(url: str, base: str, releases: list[tuple[str, str]]) -> None:
     place = IndexPlace.of(url)
     assert place.base == base
     assert list(place.releases) == releases
 
 
-def test_an_index_does_not_lead_out(server: Server, downloads: Downloads) -> None:
+def test_index_url_with_parent_folder_is_an_error(server: Server, downloads: Downloads) -> None:
     with pytest.raises(InputError, match="no name of a file below"):
         DebianArchive([f"{server.url}/debian/dists/../x/Packages"], downloads).named("tool")
 
 
 @pytest.mark.oracle
-def test_debians_own_index_with_its_own_signature(downloads: Downloads) -> None:
+def test_real_debian_index_with_its_signature(downloads: Downloads) -> None:
     root = debian.archive()
     (index,) = root.glob("dists/*/main/binary-i386/Packages")
     path = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -340,7 +344,7 @@ def test_debians_own_index_with_its_own_signature(downloads: Downloads) -> None:
         fields = run(require("dpkg-deb"), "-f", debian.package(name), "Version").decode()
         assert fields.strip() == str(found.record.version)
     assert {"exim4-daemon-light", "postfix"} <= {
-        one.record.name for one in archive.providing("mail-transport-agent")
+        candidate.record.name for candidate in archive.providing("mail-transport-agent")
     }
     stranger = keyring(Tsk.generate(user_id="Stranger"))
     with pytest.raises(ChecksumError, match="no valid signature"):
@@ -348,7 +352,7 @@ def test_debians_own_index_with_its_own_signature(downloads: Downloads) -> None:
 
 
 @pytest.mark.oracle
-def test_signatures_of_gpg(tmp_path: Path, server: Server, downloads: Downloads) -> None:
+def test_gpg_signature_is_accepted(tmp_path: Path, server: Server, downloads: Downloads) -> None:
     gpg = require("gpg")
     home = tmp_path / "gpg"
     home.mkdir(mode=0o700)

@@ -22,23 +22,23 @@ from tests.debs import control
 
 @frozen
 class Known:
-    """Packages that are known by their stanzas."""
+    """A repository of packages given by their fields."""
 
     records: list[PackageRecord] = field(factory=list)
 
     def add(self, name: str, version: str = "1", architecture: str = "i386", **fields: str) -> None:
-        said = {key.replace("_", "-"): value for key, value in fields.items()}
-        text = control(name, version, architecture, said)
+        values = {key.replace("_", "-"): value for key, value in fields.items()}
+        text = control(name, version, architecture, values)
         self.records.append(PackageRecord.of(parse_stanza(text, source="Packages")))
 
     def named(self, name: str) -> Sequence[Candidate]:
-        return [_candidate(one) for one in self.records if one.name == name]
+        return [_candidate(record) for record in self.records if record.name == name]
 
     def providing(self, name: str) -> Sequence[Candidate]:
         return [
-            _candidate(one)
-            for one in self.records
-            if name in [provided for provided, _version in one.provides]
+            _candidate(record)
+            for record in self.records
+            if name in [provided for provided, _version in record.provides]
         ]
 
 
@@ -57,13 +57,15 @@ def resolve(known: Known, *names: str, **rules: object) -> PackageResolution:
 
 def versions(resolution: PackageResolution) -> dict[str, str]:
     return {
-        one.extension: f"{one.candidate.record.version} {one.candidate.record.architecture}"
-        for one in resolution.packages.values()
+        package.extension: (
+            f"{package.candidate.record.version} {package.candidate.record.architecture}"
+        )
+        for package in resolution.packages.values()
     }
 
 
 def needs(resolution: PackageResolution) -> dict[str, tuple[str, ...]]:
-    return {name: one.needs for name, one in resolution.packages.items()}
+    return {name: package.needs for name, package in resolution.packages.items()}
 
 
 def messages(known: Known, *names: str, **rules: object) -> list[str]:
@@ -71,10 +73,10 @@ def messages(known: Known, *names: str, **rules: object) -> list[str]:
         resolve(known, *names, **rules)
     error = caught.value
     several: Iterable[Exception] = error.errors if isinstance(error, CombinedError) else [error]
-    return [str(one) for one in several]
+    return [str(error) for error in several]
 
 
-def test_the_newest_of_the_architecture_is_taken() -> None:
+def test_newest_version_of_the_architecture_is_selected() -> None:
     known = Known()
     known.add("tool", "1.9")
     known.add("tool", "1.10")
@@ -97,7 +99,7 @@ def test_the_newest_of_the_architecture_is_taken() -> None:
         ("tool=1:3.deb", "1:3 i386"),
     ],
 )
-def test_a_version_or_an_architecture_may_be_asked_for(name: str, version: str) -> None:
+def test_requested_version_or_architecture_is_selected(name: str, version: str) -> None:
     known = Known()
     for one in ("1.9", "1.10", "1:3"):
         known.add("tool", one)
@@ -105,7 +107,7 @@ def test_a_version_or_an_architecture_may_be_asked_for(name: str, version: str) 
     assert versions(resolve(known, name)) == {"tool.tcz": version}
 
 
-def test_what_is_not_followed_is_told() -> None:
+def test_unfollowed_dependencies_are_recorded() -> None:
     known = Known()
     known.add("tool", Depends="libc6 (>= 2.7), liba | libb, libc")
     known.add("libc")
@@ -116,7 +118,7 @@ def test_what_is_not_followed_is_told() -> None:
     assert show_relations(tool.left) == "liba | libb"
 
 
-def test_what_is_followed_comes_with_it() -> None:
+def test_followed_dependencies_are_included() -> None:
     known = Known()
     known.add("tool", Depends="liba (>= 1), missing | libb", Pre_Depends="dpkg")
     known.add("liba", "1", Depends="libb")
@@ -131,7 +133,7 @@ def test_what_is_followed_comes_with_it() -> None:
     assert versions(found)["liba.tcz"] == "2 i386"
 
 
-def test_any_alternative_that_the_table_or_the_list_has_comes_before_the_first() -> None:
+def test_substitute_or_listed_alternative_is_preferred_to_the_first() -> None:
     known = Known()
     known.add("tool", Depends="first | second, third | fourth, fifth | sixth")
     for name in ("first", "third", "fifth", "sixth"):
@@ -149,7 +151,7 @@ def test_any_alternative_that_the_table_or_the_list_has_comes_before_the_first()
     )  # fmt: skip
 
 
-def test_virtual_packages() -> None:
+def test_virtual_package_is_satisfied_by_a_provider() -> None:
     known = Known()
     known.add("tool", Depends="awk, editor (>= 2), mta")
     known.add("mawk", Provides="awk")
@@ -159,11 +161,11 @@ def test_virtual_packages() -> None:
     known.add("mta", "0", "amd64")
     known.add("postfix", Provides="mta")
     found = resolve(known, "tool.deb", "mawk.deb", follow=True)
-    # One that is there does, whatever comes first in the alphabet.
+    # A selected provider is preferred to the first in the alphabet.
     assert found.packages["tool.tcz"].needs == ("mawk.tcz", "vi.tcz", "postfix.tcz")
 
 
-def test_foreign_packages_depend_on_their_own_kind() -> None:
+def test_foreign_package_depends_on_its_own_architecture() -> None:
     known = Known()
     known.add("tool", "1", "amd64", Depends="liba, perl:any, libd:i386, liba [i386]")
     for architecture in ("i386", "amd64"):
@@ -177,7 +179,7 @@ def test_foreign_packages_depend_on_their_own_kind() -> None:
     }  # fmt: skip
 
 
-def test_all_that_is_wrong_is_told_with_its_way() -> None:
+def test_all_errors_are_reported_with_their_chains() -> None:
     known = Known()
     known.add("tool", Depends="liba")
     known.add("liba", "2", Depends="libb (>= 3) | libx, nothing")
@@ -187,50 +189,44 @@ def test_all_that_is_wrong_is_told_with_its_way() -> None:
         known, "tool.deb", "absent.deb", "tool=9.deb", "mta.deb", "libb:arm64.deb", follow=True
     )
     assert found == [
-        "list, line 2: absent cannot be had: no packages index has absent",
+        "list, line 2: absent not found: no packages index has absent",
+        ("list, line 3: tool=9 conflicts with tool (list, line 1): both become tool.tcz"),
+        "list, line 4: mta not found: no package is called mta; it is provided by postfix",
+        ("list, line 5: libb:arm64 not found: no match for arm64; available: libb 1 (i386)"),
         (
-            "list, line 3: tool=9 is asked for, and list, line 1 asks for tool; both would become "
-            "tool.tcz"
-        ),
-        "list, line 4: mta cannot be had: no package is called mta; it is provided by postfix",
-        (
-            "list, line 5: libb:arm64 cannot be had: for arm64 there is none such; there is libb 1 "
-            "(i386)"
-        ),
-        (
-            "tool → liba → libb (>= 3) | libx: for i386 there is none such; there is libb 1 "
-            "(i386); no packages index has libx"
+            "tool → liba → libb (>= 3) | libx: no match for i386; available: libb 1 (i386); "
+            "no packages index has libx"
         ),
         "tool → liba → nothing: no packages index has nothing",
     ]
 
 
-def test_what_is_taken_and_will_not_do_is_an_error() -> None:
+def test_selected_version_that_does_not_match_is_an_error() -> None:
     known = Known()
     known.add("tool", Depends="liba (= 1)")
     known.add("liba", "1")
     known.add("liba", "2")
     assert messages(known, "liba.deb", "tool.deb", follow=True) == [
-        "tool → liba (= 1): liba 2 (i386) is taken already"
+        "tool → liba (= 1): liba 2 (i386) is already selected"
     ]
 
 
-def test_an_extension_and_a_package_of_one_name_are_one_too_many() -> None:
+def test_extension_and_package_of_the_same_name_are_an_error() -> None:
     known = Known()
     known.add("tool")
     assert messages(known, "tool.deb", brought=frozenset({"tool.tcz"})) == [
-        "list, line 1: tool.deb would become tool.tcz, which is asked for as well"
+        "list, line 1: tool.deb becomes tool.tcz, which is listed as well"
     ]
 
 
-def test_what_is_left_out_is_looked_for_nowhere() -> None:
+def test_skipped_dependency_is_not_looked_up() -> None:
     known = Known()
     known.add("tool", Depends="liba")
     found = resolve(known, "tool.deb", follow=True, skip=frozenset({"liba.tcz"}))
     assert list(found.packages) == ["tool.tcz"]
 
 
-def test_long_chains_and_wide_ones_end() -> None:
+def test_chain_of_400_dependencies_is_resolved() -> None:
     known = Known()
     for number in range(400):
         known.add(f"p{number}", Depends=f"p{number + 1}, p0")

@@ -16,7 +16,7 @@ from purekernel.repos.rubygems import Candidate, GemEdge, GemResolution, resolve
 
 
 class Known:
-    """A repository of releases given as text: ``razor 0.9: facter >= 1, json ~> 1 < 2 @ruby``."""
+    """A repository of releases in the form ``razor 0.9: facter >= 1, json ~> 1 < 2 @ruby``."""
 
     def __init__(self, text: str) -> None:
         self.asked: list[list[str]] = []
@@ -74,7 +74,7 @@ def names(resolution: GemResolution) -> list[str]:
 
 
 def several(resolution: GemResolution) -> tuple[str, ...]:
-    """Return the names of gems that are there in more than one version."""
+    """Return the names of gems with more than one selected version."""
     names = [gem.name for gem in resolution.gems]
     return tuple(sorted({name for name in names if names.count(name) > 1}))
 
@@ -107,7 +107,7 @@ ruby-ext 1.1-java
 """
 
 
-def test_the_newest_releases_are_taken_with_all_that_they_need() -> None:
+def test_newest_releases_are_selected_with_dependencies() -> None:
     resolution = resolve(PLAIN, "razor")
     assert names(resolution) == ["facter-1.6.0", "json_pure-1.7.7", "razor-0.9", "ruby-ext-1.0"]
     razor = resolution.gems[2]
@@ -124,19 +124,19 @@ def test_the_newest_releases_are_taken_with_all_that_they_need() -> None:
     assert several(resolution) == ()
 
 
-def test_an_empty_list_comes_to_nothing() -> None:
+def test_empty_list_selects_nothing() -> None:
     assert resolve(PLAIN) == GemResolution(gems=(), listed=())
 
 
-def test_one_version_that_meets_all_is_preferred() -> None:
-    # By itself the list would get 1.7.0.
+def test_version_that_meets_all_requirements_is_preferred() -> None:
+    # The list alone selects 1.7.0.
     resolution = resolve(PLAIN, "facter", "razor")
     assert "facter-1.6.0" in names(resolution)
     assert "facter-1.7.0" not in names(resolution)
     assert [str(version) for _, version in resolution.listed] == ["1.6.0", "0.9"]
 
 
-def test_where_none_meets_all_each_gets_its_own() -> None:
+def test_conflicting_requirements_select_several_versions() -> None:
     resolution = resolve(PLAIN, "facter >= 1.7", "razor", "facter = 1.5.0")
     assert names(resolution)[:3] == ["facter-1.5.0", "facter-1.6.0", "facter-1.7.0"]
     assert several(resolution) == ("facter",)
@@ -145,38 +145,38 @@ def test_where_none_meets_all_each_gets_its_own() -> None:
     assert [str(version) for _, version in resolution.listed] == ["1.7.0", "0.9", "1.5.0"]
 
 
-def test_a_name_listed_twice_is_one_gem() -> None:
+def test_name_listed_twice_selects_one_version() -> None:
     assert names(resolve(PLAIN, "facter >= 1.5", "facter < 1.7", "facter < 1.7")) == [
         "facter-1.6.0"
     ]
 
 
-def test_prereleases_are_taken_where_one_is_named() -> None:
+def test_prerelease_is_selected_only_if_named() -> None:
     assert names(resolve(PLAIN, "facter >= 2.0.0.a")) == ["facter-2.0.0.rc1"]
     assert names(resolve(PLAIN, "facter >= 2.0.0.a", "facter >= 1")) == ["facter-2.0.0.rc1"]
     assert names(resolve(PLAIN, "facter")) == ["facter-1.7.0"]
 
 
-def test_a_gem_is_looked_at_after_all_that_need_it() -> None:
-    # The list alone would take c 2, which needs what nothing else does.
+def test_gem_is_processed_after_its_dependents() -> None:
+    # The list alone selects c 2, which has a dependency of its own.
     known = "a 1: b\nb 1: c < 2\nc 1\nc 2: rare\nrare 1\n"
     assert names(resolve(known, "c", "a")) == ["a-1", "b-1", "c-1"]
 
 
-def test_what_a_dropped_release_needs_has_no_part_in_it() -> None:
-    # a 2 is met first, needs the newest x and one that is not there; b wants a 1.
+def test_dependencies_of_a_dropped_release_are_not_selected() -> None:
+    # a 2 is processed first, and depends on the newest x and on a missing gem; b requires a 1.
     known = "a 1: x < 2\na 2: x >= 2, gone\nb 1: a < 2\nx 1\nx 2\n"
     resolution = resolve(known, "a", "b")
     assert names(resolution) == ["a-1", "b-1", "x-1"]
     assert several(resolution) == ()
 
 
-def test_loops_end() -> None:
+def test_cycle_is_resolved() -> None:
     known = "a 1: b\nb 1: c, a\nc 1: a, c\n"
     assert names(resolve(known, "b")) == ["a-1", "b-1", "c-1"]
 
 
-def test_what_a_loop_requires_late_is_met() -> None:
+def test_late_requirement_in_a_cycle_is_met() -> None:
     known = "a 1: b\na 2: b\nb 1: a < 2\n"
     assert names(resolve(known, "a")) == ["a-1", "b-1"]
     known = "a 1: b\na 2: b\nb 1: a = 1\nroot 1: a >= 2\n"
@@ -184,22 +184,22 @@ def test_what_a_loop_requires_late_is_met() -> None:
     assert names(resolution) == ["a-1", "a-2", "b-1", "root-1"]
 
 
-def test_a_loop_that_is_left_again_leaves_nothing_behind() -> None:
+def test_cycle_of_a_dropped_release_does_not_add_gems() -> None:
     known = "r 1: y\nr 2: x, y\ns 1: r < 2\nx 1: y\ny 1: x\n"
     assert names(resolve(known, "r", "s")) == ["r-1", "s-1", "x-1", "y-1"]
 
 
-def test_equal_versions_are_two_releases_and_the_longer_is_taken() -> None:
+def test_longest_of_equal_versions_is_selected() -> None:
     assert names(resolve("a 1.0\na 1.0.0\na 1\n", "a = 1")) == ["a-1.0.0"]
 
 
-def test_gems_are_asked_for_at_once() -> None:
+def test_gems_are_looked_up_in_batches() -> None:
     known = Known(PLAIN)
     resolve_gems(wishes("razor", "facter"), known)
     assert known.asked == [["facter", "razor"], ["json_pure"], ["ruby-ext"]]
 
 
-# Where they run
+# Versions of Ruby and RubyGems
 
 OLD_RUBY = """
 json 1.8.6 @>= 1.8.6
@@ -212,42 +212,42 @@ app 2.0: json >= 2
 """
 
 
-def test_what_does_not_run_is_passed_over() -> None:
+def test_release_for_other_ruby_is_skipped() -> None:
     assert names(resolve(OLD_RUBY, "json", ruby="1.8.7")) == ["json-1.8.6"]
     assert names(resolve(OLD_RUBY, "json", ruby="2.3.0")) == ["json-2.7.0"]
     assert names(resolve(OLD_RUBY, "json")) == ["json-2.7.0"]
 
 
-def test_where_nothing_runs_the_newest_that_would_is_named() -> None:
+def test_error_names_the_newest_release_that_runs() -> None:
     assert wrong(OLD_RUBY, "app", "json ~> 2.0", "new", ruby="1.8.7") == [
         (
-            "list, line 1: app-2.0 → json >= 2: what matches does not run on Ruby 1.8.7: 2.7.0 "
-            "needs Ruby >= 2.3; the newest that runs there is 1.8.6"
+            "list, line 1: app-2.0 → json >= 2: no matching release runs on Ruby 1.8.7: 2.7.0 "
+            "needs Ruby >= 2.3; the newest that runs on it is 1.8.6"
         ),
         (
-            "list, line 2: json ~> 2.0: what matches does not run on Ruby 1.8.7: 2.7.0 "
-            "needs Ruby >= 2.3; the newest that runs there is 1.8.6"
+            "list, line 2: json ~> 2.0: no matching release runs on Ruby 1.8.7: 2.7.0 "
+            "needs Ruby >= 2.3; the newest that runs on it is 1.8.6"
         ),
         (
-            "list, line 3: new: what matches does not run on Ruby 1.8.7: 1.0 needs Ruby >= 2.0; "
-            "no other release runs there either"
+            "list, line 3: new: no matching release runs on Ruby 1.8.7: 1.0 needs Ruby >= 2.0; "
+            "no other release runs on it either"
         ),
     ]
 
 
-def test_what_old_rubygems_cannot_read_is_passed_over() -> None:
+def test_release_that_old_rubygems_cannot_read_is_skipped() -> None:
     assert names(resolve(OLD_RUBY, "both", ruby="1.8.7")) == ["both-1.0"]
     assert names(resolve(OLD_RUBY, "both", ruby="1.8.7", rubygems="1.8.25")) == ["both-1.0"]
     assert wrong(OLD_RUBY, "both", ruby="1.8.7", rubygems="1.8.24") == [
         (
-            "list, line 1: both: what matches does not run on Ruby 1.8.7 and RubyGems 1.8.24: 1.0 "
+            "list, line 1: both: no matching release runs on Ruby 1.8.7 and RubyGems 1.8.24: 1.0 "
             "needs Ruby >= 1.8.7, < 5, which RubyGems 1.8.24 cannot read; no other release runs "
-            "there either"
+            "on it either"
         )
     ]
 
 
-def test_a_gem_may_require_a_rubygems() -> None:
+def test_required_rubygems_version_is_respected() -> None:
     known = Known("a 1\na 2\n")
     older, newer = known.gems["a"]
     release = Release(version=Version("2"), required_rubygems=Requirement.parse(">= 2"))
@@ -258,10 +258,10 @@ def test_a_gem_may_require_a_rubygems() -> None:
         resolve_gems(wishes("a >= 2"), known, rubygems=Version("1.8.24"))
 
 
-# What cannot be
+# Errors
 
 
-def test_every_fault_is_named_with_the_chain_that_led_there() -> None:
+def test_every_error_is_reported_with_its_chain() -> None:
     known = """
     app 1.0: razor, gone >= 1, facter
     razor 0.9: facter >= 4, java-only
@@ -275,8 +275,8 @@ def test_every_fault_is_named_with_the_chain_that_led_there() -> None:
     """
     lines = ("nowhere", "app", "facter > 2.5.7", "withdrawn", "pre", "facter > 3, < 2")
     assert wrong(known, *lines) == [
-        "list, line 1: nowhere: there is no gem of that name",
-        "list, line 2: app-1.0 → gone >= 1: there is no gem of that name",
+        "list, line 1: nowhere: gem not found",
+        "list, line 2: app-1.0 → gone >= 1: gem not found",
         (
             "list, line 2: app-1.0 → razor-0.9 → facter >= 4: no release matches; the newest is "
             "2.5.7"
@@ -286,19 +286,22 @@ def test_every_fault_is_named_with_the_chain_that_led_there() -> None:
             "only for java, x86-mingw32"
         ),
         (
-            "list, line 3: facter > 2.5.7: only prereleases would do, such as 3.0.0.rc1; none was "
-            "asked for"
+            "list, line 3: facter > 2.5.7: only prereleases match, such as 3.0.0.rc1, and the "
+            "requirement names none"
         ),
         "list, line 4: withdrawn: all its releases were withdrawn",
-        "list, line 5: pre: only prereleases would do, such as 1.0.rc1; none was asked for",
+        (
+            "list, line 5: pre: only prereleases match, such as 1.0.rc1, and the requirement names "
+            "none"
+        ),
         "list, line 6: facter > 3, < 2: no release matches; the newest is 2.5.7",
     ]
 
 
-def test_faults_in_loops_are_named() -> None:
+def test_errors_in_cycles_are_reported() -> None:
     assert wrong("a 1: b\nb 1: a > 1, nope\n", "a") == [
         "list, line 1: a-1 → b-1 → a > 1: no release matches; the newest is 1",
-        "list, line 1: a-1 → b-1 → nope: there is no gem of that name",
+        "list, line 1: a-1 → b-1 → nope: gem not found",
     ]
     assert wrong("a 1: a > 1\n", "a") == [
         "list, line 1: a-1 → a > 1: no release matches; the newest is 1"
@@ -306,7 +309,7 @@ def test_faults_in_loops_are_named() -> None:
 
 
 @pytest.mark.slow
-def test_gems_without_end_are_refused() -> None:
+def test_endless_dependencies_are_an_error() -> None:
     class Endless(Known):
         def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
             return {
@@ -316,7 +319,7 @@ def test_gems_without_end_are_refused() -> None:
     with pytest.raises(LimitError) as caught:
         resolve_gems(wishes("a"), Endless(""))
     assert str(caught.value) == (
-        "the gem servers' index: expected an end to what the gems need after 2000 gems, got none"
+        "the gem servers' index: expected an end of the dependencies after 2000 gems, got none"
     )
     assert caught.value.hint == "the index is damaged or hostile: name another gem server"
 
@@ -327,11 +330,11 @@ def test_gems_without_end_are_refused() -> None:
                 name: (_candidate(name, "1", "ruby", need, ""),) for name, need in following.items()
             }
 
-    with pytest.raises(LimitError, match="what the gems need after 500 rounds, got none"):
+    with pytest.raises(LimitError, match="end of the dependencies after 500 passes, got none"):
         resolve_gems(wishes("g0"), Longer(""))
 
 
-def test_the_order_makes_no_difference() -> None:
+def test_result_does_not_depend_on_order() -> None:
     lines = ["facter >= 1.7", "razor", "facter = 1.5.0", "json_pure"]
     expected = resolve(PLAIN, *lines).gems
     known = PLAIN.strip().splitlines()
@@ -355,16 +358,14 @@ def repositories(draw: st.DrawFn) -> str:
 @pytest.mark.slow
 @settings(max_examples=150)
 @given(repositories(), st.lists(st.sampled_from("abcde"), min_size=1, max_size=3, unique=True))
-def test_whatever_is_known_all_needs_are_met_and_nothing_is_there_for_nothing(
-    known: str, listed: list[str]
-) -> None:
+def test_all_dependencies_are_met_and_no_gem_is_superfluous(known: str, listed: list[str]) -> None:
     try:
         resolution = resolve(known, *listed)
     except PurekernelError:
-        event("something is not met")
+        event("a requirement is not met")
         assert wrong(known, *listed)
         return
-    event("all is met")
+    event("all requirements are met")
     gems = {(gem.name, str(gem.version)): gem for gem in resolution.gems}
     reached = {(wish.name, str(version)) for wish, version in resolution.listed}
     for gem in resolution.gems:
@@ -373,7 +374,7 @@ def test_whatever_is_known_all_needs_are_met_and_nothing_is_there_for_nothing(
             assert (edge.name, str(edge.version)) in gems
             reached.add((edge.name, str(edge.version)))
     assert reached == gems.keys()
-    # Where there are several of one gem, no one of them meets all that is required of it.
+    # If several versions of a gem are selected, its requirements differ.
     for name in several(resolution):
         asked = [wish.requirement for wish, _ in resolution.listed if wish.name == name]
         asked += [

@@ -44,7 +44,7 @@ GEMS = (
 
 
 class Fetcher:
-    """Downloads by the standard library, with a note of what was wanted."""
+    """Fetches with the standard library, and records the requests."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -110,7 +110,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def address(folder: Path) -> Iterator[str]:
-    """A web server on ``folder``."""
+    """Return the URL of a web server that serves ``folder``."""
     folder.mkdir()
     handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -135,12 +135,14 @@ def names(fetcher: Fetcher) -> list[str]:
     return [wanted.name for wanted in fetcher.wanted]
 
 
-def test_the_compact_index_is_asked(address: str, folder: Path, fetcher: Fetcher) -> None:
+def test_gems_are_looked_up_in_the_compact_index(
+    address: str, folder: Path, fetcher: Fetcher
+) -> None:
     lay_out_server(folder, GEMS, older=False)
     resolution = resolve(GemServer(address + "/", fetcher), "razor", "facter")
     assert files(resolution) == ["facter-1.7.5.gem", "json_pure-1.7.7.gem", "razor-0.9.gem"]
     assert names(fetcher) == ["info/facter", "info/razor", "info/json_pure"]
-    # One batch for each step away from the list.
+    # One batch for each level of dependencies.
     assert fetcher.batches == [2, 1]
     assert fetcher.wanted[0] == Wanted(
         name="info/facter", urls=(f"{address}/info/facter",), kind=Kind.TEXT, optional=True,
@@ -157,7 +159,7 @@ def test_the_compact_index_is_asked(address: str, folder: Path, fetcher: Fetcher
 
 
 @pytest.mark.parametrize("form", ["http", "file", "path"])
-def test_the_older_index_is_asked_where_there_is_no_other(
+def test_older_index_is_used_without_compact_index(
     form: str, address: str, folder: Path, fetcher: Fetcher
 ) -> None:
     lay_out_server(folder, GEMS, compact=False)
@@ -169,7 +171,7 @@ def test_the_older_index_is_asked_where_there_is_no_other(
         "info/razor",
         "specs.4.8.gz",
         "prerelease_specs.4.8.gz",
-        # Of the one for java nothing more is asked.
+        # The specification of the java release is not fetched.
         "quick/Marshal.4.8/facter-1.6.0.gemspec.rz",
         "quick/Marshal.4.8/facter-1.7.0.gemspec.rz",
         "quick/Marshal.4.8/facter-1.7.5.gemspec.rz",
@@ -183,7 +185,9 @@ def test_the_older_index_is_asked_where_there_is_no_other(
     assert resolution.gems[0].wanted.urls == (f"{server}/gems/facter-1.7.5.gem",)
 
 
-def test_both_indexes_say_the_same(folder: Path, tmp_path: Path, fetcher: Fetcher) -> None:
+def test_both_indexes_give_the_same_releases(
+    folder: Path, tmp_path: Path, fetcher: Fetcher
+) -> None:
     lay_out_server(folder, GEMS, older=False)
     lay_out_server(tmp_path / "older", GEMS, compact=False)
     asked = ["facter", "razor", "json_pure", "rspec"]
@@ -209,7 +213,7 @@ def test_both_indexes_say_the_same(folder: Path, tmp_path: Path, fetcher: Fetche
 
 
 @pytest.mark.parametrize("compact", [True, False])
-def test_the_first_server_that_knows_a_gem_counts(
+def test_releases_come_from_the_first_server_that_has_the_gem(
     compact: bool, folder: Path, tmp_path: Path, fetcher: Fetcher
 ) -> None:
     second = tmp_path / "second"
@@ -218,14 +222,14 @@ def test_the_first_server_that_knows_a_gem_counts(
     found = GemServers([f"{folder}/", str(second)], fetcher).versions(["facter", "razor", "none"])
     assert [str(each.release.version) for each in found["facter"]] == ["1.6.0"]
     assert found["facter"][0].wanted.urls[0].startswith(f"{folder}/gems/")
-    # Elsewhere only what a digest proves to be the same.
+    # Other servers are only used if a digest is known.
     elsewhere = (f"{folder}/gems/razor-0.9.gem",) if compact else ()
     assert found["razor"][0].wanted.urls == (f"{second}/gems/razor-0.9.gem", *elsewhere)
     assert "none" not in found
 
 
 class Failing(Fetcher):
-    """Downloads of which those from one place fail."""
+    """Fails for URLs that begin with ``failing``."""
 
     failing = ""
 
@@ -235,7 +239,7 @@ class Failing(Fetcher):
         return super().fetch(wanted)
 
 
-def test_a_server_that_fails_is_passed_over_and_named(folder: Path, tmp_path: Path) -> None:
+def test_failing_server_is_skipped_with_a_note(folder: Path, tmp_path: Path) -> None:
     second = tmp_path / "second"
     (tmp_path / "fetched").mkdir()
     lay_out_server(second, GEMS)
@@ -245,20 +249,20 @@ def test_a_server_that_fails_is_passed_over_and_named(folder: Path, tmp_path: Pa
     assert set(servers.versions(["facter", "razor"])) == {"facter", "razor"}
     (note,) = servers.notes
     assert note == (
-        f"the gem server {folder} was passed over, and what it may know was asked of the others: "
+        f"the gem server {folder} was skipped, and the other servers were used instead: "
         "info/facter cannot be fetched"
     )
-    # Whether the first knows a gem that the others do not know, nobody can tell.
+    # The first server may have a gem that the others do not have.
     with pytest.raises(DownloadError, match="info/facter cannot be fetched"):
         servers.versions(["facter", "fakter"])
-    # It answers again; and still one run takes nothing from here and from there.
+    # The server answers again, but the run still does not mix the servers.
     lay_out_server(folder, GEMS[:1])
     fetcher.failing = ""
     found = servers.versions(["facter"])["facter"]
     assert found[0].wanted.urls[0].startswith(str(second))
 
 
-def test_all_servers_that_fail_are_named(folder: Path, tmp_path: Path, fetcher: Fetcher) -> None:
+def test_all_failing_servers_are_reported(folder: Path, tmp_path: Path, fetcher: Fetcher) -> None:
     third = tmp_path / "third"
     lay_out_server(third, GEMS)
     places = [f"{tmp_path}/no", f"{tmp_path}/none", str(third)]
@@ -266,13 +270,13 @@ def test_all_servers_that_fail_are_named(folder: Path, tmp_path: Path, fetcher: 
     assert set(servers.versions(["facter"])) == {"facter"}
     with pytest.raises(CombinedError) as caught:
         servers.versions(["fakter"])
-    assert [str(one) for one in caught.value.errors] == [
-        f"no index of gems is at {place}" for place in places[:2]
+    assert [str(error) for error in caught.value.errors] == [
+        f"{place} has no index of gems" for place in places[:2]
     ]
     assert len(servers.notes) == 2
 
 
-def test_a_damaged_index_is_not_passed_over(folder: Path, tmp_path: Path, fetcher: Fetcher) -> None:
+def test_damaged_index_is_an_error(folder: Path, tmp_path: Path, fetcher: Fetcher) -> None:
     lay_out_server(folder, GEMS)
     lay_out_server(tmp_path / "second", GEMS)
     (folder / "info" / "facter").write_bytes(b"1.0 \x00|checksum\n")
@@ -280,8 +284,8 @@ def test_a_damaged_index_is_not_passed_over(folder: Path, tmp_path: Path, fetche
         GemServers([str(folder), str(tmp_path / "second")], fetcher).versions(["facter"])
 
 
-def test_no_address_shows_its_secrets_or_loses_its_query(server: Server, store: Store) -> None:
-    """A token belongs behind the path, and in no message."""
+def test_url_keeps_its_query_and_messages_hide_secrets(server: Server, store: Store) -> None:
+    """A token goes after the path, and never into a message."""
     address = server.url.replace("//", "//me:p@ss-w0rd@")
     for path in ("info/rake", "info/razor"):
         server.put(f"/g/{path}?token=s3cret/", b"---\n1.0 |checksum:" + b"0" * 64 + b"\n")
@@ -291,8 +295,8 @@ def test_no_address_shows_its_secrets_or_loses_its_query(server: Server, store: 
         found = servers.versions(["rake", "razor"])
         assert found["rake"][0].wanted.urls[0] == f"{address}/g/gems/rake-1.0.gem?token=s3cret/"
         assert servers.notes == tuple(
-            f"the gem server {server.url}/{place} was passed over, and what it may know was asked "
-            f"of the others: no index of gems is at {server.url}/{place}"
+            f"the gem server {server.url}/{place} was skipped, and the other servers were used "
+            f"instead: {server.url}/{place} has no index of gems"
             for place in ("none", "none?key=***")
         )
         with pytest.raises(CombinedError) as caught:
@@ -302,7 +306,7 @@ def test_no_address_shows_its_secrets_or_loses_its_query(server: Server, store: 
         assert secret not in repr(found)
 
 
-def test_a_gem_comes_from_the_server_that_lists_it_or_as_the_same_file_from_others(
+def test_failed_gem_download_uses_the_same_file_of_another_server(
     server: Server, second: Server, store: Store, tmp_path: Path
 ) -> None:
     for number, (place, gems) in enumerate(((server, GEMS[:1]), (second, GEMS[:2]))):
@@ -320,9 +324,7 @@ def test_a_gem_comes_from_the_server_that_lists_it_or_as_the_same_file_from_othe
     assert (fetched.url, fetched.sha256) == (f"{second.url}/gems/facter-1.6.0.gem", GEMS[0].sha256)
 
 
-def test_an_index_that_was_damaged_in_the_store_is_not_believed(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_index_damaged_in_the_store_is_not_used(folder: Path, tmp_path: Path) -> None:
     lay_out_server(folder, GEMS)
 
     class Damaging(Downloads):
@@ -330,11 +332,11 @@ def test_an_index_that_was_damaged_in_the_store_is_not_believed(
 
         def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
             found = super().fetch_all(wanted)
-            for one in found:
-                if one is not None and not self.done:
+            for fetched in found:
+                if fetched is not None and not self.done:
                     self.done = True
-                    one.path.chmod(0o644)
-                    one.path.write_bytes(b"---\n9.9.9 |checksum:" + b"0" * 64 + b"\n")
+                    fetched.path.chmod(0o644)
+                    fetched.path.write_bytes(b"---\n9.9.9 |checksum:" + b"0" * 64 + b"\n")
             return found
 
     with Damaging(Store(tmp_path / "store")) as downloads:
@@ -342,26 +344,24 @@ def test_an_index_that_was_damaged_in_the_store_is_not_believed(
     assert [str(each.release.version) for each in found["razor"]] == ["0.9"]
 
 
-def test_a_name_that_a_compact_index_does_not_have_is_looked_for_no_further(
+def test_name_missing_in_compact_index_is_not_looked_up_in_the_older(
     folder: Path, fetcher: Fetcher
 ) -> None:
     lay_out_server(folder, GEMS)
     with pytest.raises(DependencyError) as caught:
         resolve(GemServer(str(folder), fetcher), "facter", "fakter")
-    assert str(caught.value) == "line 2: fakter: there is no gem of that name"
+    assert str(caught.value) == "line 2: fakter: gem not found"
     assert names(fetcher) == ["info/facter", "info/fakter"]
 
 
-def test_user_and_password_do_not_hide_a_server(
-    address: str, folder: Path, fetcher: Fetcher
-) -> None:
+def test_url_with_user_and_password_works(address: str, folder: Path, fetcher: Fetcher) -> None:
     lay_out_server(folder, GEMS)
     server = GemServer(address.replace("//", "//user:secret@"), fetcher)
     assert list(server.versions(["facter", "fakter"])) == ["facter"]
     assert names(fetcher) == ["info/facter", "info/fakter"]
 
 
-def test_a_first_name_that_is_nowhere_is_looked_for_in_both(folder: Path, fetcher: Fetcher) -> None:
+def test_missing_first_name_is_looked_up_in_both_indexes(folder: Path, fetcher: Fetcher) -> None:
     lay_out_server(folder, GEMS)
     server = GemServer(str(folder), fetcher)
     assert server.versions(["fakter"]) == {}
@@ -374,42 +374,40 @@ def test_a_first_name_that_is_nowhere_is_looked_for_in_both(folder: Path, fetche
     ]
 
 
-def test_a_compact_index_alone_is_enough(folder: Path, fetcher: Fetcher) -> None:
+def test_compact_index_alone_is_enough(folder: Path, fetcher: Fetcher) -> None:
     lay_out_server(folder, GEMS, older=False)
     assert GemServer(str(folder), fetcher).versions(["fakter"]) == {}
     assert names(fetcher)[-1] == "versions"
 
 
-def test_an_address_that_is_no_gem_server_is_named(address: str, fetcher: Fetcher) -> None:
+def test_url_without_gem_index_is_an_error(address: str, fetcher: Fetcher) -> None:
     with pytest.raises(MissingFileError) as caught:
         GemServer(address.replace("//", "//user:secret@"), fetcher).versions(["facter"])
-    assert str(caught.value) == f"no index of gems is at {address}"
+    assert str(caught.value) == f"{address} has no index of gems"
     assert caught.value.hint == (
-        "name a gem server, or a folder that 'gem generate_index' was run in"
+        "name a gem server, or a folder in which 'gem generate_index' was run"
     )
 
 
-def test_withdrawn_gems_are_known(folder: Path, fetcher: Fetcher) -> None:
+def test_withdrawn_gem_has_no_releases(folder: Path, fetcher: Fetcher) -> None:
     lay_out_server(folder, GEMS)
     (folder / "info" / "gone").write_bytes(b"---\n")
     assert GemServer(str(folder), fetcher).versions(["gone"]) == {"gone": ()}
 
 
-def test_a_release_whose_specification_is_missing_is_not_offered(
-    folder: Path, fetcher: Fetcher
-) -> None:
+def test_release_without_specification_is_skipped(folder: Path, fetcher: Fetcher) -> None:
     lay_out_server(folder, GEMS, compact=False)
     (folder / "quick" / "Marshal.4.8" / "facter-1.7.5.gemspec.rz").unlink()
     assert files(resolve(GemServer(str(folder), fetcher), "facter")) == ["facter-1.7.0.gem"]
 
 
-def test_an_older_server_may_have_no_prereleases(folder: Path, fetcher: Fetcher) -> None:
+def test_missing_prerelease_index_is_accepted(folder: Path, fetcher: Fetcher) -> None:
     lay_out_server(folder, GEMS, compact=False)
     (folder / "prerelease_specs.4.8.gz").unlink()
     assert files(resolve(GemServer(str(folder), fetcher), "facter")) == ["facter-1.7.5.gem"]
 
 
-def test_a_specification_of_another_gem_is_refused(folder: Path, fetcher: Fetcher) -> None:
+def test_specification_of_another_gem_is_an_error(folder: Path, fetcher: Fetcher) -> None:
     lay_out_server(folder, GEMS, compact=False)
     quick = folder / "quick" / "Marshal.4.8"
     (quick / "razor-0.9.gemspec.rz").write_bytes((quick / "facter-1.6.0.gemspec.rz").read_bytes())
@@ -421,14 +419,14 @@ def test_a_specification_of_another_gem_is_refused(folder: Path, fetcher: Fetche
     )
 
 
-def test_a_portal_is_not_taken_for_a_server(folder: Path, fetcher: Fetcher) -> None:
+def test_html_page_in_place_of_index_is_an_error(folder: Path, fetcher: Fetcher) -> None:
     (folder / "info").mkdir(parents=True)
     (folder / "info" / "facter").write_bytes(b"<html>\n")
     with pytest.raises(FormatError, match="expected releases of a gem, one a line, got '<html>'"):
         GemServer(str(folder), fetcher).versions(["facter"])
 
 
-def test_gems_of_every_era_come_from_a_server_whole(folder: Path, fetcher: Fetcher) -> None:
+def test_gems_of_every_era_are_resolved_with_digests(folder: Path, fetcher: Fetcher) -> None:
     made: list[GemFile] = [make_gem(f"g-{era.value}", era=era) for era in Era]
     lay_out_server(folder, made)
     resolution = resolve(GemServer(str(folder), fetcher), *(f"g-{era.value}" for era in Era))

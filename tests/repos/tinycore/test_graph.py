@@ -19,7 +19,7 @@ from purekernel.repos.tinycore import (
 
 
 class Known:
-    """A repository that is a dictionary."""
+    """A repository of extensions given as a dictionary."""
 
     def __init__(self, needs: Mapping[str, Sequence[str]]) -> None:
         self._needs = needs
@@ -47,7 +47,7 @@ def resolve(
     return resolve_extensions(roots, Known(needs), kernel=kernel, skip=skip, follow=follow)
 
 
-def test_what_is_needed_comes_before_what_needs_it_each_once() -> None:
+def test_dependencies_come_first_and_once() -> None:
     needs = {"a": ["c", "b"], "b": ["d"], "c": ["d"], "d": [], "e": []}
     found = resolve(needs, "e", "a", "b")
     assert found.roots == ("e", "a", "b")
@@ -57,23 +57,23 @@ def test_what_is_needed_comes_before_what_needs_it_each_once() -> None:
     assert found.loops == ()
 
 
-def test_the_old_way_follows_nothing() -> None:
+def test_without_follow_there_are_no_dependencies() -> None:
     found = resolve({"a": ["b"], "b": []}, "a", follow=False)
     assert found.order(["a"]) == ("a",)
     assert set(found.extensions) == {"a"}
 
 
-def test_circles_are_noted_and_gone_through_once() -> None:
+def test_cycles_are_recorded_and_visited_once() -> None:
     needs = {"a": ["b"], "b": ["c", "d"], "c": ["a"], "d": ["d"]}
     found = resolve(needs, "a")
     assert found.order(["a"]) == ("c", "d", "b", "a")
     assert found.loops == (("c", "a"), ("d", "d"))
 
 
-def test_what_is_missing_is_told_with_the_shortest_way_there() -> None:
+def test_missing_extension_is_reported_with_shortest_chain() -> None:
     needs = {"a": ["b", "x"], "b": ["c"], "c": ["x", "y"]}
     found = resolve(needs, "a", "z")
-    assert [(one.name, one.chain) for one in found.missing] == [
+    assert [(missing.name, missing.chain) for missing in found.missing] == [
         ("z", ("z",)),
         ("x", ("a", "x")),
         ("y", ("a", "b", "c", "y")),
@@ -93,7 +93,7 @@ def test_what_is_missing_is_told_with_the_shortest_way_there() -> None:
     refuse_missing(resolve({"a": []}, "a"))
 
 
-def test_skipped_names_are_nowhere() -> None:
+def test_skipped_names_are_left_out() -> None:
     needs = {"a": ["b", "x"], "b": ["x"], "x": ["y"], "y": []}
     found = resolve(needs, "a", "x", skip=["x", "unheard-of"])
     assert set(found.extensions) == {"a", "b"}
@@ -101,7 +101,7 @@ def test_skipped_names_are_nowhere() -> None:
     assert found.skipped == {"x"}
 
 
-def test_kernel_stands_for_a_release() -> None:
+def test_kernel_is_replaced_by_the_release() -> None:
     assert resolve_kernel("wireless-KERNEL.tcz", "3.0.3-tinycore") == "wireless-3.0.3-tinycore.tcz"
     assert resolve_kernel("wireless-KERNEL.tcz", None) == "wireless-KERNEL.tcz"
     assert resolve_kernel("KERNEL.tcz", "1") == "KERNEL.tcz"
@@ -115,14 +115,14 @@ def test_kernel_stands_for_a_release() -> None:
     assert missing[0].chain == ("tools.tcz", "drivers-2.tcz")
 
 
-def test_there_are_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_extensions_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "MAX_EXTENSIONS", 3)
     needs = {f"n{number}": [f"n{number + 1}"] for number in range(9)}
     with pytest.raises(LimitError, match="the extensions: expected at most 3 of them, got more"):
         resolve(needs, "n0")
 
 
-def test_a_long_chain_is_no_deep_recursion() -> None:
+def test_chain_of_5000_extensions_is_resolved() -> None:
     needs = {str(number): [str(number + 1)] for number in range(5000)}
     needs["5000"] = ["0"]
     found = resolve(needs, "0")
@@ -135,7 +135,7 @@ GRAPHS = st.fixed_dictionaries({name: st.lists(st.sampled_from(NAMES)) for name 
 
 
 @given(GRAPHS, st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
-def test_without_the_edges_that_close_circles_the_order_is_true(
+def test_order_is_topological_without_cycle_edges(
     needs: dict[str, list[str]], roots: list[str]
 ) -> None:
     found = resolve(needs, *roots)
@@ -147,6 +147,6 @@ def test_without_the_edges_that_close_circles_the_order_is_true(
         for need in needs[name]:
             if (name, need) not in found.loops:
                 assert place[need] < place[name]
-    # Each noted edge does close a circle: its end leads back to its start.
+    # Each recorded edge closes a cycle: its end leads back to its start.
     for start, end in found.loops:
         assert start in found.order([end])

@@ -18,7 +18,7 @@ NEEDS = {
 FOLDER = f"http://mirror.example/{TCZ}"
 
 
-def test_with_indexes_three_requests_tell_all() -> None:
+def test_indexes_need_three_requests() -> None:
     downloads = FakeDownloads(make_repository(NEEDS))
     mirror = ExtensionMirror([FOLDER], downloads)
     bash, ncurses = mirror.describe(["bash.tcz", "ncurses.tcz"])
@@ -33,14 +33,14 @@ def test_with_indexes_three_requests_tell_all() -> None:
     assert bash.package.md5 == hashlib.md5(make_extension("bash.tcz")).hexdigest()
     assert set(bash.sides) == {MD5, DEPENDENCIES, INFO, LISTING}
     assert all(side.optional for side in bash.sides.values())
-    # That it needs nothing the index says, which may be older than its .dep.
+    # The index lists no dependencies, but may be older than the .dep file.
     assert set(ncurses.sides) == {MD5, DEPENDENCIES, INFO, LISTING}
     assert mirror.went_by_indexes
     mirror.describe(["bash.tcz", "ncurses.tcz"])
     assert len(downloads.asked) == 3
 
 
-def test_what_the_indexes_do_not_know_is_looked_for_all_the_same() -> None:
+def test_extension_missing_in_indexes_is_looked_up_by_its_files() -> None:
     files = make_repository(NEEDS)
     files |= make_repository({"zsh.tcz": ["ncurses.tcz"]}, indexes=False)
     downloads = FakeDownloads(files)
@@ -53,7 +53,7 @@ def test_what_the_indexes_do_not_know_is_looked_for_all_the_same() -> None:
 
 
 @pytest.mark.parametrize("use_indexes", [True, False])
-def test_without_indexes_the_files_tell_the_same(use_indexes: bool) -> None:
+def test_files_give_the_same_result_as_indexes(use_indexes: bool) -> None:
     with_indexes = ExtensionMirror([FOLDER], FakeDownloads(make_repository(NEEDS)))
     files = make_repository(NEEDS, indexes=not use_indexes)
     downloads = FakeDownloads(files)
@@ -73,7 +73,7 @@ def test_without_indexes_the_files_tell_the_same(use_indexes: bool) -> None:
     assert f"HEAD {FOLDER}/gone.tcz" in downloads.asked
 
 
-def test_an_extension_without_a_digest_is_there_all_the_same() -> None:
+def test_extension_without_digest_is_found() -> None:
     files = make_repository(NEEDS, indexes=False)
     del files[f"{TCZ}/ncurses.tcz.md5.txt"]
     (found,) = ExtensionMirror([FOLDER], FakeDownloads(files)).describe(["ncurses.tcz"])
@@ -82,7 +82,7 @@ def test_an_extension_without_a_digest_is_there_all_the_same() -> None:
 
 
 @pytest.mark.parametrize("damage", [b"\x1f\x8bdamaged", gzip(b"<html>"), b"plain"])
-def test_a_damaged_index_is_as_good_as_none(damage: bytes) -> None:
+def test_damaged_index_is_ignored(damage: bytes) -> None:
     files = make_repository(NEEDS)
     for name in ("dep.db.gz", "md5.db.gz", "sizelist.gz"):
         files[f"{TCZ}/{name}"] = damage
@@ -93,7 +93,7 @@ def test_a_damaged_index_is_as_good_as_none(damage: bytes) -> None:
     assert not mirror.went_by_indexes
 
 
-def test_one_index_alone_is_believed_in_what_it_says() -> None:
+def test_single_index_is_used() -> None:
     files = make_repository(NEEDS)
     del files[f"{TCZ}/md5.db.gz"]
     downloads = FakeDownloads(files)
@@ -107,7 +107,7 @@ OWN, OFFICIAL = "http://own.example/tcz", "http://official.example/tcz"
 
 
 def two_folders(*, indexes: bool = True) -> FakeDownloads:
-    """Return a folder with an extension of its own and one that is newer, and a whole mirror."""
+    """Return a folder with an extra and a newer extension, and a complete mirror."""
     own = make_repository(
         {"own.tcz": ["readline.tcz"], "ncurses.tcz": []},
         contents={"ncurses.tcz": b"hsqs newer"},
@@ -119,7 +119,7 @@ def two_folders(*, indexes: bool = True) -> FakeDownloads:
 
 
 @pytest.mark.parametrize("indexes", [True, False])
-def test_an_extension_is_at_home_in_the_first_folder_that_has_it(indexes: bool) -> None:
+def test_home_is_the_first_folder_that_has_the_extension(indexes: bool) -> None:
     downloads = two_folders(indexes=indexes)
     mirror = ExtensionMirror([OWN + "/", OFFICIAL], downloads)
     names = ["own.tcz", "ncurses.tcz", "bash.tcz", "gone.tcz"]
@@ -139,7 +139,7 @@ def test_an_extension_is_at_home_in_the_first_folder_that_has_it(indexes: bool) 
         assert f"HEAD {folder}/gone.tcz" in downloads.asked
 
 
-def test_a_folder_that_is_down_is_passed_over() -> None:
+def test_failing_folder_is_skipped_with_a_note() -> None:
     downloads = two_folders()
     downloads.failures["own.example"] = 1000
     mirror = ExtensionMirror([OWN, OFFICIAL], downloads)
@@ -149,13 +149,15 @@ def test_a_folder_that_is_down_is_passed_over() -> None:
     assert bash.package.urls[0] == f"{OFFICIAL}/bash.tcz"
     assert ncurses.package.md5 == hashlib.md5(make_extension("ncurses.tcz")).hexdigest()
     (note,) = mirror.notes
-    assert note.startswith(f"the mirror {OWN} was passed over, and what it may have was taken")
-    # Whether it has what the others do not have, nobody can tell.
+    assert note.startswith(
+        f"the mirror {OWN} was skipped, and the other mirrors were used instead: "
+    )
+    # The failing folder may have an extension that the others do not have.
     with pytest.raises(PurekernelError, match="nobody answers"):
         mirror.describe(["own.tcz"])
 
 
-def test_a_folder_that_was_down_is_asked_again_for_what_the_others_do_not_have() -> None:
+def test_failed_folder_is_asked_again_for_missing_extensions() -> None:
     downloads = two_folders()
     downloads.failures["own.example"] = 3
     mirror = ExtensionMirror([OWN, OFFICIAL], downloads)
@@ -164,13 +166,13 @@ def test_a_folder_that_was_down_is_asked_again_for_what_the_others_do_not_have()
     assert own is not None
     assert own.package.urls[0] == f"{OWN}/own.tcz"
     assert ncurses is not None
-    # What it has itself is not taken from the others after all.
+    # Its own extensions are no longer taken from the other folder.
     assert ncurses.package.urls[0] == f"{OWN}/ncurses.tcz"
     assert ncurses.package.md5 == hashlib.md5(b"hsqs newer").hexdigest()
     assert gone is None
 
 
-def test_a_file_that_fails_is_asked_for_again_where_the_others_do_not_have_it() -> None:
+def test_failed_file_is_fetched_again_if_no_other_folder_has_it() -> None:
     downloads = two_folders(indexes=False)
     downloads.failures["own.example"] = 1
     (own,) = ExtensionMirror([OWN, OFFICIAL], downloads, use_indexes=False).describe(["own.tcz"])
@@ -181,7 +183,7 @@ def test_a_file_that_fails_is_asked_for_again_where_the_others_do_not_have_it() 
         ExtensionMirror([OWN, OFFICIAL], downloads, use_indexes=False).describe(["own.tcz"])
 
 
-def test_an_extension_without_a_digest_is_taken_from_its_home_alone() -> None:
+def test_extension_without_digest_has_only_its_home_url() -> None:
     files = make_repository({"own.tcz": []}, folder="own.example/tcz", indexes=False)
     del files["own.example/tcz/own.tcz.md5.txt"]
     official = make_repository({"own.tcz": []}, folder="official.example/tcz")
@@ -191,15 +193,17 @@ def test_an_extension_without_a_digest_is_taken_from_its_home_alone() -> None:
     assert own.package.urls == (f"{OWN}/own.tcz",)
 
 
-def test_a_folder_that_has_nothing_at_all_is_noted() -> None:
+def test_empty_folder_gives_a_note() -> None:
     downloads = two_folders()
     mirror = ExtensionMirror(["http://typo.example/tcz", OFFICIAL], downloads)
     mirror.describe(["bash.tcz"])
     (note,) = mirror.notes
-    assert note.startswith("the mirror http://typo.example/tcz has none of the extensions")
+    assert note.startswith(
+        "the mirror http://typo.example/tcz has no index and none of the extensions"
+    )
 
 
-def test_a_damaged_digest_is_one_folders_fault() -> None:
+def test_folder_with_damaged_digest_is_skipped() -> None:
     own = make_repository({"bash.tcz": []}, folder="own.example/tcz", indexes=False)
     own["own.example/tcz/bash.tcz.md5.txt"] = b"no digest"
     official = make_repository(NEEDS, folder="official.example/tcz")
@@ -211,7 +215,7 @@ def test_a_damaged_digest_is_one_folders_fault() -> None:
     assert "own.example" in mirror.notes[0]
 
 
-def test_nothing_is_asked_where_nothing_is_wanted() -> None:
+def test_empty_request_fetches_nothing() -> None:
     downloads = FakeDownloads(make_repository(NEEDS))
     mirror = ExtensionMirror([FOLDER], downloads)
     assert mirror.describe([]) == []
@@ -219,7 +223,7 @@ def test_nothing_is_asked_where_nothing_is_wanted() -> None:
     assert not mirror.went_by_indexes
 
 
-def test_damaged_files_beside_an_extension_are_refused() -> None:
+def test_damaged_digest_in_the_only_folder_is_an_error() -> None:
     files = make_repository(NEEDS, indexes=False)
     files[f"{TCZ}/bash.tcz.md5.txt"] = b"no digest\n"
     with pytest.raises(FormatError, match=r"bash\.tcz\.md5\.txt: expected a line as md5sum"):

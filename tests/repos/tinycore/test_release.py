@@ -8,7 +8,7 @@ from purekernel.repos.tinycore import Release
 MIRRORS = ("http://one.example/", "../two")
 
 
-def test_the_newest_of_a_series_is_in_one_place_on_each_mirror() -> None:
+def test_series_has_one_iso_url_per_mirror() -> None:
     release = Release()
     assert release.series == "4.x"
     assert release.iso_urls(MIRRORS) == (
@@ -18,7 +18,7 @@ def test_the_newest_of_a_series_is_in_one_place_on_each_mirror() -> None:
     assert release.extension_folder(MIRRORS[0]) == "http://one.example/4.x/x86/tcz"
 
 
-def test_a_token_stays_behind_the_path() -> None:
+def test_query_stays_after_the_path() -> None:
     release, mirror = Release(), "http://one.example/tc/?token=a/b="
     assert release.iso_urls((mirror,)) == (
         "http://one.example/tc/4.x/x86/release/Core-current.iso?token=a/b=",
@@ -27,7 +27,7 @@ def test_a_token_stays_behind_the_path() -> None:
     assert release.iso_places() == ("4.x/x86/release/Core-current.iso",)
 
 
-def test_a_release_moves_to_the_archive() -> None:
+def test_release_has_release_and_archive_urls() -> None:
     release = Release(version="15.0", arch="x86_64")
     assert release.series == "15.x"
     assert release.iso_urls(MIRRORS[1:]) == (
@@ -37,14 +37,16 @@ def test_a_release_moves_to_the_archive() -> None:
 
 
 @pytest.mark.parametrize("version", ["", "4", "x.4", "4.4.4.4", "../4.x", "current"])
-def test_versions_that_there_cannot_be(version: str) -> None:
+def test_invalid_version_is_an_error(version: str) -> None:
     with pytest.raises(RecipeError) as caught:
         Release(version=version)
-    assert str(caught.value) == f"{version!r} is no version of Core"
+    assert (
+        str(caught.value) == f"the version of Core must be a series or a release, got {version!r}"
+    )
 
 
-def test_architectures_that_there_are_not() -> None:
+def test_unknown_architecture_is_an_error() -> None:
     with pytest.raises(RecipeError) as caught:
         Release(arch="arm")
-    assert str(caught.value) == "'arm' is no architecture of Core's"
-    assert caught.value.hint == "there are x86, x86_64"
+    assert str(caught.value) == "the architecture of Core must be x86 or x86_64, got 'arm'"
+    assert caught.value.hint == "give one of x86, x86_64"
