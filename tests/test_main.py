@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import pytest
+
+from purekernel import __main__ as entry
+from purekernel.interruption import Interruption
+
+
+@pytest.fixture(autouse=True)
+def prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry, "end_on_signals", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["purekernel", "--version"])
+
+
+def test_entry_point_runs_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main() == 0
+    assert capsys.readouterr().out.startswith("purekernel")
+
+
+class Interrupted(ModuleType):
+    """A module whose import is interrupted."""
+
+    def __getattr__(self, name: str) -> object:
+        raise Interruption
+
+
+@pytest.mark.parametrize("has_stderr", [True, False])
+def test_interrupted_import_ends_with_status_one(
+    has_stderr: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "purekernel.cli", Interrupted("purekernel.cli"))
+    if not has_stderr:
+        monkeypatch.setattr(sys, "stderr", None)
+    assert entry.main() == 1
+    expected = "purekernel: interrupted\n  nothing was begun yet\n" if has_stderr else ""
+    assert capsys.readouterr().err == expected
