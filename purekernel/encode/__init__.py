@@ -1,1 +1,1 @@
-"""Encode what an image is made of: segments, encoders, their cache, other machines."""
+"""Compress the parts of an image: encoders, segments, the encode cache and clusters."""

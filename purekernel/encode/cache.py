@@ -1,8 +1,8 @@
 """Run slow encoders once, and reuse their results in later builds.
 
-A cache may hold anything: files are swapped by a bad restore, damaged, or put there by someone
-else. So each result is checked against the data it was made of before it is used, and is made
-again if it does not fit. Results of the executor get the same check: it may be a cluster.
+A cache is not trusted: a bad restore may swap its files, and files may be damaged or planted. So
+each result is checked against its input before use, and is made again if it does not match. The
+executor's results get the same check, because the executor may be a cluster.
 """
 
 from __future__ import annotations
@@ -20,31 +20,34 @@ from purekernel.tree import Buffer
 
 
 class Cache(Protocol):
-    """A memory of encoded bytes, by the digest of what they were made of and by what."""
+    """Store encoded bytes by a key: a digest of the input and of the encoders."""
 
     def get(self, key: str) -> bytes | None:
-        """Return what is kept under ``key``, whole and as it was, or ``None``."""
+        """Return the complete entry for ``key``, or ``None`` if there is no entry."""
         ...
 
     def put(self, key: str, content: Buffer) -> None:
-        """Keep ``content`` under ``key``, if that is possible."""
+        """Store ``content`` under ``key``; do nothing if that fails."""
         ...
 
 
-# Of what is under way and not asked for yet: enough for a small cluster, and little beside a tree.
+# Input of tasks that were submitted and not yet yielded: enough for a small cluster, and small
+# compared with a tree.
 _AHEAD_BYTES = 12 << 20
 
 
 @frozen(kw_only=True)
 class Task:
-    """Something to be made, wherever the executor makes it.
+    """One call for an executor, with the means to cache and check its result.
 
     Attributes:
-        call: makes it of ``arguments``; an executor of other processes must be able to send both.
-        size_bytes: of what it is made of.
-        key: what the result can be kept under; asked for only where there is a cache.
-        check: says whether bytes, from wherever they come, are a result for this input.
-        finish: turns what the call returned into the bytes that are kept.
+        call: the function. It and ``arguments`` must be picklable for executors of other
+            processes.
+        arguments: the positional arguments of ``call``.
+        size_bytes: the size of the input.
+        key: returns the cache key; called only if there is a cache.
+        check: says whether bytes, from any source, are a valid result for this input.
+        finish: turns what the call returns into the bytes that are stored.
     """
 
     call: Callable[..., Any]
@@ -56,50 +59,50 @@ class Task:
 
 
 def make_all(tasks: Iterable[Task], *, executor: Executor, cache: Cache | None) -> Iterator[bytes]:
-    """Yield the result of each task in order, remembered or made now and kept.
+    """Yield the result of each task in order, from the cache or from the executor.
 
-    Tasks are begun in order, and are taken from ``tasks`` only some way ahead of what is yielded,
-    so that not all of them need be in memory.
+    New results are stored in the cache. Tasks start in order, and are taken from ``tasks`` only
+    some way ahead of the results, so that not all of them are in memory at once.
 
     Raises:
-        EncodingError: the executor returned something that fails the task's check.
+        EncodingError: a result of the executor fails the task's check.
     """
-    begun: deque[_Begun] = deque()
+    pending: deque[_Pending] = deque()
     ahead_bytes = 0
     for task in tasks:
-        while begun and ahead_bytes + task.size_bytes > _AHEAD_BYTES:
-            ahead_bytes -= begun[0].task.size_bytes
-            yield begun.popleft().result()
-        begun.append(_Begun(task, executor, cache))
+        while pending and ahead_bytes + task.size_bytes > _AHEAD_BYTES:
+            ahead_bytes -= pending[0].task.size_bytes
+            yield pending.popleft().result()
+        pending.append(_Pending(task, executor, cache))
         ahead_bytes += task.size_bytes
-    while begun:
-        yield begun.popleft().result()
+    while pending:
+        yield pending.popleft().result()
 
 
-class _Begun:
-    """A task whose result is known or under way."""
+class _Pending:
+    """A task whose result is cached or pending."""
 
     def __init__(self, task: Task, executor: Executor, cache: Cache | None) -> None:
         self.task = task
         self._cache = cache
         self._key = "" if cache is None else task.key()
-        self._known = None if cache is None else cache.get(self._key)
-        if self._known is not None and not task.check(self._known):
-            self._known = None  # the right result takes its place in the cache
+        self._cached = None if cache is None else cache.get(self._key)
+        if self._cached is not None and not task.check(self._cached):
+            self._cached = None  # the new result replaces it in the cache
         self._future: Future[Any] | None = None
-        if self._known is None:
+        if self._cached is None:
             self._future = executor.submit(task.call, *task.arguments)
 
     def result(self) -> bytes:
         if self._future is None:
-            return self._known or b""
+            return self._cached or b""
         returned = self._future.result()
         try:
-            made = self.task.finish(returned)
+            result = self.task.finish(returned)
         except FormatError:
             raise wrong_stream() from None
-        if not self.task.check(made):
+        if not self.task.check(result):
             raise wrong_stream()
         if self._cache is not None:
-            self._cache.put(self._key, made)
-        return made
+            self._cache.put(self._key, result)
+        return result

@@ -1,15 +1,15 @@
-"""The cache of encoded bytes: what the slow encoders made, in the user's cache folder.
+"""Cache encoded bytes in the user's cache folder.
 
-Below the store's folder, ``encoded-v1/ab/…`` has one file for each entry. Its name is a SHA-256 of
-the key. It starts with the SHA-256 of the name and the content, and then has the content: a file
-that is damaged, or that stands under another entry's name, is deleted when it is read. The digest
-has no secret, so it does not keep out a person who may write here; the code that asks for an entry
-checks the content against the data it was made of.
+Each entry is one file, ``encoded-v1/ab/NAME`` below the store's folder. NAME is the SHA-256 of the
+key, in hex, and ``ab`` its first two digits. The file holds the SHA-256 of the name and the content
+(32 bytes), then the content. A file that is damaged, or has another entry's name, is deleted when
+it is read. The digest uses no secret, so it does not stop an attacker with write access; the caller
+checks the content against the input.
 
-Any number of processes may use the cache: a file gets its name by a rename, when it is whole. The
-time of a file is that of its last use, and the least recently used are deleted when all together
-have too many bytes. Entries of older releases lie in the same folder under names that are never
-asked for, so they are counted, and deleted first.
+Several processes may use the cache at once: a file is renamed to its name once it is complete. Its
+mtime is the time of its last use. When the total size is over the limit, the least recently used
+files are deleted. Entries of older releases have names that are never read, so they count towards
+the size and are deleted first.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from purekernel.host.write import remove, replace_file, temporary_name
 from purekernel.tree import Buffer
 
 _LAYOUT = "encoded-v1"
-# Makes the names others than those of entries whose digest is of the content alone.
+# Keeps names apart from those of the older format, whose digest covers the content alone.
 _ENTRY_FORMAT = b"entry 2\0"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
-# What is called otherwise is not ours, and stays.
+# Files with other names are not cache entries, and are kept.
 _NAME = re.compile("[0-9a-f]{64}")
 
 DEFAULT_MOST_BYTES = 1 << 30
@@ -42,18 +42,18 @@ DEFAULT_MOST_BYTES = 1 << 30
 
 @frozen(kw_only=True)
 class Usage:
-    """What a cache holds."""
+    """The number and total size of cache entries."""
 
     files: int
     size_bytes: int
 
 
 class EncodedCache:
-    """What is encoded once is read from here ever after. Faults of the disk cost time, no build.
+    """A cache of encoded bytes on disk. A disk error costs time but fails no build.
 
     Args:
-        folder: the store's; ``None`` is the user's own.
-        most_bytes: what all files together may have after :meth:`prune`.
+        folder: the store's folder; ``None`` for the user's own.
+        most_bytes: the largest total size after :meth:`prune`.
     """
 
     def __init__(self, folder: Path | None = None, *, most_bytes: int = DEFAULT_MOST_BYTES) -> None:
@@ -62,19 +62,19 @@ class EncodedCache:
         self._grew = False
 
     def get(self, key: str) -> bytes | None:
-        """Return what is kept under ``key``, or ``None``; what is damaged is taken away."""
+        """Return the entry for ``key``, or ``None``; delete a damaged entry."""
         path = self._path(key)
         try:
             if not path.is_file():
-                return None  # who reads a pipe, or a link to a device, may never come back
+                return None  # reading a pipe, or a link to a device, may block forever
             if path.stat().st_size > self._most_bytes:
-                remove(path)  # more than would be kept, and perhaps than fits into memory
+                remove(path)  # over the limit, and perhaps too large for memory
                 return None
-            kept = path.read_bytes()
+            data = path.read_bytes()
         except (OSError, ValueError):
             return None
-        content = kept[_DIGEST_BYTES:]
-        if _digest(path, content) != kept[:_DIGEST_BYTES]:
+        content = data[_DIGEST_BYTES:]
+        if _digest(path, content) != data[:_DIGEST_BYTES]:
             remove(path)
             return None
         with suppress(OSError):
@@ -82,7 +82,7 @@ class EncodedCache:
         return content
 
     def put(self, key: str, content: Buffer) -> None:
-        """Keep ``content`` under ``key``, if the disk lets us."""
+        """Store ``content`` under ``key``; ignore disk errors."""
         path = self._path(key)
         data = _digest(path, content) + bytes(content)
         with suppress(PurekernelError, OSError, ValueError):
@@ -90,53 +90,53 @@ class EncodedCache:
             self._grew = True
 
     def close(self) -> None:
-        """Make room, if anything was put in and the disk lets us."""
+        """Prune the cache if an entry was added; ignore disk errors."""
         if self._grew:
             with suppress(StoreError):
                 self.prune()
 
     def usage(self) -> Usage:
-        """Return what there is."""
+        """Return the number and total size of all entries."""
         sizes = [size_bytes for _used, size_bytes, _path in self._files()]
         return Usage(files=len(sizes), size_bytes=sum(sizes))
 
     def prune(self, most_bytes: int | None = None) -> Usage:
-        """Take away what was used least lately, until no more than ``most_bytes`` are left.
+        """Delete the least recently used entries until at most ``most_bytes`` remain.
 
         Returns:
-            What was taken away.
+            The number and total size of the deleted entries.
 
         Raises:
-            StoreError: too much is left, for some of it cannot be taken away.
+            StoreError: more remains, because some files cannot be deleted.
         """
         most_bytes = self._most_bytes if most_bytes is None else most_bytes
         clear_temporary(self.folder / "tmp")
         files = sorted(self._files())
-        left_bytes = sum(size_bytes for _used, size_bytes, _path in files)
-        taken, taken_bytes, stuck = 0, 0, 0
+        remaining_bytes = sum(size_bytes for _used, size_bytes, _path in files)
+        deleted, deleted_bytes, undeletable = 0, 0, 0
         for _used, size_bytes, path in files:
-            if left_bytes <= most_bytes:
+            if remaining_bytes <= most_bytes:
                 break
             if not remove(path):
-                stuck += 1
+                undeletable += 1
                 continue
-            left_bytes -= size_bytes
-            taken += 1
-            taken_bytes += size_bytes
-        if left_bytes > most_bytes and stuck:
+            remaining_bytes -= size_bytes
+            deleted += 1
+            deleted_bytes += size_bytes
+        if remaining_bytes > most_bytes and undeletable:
             raise StoreError(
-                f"the cache, {self.folder}, cannot be made smaller: {stuck} of its files stay",
-                hint="see whether you may write there",
+                f"{self.folder}: cannot prune the cache: {undeletable} files cannot be deleted",
+                hint="check that you have write permission there",
             )
-        return Usage(files=taken, size_bytes=taken_bytes)
+        return Usage(files=deleted, size_bytes=deleted_bytes)
 
     def clear(self) -> Usage:
-        """Take away all of it, and return what that was.
+        """Delete all entries, and return their number and total size.
 
-        What others are writing goes too: they do without.
+        Temporary files of other processes are deleted too; those processes then store nothing.
 
         Raises:
-            StoreError: some of it cannot be taken away.
+            StoreError: some entries cannot be deleted.
         """
         with suppress(OSError):
             for path in (self.folder / "tmp").iterdir():
@@ -148,7 +148,7 @@ class EncodedCache:
         return self.folder / name[:2] / name
 
     def _files(self) -> Iterator[tuple[float, int, Path]]:
-        """Yield of each file when it was used last, its size in bytes and its place."""
+        """Yield each entry's time of last use, size in bytes and path."""
         for path in self.folder.glob("??/*"):
             with suppress(OSError):
                 status = path.lstat()

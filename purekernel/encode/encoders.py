@@ -1,4 +1,4 @@
-"""Encoders: each turns bytes into one whole raw deflate stream (RFC 1951)."""
+"""Compress bytes to one whole raw deflate stream (RFC 1951)."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from purekernel.formats.limits import Limits
 from purekernel.interruption import interruptibly
 from purekernel.tree import Buffer
 
-# libdeflate's slowest: it searches for the cheapest parse, much like zopfli, at fifty
-# times its speed.
+# libdeflate's slowest level: it searches for the cheapest parse, as zopfli does, fifty times as
+# fast.
 SLOWEST = 12
 
 
-# What libdeflate needs a tenth of a second for: who waits longer may want to stop it.
+# libdeflate takes a tenth of a second for this size. Longer calls must be interruptible.
 _LONG_BYTES = 1 << 20
 
 
-# The most that a stored block holds.
+# The longest stored block: its length has 16 bits.
 _STORED_BYTES = 0xFFFF
 
 
 class Encoder(Protocol):
-    """What turns bytes into a raw deflate stream."""
+    """An encoder of raw deflate streams."""
 
     @property
     def name(self) -> str:
-        """Return what it is, with its settings and version: the same name, the same bytes."""
+        """Return its name with settings and version: equal names mean equal output."""
         ...
 
     def encode(self, data: Buffer) -> bytes:
-        """Return ``data`` as one whole raw deflate stream, the same bytes every time."""
+        """Return ``data`` as one whole raw deflate stream, the same bytes each time."""
         ...
 
 
@@ -70,7 +70,7 @@ class Stored:
 
 
 def compress(data: Buffer, *, encoder: Encoder, name: bytes = b"", mtime: int = 0) -> bytes:
-    """Return ``data`` as one gzip member, encoded by ``encoder``, with that in its header."""
+    """Return ``data`` as one gzip member, with ``name`` and ``mtime`` in its header."""
     return build_gzip(
         encoder.encode(data),
         crc32=zlib.crc32(data),
@@ -105,15 +105,15 @@ class Libdeflate:
 
 @frozen(kw_only=True)
 class Zopfli:
-    """zopfli, which parses the data as often as it is told; it releases the GIL.
+    """zopfli, through the ``zopfli`` package; it releases the GIL.
 
-    Most of its time goes into looking where to cut the data into blocks, and most of what it wins
-    comes of that. Its own default, fifteen blocks in a megabyte, is worse than libdeflate; no bound
-    at all takes three times as long as one that is hardly ever met.
+    zopfli spends most of its time on where to split the data into blocks, and most of its gain
+    comes from that. Its default limit, fifteen blocks in a megabyte, is worse than libdeflate. No
+    limit takes three times as long as a limit that is hardly ever reached.
 
     Attributes:
-        iterations: how often it parses.
-        block_bytes: there are at most as many blocks as the data has of these; 0 for one block.
+        iterations: the number of passes over the data.
+        block_bytes: allows one block per this many bytes of input; 0 for a single block.
     """
 
     iterations: int = 15
@@ -136,20 +136,20 @@ class Zopfli:
                 blocksplittingmax=blocks,
             )
         )
-        # Without the two bytes before and the checksum behind that make it a zlib stream.
+        # Strip the zlib header (2 bytes) and checksum (4 bytes).
         return bytes(stream[2:-4])
 
 
 def encode_smallest(data: Buffer, encoders: Iterable[Encoder]) -> bytes:
-    """Return the smallest of what ``encoders`` make of ``data``, of several the first."""
+    """Return the smallest stream that ``encoders`` make of ``data``; the first of equals."""
     return min((encoder.encode(data) for encoder in encoders), key=len)
 
 
 def encode_checked(content: bytes, encoders: Iterable[Encoder]) -> bytes:
-    """Return the smallest deflate stream of ``content``, which was unpacked and compared.
+    """Return the smallest deflate stream of ``content``, checked by unpacking it.
 
     Raises:
-        EncodingError: it unpacks to something else.
+        EncodingError: the stream does not unpack to ``content``.
     """
     stream = encode_smallest(content, encoders)
     if not inflates_to(stream, content):
@@ -163,9 +163,9 @@ def wrong_stream() -> EncodingError:
 
 
 def inflates_to(stream: Buffer, content: Buffer) -> bool:
-    """Say whether ``stream`` is one raw deflate stream of ``content`` and has nothing behind it.
+    """Say whether ``stream`` is exactly one raw deflate stream of ``content``.
 
-    No more is unpacked than ``content`` has.
+    At most ``len(content)`` bytes are unpacked.
     """
     limits = Limits(unpacked_bytes=len(content))
     try:
@@ -176,7 +176,7 @@ def inflates_to(stream: Buffer, content: Buffer) -> bool:
 
 
 class Effort(Enum):
-    """The efforts, under the names that people choose them by."""
+    """The efforts, by the names that users choose."""
 
     FAST = "fast"
     BALANCED = "balanced"
@@ -185,11 +185,11 @@ class Effort(Enum):
 
 @frozen
 class Rung:
-    """Encoders for data up to a size.
+    """The encoders for data of up to a given size.
 
     Attributes:
-        most_bytes: the size; ``None`` for any.
-        encoders: those of which the smallest result counts.
+        most_bytes: the largest size; ``None`` for no limit.
+        encoders: the encoders to try; the smallest result is used.
     """
 
     most_bytes: int | None
@@ -198,14 +198,14 @@ class Rung:
 
 @frozen(kw_only=True)
 class Recipe:
-    """What an effort does.
+    """The encoders of an effort.
 
     Attributes:
-        plain: what encodes all that no slow encoder is for.
-        text: the encoders tried on what is text, segment by segment; none: as ``plain``.
-        programs: those tried on what else shrinks; none: as ``plain``.
-        nested: those tried on gzip files inside the image, by the size of what they hold, in
-            rising order; none: they stay as they are.
+        plain: the encoder for all data that no other attribute covers.
+        text: the encoders to try on segments of text; ``plain`` if empty.
+        programs: the encoders to try on other compressible segments; ``plain`` if empty.
+        nested: the encoders to try on gzip files inside the image, by unpacked size, in ascending
+            order; if empty, such files are kept unchanged.
     """
 
     plain: Encoder
@@ -214,7 +214,7 @@ class Recipe:
     nested: tuple[Rung, ...] = ()
 
     def for_nested(self, size_bytes: int) -> tuple[Encoder, ...]:
-        """Return the encoders for what unpacks to ``size_bytes``."""
+        """Return the encoders for a gzip file that unpacks to ``size_bytes``."""
         return next(
             rung.encoders
             for rung in self.nested
@@ -222,8 +222,8 @@ class Recipe:
         )
 
 
-# Of small files zopfli wins most, and soon: there are few places to cut them. Each further block
-# that it may make is dearer and wins less.
+# zopfli gains most on small files, and quickly, because they have few places to split. Each further
+# block costs more and gains less.
 RECIPES = {
     Effort.FAST: Recipe(plain=Libdeflate()),
     Effort.BALANCED: Recipe(
@@ -236,7 +236,7 @@ RECIPES = {
     ),
     Effort.MAX: Recipe(
         plain=Libdeflate(),
-        # Text is what overlays change: it has fewer blocks, so that a warm build is soon done.
+        # Overlays mostly change text: fewer blocks keep builds with a warm cache fast.
         text=(Libdeflate(), Zopfli(iterations=5, block_bytes=12_000)),
         programs=(Libdeflate(), Zopfli(iterations=5, block_bytes=8_000)),
         nested=(

@@ -1,9 +1,9 @@
 """Join deflate streams into one, bit by bit, without inflating them.
 
-Each ends with a block that says it is the last, and anywhere in a byte. In all but the last stream
-that bit is cleared; what follows is moved up to where the one before ended. Only a stored block
-minds being moved: its content starts at a whole byte, so the first one of each stream gets other
-padding, behind which all lies as it lay.
+A deflate stream may end at any bit, and its last block has the bit BFINAL set. In each stream but
+the last, that bit is cleared, and the next stream starts at the bit where this one ended. Only
+stored blocks depend on their position, because their content starts at a byte boundary. So the
+first stored block of each stream gets new padding, and everything after it keeps its alignment.
 
 Source: RFC 1951, 3.2.3 and 3.2.4.
 """
@@ -21,21 +21,25 @@ from purekernel.formats.inflate import inflate
 from purekernel.formats.limits import Limits
 from purekernel.tree import Buffer
 
-# An empty stored block that is not the last: its header, and behind the padding its length.
+# An empty stored block that is not the last: 3 bits of header, padding, then its length.
 _STORED_HEADER_BITS = 3
 _EMPTY = b"\x00\x00\xff\xff"
 
 
 @frozen(kw_only=True)
 class Stream:
-    """A whole raw deflate stream, with what must be known to let another follow it.
+    """A whole raw deflate stream, with the positions that joining needs.
+
+    Positions are bits from the start of ``data``.
 
     Attributes:
         data: the stream, up to the end of its last byte.
-        end: the first bit behind it.
-        last_block: the bit in which its last block begins.
-        first_stored: the bit in which its first stored block begins; ``None`` if it has none.
-        is_movable: whether that is known; else the stream must start at a whole byte.
+        end: the first bit after the stream.
+        last_block: the first bit of its last block.
+        first_stored: the first bit of its first stored block; ``None`` if there is no such block,
+            or its position is unknown.
+        is_movable: whether the stream may start at any bit; else it must start at a byte boundary,
+            because ``first_stored`` is unknown.
     """
 
     data: bytes = field(repr=False)
@@ -45,51 +49,52 @@ class Stream:
     is_movable: bool = True
 
 
-# How much is looked at at once: numbers that stay near the processor.
+# The bytes searched at once: integers of this size stay in the processor's cache.
 _WINDOW_BYTES = 1 << 14
 
 
-# libdeflate makes no block of more than 300,000 bytes; whoever makes longer ones is walked through.
+# How far from the end to search for the last block. libdeflate's blocks have at most 300,000 bytes;
+# streams with longer last blocks are walked through.
 _SEARCHED_BYTES = 320_000
 
 
-# Whether it is the last, and of which kind.
+# A block's header: BFINAL (1 bit) and BTYPE (2 bits).
 _KIND_BITS = 3
 
 
-# A header: whether it is the last, the kind, how many codes there are of both, and of lengths;
-# then three bits for each of these.
+# A dynamic block's header: BFINAL, BTYPE, HLIT, HDIST and HCLEN (17 bits), then three bits for each
+# code length code.
 _LENGTHS_OFFSET = 17
 _MOST_LENGTHS, _LEAST_LENGTHS = 19, 4
 _HEADER_BYTES = (_LENGTHS_OFFSET + 3 * _MOST_LENGTHS + 7) // 8
 
 
-# What codes of at most seven bits take of the room for them, which is a power of two.
+# A complete code of at most seven bits has shares of 2**(7 - length) that add up to 2**7.
 _ROOM_BITS = 7
 
 
-# No sum of nineteen such has more bits.
+# The sum of nineteen shares of at most 64 fits in this many bits.
 _SUM_BITS = 11
 _STORED_HEADER_BYTES = 4
 _STORED_BYTES = 0xFFFF
 
 
-# The header's bits and their padding.
+# The bits of a stored block's header: the fewest and the most, with padding.
 _STORED_LEAD_BITS, _STORED_MOST_LEAD_BITS = 3, 10
 
 
-# Empty blocks of the kind that brings no codes, ten bits each. Behind the first a stream that can
-# be moved starts within a byte. The second still says that it is the last: its first bit is a one,
-# while padding is zeros, so that an end that is a bit off is found.
+# Empty blocks with fixed codes, ten bits each. After the first, a movable stream starts inside a
+# byte. The second has BFINAL set: its first bit is one while padding is zeros, so an end that is
+# wrong by one bit is detected.
 _NOTHING_YET = Stream(data=b"\x02\x00", end=10, last_block=0, first_stored=None)
 _NOTHING_MORE = Stream(data=b"\x03\x00", end=10, last_block=9, first_stored=None)
 
 
 def survey(data: Buffer, *, source: str = "a deflate stream") -> Stream:
-    """Return a stream with what walking through it tells.
+    """Return the stream at the start of ``data``, with its positions found by walking through it.
 
     Raises:
-        FormatError: it is no valid stream, or ends early.
+        FormatError: the stream is invalid or truncated.
     """
     found = walk(data, source=source)
     stored = (block.start for block in found.blocks if block.kind == STORED)
@@ -102,11 +107,11 @@ def survey(data: Buffer, *, source: str = "a deflate stream") -> Stream:
 
 
 def join(streams: Iterable[Stream], last: Buffer) -> bytes:
-    """Return one stream that inflates to what ``streams`` and then ``last`` inflate to.
+    """Return one stream that inflates to the content of ``streams``, followed by that of ``last``.
 
     Args:
-        streams: that come first.
-        last: a raw deflate stream, of which nothing need be known.
+        streams: the streams before the last.
+        last: any raw deflate stream; its positions need not be known.
     """
     joined = BytesIO()
     joiner = Joiner(joined.write)
@@ -117,20 +122,20 @@ def join(streams: Iterable[Stream], last: Buffer) -> bytes:
 
 
 class Joiner:
-    """Takes streams one after the other, where they are not all there at once.
+    """Join streams one by one, as they become available.
 
     Args:
-        write: takes what they are joined to, piece by piece.
+        write: called with each piece of the joined stream.
     """
 
     def __init__(self, write: Callable[[Buffer], object]) -> None:
         self._write = write
-        # The bits that do not fill a byte yet.
+        # The bits that do not fill a byte so far.
         self._rest = 0
         self._rest_bits = 0
 
     def add(self, stream: Stream) -> None:
-        """Add a stream that another follows."""
+        """Add a stream that is not the last."""
         if not stream.is_movable:
             self._align()
             self._add_bytes(stream)
@@ -146,28 +151,28 @@ class Joiner:
         self._append(bits >> content, stream.end - content)
 
     def finish(self, last: Buffer) -> None:
-        """Add the stream that comes last.
+        """Add the last stream.
 
         Args:
-            last: a raw deflate stream, of which nothing need be known.
+            last: any raw deflate stream; its positions need not be known.
         """
-        # It may have stored blocks, which are where they should be if it starts a byte.
+        # Its stored blocks, if any, stay aligned if it starts at a byte boundary.
         self._align()
         self._write(last)
 
     def end(self) -> None:
-        """Fill the last byte, where the stream added last says itself that no other follows."""
+        """Pad the last byte, if the stream added last has BFINAL set already."""
         self._pad()
 
     def _align(self) -> None:
-        """Go on at a whole byte, behind an empty block if there are bits."""
+        """Continue at a byte boundary, after an empty stored block if bits are pending."""
         if self._rest_bits:
             self._append(0, _STORED_HEADER_BITS)
             self._pad()
             self._write(_EMPTY)
 
     def _add_bytes(self, stream: Stream) -> None:
-        """Add a stream where a byte starts."""
+        """Add a stream at a byte boundary."""
         whole, self._rest_bits = divmod(stream.end, 8)
         marked, mark = divmod(stream.last_block, 8)
         data = bytearray(stream.data)
@@ -188,25 +193,24 @@ class Joiner:
         self._append(0, -self._rest_bits % 8)
 
 
-# Find where a deflate stream's last block begins from behind, without walking through all of it.
+# Find the start of a deflate stream's last block by searching from the end, without a full walk.
 #
-# A walk reads every code, which takes a second for some megabytes. But the header of a block with
-# codes of its own says a lot about itself: the lengths of its first codes leave no room, and so do
-# those of the two codes that they stand for. By chance one bit in some thousands begins what passes
-# the first of these, and hardly any what passes all. The first is looked at for thousands of bits
-# at
-# once, as numbers of as many bits. Whatever is found is proved: what it was made of must come out
-# when another block follows.
+# A walk reads every code, which takes a second for a few megabytes. But the header of a dynamic
+# block is redundant: the code length code must be complete, and so must the two codes that it
+# encodes. By chance one bit position in some thousands passes the first check, and almost none
+# passes all. The first check runs on thousands of bit positions at once, as one large integer. Each
+# candidate is then proved: with another block appended, the stream must still inflate to its
+# content.
 #
 # Source: RFC 1951, 3.2.3 to 3.2.7.
 
 
 def find_ending(data: bytes, content: Buffer) -> Stream | None:
-    """Return the stream ``data`` with its last block, or ``None`` if that is not found.
+    """Return the stream ``data`` with its last block's position, or ``None`` if not found.
 
     Args:
-        data: a raw deflate stream and nothing behind it.
-        content: what it inflates to.
+        data: a raw deflate stream with nothing after it.
+        content: the bytes that it inflates to.
     """
     for last_block, end in _endings(data):
         found = Stream(
@@ -218,11 +222,11 @@ def find_ending(data: bytes, content: Buffer) -> Stream | None:
 
 
 def can_be_joined(stream: Stream, content: Buffer) -> bool:
-    """Say whether ``stream``, joined to another by what it says of itself, inflates to ``content``.
+    """Say whether ``stream``, joined to another by its positions, inflates to ``content``.
 
     Args:
-        stream: any; nothing of it is believed.
-        content: what it stands for. No more than this is unpacked.
+        stream: any stream; it is not trusted.
+        content: the expected content. At most as many bytes are unpacked.
     """
     size_bits = 8 * len(stream.data)
     if not (
@@ -233,7 +237,7 @@ def can_be_joined(stream: Stream, content: Buffer) -> bool:
         return False
     written = BytesIO()
     joiner = Joiner(written.write)
-    if stream.is_movable:  # where its first stored block is must be true, too
+    if stream.is_movable:  # also check the position of its first stored block
         joiner.add(_NOTHING_YET)
     joiner.add(stream)
     joiner.add(_NOTHING_MORE)
@@ -251,7 +255,7 @@ def can_be_joined(stream: Stream, content: Buffer) -> bool:
 
 
 def _endings(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield bits in which the last block may begin, and end."""
+    """Yield pairs of bit positions where the last block may begin and end."""
     stored = _stored_ending(data)
     if stored is not None:
         yield stored, 8 * len(data)
@@ -268,16 +272,16 @@ def _endings(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _stored_ending(data: bytes) -> int | None:
-    """Return the bit in which a last block begins that is stored, if there is one."""
+    """Return the first bit of a stored last block, or ``None``."""
     tail = data[-_STORED_BYTES - _STORED_HEADER_BYTES - 2 :]
-    # Its length stands there twice, the second time with each bit the other way.
+    # A stored block has its length twice, the second time inverted.
     number = int.from_bytes(tail, "little")
     turned = (number ^ number >> 16).to_bytes(len(tail), "little")
     start = len(tail)
     while (start := turned.rfind(b"\xff\xff", 0, start)) >= 0:
         size = len(tail) - start - _STORED_HEADER_BYTES
         if int.from_bytes(tail[start : start + 2], "little") == size:
-            # The kind and the padding are zeros; the bit before them is one.
+            # BTYPE and the padding are zeros; BFINAL, the bit before them, is one.
             lead = int.from_bytes(tail[max(0, start - 2) : start], "little")
             behind = 8 * min(2, start) - lead.bit_length() + 1
             if lead and _STORED_LEAD_BITS <= behind <= _STORED_MOST_LEAD_BITS:
@@ -287,7 +291,7 @@ def _stored_ending(data: bytes) -> int | None:
 
 
 def _coded_endings(data: bytes, start: int) -> Iterator[tuple[int, int]]:
-    """Yield ``start`` and bits in which the block ends whose header is there, if it is one."""
+    """Yield ``start`` with each possible end, if a dynamic block's header is at ``start``."""
     try:
         lengths = read_code_lengths(data, start + _KIND_BITS, source="a deflate stream").literals
     except FormatError:
@@ -303,21 +307,21 @@ def _coded_endings(data: bytes, start: int) -> Iterator[tuple[int, int]]:
 
 
 def _beginnings(data: bytes, start: int, size: int) -> int:
-    """Return a number with a one at each bit where the last block's header may begin.
+    """Return an integer with a one at each bit where the last block's header may begin.
 
     Args:
         data: a stream.
-        start: where in it to look, in bytes.
-        size: how far, in bytes.
+        start: the first byte to search.
+        size: the number of bytes to search.
     """
     window = int.from_bytes(data[start : start + size + _HEADER_BYTES], "little")
     here = (1 << 8 * size) - 1
 
     def bit(index: int) -> int:
-        """Return of each place the bit so many behind it."""
+        """Return, for each position, the bit ``index`` bits later."""
         return window >> index & here
 
-    # The last block, of kind two, with no more codes than there are.
+    # BFINAL is 1, BTYPE is 2, and HLIT and HDIST are in range.
     found = bit(0) & ~bit(1) & bit(2)
     for offset in (4, 9):
         found &= ~(bit(offset) & bit(offset + 1) & bit(offset + 2) & bit(offset + 3))
@@ -335,7 +339,7 @@ def _beginnings(data: bytes, start: int, size: int) -> int:
 
 
 def _at_least(value: int, bits: list[int], ones: int) -> int:
-    """Say of each place whether the number that its ``bits`` make is no less than ``value``."""
+    """Return a one at each position where the number in columns ``bits`` is at least ``value``."""
     result = ones
     for index, column in enumerate(bits):
         result = result & column if value >> index & 1 else result | column
@@ -343,7 +347,7 @@ def _at_least(value: int, bits: list[int], ones: int) -> int:
 
 
 def _add_share(columns: list[list[int]], low: int, middle: int, high: int) -> None:
-    """Add what a code of that length takes: 64 for one bit, 1 for seven, nothing for none."""
+    """Add the share of a code of that length: 64 for one bit, 1 for seven, 0 for no code."""
     both = middle & high
     only_high, only_middle = high ^ both, middle ^ both
     seven, five, three = low & both, low & only_high, low & only_middle
@@ -354,7 +358,7 @@ def _add_share(columns: list[list[int]], low: int, middle: int, high: int) -> No
 
 
 def _sum(columns: list[list[int]]) -> Iterator[int]:
-    """Yield the bits of the sum of all that stands in ``columns``, the lowest first."""
+    """Yield the bits of the sum of all ``columns``, lowest first."""
     for column, carries in zip(columns, [*columns[1:], []], strict=True):
         while len(column) > 1:
             first, second = column.pop(), column.pop()

@@ -1,9 +1,9 @@
-"""Load the two libraries that deflate, and check that they are the expected ones.
+"""Load the two deflate libraries, and check that they are the expected ones.
 
-Other distributions install modules of the same names: ``zopflipy`` overwrites files of ``zopfli``.
-So each library is tried on a few bytes, with the arguments that are used, before it is believed.
+Other packages install modules of the same names: ``zopflipy`` overwrites files of ``zopfli``. So
+each library must first compress a few bytes with the arguments that the encoders use.
 
-This is the one importer of both.
+No other module imports either library.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _PROBE = b"purekernel purekernel"
 
 @frozen(kw_only=True)
 class Library:
-    """A library that was found to work.
+    """A library that passed its check.
 
     Attributes:
         version: its release.
-        compress: its function.
+        compress: its compression function.
     """
 
     version: str
@@ -37,10 +37,10 @@ def load_deflate() -> Library:
     """Return libdeflate's ``deflate_compress(data, level)``, which returns a raw stream.
 
     Raises:
-        LibraryError: the package ``deflate`` is missing, too old, or another one.
+        LibraryError: the package ``deflate`` is missing, too old, or replaced by another package.
     """
     try:
-        import deflate  # noqa: PLC0415  # a bad one is reported, not a failing import of ours
+        import deflate  # noqa: PLC0415  # report a bad package instead of failing on import
 
         library = Library(version=str(deflate.__version__), compress=deflate.deflate_compress)
         works = zlib.decompress(library.compress(_PROBE, 12), -zlib.MAX_WBITS) == _PROBE
@@ -56,7 +56,7 @@ def load_zopfli() -> Library:
     """Return zopfli's ``zlib.compress``, which returns a zlib stream.
 
     Raises:
-        LibraryError: the package ``zopfli`` is missing, or files of another one took its place.
+        LibraryError: the package ``zopfli`` is missing, or another package overwrote its files.
     """
     hint = "pip uninstall zopflipy && pip install --force-reinstall zopfli"
     try:
@@ -78,9 +78,13 @@ def _unusable(name: str, error: Exception | None, hint: str) -> LibraryError:
         return LibraryError(
             f"the Python package {name} is not installed", hint=f"pip install {name}"
         )
-    what = "it does not compress" if error is None else f"{type(error).__name__}: {error}"
+    what = (
+        "it does not compress"
+        if error is None
+        else f"{type(error).__name__}: {error}"
+    )
     return LibraryError(
-        f"the Python module {name} is not that of the package {name}, or is too old: "
+        f"the Python module {name} must come from a recent package {name}, got another one: "
         f"{' '.join(what.split())}",
         hint=hint,
     )

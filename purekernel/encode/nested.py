@@ -1,4 +1,4 @@
-"""Deflate again what a gzip file holds, so that it says the same in fewer bytes."""
+"""Recompress the gzip files inside an image, so that they have fewer bytes."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ from purekernel.formats.gzip import (
 from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer
 
-# What a cache keeps for a file that gets no smaller. No gzip file begins so.
+# The cache entry for a file that does not get smaller. No gzip file starts with these bytes.
 _NO_SMALLER = b"no smaller"
 
 
 def recompress_gzip(data: Buffer, recipe: Recipe) -> bytes | None:
-    """Return the gzip file ``data`` with another deflate stream in it, if that makes it smaller.
+    """Return the gzip file ``data`` with a smaller deflate stream, if there is one.
 
-    Its header stays, name and time and all. Files of several members, with something behind the
-    last, with an extra field (BGZF and dictzip say there where in the file things lie), or that are
-    damaged are left alone.
+    The header keeps its bytes. Files are skipped that are damaged, have several members, have
+    bytes after the last member, or have an extra field (BGZF and dictzip store offsets there).
 
     Returns:
-        The smaller file, which inflates to the same; ``None`` where there is none.
+        The smaller file, with the same content; ``None`` if the file is skipped or cannot shrink.
     """
     view = memoryview(data)
     member = _only_member(view)
@@ -51,15 +50,15 @@ def recompress_gzip(data: Buffer, recipe: Recipe) -> bytes | None:
 def recompress_all(
     files: Sequence[Buffer], recipe: Recipe, *, executor: Executor, cache: Cache | None = None
 ) -> list[bytes | None]:
-    """Return what :func:`recompress_gzip` returns of each of ``files``, in order.
+    """Return the result of :func:`recompress_gzip` for each of ``files``, in order.
 
     Args:
         files: whole gzip files.
-        recipe: the effort's.
-        executor: what runs the encoders.
-        cache: what remembers their results.
+        recipe: the encoders of the effort.
+        executor: runs the encoders.
+        cache: stores their results.
     """
-    # The largest first, so that none is waited for at the end.
+    # The largest first, so that no long task runs alone at the end.
     order = sorted(range(len(files)), key=lambda index: -len(files[index]))
     tasks = (
         Task(
@@ -77,7 +76,7 @@ def recompress_all(
 
 
 def _only_member(view: memoryview, limits: Limits = DEFAULT_LIMITS) -> Member | None:
-    """Return the one member that a gzip file consists of, if it is of that kind and sound."""
+    """Return the only member of a sound gzip file without an extra field, else ``None``."""
     try:
         member = parse_member(view, source="a gzip file", limits=limits)
     except FormatError:
@@ -90,10 +89,10 @@ def _pack_result(content: bytes | None) -> bytes:
 
 
 def _is_result(old: Buffer, kept: bytes) -> bool:
-    """Say whether ``kept`` may stand for the gzip file ``old``.
+    """Say whether ``kept`` may replace the gzip file ``old``.
 
-    It unpacks to the same, is smaller, and has the same header and trailer. That a file gets no
-    smaller is believed, as only encoding it again would tell.
+    It must unpack to the same content, be smaller, and have the same header and trailer. The entry
+    "no smaller" is trusted, because only encoding the file again could check it.
     """
     if kept == _NO_SMALLER:
         return True
@@ -118,5 +117,5 @@ def _key(content: Buffer, recipe: Recipe) -> str:
 
 
 def is_gzip(data: Buffer) -> bool:
-    """Say whether ``data`` starts as a gzip file does."""
+    """Say whether ``data`` starts with the magic number of gzip."""
     return bytes(data[: len(MAGIC)]) == MAGIC

@@ -1,4 +1,4 @@
-"""Deflate segment by segment, several at once, into one stream."""
+"""Compress segments in parallel, and join them into one deflate stream."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from purekernel.errors import EncodingError
 from purekernel.formats.inflate import RAW, STEP_BYTES
 from purekernel.tree import Buffer
 
-# What a cache keeps before a stream: its end, its last block and its first stored block, each a
-# bit; a first stored block that is not there is all ones, one that may be anywhere is one less.
+# The header of a cache entry: the bit positions of the stream's end, last block and first stored
+# block. _NONE stands for no stored block, _ANYWHERE for one at an unknown position.
 _FACTS = struct.Struct("<QQQ")
 _NONE, _ANYWHERE = 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFE
 
-# A shorter stream is walked through sooner than its end is found.
+# For shorter streams, a walk is faster than a search for the last block.
 _WALKED_BYTES = 1 << 14
 
 
 @frozen(kw_only=True)
 class Segment:
-    """A part of what is deflated, by itself.
+    """A part of the input that is compressed on its own.
 
     Attributes:
         data: its bytes.
-        encoders: those of which the smallest result counts.
+        encoders: the encoders to try; the smallest result is used.
     """
 
     data: bytes = field(repr=False)
@@ -49,18 +49,18 @@ def deflate_segments(
     executor: Executor,
     cache: Cache | None = None,
 ) -> None:
-    """Write one raw deflate stream that inflates to all segments, one behind the other.
+    """Write one raw deflate stream that inflates to all segments in order.
 
-    It is the same whatever the executor and the cache.
+    The stream does not depend on the executor or the cache.
 
     Args:
-        segments: at least one. They are asked for as they are needed.
-        write: takes the stream, piece by piece as it is made.
-        executor: what runs the encoders. It may be one of other processes or machines.
-        cache: what remembers their streams. It is not trusted: see :mod:`.cache`.
+        segments: at least one; taken as they are needed.
+        write: called with each piece of the stream as it is made.
+        executor: runs the encoders, perhaps in other processes or on other machines.
+        cache: stores their streams. It is not trusted: see :mod:`.cache`.
 
     Raises:
-        EncodingError: an encoder's stream, or all of them joined, do not inflate to the segments.
+        EncodingError: an encoder's stream, or the joined stream, does not inflate to the segments.
     """
     proof = _Proof(write)
     joiner = Joiner(proof.write)
@@ -76,8 +76,8 @@ def deflate_segments(
 class _Proof:
     """Inflate the joined stream as it is written, and compare it with the segments.
 
-    Each stream was checked by itself. This proves the same of what is written, wherever in a byte
-    the streams fall.
+    Each stream was checked on its own. This checks the joined stream, whatever bits the streams
+    start at.
     """
 
     def __init__(self, write: Callable[[Buffer], object]) -> None:
@@ -86,14 +86,14 @@ class _Proof:
         self._expected: deque[memoryview] = deque()
 
     def expect(self, segments: Iterable[Segment]) -> Iterator[Segment]:
-        """Yield ``segments`` as they come, each of which is then expected in the stream."""
+        """Yield ``segments`` as they come, and expect each in the stream from then on."""
         for segment in segments:
             if segment.data:
                 self._expected.append(memoryview(segment.data))
             yield segment
 
     def write(self, piece: Buffer) -> None:
-        """Take a piece of the stream."""
+        """Check and write a piece of the stream."""
         pending: Buffer = piece
         try:
             while True:
@@ -107,7 +107,7 @@ class _Proof:
         self._write(piece)
 
     def finish(self) -> None:
-        """See that the stream ended where its last piece does, with nothing left out."""
+        """Check that the stream is complete and nothing follows it."""
         if self._expected or not self._inflater.eof or self._inflater.unused_data:
             raise _not_joined()
 
@@ -125,11 +125,11 @@ class _Proof:
 
 
 def _not_joined() -> EncodingError:
-    return EncodingError("the joined deflate stream does not unpack to what was packed")
+    return EncodingError("the joined deflate stream does not unpack to its input")
 
 
 def _tasks(segments: Iterable[Segment]) -> Iterator[Task]:
-    """Yield what is to be done; of the last segment's stream nothing need be known."""
+    """Yield a task per segment; the last stream's positions need not be known."""
     waiting: Segment | None = None
     for segment in segments:
         if waiting is not None:
@@ -145,13 +145,13 @@ def _tasks(segments: Iterable[Segment]) -> Iterator[Task]:
 
 
 def segment_key(segment: Segment) -> str:
-    """Return what a segment's stream can be kept under: the same key, the same stream."""
+    """Return the cache key of a segment's stream: equal keys mean equal streams."""
     names = "\n".join(encoder.name for encoder in segment.encoders)
     return hashlib.sha256(names.encode() + b"\0" + segment.data).hexdigest()
 
 
 def last_key(segment: Segment) -> str:
-    """Return the same for a segment that comes last, of whose stream nothing need be known."""
+    """Return the cache key for a last segment, whose stream is stored without positions."""
     return "last " + segment_key(segment)
 
 
@@ -166,7 +166,7 @@ def _task(segment: Segment, key: Callable[[Segment], str], **more: Any) -> Task:
 
 
 def _pack_stream(segment: Segment, data: bytes) -> bytes:
-    """Return a stream as it is kept, with what joining must know of it in front."""
+    """Return a stream as stored in the cache, after a header with its positions."""
     stream = find_ending(data, segment.data) if len(data) > _WALKED_BYTES else None
     if stream is None:
         stream = survey(data)
@@ -177,7 +177,7 @@ def _pack_stream(segment: Segment, data: bytes) -> bytes:
 
 
 def _is_packed_stream(segment: Segment, kept: bytes) -> bool:
-    """Say whether ``kept`` is a stream of the segment, with facts about it that are true."""
+    """Say whether ``kept`` is a stream of the segment with correct positions."""
     return len(kept) > _FACTS.size and can_be_joined(_unpack_stream(kept), segment.data)
 
 

@@ -1,4 +1,4 @@
-"""Make a squashfs image of a tree, by an effort: what ``mksquashfs`` and ``recompress`` do."""
+"""Build squashfs images from trees, for ``mksquashfs`` and ``recompress``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from purekernel.tree import Buffer, Tree
 
 
 class Compression(Enum):
-    """What blocks are packed with, under the names that mksquashfs has."""
+    """The compressors of squashfs blocks, by the names that mksquashfs uses."""
 
     GZIP = "gzip"
     XZ = "xz"
@@ -25,12 +25,12 @@ class Compression(Enum):
     ZSTD = "zstd"
 
 
-# Levels from which on more time gives little: of 22, 19 takes half.
+# Higher levels gain little: 19 takes half the time of 22.
 _ZSTD_LEVELS = {Effort.FAST: 15, Effort.BALANCED: 19, Effort.MAX: 22}
 
 
 def make_codec(compression: Compression, effort: Effort, block_bytes: int) -> Codec:
-    """Return what packs blocks of at most ``block_bytes`` so."""
+    """Return the codec for blocks of at most ``block_bytes``."""
     if compression is Compression.XZ:
         return xz_codec(block_bytes, is_extreme=effort is not Effort.FAST)
     if compression is Compression.LZ4:
@@ -49,13 +49,13 @@ def rebuild_image(
     executor: Executor,
     limits: Limits = DEFAULT_LIMITS,
 ) -> bytes:
-    """Return ``tree`` as an image like ``old``: block size, compression, time and tables.
+    """Return ``tree`` as an image with the block size, compression, time and tables of ``old``.
 
-    What mounts the one mounts the other.
+    Any kernel that mounts ``old`` can mount the new image.
 
     Raises:
-        FormatError: ``old`` is no sound image.
-        LimitError: it goes over ``limits``.
+        FormatError: ``old`` is not a valid image.
+        LimitError: ``old`` exceeds ``limits``.
     """
     codec, options = _like(old, source, effort, limits)
     return build_squashfs(tree, codec=codec, executor=executor, options=options)
@@ -69,21 +69,21 @@ def recompress_image(
     executor: Executor,
     limits: Limits = DEFAULT_LIMITS,
 ) -> bytes | None:
-    """Return an image that holds the same tree in fewer bytes.
+    """Return a smaller image of the same tree.
 
-    Compression, block size, time and export table stay as they were, so that what mounts the one
-    mounts the other.
+    Compression, block size, time and export table do not change, so any kernel that mounts the old
+    image can mount the new one.
 
     Returns:
-        The smaller image, which was read back and compared; ``None`` where there is none.
+        The smaller image, which was read back and compared; ``None`` if it is not smaller.
 
     Raises:
-        FormatError: ``data`` is no sound image.
-        LimitError: it goes over ``limits``.
+        FormatError: ``data`` is not a valid image.
+        LimitError: ``data`` exceeds ``limits``.
     """
     codec, options = _like(data, source, effort, limits)
     tree = parse_squashfs(data, source=source, limits=limits)
-    # With and without: tails of files that have little in common with others are better alone.
+    # Try with and without tail packing: dissimilar tails compress better on their own.
     made = min(
         (
             build_squashfs(
@@ -94,12 +94,12 @@ def recompress_image(
         key=len,
     )
     if parse_squashfs(made, source="a new image", limits=limits) != tree:
-        raise AssertionError  # our fault; nobody's file is lost over it
+        raise AssertionError  # a bug of ours; the old image is kept
     return made if len(made) < len(data) else None
 
 
 def _like(data: Buffer, source: str, effort: Effort, limits: Limits) -> tuple[Codec, Options]:
-    """Return what makes images like ``data``."""
+    """Return the codec and options of the image ``data``."""
     facts = open_squashfs(data, source=source, limits=limits).facts
     options = Options(
         block_bytes=facts.block_bytes,

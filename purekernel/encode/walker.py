@@ -1,10 +1,10 @@
-"""Walk through a deflate stream, to know where its blocks lie.
+"""Find the blocks of a deflate stream by walking through it.
 
-Streams are joined at the bit: the last block of each but the last must say that more follows, so
-it must be found, and so must the bit behind it. Nothing tells them but to read all codes. What the
-codes stand for need not be known.
+Streams are joined bit by bit. That clears BFINAL in the last block of each stream but the last, so
+the first bit of that block and the first bit after it must be known. Only reading every code finds
+them. The decoded bytes are not needed.
 
-Source: RFC 1951; what is refused is what inflate() of zlib refuses.
+Source: RFC 1951; streams are refused that inflate() of zlib refuses.
 """
 
 from __future__ import annotations
@@ -34,17 +34,18 @@ MAX_LITERALS, MAX_DISTANCES = 286, 30
 MAX_CODE_BITS = 15
 
 
-# The order in which the lengths of the codes for lengths stand.
+# The order of the code length codes (3.2.7).
 _LENGTH_ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
 _MOST_LENGTH_CODE_BITS = 7
 
 
-# What repeats, from how often on and how many bits say how much more often; the first the length
-# before it, the others none.
+# Code length symbols that repeat: the least count, and the number of bits with the rest of the
+# count. 16 repeats the previous length; 17 and 18 repeat zero.
 _REPEATS = {16: (3, 2), 17: (3, 3), 18: (11, 7)}
 
 
-# No block says it in more bits: 14 and nineteen times three, then 316 codes of fourteen.
+# The longest description of a block's codes: 14 bits, 19 times 3 bits, then 316 codes of at most 14
+# bits.
 _MOST_BYTES = (14 + 19 * 3 + (MAX_LITERALS + MAX_DISTANCES) * 14 + 7 + 7) // 8
 
 
@@ -54,26 +55,26 @@ _DISTANCES = tuple(
 )
 
 
-# A refill leaves at least so many bits, which is more than the longest symbol of all has:
-# 15 and 5 bits for a length, 15 and 13 for a distance.
+# A refill leaves at least this many bits: the longest symbol pair has 15 and 5 bits for a length,
+# 15 and 13 for a distance.
 _ENOUGH_BITS = 48
 _REFILL_BYTES = 16
 
 
-# What is behind the next bits, as an entry of a table says it: in its lowest six bits how many of
-# them are used, then a kind. Above stand, for literals, how many; for a length, how many extra bits
-# in three, then its lowest value. _LONG is a code of more bits than were looked at, or none at all.
-# Entries of distances have, in place of a kind, how many extra bits in four, then the lowest value.
+# The layout of a table entry. Bits 0 to 5: the number of bits used. Bits 6 and 7: the kind. From
+# bit 8 on: for literals, their count; for a length, the number of extra bits (3 bits), then the
+# lowest value. _LONG marks a code longer than the table's index, or an unused code. An entry of a
+# distance has the number of extra bits in bits 6 to 9, then the lowest value, and no kind.
 _USED, _KIND = 0x3F, 0xC0
 _LITERALS, _LENGTH, _END, _LONG = 0x00, 0x40, 0x80, 0xC0
 
 
-# How many bits are looked at first: a table with runs of literals is slow to make.
+# The index width of the first table, in bits: a table with runs of literals is slow to build.
 _SHORT_BITS = 10
 
 
 class _Table(NamedTuple):
-    """Entries by the next few bits, and by as many as the longest code has; a mask for each."""
+    """Two lookup tables, by the next few bits and by the length of the longest code, with masks."""
 
     short: list[int]
     short_mask: int
@@ -85,8 +86,8 @@ class Block(NamedTuple):
     """One block.
 
     Attributes:
-        start: the bit in which its header begins: whether it is the last.
-        end: the first bit behind it.
+        start: the first bit of its header, BFINAL.
+        end: the first bit after it.
         kind: ``STORED``, ``FIXED`` or ``DYNAMIC``.
     """
 
@@ -97,11 +98,11 @@ class Block(NamedTuple):
 
 @frozen(kw_only=True)
 class Walk:
-    """A stream as it was found.
+    """The blocks of a stream.
 
     Attributes:
-        blocks: in order; the last one says that it is.
-        size_bytes: what the stream inflates to.
+        blocks: in order; only the last has BFINAL set.
+        size_bytes: the inflated size.
     """
 
     blocks: tuple[Block, ...]
@@ -109,35 +110,35 @@ class Walk:
 
     @property
     def end(self) -> int:
-        """Return the first bit behind the stream."""
+        """Return the first bit after the stream."""
         return self.blocks[-1].end
 
 
 def walk(data: Buffer, *, source: str = "a deflate stream") -> Walk:
-    """Return where the blocks of the stream at the start of ``data`` lie.
+    """Return the positions of the blocks of the stream at the start of ``data``.
 
     Args:
-        data: a raw deflate stream, whatever follows it.
-        source: for messages.
+        data: a raw deflate stream, perhaps with other data after it.
+        source: the name of the data, for messages.
 
     Raises:
-        FormatError: it is no valid stream, or ends early.
+        FormatError: the stream is invalid or truncated.
     """
     return _Walker(bytes(data), source).walk()
 
 
-# Read what a deflate block says of its own codes: how many bits the code of each symbol has.
+# Read the code lengths of a dynamic block.
 #
-# Source: RFC 1951, 3.2.2 and 3.2.7; what is refused is what inflate() of zlib refuses.
+# Source: RFC 1951, 3.2.2 and 3.2.7; codes are refused that inflate() of zlib refuses.
 
 
 class CodeLengths(NamedTuple):
-    """The codes of a block, each by how many bits it has; 0 is no code.
+    """The code lengths of a block, in bits, by symbol; 0 is no code.
 
     Attributes:
-        literals: those for literals, the block's end and lengths.
-        distances: those for distances.
-        end: the first bit behind what says so.
+        literals: for literals, the end of the block and lengths.
+        distances: for distances.
+        end: the first bit after the description of the codes.
     """
 
     literals: list[int]
@@ -146,21 +147,21 @@ class CodeLengths(NamedTuple):
 
 
 def read_code_lengths(data: Buffer, start: int, *, source: str) -> CodeLengths:
-    """Return the codes that a block brings.
+    """Return the code lengths of a dynamic block.
 
     Args:
         data: a raw deflate stream.
-        start: the first bit behind the block's kind.
-        source: for messages.
+        start: the first bit after the block's BTYPE.
+        source: the name of the data, for messages.
 
     Raises:
-        FormatError: they are no valid codes, or the data end early.
+        FormatError: the codes are invalid, or the data is truncated.
     """
     return _Reader(data, start, source).read()
 
 
 def codes(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Return symbol, bits and code, with the first bit lowest, of each symbol that has one."""
+    """Return the symbol, length in bits and code (first bit lowest) of each symbol with a code."""
     counts = [0] * (MAX_CODE_BITS + 1)
     for bits in lengths:
         counts[bits] += 1
@@ -184,7 +185,7 @@ class _Reader:
         self._start = start
         first, skipped = divmod(start, 8)
         window = data[first : first + _MOST_BYTES]
-        # What lies behind the data shows as zeros; whoever reads them is told at the end.
+        # Bits after the end of the data read as zeros; _check_end() detects their use.
         self._hold = int.from_bytes(window, "little") >> skipped
         self._bits = 8 * len(window) - skipped
         self._used = 0
@@ -218,12 +219,12 @@ class _Reader:
         return CodeLengths(literal_bits, distance_bits, self._start + self._used)
 
     def _read_lengths(self, length_bits: list[int], literals: int, count: int) -> list[int]:
-        """Return ``count`` lengths, the first of which are those for ``literals``.
+        """Return ``count`` code lengths, those of literals first.
 
         Args:
-            length_bits: how many bits the codes for lengths have.
-            literals: of how many codes the lengths come first.
-            count: how many lengths there are.
+            length_bits: the lengths of the code length codes, in bits.
+            literals: the number of codes for literals.
+            count: the number of code lengths.
         """
         mask = (1 << _MOST_LENGTH_CODE_BITS) - 1
         table = [(0, 0)] * (mask + 1)
@@ -240,16 +241,16 @@ class _Reader:
                 if symbol <= MAX_CODE_BITS:
                     found.append(symbol)
                     if symbol:
-                        # What is no block shows it soon; not all of its lengths are read.
+                        # Fail early: most data that is not a block fails here.
                         room -= 1 << MAX_CODE_BITS - symbol
                         if room < 0 and len(found) <= literals:
-                            raise self._fault("codes for literals that fit", "too many short ones")
+                            raise self._fault("a valid code for literals", "an oversubscribed one")
                     continue
                 least, more = _REPEATS[symbol]
                 again = 0
                 if symbol == _LENGTH_ORDER[0]:
                     if not found:
-                        raise self._fault("a length before one that is repeated", "none")
+                        raise self._fault("a length before the first repeat", "none")
                     again = found[-1]
                 found += [again] * (least + (hold & ((1 << more) - 1)))
                 hold >>= more
@@ -267,18 +268,18 @@ class _Reader:
         return value
 
     def _check(self, lengths: Sequence[int], named: str, *, single: bool) -> None:
-        """Refuse codes that leave room or have none, as zlib does.
+        """Refuse incomplete and oversubscribed codes, as zlib does.
 
-        A single code of one bit is let pass, and so are no codes at all, where ``single`` says so.
+        If ``single``, a single code of one bit is allowed, and so is the absence of codes.
         """
         room = 1 << MAX_CODE_BITS
         for bits in lengths:
             if bits:
                 room -= 1 << MAX_CODE_BITS - bits
         if room < 0:
-            raise self._fault(f"codes for {named} that fit", "too many short ones")
+            raise self._fault(f"a valid code for {named}", "an oversubscribed one")
         if room > 0 and not (single and max(lengths) <= 1):
-            raise self._fault(f"codes for {named} that leave no room", "too few")
+            raise self._fault(f"a complete code for {named}", "an incomplete one")
 
     def _check_end(self) -> None:
         if self._used > self._bits:
@@ -299,12 +300,12 @@ class _Reader:
 
 
 class _Walker:
-    """One stream under way."""
+    """The state of a walk through one stream."""
 
     def __init__(self, data: bytes, source: str) -> None:
         self._data = data
         self._source = source
-        # What was read of the data and not used: that many bits, the next one lowest.
+        # Bits that were read and not used: their value, next bit lowest, and their number.
         self._hold = 0
         self._bits = 0
         self._next = 0
@@ -324,7 +325,7 @@ class _Walker:
             elif kind == DYNAMIC:
                 self._coded(*self._read_codes())
             else:
-                raise self._fault("a block of the kinds 0 to 2", "one of kind 3")
+                raise self._fault("a block type from 0 to 2", "3")
             blocks.append(Block(start, self._position, kind))
         return Walk(blocks=tuple(blocks), size_bytes=self._produced)
 
@@ -346,8 +347,8 @@ class _Walker:
         self._take(self._bits & 7)
         size = self._take(16)
         if size != self._take(16) ^ 0xFFFF:
-            raise self._fault("a stored block's length twice", "two that differ")
-        # Whole bytes that were read ahead count first.
+            raise self._fault("a stored block's length and its complement", "other bits")
+        # First use up the whole bytes that were read ahead.
         ahead = min(self._bits // 8, size)
         self._take(8 * ahead)
         self._next += size - ahead
@@ -364,7 +365,7 @@ class _Walker:
         return _literal_table(found.literals), _distance_table(found.distances)
 
     def _fill(self, count: int) -> None:
-        """Read ahead up to ``count`` bits, fewer at the data's end."""
+        """Read ahead until ``count`` bits are available, or fewer at the end of the data."""
         while self._bits < count and self._next < len(self._data):
             self._hold |= self._data[self._next] << self._bits
             self._next += 1
@@ -397,7 +398,7 @@ class _Walker:
                     continue
                 if kind != _LENGTH:
                     if kind == _LONG:
-                        raise self._fault("a code for a literal or length", "one that is none")
+                        raise self._fault("a code for a literal or length", "an unused code")
                     if bits < 0:
                         raise self._ended()
                     return
@@ -415,7 +416,7 @@ class _Walker:
                 if distance > produced or not entry:
                     raise self._fault(
                         f"a distance of at most {produced} bytes",
-                        f"one of {distance}" if entry else "a code that is none",
+                        f"{distance}" if entry else "an unused code",
                     )
                 produced += length
         finally:
@@ -444,7 +445,7 @@ def _literal_table(lengths: Sequence[int]) -> _Table:
         elif symbol == END_OF_BLOCK:
             entry = bits | _END
         elif symbol >= MAX_LITERALS:
-            continue  # it takes part in making the codes, and stands for nothing
+            continue  # part of the code, but must not occur
         else:
             extra, lowest = _LENGTHS[symbol - END_OF_BLOCK - 1]
             entry = bits | _LENGTH | extra << 8 | lowest << 11
@@ -456,7 +457,7 @@ def _literal_table(lengths: Sequence[int]) -> _Table:
 
 
 def _join_literals(full: list[int], index: int, width: int) -> int:
-    """Return the entry for the next ``width`` bits, with all literals that surely follow in one."""
+    """Return the entry for the next ``width`` bits, with all complete literals joined in one."""
     entry = full[index]
     used = entry & _USED
     if used > width:
@@ -466,7 +467,7 @@ def _join_literals(full: list[int], index: int, width: int) -> int:
     count = 1
     while True:
         following = full[index >> used]
-        # Of the bits that are not known, none may count.
+        # A code that needs bits beyond ``width`` is not complete.
         if following & _KIND != _LITERALS or used + (following & _USED) > width:
             return used | _LITERALS | count << 8
         used += following & _USED
@@ -485,6 +486,6 @@ def _distance_table(lengths: Sequence[int]) -> _Table:
 
 @cache
 def _fixed_tables() -> tuple[_Table, _Table]:
-    """Return the tables of blocks that bring no codes (3.2.6)."""
+    """Return the tables of blocks with fixed codes (3.2.6)."""
     lengths = [8] * 144 + [9] * 112 + [7] * 24 + [8] * 8
     return _literal_table(lengths), _distance_table([5] * 32)

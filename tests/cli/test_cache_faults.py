@@ -376,8 +376,9 @@ def test_a_cache_that_may_not_be_written_is_read(
         for words in (["clear"], ["prune", "--max-size", "0"]):
             assert main(["cache", *words, "--cache-dir", str(cache)]) == 1
             assert capsys.readouterr().err == (
-                f"purekernel: the cache, {cache / 'encoded-v1'}, cannot be made smaller: "
-                f"{len(left)} of its files stay\n  see whether you may write there\n"
+                f"purekernel: {cache / 'encoded-v1'}: cannot prune the cache: "
+                f"{len(left)} files cannot be deleted\n"
+                "  check that you have write permission there\n"
             )
     assert left == {path: (path.stat().st_mode, path.read_bytes()) for path in entries(cache)}
 

@@ -1,4 +1,4 @@
-"""Write deflate streams bit by bit, as no encoder would.
+"""Write deflate streams bit by bit, including streams that no encoder makes.
 
 Source: RFC 1951.
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-# The order in which the lengths of the codes for lengths stand (3.2.7).
+# The order of the code length codes (3.2.7).
 _ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
 
 LITERALS, DISTANCES = 286, 30
 
 
 class Bits:
-    """A stream in the making."""
+    """A stream under construction."""
 
     def __init__(self) -> None:
         self._bits: list[int] = []
@@ -29,7 +29,7 @@ class Bits:
         return self
 
     def align(self) -> Bits:
-        """Go on at the next whole byte."""
+        """Pad to the next byte boundary."""
         self._bits += [0] * (-len(self._bits) % 8)
         return self
 
@@ -40,7 +40,7 @@ class Bits:
 
 
 def codes(lengths: Mapping[int, int]) -> dict[int, str]:
-    """Return the Huffman code of each symbol, of which there may be too many or too few (3.2.2)."""
+    """Return the Huffman code of each symbol; the code may be invalid (3.2.2)."""
     made: dict[int, str] = {}
     code = 0
     for bits in range(1, 16):
@@ -51,7 +51,7 @@ def codes(lengths: Mapping[int, int]) -> dict[int, str]:
     return made
 
 
-# One code of four bits for each length, and one for many that are none.
+# A code of four bits for each length, and one for runs of zeros.
 _FOUR_BITS = {**dict.fromkeys(range(1, 16), 4), 18: 4}
 
 
@@ -60,7 +60,7 @@ def put_codes(
 ) -> Bits:
     """Put the header of a dynamic block, with the length in bits of each symbol's code.
 
-    Symbols that have none must stand eleven or more together.
+    Symbols without a code must come in runs of eleven or more.
     """
     bits.put(is_last, 1).put(2, 2)
     bits.put(LITERALS - 257, 5).put(DISTANCES - 1, 5).put(len(_ORDER) - 4, 4)

@@ -1,4 +1,4 @@
-"""Inflate by zlib and by libdeflate, which are the judges."""
+"""Inflate with zlib and with libdeflate, as independent checkers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import deflate
 
 
 def inflate(data: bytes) -> bytes:
-    """Inflate one stream, with nothing behind it."""
+    """Inflate one stream, with nothing after it."""
     stream = zlib.decompressobj(wbits=-15)
     plain = stream.decompress(data)
     assert stream.eof

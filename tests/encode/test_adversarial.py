@@ -1,4 +1,4 @@
-"""Streams made to cost the walker dear, or to lead it astray: it ends, and says where."""
+"""Test hostile deflate streams: the walk ends, and errors have the right offset."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.encode.bits import Bits, codes, put_codes
 from tests.encode.inflating import inflate
 from tests.encode.test_joining import BROKEN
 
-# Codes of every length there is, the end of the block with the shortest: tables as large as tables
-# get, from as little as says so. Of distances nothing is used.
+# Codes of every possible length, the shortest for the end of the block: the largest tables from the
+# shortest description. Distances are not used.
 LONGEST = {256: 1, **{symbol: symbol + 2 for symbol in range(14)}, 14: 15}
 DISTANCES = {**{symbol: symbol + 1 for symbol in range(15)}, 15: 15}
 
@@ -49,7 +49,7 @@ BLOCKS = 100
 
 
 def chain(name: str, count: int, *, ends: bool = True) -> bytes:
-    """Return so many blocks with nothing in them, the last of which may not say that it is."""
+    """Return ``count`` empty blocks; ``ends`` says whether the last has BFINAL set."""
     bits = Bits()
     for number in range(count):
         block = CHAINS[name][number % len(CHAINS[name])]
@@ -58,7 +58,7 @@ def chain(name: str, count: int, *, ends: bool = True) -> bytes:
 
 
 def count_lines(call: Callable[[], object]) -> int:
-    """Return how many lines of Python ``call`` runs: a measure of work that is no time."""
+    """Return how many lines of Python ``call`` runs, as a measure of work without a clock."""
     lines = 0
 
     def trace(_frame: FrameType, event: str, _argument: Any) -> Any:
@@ -76,32 +76,32 @@ def count_lines(call: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("name", CHAINS)
-def test_blocks_with_nothing_in_them_are_walked(name: str) -> None:
+def test_empty_blocks_are_walked(name: str) -> None:
     data = chain(name, BLOCKS)
     found = walk(data)
     assert (len(found.blocks), found.size_bytes) == (BLOCKS, 0)
     assert (found.end + 7) // 8 == len(data)
     assert inflate(data) == b""
-    # Joined at a bit, too.
+    # Also after streams that end inside a byte.
     text = zlib.compress(b"text", wbits=-15)
     whole = join([survey(text), survey(data), survey(text), survey(data)], text)
     assert inflate(whole) == b"text" * 3
 
 
 @pytest.mark.parametrize("name", CHAINS)
-def test_a_stream_without_an_end_is_refused_at_the_data_s(name: str) -> None:
+def test_stream_without_last_block_is_refused_at_end_of_data(name: str) -> None:
     data = chain(name, BLOCKS, ends=False)
     with pytest.raises(FormatError) as caught:
         walk(data, source="x")
     assert (caught.value.source, caught.value.offset) == ("x", len(data))
-    # What is left of the last byte may pass for the beginning of a block.
+    # The rest of the last byte may look like the start of a block.
     assert caught.value.expected == "the rest of a deflate stream"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHAINS)
 @pytest.mark.parametrize("ends", [True, False])
-def test_twice_as_much_is_twice_the_work(name: str, ends: bool) -> None:
+def test_work_is_linear(name: str, ends: bool) -> None:
     def attempt(count: int) -> int:
         data = chain(name, count, ends=ends)
 
@@ -113,13 +113,13 @@ def test_twice_as_much_is_twice_the_work(name: str, ends: bool) -> None:
 
         return count_lines(call)
 
-    attempt(4)  # what is made once is made now
+    attempt(4)  # fill caches first
     once, twice = attempt(20), attempt(40)
     assert once > 20
     assert twice <= 2.1 * once
 
 
-def test_what_inflates_to_a_thousand_times_as_much_takes_no_memory() -> None:
+def test_walk_of_highly_compressed_stream_needs_little_memory() -> None:
     size_bytes = 258 * 20_000
     data = zlib.compress(bytes(size_bytes), 9, wbits=-15)
     assert len(data) < size_bytes // 1000
@@ -132,7 +132,7 @@ def test_what_inflates_to_a_thousand_times_as_much_takes_no_memory() -> None:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_is_wrong_is_found_where_it_lies(name: str) -> None:
+def test_error_offset_is_relative_to_the_fault(name: str) -> None:
     data, message = BROKEN[name]
     offsets = []
     for before in (b"", b"\0\0\0\xff\xff", b"\0\0\0\xff\xff" * 1000):
@@ -146,27 +146,28 @@ def test_what_is_wrong_is_found_where_it_lies(name: str) -> None:
     assert 0 <= offsets[0] <= len(data)
 
 
-OVER, UNDER = "that fit, got too many short ones", "that leave no room, got too few"
+OVER, UNDER = "got an oversubscribed one", "got an incomplete one"
 CODES = {
-    "too many literals": ({**LONGEST, 14: 14}, DISTANCES, f"codes for literals {OVER}"),
+    "too many literals": ({**LONGEST, 14: 14}, DISTANCES, f"a valid code for literals, {OVER}"),
     "far too many literals": ({**LONGEST, **dict.fromkeys(range(256), 1)}, DISTANCES, OVER),
     "too few literals": (
         {256: 1, **{symbol: symbol + 2 for symbol in range(13)}}, DISTANCES,
-        f"codes for literals {UNDER}",
+        f"a complete code for literals, {UNDER}",
     ),
     "two literals of two bits": (
-        dict.fromkeys(range(255, 257), 2), DISTANCES, f"codes for literals {UNDER}",
+        dict.fromkeys(range(255, 257), 2), DISTANCES, f"a complete code for literals, {UNDER}",
     ),
-    "too many distances": (LONGEST, {**DISTANCES, 15: 14}, f"codes for distances {OVER}"),
+    "too many distances": (LONGEST, {**DISTANCES, 15: 14}, f"a valid code for distances, {OVER}"),
     "too few distances": (
-        LONGEST, {symbol: symbol + 1 for symbol in range(15)}, f"codes for distances {UNDER}",
+        LONGEST, {symbol: symbol + 1 for symbol in range(15)},
+        f"a complete code for distances, {UNDER}",
     ),
-    "one distance of two bits": (LONGEST, {0: 2}, f"codes for distances {UNDER}"),
+    "one distance of two bits": (LONGEST, {0: 2}, f"a complete code for distances, {UNDER}"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CODES)
-def test_codes_that_are_none_are_refused(name: str) -> None:
+def test_invalid_codes_are_refused(name: str) -> None:
     literals, distances, message = CODES[name]
     bits = Bits()
     stored(bits, is_last=False)
@@ -174,7 +175,7 @@ def test_codes_that_are_none_are_refused(name: str) -> None:
     with pytest.raises(FormatError) as caught:
         walk(data, source="x")
     assert message in str(caught.value)
-    # Behind the block's beginning, and no further than its codes.
+    # After the start of the block, and not after its codes.
     assert caught.value.offset is not None
     assert 5 <= caught.value.offset <= len(data) - 40
     with pytest.raises(zlib.error):
@@ -182,7 +183,7 @@ def test_codes_that_are_none_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("distances", [{}, {0: 1}, {29: 1}], ids=["none", "one", "the last"])
-def test_no_distance_or_one_is_let_pass(distances: dict[int, int]) -> None:
+def test_zero_or_one_distance_code_is_allowed(distances: dict[int, int]) -> None:
     data = put_codes(Bits(), LONGEST, distances, is_last=True).code(codes(LONGEST)[256]).done()
     assert walk(data).size_bytes == 0
     assert inflate(data) == b""
@@ -197,7 +198,7 @@ def attempt(data: bytes) -> Walk | None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHAINS)
-def test_damaged_chains_pass_where_zlib_lets_them_pass(name: str) -> None:
+def test_damaged_chain_is_accepted_only_if_zlib_accepts_it(name: str) -> None:
     chance = random.Random(name)
     good = chain(name, 8)
     passed = 0
@@ -217,5 +218,5 @@ def test_damaged_chains_pass_where_zlib_lets_them_pass(name: str) -> None:
             passed += 1
             assert found.size_bytes == len(plain)
             assert (found.end + 7) // 8 == len(data) - len(stream.unused_data)
-    # Of codes that leave no room nothing can be changed.
+    # A complete code allows no change.
     assert passed or name == "dynamic"

@@ -1,4 +1,4 @@
-"""Single small blocks as zlib streams."""
+"""Test single small blocks as zlib streams."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXT = b"".join(b"%d lines of text\n" % (number * 7 % 997) for number in range(2
 @pytest.mark.slow
 @pytest.mark.parametrize("effort", Effort)
 @pytest.mark.parametrize("size", [1, 4096, 8192, 20_000])
-def test_any_zlib_undoes_them(effort: Effort, size: int) -> None:
+def test_zlib_decompresses_blocks(effort: Effort, size: int) -> None:
     for block in (TEXT[:size], bytes(size), random.Random(size).randbytes(size)):
         stream = DEFLATERS[effort](block)
         assert zlib.decompress(stream) == block
@@ -27,7 +27,7 @@ def test_any_zlib_undoes_them(effort: Effort, size: int) -> None:
 
 
 @given(st.binary(max_size=3000))
-def test_any_block_comes_back(block: bytes) -> None:
+def test_any_block_round_trips(block: bytes) -> None:
     assert zlib.decompress(DEFLATERS[Effort.FAST](block)) == block
 
 
@@ -38,7 +38,7 @@ def test_more_effort_is_smaller(size: int) -> None:
     assert sizes[2] < sizes[0] < len(zlib.compress(TEXT[:size], 9))
 
 
-def test_what_does_not_shrink_is_not_tried_by_slow_encoders() -> None:
+def test_slow_encoders_skip_incompressible_block() -> None:
     class Never:
         name = "never"
 
@@ -52,6 +52,6 @@ def test_what_does_not_shrink_is_not_tried_by_slow_encoders() -> None:
 
 
 @pytest.mark.parametrize("effort", Effort)
-def test_they_can_be_sent_to_other_processes(effort: Effort) -> None:
+def test_deflaters_are_picklable(effort: Effort) -> None:
     sent = pickle.loads(pickle.dumps(DEFLATERS[effort]))
     assert sent(TEXT[:4096]) == DEFLATERS[effort](TEXT[:4096])

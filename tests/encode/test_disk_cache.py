@@ -1,4 +1,4 @@
-"""The cache of encoded bytes: checked, shared, bounded."""
+"""Test the disk cache of encoded bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("encoded-v1/??/*"))
 
 
-def test_what_is_put_in_is_got_out(tmp_path: Path) -> None:
+def test_entry_is_read_back(tmp_path: Path) -> None:
     cache = EncodedCache(tmp_path)
     assert cache.get("a key") is None
     cache.put("a key", memoryview(b"content"))
@@ -29,7 +29,7 @@ def test_what_is_put_in_is_got_out(tmp_path: Path) -> None:
     assert cache.get("a key") is None
 
 
-def test_what_is_damaged_is_as_good_as_missing(tmp_path: Path) -> None:
+def test_damaged_entry_is_deleted(tmp_path: Path) -> None:
     cache = EncodedCache(tmp_path)
     for damage in (b"", b"short", None):
         cache.put("key", b"content")
@@ -39,7 +39,7 @@ def test_what_is_damaged_is_as_good_as_missing(tmp_path: Path) -> None:
         assert not files(tmp_path)
 
 
-def test_what_was_used_least_lately_goes_first(tmp_path: Path) -> None:
+def test_least_recently_used_entries_are_pruned_first(tmp_path: Path) -> None:
     cache = EncodedCache(tmp_path, most_bytes=3 * (100 + 32))
     old = time.time() - 1000
     for number in range(5):
@@ -48,14 +48,14 @@ def test_what_was_used_least_lately_goes_first(tmp_path: Path) -> None:
         os.utime(path, (old + age, old + age))
     by_age = [path.read_bytes()[32] for path in files(tmp_path)]
     oldest = by_age[0]
-    assert cache.get(f"key {oldest}") is not None  # and so it is the oldest no more
+    assert cache.get(f"key {oldest}") is not None  # now it is the most recently used
     cache.close()
     left = {number for number in range(5) if cache.get(f"key {number}") is not None}
     assert left == {oldest, *by_age[3:]}
     assert cache.prune(0) == Usage(files=3, size_bytes=3 * 132)
 
 
-def test_a_cache_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
+def test_unwritable_cache_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     cache = EncodedCache(tmp_path / "file")
     cache.put("key", b"content")
@@ -74,7 +74,7 @@ for round in range(10_000):
 """
 
 
-def test_several_at_once_and_killed_leave_nothing_wrong(tmp_path: Path) -> None:
+def test_concurrent_and_killed_writers_leave_valid_entries(tmp_path: Path) -> None:
     for _ in range(3):
         command = [sys.executable, "-c", FILL, str(tmp_path)]
         fillers = [subprocess.Popen(command, env=environment()) for _ in range(2)]
@@ -118,7 +118,7 @@ def test_entry_larger_than_the_whole_cache_is_deleted_unread(tmp_path: Path) -> 
     cache = EncodedCache(tmp_path, most_bytes=1 << 20)
     cache.put("key", b"content")
     (path,) = files(tmp_path)
-    os.truncate(path, 1 << 40)  # a sparse file, more than fits into memory
+    os.truncate(path, 1 << 40)  # a sparse file, too large for memory
     assert cache.get("key") is None
     assert not files(tmp_path)
 

@@ -9,7 +9,7 @@ from purekernel.encode.encoders import Libdeflate
 
 
 @given(st.binary(max_size=5000), st.integers(1, 12))
-def test_a_stream_is_whole_and_raw_and_the_same_every_time(data: bytes, level: int) -> None:
+def test_stream_is_whole_raw_and_reproducible(data: bytes, level: int) -> None:
     encoder = Libdeflate(level=level)
     stream = encoder.encode(memoryview(data))
     inflater = zlib.decompressobj(wbits=-15)
@@ -19,7 +19,7 @@ def test_a_stream_is_whole_and_raw_and_the_same_every_time(data: bytes, level: i
     assert encoder.encode(data) == stream
 
 
-def test_the_slowest_level_is_the_default_and_the_smallest() -> None:
+def test_default_level_is_the_smallest() -> None:
     data = b"".join(str(number).encode() for number in range(20_000))
     sizes = [len(Libdeflate(level=level).encode(data)) for level in (1, 6, 12)]
     assert sizes == sorted(sizes, reverse=True)

@@ -1,4 +1,4 @@
-"""The last block of a stream, found from behind."""
+"""Test the search for a stream's last block from the end."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ SAMPLES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder", ENCODERS, ids=lambda encoder: encoder.name.split(" of ")[0])
 @pytest.mark.parametrize("name", SAMPLES)
-def test_it_is_where_a_walk_finds_it(name: str, encoder: Encoder) -> None:
+def test_last_block_is_where_a_walk_finds_it(name: str, encoder: Encoder) -> None:
     content = SAMPLES[name]
     data = encoder.encode(content)
     found = find_ending(data, content)
     walked = walk(data)
-    if walked.blocks[-1].kind == FIXED:  # whose header tells nothing
+    if walked.blocks[-1].kind == FIXED:  # a fixed block's header is not redundant
         assert found is None
         return
     assert found == Stream(
@@ -74,20 +74,20 @@ def test_it_is_where_a_walk_finds_it(name: str, encoder: Encoder) -> None:
         max_size=6,
     )
 )
-def test_streams_join_however_their_ends_were_found(
+def test_streams_with_searched_and_walked_ends_join(
     pieces: list[tuple[bytes, Encoder]],
 ) -> None:
     streams = []
     for content, encoder in pieces[:-1]:
         data = encoder.encode(content)
         streams.append(find_ending(data, content) or survey(data))
-        streams.append(survey(encoder.encode(content)))  # which may lie anywhere in a byte
+        streams.append(survey(encoder.encode(content)))  # may start at any bit
     last, encoder = pieces[-1]
     expected = b"".join(content + content for content, _encoder in pieces[:-1]) + last
     assert inflate(join(streams, encoder.encode(last))) == expected
 
 
-def test_what_inflates_to_something_else_has_no_end() -> None:
+def test_wrong_content_is_not_found() -> None:
     content = SAMPLES["words"]
     data = Libdeflate().encode(content)
     assert find_ending(data, content[:-1]) is None
@@ -98,8 +98,8 @@ def test_what_inflates_to_something_else_has_no_end() -> None:
     assert find_ending(noise(7, 50_000), content) is None
 
 
-def test_a_header_within_content_is_no_end() -> None:
-    # A whole stream, stored in another: its last block is not the last.
+def test_header_inside_content_is_not_taken_for_last_block() -> None:
+    # A whole stream, stored in another one: its last block is not the outer stream's.
     inner = Libdeflate().encode(SAMPLES["words"])[:60_000]
     content = words(8, 3000) + inner + noise(8, 5000)
     for encoder in ENCODERS:
@@ -110,7 +110,7 @@ def test_a_header_within_content_is_no_end() -> None:
 
 
 @pytest.mark.slow
-def test_a_block_longer_than_is_searched_is_not_found() -> None:
+def test_last_block_longer_than_search_is_not_found() -> None:
     content = bytes(byte & 127 for byte in noise(9, 500_000))
     data = Zopfli(iterations=1, block_bytes=0).encode(content)
     assert len(walk(data).blocks) == 1

@@ -1,4 +1,4 @@
-"""Streams joined at the bit, and the walk through them that makes it possible."""
+"""Test joining deflate streams, and walking through them."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def samples() -> Iterator[bytes]:
     yield bytes(chance.randrange(256) for _ in range(70_000))
     yield b" ".join(str(chance.randrange(1000)).encode() for _ in range(20_000))
     yield bytes(chance.choice(b"ab") for _ in range(5000)) + bytes(200_000)
-    # Much that cannot shrink between what can: blocks of all kinds.
+    # Incompressible parts between compressible ones give blocks of all types.
     yield b"".join(chance.randbytes(30_000) + b"text and more text " * 900 for _ in range(4))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENCODERS)
-def test_every_encoders_streams_are_walked_to_their_end(name: str) -> None:
+def test_streams_of_all_encoders_are_walked_to_the_end(name: str) -> None:
     for plain in samples():
         data = ENCODERS[name](plain)
         found = walk(data)
@@ -71,7 +71,7 @@ def test_every_encoders_streams_are_walked_to_their_end(name: str) -> None:
         assert [block.start for block in found.blocks] == ends[:-1]
 
 
-def test_the_kinds_of_blocks_are_told() -> None:
+def test_block_types_are_reported() -> None:
     kinds = {
         "stored": STORED, "fixed": FIXED, "libdeflate 12": DYNAMIC,
     }  # fmt: skip
@@ -95,23 +95,23 @@ def test_the_kinds_of_blocks_are_told() -> None:
         max_size=6,
     )
 )
-def test_what_is_joined_inflates_to_all_of_it(pieces: list[tuple[str, bytes]]) -> None:
+def test_joined_streams_inflate_to_all_content(pieces: list[tuple[str, bytes]]) -> None:
     encoded = [ENCODERS[name](plain) for name, plain in pieces]
     joined = join(map(survey, encoded[:-1]), encoded[-1])
     assert inflate(joined) == b"".join(plain for _name, plain in pieces)
-    # Bits that no byte needs are all that is added, save before the last.
+    # Joining adds only padding bits, and an empty block before the last stream.
     assert len(joined) <= sum(map(len, encoded)) + 6
     found = walk(joined)
     assert found.size_bytes == sum(len(plain) for _name, plain in pieces)
     assert (found.end + 7) // 8 == len(joined)
 
 
-def test_one_stream_is_itself() -> None:
+def test_join_of_one_stream_is_unchanged() -> None:
     data = ENCODERS["libdeflate 12"](b"alone")
     assert join([], data) == data
 
 
-def test_a_survey_says_where_things_lie() -> None:
+def test_survey_reports_positions() -> None:
     first = b"\0" + struct.pack("<HH", 3, 0xFFFC) + b"abc"
     data = first + b"\x01" + struct.pack("<HH", 1, 0xFFFE) + b"d"
     assert survey(data + b"x") == Stream(
@@ -119,7 +119,7 @@ def test_a_survey_says_where_things_lie() -> None:
     )
 
 
-# What is no stream
+# Invalid streams
 
 
 def dynamic(literals: int = 257, distances: int = 1, lengths: int = 19) -> Bits:
@@ -128,13 +128,13 @@ def dynamic(literals: int = 257, distances: int = 1, lengths: int = 19) -> Bits:
 
 
 def with_lengths(bits: Bits, *given: int) -> Bits:
-    """Put the lengths of the codes for lengths, in their order."""
+    """Put the lengths of the code length codes, in their order."""
     for length in (*given, *[0] * (19 - len(given))):
         bits.put(length, 3)
     return bits
 
 
-# Codes for the lengths 16, 17, 18, 0, ...: here one bit each for 18 and 1.
+# Lengths of the code length codes 16, 17, 18, 0, ...: one bit each for 18 and 1.
 EIGHTEEN_AND_ONE = (0, 0, 1, *[0] * 14, 1)
 
 
@@ -143,11 +143,11 @@ def fixed() -> Bits:
 
 
 BROKEN = {
-    "reserved": (Bits().put(1, 1).put(3, 2).done(), "expected a block of the kinds 0 to 2"),
+    "reserved": (Bits().put(1, 1).put(3, 2).done(), "expected a block type from 0 to 2"),
     "nothing": (b"", "expected the rest of a deflate stream"),
     "length": (
         Bits().put(1, 8).done() + struct.pack("<HH", 5, 5) + b"hello",
-        "expected a stored block's length twice",
+        "expected a stored block's length and its complement",
     ),
     "short stored": (
         Bits().put(1, 8).done() + struct.pack("<HH", 9, 0xFFF6) + b"hello",
@@ -157,19 +157,19 @@ BROKEN = {
     "distances": (dynamic(distances=31).done() + bytes(9), "expected at most 286 codes"),
     "no lengths": (
         with_lengths(dynamic()).done() + bytes(9),
-        "expected codes for lengths that leave no room",
+        "expected a complete code for lengths",
     ),
     "one length": (
         with_lengths(dynamic(), 1).done() + bytes(9),
-        "expected codes for lengths that leave no room",
+        "expected a complete code for lengths",
     ),
     "too many lengths": (
         with_lengths(dynamic(), 1, 1, 1).done() + bytes(9),
-        "expected codes for lengths that fit",
+        "expected a valid code for lengths",
     ),
     "repeated nothing": (
         with_lengths(dynamic(), 1, 1).code("0").done() + bytes(9),
-        "expected a length before one that is repeated",
+        "expected a length before the first repeat",
     ),
     "more lengths": (
         with_lengths(dynamic(), 0, 1, 1).code("1").put(127, 7).code("1").put(127, 7).done()
@@ -183,17 +183,17 @@ BROKEN = {
         "expected a code for the end of the block",
     ),
     "distance": (
-        # A length of 3 at the distance 1, before anything stands.
+        # A length of 3 at distance 1, without any output before it.
         fixed().code("0000001").code("00000").code("0000000").done(),
-        "expected a distance of at most 0 bytes, got one of 1",
+        "expected a distance of at most 0 bytes, got 1",
     ),
     "far distance": (
         fixed().code("00110000").code("0000001").code("00001").code("0000000").done(),
-        "expected a distance of at most 1 bytes, got one of 2",
+        "expected a distance of at most 1 bytes, got 2",
     ),
     "distance 30": (
         fixed().code("00110000").code("0000001").code("11110").code("0000000").done(),
-        "got a code that is none",
+        "got an unused code",
     ),
     "length 286": (
         fixed().code("11000110").code("0000000").done(),
@@ -204,7 +204,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_is_no_stream_is_refused(name: str) -> None:
+def test_invalid_stream_is_refused(name: str) -> None:
     data, message = BROKEN[name]
     with pytest.raises(FormatError) as caught:
         walk(data, source="x")
@@ -215,7 +215,7 @@ def test_what_is_no_stream_is_refused(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENCODERS)
-def test_every_cut_is_refused(name: str) -> None:
+def test_truncated_stream_is_refused(name: str) -> None:
     data = ENCODERS[name](b"".join(str(number).encode() for number in range(700)))
     for cut in range(len(data)):
         with pytest.raises(FormatError):
@@ -231,7 +231,7 @@ def attempt(data: bytes) -> Walk | None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENCODERS)
-def test_of_damaged_streams_those_pass_that_zlib_lets_pass(name: str) -> None:
+def test_damaged_stream_is_accepted_only_if_zlib_accepts_it(name: str) -> None:
     chance = random.Random(name)
     plain = b" ".join(str(chance.randrange(10_000)).encode() for _ in range(600))
     good = ENCODERS[name](plain)
@@ -239,7 +239,7 @@ def test_of_damaged_streams_those_pass_that_zlib_lets_pass(name: str) -> None:
     for _ in range(700):
         data = bytearray(good)
         for _ in range(chance.randrange(1, 4)):
-            # The header more often than what follows it.
+            # Damage the header more often than the rest.
             most = 60 if chance.random() < 0.5 else len(data)
             data[chance.randrange(min(most, len(data)))] ^= 1 << chance.randrange(8)
         found = attempt(bytes(data))
@@ -259,7 +259,7 @@ def test_of_damaged_streams_those_pass_that_zlib_lets_pass(name: str) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_stream_or_none(data: bytes) -> None:
+def test_arbitrary_bytes_are_judged_as_by_zlib(data: bytes) -> None:
     found = attempt(data)
     stream = zlib.decompressobj(wbits=-15)
     try:

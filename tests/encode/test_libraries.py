@@ -1,4 +1,4 @@
-"""The libraries that deflate are tried before they are believed."""
+"""Test that the deflate libraries are checked before use."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.processes import purekernel
 
 ROOT = Path(__file__).parents[2]
 
-# What zopflipy leaves behind where it was installed later: its own __init__ beside zopfli's zlib.
-# Its class takes fewer arguments.
+# What zopflipy leaves behind if it is installed after zopfli: its own __init__ beside zopfli's
+# zlib. Its compress() takes fewer arguments.
 ZOPFLIPY = "def compress(data, numiterations=15, x=0): return b''\n"
-OTHER = "the Python module {0} is not that of the package {0}, or is too old: "
+OTHER = "the Python module {0} must come from a recent package {0}, got another one: "
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _forget() -> Iterator[None]:
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], Path]:
-    """Put modules in front of those that are installed."""
+    """Install modules that hide the installed ones."""
 
     def put(files: dict[str, str]) -> Path:
         for name in list(sys.modules):
@@ -50,7 +50,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[s
     return put
 
 
-def test_the_right_libraries_are_loaded() -> None:
+def test_installed_libraries_are_loaded() -> None:
     assert load_deflate().version == deflate.__version__
     assert load_zopfli().version == zopfli.__version__
 
@@ -119,7 +119,7 @@ def test_another_deflate_is_reported(
 
 
 @pytest.mark.parametrize("name", ["deflate", "zopfli"])
-def test_a_missing_library_is_reported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_is_reported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(LibraryError) as caught:
         {"deflate": load_deflate, "zopfli": load_zopfli}[name]()
@@ -127,7 +127,7 @@ def test_a_missing_library_is_reported(name: str, monkeypatch: pytest.MonkeyPatc
     assert caught.value.hint == f"pip install {name}"
 
 
-def test_a_build_with_another_zopfli_ends_with_two_lines(
+def test_build_with_another_zopfli_fails_with_two_lines(
     install: Callable[[dict[str, str]], Path], tmp_path: Path
 ) -> None:
     folder = install(BAD_ZOPFLI["other arguments"][0])

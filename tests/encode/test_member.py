@@ -9,7 +9,7 @@ from purekernel.formats.gzip import parse_gzip
 from tests.oracles import require, run
 
 
-def test_the_member_is_one_and_says_nothing_of_the_host() -> None:
+def test_one_member_without_host_data() -> None:
     data = b"some words " * 1000
     packed = compress(data, encoder=Libdeflate())
     assert gzip.decompress(packed) == parse_gzip(packed, source="x") == data
@@ -17,7 +17,7 @@ def test_the_member_is_one_and_says_nothing_of_the_host() -> None:
 
 
 @pytest.mark.oracle
-def test_gzip_finds_it_sound() -> None:
+def test_gzip_accepts_member() -> None:
     packed = compress(b"x" * 100_000, encoder=Libdeflate())
     run(require("gzip"), "-t", stdin=packed)
     assert run(require("gzip"), "-dc", stdin=packed) == b"x" * 100_000

@@ -18,7 +18,7 @@ def make_gzip(flags: int, fields: bytes) -> bytes:
     return header + body + struct.pack("<II", zlib.crc32(TEXT), len(TEXT))
 
 
-def test_the_header_stays() -> None:
+def test_header_is_kept() -> None:
     old = make_gzip(8, b"a name\0")
     new = recompress_gzip(old, RECIPES[Effort.BALANCED])
     assert new is not None
@@ -36,7 +36,7 @@ def test_the_header_stays() -> None:
         make_gzip(0, b"") + b"\0",
         make_gzip(0, b"")[:-1],
     ],
-    ids=["BGZF", "dictzip", "two members", "something behind it", "cut short"],
+    ids=["BGZF", "dictzip", "two members", "trailing data", "truncated"],
 )
-def test_some_are_left_alone(data: bytes) -> None:
+def test_unsupported_gzip_is_skipped(data: bytes) -> None:
     assert recompress_gzip(data, RECIPES[Effort.BALANCED]) is None

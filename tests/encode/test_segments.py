@@ -1,4 +1,4 @@
-"""Segments deflated side by side into one stream, whoever does it and whatever is remembered."""
+"""Test segments that are deflated in parallel into one stream, with and without a cache."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def words(seed: int, size: int) -> bytes:
         max_size=5,
     )
 )
-def test_any_segments_inflate_to_all_of_them(pieces: list[tuple[bytes, list[Encoder]]]) -> None:
+def test_stream_inflates_to_all_segments(pieces: list[tuple[bytes, list[Encoder]]]) -> None:
     segments = [Segment(data=data, encoders=tuple(encoders)) for data, encoders in pieces]
     stream = joined(segments, executor=AtOnce())
     assert inflate(stream) == b"".join(data for data, _encoders in pieces)
@@ -90,7 +90,7 @@ def test_any_segments_inflate_to_all_of_them(pieces: list[tuple[bytes, list[Enco
     cuts=st.lists(st.tuples(st.floats(0, 1), st.sampled_from(ENCODERS)), max_size=8),
     last=st.sampled_from(ENCODERS),
 )
-def test_wherever_it_is_cut_it_is_one_gzip_member(
+def test_any_split_gives_one_gzip_member(
     data: bytes, cuts: list[tuple[float, Encoder]], last: Encoder
 ) -> None:
     segments = []
@@ -119,7 +119,7 @@ def make_segments() -> list[Segment]:
     ]
 
 
-def test_the_bytes_hang_on_neither_executor_nor_cache() -> None:
+def test_bytes_do_not_depend_on_executor_or_cache() -> None:
     segments = make_segments()
     memory = Memory()
     expected = joined(segments, executor=AtOnce())
@@ -129,27 +129,27 @@ def test_the_bytes_hang_on_neither_executor_nor_cache() -> None:
     lazy = AtOnce()
     assert joined(segments, executor=lazy, cache=memory) == expected
     assert lazy.done == 0
-    # One of six changed: one is done again.
+    # One of six segments changed: only that one is encoded again.
     segments[2] = Segment(data=b"changed", encoders=segments[2].encoders)
     joined(segments, executor=lazy, cache=memory)
     assert lazy.done == 1
 
 
-def test_what_encoders_are_is_part_of_what_is_remembered() -> None:
+def test_cache_key_includes_encoders() -> None:
     data = words(1, 500)
     keys = {segment_key(Segment(data=data, encoders=(encoder,))) for encoder in ENCODERS}
     assert len(keys) == len(ENCODERS)
     assert segment_key(Segment(data=data, encoders=(Stored(),))) in keys
 
 
-def test_the_smallest_wins() -> None:
+def test_smallest_stream_is_used() -> None:
     data = words(3, 2000)
     sizes = [len(encoder.encode(data)) for encoder in ENCODERS]
     assert len(encode_smallest(data, ENCODERS)) == min(sizes)
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 200_000])
-def test_stored_blocks_hold_anything(size: int) -> None:
+def test_stored_blocks_hold_any_bytes(size: int) -> None:
     data = random.Random(size).randbytes(size)
     stream = Stored().encode(data)
     assert inflate(stream) == data
@@ -164,7 +164,7 @@ def packed(data: bytes) -> bytes:
 
 
 def with_header(data: bytes) -> bytes:
-    """A gzip file with a name, a time and a comment, and a poor stream."""
+    """Return a gzip file with a name, a time, a comment and a poorly compressed stream."""
     raw = zlib.compressobj(1, wbits=-15)
     stream = raw.compress(data) + raw.flush()
     head = b"\x1f\x8b\x08\x18\x01\x02\x03\x04\x00\x03" + b"name\0" + b"comment\0"
@@ -175,7 +175,7 @@ def with_header(data: bytes) -> bytes:
 @pytest.mark.slow
 @pytest.mark.parametrize("effort", [Effort.BALANCED, Effort.MAX])
 @pytest.mark.parametrize("size", [10, 2_000, 10_000])
-def test_a_gzip_file_gets_smaller_and_says_the_same(effort: Effort, size: int) -> None:
+def test_gzip_file_gets_smaller_with_equal_content(effort: Effort, size: int) -> None:
     plain = words(size, size)
     data = with_header(plain)
     smaller = recompress_gzip(data, RECIPES[effort])
@@ -199,11 +199,11 @@ def test_a_gzip_file_gets_smaller_and_says_the_same(effort: Effort, size: int) -
     ],
     ids=["a start", "cut short", "something behind it", "two members", "another checksum"],
 )
-def test_other_files_are_left_alone(data: bytes) -> None:
+def test_other_files_are_skipped(data: bytes) -> None:
     assert recompress_gzip(data, RECIPES[Effort.BALANCED]) is None
 
 
-def test_many_files_come_in_order_and_once() -> None:
+def test_results_are_in_order_and_cached() -> None:
     files = [with_header(words(seed, 200 * seed)) for seed in range(1, 8)]
     files.insert(3, b"\x1f\x8b no gzip file")
     memory, executor = Memory(), AtOnce()
@@ -211,6 +211,6 @@ def test_many_files_come_in_order_and_once() -> None:
     found = list(recompress_all(files, recipe, executor=executor, cache=memory))
     assert found == [recompress_gzip(data, recipe) for data in files]
     assert executor.done == len(files)
-    # What got no smaller is remembered as well.
+    # Files that do not get smaller are cached as well.
     assert list(recompress_all(files, recipe, executor=executor, cache=memory)) == found
     assert executor.done == len(files)

@@ -1,4 +1,4 @@
-"""Clusters: calls made on other machines, through the executor that Python itself describes."""
+"""Run calls on a cluster, through an executor of concurrent.futures."""
 
 from purekernel.encode.cluster.address import Address
 from purekernel.encode.cluster.executors import open_executor

@@ -1,4 +1,4 @@
-"""Where a cluster's scheduler is: ``dask://HOST:PORT``."""
+"""Parse the address of a cluster's scheduler: ``dask://HOST:PORT``."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from attrs import frozen
 
 from purekernel.errors import UsageError
 
-# What dask calls the way to a scheduler, by what we do.
-_WAYS = {"dask": "tcp", "dask+tls": "tls"}
+# dask's names of transports, by our URL schemes.
+_TRANSPORTS = {"dask": "tcp", "dask+tls": "tls"}
 
-# A name or an address of IPv4, or one of IPv6 in brackets; then a port.
-_PLACE = re.compile(r"([^\s/?#@:\[\]]+|\[[^\s/?#@\[\]]+\])(?::([0-9]*))?")
+# A host name, an IPv4 address, or an IPv6 address in brackets; then a port.
+_HOST_AND_PORT = re.compile(r"([^\s/?#@:\[\]]+|\[[^\s/?#@\[\]]+\])(?::([0-9]*))?")
 
-DEFAULT_PORT = 8786  # of 'dask scheduler'
+DEFAULT_PORT = 8786  # the default of 'dask scheduler'
 MAX_PORT = 65535
 
-_SHAPE = "give dask://HOST:PORT, the scheduler's of a dask cluster, or dask+tls://HOST:PORT"
+_SHAPE = "give the address of a dask scheduler: dask://HOST:PORT or dask+tls://HOST:PORT"
 
 
 @frozen(kw_only=True)
@@ -25,9 +25,9 @@ class Address:
     """A scheduler's address.
 
     Attributes:
-        text: as the user gave it.
-        url: as dask takes it: ``tcp://HOST:PORT`` or ``tls://HOST:PORT``.
-        is_tls: whether all is encrypted, and either side shows a certificate.
+        text: the address as the user gave it.
+        url: the address for dask: ``tcp://HOST:PORT`` or ``tls://HOST:PORT``.
+        is_tls: whether the connection is encrypted, with a certificate on either side.
     """
 
     text: str
@@ -36,27 +36,32 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Return the address that ``text`` is.
+        """Return the address in ``text``.
 
         Raises:
-            UsageError: it is none.
+            UsageError: ``text`` is not a valid address.
         """
-        scheme, _, place = text.partition("://")
-        way = _WAYS.get(scheme)
-        if way is None:
-            raise UsageError(f"{text!r} names no kind of cluster that there is", hint=_SHAPE)
-        found = _PLACE.fullmatch(place)
-        if found is None:
-            raise UsageError(f"{text!r} is not a host and a port", hint=_SHAPE)
-        host, port = found[1], int(found[2] or 0)
+        scheme, _, host_and_port = text.partition("://")
+        transport = _TRANSPORTS.get(scheme)
+        if transport is None:
+            raise UsageError(
+                f"{text!r}: the scheme must be dask or dask+tls, got {scheme!r}", hint=_SHAPE
+            )
+        match = _HOST_AND_PORT.fullmatch(host_and_port)
+        if match is None:
+            raise UsageError(
+                f"{text!r}: the scheme must be followed by HOST:PORT, got {host_and_port!r}",
+                hint=_SHAPE,
+            )
+        host, port = match[1], int(match[2] or 0)
         if not port:
             raise UsageError(
-                f"{text!r} says no port",
-                hint=f"a scheduler is at {DEFAULT_PORT} unless it is told otherwise: "
+                f"{text!r}: the port is missing",
+                hint=f"add the scheduler's port, by default {DEFAULT_PORT}: "
                 f"{scheme}://{host}:{DEFAULT_PORT}",
             )
         if port > MAX_PORT:
             raise UsageError(
-                f"{text!r} has a port that there is not", hint=f"the last one is {MAX_PORT}"
+                f"{text!r}: the port must be from 1 to {MAX_PORT}, got {port}", hint=_SHAPE
             )
-        return cls(text=text, url=f"{way}://{host}:{port}", is_tls=way == "tls")
+        return cls(text=text, url=f"{transport}://{host}:{port}", is_tls=transport == "tls")

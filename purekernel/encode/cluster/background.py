@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for what must be left at once when somebody interrupts."""
+"""Run an event loop in a thread of its own, so that an interrupt can abandon it at once."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ T = TypeVar("T")
 
 
 class Background:
-    """A coroutine that lives in a thread of its own, and others beside it.
+    """An event loop in its own thread, with one main coroutine and others beside it.
 
     Args:
-        life: begins with :meth:`start`; when it ends, the loop ends and all others with it.
+        life: the main coroutine. It starts with :meth:`start`; when it ends, the loop ends and
+            all other coroutines are cancelled.
 
     Attributes:
-        loop: the event loop, for what is to be made for it before it starts.
+        loop: the event loop, for objects that are made for it before it starts.
     """
 
     def __init__(self, life: Coroutine[Any, Any, None]) -> None:
@@ -30,15 +31,15 @@ class Background:
         self._thread = Thread(target=self._run, name="event loop", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def add(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Let ``work`` run as well; return what will have its result."""
+        """Run ``work`` in the loop; return the future of its result."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def stop(self, *, patience_seconds: float) -> None:
-        """Cancel all, and wait for the end; not for longer than that, if something clings."""
+        """Cancel all coroutines, and wait at most ``patience_seconds`` for the end."""
         if self._thread.is_alive():
             with suppress(RuntimeError):  # the loop has just been closed
                 self.loop.call_soon_threadsafe(self._life.cancel)
@@ -50,9 +51,9 @@ class Background:
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    # On Windows tornado has no use for the usual kind.
+    # On Windows tornado does not support the default event loop.
     is_windows = sys.platform == "win32"
     loop = asyncio.SelectorEventLoop() if is_windows else asyncio.new_event_loop()
-    # It would complain, even at the end of the program, of failures that nobody asked for.
+    # The default handler reports errors of abandoned tasks, even at the end of the program.
     loop.set_exception_handler(lambda _loop, _context: None)
     return loop

@@ -1,13 +1,13 @@
-"""dask.distributed behind an executor, with its failures as errors of ours.
+"""Run calls on dask.distributed through an executor, and turn its failures into ClusterError.
 
-The one importer of distributed. Its own executor (``Client.get_executor()``) waits for ever where
-no worker is left, and where the scheduler dies between saying that a call is done and handing over
-its result.
+No other module imports distributed. Its own executor (``Client.get_executor()``) hangs forever if
+no worker is left, or if the scheduler dies after it reports a call as done and before it sends the
+result.
 
-Arguments travel with their calls, and the scheduler has them until the calls are done. What is
-scattered to a worker beforehand, as dask advises of large ones, would be lost with that worker.
+Arguments are sent with their calls, and the scheduler keeps them until the calls are done. dask
+advises to scatter large arguments to a worker first, but they would be lost with that worker.
 
-This module takes half a second to import: import it where it is used.
+This module takes half a second to import: import it only where it is used.
 """
 
 from __future__ import annotations
@@ -31,32 +31,34 @@ from purekernel.errors import ClusterError
 
 T = TypeVar("T")
 
-# For the scheduler to answer; and again for a worker to be there and all to say what they have.
+# The limit for the scheduler to answer and a worker to exist; and for each machine to report its
+# releases.
 CONNECT_SECONDS = 10.0
-# For saying good-bye to a scheduler that may be gone.
+# The limit for closing the connection to a scheduler that may be gone.
 _CLOSE_SECONDS = 5.0
-# From one look at whether there are workers to the next.
+# The interval of checks whether there are workers.
 _LOOK_SECONDS = 1.0
 
-# dask warns of large arguments, which is all that ours are.
+# dask warns about large arguments, and all of ours are large.
 _SETTINGS = {"distributed.admin.large-graph-warning-threshold": "1 TiB"}
 
 _SCHEDULER = "the scheduler"
 
 _REACH = (
-    "correct the address, or start one there: dask scheduler",
+    "correct the address, or start a scheduler there: dask scheduler",
     "correct the address, or the certificates in dask's configuration",
 )
-_AGAIN = "see what the cluster's logs say, start what is missing, and build again"
-_SAME = "install the same on all machines, the scheduler's, too, and start them anew"
+_AGAIN = "check the cluster's logs, restart what is missing, and build again"
+_SAME = "install the same releases on all machines, including the scheduler's, and restart them"
 
 
 @contextmanager
 def connect(address: Address, *, patience_seconds: float) -> Iterator[Executor]:
-    """Give an executor of the cluster at ``address``, for as long as it takes.
+    """Open an executor on the cluster at ``address``; close it at the end of the context.
 
     Raises:
-        ClusterError: it cannot be reached, has no workers, or other releases than this machine.
+        ClusterError: the cluster cannot be reached, has no workers, or has other releases than
+            this machine.
     """
     with dask.config.set(_SETTINGS):
         executor = _ClusterExecutor(address, patience_seconds)
@@ -69,10 +71,10 @@ def connect(address: Address, *, patience_seconds: float) -> Iterator[Executor]:
 
 
 class _ClusterExecutor(Executor):
-    """Calls that a cluster's workers make.
+    """An executor that runs calls on a cluster's workers.
 
-    All that has to do with the cluster runs in the background, where it can be given up at any
-    time: dask bounds how long it takes to reach a server, and not how long that takes to answer.
+    All communication with the cluster runs in a background thread, so that it can be abandoned at
+    any time: dask has a timeout for connecting to a server, but none for the server's answer.
     """
 
     def __init__(self, address: Address, patience_seconds: float) -> None:
@@ -83,24 +85,24 @@ class _ClusterExecutor(Executor):
         self._is_shut = False
         self._is_ready: Future[None] = Future()
         self._background = Background(self._live())
-        # What follows is the event loop's.
+        # Only the event loop uses the attributes below.
         self._client: Client
         self._lost: asyncio.Future[ClusterError] = self._background.loop.create_future()
         self._waiting = 0
 
     def connect(self) -> None:
-        """Reach the cluster, and see that it is what is wanted."""
+        """Connect to the cluster, and check its workers and releases."""
         self._background.start()
         self._is_ready.result()
 
     def disconnect(self) -> None:
-        """Leave the cluster, which drops what it was to do for us, whether it answers or not."""
+        """Disconnect, whether the cluster answers or not; the cluster then drops our calls."""
         self._background.stop(patience_seconds=2 * _CLOSE_SECONDS)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Let a worker make a call; all that goes there and comes back is pickled."""
+        """Run a call on a worker; arguments and result are pickled."""
         if self._is_shut:
-            raise RuntimeError("no more calls are taken after shutdown")
+            raise RuntimeError("cannot submit calls after shutdown")
         call = Call(releases=self._releases, function=fn, arguments=args, keywords=kwargs)
         future: Future[T] = self._background.add(self._make(call))
         self._futures.add(future)
@@ -108,7 +110,7 @@ class _ClusterExecutor(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls; wait for those that were taken, or give them up."""
+        """Accept no more calls; wait for pending calls, or cancel them."""
         self._is_shut = True
         futures = list(self._futures)
         if cancel_futures:
@@ -118,7 +120,7 @@ class _ClusterExecutor(Executor):
             wait_for(futures)
 
     async def _live(self) -> None:
-        """Reach the cluster and look after it, until this is cancelled."""
+        """Connect to the cluster and watch it, until cancelled."""
         try:
             security = _security(self._address)
             self._client = Client(
@@ -135,12 +137,12 @@ class _ClusterExecutor(Executor):
                 with suppress(OSError):
                     async with asyncio.timeout(_CLOSE_SECONDS):
                         await self._client.close()
-        except BaseException as error:  # noqa: BLE001  # whoever waits for it shall have it
+        except BaseException as error:  # noqa: BLE001  # connect() raises it
             if not self._is_ready.done():
                 self._is_ready.set_exception(error)
 
     async def _reach(self) -> None:
-        """Wait for the scheduler to answer and for a worker to be there."""
+        """Wait until the scheduler answers and has a worker."""
         workers = None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -150,21 +152,21 @@ class _ClusterExecutor(Executor):
         except OSError:
             if workers is not None:
                 raise ClusterError(
-                    f"{self._address.text} has no workers",
-                    hint=f"start some, on any machine: dask worker {self._address.url}",
+                    f"{self._address.text}: the cluster has no workers",
+                    hint=f"start a worker on any machine: dask worker {self._address.url}",
                 ) from None
             raise ClusterError(
-                f"no scheduler answers at {self._address.text}", hint=_REACH[self._address.is_tls]
+                f"{self._address.text}: no scheduler answers", hint=_REACH[self._address.is_tls]
             ) from None
         except Exception as error:  # noqa: BLE001  # other servers make dask raise anything
             raise ClusterError(
-                f"what answers at {self._address.text} is no scheduler that is understood: "
+                f"{self._address.text}: the server must be a compatible dask scheduler, got "
                 f"{_words(error)}",
                 hint=_REACH[self._address.is_tls],
             ) from None
 
     async def _check(self) -> None:
-        """Refuse a cluster where somebody has other releases, or does not say which."""
+        """Refuse a cluster where a machine has other or unknown releases."""
         workers = await self._client.nthreads()
         there = await asyncio.gather(*(_ask(self._client, name) for name in (None, *workers)))
         names = (_SCHEDULER, *workers)
@@ -172,7 +174,7 @@ class _ClusterExecutor(Executor):
             raise self._unlike(wrong)
 
     async def _make(self, call: Call) -> Any:
-        """Have a call made, and wait for what it returns."""
+        """Run a call on the cluster, and return its result."""
         if self._lost.done():
             raise self._lost.result()
         if self._client.status != "running":
@@ -198,7 +200,7 @@ class _ClusterExecutor(Executor):
             remote.release()
 
     async def _watch(self) -> None:
-        """Find out when nobody is left that could make the calls that are waiting."""
+        """Fail waiting calls if the scheduler is gone, or if no worker is left for too long."""
         clock = asyncio.get_running_loop().time
         seen = clock()
         while True:
@@ -213,67 +215,67 @@ class _ClusterExecutor(Executor):
                 seen = clock()
             elif clock() - seen > self._patience_seconds:
                 self._lost.set_result(
-                    ClusterError(f"no worker is left at {self._address.text}", hint=_AGAIN)
+                    ClusterError(f"{self._address.text}: no worker is left", hint=_AGAIN)
                 )
                 break
-        await asyncio.Event().wait()  # there is nothing to wait for but the end
+        await asyncio.Event().wait()  # wait until cancelled
 
     def _gone(self) -> ClusterError:
         return ClusterError(
-            f"the scheduler at {self._address.text} is gone, or was started anew", hint=_AGAIN
+            f"{self._address.text}: the scheduler is gone or was restarted", hint=_AGAIN
         )
 
     def _unlike(self, wrong: str) -> ClusterError:
         return ClusterError(
-            f"not all machines at {self._address.text} have the releases of this one: {wrong}",
+            f"{self._address.text}: all machines must have the releases of this one: {wrong}",
             hint=_SAME,
         )
 
     def _explain(self, error: BaseException) -> BaseException:
-        """Return what a call raised, or why it could not be made, as the user should see it."""
+        """Return the error that a call raised, or a ClusterError why it did not run."""
         where = self._address.text
         if isinstance(error, KilledWorker):
             return ClusterError(
-                f"one worker after the other died at {where} over the same work, the last "
+                f"{where}: several workers died while running the same call, the last at "
                 f"{error.last_worker.address}",
-                hint="see what they say: they may lack memory, or purekernel",
+                hint="check their logs: they may lack memory, or purekernel",
             )
         if isinstance(error, ImportError):
-            return ClusterError(f"a worker at {where} lacks something: {error}", hint=_SAME)
+            return ClusterError(f"{where}: a worker lacks a module: {error}", hint=_SAME)
         if isinstance(error, MemoryError):
             return ClusterError(
-                f"a worker at {where} has too little memory",
-                hint="give workers more of it, or fewer threads: dask worker --nthreads 1",
+                f"{where}: a worker is out of memory",
+                hint="give workers more memory or fewer threads: dask worker --nthreads 1",
             )
         return error
 
 
 def _security(address: Address) -> Security | None:
-    """Return the certificates that dask is configured with, for an address that needs some."""
+    """Return dask's configured certificates for a TLS address, else ``None``."""
     if not address.is_tls:
         return None
-    setting = "set distributed.comm.tls.ca-file, and cert and key of its client, as dask says"
+    setting = "set distributed.comm.tls.ca-file, client.cert and client.key in dask's configuration"
     try:
         security = Security()
         known = security.get_connection_args("client").get("ssl_context")
     except (OSError, ValueError) as error:
         raise ClusterError(
-            f"dask's certificates for {address.text} are of no use: {error}", hint=setting
+            f"{address.text}: cannot load dask's certificates: {error}", hint=setting
         ) from None
     if known is None:
         raise ClusterError(
-            f"{address.text} needs certificates, and dask is configured with none", hint=setting
+            f"{address.text}: needs certificates, but dask's configuration has none", hint=setting
         )
     return security
 
 
 def _make_there(call: Call) -> tuple[str, Answer]:
-    """Make a call, on a worker; return its address, too."""
+    """Run a call on a worker; return the worker's address and the answer."""
     return get_worker().address, call()
 
 
 async def _ask(client: Client, worker: str | None) -> Releases | str:
-    """Return what a worker has, or the scheduler; or in words why that is not known."""
+    """Return the releases of a worker, or of the scheduler; or a text why they are unknown."""
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             if worker is None:
@@ -286,13 +288,13 @@ async def _ask(client: Client, worker: str | None) -> Releases | str:
     except Exception as error:  # noqa: BLE001  # whatever an import raises there
         answer = error
     if isinstance(answer, BaseException):
-        # Which module it was, dask tells in words alone.
+        # dask gives the module's name only in the message.
         lacking = re.search(r"No module named '([\w.]+)'", str(answer))
-        return f"no {lacking[1]}" if lacking else _words(answer)
+        return f"{lacking[1]} is missing" if lacking else _words(answer)
     found: Releases = answer
     return found
 
 
 def _words(error: BaseException) -> str:
-    """Return what an exception of somebody else's is, and says if it says something."""
+    """Return the type of an exception, and its message if there is one."""
     return ": ".join(filter(None, (type(error).__name__, str(error))))

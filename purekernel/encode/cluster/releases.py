@@ -1,4 +1,4 @@
-"""What must be the same on all machines that work at one image, so that its bytes are the same."""
+"""Compare the releases of all machines that encode one image, so that its bytes are the same."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Releases = Mapping[str, str]
 
 
 def releases() -> dict[str, str]:
-    """Return the releases that this machine has of what encodes, by name.
+    """Return this machine's releases of purekernel and its encoder libraries, by name.
 
     Raises:
-        LibraryError: one of them is missing, or another package took its place.
+        LibraryError: a library is missing, or another package replaced it.
     """
     return {
         "purekernel": __version__,
@@ -28,11 +28,11 @@ def releases() -> dict[str, str]:
 
 @frozen(kw_only=True)
 class Answer:
-    """What a call gave, and what it was made with.
+    """The result of a call, and the releases that made it.
 
     Attributes:
-        releases: those of the machine that made it.
-        value: what the call returned; ``None`` where the releases are not those asked for.
+        releases: the releases on the machine that ran the call.
+        value: the return value; ``None`` if the releases differ from the required ones.
     """
 
     releases: Releases
@@ -41,15 +41,15 @@ class Answer:
 
 @frozen(kw_only=True)
 class Call:
-    """A call for another machine, which makes it only if it has the right releases.
+    """A call for another machine, which runs only if that machine has the same releases.
 
-    A machine may join a cluster at any time, so each call looks for itself.
+    A machine may join a cluster at any time, so each call checks them.
 
     Attributes:
-        releases: the right ones.
-        function: is called there; it, the arguments and what it returns can be pickled.
-        arguments: by position.
-        keywords: by name.
+        releases: the required releases.
+        function: the function to call. It, the arguments and its result must be picklable.
+        arguments: positional arguments.
+        keywords: keyword arguments.
     """
 
     releases: Releases
@@ -58,7 +58,7 @@ class Call:
     keywords: Mapping[str, Any] = field(repr=False)
 
     def __call__(self) -> Answer:
-        """Make the call."""
+        """Run the call, if this machine has the required releases."""
         here = releases()
         if here != self.releases:
             return Answer(releases=here, value=None)
@@ -66,11 +66,11 @@ class Call:
 
 
 def differences(here: Releases, there: Mapping[str, Releases | str]) -> str:
-    """Return who has other releases than ``here``, in words; nothing if nobody has.
+    """Describe which machines have other releases than ``here``; empty if all have the same.
 
     Args:
-        here: this machine's.
-        there: each other machine's by its name, or in words why they are not known.
+        here: the releases of this machine.
+        there: the releases of each other machine by its name, or a text why they are unknown.
     """
     found: dict[str, list[str]] = {}
     for name, releases_there in there.items():
@@ -78,9 +78,9 @@ def differences(here: Releases, there: Mapping[str, Releases | str]) -> str:
             words = releases_there
         else:
             words = ", ".join(
-                f"{what} {releases_there.get(what, '?')} for {release}"
-                for what, release in here.items()
-                if releases_there.get(what) != release
+                f"{package} must be {release}, got {releases_there.get(package, 'none')}"
+                for package, release in here.items()
+                if releases_there.get(package) != release
             )
         if words:
             found.setdefault(words, []).append(name)

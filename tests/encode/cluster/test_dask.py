@@ -1,4 +1,4 @@
-"""A cluster that loses what it has, and clusters that are not what they should be."""
+"""Test clusters that lose workers or the scheduler, and unsuitable clusters."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ from tests.workshop import two_lines
 pytestmark = pytest.mark.cluster
 
 ISO = "rz_mk_dev-image.1.iso"
-UNLIKE = "not all machines at {0} have the releases of this one: "
-SAME = "install the same on all machines, the scheduler's, too, and start them anew"
-START = "correct the address, or start one there: dask scheduler"
-AGAIN = "see what the cluster's logs say, start what is missing, and build again"
+UNLIKE = "{0}: all machines must have the releases of this one: "
+SAME = "install the same releases on all machines, including the scheduler's, and restart them"
+START = "correct the address, or start a scheduler there: dask scheduler"
+AGAIN = "check the cluster's logs, restart what is missing, and build again"
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A scheduler and two workers, which stay."""
+    """A scheduler and two workers, for the whole module."""
     with running(tmp_path_factory.mktemp("cluster")) as found:
         yield found
 
 
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[Cluster]:
-    """A scheduler and two workers, for this test alone."""
+    """A scheduler and two workers, for one test."""
     folder = tmp_path / "mortal"
     folder.mkdir()
     with running(folder) as found:
@@ -60,7 +60,7 @@ def mortal(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder where we are, with an overlay in it, the output of an earlier build, no cache."""
+    """The current folder, with an overlay, the output of an earlier build and no cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PUREKERNEL_CACHE", str(tmp_path / "cache"))
     write_overlay(tmp_path)
@@ -95,7 +95,7 @@ def killing(
     *processes: subprocess.Popen[bytes],
     patience_seconds: int = 60,
 ) -> tuple[int, str]:
-    """Build, and kill processes when half of the calls are done; return status and errors."""
+    """Build, and kill processes when half of the calls are done; return status and stderr."""
     victims = ",".join(str(process.pid) for process in processes)
     build = (victims, str(patience_seconds), *command(cluster.address, "-q"))
     done = purekernel(*build, cwd=folder, script=KILLING)
@@ -103,7 +103,7 @@ def killing(
     return done.returncode, done.stderr
 
 
-def test_a_worker_killed_half_way_makes_no_difference(folder: Path, mortal: Cluster) -> None:
+def test_killed_worker_does_not_change_the_image(folder: Path, mortal: Cluster) -> None:
     plain = command("")[:-2]
     assert main([*plain, "-q", "-o", "threads", "--cache-dir", "other"]) == 0
     assert killing(folder, mortal, mortal.workers[0]) == (0, "")
@@ -111,23 +111,23 @@ def test_a_worker_killed_half_way_makes_no_difference(folder: Path, mortal: Clus
     assert (folder / ISO).read_bytes() == (folder / "threads" / ISO).read_bytes()
 
 
-def test_without_workers_a_build_gives_up(folder: Path, mortal: Cluster) -> None:
+def test_build_fails_when_all_workers_die(folder: Path, mortal: Cluster) -> None:
     status, err = killing(folder, mortal, *mortal.workers, patience_seconds=1)
     assert status == 1
-    assert two_lines(err) == [(f"no worker is left at {mortal.address}", AGAIN)]
+    assert two_lines(err) == [(f"{mortal.address}: no worker is left", AGAIN)]
     untouched(folder)
 
 
 @pytest.mark.nightly
-def test_without_the_scheduler_a_build_gives_up(folder: Path, mortal: Cluster) -> None:
+def test_build_fails_when_the_scheduler_dies(folder: Path, mortal: Cluster) -> None:
     status, err = killing(folder, mortal, mortal.scheduler)
     assert status == 1
-    gone = f"the scheduler at {mortal.address} is gone, or was started anew"
+    gone = f"{mortal.address}: the scheduler is gone or was restarted"
     assert two_lines(err) == [(gone, AGAIN)]
     untouched(folder)
 
 
-def test_work_that_workers_do_not_survive(tmp_path: Path) -> None:
+def test_call_that_kills_workers_fails(tmp_path: Path) -> None:
     setting = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
     with (
         running(tmp_path, workers=1, **setting) as strict,
@@ -136,13 +136,13 @@ def test_work_that_workers_do_not_survive(tmp_path: Path) -> None:
         future = executor.submit(time.sleep, 600)
         strict.await_busy()
         kill(*strict.workers)
-        start = f"one worker after the other died at {strict.address} over the same work"
+        start = f"{strict.address}: several workers died while running the same call"
         with pytest.raises(ClusterError, match=start):
             future.result()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no processes")
-def test_interrupted_a_build_leaves_nothing_to_do(folder: Path, cluster: Cluster) -> None:
+def test_interrupted_build_leaves_no_calls_on_the_cluster(folder: Path, cluster: Cluster) -> None:
     script = (
         f"{DEFAULT_SIGNALS}"
         "import sys\n"
@@ -181,22 +181,22 @@ def test_interrupted_a_build_leaves_nothing_to_do(folder: Path, cluster: Cluster
     untouched(folder)
 
 
-def test_what_a_call_raises_is_raised_here(cluster: Cluster) -> None:
+def test_errors_of_calls_are_raised_locally(cluster: Cluster) -> None:
     with open_executor(cluster.address) as executor:
         assert executor.submit(divmod, 7, 2).result() == (3, 1)
         assert list(executor.map(pow, [2, 3], [5, 2])) == [32, 9]
         with pytest.raises(ZeroDivisionError):
             executor.submit(divmod, 7, 0).result()
-        lacks = f"a worker at {cluster.address} lacks something: No module named 'no_such_thing'"
+        lacks = f"{cluster.address}: a worker lacks a module: No module named 'no_such_thing'"
         with pytest.raises(ClusterError, match=lacks):
             executor.submit(import_module, "no_such_thing").result()
-        with pytest.raises(ClusterError, match=f"a worker at {cluster.address} has too little"):
+        with pytest.raises(ClusterError, match=f"{cluster.address}: a worker is out of memory"):
             executor.submit(bytes, 1 << 60).result()
-    with pytest.raises(RuntimeError, match="no more calls are taken after shutdown"):
+    with pytest.raises(RuntimeError, match="cannot submit calls after shutdown"):
         executor.submit(divmod, 7, 2)
 
 
-def test_large_arguments_come_back_whole_and_without_a_word(
+def test_large_arguments_are_sent_without_warnings(
     cluster: Cluster, capfd: pytest.CaptureFixture[str]
 ) -> None:
     data = bytes(range(256)) * (50 << 12)  # more than 50 MB
@@ -205,24 +205,26 @@ def test_large_arguments_come_back_whole_and_without_a_word(
     assert capfd.readouterr().err == ""
 
 
-def test_workers_that_are_not_like_us_are_named(
+def test_workers_with_other_releases_are_named(
     folder: Path, cluster: Cluster, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with cluster.joined_by(OTHER_ZOPFLI) as other, cluster.joined_by(WITHOUT_PUREKERNEL) as bare:
         assert main(command(cluster.address)) == 1
         release = zopfli.__version__
-        who = sorted([f"{other} (zopfli 0.0.1 for {release})", f"{bare} (no purekernel)"])
+        expected = sorted(
+            [f"{other} (zopfli must be {release}, got 0.0.1)", f"{bare} (purekernel is missing)"]
+        )
     ((message, hint),) = two_lines(capfd.readouterr().err)
     start = UNLIKE.format(cluster.address)
     assert message.startswith(start)
-    assert sorted(message.removeprefix(start).split("; ")) == who
+    assert sorted(message.removeprefix(start).split("; ")) == expected
     assert hint == SAME
     untouched(folder)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no processes")
 @pytest.mark.usefixtures("hurried")
-def test_a_worker_that_does_not_answer_is_named(
+def test_hanging_worker_is_named(
     folder: Path, cluster: Cluster, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with cluster.joined_by("") as hanging:
@@ -233,24 +235,24 @@ def test_a_worker_that_does_not_answer_is_named(
     untouched(folder)
 
 
-def test_a_worker_with_another_release_that_joins_later_is_found_out(cluster: Cluster) -> None:
+def test_late_worker_with_other_releases_is_refused(cluster: Cluster) -> None:
     with open_executor(cluster.address) as executor:
         assert executor.submit(divmod, 7, 2).result() == (3, 1)
         with cluster.joined_by(OTHER_ZOPFLI) as other:
             answers = executor.map(time.sleep, [0.1] * 12)
-            with pytest.raises(ClusterError, match=rf"{other} \(zopfli 0\.0\.1 for "):
+            with pytest.raises(ClusterError, match=rf"{other} \(zopfli must be \S+, got 0\.0\.1\)"):
                 list(answers)
 
 
-def test_a_worker_without_us_that_joins_later_makes_no_difference(cluster: Cluster) -> None:
-    """It falls over the first call that it is sent, and others make that."""
+def test_late_worker_without_purekernel_is_ignored(cluster: Cluster) -> None:
+    """It fails on its first call, which is retried on other workers."""
     with open_executor(cluster.address) as executor, cluster.joined_by(WITHOUT_PUREKERNEL) as bare:
         assert list(executor.map(time.sleep, [0.1] * 12)) == [None] * 12
         assert bare not in cluster.client.nthreads()
 
 
 @pytest.mark.nightly
-def test_a_scheduler_without_us_is_named(
+def test_scheduler_without_purekernel_is_named(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     place = tmp_path / "bare"
@@ -258,13 +260,13 @@ def test_a_scheduler_without_us_is_named(
     (place / "without.py").write_text(WITHOUT_PUREKERNEL)
     with running(place, workers=1, options=("--preload", place / "without.py")) as bare:
         assert main(command(bare.address)) == 1
-        message = UNLIKE.format(bare.address) + "the scheduler (no purekernel)"
+        message = UNLIKE.format(bare.address) + "the scheduler (purekernel is missing)"
         assert two_lines(capfd.readouterr().err) == [(message, SAME)]
     untouched(folder)
 
 
 @pytest.mark.usefixtures("hurried")
-def test_a_cluster_without_workers(
+def test_cluster_without_workers_is_refused(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     place = tmp_path / "empty"
@@ -273,8 +275,8 @@ def test_a_cluster_without_workers(
         assert main(command(empty.address)) == 1
         assert two_lines(capfd.readouterr().err) == [
             (
-                f"{empty.address} has no workers",
-                f"start some, on any machine: dask worker {empty.url}",
+                f"{empty.address}: the cluster has no workers",
+                f"start a worker on any machine: dask worker {empty.url}",
             )
         ]
     untouched(folder)
@@ -282,7 +284,7 @@ def test_a_cluster_without_workers(
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("server", ["none", "silent"])
-def test_where_no_server_answers(
+def test_missing_or_silent_server_is_reported(
     folder: Path, capfd: pytest.CaptureFixture[str], server: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -290,23 +292,23 @@ def test_where_no_server_answers(
         if server == "none":
             listener.close()
         assert main(command(f"dask://127.0.0.1:{port}")) == 1
-    message = f"no scheduler answers at dask://127.0.0.1:{port}"
+    message = f"dask://127.0.0.1:{port}: no scheduler answers"
     assert two_lines(capfd.readouterr().err) == [(message, START)]
     untouched(folder)
 
 
-def test_another_server_is_no_scheduler(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_web_server_is_refused(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         Thread(target=answer_otherwise, args=(listener,), daemon=True).start()
         assert main(command(f"dask://127.0.0.1:{port}")) == 1
-    message = f"what answers at dask://127.0.0.1:{port} is no scheduler that is understood: "
+    message = f"dask://127.0.0.1:{port}: the server must be a compatible dask scheduler, got "
     assert two_lines(capfd.readouterr().err) == [(message + "MemoryError", START)]
     untouched(folder)
 
 
 def answer_otherwise(listener: socket.socket) -> None:
-    """Answer all that come as a web server would answer what it does not understand."""
+    """Answer all connections as a web server answers an invalid request."""
     with suppress(OSError):
         while True:
             line, _address = listener.accept()
@@ -314,29 +316,29 @@ def answer_otherwise(listener: socket.socket) -> None:
                 line.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
 
 
-def test_a_worker_is_no_scheduler(
+def test_address_of_a_worker_is_refused(
     folder: Path, cluster: Cluster, capfd: pytest.CaptureFixture[str]
 ) -> None:
     worker = next(iter(cluster.client.nthreads())).removeprefix("tcp://")
     assert main(command(f"dask://{worker}")) == 1
     ((message, _hint),) = two_lines(capfd.readouterr().err)
-    # It depends on dask's release whether it is answered that it is none, or nothing.
+    # dask's release decides whether there is an error or no answer.
     starts = (
-        f"what answers at dask://{worker} is no sch",
-        f"no scheduler answers at dask://{worker}",
+        f"dask://{worker}: the server must be a compatible dask sch",
+        f"dask://{worker}: no scheduler answers",
     )
     assert message.startswith(starts)
     untouched(folder)
 
 
 @pytest.mark.nightly
-def test_a_cluster_behind_certificates(folder: Path, tmp_path: Path) -> None:
+def test_tls_cluster_needs_valid_certificates(folder: Path, tmp_path: Path) -> None:
     authority = trustme.CA()
     own, ca = tmp_path / "own.pem", tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(ca)
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(own)
     setting = "DASK_DISTRIBUTED__COMM__TLS__"
-    settings = {f"{setting}{who}__CERT": str(own) for who in ("SCHEDULER", "WORKER", "CLIENT")}
+    settings = {f"{setting}{role}__CERT": str(own) for role in ("SCHEDULER", "WORKER", "CLIENT")}
     settings[f"{setting}CA_FILE"] = str(ca)
     place = tmp_path / "closed"
     place.mkdir()
@@ -349,8 +351,8 @@ def test_a_cluster_behind_certificates(folder: Path, tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         (folder / ISO).write_bytes(b"of an earlier build")
         cases = {
-            f"{closed.address} needs certificates, and dask is configured with none": {},
-            f"dask's certificates for {closed.address} are of no use: ": {
+            f"{closed.address}: needs certificates, but dask's configuration has none": {},
+            f"{closed.address}: cannot load dask's certificates: ": {
                 **settings,
                 f"{setting}CA_FILE": str(tmp_path / "site" / "text00"),
             },
@@ -364,7 +366,7 @@ def test_a_cluster_behind_certificates(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["dask", "distributed"])
-def test_without_the_extra_it_is_named(folder: Path, missing: str) -> None:
+def test_missing_dask_is_reported(folder: Path, missing: str) -> None:
     script = (
         "import sys\n"
         f"sys.modules[{missing!r}] = None\n"
@@ -375,14 +377,14 @@ def test_without_the_extra_it_is_named(folder: Path, missing: str) -> None:
     assert done.returncode == 2
     assert two_lines(done.stderr) == [
         (
-            f"dask://127.0.0.1:1 needs dask.distributed, and there is no {missing} here",
+            f"dask://127.0.0.1:1: needs dask.distributed: the module {missing} is missing",
             "install it: pip install 'purekernel[dask]'",
         )
     ]
     untouched(folder)
 
 
-def test_a_build_without_a_cluster_imports_nothing_of_it(folder: Path) -> None:
+def test_local_build_does_not_import_dask(folder: Path) -> None:
     script = (
         "import sys\n"
         "from purekernel.cli import main\n"
@@ -394,7 +396,7 @@ def test_a_build_without_a_cluster_imports_nothing_of_it(folder: Path) -> None:
     assert (done.stdout, done.stderr) == ("0 []\n", "")
 
 
-def test_jobs_are_for_this_machine(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_jobs_with_an_executor_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command("dask://127.0.0.1:1", "--jobs", "2")) == 2
     ((message, _hint),) = two_lines(capsys.readouterr().err)
     assert message.startswith("--jobs is for encoders on this machine")
@@ -403,10 +405,8 @@ def test_jobs_are_for_this_machine(folder: Path, capsys: pytest.CaptureFixture[s
     untouched(folder)
 
 
-def test_an_address_that_is_none_is_wrong_usage(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_address_is_a_usage_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command("ssh://127.0.0.1:1")) == 2
     ((message, _hint),) = two_lines(capsys.readouterr().err)
-    assert message == "'ssh://127.0.0.1:1' names no kind of cluster that there is"
+    assert message == "'ssh://127.0.0.1:1': the scheme must be dask or dask+tls, got 'ssh'"
     untouched(folder)

@@ -19,26 +19,26 @@ def test_releases_are_those_that_the_encoders_name() -> None:
     }
 
 
-def test_a_call_is_made_where_the_releases_are_the_same() -> None:
+def test_call_with_equal_releases_runs() -> None:
     call = Call(releases=releases(), function=divmod, arguments=(7, 2), keywords={})
     assert pickle.loads(pickle.dumps(call))() == Answer(releases=releases(), value=(3, 1))
 
 
-def test_a_call_is_not_made_where_they_are_not() -> None:
+def test_call_with_other_releases_does_not_run() -> None:
     call = Call(releases=HERE, function=divmod, arguments=(7, 0), keywords={})
     assert call() == Answer(releases=releases(), value=None)
 
 
-def test_who_differs_is_said_together() -> None:
+def test_machines_with_equal_differences_are_grouped() -> None:
     there = {
         "a": HERE,
         "b": {**HERE, "zopfli": "0.4.3"},
-        "c": "no purekernel",
+        "c": "purekernel is missing",
         "d": {**HERE, "zopfli": "0.4.3"},
         "e": {"purekernel": "0.9", "deflate": "0.9.0"},
     }
     assert differences(HERE, there) == (
-        "b, d (zopfli 0.4.3 for 0.2.3); c (no purekernel); "
-        "e (purekernel 0.9 for 1.0, zopfli ? for 0.2.3)"
+        "b, d (zopfli must be 0.2.3, got 0.4.3); c (purekernel is missing); "
+        "e (purekernel must be 1.0, got 0.9, zopfli must be 0.2.3, got none)"
     )
     assert differences(HERE, {"a": HERE}) == ""

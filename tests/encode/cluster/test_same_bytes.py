@@ -1,4 +1,4 @@
-"""Whatever runs the encoders, the bytes are the same."""
+"""Test that all executors produce the same bytes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ KINDS: dict[str, Callable[[Cluster], AbstractContextManager[Executor]]] = {
 
 
 @pytest.mark.parametrize("effort", Effort)
-def test_all_executors_make_the_bytes_that_threads_make(
+def test_all_executors_give_the_same_bytes_as_threads(
     cluster: Cluster, core_by: Callable[..., bytes], effort: Effort
 ) -> None:
     expected = core_by(effort)
