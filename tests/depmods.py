@@ -226,11 +226,11 @@ def told_by_kmod(said: str) -> list[tuple[str, str, str]]:
 def told_by_ours(done: Indexed) -> list[tuple[str, str, str]]:
     """Return the same as ours says it."""
     words = {
-        "needs the unknown symbol": "needs unknown symbol",
-        "was built for another version of the symbol": "disagrees about version of symbol",
+        "unknown symbol": "needs unknown symbol",
+        "built for another version of the symbol": "disagrees about version of symbol",
     }
     return sorted(
         (Path(found[1]).name, words[found[2]], found[3])
         for warning in done.warnings
-        if (found := re.fullmatch(rf"'(\S+)' ({'|'.join(words)}) ('.*')", warning))
+        if (found := re.fullmatch(rf"'(\S+)': ({'|'.join(words)}) ('.*')", warning))
     )

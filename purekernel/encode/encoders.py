@@ -169,10 +169,10 @@ def inflates_to(stream: Buffer, content: Buffer) -> bool:
     """
     limits = Limits(unpacked_bytes=len(content))
     try:
-        found = inflate(stream, source="a deflate stream", limits=limits)
+        inflated = inflate(stream, source="a deflate stream", limits=limits)
     except FormatError:
         return False
-    return found.end == len(stream) and found.content == content
+    return inflated.end == len(stream) and inflated.content == content
 
 
 class Effort(Enum):

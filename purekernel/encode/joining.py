@@ -96,12 +96,12 @@ def survey(data: Buffer, *, source: str = "a deflate stream") -> Stream:
     Raises:
         FormatError: the stream is invalid or truncated.
     """
-    found = walk(data, source=source)
-    stored = (block.start for block in found.blocks if block.kind == STORED)
+    walked = walk(data, source=source)
+    stored = (block.start for block in walked.blocks if block.kind == STORED)
     return Stream(
-        data=bytes(data[: (found.end + 7) // 8]),
-        end=found.end,
-        last_block=found.blocks[-1].start,
+        data=bytes(data[: (walked.end + 7) // 8]),
+        end=walked.end,
+        last_block=walked.blocks[-1].start,
         first_stored=next(stored, None),
     )
 

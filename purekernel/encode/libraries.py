@@ -78,11 +78,7 @@ def _unusable(name: str, error: Exception | None, hint: str) -> LibraryError:
         return LibraryError(
             f"the Python package {name} is not installed", hint=f"pip install {name}"
         )
-    what = (
-        "it does not compress"
-        if error is None
-        else f"{type(error).__name__}: {error}"
-    )
+    what = "it does not compress" if error is None else f"{type(error).__name__}: {error}"
     return LibraryError(
         f"the Python module {name} must come from a recent package {name}, got another one: "
         f"{' '.join(what.split())}",

@@ -71,8 +71,10 @@ def recompress_all(
         )
         for index in order
     )
-    made = dict(zip(order, make_all(tasks, executor=executor, cache=cache), strict=True))
-    return [None if made[index] == _NO_SMALLER else made[index] for index in range(len(files))]
+    results = dict(zip(order, make_all(tasks, executor=executor, cache=cache), strict=True))
+    return [
+        None if results[index] == _NO_SMALLER else results[index] for index in range(len(files))
+    ]
 
 
 def _only_member(view: memoryview, limits: Limits = DEFAULT_LIMITS) -> Member | None:

@@ -84,7 +84,7 @@ def recompress_image(
     codec, options = _like(data, source, effort, limits)
     tree = parse_squashfs(data, source=source, limits=limits)
     # Try with and without tail packing: dissimilar tails compress better on their own.
-    made = min(
+    new_image = min(
         (
             build_squashfs(
                 tree, codec=codec, executor=executor, options=evolve(options, tails=tails)
@@ -93,9 +93,9 @@ def recompress_image(
         ),
         key=len,
     )
-    if parse_squashfs(made, source="a new image", limits=limits) != tree:
+    if parse_squashfs(new_image, source="a new image", limits=limits) != tree:
         raise AssertionError  # a bug of ours; the old image is kept
-    return made if len(made) < len(data) else None
+    return new_image if len(new_image) < len(data) else None
 
 
 def _like(data: Buffer, source: str, effort: Effort, limits: Limits) -> tuple[Codec, Options]:

@@ -1,1 +1,1 @@
-"""What once needed a chroot, as functions from tree to tree."""
+"""Change a root file system in memory, without a chroot."""

@@ -1,4 +1,4 @@
-"""The files that say who may use an image: lines of fields parted by colons.
+"""Read and change the account files of an image: lines of fields separated by colons.
 
 Lines that no change touches keep their bytes. Source: passwd(5), shadow(5), group(5).
 """
@@ -12,7 +12,7 @@ from attrs import field, frozen
 from purekernel.errors import FormatError, PurekernelError, raise_all
 from purekernel.tree import Buffer, display
 
-# Of a file that is damaged throughout nobody reads more.
+# More errors would not help the reader.
 MOST_ERRORS = 20
 
 # The largest uid and gid; (uid_t)-1 means "none" to chown(2).
@@ -23,13 +23,13 @@ _NUMBER = re.compile(rb"[0-9]{1,10}")
 
 @frozen(kw_only=True)
 class Layout:
-    """What one of the files looks like.
+    """The format of an account file.
 
     Attributes:
-        path: where it is in the image.
-        manual: the page that describes it.
-        fields: how many a line has.
-        numbers: which of them must be a uid or gid, the first being 0.
+        path: its path in the image.
+        manual: its manual page.
+        fields: the number of fields in a line.
+        numbers: the indexes of fields that must be a uid or gid, from 0.
     """
 
     path: bytes
@@ -47,9 +47,9 @@ GROUP = Layout(path=b"etc/group", manual="group(5)", fields=4, numbers=(2,))
 
 
 class Table:
-    """One of the files, under change.
+    """An account file that can be changed.
 
-    Of lines with one name the first counts, as it does to getpwnam(3).
+    If lines have the same name, the first counts, as for getpwnam(3).
     """
 
     def __init__(self, layout: Layout, lines: list[bytes]) -> None:
@@ -65,11 +65,11 @@ class Table:
 
     @property
     def names(self) -> list[bytes]:
-        """The names in their order."""
+        """The names, in order."""
         return list(self._places)
 
     def entry(self, name: bytes) -> list[bytes]:
-        """Return the fields of the line of ``name``, which must be there."""
+        """Return the fields of the line of ``name``, which must exist."""
         return self._lines[self._places[name]].split(b":")
 
     def named_by(self, number: int, *, at: int) -> bytes | None:
@@ -80,13 +80,13 @@ class Table:
         return None
 
     def set(self, name: bytes, at: int, value: bytes) -> None:
-        """Make ``value`` field ``at`` of the line of ``name``; the others keep their bytes."""
+        """Set field ``at`` of the line of ``name``; the others keep their bytes."""
         fields = self.entry(name)
         fields[at] = value
         self._lines[self._places[name]] = b":".join(fields)
 
     def append(self, *fields: bytes) -> None:
-        """Add a line at the end, below a newline if the last line lacks one."""
+        """Append a line, after a newline if the last line lacks one."""
         if self._lines[-1]:
             self._lines.append(b"")
         self._places[fields[0]] = len(self._lines) - 1
@@ -98,10 +98,10 @@ class Table:
 
 
 def parse_table(data: Buffer, layout: Layout) -> Table:
-    """Return the file in ``data``; blank lines, comments and those of NIS are passed over.
+    """Parse an account file; skip blank lines, comments and NIS entries.
 
     Raises:
-        FormatError: a line is malformed; or a CombinedError of the first twenty of them.
+        FormatError: a line is malformed; a CombinedError for several, of the first twenty.
     """
     lines = bytes(data).split(b"\n")
     errors: list[PurekernelError] = []
@@ -120,14 +120,16 @@ def _is_entry(line: bytes) -> bool:
 
 
 def _fault(line: bytes, layout: Layout, number: int) -> FormatError | None:
-    """Return what is wrong with ``line``, if anything is."""
+    """Return the error in ``line``, or ``None``."""
     fields = line.split(b":")
-    hint = f"correct that line; {layout.manual} says what it must look like"
+    hint = f"correct that line; {layout.manual} describes the format"
     if line.endswith(b"\r"):
         expected, got = "a line that ends in a newline alone", "a carriage return before it"
-        hint = "save the file with line ends of Unix: log-in would take the other for a letter"
+        hint = (
+            "save the file with Unix line endings: log-in takes a carriage return for a character"
+        )
     elif len(fields) != layout.fields:
-        expected, got = f"{layout.fields} fields parted by colons", f"{len(fields)}"
+        expected, got = f"{layout.fields} fields separated by colons", f"{len(fields)}"
     elif not fields[0]:
         expected, got = "a name before the first colon", "none"
     else:
@@ -135,8 +137,8 @@ def _fault(line: bytes, layout: Layout, number: int) -> FormatError | None:
         if not wrong:
             return None
         expected, got = f"a number from 0 to {MAX_ID}", display(wrong[0])
-    place = f"{layout.path.decode()}, line {number}"
-    return FormatError(source=place, expected=expected, got=got, hint=hint)
+    source_line = f"{layout.path.decode()}, line {number}"
+    return FormatError(source=source_line, expected=expected, got=got, hint=hint)
 
 
 def _is_id(text: bytes) -> bool:

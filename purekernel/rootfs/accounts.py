@@ -49,11 +49,11 @@ from purekernel.tree.path import ancestors, join, name
 __all__ = ["AccountChange", "change_accounts"]
 
 
-# What no password ever becomes: nobody logs in with one.
+# Not a valid hash, so no password matches it.
 LOCKED = b"*"
 
 
-# In etc/passwd and etc/group: the password is not here.
+# In etc/passwd and etc/group: the password is in a shadow file.
 ELSEWHERE = b"x"
 
 
@@ -65,41 +65,41 @@ HOMES = b"/home/"
 SHADOW_MODE = 0o640
 
 
-# Names that a misspelt one is held against.
+# The most names to compare with a misspelt one.
 MOST_COMPARED = 1000
 
 
-# As useradd(8) has it by default.
+# The default rule of useradd(8).
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _EXAMPLES = {"home": "/home/tc", "shell": "/bin/sh"}
 
 
-# By convention the home of accounts that have none.
+# By convention the home of accounts without a home.
 NO_HOME = b"/nonexistent"
 
 
-# What is to become of an account, and what of it makes no sense in any image.
+# Changes to an account, and checks that do not depend on the image.
 #
 # Source: passwd(5); useradd(8) of the shadow suite for names.
 
 
 @frozen(kw_only=True)
 class AccountChange:
-    """What is to become of a user; ``None`` leaves it as it is.
+    """A change to a user; ``None`` leaves a property unchanged.
 
-    A user that the image does not have is added, if ``uid`` says which number it gets: in
-    the group that Tiny Core gives its own (staff), with a home in ``/home`` and ``/bin/sh``,
-    unless said otherwise; and locked, unless it gets a password.
+    A user that is missing in the image is added if ``uid`` is given. The defaults are Tiny Core's
+    group staff, a home in ``/home``, the shell ``/bin/sh`` and a locked password.
 
     Attributes:
         name: the login name.
-        password_hash: as ``etc/shadow`` has it.
-        locked: nobody logs in with a password.
-        uid: its number.
-        gid: its group; one that has no line in ``etc/group`` gets one of the user's name.
-        home: its folder, an absolute path; made if it is not there.
-        shell: its shell, an absolute path.
-        comment: its full name.
+        password_hash: the hash for ``etc/shadow``.
+        locked: disable log-in with a password.
+        uid: the user's number.
+        gid: the group's number; if it is missing in ``etc/group``, a group of the user's name is
+            added.
+        home: the home folder, an absolute path; created if missing.
+        shell: the shell, an absolute path.
+        comment: the full name.
     """
 
     name: str
@@ -113,18 +113,18 @@ class AccountChange:
 
 
 def refusals(changes: Iterable[AccountChange]) -> Iterator[UsageError]:
-    """Yield what makes no sense whatever the image is."""
+    """Yield an error for each change that is invalid in any image."""
     seen: set[str] = set()
     for change in changes:
         if _NAME.fullmatch(change.name) is None:
             yield UsageError(
-                f"{change.name!r} is no name for a user",
-                hint="it has a small letter or '_', and then up to 31 of these, digits and '-'",
+                f"{change.name!r}: not a valid user name",
+                hint="give a lowercase letter or '_', then up to 31 of these, digits and '-'",
             )
             continue
         if change.name in seen:
             yield UsageError(
-                f"the user '{change.name}' is changed twice", hint="say it all in one place"
+                f"user '{change.name}': changed twice", hint="combine the changes into one"
             )
         seen.add(change.name)
         for message, hint in _contradictions(change):
@@ -132,29 +132,32 @@ def refusals(changes: Iterable[AccountChange]) -> Iterator[UsageError]:
 
 
 def _contradictions(change: AccountChange) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with one change, and what to do about it."""
+    """Yield message and hint for each error in one change."""
     if change.locked and change.password_hash is not None:
-        yield "a locked account has no password", "leave out the one or the other"
+        yield "a locked account cannot have a password", "remove one of the two"
     elif change.password_hash is not None and not valid_hash(change.password_hash):
         yield (
-            "that is no hash of a password",
-            "make one with 'openssl passwd -6', or give the password itself",
+            "not a valid password hash",
+            "create one with 'openssl passwd -6', or give the password itself",
         )
     for word, number in (("uid", change.uid), ("gid", change.gid)):
         if number is not None and not 0 <= number <= MAX_ID:
-            yield f"the {word} {number} is none that there can be", f"it is from 0 to {MAX_ID}"
+            yield (
+                f"the {word} must be from 0 to {MAX_ID}, got {number}",
+                f"give another {word}",
+            )
     if change.name == "root" and change.uid not in (None, 0):
-        yield f"root cannot have uid {change.uid}", "leave it out: root is whoever has uid 0"
+        yield f"the uid of root must be 0, got {change.uid}", "remove the uid"
     for word, path in (("home", change.home), ("shell", change.shell)):
         if path is not None and not (_is_absolute(path) and (word == "home" or path[-1] != "/")):
             yield (
-                f"{path!r} is no place for a {word}",
+                f"the {word} must be an absolute path, got {path!r}",
                 f"give an absolute path without '..' and ':', such as {_EXAMPLES[word]}",
             )
     if change.comment is not None and not _fits_field(change.comment):
         yield (
-            f"the comment {change.comment!r} does not fit in a line",
-            "leave out colons and whatever cannot be printed",
+            f"the comment must be printable, without colons, got {change.comment!r}",
+            "remove colons and unprintable characters",
         )
 
 
@@ -175,21 +178,21 @@ def _is_absolute(path: str) -> bool:
 def change_accounts(tree: Tree, changes: Iterable[AccountChange], *, mtime: int) -> Tree:
     """Return ``tree`` with its accounts changed.
 
-    Fields that no change names keep their bytes, and so do all other lines. ``etc/shadow``
-    stays root's and readable by nobody else, whatever it was.
+    Fields without a change keep their bytes, and so do all other lines. If ``etc/shadow`` is
+    written, root owns it, and no one but root and a group ``shadow`` can read it.
 
     Args:
         tree: a root file system.
-        changes: in order; each user once.
-        mtime: of what is written and made, in seconds since 1970, UTC.
+        changes: the changes, in order; each user at most once.
+        mtime: the time of new and changed files, in seconds since 1970, UTC.
 
     Raises:
-        UsageError: a change makes no sense, or none in this image.
+        UsageError: a change is invalid, in general or in this image.
         FormatError: a line of one of the files is malformed.
-        MissingPathError: there is no ``etc/passwd``.
-        ConflictError: something else stands where a file or folder must be.
+        MissingPathError: ``etc/passwd`` is missing.
+        ConflictError: a file or folder is needed where another type of node exists.
 
-    Source: passwd(5), shadow(5), group(5); usermod(8) for what is at home.
+    Source: passwd(5), shadow(5), group(5); usermod(8) for files in the home.
     """
     changes = tuple(changes)
     raise_all(refusals(changes))
@@ -208,14 +211,14 @@ def change_accounts(tree: Tree, changes: Iterable[AccountChange], *, mtime: int)
     return changed
 
 
-# The folders that users call home.
+# Home folders.
 #
 # Source: passwd(5); usermod(8) of the shadow suite.
 
 
 @frozen(kw_only=True)
 class Owner:
-    """A user and its group, by their numbers."""
+    """A uid and a gid."""
 
     uid: int
     gid: int
@@ -225,16 +228,16 @@ ROOT_OWNER = Owner(uid=0, gid=0)
 
 
 def give_home(tree: Tree, home: bytes, old: Owner, new: Owner) -> None:
-    """Give what ``old`` has at ``home``, an absolute path, to ``new``, as usermod(8) does."""
+    """Change owner ``old`` to ``new`` in ``home``, an absolute path, as usermod(8) does."""
     if old == new or not home.startswith(b"/"):
         return
     try:
-        place = resolve(tree, home)
+        real_path = resolve(tree, home)
     except TreeError:
         return
-    if place == ROOT or not isinstance(tree.get(place), Directory):
+    if real_path == ROOT or not isinstance(tree.get(real_path), Directory):
         return
-    for path, node in list(tree.walk(place)):
+    for path, node in list(tree.walk(real_path)):
         uid, gid = node.metadata.uid, node.metadata.gid
         metadata = evolve(
             node.metadata,
@@ -246,11 +249,11 @@ def give_home(tree: Tree, home: bytes, old: Owner, new: Owner) -> None:
 
 
 def make_home(tree: Tree, home: bytes, owner: Owner, *, mtime: int) -> None:
-    """Make the folder ``home``, an absolute path, and root's above it, where they are missing.
+    """Create the folder ``home``, an absolute path, and missing parents, which root owns.
 
     Raises:
-        ConflictError: something on the way is no folder.
-        LinkLoopError: links on the way lead nowhere.
+        ConflictError: part of the path is not a folder.
+        LinkLoopError: links in the path form a loop.
     """
     if home == NO_HOME:
         return
@@ -259,20 +262,21 @@ def make_home(tree: Tree, home: bytes, owner: Owner, *, mtime: int) -> None:
     for step in [*ancestors(whole), whole] if whole else []:
         folder = resolve(tree, join(folder, name(step)))
         found = tree.get(folder)
-        # A home that only what it holds speaks of has no owner to speak of.
+        # An implied home, which exists only because of its content, has no owner of its own.
         if found is None or (step == whole and tree.is_implied(folder)):
-            its = owner if step == whole else ROOT_OWNER
-            metadata = Metadata(mode=0o755, uid=its.uid, gid=its.gid, mtime=mtime)
+            folder_owner = owner if step == whole else ROOT_OWNER
+            metadata = Metadata(mode=0o755, uid=folder_owner.uid, gid=folder_owner.gid, mtime=mtime)
             tree.add(folder, Directory(metadata=metadata))
         elif not isinstance(found, Directory):
             raise ConflictError(
-                f"{display(home)} cannot be a home: {display(folder)} is {describe(found)}",
-                hint="give another home, or take that out of the overlay",
+                f"{display(home)}: cannot create the home: {display(folder)} must be a folder, "
+                f"got {describe(found)}",
+                hint="give another home, or remove that from the overlay",
             )
 
 
 class _Accounts:
-    """The three files, and the homes, of a tree under change."""
+    """The account files and homes of a tree that is changed."""
 
     def __init__(self, tree: Tree, mtime: int) -> None:
         self._tree = tree
@@ -280,8 +284,8 @@ class _Accounts:
         self._before = {layout: _read(tree, layout) for layout in (PASSWD, SHADOW, GROUP)}
         if self._before[PASSWD] is None:
             raise MissingPathError(
-                f"there is no {display(PASSWD.path)} in the image",
-                hint="accounts can be changed only where the base has some",
+                f"{display(PASSWD.path)}: not found in the image",
+                hint="change accounts only in an image whose base has accounts",
             )
         self._tables: dict[Layout, Table] = {}
         errors: list[PurekernelError] = []
@@ -294,7 +298,7 @@ class _Accounts:
         self._passwd, self._shadow, self._group = self._tables.values()
 
     def apply(self, change: AccountChange) -> None:
-        """Make one change that is sound in itself."""
+        """Apply one change that has passed :func:`refusals`."""
         user = change.name.encode()
         is_new = user not in self._passwd
         if is_new and change.uid is None:
@@ -315,7 +319,7 @@ class _Accounts:
         if is_new or change.home is not None:
             make_home(self._tree, new[HOME], _owner(new), mtime=self._mtime)
         if is_new and new[HOME].startswith(HOMES):
-            # An overlay may have brought it, as root's: it could not know the user.
+            # An overlay may have added the home with owner root, because the user did not exist.
             give_home(self._tree, new[HOME], ROOT_OWNER, _owner(new))
 
     def store(self) -> None:
@@ -343,21 +347,21 @@ class _Accounts:
     def _unknown(self, wanted: str) -> UsageError:
         known = [name.decode("utf-8", "replace") for name in self._passwd.names[:MOST_COMPARED]]
         near = difflib.get_close_matches(wanted, known, n=1)
-        instead = f"write '{near[0]}', or say" if near else "say"
+        instead = f"write '{near[0]}', or give" if near else "give"
         return UsageError(
-            f"there is no user '{wanted}' in the image",
-            hint=f"{instead} the uid with which it is to be added",
+            f"user '{wanted}': not found in the image",
+            hint=f"{instead} a uid to add the user",
         )
 
     def _require_free(self, uid: int, user: bytes) -> None:
-        """Refuse a uid that another user has, unless it is this user's as well already."""
+        """Refuse a uid of another user, unless this user has it already."""
         holder = self._passwd.named_by(uid, at=UID)
         if holder in (None, user):
             return
         if user not in self._passwd or int(self._passwd.entry(user)[UID]) != uid:
             raise UsageError(
-                f"the uid {uid} of {display(user)} is that of {display(holder or b'')} already",
-                hint="give another: two users of one number are one user",
+                f"user {display(user)}: the uid {uid} already belongs to {display(holder or b'')}",
+                hint="give another uid: users with the same uid have the same rights",
             )
 
     def _require_group(self, gid: int, user: bytes) -> None:
@@ -366,9 +370,9 @@ class _Accounts:
         if user in self._group:
             other = int(self._group.entry(user)[GROUP_GID])
             raise UsageError(
-                f"the gid {gid} of {display(user)} has no group, and the group of that name "
+                f"user {display(user)}: no group has gid {gid}, and the group {display(user)} "
                 f"has gid {other}",
-                hint=f"give the gid of a group that there is, such as {other}",
+                hint=f"give the gid of an existing group, such as {other}",
             )
         self._group.append(user, ELSEWHERE, b"%d" % gid, b"")
 
@@ -382,20 +386,20 @@ class _Accounts:
 
     def _write(self, layout: Layout, content: bytes) -> None:
         tree = self._tree
-        place = resolve(tree, layout.path)
-        node = tree.get(place)
+        real_path = resolve(tree, layout.path)
+        node = tree.get(real_path)
         mode = SHADOW_MODE if layout is SHADOW else 0o644
         metadata = Metadata(mode=mode) if node is None else node.metadata
         if layout is SHADOW:
             metadata = self._protected(metadata)
-        made = File(metadata=evolve(metadata, mtime=self._mtime), content=content)
+        file = File(metadata=evolve(metadata, mtime=self._mtime), content=content)
         if node is None:
-            tree.add(place, made)
+            tree.add(real_path, file)
         else:
-            tree.replace(place, made)
+            tree.replace(real_path, file)
 
     def _protected(self, metadata: Metadata) -> Metadata:
-        """Return the metadata of a shadow file, for root and a group ``shadow`` at the most."""
+        """Return the metadata of a shadow file, readable by root and a group ``shadow`` at most."""
         entry = self._group.entry(b"shadow") if b"shadow" in self._group else None
         in_group = entry is not None and int(entry[GROUP_GID]) == metadata.gid
         return evolve(
@@ -407,13 +411,13 @@ class _Accounts:
 
 
 def _read(tree: Tree, layout: Layout) -> bytes | None:
-    """Return the content of one of the files, through links; ``None`` if it is not there."""
-    place = resolve(tree, layout.path)
-    node = tree.get(place)
+    """Return the content of an account file, links followed; ``None`` if it is missing."""
+    real_path = resolve(tree, layout.path)
+    node = tree.get(real_path)
     if node is None:
         return None
     if not isinstance(node, File):
-        raise ConflictError(f"{display(layout.path)} must be a file and is {describe(node)}")
+        raise ConflictError(f"{display(layout.path)}: must be a file, got {describe(node)}")
     return bytes(node.content)
 
 

@@ -1,7 +1,7 @@
-"""Make of a Debian package's files what Tiny Core takes for an extension.
+"""Convert the files of a Debian package to those of a Tiny Core extension.
 
-Source: Tiny Core's deb2tcz, by what it leaves out and adds; deb-postinst(5) for how dpkg calls a
-package's script; tce-setup, which runs start scripts.
+Source: Tiny Core's deb2tcz for what is removed and added; deb-postinst(5) for how dpkg calls the
+postinst script; tce-setup, which runs start scripts.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from purekernel.tree import (
 )
 from purekernel.tree.path import join, parent
 
-# What nobody reads on a Microkernel.
+# Documentation is not needed on a Microkernel.
 DOCUMENTATION = tuple(b"usr/share/" + entry for entry in (b"doc", b"man", b"menu", b"lintian"))
 
 POSTINST = b"usr/local/postinst"
 
-# Where Debian has libraries of one architecture, as it writes that: usr/lib/i386-linux-gnu. The
-# loaders of Tiny Core look in the folder above it, and not there.
+# Debian's multiarch folders, such as usr/lib/i386-linux-gnu. Tiny Core's loaders search only the
+# parent folder.
 _LIBRARIES = (b"lib", b"usr/lib")
 _MULTIARCH = re.compile(rb"[a-z0-9_]+-linux-gnu[a-z0-9]*")
 _LIBRARY = re.compile(rb".+\.so(?:\..*)?", re.DOTALL)
@@ -41,13 +41,13 @@ _SHEBANG = b"#!/bin/sh\n"
 
 @frozen(kw_only=True)
 class ConversionOptions:
-    """What is kept of a package, and added to it.
+    """What to keep of a package and what to add.
 
     Attributes:
         documentation: keep ``usr/share/doc``, ``man``, ``menu`` and ``lintian``.
-        empty_folders: keep folders that hold nothing, or only such.
-        library_links: put links to libraries in ``usr/lib/i386-linux-gnu`` and the like where
-            Tiny Core's loaders look for them.
+        empty_folders: keep folders without files.
+        library_links: link libraries in ``usr/lib/i386-linux-gnu`` and similar folders into the
+            parent folder, which Tiny Core's loaders search.
     """
 
     documentation: bool = False
@@ -66,49 +66,49 @@ def convert_tree(
 ) -> Tree:
     """Return a package's files as those of an extension.
 
-    A package's ``postinst`` goes to ``usr/local/postinst/NAME``, and the start script
-    ``usr/local/tce.installed/NAME`` calls it as dpkg would on installing the package; what Tiny
-    Core's mirror has to be run for such an extension is appended to that. The folder of start
-    scripts belongs to root and staff, and they to tc, without which Core does not run them.
+    A package's ``postinst`` becomes ``usr/local/postinst/NAME``. The start script
+    ``usr/local/tce.installed/NAME`` calls it as dpkg does after unpacking; the import script of
+    Tiny Core's mirror, if any, is appended to it. The folder of start scripts belongs to root and
+    staff, and the scripts belong to tc, because Core runs no others.
 
     Args:
         tree: the package's own files.
-        extension: its name, without ``.tcz``.
-        mtime: of all that is added, in seconds since 1970, UTC.
+        extension: the name of the extension, without ``.tcz``.
+        mtime: the time of added files, in seconds since 1970, UTC.
         postinst: the package's script, if it has one.
-        import_script: what is appended, if there is something.
-        options: what is kept and added.
+        import_script: the script to append, if any.
+        options: what to keep and what to add.
 
     Raises:
-        ConflictError: the package has something where a script goes.
+        ConflictError: the package has a file at the path of a script.
     """
     options = options or ConversionOptions()
-    made = date_implied(tree, mtime)
+    converted = date_implied(tree, mtime)
     if not options.documentation:
         for path in DOCUMENTATION:
-            if path in made:
-                made.remove(path)
+            if path in converted:
+                converted.remove(path)
     if not options.empty_folders:
-        _remove_empty_folders(made)
+        _remove_empty_folders(converted)
     if options.library_links:
-        _link_libraries(made, mtime)
+        _link_libraries(converted, mtime)
     script = start_script(extension, has_postinst=postinst is not None, appended=import_script)
     if postinst is not None:
         place = join(POSTINST, extension.encode())
-        _add(made, place, postinst, Metadata(mode=0o755, mtime=mtime))
+        _add(converted, place, postinst, Metadata(mode=0o755, mtime=mtime))
     if script is not None:
         owned = Metadata(mode=0o755, uid=TC_USER, gid=STAFF_GROUP, mtime=mtime)
-        _add(made, join(START_SCRIPTS, extension.encode()), script, owned)
-    if START_SCRIPTS in made:
+        _add(converted, join(START_SCRIPTS, extension.encode()), script, owned)
+    if START_SCRIPTS in converted:
         folder = Metadata(mode=0o775, uid=ROOT_ID, gid=STAFF_GROUP, mtime=mtime)
-        made.replace(START_SCRIPTS, Directory(metadata=folder))
-    return made
+        converted.replace(START_SCRIPTS, Directory(metadata=folder))
+    return converted
 
 
 def start_script(
     extension: str, *, has_postinst: bool, appended: Buffer | None = None
 ) -> bytes | None:
-    """Return what runs when an extension has been loaded; ``None`` where nothing does."""
+    """Return the script that runs when an extension is loaded; ``None`` if it is empty."""
     if not has_postinst and appended is None:
         return None
     call = b"/%s/%s configure 2>/dev/null\n" % (POSTINST, extension.encode())
@@ -121,7 +121,7 @@ def start_script(
 
 
 def wanted_programs(postinst: Buffer) -> tuple[str, ...]:
-    """Return what a script needs that Core itself does not have, as far as its text shows."""
+    """Return the programs that a script needs and Core lacks, as far as its text shows."""
     text = bytes(postinst)
     found = []
     first = text.partition(b"\n")[0]
@@ -134,7 +134,7 @@ def wanted_programs(postinst: Buffer) -> tuple[str, ...]:
 
 
 def _remove_empty_folders(tree: Tree) -> None:
-    """Take out folders that hold nothing, and those that then hold nothing."""
+    """Remove empty folders, and folders that become empty."""
     folders = [path for path, node in tree.walk() if isinstance(node, Directory) and path != ROOT]
     for path in reversed(folders):
         if not tree.entries(path):
@@ -145,9 +145,9 @@ def _link_libraries(tree: Tree, mtime: int) -> None:
     for folder in _LIBRARIES:
         if not isinstance(tree.get(folder), Directory):
             continue
-        for inner in tree.entries(folder):
-            path = join(folder, inner)
-            if not _MULTIARCH.fullmatch(inner) or not isinstance(tree[path], Directory):
+        for multiarch in tree.entries(folder):
+            path = join(folder, multiarch)
+            if not _MULTIARCH.fullmatch(multiarch) or not isinstance(tree[path], Directory):
                 continue
             for entry in tree.entries(path):
                 link = join(folder, entry)
@@ -158,13 +158,13 @@ def _link_libraries(tree: Tree, mtime: int) -> None:
                     and link not in tree
                 ):
                     metadata = Metadata(mode=0o777, mtime=mtime)
-                    tree.add(link, Symlink(metadata=metadata, target=join(inner, entry)))
+                    tree.add(link, Symlink(metadata=metadata, target=join(multiarch, entry)))
 
 
 def _add(tree: Tree, path: bytes, content: Buffer, metadata: Metadata) -> None:
     if path in tree:
         raise ConflictError(
-            f"the package has {display(path)} itself, where its start script or postinst goes",
+            f"{display(path)}: the package has a file at the path of its start script or postinst",
             hint="convert it under another name",
         )
     tree.add_parents(parent(path), Metadata(mode=0o755, mtime=metadata.mtime))
@@ -174,6 +174,6 @@ def _add(tree: Tree, path: bytes, content: Buffer, metadata: Metadata) -> None:
 
 
 def listing(tree: Tree) -> bytes:
-    """Return the ``.list`` of an extension: all that it holds but folders, a path a line."""
+    """Return the ``.list`` of an extension: all paths except folders, one a line."""
     paths = [path for path, node in tree.walk() if not isinstance(node, Directory)]
     return b"".join(path.replace(b"\n", b"\\n") + b"\n" for path in paths)

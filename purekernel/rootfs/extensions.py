@@ -1,7 +1,7 @@
-"""Take files out of an extension, or unpack a whole one into the root file system.
+"""Extract files from an extension, or merge a whole extension into a root file system.
 
 Source: Tiny Core's usr/bin/tce-load and usr/bin/tce-setup, of Core 4.4 and of today's
-Core-scripts; cp of busybox, which loads for them.
+Core-scripts; cp of busybox, which they use for loading.
 """
 
 from __future__ import annotations
@@ -41,38 +41,39 @@ from purekernel.tree.path import join, name, parent
 
 EXECUTABLE = 0o111
 
-# What tce-setup runs, line by line, when all is loaded; tce-load adds to it as the user tc.
+# tce-setup runs each line of this file when all extensions are loaded. tce-load appends to it as
+# the user tc.
 SETUP = b"usr/bin/tce-setup"
 SETUP_LIST = b"tmp/setup.lst"
 
-# Tells tce-setup to run depmod, and to have udev look for devices again.
+# If this file exists, tce-setup runs depmod and has udev search for devices again.
 NEW_MODULES = b"etc/sysconfig/newmodules"
 MODULES = b"usr/local/lib/modules"
 
-# tce-setup takes the list apart at blanks.
+# tce-setup splits the list at blanks.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~@-]{0,200}")
 
-# Bounds on the search for a path like one that is not there: an extension has some hundreds,
-# and comparing takes the product of the two lengths.
+# Limits of the search for a path similar to a missing one: an extension has some hundreds of paths,
+# and a comparison takes the product of the two lengths.
 MOST_COMPARED = 2000
 MOST_COMPARED_BYTES = 200
 MOST_SUGGESTED = 20
 
 
 def cut_files(tree: Tree, patterns: Iterable[bytes]) -> Tree:
-    """Return a tree of those files of ``tree`` that ``patterns`` name, and no others.
+    """Return a tree of only those files of ``tree`` that match ``patterns``.
 
-    Folders that a pattern names come with all they hold; those above are implied. Links of
-    both kinds stay what they are: a symbolic one may lead to what was left behind.
+    Folders that match are included with their content; parent folders are implied. Symbolic and
+    hard links are kept; the target of a symbolic link may be missing.
 
     Args:
         tree: an unpacked extension.
-        patterns: paths, or patterns as in :mod:`purekernel.rootfs.patterns`; a slash or
-            ``./`` in front makes no difference.
+        patterns: paths, or patterns as in :mod:`purekernel.rootfs.patterns`; a leading slash or
+            ``./`` is ignored.
 
     Raises:
-        MissingPathError: nothing is called so; or a CombinedError of all such.
-        PathError: a path that no image may hold.
+        MissingPathError: a pattern matches nothing; a CombinedError if there are several.
+        PathError: a path is not allowed in an image.
     """
     chosen: set[bytes] = set()
     errors: list[PurekernelError] = []
@@ -81,8 +82,8 @@ def cut_files(tree: Tree, patterns: Iterable[bytes]) -> Tree:
         found = _find(tree, wanted)
         if not found:
             hint = _suggest(tree, wanted) if len(errors) < MOST_SUGGESTED else ""
-            message = f"there is no {display(wanted)} in the extension"
-            errors.append(MissingPathError(message, hint=hint or "look at its list of files"))
+            message = f"{display(wanted)}: not found in the extension"
+            errors.append(MissingPathError(message, hint=hint or "check its list of files"))
         chosen.update(found)
     raise_all(errors)
     cut = Tree()
@@ -106,44 +107,44 @@ def cut_files(tree: Tree, patterns: Iterable[bytes]) -> Tree:
 def merge_extension(root: Tree, extension: Tree, *, name: str, mtime: int) -> Tree:
     """Return ``root`` with ``extension`` unpacked into it, as if it were loaded at boot.
 
-    As when it is loaded:
+    As on loading:
 
-    * what ``root`` has already stays, and the extension's own owners and modes are kept;
-    * ``usr/local/tce.installed/NAME`` stands, so that nobody loads it again;
-    * its start script runs as root when all extensions are loaded, after ldconfig and
-      depmod: it is put on the list that tce-load adds to, in the order of merging and before
-      all that are loaded at boot;
-    * kernel modules have depmod and udev run.
+    * existing files of ``root`` are kept, and new files keep the extension's owners and modes;
+    * ``usr/local/tce.installed/NAME`` is created, so that the extension is not loaded again;
+    * its start script runs as root when all extensions are loaded, after ldconfig and depmod: it
+      is added to tce-load's list, in the order of merging and before extensions that are loaded
+      at boot;
+    * if it has kernel modules, depmod and udev run.
 
-    An extension that ``root`` has loaded already is not loaded again. Otherwise than
-    busybox's cp does, folders that ``root`` has keep its owner and mode (bash.tcz would make
-    ``/usr`` the user's), and where a link to a folder stands it is followed.
+    An extension that ``root`` has already is not merged again. Unlike busybox's cp, existing
+    folders keep their owner and mode (bash.tcz would give ``/usr`` to the user), and links to
+    folders are followed.
 
     Args:
-        root: left as it is; earlier extensions are merged into it.
-        extension: what it holds, as it was read.
-        name: of the extension, with or without ``.tcz``.
-        mtime: of what is made, in seconds since 1970, UTC.
+        root: a root file system, perhaps with earlier extensions; it is not changed.
+        extension: the files of the extension.
+        name: the name of the extension, with or without ``.tcz``.
+        mtime: the time of new files, in seconds since 1970, UTC.
 
     Raises:
-        UsageError: the name is none that tce-load could handle.
-        ConflictError: ``root`` has something else where the extension has a folder, or the
-            extension's start script is none.
-        TreeError: ``root`` is of a Tiny Core that would not run the start script.
+        UsageError: tce-load does not support the name.
+        ConflictError: ``root`` has a non-folder where the extension has a folder, or the
+            extension's start script is not a file.
+        TreeError: the Tiny Core in ``root`` would not run the start script.
 
     Source: ``install`` and ``update_system`` of tce-load; the last lines of tce-setup.
     """
     name = name.removesuffix(".tcz")
     if _NAME.fullmatch(name) is None:
         raise UsageError(
-            f"{name!r} is no name of an extension",
-            hint="it has letters, digits and any of '_.+~@-', and no blanks",
+            f"{name!r}: not a valid name of an extension",
+            hint="give letters, digits and any of '_.+~@-', without blanks",
         )
     marker = join(START_SCRIPTS, name.encode())
     merged = root.copy()
     if isinstance(_node_at(root, marker), File):
         return merged
-    _lay_under(merged, extension)
+    _add_missing(merged, extension)
     if _mark(merged, marker, mtime):
         _schedule(merged, marker, mtime)
     if _has_modules(extension):
@@ -152,7 +153,7 @@ def merge_extension(root: Tree, extension: Tree, *, name: str, mtime: int) -> Tr
 
 
 def _find(tree: Tree, wanted: bytes) -> list[bytes]:
-    """Return the paths that ``wanted`` names; one that is there needs no pattern."""
+    """Return the paths that match ``wanted``; an existing path is not used as a pattern."""
     if wanted in tree:
         return [wanted]
     if not is_wild(wanted):
@@ -162,22 +163,22 @@ def _find(tree: Tree, wanted: bytes) -> list[bytes]:
 
 
 def _suggest(tree: Tree, wanted: bytes) -> str:
-    """Return words that name the path nearest to one that is not there, if one is near."""
+    """Return a hint with the path most similar to a missing one, or an empty text."""
     if len(wanted) > MOST_COMPARED_BYTES:
         return ""
     known: dict[str, bytes] = {}
     for path, _node in tree.walk():
         if name(path) == name(wanted):
-            return f"{display(path)} is the nearest there is"
+            return f"use the similar path {display(path)}"
         if len(known) < MOST_COMPARED and len(path) <= MOST_COMPARED_BYTES:
             known[path.decode("utf-8", "replace")] = path
     near = difflib.get_close_matches(wanted.decode("utf-8", "replace"), known, n=1)
-    return f"{display(known[near[0]])} is the nearest there is" if near else ""
+    return f"use the similar path {display(known[near[0]])}" if near else ""
 
 
-def _lay_under(merged: Tree, extension: Tree) -> None:
-    """Add to ``merged`` all of ``extension`` that it does not have."""
-    # Where each of the extension's folders came to stand.
+def _add_missing(merged: Tree, extension: Tree) -> None:
+    """Add all files of ``extension`` that ``merged`` lacks."""
+    # The path of each of the extension's folders in ``merged``.
     places: dict[bytes, bytes] = {ROOT: ROOT}
     firsts: dict[int, bytes] = {}
     errors: list[PurekernelError] = []
@@ -187,7 +188,7 @@ def _lay_under(merged: Tree, extension: Tree) -> None:
         target = join(places[parent(path)], name(path))
         if isinstance(node, Directory):
             try:
-                places[path] = _lay_folder(merged, target, node, extension.is_implied(path))
+                places[path] = _ensure_folder(merged, target, node, extension.is_implied(path))
             except TreeError as error:
                 errors.append(error)
         elif target not in merged:
@@ -199,8 +200,8 @@ def _lay_under(merged: Tree, extension: Tree) -> None:
     raise_all(errors)
 
 
-def _lay_folder(merged: Tree, target: bytes, node: Directory, implied: bool) -> bytes:
-    """Have a folder at ``target``, and return where it really stands."""
+def _ensure_folder(merged: Tree, target: bytes, node: Directory, implied: bool) -> bytes:
+    """Create a folder at ``target`` unless it exists, and return its path, links resolved."""
     place = resolve(merged, target) if isinstance(merged.get(target), Symlink) else target
     found = merged.get(place)
     if found is None and place == target and implied:
@@ -208,10 +209,10 @@ def _lay_folder(merged: Tree, target: bytes, node: Directory, implied: bool) -> 
     elif found is None and place == target:
         merged.add(place, node)
     elif not isinstance(found, Directory):
-        what = "a link that leads nowhere" if found is None else describe(found)
+        what = "a broken symbolic link" if found is None else describe(found)
         raise ConflictError(
-            f"{display(target)} is a folder in the extension, and {what} in the image",
-            hint="load the extension at boot, or leave it out",
+            f"{display(target)}: must be a folder as in the extension, got {what} in the image",
+            hint="load the extension at boot, or remove it",
         )
     elif merged.is_implied(place) and not implied:
         merged.add(place, node)
@@ -219,10 +220,10 @@ def _lay_folder(merged: Tree, target: bytes, node: Directory, implied: bool) -> 
 
 
 def _mark(merged: Tree, marker: bytes, mtime: int) -> bool:
-    """Leave the mark that the extension is loaded, and say whether that is a start script.
+    """Create the marker that the extension is loaded; return whether it is a start script.
 
-    One with something in it is meant to run, whatever its mode: modes get lost where
-    extensions are packed on other systems. A link that leads nowhere gives way to the mark.
+    A file with content counts as a start script, whatever its mode, because modes are lost when
+    extensions are packed on other systems. A broken link is replaced.
     """
     if _node_at(merged, marker) is None:
         metadata = Metadata(mode=0o644, uid=TC_USER, gid=STAFF_GROUP, mtime=mtime)
@@ -234,8 +235,8 @@ def _mark(merged: Tree, marker: bytes, mtime: int) -> bool:
     script = merged[place]
     if not isinstance(script, File):
         raise ConflictError(
-            f"{display(marker)} must be a start script and is {describe(script)}",
-            hint="the extension is broken: leave it out",
+            f"{display(marker)}: the start script must be a file, got {describe(script)}",
+            hint="remove the extension: it is broken",
         )
     mode = script.metadata.mode | (EXECUTABLE if script.content else 0)
     metadata = evolve(script.metadata, mode=mode, uid=TC_USER, gid=STAFF_GROUP)
@@ -244,16 +245,16 @@ def _mark(merged: Tree, marker: bytes, mtime: int) -> bool:
 
 
 def _schedule(merged: Tree, marker: bytes, mtime: int) -> None:
-    """Have tce-setup run the start script that ``marker`` is."""
+    """Add the start script ``marker`` to the list of tce-setup."""
     setup = _node_at(merged, SETUP)
     if (
         not isinstance(setup, File)
         or re.search(re.escape(b"/" + SETUP_LIST), setup.content) is None
     ):
         raise TreeError(
-            f"{display(SETUP)} in the image runs no /{SETUP_LIST.decode()}, so that "
+            f"{display(SETUP)}: does not run /{SETUP_LIST.decode()} in this image, so that "
             f"{display(marker)} would never run",
-            hint="have the extension loaded at boot instead of merging it",
+            hint="load the extension at boot instead of merging it",
         )
     if _node_at(merged, parent(SETUP_LIST)) is None:
         metadata = Metadata(mode=0o1777, mtime=mtime)
@@ -262,13 +263,13 @@ def _schedule(merged: Tree, marker: bytes, mtime: int) -> None:
     lines = bytes(old.content).splitlines() if isinstance(old, File) else []
     if b"/" + marker not in lines:
         lines.append(b"/" + marker)
-    # tce-load appends as tc; as another user of its group where the kernel line says user=.
+    # tce-load appends as tc, or as another user of its group if the kernel line has user=.
     metadata = Metadata(mode=0o664, uid=TC_USER, gid=STAFF_GROUP, mtime=mtime)
     put_file(merged, SETUP_LIST, b"\n".join([*lines, b""]), metadata=metadata)
 
 
 def _has_modules(extension: Tree) -> bool:
-    """Say whether there is a kernel's release in the folder of modules."""
+    """Say whether the folder of modules has a folder of a kernel release."""
     if not isinstance(extension.get(MODULES), Directory):
         return False
     releases = (join(MODULES, entry) for entry in extension.entries(MODULES))
@@ -276,7 +277,7 @@ def _has_modules(extension: Tree) -> bool:
 
 
 def _node_at(tree: Tree, path: bytes) -> Node | None:
-    """Return what a process finds at ``path``, links followed; ``None`` for nothing."""
+    """Return the node at ``path``, links followed; ``None`` if there is no node."""
     try:
         return tree.get(resolve(tree, path))
     except TreeError:

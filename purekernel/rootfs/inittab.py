@@ -1,7 +1,7 @@
-"""What init runs on the consoles: ``etc/inittab``, edited by structure.
+"""Edit ``etc/inittab``, which lists what init runs on the consoles.
 
-A line is ``id:runlevels:action:process``. Lines that no edit touches keep their bytes, and so
-do the other words of one that an edit touches. Source: init/init.c and loginutils/getty.c of
+A line is ``id:runlevels:action:process``. Unchanged lines keep their bytes, and so do the unchanged
+words of a changed line. Source: init/init.c and loginutils/getty.c of
 busybox; Core's own etc/inittab and sbin/autologin.
 """
 
@@ -16,21 +16,21 @@ from purekernel.errors import TreeError, UsageError
 from purekernel.tree import display
 
 CONSOLE = b"tty1"
-# Core's script that logs somebody in at the first time, and asks from then on.
+# Core's script that logs in without a prompt the first time, and asks from then on.
 AUTOLOGIN = b"/sbin/autologin"
 
-HINT = "look at etc/inittab in the base image and in the overlays"
+HINT = "check etc/inittab in the base image and in the overlays"
 
-# The letters of busybox's getty that take a value, from the same word or the next.
+# Options of busybox's getty with a value, in the same word or the next.
 VALUED = b"HIflt"
 
-# An entry that runs getty, up to the end of that word. A minus there makes it a log-in shell.
+# An entry that runs getty, up to the end of that word. A leading minus makes it a log-in shell.
 _LEAD = re.compile(rb"(?:[^#:][^:]*)?:[^:]*:[^:]*:[ \t]*-?(?:[^ \t]*/)?getty(?=[ \t\r]|$)")
 _WORD = re.compile(rb"[ \t]+[^ \t\r]+")
 _SPEEDS = re.compile(rb"[0-9]+(?:,[0-9]+)*")
 _TTY = re.compile(r"[A-Za-z][A-Za-z0-9]{0,31}")
 
-# Those that termios(3) has names for.
+# The speeds of termios(3), in baud.
 BAUDS = (
     *(300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200),
     *(230_400, 460_800, 921_600),
@@ -39,13 +39,13 @@ BAUDS = (
 
 @frozen(kw_only=True)
 class Getty:
-    """A line that runs getty, taken apart.
+    """The parts of a line that runs getty.
 
     Attributes:
-        lead: all up to the word ``getty``.
-        words: what follows, each with the blanks before it.
-        options: how many of the words are options and their values.
-        end: what is left: blanks, a carriage return.
+        lead: the text up to and including the word ``getty``.
+        words: the following words, each with the blanks before it.
+        options: the number of words that are options and their values.
+        end: the rest: blanks, a carriage return.
     """
 
     lead: bytes
@@ -55,18 +55,18 @@ class Getty:
 
     @property
     def raw(self) -> bytes:
-        """The line as it stands."""
+        """The whole line."""
         return self.lead + b"".join(self.words) + self.end
 
     @property
     def arguments(self) -> list[bytes]:
-        """What follows the options: the speeds, the terminal, and of what type it is."""
+        """The words after the options: speeds, terminal and type of terminal."""
         return [word.strip() for word in self.words[self.options :]]
 
     def option(self, letter: bytes) -> bytes | None:
-        """Return the value of an option, empty for one that has none; ``None`` if not given.
+        """Return the value of an option, empty if it takes none; ``None`` if not given.
 
-        The last counts, as it does to getopt(3).
+        The last one counts, as in getopt(3).
         """
         found: bytes | None = None
         given = iter(self.words[: self.options])
@@ -81,7 +81,7 @@ class Getty:
         return found
 
     def with_option(self, *words: bytes) -> Getty:
-        """Return the line with ``words`` as its last options."""
+        """Return the line with ``words`` appended to its options."""
         blank = tuple(b" " + word for word in words)
         before, after = self.words[: self.options], self.words[self.options :]
         return evolve(self, words=before + blank + after, options=self.options + len(words))
@@ -103,14 +103,13 @@ class Getty:
 
 
 def set_autologin(data: bytes, on: bool) -> bytes:
-    """Return an inittab whose ``tty1`` logs in by itself, or asks who is there.
+    """Return an inittab with automatic log-in on ``tty1`` turned on or off.
 
-    As the original's sed did for its debug flavour, ``-nl /sbin/autologin`` goes before the
-    speed. A line that is as it should be keeps its bytes.
+    As the original's sed does for its debug flavour, ``-nl /sbin/autologin`` goes before the speed.
+    A line that is already correct keeps its bytes.
 
     Raises:
-        TreeError: no line runs getty on ``tty1``, or one does with a log-in program of
-            somebody else's.
+        TreeError: no line runs getty on ``tty1``, or one has another log-in program.
 
     Source: build-bundle-file.sh of Razor-Microkernel.
     """
@@ -118,21 +117,26 @@ def set_autologin(data: bytes, on: bool) -> bytes:
 
 
 def add_getty(data: bytes, tty: str, baud: int) -> bytes:
-    """Return an inittab that lets people log in on ``tty``, a serial line.
+    """Return an inittab that runs getty on ``tty``, a serial line.
 
-    Where a line does that already it gets the speed ``baud``; otherwise one comes below the
-    last getty, or at the end. It has ``-L``: no carrier is waited for.
+    An existing line gets the speed ``baud``. Otherwise a line is added after the last getty, or at
+    the end. It has ``-L``: getty does not wait for a carrier.
 
     Raises:
-        UsageError: that is no name of a terminal, or no speed.
+        UsageError: the name of the terminal or the speed is invalid.
 
     Source: examples/inittab of busybox.
     """
     if _TTY.fullmatch(tty) is None:
-        raise UsageError(f"{tty!r} is no name of a terminal", hint="give one such as ttyS0")
+        raise UsageError(
+            f"{tty!r}: not a valid name of a terminal", hint="give a name such as ttyS0"
+        )
     if baud not in BAUDS:
         known = ", ".join(map(str, BAUDS))
-        raise UsageError(f"no serial line runs at {baud} baud", hint=f"give one of {known}")
+        raise UsageError(
+            f"the speed must be supported by serial lines, got {baud} baud",
+            hint=f"give one of {known}",
+        )
     name, speed = tty.encode(), b"%d" % baud
     lines = data.split(b"\n")
     gettys = dict(_gettys(lines))
@@ -147,7 +151,7 @@ def add_getty(data: bytes, tty: str, baud: int) -> bytes:
 
 
 def _edit(data: bytes, tty: bytes, change: Callable[[Getty], Getty]) -> bytes:
-    """Change every line that runs getty on ``tty``."""
+    """Apply ``change`` to every line that runs getty on ``tty``."""
     lines = data.split(b"\n")
     found = False
     for index, getty in _gettys(lines):
@@ -155,7 +159,7 @@ def _edit(data: bytes, tty: bytes, change: Callable[[Getty], Getty]) -> bytes:
             lines[index] = change(getty).raw
             found = True
     if not found:
-        raise TreeError(f"no line of etc/inittab runs getty on {tty.decode()}", hint=HINT)
+        raise TreeError(f"etc/inittab: no line runs getty on {tty.decode()}", hint=HINT)
     return b"\n".join(lines)
 
 
@@ -173,9 +177,9 @@ def _gettys(lines: list[bytes]) -> Iterator[tuple[int, Getty]]:
 
 
 def _count_options(words: tuple[bytes, ...]) -> int:
-    """Return how many of ``words`` stand before the first that is an argument.
+    """Return the number of ``words`` before the first argument.
 
-    So does ``--``; long options, which other gettys have, are passed over with what follows.
+    ``--`` and long options, which other gettys have, also count as the first argument.
     """
     count = 0
     while count < len(words) and re.match(rb"[ \t]*-(?!-)", words[count]):
@@ -185,7 +189,7 @@ def _count_options(words: tuple[bytes, ...]) -> int:
 
 
 def _split(word: bytes) -> tuple[bytes, bytes, bytes]:
-    """Return the letters without values of ``-word``, the one with a value, and that."""
+    """Split ``-word`` into letters without a value, a letter with a value, and its value."""
     letters = word.strip()[1:]
     for index, letter in enumerate(letters):
         if letter in VALUED:
@@ -197,7 +201,8 @@ def _with_autologin(getty: Getty) -> Getty:
     program = getty.option(b"l")
     if program not in (None, AUTOLOGIN):
         raise TreeError(
-            f"getty on tty1 runs {display(program or b'')} already, not {display(AUTOLOGIN)}",
+            f"etc/inittab: the log-in program of getty on tty1 must be {display(AUTOLOGIN)}, "
+            f"got {display(program or b'')}",
             hint=HINT,
         )
     if program is None:
@@ -210,7 +215,7 @@ def _without_autologin(getty: Getty) -> Getty:
 
 
 def _with_speed(getty: Getty, tty: bytes, speed: bytes) -> Getty:
-    """Give the line one speed, unless that is among those which it tries."""
+    """Set the speed of the line, unless it already tries that speed."""
     words = list(getty.words)
     place = getty.options + getty.arguments.index(tty)
     for index in range(getty.options, len(words)):

@@ -1,4 +1,4 @@
-"""Where a root file system keeps its kernel modules."""
+"""Find, link and unpack the kernel modules of a root file system."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ LOCAL_MODULES = b"usr/local/lib/modules"
 LOCAL_LINK = b"kernel.tclocal"
 
 
-# What names no folder of its own.
+# Names that cannot be those of a release's folder.
 _NO_RELEASES = (b"", b".", b"..")
 
 
 PACKED, PLAIN = b".ko.gz", b".ko"
 
 
-# Where /lib is a link, they lie in the second.
+# If /lib is a link, the modules are in the second folder.
 _FOLDERS = (MODULES + b"/", b"usr/" + MODULES + b"/", LOCAL_MODULES + b"/")
 
 
 def kernel_releases(tree: Tree) -> list[bytes]:
-    """Return the releases that have a folder in ``lib/modules``, sorted as bytes."""
+    """Return the releases with a folder in ``lib/modules``, sorted as bytes."""
     found = look_up(tree, MODULES)
     if found is None or not isinstance(found.node, Directory):
         return []
@@ -39,27 +39,27 @@ def kernel_releases(tree: Tree) -> list[bytes]:
 
 
 def release_folder(tree: Tree, release: bytes) -> bytes:
-    """Return where the folder of a release lies, links on the way followed.
+    """Return the path of a release's folder, links resolved.
 
     Raises:
-        MissingPathError: there is none, or it is no name that a release can have.
+        MissingPathError: the folder is missing, or the name is not that of a release.
     """
     folder = join(MODULES, release)
     found = None if release in _NO_RELEASES or b"/" in release else look_up(tree, folder)
     if found is None or not isinstance(found.node, Directory):
         raise MissingPathError(
-            f"there is no folder {display(folder)} in the image",
-            hint="give a release whose folder is in lib/modules",
+            f"{display(folder)}: folder not found in the image",
+            hint="give a release with a folder in lib/modules",
         )
     return found.path
 
 
 def link_local_modules(tree: Tree, *, mtime: int) -> Tree:
-    """Return ``tree`` with each release's ``kernel.tclocal`` a relative link.
+    """Return ``tree`` with each release's ``kernel.tclocal`` as a relative link.
 
-    Core's own is absolute, ``/usr/local/lib/modules/RELEASE/kernel``: the modules that
-    extensions bring. A relative one means the same in the booted image and leads to the
-    same place for a depmod that looks at the tree from outside.
+    Core's link is absolute, ``/usr/local/lib/modules/RELEASE/kernel``: the modules of extensions.
+    A relative link has the same target in the booted image, and also works for a depmod that reads
+    the tree from outside.
     """
     changed = tree.copy()
     for release in kernel_releases(tree):
@@ -71,23 +71,23 @@ def link_local_modules(tree: Tree, *, mtime: int) -> Tree:
     return changed
 
 
-# Kernel modules that are packed with gzip, as Tiny Core's are, and how to unpack them.
+# Kernel modules packed with gzip, as in Tiny Core.
 
 
 def is_packed_module(path: bytes) -> bool:
-    """Say whether ``path`` is that of a kernel module that is packed with gzip."""
+    """Say whether ``path`` is that of a kernel module packed with gzip."""
     return path.endswith(PACKED) and path.startswith(_FOLDERS)
 
 
 def unpack_modules(tree: Tree, *, limits: Limits = DEFAULT_LIMITS) -> Tree:
-    """Return ``tree`` with all kernel modules that are packed with gzip unpacked: ``.ko``.
+    """Return ``tree`` with all ``.ko.gz`` kernel modules unpacked to ``.ko``.
 
-    One whose plain name is taken already stays as it is. Links from one packed module to another
-    lead to the plain ones. The indexes have to be made after this.
+    A module stays packed if its plain name exists already. Links between packed modules are changed
+    to the plain names. Build the indexes after this.
 
     Raises:
         FormatError: a module is damaged.
-        LimitError: one unpacks to more than ``limits`` allow.
+        LimitError: a module unpacks to more than ``limits`` allow.
     """
     changed = tree.copy()
     unpacked: set[int] = set()

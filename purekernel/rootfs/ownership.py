@@ -1,11 +1,10 @@
-"""Who owns what an overlay brings.
+"""Set the owners of an overlay's files.
 
-Whoever packed an overlay left their own numbers in it, which mean nothing in the image.
-What an overlay brings is root's, save what Tiny Core needs otherwise. (Source: tce-load and
-tce-setup of Tiny Core 4: /home/tc is the login user's; start scripts in
-/usr/local/tce.installed are run only when owned by that user and executable; tce-load adds to
-/tmp/setup.lst as that user.) Homes of other users that the overlay itself has accounts for are
-theirs.
+The uids and gids in an overlay are those of the machine where it was packed, and mean nothing in
+the image. So root owns the files of an overlay, with the exceptions that Tiny Core needs. (Source:
+tce-load and tce-setup of Tiny Core 4: /home/tc belongs to the login user; start scripts in
+/usr/local/tce.installed run only if they are executable and owned by that user; tce-load appends to
+/tmp/setup.lst as that user.) Homes of other users belong to them if the overlay has their accounts.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ SETUP_LIST = b"tmp/setup.lst"
 
 PASSWD = b"etc/passwd"
 HOMES = b"home"
-# An account file of a large site; nobody's image has a hundredth of that.
+# The largest account file to read: a hundred times that of a usual image.
 MOST_ACCOUNTS_BYTES = 1 << 20
 
 _EXECUTABLE = 0o111
@@ -47,7 +46,7 @@ _ID = re.compile(rb"[0-9]{1,9}")
 def own_as_root(layer: Layer) -> Layer:
     """Return ``layer`` with the owners that Tiny Core expects.
 
-    Owners and modes that the layer's manifest states stay as they are.
+    Owners and modes in the layer's manifest are kept.
     """
     tree = layer.tree.copy()
     homes = {HOME: (TC_USER, STAFF_GROUP), **_homes(layer.tree)}
@@ -90,7 +89,7 @@ def _owned(path: bytes, node: Node, homes: Mapping[bytes, tuple[int, int]]) -> M
 
 
 def _homes(tree: Tree) -> dict[bytes, tuple[int, int]]:
-    """Return the owners of the folders in ``home`` that the tree's own accounts name."""
+    """Return the owners of folders in ``home``, according to the tree's own accounts."""
     node = tree.get(PASSWD)
     if not isinstance(node, File) or len(node.content) > MOST_ACCOUNTS_BYTES:
         return {}

@@ -1,7 +1,7 @@
-"""The row of passes that a merged root file system goes through before it is packed.
+"""Run the passes that finish a merged root file system before it is packed.
 
-These are what the original scripts ran on the unpacked image: a pass is a function from tree
-to tree, and :func:`finishing_passes` says which run, and in which order.
+The original scripts ran the same steps on the unpacked image. A pass is a function from tree to
+tree. :func:`finishing_passes` returns them in order.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from purekernel.tree.path import join
 Pass = Callable[[Tree], Tree]
 
 
-# Whatever an index is, this one is there.
+# The index that each depmod writes.
 DEPENDENCIES = b"modules.dep"
 Note = Callable[[str], None]
 
 
-# Run depmod and ldconfig over an image, where it has something for them.
+# Run depmod and ldconfig on an image that has modules or libraries.
 
 
 def index_modules(tree: Tree, *, mtime: int, note: Note) -> Tree:
-    """Return ``tree`` with the indexes of all its kernels' modules.
+    """Return ``tree`` with the module indexes of all its kernels.
 
-    They are as the tree's own depmod writes them. A kernel without modules gets none, unless it
-    has some already.
+    They are the same as those of the tree's own depmod. A kernel without modules gets no indexes,
+    unless it already has some.
 
     Args:
-        tree: is left as it is.
-        mtime: of the indexes, in seconds since 1970, UTC.
-        note: is told of modules that cannot be read.
+        tree: a root file system; it is not changed.
+        mtime: the time of the indexes, in seconds since 1970, UTC.
+        note: called with a line for each module that is skipped.
 
     Raises:
-        ModuleLoopError: modules need one another in a circle.
+        ModuleLoopError: modules depend on one another in a cycle.
     """
     for release in kernel_releases(tree):
         folder = release_folder(tree, release)
@@ -64,15 +64,15 @@ def index_modules(tree: Tree, *, mtime: int, note: Note) -> Tree:
 
 
 def cache_libraries(tree: Tree, *, mtime: int, note: Note) -> Tree:
-    """Return ``tree`` with links to its libraries, and the cache that the loader finds them by.
+    """Return ``tree`` with links to its libraries and the loader's cache.
 
-    They are as the tree's own ldconfig makes them. A tree without libraries, whose programs need
-    none, gets no cache unless it has one already.
+    They are the same as those of the tree's own ldconfig. A tree without libraries gets no cache,
+    unless it already has one.
 
     Args:
-        tree: is left as it is.
-        mtime: of links and cache, in seconds since 1970, UTC.
-        note: is told of files that are no libraries and stand where such belong.
+        tree: a root file system; it is not changed.
+        mtime: the time of links and cache, in seconds since 1970, UTC.
+        note: called with a line for each file that is skipped.
     """
     configured = ldconfig(tree, mtime=mtime)
     for warning in configured.warnings:
@@ -83,15 +83,15 @@ def cache_libraries(tree: Tree, *, mtime: int, note: Note) -> Tree:
 
 
 def finishing_passes(*, mtime: int, note: Callable[[str], None]) -> list[tuple[str, Pass]]:
-    """Return the passes in order, each with what it does in the user's words.
+    """Return the passes in order, each with a description for the user.
 
     Args:
-        mtime: of what the passes make, in seconds since 1970, UTC.
-        note: is told what a pass left out and why, one line each.
+        mtime: the time of new files, in seconds since 1970, UTC.
+        note: called with a line for each file that a pass skips.
     """
     return [
         ("link kernel.tclocal", partial(link_local_modules, mtime=mtime)),
-        # Extensions' modules are found through that link.
+        # depmod finds the modules of extensions through that link.
         ("index kernel modules", partial(index_modules, mtime=mtime, note=note)),
         ("cache libraries", partial(cache_libraries, mtime=mtime, note=note)),
         ("protect etc/shadow", protect_shadow),

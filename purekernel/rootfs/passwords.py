@@ -1,6 +1,6 @@
-"""Hash passwords, in the form that an image's own log-in understands.
+"""Hash passwords in a scheme that an image's own log-in supports.
 
-Source: crypt(5) of libxcrypt for the forms; shadow(5) for where they stand.
+Source: crypt(5) of libxcrypt for the schemes; shadow(5) for the file.
 """
 
 from __future__ import annotations
@@ -16,32 +16,30 @@ from purekernel.errors import TreeError, UsageError
 from purekernel.tree import Buffer, File, Tree, display, resolve
 from purekernel.tree.path import name
 
-# The 64 characters of crypt(5), in no order that matters here.
+# The 64 characters of crypt(5); their order does not matter here.
 SALT_ALPHABET = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-# What busybox's log-in reads of a line, bb_ask() having 128 bytes with the closing NUL:
-# whoever has a longer password is refused at the console. (musl's crypt() takes 256 bytes,
-# libxcrypt's 511.)
+# The longest line that busybox's log-in reads: the buffer of bb_ask() has 128 bytes with the final
+# NUL. Longer passwords fail at the console. (musl's crypt() accepts 256 bytes, libxcrypt's 511.)
 MAX_PASSWORD_BYTES = 127
 
-# SHA-512-crypt runs SHA-512 5000 times over one or two blocks; each of these runs it twice.
-# So a guess is no quicker checked against a derived salt than against the hash beside it.
+# SHA-512-crypt runs SHA-512 5000 times over one or two blocks; each of these iterations runs it
+# twice. So checking a guess against a derived salt is no faster than against the hash.
 SALT_ITERATIONS = 20_000
 
-# Where a file system keeps log-in: Core's in the first, newer distributions' in the second.
+# The paths of log-in: in Core, and in newer distributions.
 LOGINS = (b"bin/login", b"usr/bin/login")
 
 LIBRARY_FOLDERS = (b"lib", b"lib64", b"usr/lib", b"usr/lib64", b"usr/local/lib")
 
 ELF_MAGIC = b"\x7fELF"
 
-# SHA-512-crypt writes "rounds=N$" before a salt where N is not 5000, so that glibc from 2.7
-# on, libxcrypt, musl, and busybox with crypt() of its own hold this text; MD5-crypt and DES
-# have no rounds to speak of.
+# SHA-512-crypt writes "rounds=N$" before the salt if N is not 5000. So glibc since 2.7, libxcrypt,
+# musl, and busybox with its own crypt() contain this text. MD5-crypt and DES have no such text.
 _SHA512_MARK = re.compile(rb"rounds=")
 
-# Names as a program's dynamic string table holds them, a NUL on either side. libpam leaves
-# the work to pam_unix.so, and that to libcrypt; musl's C library has crypt() in itself.
+# Names in a program's dynamic string table, with a NUL on either side. libpam calls pam_unix.so,
+# which calls libcrypt; musl's C library contains crypt().
 _NEEDED_CRYPT = re.compile(rb"\0(libcrypt\.so(?:\.[0-9]+)*)\0")
 _NEEDED_PAM = re.compile(rb"\0libpam\.so(?:\.[0-9]+)*\0")
 _NEEDED_MUSL = re.compile(rb"\0(libc\.musl-[0-9A-Za-z_]+\.so\.1|libc\.so)\0")
@@ -59,47 +57,46 @@ _HASHES = re.compile(
 
 
 class Scheme(Enum):
-    """A form of hash, by what it begins with."""
+    """A hash scheme, by its prefix."""
 
     SHA512 = "$6$"
     MD5 = "$1$"
 
     @property
     def salt_length(self) -> int:
-        """The most characters that its salt may have."""
+        """The length of a salt in characters."""
         return 16 if self is Scheme.SHA512 else 8
 
 
 @frozen(kw_only=True)
 class Choice:
-    """Which scheme an image's log-in takes, and why we think so."""
+    """The scheme that an image's log-in supports, and the reason for the choice."""
 
     scheme: Scheme
     reason: str
 
 
 def hash_password(password: str, *, scheme: Scheme, salt: str) -> str:
-    """Return what stands for ``password`` in ``etc/shadow``.
+    """Return the hash of ``password`` for ``etc/shadow``.
 
     Args:
-        password: any text without NUL and line ends; UTF-8 is what log-in gets to see.
-        scheme: with its usual rounds: 5000 of SHA-512-crypt, 1000 of MD5-crypt.
-        salt: of the scheme's full length, from :data:`SALT_ALPHABET`; see
+        password: text without NUL and line endings, hashed as UTF-8.
+        scheme: the scheme, with its default rounds: 5000 for SHA-512-crypt, 1000 for MD5-crypt.
+        salt: characters of :data:`SALT_ALPHABET`, of the scheme's full length; see
             :func:`derive_salt`.
 
     Raises:
-        UsageError: the password is empty or none that anybody could give to log-in, or the
-            salt is not of that form.
+        UsageError: the password is empty or cannot be entered at log-in, or the salt is invalid.
 
     Source: crypt(5); U. Drepper, "Unix crypt using SHA-256 and SHA-512".
     """
     secret = _secret(password)
     if len(salt) != scheme.salt_length or not set(salt) <= set(SALT_ALPHABET):
         raise UsageError(
-            f"the salt {salt!r} is not one of {scheme.salt_length} letters, digits, '.' and '/'",
-            hint="leave it to be derived, or give a whole hash",
+            f"the salt must be {scheme.salt_length} letters, digits, '.' and '/', got {salt!r}",
+            hint="remove it, so that it is derived, or give a whole hash",
         )
-    # 70 ms, and most builds set no password. The library has no types.
+    # The import takes 70 ms, and most builds set no password. The library has no types.
     from passlib.hash import md5_crypt, sha512_crypt  # type: ignore[import-untyped]  # noqa: PLC0415
 
     if scheme is Scheme.SHA512:
@@ -108,13 +105,13 @@ def hash_password(password: str, *, scheme: Scheme, salt: str) -> str:
 
 
 def derive_salt(password: str, *, scheme: Scheme, user: str, image: str) -> str:
-    """Return the salt that the same arguments always give, of the scheme's full length.
+    """Derive a salt of the scheme's full length; equal arguments give equal salts.
 
-    One password has another salt for another user or another image. What this costs stands
-    in ``docs/decisions/0006-derived-salts.md``.
+    The salt of a password depends on the user and the image.
+    ``docs/decisions/0006-derived-salts.md`` describes the risks.
 
     Raises:
-        UsageError: as :func:`hash_password` does of the password.
+        UsageError: the password is invalid, as for :func:`hash_password`.
 
     Source: RFC 8018, section 5.2 (PBKDF2).
     """
@@ -126,16 +123,16 @@ def derive_salt(password: str, *, scheme: Scheme, user: str, image: str) -> str:
         SALT_ITERATIONS,
         dklen=scheme.salt_length,
     )
-    # 64 divides 256: every character is as likely as any other.
+    # 64 divides 256, so all characters are equally likely.
     return "".join(SALT_ALPHABET[byte % len(SALT_ALPHABET)] for byte in derived)
 
 
 def valid_hash(text: str) -> bool:
-    """Say whether ``text`` is a whole hash that may stand in ``etc/shadow``.
+    """Say whether ``text`` is a complete hash for ``etc/shadow``.
 
-    MD5, SHA-256, SHA-512, bcrypt and yescrypt are known; whether the image's log-in knows
-    them too is for its builder to know. Hashes by DES are not taken: 13 characters are
-    sooner a password that somebody forgot to hash.
+    Supports MD5, SHA-256, SHA-512, bcrypt and yescrypt. The caller must know whether the image's
+    log-in supports the scheme. DES hashes are refused: 13 characters are more likely a password
+    that was not hashed.
 
     Source: crypt(5) of libxcrypt.
     """
@@ -143,25 +140,25 @@ def valid_hash(text: str) -> bool:
 
 
 def accepted_scheme(tree: Tree) -> Scheme:
-    """Return the best scheme that the log-in of the root file system ``tree`` takes."""
+    """Return the best scheme that the log-in of the root file system ``tree`` supports."""
     return choose_scheme(tree).scheme
 
 
 def choose_scheme(tree: Tree) -> Choice:
-    """Return the best scheme that the log-in of ``tree`` takes, and why we think so.
+    """Return the best scheme that the log-in of ``tree`` supports, and the reason.
 
-    Judged from the files alone: whether the code that checks passwords knows SHA-512. That
-    code is log-in itself, where it needs no library for it (busybox with its own), or else
-    its libcrypt, or musl's C library. MD5 is understood by all, and the answer in doubt.
+    SHA-512 is chosen if the code that checks passwords contains it. That code is log-in itself if
+    it needs no library (busybox with its own crypt()), or else its libcrypt or musl's C library.
+    Otherwise MD5 is chosen, because every log-in supports it.
     """
     program, path = _find_login(tree)
     if program is None:
         return Choice(scheme=Scheme.MD5, reason="the image has no bin/login")
     content = program.content
     if bytes(content[: len(ELF_MAGIC)]) != ELF_MAGIC:
-        return Choice(scheme=Scheme.MD5, reason=f"{display(path)} is no ELF program")
+        return Choice(scheme=Scheme.MD5, reason=f"{display(path)} is not an ELF program")
     if _knows_sha512(content):
-        return Choice(scheme=Scheme.SHA512, reason=f"{display(path)} has SHA-512 in itself")
+        return Choice(scheme=Scheme.SHA512, reason=f"{display(path)} contains SHA-512")
     wanted = _library_names(content)
     if wanted is None:
         return Choice(scheme=Scheme.MD5, reason=f"{display(path)} has no SHA-512")
@@ -169,10 +166,10 @@ def choose_scheme(tree: Tree) -> Choice:
 
 
 def _choose_by_libraries(libraries: list[tuple[bytes, File]], program: bytes) -> Choice:
-    """Choose what all of ``libraries`` know: which of them is used the loader decides."""
+    """Choose a scheme that all ``libraries`` support: the loader may use any of them."""
     if not libraries:
         return Choice(
-            scheme=Scheme.MD5, reason=f"the library that {display(program)} needs is not there"
+            scheme=Scheme.MD5, reason=f"the library that {display(program)} needs is missing"
         )
     for path, library in libraries:
         if not _knows_sha512(library.content):
@@ -181,26 +178,26 @@ def _choose_by_libraries(libraries: list[tuple[bytes, File]], program: bytes) ->
 
 
 def _secret(password: str) -> bytes:
-    """Return the bytes that log-in will get, and keep them out of every message."""
+    """Return the bytes that log-in reads; never put them in a message."""
     if not password:
         raise UsageError(
-            "an empty password lets anybody in", hint="give a password, or lock the account"
+            "the password must not be empty", hint="give a password, or lock the account"
         )
     try:
         secret = password.encode()
     except UnicodeEncodeError:
         raise UsageError(
-            "the password is not valid Unicode text", hint="check how it was encoded"
+            "the password must be valid Unicode text", hint="check its encoding"
         ) from None
     if re.search(rb"[\0\r\n]", secret):
         raise UsageError(
-            "the password holds a NUL or the end of a line, which log-in never gets to see",
-            hint="give it without",
+            "the password must not contain NUL or line endings, which log-in cannot read",
+            hint="remove them",
         )
     if len(secret) > MAX_PASSWORD_BYTES:
         raise UsageError(
-            f"the password has {len(secret)} bytes, log-in takes {MAX_PASSWORD_BYTES}",
-            hint="give a shorter one",
+            f"the password must have at most {MAX_PASSWORD_BYTES} bytes, got {len(secret)}",
+            hint="give a shorter password",
         )
     return secret
 
@@ -214,17 +211,17 @@ def _find_login(tree: Tree) -> tuple[File | None, bytes]:
 
 
 def _file_at(tree: Tree, path: bytes) -> tuple[File, bytes] | None:
-    """Return the file that ``path`` leads to, and where it stands."""
+    """Return the file at ``path``, links followed, and its real path."""
     try:
-        place = resolve(tree, path)
+        real_path = resolve(tree, path)
     except TreeError:
         return None
-    node = tree.get(place)
-    return (node, place) if isinstance(node, File) else None
+    node = tree.get(real_path)
+    return (node, real_path) if isinstance(node, File) else None
 
 
 def _library_names(program: Buffer) -> re.Pattern[bytes] | None:
-    """Return what the library is called that checks passwords for ``program``, if one does."""
+    """Return a pattern for the library that checks passwords for ``program``, or ``None``."""
     crypt = _NEEDED_CRYPT.search(program)
     if crypt is not None:
         return re.compile(re.escape(crypt[1]))
@@ -235,14 +232,14 @@ def _library_names(program: Buffer) -> re.Pattern[bytes] | None:
 
 
 def _find_libraries(tree: Tree, names: re.Pattern[bytes]) -> list[tuple[bytes, File]]:
-    """Return the files that libraries of these names are, links followed, each once."""
+    """Return the unique library files with these names, links followed."""
     found: dict[int, tuple[bytes, File]] = {}
     folders = [folder for folder in LIBRARY_FOLDERS if folder in tree]
     for path, _node in chain.from_iterable(map(tree.walk, folders)):
         if names.fullmatch(name(path)):
-            library, place = _file_at(tree, path) or (None, b"")
+            library, real_path = _file_at(tree, path) or (None, b"")
             if library is not None:
-                found.setdefault(tree.inode(place), (place, library))
+                found.setdefault(tree.inode(real_path), (real_path, library))
     return list(found.values())
 
 

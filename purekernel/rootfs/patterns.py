@@ -1,13 +1,14 @@
-"""Shell patterns over whole paths.
+"""Match whole paths against shell patterns.
 
-``*`` stands for any characters but a slash, ``?`` for one, ``[abc]``, ``[a-z]`` and
-``[!abc]`` for one of a set; ``**`` stands for any characters at all, and ``**/`` where a name
-may begin for any number of folders, none included. A bracket that nothing closes stands for
-itself. Source: glob(7); gitignore(5) for ``**``.
+``*`` matches any characters except a slash, ``?`` one such character, ``[abc]``, ``[a-z]`` and
+``[!abc]`` one character of a set. ``**`` matches any characters, and ``**/`` at the start of a name
+any number of folders, including zero. An unclosed bracket is a literal.
 
-Python's fnmatch lets ``*`` cross slashes, and a regular expression of many stars may take
-time that grows with a power of the path's length. Here a state machine reads the path once;
-its states are the bits of one integer.
+Source: glob(7); gitignore(5) for ``**``.
+
+In Python's fnmatch, ``*`` matches slashes, and a regular expression with many stars may take time
+polynomial in the path's length. This state machine reads the path once. Its states are the bits of
+one integer.
 """
 
 from __future__ import annotations
@@ -34,18 +35,18 @@ _NO_SLASH = _EVERY - {SLASH}
 
 @frozen(kw_only=True)
 class Pattern:
-    """A pattern, ready to be held against paths.
+    """A compiled pattern.
 
-    States are numbered by bits, the first being 1; each part of the pattern has one or more,
-    and leads on to the next.
+    Each state is one bit, starting at 1. Each part of the pattern has one or more states, followed
+    by those of the next part.
 
     Attributes:
-        text: as it was written.
-        steps: for each byte, the states from which it leads to the next.
-        stays: for each byte, the states that it leaves as they are.
-        stars: the states that lead to the next with no byte: ``*`` and ``**``.
-        folders: those that do so, and past the two behind them too: ``**/``.
-        final: the state in which a path has matched.
+        text: the source of the pattern.
+        steps: for each byte, the states that advance to the next state.
+        stays: for each byte, the states that do not change.
+        stars: the states that also advance without a byte: ``*`` and ``**``.
+        folders: the states that also advance by one and by three without a byte: ``**/``.
+        final: the accepting state.
     """
 
     text: bytes
@@ -56,7 +57,7 @@ class Pattern:
     final: int
 
     def matches(self, path: bytes) -> bool:
-        """Say whether the whole of ``path`` is what the pattern describes."""
+        """Say whether the pattern matches all of ``path``."""
         states = self._pass(1)
         for byte in path:
             states = self._pass((states & self.steps[byte]) << 1 | states & self.stays[byte])
@@ -65,10 +66,10 @@ class Pattern:
         return bool(states & self.final)
 
     def _pass(self, states: int) -> int:
-        """Add the states that no byte is needed for.
+        """Add the states that are reached without a byte.
 
-        Once is enough: no two stars are neighbours, nor two of ``**/``, and before ``**/``
-        there is no star.
+        One pass is enough: no two stars are adjacent, nor two of ``**/``, and no star is directly
+        before ``**/``.
         """
         folders = states & self.folders
         states |= folders << 1 | folders << 3
@@ -76,22 +77,22 @@ class Pattern:
 
 
 def is_wild(text: bytes) -> bool:
-    """Say whether ``text`` is more than a plain path."""
+    """Say whether ``text`` has wildcards."""
     return _WILD.search(text) is not None
 
 
 def parse_pattern(text: bytes) -> Pattern:
-    """Return the pattern that ``text`` writes; every text is one."""
+    """Parse a pattern; every text is valid."""
     return build_pattern(text, _parts(text))
 
 
 def build_pattern(text: bytes, parts: Iterable[tuple[str, frozenset[int]]]) -> Pattern:
-    """Return a pattern of parts that were read elsewhere.
+    """Build a pattern from parsed parts.
 
     Args:
-        text: as it was written.
-        parts: ``one`` for a byte of a set, ``star`` for any number of such, ``folders`` for
-            any number of folders. No two of the latter are neighbours.
+        text: the source of the pattern.
+        parts: kind and set of bytes. ``one`` is a byte of the set, ``star`` any number of such
+            bytes, ``folders`` any number of folders. No two stars or folders are adjacent.
     """
     steps = [0] * 256
     stays = [0] * 256
@@ -107,7 +108,7 @@ def build_pattern(text: bytes, parts: Iterable[tuple[str, frozenset[int]]]) -> P
                 stays[byte] |= state
         if kind == "folders":
             state <<= 1
-            chosen = frozenset({SLASH})  # noqa: PLW2901  # which ends them
+            chosen = frozenset({SLASH})  # noqa: PLW2901  # which ends a folder
         if kind != "star":
             for byte in chosen:
                 steps[byte] |= state
@@ -123,10 +124,10 @@ def build_pattern(text: bytes, parts: Iterable[tuple[str, frozenset[int]]]) -> P
 
 
 def _parts(text: bytes) -> list[tuple[str, frozenset[int]]]:
-    """Return the parts of a pattern: folders, stars or single bytes, and what they may be."""
+    """Return the parts of a pattern: kind (folders, star or one) and set of bytes."""
     parts: list[tuple[str, frozenset[int]]] = []
-    for found in _PART.finditer(text):
-        kind = found.lastgroup or ""
+    for part in _PART.finditer(text):
+        kind = part.lastgroup or ""
         if kind == "folders":
             parts.append(("folders", _EVERY))
         elif kind == "any":
@@ -136,14 +137,14 @@ def _parts(text: bytes) -> list[tuple[str, frozenset[int]]]:
         elif kind == "one":
             parts.append(("one", _NO_SLASH))
         elif kind == "set":
-            parts.append(("one", _members(found["set"])))
+            parts.append(("one", _members(part["set"])))
         else:
-            parts.append(("one", frozenset(found[0])))
+            parts.append(("one", frozenset(part[0])))
     return parts
 
 
 def _members(inner: bytes) -> frozenset[int]:
-    """Return the bytes that a set such as ``a-z`` or ``!abc`` has, never a slash."""
+    """Return the bytes of a set such as ``a-z`` or ``!abc``, without the slash."""
     negated = inner.startswith(b"!")
     inner = inner.removeprefix(b"!")
     chosen: set[int] = set()

@@ -465,8 +465,8 @@ def test_files_to_cut_that_are_not_there_are_told_with_who_asks_for_them(
     write_recipe(server, more=more)
     assert main(["build", "--emit", "core"]) == 1
     assert [message for message, _hint in errors(capsys)] == [
-        "cut.lst, line 2: htop.tcz: there is no 'usr/nope' in the extension",
-        "purekernel.toml, line 6: htop.tcz: there is no 'usr/never' in the extension",
+        "cut.lst, line 2: htop.tcz: 'usr/nope': not found in the extension",
+        "purekernel.toml, line 6: htop.tcz: 'usr/never': not found in the extension",
     ]
     write_recipe(server, more=more.replace("htop", "gone"))
     assert main(["build", "--dry-run"]) == 1

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from purekernel.errors import CombinedError, FormatError
 from purekernel.rootfs.account_files import GROUP, PASSWD, SHADOW, Layout, parse_table
 
-# Core 4.4's own.
+# The file of Core 4.4.
 CORE_PASSWD = b"""root:x:0:0:root:/root:/bin/sh
 lp:x:7:7:lp:/var/spool/lpd:/bin/sh
 nobody:x:65534:65534:nobody:/nonexistent:/bin/false
@@ -21,12 +21,12 @@ ODD = (
 
 
 @pytest.mark.parametrize("data", [CORE_PASSWD, ODD, b"", b"\n", CORE_PASSWD[:-1]])
-def test_what_nothing_touches_keeps_its_bytes(data: bytes) -> None:
+def test_unchanged_file_keeps_its_bytes(data: bytes) -> None:
     assert parse_table(data, PASSWD).build() == data
     assert parse_table(memoryview(data), PASSWD).build() == data
 
 
-def test_one_field_of_one_line_changes() -> None:
+def test_set_changes_one_field() -> None:
     table = parse_table(ODD, PASSWD)
     assert table.names == [b"root", b"\xff\xfe"]
     assert b"root" in table
@@ -36,7 +36,7 @@ def test_one_field_of_one_line_changes() -> None:
     assert table.build() == ODD.replace(b"0:0::/root", b"0:0:admin:/root")
 
 
-def test_names_are_found_by_number() -> None:
+def test_name_is_found_by_number() -> None:
     table = parse_table(CORE_PASSWD, PASSWD)
     assert table.named_by(65534, at=2) == b"nobody"
     assert table.named_by(50, at=3) == b"tc"
@@ -52,7 +52,7 @@ def test_names_are_found_by_number() -> None:
         (b"root:x:0:\n\n", b"root:x:0:\n\na:x:1:\n"),
     ],
 )
-def test_a_line_is_added_at_the_end(data: bytes, after: bytes) -> None:
+def test_line_is_appended(data: bytes, after: bytes) -> None:
     table = parse_table(data, GROUP)
     table.append(b"a", b"x", b"1", b"")
     assert table.build() == after
@@ -65,10 +65,14 @@ def test_a_line_is_added_at_the_end(data: bytes, after: bytes) -> None:
 @pytest.mark.parametrize(
     ("layout", "line", "message"),
     [
-        (PASSWD, b"tc:x:1001:50:/home/tc:/bin/sh", "expected 7 fields parted by colons, got 6"),
-        (PASSWD, b"tc:x:1001:50:a:b:/home/tc:/bin/sh", "expected 7 fields parted by colons, got 8"),
-        (SHADOW, b"tc:*", "expected 9 fields parted by colons, got 2"),
-        (GROUP, b"staff", "expected 4 fields parted by colons, got 1"),
+        (PASSWD, b"tc:x:1001:50:/home/tc:/bin/sh", "expected 7 fields separated by colons, got 6"),
+        (
+            PASSWD,
+            b"tc:x:1001:50:a:b:/home/tc:/bin/sh",
+            "expected 7 fields separated by colons, got 8",
+        ),
+        (SHADOW, b"tc:*", "expected 9 fields separated by colons, got 2"),
+        (GROUP, b"staff", "expected 4 fields separated by colons, got 1"),
         (PASSWD, b":x:1:1:::", "expected a name before the first colon, got none"),
         (PASSWD, b"tc:x:tc:50:::", "expected a number from 0 to 4294967294, got 'tc'"),
         (PASSWD, b"tc:x:1001::::", "expected a number from 0 to 4294967294, got ''"),
@@ -81,16 +85,16 @@ def test_a_line_is_added_at_the_end(data: bytes, after: bytes) -> None:
         ),
     ],
 )
-def test_malformed_lines_are_refused_with_their_place(
+def test_malformed_line_is_refused_with_line_number(
     layout: Layout, line: bytes, message: str
 ) -> None:
     with pytest.raises(FormatError) as caught:
         parse_table(b"# one\n" + line + b"\n", layout)
     assert caught.value.message == f"{layout.path.decode()}, line 2: {message}"
-    assert layout.manual in caught.value.hint or "line ends of Unix" in caught.value.hint
+    assert layout.manual in caught.value.hint or "Unix line endings" in caught.value.hint
 
 
-def test_all_that_is_wrong_is_said_at_once_up_to_a_bound() -> None:
+def test_at_most_twenty_errors_are_reported() -> None:
     with pytest.raises(CombinedError) as caught:
         parse_table(b"one\n\ntwo:x:0:\nthree\n", GROUP)
     assert [error.message.partition(":")[0] for error in caught.value.errors] == [
@@ -103,7 +107,7 @@ def test_all_that_is_wrong_is_said_at_once_up_to_a_bound() -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from([PASSWD, SHADOW, GROUP]))
-def test_any_bytes_are_kept_or_refused(data: bytes, layout: Layout) -> None:
+def test_arbitrary_bytes_are_kept_or_refused(data: bytes, layout: Layout) -> None:
     try:
         table = parse_table(data, layout)
     except (FormatError, CombinedError):

@@ -21,7 +21,7 @@ from purekernel.rootfs.ownership import protect_shadow
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree
 from tests.oracles import require, run
 
-# Core 4.4's own.
+# The files of Core 4.4.
 PASSWD = b"""root:x:0:0:root:/root:/bin/sh
 lp:x:7:7:lp:/var/spool/lpd:/bin/sh
 nobody:x:65534:65534:nobody:/nonexistent:/bin/false
@@ -75,7 +75,7 @@ def owner(tree: Tree, path: bytes) -> tuple[int, int, int]:
     return metadata.uid, metadata.gid, metadata.mode
 
 
-def test_no_change_changes_nothing() -> None:
+def test_no_changes_keep_the_tree() -> None:
     tree = make_tree()
     assert change_accounts(tree, [], mtime=NOW) == tree
     assert change(tree) == tree
@@ -85,7 +85,7 @@ def test_no_change_changes_nothing() -> None:
 # Passwords
 
 
-def test_a_password_changes_its_field_and_no_other_byte() -> None:
+def test_password_changes_only_its_field() -> None:
     tree = make_tree()
     changed = change(tree, password_hash=HASH)
     assert content(changed, b"etc/shadow") == SHADOW.replace(b"tc:", b"tc:" + HASH.encode())
@@ -96,11 +96,11 @@ def test_a_password_changes_its_field_and_no_other_byte() -> None:
     assert content(tree, b"etc/shadow") == SHADOW
 
 
-def test_a_locked_account_has_a_star() -> None:
+def test_locked_account_has_star_as_hash() -> None:
     assert content(change(locked=True), b"etc/shadow") == SHADOW.replace(b"tc:", b"tc:*")
 
 
-def test_a_user_that_shadow_lacks_gets_a_line() -> None:
+def test_user_missing_in_shadow_is_added() -> None:
     without = SHADOW.replace(b"tc::13646:0:99999:7:::\n", b"")
     changed = change(make_tree(shadow=without), password_hash=HASH)
     assert content(changed, b"etc/shadow") == without + f"tc:{HASH}:::::::\n".encode()
@@ -108,7 +108,7 @@ def test_a_user_that_shadow_lacks_gets_a_line() -> None:
     assert content(changed, b"etc/shadow") == without + b"tc:*:::::::\n"
 
 
-def test_an_image_without_shadow_gets_one() -> None:
+def test_missing_shadow_is_created() -> None:
     passwd = PASSWD.replace(b"tc:x:", b"tc:secret:")
     changed = change(make_tree(passwd=passwd, shadow=None), password_hash=HASH)
     assert content(changed, b"etc/shadow") == f"tc:{HASH}:::::::\n".encode()
@@ -125,7 +125,7 @@ def test_an_image_without_shadow_gets_one() -> None:
         (Metadata(mode=0o600, gid=43), GROUP + b"shadow:x:42:\n", Metadata(mode=0o600)),
     ],
 )
-def test_shadow_is_roots_and_readable_by_nobody_else(
+def test_shadow_is_owned_and_readable_by_root_only(
     before: Metadata, group: bytes, after: Metadata
 ) -> None:
     tree = make_tree(group=group)
@@ -135,7 +135,7 @@ def test_shadow_is_roots_and_readable_by_nobody_else(
     assert protect_shadow(changed) == changed
 
 
-def test_links_to_the_files_are_followed() -> None:
+def test_links_to_account_files_are_followed() -> None:
     tree = make_tree()
     tree.add(b"var", Directory(metadata=Metadata(mode=0o755)))
     tree.add(b"var/shadow", tree[b"etc/shadow"])
@@ -145,19 +145,19 @@ def test_links_to_the_files_are_followed() -> None:
     changed = change(tree, locked=True)
     assert changed[b"etc/shadow"] == link
     assert content(changed, b"var/shadow") == SHADOW.replace(b"tc:", b"tc:*")
-    # One that leads nowhere yet is written through as well, as a process would.
+    # A broken link is also written through, as by a process.
     tree.remove(b"var/shadow")
     assert content(change(tree, locked=True), b"var/shadow") == b"tc:*:::::::\n"
 
 
-def test_hashes_stay_out_of_representations() -> None:
+def test_repr_hides_hash() -> None:
     assert HASH not in repr(AccountChange(name="tc", password_hash=HASH))
 
 
 # Fields
 
 
-def test_every_field_of_a_user_can_be_changed() -> None:
+def test_all_fields_of_a_user_change() -> None:
     changed = change(uid=1500, gid=7, home="/home/other", shell="/bin/ash", comment="Jørn, x")
     assert content(changed, b"etc/passwd") == PASSWD.replace(
         b"tc:x:1001:50:Linux User,,,:/home/tc:/bin/sh",
@@ -165,13 +165,13 @@ def test_every_field_of_a_user_can_be_changed() -> None:
     )
     assert content(changed, b"etc/shadow") == SHADOW
     assert content(changed, b"etc/group") == GROUP
-    # What was at home goes to the new numbers; what is home now is made.
+    # Files in the old home get the new owner; the new home is created.
     assert owner(changed, b"home/tc") == (1500, 7, 0o755)
     assert owner(changed, b"home/other") == (1500, 7, 0o755)
     assert changed[b"home/other"].metadata.mtime == NOW
 
 
-def test_only_what_is_a_users_own_at_home_changes_hands() -> None:
+def test_only_the_users_own_files_in_home_change_owner() -> None:
     tree = make_tree()
     for path, uid, gid in ((b"a", 1001, 50), (b"b", 0, 50), (b"c", 1001, 0), (b"d", 0, 0)):
         metadata = Metadata(mode=0o4755, uid=uid, gid=gid, mtime=OLD)
@@ -189,7 +189,7 @@ def test_only_what_is_a_users_own_at_home_changes_hands() -> None:
 
 
 @pytest.mark.parametrize("home", [b"/", b"", b"home", b"/nowhere/at/all", b"/etc/passwd"])
-def test_a_home_that_is_no_folder_of_its_own_changes_no_hands(home: bytes) -> None:
+def test_unusual_home_keeps_owner(home: bytes) -> None:
     tree = make_tree(passwd=PASSWD.replace(b":/home/tc:", b":" + home + b":"))
     changed = change(tree, uid=1500)
     assert owner(changed, b"home/tc") == (1001, 50, 0o755)
@@ -199,7 +199,7 @@ def test_a_home_that_is_no_folder_of_its_own_changes_no_hands(home: bytes) -> No
 # New users
 
 
-def test_a_user_is_added() -> None:
+def test_new_user_is_added() -> None:
     changed = change(name="op", uid=1002, password_hash=HASH)
     assert content(changed, b"etc/passwd") == PASSWD + b"op:x:1002:50::/home/op:/bin/sh\n"
     assert content(changed, b"etc/shadow") == SHADOW + f"op:{HASH}:::::::\n".encode()
@@ -209,14 +209,14 @@ def test_a_user_is_added() -> None:
     )
 
 
-def test_a_user_without_a_password_is_locked() -> None:
+def test_new_user_without_password_is_locked() -> None:
     assert content(change(name="op", uid=9), b"etc/shadow") == SHADOW + b"op:*:::::::\n"
     stale = SHADOW + f"op:{HASH}:1:2:3:4:::\n".encode()
     changed = change(make_tree(shadow=stale), name="op", uid=9)
     assert content(changed, b"etc/shadow") == SHADOW + b"op:*:1:2:3:4:::\n"
 
 
-def test_a_group_that_has_no_line_gets_one() -> None:
+def test_missing_group_is_added() -> None:
     changed = change(
         name="op", uid=1002, gid=1002, home="/srv/op/data", shell="/bin/false", comment="Op"
     )
@@ -229,13 +229,13 @@ def test_a_group_that_has_no_line_gets_one() -> None:
     assert owner(changed, b"srv/op/data") == (1002, 1002, 0o755)
 
 
-def test_an_image_without_groups_gets_a_file_of_them() -> None:
+def test_missing_group_file_is_created() -> None:
     changed = change(make_tree(group=None), name="op", uid=1002)
     assert content(changed, b"etc/group") == b"op:x:50:\n"
     assert changed[b"etc/group"].metadata == Metadata(mode=0o644, mtime=NOW)
 
 
-def test_a_home_that_is_there_stays_as_it_is() -> None:
+def test_existing_home_is_kept() -> None:
     tree = make_tree()
     tree.add(b"home/op", Directory(metadata=Metadata(mode=0o700, uid=5, gid=50, mtime=OLD)))
     changed = change(tree, name="op", uid=1002, gid=7)
@@ -244,7 +244,7 @@ def test_a_home_that_is_there_stays_as_it_is() -> None:
         assert len(change(name="op", uid=1002, home=home)) == len(make_tree())
 
 
-def test_a_home_that_nobody_named_becomes_the_users() -> None:
+def test_implied_home_gets_owner() -> None:
     tree = make_tree()
     tree.add_parents(b"home/op/.profile")
     tree.add(b"home/op/.profile", File(metadata=Metadata(mode=0o600), content=b"x"))
@@ -254,7 +254,7 @@ def test_a_home_that_nobody_named_becomes_the_users() -> None:
     assert owner(changed, b"home/op/.profile") == (1002, 50, 0o600)
 
 
-def test_a_home_is_made_where_links_lead() -> None:
+def test_home_is_created_through_links() -> None:
     tree = make_tree()
     tree.add(b"mnt", Directory(metadata=Metadata(mode=0o755)))
     tree.add(b"homes", Symlink(metadata=Metadata(mode=0o777), target=b"mnt"))
@@ -265,7 +265,7 @@ def test_a_home_is_made_where_links_lead() -> None:
         change(tree, name="op", uid=1002, home="/homes/op")
 
 
-# Nonsense
+# Invalid changes
 
 
 @pytest.mark.parametrize(
@@ -273,105 +273,105 @@ def test_a_home_is_made_where_links_lead() -> None:
     [
         (
             {"name": "root2", "uid": 0},
-            "the uid 0 of 'root2' is that of 'root' already",
-            "give another: two users of one number are one user",
+            "user 'root2': the uid 0 already belongs to 'root'",
+            "give another uid: users with the same uid have the same rights",
         ),
         (
             {"uid": 7},
-            "the uid 7 of 'tc' is that of 'lp' already",
-            "give another: two users of one number are one user",
+            "user 'tc': the uid 7 already belongs to 'lp'",
+            "give another uid: users with the same uid have the same rights",
         ),
         (
             {"name": "root", "uid": 1},
-            "user 'root': root cannot have uid 1",
-            "leave it out: root is whoever has uid 0",
+            "user 'root': the uid of root must be 0, got 1",
+            "remove the uid",
         ),
         (
             {"name": "tcc", "locked": True},
-            "there is no user 'tcc' in the image",
-            "write 'tc', or say the uid with which it is to be added",
+            "user 'tcc': not found in the image",
+            "write 'tc', or give a uid to add the user",
         ),
         (
             {"name": "zzz"},
-            "there is no user 'zzz' in the image",
-            "say the uid with which it is to be added",
+            "user 'zzz': not found in the image",
+            "give a uid to add the user",
         ),
         (
             {"locked": True, "password_hash": HASH},
-            "user 'tc': a locked account has no password",
-            "leave out the one or the other",
+            "user 'tc': a locked account cannot have a password",
+            "remove one of the two",
         ),
         (
             {"password_hash": "secret"},
-            "user 'tc': that is no hash of a password",
-            "make one with 'openssl passwd -6', or give the password itself",
+            "user 'tc': not a valid password hash",
+            "create one with 'openssl passwd -6', or give the password itself",
         ),
         (
             {"password_hash": ""},
-            "user 'tc': that is no hash of a password",
-            "make one with 'openssl passwd -6', or give the password itself",
+            "user 'tc': not a valid password hash",
+            "create one with 'openssl passwd -6', or give the password itself",
         ),
         (
             {"uid": -1},
-            "user 'tc': the uid -1 is none that there can be",
-            "it is from 0 to 4294967294",
+            "user 'tc': the uid must be from 0 to 4294967294, got -1",
+            "give another uid",
         ),
         (
             {"gid": 1 << 32},
-            "user 'tc': the gid 4294967296 is none that there can be",
-            "it is from 0 to 4294967294",
+            "user 'tc': the gid must be from 0 to 4294967294, got 4294967296",
+            "give another gid",
         ),
         (
             {"home": "home/tc"},
-            "user 'tc': 'home/tc' is no place for a home",
+            "user 'tc': the home must be an absolute path, got 'home/tc'",
             "give an absolute path without '..' and ':', such as /home/tc",
         ),
         (
             {"home": "/home/../tc"},
-            "user 'tc': '/home/../tc' is no place for a home",
+            "user 'tc': the home must be an absolute path, got '/home/../tc'",
             "give an absolute path without '..' and ':', such as /home/tc",
         ),
         (
             {"shell": "/bin/sh\n"},
-            "user 'tc': '/bin/sh\\n' is no place for a shell",
+            "user 'tc': the shell must be an absolute path, got '/bin/sh\\n'",
             "give an absolute path without '..' and ':', such as /bin/sh",
         ),
         (
             {"shell": "/"},
-            "user 'tc': '/' is no place for a shell",
+            "user 'tc': the shell must be an absolute path, got '/'",
             "give an absolute path without '..' and ':', such as /bin/sh",
         ),
         (
             {"comment": "a:b"},
-            "user 'tc': the comment 'a:b' does not fit in a line",
-            "leave out colons and whatever cannot be printed",
+            "user 'tc': the comment must be printable, without colons, got 'a:b'",
+            "remove colons and unprintable characters",
         ),
         (
             {"comment": "\ud800"},
-            "user 'tc': the comment '\\ud800' does not fit in a line",
-            "leave out colons and whatever cannot be printed",
+            "user 'tc': the comment must be printable, without colons, got '\\ud800'",
+            "remove colons and unprintable characters",
         ),
         (
             {"name": "staff", "uid": 99, "gid": 99},
-            "the gid 99 of 'staff' has no group, and the group of that name has gid 50",
-            "give the gid of a group that there is, such as 50",
+            "user 'staff': no group has gid 99, and the group 'staff' has gid 50",
+            "give the gid of an existing group, such as 50",
         ),
     ],
 )
-def test_nonsense_is_refused(said: dict[str, object], message: str, hint: str) -> None:
+def test_invalid_change_is_refused(said: dict[str, object], message: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         change(**said)
     assert (caught.value.message, caught.value.hint) == (message, hint)
 
 
 @pytest.mark.parametrize("name", ["", "TC", "1a", "a.b", "a b", "a:b", "a\n", "é", "-a", "a" * 33])
-def test_names_that_programs_would_choke_on_are_refused(name: str) -> None:
+def test_invalid_user_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         change(name=name, uid=5)
-    assert caught.value.message == f"{name!r} is no name for a user"
+    assert caught.value.message == f"{name!r}: not a valid user name"
 
 
-def test_all_nonsense_is_said_at_once() -> None:
+def test_all_invalid_changes_are_reported() -> None:
     changes = [
         AccountChange(name="a b"),
         AccountChange(name="tc", uid=-1, comment=":"),
@@ -380,29 +380,29 @@ def test_all_nonsense_is_said_at_once() -> None:
     with pytest.raises(CombinedError) as caught:
         change_accounts(make_tree(), changes, mtime=NOW)
     assert [error.message for error in caught.value.errors] == [
-        "'a b' is no name for a user",
-        "user 'tc': the uid -1 is none that there can be",
-        "user 'tc': the comment ':' does not fit in a line",
-        "the user 'tc' is changed twice",
+        "'a b': not a valid user name",
+        "user 'tc': the uid must be from 0 to 4294967294, got -1",
+        "user 'tc': the comment must be printable, without colons, got ':'",
+        "user 'tc': changed twice",
     ]
     changes = [AccountChange(name="a"), AccountChange(name="b"), AccountChange(name="tc", uid=0)]
     with pytest.raises(CombinedError) as caught:
         change_accounts(make_tree(), changes, mtime=NOW)
     assert [error.message for error in caught.value.errors] == [
-        "there is no user 'a' in the image",
-        "there is no user 'b' in the image",
-        "the uid 0 of 'tc' is that of 'root' already",
+        "user 'a': not found in the image",
+        "user 'b': not found in the image",
+        "user 'tc': the uid 0 already belongs to 'root'",
     ]
 
 
-def test_two_new_users_cannot_share_a_uid() -> None:
+def test_new_users_with_same_uid_are_refused() -> None:
     changes = [AccountChange(name="a", uid=2000), AccountChange(name="b", uid=2000)]
     with pytest.raises(UsageError) as caught:
         change_accounts(make_tree(), changes, mtime=NOW)
-    assert caught.value.message == "the uid 2000 of 'b' is that of 'a' already"
+    assert caught.value.message == "user 'b': the uid 2000 already belongs to 'a'"
 
 
-def test_a_second_root_that_was_there_is_left_alone() -> None:
+def test_existing_second_user_with_uid_0_is_allowed() -> None:
     passwd = PASSWD + b"toor:x:0:0::/root:/bin/sh\n"
     changed = change(make_tree(passwd=passwd), name="toor", uid=0, shell="/bin/ash")
     assert content(changed, b"etc/passwd") == PASSWD + b"toor:x:0:0::/root:/bin/ash\n"
@@ -411,37 +411,39 @@ def test_a_second_root_that_was_there_is_left_alone() -> None:
 # Broken images
 
 
-def test_an_image_without_passwd_has_no_accounts() -> None:
+def test_missing_passwd_is_refused() -> None:
     with pytest.raises(MissingPathError) as caught:
         change(make_tree(passwd=None), locked=True)
-    assert caught.value.message == "there is no 'etc/passwd' in the image"
-    assert caught.value.hint == "accounts can be changed only where the base has some"
+    assert caught.value.message == "'etc/passwd': not found in the image"
+    assert caught.value.hint == "change accounts only in an image whose base has accounts"
 
 
-def test_malformed_lines_of_all_files_are_said_at_once() -> None:
+def test_malformed_lines_of_all_files_are_reported() -> None:
     tree = make_tree(passwd=PASSWD + b"x\n", shadow=b"tc\n", group=b"staff:x:y:\n")
     with pytest.raises(CombinedError) as caught:
         change(tree, locked=True)
     assert all(isinstance(error, FormatError) for error in caught.value.errors)
     assert [error.message for error in caught.value.errors] == [
-        "etc/passwd, line 5: expected 7 fields parted by colons, got 1",
-        "etc/shadow, line 1: expected 9 fields parted by colons, got 1",
+        "etc/passwd, line 5: expected 7 fields separated by colons, got 1",
+        "etc/shadow, line 1: expected 9 fields separated by colons, got 1",
         "etc/group, line 1: expected a number from 0 to 4294967294, got 'y'",
     ]
 
 
-def test_folders_in_the_way_are_refused() -> None:
+def test_folder_instead_of_file_is_refused() -> None:
     tree = make_tree(shadow=None)
     tree.add(b"etc/shadow", Directory(metadata=Metadata(mode=0o755)))
     with pytest.raises(ConflictError) as conflict:
         change(tree, locked=True)
-    assert conflict.value.message == "'etc/shadow' must be a file and is a folder"
+    assert conflict.value.message == "'etc/shadow': must be a file, got a folder"
     with pytest.raises(ConflictError) as conflict:
         change(home="/etc/passwd/x")
-    assert conflict.value.message == ("'/etc/passwd/x' cannot be a home: 'etc/passwd' is a file")
+    assert conflict.value.message == (
+        "'/etc/passwd/x': cannot create the home: 'etc/passwd' must be a folder, got a file"
+    )
 
 
-# Any
+# Arbitrary changes
 
 
 NAMES = st.sampled_from(["root", "lp", "tc", "op", "new-1"])
@@ -460,7 +462,7 @@ CHANGES = st.builds(
 
 @pytest.mark.slow
 @given(st.lists(CHANGES, max_size=4, unique_by=lambda change: change.name))
-def test_whatever_is_asked_for_the_files_stay_sound(changes: list[AccountChange]) -> None:
+def test_arbitrary_changes_keep_files_valid(changes: list[AccountChange]) -> None:
     tree = make_tree()
     try:
         changed = change_accounts(tree, changes, mtime=NOW)
@@ -477,7 +479,7 @@ def test_whatever_is_asked_for_the_files_stay_sound(changes: list[AccountChange]
 
 
 @pytest.mark.oracle
-def test_pwck_and_grpck_find_nothing_wrong(tmp_path: Path) -> None:
+def test_pwck_and_grpck_accept_files(tmp_path: Path) -> None:
     changes = [
         AccountChange(name="tc", password_hash=HASH, comment="Jørn", gid=7),
         AccountChange(name="op", uid=1002, gid=1002),

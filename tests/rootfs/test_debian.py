@@ -49,7 +49,7 @@ def paths(found: Tree) -> list[str]:
     return listing(found).decode().split()
 
 
-def test_documentation_and_empty_folders_go() -> None:
+def test_documentation_and_empty_folders_are_removed() -> None:
     made = convert_tree(tree(), extension="tool", mtime=NEWER)
     assert paths(made) == [
         "usr/bin/tool",
@@ -67,7 +67,7 @@ def test_documentation_and_empty_folders_go() -> None:
     assert made[b"usr/share/tool"].metadata == Metadata(mode=0o2750, gid=42, mtime=MTIME)
 
 
-def test_libraries_are_linked_where_core_looks() -> None:
+def test_multiarch_libraries_are_linked() -> None:
     made = convert_tree(tree(), extension="tool", mtime=NEWER)
     link = Metadata(mode=0o777, mtime=NEWER)
     assert made[b"usr/lib/libtool.so.1"] == Symlink(
@@ -76,21 +76,21 @@ def test_libraries_are_linked_where_core_looks() -> None:
     assert isinstance(made[b"usr/lib/libmine.so"], File)
 
 
-def test_all_of_it_may_be_kept() -> None:
+def test_options_keep_all_files() -> None:
     options = ConversionOptions(documentation=True, empty_folders=True, library_links=False)
     made = convert_tree(tree(), extension="tool", mtime=NEWER, options=options)
     assert made == _dated(tree())
 
 
 def _dated(found: Tree) -> Tree:
-    """Return ``found`` with the folders that nobody named of the later time."""
+    """Return ``found`` with the later time for implied folders."""
     dated = found.copy()
     for path in found.implied():
         dated.replace(path, Directory(metadata=Metadata(mode=0o755, mtime=NEWER)))
     return dated
 
 
-def test_scripts() -> None:
+def test_postinst_and_import_script_become_start_script() -> None:
     made = convert_tree(
         tree(), extension="tool", mtime=NEWER, postinst=b"#!/bin/sh\n", import_script=b"echo more"
     )
@@ -115,19 +115,21 @@ def test_scripts() -> None:
         (True, b"", b"#!/bin/sh\n/usr/local/postinst/x configure 2>/dev/null\n"),
     ],
 )
-def test_start_scripts(has_postinst: bool, appended: bytes | None, script: bytes | None) -> None:
+def test_start_script_content(
+    has_postinst: bool, appended: bytes | None, script: bytes | None
+) -> None:
     assert start_script("x", has_postinst=has_postinst, appended=appended) == script
 
 
-def test_a_package_that_has_a_start_script_itself() -> None:
+def test_package_with_own_start_script_conflicts() -> None:
     own = tree((entry("./usr/local/tce.installed/tool", b"#!/bin/sh\n"),))
     made = convert_tree(own, extension="tool", mtime=NEWER)
     assert made[b"usr/local/tce.installed"].metadata.mode == 0o775
-    with pytest.raises(ConflictError, match=r"'usr/local/tce\.installed/tool' itself"):
+    with pytest.raises(ConflictError, match=r"'usr/local/tce\.installed/tool': the package has"):
         convert_tree(own, extension="tool", mtime=NEWER, postinst=b"#!/bin/sh\n")
 
 
-def test_what_documentation_is_may_be_anything() -> None:
+def test_documentation_that_is_not_a_folder_is_removed() -> None:
     odd = tree((entry("./usr/share/doc", link="/elsewhere"), entry("./usr/share/man", b"a file")))
     assert len(convert_tree(odd, extension="tool", mtime=NEWER)) == 1
 
@@ -142,7 +144,7 @@ def test_what_documentation_is_may_be_anything() -> None:
         (b"", ()),
     ],
 )
-def test_what_postinst_wants(postinst: bytes, wanted: tuple[str, ...]) -> None:
+def test_wanted_programs_of_postinst(postinst: bytes, wanted: tuple[str, ...]) -> None:
     assert wanted_programs(postinst) == wanted
 
 
@@ -171,7 +173,7 @@ fi
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("name", ["hello", "lshw", "man-db", "tzdata", "libpipeline1"])
-def test_the_shell_route_comes_to_the_same(tmp_path: Path, name: str) -> None:
+def test_shell_commands_give_the_same_tree(tmp_path: Path, name: str) -> None:
     for program in ("ar", "tar", "xz"):
         require(program)
     data = debian.package(name).read_bytes()

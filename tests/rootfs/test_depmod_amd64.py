@@ -1,4 +1,4 @@
-"""Ours on all modules of Debian's kernel for amd64, against kmod's."""
+"""Compare our indexes of all modules of Debian's kernel for amd64 with those of kmod."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ from tests.oracles import require, run
 
 pytestmark = pytest.mark.oracle
 
-# What modinfo knows from the signature behind a module or from the file's name, and what it
-# makes one line of two of.
+# Fields that modinfo reads from the signature after a module or the file's name, or joins from two.
 ELSEWHERE = ("sig_id", "signer", "sig_key", "sig_hashalgo", "signature", "name", "parm", "parmtype")
 
 
 @frozen(kw_only=True)
 class Kernel:
-    """Debian's modules: where they lie, as a tree, and with what ours makes of them."""
+    """Debian's modules: their folder, their tree, and our indexes."""
 
     root: Path
     release: str
@@ -38,7 +37,7 @@ class Kernel:
         return f"lib/modules/{self.release}"
 
     def sample(self, count: int) -> list[bytes]:
-        """Return the paths of some modules."""
+        """Return the paths of a sample of modules."""
         modules = [path for path, _ in self.tree.walk() if path.endswith(b".ko")]
         return random.Random(4).sample(modules, count)
 
@@ -58,7 +57,7 @@ def theirs(kernel: Kernel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_all_files_are_the_same(kernel: Kernel, theirs: Path) -> None:
+def test_files_equal_those_of_kmod(kernel: Kernel, theirs: Path) -> None:
     judged = run_kmod(theirs, kernel.release)
     assert judged.status == 0
     assert not judged.said
@@ -69,7 +68,9 @@ def test_all_files_are_the_same(kernel: Kernel, theirs: Path) -> None:
     assert judged.files[b"modules.dep"].count(b"\n") > 4000
 
 
-def test_modprobe_finds_the_same_by_ours(kernel: Kernel, theirs: Path, tmp_path: Path) -> None:
+def test_modprobe_resolves_the_same_with_our_indexes(
+    kernel: Kernel, theirs: Path, tmp_path: Path
+) -> None:
     run_kmod(theirs, kernel.release)
     ours = tmp_path / "root"
     copy_root(kernel.root, ours)
@@ -93,7 +94,7 @@ def test_modprobe_finds_the_same_by_ours(kernel: Kernel, theirs: Path, tmp_path:
     assert "/usbcore.ko" in told[0][-1]
 
 
-def test_modules_say_of_themselves_what_modinfo_shows(kernel: Kernel) -> None:
+def test_information_equals_modinfo(kernel: Kernel) -> None:
     modinfo = require("modinfo")
     for path in kernel.sample(100):
         shown = run(modinfo, "-0", kernel.root / path.decode()).decode().split("\0")
@@ -106,7 +107,7 @@ def test_modules_say_of_themselves_what_modinfo_shows(kernel: Kernel) -> None:
         ]
 
 
-def test_symbols_are_those_that_modprobe_shows(kernel: Kernel) -> None:
+def test_symbols_equal_modprobe(kernel: Kernel) -> None:
     exports = versions = 0
     for path in kernel.sample(100):
         place = kernel.root / path.decode()
@@ -125,7 +126,7 @@ def test_symbols_are_those_that_modprobe_shows(kernel: Kernel) -> None:
 
 
 def modprobe(*arguments: str | Path) -> str:
-    """Return what modprobe says; of what it complains is not asked."""
+    """Return the output of modprobe, without errors."""
     done = subprocess.run(
         [require("modprobe"), *map(str, arguments)], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Ours against the real depmods on trees and modules made at random.
+"""Compare with the real depmods on random trees and modules.
 
 ``python -m tests.rootfs.test_depmod_fuzz FIRST LAST`` goes through other seeds.
 """
@@ -94,15 +94,15 @@ RULES = (
 )
 SECTIONS = (".symtab", ".strtab", ".modinfo", "__ksymtab_strings", "__versions")
 
-# What a real depmod dies of, or reads or writes past its memory at; ours is not held against it.
+# Input on which a real depmod crashes, or reads or writes out of bounds, is not compared.
 UNLIKE = "unlike"
 
 LAST_TO_BE_LENIENT = 33
 
-# kmod writes past its tables, or ends, where a key is not of ASCII.
-BAD_KEY = "is not of ASCII"
+# On a key that is not ASCII, kmod writes out of bounds or exits.
+BAD_KEY = "must be ASCII"
 
-# It takes the end of an empty name for the prefix that it is to skip, and reads on behind it.
+# On an empty name, kmod takes the end for the prefix to skip, and reads out of bounds.
 NAMELESS = b"__crc_\0"
 
 
@@ -143,7 +143,7 @@ def mutated(chance: random.Random, content: bytes) -> bytes:
 def random_files(
     chance: random.Random, outside: Path, module: Callable[[random.Random], bytes]
 ) -> dict[str, bytes | str]:
-    """Return modules, lists and rules; ``outside`` is a folder of modules elsewhere."""
+    """Return modules, lists and config files; ``outside`` is an external folder of modules."""
     files: dict[str, bytes | str] = {}
     for _ in range(chance.randrange(1, 9)):
         folder = chance.choice((*FOLDERS, f"{outside}"))
@@ -190,7 +190,7 @@ def random_files(
 
 
 def random_kernel(chance: random.Random) -> tuple[str, bytes, KernelSymbols]:
-    """Return kmod's option for a file of the kernel's symbols, the file, and what ours reads."""
+    """Return kmod's option for a file of kernel symbols, the file, and our parsed symbols."""
     kept = [symbol for symbol in SYMBOLS if chance.random() < 0.5]
     if chance.random() < 0.5:
         text = "".join(
@@ -205,7 +205,7 @@ def random_kernel(chance: random.Random) -> tuple[str, bytes, KernelSymbols]:
 
 
 def hold_against_kmod(seed: int, folder: Path, module: Callable[[random.Random], bytes]) -> str:
-    """Hold ours against kmod on one tree; return in a word what came of it."""
+    """Compare with kmod on one tree; return the outcome in a word."""
     chance = random.Random(seed)
     root, outside, symbols = folder / "root", folder / "outside", folder / "symbols"
     files = random_files(chance, outside, module)
@@ -251,7 +251,7 @@ def hold_against_kmod(seed: int, folder: Path, module: Callable[[random.Random],
 
 
 def hold_against_busybox(seed: int, folder: Path, module: Callable[[random.Random], bytes]) -> str:
-    """Hold ours against busybox on one tree; return in a word what came of it."""
+    """Compare with busybox on one tree; return the outcome in a word."""
     chance = random.Random(seed)
     root = folder / "root"
     tree = make_tree(random_files(chance, folder / "outside", module))
@@ -283,7 +283,7 @@ def broken_module(chance: random.Random) -> bytes:
 
 
 def real_modules() -> list[bytes]:
-    """Return some of Debian's modules, small ones."""
+    """Return some small modules of Debian."""
     root, _release = debian.kernel("amd64")
     found = sorted(path for path in root.rglob("*.ko") if path.stat().st_size < 12_000)
     return [path.read_bytes() for path in random.Random(4).sample(found, 60)]
@@ -294,27 +294,27 @@ def broken_real_module(chance: random.Random, modules: Sequence[bytes]) -> bytes
 
 
 @pytest.mark.oracle
-def test_sound_modules_are_the_same_for_kmod() -> None:
+def test_valid_modules_give_the_same_as_kmod() -> None:
     found = repeat(hold_against_kmod, random_module, range(90))
     assert found["same"] > 60
     assert found["loop"] > 2
 
 
 def same_broken_modules() -> None:
-    """Skip the test where kmod refuses more of broken modules than the one that we follow."""
+    """Skip the test if this kmod refuses more broken modules than kmod 30."""
     if installed_kmod().version > LAST_TO_BE_LENIENT:
         skip_or_fail(f"kmod up to {LAST_TO_BE_LENIENT} takes broken modules as ours does")
 
 
 @pytest.mark.oracle
-def test_broken_modules_are_the_same_for_kmod() -> None:
+def test_broken_modules_give_the_same_as_kmod() -> None:
     same_broken_modules()
     found = repeat(hold_against_kmod, broken_module, range(90))
     assert found["same"] > 50
 
 
 @pytest.mark.oracle
-def test_broken_real_modules_are_the_same_for_kmod() -> None:
+def test_broken_real_modules_give_the_same_as_kmod() -> None:
     same_broken_modules()
     modules = real_modules()
     found = repeat(hold_against_kmod, lambda chance: broken_real_module(chance, modules), range(40))
@@ -322,7 +322,7 @@ def test_broken_real_modules_are_the_same_for_kmod() -> None:
 
 
 @pytest.mark.oracle
-def test_modules_are_the_same_for_busybox() -> None:
+def test_modules_give_the_same_as_busybox() -> None:
     assert repeat(hold_against_busybox, random_module, range(45))["same"] > 30
     assert repeat(hold_against_busybox, broken_module, range(45))["same"] > 30
 

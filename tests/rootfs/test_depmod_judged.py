@@ -1,4 +1,4 @@
-"""Ours against the real depmods: on another of Debian's kernels, on Core and on all rules."""
+"""Compare with the real depmods on Debian's i386 kernel, on Core and on all rules."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def assert_same(done: Indexed, judged: Judged) -> None:
         assert done.files[name] == said, name
 
 
-def test_all_files_are_the_same_for_i386(tmp_path: Path) -> None:
+def test_i386_files_equal_those_of_kmod(tmp_path: Path) -> None:
     root, release = debian.kernel("i386")
     done = depmod(load(root), release.encode(), mtime=0, dialect=installed_kmod())
     copy_root(root, tmp_path / "root")
@@ -79,7 +79,7 @@ def release_of(core: Tree) -> str:
 
 
 def own_busybox(root: Path) -> list[str | Path]:
-    """Return what runs the busybox in a root, without changing over to that."""
+    """Return the command for the busybox of a root, without chroot."""
     if platform.machine() not in ("x86_64", "i686"):
         skip_or_fail("Core's busybox is for x86")
     for path in ("lib/ld-linux.so.2", "bin/busybox"):
@@ -88,7 +88,7 @@ def own_busybox(root: Path) -> list[str | Path]:
 
 
 def with_local_modules(core: Tree) -> Tree:
-    """Return Core as it is when an extension with modules was merged."""
+    """Return Core after the merge of an extension with modules."""
     tree = link_local_modules(core, mtime=0)
     release = release_of(core)
     path = f"usr/local/lib/modules/{release}/kernel/fs/local-one.ko.gz".encode()
@@ -100,7 +100,7 @@ def with_local_modules(core: Tree) -> Tree:
     return tree
 
 
-def test_core_has_what_its_own_busybox_makes_of_it(core: Tree, tmp_path: Path) -> None:
+def test_core_files_equal_those_of_its_busybox(core: Tree, tmp_path: Path) -> None:
     tree = with_local_modules(core)
     root = tmp_path / "root"
     lay_down(tree, root)
@@ -116,8 +116,8 @@ def test_core_has_what_its_own_busybox_makes_of_it(core: Tree, tmp_path: Path) -
     ) in lines
 
 
-def test_core_has_what_another_busybox_makes_of_it(core: Tree, tmp_path: Path) -> None:
-    # This one does not look into folders that are links.
+def test_core_files_equal_those_of_another_busybox(core: Tree, tmp_path: Path) -> None:
+    # This busybox does not search linked folders.
     tree = with_local_modules(core)
     root = tmp_path / "root"
     lay_down(tree, root)
@@ -128,7 +128,7 @@ def test_core_has_what_another_busybox_makes_of_it(core: Tree, tmp_path: Path) -
     assert done.files[b"modules.dep"].count(b"\n") == 399
 
 
-def test_core_was_shipped_with_the_same_lines(core: Tree) -> None:
+def test_core_ships_the_same_lines(core: Tree) -> None:
     folder = f"lib/modules/{release_of(core)}"
     done = depmod(core, release_of(core).encode(), mtime=0)
     for name, content in done.files.items():
@@ -137,8 +137,8 @@ def test_core_was_shipped_with_the_same_lines(core: Tree) -> None:
         assert sorted(content.splitlines()) == sorted(bytes(shipped.content).splitlines())
 
 
-def test_core_unpacked_has_what_kmod_makes_of_it(core: Tree, tmp_path: Path) -> None:
-    # Debian's kmod reads no gzip.
+def test_unpacked_core_files_equal_those_of_kmod(core: Tree, tmp_path: Path) -> None:
+    # Debian's kmod does not support gzip.
     unpacked = Tree()
     for path, node in subtree(core, b"lib/modules").walk():
         if isinstance(node, File) and path.endswith(b".ko.gz"):
@@ -162,11 +162,11 @@ def test_core_unpacked_has_what_kmod_makes_of_it(core: Tree, tmp_path: Path) -> 
             assert done.files[name].replace(b".ko.gz", b".ko") == content
 
 
-# All that has a rule
+# All rules
 
 
 def hard_tree(outside: Path) -> Tree:
-    """What kmod has rules for; ``outside`` is a folder of modules elsewhere."""
+    """Return input for all rules of kmod; ``outside`` is an external folder of modules."""
     modules: dict[str, bytes | str] = {
         # Kinds of files and modules.
         "kernel/packed.ko.xz": lzma.compress(make_module(["alias=packed"], wants=["kind_0"])),
@@ -246,7 +246,7 @@ def hard_tree(outside: Path) -> Tree:
         "/run/depmod.d/ignored.txt": b"exclude kernel\n",
         "/lib/depmod.d/c.conf": b"override external-later * kernel\n",
     }
-    # A symbol of each class and byte order, each needed by the next.
+    # One module of each class and byte order, each a dependency of the next.
     for number, (elf_class, byte_order) in enumerate(KINDS):
         modules[f"kernel/kinds/kind{number}.ko"] = make_module(
             [f"alias=kind-{number}"],
@@ -259,10 +259,10 @@ def hard_tree(outside: Path) -> Tree:
     return make_tree(modules)
 
 
-def test_everything_that_has_a_rule_is_the_same(tmp_path: Path) -> None:
+def test_all_rules_give_the_same_as_kmod(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     tree = hard_tree(outside)
-    # kmod takes the folders of "external" to be the host's.
+    # kmod reads the folders of "external" on the host.
     lay_down(tree, root)
     lay_down(part_of(tree, outside), outside)
     listing = listing_of(root)
@@ -271,9 +271,9 @@ def test_everything_that_has_a_rule_is_the_same(tmp_path: Path) -> None:
     assert done.files[b"modules.alias"].count(b"alias ") > 20
 
 
-def test_all_that_has_a_rule_is_the_same_by_busybox(tmp_path: Path) -> None:
+def test_all_rules_give_the_same_as_busybox(tmp_path: Path) -> None:
     tree = hard_tree(tmp_path / "outside")
-    # It dies of empty files, and of links that lead nowhere.
+    # busybox crashes on empty files and broken links.
     for name in ("empty.ko", "nowhere.ko"):
         tree.remove(f"lib/modules/{RELEASE}/kernel/{name}".encode())
     root = tmp_path / "root"
@@ -282,7 +282,7 @@ def test_all_that_has_a_rule_is_the_same_by_busybox(tmp_path: Path) -> None:
     assert_same(done, run_busybox(root))
 
 
-def test_each_rule_is_the_same(tmp_path: Path) -> None:
+def test_each_rule_gives_the_same_as_kmod(tmp_path: Path) -> None:
     asked = [rules for rules, _ in RULES]
     asked += [f"override a-b {expression} kernel" for expression, _ in EXPRESSIONS]
     for number, rules in enumerate(asked):
@@ -295,12 +295,12 @@ def test_each_rule_is_the_same(tmp_path: Path) -> None:
         assert done.files == run_kmod(root).files, rules
 
 
-# What the kernel does not export
+# Symbols that the kernel does not export
 
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, Tree]:
-    """Debian's network modules, without what they need of others."""
+    """Debian's network modules, without their dependencies elsewhere."""
     whole, release = debian.kernel("i386")
     root = tmp_path_factory.mktemp("network") / "root"
     kernel = f"lib/modules/{release}/kernel"
@@ -310,13 +310,15 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, Tree]:
 
 
 def wanted_symbols(done: Indexed) -> list[str]:
-    """Return all that the modules need and none of them has."""
+    """Return all symbols that the modules need and do not export."""
     return sorted(
         {found[1] for warning in done.warnings if (found := re.search("symbol '(.*)'", warning))}
     )
 
 
-def test_unknown_symbols_are_named(network: tuple[Path, str, Tree], tmp_path: Path) -> None:
+def test_unknown_symbols_equal_those_of_kmod(
+    network: tuple[Path, str, Tree], tmp_path: Path
+) -> None:
     root, release, tree = network
     nothing = KernelSymbols(symbols={}, has_versions=False)
     wanted = wanted_symbols(
@@ -341,7 +343,7 @@ def test_unknown_symbols_are_named(network: tuple[Path, str, Tree], tmp_path: Pa
     assert_same(done, judged)
 
 
-def test_symbols_of_other_versions_are_named(
+def test_symbol_version_mismatches_equal_those_of_kmod(
     network: tuple[Path, str, Tree], tmp_path: Path
 ) -> None:
     root, release, tree = network

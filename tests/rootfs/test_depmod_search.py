@@ -17,7 +17,7 @@ from tests.kernel_modules import make_module
 # Which files are modules
 
 
-def test_what_kmod_takes_for_no_module() -> None:
+def test_files_that_kmod_ignores() -> None:
     module = make_module()
     done = index(
         {
@@ -34,7 +34,7 @@ def test_what_kmod_takes_for_no_module() -> None:
     assert paths(done) == ["f.ko/g.ko"]
 
 
-def test_what_busybox_takes_for_a_module() -> None:
+def test_files_that_busybox_takes_for_modules() -> None:
     module = make_module(["alias=x"])
     files: dict[str, bytes | str] = {
         "a.ko.bak": module,
@@ -56,7 +56,7 @@ LINKED: dict[str, bytes | str] = {
 }
 
 
-def test_folders_of_extensions_are_followed_by_those_who_do() -> None:
+def test_linked_folders_are_searched_by_kmod_and_tiny_core() -> None:
     both = ["kernel.tclocal/b.ko: kernel/a.ko", "kernel/a.ko:"]
     assert sorted(lines(index(LINKED), "modules.dep")) == both
     assert sorted(lines(index(LINKED, Busybox(follows_links=True)), "modules.dep")) == both
@@ -64,7 +64,7 @@ def test_folders_of_extensions_are_followed_by_those_who_do() -> None:
 
 
 @pytest.mark.parametrize("dialect", [Kmod(), Busybox(follows_links=True)])
-def test_links_to_files_count_and_those_that_lead_nowhere_are_said(dialect: Dialect) -> None:
+def test_links_to_files_are_followed_and_broken_links_reported(dialect: Dialect) -> None:
     done = index(
         {
             "a.ko": make_module(["alias=x"]),
@@ -78,47 +78,47 @@ def test_links_to_files_count_and_those_that_lead_nowhere_are_said(dialect: Dial
     assert paths(done) == ["a.ko", "b.ko"]
     assert sorted(lines(done, "modules.alias")) == ["alias x a", "alias x b"]
     assert [warning.rpartition("/")[2].lstrip("'") for warning in done.warnings] == [
-        "c.ko' is a link that leads nowhere",
-        "d' is a link that leads nowhere",
+        "c.ko': skipped: broken symbolic link",
+        "d': skipped: broken symbolic link",
     ]
 
 
 @pytest.mark.parametrize("dialect", [Kmod(), Busybox(follows_links=True)])
-def test_folders_that_lead_around_in_circles(dialect: Dialect) -> None:
+def test_link_to_parent_folder_is_skipped(dialect: Dialect) -> None:
     done = index({"kernel/a.ko": make_module(), "kernel/up": "..", "modules.order": b""}, dialect)
     assert paths(done) == ["kernel/a.ko"]
     assert [warning.rpartition("/")[2].lstrip("'") for warning in done.warnings] == [
-        "up' leads back to a folder that it lies in"
+        "up': skipped: link to a parent folder"
     ]
 
 
-def test_a_device_is_no_module() -> None:
+def test_device_is_skipped() -> None:
     tree = make_tree({"modules.order": b""})
     device = Device(metadata=Metadata(mode=0o600), kind=DeviceKind.CHARACTER, major=1, minor=3)
     tree.add(f"lib/modules/{RELEASE}/null.ko".encode(), device)
     done = depmod(tree, RELEASE.encode(), mtime=0, dialect=Kmod())
     assert done.files[b"modules.dep"] == b""
-    assert done.warnings == ("'/lib/modules/6.1.0/null.ko' is a character device: passed over",)
+    assert done.warnings == ("'/lib/modules/6.1.0/null.ko': skipped: a character device",)
     done = depmod(tree, RELEASE.encode(), mtime=0, dialect=Busybox())
     assert done.files[b"modules.dep"] == b""
 
 
-# Which of several modules of one name counts
+# Several modules of one name
 
 
 def several(**rules: str) -> dict[str, bytes | str]:
-    """Return modules of one name, and files of rules."""
+    """Return modules of one name, and depmod.d files."""
     files: dict[str, bytes | str] = {
         f"{folder}/a-b.ko": make_module() for folder in ("extra/deep", "kernel", "updates")
     }
     return files | {f"/etc/depmod.d/{name}.conf": said.encode() for name, said in rules.items()}
 
 
-def test_updates_win_unless_told_otherwise() -> None:
+def test_updates_takes_precedence_by_default() -> None:
     assert paths(index(several())) == ["updates/a-b.ko"]
 
 
-# Expressions, and whether they match 6.1.0; in rules each backslash needs another.
+# Expressions, and whether they match 6.1.0; depmod.d needs two backslashes for one.
 EXPRESSIONS = [
     ("6", True),
     ("^6|x", True),
@@ -128,7 +128,7 @@ EXPRESSIONS = [
     ("^$", False),
     ("a|", True),
     ("()", True),
-    # What is wrong matches nothing.
+    # Invalid expressions match nothing.
     ("*6", False),
     ("(", False),
     ("[6-", False),
@@ -148,7 +148,7 @@ EXPRESSIONS = [
     ("[[=6=]]", True),
     ("[a||6]", True),
     ("[&&]", False),
-    # What Python takes otherwise.
+    # Syntax that Python reads differently.
     ("6.*?0", True),
     ("6.*+0", True),
     ("6**", True),
@@ -166,15 +166,15 @@ EXPRESSIONS = [
 
 
 @pytest.mark.parametrize(("expression", "matching"), EXPRESSIONS)
-def test_expressions_are_those_of_glibc(expression: str, matching: bool) -> None:
+def test_expressions_match_as_in_glibc(expression: str, matching: bool) -> None:
     rule = f"override a-b {expression} kernel"
     counting = "kernel" if matching else "updates"
     assert paths(index(several(a=rule))) == [f"{counting}/a-b.ko"]
 
 
-# Rules, and the folder of the module that counts by them; "extra" is read first.
+# Rules, and the folder of the module that they choose; "extra" is read first.
 RULES: list[tuple[str, str | None]] = [
-    # The first folder that is named has the highest rank, in the last line that names any.
+    # The first folder of the last search line has the highest rank.
     ("search updates", "updates"),
     ("search kernel extra", "kernel"),
     ("search updates kernel extra", "updates"),
@@ -194,7 +194,7 @@ RULES: list[tuple[str, str | None]] = [
     ("\tsearch\tkernel\t", "kernel"),
     ("search \\\nkernel", "kernel"),
     ("search ker\\nel", "kernel"),
-    # One module, for some releases.
+    # An override for some releases.
     ("override a_b * kernel", "updates"),
     ("override a-b * kernel", "kernel"),
     ("override a-b * extra", "updates"),
@@ -205,23 +205,23 @@ RULES: list[tuple[str, str | None]] = [
     ("override a-b [ kernel", "updates"),
     ("override a-b * kernel\noverride a-b * extra/deep", "extra/deep"),
     ("override a-b kernel", "updates"),
-    # Not at all.
+    # Excluded modules.
     ("exclude updates", "extra/deep"),
     ("exclude updates extra kernel\nexclude a-b", None),
     ("exclude updates a-b", "extra/deep"),
     ("exclude a-b.ko", None),
-    # What had a meaning once.
+    # Obsolete commands.
     ("make_map_files no", "updates"),
     ("include /etc/other.conf", "updates"),
 ]
 
 
 @pytest.mark.parametrize(("rules", "winner"), RULES)
-def test_rules(rules: str, winner: str | None) -> None:
+def test_depmod_config_chooses_module(rules: str, winner: str | None) -> None:
     assert paths(index(several(a=rules))) == ([] if winner is None else [f"{winner}/a-b.ko"])
 
 
-def test_a_file_of_rules_hides_those_of_its_name_in_later_folders() -> None:
+def test_config_file_hides_same_name_in_later_folders() -> None:
     module = make_module()
     files: dict[str, bytes | str] = {
         "kernel/a.ko": module,
@@ -238,7 +238,7 @@ def test_a_file_of_rules_hides_those_of_its_name_in_later_folders() -> None:
     assert paths(index(files, Kmod(version=32))) == ["updates/a.ko"]
 
 
-def test_external_modules_are_named_by_absolute_paths() -> None:
+def test_external_modules_have_absolute_paths() -> None:
     files: dict[str, bytes | str] = {
         "kernel/a.ko": make_module(wants=["b"]),
         "kernel/c.ko": make_module(),
@@ -253,21 +253,21 @@ def test_external_modules_are_named_by_absolute_paths() -> None:
         "kernel/a.ko: /opt/modules/b.ko",
         "kernel/c.ko:",
     ]
-    assert "there is no folder '/opt/none'" in done.warnings
+    assert "'/opt/none': folder not found" in done.warnings
     files["/etc/depmod.d/b.conf"] = b"search external built-in"
     assert "/opt/modules/c.ko:" in lines(index(files), "modules.dep")
-    # An empty line in modules.order is of no module.
+    # An empty line in modules.order matches no module.
     files["modules.order"] = b"\nkernel/a.ko\n"
     assert lines(index(files), "modules.dep")[0] == "kernel/a.ko: /opt/modules/b.ko"
 
 
-def test_built_in_modules_win_where_they_stand_first() -> None:
-    # Of folders that no rule names, that of "built-in" counts.
+def test_built_in_first_takes_precedence() -> None:
+    # Folders without a rule have the rank of "built-in".
     files = several(a="search built-in updates", b="exclude extra")
     assert paths(index(files)) == ["kernel/a-b.ko"]
 
 
-def test_of_two_without_a_rule_the_first_or_the_last_counts() -> None:
+def test_module_choice_without_a_rule() -> None:
     files: dict[str, bytes | str] = {
         "kernel/x/a.ko": make_module(["alias=x"]),
         "kernel/y/a.ko": make_module(["alias=y"]),
@@ -275,10 +275,10 @@ def test_of_two_without_a_rule_the_first_or_the_last_counts() -> None:
     }
     order = [b"kernel", b"modules.order", b"x", b"y", b"a.ko"]
     other = [b"kernel", b"modules.order", b"y", b"x", b"a.ko"]
-    # kmod keeps the one it has.
+    # kmod keeps the first.
     assert lines(index(files, reading=order), "modules.alias") == ["alias x a"]
     assert lines(index(files, reading=other), "modules.alias") == ["alias y a"]
-    # busybox has both, or makes one of them.
+    # busybox lists both, or combines them.
     done = index(files, Busybox(version=(1, 20)), reading=order)
     assert lines(done, "modules.dep") == ["kernel/y/a.ko:", "kernel/x/a.ko:"]
     assert lines(done, "modules.alias") == ["alias y a", "alias x a"]
@@ -287,23 +287,23 @@ def test_of_two_without_a_rule_the_first_or_the_last_counts() -> None:
     assert lines(done, "modules.alias") == ["alias y a", "alias x a"]
 
 
-def test_rules_that_mean_nothing_are_said() -> None:
+def test_invalid_config_lines_are_reported() -> None:
     done = index(
         {"modules.order": b"", "/etc/depmod.d/a.conf": b"search x\\\ny\nserach x\noverride a\n"}
     )
     assert done.warnings == (
-        "'etc/depmod.d/a.conf', line 3: 'serach' means nothing here",
-        "'etc/depmod.d/a.conf', line 4: 'override' means nothing here",
+        "'etc/depmod.d/a.conf', line 3: skipped: invalid command 'serach'",
+        "'etc/depmod.d/a.conf', line 4: skipped: invalid command 'override'",
     )
 
 
-def test_a_backslash_at_the_end_of_rules() -> None:
+def test_backslash_at_end_of_config() -> None:
     files: dict[str, bytes | str] = {
         "kernel/a.ko": make_module(),
         "updates/a.ko": make_module(),
         "/etc/depmod.d/a.conf": b"search updates kernel\nsearch kernel\\",
     }
-    # What getc() gives at the end was taken for a character.
+    # EOF as returned by getc() was taken for a character.
     done = index(files, Kmod(version=33))
     assert paths(done) == ["updates/a.ko"]
     files["/etc/depmod.d/a.conf"] = b"search kernel\\"
@@ -311,7 +311,7 @@ def test_a_backslash_at_the_end_of_rules() -> None:
 
 
 @pytest.mark.parametrize("dialect", [Kmod(), Busybox(follows_links=True)])
-def test_a_knot_of_links_ends(dialect: Dialect) -> None:
+def test_search_of_cyclic_links_ends(dialect: Dialect) -> None:
     files: dict[str, bytes | str] = {"modules.order": b""}
     for number in range(8):
         files[f"d{number}/m{number}.ko"] = make_module()
@@ -323,11 +323,13 @@ def test_a_knot_of_links_ends(dialect: Dialect) -> None:
 
 
 @pytest.mark.parametrize("dialect", [Kmod(), Busybox(follows_links=True)])
-def test_a_knot_of_many_links_is_refused(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_of_many_cyclic_links_is_refused(
+    dialect: Dialect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(found, "MAX_NAMES", 2000)
-    # From each of thirty folders to all others: more ways than there are atoms.
+    # Thirty folders with links to all others have a huge number of paths.
     files: dict[str, bytes | str] = {
         f"d{number}/to{other}": f"../d{other}" for number in range(30) for other in range(30)
     }
-    with pytest.raises(LimitError, match="at most 2000 names, by all ways that links lead"):
+    with pytest.raises(LimitError, match="at most 2000 names, including those behind links"):
         index(files, dialect)

@@ -15,7 +15,7 @@ from purekernel.rootfs.depmod import (
 from tests.depmods import index, lines
 from tests.kernel_modules import KINDS, Wanted, make_module
 
-# What modules need
+# Dependencies
 
 
 @pytest.mark.parametrize(("elf_class", "byte_order"), KINDS)
@@ -34,10 +34,10 @@ def test_modules_of_all_classes_and_byte_orders(elf_class: ElfClass, byte_order:
     )
     assert sorted(lines(done, "modules.dep")) == ["a.ko: b.ko", "b.ko:"]
     assert lines(done, "modules.symbols") == ["alias symbol:b b"]
-    assert done.warnings == ("there is no modules.order",)
+    assert done.warnings == ("modules.order: not found",)
 
 
-def test_all_that_a_module_needs_is_named_the_nearest_first() -> None:
+def test_dependencies_are_listed_nearest_first() -> None:
     files: dict[str, bytes | str] = {
         "a.ko": make_module(["depends=c,b"], wants=["b", "c"]),
         "b.ko": make_module(["depends=d"], exports=[("b", 1)], wants=["d"]),
@@ -53,7 +53,7 @@ def test_all_that_a_module_needs_is_named_the_nearest_first() -> None:
     assert line == "a.ko: c.ko b.ko d.ko e.ko"
 
 
-def test_of_two_that_export_a_symbol_the_later_in_order_is_needed() -> None:
+def test_later_of_two_exporters_is_the_dependency() -> None:
     files: dict[str, bytes | str] = {
         "a.ko": make_module(wants=["s"]),
         "b.ko": make_module(exports=[("s", 1)]),
@@ -66,7 +66,7 @@ def test_of_two_that_export_a_symbol_the_later_in_order_is_needed() -> None:
 
 
 @pytest.mark.parametrize("dialect", [Kmod(), Busybox(version=(1, 20)), Busybox()])
-def test_modules_that_need_one_another_are_named(dialect: Dialect) -> None:
+def test_dependency_cycle_is_reported(dialect: Dialect) -> None:
     files: dict[str, bytes | str] = {
         f"{one}.ko": make_module([f"depends={other}"], exports=[(one, 1)], wants=[other])
         for one, other in ("ab", "bc", "ca", "xa")
@@ -74,20 +74,20 @@ def test_modules_that_need_one_another_are_named(dialect: Dialect) -> None:
     with pytest.raises(ModuleLoopError) as raised:
         index(files, dialect)
     assert str(raised.value) in {
-        f"modules need one another in a circle: {way}"
+        f"modules depend on one another in a cycle: {way}"
         for way in ("a -> b -> c -> a", "b -> c -> a -> b", "c -> a -> b -> c")
     }
 
 
 @pytest.mark.parametrize("dialect", [Kmod(), Busybox()])
-def test_a_module_that_needs_itself_is_a_loop(dialect: Dialect) -> None:
+def test_dependency_on_itself_is_a_cycle(dialect: Dialect) -> None:
     content = make_module(["depends=a"], exports=[("a", 1)], wants=["a"])
-    with pytest.raises(ModuleLoopError, match=r"circle: a -> a$"):
+    with pytest.raises(ModuleLoopError, match=r"cycle: a -> a$"):
         index({"a.ko": content}, dialect)
 
 
-def test_a_dot_before_a_symbol_is_none() -> None:
-    # On 64-bit PowerPC, a function's entry has one.
+def test_dot_before_symbol_is_ignored() -> None:
+    # On 64-bit PowerPC, the symbol of a function's entry starts with a dot.
     done = index(
         {
             "a.ko": make_module(wants=[".f", "g"]),
@@ -99,7 +99,7 @@ def test_a_dot_before_a_symbol_is_none() -> None:
     assert sorted(lines(done, "modules.symbols")) == ["alias symbol:.g c", "alias symbol:f b"]
 
 
-# What nobody has
+# Unknown symbols
 
 
 WANTING = make_module(
@@ -115,14 +115,14 @@ WANTING = make_module(
 )
 
 
-def test_symbols_that_nobody_has_are_said_on_request() -> None:
+def test_unknown_symbols_are_reported_on_request() -> None:
     files: dict[str, bytes | str] = {"a.ko": WANTING, "modules.order": b""}
     assert index(files).warnings == ()
     kernel = parse_system_map(b"c0 r __ksymtab_known\nc1 T unknown\nc2 r __ksymtab_module_layout\n")
-    assert index(files, kernel=kernel).warnings == ("'a.ko' needs the unknown symbol 'unknown'",)
+    assert index(files, kernel=kernel).warnings == ("'a.ko': unknown symbol 'unknown'",)
 
 
-def test_symbols_of_another_version_are_said_on_request() -> None:
+def test_symbol_version_mismatches_are_reported_on_request() -> None:
     files: dict[str, bytes | str] = {"a.ko": WANTING, "modules.order": b""}
     kernel = parse_symvers(
         b"0x00000005\tknown\tvmlinux\tEXPORT_SYMBOL\n"
@@ -131,12 +131,12 @@ def test_symbols_of_another_version_are_said_on_request() -> None:
         b"0x00000009\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\n"
     )
     assert index(files, kernel=kernel).warnings == (
-        "'a.ko' needs the unknown symbol 'unknown'",
-        "'a.ko' was built for another version of the symbol 'module_layout'",
+        "'a.ko': unknown symbol 'unknown'",
+        "'a.ko': built for another version of the symbol 'module_layout'",
     )
 
 
-def test_versions_among_modules_are_held_against_one_another() -> None:
+def test_symbol_versions_between_modules_are_compared() -> None:
     files: dict[str, bytes | str] = {
         "a.ko": make_module(wants=[Wanted(name="same", crc=1), Wanted(name="other", crc=1)]),
         "b.ko": make_module(exports=[("same", 1), ("other", 2)]),
@@ -144,13 +144,13 @@ def test_versions_among_modules_are_held_against_one_another() -> None:
     }
     kernel = KernelSymbols(symbols={}, has_versions=True)
     assert index(files, kernel=kernel).warnings == (
-        "'a.ko' was built for another version of the symbol 'other'",
+        "'a.ko': built for another version of the symbol 'other'",
     )
     kernel = KernelSymbols(symbols={}, has_versions=False)
     assert index(files, kernel=kernel).warnings == ()
 
 
-def test_symbols_of_kernels() -> None:
+def test_kernel_symbols_are_parsed() -> None:
     faked = {b"__this_module": 0, b"_GLOBAL_OFFSET_TABLE_": 0, b"TOC.": 0}
     read = parse_system_map(b"c0 R __ksymtab_a\nshort\nc0 r __ksymtab_b c\nc0 t b\nc0  __ksymtab_d")
     assert read.symbols == {b"a": 0, b"b c": 0, b"d": 0, **faked}
@@ -163,13 +163,13 @@ def test_symbols_of_kernels() -> None:
     assert read.has_versions
 
 
-# What takes no time that explodes
+# Linear time
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", [Kmod(), Busybox(version=(1, 20)), Busybox()])
-def test_a_long_chain(dialect: Dialect) -> None:
-    # Longer than Python's stack is deep. Each needs all before it, so lines have 700,000 names.
+def test_long_chain_of_dependencies(dialect: Dialect) -> None:
+    # Longer than Python's recursion limit. Each depends on all before it: 700,000 names in total.
     count = 1200
     files: dict[str, bytes | str] = {
         f"m{number}.ko": make_module(
@@ -187,8 +187,8 @@ def test_a_long_chain(dialect: Dialect) -> None:
 
 
 @pytest.mark.parametrize("dialect", [Kmod(), Busybox()])
-def test_many_ways_to_one_module(dialect: Dialect) -> None:
-    # Two to the power of sixty ways lead from the first to the last.
+def test_many_paths_to_one_module(dialect: Dialect) -> None:
+    # There are 2**60 paths from the first module to the last.
     files: dict[str, bytes | str] = {}
     for number in range(60):
         for side in "lr":

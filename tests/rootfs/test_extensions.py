@@ -29,7 +29,7 @@ from tests.strategies import trees
 NOW = 1_500_000_000
 OLD = 1_400_000_000
 
-# What of Core's tce-setup matters here.
+# The relevant part of Core's tce-setup.
 SETUP = b'if [ -s /tmp/setup.lst ]; then\n\tfor F in `cat /tmp/setup.lst`; do "$F"; done\nfi\n'
 
 SCRIPT = b"#!/bin/sh\necho hello\n"
@@ -40,7 +40,7 @@ def meta(mode: int, uid: int = 0, gid: int = 0) -> Metadata:
 
 
 def make_tree(files: dict[bytes, bytes | str | Metadata | File]) -> Tree:
-    """Bytes are a file's content, text a link's target, metadata a folder's."""
+    """Make a tree: bytes are a file's content, text a link's target, metadata a folder's."""
     tree = Tree()
     for path, said in files.items():
         tree.add_parents(path)
@@ -107,7 +107,7 @@ TOOLS: dict[bytes, bytes | str | Metadata | File] = {
 
 
 def names(tree: Tree) -> list[bytes]:
-    """The names in a tree, without the folders that are only on the way."""
+    """Return the paths in a tree without implied folders."""
     return [path for path, _node in tree.walk() if path and not tree.is_implied(path)]
 
 
@@ -125,7 +125,7 @@ def names(tree: Tree) -> list[bytes]:
         ([b"usr/local/bin"], [b"usr/local/bin/lsblk", b"usr/local/bin/lscpu"]),
     ],
 )
-def test_what_patterns_name_is_cut_out(patterns: list[bytes], found: list[bytes]) -> None:
+def test_matching_files_are_cut(patterns: list[bytes], found: list[bytes]) -> None:
     tree = make_tree(TOOLS)
     cut = cut_files(tree, patterns)
     assert names(cut) == found
@@ -133,7 +133,7 @@ def test_what_patterns_name_is_cut_out(patterns: list[bytes], found: list[bytes]
     assert tree == make_tree(TOOLS)
 
 
-def test_folders_on_the_way_are_implied() -> None:
+def test_parent_folders_are_implied() -> None:
     cut = cut_files(make_tree(TOOLS), [b"usr/local/sbin/sfdisk"])
     assert cut.implied() == [b"usr", b"usr/local", b"usr/local/sbin"]
     assert owner(cut, b"usr/local/sbin") == (0, 0, 0o755)
@@ -141,14 +141,14 @@ def test_folders_on_the_way_are_implied() -> None:
 
 
 @pytest.mark.parametrize("everything", [b"/", b".", b"**", b"*", b"usr"])
-def test_all_can_be_asked_for(everything: bytes) -> None:
+def test_pattern_for_all_files(everything: bytes) -> None:
     tree = make_tree(TOOLS)
     cut = cut_files(tree, [everything])
     assert cut == tree
     assert cut.implied() == tree.implied()
 
 
-def test_hard_links_among_what_is_cut_stay() -> None:
+def test_hard_links_are_kept_in_cut() -> None:
     tree = make_tree({b"a/one": b"x", b"b/three": b"y"})
     tree.link(b"b/two", b"a/one")
     cut = cut_files(tree, [b"a", b"b"])
@@ -158,20 +158,20 @@ def test_hard_links_among_what_is_cut_stay() -> None:
     assert content(alone, b"b/two") == b"x"
 
 
-def test_what_is_not_there_is_said_at_once_with_what_is_near() -> None:
+def test_missing_paths_are_reported_with_similar_ones() -> None:
     wrong = [b"usr/sbin/sfdisk", b"usr/local/bin/lscpuu", b"usr/local/bin/lscpu", b"qqq/*"]
     with pytest.raises(CombinedError) as caught:
         cut_files(make_tree(TOOLS), wrong)
     assert [(error.message, error.hint) for error in caught.value.errors] == [
         (
-            "there is no 'usr/sbin/sfdisk' in the extension",
-            "'usr/local/sbin/sfdisk' is the nearest there is",
+            "'usr/sbin/sfdisk': not found in the extension",
+            "use the similar path 'usr/local/sbin/sfdisk'",
         ),
         (
-            "there is no 'usr/local/bin/lscpuu' in the extension",
-            "'usr/local/bin/lscpu' is the nearest there is",
+            "'usr/local/bin/lscpuu': not found in the extension",
+            "use the similar path 'usr/local/bin/lscpu'",
         ),
-        ("there is no 'qqq/*' in the extension", "look at its list of files"),
+        ("'qqq/*': not found in the extension", "check its list of files"),
     ]
     with pytest.raises(MissingPathError):
         cut_files(make_tree(TOOLS), [b"x"])
@@ -179,7 +179,7 @@ def test_what_is_not_there_is_said_at_once_with_what_is_near() -> None:
         cut_files(make_tree(TOOLS), [b"usr/../etc"])
 
 
-def test_the_search_for_what_is_near_is_bounded() -> None:
+def test_search_for_similar_paths_is_bounded() -> None:
     tree = make_tree({b"%d/" % number + b"a" * 250: b"" for number in range(3000)})
     with pytest.raises(CombinedError) as caught:
         cut_files(tree, [b"%d/" % number + b"b" * 250 for number in range(100)])
@@ -189,14 +189,14 @@ def test_the_search_for_what_is_near_is_bounded() -> None:
 @pytest.mark.slow
 @settings(max_examples=40)
 @given(trees())
-def test_a_cut_of_everything_is_everything(tree: Tree) -> None:
+def test_cut_of_all_files_is_equal(tree: Tree) -> None:
     paths = [path for path, _node in tree.walk() if path]
     cut = cut_files(tree, paths)
     assert {path: cut[path] for path in paths} == {path: tree[path] for path in paths}
     assert sorted(cut.hard_links().values()) == sorted(tree.hard_links().values())
 
 
-def test_the_tools_that_razor_cuts_out_of_util_linux() -> None:
+def test_razor_tools_of_util_linux_are_cut() -> None:
     tree = extension("util-linux")
     cut = cut_files(tree, [b"usr/local/sbin/sfdisk", b"usr/local/bin/lscpu"])
     assert names(cut) == [b"usr/local/bin/lscpu", b"usr/local/sbin/sfdisk"]
@@ -211,7 +211,7 @@ def test_the_tools_that_razor_cuts_out_of_util_linux() -> None:
 # Merging
 
 
-def test_an_extension_is_unpacked_marked_and_its_script_put_on_the_list() -> None:
+def test_merge_adds_files_marker_and_start_script() -> None:
     brought = make_tree(
         {
             b"usr/local/bin/hello": File(metadata=meta(0o4755, 1001, 50), content=b"hello"),
@@ -239,7 +239,7 @@ def test_an_extension_is_unpacked_marked_and_its_script_put_on_the_list() -> Non
     }
 
 
-def test_one_without_a_script_gets_an_empty_mark() -> None:
+def test_extension_without_script_gets_empty_marker() -> None:
     root = merge_extension(base(), Tree(), name="empty.tcz", mtime=NOW)
     assert root[b"usr/local/tce.installed/empty"] == File(
         metadata=Metadata(mode=0o644, uid=1001, gid=50, mtime=NOW)
@@ -251,7 +251,7 @@ def test_one_without_a_script_gets_an_empty_mark() -> None:
     assert b"tmp/setup.lst" not in root
 
 
-def test_scripts_run_in_the_order_of_merging_and_once_each() -> None:
+def test_start_scripts_run_once_in_order_of_merging() -> None:
     root = base()
     root.add(b"tmp/setup.lst", File(metadata=meta(0o600), content=b"/opt/own"))
     for name in ("b", "a", "b", "c.tcz"):
@@ -264,14 +264,14 @@ def test_scripts_run_in_the_order_of_merging_and_once_each() -> None:
     assert owner(root, b"tmp/setup.lst") == (1001, 50, 0o664)
 
 
-def test_what_the_image_has_loaded_is_not_loaded_again() -> None:
+def test_merged_extension_is_not_merged_again() -> None:
     brought = make_tree({b"usr/local/tce.installed/a": SCRIPT, b"usr/local/new": b""})
     root = base()
     root.add(b"usr/local/tce.installed/a", File(metadata=meta(0o644)))
     assert merge_extension(root, brought, name="a", mtime=NOW) == root
 
 
-def test_what_the_image_has_stays() -> None:
+def test_existing_files_are_kept() -> None:
     root = base()
     root.add(b"bin/there", Symlink(metadata=meta(0o777), target=b"nowhere"))
     root.add(b"bin/folder", Directory(metadata=meta(0o700)))
@@ -294,7 +294,7 @@ def test_what_the_image_has_stays() -> None:
     assert merged[b"tmp"] == root[b"tmp"]
 
 
-def test_folders_that_nobody_named_take_what_a_later_one_says() -> None:
+def test_implied_folder_gets_metadata_of_extension() -> None:
     first = merge_extension(base(), make_tree({b"usr/local/x/y/a": b""}), name="a", mtime=NOW)
     assert first.is_implied(b"usr/local/x/y")
     named = make_tree({b"usr/local/x/y": meta(0o700, 1001, 50), b"usr/local/x/b": b""})
@@ -303,7 +303,7 @@ def test_folders_that_nobody_named_take_what_a_later_one_says() -> None:
     assert second.is_implied(b"usr/local/x")
 
 
-def test_hard_links_stay_where_their_names_are_new() -> None:
+def test_hard_links_of_new_files_are_kept() -> None:
     brought = make_tree({b"bin/sh": b"extension's"})
     for path in (b"bin/b", b"bin/c"):
         brought.link(path, b"bin/sh")
@@ -313,7 +313,7 @@ def test_hard_links_stay_where_their_names_are_new() -> None:
     assert merged.inode(b"bin/b") == merged.inode(b"bin/c") != merged.inode(b"bin/sh")
 
 
-def test_links_to_folders_are_followed_and_files_are_not_replaced_by_folders() -> None:
+def test_folder_links_are_followed_and_files_conflict() -> None:
     root = base()
     root.add(b"lib", Directory(metadata=meta(0o755)))
     root.add(b"usr/lib", Symlink(metadata=meta(0o777), target=b"/lib"))
@@ -325,12 +325,12 @@ def test_links_to_folders_are_followed_and_files_are_not_replaced_by_folders() -
     with pytest.raises(CombinedError) as caught:
         merge_extension(root, brought, name="a", mtime=NOW)
     assert [str(error) for error in caught.value.errors] == [
-        "'bin/sh' is a folder in the extension, and a file in the image",
-        "'usr/away' is a folder in the extension, and a link that leads nowhere in the image",
+        "'bin/sh': must be a folder as in the extension, got a file in the image",
+        "'usr/away': must be a folder as in the extension, got a broken symbolic link in the image",
     ]
 
 
-def test_kernel_modules_have_depmod_and_udev_run() -> None:
+def test_kernel_modules_trigger_depmod_and_udev() -> None:
     brought = make_tree({b"usr/local/lib/modules/3.0.3-tinycore/kernel/a.ko.gz": b""})
     merged = merge_extension(base(), brought, name="a", mtime=NOW)
     assert merged[b"etc/sysconfig/newmodules"] == File(metadata=Metadata(mode=0o644, mtime=NOW))
@@ -339,22 +339,22 @@ def test_kernel_modules_have_depmod_and_udev_run() -> None:
         assert b"etc/sysconfig/newmodules" not in merged
 
 
-def test_an_image_that_runs_no_list_cannot_have_start_scripts_merged() -> None:
+def test_start_script_needs_tce_setup_with_list() -> None:
     brought = make_tree({b"usr/local/tce.installed/a": SCRIPT})
     root = base()
     root.add(b"usr/bin/tce-setup", File(metadata=meta(0o755), content=b"for F in /tmp/setup_lst"))
     with pytest.raises(TreeError) as caught:
         merge_extension(root, brought, name="a", mtime=NOW)
     assert caught.value.message == (
-        "'usr/bin/tce-setup' in the image runs no /tmp/setup.lst, so that "
+        "'usr/bin/tce-setup': does not run /tmp/setup.lst in this image, so that "
         "'usr/local/tce.installed/a' would never run"
     )
-    assert caught.value.hint == "have the extension loaded at boot instead of merging it"
-    # One without a script needs none.
+    assert caught.value.hint == "load the extension at boot instead of merging it"
+    # An extension without a script does not need it.
     assert b"usr/local/tce.installed/b" in merge_extension(root, Tree(), name="b", mtime=NOW)
 
 
-def test_a_start_script_may_be_a_link_and_nothing_else() -> None:
+def test_start_script_may_be_a_link_but_not_a_folder() -> None:
     linked = make_tree({b"usr/local/tce.installed/a": "../bin/a", b"usr/local/bin/a": SCRIPT})
     merged = merge_extension(base(), linked, name="a", mtime=NOW)
     assert merged[b"usr/local/tce.installed/a"] == linked[b"usr/local/tce.installed/a"]
@@ -367,11 +367,11 @@ def test_a_start_script_may_be_a_link_and_nothing_else() -> None:
     with pytest.raises(ConflictError) as caught:
         merge_extension(base(), folder, name="a", mtime=NOW)
     assert caught.value.message == (
-        "'usr/local/tce.installed/a' must be a start script and is a folder"
+        "'usr/local/tce.installed/a': the start script must be a file, got a folder"
     )
 
 
-def test_folders_that_the_image_lacks_are_made_as_tiny_core_has_them() -> None:
+def test_missing_folders_are_created_as_in_tiny_core() -> None:
     root = make_tree({b"usr/bin/tce-setup": SETUP})
     brought = make_tree(
         {b"usr/local/tce.installed": meta(0o700), b"usr/local/tce.installed/a": SCRIPT}
@@ -382,16 +382,18 @@ def test_folders_that_the_image_lacks_are_made_as_tiny_core_has_them() -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".tcz", "a b", "a/b", "..", "-a", "a\n", "é", "a;b"])
-def test_names_that_scripts_would_take_apart_are_refused(name: str) -> None:
+def test_invalid_extension_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         merge_extension(base(), Tree(), name=name, mtime=NOW)
-    assert caught.value.message == (f"{name.removesuffix('.tcz')!r} is no name of an extension")
+    assert caught.value.message == (
+        f"{name.removesuffix('.tcz')!r}: not a valid name of an extension"
+    )
 
 
 # Real ones
 
 
-def test_real_extensions_are_merged_into_a_real_core() -> None:
+def test_real_extensions_merge_into_real_core() -> None:
     root = core()
     names = ("bash", "gpm", "ncursesw", "wireless-5.15.10-tinycore", "firmware-zd1211")
     merged = root
@@ -406,7 +408,7 @@ def test_real_extensions_are_merged_into_a_real_core() -> None:
         assert merged[mark].metadata.uid == 1001
         assert bool(merged[mark].metadata.mode & 0o111) == bool(content(merged, mark))
     assert b"etc/sysconfig/newmodules" in merged
-    # Nothing of Core's changed: bash.tcz says that /usr is the user's.
+    # Core's own folders are unchanged, although bash.tcz gives /usr to the user.
     assert owner(extension("bash"), b"usr") == (1001, 50, 0o755)
     assert all(merged[path] == node for path, node in root.walk())
     for name in names:
@@ -415,7 +417,7 @@ def test_real_extensions_are_merged_into_a_real_core() -> None:
                 assert merged[path] == (root.get(path) or node), path
 
 
-# Few names, so that trees have many in common.
+# Few names, so that trees overlap.
 PATHS = st.lists(st.sampled_from([b"a", b"b", b"c"]), min_size=1, max_size=3).map(b"/".join)
 KINDS = st.one_of(
     st.just(meta(0o755)),
@@ -425,7 +427,7 @@ KINDS = st.one_of(
 
 
 def fitting(files: dict[bytes, bytes | str | Metadata]) -> Tree:
-    """A tree of those that have folders above them."""
+    """Return a tree of the entries whose parents are folders."""
     tree = Tree()
     for path, said in files.items():
         try:
@@ -442,8 +444,8 @@ def fitting(files: dict[bytes, bytes | str | Metadata]) -> Tree:
     st.dictionaries(PATHS, KINDS, max_size=8).map(fitting),
     st.dictionaries(PATHS, KINDS, max_size=8).map(fitting),
 )
-def test_busybox_cp_brings_the_same_names_and_contents(root: Tree, brought: Tree) -> None:
-    """As tce-load copies. It would pass over a folder where the image has a link or a file."""
+def test_merge_adds_the_same_files_as_busybox_cp(root: Tree, brought: Tree) -> None:
+    """Copy as tce-load does, which skips a folder where the image has a link or a file."""
     for path, node in brought.walk():
         found = root.get(path)
         assume(not isinstance(node, Directory) or isinstance(found, Directory | None))

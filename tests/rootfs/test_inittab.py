@@ -10,7 +10,7 @@ from purekernel.errors import TreeError, UsageError
 from purekernel.rootfs.inittab import add_getty, set_autologin
 from tests.oracles import require, run
 
-# Core 4.4's own, and Razor's for dev and prod.
+# The inittabs of Core 4.4 and of Razor for dev and prod.
 CORE = b"""# /etc/inittab: init configuration for busybox init.
 # Boot-time system configuration/initialization script.
 #
@@ -33,7 +33,7 @@ LINE = b"tty1::respawn:/sbin/getty %s\n"
 # Autologin
 
 
-def test_the_two_that_there_are_become_one_another() -> None:
+def test_dev_and_prod_inittabs_convert_into_each_other() -> None:
     assert set_autologin(RAZOR, True) == CORE
     assert set_autologin(CORE, False) == RAZOR
     assert set_autologin(CORE, True) == CORE
@@ -41,7 +41,7 @@ def test_the_two_that_there_are_become_one_another() -> None:
 
 
 @pytest.mark.oracle
-def test_the_originals_sed_does_the_same() -> None:
+def test_sed_of_the_original_gives_the_same() -> None:
     edit = r"s/^\(tty1.*\)\(38400 tty1\)$/\1-nl \/sbin\/autologin \2/"
     assert run(require("sed"), edit, stdin=RAZOR) == set_autologin(RAZOR, True)
 
@@ -58,7 +58,7 @@ def test_the_originals_sed_does_the_same() -> None:
         (b"-t60 38400 tty1", b"-t60 -nl /sbin/autologin 38400 tty1"),
     ],
 )
-def test_options_and_blanks_stay_where_they_are(off: bytes, on: bytes) -> None:
+def test_options_and_blanks_are_kept(off: bytes, on: bytes) -> None:
     off, on = LINE % off, LINE % on
     assert set_autologin(off, True) == on
     assert set_autologin(on, True) == on
@@ -77,11 +77,11 @@ def test_options_and_blanks_stay_where_they_are(off: bytes, on: bytes) -> None:
         (b"-n -l /bin/own 38400 tty1", b"-n -l /bin/own 38400 tty1"),
     ],
 )
-def test_it_is_taken_away_however_it_was_written(before: bytes, after: bytes) -> None:
+def test_autologin_is_removed_in_any_form(before: bytes, after: bytes) -> None:
     assert set_autologin(LINE % before, False) == LINE % after
 
 
-def test_a_program_that_getty_asks_a_name_for_is_made_to_ask_no_more() -> None:
+def test_option_n_is_added_to_existing_autologin() -> None:
     before = LINE % b"-l /sbin/autologin 38400 tty1"
     after = LINE % b"-l /sbin/autologin -n 38400 tty1"
     assert set_autologin(before, True) == after
@@ -97,7 +97,7 @@ def test_a_program_that_getty_asks_a_name_for_is_made_to_ask_no_more() -> None:
         b"::respawn:/sbin/getty 38400 tty1",
     ],
 )
-def test_entries_of_any_shape_are_found(line: bytes) -> None:
+def test_unusual_entries_are_found(line: bytes) -> None:
     changed = set_autologin(line, True)
     assert changed == line.replace(b"getty ", b"getty -nl /sbin/autologin ")
     assert set_autologin(changed, False) == line
@@ -118,25 +118,26 @@ def test_entries_of_any_shape_are_found(line: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("on", [True, False])
-def test_without_a_getty_on_tty1_there_is_nothing_to_change(data: bytes, on: bool) -> None:
+def test_missing_getty_on_tty1_is_refused(data: bytes, on: bool) -> None:
     with pytest.raises(TreeError) as caught:
         set_autologin(data, on)
-    assert caught.value.message == "no line of etc/inittab runs getty on tty1"
-    assert caught.value.hint == "look at etc/inittab in the base image and in the overlays"
+    assert caught.value.message == "etc/inittab: no line runs getty on tty1"
+    assert caught.value.hint == "check etc/inittab in the base image and in the overlays"
 
 
-def test_a_log_in_program_of_somebody_elses_stays() -> None:
+def test_other_login_program_is_refused() -> None:
     with pytest.raises(TreeError) as caught:
         set_autologin(LINE % b"-nl /opt/hello 38400 tty1", True)
     assert caught.value.message == (
-        "getty on tty1 runs '/opt/hello' already, not '/sbin/autologin'"
+        "etc/inittab: the log-in program of getty on tty1 must be '/sbin/autologin', "
+        "got '/opt/hello'"
     )
 
 
 # A serial console
 
 
-def test_a_serial_line_comes_below_the_last_getty() -> None:
+def test_serial_line_is_added_after_last_getty() -> None:
     changed = add_getty(CORE, "ttyS0", 115_200)
     line = b"tty1::respawn:/sbin/getty -nl /sbin/autologin 38400 tty1\n"
     added = b"ttyS0::respawn:/sbin/getty -L 115200 ttyS0 vt100\n"
@@ -156,26 +157,26 @@ def test_a_serial_line_comes_below_the_last_getty() -> None:
         (b"a::b:getty ttyS1 115200 vt100", b"a::b:getty ttyS1 9600 vt100"),
     ],
 )
-def test_a_serial_line_finds_its_place(before: bytes, after: bytes) -> None:
+def test_position_of_added_serial_line(before: bytes, after: bytes) -> None:
     assert add_getty(before, "ttyS1", 9600) == after
     assert add_getty(after, "ttyS1", 9600) == after
 
 
 @pytest.mark.parametrize("tty", ["", "/dev/ttyS0", "ttyS0 x", "tty:1", "ttyS0\n", "0", "é"])
-def test_names_of_no_terminal_are_refused(tty: str) -> None:
+def test_invalid_terminal_name_is_refused(tty: str) -> None:
     with pytest.raises(UsageError) as caught:
         add_getty(CORE, tty, 9600)
-    assert caught.value.message == f"{tty!r} is no name of a terminal"
+    assert caught.value.message == f"{tty!r}: not a valid name of a terminal"
 
 
 @pytest.mark.parametrize("baud", [0, -1, 115_201])
-def test_speeds_that_there_are_not_are_refused(baud: int) -> None:
+def test_unsupported_speed_is_refused(baud: int) -> None:
     with pytest.raises(UsageError) as caught:
         add_getty(CORE, "ttyS0", baud)
-    assert caught.value.message == f"no serial line runs at {baud} baud"
+    assert caught.value.message == f"the speed must be supported by serial lines, got {baud} baud"
 
 
-# Any
+# Arbitrary lines
 
 WORDS = st.sampled_from(
     [b"-n", b"-l", b"-nl", b"-L", b"-t", b"60", b"/sbin/autologin", b"38400", b"tty1", b"-", b"--"]
@@ -184,7 +185,7 @@ BLANKS = st.sampled_from([b" ", b"  ", b"\t"])
 
 
 @given(st.lists(st.tuples(BLANKS, WORDS), max_size=8))
-def test_any_line_is_refused_or_set_once_and_for_all(words: list[tuple[bytes, bytes]]) -> None:
+def test_arbitrary_line_is_refused_or_changed_once(words: list[tuple[bytes, bytes]]) -> None:
     line = b"tty1::respawn:/sbin/getty" + b"".join(blank + word for blank, word in words)
     data = CORE.replace(b"tty1", b"tty9") + line
     try:
@@ -203,7 +204,7 @@ def test_any_line_is_refused_or_set_once_and_for_all(words: list[tuple[bytes, by
 
 
 @pytest.mark.slow
-def test_long_lines_are_read_at_once() -> None:
+def test_long_line_is_parsed_in_linear_time() -> None:
     for filler in (b" -n", b"/", b":", b" -l x", b" x"):
         line = b"tty1::respawn:" + filler * 200_000 + b"/sbin/getty" + filler * 200_000 + b" tty1"
         with pytest.raises(TreeError):

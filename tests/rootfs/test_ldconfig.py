@@ -36,11 +36,11 @@ def names(done: Configured) -> list[tuple[bytes, bytes, int]]:
     return [(entry.name, entry.path, entry.flags) for entry in done.entries]
 
 
-# The judge
+# The real ldconfig
 
 
 def judge(root: Path, *options: str) -> tuple[Tree, str]:
-    """Run the real ldconfig on a folder; return what it left of it, and what it said."""
+    """Run the real ldconfig on a folder; return the resulting tree and its output."""
     program = require("ldconfig")
     if os.geteuid() != 0:
         skip_or_fail("ldconfig -r needs root")
@@ -56,7 +56,7 @@ def judge(root: Path, *options: str) -> tuple[Tree, str]:
 
 
 def judge_release() -> tuple[int, int]:
-    """Return the glibc that the real ldconfig is of."""
+    """Return the glibc of the real ldconfig."""
     said = run(require("ldconfig"), "--version").split(b"\n")[0]
     major, minor = said.split()[-1].split(b".")[:2]
     return int(major), int(minor)
@@ -74,11 +74,11 @@ def unpack(tree: Tree, root: Path) -> None:
 
 
 def assert_same(root: Path, form: CacheFormat, architecture: Architecture | None) -> Configured:
-    """Hold ours against the real one's cache, links and names; return ours."""
+    """Compare with the real cache, links and names; return our result."""
     before = packed(root)
     after, said = judge(root, "-c", form.value)
     cache = parse_ld_cache(cache_bytes(after), source="the judge's")
-    # The old format has no place for the generator.
+    # The old format has no generator.
     done = ldconfig(
         before,
         mtime=NOW,
@@ -89,8 +89,8 @@ def assert_same(root: Path, form: CacheFormat, architecture: Architecture | None
     )
     assert links(done.tree) == links(after)
     assert {path for path, _ in done.tree.walk()} == {path for path, _ in after.walk()}
-    # Of what it complains the same is to be complained of.
-    # Debian's says nothing of other machines, and reads on in the last page of a cut file.
+    # Both must warn about the same files.
+    # Debian's ldconfig ignores other machines, and reads past the end of truncated files.
     more = complained_of("\n".join(done.warnings)) - complained_of(said)
     assert more <= {"/opt/a/libforeign.so", "/opt/a/libcut.so.1"}
     assert complained_of(said) <= complained_of("\n".join(done.warnings))
@@ -99,13 +99,13 @@ def assert_same(root: Path, form: CacheFormat, architecture: Architecture | None
 
 
 def complained_of(text: str) -> set[str]:
-    """Return the files in /opt that a text names, the folder of a nameless one left out."""
+    """Return the files in /opt that a text mentions."""
     return {found.rstrip(".") for found in re.findall(r"/opt/\w/[\w.#=-]+", text)}
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("form", FORMATS)
-def test_core_is_the_same(tmp_path: Path, form: CacheFormat) -> None:
+def test_core_equals_real_ldconfig(tmp_path: Path, form: CacheFormat) -> None:
     root = parse_base(shared.core_iso().read_bytes(), source="Core-current.iso").root
     unpack(root, tmp_path / "root")
     done = assert_same(tmp_path / "root", form, None)
@@ -114,17 +114,17 @@ def test_core_is_the_same(tmp_path: Path, form: CacheFormat) -> None:
 
 
 @pytest.mark.oracle
-def test_what_core_was_shipped_with_has_ours_in_the_same_order() -> None:
-    # It names libraries that are there no more, too.
+def test_shipped_cache_of_core_has_the_same_order() -> None:
+    # It also has libraries that no longer exist.
     root = parse_base(shared.core_iso().read_bytes(), source="Core-current.iso").root
     shipped = parse_ld_cache(cache_bytes(root), source="shipped")
     done = ldconfig(root, mtime=NOW)
     ours = parse_ld_cache(cache_bytes(done.tree), source="ours")
     assert done.release == (2, 13)
-    # Which says neither who wrote it, nor in which byte order.
+    # The shipped cache has no generator and no byte order.
     assert ours.generator == b""
     assert ours.format is CacheFormat.COMPAT
-    # The shipped one is of the old format, which has no place for the Linux that is needed.
+    # The shipped cache has the old format, without OS versions.
     assert {entry.os_version for entry in ours.entries} == {0, 0x020616}
     old = [evolve(entry, os_version=0) for entry in ours.entries]
     assert old == [entry for entry in shipped.entries if entry in old]
@@ -135,8 +135,8 @@ def test_what_core_was_shipped_with_has_ours_in_the_same_order() -> None:
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("form", FORMATS)
-def test_the_hosts_libraries_are_the_same(tmp_path: Path, form: CacheFormat) -> None:
-    # What lies in the folders themselves: hard links, or a copy where the disk is another.
+def test_host_libraries_equal_real_ldconfig(tmp_path: Path, form: CacheFormat) -> None:
+    # Files directly in the folders: hard links, or copies if on another disk.
     host = Path("/usr/lib/x86_64-linux-gnu")
     if not host.is_dir():
         skip_or_fail("this is no Debian for x86-64")
@@ -145,7 +145,7 @@ def test_the_hosts_libraries_are_the_same(tmp_path: Path, form: CacheFormat) -> 
     folder.mkdir(parents=True)
     (root / "etc").mkdir()
     (root / "lib").symlink_to("usr/lib")
-    # Small ones, so that this takes no minute.
+    # Small files only, to save time.
     found = [
         path
         for path in sorted(host.iterdir())
@@ -159,15 +159,15 @@ def test_the_hosts_libraries_are_the_same(tmp_path: Path, form: CacheFormat) -> 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("form", FORMATS)
-def test_everything_that_has_a_rule_is_the_same(tmp_path: Path, form: CacheFormat) -> None:
+def test_all_rules_equal_real_ldconfig(tmp_path: Path, form: CacheFormat) -> None:
     unpack(hard_tree(), tmp_path / "root")
     done = assert_same(tmp_path / "root", form, X86_64)
     assert len(done.entries) > 30
 
 
 @pytest.mark.oracle
-def test_folders_for_old_hardware_are_the_same(tmp_path: Path) -> None:
-    # In the formats with an old part, glibc 2.36 writes what lay in memory there.
+def test_hardware_folders_equal_real_ldconfig(tmp_path: Path) -> None:
+    # In formats with an old part, glibc 2.36 writes uninitialized memory there.
     folders = ("tls", "i686", "i686/sse2", "tls/i686", "haswell/x86_64", "sse2", "nosegneg")
     tree = make_tree(
         {f"lib/{folder}/libo.so.1": make_library(b"libo.so.1") for folder in folders}
@@ -179,10 +179,10 @@ def test_folders_for_old_hardware_are_the_same(tmp_path: Path) -> None:
     assert len({entry.hwcap for entry in done.entries}) == 8
 
 
-# By ourselves
+# Without the real ldconfig
 
 
-def test_the_tree_given_stays_as_it_is_and_links_carry_the_time_given() -> None:
+def test_input_tree_is_unchanged_and_links_have_mtime() -> None:
     tree = make_tree({"usr/lib/libz.so.1.2": make_library(b"libz.so.1")})
     before = tree.copy()
     done = ldconfig(tree, mtime=NOW, architecture=X86_64)
@@ -194,7 +194,7 @@ def test_the_tree_given_stays_as_it_is_and_links_carry_the_time_given() -> None:
     assert ldconfig(done.tree, mtime=NOW + 1, architecture=X86_64, cache=None).tree == done.tree
 
 
-def test_links_are_left_alone_on_request() -> None:
+def test_links_are_kept_on_request() -> None:
     tree = make_tree(
         {"lib/libz.so.1.2": make_library(b"libz.so.1"), "lib/libstale.so.1": "libgone.so.1.1"}
     )
@@ -219,7 +219,7 @@ def test_links_are_left_alone_on_request() -> None:
         (b"something else", CacheFormat.COMPAT, b"ldconfig of purekernel"),
     ],
 )
-def test_format_and_generator_are_those_of_the_trees_glibc(
+def test_format_and_generator_follow_the_trees_glibc(
     banner: bytes, form: CacheFormat, generator: bytes
 ) -> None:
     libc = make_library(b"libc.so.6") + banner
@@ -247,7 +247,7 @@ def test_format_and_generator_are_those_of_the_trees_glibc(
         ("ppc64le", make_library(machine=21, flags=2), 0x503),
     ],
 )
-def test_flags_of_other_processors(name: str, library: bytes, flags: int) -> None:
+def test_flags_of_other_architectures(name: str, library: bytes, flags: int) -> None:
     folder = ARCHITECTURES[name].folders[0].decode().lstrip("/")
     tree = make_tree({f"{folder}/liba.so.1": library})
     assert detect_architecture(tree).name == name or name == "aarch64" or flags == 3
@@ -257,24 +257,24 @@ def test_flags_of_other_processors(name: str, library: bytes, flags: int) -> Non
     assert cache.byte_order == ("big" if name == "s390x" else "little")
 
 
-def test_a_soname_with_a_slash_makes_no_link() -> None:
+def test_soname_with_slash_gets_no_link() -> None:
     tree = make_tree({"lib/libevil.so": make_library(b"../etc/passwd")})
     done = ldconfig(tree, mtime=NOW, architecture=X86_64)
     assert not links(done.tree)
     assert done.warnings == (
-        "'/lib': no link can be named '../etc/passwd', the soname of 'libevil.so'",
+        "'/lib': the soname of 'libevil.so' must be a file name, got '../etc/passwd'",
     )
 
 
-def test_includes_that_go_round_are_passed_over() -> None:
+def test_cyclic_include_is_skipped() -> None:
     tree = make_tree(
         {"etc/ld.so.conf": b"include more.conf\n/lib\n", "etc/more.conf": b"include ld.so.*\n"}
     )
     done = ldconfig(tree, mtime=NOW)
-    assert done.warnings == ("'/etc/ld.so.conf' includes itself: passed over",)
+    assert done.warnings == ("'/etc/ld.so.conf': skipped: includes itself",)
 
 
-def test_includes_without_end_are_refused() -> None:
+def test_too_many_includes_are_refused() -> None:
     files: dict[str, bytes | str] = {
         f"etc/{number}.conf": b"include %d.conf %d.conf\n" % (number + 1, number + 1)
         for number in range(20)
@@ -291,7 +291,7 @@ def test_includes_without_end_are_refused() -> None:
     end=st.integers(0, 400) | st.none(),
     name=st.sampled_from(sorted(ARCHITECTURES)),
 )
-def test_damaged_files_are_named_and_nothing_else_stops(
+def test_damaged_files_do_not_affect_others(
     changes: list[tuple[int, int]], end: int | None, name: str
 ) -> None:
     tree = hard_tree()

@@ -1,4 +1,4 @@
-"""Libraries with bytes changed where they count, as the real ldconfig takes them, and as we do."""
+"""Compare with the real ldconfig on libraries with damaged bytes."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from tests.oracles import require, run
 
 META = Metadata(mode=0o644)
 
-# Small ones, so that most of what is changed is looked at.
+# Small libraries, so that ldconfig reads most of the damaged bytes.
 SIZE_BYTES = 40_000
 LIBRARIES = 40
 
 ROUNDS = 3
 IN_A_ROUND = 100
 
-# A dynamic section may be said to be longer than anybody's.
+# The most bytes of a dynamic section to damage.
 DYNAMIC_BYTES = 400
 
-# Where ldconfig reads on behind the end of a file, in what its last page has left or in what
-# happens to lie there; and where it would make a link out of the folder.
-ELSEWHERE = ("the end of the file", "one that does not", "a longer one", "no link can be named")
+# Warnings for files where the real ldconfig reads past the end of the file, or creates a link
+# outside the folder.
+ELSEWHERE = ("the end of the file", "one that does not", "a longer one", "must be a file name")
 
 
 class Original:
-    """A library, and where in it ldconfig looks."""
+    """A library, and the parts of it that ldconfig reads."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -81,7 +81,7 @@ class Original:
 
 
 def tree_of(files: dict[int, bytes]) -> Tree:
-    """Each in a folder of its own, every third in one whose cache entry tells of instructions."""
+    """Put each library in its own folder, every third in one of ``glibc-hwcaps``."""
     tree = Tree()
     conf = b"".join(b"/opt/%d\n" % number for number in files)
     tree.add_parents(b"etc/ld.so.conf")
@@ -94,7 +94,7 @@ def tree_of(files: dict[int, bytes]) -> Tree:
 
 
 def compare(command: list[str], files: dict[int, bytes], place: Path) -> int:
-    """Hold ours against the real one's; return how many files the two can be held to."""
+    """Compare with the real ldconfig; return how many files could be compared."""
     tree = tree_of(files)
     root = place / f"{min(files)}-{len(files)}"
     root.mkdir()
@@ -127,7 +127,7 @@ def compare(command: list[str], files: dict[int, bytes], place: Path) -> int:
 
 
 @pytest.mark.oracle
-def test_damaged_libraries_are_taken_the_same(tmp_path: Path) -> None:
+def test_damaged_libraries_equal_real_ldconfig(tmp_path: Path) -> None:
     folder = debian.libraries("amd64") / "usr/lib/x86_64-linux-gnu"
     originals = [
         Original(content)
@@ -150,7 +150,7 @@ def test_damaged_libraries_are_taken_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("release", [(2, 13), (2, 31), (2, 36), (2, 41)])
 @pytest.mark.parametrize("bits", [32, 64])
-def test_damage_stays_with_the_file(bits: int, release: tuple[int, int]) -> None:
+def test_damaged_file_does_not_affect_others(bits: int, release: tuple[int, int]) -> None:
     original = Original(
         make_library(
             b"libx.so.1",

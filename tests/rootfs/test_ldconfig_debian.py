@@ -1,4 +1,4 @@
-"""Whole Debian roots, each held against the ldconfig of its own processor."""
+"""Compare with the real ldconfig on whole Debian roots of all architectures."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.oracles import require
 
 NOW = 1_500_000_000
 
-# Debian's name of the processor, and ours.
+# Debian's name of the architecture, and ours.
 PROCESSORS = {"amd64": "x86_64", "i386": "i386", "arm64": "aarch64"}
 
 
 def judge_command(architecture: str) -> list[str]:
-    """Return the real ldconfig of a processor; those of others come with the root."""
+    """Return the real ldconfig of an architecture; those of others are in the root."""
     if architecture == "amd64":
         return command_for(Path(require("ldconfig")), architecture)
     return command_for(debian.libraries(architecture) / "sbin/ldconfig", architecture)
@@ -39,7 +39,9 @@ def ours(architecture: str, tree: Tree, form: CacheFormat, cache: bytes) -> Conf
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("architecture", PROCESSORS)
-def test_a_debians_cache_is_the_same_in_all_formats(tmp_path: Path, architecture: str) -> None:
+def test_debian_cache_equals_real_ldconfig_in_all_formats(
+    tmp_path: Path, architecture: str
+) -> None:
     root = tmp_path / "root"
     lay_down(debian.libraries(architecture), root, links=True)
     before = load(root)
@@ -53,9 +55,7 @@ def test_a_debians_cache_is_the_same_in_all_formats(tmp_path: Path, architecture
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("architecture", PROCESSORS)
-def test_a_debian_whose_links_are_lost_gets_the_same_ones_back(
-    tmp_path: Path, architecture: str
-) -> None:
+def test_deleted_links_of_debian_are_restored(tmp_path: Path, architecture: str) -> None:
     root = tmp_path / "root"
     lay_down(debian.libraries(architecture), root, links=False)
     before = load(root)
@@ -65,7 +65,7 @@ def test_a_debian_whose_links_are_lost_gets_the_same_ones_back(
     assert len(made.keys() - links(before).keys()) > 100
     assert links(done.tree) == made
     assert cache_bytes(done.tree) == cache
-    # All is found by itself, too: the processor, and who signs the cache.
+    # Architecture and generator are detected, too.
     alone = ldconfig(before, mtime=NOW)
     assert cache_bytes(alone.tree) == cache
     assert links(alone.tree) == made

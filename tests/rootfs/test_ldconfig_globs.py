@@ -30,7 +30,7 @@ PATTERNS = rb"""
 
 
 @pytest.mark.oracle
-def test_included_are_the_same(tmp_path: Path) -> None:
+def test_includes_equal_real_ldconfig(tmp_path: Path) -> None:
     tree = Tree()
     for index, name in enumerate(NAMES):
         tree.add_parents(path := b"etc/d/" + name + b".conf")
@@ -69,14 +69,14 @@ def test_included_are_the_same(tmp_path: Path) -> None:
         (b"**", b"a", b""),
     ],
 )
-def test_what_fits(pattern: bytes, fits: bytes, fits_not: bytes) -> None:
+def test_glob_matches(pattern: bytes, fits: bytes, fits_not: bytes) -> None:
     parsed = parse_glob(pattern)
     assert is_glob(pattern)
     assert all(parsed.matches(bytes([byte])) for byte in fits)
     assert not any(parsed.matches(bytes([byte])) for byte in fits_not)
 
 
-def test_what_nothing_closes_stands_for_itself() -> None:
+def test_unclosed_bracket_is_literal() -> None:
     for text in (b"[a", b"[!a", b"[^]", b"[", b"[a-"):
         assert parse_glob(text).matches(text)
         assert not parse_glob(text).matches(b"a")

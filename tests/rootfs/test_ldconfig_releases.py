@@ -1,4 +1,4 @@
-"""The rules of other glibc releases than the one that most tests are held against."""
+"""Test the rules of glibc releases other than that of most tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.oracles import run
 
 NOW = 1_500_000_000
 
-# Debian's name of the processor, and ours.
+# Debian's name of the architecture, and ours.
 PROCESSORS = {"amd64": "x86_64", "i386": "i386", "arm64": "aarch64"}
 MACHINES = {"amd64": (EM_X86_64, 64), "i386": (EM_386, 32)}
 SUITES = {"bullseye": (2, 31), "trixie": (2, 41)}
@@ -58,7 +58,7 @@ def entries(done: Configured) -> dict[bytes, set[tuple[bytes, int, int, int]]]:
 
 
 def formats_of(architecture: str, release: tuple[int, int]) -> list[CacheFormat]:
-    """Return the formats in which a release writes what it means to."""
+    """Return the formats that a release writes without uninitialized memory."""
     if (2, 33) <= release < (2, 37):
         # The old part holds what lay in memory, where there are folders for special hardware.
         return [CacheFormat.NEW]
@@ -68,13 +68,13 @@ def formats_of(architecture: str, release: tuple[int, int]) -> list[CacheFormat]
     return list(CacheFormat)
 
 
-# Held against the real ones
+# Comparison with real ldconfigs
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("architecture", MACHINES)
 @pytest.mark.parametrize("suite", SUITES)
-def test_what_releases_do_differently_is_the_same(
+def test_differences_between_releases_equal_real_ldconfig(
     tmp_path: Path, suite: str, architecture: str
 ) -> None:
     command = command_for(debian.ldconfig(suite, architecture), architecture)
@@ -100,7 +100,7 @@ def test_what_releases_do_differently_is_the_same(
 @pytest.mark.oracle
 @pytest.mark.parametrize("architecture", PROCESSORS)
 @pytest.mark.parametrize("suite", SUITES)
-def test_a_debian_is_the_same_by_other_releases(
+def test_debian_equals_real_ldconfig_of_other_releases(
     tmp_path: Path, suite: str, architecture: str
 ) -> None:
     command = command_for(debian.ldconfig(suite, architecture), architecture)
@@ -114,8 +114,8 @@ def test_a_debian_is_the_same_by_other_releases(
     assert links(done.tree) == links(load(root))
 
 
-# What ldconfigs wrote of the tree: Debian's of 2.36, 2.41 and 2.43, the others as built from
-# glibc's sources. Beginnings of SHA-256, over the caches in all formats one behind the other.
+# Results of real ldconfigs on the tree: Debian's 2.36, 2.41 and 2.43, and others built from glibc's
+# sources. Prefixes of the SHA-256 of the concatenated caches in all formats.
 DIGESTS: dict[tuple[str, tuple[int, int]], str] = {
     ("amd64", (2, 13)): "8ccad64c761420d7",
     ("amd64", (2, 19)): "5ff6fe9cc911f180",
@@ -152,19 +152,17 @@ DIGESTS: dict[tuple[str, tuple[int, int]], str] = {
 
 
 @pytest.mark.parametrize(("architecture", "release"), DIGESTS)
-def test_every_release_writes_the_cache_that_it_wrote(
-    architecture: str, release: tuple[int, int]
-) -> None:
+def test_cache_of_each_release_is_pinned(architecture: str, release: tuple[int, int]) -> None:
     digest = sha256()
     for form in formats_of(architecture, release):
         digest.update(cache_bytes(ours(release_tree(), architecture, release, form).tree))
     assert digest.hexdigest()[:16] == DIGESTS[architecture, release]
 
 
-# By ourselves
+# Without real ldconfigs
 
 
-def test_the_release_is_that_of_the_tree() -> None:
+def test_release_is_detected() -> None:
     for version, form in (((2, 13), CacheFormat.COMPAT), ((2, 41), CacheFormat.NEW)):
         banner = b"GNU C Library stable release version %d.%d" % version
         tree = with_libc(release_tree(), banner, machine=EM_386, bits=32)
@@ -179,13 +177,13 @@ def test_the_release_is_that_of_the_tree() -> None:
         assert cache.generator == b"ldconfig stable release version %d.%d" % version
 
 
-def test_a_tree_without_a_c_library_gets_what_all_can_read() -> None:
+def test_tree_without_c_library_gets_compatible_cache() -> None:
     done = ldconfig(make_tree({"lib/liba.so.1": make_library(b"liba.so.1")}), mtime=NOW)
     assert done.release == (2, 36)
     assert parse_ld_cache(cache_bytes(done.tree), source="ours").format is CacheFormat.COMPAT
 
 
-def test_only_debians_231_says_the_byte_order() -> None:
+def test_debian_231_marks_byte_order() -> None:
     marks = []
     for owner in (b"", b"(Debian GLIBC 2.31-13) ", b"(Ubuntu GLIBC 2.31-0) "):
         banner = b"GNU C Library %sstable release version 2.31" % owner
@@ -196,14 +194,14 @@ def test_only_debians_231_says_the_byte_order() -> None:
     assert marks == [0, 2, 0]
 
 
-def test_the_last_release_that_searched_the_root() -> None:
+def test_213_searches_the_root() -> None:
     found = entries(ours(release_tree(), "amd64", (2, 13), CacheFormat.NEW))
     assert found[b"libroot.so.1"] == {(b"//libroot.so.1", 0x303, 0, 0)}
     assert b"libroot.so.1" not in entries(ours(release_tree(), "amd64", (2, 14), CacheFormat.NEW))
 
 
-def test_folders_that_a_kernel_names() -> None:
-    # Which ldconfig 2.31 knows by number, and 2.32 does not know.
+def test_hwcap_folders() -> None:
+    # Supported by ldconfig 2.31, and not by 2.32.
     def hwcaps(release: tuple[int, int]) -> dict[bytes, int]:
         done = ours(release_tree(), "i386", release, CacheFormat.NEW)
         return {entry.path: entry.hwcap for entry in done.entries if entry.name == b"libo.so.1"}
@@ -212,7 +210,7 @@ def test_folders_that_a_kernel_names() -> None:
     both = {b"/opt/e/i686/nosegneg/libo.so.1": 1 << 53 | 1 << 49}
     assert (named | both).items() <= hwcaps((2, 31)).items()
     assert not (named | both).keys() & hwcaps((2, 32)).keys()
-    # There were other numbers for processors once, and there are none now.
+    # Older releases have other numbers for platforms, and newer ones have none.
     assert hwcaps((2, 25))[b"/opt/e/i686/libo.so.1"] == 1 << 51
     assert hwcaps((2, 36))[b"/opt/e/i686/libo.so.1"] == 1 << 49
     assert hwcaps((2, 37)) == {b"/opt/e/libo.so.1": 0}
@@ -221,30 +219,30 @@ def test_folders_that_a_kernel_names() -> None:
 @pytest.mark.parametrize(
     ("line", "warning"),
     [
-        (b"hwcap 11 foo", "hwcap index 11 is 'tls' already"),
-        (b"hwcap 12 foo", "hwcap index 12 is above 11"),
-        (b"hwcap 1 foo bar", "bad syntax in a hwcap line"),
-        (b"hwcap 1", "bad syntax in a hwcap line"),
-        (b"hwcap x foo", "bad syntax in a hwcap line"),
-        (b"hwcap 1 bar", "hwcap index 1 is 'foo' already"),
-        (b"hwcap 2 foo", "there is a hwcap index of 'foo' already"),
+        (b"hwcap 11 foo", "the hwcap index 11 already belongs to 'tls'"),
+        (b"hwcap 12 foo", "the hwcap index must be at most 11, got 12"),
+        (b"hwcap 1 foo bar", "a hwcap line must have a number and a name"),
+        (b"hwcap 1", "a hwcap line must have a number and a name"),
+        (b"hwcap x foo", "a hwcap line must have a number and a name"),
+        (b"hwcap 1 bar", "the hwcap index 1 already belongs to 'foo'"),
+        (b"hwcap 2 foo", "'foo' already has a hwcap index"),
         (b"hwcap 01 foo", None),
     ],
 )
-def test_wrong_lines_for_folders_that_a_kernel_names(line: bytes, warning: str | None) -> None:
+def test_invalid_hwcap_line_is_reported(line: bytes, warning: str | None) -> None:
     tree = make_tree({"etc/ld.so.conf": b"hwcap 0x1 foo\n" + line})
     done = ldconfig(tree, mtime=NOW, release=(2, 31))
     assert done.warnings == (() if warning is None else (f"'/etc/ld.so.conf:2': {warning}",))
 
 
-def test_names_of_libraries_without_a_soname() -> None:
+def test_default_sonames() -> None:
     for release, name in (((2, 36), b"3.1"), ((2, 37), b"3"), ((2, 38), b"3.1")):
         done = ours(release_tree(), "amd64", release, CacheFormat.NEW)
         assert b"libnone.so." + name in entries(done)
 
 
-def test_damaged_names_of_libraries_needed_count_no_more() -> None:
-    # The first to be looked at, and since glibc 2.37 none.
+def test_damaged_dependency_names_are_ignored_since_237() -> None:
+    # The first name is read; since glibc 2.37, none.
     content = make_library(b"liba.so.1", b"libb.so.1")
     needed = b"".join(number.to_bytes(8, "little") for number in (1, 1))
     broken = content.replace(needed, needed[:8] + b"\xff" * 4 + bytes(4))

@@ -6,7 +6,7 @@ from purekernel.tree import Directory, File, Metadata, Symlink, Tree
 FOLDER = Directory(metadata=Metadata(mode=0o755))
 
 
-def test_every_release_gets_a_relative_link() -> None:
+def test_each_release_gets_a_relative_link() -> None:
     tree = Tree()
     for folder in (b"lib", b"lib/modules", b"lib/modules/3.0.3-tinycore", b"lib/modules/a b"):
         tree.add(folder, FOLDER)
@@ -24,6 +24,6 @@ def test_every_release_gets_a_relative_link() -> None:
     assert tree[b"lib/modules/3.0.3-tinycore/kernel.tclocal"] == link
 
 
-def test_a_tree_without_modules_stays_as_it_is() -> None:
+def test_tree_without_modules_is_unchanged() -> None:
     assert kernel_releases(Tree()) == []
     assert link_local_modules(Tree(), mtime=1) == Tree()

@@ -30,7 +30,7 @@ def owner(node: Node) -> tuple[int, int, int]:
     return node.metadata.uid, node.metadata.gid, node.metadata.mode
 
 
-def test_all_is_roots_save_what_tiny_core_needs_otherwise() -> None:
+def test_root_owns_all_files_except_those_of_tiny_core() -> None:
     owned = own_as_root(layer()).tree
     assert {path: owner(node) for path, node in owned.walk()} == {
         b"": (0, 0, 0o700),
@@ -49,7 +49,7 @@ def test_all_is_roots_save_what_tiny_core_needs_otherwise() -> None:
     }
 
 
-def test_what_the_manifest_states_stays() -> None:
+def test_owners_in_manifest_are_kept() -> None:
     stated = {
         b"etc/passwd": frozenset({"uid"}),
         b"usr/local/tce.installed/openssh": frozenset({"mode", "gid"}),
@@ -60,7 +60,7 @@ def test_what_the_manifest_states_stays() -> None:
     assert owner(owned[b"usr/local/tce.installed/openssh"]) == (1001, 1234, 0o644)
 
 
-def test_shadow_files_are_for_root_alone() -> None:
+def test_shadow_files_are_readable_by_root_only() -> None:
     tree = Tree()
     tree.add(b"etc", Directory(metadata=Metadata(mode=0o755)))
     tree.add(b"etc/shadow", File(metadata=Metadata(mode=0o644)))
@@ -72,7 +72,7 @@ def test_shadow_files_are_for_root_alone() -> None:
     assert protect_shadow(Tree()) == Tree()
 
 
-def test_homes_are_theirs_whom_the_overlays_own_accounts_name() -> None:
+def test_homes_belong_to_the_overlays_own_accounts() -> None:
     tree = Tree()
     for folder in (b"etc", b"home", b"home/ann", b"home/bob", b"home/eve", b"tmp"):
         tree.add(folder, Directory(metadata=metadata(0o755)))
@@ -92,5 +92,5 @@ def test_homes_are_theirs_whom_the_overlays_own_accounts_name() -> None:
     assert owner(owned[b"home/ann/.profile"]) == (1002, 50, 0o664)
     assert owner(owned[b"home/bob/file"]) == (0, 0, 0o664)
     assert owner(owned[b"home/eve/file"]) == (0, 0, 0o664)
-    # Where tce-load adds to as tc.
+    # tce-load appends to this file as tc.
     assert owner(owned[b"tmp/setup.lst"]) == (1001, 50, 0o664)

@@ -28,14 +28,14 @@ def names(tree: Tree) -> set[bytes]:
     return {path for path, node in tree.walk() if isinstance(node, File | Symlink)}
 
 
-def test_which_are_modules() -> None:
+def test_packed_module_is_detected_by_path() -> None:
     for folder in (b"lib/modules/", b"usr/lib/modules/", b"usr/local/lib/modules/"):
         assert is_packed_module(folder + b"x/a.ko.gz")
     for path in (b"lib/modules/x/a.ko", b"lib/modules/x/a.ko.xz", b"opt/a.ko.gz", b"lib/a.ko.gz"):
         assert not is_packed_module(path)
 
 
-def test_they_are_unpacked_under_their_plain_names() -> None:
+def test_packed_modules_are_unpacked_and_renamed() -> None:
     tree = Tree()
     put(tree, FOLDER + b"a.ko.gz", gzip.compress(CONTENT))
     put(tree, b"opt/b.ko.gz", gzip.compress(CONTENT))
@@ -47,7 +47,7 @@ def test_they_are_unpacked_under_their_plain_names() -> None:
     assert found[FOLDER + b"a.ko"].metadata == Metadata(mode=0o640, mtime=7)
 
 
-def test_links_stay_links() -> None:
+def test_links_to_packed_modules_are_changed() -> None:
     tree = Tree()
     put(tree, FOLDER + b"a.ko.gz", gzip.compress(CONTENT))
     tree.link(FOLDER + b"b.ko.gz", FOLDER + b"a.ko.gz")
@@ -62,14 +62,14 @@ def test_links_stay_links() -> None:
     assert link.target == b"a.ko"
 
 
-def test_one_whose_plain_name_is_taken_stays() -> None:
+def test_module_with_existing_plain_name_stays_packed() -> None:
     tree = Tree()
     put(tree, FOLDER + b"a.ko.gz", gzip.compress(CONTENT))
     put(tree, FOLDER + b"a.ko", b"another")
     assert unpack_modules(tree) == tree
 
 
-def test_damage_and_bombs_are_told() -> None:
+def test_damaged_module_and_bomb_are_refused() -> None:
     tree = Tree()
     put(tree, FOLDER + b"a.ko.gz", gzip.compress(CONTENT)[:-9])
     with pytest.raises(FormatError, match=r"'lib/modules/3\.0\.3/kernel/a\.ko\.gz', byte"):

@@ -8,7 +8,7 @@ from purekernel.tree import Directory, File, Metadata, Symlink, Tree
 FOLDER = Directory(metadata=Metadata(mode=0o755))
 
 
-def test_every_pass_gives_a_new_tree_and_all_of_them_what_a_core_needs() -> None:
+def test_passes_return_new_trees_and_finish_a_core() -> None:
     tree = Tree()
     for path in (b"etc", b"lib", b"lib/modules", b"lib/modules/3.0"):
         tree.add(path, FOLDER)

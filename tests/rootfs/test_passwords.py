@@ -46,7 +46,7 @@ Files = dict[bytes, bytes | str]
 
 
 def make_tree(files: Files) -> Tree:
-    """Files by their paths; a string is a link's target."""
+    """Make a tree from files by path; a string is a link's target."""
     made = Tree()
     for path, content in files.items():
         made.add_parents(path)
@@ -60,8 +60,8 @@ def make_tree(files: Files) -> Tree:
 # Hashing
 
 
-def test_the_hashes_of_the_inventors() -> None:
-    """Of SHA-crypt's specification that with 5000 rounds and a whole salt; and MD5-crypt."""
+def test_published_hashes_are_reproduced() -> None:
+    """The test vector of SHA-crypt with 5000 rounds and a full salt, and one of MD5-crypt."""
     assert hash_password("This is just a test", scheme=Scheme.SHA512, salt="toolongsaltstrin") == (
         "$6$toolongsaltstrin$lQ8jolhgVRVhY4b5pZKaysCLi0QBxGoNeKQzQ3glMhwllF7oGDZxUhx1yxd"
         "Ycz/e1JSbq3y6JMxxl8audkUEm0"
@@ -74,7 +74,7 @@ def test_the_hashes_of_the_inventors() -> None:
 @pytest.mark.oracle
 @settings(max_examples=150)
 @given(st.data(), PASSWORDS, st.sampled_from(Scheme))
-def test_openssl_makes_the_same_hashes(data: st.DataObject, password: str, scheme: Scheme) -> None:
+def test_openssl_gives_the_same_hashes(data: st.DataObject, password: str, scheme: Scheme) -> None:
     salt = data.draw(salts(scheme))
     option = "-6" if scheme is Scheme.SHA512 else "-1"
     theirs = run(
@@ -95,8 +95,8 @@ def test_openssl_makes_the_same_hashes(data: st.DataObject, password: str, schem
         max_size=50,
     )
 )
-def test_the_c_library_makes_the_same_hashes(drawn: list[tuple[str, Scheme, str]]) -> None:
-    """Through Perl, whose crypt() is the C library's. It reads pairs in hexadecimal."""
+def test_c_library_gives_the_same_hashes(drawn: list[tuple[str, Scheme, str]]) -> None:
+    """Call crypt() of the C library through Perl, which reads pairs in hexadecimal."""
     script = (
         'while (<STDIN>) { my ($p, $s) = map { pack "H*", $_ } split; print crypt($p, $s), "\\n" }'
     )
@@ -112,15 +112,15 @@ def test_the_c_library_makes_the_same_hashes(drawn: list[tuple[str, Scheme, str]
 @pytest.mark.parametrize(
     ("password", "message"),
     [
-        ("", "an empty password lets anybody in"),
-        ("a\0b", "the password holds a NUL or the end of a line, which log-in never gets to see"),
-        ("a\nb", "the password holds a NUL or the end of a line, which log-in never gets to see"),
-        ("a\r", "the password holds a NUL or the end of a line, which log-in never gets to see"),
-        ("\ud800", "the password is not valid Unicode text"),
-        ("é" * 64, "the password has 128 bytes, log-in takes 127"),
+        ("", "the password must not be empty"),
+        ("a\0b", "the password must not contain NUL or line endings, which log-in cannot read"),
+        ("a\nb", "the password must not contain NUL or line endings, which log-in cannot read"),
+        ("a\r", "the password must not contain NUL or line endings, which log-in cannot read"),
+        ("\ud800", "the password must be valid Unicode text"),
+        ("é" * 64, "the password must have at most 127 bytes, got 128"),
     ],
 )
-def test_passwords_that_nobody_can_give_are_refused(password: str, message: str) -> None:
+def test_invalid_password_is_refused(password: str, message: str) -> None:
     for make in (
         lambda: hash_password(password, scheme=Scheme.MD5, salt="a" * 8),
         lambda: derive_salt(password, scheme=Scheme.MD5, user="tc", image="x"),
@@ -132,15 +132,15 @@ def test_passwords_that_nobody_can_give_are_refused(password: str, message: str)
 
 
 @pytest.mark.parametrize("salt", ["", "a" * 7, "a" * 9, "aaaaaaa$", "aaaaaaaé"])
-def test_salts_of_another_form_are_refused(salt: str) -> None:
+def test_invalid_salt_is_refused(salt: str) -> None:
     with pytest.raises(UsageError) as caught:
         hash_password("secret", scheme=Scheme.MD5, salt=salt)
     assert caught.value.message == (
-        f"the salt {salt!r} is not one of 8 letters, digits, '.' and '/'"
+        f"the salt must be 8 letters, digits, '.' and '/', got {salt!r}"
     )
 
 
-def test_a_colon_is_a_character_like_any_other() -> None:
+def test_password_may_contain_a_colon() -> None:
     made = hash_password("a:b c\t", scheme=Scheme.SHA512, salt="a" * 16)
     assert valid_hash(made)
     assert ":" not in made
@@ -149,8 +149,8 @@ def test_a_colon_is_a_character_like_any_other() -> None:
 # Salts
 
 
-def test_salts_stay_what_they_are() -> None:
-    """Pinned: another salt is another image."""
+def test_derived_salts_are_pinned() -> None:
+    """Pinned, because another salt changes the image."""
     assert derive_salt("test1234", scheme=Scheme.SHA512, user="tc", image="rz_mk_dev-image") == (
         "HHWNxFmRnQb1NQn1"
     )
@@ -159,7 +159,7 @@ def test_salts_stay_what_they_are() -> None:
     )
 
 
-def test_every_part_of_the_context_makes_another_salt() -> None:
+def test_salt_depends_on_all_arguments() -> None:
     salts = {
         derive_salt(password, scheme=Scheme.SHA512, user=user, image=image)
         for password in ("secret", "secret1")
@@ -170,7 +170,7 @@ def test_every_part_of_the_context_makes_another_salt() -> None:
 
 @settings(max_examples=10)
 @given(PASSWORDS, st.text(max_size=10), st.sampled_from(Scheme))
-def test_salts_have_the_full_length_and_only_the_alphabet(
+def test_salt_has_full_length_and_valid_characters(
     password: str, context: str, scheme: Scheme
 ) -> None:
     salt = derive_salt(password, scheme=scheme, user=context, image=context)
@@ -199,7 +199,7 @@ SHA512 = "$6$saltstring$" + "a" * 86
         "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7",
     ],
 )
-def test_whole_hashes_are_known(text: str) -> None:
+def test_complete_hash_is_valid(text: str) -> None:
     assert valid_hash(text)
 
 
@@ -225,12 +225,12 @@ def test_whole_hashes_are_known(text: str) -> None:
         "$6$" + "é" + "$" + "b" * 86,
     ],
 )
-def test_anything_else_is_none(text: str) -> None:
+def test_other_text_is_not_a_valid_hash(text: str) -> None:
     assert not valid_hash(text)
 
 
 @pytest.mark.oracle
-def test_what_other_programs_make_is_known() -> None:
+def test_hashes_of_openssl_are_valid() -> None:
     openssl = require("openssl")
     for option in ("-1", "-5", "-6"):
         made = run(openssl, "passwd", option, "-stdin", stdin=b"secret\n").decode().strip()
@@ -246,18 +246,18 @@ def test_what_other_programs_make_is_known() -> None:
         ({}, Scheme.MD5, "the image has no bin/login"),
         ({b"bin/login": "/nowhere"}, Scheme.MD5, "the image has no bin/login"),
         ({b"bin/login": "login"}, Scheme.MD5, "the image has no bin/login"),
-        ({b"bin/login": b"#!/bin/sh\n"}, Scheme.MD5, "'bin/login' is no ELF program"),
+        ({b"bin/login": b"#!/bin/sh\n"}, Scheme.MD5, "'bin/login' is not an ELF program"),
         ({b"bin/login": ELF}, Scheme.MD5, "'bin/login' has no SHA-512"),
-        ({b"bin/login": b""}, Scheme.MD5, "'bin/login' is no ELF program"),
+        ({b"bin/login": b""}, Scheme.MD5, "'bin/login' is not an ELF program"),
         (
             {b"bin/login": "busybox", b"bin/busybox": ELF + b"rounds=%u$\0"},
             Scheme.SHA512,
-            "'bin/busybox' has SHA-512 in itself",
+            "'bin/busybox' contains SHA-512",
         ),
         (
             {b"usr/bin/login": ELF + b"\0libcrypt.so.1\0"},
             Scheme.MD5,
-            "the library that 'usr/bin/login' needs is not there",
+            "the library that 'usr/bin/login' needs is missing",
         ),
         (
             {
@@ -311,23 +311,25 @@ def test_what_other_programs_make_is_known() -> None:
         (
             {b"bin/login": ELF + b"\0libcrypt.so.1\0", b"lib/libcrypt.so.1": "/away"},
             Scheme.MD5,
-            "the library that 'bin/login' needs is not there",
+            "the library that 'bin/login' needs is missing",
         ),
     ],
 )
-def test_the_code_that_checks_passwords_decides(given: Files, scheme: Scheme, reason: str) -> None:
+def test_scheme_depends_on_code_that_checks_passwords(
+    given: Files, scheme: Scheme, reason: str
+) -> None:
     found = choose_scheme(make_tree(given))
     assert (found.scheme, found.reason) == (scheme, reason)
     assert accepted_scheme(make_tree(given)) is scheme
 
 
-def test_many_names_of_one_library_are_looked_into_once() -> None:
+def test_library_with_many_names_is_read_once() -> None:
     files: Files = {b"bin/login": ELF + b"\0libcrypt.so.1\0", b"lib/real": ELF + bytes(1 << 20)}
     files |= {b"lib/%d/libcrypt.so.1" % number: "/lib/real" for number in range(2000)}
     assert choose_scheme(make_tree(files)).reason == "'lib/real' has no SHA-512"
 
 
-def test_core_takes_sha512_by_its_libcrypt() -> None:
+def test_core_supports_sha512_through_libcrypt() -> None:
     iso = parse_iso(core_iso().read_bytes(), source="Core-current.iso").tree
     core = iso[b"boot/core.gz"]
     assert isinstance(core, File)
@@ -337,8 +339,8 @@ def test_core_takes_sha512_by_its_libcrypt() -> None:
 
 
 @pytest.mark.oracle
-def test_this_hosts_own_programs_are_judged_rightly() -> None:
-    """Debian's busybox has crypt() of its own; its log-in leaves it to PAM and libcrypt."""
+def test_scheme_of_host_programs() -> None:
+    """Debian's busybox has its own crypt(); Debian's log-in uses PAM and libcrypt."""
     busybox = Path(require("busybox")).read_bytes()
     assert accepted_scheme(make_tree({b"bin/login": busybox})) is Scheme.SHA512
     login = Path(require("login")).read_bytes()
@@ -352,11 +354,11 @@ def test_this_hosts_own_programs_are_judged_rightly() -> None:
     with_library = make_tree({b"bin/login": login, b"lib/libcrypt.so.1": libraries[0].read_bytes()})
     assert accepted_scheme(with_library) is Scheme.SHA512
     assert choose_scheme(make_tree({b"bin/login": login})).reason == (
-        "the library that 'bin/login' needs is not there"
+        "the library that 'bin/login' needs is missing"
     )
 
 
-def test_passlib_is_not_imported_before_it_is_needed() -> None:
+def test_passlib_is_imported_lazily() -> None:
     script = (
         "import sys, purekernel.rootfs.passwords\n"
         "assert not [name for name in sys.modules if name.startswith('passlib')]\n"

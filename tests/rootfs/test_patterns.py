@@ -43,7 +43,7 @@ from purekernel.rootfs.patterns import is_wild, parse_pattern
         (b"\xc3*\n", [b"\xc3\xa9\n"]),
     ],
 )
-def test_patterns_match_whole_paths(pattern: bytes, paths: list[bytes]) -> None:
+def test_pattern_matches_whole_path(pattern: bytes, paths: list[bytes]) -> None:
     others = [
         b"usr/bin/a", b"usr/bin/ab", b"usr/bin", b"usr/x/y/a", b"usr/a", b"a", b"b", b"ab", b"",
         b"a/b", b"usr/lib/a", b"usr/la", b"[", b"]", b"/", b"//", b"ax", b"dx", b"!", b"-",
@@ -56,13 +56,13 @@ def test_patterns_match_whole_paths(pattern: bytes, paths: list[bytes]) -> None:
         assert parsed.matches(path) == (slow.fullmatch(path) is not None), path
 
 
-def test_plain_paths_are_told_from_patterns() -> None:
+def test_is_wild_detects_wildcards() -> None:
     assert not is_wild(b"usr/local/bin/a-b.c")
     assert all(map(is_wild, (b"a*", b"?", b"[", b"usr/**")))
 
 
 def reference(pattern: bytes) -> re.Pattern[bytes]:
-    """The same said as a regular expression, which may take its time."""
+    """Return an equivalent regular expression, which may be slow."""
     out = b""
     at = 0
     while at < len(pattern):
@@ -98,7 +98,7 @@ PATHS = st.lists(st.sampled_from([b"a", b"b", b"/", b"[", b"]"]), max_size=8).ma
 @pytest.mark.slow
 @example([b"**/", b"a"], [b"a", b"b/a"])
 @given(st.lists(PARTS, max_size=6), st.lists(PATHS, min_size=20, max_size=20))
-def test_any_pattern_matches_as_a_regular_expression_would(
+def test_arbitrary_pattern_matches_like_regular_expression(
     parts: list[bytes], paths: list[bytes]
 ) -> None:
     pattern = b"".join(parts)
@@ -107,7 +107,7 @@ def test_any_pattern_matches_as_a_regular_expression_would(
         assert fast.matches(path) == (slow.fullmatch(path) is not None), (pattern, path)
 
 
-def test_many_stars_are_no_more_work_than_few() -> None:
+def test_many_stars_take_linear_time() -> None:
     path = b"a" * 4000
     assert not parse_pattern(b"*a" * 2000 + b"b").matches(path)
     assert parse_pattern(b"*a" * 2000).matches(path)

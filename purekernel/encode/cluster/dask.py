@@ -257,12 +257,12 @@ def _security(address: Address) -> Security | None:
     setting = "set distributed.comm.tls.ca-file, client.cert and client.key in dask's configuration"
     try:
         security = Security()
-        known = security.get_connection_args("client").get("ssl_context")
+        ssl_context = security.get_connection_args("client").get("ssl_context")
     except (OSError, ValueError) as error:
         raise ClusterError(
             f"{address.text}: cannot load dask's certificates: {error}", hint=setting
         ) from None
-    if known is None:
+    if ssl_context is None:
         raise ClusterError(
             f"{address.text}: needs certificates, but dask's configuration has none", hint=setting
         )

@@ -72,16 +72,18 @@ def differences(here: Releases, there: Mapping[str, Releases | str]) -> str:
         here: the releases of this machine.
         there: the releases of each other machine by its name, or a text why they are unknown.
     """
-    found: dict[str, list[str]] = {}
+    machines_by_difference: dict[str, list[str]] = {}
     for name, releases_there in there.items():
         if isinstance(releases_there, str):
-            words = releases_there
+            difference = releases_there
         else:
-            words = ", ".join(
+            difference = ", ".join(
                 f"{package} must be {release}, got {releases_there.get(package, 'none')}"
                 for package, release in here.items()
                 if releases_there.get(package) != release
             )
-        if words:
-            found.setdefault(words, []).append(name)
-    return "; ".join(f"{', '.join(names)} ({words})" for words, names in found.items())
+        if difference:
+            machines_by_difference.setdefault(difference, []).append(name)
+    return "; ".join(
+        f"{', '.join(names)} ({difference})" for difference, names in machines_by_difference.items()
+    )

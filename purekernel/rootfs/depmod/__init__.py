@@ -1,4 +1,4 @@
-"""What depmod does: the indexes by which modprobe finds modules and what they need."""
+"""Run depmod on a tree: write the indexes by which modprobe finds modules and dependencies."""
 
 from purekernel.rootfs.depmod.busybox import Busybox
 from purekernel.rootfs.depmod.dialect import Dialect, Kmod, detect_dialect, tree_busybox

@@ -1,7 +1,7 @@
-"""What busybox's depmod writes: three text files, from whatever in a module looks right.
+"""Write the three text files of busybox's depmod.
 
-It knows no ELF. Wherever a module, unpacked, has one of three words, what follows it up to the
-next NUL counts.
+busybox does not parse ELF. It searches each unpacked module for three keywords, and takes the bytes
+after a keyword, up to the next NUL, as its value.
 
 Source: modutils/depmod.c and modutils/modutils.c of busybox, from 1.19.4 to 1.36.
 """
@@ -27,19 +27,19 @@ from purekernel.rootfs.modules import LOCAL_LINK
 from purekernel.tree import Directory, File, Symlink, Tree, display, look_up
 from purekernel.tree.path import join, name
 
-# Since then lines end in the kernel's name of a module, not in its file's.
+# The first version whose lines end in a module's kernel name, not its file name.
 KERNEL_NAMES_SINCE = (1, 24)
-# Since then modules are kept in a table of so many buckets, not in a list.
+# The first version that keeps modules in a hash table, not a list; and its number of buckets.
 TABLE_SINCE = (1, 25)
 BUCKETS = 256
 
 MAX_NAME_BYTES = 255
 
-# Behind this many bytes before a file's end no word is looked for.
+# No keyword is searched in this many bytes at the end of a file.
 TAIL_BYTES = 10
 
-# busybox knows gzip, bzip2 and xz by their first bytes. What is packed otherwise it searches as
-# it is.
+# busybox unpacks gzip, bzip2 and xz, by magic number. It searches other packed files without
+# unpacking.
 _NOT_UNPACKED = (LZMA_MAGIC, ZSTD_MAGIC)
 
 _DEPENDS, _ALIAS, _SYMBOL = b"depends=", b"alias=", b"__ksymtab_"
@@ -47,12 +47,12 @@ _DEPENDS, _ALIAS, _SYMBOL = b"depends=", b"alias=", b"__ksymtab_"
 
 @frozen(kw_only=True)
 class Busybox:
-    """A busybox, as far as its depmod differs from others.
+    """The properties of a busybox that change what its depmod writes.
 
     Attributes:
         version: major and minor.
-        follows_links: whether it looks into folders that are links. Tiny Core's does, which
-            is how it finds what extensions bring, and others do not.
+        follows_links: whether it searches linked folders. Only Tiny Core's does, and so finds the
+            modules of extensions.
     """
 
     version: tuple[int, int] = (1, 35)
@@ -61,7 +61,7 @@ class Busybox:
 
 @define(eq=False)
 class _Module:
-    """A module, with what was found in it; aliases and symbols stand last first."""
+    """A module and its values; aliases and symbols are in file order, and written in reverse."""
 
     name: bytes
     path: bytes
@@ -81,15 +81,15 @@ def search_as_busybox(
     """Return all files in ``folder`` and below that busybox takes for modules, in order.
 
     Args:
-        tree: where they are.
-        folder: of the release.
-        busybox: whose depmod.
-        warnings: gets what was passed over.
-        listing: the order of names in a folder; busybox takes them as the file system has
-            them, we by their bytes.
+        tree: the root file system.
+        folder: the folder of the release.
+        busybox: the busybox whose depmod runs.
+        warnings: receives a line for each file that is skipped.
+        listing: returns the order of names in a folder. busybox uses the file system's order; the
+            default sorts by bytes.
 
     Raises:
-        LimitError: links to folders lead on and on.
+        LimitError: links between folders lead to too many names.
     """
     listing = listing or tree.entries
     top = look_up(tree, folder)
@@ -99,27 +99,28 @@ def search_as_busybox(
     names = 0
     pending = [(b".", top.path, frozenset[bytes]())]
     while pending:
-        path, place, above = pending.pop()
-        node = tree.get(place)
+        path, real_path, above = pending.pop()
+        node = tree.get(real_path)
         if isinstance(node, Symlink):
-            led = look_up(tree, place)
-            if led is None:
-                if name(path) != LOCAL_LINK:  # which waits for extensions
-                    warnings.append(f"{display(path[2:])} is a link that leads nowhere")
+            target = look_up(tree, real_path)
+            if target is None:
+                if name(path) != LOCAL_LINK:  # filled by extensions
+                    warnings.append(f"{display(path[2:])}: skipped: broken symbolic link")
                 continue
-            if isinstance(led.node, Directory) and not busybox.follows_links:
+            if isinstance(target.node, Directory) and not busybox.follows_links:
                 continue
-            place, node = led.path, led.node
+            real_path, node = target.path, target.node
         if isinstance(node, Directory):
-            if place in above or len(above) >= MAX_DEPTH:
-                warnings.append(f"{display(path[2:])} leads back to a folder that it lies in")
+            if real_path in above or len(above) >= MAX_DEPTH:
+                warnings.append(f"{display(path[2:])}: skipped: link to a parent folder")
                 continue
-            entries = listing(place)
+            entries = listing(real_path)
             names += len(entries)
             check_names(names, folder)
-            now_above = above | {place}
+            now_above = above | {real_path}
             pending += [
-                (path + b"/" + entry, join(place, entry), now_above) for entry in reversed(entries)
+                (path + b"/" + entry, join(real_path, entry), now_above)
+                for entry in reversed(entries)
             ]
         elif isinstance(node, File) and b".ko" in path:
             found.append(FoundModule(path=path[2:], name=_kernel_name(path), node=node))
@@ -133,28 +134,28 @@ def build_busybox_files(
 
     Args:
         found: the modules, in the order of reading.
-        busybox: whose depmod.
-        warnings: gets what could not be read.
+        busybox: the busybox whose depmod runs.
+        warnings: receives a line for each module that cannot be read.
 
     Raises:
-        ModuleLoopError: modules need one another in a circle, which busybox dies of.
+        ModuleLoopError: modules depend on one another in a cycle, which crashes busybox.
     """
     modules: list[_Module] = []
     by_name: dict[bytes, _Module] = {}
-    tabled = busybox.version >= TABLE_SINCE
-    for one in found:
-        module = by_name.get(one.name) if tabled else None
+    has_table = busybox.version >= TABLE_SINCE
+    for found_module in found:
+        module = by_name.get(found_module.name) if has_table else None
         if module is None:
-            module = _Module(one.name, one.path)
+            module = _Module(found_module.name, found_module.path)
             modules.append(module)
-        module.path = one.path
-        # In a list, the module that was read last is found first.
-        by_name[one.name] = module
-        _read(module, one.node, warnings)
+        module.path = found_module.path
+        # busybox searches its list from the module that was read last.
+        by_name[found_module.name] = module
+        _read(module, found_module.node, warnings)
     modules.reverse()
-    if tabled:
+    if has_table:
         modules.sort(key=lambda module: _bucket(module.name))
-    _resolve(modules, by_name, tabled=tabled)
+    _resolve(modules, by_name, has_table=has_table)
     return {
         b"modules.dep": b"".join(
             module.path + b":" + b"".join(b" " + needed.path for needed in module.all_needs) + b"\n"
@@ -183,10 +184,10 @@ def _shown_name(module: _Module, busybox: Busybox) -> bytes:
     return name(module.path).partition(b".")[0]
 
 
-def _bucket(known: bytes) -> int:
+def _bucket(key: bytes) -> int:
     value = 0
-    for byte in known:
-        # Only the lowest byte of the product counts, so signs and overflows do not.
+    for byte in key:
+        # Only the lowest byte of the result is used, so signs and overflows do not matter.
         value = (value * 33 + byte) % BUCKETS
     return value
 
@@ -197,87 +198,87 @@ def _read(module: _Module, file: File, warnings: list[str]) -> None:
         if not bytes(content[:4]).startswith(_NOT_UNPACKED):
             content = unpack(content, source=display(module.path), limits=LIMITS)
     except FormatError as error:
-        warnings.append(f"a module that cannot be read: {error}")
+        warnings.append(f"cannot read a module: {error}")
         return
     image = bytes(content)
-    here = 0
-    for start, word in _words(image):
-        if start < here:
+    position = 0
+    for start, keyword in _keywords(image):
+        if start < position:
             continue
-        text_at = start + len(word)
-        if word == _SYMBOL and image.startswith(b"gpl", text_at):
-            here = text_at + 1
+        text_at = start + len(keyword)
+        if keyword == _SYMBOL and image.startswith(b"gpl", text_at):
+            position = text_at + 1
             continue
         end = image.find(b"\0", text_at)
         text = image[text_at:] if end < 0 else image[text_at:end]
-        if word == _DEPENDS:
+        if keyword == _DEPENDS:
             needs = [need for need in text.replace(b"-", b"_").split(b",") if need]
             module.needs += needs
-            here = text_at + sum(map(len, needs)) + 1
-        elif word == _ALIAS:
+            position = text_at + sum(map(len, needs)) + 1
+        elif keyword == _ALIAS:
             module.aliases.append(text)
-            here = text_at + len(text) + 1
+            position = text_at + len(text) + 1
         elif text == b"strings":
-            here = text_at + 1
+            position = text_at + 1
         else:
             module.symbols.append(text)
-            here = text_at + len(text) + 1
+            position = text_at + len(text) + 1
 
 
-def _words(image: bytes) -> Iterator[tuple[int, bytes]]:
+def _keywords(image: bytes) -> Iterator[tuple[int, bytes]]:
     last = len(image) - TAIL_BYTES
     found = [
-        (match.start(), word)
-        for word in (_DEPENDS, _ALIAS, _SYMBOL)
-        for match in re.finditer(re.escape(word), image)
+        (match.start(), keyword)
+        for keyword in (_DEPENDS, _ALIAS, _SYMBOL)
+        for match in re.finditer(re.escape(keyword), image)
         if match.start() < last
     ]
     yield from sorted(found)
 
 
-def _resolve(modules: list[_Module], by_name: dict[bytes, _Module], *, tabled: bool) -> None:
-    """Give each module all that it needs, in busybox's order.
+def _resolve(modules: list[_Module], by_name: dict[bytes, _Module], *, has_table: bool) -> None:
+    """Set the dependencies of each module, direct and indirect, in busybox's order.
 
-    busybox walks down to the bottom from each, and of what it comes by more than once the
-    last time counts. That is the same as to walk backwards and to let the first time count,
-    and that can go on from what is known of those below.
+    busybox walks all dependencies of each module depth first. If it meets a module more than once,
+    the last position counts. A backward walk where the first position counts gives the same order,
+    and can reuse the results of modules that are already resolved.
     """
     needs = {
         module: [
-            by_name[known]
+            by_name[key]
             for need in module.needs
-            if (known := module_name(need)[:MAX_NAME_BYTES] if tabled else need) in by_name
+            if (key := module_name(need)[:MAX_NAME_BYTES] if has_table else need) in by_name
         ]
         for module in modules
     }
     finished: set[_Module] = set()
     for start in modules:
-        # Those that are gone into and not finished, each needed by the one before.
-        way: dict[_Module, None] = {}
+        # The modules that are entered and not finished, each a dependency of the previous one.
+        path_to_module: dict[_Module, None] = {}
         pending = [start]
         while pending:
             module = pending[-1]
             if module in finished:
                 pending.pop()
-            elif module in way:
+            elif module in path_to_module:
                 backwards: dict[_Module, None] = {}
                 for needed in reversed(needs[module]):
                     backwards.update(dict.fromkeys(reversed(needed.all_needs)))
                     backwards.setdefault(needed)
                 module.all_needs = list(reversed(backwards))
                 finished.add(module)
-                del way[module]
+                del path_to_module[module]
             else:
-                way[module] = None
+                path_to_module[module] = None
                 for needed in needs[module]:
-                    if needed in way:
-                        raise ModuleLoopError(_circle(list(way), needed))
+                    if needed in path_to_module:
+                        raise ModuleLoopError(_describe_cycle(list(path_to_module), needed))
                 pending += needs[module]
 
 
-def _circle(way: list[_Module], first: _Module) -> str:
-    """Return in words how a way comes back to ``first``."""
-    circle = [*way[way.index(first) :], first]
-    return "modules need one another in a circle: " + " -> ".join(
-        module.name.decode("ascii", "backslashreplace") for module in circle
+def _describe_cycle(path_to_module: list[_Module], first: _Module) -> str:
+    """Describe the cycle of dependencies from ``first`` back to itself."""
+    cycle = [*path_to_module[path_to_module.index(first) :], first]
+    return "modules depend on one another in a cycle: " + " -> ".join(
+        module.name.decode("ascii", "backslashreplace") for module in cycle
     )

@@ -1,4 +1,4 @@
-"""What depmod.d says: where modules are looked for, and which of several of one name counts.
+"""Read depmod.d: where to search for modules, and which of several with one name is used.
 
 Source: depmod.d(5); cfg_file_parse() and cfg_load() in tools/depmod.c of kmod.
 """
@@ -13,15 +13,15 @@ from purekernel.rootfs.depmod.expressions import matches
 from purekernel.tree import Directory, File, Tree, display, look_up
 from purekernel.tree.path import join
 
-# A file in one of these hides those of its name in the later ones.
+# A file in one of these folders hides files of the same name in later ones.
 _FOLDERS = (b"etc/depmod.d", b"run/depmod.d", b"usr/local/lib/depmod.d", b"lib/depmod.d")
 _DISTRIBUTION_FOLDER = b"usr/lib/depmod.d"
 _DISTRIBUTION_FOLDER_SINCE = 32
 
-# Before, a backslash that was the last of all stood before what getc() gives at the end.
+# Before this version, a backslash at the end of a file escaped EOF as returned by getc(), 0xff.
 _END_IGNORED_SINCE = 34
 
-# Two words of a search line that are no folders.
+# Two keywords in search lines.
 BUILT_IN = b"built-in"
 EXTERNAL = b"external"
 
@@ -31,15 +31,16 @@ _PIECE = re.compile(rb"\\(?P<escaped>.)|(?P<end>\n)|(?P<plain>[^\\\n]+)|\\", re.
 
 @define
 class DepmodConfig:
-    """The rules of one run; in all but ``excludes``, what was said last stands first.
+    """The configuration of one run. Except in ``excludes``, the last entry read comes first.
 
     Attributes:
-        searches: folders under the release's own, ``built-in`` and ``external``; modules in
-            those that stand later win.
-        overrides: folder and name, without suffix, of modules that win over all of their name.
-        externals: absolute folders to search too.
-        excludes: names that are passed over wherever they stand.
-        warnings: lines that mean nothing.
+        searches: folders below the release's folder, ``built-in`` and ``external``; modules in
+            later ones take precedence.
+        overrides: folder and name, without suffix, of modules that take precedence over all others
+            of their name.
+        externals: further absolute folders to search.
+        excludes: names to skip in all folders.
+        warnings: one line for each invalid line or unreadable file.
     """
 
     searches: list[bytes] = Factory(list)
@@ -50,7 +51,7 @@ class DepmodConfig:
 
 
 def read_depmod_config(tree: Tree, release: bytes, *, version: int) -> DepmodConfig:
-    """Return what the files of depmod.d in ``tree`` say of ``release`` to a ``version`` of kmod."""
+    """Return the depmod.d configuration for ``release``, as kmod ``version`` reads it."""
     files: dict[bytes, bytes] = {}
     folders = list(_FOLDERS)
     if version >= _DISTRIBUTION_FOLDER_SINCE:
@@ -66,7 +67,7 @@ def read_depmod_config(tree: Tree, release: bytes, *, version: int) -> DepmodCon
     for entry in sorted(files):
         found = look_up(tree, files[entry])
         if found is None or not isinstance(found.node, File):
-            config.warnings.append(f"{display(files[entry])} cannot be read")
+            config.warnings.append(f"{display(files[entry])}: cannot be read")
             continue
         data = bytes(found.node.content)
         _parse(config, _logical_lines(data, version), files[entry], release)
@@ -97,14 +98,14 @@ def _parse(
                 config.externals.insert(0, arguments[1])
         elif command not in (b"include", b"make_map_files"):
             config.warnings.append(
-                f"{display(path)}, line {number}: {display(command)} means nothing here"
+                f"{display(path)}, line {number}: skipped: invalid command {display(command)}"
             )
 
 
 def _logical_lines(data: bytes, version: int) -> list[tuple[int, bytes]]:
-    r"""Return lines with the number of the last of each.
+    r"""Return logical lines, each with the number of its last physical line.
 
-    A backslash at the end joins the next line; any other gives way to what follows it.
+    A backslash at the end of a line joins the next line; any other is removed.
     """
     lines: list[tuple[int, bytes]] = []
     number = 1

@@ -1,4 +1,4 @@
-"""Tell whose depmod a tree has."""
+"""Detect which depmod a tree has: busybox or kmod."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from purekernel.rootfs.depmod.busybox import Busybox
 from purekernel.tree import File, Tree, look_up
 from purekernel.tree.path import name
 
-# Where programs of that name are, by the order of the PATH of root.
+# The paths of depmod, in the order of root's PATH.
 _DEPMODS = (
     b"sbin/depmod",
     b"usr/sbin/depmod",
@@ -20,7 +20,7 @@ _DEPMODS = (
     b"bin/busybox",
 )
 
-# Tiny Core's own shell functions.
+# Tiny Core's shell functions, by which a Tiny Core is detected.
 _TINY_CORE = b"etc/init.d/tc-functions"
 
 _BUSYBOX = re.compile(rb"BusyBox v([0-9]{1,3})\.([0-9]{1,3})")
@@ -29,11 +29,11 @@ _KMOD = re.compile(rb"kmod version ([0-9]{1,4})")
 
 @frozen(kw_only=True)
 class Kmod:
-    """A kmod, as far as what its depmod writes differs from others.
+    """The properties of a kmod that change what its depmod writes.
 
     Attributes:
-        version: 30 is Debian 12's, 34 Debian 13's. Broken modules are taken as 30 takes them;
-            later ones refuse some of these.
+        version: 30 in Debian 12, 34 in Debian 13. Broken modules are always handled as 30 does;
+            later versions refuse some of them.
     """
 
     version: int = 30
@@ -43,7 +43,7 @@ Dialect = Busybox | Kmod
 
 
 def detect_dialect(tree: Tree) -> Dialect:
-    """Return whose depmod would run in ``tree``; kmod's where there is none."""
+    """Return the depmod that would run in ``tree``; that of kmod 30 if there is none."""
     for path in _DEPMODS:
         found = look_up(tree, path)
         if found is None or not isinstance(found.node, File):
@@ -60,7 +60,7 @@ def detect_dialect(tree: Tree) -> Dialect:
 
 
 def tree_busybox(tree: Tree, version: tuple[int, int] | None = None) -> Busybox:
-    """Return the busybox of ``tree``, of the version that Debian 12 has unless told."""
+    """Return the busybox of ``tree``; the default version is that of Debian 12."""
     return Busybox(
         version=version or Busybox().version, follows_links=look_up(tree, _TINY_CORE) is not None
     )

@@ -1,4 +1,4 @@
-"""Match extended regular expressions as glibc takes them.
+"""Match extended regular expressions as glibc does.
 
 Source: regex(7), and the operators that glibc adds, in "Regular Expressions" of the manual of
 gnulib.
@@ -19,7 +19,7 @@ _TOKEN = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 
-# Operators of both, and what Python calls those of glibc's alone.
+# Operators that Python shares with glibc, and translations of those that only glibc has.
 _OPERATORS = {character: b"\\" + character for character in (b"w", b"W", b"s", b"S", b"b", b"B")}
 _OPERATORS |= {b"<": rb"\b(?=\w)", b">": rb"\b(?<=\w)", b"`": rb"\A", b"'": rb"\Z"}
 
@@ -41,7 +41,7 @@ _CLASSES = {
 
 
 def matches(expression: bytes, text: bytes) -> bool:
-    """Say whether something in ``text`` matches; nothing does where the expression is wrong."""
+    """Say whether part of ``text`` matches; an invalid expression matches nothing."""
     try:
         return re.search(_TOKEN.sub(_translate, expression), text) is not None
     except (re.error, KeyError):
@@ -54,7 +54,7 @@ def _translate(token: re.Match[bytes]) -> bytes:
     if token["set"] is not None:
         return b"[" + token["negated"] + _translate_set(token["set"]) + b"]"
     if token["repeats"] is not None:
-        # For Python the second one says how hard the first one tries.
+        # Python reads a second repeat operator as lazy or possessive.
         kinds = set(token["repeats"])
         return token["repeats"][:1] if len(kinds) == 1 else b"*"
     if token["extended"] is not None:
@@ -63,7 +63,7 @@ def _translate(token: re.Match[bytes]) -> bytes:
 
 
 def _translate_set(members: bytes) -> bytes:
-    # A bracket that comes first stands for itself.
+    # A closing bracket at the start is a literal.
     first = b"\\]" if members.startswith(b"]") else b""
     return first + _MEMBER.sub(
         lambda member: (

@@ -1,4 +1,4 @@
-"""Modules as a depmod finds them in a tree."""
+"""Define the modules that a depmod finds in a tree, and limits of the search."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from purekernel.errors import LimitError
 from purekernel.tree import Buffer, File, display
 
 Listing = Callable[[bytes], Sequence[bytes]]
-"""Gives the names in a folder, in the order in which a depmod would read them."""
+"""Return the names in a folder, in the order in which depmod reads them."""
 
-# Links to folders may lead around in circles, and from each of many to all others: the real
-# depmods never come back from there. Debian's largest kernel has 5,000 names, 8 folders deep.
+# Links between folders may form cycles, or lead from each of many folders to all others. The real
+# depmods never finish on such trees. Debian's largest kernel has 5,000 names, 8 folders deep.
 MAX_DEPTH = 256
 MAX_NAMES = 100_000
 
 
 @frozen(kw_only=True)
 class FoundModule:
-    """A module that counts.
+    """A module that is indexed.
 
     Attributes:
-        path: as modules.dep names it: relative to the release's folder, or, outside of it,
-            absolute.
-        name: as the kernel knows it, with underscores.
-        node: its file. Of a root file system on the host it is read when it is asked for.
+        path: the path in modules.dep: relative to the release's folder, or absolute if outside.
+        name: the kernel's name, with underscores.
+        node: its file. In a root file system on the host, the content is read on access.
     """
 
     path: bytes
@@ -35,25 +34,25 @@ class FoundModule:
 
     @property
     def content(self) -> Buffer:
-        """Return the module, packed if it is packed."""
+        """Return the bytes of the file, still compressed if it is."""
         return self.node.content
 
 
 def module_name(file_name: bytes) -> bytes:
-    """Return the kernel's name of a module by its file's: up to the first dot, no dashes."""
+    """Return a module's kernel name: its file name up to the first dot, dashes as underscores."""
     return file_name.partition(b".")[0].replace(b"-", b"_")
 
 
 def check_names(count: int, start: bytes) -> None:
-    """Hold how many names a walk has come by against what any honest one does.
+    """Check the number of names that a walk has visited.
 
     Raises:
-        LimitError: it is more.
+        LimitError: it is more than ``MAX_NAMES``.
     """
     if count > MAX_NAMES:
         raise LimitError(
             source=display(start),
-            expected=f"at most {MAX_NAMES} names, by all ways that links lead",
+            expected=f"at most {MAX_NAMES} names, including those behind links",
             got="more",
-            hint="look for links there that lead from folder to folder",
+            hint="remove links from folder to folder there",
         )

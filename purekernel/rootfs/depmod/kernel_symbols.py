@@ -1,4 +1,4 @@
-"""What a kernel exports, from the files that its build leaves: System.map, Module.symvers.
+"""Read the symbols that a kernel exports, from its System.map or Module.symvers.
 
 Source: depmod_load_symvers() and depmod_load_system_map() in tools/depmod.c of kmod.
 """
@@ -11,8 +11,8 @@ from attrs import field, frozen
 
 from purekernel.tree import Buffer
 
-# What the kernel's loader puts in by itself: the module's own structure, and what two
-# processors call their table of addresses.
+# Symbols that the kernel's module loader defines: the module's own structure, and the address
+# tables of two processors.
 _FAKED = (b"__this_module", b"_GLOBAL_OFFSET_TABLE_", b"TOC.")
 
 _MAP_PREFIX = b"__ksymtab_"
@@ -25,8 +25,8 @@ class KernelSymbols:
     """The symbols of a kernel.
 
     Attributes:
-        symbols: the checksum of each; 0 where the file has none.
-        has_versions: whether the checksums mean anything.
+        symbols: the checksum of each symbol; 0 if the file has none.
+        has_versions: whether the checksums are meaningful.
     """
 
     symbols: dict[bytes, int] = field(repr=False)
@@ -34,7 +34,7 @@ class KernelSymbols:
 
 
 def parse_system_map(data: Buffer) -> KernelSymbols:
-    """Return the symbols that a System.map says are exported."""
+    """Return the exported symbols in a System.map."""
     symbols = {}
     for line in bytes(data).split(b"\n"):
         words = line.split(b" ", 2)
@@ -44,7 +44,7 @@ def parse_system_map(data: Buffer) -> KernelSymbols:
 
 
 def parse_symvers(data: Buffer) -> KernelSymbols:
-    """Return the symbols of the kernel itself that a Module.symvers has, with checksums."""
+    """Return the symbols of vmlinux in a Module.symvers, with checksums."""
     symbols = {}
     for line in bytes(data).split(b"\n"):
         words = [word for word in _BLANKS.split(line) if word]

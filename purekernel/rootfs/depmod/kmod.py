@@ -1,4 +1,4 @@
-"""Which module needs which, as kmod works it out.
+"""Work out the dependencies between modules as kmod does.
 
 Source: tools/depmod.c of kmod 30.
 """
@@ -17,13 +17,13 @@ from purekernel.rootfs.depmod.kernel_symbols import KernelSymbols
 from purekernel.rootfs.depmod.kmod_hash import in_table_order
 from purekernel.tree import display
 
-# Of equal lines in modules.order, the last counted before.
+# The first version where the first of equal lines in modules.order counts; before, the last did.
 FIRST_LINE_SINCE = 34
 
-# On 64-bit PowerPC, a function's entry has it before its name.
+# On 64-bit PowerPC, the symbol of a function's entry starts with a dot.
 DOT = b"."
 
-# How many buckets kmod's tables of modules and of symbols have.
+# The numbers of buckets of kmod's hash tables of modules and symbols.
 MODULE_BUCKETS, SYMBOL_BUCKETS = 512, 2048
 
 _NOTHING = KernelModule(information=(), exports=(), requires=())
@@ -31,16 +31,16 @@ _NOTHING = KernelModule(information=(), exports=(), requires=())
 
 @define(eq=False)
 class Module:
-    """A module in the making of an index.
+    """A module with its dependencies.
 
     Attributes:
-        name: as the kernel knows it.
-        path: as modules.dep names it.
-        information: of its ``.modinfo``.
-        number: its place in the order of modules.
-        needs: the modules that it takes symbols of, itself among them if it takes its own.
-        rank: its place among all when each stands before what it needs.
-        all_needs: what it needs, and what that needs, by rank.
+        name: the kernel's name.
+        path: the path in modules.dep.
+        information: keys and values of its ``.modinfo``.
+        number: its index in the order of modules.
+        needs: the modules whose symbols it uses; includes itself if it uses its own.
+        rank: its index in a topological order, users before dependencies.
+        all_needs: direct and indirect dependencies, by rank.
     """
 
     name: bytes
@@ -52,18 +52,18 @@ class Module:
     all_needs: list[Module] = field(factory=list, repr=False)
 
     def values(self, key: bytes) -> list[bytes]:
-        """Return all values of ``key`` in the module's information, in order."""
+        """Return all values of ``key`` in the module's ``.modinfo``, in order."""
         return [value for found, value in self.information if found == key]
 
 
 @define(kw_only=True)
 class Modules:
-    """All modules of a release, in order, and whose each symbol is.
+    """All modules of a release, in order, and the owners of symbols.
 
     Attributes:
-        modules: by number.
-        symbols: which module exports it, in the order of kmod's table.
-        warnings: what could not be read, and what is not as it should be.
+        modules: the modules, by number.
+        symbols: each symbol and the module that exports it, in the order of kmod's table.
+        warnings: one line for each fault.
     """
 
     modules: list[Module]
@@ -79,37 +79,37 @@ def relate_modules(
     kernel: KernelSymbols | None = None,
     report_unknown: bool = True,
 ) -> Modules:
-    """Return modules in kmod's order, with what each needs.
+    """Return modules in kmod's order, with their dependencies.
 
-    A module that cannot be read stays, and neither offers nor needs anything.
+    A module that cannot be read is kept, without symbols and dependencies.
 
     Args:
-        found: the modules that count.
-        order: the content of modules.order; ``None`` if there is none.
-        version: of kmod.
-        kernel: what the kernel itself exports, to tell what nobody does; ``None`` not to.
-        report_unknown: whether to tell it.
+        found: the modules to index.
+        order: the content of modules.order; ``None`` if it is missing.
+        version: the version of kmod.
+        kernel: the symbols of the kernel, to check those that modules need; ``None`` for no check.
+        report_unknown: whether to report symbols that neither the kernel nor a module exports.
 
     Raises:
-        ModuleLoopError: modules need one another, or one needs itself, in a circle.
+        ModuleLoopError: modules depend on one another in a cycle, or a module on itself.
     """
     warnings: list[str] = []
-    ordered = _in_order(list(found), order, version, warnings)
+    ordered = _sort_modules(list(found), order, version, warnings)
     modules: list[Module] = []
-    # Names that many modules need are kept once, and what is to be told of them only if it is.
+    # Intern the names of symbols; keep full requirements only if they are checked.
     names: dict[bytes, bytes] = {}
     needed: list[list[bytes]] = []
     requires: list[Sequence[Requirement]] = []
     owners: dict[bytes, tuple[Module | None, int]] = {}
     if kernel is not None:
         owners = {name: (None, crc) for name, crc in kernel.symbols.items()}
-    for number, one in enumerate(ordered):
+    for number, found_module in enumerate(ordered):
         parsed = _NOTHING
         try:
-            parsed = parse_kernel_module(one.content, source=display(one.path))
+            parsed = parse_kernel_module(found_module.content, source=display(found_module.path))
         except FormatError as error:
-            warnings.append(f"a module that cannot be read: {error}")
-        module = Module(one.name, one.path, parsed.information, number)
+            warnings.append(f"cannot read a module: {error}")
+        module = Module(found_module.name, found_module.path, parsed.information, number)
         modules.append(module)
         plain = [requirement.name.removeprefix(DOT) for requirement in parsed.requires]
         needed.append(list(map(names.setdefault, plain, plain)))
@@ -121,7 +121,9 @@ def relate_modules(
         module.needs = _find_needs(wanted, owners)
     if kernel is not None:
         for module, required in zip(modules, requires, strict=True):
-            warnings += _complain(module, required, owners, kernel, report_unknown=report_unknown)
+            warnings += _check_symbols(
+                module, required, owners, kernel, report_unknown=report_unknown
+            )
     _rank(modules)
     return Modules(
         modules=modules,
@@ -134,31 +136,31 @@ def relate_modules(
     )
 
 
-def _in_order(
+def _sort_modules(
     found: list[FoundModule], order: bytes | None, version: int, warnings: list[str]
 ) -> list[FoundModule]:
-    """Return modules by modules.order, and those that it does not name behind, by table."""
+    """Return modules in the order of modules.order, then the others in kmod's table order."""
     by_name = {module.name: module for module in found}
-    tabled = [by_name[name] for name in in_table_order(by_name, MODULE_BUCKETS)]
+    in_table = [by_name[name] for name in in_table_order(by_name, MODULE_BUCKETS)]
     if order is None:
-        warnings.append("there is no modules.order")
-        return tabled
+        warnings.append("modules.order: not found")
+        return in_table
     lines = order.split(b"\n")
     if lines.pop():
-        warnings.append("modules.order does not end in a newline, and is not used")
-        return tabled
+        warnings.append("modules.order: ignored: the last line must end in a newline")
+        return in_table
     numbered = list(enumerate(lines))
     if version >= FIRST_LINE_SINCE:
         numbered.reverse()
-    # Of those that are equal, the last one here counts.
+    # Of equal lines, the last in ``numbered`` counts.
     by_order: dict[bytes | None, int] = {line: number for number, line in numbered}
-    return sorted(tabled, key=lambda module: by_order.get(_ordered_path(module), len(lines)))
+    return sorted(in_table, key=lambda module: by_order.get(_ordered_path(module), len(lines)))
 
 
 def _ordered_path(module: FoundModule) -> bytes | None:
-    """Return the path by which modules.order would name a module: not packed.
+    """Return a module's path in modules.order, without the suffix of compression.
 
-    It names none in other folders, whose paths are absolute.
+    modules.order has no modules outside the release's folder, whose paths are absolute.
     """
     if module.path.startswith(b"/"):
         return None
@@ -169,11 +171,11 @@ def _ordered_path(module: FoundModule) -> bytes | None:
 def _find_needs(
     names: Iterable[bytes], owners: dict[bytes, tuple[Module | None, int]]
 ) -> list[Module]:
-    needs = dict.fromkeys([one[0] for one in map(owners.get, names) if one is not None])
+    needs = dict.fromkeys([owner[0] for owner in map(owners.get, names) if owner is not None])
     return [owner for owner in needs if owner is not None]
 
 
-def _complain(
+def _check_symbols(
     module: Module,
     wanted: Sequence[Requirement],
     owners: dict[bytes, tuple[Module | None, int]],
@@ -181,26 +183,26 @@ def _complain(
     *,
     report_unknown: bool,
 ) -> Iterator[str]:
-    """Yield a line for each symbol that nobody offers, or that is not what it was."""
+    """Yield a line for each needed symbol that is not exported, or has another checksum."""
     for requirement in wanted:
         if requirement.weak:
             continue
         found = owners.get(requirement.name.removeprefix(DOT))
         if found is None:
             if report_unknown:
-                yield f"{display(module.path)} needs the unknown symbol {display(requirement.name)}"
+                yield f"{display(module.path)}: unknown symbol {display(requirement.name)}"
         elif kernel.has_versions and found[1] != requirement.crc:
             yield (
-                f"{display(module.path)} was built for another version of the symbol "
+                f"{display(module.path)}: built for another version of the symbol "
                 f"{display(requirement.name)}"
             )
 
 
 def _rank(modules: list[Module]) -> None:
-    """Give each module a rank lower than that of all which it needs, and sort by it.
+    """Set the rank of each module, lower than those of its dependencies, and ``all_needs``.
 
     Raises:
-        ModuleLoopError: that cannot be.
+        ModuleLoopError: the dependencies have a cycle.
     """
     users = [0] * len(modules)
     for module in modules:
@@ -217,8 +219,8 @@ def _rank(modules: list[Module]) -> None:
             if not users[needed.number]:
                 free.append(needed)
     if len(ranked) < len(modules):
-        raise ModuleLoopError(_loops([module for module in modules if module.rank < 0]))
-    # What is needed comes behind, so from the back all that it needs is known already.
+        raise ModuleLoopError(_describe_cycle([module for module in modules if module.rank < 0]))
+    # Dependencies have higher ranks, so in reverse order they are resolved first.
     reached: list[list[int]] = [[]] * len(ranked)
     for module in reversed(ranked):
         ranks: set[int] = set()
@@ -229,19 +231,19 @@ def _rank(modules: list[Module]) -> None:
         module.all_needs = [ranked[rank] for rank in reached[module.rank]]
 
 
-def _loops(tied: list[Module]) -> str:
-    """Return one circle that a module of ``tied`` is in, in words."""
-    way: list[Module] = [tied[0]]
-    # All of them are in a circle or needed by one; going up to who needs it ends in one.
+def _describe_cycle(unranked: list[Module]) -> str:
+    """Describe one cycle among the modules in ``unranked``, which have no rank."""
+    path_up: list[Module] = [unranked[0]]
+    # Each is in a cycle or a dependency of one, so walking up through users reaches a cycle.
     users: dict[int, Module] = {}
-    for module in tied:
+    for module in unranked:
         for needed in module.needs:
             users.setdefault(needed.number, module)
     seen: dict[int, int] = {}
-    while way[-1].number not in seen:
-        seen[way[-1].number] = len(way) - 1
-        way.append(users[way[-1].number])
-    circle = way[seen[way[-1].number] :][::-1]
-    return "modules need one another in a circle: " + " -> ".join(
-        module.name.decode("ascii", "backslashreplace") for module in circle
+    while path_up[-1].number not in seen:
+        seen[path_up[-1].number] = len(path_up) - 1
+        path_up.append(users[path_up[-1].number])
+    cycle = path_up[seen[path_up[-1].number] :][::-1]
+    return "modules depend on one another in a cycle: " + " -> ".join(
+        module.name.decode("ascii", "backslashreplace") for module in cycle
     )

@@ -1,4 +1,4 @@
-"""What kmod's depmod writes.
+"""Write the files of kmod's depmod.
 
 Source: tools/depmod.c of kmod 30, of 33 for modules.weakdep and of 34 for the order of indexes.
 """
@@ -17,8 +17,8 @@ from purekernel.tree import display
 WEAKDEP_SINCE = 33
 ROOT_FIRST_SINCE = 34
 
-# Of what kmod tells with -w that it is there twice.
-_WHAT_WARNS = ("a module", "an alias", "a symbol")
+# The entries whose duplicates kmod reports with -w.
+_DUPLICATES_REPORTED = ("a module", "an alias", "a symbol")
 
 _DEVICE = re.compile(rb"(char|block)-major-[ \t]*\+?([0-9]{1,9})-[ \t]*\+?([0-9]{1,9})")
 _DEVNAME = b"devname:"
@@ -38,19 +38,19 @@ def build_kmod_files(
     """Return the content of each file, by name, in the order of writing.
 
     Args:
-        modules: of the release.
-        builtin: the content of modules.builtin, ``None`` if there is none.
-        builtin_modinfo: that of modules.builtin.modinfo.
-        version: of kmod.
-        warn: is told of what cannot be written.
-        report_duplicates: whether it is told, too, of what stands in an index twice.
+        modules: the modules of the release.
+        builtin: the content of modules.builtin, ``None`` if it is missing.
+        builtin_modinfo: the content of modules.builtin.modinfo, ``None`` if it is missing.
+        version: the version of kmod.
+        warn: called with a line for each entry that cannot be written.
+        report_duplicates: whether to warn about duplicate entries of an index, too.
     """
 
     def index(entries: Iterable[IndexValue], what: str) -> bytes:
-        kept = list(_indexable(entries, what, warn))
-        if report_duplicates and what in _WHAT_WARNS:
-            _tell_duplicates(kept, what, warn)
-        return build_index(kept, root_first=version >= ROOT_FIRST_SINCE)
+        indexable = list(_indexable(entries, what, warn))
+        if report_duplicates and what in _DUPLICATES_REPORTED:
+            _warn_about_duplicates(indexable, what, warn)
+        return build_index(indexable, root_first=version >= ROOT_FIRST_SINCE)
 
     lines = dependency_lines(modules)
     files = {
@@ -68,11 +68,12 @@ def build_kmod_files(
         ),
         b"modules.alias.bin": index(_alias_entries(modules, warn), "an alias"),
         b"modules.softdep": b"# Soft dependencies extracted from modules themselves.\n"
-        + _said(modules, b"softdep"),
+        + _values_as_lines(modules, b"softdep"),
     }
     if version >= WEAKDEP_SINCE:
         files[b"modules.weakdep"] = (
-            b"# Weak dependencies extracted from modules themselves.\n" + _said(modules, b"weakdep")
+            b"# Weak dependencies extracted from modules themselves.\n"
+            + _values_as_lines(modules, b"weakdep")
         )
     files |= {
         b"modules.symbols": b"# Aliases for symbols, used by symbol_request().\n"
@@ -99,7 +100,7 @@ def build_kmod_files(
 
 
 def dependency_lines(modules: Modules) -> list[bytes]:
-    """Return the lines of modules.dep without their ends."""
+    """Return the lines of modules.dep without newlines."""
     return [
         module.path + b":" + b"".join(b" " + needed.path for needed in module.all_needs)
         for module in modules.modules
@@ -107,19 +108,19 @@ def dependency_lines(modules: Modules) -> list[bytes]:
 
 
 def _indexable(entries: Iterable[IndexValue], what: str, warn: Warn) -> Iterator[IndexValue]:
-    """Yield those whose keys can be looked up. kmod writes past its tables, or ends."""
+    """Yield the entries with ASCII keys. Other keys make kmod write out of bounds, or exit."""
     for entry in entries:
         if entry.key.isascii():
             yield entry
         else:
-            warn(f"{display(entry.key)}, {what}, is not of ASCII, and in no index")
+            warn(f"{display(entry.key)}, {what}: not indexed: must be ASCII")
 
 
-def _tell_duplicates(entries: list[IndexValue], what: str, warn: Warn) -> None:
+def _warn_about_duplicates(entries: list[IndexValue], what: str, warn: Warn) -> None:
     seen = set()
     for entry in entries:
         if (entry.key, entry.value) in seen:
-            warn(f"{display(entry.key)} of {display(entry.value)}, {what}, is there twice")
+            warn(f"{display(entry.key)} of {display(entry.value)}, {what}: duplicate entry")
         seen.add((entry.key, entry.value))
 
 
@@ -133,12 +134,12 @@ def _alias_entries(modules: Modules, warn: Warn) -> Iterator[IndexValue]:
     for module, alias in _aliases(modules):
         key = normalize_alias(alias)
         if key is None:
-            warn(f"{display(alias)}, an alias of {display(module.path)}, has an unmatched bracket")
+            warn(f"{display(module.path)}: the alias {display(alias)} has an unmatched bracket")
         else:
             yield IndexValue(key, module.name, module.number)
 
 
-def _said(modules: Modules, key: bytes) -> bytes:
+def _values_as_lines(modules: Modules, key: bytes) -> bytes:
     return b"".join(
         key + b" " + module.name + b" " + value + b"\n"
         for module in modules.modules
@@ -161,7 +162,7 @@ def _devnames(modules: Modules, warn: Warn) -> bytes:
         if name is None:
             continue
         if device is None:
-            warn(f"{display(module.path)} names the device {display(name)} without its numbers")
+            warn(f"{display(module.path)}: the device {display(name)} has no numbers")
         else:
             lines.append(module.name + b" " + name + b" " + device + b"\n")
     if not lines:

@@ -1,4 +1,4 @@
-"""The order in which kmod walks its tables, which is the order of lines in what it writes.
+"""Compute the order of kmod's hash tables, which is the order of lines in its files.
 
 Source: shared/hash.c of kmod; Paul Hsieh's SuperFastHash
 (http://www.azillionmonkeys.com/qed/hash.html).
@@ -13,9 +13,9 @@ _WORD = 0xFFFFFFFF
 
 
 def kmod_hash(key: bytes) -> int:
-    """Return the hash of ``key`` that kmod keeps its tables by, on a little-endian machine.
+    """Return the hash of ``key`` in kmod's tables, on a little-endian machine.
 
-    Characters are signed, as they are on x86.
+    Characters are signed, as on x86.
     """
     rest = len(key) & 3
     value = len(key)
@@ -47,11 +47,11 @@ def kmod_hash(key: bytes) -> int:
 
 
 def in_table_order(keys: Iterable[bytes], buckets: int) -> list[bytes]:
-    """Return ``keys`` as kmod walks a table of them: bucket by bucket, sorted within each.
+    """Return ``keys`` in the order of kmod's hash table: by bucket, sorted within each.
 
     Args:
-        keys: each once.
-        buckets: how many the table has; a power of two.
+        keys: unique keys.
+        buckets: the number of buckets of the table, a power of two.
     """
     mask = buckets - 1
     return [key for _bucket, key in sorted((kmod_hash(key) & mask, key) for key in keys)]

@@ -1,4 +1,4 @@
-"""How kmod writes aliases so that dashes and underscores are the same.
+"""Normalize aliases as kmod does, so that dashes and underscores are equal.
 
 Source: alias_normalize() in shared/util.c of kmod.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 
-# A class of characters keeps its dashes, for there they mean a range.
+# Dashes in brackets are kept, because they mean a range there.
 _ALIAS = re.compile(rb"(?:[^\[\]]|\[[^\]]*\])*")
 _OUTSIDE = re.compile(rb"\[[^\]]*\]|-")
 
 
 def normalize_alias(alias: bytes) -> bytes | None:
-    """Return ``alias`` as indexes have it, ``None`` where a bracket has no other."""
+    """Return ``alias`` as written in indexes, ``None`` if a bracket is unmatched."""
     if b"[" not in alias and b"]" not in alias:
         return alias.replace(b"-", b"_")
     if _ALIAS.fullmatch(alias) is None:

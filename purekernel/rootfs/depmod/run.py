@@ -19,12 +19,12 @@ from purekernel.tree.path import join
 
 @frozen(kw_only=True)
 class Indexed:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
-        tree: with the files.
-        files: what was written, by name, in the order of writing.
-        warnings: what was passed over and why, one line each, in the order of finding.
+        tree: the tree with the files.
+        files: the content of each file, by name, in the order of writing.
+        warnings: what was skipped and why, one line each, in order.
     """
 
     tree: Tree
@@ -46,23 +46,22 @@ def depmod(
     """Return ``tree`` with the modules.* files of a release, as depmod writes them.
 
     Args:
-        tree: is left as it is.
-        release: of the kernel; the name of a folder in ``lib/modules``.
-        mtime: of the files that are made, in seconds since 1970, UTC.
-        dialect: whose depmod; ``None`` for the one in the tree.
-        kernel: what the kernel exports, to be told of symbols that it has otherwise (kmod only).
-        report_unknown: whether to be told, then, of those that nobody has.
-        report_duplicates: whether to be told of aliases and symbols that are there twice (kmod
-            only).
-        listing: the order of names in a folder. Real programs take them as the file system
-            has them: it decides on the order of busybox's lines, and, with either, which of
-            two modules of one name counts where nothing else does. ``None`` for that of bytes.
+        tree: a root file system; it is not changed.
+        release: the kernel's release; the name of a folder in ``lib/modules``.
+        mtime: the time of new files, in seconds since 1970, UTC.
+        dialect: which depmod to follow; ``None`` for the one in the tree.
+        kernel: the symbols of the kernel, to warn about symbols with other checksums (kmod only).
+        report_unknown: whether to warn about unknown symbols, too, if ``kernel`` is given.
+        report_duplicates: whether to warn about duplicate aliases and symbols (kmod only).
+        listing: returns the order of names in a folder. The real programs use the order of the
+            file system. It decides the order of busybox's lines, and which of two modules of one
+            name is used if no other rule decides. ``None`` to sort by bytes.
 
     Raises:
-        MissingPathError: there is no such release.
-        ModuleLoopError: modules need one another in a circle.
-        LimitError: links to folders lead on and on.
-        ConflictError: a folder stands where a file is to be written.
+        MissingPathError: the release is not found.
+        ModuleLoopError: modules depend on one another in a cycle.
+        LimitError: links between folders lead to too many names.
+        ConflictError: a folder exists where a file must be written.
     """
     place = release_folder(tree, release)
     chosen = dialect or detect_dialect(tree)
@@ -90,25 +89,25 @@ def depmod(
     changed = tree.copy()
     for file_name, content in files.items():
         path = join(place, file_name)
-        made = File(metadata=Metadata(mode=0o644, mtime=mtime), content=content)
-        there = look_up(tree, path)
-        if isinstance(chosen, Busybox) and there is not None and isinstance(there.node, File):
-            # busybox writes into what is there, by whatever names that goes; kmod puts a new
-            # file in its place.
-            metadata = evolve(there.node.metadata, mtime=mtime)
-            changed.replace(there.path, evolve(made, metadata=metadata))
+        new_file = File(metadata=Metadata(mode=0o644, mtime=mtime), content=content)
+        existing = look_up(tree, path)
+        if isinstance(chosen, Busybox) and existing is not None and isinstance(existing.node, File):
+            # busybox writes into the existing file, through links; kmod replaces it with a new
+            # file.
+            metadata = evolve(existing.node.metadata, mtime=mtime)
+            changed.replace(existing.path, evolve(new_file, metadata=metadata))
         else:
-            changed.add(path, made)
+            changed.add(path, new_file)
     return Indexed(tree=changed, files=files, warnings=tuple(warnings))
 
 
 def find_modules(
     tree: Tree, release: bytes, *, dialect: Dialect | None = None
 ) -> dict[bytes, FoundModule]:
-    """Return the modules of a release that count, by the kernel's names for them.
+    """Return the modules of a release that are indexed, by kernel name.
 
     Raises:
-        MissingPathError: there is no such release.
+        MissingPathError: the release is not found.
     """
     release_folder(tree, release)
     found = _search(tree, release, dialect or detect_dialect(tree), [], None)
@@ -116,7 +115,7 @@ def find_modules(
 
 
 def is_up_to_date(tree: Tree, release: bytes) -> bool:
-    """Say whether no module of a release is newer than its modules.dep, by their times."""
+    """Say whether no module of a release is newer than its modules.dep, by mtime."""
     index = tree.get(join(release_folder(tree, release), b"modules.dep"))
     return isinstance(index, File) and all(
         module.node.metadata.mtime <= index.metadata.mtime
@@ -131,7 +130,7 @@ def _search(
     warnings: list[str],
     listing: Listing | None,
 ) -> list[FoundModule]:
-    """Return the modules of a release that count, in the order of finding."""
+    """Return the modules of a release that are indexed, in the order of the search."""
     folder = join(MODULES, release)
     if isinstance(dialect, Busybox):
         return search_as_busybox(tree, folder, dialect, warnings, listing)

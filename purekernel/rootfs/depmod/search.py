@@ -1,4 +1,4 @@
-"""Find the modules of a release as kmod does, and of several of one name the one that counts."""
+"""Find the modules of a release as kmod does, and choose among several with one name."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from purekernel.tree.path import join, name, parent
 
 SUFFIXES = (b".ko", b".ko.gz", b".ko.xz", b".ko.zst")
 
-# The kernel's build leaves links of these names to its sources.
+# The kernel's build creates links of these names to its sources.
 _NEVER_SEARCHED = (b"build", b"source")
 
 
 @frozen(kw_only=True)
 class _Candidate:
-    """What is come by on the walk.
+    """A file or folder that the walk visits.
 
     Attributes:
-        path: absolute, as it was walked, links and all.
-        place: where that lies, or what would lie there.
-        above: the folders that it was reached through, where they lie.
+        path: the absolute path of the walk, links not resolved.
+        place: the path with the links of its folder resolved.
+        above: the resolved paths of the folders that contain it.
     """
 
     path: bytes
@@ -38,15 +38,15 @@ class _Candidate:
 
     @property
     def stem(self) -> bytes:
-        """The path up to the file name's first dot, by which rules of depmod.d know it."""
+        """The path up to the file name's first dot, as depmod.d names modules."""
         return join(parent(self.path), name(self.path).partition(b".")[0])
 
 
 class ModuleSearch:
-    """The walk of one run, which is over when this is made.
+    """The modules that one walk finds; the constructor runs the walk.
 
     Attributes:
-        warnings: what was passed over and why.
+        warnings: what was skipped and why, one line each.
     """
 
     def __init__(
@@ -64,42 +64,42 @@ class ModuleSearch:
             self._search(external)
 
     def modules(self) -> list[FoundModule]:
-        """Return the modules that count, in the order of finding."""
+        """Return the modules to index, in the order of the search."""
         start = self._folder + b"/"
         return [
-            FoundModule(path=candidate.path.removeprefix(start), name=known, node=node)
-            for known, candidate in self._found.items()
+            FoundModule(path=candidate.path.removeprefix(start), name=kernel_name, node=node)
+            for kernel_name, candidate in self._found.items()
             if isinstance(node := self._tree[candidate.place], File)
         ]
 
     def _search(self, folder: bytes) -> None:
         top = look_up(self._tree, folder.strip(b"/"))
         if top is None or not isinstance(top.node, Directory):
-            self.warnings.append(f"there is no folder {display(folder)}")
+            self.warnings.append(f"{display(folder)}: folder not found")
             return
         pending = self._entries(folder, top.path, frozenset())
         while pending:
             candidate = pending.pop()
             found = look_up(self._tree, candidate.place)
             if found is None:
-                if name(candidate.path) != LOCAL_LINK:  # which waits for extensions
-                    self.warnings.append(f"{display(candidate.path)} is a link that leads nowhere")
+                if name(candidate.path) != LOCAL_LINK:  # filled by extensions
+                    self.warnings.append(
+                        f"{display(candidate.path)}: skipped: broken symbolic link"
+                    )
             elif isinstance(found.node, Directory):
                 if found.path in candidate.above or len(candidate.above) >= MAX_DEPTH:
                     self.warnings.append(
-                        f"{display(candidate.path)} leads back to a folder that it lies in"
+                        f"{display(candidate.path)}: skipped: link to a parent folder"
                     )
                 else:
                     pending += self._entries(candidate.path, found.path, candidate.above)
             elif not isinstance(found.node, File):
-                self.warnings.append(
-                    f"{display(candidate.path)} is {describe(found.node)}: passed over"
-                )
+                self.warnings.append(f"{display(candidate.path)}: skipped: {describe(found.node)}")
             elif candidate.path.endswith(SUFFIXES) and name(candidate.path) not in SUFFIXES:
                 self._add(evolve(candidate, place=found.path))
 
     def _entries(self, path: bytes, place: bytes, above: frozenset[bytes]) -> list[_Candidate]:
-        """Return what a folder holds, the first to look at last."""
+        """Return the entries of a folder in reverse order, for a stack."""
         entries = self._listing(place)
         self._names += len(entries)
         check_names(self._names, self._folder)
@@ -111,16 +111,16 @@ class ModuleSearch:
         ]
 
     def _add(self, new: _Candidate) -> None:
-        known = module_name(name(new.path))
-        old = self._found.get(known)
+        kernel_name = module_name(name(new.path))
+        old = self._found.get(kernel_name)
         if old is not None:
             if self._keeps(old, new):
                 return
-            del self._found[known]
-        self._found[known] = new
+            del self._found[kernel_name]
+        self._found[kernel_name] = new
 
     def _keeps(self, old: _Candidate, new: _Candidate) -> bool:
-        """Say whether ``old`` counts although there is ``new``.
+        """Say whether ``old`` takes precedence over ``new``.
 
         Source: depmod_module_is_higher_priority() of kmod.
         """
@@ -144,7 +144,7 @@ class ModuleSearch:
                     rank += 1
             elif new_inside.startswith(search + b"/"):
                 new_rank = rank
-            # Of two in one folder only the new one is ranked, as kmod has it.
+            # If both are in one folder, kmod ranks only the new one.
             elif old_inside.startswith(search + b"/"):
                 old_rank = rank
             rank += 1
@@ -153,7 +153,7 @@ class ModuleSearch:
         return new_rank <= old_rank
 
     def _inside(self, path: bytes) -> bytes:
-        """Return ``path`` from the release's folder on; empty where it lies elsewhere."""
+        """Return ``path`` relative to the release's folder; empty if it is outside."""
         if not path.startswith(self._folder):
             return b""
         return path[len(self._folder) + 1 :]

@@ -1,4 +1,4 @@
-"""What ldconfig does: the links to libraries, and the cache that the loader finds them by."""
+"""Run ldconfig on a tree: make the links to libraries and the loader's cache."""
 
 from purekernel.rootfs.ldconfig.architecture import ARCHITECTURES, Architecture
 from purekernel.rootfs.ldconfig.configure import Configured, Searched, ldconfig

@@ -1,13 +1,13 @@
-"""What differs between the ldconfigs of the processors that Linux runs on.
+"""Define how ldconfig differs between processor architectures.
 
-Each ldconfig knows the libraries of its own family alone: that of x86-64 those of i386 and
-x32 too, that of AArch64 those of 32-bit ARM.
+Each ldconfig handles only the libraries of its own family. That of x86-64 also handles i386 and
+x32, and that of AArch64 also handles 32-bit ARM.
 
 Source: glibc 2.36, sysdeps/unix/sysv/linux/*/{dl-cache,ldconfig,dl-procinfo}.h,
 sysdeps/{x86,s390,powerpc}/dl-procinfo.[ch], and their configure.ac for the folders; the
 folders of Debian by its ldconfig. For the hardware of x86 before that, glibc 2.13, 2.26 and
-2.27, sysdeps/i386/dl-procinfo.[ch], sysdeps/x86/dl-{procinfo.c,hwcap.h}. Of other processors
-older releases know fewer words, with the same bits.
+2.27, sysdeps/i386/dl-procinfo.[ch], sysdeps/x86/dl-{procinfo.c,hwcap.h}. On other processors,
+older releases have fewer words, with the same bits.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from purekernel.rootfs.ldconfig.kinds import (
 )
 from purekernel.rootfs.ldconfig.rules import Release
 
-# Every ldconfig up to 2.36 takes a folder of this name for one of better libraries, although
-# all loaders since glibc 2.4 have thread-local storage.
+# Up to 2.36, ldconfig treats a folder of this name as a hardware folder, although all loaders since
+# glibc 2.4 support thread-local storage.
 TLS_FOLDER = b"tls"
 TLS_BIT = 63
 
 
 @frozen(kw_only=True)
 class Hardware:
-    """Words for special hardware, as folders have them for names.
+    """The names of hardware folders.
 
     Attributes:
-        bits: which bit in the cache each stands for.
-        searched: those that are looked for; others count where they are on the way to a
-            folder that was configured.
+        bits: the bit of each name in the cache.
+        searched: the names of folders that are searched. The others count only in the path of a
+            configured folder.
     """
 
     bits: Mapping[bytes, int]
@@ -49,23 +49,24 @@ NO_HARDWARE = Hardware(bits={}, searched=frozenset())
 
 @frozen(kw_only=True)
 class Architecture:
-    """One ldconfig.
+    """The ldconfig of one architecture.
 
     Attributes:
-        name: as Debian and others call the processor.
-        family: whose libraries it knows.
-        byte_order: in which it reads files, whatever they say, and writes the cache.
-        signed_bytes: whether its ``char`` is signed.
-        header_bytes: of the ELF header of its own class: a shorter file is none.
-        loaders: where programs name their loader, by which the architecture is told.
-        folders: the default ones, in the order of glibc's own.
+        name: the name of the architecture, as in Debian.
+        family: the family whose libraries it handles.
+        byte_order: the byte order in which it reads files, whatever their headers say, and writes
+            the cache.
+        signed_bytes: whether ``char`` is signed.
+        header_bytes: the size of the ELF header of its own class; shorter files are not ELF.
+        loaders: the paths of its dynamic loader, by which the architecture is detected.
+        folders: the default folders, in the order of glibc.
         multiarch: the name of Debian's folders for it in ``lib`` and ``usr/lib``.
-        known_loaders: the kind of what asks for one of these loaders.
-        known_libraries: the kind of what needs one of these libraries.
-        hardwares: the words for special hardware, each set with the first release that has
-            it, in that order.
-        first_extra_hwcap: the bit of the first word that ``ld.so.conf`` may add, ``None``
-            where it is not known.
+        known_loaders: the kind of libraries that request each of these loaders.
+        known_libraries: the kind of libraries that depend on each of these libraries.
+        hardwares: sets of hardware folders, each with the first release that has it, in order of
+            release.
+        first_extra_hwcap: the bit of the first name that ``ld.so.conf`` may add, ``None`` if it is
+            not known.
     """
 
     name: str
@@ -84,13 +85,13 @@ class Architecture:
     first_extra_hwcap: int | None = None
 
     def hardware(self, release: Release) -> Hardware:
-        """Return the words for special hardware that an ldconfig of ``release`` has."""
+        """Return the hardware folders of ldconfig in ``release``."""
         known = [hardware for since, hardware in self.hardwares if since <= release]
         return known[-1] if known else NO_HARDWARE
 
 
 def _both(*folders: bytes) -> tuple[bytes, ...]:
-    """Return ``folders``, then the same below ``/usr``."""
+    """Return ``folders``, then the same folders below ``/usr``."""
     return (*folders, *(b"/usr" + folder for folder in folders))
 
 
@@ -101,7 +102,7 @@ def _libc6(*names: bytes) -> dict[bytes, int]:
 def _hardware(
     *, hwcaps: str, searched: str, first_platform: int = 0, platforms: str = ""
 ) -> Hardware:
-    """Return the words of capabilities, for bits from 0 on, and of platforms."""
+    """Return hardware from the names of capabilities (bits from 0 on) and of platforms."""
     bits: dict[bytes, int] = {}
     for index, word in enumerate(platforms.split()):
         bits[word.encode()] = first_platform + index
@@ -138,7 +139,7 @@ _X86_HARDWARES: tuple[tuple[Release, Hardware], ...] = (
         for since, hwcaps in (((2, 26), "sse2 avx512_1"), ((2, 27), "sse2 x86_64 avx512_1"))
     ),
 )
-# Behind the platforms, of which there are four in all releases.
+# The bit after the platforms; all releases have four.
 _X86_FIRST_EXTRA = _X86_FIRST_PLATFORM + 4
 _X86_64_LOADERS = _libc6(
     b"/lib/ld-linux.so.2",
@@ -174,7 +175,7 @@ _POWER_PLATFORMS = (
     "power4 ppc970 power5 power5+ power6 ppc-cell-be power6x power7 ppca2 ppc405 ppc440 "
     "ppc464 ppc476 power8 power9 power10"
 )
-# "power4" and others are names of capabilities, too, and count as these where both fit.
+# Names such as "power4" are both a platform and a capability, and count as the capability.
 _POWER_HARDWARE = _hardware(
     hwcaps="ppcle true_le - - - - archpmu vsx arch_2_06 power6x dfp pa6t arch_2_05 ic_snoop "
     "smt booke cellbe power5+ power5 power4 notb efpdouble efpsingle spe ucache 4xxmac mmu "
@@ -185,8 +186,8 @@ _POWER_HARDWARE = _hardware(
     searched=f"{_POWER_PLATFORMS} altivec dfp",
 )
 
-# The order decides which is told from a tree that has loaders of several: a 64-bit system
-# with 32-bit libraries is one of 64 bits.
+# The order decides which architecture is detected in a tree with several loaders: a 64-bit system
+# with 32-bit libraries is a 64-bit system.
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.name: architecture
     for architecture in (

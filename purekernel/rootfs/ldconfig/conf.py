@@ -1,4 +1,4 @@
-"""Read ``ld.so.conf``, and the files that it includes.
+"""Read ``ld.so.conf`` and the files that it includes.
 
 Source: glibc 2.36, ``parse_conf`` and ``parse_conf_include`` in elf/ldconfig.c; glob(3).
 """
@@ -12,18 +12,16 @@ from purekernel.rootfs.ldconfig.hwcaps import Hwcaps
 from purekernel.tree import Directory, File, Tree, display, look_up
 from purekernel.tree.path import parent
 
-# Files that include each other twice each would be read without end, though none includes
-# itself. Debian's fullest have some tens.
+# Files that each include two others take exponential time, even without a cycle. Debian's largest
+# configuration has some tens of files.
 MAX_FILES = 1000
 
 
 def read_conf(tree: Tree, path: bytes, folders: SearchList, hwcaps: Hwcaps) -> None:
-    """Add the folders that the file at ``path`` names to ``folders``.
+    """Add the folders in the file at ``path`` to ``folders``, and its hardware names to ``hwcaps``.
 
-    And to ``hwcaps`` the names of folders for special hardware that it defines.
-
-    A file that is not there names none. A file that includes itself, by others or not, is
-    passed over the second time, with a warning.
+    A missing file has no effect. A file that includes itself, directly or not, is skipped the
+    second time, with a warning.
 
     Raises:
         LimitError: more than a thousand files are included.
@@ -32,7 +30,7 @@ def read_conf(tree: Tree, path: bytes, folders: SearchList, hwcaps: Hwcaps) -> N
 
 
 class _Conf:
-    """Configuration files under way: which are being read, and how many were."""
+    """The state of reading: which files are open, and how many were read."""
 
     def __init__(self, tree: Tree, folders: SearchList, hwcaps: Hwcaps) -> None:
         self._tree = tree
@@ -46,7 +44,7 @@ class _Conf:
         if found is None or not isinstance(found.node, File):
             return
         if found.inode in self._reading:
-            self._folders.warnings.append(f"{display(path)} includes itself: passed over")
+            self._folders.warnings.append(f"{display(path)}: skipped: includes itself")
             return
         self._files += 1
         if self._files > MAX_FILES:
@@ -54,7 +52,7 @@ class _Conf:
                 source=display(path),
                 expected=f"at most {MAX_FILES} files included",
                 got="more",
-                hint="look for files in etc/ld.so.conf.d that include one another",
+                hint="remove include lines in etc/ld.so.conf.d that include one another",
             )
         self._reading.append(found.inode)
         for number, line in enumerate(bytes(found.node.content).split(b"\n"), 1):
@@ -71,9 +69,9 @@ class _Conf:
                 if word:
                     self._include(word, path)
         elif text[:5].lower() == b"hwcap" and text[5:6] in (b" ", b"\t"):
-            wrong = self._hwcaps.define(text[6:])
-            if wrong is not None:
-                self._folders.warnings.append(f"{display(origin)}: {wrong}")
+            error = self._hwcaps.define(text[6:])
+            if error is not None:
+                self._folders.warnings.append(f"{display(origin)}: {error}")
         else:
             self._folders.add_line(text, origin=origin)
 
@@ -85,7 +83,7 @@ class _Conf:
 
 
 def _glob(tree: Tree, pattern: bytes) -> list[bytes]:
-    """Return the paths that a pattern fits, sorted as bytes."""
+    """Return the paths that match a pattern, sorted as bytes."""
     found = [b""]
     for part in pattern.split(b"/"):
         if not part:
@@ -100,14 +98,14 @@ def _glob(tree: Tree, pattern: bytes) -> list[bytes]:
 
 
 def _matches(tree: Tree, folder: bytes, part: bytes) -> list[bytes]:
-    above = look_up(tree, folder)
-    if above is None or not isinstance(above.node, Directory):
+    parent_folder = look_up(tree, folder)
+    if parent_folder is None or not isinstance(parent_folder.node, Directory):
         return []
     pattern = parse_glob(part)
-    # A dot at the start is to be asked for.
-    asked = part.startswith((b".", b"\\."))
+    # Only a pattern that starts with a dot matches names that do.
+    matches_dot = part.startswith((b".", b"\\."))
     return [
         entry
-        for entry in tree.entries(above.path)
-        if entry.startswith(b".") <= asked and pattern.matches(entry)
+        for entry in tree.entries(parent_folder.path)
+        if entry.startswith(b".") <= matches_dot and pattern.matches(entry)
     ]

@@ -1,4 +1,4 @@
-"""Run ldconfig over a tree."""
+"""Run ldconfig on a tree."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Searched:
     """A folder that was searched.
 
     Attributes:
-        folder: which.
-        hwcap: the old hardware that it is for, as bits.
-        links: a library for each soname, in the order of finding.
+        folder: the folder.
+        hwcap: the bits of its hardware folders, as before ``glibc-hwcaps``.
+        links: a library for each soname, in the order of the search.
     """
 
     folder: SearchFolder
@@ -39,13 +39,13 @@ class Searched:
 
 @frozen(kw_only=True)
 class Configured:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
-        tree: with links and cache.
-        release: of the glibc whose rules were followed.
-        warnings: what was passed over and why, one line each, in the order of finding.
-        entries: of the cache, in the order of finding.
+        tree: the tree with links and cache.
+        release: the release of the glibc whose rules were used.
+        warnings: what was skipped and why, one line each, in order.
+        entries: the entries of the cache, in the order of the search.
         searched: the folders, in order.
     """
 
@@ -62,7 +62,7 @@ def ldconfig(
     mtime: int,
     architecture: Architecture | None = None,
     release: Release | None = None,
-    format: CacheFormat | None = None,  # noqa: A002  # the word that ldconfig has for it
+    format: CacheFormat | None = None,  # noqa: A002  # ldconfig's own name
     generator: bytes | None = None,
     folders: Sequence[bytes] = (),
     configuration: bytes | None = CONFIGURATION,
@@ -70,47 +70,46 @@ def ldconfig(
     links: bool = True,
     stale: bool = True,
 ) -> Configured:
-    """Return ``tree`` as ``ldconfig -r`` of its glibc leaves it, but for its own aux-cache.
+    """Return ``tree`` as ``ldconfig -r`` of its glibc leaves it, without the aux-cache.
 
     Args:
-        tree: is left as it is.
-        mtime: of links and cache that are made, in seconds since 1970, UTC.
-        architecture: whose ldconfig; ``None`` to tell by the loader in the tree.
-        release: the glibc whose ldconfig, as ``(2, 36)``; ``None`` for that in the tree, or
-            2.36 where there is none.
-        format: of the cache; ``None`` for the one that the release writes: the new one from
-            2.32 on, else the compatible one, which is also what a tree without a glibc gets:
-            all can read it.
-        generator: who the cache says wrote it; ``None`` for the ldconfig of the tree's glibc,
-            or, where there is none, ours.
-        folders: to search before those that are configured.
-        configuration: the file that names the folders to search; ``None`` to search ``folders``
-            and no others.
-        cache: the file to write, ``None`` for none.
-        links: whether to make, change and remove links to libraries.
-        stale: whether to remove those that lead nowhere. Where not all of a root file system is
-            known, they may lead somewhere.
+        tree: a root file system; it is not changed.
+        mtime: the time of new links and the cache, in seconds since 1970, UTC.
+        architecture: the architecture of ldconfig; ``None`` to detect it from the tree's loader.
+        release: the release of glibc, as ``(2, 36)``; ``None`` for that of the tree, or 2.36 if
+            the tree has no glibc.
+        format: the format of the cache; ``None`` for that of the release: the new format from 2.32
+            on, else the compatible one. A tree without a glibc gets the compatible format, which
+            all loaders can read.
+        generator: the generator in the cache; ``None`` for the ldconfig of the tree's glibc, or
+            ours if the tree has no glibc.
+        folders: folders to search before the configured ones.
+        configuration: the file with the folders to search; ``None`` to search only ``folders``.
+        cache: the file to write, ``None`` to write no cache.
+        links: whether to create, change and remove links to libraries.
+        stale: whether to remove broken links. If part of a root file system is missing from
+            ``tree``, their targets may exist there.
 
     Raises:
         LimitError: the configuration includes more than a thousand files.
-        TreeError: what stands where the cache is to be cannot be replaced.
+        TreeError: the path of the cache cannot be replaced.
     """
     changed = tree.copy()
     chosen = architecture or detect_architecture(changed)
-    wanted = _Wanted(
+    request = _Request(
         tree=changed, architecture=chosen, folders=folders, configuration=configuration
     )
     rules = rules_of(release or DEFAULT_RELEASE)
-    search, hwcaps = wanted.find(rules)
+    search, hwcaps = request.find(rules)
     glibc = find_glibc(changed, search, chosen, rules)
     if glibc is not None:
         rules = rules_of(release or glibc.version, debian=glibc.is_debian)
-        search, hwcaps = wanted.find(rules)
+        search, hwcaps = request.find(rules)
     libraries = Libraries(changed, chosen, rules, hwcaps, remove_stale=links and stale)
     entries: list[CacheEntry] = []
     searched: list[Searched] = []
     for place in search:
-        made: list[Linked] = []
+        linked_sonames: list[Linked] = []
         for library in libraries.search(place, search):
             if place.hwcaps is None and not library.is_link:
                 linked = Linked(library.soname, library.name)
@@ -118,10 +117,10 @@ def ldconfig(
                     linked = link_soname(changed, place, library, mtime=mtime)
                 if linked.warning is not None:
                     libraries.warnings.append(linked.warning)
-                made.append(linked)
+                linked_sonames.append(linked)
             entries.append(_entry(place, library, hwcaps))
         hwcap = hwcaps.of_path(place.path) if place.hwcaps is None else 0
-        searched.append(Searched(folder=place, hwcap=hwcap, links=tuple(made)))
+        searched.append(Searched(folder=place, hwcap=hwcap, links=tuple(linked_sonames)))
     if cache is not None:
         content = build_ld_cache(
             entries,
@@ -144,8 +143,8 @@ def ldconfig(
 
 
 @frozen(kw_only=True)
-class _Wanted:
-    """What is asked for, whatever the rules."""
+class _Request:
+    """The request, independent of the rules."""
 
     tree: Tree
     architecture: Architecture
@@ -153,7 +152,7 @@ class _Wanted:
     configuration: bytes | None
 
     def find(self, rules: Rules) -> tuple[SearchList, Hwcaps]:
-        """Return the folders to search, and which are for special hardware."""
+        """Return the folders to search and the hardware folders."""
         search = SearchList(self.tree, rules)
         hwcaps = Hwcaps(self.architecture, rules)
         for folder in self.folders:
@@ -167,7 +166,7 @@ class _Wanted:
 
 def _entry(folder: SearchFolder, library: Library, hwcaps: Hwcaps) -> CacheEntry:
     if folder.hwcaps is None:
-        # By its soname, so that a newer file behind the link needs no new cache.
+        # The path has the soname, so that the cache stays valid if the link's target changes.
         return CacheEntry(
             name=library.soname,
             path=folder.path + b"/" + library.soname,

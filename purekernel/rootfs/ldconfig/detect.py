@@ -1,4 +1,4 @@
-"""Tell for which processor a tree is."""
+"""Detect the architecture of a tree."""
 
 from __future__ import annotations
 
@@ -41,15 +41,14 @@ _FOLDERS = (
     ),
 )
 
-# A Tiny Core, which most trees are.
+# The architecture of Tiny Core, which most trees are.
 DEFAULT = "i386"
 
 
 def detect_architecture(tree: Tree) -> Architecture:
-    """Return the architecture by the loader in ``tree``, else by most libraries in it.
+    """Return the architecture of the loader in ``tree``, else of most libraries.
 
-    Of two loaders that of the wider processor counts. A tree with no library is taken for one
-    of i386.
+    If there are two loaders, the 64-bit one counts. A tree without libraries counts as i386.
     """
     for architecture in ARCHITECTURES.values():
         if any(_header(tree, loader) for loader in architecture.loaders):

@@ -1,4 +1,4 @@
-"""The folders that are searched, in order.
+"""Collect the folders to search, in order.
 
 Source: glibc 2.36, ``add_dir_1``, ``add_single_dir`` and
 ``add_glibc_hwcaps_subdirectories`` in elf/ldconfig.c.
@@ -17,7 +17,7 @@ from purekernel.tree import Directory, Found, Tree, display, look_up
 
 GLIBC_HWCAPS = b"glibc-hwcaps"
 
-# What isspace(3) takes for white space.
+# White space according to isspace(3).
 WHITE_SPACE = b" \t\n\v\f\r"
 
 _LIBRARY_TYPES = {
@@ -33,12 +33,12 @@ class SearchFolder:
     """A folder to search.
 
     Attributes:
-        path: as it was written, which is how the cache names it.
-        place: where it is in the tree.
-        inode: by which a folder that is named twice is told.
-        kind: of which C library its libraries are, ``None`` for any.
+        path: the path as configured, which is also its path in the cache.
+        place: the path in the tree, links resolved.
+        inode: the inode number, by which duplicates are detected.
+        kind: the C library of its libraries, ``None`` for any.
         hwcaps: its name in ``glibc-hwcaps``, ``None`` elsewhere.
-        origin: the file and line that named it, as ``/etc/ld.so.conf:3``.
+        origin: the file and line that configures it, as ``/etc/ld.so.conf:3``.
     """
 
     path: bytes
@@ -50,15 +50,15 @@ class SearchFolder:
 
 
 class SearchList:
-    """Folders in the order in which they were named first, and what was wrong with others.
+    """The folders to search, each at its first position, and warnings.
 
     Args:
-        tree: where they are.
-        rules: by which lines are read.
+        tree: the root file system.
+        rules: the rules of the glibc release.
 
     Attributes:
-        hwcaps: the names of all folders in ``glibc-hwcaps`` that were seen.
-        warnings: one line each.
+        hwcaps: the names of all folders found in ``glibc-hwcaps``.
+        warnings: one line for each invalid line.
     """
 
     def __init__(self, tree: Tree, rules: Rules) -> None:
@@ -70,16 +70,16 @@ class SearchList:
         self._places: dict[int, int] = {}
 
     def __iter__(self) -> Iterator[SearchFolder]:
-        """Yield the folders, and those that are added in the meantime."""
-        here = 0
-        while here < len(self._folders):
-            yield self._folders[here]
-            here += 1
+        """Yield the folders, including those that are added during iteration."""
+        index = 0
+        while index < len(self._folders):
+            yield self._folders[index]
+            index += 1
 
     def add_line(self, line: bytes, *, origin: bytes) -> None:
-        """Add the folder that a line of ``ld.so.conf`` names, as ``/lib`` or ``/lib=libc5``.
+        """Add the folder in a line of ``ld.so.conf``, such as ``/lib`` or ``/lib=libc5``.
 
-        A folder that is not there is passed over, and so, by most releases, is the root.
+        A missing folder is skipped. Most releases also skip the root folder.
         """
         path, equals, word = line, b"", b""
         if self._rules.library_types:
@@ -88,7 +88,9 @@ class SearchList:
         if equals:
             kind = _LIBRARY_TYPES.get(word)
             if kind is None:
-                self.warnings.append(f"{display(origin)}: {display(word)} is no type of libraries")
+                self.warnings.append(
+                    f"{display(origin)}: unknown type of libraries {display(word)}"
+                )
         path = path.rstrip(WHITE_SPACE)
         path = path[:1] + path[1:].rstrip(b"/") if self._rules.searches_root else path.rstrip(b"/")
         found = look_up(self._tree, path) if path else None
@@ -106,7 +108,7 @@ class SearchList:
             self._add_glibc_hwcaps(folder)
 
     def add_below(self, above: SearchFolder, name: bytes, found: Found) -> None:
-        """Add the folder for better hardware that stands in ``above`` as ``name``."""
+        """Add the hardware folder ``name`` in the folder ``above``."""
         self._add(
             evolve(
                 above,
@@ -118,7 +120,7 @@ class SearchList:
         )
 
     def _add(self, folder: SearchFolder) -> bool:
-        """Add ``folder`` and return true; where it is there already, only its kind changes."""
+        """Add ``folder`` and return true; if it is a duplicate, change only its kind."""
         place = self._places.get(folder.inode)
         if place is None:
             self._places[folder.inode] = len(self._folders)
@@ -132,7 +134,7 @@ class SearchList:
         if found is None or not isinstance(found.node, Directory):
             return
         for name in self._tree.entries(found.path):
-            # The loader is told such names in a list parted by colons.
+            # The loader's list of such names is separated by colons.
             if name.startswith(b".") or b":" in name:
                 continue
             below = look_up(self._tree, found.path + b"/" + name)
@@ -151,7 +153,7 @@ class SearchList:
 
 
 def system_folders(tree: Tree, architecture: Architecture) -> tuple[bytes, ...]:
-    """Return the default folders: Debian's where the tree has such, else glibc's own."""
+    """Return the default folders: Debian's if the tree has them, else those of glibc."""
     debian = (b"/lib/" + architecture.multiarch, b"/usr/lib/" + architecture.multiarch)
     if any(look_up(tree, folder) for folder in debian):
         return (*debian, b"/lib", b"/usr/lib")

@@ -1,4 +1,4 @@
-"""What the C library of a tree says of itself."""
+"""Find the glibc of a tree, and read its version from its banner."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from purekernel.tree import Buffer, Directory, File, Tree, look_up
 
 LIBC = b"libc.so.6"
 
-# What the library prints when it is run. Source: glibc, csu/version.c.
+# The banner that the library prints when it is executed. Source: glibc, csu/version.c.
 _BANNER_START = b"GNU C Library "
 _BANNER = re.compile(
     rb"GNU C Library (?P<release>(?:\([^()\n\0]{1,100}\) )?[a-z]{1,20} release version "
     rb"(?P<major>[0-9]{1,4})\.(?P<minor>[0-9]{1,4})(?:\.[0-9]{1,4})*)"
 )
 
-# Who wrote a cache for a C library that does not say its version.
+# The generator in the cache if the version of the C library is unknown.
 OWN_GENERATOR = b"ldconfig of purekernel"
 
 
@@ -34,7 +34,7 @@ class Glibc:
 
     Attributes:
         version: major and minor number.
-        release: as its ldconfig writes it behind its own name.
+        release: the release as its ldconfig writes it after its own name.
     """
 
     version: Release
@@ -42,21 +42,21 @@ class Glibc:
 
     @property
     def is_debian(self) -> bool:
-        """Say whether it is one of Debian's, which carry changes of their own."""
+        """Say whether Debian built it, with Debian's changes."""
         return self.release.startswith(b"(Debian ")
 
     @property
     def generator(self) -> bytes:
-        """Return how its ldconfig signs a cache."""
+        """Return the generator that its ldconfig writes in the cache."""
         return b"ldconfig " + self.release
 
 
 def find_glibc(
     tree: Tree, folders: Iterable[SearchFolder], architecture: Architecture, rules: Rules
 ) -> Glibc | None:
-    """Return the C library in ``folders``: of several, the first with the highest flags.
+    """Return the C library in ``folders``; of several, the first with the highest flags.
 
-    Its soname need not be there as a link yet: ``libc-2.13.so`` is found, too.
+    The link with its soname may be missing: ``libc-2.13.so`` is found, too.
     """
     best: tuple[int, Glibc] | None = None
     for folder in folders:
@@ -70,7 +70,7 @@ def find_glibc(
                 continue
             try:
                 content = found.node.content
-            except FormatError:  # it may not be read
+            except FormatError:  # the file is not readable
                 continue
             flags = _flags_of_libc(content, architecture, rules, name=name)
             if flags is None or (best is not None and flags <= best[0]):
@@ -95,7 +95,7 @@ def _flags_of_libc(
 
 
 def _read_banner(content: Buffer) -> Glibc | None:
-    # An expression alone takes its time over two megabytes.
+    # A regular expression alone is slow on two megabytes.
     text = bytes(content)
     start = text.find(_BANNER_START)
     banner = _BANNER.search(text, start) if start >= 0 else None

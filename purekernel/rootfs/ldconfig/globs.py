@@ -1,7 +1,6 @@
-"""Patterns for names of files, as the include lines of ``ld.so.conf`` have them.
+"""Parse the file name patterns of include lines in ``ld.so.conf``.
 
-They differ from :mod:`purekernel.rootfs.patterns` in what stands in brackets, and in
-backslashes.
+They differ from :mod:`purekernel.rootfs.patterns` in sets in brackets and in backslashes.
 
 Source: glob(7); glibc 2.36, posix/fnmatch_loop.c, in the C locale.
 """
@@ -16,7 +15,7 @@ from purekernel.rootfs.patterns import Pattern, build_pattern
 _WILD = re.compile(rb"[*?[\\]")
 _EVERY = frozenset(range(256))
 
-# One member of a set: a class, a character with a name, or one by itself.
+# One member of a set: a character class, a collating symbol, or a character.
 _MEMBER = re.compile(
     rb"\[:(?P<named>[a-y]+):\]|\[=(?P<equal>.)=\]|\[\.(?P<symbol>.)\.\]|\\(?P<escaped>.)"
     rb"|(?P<plain>[^\\])",
@@ -46,12 +45,12 @@ _CLASSES = {
 
 
 def is_glob(text: bytes) -> bool:
-    """Say whether ``text`` is more than a plain name."""
+    """Say whether ``text`` has wildcards or escapes."""
     return _WILD.search(text) is not None
 
 
 def parse_glob(text: bytes) -> Pattern:
-    """Return the pattern for one name that ``text`` writes; every text is one."""
+    """Return the pattern in ``text``, for one name; every text is valid."""
     parts: list[tuple[str, frozenset[int]]] = []
     here = 0
     while here < len(text):
@@ -65,12 +64,12 @@ def parse_glob(text: bytes) -> Pattern:
         if character == b"?":
             chosen = _EVERY
         elif character == b"\\":
-            # At the end it fits nothing.
+            # At the end it matches nothing.
             chosen = frozenset(text[here : here + 1])
             here += 1
         elif character == b"[":
             found = _read_set(text, here)
-            # One that nothing closes stands for itself.
+            # An unclosed bracket is a literal.
             if found is not None:
                 chosen, here = found
         parts.append(("one", chosen))
@@ -78,7 +77,7 @@ def parse_glob(text: bytes) -> Pattern:
 
 
 def _read_set(text: bytes, start: int) -> tuple[frozenset[int], int] | None:
-    """Return the characters of a set, and where it ends; ``None`` where nothing closes it."""
+    """Return the characters of a set and its end; ``None`` if it is not closed."""
     here = start + (text[start : start + 1] in (b"!", b"^"))
     first = here
     chosen: set[int] = set()
@@ -89,7 +88,7 @@ def _read_set(text: bytes, start: int) -> tuple[frozenset[int], int] | None:
             return None
         here = found.end()
         if found["named"] is not None:
-            # One that there is not ends it all: what comes behind does not count any more.
+            # An unknown class ends the set: later members are ignored.
             if found["named"] not in _CLASSES and counted is None:
                 counted = frozenset() if first > start else frozenset(chosen)
             chosen |= _CLASSES.get(found["named"], frozenset())
@@ -109,6 +108,6 @@ def _read_set(text: bytes, start: int) -> tuple[frozenset[int], int] | None:
 
 
 def _character(found: re.Match[bytes]) -> int:
-    # A class cannot be the end of a range: its bracket is.
+    # If a class ends a range, its opening bracket counts.
     known = (found[kind] for kind in ("equal", "symbol", "escaped", "plain"))
     return next((text[0] for text in known if text), found[0][0])

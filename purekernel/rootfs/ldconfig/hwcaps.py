@@ -1,4 +1,4 @@
-"""Folders for special hardware, as there were before ``glibc-hwcaps``.
+"""Define hardware folders, as used before ``glibc-hwcaps``.
 
 Source: glibc 2.31 and 2.36, ``is_hwcap_platform`` and ``path_hwcap`` in elf/ldconfig.c.
 """
@@ -11,15 +11,15 @@ from purekernel.rootfs.ldconfig.architecture import TLS_BIT, TLS_FOLDER, Archite
 from purekernel.rootfs.ldconfig.rules import Rules
 from purekernel.tree import display
 
-# The entries of the cache have so many bits for hardware.
+# The number of hardware bits in a cache entry.
 BITS = 64
 
-# No number of more digits is one of a bit.
+# Longer numbers cannot be the number of a bit.
 _NUMBER = re.compile(rb"0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,20}|[1-9][0-9]{0,20}")
 
 
 class Hwcaps:
-    """The names of such folders, and the bit that each stands for in the cache."""
+    """The names of hardware folders, and the bit of each in the cache."""
 
     def __init__(self, architecture: Architecture, rules: Rules) -> None:
         known = architecture.hardware(rules.release)
@@ -32,42 +32,46 @@ class Hwcaps:
         self._extras: dict[int, bytes] = {TLS_BIT: TLS_FOLDER}
 
     def define(self, words: bytes) -> str | None:
-        """Take what a ``hwcap`` line says: a number, and the folder that it stands for.
+        """Add the number and folder name of a ``hwcap`` line.
 
-        A kernel's vDSO used to say by such numbers which libraries suit it: ``nosegneg`` for
-        Xen. glibc gives up on a wrong line; here it is passed over.
+        A kernel's vDSO used such numbers to select libraries: ``nosegneg`` for Xen. glibc exits on
+        an invalid line; here it is skipped.
 
         Returns:
-            What is wrong with it, ``None`` for nothing.
+            The error in the line, ``None`` if it is valid.
         """
         if self._first_extra is None:
-            return "the hwcap directive means nothing any more"
+            return "the hwcap directive is no longer supported"
         number, _, name = words.strip(b" \t").replace(b"\t", b" ").partition(b" ")
         name = name.strip(b" ")
         index = _number(number)
         if index is None or not name or b" " in name:
-            return "bad syntax in a hwcap line"
+            return "a hwcap line must have a number and a name"
         bit = self._first_extra + index
         if bit >= BITS:
-            return f"hwcap index {index} is above {BITS - 1 - self._first_extra}"
+            return f"the hwcap index must be at most {BITS - 1 - self._first_extra}, got {index}"
         known = self._extras.get(bit)
         if known is not None:
-            return None if known == name else f"hwcap index {index} is {display(known)} already"
+            return (
+                None
+                if known == name
+                else f"the hwcap index {index} already belongs to {display(known)}"
+            )
         if name in self._extras.values():
-            return f"there is a hwcap index of {display(name)} already"
+            return f"{display(name)} already has a hwcap index"
         self._extras[bit] = name
         self._bits.setdefault(name, bit)
         self._searched.add(name)
         return None
 
     def is_searched(self, name: bytes) -> bool:
-        """Say whether a folder of this name is looked into, wherever it is found."""
+        """Say whether folders of this name are searched."""
         return name in self._searched
 
     def of_path(self, path: bytes) -> int:
-        """Return the bits that the last folders of ``path`` stand for."""
+        """Return the bits of the hardware folders at the end of ``path``."""
         hwcap = 0
-        # A first folder with no slash before it does not count.
+        # glibc ignores a first folder without a slash before it.
         for part in reversed(path.split(b"/")[1:]):
             bit = self._bits.get(part)
             if bit is None:
@@ -77,7 +81,7 @@ class Hwcaps:
 
 
 def _number(text: bytes) -> int | None:
-    """Return a number as strtoul(3) reads it: with ``0`` octal, with ``0x`` hexadecimal."""
+    """Parse a number as strtoul(3) does: ``0`` means octal, ``0x`` hexadecimal."""
     if not _NUMBER.fullmatch(text):
         return None
     if text[:2].lower() == b"0x":

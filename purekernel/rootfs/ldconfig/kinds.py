@@ -1,4 +1,4 @@
-"""The kinds of libraries that the cache tells apart.
+"""Work out the flags of libraries in the cache: C library and ABI.
 
 Source: glibc 2.36, sysdeps/generic/ldconfig.h, elf/readelflib.c and
 sysdeps/unix/sysv/linux/*/readelflib.c; glibc 2.13 and 2.41, the same.
@@ -13,11 +13,11 @@ from purekernel.formats.elf import ElfClass, ElfHeader, SharedLibrary
 from purekernel.formats.elf.layout import EM_386, EM_IA_64, EM_X86_64
 from purekernel.rootfs.ldconfig.rules import Rules
 
-# Of no known C library yet; of libc 4, 5 and 6, which is glibc.
+# C library unknown; libc 4, 5 and 6, which is glibc.
 ELF = 0x0001
 LIBC4, ELF_LIBC5, ELF_LIBC6 = 0x0000, 0x0002, 0x0003
 
-# The ABI, beside the C library.
+# The ABI, combined with the C library.
 IA64_LIB64, X8664_LIB64, S390_LIB64, POWERPC_LIB64 = 0x0200, 0x0300, 0x0400, 0x0500
 X8664_LIBX32, ARM_LIBHF, AARCH64_LIB64, ARM_LIBSF = 0x0800, 0x0900, 0x0A00, 0x0B00
 RISCV_FLOAT_ABI_SOFT, RISCV_FLOAT_ABI_DOUBLE = 0x0F00, 0x1000
@@ -30,7 +30,7 @@ RISCV_FLOAT_SOFT, RISCV_FLOAT_DOUBLE = 0x0, 0x4
 
 
 class Family(Enum):
-    """The processors whose libraries one ldconfig tells apart."""
+    """The families of architectures that share one ldconfig."""
 
     X86 = "x86"
     I386 = "i386"
@@ -41,9 +41,9 @@ class Family(Enum):
 
 
 def knows_machine(family: Family, header: ElfHeader, rules: Rules) -> bool:
-    """Say whether the family's ldconfig has a place for a file's machine.
+    """Say whether the family's ldconfig accepts the machine of a file.
 
-    Only that of x86 looks: the others take what has the right byte order for their own.
+    Only the ldconfig of x86 checks it; others accept any file with the right byte order.
     """
     if family not in (Family.X86, Family.I386):
         return True
@@ -53,7 +53,7 @@ def knows_machine(family: Family, header: ElfHeader, rules: Rules) -> bool:
     if header.machine == EM_IA_64 and wide and family is Family.I386:
         return rules.knows_ia64
     if not rules.knows_machines:
-        # Of 32 bits all were taken, and by that of x86-64 of 64 bits, too.
+        # All 32-bit files were accepted, and on x86-64 all 64-bit files, too.
         return not wide or family is Family.X86
     return header.machine == EM_386 and not wide
 
@@ -65,10 +65,10 @@ def soname_and_libc(
     known_libraries: Mapping[bytes, int],
     rules: Rules,
 ) -> tuple[bytes | None, int]:
-    """Return a library's soname, and by loader and libraries needed the C library it is for.
+    """Return a library's soname, and its C library according to its loader and dependencies.
 
     Raises:
-        FormatError: there is a fault in a name that has to be looked at.
+        FormatError: a name that must be read is damaged.
     """
     libc = ELF if rules.library_types else ELF_LIBC6
     if rules.library_types:
@@ -84,14 +84,14 @@ def soname_and_libc(
             soname = name.name
         elif libc == ELF:
             libc = known_libraries.get(name.name, libc)
-        # Of several sonames the last counts, among those looked at.
+        # Of several sonames, the last one before the end of the loop counts.
         if soname is not None and libc != ELF:
             break
     return soname, libc
 
 
 def flags_of(family: Family, header: ElfHeader, libc: int, rules: Rules) -> int | None:
-    """Return the flags of a library's cache entry; ``None`` for an ABI that glibc has not."""
+    """Return the flags of a library's cache entry; ``None`` if glibc does not support its ABI."""
     if family is Family.RISCV:
         return _riscv_flags(header.flags, libc)
     if family is Family.ARM:
@@ -119,7 +119,7 @@ def _arm_flags(header: ElfHeader, libc: int) -> int:
         return libc
     if header.flags & ARM_FLOAT_HARD:
         return ARM_LIBHF | ELF_LIBC6
-    # Files from before the marks were invented go with either.
+    # Older files without these marks are accepted by both ABIs.
     return ARM_LIBSF | ELF_LIBC6 if header.flags & ARM_FLOAT_SOFT else ELF_LIBC6
 
 

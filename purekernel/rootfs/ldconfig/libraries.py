@@ -1,4 +1,4 @@
-"""Find the libraries in a folder.
+"""Find the libraries in folders.
 
 Source: glibc 2.36, ``search_dir`` in elf/ldconfig.c, ``process_file`` in elf/readlib.c,
 ``_dl_is_dso`` in elf/dl-is_dso.h.
@@ -32,20 +32,20 @@ from purekernel.rootfs.ldconfig.kinds import (
 from purekernel.rootfs.ldconfig.rules import Rules
 from purekernel.tree import Buffer, Directory, File, Found, Symlink, Tree, display, look_up
 
-# A script for ld(1), such as libc.so, says so within its first bytes.
+# A linker script, such as libc.so, has one of these marks in its first bytes.
 SCRIPT_BYTES = 512
 SCRIPT_MARKS = (b"GROUP", b"GNU ld script")
 
-# Scripts for gdb lie beside their library. Source: glibc 2.40, is_gdb_extension_file.
+# The suffixes of gdb scripts beside libraries. Source: glibc 2.40, is_gdb_extension_file.
 GDB_ENDS = (b"-gdb.py", b"-gdb.gdb", b"-gdb.scm")
 
-# The magic numbers of libraries before ELF, in the lower half of the first word.
+# The magic numbers of a.out libraries, in the lower half of the first word.
 AOUT_ZMAGIC, AOUT_QMAGIC = 0o413, 0o314
 
-# struct exec: no header of a library is shorter.
+# The size of struct exec, the shortest header of a library.
 AOUT_HEADER_BYTES = 32
 
-# By these, and for RPM by a semicolon, names are told that files have for a moment only.
+# The suffixes of dpkg's temporary files. RPM's have a semicolon in the name.
 DPKG_ENDS = (b".dpkg-new", b".dpkg-tmp")
 
 PRELINK_END = b".#prelink#"
@@ -55,7 +55,7 @@ PRELINK_SUFFIX_BYTES = len(b".#prelink#.XXXXXX")
 
 @frozen(kw_only=True)
 class Content:
-    """What a file is to the loader, whatever its name."""
+    """The properties of a library that do not depend on its name."""
 
     soname: bytes | None
     flags: int
@@ -68,12 +68,12 @@ class Library:
     """A library of a folder.
 
     Attributes:
-        name: of the file.
-        soname: what programs ask for.
+        name: the name of the file.
+        soname: the name by which programs request it.
         flags: its kind and ABI.
-        is_link: whether the file is a link that is as it should be, and needs no other.
-        isa_level: the level of instructions that it needs.
-        os_version: the oldest system that it needs.
+        is_link: whether the file is already a correct link.
+        isa_level: the ISA level that it needs.
+        os_version: the oldest kernel version that it supports.
     """
 
     name: bytes
@@ -88,14 +88,14 @@ class Libraries:
     """Find libraries, folder by folder; each inode is read once.
 
     Args:
-        tree: where they are; links that lead nowhere are removed from it.
-        architecture: whose ldconfig.
-        rules: of its release.
-        hwcaps: which folders are for special hardware.
-        remove_stale: whether to remove links.
+        tree: the root file system; broken links are removed from it.
+        architecture: the architecture of ldconfig.
+        rules: the rules of the glibc release.
+        hwcaps: the hardware folders.
+        remove_stale: whether to remove broken links.
 
     Attributes:
-        warnings: one line each.
+        warnings: one line for each file that is skipped.
     """
 
     def __init__(
@@ -116,19 +116,18 @@ class Libraries:
         self._contents: dict[int, Content] = {}
 
     def search(self, folder: SearchFolder, folders: SearchList) -> list[Library]:
-        """Return the libraries in ``folder``, one of each soname, the last seen first.
+        """Return the libraries in ``folder``, one for each soname, in reverse order.
 
-        Folders for better hardware are added to ``folders``; links to libraries that lead
-        nowhere are removed. glibc takes files in the file system's order, which a tree has
-        not: here they are taken as names sort by bytes. It decides nothing but which of two
-        is kept whose names differ in leading zeros alone, and the kind of those that have one
-        soname and different kinds.
+        Hardware folders are added to ``folders``, and broken links to libraries are removed. glibc
+        reads files in the order of the file system; here they are sorted by bytes. The order
+        decides only which of two libraries is kept if their names differ in leading zeros alone,
+        and the kind if libraries with one soname differ in kind.
         """
         found: dict[bytes, Library] = {}
         if not isinstance(self._tree.get(folder.place), Directory):
             return []
         for name in self._tree.entries(folder.place):
-            library = self._look_at(folder, name, folders)
+            library = self._read_entry(folder, name, folders)
             if library is None:
                 continue
             other = found.get(library.soname)
@@ -137,7 +136,7 @@ class Libraries:
             )
         return list(reversed(found.values()))
 
-    def _look_at(self, folder: SearchFolder, name: bytes, folders: SearchList) -> Library | None:
+    def _read_entry(self, folder: SearchFolder, name: bytes, folders: SearchList) -> Library | None:
         place = folder.place + b"/" + name if folder.place else name
         node = self._tree[place]
         is_link = isinstance(node, Symlink)
@@ -165,7 +164,7 @@ class Libraries:
         return self._name_library(name, content, folder, is_link=is_link)
 
     def _is_wanted(self, folder: SearchFolder, name: bytes, *, is_file: bool) -> bool:
-        """Say whether a name is one of a library, or of a folder for better hardware."""
+        """Say whether a name may be that of a library or of a hardware folder."""
         if not self._is_library_name(name) and (
             is_file or (folder.hwcaps is None and not self._hwcaps.is_searched(name))
         ):
@@ -184,12 +183,12 @@ class Libraries:
     def _name_library(
         self, name: bytes, content: Content, folder: SearchFolder, *, is_link: bool
     ) -> Library:
-        """Return the library that a name in a folder stands for."""
+        """Return the library with a name in a folder."""
         soname = content.soname
         if soname is None:
             soname = _major_name(name) if self._rules.shortens_names else name
-        # A link counts as one only as the soname itself, or as libx.so, which is ld's. Any
-        # other is taken for another version of the library.
+        # A link counts as a link only if it is the soname, or libx.so for ld. Any other link
+        # counts as another version of the library.
         if is_link and name != soname and not (name.endswith(b".so") and soname.startswith(name)):
             is_link = False
         flags = content.flags
@@ -205,7 +204,7 @@ class Libraries:
         )
 
     def _choose(self, old: Library, new: Library, folder: SearchFolder) -> Library:
-        """Return the better of two with one soname: a file before a link, then the newer."""
+        """Return the better of two with one soname: files before links, then the newer."""
         newer = (
             compare_library_names(old.name, new.name, signed_bytes=self._architecture.signed_bytes)
             < 0
@@ -220,12 +219,12 @@ class Libraries:
             else:
                 self.warnings.append(
                     f"{display(old.name)} and {display(new.name)} in {display(folder.path)} "
-                    "have one soname and are of different kinds"
+                    "have the same soname but different kinds"
                 )
         return evolve(new, flags=flags)
 
     def _read(self, path: bytes, name: bytes, found: Found) -> Content | None:
-        """Return what the file at ``path`` is, ``None`` where it is no library."""
+        """Return the properties of the library at ``path``, ``None`` if it is not a library."""
         known = self._contents.get(found.inode)
         if known is not None:
             return known
@@ -251,17 +250,17 @@ class Libraries:
 def read_content(
     content: Buffer, architecture: Architecture, rules: Rules, *, name: bytes, source: str
 ) -> Content | None:
-    """Return what a file is to the loader; ``None`` for what has nothing wrong and no place.
+    """Return the properties of a library; ``None`` for other files that ldconfig ignores.
 
     Args:
-        content: of the file.
-        architecture: whose loader.
-        rules: of the ldconfig that reads it.
-        name: of the file.
-        source: its path, for messages.
+        content: the bytes of the file.
+        architecture: the architecture of ldconfig.
+        rules: the rules of the glibc release.
+        name: the name of the file.
+        source: the path of the file, for messages.
 
     Raises:
-        FormatError: it is damaged, or nothing that belongs among libraries.
+        FormatError: the file is damaged, or must not be among libraries.
     """
     word = int.from_bytes(bytes(content[:4]), architecture.byte_order)
     if not _is_long_enough(content, architecture, source=source):
@@ -279,7 +278,7 @@ def read_content(
 
 
 def _is_long_enough(content: Buffer, architecture: Architecture, *, source: str) -> bool:
-    """Say whether there is a header to read; refuse what only pretends to have one."""
+    """Say whether the file has a whole header; refuse a truncated ELF file."""
     if len(content) >= max(AOUT_HEADER_BYTES, architecture.header_bytes):
         return True
     if MAGIC.startswith(bytes(content[: len(MAGIC)])):
@@ -292,13 +291,13 @@ def _is_long_enough(content: Buffer, architecture: Architecture, *, source: str)
 
 
 def _is_elf_or_raise(content: Buffer, *, name: bytes, source: str) -> bool:
-    """Say whether a file is ELF; refuse what is no script for ld either."""
+    """Say whether a file is ELF; refuse other files, except linker scripts."""
     if is_elf(content):
         return True
     start = bytes(content[:SCRIPT_BYTES])
     if not any(mark in start for mark in SCRIPT_MARKS) and not name.endswith(GDB_ENDS):
         raise FormatError(
-            source=source, offset=0, expected="an ELF file or a script for ld", got=repr(start[:4])
+            source=source, offset=0, expected="an ELF file or a linker script", got=repr(start[:4])
         )
     return False
 
@@ -314,7 +313,7 @@ def _read_elf(
             source=source,
             offset=18,
             expected=f"a library for {architecture.name}",
-            got=f"one for machine {header.machine}",
+            got=f"one for ELF machine {header.machine}",
         )
     library = parse_shared_library(
         content,
@@ -344,6 +343,6 @@ def _read_elf(
 
 
 def _major_name(name: bytes) -> bytes:
-    """Return the name that a library without soname goes by: with its major version alone."""
+    """Return the soname of a library without one: its name up to the major version."""
     stem, mark, version = name.partition(b".so.")
     return stem + mark + version.split(b".")[0] if mark else name

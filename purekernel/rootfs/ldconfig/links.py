@@ -1,4 +1,4 @@
-"""The links by which programs find libraries: from the soname to the newest version.
+"""Create the links by which programs find libraries: from the soname to the newest version.
 
 Source: glibc 2.36, ``create_links`` in elf/ldconfig.c.
 """
@@ -16,7 +16,7 @@ from purekernel.tree.path import NAME_MAX_BYTES, join
 
 
 class LinkState(Enum):
-    """What became of a link, under ldconfig's names."""
+    """The result for a link, in ldconfig's words."""
 
     KEPT = ""
     CHANGED = "changed"
@@ -25,10 +25,13 @@ class LinkState(Enum):
 
 @frozen
 class Linked:
-    """A soname, and the file that it stands for.
+    """A soname and the file that it links to.
 
     Attributes:
-        warning: what was wrong, ``None`` if nothing was.
+        soname: the name of the link.
+        name: the name of the file.
+        state: what was done.
+        warning: the fault, ``None`` if there is none.
     """
 
     soname: bytes
@@ -38,44 +41,44 @@ class Linked:
 
 
 def link_soname(tree: Tree, folder: SearchFolder, library: Library, *, mtime: int) -> Linked:
-    """Make the soname in ``folder`` a link to ``library`` in ``tree``, if it is none yet.
+    """Link the soname in ``folder`` to ``library``, unless it is linked already.
 
-    Only a link is replaced, never a file. A soname that leads out of the folder gets no link:
-    glibc would make it, wherever that is.
+    Only a link is replaced, never a file. A soname with a path outside the folder gets no link;
+    glibc would create it there.
 
     Args:
-        tree: is changed.
-        folder: where both are.
-        library: of the folder.
-        mtime: of the link, in seconds since 1970, UTC.
+        tree: the root file system; it is changed.
+        folder: the folder of the link and the library.
+        library: a library in the folder.
+        mtime: the time of the link, in seconds since 1970, UTC.
     """
     soname = library.soname
     if not _is_name(soname):
         return _skipped(
             library,
-            f"{display(folder.path)}: no link can be named {display(soname)}, the soname of "
-            + display(library.name),
+            f"{display(folder.path)}: the soname of {display(library.name)} must be a file name, "
+            f"got {display(soname)}",
         )
-    place = join(folder.place, soname)
+    link_path = join(folder.place, soname)
     target = look_up(tree, join(folder.place, library.name))
     if target is None:
         return _skipped(
-            library, f"{display(library.name)} in {display(folder.path)} leads nowhere any more"
+            library, f"{display(library.name)} in {display(folder.path)}: broken symbolic link"
         )
-    there = look_up(tree, place)
-    if there is not None and there.inode == target.inode:
+    linked_file = look_up(tree, link_path)
+    if linked_file is not None and linked_file.inode == target.inode:
         return Linked(soname, library.name)
-    standing = tree.get(place)
-    if standing is not None and not isinstance(standing, Symlink):
+    old_node = tree.get(link_path)
+    if old_node is not None and not isinstance(old_node, Symlink):
         path = folder.path + b"/" + soname
         return Linked(
             soname,
             library.name,
-            warning=f"{display(path)} is not a symbolic link, and stays",
+            warning=f"{display(path)}: kept: not a symbolic link",
         )
-    if standing is not None:
-        tree.remove(place)
-    tree.add(place, Symlink(metadata=Metadata(mode=0o777, mtime=mtime), target=library.name))
+    if old_node is not None:
+        tree.remove(link_path)
+    tree.add(link_path, Symlink(metadata=Metadata(mode=0o777, mtime=mtime), target=library.name))
     return Linked(soname, library.name, LinkState.CHANGED)
 
 

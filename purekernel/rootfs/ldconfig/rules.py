@@ -1,7 +1,7 @@
-"""What the ldconfigs of different glibc releases do differently.
+"""Define how ldconfig differs between glibc releases.
 
 Source: elf/{ldconfig,cache,readlib,readelflib}.c and sysdeps/**/{readelflib.c,dl-procinfo.h}
-of all releases from 2.13 to 2.43; each rule names the commit that brought or ended it.
+of all releases from 2.13 to 2.43; each rule names the commit that introduced or removed it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from purekernel.formats.ld_cache import CacheFormat
 
 Release = tuple[int, int]
 
-# Whose rules a tree without a glibc gets: the newest that still finds all that was ever in a
-# cache.
+# The rules for a tree without a glibc: the newest release that still finds all libraries that older
+# releases find.
 DEFAULT_RELEASE: Release = (2, 36)
 
 
@@ -23,26 +23,26 @@ class Rules:
 
     Attributes:
         release: major and minor number of the glibc.
-        format: of the cache, where none is asked for.
+        format: the default format of the cache.
         searches_root: whether ``/`` can be a folder to search.
-        knows_machines: whether libraries for other machines of x86 are passed over, and those
-            of x32 told.
-        knows_ia64: whether an ldconfig of i386 takes libraries of IA-64.
-        aligns_notes: whether notes are read by the alignment that their segment gives.
-        finds_strings_by_segment: whether the strings of a library are looked for in the
-            segment that they are loaded with; else all is taken to lie as in the first.
-        extra_hwcaps: whether ``ld.so.conf`` can name folders for special hardware.
+        knows_machines: whether libraries for other machines of x86 are skipped, and x32 has flags
+            of its own.
+        knows_ia64: whether ldconfig of i386 accepts libraries of IA-64.
+        aligns_notes: whether notes use the alignment of their segment.
+        finds_strings_by_segment: whether the strings of a library are found through their own
+            segment; else through the offset of the first segment.
+        extra_hwcaps: whether ``ld.so.conf`` can define hardware folders.
         glibc_hwcaps: whether folders in ``glibc-hwcaps`` are searched.
-        extended_cache: whether strings of the cache are merged, and extensions follow.
-        marks_byte_order: whether the cache says in which byte order it is.
+        extended_cache: whether the strings of the cache are merged, and extensions follow.
+        marks_byte_order: whether the cache has a mark of its byte order.
         knows_loader_names: whether ``ld.so.1`` and ``ld64.so.1`` are names of libraries.
-        os_versions: whether the cache says which Linux a library needs.
-        library_types: whether there are other libraries than those of glibc, told by what
-            they need and by what ``ld.so.conf`` says of their folder.
+        os_versions: whether the cache has the oldest Linux version that a library supports.
+        library_types: whether libraries of older C libraries are detected, by their dependencies
+            and by the type in ``ld.so.conf``.
         hardware_folders: whether folders such as ``tls`` or ``i686`` are searched.
-        shortens_names: whether a library without a soname goes by its name without the minor
+        shortens_names: whether the default soname of a library is its name without the minor
             version.
-        skips_temporary: whether files are passed over that dpkg and RPM are about to rename.
+        skips_temporary: whether temporary files of dpkg and RPM are skipped.
     """
 
     release: Release
@@ -65,11 +65,11 @@ class Rules:
 
 
 def rules_of(release: Release, *, debian: bool = False) -> Rules:
-    """Return the rules of a release; of one before 2.13, those of 2.13.
+    """Return the rules of a release; releases before 2.13 get those of 2.13.
 
     Args:
         release: major and minor number.
-        debian: whether Debian built it, whose 2.31 has a rule of 2.33.
+        debian: whether Debian built it. Debian's 2.31 has one rule of 2.33.
     """
     return Rules(
         release=release,
@@ -87,7 +87,7 @@ def rules_of(release: Release, *, debian: bool = False) -> Rules:
         os_versions=release < (2, 36),  # c628c22963
         library_types=release < (2, 37),  # 8ee878592c
         hardware_folders=release < (2, 37),  # b78ff5a25d
-        # 8ee878592c did so by mistake; 1b0ea8c5d8 ended it.
+        # Introduced by mistake in 8ee878592c; removed in 1b0ea8c5d8.
         shortens_names=release == (2, 37),
         skips_temporary=release >= (2, 39),  # 2aa0974d25, cfb5a97a93
     )
