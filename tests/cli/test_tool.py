@@ -329,9 +329,9 @@ def test_an_empty_name_is_no_root(core: Path, capfd: pytest.CaptureFixture[str])
         ("ldconfig -r core.cpio --glibc new", 2, "'new' is no release of glibc"),
         ("depmod", 2, "no root file system is named"),
         ("depmod -b core.cpio 1.2.3", 1, "'lib/modules/1.2.3': folder not found"),
-        ("depmod -b core.cpio ../../etc", 1, "folder not found"),
-        ("depmod -b core.cpio ..", 1, "folder not found"),
-        ("depmod -b core.cpio .", 1, "folder not found"),
+        ("depmod -b core.cpio ../../etc", 1, "'lib/modules/../../etc': folder not found"),
+        ("depmod -b core.cpio ..", 1, "'lib/modules/..': folder not found"),
+        ("depmod -b core.cpio .", 1, "'lib/modules/.': folder not found"),
         ("depmod -b empty", 1, "empty has no folder of a kernel in lib/modules"),
         ("depmod -b core.cpio -e", 2, "what the kernel offers is not known"),
         ("depmod -b core.cpio -E nowhere", 1, "nowhere does not exist"),
@@ -341,7 +341,7 @@ def test_an_empty_name_is_no_root(core: Path, capfd: pytest.CaptureFixture[str])
         ("modinfo core.cpio", 1, "core.cpio, byte 0: expected an ELF file"),
         ("modinfo -b core.cpio nosuch", 1, f"core.cpio has no module nosuch of {RELEASE}"),
         ("modinfo -b empty a", 1, "empty has modules of 0 kernels"),
-        ("modinfo -b core.cpio -k 1 a", 1, "there is no"),
+        ("modinfo -b core.cpio -k 1 a", 1, "'lib/modules/1': folder not found"),
     ],
 )
 def test_what_is_wrong_is_said_in_two_lines(
