@@ -1,0 +1,5 @@
+"""Provide servers and a store for the tests of the cache folder."""
+
+from tests.fetch.conftest import plain_surroundings, second, server, store
+
+__all__ = ["plain_surroundings", "second", "server", "store"]
