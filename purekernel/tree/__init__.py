@@ -1,4 +1,4 @@
-"""The in-memory image: names, inodes, and the rules for joining two of them."""
+"""Hold a file system image in memory: paths, inodes, and the rules for merging two trees."""
 
 from purekernel.tree.edit import (
     clamp_times,

@@ -1,4 +1,4 @@
-"""Small changes to a tree that several steps of a build make."""
+"""Make small changes to a tree that several steps of a build need."""
 
 from __future__ import annotations
 
@@ -12,33 +12,32 @@ from purekernel.tree.tree import Tree
 
 
 def put_file(tree: Tree, path: bytes, content: Buffer, *, metadata: Metadata) -> None:
-    """Write a file into ``tree`` as a process in it would, through links on the way.
+    """Write a file into ``tree``, following symbolic links among the parent folders.
 
-    Folders that are missing are made, root's and 0755. What stood at ``path`` is replaced,
-    not written through.
+    Missing parent folders are created with owner root and mode 0755. An existing file or link
+    at ``path`` is replaced, not written through.
 
     Raises:
-        PathError: ``path`` climbs with ``..``, or is none that an archive could have.
-        ConflictError: a folder stands at ``path``, or something on the way is no folder.
+        PathError: ``path`` contains ``..``, or is not a valid path for an archive member.
+        ConflictError: ``path`` is a folder, or one of its parents is not.
     """
     path = parse_path(path)
     folder = ROOT
     for above in ancestors(path):
         folder = resolve(tree, join(folder, name(above)))
-        found = tree.get(folder)
-        if found is None:
-            made = Metadata(mode=0o755, mtime=metadata.mtime)
-            tree.add(folder, Directory(metadata=made))
-        elif not isinstance(found, Directory):
+        node = tree.get(folder)
+        if node is None:
+            folder_metadata = Metadata(mode=0o755, mtime=metadata.mtime)
+            tree.add(folder, Directory(metadata=folder_metadata))
+        elif not isinstance(node, Directory):
             raise ConflictError(
-                f"{display(above)} must be a folder to hold {display(path)} "
-                f"and is {describe(found)}"
+                f"{display(above)} must be a folder to hold {display(path)}, got {describe(node)}"
             )
     tree.add(join(folder, name(path)), File(metadata=metadata, content=content))
 
 
 def clamp_times(tree: Tree, newest: int) -> Tree:
-    """Return ``tree`` with no time later than ``newest`` (seconds since 1970, UTC)."""
+    """Return ``tree`` with later times lowered to ``newest`` (seconds since 1970, UTC)."""
     clamped = tree.copy()
     for path, node in tree.walk():
         if node.metadata.mtime > newest:
@@ -52,7 +51,7 @@ def newest_time(tree: Tree) -> int:
 
 
 def date_implied(tree: Tree, mtime: int) -> Tree:
-    """Return ``tree`` with folders that nobody named dated ``mtime`` (seconds since 1970, UTC)."""
+    """Return ``tree`` with ``mtime`` (seconds since 1970, UTC) set on all implied folders."""
     dated = tree.copy()
     for path in tree.implied():
         node = tree[path]
@@ -61,7 +60,7 @@ def date_implied(tree: Tree, mtime: int) -> Tree:
 
 
 def date_all(tree: Tree, mtime: int) -> Tree:
-    """Return ``tree`` with everything dated ``mtime`` (seconds since 1970, UTC)."""
+    """Return ``tree`` with ``mtime`` (seconds since 1970, UTC) set on every node."""
     dated = tree.copy()
     for path, node in tree.walk():
         dated.replace(path, with_metadata(node, evolve(node.metadata, mtime=mtime)))
@@ -69,16 +68,16 @@ def date_all(tree: Tree, mtime: int) -> Tree:
 
 
 def content_bytes(tree: Tree) -> int:
-    """Return how many bytes the files in ``tree`` hold, hard links counted once."""
+    """Return the total size of the files in ``tree`` in bytes; count hard links once."""
     files = {tree.inode(path): node for path, node in tree.walk() if isinstance(node, File)}
     return sum(len(node.content) for node in files.values())
 
 
 def subtree(tree: Tree, kept: bytes) -> Tree:
-    """Return a tree with the root, ``kept`` and all below it, and the folders above it.
+    """Return a tree with only ``kept``, everything below it, and its parent folders.
 
     Raises:
-        MissingPathError: ``kept`` is not there.
+        MissingPathError: ``kept`` does not exist.
     """
     tree[kept]
     cut = tree.copy()
@@ -92,23 +91,23 @@ def subtree(tree: Tree, kept: bytes) -> Tree:
 
 
 def difference(old: Tree, new: Tree) -> Tree:
-    """Return what ``new`` has that ``old`` has not, or has otherwise, with the folders above it.
+    """Return the nodes that ``new`` adds or changes, with their parent folders.
 
-    Folders that only hold such things are as they are in ``new``. Hard links among what is new
-    stay hard links. What is gone is not told.
+    Parent folders have the metadata that they have in ``new``. Hard links among the added or
+    changed nodes stay hard links. Removals are not reported.
     """
     changed = [
         path for path, node in new.walk() if path != ROOT and (path not in old or old[path] != node)
     ]
-    found = Tree()
-    firsts: dict[int, bytes] = {}
+    result = Tree()
+    first_paths: dict[int, bytes] = {}
     for path in changed:
         for above in ancestors(path):
-            if above not in found:
-                found.add(above, new[above])
-        first = firsts.setdefault(new.inode(path), path)
+            if above not in result:
+                result.add(above, new[above])
+        first = first_paths.setdefault(new.inode(path), path)
         if first != path:
-            found.link(path, first)
+            result.link(path, first)
         else:
-            found.add(path, new[path])
-    return found
+            result.add(path, new[path])
+    return result

@@ -1,4 +1,4 @@
-"""A tree on its way to be laid over another, with what its maker meant by it."""
+"""Hold an overlay: a tree and the metadata that its author set explicitly."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from attrs import field, frozen
 from purekernel.tree.tree import Tree
 
 Stated = Mapping[bytes, frozenset[str]]
-"""For a path, the names of the :class:`Metadata` fields that were said on purpose."""
+"""For a path, the names of the :class:`Metadata` fields that were set explicitly."""
 
 NOTHING_STATED: Stated = {}
 
 
 @frozen(kw_only=True)
 class Layer:
-    """An overlay as it was read.
+    """An overlay that has been read.
 
     Attributes:
-        source: where it came from, for messages.
-        tree: what it holds.
-        stated: the metadata that a manifest says in so many words. All other metadata
-            is a by-product of how the layer was made: owners become root's, and folders
-            that the base has keep the base's.
+        source: the origin of the overlay, for messages.
+        tree: its files and folders.
+        stated: the metadata fields that a manifest sets explicitly. All other metadata
+            is a by-product of how the layer was made: owners become root, and folders
+            that exist in the base keep the base's metadata.
     """
 
     source: str

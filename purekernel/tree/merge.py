@@ -1,17 +1,17 @@
-"""The one rule by which a tree is laid over another.
+"""Merge an overlay tree into a base tree.
 
-* What is not a folder replaces what is not a folder, hard links and all: other names of
-  the replaced inode keep it.
-* Folders merge. A folder that the base has keeps the base's owner, mode and time, unless
-  the overlay states otherwise: archives made in passing carry whatever their builder's
-  folders had, and that is how ``/tmp`` once lost its sticky bit. Where only some of what is
-  merged already is to be kept so, ``kept`` says what.
-* A folder that an archive implies, holding something below it and not naming it, has no
-  metadata to speak of: what another says of it counts, earlier or later.
-* A symbolic link that stands in the base where the overlay has a folder is followed,
-  inside the tree, when it leads to a folder.
-* A folder never replaces what is no folder, nor the other way round, save that a link
-  may take the place of an empty folder.
+* A node that is not a folder replaces a node that is not a folder. Other hard links to the
+  replaced inode keep the old content.
+* Folders merge. A folder of the base keeps the base's owner, mode and time, unless the overlay
+  states them explicitly. Archives carry the metadata of the folders on the machine that built
+  them; ``/tmp`` once lost its sticky bit that way. ``kept`` limits this rule to some folders of
+  the base.
+* A folder is implied if an archive has members below it but no member for it. An implied folder
+  has no metadata of its own; an explicit entry in the other tree, earlier or later, sets it.
+* If the base has a symbolic link where the overlay has a folder, and the link resolves to a
+  folder inside the tree, the link is followed.
+* A folder never replaces another kind of node, and no other kind replaces a folder, except
+  that a symbolic link can replace an empty folder.
 """
 
 from __future__ import annotations
@@ -35,39 +35,41 @@ def merge(
     stated: Stated = NOTHING_STATED,
     kept: Tree | None = None,
 ) -> Tree:
-    """Return ``base`` with ``overlay`` laid over it.
+    """Return a copy of ``base`` with ``overlay`` merged into it.
 
     Args:
-        base: left as it is.
-        overlay: what replaces and adds.
-        stated: the fields of the overlay's folders that are meant, and so replace the
-            base's.
-        kept: the tree whose folders keep their metadata; ``None`` means all of the base's.
+        base: the tree to copy; it is not changed.
+        overlay: the nodes to add or replace.
+        stated: the metadata fields of the overlay's folders that were set explicitly; they
+            replace those of the base.
+        kept: a tree; folders that exist in it keep their metadata. ``None`` means that all
+            folders of the base do.
 
     Raises:
-        ConflictError: a folder meets something that is no folder.
-        TreeError: a link in the base that an overlay path passes through leads nowhere.
+        ConflictError: a folder and another kind of node have the same path.
+        TreeError: an overlay path passes through a link of the base that cannot be resolved.
     """
     merged = base.copy()
-    # Where each of the overlay's folders came to stand: links in the base lead elsewhere.
-    places: dict[bytes, bytes] = {ROOT: ROOT}
-    # Where the first name of each of the overlay's inodes came to stand, and as which inode:
-    # another of its paths may lead to the same place and have replaced it since.
+    # The merged path of each overlay folder. It differs from the overlay path if the base has
+    # a symbolic link on the way.
+    merged_folders: dict[bytes, bytes] = {ROOT: ROOT}
+    # The merged path and inode of the first name of each overlay inode. The inode is compared
+    # later, because another overlay path may resolve to the same merged path and replace it.
     firsts: dict[int, tuple[bytes, int]] = {}
     for path, node in overlay.walk():
         if path == ROOT:
-            _state(merged, ROOT, node, stated.get(ROOT, frozenset()))
+            _set_fields(merged, ROOT, node, stated.get(ROOT, frozenset()))
             continue
-        target = join(places[parent(path)], name(path))
+        target = join(merged_folders[parent(path)], name(path))
         if isinstance(node, Directory):
-            places[path] = _find_folder(merged, path, target)
+            merged_folders[path] = _resolve_folder(merged, path, target)
             _merge_folder(
                 merged,
-                places[path],
+                merged_folders[path],
                 node,
                 implied=overlay.is_implied(path),
                 fields=stated.get(path, frozenset()),
-                keep=kept is None or places[path] in kept,
+                keep=kept is None or merged_folders[path] in kept,
             )
             continue
         if isinstance(node, Symlink) and _is_empty_folder(merged, target):
@@ -81,20 +83,20 @@ def merge(
     return merged
 
 
-def _find_folder(merged: Tree, path: bytes, target: bytes) -> bytes:
-    """Return where a folder that is to be at ``target`` really stands, a link there followed."""
+def _resolve_folder(merged: Tree, path: bytes, target: bytes) -> bytes:
+    """Return the path of the folder at ``target``; follow a symbolic link there."""
     if not isinstance(merged.get(target), Symlink):
         return target
     try:
-        found = resolve(merged, target)
+        resolved = resolve(merged, target)
     except TreeError as error:
         raise error.within(f"folder {display(path)} of the overlay") from None
-    if not isinstance(merged.get(found), Directory):
+    if not isinstance(merged.get(resolved), Directory):
         raise ConflictError(
             f"{display(path)} is a folder in the overlay; in the base it is a symbolic link "
-            f"to {display(found)}, which is no folder"
+            f"to {display(resolved)}, which is not a folder"
         )
-    return found
+    return resolved
 
 
 def _merge_folder(
@@ -106,26 +108,26 @@ def _merge_folder(
     fields: Collection[str],
     keep: bool,
 ) -> None:
-    """Make the folder at ``target``, or give the one there what is said of it."""
-    found = merged.get(target)
+    """Create the folder at ``target``, or update the metadata of the existing one."""
+    existing = merged.get(target)
     if implied and not fields:
-        if found is None:
+        if existing is None:
             merged.imply(target, node.metadata)
-        elif not isinstance(found, Directory):
-            merged.add(target, node)  # which refuses it
-    elif isinstance(found, Directory) and keep and not merged.is_implied(target):
-        _state(merged, target, node, fields)
+        elif not isinstance(existing, Directory):
+            merged.add(target, node)  # raises ConflictError
+    elif isinstance(existing, Directory) and keep and not merged.is_implied(target):
+        _set_fields(merged, target, node, fields)
     else:
         merged.add(target, node)
 
 
-def _state(merged: Tree, target: bytes, node: Node, fields: Collection[str]) -> None:
-    """Give the folder at ``target`` those ``fields`` of ``node``'s metadata."""
+def _set_fields(merged: Tree, target: bytes, node: Node, fields: Collection[str]) -> None:
+    """Copy the metadata ``fields`` of ``node`` to the folder at ``target``."""
     if not fields:
         return
-    meant = {key: value for key, value in asdict(node.metadata).items() if key in fields}
-    kept = merged[target]
-    merged.replace(target, with_metadata(kept, evolve(kept.metadata, **meant)))
+    values = {key: value for key, value in asdict(node.metadata).items() if key in fields}
+    folder = merged[target]
+    merged.replace(target, with_metadata(folder, evolve(folder.metadata, **values)))
 
 
 def _is_empty_folder(tree: Tree, path: bytes) -> bool:

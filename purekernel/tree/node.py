@@ -1,4 +1,4 @@
-"""What stands at a path: files, folders, symbolic links, devices, fifos, sockets."""
+"""Define the kinds of node: files, folders, symbolic links, devices, fifos, sockets."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from enum import Enum
 from attrs import evolve, field, frozen
 
 Buffer = bytes | bytearray | memoryview
-"""Bytes that may be a view into the archive they came from."""
+"""Bytes, possibly a view into the archive that they were read from."""
 
 PERMISSIONS = 0o7777
-"""The bits of a mode that are not the file type: setuid, setgid, sticky, rwxrwxrwx."""
+"""Mask for the mode bits other than the file type: setuid, setgid, sticky, rwxrwxrwx."""
 
 Xattrs = tuple[tuple[bytes, bytes], ...]
-"""Extended attributes: whole names, such as ``user.comment``, and values; sorted by name."""
+"""Extended attributes as (full name, value), such as ``user.comment``; sorted by name."""
 
 
 @frozen(kw_only=True)
 class Metadata:
-    """Who owns a node and what may be done with it.
+    """Owner, permissions, time and extended attributes of a node.
 
     Attributes:
         mode: permission bits with setuid, setgid and sticky; no file type (0 to 0o7777).
-        uid: owner, as the image knows it.
-        gid: group, as the image knows it.
-        mtime: seconds since 1970, UTC; may be negative.
-        xattrs: extended attributes. Squashfs holds them; cpio has no room for them.
+        uid: numeric owner in the image.
+        gid: numeric group in the image.
+        mtime: modification time in seconds since 1970, UTC; may be negative.
+        xattrs: extended attributes. Squashfs stores them; cpio cannot.
     """
 
     mode: int
@@ -38,7 +38,7 @@ class Metadata:
 
 @frozen(kw_only=True)
 class File:
-    """A regular file. ``content`` is often a view into an archive: do not write to it."""
+    """A regular file. ``content`` is often a view into an archive; do not modify it."""
 
     metadata: Metadata
     content: Buffer = field(default=b"", repr=lambda content: f"<{len(content)} bytes>")
@@ -46,21 +46,21 @@ class File:
 
 @frozen(kw_only=True)
 class Directory:
-    """A folder. What it holds is the tree's business."""
+    """A folder. :class:`~purekernel.tree.tree.Tree` stores its entries."""
 
     metadata: Metadata
 
 
 @frozen(kw_only=True)
 class Symlink:
-    """A symbolic link; ``target`` is kept byte for byte."""
+    """A symbolic link. ``target`` is stored unchanged."""
 
     metadata: Metadata
     target: bytes
 
 
 class DeviceKind(Enum):
-    """Which of the two tables a device number indexes."""
+    """Whether a device is a character device or a block device."""
 
     CHARACTER = "character"
     BLOCK = "block"
@@ -68,7 +68,7 @@ class DeviceKind(Enum):
 
 @frozen(kw_only=True)
 class Device:
-    """A device node, with the numbers that Linux splits ``st_rdev`` into."""
+    """A device node, with the major and minor number of its ``st_rdev``."""
 
     metadata: Metadata
     kind: DeviceKind
@@ -85,7 +85,7 @@ class Fifo:
 
 @frozen(kw_only=True)
 class Socket:
-    """A Unix-domain socket's name. Archives hold them now and then; nothing reads them."""
+    """The name of a Unix-domain socket. Some archives contain one; nothing reads it."""
 
     metadata: Metadata
 
@@ -94,14 +94,14 @@ Node = File | Directory | Symlink | Device | Fifo | Socket
 
 
 def with_metadata(node: Node, metadata: Metadata) -> Node:
-    """Return ``node`` with other metadata."""
+    """Return a copy of ``node`` with ``metadata``."""
     if isinstance(node, File) and type(node) is not File:
-        return _Dressed(metadata=metadata, node=node)
+        return _LazyFile(metadata=metadata, node=node)
     return evolve(node, metadata=metadata)
 
 
-class _Dressed(File):
-    """A file with the content of another, which that loads when it is asked for it."""
+class _LazyFile(File):
+    """A file that takes its content from another file, which loads it on access."""
 
     __slots__ = ("_node",)
 
@@ -113,15 +113,15 @@ class _Dressed(File):
 
     @property
     def content(self) -> Buffer:
-        """Return its bytes, or raise what the other raises."""
+        """Return the content of the other file; errors of that file propagate."""
         return self._node.content
 
     @content.setter
     def content(self, _content: Buffer) -> None:
-        """Take no other: it is the other's."""
+        """Ignore the assignment that attrs makes; the content is read from the other file."""
 
     def __eq__(self, other: object) -> bool:
-        """Say whether it is the very same; comparing contents would load them."""
+        """Compare by identity; comparing the contents would load them."""
         return self is other
 
     __hash__ = object.__hash__
@@ -131,12 +131,12 @@ def file_type(node: Node) -> int:
     """Return the ``S_IFMT`` bits of ``node``'s ``st_mode`` (Source: inode(7))."""
     if isinstance(node, Device):
         return stat.S_IFCHR if node.kind is DeviceKind.CHARACTER else stat.S_IFBLK
-    # What loads its content when that is asked for is a file of a type of its own.
+    # Files that load their content on access are subclasses of File.
     return _FILE_TYPES.get(type(node), stat.S_IFREG)
 
 
 def describe(node: Node) -> str:
-    """Return the everyday word for ``node``'s type, with its article, for messages."""
+    """Return the name of ``node``'s type with its article, for messages: ``"a folder"``."""
     if isinstance(node, Device):
         return f"a {node.kind.value} device"
     return _WORDS.get(type(node), "a file")

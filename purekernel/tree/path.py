@@ -1,8 +1,8 @@
-"""Paths inside an image.
+"""Parse, split and display paths inside an image.
 
-An image path is ``bytes``: relative, parted by single slashes, with no ``.`` or ``..``
-and no slash at either end; the root is ``b""``. Names are bytes because an image makes
-no promise about their encoding.
+An image path is ``bytes``: relative, separated by single slashes, without ``.`` or ``..``,
+and without a leading or trailing slash. The root is ``b""``. Names are bytes because an
+image does not specify their encoding.
 """
 
 from __future__ import annotations
@@ -11,57 +11,57 @@ from purekernel.errors import PathError
 
 ROOT = b""
 
-# NAME_MAX and PATH_MAX of Linux (include/uapi/linux/limits.h): a longer name could
-# be packed, yet no file system that the booted image mounts could hold it.
+# NAME_MAX and PATH_MAX of Linux (include/uapi/linux/limits.h). An archive can store a longer
+# name, but no file system that the booted image mounts can.
 NAME_MAX_BYTES = 255
 PATH_MAX_BYTES = 4096
 
-# Four lines of a terminal: enough to know a path again.
+# Four lines of a terminal, which is enough to recognise a path.
 MAX_DISPLAYED_BYTES = 320
 
 
 def parse_path(raw: bytes) -> bytes:
-    """Return the image path that an archive's member name means.
+    """Convert the name of an archive member to an image path.
 
-    Leading ``./``, doubled and trailing slashes, and inner ``.`` go; ``.`` alone is the
-    root.
+    A leading ``./``, repeated and trailing slashes, and ``.`` components are dropped. ``.``
+    alone is the root.
 
     Raises:
-        PathError: the name is empty, absolute, climbs with ``..``, holds a NUL, or is
-            longer than Linux allows.
+        PathError: the name is empty, absolute, contains ``..`` or a NUL, or is longer than
+            Linux allows.
     """
     if not raw:
-        raise PathError("a member has an empty name")
+        raise PathError("a member name is empty")
     if b"\0" in raw:
-        raise PathError(f"the name {display(raw)} holds a NUL")
+        raise PathError(f"the name {display(raw)} contains a NUL")
     if raw.startswith(b"/"):
-        raise PathError(f"the name {display(raw)} is absolute")
+        raise PathError(f"the name {display(raw)} must be relative, got an absolute path")
     parts = [part for part in raw.split(b"/") if part not in (b"", b".")]
     if b".." in parts:
-        raise PathError(f"the name {display(raw)} climbs out with '..'")
+        raise PathError(f"the name {display(raw)} contains '..'")
     for part in parts:
         if len(part) > NAME_MAX_BYTES:
             raise PathError(
-                f"the name {display(part[:40])}… has {len(part)} bytes, "
-                f"Linux allows {NAME_MAX_BYTES}"
+                f"the name {display(part[:40])}… is too long: "
+                f"must be at most {NAME_MAX_BYTES} bytes, got {len(part)}"
             )
     path = b"/".join(parts)
-    # PATH_MAX counts the closing NUL.
+    # PATH_MAX includes the terminating NUL.
     if len(path) >= PATH_MAX_BYTES:
         raise PathError(
-            f"the path {display(path[:40])}… has {len(path)} bytes, "
-            f"Linux allows {PATH_MAX_BYTES - 1}"
+            f"the path {display(path[:40])}… is too long: "
+            f"must be at most {PATH_MAX_BYTES - 1} bytes, got {len(path)}"
         )
     return path
 
 
 def parent(path: bytes) -> bytes:
-    """Return the folder that holds ``path``; the root holds itself."""
+    """Return the folder that contains ``path``; the root is its own parent."""
     return path.rpartition(b"/")[0]
 
 
 def name(path: bytes) -> bytes:
-    """Return the last component; the root's is empty."""
+    """Return the last component of ``path``; it is empty for the root."""
     return path.rpartition(b"/")[2]
 
 
@@ -77,21 +77,21 @@ def ancestors(path: bytes) -> list[bytes]:
 
 
 def is_below(path: bytes, folder: bytes) -> bool:
-    """Say whether ``path`` lies inside ``folder``; a folder is not inside itself."""
+    """Return whether ``path`` is below ``folder``; a folder is not below itself."""
     if not folder:
         return bool(path)
     return path.startswith(folder + b"/")
 
 
 def display(path: bytes) -> str:
-    """Return ``path`` for a message: quoted, printable, not too long, whatever its bytes are."""
+    """Return ``path`` for a message: quoted, printable and truncated, for any bytes."""
     if len(path) > MAX_DISPLAYED_BYTES:
         return display(path[:MAX_DISPLAYED_BYTES]) + "…"
     text = path.decode("utf-8", "backslashreplace")
     if text.isprintable():
         return f"'{text}'"
-    shown = "".join(
+    escaped = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
-    return f"'{shown}'"
+    return f"'{escaped}'"

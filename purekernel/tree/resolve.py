@@ -1,4 +1,4 @@
-"""Follow symbolic links as a process chrooted into the tree would."""
+"""Resolve symbolic links as a process chrooted into the tree would."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 # MAXSYMLINKS of Linux (include/linux/namei.h).
 MAX_LINKS = 40
 
-# Forty links of thousands of steps each would make one path a long way; no honest path,
-# links and all, has as many.
+# Bounds the work for one path: 40 links can each have thousands of components. No real path
+# has as many, links included.
 MAX_STEPS = 1000
 
 
 def resolve(tree: Tree, path: bytes, *, follow_last: bool = True) -> bytes:
-    """Return where ``path`` leads, with no symbolic link left on the way.
+    """Return ``path`` with all symbolic links resolved.
 
-    Absolute targets start at the tree's root, and ``..`` at the root stays there, so no
-    link leads out. The last component need not exist; every one before it must.
+    Absolute targets start at the root of the tree, and ``..`` at the root stays there, so no
+    link leaves the tree. The last component need not exist; all others must.
 
     Args:
-        tree: where the links stand.
-        path: may be absolute and may hold ``.`` and ``..``.
-        follow_last: whether a link at the very end is followed too.
+        tree: the tree that contains the links.
+        path: an image path; it may be absolute and may contain ``.`` and ``..``.
+        follow_last: whether to follow the last component if it is a link.
 
     Raises:
-        MissingPathError: a folder on the way is not there.
-        ConflictError: something on the way is neither folder nor link.
-        LinkLoopError: more than 40 links were followed, or more than 1000 steps taken.
+        MissingPathError: a parent folder does not exist.
+        ConflictError: a parent is neither a folder nor a link.
+        LinkLoopError: the path needs more than 40 links or more than 1000 steps.
 
     Source: path_resolution(7).
     """
-    # In most paths nothing before the last name is a link.
+    # Fast path: in most paths only the last component can be a link.
     here = parent(path)
     left = path[len(here) :]
     if not isinstance(tree.get(here), Directory):
@@ -50,7 +50,7 @@ def resolve(tree: Tree, path: bytes, *, follow_last: bool = True) -> bytes:
     while pending:
         steps += 1
         if steps > MAX_STEPS:
-            raise LinkLoopError(f"{display(path)} leads over more than {MAX_STEPS} steps")
+            raise LinkLoopError(f"{display(path)} takes more than {MAX_STEPS} steps to resolve")
         part = pending.pop()
         if part == b"..":
             here = parent(here)
@@ -70,10 +70,10 @@ def resolve(tree: Tree, path: bytes, *, follow_last: bool = True) -> bytes:
             )
             continue
         if pending and node is None:
-            raise MissingPathError(f"there is no folder {display(step)} in the image")
+            raise MissingPathError(f"the image has no folder {display(step)}")
         if pending and node is not None and not isinstance(node, Directory):
             raise ConflictError(
-                f"{display(step)} must be a folder to reach {display(path)} and is {describe(node)}"
+                f"{display(step)} must be a folder to reach {display(path)}, got {describe(node)}"
             )
         here = step
     return here
@@ -81,7 +81,7 @@ def resolve(tree: Tree, path: bytes, *, follow_last: bool = True) -> bytes:
 
 @frozen(kw_only=True)
 class Found:
-    """What stands where a path leads, links followed."""
+    """The node that a path resolves to, with its inode number and resolved path."""
 
     path: bytes
     inode: int
@@ -89,16 +89,16 @@ class Found:
 
 
 def look_up(tree: Tree, path: bytes) -> Found | None:
-    """Return what stands where ``path`` leads, as stat(2) would; ``None`` for nothing."""
-    place, node = path, tree.get(path)
+    """Return the node that ``path`` resolves to, as stat(2) would, or ``None`` if missing."""
+    resolved, node = path, tree.get(path)
     if isinstance(node, Symlink):
-        # Most lead to what stands beside them.
-        place = join(parent(path), node.target)
-        node = tree.get(place)
+        # Fast path: most targets are in the same folder as the link.
+        resolved = join(parent(path), node.target)
+        node = tree.get(resolved)
     if node is None or isinstance(node, Symlink):
         try:
-            place = resolve(tree, path)
+            resolved = resolve(tree, path)
         except TreeError:
             return None
-        node = tree.get(place)
-    return None if node is None else Found(path=place, inode=tree.inode(place), node=node)
+        node = tree.get(resolved)
+    return None if node is None else Found(path=resolved, inode=tree.inode(resolved), node=node)

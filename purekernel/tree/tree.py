@@ -1,4 +1,4 @@
-"""The in-memory tree that every format reads into and is written from."""
+"""Hold a root file system in memory; every format is read into and written from it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ DEFAULT_DIRECTORY = Directory(metadata=Metadata(mode=0o755))
 class Tree:
     """A root file system in memory.
 
-    Names map to inodes and inodes to nodes, as on a disk, so that a hard link is two
-    names of one inode and nothing else. Every path's parent is a folder of the tree;
-    there is always a root.
+    Paths map to inode numbers and inode numbers to nodes, as on a disk, so hard links are
+    paths with the same inode number. The parent of every path is a folder of the tree. The
+    root always exists.
 
-    Nodes are immutable. The tree is not: functions from tree to tree take a
+    Nodes are immutable; the tree is mutable. Functions that return a changed tree work on a
     :meth:`copy`, which shares all nodes and contents.
     """
 
@@ -31,28 +31,28 @@ class Tree:
         self._entries: dict[bytes, set[bytes]] = {ROOT: set()}
         self._next_inode = 1
 
-    # Looking
+    # Reading
 
     def __contains__(self, path: bytes) -> bool:
         return path in self._inodes
 
     def __len__(self) -> int:
-        """Return the number of names, the root included."""
+        """Return the number of paths, including the root."""
         return len(self._inodes)
 
     def __getitem__(self, path: bytes) -> Node:
-        """Return the node at ``path``; no symbolic link is followed.
+        """Return the node at ``path``; do not follow symbolic links.
 
         Raises:
-            MissingPathError: there is none.
+            MissingPathError: ``path`` does not exist.
         """
         try:
             return self._nodes[self._inodes[path]]
         except KeyError:
-            raise MissingPathError(f"there is no {display(path)} in the image") from None
+            raise MissingPathError(f"the image has no {display(path)}") from None
 
     def get(self, path: bytes) -> Node | None:
-        """Return the node at ``path``, or ``None``; no symbolic link is followed."""
+        """Return the node at ``path``, or ``None``; do not follow symbolic links."""
         inode = self._inodes.get(path)
         return None if inode is None else self._nodes[inode]
 
@@ -74,15 +74,15 @@ class Tree:
         return bytes(node.content)
 
     def inode(self, path: bytes) -> int:
-        """Return a number that two paths share exactly when they are hard links.
+        """Return the inode number of ``path``; hard links have the same number.
 
         Raises:
-            MissingPathError: there is no such path.
+            MissingPathError: ``path`` does not exist.
         """
         try:
             return self._inodes[path]
         except KeyError:
-            raise MissingPathError(f"there is no {display(path)} in the image") from None
+            raise MissingPathError(f"the image has no {display(path)}") from None
 
     def entries(self, folder: bytes) -> list[bytes]:
         """Return the names in ``folder``, sorted as bytes.
@@ -93,10 +93,10 @@ class Tree:
         try:
             return sorted(self._entries[folder])
         except KeyError:
-            raise MissingPathError(f"there is no folder {display(folder)} in the image") from None
+            raise MissingPathError(f"the image has no folder {display(folder)}") from None
 
     def walk(self, start: bytes = ROOT) -> Iterator[tuple[bytes, Node]]:
-        """Yield ``start`` and all below it: parents first, siblings sorted as bytes."""
+        """Yield ``start`` and everything below it: parents first, siblings sorted as bytes."""
         yield start, self[start]
         pending = [join(start, entry) for entry in reversed(self._sorted_entries(start))]
         while pending:
@@ -105,22 +105,22 @@ class Tree:
             pending.extend(join(path, entry) for entry in reversed(self._sorted_entries(path)))
 
     def hard_links(self) -> dict[int, list[bytes]]:
-        """Return the paths of each inode that has more than one, in walking order."""
+        """Return the paths of each inode that has more than one, in the order of :meth:`walk`."""
         names: dict[int, list[bytes]] = {}
         for path, _node in self.walk():
             names.setdefault(self._inodes[path], []).append(path)
         return {inode: paths for inode, paths in names.items() if len(paths) > 1}
 
     def is_implied(self, path: bytes) -> bool:
-        """Say whether ``path`` is a folder that only what it holds speaks of."""
+        """Return whether ``path`` is an implied folder: one added only as a parent."""
         return path in self._implied
 
     def implied(self) -> list[bytes]:
-        """Return all folders that only what they hold speaks of, sorted as bytes."""
+        """Return the paths of all implied folders, sorted as bytes."""
         return sorted(self._implied)
 
     def __eq__(self, other: object) -> bool:
-        """Compare names, nodes, contents and which names are hard links of one another."""
+        """Compare paths, nodes, contents, and which paths are hard links of each other."""
         if not isinstance(other, Tree):
             return NotImplemented
         return (
@@ -129,7 +129,7 @@ class Tree:
             and sorted(self.hard_links().values()) == sorted(other.hard_links().values())
         )
 
-    __hash__ = None  # type: ignore[assignment]  # a tree changes
+    __hash__ = None  # type: ignore[assignment]  # a tree is mutable
 
     def __repr__(self) -> str:
         return f"<Tree of {len(self)} names>"
@@ -137,15 +137,15 @@ class Tree:
     # Changing
 
     def add(self, path: bytes, node: Node) -> None:
-        """Put ``node`` at ``path`` under a new inode.
+        """Add ``node`` at ``path`` with a new inode number.
 
-        What is not a folder replaces what is not a folder; a folder added where one
-        stands gives it its metadata and leaves what it holds.
+        A node that is not a folder replaces one that is not a folder. A folder added to an
+        existing folder changes its metadata and keeps its entries.
 
         Raises:
-            MissingPathError: the parent is not there.
-            ConflictError: the parent is no folder, or one of old and new is a folder
-                and the other is not.
+            MissingPathError: the parent does not exist.
+            ConflictError: the parent is not a folder, or only one of the old and the new
+                node is a folder.
         """
         self._implied.discard(path)
         old = self.get(path)
@@ -157,51 +157,52 @@ class Tree:
             self._nodes[self._inodes[path]] = node
             return
         if old is not None and isinstance(node, Directory):
-            raise ConflictError(f"{display(path)} must be a folder and is {describe(old)}")
+            raise ConflictError(f"{display(path)} must be a folder, got {describe(old)}")
         self._require_folder(path)
         inode = self._next_inode
         self._next_inode += 1
         self._nodes[inode] = node
-        self._name(path, inode)
+        self._add_link(path, inode)
         if isinstance(node, Directory):
             self._entries[path] = set()
 
     def imply(self, path: bytes, metadata: Metadata = DEFAULT_DIRECTORY.metadata) -> None:
-        """Add a folder that nobody named, for what it is to hold.
+        """Add an implied folder: the parent of a path, without an entry of its own.
 
         Raises:
-            MissingPathError: the parent is not there.
-            ConflictError: the parent is no folder, or something stands at ``path``.
+            MissingPathError: the parent does not exist.
+            ConflictError: the parent is not a folder, or ``path`` already exists.
         """
         if path in self:
-            raise ConflictError(f"{display(path)} is there already")
+            raise ConflictError(f"{display(path)} already exists in the image")
         self.add(path, Directory(metadata=metadata))
         self._implied.add(path)
 
     def add_parents(self, path: bytes, metadata: Metadata = DEFAULT_DIRECTORY.metadata) -> None:
-        """Imply the folders above ``path`` that are missing, each with ``metadata``.
+        """Add the missing parent folders of ``path`` as implied folders with ``metadata``.
 
         Raises:
-            ConflictError: one of them stands and is no folder.
+            ConflictError: a parent exists and is not a folder.
         """
         if isinstance(self.get(parent(path)), Directory):
             return
         for folder in ancestors(path):
-            found = self.get(folder)
-            if found is None:
+            node = self.get(folder)
+            if node is None:
                 self.imply(folder, metadata)
-            elif not isinstance(found, Directory):
+            elif not isinstance(node, Directory):
                 raise ConflictError(
-                    f"{display(folder)} must be a folder to hold {display(path)} "
-                    f"and is {describe(found)}"
+                    f"{display(folder)} must be a folder to hold {display(path)}, "
+                    f"got {describe(node)}"
                 )
 
     def link(self, path: bytes, existing: bytes) -> None:
-        """Make ``path`` another name of what stands at ``existing``.
+        """Make ``path`` a hard link to ``existing``.
 
         Raises:
-            MissingPathError: ``existing`` or the parent of ``path`` is not there.
-            ConflictError: either is a folder, or the parent of ``path`` is none.
+            MissingPathError: ``existing`` or the parent of ``path`` does not exist.
+            ConflictError: ``existing`` or ``path`` is a folder, or the parent of ``path`` is
+                not a folder.
         """
         inode = self.inode(existing)
         if isinstance(self._nodes[inode], Directory):
@@ -209,38 +210,38 @@ class Tree:
         if isinstance(self.get(path), Directory):
             raise ConflictError(f"{display(path)} is a folder, and a hard link cannot replace it")
         self._require_folder(path)
-        self._name(path, inode)
+        self._add_link(path, inode)
 
     def replace(self, path: bytes, node: Node) -> None:
-        """Change the inode at ``path``, under all its names, to hold ``node``.
+        """Replace the node of ``path`` and of all its hard links.
 
         Raises:
-            MissingPathError: there is nothing at ``path``.
-            ConflictError: one of old and new is a folder and the other is not.
+            MissingPathError: ``path`` does not exist.
+            ConflictError: only one of the old and the new node is a folder.
         """
         old = self[path]
         if isinstance(old, Directory) != isinstance(node, Directory):
-            raise ConflictError(f"{display(path)} is {describe(old)}, not {describe(node)}")
+            raise ConflictError(f"{display(path)} must be {describe(node)}, got {describe(old)}")
         self._nodes[self._inodes[path]] = node
 
     def remove(self, path: bytes) -> None:
-        """Take ``path``, and all below it, out of the tree.
+        """Remove ``path`` and everything below it.
 
         Raises:
-            MissingPathError: there is nothing at ``path``.
+            MissingPathError: ``path`` does not exist.
             ConflictError: ``path`` is the root.
         """
         if path == ROOT:
             raise ConflictError("the root of an image cannot be removed")
-        doomed = [found for found, _node in self.walk(path)]
-        for found in doomed:
-            self._unname(self._inodes.pop(found))
-            self._entries.pop(found, None)
-            self._implied.discard(found)
+        removed_paths = [below for below, _node in self.walk(path)]
+        for removed in removed_paths:
+            self._remove_link(self._inodes.pop(removed))
+            self._entries.pop(removed, None)
+            self._implied.discard(removed)
         self._entries[parent(path)].discard(name(path))
 
     def copy(self) -> Tree:
-        """Return a tree of its own that shares nodes and contents with this one."""
+        """Return an independent tree that shares nodes and contents with this one."""
         other = Tree()
         other._nodes = dict(self._nodes)
         other._inodes = dict(self._inodes)
@@ -250,7 +251,7 @@ class Tree:
         other._next_inode = self._next_inode
         return other
 
-    # Within
+    # Internals
 
     def _sorted_entries(self, path: bytes) -> list[bytes]:
         names = self._entries.get(path)
@@ -260,23 +261,23 @@ class Tree:
         folder = parent(path)
         if folder in self._entries:
             return
-        found = self.get(folder)
-        if found is None:
-            raise MissingPathError(f"there is no folder {display(folder)} in the image")
+        node = self.get(folder)
+        if node is None:
+            raise MissingPathError(f"the image has no folder {display(folder)}")
         raise ConflictError(
-            f"{display(folder)} must be a folder to hold {display(path)} and is {describe(found)}"
+            f"{display(folder)} must be a folder to hold {display(path)}, got {describe(node)}"
         )
 
-    def _name(self, path: bytes, inode: int) -> None:
+    def _add_link(self, path: bytes, inode: int) -> None:
         replaced = self._inodes.get(path)
         self._inodes[path] = inode
         self._entries[parent(path)].add(name(path))
         self._link_counts[inode] = self._link_counts.get(inode, 0) + 1
         if replaced is not None:
-            self._unname(replaced)
+            self._remove_link(replaced)
 
-    def _unname(self, inode: int) -> None:
-        """Take one name from ``inode``, and drop its node (and content) with the last."""
+    def _remove_link(self, inode: int) -> None:
+        """Decrement the link count of ``inode``; delete its node with the last link."""
         self._link_counts[inode] -= 1
         if not self._link_counts[inode]:
             del self._link_counts[inode]

@@ -237,7 +237,7 @@ BAD_BUNDLES: dict[str, tuple[Callable[[], bytes], str]] = {
         ),
         (
             "bundle.tar.gz: dependencies/razor-microkernel-overlay.tar.gz: "
-            "'init' must be a folder and is a file"
+            "'init' must be a folder, got a file"
         ),
     ),
     "an absolute name": (

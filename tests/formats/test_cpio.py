@@ -276,15 +276,18 @@ DAMAGE: list[tuple[bytes, str]] = [
         b"070701" + b" " * 104 + b"f\0" + TRAILER,
         "x, byte 6: expected 104 hexadecimal digits, got b'" + " " * 24 + "'…",
     ),
-    (record(b"/etc") + TRAILER, "x, byte 0: the name '/etc' is absolute"),
-    (record(b"a/../../b") + TRAILER, "x, byte 0: the name 'a/../../b' climbs out with '..'"),
+    (
+        record(b"/etc") + TRAILER,
+        "x, byte 0: the name '/etc' must be relative, got an absolute path",
+    ),
+    (record(b"a/../../b") + TRAILER, "x, byte 0: the name 'a/../../b' contains '..'"),
     (
         record(b"f") + record(b"./f") + TRAILER,
         "x, byte 112: expected each name once, got 'f' again",
     ),
     (
         record(b"f") + record(b"f/g") + TRAILER,
-        "x, byte 112: 'f' must be a folder to hold 'f/g' and is a file",
+        "x, byte 112: 'f' must be a folder to hold 'f/g', got a file",
     ),
     (
         record(b"d", b"x", mode=0o40755) + TRAILER,
@@ -501,7 +504,7 @@ def test_paths_through_links_are_limited_in_length_and_number() -> None:
     far = chain + record(b"l30", mode=0o40755) + record(b"l0/x") + TRAILER
     assert b"l30/x" in parse_cpio(far, source="x")
     steps = chain.replace(b"./" * 1500, b"a/../" * 600)
-    with pytest.raises(PurekernelError, match="leads over more than 1000 steps"):
+    with pytest.raises(PurekernelError, match="takes more than 1000 steps to resolve"):
         parse_cpio(
             record(b"a", mode=0o40755) + steps + record(b"l30", mode=0o40755) + record(b"l0/x")
             + TRAILER,

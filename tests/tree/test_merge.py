@@ -25,7 +25,7 @@ def tree(nodes: dict[bytes, Node]) -> Tree:
     return made
 
 
-def test_a_folder_of_the_base_keeps_owner_mode_and_time() -> None:
+def test_base_folder_keeps_owner_mode_and_time() -> None:
     base = tree({b"tmp": folder(0o1777), b"opt": folder(0o2775, 0, 50)})
     overlay = tree({b"tmp": folder(mtime=9), b"opt": folder(uid=1234), b"opt/x": file()})
     merged = merge(base, overlay)
@@ -34,7 +34,7 @@ def test_a_folder_of_the_base_keeps_owner_mode_and_time() -> None:
     assert b"opt/x" in merged
 
 
-def test_what_a_manifest_states_of_a_folder_counts_field_by_field() -> None:
+def test_stated_folder_metadata_replaces_base_per_field() -> None:
     base = tree({b"opt": folder(0o2775, 0, 50, mtime=5)})
     overlay = tree({b"opt": folder(0o700, 7, 8, mtime=9)})
     merged = merge(base, overlay, stated={b"opt": frozenset({"mode"})})
@@ -43,14 +43,14 @@ def test_what_a_manifest_states_of_a_folder_counts_field_by_field() -> None:
     assert merged[b"opt"] == folder(0o700, 7, 8, mtime=9)
 
 
-def test_the_root_is_a_folder_like_any_other() -> None:
+def test_root_metadata_follows_folder_rules() -> None:
     overlay = Tree(folder(0o700))
     assert merge(Tree(folder(0o755)), overlay)[b""] == folder(0o755)
     stated = {b"": frozenset({"mode"})}
     assert merge(Tree(folder(0o755)), overlay, stated=stated)[b""] == folder(0o700)
 
 
-def test_files_and_links_replace_one_another_and_are_not_written_through() -> None:
+def test_files_and_links_replace_each_other() -> None:
     base = tree({b"a": file(b"old"), b"b": link(b"a"), b"c": file(b"c")})
     merged = merge(base, tree({b"a": link(b"c"), b"b": file(b"new")}))
     assert merged[b"a"] == link(b"c")
@@ -59,7 +59,7 @@ def test_files_and_links_replace_one_another_and_are_not_written_through() -> No
     assert base[b"a"] == file(b"old")
 
 
-def test_hard_links_of_the_overlay_stay_and_those_of_the_base_part() -> None:
+def test_overlay_hard_links_stay_and_base_hard_links_split() -> None:
     base = tree({b"a": file(b"busybox")})
     base.link(b"b", b"a")
     overlay = tree({b"b": file(b"new")})
@@ -69,7 +69,7 @@ def test_hard_links_of_the_overlay_stay_and_those_of_the_base_part() -> None:
     assert merged[b"a"] == file(b"busybox")
 
 
-def test_a_link_of_the_base_to_a_folder_is_followed_inside_the_tree() -> None:
+def test_base_link_to_folder_is_followed_inside_tree() -> None:
     base = tree({
         b"usr": folder(), b"usr/lib": folder(), b"lib": link(b"/usr/lib"),
         b"out": link(b"../../../usr"),
@@ -82,7 +82,7 @@ def test_a_link_of_the_base_to_a_folder_is_followed_inside_the_tree() -> None:
     assert merged[b"usr/lib"] == folder()
 
 
-def test_a_link_takes_the_place_of_an_empty_folder_only() -> None:
+def test_link_replaces_only_an_empty_folder() -> None:
     base = tree({b"empty": folder(), b"full": folder(), b"full/x": file()})
     assert merge(base, tree({b"empty": link(b"full")}))[b"empty"] == link(b"full")
     with pytest.raises(PurekernelError) as caught:
@@ -93,20 +93,20 @@ def test_a_link_takes_the_place_of_an_empty_folder_only() -> None:
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ({b"f": folder()}, "'f' must be a folder and is a file"),
+        ({b"f": folder()}, "'f' must be a folder, got a file"),
         ({b"d": file()}, "'d' is a folder, and a file cannot replace it"),
         (
             {b"to-file": folder()},
             (
                 "'to-file' is a folder in the overlay; in the base it is a symbolic link to 'f', "
-                "which is no folder"
+                "which is not a folder"
             ),
         ),
         (
             {b"dangling": folder()},
             (
                 "'dangling' is a folder in the overlay; in the base it is a symbolic link to "
-                "'no-such', which is no folder"
+                "'no-such', which is not a folder"
             ),
         ),
         (
@@ -115,7 +115,7 @@ def test_a_link_takes_the_place_of_an_empty_folder_only() -> None:
         ),
     ],
 )
-def test_what_cannot_stand_together_is_refused(over: dict[bytes, Node], message: str) -> None:
+def test_merge_conflict_is_refused(over: dict[bytes, Node], message: str) -> None:
     base = tree({
         b"f": file(), b"d": folder(), b"to-file": link(b"f"), b"dangling": link(b"no-such"),
         b"loop": link(b"loop"),
@@ -125,7 +125,7 @@ def test_what_cannot_stand_together_is_refused(over: dict[bytes, Node], message:
     assert str(caught.value) == message
 
 
-def test_a_hard_link_never_leads_to_what_took_its_first_names_place() -> None:
+def test_hard_link_does_not_point_to_replacement_of_first_name() -> None:
     base = tree({b"lib": folder(), b"lib64": link(b"lib")})
     overlay = tree({
         b"lib": folder(), b"lib/x": file(b"one"), b"lib64": folder(), b"lib64/x": file(b"two"),
@@ -138,7 +138,7 @@ def test_a_hard_link_never_leads_to_what_took_its_first_names_place() -> None:
     assert list(merged.hard_links().values()) == [[b"z", b"zz"]]
 
 
-def test_only_some_folders_may_keep_their_metadata() -> None:
+def test_kept_limits_which_folders_keep_metadata() -> None:
     core = tree({b"core": folder(0o700)})
     earlier = merge(core, tree({b"core": folder(0o711), b"new": folder(0o711)}), kept=core)
     later = merge(earlier, tree({b"core": folder(0o722), b"new": folder(0o722)}), kept=core)
@@ -147,7 +147,7 @@ def test_only_some_folders_may_keep_their_metadata() -> None:
     assert merge(later, tree({b"new": folder(0o733)}))[b"new"] == folder(0o722)
 
 
-def test_what_is_implied_yields_to_what_is_said_earlier_or_later() -> None:
+def test_explicit_folder_overrides_implied_folder() -> None:
     implying = Tree()
     implying.add_parents(b"a/b/c")
     implying.add(b"a/b/c", file())
@@ -157,5 +157,5 @@ def test_what_is_implied_yields_to_what_is_said_earlier_or_later() -> None:
         assert merged.implied() == []
         assert merged[b"a/b/c"] == file()
     assert merge(Tree(), implying).implied() == [b"a", b"a/b"]
-    with pytest.raises(PurekernelError, match="'a' must be a folder and is a file"):
+    with pytest.raises(PurekernelError, match="'a' must be a folder, got a file"):
         merge(tree({b"a": file()}), implying)

@@ -1,4 +1,4 @@
-"""Nodes, and files that load their content when it is asked for."""
+"""Test nodes, and files that load their content on access."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from purekernel.tree import File, Metadata, describe, file_type, with_metadata
 
 
 class Loading(File):
-    """Counts how often it is loaded."""
+    """A file that counts how often it is loaded."""
 
     __slots__ = ("loaded",)
 
@@ -28,20 +28,20 @@ class Loading(File):
         pass
 
 
-def test_a_plain_file_with_other_metadata_is_equal_to_such_a_file() -> None:
+def test_with_metadata_on_plain_file_returns_equal_file() -> None:
     node = File(metadata=Metadata(mode=0o644), content=b"x")
-    dressed = with_metadata(node, Metadata(mode=0o600, xattrs=((b"user.a", b"b"),)))
-    assert dressed == File(metadata=Metadata(mode=0o600, xattrs=((b"user.a", b"b"),)), content=b"x")
+    changed = with_metadata(node, Metadata(mode=0o600, xattrs=((b"user.a", b"b"),)))
+    assert changed == File(metadata=Metadata(mode=0o600, xattrs=((b"user.a", b"b"),)), content=b"x")
 
 
-def test_a_loading_file_with_other_metadata_loads_when_asked() -> None:
+def test_with_metadata_on_lazy_file_loads_on_access() -> None:
     node = Loading()
     assert (file_type(node), describe(node)) == (stat.S_IFREG, "a file")
-    dressed = with_metadata(with_metadata(node, Metadata(mode=0o600)), Metadata(mode=0o700, uid=5))
-    assert (dressed.metadata.mode, dressed.metadata.uid) == (0o700, 5)
-    assert (file_type(dressed), describe(dressed)) == (stat.S_IFREG, "a file")
+    changed = with_metadata(with_metadata(node, Metadata(mode=0o600)), Metadata(mode=0o700, uid=5))
+    assert (changed.metadata.mode, changed.metadata.uid) == (0o700, 5)
+    assert (file_type(changed), describe(changed)) == (stat.S_IFREG, "a file")
     assert node.loaded == 0
-    assert isinstance(dressed, File)
-    assert dressed.content == b"content"
+    assert isinstance(changed, File)
+    assert changed.content == b"content"
     assert node.loaded == 1
-    assert dressed != node
+    assert changed != node

@@ -32,7 +32,7 @@ def linked(**links: str) -> Tree:
         (b"", b""),
     ],
 )
-def test_links_are_followed_inside_the_tree(path: bytes, leads_to: bytes) -> None:
+def test_resolve_follows_links_inside_tree(path: bytes, leads_to: bytes) -> None:
     tree = linked(
         lib="usr/lib",
         usr__lib64="lib",
@@ -43,7 +43,7 @@ def test_links_are_followed_inside_the_tree(path: bytes, leads_to: bytes) -> Non
     assert resolve(tree, path) == leads_to
 
 
-def test_the_last_link_may_be_left_alone() -> None:
+def test_resolve_without_follow_last_keeps_last_link() -> None:
     tree = linked(lib="usr/lib", usr__lib64="lib")
     assert resolve(tree, b"lib", follow_last=False) == b"lib"
     assert resolve(tree, b"usr/lib64/x", follow_last=False) == b"usr/lib/x"
@@ -59,20 +59,20 @@ def test_the_last_link_may_be_left_alone() -> None:
         (b"etc/passwd/x", ConflictError),
     ],
 )
-def test_ways_that_lead_nowhere(path: bytes, error: type[Exception]) -> None:
+def test_resolve_unresolvable_path_is_refused(path: bytes, error: type[Exception]) -> None:
     tree = linked(loop="pool", pool="loop", me="me", dangling="no/where")
     with pytest.raises(error):
         resolve(tree, path)
 
 
-def test_forty_links_are_followed_and_no_more() -> None:
+def test_resolve_follows_at_most_forty_links() -> None:
     tree = linked(**{f"l{n}": f"l{n + 1}" for n in range(45)})
     assert resolve(tree, b"l5") == b"l45"
     with pytest.raises(LinkLoopError):
         resolve(tree, b"l4")
 
 
-def test_what_stands_where_a_path_leads() -> None:
+def test_look_up_returns_node_or_none() -> None:
     tree = linked(lib="usr/lib", loop="loop", dangling="no/where", gone="usr/no")
     folder = Found(path=b"usr/lib", inode=tree.inode(b"usr/lib"), node=tree[b"usr/lib"])
     assert look_up(tree, b"usr/lib") == look_up(tree, b"/lib/.") == folder

@@ -28,7 +28,7 @@ def test_walk_yields_parents_first_and_siblings_in_byte_order() -> None:
     assert [path for path, _node in tree.walk(b"etc")] == [b"etc", b"etc/a", b"etc/b"]
 
 
-def test_a_hard_link_is_a_second_name_of_one_inode() -> None:
+def test_hard_link_shares_inode() -> None:
     tree = small()
     tree.link(b"linked", b"etc/a")
     tree.replace(b"linked", FILE)
@@ -39,13 +39,13 @@ def test_a_hard_link_is_a_second_name_of_one_inode() -> None:
     assert tree.hard_links() == {}
 
 
-def test_linking_a_name_to_itself_changes_nothing() -> None:
+def test_link_to_itself_changes_nothing() -> None:
     tree = small()
     tree.link(b"etc/a", b"etc/a")
     assert tree == small()
 
 
-def test_the_last_name_takes_the_node_with_it() -> None:
+def test_removing_last_name_deletes_node() -> None:
     tree = small()
     tree.link(b"linked", b"etc/a")
     tree.remove(b"etc")
@@ -55,7 +55,7 @@ def test_the_last_name_takes_the_node_with_it() -> None:
     assert [path for path, _node in tree.walk()] == [b"", b"etc-x"]
 
 
-def test_a_copy_is_a_tree_of_its_own_that_shares_contents() -> None:
+def test_copy_is_independent_and_shares_contents() -> None:
     tree = small()
     copy = tree.copy()
     assert copy == tree
@@ -65,7 +65,7 @@ def test_a_copy_is_a_tree_of_its_own_that_shares_contents() -> None:
     assert tree[b"etc-x"] is FILE
 
 
-def test_trees_differ_by_names_nodes_contents_and_links() -> None:
+def test_equality_compares_names_nodes_contents_and_links() -> None:
     tree = small()
     for change in (
         lambda copy: copy.add(b"new", FILE),
@@ -78,7 +78,7 @@ def test_trees_differ_by_names_nodes_contents_and_links() -> None:
         assert copy != tree
 
 
-def test_a_folder_added_again_keeps_what_it_holds() -> None:
+def test_adding_existing_folder_keeps_entries() -> None:
     tree = small()
     tree.add(b"etc", Directory(metadata=Metadata(mode=0o700)))
     assert tree[b"etc"].metadata.mode == 0o700
@@ -89,18 +89,18 @@ def test_a_folder_added_again_keeps_what_it_holds() -> None:
     ("path", "node", "error", "message"),
     [
         (b"etc", FILE, ConflictError, "'etc' is a folder, and a file cannot replace it"),
-        (b"etc/a", FOLDER, ConflictError, "'etc/a' must be a folder and is a file"),
+        (b"etc/a", FOLDER, ConflictError, "'etc/a' must be a folder, got a file"),
         (
             b"etc/a/x",
             FILE,
             ConflictError,
-            "'etc/a' must be a folder to hold 'etc/a/x' and is a file",
+            "'etc/a' must be a folder to hold 'etc/a/x', got a file",
         ),
-        (b"no/x", FILE, MissingPathError, "there is no folder 'no' in the image"),
+        (b"no/x", FILE, MissingPathError, "the image has no folder 'no'"),
         (b"", FILE, ConflictError, "'' is a folder, and a file cannot replace it"),
     ],
 )
-def test_add_refuses_what_would_break_the_tree(
+def test_add_conflict_is_refused(
     path: bytes, node: File, error: type[Exception], message: str
 ) -> None:
     tree = small()
@@ -110,7 +110,7 @@ def test_add_refuses_what_would_break_the_tree(
     assert tree == small()
 
 
-def test_looking_for_what_is_not_there() -> None:
+def test_missing_path_raises() -> None:
     tree = small()
     assert tree.get(b"no") is None
     assert b"no" not in tree
@@ -121,7 +121,7 @@ def test_looking_for_what_is_not_there() -> None:
         tree.entries(b"etc/a")
 
 
-def test_folders_and_the_root_have_one_name() -> None:
+def test_folders_and_root_cannot_be_linked_removed_or_replaced() -> None:
     tree = small()
     with pytest.raises(ConflictError):
         tree.link(b"x", b"etc")
@@ -133,7 +133,7 @@ def test_folders_and_the_root_have_one_name() -> None:
         tree.replace(b"etc", FILE)
 
 
-def test_add_parents_makes_what_is_missing_and_refuses_files() -> None:
+def test_add_parents_creates_missing_and_refuses_files() -> None:
     tree = small()
     tree.add_parents(b"etc/x/y/z", Metadata(mode=0o750))
     assert tree[b"etc/x/y"] == Directory(metadata=Metadata(mode=0o750))
@@ -145,7 +145,7 @@ def test_add_parents_makes_what_is_missing_and_refuses_files() -> None:
         tree.add_parents(b"link/x")
 
 
-def test_folders_that_nobody_named_are_known_as_such() -> None:
+def test_implied_folders_are_tracked() -> None:
     tree = Tree()
     tree.add_parents(b"a/b/c")
     assert tree.implied() == [b"a", b"a/b"]
@@ -155,7 +155,7 @@ def test_folders_that_nobody_named_are_known_as_such() -> None:
     assert tree.is_implied(b"a/b")
     tree.remove(b"a/b")
     assert tree.implied() == []
-    with pytest.raises(ConflictError, match="'a' is there already"):
+    with pytest.raises(ConflictError, match="'a' already exists in the image"):
         tree.imply(b"a")
 
 
