@@ -1,1 +1,1 @@
-"""Fetch bytes from mirrors and the web, and verify them."""
+"""Download files from mirrors and web servers, and verify them."""

@@ -1,4 +1,4 @@
-"""Ask the mirrors of one file in turn, round after round, until one gives it or none will."""
+"""Try the mirrors of one file in order, and retry until one succeeds or all have failed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from purekernel.errors import ChecksumError, DownloadError, MissingFileError, Of
 from purekernel.fetch.urls import redact
 from purekernel.fetch.wanted import Cause, DownloadPolicy, Fault, Wanted
 
-# A round in which so much has come is not counted: the file gets on, if in pieces.
+# An attempt that receives at least this much is not counted, because the download progresses.
 _PROGRESS_BYTES = 64 << 10
 Result = TypeVar("Result")
 
 
-# Two files may have met one short outage; so many in a row, with no answer in between, say
-# that the host is down.
-_DOUBTFUL_AFTER = 3
+# One short outage can hit two files. This many failures in a row, without a response in
+# between, mean that the host is down.
+_UNRESPONSIVE_AFTER = 3
 
 
-class Undecided(Exception):  # noqa: N818  # whoever asked knows what it comes to
-    """Say that no place gave the file, and that some may have it."""
+class Undecided(Exception):  # noqa: N818  # the caller turns it into an error
+    """Signal that no URL provided the file, but that some may have it."""
 
 
 def ask_each(
@@ -33,16 +33,17 @@ def ask_each(
     *,
     decisive: str | None,
 ) -> Result | None:
-    """Return what the first attempt that succeeds comes to, or ``None``: nobody has the file.
+    """Return the result of the first successful attempt, or ``None`` if the file is missing.
 
     Args:
-        urls: the places, in order.
-        attempt: asks one, and raises ``Fault``.
-        faults: the last fault of every place that was asked, now or before; added to.
-        decisive: the place that speaks for all when it has no such file, if one does.
+        urls: the URLs to try, in order.
+        attempt: tries one URL; raises ``Fault`` on failure.
+        faults: the last fault of every URL, including earlier calls; updated in place.
+        decisive: a URL that decides for all: if it reports the file as missing, the file is
+            missing.
 
     Raises:
-        Undecided: neither.
+        Undecided: all attempts failed, and not all URLs report the file as missing.
     """
     for url in urls:
         try:
@@ -56,32 +57,34 @@ def ask_each(
     raise Undecided
 
 
-# Know which hosts answer, so that one that is down costs its time once and not once a file.
+# Remember which hosts respond, so that a host that is down is waited for once, not once per file.
 
 
 class Reachability:
-    """What was seen of each host in this run, by all threads.
+    """Track the hosts of this run that do not respond; shared by all threads.
 
-    A host that did not answer several times in a row is doubtful, and asked after the others.
-    One on which all attempts at a file were spent is given up: with a hundred more files to
-    ask it for, nobody wants to wait for each.
+    A host that failed to respond several times in a row is tried after the others. A host on
+    which all attempts for a file failed is not tried again, because every further file would
+    wait for it as long.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._misses: dict[str, int] = {}
+        self._failures: dict[str, int] = {}
         self._given_up: dict[str, Fault] = {}
 
     def in_order(self, urls: Iterable[str]) -> list[str]:
-        """Return ``urls`` in their order, those of doubtful hosts at the end."""
+        """Return ``urls`` in their order, with those of unresponsive hosts moved to the end."""
         with self._lock:
-            return sorted(urls, key=lambda url: self._misses.get(_host(url), 0) >= _DOUBTFUL_AFTER)
+            return sorted(
+                urls, key=lambda url: self._failures.get(_host(url), 0) >= _UNRESPONSIVE_AFTER
+            )
 
     def check(self, url: str) -> None:
-        """Refuse to ask a host that was given up.
+        """Refuse a URL whose host was given up.
 
         Raises:
-            Fault: why it was.
+            Fault: the reason for which the host was given up.
         """
         with self._lock:
             fault = self._given_up.get(_host(url))
@@ -89,15 +92,15 @@ class Reachability:
             raise Fault(fault.reason, Cause.LASTING, hint=fault.hint)
 
     def note(self, url: str, fault: Fault | None) -> None:
-        """Take in what an attempt came to."""
+        """Record the outcome of an attempt; ``fault`` is ``None`` on success."""
         with self._lock:
             if fault is not None and fault.cause is Cause.UNREACHABLE:
-                self._misses[_host(url)] = self._misses.get(_host(url), 0) + 1
+                self._failures[_host(url)] = self._failures.get(_host(url), 0) + 1
             else:
-                self._misses.pop(_host(url), None)
+                self._failures.pop(_host(url), None)
 
     def give_up(self, url: str, fault: Fault) -> None:
-        """Ask this host no more, if ``fault``, the last one, is that nobody answers."""
+        """Stop trying the host of ``url`` if ``fault``, the last one, is that it is unreachable."""
         if fault.cause is Cause.UNREACHABLE:
             with self._lock:
                 self._given_up[_host(url)] = fault
@@ -112,16 +115,16 @@ def _host(url: str) -> str:
 
 
 class Rounds:
-    """The attempts at one file.
+    """Download one file with retries.
 
     Args:
         wanted: the file.
-        policy: how many rounds there are, and what pauses between them.
-        reachability: what is known of the hosts.
-        sleep: waits for so many seconds.
+        policy: the number of attempts and the pauses between them.
+        reachability: the hosts that do not respond.
+        sleep: waits for the given number of seconds.
 
     Attributes:
-        faults: for each address that was asked, why it did not give the file.
+        faults: the last fault of each URL that was tried.
     """
 
     def __init__(
@@ -143,43 +146,43 @@ class Rounds:
     def run(
         self, attempt: Callable[[str, float], Result], *, decisive: str | None = None
     ) -> Result | None:
-        """Return what the first attempt that succeeds comes to, or ``None``: nobody has it.
+        """Return the result of the first successful attempt, or ``None`` if the file is missing.
 
         Args:
-            attempt: asks an address, for so many seconds at the most, and raises ``Fault``.
-            decisive: as :func:`ask_each` has it.
+            attempt: tries one URL within the given number of seconds; raises ``Fault``.
+            decisive: see :func:`ask_each`.
 
         Raises:
-            DownloadError: some mirror may have it, and none gave it.
+            DownloadError: a mirror may have the file, but none provided it.
         """
-        hopeful = list(dict.fromkeys(self._wanted.urls))
+        remaining = list(dict.fromkeys(self._wanted.urls))
         number = 0
         while True:
             try:
                 return ask_each(
-                    self._reachability.in_order(hopeful),
+                    self._reachability.in_order(remaining),
                     lambda url: attempt(url, self._seconds_left()),
                     self.faults,
                     decisive=decisive,
                 )
             except Undecided:
                 pass
-            gained = any(self.faults[url].gained_bytes >= _PROGRESS_BYTES for url in hopeful)
+            gained = any(self.faults[url].gained_bytes >= _PROGRESS_BYTES for url in remaining)
             number = 0 if gained else number + 1
-            hopeful = [url for url in hopeful if self.faults[url].may_pass]
-            if not hopeful or number >= self._attempts or not self._pause(number, hopeful):
+            remaining = [url for url in remaining if self.faults[url].may_pass]
+            if not remaining or number >= self._attempts or not self._pause(number, remaining):
                 break
         if self._attempts == self._policy.attempts:
-            for url in hopeful:
+            for url in remaining:
                 self._reachability.give_up(url, self.faults[url])
         raise failure(self._wanted, self.faults)
 
-    def _pause(self, number: int, hopeful: list[str]) -> bool:
-        """Wait as long as it is time to; say whether there is time for another round."""
-        asked = max(self.faults[url].pause_seconds for url in hopeful)
+    def _pause(self, number: int, remaining: list[str]) -> bool:
+        """Wait before the next attempt; return whether there is time for one."""
+        requested = max(self.faults[url].pause_seconds for url in remaining)
         pause = max(
             self._policy.pause_seconds(max(number - 1, 0)),
-            min(asked, self._policy.most_pause_seconds),
+            min(requested, self._policy.most_pause_seconds),
         )
         if pause >= self._seconds_left():
             return False
@@ -191,24 +194,22 @@ class Rounds:
 
 
 def failure(wanted: Wanted, faults: dict[str, Fault]) -> DownloadError:
-    """Return the error that names each mirror, and what is wrong with it."""
+    """Return the error that lists the fault of each mirror."""
     hint = next((fault.hint for fault in faults.values() if fault.hint), "")
     if any(fault.cause is Cause.CONTENT for fault in faults.values()):
-        return ChecksumError(
-            f"{wanted.name} is not what was promised: {_reasons(faults)}", hint=hint
-        )
+        return ChecksumError(f"{wanted.name} failed verification: {_reasons(faults)}", hint=hint)
     return DownloadError(f"{wanted.name} cannot be fetched: {_reasons(faults)}", hint=hint)
 
 
 def missing(wanted: Wanted) -> MissingFileError:
-    """Return the error that no mirror has the file."""
-    places = ", ".join(map(redact, dict.fromkeys(wanted.urls)))
-    return MissingFileError(f"{wanted.name} is nowhere: looked for {places}")
+    """Return the error for a file that no mirror has."""
+    urls = ", ".join(map(redact, dict.fromkeys(wanted.urls)))
+    return MissingFileError(f"{wanted.name} not found: tried {urls}")
 
 
 def not_in_store(wanted: Wanted, faults: dict[str, Fault]) -> OfflineError:
-    """Return the error that only a server could have the file, and none may be asked."""
-    return OfflineError(f"{wanted.name} cannot be had offline: {_reasons(faults)}")
+    """Return the error for a file that would have to be downloaded while offline."""
+    return OfflineError(f"{wanted.name} is not available offline: {_reasons(faults)}")
 
 
 def _reasons(faults: dict[str, Fault]) -> str:

@@ -1,4 +1,4 @@
-"""Fetch files: from the store where it has them, else from mirrors, several at once.
+"""Fetch files from the store or, if it lacks them, from mirrors, several at once.
 
 ::
 
@@ -6,8 +6,8 @@
         fetched = downloads.fetch_all([Wanted(name="bash.tcz", urls=(...,), md5=...)])
         content = downloads.load(fetched[0])
 
-Whatever comes out of here was checked: against the digests and the size that were promised,
-the length that the server announced, and the kind of file that was wanted.
+Every returned file was checked against the expected digests and size, the length that the
+server announced, and the expected kind of file.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = ["DownloadPolicy", "Downloads", "load_fetched"]
 
-# How often the caller's thread looks up from waiting: for Ctrl-C, which Windows does not wake
-# it for, and for requests that have had their time.
+# How often the calling thread wakes up: to notice Ctrl-C, which does not interrupt the wait on
+# Windows, and to abort overdue requests.
 _TICK_SECONDS = 0.1
 
-# What threads that were called off are waited for; all that can hold them longer is a name
-# server, and they write nothing afterwards.
+# How long to wait for cancelled threads to end. Only a name server lookup can block them for
+# longer, and they write nothing afterwards.
 _LEAVE_SECONDS = 1.0
 
 Report = Callable[[Wanted, Fetched | None], None]
@@ -46,23 +46,23 @@ Result = TypeVar("Result")
 
 @frozen
 class _Raised:
-    """What the work at a file ended with in place of a result."""
+    """The exception that the work on a file raised."""
 
     error: BaseException
 
 
 class Downloads:
-    """Fetches files into a store; a context manager, whose end ends threads and connections.
+    """Fetches files into a store. A context manager: leaving it ends threads and connections.
 
     Args:
-        store: where files go, and come from when it has them.
-        policy: bounds.
-        offline: open no connection; folders are still read.
-        reuse: trust what the store has from an address without asking whether it has changed.
-        report: told of each file, in the thread that asked for it, when it is there; ``None``
-            is one that may be missing, and is.
-        sleep: waits for so many seconds; for tests.
-        executor: what works in place of threads of our own.
+        store: the store for downloaded files; files that it has are not downloaded.
+        policy: the limits.
+        offline: open no connection; mirror folders are still read.
+        reuse: use the stored file of a URL without asking the server whether it has changed.
+        report: called with each completed file, in the thread of the caller; the second
+            argument is ``None`` if the file is optional and missing.
+        sleep: waits for the given number of seconds; for tests.
+        executor: runs the downloads instead of the built-in thread pool.
     """
 
     def __init__(
@@ -90,85 +90,87 @@ class Downloads:
         self.close()
 
     def close(self) -> None:
-        """End what is under way; nothing can be fetched afterwards."""
+        """Cancel running downloads; no file can be fetched afterwards."""
         self._finder.stop()
         self._crew.dismiss(patience_seconds=_LEAVE_SECONDS)
         self._finder.close()
 
     def fetch(self, wanted: Wanted) -> Fetched | None:
-        """Return the file, or ``None``: it is optional, and no mirror has it.
+        """Return the file, or ``None`` if it is optional and no mirror has it.
 
         Raises:
-            MissingFileError: no mirror has it.
-            ChecksumError: mirrors have another file of that name.
-            OfflineError: it is not in the store, and nothing may be asked.
-            DownloadError: it cannot be had for another reason.
+            MissingFileError: no mirror has the file.
+            ChecksumError: the mirrors have a file of another size or digest.
+            OfflineError: the file is not in the store, and ``offline`` is set.
+            DownloadError: the file cannot be fetched for another reason.
             StoreError: the store cannot be written to.
         """
         return self.fetch_all([wanted])[0]
 
     def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
-        """Return the files in the order in which they are asked for, each fetched once.
+        """Return the files in the order of ``wanted``; fetch each file once.
+
+        All files are tried before an error is raised.
 
         Raises:
-            DownloadError: of one file, as :meth:`fetch` has it.
+            DownloadError: one file failed; see :meth:`fetch`.
             StoreError: the store cannot be written to.
-            CombinedError: several of these: all files were tried.
+            CombinedError: several files failed.
         """
-        asked = list(wanted)
-        fetched = self._run(self._fetch, asked, self._report)
-        return [fetched[one] for one in asked]
+        requests = list(wanted)
+        fetched = self._run(self._fetch, requests, self._report)
+        return [fetched[request] for request in requests]
 
     def try_all(self, wanted: Iterable[Wanted]) -> list[Fetched | DownloadError | None]:
-        """Return the files as :meth:`fetch_all` does, or why one cannot be had.
+        """Return the files as :meth:`fetch_all` does, with errors in place of failed files.
 
         Raises:
             StoreError: the store cannot be written to.
         """
-        asked = list(wanted)
+        requests = list(wanted)
         report = self._report
 
-        def tell(one: Wanted, result: Fetched | DownloadError | None) -> None:
+        def report_success(request: Wanted, result: Fetched | DownloadError | None) -> None:
             if report is not None and not isinstance(result, DownloadError):
-                report(one, result)
+                report(request, result)
 
-        fetched = self._run(_or_why_not(self._fetch), asked, tell)
-        return [fetched[one] for one in asked]
+        fetched = self._run(_return_error(self._fetch), requests, report_success)
+        return [fetched[request] for request in requests]
 
     def exists(self, wanted: Wanted) -> bool:
-        """Say whether some place has the file, without fetching it.
+        """Return whether the file exists at any URL, without fetching it.
 
         Raises:
-            OfflineError: the store does not know, and nothing may be asked.
-            DownloadError: nobody can tell.
+            OfflineError: the store does not know, and ``offline`` is set.
+            DownloadError: the requests failed.
         """
-        (seen,) = self.look_all([wanted])
-        if isinstance(seen, DownloadError):
-            raise seen
-        return seen
+        (result,) = self.look_all([wanted])
+        if isinstance(result, DownloadError):
+            raise result
+        return result
 
     def look_all(self, wanted: Iterable[Wanted]) -> list[bool | DownloadError]:
-        """Return whether some place has each file, or why nobody can tell; fetch none."""
-        asked = list(wanted)
-        seen = self._run(_or_why_not(self._finder.look), asked, None)
+        """Return for each file whether it exists at any URL, or an error; fetch no file."""
+        requests = list(wanted)
+        results = self._run(_return_error(self._finder.look), requests, None)
         return [
             sight if isinstance(sight, DownloadError) else sight is not None
-            for sight in (seen[one] for one in asked)
+            for sight in (results[request] for request in requests)
         ]
 
     def sizes(self, wanted: Iterable[Wanted]) -> dict[Wanted, int | None]:
-        """Return how many bytes files have, without fetching them.
+        """Return the sizes of files in bytes, without fetching them.
 
         Returns:
-            For each file what was promised of it, or what a mirror says; ``None`` where nobody
-            does, for whatever reason: to fetch it will tell the reason.
+            For each file the expected size, or the size that a mirror reports; ``None`` if it
+            is unknown or the request fails. Fetching the file reports the reason.
         """
 
-        def size(one: Wanted) -> int | None:
-            if one.size_bytes is not None:
-                return one.size_bytes
+        def size(request: Wanted) -> int | None:
+            if request.size_bytes is not None:
+                return request.size_bytes
             try:
-                sight = self._finder.look(one)
+                sight = self._finder.look(request)
             except PurekernelError:
                 return None
             return None if sight is None else sight.size_bytes
@@ -176,11 +178,11 @@ class Downloads:
         return self._run(size, list(wanted), None)
 
     def load(self, fetched: Fetched) -> bytes:
-        """Return what a file that was fetched here holds; what was damaged since comes anew.
+        """Return the content of a fetched file; fetch it again if it was damaged since.
 
         Raises:
-            DownloadError: it was damaged, and cannot be had again.
-            StoreError: likewise, where it was fetched elsewhere.
+            DownloadError: the file was damaged and cannot be fetched again.
+            StoreError: the file was damaged, and another object fetched it.
         """
         try:
             return load_fetched(fetched)
@@ -193,11 +195,11 @@ class Downloads:
     def _run(
         self,
         work: Callable[[Wanted], Result],
-        asked: list[Wanted],
+        requests: list[Wanted],
         report: Callable[[Wanted, Result], None] | None,
     ) -> dict[Wanted, Result]:
-        """Have ``work`` done for each file, each once; raise all errors together."""
-        todo = dict.fromkeys(asked)
+        """Run ``work`` once for each file; raise all errors together."""
+        todo = dict.fromkeys(requests)
         done: SimpleQueue[tuple[Wanted, Result | _Raised]] = SimpleQueue()
         results: dict[Wanted, Result] = {}
         errors: dict[Wanted, PurekernelError] = {}
@@ -215,13 +217,15 @@ class Downloads:
                 else:
                     raise result.error
         except Stopped:
-            self.close()  # threads that were started since it was closed
-            raise DownloadError("the downloads were called off", hint="run again") from None
+            self.close()  # ends threads that were started since the last close
+            raise DownloadError("the downloads were cancelled", hint="run again") from None
         except BaseException:
             self.close()
             raise
-        # A full disk is one fault, however many files it kept out.
-        raise_all({str(errors[one]): errors[one] for one in todo if one in errors}.values())
+        # A full disk is reported once, also if several files failed because of it.
+        raise_all(
+            {str(errors[wanted]): errors[wanted] for wanted in todo if wanted in errors}.values()
+        )
         return results
 
     def _submit(
@@ -234,7 +238,7 @@ class Downloads:
             try:
                 self._finder.check_stopped()
                 done.put((wanted, work(wanted)))
-            except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+            except BaseException as error:  # noqa: BLE001  # raised in the waiting thread
                 done.put((wanted, _Raised(error)))
 
         (self._executor or self._crew).submit(task)
@@ -242,19 +246,19 @@ class Downloads:
     def _next(
         self, done: SimpleQueue[tuple[Wanted, Result | _Raised]]
     ) -> tuple[Wanted, Result | _Raised]:
-        """Wait for the next result, and see to it meanwhile that no request takes too long."""
+        """Wait for the next result; abort overdue requests meanwhile."""
         while True:
             self._finder.end_overdue()
             with suppress(Empty):
                 return done.get(timeout=_TICK_SECONDS)
 
     def _fetch(self, wanted: Wanted) -> Fetched | None:
-        found = self._finder.find(wanted)
-        if found is None:
+        result = self._finder.find(wanted)
+        if result is None:
             if wanted.optional:
                 return None
             raise missing(wanted)
-        url, blob = found
+        url, blob = result
         self._origins[blob.sha256] = wanted
         return Fetched(
             name=wanted.name,
@@ -266,15 +270,15 @@ class Downloads:
         )
 
 
-def _or_why_not(
+def _return_error(
     work: Callable[[Wanted], Result],
 ) -> Callable[[Wanted], Result | DownloadError]:
-    """Return ``work`` with its error as a result."""
+    """Wrap ``work`` so that it returns a :class:`DownloadError` instead of raising it."""
 
-    def try_it(wanted: Wanted) -> Result | DownloadError:
+    def run(wanted: Wanted) -> Result | DownloadError:
         try:
             return work(wanted)
         except DownloadError as error:
             return error
 
-    return try_it
+    return run

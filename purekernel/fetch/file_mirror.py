@@ -1,4 +1,4 @@
-"""Bring a file of this host into the store: folders are mirrors too."""
+"""Copy files from mirrors that are folders of this host into the store."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from purekernel.host.write import storing, write_piece
 
 
 def look_local(url: str) -> os.stat_result:
-    """Return what the host says of the file that ``url`` names.
+    """Return the status of the file at ``url``.
 
     Raises:
-        Fault: there is none, or it is no file, or it may not be looked at.
+        Fault: the file is missing, not a regular file, or not accessible.
     """
     path = _path(url)
     try:
@@ -37,14 +37,15 @@ def look_local(url: str) -> os.stat_result:
 
 
 def copy_local(store: Store, wanted: Wanted, url: str, *, stopped: threading.Event) -> Blob:
-    """Copy the file that ``url`` names into the store, unless the store's is still the same.
+    """Copy the file at ``url`` into the store, unless it has not changed since the last copy.
 
-    Its size and time tell whether it is, as they do for every tool that copies what changed.
+    A change is detected by size and modification time, as in other tools that copy changed
+    files.
 
     Raises:
-        Fault: there is none, it cannot be read, or it is not the one wanted.
+        Fault: the file is missing, cannot be read, or does not match the request.
         Stopped: ``stopped`` was set.
-        StoreError: it cannot be stored.
+        StoreError: the file cannot be stored.
     """
     validators = _validators(look_local(url))
     record = store.record(url)
@@ -57,7 +58,7 @@ def copy_local(store: Store, wanted: Wanted, url: str, *, stopped: threading.Eve
         check_size(status.st_size, wanted)
         blob = _copy(store, wanted, stream, stopped)
         if _validators(os.fstat(stream.fileno())) != _validators(status):
-            raise Fault("it changed while it was read", Cause.PASSING)
+            raise Fault("the file changed while it was read", Cause.PASSING)
     store.remember(
         url,
         Record(
@@ -103,7 +104,7 @@ def _pieces(stream: BinaryIO) -> Iterator[bytes]:
 
 @contextmanager
 def _opening(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to read it; what may never end is not waited for."""
+    """Open a regular file for reading; do not block on a fifo or device."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         stream = os.fdopen(os.open(path, flags), "rb", buffering=0)
@@ -124,22 +125,22 @@ def _path(url: str) -> Path:
 
 
 def _missing(path: Path) -> Fault:
-    """Tell a mirror that lacks a file from one that is not there: a disk not mounted, say."""
+    """Return the fault for a missing file or, if a disk is not mounted, a missing mirror."""
     if path.parent.is_dir():
-        return Fault("it is not there", Cause.MISSING)
-    return Fault(f"there is no folder {redact(str(path.parent))}", Cause.MISSING)
+        return Fault("not found", Cause.MISSING)
+    return Fault(f"folder {redact(str(path.parent))} not found", Cause.MISSING)
 
 
 def _check_kind(status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise Fault("it is a folder, not a file", Cause.LASTING)
+        raise Fault("must be a file, got a folder", Cause.LASTING)
     if not stat.S_ISREG(status.st_mode):
-        raise Fault("it is neither a file nor a folder", Cause.LASTING)
+        raise Fault("must be a file, got a device, fifo or socket", Cause.LASTING)
 
 
 def _unreadable(error: OSError) -> Fault:
     return Fault(
-        f"it cannot be read: {error.strerror or error}",
+        f"cannot be read: {error.strerror or error}",
         Cause.LASTING,
         hint="check the path and its permissions",
     )

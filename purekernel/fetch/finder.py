@@ -1,4 +1,4 @@
-"""Find one file: in the store, by what is remembered of an address, or at a mirror."""
+"""Find a file in the store, through the cache entries of its URLs, or on a mirror."""
 
 from __future__ import annotations
 
@@ -26,24 +26,25 @@ Result = TypeVar("Result")
 
 @frozen(kw_only=True)
 class Sight:
-    """What was seen of a file that somebody has.
+    """What is known of an existing file without fetching it.
 
     Attributes:
-        size_bytes: its size, where that was said.
+        size_bytes: its size, if known.
     """
 
     size_bytes: int | None
 
 
 class Finder:
-    """Finds files one by one, for any number of threads.
+    """Finds single files; thread-safe.
 
     Args:
-        store: where files go, and come from when it has them.
-        policy: bounds.
+        store: the store for downloaded files; files that it has are not downloaded.
+        policy: the limits.
         offline: open no connection.
-        reuse: trust what the store has from an address without asking whether it has changed.
-        sleep: waits for so many seconds; ``None``: until :meth:`stop` at the most.
+        reuse: use the stored file of a URL without asking the server whether it has changed.
+        sleep: waits for the given number of seconds; the default wait ends early on
+            :meth:`stop`.
     """
 
     def __init__(
@@ -66,34 +67,34 @@ class Finder:
         self._web_lock = threading.Lock()
 
     def end_overdue(self) -> None:
-        """Cut off every request that has had its time; to be called now and then."""
+        """Abort all overdue requests; call this regularly."""
         if self._web is not None:
             self._web.end_overdue()
 
     def stop(self) -> None:
-        """Call off what is under way: all threads raise ``Stopped``, soon and from now on."""
+        """Cancel running work: all threads raise ``Stopped`` soon, and on every later call."""
         with self._web_lock:
             self._stopped.set()
         if self._web is not None:
             self._web.stop()
 
     def close(self) -> None:
-        """Close what is open, when all threads have ended."""
+        """Close the connections; all threads must have ended."""
         if self._web is not None:
             self._web.close()
 
     def check_stopped(self) -> None:
-        """Raise ``Stopped`` where the work was called off."""
+        """Raise ``Stopped`` if the work was cancelled."""
         if self._stopped.is_set():
             raise Stopped
 
     def find(self, wanted: Wanted) -> tuple[str, Blob] | None:
-        """Return the file and where it is from, or ``None``: nobody has it.
+        """Return the URL and the stored file, or ``None`` if the file is missing everywhere.
 
         Raises:
-            DownloadError: somebody may have it, and nobody gave it.
+            DownloadError: a mirror may have the file, but none provided it.
             StoreError: the store cannot be written to.
-            Stopped: the work was called off.
+            Stopped: the work was cancelled.
         """
         blob = self._store.find(sha256=wanted.sha256, md5=wanted.md5, wanted=wanted)
         if blob is not None:
@@ -105,9 +106,9 @@ class Finder:
         )
 
     def _origin(self, wanted: Wanted, blob: Blob) -> str:
-        """Return the first of a file's places that once gave it, or else the first of all.
+        """Return the first URL that ever provided the file, or else the first URL.
 
-        What stands in a lock must not depend on whether the store had the file already.
+        The URL in a lock file must not depend on whether the store already had the file.
         """
         for url in wanted.urls:
             record = self._store.record(url)
@@ -116,11 +117,11 @@ class Finder:
         return wanted.urls[0] if wanted.urls else ""
 
     def look(self, wanted: Wanted) -> Sight | None:
-        """Return what can be told of the file without fetching it, or ``None``: nobody has it.
+        """Return what is known of the file without fetching it, or ``None`` if it is missing.
 
         Raises:
-            DownloadError: nobody can tell.
-            Stopped: the work was called off.
+            DownloadError: the requests failed.
+            Stopped: the work was cancelled.
         """
         blob = self._store.find(sha256=wanted.sha256, md5=wanted.md5, wanted=wanted)
         if blob is not None:
@@ -138,20 +139,20 @@ class Finder:
         recall: Callable[[str], Result],
         attempt: Callable[[str, float], Result],
     ) -> Result | None:
-        """Go by what is known where that is to do, else ask the mirrors."""
+        """Use the cache entries if ``offline`` or ``reuse`` is set, else ask the mirrors."""
         if not wanted.urls:
             raise DownloadError(
-                f"{wanted.name} cannot be fetched: no place is named where it could be",
-                hint="name a mirror",
+                f"{wanted.name} cannot be fetched: it has no URL", hint="give a mirror"
             )
         decisive = wanted.urls[0] if wanted.optional else None
         if self._offline or self._reuse:
             faults: dict[str, Fault] = {}
             try:
-                found = ask_each(wanted.urls, recall, faults, decisive=decisive)
-                # What was not there then may be there now; of what may be missing, nobody asks.
-                if found is not None or self._offline or wanted.optional:
-                    return found
+                result = ask_each(wanted.urls, recall, faults, decisive=decisive)
+                # A file that was missing earlier may exist now; optional files are not asked for
+                # again.
+                if result is not None or self._offline or wanted.optional:
+                    return result
             except Undecided:
                 if self._offline:
                     raise not_in_store(wanted, faults) from None
@@ -164,7 +165,7 @@ class Finder:
         return rounds.run(attempt, decisive=decisive)
 
     def _recall(self, wanted: Wanted, url: str) -> Blob:
-        """Return what came from ``url`` earlier; folders are looked into all the same."""
+        """Return the stored file of ``url``; read local mirrors as usual."""
         if is_local(url):
             return copy_local(self._store, wanted, url, stopped=self._stopped)
         record = self._remembered(url)
@@ -186,11 +187,11 @@ class Finder:
         if record is None:
             raise _not_stored()
         if record.sha256 is None:
-            raise Fault("it was not there", Cause.MISSING)
+            raise Fault("not found by an earlier request", Cause.MISSING)
         return record
 
     def _attempt(self, wanted: Wanted, url: str, seconds: float) -> Blob:
-        """Fetch a file from one place, and remember where there is none."""
+        """Fetch a file from one URL; write a cache entry if it is missing there."""
         self.check_stopped()
         if is_local(url):
             return copy_local(self._store, wanted, url, stopped=self._stopped)
@@ -203,9 +204,9 @@ class Finder:
                 raise
 
     def _look(self, url: str, seconds: float) -> Sight:
-        """Ask a place what it has; whoever only looks changes nothing of what is known of it.
+        """Ask a URL for the size of its file; do not change its cache entry.
 
-        Some servers have no answer to ``HEAD`` but 404, for files that they give.
+        Some servers answer ``HEAD`` with 404 for files that exist.
         """
         self.check_stopped()
         if is_local(url):
@@ -215,7 +216,7 @@ class Finder:
 
     @contextmanager
     def _noting(self, url: str) -> Iterator[None]:
-        """Keep what an attempt tells of a host."""
+        """Record whether the host of ``url`` responds."""
         self._reachability.check(url)
         try:
             yield
@@ -225,7 +226,7 @@ class Finder:
         self._reachability.note(url, None)
 
     def _transfer(self, wanted: Wanted, url: str, seconds: float) -> Blob:
-        """Fetch a file from a server, or let somebody do it who is at it already."""
+        """Download a file, or wait for another process that is downloading it."""
         before = self._store.record_time(url)
         shared = self._store.partial(url)
         with taking_turns(
@@ -241,7 +242,7 @@ class Finder:
             return transfer.run(self._connect(), most_seconds=seconds)
 
     def _connect(self) -> Web:
-        """Return what asks servers, made when it is first needed: its import takes 80 ms."""
+        """Return the HTTP client; create it on first use, because its import takes 80 ms."""
         from purekernel.fetch.http import Web  # noqa: PLC0415
 
         with self._web_lock:
@@ -250,7 +251,7 @@ class Finder:
                     connect_seconds=self._policy.connect_seconds,
                     stall_seconds=self._policy.stall_seconds,
                 )
-            self.check_stopped()  # what is made now, nobody would stop
+            self.check_stopped()  # stop() does not reach a client that is created after it
             return self._web
 
     def _wait(self, seconds: float) -> None:
@@ -259,4 +260,4 @@ class Finder:
 
 
 def _not_stored() -> Fault:
-    return Fault("it is not in the store", Cause.LASTING)
+    return Fault("not in the store", Cause.LASTING)

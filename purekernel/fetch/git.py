@@ -1,4 +1,4 @@
-"""What a checkout of git is called, read from its files; git itself is not run.
+"""Describe a git checkout by its tag or commit, without running git.
 
 Source: gitrepository-layout(5), git-pack-refs(1); "Git Objects" in the Git book for loose
 objects.
@@ -14,23 +14,23 @@ from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
-# git's own default for an abbreviated name.
+# The default of git for an abbreviated commit hash.
 ABBREVIATED_DIGITS = 7
 
-# Names of references and tags are short, and so is what the files here hold.
+# Reference and tag names are short, and so are the files that contain them.
 MAX_BYTES = 4 << 20
 MAX_LINKS = 5
 
 
 def describe_checkout(folder: Path) -> str | None:
-    """Return the tag of the commit that is checked out, or the commit's abbreviated name.
+    """Return the tag of the checked-out commit, or the abbreviated commit hash.
 
-    That is what ``git describe --tags --always`` says where a tag stands on the commit or
-    there are no tags at all. Of several tags the last in the order of names counts. How far
-    the commit is from an older tag is not found out.
+    The result equals that of ``git describe --tags --always`` if the commit has a tag or the
+    repository has none. If the commit has several tags, the last in order of name is used. The
+    distance from an older tag is not determined.
 
     Returns:
-        ``None`` where ``folder`` is no checkout, or nothing is checked out.
+        ``None`` if ``folder`` is not a checkout, or no commit is checked out.
     """
     repository = _repository(folder)
     if repository is None:
@@ -45,10 +45,10 @@ def describe_checkout(folder: Path) -> str | None:
 
 
 def _repository(folder: Path) -> Path | None:
-    place = folder / ".git"
-    if place.is_dir():
-        return place
-    text = _read(place)  # of a worktree or a submodule
+    path = folder / ".git"
+    if path.is_dir():
+        return path
+    text = _read(path)  # a worktree or a submodule has a file
     if text is None or not text.startswith("gitdir: "):
         return None
     linked = folder / text.removeprefix("gitdir: ").strip()
@@ -61,17 +61,17 @@ def _common(repository: Path) -> Path:
 
 
 def _packed(common: Path) -> dict[str, str]:
-    """Return the packed references; of annotated tags, the commits that they stand on."""
-    found: dict[str, str] = {}
+    """Return the packed references; for annotated tags, the commits that they point to."""
+    references: dict[str, str] = {}
     last = ""
     for line in (_read(common / "packed-refs") or "").splitlines():
         if line.startswith("^"):
-            found[last] = line[1:].strip()
+            references[last] = line[1:].strip()
             continue
         target, _blank, last = line.partition(" ")
         if _COMMIT.fullmatch(target):
-            found[last] = target
-    return found
+            references[last] = target
+    return references
 
 
 def _resolve(
@@ -115,7 +115,7 @@ def _tags(common: Path, packed: dict[str, str]) -> dict[str, str]:
 
 
 def _peel(common: Path, target: str) -> str:
-    """Return the commit that an annotated tag stands on; other objects as they are."""
+    """Return the commit of an annotated tag; return other objects unchanged."""
     path = common / "objects" / target[:2] / target[2:]
     try:
         with path.open("rb") as stream:

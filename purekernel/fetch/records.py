@@ -1,4 +1,4 @@
-"""What the store knows of an address: what came from there, and how to ask whether it changed."""
+"""Read and write the cache entry of a URL: the digest of its content and its validators."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-# A validator goes back to the server in a header, and the store's files are anybody's.
+# A validator is sent back to the server in a header, and any program can edit the store's files.
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{1,512}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_BYTES = 16384
@@ -16,11 +16,12 @@ _MOST_BYTES = 16384
 
 @frozen(kw_only=True)
 class Validators:
-    """What tells one state of a file at an address from another (RFC 9110, 8.8).
+    """Validators that identify one version of the file at a URL (RFC 9110, 8.8).
 
     Attributes:
-        etag: as the server gave it, with its quotes. Of a file on this host: size and time.
-        last_modified: likewise.
+        etag: ``ETag`` as sent by the server, with its quotes. For a file on this host: size and
+            modification time.
+        last_modified: ``Last-Modified`` as sent by the server.
     """
 
     etag: str | None = None
@@ -31,13 +32,13 @@ class Validators:
 
     @property
     def for_range(self) -> str | None:
-        """What ``If-Range`` takes: a strong ETag, or the date where there is none (13.1.5)."""
+        """The value for ``If-Range``: a strong ETag, or the date if there is no ETag (13.1.5)."""
         if self.etag is None:
             return self.last_modified
         return None if self.etag.startswith("W/") else self.etag
 
     def differ_from(self, other: Validators) -> bool:
-        """Say whether the two belong to different states, as far as they tell."""
+        """Return whether the two are known to identify different versions."""
         if self.etag and other.etag:
             return self.etag != other.etag
         dates = self.last_modified, other.last_modified
@@ -46,13 +47,13 @@ class Validators:
 
 @frozen(kw_only=True)
 class Record:
-    """What an address gave when it was last asked.
+    """The cache entry of a URL: the result of the last request.
 
     Attributes:
-        url: redacted, for whoever looks into the store.
-        sha256: of what it gave; ``None``: it had nothing of that name.
-        size_bytes: of what it gives, where that is known.
-        validators: to ask with whether that still holds.
+        url: the redacted URL, for people who inspect the store.
+        sha256: digest of the content in hexadecimal; ``None`` if the file was missing.
+        size_bytes: size of the file, if known.
+        validators: validators for a conditional request.
     """
 
     url: str
@@ -61,21 +62,22 @@ class Record:
     validators: Validators = Validators()
 
     def to_bytes(self) -> bytes:
-        """Return the record as the store keeps it."""
+        """Return the record as JSON, in the form that the store keeps."""
         return json.dumps(asdict(self), sort_keys=True).encode()
 
 
 def parse_record(content: bytes) -> Record | None:
-    """Return a record, or ``None`` where ``content`` is none: the file is as good as missing."""
+    """Return the record in ``content``, or ``None`` if it is invalid, as if it were missing."""
     try:
         if len(content) > _MOST_BYTES:
             return None
-        said = json.loads(content)
-        validators = said["validators"]
+        fields = json.loads(content)
+        validators = fields["validators"]
+        size_bytes = fields["size_bytes"]
         return Record(
-            url=_checked(said["url"], str),
-            sha256=_matching(said["sha256"], _SHA256),
-            size_bytes=None if said["size_bytes"] is None else _checked(said["size_bytes"], int),
+            url=_checked(fields["url"], str),
+            sha256=_matching(fields["sha256"], _SHA256),
+            size_bytes=None if size_bytes is None else _checked(size_bytes, int),
             validators=Validators(
                 etag=_matching(validators["etag"], _HEADER_VALUE),
                 last_modified=_matching(validators["last_modified"], _HEADER_VALUE),
@@ -86,7 +88,7 @@ def parse_record(content: bytes) -> Record | None:
 
 
 def make_validators(etag: str | None, last_modified: str | None) -> Validators:
-    """Return those of a server's that can be sent back to it."""
+    """Return the validators of a response; drop values that cannot be sent in a header."""
     return Validators(etag=_sendable(etag), last_modified=_sendable(last_modified))
 
 

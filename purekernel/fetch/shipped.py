@@ -1,4 +1,4 @@
-"""The data that purekernel brings along."""
+"""Load the data files that purekernel includes: the sample bundle and the default lists."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GEM_LIST = "gem.list"
 CUT_LIST = "util-linux-exec.lst"
 LISTS = (BUILTIN_LIST, MIRROR_LIST, GEM_LIST, CUT_LIST)
 
-# Where a checkout keeps what a wheel has in purekernel/shipped.
+# The folders of a checkout with the files that a wheel has in purekernel/shipped.
 _IN_CHECKOUT = {
     SAMPLE_BUNDLE: Path("fixtures", "sample"),
     **dict.fromkeys(LISTS, Path("lists")),
@@ -23,22 +23,22 @@ _IN_CHECKOUT = {
 
 
 def load_sample_bundle() -> bytes:
-    """Return the sample bundle, made of our own bytes by ``fixtures/``.
+    """Return the sample bundle, which ``fixtures/`` generates.
 
     Raises:
-        InputError: the installation is not whole.
+        InputError: the installation is incomplete.
     """
     return _load(SAMPLE_BUNDLE, words="the sample bundle")
 
 
 def load_shipped_list(name: str) -> bytes:
-    """Return one of our default lists, as ``lists/`` has them.
+    """Return one of the default lists of ``lists/``.
 
     Args:
         name: one of ``LISTS``.
 
     Raises:
-        InputError: the installation is not whole.
+        InputError: the installation is incomplete.
     """
     return _load(name, words=f"the list {name}")
 
@@ -47,9 +47,9 @@ def _load(name: str, *, words: str) -> bytes:
     installed = resources.files("purekernel").joinpath("shipped", name)
     checkout = Path(__file__).parents[2] / _IN_CHECKOUT[name] / name
     try:
-        for place in (installed, checkout):
-            if place.is_file():
-                return place.read_bytes()
+        for path in (installed, checkout):
+            if path.is_file():
+                return path.read_bytes()
     except OSError as error:
         raise InputError(
             f"{words} cannot be read: {error.strerror or error}",

@@ -1,20 +1,20 @@
-"""The store of downloads: files by what they hold, in the user's cache folder.
+"""Store downloads in the user's cache folder, addressed by their digests.
 
-Below the folder, ``v1/`` has
+The folder ``v1/`` in it contains:
 
 ====================  =========================================================================
-``blobs/ab/…``        files, read-only, named by their SHA-256
+``blobs/ab/…``        downloaded files, read-only, named by their SHA-256
 ``md5/ab/…``          for an MD5, the SHA-256 of the file that has it
-``urls/ab/…``         for an address (by SHA-256), what it gave (:mod:`purekernel.fetch.records`)
-``partials/…``        what came of files until they were cut off
-``locks/…``           whose turn it is with an address
-``tmp/…``             what is about to get its name; see :mod:`purekernel.host.cache_folder`
+``urls/ab/…``         for a URL (by its SHA-256), its entry (:mod:`purekernel.fetch.records`)
+``partials/…``        partial downloads (:class:`Partial`)
+``locks/…``           a lock per URL (:func:`taking_turns`)
+``tmp/…``             temporary files; old ones are deleted (:mod:`purekernel.host.cache_folder`)
 ====================  =========================================================================
 
-Any number of processes may use one store. A file gets its name by a rename, when it is whole
-and checked; and it is checked again whenever it is read, so what a crash, a bad disk or a
-person did to it costs a download and nothing else. What is not valid is as good as missing.
-The time of a blob is that of its last use.
+Any number of processes can use one store. A file is renamed to its final name when it is
+complete and checked. It is checked again on every read, so damage by a crash, a bad disk or a
+user costs one download. An invalid file is treated as missing. The modification time of a blob
+is the time of its last use.
 """
 
 from __future__ import annotations
@@ -48,25 +48,26 @@ from purekernel.host.write import (
     temporary_name,
 )
 
-# Another layout gets another folder; the old one is left to those who know it.
+# A new layout gets a new folder; the old one stays for the versions that use it.
 _LAYOUT = "v1"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
-# Long enough to cost nothing, short enough for nobody to notice.
+# How often a waiting thread checks a lock: rarely enough to cost nothing, often enough that no
+# user notices the delay.
 POLL_SECONDS = 0.05
 
 
 @frozen(kw_only=True)
 class Blob:
-    """A file in the store, read and found to be what its name says.
+    """A file in the store whose content was checked against its name.
 
     Attributes:
-        path: its place.
-        size_bytes: its size.
-        sha256: in hexadecimal.
-        md5: in hexadecimal.
+        path: the path of the file.
+        size_bytes: the size.
+        sha256: the digest in hexadecimal.
+        md5: the digest in hexadecimal.
     """
 
     path: Path
@@ -75,17 +76,14 @@ class Blob:
     md5: str
 
 
-# The part of a file that came before the connection, or the process, was cut.
-
-
 class Partial:
-    """One file on its way into the store, and beside it the record of what it is a part of.
+    """A partial download: the bytes received so far, and a record of the file they belong to.
 
-    The record is written before the first byte and taken away after the last, so bytes
-    without one belong to nothing, and are never gone on from.
+    The record is written before the first byte and deleted after the last. Bytes without a
+    record are never resumed.
 
     Args:
-        path: where the bytes are; whoever uses it holds its lock, or has a name of his own.
+        path: the file with the bytes; the caller holds its lock, or uses a private name.
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,32 +91,32 @@ class Partial:
         self._record = path.with_name(f"{path.name}.json")
 
     def record(self) -> Record | None:
-        """Return what the bytes are a part of; ``None`` where they cannot be gone on from."""
+        """Return the record of the file, or ``None`` if the download cannot be resumed."""
         try:
             return parse_record(self._record.read_bytes())
         except OSError:
             return None
 
     def size_bytes(self) -> int:
-        """Return how many bytes are there."""
+        """Return the number of bytes received so far."""
         try:
             return self.path.stat().st_size
         except OSError:
             return 0
 
     def begin(self, record: Record | None) -> None:
-        """Start over, with bytes of what ``record`` describes; ``None``: nothing to go on from."""
+        """Start a new download of ``record``; ``None``: it cannot be resumed."""
         remove(self.path)
         if record is None:
             remove(self._record)
         else:
-            # Whoever is killed here leaves it, and whoever comes next takes the same name.
+            # If the process is killed here, the next one reuses the same name.
             temporary = self.path.with_name(f"{self.path.name}.new")
             replace_file(self._record, record.to_bytes(), by_way_of=temporary)
 
     @contextmanager
     def extend(self) -> Iterator[BinaryIO]:
-        """Open the file to write what comes next; every piece is there when it is written."""
+        """Open the file to append to it, unbuffered."""
         try:
             stream: BinaryIO = open_itself(self.path, "ab")
         except FileNotFoundError:
@@ -127,49 +125,50 @@ class Partial:
             yield stream
 
     def pieces(self) -> Iterator[bytes]:
-        """Give what is there, in pieces."""
+        """Yield the bytes received so far, in pieces."""
         with self.path.open("rb", buffering=0) as stream:
             while piece := stream.read(PIECE_BYTES):
                 yield piece
 
     def become(self, path: Path) -> None:
-        """Take the name ``path``: the file is whole, and was checked."""
+        """Rename the complete and checked file to ``path``."""
         make_read_only(self.path)
         put(self.path, path)
         remove(self._record)
 
     def discard(self) -> None:
-        """Take it all away."""
+        """Delete the bytes and the record."""
         remove(self.path)
         remove(self._record)
 
 
 class Store:
-    """Where downloads are kept; made when something is first put into it.
+    """The folder of downloaded files; it is created on the first write.
 
     Args:
-        folder: where; ``None`` is what ``PUREKERNEL_CACHE`` says, or the user's cache folder.
+        folder: the folder; ``None`` for the value of ``PUREKERNEL_CACHE``, or else the user's
+            cache folder.
 
     Raises:
-        StoreError: no folder can have that name.
+        StoreError: the name of the folder is invalid.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = (default_folder() if folder is None else folder).absolute()
         if "\0" in str(self.folder):
-            raise StoreError(f"{str(self.folder)!a} is no folder: it holds a NUL")
+            raise StoreError(f"{str(self.folder)!a} is not a valid folder name: it contains a NUL")
         self._top = self.folder / _LAYOUT
         self._is_clear = False
 
     def find(
         self, *, sha256: str | None = None, md5: str | None = None, wanted: Wanted | None = None
     ) -> Blob | None:
-        """Return the file with these digests, or ``None``; it is read and checked for that.
+        """Return the file with these digests, or ``None``; read and check its content.
 
         Args:
-            sha256: in hexadecimal; or
-            md5: in hexadecimal.
-            wanted: what it must be besides.
+            sha256: the digest in hexadecimal; if ``None``, ``md5`` is used.
+            md5: the digest in hexadecimal.
+            wanted: a request that the file must also match.
         """
         if sha256 is None and md5 is not None:
             sha256 = self._sha256_of(md5.lower())
@@ -179,30 +178,33 @@ class Store:
         blob = self._read(path, wanted)
         if blob is None or (md5 is not None and blob.md5 != md5.lower()):
             return None
-        with suppress(OSError):  # a store that we may only read serves as well
+        with suppress(OSError):  # the store may be read-only
             touch(path)
         return blob
 
     def record(self, url: str) -> Record | None:
-        """Return what ``url`` gave when it was last asked, or ``None``."""
+        """Return the cache entry of ``url``, or ``None``."""
         return self._record(self._record_path(url))
 
     def record_time(self, url: str) -> int | None:
-        """Return when ``url`` was last asked, in nanoseconds, or ``None``: never."""
+        """Return the time of the cache entry of ``url`` in nanoseconds since 1970, or ``None``."""
         try:
             return self._record_path(url).stat().st_mtime_ns
         except OSError:
             return None
 
     def remember(self, url: str, record: Record) -> None:
-        """Keep what ``url`` gave; where that cannot be written, it will be asked once more."""
+        """Write the cache entry of ``url``; ignore errors, which only cost another request."""
         with suppress(OSError):
             replace_file(self._record_path(url), record.to_bytes(), by_way_of=self._temporary())
 
     def partial(self, url: str, *, private: bool = False) -> Partial:
-        """Return the file on its way from ``url``; ``private``: under a name of its own.
+        """Return the partial download of ``url``.
 
-        Whoever has it without ``private`` holds the lock of :meth:`lock_path`.
+        Args:
+            url: the URL.
+            private: use a unique name. Otherwise the caller must hold the lock of
+                :meth:`lock_path`.
         """
         self._clear_away()
         if private:
@@ -210,25 +212,25 @@ class Store:
         return Partial(self._top / "partials" / _key(url))
 
     def lock_path(self, url: str) -> Path:
-        """Return the file whose lock is held by whoever is at work on ``url``.
+        """Return the lock file of ``url``, which is locked while the URL is being downloaded.
 
-        On Windows filelock removes it with the lock, where nobody else has it open. Elsewhere
-        it stays when the work is done: whoever opened it before it was removed would have the
-        lock beside whoever makes it anew.
+        On Windows filelock deletes the file on release, unless another process has it open.
+        Elsewhere the file stays: if it were deleted, a process that opened it before and one
+        that creates it again could both hold the lock.
         """
         return self._top / "locks" / _key(url)
 
     def add(self, partial: Partial, inspection: Inspection) -> Blob:
-        """Make what has come a file of the store: it is whole, and was checked.
+        """Add a complete and checked download to the store.
 
         Raises:
-            Fault: it was taken away: this process slept for so long that another took what it
-                wrote for what a killed one left.
-            StoreError: the host does not let us.
+            Fault: the download was deleted. This happens if the process was suspended for so
+                long that another process took the file for a leftover of a killed one.
+            StoreError: the store cannot be written to.
         """
         path = self._blob(inspection.sha256)
         with storing(self.folder):
-            # What is there already may be open elsewhere, which Windows renames nothing over.
+            # Keep an existing file: it may be open elsewhere, and Windows cannot replace it then.
             blob = self._read(path, None)
             if blob is not None:
                 partial.discard()
@@ -236,7 +238,8 @@ class Store:
                 try:
                     partial.become(path)
                 except FileNotFoundError:
-                    raise Fault("what came was taken away", Cause.PASSING) from None
+                    words = "the temporary file was deleted during the download"
+                    raise Fault(words, Cause.PASSING) from None
                 blob = Blob(
                     path=path,
                     size_bytes=inspection.size_bytes,
@@ -249,13 +252,13 @@ class Store:
         return blob
 
     def _clear_away(self) -> None:
-        """Take away what runs that were killed have left, once a run."""
+        """Delete the leftovers of killed processes, once per store object."""
         if not self._is_clear:
             self._is_clear = True
             clear_away(self._top / "tmp", self._top / "partials", self._top / "locks")
 
     def _read(self, path: Path, wanted: Wanted | None) -> Blob | None:
-        """Return the file at ``path``, read and checked; one that is damaged is taken away."""
+        """Read and check the file at ``path``; delete it if it is damaged."""
         inspection = Inspection(wanted.kind if wanted is not None else Kind.ANY)
         try:
             with path.open("rb", buffering=0) as stream:
@@ -308,30 +311,30 @@ class Store:
 
 
 def load_fetched(fetched: Fetched) -> bytes:
-    """Return what ``fetched`` holds, checked as it is read.
+    """Read and check the content of ``fetched``.
 
     Raises:
-        StoreError: it is gone, or no longer what it was when it was fetched. The next fetch
-            will bring it anew; :meth:`Downloads.load` does that by itself.
+        StoreError: the file is missing or has changed since it was fetched. The next run
+            fetches it again; :meth:`Downloads.load` does so immediately.
     """
     try:
         content = fetched.path.read_bytes()
     except OSError as error:
         raise StoreError(
             f"{fetched.name} cannot be read from the store: {error.strerror or error}",
-            hint="run again: it is fetched anew",
+            hint="run again to fetch the file again",
         ) from None
     if hashlib.sha256(content, usedforsecurity=False).hexdigest() != fetched.sha256:
         remove(fetched.path)
         raise StoreError(
             f"{fetched.name} has changed in the store: {fetched.path}",
-            hint="run again: it is fetched anew; let nothing else write there",
+            hint="run again to fetch the file again; let no other program write to the store",
         )
     return content
 
 
 def _key(url: str) -> str:
-    """Return the name under which the store knows an address; user and password are no part."""
+    """Return the key of a URL in the store; it does not depend on user and password."""
     try:
         name = str(local_path(url)) if is_local(url) else parse_address(url).url
     except (ValueError, InputError):
@@ -340,23 +343,24 @@ def _key(url: str) -> str:
 
 
 def _remove_if_same(path: Path, opened: os.stat_result) -> None:
-    """Take away what was found to be damaged, unless it has been replaced since."""
+    """Delete a damaged file, unless it has been replaced since."""
     with suppress(OSError):
         if os.path.samestat(path.stat(), opened):
             remove(path)
 
 
-# Let one at a time fetch from an address, over all threads and processes that use a store.
+# Lock a URL, so that only one thread of all processes that use a store downloads it.
 
 
 @frozen(kw_only=True)
 class Turn:
-    """Whose turn it is.
+    """The result of waiting for the lock of a URL.
 
     Attributes:
-        ours: whether what is shared may be written to; otherwise the other one hangs, or the
-            file system has no locks, and the work is done under a name of its own.
-        waited: whether another was at work, and may have left what is wanted.
+        ours: whether the lock was acquired, so that the shared partial download may be
+            written. If not, its holder hangs or the file system does not support locks, and
+            the caller must use a private name.
+        waited: whether another process held the lock before and may have fetched the file.
     """
 
     ours: bool
@@ -371,24 +375,24 @@ def taking_turns(
     progress: Callable[[], object],
     stopped: threading.Event,
 ) -> Iterator[Turn]:
-    """Hold the lock at ``path``, waiting for it as long as its holder gets on.
+    """Hold the lock at ``path``; wait for it as long as its holder makes progress.
 
-    The system frees the lock of a process that ends, however it ends.
+    The operating system releases the locks of a process that ends for any reason.
 
     Args:
-        path: the lock's file; it is made, and its folder.
-        patience_seconds: how long ``progress`` may stay the same before we go our own way.
-        progress: what changes while the holder gets on.
-        stopped: set when the wait is to end.
+        path: the lock file; it is created together with its folder.
+        patience_seconds: how long ``progress`` may stay the same before the wait ends.
+        progress: returns a value that changes while the holder makes progress.
+        stopped: an event that cancels the wait.
 
     Raises:
         Stopped: ``stopped`` was set.
     """
-    import filelock  # noqa: PLC0415  # 30 ms, which what is in the store need not take
+    import filelock  # noqa: PLC0415  # 30 ms, which a file in the store does not need
 
     lock = filelock.FileLock(path)
     waited = False
-    seen = progress()
+    last_progress = progress()
     idle_seconds = 0.0
     while True:
         try:
@@ -396,7 +400,7 @@ def taking_turns(
             lock.acquire(timeout=0)
         except filelock.Timeout:
             pass
-        except (OSError, NotImplementedError):  # no locks there, or we may not write
+        except (OSError, NotImplementedError):  # locks are not supported, or no permission
             break
         else:
             try:
@@ -408,8 +412,8 @@ def taking_turns(
         if stopped.wait(POLL_SECONDS):
             raise Stopped
         idle_seconds += POLL_SECONDS
-        if (now := progress()) != seen:
-            seen, idle_seconds = now, 0.0
+        if (now := progress()) != last_progress:
+            last_progress, idle_seconds = now, 0.0
         if idle_seconds >= patience_seconds:
             break
     yield Turn(ours=False, waited=waited)

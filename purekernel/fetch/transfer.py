@@ -1,4 +1,4 @@
-"""Bring one file from one web address into the store, going on from where it was cut off."""
+"""Download one file from one web URL into the store; resume partial downloads."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 _MISSING = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
-# Of the statuses that blame the request, those that pass (RFC 9110, 15.5.9; 8470; 6585).
+# Client error statuses that are temporary (RFC 9110, 15.5.9; 8470; 6585).
 _PASSING = (
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_EARLY,
     HTTPStatus.TOO_MANY_REQUESTS,
 )
 
-# Of servers that give files and no heads.
+# Statuses of servers that support GET but not HEAD.
 _NO_HEADS = (
     HTTPStatus.FORBIDDEN,
     HTTPStatus.METHOD_NOT_ALLOWED,
@@ -36,24 +36,25 @@ _NO_HEADS = (
 )
 
 _STATUS_HINTS: dict[int, str] = {
-    HTTPStatus.UNAUTHORIZED: "name user and password in ~/.netrc, or in the address",
-    HTTPStatus.FORBIDDEN: "check that you may have it: it may want another user",
-    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: "name user and password in HTTP_PROXY",
+    HTTPStatus.UNAUTHORIZED: "set user and password in ~/.netrc or in the URL",
+    HTTPStatus.FORBIDDEN: "check that your user may download the file",
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: "set user and password in HTTP_PROXY",
 }
 
 
-class _StartOver(Exception):  # noqa: N818  # it is no error: the second try is another
-    """What came before is no beginning of what is there now."""
+class _StartOver(Exception):  # noqa: N818  # it is a signal to download from the start
+    """The partial download does not belong to the current file of the server."""
 
 
 class Transfer:
-    """One file on its way from one address, for one attempt.
+    """One attempt to download one file from one URL.
 
     Args:
-        store: where it goes.
+        store: the store to download to.
         wanted: the file.
-        url: the address.
-        ours: whether the store's partial file of this address is ours to go on with.
+        url: the URL.
+        ours: whether the lock of the URL is held, so that its shared partial download may be
+            resumed.
     """
 
     def __init__(self, store: Store, wanted: Wanted, url: str, *, ours: bool) -> None:
@@ -65,12 +66,12 @@ class Transfer:
         self._head_was_checked = False
 
     def run(self, web: Web, *, most_seconds: float) -> Blob:
-        """Fetch the file, or find that the store's is still the same.
+        """Download the file, or return the stored file if it has not changed.
 
         Raises:
-            Fault: this address did not give it.
-            Stopped: the work was called off.
-            StoreError: it cannot be stored.
+            Fault: the URL did not provide the file.
+            Stopped: the downloads were cancelled.
+            StoreError: the file cannot be stored.
         """
         began = time.monotonic()
         offset = self._offset()
@@ -82,37 +83,37 @@ class Transfer:
                 left = most_seconds - (time.monotonic() - began)
                 return self._ask(web, 0, max(left, 0.0))
         except BaseException as error:
-            if self._partial.record() is None:  # nothing could go on from it
+            if self._partial.record() is None:  # it cannot be resumed
                 self._partial.discard()
             if isinstance(error, Fault):
-                # What came once more, from a server without ranges, is no gain.
+                # Bytes that a server without range support sends again do not count.
                 error.gained_bytes = max(0, self._partial.size_bytes() - offset)
             raise
 
     def _offset(self) -> int:
-        """Return how many bytes of the file are there to go on from."""
+        """Return the offset in bytes at which the download can be resumed."""
         record = self._partial.record()
         size_bytes = self._partial.size_bytes()
-        if record is None or not self._tells_parts(record.validators):
+        if record is None or not self._can_verify_parts(record.validators):
             return 0
         return size_bytes
 
     def _ask(self, web: Web, offset: int, most_seconds: float) -> Blob:
-        known = None if offset else self._known()
-        headers = self._range(offset) if offset else _conditions(known and known[0])
+        stored = None if offset else self._stored()
+        headers = self._range(offset) if offset else _conditions(stored and stored[0])
         with web.ask(self._url, headers=headers, most_seconds=most_seconds) as answer:
-            if answer.status == HTTPStatus.NOT_MODIFIED and known is not None:
-                record, blob = known
+            if answer.status == HTTPStatus.NOT_MODIFIED and stored is not None:
+                record, blob = stored
                 self._store.remember(self._url, record)
                 return blob
             if offset:
-                return self._go_on(answer, offset)
+                return self._resume(answer, offset)
             if answer.status != HTTPStatus.OK:
                 raise fault_of_status(answer)
             return self._receive(answer, 0, answer.length, _validators(answer))
 
-    def _known(self) -> tuple[Record, Blob] | None:
-        """Return what the store has from this address, if that would do."""
+    def _stored(self) -> tuple[Record, Blob] | None:
+        """Return the stored file of this URL if it matches the request."""
         record = self._store.record(self._url)
         if record is None or record.sha256 is None or not record.validators:
             return None
@@ -125,9 +126,9 @@ class Transfer:
         headers = {"Range": f"bytes={offset}-"}
         return headers if validator is None else {**headers, "If-Range": validator}
 
-    def _go_on(self, answer: Answer, offset: int) -> Blob:
-        """Take the answer to a request for the rest of the file."""
-        if answer.status == HTTPStatus.OK:  # it is another now, or ranges are not given
+    def _resume(self, answer: Answer, offset: int) -> Blob:
+        """Process the response to a range request for the rest of the file."""
+        if answer.status == HTTPStatus.OK:  # the file changed, or ranges are not supported
             self._partial.discard()
             return self._receive(answer, 0, answer.length, _validators(answer))
         first, total = parse_content_range(answer.headers.get("Content-Range"))
@@ -143,10 +144,13 @@ class Transfer:
         return self._receive(answer, offset, total, self._same_file(answer, total))
 
     def _same_file(self, answer: Answer, total: int) -> Validators:
-        """Return the validators of the file that we have a part of, if the answer is of it.
+        """Return the validators of the partial download, after checking the response.
 
-        They are those of the first answer: after ``If-Range`` servers leave them out of the
-        second (RFC 9110, 15.3.7), and of refusals too.
+        The validators of the first response are returned, because servers omit them from the
+        response to ``If-Range`` (RFC 9110, 15.3.7) and from error responses.
+
+        Raises:
+            _StartOver: the response is for another version of the file.
         """
         record = self._partial.record()
         if record is None or record.size_bytes not in (None, total):
@@ -158,7 +162,7 @@ class Transfer:
     def _receive(
         self, answer: Answer, offset: int, total: int | None, validators: Validators
     ) -> Blob:
-        """Store the body after the first ``offset`` bytes; ``total`` is what the whole has."""
+        """Store the body, which starts at ``offset``; ``total`` is the size of the whole file."""
         if total is not None:
             self._check_announced(answer, offset, total)
         inspection = self._inspect_partial(offset) if offset else Inspection(self._wanted.kind)
@@ -172,12 +176,12 @@ class Transfer:
                     self._partial.discard()
                 raise
         if total is not None and inspection.size_bytes != total:
-            words = f"it sent {inspection.size_bytes} bytes, and had announced {total}"
+            words = f"size must be {total} bytes as announced, got {inspection.size_bytes}"
             raise Fault(words, Cause.PASSING)
         return self._finish(inspection, validators, resumed=offset > 0)
 
     def _check_announced(self, answer: Answer, offset: int, total: int) -> None:
-        """Refuse a file by the size that is announced for it; of a page, say that it is one."""
+        """Refuse a file whose announced size is wrong; report web pages as such."""
         try:
             check_size(total, self._wanted)
         except Fault as fault:
@@ -186,22 +190,22 @@ class Transfer:
             raise
 
     def _write(self, pieces: Iterable[bytes], inspection: Inspection) -> None:
-        """Write pieces as they come, until one shows that it cannot be the file."""
-        unfit: Fault | None = None
+        """Write the pieces as they arrive; stop as soon as the content is known to be wrong."""
+        content_fault: Fault | None = None
         with self._partial.extend() as stream:
             for piece in pieces:
                 inspection.feed(piece)
                 try:
-                    self._look(inspection)
+                    self._check_so_far(inspection)
                 except Fault as fault:
-                    unfit = fault
+                    content_fault = fault
                     break
                 write_piece(stream, piece)
-        if unfit is not None:
+        if content_fault is not None:
             self._partial.discard()
-            raise unfit
+            raise content_fault
 
-    def _look(self, inspection: Inspection) -> None:
+    def _check_so_far(self, inspection: Inspection) -> None:
         try:
             check_bound(inspection.size_bytes, self._wanted)
         except Fault:
@@ -212,11 +216,11 @@ class Transfer:
             self._head_was_checked = True
 
     def _finish(self, inspection: Inspection, validators: Validators, *, resumed: bool) -> Blob:
-        """Check the whole file, give it its name, and remember where it came from."""
+        """Check the complete file, add it to the store, and write the cache entry of the URL."""
         try:
             inspection.check(self._wanted)
         except Fault:
-            if resumed:  # its parts may be of two files
+            if resumed:  # the parts may belong to different versions
                 raise _StartOver from None
             self._partial.discard()
             raise
@@ -233,7 +237,7 @@ class Transfer:
         return blob
 
     def _inspect_partial(self, offset: int) -> Inspection:
-        """Look at what came before; its digests begin with it."""
+        """Return an inspection that has read the partial download."""
         inspection = Inspection(self._wanted.kind)
         with storing(self._store.folder):
             for piece in self._partial.pieces():
@@ -243,22 +247,22 @@ class Transfer:
         return inspection
 
     def _beginning(self, validators: Validators, total: int | None) -> Record | None:
-        """Return what is to be known of a partial file before its first byte."""
-        if not self._ours or not self._tells_parts(validators):
+        """Return the record for a new partial download, or ``None`` if it cannot be resumed."""
+        if not self._ours or not self._can_verify_parts(validators):
             return None
         return Record(url=redact(self._url), size_bytes=total, validators=validators)
 
-    def _tells_parts(self, validators: Validators) -> bool:
-        """Say whether it would be found out if two parts were of two files."""
+    def _can_verify_parts(self, validators: Validators) -> bool:
+        """Return whether it would be detected if two parts belong to different versions."""
         return bool(validators.for_range or self._wanted.sha256 or self._wanted.md5)
 
 
 def ask_size(web: Web, url: str, *, most_seconds: float) -> int | None:
-    """Return the size in bytes of what an address has, without fetching it; ``None``: not said.
+    """Return the size of a file in bytes without downloading it, or ``None`` if not announced.
 
     Raises:
-        Fault: it has not, or nobody can tell.
-        Stopped: the work was called off.
+        Fault: the file is missing, or the request failed.
+        Stopped: the downloads were cancelled.
     """
     with web.ask(url, method="HEAD", most_seconds=most_seconds) as answer:
         if answer.status not in _NO_HEADS:
@@ -268,18 +272,18 @@ def ask_size(web: Web, url: str, *, most_seconds: float) -> int | None:
 
 
 def fault_of_status(answer: Answer) -> Fault:
-    """Return what an answer means that does not bring the file."""
+    """Return the fault for a response that does not contain the file."""
     status = answer.status
     if status in _MISSING:
-        return Fault("it is not there", Cause.MISSING)
+        return Fault("not found", Cause.MISSING)
     try:
         words = f"status {status}, {HTTPStatus(status).phrase}"
     except ValueError:
         words = f"status {status}"
-    passing = status >= 500 or status in _PASSING
+    is_temporary = status >= 500 or status in _PASSING
     return Fault(
         words,
-        Cause.PASSING if passing else Cause.LASTING,
+        Cause.PASSING if is_temporary else Cause.LASTING,
         hint=_STATUS_HINTS.get(status, ""),
         pause_seconds=parse_retry_after(
             answer.headers.get("Retry-After"), date=answer.headers.get("Date")
@@ -288,7 +292,7 @@ def fault_of_status(answer: Answer) -> Fault:
 
 
 def _refuse_page(pieces: Iterable[bytes]) -> None:
-    """Refuse what begins as a web page does; what does not begin is none."""
+    """Refuse content that starts like a web page; ignore content that cannot be read."""
     inspection = Inspection()
     with suppress(Fault):
         for piece in pieces:
@@ -309,7 +313,7 @@ def _validators(answer: Answer) -> Validators:
 
 
 def _conditions(record: Record | None) -> dict[str, str]:
-    """Return headers that ask for a file only if it has changed."""
+    """Return the headers of a conditional request."""
     if record is None:
         return {}
     headers = {}

@@ -1,7 +1,7 @@
-"""Where files are said to be: URLs and paths, joined, taken apart, and made fit to be shown.
+"""Parse, join and redact URLs and paths.
 
-A password may stand in a URL, before its host. It is used, and nothing else: whatever is
-printed, stored or locked goes through :func:`redact` first.
+A URL may contain a password. It is only used for requests: everything that is printed, stored
+or written to a lock file goes through :func:`redact` first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from attrs import field, frozen
 from purekernel.errors import InputError
 from purekernel.host.windows_names import check_windows_name
 
-# Two letters at least: Windows' "C:" is a drive.
+# At least two letters, because "C:" is a drive on Windows.
 _WEB = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _FILE = re.compile(r"file:", re.IGNORECASE)
 _FILE_USER = re.compile(r"^(file://)[^/]*@", re.IGNORECASE)
@@ -25,62 +25,62 @@ _DRIVE = re.compile(r"/?[a-z][:|](?=/|$)", re.IGNORECASE)
 _PORT = re.compile(r"\d*")
 _BLANK = re.compile(r"\s")
 
-# What stands for the value of a query's key.
+# Replaces the values of a query in redacted URLs.
 HIDDEN = "***"
 
-# Left as they are in the names of files: Debian's versions have all of them.
+# Not percent-encoded in file names: Debian versions contain all of them.
 _PLAIN_IN_NAMES = "/~+:"
 
 
 def is_url(text: str) -> bool:
-    """Say whether ``text`` is a URL, of the web or of a file, and not a path as it is."""
+    """Return whether ``text`` is a web URL or a ``file`` URL, not a plain path."""
     return bool(_FILE.match(text) or _WEB.match(text))
 
 
 def last_component(url: str) -> str:
-    """Return the name of the file that a URL or path leads to: what follows the last slash."""
+    """Return the file name of a URL or path: the part after the last slash."""
     bare = url if not is_url(url) else re.split("[?#]", url)[0]
     return unquote(re.split(r"[/\\]", bare.rstrip("/"))[-1]) if is_url(url) else Path(bare).name
 
 
 def is_local(url: str) -> bool:
-    """Say whether ``url`` is a path on this host, or a ``file`` URL, that is one."""
+    """Return whether ``url`` is a path on this host or a ``file`` URL."""
     return bool(_FILE.match(url)) or not _WEB.match(url)
 
 
 def local_path(url: str, *, windows: bool = os.name == "nt") -> Path:
-    """Return the path that :func:`a local URL <is_local>` names, absolute.
+    """Return the absolute path of :func:`a local URL <is_local>`.
 
     Raises:
-        InputError: it names another host, or no path that a host can have.
+        InputError: the URL has another host, or the path is invalid on this host.
     """
     try:
         path = Path(_path_of_file_url(url, windows=windows) if _FILE.match(url) else url)
         os.fsencode(path)
     except UnicodeEncodeError:
-        raise InputError(f"{redact(url)} is no name that a file here can have") from None
+        raise InputError(f"{redact(url)} is not a valid path on this host") from None
     if "\0" in str(path):
-        raise InputError(f"{redact(url)} holds a NUL, which no path has")
+        raise InputError(f"{redact(url)} is not a valid path: it contains a NUL")
     return path.absolute()
 
 
 def _path_of_file_url(url: str, *, windows: bool) -> str:
-    """Return the path, as RFC 8089 has it, appendix E included for Windows."""
+    """Return the path of a ``file`` URL (RFC 8089, including appendix E for Windows)."""
     rest = url.split(":", 1)[1].split("#", 1)[0].split("?", 1)[0]
     host = ""
     if rest.startswith("//"):
         host, slash, path = rest[2:].partition("/")
         host = host.rpartition("@")[2]
         rest = slash + path
-    if windows and _DRIVE.fullmatch(host):  # file://C:/…, as many write it
+    if windows and _DRIVE.fullmatch(host):  # file://C:/…, which is common
         host, rest = "", host + rest
     if host.lower() == "localhost":
         host = ""
     if not windows:
         if host:
             raise InputError(
-                f"{redact(url)} names the host {unquote(host)!a}",
-                hint="files of other hosts are not read: write file:///path, with three slashes",
+                f"{redact(url)}: the host must be empty, got {unquote(host)!a}",
+                hint="write file:///path with three slashes; files of other hosts are not read",
             )
         return os.fsdecode(unquote_to_bytes(os.fsencode(rest)))
     if _DRIVE.match(rest):
@@ -89,27 +89,29 @@ def _path_of_file_url(url: str, *, windows: bool) -> str:
 
 
 def join_url(base: str, *names: str, windows: bool = os.name == "nt") -> str:
-    """Return where ``names``, one below the other, are under ``base``.
+    """Join ``names`` to ``base``.
 
     Args:
-        base: a folder's URL or path, with or without a slash at its end. What stands in its
-            query, a token perhaps, stays.
-        names: of folders and a file, with slashes inside where they are several.
+        base: the URL or path of a folder, with or without a trailing slash. Its query, such as
+            a token, is kept.
+        names: names of folders and a file; each may contain slashes.
         windows: whether the host is Windows.
 
     Raises:
-        InputError: a name leads out of the base, or Windows can hold no such file.
+        InputError: a name leads out of ``base``, or is invalid on Windows.
     """
     for name in names:
         if {"..", "."} & set(re.split(r"[/\\]", name)) or name.startswith(("/", "\\")):
-            raise InputError(f"{name!a} is no name of a file below {redact(base)}")
+            raise InputError(f"{name!a} is not a valid file name below {redact(base)}")
     below = "/".join(name.strip("/") for name in names)
     if windows and is_local(base):
         for part in below.split("/"):
             if part and (reason := check_windows_name(part.encode("utf-8", "surrogatepass"))):
-                raise InputError(f"{below!a} is no name of a file below {redact(base)}: {reason}")
+                raise InputError(
+                    f"{below!a} is not a valid file name below {redact(base)}: {reason}"
+                )
     if is_local(base) and not _FILE.match(base):
-        return os.path.join(base, *below.split("/"))  # noqa: PTH118  # a path as it was written
+        return os.path.join(base, *below.split("/"))  # noqa: PTH118  # keep the path unnormalized
     cut = min(at for at in (base.find("?"), base.find("#"), len(base)) if at >= 0)
     folder, rest = base[:cut].rstrip("/"), base[cut:]
     return f"{folder}/{quote(below, safe=_PLAIN_IN_NAMES)}{rest}"
@@ -117,11 +119,12 @@ def join_url(base: str, *names: str, windows: bool = os.name == "nt") -> str:
 
 @frozen(kw_only=True)
 class Address:
-    """A web URL, and who asks.
+    """A web URL, with its credentials separated.
 
     Attributes:
-        url: without user, password and fragment: what is asked, and what a file is known by.
-        credentials: user and password, where the URL has them.
+        url: the URL without user, password and fragment. It is requested, and identifies the
+            file in the store.
+        credentials: user and password, if the URL has them.
     """
 
     url: str = field(repr=lambda url: repr(redact(url)))
@@ -129,31 +132,31 @@ class Address:
 
 
 def parse_address(url: str) -> Address:
-    """Return a web URL with user and password apart.
+    """Separate the credentials of a web URL.
 
     Raises:
-        ValueError: it is no URL; its words may hold a password, and are not to be shown.
+        ValueError: the URL is invalid. The message may contain a password; do not show it.
     """
     parts = urlsplit(url)
-    who, _at, host = parts.netloc.rpartition("@")
+    user_info, _at, host = parts.netloc.rpartition("@")
     if not parts.hostname or not _PORT.fullmatch(_port(host)):
-        raise ValueError("no host, or no number for a port")
-    if _BLANK.search(host):  # urllib3 takes it or not, by its release
-        raise ValueError("a blank in the name of the host")
+        raise ValueError("the URL has no host, or its port is not a number")
+    if _BLANK.search(host):  # only some releases of urllib3 accept it
+        raise ValueError("the host name contains a blank")
     credentials = None
-    if who:
-        user, _colon, password = who.partition(":")
+    if user_info:
+        user, _colon, password = user_info.partition(":")
         credentials = unquote(user), unquote(password)
     bare = parts._replace(netloc=host, fragment="").geturl()
     return Address(url=bare, credentials=credentials)
 
 
 def redact(url: str) -> str:
-    """Return ``url`` as anybody may see it.
+    """Return ``url`` without secrets, for messages and files.
 
-    User and password are gone, and the fragment. Of a query the keys stay and the values
-    become ``***``: tokens stand there, and nobody can tell them from other values. Characters
-    that a terminal would act on are escaped.
+    User, password and fragment are removed. The values of a query are replaced by ``***``,
+    because any of them may be a token. Unprintable characters are percent-encoded, so that they
+    do not control the terminal.
     """
     if is_local(url):
         return _printable(_FILE_USER.sub(r"\1", url))
@@ -161,7 +164,7 @@ def redact(url: str) -> str:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
         if not _PORT.fullmatch(_port(host)):
-            raise ValueError("no port")  # a password with a slash in it reads like this
+            raise ValueError("no port")  # a password that contains a slash ends up here
     except ValueError:
         scheme, _slashes, rest = url.partition("://")
         rest = re.split("[?#]", rest.rpartition("@")[2])[0]
@@ -171,23 +174,23 @@ def redact(url: str) -> str:
 
 
 def tell_apart(url: str) -> str:
-    """Return :func:`redact`'s words for ``url``, which no other address has.
+    """Return the redacted ``url`` with a suffix that makes it unique.
 
-    Where values of a query are hidden, 12 digits of a SHA-256 of the address without user and
-    password follow after a ``#``.
+    If values of the query are hidden, ``#`` and the first 12 hexadecimal digits of the SHA-256
+    of the URL without user and password are appended.
     """
-    shown = redact(url)
-    if is_local(url) or HIDDEN not in shown:
-        return shown
+    redacted = redact(url)
+    if is_local(url) or HIDDEN not in redacted:
+        return redacted
     try:
         bare = parse_address(url).url
     except ValueError:
-        return shown
-    return f"{shown}#{hashlib.sha256(bare.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
+        return redacted
+    return f"{redacted}#{hashlib.sha256(bare.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
 
 
 def _port(host: str) -> str:
-    """Return what stands for the port in ``host:port``; the host may be ``[::1]``."""
+    """Return the port of ``host:port``; the host may be ``[::1]``."""
     return host.rpartition("]")[2].partition(":")[2]
 
 

@@ -1,4 +1,4 @@
-"""What is wanted from the outside world, and what came of it."""
+"""Define download requests, their results, faults and limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 class Kind(Enum):
-    """What a file must look like, so that a portal's web page is not taken for it."""
+    """The expected kind of a file, which tells it from the web page of a captive portal."""
 
     ANY = "any"
     TEXT = "text"
@@ -28,26 +28,26 @@ class Kind(Enum):
 
 
 def _shown(urls: tuple[str, ...]) -> str:
-    """Return how addresses with passwords are represented."""
+    """Return the ``repr`` of URLs without their passwords."""
     return repr(tuple(map(redact, urls)))
 
 
 @frozen(kw_only=True)
 class Wanted:
-    """One file that is wanted.
+    """A file to download.
 
     Attributes:
-        name: for messages, such as ``bash.tcz``.
-        urls: where it may be, in the order in which they are asked: ``http``, ``https`` and
-            ``file`` URLs, or plain paths on the host (of a folder that is a mirror).
-        kind: what it must look like.
-        size_bytes: what it must have, where that is known.
-        md5: in hexadecimal, where that is known.
-        sha256: in hexadecimal, where that is known.
-        optional: whether it is no fault that it is not there; what the first place says
-            of that counts for all of them.
-        most_bytes: what it may have at the most.
-        attempts: rounds over all places at the most, where that is less than others have.
+        name: the name for messages, such as ``bash.tcz``.
+        urls: URLs in the order in which they are tried: ``http``, ``https`` and ``file`` URLs,
+            or plain paths on the host (of a mirror folder).
+        kind: the expected kind of the content.
+        size_bytes: the expected size, if known.
+        md5: the expected MD5 in hexadecimal, if known.
+        sha256: the expected SHA-256 in hexadecimal, if known.
+        optional: whether the file may be missing. If the first URL reports it as missing, the
+            others are not tried.
+        most_bytes: the maximum size.
+        attempts: the maximum number of attempts, if lower than that of the policy.
     """
 
     name: str
@@ -63,16 +63,16 @@ class Wanted:
 
 @frozen(kw_only=True)
 class Fetched:
-    """One file as it lies in the store.
+    """A downloaded file in the store.
 
     Attributes:
-        name: as it was wanted.
-        url: where it came from; of a file that the store had by its digest, the first of its
-            places that ever gave it, or else the first of all. Without user and password.
-        size_bytes: its size.
-        sha256: in hexadecimal.
-        md5: in hexadecimal.
-        path: its place in the store; not to be written to.
+        name: the name from the request.
+        url: the redacted URL of the file. For a file that was found in the store by its digest:
+            the first URL of the request that ever provided it, or else the first URL.
+        size_bytes: the size.
+        sha256: the digest in hexadecimal.
+        md5: the digest in hexadecimal.
+        path: the path in the store; do not write to it.
     """
 
     name: str
@@ -84,48 +84,48 @@ class Fetched:
 
 
 class Fetcher(Protocol):
-    """Fetches what is wanted, several at once; see :mod:`purekernel.fetch.downloads`."""
+    """Downloads files, several at once; see :mod:`purekernel.fetch.downloads`."""
 
     def fetch(self, wanted: Wanted) -> Fetched | None:
-        """Return the file; ``None`` where it is optional and nobody has it."""
+        """Return the file, or ``None`` if it is optional and missing."""
         ...
 
     def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
-        """Return the files, each in its place."""
+        """Return the files in the order of ``wanted``."""
         ...
 
     def load(self, fetched: Fetched) -> bytes:
-        """Return the content, checked against its digest."""
+        """Return the content after checking its digest."""
         ...
 
 
-# Why one place did not give a file: between what asks it and what decides how to go on.
+# The reasons for a failed attempt, which decide whether to retry.
 
 
 class Cause(Enum):
-    """What kind of fault it is, which decides what is done about it."""
+    """The kind of a fault, which decides whether to retry."""
 
     MISSING = "missing"
-    """The place says that it has no such file."""
+    """The server reports that the file does not exist."""
     UNREACHABLE = "unreachable"
-    """Nobody answers there; it may pass."""
+    """The host does not respond; a retry may succeed."""
     PASSING = "passing"
-    """It failed in a way that may pass: cut off, stalled, overloaded, in the way."""
+    """A temporary failure: connection lost, stalled, overloaded, captive portal."""
     LASTING = "lasting"
-    """It would fail the same way again."""
+    """A permanent failure: a retry would fail the same way."""
     CONTENT = "content"
-    """It has another file than the one that was promised."""
+    """The file differs from the expected size or digest."""
 
 
-class Fault(Exception):  # noqa: N818  # an error is what it becomes when all mirrors have one
-    """Say why one place did not give a file. Never seen outside this package.
+class Fault(Exception):  # noqa: N818  # it becomes an error only if all mirrors have one
+    """Signal that one URL did not provide a file. It does not leave this package.
 
     Attributes:
-        reason: in words that follow the place's name and a colon.
-        cause: what kind of fault it is.
-        hint: what the user can do, where that is particular to this fault.
-        pause_seconds: how long the server asks to be left alone.
-        gained_bytes: how much came all the same, and need not come again.
+        reason: the reason, worded to follow the URL and a colon.
+        cause: the kind of the fault.
+        hint: what the user can do, if specific to this fault.
+        pause_seconds: how long the server asks clients to wait before they retry.
+        gained_bytes: bytes received that a retry need not download again.
     """
 
     def __init__(
@@ -140,33 +140,33 @@ class Fault(Exception):  # noqa: N818  # an error is what it becomes when all mi
 
     @property
     def may_pass(self) -> bool:
-        """Whether the same place is worth asking again."""
+        """Whether a retry of the same URL may succeed."""
         return self.cause in (Cause.UNREACHABLE, Cause.PASSING)
 
 
-class Stopped(Exception):  # noqa: N818  # it is nobody's error
-    """Say that the work was called off; whoever called it off raises what is to be said."""
+class Stopped(Exception):  # noqa: N818  # it is a signal, not an error
+    """Signal that the downloads were cancelled; the code that cancelled them raises the error."""
 
 
-# How patient downloads are.
+# The limits of downloads.
 
 
 @frozen(kw_only=True)
 class DownloadPolicy:
-    """Bounds on downloads.
+    """Limits of downloads.
 
     Attributes:
-        parallel: files at once. Mirrors are other people's: eight are what browsers have
-            taken for good manners, and fill most lines.
-        attempts: rounds over all mirrors of a file in which nothing comes of it.
-        connect_seconds: until a connection stands. Three SYNs, sent after 0, 1 and 3 seconds,
-            have had time for an answer.
-        stall_seconds: without a byte. A proxy that looks for viruses may hold back a file of
-            some megabytes so long.
-        most_seconds: for a file as a whole, attempts and pauses together. In an hour an ISO of
-            700 MB comes over a line of 2 Mbit/s.
-        first_pause_seconds: after the first round; each later pause is twice as long.
-        most_pause_seconds: what no pause is longer than, whatever the server asks for.
+        parallel: maximum number of simultaneous downloads. Eight is about what browsers open,
+            which is polite to the mirrors and saturates most connections.
+        attempts: number of attempts over all mirrors of a file without progress.
+        connect_seconds: time limit for a connection. It is long enough for a response to three
+            SYNs, which are sent after 0, 1 and 3 seconds.
+        stall_seconds: maximum time without data. A proxy that scans for viruses may hold back a
+            file of some megabytes for as long.
+        most_seconds: time limit for one file, including all attempts and pauses. In one hour
+            an ISO of 700 MB downloads at 2 Mbit/s.
+        first_pause_seconds: pause after the first attempt; each later pause is twice as long.
+        most_pause_seconds: maximum length of a pause, also if the server asks for more.
     """
 
     parallel: int = 8
@@ -178,10 +178,10 @@ class DownloadPolicy:
     most_pause_seconds: float = 30.0
 
     def __attrs_post_init__(self) -> None:
-        """Refuse numbers that would have nothing downloaded, or never end.
+        """Check the numbers.
 
         Raises:
-            UsageError: one is.
+            UsageError: a number is out of range or not finite.
         """
         for name in ("parallel", "attempts", "connect_seconds", "stall_seconds", "most_seconds"):
             self._check(name, positive=True)
@@ -191,13 +191,13 @@ class DownloadPolicy:
     def _check(self, name: str, *, positive: bool) -> None:
         value = getattr(self, name)
         if not math.isfinite(value) or value < 0 or (positive and value == 0):
+            bound = "a number above 0" if positive else "0 or more"
             raise UsageError(
-                f"downloads: {name} cannot be {value}",
-                hint="give a number above 0" if positive else "give 0 or a number above it",
+                f"downloads: {name} must be {bound}, got {value}", hint=f"give {bound}"
             )
 
     def pause_seconds(self, number: int) -> float:
-        """Return how long to wait after round ``number``, the first being 0."""
-        # Twice as long thirty times over is longer than anybody waits.
+        """Return the pause in seconds after attempt ``number``, counted from 0."""
+        # The cap at 2**30 avoids an overflow; that pause exceeds any real maximum.
         grown = self.first_pause_seconds * 2.0 ** min(number, 30)
         return min(grown, self.most_pause_seconds)

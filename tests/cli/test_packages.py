@@ -208,7 +208,7 @@ def test_a_package_that_is_another_is_refused(
     )
     assert status == 1
     ((message, _hint),) = two_lines(capsys.readouterr().err)
-    assert message.startswith("tool_1.0-1_i386.deb is not what was promised")
+    assert message.startswith("tool_1.0-1_i386.deb failed verification")
     assert not workshop.out.exists()
 
 
@@ -355,7 +355,7 @@ def test_a_lock_binds(
     package.write_bytes(package.read_bytes()[:-1] + b"x")
     assert main(["fetch", "-q", "--cache-dir", "other-cache"]) == 1
     assert any(
-        "data_1.0-1_all.deb is not what was promised" in message
+        "data_1.0-1_all.deb failed verification" in message
         for message, _ in two_lines(capsys.readouterr().err)
     )
 

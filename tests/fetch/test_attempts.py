@@ -29,13 +29,13 @@ CONTENT = extension()
 PAUSING = DownloadPolicy(attempts=4, first_pause_seconds=1, most_pause_seconds=30)
 
 
-def test_mirrors_are_asked_in_their_order(server: Server, second: Server, store: Store) -> None:
+def test_mirrors_are_tried_in_order(server: Server, second: Server, store: Store) -> None:
     urls = server.put("/a.tcz", CONTENT), second.put("/a.tcz", CONTENT)
     assert fetch(store, *urls) == CONTENT
     assert (len(server.asked), len(second.asked)) == (1, 0)
 
 
-def test_each_place_is_asked_once_a_round(server: Server, second: Server, store: Store) -> None:
+def test_each_url_is_tried_once_per_attempt(server: Server, second: Server, store: Store) -> None:
     first = server.script("/a.tcz", *[status(500)] * 9)
     other = second.script("/a.tcz", *[status(503)] * 9)
     assert why_not(store, first, other, first) == (
@@ -49,7 +49,7 @@ def test_each_place_is_asked_once_a_round(server: Server, second: Server, store:
     assert (server.statuses(), second.statuses()) == ([500] * 3, [503] * 3)
 
 
-def test_a_mirror_whose_fault_lasts_is_asked_once(
+def test_mirror_with_permanent_fault_is_tried_once(
     server: Server, second: Server, store: Store
 ) -> None:
     first = server.script("/a.tcz", *[status(403)] * 9)
@@ -59,7 +59,7 @@ def test_a_mirror_whose_fault_lasts_is_asked_once(
     assert (server.statuses(), second.statuses()) == ([403], [500, 500, 200])
 
 
-def test_a_mirror_that_lacks_the_file_does_not_speak_for_one_that_fails(
+def test_file_is_not_missing_if_other_mirror_fails(
     server: Server, second: Server, store: Store
 ) -> None:
     first = f"{server.url}/a.tcz"
@@ -67,13 +67,13 @@ def test_a_mirror_that_lacks_the_file_does_not_speak_for_one_that_fails(
     assert why_not(store, first, other)[:2] == (
         DownloadError,
         (
-            f"a.tcz cannot be fetched: {first}: it is not there; "
+            f"a.tcz cannot be fetched: {first}: not found; "
             f"{other}: status 500, Internal Server Error"
         ),
     )
 
 
-def test_the_second_mirror_gives_what_the_first_has_wrong(
+def test_second_mirror_is_tried_after_wrong_digest(
     server: Server, second: Server, store: Store
 ) -> None:
     wrong = server.put("/a.tcz", extension(seed=1))
@@ -81,19 +81,19 @@ def test_the_second_mirror_gives_what_the_first_has_wrong(
     assert len(server.asked) == 1
 
 
-def test_a_wrong_file_outweighs_other_faults(server: Server, second: Server, store: Store) -> None:
+def test_wrong_digest_outweighs_other_faults(server: Server, second: Server, store: Store) -> None:
     wrong = server.put("/a.tcz", extension(seed=1))
     other = second.script("/a.tcz", status(403))
     kind, message, hint = why_not(store, other, wrong, md5=md5(CONTENT))
     assert kind is ChecksumError
     assert message == (
-        f"a.tcz is not what was promised: {other}: status 403, Forbidden; {wrong}: its MD5 is "
-        f"{md5(extension(seed=1))}, not {md5(CONTENT)}"
+        f"a.tcz failed verification: {other}: status 403, Forbidden; {wrong}: MD5 must be "
+        f"{md5(CONTENT)}, got {md5(extension(seed=1))}"
     )
-    assert hint == "check that you may have it: it may want another user"
+    assert hint == "check that your user may download the file"
 
 
-def test_pauses_grow_and_end(server: Server, store: Store) -> None:
+def test_pauses_double_up_to_the_maximum(server: Server, store: Store) -> None:
     pauses: list[float] = []
     server.script("/a.tcz", *[status(500)] * 9)
     why_not(store, f"{server.url}/a.tcz", policy=PAUSING, sleep=pauses.append)
@@ -111,7 +111,7 @@ def test_pauses_grow_and_end(server: Server, store: Store) -> None:
         ({"Retry-After": "-5"}, 1),
     ],
 )
-def test_a_server_says_how_long_it_wants_to_be_left_alone(
+def test_retry_after_is_respected(
     code: int, headers: dict[str, str], pause: float, server: Server, store: Store
 ) -> None:
     pauses: list[float] = []
@@ -121,9 +121,7 @@ def test_a_server_says_how_long_it_wants_to_be_left_alone(
     assert pauses == [pause]
 
 
-def test_a_date_to_come_back_at_is_reckoned_from_the_servers_clock(
-    server: Server, store: Store
-) -> None:
+def test_retry_after_date_uses_server_clock(server: Server, store: Store) -> None:
     """Date and Retry-After are years away from any clock here, and nine seconds apart."""
 
     def answer(exchange: Any) -> None:
@@ -143,7 +141,7 @@ def test_a_date_to_come_back_at_is_reckoned_from_the_servers_clock(
     assert pauses == [9]
 
 
-def test_no_pause_is_made_that_the_file_has_no_time_for(server: Server, store: Store) -> None:
+def test_no_pause_beyond_time_limit(server: Server, store: Store) -> None:
     pauses: list[float] = []
     server.script("/a.tcz", *[status(500)] * 9)
     policy = DownloadPolicy(most_seconds=20, first_pause_seconds=20, most_pause_seconds=20)
@@ -151,7 +149,7 @@ def test_no_pause_is_made_that_the_file_has_no_time_for(server: Server, store: S
     assert (pauses, server.statuses()) == ([], [500])
 
 
-def test_after_progress_the_pauses_start_over(server: Server, store: Store) -> None:
+def test_pauses_restart_after_progress(server: Server, store: Store) -> None:
     pauses: list[float] = []
     content = extension(200_000)
     url = server.put("/a.tcz", content)
@@ -160,7 +158,7 @@ def test_after_progress_the_pauses_start_over(server: Server, store: Store) -> N
     assert pauses == [1, 2, 1, 1, 1]
 
 
-def test_nobody_waits_after_the_last_round() -> None:
+def test_no_pause_after_last_attempt() -> None:
     pauses: list[float] = []
     rounds = Rounds(
         Wanted(name="a", urls=("http://a/a",)),
@@ -194,7 +192,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 ONE_BY_ONE = DownloadPolicy(parallel=1, attempts=3, first_pause_seconds=1, most_pause_seconds=9)
 
 
-def test_a_host_that_is_down_costs_its_pauses_once(
+def test_unreachable_host_is_waited_for_once(
     plain_surroundings: None, store: Store, dialled: list[int]
 ) -> None:
     pauses: list[float] = []
@@ -206,14 +204,14 @@ def test_a_host_that_is_down_costs_its_pauses_once(
         ):
             downloads.fetch_all(wanted)
     assert [str(error) for error in caught.value.errors] == [
-        f"{one.name} cannot be fetched: {one.urls[0]}: no connection: Connection refused"
+        f"{one.name} cannot be fetched: {one.urls[0]}: cannot connect: Connection refused"
         for one in wanted
     ]
     assert pauses == [1, 2]
     assert dialled == [port] * 3
 
 
-def test_a_mirror_that_is_down_is_asked_last_from_the_fourth_file_on(
+def test_unreachable_mirror_is_tried_last_from_fourth_file(
     server: Server, store: Store, dialled: list[int]
 ) -> None:
     pauses: list[float] = []
@@ -229,23 +227,23 @@ def test_a_mirror_that_is_down_is_asked_last_from_the_fourth_file_on(
     assert dialled == [port, server.port, port, port]
 
 
-def test_a_host_that_is_down_is_asked_as_often_as_the_policy_says(
+def test_unreachable_host_is_tried_as_often_as_policy_allows(
     plain_surroundings: None, store: Store, dialled: list[int]
 ) -> None:
     with closed_port() as port:
         url = f"http://127.0.0.1:{port}/a.tcz"
         assert why_not(store, url, policy=QUICK) == (
             DownloadError,
-            f"a.tcz cannot be fetched: {url}: no connection: Connection refused",
+            f"a.tcz cannot be fetched: {url}: cannot connect: Connection refused",
             NETWORK_HINT,
         )
     assert dialled == [port] * QUICK.attempts
 
 
-def test_a_file_without_a_place_is_an_error(store: Store) -> None:
+def test_file_without_url_is_an_error(store: Store) -> None:
     with Downloads(store) as downloads, pytest.raises(DownloadError) as caught:
         downloads.fetch(Wanted(name="a.tcz", urls=()))
     assert (str(caught.value), caught.value.hint) == (
-        "a.tcz cannot be fetched: no place is named where it could be",
-        "name a mirror",
+        "a.tcz cannot be fetched: it has no URL",
+        "give a mirror",
     )

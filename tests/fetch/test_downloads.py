@@ -37,7 +37,7 @@ def _no_thread_is_left() -> object:
 
 
 @pytest.mark.slow
-def test_hundreds_of_files_come_over_eight_connections(server: Server, store: Store) -> None:
+def test_hundreds_of_files_use_eight_connections(server: Server, store: Store) -> None:
     contents = {f"/{number}.tcz": extension(2000, number) for number in range(400)}
     wanted = [
         want(server.put(path, content), kind=Kind.SQUASHFS, md5=md5(content))
@@ -55,7 +55,7 @@ def test_hundreds_of_files_come_over_eight_connections(server: Server, store: St
     assert server.most_at_once <= 8
 
 
-def test_as_many_come_at_once_as_the_policy_says(server: Server, store: Store) -> None:
+def test_parallel_limits_simultaneous_downloads(server: Server, store: Store) -> None:
     wanted = [want(server.put(f"/{number}", extension(seed=number))) for number in range(9)]
     for one in wanted:
         server.script(f"/{one.name}", slowly(0.001))
@@ -64,7 +64,7 @@ def test_as_many_come_at_once_as_the_policy_says(server: Server, store: Store) -
     assert server.most_at_once <= 3
 
 
-def test_what_is_wanted_twice_is_fetched_once(server: Server, store: Store) -> None:
+def test_duplicate_requests_are_fetched_once(server: Server, store: Store) -> None:
     one, other = want(server.put("/a", CONTENT)), want(server.put("/b", CONTENT))
     reported: list[str] = []
     with Downloads(store, report=lambda wanted, _: reported.append(wanted.name)) as downloads:
@@ -76,13 +76,13 @@ def test_what_is_wanted_twice_is_fetched_once(server: Server, store: Store) -> N
     assert len(blobs(store)) == 1
 
 
-def test_nothing_is_wanted(store: Store) -> None:
+def test_empty_request_list_returns_nothing(store: Store) -> None:
     with Downloads(store) as downloads:
         assert downloads.fetch_all([]) == []
     assert not store.folder.exists()
 
 
-def test_what_was_fetched_is_told(server: Server, store: Store) -> None:
+def test_report_is_called_for_each_file(server: Server, store: Store) -> None:
     with Downloads(store) as downloads:
         fetched = downloads.fetch(want(server.put("/a.tcz", CONTENT)))
     assert fetched is not None
@@ -97,7 +97,7 @@ def test_what_was_fetched_is_told(server: Server, store: Store) -> None:
     assert load_fetched(fetched) == CONTENT
 
 
-def test_all_files_are_tried_and_all_errors_told(server: Server, store: Store) -> None:
+def test_all_files_are_tried_and_all_errors_reported(server: Server, store: Store) -> None:
     server.script("/bad", status(403))
     names = ("good", "gone", "bad", "maybe")
     wanted = [want(f"{server.url}/{name}", optional=name == "maybe") for name in names]
@@ -109,13 +109,13 @@ def test_all_files_are_tried_and_all_errors_told(server: Server, store: Store) -
     ):
         d.fetch_all(wanted)
     assert [(type(error), str(error)) for error in caught.value.errors] == [
-        (MissingFileError, f"gone is nowhere: looked for {server.url}/gone"),
+        (MissingFileError, f"gone not found: tried {server.url}/gone"),
         (DownloadError, f"bad cannot be fetched: {server.url}/bad: status 403, Forbidden"),
     ]
     assert reported == {"good": True, "maybe": False}
 
 
-def test_a_file_that_is_only_looked_for(server: Server, store: Store) -> None:
+def test_exists_does_not_fetch(server: Server, store: Store) -> None:
     server.put("/a", CONTENT)
     server.script("/b", status(405), status(200))
     server.script("/c", status(403), status(403))
@@ -133,7 +133,7 @@ def test_a_file_that_is_only_looked_for(server: Server, store: Store) -> None:
     assert blobs(store) == []
 
 
-def test_sizes_are_told_without_fetching(server: Server, store: Store) -> None:
+def test_sizes_does_not_fetch(server: Server, store: Store) -> None:
     wanted = [
         want(server.put("/a", CONTENT)),
         want(f"{server.url}/promised", size_bytes=7),
@@ -171,9 +171,7 @@ def damage(how: str) -> Callable[[Fetched], None]:
 
 
 @pytest.mark.parametrize("how", ["gone", "emptied", "truncated", "altered"])
-def test_what_was_damaged_between_fetch_and_load_comes_anew(
-    how: str, server: Server, store: Store
-) -> None:
+def test_load_refetches_damaged_file(how: str, server: Server, store: Store) -> None:
     url = server.put("/a", CONTENT)
     with Downloads(store) as downloads:
         fetched = downloads.fetch(want(url, optional=True))
@@ -184,7 +182,7 @@ def test_what_was_damaged_between_fetch_and_load_comes_anew(
     assert blobs(store)[0].read_bytes() == CONTENT
 
 
-def test_what_cannot_come_anew_is_an_error(server: Server, store: Store) -> None:
+def test_load_raises_if_refetch_fails(server: Server, store: Store) -> None:
     with Downloads(store, policy=QUICK) as downloads:
         fetched = downloads.fetch(want(server.put("/a", CONTENT), optional=True))
         assert fetched is not None
@@ -194,11 +192,11 @@ def test_what_cannot_come_anew_is_an_error(server: Server, store: Store) -> None
             downloads.load(fetched)
         # The mirror has another file now: it is not what was fetched.
         server.put("/a", extension(seed=1))
-        with pytest.raises(DownloadError, match="its SHA-256 is "):
+        with pytest.raises(DownloadError, match="SHA-256 must be "):
             downloads.load(fetched)
 
 
-def test_what_another_run_fetched_is_not_fetched_by_loading(server: Server, store: Store) -> None:
+def test_load_does_not_refetch_file_of_other_object(server: Server, store: Store) -> None:
     with Downloads(store) as downloads:
         fetched = downloads.fetch(want(server.put("/a", CONTENT)))
     assert fetched is not None
@@ -209,18 +207,18 @@ def test_what_another_run_fetched_is_not_fetched_by_loading(server: Server, stor
             downloads.load(fetched)
         assert (str(caught.value), caught.value.hint) == (
             f"a has changed in the store: {fetched.path}",
-            "run again: it is fetched anew; let nothing else write there",
+            "run again to fetch the file again; let no other program write to the store",
         )
         with pytest.raises(StoreError) as caught:
             downloads.load(fetched)
         assert (str(caught.value), caught.value.hint) == (
             "a cannot be read from the store: No such file or directory",
-            "run again: it is fetched anew",
+            "run again to fetch the file again",
         )
 
 
 @pytest.mark.slow
-def test_one_set_of_downloads_serves_several_threads(server: Server, store: Store) -> None:
+def test_downloads_are_thread_safe(server: Server, store: Store) -> None:
     wanted = [want(server.put(f"/{number}", extension(seed=number))) for number in range(40)]
     with Downloads(store) as downloads, ThreadPoolExecutor(4) as several:
         every = list(several.map(downloads.fetch_all, [wanted] * 4))
@@ -229,7 +227,7 @@ def test_one_set_of_downloads_serves_several_threads(server: Server, store: Stor
     assert server.most_at_once <= 8
 
 
-def test_an_executor_does_the_work_where_there_is_one(server: Server, store: Store) -> None:
+def test_executor_runs_downloads(server: Server, store: Store) -> None:
     threads: set[str] = set()
     server.put("/a", CONTENT)
 
@@ -246,7 +244,7 @@ def test_an_executor_does_the_work_where_there_is_one(server: Server, store: Sto
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
-def test_a_large_file_goes_by_in_pieces(server: Server, store: Store) -> None:
+def test_large_file_is_streamed(server: Server, store: Store) -> None:
     piece = extension(1 << 20)
     size_bytes = 64 << 20
 
@@ -268,7 +266,7 @@ def test_a_large_file_goes_by_in_pieces(server: Server, store: Store) -> None:
     assert peak < 16 << 20
 
 
-def test_offline_is_told_of_all_that_is_missing(server: Server, store: Store) -> None:
+def test_offline_reports_all_missing_files(server: Server, store: Store) -> None:
     wanted = [want(server.put("/a", CONTENT)), want(f"{server.url}/b"), want(f"{server.url}/c")]
     with Downloads(store) as downloads:
         downloads.fetch(wanted[0])
@@ -276,7 +274,7 @@ def test_offline_is_told_of_all_that_is_missing(server: Server, store: Store) ->
         downloads.fetch_all(wanted)
     assert [(type(error), str(error), error.hint) for error in caught.value.errors] == [
         (OfflineError,
-         f"{name} cannot be had offline: {server.url}/{name}: it is not in the store",
+         f"{name} is not available offline: {server.url}/{name}: not in the store",
          "run once without --offline")
         for name in "bc"
     ]  # fmt: skip

@@ -35,7 +35,7 @@ def _no_thread_is_left() -> object:
     assert not any(thread.is_alive() for thread in left)
 
 
-def test_what_is_stuck_ends_when_the_downloads_are_closed(server: Server, store: Store) -> None:
+def test_close_aborts_stuck_downloads(server: Server, store: Store) -> None:
     answers: list[Answer] = [silence, stall(5), cut(5), slowly(0.5)]
     wanted = []
     for number, answer in enumerate(answers * 3):
@@ -54,12 +54,12 @@ def test_what_is_stuck_ends_when_the_downloads_are_closed(server: Server, store:
     with pytest.raises(DownloadError) as caught:
         downloads.fetch_all(wanted)
     closing.join()
-    assert (str(caught.value), caught.value.hint) == ("the downloads were called off", "run again")
+    assert (str(caught.value), caught.value.hint) == ("the downloads were cancelled", "run again")
     assert blobs(store) == []
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, RuntimeError])
-def test_an_exception_in_the_caller_ends_what_is_under_way(
+def test_exception_in_caller_aborts_downloads(
     raised: type[BaseException], server: Server, store: Store
 ) -> None:
     def report(_wanted: Wanted, _fetched: Fetched | None) -> None:
@@ -72,18 +72,18 @@ def test_an_exception_in_the_caller_ends_what_is_under_way(
         downloads.fetch_all([want(f"{server.url}/{name}") for name in "bbba"])
 
 
-def test_nothing_is_fetched_after_the_end(server: Server, store: Store) -> None:
+def test_fetch_after_close_raises(server: Server, store: Store) -> None:
     wanted = want(server.put("/a", CONTENT))
     with Downloads(store) as downloads:
         downloads.fetch(wanted)
     for _ in range(2):
-        with pytest.raises(DownloadError, match="the downloads were called off"):
+        with pytest.raises(DownloadError, match="the downloads were cancelled"):
             downloads.fetch(wanted)
     assert len(server.asked) == 1
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
-def test_no_file_and_no_connection_is_left_open(server: Server, store: Store) -> None:
+def test_close_leaves_no_open_files_or_connections(server: Server, store: Store) -> None:
     for number, answer in enumerate([cut(100), stall(0), status(500), status(404), status(403)]):
         server.put(f"/{number}", CONTENT)
         server.script(f"/{number}", answer)
@@ -96,7 +96,7 @@ def test_no_file_and_no_connection_is_left_open(server: Server, store: Store) ->
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to whole consoles")
-def test_ctrl_c_ends_a_run_that_waits(server: Server, store: Store) -> None:
+def test_ctrl_c_interrupts_waiting_download(server: Server, store: Store) -> None:
     urls = [server.put(f"/{number}", CONTENT) for number in range(5)]
     for number in range(5):
         server.script(f"/{number}", *[silence] * 9)
@@ -108,10 +108,10 @@ def test_ctrl_c_ends_a_run_that_waits(server: Server, store: Store) -> None:
 
 
 @pytest.mark.usefixtures("plain_surroundings")
-def test_a_host_that_takes_for_ever_over_tls_is_left(store: Store, unanswering: int) -> None:
+def test_close_aborts_stalled_tls_handshake(store: Store, unanswering: int) -> None:
     downloads = Downloads(store, policy=DownloadPolicy(connect_seconds=60, stall_seconds=60))
     closing = threading.Timer(0.2, downloads.close)
     closing.start()
-    with pytest.raises(DownloadError, match="the downloads were called off"):
+    with pytest.raises(DownloadError, match="the downloads were cancelled"):
         downloads.fetch(want(f"https://127.0.0.1:{unanswering}/a"))
     closing.join()

@@ -41,7 +41,7 @@ def mirror(tmp_path: Path) -> Path:
     return folder
 
 
-def test_folders_are_mirrors_by_path_and_by_url(
+def test_folder_mirror_by_path_or_file_url(
     mirror: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(mirror)
@@ -52,13 +52,13 @@ def test_folders_are_mirrors_by_path_and_by_url(
 
 @posix
 @pytest.mark.parametrize("name", ["a\nb", "\u00e9", "a%20b", "a?b", "a#b", "\udcff", "a\\b"])
-def test_a_file_may_have_any_name(name: str, mirror: Path, store: Store) -> None:
+def test_file_with_any_name_is_copied(name: str, mirror: Path, store: Store) -> None:
     (mirror / name).write_bytes(CONTENT)
     assert fetch(store, str(mirror / name)) == CONTENT
     assert fetch(Store(store.folder / "2"), (mirror / name).as_uri()) == CONTENT
 
 
-def test_a_folder_that_lacks_a_file_is_a_mirror_that_does(
+def test_file_missing_in_folder_mirror_is_missing(
     mirror: Path, server: Server, store: Store
 ) -> None:
     local, remote = str(mirror / "b.tcz"), server.put("/b.tcz", CONTENT)
@@ -66,19 +66,19 @@ def test_a_folder_that_lacks_a_file_is_a_mirror_that_does(
     assert fetch(store, local, remote) == CONTENT
     assert why_not(store, local) == (
         MissingFileError,
-        f"b.tcz is nowhere: looked for {local}",
+        f"b.tcz not found: tried {local}",
         "check the name, or name another mirror (under [mirrors] in a recipe)",
     )
 
 
-def test_a_folder_that_is_not_there_is_named_where_others_fail(mirror: Path, store: Store) -> None:
+def test_missing_mirror_folder_is_reported(mirror: Path, store: Store) -> None:
     gone, folder = mirror / "not" / "mounted" / "a.tcz", mirror / "folder"
     folder.mkdir()
     assert why_not(store, str(gone), str(folder)) == (
         DownloadError,
         (
-            f"a.tcz cannot be fetched: {gone}: there is no folder {gone.parent}; "
-            f"{folder}: it is a folder, not a file"
+            f"a.tcz cannot be fetched: {gone}: folder {gone.parent} not found; "
+            f"{folder}: must be a file, got a folder"
         ),
         NETWORK_HINT,
     )
@@ -86,10 +86,10 @@ def test_a_folder_that_is_not_there_is_named_where_others_fail(mirror: Path, sto
 
 
 @posix
-def test_what_is_no_file_is_not_waited_for(mirror: Path, store: Store) -> None:
+def test_fifo_and_device_are_refused(mirror: Path, store: Store) -> None:
     os.mkfifo(mirror / "fifo")
     (mirror / "loop").symlink_to("loop")
-    words = "it is neither a file nor a folder"
+    words = "must be a file, got a device, fifo or socket"
     assert why_not(store, f"{mirror}/fifo")[1] == (
         f"fifo cannot be fetched: {mirror}/fifo: {words}"
     )
@@ -104,11 +104,11 @@ def test_what_is_no_file_is_not_waited_for(mirror: Path, store: Store) -> None:
         assert why_not(store, f"{mirror}/socket")[1].endswith(f": {words}")
     kind, message, hint = why_not(store, f"{mirror}/loop")
     assert (kind, hint) == (DownloadError, PATH_HINT)
-    assert message.startswith(f"loop cannot be fetched: {mirror}/loop: it cannot be read: ")
+    assert message.startswith(f"loop cannot be fetched: {mirror}/loop: cannot be read: ")
 
 
 @posix
-def test_a_file_that_may_not_be_read(open_folder: Path) -> None:
+def test_unreadable_file_is_a_fault(open_folder: Path) -> None:
     path, store = open_folder / "a.tcz", Store(open_folder / "store")
     path.write_bytes(CONTENT)
     path.chmod(0)
@@ -116,53 +116,53 @@ def test_a_file_that_may_not_be_read(open_folder: Path) -> None:
     with ordinary_user():
         assert why_not(store, str(path)) == (
             DownloadError,
-            f"a.tcz cannot be fetched: {path}: it cannot be read: Permission denied",
+            f"a.tcz cannot be fetched: {path}: cannot be read: Permission denied",
             PATH_HINT,
         )
         assert why_not(store, f"{open_folder}/closed/a.tcz")[1].endswith(
-            "it cannot be read: Permission denied"
+            "cannot be read: Permission denied"
         )
 
 
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("file://other/a", "file://other/a names the host 'other'"),
-        ("file://user:secret@other/a", "file://other/a names the host 'other'"),
-        ("file:///a%00b", "file:///a%00b holds a NUL, which no path has"),
-        ("a\0b", "a%00b holds a NUL, which no path has"),
-        ("/a/\ud800", "/a/%3F is no name that a file here can have"),
-        ("file:///a/\ud800", "file:///a/%3F is no name that a file here can have"),
-        ("/" + "x" * 5000, "it cannot be read: File name too long"),
+        ("file://other/a", "file://other/a: the host must be empty, got 'other'"),
+        ("file://user:secret@other/a", "file://other/a: the host must be empty, got 'other'"),
+        ("file:///a%00b", "file:///a%00b is not a valid path: it contains a NUL"),
+        ("a\0b", "a%00b is not a valid path: it contains a NUL"),
+        ("/a/\ud800", "/a/%3F is not a valid path on this host"),
+        ("file:///a/\ud800", "file:///a/%3F is not a valid path on this host"),
+        ("/" + "x" * 5000, "cannot be read: File name too long"),
     ],
 )
 @posix
-def test_what_is_no_path_is_a_fault(url: str, words: str, store: Store) -> None:
+def test_invalid_path_is_a_fault(url: str, words: str, store: Store) -> None:
     kind, message, _hint = why_not(store, url, name="a")
     assert kind is DownloadError
     assert message.partition(": ")[2].endswith(words)
     assert "secret" not in message
 
 
-def test_a_file_is_checked_as_any_other(mirror: Path, store: Store) -> None:
+def test_copied_file_is_verified(mirror: Path, store: Store) -> None:
     url = str(mirror / "a.tcz")
     assert why_not(store, url, md5="0" * 32)[:2] == (
         ChecksumError,
-        f"a.tcz is not what was promised: {url}: its MD5 is {md5(CONTENT)}, not {'0' * 32}",
+        f"a.tcz failed verification: {url}: MD5 must be {'0' * 32}, got {md5(CONTENT)}",
     )
     for fields, words in (
-        ({"kind": Kind.GZIP}, "it is not a gzip file: it starts with 68 73 in place of 1f 8b"),
-        ({"most_bytes": 4999}, "it is larger than 4999 bytes"),
+        ({"kind": Kind.GZIP}, "not a gzip file: must have 1f 8b at byte 0, got 68 73"),
+        ({"most_bytes": 4999}, "larger than 4999 bytes"),
     ):
         assert why_not(store, url, **fields)[1] == f"a.tcz cannot be fetched: {url}: {words}"
     assert why_not(store, url, size_bytes=4999)[:2] == (
         ChecksumError,
-        f"a.tcz is not what was promised: {url}: it has 5000 bytes, not 4999",
+        f"a.tcz failed verification: {url}: size must be 4999 bytes, got 5000",
     )
     assert files(store) == []
 
 
-def test_a_file_that_has_not_changed_is_not_copied_again(mirror: Path, store: Store) -> None:
+def test_unchanged_file_is_not_copied_again(mirror: Path, store: Store) -> None:
     path = mirror / "a.tcz"
     os.utime(path, (1, 1))
     assert fetch(store, str(path)) == CONTENT
@@ -175,7 +175,7 @@ def test_a_file_that_has_not_changed_is_not_copied_again(mirror: Path, store: St
     assert fetch(store, str(path)) == bytes(5000)
 
 
-def test_a_file_that_grows_while_it_is_read_is_read_again(
+def test_file_growing_during_copy_is_read_again(
     mirror: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = mirror / "a.tcz"
@@ -194,7 +194,7 @@ def test_a_file_that_grows_while_it_is_read_is_read_again(
     assert read == [5000, 4, 5004]
 
 
-def test_a_copy_is_called_off(mirror: Path, store: Store) -> None:
+def test_copy_is_cancelled(mirror: Path, store: Store) -> None:
     stopped = threading.Event()
     stopped.set()
     url = str(mirror / "a.tcz")

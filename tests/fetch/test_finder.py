@@ -30,7 +30,7 @@ OFFLINE_HINT = "run once without --offline"
 
 
 @pytest.mark.parametrize("digest", [md5, sha256])
-def test_what_is_known_by_its_digest_is_not_asked_for(
+def test_file_found_by_digest_is_not_requested(
     digest: object, server: Server, store: Store
 ) -> None:
     promised = {digest.__name__: digest(CONTENT)}  # type: ignore[attr-defined, operator]
@@ -44,7 +44,7 @@ def test_what_is_known_by_its_digest_is_not_asked_for(
     assert len(server.asked) == 1
 
 
-def test_what_has_not_changed_is_not_sent_again(server: Server, store: Store) -> None:
+def test_unchanged_file_is_not_downloaded_again(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     for _ in range(3):
         assert fetch(store, url) == CONTENT
@@ -68,7 +68,7 @@ def test_one_validator_is_enough(
     assert server.statuses() == [200, 304]
 
 
-def test_what_has_changed_comes_anew(server: Server, store: Store) -> None:
+def test_changed_file_is_downloaded_again(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     assert fetch(store, url) == CONTENT
     server.put("/a.tcz", OTHER)
@@ -76,21 +76,21 @@ def test_what_has_changed_comes_anew(server: Server, store: Store) -> None:
     assert server.statuses() == [200, 200]
 
 
-def test_without_validators_it_comes_anew_every_time(server: Server, store: Store) -> None:
+def test_file_without_validators_is_always_downloaded(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT, ETag=None, Last_Modified=None)
     for _ in range(2):
         assert fetch(store, url) == CONTENT
     assert server.statuses() == [200, 200]
 
 
-def test_validators_that_could_not_be_sent_back_are_not_kept(server: Server, store: Store) -> None:
+def test_unsendable_validators_are_not_stored(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT, ETag=f'"{"x" * 600}"', Last_Modified=None)
     for _ in range(2):
         assert fetch(store, url) == CONTENT
     assert server.statuses() == [200, 200]
 
 
-def test_what_is_there_and_is_not_what_is_wanted_now_is_asked_for_in_full(
+def test_stored_file_with_other_digest_is_requested_unconditionally(
     server: Server, store: Store
 ) -> None:
     url = server.put("/a.tcz", OTHER)
@@ -100,14 +100,14 @@ def test_what_is_there_and_is_not_what_is_wanted_now_is_asked_for_in_full(
     assert "if-none-match" not in server.asked[1].headers
 
 
-def test_what_was_not_there_is_asked_for_again(server: Server, store: Store) -> None:
+def test_missing_file_is_requested_again(server: Server, store: Store) -> None:
     url = f"{server.url}/a.tcz.dep"
     assert fetch(store, url, optional=True) is None
     server.put("/a.tcz.dep", b"b.tcz\n")
     assert fetch(store, url, optional=True) == b"b.tcz\n"
 
 
-def test_reuse_asks_nobody_for_what_is_there(server: Server, store: Store) -> None:
+def test_reuse_does_not_request_stored_file(server: Server, store: Store) -> None:
     url, missing = server.put("/a.tcz", CONTENT), f"{server.url}/a.tcz.dep"
     for _ in range(3):
         assert fetch(store, url, reuse=True) == CONTENT
@@ -121,7 +121,7 @@ def test_reuse_asks_nobody_for_what_is_there(server: Server, store: Store) -> No
     assert server.statuses() == [200, 404, 200, 200]
 
 
-def test_offline_has_what_the_store_has(server: Server, store: Store) -> None:
+def test_offline_returns_stored_files(server: Server, store: Store) -> None:
     url, missing = server.put("/a.tcz", CONTENT), f"{server.url}/a.tcz.dep"
     fetch(store, url)
     fetch(store, missing, optional=True)
@@ -130,15 +130,13 @@ def test_offline_has_what_the_store_has(server: Server, store: Store) -> None:
     assert len(server.asked) == 2
 
 
-def test_offline_names_what_it_lacks_and_where_it_would_be(
-    server: Server, second: Server, store: Store
-) -> None:
+def test_offline_error_names_file_and_urls(server: Server, second: Server, store: Store) -> None:
     places = server.put("/a.tcz", CONTENT), second.put("/a.tcz", CONTENT)
     assert why_not(store, *places, offline=True) == (
         OfflineError,
         (
-            f"a.tcz cannot be had offline: {places[0]}: it is not in the store; "
-            f"{places[1]}: it is not in the store"
+            f"a.tcz is not available offline: {places[0]}: not in the store; "
+            f"{places[1]}: not in the store"
         ),
         OFFLINE_HINT,
     )
@@ -146,39 +144,32 @@ def test_offline_names_what_it_lacks_and_where_it_would_be(
     assert why_not(store, places[0], offline=True, sha256=sha256(OTHER))[0] is OfflineError
     blobs(store)[0].unlink()
     assert why_not(store, places[0], offline=True)[1] == (
-        f"a.tcz cannot be had offline: {places[0]}: it is not in the store"
+        f"a.tcz is not available offline: {places[0]}: not in the store"
     )
     assert (len(server.asked), second.asked) == (1, [])
 
 
-def test_offline_folders_are_read_all_the_same(
-    server: Server, store: Store, tmp_path: Path
-) -> None:
+def test_offline_reads_folder_mirrors(server: Server, store: Store, tmp_path: Path) -> None:
     (tmp_path / "a.tcz").write_bytes(CONTENT)
     url = server.put("/a.tcz", OTHER)
     assert fetch(store, url, str(tmp_path / "a.tcz"), offline=True) == CONTENT
     assert why_not(store, url, str(tmp_path / "b.tcz"), offline=True) == (
         OfflineError,
-        (
-            f"a.tcz cannot be had offline: {url}: it is not in the store; "
-            f"{tmp_path}/b.tcz: it is not there"
-        ),
+        (f"a.tcz is not available offline: {url}: not in the store; {tmp_path}/b.tcz: not found"),
         OFFLINE_HINT,
     )
     assert server.asked == []
 
 
 @pytest.mark.usefixtures("plain_surroundings")
-def test_offline_nobody_is_dialled(store: Store) -> None:
+def test_offline_opens_no_connection(store: Store) -> None:
     with closed_port() as port:
         url = f"http://127.0.0.1:{port}/a.tcz"
         assert why_not(store, url, offline=True)[0] is OfflineError
         assert why_not(store, url)[0] is DownloadError
 
 
-def test_offline_it_is_known_whether_a_file_is_there(
-    server: Server, store: Store, tmp_path: Path
-) -> None:
+def test_offline_exists_uses_store(server: Server, store: Store, tmp_path: Path) -> None:
     (tmp_path / "local").write_bytes(CONTENT)
     url, missing = server.put("/a.tcz", CONTENT), f"{server.url}/b.tcz"
     fetch(store, url)
@@ -193,7 +184,7 @@ def test_offline_it_is_known_whether_a_file_is_there(
             with pytest.raises(OfflineError) as caught:
                 downloads.exists(wanted)
             assert str(caught.value) == (
-                f"{wanted.name} cannot be had offline: {wanted.urls[0]}: it is not in the store"
+                f"{wanted.name} is not available offline: {wanted.urls[0]}: not in the store"
             )
         # It is remembered, though the file itself is gone.
         blobs(store)[0].unlink()
@@ -201,7 +192,7 @@ def test_offline_it_is_known_whether_a_file_is_there(
     assert len(server.asked) == 2
 
 
-def test_a_server_that_fails_does_not_make_us_forget(server: Server, store: Store) -> None:
+def test_server_error_keeps_record(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     fetch(store, url)
     server.script("/a.tcz", *[status(500)] * 3)
@@ -209,7 +200,7 @@ def test_a_server_that_fails_does_not_make_us_forget(server: Server, store: Stor
     assert fetch(store, url, offline=True) == CONTENT
 
 
-def test_reuse_asks_again_for_what_was_not_there(server: Server, store: Store) -> None:
+def test_reuse_requests_missing_file_again(server: Server, store: Store) -> None:
     url = f"{server.url}/a.tcz"
     assert why_not(store, url, reuse=True)[0] is MissingFileError
     server.put("/a.tcz", CONTENT)
@@ -220,7 +211,7 @@ def test_reuse_asks_again_for_what_was_not_there(server: Server, store: Store) -
     assert why_not(store, f"{server.url}/b.tcz", offline=True, reuse=True)[0] is MissingFileError
 
 
-def test_to_look_takes_nothing_away_from_what_is_known(server: Server, store: Store) -> None:
+def test_look_keeps_record(server: Server, store: Store) -> None:
     """Some servers answer no HEAD, and some files are gone for a moment."""
     url = server.put("/a.tcz", CONTENT)
     fetch(store, url)
@@ -232,7 +223,7 @@ def test_to_look_takes_nothing_away_from_what_is_known(server: Server, store: St
     assert fetch(store, url, offline=True) == CONTENT
 
 
-def test_to_look_is_not_to_know_that_nothing_is_there(server: Server, store: Store) -> None:
+def test_look_does_not_record_missing_file(server: Server, store: Store) -> None:
     url = server.script("/a.tcz", status(404))
     with Downloads(store, policy=QUICK) as downloads:
         assert not downloads.exists(want(url))
@@ -240,7 +231,7 @@ def test_to_look_is_not_to_know_that_nothing_is_there(server: Server, store: Sto
 
 
 @pytest.mark.parametrize("digest", [md5, sha256])
-def test_what_is_known_by_its_digest_is_from_where_it_came(
+def test_origin_of_stored_file_is_its_first_source(
     digest: object, server: Server, second: Server, store: Store
 ) -> None:
     promised = {digest.__name__: digest(CONTENT)}  # type: ignore[attr-defined, operator]
@@ -255,9 +246,7 @@ def test_what_is_known_by_its_digest_is_from_where_it_came(
     assert len(second.asked) == 1
 
 
-def test_what_came_from_nowhere_that_is_named_is_from_the_first_place(
-    server: Server, store: Store
-) -> None:
+def test_origin_of_file_from_other_source_is_first_url(server: Server, store: Store) -> None:
     fetch(store, server.put("/a.tcz", CONTENT))
     elsewhere = "http://user:hunter2@a.invalid/a.tcz", "http://b.invalid/a.tcz"
     with Downloads(store, policy=QUICK) as downloads:

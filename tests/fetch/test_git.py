@@ -21,42 +21,42 @@ def checkout(folder: Path, **files: str) -> Path:
     return folder
 
 
-def test_a_folder_that_is_no_checkout_says_nothing(tmp_path: Path) -> None:
+def test_folder_without_checkout_is_none(tmp_path: Path) -> None:
     assert describe_checkout(tmp_path) is None
     assert describe_checkout(tmp_path / "missing") is None
     (tmp_path / ".git").write_text("not a link\n")
     assert describe_checkout(tmp_path) is None
 
 
-def test_a_commit_without_a_tag_is_abbreviated(tmp_path: Path) -> None:
+def test_untagged_commit_is_abbreviated(tmp_path: Path) -> None:
     assert describe_checkout(checkout(tmp_path, refs__heads__main=COMMIT + "\n")) == "ccccccc"
 
 
-def test_a_detached_head_is_a_commit(tmp_path: Path) -> None:
+def test_detached_head_is_a_commit(tmp_path: Path) -> None:
     assert describe_checkout(checkout(tmp_path, HEAD=COMMIT + "\n")) == "ccccccc"
 
 
-def test_nothing_checked_out_says_nothing(tmp_path: Path) -> None:
+def test_nothing_checked_out_is_none(tmp_path: Path) -> None:
     assert describe_checkout(checkout(tmp_path)) is None
     assert describe_checkout(checkout(tmp_path, HEAD="ref: HEAD\n")) is None
     assert describe_checkout(checkout(tmp_path, HEAD="ref: ../../etc/passwd\n")) is None
     assert describe_checkout(checkout(tmp_path, HEAD="\x00\xff garbage")) is None
 
 
-def test_head_leads_to_references_only(tmp_path: Path) -> None:
+def test_head_must_be_a_reference(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text(COMMIT)
     assert describe_checkout(checkout(tmp_path, HEAD=f"ref: {tmp_path}/elsewhere\n")) is None
 
 
 @pytest.mark.parametrize("name", ["refs/heads/a:b", "refs/heads/nul", "refs/heads/a\\b", "refs//a"])
-def test_on_windows_no_reference_is_a_stream_or_device(tmp_path: Path, name: str) -> None:
+def test_windows_stream_or_device_reference_is_refused(tmp_path: Path, name: str) -> None:
     packed = {"HEAD": f"ref: {name}", name: COMMIT}
     (tmp_path / "HEAD").write_text(packed["HEAD"])
     assert resolve(tmp_path, tmp_path, "HEAD", packed, windows=True) is None
     assert resolve(tmp_path, tmp_path, "HEAD", packed, windows=False) == COMMIT
 
 
-def test_a_tag_on_the_commit_counts_wherever_it_is_kept(tmp_path: Path) -> None:
+def test_loose_and_packed_tags_are_found(tmp_path: Path) -> None:
     head = {"HEAD": COMMIT}
     loose = checkout(tmp_path / "loose", **head, **{"refs__tags__v1.0": COMMIT + "\n"})
     assert describe_checkout(loose) == "v1.0"
@@ -80,7 +80,7 @@ def test_a_tag_on_the_commit_counts_wherever_it_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.oracle
-def test_git_says_the_same(tmp_path: Path) -> None:
+def test_result_matches_git_describe(tmp_path: Path) -> None:
     git = require("git")
     place = tmp_path / "made"
     place.mkdir()

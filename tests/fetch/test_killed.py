@@ -24,7 +24,7 @@ def assert_whole(store: Store) -> None:
         assert sha256(path.read_bytes()) == path.name
 
 
-def test_killed_runs_end_in_the_right_files(server: Server, store: Store) -> None:
+def test_downloads_complete_after_killed_runs(server: Server, store: Store) -> None:
     urls = {path: server.put(path, content) for path, content in CONTENTS.items()}
     for path in CONTENTS:
         server.script(path, *[slowly(0.003)] * 99)

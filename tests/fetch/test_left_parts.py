@@ -45,7 +45,7 @@ def lay_partial(store: Store, url: str, content: bytes, record: Record | None = 
     return partial
 
 
-def test_a_part_that_is_whole_needs_no_more_bytes(server: Server, store: Store) -> None:
+def test_complete_partial_download_needs_no_more_bytes(server: Server, store: Store) -> None:
     """A run may be killed after the last byte, before the file has its name."""
     url = server.put("/a.tcz", CONTENT)
     lay_partial(store, url, CONTENT)
@@ -67,7 +67,7 @@ def test_a_part_that_is_whole_needs_no_more_bytes(server: Server, store: Store) 
         status(416, Content_Range="bytes */200000", ETag='"other"'),
     ],
 )
-def test_a_part_that_the_server_does_not_know_is_fetched_anew(
+def test_partial_download_of_other_version_is_restarted(
     answer: Answer, server: Server, store: Store
 ) -> None:
     url = server.put("/a.tcz", CONTENT)
@@ -77,14 +77,14 @@ def test_a_part_that_the_server_does_not_know_is_fetched_anew(
     assert server.statuses() == [416, 200]
 
 
-def test_a_part_that_is_longer_than_the_file_is_fetched_anew(server: Server, store: Store) -> None:
+def test_partial_download_longer_than_file_is_restarted(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     lay_partial(store, url, CONTENT + b"x")
     assert fetch(store, url) == CONTENT
     assert ranges(server) == [("bytes=200001-", TAG, 416, 0), (None, None, 200, 200_000)]
 
 
-def test_a_damaged_part_is_found_out_by_the_digest(server: Server, store: Store) -> None:
+def test_damaged_partial_download_fails_digest(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     lay_partial(store, url, CHANGED[:50_000])
     assert fetch(store, url, md5=md5(CONTENT)) == CONTENT
@@ -92,7 +92,7 @@ def test_a_damaged_part_is_found_out_by_the_digest(server: Server, store: Store)
 
 
 @pytest.mark.parametrize("record", [b"", b"{}", b"\xff", b'{"validators": 1}', b"[" * 9000])
-def test_a_part_without_a_record_is_not_gone_on_with(
+def test_partial_download_without_record_is_restarted(
     record: bytes, server: Server, store: Store
 ) -> None:
     url = server.put("/a.tcz", CONTENT)
@@ -102,13 +102,13 @@ def test_a_part_without_a_record_is_not_gone_on_with(
     assert ranges(server) == [(None, None, 200, 200_000)]
 
 
-def test_a_part_that_shows_to_be_another_file_is_not_kept(server: Server, store: Store) -> None:
+def test_partial_download_of_wrong_content_is_deleted(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", b"<html>" + CONTENT)
-    assert "a web page came" in why_not(store, url)[1]
+    assert "got a web page" in why_not(store, url)[1]
     assert files(store) == []
 
 
-def test_the_record_says_what_the_bytes_are_a_part_of(tmp_path: Path) -> None:
+def test_record_describes_partial_download(tmp_path: Path) -> None:
     partial = Partial(tmp_path / "partials" / "x")
     assert (partial.record(), partial.size_bytes()) == (None, 0)
     record = Record(url="http://x/y", size_bytes=9, validators=Validators(etag='"a"'))

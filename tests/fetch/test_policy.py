@@ -16,17 +16,16 @@ PAUSES = ["first_pause_seconds", "most_pause_seconds"]
 
 @pytest.mark.parametrize("name", POSITIVE + PAUSES)
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf, -math.inf, 0])
-def test_numbers_that_would_never_end_or_begin_are_refused(name: str, value: float) -> None:
+def test_out_of_range_policy_is_refused(name: str, value: float) -> None:
     fields: dict[str, Any] = {name: value}
     if value == 0 and name in PAUSES:
         assert getattr(DownloadPolicy(**fields), name) == 0
         return
     with pytest.raises(UsageError) as caught:
         DownloadPolicy(**fields)
-    assert str(caught.value) == f"downloads: {name} cannot be {value}"
-    assert caught.value.hint == (
-        "give a number above 0" if name in POSITIVE else "give 0 or a number above it"
-    )
+    bound = "a number above 0" if name in POSITIVE else "0 or more"
+    assert str(caught.value) == f"downloads: {name} must be {bound}, got {value}"
+    assert caught.value.hint == f"give {bound}"
 
 
 def test_pauses_double() -> None:
@@ -36,6 +35,6 @@ def test_pauses_double() -> None:
 
 
 @given(st.integers(0, 10**9), st.floats(0, 1e9), st.floats(0, 1e9))
-def test_no_pause_is_longer_than_the_longest(number: int, first: float, most: float) -> None:
+def test_pauses_do_not_exceed_maximum(number: int, first: float, most: float) -> None:
     policy = DownloadPolicy(first_pause_seconds=first, most_pause_seconds=most)
     assert 0 <= policy.pause_seconds(number) <= most

@@ -6,10 +6,10 @@ from purekernel.fetch.attempts import Reachability
 from purekernel.fetch.wanted import Cause, Fault
 
 A, B = "http://user:secret@a/x", "http://b/x"
-DOWN = Fault("no connection: Connection refused", Cause.UNREACHABLE, hint="look")
+DOWN = Fault("cannot connect: Connection refused", Cause.UNREACHABLE, hint="look")
 
 
-def test_a_host_is_doubtful_after_three_misses_in_a_row() -> None:
+def test_host_is_tried_last_after_three_failures_in_a_row() -> None:
     known = Reachability()
     for _ in range(3):
         assert known.in_order([A, B]) == [A, B]
@@ -21,7 +21,7 @@ def test_a_host_is_doubtful_after_three_misses_in_a_row() -> None:
 
 
 @pytest.mark.parametrize("seen", [None, *(Fault("x", cause) for cause in Cause)])
-def test_any_answer_ends_the_doubt(seen: Fault | None) -> None:
+def test_any_response_resets_failures(seen: Fault | None) -> None:
     known = Reachability()
     for _ in range(3):
         known.note(A, DOWN)
@@ -31,7 +31,7 @@ def test_any_answer_ends_the_doubt(seen: Fault | None) -> None:
 
 
 @pytest.mark.parametrize("cause", list(Cause))
-def test_only_a_host_that_nobody_reaches_is_given_up(cause: Cause) -> None:
+def test_only_unreachable_host_is_given_up(cause: Cause) -> None:
     known = Reachability()
     known.give_up(A, Fault("why", cause, hint="look"))
     known.check(B)
@@ -45,7 +45,7 @@ def test_only_a_host_that_nobody_reaches_is_given_up(cause: Cause) -> None:
     assert not caught.value.may_pass
 
 
-def test_what_is_no_url_is_a_host_of_its_own() -> None:
+def test_invalid_url_counts_as_own_host() -> None:
     known = Reachability()
     known.give_up("http://[x", DOWN)
     known.check("http://[y")

@@ -30,7 +30,7 @@ visible = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_siz
     )
 )
 @example(Record(url=""))
-def test_a_record_is_read_as_it_was_written(record: Record) -> None:
+def test_record_round_trip(record: Record) -> None:
     assert parse_record(record.to_bytes()) == record
 
 
@@ -42,7 +42,7 @@ json_values = st.recursive(
 
 
 @given(st.sampled_from(["url", "sha256", "size_bytes", "validators", "etag"]), json_values)
-def test_a_record_with_anything_in_it_is_one_or_none(name: str, value: object) -> None:
+def test_parse_record_never_raises(name: str, value: object) -> None:
     said = json.loads(RECORD.to_bytes())
     (said["validators"] if name == "etag" else said)[name] = value
     record = parse_record(json.dumps(said).encode())
@@ -60,7 +60,7 @@ def test_a_record_with_anything_in_it_is_one_or_none(name: str, value: object) -
 @example(b"x" * 16385)
 @example(b"\xff\xfe")
 @example(b"NaN")
-def test_what_is_no_record_is_none(content: bytes) -> None:
+def test_invalid_record_is_none(content: bytes) -> None:
     assert parse_record(content) is None
 
 
@@ -73,7 +73,7 @@ def test_what_is_no_record_is_none(content: bytes) -> None:
         ("etag", "\u00e9"), ("etag", "x" * 513), ("etag", 5), ("last_modified", "a\nb"),
     ],
 )  # fmt: skip
-def test_a_record_with_a_wrong_value_is_none(field: str, value: object) -> None:
+def test_record_with_wrong_value_is_none(field: str, value: object) -> None:
     said = json.loads(RECORD.to_bytes())
     place = said["validators"] if field in ("etag", "last_modified") else said
     place[field] = value
@@ -94,7 +94,7 @@ def test_a_record_with_a_wrong_value_is_none(field: str, value: object) -> None:
         (None, None, None),
     ],
 )
-def test_a_range_is_asked_for_by_what_is_strong(
+def test_for_range_uses_strong_validators(
     etag: str | None, date: str | None, sent: str | None
 ) -> None:
     assert Validators(etag=etag, last_modified=date).for_range == sent
@@ -111,7 +111,7 @@ def test_a_range_is_asked_for_by_what_is_strong(
         ((None, None), ("a", "d"), False),
     ],
 )
-def test_tags_tell_more_than_dates(
+def test_etags_take_precedence_over_dates(
     one: tuple[str | None, str | None], other: tuple[str | None, str | None], differ: bool
 ) -> None:
     left, right = (Validators(etag=tag, last_modified=date) for tag, date in (one, other))
@@ -119,6 +119,6 @@ def test_tags_tell_more_than_dates(
 
 
 @pytest.mark.parametrize("value", ["", "\u00e9", "a\nb", "\x7f", "x" * 513, None])
-def test_what_cannot_be_sent_back_is_not_kept(value: str | None) -> None:
+def test_unsendable_validators_are_dropped(value: str | None) -> None:
     assert not make_validators(value, value)
     assert make_validators(value, "date") == Validators(last_modified="date")

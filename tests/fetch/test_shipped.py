@@ -21,7 +21,7 @@ from purekernel.recipe.lists import parse_extension_list, parse_gem_list, parse_
 from tests.processes import ROOT
 
 
-def test_the_lists_name_what_a_microkernel_needs() -> None:
+def test_lists_name_microkernel_packages() -> None:
     builtin = parse_extension_list(load_shipped_list(BUILTIN_LIST), source=BUILTIN_LIST)
     assert [one.name for one in builtin] == [
         "openssh.tcz", "bash.tcz", "dmidecode.tcz", "ruby.tcz", "lshw.tcz", "scsi-KERNEL.tcz",
@@ -38,7 +38,7 @@ def test_the_lists_name_what_a_microkernel_needs() -> None:
     assert [one.name for one in cut] == ["usr/local/sbin/sfdisk", "usr/local/bin/lscpu"]
 
 
-def test_the_wheel_has_what_a_checkout_has() -> None:
+def test_wheel_contains_files_of_checkout() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     included = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     assert {Path(place).name for place in included.values()} == {SAMPLE_BUNDLE, *LISTS}
@@ -58,7 +58,7 @@ def test_the_wheel_has_what_a_checkout_has() -> None:
         (load_sample_bundle, "the sample bundle"),
     ],
 )
-def test_an_installation_that_lacks_something_is_told(
+def test_incomplete_installation_is_reported(
     load, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(shipped.resources, "files", lambda _package: tmp_path)
@@ -69,7 +69,7 @@ def test_an_installation_that_lacks_something_is_told(
     assert caught.value.hint == "install purekernel again"
 
 
-def test_a_wheel_s_own_come_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_installed_files_take_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "shipped").mkdir()
     (tmp_path / "shipped" / GEM_LIST).write_bytes(b"other\n")
     monkeypatch.setattr(shipped.resources, "files", lambda _package: tmp_path)

@@ -43,18 +43,18 @@ OTHERS = [
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("kind", list(Kind))
-def test_a_page_is_no_file_of_any_kind(page: bytes, kind: Kind) -> None:
+def test_web_page_is_refused_for_every_kind(page: bytes, kind: Kind) -> None:
     assert misfit(page, kind) == misfit(page + b" ..." * 100, kind) == WEB_PAGE
 
 
 @pytest.mark.parametrize("head", OTHERS)
-def test_what_only_looks_like_a_page_is_none(head: bytes) -> None:
+def test_content_similar_to_web_page_is_accepted(head: bytes) -> None:
     assert not is_web_page(head)
     assert misfit(head, Kind.ANY) is None
     assert misfit(head, Kind.TEXT) is None
 
 
-def test_each_kind_is_told_by_its_first_bytes() -> None:
+def test_each_kind_is_detected_by_magic() -> None:
     samples = {
         Kind.GZIP: gzip.compress(b""),
         Kind.SQUASHFS: b"hsqs",
@@ -73,16 +73,14 @@ def test_each_kind_is_told_by_its_first_bytes() -> None:
 @example(b"<!--" * 300, Kind.ANY)
 @example(b"<?xml " * 200, Kind.TEXT)
 @example(b" " * 1024 + b"<html>", Kind.ANY)
-def test_any_bytes_fit_or_do_not(head: bytes, kind: Kind) -> None:
+def test_misfit_never_raises(head: bytes, kind: Kind) -> None:
     found = misfit(head, kind)
     assert found is None or found.isprintable()
 
 
 @given(st.binary(max_size=3000), st.integers(1, 999), st.sampled_from(Kind))
 @example(b"x" * 2000 + b"\0", 7, Kind.TEXT)
-def test_a_file_is_judged_alike_in_whatever_pieces_it_comes(
-    content: bytes, step: int, kind: Kind
-) -> None:
+def test_inspection_does_not_depend_on_piece_sizes(content: bytes, step: int, kind: Kind) -> None:
     def verdict(step: int) -> tuple[int, str, str, str]:
         inspection = Inspection(kind)
         for start in range(0, len(content), step):
@@ -102,18 +100,18 @@ def test_a_file_is_judged_alike_in_whatever_pieces_it_comes(
 @pytest.mark.parametrize(
     ("fields", "words", "cause"),
     [
-        ({"size_bytes": 3}, "it has 4 bytes, not 3", Cause.CONTENT),
-        ({"size_bytes": 5}, "it has 4 bytes, not 5", Cause.PASSING),
-        ({"most_bytes": 3}, "it is larger than 3 bytes", Cause.LASTING),
-        ({"sha256": "AB" * 32}, f"its SHA-256 is {sha256(b'text')}, not {'ab' * 32}",
+        ({"size_bytes": 3}, "size must be 3 bytes, got 4", Cause.CONTENT),
+        ({"size_bytes": 5}, "size must be 5 bytes, got 4", Cause.PASSING),
+        ({"most_bytes": 3}, "larger than 3 bytes", Cause.LASTING),
+        ({"sha256": "AB" * 32}, f"SHA-256 must be {'ab' * 32}, got {sha256(b'text')}",
          Cause.CONTENT),
-        ({"md5": "AB" * 16}, f"its MD5 is {md5(b'text')}, not {'ab' * 16}", Cause.CONTENT),
+        ({"md5": "AB" * 16}, f"MD5 must be {'ab' * 16}, got {md5(b'text')}", Cause.CONTENT),
         ({"kind": Kind.TAR},
-         "it is not a tar archive: at byte 257 it has nothing in place of 75 73 74 61 72",
+         "not a tar archive: must have 75 73 74 61 72 at byte 257, got nothing",
          Cause.PASSING),
     ],
 )  # fmt: skip
-def test_what_is_not_as_it_was_promised_is_told(
+def test_wrong_size_digest_or_kind_is_reported(
     fields: dict[str, object], words: str, cause: Cause
 ) -> None:
     wanted = Wanted(name="x", urls=(), **fields)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ def add(store: Store, content: bytes = CONTENT) -> Blob:
     return store.add(partial, inspection)
 
 
-def test_a_file_is_found_by_either_digest(store: Store) -> None:
+def test_find_by_sha256_or_md5(store: Store) -> None:
     blob = add(store)
     assert (blob.sha256, blob.md5, blob.size_bytes) == (SHA256, MD5, 3000)
     assert blob.path == store.folder / "v1" / "blobs" / SHA256[:2] / SHA256
@@ -48,12 +48,12 @@ def test_a_file_is_found_by_either_digest(store: Store) -> None:
 
 
 @pytest.mark.parametrize("digest", ["", "x", "../../../etc/passwd", "\0", "\ud800" * 64, "a" * 65])
-def test_what_is_no_digest_is_not_looked_for(digest: str, store: Store) -> None:
+def test_find_invalid_digest_returns_none(digest: str, store: Store) -> None:
     assert store.find(sha256=digest) is None
     assert store.find(md5=digest) is None
 
 
-def test_a_file_must_be_what_is_wanted_too(store: Store) -> None:
+def test_find_checks_request(store: Store) -> None:
     add(store)
     for fields, fits in (
         ({"kind": Kind.SQUASHFS, "size_bytes": 3000}, True),
@@ -68,7 +68,7 @@ def test_a_file_must_be_what_is_wanted_too(store: Store) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
-def test_files_are_nobodys_to_write(store: Store) -> None:
+def test_blobs_are_read_only(store: Store) -> None:
     umask = os.umask(0o027)
     try:
         blob = add(store)
@@ -77,7 +77,7 @@ def test_files_are_nobodys_to_write(store: Store) -> None:
     assert stat.S_IMODE(blob.path.stat().st_mode) == 0o440
 
 
-def test_the_time_of_a_file_is_that_of_its_last_use(store: Store) -> None:
+def test_find_updates_blob_time(store: Store) -> None:
     blob = add(store)
     os.utime(blob.path, (1, 1))
     store.find(md5=MD5)
@@ -85,7 +85,7 @@ def test_the_time_of_a_file_is_that_of_its_last_use(store: Store) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", CONTENT[:-1], CONTENT + b"x", CONTENT[:-1] + b"x"])
-def test_a_damaged_file_is_as_good_as_missing_and_fetched_anew(
+def test_damaged_blob_is_deleted_and_refetched(
     content: bytes, server: Server, store: Store
 ) -> None:
     url = server.put("/a.tcz", CONTENT)
@@ -103,7 +103,7 @@ def test_a_damaged_file_is_as_good_as_missing_and_fetched_anew(
     assert len(server.asked) == 2
 
 
-def test_a_folder_in_the_place_of_a_file_is_no_file(server: Server, store: Store) -> None:
+def test_folder_at_blob_path_is_ignored(server: Server, store: Store) -> None:
     place = store.folder / "v1" / "blobs" / SHA256[:2] / SHA256
     place.mkdir(parents=True)
     assert store.find(sha256=SHA256) is None
@@ -112,7 +112,7 @@ def test_a_folder_in_the_place_of_a_file_is_no_file(server: Server, store: Store
 @pytest.mark.parametrize(
     "text", [b"", b"x", b"\xff" * 64, b"0" * 64, b"../" * 20, SHA256.encode() + b"\n"]
 )
-def test_a_wrong_note_of_an_md5_costs_a_request(text: bytes, server: Server, store: Store) -> None:
+def test_invalid_md5_entry_is_refetched(text: bytes, server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     fetch(store, url)
     (store.folder / "v1" / "md5" / MD5[:2] / MD5).write_bytes(text)
@@ -121,7 +121,7 @@ def test_a_wrong_note_of_an_md5_costs_a_request(text: bytes, server: Server, sto
     assert server.statuses() == [200, 304]
 
 
-def test_a_note_of_an_md5_that_leads_to_another_file_is_not_believed(store: Store) -> None:
+def test_md5_entry_of_other_file_is_ignored(store: Store) -> None:
     add(store)
     other = add(store, b"other")
     (store.folder / "v1" / "md5" / MD5[:2] / MD5).write_text(other.sha256)
@@ -129,7 +129,7 @@ def test_a_note_of_an_md5_that_leads_to_another_file_is_not_believed(store: Stor
     assert store.find(sha256=other.sha256) == other
 
 
-def test_what_is_added_over_a_damaged_file_takes_its_place(store: Store) -> None:
+def test_add_replaces_damaged_blob(store: Store) -> None:
     path = add(store).path
     path.chmod(0o644)
     path.write_bytes(b"damaged")
@@ -137,14 +137,14 @@ def test_what_is_added_over_a_damaged_file_takes_its_place(store: Store) -> None
     assert path.read_bytes() == CONTENT
 
 
-def test_what_is_there_already_is_let_be(store: Store) -> None:
+def test_add_keeps_existing_blob(store: Store) -> None:
     number = add(store).path.stat().st_ino
     assert add(store).path.stat().st_ino == number
     assert files(store) == ["blobs", "md5"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"[" * 100_000, b"null"])
-def test_a_damaged_record_costs_a_request(content: bytes, server: Server, store: Store) -> None:
+def test_damaged_record_is_refetched(content: bytes, server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     fetch(store, url)
     (record,) = (path for path in (store.folder / "v1" / "urls").rglob("*") if path.is_file())
@@ -154,7 +154,7 @@ def test_a_damaged_record_costs_a_request(content: bytes, server: Server, store:
     assert store.record(url) is not None
 
 
-def test_what_an_address_gave_is_remembered(store: Store) -> None:
+def test_record_of_url_is_stored(store: Store) -> None:
     url = "http://user:secret@Mirror.example/a.tcz?x=1#part"
     assert (store.record(url), store.record_time(url)) == (None, None)
     record = Record(url="http://x/", sha256=SHA256, validators=Validators(etag='"a"'))
@@ -167,7 +167,7 @@ def test_what_an_address_gave_is_remembered(store: Store) -> None:
         assert store.record(other) is None
 
 
-def test_a_path_is_one_place_however_it_is_written(
+def test_path_and_file_url_share_record(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -177,19 +177,19 @@ def test_a_path_is_one_place_however_it_is_written(
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://\ud800/", "\0", "\udcff", "file://x/y", ""])
-def test_any_text_may_be_asked_for(url: str, store: Store) -> None:
+def test_record_of_any_text_is_none(url: str, store: Store) -> None:
     assert store.record(url) is None
     store.remember(url, Record(url="x"))
     assert store.record(url) == Record(url="x")
 
 
-def test_nothing_is_made_before_something_is_kept(store: Store) -> None:
+def test_store_folder_is_created_on_first_write(store: Store) -> None:
     assert store.find(sha256=SHA256) is None
     assert store.partial("http://x/").size_bytes() == 0
     assert not store.folder.exists()
 
 
-def test_the_folder_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_folder_is_user_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUREKERNEL_CACHE", str(tmp_path / "mine"))
     assert Store().folder == tmp_path / "mine"
     monkeypatch.setenv("PUREKERNEL_CACHE", "")
@@ -199,10 +199,10 @@ def test_the_folder_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert Store(Path("here")).folder == tmp_path / "here"
     with pytest.raises(StoreError) as caught:
         Store(Path("/a\0b"))
-    assert str(caught.value) == "'/a\\x00b' is no folder: it holds a NUL"
+    assert str(caught.value) == "'/a\\x00b' is not a valid folder name: it contains a NUL"
 
 
-def test_a_store_without_its_mark_of_use_serves_too(server: Server, store: Store) -> None:
+def test_blob_whose_time_cannot_be_set_is_found(server: Server, store: Store) -> None:
     """Whoever else empties the store, file by file, harms nobody."""
     url = server.put("/a.tcz", CONTENT)
     for folder in ("md5", "urls", "blobs"):

@@ -59,7 +59,7 @@ with Downloads(Store(Path(folder))) as downloads:
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_limit_on_the_size_of_files_is_met(
+def test_file_size_limit_is_reported(
     announced: bool, server: Server, store: Store, tmp_path: Path
 ) -> None:
     urls = [server.put("/a", CONTENT), server.put("/b", CONTENT), server.put("/c", extension())]
@@ -73,13 +73,13 @@ def test_a_limit_on_the_size_of_files_is_met(
     assert json.loads(done.stdout) == [
         "StoreError",
         f"the store of downloads, {store.folder}, cannot be written: File too large",
-        f"the file system or a limit forbids files of that size: {ELSEWHERE_HINT}",
+        f"raise the limit on file sizes, or {ELSEWHERE_HINT}",
     ]
     # Of what did not fit nothing stays; it would take the room of something that does.
     assert files(store) == ["blobs", "md5", "urls"]
 
 
-def test_a_disk_is_full(tiny: Path, server: Server) -> None:
+def test_full_disk_is_reported(tiny: Path, server: Server) -> None:
     store = Store(tiny / "store")
     small = server.put("/small", extension())
     assert why_not(store, server.put("/a", CONTENT)) == (
@@ -94,7 +94,7 @@ def test_a_disk_is_full(tiny: Path, server: Server) -> None:
     assert server.statuses("/a") == [200]
 
 
-def test_a_disk_that_is_full_to_the_last_byte(tiny: Path, server: Server) -> None:
+def test_completely_full_disk_is_reported(tiny: Path, server: Server) -> None:
     store = Store(tiny / "store")
     with (tiny / "filling").open("wb", buffering=0) as stream, suppress(OSError):
         while True:
@@ -105,7 +105,7 @@ def test_a_disk_that_is_full_to_the_last_byte(tiny: Path, server: Server) -> Non
 
 
 @pytest.mark.skipif(os.name == "nt", reason="rights are another matter on Windows")
-def test_a_folder_that_we_may_not_write_to(server: Server, open_folder: Path) -> None:
+def test_read_only_store_is_reported(server: Server, open_folder: Path) -> None:
     store = Store(open_folder / "store")
     store.folder.mkdir()
     url, other = server.put("/a", CONTENT), server.put("/b", extension())
@@ -120,11 +120,11 @@ def test_a_folder_that_we_may_not_write_to(server: Server, open_folder: Path) ->
         assert why_not(store, other) == (
             StoreError,
             f"the store of downloads, {store.folder}, cannot be written: Permission denied",
-            f"allow yourself to write there, or {ELSEWHERE_HINT}",
+            f"change the permissions of the folder, or {ELSEWHERE_HINT}",
         )
 
 
-def test_a_folder_in_whose_place_a_file_stands(server: Server, tmp_path: Path) -> None:
+def test_file_at_store_path_is_reported(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     kind, message, _hint = why_not(Store(tmp_path / "file"), server.put("/a", CONTENT))
     assert kind is StoreError
@@ -134,7 +134,7 @@ def test_a_folder_in_whose_place_a_file_stands(server: Server, tmp_path: Path) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
-def test_a_folder_that_cannot_be_made(server: Server) -> None:
+def test_store_folder_that_cannot_be_created_is_reported(server: Server) -> None:
     kind, message, hint = why_not(Store(Path("/proc/purekernel")), server.put("/a", CONTENT))
     assert (kind, hint) == (StoreError, ELSEWHERE_HINT)
     assert message == (
@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_made(server: Server) -> None:
     )
 
 
-def test_the_store_may_be_taken_away_at_any_moment(server: Server, store: Store) -> None:
+def test_store_deleted_during_download_is_recreated(server: Server, store: Store) -> None:
     """Who cleans up while we are at work costs us what was there, and nothing else."""
     wanted = [want(server.put(f"/{number}", extension(seed=number))) for number in range(5)]
     with Downloads(store, report=lambda *_: shutil.rmtree(store.folder / "v1")) as downloads:
@@ -161,13 +161,13 @@ class Grudging:
         return min(3, len(piece))
 
 
-def test_a_piece_is_written_to_its_end() -> None:
+def test_write_piece_completes_short_writes() -> None:
     stream = Grudging()
     write_piece(stream, b"0123456789")  # type: ignore[arg-type]
     assert stream.written == b"0123456789"
 
 
-def test_a_file_is_put_in_place_of_another(tmp_path: Path) -> None:
+def test_put_replaces_file(tmp_path: Path) -> None:
     path, way = tmp_path / "a" / "b" / "c", tmp_path / "tmp" / "x"
     for content in (b"one", b"two"):
         replace_file(path, content, by_way_of=way)
@@ -175,21 +175,21 @@ def test_a_file_is_put_in_place_of_another(tmp_path: Path) -> None:
     assert not way.exists()
 
 
-def test_nothing_is_left_of_what_could_not_be_put(tmp_path: Path) -> None:
+def test_failed_replace_leaves_no_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "path" / "full").mkdir(parents=True)
     with pytest.raises(OSError):  # noqa: PT011  # which one is the system's affair
         replace_file(tmp_path / "path", b"x", by_way_of=tmp_path / "way")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["path"]
 
 
-def test_what_is_not_there_cannot_be_put(tmp_path: Path) -> None:
+def test_put_missing_source_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         put(tmp_path / "missing", tmp_path / "a")
     with pytest.raises(FileNotFoundError):
         put(tmp_path / "missing", tmp_path / "b" / "a")
 
 
-def test_whatever_is_in_the_way_is_let_be(tmp_path: Path) -> None:
+def test_put_keeps_what_it_cannot_replace(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     assert not remove(tmp_path / "folder")
     assert remove(tmp_path / "missing")
@@ -202,7 +202,7 @@ def test_whatever_is_in_the_way_is_let_be(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="rights are another matter on Windows")
-def test_what_cannot_be_taken_away_stays_as_it_is(open_folder: Path) -> None:
+def test_failed_remove_returns_false(open_folder: Path) -> None:
     folder, elsewhere = open_folder / "folder", open_folder / "elsewhere"
     with ordinary_user():
         folder.mkdir()
@@ -234,9 +234,7 @@ def check_untouched(secret: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
-def test_planted_link_is_neither_written_through_nor_made_read_only(
-    secret: Path, tmp_path: Path
-) -> None:
+def test_planted_link_is_not_followed(secret: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(secret)
     for act in (make_read_only, create, Partial(link).become):
@@ -248,7 +246,7 @@ def test_planted_link_is_neither_written_through_nor_made_read_only(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
-def test_file_of_the_store_is_made_read_only(tmp_path: Path) -> None:
+def test_blob_is_made_read_only(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"")
     path.chmod(0o664)
@@ -257,9 +255,7 @@ def test_file_of_the_store_is_made_read_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
-def test_use_of_a_blob_that_is_a_link_does_not_change_its_target_s_time(
-    store: Store, secret: Path
-) -> None:
+def test_use_of_linked_blob_keeps_target_time(store: Store, secret: Path) -> None:
     digest = hashlib.sha256(b"secret").hexdigest()
     blob = store.folder / "v1" / "blobs" / digest[:2] / digest
     blob.parent.mkdir(parents=True)

@@ -32,7 +32,7 @@ OTHER = extension(seed=1)
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome to our hotel</title></head></html>\n"
 
 
-def test_a_file_comes_as_it_is(server: Server, store: Store) -> None:
+def test_file_is_stored_unchanged(server: Server, store: Store) -> None:
     url = server.put("/bash.tcz", CONTENT)
     assert fetch(store, url, kind=Kind.SQUASHFS, md5=md5(CONTENT)) == CONTENT
     (asked,) = server.asked
@@ -43,11 +43,11 @@ def test_a_file_comes_as_it_is(server: Server, store: Store) -> None:
     assert files(store) == ["blobs", "md5", "urls"]
 
 
-def test_an_empty_file_is_a_file(server: Server, store: Store) -> None:
+def test_empty_file_is_fetched(server: Server, store: Store) -> None:
     assert fetch(store, server.put("/empty.tcz.dep", b""), kind=Kind.TEXT) == b""
 
 
-def test_an_optional_file_may_be_missing(server: Server, second: Server, store: Store) -> None:
+def test_missing_optional_file_is_none(server: Server, second: Server, store: Store) -> None:
     other = second.put("/bash.tcz.dep", b"readline.tcz\n")
     assert fetch(store, f"{server.url}/bash.tcz.dep", other, optional=True) is None
     # The first mirror that answers speaks for all: most extensions have no such file.
@@ -55,19 +55,19 @@ def test_an_optional_file_may_be_missing(server: Server, second: Server, store: 
 
 
 @pytest.mark.parametrize("code", [404, 410])
-def test_a_needed_file_that_is_nowhere_is_an_error_with_all_places(
+def test_missing_required_file_lists_all_urls(
     code: int, server: Server, second: Server, store: Store
 ) -> None:
     places = [server.script("/a.tcz", status(code)), second.script("/a.tcz", status(code))]
     assert why_not(store, *places) == (
         MissingFileError,
-        f"a.tcz is nowhere: looked for {server.url}/a.tcz, {second.url}/a.tcz",
+        f"a.tcz not found: tried {server.url}/a.tcz, {second.url}/a.tcz",
         "check the name, or name another mirror (under [mirrors] in a recipe)",
     )
     assert (server.statuses(), second.statuses()) == ([code], [code])
 
 
-def test_the_second_mirror_is_asked_for_what_the_first_lacks(
+def test_second_mirror_is_tried_for_missing_file(
     server: Server, second: Server, store: Store
 ) -> None:
     assert fetch(store, f"{server.url}/a.tcz", second.put("/a.tcz", CONTENT)) == CONTENT
@@ -77,10 +77,10 @@ def test_the_second_mirror_is_asked_for_what_the_first_lacks(
     ("code", "words", "hint"),
     [
         (400, "status 400, Bad Request", NETWORK_HINT),
-        (401, "status 401, Unauthorized", "name user and password in ~/.netrc, or in the address"),
-        (403, "status 403, Forbidden", "check that you may have it: it may want another user"),
+        (401, "status 401, Unauthorized", "set user and password in ~/.netrc or in the URL"),
+        (403, "status 403, Forbidden", "check that your user may download the file"),
         (407, "status 407, Proxy Authentication Required",
-         "name user and password in HTTP_PROXY"),
+         "set user and password in HTTP_PROXY"),
         (204, "status 204, No Content", NETWORK_HINT),
         # Of a part, or of what is known already, nothing was said.
         (206, "status 206, Partial Content", NETWORK_HINT),
@@ -88,7 +88,7 @@ def test_the_second_mirror_is_asked_for_what_the_first_lacks(
         (499, "status 499", NETWORK_HINT),
     ],
 )  # fmt: skip
-def test_a_status_that_lasts_is_not_asked_for_again(
+def test_permanent_status_is_not_retried(
     code: int, words: str, hint: str, server: Server, store: Store
 ) -> None:
     url = server.script("/a.tcz", status(code))
@@ -102,7 +102,7 @@ def test_a_status_that_lasts_is_not_asked_for_again(
 
 
 @pytest.mark.parametrize("code", [408, 425, 429, 500, 502, 503, 504, 599])
-def test_a_status_that_passes_is_asked_for_again(code: int, server: Server, store: Store) -> None:
+def test_temporary_status_is_retried(code: int, server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     server.script("/a.tcz", status(code, b"busy\n"), status(code))
     assert fetch(store, url) == CONTENT
@@ -110,7 +110,7 @@ def test_a_status_that_passes_is_asked_for_again(code: int, server: Server, stor
     assert server.connections == 1
 
 
-def test_every_status_has_words() -> None:
+def test_every_status_has_a_message() -> None:
     class Answer:
         headers: dict[str, str] = {}  # noqa: RUF012  # nobody writes to it
 
@@ -123,7 +123,7 @@ def test_every_status_has_words() -> None:
     )
 
 
-def test_a_page_of_html_is_never_a_file(server: Server, store: Store) -> None:
+def test_html_page_is_refused(server: Server, store: Store) -> None:
     """A captive portal answers everything with status 200 and a page."""
     for name, kind in (
         ("a.tcz", Kind.SQUASHFS),
@@ -137,23 +137,21 @@ def test_a_page_of_html_is_never_a_file(server: Server, store: Store) -> None:
         assert why_not(store, url, kind=kind) == (
             DownloadError,
             f"{name} cannot be fetched: {url}: {WEB_PAGE}",
-            "open the address in a browser and look",
+            "open the URL in a browser",
         )
         assert blobs(store) == []
     # It is a fault that passes: somebody may log in meanwhile.
     assert server.statuses("/a.tcz") == [200, 200, 200]
 
 
-def test_a_portal_in_front_of_one_mirror_is_passed_by(
-    server: Server, second: Server, store: Store
-) -> None:
+def test_mirror_behind_portal_is_skipped(server: Server, second: Server, store: Store) -> None:
     portal = server.put("/a.tcz", PAGE)
     assert fetch(store, portal, second.put("/a.tcz", CONTENT), kind=Kind.SQUASHFS) == CONTENT
 
 
 @pytest.mark.parametrize("size_bytes", [len(PAGE) - 1, len(PAGE) + 1])
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_page_is_told_as_one_though_its_size_is_not_the_files(
+def test_html_page_of_wrong_size_is_reported_as_page(
     announced: bool, size_bytes: int, server: Server, store: Store
 ) -> None:
     """Of what is locked the size is known; that a portal's page has another is no news."""
@@ -163,36 +161,34 @@ def test_a_page_is_told_as_one_though_its_size_is_not_the_files(
     assert why_not(store, url, size_bytes=size_bytes, sha256=sha256(CONTENT)) == (
         DownloadError,
         f"a.tcz cannot be fetched: {url}: {WEB_PAGE}",
-        "open the address in a browser and look",
+        "open the URL in a browser",
     )
     assert server.statuses() == [200, 200, 200]
     assert files(store) == []
 
 
-def test_what_is_not_sent_of_a_file_of_another_size_is_not_missed(
-    server: Server, store: Store
-) -> None:
+def test_wrong_announced_size_is_reported_without_body(server: Server, store: Store) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
     url = server.script("/a.tcz", raw(head))
     kind, message, _hint = why_not(store, url, size_bytes=3000)
     assert kind is ChecksumError
-    assert message == f"a.tcz is not what was promised: {url}: it has 5000 bytes, not 3000"
+    assert message == f"a.tcz failed verification: {url}: size must be 3000 bytes, got 5000"
     assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize(
     ("content", "kind", "words"),
     [
-        (CONTENT, Kind.GZIP, "it is not a gzip file: it starts with 68 73 in place of 1f 8b"),
+        (CONTENT, Kind.GZIP, "not a gzip file: must have 1f 8b at byte 0, got 68 73"),
         (b"", Kind.SQUASHFS,
-         "it is not a squashfs image: it starts with nothing in place of 68 73 71 73"),
+         "not a squashfs image: must have 68 73 71 73 at byte 0, got nothing"),
         (b"text", Kind.ISO,
-         "it is not an ISO 9660 image: at byte 32769 it has nothing in place of 43 44 30 30 31"),
-        (bytes(2000), Kind.TEXT, "it is no text: it holds a NUL"),
-        (b"x" * 5000 + b"\0", Kind.TEXT, "it is no text: it holds a NUL"),
+         "not an ISO 9660 image: must have 43 44 30 30 31 at byte 32769, got nothing"),
+        (bytes(2000), Kind.TEXT, "not a text file: it contains a NUL"),
+        (b"x" * 5000 + b"\0", Kind.TEXT, "not a text file: it contains a NUL"),
     ],
 )  # fmt: skip
-def test_a_file_of_another_kind_is_refused(
+def test_wrong_kind_is_refused(
     content: bytes, kind: Kind, words: str, server: Server, store: Store
 ) -> None:
     url = server.put("/a", content)
@@ -201,17 +197,15 @@ def test_a_file_of_another_kind_is_refused(
 
 
 @pytest.mark.parametrize("digest", ["md5", "sha256"])
-def test_another_file_than_the_promised_one_is_refused(
-    digest: str, server: Server, second: Server, store: Store
-) -> None:
+def test_wrong_digest_is_refused(digest: str, server: Server, second: Server, store: Store) -> None:
     digest_of = {"md5": md5, "sha256": sha256}[digest]
     name = {"md5": "MD5", "sha256": "SHA-256"}[digest]
     url = server.put("/a.tcz", OTHER)
     assert why_not(store, url, **{digest: digest_of(CONTENT)}) == (
         ChecksumError,
         (
-            f"a.tcz is not what was promised: {url}: its {name} is {digest_of(OTHER)}, "
-            f"not {digest_of(CONTENT)}"
+            f"a.tcz failed verification: {url}: {name} must be {digest_of(CONTENT)}, "
+            f"got {digest_of(OTHER)}"
         ),
         CHECKSUM_HINT,
     )
@@ -222,13 +216,11 @@ def test_another_file_than_the_promised_one_is_refused(
     assert fetch(store, url, right, **{digest: digest_of(CONTENT).upper()}) == CONTENT
 
 
-def test_another_size_than_the_promised_one_is_refused(
-    server: Server, second: Server, store: Store
-) -> None:
+def test_wrong_size_is_refused(server: Server, second: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     assert why_not(store, url, size_bytes=2999) == (
         ChecksumError,
-        f"a.tcz is not what was promised: {url}: it has 3000 bytes, not 2999",
+        f"a.tcz failed verification: {url}: size must be 2999 bytes, got 3000",
         CHECKSUM_HINT,
     )
     # It was announced, and would be no other if it came.
@@ -237,28 +229,26 @@ def test_another_size_than_the_promised_one_is_refused(
     assert fetch(store, url, second.put("/a.tcz", OTHER[:2999]), size_bytes=2999) == OTHER[:2999]
 
 
-def test_a_size_that_was_not_announced_is_found_out(server: Server, store: Store) -> None:
+def test_unannounced_wrong_size_is_refused(server: Server, store: Store) -> None:
     url = server.script("/a.tcz", chunks([CONTENT[:99]]), chunks([CONTENT[:2000], CONTENT[2000:]]))
     assert fetch(store, url, size_bytes=3000) == CONTENT
     url = server.script("/b.tcz", *[chunks([CONTENT[:99]])] * 3)
     # It may have been cut off.
     assert why_not(store, url, size_bytes=3000)[:2] == (
         DownloadError,
-        f"b.tcz cannot be fetched: {url}: it has 99 bytes, not 3000",
+        f"b.tcz cannot be fetched: {url}: size must be 3000 bytes, got 99",
     )
     # And this was not.
     url = server.script("/c.tcz", chunks([CONTENT]))
     assert why_not(store, url, size_bytes=2999)[:2] == (
         ChecksumError,
-        f"c.tcz is not what was promised: {url}: it is larger than 2999 bytes",
+        f"c.tcz failed verification: {url}: larger than 2999 bytes",
     )
     assert server.statuses("/c.tcz") == [200]
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br"])
-def test_a_labelled_encoding_is_stored_as_it_was_sent(
-    encoding: str, server: Server, store: Store
-) -> None:
+def test_content_encoding_is_not_decoded(encoding: str, server: Server, store: Store) -> None:
     """Servers label what was asked for, a .gz, as if it were their packing of something."""
     packed = gzip.compress(CONTENT, mtime=0)
     url = server.put("/core.gz", packed, Content_Encoding=encoding)
@@ -271,28 +261,30 @@ def test_a_labelled_encoding_is_stored_as_it_was_sent(
      b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n",
      b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70000 + b"\r\n\r\n"],
 )  # fmt: skip
-def test_what_is_no_http_is_a_fault_like_any_other(
+def test_non_http_response_is_a_fault(
     answer: bytes, server: Server, second: Server, store: Store
 ) -> None:
     url = server.script("/a.tcz", *[raw(answer)] * 4)
-    words = "its answer is not HTTP" if answer else "the connection was cut"
+    words = "the response is not valid HTTP" if answer else "connection lost"
     assert why_not(store, url)[1] == f"a.tcz cannot be fetched: {url}: {words}"
     assert fetch(store, url, second.put("/a.tcz", CONTENT)) == CONTENT
 
 
-def test_lengths_that_contradict_one_another_are_refused(server: Server, store: Store) -> None:
+def test_conflicting_lengths_are_refused(server: Server, store: Store) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"
     url = server.script("/a.tcz", *[raw(head + b"hello!")] * 3)
-    assert why_not(store, url)[1] == f"a.tcz cannot be fetched: {url}: its answer is not HTTP"
+    assert (
+        why_not(store, url)[1] == f"a.tcz cannot be fetched: {url}: the response is not valid HTTP"
+    )
 
 
-def test_a_server_that_says_nothing_is_not_waited_for(server: Server, store: Store) -> None:
+def test_silent_server_is_aborted(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     server.script("/a.tcz", silence)
     assert fetch(store, url, policy=IMPATIENT) == CONTENT
     server.script("/b.tcz", *[silence] * 3)
     assert why_not(store, f"{server.url}/b.tcz", policy=IMPATIENT) == (
         DownloadError,
-        f"b.tcz cannot be fetched: {server.url}/b.tcz: it sent nothing for 0.5 seconds",
+        f"b.tcz cannot be fetched: {server.url}/b.tcz: no data for 0.5 seconds",
         NETWORK_HINT,
     )

@@ -33,7 +33,7 @@ def turn(path: Path, *, patience: float = 60, stopped: bool = False) -> Turn:
         return taken
 
 
-def test_a_free_turn_is_taken_and_given_back(tmp_path: Path) -> None:
+def test_free_lock_is_acquired_and_released(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "x"
     for _ in range(2):
         assert turn(path) == Turn(ours=True, waited=False)
@@ -41,7 +41,7 @@ def test_a_free_turn_is_taken_and_given_back(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_a_turn_is_given_back_whatever_happens(tmp_path: Path) -> None:
+def test_lock_is_released_after_exception(tmp_path: Path) -> None:
     def fail() -> None:
         with taking_turns(
             tmp_path / "x", patience_seconds=60, progress=int, stopped=threading.Event()
@@ -54,7 +54,7 @@ def test_a_turn_is_given_back_whatever_happens(tmp_path: Path) -> None:
     assert turn(tmp_path / "x") == Turn(ours=True, waited=False)
 
 
-def test_a_turn_is_waited_for_as_long_as_its_holder_gets_on(tmp_path: Path) -> None:
+def test_wait_continues_while_holder_makes_progress(tmp_path: Path) -> None:
     lock = FileLock(tmp_path / "x", thread_local=False)
     lock.acquire()
     looks = 0
@@ -72,18 +72,18 @@ def test_a_turn_is_waited_for_as_long_as_its_holder_gets_on(tmp_path: Path) -> N
         assert taken == Turn(ours=True, waited=True)
 
 
-def test_a_holder_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
+def test_wait_ends_if_holder_hangs(tmp_path: Path) -> None:
     with FileLock(tmp_path / "x"):
         assert turn(tmp_path / "x", patience=0.1) == Turn(ours=False, waited=True)
 
 
-def test_a_wait_is_called_off(tmp_path: Path) -> None:
+def test_wait_is_cancelled(tmp_path: Path) -> None:
     with FileLock(tmp_path / "x"), pytest.raises(Stopped):
         turn(tmp_path / "x", stopped=True)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="rights are another matter on Windows")
-def test_where_nothing_can_be_locked_everybody_goes_his_own_way(open_folder: Path) -> None:
+def test_unsupported_locks_yield_private_turn(open_folder: Path) -> None:
     (open_folder / "file").write_bytes(b"")
     assert turn(open_folder / "file" / "x") == Turn(ours=False, waited=False)
     open_folder.chmod(0o555)
@@ -91,7 +91,7 @@ def test_where_nothing_can_be_locked_everybody_goes_his_own_way(open_folder: Pat
         assert turn(open_folder / "locks" / "x") == Turn(ours=False, waited=False)
 
 
-def test_a_holder_that_hangs_keeps_nobody_from_the_file(server: Server, store: Store) -> None:
+def test_download_proceeds_if_lock_holder_hangs(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     path = store.lock_path(url)
     path.parent.mkdir(parents=True)
@@ -125,7 +125,7 @@ class Watched(Store):
         return made
 
 
-def test_who_has_waited_takes_what_the_other_left(server: Server, store: Store) -> None:
+def test_waiting_process_uses_file_of_lock_holder(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     watched = Watched(store.folder)
 
@@ -144,7 +144,7 @@ def test_who_has_waited_takes_what_the_other_left(server: Server, store: Store) 
     assert server.statuses() == [200]
 
 
-def test_who_has_waited_in_vain_asks_himself(server: Server, store: Store) -> None:
+def test_waiting_process_downloads_if_lock_holder_failed(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
 
     watched = Watched(store.folder)
@@ -170,7 +170,7 @@ def test_who_has_waited_in_vain_asks_himself(server: Server, store: Store) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 8])
-def test_processes_fill_one_store_together(processes: int, server: Server, store: Store) -> None:
+def test_concurrent_processes_share_one_store(processes: int, server: Server, store: Store) -> None:
     contents = {f"/{number}.tcz": extension(20_000, number) for number in range(12)}
     urls = [server.put(path, content) for path, content in contents.items()]
     for path in contents:
@@ -186,9 +186,7 @@ def test_processes_fill_one_store_together(processes: int, server: Server, store
     assert files(store) == ["blobs"] * 12 + ["md5"] * 12 + ["urls"] * 12
 
 
-def test_a_thread_that_waits_for_its_turn_ends_with_the_downloads(
-    server: Server, store: Store
-) -> None:
+def test_thread_waiting_for_lock_ends_on_close(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     path = store.lock_path(url)
     path.parent.mkdir(parents=True)
@@ -208,5 +206,5 @@ def test_a_thread_that_waits_for_its_turn_ends_with_the_downloads(
         asked.wait()
         downloads.close()
         thread.join()
-    assert failures == ["the downloads were called off"]
+    assert failures == ["the downloads were cancelled"]
     assert server.asked == []

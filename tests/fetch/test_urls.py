@@ -48,7 +48,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="not for Windows")
         ("/a/\udcff", "/a/%3F"),
     ],
 )
-def test_what_is_shown_of_an_address(url: str, shown: str) -> None:
+def test_redact(url: str, shown: str) -> None:
     assert redact(url) == shown
 
 
@@ -69,7 +69,7 @@ urls = st.one_of(
 @example("http://\u2100/")
 @example("http://[v1.x]/")
 @example("http://a:\u0663/")
-def test_any_text_can_be_shown_and_taken_apart(url: str) -> None:
+def test_url_functions_accept_any_text(url: str) -> None:
     assert redact(url).isprintable()
     redact(url).encode()
     assert isinstance(last_component(url), str)
@@ -95,7 +95,7 @@ hosts = st.sampled_from(["host", "127.0.0.1:80", "[::1]:8080", "mirror.example"]
 
 @given(st.text(max_size=20), st.text(max_size=20), hosts)
 @example("a", "p@ss:w/rd?#%", "host")
-def test_users_and_passwords_are_used_and_not_shown(user: str, password: str, host: str) -> None:
+def test_credentials_are_parsed_and_redacted(user: str, password: str, host: str) -> None:
     assume(user or password)
     url = f"http://{quote(user, safe='')}:{quote(password, safe='')}@{host}/a.tcz"
     address = parse_address(url)
@@ -104,7 +104,7 @@ def test_users_and_passwords_are_used_and_not_shown(user: str, password: str, ho
     assert repr(address) == f"Address(url='http://{host}/a.tcz')"
 
 
-def test_no_value_shows_a_secret() -> None:
+def test_redact_hides_query_values() -> None:
     url = f"http://user:{SECRET}@host/a.tcz?token={SECRET}"
     assert repr(parse_address(url)) == "Address(url='http://host/a.tcz?token=***')"
     wanted = repr(Wanted(name="a.tcz", urls=(url, f"ftp://{SECRET}@host/a")))
@@ -113,7 +113,7 @@ def test_no_value_shows_a_secret() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://", "http:///a", "http://host:port/", "http://[::1/", "a"])
-def test_what_is_no_address_of_the_web(url: str) -> None:
+def test_parse_address_refuses_invalid_url(url: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # its words are not to be shown
         parse_address(url)
 
@@ -127,7 +127,7 @@ def test_what_is_no_address_of_the_web(url: str) -> None:
         ("http:/x", False, True), ("//x/y", False, True),
     ],
 )  # fmt: skip
-def test_urls_are_told_from_paths(text: str, url: bool, local: bool) -> None:
+def test_is_url_and_is_local(text: str, url: bool, local: bool) -> None:
     assert (is_url(text), is_local(text)) == (url, local)
 
 
@@ -144,7 +144,7 @@ def test_urls_are_told_from_paths(text: str, url: bool, local: bool) -> None:
         ("/a%20b?x#y", "/a%20b?x#y"),
     ],
 )
-def test_urls_of_files_are_paths(url: str, path: str) -> None:
+def test_local_path_of_file_url(url: str, path: str) -> None:
     assert local_path(url) == Path(path)
 
 
@@ -158,15 +158,13 @@ def test_urls_of_files_are_paths(url: str, path: str) -> None:
         ("file://host/share/a", "//host/share/a"),
     ],
 )
-def test_windows_has_drives_and_hosts(url: str, path: str) -> None:
+def test_local_path_of_file_url_on_windows(url: str, path: str) -> None:
     """RFC 8089, appendix E."""
     assert _path_of_file_url(url, windows=True) == path
 
 
 @posix
-def test_a_path_is_that_of_the_folder_we_are_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_local_path_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert local_path("a/b") == tmp_path / "a" / "b"
 
@@ -183,17 +181,17 @@ def test_a_path_is_that_of_the_folder_we_are_in(
     ],
 )
 @posix
-def test_names_are_joined_to_what_they_are_below(base: str, names: list[str], joined: str) -> None:
+def test_join_url(base: str, names: list[str], joined: str) -> None:
     assert join_url(base, *names) == joined
 
 
 @pytest.mark.parametrize("name", ["..", "../a", "a/../b", "a\\..\\b", "/a", "\\a", ".", "./a"])
 @pytest.mark.parametrize("base", ["http://user:hunter2@x/m", "/m"])
-def test_no_name_leads_out(name: str, base: str) -> None:
+def test_join_url_refuses_names_outside_base(name: str, base: str) -> None:
     with pytest.raises(InputError) as caught:
         join_url(base, name)
     shown = base.replace(f"user:{SECRET}@", "")
-    assert str(caught.value) == f"{name!a} is no name of a file below {shown}"
+    assert str(caught.value) == f"{name!a} is not a valid file name below {shown}"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +204,7 @@ def test_no_name_leads_out(name: str, base: str) -> None:
         ("/a/b%2Bc", "b%2Bc"),
     ],
 )
-def test_the_last_part_is_the_files_name(url: str, name: str) -> None:
+def test_last_component(url: str, name: str) -> None:
     assert last_component(url) == name
 
 
@@ -214,8 +212,8 @@ def test_the_last_part_is_the_files_name(url: str, name: str) -> None:
     "name", ["pool/C:x", "C:/x", "a:stream", "nul.tcz", "pool/con", "a.", "a?b"]
 )
 @pytest.mark.parametrize("base", ["/m", "C:/m", "file:///m"])
-def test_below_a_folder_windows_opens_no_drives_streams_and_devices(name: str, base: str) -> None:
-    with pytest.raises(InputError, match="is no name of a file below"):
+def test_join_url_refuses_invalid_windows_names(name: str, base: str) -> None:
+    with pytest.raises(InputError, match="is not a valid file name below"):
         join_url(base, name, windows=True)
     assert join_url("http://x/m", "pool/C:x", windows=True) == "http://x/m/pool/C:x"
     assert join_url(base, "pool/", "a.tcz", windows=True).endswith("a.tcz")

@@ -1,15 +1,16 @@
-"""Ask web servers: one request, its bounds, and an answer whose body is a stream.
+"""Send HTTP requests with time limits, and stream the response bodies.
 
-The one importer of requests, and of urllib3 beneath it. Proxies, netrc and certificates are
-taken from the environment as requests takes them. What these libraries raise ends here, as a
-:class:`~purekernel.fetch.wanted.Fault`.
+Only this package imports requests and urllib3. Proxies, netrc and certificates come from the
+environment, as in requests. The exceptions of these libraries are converted to
+:class:`~purekernel.fetch.wanted.Fault` here.
 
-Two things requests leaves to us. A redirect is followed here, for requests would first read
-its body to the end, which need not have one. And a socket's time-out runs from byte to byte,
-so a server may take for ever over its headers, one byte now and then: the connections of each
-thread are noted, and another thread, which looks at the clock, shuts them.
+This package does two things itself. It follows redirects, because requests reads the body of a
+redirect to its end first, and the body may be endless. It enforces a time limit for the whole
+request, because a socket's timeout restarts with every byte, so a slow server can send headers
+forever. For that, it tracks the connections of each thread, and another thread shuts down the
+overdue ones.
 
-This package takes 80 ms to import: import it where it is used.
+This package takes 80 ms to import; import it only where it is used.
 """
 
 from purekernel.fetch.http.web import Answer, Web

@@ -1,4 +1,4 @@
-"""Have requests and urllib3 make connections that can be cut off from another thread."""
+"""Make requests and urllib3 use connections that another thread can shut down."""
 
 from __future__ import annotations
 
@@ -13,38 +13,40 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-# Connections are made deep inside of urllib3, in the thread that asks.
+# urllib3 creates connections internally, in the thread that sends the request.
 _this_thread = threading.local()
 
 
 class Connections:
-    """The connections of one thread, known from before they are made."""
+    """Track the connections of one thread, starting before they are established."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: list[HTTPConnection] = []
+        self._connections: list[HTTPConnection] = []
         self._handshake: socket.socket | None = None
         self._are_shut = False
 
     def use(self) -> None:
-        """Note here what this thread connects to from now on."""
+        """Track the connections that this thread opens from now on."""
         self._are_shut = False
         _this_thread.connections = self
 
     def shut(self) -> None:
-        """Wake the thread from whatever it waits for on one of them."""
+        """Shut down all connections, which wakes the thread if it waits for one of them."""
         with self._lock:
             self._are_shut = True
-            for sock in (self._handshake, *(connection.sock for connection in self._known)):
+            for sock in (self._handshake, *(connection.sock for connection in self._connections)):
                 if sock is not None:
                     _shut(sock)
 
     @contextmanager
     def noting(self, connection: HTTPConnection) -> Iterator[None]:
-        """Know a connection while it is made, and from then on."""
+        """Track a connection while it is established and afterwards."""
         with self._lock:
-            self._known = [known for known in self._known if known.sock is not None]
-            self._known.append(connection)
+            self._connections = [
+                tracked for tracked in self._connections if tracked.sock is not None
+            ]
+            self._connections.append(connection)
         try:
             yield
         finally:
@@ -57,9 +59,9 @@ class Connections:
             raise ConnectionAbortedError
 
     def note_handshake(self, sock: socket.socket) -> None:
-        """Know a connection that TLS is to be agreed on over, until it is made.
+        """Track the socket of a connection during its TLS handshake.
 
-        The connection's own socket is of no use meanwhile: ssl takes it away.
+        The socket of the connection itself cannot be used meanwhile, because ssl detaches it.
         """
         with self._lock:
             self._handshake = sock.dup()
@@ -68,7 +70,7 @@ class Connections:
 
 
 def _shut(sock: socket.socket) -> None:
-    # Not SSLSocket's own shutdown: it would make what is still to be read pass for plain bytes.
+    # Do not call SSLSocket.shutdown: the remaining encrypted bytes would be read as plain ones.
     with suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
@@ -102,19 +104,19 @@ _POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _PlainPool, "https": _Tls
 
 
 class Adapter(HTTPAdapter):
-    """Makes connections that are noted; those through SOCKS are of another kind, and are not."""
+    """Creates tracked connections. Connections through a SOCKS proxy are not tracked."""
 
     def __init__(self) -> None:
-        # One thread has one request at a time; and to try again is our policy's business.
+        # A thread has one request at a time, and DownloadPolicy controls the retries.
         super().__init__(pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
-        """Have the pools of direct connections make ours."""
+        """Make the pools of direct connections create tracked connections."""
         super().init_poolmanager(*arguments, **named)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **named: Any) -> urllib3.PoolManager:
-        """Have the pools of connections through an HTTP proxy make ours."""
+        """Make the pools of connections through an HTTP proxy create tracked connections."""
         manager: urllib3.PoolManager = super().proxy_manager_for(proxy, **named)
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = _POOLS

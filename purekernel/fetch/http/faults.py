@@ -1,6 +1,7 @@
-"""Say in our words what requests and urllib3 raise.
+"""Convert the exceptions of requests and urllib3 to faults.
 
-None of the libraries' own words are passed on: they name URLs, proxies, and passwords in both.
+The messages of the libraries are not used, because they contain the URLs of servers and proxies
+with their passwords.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from urllib3 import exceptions
 
 from purekernel.fetch.wanted import Cause, Fault
 
-# Everything that the libraries let out of a request: their own, http.client's, the host's, and
-# ValueErrors of URLs, of host names (UnicodeError) and of netrc, TypeErrors of proxies' URLs
-# without a host.
+# All exceptions that a request can raise: those of the libraries, of http.client and of the
+# operating system; ValueError for URLs, host names (UnicodeError) and netrc; TypeError for proxy
+# URLs without a host.
 RAISED = (
     requests.RequestException,
     exceptions.HTTPError,
@@ -30,7 +31,7 @@ RAISED = (
     TypeError,
 )
 
-# Exceptions hold others; four levels are common, and nothing says how many there may be.
+# Exceptions contain others. Four levels are common; there is no documented maximum.
 _MOST_ERRORS = 32
 
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
@@ -40,11 +41,11 @@ _Kind = TypeVar("_Kind", bound=BaseException)
 
 @frozen(kw_only=True)
 class Bounds:
-    """What a request was allowed, for the words of faults.
+    """The time limits of a request, for messages.
 
     Attributes:
-        connect_seconds: until a connection stands.
-        stall_seconds: without a byte.
+        connect_seconds: time limit for establishing a connection.
+        stall_seconds: maximum time without data.
     """
 
     connect_seconds: float
@@ -52,9 +53,9 @@ class Bounds:
 
 
 def fault_of(error: BaseException, bounds: Bounds) -> Fault:
-    """Return what an exception of :data:`RAISED` means."""
+    """Return the fault for an exception of :data:`RAISED`."""
     raised = _Raised(error, bounds)
-    meanings = (
+    checks = (
         raised.certificate,
         raised.tls,
         raised.proxy_refusal,
@@ -65,25 +66,25 @@ def fault_of(error: BaseException, bounds: Bounds) -> Fault:
         raised.unusable_address,
         raised.no_authorities,
     )
-    found = (meaning() for meaning in meanings)
-    return next((fault for fault in found if fault is not None), raised.unreachable())
+    faults = (check() for check in checks)
+    return next((fault for fault in faults if fault is not None), raised.unreachable())
 
 
 def unusable() -> Fault:
-    """Return the fault of an address that nobody could ask."""
-    return Fault("the address, or that of the proxy, cannot be used", Cause.LASTING)
+    """Return the fault for an invalid URL."""
+    return Fault("invalid URL, or invalid proxy URL", Cause.LASTING)
 
 
 def _no_authorities() -> Fault:
     return Fault(
-        "the file of trusted certificates cannot be read",
+        "cannot read the file of trusted certificates",
         Cause.LASTING,
         hint="check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE",
     )
 
 
 class _Raised:
-    """An exception and those that it was made of, each meaning looked for in all of them."""
+    """An exception and all exceptions inside it; each method checks them for one cause."""
 
     def __init__(self, error: BaseException, bounds: Bounds) -> None:
         self._error = error
@@ -97,11 +98,11 @@ class _Raised:
         error = self._first(ssl.SSLCertVerificationError)
         if error is None:
             return None
-        why = getattr(error, "verify_message", "no reason given")  # OpenSSL's have one
+        reason = getattr(error, "verify_message", "no reason given")  # set by OpenSSL
         return Fault(
-            f"its TLS certificate is not trusted: {why}",
+            f"TLS certificate not trusted: {reason}",
             Cause.LASTING,
-            hint="check the clock; an authority of your own is named with REQUESTS_CA_BUNDLE",
+            hint="check the clock; set REQUESTS_CA_BUNDLE to the certificate of your own authority",
         )
 
     def tls(self) -> Fault | None:
@@ -109,18 +110,18 @@ class _Raised:
         if error is None:
             return None
         if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-            return self._was_cut()
+            return self._connection_lost()
         reason = getattr(error, "reason", None) or "no reason given"
         if reason == "NO_CERTIFICATE_OR_CRL_FOUND":
             return _no_authorities()
-        return Fault(f"TLS fails: {reason.replace('_', ' ').lower()}", Cause.LASTING)
+        return Fault(f"TLS error: {reason.replace('_', ' ').lower()}", Cause.LASTING)
 
     def proxy_refusal(self) -> Fault | None:
         for error in self._errors:
-            if found := _TUNNEL.match(str(error)):
+            if match := _TUNNEL.match(str(error)):
                 return Fault(
-                    f"the proxy answers {found[1]}",
-                    Cause.PASSING if int(found[1]) >= 500 else Cause.LASTING,
+                    f"the proxy returned status {match[1]}",
+                    Cause.PASSING if int(match[1]) >= 500 else Cause.LASTING,
                     hint="check HTTPS_PROXY, and the user and password in it",
                 )
         return None
@@ -132,21 +133,19 @@ class _Raised:
 
     def stall(self) -> Fault | None:
         if self._first(TimeoutError, exceptions.ReadTimeoutError):
-            return Fault(
-                f"it sent nothing for {self._bounds.stall_seconds:g} seconds", Cause.PASSING
-            )
+            return Fault(f"no data for {self._bounds.stall_seconds:g} seconds", Cause.PASSING)
         return None
 
     def cut(self) -> Fault | None:
         if self._first(ConnectionError, http.client.IncompleteRead, exceptions.IncompleteRead):
-            return self._was_cut()
+            return self._connection_lost()
         return None
 
     def no_http(self) -> Fault | None:
-        # An invalid header is one of the answer's: those that we send are checked before.
+        # An invalid header is one of the response: request headers are checked before.
         raised = http.client.HTTPException, exceptions.ProtocolError, exceptions.InvalidHeader
         if self._first(*raised):
-            return Fault("its answer is not HTTP", Cause.PASSING)
+            return Fault("the response is not valid HTTP", Cause.PASSING)
         return None
 
     def unusable_address(self) -> Fault | None:
@@ -155,26 +154,26 @@ class _Raised:
         return None
 
     def no_authorities(self) -> Fault | None:
-        # requests looks for the file of authorities before it asks.
+        # requests opens the file of trusted certificates before it sends the request.
         if isinstance(self._error, requests.RequestException) or self._first(exceptions.HTTPError):
             return None
         return _no_authorities()
 
     def unreachable(self) -> Fault:
-        refusals = (error for error in self._errors if isinstance(error, OSError))
-        refusal = next((error.strerror for error in refusals if error.strerror), None)
+        os_errors = (error for error in self._errors if isinstance(error, OSError))
+        reason = next((error.strerror for error in os_errors if error.strerror), None)
         if self._first(socket.gaierror):
-            words = "the name of its host is not known"
-        elif refusal is not None:
-            words = f"no connection: {refusal}"
+            words = "unknown host name"
+        elif reason is not None:
+            words = f"cannot connect: {reason}"
         else:
-            words = f"no connection within {self._bounds.connect_seconds:g} seconds"
+            words = f"cannot connect within {self._bounds.connect_seconds:g} seconds"
         if self._first(exceptions.ProxyError):
-            words = f"the proxy: {words}"
+            words = f"proxy: {words}"
         return Fault(words, Cause.UNREACHABLE)
 
-    def _was_cut(self) -> Fault:
-        return Fault("the connection was cut", Cause.PASSING)
+    def _connection_lost(self) -> Fault:
+        return Fault("connection lost", Cause.PASSING)
 
 
 def _all_of(error: BaseException) -> Iterator[BaseException]:
@@ -184,4 +183,4 @@ def _all_of(error: BaseException) -> Iterator[BaseException]:
         seen += 1
         yield error
         inner = (*error.args, getattr(error, "reason", None), error.__cause__)
-        pending += [one for one in inner if isinstance(one, BaseException)]
+        pending += [value for value in inner if isinstance(value, BaseException)]

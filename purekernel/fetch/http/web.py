@@ -1,4 +1,4 @@
-"""Ask for a URL, and follow where servers send us."""
+"""Request a URL, follow redirects, and stream the body."""
 
 from __future__ import annotations
 
@@ -20,59 +20,56 @@ from purekernel.fetch.urls import Address, is_local, parse_address, redact
 from purekernel.fetch.wanted import Cause, Fault, Stopped
 from purekernel.version import __version__
 
-# A mirror's address, its move to https, a region, a day's host: few more make sense.
+# Real chains are short: the URL of a mirror, https, a region, a host.
 MOST_REDIRECTS = 10
 
 
-# A count of bytes or seconds; more digits than any has are nonsense, and slow to convert.
+# A count of bytes or seconds. Longer numbers are invalid, and slow to convert.
 _NUMBER = re.compile(r"\d{1,18}")
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.IGNORECASE)
 
 
-# What one read takes from a socket at the most: a local server fills as much.
+# Maximum size of one read from a socket; a local server can fill it.
 _PIECE_BYTES = 256 << 10
 
 
-# The rest of an answer that nobody wants is read up to this, for the connection's sake: a page
-# that says "not found" is shorter.
+# The unused rest of a response is read up to this size, so that the connection can be reused.
+# The body of a "not found" response is shorter.
 _MOST_REST_BYTES = 16 << 10
 
 
 _HEADERS = {
     "User-Agent": f"purekernel/{__version__}",
     "Accept": "*/*",
-    # Files are stored as they are; what a server labels as encoded is what was asked for.
+    # Files are stored as sent; a content encoding is not decoded.
     "Accept-Encoding": "identity",
 }
 
 
-# One thread's connections: what is asked over them, and how another thread cuts them off.
-
-
 class Answer:
-    """What a server says to one request, its body still to come.
+    """The response to a request; its body is read on demand.
 
     Attributes:
-        status: HTTP's number.
-        headers: by name, in whatever case.
-        length: of the body, in bytes, where the server says.
+        status: the HTTP status code.
+        headers: the headers by name, case-insensitive.
+        length: the length of the body in bytes, if the server announces it.
     """
 
     def __init__(self, response: requests.Response, line: Line) -> None:
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        # The one overrides the other (RFC 9112, 6.3).
+        # Transfer-Encoding overrides Content-Length (RFC 9112, 6.3).
         chunked = "Transfer-Encoding" in response.headers
         self.length = None if chunked else parse_length(response.headers.get("Content-Length"))
         self._raw: urllib3.BaseHTTPResponse = response.raw
         self._line = line
 
     def pieces(self) -> Iterator[bytes]:
-        """Give the body as it comes, as the server sent it: nothing is decoded.
+        """Yield the body in pieces as they arrive, without decoding them.
 
         Raises:
-            Fault: the connection was cut, or nothing came for too long.
-            Stopped: the work was called off.
+            Fault: the connection was lost, or no data arrived for too long.
+            Stopped: the downloads were cancelled.
         """
         while True:
             with self._line.turning_faults():
@@ -82,7 +79,7 @@ class Answer:
             yield piece
 
     def let_go(self) -> None:
-        """Leave the connection to the next request, or close it where more is to come."""
+        """Release the connection for the next request; close it if much of the body is unread."""
         left = self._raw.length_remaining
         if left is None or left <= _MOST_REST_BYTES:
             with suppress(*RAISED):
@@ -95,17 +92,17 @@ class Answer:
 
 class _Session(requests.Session):
     def get_redirect_target(self, _resp: requests.Response) -> None:
-        """Leave redirects to us."""
+        """Disable redirects; :class:`Web` follows them."""
 
 
 class Line:
-    """One thread's session, the connections beneath it, and the request that is under way."""
+    """The session of one thread, its connections and its current request."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.session = _Session()
         self.session.headers.clear()
         self.session.headers.update(_HEADERS)
-        # Cookies would make what is fetched depend on what was fetched before, by which thread.
+        # Cookies would make downloads depend on earlier ones of the same thread.
         self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, Adapter())
@@ -117,7 +114,7 @@ class Line:
         self._ended: Exception | None = None
 
     def begin(self, most_seconds: float) -> None:
-        """Let a request have so many seconds from now on."""
+        """Start the time limit of a request."""
         with self._lock:
             self._most_seconds = most_seconds
             self._deadline = time.monotonic() + most_seconds
@@ -125,16 +122,16 @@ class Line:
             self._connections.use()
 
     def end(self) -> None:
-        """Be idle: there is nothing to cut off."""
+        """Mark this thread as idle, so that no request is aborted."""
         with self._lock:
             self._deadline = None
 
     def request(self, method: str, address: Address, headers: dict[str, str]) -> requests.Response:
-        """Send one request; the body is still to be read."""
+        """Send one request; do not read the body."""
         with self.turning_faults():
             auth = None
             if address.credentials is not None:
-                # As bytes, for requests would have them in Latin-1.
+                # As bytes, because requests encodes text as Latin-1.
                 user, password = address.credentials
                 auth = HTTPBasicAuth(user.encode(), password.encode())
             return self.session.request(
@@ -148,21 +145,21 @@ class Line:
             )
 
     def may_tell(self, following: Address, *, who_asked: Address) -> bool:
-        """Say whether a server that we are sent to may know the first one's password."""
+        """Return whether the target of a redirect may receive the first server's credentials."""
         strip: bool = self.session.should_strip_auth(  # type: ignore[no-untyped-call]
             who_asked.url, following.url
         )
         return not strip
 
     def end_if_overdue(self) -> None:
-        """Cut the request off if it has had its time."""
-        deadline = self._deadline  # the request may end meanwhile
+        """Abort the request if its time limit has passed."""
+        deadline = self._deadline  # another thread may end the request meanwhile
         if deadline is not None and time.monotonic() > deadline:
-            words = f"it was not done within {self._most_seconds:g} seconds"
+            words = f"not completed within {self._most_seconds:g} seconds"
             self.hang_up(Fault(words, Cause.PASSING))
 
     def hang_up(self, why: Exception) -> None:
-        """Wake the thread from whatever it waits for; it will raise ``why``."""
+        """Abort the request: shut the connections down, so that the thread raises ``why``."""
         with self._lock:
             if self._deadline is None or self._ended is not None:
                 return
@@ -171,7 +168,7 @@ class Line:
 
     @contextmanager
     def turning_faults(self) -> Iterator[None]:
-        """Turn what the libraries raise into what it means; look at the clock afterwards."""
+        """Convert exceptions of the libraries to faults; check the time limit afterwards."""
         try:
             yield
         except RAISED as error:
@@ -183,11 +180,11 @@ class Line:
 
 
 class Web:
-    """Asks servers; each thread has connections of its own, and keeps them for the next time.
+    """Sends requests. Each thread has its own connections and reuses them.
 
     Args:
-        connect_seconds: until a connection stands.
-        stall_seconds: without a byte.
+        connect_seconds: time limit for establishing a connection.
+        stall_seconds: maximum time without data.
     """
 
     def __init__(self, *, connect_seconds: float, stall_seconds: float) -> None:
@@ -206,17 +203,17 @@ class Web:
         headers: Mapping[str, str] | None = None,
         most_seconds: float,
     ) -> Iterator[Answer]:
-        """Ask for ``url``, redirects followed; the answer's body may be read inside.
+        """Request ``url`` and follow redirects; read the body inside the ``with`` block.
 
         Args:
-            url: with user and password, perhaps.
+            url: the URL, optionally with user and password.
             method: ``GET`` or ``HEAD``.
-            headers: those beside our own.
-            most_seconds: for all of it, the body included.
+            headers: additional headers.
+            most_seconds: time limit for the whole request, including the body.
 
         Raises:
-            Fault: there is no answer.
-            Stopped: the work was called off.
+            Fault: the request failed.
+            Stopped: the downloads were cancelled.
         """
         line = self._line()
         line.begin(most_seconds)
@@ -232,18 +229,18 @@ class Web:
             line.end()
 
     def end_overdue(self) -> None:
-        """Cut off every request that has had its time; to be called now and then."""
+        """Abort all overdue requests; call this regularly."""
         for line in self._every_line():
             line.end_if_overdue()
 
     def stop(self) -> None:
-        """Cut off every request, of every thread, and answer none from now on."""
+        """Abort the requests of all threads and refuse new ones."""
         self._stopped = True
         for line in self._every_line():
             line.hang_up(Stopped())
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         for line in self._every_line():
             line.session.close()
 
@@ -275,16 +272,16 @@ class Web:
                 following = Address(url=following.url, credentials=address.credentials)
             address = following
             if address.url in seen:
-                raise Fault(f"it redirects in a circle, to {redact(address.url)}", Cause.LASTING)
+                raise Fault(f"redirect loop to {redact(address.url)}", Cause.LASTING)
             if len(seen) > MOST_REDIRECTS:
-                raise Fault(f"it redirects more than {MOST_REDIRECTS} times", Cause.LASTING)
+                raise Fault(f"more than {MOST_REDIRECTS} redirects", Cause.LASTING)
             seen.add(address.url)
 
 
 def _address(url: str) -> Address:
     scheme = url.partition(":")[0].lower()
     if is_local(url) or scheme not in ("http", "https"):
-        raise Fault(f"{redact(url)} is neither http nor https", Cause.LASTING)
+        raise Fault(f"{redact(url)} must be an http or https URL", Cause.LASTING)
     try:
         return parse_address(url)
     except ValueError:
@@ -292,32 +289,31 @@ def _address(url: str) -> Address:
 
 
 def _redirect_target(response: requests.Response, url: str) -> str:
-    """Return where a redirect leads."""
+    """Return the target URL of a redirect."""
     try:
-        # Headers are read as Latin-1, and servers that send other characters send UTF-8.
+        # Headers are decoded as Latin-1, but servers that send other characters use UTF-8.
         location = response.headers["Location"].encode("latin-1").decode()
         return urljoin(url, location)
     except ValueError:
-        raise Fault("it redirects to what is no address", Cause.LASTING) from None
+        raise Fault("redirect to an invalid URL", Cause.LASTING) from None
 
 
-# Read the few headers of HTTP answers that downloads go by (RFC 9110).
-#
-# A header that is malformed is as good as missing.
+# Parse the response headers that downloads use (RFC 9110). A malformed header is treated as
+# missing.
 
 
 def parse_length(value: str | None) -> int | None:
-    """Return what ``Content-Length`` says, in bytes."""
+    """Return the value of ``Content-Length`` in bytes, or ``None`` if missing or malformed."""
     value = (value or "").strip()
     return int(value) if _NUMBER.fullmatch(value) else None
 
 
 def parse_content_range(value: str | None) -> tuple[int | None, int | None]:
-    """Return from where the bytes are, and how many the whole has; ``None``: not said."""
-    found = _CONTENT_RANGE.fullmatch((value or "").strip())
-    if found is None:
+    """Return the first offset and the total size of ``Content-Range``; ``None`` if unknown."""
+    match = _CONTENT_RANGE.fullmatch((value or "").strip())
+    if match is None:
         return None, None
-    first, _last, total = found.groups()
+    first, _last, total = match.groups()
     return (
         None if first is None else int(first),
         None if total == "*" else int(total),
@@ -325,11 +321,11 @@ def parse_content_range(value: str | None) -> tuple[int | None, int | None]:
 
 
 def parse_retry_after(value: str | None, *, date: str | None) -> float:
-    """Return how many seconds the server asks to be left alone; 0 where it does not.
+    """Return how many seconds the server asks clients to wait; 0 if it does not.
 
     Args:
-        value: ``Retry-After``: seconds, or a date.
-        date: ``Date``, the server's own clock; ours is not asked.
+        value: the value of ``Retry-After``: seconds, or a date.
+        date: the value of ``Date``, the clock of the server. The local clock is not used.
     """
     value = (value or "").strip()
     if _NUMBER.fullmatch(value):

@@ -52,7 +52,7 @@ def assert_not_told(store: Store, *said: str) -> None:
         assert RIGHT.partition(" ")[2].encode() not in content
 
 
-def test_a_password_in_the_address_is_used_and_not_kept(server: Server, store: Store) -> None:
+def test_password_in_url_is_sent_and_not_stored(server: Server, store: Store) -> None:
     plain = server.put("/a.tcz", CONTENT)
     # At every stage there is something in the store: locks, a partial file, a record.
     server.script("/a.tcz", cut(5000), guarded)
@@ -66,7 +66,7 @@ def test_a_password_in_the_address_is_used_and_not_kept(server: Server, store: S
     assert files(store) == ["blobs", "md5", "urls"]
 
 
-def test_a_file_is_the_same_whoever_asks(server: Server, store: Store) -> None:
+def test_cache_entry_does_not_depend_on_credentials(server: Server, store: Store) -> None:
     plain = server.put("/a.tcz", CONTENT)
     assert fetch(store, with_user(plain)) == CONTENT
     assert fetch(store, plain) == CONTENT
@@ -77,7 +77,7 @@ def test_a_file_is_the_same_whoever_asks(server: Server, store: Store) -> None:
 @pytest.mark.parametrize(
     "answer", [status(401), status(403), status(404), status(500), cut(500), redirect("//[")]
 )
-def test_no_error_tells_the_password(answer: Answer, server: Server, store: Store) -> None:
+def test_errors_do_not_contain_password(answer: Answer, server: Server, store: Store) -> None:
     server.put("/a.tcz", CONTENT)
     server.script("/a.tcz", *[answer] * 9)
     url = with_user(f"{server.url}/a.tcz?token={SECRET}")
@@ -100,21 +100,23 @@ def test_no_error_tells_the_password(answer: Answer, server: Server, store: Stor
         ("", None),
     ],
 )
-def test_users_and_passwords_may_hold_any_character(
+def test_credentials_may_contain_any_character(
     who: str, sent: str | None, server: Server, store: Store
 ) -> None:
     assert fetch(store, with_user(server.put("/a", CONTENT), who)) == CONTENT
     assert told(server) == [sent]
 
 
-def test_another_host_is_not_told_who_asks(server: Server, second: Server, store: Store) -> None:
+def test_credentials_are_not_sent_to_redirected_host(
+    server: Server, second: Server, store: Store
+) -> None:
     target = second.put("/a", CONTENT)
     url = server.script("/a", redirect(target))
     assert fetch(store, with_user(url)) == CONTENT
     assert (told(server), told(second)) == ([RIGHT], [None])
 
 
-def test_nor_is_the_first_one_again_by_way_of_another(
+def test_credentials_are_not_sent_after_redirect_back(
     server: Server, second: Server, store: Store
 ) -> None:
     url = server.script("/a", redirect(second.script("/b", redirect(server.put("/c", CONTENT)))))
@@ -122,15 +124,13 @@ def test_nor_is_the_first_one_again_by_way_of_another(
     assert (told(server), told(second)) == ([RIGHT, None], [None])
 
 
-def test_the_same_host_is_told_again(server: Server, store: Store) -> None:
+def test_credentials_are_sent_after_redirect_to_same_host(server: Server, store: Store) -> None:
     server.put("/b", CONTENT)
     assert fetch(store, with_user(server.script("/a", redirect("/b")))) == CONTENT
     assert told(server) == [RIGHT, RIGHT]
 
 
-def test_a_redirect_may_name_a_user_of_its_own(
-    server: Server, second: Server, store: Store
-) -> None:
+def test_credentials_in_redirect_url_are_used(server: Server, second: Server, store: Store) -> None:
     target = with_user(second.put("/a", CONTENT), "other:word")
     assert fetch(store, with_user(server.script("/a", redirect(target)))) == CONTENT
     assert told(second) == [basic("other", "word")]
@@ -145,7 +145,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_surroundings: N
     return path
 
 
-def test_passwords_come_from_netrc(server: Server, netrc: Path, store: Store) -> None:
+def test_netrc_credentials_are_used(server: Server, netrc: Path, store: Store) -> None:
     url = server.put("/a", CONTENT)
     server.script("/a", guarded)
     assert fetch(store, url) == CONTENT
@@ -153,12 +153,12 @@ def test_passwords_come_from_netrc(server: Server, netrc: Path, store: Store) ->
     assert_not_told(store)
 
 
-def test_the_address_counts_for_more_than_netrc(server: Server, netrc: Path, store: Store) -> None:
+def test_url_credentials_override_netrc(server: Server, netrc: Path, store: Store) -> None:
     assert fetch(store, with_user(server.put("/a", CONTENT), "other:word")) == CONTENT
     assert told(server) == [basic("other", "word")]
 
 
-def test_a_user_of_netrc_for_another_host_is_not_told(
+def test_netrc_credentials_of_other_host_are_not_sent(
     server: Server, netrc: Path, store: Store
 ) -> None:
     netrc.write_text(f"machine mirror.example login user password {SECRET}\n")
@@ -167,9 +167,7 @@ def test_a_user_of_netrc_for_another_host_is_not_told(
 
 
 @pytest.mark.parametrize("text", ["machine", "machine 127.0.0.1 login\n", "\0", "nonsense\n"])
-def test_a_netrc_that_cannot_be_read_is_as_good_as_none(
-    text: str, server: Server, netrc: Path, store: Store
-) -> None:
+def test_unreadable_netrc_is_ignored(text: str, server: Server, netrc: Path, store: Store) -> None:
     netrc.write_text(text)
     assert fetch(store, server.put("/a", CONTENT)) == CONTENT
     assert told(server) == [None]

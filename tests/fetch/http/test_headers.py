@@ -14,7 +14,7 @@ NOW = "Thu, 14 Nov 2013 10:00:00 GMT"
     [("0", 0), ("12", 12), (" 12 ", 12), ("9" * 18, 10**18 - 1), ("9" * 19, None), ("-1", None),
      ("+1", None), ("1.0", None), ("1, 1", None), ("", None), (None, None), ("1_0", None)],
 )  # fmt: skip
-def test_a_length_is_a_number(value: str | None, length: int | None) -> None:
+def test_parse_length(value: str | None, length: int | None) -> None:
     assert parse_length(value) == length
 
 
@@ -34,9 +34,7 @@ def test_a_length_is_a_number(value: str | None, length: int | None) -> None:
         (None, None, None),
     ],
 )
-def test_a_range_has_a_beginning_and_a_whole(
-    value: str | None, first: int | None, total: int | None
-) -> None:
+def test_parse_content_range(value: str | None, first: int | None, total: int | None) -> None:
     assert parse_content_range(value) == (first, total)
 
 
@@ -58,7 +56,7 @@ def test_a_range_has_a_beginning_and_a_whole(
         (None, None, 0),
     ],
 )
-def test_a_pause_is_seconds_or_a_date(value: str | None, date: str | None, seconds: float) -> None:
+def test_parse_retry_after(value: str | None, date: str | None, seconds: float) -> None:
     assert parse_retry_after(value, date=date) == seconds
 
 
@@ -70,7 +68,7 @@ headers = st.none() | st.text(max_size=60) | st.sampled_from([NOW, "5", "bytes 1
 @example(value="1 Jan 99999999999 00:00:00 +0000", date=NOW)
 @example(value=NOW, date="Thu, 14 Nov 2013 10:00:00 +9999999999999")
 @example(value="9" * 18, date=None)
-def test_no_header_is_too_strange(value: str | None, date: str | None) -> None:
+def test_header_parsers_never_raise(value: str | None, date: str | None) -> None:
     length = parse_length(value)
     assert length is None or 0 <= length < 10**18
     first, total = parse_content_range(value)
@@ -86,5 +84,5 @@ def test_no_header_is_too_strange(value: str | None, date: str | None) -> None:
         max_size=12,
     ).map("".join)
 )
-def test_nor_is_any_date(value: str) -> None:
+def test_retry_after_accepts_any_date(value: str) -> None:
     assert 0 <= parse_retry_after(value, date=NOW) < float("inf")

@@ -21,9 +21,7 @@ def line() -> Line:
     return Line(BOUNDS)
 
 
-def test_a_request_that_has_had_its_time_is_cut_off_from_another_thread(
-    line: Line, server: Server
-) -> None:
+def test_overdue_request_is_aborted_by_other_thread(line: Line, server: Server) -> None:
     server.script("/a", silence)
     line.begin(0)
 
@@ -39,12 +37,12 @@ def test_a_request_that_has_had_its_time_is_cut_off_from_another_thread(
     looking.join()
     line.session.close()
     assert (caught.value.reason, caught.value.cause) == (
-        "it was not done within 0 seconds",
+        "not completed within 0 seconds",
         Cause.PASSING,
     )
 
 
-def test_a_request_that_ends_while_the_clock_is_looked_at_is_not_overdue(
+def test_request_ending_during_time_check_is_not_overdue(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two threads: one looks at the time, the other is done just then."""
@@ -60,14 +58,14 @@ def test_a_request_that_ends_while_the_clock_is_looked_at_is_not_overdue(
         pass
 
 
-def test_who_is_idle_is_not_cut_off(line: Line) -> None:
+def test_idle_line_is_not_aborted(line: Line) -> None:
     line.hang_up(Stopped())
     line.begin(60)
     with line.turning_faults():
         pass
 
 
-def test_what_cut_it_off_first_is_what_is_said(line: Line) -> None:
+def test_first_abort_reason_is_raised(line: Line) -> None:
     line.begin(60)
     line.hang_up(Stopped())
     line.hang_up(Fault("too late", Cause.PASSING))

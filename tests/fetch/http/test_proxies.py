@@ -31,14 +31,14 @@ def proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     return server
 
 
-def test_a_proxy_is_asked_for_whole_addresses(proxy: Server, store: Store) -> None:
+def test_proxy_request_uses_absolute_url(proxy: Server, store: Store) -> None:
     proxy.put(FAR, CONTENT)
     assert fetch(store, FAR) == CONTENT
     (asked,) = proxy.asked
     assert (asked.target, asked.headers["host"]) == (FAR, "mirror.invalid")
 
 
-def test_some_hosts_are_asked_without_a_proxy(
+def test_no_proxy_hosts_bypass_proxy(
     proxy: Server, second: Server, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,example.invalid")
@@ -47,7 +47,7 @@ def test_some_hosts_are_asked_without_a_proxy(
     assert proxy.asked == []
 
 
-def test_a_proxy_is_told_its_user_and_no_one_else_is(
+def test_proxy_credentials_are_sent_only_to_proxy(
     proxy: Server, second: Server, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy"):
@@ -63,17 +63,17 @@ def test_a_proxy_is_told_its_user_and_no_one_else_is(
         assert path.is_dir() or SECRET.encode() not in path.read_bytes()
 
 
-def test_a_proxy_that_wants_a_user_says_so(proxy: Server, store: Store) -> None:
+def test_status_407_of_proxy_is_reported(proxy: Server, store: Store) -> None:
     proxy.script(FAR, status(407))
     assert why_not(store, FAR) == (
         DownloadError,
         f"a.tcz cannot be fetched: {FAR}: status 407, Proxy Authentication Required",
-        "name user and password in HTTP_PROXY",
+        "set user and password in HTTP_PROXY",
     )
 
 
 @pytest.mark.usefixtures("plain_surroundings")
-def test_a_proxy_that_is_down_is_told_from_a_mirror_that_is(
+def test_unreachable_proxy_is_reported_as_proxy(
     monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     with closed_port() as port:
@@ -81,7 +81,7 @@ def test_a_proxy_that_is_down_is_told_from_a_mirror_that_is(
             monkeypatch.setenv(name, f"http://user:{SECRET}@127.0.0.1:{port}")
         assert why_not(store, FAR) == (
             DownloadError,
-            f"a.tcz cannot be fetched: {FAR}: the proxy: no connection: Connection refused",
+            f"a.tcz cannot be fetched: {FAR}: proxy: cannot connect: Connection refused",
             NETWORK_HINT,
         )
 
@@ -90,14 +90,14 @@ def test_a_proxy_that_is_down_is_told_from_a_mirror_that_is(
 @pytest.mark.parametrize(
     "proxy", [f"http://user:{SECRET}@", f"http://u:{SECRET}@[::1", "nonsense:"]
 )
-def test_a_proxy_that_is_none_is_a_fault(
+def test_invalid_proxy_url_is_a_fault(
     proxy: str, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, proxy)
     assert why_not(store, FAR) == (
         DownloadError,
-        f"a.tcz cannot be fetched: {FAR}: the address, or that of the proxy, cannot be used",
+        f"a.tcz cannot be fetched: {FAR}: invalid URL, or invalid proxy URL",
         NETWORK_HINT,
     )
     assert files(store) == []
@@ -117,7 +117,7 @@ def secure(
         yield running
 
 
-def test_tls_goes_through_a_proxy(
+def test_https_tunnels_through_proxy(
     secure: Server, server: Server, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     for name in ("HTTPS_PROXY", "https_proxy"):
@@ -131,7 +131,7 @@ def test_tls_goes_through_a_proxy(
 
 
 @pytest.mark.parametrize(("code", "times"), [(407, 1), (403, 1), (502, 3)])
-def test_a_proxy_that_makes_no_tunnel_is_named(
+def test_refused_proxy_tunnel_is_reported(
     code: int, times: int, server: Server, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     for name in ("HTTPS_PROXY", "https_proxy"):
@@ -145,7 +145,7 @@ def test_a_proxy_that_makes_no_tunnel_is_named(
     server.script("mirror.invalid:443", *[refuse] * 9)
     assert why_not(store, url) == (
         DownloadError,
-        f"a.tcz cannot be fetched: {url}: the proxy answers {code}",
+        f"a.tcz cannot be fetched: {url}: the proxy returned status {code}",
         "check HTTPS_PROXY, and the user and password in it",
     )
     assert len(server.asked) == times

@@ -17,7 +17,7 @@ from tests.fetch.fetching import NETWORK_HINT, QUICK, extension, fetch, want, wh
 from tests.fetch.server import Server
 
 CONTENT = extension(100_000)
-HINT = "check the clock; an authority of your own is named with REQUESTS_CA_BUNDLE"
+HINT = "check the clock; set REQUESTS_CA_BUNDLE to the certificate of your own authority"
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def trusted(
     return path
 
 
-def test_an_authority_of_ones_own_is_trusted_where_it_is_named(
+def test_private_authority_is_trusted_if_configured(
     secure: Server, trusted: Path, store: Store
 ) -> None:
     url = secure.put("/a.tcz", CONTENT)
@@ -63,12 +63,12 @@ def test_an_authority_of_ones_own_is_trusted_where_it_is_named(
     assert secure.statuses() == [200, 206]
 
 
-def test_an_unknown_authority_is_not_trusted(secure: Server, store: Store) -> None:
+def test_unknown_authority_is_refused(secure: Server, store: Store) -> None:
     url = secure.put("/a.tcz", CONTENT)
     kind, message, hint = why_not(store, url)
     assert (kind, hint) == (DownloadError, HINT)
     assert message in (
-        f"a.tcz cannot be fetched: {url}: its TLS certificate is not trusted: {words}"
+        f"a.tcz cannot be fetched: {url}: TLS certificate not trusted: {words}"
         for words in (
             "unable to get local issuer certificate",
             "self-signed certificate in certificate chain",
@@ -79,79 +79,81 @@ def test_an_unknown_authority_is_not_trusted(secure: Server, store: Store) -> No
     assert (secure.connections, secure.asked) in ((1, []), (0, []))
 
 
-def test_a_certificate_of_another_host_is_not_trusted(
+def test_certificate_of_other_host_is_refused(
     misnamed: Server, trusted: Path, store: Store
 ) -> None:
     url = misnamed.put("/a.tcz", CONTENT)
     assert why_not(store, url) == (
         DownloadError,
         (
-            f"a.tcz cannot be fetched: {url}: its TLS certificate is not trusted: IP address "
+            f"a.tcz cannot be fetched: {url}: TLS certificate not trusted: IP address "
             "mismatch, certificate is not valid for '127.0.0.1'."
         ),
         HINT,
     )
 
 
-def test_a_mirror_that_is_not_trusted_is_passed_by(
+def test_untrusted_mirror_is_skipped(
     misnamed: Server, trusted: Path, server: Server, store: Store
 ) -> None:
     first = misnamed.put("/a.tcz", CONTENT)
     assert fetch(store, first, server.put("/a.tcz", CONTENT)) == CONTENT
 
 
-def test_a_plain_server_is_redirected_from(
+def test_redirect_from_http_to_https_is_followed(
     server: Server, secure: Server, trusted: Path, store: Store
 ) -> None:
     url = server.script("/a.tcz", redirect(secure.put("/a.tcz", CONTENT)))
     assert fetch(store, url) == CONTENT
 
 
-def test_a_server_without_tls_is_told_from_one_that_is_down(
+def test_server_without_tls_is_reported_as_tls_error(
     server: Server, trusted: Path, store: Store
 ) -> None:
     url = server.url.replace("http:", "https:") + "/a.tcz"
     kind, message, hint = why_not(store, url)
     assert (kind, hint) == (DownloadError, NETWORK_HINT)
-    assert message.startswith(f"a.tcz cannot be fetched: {url}: TLS fails: ")
+    assert message.startswith(f"a.tcz cannot be fetched: {url}: TLS error: ")
 
 
-def test_a_list_of_authorities_that_is_not_there_is_named(
+def test_missing_ca_bundle_is_reported(
     secure: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing.pem"))
     url = secure.put("/a.tcz", CONTENT)
     assert why_not(store, url) == (
         DownloadError,
-        f"a.tcz cannot be fetched: {url}: the file of trusted certificates cannot be read",
+        f"a.tcz cannot be fetched: {url}: cannot read the file of trusted certificates",
         "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE",
     )
 
 
-def test_a_list_of_authorities_that_is_none_is_named(
+def test_invalid_ca_bundle_is_reported(
     secure: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     (tmp_path / "broken.pem").write_bytes(b"no certificate\n")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "broken.pem"))
     url = secure.put("/a.tcz", CONTENT)
     assert why_not(store, url)[1] == (
-        f"a.tcz cannot be fetched: {url}: the file of trusted certificates cannot be read"
+        f"a.tcz cannot be fetched: {url}: cannot read the file of trusted certificates"
     )
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
-def test_a_cut_without_farewell_is_a_cut(secure: Server, trusted: Path, store: Store) -> None:
+def test_tls_close_without_notify_is_connection_lost(
+    secure: Server, trusted: Path, store: Store
+) -> None:
     url = secure.script("/a.tcz", *[raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhs")] * 3)
-    assert why_not(store, url)[1] == f"a.tcz cannot be fetched: {url}: the connection was cut"
+    assert why_not(store, url)[1] == f"a.tcz cannot be fetched: {url}: connection lost"
 
 
-def test_a_server_that_takes_for_ever_is_ended(secure: Server, trusted: Path, store: Store) -> None:
+def test_slow_tls_server_is_aborted(secure: Server, trusted: Path, store: Store) -> None:
     policy = DownloadPolicy(stall_seconds=20, most_seconds=0.3, first_pause_seconds=0)
     url = secure.script("/a.tcz", silence)
-    assert ": it was not done within 0." in why_not(store, url, policy=policy)[1]
+    assert ": not completed within 0." in why_not(store, url, policy=policy)[1]
 
 
-def test_a_handshake_that_never_ends_is_ended(
+def test_endless_tls_handshake_is_aborted(
     plain_surroundings: None, store: Store, unanswering: int
 ) -> None:
     """Another thread cuts off what is still being agreed on, too."""
@@ -159,10 +161,10 @@ def test_a_handshake_that_never_ends_is_ended(
         connect_seconds=20, stall_seconds=20, most_seconds=0.3, first_pause_seconds=0
     )
     url = f"https://127.0.0.1:{unanswering}/a.tcz"
-    assert ": it was not done within 0." in why_not(store, url, policy=policy)[1]
+    assert ": not completed within 0." in why_not(store, url, policy=policy)[1]
 
 
-def test_connections_over_tls_are_kept(secure: Server, trusted: Path, store: Store) -> None:
+def test_tls_connections_are_reused(secure: Server, trusted: Path, store: Store) -> None:
     wanted = [want(secure.put(f"/{number}", CONTENT)) for number in range(5)]
     policy = DownloadPolicy(parallel=1)
     assert policy.attempts > QUICK.attempts

@@ -39,7 +39,7 @@ def test_redirects_are_followed(code: int, server: Server, second: Server, store
 @pytest.mark.parametrize(
     "target", ["/x/b.tcz", "b.tcz", "./b.tcz", "../x/b.tcz#part", "//{host}/x/b.tcz"]
 )
-def test_a_redirect_may_be_relative(target: str, server: Server, store: Store) -> None:
+def test_relative_redirect_is_followed(target: str, server: Server, store: Store) -> None:
     server.put("/x/b.tcz", CONTENT)
     host = server.url.removeprefix("http://")
     url = server.script("/x/a.tcz", redirect(target.format(host=host)))
@@ -54,14 +54,16 @@ def moved(target: bytes) -> Answer:
 
 
 @pytest.mark.parametrize("name", ["/\u00e9.tcz", "/a b.tcz"])
-def test_a_redirect_may_hold_any_character(name: str, server: Server, store: Store) -> None:
+def test_redirect_with_non_ascii_characters_is_followed(
+    name: str, server: Server, store: Store
+) -> None:
     quoted = {"/\u00e9.tcz": "/%C3%A9.tcz", "/a b.tcz": "/a%20b.tcz"}[name]
     server.put(quoted, CONTENT)
     url = server.script("/a.tcz", moved(name.encode()))
     assert fetch(store, url) == CONTENT
 
 
-def test_a_file_that_is_gone_on_with_is_redirected_anew(
+def test_resumed_download_follows_redirect_again(
     server: Server, second: Server, store: Store
 ) -> None:
     target = second.put("/b.tcz", CONTENT)
@@ -71,21 +73,21 @@ def test_a_file_that_is_gone_on_with_is_redirected_anew(
     assert second.asked[1].headers["range"] == "bytes=1000-"
 
 
-def test_a_circle_of_redirects_is_left(server: Server, store: Store) -> None:
+def test_redirect_loop_is_a_fault(server: Server, store: Store) -> None:
     url = server.script("/a.tcz", redirect("/b.tcz?token=secret"))
     server.script("/b.tcz?token=secret", redirect("/a.tcz"))
     assert why_not(store, url) == (
         DownloadError,
-        f"a.tcz cannot be fetched: {url}: it redirects in a circle, to {url}",
+        f"a.tcz cannot be fetched: {url}: redirect loop to {url}",
         NETWORK_HINT,
     )
     url = server.script("/c.tcz?token=secret", redirect("/c.tcz?token=secret"))
     message = why_not(store, url)[1]
-    assert message.endswith(f"it redirects in a circle, to {server.url}/c.tcz?token=***")
+    assert message.endswith(f"redirect loop to {server.url}/c.tcz?token=***")
     assert "secret" not in message
 
 
-def test_redirects_are_not_followed_for_ever(server: Server, store: Store) -> None:
+def test_too_many_redirects_are_a_fault(server: Server, store: Store) -> None:
     url = server.put(f"/{MOST_REDIRECTS}", CONTENT).replace(f"/{MOST_REDIRECTS}", "/0")
     for number in range(MOST_REDIRECTS):
         server.script(f"/{number}", redirect(f"/{number + 1}"))
@@ -94,7 +96,7 @@ def test_redirects_are_not_followed_for_ever(server: Server, store: Store) -> No
         server.script(f"/{number}", redirect(f"/{number + 1}"))
     assert why_not(Store(store.folder / "other"), url) == (
         DownloadError,
-        f"0 cannot be fetched: {url}: it redirects more than 10 times",
+        f"0 cannot be fetched: {url}: more than 10 redirects",
         NETWORK_HINT,
     )
 
@@ -110,11 +112,11 @@ def test_redirects_are_not_followed_for_ever(server: Server, store: Store) -> No
         ("data:text/plain,secret", "data:text/plain,secret"),
     ],
 )
-def test_only_the_web_is_redirected_to(
+def test_redirect_to_other_scheme_is_refused(
     target: str, shown: str, server: Server, store: Store
 ) -> None:
     url = server.script("/a.tcz", redirect(target))
-    words = f"{shown} is neither http nor https"
+    words = f"{shown} must be an http or https URL"
     assert why_not(store, url)[1] == f"a.tcz cannot be fetched: {url}: {words}"
     assert files(store) == []
 
@@ -122,21 +124,21 @@ def test_only_the_web_is_redirected_to(
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        (b"http://[::1", "it redirects to what is no address"),
-        (b"\xff\xfe", "it redirects to what is no address"),
-        (b"//:80/", "the address, or that of the proxy, cannot be used"),
-        (b"http://host:port/", "the address, or that of the proxy, cannot be used"),
+        (b"http://[::1", "redirect to an invalid URL"),
+        (b"\xff\xfe", "redirect to an invalid URL"),
+        (b"//:80/", "invalid URL, or invalid proxy URL"),
+        (b"http://host:port/", "invalid URL, or invalid proxy URL"),
     ],
 )
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
-def test_a_redirect_to_nonsense_is_a_fault(
+def test_redirect_to_invalid_url_is_a_fault(
     target: bytes, words: str, server: Server, store: Store
 ) -> None:
     url = server.script("/a.tcz", moved(target))
     assert why_not(store, url)[1] == f"a.tcz cannot be fetched: {url}: {words}"
 
 
-def test_the_body_of_a_redirect_need_not_end(server: Server, store: Store) -> None:
+def test_endless_redirect_body_is_not_read(server: Server, store: Store) -> None:
     target = server.put("/b.tcz", CONTENT)
 
     def endless(exchange: Exchange) -> None:
@@ -153,18 +155,16 @@ def test_the_body_of_a_redirect_need_not_end(server: Server, store: Store) -> No
      "http://user@/a", "http://a b/c", "http://.x/a", "http://" + "x" * 70 + ".example/a",
      "http://us\ud800er:x@127.0.0.1:1/a"],
 )  # fmt: skip
-def test_an_address_that_cannot_be_used_is_a_fault(
-    url: str, plain_surroundings: None, store: Store
-) -> None:
+def test_invalid_url_is_a_fault(url: str, plain_surroundings: None, store: Store) -> None:
     kind, message, _hint = why_not(store, url, name="a")
     assert (kind, message.rpartition(": ")[2]) == (
         DownloadError,
-        "the address, or that of the proxy, cannot be used",
+        "invalid URL, or invalid proxy URL",
     )
     message.encode()
 
 
-def test_half_of_a_character_is_no_reason_to_fall_over(server: Server, store: Store) -> None:
+def test_lone_surrogate_in_url_is_a_fault(server: Server, store: Store) -> None:
     kind, message, _hint = why_not(store, f"{server.url}/\ud800", name="a")
     assert kind in (DownloadError, MissingFileError)
     message.encode()
@@ -172,7 +172,9 @@ def test_half_of_a_character_is_no_reason_to_fall_over(server: Server, store: St
 
 @pytest.mark.parametrize("url", ["ftp://host/a", "socks5://host/a", "s3://bucket/a"])
 def test_other_schemes_are_refused(url: str, store: Store) -> None:
-    assert why_not(store, url)[1] == f"a cannot be fetched: {url}: {url} is neither http nor https"
+    assert (
+        why_not(store, url)[1] == f"a cannot be fetched: {url}: {url} must be an http or https URL"
+    )
 
 
 def hurried(most_seconds: float) -> DownloadPolicy:
@@ -200,18 +202,16 @@ def drip_body(exchange: Exchange) -> None:
 
 
 @pytest.mark.parametrize("answer", [drip_headers, drip_body, silence, stall(5)])
-def test_a_server_that_takes_for_ever_is_ended(
-    answer: Answer, server: Server, store: Store
-) -> None:
+def test_slow_server_is_aborted(answer: Answer, server: Server, store: Store) -> None:
     server.put("/a.tcz", CONTENT)
     url = server.script("/a.tcz", *[answer] * 9)
     kind, message, hint = why_not(store, url, policy=hurried(0.3))
     assert (kind, hint) == (DownloadError, NETWORK_HINT)
-    assert message.startswith(f"a.tcz cannot be fetched: {url}: it was not done within 0.")
+    assert message.startswith(f"a.tcz cannot be fetched: {url}: not completed within 0.")
     assert server.statuses() in ([], [0], [200])
 
 
-def test_the_next_file_comes_over_the_same_thread(server: Server, store: Store) -> None:
+def test_thread_is_reused_after_aborted_request(server: Server, store: Store) -> None:
     server.script("/a.tcz", silence)
     with Downloads(store, policy=hurried(0.6)) as downloads:
         with pytest.raises(DownloadError):
@@ -221,7 +221,7 @@ def test_the_next_file_comes_over_the_same_thread(server: Server, store: Store) 
         assert downloads.load(fetched) == CONTENT
 
 
-def test_connections_are_kept_for_the_next_request(server: Server, web: Web) -> None:
+def test_connections_are_reused(server: Server, web: Web) -> None:
     for number in range(5):
         with web.ask(server.put(f"/{number}", CONTENT), most_seconds=9) as answer:
             assert b"".join(answer.pieces()) == CONTENT
@@ -234,7 +234,7 @@ def test_connections_are_kept_for_the_next_request(server: Server, web: Web) -> 
     assert (len(server.asked), server.connections) == (7, 1)
 
 
-def test_a_connection_with_much_to_come_is_closed(server: Server, web: Web) -> None:
+def test_connection_with_large_unread_body_is_closed(server: Server, web: Web) -> None:
     with web.ask(server.put("/large", bytes(8 << 20)), most_seconds=9):
         pass
     with web.ask(server.put("/small", b"x"), most_seconds=9) as answer:
@@ -243,9 +243,7 @@ def test_a_connection_with_much_to_come_is_closed(server: Server, web: Web) -> N
     assert server.asked[0].sent_bytes < 8 << 20
 
 
-def test_a_connection_that_the_server_closed_meanwhile_is_made_anew(
-    server: Server, web: Web
-) -> None:
+def test_connection_closed_by_server_is_reopened(server: Server, web: Web) -> None:
     url = server.put("/a", CONTENT)
     server.script("/a", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
     for expected in (b"ok", CONTENT):
@@ -256,7 +254,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_made_anew(
     assert server.connections == 2
 
 
-def test_what_was_stopped_answers_nothing_more(server: Server, web: Web) -> None:
+def test_request_after_stop_raises(server: Server, web: Web) -> None:
     url = server.script("/a", silence)
     timer = threading.Timer(0.05, web.stop)
     timer.start()
@@ -268,23 +266,23 @@ def test_what_was_stopped_answers_nothing_more(server: Server, web: Web) -> None
     assert len(server.asked) <= 1
 
 
-def test_headers_are_those_of_any_case(server: Server, web: Web) -> None:
+def test_headers_are_case_insensitive(server: Server, web: Web) -> None:
     with web.ask(server.put("/a", b"", X_Y="z"), most_seconds=9) as answer:
         assert (answer.status, answer.headers["x-y"], answer.length) == (200, "z", 0)
 
 
-def test_cookies_are_not_kept(server: Server, web: Web) -> None:
+def test_cookies_are_not_stored(server: Server, web: Web) -> None:
     for _ in range(2):
         with web.ask(server.put("/a", b"", Set_Cookie="a=b; Path=/"), most_seconds=9):
             pass
     assert "cookie" not in server.asked[1].headers
 
 
-def test_a_fault_says_nothing_of_the_libraries(web: Web) -> None:
+def test_fault_does_not_contain_library_messages(web: Web) -> None:
     with pytest.raises(Fault) as caught, web.ask("http://127.0.0.1:1/", most_seconds=9):
         pass
     assert caught.value.__cause__ is None
     assert (caught.value.reason, caught.value.cause) == (
-        "no connection: Connection refused",
+        "cannot connect: Connection refused",
         Cause.UNREACHABLE,
     )

@@ -118,10 +118,10 @@ def test_package_with_other_digest_or_size_is_an_error(
     size = found.wanted.size_bytes
     assert size is not None
     server.put(f"/debian/{path}", bytes(size))
-    with pytest.raises(ChecksumError, match=r"tool_1\.0-1_i386\.deb is not what was promised"):
+    with pytest.raises(ChecksumError, match=r"tool_1\.0-1_i386\.deb failed verification"):
         downloads.fetch(found.wanted)
     server.put(f"/debian/{path}", bytes(size + 1))
-    with pytest.raises(ChecksumError, match=f"has {size + 1} bytes, not {size}"):
+    with pytest.raises(ChecksumError, match=f"size must be {size} bytes, got {size + 1}"):
         downloads.fetch(found.wanted)
 
 
@@ -132,7 +132,7 @@ def test_index_with_other_digest_than_in_inrelease_is_an_error(
     mirror.add("tool")
     url = mirror.publish()
     server.put(f"/debian/dists/wheezy/{INDEX}.gz", b"\x1f\x8b another")
-    with pytest.raises(ChecksumError, match=r"Packages\.gz is not what was promised"):
+    with pytest.raises(ChecksumError, match=r"Packages\.gz failed verification"):
         DebianArchive([url], downloads).named("tool")
 
 
@@ -232,7 +232,7 @@ def test_armoured_keyring_is_read(key: Tsk) -> None:
 
 
 def test_missing_index_is_an_error(server: Server, downloads: Downloads) -> None:
-    with pytest.raises(MissingFileError, match=r"Packages\.gz is nowhere"):
+    with pytest.raises(MissingFileError, match=r"Packages\.gz not found"):
         DebianArchive([f"{server.url}/debian/dists/x/{INDEX}.gz"], downloads).named("tool")
 
 
@@ -325,7 +325,7 @@ def test_index_place_of_url(url: str, base: str, releases: list[tuple[str, str]]
 
 
 def test_index_url_with_parent_folder_is_an_error(server: Server, downloads: Downloads) -> None:
-    with pytest.raises(InputError, match="no name of a file below"):
+    with pytest.raises(InputError, match="not a valid file name below"):
         DebianArchive([f"{server.url}/debian/dists/../x/Packages"], downloads).named("tool")
 
 
