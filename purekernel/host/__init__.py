@@ -1,1 +1,1 @@
-"""Read and write the files of the host."""
+"""Read and write files and folders of the host."""

@@ -1,7 +1,7 @@
-"""Reach what lies below a folder of the host, and nothing outside of it.
+"""Open files and folders below a folder of the host without leaving it.
 
-Where the system lets us, each folder on the way is opened by its name in the one before, and no
-link is followed: whoever swaps a folder for a link meanwhile leads nobody anywhere.
+If the system supports it, each folder is opened relative to the descriptor of its parent, and no
+link is followed. Replacing a folder with a link meanwhile therefore has no effect.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ _FILE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os,
 
 
 def host_names(path: bytes, *, windows: bool | None = None) -> list[str]:
-    """Return the names on the way to an image's path, as the host has them.
+    """Split an image path into names of the host.
 
     Args:
-        path: with slashes.
-        windows: whether the host is Windows; by default, whether it is.
+        path: the image path, with slashes.
+        windows: whether the host is Windows; by default the real host.
 
     Raises:
-        OSError: the host can have no such name, or it would lead elsewhere.
+        OSError: a name is invalid on the host.
     """
     names = [name for name in path.split(b"/") if name]
     if not (ON_WINDOWS if windows is None else windows):
         return [os.fsdecode(name) for name in names]
     for name in names:
         if reason := check_windows_name(name):
-            raise OSError(errno.EINVAL, f"Windows cannot hold {display(name)}: {reason}")
+            raise OSError(errno.EINVAL, f"{display(name)} is invalid on Windows: {reason}")
     return [name.decode("utf-8") for name in names]
 
 
 def host_target(target: bytes, *, windows: bool | None = None) -> str | None:
-    """Return a symbolic link's target as the host has it, or ``None`` if it can have no such."""
+    """Return the target of a symbolic link for the host, or ``None`` if invalid on the host."""
     if ON_WINDOWS if windows is None else windows:
         return windows_target(target)
     return os.fsdecode(target)
 
 
 def open_top(top: Path, *, follow: bool) -> int | None:
-    """Return a descriptor of a folder to hand to :func:`folder_below`, if the system has such.
+    """Open a folder for :func:`folder_below`; return ``None`` if the system does not support it.
 
     Args:
-        top: its path.
+        top: the path of the folder.
         follow: whether it may be a link.
 
     Raises:
-        OSError: it is not there, or is a link.
+        OSError: the folder is missing, or is a link.
     """
     if not _BY_DESCRIPTOR:
         return None
@@ -68,58 +68,58 @@ def open_top(top: Path, *, follow: bool) -> int | None:
 def folder_below(
     top: Path, path: bytes, *, opened: int | None = None
 ) -> Iterator[tuple[int | None, Path]]:
-    """Give the folder at ``path`` below ``top``: a descriptor, if the system has such, and a place.
+    """Open the folder at ``path`` below ``top``; yield its descriptor and its host path.
 
-    Names in the folder are reached by the descriptor, or by the place where that is ``None``.
+    The descriptor is ``None`` if the system does not support it; use the host path then.
 
     Args:
         top: a folder; it may be reached through links.
-        path: below it.
-        opened: the descriptor of ``top``, from :func:`open_top`; by default it is opened here.
+        path: the image path of a folder below it.
+        opened: the descriptor of ``top`` from :func:`open_top`; by default ``top`` is opened.
 
     Raises:
-        OSError: it is not there, or is reached through a link.
+        OSError: the folder is missing, or is reached through a link.
     """
     names = host_names(path)
-    place = top.joinpath(*names)
+    host_path = top.joinpath(*names)
     descriptor = open_top(top, follow=True) if opened is None else os.dup(opened)
     if descriptor is None:
         _check_folders(top, names)
-        yield None, place
+        yield None, host_path
         return
     try:
         for name in names:
             below = os.open(name, os.O_RDONLY | _FOLDER, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = below
-        yield descriptor, place
+        yield descriptor, host_path
     finally:
         os.close(descriptor)
 
 
 def open_file_below(top: Path, path: bytes) -> int:
-    """Return a descriptor to read the file at ``path`` below ``top`` with.
+    """Open the file at ``path`` below ``top`` for reading; return its descriptor.
 
     Raises:
-        OSError: it is not there, may not be read, or is reached through a link.
+        OSError: the file is missing, unreadable, or reached through a link.
     """
     folder, _slash, name = path.rpartition(b"/")
     (host_name,) = host_names(name)
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-    with folder_below(top, folder) as (descriptor, place):
+    with folder_below(top, folder) as (descriptor, host_path):
         if descriptor is None:
-            if is_link(os.lstat(place / host_name)):
+            if is_link(os.lstat(host_path / host_name)):
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            return os.open(place / host_name, flags)
+            return os.open(host_path / host_name, flags)
         return os.open(host_name, flags | _FILE, dir_fd=descriptor)
 
 
 def _check_folders(top: Path, names: list[str]) -> None:
-    """Refuse links on the way, as well as a system without descriptors lets us."""
-    place = top
+    """Refuse links on the path; without descriptors, a race remains possible."""
+    path = top
     for name in names:
-        place /= name
-        status = os.lstat(place)
+        path /= name
+        status = os.lstat(path)
         if is_link(status):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if not stat.S_ISDIR(status.st_mode):

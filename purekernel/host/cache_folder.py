@@ -1,6 +1,6 @@
-"""Find the user's cache folder, and remove what is out of date in it.
+"""Find the user's cache folder, and delete outdated files in it.
 
-The store of downloads and the cache of encoded pieces keep their files there.
+The store of downloads and the encode cache keep their files there.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from purekernel.host.write import remove
 
 _DAY_SECONDS = 86400
 
-# A file takes an hour at the most by default, and every piece of it is written when it comes:
-# what nobody has written to for days, nobody is at work on. A process that slept for so long
-# finds its file gone, and begins anew (:meth:`~purekernel.fetch.store.Store.add`).
+# A download takes at most an hour by default, and every piece is written when it arrives, so a
+# file that was not written for days is not in use. A process that was suspended for so long
+# finds its file deleted and starts again (:meth:`~purekernel.fetch.store.Store.add`).
 _TEMPORARY_SECONDS = 2 * _DAY_SECONDS
 
-# Part of a file is worth keeping for as long as the same file may be asked for again.
+# A partial download is kept for as long as the same file is likely to be requested again.
 _PARTIAL_SECONDS = 30 * _DAY_SECONDS
 
 
 def clear_away(temporary: Path, partials: Path, locks: Path) -> None:
-    """Remove what is old.
+    """Delete old temporary files and partial downloads.
 
-    What cannot be removed stays; it is in nobody's way.
+    Files that cannot be deleted are ignored; they do no harm.
 
     Args:
-        temporary: the folder of what is about to get its name.
-        partials: that of what came of files until they were cut off.
-        locks: that of the locks, by the names of the partials.
+        temporary: the folder of temporary files.
+        partials: the folder of partial downloads.
+        locks: the folder of lock files, which have the names of the partial downloads.
     """
     clear_temporary(temporary)
     now = time.time()
@@ -41,7 +41,7 @@ def clear_away(temporary: Path, partials: Path, locks: Path) -> None:
 
 
 def clear_temporary(folder: Path) -> None:
-    """Remove what was about to get its name, days ago."""
+    """Delete temporary files that were not written for two days."""
     latest = time.time() - _TEMPORARY_SECONDS
     for path in _files(folder):
         if _is_older(path, latest):
@@ -56,11 +56,11 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _by_key(partials: Path) -> dict[str, list[Path]]:
-    """Return bytes and records that belong together: bytes without theirs are worth nothing."""
-    together: dict[str, list[Path]] = {}
+    """Group each partial download with its record, because the one is useless without the other."""
+    groups: dict[str, list[Path]] = {}
     for path in _files(partials):
-        together.setdefault(path.name.partition(".")[0], []).append(path)
-    return together
+        groups.setdefault(path.name.partition(".")[0], []).append(path)
+    return groups
 
 
 def _all_older(paths: list[Path], time_seconds: float) -> bool:
@@ -68,7 +68,7 @@ def _all_older(paths: list[Path], time_seconds: float) -> bool:
 
 
 def _is_older(path: Path, time_seconds: float) -> bool:
-    """Say whether a file was last written to before then; one that is gone was."""
+    """Return whether a file was last written before ``time_seconds``, or is missing."""
     try:
         return path.stat().st_mtime < time_seconds
     except FileNotFoundError:
@@ -78,8 +78,8 @@ def _is_older(path: Path, time_seconds: float) -> bool:
 
 
 def _remove_unused(paths: list[Path], lock: Path, time_seconds: float) -> None:
-    """Remove part of a file, and its record, unless somebody is at work on it."""
-    import filelock  # noqa: PLC0415  # 30 ms, and there is hardly ever anything to remove
+    """Delete a partial download and its record, unless its lock is held."""
+    import filelock  # noqa: PLC0415  # 30 ms, and rarely needed
 
     with suppress(filelock.Timeout, OSError, NotImplementedError):
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -93,9 +93,9 @@ CACHE_VARIABLE = "PUREKERNEL_CACHE"
 
 
 def default_folder() -> Path:
-    """Return where caches are: what ``PUREKERNEL_CACHE`` says, or the user's cache folder."""
-    if said := os.environ.get(CACHE_VARIABLE):
-        return Path(said)
+    """Return the cache folder: the value of ``PUREKERNEL_CACHE``, or the user's cache folder."""
+    if value := os.environ.get(CACHE_VARIABLE):
+        return Path(value)
     import platformdirs  # noqa: PLC0415  # 13 ms, and few runs need it
 
     return Path(platformdirs.user_cache_dir("purekernel", appauthor=False))

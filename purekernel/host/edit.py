@@ -1,4 +1,4 @@
-"""A root file system in a folder of the host: what changed in it is changed there."""
+"""Apply the changes of a tree to an unpacked root file system in a folder of the host."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from purekernel.interruption import undisturbed
 from purekernel.tree import Directory, File, Node, Symlink, Tree, describe, display
 from purekernel.tree.path import name, parent
 
-# What finds all else is written last, when all else is there.
+# Indexes are written last, when the files that they list exist.
 _LAST = (b"ld.so.cache", b"modules.dep", b"modules.dep.bin")
 
-_MADE_HINT = "check who owns the folder; what was written before stays"
+_DEFAULT_HINT = "check the owner of the folder; files written before the error stay"
 _HINTS = {
-    errno.ENOSPC: "free some space, and run it again",
-    errno.EDQUOT: "free some of your quota, and run it again",
-    errno.EROFS: "mount it so that it can be written, or copy it elsewhere",
-    errno.ELOOP: "it became a link meanwhile: see who else is at work there",
-    errno.ENOTDIR: "it is no folder any more: see who else is at work there",
+    errno.ENOSPC: "free some space and run the command again",
+    errno.EDQUOT: "free some of your quota and run the command again",
+    errno.EROFS: "mount the file system read-write, or copy the folder elsewhere",
+    errno.ELOOP: "check which other program writes there: a link has replaced the file",
+    errno.ENOTDIR: "check which other program writes there: the folder was replaced",
 }
 
 
 @frozen(kw_only=True)
 class FolderRoot:
-    """A root file system that lies unpacked; see :class:`purekernel.tools.roots.opening.Root`."""
+    """An unpacked root file system; see :class:`purekernel.tools.roots.opening.Root`."""
 
     folder: Path
     tree: Tree
@@ -46,59 +46,61 @@ class FolderRoot:
     def save(
         self, changed: Tree, output: Path | None = None, *, windows: bool = ON_WINDOWS
     ) -> tuple[str, ...]:
-        """Change on the host what differs between the two trees: files, links and folders.
+        """Write the differences between the two trees to the host: files, links and folders.
 
-        Each name has what it had or what it is to have, at any time; caches and indexes come after
-        what they lead to, and what goes, goes last. Owners and times are those that the host gives.
-        Nothing outside of the folder is reached, whoever puts links in the way.
+        Each file is replaced atomically. Caches and indexes are written after the files that they
+        list; deletions come last. Owners and times are those that the host sets. Nothing outside
+        of the folder is written, even if another user places links in it.
 
         Args:
-            changed: what it shall hold.
+            changed: the new content of the folder.
             output: must be ``None``.
-            windows: whether the host is Windows. Nothing is changed then if it cannot hold what is
-                to be written.
+            windows: whether the host is Windows. If a name is invalid on Windows, nothing is
+                changed.
 
         Raises:
-            UsageError: there is an ``output``.
-            OutputError: something cannot be written.
+            UsageError: ``output`` is set.
+            OutputError: a file cannot be written.
         """
         if output is not None:
             raise UsageError(
-                f"{self.folder} is a folder, and is changed where it is",
-                hint="leave out --output, or copy the folder first",
+                f"{self.folder} is a folder, which can only be changed in place",
+                hint="omit --output, or copy the folder first",
             )
-        wanted = [
+        writes = [
             (path, node) for path, node in changed.walk() if not _is_same(self.tree.get(path), node)
         ]
-        wanted.sort(key=lambda one: _turn(*one))
+        writes.sort(key=lambda write: _write_order(*write))
         if windows:
-            check_windows_paths([path for path, _node in wanted], source="what is to be written")
-        for path, node in wanted:
-            with self._at(path) as (descriptor, place):
-                _write(descriptor, place, path, node)
+            check_windows_paths([path for path, _node in writes], source="the changed tree")
+        for path, node in writes:
+            with self._at(path) as (descriptor, host_path):
+                _write(descriptor, host_path, path, node)
         for path, _node in reversed(list(self.tree.walk())):
             if path not in changed:
-                with self._at(path) as (descriptor, place):
-                    os.unlink(place if descriptor is None else place.name, dir_fd=descriptor)
+                with self._at(path) as (descriptor, host_path):
+                    os.unlink(
+                        host_path if descriptor is None else host_path.name, dir_fd=descriptor
+                    )
         return ()
 
     @contextmanager
     def _at(self, path: bytes) -> Iterator[tuple[int | None, Path]]:
-        """Give the folder that ``path`` is in, and the place of ``path`` itself."""
-        place = self.folder / os.fsdecode(path)
+        """Open the parent folder of ``path``; yield its descriptor, and ``path`` on the host."""
+        host_path = self.folder / os.fsdecode(path)
         try:
-            place = self.folder.joinpath(*host_names(path))
-            with folder_below(self.folder, parent(path)) as (descriptor, _place):
-                yield descriptor, place
+            host_path = self.folder.joinpath(*host_names(path))
+            with folder_below(self.folder, parent(path)) as (descriptor, _folder):
+                yield descriptor, host_path
         except OSError as error:
             raise OutputError(
-                f"{place} cannot be written: {error.strerror or error}",
-                hint=_HINTS.get(error.errno or 0, _MADE_HINT),
+                f"{host_path} cannot be written: {error.strerror or error}",
+                hint=_HINTS.get(error.errno or 0, _DEFAULT_HINT),
             ) from None
 
 
-def _turn(path: bytes, node: Node) -> tuple[int, int]:
-    """Return when a name is written: folders first, from the top down, then links, then files."""
+def _write_order(path: bytes, node: Node) -> tuple[int, int]:
+    """Return the sort key of a write: folders first, from the top down, then links, then files."""
     if isinstance(node, Directory):
         return 0, path.count(b"/")
     if isinstance(node, Symlink):
@@ -107,7 +109,7 @@ def _turn(path: bytes, node: Node) -> tuple[int, int]:
 
 
 def _is_same(old: Node | None, new: Node) -> bool:
-    """Say whether a name has on the host what it is to have, owners and times aside."""
+    """Return whether two nodes are equal on the host, ignoring owners and times."""
     if old is new:
         return True
     if isinstance(old, Symlink) and isinstance(new, Symlink):
@@ -117,13 +119,13 @@ def _is_same(old: Node | None, new: Node) -> bool:
     return isinstance(old, Directory) and isinstance(new, Directory)
 
 
-def _write(descriptor: int | None, place: Path, path: bytes, node: Node) -> None:
+def _write(descriptor: int | None, host_path: Path, path: bytes, node: Node) -> None:
     def at(name: str) -> Path | str:
-        return place.with_name(name) if descriptor is None else name
+        return host_path.with_name(name) if descriptor is None else name
 
     if isinstance(node, Directory):
-        os.mkdir(at(place.name), dir_fd=descriptor)
-        with suppress(OSError), open_readable(at(place.name), folder=descriptor) as inode:
+        os.mkdir(at(host_path.name), dir_fd=descriptor)
+        with suppress(OSError), open_readable(at(host_path.name), folder=descriptor) as inode:
             if stat.S_ISDIR(inode.status.st_mode):
                 inode.chmod(node.metadata.mode)
         return
@@ -132,15 +134,18 @@ def _write(descriptor: int | None, place: Path, path: bytes, node: Node) -> None
         if isinstance(node, Symlink):
             target = host_target(node.target)
             if target is None:
-                where = display(node.target)
-                raise OutputError(f"{display(path)} leads to {where}, which Windows cannot hold")
+                raise OutputError(
+                    f"{display(path)} links to {display(node.target)}, which is invalid on Windows"
+                )
             os.symlink(target, temporary, dir_fd=descriptor)
         elif isinstance(node, File):
             _write_file(descriptor, temporary, node)
         else:
-            raise OutputError(f"{display(path)} is {describe(node)}, and is not made in a folder")
+            raise OutputError(
+                f"{display(path)} is {describe(node)}, which cannot be created in a folder"
+            )
         with undisturbed():
-            os.replace(temporary, at(place.name), src_dir_fd=descriptor, dst_dir_fd=descriptor)
+            os.replace(temporary, at(host_path.name), src_dir_fd=descriptor, dst_dir_fd=descriptor)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary, dir_fd=descriptor)

@@ -1,9 +1,9 @@
-"""Change modes, owners, times and attributes, and never those of what a link leads to.
+"""Change modes, owners, times and attributes without following symbolic links.
 
-Linux has no call that changes a mode without following a link (before fchmodat2 of Linux 6.6). So
-what stands at a name is opened with ``O_PATH``, which follows nothing and works for files of any
-kind, and is changed through its entry in ``/proc/self/fd``. Where there is no such thing, calls
-that follow no link are used, and what those cannot do fails with ``ENOTSUP``.
+Before fchmodat2 (Linux 6.6), Linux has no call that changes a mode without following a link. So a
+file is opened with ``O_PATH``, which does not follow links and works for files of any kind, and
+is changed through its entry in ``/proc/self/fd``. If that is not available, calls that do not
+follow links are used; changes that they do not support fail with ``ENOTSUP``.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _O_PATH = getattr(os, "O_PATH", 0)
 _O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 DESCRIPTORS = "/proc/self/fd"
 
-# Set in the reparse tags of all that stands for another place: symbolic links and junctions.
+# Set in the reparse tag of everything that refers to another path: symbolic links, junctions.
 _NAME_SURROGATE = 0x20000000
 
 
 def is_link(status: os.stat_result) -> bool:
-    """Say whether ``os.lstat`` found a symbolic link, or a junction of Windows."""
+    """Return whether a status from ``os.lstat`` is of a symbolic link or a Windows junction."""
     tag = getattr(status, "st_reparse_tag", 0)
     return stat.S_ISLNK(status.st_mode) or bool(tag & _NAME_SURROGATE)
 
@@ -33,75 +33,76 @@ class Inode:
     """A file of any kind, a folder, or a symbolic link itself.
 
     Attributes:
-        status: as it was when it was found.
+        status: its status when it was opened.
     """
 
     def __init__(
-        self, place: int | str | Path, status: os.stat_result, *, folder: int | None, follow: bool
+        self, target: int | str | Path, status: os.stat_result, *, folder: int | None, follow: bool
     ) -> None:
         self.status = status
-        self._place = place
+        self._target = target
         self._folder = folder
-        # Whether the place leads to the inode by following: a descriptor, or its entry in /proc.
+        # Whether calls on the target must follow it: it is a descriptor, or an entry in /proc.
         self._follow = follow
 
     def chown(self, uid: int, gid: int) -> None:
-        """Give it another owner."""
-        os.chown(self._place, uid, gid, dir_fd=self._folder, follow_symlinks=self._follow)
+        """Change the owner and group."""
+        os.chown(self._target, uid, gid, dir_fd=self._folder, follow_symlinks=self._follow)
 
     def chmod(self, mode: int) -> None:
-        """Give it another mode.
+        """Change the mode.
 
         Raises:
-            OSError: it is a symbolic link, or the system cannot do it without following one.
+            OSError: the inode is a symbolic link, or the system cannot change the mode without
+                following links.
         """
         follow = self._follow
-        if isinstance(self._place, int) and os.chmod not in os.supports_fd:
+        if isinstance(self._target, int) and os.chmod not in os.supports_fd:
             return  # Windows has no modes
         if os.name == "nt" and os.chmod not in os.supports_follow_symlinks:
-            follow = True  # so it is called, but before Python 3.13 it follows none
+            follow = True  # required by the call; before Python 3.13 it follows no links
         try:
-            os.chmod(self._place, mode, dir_fd=self._folder, follow_symlinks=follow)
+            os.chmod(self._target, mode, dir_fd=self._folder, follow_symlinks=follow)
         except (NotImplementedError, ValueError):
             raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP)) from None
 
     def set_times(self, seconds: int) -> None:
-        """Set the times of access and change, in seconds since 1970."""
-        if isinstance(self._place, int) and os.utime not in os.supports_fd:
+        """Set the times of access and modification, in seconds since 1970, UTC."""
+        if isinstance(self._target, int) and os.utime not in os.supports_fd:
             return
         follow = self._follow
         if os.utime not in os.supports_follow_symlinks:
             if is_link(self.status):
                 return
             follow = True
-        os.utime(self._place, (seconds, seconds), dir_fd=self._folder, follow_symlinks=follow)
+        os.utime(self._target, (seconds, seconds), dir_fd=self._folder, follow_symlinks=follow)
 
     def set_xattr(self, name: bytes, value: bytes) -> None:
-        """Set an extended attribute; only where the system has such.
+        """Set an extended attribute; the system must support them.
 
         Raises:
-            OSError: it cannot be set.
+            OSError: the attribute cannot be set.
         """
-        if self._folder is not None:  # the call takes a path only
+        if self._folder is not None:  # the call does not support descriptors of folders
             raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
-        os.setxattr(self._place, name, value, follow_symlinks=self._follow)
+        os.setxattr(self._target, name, value, follow_symlinks=self._follow)
 
 
 def opened(descriptor: int) -> Inode:
-    """Return the file or folder that is open."""
+    """Return the inode of an open file or folder."""
     return Inode(descriptor, os.fstat(descriptor), folder=None, follow=True)
 
 
 @contextmanager
 def found(place: str | Path, *, folder: int | None = None) -> Iterator[Inode]:
-    """Give what stands at a name, a link itself if it is one.
+    """Yield the inode at a path; do not follow a link there.
 
     Args:
         place: a name in ``folder``, or a path.
         folder: the descriptor of an open folder.
 
     Raises:
-        OSError: nothing stands there.
+        OSError: the path does not exist.
     """
     handle = _open_handle(place, folder)
     if handle is None:
@@ -116,14 +117,14 @@ def found(place: str | Path, *, folder: int | None = None) -> Iterator[Inode]:
 
 @contextmanager
 def open_readable(place: str | Path, *, folder: int | None = None) -> Iterator[Inode]:
-    """Give the file or folder at a name that we may read, without the need of ``/proc``.
+    """Yield the inode of a readable file or folder; this does not need ``/proc``.
 
     Args:
         place: a name in ``folder``, or a path.
         folder: the descriptor of an open folder.
 
     Raises:
-        OSError: it is not there, is a link, or may not be read.
+        OSError: the path is missing, a link, or unreadable.
     """
     if os.chmod not in os.supports_fd:
         with found(place, folder=folder) as inode:
@@ -143,7 +144,7 @@ def change_mode(place: Path, mode: int) -> None:
     """Change the mode of the file at ``place``.
 
     Raises:
-        OSError: nothing stands there, or a link, or it may not be changed.
+        OSError: the path is missing or a link, or the mode cannot be changed.
     """
     with found(place) as inode:
         if is_link(inode.status):
@@ -152,16 +153,16 @@ def change_mode(place: Path, mode: int) -> None:
 
 
 def touch(place: Path) -> None:
-    """Set the times of the file, or the link, at ``place`` to now.
+    """Set the times of the file, or of the link itself, at ``place`` to now.
 
     Raises:
-        OSError: nothing stands there, or it may not be changed.
+        OSError: the path is missing, or its times cannot be changed.
     """
     os.utime(place, follow_symlinks=os.utime not in os.supports_follow_symlinks)
 
 
 def _open_handle(place: str | Path, folder: int | None) -> int | None:
-    """Open what stands at a name without following it, if the system can do that."""
+    """Open a path with ``O_PATH`` without following a link, or return ``None`` if unsupported."""
     if not _O_PATH:
         return None
     handle = os.open(place, _O_PATH | _O_NOFOLLOW, dir_fd=folder)

@@ -1,4 +1,4 @@
-"""Read an overlay, whatever it comes as, into a layer."""
+"""Read an overlay into a layer: a folder, archive, squashfs image or manifest."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ ACCEPTED = (
 
 
 def load_layer(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> Layer:
-    """Return the overlay at ``path``; a file's kind is told by its content.
+    """Read the overlay at ``path``; detect the format of a file by its content.
 
     Args:
-        path: a folder (see :func:`purekernel.host.read.load_folder`), an archive, an
-            image, or a manifest, whose file contents are then taken from its folder.
-        mtime: the time of what has none of its own, in seconds since 1970.
-        limits: bounds on size, number and depth.
+        path: a folder (see :func:`purekernel.host.read.load_folder`), an archive, a squashfs
+            image, or a manifest. The files of a manifest are read from its folder.
+        mtime: the time for nodes without one, in seconds since 1970, UTC.
+        limits: limits on size, number and depth.
 
     Raises:
-        InputError: it is missing, unreadable, or nothing that can be an overlay.
-        FormatError: it is damaged.
-        LimitError: it is larger than ``limits`` allow.
-        TreeError: what it holds contradicts itself.
+        InputError: the overlay is missing, unreadable, or of an unknown format.
+        FormatError: the overlay is damaged.
+        LimitError: the overlay exceeds ``limits``.
+        TreeError: the overlay contains conflicting or invalid paths.
     """
     if is_folder(path):
         return load_folder(path, mtime=mtime, limits=limits)
@@ -49,21 +49,21 @@ def load_layer(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> La
 def parse_layer(
     data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, what: str = "overlay"
 ) -> Layer:
-    """Return the overlay that an archive or image holds; its kind is told by its content.
+    """Parse an overlay from an archive or image; detect its format by its content.
 
     Args:
         data: the archive or image.
         source: its name, for messages.
-        limits: bounds on size, number and depth.
-        what: it is to be, for messages.
+        limits: limits on size, number and depth.
+        what: what ``data`` should be, for messages.
 
     Raises:
-        InputError: it is nothing that can be an overlay.
-        FormatError: it is damaged.
-        LimitError: it is larger than ``limits`` allow.
-        TreeError: what it holds contradicts itself.
+        InputError: the format is unknown.
+        FormatError: the overlay is damaged.
+        LimitError: the overlay exceeds ``limits``.
+        TreeError: the overlay contains conflicting or invalid paths.
     """
-    # What is plain already is not unpacked: a tar's first name may start as gzip does.
+    # Do not decompress a plain tar archive: the name of its first member may start like gzip.
     plain = data if is_tar(data) else unpack(data, source=source, limits=limits)
     head = bytes(plain[:6])
     if head in (MAGIC_NEWC, MAGIC_CRC):
@@ -74,7 +74,7 @@ def parse_layer(
         tree = parse_tar(plain, source=source, limits=limits)
     else:
         raise InputError(
-            f"{source} is no kind of {what}: it starts with {head.hex(' ') or 'nothing'}",
+            f"{source} is not a known kind of {what}: it starts with {head.hex(' ') or 'nothing'}",
             hint=f"give {ACCEPTED}",
         )
     return Layer(source=source, tree=tree)
@@ -95,7 +95,7 @@ def _load_manifest(data: bytes, path: Path, mtime: int, limits: Limits) -> Layer
 
 
 class _FindOnHost:
-    """Looks into the folder that a manifest stands in, and nowhere outside it."""
+    """Finds the files of a manifest in its folder, and not outside of it."""
 
     def __init__(
         self, folder: Path, mtime: int, limits: Limits, *, windows: bool = ON_WINDOWS
@@ -105,47 +105,47 @@ class _FindOnHost:
         self._mtime = mtime
         self._limits = limits
         self._content_bytes = 0
-        # A file is looked up once for its kind and once for its content.
+        # Caches the last node, because each file is looked up for its kind and for its content.
         self._last: tuple[Path, Node] | None = None
 
     def node(self, path: bytes) -> Node | None:
-        """Return what stands at ``path``, or ``None``; a link at its end is not followed."""
-        place = self._place(path)
-        if place is None:
+        """Return the node at ``path``, or ``None``; do not follow a link in the last component."""
+        host_path = self._host_path(path)
+        if host_path is None:
             return None
-        folder = os.path.realpath(place.parent)
-        return self._look(Path(folder) / place.name)
+        folder = os.path.realpath(host_path.parent)
+        return self._load(Path(folder) / host_path.name)
 
     def content(self, path: bytes) -> Node | None:
-        """Return what ``path`` leads to inside the folder, links followed, or ``None``."""
-        place = self._place(path)
-        return None if place is None else self._look(Path(os.path.realpath(place)))
+        """Return the node that ``path`` resolves to inside the folder, or ``None``."""
+        host_path = self._host_path(path)
+        return None if host_path is None else self._load(Path(os.path.realpath(host_path)))
 
-    def _place(self, path: bytes) -> Path | None:
+    def _host_path(self, path: bytes) -> Path | None:
         if not self._windows:
             return self._folder / os.fsdecode(path)
         parts = [part for part in path.split(b"/") if part not in (b"", b".", b"..")]
         if any(map(check_windows_name, parts)):
-            return None  # no file on Windows can have such a name
+            return None  # the name is invalid on Windows
         return self._folder / path.decode("utf-8")
 
-    def _look(self, place: Path) -> Node | None:
-        if not place.is_relative_to(self._folder):
+    def _load(self, path: Path) -> Node | None:
+        if not path.is_relative_to(self._folder):
             raise InputError(
-                f"{place} lies outside the manifest's folder, {self._folder}",
+                f"{path} is outside the manifest's folder, {self._folder}",
                 hint="put the manifest and all files that it names in one folder",
             )
-        if self._last is not None and self._last[0] == place:
+        if self._last is not None and self._last[0] == path:
             return self._last[1]
         try:
-            place.lstat()
+            path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise unreadable(place, error) from None
-        node = host_node(place, mtime=self._mtime, limits=self._limits)
+            raise unreadable(path, error) from None
+        node = host_node(path, mtime=self._mtime, limits=self._limits)
         if isinstance(node, File):
             self._content_bytes += len(node.content)
             self._limits.check_unpacked(self._content_bytes, source=str(self._folder))
-        self._last = place, node
+        self._last = path, node
         return node

@@ -1,6 +1,6 @@
-"""Read files and folders of the host, or say why not in words that help.
+"""Read files and folders of the host.
 
-A folder is read into a layer, with a manifest for what the host cannot hold.
+A folder is read into a layer. Its manifest describes nodes that the host cannot store.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ ELF_MAGIC = b"\x7fELF"
 SHEBANG = b"#!"
 
 
-# A folder that Windows shows in a second place; os.lstat takes it for a folder.
+# A junction of Windows refers to another folder; os.lstat reports it as a folder.
 REPARSE_TAG_JUNCTION = 0xA0000003
-SPECIAL_HINT = "take it out of the folder, and describe it in a manifest, .mtree, instead"
+SPECIAL_HINT = "remove it from the folder, and describe it in a manifest, .mtree"
 
 
 def load_folder(
@@ -47,31 +47,29 @@ def load_folder(
     limits: Limits = DEFAULT_LIMITS,
     wanted: Callable[[bytes], bool] | None = None,
 ) -> Layer:
-    """Return everything under a folder of the host as a layer.
+    """Read a folder of the host into a layer.
 
-    The owner is root throughout. Modes are the host's; Windows has none, so there folders
-    and programs are 0755 and all other files 0644. Times are all ``mtime``: those on the
-    host are when the files were checked out, and would make no two builds alike. Symbolic
-    links are kept as they are and never followed. Two names of one file on the host become
-    two files.
+    All owners are root. Modes are those of the host; on Windows, which has none, folders and
+    programs get 0755 and other files 0644. All times are ``mtime``: the times on the host are
+    those of the checkout and would make builds differ. Symbolic links are kept and not
+    followed. Hard links on the host become separate files.
 
-    A file ``.mtree`` at the folder's top is its manifest: it is not part of the layer, and
-    says what the host cannot hold (see :mod:`purekernel.formats.mtree`).
+    A file ``.mtree`` at the top of the folder is its manifest: it is not part of the layer and
+    describes what the host cannot store (see :mod:`purekernel.formats.mtree`).
 
     Args:
         path: a folder; it may itself be reached through links.
-        mtime: in seconds since 1970.
-        limits: bounds on size, number and depth.
-        wanted: says of each name at the folder's top whether it is read at all; by default
-            all are.
+        mtime: the time of all nodes, in seconds since 1970, UTC.
+        limits: limits on size, number and depth.
+        wanted: returns for each name at the top of the folder whether to read it; by default
+            all are read.
 
     Raises:
-        InputError: something cannot be read, or is a device, fifo or socket; or files that
-            the manifest names are missing.
+        InputError: a node cannot be read, or is a device, fifo or socket; or files that the
+            manifest names are missing.
         FormatError: the manifest is malformed.
-        LimitError: there is more than ``limits`` allow.
-        TreeError: a name is longer than Linux allows, or manifest and folder contradict
-            one another.
+        LimitError: the folder exceeds ``limits``.
+        TreeError: a name is longer than Linux allows, or the manifest conflicts with the folder.
     """
     tree = _Reader(path, mtime, limits, wanted).read()
     manifest = tree.get(MANIFEST_NAME)
@@ -81,7 +79,7 @@ def load_folder(
     if not isinstance(manifest, File):
         raise InputError(
             f"{source} must be a file: it is the folder's manifest",
-            hint="rename it, or put the manifest there",
+            hint="rename it, or replace it with a manifest",
         )
     tree.remove(MANIFEST_NAME)
     return apply_manifest(
@@ -95,47 +93,48 @@ def load_folder(
 
 
 def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, streams: bool = False) -> bytes:
-    """Return the bytes of the file at ``path``.
+    """Return the content of the file at ``path``.
 
     Args:
-        path: of the file.
-        limits: bounds on its size.
-        streams: whether it may be a fifo or a device, such as ``/dev/stdin`` and the shell's
-            ``<(…)``, which is read to its end.
+        path: the path of the file.
+        limits: limits on its size.
+        streams: whether to accept a fifo or a device, such as ``/dev/stdin`` or ``<(…)`` in a
+            shell, and read it to its end.
 
     Raises:
-        InputError: it is missing, no file, or may not be read.
-        LimitError: it is larger than what ``limits`` let an input unpack to.
+        InputError: the file is missing, unreadable, or not a regular file.
+        LimitError: the file is larger than ``limits`` allow for unpacked data.
     """
     try:
-        # A fifo with no writer is not waited for, where a system has fifos.
-        patience = 0 if streams else getattr(os, "O_NONBLOCK", 0)
-        opened = os.open(path, os.O_RDONLY | patience | _BINARY)
-        with _closing(opened):
-            status = os.fstat(opened)
+        # Do not wait for a writer of a fifo.
+        nonblocking = 0 if streams else getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, os.O_RDONLY | nonblocking | _BINARY)
+        with _closing(descriptor):
+            status = os.fstat(descriptor)
             if stat.S_ISDIR(status.st_mode):
                 raise InputError(f"{path} is a folder, not a file", hint="give the path of a file")
             is_file = stat.S_ISREG(status.st_mode)
-            if not is_file and not (streams and _flows(status.st_mode)):
-                # A device or fifo may never end.
+            if not is_file and not (streams and _is_stream(status.st_mode)):
+                # A device or fifo may be endless.
                 raise InputError(
                     f"{path} is neither a file nor a folder", hint="give the path of a file"
                 )
             limits.check_unpacked(status.st_size, source=str(path))
-            with os.fdopen(opened, "rb", closefd=False) as stream:
-                # Python makes room for all that it is to read, and gives the rest back after it.
-                likely_bytes = status.st_size if is_file else limits.unpacked_bytes
-                content = stream.read(likely_bytes + 1)
-                if len(content) > likely_bytes:
+            with os.fdopen(descriptor, "rb", closefd=False) as stream:
+                # Python allocates the requested size at once and shrinks the buffer afterwards.
+                expected_bytes = status.st_size if is_file else limits.unpacked_bytes
+                content = stream.read(expected_bytes + 1)
+                if len(content) > expected_bytes:
                     content += stream.read(limits.unpacked_bytes + 1 - len(content))
             limits.check_unpacked(len(content), source=str(path))
             return content
     except FileNotFoundError:
         raise InputError(
-            f"{path} does not exist", hint="check the path; it is taken from the current folder"
+            f"{path} does not exist",
+            hint="check the path; it is relative to the current folder",
         ) from None
     except OSError as error:
-        if is_folder(path):  # which Windows does not open
+        if is_folder(path):  # Windows cannot open a folder
             raise InputError(
                 f"{path} is a folder, not a file", hint="give the path of a file"
             ) from None
@@ -146,32 +145,32 @@ def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, streams: bool = Fa
         raise InputError(f"{str(path)!r} cannot be read: {error}") from None
     except MemoryError:
         raise InputError(
-            f"{path} does not fit in memory", hint="it is too large to be an image's part"
+            f"{path} does not fit in memory", hint="check the file: no image has parts of this size"
         ) from None
 
 
 def check_digest(path: Path, sha256: str) -> None:
-    """Refuse a file that has another digest.
+    """Check the SHA-256 of a file.
 
     Raises:
-        ChecksumError: it has.
-        InputError: it is missing, a folder, or may not be read.
+        ChecksumError: the digest differs from ``sha256``.
+        InputError: the file is missing, a folder, or unreadable.
     """
     if is_folder(path):
-        raise InputError(f"{path} is a folder, and only a file has a SHA-256")
+        raise InputError(f"{path} must be a file to have a SHA-256, got a folder")
     try:
         with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+            actual = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(path, error) from None
-    if found != sha256.lower():
+    if actual != sha256.lower():
         raise ChecksumError(
-            f"{path} is not what was promised: its SHA-256 is {found}, not {sha256.lower()}",
-            hint="correct the digest in the recipe, or the file",
+            f"{path} failed verification: SHA-256 must be {sha256.lower()}, got {actual}",
+            hint="correct the digest in the recipe, or replace the file",
         )
 
 
-def _flows(mode: int) -> bool:
+def _is_stream(mode: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
@@ -184,7 +183,7 @@ def _closing(descriptor: int) -> Iterator[None]:
 
 
 def is_folder(path: Path) -> bool:
-    """Say whether ``path`` is a folder that we may look at."""
+    """Return whether ``path`` is an accessible folder."""
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except (OSError, ValueError):
@@ -192,31 +191,33 @@ def is_folder(path: Path) -> bool:
 
 
 def unreadable(path: Path, error: OSError) -> InputError:
-    """Return the error that says why ``path`` cannot be read."""
+    """Return the error for a path that cannot be read."""
     return InputError(f"{path} cannot be read: {error.strerror or error}")
 
 
-# Windows would change line ends otherwise.
+# Otherwise Windows converts line ends.
 _BINARY = getattr(os, "O_BINARY", 0)
 
 
 def host_node(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> Node:
-    """Return what stands at ``path`` on the host, links not followed, as a layer has it.
+    """Read the file, folder or link at ``path`` into a node for a layer; do not follow links.
 
     Raises:
-        InputError: it cannot be read, or is a device, fifo or socket.
-        LimitError: the file is larger than ``limits`` allow.
+        InputError: the path cannot be read, or is a device, fifo or socket.
+        LimitError: the file exceeds ``limits``.
     """
     try:
         status = path.lstat()
         if getattr(status, "st_reparse_tag", 0) == REPARSE_TAG_JUNCTION:
-            raise InputError(f"{path} is a junction, which an image cannot hold", hint=SPECIAL_HINT)
+            raise InputError(
+                f"{path} is a junction, which an image cannot contain", hint=SPECIAL_HINT
+            )
         if stat.S_ISDIR(status.st_mode):
             return Directory(metadata=_metadata(status, b"", mtime, folder=True))
         if stat.S_ISLNK(status.st_mode):
             return Symlink(
                 metadata=Metadata(mode=0o777, mtime=mtime),
-                # Not path.readlink(), which makes "./x" into "x".
+                # path.readlink() normalizes "./x" to "x".
                 target=image_target(os.readlink(path)),  # noqa: PTH115
             )
         if stat.S_ISREG(status.st_mode):
@@ -224,17 +225,18 @@ def host_node(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> Nod
             return File(metadata=_metadata(status, content, mtime, folder=False), content=content)
     except OSError as error:
         raise unreadable(path, error) from None
-    what = {stat.S_IFIFO: "a fifo", stat.S_IFSOCK: "a socket"}.get(
+    kind = {stat.S_IFIFO: "a fifo", stat.S_IFSOCK: "a socket"}.get(
         stat.S_IFMT(status.st_mode), "a device"
     )
-    raise InputError(f"{path} is {what}, and is not read from a folder", hint=SPECIAL_HINT)
+    raise InputError(f"{path} must be a file, folder or link, got {kind}", hint=SPECIAL_HINT)
 
 
 def posix_mode(st_mode: int) -> int:
-    """Return the mode that a file or folder of a POSIX host has in an image.
+    """Return the mode in an image of a file or folder of a POSIX host.
 
-    Its own, less what others than the owner may write: that hangs on the umask of whoever
-    made the checkout. Where setuid, setgid or sticky is set, the mode is meant, and stays.
+    The write permissions of group and others are removed, because they depend on the umask of
+    the user who made the checkout. If setuid, setgid or sticky is set, the mode was set
+    explicitly and is kept.
     """
     mode = stat.S_IMODE(st_mode)
     special = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
@@ -242,19 +244,19 @@ def posix_mode(st_mode: int) -> int:
 
 
 def windows_mode(content: Buffer, *, folder: bool) -> int:
-    """Return the mode of what comes from a host that has none.
+    """Return the mode of a file or folder from a host without modes.
 
-    Folders and what the kernel runs, ELF files and scripts with ``#!``, are 0755.
+    Folders and executables (ELF files and scripts with ``#!``) get 0755, other files 0644.
     """
-    runs = bytes(content[:4]).startswith((ELF_MAGIC, SHEBANG))
-    return 0o755 if folder or runs else 0o644
+    is_executable = bytes(content[:4]).startswith((ELF_MAGIC, SHEBANG))
+    return 0o755 if folder or is_executable else 0o644
 
 
 def image_name(name: str, *, windows: bool = ON_WINDOWS) -> bytes:
-    """Return a name of the host as the bytes an image has: UTF-8 where the host has text.
+    """Return a name of the host as bytes for an image: UTF-8 on Windows.
 
     Raises:
-        InputError: the name holds half of a character, which has no UTF-8.
+        InputError: the name contains a lone surrogate, which UTF-8 cannot encode.
     """
     if not windows:
         return os.fsencode(name)
@@ -262,12 +264,12 @@ def image_name(name: str, *, windows: bool = ON_WINDOWS) -> bytes:
         return name.encode("utf-8")
     except UnicodeEncodeError:
         raise InputError(
-            f"the name {name!a} is not Unicode", hint="rename the file: images hold UTF-8"
+            f"the name {name!a} is not valid Unicode", hint="rename the file"
         ) from None
 
 
 def image_target(target: str, *, windows: bool = ON_WINDOWS) -> bytes:
-    r"""Return a link's target as an image has it: with slashes, without Windows' ``\\?\``."""
+    r"""Return the target of a link for an image: with slashes, without the ``\\?\`` of Windows."""
     if windows:
         target = target.removeprefix("\\\\?\\").replace("\\", "/")
     return image_name(target, windows=windows)
@@ -280,7 +282,7 @@ def _metadata(status: os.stat_result, content: Buffer, mtime: int, *, folder: bo
 
 
 class _Reader:
-    """One folder on its way into a tree."""
+    """Reads one folder into a tree."""
 
     def __init__(
         self, top: Path, mtime: int, limits: Limits, wanted: Callable[[bytes], bool] | None
@@ -292,34 +294,34 @@ class _Reader:
         self._content_bytes = 0
 
     def read(self) -> Tree:
-        """Return the tree, folder by folder, with no recursion."""
+        """Read the folders one after the other, without recursion."""
         try:
-            # The folder itself may be named through a link; nothing below is followed.
+            # The folder itself may be reached through a link; links below it are not followed.
             top = host_node(self._top.resolve(strict=True), mtime=self._mtime)
         except OSError as error:
             raise unreadable(self._top, error) from None
-        except RuntimeError:  # what Python says of a loop of links before 3.13
+        except RuntimeError:  # Python before 3.13 raises it for a loop of links
             raise InputError(f"{self._top} is a loop of links", hint="give a folder") from None
         if not isinstance(top, Directory):
             raise InputError(f"{self._top} is not a folder", hint="give a folder")
         tree = Tree(top)
         pending = [(ROOT, self._top)]
         while pending:
-            folder, place = pending.pop()
-            for name, entry in self._list(place):
+            folder, host_path = pending.pop()
+            for name, entry in self._list(host_path):
                 if folder == ROOT and self._wanted is not None and not self._wanted(name):
                     continue
-                found = self._add(tree, folder, name, entry)
-                if isinstance(found, Directory):
+                node = self._add(tree, folder, name, entry)
+                if isinstance(node, Directory):
                     pending.append((join(folder, name), entry))
         return tree
 
-    def _list(self, place: Path) -> list[tuple[bytes, Path]]:
-        """Return names and places, sorted as an image sorts them."""
+    def _list(self, folder: Path) -> list[tuple[bytes, Path]]:
+        """Return the names and host paths in a folder, sorted by the bytes of the names."""
         try:
-            return sorted((image_name(entry.name), entry) for entry in place.iterdir())
+            return sorted((image_name(entry.name), entry) for entry in folder.iterdir())
         except OSError as error:
-            raise unreadable(place, error) from None
+            raise unreadable(folder, error) from None
 
     def _add(self, tree: Tree, folder: bytes, name: bytes, entry: Path) -> Node:
         source = str(self._top)

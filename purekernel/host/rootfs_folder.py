@@ -1,7 +1,7 @@
-"""Read a root file system that lies unpacked in a folder of the host.
+"""Read an unpacked root file system from a folder of the host.
 
-Unlike an overlay, it is no input of an image but somebody's root as it is: devices and all, and
-more than fits in memory. So names are read, and contents when somebody asks for them.
+Unlike an overlay, such a folder can contain devices and can be larger than memory. All names are
+read at once; contents are read on access.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ from purekernel.tree.path import join
 
 _HAS_XATTRS = hasattr(os, "listxattr")
 _XATTR_KINDS = ("user.", "trusted.", "security.")
-# There are none on that file system, or they went meanwhile.
+# The file system does not support attributes, or the attribute was removed meanwhile.
 _NO_XATTRS = (errno.ENOTSUP, errno.ENODATA)
 
 
 class HostFile(File):
-    """A file of the host, which is read whenever its content is asked for.
+    """A file of the host whose content is read on access.
 
-    What was read last is kept, for it is mostly asked for again at once; more is not, so that a
-    root file system of any size takes no memory to speak of.
+    Only the last content that was read is cached, because it is usually accessed several times
+    in a row. So a root file system of any size needs little memory.
     """
 
     __slots__ = ("_limits", "_path", "_top")
@@ -67,11 +67,11 @@ class HostFile(File):
 
     @property
     def content(self) -> bytes:
-        """Return its bytes.
+        """Return the content of the file.
 
         Raises:
-            FormatError: it may not be read, or is no file any more.
-            LimitError: it is larger than the limits allow.
+            FormatError: the file is unreadable, or no longer a regular file.
+            LimitError: the file exceeds the limits.
         """
         last, content = HostFile._last
         if last is not self:
@@ -81,10 +81,10 @@ class HostFile(File):
 
     @content.setter
     def content(self, _content: bytes) -> None:
-        """Take no other: it is read from the host."""
+        """Ignore the assignment that attrs makes; the content is read from the host."""
 
     def __eq__(self, other: object) -> bool:
-        """Say whether it is the very same; comparing contents would read them."""
+        """Compare by identity; comparing the contents would read them."""
         return self is other
 
     __hash__ = object.__hash__
@@ -96,33 +96,35 @@ class HostFile(File):
             with os.fdopen(descriptor, "rb", buffering=0) as stream:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode):
-                    raise FormatError(source=source, expected="a file", got="something else by now")
+                    raise FormatError(
+                        source=source, expected="a file", got="another kind of file since"
+                    )
                 self._limits.check_unpacked(status.st_size, source=source)
-                # What has no size to speak of, as in proc, is read to its end; None is a file
-                # that has nothing yet, and may never have.
+                # Files in proc have size 0 and are read to their end. The result is None for a
+                # file that has no data available and may never have.
                 content = stream.readall()
                 if content is None:
-                    raise FormatError(source=source, expected="a file", got="nothing to be read")
+                    raise FormatError(source=source, expected="a file", got="no available data")
                 self._limits.check_unpacked(len(content), source=source)
                 return content
         except OSError as error:
             raise FormatError(
                 source=source,
-                expected="a file that may be read",
+                expected="a readable file",
                 got=error.strerror or str(error),
-                hint="change its mode, or run purekernel as somebody who may read it",
+                hint="change its mode, or run purekernel as a user who may read it",
             ) from None
 
 
 @frozen(kw_only=True)
 class RootFolder:
-    """A root file system.
+    """A root file system in a folder.
 
     Attributes:
-        tree: with every name that could be read.
-        notes: what could not be read, one line each.
-        is_whole: whether all folders were looked into. If not, a link that seems to lead nowhere
-            may lead somewhere.
+        tree: the tree of all names that could be read.
+        notes: one line for each name that could not be read.
+        is_whole: whether all folders were read. If not, a link that seems to be dangling may
+            have a target.
     """
 
     tree: Tree
@@ -136,20 +138,20 @@ def load_root_folder(
     limits: Limits = DEFAULT_LIMITS,
     xattrs: bool = False,
 ) -> RootFolder:
-    """Return the root file system in ``folder``.
+    """Read the root file system in ``folder``.
 
-    Names are the host's, and so are owners, modes and times, where it has such. What is mounted in
-    it and lies on no disk, such as ``proc``, is not looked into; what may not be, is noted.
+    Names, owners, modes and times are those of the host, if it has them. Mounted virtual file
+    systems such as ``proc`` are not read. Names that cannot be read are noted.
 
     Args:
-        folder: may itself be reached through links; below it none is followed.
-        limits: bounds on number and depth of names, and on each file.
-        xattrs: whether extended attributes are read, where the host has such. Those that stand for
-            something else, such as access control lists, are not.
+        folder: the folder; it may be reached through links, but links below it are not followed.
+        limits: limits on the number and depth of names, and on the size of each file.
+        xattrs: whether to read extended attributes, if the host supports them. Attributes that
+            represent other data, such as access control lists, are not read.
 
     Raises:
-        InputError: it is no folder, or may not be read itself.
-        LimitError: there is more than ``limits`` allow.
+        InputError: ``folder`` is not a folder, or is unreadable.
+        LimitError: the folder exceeds ``limits``.
         TreeError: a name is longer than Linux allows.
     """
     return _Reader(folder, limits, xattrs=xattrs).read()
@@ -194,10 +196,10 @@ class _Reader:
         return RootFolder(tree=tree, notes=tuple(self._notes), is_whole=self._is_whole)
 
     def _list(self, folder: bytes) -> list[tuple[bytes, bytes | None, os.stat_result, Xattrs]]:
-        """Return names in a folder, sorted, each with its target, if a link, and its status."""
-        found = []
-        with folder_below(self._top, folder) as (descriptor, place):
-            with os.scandir(place if descriptor is None else descriptor) as listing:
+        """Return the sorted entries of a folder: name, link target, status and attributes."""
+        result = []
+        with folder_below(self._top, folder) as (descriptor, host_path):
+            with os.scandir(host_path if descriptor is None else descriptor) as listing:
                 entries = list(listing)
             for entry in entries:
                 name = image_name(entry.name)
@@ -205,19 +207,21 @@ class _Reader:
                     status = entry.stat(follow_symlinks=False)
                     target = None
                     if stat.S_ISLNK(status.st_mode):
-                        # Not Path.readlink(), which makes "./x" into "x".
-                        link = place / entry.name if descriptor is None else entry.name
+                        # Path.readlink() normalizes "./x" to "x".
+                        link = host_path / entry.name if descriptor is None else entry.name
                         target = image_target(os.readlink(link, dir_fd=descriptor))
                     attributes: Xattrs = ()
                     if self._xattrs:
-                        # Through the open folder, on Linux, which alone has attributes.
-                        here = place if descriptor is None else Path(DESCRIPTORS, str(descriptor))
-                        attributes = _read_xattrs(here / entry.name)
+                        # Only Linux has attributes; use the open folder there.
+                        parent = (
+                            host_path if descriptor is None else Path(DESCRIPTORS, str(descriptor))
+                        )
+                        attributes = _read_xattrs(parent / entry.name)
                 except OSError as error:
                     self._note(join(folder, name), error)
                     continue
-                found.append((name, target, status, attributes))
-        return sorted(found, key=itemgetter(0))
+                result.append((name, target, status, attributes))
+        return sorted(result, key=itemgetter(0))
 
     def _note(self, path: bytes, error: OSError) -> None:
         self._is_whole = False
@@ -233,9 +237,9 @@ class _Reader:
         status: os.stat_result,
         attributes: Xattrs,
     ) -> bool:
-        """Add what stands at ``path``; say whether it is a folder."""
+        """Add the entry at ``path`` to the tree; return whether it is a folder."""
         source = str(self._top)
-        # Where no two names can be one file, the host gives no numbers.
+        # Only files with several links need a key; hosts without hard links have no inode numbers.
         key = (status.st_dev, status.st_ino) if status.st_nlink > 1 else None
         is_folder = stat.S_ISDIR(status.st_mode)
         try:
@@ -272,7 +276,7 @@ class _Reader:
 
 
 def _is_virtual(device: int) -> bool:
-    """Say whether a file system lies on no disk: Linux gives those no major number."""
+    """Return whether a file system is virtual: Linux gives those the major number 0."""
     return not ON_WINDOWS and os.major(device) == 0
 
 
@@ -288,26 +292,26 @@ def _metadata(status: os.stat_result, attributes: Xattrs = ()) -> Metadata:
     )
 
 
-def _read_xattrs(place: Path) -> Xattrs:
-    """Return the extended attributes of what stands at ``place``, links not followed."""
-    found = []
+def _read_xattrs(path: Path) -> Xattrs:
+    """Return the extended attributes at ``path``; do not follow links."""
+    attributes = []
     try:
-        for name in os.listxattr(place, follow_symlinks=False):
+        for name in os.listxattr(path, follow_symlinks=False):
             if name.startswith(_XATTR_KINDS):
-                value = os.getxattr(place, name, follow_symlinks=False)
-                found.append((os.fsencode(name), value))
+                value = os.getxattr(path, name, follow_symlinks=False)
+                attributes.append((os.fsencode(name), value))
     except OSError as error:
         if error.errno not in _NO_XATTRS:
             raise
-    return tuple(sorted(found))
+    return tuple(sorted(attributes))
 
 
 def load_host_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, xattrs: bool = False) -> File:
-    """Return one file of the host, its content read, with owner, mode and time as they are there.
+    """Read one file of the host with its content, owner, mode and time.
 
     Raises:
-        InputError: it is missing, no file, or may not be read.
-        LimitError: it is larger than ``limits`` allow.
+        InputError: the file is missing, unreadable, or not a regular file.
+        LimitError: the file exceeds ``limits``.
     """
     content = load_file(path, limits=limits)
     try:

@@ -1,7 +1,8 @@
-"""Unpack a tree into a folder of the host: what ``unsquashfs`` does.
+"""Unpack a tree into a folder of the host, as ``unsquashfs`` does.
 
-Names are reached through the folders that were opened before, and no link is followed, so that
-nothing outside of the folder is written, whatever the tree holds and whoever puts links in the way.
+Names are opened relative to the descriptors of their parent folders, and no link is followed. So
+nothing outside of the folder is written, whatever the tree contains, and even if another user
+places links in the folder.
 """
 
 from __future__ import annotations
@@ -34,46 +35,47 @@ from purekernel.tree import (
 )
 from purekernel.tree.path import ancestors, join
 
-# Whoever is no root gives nobody else rights by what he unpacks.
+# Only root sets these bits: other users would give away their own permissions.
 _ONLY_ROOT_S = stat.S_ISUID | stat.S_ISGID
 
 _HINTS = {
-    errno.EEXIST: "add -f to replace what is there",
-    errno.ENOSPC: "free some space, and run it again with -f",
-    errno.EDQUOT: "free some of your quota, and run it again with -f",
-    errno.ELOOP: "a link stands in the way: take it away, or choose another folder with -d",
-    errno.ENOTDIR: "no folder is where one must be: choose another folder with -d",
-    errno.ESTALE: "see who else may write there, or choose another folder with -d",
+    errno.EEXIST: "add -f to replace existing files",
+    errno.ENOSPC: "free some space and run the command again with -f",
+    errno.EDQUOT: "free some of your quota and run the command again with -f",
+    errno.ELOOP: "delete the link on this path, or choose another folder with -d",
+    errno.ENOTDIR: "delete the file on this path, or choose another folder with -d",
+    errno.ESTALE: "check which other users may write there, or choose another folder with -d",
 }
 _HINT = "choose a folder that you may write to with -d"
 
 
-# What the system says of a mode that it cannot change without following a link.
+# The errors for a mode that the system cannot change without following a link.
 _UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 def select(tree: Tree, patterns: Sequence[bytes], *, source: str) -> Tree:
-    """Return what of ``tree`` is at ``patterns`` and below, with the folders above.
+    """Return the nodes of ``tree`` that match ``patterns``, with their parents and contents.
 
     Args:
-        tree: what there is.
-        patterns: paths, in each part of which ``*``, ``?`` and ``[...]`` may stand; none: all.
-        source: its name, for messages.
+        tree: the tree to select from.
+        patterns: paths whose components may contain ``*``, ``?`` and ``[...]``; an empty
+            sequence selects the whole tree.
+        source: the name of the tree, for messages.
 
     Raises:
-        InputError: nothing is at one of them.
+        InputError: a pattern matches nothing.
     """
     if not patterns:
         return tree
     kept: set[bytes] = {ROOT}
     for pattern in patterns:
         parts = pattern.strip(b"/").split(b"/")
-        found = [path for path, _node in tree.walk() if _matches(path, parts)]
-        if not found:
+        matches = [path for path, _node in tree.walk() if _matches(path, parts)]
+        if not matches:
             raise InputError(
-                f"{source} holds no {display(pattern)}", hint="see what it holds with -l"
+                f"{source} contains no {display(pattern)}", hint="list its contents with -l"
             )
-        for path in found:
+        for path in matches:
             kept.update(ancestors(path))
             kept.update(below for below, _node in tree.walk(path))
     chosen = tree.copy()
@@ -96,23 +98,26 @@ def unpack_tree(
     xattrs: bool = True,
     windows: bool = ON_WINDOWS,
 ) -> list[str]:
-    """Put what is in ``tree`` into ``folder``; return what could not be done, one line each.
+    """Unpack ``tree`` into ``folder``.
 
-    An ordinary user owns what he unpacks, without setuid and setgid, and makes no devices. With
-    ``replace``, what stands in ``folder`` is replaced name by name; folders stay, and are gone on
-    with. Each file is there whole or not at all.
+    For a user other than root, the unpacked files belong to that user, setuid and setgid are
+    not set, and devices are skipped. With ``replace``, existing files are replaced one by one,
+    and existing folders are kept. Each file is written atomically.
 
     Args:
-        tree: what is unpacked.
-        folder: where to; it is made, and must not be there without ``replace``. If it was there, it
-            may be a link.
-        replace: whether it may be there.
-        xattrs: whether extended attributes are set.
-        windows: whether the host is Windows. Nothing is written then if it cannot hold all names,
-            and links whose target it cannot hold are left out.
+        tree: the tree to unpack.
+        folder: the destination. It is created; without ``replace`` it must not exist. An
+            existing folder may be a link.
+        replace: whether ``folder`` may exist.
+        xattrs: whether to set extended attributes.
+        windows: whether the host is Windows. If a name is invalid there, nothing is written;
+            links with invalid targets are skipped.
+
+    Returns:
+        One line for each kind of thing that was skipped.
 
     Raises:
-        OutputError: something cannot be written.
+        OutputError: a file or folder cannot be written.
     """
     return _Unpacker(tree, folder, replace=replace, xattrs=xattrs, windows=windows).unpack()
 
@@ -135,7 +140,7 @@ class _Unpacker:
         self._notes: dict[str, int] = {}
         self._firsts: dict[int, bytes] = {}
         self._windows = windows
-        # It is opened once: its name may lead elsewhere later.
+        # The top folder is opened once, because its path may be replaced by a link later.
         self._opened: int | None = None
 
     def unpack(self) -> list[str]:
@@ -153,22 +158,22 @@ class _Unpacker:
         folders = [path for path, node in self._tree.walk() if isinstance(node, Directory)]
         for path in folders:
             self._guard(self._top, self._fill, path)
-        # Last, and from the bottom up: what is put into a folder gives it another time, and a
-        # folder may be one that nothing may be put into.
+        # Set the metadata of folders last, from the bottom up: writing into a folder changes its
+        # time, and its mode may forbid writing.
         for path in reversed(folders):
             self._guard(self._top, self._finish, path)
-        return [f"{what}: {count}" for what, count in self._notes.items()]
+        return [f"{note}: {count}" for note, count in self._notes.items()]
 
-    def _guard(self, top: Path, do: Callable[..., None], *arguments: bytes) -> None:
+    def _guard(self, top: Path, step: Callable[..., None], *arguments: bytes) -> None:
         try:
-            do(*arguments)
+            step(*arguments)
         except OSError as error:
-            place = top
+            path = top
             if arguments:
                 name = error.filename if isinstance(error.filename, str | bytes) else ""
-                place = top.joinpath(os.fsdecode(arguments[0]), os.fsdecode(name))
+                path = top.joinpath(os.fsdecode(arguments[0]), os.fsdecode(name))
             raise OutputError(
-                f"{place} cannot be written: {error.strerror or error}",
+                f"{path} cannot be written: {error.strerror or error}",
                 hint=_HINTS.get(error.errno or 0, _HINT),
             ) from None
 
@@ -184,13 +189,13 @@ class _Unpacker:
         self._opened = open_top(self._top, follow=not is_new)
 
     def _fill(self, folder: bytes) -> None:
-        """Put into a folder that is there all that it holds; folders in it are empty yet."""
-        with folder_below(self._top, folder, opened=self._opened) as (descriptor, place):
+        """Create the entries of an existing folder; subfolders are still empty."""
+        with folder_below(self._top, folder, opened=self._opened) as (descriptor, host_path):
             for name in self._tree.entries(folder):
                 path = join(folder, name)
                 (host_name,) = host_names(name)
                 node = self._tree[path]
-                where = str(place / host_name) if descriptor is None else host_name
+                where = str(host_path / host_name) if descriptor is None else host_name
                 if isinstance(node, Directory):
                     self._make_folder(where, descriptor)
                     continue
@@ -209,7 +214,7 @@ class _Unpacker:
                 raise
 
     def _make(self, path: bytes, node: Node, where: str, descriptor: int | None) -> None:
-        """Make what is no folder, under a name of its own where another might be taken."""
+        """Create a node that is not a folder; with ``replace``, under a temporary name first."""
         target = where
         if self._replace:
             target = str(Path(where).with_name(f".purekernel.{secrets.token_hex(6)}.part"))
@@ -229,42 +234,42 @@ class _Unpacker:
     def _make_at(self, path: bytes, node: Node, where: str, descriptor: int | None) -> bool:
         if isinstance(node, File):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            made = os.open(where, flags | getattr(os, "O_NOFOLLOW", 0), 0o600, dir_fd=descriptor)
-            with os.fdopen(made, "wb", buffering=0) as stream:
+            created = os.open(where, flags | getattr(os, "O_NOFOLLOW", 0), 0o600, dir_fd=descriptor)
+            with os.fdopen(created, "wb", buffering=0) as stream:
                 content = memoryview(node.content)
                 while content:
                     content = content[stream.write(content) :]
-                self._dress(node.metadata, opened(made))
+                self._set_metadata(node.metadata, opened(created))
             return True
         if isinstance(node, Symlink):
             target = host_target(node.target, windows=self._windows)
             if target is None:
-                self._note("symbolic links to names that Windows cannot hold are not made")
+                self._note("symbolic links with targets that are invalid on Windows are skipped")
                 self._firsts.pop(self._tree.inode(path), None)
                 return False
             os.symlink(target, where, dir_fd=descriptor)
         elif isinstance(node, Device) and not self._is_root:
-            self._note("devices are not made, which only root may")
+            self._note("devices are skipped: only root may create them")
             self._firsts.pop(self._tree.inode(path), None)
             return False
         elif not hasattr(os, "mknod"):
-            self._note(f"{describe(node)} is nothing that this system has")
+            self._note(f"{describe(node)} is skipped: this system does not support it")
             self._firsts.pop(self._tree.inode(path), None)
             return False
         else:
             number = os.makedev(node.major, node.minor) if isinstance(node, Device) else 0
             os.mknod(where, file_type(node) | 0o600, number, dir_fd=descriptor)
         with found(where, folder=descriptor) as inode:
-            if not _is_made(inode.status, node):
-                raise OSError(errno.ESTALE, "it was replaced while it was made")
-            self._dress(node.metadata, inode)
+            if not _is_as_created(inode.status, node):
+                raise OSError(errno.ESTALE, "it was replaced while it was created")
+            self._set_metadata(node.metadata, inode)
         return True
 
     def _link(self, first: bytes, where: str, descriptor: int | None) -> None:
         above, _slash, name = first.rpartition(b"/")
         (host_name,) = host_names(name)
-        with folder_below(self._top, above, opened=self._opened) as (other, place):
-            source = str(place / host_name) if other is None else host_name
+        with folder_below(self._top, above, opened=self._opened) as (other, host_path):
+            source = str(host_path / host_name) if other is None else host_name
             if self._replace:
                 with suppress(FileNotFoundError):
                     os.unlink(where, dir_fd=descriptor)
@@ -272,19 +277,19 @@ class _Unpacker:
 
     def _finish(self, folder: bytes) -> None:
         node = self._tree[folder]
-        with folder_below(self._top, folder, opened=self._opened) as (descriptor, place):
+        with folder_below(self._top, folder, opened=self._opened) as (descriptor, host_path):
             if descriptor is not None:
-                self._dress(node.metadata, opened(descriptor))
+                self._set_metadata(node.metadata, opened(descriptor))
                 return
-            with found(place) as inode:
+            with found(host_path) as inode:
                 if is_link(inode.status) and folder != ROOT:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-                self._dress(node.metadata, inode)
+                self._set_metadata(node.metadata, inode)
 
-    def _dress(self, metadata: Metadata, inode: Inode) -> None:
+    def _set_metadata(self, metadata: Metadata, inode: Inode) -> None:
         """Set owner, attributes, mode and time, in this order.
 
-        Another owner takes the setuid bit away, and a mode the right to set attributes.
+        A change of owner clears the setuid bit, and the mode may forbid setting attributes.
         """
         if self._is_root:
             inode.chown(metadata.uid, metadata.gid)
@@ -297,7 +302,7 @@ class _Unpacker:
             except OSError as error:
                 if error.errno not in _UNSUPPORTED:
                     raise
-                self._note("modes are not set, which this system cannot do safely here")
+                self._note("modes are not set: this system cannot set them without following links")
         inode.set_times(metadata.mtime)
 
     def _mode(self, metadata: Metadata) -> int:
@@ -305,9 +310,9 @@ class _Unpacker:
 
     def _check_owner(self, metadata: Metadata) -> None:
         if hasattr(os, "geteuid") and metadata.uid != os.geteuid():
-            self._note("files belong to others in the image, and here to you")
+            self._note("owners are not set: the files belong to you")
         if metadata.mode & _ONLY_ROOT_S:
-            self._note("setuid and setgid are left out")
+            self._note("setuid and setgid are not set")
 
     def _set_xattrs(self, metadata: Metadata, inode: Inode) -> None:
         if not self._xattrs:
@@ -320,15 +325,15 @@ class _Unpacker:
                     f"the extended attribute {display(name)} is not set ({error.strerror or error})"
                 )
 
-    def _note(self, what: str) -> None:
-        self._notes[what] = self._notes.get(what, 0) + 1
+    def _note(self, note: str) -> None:
+        self._notes[note] = self._notes.get(note, 0) + 1
 
 
-def _is_made(status: os.stat_result, node: Node) -> bool:
-    """Say whether a status is that of what was made of ``node`` just now, and not of another file.
+def _is_as_created(status: os.stat_result, node: Node) -> bool:
+    """Return whether a status matches the file that was just created for ``node``.
 
-    Another user may have put something in its place, but no new file has a second name, and what is
-    of the same kind is nothing that he could not have had anyway.
+    Another user may have replaced the file. A new file has exactly one link, and a replacement
+    of the same kind gives that user nothing that they could not have anyway.
     """
     if stat.S_IFMT(status.st_mode) != file_type(node) or status.st_nlink > 1:
         return False

@@ -1,8 +1,8 @@
-r"""Tell which names of an image Windows cannot hold.
+r"""Find names in an image that are invalid on Windows.
 
-On Windows a name is more than a name: ``a\b`` and ``C:a`` lead elsewhere, ``a:b`` is a stream of
-``a``, ``nul.txt`` is a device, and ``a.`` is ``a``. Nothing here depends on the host, so that it
-can be tested anywhere.
+Windows interprets some names: ``a\b`` and ``C:a`` are paths to other folders, ``a:b`` is a stream
+of ``a``, ``nul.txt`` is a device, and ``a.`` is ``a``. This module does not depend on the host, so
+it can be tested on any system.
 
 Source: Microsoft, "Naming Files, Paths, and Namespaces".
 """
@@ -23,7 +23,7 @@ HINT = (
     "with contents=PATH: see docs/overlays.md"
 )
 
-# Windows reads the superscripts of Latin-1 as digits, and ignores what follows a dot.
+# Windows treats the superscript digits of Latin-1 as digits, and ignores everything after a dot.
 _DEVICE = r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\..*)?"
 _RULES = (
     (re.compile(r'.*[<>:"/\\|?*].*', re.DOTALL), 'it contains one of < > : " / \\ | ? *'),
@@ -32,15 +32,15 @@ _RULES = (
     (re.compile(_DEVICE, re.IGNORECASE), "it is the name of a device"),
 )
 
-# More would only fill the screen.
+# How many names an error message lists.
 _EXAMPLES = 3
 
 
 def check_windows_name(name: bytes) -> str | None:
-    """Return why Windows can hold no file of this name, or ``None`` if it can.
+    """Return why a file name is invalid on Windows, or ``None`` if it is valid.
 
     Args:
-        name: one part of a path.
+        name: one component of a path.
     """
     try:
         text = name.decode("utf-8")
@@ -50,19 +50,19 @@ def check_windows_name(name: bytes) -> str | None:
 
 
 def check_windows_paths(paths: Iterable[bytes], *, source: str) -> None:
-    """Refuse paths of an image that cannot all be files on Windows.
+    """Check that the paths of an image are valid and distinct on Windows.
 
     Args:
-        paths: with slashes.
-        source: what holds them, for the message.
+        paths: image paths, with slashes.
+        source: what contains the paths, for the message.
 
     Raises:
-        OutputError: Windows cannot hold some of them, or takes two for one.
+        OutputError: a path is invalid on Windows, or two differ only in case.
     """
     refused = []
     known: dict[str, bytes] = {}
     for path in paths:
-        # Its folders have paths of their own.
+        # Check the last component only: the parent folders are in ``paths`` themselves.
         if reason := check_windows_name(path.rpartition(b"/")[2]) if path else None:
             refused.append(f"{display(path)} ({reason})")
             continue
@@ -73,13 +73,16 @@ def check_windows_paths(paths: Iterable[bytes], *, source: str) -> None:
         return
     examples = ", ".join(refused[:_EXAMPLES])
     more = f" and {len(refused) - _EXAMPLES} more" if len(refused) > _EXAMPLES else ""
-    raise OutputError(f"{source} has names that Windows cannot hold: {examples}{more}", hint=HINT)
+    raise OutputError(
+        f"{source} has names that are invalid on Windows: {examples}{more}", hint=HINT
+    )
 
 
 def windows_target(target: bytes) -> str | None:
-    r"""Return a symbolic link's target as Windows has it, or ``None`` if it can have no such.
+    r"""Return the target of a symbolic link for Windows, or ``None`` if it is invalid there.
 
-    Slashes become backslashes; several become one, for ``\\host\share`` is another host.
+    Slashes become backslashes. Repeated slashes become one, because ``\\host\share`` is a path on
+    another host.
     """
     parts = [part for part in target.split(b"/") if part not in (b"", b".", b"..")]
     if any(map(check_windows_name, parts)):
@@ -88,6 +91,6 @@ def windows_target(target: bytes) -> str | None:
 
 
 def _folded(path: bytes) -> str:
-    """Return the same text for all paths that Windows takes for one: those that differ in case."""
+    """Return a key that is equal for paths that differ only in case, which Windows ignores."""
     text = path.decode("utf-8", "surrogateescape")
     return "".join(upper if len(upper := letter.upper()) == 1 else letter for letter in text)

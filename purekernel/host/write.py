@@ -1,8 +1,8 @@
-"""Put outputs where the user wants them, whole or not at all.
+"""Write output files and files of the store atomically.
 
-Everything is first written to temporary neighbours and flushed; only when all are complete
-does each take its name. Whatever goes wrong before that, a full disk or Ctrl-C, the outputs
-of the last build still stand and nothing else is left.
+Outputs are first written to temporary files in the same folder and flushed to the disk. When all
+are complete, each is renamed to its final name. After an earlier failure, such as a full disk or
+Ctrl-C, the outputs of the previous build are unchanged and no temporary file remains.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from purekernel.interruption import undisturbed
 from purekernel.tree import Buffer
 
 Writer = Callable[[BinaryIO], None]
-"""Writes one output's bytes to a stream that can be read and sought as well."""
+"""Writes one output to a stream, which is also readable and seekable."""
 
 
 _HASH_STEP_BYTES = 1 << 20
@@ -38,28 +38,28 @@ _HASH_STEP_BYTES = 1 << 20
 _ON_WINDOWS = os.name == "nt"
 
 
-# Windows renames over no file that somebody has open, if only to look for viruses: it is asked
-# again this often, with pauses in between, a second and a half in all.
+# Windows cannot replace a file that another program has open, such as a virus scanner. The rename
+# is retried this often, for 1.5 seconds in total.
 _TRIES = 30
 _PAUSE_SECONDS = 0.05
 _READ_ONLY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ELSEWHERE = "choose another folder with --cache-dir, or PUREKERNEL_CACHE"
-_MAY_NOT = f"allow yourself to write there, or {_ELSEWHERE}"
+_NOT_PERMITTED = f"change the permissions of the folder, or {_ELSEWHERE}"
 
 
 _HINTS = {
     errno.ENOSPC: f"free some space, or {_ELSEWHERE}",
     errno.EDQUOT: f"free some of your quota, or {_ELSEWHERE}",
-    errno.EFBIG: f"the file system or a limit forbids files of that size: {_ELSEWHERE}",
-    errno.EACCES: _MAY_NOT,
-    errno.EPERM: _MAY_NOT,
+    errno.EFBIG: f"raise the limit on file sizes, or {_ELSEWHERE}",
+    errno.EACCES: _NOT_PERMITTED,
+    errno.EPERM: _NOT_PERMITTED,
 }
 
 
 @frozen(kw_only=True)
 class Output:
-    """One file as it was written."""
+    """A written output file."""
 
     path: Path
     size_bytes: int
@@ -73,24 +73,25 @@ def publish(
     mode: int | None = None,
     option: str = "--output-dir",
 ) -> list[Output]:
-    """Write files into ``folder``, which is made where it is missing.
+    """Write files into ``folder``; create it if it is missing.
 
     Args:
-        folder: where the files go.
-        writers: for each file's path in ``folder``, with slashes, what writes it.
-        mode: of the files; ``None`` for what the host gives new ones.
-        option: what people choose another place with, for messages.
+        folder: the folder for the files.
+        writers: for each path in ``folder``, with slashes, the function that writes the file.
+        mode: the mode of the files; ``None`` for the default of the host.
+        option: the option with which users choose another folder, for messages.
 
     Returns:
-        What was written, in the order of ``writers``.
+        The written files, in the order of ``writers``.
 
     Raises:
-        OutputError: a file cannot be written. None was changed then, save where several were
-            complete and taking their names failed half-way (on Windows, for one that another
-            program has open): those before it are the new ones.
+        OutputError: a file cannot be written. No file was changed then, unless a rename failed
+            after others had succeeded (on Windows, if another program has the file open).
     """
     with _Staging(mode, option) as staging:
-        outputs = [staging.write(_place(folder, name), write) for name, write in writers.items()]
+        outputs = [
+            staging.write(_output_path(folder, name), write) for name, write in writers.items()
+        ]
         staging.commit()
     return outputs
 
@@ -102,29 +103,30 @@ def write_whole(
     mode: int | None = None,
     times_ns: tuple[int, int] | None = None,
 ) -> None:
-    """Write a file of the host, whole or not at all; its name may be any.
+    """Write a file of the host atomically.
+
+    If ``path`` is a link, it is kept, and its target is written.
 
     Args:
-        path: where.
-        content: all of it.
-        mode: of the file; ``None`` for that of what stood there.
-        times_ns: of access and change, in nanoseconds since 1970, where the host can set them;
-            ``None`` for now.
-
-    A link is followed, and stays one.
+        path: the path of the file; any name is allowed.
+        content: the whole content.
+        mode: the mode of the file; ``None`` keeps the mode of an existing file.
+        times_ns: times of access and modification in nanoseconds since 1970, UTC, if the host
+            can set them; ``None`` for now.
 
     Raises:
-        OutputError: it cannot be written, or something else than a file stands there.
+        OutputError: the file cannot be written, or the path exists and is not a regular file.
     """
     try:
         path = path.resolve()
         status = path.stat()
     except OSError:
-        pass  # it is not there, or it cannot be written either, which is told then
+        pass  # the file is missing, or inaccessible, which writing it reports
     else:
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
             raise OutputError(
-                f"{path} is no file, and would become one", hint="name a file with --output"
+                f"{path} must be a regular file, got a device, fifo or socket",
+                hint="give a file with --output",
             )
         mode = stat.S_IMODE(status.st_mode) if mode is None else mode
     with _Staging(mode, "--output", times_ns) as staging:
@@ -133,7 +135,7 @@ def write_whole(
 
 
 def writer_of(content: Buffer) -> Writer:
-    """Return what writes ``content``."""
+    """Return a function that writes ``content``."""
     return partial(_write, content)
 
 
@@ -141,21 +143,21 @@ def _write(content: Buffer, stream: BinaryIO) -> None:
     stream.write(content)
 
 
-def _place(folder: Path, name: str, *, windows: bool = ON_WINDOWS) -> Path:
+def _output_path(folder: Path, name: str, *, windows: bool = ON_WINDOWS) -> Path:
     if windows:
         for part in name.split("/"):
             if reason := check_windows_name(part.encode("utf-8", "surrogatepass")):
                 raise OutputError(
-                    f"Windows cannot hold an output called {name!r}: {reason}",
+                    f"the output name {name!r} is invalid on Windows: {reason}",
                     hint="choose another name",
                 )
     if any(part in ("", ".", "..") or set(part) & set("\\:") for part in name.split("/")):
-        raise OutputError(f"{name!r} is no name for an output")
+        raise OutputError(f"{name!r} is not a valid name for an output")
     return folder.joinpath(*name.split("/"))
 
 
 class _Staging:
-    """Temporary neighbours on their way to their names, and the folders made for them."""
+    """Temporary files to be renamed to their final names, and the folders created for them."""
 
     def __init__(
         self, mode: int | None, option: str, times_ns: tuple[int, int] | None = None
@@ -170,22 +172,22 @@ class _Staging:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        """Take away what did not get its name."""
+        """Delete the temporary files and empty folders that remain."""
         for temporary, _path in self._staged:
             with suppress(OSError):
                 temporary.unlink()
         for folder in reversed(self._folders):
-            with suppress(OSError):  # not empty: it holds outputs, and stays
+            with suppress(OSError):  # a folder that contains outputs is not empty and stays
                 folder.rmdir()
 
     def write(self, path: Path, write: Writer) -> Output:
         if "\0" in str(path):
-            raise OutputError(f"{str(path)!r} cannot be written: it holds a NUL")
+            raise OutputError(f"{str(path)!r} cannot be written: it contains a NUL")
         with _located(path, self._option):
             self._make_folder(path.parent)
             if path.is_dir():
                 raise OutputError(
-                    f"{path} is a folder, and a file must go there",
+                    f"{path} must be a file, got a folder",
                     hint=f"move it away, or choose another folder with {self._option}",
                 )
             temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -205,7 +207,7 @@ class _Staging:
         return Output(path=path, size_bytes=size_bytes, sha256=digest)
 
     def _set_times(self, stream: BinaryIO) -> None:
-        """Set the times of a file that is written, where the host lets us without its name."""
+        """Set the times of an open file, if the host supports that for descriptors."""
         if self._times_ns is not None and os.utime in os.supports_fd:
             with suppress(OSError):
                 os.utime(stream.fileno(), ns=self._times_ns)
@@ -223,9 +225,9 @@ class _Staging:
         while not folder.exists() and folder != folder.parent:
             missing.append(folder)
             folder = folder.parent
-        for made in reversed(missing):
-            made.mkdir(exist_ok=True)
-            self._folders.append(made)
+        for created in reversed(missing):
+            created.mkdir(exist_ok=True)
+            self._folders.append(created)
 
 
 def _digest(stream: BinaryIO) -> str:
@@ -238,16 +240,15 @@ def _digest(stream: BinaryIO) -> str:
 
 @contextmanager
 def _located(path: Path, option: str) -> Iterator[None]:
-    """Turn the host's errors into ours, with what can be done."""
+    """Convert ``OSError`` to :class:`OutputError` with a hint."""
     try:
         yield
     except OSError as error:
         hints = {
             errno.ENOSPC: f"free some space, or choose another folder with {option}",
             errno.EDQUOT: f"free some of your quota, or choose another folder with {option}",
-            errno.EFBIG: "the file system or a limit forbids files of that size: "
-            f"choose another folder with {option}",
-            errno.EROFS: f"choose a folder that can be written with {option}",
+            errno.EFBIG: f"raise the limit on file sizes, or choose another folder with {option}",
+            errno.EROFS: f"choose a writable folder with {option}",
             errno.EACCES: f"choose a folder that you may write to with {option}",
             errno.EPERM: f"choose a folder that you may write to with {option}",
             errno.ENOTDIR: f"choose a folder with {option}",
@@ -259,18 +260,18 @@ def _located(path: Path, option: str) -> Iterator[None]:
         ) from None
 
 
-# Put files into the store so that nobody ever sees half of one, on every system's terms.
+# Write files of the store atomically.
 #
-# Nothing is flushed to the disk: a loss of power may leave files in the store that are empty or
-# wrong, and whoever reads one checks it first.
+# The files are not flushed to the disk. A power failure may leave empty or wrong files in the
+# store, so every reader verifies them.
 
 
 @contextmanager
 def storing(folder: Path) -> Iterator[None]:
-    """Turn the host's errors into ours; all say the same of one folder, for many files.
+    """Convert ``OSError`` to :class:`StoreError` with the same message for all files of a store.
 
     Raises:
-        StoreError: the host refused something.
+        StoreError: an operation of the host failed.
     """
     try:
         yield
@@ -282,7 +283,7 @@ def storing(folder: Path) -> Iterator[None]:
 
 
 def create(path: Path) -> BinaryIO:
-    """Open ``path`` to write to it, empty, with its folder; what is written is there at once."""
+    """Open ``path`` for writing, unbuffered; truncate it, and create missing folders."""
     try:
         return open_itself(path, "wb")
     except FileNotFoundError:
@@ -291,7 +292,7 @@ def create(path: Path) -> BinaryIO:
 
 
 def open_itself(path: Path, mode: str) -> BinaryIO:
-    """Open a file to write to it, without a buffer; a link that stands there is not followed."""
+    """Open a file for writing, unbuffered; do not follow a link."""
 
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
@@ -300,24 +301,24 @@ def open_itself(path: Path, mode: str) -> BinaryIO:
 
 
 def write_piece(stream: BinaryIO, piece: bytes) -> None:
-    """Write all of ``piece``; a file without a buffer may take a part and say so."""
+    """Write all of ``piece``: one write to an unbuffered file may write only a part."""
     rest = memoryview(piece)
     while rest:
         rest = rest[stream.write(rest) :]
 
 
 def temporary_name() -> str:
-    """Return a name that no other process or thread uses."""
+    """Return a name that is unique across processes and threads."""
     return f"{os.getpid()}-{os.urandom(8).hex()}"
 
 
 def replace_file(path: Path, content: bytes, *, by_way_of: Path) -> None:
-    """Make ``path`` hold ``content``: at every moment it is the old file or the new.
+    """Replace the file at ``path`` atomically.
 
     Args:
         path: the file.
-        content: what it shall hold.
-        by_way_of: a name on the same file system that is nobody else's.
+        content: the new content.
+        by_way_of: a private path on the same file system for the temporary file.
     """
     try:
         with create(by_way_of) as stream:
@@ -329,13 +330,12 @@ def replace_file(path: Path, content: bytes, *, by_way_of: Path) -> None:
 
 
 def put(source: Path, path: Path) -> None:
-    """Rename ``source`` to ``path``, in place of what stands there."""
+    """Rename ``source`` to ``path``; replace an existing file."""
     for tries_left in reversed(range(_TRIES)):
         try:
             source.replace(path)
         except FileNotFoundError:
-            # Whether the folder is there now tells nothing: another thread may have made it
-            # since.
+            # Do not check whether the folder exists: another thread may have created it since.
             if not tries_left or not source.exists():
                 raise
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -343,30 +343,30 @@ def put(source: Path, path: Path) -> None:
             if not _ON_WINDOWS or not tries_left:
                 raise
             with suppress(OSError):
-                change_mode(path, stat.S_IWRITE)  # nor does it rename over a read-only file
+                change_mode(path, stat.S_IWRITE)  # Windows cannot replace a read-only file either
             time.sleep(_PAUSE_SECONDS)
         else:
             return
 
 
 def make_read_only(path: Path) -> None:
-    """Take away every right to write; those to read stay as the user's umask has them."""
+    """Remove all write and execute permissions; keep the read permissions."""
     with open_readable(path) as inode:
         inode.chmod(inode.status.st_mode & _READ_ONLY)
 
 
 def remove(path: Path) -> bool:
-    """Take a file away, if it is there and if we may: what remains is never believed.
+    """Delete a file if possible. A file that remains is verified before it is used.
 
     Returns:
-        Whether it is away.
+        Whether the file no longer exists.
     """
     try:
         path.unlink(missing_ok=True)
     except OSError:
         if not _ON_WINDOWS:
             return False
-        try:  # it removes no read-only file
+        try:  # Windows cannot delete a read-only file
             change_mode(path, stat.S_IWRITE)
             path.unlink(missing_ok=True)
         except OSError:

@@ -23,7 +23,7 @@ def aged(path: Path, days: float) -> Path:
     return path
 
 
-def test_what_is_old_goes_and_what_is_young_stays(tmp_path: Path) -> None:
+def test_old_files_are_deleted_and_recent_ones_kept(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("tmp", "partials", "locks")]
     gone = [
         aged(folders[0] / "1-a", 3),
@@ -46,13 +46,13 @@ def test_what_is_old_goes_and_what_is_young_stays(tmp_path: Path) -> None:
     assert [path for path in kept if not path.exists()] == []
 
 
-def test_folders_that_are_not_there_are_clear(tmp_path: Path) -> None:
+def test_missing_folders_are_ignored(tmp_path: Path) -> None:
     clear_away(tmp_path / "a", tmp_path / "b", tmp_path / "c")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("days", [1, 3])
-def test_a_store_is_cleared_when_something_is_put_into_it(tmp_path: Path, days: float) -> None:
+def test_store_deletes_old_files_on_first_write(tmp_path: Path, days: float) -> None:
     store = Store(tmp_path / "store")
     left = aged(store.folder / "v1" / "tmp" / "99-killed", days)
     (tmp_path / "a").write_bytes(b"content")
@@ -60,7 +60,7 @@ def test_a_store_is_cleared_when_something_is_put_into_it(tmp_path: Path, days: 
     assert left.exists() is (days < 2)
 
 
-def test_who_slept_while_others_cleared_away_begins_anew(
+def test_download_restarts_after_its_files_were_deleted(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A laptop may be closed for days in the middle of a copy."""

@@ -10,12 +10,12 @@ from purekernel.formats.limits import Limits
 from purekernel.host.read import load_file
 
 
-def test_a_file_is_read(tmp_path: Path) -> None:
+def test_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"content")
     assert load_file(tmp_path / "f") == b"content"
 
 
-def test_a_file_may_hold_more_than_its_size_says() -> None:
+def test_file_larger_than_its_reported_size_is_read() -> None:
     # Linux says 0 of all files there, and limits are on what was read.
     path = Path("/proc/self/maps")
     if not path.exists():
@@ -25,7 +25,7 @@ def test_a_file_may_hold_more_than_its_size_says() -> None:
         load_file(path, limits=Limits(unpacked_bytes=8))
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_missing_file_or_folder_is_refused(tmp_path: Path) -> None:
     for path, words in ((tmp_path / "no", "does not exist"), (tmp_path, "is a folder, not a file")):
         with pytest.raises(InputError) as caught:
             load_file(path)
@@ -33,7 +33,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no fifos")
-def test_what_may_never_end_is_not_waited_for(tmp_path: Path) -> None:
+def test_fifo_or_device_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "fifo", Path("/dev/zero")):
         with pytest.raises(InputError, match="is neither a file nor a folder"):

@@ -46,7 +46,7 @@ def check_untouched(secret: Path) -> None:
 
 
 @pytest.mark.usefixtures("way")
-def test_changes_to_a_link_leave_its_target_alone(secret: Path, tmp_path: Path) -> None:
+def test_change_of_link_keeps_target(secret: Path, tmp_path: Path) -> None:
     folder = os.open(tmp_path, os.O_RDONLY)
     try:
         for place, within in ((tmp_path / "link", None), ("link", folder)):
@@ -68,9 +68,7 @@ def test_changes_to_a_link_leave_its_target_alone(secret: Path, tmp_path: Path) 
         assert (status.st_uid, status.st_gid) == (12, 34)
 
 
-def test_what_was_found_stays_the_same_when_its_name_becomes_a_link(
-    secret: Path, tmp_path: Path
-) -> None:
+def test_open_inode_is_changed_after_name_becomes_link(secret: Path, tmp_path: Path) -> None:
     if not no_follow._O_PATH:
         pytest.skip("this system has no O_PATH")
     os.mkfifo(tmp_path / "fifo", 0o600)
@@ -87,7 +85,7 @@ def test_what_was_found_stays_the_same_when_its_name_becomes_a_link(
 
 
 @pytest.mark.usefixtures("way", "secret")
-def test_mode_of_a_fifo_is_changed(tmp_path: Path) -> None:
+def test_mode_of_fifo_is_changed(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo", 0o600)
     try:
         change_mode(tmp_path / "fifo", 0o755)
@@ -100,13 +98,13 @@ def test_mode_of_a_fifo_is_changed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="this system has no extended attributes")
-def test_attribute_of_a_link_is_not_that_of_its_target(secret: Path, tmp_path: Path) -> None:
+def test_xattr_of_link_is_not_set_on_target(secret: Path, tmp_path: Path) -> None:
     with found(tmp_path / "link") as inode, pytest.raises(OSError, match="not permitted"):
         inode.set_xattr(b"user.a", b"b")
     assert os.listxattr(secret) == []
 
 
-def test_without_proc_nothing_is_held(
+def test_no_handle_stays_open_without_proc(
     secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An entry of another's making, as in a chroot where anyone may have made a folder proc.
@@ -123,7 +121,7 @@ def test_without_proc_nothing_is_held(
 
 
 @pytest.mark.usefixtures("way")
-def test_link_in_place_of_a_file_is_an_error(secret: Path, tmp_path: Path) -> None:
+def test_change_mode_of_link_is_refused(secret: Path, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic links"):
         change_mode(tmp_path / "link", 0o777)
     with pytest.raises(OSError, match="symbolic links"), open_readable(tmp_path / "link"):
@@ -131,7 +129,7 @@ def test_link_in_place_of_a_file_is_an_error(secret: Path, tmp_path: Path) -> No
     check_untouched(secret)
 
 
-def test_touching_a_link_leaves_its_target_alone(secret: Path, tmp_path: Path) -> None:
+def test_touch_of_link_keeps_target_times(secret: Path, tmp_path: Path) -> None:
     touch(tmp_path / "link")
     check_untouched(secret)
     touch(secret)

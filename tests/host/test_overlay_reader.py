@@ -34,7 +34,7 @@ def sample() -> Tree:
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
 @pytest.mark.parametrize("build", [build_tar, build_cpio])
-def test_archives_are_told_by_their_content(
+def test_archive_format_is_detected_by_content(
     build: Callable[[Tree], bytes], pack: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
     path = tmp_path / "no-suffix"
@@ -43,23 +43,23 @@ def test_archives_are_told_by_their_content(
     assert (layer.source, layer.tree, layer.stated) == (str(path), sample(), {})
 
 
-def test_squashfs_is_told_by_its_content(tmp_path: Path) -> None:
+def test_squashfs_is_detected_by_content(tmp_path: Path) -> None:
     path = tmp_path / "no-suffix"
     path.write_bytes(image())
     assert b"a" in load_layer(path, mtime=TIME).tree
 
 
-def test_folders_are_read(tmp_path: Path) -> None:
+def test_folder_is_read(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
     assert b"a" in load_layer(tmp_path, mtime=TIME).tree
 
 
-def test_an_archive_in_memory_is_read() -> None:
+def test_archive_in_memory_is_parsed() -> None:
     layer = parse_layer(memoryview(build_tar(sample())), source="dependencies/x.tar")
     assert (layer.source, layer.tree) == ("dependencies/x.tar", sample())
 
 
-def test_a_tar_whose_first_name_starts_as_gzip_does() -> None:
+def test_tar_whose_first_name_starts_like_gzip() -> None:
     tree = Tree()
     tree.add(b"\x1f\x8b", File(metadata=Metadata(mode=0o644)))
     assert parse_layer(build_tar(tree), source="x").tree == tree
@@ -68,14 +68,14 @@ def test_a_tar_whose_first_name_starts_as_gzip_does() -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"PK\3\4", b"#!/bin/sh\n", gzip.compress(b"text", mtime=0)]
 )
-def test_anything_else_is_refused_with_what_is_accepted(content: bytes, tmp_path: Path) -> None:
+def test_unknown_format_is_refused_with_accepted_formats(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
         load_layer(path, mtime=0)
     plain = b"text" if content.startswith(b"\x1f") else content
     assert str(caught.value) == (
-        f"{path} is no kind of overlay: it starts with {plain[:6].hex(' ') or 'nothing'}"
+        f"{path} is not a known kind of overlay: it starts with {plain[:6].hex(' ') or 'nothing'}"
     )
     assert caught.value.hint == (
         "give a folder, a tar archive or a cpio archive of the newc kind (plain or compressed "
@@ -83,19 +83,19 @@ def test_anything_else_is_refused_with_what_is_accepted(content: bytes, tmp_path
     )
 
 
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nope"):
         load_layer(tmp_path / "nope", mtime=0)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no fifos")
-def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_fifo_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match=r"pipe is neither a file nor a folder$"):
         load_layer(tmp_path / "pipe", mtime=0)
 
 
-def test_bombs_are_refused() -> None:
+def test_decompression_bomb_is_refused() -> None:
     with pytest.raises(LimitError):
         parse_layer(
             gzip.compress(bytes(1 << 20)), source="x", limits=Limits(unpacked_bytes=1 << 16)
@@ -104,7 +104,7 @@ def test_bombs_are_refused() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=600))
-def test_noise_is_refused(data: bytes) -> None:
+def test_random_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(PurekernelError):
         parse_layer(b"\x01" + data, source="x")
 
@@ -118,7 +118,7 @@ def spec(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_manifest_alone_takes_contents_from_its_folder(tmp_path: Path) -> None:
+def test_manifest_file_reads_contents_from_its_folder(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "a").write_bytes(b"a")
     (tmp_path / "etc").mkdir()
@@ -143,20 +143,20 @@ def test_a_manifest_alone_takes_contents_from_its_folder(tmp_path: Path) -> None
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
 @pytest.mark.parametrize("text", ["f contents=out\n", "f contents=folder/out\n", "folder/f\n"])
-def test_contents_never_come_from_outside(text: str, tmp_path: Path) -> None:
+def test_contents_outside_manifest_folder_are_refused(text: str, tmp_path: Path) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()
     (tmp_path / "out").write_bytes(b"secret")
     (tmp_path / "f").write_bytes(b"secret")
     (inside / "out").symlink_to("../out")
     (inside / "folder").symlink_to("..")
-    with pytest.raises(InputError, match="lies outside the manifest's folder") as caught:
+    with pytest.raises(InputError, match="is outside the manifest's folder") as caught:
         load_layer(spec(inside, text), mtime=0)
     assert caught.value.hint == ("put the manifest and all files that it names in one folder")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
-def test_links_inside_are_followed_for_contents_and_loops_are_missing(tmp_path: Path) -> None:
+def test_links_inside_folder_are_followed_and_loops_are_missing(tmp_path: Path) -> None:
     (tmp_path / "real").write_bytes(b"x")
     (tmp_path / "link").symlink_to("real")
     (tmp_path / "loop").symlink_to("loop")
@@ -169,7 +169,7 @@ def test_links_inside_are_followed_for_contents_and_loops_are_missing(tmp_path: 
         load_layer(spec(tmp_path, "f contents=loop\n"), mtime=0)
 
 
-def test_all_missing_files_are_named_at_once(tmp_path: Path) -> None:
+def test_all_missing_files_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_layer(spec(tmp_path, "a\nb contents=c/d\nspec.mtree/x\n"), mtime=0)
     assert str(caught.value) == (
@@ -178,26 +178,26 @@ def test_all_missing_files_are_named_at_once(tmp_path: Path) -> None:
     )
 
 
-def test_contents_are_bounded(tmp_path: Path) -> None:
+def test_total_size_of_contents_is_limited(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(60))
     (tmp_path / "b").write_bytes(bytes(60))
     with pytest.raises(LimitError):
         load_layer(spec(tmp_path, "a\nb\n"), mtime=0, limits=Limits(unpacked_bytes=100))
 
 
-def test_a_name_longer_than_the_host_allows_is_ours_to_report(tmp_path: Path) -> None:
+def test_name_too_long_for_host_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         load_layer(tmp_path / ("x" * 5000), mtime=0)
 
 
-def test_a_file_over_the_bound_is_not_read(tmp_path: Path) -> None:
+def test_file_over_size_limit_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "sparse").open("wb") as stream:
         stream.truncate(1 << 40)
     with pytest.raises(LimitError, match="at most 1073741824 bytes unpacked, got 1099511627776"):
         load_layer(tmp_path / "sparse", mtime=0)
 
 
-def test_one_file_as_the_content_of_many_counts_each_time(tmp_path: Path) -> None:
+def test_content_used_several_times_counts_each_time(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(bytes(1000))
     lines = "".join(f"./x{number} type=file contents=big\n" for number in range(20))
     (tmp_path / ".mtree").write_text(f"#mtree\n{lines}")
@@ -205,7 +205,7 @@ def test_one_file_as_the_content_of_many_counts_each_time(tmp_path: Path) -> Non
         load_layer(tmp_path, mtime=0, limits=Limits(unpacked_bytes=5000))
 
 
-def test_missing_files_are_counted_past_the_first_twenty(tmp_path: Path) -> None:
+def test_missing_files_after_first_twenty_are_counted(tmp_path: Path) -> None:
     lines = "".join(f"./x{number:02d}\n" for number in range(25))
     (tmp_path / "m.mtree").write_text(f"#mtree\n{lines}")
     with pytest.raises(InputError, match=r"'x19' \(line 21\), and 5 more$"):
@@ -216,7 +216,7 @@ def test_missing_files_are_counted_past_the_first_twenty(tmp_path: Path) -> None
     "path",
     [b"..\\x", b"C:x", b"\\\\srv\\share\\x", b"a:stream", b"nul", b"d/con.txt", b"a.", b"\xff"],
 )
-def test_on_windows_a_manifest_s_name_that_no_file_can_have_is_not_looked_up(
+def test_invalid_windows_name_in_manifest_is_not_looked_up(
     path: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ok").write_bytes(b"ok")

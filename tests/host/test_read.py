@@ -35,7 +35,7 @@ def top(tmp_path: Path) -> Path:
     return folder
 
 
-def test_names_and_contents_are_read_and_times_are_not(top: Path) -> None:
+def test_names_and_contents_are_read_but_not_times(top: Path) -> None:
     layer = load_folder(top, mtime=TIME)
     assert layer.source == str(top)
     assert layer.stated == {}
@@ -51,7 +51,7 @@ def test_names_and_contents_are_read_and_times_are_not(top: Path) -> None:
 
 
 @posix
-def test_modes_and_links_are_the_hosts(top: Path) -> None:
+def test_modes_and_links_are_read_from_host(top: Path) -> None:
     (top / "opt").chmod(0o2751)
     (top / "opt" / "run").chmod(0o4700)
     (top / "out").symlink_to("/etc/passwd")
@@ -65,7 +65,7 @@ def test_modes_and_links_are_the_hosts(top: Path) -> None:
 
 
 @posix
-def test_names_are_bytes_and_order_is_theirs(top: Path) -> None:
+def test_names_are_bytes_in_byte_order(top: Path) -> None:
     for name in (b"\xff\xfe", b"caf\xc3\xa9", b"Z", b"a"):
         with open(os.fsencode(top) + b"/" + name, "wb"):  # noqa: PTH123
             pass
@@ -75,7 +75,7 @@ def test_names_are_bytes_and_order_is_theirs(top: Path) -> None:
 
 
 @posix
-def test_hard_links_become_files_of_their_own(top: Path) -> None:
+def test_hard_links_become_separate_files(top: Path) -> None:
     os.link(top / "etc" / "conf", top / "etc" / "conf2")
     tree = load_folder(top, mtime=0).tree
     assert tree.hard_links() == {}
@@ -83,7 +83,7 @@ def test_hard_links_become_files_of_their_own(top: Path) -> None:
 
 
 @posix
-def test_the_folder_may_be_reached_through_a_link(top: Path) -> None:
+def test_folder_reached_through_link_is_read(top: Path) -> None:
     link = top.parent / "link"
     link.symlink_to(top)
     assert load_folder(link, mtime=0).tree == load_folder(top, mtime=0).tree
@@ -94,10 +94,8 @@ def test_fifos_and_sockets_are_refused(top: Path) -> None:
     os.mkfifo(top / "pipe")
     with pytest.raises(InputError) as caught:
         load_folder(top, mtime=0)
-    assert str(caught.value) == f"{top / 'pipe'} is a fifo, and is not read from a folder"
-    assert caught.value.hint == (
-        "take it out of the folder, and describe it in a manifest, .mtree, instead"
-    )
+    assert str(caught.value) == f"{top / 'pipe'} must be a file, folder or link, got a fifo"
+    assert caught.value.hint == ("remove it from the folder, and describe it in a manifest, .mtree")
     (top / "pipe").unlink()
     here = Path.cwd()
     with socket.socket(socket.AF_UNIX) as server:
@@ -106,12 +104,12 @@ def test_fifos_and_sockets_are_refused(top: Path) -> None:
             server.bind("sock")
         finally:
             os.chdir(here)
-        with pytest.raises(InputError, match=r"sock is a socket, and is not read from a folder$"):
+        with pytest.raises(InputError, match=r"sock must be a file, folder or link, got a socket$"):
             load_folder(top, mtime=0)
 
 
 @posix
-def test_what_cannot_be_read_is_named(open_folder: Path) -> None:
+def test_unreadable_path_is_reported(open_folder: Path) -> None:
     folder, file = open_folder / "etc", open_folder / "etc" / "conf"
     folder.mkdir()
     folder.chmod(0o755)
@@ -124,7 +122,7 @@ def test_what_cannot_be_read_is_named(open_folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def test_a_missing_folder_and_a_file_are_refused(top: Path) -> None:
+def test_missing_folder_or_file_is_refused(top: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_folder(top / "nope", mtime=0)
     assert str(caught.value) == f"{top / 'nope'} cannot be read: No such file or directory"
@@ -133,7 +131,7 @@ def test_a_missing_folder_and_a_file_are_refused(top: Path) -> None:
     assert str(caught.value) == f"{top / 'etc' / 'conf'} is not a folder"
 
 
-def test_bounds_are_kept(top: Path) -> None:
+def test_limits_are_enforced(top: Path) -> None:
     with pytest.raises(LimitError, match="at most 10 bytes unpacked, got 15 or more"):
         load_folder(top, mtime=0, limits=Limits(unpacked_bytes=10))
     with pytest.raises(LimitError, match="at most 3 members"):
@@ -142,7 +140,7 @@ def test_bounds_are_kept(top: Path) -> None:
         load_folder(top, mtime=0, limits=Limits(depth=1))
 
 
-def test_a_deep_folder_needs_no_deep_stack(top: Path) -> None:
+def test_deep_folder_is_read_without_recursion(top: Path) -> None:
     here = top
     for _ in range(200):
         here /= "d"
@@ -153,7 +151,7 @@ def test_a_deep_folder_needs_no_deep_stack(top: Path) -> None:
 # The manifest
 
 
-def test_the_manifest_says_what_the_host_cannot(top: Path) -> None:
+def test_manifest_sets_metadata(top: Path) -> None:
     (top / ".mtree").write_bytes(
         b"#mtree\n./etc/conf mode=0640 gid=50\n./dev/null type=char device=native,1,3 mode=0666\n"
         b"./bin type=link link=usr/bin\n"
@@ -166,12 +164,12 @@ def test_the_manifest_says_what_the_host_cannot(top: Path) -> None:
     assert layer.stated == {b"etc/conf": {"mode", "gid"}, b"dev/null": {"mode"}}
 
 
-def test_a_manifest_further_down_is_a_file_like_any_other(top: Path) -> None:
+def test_manifest_below_top_is_an_ordinary_file(top: Path) -> None:
     (top / "etc" / ".mtree").write_bytes(b"not one")
     assert b"etc/.mtree" in load_folder(top, mtime=0).tree
 
 
-def test_mistakes_in_the_manifest_name_it(top: Path) -> None:
+def test_manifest_errors_name_the_manifest(top: Path) -> None:
     (top / ".mtree").write_bytes(b"#mtree\n./nope type=file\n")
     with pytest.raises(InputError) as caught:
         load_folder(top, mtime=0)
@@ -204,7 +202,7 @@ def test_mistakes_in_the_manifest_name_it(top: Path) -> None:
         (b"MZ", 0o644),
     ],
 )
-def test_windows_modes_come_from_the_content(content: bytes, mode: int) -> None:
+def test_windows_mode_depends_on_content(content: bytes, mode: int) -> None:
     assert windows_mode(content, folder=False) == mode
     assert windows_mode(memoryview(content), folder=True) == 0o755
 
@@ -216,7 +214,7 @@ def test_windows_names_and_targets_become_bytes() -> None:
     assert image_target("a\\b", windows=False) == b"a\\b"
     with pytest.raises(InputError) as caught:
         image_name("\ud800", windows=True)
-    assert str(caught.value) == "the name '\\ud800' is not Unicode"
+    assert str(caught.value) == "the name '\\ud800' is not valid Unicode"
 
 
 @pytest.mark.parametrize(
@@ -227,5 +225,5 @@ def test_windows_names_and_targets_become_bytes() -> None:
         (0o41777, 0o1777), (0o42775, 0o2775), (0o104755, 0o4755),
     ],
 )  # fmt: skip
-def test_the_umask_of_a_checkout_does_not_show(host: int, image: int) -> None:
+def test_umask_of_checkout_does_not_change_modes(host: int, image: int) -> None:
     assert posix_mode(host) == image

@@ -59,19 +59,21 @@ NAMES = [name for name in NAMES if not {0, ord("/")} & set(name)]
 
 @pytest.mark.parametrize("name", [*TRAVERSAL, b"CON", b"a. ", *NAMES])
 @pytest.mark.parametrize("make", [make_file, lambda: Directory(metadata=Metadata(mode=0o755))])
-def test_tree_with_a_name_that_windows_cannot_hold_leaves_nothing(
+def test_invalid_windows_name_writes_nothing(
     name: bytes, make: Callable[[], Node], tmp_path: Path
 ) -> None:
     tree = make_tree(first=make_file(), folder=Directory(metadata=Metadata(mode=0o755)))
     tree.add(b"folder/" + name, make())
-    with pytest.raises(OutputError, match="the image has names that Windows cannot hold") as caught:
+    with pytest.raises(
+        OutputError, match="the image has names that are invalid on Windows"
+    ) as caught:
         unpack_tree(tree, tmp_path / "out", windows=True)
     assert "manifest" in caught.value.hint
     assert inside(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", [*TRAVERSAL, b"CON", b"a. ", *NAMES])
-def test_no_name_becomes_one_of_windows_unchecked(
+def test_each_name_is_checked_on_windows(
     name: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(below, "ON_WINDOWS", True)
@@ -80,12 +82,12 @@ def test_no_name_becomes_one_of_windows_unchecked(
     unpack_tree(make_tree(first=make_file()), tmp_path / "good", windows=False)
     tree = make_tree()
     tree.add(name, make_file())
-    with pytest.raises(OutputError, match="Windows cannot hold"):
+    with pytest.raises(OutputError, match="is invalid on Windows"):
         unpack_tree(tree, tmp_path / "out", windows=False)
     assert inside(tmp_path) == ["good", "good/first", "out"]
 
 
-def test_plain_tree_is_unpacked_by_names_as_on_windows(
+def test_tree_is_unpacked_without_descriptors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(below, "_BY_DESCRIPTOR", False)
@@ -97,7 +99,7 @@ def test_plain_tree_is_unpacked_by_names_as_on_windows(
 
 
 @posix
-def test_without_descriptors_a_link_on_the_way_is_an_error(
+def test_link_on_path_without_descriptors_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(below, "_BY_DESCRIPTOR", False)
@@ -119,7 +121,7 @@ def test_without_descriptors_a_link_on_the_way_is_an_error(
 
 
 @posix
-def test_links_on_windows_have_backslashes_and_lead_to_no_drive_or_host(tmp_path: Path) -> None:
+def test_windows_links_have_backslashes_and_no_drive_or_host(tmp_path: Path) -> None:
     targets = {
         "a": b"d/x",
         "b": b"//srv/share",
@@ -132,7 +134,7 @@ def test_links_on_windows_have_backslashes_and_lead_to_no_drive_or_host(tmp_path
         for name, target in targets.items()
     }
     notes = unpack_tree(make_tree(**links), tmp_path / "out", windows=True)
-    assert "symbolic links to names that Windows cannot hold are not made: 3" in notes
+    assert "symbolic links with targets that are invalid on Windows are skipped: 3" in notes
     made = {path.name: os.readlink(path) for path in (tmp_path / "out").iterdir()}  # noqa: PTH115
     assert made == {"a": "d\\x", "b": "\\srv\\share"}
 
@@ -187,7 +189,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, swap: Callable[[str, int | None], Non
 @posix
 @pytest.mark.parametrize("held", [True, False])
 @pytest.mark.parametrize("node", KINDS)
-def test_link_in_place_of_what_was_made_is_not_followed(
+def test_link_replacing_created_file_is_not_followed(
     node: Node, held: bool, secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not held:
@@ -208,12 +210,12 @@ def test_link_in_place_of_what_was_made_is_not_followed(
 
 @posix
 @pytest.mark.parametrize("node", KINDS)
-def test_hard_link_in_place_of_what_was_made_is_refused(
+def test_hard_link_replacing_created_file_is_refused(
     node: Node, secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "out").mkdir()
     planted = plant(monkeypatch, lambda where, folder: os.link(secret, where, dst_dir_fd=folder))
-    with pytest.raises(OutputError, match="it was replaced while it was made"):
+    with pytest.raises(OutputError, match="it was replaced while it was created"):
         unpack_tree(make_tree(name=node), tmp_path / "out", replace=True)
     assert len(planted) == 1
     check_untouched(secret)
@@ -221,7 +223,7 @@ def test_hard_link_in_place_of_what_was_made_is_refused(
 
 @posix
 @pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFSOCK])
-def test_hard_link_to_a_file_of_the_same_kind_is_refused(
+def test_hard_link_to_file_of_same_kind_is_refused(
     kind: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "out").mkdir()
@@ -229,7 +231,7 @@ def test_hard_link_to_a_file_of_the_same_kind_is_refused(
     os.mknod(other, kind | 0o600)
     node = Fifo(metadata=SPECIAL) if kind == stat.S_IFIFO else Socket(metadata=SPECIAL)
     planted = plant(monkeypatch, lambda where, folder: os.link(other, where, dst_dir_fd=folder))
-    with pytest.raises(OutputError, match="it was replaced while it was made"):
+    with pytest.raises(OutputError, match="it was replaced while it was created"):
         unpack_tree(make_tree(name=node), tmp_path / "out", replace=True)
     assert len(planted) == 1
     assert stat.S_IMODE(other.stat().st_mode) == 0o600
@@ -239,7 +241,7 @@ def test_hard_link_to_a_file_of_the_same_kind_is_refused(
 @pytest.mark.parametrize("held", [True, False])
 @pytest.mark.parametrize("replace", [True, False])
 @pytest.mark.parametrize("node", KINDS)
-def test_root_gets_mode_owner_and_time_of_special_files(
+def test_root_sets_metadata_of_special_files(
     node: Node, replace: bool, held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not held:
@@ -254,7 +256,7 @@ def test_root_gets_mode_owner_and_time_of_special_files(
 
 
 @posix
-def test_mode_that_cannot_be_set_without_following_is_noted(
+def test_mode_that_needs_following_links_is_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(no_follow, "_O_PATH", 0)
@@ -268,12 +270,12 @@ def test_mode_that_cannot_be_set_without_following_is_noted(
     monkeypatch.setattr(os, "chmod", chmod)
     monkeypatch.setattr(os, "supports_fd", {*os.supports_fd, chmod})
     notes = unpack_tree(make_tree(name=Fifo(metadata=SPECIAL)), tmp_path / "out")
-    assert "modes are not set, which this system cannot do safely here: 1" in notes
+    assert "modes are not set: this system cannot set them without following links: 1" in notes
     assert stat.S_IMODE((tmp_path / "out" / "name").stat().st_mode) == 0o600
 
 
 @posix
-def test_new_top_folder_that_becomes_a_link_is_an_error(
+def test_new_top_folder_replaced_by_link_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "outside").mkdir(mode=0o700)
@@ -293,7 +295,7 @@ def test_new_top_folder_that_becomes_a_link_is_an_error(
 
 
 @posix
-def test_top_folder_that_is_swapped_later_is_still_the_one_that_is_written(
+def test_top_folder_replaced_later_is_still_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "outside").mkdir(mode=0o700)
@@ -314,7 +316,7 @@ def test_top_folder_that_is_swapped_later_is_still_the_one_that_is_written(
 
 
 @posix
-def test_top_folder_that_is_a_link_already_is_written_through_with_replace(tmp_path: Path) -> None:
+def test_existing_link_as_top_folder_is_followed_with_replace(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "out").symlink_to("real")
     with pytest.raises(OutputError, match="File exists"):

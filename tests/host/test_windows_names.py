@@ -1,4 +1,4 @@
-"""Names of images that Windows cannot hold, or takes for something else."""
+"""Test names in images that are invalid on Windows, or that Windows interprets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "reason"), REFUSED)
-def test_name_that_windows_cannot_hold_has_a_reason(name: bytes, reason: str) -> None:
+def test_invalid_windows_name_has_a_reason(name: bytes, reason: str) -> None:
     assert check_windows_name(name) == reason
 
 
@@ -55,16 +55,16 @@ def test_name_that_windows_cannot_hold_has_a_reason(name: bytes, reason: str) ->
         "café".encode(), "com⁴".encode(),
     ],
 )  # fmt: skip
-def test_other_names_have_none(name: bytes) -> None:
+def test_valid_windows_name_is_none(name: bytes) -> None:
     assert check_windows_name(name) is None
 
 
-def test_all_bad_paths_are_counted_and_the_first_are_shown() -> None:
+def test_invalid_paths_are_counted_and_first_ones_listed() -> None:
     paths = [b"", b"usr", b"usr/aux.h", b"usr/a:b", b"usr/ok", b"x\\y", b"caf\xe9", b"con"]
     with pytest.raises(OutputError) as caught:
         check_windows_paths(paths, source="x.tcz")
     assert str(caught.value) == (
-        "x.tcz has names that Windows cannot hold: 'usr/aux.h' (it is the name of a device), "
+        "x.tcz has names that are invalid on Windows: 'usr/aux.h' (it is the name of a device), "
         "'usr/a:b' (it contains one of < > : \" / \\ | ? *), "
         "'x\\y' (it contains one of < > : \" / \\ | ? *) and 2 more"
     )
@@ -74,12 +74,12 @@ def test_all_bad_paths_are_counted_and_the_first_are_shown() -> None:
 @pytest.mark.parametrize(
     ("one", "other"), [(b"d/Name", b"d/name"), ("É".encode(), "é".encode()), (b"A", b"a")]
 )
-def test_two_names_that_differ_in_case_only_are_refused(one: bytes, other: bytes) -> None:
+def test_names_differing_only_in_case_are_refused(one: bytes, other: bytes) -> None:
     with pytest.raises(OutputError, match="only in case"):
         check_windows_paths([b"", one, other], source="x")
 
 
-def test_names_that_windows_tells_apart_pass() -> None:
+def test_distinct_windows_names_are_accepted() -> None:
     paths = [b"", b"a", b"a/b", b"b/a", "straße".encode(), b"strasse", b"a.b", b"ab"]
     check_windows_paths(paths, source="x")
 
@@ -94,9 +94,7 @@ def test_names_that_windows_tells_apart_pass() -> None:
         (b"./", ".\\"),
     ],
 )
-def test_link_target_gets_backslashes_and_never_names_another_host(
-    target: bytes, expected: str
-) -> None:
+def test_link_target_has_backslashes_and_no_host(target: bytes, expected: str) -> None:
     assert windows_target(target) == expected
 
 
@@ -112,5 +110,5 @@ def test_link_target_gets_backslashes_and_never_names_another_host(
         b"\xff",
     ],
 )
-def test_link_target_that_windows_would_read_otherwise_is_none(target: bytes) -> None:
+def test_invalid_windows_link_target_is_none(target: bytes) -> None:
     assert windows_target(target) is None

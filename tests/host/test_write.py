@@ -13,7 +13,7 @@ from typing import IO
 import pytest
 
 from purekernel.errors import OutputError
-from purekernel.host.write import _place as place_output
+from purekernel.host.write import _output_path as place_output
 from purekernel.host.write import publish, write_whole
 from tests.ordinary import ordinary_user
 
@@ -50,7 +50,7 @@ def test_outputs_are_written_and_described(tmp_path: Path) -> None:
     ]
 
 
-def test_what_stood_there_is_replaced_and_neighbours_stay(tmp_path: Path) -> None:
+def test_existing_outputs_are_replaced_and_other_files_kept(tmp_path: Path) -> None:
     (tmp_path / "x.pxe").mkdir()
     (tmp_path / "x.pxe" / "pxelinux.0").write_bytes(b"the user's own")
     (tmp_path / "x.pxe" / "core.gz").write_bytes(b"old")
@@ -62,7 +62,7 @@ def test_what_stood_there_is_replaced_and_neighbours_stay(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
-def test_outputs_have_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
+def test_output_mode_follows_umask(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:
         publish(tmp_path, {"a": writes(b"")})
@@ -80,7 +80,7 @@ def test_outputs_have_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
         (ValueError("from a library"), ValueError),
     ],
 )
-def test_whatever_breaks_the_old_outputs_stand_and_nothing_is_left(
+def test_failure_keeps_old_outputs_and_leaves_no_temporary_files(
     tmp_path: Path, error: BaseException, raised: type[BaseException]
 ) -> None:
     (tmp_path / "a.iso").write_bytes(b"old")
@@ -90,7 +90,7 @@ def test_whatever_breaks_the_old_outputs_stand_and_nothing_is_left(
     assert [path.name for path in tmp_path.iterdir()] == ["a.iso"]
 
 
-def test_a_full_disk_says_so(tmp_path: Path) -> None:
+def test_full_disk_is_reported(tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OutputError) as caught:
         publish(tmp_path, {"a.iso": breaks(full)})
@@ -99,10 +99,10 @@ def test_a_full_disk_says_so(tmp_path: Path) -> None:
     assert caught.value.hint == "free some space, or choose another folder with --output-dir"
 
 
-def test_a_folder_or_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+def test_folder_or_file_at_output_path_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.iso").mkdir()
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OutputError, match="is a folder, and a file must go there"):
+    with pytest.raises(OutputError, match="must be a file, got a folder"):
         publish(tmp_path, {"a.iso": writes(b"")})
     with pytest.raises(OutputError, match="cannot be written"):
         publish(tmp_path / "file", {"a.iso": writes(b"")})
@@ -110,7 +110,7 @@ def test_a_folder_or_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
-def test_a_folder_without_permission_is_refused(open_folder: Path) -> None:
+def test_folder_without_permission_is_refused(open_folder: Path) -> None:
     out = open_folder / "out"
     out.mkdir()
     out.chmod(0o555)
@@ -120,16 +120,14 @@ def test_a_folder_without_permission_is_refused(open_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "", "a//b", "..\\\\x", "C:x"])
-def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(OutputError, match="is no name for an output"):
+def test_output_name_outside_folder_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match="is not a valid name for an output"):
         publish(tmp_path / "out", {name: writes(b"")})
     assert everything(tmp_path) == {}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers Ctrl-C to consoles only")
-def test_a_signal_waits_until_all_outputs_have_their_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_signal_is_deferred_during_renames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though another thread should take it, as one that draws progress does."""
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait)
@@ -157,7 +155,7 @@ def test_a_signal_waits_until_all_outputs_have_their_names(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
-def test_a_file_of_any_name_is_written_whole_and_keeps_its_mode(tmp_path: Path) -> None:
+def test_write_whole_accepts_any_name_and_keeps_mode(tmp_path: Path) -> None:
     path = tmp_path / "a:\\b"
     write_whole(path, b"old", mode=0o640)
     assert path.stat().st_mode & 0o7777 == 0o640
@@ -167,8 +165,8 @@ def test_a_file_of_any_name_is_written_whole_and_keeps_its_mode(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["con.tcz", "x.pxe/nul", "a. ", "a?b", "caf\udcff"])
-def test_names_that_windows_cannot_hold_are_no_outputs_there(tmp_path: Path, name: str) -> None:
-    with pytest.raises(OutputError, match="Windows cannot hold an output called"):
+def test_invalid_windows_output_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match=r"the output name .* is invalid on Windows"):
         place_output(tmp_path, name, windows=True)
     assert place_output(tmp_path, name, windows=False) == tmp_path / name
 
@@ -185,7 +183,7 @@ def swap_for_link(secret: Path) -> Callable[[IO[bytes]], None]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
-def test_mode_is_never_that_of_a_planted_link_s_target(tmp_path: Path) -> None:
+def test_mode_of_planted_link_target_is_not_changed(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")
     secret.chmod(0o600)
@@ -195,9 +193,7 @@ def test_mode_is_never_that_of_a_planted_link_s_target(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sets no times of open files")
-def test_times_are_set_before_a_file_gets_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_times_are_set_before_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")
     os.utime(secret, (5, 5))
