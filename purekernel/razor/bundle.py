@@ -1,8 +1,8 @@
-"""What a Razor Microkernel bundle holds.
+"""Read and write Razor Microkernel bundles.
 
-A bundle is the gzipped tar file that ``build-bundle-file.sh`` leaves: a Core ISO, overlays
-in ``dependencies/``, and the scripts that were to join them. None of the scripts is run;
-they are read for what they say of the image's kind.
+A bundle is the gzipped tar file that ``build-bundle-file.sh`` writes: a Core ISO, overlays
+in ``dependencies/``, and the scripts that combine them. This module runs none of the scripts.
+It reads the image's flavour, generation and version from them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ OVERLAYS = (
 )
 
 
-# Blanks only, not \s: a pattern that may run over line ends takes its time on many of them.
+# [ \t] and not \s: a pattern that matches line ends takes quadratic time on many of them.
 _VERSION_LINE = re.compile(rb"^[ \t]*(?:export[ \t]+)?ISO_VERSION=(.*)$", re.MULTILINE)
 _ISO_NAME_LINE = re.compile(rb"^[ \t]*ISO_NAME=[^\s-]*?rz_mk_([a-z]+)-image", re.MULTILINE)
 OVERLAY = b"razor-microkernel-overlay.tar.gz"
@@ -58,33 +58,33 @@ VM_TOOLS = b"mk-open-vm-tools.tar.gz"
 SSH_SETUP = b"ssh-setup-files.tar.gz"
 
 
-# Nearly all in a bundle is compressed already. More than gzip's own default gains nothing.
+# Most of a bundle is already compressed. A level above gzip's default gains nothing.
 ENCODER = Libdeflate(level=6)
 
 
 VM_TOOLS_TARBALL = b"mk-open-vm-tools.tar.gz"
 
 
-# Whoever has them can pass for every image that was made with them.
+# Anyone with these keys can impersonate each image that was made with them.
 SSH_SETUP_PATH = EXTRAS + b"/" + SSH_SETUP
 HOST_KEYS = b"usr/local/etc/ssh/ssh_host_*_key*"
 
 
 @frozen(kw_only=True)
 class Bundle:
-    """A bundle, taken apart but not yet unpacked.
+    """The parts of a bundle, still packed.
 
     Attributes:
-        source: where it came from, for messages.
+        source: the bundle's file name or URL, for messages.
         iso: the Core ISO.
-        flavour: as its scripts say.
-        generation: as its scripts say.
-        version: what ``gitversion.sh`` says; ``None`` where it, or its word on that, is
-            missing.
-        overlays: what is in ``dependencies/``, in the order they are laid over: the tar files
-            as they are, or read already.
-        licences: the licence files that go to the ISO's root, by name.
-        mtime: the newest time among its members.
+        flavour: the image's flavour, from ``rebuild_iso.sh``.
+        generation: the scripts' generation, from ``rebuild_iso.sh``.
+        version: ``ISO_VERSION`` in ``gitversion.sh``; ``None`` if the script or the
+            assignment is missing.
+        overlays: name and content of each overlay in ``dependencies/``, in the order in which
+            they are applied. The content is a packed tar file or a parsed layer.
+        licences: name and content of each licence file for the ISO's root.
+        mtime: the newest time among its members, in seconds since 1970, UTC.
     """
 
     source: str
@@ -98,31 +98,31 @@ class Bundle:
 
 
 def parse_bundle(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Bundle:
-    """Return the bundle in ``data``, a tar file with any compression.
+    """Parse a bundle: a tar file with any supported compression.
 
     Raises:
-        FormatError: it is no sound tar file.
-        BundleError: it lacks a part, or its scripts name no flavour that there is.
+        FormatError: the tar file is damaged.
+        BundleError: a part is missing, or the scripts name no known flavour.
     """
     tree = parse_tar(data, source=source, limits=limits)
     with inside(source):
-        return _take_apart(tree, source)
+        return _parse_parts(tree, source)
 
 
-def _take_apart(tree: Tree, source: str) -> Bundle:
+def _parse_parts(tree: Tree, source: str) -> Bundle:
     iso = _file(tree, CORE_ISO)
     if iso is None:
-        found = ", ".join(display(name) for name in tree.entries(b"")[:6]) or "nothing"
-        raise BundleError(f"there is no {CORE_ISO.decode()} in the bundle; it holds {found}")
+        names = ", ".join(display(name) for name in tree.entries(b"")[:6]) or "nothing"
+        raise BundleError(f"{CORE_ISO.decode()} not found in the bundle; it holds {names}")
     script = _file(tree, REBUILD_SCRIPT)
     if script is None:
         raise BundleError(
-            f"there is no {REBUILD_SCRIPT.decode()} in the bundle, which says what flavour it is"
+            f"{REBUILD_SCRIPT.decode()} not found in the bundle; it names the bundle's flavour"
         )
     overlays = [(name, _file(tree, join(DEPENDENCIES, name))) for name in OVERLAYS]
     if not any(content is not None for _name, content in overlays):
-        names = ", ".join(name.decode() for name in OVERLAYS)
-        raise BundleError(f"there is no overlay in the bundle's dependencies/ (one of {names})")
+        known = ", ".join(name.decode() for name in OVERLAYS)
+        raise BundleError(f"no overlay in the bundle's dependencies/: must be one of {known}")
     licences = [(name, _file(tree, name)) for name in LICENCES]
     return Bundle(
         source=source,
@@ -145,7 +145,7 @@ def _file(tree: Tree, path: bytes) -> Buffer | None:
     if node is None:
         return None
     if not isinstance(node, File):
-        raise BundleError(f"{display(path)} in the bundle must be a file and is {describe(node)}")
+        raise BundleError(f"{display(path)} in the bundle must be a file, got {describe(node)}")
     return node.content
 
 
@@ -153,8 +153,8 @@ def _flavour(script: bytes) -> Flavour:
     match = _ISO_NAME_LINE.search(script)
     if match is None:
         raise BundleError(
-            f"{REBUILD_SCRIPT.decode()} in the bundle has no line "
-            "ISO_NAME=rz_mk_…-image… to tell its flavour"
+            f"{REBUILD_SCRIPT.decode()} in the bundle: the flavour is missing: there must be a "
+            "line ISO_NAME=rz_mk_…-image…"
         )
     name = match.group(1).decode("ascii")
     try:
@@ -162,7 +162,8 @@ def _flavour(script: bytes) -> Flavour:
     except ValueError:
         known = ", ".join(flavour.value for flavour in Flavour)
         raise BundleError(
-            f"{REBUILD_SCRIPT.decode()} in the bundle makes a {name!r} image; there are {known}"
+            f"{REBUILD_SCRIPT.decode()} in the bundle: unknown flavour: must be one of {known}, "
+            f"got {name!r}"
         ) from None
 
 
@@ -170,37 +171,38 @@ def _version(tree: Tree) -> str | None:
     script = _file(tree, VERSION_SCRIPT)
     if script is None:
         return None
-    # A shell that runs the script is left with the last.
-    said = [_value(match.group(1)) for match in _VERSION_LINE.finditer(bytes(script))]
-    return said[-1].decode("utf-8", "backslashreplace") or None if said else None
+    # The last assignment wins, as in a shell.
+    values = [_shell_value(match.group(1)) for match in _VERSION_LINE.finditer(bytes(script))]
+    return values[-1].decode("utf-8", "backslashreplace") or None if values else None
 
 
-def _value(text: bytes) -> bytes:
-    """Return what a shell would take for the value in an assignment of plain words."""
+def _shell_value(text: bytes) -> bytes:
+    """Return the value that a shell would assign from ``text``, without expansion."""
     for quote in (b"'", b'"'):
         if text.startswith(quote):
             return text[1:].partition(quote)[0]
     return re.split(rb"[\s#;]", text, maxsplit=1)[0]
 
 
-# Pack what was gathered as a bundle, as ``build-bundle-file.sh`` leaves it.
+# Pack a bundle in the layout of ``build-bundle-file.sh``.
 
 
 @frozen(kw_only=True)
 class BundleParts:
-    """All that goes into a bundle.
+    """The contents of a bundle before packing.
 
     Attributes:
-        source: what to call it in messages.
+        source: the bundle's name in messages.
         iso: the Core ISO.
-        flavour: whom the image is for.
-        generation: of the project's scripts.
-        version: of the image; ``None`` leaves it to whoever builds, as 2012 did.
-        scripts: what the project has in ``iso-build-files``.
-        licences: the licence files, by name.
-        overlay: of the root file system.
-        tarballs: the other overlays, by the names that they have in ``dependencies/``.
-        mtime: of all that is made, in seconds since 1970, UTC.
+        flavour: the image's flavour.
+        generation: the generation of the project's scripts.
+        version: the image's version; ``None`` leaves the choice to the next build step, as the
+            2012 scripts do.
+        scripts: the project's ``iso-build-files``.
+        licences: name and content of each licence file.
+        overlay: the overlay of the root file system.
+        tarballs: the other overlays, packed, by their names in ``dependencies/``.
+        mtime: the time of each generated file, in seconds since 1970, UTC.
     """
 
     source: str
@@ -215,7 +217,7 @@ class BundleParts:
     mtime: int
 
     def as_bundle(self) -> Bundle:
-        """Return the bundle that :func:`pack_bundle` packs, without packing it."""
+        """Return these parts as a :class:`Bundle`, without packing and parsing them."""
         overlays: list[tuple[str, Buffer | Layer]] = []
         for name in OVERLAYS:
             part = self.overlay if name == OVERLAY else self.tarballs.get(name)
@@ -234,37 +236,37 @@ class BundleParts:
 
 
 def pack_bundle(parts: BundleParts) -> bytes:
-    """Return the bundle: a gzipped tar file, the same bytes every time.
+    """Pack a bundle as a gzipped tar file. The same parts give the same bytes.
 
-    Everything in it is root's. The scripts are those of the project, with the flavour put
-    into ``rebuild_iso.sh`` as the original put it.
+    Root owns all members. The scripts are the project's; ``rebuild_iso.sh`` gets the flavour in
+    its ``ISO_NAME``, as in the original.
     """
-    made = Metadata(mode=0o644, mtime=parts.mtime)
+    metadata = Metadata(mode=0o644, mtime=parts.mtime)
     tree = Tree(Directory(metadata=Metadata(mode=0o755, mtime=parts.mtime)))
     for path, node in parts.scripts.walk():
         if path:
             tree.add(path, node)
     _set_flavour(tree, parts.flavour)
-    put_file(tree, CORE_ISO, parts.iso, metadata=made)
+    put_file(tree, CORE_ISO, parts.iso, metadata=metadata)
     for name, content in parts.licences:
-        put_file(tree, name, content, metadata=made)
+        put_file(tree, name, content, metadata=metadata)
     if parts.version is not None:
-        put_file(tree, VERSION_SCRIPT, build_version_script(parts.version), metadata=made)
+        put_file(tree, VERSION_SCRIPT, build_version_script(parts.version), metadata=metadata)
     overlay = clamp_times(own_as_root(parts.overlay).tree, parts.mtime)
     packed = compress(build_tar(overlay), encoder=ENCODER)
     for name, content in {**parts.tarballs, OVERLAY: packed}.items():
-        put_file(tree, join(DEPENDENCIES, name), content, metadata=made)
+        put_file(tree, join(DEPENDENCIES, name), content, metadata=metadata)
     owned = own_as_root(Layer(source=parts.source, tree=tree))
     return compress(build_tar(clamp_times(owned.tree, parts.mtime)), encoder=ENCODER)
 
 
 def bundle_name(flavour: Flavour) -> str:
-    """Return what a bundle's file is called."""
+    """Return the file name of a bundle."""
     return f"razor-microkernel-bundle-{flavour.value}.tar.gz"
 
 
 def build_version_script(version: str) -> bytes:
-    """Return ``gitversion.sh``, which ``rebuild_iso.sh`` of 2013 takes the version from."""
+    """Return ``gitversion.sh``. The 2013 ``rebuild_iso.sh`` reads the version from it."""
     return f"ISO_VERSION='{version}'\n".encode()
 
 
@@ -277,74 +279,76 @@ def _set_flavour(tree: Tree, flavour: Flavour) -> None:
     tree.replace(REBUILD_SCRIPT, evolve(node, content=bytes(node.content).replace(old, new)))
 
 
-# The tarballs of settings that a project brings along: for SSH, and once for MCollective.
+# A project's tarballs of settings: for SSH and, in 2012, for MCollective.
 
 
 def setup_tarballs(
     project: Project, flavour: Flavour, *, keep_host_keys: bool
 ) -> dict[bytes, Buffer]:
-    """Return the project's tarballs, by the names that they have in a bundle.
+    """Return the project's tarballs, by their names in a bundle.
 
     Args:
-        project: whose they are.
-        flavour: a production image has none for SSH.
-        keep_host_keys: whether the SSH host keys in them, if there are any, stay.
+        project: the project to read.
+        flavour: the image's flavour. A production image has no SSH tarball.
+        keep_host_keys: whether to keep SSH host keys in the tarballs.
 
     Raises:
-        FormatError: one of them is damaged.
+        FormatError: a tarball is damaged.
     """
-    found: dict[bytes, Buffer] = {}
+    tarballs: dict[bytes, Buffer] = {}
     for path in project.find(EXTRAS + b"/*.gz"):
         content: Buffer = project.content(path) or b""
         if last_name(path) == SSH_SETUP:
             if flavour is Flavour.PROD:
                 continue
             if not keep_host_keys:
-                content = _without_host_keys(content, path, project.source)
-        found[last_name(path)] = content
-    return found
+                content = _remove_host_keys(content, path, project.source)
+        tarballs[last_name(path)] = content
+    return tarballs
 
 
 def host_keys(project: Project) -> list[bytes]:
-    """Return the SSH host keys that the project brings along.
+    """Return the paths of the SSH host keys in the project's SSH tarball.
 
     Raises:
-        FormatError: its tarball is damaged.
+        FormatError: the tarball is damaged.
     """
     content = project.content(SSH_SETUP_PATH)
     if content is None:
         return []
     with inside(project.source):
-        return _keys(parse_tar(content, source=SSH_SETUP_PATH.decode()))
+        return _find_host_keys(parse_tar(content, source=SSH_SETUP_PATH.decode()))
 
 
 def without_paths(packed: Buffer, layers: Iterable[Layer]) -> Buffer:
-    """Return a tarball without the files that ``layers`` bring too; as it is if there are none.
+    """Return a tarball without the files that ``layers`` also hold.
+
+    If no file is removed, return ``packed`` unchanged.
 
     Raises:
-        FormatError: it is damaged.
+        FormatError: the tarball is damaged.
     """
     tree = parse_tar(packed, source="the project's tarball")
-    brought = {
+    duplicates = {
         path
         for layer in layers
         for path, node in layer.tree.walk()
         if not isinstance(node, Directory)
     }
-    return _without(packed, tree, [path for path, _node in tree.walk() if path in brought])
+    return _remove_paths(packed, tree, [path for path, _node in tree.walk() if path in duplicates])
 
 
-def _keys(tree: Tree) -> list[bytes]:
+def _find_host_keys(tree: Tree) -> list[bytes]:
     return [path for path, _node in tree.walk() if fnmatchcase(path, HOST_KEYS)]
 
 
-def _without_host_keys(content: Buffer, path: bytes, source: str) -> Buffer:
+def _remove_host_keys(content: Buffer, path: bytes, source: str) -> Buffer:
     with inside(source):
         tree = parse_tar(content, source=path.decode())
-    return _without(content, tree, _keys(tree))
+    return _remove_paths(content, tree, _find_host_keys(tree))
 
 
-def _without(packed: Buffer, tree: Tree, doomed: list[bytes]) -> Buffer:
-    for path in doomed:
+def _remove_paths(packed: Buffer, tree: Tree, paths: list[bytes]) -> Buffer:
+    for path in paths:
         tree.remove(path)
-    return compress(build_tar(tree), encoder=ENCODER) if doomed else packed
+    return compress(build_tar(tree), encoder=ENCODER) if paths else packed

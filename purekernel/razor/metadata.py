@@ -1,4 +1,4 @@
-"""The two YAML files that tell a Microkernel, and the Razor server, what they hold."""
+"""Write the YAML files that describe an image to the Microkernel and to the Razor server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ METADATA_FILE = b"iso-metadata.yaml"
 
 
 class _Quoted(str):
-    """A string that YAML must not take for a number, whatever its digits."""
+    """A string that is always quoted, so that YAML does not read digits as a number."""
 
     __slots__ = ()
 
@@ -30,7 +30,7 @@ _Dumper.add_representer(
 
 
 def build_version_file(version: str) -> bytes:
-    """Return ``tmp/mk-version.yaml``, which the boot scripts show."""
+    """Return ``tmp/mk-version.yaml``. The boot scripts print it."""
     return _dump({"mk_version": version})
 
 
@@ -43,15 +43,15 @@ def build_iso_metadata(
     initrd: Buffer,
     timestamp: int,
 ) -> bytes:
-    """Return ``iso-metadata.yaml``, by which the Razor server checks what it serves.
+    """Return ``iso-metadata.yaml``. The Razor server checks the files that it serves against it.
 
     Args:
-        version: of the image.
-        kernel_path: in the ISO, relative.
-        kernel: its bytes.
-        initrd_path: in the ISO, relative.
-        initrd: its bytes.
-        timestamp: the build's, in seconds since 1970, UTC.
+        version: the image's version.
+        kernel_path: path of the kernel in the ISO, relative.
+        kernel: content of the kernel.
+        initrd_path: path of the initrd in the ISO, relative.
+        initrd: content of the initrd.
+        timestamp: time of the build, in seconds since 1970, UTC.
     """
     return _dump(
         {

@@ -1,8 +1,8 @@
-"""Make the overlay of a Microkernel's root file system, as ``build-bundle-file.sh`` did.
+"""Make the overlay of a Microkernel's root file system, as ``build-bundle-file.sh`` does.
 
-Each function adds one part of it to a tree: extensions, gems, the project's own files. What is
-made has one time; what is copied keeps its own. Everything is root's until
-:mod:`purekernel.rootfs.ownership` says otherwise.
+Each function adds one part to a tree: extensions, gems, the project's own files. Generated
+files share one time; copied files keep their own. Root owns all files until
+:mod:`purekernel.rootfs.ownership` changes that.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ GEM_FOLDER = b"opt/gems"
 _EXECUTABLE = 0o755
 _PLAIN = 0o644
 
-# What Facter looks for in one place, and the extension has in another.
+# Path where Facter looks for dmidecode, and path where the extension installs it.
 _DMIDECODE = (b"usr/sbin/dmidecode", b"/usr/local/sbin/dmidecode")
 
 
 @frozen(kw_only=True)
 class PackedExtension:
-    """An extension's files, as they go into an image.
+    """An extension and its companion files, as they go into an image.
 
     Attributes:
-        name: ``bash.tcz``.
-        content: the extension itself.
-        beside: the files beside it, by the ends of their names.
+        name: file name of the extension, such as ``bash.tcz``.
+        content: content of the extension.
+        beside: companion files, by the suffix that follows the extension's name.
     """
 
     name: str
@@ -56,11 +56,11 @@ class PackedExtension:
 
 
 class OverlayTree:
-    """A tree under way, in which all that is made has one time.
+    """A tree under construction. All generated entries have the same time.
 
     Attributes:
-        tree: what stands so far; its folders are all named.
-        mtime: of what is made, in seconds since 1970, UTC.
+        tree: the tree so far. Every folder in it has an entry of its own.
+        mtime: time of generated entries, in seconds since 1970, UTC.
     """
 
     def __init__(self, mtime: int) -> None:
@@ -68,10 +68,10 @@ class OverlayTree:
         self.tree = Tree(Directory(metadata=Metadata(mode=0o755, mtime=mtime)))
 
     def folder(self, path: bytes) -> None:
-        """Make a folder, and those above it that are missing."""
-        for place in (*ancestors(path), path):
-            if place and place not in self.tree:
-                self.tree.add(place, Directory(metadata=Metadata(mode=0o755, mtime=self.mtime)))
+        """Make a folder and its missing parents."""
+        for folder in (*ancestors(path), path):
+            if folder and folder not in self.tree:
+                self.tree.add(folder, Directory(metadata=Metadata(mode=0o755, mtime=self.mtime)))
 
     def file(self, path: bytes, content: Buffer, mode: int = _PLAIN) -> None:
         """Make a file."""
@@ -84,35 +84,35 @@ class OverlayTree:
         metadata = Metadata(mode=0o777, mtime=self.mtime)
         self.tree.add(path, Symlink(metadata=metadata, target=target))
 
-    def copy(self, source: Tree, path: bytes, place: bytes, *, executable: bool = False) -> None:
-        """Copy what stands at ``path`` in another tree, with its mode and time."""
+    def copy(self, source: Tree, path: bytes, target: bytes, *, executable: bool = False) -> None:
+        """Copy the entry at ``path`` of another tree to ``target``, with its mode and time."""
         node = source[path]
         metadata = evolve(node.metadata, uid=0, gid=0)
         if executable:
-            # As "chmod +rx" has it.
+            # As "chmod +rx" does.
             metadata = evolve(metadata, mode=metadata.mode | 0o555)
-        self.folder(place.rpartition(b"/")[0])
-        self.tree.add(place, with_metadata(node, metadata))
+        self.folder(target.rpartition(b"/")[0])
+        self.tree.add(target, with_metadata(node, metadata))
 
     def copy_all(self, source: Tree, folder: bytes = ROOT) -> None:
-        """Copy all that another tree holds into ``folder``; hard links stay hard links."""
+        """Copy another tree into ``folder``. Hard links stay hard links."""
         self.folder(folder)
         firsts: dict[int, bytes] = {}
         for path, node in source.walk():
-            place = join(folder, path) if path else folder
+            target = join(folder, path) if path else folder
             if isinstance(node, Directory):
-                self._copy_folder(source, path, place)
-            elif (first := firsts.setdefault(source.inode(path), place)) != place:
-                self.tree.link(place, first)
+                self._copy_folder(source, path, target)
+            elif (first := firsts.setdefault(source.inode(path), target)) != target:
+                self.tree.link(target, first)
             else:
-                self.copy(source, path, place)
+                self.copy(source, path, target)
 
-    def _copy_folder(self, source: Tree, path: bytes, place: bytes) -> None:
+    def _copy_folder(self, source: Tree, path: bytes, target: bytes) -> None:
         if source.is_implied(path):
-            self.folder(place)
-        elif place not in self.tree:
+            self.folder(target)
+        elif target not in self.tree:
             metadata = evolve(source[path].metadata, uid=0, gid=0)
-            self.tree.add(place, Directory(metadata=metadata))
+            self.tree.add(target, Directory(metadata=metadata))
 
 
 def add_builtins(
@@ -121,9 +121,10 @@ def add_builtins(
     """Add the extensions that are loaded at boot.
 
     Args:
-        overlay: what they go into.
-        extensions: all that must be there, needed ones as well.
-        onboot: the names that are loaded, in order; what they need is loaded before them.
+        overlay: the tree to add to.
+        extensions: all extensions that must be present, with their dependencies.
+        onboot: names of the extensions to load, in order. Core loads the dependencies of each
+            first.
     """
     overlay.folder(OPTIONAL)
     for extension in extensions:
@@ -132,28 +133,28 @@ def add_builtins(
 
 
 def add_mirror(overlay: OverlayTree, folder: str, extensions: Iterable[PackedExtension]) -> None:
-    """Add the mirror of extensions that an image carries.
+    """Add the image's own mirror of extensions.
 
     Args:
-        overlay: what it goes into.
-        folder: the extensions' place in it, such as ``4.x/x86/tcz``.
-        extensions: what it holds.
+        overlay: the tree to add to.
+        folder: path of the extensions in the mirror, such as ``4.x/x86/tcz``.
+        extensions: the extensions in the mirror.
     """
-    place = join(MIRROR, folder.encode())
-    overlay.folder(place)
+    path = join(MIRROR, folder.encode())
+    overlay.folder(path)
     for extension in extensions:
-        _add_extension(overlay, place, extension)
+        _add_extension(overlay, path, extension)
 
 
 def add_files(overlay: OverlayTree, folder: bytes, files: Mapping[str, Buffer]) -> None:
-    """Add files, by their paths below ``folder``."""
+    """Add files, given by their paths below ``folder``."""
     overlay.folder(folder)
     for path, content in sorted(files.items()):
         overlay.file(join(folder, path.encode()), content)
 
 
 def add_project(overlay: OverlayTree, project: Project, flavour: Flavour) -> None:
-    """Add the project's own files, where the generation of its scripts has them."""
+    """Add the project's own files, at the paths that its generation uses."""
     tree = project.tree
     for path in (
         b"etc/init.d/dhcp.sh",
@@ -183,21 +184,21 @@ def add_project(overlay: OverlayTree, project: Project, flavour: Flavour) -> Non
 
 
 def add_mcollective(overlay: OverlayTree, project: Project, unpacked: Tree) -> None:
-    """Add MCollective with the project's agents, as the project of 2012 had it.
+    """Add MCollective with the project's agents, as in the 2012 project.
 
     Args:
-        overlay: what it goes into.
-        project: whose agents are added.
-        unpacked: the release, as its tarball has it: in a folder ``mcollective-2.0.0``.
+        overlay: the tree to add to.
+        project: the project with the agents.
+        unpacked: the unpacked release tarball: one folder such as ``mcollective-2.0.0``.
 
     Raises:
-        ProjectError: the tarball has something else at its top.
+        ProjectError: the tarball does not hold exactly one folder at its top level.
     """
     folders = unpacked.entries(ROOT)
     if len(folders) != 1 or not isinstance(unpacked[folders[0]], Directory):
         raise ProjectError(
-            "the tarball of MCollective does not have one folder at its top",
-            hint="give a release as MCollective published it, such as mcollective-2.0.0.tgz",
+            "MCollective tarball: the top level must be one folder",
+            hint="use a release that MCollective published, such as mcollective-2.0.0.tgz",
         )
     (folder,) = folders
     installed = b"usr/local/tce.installed"
@@ -210,7 +211,7 @@ def add_mcollective(overlay: OverlayTree, project: Project, unpacked: Tree) -> N
 
 
 def _add_extension(overlay: OverlayTree, folder: bytes, extension: PackedExtension) -> None:
-    place = join(folder, extension.name.encode())
-    overlay.file(place, extension.content)
-    for side, content in extension.beside.items():
-        overlay.file(place + side.encode(), content)
+    path = join(folder, extension.name.encode())
+    overlay.file(path, extension.content)
+    for suffix, content in extension.beside.items():
+        overlay.file(path + suffix.encode(), content)

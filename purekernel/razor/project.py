@@ -1,7 +1,7 @@
-"""A Razor-Microkernel project: what of it goes into a bundle.
+"""Read a Razor-Microkernel project: the files that go into a bundle.
 
-Its layout is that of the project's own repository, of either generation. Nothing in it is
-run; its scripts go into the bundle as they are.
+The layout is that of the project's repository, of either generation. This module runs nothing
+in it. The scripts go into the bundle unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SHADOW, SHADOW_PROD = b"etc/shadow", b"etc/shadow-nologin"
 SETTINGS, SETTINGS_DEBUG = b"tmp/mk_conf.yaml", b"tmp/mk_conf_debug.yaml"
 
 
-# MCollective's agents, which only the project of 2012 has.
+# MCollective's agents. Only the 2012 project has them.
 AGENTS = (b"configuration-agent/configuration.rb", b"facter-agent/facteragent.rb")
 
 
@@ -34,7 +34,7 @@ REBUILD_SCRIPT = b"rebuild_iso.sh"
 _OLD_VOLUME_ID = re.compile(rb"-V\s+TC-custom\b")
 
 
-# Single files without which there is no bundle, and kinds of which there must be one.
+# Files that every bundle needs, and patterns that must each match at least one file.
 _NEEDED = (
     SCRIPTS + b"/" + REBUILD_SCRIPT,
     SCRIPTS + b"/build_initial_directories.sh",
@@ -55,7 +55,7 @@ _NEEDED_2013 = (b"COPYING", b"LICENSE", GEMRC)
 _NEEDED_KINDS_2013 = (b"opt/boot*.sh",)
 
 
-# What of a checkout's top is read at all: not its history, nor what an earlier run left.
+# The entries of a checkout's top folder to read. Skips the history and output of earlier runs.
 _TOP_FOLDERS = {
     SCRIPTS, EXTRAS, b"configuration-agent", b"facter-agent", b"etc", b"opt",
     b"razor_microkernel", b"tmp", b"usr",
@@ -63,19 +63,19 @@ _TOP_FOLDERS = {
 _TOP_FILES = {b"COPYING", b"LICENSE", GEMRC}
 
 
-# Of a release's tarball: "Razor-Microkernel-0.12.0/".
+# Matches the top folder of a release tarball: "Razor-Microkernel-0.12.0/".
 _VERSION_IN_NAME = re.compile(rb".*?-v?([0-9][0-9A-Za-z.+~_-]*)")
 
 
 @frozen(kw_only=True)
 class Project:
-    """A project, read.
+    """A parsed project.
 
     Attributes:
-        source: where it came from, for messages.
-        tree: its files, by their places in the project.
-        generation: as its scripts say.
-        version: as its checkout or its tarball says; ``None`` where nothing does.
+        source: the project's path or URL, for messages.
+        tree: its files, by path in the project.
+        generation: the scripts' generation, from ``rebuild_iso.sh``.
+        version: version from git or from the tarball's top folder; ``None`` if unknown.
     """
 
     source: str
@@ -84,26 +84,29 @@ class Project:
     version: str | None
 
     def find(self, pattern: bytes) -> list[bytes]:
-        """Return the files of one folder that match ``pattern``, in the order of their names."""
+        """Return the files of one folder that match ``pattern``, sorted by name."""
         return _find(self.tree, pattern)
 
     def content(self, path: bytes) -> bytes | None:
-        """Return what the file at ``path`` holds, or ``None``."""
+        """Return the content of the file at ``path``, or ``None`` if it is missing."""
         node = self.tree.get(path)
         return bytes(node.content) if isinstance(node, File) else None
 
     def shadow(self, flavour: Flavour) -> bytes:
-        """Return which file becomes ``etc/shadow``: in a production image nobody logs in."""
+        """Return the path of the file that becomes ``etc/shadow``.
+
+        A production image allows no login.
+        """
         return SHADOW_PROD if flavour is Flavour.PROD else SHADOW
 
     def settings(self, flavour: Flavour) -> bytes:
-        """Return which file becomes ``tmp/mk_conf.yaml``."""
+        """Return the path of the file that becomes ``tmp/mk_conf.yaml``."""
         debug = flavour is Flavour.DEBUG and SETTINGS_DEBUG in self.tree
         return SETTINGS_DEBUG if debug else SETTINGS
 
 
 def is_project_name(entry: bytes) -> bool:
-    """Say whether a name at the top of a checkout can be part of a bundle."""
+    """Say whether a top-level entry of a checkout can be part of a bundle."""
     return (
         entry in _TOP_FOLDERS
         or entry in _TOP_FILES
@@ -111,36 +114,36 @@ def is_project_name(entry: bytes) -> bool:
     )
 
 
-# What the original scripts of half two say of the image that they would make.
+# Read the image's kind from the original build scripts.
 
 
 def tell_generation(script: bytes) -> Generation:
-    """Return the generation of a ``rebuild_iso.sh``, by the volume id that it gives."""
+    """Return the generation of a ``rebuild_iso.sh``, by the volume ID that it sets."""
     return Generation.V2012 if _OLD_VOLUME_ID.search(script) else Generation.V2013
 
 
 def parse_project(layer: Layer, *, version: str | None = None) -> Project:
-    """Return the project that ``layer`` holds, at its top or in its only folder.
+    """Parse the project in ``layer``, at its top level or in its only folder.
 
     Args:
         layer: a checkout or an unpacked release.
-        version: what its checkout is called, as git has it: ``v0.12.0``.
+        version: the checkout's version from ``git describe``, such as ``v0.12.0``.
 
     Raises:
-        ProjectError: it lacks a part that every bundle has.
+        ProjectError: a part that every bundle needs is missing.
     """
     tree, folder = _top(layer.tree)
     if SCRIPTS not in tree:
         raise ProjectError(
-            f"{layer.source} is no Razor-Microkernel project: it has no {SCRIPTS.decode()}"
+            f"{layer.source}: not a Razor-Microkernel project: {SCRIPTS.decode()} not found"
         )
     script = tree.get(join(SCRIPTS, REBUILD_SCRIPT))
     if not isinstance(script, File):
-        raise ProjectError(f"{layer.source}: there is no {_NEEDED[0].decode()} in the project")
+        raise ProjectError(f"{layer.source}: {_NEEDED[0].decode()} not found in the project")
     generation = tell_generation(bytes(script.content))
     _check_parts(tree, generation, layer.source)
-    if version is None and (found := _VERSION_IN_NAME.fullmatch(folder)) is not None:
-        version = found[1].decode("ascii", "replace")
+    if version is None and (match := _VERSION_IN_NAME.fullmatch(folder)) is not None:
+        version = match[1].decode("ascii", "replace")
     return Project(
         source=layer.source,
         tree=tree,
@@ -150,15 +153,15 @@ def parse_project(layer: Layer, *, version: str | None = None) -> Project:
 
 
 def iso_version(tag: str) -> str:
-    """Return the version that a tag means: ``v0.12.0-3-gdeadbee`` is ``0.12.0+3-gdeadbee``.
+    """Convert a git tag to a version: ``v0.12.0-3-gdeadbee`` is ``0.12.0+3-gdeadbee``.
 
-    Source: build-bundle-file.sh, which has sed do so.
+    Source: build-bundle-file.sh, which does this with sed.
     """
     return tag.replace("-", "+", 1).removeprefix("v")
 
 
 def _top(tree: Tree) -> tuple[Tree, bytes]:
-    """Return what the only folder of ``tree`` holds, and its name; else all, and no name."""
+    """Return the content and name of the only folder of ``tree``; else ``tree`` and ``b""``."""
     entries = tree.entries(ROOT)
     if SCRIPTS in entries or len(entries) != 1 or not isinstance(tree[entries[0]], Directory):
         return tree, b""
@@ -184,12 +187,12 @@ def _check_parts(tree: Tree, generation: Generation, source: str) -> None:
     raise_all(
         [
             *(
-                ProjectError(f"{source}: {_what(tree, path)} in the project")
+                ProjectError(f"{source}: {_describe_fault(tree, path)}")
                 for path in needed
                 if not isinstance(tree.get(path), File)
             ),
             *(
-                ProjectError(f"{source}: there is no {kind.decode()} in the project")
+                ProjectError(f"{source}: no file matches {kind.decode()} in the project")
                 for kind in kinds
                 if not _find(tree, kind)
             ),
@@ -197,11 +200,11 @@ def _check_parts(tree: Tree, generation: Generation, source: str) -> None:
     )
 
 
-def _what(tree: Tree, path: bytes) -> str:
+def _describe_fault(tree: Tree, path: bytes) -> str:
     node = tree.get(path)
     if node is None:
-        return f"there is no {path.decode()}"
-    return f"{display(path)} must be a file and is {describe(node)}"
+        return f"{path.decode()} not found in the project"
+    return f"{display(path)} in the project must be a file, got {describe(node)}"
 
 
 def _find(tree: Tree, pattern: bytes) -> list[bytes]:

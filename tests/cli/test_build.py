@@ -214,7 +214,7 @@ BAD_BUNDLES: dict[str, tuple[Callable[[], bytes], str]] = {
     "truncated tar": (lambda: build_tar(make_bundle_tree())[:-30_000], "bundle.tar.gz"),
     "no iso": (
         lambda: _bundle_bytes(lambda tree: tree.remove(b"Core-current.iso")),
-        "bundle.tar.gz: there is no Core-current.iso in the bundle",
+        "bundle.tar.gz: Core-current.iso not found in the bundle",
     ),
     "truncated iso": (lambda: _bundle_bytes(_iso_cut), "bundle.tar.gz: Core-current.iso"),
     "iso of zeros": (

@@ -17,9 +17,7 @@ FILE = Metadata(mode=0o644)
 
 @pytest.mark.parametrize("flavour", ["dev", "prod", "debug"])
 @pytest.mark.parametrize("generation", ["2012", "2013"])
-def test_bundles_of_both_generations_and_all_flavours_are_told(
-    generation: str, flavour: str
-) -> None:
+def test_bundle_reports_generation_flavour_and_version(generation: str, flavour: str) -> None:
     data = make_bundle(generation=generation, flavour=flavour, version="1.2+3", iso=ISO)
     bundle = parse_bundle(data, source="b")
     assert bundle.flavour is Flavour(flavour)
@@ -42,71 +40,76 @@ def _with(path: bytes, content: bytes) -> Callable[[Tree], None]:
     return lambda tree: tree.add(path, File(metadata=FILE, content=content))
 
 
-def _iso_is_a_link(tree: Tree) -> None:
+def _make_iso_a_link(tree: Tree) -> None:
     tree.add(b"Core-current.iso", Symlink(metadata=FILE, target=b"../../etc/passwd"))
 
 
-def _overlay_is_a_folder(tree: Tree) -> None:
+def _make_overlay_a_folder(tree: Tree) -> None:
     tree.remove(b"dependencies/ssh-setup-files.tar.gz")
     tree.add(b"dependencies/ssh-setup-files.tar.gz", Directory(metadata=FILE))
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("change", "message"),
     [
         (
             _without(b"Core-current.iso"),
             (
-                "b.tgz: there is no Core-current.iso in the bundle; it holds 'COPYING', 'LICENSE', "
+                "b.tgz: Core-current.iso not found in the bundle; it holds 'COPYING', 'LICENSE', "
                 "'add_version_to_mk_fs.rb', 'build_initial_directories.sh', 'build_iso_yaml.rb', "
                 "'dependencies'"
             ),
         ),
         (
             _without(b"rebuild_iso.sh"),
-            "b.tgz: there is no rebuild_iso.sh in the bundle, which says what flavour it is",
+            "b.tgz: rebuild_iso.sh not found in the bundle; it names the bundle's flavour",
         ),
         (
             _without(b"dependencies"),
             (
-                "b.tgz: there is no overlay in the bundle's dependencies/ (one of "
+                "b.tgz: no overlay in the bundle's dependencies/: must be one of "
                 "mk-open-vm-tools.tar.gz, razor-microkernel-overlay.tar.gz, "
-                "mcollective-setup-files.tar.gz, ssh-setup-files.tar.gz)"
+                "mcollective-setup-files.tar.gz, ssh-setup-files.tar.gz"
             ),
         ),
         (
             _with(b"rebuild_iso.sh", b"#!/bin/sh\nISO_NAME=other.iso\n"),
             (
-                "b.tgz: rebuild_iso.sh in the bundle has no line ISO_NAME=rz_mk_…-image… "
-                "to tell its flavour"
+                "b.tgz: rebuild_iso.sh in the bundle: the flavour is missing: there must be a "
+                "line ISO_NAME=rz_mk_…-image…"
             ),
         ),
         (
             _with(b"rebuild_iso.sh", b"ISO_NAME=rz_mk_test-image.iso\n"),
-            "b.tgz: rebuild_iso.sh in the bundle makes a 'test' image; there are dev, prod, debug",
-        ),
-        (
-            _iso_is_a_link,
-            "b.tgz: 'Core-current.iso' in the bundle must be a file and is a symbolic link",
-        ),
-        (
-            _overlay_is_a_folder,
             (
-                "b.tgz: 'dependencies/ssh-setup-files.tar.gz' in the bundle must be a file "
-                "and is a folder"
+                "b.tgz: rebuild_iso.sh in the bundle: unknown flavour: must be one of "
+                "dev, prod, debug, got 'test'"
+            ),
+        ),
+        (
+            _make_iso_a_link,
+            "b.tgz: 'Core-current.iso' in the bundle must be a file, got a symbolic link",
+        ),
+        (
+            _make_overlay_a_folder,
+            (
+                "b.tgz: 'dependencies/ssh-setup-files.tar.gz' in the bundle must be a file, "
+                "got a folder"
             ),
         ),
     ],
 )
-def test_a_bundle_that_lacks_a_part_is_refused(spoil: Callable[[Tree], None], message: str) -> None:
+def test_bundle_without_a_needed_part_is_refused(
+    change: Callable[[Tree], None], message: str
+) -> None:
     tree = make_bundle_tree(iso=ISO)
-    spoil(tree)
+    change(tree)
     with pytest.raises(BundleError) as caught:
         parse_bundle(build_tar(tree), source="b.tgz")
     assert str(caught.value) == message
 
 
-def test_what_is_no_tar_file_is_refused() -> None:
+def test_bundle_that_is_not_a_tar_file_is_refused() -> None:
     for data in (b"", b"<html>not found</html>" * 100, make_bundle(iso=ISO)[:-500]):
         with pytest.raises(FormatError):
             parse_bundle(data, source="b.tgz")
@@ -127,7 +130,7 @@ def test_what_is_no_tar_file_is_refused() -> None:
         (b"", None),
     ],
 )
-def test_the_version_is_read_and_never_run(line: bytes, version: str | None) -> None:
+def test_version_is_read_without_running_the_script(line: bytes, version: str | None) -> None:
     tree = make_bundle_tree(iso=ISO)
     tree.add(b"gitversion.sh", File(metadata=FILE, content=line))
     assert parse_bundle(build_tar(tree), source="b").version == version

@@ -8,16 +8,16 @@ import yaml
 from purekernel.razor.metadata import build_iso_metadata, build_version_file
 
 
-def test_the_version_file_is_as_the_boot_scripts_know_it() -> None:
+def test_version_file_has_the_key_that_boot_scripts_read() -> None:
     assert build_version_file("0.9.0.1") == b"---\nmk_version: 0.9.0.1\n"
 
 
-def test_a_version_that_looks_like_a_number_stays_a_word() -> None:
+def test_version_that_looks_like_a_number_stays_a_string() -> None:
     for version in ("0.9", "1e3", "12", "1_0", "0x1F"):
         assert yaml.safe_load(build_version_file(version)) == {"mk_version": version}
 
 
-def test_the_metadata_has_the_originals_keys_in_their_order() -> None:
+def test_metadata_has_the_original_keys_in_order() -> None:
     data = build_iso_metadata(
         version="0.9.0.1",
         kernel_path="boot/vmlinuz",

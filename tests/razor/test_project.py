@@ -25,7 +25,7 @@ def wrapped(tree: Tree, folder: bytes) -> Tree:
 
 
 @pytest.mark.parametrize("generation", ["2012", "2013"])
-def test_both_generations_are_told(generation: str) -> None:
+def test_project_of_each_generation_is_read(generation: str) -> None:
     project = parsed(make_project(generation=generation))
     assert project.generation is Generation(generation)
     assert project.version is None
@@ -49,33 +49,33 @@ def test_both_generations_are_told(generation: str) -> None:
         (b"puppetlabs-Razor-Microkernel", None),
     ],
 )
-def test_a_release_lies_in_a_folder_that_may_say_its_version(
-    folder: bytes, version: str | None
-) -> None:
+def test_release_folder_name_gives_the_version(folder: bytes, version: str | None) -> None:
     project = parsed(wrapped(make_project(), folder))
     assert project.version == version
     assert project.content(b"rz_mk_init.rb") is not None
 
 
-def test_the_checkouts_word_counts_first() -> None:
+def test_checkout_version_overrides_folder_name() -> None:
     tree = wrapped(make_project(), b"Razor-Microkernel-0.12.0")
     assert parsed(tree, version="v0.13.0-2-gdeadbee").version == "0.13.0+2-gdeadbee"
     assert iso_version("vv1") == "v1"
 
 
-def test_what_is_no_project_is_refused() -> None:
+def test_tree_without_project_files_is_refused() -> None:
     with pytest.raises(ProjectError) as caught:
         parsed(Tree())
-    assert str(caught.value) == "there is no Razor-Microkernel project: it has no iso-build-files"
+    assert str(caught.value) == (
+        "there: not a Razor-Microkernel project: iso-build-files not found"
+    )
     assert "--project" in caught.value.hint
     tree = make_project()
     tree.remove(b"iso-build-files/rebuild_iso.sh")
     with pytest.raises(ProjectError) as caught:
         parsed(tree)
-    assert str(caught.value) == "there: there is no iso-build-files/rebuild_iso.sh in the project"
+    assert str(caught.value) == "there: iso-build-files/rebuild_iso.sh not found in the project"
 
 
-def test_all_that_is_missing_is_told_at_once() -> None:
+def test_all_missing_files_are_reported_at_once() -> None:
     tree = make_project()
     tree.remove(b"etc/inittab")
     tree.remove(b"razor_microkernel/sample.rb")
@@ -84,20 +84,20 @@ def test_all_that_is_missing_is_told_at_once() -> None:
     with pytest.raises(CombinedError) as caught:
         parsed(tree)
     assert [str(error) for error in caught.value.errors] == [
-        "there: there is no etc/inittab in the project",
-        "there: 'COPYING' must be a file and is a folder in the project",
-        "there: there is no razor_microkernel/*.rb in the project",
+        "there: etc/inittab not found in the project",
+        "there: 'COPYING' in the project must be a file, got a folder",
+        "there: no file matches razor_microkernel/*.rb in the project",
     ]
 
 
-def test_only_what_can_be_of_use_is_read() -> None:
+def test_unrelated_checkout_entries_are_skipped() -> None:
     assert is_project_name(b"rz_mk_new.rb")
     assert is_project_name(b"etc")
     for name in (b".git", b"build-files", b"tmp-build-dir", b"rz_mk_new.py", b"README.md"):
         assert not is_project_name(name)
 
 
-def test_what_only_one_generation_has_is_not_asked_of_the_other() -> None:
+def test_each_generation_requires_only_its_own_files() -> None:
     tree = make_project(generation="2012")
     assert b"COPYING" not in tree
     tree.remove(b"facter-agent/facteragent.rb")
