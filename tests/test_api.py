@@ -88,9 +88,9 @@ def test_paths_may_be_text_and_outputs_words(image: Image, tmp_path: Path) -> No
 
 
 def test_nothing_to_make_is_refused(image: Image, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nothing is to be made of the image"):
+    with pytest.raises(UsageError, match="no output is named"):
         write_image(image, tmp_path, emit=[])
-    with pytest.raises(UsageError, match="iso, core and pxe: 'usb' is not a valid Emit"):
+    with pytest.raises(UsageError, match="iso, core or pxe: 'usb' is not a valid Emit"):
         write_image(image, tmp_path, emit=["usb"])
     assert list(tmp_path.iterdir()) == []
 

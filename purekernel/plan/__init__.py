@@ -1,4 +1,4 @@
-"""From a recipe to a plan: everything is decided here, and nothing done."""
+"""Plan a build: decide all of it, without doing any of it."""
 
 from purekernel.plan.plan import Plan, PlannedFile, PlannedGem
 from purekernel.plan.planner import Planner, make_plan

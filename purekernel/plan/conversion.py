@@ -1,4 +1,4 @@
-"""Make an extension of a Debian package, with all that stands beside it."""
+"""Convert a Debian package to an extension and its companion files."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")
 
 @frozen(kw_only=True)
 class Conversion:
-    """A package as an extension, not yet packed.
+    """A converted package, not packed.
 
     Attributes:
-        name: of the extension, with ``.tcz``.
-        tree: what it holds.
-        record: what the package says of itself.
-        needs: the extensions that it needs, with ``.tcz``.
-        notes: what the user should know, a line each.
+        name: name of the extension, with ``.tcz``.
+        tree: files of the extension.
+        record: the package's control record.
+        needs: extensions that it depends on, with ``.tcz``.
+        notes: notes for the user, one line each.
     """
 
     name: str
@@ -42,10 +42,10 @@ class Conversion:
     notes: tuple[str, ...] = ()
 
     def beside(self, content: Buffer) -> dict[str, bytes]:
-        """Return what stands beside the packed extension, by the ends of the names.
+        """Return the companion files of the packed extension, by suffix.
 
         Args:
-            content: the extension, packed.
+            content: the packed extension.
         """
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
         sides = {MD5: build_md5(digest, self.name)}
@@ -58,13 +58,13 @@ class Conversion:
 
 @frozen(kw_only=True)
 class ConvertedExtension:
-    """An extension that was a package.
+    """A packed extension made from a package.
 
     Attributes:
-        name: with ``.tcz``.
-        content: the ``.tcz`` itself.
-        beside: what stands beside it, by the ends of the names.
-        notes: what the user should know, a line each.
+        name: name of the extension, with ``.tcz``.
+        content: content of the ``.tcz``.
+        beside: companion files, by suffix.
+        notes: notes for the user, one line each.
     """
 
     name: str
@@ -83,23 +83,23 @@ def convert_package(
     options: ConversionOptions | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Conversion:
-    """Return a package as an extension; nothing of it hangs on the host or the time.
+    """Convert a package to an extension. The result does not depend on the host or the time.
 
-    What is added has the newest time of what the package holds.
+    Added files get the newest time of the package's files.
 
     Args:
-        data: the ``.deb``.
+        data: content of the ``.deb``.
         source: its name, for messages.
-        name: of the extension, with ``.tcz``; by default the package's.
-        needs: the extensions that it needs.
-        import_script: what Tiny Core's mirror has to be run for it.
-        options: what is kept and added.
-        limits: the readers' bounds.
+        name: name of the extension, with ``.tcz``; by default the package's.
+        needs: extensions that it depends on.
+        import_script: the import script for the package from Tiny Core's mirror.
+        options: which files to keep and add.
+        limits: limits on parsed input.
 
     Raises:
-        FormatError: it is no sound package.
-        LimitError: it unpacks to more than ``limits`` allow.
-        TreeError: it holds paths that no image may hold.
+        FormatError: the package is damaged.
+        LimitError: the package unpacks to more than ``limits`` allow.
+        TreeError: the package holds a path that is not allowed in an image.
     """
     package = parse_deb(data, source=source, limits=limits)
     name = name or f"{package.record.name}{TCZ}"
@@ -124,15 +124,15 @@ def convert_package(
 def pack_conversion(
     conversion: Conversion, *, effort: Effort = Effort.BALANCED, jobs: int | None = None
 ) -> ConvertedExtension:
-    """Return an extension as it lies on a mirror: packed, and with its files beside it.
+    """Pack an extension and make its companion files, as on a mirror.
 
     Args:
-        conversion: what is packed: with gzip, in blocks of 4 KiB, as Core demands.
-        effort: how much is done for a small one.
-        jobs: how many blocks are packed at once; ``None`` for one a processor.
+        conversion: the extension. It is packed with gzip, in blocks of 4 KiB, as Core requires.
+        effort: the compression effort.
+        jobs: number of blocks to pack at once; ``None`` for the number of processors.
 
     Raises:
-        UnrepresentableError: squashfs cannot hold something in it.
+        UnrepresentableError: squashfs cannot represent an entry of the extension.
     """
     codec = make_codec(Compression.GZIP, effort, Options().block_bytes)
     with Encoding(jobs=jobs).running() as executor:
@@ -150,26 +150,24 @@ def _notes(name: str, package: DebianPackage) -> list[str]:
     wanted = () if postinst is None else wanted_programs(postinst)
     if not wanted:
         return []
-    return [
-        f"{name}: the package's postinst wants {' and '.join(wanted)}, which Core does not have"
-    ]
+    return [f"{name}: the package's postinst runs {' and '.join(wanted)}, which Core does not have"]
 
 
 def _info(name: str, record: PackageRecord, size_bytes: int) -> dict[str, str]:
-    said = record.fields
-    paragraphs = said.get("Description").split("\n")[1:]
-    # deb822 has a full stop for a blank line.
+    control = record.fields
+    paragraphs = control.get("Description").split("\n")[1:]
+    # In deb822, a full stop stands for a blank line.
     text = "\n".join("" if line == "." else line for line in paragraphs)
     fields = {
         "Title": name,
         "Description": record.summary,
         "Version": str(record.version),
         "Author": "see Original-site",
-        "Original-site": said.get("Homepage") or f"https://packages.debian.org/{record.name}",
+        "Original-site": control.get("Homepage") or f"https://packages.debian.org/{record.name}",
         "Copying-policy": f"see usr/share/doc/{record.name}/copyright in the package",
         "Size": _kilobytes(size_bytes),
         "Extension_by": f"purekernel, of {record.file_name}",
-        "Tags": said.get("Section") or "debian",
+        "Tags": control.get("Section") or "debian",
         "Comments": text or record.summary,
     }
     return {
@@ -179,5 +177,5 @@ def _info(name: str, record: PackageRecord, size_bytes: int) -> dict[str, str]:
 
 
 def _kilobytes(size_bytes: int) -> str:
-    """Return a size as du -h would say it of a file."""
+    """Format a size in KiB, rounded up, as du -h does for small files."""
     return f"{-(-size_bytes // 1024)}K"

@@ -1,4 +1,4 @@
-"""Plan the extensions: which there are, what they need, and what files are cut out of some."""
+"""Plan the extensions, their dependencies, and the files to cut out of them."""
 
 from __future__ import annotations
 
@@ -47,19 +47,18 @@ class PlannedExtensions:
     """The extensions of a plan.
 
     Attributes:
-        graph: all of them, and what they need.
-        kernel: the release that ``-KERNEL`` stands for, where anything asked for it.
-        builtin: those that are loaded at boot, in the user's order.
-        mirror: those in the image's own mirror, likewise.
-        merged: those unpacked into the root file system, likewise.
+        graph: all extensions and their dependencies.
+        kernel: the kernel release that ``-KERNEL`` stands for; ``None`` if unused or unknown.
+        builtin: extensions that are loaded at boot, in the user's order.
+        mirror: extensions in the image's own mirror, in the user's order.
+        merged: extensions unpacked into the root file system, in the user's order.
         cuts: files to cut out of extensions.
-        cut_from: those extensions, by name.
-        from_indexes: whether any of this rests on a mirror's index.
-        disputable: whether something is wrong with them only if the index is right about
-            what some of them need.
-        left_out: names that are left out as asked.
-        notes: which mirrors were passed over, a line each.
-        errors: what is wrong with them.
+        cut_from: the extensions to cut from, by name.
+        from_indexes: whether the plan uses information from a mirror's index.
+        disputable: whether an error depends on dependencies from an index, which may be wrong.
+        left_out: names of extensions that the user skips.
+        notes: skipped mirrors and other notes for the user, one line each.
+        errors: errors in the extensions.
     """
 
     graph: ExtensionGraph
@@ -84,29 +83,30 @@ def plan_extensions(
     *,
     base_is_pinned: bool,
 ) -> PlannedExtensions:
-    """Plan the extensions of a recipe; what is wrong with them is noted, not raised.
+    """Plan the extensions of a recipe. Record errors in them in the result.
 
     Args:
-        inquiry: what the plan is made from.
-        project: whose lists count where the recipe has none.
-        flavour: whom the image is for.
-        base: gives the base, whose kernel ``-KERNEL`` stands for; only called if needed.
-        base_is_pinned: whether it is the lock file's, whose word on its kernel counts then.
+        inquiry: the inputs of the plan.
+        project: the project, whose lists apply if the recipe has none.
+        flavour: the image's flavour.
+        base: returns the base, to find the release that ``-KERNEL`` stands for. Called only if
+            needed.
+        base_is_pinned: whether the lock file pins the base. If so, its kernel release applies.
 
     Raises:
-        DownloadError: the mirrors cannot be asked.
-        FormatError: what they say is damaged.
+        DownloadError: the mirrors cannot be reached.
+        FormatError: a file from a mirror is damaged.
     """
     errors: list[PurekernelError] = []
     lists = _names(inquiry, project, errors)
     kept = [_for_flavour(inquiry, names, flavour) for names in lists]
     cuts = _cuts(inquiry, project)
     packages = PlannedPackages()
-    if any(is_package(one.name) for names in (*kept, _cut_names(cuts)) for one in names):
+    if any(is_package(item.name) for names in (*kept, _cut_names(cuts)) for item in names):
         from purekernel.plan.packages import plan_packages  # noqa: PLC0415  # 15 ms
 
         packages = plan_packages(
-            inquiry, [one for names in kept for one in names], _cut_names(cuts), errors
+            inquiry, [item for names in kept for item in names], _cut_names(cuts), errors
         )
     builtin, mirror, merged = map(packages.in_place, kept)
     cuts = tuple(
@@ -129,12 +129,12 @@ def plan_extensions(
     _note_missing(inquiry, graph, asked, kernel, errors)
     disputable = any(len(missing.chain) > 1 for missing in graph.missing)
     if flavour is Flavour.PROD and not inquiry.all_flavours:
-        brought_back = _brings_openssh(graph, (*builtin, *merged, *mirror), kernel)
-        errors += brought_back
-        disputable = disputable or bool(brought_back)
+        openssh_errors = _brings_openssh(graph, (*builtin, *merged, *mirror), kernel)
+        errors += openssh_errors
+        disputable = disputable or bool(openssh_errors)
 
     def roots(names: Iterable[Named]) -> tuple[str, ...]:
-        resolved = dict.fromkeys(resolve_kernel(one.name, kernel) for one in names)
+        resolved = dict.fromkeys(resolve_kernel(item.name, kernel) for item in names)
         return tuple(name for name in resolved if name in graph.extensions)
 
     return PlannedExtensions(
@@ -149,10 +149,10 @@ def plan_extensions(
         disputable=live.went_by_indexes and disputable,
         left_out=graph.skipped
         | {
-            resolve_kernel(one.name, kernel)
+            resolve_kernel(item.name, kernel)
             for names in lists
-            for one in names
-            if one.name in inquiry.recipe.extensions.skip
+            for item in names
+            if item.name in inquiry.recipe.extensions.skip
         },
         notes=(*live.notes, *packages.notes),
         errors=tuple(errors),
@@ -160,22 +160,22 @@ def plan_extensions(
 
 
 def release_of(base: Base) -> str:
-    """Return the release of a base's kernel: its one folder of modules, or its own word.
+    """Return the release of a base's kernel, from its only module folder or from the kernel.
 
     Raises:
-        DependencyError: neither tells.
+        DependencyError: the release is in neither.
     """
     folders = kernel_releases(base.root)
     if len(folders) == 1:
         return folders[0].decode("ascii", "replace")
-    said = kernel_release(base.kernel.content)
-    if said is None:
+    release = kernel_release(base.kernel.content)
+    if release is None:
         raise DependencyError(
-            "the base does not tell the release of its kernel, which '-KERNEL' in the name of an "
-            "extension stands for",
-            hint="say it with kernel under [core], or --kernel",
+            "the release of the base's kernel is unknown: '-KERNEL' in the name of an extension "
+            "stands for it",
+            hint="set it with kernel under [core], or --kernel",
         )
-    return said
+    return release
 
 
 def _repository(inquiry: Inquiry, live: ExtensionMirror) -> ExtensionRepository:
@@ -192,27 +192,27 @@ def _repository(inquiry: Inquiry, live: ExtensionMirror) -> ExtensionRepository:
 def _names(
     inquiry: Inquiry, project: Project | None, errors: list[PurekernelError]
 ) -> tuple[tuple[Named, ...], tuple[Named, ...], tuple[Named, ...]]:
-    """Return the extensions that are loaded at boot, mirrored, and merged."""
-    said = inquiry.recipe.extensions
-    builtin, mirror = said.builtin, said.mirror
+    """Return the names of the builtin, mirrored and merged extensions."""
+    listed = inquiry.recipe.extensions
+    builtin, mirror = listed.builtin, listed.mirror
     if project is not None:
         builtin = _default_list(project, BUILTIN_LIST, errors) if builtin is None else builtin
         mirror = _default_list(project, MIRROR_LIST, errors) if mirror is None else mirror
-    return builtin or (), mirror or (), said.merged
+    return builtin or (), mirror or (), listed.merged
 
 
 def _default_list(
     project: Project, path: bytes, errors: list[PurekernelError]
 ) -> tuple[Named, ...]:
-    """Return the project's own list, or else ours."""
+    """Return the project's list, or else the default list."""
     data = project.content(path)
     name = path.rpartition(b"/")[2].decode()
     if data is None:
         return parse_extension_list(load_shipped_list(name), source=f"the default {name}")
-    found: list[PurekernelError] = []
+    list_errors: list[PurekernelError] = []
     with inside(project.source):
-        names = parse_extension_list(data, source=path.decode(), errors=found)
-    errors += [error.within(project.source) for error in found]
+        names = parse_extension_list(data, source=path.decode(), errors=list_errors)
+    errors += [error.within(project.source) for error in list_errors]
     return names
 
 
@@ -222,35 +222,35 @@ def _for_flavour(
     flavour: Flavour | None,
 ) -> tuple[Named, ...]:
     skip = inquiry.recipe.extensions.skip
-    kept = tuple(one for one in names if skip.isdisjoint((one.name, _plain(one.name))))
+    kept = tuple(item for item in names if skip.isdisjoint((item.name, _plain(item.name))))
     if flavour is not Flavour.PROD or inquiry.all_flavours:
         return kept
-    return tuple(one for one in kept if one.name != defaults.OPENSSH)
+    return tuple(item for item in kept if item.name != defaults.OPENSSH)
 
 
 def _plain(name: str) -> str:
-    """Return a package's name in lists without the version or architecture that it asks for."""
+    """Return a listed name; of a package, without the requested version or architecture."""
     try:
         return package_name(name) + DEB if is_package(name) else name
-    except FormatError:  # told when it is planned
+    except FormatError:  # reported when the package is planned
         return name
 
 
 def _cut_names(cuts: Iterable[Cut]) -> tuple[Named, ...]:
-    """Return what files are cut out of."""
+    """Return the extensions and packages to cut from."""
     return tuple(cut.extension for cut in cuts)
 
 
 def _cuts(inquiry: Inquiry, project: Project | None) -> tuple[Cut, ...]:
-    said = inquiry.recipe.cuts
-    # A recipe that cuts from the same extension says itself what.
-    if project is None or any(cut.extension.name == defaults.UTIL_LINUX for cut in said):
-        return said
+    cuts = inquiry.recipe.cuts
+    # A recipe that cuts from the same extension overrides the project's list.
+    if project is None or any(cut.extension.name == defaults.UTIL_LINUX for cut in cuts):
+        return cuts
     source = EXECUTABLE_LIST.decode()
     with inside(project.source):
         files = parse_path_list(project.content(EXECUTABLE_LIST) or b"", source=source)
     extension = Named(name=defaults.UTIL_LINUX, place=source)
-    return (*([Cut(extension=extension, files=files)] if files else []), *said)
+    return (*([Cut(extension=extension, files=files)] if files else []), *cuts)
 
 
 def _resolve(
@@ -260,15 +260,15 @@ def _resolve(
     kernel: str | None,
     base: Callable[[], Base],
 ) -> tuple[ExtensionGraph, str | None]:
-    said = inquiry.recipe.extensions
+    settings = inquiry.recipe.extensions
 
     def resolve(kernel: str | None) -> ExtensionGraph:
         return resolve_extensions(
-            [one.name for one in asked],
+            [item.name for item in asked],
             repository,
             kernel=kernel,
-            skip=_skipped(said.skip),
-            follow=said.dependencies,
+            skip=_skipped(settings.skip),
+            follow=settings.dependencies,
         )
 
     graph = resolve(kernel)
@@ -279,7 +279,7 @@ def _resolve(
 
 
 def _skipped(names: Iterable[str]) -> frozenset[str]:
-    """Return the extensions that are left out, those that packages would become as well."""
+    """Return the extensions to skip, with those made from skipped packages."""
     plain = [_plain(name) for name in names]
     return frozenset(name.removesuffix(DEB) + TCZ if is_package(name) else name for name in plain)
 
@@ -293,13 +293,13 @@ def _cut_from(
 ) -> dict[str, Extension]:
     named = {resolve_kernel(cut.extension.name, kernel): cut.extension for cut in cuts}
     found = repository.describe(list(named))
-    for (name, said), extension in zip(named.items(), found, strict=True):
+    for (name, listed), extension in zip(named.items(), found, strict=True):
         if extension is None:
             errors.append(
                 _not_locked(name, (name,))
                 if inquiry.bound_by_lock
                 else DependencyError(
-                    f"{said.place}: no mirror has {name}, from which files are to be cut",
+                    f"{listed.place}: {name} not found on any mirror: cannot cut files from it",
                     hint="correct the name, or cut from another extension",
                 )
             )
@@ -316,7 +316,7 @@ def _note_missing(
     if inquiry.bound_by_lock:
         errors += [_not_locked(missing.name, missing.chain) for missing in graph.missing]
         return
-    places = {resolve_kernel(one.name, kernel): one.place for one in asked}
+    places = {resolve_kernel(item.name, kernel): item.place for item in asked}
     try:
         refuse_missing(graph, places, looked_in=inquiry.extension_folders)
     except PurekernelError as error:
@@ -324,23 +324,24 @@ def _note_missing(
 
 
 def _not_locked(name: str, chain: Sequence[str]) -> LockError:
-    why = f", which is needed: {' → '.join(chain)}" if len(chain) > 1 else ""
+    why = f", needed by {' → '.join(chain)}" if len(chain) > 1 else ""
     return LockError(
-        f"the lock file does not have {name}{why}", hint="run 'purekernel lock' to pin it"
+        f"the lock file does not pin {name}{why}", hint="run 'purekernel lock' to pin it"
     )
 
 
 def _brings_openssh(
     graph: ExtensionGraph, names: Iterable[Named], kernel: str | None
 ) -> list[DependencyError]:
-    """Return errors about what brings back what a production image leaves out."""
-    resolved = [(one, resolve_kernel(one.name, kernel)) for one in names]
+    """Return an error for each extension that depends on OpenSSH in a production image."""
+    resolved = [(item, resolve_kernel(item.name, kernel)) for item in names]
     return [
         DependencyError(
-            f"{one.place}: a production image has no {defaults.OPENSSH}, and {name} needs it",
-            hint=f"leave out {name}, or {defaults.OPENSSH} with --skip {defaults.OPENSSH} "
-            f"if {name} can do without it",
+            f"{item.place}: {name} depends on {defaults.OPENSSH}: a production image must not have "
+            "it",
+            hint=f"remove {name}, or skip the dependency with --skip {defaults.OPENSSH} if {name} "
+            "works without it",
         )
-        for one, name in resolved
+        for item, name in resolved
         if defaults.OPENSSH in graph.order([name])
     ]

@@ -1,4 +1,4 @@
-"""Fetch what a plan names, and see that it agrees with itself."""
+"""Fetch the files of a plan, and check that they agree with each other."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Gathered:
     """A plan with all its files in the store.
 
     Attributes:
-        plan: what was decided.
-        planner: who decided it, and holds the base.
-        downloads: who reads the store.
-        fetched: each file that was wanted; ``None`` for one that no mirror has and that is
-            no loss.
+        plan: the plan.
+        planner: the planner that made it; it holds the base.
+        downloads: reads the store.
+        fetched: the fetched file for each planned file; ``None`` for an optional file that no
+            mirror has.
     """
 
     plan: Plan
@@ -58,12 +58,12 @@ class Gathered:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know: of the plan, and of packages that were looked into since."""
+        """Notes for the user: from the plan, and from packages converted since."""
         return (*self.plan.notes, *self._remarks)
 
     @property
     def base(self) -> Base:
-        """What the base ISO holds, unpacked."""
+        """The content of the base ISO, unpacked."""
         return self.planner.base_of(self.iso)
 
     @property
@@ -72,7 +72,7 @@ class Gathered:
         return self.content(self.planner.planned_base.wanted) or b""
 
     def content(self, wanted: Wanted) -> bytes | None:
-        """Return a file's content, checked; the same bytes to all who ask."""
+        """Return the checked content of a file. It is loaded once."""
         if wanted not in self._loaded:
             fetched = self.fetched[wanted]
             if fetched is None:
@@ -81,30 +81,38 @@ class Gathered:
         return self._loaded[wanted]
 
     def file(self, role: str) -> tuple[str, bytes] | None:
-        """Return the name and content of a file that stands by itself, if it is planned."""
+        """Return name and content of the single file with this role, or ``None`` if not planned."""
         planned = self.plan.files.get(role)
         content = None if planned is None else self.content(planned.wanted)
         return None if planned is None or content is None else (planned.wanted.name, content)
 
     def builtins(self) -> Iterator[PackedExtension]:
-        """Yield the extensions that are loaded at boot, needed ones first.
+        """Yield the extensions that are loaded at boot, dependencies first.
 
-        What is loaded at boot must find all that its ``.dep`` names: what was left out is
-        taken out of it, and of two that need each other one does not say so any more.
-        Core 4 would give up on the first, and never come to an end on the second.
+        Remove skipped dependencies from each ``.dep``, because Core 4 fails to load an extension
+        with a missing dependency. Remove one edge of each dependency loop, because Core 4 never
+        finishes loading a loop.
         """
         for name in self.plan.builtin_order():
             packed = self._packed(name, CHECKED_SIDES)
-            yield self._mended(packed) if self.plan.recipe.extensions.dependencies else packed
+            yield (
+                self._with_planned_dependencies(packed)
+                if self.plan.recipe.extensions.dependencies
+                else packed
+            )
 
     def mirrored(self) -> Iterator[PackedExtension]:
-        """Yield the extensions in the image's own mirror, needed ones first."""
+        """Yield the extensions in the image's own mirror, dependencies first."""
         for name in self.plan.mirror_order():
             packed = self._packed(name, None)
-            yield self._mended(packed) if self.plan.recipe.extensions.dependencies else packed
+            yield (
+                self._with_planned_dependencies(packed)
+                if self.plan.recipe.extensions.dependencies
+                else packed
+            )
 
     def tree(self, extension: Extension) -> Tree:
-        """Return what an extension holds, unpacked; one that is a package yet is made for it."""
+        """Return the unpacked files of an extension. A Debian package is converted first."""
         if extension.record is not None:
             return self._conversion(extension).tree
         from purekernel.formats.squashfs import parse_squashfs  # noqa: PLC0415  # 25 ms
@@ -116,12 +124,12 @@ class Gathered:
         )
 
     def _conversion(self, extension: Extension) -> Conversion:
-        # Few have packages in their lists.
+        # Import on use: few lists have packages.
         from purekernel.plan.conversion import convert_package  # noqa: PLC0415
         from purekernel.rootfs.debian import ConversionOptions  # noqa: PLC0415
 
         script = extension.sides.get(IMPORT_SCRIPT)
-        said = self.plan.recipe.debian
+        settings = self.plan.recipe.debian
         conversion = convert_package(
             self.content(extension.package) or b"",
             source=extension.package.name,
@@ -129,9 +137,9 @@ class Gathered:
             needs=extension.dependencies,
             import_script=None if script is None else self.content(script),
             options=ConversionOptions(
-                documentation=said.documentation,
-                empty_folders=said.empty_folders,
-                library_links=said.library_links,
+                documentation=settings.documentation,
+                empty_folders=settings.empty_folders,
+                library_links=settings.library_links,
             ),
             limits=self.planner.limits,
         )
@@ -139,7 +147,7 @@ class Gathered:
         return conversion
 
     def _converted(self, extension: Extension, sides: tuple[str, ...] | None) -> PackedExtension:
-        """Return an extension that is made of a package; it is packed once."""
+        """Return an extension made from a package. It is packed once."""
         if extension.name not in self._made:
             from purekernel.plan.conversion import pack_conversion  # noqa: PLC0415  # as above
 
@@ -162,13 +170,13 @@ class Gathered:
         content = self.content(extension.package)
         return PackedExtension(name=name, content=content or b"", beside=beside)
 
-    def _mended(self, packed: PackedExtension) -> PackedExtension:
+    def _with_planned_dependencies(self, packed: PackedExtension) -> PackedExtension:
         graph = self.plan.graph
         kept = set(graph.needs[packed.name])
         kept -= {end for start, end in graph.loops if start == packed.name}
-        said = graph.extensions[packed.name].dependencies
-        names = tuple(need for need in said if resolve_kernel(need, self.plan.kernel) in kept)
-        if names == said and (not said or DEPENDENCIES in packed.beside):
+        listed = graph.extensions[packed.name].dependencies
+        names = tuple(need for need in listed if resolve_kernel(need, self.plan.kernel) in kept)
+        if names == listed and (not listed or DEPENDENCIES in packed.beside):
             return packed
         beside = dict(packed.beside)
         beside[DEPENDENCIES] = build_dependencies(names)
@@ -178,19 +186,18 @@ class Gathered:
 def gather(
     inquiry: Inquiry, *, complete: bool = False, progress: Progress | None = None
 ) -> Gathered:
-    """Plan what ``inquiry`` asks for, and fetch it.
+    """Plan and fetch.
 
-    Where a mirror's index turns out to be older than the files that it speaks of, all is
-    planned once more from the files.
+    If a mirror's index contradicts the mirror's files, plan again without indexes.
 
     Args:
-        inquiry: what is asked for.
-        complete: fetch every file beside every extension, as a lock file has them.
-        progress: is told of the steps.
+        inquiry: the inputs of the plan.
+        complete: fetch every companion file of every extension, as a lock file needs them.
+        progress: receives the steps.
 
     Raises:
-        PurekernelError: something is not to be had, or not what it should be; all of it that
-            can be found out at once is told at once.
+        PurekernelError: a file is missing, damaged, or has another digest. Several errors are
+            raised together where possible.
     """
     progress = progress or Silent()
     try:
@@ -199,17 +206,17 @@ def gather(
         try:
             return _gather(evolve(inquiry, use_indexes=False), complete=complete, progress=progress)
         except PurekernelError:
-            if any(isinstance(one, OfflineError) for one in _each(doubt.error)):
-                # What the index names is not there; nor is what would tell that it is wrong.
+            if any(isinstance(error, OfflineError) for error in _each(doubt.error)):
+                # Offline, nothing can show that the index is wrong. The first error is more useful.
                 raise doubt.error from None
             raise
 
 
 class _IndexDoubtedError(Exception):
-    """An index said something that its files do not bear out.
+    """An index may contradict the files of its mirror.
 
     Attributes:
-        error: what came of it.
+        error: the error that fetching by the index raised.
     """
 
     def __init__(self, error: PurekernelError) -> None:
@@ -223,16 +230,16 @@ def _gather(inquiry: Inquiry, *, complete: bool, progress: Progress) -> Gathered
     wanted = plan.wanted(complete=complete)
     try:
         with progress.step("fetching"):
-            found = inquiry.downloads.fetch_all(wanted)
+            files = inquiry.downloads.fetch_all(wanted)
         gathered = Gathered(
             plan=plan,
             planner=planner,
             downloads=inquiry.downloads,
-            fetched=dict(zip(wanted, found, strict=True)),
+            fetched=dict(zip(wanted, files, strict=True)),
         )
         raise_all(_contradictions(gathered, locked=inquiry.bound_by_lock))
     except (DownloadError, CombinedError) as error:
-        if plan.from_indexes and _may_be_the_indexs(error):
+        if plan.from_indexes and _may_be_index_fault(error):
             raise _IndexDoubtedError(error) from None
         if inquiry.lock is not None:
             _blame_lock(error)
@@ -240,20 +247,20 @@ def _gather(inquiry: Inquiry, *, complete: bool, progress: Progress) -> Gathered
     return gathered
 
 
-def _may_be_the_indexs(error: DownloadError | CombinedError) -> bool:
-    return all(isinstance(one, DownloadError) for one in _each(error))
+def _may_be_index_fault(error: DownloadError | CombinedError) -> bool:
+    return all(isinstance(each, DownloadError) for each in _each(error))
 
 
 def _blame_lock(error: DownloadError | CombinedError) -> None:
-    """Say of files that are not those which were pinned what can be done about it.
+    """Set a hint about the lock file on each checksum error.
 
-    Of a network that fails, the lock file is not to blame.
+    Network errors keep their hint, because the lock file does not cause them.
     """
-    for one in _each(error):
-        if isinstance(one, ChecksumError):
-            one.hint = (
-                "the lock file pins another file than the mirrors have: if theirs is meant, "
-                "run 'purekernel lock --update'"
+    for each in _each(error):
+        if isinstance(each, ChecksumError):
+            each.hint = (
+                "the lock file pins another file than the mirrors have: to accept the mirrors' "
+                "file, run 'purekernel lock --update'"
             )
 
 
@@ -262,8 +269,8 @@ def _each(error: PurekernelError) -> Iterable[PurekernelError]:
 
 
 def _contradictions(gathered: Gathered, *, locked: bool) -> Iterator[ChecksumError]:
-    """Yield where an extension and what stands beside it do not agree."""
-    from_index = "the mirror's index" if gathered.plan.from_indexes else "the mirror before"
+    """Yield an error for each extension that contradicts its companion files."""
+    from_index = "the mirror's index" if gathered.plan.from_indexes else "an earlier download"
     other = "the lock file" if locked else from_index
     for extension in gathered.plan.graph.extensions.values():
         package = gathered.fetched.get(extension.package)
@@ -272,15 +279,17 @@ def _contradictions(gathered: Gathered, *, locked: bool) -> Iterator[ChecksumErr
             if beside is None or package is None:
                 continue
             if side == MD5:
-                said = parse_md5(gathered.downloads.load(beside), source=beside.url)
-                if said != package.md5:
+                expected = parse_md5(gathered.downloads.load(beside), source=beside.url)
+                if expected != package.md5:
                     yield ChecksumError(
-                        f"{extension.name} has the MD5 {package.md5}, and {beside.name} says {said}"
+                        f"{extension.name}: wrong MD5: must be {expected} as in {beside.name}, "
+                        f"got {package.md5}"
                     )
             elif side == DEPENDENCIES:
                 needs = parse_dependencies(gathered.downloads.load(beside), source=beside.url)
                 if needs != extension.dependencies:
                     yield ChecksumError(
-                        f"{beside.name} names {', '.join(needs) or 'nothing'}, and {other} "
-                        f"{', '.join(extension.dependencies) or 'nothing'}"
+                        f"{beside.name}: contradicts {other}: must be "
+                        f"{', '.join(extension.dependencies) or 'nothing'}, got "
+                        f"{', '.join(needs) or 'nothing'}"
                     )

@@ -1,4 +1,4 @@
-"""Plan the files that stand by themselves: the base ISO, tarballs, overlays from the network."""
+"""Plan single files: the base ISO, tarballs, overlays from the network."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ MOST_MD5_BYTES = 4096
 
 @frozen(kw_only=True)
 class FileAsk:
-    """A file that stands by itself, as it is asked for.
+    """A request for a single file.
 
     Attributes:
-        role: what it is for.
-        asked: the address or place.
-        wanted: how it is to be had.
+        role: purpose of the file.
+        asked: URL or path as requested.
+        wanted: the download.
     """
 
     role: str
@@ -49,27 +49,29 @@ class FileAsk:
 
 
 def plan_file(inquiry: Inquiry, ask: FileAsk) -> PlannedFile:
-    """Plan a file, pinned if the lock has it.
+    """Plan a file. Apply the lock file's pin if there is one.
 
     Raises:
-        LockError: the lock has none, or another.
+        LockError: the lock file binds, and pins no file or another file.
     """
     asked, wanted = tell_apart(ask.asked), ask.wanted
     locked = None if inquiry.lock is None else inquiry.lock.files.get(ask.role)
-    promised = ask.wanted.sha256
-    if locked is not None and promised is not None and promised != locked.pin.sha256:
+    expected = ask.wanted.sha256
+    if locked is not None and expected is not None and expected != locked.pin.sha256:
         if inquiry.bound_by_lock:
             raise LockError(
-                f"the lock file has another SHA-256 for {ask.role} than {inquiry.recipe.source}",
+                f"the lock file: wrong SHA-256 for {ask.role}: must be {expected} as in "
+                f"{inquiry.recipe.source}, got {locked.pin.sha256}",
                 hint="correct the digest in the recipe, or run 'purekernel lock'",
             )
         locked = None
     if locked is not None and locked.asked == asked:
         wanted = pinned(wanted, locked.pin, inquiry.place)
     elif inquiry.bound_by_lock:
-        has = f"{locked.asked} for {ask.role}" if locked is not None else f"no {ask.role}"
+        got = f"{locked.asked}" if locked is not None else "none"
         raise LockError(
-            f"the lock file has {has}, and {inquiry.recipe.source} asks for {asked}",
+            f"the lock file: no pin for {ask.role}: must be {asked} as in "
+            f"{inquiry.recipe.source}, got {got}",
             hint="run 'purekernel lock' to pin it",
         )
     return PlannedFile(role=ask.role, asked=asked, wanted=wanted)
@@ -78,16 +80,16 @@ def plan_file(inquiry: Inquiry, ask: FileAsk) -> PlannedFile:
 def plan_base(inquiry: Inquiry) -> tuple[PlannedFile, str]:
     """Plan the base ISO: the recipe's own, or the mirrors'.
 
-    Where its MD5 stands beside it, that counts. Mirrors of Tiny Core have it; whoever names an
-    ISO elsewhere never promised one.
+    If there is an MD5 file beside the ISO, check the ISO against it. Mirrors of Tiny Core always
+    have one. For an ISO elsewhere, the file is optional.
 
     Returns:
-        The file, and what the user should know of it, if anything.
+        The file, and a note for the user; ``""`` for none.
 
     Raises:
-        DownloadError: the mirrors cannot be asked.
-        FormatError: what stands beside a mirror's ISO is no digest.
-        LockError: the lock has none, or another.
+        DownloadError: the mirrors cannot be reached.
+        FormatError: the MD5 file beside a mirror's ISO is damaged.
+        LockError: the lock file binds, and pins no file or another file.
     """
     core = inquiry.recipe.core
     urls: tuple[str, ...]
@@ -95,7 +97,7 @@ def plan_base(inquiry: Inquiry) -> tuple[PlannedFile, str]:
         asked, urls = core.iso, (inquiry.place(core.iso),)
     else:
         urls = inquiry.release.iso_urls(inquiry.mirrors)
-        # Whichever mirror has it: to name another one voids no pin.
+        # A path without the mirror: a change of the mirror must not void the pin.
         asked = inquiry.release.iso_places()[0]
     wanted = Wanted(name=last_component(urls[0]), urls=urls, kind=Kind.ISO, sha256=core.iso_sha256)
     planned = plan_file(inquiry, FileAsk(role=BASE, asked=asked, wanted=wanted))
@@ -112,7 +114,7 @@ def plan_base(inquiry: Inquiry) -> tuple[PlannedFile, str]:
 
 
 def overlay_asks(inquiry: Inquiry) -> Iterator[FileAsk]:
-    """Yield the overlays that come from the network."""
+    """Yield the overlays to download."""
     for overlay in inquiry.recipe.overlays:
         if overlay.url is not None:
             wanted = Wanted(
@@ -122,17 +124,17 @@ def overlay_asks(inquiry: Inquiry) -> Iterator[FileAsk]:
 
 
 def extra_asks(inquiry: Inquiry, generation: Generation | None) -> Iterator[FileAsk]:
-    """Yield what a Microkernel has besides extensions and gems."""
+    """Yield the files of a Microkernel besides extensions and gems."""
     razor = inquiry.recipe.razor
     if razor is None:
         return
-    said = {
+    choices = {
         RUBYGEMS: (razor.rubygems, defaults.RUBYGEMS),
         VM_TOOLS: (razor.open_vm_tools, defaults.OPEN_VM_TOOLS),
     }
     if generation is Generation.V2012:
-        said[MCOLLECTIVE] = (razor.mcollective, defaults.MCOLLECTIVE)
-    for role, (chosen, default) in said.items():
+        choices[MCOLLECTIVE] = (razor.mcollective, defaults.MCOLLECTIVE)
+    for role, (chosen, default) in choices.items():
         asked = default if chosen is None else chosen
         if asked:
             wanted = Wanted(
@@ -147,18 +149,18 @@ def overlay_role(url: str) -> str:
 
 
 def _with_md5(inquiry: Inquiry, wanted: Wanted) -> Wanted:
-    """Return ``wanted`` with the digest that stands beside it, where one does."""
+    """Return ``wanted`` with the MD5 from the file beside it, if there is one."""
     beside = Wanted(
         name=wanted.name + MD5,
         urls=tuple(_beside(url, MD5) for url in wanted.urls),
         kind=Kind.TEXT,
         most_bytes=MOST_MD5_BYTES,
-        # Where it may well not be there, nobody waits for it.
+        # The file is often missing beside the user's own ISO: do not retry.
         attempts=None if inquiry.recipe.core.iso is None else 1,
     )
     try:
-        # Not as an optional file, for which the first mirror's word would be enough: a release
-        # that has moved is in a later place.
+        # Not as an optional file: for those, "not found" on the first mirror ends the search. A
+        # release that has moved is at a later URL.
         fetched = inquiry.downloads.fetch(beside)
     except MissingFileError:
         fetched = None
@@ -169,7 +171,7 @@ def _with_md5(inquiry: Inquiry, wanted: Wanted) -> Wanted:
 
 
 def _beside(url: str, ending: str) -> str:
-    """Return the address of what stands beside a file: before a query, where there is one."""
+    """Return the URL of a companion file: ``ending`` goes before a query, if there is one."""
     if not is_url(url):
         return url + ending
     bare, mark, query = url.partition("?")

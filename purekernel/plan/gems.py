@@ -1,4 +1,4 @@
-"""Plan the gems: which releases the list comes to, and what these need."""
+"""Plan the gems: resolve the listed gems and their dependencies to releases."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _RUBYGEMS = re.compile(r"rubygems-([0-9]+(?:\.[0-9]+)*)\.(?:tgz|tar\.gz)")
 
 @frozen(kw_only=True)
 class PlannedGems:
-    """What a plan has of gems.
+    """The gems of a plan.
 
     Attributes:
-        gems: in order of name and version.
-        notes: what the user should know, a line each.
+        gems: the gems, sorted by name and version.
+        notes: notes for the user, one line each.
     """
 
     gems: tuple[PlannedGem, ...] = ()
@@ -35,20 +35,20 @@ class PlannedGems:
 def plan_gems(
     inquiry: Inquiry, project: Project | None, errors: list[PurekernelError]
 ) -> PlannedGems:
-    """Return the gems that an image carries.
+    """Return the gems of an image.
 
-    What a lock pins is taken where it still meets the list; where it does not, and the lock
-    does not bind, the servers are asked.
+    Use the pinned releases if they satisfy the list. Otherwise, unless the lock file binds, query
+    the servers.
 
     Args:
-        inquiry: what the plan is made from.
-        project: whose list counts where the recipe has none.
-        errors: takes what is wrong with lines of the list.
+        inquiry: the inputs of the plan.
+        project: the project, whose list applies if the recipe has none.
+        errors: receives errors in lines of the list.
 
     Raises:
-        DependencyError: a gem, or a release that meets what is required of it, is not there.
-        LockError: the lock does not have it.
-        DownloadError: the servers cannot be asked.
+        DependencyError: a gem, or a release that satisfies its requirements, is not found.
+        LockError: the lock file binds and does not pin a needed gem.
+        DownloadError: the servers cannot be reached.
     """
     listed = _listed_gems(inquiry, project, errors)
     if not listed:
@@ -67,7 +67,7 @@ def plan_gems(
     try:
         gems = _resolve(listed, _LockedFirst(locked, live), target)
     except PurekernelError:
-        # What is pinned and what is new do not go together: all of it anew.
+        # The pinned and the new releases conflict: ignore the pins.
         gems = _resolve(listed, live, target)
     return PlannedGems(gems=gems, notes=live.notes)
 
@@ -75,33 +75,33 @@ def plan_gems(
 def _listed_gems(
     inquiry: Inquiry, project: Project | None, errors: list[PurekernelError]
 ) -> tuple[ListedGem, ...]:
-    """Return what the recipe asks for, or else the project's list."""
+    """Return the recipe's gems, or else the project's list."""
     wanted = inquiry.recipe.gems.wanted
     gems: list[ListedGem] = []
-    for one in wanted or ():
+    for item in wanted or ():
         try:
-            gems.append(parse_listed_gem(one.name, place=one.place))
+            gems.append(parse_listed_gem(item.name, place=item.place))
         except RecipeError as error:
             errors.append(error)
     if wanted is not None or project is None:
         return tuple(gems)
-    found: list[PurekernelError] = []
+    list_errors: list[PurekernelError] = []
     data = project.content(GEM_LIST) or b""
-    listed = parse_gem_list(data, GEM_LIST.decode(), errors=found)
-    errors += [error.within(project.source) for error in found]
+    listed = parse_gem_list(data, GEM_LIST.decode(), errors=list_errors)
+    errors += [error.within(project.source) for error in list_errors]
     return listed
 
 
 @frozen(kw_only=True)
 class _Target:
-    """What the gems are to run on; ``None`` is anything."""
+    """The versions that the gems must support; ``None`` means any."""
 
     ruby: Version | None = None
     rubygems: Version | None = None
 
 
 class _LockedFirst:
-    """What a lock pins, and of all other gems what the servers have."""
+    """A repository of pinned gems, and of the servers' releases of all other gems."""
 
     def __init__(self, locked: LockedGems, live: GemRepository) -> None:
         self._locked = locked
@@ -132,20 +132,20 @@ def _resolve(
 
 
 def _target(inquiry: Inquiry, project: Project | None) -> _Target:
-    """Return what the gems are to run on: of a Microkernel, what its own files say.
+    """Return the versions that the gems must support. For a Microkernel, derive them.
 
-    Its programs lie in ``lib/ruby/1.8``, and the RubyGems that it brings installs the gems.
+    Its programs are in ``lib/ruby/1.8``, and the RubyGems that it contains installs the gems.
     """
-    said = inquiry.recipe.gems.ruby
+    ruby = inquiry.recipe.gems.ruby
     if project is None:
-        return _Target(ruby=None if said is None else _version(said, inquiry))
+        return _Target(ruby=None if ruby is None else _version(ruby, inquiry))
     razor = inquiry.recipe.razor
     asked = None if razor is None else razor.rubygems
     file_name = last_component(defaults.RUBYGEMS if asked is None else asked)
-    found = _RUBYGEMS.fullmatch(file_name)
+    match = _RUBYGEMS.fullmatch(file_name)
     return _Target(
-        ruby=_version(said or defaults.RUBY, inquiry),
-        rubygems=Version(found[1]) if found is not None else None,
+        ruby=_version(ruby or defaults.RUBY, inquiry),
+        rubygems=Version(match[1]) if match is not None else None,
     )
 
 
@@ -154,11 +154,12 @@ def _version(text: str, inquiry: Inquiry) -> Version:
         return Version(text)
     except ValueError:
         raise RecipeError(
-            f"{inquiry.recipe.source}: {text!r} is no version of Ruby", hint="say it as 1.8.7"
+            f"{inquiry.recipe.source}: invalid Ruby version: must be like 1.8.7, got {text!r}",
+            hint="correct ruby under [gems]",
         ) from None
 
 
 def _not_locked(error: PurekernelError) -> LockError:
     return LockError(
-        f"the lock file does not have all gems: {error}", hint="run 'purekernel lock' to pin them"
+        f"the lock file does not pin all gems: {error}", hint="run 'purekernel lock' to pin them"
     )

@@ -1,4 +1,4 @@
-"""Plan the Debian packages in lists: which there are, and the extensions that they become."""
+"""Plan the listed Debian packages and the extensions to make from them."""
 
 from __future__ import annotations
 
@@ -30,27 +30,29 @@ from purekernel.repos.debian import (
 )
 from purekernel.repos.tinycore import IMPORT_SCRIPT, Extension
 
-# What Debian calls the architectures of Core.
+# Debian's names of Core's architectures.
 ARCHITECTURES = {"x86": "i386", "x86_64": "amd64"}
 
 
-# Scripts of a few lines.
+# Import scripts have a few lines.
 MOST_SCRIPT_BYTES = MIB
 EXAMPLE = "https://ftp.debian.org/debian/dists/bookworm/main/binary-i386/Packages.xz"
 
 
-# A name that ends in ``.deb`` in a list of extensions stands for a package that is fetched from a
-# Debian archive and made into an extension (:mod:`purekernel.plan.conversion`).
+# Debian packages in lists of extensions.
+#
+# A name that ends in ``.deb`` is a package. It is fetched from a Debian archive and converted to an
+# extension. This module resolves the name; :mod:`purekernel.plan.conversion` converts the package.
 
 
 @frozen(kw_only=True)
 class PlannedPackages:
-    """What the packages of a plan come to.
+    """The packages of a plan.
 
     Attributes:
-        extensions: those that they become, by name; of each the file is a package yet.
-        names: for each name in a list, the extension's.
-        notes: what the user should know, a line each.
+        extensions: the extensions to make from them, by name. The file of each is still a .deb.
+        names: name of the extension for each listed name.
+        notes: notes for the user, one line each.
     """
 
     extensions: Mapping[str, Extension] = field(factory=dict)
@@ -58,27 +60,27 @@ class PlannedPackages:
     notes: tuple[str, ...] = ()
 
     def in_place(self, listed: Iterable[Named]) -> tuple[Named, ...]:
-        """Return names with those of extensions in the place of those of packages.
+        """Replace the names of packages by the names of their extensions.
 
-        A package that could not be planned is left out: why is told already.
+        A package that could not be planned is skipped, because its error is already recorded.
         """
         return tuple(
-            evolve(one, name=self.names[one.name]) if is_package(one.name) else one
-            for one in listed
-            if not is_package(one.name) or one.name in self.names
+            evolve(item, name=self.names[item.name]) if is_package(item.name) else item
+            for item in listed
+            if not is_package(item.name) or item.name in self.names
         )
 
 
 def is_package(name: str) -> bool:
-    """Say whether a name in a list is that of a package."""
+    """Say whether a listed name is a Debian package."""
     return name.endswith(DEB)
 
 
 def package_name(name: str) -> str:
-    """Return the package's own name, of one whose version or architecture may be said as well.
+    """Return the package name of a listed name, without version and architecture.
 
     Raises:
-        FormatError: it is no name of a package.
+        FormatError: the name is not a valid package name.
     """
     return parse_choice(name, source="a list of extensions").name
 
@@ -89,27 +91,27 @@ def plan_packages(
     cut_from: Sequence[Named],
     errors: list[PurekernelError],
 ) -> PlannedPackages:
-    """Return what the packages among ``listed`` and ``cut_from`` come to.
+    """Plan the packages among ``listed`` and ``cut_from``.
 
-    What a lock pins is taken where it still meets the lists; where it does not, and the lock
-    does not bind, the archives are asked.
+    Use the pinned packages if they satisfy the lists. Otherwise, unless the lock file binds, query
+    the archives.
 
     Args:
-        inquiry: what the plan is made from.
-        listed: all names in lists, those of extensions as well.
-        cut_from: names of what files are cut out of; what these depend on does not matter.
-        errors: takes what is wrong with them.
+        inquiry: the inputs of the plan.
+        listed: all listed names, including extensions.
+        cut_from: names to cut files from. Their dependencies are not followed.
+        errors: receives errors in the packages.
     """
-    whole = {one.name for one in listed}
-    packages = [one for one in (*listed, *cut_from) if is_package(one.name)]
+    whole = {item.name for item in listed}
+    packages = [item for item in (*listed, *cut_from) if is_package(item.name)]
     try:
         asked = [
             AskedPackage(
-                choice=parse_choice(one.name, source=one.place),
-                place=one.place,
-                alone=one.name not in whole,
+                choice=parse_choice(item.name, source=item.place),
+                place=item.place,
+                alone=item.name not in whole,
             )
-            for one in packages
+            for item in packages
         ]
         planner = _Planner(inquiry, _rules(inquiry, listed))
         resolution = planner.resolve(asked)
@@ -117,14 +119,16 @@ def plan_packages(
         errors.append(error)
         return PlannedPackages()
     return PlannedPackages(
-        extensions={name: planner.extension(one) for name, one in resolution.packages.items()},
-        names={one.name: name for one, name in zip(packages, resolution.asked, strict=True)},
+        extensions={
+            name: planner.extension(resolved) for name, resolved in resolution.packages.items()
+        },
+        names={item.name: name for item, name in zip(packages, resolution.asked, strict=True)},
         notes=(*planner.notes, *_notes(resolution)),
     )
 
 
 class _Planner:
-    """Knows whom to ask, and how what came of it is to be had."""
+    """Resolve packages against the lock file and the archives."""
 
     def __init__(self, inquiry: Inquiry, rules: PackageRules) -> None:
         self.notes: tuple[str, ...] = ()
@@ -145,7 +149,7 @@ class _Planner:
         try:
             return self._live(asked, locked)
         except PurekernelError:
-            # What is pinned and what is new do not go together: all of it anew.
+            # The pinned and the new packages conflict: ignore the pins.
             return self._live(asked, None)
 
     def _live(
@@ -153,7 +157,7 @@ class _Planner:
     ) -> PackageResolution:
         indexes = tuple(map(self._inquiry.place, self._inquiry.recipe.mirrors.debian_packages))
         if not indexes:
-            raise_all(_no_index(one) for one in asked)
+            raise_all(_no_index(package) for package in asked)
         archive = DebianArchive(
             indexes,
             self._inquiry.downloads,
@@ -168,7 +172,7 @@ class _Planner:
         return resolution
 
     def extension(self, resolved: ResolvedPackage) -> Extension:
-        """Return the extension that a package becomes."""
+        """Return the extension to make from a package."""
         script = self._script(resolved)
         return Extension(
             name=resolved.extension,
@@ -179,7 +183,7 @@ class _Planner:
         )
 
     def _script(self, resolved: ResolvedPackage) -> Wanted | None:
-        """Return what the mirror of Tiny Core may have to be run for a package."""
+        """Return the optional import script for a package on Tiny Core's mirror."""
         name = resolved.extension.removesuffix(TCZ) + IMPORT_SCRIPT
         wanted = Wanted(
             name=name,
@@ -203,9 +207,9 @@ def _rules(inquiry: Inquiry, listed: Iterable[Named]) -> PackageRules:
         for name in need.extensions:
             if is_package(name):
                 raise RecipeError(
-                    f"{recipe.source}: {name} under [[need]] is a package, and only an extension "
-                    f"can take the place of {need.package}",
-                    hint=f"list {name} among the extensions; then it counts by itself",
+                    f"{recipe.source}: {name} under [[need]] replaces {need.package}: must be an "
+                    "extension, got a package",
+                    hint=f"list {name} among the extensions instead",
                 )
     skipped = recipe.extensions.skip
     return PackageRules(
@@ -215,39 +219,39 @@ def _rules(inquiry: Inquiry, listed: Iterable[Named]) -> PackageRules:
             **dict.fromkeys(defaults.PACKAGES_IN_CORE, ()),
             **{need.package: need.extensions for need in recipe.needs},
         },
-        brought=frozenset(one.name for one in listed if not is_package(one.name)),
-        skip=frozenset(package_name(one) + TCZ if is_package(one) else one for one in skipped),
+        brought=frozenset(item.name for item in listed if not is_package(item.name)),
+        skip=frozenset(package_name(name) + TCZ if is_package(name) else name for name in skipped),
     )
 
 
 def _keyring(inquiry: Inquiry) -> Keyring | None:
-    said = inquiry.recipe.debian.keyring
-    if said is None:
+    keyring = inquiry.recipe.debian.keyring
+    if keyring is None:
         return None
-    path = Path(inquiry.place(said))
+    path = Path(inquiry.place(keyring))
     return parse_keyring(load_file(path), source=str(path))
 
 
 def _no_index(asked: AskedPackage) -> DependencyError:
     return DependencyError(
-        f"{asked.place}: {asked.choice.name}{DEB} is a Debian package, and no packages index is "
-        "named to look it up in",
+        f"{asked.place}: {asked.choice.name}{DEB} is a Debian package: no packages index is "
+        "configured",
         hint=f"name one with --dpkg-list {EXAMPLE}, or with debian-packages under [mirrors]",
     )
 
 
 def _not_locked(error: PurekernelError) -> LockError:
     return LockError(
-        f"the lock file does not have all packages: {error}",
+        f"the lock file does not pin all packages: {error}",
         hint="run 'purekernel lock' to pin them",
     )
 
 
 def _notes(resolution: PackageResolution) -> list[str]:
-    """Return what is taken for granted, and what nothing brings."""
+    """Return notes about dependencies that are assumed to be met, or that are not met."""
     strictest: dict[str, Relation] = {}
-    for one in resolution.packages.values():
-        for relation in (group[0] for group in one.in_image):
+    for package in resolution.packages.values():
+        for relation in (group[0] for group in package.in_image):
             before = strictest.setdefault(relation.name, relation)
             if relation.version is not None and (
                 before.version is None or before.version < relation.version
@@ -256,11 +260,13 @@ def _notes(resolution: PackageResolution) -> list[str]:
     notes = []
     if strictest:
         words = ", ".join(str(relation) for _name, relation in sorted(strictest.items()))
-        notes.append(f"Debian's packages are taken to find in the image: {words}")
+        notes.append(
+            f"assumed to be in the image already, as Debian's packages depend on it: {words}"
+        )
     notes += [
-        f"{name}: nothing brings {', '.join(map(show_alternatives, one.left))}, which its package "
-        "depends on"
-        for name, one in resolution.packages.items()
-        if one.left
+        f"{name}: missing dependency of its package: "
+        f"{', '.join(map(show_alternatives, package.left))}"
+        for name, package in resolution.packages.items()
+        if package.left
     ]
     return notes

@@ -1,7 +1,7 @@
-"""What is to be fetched and done for a recipe: decided once, here, before anything is done.
+"""Define a plan: all files to fetch and all steps of a build.
 
-A plan is made from the recipe, from what the mirrors' indexes say, and from the lock file where
-there is one. Running it decides nothing more.
+A plan is made from the recipe, the mirrors' indexes, and the lock file if there is one. Running a
+plan makes no further decisions.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ from purekernel.repos.tinycore import (
     Release,
 )
 
-# What a file that stands by itself is for.
+# Roles of single files.
 BASE, PROJECT, RUBYGEMS = "base", "project", "rubygems"
 VM_TOOLS, MCOLLECTIVE = "open-vm-tools", "mcollective"
 OVERLAY = "overlay"
 
 
-# What tells whether an extension is whole and what it needs: it is loaded by the second.
+# Companion files with an extension's digest and dependencies. Core loads by the second.
 CHECKED_SIDES = (MD5, DEPENDENCIES)
 
 
-# What a package becomes hangs on this, too.
+# The conversion of a package also depends on the import script.
 FETCHED_SIDES = (*CHECKED_SIDES, IMPORT_SCRIPT)
 
 
 @frozen(kw_only=True)
 class PlannedFile:
-    """A file that stands by itself.
+    """A planned single file.
 
     Attributes:
-        role: what it is for.
-        asked: the address or place that was asked for.
-        wanted: how it is to be had.
+        role: purpose of the file.
+        asked: URL or path as requested.
+        wanted: the download.
     """
 
     role: str
@@ -61,13 +61,13 @@ class PlannedFile:
 
 @frozen(kw_only=True)
 class PlannedGem:
-    """A gem.
+    """A planned gem.
 
     Attributes:
-        name: of the gem.
-        version: of the gem.
-        needs: what it needs, each a name and its requirement.
-        wanted: how its file is to be had.
+        name: name of the gem.
+        version: version of the gem.
+        needs: its dependencies, each a name and a requirement.
+        wanted: the download of its file.
     """
 
     name: str
@@ -78,26 +78,26 @@ class PlannedGem:
 
 @frozen(kw_only=True)
 class Plan:
-    """All that is fetched and done.
+    """All files to fetch and all steps of a build.
 
     Attributes:
-        recipe: what was asked for.
-        flavour: whom the image is for.
-        project: the Razor-Microkernel project, if there is one.
-        release: which Core.
-        kernel: the release that ``-KERNEL`` stands for; ``None`` where nothing asks for it.
-        files: what stands by itself, by role.
-        graph: the extensions and what they need.
-        builtin: the extensions that are loaded at boot, in the user's order.
-        mirror: those in the image's own mirror, in the user's order.
-        merged: those unpacked into the root file system, in the user's order.
+        recipe: the recipe.
+        flavour: the image's flavour.
+        project: the Razor-Microkernel project; ``None`` for a plain Core.
+        release: version and architecture of Core.
+        kernel: the kernel release that ``-KERNEL`` stands for; ``None`` if unused or unknown.
+        files: single files, by role.
+        graph: the extensions and their dependencies.
+        builtin: extensions that are loaded at boot, in the user's order.
+        mirror: extensions in the image's own mirror, in the user's order.
+        merged: extensions unpacked into the root file system, in the user's order.
         cuts: files to cut out of extensions.
-        cut_from: those extensions, by name.
-        gems: in order.
-        gem_layout: where gems go.
-        from_indexes: whether any of this rests on a mirror's index, which may be older than
-            the files that it speaks of.
-        notes: what the user should know, a line each.
+        cut_from: the extensions to cut from, by name.
+        gems: the gems, sorted by name and version.
+        gem_layout: the layout of gems in the image.
+        from_indexes: whether the plan uses information from a mirror's index, which may be older
+            than the mirror's files.
+        notes: notes for the user, one line each.
     """
 
     recipe: Recipe
@@ -119,30 +119,30 @@ class Plan:
 
     @property
     def generation(self) -> Generation | None:
-        """Whose conventions the image follows; ``None`` is a plain Core."""
+        """The generation of Razor's conventions; ``None`` for a plain Core."""
         return None if self.project is None else self.project.generation
 
     def merged_order(self) -> tuple[str, ...]:
-        """Return what is unpacked into the root file system, in order."""
+        """Return the extensions to unpack into the root file system, dependencies first."""
         return self.graph.order(self.merged)
 
     def builtin_order(self) -> tuple[str, ...]:
-        """Return what is loaded at boot, needed ones before those that need them.
+        """Return the extensions to load at boot, dependencies first.
 
-        What is unpacked into the root file system is there already.
+        Extensions that are unpacked into the root file system are left out.
         """
         merged = set(self.merged_order())
         return tuple(name for name in self.graph.order(self.builtin) if name not in merged)
 
     def mirror_order(self) -> tuple[str, ...]:
-        """Return what is in the image's own mirror."""
+        """Return the extensions in the image's own mirror, dependencies first."""
         return self.graph.order(self.mirror)
 
     def wanted(self, *, complete: bool = False) -> list[Wanted]:
-        """Return all files that are to be fetched, each once, in a stable order.
+        """Return all files to fetch, each once, in a stable order.
 
         Args:
-            complete: with every file beside every extension, as a lock file has them.
+            complete: include every companion file of every extension, as a lock file needs them.
         """
         found: dict[Wanted, None] = {}
         for role in sorted(self.files):
@@ -163,7 +163,7 @@ class Plan:
     def _extensions(
         self, names: Iterable[str], sides: Sequence[str] | None
     ) -> Iterable[tuple[Wanted, None]]:
-        """Yield the files of extensions, with these beside them; ``None`` is all there are."""
+        """Yield the files of extensions and their companion files; ``None`` means all of these."""
         for name in names:
             extension = self.graph.extensions[name]
             yield extension.package, None
@@ -172,21 +172,21 @@ class Plan:
                     yield wanted, None
 
 
-# What a plan is made from: the recipe, the lock file, and whom to ask.
+# The inputs of a plan: the recipe, the lock file, and the downloads.
 
 
 @frozen(kw_only=True)
 class Inquiry:
-    """Who asks for what, and who answers.
+    """The inputs of a plan.
 
     Attributes:
-        recipe: what is asked for.
-        downloads: what fetches.
-        lock: what is pinned; ``None`` where nothing is.
-        strict: whether what the lock does not pin is refused; else it is looked for.
+        recipe: the recipe.
+        downloads: fetches files.
+        lock: the lock file's content; ``None`` without a lock file.
+        strict: refuse inputs that the lock does not pin, instead of searching the mirrors.
         all_flavours: plan for every flavour at once, as a lock file must.
-        use_indexes: whether the mirrors' indexes are believed.
-        limits: the readers' bounds.
+        use_indexes: use the mirrors' indexes.
+        limits: limits on parsed input.
     """
 
     recipe: Recipe
@@ -199,52 +199,52 @@ class Inquiry:
 
     @property
     def release(self) -> Release:
-        """Which Core is asked for."""
+        """The requested version and architecture of Core."""
         return Release(version=self.recipe.core.version, arch=self.recipe.core.arch)
 
     @property
     def mirrors(self) -> tuple[str, ...]:
         """The mirrors of Tiny Core."""
-        said = tuple(map(self.place, self.recipe.mirrors.tinycore))
-        return said or defaults.TINYCORE_MIRRORS
+        chosen = tuple(map(self.place, self.recipe.mirrors.tinycore))
+        return chosen or defaults.TINYCORE_MIRRORS
 
     @property
     def extension_folders(self) -> tuple[str, ...]:
-        """Where extensions are."""
-        said = tuple(map(self.place, self.recipe.mirrors.extensions))
-        return said or tuple(map(self.release.extension_folder, self.mirrors))
+        """URLs or paths of the folders to search for extensions."""
+        chosen = tuple(map(self.place, self.recipe.mirrors.extensions))
+        return chosen or tuple(map(self.release.extension_folder, self.mirrors))
 
     @property
     def script_folders(self) -> tuple[str, ...]:
-        """Where scripts are that are to be run for extensions made of Debian's packages."""
-        # A mirror has them beside the folders of its architectures.
-        below = re.compile(rf"(?<=[/\\]){re.escape(self.core())}[/\\]tcz[/\\]?$")
+        """URLs or paths of the folders to search for import scripts of Debian packages."""
+        # On a mirror, the folder is beside the folders of the architectures.
+        suffix = re.compile(rf"(?<=[/\\]){re.escape(self.core())}[/\\]tcz[/\\]?$")
         return tuple(
-            join_url(below.sub(self.release.series, folder), "importscripts")
+            join_url(suffix.sub(self.release.series, folder), "importscripts")
             for folder in self.extension_folders
         )
 
     @property
     def bound_by_lock(self) -> bool:
-        """Whether only what the lock pins may be used."""
+        """Whether only pinned inputs may be used."""
         return self.lock is not None and self.strict
 
     def place(self, text: str) -> str:
-        """Return an address as it is, and a path from the recipe's folder."""
+        """Return a URL unchanged, and a path relative to the recipe's folder as a full path."""
         return text if is_url(text) else str(self.recipe.folder / text)
 
     def core(self) -> str:
-        """Return which Core this is about, as a lock file says it."""
+        """Return series and architecture of Core as in a lock file: ``4.x/x86``."""
         return f"{self.release.series}/{self.release.arch}"
 
     def check_lock(self) -> None:
-        """Refuse a lock for another Core.
+        """Refuse a lock file for another Core.
 
         Raises:
-            LockError: it is one.
+            LockError: the lock file is for another Core.
         """
         if self.lock is not None and self.lock.core != self.core():
             raise LockError(
-                f"the lock file is for Core {self.lock.core}, and {self.recipe.source} asks for "
-                f"{self.core()}"
+                f"the lock file: wrong Core: must be {self.core()} as in {self.recipe.source}, got "
+                f"{self.lock.core}"
             )

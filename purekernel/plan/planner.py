@@ -1,4 +1,4 @@
-"""Make the plan of a recipe, asking as little as it takes."""
+"""Make the plan of a recipe with as few downloads as possible."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 
 def make_plan(inquiry: Inquiry) -> tuple[Planner, Plan]:
-    """Return the plan, and who made it.
+    """Return the plan and its planner.
 
-    Where something is wrong by the word of a mirror's index, which may be older than the files
-    that it speaks of, it is planned once more by the files.
+    If an error depends on a mirror's index, which may be older than the mirror's files, plan again
+    without indexes.
 
     Raises:
-        PurekernelError: as :meth:`Planner.plan` has it.
+        PurekernelError: as for :meth:`Planner.plan`.
     """
     planner = Planner(inquiry)
     try:
@@ -50,10 +50,10 @@ def make_plan(inquiry: Inquiry) -> tuple[Planner, Plan]:
 
 
 class Planner:
-    """Makes the plan of one recipe, and holds the base, which it may have to look into."""
+    """Makes the plan of one recipe. Holds the base, which planning may have to read."""
 
     def __init__(self, inquiry: Inquiry) -> None:
-        """Plan what ``inquiry`` asks for."""
+        """Prepare to plan from ``inquiry``."""
         self._inquiry = inquiry
         self._base: Base | None = None
         self._disputable = False
@@ -62,8 +62,8 @@ class Planner:
         """Return the plan.
 
         Raises:
-            PurekernelError: something is not to be had, or does not go together; all of it
-                that can be found out at once is told at once.
+            PurekernelError: an input is missing, or two inputs contradict each other. Several
+                errors are raised together where possible.
         """
         errors = [*self._inquiry.recipe.faults, *_missing_overlays(self._inquiry.recipe)]
         try:
@@ -73,10 +73,10 @@ class Planner:
             raise
 
     def _plan(self, errors: list[PurekernelError]) -> Plan:
-        """Return the plan; what is wrong and leaves something to go on with is added to ``errors``.
+        """Return the plan. Append errors to ``errors`` if planning can continue.
 
         Raises:
-            PurekernelError: there is nothing to go on with, or something was added.
+            PurekernelError: planning cannot continue, or ``errors`` is not empty at the end.
         """
         inquiry = self._inquiry
         inquiry.check_lock()
@@ -131,17 +131,17 @@ class Planner:
 
     @property
     def limits(self) -> Limits:
-        """The readers' bounds."""
+        """Limits on parsed input."""
         return self._inquiry.limits
 
     @property
     def disputable(self) -> bool:
-        """Whether something is wrong only if an index is right about what extensions need."""
+        """Whether an error depends on dependencies from an index, which may be wrong."""
         return self._disputable
 
     @cached_property
     def project(self) -> FoundProject | None:
-        """The project that the recipe names, if it names one."""
+        """The recipe's project, or ``None``."""
         if self._inquiry.recipe.razor is None:
             return None
         from purekernel.plan.project import find_project  # noqa: PLC0415  # 25 ms
@@ -150,7 +150,7 @@ class Planner:
 
     @property
     def planned_base(self) -> PlannedFile:
-        """How the base ISO is to be had."""
+        """The planned base ISO."""
         return self._planned_base[0]
 
     @cached_property
@@ -158,22 +158,22 @@ class Planner:
         return plan_base(self._inquiry)
 
     def base(self) -> Base:
-        """Return what the base ISO holds, for which it is fetched if it must be."""
+        """Return the content of the base ISO. Fetch the ISO if necessary."""
         if self._base is None:
             downloads = self._inquiry.downloads
             fetched = downloads.fetch(self.planned_base.wanted)
             if fetched is None:
-                raise MissingFileError(f"no mirror has {self.planned_base.wanted.name}")
+                raise MissingFileError(f"{self.planned_base.wanted.name} not found on any mirror")
             return self.base_of(downloads.load(fetched))
         return self._base
 
     def base_of(self, iso: bytes) -> Base:
-        """Return what the base ISO, which is at hand, holds; it is unpacked once."""
+        """Return the content of the base ISO ``iso``. It is unpacked once."""
         if self._base is None:
             from purekernel.formats.core_iso import parse_base  # noqa: PLC0415  # 40 ms, with pycdlib
 
-            # A plain remaster keeps all that its base has; a Microkernel what Razor's scripts
-            # kept.
+            # A plain remaster keeps all files of its base; a Microkernel keeps those that Razor's
+            # scripts keep.
             keep = self._inquiry.recipe.iso.keep_files
             self._base = parse_base(
                 iso,
@@ -209,11 +209,11 @@ class Planner:
 
 
 def _new_among(
-    error: PurekernelError, told: Collection[PurekernelError]
+    error: PurekernelError, known: Collection[PurekernelError]
 ) -> Iterator[PurekernelError]:
-    """Yield what ``error`` says that is not told already."""
-    words = {str(one) for several in told for one in _each(several)}
-    yield from (one for one in _each(error) if str(one) not in words)
+    """Yield the errors in ``error`` that are not among ``known``."""
+    messages = {str(each) for group in known for each in _each(group)}
+    yield from (each for each in _each(error) if str(each) not in messages)
 
 
 def _each(error: PurekernelError) -> tuple[PurekernelError, ...]:
@@ -224,20 +224,18 @@ def _missing_overlays(recipe: Recipe) -> Iterator[InputError]:
     for overlay in recipe.overlays:
         if overlay.path is not None and not os.path.lexists(recipe.folder / overlay.path):
             yield InputError(
-                f"{recipe.source}: there is no {recipe.folder / overlay.path} to lay over",
-                hint="the path of an overlay is taken from the recipe's folder",
+                f"{recipe.source}: overlay not found: {recipe.folder / overlay.path}",
+                hint="correct its path; it is relative to the recipe's folder",
             )
 
 
 def _notes(extensions: PlannedExtensions, skip: Collection[str]) -> list[str]:
     graph = extensions.graph
-    notes = [f"left out as asked: {name}" for name in sorted(extensions.left_out)]
-    idle = {resolve_kernel(name, extensions.kernel) for name in skip} - extensions.left_out
-    notes += [f"to be left out, and nothing asks for it: {name}" for name in sorted(idle)]
+    notes = [f"skipped as requested: {name}" for name in sorted(extensions.left_out)]
+    unused = {resolve_kernel(name, extensions.kernel) for name in skip} - extensions.left_out
+    notes += [f"nothing to skip, as nothing depends on it: {name}" for name in sorted(unused)]
     notes += [
-        f"{start} and {end} need each other"
-        if start != end
-        else f"{start} says that it needs itself"
+        f"{start} and {end} depend on each other" if start != end else f"{start} depends on itself"
         for start, end in graph.loops
     ]
     return notes
@@ -252,22 +250,22 @@ def _project_notes(
 
     if flavour is not Flavour.PROD and project.content(SSH_SETUP_PATH) is None:
         yield (
-            f"the project has no {SSH_SETUP_PATH.decode()}: the image's SSH server is not set up"
+            f"{SSH_SETUP_PATH.decode()} not found in the project: the image's SSH server is not "
+            "configured"
         )
     if project.generation is Generation.V2013 and (recipe.version or project.version) is None:
         yield (
-            "nothing says the image's version, which the next step will ask for; give it with "
-            "--iso-version"
+            "the image's version is missing, and the next step needs it; set it with --iso-version"
         )
     if flavour is not Flavour.PROD and recipe.razor.ssh_host_keys and host_keys(project):
         yield (
-            "the project brings SSH host keys, which every image made with it shares; leave "
-            "them out with ssh-host-keys = false under [razor]"
+            "the project contains SSH host keys, and all images made from it share them; remove "
+            "them with ssh-host-keys = false under [razor]"
         )
     if flavour is Flavour.PROD and project.generation is Generation.V2013:
         for account in recipe.accounts:
             if account.has_password:
                 yield (
-                    f"nobody logs in to a production image with a password: that of "
-                    f"{account.name} is passed over"
+                    "a production image allows no login with a password: the password of "
+                    f"{account.name} is ignored"
                 )

@@ -1,4 +1,4 @@
-"""Read the Razor-Microkernel project that a recipe names, wherever it is."""
+"""Read the recipe's Razor-Microkernel project from a folder, a tarball or a URL."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ MOST_BYTES = 64 * MIB
 
 @frozen(kw_only=True)
 class FoundProject:
-    """A project, and how it was fetched if it was.
+    """A project and its origin.
 
     Attributes:
         project: the project.
-        planned: the file that it came as, where that was downloaded.
-        dated: whether the times in it mean something, as a tarball's do; a checkout's do not.
+        planned: the downloaded file; ``None`` for a local project.
+        dated: whether the times of its files are meaningful. Those of a tarball are; those of a
+            checkout are arbitrary.
     """
 
     project: Project
@@ -37,10 +38,10 @@ class FoundProject:
 
 
 def find_project(inquiry: Inquiry, razor: Razor) -> FoundProject:
-    """Return the project that ``razor`` names.
+    """Read the project that ``razor`` names.
 
     Raises:
-        PurekernelError: it cannot be had, or lacks a part.
+        PurekernelError: the project is missing, or lacks a needed file.
     """
     limits = evolve(inquiry.limits, unpacked_bytes=MOST_BYTES)
     path = inquiry.recipe.folder / razor.project
@@ -57,7 +58,7 @@ def find_project(inquiry: Inquiry, razor: Razor) -> FoundProject:
         planned = plan_file(inquiry, ask)
         fetched = inquiry.downloads.fetch(planned.wanted)
         if fetched is None:
-            raise MissingFileError(f"{redact(razor.project)} is not there")
+            raise MissingFileError(f"{redact(razor.project)} not found")
         data = inquiry.downloads.load(fetched)
         layer = parse_layer(data, source=fetched.url, limits=limits)
         return FoundProject(project=parse_project(layer), planned=planned)
@@ -70,8 +71,8 @@ def find_project(inquiry: Inquiry, razor: Razor) -> FoundProject:
         return FoundProject(project=project, dated=False)
     if not os.path.lexists(path):
         raise InputError(
-            f"there is no {path}, which is to be a Razor-Microkernel project",
-            hint="name its folder, a tarball of it or a URL of one; in a recipe, a path is taken "
-            "from the recipe's folder",
+            f"Razor-Microkernel project not found: {path}",
+            hint="name its folder, a tarball of it or a URL of one; in a recipe, a path is "
+            "relative to the recipe's folder",
         )
     return FoundProject(project=parse_project(load_layer(path, mtime=0, limits=limits)))

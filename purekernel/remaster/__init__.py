@@ -1,1 +1,1 @@
-"""What to make: bundles, overlays, images and their metadata."""
+"""Compose images and bundles, and write them."""

@@ -1,4 +1,4 @@
-"""What becomes of an image's accounts: by its recipe, its flavour, its generation."""
+"""Decide the changes to an image's accounts, from its recipe, flavour and generation."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from purekernel.tree import Tree
 def account_changes(
     plan: Plan, root: Tree, environment: Mapping[str, str]
 ) -> tuple[AccountChange, ...]:
-    """Return what becomes of the accounts.
+    """Return the changes to the accounts.
 
-    A development or debug image of 2013 lets ``tc`` in with the documented password unless
-    the recipe says another. Nobody logs in to a production image with a password: the scripts
-    of 2012 refused one, those of 2013 passed it over.
+    In a 2013 development or debug image, ``tc`` has the documented password unless the recipe
+    sets another. A production image allows no login with a password: the 2012 scripts refuse
+    a password, and the 2013 scripts ignore it.
 
     Args:
-        plan: whose recipe and flavour count.
-        root: the base's root file system, whose log-in tells which form of hash it takes.
-        environment: where passwords may stand.
+        plan: gives the recipe and the flavour.
+        root: the base's root file system. Its login program determines the hash scheme.
+        environment: environment variables, which may hold passwords.
 
     Raises:
-        UsageError: a production image is to have a password.
-        RecipeError: a password is not where the recipe says.
-        CombinedError: several things are wrong.
+        UsageError: the recipe gives a password for a production image.
+        RecipeError: the environment variable with a password is not set.
+        CombinedError: several of these.
     """
     accounts = list(plan.recipe.accounts)
     names = {account.name for account in accounts}
@@ -47,7 +47,7 @@ def account_changes(
         raise_all(_refused_passwords(plan))
         accounts = [_without_password(account) for account in accounts]
         if plan.project is None and defaults.USER not in names:
-            # Core's own file lets anybody in as tc.
+            # In Core's own file, tc has no password.
             accounts.append(Account(name=defaults.USER, locked=True))
     scheme: Scheme | None = None
     changes: list[AccountChange] = []
@@ -79,7 +79,7 @@ def account_changes(
 
 
 def wants_autologin(plan: Plan) -> bool | None:
-    """Return whether the first console logs in by itself; ``None`` leaves it as it is."""
+    """Return whether the first console logs in automatically; ``None`` leaves it unchanged."""
     if plan.recipe.autologin is not None:
         return plan.recipe.autologin
     if plan.flavour is Flavour.DEBUG:
@@ -90,15 +90,15 @@ def wants_autologin(plan: Plan) -> bool | None:
 
 
 def _refused_passwords(plan: Plan) -> Iterator[UsageError]:
-    """Yield what the scripts of 2012 said of passwords for a production image."""
+    """Yield an error for each password in a production image, as the 2012 scripts do."""
     if plan.generation is Generation.V2013:
         return
     for account in plan.recipe.accounts:
         if account.has_password:
             yield UsageError(
-                "a production image has no passwords, and "
-                f"{account.password_place or plan.recipe.source} gives {account.name!r} one",
-                hint="leave out the password, or build a development image",
+                f"{account.password_place or plan.recipe.source}: account {account.name!r} has a "
+                "password: a production image must have none",
+                hint="remove the password, or build a development image",
             )
 
 
@@ -109,14 +109,14 @@ def _without_password(account: Account) -> Account:
 def _password(account: Account, environment: Mapping[str, str]) -> str | None:
     if account.password_env is None:
         return account.password
-    found = environment.get(account.password_env)
-    if not found:
+    password = environment.get(account.password_env)
+    if not password:
         raise RecipeError(
-            f"the password of {account.name!r} is to be in the environment as "
-            f"{account.password_env}, which is not set",
+            f"the password of {account.name!r} is missing: the environment variable "
+            f"{account.password_env} is not set",
             hint=f"set it: export {account.password_env}=…",
         )
-    return found
+    return password
 
 
 def _hash(password: str, scheme: Scheme, user: str, plan: Plan) -> str:

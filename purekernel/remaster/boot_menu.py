@@ -1,4 +1,4 @@
-"""Change the boot menu of an image as the user asks."""
+"""Apply the user's changes to the boot menu of an image."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ CORE_TIMEOUT = 300
 MICROKERNEL_TIMEOUT = 100
 
 
-# Real ones have some hundreds; isolinux itself has less than 64 KiB for all it reads.
+# Real menus have some hundred bytes; isolinux has less than 64 KiB for all that it reads.
 MAX_MENU_BYTES = 1 << 18
 
-# Where isolinux looks, besides the folder of its own binary.
-_PLACES = (b"boot/isolinux", b"isolinux", b"")
+# Folders that isolinux searches after the folder of its own binary.
+_FOLDERS = (b"boot/isolinux", b"isolinux", b"")
 _NAME = b"isolinux.cfg"
 
 
 def find_boot_menu(iso: Tree, boot_image: bytes) -> tuple[bytes, File] | None:
-    """Return the menu that the isolinux at ``boot_image`` reads, and where, if there is one."""
-    for folder in (parent(boot_image), *_PLACES):
+    """Return path and file of the menu that the isolinux at ``boot_image`` reads, or ``None``."""
+    for folder in (parent(boot_image), *_FOLDERS):
         path = join(folder, _NAME)
         node = iso.get(path)
         if isinstance(node, File):
@@ -44,29 +44,30 @@ def find_boot_menu(iso: Tree, boot_image: bytes) -> tuple[bytes, File] | None:
 def change_boot_menu(
     iso: Tree, boot_image: bytes, changes: BootChanges, *, hurried: bool = True
 ) -> Tree:
-    """Return ``iso`` with ``changes`` made to its menu.
+    """Return a copy of ``iso`` with ``changes`` applied to its menu.
 
     Args:
-        iso: what lies on the ISO.
-        boot_image: where its isolinux lies.
-        changes: what is to be different.
-        hurried: whether Core's own timeout becomes a Microkernel's.
+        iso: the tree of the ISO.
+        boot_image: path of its isolinux.
+        changes: the changes to apply.
+        hurried: whether to replace Core's own timeout by a Microkernel's.
 
     Raises:
-        BootMenuError: there is no menu to change, it is too large, or it lacks what is to
-            be changed.
-        UsageError: the words to append stand on several lines.
+        BootMenuError: the menu is missing or too large, or lacks the label or kernel to change.
+        UsageError: the text to append contains a line break.
     """
     found = find_boot_menu(iso, boot_image)
     if found is None:
         if changes == BootChanges():
             return iso
-        raise BootMenuError(f"the ISO has no {_NAME.decode()}, so its boot menu cannot be changed")
+        raise BootMenuError(
+            f"{_NAME.decode()} not found on the ISO: its boot menu cannot be changed"
+        )
     path, node = found
     if len(node.content) > MAX_MENU_BYTES:
         raise BootMenuError(
-            f"{display(path)} has {len(node.content)} bytes; a boot menu has at most "
-            f"{MAX_MENU_BYTES}"
+            f"{display(path)} is too large: a boot menu must have at most {MAX_MENU_BYTES} "
+            f"bytes, got {len(node.content)}"
         )
     menu = parse_boot_menu(bytes(node.content))
     if hurried and menu.timeout == CORE_TIMEOUT:
@@ -87,10 +88,10 @@ def change_boot_menu(
 def _label(menu: BootMenu, path: bytes, wanted: str) -> bytes:
     label = wanted.encode("utf-8", "surrogateescape")
     if label not in menu.labels:
-        known = ", ".join(display(found) for found in menu.labels) or "none"
+        known = ", ".join(display(known_label) for known_label in menu.labels) or "none"
         raise BootMenuError(
-            f"there is no label {wanted!r} in {display(path)}; there are {known}",
-            hint="give one of these with --boot-default",
+            f"{display(path)}: label not found: must be one of {known}, got {wanted!r}",
+            hint="name one of these with --boot-default",
         )
     return label
 
@@ -100,18 +101,18 @@ def _check_linux(menu: BootMenu, path: bytes) -> None:
         return
     included = menu.option(b"include")
     if included is None:
-        raise BootMenuError(f"no label in {display(path)} boots a Linux kernel")
+        raise BootMenuError(f"{display(path)}: no label boots a Linux kernel")
     raise BootMenuError(
-        f"no label in {display(path)} boots a Linux kernel; it includes {display(included)}, "
-        "which is not followed",
-        hint="put a boot menu without INCLUDE on the base image",
+        f"{display(path)}: no label boots a Linux kernel; it includes {display(included)}, "
+        "which purekernel does not read",
+        hint="use a base image whose boot menu has no INCLUDE",
     )
 
 
 def _words(append: str) -> bytes:
     if "\n" in append or "\r" in append or "\0" in append:
         raise UsageError(
-            "the words for the kernel's command line must stand on one line",
-            hint="give --boot-append once, with blanks between the words",
+            "the text to append to the kernel's command line must be one line",
+            hint="give --boot-append once, with spaces between the words",
         )
     return append.strip().encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Make of what was gathered the parts of a bundle, or what an image is composed of."""
+"""Compose an image or a bundle from the fetched inputs of a plan."""
 
 from __future__ import annotations
 
@@ -79,15 +79,15 @@ RAZOR_MIRROR = "4.x/x86/tcz"
 
 @frozen(kw_only=True)
 class Surroundings:
-    """What an assembly takes from where it runs.
+    """Settings of a build that come from its environment and the command line.
 
     Attributes:
-        environment: where passwords may stand.
+        environment: environment variables, which may hold passwords.
         overlays: overlays that the command line adds to the recipe's, in order.
-        keep_owners: trust the owners that those record.
-        timestamp: the newest time that anything may have, in seconds since 1970, UTC;
-            ``None`` takes the newest of the inputs'.
-        limits: the readers' bounds.
+        keep_owners: keep the owners that these overlays record.
+        timestamp: the latest time that an entry may have, in seconds since 1970, UTC;
+            ``None`` uses the newest time of the inputs.
+        limits: limits on parsed input.
     """
 
     environment: Mapping[str, str] = field(repr=False)
@@ -97,10 +97,11 @@ class Surroundings:
     limits: Limits = DEFAULT_LIMITS
 
     def check(self) -> None:
-        """Refuse overlays that are not there, before anything is fetched for them.
+        """Refuse missing overlays before anything is fetched.
 
         Raises:
-            InputError: one is not; a CombinedError of several.
+            InputError: an overlay is missing.
+            CombinedError: several are missing.
         """
         raise_all(
             InputError(f"{path} does not exist", hint="check the path of the overlay")
@@ -109,18 +110,18 @@ class Surroundings:
         )
 
 
-# The user's overlays: where each is, and what is in it.
+# The user's overlays: location and content.
 
 
 @frozen(kw_only=True)
-class _Place:
-    """Where one of the user's overlays is.
+class _Location:
+    """The location of one of the user's overlays.
 
     Attributes:
-        role: what it was fetched as, if it was; or
-        path: on the host.
-        sha256: what a file there must have.
-        keep_owners: trust the owners that it records.
+        role: its role in the plan if it is fetched; else ``None``.
+        path: its path on the host.
+        sha256: expected SHA-256 of a file at ``path``, in hexadecimal; ``None`` if unchecked.
+        keep_owners: keep the owners that it records.
     """
 
     role: str | None = None
@@ -130,24 +131,24 @@ class _Place:
 
 
 class OverlayPlaces:
-    """The overlays of a recipe, and those that the command line adds to them."""
+    """The overlays of a recipe, followed by those of the command line."""
 
     def __init__(
         self, gathered: Gathered, added: Sequence[Path], *, keep_owners: bool, limits: Limits
     ) -> None:
-        """Find them; nothing is read yet.
+        """Locate the overlays without reading them.
 
         Args:
-            gathered: holds those that were fetched.
-            added: those of the command line, in order.
-            keep_owners: trust the owners that the latter record.
-            limits: the readers' bounds.
+            gathered: the fetched overlays.
+            added: paths from the command line, in order.
+            keep_owners: keep the owners that overlays from the command line record.
+            limits: limits on parsed input.
         """
         self._gathered = gathered
         self._limits = limits
         recipe = gathered.plan.recipe
-        said = tuple(
-            _Place(
+        listed = tuple(
+            _Location(
                 role=None if choice.url is None else overlay_role(choice.url),
                 path=recipe.folder / (choice.path or ""),
                 sha256=choice.sha256,
@@ -155,58 +156,60 @@ class OverlayPlaces:
             )
             for choice in recipe.overlays
         )
-        self._places = said + tuple(_Place(path=path, keep_owners=keep_owners) for path in added)
+        self._locations = listed + tuple(
+            _Location(path=path, keep_owners=keep_owners) for path in added
+        )
 
     @cached_property
     def archives(self) -> tuple[Layer | None, ...]:
-        """Those that are archives, whose times mean something; ``None`` for folders.
+        """The overlays that are archives and record times; ``None`` for each folder.
 
         Raises:
-            PurekernelError: one cannot be read, is damaged, or is not what it must be.
+            PurekernelError: an overlay cannot be read, is damaged, or has another digest.
         """
-        return tuple(map(self._archive, self._places))
+        return tuple(map(self._archive, self._locations))
 
     def layers(self, mtime: int) -> tuple[Layer, ...]:
-        """Return all, in order, with ``mtime`` where they say no times.
+        """Return all overlays, in order. Entries without a time get ``mtime``.
 
         Raises:
-            PurekernelError: as above.
+            PurekernelError: as for :attr:`archives`.
         """
         return tuple(
-            own_as_root(load_layer(place.path, mtime=mtime, limits=self._limits))
+            own_as_root(load_layer(location.path, mtime=mtime, limits=self._limits))
             if archive is None
-            else self._dated(place, archive, mtime)
-            for place, archive in zip(self._places, self.archives, strict=True)
+            else self._dated(location, archive, mtime)
+            for location, archive in zip(self._locations, self.archives, strict=True)
         )
 
-    def _archive(self, place: _Place) -> Layer | None:
-        fetched = None if place.role is None else self._gathered.file(place.role)
+    def _archive(self, location: _Location) -> Layer | None:
+        fetched = None if location.role is None else self._gathered.file(location.role)
         if fetched is not None:
             name, content = fetched
             layer = parse_layer(content, source=name, limits=self._limits)
         else:
-            if place.sha256 is not None:
-                check_digest(place.path, place.sha256)
-            if is_folder(place.path):
+            if location.sha256 is not None:
+                check_digest(location.path, location.sha256)
+            if is_folder(location.path):
                 return None
-            layer = load_layer(place.path, mtime=0, limits=self._limits)
-        return layer if place.keep_owners else own_as_root(layer)
+            layer = load_layer(location.path, mtime=0, limits=self._limits)
+        return layer if location.keep_owners else own_as_root(layer)
 
-    def _dated(self, place: _Place, archive: Layer, mtime: int) -> Layer:
-        """Return ``archive``, and where it says no times, as a manifest may, with ours."""
-        if place.role is not None or all(
+    def _dated(self, location: _Location, archive: Layer, mtime: int) -> Layer:
+        """Return ``archive``; if it has entries without times, as a manifest may, use ``mtime``."""
+        if location.role is not None or all(
             node.metadata.mtime for _path, node in archive.tree.walk()
         ):
             return archive
-        layer = load_layer(place.path, mtime=mtime, limits=self._limits)
-        return layer if place.keep_owners else own_as_root(layer)
+        layer = load_layer(location.path, mtime=mtime, limits=self._limits)
+        return layer if location.keep_owners else own_as_root(layer)
 
 
-# Put gems into an image: as a mirror with an index, or as files in one folder.
+# Add gems to an image: as a mirror with an index, or as files in one folder.
 
 
 def add_gems(overlay: OverlayTree, gathered: Gathered) -> None:
-    """Add the gems of a plan, if it has any or its project has a place for them.
+    """Add the gems of a plan, if it has gems or a project.
 
     Raises:
         FormatError: a gem is damaged.
@@ -216,7 +219,7 @@ def add_gems(overlay: OverlayTree, gathered: Gathered) -> None:
         return
     files = {gem.wanted.name: gathered.content(gem.wanted) or b"" for gem in plan.gems}
     listed = plan.recipe.gems.wanted
-    names = None if listed is None else "".join(f"{one.name}\n" for one in listed).encode()
+    names = None if listed is None else "".join(f"{gem.name}\n" for gem in listed).encode()
     if plan.gem_layout is GemLayout.FLAT:
         add_files(overlay, GEM_FOLDER, files)
         if names is not None:
@@ -230,40 +233,40 @@ def add_gems(overlay: OverlayTree, gathered: Gathered) -> None:
 
 
 class Assembly:
-    """One image's parts, each made when it is first asked for."""
+    """The parts of one image, each made on first use."""
 
     def __init__(self, gathered: Gathered, surroundings: Surroundings) -> None:
-        """Put together what was gathered."""
+        """Compose from ``gathered``; nothing is made yet."""
         self._gathered = gathered
         self._plan = gathered.plan
         self._surroundings = surroundings
         self._limits = surroundings.limits
-        self._places = OverlayPlaces(
+        self._overlay_places = OverlayPlaces(
             gathered, surroundings.overlays,
             keep_owners=surroundings.keep_owners, limits=surroundings.limits,
         )  # fmt: skip
 
-    # What comes out
+    # Results
 
     @property
     def flavour(self) -> Flavour | None:
-        """Whom the image is for."""
+        """The image's flavour."""
         return self._plan.flavour
 
     def composition(self) -> Composition:
-        """Return what the image is composed of.
+        """Return the composition of the image.
 
         Raises:
-            PurekernelError: an input is damaged, or two do not go together.
+            PurekernelError: an input is damaged, or two inputs contradict each other.
         """
         if self._project is not None:
             return self._microkernel(self._project)
-        gear = OverlayTree(self.mtime)
-        self._add_gear(gear)
+        overlay = OverlayTree(self.mtime)
+        self._add_packages(overlay)
         return Composition(
             source=self._plan.recipe.source,
             base=evolve(self._gathered.base, root=self._merged_root),
-            layers=(own_as_root(Layer(source="extensions", tree=gear.tree)), *self._overlays),
+            layers=(own_as_root(Layer(source="extensions", tree=overlay.tree)), *self._overlays),
             passes=tuple(self._passes()),
             identity=identify(self._plan),
             mtime=self.mtime,
@@ -272,17 +275,18 @@ class Assembly:
     def bundle(self) -> bytes:
         """Return the bundle, a gzipped tar file.
 
-        The recipe's overlays are part of it. What an overlay says of owners it cannot say.
+        The bundle includes the recipe's overlays. It does not preserve the owners that they
+        record.
 
         Raises:
-            UsageError: there is no project, without which there is no bundle.
-            PurekernelError: an input is damaged, or two do not go together.
+            UsageError: the recipe names no project.
+            PurekernelError: an input is damaged, or two inputs contradict each other.
         """
         if self._project is None:
             raise UsageError(
-                f"{self._plan.recipe.source} names no Razor-Microkernel project, and a bundle "
-                "is made of one",
-                hint="name it with --project, or build the image: purekernel build",
+                f"{self._plan.recipe.source}: the Razor-Microkernel project is missing: a bundle "
+                "needs one",
+                hint="name it with --project, or build an image with 'purekernel build'",
             )
         overlay = self._overlay(self._project)
         for layer in self._overlays:
@@ -293,21 +297,21 @@ class Assembly:
             tree = overlay.tree
             for _words, run in self._passes():
                 tree = run(tree)
-            # A tarball holds no folder that nobody named.
+            # A tarball holds only folders with an entry of their own.
             overlay = evolve(overlay, tree=_named_folders(tree, self.mtime))
         parts = self._parts(self._project, overlay)
         tarballs = {
-            # Whatever is unpacked later must not undo what the user's overlays bring.
+            # A tarball that is unpacked later must not overwrite files of the user's overlays.
             name: packed if name == VM_TOOLS_TARBALL else without_paths(packed, self._overlays)
             for name, packed in parts.tarballs.items()
         }
         return pack_bundle(evolve(parts, tarballs=tarballs))
 
-    # Within
+    # Intermediate parts
 
     @cached_property
     def _project(self) -> Project | None:
-        """The project; the times of a checkout mean nothing, and become ours."""
+        """The project. Times of a checkout are arbitrary and are replaced by :attr:`mtime`."""
         found = self._gathered.planner.project
         if found is None or found.dated:
             return None if found is None else found.project
@@ -315,14 +319,14 @@ class Assembly:
 
     @cached_property
     def mtime(self) -> int:
-        """The time of all that is made, in seconds since 1970, UTC."""
-        said = self._surroundings.timestamp
-        said = self._plan.recipe.timestamp if said is None else said
-        if said is not None:
-            return said
+        """The time of all generated entries, in seconds since 1970, UTC."""
+        timestamp = self._surroundings.timestamp
+        timestamp = self._plan.recipe.timestamp if timestamp is None else timestamp
+        if timestamp is not None:
+            return timestamp
         base = self._gathered.base
-        trees = [base.iso, base.root, *self._cuttings, *self._merged.values()]
-        trees += [layer.tree for layer in self._places.archives if layer is not None]
+        trees = [base.iso, base.root, *self._cut_trees, *self._merged.values()]
+        trees += [layer.tree for layer in self._overlay_places.archives if layer is not None]
         found = self._gathered.planner.project
         if found is not None and found.dated:
             trees.append(found.project.tree)
@@ -376,26 +380,26 @@ class Assembly:
         overlay = OverlayTree(self.mtime)
         overlay.copy_all(difference(self._gathered.base.root, self._merged_root))
         add_project(overlay, project, self._plan.flavour or Flavour.DEV)
-        self._add_gear(overlay)
+        self._add_packages(overlay)
         self._add_extras(overlay, project)
         tree = overlay.tree
         for _words, run in self._passes():
             tree = run(tree)
         return Layer(source="razor-microkernel-overlay.tar.gz", tree=protect_shadow(tree))
 
-    def _add_gear(self, overlay: OverlayTree) -> None:
-        """Add extensions, gems and what is cut out of extensions."""
+    def _add_packages(self, overlay: OverlayTree) -> None:
+        """Add extensions, gems and files cut out of extensions."""
         plan = self._plan
         if plan.builtin or self._project is not None:
             add_builtins(overlay, self._gathered.builtins(), plan.builtin)
         if plan.mirror or self._project is not None:
-            # Razor's own server serves the one folder, whatever Core it runs on.
+            # Razor's own server serves this folder only, for every version of Core.
             core = f"{plan.release.series}/{plan.release.arch}"
             folder = RAZOR_MIRROR if self._project is not None else f"{core}/tcz"
             add_mirror(overlay, folder, self._gathered.mirrored())
         add_gems(overlay, self._gathered)
-        for cuttings in self._cuttings:
-            overlay.copy_all(cuttings)
+        for tree in self._cut_trees:
+            overlay.copy_all(tree)
 
     def _add_extras(self, overlay: OverlayTree, project: Project) -> None:
         rubygems = self._gathered.file(RUBYGEMS)
@@ -409,7 +413,7 @@ class Assembly:
                 add_mcollective(overlay, project, self._unpacked(name, content).tree)
 
     def _passes(self) -> list[tuple[str, Pass]]:
-        """Return what is done to accounts and console, once their files are there."""
+        """Return the passes that change accounts and console. They run on the complete tree."""
         passes: list[tuple[str, Pass]] = []
         if self._changes:
             run = partial(change_accounts, changes=self._changes, mtime=self.mtime)
@@ -425,13 +429,13 @@ class Assembly:
         return account_changes(self._plan, root, self._surroundings.environment)
 
     @cached_property
-    def _cuttings(self) -> list[Tree]:
-        found = []
+    def _cut_trees(self) -> list[Tree]:
+        trees = []
         for cut in self._plan.cuts:
             name = resolve_kernel(cut.extension.name, self._plan.kernel)
             tree = self._gathered.tree(self._plan.cut_from[name])
-            found.append(_cut(tree, name, cut.files))
-        return found
+            trees.append(_cut(tree, name, cut.files))
+        return trees
 
     @cached_property
     def _merged(self) -> dict[str, Tree]:
@@ -451,23 +455,26 @@ class Assembly:
     @cached_property
     def _overlays(self) -> tuple[Layer, ...]:
         """The user's overlays, in order."""
-        return self._places.layers(self.mtime)
+        return self._overlay_places.layers(self.mtime)
 
     def _unpacked(self, source: str, packed: Buffer) -> Layer:
         return Layer(source=source, tree=parse_tar(packed, source=source, limits=self._limits))
 
 
 def _cut(tree: Tree, name: str, files: Sequence[Named]) -> Tree:
-    """Return what is cut out of an extension; what is not in it is told with who asks for it."""
+    """Return the files cut out of an extension.
+
+    An error about a missing file names the list that asks for it.
+    """
     try:
         with inside(name):
-            return cut_files(tree, [one.name.encode() for one in files])
+            return cut_files(tree, [file.name.encode() for file in files])
     except (MissingPathError, CombinedError):
         errors: list[PurekernelError] = []
-        for one in files:
+        for file in files:
             try:
-                with inside(one.place), inside(name):
-                    cut_files(tree, [one.name.encode()])
+                with inside(file.place), inside(name):
+                    cut_files(tree, [file.name.encode()])
             except PurekernelError as error:
                 errors.append(error)
         raise_all(errors)
@@ -475,28 +482,28 @@ def _cut(tree: Tree, name: str, files: Sequence[Named]) -> Tree:
 
 
 def _with_autologin(tree: Tree, *, on: bool) -> Tree:
-    """Return ``tree`` with its first console logging in by itself, or asking."""
-    place = resolve(tree, INITTAB)
-    node = tree.get(place)
+    """Return ``tree`` with automatic login on its first console switched on or off."""
+    path = resolve(tree, INITTAB)
+    node = tree.get(path)
     if not isinstance(node, File):
         return tree
     changed = tree.copy()
     content = set_autologin(bytes(node.content), on)
-    changed.replace(place, evolve(node, content=content))
+    changed.replace(path, evolve(node, content=content))
     return changed
 
 
 def _below(tree: Tree, folder: bytes) -> Tree:
-    """Return what ``folder`` holds, as a tree of its own."""
-    found = Tree()
+    """Return the content of ``folder`` as a tree of its own."""
+    inner = Tree()
     for path, node in subtree(tree, folder).walk(folder):
         if path != folder:
-            found.add(path[len(folder) + 1 :], node)
-    return found
+            inner.add(path[len(folder) + 1 :], node)
+    return inner
 
 
 def _named_folders(tree: Tree, mtime: int) -> Tree:
-    """Return ``tree`` with every folder in it named, those that were not dated ``mtime``."""
+    """Return ``tree`` with an entry for every folder. New entries get the time ``mtime``."""
     named = tree.copy()
     for path in tree.implied():
         node = tree[path]

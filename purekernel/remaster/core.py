@@ -27,28 +27,29 @@ from purekernel.rootfs.modules import is_packed_module
 from purekernel.tree import Buffer, Directory, File, Node, Symlink, Tree, content_bytes
 from purekernel.tree.path import parent
 
-# A segment of so many bytes is long enough to lose little by knowing nothing of the one before, and
-# short enough that there are some for every processor. It goes on to the next member that is a
-# mark, and to no more than about twice as many. What is packed already has nothing to lose.
+# Segments of this size lose little by being compressed independently, and are short enough that
+# each processor gets some. A segment ends at the next member that is a mark, or at about twice the
+# size. Packed content loses nothing when it is cut, so its segments are longer.
 SEGMENT_BYTES, PACKED_SEGMENT_BYTES = 512 << 10, 2 << 20
 
 
-# Text is what overlays change, and slow encoders take seconds for what others do at once.
+# Overlays mostly change text, and slow encoders take seconds for each segment. Shorter segments
+# leave more of them unchanged in the cache.
 SLOW_TEXT_SEGMENT_BYTES = 96 << 10
 _MARK_EVERY = 4
 
 
-# In which order the members of the core stand, and where it is cut: so that it gets small.
+# The order of the members in the core, and the places where the archive is cut.
 #
-# Like stands beside like, for deflate finds nothing again that lies more than 32 KiB back. What is
-# packed already comes last, where slow encoders do not waste their time on it.
+# Similar members are adjacent, because deflate cannot refer back more than 32 KiB. Packed content
+# comes last, so that slow encoders skip it.
 
 
 class Kind(IntEnum):
-    """What a member is, in the order of the archive."""
+    """Kinds of members, in the order of the archive."""
 
     EMPTY = 0
-    """Folders, devices, links, and files with nothing in them: parents come first of all."""
+    """Folders, devices, links and empty files. Parent folders precede all other members."""
     TEXT = 1
     OTHER = 2
     PROGRAM = 3
@@ -64,27 +65,27 @@ class Part:
 
 
 def arrange(tree: Tree) -> list[Part]:
-    """Return the members of the core's archive, all but the trailer, kind by kind.
+    """Return the members of the core's archive, without the trailer, grouped by kind.
 
-    Within a kind they stand beside what is like them, and else as the tree is walked, so that the
-    archive is the same every time.
+    Within a kind, similar members are adjacent; otherwise the order is that of ``tree.walk``. The
+    same tree gives the same order.
 
     Raises:
-        UnrepresentableError: the archive has no room for something in the tree.
+        UnrepresentableError: cpio cannot represent an entry of the tree.
     """
     *members, _trailer = iter_members(tree)
-    found: dict[Kind, list[Member]] = {kind: [] for kind in Kind}
+    by_kind: dict[Kind, list[Member]] = {kind: [] for kind in Kind}
     for member in members:
         is_file = isinstance(tree[member.path], File)
-        found[_kind_of(member.content) if is_file else Kind.EMPTY].append(member)
-    found[Kind.EMPTY].sort(key=lambda member: _likeness_of_empty(member, tree[member.path]))
-    found[Kind.TEXT].sort(key=lambda member: _interpreter(member.content))
-    found[Kind.PROGRAM].sort(key=lambda member: (parent(member.path), len(member.content)))
-    return [Part(kind=kind, members=tuple(of_kind)) for kind, of_kind in found.items() if of_kind]
+        by_kind[_kind_of(member.content) if is_file else Kind.EMPTY].append(member)
+    by_kind[Kind.EMPTY].sort(key=lambda member: _empty_sort_key(member, tree[member.path]))
+    by_kind[Kind.TEXT].sort(key=lambda member: _interpreter(member.content))
+    by_kind[Kind.PROGRAM].sort(key=lambda member: (parent(member.path), len(member.content)))
+    return [Part(kind=kind, members=tuple(of_kind)) for kind, of_kind in by_kind.items() if of_kind]
 
 
-def _likeness_of_empty(member: Member, node: Node) -> tuple[int, bytes, int]:
-    """Folders as they are walked, parents first; links to the same beside each other."""
+def _empty_sort_key(member: Member, node: Node) -> tuple[int, bytes, int]:
+    """Sort folders first, in the order of the walk, then links by target."""
     if isinstance(node, Directory):
         return 0, b"", 0
     if isinstance(node, Symlink):
@@ -93,7 +94,7 @@ def _likeness_of_empty(member: Member, node: Node) -> tuple[int, bytes, int]:
 
 
 def _interpreter(content: Buffer) -> bytes:
-    """Return who runs a script, by its first line; of what is none, what comes last."""
+    """Return the start of a script's ``#!`` line; for other files, a key that sorts last."""
     head = bytes(content[:_INTERPRETER_BYTES])
     return head.split(maxsplit=1)[0] if head.startswith(b"#!/") else b"\xff"
 
@@ -117,45 +118,44 @@ def _is_packed(content: Buffer, head: bytes) -> bool:
     return len(_TRIAL.encode(sample)) > _SHRINKS * len(sample)
 
 
-_TEXTS = (Kind.EMPTY, Kind.TEXT, Kind.OTHER)
+_TEXT_KINDS = (Kind.EMPTY, Kind.TEXT, Kind.OTHER)
 
 
-# What Tiny Core's mirrors keep a file's MD5 in.
+# Suffix of the file that holds a file's MD5 on Tiny Core's mirrors.
 CHECKSUM_SUFFIX = b".md5.txt"
 
 
-# What files begin with that are packed, or hold little else: gzip, xz, bzip2, zstd, lz4, squashfs,
-# PNG, JPEG, zip, 7z, WOFF2.
+# Magic numbers of packed formats: gzip, xz, bzip2, zstd, lz4, squashfs, PNG, JPEG, zip, 7z, WOFF2.
 _PACKED = (
     GZIP_MAGIC, XZ_MAGIC, BZIP2_MAGIC, ZSTD_MAGIC, b"\x04\x22\x4d\x18", SQUASHFS_MAGIC,
     b"\x89PNG", b"\xff\xd8\xff", b"PK\x03\x04", b"7z\xbc\xaf", b"wOF2",
 )  # fmt: skip
 
 
-# What is tried on a file whose start does not tell: pieces from its start and from its middle.
+# A trial compresses a sample from the start and one from the middle of the file.
 _TRIAL_BYTES = 1 << 14
 _TRIAL = Libdeflate(level=1)
 
 
-# What shrinks by less than this is packed, whatever it calls itself.
+# A file counts as packed if its samples shrink to more than this fraction.
 _SHRINKS = 0.97
 
 
-# How much of a script tells its interpreter.
+# How much of a script is read to find its interpreter.
 _INTERPRETER_BYTES = 64
 
 
-# A text has no NUL so near its start.
+# A file without NUL in its first bytes counts as text.
 _TEXT_BYTES = 1 << 10
 
 
 @frozen(kw_only=True)
 class PackedCore:
-    """A core, packed.
+    """A packed core.
 
     Attributes:
         data: the gzip file.
-        cpio_bytes: the archive's size.
+        cpio_bytes: size of the uncompressed archive.
     """
 
     data: bytes
@@ -165,13 +165,15 @@ class PackedCore:
 def pack_core(
     tree: Tree, *, effort: Effort, executor: Executor, cache: Cache | None = None
 ) -> PackedCore:
-    """Return ``tree`` packed: the same bytes whatever the executor and the cache.
+    """Pack ``tree`` as a gzipped cpio archive.
+
+    The bytes do not depend on the executor or the cache.
 
     Raises:
-        UnrepresentableError: the archive has no room for something in the tree.
+        UnrepresentableError: cpio cannot represent an entry of the tree.
     """
     archive = _Archive(tree, RECIPES[effort])
-    # Written as it is made: in pieces first and then joined, it would be in memory twice.
+    # Write segments as they are finished: joining pieces at the end needs twice the memory.
     packed = BytesIO(gzip.build_header())
     packed.seek(0, SEEK_END)
     deflate_segments(archive.segments(), write=packed.write, executor=executor, cache=cache)
@@ -180,11 +182,11 @@ def pack_core(
 
 
 class _Archive:
-    """The core's archive under way.
+    """The core's archive, produced in segments.
 
     Attributes:
-        crc32: of what was given away.
-        size_bytes: of it.
+        crc32: CRC-32 of the bytes yielded so far.
+        size_bytes: number of bytes yielded so far.
     """
 
     def __init__(self, tree: Tree, recipe: Recipe) -> None:
@@ -194,15 +196,15 @@ class _Archive:
         self.size_bytes = 0
 
     def segments(self) -> Iterator[Segment]:
-        """Yield the archive in segments; none is kept."""
-        last = b""
+        """Yield the archive in segments, without keeping them."""
+        pending = b""
         encoders: tuple[Encoder, ...] = (self._recipe.plain,)
         for following, following_encoders in cut(self._parts, self._recipe):
-            if last:
-                yield self._segment(last, encoders)
-            last, encoders = following, following_encoders
-        trailer = build_trailer(self.size_bytes + len(last))
-        yield self._segment(last + trailer, encoders)
+            if pending:
+                yield self._segment(pending, encoders)
+            pending, encoders = following, following_encoders
+        trailer = build_trailer(self.size_bytes + len(pending))
+        yield self._segment(pending + trailer, encoders)
 
     def _segment(self, data: bytes, encoders: tuple[Encoder, ...]) -> Segment:
         self.crc32 = zlib.crc32(data, self.crc32)
@@ -218,22 +220,22 @@ def recompress_nested(
     cache: Cache | None = None,
     modules: bool = True,
 ) -> Tree:
-    """Return ``tree`` with the gzip files in it made smaller, where the effort goes so far.
+    """Return ``tree`` with its gzip files recompressed, if the effort includes that.
 
-    What each unpacks to stays, and so do its name, its time and all else in its header. A file
-    beside which its MD5 lies is somebody's business, and stays as it is.
+    The uncompressed content and the gzip header of each file, with its name and time, stay the
+    same. A file with an MD5 file beside it is left unchanged, because the digest must match.
 
     Args:
-        tree: is left as it is.
-        effort: how much is done.
-        executor: what runs the encoders.
-        cache: what remembers their results.
-        modules: whether kernel modules are among them.
+        tree: the tree to read; it is not changed.
+        effort: the compression effort.
+        executor: runs the encoders.
+        cache: caches their results.
+        modules: whether to recompress kernel modules too.
     """
     recipe = RECIPES[effort]
     if not recipe.nested:
         return tree
-    found = {
+    candidates = {
         path: node
         for path, node in tree.walk()
         if isinstance(node, File)
@@ -242,22 +244,22 @@ def recompress_nested(
         and (modules or not is_packed_module(path))
     }
     smaller = recompress_all(
-        [node.content for node in found.values()], recipe, executor=executor, cache=cache
+        [node.content for node in candidates.values()], recipe, executor=executor, cache=cache
     )
     changed = tree.copy()
-    for (path, node), content in zip(found.items(), smaller, strict=True):
+    for (path, node), content in zip(candidates.items(), smaller, strict=True):
         if content is not None:
             changed.replace(path, evolve(node, content=content))
     return changed
 
 
 def cut(parts: Sequence[Part], recipe: Recipe) -> Iterator[tuple[bytes, tuple[Encoder, ...]]]:
-    """Yield the pieces of an archive but for its trailer, and of each what encodes it."""
+    """Yield the pieces of an archive, without its trailer, each with its encoders."""
     plain = (recipe.plain,)
     text_bytes = SLOW_TEXT_SEGMENT_BYTES if recipe.text else SEGMENT_BYTES
-    # Each is cut by itself: a change in what comes first moves no cut in what comes next.
+    # Each group is cut by itself, so that a change in one moves no cut in the next.
     for kinds, size_bytes, encoders in (
-        (_TEXTS, text_bytes, recipe.text or plain),
+        (_TEXT_KINDS, text_bytes, recipe.text or plain),
         ((Kind.PROGRAM,), SEGMENT_BYTES, recipe.programs or plain),
         ((Kind.PACKED,), PACKED_SEGMENT_BYTES, plain),
     ):
@@ -267,19 +269,19 @@ def cut(parts: Sequence[Part], recipe: Recipe) -> Iterator[tuple[bytes, tuple[En
 
 
 def build_archive(tree: Tree) -> bytes:
-    """Return the archive that :func:`pack_core` packs, for what compresses it whole.
+    """Return the whole archive that :func:`pack_core` packs, uncompressed.
 
     Raises:
-        UnrepresentableError: the archive has no room for something in the tree.
+        UnrepresentableError: cpio cannot represent an entry of the tree.
     """
     return join_members([member for part in arrange(tree) for member in part.members])
 
 
 def cut_stably(members: Iterable[Member], size_bytes: int) -> Iterator[bytes]:
-    """Yield members in pieces of about ``size_bytes``, cut between those whose names say so.
+    """Yield members in pieces of about ``size_bytes``, cut after members chosen by name hash.
 
-    So a member more, or one that is longer, moves no cut but those next to it, and all other pieces
-    are what they were. A member that is longer than two pieces is cut by itself.
+    An added or longer member moves only the cuts next to it, so all other pieces stay the same. A
+    member longer than two pieces is cut by itself.
     """
     pieces: list[Buffer] = []
     held = 0
@@ -310,16 +312,16 @@ def _cut_member(member: Member, size_bytes: int) -> Iterator[bytes]:
     yield b"".join((view[last:], bytes(member.padding_bytes)))
 
 
-# What it gives and what it costs that kernel modules are unpacked, measured on them alone.
+# Measure the effect of unpacking kernel modules, on the modules alone.
 
 
 @frozen(kw_only=True)
 class Unpacking:
-    """What came of unpacking, in bytes.
+    """The effect of unpacking, in bytes.
 
     Attributes:
-        memory_bytes: how much memory more an image takes, once booted.
-        saved_bytes: how much smaller its core is; less than 0 where it is larger.
+        memory_bytes: additional memory that the booted image uses.
+        saved_bytes: reduction of the core's size; negative if the core is larger.
     """
 
     memory_bytes: int = 0
@@ -334,22 +336,22 @@ def measure_unpacking(
     compression: Compression,
     executor: Executor,
 ) -> Callable[[], Unpacking]:
-    """Begin to measure what ``unpacked`` gives and costs beside ``packed``.
+    """Start to measure the effect of unpacking: compare ``unpacked`` with ``packed``.
 
-    The members of the archive that the two do not share are compressed by themselves, as the core
-    is: with another compression than gzip just so, those of either tree in one piece; with gzip cut
-    as the core is, by what the effort encodes most with, which slow encoders are left out of. What
-    they win from the members beside them, and what it makes of indexes, is not in it.
+    The members that the two trees do not share are compressed by themselves. With gzip they are cut
+    as in the core and encoded with the effort's plain encoder; slow encoders are not used. With any
+    other compression, the members of each tree are compressed in one piece. The result does not
+    include similarity to neighbouring members or the effect on indexes.
 
     Args:
         packed: a root file system.
-        unpacked: the same with other files in the place of some.
+        unpacked: the same with some files replaced.
         effort: the effort for the core.
-        compression: of the core.
-        executor: what runs the encoders.
+        compression: the compression of the core.
+        executor: runs the encoders.
 
     Returns:
-        What waits for the result and returns it.
+        A function that waits for the result and returns it.
     """
     recipe = RECIPES[effort]
     encode: Callable[[bytes], bytes] = (
@@ -373,7 +375,7 @@ def measure_unpacking(
 
 
 def _parts_beyond(tree: Tree, other: Tree) -> list[Part]:
-    """Return those of a core's members whose names ``other`` does not have, as they stand there."""
+    """Return the parts of a core's archive, with only the members that ``other`` lacks by name."""
     return [
         evolve(part, members=tuple(member for member in part.members if member.path not in other))
         for part in arrange(tree)
@@ -381,5 +383,5 @@ def _parts_beyond(tree: Tree, other: Tree) -> list[Part]:
 
 
 def _encoded_bytes(pieces: Sequence[bytes], encode: Callable[[bytes], bytes]) -> int:
-    """Return what pieces come to, for an executor: only the number travels back."""
+    """Return the total encoded size. Runs in an executor: only the number is sent back."""
     return sum(len(encode(piece)) for piece in pieces)

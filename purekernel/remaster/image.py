@@ -1,4 +1,4 @@
-"""Make an image of what it is composed of: the main job, as one row of steps from tree to tree."""
+"""Make an image from its composition, in a sequence of steps from tree to tree."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ from purekernel.tree import (
     put_file,
 )
 
-# The last second that cpio's eight hexadecimal digits can say, in 2106; ISO 9660's
-# calendar ends later, in 2155.
+# The last second that fits in cpio's eight hexadecimal digits, in 2106. ISO 9660's calendar ends
+# later, in 2155.
 MAX_TIMESTAMP = 0xFFFFFFFF
 
 
 def _is_timestamp(_options: object, _attribute: object, timestamp: int | None) -> None:
     if timestamp is not None and not 0 <= timestamp <= MAX_TIMESTAMP:
         raise UsageError(
-            f"the timestamp {timestamp} is outside what an image can say",
-            hint=f"give seconds since 1970, UTC, up to {MAX_TIMESTAMP} (the year 2106)",
+            f"the timestamp is out of range: must be from 0 to {MAX_TIMESTAMP}, got {timestamp}",
+            hint="give seconds since 1970, UTC; the last is in the year 2106",
         )
 
 
@@ -74,31 +74,32 @@ def _are_volume_fields(_options: object, _attribute: object, volume: dict[str, s
     unknown = sorted(set(volume) - set(known))
     if unknown:
         raise UsageError(
-            f"a volume has no field {', '.join(unknown)}", hint=f"it has {', '.join(known)}"
+            f"unknown volume field: must be one of {', '.join(known)}, got {', '.join(unknown)}",
+            hint="use the name of a field that the volume has",
         )
 
 
 @frozen(kw_only=True)
 class Options:
-    """What a build may be told besides its bundle.
+    """Options of a build.
 
     Attributes:
-        version: of the image; ``None`` takes the bundle's own.
-        keep_iso_files: carry over what the base ISO holds outside ``boot/``.
-        keep_owners: trust the owners that archives given as layers record.
+        version: version of the image; ``None`` uses the bundle's.
+        keep_iso_files: keep the files of the base ISO outside ``boot/``.
+        keep_owners: keep the owners that overlay archives record.
         boot: changes to the boot menu.
         volume: fields of the ISO's volume descriptor that replace the generation's own.
-        timestamp: the newest time anything in the image may have, and the time of all
-            that is made, in seconds since 1970, UTC; ``None`` takes the newest of the
-            inputs'.
-        drop_boot: drop what the base boots with and the output cannot have, and report it;
-            otherwise that is an error.
-        writes_iso: whether an ISO is to be written: if not, what only an ISO has is not lost.
-        limits: the readers' bounds.
-        encoding: how the core is made small.
+        timestamp: the latest time that an entry of the image may have, and the time of generated
+            entries, in seconds since 1970, UTC; ``None`` uses the newest time of the inputs.
+        drop_boot: drop boot methods and data of the base that the output cannot carry, and report
+            each; otherwise they are an error.
+        writes_iso: whether an ISO will be written. If not, losses that concern only the ISO are
+            no error.
+        limits: limits on parsed input.
+        encoding: how to compress the core.
 
     Raises:
-        UsageError: the timestamp or a volume field is none that there can be.
+        UsageError: the timestamp is out of range, or a volume field is unknown.
     """
 
     version: str | None = None
@@ -115,19 +116,17 @@ class Options:
 
 @frozen(kw_only=True)
 class Composition:
-    """All that an image is made of, read and given its owners, not yet joined.
+    """The parts of an image, parsed and with their final owners, not yet merged.
 
     Attributes:
-        source: where the parts came from, for messages.
-        base: the Core that it starts from.
-        parts: overlays that belong to one bundle: among them the last counts for folders
-            that Core does not have.
-        layers: the user's own overlays, laid over in order after that.
-        passes: what is done to the whole root file system before it is finished, each with
-            what it does in the user's words.
-        identity: what the image is called.
-        licences: licence files that go to the ISO's root, by name.
-        mtime: the newest time among what held the parts, in seconds since 1970, UTC.
+        source: name of the parts' source, for messages.
+        base: the Core to start from.
+        parts: the overlays of one bundle. The last one determines folders that Core lacks.
+        layers: the user's own overlays, applied in order after the parts.
+        passes: changes to the whole root file system, each with its description for the user.
+        identity: name and version of the image.
+        licences: name and content of each licence file for the ISO's root.
+        mtime: the newest time of the containers of the parts, in seconds since 1970, UTC.
     """
 
     source: str
@@ -145,27 +144,27 @@ class Image:
     """A finished image, in memory.
 
     Attributes:
-        name: of its files, without their endings: ``rz_mk_dev-image.0.9.0.1``.
-        version: as everything in it says, if it has one.
-        flavour: whom it is for, if that makes a difference.
-        generation: whose conventions it follows; ``None`` is a plain Core.
+        name: name of its files, without extension: ``rz_mk_dev-image.0.9.0.1``.
+        version: version of the image; ``None`` if it has none.
+        flavour: flavour of the image; ``None`` if the recipe gives none.
+        generation: the generation of Razor's conventions; ``None`` for a plain Core.
         root: the root file system.
-        core: the same as a gzipped cpio archive.
-        cpio_bytes: that archive's size before it was deflated.
-        unpacked_modules_bytes: how much memory more it takes, once booted, that kernel modules
-            are unpacked in it; 0 where they are not.
-        unpacked_modules_saved_bytes: how much smaller that makes the core, measured on the modules
-            alone; less than 0 where it is larger for it, 0 where they are not unpacked.
-        core_path: where that lies on the ISO.
-        kernel: the kernel's bytes.
-        kernel_path: where that lies on the ISO.
-        iso: what lies on the ISO.
-        boot: how the ISO boots.
+        core: the root file system as a compressed cpio archive.
+        cpio_bytes: size of that archive before compression.
+        unpacked_modules_bytes: additional memory that unpacked kernel modules use once booted; 0
+            if they are not unpacked.
+        unpacked_modules_saved_bytes: reduction of the core's size by unpacked modules, measured on
+            the modules alone; negative if the core is larger, 0 if they are not unpacked.
+        core_path: path of the core on the ISO.
+        kernel: content of the kernel.
+        kernel_path: path of the kernel on the ISO.
+        iso: the tree of the ISO.
+        boot: the ISO's El Torito boot entry.
         volume: the ISO's volume descriptor fields.
         timestamp: the newest time in it, in seconds since 1970, UTC.
         notes: what was left out and why, one line each.
-        iso_losses: what an ISO written from it would lose, and nobody has allowed: it was made
-            for other outputs.
+        iso_losses: losses that make writing an ISO an error. Empty unless the image was made for
+            other outputs.
     """
 
     name: str
@@ -191,12 +190,12 @@ class Image:
 def compose_image(
     composition: Composition, *, options: Options, progress: Progress | None = None
 ) -> Image:
-    """Return the image that a composition makes.
+    """Make the image of a composition.
 
     Raises:
-        BootLossError: the base boots in a way that would be lost, and ``options`` do not allow it.
-        CombinedError: it boots in several.
-        PurekernelError: two parts contradict one another, or an option does not fit them.
+        BootLossError: the output would lose a boot method, and ``options`` do not allow that.
+        CombinedError: it would lose several.
+        PurekernelError: two parts contradict each other, or an option does not fit them.
     """
     progress = progress or Silent()
     dropped, iso_losses = _drop_boot(composition.base, options)
@@ -204,12 +203,12 @@ def compose_image(
     timestamp = options.timestamp
     if timestamp is None:
         timestamp = newest_input(composition)
-    made = Metadata(mode=0o644, mtime=timestamp)
+    metadata = Metadata(mode=0o644, mtime=timestamp)
     with progress.step("merging"):
         root = _merge_root(composition)
-        root = date_implied(root, timestamp)  # a copy, which the version may be put into
+        root = date_implied(root, timestamp)  # a copy, so that the version file can be added
         if identity.generation is not None and identity.version is not None:
-            put_file(root, VERSION_FILE, build_version_file(identity.version), metadata=made)
+            put_file(root, VERSION_FILE, build_version_file(identity.version), metadata=metadata)
     notes = [f"{base.source}: {loss.note}" for loss in dropped]
     finishing = finishing_passes(mtime=timestamp, note=notes.append)
     root = _run_passes(root, composition.passes, progress)
@@ -227,7 +226,7 @@ def compose_image(
     unpacking: Callable[[], Unpacking] = Unpacking
     with encoding.running() as executor:
         if unpacked is not packed:
-            # Begun first: of those at work on the core, there is often but one.
+            # Start this first: packing the core often leaves all but one worker idle.
             unpacking = measure_unpacking(
                 packed, unpacked, effort=effort, compression=compression, executor=executor
             )
@@ -265,10 +264,10 @@ def compose_image(
 
 
 def _drop_boot(base: Base, options: Options) -> tuple[tuple[BootLoss, ...], tuple[BootLoss, ...]]:
-    """Return what is dropped of what the base boots with; refuse it unless that is allowed.
+    """Find what the output loses of the base's boot methods; refuse losses that are not allowed.
 
     Returns:
-        What is dropped, and what an ISO would lose besides.
+        The dropped losses to report, and the losses that only an ISO would have.
     """
     losses = [
         *base.lost,
@@ -283,11 +282,11 @@ def _drop_boot(base: Base, options: Options) -> tuple[tuple[BootLoss, ...], tupl
     if options.drop_boot:
         shown = [loss for loss in losses if loss.in_core or options.writes_iso]
         return tuple(shown), ()
-    of_iso = [loss for loss in losses if not loss.in_core]
+    iso_losses = [loss for loss in losses if not loss.in_core]
     if options.writes_iso:
         refuse_losses(losses, source=base.source)
     refuse_losses([loss for loss in losses if loss.in_core], source=base.source)
-    return (), tuple(of_iso)
+    return (), tuple(iso_losses)
 
 
 def _run_passes(root: Tree, passes: Iterable[tuple[str, Pass]], progress: Progress) -> Tree:
@@ -306,7 +305,7 @@ def _pack(
     executor: Executor,
     progress: Progress,
 ) -> tuple[Tree, PackedCore]:
-    """Return the root file system, with what is packed in it packed smaller, and the core."""
+    """Return the root file system with its nested gzip files recompressed, and the core."""
     if compression is not Compression.GZIP:
         with progress.step("compressing"):
             archive = build_archive(root)
@@ -328,9 +327,9 @@ def _pack(
 
 
 def newest_input(composition: Composition) -> int:
-    """Return the newest time in what an image is made of, in seconds since 1970, UTC.
+    """Return the newest time in an image's inputs, in seconds since 1970, UTC.
 
-    Never earlier than 1970, nor later than an image can say.
+    The result is clamped to the range from 0 to :data:`MAX_TIMESTAMP`.
     """
     base = composition.base
     layers = (*composition.parts, *composition.layers)
@@ -342,7 +341,7 @@ def _merge_root(composition: Composition) -> Tree:
     core = root = composition.base.root
     with inside(composition.source):
         for part in composition.parts:
-            # Core's own folders stay as they are; among a bundle's parts the last counts.
+            # Core's own folders keep their metadata; among a bundle's parts the last wins.
             root = _lay_over(root, part, kept=core)
     for layer in composition.layers:
         root = _lay_over(root, layer)
@@ -360,13 +359,13 @@ def _lay_out_iso(
     base, identity = composition.base, composition.identity
     iso = base.iso.copy()
     old_core = iso[base.core_path]
-    metadata = evolve(old_core.metadata, mtime=timestamp)
-    # A name of its own: were the old one hard-linked, its other names must not change.
+    core_metadata = evolve(old_core.metadata, mtime=timestamp)
+    # Remove and add, so that hard links to the old core keep their content.
     iso.remove(base.core_path)
-    iso.add(base.core_path, File(metadata=metadata, content=core))
-    made = Metadata(mode=0o644, mtime=timestamp)
+    iso.add(base.core_path, File(metadata=core_metadata, content=core))
+    metadata = Metadata(mode=0o644, mtime=timestamp)
     for name, content in composition.licences:
-        put_file(iso, name, content, metadata=made)
+        put_file(iso, name, content, metadata=metadata)
     if identity.generation is not None and identity.version is not None:
         report = build_iso_metadata(
             version=identity.version,
@@ -376,14 +375,14 @@ def _lay_out_iso(
             initrd=core,
             timestamp=timestamp,
         )
-        put_file(iso, METADATA_FILE, report, metadata=made)
+        put_file(iso, METADATA_FILE, report, metadata=metadata)
     changed = change_boot_menu(
         iso, base.boot.boot_image, boot, hurried=identity.generation is not None
     )
     return clamp_times(changed, timestamp)
 
 
-# Turn a bundle into an image: unpack its parts, which are then composed.
+# Make an image of a bundle: unpack its parts and compose them.
 
 
 def build_image(
@@ -393,13 +392,13 @@ def build_image(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Image:
-    """Return the image that ``bundle``, and ``layers`` over it, make.
+    """Make the image of ``bundle`` with ``layers`` on top.
 
-    The same arguments give the same image, whoever asks, wherever and whenever.
+    The result depends on the arguments only, not on user, host or time.
 
     Raises:
-        PurekernelError: an input is damaged, a part is missing, two parts contradict one
-            another, or an option does not fit the inputs.
+        PurekernelError: an input is damaged, a part is missing, two parts contradict each
+            other, or an option does not fit the inputs.
     """
     options = options or Options()
     progress = progress or Silent()
@@ -433,7 +432,7 @@ def _version(bundle: Bundle, options: Options) -> str:
     version = options.version if options.version is not None else bundle.version
     if version is None:
         raise BundleError(
-            "the bundle says no version in a gitversion.sh",
+            "the bundle's version is missing: its gitversion.sh sets none",
             hint="give one with --iso-version, such as --iso-version 0.9.0.1",
         ).within(bundle.source)
     try:
@@ -456,7 +455,7 @@ def _parse_base(bundle: Bundle, options: Options) -> Base:
 
 def _bundle_layers(bundle: Bundle, options: Options) -> list[Layer]:
     layers: list[Layer] = []
-    # One bound for them all: as many bombs as you like are no more than one.
+    # All overlays share one limit, so that many archives cannot add up beyond it.
     left_bytes = options.limits.unpacked_bytes
     with inside(bundle.source):
         for source, part in bundle.overlays:

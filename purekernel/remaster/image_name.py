@@ -1,4 +1,4 @@
-"""What an image is called, and what of that stands in it."""
+"""Determine the name, the version and the volume fields of an image."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ APPLICATION = "Razor Microkernel"
 PREPARER = "purekernel"
 
 
-# What "Razor MK " leaves of a volume id's 32 characters, and one less: as rebuild_iso.sh cuts.
+# A volume ID has 32 characters; "Razor MK " leaves 23. rebuild_iso.sh cuts the version at 22.
 MAX_VOLUME_VERSION = 22
 MAX_VOLUME_ID = 32
 
 
-# What a file name, a volume id and YAML all take as it is.
+# Characters that file names, volume IDs and YAML accept without quoting.
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}")
 
 
 @frozen(kw_only=True)
 class Identity:
-    """What an image is called.
+    """Name, version and conventions of an image.
 
     Attributes:
-        name: of its files, without their endings.
-        version: as everything in it says; ``None`` where it has none.
-        flavour: whom it is for; ``None`` where that makes no difference.
-        generation: whose conventions it follows; ``None`` is a plain Core, with nothing of
-            Razor's in it.
+        name: name of its files, without extension.
+        version: version of the image; ``None`` if it has none.
+        flavour: flavour of the image; ``None`` if the recipe gives none.
+        generation: the generation of Razor's conventions; ``None`` for a plain Core, with nothing
+            of Razor's in it.
         volume: the ISO's volume descriptor fields.
     """
 
@@ -48,19 +48,19 @@ class Identity:
     volume: VolumeFields
 
     def with_volume(self, fields: dict[str, str]) -> Identity:
-        """Return the same with these fields of the volume descriptor changed."""
+        """Return a copy with these fields of the volume descriptor replaced."""
         return evolve(self, volume=evolve(self.volume, **fields))
 
 
 def microkernel_identity(
     *, version: str, flavour: Flavour, generation: Generation, has_licence: bool
 ) -> Identity:
-    """Return what an image made by Razor's conventions is called.
+    """Return the identity of an image that follows Razor's conventions.
 
     Args:
-        version: of the image.
-        flavour: whom it is for.
-        generation: of the scripts whose conventions count.
+        version: version of the image.
+        flavour: flavour of the image.
+        generation: generation of the scripts whose conventions apply.
         has_licence: whether the ISO has a file ``LICENSE``.
     """
     if generation is Generation.V2012:
@@ -82,35 +82,35 @@ def microkernel_identity(
 
 
 def remaster_identity(*, name: str, version: str | None, flavour: Flavour | None) -> Identity:
-    """Return what a plain remaster of Core is called: ``NAME-VERSION``, or just ``NAME``."""
+    """Return the identity of a plain remaster of Core: ``NAME-VERSION``, or just ``NAME``."""
     full = name if version is None else f"{name}-{version}"
     volume = VolumeFields(volume_id=full[:MAX_VOLUME_ID], preparer_id=PREPARER)
     return Identity(name=full, version=version, flavour=flavour, generation=None, volume=volume)
 
 
 def check_version(version: str) -> str:
-    """Return ``version`` if it can stand in a file name and a volume id.
+    """Return ``version`` if it is valid in a file name and a volume ID.
 
     Raises:
-        BundleError: it cannot.
+        BundleError: the version is not valid.
     """
     if not VERSION.fullmatch(version):
         raise BundleError(
-            f"{version!r} cannot be an image's version",
-            hint="use letters, digits and . + ~ _ - only, at most 64, starting with one of "
-            "the first two: 0.9.0.1",
+            f"the image's version is not valid: got {version!r}",
+            hint="use at most 64 letters, digits and . + ~ _ -, and start with a letter or digit: "
+            "0.9.0.1",
         )
     return version
 
 
-# What the image of a plan is called, before anything of it is made.
+# The identity of a planned image, before it is made.
 
 
 def identify(plan: Plan) -> Identity:
-    """Return what the image of ``plan`` is called.
+    """Return the identity of the image of ``plan``.
 
     Raises:
-        BundleError: a Microkernel has no version, or one that no file name can have.
+        BundleError: the version of a Microkernel is missing or not valid.
     """
     version = planned_version(plan)
     project = plan.project
@@ -119,7 +119,8 @@ def identify(plan: Plan) -> Identity:
         return remaster_identity(name=name, version=version, flavour=plan.flavour)
     if version is None:
         raise BundleError(
-            f"neither {plan.recipe.source} nor the project says the image's version",
+            f"{plan.recipe.source}: the image's version is missing: neither the recipe nor the "
+            "project sets it",
             hint="give one with --iso-version, such as --iso-version 0.9.0.1",
         )
     return microkernel_identity(
@@ -131,10 +132,10 @@ def identify(plan: Plan) -> Identity:
 
 
 def planned_version(plan: Plan) -> str | None:
-    """Return the version of the image, which is the recipe's or the project's.
+    """Return the version of the image, from the recipe or else from the project.
 
     Raises:
-        BundleError: it cannot stand in a file name and a volume id.
+        BundleError: the version is not valid in a file name and a volume ID.
     """
     version = plan.recipe.version or (None if plan.project is None else plan.project.version)
     return None if version is None else check_version(version)

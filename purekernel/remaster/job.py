@@ -1,4 +1,4 @@
-"""A whole build from files on the host, as the ``build`` command runs it."""
+"""Run a whole build from files on the host, as the ``build`` command does."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ AnyPath = str | os.PathLike[str]
 
 
 Report = Callable[[Wanted, Fetched | None], None]
-"""Is told of each file as it is had."""
+"""Called with each file when it is fetched."""
 
 
 def load_bundle(path: AnyPath, *, limits: Limits = DEFAULT_LIMITS) -> Bundle:
-    """Return the bundle in the file at ``path``.
+    """Load the bundle at ``path``.
 
     Raises:
-        PurekernelError: the file cannot be read or is no whole bundle.
+        PurekernelError: the file cannot be read, or is not a complete bundle.
     """
     path = Path(path)
     return parse_bundle(load_file(path, limits=limits), source=path.name, limits=limits)
@@ -63,32 +63,32 @@ def load_layers(
     timestamp: int,
     limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[Layer, ...]:
-    """Return the overlays at ``paths``, each a folder or an archive.
+    """Load the overlays at ``paths``, each a folder or an archive.
 
     Args:
-        paths: in the order in which they are laid over; later ones win.
-        timestamp: the time of all that comes from folders, which have none of their own
-            that means anything, in seconds since 1970, UTC.
-        limits: the readers' bounds.
+        paths: the overlays, in the order in which they are applied; later ones win.
+        timestamp: the time for entries from folders, in seconds since 1970, UTC. The times of
+            files in a folder are arbitrary and are not used.
+        limits: limits on parsed input.
 
     Raises:
-        PurekernelError: one of them cannot be read or is of no kind that is known.
+        PurekernelError: an overlay cannot be read, or its format is unknown.
     """
     return tuple(load_layer(Path(path), mtime=timestamp, limits=limits) for path in paths)
 
 
-# One run of a command that gathers: what was asked for, whom to ask, what is pinned.
+# One run of a command that fetches: the request, the store and the lock file.
 
 
 @frozen(kw_only=True)
 class Provision:
-    """Where downloads are kept, and whether there may be any.
+    """Options for the store and the lock file.
 
     Attributes:
-        cache_dir: the store's folder; ``None`` is the user's own.
-        offline: use what is in the store and nothing else.
-        lock_file: the lock file; by default it stands beside the recipe.
-        no_lock: pass the lock file over.
+        cache_dir: the store's folder; ``None`` for the user's default.
+        offline: use only files in the store.
+        lock_file: path of the lock file; by default beside the recipe.
+        no_lock: ignore the lock file.
     """
 
     cache_dir: Path | None = None
@@ -98,14 +98,14 @@ class Provision:
 
 
 class Session:
-    """Gathers for one request. A context manager: it ends what it began.
+    """Plan and fetch for one request. A context manager: on exit it closes the downloads.
 
     Attributes:
-        lock_path: where the lock file stands, or would.
-        lock: what it pins, if it is there and counts.
-        limits: the readers' bounds.
-        notes: what the user should know of what was made, a line each.
-        looked_in: the folders of extensions that :meth:`dependencies` asked.
+        lock_path: path of the lock file, which may be missing.
+        lock: the lock file's content; ``None`` if it is missing or ignored.
+        limits: limits on parsed input.
+        notes: notes for the user about the last result, one line each.
+        looked_in: the folders of extensions that :meth:`dependencies` searched.
     """
 
     def __init__(
@@ -118,19 +118,19 @@ class Session:
         report: Report | None = None,
         makes_lock: bool = False,
     ) -> None:
-        """Begin.
+        """Load the lock file and open the store.
 
         Args:
-            asked: what is to be gathered.
-            provision: where downloads are kept.
-            limits: the readers' bounds.
-            progress: is told of the steps.
-            report: is told of each file.
-            makes_lock: whether a lock file is to be made, so that one which was named need
-                not be there.
+            asked: the resolved request.
+            provision: options for the store and the lock file.
+            limits: limits on parsed input.
+            progress: receives the steps.
+            report: called with each fetched file.
+            makes_lock: whether the caller writes the lock file. Then a lock file that
+                ``provision`` names may be missing.
 
         Raises:
-            LockError: the lock file is damaged, or was named and is not there.
+            LockError: the lock file is damaged, or ``provision`` names it and it is missing.
             StoreError: the store cannot be used.
         """
         self._asked = asked
@@ -161,28 +161,28 @@ class Session:
         self._downloads.close()
 
     def plan(self) -> Plan:
-        """Return what would be fetched and done; fetch only what tells that.
+        """Return the plan. Fetch only the files that planning needs.
 
         Raises:
-            PurekernelError: something is not to be had, or does not go together.
+            PurekernelError: an input is missing, or two inputs contradict each other.
         """
         with self._progress.step("planning"):
             _planner, plan = make_plan(self._inquiry())
         return plan
 
     def sizes(self, plan: Plan) -> dict[Wanted, int | None]:
-        """Return how many bytes the files of ``plan`` have; ``None`` where nobody says.
+        """Return the sizes of the files of ``plan``, in bytes; ``None`` if unknown.
 
-        What may stand beside extensions or not is not asked for: it is small, and much.
+        Optional files beside extensions are skipped: they are small, and there are many.
         """
         with self._progress.step("asking for sizes"):
-            return self._downloads.sizes(one for one in plan.wanted() if not one.optional)
+            return self._downloads.sizes(wanted for wanted in plan.wanted() if not wanted.optional)
 
     def gather(self) -> Gathered:
-        """Plan and fetch, obeying the lock file where there is one.
+        """Plan and fetch. Use only pinned files if there is a lock file.
 
         Raises:
-            PurekernelError: something is not to be had, or not what it should be.
+            PurekernelError: an input is missing, damaged, or has another digest.
         """
         return gather(self._inquiry(), progress=self._progress)
 
@@ -196,21 +196,21 @@ class Session:
         drop_boot: bool = False,
         writes_iso: bool = True,
     ) -> Image:
-        """Plan, fetch, and return the image that comes of it.
+        """Plan, fetch and make the image.
 
         Args:
-            surroundings: what it takes from where it runs.
-            boot: changes to the boot menu, where they are to be others than the recipe's.
-            volume: likewise, fields of the ISO's volume descriptor.
-            encoding: how the core is made small.
-            drop_boot: drop what the base boots with and an output cannot have, as the recipe's
-                ``drop-boot`` does.
-            writes_iso: whether an ISO is to be written.
+            surroundings: settings from the environment and the command line.
+            boot: changes to the boot menu that override the recipe's.
+            volume: fields of the ISO's volume descriptor that override the recipe's.
+            encoding: how to compress the core.
+            drop_boot: drop boot methods and data of the base that the output cannot carry, as the
+                recipe's ``drop-boot`` does.
+            writes_iso: whether an ISO will be written.
 
         Raises:
-            PurekernelError: something is not to be had, or not what it should be.
+            PurekernelError: an input is missing, damaged, or has another digest.
         """
-        # What these import is much, and only needed to make something.
+        # These imports are slow, and only needed to make an image.
         from purekernel.recipe.encoding import Encoding  # noqa: PLC0415
         from purekernel.remaster.compose import Assembly  # noqa: PLC0415
         from purekernel.remaster.image import Options, compose_image  # noqa: PLC0415
@@ -223,7 +223,7 @@ class Session:
         with self._progress.step("assembling"):
             composition = Assembly(gathered, surroundings).composition()
         self.notes = gathered.notes
-        said = surroundings.timestamp
+        timestamp = surroundings.timestamp
         options = Options(
             boot=BootChanges(
                 append=recipe.boot.append if boot.append is None else boot.append,
@@ -231,7 +231,7 @@ class Session:
                 default=recipe.boot.default if boot.default is None else boot.default,
             ),
             volume={**recipe.iso.volume, **(volume or {})},
-            timestamp=recipe.timestamp if said is None else said,
+            timestamp=recipe.timestamp if timestamp is None else timestamp,
             drop_boot=recipe.drop_boot or drop_boot,
             writes_iso=writes_iso,
             limits=self.limits,
@@ -240,16 +240,17 @@ class Session:
         return compose_image(composition, options=options, progress=self._progress)
 
     def dependencies(self, names: Sequence[str]) -> tuple[ExtensionGraph, dict[str, int]]:
-        """Return what extensions need, as the mirrors have it now; what is missing is noted.
+        """Return the dependencies of extensions on the mirrors, and sizes in bytes.
 
-        Their sizes in bytes come with it, as far as anybody tells them.
+        The lock file is not used. The graph records missing extensions. Extensions of unknown
+        size are not among the sizes.
 
         Args:
-            names: of extensions, with or without ``.tcz``.
+            names: names of extensions, with or without ``.tcz``.
 
         Raises:
-            FormatError: a name is none that an extension can have.
-            DownloadError: the mirrors cannot be asked.
+            FormatError: a name is not a valid extension name.
+            DownloadError: the mirrors cannot be reached.
         """
         inquiry = self._inquiry()
         asked = _extension_names(names)
@@ -261,7 +262,7 @@ class Session:
                 kernel=inquiry.recipe.core.kernel,
                 skip=inquiry.recipe.extensions.skip,
             )
-            packages = {name: one.package for name, one in graph.extensions.items()}
+            packages = {name: found.package for name, found in graph.extensions.items()}
             sizes = self._downloads.sizes(packages.values())
         self.notes = mirror.notes
         self.looked_in = inquiry.extension_folders
@@ -269,17 +270,17 @@ class Session:
         return graph, {name: size for name, size in known if size is not None}
 
     def make_lock(self, *, update: bool, names: Collection[str] = ()) -> Lock:
-        """Return a lock of all that the request needs, in every flavour.
+        """Return a lock of all inputs of the request, in every flavour.
 
-        What is pinned already stays so, unless it is to be updated.
+        Existing pins are kept unless they are updated.
 
         Args:
             update: look for newer files.
-            names: of what; empty means of everything.
+            names: the inputs to update; empty means all.
 
         Raises:
-            UsageError: the lock file has nothing of such a name.
-            PurekernelError: something is not to be had.
+            UsageError: the lock file pins no input of such a name.
+            PurekernelError: an input is missing.
         """
         kept = self.lock
         if update and not names:
@@ -292,9 +293,9 @@ class Session:
             inquiry = evolve(inquiry, lock=None)
         gathered = gather(inquiry, complete=True, progress=self._progress)
         self.notes = gathered.plan.notes
-        made = lock_of(gathered)
-        # Where a file came from depends on which mirror was up; that alone is no change.
-        return made if self.lock is None else with_places_of(made, self.lock, places_of(gathered))
+        new = lock_of(gathered)
+        # The URL depends on which mirror was up. A new URL alone is not a change.
+        return new if self.lock is None else with_places_of(new, self.lock, places_of(gathered))
 
     def _inquiry(self) -> Inquiry:
         return Inquiry(
@@ -306,24 +307,24 @@ class Session:
 
 
 def download_policy(choice: DownloadChoice) -> DownloadPolicy:
-    """Return how downloads are made: our way, where the recipe says nothing."""
-    said: dict[str, Any] = {
+    """Return the download policy: the recipe's choices, and defaults for the rest."""
+    chosen: dict[str, Any] = {
         name: value for name, value in asdict(choice).items() if value is not None
     }
-    return evolve(DownloadPolicy(), **said)
+    return evolve(DownloadPolicy(), **chosen)
 
 
 def _extension_names(names: Sequence[str]) -> list[str]:
-    """Return the file names that ``names`` mean; all that are none are told at once."""
-    found: list[str] = []
+    """Return the file names of extensions. Report all invalid names at once."""
+    file_names: list[str] = []
     errors: list[PurekernelError] = []
     for name in names:
         try:
-            found.append(parse_extension_name(name, source=COMMAND_LINE))
+            file_names.append(parse_extension_name(name, source=COMMAND_LINE))
         except PurekernelError as error:
             errors.append(error)
     raise_all(errors)
-    return found
+    return file_names
 
 
 def _check_names(names: Collection[str], lock: Lock) -> None:
@@ -331,8 +332,8 @@ def _check_names(names: Collection[str], lock: Lock) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UsageError(
-            f"the lock file has no {', '.join(unknown)}",
-            hint="name extensions (bash.tcz), gems, or what stands by itself (base, rubygems)",
+            f"not found in the lock file: {', '.join(unknown)}",
+            hint="name extensions (bash.tcz), gems, or single files (base, rubygems)",
         )
 
 
@@ -358,37 +359,39 @@ def make_image(
     encoding: Encoding | None = None,
     progress: Progress | None = None,
 ) -> Image:
-    """Make an image as ``purekernel build`` does; write nothing.
+    """Make an image as ``purekernel build`` does, without writing it.
 
-    Without a bundle or the sample, all that the image is made of is gathered first.
+    Without ``bundle`` or ``sample``, plan and fetch the inputs of ``request`` first.
 
     Args:
-        bundle: the bundle's path.
+        bundle: path of a bundle.
         sample: build from the sample bundle instead.
-        request: what is gathered otherwise: by default what ``purekernel.toml`` in the
-            current folder says.
-        provision: where downloads are kept, and whether there may be any.
-        environment: where ``MK_BUNDLE_…`` settings and passwords may stand; by default nothing
-            does.
-        iso_version: of the image; by default the bundle's own.
-        overlays: folders and archives laid over the bundle's own, in order; or just one.
-        keep_iso_files: carry over what the base ISO holds outside ``boot/``.
-        keep_owners: trust the owners that overlay archives record.
-        drop_boot: drop what the base boots with and an output cannot have, and add a note for
-            each; otherwise that is an error.
-        writes_iso: whether an ISO is to be written: if not, what only an ISO has is not lost.
-        boot_append: words for the end of every kernel's command line.
+        request: the request to build if neither is given; by default the recipe
+            ``purekernel.toml`` in the current folder.
+        provision: options for the store and the lock file.
+        environment: variables that may hold ``MK_BUNDLE_…`` settings and passwords; by default
+            none.
+        iso_version: version of the image; by default the bundle's own.
+        overlays: one or more folders and archives to apply over the bundle's own, in order.
+        keep_iso_files: keep the files of the base ISO outside ``boot/``.
+        keep_owners: keep the owners that overlay archives record.
+        drop_boot: drop boot methods and data of the base that the output cannot carry, and add a
+            note for each; otherwise they are an error.
+        writes_iso: whether an ISO will be written. If not, losses that concern only the ISO are
+            no error.
+        boot_append: text to append to every kernel's command line.
         boot_timeout: tenths of a second until the default boots.
-        boot_default: the label that boots when nobody chooses.
+        boot_default: label of the default boot entry.
         volume: ``volume_id``, ``application_id``, ``publisher_id``, ``preparer_id`` or
-            ``system_id`` of the ISO, where they are to differ.
-        timestamp: seconds since 1970, UTC; by default the newest time in the inputs.
-        max_unpacked: bytes that one input may unpack to.
-        encoding: how the core is made small.
-        progress: is told of the steps.
+            ``system_id`` of the ISO, to override the defaults.
+        timestamp: the latest time in the image, in seconds since 1970, UTC; by default the newest
+            time in the inputs.
+        max_unpacked: maximum unpacked size of one input, in bytes.
+        encoding: how to compress the core.
+        progress: receives the steps.
 
     Raises:
-        UsageError: arguments make no sense, or none together.
+        UsageError: an argument is invalid, or two arguments exclude each other.
         PurekernelError: an input is missing or damaged, or does not fit the others.
     """
     progress = progress or Silent()
@@ -428,8 +431,8 @@ def make_image(
         raise UsageError("a bundle and --sample exclude each other")
     if request is not None and request != Request():
         raise UsageError(
-            "a bundle is gathered already, and what would be gathered does not go with it",
-            hint="leave out the bundle, or the options that say what to gather",
+            "a bundle and a request exclude each other",
+            hint="remove the bundle, or the options that describe the request",
         )
     options = Options(
         version=iso_version,
@@ -449,9 +452,9 @@ def make_image(
             if bundle is not None
             else sample_bundle(limits=limits)
         )
-    made = loaded.mtime if timestamp is None else timestamp
+    mtime = loaded.mtime if timestamp is None else timestamp
     layers: list[Layer] = []
     for path in overlays:
         with progress.step(f"reading {os.fspath(path)}"):
-            layers.append(load_layer(Path(path), mtime=made, limits=limits))
+            layers.append(load_layer(Path(path), mtime=mtime, limits=limits))
     return build_image(loaded, tuple(layers), options=options, progress=progress)

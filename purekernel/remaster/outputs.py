@@ -1,4 +1,4 @@
-"""The files that an image is given out as."""
+"""Write an image, or a bundle, as files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from purekernel.tree import Buffer
 
 
 class Emit(Enum):
-    """What can be made of an image."""
+    """Kinds of output files."""
 
     ISO = "iso"
     CORE = "core"
@@ -37,23 +37,24 @@ def write_image(
     emit: Iterable[Emit | str] = (Emit.ISO,),
     progress: Progress | None = None,
 ) -> list[Output]:
-    """Write ``image`` into ``folder``, all of it or nothing.
+    """Write ``image`` into ``folder``, all files or none.
 
     Args:
-        image: what to write.
-        folder: made where it is missing.
+        image: the image to write.
+        folder: the folder to write to; created if missing.
         emit: ``ISO`` gives ``NAME.iso``; ``CORE`` gives ``core.gz`` and ``vmlinuz``; ``PXE``
-            gives the folder ``NAME.pxe`` for a TFTP or HTTP server. Their values (``"iso"``)
-            do as well.
-        progress: is told of the steps.
+            gives the folder ``NAME.pxe`` for a TFTP or HTTP server. Their values, such as
+            ``"iso"``, are accepted too.
+        progress: receives the steps.
 
     Raises:
-        UsageError: ``emit`` names nothing, or what there is not.
-        BootLossError: an ISO is wanted, and the image was made without one in mind from a base
-            that boots in more ways.
-        BootMenuError: the ISO's menu cannot be carried over to a server's folder.
-        OutputError: something cannot be written; what stood there before still stands.
-        UnrepresentableError: the ISO format has no room for something in the image.
+        UsageError: ``emit`` is empty, or has an unknown value.
+        BootLossError: ``emit`` includes an ISO, but the image was made for other outputs and an
+            ISO would lose one of the base's boot methods.
+        CombinedError: it would lose several.
+        BootMenuError: the ISO's menu cannot be converted for a server's folder.
+        OutputError: a file cannot be written; existing files stay unchanged.
+        UnrepresentableError: ISO 9660 cannot represent an entry of the image.
     """
     wanted = _wanted(emit)
     if Emit.ISO in wanted:
@@ -72,10 +73,10 @@ def write_image(
 
 
 def output_names(name: str, emit: Iterable[Emit | str]) -> list[str]:
-    """Return what :func:`write_image` would write of an image called ``name``, in its folder.
+    """Return the names that :func:`write_image` writes for an image called ``name``.
 
     Raises:
-        UsageError: ``emit`` names nothing, or what there is not.
+        UsageError: ``emit`` is empty, or has an unknown value.
     """
     names = {
         Emit.ISO: [f"{name}.iso"],
@@ -83,18 +84,16 @@ def output_names(name: str, emit: Iterable[Emit | str]) -> list[str]:
         Emit.PXE: [f"{name}.pxe"],
     }
     wanted = _wanted(emit)
-    return [path for one, paths in names.items() if one in wanted for path in paths]
+    return [path for output, paths in names.items() if output in wanted for path in paths]
 
 
 def _wanted(emit: Iterable[Emit | str]) -> set[Emit]:
     try:
-        wanted = {Emit(one) for one in emit}
+        wanted = {Emit(value) for value in emit}
     except ValueError as error:
-        raise UsageError(
-            f"nothing can be made of an image but iso, core and pxe: {error}"
-        ) from None
+        raise UsageError(f"unknown output: must be iso, core or pxe: {error}") from None
     if not wanted:
-        raise UsageError("nothing is to be made of the image", hint="name iso, core or pxe")
+        raise UsageError("no output is named", hint="name iso, core or pxe")
     return wanted
 
 
@@ -112,15 +111,15 @@ def _write_iso(image: Image, stream: BinaryIO) -> None:
     )
 
 
-# Write a bundle, whole or not at all.
+# Write a bundle atomically.
 
 
 def write_bundle(assembly: Assembly, folder: Path, *, progress: Progress | None = None) -> Output:
-    """Write the bundle into ``folder``, which is made where it is missing.
+    """Write the bundle into ``folder``, which is created if missing.
 
     Raises:
-        PurekernelError: an input is damaged, or two do not go together.
-        OutputError: it cannot be written; what stood there before still stands.
+        PurekernelError: an input is damaged, or two inputs contradict each other.
+        OutputError: the bundle cannot be written; an existing file stays unchanged.
     """
     progress = progress or Silent()
     with progress.step("assembling"):

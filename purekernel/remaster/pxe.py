@@ -1,4 +1,4 @@
-"""The files that a TFTP or HTTP server needs to boot an image over the network."""
+"""Build the files that a TFTP or HTTP server needs to boot an image over the network."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from purekernel.tree.path import name
 
 _INITRD = b"initrd="
 
-# What file systems, menus and URLs all take.
+# Names that file systems, menus and URLs accept without quoting.
 _PLAIN = re.compile(rb"[0-9A-Za-z_+~-][0-9A-Za-z._+~-]*")
 
 
 def build_pxe_files(image: Image) -> dict[str, Buffer]:
     """Return the contents of a server's folder, by relative path.
 
-    What boots is what the ISO's menu boots when nobody chooses, with all its initrds. Paths in
-    both menus are relative: to the folder of ``pxelinux.0`` (which the image does not have,
-    and a server's own Syslinux brings), and to the iPXE script.
+    The menus boot the default of the ISO's menu, with all its initrds. Paths in the menus are
+    relative to the folder of ``pxelinux.0``, and to the iPXE script. The image does not contain
+    ``pxelinux.0``; use the one of the server's Syslinux.
 
     Raises:
-        BootMenuError: the menu names a kernel or initrd that is not on the ISO, or that no
-            server's folder could hold on every system.
+        BootMenuError: the menu names a kernel or initrd that is not on the ISO, or whose name is
+            not portable.
     """
     booted = _booted(image)
     files: dict[str, Buffer] = {_host_path(path): data for path, data in booted.files.items()}
@@ -40,13 +40,13 @@ def build_pxe_files(image: Image) -> dict[str, Buffer]:
 
 @frozen(kw_only=True)
 class _Booted:
-    """What boots when nobody chooses.
+    """The default boot entry.
 
     Attributes:
-        kernel: its place on the ISO.
-        initrds: their places on the ISO, in order.
+        kernel: path of the kernel on the ISO.
+        initrds: paths of the initrds on the ISO, in order.
         words: the rest of the command line.
-        files: the contents of all of them, by place.
+        files: content of the kernel and the initrds, by path.
     """
 
     kernel: bytes
@@ -59,18 +59,18 @@ def _booted(image: Image) -> _Booted:
     found = find_boot_menu(image.iso, image.boot.boot_image)
     menu = BootMenu() if found is None else parse_boot_menu(bytes(found[1].content))
     label, words = _default(menu)
-    named = [word.removeprefix(_INITRD) for word in words if word.startswith(_INITRD)]
+    names = [word.removeprefix(_INITRD) for word in words if word.startswith(_INITRD)]
     directive = menu.option(b"initrd", label) if label is not None else None
-    named += [directive or menu.option(b"initrd") or b""]
+    names += [directive or menu.option(b"initrd") or b""]
     kernel = None if label is None else menu.kernel(label)
-    place, content = _find(image, kernel) if kernel else (image.kernel_path, image.kernel)
-    initrds = dict(_find(image, one) for one in b",".join(named).split(b",") if one)
+    kernel_path, content = _find(image, kernel) if kernel else (image.kernel_path, image.kernel)
+    initrds = dict(_find(image, initrd) for initrd in b",".join(names).split(b",") if initrd)
     initrds = initrds or {image.core_path: image.core}
     return _Booted(
-        kernel=place,
+        kernel=kernel_path,
         initrds=list(initrds),
         words=[word for word in words if not word.startswith(_INITRD)],
-        files={place: content, **initrds},
+        files={kernel_path: content, **initrds},
     )
 
 
@@ -89,12 +89,12 @@ def _pxelinux(image: Image, booted: _Booted) -> bytes:
 
 
 def _ipxe(image: Image, booted: _Booted) -> bytes:
-    # A kernel started through its EFI stub finds its initrds by these words.
-    named = [_INITRD + name(initrd) for initrd in booted.initrds]
+    # A kernel that starts through its EFI stub finds its initrds by these words.
+    arguments = [_INITRD + name(initrd) for initrd in booted.initrds]
     lines = [
         b"#!ipxe",
         b"# " + image.name.encode(),
-        b" ".join([b"kernel", booted.kernel, *named, *booted.words]),
+        b" ".join([b"kernel", booted.kernel, *arguments, *booted.words]),
         *(b"initrd " + initrd for initrd in booted.initrds),
         b"boot",
         b"",
@@ -103,7 +103,7 @@ def _ipxe(image: Image, booted: _Booted) -> bytes:
 
 
 def _default(menu: BootMenu) -> tuple[bytes | None, list[bytes]]:
-    """Return the label that boots when nobody chooses, and its command line."""
+    """Return the default label and its command line."""
     # DEFAULT is a command line: a label, and words for the end of the label's own.
     first, *more = (menu.option(b"ontimeout") or menu.default or b"").split() or [b""]
     if first in menu.linux_labels:
@@ -120,23 +120,23 @@ def _marked_label(menu: BootMenu) -> bytes | None:
 
 
 def _find(image: Image, path: bytes) -> tuple[bytes, Buffer]:
-    """Return the place on the ISO of what the menu names, and its content."""
+    """Return the path on the ISO of a file that the menu names, and its content."""
     try:
-        place = resolve(image.iso, path)
+        iso_path = resolve(image.iso, path)
     except TreeError:
-        place = b""
-    node = image.iso.get(place)
+        iso_path = b""
+    node = image.iso.get(iso_path)
     if not isinstance(node, File):
-        raise BootMenuError(f"the boot menu names {display(path)}, which is no file of the ISO")
-    return place, node.content
+        raise BootMenuError(f"the boot menu names {display(path)}, which is not a file on the ISO")
+    return iso_path, node.content
 
 
-def _host_path(place: bytes) -> str:
-    """Return a place on the ISO as a path that means the same on every host."""
-    for part in place.split(b"/"):
+def _host_path(path: bytes) -> str:
+    """Convert a path on the ISO to a path that is valid on every host."""
+    for part in path.split(b"/"):
         if _PLAIN.fullmatch(part) is None or check_windows_name(part):
             raise BootMenuError(
-                f"the boot menu names {display(place)}, which not every server can hold",
+                f"the boot menu names {display(path)}, which is not a portable file name",
                 hint="use letters, digits and . _ + ~ - only",
             )
-    return place.decode("ascii")
+    return path.decode("ascii")

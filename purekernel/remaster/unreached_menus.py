@@ -1,7 +1,7 @@
-"""Find the boot menus that a change does not reach.
+"""Find boot menus that a change does not reach.
 
-A build changes the menu of isolinux. A base may have others, which other loaders or other firmware
-read: on the ISO, or inside the file system that UEFI boots from.
+A build changes the menu of isolinux. A base may have more menus, which other loaders or other
+firmware read: on the ISO, or inside the file system that UEFI boots from.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from purekernel.remaster.boot_menu import find_boot_menu
 from purekernel.tree import File, Tree, display
 from purekernel.tree.path import name, parent
 
-# Menus that a boot loader reads under these names: GRUB, GRUB legacy, the syslinux family,
+# Names of boot menus: GRUB, GRUB legacy, the syslinux family,
 # systemd-boot, rEFInd and Limine.
 _MENU_NAMES = (
     *(b"grub.cfg", b"grub.conf", b"menu.lst"),
@@ -28,7 +28,7 @@ _MENU_NAMES = (
 )
 _ENTRIES_FOLDER = b"loader/entries"
 
-# A menu is read no further than that: real ones have some kilobytes.
+# Only this much of a menu is read. Real menus have some kilobytes.
 _MENU_BYTES = 1 << 18
 
 _BOOTS_LINUX = re.compile(
@@ -52,39 +52,39 @@ def find_unreached_menus(
     *,
     limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[BootLoss, ...]:
-    """Return the menus that need ``changes`` and do not get them.
+    """Return the menus that ``changes`` concern but do not reach.
 
     Args:
-        iso: what lies on the output.
-        boot_image: where its isolinux is, whose menu is changed.
-        entries: of the base's El Torito catalog; the file systems that UEFI boots may hold menus.
-        changes: what the user wants to be different.
-        limits: the readers' bounds.
+        iso: the tree of the output ISO.
+        boot_image: path of its isolinux, whose menu is changed.
+        entries: entries of the base's El Torito catalog. File systems for UEFI may hold menus.
+        changes: the changes that the user asks for.
+        limits: limits on parsed input.
     """
     if changes == BootChanges():
         return ()
     changed = find_boot_menu(iso, boot_image)
-    found = [
+    unreached = [
         display(path)
         for path, content in _menus(iso)
         if (changed is None or path != changed[0]) and _needs(changes, content)
     ]
     if changed is not None:
-        found += _included(iso, *changed, changes)
+        unreached += _included(iso, *changed, changes)
     for entry in entries:
         if entry.platform == EFI:
-            found += _inside_efi(entry, changes, limits)
+            unreached += _inside_efi(entry, changes, limits)
     return tuple(
         BootLoss(
-            refusal=f"the change to the boot menu would not reach {what}",
-            note=f"the change to the boot menu does not reach {what}",
+            refusal=f"the change to the boot menu would not reach {menu}",
+            note=f"the change to the boot menu does not reach {menu}",
         )
-        for what in dict.fromkeys(found)
+        for menu in dict.fromkeys(unreached)
     )
 
 
 def _menus(tree: Tree) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the menus in a tree: each path, and what the file holds."""
+    """Yield path and content of each menu in a tree."""
     for path, node in tree.walk():
         if not isinstance(node, File):
             continue
@@ -95,7 +95,7 @@ def _menus(tree: Tree) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _needs(changes: BootChanges, menu: bytes) -> bool:
-    """Say whether any of ``changes`` concerns a menu."""
+    """Say whether a menu needs any of ``changes``."""
     return bool(
         (changes.append and _BOOTS_LINUX.search(menu))
         or (changes.timeout is not None and _HAS_ENTRIES.search(menu))
@@ -104,7 +104,7 @@ def _needs(changes: BootChanges, menu: bytes) -> bool:
 
 
 def _included(iso: Tree, path: bytes, node: File, changes: BootChanges) -> Iterator[str]:
-    """Yield the menus that the menu at ``path`` includes, as far as they are on the ISO."""
+    """Yield the menus on the ISO that the menu at ``path`` includes and that need changes."""
     for target in _INCLUDE.findall(bytes(node.content[:_MENU_BYTES])):
         for candidate in (parent(path) + b"/" + target.lstrip(b"/"), target.lstrip(b"/")):
             included = iso.get(candidate.lstrip(b"/"))
@@ -119,7 +119,7 @@ def _inside_efi(entry: BootEntry, changes: BootChanges, limits: Limits) -> Itera
     try:
         tree = parse_fat(entry.content, source=where, limits=limits)
     except PurekernelError:
-        yield f"a menu inside {where}, if it has one: it is no FAT file system that can be read"
+        yield f"a menu inside {where}, if it has one: it is not a readable FAT file system"
         return
     for path, content in _menus(tree):
         if _needs(changes, content):

@@ -273,8 +273,8 @@ def test_a_production_image_of_2012_refuses_a_password(
     error = capsys.readouterr().err
     assert two_lines(error) == [
         (
-            "a production image has no passwords, and the command line gives 'tc' one",
-            "leave out the password, or build a development image",
+            "the command line: account 'tc' has a password: a production image must have none",
+            "remove the password, or build a development image",
         )
     ]
     assert "secret" not in error
@@ -287,7 +287,7 @@ def test_a_production_image_of_2013_passes_a_password_over(
     tree = workshop.bundle("-p", "-t", "secret", flavour="prod")
     assert "tc:*:" in text(inner(tree), "etc/shadow")
     assert notes(capsys.readouterr().err) == [
-        "nobody logs in to a production image with a password: that of tc is passed over"
+        "a production image allows no login with a password: the password of tc is ignored"
     ]
 
 
@@ -324,9 +324,9 @@ def test_a_recipe_without_a_project_makes_no_bundle(
     assert workshop.run("bundle", "--recipe", recipe) == 2
     ((message, hint),) = two_lines(capsys.readouterr().err)
     assert message.endswith(
-        "purekernel.toml names no Razor-Microkernel project, and a bundle is made of one"
+        "purekernel.toml: the Razor-Microkernel project is missing: a bundle needs one"
     )
-    assert hint == "name it with --project, or build the image: purekernel build"
+    assert hint == "name it with --project, or build an image with 'purekernel build'"
 
 
 # Lists and what they need
@@ -380,10 +380,7 @@ def test_all_that_no_mirror_has_is_told_at_once_with_its_chain(
     assert workshop.run("bundle", "-o", workshop.out) == 1
     place = "additional-build-files/builtin-extensions.lst"
     assert [message for message, _hint in two_lines(capsys.readouterr().err)] == [
-        (
-            f"{place}, line 3: lshw.deb is a Debian package, and no packages index is named to "
-            "look it up in"
-        ),
+        (f"{place}, line 3: lshw.deb is a Debian package: no packages index is configured"),
         f"{place}, line 2: no mirror has typo.tcz",
         (
             f"{place}, line 1: no mirror has gone.tcz, which is needed: "
@@ -402,7 +399,7 @@ def test_what_is_skipped_is_taken_out_of_what_needs_it(
     overlay = inner(workshop.bundle("--skip", "gone", "--skip", "lshw.deb"))
     # Core 4's tce-load gives up on an extension when one that its .dep names is missing.
     assert text(overlay, "tmp/builtin/optional/readline.tcz.dep") == "ncurses.tcz\n"
-    assert "left out as asked: gone.tcz" in notes(capsys.readouterr().err)
+    assert "skipped as requested: gone.tcz" in notes(capsys.readouterr().err)
 
 
 def test_circles_are_opened_where_they_close(
@@ -414,7 +411,7 @@ def test_circles_are_opened_where_they_close(
     # Core 4's tce-load would follow the circle for ever.
     assert text(overlay, "tmp/builtin/optional/b.tcz.dep") == "ncurses.tcz\n"
     assert text(overlay, "tmp/builtin/optional/a.tcz.dep") == "b.tcz\n"
-    assert "b.tcz and a.tcz need each other" in notes(capsys.readouterr().err)
+    assert "b.tcz and a.tcz depend on each other" in notes(capsys.readouterr().err)
 
 
 def test_production_refuses_what_brings_openssh_back(
@@ -425,9 +422,9 @@ def test_production_refuses_what_brings_openssh_back(
     assert workshop.run("bundle", "-p") == 1
     ((message, hint),) = two_lines(capsys.readouterr().err)
     assert message.endswith(
-        "line 2: a production image has no openssh.tcz, and tunnel.tcz needs it"
+        "line 2: tunnel.tcz depends on openssh.tcz: a production image must not have it"
     )
-    assert hint.startswith("leave out tunnel.tcz, or openssh.tcz with --skip openssh.tcz")
+    assert hint.startswith("remove tunnel.tcz, or skip the dependency with --skip openssh.tcz")
     workshop.bundle("-p", "--skip", "openssh.tcz", flavour="prod")
     # In the image's own mirror it would be at hand as well.
     capsys.readouterr()
@@ -437,7 +434,7 @@ def test_production_refuses_what_brings_openssh_back(
     assert workshop.run("bundle", "-p", *lists) == 1
     ((message, _hint),) = two_lines(capsys.readouterr().err)
     assert message.endswith(
-        "m.lst, line 1: a production image has no openssh.tcz, and tunnel.tcz needs it"
+        "m.lst, line 1: tunnel.tcz depends on openssh.tcz: a production image must not have it"
     )
 
 
@@ -592,8 +589,8 @@ def test_what_a_bundle_lacks_is_noted(
     (workshop.project / "additional-build-files" / "ssh-setup-files.tar.gz").unlink()
     assert workshop.run("bundle", "-q", "-o", workshop.out) == 0
     ssh, version = notes(capsys.readouterr().err)
-    assert ssh.startswith("the project has no additional-build-files/ssh-setup-files.tar.gz")
-    assert version.startswith("nothing says the image's version")
+    assert ssh.startswith("additional-build-files/ssh-setup-files.tar.gz not found in the project")
+    assert version.startswith("the image's version is missing")
     assert b"gitversion.sh" not in workshop.load()
     assert workshop.run("bundle", "-q", "-p", "-o", workshop.out) == 0
     assert len(notes(capsys.readouterr().err)) == 1
@@ -605,13 +602,19 @@ def test_the_one_who_gives_the_password_is_named(
     workshop = Workshop(tmp_path, monkeypatch, generation="2012")
     config = workshop.top / "bundle.cfg"
     assert workshop.run("bundle", "-p", "-t", "x") == 2
-    assert "and the command line gives 'tc' one" in two_lines(capsys.readouterr().err)[0][0]
+    assert (
+        "the command line: account 'tc' has a password" in two_lines(capsys.readouterr().err)[0][0]
+    )
     monkeypatch.setenv("MK_BUNDLE_TC_PASSWD", "x")
     assert workshop.run("bundle", "-p") == 2
-    assert "and the environment gives 'tc' one" in two_lines(capsys.readouterr().err)[0][0]
+    assert (
+        "the environment: account 'tc' has a password" in two_lines(capsys.readouterr().err)[0][0]
+    )
     config.write_text("MK_BUNDLE_TC_PASSWD=y\n" + config.read_text())
     assert workshop.run("bundle", "-p") == 2
-    assert f"and {config}, line 1 gives 'tc' one" in two_lines(capsys.readouterr().err)[0][0]
+    assert (
+        f"{config}, line 1: account 'tc' has a password" in two_lines(capsys.readouterr().err)[0][0]
+    )
 
 
 def test_host_keys_are_noted_and_can_be_left_out(
@@ -630,7 +633,9 @@ def test_host_keys_are_noted_and_can_be_left_out(
     made = workshop.bundle()
     assert key in inner(made, "ssh-setup-files")
     (note,) = notes(capsys.readouterr().err)
-    assert note.startswith("the project brings SSH host keys, which every image made with it")
+    assert note.startswith(
+        "the project contains SSH host keys, and all images made from it share them"
+    )
     recipe = workshop.top / "purekernel.toml"
     recipe.write_text('[razor]\nproject = "project"\nssh-host-keys = false\n')
     made = workshop.bundle("--recipe", recipe)

@@ -170,7 +170,7 @@ def test_what_is_new_in_the_recipe_is_added_and_what_is_gone_taken_out(
     (workshop.top / "purekernel.toml").write_text(changed)
     assert main(["build", "-q", "--iso-version", "1"]) == 1
     assert two_lines(capsys.readouterr().err) == [
-        ("the lock file does not have util-linux.tcz", "run 'purekernel lock' to pin it")
+        ("the lock file does not pin util-linux.tcz", "run 'purekernel lock' to pin it")
     ]
     assert main(["lock", "-q"]) == 0
     after = load(workshop)
@@ -190,7 +190,8 @@ def test_another_address_in_the_recipe_voids_its_pin(
     assert main(["build", "-q", "--iso-version", "1"]) == 1
     ((message, hint),) = two_lines(capsys.readouterr().err)
     assert message == (
-        "the lock file has rubygems-1.8.24.tgz for rubygems, and purekernel.toml asks for other.tgz"
+        "the lock file: no pin for rubygems: must be other.tgz as in purekernel.toml, got "
+        "rubygems-1.8.24.tgz"
     )
     assert hint == "run 'purekernel lock' to pin it"
 
@@ -201,14 +202,16 @@ def test_another_core_voids_it_all(workshop: Workshop, capsys: pytest.CaptureFix
     (workshop.top / "purekernel.toml").write_text(changed)
     assert main(["build", "-q"]) == 1
     ((message, _hint),) = two_lines(capsys.readouterr().err)
-    assert message == "the lock file is for Core 4.x/x86, and purekernel.toml asks for 5.x/x86"
+    assert message == (
+        "the lock file: wrong Core: must be 5.x/x86 as in purekernel.toml, got 4.x/x86"
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["bash.tcz"], "names of what to pin anew go with --update"),
-        (["--update", "zsh.tcz", "gone"], "the lock file has no zsh.tcz, gone"),
+        (["--update", "zsh.tcz", "gone"], "not found in the lock file: zsh.tcz, gone"),
     ],
 )
 def test_wrong_names(
@@ -227,8 +230,8 @@ def test_a_damaged_lock_is_told(workshop: Workshop, capsys: pytest.CaptureFixtur
     assert main(["build", "-q"]) == 1
     assert two_lines(capsys.readouterr().err) == [
         (
-            "purekernel.lock is damaged: 'core' is 3",
-            "put it back as it was, or remove it and run 'purekernel lock'",
+            "purekernel.lock: invalid 'core': must be text, got 3",
+            "restore the file, or delete it and run 'purekernel lock'",
         )
     ]
 

@@ -107,8 +107,10 @@ def test_packages_of_lists_are_builtin_and_mirrored_extensions(
         "#!/bin/sh\n/usr/local/postinst/lshw configure 2>/dev/null\n"
     )
     told = notes(capsys.readouterr().err)
-    assert "Debian's packages are taken to find in the image: libc6 (>= 2.7)" in told
-    assert "lshw.tcz: nothing brings libpci3 | pciutils, which its package depends on" in told
+    assert (
+        "assumed to be in the image already, as Debian's packages depend on it: libc6 (>= 2.7)"
+    ) in told
+    assert "lshw.tcz: missing dependency of its package: libpci3 | pciutils" in told
     assert any(note.startswith("the signature of ") and "not checked" in note for note in told)
 
 
@@ -124,7 +126,7 @@ def test_what_a_postinst_wants_is_told(
     workshop = shop(tmp_path, monkeypatch, "tool.deb")
     workshop.bundle("--dpkg-list", url)
     assert (
-        "tool.tcz: the package's postinst wants /usr/bin/perl, which Core does not have"
+        "tool.tcz: the package's postinst runs /usr/bin/perl, which Core does not have"
     ) in notes(capsys.readouterr().err)
 
 
@@ -341,7 +343,7 @@ def test_a_lock_binds(
     assert main(["build", "--dry-run"]) == 1
     ((message, hint),) = two_lines(capsys.readouterr().err)
     assert message == (
-        "the lock file does not have all packages: lshw → libpci3 | pciutils: no packages index "
+        "the lock file does not pin all packages: lshw → libpci3 | pciutils: no packages index "
         "has libpci3; no packages index has pciutils"
     )
     assert hint == "run 'purekernel lock' to pin them"
@@ -389,7 +391,7 @@ def test_need_names_extensions_only(
     recipe(tmp_path, monkeypatch, RECIPE.replace("nano.tcz", "nano.deb"))
     assert main(["build", "--dry-run"]) == 1
     ((message, _hint),) = two_lines(capsys.readouterr().err)
-    assert message.startswith("purekernel.toml: nano.deb under [[need]] is a package")
+    assert message.startswith("purekernel.toml: nano.deb under [[need]] replaces ")
 
 
 def test_a_keyring_that_has_signed_nothing_is_an_error(

@@ -15,7 +15,7 @@ from tests.debs import MTIME, control, deb, entry
 CONTENT = b"hsqs" + bytes(5000)
 
 
-def test_an_extension_with_all_that_stands_beside_it() -> None:
+def test_package_becomes_extension_with_companion_files() -> None:
     text = control(
         "tool",
         "1:2.0-1",
@@ -64,21 +64,21 @@ def test_an_extension_with_all_that_stands_beside_it() -> None:
     )
 
 
-def test_what_needs_nothing_has_no_dep() -> None:
+def test_extension_without_dependencies_has_no_dep_file() -> None:
     assert ".dep" not in convert_package(deb(), source="tool.deb").beside(CONTENT)
 
 
-def test_another_name() -> None:
+def test_extension_name_option_is_used() -> None:
     made = convert_package(
         deb(scripts={"postinst": b"#!/bin/bash\n"}), source="tool.deb", name="other.tcz"
     )
     assert b"usr/local/tce.installed/other" in made.tree
     assert made.notes == (
-        "other.tcz: the package's postinst wants /bin/bash, which Core does not have",
+        "other.tcz: the package's postinst runs /bin/bash, which Core does not have",
     )
 
 
-def test_what_is_wrong_with_a_package_is_told() -> None:
+def test_invalid_packages_are_refused() -> None:
     with pytest.raises(FormatError, match=r"tool\.deb, byte 0: expected an ar archive"):
         convert_package(b"no package", source="tool.deb")
     with pytest.raises(PathError, match=r"tool\.deb: data\.tar\.xz, byte 0: .* absolute"):
@@ -88,7 +88,7 @@ def test_what_is_wrong_with_a_package_is_told() -> None:
 
 
 @pytest.mark.oracle
-def test_the_same_every_time() -> None:
+def test_conversion_is_reproducible() -> None:
     data = debian.package("man-db").read_bytes()
     first, second = (convert_package(data, source=name) for name in ("a.deb", "b.deb"))
     assert first.tree == second.tree

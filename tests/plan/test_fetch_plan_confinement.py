@@ -1,4 +1,4 @@
-"""Gathering starts no process, needs no rights, and gives the same bytes to everybody."""
+"""Test that fetching starts no process, needs no privileges, and is reproducible."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def serve(workshop: Workshop, server: Server) -> None:
     (workshop.top / "purekernel.toml").write_text(RECIPE.format(mirror=server.url))
 
 
-def test_from_folders_and_from_the_store_no_socket_is_opened(workshop: Workshop) -> None:
+def test_local_mirrors_and_store_open_no_socket(workshop: Workshop) -> None:
     for options in ((), ("--offline",)):
         done = purekernel("build", *options, cwd=workshop.top, script=WATCHED)
         assert "STATUS 0" in done.stdout, done.stderr
@@ -71,7 +71,7 @@ def test_from_folders_and_from_the_store_no_socket_is_opened(workshop: Workshop)
         assert (workshop.top / NAME).stat().st_size > 50_000
 
 
-def test_from_a_server_nothing_is_started_and_offline_nothing_is_connected(
+def test_fetch_starts_no_process_and_offline_makes_no_connection(
     workshop: Workshop, server: Server
 ) -> None:
     serve(workshop, server)
@@ -89,13 +89,13 @@ def test_from_a_server_nothing_is_started_and_offline_nothing_is_connected(
     assert (workshop.top / NAME).read_bytes() == first
 
 
-def test_users_clocks_and_the_order_of_answers_make_no_difference(
+def test_user_clock_and_order_of_responses_do_not_change_the_result(
     workshop: Workshop, server: Server, tmp_path: Path
 ) -> None:
     serve(workshop, server)
     made = []
     for number in range(3):
-        # Another day, hash seed and user each time; and each file takes its time, by chance.
+        # Each run has another date, hash seed and user, and random delays for each file.
         script = (
             "import random, sys, time\n"
             f"ahead = {number} * 31_536_000\n"
@@ -130,7 +130,7 @@ def test_users_clocks_and_the_order_of_answers_make_no_difference(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no uids")
-def test_an_ordinary_user_with_an_empty_path_gathers_the_same(
+def test_unprivileged_user_with_empty_path_fetches_the_same(
     workshop: Workshop, open_folder: Path
 ) -> None:
     place = open_folder / "place"
@@ -143,7 +143,7 @@ def test_an_ordinary_user_with_an_empty_path_gathers_the_same(
     mine = purekernel("build", cwd=workshop.top)
     assert mine.returncode == 0, mine.stderr
     env = environment(PUREKERNEL_CACHE=str(place / "cache"))
-    # Modules that are only imported when they are needed, he may not be able to read.
+    # The user may not be able to read modules that are imported on use.
     warm = UNPRIVILEGED.replace(
         '["build", "/no/such", "--quiet", "--output-dir", scratch]) == 1',
         '["build", "--cache-dir", scratch, "--quiet", "--output-dir", scratch]) == 0',
@@ -155,7 +155,7 @@ def test_an_ordinary_user_with_an_empty_path_gathers_the_same(
     assert (place / NAME).read_bytes() == (workshop.top / NAME).read_bytes()
 
 
-def test_a_lock_pins_what_a_server_gave(workshop: Workshop, server: Server) -> None:
+def test_lock_pins_the_files_of_a_server(workshop: Workshop, server: Server) -> None:
     serve(workshop, server)
     done = purekernel("lock", cwd=workshop.top)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Nothing that a base boots with is lost in silence."""
+"""Test that every boot method lost from a base is reported."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_menu_is_not_named_without_a_change() -> None:
     assert [loss for loss in named if "reach" in loss] == []
 
 
-def test_menu_that_boots_nothing_needs_no_words_for_the_kernel() -> None:
+def test_menu_without_kernel_is_not_named_for_boot_append() -> None:
     iso = make_core_iso(beside_boot={b"boot/grub/grub.cfg": b"configfile /other.cfg\n"})
     assert make(iso, Options(boot=BootChanges(append="x"))).notes == ()
 
@@ -156,7 +156,7 @@ def test_menus_of_other_loaders_are_named(path: str) -> None:
 def test_menu_that_isolinux_includes_is_named() -> None:
     root = parse_iso(make_core_iso(), source="x").tree
     menu = content_of(root, b"boot/isolinux/isolinux.cfg")
-    # The ISO has no other place for it: the sample's own comment lines make room.
+    # The ISO has no free space: replace the sample's comment lines.
     included = b"label more\n  kernel /boot/vmlinuz\n  append quiet\n"
     iso = bytearray(make_core_iso(beside_boot={b"boot/isolinux/more.cfg": included}))
     line = b"include more.cfg\n"
@@ -175,7 +175,7 @@ def test_efi_image_that_cannot_be_read_is_named_when_the_menu_changes() -> None:
     assert "a menu inside 'efi.img', if it has one" in named[1]
 
 
-def test_drop_boot_goes_on_and_reports_each_loss() -> None:
+def test_drop_boot_continues_and_reports_each_loss() -> None:
     iso = make_uefi_iso(GRUB_MENU)
     image = make(iso, Options(drop_boot=True, boot=BootChanges(append="x")))
     assert [note.removeprefix("Core-current.iso: ") for note in image.notes] == [
@@ -188,7 +188,7 @@ def test_drop_boot_goes_on_and_reports_each_loss() -> None:
     ]
 
 
-def test_dropped_microcode_is_reported_and_not_in_the_way() -> None:
+def test_dropped_microcode_is_reported_and_image_builds() -> None:
     image = make(make_core_iso(core=make_core_with_microcode()), Options(drop_boot=True))
     assert "dropped the uncompressed archive" in image.notes[0]
     assert early_names(image.core, source="x") == ()
@@ -206,12 +206,12 @@ def test_image_made_for_other_outputs_is_not_written_as_an_iso(tmp_path: Path) -
     assert not list(tmp_path.glob("*.iso"))
 
 
-def test_microcode_counts_for_every_output() -> None:
+def test_microcode_is_a_loss_for_every_output() -> None:
     with pytest.raises(BootLossError, match="uncompressed archive"):
         make(make_core_iso(core=make_core_with_microcode()), Options(writes_iso=False))
 
 
-def test_base_that_boots_by_uefi_alone_is_refused_for_that_reason() -> None:
+def test_base_that_boots_only_by_uefi_is_refused() -> None:
     image = make_efi_image()
     iso = bytearray(make_core_iso(beside_boot={b"efi.img": image}))
     catalog = int.from_bytes(iso[17 * 2048 + 71 : 17 * 2048 + 75], "little") * 2048
@@ -231,7 +231,7 @@ def save(path: Path, *, drop_boot: bool) -> tuple[str, ...]:
     return root.save(changed)
 
 
-def test_tools_refuse_what_builds_refuse(tmp_path: Path) -> None:
+def test_tools_refuse_the_same_losses_as_builds(tmp_path: Path) -> None:
     path = tmp_path / "core.iso"
     data = make_uefi_iso()
     path.write_bytes(data)
@@ -260,7 +260,7 @@ def write_recipe(folder: Path, base: Path, *, top: str = "", rest: str = "") -> 
     )
 
 
-def test_real_hybrid_base_stops_and_goes_on_when_told(
+def test_real_hybrid_base_is_refused_unless_drop_boot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -290,7 +290,7 @@ def test_real_hybrid_base_stops_and_goes_on_when_told(
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("maker", ["xorriso", "grub-mkrescue"])
-def test_what_others_put_on_an_iso_is_named(tmp_path: Path, maker: str) -> None:
+def test_boot_methods_written_by_other_programs_are_named(tmp_path: Path, maker: str) -> None:
     files = tmp_path / "files"
     base = make_core_iso(beside_boot={b"boot/efi.img": make_efi_image()})
     (tmp_path / "core.iso").write_bytes(base)

@@ -1,4 +1,4 @@
-"""A build starts no process, opens no socket, and needs no rights."""
+"""Test that a build starts no process, opens no socket, and needs no privileges."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fixtures.bundle import SAMPLE
 from tests.oracles import require
 from tests.processes import UNPRIVILEGED, environment, purekernel
 
-# What no build may do, by the audit events of CPython (docs.python.org, "Audit events
-# table"); calls that have no event are replaced.
+# Forbids calls in a build, by the audit events of CPython (docs.python.org, "Audit events
+# table"). Calls without an event are replaced.
 WATCHED = """
 import os, sys
 
@@ -27,7 +27,7 @@ FORBIDDEN = (
 )
 
 def hook(event, arguments):
-    # Importing ctypes, which PySquashfsImage does, opens the program itself: None.
+    # PySquashfsImage imports ctypes, which opens the program itself: None.
     if event.startswith(FORBIDDEN) and (event, arguments) != ("ctypes.dlopen", (None,)):
         SEEN.append((event, repr(arguments)))
 
@@ -50,7 +50,7 @@ for event, arguments in SEEN:
 print("STATUS", status)
 """
 
-# System calls that would mean the same, whoever makes them.
+# System calls with the same effect, from any code in the process.
 FORBIDDEN_CALLS = (
     "execve,execveat,fork,vfork,socket,connect,bind,chown,lchown,fchown,fchownat,mknod,mknodat,"
     "chroot,mount,umount2,symlink,symlinkat,link,linkat,setuid,setgid,ptrace,unshare"
@@ -60,8 +60,8 @@ EMIT = ("--emit", "iso,core,pxe", "--iso-version", "1")
 BUILD = ("build", "--sample", *EMIT)
 
 
-def test_the_audit_hook_sees_what_it_should(tmp_path: Path) -> None:
-    """The judge itself: a script that does forbidden things is seen doing them."""
+def test_audit_hook_reports_forbidden_calls(tmp_path: Path) -> None:
+    """Test the hook itself: it reports a script that makes forbidden calls."""
     script = WATCHED.replace(
         "status = main(sys.argv[1:])",
         "import socket, subprocess; socket.socket().close(); status = 0\n"
@@ -72,7 +72,7 @@ def test_the_audit_hook_sees_what_it_should(tmp_path: Path) -> None:
     assert "FORBIDDEN subprocess.Popen" in done.stdout
 
 
-def test_a_build_starts_nothing_and_changes_no_owner(tmp_path: Path) -> None:
+def test_build_makes_no_forbidden_call(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "file").write_text("x")
     done = purekernel(*BUILD, "--overlay", "site", cwd=tmp_path, script=WATCHED)
@@ -84,20 +84,20 @@ def test_a_build_starts_nothing_and_changes_no_owner(tmp_path: Path) -> None:
 
 @pytest.mark.oracle
 @pytest.mark.skipif(sys.platform != "linux", reason="strace is Linux's")
-def test_the_kernel_sees_no_forbidden_call_either(tmp_path: Path) -> None:
+def test_strace_shows_no_forbidden_system_call(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     prefix = [require("strace"), "-f", "-qq", "-o", str(trace), "-e", f"trace={FORBIDDEN_CALLS}"]
     done = purekernel(*BUILD, cwd=tmp_path, prefix=prefix)
     assert done.returncode == 0, done.stderr
     calls = [line.split(None, 1)[1] for line in trace.read_text().splitlines()]
     made = [call for call in calls if re.match(r"\w+\(", call)]
-    # strace shows the interpreter's own start, and nothing after it.
+    # strace shows only the start of the interpreter itself.
     assert len(made) == 1, made
     assert made[0].startswith("execve(")
 
 
 def readable_sample(folder: Path) -> Path:
-    """Return a copy of the sample: where this checkout lies, others may not be able to read."""
+    """Return a copy of the sample that other users can read; the checkout may be private."""
     bundle = folder / "bundle.tar.gz"
     bundle.write_bytes(SAMPLE.read_bytes())
     bundle.chmod(0o644)
@@ -105,7 +105,7 @@ def readable_sample(folder: Path) -> Path:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no uids")
-def test_an_ordinary_user_with_an_empty_path_builds_the_same(
+def test_unprivileged_user_with_empty_path_builds_the_same(
     open_folder: Path, tmp_path: Path
 ) -> None:
     bundle = readable_sample(open_folder)
@@ -119,7 +119,7 @@ def test_an_ordinary_user_with_an_empty_path_builds_the_same(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
-def test_a_folder_that_may_not_be_written_is_refused_in_two_lines(open_folder: Path) -> None:
+def test_unwritable_folder_is_refused_in_two_lines(open_folder: Path) -> None:
     out = open_folder / "out"
     out.mkdir()
     out.chmod(stat.S_IRUSR | stat.S_IXUSR | stat.S_IXOTH)
@@ -135,7 +135,7 @@ def test_a_folder_that_may_not_be_written_is_refused_in_two_lines(open_folder: P
     assert list(out.iterdir()) == []
 
 
-def test_users_time_zones_locales_and_hash_seeds_make_no_difference(tmp_path: Path) -> None:
+def test_user_time_zone_locale_and_hash_seed_do_not_change_the_image(tmp_path: Path) -> None:
     surroundings = [
         {"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "1", "USER": "ann", "HOME": "/home/ann"},
         {"TZ": "Asia/Kolkata", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "2", "LOGNAME": "bob"},
@@ -143,7 +143,7 @@ def test_users_time_zones_locales_and_hash_seeds_make_no_difference(tmp_path: Pa
     ]
     made = []
     for number, changes in enumerate(surroundings):
-        # Another day, too: every clock that Python has runs a year ahead each time.
+        # Set another date too: each run moves every clock of Python a year ahead.
         script = (
             "import sys, time\n"
             f"ahead = {number} * 31_536_000\n"
@@ -172,10 +172,10 @@ def test_users_time_zones_locales_and_hash_seeds_make_no_difference(tmp_path: Pa
         assert not [leak for leak in leaks if leak in content]
 
 
-def test_source_date_epoch_is_honoured(tmp_path: Path) -> None:
+def test_source_date_epoch_sets_the_times(tmp_path: Path) -> None:
     env = environment(SOURCE_DATE_EPOCH="1234567890")
     done = purekernel(*BUILD, "--json", cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     assert '"timestamp": 1234567890' in done.stdout
     iso = (tmp_path / "rz_mk_dev-image.1.iso").read_bytes()
-    assert b"2009021323313000" in iso  # the volume's creation, in UTC
+    assert b"2009021323313000" in iso  # the volume creation time, in UTC

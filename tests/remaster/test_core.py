@@ -1,4 +1,4 @@
-"""Cores as a whole: what others make of them, and on what their bytes hang."""
+"""Test whole cores: independent programs unpack them, and their bytes are reproducible."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def words(seed: int, count: int) -> bytes:
 
 
 def poor_gzip(content: bytes, *, name: bytes = b"") -> bytes:
-    """A gzip file that can be made smaller."""
+    """Return a gzip file that can be recompressed to a smaller size."""
     stream = zlib.compressobj(1, wbits=-15)
     body = stream.compress(content) + stream.flush()
     trailer = zlib.crc32(content).to_bytes(4, "little") + len(content).to_bytes(4, "little")
@@ -48,7 +48,7 @@ def poor_gzip(content: bytes, *, name: bytes = b"") -> bytes:
     return head + body + trailer
 
 
-# By name, what gzip files inside unpack to: of all sizes between which efforts tell apart.
+# Content of nested gzip files, by name: one for each size class that efforts distinguish.
 NESTED = {
     b"empty": 0, b"tiny": 20, b"small": 700, b"medium": 1200, b"large": 3500, b"largest": 9000,
 }  # fmt: skip
@@ -56,7 +56,7 @@ NESTED = {
 
 @cache
 def make_tree(texts: int = 1) -> Tree:
-    """A root file system with some of everything: about 150 kB, and 30 a text more."""
+    """Return a root file system with each kind of member: 150 kB, and 30 kB for each more text."""
     planting = Planting()
     for path in (b"dev", b"proc", b"opt/a/folder/that/is/deep"):
         planting.folder(path)
@@ -88,7 +88,7 @@ def make_tree(texts: int = 1) -> Tree:
 
 @cache
 def make_large_tree() -> Tree:
-    """The same with 4.5 MB of text, one file of which is longer than any segment."""
+    """Return the same with 4.5 MB of text. One file is longer than any segment."""
     tree = make_tree(texts=60).copy()
     planting = Planting()
     planting.tree = tree
@@ -99,7 +99,7 @@ def make_large_tree() -> Tree:
 def pack(
     tree: Tree, effort: Effort, executor: Executor, cache: Cache | None = None
 ) -> tuple[Tree, bytes]:
-    """Return the root file system as it is packed, and the core."""
+    """Return the recompressed root file system and the core."""
     root = recompress_nested(tree, effort=effort, executor=executor, cache=cache)
     core = pack_core(root, effort=effort, executor=executor, cache=cache)
     plain = check(core.data)
@@ -109,7 +109,7 @@ def pack(
 
 
 def check(packed: bytes) -> bytes:
-    """Return what a core unpacks to: one gzip member, with nothing behind it."""
+    """Unpack a core. It must be one gzip member with nothing behind it."""
     stream = zlib.decompressobj(wbits=31)
     plain = stream.decompress(packed)
     assert stream.eof
@@ -119,8 +119,8 @@ def check(packed: bytes) -> bytes:
     return plain
 
 
-def judge(packed: bytes, folder: Path) -> None:
-    """Have gzip, pigz and 7z unpack a core, and cpio read it."""
+def check_with_other_programs(packed: bytes, folder: Path) -> None:
+    """Unpack a core with gzip, pigz and 7z, and read it with cpio."""
     path = folder / "core.gz"
     path.write_bytes(packed)
     for program in ("gzip", "pigz"):
@@ -138,7 +138,7 @@ def judge(packed: bytes, folder: Path) -> None:
 
 
 def compare(found: Tree, tree: Tree) -> int:
-    """See that ``found`` is ``tree``, whose gzip files may be smaller; return how many are."""
+    """Assert that ``found`` equals ``tree`` but for smaller gzip files; return their number."""
     assert [path for path, _node in found.walk()] == [path for path, _node in tree.walk()]
     assert [*found.hard_links().values()] == [*tree.hard_links().values()]
     smaller = 0
@@ -163,12 +163,12 @@ TREES = {
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("effort", Effort, ids=lambda effort: effort.value)
-def test_everybody_unpacks_it(effort: Effort, tmp_path: Path) -> None:
+def test_other_programs_unpack_every_effort(effort: Effort, tmp_path: Path) -> None:
     tree = TREES[effort]()
     with Threads(2) as threads:
         root, packed = pack(tree, effort, threads)
-    judge(packed, tmp_path)
-    # Those of more than a few bytes, of which there are modules and others.
+    check_with_other_programs(packed, tmp_path)
+    # The nested files of more than a few bytes: modules and others.
     some = 2 * sum(count > 20 for count in NESTED.values())
     assert (compare(root, tree) >= some) is (effort is not Effort.FAST)
     for stays in (b"tmp/known.gz", b"tmp/two.gz", b"tmp/damaged.gz"):
@@ -187,15 +187,15 @@ def test_everybody_unpacks_it(effort: Effort, tmp_path: Path) -> None:
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("effort", [Effort.FAST, Effort.BALANCED], ids=["fast", "balanced"])
-def test_everybody_unpacks_core_s_own(effort: Effort, tmp_path: Path) -> None:
+def test_other_programs_unpack_the_core_of_a_real_base(effort: Effort, tmp_path: Path) -> None:
     tree = parse_base(core_iso().read_bytes(), source="Core-current.iso").root
     with Threads(2) as threads:
         root, packed = pack(tree, effort, threads)
-    judge(packed, tmp_path)
+    check_with_other_programs(packed, tmp_path)
     assert (compare(root, tree) > 300) is (effort is not Effort.FAST)
 
 
-def test_it_is_joined_of_segments() -> None:
+def test_large_core_has_several_segments() -> None:
     executor = AtOnce()
     pack_core(make_tree(), effort=Effort.MAX, executor=executor)
     assert executor.done >= 3
@@ -203,13 +203,13 @@ def test_it_is_joined_of_segments() -> None:
 
 @settings(max_examples=30)
 @given(trees(any_links=True), st.sampled_from([Effort.FAST, Effort.BALANCED]))
-def test_any_tree_comes_back(tree: Tree, effort: Effort) -> None:
+def test_any_tree_round_trips(tree: Tree, effort: Effort) -> None:
     root, _packed = pack(tree, effort, AtOnce())
     compare(root, tree)
 
 
-def shaken(folder: Path, chance: random.Random) -> int:
-    """Take away some of a cache's files, one at least; return how many are left."""
+def delete_some(folder: Path, chance: random.Random) -> int:
+    """Delete at least one of a cache's files; return how many are left."""
     files = sorted(folder.glob("encoded-v1/??/*"))
     for path in chance.sample(files, chance.randint(1, len(files))):
         path.unlink()
@@ -218,9 +218,7 @@ def shaken(folder: Path, chance: random.Random) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("effort", Effort, ids=lambda effort: effort.value)
-def test_the_bytes_hang_on_neither_jobs_nor_executor_nor_cache(
-    effort: Effort, tmp_path: Path
-) -> None:
+def test_bytes_do_not_depend_on_jobs_executor_or_cache(effort: Effort, tmp_path: Path) -> None:
     tree = make_tree()
     _root, expected = pack(tree, effort, AtOnce())
     for executor in (Threads(8), ThreadPoolExecutor(1)):
@@ -234,14 +232,14 @@ def test_the_bytes_hang_on_neither_jobs_nor_executor_nor_cache(
         assert pack(tree, effort, lazy, cache)[1] == expected
         assert lazy.done == 0
         for jobs in (1, 2):
-            some = shaken(tmp_path, chance)
+            some = delete_some(tmp_path, chance)
             with Threads(jobs) as threads:
                 assert pack(tree, effort, threads, cache)[1] == expected
             assert some < cache.usage().files
 
 
 @pytest.mark.slow
-def test_efforts_share_a_cache_and_change_nothing_of_each_other_s(tmp_path: Path) -> None:
+def test_efforts_share_a_cache_without_affecting_each_other(tmp_path: Path) -> None:
     tree, cache = make_tree(), EncodedCache(tmp_path)
     expected = {effort: pack(tree, effort, AtOnce())[1] for effort in Effort}
     assert len(set(expected.values())) == len(Effort)
@@ -251,7 +249,7 @@ def test_efforts_share_a_cache_and_change_nothing_of_each_other_s(tmp_path: Path
         assert pack(tree, effort, AtOnce(), cache)[1] == expected[effort]
 
 
-# Builds the sample at each effort, and prints what came out.
+# Builds the sample at each effort, and prints the digests.
 HASHED = """
 import hashlib, sys
 from pathlib import Path
@@ -265,9 +263,9 @@ for effort in ("fast", "balanced", "max"):
 
 
 @pytest.mark.slow
-def test_the_bytes_hang_on_no_hash_seed_and_no_jobs(tmp_path: Path) -> None:
+def test_bytes_do_not_depend_on_hash_seed_or_jobs(tmp_path: Path) -> None:
     said = set()
-    # The third finds the cache of the second.
+    # The third run uses the cache of the second.
     for seed, jobs, folder in (("0", "1", "one"), ("1", "8", "two"), ("4242", "2", "two")):
         done = purekernel(
             "--jobs", jobs, "--cache-dir", folder, cwd=tmp_path, script=HASHED,

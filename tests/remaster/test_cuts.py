@@ -1,4 +1,4 @@
-"""Where the core's archive is cut."""
+"""Test where the core's archive is cut."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def whole(members: list[Member]) -> bytes:
 
 
 @given(st.lists(st.integers(0, 6 * SIZE_BYTES), max_size=30))
-def test_pieces_are_all_of_it_and_none_is_large(sizes: list[int]) -> None:
+def test_pieces_join_to_the_whole_and_stay_small(sizes: list[int]) -> None:
     members = [make_member(f"m{index}", size) for index, size in enumerate(sizes)]
     pieces = list(cut_stably(members, SIZE_BYTES))
     assert b"".join(pieces) == whole(members)
@@ -38,7 +38,7 @@ def test_pieces_are_all_of_it_and_none_is_large(sizes: list[int]) -> None:
     )
 
 
-def test_a_member_more_changes_the_pieces_next_to_it_alone() -> None:
+def test_added_member_changes_only_adjacent_pieces() -> None:
     members = [make_member(f"m{index}", 100 + index * 7 % 300) for index in range(400)]
     before = list(cut_stably(members, SIZE_BYTES))
     members.insert(100, make_member("new", 350))
@@ -48,7 +48,7 @@ def test_a_member_more_changes_the_pieces_next_to_it_alone() -> None:
     assert len(set(after) - set(before)) <= 5
 
 
-def test_a_large_member_is_cut_by_itself() -> None:
+def test_large_member_is_cut_by_itself() -> None:
     large = make_member("large", 10 * SIZE_BYTES + 5)
     small = [make_member(f"m{index}", 90) for index in range(3)]
     alone = set(cut_stably([large], SIZE_BYTES))

@@ -59,7 +59,7 @@ def layer(path: bytes, node: File | Directory | Symlink, source: str = "site.tar
 @pytest.mark.slow
 @pytest.mark.parametrize("flavour", ["dev", "prod", "debug"])
 @pytest.mark.parametrize("generation", ["2012", "2013"])
-def test_every_generation_and_flavour_builds(generation: str, flavour: str) -> None:
+def test_each_generation_and_flavour_is_built(generation: str, flavour: str) -> None:
     built = image(generation, flavour)
     assert built.name == f"rz_mk_{flavour}-image.0.9.0.1"
     assert content(built.root, b"tmp/mk-version.yaml") == b"---\nmk_version: 0.9.0.1\n"
@@ -76,14 +76,14 @@ def test_volume_fields_follow_the_generation() -> None:
     assert old.preparer_id == new.preparer_id == "purekernel"
 
 
-def test_volume_fields_can_be_given() -> None:
+def test_volume_options_override_fields() -> None:
     options = Options(version="1", volume={"volume_id": "MINE", "publisher_id": "me"})
     built = build_image(bundle(), options=options)
     assert (built.volume.volume_id, built.volume.publisher_id) == ("MINE", "me")
     assert built.volume.application_id == "Razor Microkernel"
 
 
-def test_the_iso_says_what_it_holds() -> None:
+def test_iso_metadata_describes_the_iso() -> None:
     built = image()
     data = build_iso(built.iso, fields=built.volume, boot=built.boot, timestamp=built.timestamp)
     read = parse_iso(data, source="iso")
@@ -101,7 +101,7 @@ def test_the_iso_says_what_it_holds() -> None:
     assert read.boot is not None
 
 
-def test_a_careless_builders_numbers_do_not_come_through() -> None:
+def test_owner_ids_of_overlays_are_replaced_by_root() -> None:
     careless = build_image(bundle(owner=CARELESS), options=Options(version="0.9.0.1"))
     owners = {(node.metadata.uid, node.metadata.gid) for _path, node in careless.root.walk()}
     assert (1234, 1234) not in owners
@@ -109,7 +109,7 @@ def test_a_careless_builders_numbers_do_not_come_through() -> None:
     assert careless.root == image().root
 
 
-def test_the_base_keeps_its_folders() -> None:
+def test_base_folders_keep_their_metadata() -> None:
     base = parse_iso(make_core_iso(), source="base")
     core = parse_cpio(content(base.tree, b"boot/core.gz"), source="core")
     built = image().root
@@ -120,14 +120,14 @@ def test_the_base_keeps_its_folders() -> None:
     assert built[b"etc/shadow"].metadata.mode == 0o640
 
 
-def test_kernel_tclocal_is_relative() -> None:
+def test_kernel_tclocal_link_is_relative() -> None:
     (release,) = image().root.entries(b"lib/modules")
     link = image().root[b"lib/modules/" + release + b"/kernel.tclocal"]
     assert isinstance(link, Symlink)
     assert link.target == b"../../../usr/local/lib/modules/" + release + b"/kernel"
 
 
-def test_layers_come_last_and_are_roots_unless_trusted() -> None:
+def test_layers_are_applied_last_and_owned_by_root_unless_owners_are_kept() -> None:
     node = File(metadata=Metadata(mode=0o600, uid=7, gid=8), content=b"ours")
     layers = (layer(b"opt/bootsync.sh", node), layer(b"home/tc/.x", node))
     owned = build_image(bundle(), layers, options=Options(version="1")).root
@@ -138,29 +138,31 @@ def test_layers_come_last_and_are_roots_unless_trusted() -> None:
     assert trusted[b"opt/bootsync.sh"].metadata == Metadata(mode=0o600, uid=7, gid=8)
 
 
-def test_what_cannot_be_merged_names_its_layer() -> None:
+def test_merge_conflict_names_its_layer() -> None:
     with pytest.raises(PurekernelError) as caught:
         build_image(bundle(), (layer(b"tmp", File(metadata=FILE)),), options=Options(version="1"))
     assert str(caught.value) == "site.tar: 'tmp' is a folder, and a file cannot replace it"
 
 
-def test_the_version_is_the_arguments_then_the_bundles() -> None:
+def test_version_option_overrides_the_bundle() -> None:
     assert build_image(bundle()).version == "0.0.0+sample"
     assert build_image(bundle(), options=Options(version="5")).version == "5"
     with pytest.raises(BundleError) as caught:
         build_image(bundle("2012"))
-    assert str(caught.value) == ("bundle.tar.gz: the bundle says no version in a gitversion.sh")
+    assert str(caught.value) == (
+        "bundle.tar.gz: the bundle's version is missing: its gitversion.sh sets none"
+    )
     assert "--iso-version" in caught.value.hint
 
 
-def test_a_long_version_is_cut_in_the_volume_id_alone() -> None:
+def test_long_version_is_cut_only_in_the_volume_id() -> None:
     version = "0.12.0+3-gdeadbeef-dirty-long"
     built = build_image(bundle(), options=Options(version=version))
     assert built.volume.volume_id == "Razor MK 0.12.0+3-gdeadbeef-dir"
     assert built.name.endswith(version)
 
 
-def test_nothing_is_newer_than_the_timestamp() -> None:
+def test_no_time_is_later_than_the_timestamp() -> None:
     options = Options(version="1", timestamp=1_000_000)
     built = build_image(bundle(), options=options)
     for tree in (built.root, built.iso):
@@ -170,7 +172,7 @@ def test_nothing_is_newer_than_the_timestamp() -> None:
     assert later.root[b"bin"].metadata.mtime < 2_000_000_000
 
 
-def test_the_timestamp_is_the_newest_inputs_by_default() -> None:
+def test_default_timestamp_is_the_newest_input_time() -> None:
     newest = build_image(bundle()).timestamp
     node = File(metadata=Metadata(mode=0o644, mtime=newest + 5))
     built = build_image(bundle(), (layer(b"opt/x", node),))
@@ -178,7 +180,7 @@ def test_the_timestamp_is_the_newest_inputs_by_default() -> None:
 
 
 def base_iso(change: object) -> bytes:
-    """Return the sample's Core ISO after ``change`` to its tree."""
+    """Return the sample's Core ISO with ``change`` applied to its tree."""
     base = parse_iso(make_core_iso(), source="base")
     tree = base.tree.copy()
     change(tree)
@@ -189,7 +191,7 @@ def bundle_with(iso: bytes) -> Bundle:
     return parse_bundle(make_bundle(iso=iso), source="bundle.tar.gz")
 
 
-def test_what_lies_outside_boot_is_dropped_or_kept() -> None:
+def test_files_outside_boot_are_dropped_or_kept() -> None:
     def add_cde(tree: Tree) -> None:
         tree.add(b"cde", Directory(metadata=Metadata(mode=0o755)))
         tree.add(b"cde/onboot.lst", File(metadata=FILE, content=b"x.tcz\n"))
@@ -200,7 +202,7 @@ def test_what_lies_outside_boot_is_dropped_or_kept() -> None:
     assert content(kept, b"cde/onboot.lst") == b"x.tcz\n"
 
 
-def test_the_boot_menu_is_changed_as_asked() -> None:
+def test_boot_options_change_the_boot_menu() -> None:
     changes = BootChanges(append="console=ttyS0 x=1", timeout=7, default="quiet")
     iso = build_image(bundle(), options=Options(boot=changes)).iso
     menu = content(iso, b"boot/isolinux/isolinux.cfg").decode()
@@ -210,14 +212,14 @@ def test_the_boot_menu_is_changed_as_asked() -> None:
     with pytest.raises(BootMenuError) as caught:
         build_image(bundle(), options=Options(boot=BootChanges(default="no")))
     assert str(caught.value).startswith(
-        "there is no label 'no' in 'boot/isolinux/isolinux.cfg'; there are "
+        "'boot/isolinux/isolinux.cfg': label not found: must be one of "
     )
 
 
-def test_a_base_without_menu_builds_unless_it_is_to_be_changed() -> None:
+def test_base_without_menu_is_refused_only_when_it_must_change() -> None:
     given = bundle_with(base_iso(lambda tree: tree.remove(b"boot/isolinux/isolinux.cfg")))
     build_image(given)
-    with pytest.raises(BootMenuError, match=r"the ISO has no isolinux\.cfg"):
+    with pytest.raises(BootMenuError, match=r"isolinux\.cfg not found on the ISO"):
         build_image(given, options=Options(boot=BootChanges(append="x")))
 
 
@@ -246,21 +248,21 @@ def _spoil_core(tree: Tree) -> None:
         (_spoil_core, "bundle.tar.gz: Core-current.iso: boot/core.gz, byte "),
     ],
 )
-def test_a_base_that_lacks_a_part_is_refused(change: object, message: str) -> None:
+def test_base_without_a_needed_part_is_refused(change: object, message: str) -> None:
     given = bundle_with(base_iso(change))
     with pytest.raises(PurekernelError) as caught:
         build_image(given)
     assert str(caught.value).startswith(message)
 
 
-def test_a_base_that_does_not_boot_is_refused() -> None:
+def test_base_without_boot_record_is_refused() -> None:
     base = parse_iso(make_core_iso(), source="base")
     iso = build_iso(base.tree, fields=base.fields, boot=None, timestamp=1)
     with pytest.raises(BundleError, match="no El Torito boot record"):
         build_image(bundle_with(iso))
 
 
-def test_a_damaged_overlay_names_its_place() -> None:
+def test_error_in_damaged_overlay_names_the_overlay() -> None:
     tree = make_bundle_tree()
     path = b"dependencies/ssh-setup-files.tar.gz"
     tree.replace(path, File(metadata=FILE, content=content(tree, path)[:60]))
@@ -269,7 +271,7 @@ def test_a_damaged_overlay_names_its_place() -> None:
     assert str(caught.value).startswith("b.tgz: dependencies/ssh-setup-files.tar.gz, byte ")
 
 
-def test_bounds_reach_every_reader() -> None:
+def test_limits_apply_to_every_reader() -> None:
     limits = Limits(unpacked_bytes=3000)
     with pytest.raises(LimitError) as caught:
         build_image(bundle(), options=Options(limits=limits))
@@ -291,28 +293,40 @@ def with_menu(menu: bytes) -> Bundle:
         (
             b"INCLUDE menu.cfg\n",
             (
-                "no label in 'boot/isolinux/isolinux.cfg' boots a Linux kernel; it includes "
-                "'menu.cfg', which is not followed"
+                "'boot/isolinux/isolinux.cfg': no label boots a Linux kernel; it includes "
+                "'menu.cfg', which purekernel does not read"
             ),
         ),
         (
             b"label hd\nlocalboot 0x80\n",
-            "no label in 'boot/isolinux/isolinux.cfg' boots a Linux kernel",
+            "'boot/isolinux/isolinux.cfg': no label boots a Linux kernel",
         ),
     ],
 )
-def test_words_that_would_reach_no_kernel_are_refused(menu: bytes, message: str) -> None:
+def test_boot_append_without_linux_label_is_refused(menu: bytes, message: str) -> None:
     with pytest.raises(BootMenuError) as caught:
         build_image(with_menu(menu), options=Options(boot=BootChanges(append="x")))
     assert str(caught.value) == message
     build_image(with_menu(menu), options=Options(boot=BootChanges(append=" ")))
 
 
-def test_options_that_cannot_be_are_refused_when_they_are_made() -> None:
+def test_invalid_options_are_refused_at_construction() -> None:
     for options, message in (
-        ({"timestamp": -5}, "the timestamp -5 is outside what an image can say"),
-        ({"timestamp": 1 << 40}, "the timestamp 1099511627776 is outside what an image can say"),
-        ({"volume": {"colour": "red"}}, "a volume has no field colour"),
+        (
+            {"timestamp": -5},
+            "the timestamp is out of range: must be from 0 to 4294967295, got -5",
+        ),
+        (
+            {"timestamp": 1 << 40},
+            "the timestamp is out of range: must be from 0 to 4294967295, got 1099511627776",
+        ),
+        (
+            {"volume": {"colour": "red"}},
+            (
+                "unknown volume field: must be one of application_id, copyright_file_id, "
+                "preparer_id, publisher_id, system_id, volume_id, got colour"
+            ),
+        ),
     ):
         with pytest.raises(UsageError) as caught:
             Options(**options)
@@ -321,7 +335,7 @@ def test_options_that_cannot_be_are_refused_when_they_are_made() -> None:
         BootChanges(timeout=-1)
 
 
-def test_folders_that_nobody_named_have_the_builds_time() -> None:
+def test_implied_folders_get_the_build_time() -> None:
     overlay = Tree()
     overlay.add_parents(b"usr/new/deep/file")
     overlay.add(b"usr/new/deep/file", File(metadata=Metadata(mode=0o644, uid=7, mtime=5)))

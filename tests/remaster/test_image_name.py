@@ -8,20 +8,20 @@ from purekernel.remaster.image_name import check_version, microkernel_identity, 
 
 
 @pytest.mark.parametrize("version", ["0.9.0.1", "v1", "0.12.0+3-gdeadbee-dirty", "1_0~rc1"])
-def test_versions_that_can_stand_everywhere(version: str) -> None:
+def test_valid_versions_are_accepted(version: str) -> None:
     assert check_version(version) == version
 
 
 @pytest.mark.parametrize(
     "version", ["", "../x", "a b", "a/b", "-rf", "1\n", "é", "$(reboot)", "1" * 65, ".1"]
 )
-def test_versions_that_cannot(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(PurekernelError) as caught:
         check_version(version)
-    assert str(caught.value) == f"{version!r} cannot be an image's version"
+    assert str(caught.value) == f"the image's version is not valid: got {version!r}"
 
 
-def test_a_microkernel_is_called_as_its_generation_did() -> None:
+def test_microkernel_name_follows_its_generation() -> None:
     def made(generation: Generation, version: str = "1.2") -> tuple[str, str, str]:
         identity = microkernel_identity(
             version=version, flavour=Flavour.PROD, generation=generation, has_licence=True
@@ -34,7 +34,7 @@ def test_a_microkernel_is_called_as_its_generation_did() -> None:
     assert made(Generation.V2013, long)[1] == "Razor MK 0.12.0+3-gdeadbeef-dir"
 
 
-def test_a_remaster_is_called_by_its_name() -> None:
+def test_remaster_name_is_the_recipe_name_and_version() -> None:
     plain = remaster_identity(name="my-core", version=None, flavour=None)
     assert (plain.name, plain.volume.volume_id) == ("my-core", "my-core")
     versioned = remaster_identity(name="my-core", version="1.0", flavour=Flavour.DEV)

@@ -1,4 +1,4 @@
-"""What an image will be called is known before anything of it is made."""
+"""Test that the name of an image is known before the image is made."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ def named(workshop: Workshop, *, version: str | None) -> str:
         return identify(session.plan()).name
 
 
-def test_a_microkernel_is_named_by_flavour_and_version(workshop: Workshop) -> None:
+def test_microkernel_name_has_flavour_and_version(workshop: Workshop) -> None:
     assert named(workshop, version="0.9.0.1") == "rz_mk_dev-image.0.9.0.1"
 
 
-def test_a_microkernel_without_a_version_has_no_name(workshop: Workshop) -> None:
+def test_microkernel_without_version_is_refused(workshop: Workshop) -> None:
     with pytest.raises(BundleError) as caught:
         named(workshop, version=None)
     assert caught.value.message == (
-        "neither the command line nor the project says the image's version"
+        "the command line: the image's version is missing: neither the recipe nor the project "
+        "sets it"
     )
     assert caught.value.hint == "give one with --iso-version, such as --iso-version 0.9.0.1"
 
 
-def test_what_is_written_is_told_in_one_order() -> None:
+def test_output_names_have_a_fixed_order() -> None:
     assert output_names("my-core", ["pxe", Emit.ISO]) == ["my-core.iso", "my-core.pxe"]
     assert output_names("my-core", ["core"]) == ["core.gz", "vmlinuz"]
     with pytest.raises(UsageError):

@@ -1,4 +1,4 @@
-"""Beside the original scripts' own way: GNU tar and cpio, as root, on the same bundle.
+"""Compare with the original scripts: GNU tar and cpio, as root, on the same bundle.
 
 The differences allowed here are those that docs/differences.md lists, and no others.
 """
@@ -37,14 +37,14 @@ pytestmark = [
 
 VERSION = "0.9.0.1"
 
-# What is in the image is compared, not how small it is packed.
+# Compare the content of the image, not its compression.
 PLAIN = Encoding(effort=Effort.FAST)
 USER, GROUP = 1234, 1234
-# The bundle's builder, and the one who once packed the originals' ssh files.
+# The user who builds the bundle, and the user who packed the original ssh files.
 CARELESS = ((USER, GROUP), (1000, 1000))
 
-# build_initial_directories.sh and rebuild_iso.sh, as far as the root file system goes. The
-# build host's own depmod and ldconfig ran, so the format of the cache was the host's.
+# The part of build_initial_directories.sh and rebuild_iso.sh that makes the root file system. It
+# runs depmod and ldconfig of the build host, so the cache has the host's format.
 ORIGINALS = r"""
 set -e
 umask 022
@@ -70,7 +70,7 @@ find . -print0 | cpio -o -0 -H newc --quiet
 
 
 def overlay() -> Tree:
-    """Return an overlay as a careless build user packs it, to meet every rule of the merge."""
+    """Return an overlay with a build user's owners that exercises every rule of the merge."""
     tree = Tree()
     careless = {"uid": USER, "gid": GROUP, "mtime": 1_380_000_000}
     for folder in (
@@ -88,7 +88,7 @@ def overlay() -> Tree:
         (b"usr/local/new/n\xe9ant", 0o644, b"x\n"),
         (b"usr/local/tce.installed/script", 0o644, b"#!/bin/sh\n"),
         (b"usr/local/tce.installed/deep/file", 0o644, b"x\n"),
-        # A file where Core has a link: replaced, not written through.
+        # A file where Core has a link: it replaces the link, and is not written through it.
         (b"etc/mtab", 0o644, b"none\n"),
     ):
         tree.add(path, File(metadata=Metadata(mode=mode, **careless), content=content))
@@ -99,7 +99,7 @@ def overlay() -> Tree:
 
 
 def early_overlay() -> bytes:
-    """Return a tarball that shares a folder with the overlay after it, and implies some."""
+    """Return a tarball that shares a folder with the next overlay, and has implied folders."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         for name, kind, mode in (
@@ -115,7 +115,7 @@ def early_overlay() -> bytes:
 
 
 def difference(path: bytes, ours: Node | None, theirs: Node | None, base: Tree) -> str:
-    """Name the documented difference that explains these two nodes, or the empty string."""
+    """Return the name of the documented difference between two nodes, or ``""``."""
     if ours is None or theirs is None:
         return "names with a dot" if path.startswith(b".") and theirs is None else ""
     if isinstance(ours, Directory) and path in base:
@@ -132,12 +132,12 @@ def difference(path: bytes, ours: Node | None, theirs: Node | None, base: Tree) 
             return ""
     if mine.mtime != others.mtime:
         reasons.append("times")
-    # All else, content, target and device numbers, must be the same.
+    # Content, link target and device numbers must be equal.
     return reasons[0] if reasons and with_metadata(ours, others) == theirs else ""
 
 
 def index_difference(path: bytes, ours: Node | None, theirs: Node | None) -> str:
-    """Name the difference between two files that depmod or ldconfig wrote."""
+    """Return the name of the difference between two files of depmod or ldconfig."""
     if path.startswith(b"var/cache/ldconfig"):
         return "aux-cache" if ours is None else ""
     if path != b"etc/ld.so.cache" and not re.match(rb"lib/modules/[^/]+/modules\.", path):
@@ -148,13 +148,13 @@ def index_difference(path: bytes, ours: Node | None, theirs: Node | None) -> str
 
 
 def says_the_same(path: bytes, ours: Buffer, theirs: Buffer) -> bool:
-    """Compare what indexes say, not in which order: that was the file system's."""
+    """Compare indexes without their order, which depends on the file system."""
     if path == b"etc/ld.so.cache":
         mine, others = (parse_ld_cache(data, source="x").entries for data in (ours, theirs))
-        # Whom they want to run on, Core's ldconfig says, and today's does not.
+        # Core's ldconfig records the required kernel; today's does not.
         return [evolve(entry, os_version=0) for entry in mine] == list(others)
     lines = [
-        # Core's busybox names modules by their files, today's as the kernel does.
+        # Core's busybox names modules by file name; today's uses the kernel's module names.
         sorted(sorted(line.split()) for line in bytes(data).replace(b"-", b"_").splitlines())
         for data in (ours, theirs)
     ]
@@ -162,19 +162,19 @@ def says_the_same(path: bytes, ours: Buffer, theirs: Buffer) -> bool:
 
 
 def owner_of(path: bytes) -> tuple[int, int]:
-    """Return the owner that docs/differences.md promises for what an overlay brings."""
+    """Return the owner that docs/differences.md promises for entries of an overlay."""
     folder = path.rpartition(b"/")[0]
     is_script = folder == b"usr/local/tce.installed" and path.endswith(b"script")
     return (1001, 50) if is_script or path.startswith(b"home/tc") else (0, 0)
 
 
 def base_of(folder: Path) -> Tree:
-    """Return the root file system that the originals unpacked in ``folder``."""
+    """Return the root file system that the original scripts unpacked in ``folder``."""
     return parse_cpio(run("bash", "-c", "zcat original/boot/core.gz", cwd=folder), source="base")
 
 
 def explained(ours: Tree, theirs: Tree, base: Tree) -> dict[str, list[bytes]]:
-    """Return the names whose nodes differ, by the documented difference that explains it."""
+    """Return the paths that differ, by the documented difference that explains each."""
     found: dict[str, list[bytes]] = {}
     for path in sorted({path for tree in (ours, theirs) for path, _node in tree.walk()}):
         mine, others = ours.get(path), theirs.get(path)
@@ -187,7 +187,9 @@ def explained(ours: Tree, theirs: Tree, base: Tree) -> dict[str, list[bytes]]:
 
 
 @pytest.mark.parametrize("generation", ["2012", "2013"])
-def test_the_tree_is_the_originals_save_what_is_documented(generation: str, tmp_path: Path) -> None:
+def test_tree_differs_from_the_originals_only_as_documented(
+    generation: str, tmp_path: Path
+) -> None:
     for program in ("tar", "cpio", "xorriso", "bash", "busybox", "ldconfig"):
         require(program)
     tree = make_bundle_tree(
@@ -202,7 +204,7 @@ def test_the_tree_is_the_originals_save_what_is_documented(generation: str, tmp_
     (tmp_path / "bundle.tar.gz").write_bytes(pack_bundle(tree, pack=gzip.compress))
     script = ORIGINALS.replace("{version}", VERSION)
     theirs = parse_cpio(run("bash", "-c", script, cwd=tmp_path), source="theirs")
-    # A plain umask of root's; the originals ran under whatever was in force.
+    # A common umask for root; the originals used the current one.
     image = make_image(tmp_path / "bundle.tar.gz", iso_version=VERSION, encoding=PLAIN)
     ours = parse_cpio(gzip.decompress(image.core), source="ours")
     assert ours == image.root
@@ -211,7 +213,7 @@ def test_the_tree_is_the_originals_save_what_is_documented(generation: str, tmp_
     found = explained(ours, theirs, base)
 
     assert found["indexes"]
-    # What only the originals got wrong, seen to be wrong there and right here.
+    # Faults of the originals: wrong there and right here.
     assert theirs[b"tmp"].metadata.mode == 0o755
     assert ours[b"tmp"] == base[b"tmp"]
     assert ours[b"opt"] == base[b"opt"]
@@ -224,7 +226,7 @@ def test_the_tree_is_the_originals_save_what_is_documented(generation: str, tmp_
             assert node == base[path]
         if path not in base:
             assert node.metadata.uid in (0, 1001)
-    # The originals' cpio gave all that the base has the time of the build; ours keeps it.
+    # The originals' cpio set files of the base to the build time; purekernel keeps their times.
     for path in found["times"]:
         if path in base and path.rpartition(b"/")[2] != b"kernel.tclocal":
             assert ours[path].metadata.mtime == base[path].metadata.mtime
@@ -241,7 +243,7 @@ def test_the_tree_is_the_originals_save_what_is_documented(generation: str, tmp_
 
 @pytest.mark.parametrize("flavour", ["dev", "prod", "debug"])
 @pytest.mark.parametrize("generation", ["2012", "2013"])
-def test_they_take_the_bundles_that_we_gather(
+def test_originals_build_from_our_bundles(
     generation: Generation, flavour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for program in ("tar", "cpio", "xorriso", "bash", "busybox", "ldconfig"):
@@ -255,10 +257,10 @@ def test_they_take_the_bundles_that_we_gather(
     ours = make_image(bundle, iso_version=VERSION, encoding=PLAIN).root
 
     found = explained(ours, theirs, base_of(tmp_path))
-    # What we gather is root's already, and nobody else's business where it should be.
+    # In our bundles, root owns all files, and files that must be private are.
     assert "shadow" not in found
     assert "owners" not in found
-    # People run these by name, in the folder that the bundle is unpacked in.
+    # Users run these by name, in the folder of the unpacked bundle.
     for name in ("build_initial_directories.sh", "rebuild_iso.sh"):
         script_of_theirs = gathered[name.encode()]
         assert isinstance(script_of_theirs, File)

@@ -14,7 +14,7 @@ from purekernel.remaster.pxe import build_pxe_files
 from purekernel.tree import File, Metadata
 
 
-def test_a_servers_folder_has_both_menus_and_what_they_name() -> None:
+def test_server_folder_has_both_menus_and_their_files() -> None:
     bundle = parse_bundle(make_bundle(), source="b")
     options = Options(version="1.0", boot=BootChanges(append="console=ttyS0"))
     image = build_image(bundle, options=options)
@@ -50,7 +50,7 @@ def menu_image(menu: bytes) -> Image:
     return build_image(parse_bundle(make_bundle(iso=iso), source="b"))
 
 
-def test_words_after_the_default_label_and_further_initrds_come_along() -> None:
+def test_default_arguments_and_further_initrds_are_included() -> None:
     image = menu_image(
         b"default core quiet x=1\nlabel other\nkernel k\n"
         b"label core\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz,/boot/my.gz loglevel=3\n"
@@ -66,7 +66,7 @@ def test_words_after_the_default_label_and_further_initrds_come_along() -> None:
     assert "initrd boot/core.gz\ninitrd boot/my.gz\n" in script
 
 
-def test_the_label_that_a_graphical_menu_marks_is_the_default() -> None:
+def test_menu_default_label_is_the_default() -> None:
     image = menu_image(
         b"default vesamenu.c32\nlabel a\nkernel k\nlabel b\nmenu default\n"
         b"kernel /boot/vmlinuz\nappend initrd=/boot/core.gz marked\n"
@@ -74,19 +74,21 @@ def test_the_label_that_a_graphical_menu_marks_is_the_default() -> None:
     assert b"initrd=boot/core.gz marked\n" in build_pxe_files(image)["pxelinux.cfg/default"]
 
 
-def test_an_initrd_that_is_not_there_is_refused() -> None:
+def test_missing_initrd_is_refused() -> None:
     image = menu_image(b"label a\nkernel /boot/vmlinuz\nappend initrd=/boot/no.gz\n")
     with pytest.raises(BootMenuError) as caught:
         build_pxe_files(image)
-    assert str(caught.value) == "the boot menu names '/boot/no.gz', which is no file of the ISO"
+    assert str(caught.value) == (
+        "the boot menu names '/boot/no.gz', which is not a file on the ISO"
+    )
 
 
-def test_without_a_menu_there_are_still_kernel_and_core() -> None:
+def test_iso_without_menu_boots_kernel_and_core() -> None:
     image = menu_image(b"")
     assert b"\tappend initrd=boot/core.gz\n" in build_pxe_files(image)["pxelinux.cfg/default"]
 
 
-def test_the_initrd_directive_counts() -> None:
+def test_initrd_directive_is_used() -> None:
     image = menu_image(
         b"label a\nkernel /boot/vmlinuz\ninitrd /boot/core.gz,/boot/my.gz\nappend quiet\n"
     )
@@ -96,7 +98,7 @@ def test_the_initrd_directive_counts() -> None:
     assert append in files["pxelinux.cfg/default"]
 
 
-def test_another_kernel_comes_along() -> None:
+def test_other_kernel_of_the_default_is_included() -> None:
     image = menu_image(b"label a\nkernel /boot/my.gz\nappend initrd=/boot/core.gz\n")
     files = build_pxe_files(image)
     assert files["boot/my.gz"] == b"mine"
@@ -108,16 +110,16 @@ def test_another_kernel_comes_along() -> None:
 @pytest.mark.parametrize(
     "initrd", [b"..\\\\..\\\\evil", b"boot/con", b"C:evil", b"boot/a*b", b"nul.gz"]
 )
-def test_names_that_mean_something_else_elsewhere_are_refused(initrd: bytes) -> None:
+def test_names_that_are_not_portable_are_refused(initrd: bytes) -> None:
     image = menu_image(b"label a\nkernel /boot/vmlinuz\nappend initrd=" + initrd + b"\n")
     iso = image.iso.copy()
     iso.add_parents(initrd)
     iso.add(initrd, File(metadata=Metadata(mode=0o644)))
-    with pytest.raises(BootMenuError, match="which not every server can hold"):
+    with pytest.raises(BootMenuError, match="which is not a portable file name"):
         build_pxe_files(evolve(image, iso=iso))
 
 
-def test_a_marked_label_that_is_no_linux_is_passed_over() -> None:
+def test_menu_default_label_without_linux_is_skipped() -> None:
     image = menu_image(
         b"ui menu.c32\nlabel a\nmenu default\ncom32 chain.c32\nappend hd0\n"
         b"label b\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz right\n"

@@ -1,4 +1,4 @@
-"""Images of recipes with no Razor in them."""
+"""Test images of recipes without a Razor project."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def content(tree: Tree, path: str) -> str:
     return bytes(node.content).decode()
 
 
-def test_nothing_but_the_base_is_the_base_again(workshop: Workshop) -> None:
+def test_recipe_with_only_a_base_keeps_the_base(workshop: Workshop) -> None:
     image = make(workshop, encoding=Encoding(nested=False))
     assert (image.name, image.version, image.flavour, image.generation) == (
         "my-core", None, None, None,
@@ -63,7 +63,7 @@ def test_nothing_but_the_base_is_the_base_again(workshop: Workshop) -> None:
     for path, node in base.walk():
         if not path.endswith(b"kernel.tclocal"):
             assert image.root[path] == node, path
-    # What depmod and ldconfig add, where Core has none yet.
+    # Files that depmod and ldconfig add, because Core lacks them.
     added = {path for path, _node in image.root.walk()} - {path for path, _node in base.walk()}
     modules = b"lib/modules/3.0.3-purekernel/modules"
     assert added == {
@@ -74,19 +74,19 @@ def test_nothing_but_the_base_is_the_base_again(workshop: Workshop) -> None:
         b"usr/lib/libsample.so.1",
     }
     assert b"iso-metadata.yaml" not in image.iso
-    # A Microkernel hurries; a remaster waits as its base does.
+    # Only a Microkernel shortens the timeout; a remaster keeps that of its base.
     assert "timeout 300" in content(image.iso, "boot/isolinux/isolinux.cfg")
     assert image.volume.volume_id == "my-core"
     assert image.volume.application_id == ""
 
 
-def test_what_the_base_holds_outside_boot_stays_unless_it_is_not_to(workshop: Workshop) -> None:
+def test_files_outside_boot_are_kept_unless_keep_files_is_false(workshop: Workshop) -> None:
     workshop.write_mirror({ISO: make_core_iso(beside_boot={b"cde/onboot.lst": b"x.tcz\n"})})
     assert b"cde/onboot.lst" in make(workshop).iso
     assert b"cde/onboot.lst" not in make(workshop, "[iso]\nkeep-files = false\n").iso
 
 
-def test_a_recipe_says_all_of_it(workshop: Workshop) -> None:
+def test_recipe_settings_are_all_applied(workshop: Workshop) -> None:
     site = workshop.top / "site"
     (site / "home" / "ann").mkdir(parents=True)
     (site / "home" / "ann" / ".note").write_text("hers\n")
@@ -138,7 +138,9 @@ publisher = "me"
     ("flavour", "shadow", "autologin"),
     [("dev", "tc:*:", True), ("prod", "tc:*:", False), ("debug", "tc:*:", True)],
 )
-def test_flavours(flavour: str, shadow: str, autologin: bool, workshop: Workshop) -> None:
+def test_flavour_sets_shadow_and_autologin(
+    flavour: str, shadow: str, autologin: bool, workshop: Workshop
+) -> None:
     image = make(workshop, '[extensions]\nbuiltin = ["openssh.tcz", "nano.tcz"]\n', X="")
     recipe = (workshop.top / "purekernel.toml").read_text()
     (workshop.top / "purekernel.toml").write_text(f'flavour = "{flavour}"\n{recipe}')
@@ -150,7 +152,7 @@ def test_flavours(flavour: str, shadow: str, autologin: bool, workshop: Workshop
     assert ("-nl /sbin/autologin" in content(image.root, "etc/inittab")) is autologin
 
 
-def test_production_locks_a_user_that_anybody_is_let_in_as(workshop: Workshop) -> None:
+def test_production_image_locks_user_without_password(workshop: Workshop) -> None:
     root = make_core_tree()
     shadow = Planting()
     shadow.file(b"etc/shadow", "root:*:1:0:99999:7:::\ntc::1:0:99999:7:::\n", 0o640)
@@ -163,32 +165,32 @@ def test_production_locks_a_user_that_anybody_is_let_in_as(workshop: Workshop) -
     assert "tc:*:1:" in content(image.root, "etc/shadow")
 
 
-def test_production_refuses_passwords(workshop: Workshop) -> None:
+def test_production_image_refuses_passwords(workshop: Workshop) -> None:
     make(
         workshop, '[accounts.tc]\npassword = "x"\n[accounts.root]\nlocked = false\npassword = "y"\n'
     )
     with pytest.raises(CombinedError) as caught:
         make_image(request=Request(build_prod_image=True))
     assert [str(error) for error in caught.value.errors] == [
-        "a production image has no passwords, and purekernel.toml gives 'tc' one",
-        "a production image has no passwords, and purekernel.toml gives 'root' one",
+        "purekernel.toml: account 'tc' has a password: a production image must have none",
+        "purekernel.toml: account 'root' has a password: a production image must have none",
     ]
     with pytest.raises(UsageError):
         raise caught.value.errors[0]
 
 
-def test_a_password_may_stand_in_the_environment(workshop: Workshop) -> None:
+def test_password_is_read_from_the_environment(workshop: Workshop) -> None:
     recipe = '[accounts.tc]\npassword-env = "SECRET"\n'
     image = make(workshop, recipe, SECRET="open sesame")
     assert "tc:$1$" in content(image.root, "etc/shadow")
     with pytest.raises(RecipeError) as caught:
         make(workshop, recipe)
     assert str(caught.value) == (
-        "the password of 'tc' is to be in the environment as SECRET, which is not set"
+        "the password of 'tc' is missing: the environment variable SECRET is not set"
     )
 
 
-def test_equal_passwords_do_not_share_a_hash(workshop: Workshop) -> None:
+def test_equal_passwords_get_different_hashes(workshop: Workshop) -> None:
     def shadow(recipe: str) -> list[str]:
         lines = content(make(workshop, recipe).root, "etc/shadow").splitlines()
         return [line.split(":")[1] for line in lines if line.startswith(("root:", "tc:"))]
@@ -199,14 +201,14 @@ def test_equal_passwords_do_not_share_a_hash(workshop: Workshop) -> None:
     assert len(set(first)) == 2
 
 
-def test_gems_may_lie_in_one_folder(workshop: Workshop) -> None:
+def test_flat_gem_layout_puts_gems_in_one_folder(workshop: Workshop) -> None:
     image = make(workshop, '[gems]\nwanted = ["sample_gem"]\nlayout = "flat"\n')
     assert b"opt/gems/sample_gem-1.0.gem" in image.root
     assert content(image.root, "opt/gems/gem.list") == "sample_gem\n"
     assert b"tmp/gem-mirror" not in image.root
 
 
-def test_the_command_lines_overlays_come_last(workshop: Workshop) -> None:
+def test_command_line_overlays_are_applied_last(workshop: Workshop) -> None:
     for name in ("one", "two"):
         (workshop.top / name / "etc").mkdir(parents=True)
         (workshop.top / name / "etc" / "motd").write_text(f"{name}\n")
@@ -217,7 +219,7 @@ def test_the_command_lines_overlays_come_last(workshop: Workshop) -> None:
     assert image.name == "my-core-2"
 
 
-def test_a_timestamp_dates_all_that_is_made(workshop: Workshop) -> None:
+def test_timestamp_dates_all_generated_files(workshop: Workshop) -> None:
     image = make(workshop, '[extensions]\nbuiltin = ["nano"]\n')
     made = image.root[b"tmp/builtin/onboot.lst"].metadata.mtime
     assert made == image.timestamp == 1_372_636_800
@@ -227,14 +229,14 @@ def test_a_timestamp_dates_all_that_is_made(workshop: Workshop) -> None:
     assert make_image(request=Request()).timestamp == 999
 
 
-def test_an_iso_made_of_it_is_read_back(workshop: Workshop) -> None:
+def test_written_iso_is_read_back(workshop: Workshop) -> None:
     image = make(workshop, '[extensions]\nbuiltin = ["nano"]\n')
     data = build_iso(image.iso, fields=image.volume, boot=image.boot, timestamp=image.timestamp)
     assert parse_iso(data, source="x").boot == image.boot
 
 
 def pack(folder: Path, files: dict[str, str]) -> bytes:
-    """Have mksquashfs make an extension."""
+    """Make an extension with mksquashfs."""
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
@@ -246,8 +248,8 @@ def pack(folder: Path, files: dict[str, str]) -> bytes:
 
 
 @pytest.mark.oracle
-def test_merged_and_cut(workshop: Workshop) -> None:
-    """Real squashfs images, as mksquashfs makes them."""
+def test_extensions_are_merged_and_cut(workshop: Workshop) -> None:
+    """Use real squashfs images made by mksquashfs."""
     contents = {
         "tool.tcz": pack(
             workshop.top / "tool",
@@ -284,12 +286,12 @@ files = ["usr/local/bin/oth*"]
     assert content(image.root, "tmp/setup.lst") == "/usr/local/tce.installed/tool\n"
     assert (image.root[b"tmp/setup.lst"].metadata.uid) == 1001
     assert b"usr/local/tce.installed/lib" in image.root
-    # What is unpacked already need not be loaded too.
+    # An unpacked extension is not loaded as well.
     names = image.root.entries(b"tmp/builtin/optional")
     assert names == [b"nano.tcz", b"nano.tcz.dep", b"nano.tcz.md5.txt"]
 
 
-def test_one_archive_may_be_laid_over_twice_each_time_as_it_says(workshop: Workshop) -> None:
+def test_archive_applied_twice_uses_the_settings_of_each_overlay(workshop: Workshop) -> None:
     planting = Planting()
     planting.file(b"etc/owned", "x\n", owner=(1001, 50))
     (workshop.top / "site.tar").write_bytes(build_tar(planting.tree))

@@ -1,4 +1,4 @@
-"""What is said of unpacked modules is what two builds differ by."""
+"""Test that the reported effect of unpacked modules equals the difference of two builds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FOLDER = b"lib/modules/3.0.3-tinycore/kernel/"
 
 @cache
 def make_modules(*, alike: bool = True) -> Tree:
-    """Modules that are alike to one another, as those of one kernel are, packed each by itself.
+    """Return modules that are similar, as those of one kernel are, each packed by itself.
 
     Those that are not have few letters and no words, from which Huffman codes win, and LZ4 nothing.
     """
@@ -85,7 +85,7 @@ def measure(
         (Compression.LZ4, False),
     ],
 )
-def test_it_is_what_cores_differ_by(compression: Compression, *, alike: bool) -> None:
+def test_measure_equals_the_difference_of_cores(compression: Compression, *, alike: bool) -> None:
     packed = make_root(alike=alike)
     unpacked = unpack_modules(packed)
     found = measure(packed, unpacked, ThreadPoolExecutor(2), compression=compression)
@@ -100,12 +100,12 @@ def test_it_is_what_cores_differ_by(compression: Compression, *, alike: bool) ->
     assert abs(real) > 20_000
     assert abs(found.saved_bytes - real) <= abs(real) // 50
     assert (real > 0) == alike
-    # Hard links once.
+    # Hard links count once.
     assert found.memory_bytes == content_bytes(unpacked) - content_bytes(packed) > 100_000
 
 
 @pytest.mark.slow
-def test_slow_encoders_have_no_part_in_it() -> None:
+def test_measure_does_not_use_slow_encoders() -> None:
     packed = make_modules()
     unpacked = unpack_modules(packed)
     expected = measure(packed, unpacked, ThreadPoolExecutor(1))
@@ -114,7 +114,7 @@ def test_slow_encoders_have_no_part_in_it() -> None:
             assert measure(packed, unpacked, executor, effort) == expected
 
 
-def test_nothing_unpacked_is_nothing() -> None:
+def test_no_unpacked_modules_measure_zero() -> None:
     tree = Tree()
     assert measure(tree, unpack_modules(tree), ThreadPoolExecutor(1)) == Unpacking()
 
@@ -129,7 +129,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("modules", ["keep", "redo"])
-def test_modules_that_stay_packed_are_not_mentioned(
+def test_summary_omits_modules_that_stay_packed(
     bundle: str, modules: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["build", bundle, "--iso-version", "1", "--effort", "fast", "--modules", modules]
@@ -141,9 +141,7 @@ def test_modules_that_stay_packed_are_not_mentioned(
 
 
 @pytest.mark.slow
-def test_both_figures_are_in_either_summary(
-    bundle: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_both_summaries_have_both_figures(bundle: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["build", bundle, "--iso-version", "1", "--effort", "fast", "--modules", "raw"]
     assert main([*command, "--json"]) == 0
     core = json.loads(capsys.readouterr().out)["core"]
@@ -163,8 +161,10 @@ def test_both_figures_are_in_either_summary(
 
 
 @pytest.mark.slow
-def test_a_core_may_be_larger_for_it(bundle: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of this kernel nothing can be told, so it gets what is asked for."""
+def test_core_may_be_larger_with_unpacked_modules(
+    bundle: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Check that a kernel of unknown compression gets the requested one."""
     iso = make_core_iso(root=make_root(alike=False))
     Path(bundle).write_bytes(make_bundle(iso=iso, pack=gzip.compress))
     command = ["build", bundle, "--iso-version", "1", "--modules", "raw", "--compression", "lz4"]
@@ -176,7 +176,7 @@ def test_a_core_may_be_larger_for_it(bundle: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.oracle
-def test_of_core_it_is_what_two_builds_differ_by(tmp_path: Path) -> None:
+def test_measure_on_core_equals_the_difference_of_two_builds(tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.tar.gz"
     bundle.write_bytes(make_bundle(iso=core_iso().read_bytes(), pack=gzip.compress))
     kept, raw = (

@@ -1,1 +1,1 @@
-"""Read and write lock files, and plan by them."""
+"""Read and write lock files, and resolve inputs from them."""

@@ -1,4 +1,4 @@
-"""What a lock file says: every input of an image, by its digests."""
+"""Define, parse and write the lock file, which pins every input of an image by its digests."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ HEADER = """\
 """
 
 
-# A lock of 500 extensions has half a megabyte.
+# A lock file of 500 extensions has half a megabyte.
 MAX_BYTES = 64 << 20
 
 
-# Nobody's pins are thrown away unasked.
-_AFRESH = "put it back as it was, or remove it and run 'purekernel lock'"
+# The user decides whether to discard pins.
+_AFRESH = "restore the file, or delete it and run 'purekernel lock'"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_EXPECTED = {None: "text", _SHA256: "a SHA-256 in hexadecimal", _MD5: "an MD5 in hexadecimal"}
 
 
 LOCK_NAME = "purekernel.lock"
@@ -47,14 +48,14 @@ ENDING = ".lock"
 
 @frozen(kw_only=True)
 class Pin:
-    """One file that may be no other.
+    """A pinned file.
 
     Attributes:
-        name: the file's.
-        url: where it came from.
-        size_bytes: its size.
-        sha256: in hexadecimal.
-        md5: in hexadecimal.
+        name: file name.
+        url: URL or path that it came from.
+        size_bytes: size in bytes.
+        sha256: SHA-256 in hexadecimal.
+        md5: MD5 in hexadecimal.
     """
 
     name: str
@@ -66,11 +67,11 @@ class Pin:
 
 @frozen(kw_only=True)
 class PinnedFile:
-    """A file that stands by itself: the base ISO, RubyGems, a tarball.
+    """A pinned single file: the base ISO, RubyGems, a tarball.
 
     Attributes:
-        role: what it is for: ``base``, ``rubygems``, ``overlay http://…``.
-        asked: the address or place that was asked for: where that changes, the pin is void.
+        role: purpose of the file: ``base``, ``rubygems``, ``overlay http://…``.
+        asked: URL or path as requested. If the request changes, the pin is void.
         pin: the file.
     """
 
@@ -81,13 +82,12 @@ class PinnedFile:
 
 @frozen(kw_only=True)
 class PinnedExtension:
-    """An extension with the files beside it.
+    """A pinned extension with its companion files.
 
     Attributes:
         pin: the extension.
         needs: the names in its ``.dep``, in order.
-        beside: the files beside it, by the ends of their names; what is not here the mirror
-            did not have.
+        beside: companion files, by suffix. A suffix that is absent was not on the mirror.
     """
 
     pin: Pin
@@ -97,17 +97,17 @@ class PinnedExtension:
 
 @frozen(kw_only=True)
 class PinnedPackage:
-    """A Debian package that becomes an extension.
+    """A pinned Debian package that is converted to an extension.
 
     Attributes:
-        extension: the extension's name.
-        package: the package's.
-        version: of the package.
-        architecture: of the package.
-        depends: what it depends on, as an index has it.
-        provides: what it stands for, likewise.
+        extension: name of the extension.
+        package: name of the package.
+        version: version of the package.
+        architecture: architecture of the package.
+        depends: the package's ``Depends`` field, as in an index.
+        provides: the package's ``Provides`` field, as in an index.
         pin: the file.
-        script: what the mirror of Tiny Core has to be run for it, if it has that.
+        script: its import script from Tiny Core's mirror, if there is one.
     """
 
     extension: str
@@ -122,12 +122,12 @@ class PinnedPackage:
 
 @frozen(kw_only=True)
 class PinnedGem:
-    """A gem.
+    """A pinned gem.
 
     Attributes:
-        name: of the gem.
-        version: of the gem.
-        needs: what it needs, each a name and its requirement: ``json_pure >= 1.7.7``.
+        name: name of the gem.
+        version: version of the gem.
+        needs: its dependencies, each a name and a requirement: ``json_pure >= 1.7.7``.
         pin: the file.
     """
 
@@ -139,15 +139,15 @@ class PinnedGem:
 
 @frozen(kw_only=True)
 class Lock:
-    """All that a lock file says.
+    """The content of a lock file.
 
     Attributes:
         core: the series and architecture of Core: ``4.x/x86``.
-        kernel: the release that ``-KERNEL`` stands for, where it is known.
-        files: by role.
-        extensions: by name.
-        packages: by the names of the extensions that they become.
-        gems: in order of name and version.
+        kernel: the kernel release that ``-KERNEL`` stands for; ``None`` if unknown.
+        files: single files, by role.
+        extensions: extensions, by name.
+        packages: packages, by the name of the extension made from each.
+        gems: gems, sorted by name and version.
     """
 
     core: str
@@ -158,28 +158,28 @@ class Lock:
     gems: tuple[PinnedGem, ...] = ()
 
     def pins(self) -> dict[str, Pin]:
-        """Return every pin, by a name that is its own, in a stable order."""
-        found = {f"{file.role}: {file.pin.name}": file.pin for file in self.files.values()}
+        """Return every pin by a unique name, in a stable order."""
+        pins = {f"{file.role}: {file.pin.name}": file.pin for file in self.files.values()}
         for extension in self.extensions.values():
-            found[extension.pin.name] = extension.pin
-            found.update((pin.name, pin) for pin in extension.beside.values())
+            pins[extension.pin.name] = extension.pin
+            pins.update((pin.name, pin) for pin in extension.beside.values())
         for package in self.packages.values():
-            found[f"{package.package}.deb"] = package.pin
+            pins[f"{package.package}.deb"] = package.pin
             if package.script is not None:
-                found[package.script.name] = package.script
-        found.update((gem.pin.name, gem.pin) for gem in self.gems)
-        return found
+                pins[package.script.name] = package.script
+        pins.update((gem.pin.name, gem.pin) for gem in self.gems)
+        return pins
 
 
 def changes(old: Lock | None, new: Lock) -> list[str]:
-    """Return what differs between two locks, a line each, for people."""
+    """Return the differences between two locks, one line each, for the user."""
     before = old.pins() if old is not None else {}
     after = new.pins()
     lines = []
     if old is not None and old.kernel != new.kernel:
         lines.append(f"~ kernel {old.kernel or 'none'} → {new.kernel or 'none'}")
     if old is not None:
-        lines += _changed_questions(old, new)
+        lines += _changed_requests(old, new)
     for name in sorted({*before, *after}):
         was, now = before.get(name), after.get(name)
         if was is None and now is not None:
@@ -196,33 +196,37 @@ def changes(old: Lock | None, new: Lock) -> list[str]:
     return lines
 
 
-def _changed_questions(old: Lock, new: Lock) -> Iterator[str]:
-    """Yield what is asked for otherwise, or needed otherwise, of what is in both locks."""
+def _changed_requests(old: Lock, new: Lock) -> Iterator[str]:
+    """Yield changed requests and dependencies of inputs that both locks pin."""
     for role, now in sorted(new.files.items()):
         was = old.files.get(role)
         if was is not None and was.asked != now.asked:
-            yield f"~ {role}: asked for as {was.asked} → {now.asked}"
-    before: dict[str, Sequence[str]] = {name: one.needs for name, one in old.extensions.items()}
-    before |= {one.pin.name: one.needs for one in old.gems}
-    after: dict[str, Sequence[str]] = {name: one.needs for name, one in new.extensions.items()}
-    after |= {one.pin.name: one.needs for one in new.gems}
+            yield f"~ {role}: requested as {was.asked} → {now.asked}"
+    before: dict[str, Sequence[str]] = {
+        name: extension.needs for name, extension in old.extensions.items()
+    }
+    before |= {gem.pin.name: gem.needs for gem in old.gems}
+    after: dict[str, Sequence[str]] = {
+        name: extension.needs for name, extension in new.extensions.items()
+    }
+    after |= {gem.pin.name: gem.needs for gem in new.gems}
     for name in sorted(before.keys() & after.keys()):
         if before[name] != after[name]:
             was_needed, needed = (", ".join(of[name]) or "nothing" for of in (before, after))
-            yield f"~ {name} needs {was_needed} → {needed}"
+            yield f"~ {name} depends on {was_needed} → {needed}"
 
 
 # Read and write a lock file.
 #
-# It is TOML, written in one order, so that a change of one input is a change of a few lines.
-# Addresses stand in it without user and password.
+# The file is TOML in a fixed order, so that a change of one input changes few lines. URLs are
+# written without user and password.
 
 
 def build_lock(lock: Lock) -> bytes:
     """Return ``lock`` as the bytes of a lock file.
 
     Raises:
-        LockError: the name of an input is not text.
+        LockError: the name of an input is not valid UTF-8.
     """
     document: dict[str, Any] = {"version": FORMAT, "core": lock.core}
     if lock.kernel is not None:
@@ -258,46 +262,48 @@ def build_lock(lock: Lock) -> bytes:
         {"gem": gem.name, "version": gem.version, "needs": list(gem.needs), **_table(gem.pin)}
         for gem in lock.gems
     ]
-    # TOML says an empty list of tables by leaving it out.
+    # In TOML, an empty list of tables is left out.
     document = {key: value for key, value in document.items() if value != []}
     try:
         return (HEADER + tomli_w.dumps(document)).encode("utf-8")
     except UnicodeEncodeError as error:
-        odd = error.object[max(0, error.start - 20) : error.end + 20]
+        excerpt = error.object[max(0, error.start - 20) : error.end + 20]
         raise LockError(
-            f"a lock file is text in UTF-8, and the name of an input is not: {odd!a}",
-            hint="give that file another name",
+            f"the name of an input must be UTF-8 to be written to a lock file, got {excerpt!a}",
+            hint="rename the file",
         ) from None
 
 
 def parse_lock(data: bytes, *, source: str) -> Lock:
-    """Return what the bytes of a lock file say.
+    """Parse a lock file.
 
     Raises:
-        LockError: they are damaged, or of a format to come.
+        LockError: the file is damaged, or has a newer format.
     """
     if len(data) > MAX_BYTES:
-        raise LockError(f"{source} has {len(data)} bytes; a lock file has at most {MAX_BYTES}")
+        raise LockError(
+            f"{source}: too large: must have at most {MAX_BYTES} bytes, got {len(data)}"
+        )
     try:
         document = tomllib.loads(data.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise LockError(
-            f"{source} is damaged: {error or 'it is nested too deeply'}", hint=_AFRESH
+            f"{source}: damaged: {error or 'nested too deeply'}", hint=_AFRESH
         ) from None
-    found = document.get("version")
-    if found is None:
-        raise LockError(f"{source} is no lock file: it does not say its version", hint=_AFRESH)
-    if type(found) is not int or found != FORMAT:
+    version = document.get("version")
+    if version is None:
+        raise LockError(f"{source}: not a lock file: its version is missing", hint=_AFRESH)
+    if type(version) is not int or version != FORMAT:
         raise LockError(
-            f"{source} is of format {found!r}, and this purekernel reads {FORMAT}",
-            hint=f"use the purekernel that made it; or {_AFRESH}",
+            f"{source}: unsupported version: must be {FORMAT}, got {version!r}",
+            hint=f"use the purekernel that wrote it; or {_AFRESH}",
         )
     try:
         return _lock(_Reader(document, source))
     except PurekernelError:
         raise
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise LockError(f"{source} is damaged: {error}", hint=_AFRESH) from None
+        raise LockError(f"{source}: damaged: {error}", hint=_AFRESH) from None
 
 
 def _table(pin: Pin) -> dict[str, Any]:
@@ -323,12 +329,12 @@ def _lock(reader: _Reader) -> Lock:
             table.check_name(need, is_extension_name(need))
         beside = {}
         for inner in table.tables("beside"):
-            one = inner.pin()
-            side = one.name.removeprefix(pin.name)
-            inner.check_name(one.name, side in SIDES and one.name == pin.name + side)
+            companion = inner.pin()
+            side = companion.name.removeprefix(pin.name)
+            inner.check_name(companion.name, side in SIDES and companion.name == pin.name + side)
             if side in beside:
-                table.check_once("beside", [one.name, one.name])
-            beside[side] = one
+                table.check_once("beside", [companion.name, companion.name])
+            beside[side] = companion
         extensions.append(PinnedExtension(pin=pin, needs=table.texts("needs"), beside=beside))
     packages = [_package(table) for table in reader.tables("package")]
     gems = [
@@ -384,7 +390,7 @@ def _package(table: _Reader) -> PinnedPackage:
 
 
 class _Reader:
-    """One table of a lock file, whose values are asked for by name and type."""
+    """One table of a lock file, with typed access to its values."""
 
     def __init__(self, table: Mapping[str, Any], source: str) -> None:
         self._table = table
@@ -396,42 +402,49 @@ class _Reader:
     def text(self, key: str, form: re.Pattern[str] | None = None) -> str:
         value = self._table.get(key)
         if not isinstance(value, str) or (form is not None and not form.fullmatch(value)):
-            raise LockError(f"{self._source} is damaged: {key!r} is {value!r}", hint=_AFRESH)
+            raise LockError(
+                f"{self._source}: invalid {key!r}: must be {_EXPECTED[form]}, got {value!r}",
+                hint=_AFRESH,
+            )
         return value
 
     def number(self, key: str) -> int:
         value = self._table.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise LockError(f"{self._source} is damaged: {key!r} is {value!r}", hint=_AFRESH)
+            raise LockError(
+                f"{self._source}: invalid {key!r}: must be a number from 0, got {value!r}",
+                hint=_AFRESH,
+            )
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
         values = self._table.get(key, [])
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise LockError(f"{self._source} is damaged: {key!r} is no list of names", hint=_AFRESH)
+            raise LockError(
+                f"{self._source}: invalid {key!r}: must be a list of names", hint=_AFRESH
+            )
         return tuple(values)
 
     def tables(self, key: str) -> Sequence[_Reader]:
         tables = self._table.get(key, [])
-        if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             raise LockError(
-                f"{self._source} is damaged: {key!r} is no list of tables", hint=_AFRESH
+                f"{self._source}: invalid {key!r}: must be a list of tables", hint=_AFRESH
             )
         return [_Reader(table, f"{self._source}, [[{key}]]") for table in tables]
 
     def check_name(self, name: str, good: bool) -> None:
-        """Refuse a name that would not stay where it belongs in the image."""
+        """Refuse a name that could lead outside its folder in the image."""
         if not good:
-            raise LockError(
-                f"{self._source} is damaged: no name that this can have is {name!r}", hint=_AFRESH
-            )
+            raise LockError(f"{self._source}: invalid name: got {name!r}", hint=_AFRESH)
 
     def check_once(self, key: str, names: Sequence[str]) -> None:
-        """Refuse two pins of one name, of which nobody could say which counts."""
+        """Refuse two pins with one name, because it would be unclear which applies."""
         for name, count in Counter(names).items():
             if count > 1:
                 raise LockError(
-                    f"{self._source} is damaged: [[{key}]] has {name!r} {count} times", hint=_AFRESH
+                    f"{self._source}: [[{key}]]: {name!r} must be unique, got it {count} times",
+                    hint=_AFRESH,
                 )
 
     def pin(self) -> Pin:
@@ -444,30 +457,30 @@ class _Reader:
         )
 
 
-# Where the lock file of a request stands; read it, and write it whole or not at all.
+# Locate, load and atomically write the lock file of a request.
 
 
 def lock_path(asked: Asked) -> Path:
-    """Return where the lock file stands: beside the recipe, under its name."""
+    """Return the path of the lock file: beside the recipe, with its name."""
     return Path(LOCK_NAME) if asked.path is None else asked.path.with_suffix(ENDING)
 
 
 def load_lock(path: Path, *, required: bool = False) -> Lock | None:
-    """Return what a lock file pins; ``None`` where there is none.
+    """Load a lock file. Return ``None`` if it is missing and not required.
 
     Args:
-        path: of the file.
-        required: whether there must be one.
+        path: path of the file.
+        required: whether a missing file is an error.
 
     Raises:
-        LockError: it cannot be read, is damaged, or is required and not there.
+        LockError: the file cannot be read, is damaged, or is required and missing.
     """
     try:
         if not required and not os.path.lexists(path):
             return None
         data = load_file(path)
     except InputError as error:
-        hint = "make it with 'purekernel lock', or name another" if required else error.hint
+        hint = "make it with 'purekernel lock', or name another file" if required else error.hint
         raise LockError(error.message, hint=hint) from None
     return parse_lock(data, source=str(path))
 
@@ -476,7 +489,7 @@ def write_lock(path: Path, lock: Lock) -> Output:
     """Write a lock file.
 
     Raises:
-        OutputError: it cannot be written; what stood there before still stands.
+        OutputError: the file cannot be written; an existing file stays unchanged.
     """
     (output,) = publish(path.parent, {path.name: partial(_write, build_lock(lock))})
     return output

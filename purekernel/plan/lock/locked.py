@@ -1,4 +1,4 @@
-"""A lock file as a repository: it knows what it pins, and nothing else."""
+"""Resolve extensions, gems and packages from a lock file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from purekernel.repos.debian import PackageRepository
 from purekernel.repos.rubygems import Candidate
 from purekernel.repos.tinycore import Extension, ExtensionRepository
 
-# Where an archive keeps its packages, wherever it is mirrored.
+# The folder of packages in an archive and in each of its mirrors.
 POOL = "/pool/"
 
 
 def pinned(wanted: Wanted, pin: Pin, place: Callable[[str], str]) -> Wanted:
-    """Return ``wanted`` as the file that ``pin`` names and no other.
+    """Return ``wanted`` with the size and digests of ``pin``.
 
-    It is looked for where it would be looked for anyway, and then where it once came from;
-    ``place`` makes of a path in the lock one on this host.
+    Try the URLs of ``wanted`` first, then that of the pin. ``place`` converts a path in the lock
+    to a path on this host.
     """
     return evolve(
         wanted,
@@ -45,19 +45,19 @@ class LockedExtensions:
     def __init__(
         self, lock: Lock, urls: Callable[[str], tuple[str, ...]], place: Callable[[str], str]
     ) -> None:
-        """Know what a lock file pins.
+        """Hold the pins of a lock file.
 
         Args:
-            lock: what it says.
-            urls: says where a file of that name may lie.
-            place: makes of a path in the lock one on this host.
+            lock: the lock file's content.
+            urls: returns the URLs to try for a file name.
+            place: converts a path in the lock to a path on this host.
         """
         self._lock = lock
         self._urls = urls
         self._place = place
 
     def describe(self, names: Sequence[str]) -> list[Extension | None]:
-        """Return what the lock has of each name, in the same order."""
+        """Return the pinned extension for each name, in the same order; ``None`` if not pinned."""
         return [self._describe(name) for name in names]
 
     def _describe(self, name: str) -> Extension | None:
@@ -77,35 +77,35 @@ class LockedExtensions:
 
 
 class KnownExtensions:
-    """Extensions that somebody described already."""
+    """A repository of given extensions."""
 
     def __init__(self, extensions: Mapping[str, Extension]) -> None:
-        """Know ``extensions``, by name."""
+        """Hold ``extensions``, by name."""
         self._extensions = extensions
 
     def describe(self, names: Sequence[str]) -> list[Extension | None]:
-        """Return what there is of each name, in the same order."""
+        """Return the extension for each name, in the same order; ``None`` if not found."""
         return [self._extensions.get(name) for name in names]
 
 
 class FirstOf:
-    """Two repositories: what the first does not know the second is asked for."""
+    """Two repositories. The second is queried for names that the first lacks."""
 
     def __init__(self, first: ExtensionRepository, second: ExtensionRepository) -> None:
-        """Ask ``first``, then ``second``."""
+        """Query ``first``, then ``second``."""
         self._first = first
         self._second = second
 
     def describe(self, names: Sequence[str]) -> list[Extension | None]:
-        """Return what there is of each name, in the same order."""
-        found = dict(zip(names, self._first.describe(names), strict=True))
-        unknown = [name for name, extension in found.items() if extension is None]
-        found.update(zip(unknown, self._second.describe(unknown), strict=True))
-        return [found[name] for name in names]
+        """Return the extension for each name, in the same order; ``None`` if not found."""
+        extensions = dict(zip(names, self._first.describe(names), strict=True))
+        unknown = [name for name, extension in extensions.items() if extension is None]
+        extensions.update(zip(unknown, self._second.describe(unknown), strict=True))
+        return [extensions[name] for name in names]
 
 
 def without(lock: Lock, names: Collection[str]) -> Lock:
-    """Return ``lock`` without the pins of files, extensions and gems of these names."""
+    """Return ``lock`` without the pins of files, extensions, packages and gems of these names."""
     return evolve(
         lock,
         files={role: file for role, file in lock.files.items() if role not in names},
@@ -115,21 +115,21 @@ def without(lock: Lock, names: Collection[str]) -> Lock:
         packages={
             name: package
             for name, package in lock.packages.items()
-            if not {name, _as_asked(package)} & set(names)
+            if not {name, _listed_name(package)} & set(names)
         },
         gems=tuple(gem for gem in lock.gems if gem.name not in names),
     )
 
 
 def with_places_of(lock: Lock, older: Lock, places: Collection[str]) -> Lock:
-    """Return ``lock`` with each pin saying that it came from where ``older`` has it from.
+    """Return ``lock`` with the URLs of ``older`` for unchanged files.
 
-    Only where it is the same file for the same question: another address in the recipe counts.
+    A file is unchanged if digest and request are the same. A changed URL in the recipe is kept.
 
     Args:
-        lock: what was pinned now.
-        older: what was pinned before.
-        places: where files would be looked for now, as locks have them.
+        lock: the new lock.
+        older: the previous lock.
+        places: the URLs and paths that are searched now, in the form that locks use.
     """
     if lock.core != older.core:
         return lock
@@ -148,48 +148,52 @@ def with_places_of(lock: Lock, older: Lock, places: Collection[str]) -> Lock:
     }
     extensions = {
         name: evolve(
-            one,
-            pin=placed(one.pin, name),
-            beside={side: placed(pin, pin.name) for side, pin in one.beside.items()},
+            extension,
+            pin=placed(extension.pin, name),
+            beside={side: placed(pin, pin.name) for side, pin in extension.beside.items()},
         )
-        for name, one in lock.extensions.items()
+        for name, extension in lock.extensions.items()
     }
     packages = {
         name: evolve(
-            one,
-            pin=placed(one.pin, _as_asked(one)),
-            script=None if one.script is None else placed(one.script, one.script.name),
+            package,
+            pin=placed(package.pin, _listed_name(package)),
+            script=None if package.script is None else placed(package.script, package.script.name),
         )
-        for name, one in lock.packages.items()
+        for name, package in lock.packages.items()
     }
     gems = tuple(evolve(gem, pin=placed(gem.pin, gem.pin.name)) for gem in lock.gems)
     return evolve(lock, files=files, extensions=extensions, packages=packages, gems=gems)
 
 
 def known_names(lock: Lock) -> list[str]:
-    """Return the names that :func:`without` knows, sorted."""
-    packages = {name for one in lock.packages.values() for name in (one.extension, _as_asked(one))}
+    """Return the names that :func:`without` accepts, sorted."""
+    packages = {
+        name
+        for package in lock.packages.values()
+        for name in (package.extension, _listed_name(package))
+    }
     return sorted({*lock.files, *lock.extensions, *packages, *(gem.name for gem in lock.gems)})
 
 
-def _as_asked(package: PinnedPackage) -> str:
-    """Return the name by which a package stands in lists."""
+def _listed_name(package: PinnedPackage) -> str:
+    """Return the name of a package in lists."""
     return f"{package.package}.deb"
 
 
-# A lock file as a repository of gems.
+# Gems from a lock file.
 
 
 class LockedGems:
     """The gems that a lock file pins."""
 
     def __init__(self, lock: Lock, servers: Sequence[str], place: Callable[[str], str]) -> None:
-        """Know what a lock file pins.
+        """Hold the pins of a lock file.
 
         Args:
-            lock: what it says.
+            lock: the lock file's content.
             servers: gem servers that may have the files.
-            place: makes of a path in the lock one on this host.
+            place: converts a path in the lock to a path on this host.
         """
         self._servers = servers
         self._place = place
@@ -214,7 +218,7 @@ class LockedGems:
             needs = [parse_listed_gem(need, place="the lock file") for need in gem.needs]
             version = Version(gem.version)
         except (RecipeError, ValueError) as error:
-            raise LockError(f"the lock file is damaged: {gem.name}: {error}") from None
+            raise LockError(f"the lock file: damaged: {gem.name}: {error}") from None
         urls = tuple(join_url(server, "gems", gem.pin.name) for server in self._servers)
         wanted = Wanted(name=gem.pin.name, urls=urls, kind=Kind.TAR)
         return Candidate(
@@ -230,19 +234,19 @@ class LockedGems:
         )
 
 
-# A lock file as a repository of Debian packages.
+# Debian packages from a lock file.
 
 
 class LockedPackages:
     """The packages that a lock file pins."""
 
     def __init__(self, lock: Lock, mirrors: Sequence[str], place: Callable[[str], str]) -> None:
-        """Know what a lock file pins.
+        """Hold the pins of a lock file.
 
         Args:
-            lock: what it says.
-            mirrors: of Debian, that may have the files.
-            place: makes of a path in the lock one on this host.
+            lock: the lock file's content.
+            mirrors: mirrors of Debian that may have the files.
+            place: converts a path in the lock to a path on this host.
 
         Raises:
             LockError: the lock file is damaged.
@@ -252,15 +256,15 @@ class LockedPackages:
         self._candidates = tuple(map(self._candidate, lock.packages.values()))
 
     def named(self, name: str) -> Sequence[PackageCandidate]:
-        """Return the packages of that name."""
-        return [one for one in self._candidates if one.record.name == name]
+        """Return the packages with this name."""
+        return [candidate for candidate in self._candidates if candidate.record.name == name]
 
     def providing(self, name: str) -> Sequence[PackageCandidate]:
-        """Return the packages that stand for that name."""
+        """Return the packages that provide this name."""
         return [
-            one
-            for one in self._candidates
-            if any(name == provided for provided, _version in one.record.provides)
+            candidate
+            for candidate in self._candidates
+            if any(name == provided for provided, _version in candidate.record.provides)
         ]
 
     def _candidate(self, package: PinnedPackage) -> PackageCandidate:
@@ -274,10 +278,11 @@ class LockedPackages:
         try:
             record = PackageRecord.of(Stanza(source="the lock file", fields=fields))
         except FormatError as error:
-            raise LockError(f"the lock file is damaged: {package.extension}: {error}") from None
+            raise LockError(f"the lock file: damaged: {package.extension}: {error}") from None
         if record.file_name != package.pin.name:
             raise LockError(
-                f"the lock file is damaged: {package.pin.name} is not what {record} is called"
+                f"the lock file: damaged: wrong file name of {record}: must be "
+                f"{record.file_name}, got {package.pin.name}"
             )
         _base, pool, path = package.pin.url.rpartition(POOL)
         urls = tuple(join_url(mirror, "pool", path) for mirror in self._mirrors if pool)
@@ -286,17 +291,17 @@ class LockedPackages:
 
 
 class FirstKnown:
-    """Two repositories: of what the first knows by name, the second is not asked."""
+    """Two repositories. The second is queried only for names that the first lacks."""
 
     def __init__(self, first: LockedPackages, second: PackageRepository) -> None:
-        """Ask ``first``, then ``second``."""
+        """Query ``first``, then ``second``."""
         self._first = first
         self._second = second
 
     def named(self, name: str) -> Sequence[PackageCandidate]:
-        """Return the packages of that name."""
+        """Return the packages with this name."""
         return self._first.named(name) or self._second.named(name)
 
     def providing(self, name: str) -> Sequence[PackageCandidate]:
-        """Return the packages that stand for that name."""
+        """Return the packages that provide this name."""
         return self._first.providing(name) or self._second.providing(name)

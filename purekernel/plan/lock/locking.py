@@ -1,4 +1,4 @@
-"""Pin what was gathered."""
+"""Make a lock from the fetched files of a plan."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ from purekernel.repos.tinycore import IMPORT_SCRIPT, Extension
 
 
 def lock_of(gathered: Gathered) -> Lock:
-    """Return a lock that pins all that was gathered.
+    """Return a lock that pins all inputs in ``gathered``.
 
     Raises:
-        LockError: something that must be there was not fetched.
+        LockError: a required file was not fetched.
     """
     plan = gathered.plan
     pinning = _Pinning(gathered)
     everything = {**plan.graph.extensions, **plan.cut_from}
-    extensions = {name: one for name, one in everything.items() if one.record is None}
+    extensions = {
+        name: extension for name, extension in everything.items() if extension.record is None
+    }
     return Lock(
         core=f"{plan.release.series}/{plan.release.arch}",
         kernel=plan.kernel,
@@ -60,20 +62,20 @@ def lock_of(gathered: Gathered) -> Lock:
 
 
 def places_of(gathered: Gathered) -> set[str]:
-    """Return where what was gathered would be looked for, as a lock has places."""
+    """Return the URLs and paths of the inputs in ``gathered``, in the form that locks use."""
     pinning = _Pinning(gathered)
     return {pinning.place(url) for wanted in gathered.fetched for url in wanted.urls}
 
 
 class _Pinning:
-    """Makes pins of what was fetched."""
+    """Makes pins of fetched files."""
 
     def __init__(self, gathered: Gathered) -> None:
         self._gathered = gathered
         self._folder = gathered.plan.recipe.folder
 
     def extension(self, extension: Extension) -> PinnedExtension:
-        """Return the pin of an extension and of what was found beside it."""
+        """Return the pin of an extension and of its companion files."""
         beside = {
             side: self.pin(wanted)
             for side, wanted in extension.sides.items()
@@ -84,7 +86,7 @@ class _Pinning:
         )
 
     def package(self, extension: Extension, record: PackageRecord) -> PinnedPackage:
-        """Return the pin of a Debian package, and of what is to be run for it."""
+        """Return the pin of a Debian package and of its import script."""
         script = extension.sides.get(IMPORT_SCRIPT)
         has_script = script is not None and self._gathered.fetched.get(script) is not None
         return PinnedPackage(
@@ -102,7 +104,7 @@ class _Pinning:
         """Return the pin of a file."""
         fetched = self._gathered.fetched.get(wanted)
         if fetched is None:
-            raise LockError(f"{wanted.name} was not fetched, and cannot be pinned")
+            raise LockError(f"{wanted.name} cannot be pinned: it was not fetched")
         return Pin(
             name=wanted.name,
             url=self._relative(fetched.url),
@@ -112,14 +114,14 @@ class _Pinning:
         )
 
     def place(self, url: str) -> str:
-        """Return a place as a lock has it."""
+        """Return a URL or path in the form that locks use."""
         return self._relative(redact(url))
 
     def _relative(self, place: str) -> str:
-        """Return a path from the recipe's folder, so that the lock means the same elsewhere."""
+        """Return a path relative to the recipe's folder, so that the lock works on other hosts."""
         if is_url(place):
             return place
         try:
             return Path(os.path.relpath(place, self._folder)).as_posix()
-        except ValueError:  # on Windows, of another drive
+        except ValueError:  # on Windows, a path on another drive
             return place
