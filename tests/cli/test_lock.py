@@ -123,7 +123,7 @@ def test_updating_prints_what_changed(
     assert main(["lock", "--update"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == [
-        "~ bash.tcz needs readline.tcz → ncurses.tcz",
+        "~ bash.tcz depends on readline.tcz → ncurses.tcz",
         "~ bash.tcz",
         "~ bash.tcz.dep",
         "~ bash.tcz.md5.txt",
