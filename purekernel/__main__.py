@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from purekernel.interruption import Interruption, end_on_signals
+from purekernel.interruption import EXIT_STATUS, Interruption, end_on_signals
 
 
 def main() -> int:
@@ -16,7 +16,7 @@ def main() -> int:
     except Interruption:
         if sys.stderr is not None:
             sys.stderr.write("purekernel: interrupted\n  nothing was begun yet\n")
-        return 1
+        return EXIT_STATUS
     return run()
 
 

@@ -186,11 +186,20 @@ class BootLossError(PurekernelError):
 
 
 class DownloadError(PurekernelError):
-    """Say that a file could not be had from any of its sources."""
+    """Report that a file cannot be fetched from any of its sources.
+
+    Attributes:
+        is_network: whether the network or a server failed in a way that may pass, so that the
+            same command may succeed later (exit status 3).
+    """
 
     default_hint = (
         "check the address and the network, or name another mirror (under [mirrors] in a recipe)"
     )
+
+    def __init__(self, message: str, *, hint: str = "", is_network: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.is_network = is_network
 
 
 class MissingFileError(DownloadError, LookupError):

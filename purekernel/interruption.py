@@ -16,6 +16,9 @@ SIGNALS: tuple[signal.Signals, ...] = tuple(
 )
 
 
+# 128 + SIGINT: the status that shells report of a command which Ctrl-C ended.
+EXIT_STATUS = 130
+
 # How long a signal may go unnoticed in the worst case.
 _LOOK_SECONDS = 0.5
 

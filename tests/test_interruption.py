@@ -67,7 +67,7 @@ def test_a_signal_while_starting_up_is_no_traceback(tmp_path: Path) -> None:
         "sys.exit(main.main())\n",
         cwd=tmp_path,
     )
-    assert done.returncode == 1
+    assert done.returncode == 130
     assert done.stderr == "purekernel: interrupted\n  nothing was begun yet\n"
 
 
@@ -127,7 +127,7 @@ def test_tools_do_not_wait_for_zopfli(
         out, err = process.communicate(timeout=180)
     finally:
         process.kill()
-    assert (process.returncode, out) == (1, "")
+    assert (process.returncode, out) == (130, "")
     assert err.startswith("purekernel: interrupted\n  ")
     assert err.count("\n") == 2
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

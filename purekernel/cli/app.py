@@ -20,11 +20,23 @@ from purekernel.cli.lock import lock_command
 from purekernel.cli.schema import schema_command
 from purekernel.cli.terminal import say_error
 from purekernel.cli.tool import tool_command
-from purekernel.errors import CombinedError, PurekernelError, UsageError
+from purekernel.errors import CombinedError, DownloadError, PurekernelError, UsageError
+from purekernel.interruption import EXIT_STATUS as INTERRUPTED
 from purekernel.interruption import Interruption, end_on_signals
 from purekernel.version import __version__
 
-SUCCESS, FAILURE, WRONG_USAGE = 0, 1, 2
+SUCCESS, FAILURE, WRONG_USAGE, NETWORK_FAILURE = 0, 1, 2, 3
+
+EPILOG = f"""Start with: purekernel build --sample
+
+\b
+Exit status:
+  {SUCCESS:<3}  success
+  {FAILURE:<3}  something is wrong with an input or output
+  {WRONG_USAGE:<3}  wrong usage
+  {NETWORK_FAILURE:<3}  the network or a server failed; a later run may succeed
+  {INTERRUPTED:<3}  interrupted, such as by Ctrl-C
+"""
 
 # More of them nobody reads in one go.
 MOST_REPORTED = 100
@@ -32,7 +44,7 @@ MOST_REPORTED = 100
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with: purekernel build --sample",
+    epilog=EPILOG,
     no_args_is_help=True,
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
@@ -60,7 +72,8 @@ for command in (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with ``arguments`` (``sys.argv``'s by default); return its exit status.
 
-    0 is success, 1 an error in the inputs or outputs or an interruption, 2 wrong usage.
+    0 is success, 1 an error in an input or output, 2 wrong usage, 3 a failure of the network or
+    of a server, 130 an interruption.
     """
     restore_signals = end_on_signals()
     if sys.stderr is None:  # closed by whoever started us
@@ -87,7 +100,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         status = _report_usage(error)
     except (Interruption, KeyboardInterrupt, click.Abort):
         say_error("interrupted", "every output is whole: this build's, or an earlier one's")
-        status = FAILURE
+        status = INTERRUPTED
     except PurekernelError as error:
         status = _report(error)
     except MemoryError:
@@ -115,7 +128,11 @@ def _report(error: PurekernelError) -> int:
     if len(errors) > MOST_REPORTED:
         left = len(errors) - MOST_REPORTED
         say_error(f"and {left} more like these", "mend these first")
-    return WRONG_USAGE if all(isinstance(one, UsageError) for one in errors) else FAILURE
+    if all(isinstance(one, UsageError) for one in errors):
+        return WRONG_USAGE
+    if all(isinstance(one, DownloadError) and one.is_network for one in errors):
+        return NETWORK_FAILURE
+    return FAILURE
 
 
 def _report_usage(error: click.ClickException) -> int:

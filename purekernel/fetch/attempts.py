@@ -9,7 +9,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from purekernel.errors import ChecksumError, DownloadError, MissingFileError, OfflineError
-from purekernel.fetch.urls import redact
+from purekernel.fetch.urls import is_local, redact
 from purekernel.fetch.wanted import Cause, DownloadPolicy, Fault, Wanted
 
 # An attempt that receives at least this much is not counted, because the download progresses.
@@ -89,7 +89,7 @@ class Reachability:
         with self._lock:
             fault = self._given_up.get(_host(url))
         if fault is not None:
-            raise Fault(fault.reason, Cause.LASTING, hint=fault.hint)
+            raise Fault(fault.reason, Cause.GIVEN_UP, hint=fault.hint)
 
     def note(self, url: str, fault: Fault | None) -> None:
         """Record the outcome of an attempt; ``fault`` is ``None`` on success."""
@@ -198,7 +198,11 @@ def failure(wanted: Wanted, faults: dict[str, Fault]) -> DownloadError:
     hint = next((fault.hint for fault in faults.values() if fault.hint), "")
     if any(fault.cause is Cause.CONTENT for fault in faults.values()):
         return ChecksumError(f"{wanted.name} failed verification: {_reasons(faults)}", hint=hint)
-    return DownloadError(f"{wanted.name} cannot be fetched: {_reasons(faults)}", hint=hint)
+    return DownloadError(
+        f"{wanted.name} cannot be fetched: {_reasons(faults)}",
+        hint=hint,
+        is_network=any(fault.is_network and not is_local(url) for url, fault in faults.items()),
+    )
 
 
 def missing(wanted: Wanted) -> MissingFileError:

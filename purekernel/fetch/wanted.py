@@ -111,6 +111,8 @@ class Cause(Enum):
     """The host does not respond; a retry may succeed."""
     PASSING = "passing"
     """A temporary failure: connection lost, stalled, overloaded, captive portal."""
+    GIVEN_UP = "given up"
+    """The host did not answer for an earlier file, and is not asked again in this run."""
     LASTING = "lasting"
     """A permanent failure: a retry would fail the same way."""
     CONTENT = "content"
@@ -142,6 +144,11 @@ class Fault(Exception):  # noqa: N818  # it becomes an error only if all mirrors
     def may_pass(self) -> bool:
         """Whether a retry of the same URL may succeed."""
         return self.cause in (Cause.UNREACHABLE, Cause.PASSING)
+
+    @property
+    def is_network(self) -> bool:
+        """Whether a later run may succeed, because the network or a server failed."""
+        return self.may_pass or self.cause is Cause.GIVEN_UP
 
 
 class Stopped(Exception):  # noqa: N818  # it is a signal, not an error

@@ -343,7 +343,7 @@ def interrupted(folder: Path, script: str, number: signal.Signals, *options: str
         _out, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 1
+    assert process.returncode == 130
     return err
 
 

@@ -107,7 +107,7 @@ def test_a_portal_is_told_as_one_of_what_is_locked_too(
     assert main(["lock", "-q"]) == 0
     shutil.rmtree(os.environ["PUREKERNEL_CACHE"])
     server.script(f"/{TCZ}/bash.tcz", *[status(200, PORTAL, Content_Type="text/html")] * 9)
-    assert main(["fetch", "-q"]) == 1
+    assert main(["fetch", "-q"]) == 3
     ((message, hint),) = errors(capsys)
     assert "a captive portal or a proxy's log-in may be in the way" in message
     assert hint == "open the URL in a browser"
@@ -161,7 +161,7 @@ def test_a_mirror_that_is_down_is_passed_over(
     assert main(["fetch", "-q"]) == 0
     write_recipe(closed, server, extensions='builtin = ["bash", "unheard-of"]')
     capsys.readouterr()
-    assert main(["fetch"]) == 1
+    assert main(["fetch"]) == 3
     # Whether the first has it, nobody can tell.
     assert any(closed in message for message, _hint in errors(capsys))
 
@@ -178,22 +178,30 @@ def test_faults_that_pass_are_passed_over(here: Path, server: Server) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "words", "exit_status"),
     [
-        (status(200, PORTAL, Content_Type="text/html"), "web page"),
-        (redirect(f"/{TCZ}/bash.tcz"), "redirect"),
-        (status(200, make_extension("bash.tcz", 63)), "MD5"),
-        (status(200, make_extension("b4sh.tcz", 64)), "MD5"),
-        (status(403), "403"),
+        (status(200, PORTAL, Content_Type="text/html"), "web page", 3),
+        (redirect(f"/{TCZ}/bash.tcz"), "redirect", 1),
+        (status(200, make_extension("bash.tcz", 63)), "MD5", 1),
+        (status(200, make_extension("b4sh.tcz", 64)), "MD5", 1),
+        (status(403), "403", 1),
+        (status(429), "429", 3),
+        (status(503), "503", 3),
     ],
 )
 def test_what_is_not_the_file_is_refused(
-    answer: object, words: str, here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+    *,
+    answer: object,
+    words: str,
+    exit_status: int,
+    here: Path,
+    server: Server,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     serve(server, make_repository(NEEDS))
     write_recipe(server, extensions='builtin = ["bash"]')
     server.script(f"/{TCZ}/bash.tcz", *[answer] * 40)  # type: ignore[list-item]
-    assert main(["fetch"]) == 1
+    assert main(["fetch"]) == exit_status
     ((message, _hint),) = errors(capsys)
     assert message.startswith("bash.tcz ")
     assert words in message
@@ -261,9 +269,35 @@ def test_a_mirror_that_is_down_is_told_once(here: Path, capsys: pytest.CaptureFi
     with Server().running() as gone:
         closed = gone.url
     write_recipe(closed, extensions='builtin = ["bash", "nano"]')
-    assert main(["fetch"]) == 1
+    assert main(["fetch"]) == 3
     ((message, _hint),) = errors(capsys)
     assert closed in message
+
+
+@pytest.mark.parametrize(
+    ("answers", "exit_status"), [((503, 503), 3), ((503, 403), 1), ((403, 503), 1)]
+)
+def test_exit_status_is_3_if_the_network_is_the_cause_of_all_errors(
+    answers: tuple[int, int], exit_status: int, here: Path, server: Server
+) -> None:
+    serve(server, make_repository({**NEEDS, "nano.tcz": []}))
+    write_recipe(server, extensions='builtin = ["bash", "nano"]')
+    for name, answer in zip(("bash.tcz", "nano.tcz"), answers, strict=True):
+        server.script(f"/{TCZ}/{name}", *[status(answer)] * 40)
+    assert main(["fetch"]) == exit_status
+
+
+@pytest.mark.parametrize("names", [("server", "closed"), ("closed", "server")])
+def test_exit_status_is_3_if_one_mirror_is_down_and_the_other_has_no_such_file(
+    names: tuple[str, str], here: Path, server: Server
+) -> None:
+    with Server().running() as gone:
+        urls = {"server": server.url, "closed": gone.url}
+    files = make_repository(NEEDS)
+    del files[f"{TCZ}/bash.tcz"]
+    serve(server, files)
+    write_recipe(*(urls[name] for name in names), extensions='builtin = ["bash"]')
+    assert main(["fetch"]) == 3
 
 
 def test_overlays_that_are_not_there_are_told_before_anything_is_fetched(
@@ -594,7 +628,7 @@ def test_a_network_that_fails_is_not_blamed_on_the_lock(
     assert main(["lock", "-q"]) == 0
     shutil.rmtree(os.environ["PUREKERNEL_CACHE"])
     server.script(f"/{TCZ}/bash.tcz", *[status(503)] * 3)
-    assert main(["fetch"]) == 1
+    assert main(["fetch"]) == 3
     ((message, hint),) = errors(capsys)
     assert "503" in message
     assert "lock" not in hint

@@ -175,7 +175,7 @@ def test_interrupted_build_leaves_no_calls_on_the_cluster(folder: Path, cluster:
     finally:
         for worker in cluster.workers:
             worker.send_signal(signal.SIGCONT)
-    assert (process.returncode, out) == (1, "")
+    assert (process.returncode, out) == (130, "")
     assert [message for message, _hint in two_lines(err)] == ["interrupted"]
     cluster.await_idle()
     untouched(folder)
