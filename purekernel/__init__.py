@@ -1,6 +1,6 @@
-"""Rebuild Tiny Core Linux images in memory, as an ordinary user, starting no other program.
+"""Rebuild Tiny Core Linux images in memory, as an ordinary user, without other programs.
 
-What the ``purekernel`` command does is here as functions::
+The functions of the ``purekernel`` command::
 
     from purekernel import make_image, write_image
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from purekernel.remaster.outputs import Emit, write_image
     from purekernel.tree import Layer, Tree
 
-# Names are imported when first used: 'purekernel --help' needs none of them, and what
-# lies behind them takes some 150 ms.
+# Names are imported on first use: 'purekernel --help' needs none of them, and importing their
+# modules takes about 150 ms.
 _HOMES = {
     "Bundle": "purekernel.razor.bundle",
     "Effort": "purekernel.encode.encoders",

@@ -1,4 +1,4 @@
-"""The ``purekernel`` command, and ``python -m purekernel``."""
+"""Run the ``purekernel`` command, also as ``python -m purekernel``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from purekernel.interruption import EXIT_STATUS, Interruption, end_on_signals
 
 def main() -> int:
     """Run the command; return its exit status."""
-    # Before the imports: they take a while, in which Ctrl-C should mean what it means later.
+    # Before the imports, which take a while: Ctrl-C must not print a traceback then either.
     end_on_signals()
     try:
         from purekernel.cli import main as run  # noqa: PLC0415
     except Interruption:
         if sys.stderr is not None:
-            sys.stderr.write("purekernel: interrupted\n  nothing was begun yet\n")
+            sys.stderr.write("purekernel: interrupted\n  nothing has been written\n")
         return EXIT_STATUS
     return run()
 

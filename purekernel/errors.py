@@ -1,7 +1,7 @@
-"""The error tree: every exception that a public function of purekernel raises on purpose.
+"""Define every exception that a public function of purekernel raises on purpose.
 
 A message says what is wrong with which thing; a hint says what the user can do.
-The command line prints the two as two lines and nothing else.
+The command line prints each as a line of its own, and nothing else.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from contextlib import contextmanager
 
 
 class PurekernelError(Exception):
-    """Report something that the user can act on.
+    """The base of all errors that the user can act on.
 
     Attributes:
-        message: what is wrong, one line, no trailing full stop.
-        hint: what to do about it, one line; never empty by the time a user sees it.
-        context: where it happened, outermost first, such as
+        message: what is wrong, in one line without a trailing full stop.
+        hint: what to do, in one line; never empty.
+        context: where the error occurred, outermost first, such as
             ``["bundle.tar.gz", "dependencies/ssh-setup-files.tar.gz"]``.
     """
 
@@ -29,7 +29,7 @@ class PurekernelError(Exception):
         self.context: list[str] = []
 
     def within(self, place: str) -> PurekernelError:
-        """Say that the error happened inside ``place``, and return the same error."""
+        """Add ``place`` to the front of the context, and return the same error."""
         self.context.insert(0, place)
         return self
 
@@ -38,10 +38,10 @@ class PurekernelError(Exception):
 
 
 class CombinedError(PurekernelError):
-    """Report at once all that is wrong, so that nobody mends one thing a run.
+    """Report several errors at once, so that the user can fix all of them before the next run.
 
     Attributes:
-        errors: each with a message and a hint of its own; never empty, never nested.
+        errors: each with its own message and hint; never empty, never nested.
     """
 
     def __init__(self, errors: Iterable[PurekernelError]) -> None:
@@ -52,7 +52,7 @@ class CombinedError(PurekernelError):
         self.errors: tuple[PurekernelError, ...] = tuple(flat)
 
     def within(self, place: str) -> CombinedError:
-        """Say of each that it happened inside ``place``, and return the same error."""
+        """Add ``place`` to the front of each context, and return the same error."""
         for error in self.errors:
             error.within(place)
         return self
@@ -62,17 +62,17 @@ class CombinedError(PurekernelError):
 
 
 def raise_all(errors: Iterable[PurekernelError]) -> None:
-    """Raise what is in ``errors``: nothing, the one, or all of them together."""
-    found = list(errors)
-    if len(found) == 1:
-        raise found[0]
-    if found:
-        raise CombinedError(found)
+    """Raise the only error, or a :class:`CombinedError` of several; do nothing without errors."""
+    collected = list(errors)
+    if len(collected) == 1:
+        raise collected[0]
+    if collected:
+        raise CombinedError(collected)
 
 
 @contextmanager
 def inside(place: str) -> Iterator[None]:
-    """Say of every error of ours that it happened inside ``place``."""
+    """Add ``place`` to the context of every :class:`PurekernelError` that the block raises."""
     try:
         yield
     except PurekernelError as error:
@@ -80,35 +80,35 @@ def inside(place: str) -> Iterator[None]:
 
 
 class UsageError(PurekernelError, ValueError):
-    """Refuse options or arguments that make no sense together (exit status 2)."""
+    """Refuse invalid or contradictory options or arguments (exit status 2)."""
 
     default_hint = "see 'purekernel build --help'"
 
 
 class InputError(PurekernelError):
-    """Refuse an input that is missing, unreadable, or not what it should be."""
+    """Refuse an input that is missing, unreadable or of the wrong kind."""
 
     default_hint = "check the path and its permissions"
 
 
 class OutputError(PurekernelError):
-    """Say that an output could not be written; what stood there before still stands."""
+    """Report that an output cannot be written; the previous output is unchanged."""
 
     default_hint = "check the folder, its permissions and the free space"
 
 
 class FormatError(PurekernelError, ValueError):
-    """Refuse bytes that do not follow their format.
+    """Refuse bytes that violate their format.
 
     Attributes:
-        source: the file, or the member of a file, that was being read.
-        offset: where in the unpacked bytes of ``source`` the reader stood, in bytes;
+        source: the file, or the member of a file, that is being read.
+        offset: the position of the fault in the unpacked bytes of ``source``, in bytes;
             ``None`` where the format has no useful position.
-        expected: what the format demands there.
-        got: what was found instead.
+        expected: what the format requires there.
+        got: what is there instead.
     """
 
-    default_hint = "the file is damaged or not of this kind: fetch or make it again"
+    default_hint = "the file is damaged or of another format: download or create it again"
 
     def __init__(
         self,
@@ -119,8 +119,8 @@ class FormatError(PurekernelError, ValueError):
         got: str,
         hint: str = "",
     ) -> None:
-        place = source if offset is None else f"{source}, byte {offset}"
-        super().__init__(f"{place}: expected {expected}, got {got}", hint=hint)
+        position = source if offset is None else f"{source}, byte {offset}"
+        super().__init__(f"{position}: expected {expected}, got {got}", hint=hint)
         self.source = source
         self.offset = offset
         self.expected = expected
@@ -128,57 +128,57 @@ class FormatError(PurekernelError, ValueError):
 
 
 class LimitError(FormatError):
-    """Refuse input that goes over a bound set against hostile or broken files."""
+    """Refuse input that exceeds a limit, which guards against hostile or damaged files."""
 
-    default_hint = "if the file is sound, raise the bound with --max-unpacked"
+    default_hint = "if you trust the file, raise the limit with --max-unpacked"
 
 
 class TreeError(PurekernelError):
     """Refuse an operation that would break an image tree."""
 
-    default_hint = "look at what the overlay and the base hold at that path"
+    default_hint = "compare what the overlay and the base have at that path"
 
 
 class PathError(TreeError, ValueError):
-    """Refuse a path that no image may hold."""
+    """Refuse a path that is invalid in an image."""
 
-    default_hint = "make the archive again with plain relative names"
+    default_hint = "create the archive again with relative names without .."
 
 
 class MissingPathError(TreeError, LookupError):
-    """Say that a path is not in the tree."""
+    """Report that a path is not in the tree."""
 
 
 class ConflictError(TreeError):
-    """Refuse two things that cannot stand at one path."""
+    """Refuse two entries that cannot share a path, such as a file and a folder."""
 
 
 class LinkLoopError(TreeError):
-    """Refuse a chain of symbolic links that never ends."""
+    """Refuse symbolic links that form a loop."""
 
-    default_hint = "one of the symbolic links on the way points back at another: correct it"
+    default_hint = "correct the symbolic link that points back to an earlier one"
 
 
 class UnrepresentableError(TreeError, ValueError):
-    """Say that a tree holds something that the format being written cannot express."""
+    """Report that the output format cannot represent something in the tree."""
 
-    default_hint = "change or leave out that file"
+    default_hint = "change that file, or leave it out"
 
 
 class BundleError(PurekernelError):
-    """Refuse a bundle that lacks a part, or whose parts contradict one another."""
+    """Refuse a bundle that lacks a part, or whose parts contradict each other."""
 
-    default_hint = "make the bundle again with build-bundle-file.sh, or check that it is one"
+    default_hint = "check that the file is a bundle, or create it again with 'purekernel bundle'"
 
 
 class BootMenuError(PurekernelError, ValueError):
-    """Refuse a change that the image's boot menu has no place for."""
+    """Refuse a change that cannot be made in the image's boot menu."""
 
-    default_hint = "look at boot/isolinux/isolinux.cfg in the base image"
+    default_hint = "check boot/isolinux/isolinux.cfg in the base image"
 
 
 class BootLossError(PurekernelError):
-    """Refuse to drop a way in which the base boots, or to leave a boot menu unchanged."""
+    """Refuse to drop a boot method of the base, or to leave a boot menu unchanged."""
 
     default_hint = (
         "add --drop-boot (drop-boot = true in a recipe) to build without it, or use another base"
@@ -189,12 +189,12 @@ class DownloadError(PurekernelError):
     """Report that a file cannot be fetched from any of its sources.
 
     Attributes:
-        is_network: whether the network or a server failed in a way that may pass, so that the
-            same command may succeed later (exit status 3).
+        is_network: whether the cause is a temporary failure of the network or of a server, so
+            that the same command may succeed later (exit status 3).
     """
 
     default_hint = (
-        "check the address and the network, or name another mirror (under [mirrors] in a recipe)"
+        "check the address and the network, or add another mirror (under [mirrors] in a recipe)"
     )
 
     def __init__(self, message: str, *, hint: str = "", is_network: bool = False) -> None:
@@ -203,46 +203,46 @@ class DownloadError(PurekernelError):
 
 
 class MissingFileError(DownloadError, LookupError):
-    """Say that none of a file's sources has it."""
+    """Report that a file is missing from all of its sources."""
 
-    default_hint = "check the name, or name another mirror (under [mirrors] in a recipe)"
+    default_hint = "check the name, or add another mirror (under [mirrors] in a recipe)"
 
 
 class ChecksumError(DownloadError, ValueError):
-    """Refuse bytes that are not those which were promised."""
+    """Refuse a file whose size or digest differs from the expected one."""
 
     default_hint = (
-        "the place has another file than was meant: correct the digest, name another place, or "
-        "lock it anew"
+        "correct the digest, use another source, or run 'purekernel lock --update' if the new "
+        "file is the right one"
     )
 
 
 class OfflineError(DownloadError):
-    """Say that a file is not in the store and may not be fetched."""
+    """Report that a file is missing from the store, and that --offline forbids fetching it."""
 
     default_hint = "run once without --offline"
 
 
 class StoreError(PurekernelError):
-    """Say that the store of downloads cannot be used."""
+    """Report that the store of downloads cannot be used."""
 
-    default_hint = "choose another folder with --cache-dir, or PUREKERNEL_CACHE"
+    default_hint = "set another folder with --cache-dir or PUREKERNEL_CACHE"
 
 
 class RecipeError(PurekernelError, ValueError):
     """Refuse a recipe, list or configuration file; the message names file and line."""
 
-    default_hint = "see 'purekernel init' for a recipe with all keys explained"
+    default_hint = "run 'purekernel init' for a recipe that explains all keys"
 
 
 class LockError(PurekernelError):
-    """Say that the lock file does not fit the recipe, or is damaged."""
+    """Report that the lock file is damaged or does not match the recipe."""
 
-    default_hint = "run 'purekernel lock' to make it anew"
+    default_hint = "run 'purekernel lock' to write it again"
 
 
 class DependencyError(PurekernelError, LookupError):
-    """Refuse names that no mirror has, or that need each other in a way that cannot be."""
+    """Refuse names that no mirror has, or dependencies that cannot be satisfied."""
 
     default_hint = "correct the name, or leave it out with skip"
 
@@ -250,31 +250,31 @@ class DependencyError(PurekernelError, LookupError):
 class ProjectError(PurekernelError):
     """Refuse a Razor-Microkernel project that lacks a part."""
 
-    default_hint = "name the top folder of a Razor-Microkernel checkout with --project"
+    default_hint = "set --project to the top folder of a Razor-Microkernel checkout"
 
 
 class ClusterError(PurekernelError):
-    """Say that a cluster cannot do what it was asked to do."""
+    """Report that a cluster cannot be used."""
 
-    default_hint = "see to the cluster, or build without --executor"
+    default_hint = "check the cluster, or build without --executor"
 
 
 class EncodingError(PurekernelError):
-    """Say that an encoder, here or on a cluster, returned something else than its input."""
+    """Report that an encoder, local or on a cluster, returned data that differs from its input."""
 
     default_hint = (
-        "build again without --executor, after 'purekernel cache clear'; if that fails as well, "
+        "run 'purekernel cache clear' and build again without --executor; if that fails too, "
         "check this machine's memory"
     )
 
 
 class LibraryError(PurekernelError):
-    """Say that a Python package that purekernel needs is missing, too old, or another one."""
+    """Report that a required Python package is missing, too old or a different one."""
 
-    default_hint = "install purekernel again in an environment of its own"
+    default_hint = "install purekernel again in a new virtual environment"
 
 
 class ModuleLoopError(TreeError):
-    """Say that kernel modules need one another in a circle, so that none can be loaded."""
+    """Report that kernel modules depend on each other in a loop, so that none can be loaded."""
 
-    default_hint = "leave one of them out, or bring one that was built without the other"
+    default_hint = "leave one of them out, or use one that was built without the other"

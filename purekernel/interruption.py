@@ -1,4 +1,4 @@
-"""Ctrl-C and the signals that mean the same, from the first moment that we can."""
+"""Turn Ctrl-C, SIGTERM and SIGHUP into an exception."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ SIGNALS: tuple[signal.Signals, ...] = tuple(
 )
 
 
-# 128 + SIGINT: the status that shells report of a command which Ctrl-C ended.
+# 128 + SIGINT: the status that shells report for a command that Ctrl-C ended.
 EXIT_STATUS = 130
 
-# How long a signal may go unnoticed in the worst case.
+# The longest time for which a signal may go unnoticed.
 _LOOK_SECONDS = 0.5
 
 
 class Interruption(BaseException):
-    """Somebody wants us to stop.
+    """Request that the command stops.
 
-    Not KeyboardInterrupt, which click would answer with an empty line of its own.
+    Not KeyboardInterrupt: click prints an empty line for that.
     """
 
 
 def end_on_signals() -> Callable[[], None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP raise :class:`Interruption`, once.
+    """Raise :class:`Interruption` on the first Ctrl-C, SIGTERM or SIGHUP.
 
-    While that cleans up behind us, further signals are ignored. What whoever started us
-    ignores (nohup) or handles stays so; outside the main thread nothing is changed.
+    Further signals are ignored, so that cleaning up is not interrupted. Signals that the calling
+    process ignores (nohup) or handles stay as they are. Outside the main thread, nothing changes.
 
     Returns:
-        What puts everything back as it was.
+        A function that restores the previous handlers.
     """
-    ours: dict[signal.Signals, Any] = {}
+    replaced: dict[signal.Signals, Any] = {}
 
     def interrupt(_number: int, _frame: object) -> None:
-        for number in ours:
+        for number in replaced:
             signal.signal(number, signal.SIG_IGN)
         raise Interruption
 
@@ -54,10 +54,10 @@ def end_on_signals() -> Callable[[], None]:
             signal.signal(number, interrupt)
         except ValueError:
             break
-        ours[number] = before
+        replaced[number] = before
 
     def restore() -> None:
-        for number, handler in ours.items():
+        for number, handler in replaced.items():
             signal.signal(number, handler)
 
     return restore
@@ -65,17 +65,17 @@ def end_on_signals() -> Callable[[], None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let signals wait, so that several steps are one to them.
+    """Delay signals until the block ends, so that no signal comes between its steps.
 
-    Python runs handlers in the main thread, whichever thread the signal reached; so this
-    puts others in their place there, and elsewhere has nothing to do.
+    Python runs handlers in the main thread, whichever thread receives the signal. So this
+    replaces the handlers in the main thread, and does nothing in others.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    noted: list[int] = []
+    pending: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, _frame: noted.append(number))
+        number: signal.signal(number, lambda number, _frame: pending.append(number))
         for number in SIGNALS
         if callable(signal.getsignal(number))
     }
@@ -84,20 +84,20 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if noted:
-        signal.raise_signal(noted[0])
+    if pending:
+        signal.raise_signal(pending[0])
 
 
 def interruptibly(call: Callable[[], _T]) -> _T:
-    """Return what ``call`` returns, or let Ctrl-C end the wait for it.
+    """Return what ``call`` returns; Ctrl-C ends the wait for it.
 
-    Python runs handlers in the main thread alone, and not while that is in a library's code, which
-    may be there for minutes. So from there the call is made in another thread, which is left behind
-    when a signal comes: it keeps no process from ending.
+    Python runs handlers only in the main thread, and not while that thread is in the code of a
+    library, which may take minutes. So the main thread makes the call in a daemon thread. When a
+    signal comes, that thread is abandoned, and does not keep the process from ending.
     """
     if threading.current_thread() is not threading.main_thread():
         return call()
-    from concurrent.futures import Future  # noqa: PLC0415  # longer than --help may take
+    from concurrent.futures import Future  # noqa: PLC0415  # too slow for --help
 
     future: Future[_T] = Future()
     ended = threading.Event()
@@ -105,12 +105,12 @@ def interruptibly(call: Callable[[], _T]) -> _T:
     def run() -> None:
         try:
             future.set_result(call())
-        except BaseException as error:  # noqa: BLE001  # it is raised in the main thread
+        except BaseException as error:  # noqa: BLE001  # raised again in the main thread
             future.set_exception(error)
         ended.set()
 
     threading.Thread(target=run, name="purekernel-aside", daemon=True).start()
-    # A signal that comes as Python goes to sleep is noted and does not wake it.
+    # A signal that arrives just before the wait does not wake it; so the wait is repeated.
     while not ended.wait(_LOOK_SECONDS):
         pass
     return future.result()

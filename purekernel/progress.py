@@ -1,4 +1,4 @@
-"""How a build says what it is doing, to whoever wants to know."""
+"""Define how a build reports its progress."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """What a build tells of its steps."""
+    """Receives the steps of a build."""
 
     def step(self, words: str) -> AbstractContextManager[object]:
-        """Return a context that lasts as long as the step named by ``words``."""
+        """Return a context that lasts as long as the step; ``words`` describe it."""
         ...
 
 
 class Silent:
-    """Tell nobody."""
+    """Ignore progress."""
 
     def step(self, words: str) -> AbstractContextManager[object]:  # noqa: ARG002
         """Return a context that does nothing."""

@@ -1,4 +1,4 @@
-"""Run calls in daemon threads, which never keep the process from ending."""
+"""Run calls in daemon threads, which do not keep the process from ending."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _T = TypeVar("_T")
 
 
 class Crew:
-    """Runs what it is given, in order, at most ``hands`` at once.
+    """A pool of daemon threads that starts tasks in order, at most ``hands`` at once.
 
-    Not ThreadPoolExecutor: that has the interpreter wait, when it ends, for threads that may
-    be waiting themselves, for a name server that does not answer, which nothing can cut short.
+    Not ThreadPoolExecutor: the interpreter waits for its threads at exit. A thread may hang in a
+    DNS lookup that cannot be interrupted.
 
     Args:
-        hands: how many threads there are at the most; each starts when it is needed.
-        name: of the threads.
+        hands: the maximum number of threads; each starts when it is needed.
+        name: the name of the threads.
     """
 
     def __init__(self, hands: int, *, name: str = "purekernel-download") -> None:
@@ -34,7 +34,7 @@ class Crew:
         self._lock = threading.Lock()
 
     def submit(self, task: Callable[[], None]) -> None:
-        """Have ``task`` run; it raises nothing."""
+        """Queue ``task``, which must not raise."""
         self._tasks.put(task)
         with self._lock:
             if len(self._threads) >= self._hands:
@@ -44,14 +44,14 @@ class Crew:
         thread.start()
 
     def dismiss(self, *, patience_seconds: float) -> None:
-        """Let all threads end, after what they are at, and wait for that, but not for long."""
+        """Let each thread end after its current task; wait at most ``patience_seconds`` for all."""
         with self._lock:
             threads, self._threads = self._threads, []
         for _thread in threads:
             self._tasks.put(None)
         deadline = time.monotonic() + patience_seconds
         for thread in threads:
-            # Ctrl-C may have come just before it was started, or another thread may be at it.
+            # The thread may not be started: Ctrl-C came first, or another thread is starting it.
             with suppress(RuntimeError):
                 thread.join(max(0.0, deadline - time.monotonic()))
 
@@ -61,53 +61,53 @@ class Crew:
 
 
 class Threads(Executor):
-    """An executor of threads that can be left behind.
+    """An executor of daemon threads.
 
-    Not ThreadPoolExecutor: the interpreter waits, when it ends, for what those threads are at, and
-    nothing cuts zopfli short, which may take a minute over one file.
+    Not ThreadPoolExecutor: the interpreter waits for its threads at exit, and zopfli, which cannot
+    be interrupted, may take a minute for one file.
 
     Args:
-        hands: how many there are at the most.
+        hands: the maximum number of threads.
     """
 
     def __init__(self, hands: int) -> None:
         self._crew = Crew(hands, name="purekernel-encoder")
         self._is_shut = False
-        self._is_called_off = False
+        self._is_cancelled = False
 
     def submit(
         self, call: Callable[_P, _T], /, *arguments: _P.args, **named: _P.kwargs
     ) -> Future[_T]:
-        """Have ``call`` run.
+        """Queue ``call``.
 
         Raises:
-            RuntimeError: it was shut down.
+            RuntimeError: the executor is shut down.
         """
         if self._is_shut:
-            raise RuntimeError("these threads take nothing more")
+            raise RuntimeError("the executor is shut down")
         future: Future[_T] = Future()
         self._crew.submit(partial(self._run, future, partial(call, *arguments, **named)))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take nothing more; what has begun is not stopped.
+        """Accept no more calls; running calls are not stopped.
 
         Args:
-            wait: whether to wait for it.
-            cancel_futures: whether what has not begun is called off.
+            wait: whether to wait for the calls.
+            cancel_futures: whether to cancel the calls that have not started.
         """
         self._is_shut = True
-        self._is_called_off = self._is_called_off or cancel_futures
+        self._is_cancelled = self._is_cancelled or cancel_futures
         self._crew.dismiss(patience_seconds=threading.TIMEOUT_MAX if wait else 0)
 
     def _run(self, future: Future[Any], call: Callable[[], Any]) -> None:
-        if self._is_called_off:
+        if self._is_cancelled:
             future.cancel()
         if not future.set_running_or_notify_cancel():
             return
         try:
             result = call()
-        except BaseException as error:  # noqa: BLE001  # it is raised where the result is asked for
+        except BaseException as error:  # noqa: BLE001  # raised again by result()
             future.set_exception(error)
         else:
             future.set_result(result)

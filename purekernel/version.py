@@ -1,3 +1,3 @@
-"""The version, in the one place that everything else reads."""
+"""Define the version; all else reads it from here."""
 
 __version__ = "0.1.0"

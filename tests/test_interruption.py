@@ -68,7 +68,7 @@ def test_a_signal_while_starting_up_is_no_traceback(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert done.returncode == 130
-    assert done.stderr == "purekernel: interrupted\n  nothing was begun yet\n"
+    assert done.stderr == "purekernel: interrupted\n  nothing has been written\n"
 
 
 def test_what_is_done_aside_returns_and_raises_as_it_would() -> None:

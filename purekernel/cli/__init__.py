@@ -1,4 +1,4 @@
-"""The command line: one file a command, and no rule about images in any of them."""
+"""Implement the command line: one module per command, and no rules about images in any."""
 
 from purekernel.cli.app import main
 

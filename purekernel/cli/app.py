@@ -1,4 +1,4 @@
-"""The ``purekernel`` command: its subcommands, exit statuses and last words."""
+"""Run the ``purekernel`` command: its subcommands, exit statuses and error messages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Exit status:
   {INTERRUPTED:<3}  interrupted, such as by Ctrl-C
 """
 
-# More of them nobody reads in one go.
+# More errors than one screen shows are of no use at once.
 MOST_REPORTED = 100
 
 
@@ -51,7 +51,7 @@ MOST_REPORTED = 100
 def purekernel() -> None:
     """Rebuild Tiny Core Linux images in memory, as an ordinary user.
 
-    No root, no mount, no chroot, no other program; the same inputs give the same bytes.
+    It needs no root, mount, chroot or other program. The same inputs give the same bytes.
     """
 
 
@@ -76,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     of a server, 130 an interruption.
     """
     restore_signals = end_on_signals()
-    if sys.stderr is None:  # closed by whoever started us
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # for as long as we run
+    if sys.stderr is None:  # closed by the calling process
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # open until the process ends
     try:
         return _run(arguments)
     finally:
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    """Run the command and turn whatever ends it into last words and an exit status."""
+    """Run the command; turn each exception into an error message and an exit status."""
     status = SUCCESS
     try:
         purekernel.main(
@@ -99,7 +99,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         status = _report_usage(error)
     except (Interruption, KeyboardInterrupt, click.Abort):
-        say_error("interrupted", "every output is whole: this build's, or an earlier one's")
+        say_error("interrupted", "every output is complete: this build's, or an earlier one's")
         status = INTERRUPTED
     except PurekernelError as error:
         status = _report(error)
@@ -109,28 +109,28 @@ def _run(arguments: Sequence[str] | None) -> int:
         )
         status = FAILURE
     except BrokenPipeError:
-        # Whoever read our output went away; give Python nothing left to flush into it.
+        # The reader of stdout is gone: keep Python from flushing into the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = FAILURE
-    except OSError as error:  # of standard output's, mostly
-        say_error(f"the system says: {error}", "check the free space, and where output goes")
+    except OSError as error:  # mostly of stdout
+        say_error(f"the system reports: {error}", "check the free space, and where stdout goes")
         status = FAILURE
-    except Exception as error:  # noqa: BLE001  # the last line of defence
+    except Exception as error:  # noqa: BLE001  # no traceback may reach the user
         status = _report_fault(error)
     return status
 
 
 def _report(error: PurekernelError) -> int:
-    """Say what is wrong, two lines for each thing that is."""
+    """Print two lines for each error; return the exit status."""
     errors = error.errors if isinstance(error, CombinedError) else (error,)
-    for one in errors[:MOST_REPORTED]:
-        say_error(str(one), one.hint)
+    for each in errors[:MOST_REPORTED]:
+        say_error(str(each), each.hint)
     if len(errors) > MOST_REPORTED:
         left = len(errors) - MOST_REPORTED
-        say_error(f"and {left} more like these", "mend these first")
-    if all(isinstance(one, UsageError) for one in errors):
+        say_error(f"{left} more errors are not shown", "fix these first")
+    if all(isinstance(each, UsageError) for each in errors):
         return WRONG_USAGE
-    if all(isinstance(one, DownloadError) and one.is_network for one in errors):
+    if all(isinstance(each, DownloadError) and each.is_network for each in errors):
         return NETWORK_FAILURE
     return FAILURE
 
@@ -145,9 +145,9 @@ def _report_usage(error: click.ClickException) -> int:
 def _report_fault(error: Exception) -> int:
     if os.environ.get("PUREKERNEL_TRACEBACK"):
         traceback.print_exception(error)
-    words = " ".join(str(error).split()) or "no further words"
+    words = " ".join(str(error).split()) or "no message"
     say_error(
-        f"a fault of purekernel's own: {type(error).__name__}: {words}",
-        "please report it, with what it prints when PUREKERNEL_TRACEBACK=1 is set",
+        f"internal error: {type(error).__name__}: {words}",
+        "please report it, with the output of a run with PUREKERNEL_TRACEBACK=1 set",
     )
     return FAILURE

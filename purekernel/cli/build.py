@@ -1,4 +1,4 @@
-"""``purekernel build``: a bundle becomes a bootable image."""
+"""Run ``purekernel build``: make a bootable image."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 EMITS = ("iso", "core", "pxe")
 
 
-@click.command("build", short_help="Make a bootable image, of a bundle or a recipe.")
+@click.command("build", short_help="Make a bootable image from a bundle or a recipe.")
 @click.argument("bundle", type=Place(), required=False)
-@click.option("--sample", is_flag=True, help="Build from the sample bundle that comes along.")
+@click.option("--sample", is_flag=True, help="Build from the included sample bundle.")
 @request_options
 @provision_options
 @click.option(
@@ -46,30 +46,29 @@ EMITS = ("iso", "core", "pxe")
 @click.option(
     "--keep-owners",
     is_flag=True,
-    help="Trust the owners that --overlay archives record.  [default: root's]",
+    help="Keep the owners recorded in --overlay archives.  [default: root owns all files]",
 )
 @click.option(
     "--keep-iso-files",
     is_flag=True,
-    help="Carry over everything on the base ISO, not only boot/.",
+    help="Copy everything on the base ISO, not only boot/.",
 )
 @click.option(
     "--drop-boot",
     is_flag=True,
-    help="Build even if the base boots in more ways than the output can (UEFI, USB, early "
-    "microcode) or has menus that a change does not reach; report what is dropped.",
+    help="Build even if the output lacks boot methods of the base (UEFI, USB, early microcode) "
+    "or the base has boot menus that a change does not reach; report what is dropped.",
 )
-@click.option(
-    "--boot-append", metavar="WORDS", help="Words for the end of the kernel command line."
-)
+@click.option("--boot-append", metavar="WORDS", help="Append WORDS to the kernel command line.")
 @click.option(
     "--boot-timeout",
     type=int,
     metavar="TENTHS",
-    help="Tenths of a second until the default boots; 0 waits.  [default: 100 where Core has 300]",
+    help="Tenths of a second until the default boots; 0 waits forever.  [default: 100 where Core "
+    "has 300]",
 )
-@click.option("--boot-default", metavar="LABEL", help="The label that boots when nobody chooses.")
-@click.option("--volume-id", metavar="TEXT", help="The ISO's volume id, at most 32 characters.")
+@click.option("--boot-default", metavar="LABEL", help="The label that boots by default.")
+@click.option("--volume-id", metavar="TEXT", help="The ISO's volume ID, at most 32 characters.")
 @click.option("--application", metavar="TEXT", help="The ISO's application field.")
 @click.option("--system", metavar="TEXT", help="The ISO's system field.  [default: LINUX]")
 @click.option("--publisher", metavar="TEXT", help="The ISO's publisher field.")
@@ -77,34 +76,35 @@ EMITS = ("iso", "core", "pxe")
 @click.option(
     "--effort",
     type=click.Choice(["fast", "balanced", "max"]),
-    help="How much is done for a small core.  [default: max for production, else balanced]",
+    help="How much time to spend on a small core.  [default: max for production, else balanced]",
 )
 @click.option(
     "--modules",
     type=click.Choice(["keep", "redo", "raw"]),
     default="redo",
     show_default=True,
-    help="Kernel modules packed with gzip: as they are, packed smaller, or unpacked: smaller "
-    "still on the disc, and larger in memory.",
+    help="Keep gzip-compressed kernel modules, recompress them, or store them unpacked: the image "
+    "becomes smaller still, and needs more memory after boot.",
 )
 @click.option(
     "--compression",
     type=click.Choice(["gzip", "xz", "zstd", "lz4", "auto"]),
     default="gzip",
     show_default=True,
-    help="Of the core, if the kernel on the ISO can undo it; auto is the smallest that it can.",
+    help="The core's compression, which the kernel on the ISO must support; auto selects the "
+    "smallest of these.",
 )
-@click.option("--no-nested", is_flag=True, help="Leave gzip files inside the image as they are.")
+@click.option("--no-nested", is_flag=True, help="Do not recompress gzip files inside the image.")
 @click.option(
     "-j",
     "--jobs",
     type=click.IntRange(1),
-    help="How many encoders run at once on this machine.  [default: one a processor]",
+    help="How many encoders to run at once on this machine.  [default: one per processor]",
 )
 @click.option(
     "--executor",
     metavar="ADDRESS",
-    help="Encode on a cluster: dask://HOST:PORT, the scheduler's of dask.distributed, or "
+    help="Encode on a dask.distributed cluster, given by its scheduler: dask://HOST:PORT or "
     "dask+tls://HOST:PORT.  [default: on this machine]",
 )
 @click.option(
@@ -117,24 +117,26 @@ EMITS = ("iso", "core", "pxe")
     "-o",
     "--output-dir",
     type=Place(),
-    help="Where outputs go.  [default: the recipe's, or the current folder]",
+    help="The folder for outputs.  [default: the recipe's, or the current folder]",
 )
 @click.option(
     "--timestamp",
     type=int,
     envvar="SOURCE_DATE_EPOCH",
     show_envvar=True,
-    help="Seconds since 1970, UTC: nothing in the image is newer.  [default: the newest input's]",
+    help="The newest time in the image, in seconds since 1970, UTC.  [default: the newest input's]",
 )
 @click.option(
     "--max-unpacked",
     type=Size(),
-    help="What one input may unpack to, such as 4G.  [default: 1G]",
+    help="The maximum unpacked size of one input, such as 4G.  [default: 1G]",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be fetched and made; make nothing.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
-@click.option("-v", "--verbose", is_flag=True, help="Say each step and how long it took.")
-@click.option("--json", "as_json", is_flag=True, help="Print a summary for machines.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print what would be fetched and written; write nothing."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Print each step and its duration.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
 def build_command(
     *,
     bundle: Path | None,
@@ -153,11 +155,11 @@ def build_command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Make an image of BUNDLE, as build-bundle-file.sh or 'purekernel bundle' makes it.
+    """Make an image from BUNDLE, a file from build-bundle-file.sh or 'purekernel bundle'.
 
-    Without BUNDLE all that the image is made of is gathered first: what purekernel.toml says, or
-    a Razor-Microkernel project. Writes NAME.iso, whole or not at all. The same inputs give the
-    same bytes, wherever and whenever.
+    Without BUNDLE, first gather the inputs that purekernel.toml or a Razor-Microkernel project
+    describes. Write NAME.iso, completely or not at all. The same inputs give the same bytes, on
+    any machine and at any time.
 
     \b
     Examples:
@@ -165,14 +167,14 @@ def build_command(
       purekernel build bundle.tar.gz --iso-version 0.9.0.1
       purekernel build bundle.tar.gz --overlay site/ --emit iso,pxe
       purekernel build --recipe my-core/purekernel.toml
-    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    """  # noqa: D301  # click keeps the line breaks after a backspace
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
     if jobs is not None and executor is not None:
         raise click.UsageError(
-            "--jobs is for encoders on this machine; how many run on a cluster, its workers say"
+            "--jobs is for encoders on this machine, and cannot be used with --executor"
         )
-    # What these import takes longer than --help may.
+    # These imports are too slow for --help.
     from purekernel.cli.cluster import running_on  # noqa: PLC0415
     from purekernel.cli.summary import render_json, render_text, summarize  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
@@ -270,9 +272,9 @@ def _gather(
     as_json: bool,
     progress: StepTimer,
 ) -> tuple[Image | None, tuple[str, ...], Path]:
-    """Make an image of what is gathered; return it with what to write of it, and where.
+    """Gather inputs and make an image; return it with the kinds and the folder of its outputs.
 
-    ``None`` in place of the image: the plan was shown, and nothing made.
+    The image is ``None`` if only the plan was printed.
     """
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
     from purekernel.recipe.model import BootChanges  # noqa: PLC0415
@@ -282,10 +284,10 @@ def _gather(
 
     if options["keep_iso_files"]:
         asked = asked.keeping_iso_files()
-    said = asked.recipe.output
-    emit = emit or said.emit or EMITS[:1]
+    output = asked.recipe.output
+    emit = emit or output.emit or EMITS[:1]
     if output_dir is None:
-        output_dir = asked.recipe.folder / said.folder if said.folder is not None else Path()
+        output_dir = asked.recipe.folder / output.folder if output.folder is not None else Path()
     with open_session(
         asked, options, progress=progress, max_unpacked=options["max_unpacked"]
     ) as session:
@@ -328,18 +330,16 @@ def _gather(
 
 
 def _refuse_gathering(options: dict[str, Any], *, dry_run: bool) -> None:
-    """Take out the options that say what is gathered; refuse them beside a bundle."""
+    """Remove the options for gathering from ``options``; refuse those that are set."""
     version = options.pop("iso_version")
     for name in (*REQUEST_OPTIONS, *PROVISION_OPTIONS):
         value = options.pop(name, None)
-        if name == "cache_dir":  # which is for what is encoded as well
+        if name == "cache_dir":  # also the folder of the encode cache
             continue
         if value not in (None, False, ()):
             raise click.UsageError(
-                f"--{name.replace('_', '-')} says what to gather, and a bundle is gathered already"
+                f"--{name.replace('_', '-')} cannot be used with a bundle, which needs no gathering"
             )
     if dry_run:
-        raise click.UsageError(
-            "--dry-run shows what would be gathered, and a bundle is that already"
-        )
+        raise click.UsageError("--dry-run cannot be used with a bundle, which needs no gathering")
     options["iso_version"] = version

@@ -1,4 +1,4 @@
-"""``purekernel bundle``: gather a bundle."""
+"""Run ``purekernel bundle``: gather a bundle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from purekernel.cli.parameters import Place, Size
 DEFAULT_FOLDER = "build-files"
 
 
-@click.command("bundle", short_help="Gather a bundle of a Razor-Microkernel project.")
+@click.command("bundle", short_help="Gather a bundle from a Razor-Microkernel project.")
 @request_options
 @provision_options
 @click.option(
@@ -35,22 +35,27 @@ DEFAULT_FOLDER = "build-files"
     "-o",
     "--output-dir",
     type=Place(),
-    help="Where the bundle goes.  [default: build-files]",
+    help="The folder for the bundle.  [default: build-files]",
 )
 @click.option(
     "--timestamp",
     type=int,
     envvar="SOURCE_DATE_EPOCH",
     show_envvar=True,
-    help="Seconds since 1970, UTC: nothing in the bundle is newer.  [default: the newest input's]",
+    help="The newest time in the bundle, in seconds since 1970, UTC.  [default: the newest "
+    "input's]",
 )
 @click.option(
-    "--max-unpacked", type=Size(), help="What one input may unpack to, such as 4G.  [default: 1G]"
+    "--max-unpacked",
+    type=Size(),
+    help="The maximum unpacked size of one input, such as 4G.  [default: 1G]",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be fetched and made; make nothing.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
-@click.option("-v", "--verbose", is_flag=True, help="Say each step and each file.")
-@click.option("--json", "as_json", is_flag=True, help="Print a summary for machines.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print what would be fetched and written; write nothing."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Print each step and each file.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
 def bundle_command(
     *,
     overlays: tuple[Path, ...],
@@ -65,19 +70,19 @@ def bundle_command(
 ) -> None:
     """Gather a bundle, as build-bundle-file.sh did.
 
-    Takes a Razor-Microkernel project of either generation, fetches extensions with what they
-    need, gems and the Core ISO, and writes razor-microkernel-bundle-FLAVOUR.tar.gz, whole or not
-    at all. 'purekernel build' makes an image of it, and so do the original scripts.
+    Take a Razor-Microkernel project of either generation, fetch extensions with their
+    dependencies, gems and the Core ISO, and write razor-microkernel-bundle-FLAVOUR.tar.gz,
+    completely or not at all. 'purekernel build' and the original scripts make images from it.
 
     \b
     Examples:
       purekernel bundle -b builtin.lst -m mirror.lst
       purekernel bundle --project ../Razor-Microkernel -p --offline
       purekernel bundle --dry-run
-    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    """  # noqa: D301  # click keeps the line breaks after a backspace
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
-    # What these import takes longer than --help may.
+    # These imports are too slow for --help.
     from purekernel.cli.summary import render_json, render_text, summarize_bundle  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
     from purekernel.razor.bundle import bundle_name  # noqa: PLC0415

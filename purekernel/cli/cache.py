@@ -1,4 +1,4 @@
-"""``purekernel cache``: what is kept between builds, and how to be rid of it."""
+"""Run ``purekernel cache``: show and clear the encode cache."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _FOLDER = click.option(
     type=Place(),
     envvar="PUREKERNEL_CACHE",
     show_envvar=True,
-    help="Where caches are.  [default: the user's cache folder]",
+    help="The folder of the caches.  [default: the user's cache folder]",
 )
 
 
-@click.group("cache", short_help="See and clear what is kept between builds.", no_args_is_help=True)
+@click.group("cache", short_help="Show and clear the cache of builds.", no_args_is_help=True)
 def cache_command() -> None:
-    """See and clear the cache of encoded bytes, by which a second build is quick.
+    """Show and clear the cache of encoded bytes, which makes a second build fast.
 
-    Any of it may go at any time: it costs the time to encode it again. Downloads are kept beside
-    it, and are not touched.
+    Every entry may be deleted at any time; the next build encodes it again. Downloads are in a
+    folder beside it, and are not changed.
     """
 
 
 @cache_command.command("info")
 @_FOLDER
 def info_command(*, cache_dir: Path | None) -> None:
-    """Print where the cache is, and how much is in it."""
-    from purekernel.cli.drawing import megabytes  # noqa: PLC0415  # longer than --help may take
+    """Print the folder of the cache, and its size."""
+    from purekernel.cli.drawing import megabytes  # noqa: PLC0415  # too slow for --help
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.encode.disk_cache import EncodedCache  # noqa: PLC0415
 
@@ -41,24 +41,26 @@ def info_command(*, cache_dir: Path | None) -> None:
 
 @cache_command.command("prune")
 @_FOLDER
-@click.option("--max-size", type=Size(), default="1G", show_default=True, help="How much may stay.")
+@click.option(
+    "--max-size", type=Size(), default="1G", show_default=True, help="The maximum size to keep."
+)
 def prune_command(*, cache_dir: Path | None, max_size: int) -> None:
-    """Take away what was used least lately, until no more than --max-size is left."""
-    from purekernel.cli.drawing import megabytes  # noqa: PLC0415  # longer than --help may take
+    """Delete the least recently used entries until at most --max-size is left."""
+    from purekernel.cli.drawing import megabytes  # noqa: PLC0415  # too slow for --help
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.encode.disk_cache import EncodedCache  # noqa: PLC0415
 
-    taken = EncodedCache(cache_dir).prune(max_size)
-    say(f"taken away: {taken.files} files, {megabytes(taken.size_bytes)}")
+    deleted = EncodedCache(cache_dir).prune(max_size)
+    say(f"deleted: {deleted.files} files, {megabytes(deleted.size_bytes)}")
 
 
 @cache_command.command("clear")
 @_FOLDER
 def clear_command(*, cache_dir: Path | None) -> None:
-    """Take away all of it."""
-    from purekernel.cli.drawing import megabytes  # noqa: PLC0415  # longer than --help may take
+    """Delete all entries."""
+    from purekernel.cli.drawing import megabytes  # noqa: PLC0415  # too slow for --help
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.encode.disk_cache import EncodedCache  # noqa: PLC0415
 
-    taken = EncodedCache(cache_dir).clear()
-    say(f"taken away: {taken.files} files, {megabytes(taken.size_bytes)}")
+    deleted = EncodedCache(cache_dir).clear()
+    say(f"deleted: {deleted.files} files, {megabytes(deleted.size_bytes)}")

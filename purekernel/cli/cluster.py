@@ -1,4 +1,4 @@
-"""What runs encoders on a cluster, for commands."""
+"""Open the executor that runs encoders on a cluster."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from purekernel.encode.cluster import Address, open_executor
 
 @contextmanager
 def running_on(address: Address | None, *, progress: StepTimer) -> Iterator[Executor | None]:
-    """Give the executor of the cluster at ``address``; ``None`` where that is ``None``.
+    """Yield the executor of the cluster at ``address``, or ``None`` without an address.
 
     Raises:
-        UsageError: what reaches clusters is not installed.
+        UsageError: dask.distributed is not installed.
         ClusterError: the cluster cannot be used.
     """
     if address is None:
         yield None
         return
-    with _hushed(), ExitStack() as stack:
+    with _silenced(), ExitStack() as stack:
         with progress.step("connecting to the cluster"):
             executor = stack.enter_context(open_executor(address))
         yield executor
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """Keep from standard error what dask says there: what counts of it is an error of ours."""
+def _silenced() -> Iterator[None]:
+    """Suppress dask's logs and warnings: what matters is reported as a PurekernelError."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

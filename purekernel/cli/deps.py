@@ -1,4 +1,4 @@
-"""``purekernel deps``: show what extensions need."""
+"""Run ``purekernel deps``: show what extensions depend on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from purekernel.cli.gathering import open_session, provision_options
 from purekernel.cli.parameters import Place
 
 
-@click.command("deps", short_help="Show what extensions need.")
+@click.command("deps", short_help="Show what extensions depend on.")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option(
     "--mirror",
@@ -21,13 +21,15 @@ from purekernel.cli.parameters import Place
     help="A mirror of Tiny Core: a URL or folder that holds 4.x/x86/tcz. Repeatable.  "
     "[default: the recipe's]",
 )
-@click.option("--core", metavar="VERSION", help="Of which Core.  [default: the recipe's, or 4.x]")
+@click.option(
+    "--core", metavar="VERSION", help="The version of Core.  [default: the recipe's, or 4.x]"
+)
 @click.option("--arch", metavar="ARCH", help="x86 or x86_64.  [default: the recipe's, or x86]")
-@click.option("--kernel", metavar="RELEASE", help="What KERNEL in names stands for.")
+@click.option("--kernel", metavar="RELEASE", help="The release to replace KERNEL in names with.")
 @click.option(
     "--recipe",
     type=Place(),
-    help="Whose mirrors are asked.  [default: purekernel.toml here, if there is one]",
+    help="The recipe whose mirrors to ask.  [default: purekernel.toml here, if it exists]",
 )
 @provision_options
 @click.option("--dot", is_flag=True, help="Print the graph for Graphviz.")
@@ -42,23 +44,23 @@ def deps_command(
     dot: bool,
     **options: Any,
 ) -> None:
-    """Draw what each NAME needs, down to its end, with sizes.
+    """Draw the tree of dependencies of each NAME, with sizes.
 
-    What several need is marked as shared where it comes again; so is what the mirror does not
-    have, and what leads back to where it came from. Exit status 1 if anything is missing.
+    An extension that is drawn already is marked "shared", one that the mirror does not have
+    "missing", and one that depends on itself "loop". Exit status 1 if any is missing.
 
     \b
     Examples:
       purekernel deps vim
       purekernel deps parted nano --dot | dot -Tsvg > deps.svg
-    """  # noqa: D301  # click reads the backspace as "keep these lines"
-    # What these import takes longer than --help may.
+    """  # noqa: D301  # click keeps the line breaks after a backspace
+    # These imports are too slow for --help.
     from purekernel.cli.drawing import draw, draw_graph, graph_as_dot, guides, megabytes  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
     from purekernel.recipe.request import ask_about  # noqa: PLC0415
     from purekernel.repos.tinycore import refuse_missing  # noqa: PLC0415
 
-    options["no_lock"] = True  # it is asked what the mirrors have now
+    options["no_lock"] = True  # deps shows what the mirrors have now
     asked = ask_about(recipe, mirrors=mirrors, core=core, arch=arch, kernel=kernel)
     progress = choose_progress(quiet=False, verbose=False, json=False)
     try:

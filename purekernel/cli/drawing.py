@@ -1,4 +1,4 @@
-"""Draw trees as text."""
+"""Draw plans and dependencies as trees of text."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from purekernel.fetch.wanted import Wanted
     from purekernel.plan import Plan
 
-# A branch, the last branch, and what goes on beside and below them.
+# A branch, the last branch, and the indents below a branch and below the last branch.
 UNICODE = ("├── ", "└── ", "│   ", "    ")
 ASCII = ("|-- ", "`-- ", "|   ", "    ")
 
 
 @frozen(kw_only=True)
 class Drawn:
-    """A line of a tree, and what hangs from it."""
+    """A line of a tree, and the branches below it."""
 
     text: str
     below: tuple[Drawn, ...] = field(default=())
 
 
 def draw(top: Drawn, guides: tuple[str, str, str, str] = UNICODE) -> Iterator[str]:
-    """Yield the lines of a tree; its top has no guide before it."""
+    """Yield the lines of a tree; the first has no guide."""
     branch, last_branch, beside, under = guides
     yield top.text
     pending = [(one, "", one is top.below[-1]) for one in reversed(top.below)]
@@ -42,7 +42,7 @@ def draw(top: Drawn, guides: tuple[str, str, str, str] = UNICODE) -> Iterator[st
 
 
 def guides() -> tuple[str, str, str, str]:
-    """Return the guides that standard output can show."""
+    """Return Unicode guides if stdout can encode them, else ASCII."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     try:
         "".join(UNICODE).encode(encoding)
@@ -52,7 +52,7 @@ def guides() -> tuple[str, str, str, str]:
 
 
 def megabytes(size_bytes: int | None) -> str:
-    """Return a size for people: kB under a million bytes, MB above; nothing for none."""
+    """Return a size in kB (below a million bytes) or MB; an empty string for ``None``."""
     if size_bytes is None:
         return ""
     if size_bytes < 1_000_000:
@@ -60,20 +60,25 @@ def megabytes(size_bytes: int | None) -> str:
     return f"{size_bytes / 1e6:.2f} MB"
 
 
-# Show what extensions need: as a tree, or for Graphviz.
+# Dependencies of extensions, as a tree or for Graphviz.
 
 
 def draw_graph(
     graph: ExtensionGraph, roots: Iterable[str], sizes: Mapping[str, int]
 ) -> tuple[Drawn, ...]:
-    """Return the trees of ``roots``, with the sizes in bytes that are known.
+    """Return the trees of ``roots``.
 
-    What several need is drawn in full where it comes first, and marked where it comes again;
-    so is what no mirror has, and what leads back to where it came from.
+    An extension that several depend on is drawn in full the first time, and marked "shared"
+    afterwards. Missing extensions and loops are marked as well.
+
+    Args:
+        graph: the dependencies.
+        roots: the names at the top of a tree each.
+        sizes: the known sizes, in bytes.
     """
     missing = {one.name for one in graph.missing}
     shown: set[str] = set()
-    # From the leaves up, so that a long chain is no deep recursion.
+    # With a stack of its own: a long chain would exceed the recursion limit.
     trees: list[Drawn] = []
     for root in roots:
         above: set[str] = set()
@@ -117,7 +122,7 @@ class _Open:
 
 def _mark(name: str, above: set[str], missing: set[str], shown: set[str]) -> str:
     if name in missing:
-        return "which one depends on --kernel" if name.endswith(KERNEL) else "missing"
+        return "set --kernel to select one" if name.endswith(KERNEL) else "missing"
     if name in above:
         return "loop"
     return "shared" if name in shown else ""
@@ -155,15 +160,15 @@ def graph_as_dot(graph: ExtensionGraph, sizes: Mapping[str, int]) -> Iterator[st
     yield "}"
 
 
-# Draw a plan: what would be fetched, from where, with which digests, and what becomes of it.
+# A plan: what would be fetched, its sources and digests, and what would be written.
 
 
 def draw_plan(plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[str]) -> Drawn:
     """Return ``plan`` as a tree.
 
     Args:
-        plan: what was decided.
-        sizes: how many bytes its files have, where that is known.
+        plan: the plan.
+        sizes: the sizes of its files, in bytes; ``None`` where unknown.
         writes: the files that would be written.
     """
     recipe = plan.recipe
@@ -176,7 +181,7 @@ def draw_plan(plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[s
     def extensions(names: Iterable[str], asked: Iterable[str]) -> Iterator[Drawn]:
         for name in names:
             extension = plan.graph.extensions[name]
-            drawn = file(extension.package, "" if name in asked else "needed")
+            drawn = file(extension.package, "" if name in asked else "dependency")
             sides = [side for side, one in extension.sides.items() if one in wanted]
             beside = Drawn(text=f"beside it: {' '.join(sides)}")
             yield evolve(drawn, below=(*drawn.below, *([beside] if sides else [])))
@@ -205,10 +210,10 @@ def draw_plan(plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[s
             ],
         ),
         *_part(
-            "laid over", [Drawn(text=one.path) for one in recipe.overlays if one.path is not None]
+            "overlays", [Drawn(text=one.path) for one in recipe.overlays if one.path is not None]
         ),
         *_part("accounts", [Drawn(text=account.name) for account in recipe.accounts]),
-        *_part("to know", [Drawn(text=note) for note in plan.notes]),
+        *_part("notes", [Drawn(text=note) for note in plan.notes]),
         *_part("writes", [Drawn(text=name) for name in writes]),
     ]
     total = _total([(one, sizes.get(one)) for one in plan.wanted()])
@@ -217,12 +222,12 @@ def draw_plan(plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[s
 
 
 def _part(title: str, below: Iterable[Drawn]) -> list[Drawn]:
-    found = tuple(below)
-    return [Drawn(text=title, below=found)] if found else []
+    drawn = tuple(below)
+    return [Drawn(text=title, below=drawn)] if drawn else []
 
 
 def _total(files: list[tuple[Wanted, int | None]]) -> str:
-    """Return how many files there are, and their size as far as it is known."""
+    """Return the number of files and their total known size."""
     known = [size for _wanted, size in files if size is not None]
     beside = sum(size is None and wanted.optional for wanted, size in files)
     unknown = len(files) - len(known) - beside
@@ -232,7 +237,7 @@ def _total(files: list[tuple[Wanted, int | None]]) -> str:
     if unknown:
         words.append(f"{unknown} of unknown size")
     if beside:
-        words.append(f"{beside} small ones that may be missing")
+        words.append(f"{beside} small optional files")
     return ", ".join(words)
 
 

@@ -1,4 +1,4 @@
-"""``purekernel fetch``: bring all inputs into the store."""
+"""Run ``purekernel fetch``: download all inputs into the store."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from purekernel.cli.gathering import (
 )
 
 
-@click.command("fetch", short_help="Bring all inputs into the store.")
+@click.command("fetch", short_help="Download all inputs into the store.")
 @request_options
 @provision_options
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
-@click.option("-v", "--verbose", is_flag=True, help="Say each step and each file.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Print each step and each file.")
 def fetch_command(*, quiet: bool, verbose: bool, **options: Any) -> None:
-    """Fetch all that an image is made of, and make nothing.
+    """Download all inputs of an image into the store, without building.
 
-    After this, 'purekernel build --offline' needs no network.
+    Afterwards, 'purekernel build --offline' needs no network.
     """
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
-    # What these import takes longer than --help may.
+    # These imports are too slow for --help.
     from purekernel.cli.drawing import megabytes  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
 
@@ -40,6 +40,6 @@ def fetch_command(*, quiet: bool, verbose: bool, **options: Any) -> None:
     for note in gathered.plan.notes:
         say_warning(note)
     if not quiet:
-        found = [one for one in gathered.fetched.values() if one is not None]
-        size = megabytes(sum(one.size_bytes for one in found))
-        say(f"{len(found)} files, {size}, are in the store")
+        files = [fetched for fetched in gathered.fetched.values() if fetched is not None]
+        size = megabytes(sum(fetched.size_bytes for fetched in files))
+        say(f"{len(files)} files, {size}, are in the store")

@@ -1,4 +1,4 @@
-"""What the commands that gather have in common: their options, and what they tell people."""
+"""Define the options and output that all gathering commands share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 STDIN = "-"
 
-# By whom each option is understood: build.request.Request, and build.session.Provision.
+# The fields of recipe.request.Request and of remaster.job.Provision.
 REQUEST_OPTIONS = (
     "recipe", "project", "builtin_list", "mirror_list", "build_prod_image", "build_debug_image",
     "tc_passwd", "config", "dpkg_list", "dpkg_keyring", "dpkg_follow", "skip", "no_deps", "kernel",
@@ -33,21 +33,23 @@ REQUEST_OPTIONS = (
 PROVISION_OPTIONS = ("cache_dir", "offline", "lock_file", "no_lock")
 
 
-def _place(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    """Take "-b=FILE" for "-b FILE", as the original scripts did."""
+def _strip_equals(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Accept "-b=FILE" as well as "-b FILE", as the original scripts do."""
     return None if value is None else value.removeprefix("=")
 
 
 def _file(context: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:
-    place = _place(context, parameter, value)
-    return None if place is None else Place().convert(place, parameter, context)
+    path = _strip_equals(context, parameter, value)
+    return None if path is None else Place().convert(path, parameter, context)
 
 
 _REQUEST = (
     click.option(
         "--recipe",
         type=Place(),
-        help="What the image is made of.  [default: purekernel.toml here, if there is one]",
+        help="The recipe of the image.  [default: purekernel.toml here, if it exists]",
     ),
     click.option(
         "--project",
@@ -59,121 +61,127 @@ _REQUEST = (
         "--builtin-list",
         metavar="FILE",
         callback=_file,
-        help="Extensions that are loaded at boot, one a line.",
+        help="A list of extensions to load at boot, one per line.",
     ),
     click.option(
         "-m",
         "--mirror-list",
         metavar="FILE",
         callback=_file,
-        help="Extensions in the mirror that the image carries, one a line.",
+        help="A list of extensions for the mirror inside the image, one per line.",
     ),
     click.option(
         "-p",
         "--build-prod-image",
         is_flag=True,
-        help="Make a production image: no openssh, and nobody logs in.",
+        help="Make a production image, without openssh and without log-in.",
     ),
     click.option(
         "-d",
         "--build-debug-image",
         is_flag=True,
-        help="Make a debug image: the console logs in by itself.",
+        help="Make a debug image, with automatic log-in on the console.",
     ),
     click.option(
         "-t",
         "--tc-passwd",
         metavar="PASSWORD",
-        help="The password of tc; - reads it from standard input, or asks.",
+        help="The password of tc; - reads it from stdin, or asks on a terminal.",
     ),
     click.option(
         "-c",
         "--config",
         metavar="FILE",
         callback=_file,
-        help="A file of MK_BUNDLE_…= lines, as the original scripts have it.",
+        help="A file of MK_BUNDLE_…= lines, as for the original scripts.",
     ),
     click.option(
         "--dpkg-list",
         metavar="URL",
         multiple=True,
-        help="A Debian packages index, for .deb names in lists. Repeatable.",
+        help="A Debian packages index for .deb names in lists. Repeatable.",
     ),
     click.option(
         "--dpkg-keyring",
         type=Place(),
-        help="Keys, by one of which the InRelease beside such an index must be signed.",
+        help="A keyring; one of its keys must have signed the InRelease of each index.",
     ),
-    click.option("--dpkg-follow", is_flag=True, help="Bring along what Debian packages depend on."),
+    click.option(
+        "--dpkg-follow",
+        is_flag=True,
+        help="Also fetch the packages that Debian packages depend on.",
+    ),
     click.option(
         "--skip",
         metavar="NAME",
         multiple=True,
-        help="Leave this extension out, wherever it is needed. Repeatable.",
+        help="Leave out this extension, even if others depend on it. Repeatable.",
     ),
-    click.option("--no-deps", is_flag=True, help="Do not follow what extensions need."),
+    click.option(
+        "--no-deps", is_flag=True, help="Do not fetch the extensions that others depend on."
+    ),
     click.option(
         "--kernel",
         metavar="RELEASE",
-        help="What KERNEL stands for in extensions' names.  [default: the base's own]",
+        help="The release to replace KERNEL in names with.  [default: the base's]",
     ),
     click.option("--iso-version", metavar="VERSION", help="The image's version."),
     click.option(
         "-r",
         "--reuse-prev-dl",
         is_flag=True,
-        help="Take what was downloaded before without asking for newer.",
+        help="Use earlier downloads without asking for newer files.",
     ),
 )
 
 _PROVISION = (
-    click.option("--offline", is_flag=True, help="Use what the store has, and no network."),
+    click.option("--offline", is_flag=True, help="Use only the store, and no network."),
     click.option(
         "--cache-dir",
         type=Place(),
-        help="Where downloads are kept.  [env: PUREKERNEL_CACHE; default: your cache folder]",
+        help="The folder of downloads.  [env: PUREKERNEL_CACHE; default: your cache folder]",
     ),
     click.option(
         "--lock-file",
         type=Place(),
-        help="The lock file.  [default: purekernel.lock, beside it all]",
+        help="The lock file.  [default: purekernel.lock beside the recipe or in the project]",
     ),
-    click.option("--no-lock", is_flag=True, help="Pass the lock file over."),
+    click.option("--no-lock", is_flag=True, help="Ignore the lock file."),
 )
 
 
 def request_options(command: Command) -> Command:
-    """Give ``command`` the options that say what is gathered."""
+    """Add the options of a :class:`Request` to ``command``."""
     for option in reversed(_REQUEST):
         command = option(command)
     return command
 
 
 def provision_options(command: Command) -> Command:
-    """Give ``command`` the options that say where downloads are kept."""
+    """Add the options of a :class:`Provision` to ``command``."""
     for option in reversed(_PROVISION):
         command = option(command)
     return command
 
 
 def take_request(options: dict[str, Any]) -> Asked:
-    """Return what the options that say what is gathered ask for; they are taken out.
+    """Remove the options of a request from ``options``, and return them joined with the recipe.
 
-    It may ask for a password: nothing else may be shown on the terminal by then.
+    This may ask for a password, so nothing else may use the terminal at that time.
 
     Raises:
-        PurekernelError: something is wrong with them.
+        PurekernelError: an option or the recipe is invalid.
     """
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
     from purekernel.recipe.request import Request, join_request  # noqa: PLC0415
 
-    said = {name: options.pop(name) for name in REQUEST_OPTIONS if name in options}
-    asks = said.get("tc_passwd") == STDIN
+    request = {name: options.pop(name) for name in REQUEST_OPTIONS if name in options}
+    asks = request.get("tc_passwd") == STDIN
     if asks:
-        said["tc_passwd"] = None
-    asked = join_request(Request(**said), os.environ)
+        request["tc_passwd"] = None
+    asked = join_request(Request(**request), os.environ)
     if asks:
-        # Not before all else is found to be in order.
+        # Only after all else is checked.
         asked = asked.with_password(read_password())
     for warning in asked.warnings:
         say_warning(warning)
@@ -189,7 +197,7 @@ def open_session(
     max_unpacked: int | None = None,
     makes_lock: bool = False,
 ) -> Iterator[Session]:
-    """Give a session with the options that say where downloads are kept; they are taken out."""
+    """Remove the options of a provision from ``options``, and yield a session with them."""
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
     from purekernel.remaster.job import Provision, Session  # noqa: PLC0415
 
@@ -213,13 +221,13 @@ def show_plan(
     progress: StepTimer,
     as_json: bool,
 ) -> None:
-    """Print what would be fetched and written, as a tree or for machines.
+    """Print what would be fetched and written, as a tree or as JSON.
 
     Args:
-        session: what plans.
-        writes: says which files would be written.
-        progress: is closed before anything is printed.
-        as_json: whether it is for machines.
+        session: makes the plan.
+        writes: returns the files that would be written.
+        progress: closed before anything is printed.
+        as_json: whether to print JSON.
     """
     from purekernel.cli.drawing import draw, draw_plan, guides  # noqa: PLC0415
     from purekernel.cli.summary import render_json, summarize_plan  # noqa: PLC0415
@@ -235,22 +243,24 @@ def show_plan(
 
 
 def read_password() -> str:
-    """Return the password of ``tc`` from standard input, or from whoever sits there.
+    """Return the password of ``tc`` from stdin; ask for it twice on a terminal.
 
     Raises:
-        UsageError: there is none, or somebody types two.
+        UsageError: the password is missing, or the two entries differ.
     """
     if sys.stdin is not None and sys.stdin.isatty():
         password: str = click.prompt("password of tc", hide_input=True, err=True)
-        again: str = click.prompt("the same once more", hide_input=True, err=True)
+        again: str = click.prompt("repeat the password", hide_input=True, err=True)
         if password != again:
-            raise UsageError("the two passwords differ", hint="run again, and type it twice")
+            raise UsageError(
+                "the two passwords differ", hint="run again, and enter the same password twice"
+            )
         return password
     line = "" if sys.stdin is None else sys.stdin.readline()
     password = line.removesuffix("\n").removesuffix("\r")
     if not password:
         raise UsageError(
-            "there is no password on standard input",
-            hint="write it there: printf '%s\\n' \"$PASSWORD\" | purekernel … --tc-passwd -",
+            "the password on stdin is empty",
+            hint="write it to stdin: printf '%s\\n' \"$PASSWORD\" | purekernel … --tc-passwd -",
         )
     return password

@@ -1,4 +1,4 @@
-"""``purekernel lock``: pin every input of an image."""
+"""Run ``purekernel lock``: pin every input of an image."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ from purekernel.cli.gathering import (
 @request_options
 @provision_options
 @click.option(
-    "--update", is_flag=True, help="Look for newer files: of NAMEs, or of all where none is given."
+    "--update",
+    is_flag=True,
+    help="Look for newer files: of all NAMEs, or of all inputs without NAME.",
 )
-@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if the lock would change.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
-@click.option("-v", "--verbose", is_flag=True, help="Say each step and each file.")
+@click.option(
+    "--check", is_flag=True, help="Write nothing; exit with status 1 if the lock would change."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Print each step and each file.")
 def lock_command(
     *,
     names: tuple[str, ...],
@@ -33,22 +37,22 @@ def lock_command(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Write purekernel.lock: URL, size, SHA-256 and MD5 of every input, and what needs what.
+    """Write purekernel.lock: URL, size, SHA-256, MD5 and dependencies of every input.
 
-    What is pinned already stays as it is, what is new is added, what is not needed any more is
-    taken out. Then 'build' and 'bundle' use these files and no others.
+    Existing pins stay, new inputs are added, and pins that are no longer needed are deleted.
+    Afterwards, 'build' and 'bundle' use only these files.
 
     \b
     Examples:
       purekernel lock
       purekernel lock --update
       purekernel lock --update bash.tcz
-    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    """  # noqa: D301  # click keeps the line breaks after a backspace
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
     if names and not update:
-        raise click.UsageError("names of what to pin anew go with --update")
-    # What these import takes longer than --help may.
+        raise click.UsageError("NAME can only be used with --update")
+    # These imports are too slow for --help.
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
     from purekernel.errors import LockError  # noqa: PLC0415
     from purekernel.plan.lock.lock import build_lock, changes, write_lock  # noqa: PLC0415
@@ -71,7 +75,7 @@ def lock_command(
         for line in lines:
             say(line)
     if check and changed:
-        state = "not there" if old is None else "not up to date"
+        state = "missing" if old is None else "not up to date"
         raise LockError(f"{session.lock_path} is {state}", hint="run 'purekernel lock'")
     if quiet:
         return

@@ -1,4 +1,4 @@
-"""Kinds of values that options take."""
+"""Define the types of option values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 class Place(ParamType):
-    """A path on this host; nothing is not the current folder."""
+    """A path on this host. An empty value is an error, not the current folder."""
 
     name = "path"
 
@@ -29,34 +29,34 @@ class Place(ParamType):
         if isinstance(value, Path):
             return value
         if not value:
-            self.fail("it is empty, and a path is wanted", param, ctx)
+            self.fail("the path is empty", param, ctx)
         return Path(str(value))
 
 
 class Words(ParamType):
-    """A list of words, parted by commas, each one of a few."""
+    """A list of known words, separated by commas."""
 
     name = "list"
 
     def __init__(self, *known: str) -> None:
-        """Take these words."""
+        """Accept the words in ``known``."""
         self._known = known
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
-        """Return the words, each once."""
+        """Return the words, without duplicates."""
         if isinstance(value, tuple):
             return value
         names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",")))
         for name in names:
             if name not in self._known:
-                self.fail(f"{name!r} is none of {', '.join(self._known)}", param, ctx)
+                self.fail(f"{name!r} is not one of {', '.join(self._known)}", param, ctx)
         return names
 
 
 class Size(ParamType):
-    """A number of bytes, with K, M, G or T (powers of 1024) behind it if you like."""
+    """A number of bytes, with an optional suffix K, M, G or T (powers of 1024)."""
 
     name = "size"
 
@@ -68,5 +68,5 @@ class Size(ParamType):
             return value
         match = _SIZE.fullmatch(str(value).strip())
         if match is None:
-            self.fail(f"{value!r} is no size; give bytes, or 500M, or 2G", param, ctx)
+            self.fail(f"must be a number of bytes, such as 500M or 2G, got {value!r}", param, ctx)
         return int(match.group(1)) * _UNITS[match.group(2).upper()]

@@ -1,4 +1,4 @@
-"""``purekernel schema``: print what recipes are checked against."""
+"""Run ``purekernel schema``: print the JSON schema of recipes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def schema_command() -> None:
     \b
     Example:
       purekernel schema > purekernel.schema.json
-    """  # noqa: D301  # click reads the backspace as "keep these lines"
-    # What these import takes longer than --help may.
+    """  # noqa: D301  # click keeps the line breaks after a backspace
+    # These imports are too slow for --help.
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.recipe.schema import schema_text  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""What a build made, for people and for machines."""
+"""Summarize a build, as text or JSON."""
 
 from __future__ import annotations
 
@@ -129,9 +129,9 @@ def render_json(summary: dict[str, object]) -> str:
 
 
 def render_text(outputs: list[Output], image: Image | None = None) -> str:
-    """Return two lines for each output, of at most 80 columns where its path is short.
+    """Return two lines for each output: path and size in MB, and SHA-256.
 
-    A last line says what came of it that kernel modules are unpacked, where they are.
+    If the image has unpacked kernel modules, a last line gives their effect on disc and memory.
     """
     lines = [
         f"{output.path}  {output.size_bytes / 1e6:.2f} MB\n  sha256:{output.sha256}"

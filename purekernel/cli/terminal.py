@@ -1,4 +1,4 @@
-"""What a person sees: progress while it lasts, errors in two lines."""
+"""Print progress, warnings and errors to a terminal."""
 
 from __future__ import annotations
 
@@ -16,73 +16,73 @@ if TYPE_CHECKING:
     from purekernel.fetch.wanted import Fetched, Wanted
 
 
-# A screenful: enough for any honest message, and no more of a hostile one.
+# One screen: longer than any useful message, and a bound for a hostile one.
 MAX_MESSAGE_CHARACTERS = 2000
 
 
 def say_error(message: str, hint: str) -> None:
-    """Print what is wrong and what to do, on two lines of standard error."""
-    # Whoever closed standard error will not miss it.
+    """Print what is wrong and what to do, as two lines on stderr."""
+    # stderr may be closed.
     with suppress(OSError, ValueError):
         sys.stderr.write(f"purekernel: {_printable(message)}\n  {_printable(hint)}\n")
         sys.stderr.flush()
 
 
 def say_warning(text: str) -> None:
-    """Print what the user should know, on one line of standard error."""
+    """Print a note, as one line on stderr."""
     with suppress(OSError, ValueError):
         sys.stderr.write(f"purekernel: note: {_printable(text)}\n")
         sys.stderr.flush()
 
 
 def say(text: str) -> None:
-    """Print ``text`` and a newline on standard output.
+    """Print ``text`` and a newline on stdout.
 
     Raises:
-        OutputError: standard output cannot take it.
-        BrokenPipeError: whoever read it has gone.
+        OutputError: stdout cannot be written.
+        BrokenPipeError: the reader of stdout is gone.
     """
-    if sys.stdout is None:  # closed by whoever started us
+    if sys.stdout is None:  # closed by the calling process
         return
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    with _saying():
+    with _writing_stdout():
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stdout.flush()
 
 
 def say_bytes(data: bytes) -> None:
-    """Print ``data`` on standard output as it is.
+    """Print ``data`` on stdout unchanged.
 
     Raises:
-        OutputError: standard output cannot take it.
-        BrokenPipeError: whoever read it has gone.
+        OutputError: stdout cannot be written.
+        BrokenPipeError: the reader of stdout is gone.
     """
-    if sys.stdout is None:  # closed by whoever started us
+    if sys.stdout is None:  # closed by the calling process
         return
-    with _saying():
+    with _writing_stdout():
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 
 
 @contextmanager
-def _saying() -> Iterator[None]:
-    """Turn what standard output says into an error of ours, save that its reader has gone."""
+def _writing_stdout() -> Iterator[None]:
+    """Turn errors of stdout into OutputError, except BrokenPipeError."""
     try:
         yield
     except BrokenPipeError:
         raise
-    except (OSError, ValueError) as error:  # ValueError: it is closed
+    except (OSError, ValueError) as error:  # ValueError: stdout is closed
         raise OutputError(
-            f"standard output cannot be written: {getattr(error, 'strerror', None) or error}",
-            hint="the outputs themselves are complete; send what is printed elsewhere",
+            f"stdout cannot be written: {getattr(error, 'strerror', None) or error}",
+            hint="the output files are complete; redirect stdout elsewhere",
         ) from None
 
 
 def _printable(text: str) -> str:
-    """Return ``text`` on one line, harmless to a terminal, and as standard error can write it.
+    """Return ``text`` as one line, with escaped control characters, in the encoding of stderr.
 
-    Names in archives and on command lines may hold escape sequences, and be very long.
+    Names in archives and on command lines may contain escape sequences, and be very long.
     """
     if len(text) > MAX_MESSAGE_CHARACTERS:
         text = text[:MAX_MESSAGE_CHARACTERS] + "…"
@@ -94,10 +94,10 @@ def _printable(text: str) -> str:
 
 
 class StepTimer:
-    """Tell nobody while it lasts, and remember how long each step took.
+    """Record the duration of each step, and show nothing.
 
     Attributes:
-        seconds: the duration of each step by its words, in the order of their starts.
+        seconds: the duration of each step by its words, in the order in which they started.
     """
 
     def __init__(self) -> None:
@@ -119,20 +119,20 @@ class StepTimer:
         self.ended(words, taken)
 
     def started(self, words: str) -> None:
-        """Show that a step begins."""
+        """Show that a step starts."""
 
     def ended(self, words: str, seconds: float) -> None:
         """Show that a step is done."""
 
     def had(self, wanted: Wanted, fetched: Fetched | None) -> None:
-        """Show that a file is had, or that it need not be and is not."""
+        """Show that a file is fetched, or that an optional file is missing (``None``)."""
 
     def close(self) -> None:
-        """Take away what is only of use while it lasts."""
+        """Remove temporary output from the terminal."""
 
 
 class Verbose(StepTimer):
-    """Print a line on standard error for each step, with its time."""
+    """Print a line on stderr for each step, with its duration."""
 
     def ended(self, words: str, seconds: float) -> None:
         """Print the step."""
@@ -140,8 +140,8 @@ class Verbose(StepTimer):
 
     def had(self, wanted: Wanted, fetched: Fetched | None) -> None:
         """Print the file."""
-        what = f"{fetched.size_bytes:>11,}  {fetched.url}" if fetched is not None else "none"
-        self._write(f"{'':9}  {wanted.name}  {what.strip()}")
+        details = f"{fetched.size_bytes:>11,}  {fetched.url}" if fetched is not None else "missing"
+        self._write(f"{'':9}  {wanted.name}  {details.strip()}")
 
     def _write(self, line: str) -> None:
         sys.stderr.write(_printable(line) + "\n")
@@ -149,7 +149,7 @@ class Verbose(StepTimer):
 
 
 class Spinner(StepTimer):
-    """Show on a terminal what is being done, and leave nothing behind."""
+    """Show the current step on a terminal, and clear it at the end."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -165,15 +165,15 @@ class Spinner(StepTimer):
         self._show(words)
 
     def had(self, wanted: Wanted, fetched: Fetched | None) -> None:
-        """Show how much is had by now."""
+        """Show the number and size of the files fetched so far."""
         self._files += 1
         self._bytes += fetched.size_bytes if fetched is not None else 0
         self._show(f"{self._words}: {self._files} files, {self._bytes / 1e6:.1f} MB  {wanted.name}")
 
     def _show(self, words: str) -> None:
-        from rich.text import Text  # noqa: PLC0415  # there already, with its console
+        from rich.text import Text  # noqa: PLC0415  # imported already, with its console
 
-        # Not as a string: what rich takes for markup may stand in a file's name.
+        # Not as a string: a file name may contain rich's markup.
         self._status.update(Text(_printable(words)))
 
     def close(self) -> None:
@@ -182,14 +182,14 @@ class Spinner(StepTimer):
 
 
 def choose_progress(*, quiet: bool, verbose: bool, json: bool) -> StepTimer:
-    """Return what fits the options and where standard error leads."""
+    """Return the progress for the options and the kind of stderr."""
     if quiet:
         return StepTimer()
     if verbose:
         return Verbose()
     if json or not sys.stderr.isatty():
         return StepTimer()
-    from rich.console import Console  # noqa: PLC0415  # 60 ms that a pipe need not wait
+    from rich.console import Console  # noqa: PLC0415  # takes 60 ms, which only a terminal needs
 
     console = Console(stderr=True)
     return Spinner(console) if console.is_terminal else StepTimer()

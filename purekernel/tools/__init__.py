@@ -1,1 +1,1 @@
-"""Do the work of each 'purekernel tool', as functions."""
+"""Implement the 'purekernel tool' commands, as functions."""

@@ -1,4 +1,4 @@
-"""Gather what a squashfs image is to hold: folders, files, an archive's content."""
+"""Build the tree for a squashfs image from folders, files and archives."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from purekernel.host.windows_names import ON_WINDOWS
 from purekernel.tree import ROOT, Directory, File, Metadata, Tree, parse_path, with_metadata
 from purekernel.tree.path import is_below, join
 
-# The folder that several sources lie in is nobody's.
+# The root folder of an image of several sources, as mksquashfs makes it: root's, mode 0777.
 _TOP = Directory(metadata=Metadata(mode=0o777))
 
 
 @frozen(kw_only=True)
 class Changes:
-    """What becomes of every node on its way in.
+    """The metadata to set on every node; ``None`` leaves a field as it is.
 
     Attributes:
-        uid: the owner of all; ``None`` for each its own.
-        gid: the group of all.
-        mtime: the time of all, in seconds since 1970, UTC.
+        uid: the owner of all nodes.
+        gid: the group of all nodes.
+        mtime: the time of all nodes, in seconds since 1970, UTC.
     """
 
     uid: int | None = None
@@ -40,40 +40,40 @@ class Changes:
     mtime: int | None = None
 
     def apply(self, tree: Tree) -> Tree:
-        """Return ``tree`` with these."""
-        said = {
+        """Return ``tree`` with these changes."""
+        fields = {
             name: value
             for name, value in (("uid", self.uid), ("gid", self.gid), ("mtime", self.mtime))
             if value is not None
         }
-        if not said:
+        if not fields:
             return tree
         changed = tree.copy()
         seen: set[int] = set()
         for path, node in tree.walk():
             if tree.inode(path) not in seen:
                 seen.add(tree.inode(path))
-                changed.replace(path, with_metadata(node, _evolved(node.metadata, said)))
+                changed.replace(path, with_metadata(node, _evolved(node.metadata, fields)))
         return changed
 
 
 def gather(
     sources: Sequence[Path], *, xattrs: bool = True, limits: Limits = DEFAULT_LIMITS
 ) -> Tree:
-    """Return what is in ``sources``.
+    """Return the tree of ``sources``.
 
-    Of one folder, or one archive (tar, cpio, squashfs), that is what it holds; of one file, or of
-    several sources, each as it is under its own name.
+    A single folder or archive (tar, cpio, squashfs) gives its content. A single other file, or
+    each of several sources, is added under its own name.
 
     Args:
-        sources: of the host.
-        xattrs: whether extended attributes are read.
-        limits: the readers' bounds.
+        sources: paths on the host.
+        xattrs: whether to read extended attributes.
+        limits: the readers' limits.
 
     Raises:
-        InputError: one is missing or may not be read, or two have one name.
+        InputError: a source is missing or unreadable, or two sources have the same name.
         FormatError: an archive is damaged.
-        LimitError: there is more than ``limits`` allow.
+        LimitError: the sources exceed ``limits``.
         TreeError: a name is longer than Linux allows.
     """
     if len(sources) == 1:
@@ -94,7 +94,8 @@ def gather(
         name = parse_path(image_name(source.resolve().name or "root"))
         if name in tree:
             raise InputError(
-                f"two sources have the name {source.name}", hint="rename one, or name their folder"
+                f"two sources have the same name {source.name}",
+                hint="rename one, or use the folder that contains both",
             )
         if is_folder(source):
             _graft(tree, name, _folder(source, limits, xattrs=xattrs))
@@ -104,18 +105,18 @@ def gather(
 
 
 def _folder(source: Path, limits: Limits, *, xattrs: bool) -> Tree:
-    found = load_root_folder(source, limits=limits, xattrs=xattrs)
+    folder = load_root_folder(source, limits=limits, xattrs=xattrs)
     raise_all(
-        InputError(note, hint="run as somebody who may read it, or leave it out of the folder")
-        for note in found.notes
+        InputError(note, hint="run as a user who may read it, or move it out of the folder")
+        for note in folder.notes
     )
-    return found.tree
+    return folder.tree
 
 
-def _graft(tree: Tree, place: bytes, branch: Tree) -> None:
+def _graft(tree: Tree, top: bytes, branch: Tree) -> None:
     firsts: dict[int, bytes] = {}
     for path, node in branch.walk():
-        target = join(place, path) if path else place
+        target = join(top, path) if path else top
         first = firsts.setdefault(branch.inode(path), target)
         if first == target:
             tree.add(target, node)
@@ -123,38 +124,36 @@ def _graft(tree: Tree, place: bytes, branch: Tree) -> None:
             tree.link(target, first)
 
 
-def _evolved(metadata: Metadata, said: Mapping[str, int]) -> Metadata:
+def _evolved(metadata: Metadata, fields: Mapping[str, int]) -> Metadata:
     return evolve(
         metadata,
-        uid=said.get("uid", metadata.uid),
-        gid=said.get("gid", metadata.gid),
-        mtime=said.get("mtime", metadata.mtime),
+        uid=fields.get("uid", metadata.uid),
+        gid=fields.get("gid", metadata.gid),
+        mtime=fields.get("mtime", metadata.mtime),
     )
 
 
 def inside_image(text: str, sources: Sequence[Path]) -> bytes:
-    """Return the path in the image that somebody means by ``text``.
+    """Return the path in the image for ``text``, by the rules of mksquashfs.
 
-    What starts with ``/``, ``./`` or ``../`` is a place on the host, and must lie in the one
-    folder that is the source; all else is a path in the image, as mksquashfs has it.
+    A text that starts with ``/``, ``./`` or ``../`` is a path on the host, and must be below one
+    of ``sources``. Any other text is a path in the image.
 
     Raises:
-        UsageError: it is such a place, and lies elsewhere.
+        UsageError: the path on the host is outside all sources.
     """
     if not (Path(text).is_absolute() or text.startswith(("./", "../"))):
         return parse_path(os.fsencode(text))
     for source in sources:
-        place = os.path.relpath(os.path.realpath(text), os.path.realpath(source))
-        if place != ".." and not place.startswith(".." + os.sep):
-            path = parse_path(image_name(place.replace(os.sep, "/") if ON_WINDOWS else place))
+        relative = os.path.relpath(os.path.realpath(text), os.path.realpath(source))
+        if relative != ".." and not relative.startswith(".." + os.sep):
+            path = parse_path(image_name(relative.replace(os.sep, "/") if ON_WINDOWS else relative))
             return path if len(sources) == 1 else join(image_name(source.resolve().name), path)
-    raise UsageError(
-        f"{text} lies in none of the sources", hint="give a path as the image is to have it"
-    )
+    raise UsageError(f"{text} is outside all sources", hint="use the path inside the image")
 
 
 def leave_out(tree: Tree, paths: Iterable[bytes]) -> tuple[Tree, list[bytes]]:
-    """Return ``tree`` without what is at ``paths`` and below, and those that were not there."""
+    """Return ``tree`` without ``paths`` and everything below them, and the missing paths."""
     changed = tree.copy()
     missing = []
     for path in paths:
@@ -168,17 +167,17 @@ def leave_out(tree: Tree, paths: Iterable[bytes]) -> tuple[Tree, list[bytes]]:
 def parse_priorities(
     text: str, *, source: str, resolve: Callable[[str], bytes]
 ) -> dict[bytes, int]:
-    """Return the priorities in a list for ``-sort``: a path, a blank, and -32768 to 32767.
+    """Parse a list for ``-sort``: a path, a blank, and a priority from -32768 to 32767 per line.
 
     Args:
-        text: lines; blank ones, and those that start with ``#``, say nothing.
-        source: its name, for messages.
-        resolve: makes a path of what stands there.
+        text: the lines; blank lines, and those that start with ``#``, are ignored.
+        source: the name of the list, for messages.
+        resolve: returns the path in the image for the path in a line.
 
     Raises:
-        InputError: a line is none.
+        InputError: a line is invalid.
     """
-    found = {}
+    priorities = {}
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
@@ -192,18 +191,18 @@ def parse_priorities(
             value = 1 << 15
         if not name or not -(1 << 15) <= value < 1 << 15:
             raise InputError(
-                f"{source}, line {number}: {stripped!r} is no path and priority",
+                f"{source}, line {number}: must be a path and a priority, got {stripped!r}",
                 hint="write a path, a blank, and a number from -32768 to 32767",
             )
-        found[resolve(name.strip().replace("\\ ", " "))] = value
-    return found
+        priorities[resolve(name.strip().replace("\\ ", " "))] = value
+    return priorities
 
 
 def spread_priorities(tree: Tree, priorities: Mapping[bytes, int]) -> dict[bytes, int]:
-    """Return priorities of files: those of folders are those of all in them that has none."""
-    found: dict[bytes, int] = {}
-    for place in sorted(priorities):
-        for path, node in tree.walk(place) if place in tree else ():
-            if isinstance(node, File) and (path == place or is_below(path, place)):
-                found[path] = priorities[place]
-    return found
+    """Return the priorities of files: a file without its own has that of the nearest folder."""
+    of_files: dict[bytes, int] = {}
+    for top in sorted(priorities):
+        for path, node in tree.walk(top) if top in tree else ():
+            if isinstance(node, File) and (path == top or is_below(path, top)):
+                of_files[path] = priorities[top]
+    return of_files

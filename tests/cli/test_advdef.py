@@ -110,7 +110,7 @@ def test_links_are_followed_and_modes_kept(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "status", "message"),
     [
-        ("a.gz", 2, "nothing is asked for"),
+        ("a.gz", 2, "-z is missing"),
         ("-z nowhere.gz", 1, "nowhere.gz does not exist"),
         ("-z .", 1, ". is a folder, not a file"),
         ("-z bad", 1, "bad: expected a gzip file, got 6e 6f"),
@@ -190,7 +190,7 @@ def test_a_folder_that_may_not_be_written(
     assert status == 1
     err = capfd.readouterr().err
     assert err.endswith(
-        "Permission denied\n  it is as it was; check its folder and the free space\n"
+        "Permission denied\n  the file is unchanged; check its folder and the free space\n"
     )
     assert place.read_bytes() == before
 

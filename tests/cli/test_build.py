@@ -133,7 +133,7 @@ def test_options_reach_the_image(folder: Path) -> None:
         (["biuld"], "No such command 'biuld'"),
         (
             ["build", "--sample", "--emit", "iso,usb"],
-            "Invalid value for '--emit': 'usb' is none of iso, core, pxe",
+            "Invalid value for '--emit': 'usb' is not one of iso, core, pxe",
         ),
         (
             ["build", "--sample", "--timestamp", "-5"],
@@ -145,7 +145,10 @@ def test_options_reach_the_image(folder: Path) -> None:
         ),
         (
             ["build", "--sample", "--max-unpacked", "lots"],
-            "Invalid value for '--max-unpacked': 'lots' is no size; give bytes, or 500M, or 2G",
+            (
+                "Invalid value for '--max-unpacked': must be a number of bytes, such as 500M or "
+                "2G, got 'lots'"
+            ),
         ),
         (
             ["build", "--sample", "--iso-version", "a/b"],
@@ -385,7 +388,7 @@ def test_interruption_while_the_iso_is_written_leaves_nothing(folder: Path) -> N
     )
     assert two_lines(interrupted(folder, script, signal.SIGINT)) == (
         "interrupted",
-        "every output is whole: this build's, or an earlier one's",
+        "every output is complete: this build's, or an earlier one's",
     )
     untouched(folder)
 
@@ -414,7 +417,7 @@ def test_interruption_does_not_wait_for_zopfli(
     said = interrupted(folder, script, number, "--effort", "max", "--cache-dir", "own", *options)
     assert two_lines(said) == (
         "interrupted",
-        "every output is whole: this build's, or an earlier one's",
+        "every output is complete: this build's, or an earlier one's",
     )
     untouched(folder)
 
@@ -428,7 +431,7 @@ def test_a_fault_of_our_own_is_no_traceback(
     monkeypatch.setattr("purekernel.remaster.job.make_image", broken)
     assert main(["build", "--sample"]) == 1
     message, hint = two_lines(capsys.readouterr().err)
-    assert message == "a fault of purekernel's own: ZeroDivisionError: oh no"
+    assert message == "internal error: ZeroDivisionError: oh no"
     assert "PUREKERNEL_TRACEBACK=1" in hint
 
 

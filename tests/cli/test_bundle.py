@@ -193,7 +193,7 @@ def test_dry_run_shows_all_and_makes_nothing(
     out = capsys.readouterr().out
     assert not workshop.out.exists()
     for words in (
-        "the command line (dev): ", "loaded at boot", "openssl.tcz  0.1 kB  (needed)",
+        "the command line (dev): ", "loaded at boot", "openssl.tcz  0.1 kB  (dependency)",
         "in the image's mirror", "gems", "sample_lib-2.1.gem", "(open-vm-tools)", "md5:",
         f"{workshop.out / 'razor-microkernel-bundle-dev.tar.gz'}",
         f"Core-current.iso  {len(core_iso()) / 1e3:.1f} kB", "sample_gem-1.0.gem  10.2 kB",
@@ -563,7 +563,7 @@ def test_no_password_on_standard_input_is_refused(
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert workshop.run("bundle", "--tc-passwd", "-") == 2
     ((message, _hint),) = two_lines(capsys.readouterr().err)
-    assert message == "there is no password on standard input"
+    assert message == "the password on stdin is empty"
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,10 @@ def test_a_build_fills_it_and_the_next_is_made_of_it(
 def test_it_can_be_cleared_and_pruned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", "--sample", "--quiet", "--effort", "max"]) == 0
     capsys.readouterr()
-    assert said(capsys, "prune") == "taken away: 0 files, 0.0 kB\n"
-    assert said(capsys, "prune", "--max-size", "0").startswith("taken away: ")
+    assert said(capsys, "prune") == "deleted: 0 files, 0.0 kB\n"
+    assert said(capsys, "prune", "--max-size", "0").startswith("deleted: ")
     assert said(capsys, "info").endswith(": 0 files, 0.0 kB\n")
-    assert said(capsys, "clear") == "taken away: 0 files, 0.0 kB\n"
+    assert said(capsys, "clear") == "deleted: 0 files, 0.0 kB\n"
 
 
 @pytest.mark.slow

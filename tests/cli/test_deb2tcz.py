@@ -105,7 +105,7 @@ def test_nothing_is_overwritten_unless_that_is_said(
     (tmp_path / "tool.tcz.dep").write_text("older.tcz\n")
     assert tool(package) == 1
     assert two_lines(capsys.readouterr().err) == [
-        ("tool.tcz.dep is there already", "add -f to overwrite it")
+        ("tool.tcz.dep exists already", "add -f to overwrite it")
     ]
     assert not (tmp_path / "tool.tcz").exists()
     assert tool("-f", package) == 0
@@ -149,9 +149,9 @@ def test_what_is_wrong_is_told_in_two_lines_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("out.deb",), "out.deb is no name of an extension"),
-        (("a b.tcz",), "a b.tcz is no name of an extension"),
-        (("--dep", "x.deb"), "--dep x.deb: what an extension needs is an extension"),
+        (("out.deb",), "out.deb: must be the name of an extension"),
+        (("a b.tcz",), "a b.tcz: must be the name of an extension"),
+        (("--dep", "x.deb"), "--dep x.deb: must be an extension"),
         (("--dep", "a b"), "--dep: expected the name of an extension"),
     ],
 )

@@ -27,7 +27,7 @@ a.tcz  0.1 kB
 └── c.tcz  0.1 kB
     ├── d.tcz  0.1 kB  (shared)
     ├── a.tcz  0.1 kB  (loop)
-    └── wifi-KERNEL.tcz  (which one depends on --kernel)
+    └── wifi-KERNEL.tcz  (set --kernel to select one)
 b.tcz  0.1 kB  (shared)
 4 extensions, 0.3 kB
 """

@@ -362,7 +362,7 @@ def test_an_empty_path_is_not_the_current_folder(
     write_recipe(server)
     assert main(["fetch", option, ""]) == 2
     ((message, _hint),) = errors(capsys)
-    assert "it is empty, and a path is wanted" in message
+    assert "the path is empty" in message
     assert not Path("v1").exists()
 
 

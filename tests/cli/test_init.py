@@ -30,9 +30,7 @@ def test_a_recipe_is_written_and_announced(
     assert main(["init", *arguments]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert out == (
-        f"{Path(path)} written\n  look through it, then run 'purekernel build{recipe}'\n"
-    )
+    assert out == (f"{Path(path)} written\n  edit it, then run 'purekernel build{recipe}'\n")
     assert load_recipe(here / path).name == "my-core"
 
 

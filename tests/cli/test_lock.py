@@ -210,7 +210,7 @@ def test_another_core_voids_it_all(workshop: Workshop, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["bash.tcz"], "names of what to pin anew go with --update"),
+        (["bash.tcz"], "NAME can only be used with --update"),
         (["--update", "zsh.tcz", "gone"], "not found in the lock file: zsh.tcz, gone"),
     ],
 )
@@ -241,7 +241,7 @@ def test_check_tells_a_lock_that_would_change(
 ) -> None:
     assert main(["lock", "--check"]) == 1
     ((message, hint),) = two_lines(capsys.readouterr().err)
-    assert message == "purekernel.lock is not there"
+    assert message == "purekernel.lock is missing"
     assert hint == "run 'purekernel lock'"
     assert not (workshop.top / "purekernel.lock").exists()
 

@@ -97,7 +97,7 @@ def test_a_password_is_asked_for_twice_and_never_shown(workshop: Workshop) -> No
         # Nothing else is on the terminal while it is asked.
         assert terminal.wait_for(b"password of tc: ") == b"password of tc: "
         terminal.type(b"opensesame\r")
-        assert terminal.wait_for(b"the same once more: ").strip() == b"the same once more:"
+        assert terminal.wait_for(b"repeat the password: ").strip() == b"repeat the password:"
         terminal.type(b"opensesame\r")
         shown = terminal.rest()
         assert process.wait(60) == 0, shown
@@ -109,13 +109,13 @@ def test_two_passwords_are_none(workshop: Workshop) -> None:
     with purekernel(*BUILD, cwd=workshop.top) as (terminal, process):
         terminal.wait_for(b"password of tc: ")
         terminal.type(b"opensesame\r")
-        terminal.wait_for(b"the same once more: ")
+        terminal.wait_for(b"repeat the password: ")
         terminal.type(b"opensesam\r")
         shown = terminal.rest()
         assert process.wait(60) == 2, shown
     assert shown.split(b"\r\n")[1:] == [
         b"purekernel: the two passwords differ",
-        b"  run again, and type it twice",
+        b"  run again, and enter the same password twice",
         b"",
     ]
     assert not (workshop.top / "core.gz").exists()

@@ -36,7 +36,7 @@ def test_a_full_output_is_ours_to_report(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "stdout", _Full())
     with pytest.raises(OutputError) as caught:
         say("\u0416")
-    assert str(caught.value) == "standard output cannot be written: No space left on device"
+    assert str(caught.value) == "stdout cannot be written: No space left on device"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no sh")

@@ -40,13 +40,13 @@ IMPATIENT = DownloadPolicy(
 
 # The hint of every download that fails for no particular reason.
 CHECKSUM_HINT = (
-    "the place has another file than was meant: correct the digest, name another place, or "
-    "lock it anew"
+    "correct the digest, use another source, or run 'purekernel lock --update' if the new "
+    "file is the right one"
 )
 NETWORK_HINT = (
-    "check the address and the network, or name another mirror (under [mirrors] in a recipe)"
+    "check the address and the network, or add another mirror (under [mirrors] in a recipe)"
 )
-ELSEWHERE_HINT = "choose another folder with --cache-dir, or PUREKERNEL_CACHE"
+ELSEWHERE_HINT = "set another folder with --cache-dir or PUREKERNEL_CACHE"
 
 
 def extension(size_bytes: int = 3000, seed: int = 0) -> bytes:

@@ -67,7 +67,7 @@ def test_file_missing_in_folder_mirror_is_missing(
     assert why_not(store, local) == (
         MissingFileError,
         f"b.tcz not found: tried {local}",
-        "check the name, or name another mirror (under [mirrors] in a recipe)",
+        "check the name, or add another mirror (under [mirrors] in a recipe)",
     )
 
 

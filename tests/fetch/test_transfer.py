@@ -62,7 +62,7 @@ def test_missing_required_file_lists_all_urls(
     assert why_not(store, *places) == (
         MissingFileError,
         f"a.tcz not found: tried {server.url}/a.tcz, {second.url}/a.tcz",
-        "check the name, or name another mirror (under [mirrors] in a recipe)",
+        "check the name, or add another mirror (under [mirrors] in a recipe)",
     )
     assert (server.statuses(), second.statuses()) == ([code], [code])
 

@@ -293,10 +293,10 @@ def test_a_link_to_an_archive_stays_one(tmp_path: Path) -> None:
 def test_what_cannot_be_written_again_is_refused(tmp_path: Path) -> None:
     cpio = build_cpio(plain_tree())
     cases = {
-        "two.img": (cpio + gzip.compress(cpio), "several archives in a row"),
+        "two.img": (cpio + gzip.compress(cpio), "has several archives"),
         "core.lzma": (
             lzma.compress(cpio, format=lzma.FORMAT_ALONE),
-            "compressed in a way that is read and not written",
+            "its compression can be read but not written",
         ),
     }
     for name, (data, message) in cases.items():
@@ -381,7 +381,7 @@ def test_an_iso_that_boots_as_a_disk_too_is_not_written(tmp_path: Path) -> None:
     [
         ("nowhere", "nowhere does not exist"),
         ("text", "text is not a known kind of root file system: it starts with 74 65 78 74"),
-        ("text:boot/core.gz", "text is no ISO, so it has no 'boot/core.gz'"),
+        ("text:boot/core.gz", "text is not an ISO, so it has no 'boot/core.gz'"),
         ("core.iso:boot/nosuch", "core.iso has no file 'boot/nosuch'"),
         ("core.iso:boot", "core.iso has no file 'boot'"),
         (

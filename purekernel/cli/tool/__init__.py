@@ -1,4 +1,4 @@
-"""``purekernel tool``: programs that images are made with, under the names they are known by."""
+"""Run ``purekernel tool``: replacements for the programs that build images."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from purekernel.cli.tool.unsquashfs import unsquashfs_command
 
 
 @click.group(
-    "tool", short_help="Stand in for ldconfig, depmod, advdef and others.", no_args_is_help=True
+    "tool",
+    short_help="Run replacements for ldconfig, depmod, advdef and others.",
+    no_args_is_help=True,
 )
 def tool_command() -> None:
-    """Do what the program of that name does, as an ordinary user.
+    """Do the work of the program of the same name, as an ordinary user.
 
-    A root file system is a folder; a cpio or tar archive, packed or not; a squashfs image (.tcz);
-    an ISO, whose core.gz is meant; or ISO:PATH, an archive in an ISO.
+    A root file system is a folder; a cpio or tar archive, compressed or not; a squashfs image
+    (.tcz); an ISO, which stands for its core.gz; or ISO:PATH, an archive in an ISO.
     """
 
 

@@ -21,27 +21,40 @@ ITERATIONS = 15
 
 @click.command("advdef", short_help="Recompress gzip files in place.")
 @click.argument("files", metavar="[FILE]...", type=Place(), nargs=-1)
-@click.option("-z", "--recompress", "is_asked", is_flag=True, help="Recompress FILEs; needed.")
-@click.option("-0", "--shrink-store", "level", flag_value=STORE, type=int, help="Not at all.")
-@click.option("-1", "--shrink-fast", "level", flag_value=FAST, type=int, help="With libdeflate 1.")
+@click.option("-z", "--recompress", "is_asked", is_flag=True, help="Recompress FILEs; required.")
 @click.option(
-    "-2", "--shrink-normal", "level", flag_value=NORMAL, type=int, help="With libdeflate 6."
+    "-0", "--shrink-store", "level", flag_value=STORE, type=int, help="Store without compression."
+)
+@click.option(
+    "-1", "--shrink-fast", "level", flag_value=FAST, type=int, help="Compress with libdeflate 1."
+)
+@click.option(
+    "-2",
+    "--shrink-normal",
+    "level",
+    flag_value=NORMAL,
+    type=int,
+    help="Compress with libdeflate 6.",
 )
 @click.option(
     "-3", "--shrink-extra", "level", flag_value=EXTRA, type=int,
-    help="With libdeflate 12, its slowest.  [default]",
+    help="Compress with libdeflate 12, its slowest.  [default]",
 )  # fmt: skip
 @click.option(
     "-4", "--shrink-insane", "level", flag_value=INSANE, type=int,
-    help="With libdeflate 12 and zopfli; the smaller counts.",
+    help="Compress with libdeflate 12 and with zopfli, and keep the smaller.",
 )  # fmt: skip
 @click.option(
     "-i", "--iter", "iterations", metavar="N", type=click.IntRange(1, 10_000), default=ITERATIONS,
-    show_default=True, help="How often zopfli parses, under -4.",
+    show_default=True, help="How many iterations zopfli makes with -4.",
 )  # fmt: skip
-@click.option("-f", "--force", "is_forced", is_flag=True, help="Even if it becomes larger.")
+@click.option(
+    "-f", "--force", "is_forced", is_flag=True, help="Write the result even if it is larger."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print no sizes.")
-@click.option("--max-unpacked", type=Size(), help="What a FILE may unpack to.  [default: 1G]")
+@click.option(
+    "--max-unpacked", type=Size(), help="The maximum unpacked size of a FILE.  [default: 1G]"
+)
 def advdef_command(
     *,
     files: tuple[Path, ...],
@@ -62,12 +75,12 @@ def advdef_command(
     Examples:
       purekernel tool advdef -z -4 core.gz
       purekernel tool advdef -z -q *.gz
-    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    """  # noqa: D301  # click keeps the line breaks after a backspace
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
 
     if not is_asked:
-        raise UsageError("nothing is asked for", hint="add -z to recompress the files")
+        raise UsageError("-z is missing", hint="add -z to recompress the files")
     chosen = EXTRA if level is None else level
     encoders = _encoders(chosen, iterations)
     limits = limits_of(max_unpacked)
@@ -118,13 +131,16 @@ def _recompress_file(
             write_whole(path.resolve(), done.data)
         except OutputError as error:
             raise OutputError(
-                error.message, hint="it is as it was; check its folder and the free space"
+                error.message, hint="the file is unchanged; check its folder and the free space"
             ) from None
     is_bigger = done.data == old and done.fresh_bytes > len(old)
     return len(old), len(done.data), f" (Bigger {done.fresh_bytes})" if is_bigger else ""
 
 
 def _sizes(old_bytes: int, new_bytes: int) -> str:
-    """Return the columns of advdef. Source: AdvanceCOMP 2.5, redef.cc."""
+    """Return the columns that advdef prints.
+
+    Source: AdvanceCOMP 2.5, redef.cc.
+    """
     percent = new_bytes * 100 // old_bytes if old_bytes else 0
     return f"{old_bytes:12}{new_bytes:12} {percent:3}%"

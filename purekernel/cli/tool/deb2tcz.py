@@ -1,4 +1,4 @@
-"""``purekernel tool deb2tcz``: make an extension of a Debian package."""
+"""Run ``purekernel tool deb2tcz``: make an extension from a Debian package."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ if TYPE_CHECKING:
     from purekernel.plan.conversion import ConvertedExtension
 
 
-@click.command("deb2tcz", short_help="Make an extension (.tcz) of a Debian package.")
+@click.command("deb2tcz", short_help="Make an extension (.tcz) from a Debian package.")
 @click.argument("package", metavar="FILE.deb", type=Place())
 @click.argument("output", metavar="[OUT.tcz]", type=Place(), required=False)
 @click.option("--dep", "needs", metavar="NAME", multiple=True,
-    help="An extension that it needs, for the .dep. Repeatable.")  # fmt: skip
+    help="An extension to depend on, for the .dep. Repeatable.")  # fmt: skip
 @click.option("--script", type=Place(), metavar="FILE",
-    help="What is to run after postinst when it is loaded, as Tiny Core's importscripts have it.",
+    help="A script to run after postinst on load, such as Tiny Core's importscripts.",
 )  # fmt: skip
 @click.option("--keep-doc", is_flag=True, help="Keep usr/share/doc, man, menu and lintian.")
 @click.option("--keep-empty", is_flag=True, help="Keep empty folders.")
 @click.option("--no-library-links", is_flag=True,
-    help="Do not link libraries to where Core's loader looks.")  # fmt: skip
+    help="Make no links to libraries in the folders that Core's loader searches.")  # fmt: skip
 @click.option("--effort", type=click.Choice(EFFORTS), default="balanced", show_default=True,
-    help="How much is done for a small image.")  # fmt: skip
+    help="How much time to spend on a small image.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1, 1024), metavar="N",
-    help="How many blocks are packed at once.  [default: as many as there are processors]",
+    help="How many blocks to compress at once.  [default: one per processor]",
 )  # fmt: skip
-@click.option("-f", "--force", is_flag=True, help="Overwrite what is there.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no names.")
-@click.option("--max-unpacked", type=Size(), help="What FILE may unpack to.  [default: 1G]")
+@click.option(
+    "--max-unpacked", type=Size(), help="The maximum unpacked size of FILE.  [default: 1G]"
+)
 def deb2tcz_command(
     *,
     package: Path,
@@ -48,21 +50,21 @@ def deb2tcz_command(
     max_unpacked: int | None,
     **options: Any,
 ) -> None:
-    """Make an extension of a Debian package, and .md5.txt, .dep, .info and .list beside it.
+    """Make an extension from a Debian package, and .md5.txt, .dep, .info and .list beside it.
 
-    Without OUT.tcz it is called after the package, in the current folder. The package's postinst
-    becomes usr/local/postinst/NAME, and the extension's start script calls it. What the package
-    depends on is printed; --dep puts extensions in its place.
+    Without OUT.tcz, name it after the package, in the current folder. The package's postinst
+    becomes usr/local/postinst/NAME, and the extension's start script calls it. The package's
+    dependencies are printed; use --dep to depend on extensions instead.
 
     \b
     Examples:
       purekernel tool deb2tcz lshw_02.19-2_i386.deb
       purekernel tool deb2tcz --dep pci-utils.tcz lshw.deb tce/optional/lshw.tcz
-    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    """  # noqa: D301  # click keeps the line breaks after a backspace
     from purekernel.cli.terminal import say, say_warning  # noqa: PLC0415
     from purekernel.formats.debian.relation import show_relations  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
-    from purekernel.host.write import publish, remove, writer_of  # noqa: PLC0415  # longer than --help may take
+    from purekernel.host.write import publish, remove, writer_of  # noqa: PLC0415  # too slow for --help
     from purekernel.repos.tinycore import DEPENDENCIES, SIDES  # noqa: PLC0415
 
     limits = limits_of(max_unpacked)
@@ -74,13 +76,13 @@ def deb2tcz_command(
         _check_free(folder, [made.name, *(made.name + side for side in SIDES)])
     publish(folder, {name: writer_of(content) for name, content in contents.items()})
     if DEPENDENCIES not in made.beside:
-        # What stood there spoke of what was replaced.
+        # An old .dep describes the extension that is replaced.
         remove(folder / f"{made.name}{DEPENDENCIES}")
     for note in made.notes:
         say_warning(note)
     if quiet:
         return
-    say(f"{folder / made.name}  {len(made.content)} bytes, of {record}")
+    say(f"{folder / made.name}  {len(made.content)} bytes, from {record}")
     if record.depends:
         say(f"depends on: {show_relations(record.depends)}")
 
@@ -98,7 +100,7 @@ def _convert(
     effort: str,
     jobs: int | None,
 ) -> tuple[ConvertedExtension, PackageRecord]:
-    """Return the extension, and what the package says of itself."""
+    """Return the extension, and the package's control record."""
     from purekernel.encode.encoders import Effort  # noqa: PLC0415
     from purekernel.formats.tinycore import (  # noqa: PLC0415
         TCZ,
@@ -112,12 +114,13 @@ def _convert(
     name = None if output is None else output.name
     if name is not None and not (name.endswith(TCZ) and is_extension_name(name)):
         raise UsageError(
-            f"{name} is no name of an extension", hint="give one that ends in .tcz: lshw.tcz"
+            f"{name}: must be the name of an extension",
+            hint="use a name that ends in .tcz: lshw.tcz",
         )
-    names = [parse_extension_name(one, source="--dep") for one in needs]
-    if odd := [one for one in names if not one.endswith(TCZ)]:
+    names = [parse_extension_name(need, source="--dep") for need in needs]
+    if invalid := [name for name in names if not name.endswith(TCZ)]:
         raise UsageError(
-            f"--dep {odd[0]}: what an extension needs is an extension", hint="give a .tcz"
+            f"--dep {invalid[0]}: must be an extension", hint="use a name that ends in .tcz"
         )
     conversion = convert_package(
         load_file(package, limits=limits),
@@ -138,4 +141,4 @@ def _check_free(folder: Path, names: Iterable[str]) -> None:
     for name in names:
         path = folder / name
         if path.exists() or path.is_symlink():
-            raise OutputError(f"{path} is there already", hint="add -f to overwrite it")
+            raise OutputError(f"{path} exists already", hint="add -f to overwrite it")

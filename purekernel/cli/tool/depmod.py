@@ -1,4 +1,4 @@
-"""``purekernel tool depmod``: index the modules of a kernel."""
+"""Run ``purekernel tool depmod``: index the modules of a kernel."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ _DIALECT = re.compile(
 @click.command("depmod", short_help="Index the modules of a kernel.")
 @click.argument("release", metavar="[KVER]", required=False)
 @click.option("-b", "--basedir", "root_place", metavar="ROOT", help="The root file system.")
-@click.option("-a", "--all", "everything", is_flag=True, help="Index all modules, as without it.")
-@click.option("-A", "--quick", is_flag=True, help="Only if a module is newer than modules.dep.")
-@click.option("-n", "--show", is_flag=True, help="Print the text files, and write nothing.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Index all modules; always the case.")
 @click.option(
-    "-e", "--errsyms", is_flag=True, help="Say what symbols nobody offers; with -E or -F."
+    "-A", "--quick", is_flag=True, help="Index only if a module is newer than modules.dep."
 )
+@click.option("-n", "--show", is_flag=True, help="Print the text files, and write nothing.")
+@click.option("-e", "--errsyms", is_flag=True, help="Report unresolved symbols; requires -E or -F.")
 @click.option(
     "-F", "--filesyms", "system_map", metavar="FILE", type=Place(), help="The kernel's System.map."
 )
 @click.option(
     "-E", "--symvers", metavar="FILE", type=Place(),
-    help="The kernel's Module.symvers, whose checksums modules must agree with.",
+    help="The kernel's Module.symvers, whose checksums modules must match.",
 )  # fmt: skip
-@click.option("-w", "--warn", is_flag=True, help="Say what is there twice: aliases and symbols.")
+@click.option("-w", "--warn", is_flag=True, help="Report duplicate aliases and symbols.")
 @click.option(
     "--dialect", metavar="WHOSE",
-    help="kmod, kmod:34, busybox or busybox:1.20: whose files are written.  [default: ROOT's own]",
+    help="The format of the files: kmod, kmod:34, busybox or busybox:1.20.  [default: ROOT's]",
 )  # fmt: skip
 @change_options
 def depmod_command(
     *,
     release: str | None,
     root_place: str | None,
-    everything: bool,  # noqa: ARG001  # there is no other way
+    everything: bool,  # noqa: ARG001  # always the case
     quick: bool,
     show: bool,
     errsyms: bool,
@@ -61,22 +61,23 @@ def depmod_command(
     drop_boot: bool,
     max_unpacked: int | None,
 ) -> None:
-    """Write in ROOT the modules.* files by which modprobe finds modules and what they need.
+    """Write the modules.* files in ROOT, which modprobe reads to find modules and dependencies.
 
-    KVER is the kernel's release, the name of a folder in lib/modules; without it all are done.
+    KVER is the kernel's release, the name of a folder in lib/modules. Without KVER, index the
+    modules of all kernels.
 
     \b
     Examples:
       purekernel tool depmod -b root/ 6.1.0-50-amd64
       purekernel tool depmod -b Core-current.iso -n
-    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    """  # noqa: D301  # click keeps the line breaks after a backspace
     from purekernel.cli.terminal import say_bytes, say_warning  # noqa: PLC0415
     from purekernel.rootfs.depmod import depmod  # noqa: PLC0415
 
     if root_place is None:
         raise UsageError(
-            "no root file system is named",
-            hint="name one with -b; this system's own is its own depmod's business",
+            "the root file system is missing",
+            hint="set it with -b; for this system, use its own depmod",
         )
     kernel = _kernel_symbols(system_map, symvers, errsyms=errsyms)
     chosen = _parse_dialect(dialect) if dialect is not None else None
@@ -86,12 +87,12 @@ def depmod_command(
         root_place, timestamp=timestamp, drop_boot=drop_boot, max_unpacked=max_unpacked
     )
     tree = root.tree
-    for one in _releases(tree, release, root_place):
-        if quick and _is_up_to_date(tree, one):
+    for kernel_release in _releases(tree, release, root_place):
+        if quick and _is_up_to_date(tree, kernel_release):
             continue
         done = depmod(
             tree,
-            one,
+            kernel_release,
             mtime=root.mtime,
             dialect=_of_tree(chosen, tree),
             kernel=kernel,
@@ -123,8 +124,8 @@ def _kernel_symbols(
         return parse_system_map(load_file(system_map, streams=True))
     if errsyms:
         raise UsageError(
-            "what the kernel offers is not known",
-            hint="name its Module.symvers with -E, or its System.map with -F",
+            "-e requires the kernel's symbols",
+            hint="set its Module.symvers with -E, or its System.map with -F",
         )
     return None
 
@@ -135,8 +136,8 @@ def _parse_dialect(text: str) -> Dialect:
     match = _DIALECT.fullmatch(text)
     if match is None:
         raise UsageError(
-            f"{text!r} is nobody's depmod",
-            hint="give kmod or busybox, with a version behind a colon if you like: busybox:1.20",
+            f"--dialect: must be kmod or busybox, got {text!r}",
+            hint="use kmod or busybox, optionally with a version: busybox:1.20",
         )
     if text.startswith("kmod"):
         return Kmod(version=int(match["kmod"])) if match["kmod"] else Kmod()
@@ -146,7 +147,7 @@ def _parse_dialect(text: str) -> Dialect:
 
 
 def _of_tree(chosen: Dialect | None, tree: Tree) -> Dialect | None:
-    """Return the dialect for ``tree``: Tiny Core's busybox looks where others do not."""
+    """Return the dialect for ``tree``: Tiny Core's busybox searches folders of its own."""
     from purekernel.rootfs.depmod import Busybox, tree_busybox  # noqa: PLC0415
 
     return tree_busybox(tree, chosen.version) if isinstance(chosen, Busybox) else chosen
@@ -161,8 +162,8 @@ def _releases(tree: Tree, release: str | None, place: str) -> list[bytes]:
     found = kernel_releases(tree)
     if not found:
         raise InputError(
-            f"{place} has no folder of a kernel in lib/modules",
-            hint="name the folder that lib/modules is in, not that folder itself",
+            f"{place}: no kernel's folder in lib/modules",
+            hint="use the folder that contains lib/modules, not lib/modules itself",
         )
     return found
 

@@ -1,4 +1,4 @@
-"""``purekernel tool ldconfig``: make links to libraries, and the cache they are found by."""
+"""Run ``purekernel tool ldconfig``: make links to libraries, and the loader's cache."""
 
 from __future__ import annotations
 
@@ -20,45 +20,47 @@ if TYPE_CHECKING:
 CACHE = "/etc/ld.so.cache"
 CONFIGURATION = "/etc/ld.so.conf"
 
-# purekernel.rootfs.ldconfig.ARCHITECTURES, which would take too long to import for --help.
+# As in purekernel.rootfs.ldconfig.ARCHITECTURES, which is too slow to import for --help.
 NAMES = ("aarch64", "arm", "armhf", "i386", "ppc64le", "riscv64", "s390x", "x32", "x86_64")
 
 
 @click.command("ldconfig", short_help="Make links to libraries, and the loader's cache.")
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1)
 @click.option("-r", "root_place", metavar="ROOT", help="The root file system.")
-@click.option("-p", "--print-cache", is_flag=True, help="Print the cache, and change nothing.")
-@click.option("-v", "--verbose", is_flag=True, help="Print the folders searched, and all links.")
-@click.option("-N", "no_cache", is_flag=True, help="Make no cache.")
-@click.option("-X", "no_links", is_flag=True, help="Leave links as they are.")
-@click.option("-n", "only", is_flag=True, help="Search FOLDERs and no others; make no cache.")
+@click.option("-p", "--print-cache", is_flag=True, help="Print the cache, and write nothing.")
+@click.option("-v", "--verbose", is_flag=True, help="Print the searched folders, and all links.")
+@click.option("-N", "no_cache", is_flag=True, help="Write no cache.")
+@click.option("-X", "no_links", is_flag=True, help="Make no links.")
+@click.option("-n", "only", is_flag=True, help="Search only FOLDERs; write no cache.")
 @click.option(
     "-f", "configuration", metavar="CONF", default=CONFIGURATION, show_default=True,
-    help="What names the folders to search.",
+    help="The file that lists the folders to search.",
 )  # fmt: skip
 @click.option(
-    "-C", "cache", metavar="CACHE", default=CACHE, show_default=True, help="Where the cache is."
+    "-C", "cache", metavar="CACHE", default=CACHE, show_default=True, help="The path of the cache."
 )
 @click.option(
     "-c",
     "--format",
     "form",
     type=click.Choice(["new", "compat", "old"]),
-    help="Of the cache.  [default: new from glibc 2.32 on, else compat]",
+    help="The format of the cache.  [default: new from glibc 2.32 on, else compat]",
 )
-@click.option("-i", "--ignore-aux-cache", is_flag=True, help="Nothing: no such cache is kept.")
+@click.option(
+    "-i", "--ignore-aux-cache", is_flag=True, help="Ignored: there is no auxiliary cache."
+)
 @click.option(
     "--architecture",
     type=click.Choice(NAMES),
-    help="Whose ldconfig.  [default: that of the loader in ROOT, or of most libraries]",
+    help="The architecture.  [default: that of the loader in ROOT, or of most libraries]",
 )
 @click.option(
     "--glibc",
     metavar="RELEASE",
-    help="Whose rules are followed, such as 2.31.  [default: those of ROOT's glibc, or 2.36]",
+    help="The glibc whose rules to follow, such as 2.31.  [default: ROOT's, or 2.36]",
 )
 @click.option(
-    "--generator", metavar="TEXT", help="What the cache says of who wrote it.  "
+    "--generator", metavar="TEXT", help="The generator that the cache names.  "
     "[default: the ldconfig of ROOT's glibc]",
 )  # fmt: skip
 @change_options
@@ -76,16 +78,16 @@ def ldconfig_command(
     max_unpacked: int | None,
     **options: Any,
 ) -> None:
-    """Make in ROOT the links to libraries and the cache that glibc's ldconfig would make.
+    """Make the links to libraries and the cache in ROOT, as glibc's ldconfig does.
 
-    What names of folders and files mean is ROOT's business: its links are followed inside.
+    Names of folders and files are relative to ROOT; symbolic links are followed inside ROOT.
 
     \b
     Examples:
       purekernel tool ldconfig -r root/
       purekernel tool ldconfig -r core.gz -o new-core.gz
       purekernel tool ldconfig -r Core-current.iso -p
-    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    """  # noqa: D301  # click keeps the line breaks after a backspace
     from purekernel.cli.terminal import say_bytes, say_warning  # noqa: PLC0415
     from purekernel.errors import inside  # noqa: PLC0415
     from purekernel.host.read import load_file  # noqa: PLC0415
@@ -95,8 +97,8 @@ def ldconfig_command(
         return
     if root_place is None:
         raise UsageError(
-            "no root file system is named",
-            hint="name one with -r; this system's own is its own ldconfig's business",
+            "the root file system is missing",
+            hint="set it with -r; for this system, use its own ldconfig",
         )
     if print_cache:
         refuse_output(output, "-p")
@@ -129,13 +131,13 @@ def _configure(
     architecture: str | None,
     glibc: str | None,
     generator: str | None,
-    ignore_aux_cache: bool,  # noqa: ARG001  # there is none
+    ignore_aux_cache: bool,  # noqa: ARG001  # there is no auxiliary cache
 ) -> Configured:
     from purekernel.formats.ld_cache import CacheFormat  # noqa: PLC0415
     from purekernel.rootfs.ldconfig import ARCHITECTURES, ldconfig  # noqa: PLC0415
 
     if only and not folders:
-        raise UsageError("no folder is named", hint="with -n, name those to search")
+        raise UsageError("-n requires a folder", hint="add the folders to search")
     return ldconfig(
         root.tree,
         mtime=root.mtime,
@@ -154,7 +156,10 @@ def _configure(
 def _release(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})(\.[0-9]+)?", text)
     if match is None:
-        raise UsageError(f"{text!r} is no release of glibc", hint="give two numbers, such as 2.31")
+        raise UsageError(
+            f"--glibc: must be a release of glibc, got {text!r}",
+            hint="use two numbers, such as 2.31",
+        )
     return int(match[1]), int(match[2])
 
 
@@ -168,7 +173,9 @@ def _content(tree: Tree, path: str) -> bytes:
 
     node = tree.get(resolve(tree, os.fsencode(path)))
     if not isinstance(node, File):
-        raise InputError(f"there is no cache {path}", hint="make one, or name it with -C")
+        raise InputError(
+            f"the cache {path} is missing", hint="write it with ldconfig, or set its path with -C"
+        )
     return bytes(node.content)
 
 
@@ -179,7 +186,10 @@ def _listing(data: bytes, name: str) -> bytes:
 
 
 def _report(done: Configured) -> bytes:
-    """Return what ``ldconfig -v`` prints. Source: glibc 2.36, elf/ldconfig.c."""
+    """Return the text that ``ldconfig -v`` prints.
+
+    Source: glibc 2.36, elf/ldconfig.c.
+    """
     lines = []
     for searched in done.searched:
         folder = searched.folder

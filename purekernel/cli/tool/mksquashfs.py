@@ -1,4 +1,4 @@
-"""``purekernel tool mksquashfs``: make an extension, or any squashfs image."""
+"""Run ``purekernel tool mksquashfs``: make an extension, or any squashfs image."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from purekernel.formats.limits import Limits
     from purekernel.tree import Tree
 
-# purekernel.encode.squashfs.Compression and encode.encoders.Effort, which would take too long to
-# import for --help.
+# The values of purekernel.encode.squashfs.Compression and purekernel.encode.encoders.Effort, which
+# are too slow to import for --help.
 COMPRESSIONS = ("gzip", "xz", "lz4", "zstd")
 EFFORTS = ("fast", "balanced", "max")
 
@@ -35,57 +35,59 @@ TIME = click.IntRange(0, 0xFFFFFFFF)
 @click.argument("places", metavar="SOURCE... OUT", type=Place(), nargs=-1)
 @click.option(
     "-b", "block_bytes", type=Size(), metavar="SIZE", default=4096, show_default=True,
-    help="Of blocks: a power of two up to 1M. Tiny Core takes 4096.",
+    help="The block size: a power of two up to 1M. Tiny Core uses 4096.",
 )  # fmt: skip
 @click.option(
     "-comp", "compression", type=click.Choice(COMPRESSIONS), default="gzip", show_default=True,
-    help="What blocks are packed with.",
+    help="The compression of blocks.",
 )  # fmt: skip
 @click.option(
     "--effort", type=click.Choice(EFFORTS), default="fast", show_default=True,
-    help="How much is done for a small image.",
+    help="How much time to spend on a small image.",
 )  # fmt: skip
-@click.option("-noappend", "replace", is_flag=True, help="Replace OUT, if it is there.")
-@click.option("-all-root", "-root-owned", "all_root", is_flag=True, help="All belongs to root.")
-@click.option("-force-uid", metavar="USER", help="All belongs to USER, a number or a name.")
-@click.option("-force-gid", metavar="GROUP", help="All belongs to GROUP.")
+@click.option("-noappend", "replace", is_flag=True, help="Replace OUT if it exists.")
+@click.option("-all-root", "-root-owned", "all_root", is_flag=True, help="Make root own all files.")
+@click.option("-force-uid", metavar="USER", help="Make USER, a number or a name, own all files.")
+@click.option("-force-gid", metavar="GROUP", help="Set the group of all files to GROUP.")
 @click.option(
     "-xattrs/-no-xattrs", default=True, help="Store extended attributes.  [default: -xattrs]"
 )
 @click.option(
     "-e", "excluded", metavar="PATH...", multiple=True,
-    help="Leave out these; takes all words that follow.",
+    help="Exclude these paths; takes all arguments that follow.",
 )  # fmt: skip
 @click.option(
-    "-ef", "exclude_file", type=Place(), metavar="FILE", help="Leave out what FILE lists."
+    "-ef", "exclude_file", type=Place(), metavar="FILE", help="Exclude the paths that FILE lists."
 )
 @click.option(
     "-sort", "sort_file", type=Place(), metavar="FILE",
-    help="Files lie by the priorities in FILE: a path and a number a line.",
+    help="Order files by the priorities in FILE: a path and a number per line.",
 )  # fmt: skip
 @click.option(
     "-mkfs-time", "-fstime", "mkfs_time", type=TIME, metavar="SECONDS",
-    help="When it says it was made, since 1970, UTC.  [default: the newest time in it]",
+    help="The image's time of creation, since 1970, UTC.  [default: the newest time in it]",
 )  # fmt: skip
-@click.option("-all-time", type=TIME, metavar="SECONDS", help="The time of all in it.")
+@click.option("-all-time", type=TIME, metavar="SECONDS", help="Set the time of all files.")
 @click.option(
     "--timestamp", type=TIME, metavar="SECONDS", envvar="SOURCE_DATE_EPOCH", show_envvar=True,
-    help="When it says it was made; what is newer is given this time.",
+    help="The image's time of creation; newer times of files are set to it.",
 )  # fmt: skip
 @click.option(
     "-processors", type=click.IntRange(1, 1024), metavar="N",
-    help="How many blocks are packed at once.  [default: as many as there are processors]",
+    help="How many blocks to compress at once.  [default: one per processor]",
 )  # fmt: skip
-@click.option("-no-fragments", is_flag=True, help="Let no ends of files share blocks.")
-@click.option("-no-exports", is_flag=True, help="Make no table for NFS.")
-@click.option("-no-duplicates", is_flag=True, help="Store files of one content each by itself.")
+@click.option("-no-fragments", is_flag=True, help="Do not let the ends of files share blocks.")
+@click.option("-no-exports", is_flag=True, help="Write no export table, which NFS needs.")
+@click.option("-no-duplicates", is_flag=True, help="Store files of equal content separately.")
 @click.option("-nopad", is_flag=True, help="Do not pad to a multiple of 4 KiB.")
 @click.option(
     "-always-use-fragments", "-tailends", "-exports", "-no-progress", "-reproducible", "ignored",
-    is_flag=True, help="Nothing: it is so.",
+    is_flag=True, help="Ignored: this is always the case.",
 )  # fmt: skip
 @click.option("-quiet", is_flag=True, help="Print nothing.")
-@click.option("--max-unpacked", type=Size(), help="What a SOURCE may unpack to.  [default: 1G]")
+@click.option(
+    "--max-unpacked", type=Size(), help="The maximum unpacked size of a SOURCE.  [default: 1G]"
+)
 def mksquashfs_command(
     *,
     places: tuple[Path, ...],
@@ -112,17 +114,17 @@ def mksquashfs_command(
     quiet: bool,
     max_unpacked: int | None,
 ) -> None:
-    """Make the squashfs image OUT of what is in SOURCE: what mksquashfs does.
+    """Make the squashfs image OUT from the content of SOURCE, as mksquashfs does.
 
-    SOURCE is a folder; or a tar or cpio archive, packed or not, or another squashfs image, whose
-    content is meant. Several SOURCEs, and files that are no archives, are in it under their names.
+    SOURCE is a folder, a tar or cpio archive, compressed or not, or another squashfs image.
+    Several SOURCEs, and files that are not archives, are added under their own names.
 
     \b
     Examples:
       purekernel tool mksquashfs root/ my.tcz -all-root
       purekernel tool mksquashfs data.tar.xz my.tcz -noappend --effort max
       purekernel tool mksquashfs root/ my.tcz -noappend -e usr/share/doc usr/share/man
-    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    """  # noqa: D301  # click keeps the line breaks after a backspace
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.encode.encoders import Effort  # noqa: PLC0415
     from purekernel.encode.squashfs import Compression, make_codec  # noqa: PLC0415
@@ -134,12 +136,12 @@ def mksquashfs_command(
     from purekernel.tree import clamp_times  # noqa: PLC0415
 
     if len(places) < 2:
-        raise UsageError("a SOURCE and an OUT are wanted", hint="see --help")
+        raise UsageError("SOURCE or OUT is missing", hint="see 'purekernel tool mksquashfs --help'")
     *sources, out = places
     if out.exists() and not replace:
         raise UsageError(
-            f"{out} is there, and nothing is appended to an image",
-            hint="add -noappend to replace it, or name another file",
+            f"{out} exists already, and appending to images is not supported",
+            hint="add -noappend to replace it, or use another name",
         )
     limits = limits_of(max_unpacked)
     uid = 0 if all_root else None if force_uid is None else _number(force_uid, "user")
@@ -159,13 +161,13 @@ def mksquashfs_command(
         priorities={} if sort_file is None else _priorities(tree, sort_file, sources),
     )
     codec = make_codec(Compression(compression), Effort(effort), block_bytes)
-    place = out.resolve()
+    target = out.resolve()
     with Encoding(jobs=processors).running() as executor:
 
         def write(stream: BinaryIO) -> None:
             write_squashfs(tree, stream, codec=codec, executor=executor, options=options)
 
-        (done,) = publish(place.parent, {place.name: write}, option="another OUT")
+        (done,) = publish(target.parent, {target.name: write}, option="another OUT")
     if not quiet:
         say(f"{out}: {done.size_bytes} bytes, {len(tree)} names, {compression}, {block_bytes}")
 
@@ -188,7 +190,7 @@ def _gather(
     tree = gather(sources, xattrs=xattrs, limits=limits)
     tree, missing = leave_out(tree, [inside_image(name, sources) for name in names])
     for path in missing:
-        say_warning(f"there is no {display(path)} to leave out")
+        say_warning(f"{display(path)} is excluded, and is not in the sources")
     return tree
 
 
@@ -210,7 +212,7 @@ def _text(path: Path) -> str:
 
 
 def _number(text: str, what: str) -> int:
-    """Return the number of a user or group, which may be given by its name here."""
+    """Return the number of a user or group, given as a number or as a name on this host."""
     if text.isascii() and text.isdigit() and int(text) <= 0xFFFFFFFF:
         return int(text)
     look_up: Callable[[str], int]
@@ -226,5 +228,5 @@ def _number(text: str, what: str) -> int:
         return look_up(text)
     except (ImportError, KeyError):
         raise UsageError(
-            f"there is no {what} {text} here", hint="give a number from 0 to 4294967295"
+            f"the {what} {text} does not exist here", hint="use a number from 0 to 4294967295"
         ) from None

@@ -1,4 +1,4 @@
-"""``purekernel tool modinfo``: say what a kernel module says of itself."""
+"""Run ``purekernel tool modinfo``: print the information in a kernel module."""
 
 from __future__ import annotations
 
@@ -17,19 +17,23 @@ if TYPE_CHECKING:
 SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
 
 
-@click.command("modinfo", short_help="Say what a kernel module says of itself.")
+@click.command("modinfo", short_help="Print the information in a kernel module.")
 @click.argument("modules", metavar="MODULE...", nargs=-1, required=True)
-@click.option("-a", "--author", "name", flag_value="author", help="Only its authors.")
-@click.option("-d", "--description", "name", flag_value="description", help="Only what it is for.")
-@click.option("-l", "--license", "name", flag_value="license", help="Only its licence.")
-@click.option("-p", "--parameters", "name", flag_value="parm", help="Only its parameters.")
-@click.option("-n", "--filename", "name", flag_value="filename", help="Only its file's name.")
-@click.option("-F", "--field", metavar="FIELD", help="Only what it says under this name.")
+@click.option("-a", "--author", "name", flag_value="author", help="Print only the authors.")
+@click.option(
+    "-d", "--description", "name", flag_value="description", help="Print only the description."
+)
+@click.option("-l", "--license", "name", flag_value="license", help="Print only the licence.")
+@click.option("-p", "--parameters", "name", flag_value="parm", help="Print only the parameters.")
+@click.option("-n", "--filename", "name", flag_value="filename", help="Print only the file name.")
+@click.option("-F", "--field", metavar="FIELD", help="Print only this field.")
 @click.option("-0", "--null", "nul", is_flag=True, help="End each entry with NUL, not newline.")
-@click.option("-b", "--basedir", "root_place", metavar="ROOT", help="Where names are looked up.")
+@click.option(
+    "-b", "--basedir", "root_place", metavar="ROOT", help="The root file system to search."
+)
 @click.option(
     "-k", "--set-version", "release", metavar="KVER",
-    help="The kernel whose modules are meant.  [default: the one in ROOT]",
+    help="The kernel's release.  [default: the only one in ROOT]",
 )  # fmt: skip
 def modinfo_command(
     *,
@@ -40,15 +44,15 @@ def modinfo_command(
     root_place: str | None,
     release: str | None,
 ) -> None:
-    """Print what each MODULE says of itself, and who signed it.
+    """Print the information in each MODULE, and its signature.
 
-    MODULE is a file, packed or not; with -b, the name of a module in ROOT.
+    MODULE is a file, compressed or not; with -b, the name of a module in ROOT.
 
     \b
     Examples:
       purekernel tool modinfo ext4.ko.xz
       purekernel tool modinfo -b Core-current.iso -F depends garp
-    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    """  # noqa: D301  # click keeps the line breaks after a backspace
     from purekernel.cli.terminal import say_bytes  # noqa: PLC0415
     from purekernel.formats.kernel_module import (  # noqa: PLC0415
         describe_module,
@@ -80,8 +84,8 @@ def _file(module: str) -> Path:
     path = Path(module)
     if not path.exists() and not module.endswith(SUFFIXES):
         raise UsageError(
-            f"{module} is no file",
-            hint="give a module's file, or name the root file system that it is in with -b",
+            f"{module}: no such file",
+            hint="use the path of a module, or set its root file system with -b",
         )
     return path
 
@@ -99,9 +103,9 @@ def _look_up(
         if len(releases) != 1:
             raise InputError(
                 f"{root_place} has modules of {len(releases)} kernels",
-                hint="name one of them with -k: " + ", ".join(map(os.fsdecode, releases))
+                hint="select one with -k: " + ", ".join(map(os.fsdecode, releases))
                 if releases
-                else "name the folder that lib/modules is in",
+                else "use the folder that contains lib/modules",
             )
         release = os.fsdecode(releases[0])
     known = find_modules(tree, os.fsencode(release))
@@ -109,7 +113,7 @@ def _look_up(
         found = known.get(os.fsencode(module).replace(b"-", b"_"))
         if found is None:
             raise InputError(
-                f"{root_place} has no module {module} of {release}",
-                hint="give its own name; aliases are not looked up",
+                f"{root_place}: no module {module} for {release}",
+                hint="use the module's own name; aliases are not supported",
             )
         yield f"/lib/modules/{release}/{os.fsdecode(found.path)}", found.content

@@ -1,4 +1,4 @@
-"""``purekernel tool recompress``: write extensions again in fewer bytes."""
+"""Run ``purekernel tool recompress``: make extensions smaller in place."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ if TYPE_CHECKING:
     from purekernel.formats.limits import Limits
 
 
-@click.command("recompress", short_help="Write extensions (.tcz) again in fewer bytes.")
+@click.command("recompress", short_help="Make extensions (.tcz) smaller in place.")
 @click.argument("images", metavar="IMAGE...", type=Place(), nargs=-1, required=True)
 @click.option(
     "--effort", type=click.Choice(EFFORTS), default="max", show_default=True,
-    help="How much is done for a small image.",
+    help="How much time to spend on a small image.",
 )  # fmt: skip
 @click.option(
     "--jobs", type=click.IntRange(1, 1024), metavar="N",
-    help="How many blocks are packed at once.  [default: as many as there are processors]",
+    help="How many blocks to compress at once.  [default: one per processor]",
 )  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Print no sizes.")
-@click.option("--max-unpacked", type=Size(), help="What an IMAGE may unpack to.  [default: 1G]")
+@click.option(
+    "--max-unpacked", type=Size(), help="The maximum unpacked size of an IMAGE.  [default: 1G]"
+)
 def recompress_command(
     *,
     images: tuple[Path, ...],
@@ -39,15 +41,15 @@ def recompress_command(
     quiet: bool,
     max_unpacked: int | None,
 ) -> None:
-    """Write each squashfs IMAGE again where it is, smaller, and IMAGE.md5.txt beside it.
+    """Recompress each squashfs IMAGE in place, and write IMAGE.md5.txt beside it.
 
-    It holds the same, which was compared, in blocks of the same size, packed with the same. What
-    gets no smaller stays as it is, and so does its checksum.
+    The new image has the same content, which is checked, the same block size and the same
+    compression. An image that would not become smaller is unchanged, and so is its checksum.
 
     \b
     Examples:
       purekernel tool recompress tce/optional/*.tcz
-    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    """  # noqa: D301  # click keeps the line breaks after a backspace
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.encode.encoders import Effort  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
@@ -68,7 +70,7 @@ def recompress_command(
 
 
 def _recompress(path: Path, effort: Effort, executor: Executor, limits: Limits) -> tuple[int, int]:
-    """Return an image's old and new size, in bytes."""
+    """Recompress an image; return its old and new size, in bytes."""
     from purekernel.encode.squashfs import recompress_image  # noqa: PLC0415
     from purekernel.formats.tinycore import build_md5  # noqa: PLC0415
     from purekernel.host.read import load_file  # noqa: PLC0415
@@ -79,12 +81,12 @@ def _recompress(path: Path, effort: Effort, executor: Executor, limits: Limits) 
     new = recompress_image(old, source=str(path), effort=effort, executor=executor, limits=limits)
     if new is None:
         return len(old), len(old)
-    place = path.resolve()
-    # MD5 is what Tiny Core has to tell a damaged download by.
+    target = path.resolve()
+    # Tiny Core checks downloads against MD5.
     digest = hashlib.md5(new, usedforsecurity=False).hexdigest()
     writers = {
-        place.name: writer_of(new),
-        place.name + MD5: writer_of(build_md5(digest, place.name)),
+        target.name: writer_of(new),
+        target.name + MD5: writer_of(build_md5(digest, target.name)),
     }
-    publish(place.parent, writers, mode=place.stat().st_mode & 0o7777)
+    publish(target.parent, writers, mode=target.stat().st_mode & 0o7777)
     return len(old), len(new)

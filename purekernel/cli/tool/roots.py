@@ -1,4 +1,4 @@
-"""What tools that change a root file system have in common."""
+"""Define the options and functions of tools that change a root file system."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ _OPTIONS = (
     click.option(
         "--drop-boot",
         is_flag=True,
-        help="Write an ISO even if it boots in more ways than can be written (UEFI, USB, early "
-        "microcode); report what is dropped.",
+        help="Write an ISO even if it loses boot methods (UEFI, USB, early microcode); report what "
+        "is dropped.",
     ),
     click.option(
         "-o",
         "--output",
         type=Place(),
-        help="Where the changed archive or ISO goes.  [default: in the old one's place]",
+        help="The path of the changed archive or ISO.  [default: replace the old one]",
     ),
     click.option(
         "--timestamp",
         type=click.IntRange(0, 0xFFFFFFFF),
         envvar="SOURCE_DATE_EPOCH",
         show_envvar=True,
-        help="The time of what is made in an archive, in seconds since 1970, UTC.  "
+        help="The time of new files in an archive, in seconds since 1970, UTC.  "
         "[default: the newest in it]",
     ),
     click.option(
         "--max-unpacked",
         type=Size(),
-        help="What the root file system may unpack to, such as 4G.  [default: 1G]",
+        help="The maximum unpacked size of the root file system, such as 4G.  [default: 1G]",
     ),
 )
 
 
 def change_options(command: Command) -> Command:
-    """Add the options of tools that change a root file system."""
+    """Add the options of tools that change a root file system to ``command``."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -60,10 +60,10 @@ def open_place(
     drop_boot: bool = False,
     max_unpacked: int | None = None,
 ) -> Root:
-    """Return the root file system at ``place``, and tell people what of it was not read."""
+    """Return the root file system at ``place``; print a warning for each unreadable part."""
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
-    from purekernel.tools.roots import open_root  # noqa: PLC0415  # longer than --help may take
+    from purekernel.tools.roots import open_root  # noqa: PLC0415  # too slow for --help
 
     limits = limits_of(max_unpacked)
     root = open_root(place, timestamp=timestamp, drop_boot=drop_boot, limits=limits)
@@ -73,8 +73,8 @@ def open_place(
 
 
 def save(root: Root, changed: Tree, output: Path | None) -> None:
-    """Write ``changed`` where ``root`` lies or to ``output``, if there is anything to write."""
-    from purekernel.cli.terminal import say_warning  # noqa: PLC0415  # longer than --help may take
+    """Write ``changed`` to ``output``, or in place of ``root`` if it differs."""
+    from purekernel.cli.terminal import say_warning  # noqa: PLC0415  # too slow for --help
 
     if changed != root.tree or output is not None:
         for note in root.save(changed, output):
@@ -82,8 +82,6 @@ def save(root: Root, changed: Tree, output: Path | None) -> None:
 
 
 def refuse_output(output: Path | None, option: str) -> None:
-    """Refuse ``--output`` beside an option by which nothing is written."""
+    """Refuse ``--output`` together with an option that writes nothing."""
     if output is not None:
-        raise UsageError(
-            f"with {option} nothing is written", hint="leave out --output, or the other"
-        )
+        raise UsageError(f"{option} and --output exclude each other", hint="leave out one of them")

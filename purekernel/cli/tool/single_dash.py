@@ -1,4 +1,4 @@
-"""Commands with long options behind a single dash, as mksquashfs and unsquashfs have them."""
+"""Define commands whose long options start with a single dash, as those of mksquashfs do."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import click
 
 
 class SingleDashCommand(click.Command):
-    """A command of which an unknown option is never taken for several short ones.
+    """A command that never splits an unknown option into several short ones.
 
     Attributes:
-        rest_option: an option that takes all words behind it, such as ``-e``; they are given to the
-            command as its parameter of the name that the option has.
+        rest_option: an option that takes all arguments after it, such as ``-e``; each becomes a
+            value of that option.
     """
 
     def __init__(self, *arguments: Any, rest_option: str = "", **settings: Any) -> None:
@@ -21,7 +21,7 @@ class SingleDashCommand(click.Command):
         self.rest_option = rest_option
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Look through the words before click does."""
+        """Check the options, and split the values of ``rest_option``, before click parses them."""
         known = {
             name: param
             for param in self.get_params(ctx)
@@ -44,7 +44,7 @@ class SingleDashCommand(click.Command):
                 close = difflib.get_close_matches(word, known)
                 raise click.NoSuchOption(word, possibilities=close or None, ctx=ctx)
             if name == self.rest_option:
-                # Each as a value of its own.
+                # Each argument becomes a value of the option.
                 words.pop()
                 for value in pending:
                     words += [name, value]

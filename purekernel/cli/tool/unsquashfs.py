@@ -1,4 +1,4 @@
-"""``purekernel tool unsquashfs``: list or unpack an extension, or any squashfs image."""
+"""Run ``purekernel tool unsquashfs``: list or unpack an extension, or any squashfs image."""
 
 from __future__ import annotations
 
@@ -21,23 +21,27 @@ if TYPE_CHECKING:
 )
 @click.argument("image", metavar="IMAGE", type=Place())
 @click.argument("wanted", metavar="[PATH]...", nargs=-1)
-@click.option("-l", "-ls", "short", is_flag=True, help="List names, and unpack nothing.")
-@click.option("-ll", "-lls", "long", is_flag=True, help="List names, modes, owners, sizes, times.")
-@click.option("-lln", "-llnumeric", "numeric", is_flag=True, help="The same, owners as numbers.")
-@click.option("-s", "-stat", "facts", is_flag=True, help="Print what the image says of itself.")
+@click.option("-l", "-ls", "short", is_flag=True, help="List names only.")
+@click.option(
+    "-ll", "-lls", "long", is_flag=True, help="List names, modes, owners, sizes and times."
+)
+@click.option("-lln", "-llnumeric", "numeric", is_flag=True, help="As -ll, with owners as numbers.")
+@click.option("-s", "-stat", "facts", is_flag=True, help="Print the superblock of the image.")
 @click.option("-cat", "cat", is_flag=True, help="Print the contents of the files at PATHs.")
 @click.option(
     "-d", "-dest", "folder", type=Place(), metavar="FOLDER", default="squashfs-root",
     show_default=True, help="Where to unpack.",
 )  # fmt: skip
-@click.option("-f", "-force", "replace", is_flag=True, help="Replace what is there.")
+@click.option("-f", "-force", "replace", is_flag=True, help="Replace existing files.")
 @click.option("-no-xattrs", is_flag=True, help="Set no extended attributes.")
 @click.option("-q", "-quiet", "quiet", is_flag=True, help="Print no count.")
 @click.option(
     "-n", "-no-progress", "-UTC", "-strict-errors", "ignored", is_flag=True,
-    help="Nothing: it is so.",
+    help="Ignored: this is always the case.",
 )  # fmt: skip
-@click.option("--max-unpacked", type=Size(), help="What IMAGE may unpack to.  [default: 1G]")
+@click.option(
+    "--max-unpacked", type=Size(), help="The maximum unpacked size of IMAGE.  [default: 1G]"
+)
 def unsquashfs_command(
     *,
     image: Path,
@@ -54,23 +58,23 @@ def unsquashfs_command(
     ignored: bool,  # noqa: ARG001  # as its help says
     max_unpacked: int | None,
 ) -> None:
-    """List or unpack the squashfs image IMAGE: what unsquashfs does.
+    """List or unpack the squashfs image IMAGE, as unsquashfs does.
 
-    With PATHs, only what is there and below; *, ? and [...] stand for parts of names. An ordinary
-    user owns what is unpacked, and makes no devices. Times are in UTC.
+    With PATHs, list or unpack only these and everything below them; PATHs may contain *, ? and
+    [...]. An ordinary user owns all unpacked files, and cannot make devices. Times are in UTC.
 
     \b
     Examples:
       purekernel tool unsquashfs -ll bash.tcz
       purekernel tool unsquashfs -d root/ bash.tcz usr/local/bin
       purekernel tool unsquashfs -cat bash.tcz usr/local/tce.installed/bash
-    """  # noqa: D301  # click reads the backspace as "keep these lines"
+    """  # noqa: D301  # click keeps the line breaks after a backspace
     from purekernel.formats.limits import limits_of  # noqa: PLC0415
 
     limits = limits_of(max_unpacked)
     paths = [os.fsencode(text) for text in wanted]
     if sum((short, long or numeric, facts, cat)) > 1:
-        raise UsageError("-l, -ll, -s and -cat are each for themselves", hint="give one of them")
+        raise UsageError("-l, -ll, -s and -cat exclude each other", hint="use one of them")
     if facts:
         _describe(image, limits)
     elif short or long or numeric:
@@ -127,15 +131,13 @@ def _print_files(image: Path, paths: list[bytes], limits: Limits) -> None:
     from purekernel.tree import File, display, look_up  # noqa: PLC0415
 
     if not paths:
-        raise UsageError("no file is named", hint="name files in the image behind it")
+        raise UsageError("PATH is missing", hint="add the paths of files in the image")
     opened = open_squashfs(load_file(image, limits=limits), source=str(image), limits=limits)
     contents = []
     for path in paths:
         found = look_up(opened.tree, path.strip(b"/"))
         if found is None or not isinstance(found.node, File):
-            raise InputError(
-                f"{image} holds no file {display(path)}", hint="see what it holds with -l"
-            )
+            raise InputError(f"{image}: no file {display(path)}", hint="list its files with -l")
         contents.append(bytes(found.node.content))
     for content in contents:
         say_bytes(content)
@@ -156,7 +158,7 @@ def _unpack(
     from purekernel.host.read import load_file  # noqa: PLC0415
     from purekernel.host.unpack import select, unpack_tree  # noqa: PLC0415
 
-    # All of it, so that a damaged image is told before anything is written.
+    # Parse the whole image first, so that a damaged one is reported before anything is written.
     tree = parse_squashfs(load_file(image, limits=limits), source=str(image), limits=limits)
     tree = select(tree, paths, source=str(image))
     for note in unpack_tree(tree, folder, replace=replace, xattrs=xattrs):

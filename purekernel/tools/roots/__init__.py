@@ -1,4 +1,4 @@
-"""A root file system wherever it lies, to be looked at and changed there."""
+"""Open, read and write a root file system in a folder, an archive or an ISO."""
 
 from purekernel.tools.roots.opening import Root, open_root
 

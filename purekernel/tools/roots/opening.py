@@ -46,7 +46,7 @@ from purekernel.host.write import write_whole
 from purekernel.recipe.encoding import Encoding
 from purekernel.tree import Buffer, File, Tree, display, look_up, newest_time
 
-# What tar calls the folder that it was told to pack.
+# The name of the top folder in an archive of "tar -c .".
 TOP_NAME = "."
 
 
@@ -58,17 +58,14 @@ _BUILDERS: dict[bytes, Callable[[bytes], bytes]] = {
 }
 
 
-# What a root file system is to those who change one.
-
-
 class Root(Protocol):
-    """A root file system that was read, and can be written again.
+    """A root file system that can be changed and written.
 
     Attributes:
-        tree: as it was read; leave it as it is.
-        notes: what could not be read, one line each.
-        is_whole: whether all of its names could be read.
-        mtime: the time of what is made in it, in seconds since 1970, UTC.
+        tree: the tree that was read; do not modify it.
+        notes: unreadable parts, one line each.
+        is_whole: whether all names could be read.
+        mtime: the time for new files, in seconds since 1970, UTC.
     """
 
     @property
@@ -83,42 +80,39 @@ class Root(Protocol):
 
     @property
     def is_whole(self) -> bool:
-        """Return whether it is."""
+        """Return whether all names could be read."""
         ...
 
     @property
     def mtime(self) -> int:
-        """Return the time."""
+        """Return the time for new files."""
         ...
 
     def save(self, changed: Tree, output: Path | None = None) -> tuple[str, ...]:
-        """Write ``changed``, which came of :attr:`tree`, to where that lies, or to ``output``.
+        """Write ``changed``, a changed copy of :attr:`tree`, in place or to ``output``.
 
         Returns:
-            What was dropped, one line each.
+            The dropped boot methods, one line each.
 
         Raises:
-            UsageError: that kind of root cannot be written elsewhere.
-            OutputError: something cannot be written.
-            BootLossError: a way to boot would be lost.
-            UnrepresentableError: its format has no room for something in the tree, or is one
-                that is not written.
+            UsageError: this kind of root cannot be written to ``output``.
+            OutputError: a file cannot be written.
+            BootLossError: a boot method would be lost.
+            UnrepresentableError: the format cannot represent something in the tree, or cannot be
+                written.
         """
         ...
 
 
-# An archive in an ISO: the ISO is written again around it.
-
-
 @frozen(kw_only=True)
 class IsoMember:
-    """The place of an archive in an ISO.
+    """An archive in an ISO; writing it rewrites the ISO.
 
     Attributes:
-        path: of the ISO on the host.
-        image: what it holds.
-        member: the archive's path in it.
-        drop_boot: whether ways to boot that cannot be written are dropped.
+        path: the path of the ISO on the host.
+        image: the parsed ISO.
+        member: the path of the archive in the ISO.
+        drop_boot: whether to drop boot methods that cannot be written.
     """
 
     path: Path
@@ -127,22 +121,22 @@ class IsoMember:
     drop_boot: bool = False
 
     def write(self, content: bytes, output: Path | None) -> tuple[str, ...]:
-        """Write the ISO with other content in the archive's place.
+        """Write the ISO with ``content`` in place of the archive.
 
         Returns:
-            What was dropped, one line each.
+            The dropped boot methods, one line each.
 
         Raises:
-            OutputError: it cannot be written.
-            BootLossError: it boots in a way that would be lost, and ``drop_boot`` is not set.
-            CombinedError: it boots in several.
+            OutputError: the ISO cannot be written.
+            BootLossError: a boot method would be lost, and ``drop_boot`` is not set.
+            CombinedError: several boot methods would be lost.
         """
         losses = find_lost_ways(self.image)
         if not self.drop_boot:
             refuse_losses(losses, source=str(self.path))
         tree = self.image.tree.copy()
         old = tree[self.member]
-        # A name of its own: were the old one hard-linked, its other names must not change.
+        # Remove the name first: if it is a hard link, the other names must keep the old content.
         tree.remove(self.member)
         tree.add(self.member, File(metadata=old.metadata, content=content))
         made = build_iso(
@@ -152,29 +146,26 @@ class IsoMember:
         return tuple(f"{self.path}: {loss.note}" for loss in losses)
 
 
-# A root file system in an archive: changed, it is packed as it was packed before.
-
-
 class Container(Protocol):
-    """What an archive lies in: the host, or an ISO there."""
+    """The container of an archive: the host, or an ISO."""
 
     def write(self, content: bytes, output: Path | None) -> tuple[str, ...]:
-        """Put ``content`` in the archive's place, or in that place of a copy in ``output``.
+        """Replace the archive by ``content``, in place or in a copy at ``output``.
 
         Returns:
-            What was dropped, one line each.
+            The dropped boot methods, one line each.
         """
         ...
 
 
 @frozen(kw_only=True)
 class HostFile:
-    """An archive that is a file of the host."""
+    """An archive that is a file on the host."""
 
     path: Path
 
     def write(self, content: bytes, output: Path | None) -> tuple[str, ...]:
-        """Write the file, whole or not at all."""
+        """Write the file, completely or not at all."""
         write_whole(output or self.path, content)
         return ()
 
@@ -184,9 +175,9 @@ class ArchiveRoot:
     """A root file system in an archive; see :class:`purekernel.tools.roots.opening.Root`.
 
     Attributes:
-        source: its name, for messages.
-        data: the archive, packed.
-        drop_boot: whether what the kernel reads first is dropped where it cannot be written.
+        source: the name of the archive, for messages.
+        data: the archive, compressed as it was read.
+        drop_boot: whether to drop an early archive (microcode) that cannot be written.
     """
 
     source: str
@@ -200,15 +191,15 @@ class ArchiveRoot:
     drop_boot: bool = False
 
     def save(self, changed: Tree, output: Path | None = None) -> tuple[str, ...]:
-        """Pack ``changed`` as the archive was, and put it in the archive's place.
+        """Write ``changed`` in the format and compression of the old archive.
 
         Returns:
-            What was dropped, one line each.
+            The dropped boot methods, one line each.
 
         Raises:
-            OutputError: it cannot be written.
-            UnrepresentableError: it is of a kind that is not written.
-            BootLossError: the kernel reads something in it first, which would be lost.
+            OutputError: the archive cannot be written.
+            UnrepresentableError: the format or compression cannot be written.
+            BootLossError: an early archive would be lost, and ``drop_boot`` is not set.
         """
         early = self._early_archive()
         if early and not self.drop_boot:
@@ -218,7 +209,7 @@ class ArchiveRoot:
         return (*(f"{self.source}: {loss.note}" for loss in early), *dropped)
 
     def _early_archive(self) -> tuple[BootLoss, ...]:
-        """Return what stands uncompressed in front of other archives, for the kernel to read."""
+        """Return the uncompressed archive in front of others, which the kernel reads early."""
         early = find_early_archive(self.data, source=self.source, limits=self.limits)
         if not early or count_archives(self.data, source=self.source, limits=self.limits) == 1:
             return ()
@@ -226,13 +217,13 @@ class ArchiveRoot:
 
     @staticmethod
     def _pack_merged(changed: Tree) -> bytes:
-        """Return one gzip member, which every kernel with an initramfs can unpack."""
+        """Return a cpio archive in gzip, which every kernel with an initramfs can unpack."""
         return compress(build_cpio(changed), encoder=Libdeflate())
 
     def _pack(self, changed: Tree) -> bytes:
         if is_tar(self.data):
             return _build_tar_like(self.data, changed)
-        # Told before all is unpacked again.
+        # Raise before the slow unpacking.
         pack = _packer(self.data, self.source)
         plain = unpack(self.data, source=self.source, limits=self.limits)
         if is_tar(plain):
@@ -250,9 +241,9 @@ class ArchiveRoot:
             return pack(image)
         if count_archives(self.data, source=self.source, limits=self.limits) > 1:
             raise UnrepresentableError(
-                f"{self.source} is several archives in a row, such as microcode before a root "
-                "file system, and would become one",
-                hint="part them, and change the one that holds the root file system",
+                f"{self.source} has several archives, such as microcode before a root file system, "
+                "and would become one",
+                hint="split it, and change the archive of the root file system",
             )
         return pack(build_cpio(changed))
 
@@ -264,10 +255,10 @@ def _build_tar_like(old: Buffer, changed: Tree) -> bytes:
 
 
 def _packer(data: Buffer, source: str) -> Callable[[bytes], bytes]:
-    """Return what packs as ``data`` is packed, and as small as builds pack a core.
+    """Return a function that compresses as ``data`` is compressed.
 
-    What is a root file system's archive may be a kernel's initramfs, whatever its name: so all but
-    bzip2 is written as Linux is sure to unpack it.
+    Gzip is as small as in builds. The archive may be a kernel's initramfs, so all compressions
+    except bzip2 use settings that Linux can unpack.
     """
     head = bytes(data[:6])
     if head.startswith(GZIP_MAGIC):
@@ -277,8 +268,8 @@ def _packer(data: Buffer, source: str) -> Callable[[bytes], bytes]:
             return build
     if is_compressed(data):
         raise UnrepresentableError(
-            f"{source} is compressed in a way that is read and not written",
-            hint="compress it with gzip, bzip2, xz, zstd or lz4, or give it plain",
+            f"{source}: its compression can be read but not written",
+            hint="compress it with gzip, bzip2, xz, zstd or lz4, or decompress it",
         )
     return bytes
 
@@ -293,30 +284,30 @@ def open_root(
     """Return the root file system at ``place``.
 
     Args:
-        place: a folder; a cpio or tar archive, packed or not; a squashfs image; an ISO, whose
-            core.gz it is; or ``ISO:PATH``, an archive in an ISO.
-        timestamp: the time of what is made, in seconds since 1970, UTC; ``None`` for the newest
-            time in an archive. A folder's host has its own.
-        drop_boot: when it is written, drop ways to boot that cannot be written.
-        limits: the readers' bounds.
+        place: a folder; a cpio or tar archive, compressed or not; a squashfs image; an ISO, which
+            stands for its core.gz; or ``ISO:PATH``, an archive in an ISO.
+        timestamp: the time for new files, in seconds since 1970, UTC; ``None`` for the newest
+            time in an archive. Files in a folder get the host's time.
+        drop_boot: whether to drop boot methods that cannot be written.
+        limits: the readers' limits.
 
     Raises:
-        UsageError: it has no name.
-        InputError: it is missing, unreadable, or nothing that can hold a root file system.
-        FormatError: it is damaged.
-        LimitError: it is larger than ``limits`` allow.
-        TreeError: what it holds contradicts itself.
+        UsageError: ``place`` is empty.
+        InputError: the file is missing, unreadable or of another kind.
+        FormatError: the file is damaged.
+        LimitError: the file exceeds ``limits``.
+        TreeError: the content is contradictory.
     """
     if not place:
-        raise UsageError("the root file system has no name", hint="name a folder or a file")
-    path, member = _part(place)
+        raise UsageError("the name of the root file system is empty", hint="use a folder or a file")
+    path, member = _split(place)
     if is_folder(path) and member is None:
-        found = load_root_folder(path, limits=limits)
+        loaded = load_root_folder(path, limits=limits)
         return FolderRoot(
             folder=path,
-            tree=found.tree,
-            notes=found.notes,
-            is_whole=found.is_whole,
+            tree=loaded.tree,
+            notes=loaded.notes,
+            is_whole=loaded.is_whole,
             mtime=timestamp or 0,
         )
     data: Buffer = load_file(path, limits=limits)
@@ -329,7 +320,7 @@ def open_root(
         data, source = file.content, f"{source}: {member.decode('utf-8', 'replace')}"
     elif member is not None:
         raise InputError(
-            f"{path} is no ISO, so it has no {display(member)}", hint="give the archive itself"
+            f"{path} is not an ISO, so it has no {display(member)}", hint="use the archive itself"
         )
     tree = parse_layer(data, source=source, limits=limits, what="root file system").tree
     return ArchiveRoot(
@@ -343,8 +334,8 @@ def open_root(
     )
 
 
-def _part(place: str) -> tuple[Path, bytes | None]:
-    """Part ``ISO:PATH`` in two, unless something has that very name."""
+def _split(place: str) -> tuple[Path, bytes | None]:
+    """Split ``ISO:PATH`` into both, unless a file has that whole name."""
     path = Path(place)
     before, colon, after = place.rpartition(":")
     if colon and before and after and not path.exists() and Path(before).is_file():
@@ -361,5 +352,5 @@ def _find_member(tree: Tree, wanted: bytes | None, source: str) -> tuple[bytes, 
     names = " or ".join(display(path) for path in candidates)
     raise InputError(
         f"{source} has no file {names}",
-        hint="name the archive in it behind a colon, such as image.iso:boot/core.gz",
+        hint="add the path of the archive after a colon, such as image.iso:boot/core.gz",
     )

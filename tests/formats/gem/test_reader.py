@@ -58,7 +58,7 @@ def test_known_checksums_are_verified(algorithm: str) -> None:
     assert str(error) == (
         f"a-1.gem: data.tar.gz: expected {algorithm} {digest[::-1]}, as the gem says, got {digest}"
     )
-    assert error.hint == "the file is damaged or not of this kind: fetch or make it again"
+    assert error.hint == "the file is damaged or of another format: download or create it again"
 
 
 def test_checksums_in_base64_and_capitals_are_read() -> None:
