@@ -37,7 +37,7 @@ def test_an_extension_is_made_with_all_that_stands_beside_it(
     assert tool(package.name, "--dep", "pci-utils") == 0
     content = (tmp_path / "tool.tcz").read_bytes()
     assert capsys.readouterr().out == (
-        f"tool.tcz  {len(content)} bytes, of tool 1.0-1 (i386)\n"
+        f"tool.tcz  {len(content)} bytes, from tool 1.0-1 (i386)\n"
         "depends on: libc6 (>= 2.7), libpci3\n"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == [

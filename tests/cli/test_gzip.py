@@ -108,7 +108,7 @@ def test_stdout_keeps_files(folder: Path, capfdbinary: pytest.CaptureFixture[byt
         (".", 1, ""),
         ("b", 1, "b.gz exists already"),
         ("b.gz", 1, "b.gz is compressed already: its name ends with .gz"),
-        ("-d a", 1, "a has a name without .gz"),
+        ("-d a", 1, "a: the name must end with .gz"),
         ("-d b.gz", 1, "b exists already"),
         ("-d -f bad.gz", 1, "bad.gz, byte 0: expected a gzip member"),
         ("-d -f short.gz", 1, "short.gz, byte 30: expected the rest of a deflate stream"),
