@@ -8,7 +8,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from purekernel.fetch.http.web import parse_content_range, parse_retry_after
+from purekernel.fetch.headers import parse_content_range, parse_retry_after
 from purekernel.fetch.inspection import Inspection, check_bound, check_size
 from purekernel.fetch.records import Record, Validators, make_validators
 from purekernel.fetch.store import Blob, Store

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import requests
 import urllib3
 from requests.auth import HTTPBasicAuth
 
+from purekernel.fetch.headers import parse_length
 from purekernel.fetch.http.adapter import Adapter, Connections
 from purekernel.fetch.http.faults import RAISED, Bounds, fault_of, unusable
 from purekernel.fetch.urls import Address, is_local, parse_address, redact
@@ -22,11 +22,6 @@ from purekernel.version import __version__
 
 # Real chains are short: the URL of a mirror, https, a region, a host.
 MOST_REDIRECTS = 10
-
-
-# A count of bytes or seconds. Longer numbers are invalid, and slow to convert.
-_NUMBER = re.compile(r"\d{1,18}")
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.IGNORECASE)
 
 
 # Maximum size of one read from a socket; a local server can fill it.
@@ -296,44 +291,3 @@ def _redirect_target(response: requests.Response, url: str) -> str:
         return urljoin(url, location)
     except ValueError:
         raise Fault("redirect to an invalid URL", Cause.LASTING) from None
-
-
-# Parse the response headers that downloads use (RFC 9110). A malformed header is treated as
-# missing.
-
-
-def parse_length(value: str | None) -> int | None:
-    """Return the value of ``Content-Length`` in bytes, or ``None`` if missing or malformed."""
-    value = (value or "").strip()
-    return int(value) if _NUMBER.fullmatch(value) else None
-
-
-def parse_content_range(value: str | None) -> tuple[int | None, int | None]:
-    """Return the first offset and the total size of ``Content-Range``; ``None`` if unknown."""
-    match = _CONTENT_RANGE.fullmatch((value or "").strip())
-    if match is None:
-        return None, None
-    first, _last, total = match.groups()
-    return (
-        None if first is None else int(first),
-        None if total == "*" else int(total),
-    )
-
-
-def parse_retry_after(value: str | None, *, date: str | None) -> float:
-    """Return how many seconds the server asks clients to wait; 0 if it does not.
-
-    Args:
-        value: the value of ``Retry-After``: seconds, or a date.
-        date: the value of ``Date``, the clock of the server. The local clock is not used.
-    """
-    value = (value or "").strip()
-    if _NUMBER.fullmatch(value):
-        return float(value)
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415  # 6 ms, and rarely needed
-
-    try:
-        pause = parsedate_to_datetime(value) - parsedate_to_datetime(date or "")
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
-    return max(0.0, pause.total_seconds())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from purekernel.fetch.http.web import parse_content_range, parse_length, parse_retry_after
+from purekernel.fetch.headers import parse_content_range, parse_length, parse_retry_after
 
 NOW = "Thu, 14 Nov 2013 10:00:00 GMT"
 
