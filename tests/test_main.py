@@ -24,16 +24,18 @@ class Interrupted(ModuleType):
     """A module whose import is interrupted."""
 
     def __getattr__(self, name: str) -> object:
-        raise Interruption
+        if name == "main":
+            raise Interruption
+        raise AttributeError(name)
 
 
 @pytest.mark.parametrize("has_stderr", [True, False])
-def test_interrupted_import_ends_with_status_one(
+def test_interrupted_import_ends_with_status_130(
     has_stderr: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "purekernel.cli", Interrupted("purekernel.cli"))
     if not has_stderr:
         monkeypatch.setattr(sys, "stderr", None)
-    assert entry.main() == 1
-    expected = "purekernel: interrupted\n  nothing was begun yet\n" if has_stderr else ""
+    assert entry.main() == 130
+    expected = "purekernel: interrupted\n  nothing has been written\n" if has_stderr else ""
     assert capsys.readouterr().err == expected

@@ -44,7 +44,7 @@ _TRIES = 30
 _PAUSE_SECONDS = 0.05
 _READ_ONLY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_ELSEWHERE = "choose another folder with --cache-dir, or PUREKERNEL_CACHE"
+_ELSEWHERE = "set another folder with --cache-dir or PUREKERNEL_CACHE"
 _NOT_PERMITTED = f"change the permissions of the folder, or {_ELSEWHERE}"
 
 

@@ -159,7 +159,10 @@ def test_options_reach_the_image(folder: Path) -> None:
             ["build", "--sample", "--boot-append", "a\nb"],
             "the text to append to the kernel's command line must be one line",
         ),
-        (["build", "--sample", "--volume-id", "x" * 33], "the ISO's volume id has 33 bytes"),
+        (
+            ["build", "--sample", "--volume-id", "x" * 33],
+            "the ISO's volume id must be at most 32 bytes, got 33",
+        ),
     ],
 )
 def test_wrong_usage_ends_with_status_two(

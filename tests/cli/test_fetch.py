@@ -109,7 +109,7 @@ def test_a_portal_is_told_as_one_of_what_is_locked_too(
     server.script(f"/{TCZ}/bash.tcz", *[status(200, PORTAL, Content_Type="text/html")] * 9)
     assert main(["fetch", "-q"]) == 3
     ((message, hint),) = errors(capsys)
-    assert "a captive portal or a proxy's log-in may be in the way" in message
+    assert "got a web page instead of the file, perhaps from a captive portal or" in message
     assert hint == "open the URL in a browser"
 
 

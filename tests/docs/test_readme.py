@@ -34,16 +34,21 @@ README = read_page("README.md")
 BY_CI = ".ci/run runs this line of the page in a fresh clone"
 ON_WINDOWS = "for PowerShell; the same steps as the lines for sh"
 INSTALL = "python3 -m venv .venv && . .venv/bin/activate && pip install --quiet"
+TESTS = "python -m pytest -n auto --dist loadfile -m "
 NOT_RUN = {
     ("sh", f"{INSTALL} . && purekernel build --sample"): BY_CI,
-    ("sh", f"{INSTALL} -e '.[test]' && python -m pytest"): BY_CI,
+    ("sh", f"{INSTALL} -e '.[test]' && {TESTS}'not boot and not nightly'"): BY_CI,
+    ("sh", f"{TESTS}fast"): "the tests themselves; .ci/run measures what they execute",
     ("sh", ". .venv/bin/activate"): "part of the lines that .ci/run runs",
     ("powershell", "py -m venv .venv"): ON_WINDOWS,
     ("powershell", r'$env:Path = "$PWD\.venv\Scripts;$env:Path"'): ON_WINDOWS,
     ("powershell", "pip install --quiet ."): ON_WINDOWS,
     ("powershell", "purekernel build --sample"): ON_WINDOWS,
     ("powershell", 'pip install --quiet -e ".[test]"'): ON_WINDOWS,
-    ("powershell", "python -m pytest"): ON_WINDOWS,
+    (
+        "powershell",
+        'python -m pytest -n auto --dist loadfile -m "not boot and not nightly"',
+    ): ON_WINDOWS,
     ("sh", "purekernel build --effort max"): "takes minutes; tests/remaster has its effects",
     (
         "sh",

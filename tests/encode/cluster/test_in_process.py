@@ -29,5 +29,5 @@ def test_calls_return_and_raise_as_in_a_thread_pool(address: str) -> None:
         assert list(executor.map(pow, [2, 3], [5, 2])) == [32, 9]
         with pytest.raises(ZeroDivisionError):
             executor.submit(divmod, 7, 0).result()
-    with pytest.raises(RuntimeError, match="no more calls are taken after shutdown"):
+    with pytest.raises(RuntimeError, match="cannot submit calls after shutdown"):
         executor.submit(divmod, 7, 2)

@@ -226,5 +226,5 @@ def test_empty_request_fetches_nothing() -> None:
 def test_damaged_digest_in_the_only_folder_is_an_error() -> None:
     files = make_repository(NEEDS, indexes=False)
     files[f"{TCZ}/bash.tcz.md5.txt"] = b"no digest\n"
-    with pytest.raises(FormatError, match=r"bash\.tcz\.md5\.txt: expected a line as md5sum"):
+    with pytest.raises(FormatError, match=r"bash\.tcz\.md5\.txt: expected a line of md5sum"):
         ExtensionMirror([FOLDER], FakeDownloads(files)).describe(["bash.tcz"])
