@@ -174,7 +174,7 @@ def test_a_build_refuses_what_its_kernel_lacks(
     command = ["build", str(bundle), "-q", "--iso-version", "1", "-o", str(tmp_path / "out")]
     assert main([*command, "--compression", asked]) == 2
     said = capsys.readouterr().err
-    assert f"compressed with {asked}: it takes gzip, lzo" in said
+    assert f"compressed with {asked}: it supports gzip, lzo" in said
     assert not (tmp_path / "out").exists()
 
 
