@@ -139,6 +139,12 @@ def open_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="purekernel-test-"))
     folder.chmod(0o777)
     yield folder
+    # Only root deletes what a test has left in a folder that may not be written.
+    folder.chmod(0o700)
+    for parent, names, _files in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            if not path.is_symlink():
+                path.chmod(0o700)
     shutil.rmtree(folder)
 
 

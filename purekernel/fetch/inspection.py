@@ -32,7 +32,7 @@ _MAGIC = {
 # Allows for comments before the first tag of a page; also the part in which a NUL shows at once
 # that a file is not text.
 _LEAST_HEAD_BYTES = 1024
-_BEFORE_TAG = re.compile(rb"(?:\xef\xbb\xbf|\s|<\?xml[^>]*>|<!--.*?-->)*+", re.DOTALL)
+_BEFORE_TAG = re.compile(rb"(?:\xef\xbb\xbf|\s|<\?xml[^>]*>|<!--.*?-->)*", re.DOTALL)
 
 
 _TAG = re.compile(

@@ -29,13 +29,16 @@ MAX_VALUES = 50_000
 MAX_BARE_CHARACTERS = 100
 
 _BLANKS = re.compile(r"[ \t]*+")
-_GAP = re.compile(r"(?:[ \t\n]++|#[^\n]*+)*+")
-_KEY_PART = re.compile(r"""[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\[^\n])*+"|'[^'\n]*+'""")
+# Python before 3.11.5 can match repeated possessive groups wrongly (gh-100061, gh-106052), so
+# groups are repeated greedily. Their alternatives begin with different characters: nothing is
+# tried twice.
+_GAP = re.compile(r"(?:[ \t\n]++|#[^\n]*+)*")
+_KEY_PART = re.compile(r"""[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\[^\n])*"|'[^'\n]*+'""")
 # Each closing mark of a text over several lines may have two quotes of the text before it.
 _TEXT = re.compile(
-    r'"""(?:[^"\\]|\\[\s\S]|"(?!""))*+"""(?:""?)?'
-    r"|'''(?:[^']|'(?!''))*+'''(?:''?)?"
-    r'|"(?!"")(?:[^"\\\n]|\\[^\n])*+"'
+    r'"""(?:[^"\\]|\\[\s\S]|"(?!""))*"""(?:""?)?'
+    r"|'''(?:[^']|'(?!''))*'''(?:''?)?"
+    r'|"(?!"")(?:[^"\\\n]|\\[^\n])*"'
     r"|'(?!'')[^'\n]*+'"
 )
 # A number, a date, true or false. A date may have a blank before its time.
