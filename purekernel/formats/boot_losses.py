@@ -71,8 +71,7 @@ def refuse_losses(losses: Sequence[BootLoss], *, source: str) -> None:
 
 
 def _describe_entry(entry: BootEntry) -> str:
-    location = f"sector {entry.extent}" if entry.path is None else display(entry.path)
-    words = [f"the El Torito entry for {entry.firmware} ({location}"]
+    words = [f"the El Torito entry for {entry.firmware} ({entry.location}"]
     if entry.emulation:
         words.append(", emulating a disk")
     if not entry.is_bootable:

@@ -115,12 +115,11 @@ def _included(iso: Tree, path: bytes, node: File, changes: BootChanges) -> Itera
 
 
 def _inside_efi(entry: BootEntry, changes: BootChanges, limits: Limits) -> Iterator[str]:
-    where = f"sector {entry.extent}" if entry.path is None else display(entry.path)
     try:
-        tree = parse_fat(entry.content, source=where, limits=limits)
+        tree = parse_fat(entry.content, source=entry.location, limits=limits)
     except PurekernelError:
-        yield f"a menu inside {where}, if it has one: it is not a readable FAT file system"
+        yield f"a menu inside {entry.location}, if it has one: it is not a readable FAT file system"
         return
     for path, content in _menus(tree):
         if _needs(changes, content):
-            yield f"{display(path)} inside {where}"
+            yield f"{display(path)} inside {entry.location}"

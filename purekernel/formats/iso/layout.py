@@ -10,7 +10,7 @@ from attrs import asdict, field, frozen
 from pycdlib import headervd, pycdlib
 
 from purekernel.errors import UsageError
-from purekernel.tree import Buffer, Tree
+from purekernel.tree import Buffer, Tree, display
 
 SECTOR_BYTES = 2048
 
@@ -124,6 +124,11 @@ class BootEntry:
     def firmware(self) -> str:
         """The name of the firmware."""
         return _PLATFORMS.get(self.platform, f"platform {self.platform:#04x}")
+
+    @property
+    def location(self) -> str:
+        """The path of the boot image, or its sector if it is not a file, for messages."""
+        return f"sector {self.extent}" if self.path is None else display(self.path)
 
 
 @frozen(kw_only=True)
