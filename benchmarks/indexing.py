@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from purekernel.formats.limits import Limits
 from purekernel.host.read import load_folder
+from purekernel.input import Limits
 from purekernel.rootfs.depmod import Busybox, Kmod, depmod
 from purekernel.rootfs.ldconfig import ldconfig
 from purekernel.tools.roots import open_root

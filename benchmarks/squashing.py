@@ -15,7 +15,6 @@ from pathlib import Path
 
 from purekernel.encode.encoders import Effort
 from purekernel.encode.squashfs import Compression, make_codec
-from purekernel.formats.limits import Limits
 from purekernel.formats.squashfs import (
     Options,
     list_details,
@@ -25,6 +24,7 @@ from purekernel.formats.squashfs import (
 )
 from purekernel.host.rootfs_folder import load_root_folder
 from purekernel.host.unpack import unpack_tree
+from purekernel.input import Limits
 from purekernel.recipe.encoding import Encoding
 from purekernel.tree import File, Tree, content_bytes
 

@@ -198,7 +198,7 @@ def open_session(
     makes_lock: bool = False,
 ) -> Iterator[Session]:
     """Remove the options of a provision from ``options``, and yield a session with them."""
-    from purekernel.formats.limits import limits_of  # noqa: PLC0415
+    from purekernel.input import limits_of  # noqa: PLC0415
     from purekernel.remaster.job import Provision, Session  # noqa: PLC0415
 
     provision = Provision(**{name: options.pop(name) for name in PROVISION_OPTIONS})

@@ -13,7 +13,7 @@ from purekernel.encode.libraries import load_deflate, load_zopfli
 from purekernel.errors import EncodingError, FormatError
 from purekernel.formats.gzip import build_gzip
 from purekernel.formats.inflate import inflate
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 from purekernel.interruption import interruptibly
 from purekernel.tree import Buffer
 

@@ -18,7 +18,7 @@ from attrs import field, frozen
 from purekernel.encode.walker import END_OF_BLOCK, STORED, codes, read_code_lengths, walk
 from purekernel.errors import FormatError
 from purekernel.formats.inflate import inflate
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 from purekernel.tree import Buffer
 
 # An empty stored block that is not the last: 3 bits of header, padding, then its length.

@@ -19,7 +19,7 @@ from purekernel.formats.gzip import (
     content_start,
     parse_member,
 )
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer
 
 # The cache entry for a file that does not get smaller. No gzip file starts with these bytes.

@@ -10,7 +10,7 @@ from purekernel.encode.encoders import Encoder, encode_checked
 from purekernel.errors import FormatError
 from purekernel.formats.gzip import FEXTRA, FLAGS_OFFSET, TRAILER, content_start, iter_members
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer
 
 

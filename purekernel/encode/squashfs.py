@@ -9,10 +9,10 @@ from attrs import evolve
 
 from purekernel.encode.blocks import DEFLATERS
 from purekernel.encode.encoders import Effort
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.squashfs import Options, build_squashfs, open_squashfs, parse_squashfs
 from purekernel.formats.squashfs.codecs import GZIP, NAMES, Codec, lz4_codec, xz_codec, zstd_codec
 from purekernel.formats.squashfs.layout import Flag
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer, Tree
 
 

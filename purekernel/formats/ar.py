@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from attrs import field, frozen
 
 from purekernel.errors import FormatError
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer, display
 
 MAGIC = b"!<arch>\n"

@@ -13,7 +13,7 @@ from attrs import frozen
 from purekernel.errors import BootLossError, raise_all
 from purekernel.formats.cpio import early_names
 from purekernel.formats.iso import BootEntry, IsoImage
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer, display
 
 

@@ -12,7 +12,7 @@ from purekernel.errors import FormatError
 from purekernel.formats.compression import is_compressed, unpack
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.gzip import parse_member
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer
 
 _SECTOR_BYTES = 512

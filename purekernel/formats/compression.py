@@ -11,9 +11,9 @@ from purekernel.errors import FormatError
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.inflate import FIRST_STEP_BYTES, STEP_BYTES, skip_zeros
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.lz4 import MAGIC as LZ4_MAGIC
 from purekernel.formats.lz4 import parse_lz4
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer
 
 BZIP2_MAGIC = b"BZh"

@@ -8,7 +8,7 @@ from purekernel.errors import BundleError
 from purekernel.formats.boot_losses import BootLoss, find_early_archive, find_lost_ways
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import BootEntry, ElTorito, IsoImage, parse_iso
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer, File, Tree, subtree
 
 BOOT_FOLDER = b"boot"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from attrs import field, frozen
 
 from purekernel.errors import FormatError, PurekernelError
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import ROOT, Buffer, Directory, File, Metadata, Tree, display
 from purekernel.tree.path import join
 

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from purekernel.errors import FormatError
 from purekernel.formats.inflate import inflate, skip_zeros
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer
 
 MAGIC = b"\x1f\x8b"

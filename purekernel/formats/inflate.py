@@ -10,7 +10,7 @@ import zlib
 from attrs import field, frozen
 
 from purekernel.errors import FormatError
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer
 
 # The window_bits of zlib for a raw deflate stream, and for one with a zlib header and checksum.

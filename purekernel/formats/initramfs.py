@@ -13,7 +13,7 @@ from __future__ import annotations
 from enum import Enum
 
 from purekernel.formats.bzimage import unpack_kernel
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer
 
 

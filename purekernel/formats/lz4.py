@@ -12,7 +12,7 @@ import struct
 
 from purekernel.errors import FormatError
 from purekernel.formats.inflate import skip_zeros
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer
 
 MAGIC = b"\x02\x21\x4c\x18"

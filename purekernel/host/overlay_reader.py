@@ -8,13 +8,13 @@ from pathlib import Path
 from purekernel.errors import InputError
 from purekernel.formats.compression import unpack
 from purekernel.formats.cpio import MAGIC_CRC, MAGIC_NEWC, parse_cpio
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.mtree import apply_manifest, is_mtree, parse_mtree
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.formats.squashfs import parse_squashfs
 from purekernel.formats.tar import is_tar, parse_tar
 from purekernel.host.read import host_node, is_folder, load_file, load_folder, unreadable
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer, Directory, File, Layer, Metadata, Node, Tree
 
 ACCEPTED = (

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from purekernel.errors import ChecksumError, InputError, PurekernelError, TreeError
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.mtree import FindInTree, apply_manifest, parse_mtree
 from purekernel.host.windows_names import ON_WINDOWS
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import (
     ROOT,
     Buffer,

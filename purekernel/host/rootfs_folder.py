@@ -16,11 +16,11 @@ from typing import ClassVar
 from attrs import frozen
 
 from purekernel.errors import FormatError, InputError, TreeError
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.host.below import folder_below, open_file_below
 from purekernel.host.no_follow import DESCRIPTORS
 from purekernel.host.read import image_name, image_target, load_file, unreadable
 from purekernel.host.windows_names import ON_WINDOWS
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import (
     ROOT,
     Device,

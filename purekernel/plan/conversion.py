@@ -12,9 +12,9 @@ from purekernel.encode.encoders import Effort
 from purekernel.encode.squashfs import Compression, make_codec
 from purekernel.formats.debian.package import POSTINST, DebianPackage, parse_deb
 from purekernel.formats.debian.record import PackageRecord
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.squashfs import Options, build_squashfs
 from purekernel.formats.tinycore import TCZ, build_dependencies, build_info, build_md5
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.recipe.encoding import Encoding
 from purekernel.repos.tinycore import DEPENDENCIES, INFO, LISTING, MD5
 from purekernel.rootfs.debian import ConversionOptions, convert_tree, listing, wanted_programs

@@ -15,7 +15,7 @@ from purekernel.errors import LockError
 from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.urls import is_url, join_url
 from purekernel.fetch.wanted import Wanted
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.plan.lock.lock import Lock
 from purekernel.razor.project import Project
 from purekernel.recipe import defaults

@@ -16,7 +16,7 @@ from purekernel.errors import (
     PurekernelError,
     raise_all,
 )
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 from purekernel.plan.extensions import PlannedExtensions, plan_extensions
 from purekernel.plan.files import extra_asks, overlay_asks, plan_base, plan_file
 from purekernel.plan.plan import BASE, PROJECT, Inquiry, Plan, PlannedFile, PlannedGem

@@ -15,8 +15,8 @@ from attrs import evolve, field, frozen
 
 from purekernel.encode.encoders import Libdeflate, compress
 from purekernel.errors import BundleError, inside
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import build_tar, parse_tar
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.razor.project import EXTRAS, REBUILD_SCRIPT, Project, tell_generation
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.rootfs.ownership import own_as_root

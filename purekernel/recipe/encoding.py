@@ -15,7 +15,7 @@ from purekernel.encode.encoders import Effort
 from purekernel.errors import UsageError
 from purekernel.formats.compress import check_taken, choose_compression
 from purekernel.formats.initramfs import Compression, read_compressions
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 from purekernel.recipe.flavour import Flavour
 from purekernel.threads import Threads
 from purekernel.tree import Buffer

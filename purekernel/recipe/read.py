@@ -9,11 +9,11 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from purekernel.errors import LimitError, PurekernelError, RecipeError, raise_all
-from purekernel.formats.limits import Limits
 from purekernel.formats.text import MOST_BYTES
 from purekernel.formats.tinycore import parse_extension_name
 from purekernel.formats.toml import TomlDocument, TomlPath, parse_toml
 from purekernel.host.read import load_file
+from purekernel.input import Limits
 from purekernel.recipe.check import check_recipe
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.lists import parse_extension_list, parse_gem_list, parse_path_list

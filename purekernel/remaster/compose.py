@@ -20,10 +20,10 @@ from purekernel.errors import (
     raise_all,
 )
 from purekernel.formats.gem import build_gem_index, parse_gem
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
 from purekernel.host.overlay_reader import load_layer, parse_layer
 from purekernel.host.read import check_digest, is_folder
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.plan.fetch_plan import Gathered
 from purekernel.plan.files import overlay_role
 from purekernel.plan.plan import MCOLLECTIVE, RUBYGEMS, VM_TOOLS

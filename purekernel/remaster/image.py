@@ -14,8 +14,8 @@ from purekernel.formats.compress import compress
 from purekernel.formats.core_iso import Base, parse_base
 from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import ElTorito, VolumeFields
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import parse_tar
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.progress import Progress, Silent
 from purekernel.razor.bundle import Bundle
 from purekernel.razor.metadata import (

@@ -15,10 +15,10 @@ from purekernel.fetch.downloads import DownloadPolicy, Downloads
 from purekernel.fetch.shipped import SAMPLE_BUNDLE, load_sample_bundle
 from purekernel.fetch.store import Store
 from purekernel.fetch.wanted import Fetched, Wanted
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits, limits_of
 from purekernel.formats.tinycore import parse_extension_name
 from purekernel.host.overlay_reader import load_layer
 from purekernel.host.read import load_file
+from purekernel.input import DEFAULT_LIMITS, Limits, limits_of
 from purekernel.plan import Plan, make_plan
 from purekernel.plan.fetch_plan import Gathered, gather
 from purekernel.plan.lock.lock import Lock, load_lock, lock_path

@@ -13,7 +13,7 @@ from purekernel.errors import PurekernelError
 from purekernel.formats.boot_losses import BootLoss
 from purekernel.formats.fat import parse_fat
 from purekernel.formats.iso import EFI, BootEntry
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.recipe.model import BootChanges
 from purekernel.remaster.boot_menu import find_boot_menu
 from purekernel.tree import File, Tree, display

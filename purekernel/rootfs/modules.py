@@ -6,7 +6,7 @@ from attrs import evolve
 
 from purekernel.errors import MissingPathError
 from purekernel.formats.gzip import parse_gzip
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree, display, look_up
 from purekernel.tree.path import join
 

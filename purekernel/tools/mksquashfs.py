@@ -11,13 +11,13 @@ from attrs import evolve, frozen
 from purekernel.errors import InputError, UsageError, raise_all
 from purekernel.formats.compression import is_compressed
 from purekernel.formats.cpio import MAGIC_CRC, MAGIC_NEWC
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.formats.tar import is_tar
 from purekernel.host.overlay_reader import parse_layer
 from purekernel.host.read import image_name, is_folder, load_file
 from purekernel.host.rootfs_folder import load_host_file, load_root_folder
 from purekernel.host.windows_names import ON_WINDOWS
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import ROOT, Directory, File, Metadata, Tree, parse_path, with_metadata
 from purekernel.tree.path import is_below, join
 

@@ -1,5 +1,6 @@
 """Hold a file system image in memory: paths, inodes, and the rules for merging two trees."""
 
+from purekernel.input import Buffer
 from purekernel.tree.edit import (
     clamp_times,
     content_bytes,
@@ -13,7 +14,6 @@ from purekernel.tree.edit import (
 from purekernel.tree.layer import Layer, Stated
 from purekernel.tree.merge import merge
 from purekernel.tree.node import (
-    Buffer,
     Device,
     DeviceKind,
     Directory,

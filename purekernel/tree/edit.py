@@ -5,7 +5,8 @@ from __future__ import annotations
 from attrs import evolve
 
 from purekernel.errors import ConflictError
-from purekernel.tree.node import Buffer, Directory, File, Metadata, describe, with_metadata
+from purekernel.input import Buffer
+from purekernel.tree.node import Directory, File, Metadata, describe, with_metadata
 from purekernel.tree.path import ROOT, ancestors, display, join, name, parse_path
 from purekernel.tree.resolve import resolve
 from purekernel.tree.tree import Tree

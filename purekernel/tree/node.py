@@ -7,8 +7,7 @@ from enum import Enum
 
 from attrs import evolve, field, frozen
 
-Buffer = bytes | bytearray | memoryview
-"""Bytes, possibly a view into the archive that they were read from."""
+from purekernel.input import Buffer
 
 PERMISSIONS = 0o7777
 """Mask for the mode bits other than the file type: setuid, setgid, sticky, rwxrwxrwx."""

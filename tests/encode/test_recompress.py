@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from purekernel.encode.encoders import Encoder, Libdeflate, Stored, Zopfli
 from purekernel.encode.recompress import encode_checked, recompress
 from purekernel.errors import EncodingError, FormatError, LimitError
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 from purekernel.tree import Buffer
 
 BEST = (Libdeflate(),)

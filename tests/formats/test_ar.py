@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError, PurekernelError
 from purekernel.formats.ar import is_ar, parse_ar
-from purekernel.formats.limits import DEFAULT_LIMITS
+from purekernel.input import DEFAULT_LIMITS
 from tests.debs import ar, ar_member
 from tests.oracles import require, run
 

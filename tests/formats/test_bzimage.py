@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fixtures.kernel import RELEASE, make_kernel
 from purekernel.formats.bzimage import kernel_release, unpack_kernel
 from purekernel.formats.iso import parse_iso
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 from purekernel.tree import File
 from tests.bzimages import PACKERS, make_bzimage, make_payload
 from tests.oracles import require, run

@@ -11,8 +11,8 @@ import pytest
 
 from purekernel.errors import FormatError, LimitError
 from purekernel.formats.compression import is_compressed, unpack
-from purekernel.formats.limits import Limits
 from purekernel.formats.lz4 import build_lz4
+from purekernel.input import Limits
 
 if sys.version_info >= (3, 14):
     from compression import zstd

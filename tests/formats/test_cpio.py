@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError, PurekernelError, UnrepresentableError
 from purekernel.formats.cpio import build_cpio, iter_members, parse_cpio
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 from purekernel.tree import (
     Device,
     DeviceKind,

@@ -7,7 +7,7 @@ import pytest
 
 from purekernel.errors import FormatError, LimitError, PurekernelError
 from purekernel.formats.fat import parse_fat
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 from purekernel.tree import File
 from tests.formats.fats import make_fat12, set_entry
 from tests.oracles import require, run

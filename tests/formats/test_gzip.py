@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError
 from purekernel.formats.gzip import build_gzip, iter_members, parse_gzip, parse_member
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 
 
 def packed(content: bytes) -> bytes:

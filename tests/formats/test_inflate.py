@@ -6,7 +6,7 @@ import pytest
 
 from purekernel.errors import FormatError, LimitError
 from purekernel.formats.inflate import RAW, ZLIB, inflate
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 
 
 @pytest.mark.parametrize("window_bits", [RAW, ZLIB])

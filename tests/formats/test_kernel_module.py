@@ -22,7 +22,7 @@ from purekernel.formats.kernel_module import (
     parse_modinfo,
     parse_sections,
 )
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 from tests.kernel_modules import KINDS, Wanted, make_module
 from tests.oracles import require, run
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError
-from purekernel.formats.limits import Limits
 from purekernel.formats.lz4 import BLOCK_BYTES, MAGIC, build_lz4, parse_lz4
+from purekernel.input import Limits
 from tests.bzimages import pack_lz4
 from tests.oracles import require, run
 

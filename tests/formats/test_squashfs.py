@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from purekernel.errors import FormatError, LimitError, PurekernelError
-from purekernel.formats.limits import Limits
 from purekernel.formats.squashfs import parse_squashfs
 from purekernel.formats.squashfs.codecs import unpacker
+from purekernel.input import Limits
 from purekernel.tree import (
     Device,
     DeviceKind,

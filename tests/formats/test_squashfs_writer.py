@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from purekernel.encode.blocks import DEFLATERS
 from purekernel.encode.encoders import Effort
 from purekernel.errors import FormatError, PurekernelError, UnrepresentableError, UsageError
-from purekernel.formats.limits import Limits
 from purekernel.formats.squashfs import (
     Options,
     build_squashfs,
@@ -31,6 +30,7 @@ from purekernel.formats.squashfs.codecs import GZIP, Codec, lz4_codec, xz_codec,
 from purekernel.formats.squashfs.inodes import Entry, build_listing
 from purekernel.formats.squashfs.layout import Flag
 from purekernel.formats.squashfs.metadata import Position
+from purekernel.input import Limits
 from purekernel.tree import (
     Device,
     DeviceKind,

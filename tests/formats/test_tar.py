@@ -23,8 +23,8 @@ from purekernel.errors import (
     PurekernelError,
     UnrepresentableError,
 )
-from purekernel.formats.limits import Limits
 from purekernel.formats.tar import build_tar, is_tar, parse_tar
+from purekernel.input import Limits
 from purekernel.tree import (
     Device,
     DeviceKind,

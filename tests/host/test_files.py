@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from purekernel.errors import InputError, LimitError
-from purekernel.formats.limits import Limits
 from purekernel.host.read import load_file
+from purekernel.input import Limits
 
 
 def test_file_is_read(tmp_path: Path) -> None:

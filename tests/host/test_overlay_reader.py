@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from purekernel.errors import InputError, LimitError, PurekernelError
 from purekernel.formats.cpio import build_cpio
-from purekernel.formats.limits import Limits
 from purekernel.formats.tar import build_tar
 from purekernel.host.overlay_reader import _FindOnHost as FindOnHost
 from purekernel.host.overlay_reader import load_layer, parse_layer
+from purekernel.input import Limits
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree
 from tests.formats.test_squashfs import image
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from purekernel.errors import FormatError, InputError, LimitError, PathError
-from purekernel.formats.limits import Limits
 from purekernel.host.read import (
     image_name,
     image_target,
@@ -17,6 +16,7 @@ from purekernel.host.read import (
     posix_mode,
     windows_mode,
 )
+from purekernel.input import Limits
 from purekernel.tree import Device, Directory, File, Metadata, Symlink
 from tests.ordinary import ordinary_user
 

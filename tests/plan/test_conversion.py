@@ -5,8 +5,8 @@ import hashlib
 import pytest
 
 from purekernel.errors import FormatError, LimitError, PathError
-from purekernel.formats.limits import Limits
 from purekernel.formats.tinycore import parse_dependencies, parse_md5
+from purekernel.input import Limits
 from purekernel.plan.conversion import convert_package
 from purekernel.tree import File, newest_time
 from tests import debian

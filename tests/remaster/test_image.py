@@ -18,8 +18,8 @@ from purekernel.errors import (
 )
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import build_iso, parse_iso
-from purekernel.formats.limits import Limits
 from purekernel.formats.tar import build_tar
+from purekernel.input import Limits
 from purekernel.razor.bundle import Bundle, parse_bundle
 from purekernel.recipe.model import BootChanges
 from purekernel.remaster.image import Image, Options, build_image

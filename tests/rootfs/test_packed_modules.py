@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from purekernel.errors import FormatError, LimitError
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 from purekernel.rootfs.modules import is_packed_module, unpack_modules
 from purekernel.tree import File, Metadata, Symlink, Tree
 

@@ -12,7 +12,7 @@ from purekernel.errors import OutputError, PurekernelError, UsageError, raise_al
 
 if TYPE_CHECKING:
     from purekernel.encode.encoders import Encoder
-    from purekernel.formats.limits import Limits
+    from purekernel.input import Limits
 
 STORE, FAST, NORMAL, EXTRA, INSANE = range(5)
 
@@ -77,7 +77,7 @@ def advdef_command(
       purekernel tool advdef -z -q *.gz
     """  # noqa: D301  # click keeps the line breaks after a backspace
     from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.formats.limits import limits_of  # noqa: PLC0415
+    from purekernel.input import limits_of  # noqa: PLC0415
 
     if not is_asked:
         raise UsageError("-z is missing", hint="add -z to recompress the files")

@@ -14,7 +14,7 @@ from purekernel.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from purekernel.formats.debian import PackageRecord
-    from purekernel.formats.limits import Limits
+    from purekernel.input import Limits
     from purekernel.plan.conversion import ConvertedExtension
 
 
@@ -63,8 +63,8 @@ def deb2tcz_command(
     """  # noqa: D301  # click keeps the line breaks after a backspace
     from purekernel.cli.terminal import say, say_warning  # noqa: PLC0415
     from purekernel.formats.debian.relation import show_relations  # noqa: PLC0415
-    from purekernel.formats.limits import limits_of  # noqa: PLC0415
     from purekernel.host.write import publish, remove, writer_of  # noqa: PLC0415  # too slow for --help
+    from purekernel.input import limits_of  # noqa: PLC0415
     from purekernel.repos.tinycore import DEPENDENCIES, SIDES  # noqa: PLC0415
 
     limits = limits_of(max_unpacked)

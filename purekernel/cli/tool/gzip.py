@@ -14,7 +14,7 @@ from purekernel.cli.parameters import Place, Size
 from purekernel.errors import InputError, OutputError, PurekernelError, UsageError, raise_all
 
 if TYPE_CHECKING:
-    from purekernel.formats.limits import Limits
+    from purekernel.input import Limits
 
 # Suffixes of compressed files, and what replaces each after decompression.
 SUFFIXES = {".gz": "", "-gz": "", ".tgz": ".tar", ".taz": ".tar"}
@@ -68,7 +68,7 @@ def gzip_command(
       purekernel tool gzip -d < core.gz | cpio -t
     """  # noqa: D301  # click keeps the line breaks after a backspace
     from purekernel.cli.terminal import say_bytes  # noqa: PLC0415
-    from purekernel.formats.limits import limits_of  # noqa: PLC0415
+    from purekernel.input import limits_of  # noqa: PLC0415
 
     limits = limits_of(max_unpacked)
     errors = []

@@ -15,7 +15,7 @@ from purekernel.cli.tool.single_dash import SingleDashCommand
 from purekernel.errors import UsageError
 
 if TYPE_CHECKING:
-    from purekernel.formats.limits import Limits
+    from purekernel.input import Limits
     from purekernel.tree import Tree
 
 # The values of purekernel.encode.squashfs.Compression and purekernel.encode.encoders.Effort, which
@@ -128,9 +128,9 @@ def mksquashfs_command(
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.encode.encoders import Effort  # noqa: PLC0415
     from purekernel.encode.squashfs import Compression, make_codec  # noqa: PLC0415
-    from purekernel.formats.limits import limits_of  # noqa: PLC0415
     from purekernel.formats.squashfs import Options, write_squashfs  # noqa: PLC0415
     from purekernel.host.write import publish  # noqa: PLC0415
+    from purekernel.input import limits_of  # noqa: PLC0415
     from purekernel.recipe.encoding import Encoding  # noqa: PLC0415
     from purekernel.tools.mksquashfs import Changes  # noqa: PLC0415
     from purekernel.tree import clamp_times  # noqa: PLC0415

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from purekernel.encode.encoders import Effort
-    from purekernel.formats.limits import Limits
+    from purekernel.input import Limits
 
 
 @click.command("recompress", short_help="Make extensions (.tcz) smaller in place.")
@@ -52,7 +52,7 @@ def recompress_command(
     """  # noqa: D301  # click keeps the line breaks after a backspace
     from purekernel.cli.terminal import say  # noqa: PLC0415
     from purekernel.encode.encoders import Effort  # noqa: PLC0415
-    from purekernel.formats.limits import limits_of  # noqa: PLC0415
+    from purekernel.input import limits_of  # noqa: PLC0415
     from purekernel.recipe.encoding import Encoding  # noqa: PLC0415
 
     limits = limits_of(max_unpacked)

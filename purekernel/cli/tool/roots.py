@@ -62,7 +62,7 @@ def open_place(
 ) -> Root:
     """Return the root file system at ``place``; print a warning for each unreadable part."""
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
-    from purekernel.formats.limits import limits_of  # noqa: PLC0415
+    from purekernel.input import limits_of  # noqa: PLC0415
     from purekernel.tools.roots import open_root  # noqa: PLC0415  # too slow for --help
 
     limits = limits_of(max_unpacked)

@@ -13,7 +13,7 @@ from purekernel.cli.tool.single_dash import SingleDashCommand
 from purekernel.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from purekernel.formats.limits import Limits
+    from purekernel.input import Limits
 
 
 @click.command(
@@ -69,7 +69,7 @@ def unsquashfs_command(
       purekernel tool unsquashfs -d root/ bash.tcz usr/local/bin
       purekernel tool unsquashfs -cat bash.tcz usr/local/tce.installed/bash
     """  # noqa: D301  # click keeps the line breaks after a backspace
-    from purekernel.formats.limits import limits_of  # noqa: PLC0415
+    from purekernel.input import limits_of  # noqa: PLC0415
 
     limits = limits_of(max_unpacked)
     paths = [os.fsencode(text) for text in wanted]

@@ -30,7 +30,7 @@ from purekernel.formats.cpio.layout import (
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.gzip import parse_member
 from purekernel.formats.inflate import skip_zeros
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import (
     ROOT,
     Buffer,

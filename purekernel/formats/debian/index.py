@@ -15,7 +15,7 @@ from purekernel.formats.compression import unpack
 from purekernel.formats.debian.control import parse_stanza
 from purekernel.formats.debian.names import PACKAGE
 from purekernel.formats.debian.record import IndexedFile, PackageRecord
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 from purekernel.tree import Buffer, display
 
 # That of all of Debian has 50 MB and 65,000 stanzas; all suites together four times that.

@@ -22,8 +22,8 @@ from purekernel.formats.compression import (
 from purekernel.formats.debian.control import parse_stanza
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import is_tar, parse_tar
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer, File, Tree, describe, display
 
 FORMAT_MEMBER, CONTROL_STEM, DATA_STEM = b"debian-binary", b"control.tar", b"data.tar"

@@ -26,8 +26,8 @@ from purekernel.formats.gem.marshalled import (
 from purekernel.formats.gem.spec import RUBY, GemSpec, full_name, is_gem_name, is_platform
 from purekernel.formats.gem.version import Version
 from purekernel.formats.gzip import build_gzip, parse_gzip
-from purekernel.formats.limits import Limits
 from purekernel.formats.ruby_marshal import build_marshal, parse_marshal
+from purekernel.input import Limits
 from purekernel.tree import Buffer
 
 SPECS = "specs.4.8"

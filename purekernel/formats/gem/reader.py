@@ -16,8 +16,8 @@ from purekernel.formats.gem.spec import GemSpec
 from purekernel.formats.gem.yaml_nodes import Mapping as YamlMapping
 from purekernel.formats.gem.yaml_nodes import Scalar, parse_yaml
 from purekernel.formats.gzip import parse_gzip
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar import is_tar, parse_tar
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Buffer, File, display
 
 METADATA = b"metadata.gz"

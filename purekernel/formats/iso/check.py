@@ -16,7 +16,7 @@ from attrs import frozen
 
 from purekernel.errors import FormatError, LimitError
 from purekernel.formats.iso.layout import BOOT_RECORD, FIRST_DESCRIPTOR, SECTOR_BYTES
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 
 IDENTIFIER = b"CD001"
 BOOT, PRIMARY, SUPPLEMENTARY, TERMINATOR = 0, 1, 2, 255

@@ -44,7 +44,7 @@ from purekernel.formats.iso.records import (
     rock_ridge_name,
 )
 from purekernel.formats.iso.system_area import describe_system_area
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import ROOT, Buffer, Directory, Tree, display, parse_path
 from purekernel.tree.path import join, parent
 

@@ -20,7 +20,7 @@ from purekernel.formats.kernel_module.symbols import (
     read_requirements,
     read_symbol_table,
 )
-from purekernel.formats.limits import Limits
+from purekernel.input import Limits
 from purekernel.tree import Buffer
 
 # The largest modules there are, with all that debugging needs, have some 100 MB; Debian's

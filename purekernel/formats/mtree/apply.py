@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from attrs import evolve
 
 from purekernel.errors import InputError, TreeError
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.mtree.entry import Entry, Kind
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import (
     ROOT,
     Buffer,

@@ -26,7 +26,6 @@ from PySquashfsImage.structure import DirEntry, DirHeader
 from PySquashfsImage.structure.inode import InodeHeader
 
 from purekernel.errors import FormatError
-from purekernel.formats.limits import Limits
 from purekernel.formats.squashfs.codecs import ERRORS, Unpacker, unpacker
 from purekernel.formats.squashfs.layout import (
     DATA_PLAIN,
@@ -44,6 +43,7 @@ from purekernel.formats.squashfs.layout import (
 )
 from purekernel.formats.squashfs.superblock import Superblock, parse_superblock, read_facts
 from purekernel.formats.squashfs.xattrs import StoredXattrs
+from purekernel.input import Limits
 from purekernel.tree import Buffer, display
 
 INODE_HEADER = struct.calcsize("<HHHHII")

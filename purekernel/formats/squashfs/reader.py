@@ -11,7 +11,6 @@ from typing import Any
 from attrs import frozen
 
 from purekernel.errors import FormatError, TreeError
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.squashfs.image import DirectoryEntry, Image, Place
 from purekernel.formats.squashfs.layout import (
     BLOCK,
@@ -24,6 +23,7 @@ from purekernel.formats.squashfs.layout import (
     SYMLINK,
 )
 from purekernel.formats.squashfs.superblock import Superblock
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import (
     ROOT,
     Buffer,

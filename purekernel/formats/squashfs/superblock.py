@@ -9,13 +9,13 @@ from attrs import frozen
 from PySquashfsImage.structure import Superblock as LibrarySuperblock
 
 from purekernel.errors import FormatError
-from purekernel.formats.limits import Limits
 from purekernel.formats.squashfs.layout import (
     LEAST_BLOCK_LOG,
     MOST_BLOCK_LOG,
     NO_TABLE,
     SUPERBLOCK_BYTES,
 )
+from purekernel.input import Limits
 
 MAGIC = b"hsqs"
 

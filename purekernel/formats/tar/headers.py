@@ -16,8 +16,8 @@ from attrs import define, field, frozen
 
 from purekernel.errors import FormatError
 from purekernel.formats.inflate import skip_zeros
-from purekernel.formats.limits import Limits
 from purekernel.formats.tar.pax import Extension, parse_extension
+from purekernel.input import Limits
 from purekernel.tree import Buffer, display
 
 BLOCK_BYTES = 512

@@ -6,7 +6,6 @@ import tarfile
 
 from purekernel.errors import FormatError, TreeError
 from purekernel.formats.compression import unpack
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.tar.headers import (
     DUMP_FOLDER,
     FILE_TYPES,
@@ -15,6 +14,7 @@ from purekernel.formats.tar.headers import (
     is_tar,
     iter_members,
 )
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import (
     ROOT,
     Buffer,

@@ -11,13 +11,13 @@ from purekernel.errors import DownloadError, FormatError
 from purekernel.fetch.urls import join_url
 from purekernel.fetch.wanted import MIB, Fetched, Kind, Wanted
 from purekernel.formats.gzip import parse_gzip
-from purekernel.formats.limits import Limits
 from purekernel.formats.tinycore import (
     parse_dependency_index,
     parse_md5,
     parse_md5_index,
     parse_size_index,
 )
+from purekernel.input import Limits
 from purekernel.repos.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5
 from purekernel.tree import Buffer
 

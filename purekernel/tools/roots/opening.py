@@ -33,7 +33,6 @@ from purekernel.formats.core_iso import CORES
 from purekernel.formats.cpio import build_cpio, count_archives
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.iso import IsoImage, build_iso, is_iso, parse_iso
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
 from purekernel.formats.lz4 import MAGIC as LZ4_MAGIC
 from purekernel.formats.lz4 import build_lz4
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
@@ -43,6 +42,7 @@ from purekernel.host.overlay_reader import parse_layer
 from purekernel.host.read import is_folder, load_file
 from purekernel.host.rootfs_folder import load_root_folder
 from purekernel.host.write import write_whole
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.recipe.encoding import Encoding
 from purekernel.tree import Buffer, File, Tree, display, look_up, newest_time
 

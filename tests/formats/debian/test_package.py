@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError, PathError, PurekernelError
 from purekernel.formats.debian import parse_deb
-from purekernel.formats.limits import DEFAULT_LIMITS
 from purekernel.formats.tar import parse_tar
+from purekernel.input import DEFAULT_LIMITS
 from purekernel.tree import File, content_bytes
 from tests import debian
 from tests.debs import COMPRESSIONS, TOOL, ar, control, deb, entry, tar

@@ -11,8 +11,8 @@ from fixtures.gem import make_gem, pack_gem, pack_members
 from fixtures.gemspec_yaml import Era
 from purekernel.errors import FormatError, LimitError, TreeError
 from purekernel.formats.gem import Version, parse_gem
-from purekernel.formats.limits import Limits
 from purekernel.formats.tar import parse_tar
+from purekernel.input import Limits
 from purekernel.tree import File
 from tests.formats.gem.ruby import gem
 

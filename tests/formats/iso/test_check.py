@@ -4,7 +4,7 @@ import pytest
 
 from purekernel.errors import FormatError, LimitError
 from purekernel.formats.iso.check import Survey, survey
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from tests.formats.iso import handmade
 from tests.formats.iso.handmade import image, record
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError
 from purekernel.formats.iso import ElTorito, IsoImage, build_iso, parse_iso
-from purekernel.formats.limits import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import Directory, Fifo, File, Metadata, Symlink, Tree
 from tests.formats.iso.disks import BOOT, FIELDS, TIME, boot_tree, every_kind, make_folder
 from tests.formats.iso.handmade import (

@@ -1,0 +1,72 @@
+"""Test inputs: positions in messages, parts and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from purekernel.errors import FormatError, LimitError
+from purekernel.input import Input, Limits
+
+
+def test_fault_names_file_position_and_what_was_expected() -> None:
+    error = Input(b"abc", name="a.tar").fail(2, "a header", "'c'")
+    assert str(error) == "a.tar, byte 2: expected a header, got 'c'"
+    assert (error.source, error.offset) == ("a.tar", 2)
+
+
+def test_fault_without_position_names_the_file_only() -> None:
+    error = Input(b"", name="a.tar").fail(None, "a header", "an empty file", hint="fetch it again")
+    assert str(error) == "a.tar: expected a header, got an empty file"
+    assert error.hint == "fetch it again"
+
+
+def test_part_counts_positions_from_the_start_of_the_file() -> None:
+    part = Input(b"0123456789", name="disk").part(4, 8).part(1)
+    assert bytes(part.data) == b"567"
+    assert len(part) == 3
+    assert str(part.fail(1, "x", "y")) == "disk, byte 6: expected x, got y"
+
+
+def test_named_part_counts_positions_from_its_own_start() -> None:
+    part = Input(b"0123456789", name="disk").part(4).part(2, name="member")
+    assert bytes(part.data) == b"6789"
+    assert str(part.fail(0, "x", "y")) == "member, byte 0: expected x, got y"
+
+
+def test_part_and_unpacked_data_keep_the_limits() -> None:
+    limits = Limits(unpacked_bytes=4)
+    whole = Input(b"0123456789", name="disk", limits=limits)
+    assert whole.part(1).limits is limits
+    assert whole.unpacked(b"abc", name="inner").limits is limits
+    assert whole.part(1).unpacked(b"abc").fail(0, "x", "y").offset == 0
+
+
+@pytest.mark.parametrize(
+    ("check", "message"),
+    [
+        (lambda data: data.check_unpacked(11, 3), "at most 10 bytes unpacked, got 11 or more"),
+        (lambda data: data.check_members(3, 3), "at most 2 members, got more"),
+        (lambda data: data.check_depth(b"a/b/c", 3), "at most 2 folders deep, got 3"),
+    ],
+)
+def test_exceeded_limit_is_refused_with_its_position(
+    check: Callable[[Input], None], message: str
+) -> None:
+    data = Input(b"", name="a", limits=Limits(unpacked_bytes=10, members=2, depth=2), start=5)
+    with pytest.raises(LimitError) as caught:
+        check(data)
+    assert str(caught.value) == f"a, byte 8: expected {message}"
+
+
+def test_values_at_the_limits_are_accepted() -> None:
+    data = Input(b"", name="a", limits=Limits(unpacked_bytes=10, members=2, depth=2))
+    data.check_unpacked(10)
+    data.check_members(2)
+    data.check_depth(b"a/b")
+
+
+def test_representation_does_not_show_the_data() -> None:
+    assert "<1048576 bytes>" in repr(Input(bytes(1 << 20), name="big"))
+    assert isinstance(Input(b"", name="a").fail(0, "x", "y"), FormatError)
