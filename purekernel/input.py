@@ -45,6 +45,8 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 
+_HOSTILE = "the archive is damaged or hostile: use another copy of it"
+
 
 def limits_of(unpacked_bytes: int | None) -> Limits:
     """Return the default limits, with ``unpacked_bytes`` replaced unless it is ``None``."""
@@ -75,6 +77,11 @@ class Input:
     def __len__(self) -> int:
         return len(self.data)
 
+    @property
+    def view(self) -> memoryview:
+        """The data as a view of single bytes, so that slices are not copies."""
+        return memoryview(self.data).cast("B")
+
     def fail(self, offset: int | None, expected: str, got: str, *, hint: str = "") -> FormatError:
         """Return an error about the byte at ``offset``, for the caller to raise.
 
@@ -86,6 +93,16 @@ class Input:
             hint: what to do; by default, to get the file again.
         """
         return FormatError(
+            source=self.name, offset=self._position(offset), expected=expected, got=got, hint=hint
+        )
+
+    def exceed(self, offset: int | None, expected: str, got: str, *, hint: str = "") -> LimitError:
+        """Return an error about a limit that the data exceeds, for the caller to raise.
+
+        The arguments are those of :meth:`fail`; the default hint is to raise the limit with
+        --max-unpacked.
+        """
+        return LimitError(
             source=self.name, offset=self._position(offset), expected=expected, got=got, hint=hint
         )
 
@@ -117,27 +134,19 @@ class Input:
         """Raise LimitError if ``size_bytes`` exceeds the limit of unpacked data."""
         most = self.limits.unpacked_bytes
         if size_bytes > most:
-            raise self._beyond(offset, f"at most {most} bytes unpacked", f"{size_bytes} or more")
+            raise self.exceed(offset, f"at most {most} bytes unpacked", f"{size_bytes} or more")
 
     def check_members(self, count: int, offset: int | None = None) -> None:
         """Raise LimitError if ``count`` exceeds the limit of names in an archive."""
         most = self.limits.members
         if count > most:
-            raise self._beyond(offset, f"at most {most} members", "more", hint=_HOSTILE)
+            raise self.exceed(offset, f"at most {most} members", "more", hint=_HOSTILE)
 
     def check_depth(self, path: bytes, offset: int | None = None) -> None:
         """Raise LimitError if ``path`` is nested deeper than the limit."""
         depth, most = path.count(b"/") + 1, self.limits.depth
         if depth > most:
-            raise self._beyond(offset, f"at most {most} folders deep", f"{depth}", hint=_HOSTILE)
-
-    def _beyond(self, offset: int | None, expected: str, got: str, *, hint: str = "") -> LimitError:
-        return LimitError(
-            source=self.name, offset=self._position(offset), expected=expected, got=got, hint=hint
-        )
+            raise self.exceed(offset, f"at most {most} folders deep", f"{depth}", hint=_HOSTILE)
 
     def _position(self, offset: int | None) -> int | None:
         return None if offset is None else self.start + offset
-
-
-_HOSTILE = "the archive is damaged or hostile: use another copy of it"

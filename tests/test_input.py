@@ -22,6 +22,21 @@ def test_fault_without_position_names_the_file_only() -> None:
     assert error.hint == "fetch it again"
 
 
+def test_exceed_says_which_limit_at_which_position() -> None:
+    part = Input(b"0123456789", name="disk").part(4)
+    error = part.exceed(1, "at most 3 reads", "4", hint="use another copy")
+    assert isinstance(error, LimitError)
+    assert str(error) == "disk, byte 5: expected at most 3 reads, got 4"
+    assert error.hint == "use another copy"
+
+
+def test_slices_of_the_view_share_the_data() -> None:
+    data = bytearray(b"0123456789")
+    piece = Input(data, name="disk").view[2:4]
+    data[2] = ord("x")
+    assert bytes(piece) == b"x3"
+
+
 def test_part_counts_positions_from_the_start_of_the_file() -> None:
     part = Input(b"0123456789", name="disk").part(4, 8).part(1)
     assert bytes(part.data) == b"567"
