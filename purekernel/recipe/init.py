@@ -12,6 +12,7 @@ from purekernel.errors import OutputError, ProjectError, UsageError
 from purekernel.formats.toml import parse_toml
 from purekernel.host.read import is_folder
 from purekernel.host.write import Output, publish
+from purekernel.input import Input
 from purekernel.recipe.check import check_recipe
 from purekernel.recipe.schema import Schema, Table, tables, to_toml
 
@@ -144,7 +145,7 @@ def init_recipe(
     """
     values = PLAIN if project is None else _razor(project, path)
     content = _encode(write_recipe(values, minimal=minimal), project)
-    check_recipe(parse_toml(content, source=str(path)))
+    check_recipe(parse_toml(Input(content, name=str(path))))
     if os.path.lexists(path) and not force:
         raise OutputError(
             f"{path} already exists", hint="give --force to replace it, or choose another name"

@@ -13,7 +13,7 @@ from purekernel.formats.text import MOST_BYTES
 from purekernel.formats.tinycore import parse_extension_name
 from purekernel.formats.toml import TomlDocument, TomlPath, parse_toml
 from purekernel.host.read import load_file
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.recipe.check import check_recipe
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.lists import parse_extension_list, parse_gem_list, parse_path_list
@@ -181,7 +181,7 @@ def parse_recipe(
         RecipeError: the recipe or one of its lists has an error; the message names file and line.
         CombinedError: there are several errors.
     """
-    document = parse_toml(data, source=source)
+    document = parse_toml(Input(data, name=source))
     errors: list[PurekernelError] = []
     try:
         check_recipe(document)

@@ -12,13 +12,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from purekernel.errors import RecipeError
-from purekernel.formats.toml import MAX_DEPTH, MAX_VALUES, TomlDocument, TomlPath, parse_toml
-from purekernel.formats.toml.scanner import scan_toml
+from purekernel.formats.toml import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    TomlDocument,
+    TomlPath,
+    parse_toml,
+    scan_toml,
+)
+from purekernel.input import Input
 
 
 def parse(text: str | bytes) -> TomlDocument:
     data = text.encode() if isinstance(text, str) else text
-    return parse_toml(data, source="f.toml")
+    return parse_toml(Input(data, name="f.toml"))
 
 
 def everything(value: Any, path: TomlPath = ()) -> Iterator[TomlPath]:
@@ -118,7 +125,7 @@ LINES: dict[TomlPath, int] = {
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_every_kind_of_thing_has_its_line(ends: str, mark: bytes) -> None:
+def test_each_key_table_and_item_has_its_line(ends: str, mark: bytes) -> None:
     text = EVERYTHING.replace("0x_no", "0x1F")
     document = parse(mark + text.replace("\n", ends).encode())
     assert document.values == tomllib.loads(text)
@@ -126,7 +133,7 @@ def test_every_kind_of_thing_has_its_line(ends: str, mark: bytes) -> None:
     assert set(everything(document.values)) == set(LINES)
 
 
-def test_what_is_not_there_has_the_line_of_what_is_around_it() -> None:
+def test_missing_path_has_the_line_of_its_container() -> None:
     document = parse("\n[a]\nb = [1,\n2]\n")
     assert document.line(("a", "c")) == 2
     assert document.line(("a", "b", 7, "x")) == 3
@@ -259,7 +266,7 @@ def documents(draw: st.DrawFn) -> tuple[str, dict[TomlPath, int]]:
 
 @pytest.mark.slow
 @given(documents())
-def test_everything_is_found_where_it_was_put(made: tuple[str, dict[TomlPath, int]]) -> None:
+def test_lines_match_the_writers_positions(made: tuple[str, dict[TomlPath, int]]) -> None:
     text, lines = made
     document = parse(text)
     assert document.lines == lines
@@ -288,7 +295,7 @@ VALUES = st.recursive(
 
 @pytest.mark.slow
 @given(st.dictionaries(KEYS, VALUES, max_size=4), st.booleans())
-def test_what_another_writes_is_read(values: dict[str, Any], multiline: bool) -> None:
+def test_output_of_tomli_w_is_read(values: dict[str, Any], multiline: bool) -> None:
     text = tomli_w.dumps(values, multiline_strings=multiline)
     document = parse(text)
     assert document.values == tomllib.loads(text)
@@ -306,8 +313,8 @@ TOKENS = (
 @example("a=[")
 @example('a="""')
 @example("[a]\n[a.b]\na={}\n")
-def test_what_is_understood_is_what_is_toml(text: str) -> None:
-    """On whatever tomllib accepts we stop nowhere, so that it is all within our bounds."""
+def test_scanner_accepts_what_tomllib_accepts(text: str) -> None:
+    """The scanner must read to the end of every text that tomllib accepts."""
     try:
         values = tomllib.loads(text)
     except ValueError:
@@ -321,102 +328,106 @@ def test_what_is_understood_is_what_is_toml(text: str) -> None:
 
 # What is refused
 
-QUOTES = 'text stands in quotes ("4.x"), an array in brackets (["bash.tcz"])'
-CLOSE = "close the quotes; text of several lines stands in three quotes"
-KEY_HINT = "a line is a key, '=' and a value; a table in braces stands on one line"
-TABLE_HINT = "a table is [name] on a line of its own, or [[name]] where there may be several"
+QUOTES = 'put text in quotes ("4.x") and arrays in brackets (["bash.tcz"])'
+CLOSE = "close the quotes; put text of several lines in three quotes"
+KEY_HINT = "write a key, '=' and a value on a line; keep a table in braces on one line"
+TABLE_HINT = "write [name] on a line of its own, or [[name]] if there may be several"
 BACKSLASH = "write each backslash twice, or put the text in single quotes"
-ALREADY = "something of that name is there already"
+ALREADY = "a key or table of that name is already defined"
 
 INVALID = {
-    "text without quotes": ("a = 1\nb = foo", "line 2: there is no value that TOML knows", QUOTES),
-    "no value": ("a =\nb = 1", "line 1: there is no value that TOML knows", QUOTES),
-    "a version": ("a = 4.x", "line 1: something follows the value", QUOTES),
-    "two values": ("a = 1 b = 2", "line 1: something follows the value", QUOTES),
+    "text without quotes": ("a = 1\nb = foo", "line 2: the value is missing or invalid", QUOTES),
+    "no value": ("a =\nb = 1", "line 1: the value is missing or invalid", QUOTES),
+    "a version": ("a = 4.x", "line 1: unexpected text follows the value", QUOTES),
+    "two values": ("a = 1 b = 2", "line 1: unexpected text follows the value", QUOTES),
     "an open text": (
-        'a = "x\nb = 1', "line 1: text in quotes must end on the line that it begins on", CLOSE,
+        'a = "x\nb = 1', "line 1: a string must end on the line on which it begins", CLOSE,
     ),
-    "an open text at the end": ("\na = 'x", "line 2: the text in quotes does not end", CLOSE),
-    "open lines": ('\na = """x\n\n', "line 2: the text in quotes does not end", CLOSE),
-    "open literal lines": ("\na = '''x\n\n", "line 2: the text in quotes does not end", CLOSE),
+    "an open text at the end": ("\na = 'x", "line 2: a string is not closed", CLOSE),
+    "open lines": ('\na = """x\n\n', "line 2: a string is not closed", CLOSE),
+    "open literal lines": ("\na = '''x\n\n", "line 2: a string is not closed", CLOSE),
     "a backslash": (
-        'a = "\\q"', "line 1: a backslash begins an escape that there is not", BACKSLASH,
+        'a = "\\q"', "line 1: a backslash begins an invalid escape", BACKSLASH,
     ),
     "half an escape": (
-        'a = "\\u12"', "line 1: a backslash begins an escape that there is not", BACKSLASH,
+        'a = "\\u12"', "line 1: a backslash begins an invalid escape", BACKSLASH,
     ),
-    "half a character": ('a = "\\ud800"', "line 1: an escape stands for no character", BACKSLASH),
-    "no key": ("= 1", "line 1: this is neither a key, nor a table, nor a comment", KEY_HINT),
+    "half a character": (
+        'a = "\\ud800"', "line 1: an escape does not stand for a character", BACKSLASH,
+    ),
+    "no key": ("= 1", "line 1: expected a key, a table or a comment", KEY_HINT),
     "a lone key": ("a", "line 1: '=' and a value must follow the key", KEY_HINT),
     "a key that ends in a dot": ("a. = 1", "line 1: a key is missing", KEY_HINT),
     "a table without a name": ("[]", "line 1: a key is missing", KEY_HINT),
     "an open table": ("[a\n", "line 1: ']' must follow the table's name", TABLE_HINT),
     "half an array of tables": ("[[a]\n", "line 1: ']]' must follow the table's name", TABLE_HINT),
     "an open array": (
-        "a = [1,\n2\n", "line 1: the array that begins here does not end", "close it with ']'",
+        "a = [1,\n2\n", "line 1: the array that begins here is not closed", "close it with ']'",
     ),
     "an open table in braces": (
-        "a = {b = 1", "line 1: the table that begins here does not end", "close it with '}'",
+        "a = {b = 1", "line 1: the table that begins here is not closed", "close it with '}'",
     ),
     "a missing bracket": (
         "a = [1,\n2\nb = 3\n",
         "line 3: a comma or ']' is missing in the array that begins on line 1",
-        "put commas between the parts, and ']' behind the last",
+        "put a comma between the items, and ']' after the last",
     ),
     "a missing comma": (
         "a = [1 2]",
         "line 1: a comma or ']' is missing",
-        "put commas between the parts, and ']' behind the last",
+        "put a comma between the items, and ']' after the last",
     ),
-    "a key twice": ("a = 1\n\na = 2", "line 3: 'a' is there already, on line 1", "give it once"),
+    "a key twice": ("a = 1\n\na = 2", "line 3: 'a' is already defined on line 1", "define it once"),
     "a dotted key twice": (
-        "a.b = 1\na.b = 2", "line 2: 'a.b' is there already, on line 1", "give it once",
+        "a.b = 1\na.b = 2", "line 2: 'a.b' is already defined on line 1", "define it once",
     ),
     "a key twice on one line": (
-        "a = {b = 1, b = 2}", "line 1: 'b' is there already, on line 1", "give it once",
+        "a = {b = 1, b = 2}", "line 1: 'b' is already defined on line 1", "define it once",
     ),
     "a table twice": (
-        "[a]\nb = 1\n[c]\n[a]\nb = 1", "line 4: [a] is there already, on line 1", "give it once",
+        "[a]\nb = 1\n[c]\n[a]\nb = 1", "line 4: [a] is already defined on line 1", "define it once",
     ),
-    "a table and a key": ("a = 1\n[a]", "line 2: [a] is there already, on line 1", "give it once"),
-    "a table in a value": ("a = 1\na.b = 1", f"line 2: {ALREADY}", "give it once"),
+    "a table and a key": (
+        "a = 1\n[a]", "line 2: [a] is already defined on line 1", "define it once",
+    ),
+    "a table in a value": ("a = 1\na.b = 1", f"line 2: {ALREADY}", "define it once"),
     "more in braces": (
         "a = {}\na.b = 1",
-        "line 2: a table in braces, or an array, is whole as it stands",
+        "line 2: a table in braces or an array cannot be extended",
         TABLE_HINT,
     ),
     "a date": (
-        "a = 2023-02-30", "line 1: there is no such date", QUOTES,
+        "a = 2023-02-30", "line 1: the date does not exist", QUOTES,
     ),
     "a NUL": (
         'a = "\0"',
-        "line 1: there is a character that TOML does not allow",
-        "the rules of TOML are at https://toml.io",
+        "line 1: TOML does not allow this character",
+        "see the rules of TOML at https://toml.io",
     ),
     "a control character in a comment": (
         "# \1",
-        "line 1: there is a character that TOML does not allow",
-        "the rules of TOML are at https://toml.io",
+        "line 1: TOML does not allow this character",
+        "see the rules of TOML at https://toml.io",
     ),
     "nested brackets": (
         "\na = " + "[" * 100_000,
-        "line 2: keys and brackets lie more than 32 deep",
-        "check that this is the file you mean",
+        "line 2: keys and brackets are nested more than 32 deep",
+        "check that this is the right file",
     ),
     "nested braces": (
         "a = " + "{b = " * 100_000,
-        "line 1: keys and brackets lie more than 32 deep",
-        "check that this is the file you mean",
+        "line 1: keys and brackets are nested more than 32 deep",
+        "check that this is the right file",
     ),
     "a key of many parts": (
         ".".join("a" * 400_000) + " = 1",
-        "line 1: keys and brackets lie more than 32 deep",
-        "check that this is the file you mean",
+        "line 1: keys and brackets are nested more than 32 deep",
+        "check that this is the right file",
     ),
     "a table of many parts": (
         f"[{'.'.join('a' * 20)}]\n{'.'.join('a' * 20)} = 1",
-        "line 2: keys and brackets lie more than 32 deep",
-        "check that this is the file you mean",
+        "line 2: keys and brackets are nested more than 32 deep",
+        "check that this is the right file",
     ),
     "a long number": (
         "a = " + "1" * 5000,
@@ -426,25 +437,25 @@ INVALID = {
     "many items": (
         "a = [\n" + "1," * (MAX_VALUES + 1) + "]",
         f"line 2: there are more than {MAX_VALUES} keys and items",
-        "check that this is the file you mean",
+        "check that this is the right file",
     ),
     "many tables": (
         "[[a]]\n" * (MAX_VALUES + 1),
         f"line {MAX_VALUES}: there are more than {MAX_VALUES} keys and items",
-        "check that this is the file you mean",
+        "check that this is the right file",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", INVALID)
-def test_what_is_no_toml_is_refused_with_its_line(name: str) -> None:
+def test_invalid_toml_raises_recipe_error_with_line(name: str) -> None:
     text, message, hint = INVALID[name]
     with pytest.raises(RecipeError) as caught:
         parse(text)
     assert (str(caught.value), caught.value.hint) == (f"f.toml, {message}", hint)
 
 
-def test_other_bytes_are_refused() -> None:
+def test_invalid_utf8_and_large_files_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"^f\.toml, line 2: the byte 0xff is not UTF-8$"):
         parse(b"a = 1\nb = '\xff'")
     with pytest.raises(RecipeError) as caught:
@@ -453,7 +464,7 @@ def test_other_bytes_are_refused() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_deep_and_wide_within_the_bounds_is_read() -> None:
+def test_deep_and_wide_text_within_limits_is_read() -> None:
     deep = "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)
     document = parse(f"a = {deep}\nb = [{'1,' * (MAX_VALUES - MAX_DEPTH - 1)}]")
     assert document.line(("b", 1000)) == 2

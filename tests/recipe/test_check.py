@@ -9,13 +9,14 @@ import pytest
 
 from purekernel.errors import CombinedError, RecipeError
 from purekernel.formats.toml import parse_toml
+from purekernel.input import Input
 from purekernel.recipe.check import MAX_ERRORS, check_recipe
 from purekernel.recipe.init import PLAIN, write_recipe
 from purekernel.recipe.schema import load_schema
 
 
 def check(text: str) -> None:
-    check_recipe(parse_toml(text.encode(), source="f"))
+    check_recipe(parse_toml(Input(text.encode(), name="f")))
 
 
 def wrong(text: str) -> list[tuple[str, str]]:
