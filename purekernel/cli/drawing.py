@@ -13,7 +13,7 @@ from purekernel.plan.plan import BASE
 from purekernel.repos.tinycore import KERNEL, ExtensionGraph, resolve_kernel
 
 if TYPE_CHECKING:
-    from purekernel.fetch.wanted import Wanted
+    from purekernel.fetch.model import Download
     from purekernel.plan import Plan
 
 # A branch, the last branch, and the indents below a branch and below the last branch.
@@ -163,7 +163,7 @@ def graph_as_dot(graph: ExtensionGraph, sizes: Mapping[str, int]) -> Iterator[st
 # A plan: what would be fetched, its sources and digests, and what would be written.
 
 
-def draw_plan(plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[str]) -> Drawn:
+def draw_plan(plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable[str]) -> Drawn:
     """Return ``plan`` as a tree.
 
     Args:
@@ -173,16 +173,16 @@ def draw_plan(plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[s
     """
     recipe = plan.recipe
 
-    def file(wanted: Wanted, note: str = "") -> Drawn:
-        return _file(wanted, sizes.get(wanted), note)
+    def file(download: Download, note: str = "") -> Drawn:
+        return _file(download, sizes.get(download), note)
 
-    wanted = set(plan.wanted())
+    downloads = set(plan.downloads())
 
     def extensions(names: Iterable[str], asked: Iterable[str]) -> Iterator[Drawn]:
         for name in names:
             extension = plan.graph.extensions[name]
             drawn = file(extension.package, "" if name in asked else "dependency")
-            sides = [side for side, one in extension.sides.items() if one in wanted]
+            sides = [side for side, one in extension.sides.items() if one in downloads]
             beside = Drawn(text=f"beside it: {' '.join(sides)}")
             yield evolve(drawn, below=(*drawn.below, *([beside] if sides else [])))
 
@@ -194,17 +194,17 @@ def draw_plan(plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[s
             yield evolve(drawn, below=(*drawn.below, *names))
 
     parts = [
-        *_part("base", [file(plan.files[role].wanted) for role in (BASE,) if role in plan.files]),
+        *_part("base", [file(plan.files[role].download) for role in (BASE,) if role in plan.files]),
         *_part("project", [] if plan.project is None else [Drawn(text=plan.project.source)]),
         *_part("loaded at boot", extensions(plan.builtin_order(), plan.builtin)),
         *_part("unpacked into the root", extensions(plan.merged_order(), plan.merged)),
         *_part("in the image's mirror", extensions(plan.mirror_order(), plan.mirror)),
         *_part("cut out", cuts()),
-        *_part("gems", [file(gem.wanted) for gem in plan.gems]),
+        *_part("gems", [file(gem.download) for gem in plan.gems]),
         *_part(
             "also fetched",
             [
-                file(planned.wanted, role)
+                file(planned.download, role)
                 for role, planned in sorted(plan.files.items())
                 if role != BASE
             ],
@@ -216,7 +216,7 @@ def draw_plan(plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[s
         *_part("notes", [Drawn(text=note) for note in plan.notes]),
         *_part("writes", [Drawn(text=name) for name in writes]),
     ]
-    total = _total([(one, sizes.get(one)) for one in plan.wanted()])
+    total = _total([(one, sizes.get(one)) for one in plan.downloads()])
     flavour = f" ({plan.flavour.value})" if plan.flavour is not None else ""
     return Drawn(text=f"{recipe.source}{flavour}: {total}", below=tuple(parts))
 
@@ -226,10 +226,10 @@ def _part(title: str, below: Iterable[Drawn]) -> list[Drawn]:
     return [Drawn(text=title, below=drawn)] if drawn else []
 
 
-def _total(files: list[tuple[Wanted, int | None]]) -> str:
+def _total(files: list[tuple[Download, int | None]]) -> str:
     """Return the number of files and their total known size."""
-    known = [size for _wanted, size in files if size is not None]
-    beside = sum(size is None and wanted.optional for wanted, size in files)
+    known = [size for _download, size in files if size is not None]
+    beside = sum(size is None and download.optional for download, size in files)
     unknown = len(files) - len(known) - beside
     words = ["1 file" if len(files) == 1 else f"{len(files)} files"]
     if known:
@@ -241,13 +241,13 @@ def _total(files: list[tuple[Wanted, int | None]]) -> str:
     return ", ".join(words)
 
 
-def _file(wanted: Wanted, size_bytes: int | None, note: str) -> Drawn:
+def _file(download: Download, size_bytes: int | None, note: str) -> Drawn:
     digest = ""
-    if wanted.sha256 is not None:
-        digest = f"sha256:{wanted.sha256}"
-    elif wanted.md5 is not None:
-        digest = f"md5:{wanted.md5}"
-    place = redact(wanted.urls[0]) if wanted.urls else ""
-    words = (wanted.name, megabytes(size_bytes), f"({note})" if note else "")
+    if download.sha256 is not None:
+        digest = f"sha256:{download.sha256}"
+    elif download.md5 is not None:
+        digest = f"md5:{download.md5}"
+    place = redact(download.urls[0]) if download.urls else ""
+    words = (download.name, megabytes(size_bytes), f"({note})" if note else "")
     below = tuple(Drawn(text=text) for text in (place, digest) if text)
     return Drawn(text="  ".join(word for word in words if word), below=below)

@@ -14,7 +14,7 @@ from purekernel.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from purekernel.fetch.wanted import Wanted
+    from purekernel.fetch.model import Download
     from purekernel.host.write import Output
     from purekernel.plan import Plan
     from purekernel.plan.fetch_plan import Gathered
@@ -95,7 +95,7 @@ def summarize_bundle(
 
 
 def summarize_plan(
-    plan: Plan, sizes: Mapping[Wanted, int | None], writes: Iterable[str]
+    plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable[str]
 ) -> dict[str, object]:
     """Return what ``--dry-run --json`` prints; docs/summary.md explains each key."""
     return {
@@ -104,14 +104,14 @@ def summarize_plan(
         "generation": plan.generation.value if plan.generation else None,
         "inputs": [
             {
-                "name": wanted.name,
-                "urls": [redact(url) for url in wanted.urls],
-                "bytes": sizes.get(wanted),
-                "sha256": wanted.sha256,
-                "md5": wanted.md5,
-                "optional": wanted.optional,
+                "name": download.name,
+                "urls": [redact(url) for url in download.urls],
+                "bytes": sizes.get(download),
+                "sha256": download.sha256,
+                "md5": download.md5,
+                "optional": download.optional,
             }
-            for wanted in plan.wanted()
+            for download in plan.downloads()
         ],
         "onboot": list(plan.builtin),
         "notes": list(plan.notes),

@@ -13,7 +13,7 @@ from purekernel.errors import OutputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from purekernel.fetch.wanted import Fetched, Wanted
+    from purekernel.fetch.model import Download, DownloadedFile
 
 
 # One screen: longer than any useful message, and a bound for a hostile one.
@@ -124,7 +124,7 @@ class StepTimer:
     def ended(self, words: str, seconds: float) -> None:
         """Show that a step is done."""
 
-    def had(self, wanted: Wanted, fetched: Fetched | None) -> None:
+    def had(self, download: Download, fetched: DownloadedFile | None) -> None:
         """Show that a file is fetched, or that an optional file is missing (``None``)."""
 
     def close(self) -> None:
@@ -138,10 +138,10 @@ class Verbose(StepTimer):
         """Print the step."""
         self._write(f"{seconds:7.2f} s  {words}")
 
-    def had(self, wanted: Wanted, fetched: Fetched | None) -> None:
+    def had(self, download: Download, fetched: DownloadedFile | None) -> None:
         """Print the file."""
         details = f"{fetched.size_bytes:>11,}  {fetched.url}" if fetched is not None else "missing"
-        self._write(f"{'':9}  {wanted.name}  {details.strip()}")
+        self._write(f"{'':9}  {download.name}  {details.strip()}")
 
     def _write(self, line: str) -> None:
         sys.stderr.write(_printable(line) + "\n")
@@ -164,11 +164,13 @@ class Spinner(StepTimer):
         self._words = words
         self._show(words)
 
-    def had(self, wanted: Wanted, fetched: Fetched | None) -> None:
+    def had(self, download: Download, fetched: DownloadedFile | None) -> None:
         """Show the number and size of the files fetched so far."""
         self._files += 1
         self._bytes += fetched.size_bytes if fetched is not None else 0
-        self._show(f"{self._words}: {self._files} files, {self._bytes / 1e6:.1f} MB  {wanted.name}")
+        self._show(
+            f"{self._words}: {self._files} files, {self._bytes / 1e6:.1f} MB  {download.name}"
+        )
 
     def _show(self, words: str) -> None:
         from rich.text import Text  # noqa: PLC0415  # imported already, with its console

@@ -9,8 +9,8 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from purekernel.errors import ChecksumError, DownloadError, MissingFileError, OfflineError
+from purekernel.fetch.model import Cause, Download, DownloadPolicy, Fault
 from purekernel.fetch.urls import is_local, redact
-from purekernel.fetch.wanted import Cause, DownloadPolicy, Fault, Wanted
 
 # An attempt that receives at least this much is not counted, because the download progresses.
 _PROGRESS_BYTES = 64 << 10
@@ -118,7 +118,7 @@ class Rounds:
     """Download one file with retries.
 
     Args:
-        wanted: the file.
+        download: the file.
         policy: the number of attempts and the pauses between them.
         reachability: the hosts that do not respond.
         sleep: waits for the given number of seconds.
@@ -129,18 +129,18 @@ class Rounds:
 
     def __init__(
         self,
-        wanted: Wanted,
+        download: Download,
         *,
         policy: DownloadPolicy,
         reachability: Reachability,
         sleep: Callable[[float], None],
     ) -> None:
         self.faults: dict[str, Fault] = {}
-        self._wanted = wanted
+        self._download = download
         self._policy = policy
         self._reachability = reachability
         self._sleep = sleep
-        self._attempts = min(wanted.attempts or policy.attempts, policy.attempts)
+        self._attempts = min(download.attempts or policy.attempts, policy.attempts)
         self._deadline = time.monotonic() + policy.most_seconds
 
     def run(
@@ -155,7 +155,7 @@ class Rounds:
         Raises:
             DownloadError: a mirror may have the file, but none provided it.
         """
-        remaining = list(dict.fromkeys(self._wanted.urls))
+        remaining = list(dict.fromkeys(self._download.urls))
         number = 0
         while True:
             try:
@@ -175,7 +175,7 @@ class Rounds:
         if self._attempts == self._policy.attempts:
             for url in remaining:
                 self._reachability.give_up(url, self.faults[url])
-        raise failure(self._wanted, self.faults)
+        raise failure(self._download, self.faults)
 
     def _pause(self, number: int, remaining: list[str]) -> bool:
         """Wait before the next attempt; return whether there is time for one."""
@@ -193,27 +193,27 @@ class Rounds:
         return max(0.0, self._deadline - time.monotonic())
 
 
-def failure(wanted: Wanted, faults: dict[str, Fault]) -> DownloadError:
+def failure(download: Download, faults: dict[str, Fault]) -> DownloadError:
     """Return the error that lists the fault of each mirror."""
     hint = next((fault.hint for fault in faults.values() if fault.hint), "")
     if any(fault.cause is Cause.CONTENT for fault in faults.values()):
-        return ChecksumError(f"{wanted.name} failed verification: {_reasons(faults)}", hint=hint)
+        return ChecksumError(f"{download.name} failed verification: {_reasons(faults)}", hint=hint)
     return DownloadError(
-        f"{wanted.name} cannot be fetched: {_reasons(faults)}",
+        f"{download.name} cannot be fetched: {_reasons(faults)}",
         hint=hint,
         is_network=any(fault.is_network and not is_local(url) for url, fault in faults.items()),
     )
 
 
-def missing(wanted: Wanted) -> MissingFileError:
+def missing(download: Download) -> MissingFileError:
     """Return the error for a file that no mirror has."""
-    urls = ", ".join(map(redact, dict.fromkeys(wanted.urls)))
-    return MissingFileError(f"{wanted.name} not found: tried {urls}")
+    urls = ", ".join(map(redact, dict.fromkeys(download.urls)))
+    return MissingFileError(f"{download.name} not found: tried {urls}")
 
 
-def not_in_store(wanted: Wanted, faults: dict[str, Fault]) -> OfflineError:
+def not_in_store(download: Download, faults: dict[str, Fault]) -> OfflineError:
     """Return the error for a file that would have to be downloaded while offline."""
-    return OfflineError(f"{wanted.name} is not available offline: {_reasons(faults)}")
+    return OfflineError(f"{download.name} is not available offline: {_reasons(faults)}")
 
 
 def _reasons(faults: dict[str, Fault]) -> str:

@@ -3,7 +3,7 @@
 ::
 
     with Downloads(Store()) as downloads:
-        fetched = downloads.fetch_all([Wanted(name="bash.tcz", urls=(...,), md5=...)])
+        fetched = downloads.fetch_all([Download(name="bash.tcz", urls=(...,), md5=...)])
         content = downloads.load(fetched[0])
 
 Every returned file was checked against the expected digests and size, the length that the
@@ -22,9 +22,9 @@ from attrs import evolve, frozen
 from purekernel.errors import DownloadError, PurekernelError, StoreError, raise_all
 from purekernel.fetch.attempts import missing
 from purekernel.fetch.finder import Finder
+from purekernel.fetch.model import Download, DownloadedFile, DownloadPolicy, Stopped
 from purekernel.fetch.store import Store, load_fetched
 from purekernel.fetch.urls import redact
-from purekernel.fetch.wanted import DownloadPolicy, Fetched, Stopped, Wanted
 from purekernel.threads import Crew
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ _TICK_SECONDS = 0.1
 # longer, and they write nothing afterwards.
 _LEAVE_SECONDS = 1.0
 
-Report = Callable[[Wanted, Fetched | None], None]
+Report = Callable[[Download, DownloadedFile | None], None]
 Result = TypeVar("Result")
 
 
 @frozen
-class _Raised:
+class _Failure:
     """The exception that the work on a file raised."""
 
     error: BaseException
@@ -81,7 +81,7 @@ class Downloads:
         self._finder = Finder(store, policy=self._policy, offline=offline, reuse=reuse, sleep=sleep)
         self._crew = Crew(self._policy.parallel)
         self._executor = executor
-        self._origins: dict[str, Wanted] = {}
+        self._origins: dict[str, Download] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +95,7 @@ class Downloads:
         self._crew.dismiss(patience_seconds=_LEAVE_SECONDS)
         self._finder.close()
 
-    def fetch(self, wanted: Wanted) -> Fetched | None:
+    def fetch(self, download: Download) -> DownloadedFile | None:
         """Return the file, or ``None`` if it is optional and no mirror has it.
 
         Raises:
@@ -105,10 +105,10 @@ class Downloads:
             DownloadError: the file cannot be fetched for another reason.
             StoreError: the store cannot be written to.
         """
-        return self.fetch_all([wanted])[0]
+        return self.fetch_all([download])[0]
 
-    def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
-        """Return the files in the order of ``wanted``; fetch each file once.
+    def fetch_all(self, downloads: Iterable[Download]) -> list[DownloadedFile | None]:
+        """Return the files in the order of ``downloads``; fetch each file once.
 
         All files are tried before an error is raised.
 
@@ -117,48 +117,50 @@ class Downloads:
             StoreError: the store cannot be written to.
             CombinedError: several files failed.
         """
-        requests = list(wanted)
+        requests = list(downloads)
         fetched = self._run(self._fetch, requests, self._report)
         return [fetched[request] for request in requests]
 
-    def try_all(self, wanted: Iterable[Wanted]) -> list[Fetched | DownloadError | None]:
+    def try_all(self, downloads: Iterable[Download]) -> list[DownloadedFile | DownloadError | None]:
         """Return the files as :meth:`fetch_all` does, with errors in place of failed files.
 
         Raises:
             StoreError: the store cannot be written to.
         """
-        requests = list(wanted)
+        requests = list(downloads)
         report = self._report
 
-        def report_success(request: Wanted, result: Fetched | DownloadError | None) -> None:
+        def report_success(
+            request: Download, result: DownloadedFile | DownloadError | None
+        ) -> None:
             if report is not None and not isinstance(result, DownloadError):
                 report(request, result)
 
         fetched = self._run(_return_error(self._fetch), requests, report_success)
         return [fetched[request] for request in requests]
 
-    def exists(self, wanted: Wanted) -> bool:
+    def exists(self, download: Download) -> bool:
         """Return whether the file exists at any URL, without fetching it.
 
         Raises:
             OfflineError: the store does not know, and ``offline`` is set.
             DownloadError: the requests failed.
         """
-        (result,) = self.look_all([wanted])
+        (result,) = self.look_all([download])
         if isinstance(result, DownloadError):
             raise result
         return result
 
-    def look_all(self, wanted: Iterable[Wanted]) -> list[bool | DownloadError]:
+    def look_all(self, downloads: Iterable[Download]) -> list[bool | DownloadError]:
         """Return for each file whether it exists at any URL, or an error; fetch no file."""
-        requests = list(wanted)
+        requests = list(downloads)
         results = self._run(_return_error(self._finder.look), requests, None)
         return [
             sight if isinstance(sight, DownloadError) else sight is not None
             for sight in (results[request] for request in requests)
         ]
 
-    def sizes(self, wanted: Iterable[Wanted]) -> dict[Wanted, int | None]:
+    def sizes(self, downloads: Iterable[Download]) -> dict[Download, int | None]:
         """Return the sizes of files in bytes, without fetching them.
 
         Returns:
@@ -166,7 +168,7 @@ class Downloads:
             is unknown or the request fails. Fetching the file reports the reason.
         """
 
-        def size(request: Wanted) -> int | None:
+        def size(request: Download) -> int | None:
             if request.size_bytes is not None:
                 return request.size_bytes
             try:
@@ -175,9 +177,9 @@ class Downloads:
                 return None
             return None if sight is None else sight.size_bytes
 
-        return self._run(size, list(wanted), None)
+        return self._run(size, list(downloads), None)
 
-    def load(self, fetched: Fetched) -> bytes:
+    def load(self, fetched: DownloadedFile) -> bytes:
         """Return the content of a fetched file; fetch it again if it was damaged since.
 
         Raises:
@@ -194,26 +196,26 @@ class Downloads:
 
     def _run(
         self,
-        work: Callable[[Wanted], Result],
-        requests: list[Wanted],
-        report: Callable[[Wanted, Result], None] | None,
-    ) -> dict[Wanted, Result]:
+        work: Callable[[Download], Result],
+        requests: list[Download],
+        report: Callable[[Download, Result], None] | None,
+    ) -> dict[Download, Result]:
         """Run ``work`` once for each file; raise all errors together."""
         todo = dict.fromkeys(requests)
-        done: SimpleQueue[tuple[Wanted, Result | _Raised]] = SimpleQueue()
-        results: dict[Wanted, Result] = {}
-        errors: dict[Wanted, PurekernelError] = {}
+        done: SimpleQueue[tuple[Download, Result | _Failure]] = SimpleQueue()
+        results: dict[Download, Result] = {}
+        errors: dict[Download, PurekernelError] = {}
         try:
-            for wanted in todo:
-                self._submit(work, wanted, done)
+            for download in todo:
+                self._submit(work, download, done)
             while len(results) + len(errors) < len(todo):
-                wanted, result = self._next(done)
-                if not isinstance(result, _Raised):
-                    results[wanted] = result
+                download, result = self._next(done)
+                if not isinstance(result, _Failure):
+                    results[download] = result
                     if report is not None:
-                        report(wanted, result)
+                        report(download, result)
                 elif isinstance(result.error, PurekernelError):
-                    errors[wanted] = result.error
+                    errors[download] = result.error
                 else:
                     raise result.error
         except Stopped:
@@ -224,44 +226,46 @@ class Downloads:
             raise
         # A full disk is reported once, also if several files failed because of it.
         raise_all(
-            {str(errors[wanted]): errors[wanted] for wanted in todo if wanted in errors}.values()
+            {
+                str(errors[download]): errors[download] for download in todo if download in errors
+            }.values()
         )
         return results
 
     def _submit(
         self,
-        work: Callable[[Wanted], Result],
-        wanted: Wanted,
-        done: SimpleQueue[tuple[Wanted, Result | _Raised]],
+        work: Callable[[Download], Result],
+        download: Download,
+        done: SimpleQueue[tuple[Download, Result | _Failure]],
     ) -> None:
         def task() -> None:
             try:
                 self._finder.check_stopped()
-                done.put((wanted, work(wanted)))
+                done.put((download, work(download)))
             except BaseException as error:  # noqa: BLE001  # raised in the waiting thread
-                done.put((wanted, _Raised(error)))
+                done.put((download, _Failure(error)))
 
         (self._executor or self._crew).submit(task)
 
     def _next(
-        self, done: SimpleQueue[tuple[Wanted, Result | _Raised]]
-    ) -> tuple[Wanted, Result | _Raised]:
+        self, done: SimpleQueue[tuple[Download, Result | _Failure]]
+    ) -> tuple[Download, Result | _Failure]:
         """Wait for the next result; abort overdue requests meanwhile."""
         while True:
             self._finder.end_overdue()
             with suppress(Empty):
                 return done.get(timeout=_TICK_SECONDS)
 
-    def _fetch(self, wanted: Wanted) -> Fetched | None:
-        result = self._finder.find(wanted)
+    def _fetch(self, download: Download) -> DownloadedFile | None:
+        result = self._finder.find(download)
         if result is None:
-            if wanted.optional:
+            if download.optional:
                 return None
-            raise missing(wanted)
+            raise missing(download)
         url, blob = result
-        self._origins[blob.sha256] = wanted
-        return Fetched(
-            name=wanted.name,
+        self._origins[blob.sha256] = download
+        return DownloadedFile(
+            name=download.name,
             url=redact(url),
             size_bytes=blob.size_bytes,
             sha256=blob.sha256,
@@ -271,13 +275,13 @@ class Downloads:
 
 
 def _return_error(
-    work: Callable[[Wanted], Result],
-) -> Callable[[Wanted], Result | DownloadError]:
+    work: Callable[[Download], Result],
+) -> Callable[[Download], Result | DownloadError]:
     """Wrap ``work`` so that it returns a :class:`DownloadError` instead of raising it."""
 
-    def run(wanted: Wanted) -> Result | DownloadError:
+    def run(download: Download) -> Result | DownloadError:
         try:
-            return work(wanted)
+            return work(download)
         except DownloadError as error:
             return error
 

@@ -12,10 +12,10 @@ from typing import BinaryIO
 
 from purekernel.errors import InputError
 from purekernel.fetch.inspection import PIECE_BYTES, Inspection, check_bound, check_size
-from purekernel.fetch.records import Record, Validators
+from purekernel.fetch.model import Cause, Download, Fault, Stopped
+from purekernel.fetch.records import CacheEntry, Validators
 from purekernel.fetch.store import Blob, Store
 from purekernel.fetch.urls import local_path, redact
-from purekernel.fetch.wanted import Cause, Fault, Stopped, Wanted
 from purekernel.host.write import storing, write_piece
 
 
@@ -36,7 +36,7 @@ def look_local(url: str) -> os.stat_result:
     return status
 
 
-def copy_local(store: Store, wanted: Wanted, url: str, *, stopped: threading.Event) -> Blob:
+def copy_local(store: Store, download: Download, url: str, *, stopped: threading.Event) -> Blob:
     """Copy the file at ``url`` into the store, unless it has not changed since the last copy.
 
     A change is detected by size and modification time, as in other tools that copy changed
@@ -50,18 +50,18 @@ def copy_local(store: Store, wanted: Wanted, url: str, *, stopped: threading.Eve
     validators = _validators(look_local(url))
     record = store.record(url)
     if record is not None and record.sha256 and record.validators == validators:
-        blob = store.find(sha256=record.sha256, wanted=wanted)
+        blob = store.find(sha256=record.sha256, download=download)
         if blob is not None:
             return blob
     with _opening(_path(url)) as stream:
         status = os.fstat(stream.fileno())
-        check_size(status.st_size, wanted)
-        blob = _copy(store, wanted, stream, stopped)
+        check_size(status.st_size, download)
+        blob = _copy(store, download, stream, stopped)
         if _validators(os.fstat(stream.fileno())) != _validators(status):
             raise Fault("the file changed while it was read", Cause.PASSING)
     store.remember(
         url,
-        Record(
+        CacheEntry(
             url=redact(url),
             sha256=blob.sha256,
             size_bytes=blob.size_bytes,
@@ -71,9 +71,9 @@ def copy_local(store: Store, wanted: Wanted, url: str, *, stopped: threading.Eve
     return blob
 
 
-def _copy(store: Store, wanted: Wanted, stream: BinaryIO, stopped: threading.Event) -> Blob:
+def _copy(store: Store, download: Download, stream: BinaryIO, stopped: threading.Event) -> Blob:
     partial = store.partial("", private=True)
-    inspection = Inspection(wanted.kind)
+    inspection = Inspection(download.kind)
     try:
         with storing(store.folder):
             partial.begin(None)
@@ -82,9 +82,9 @@ def _copy(store: Store, wanted: Wanted, stream: BinaryIO, stopped: threading.Eve
                     if stopped.is_set():
                         raise Stopped
                     inspection.feed(piece)
-                    check_bound(inspection.size_bytes, wanted)
+                    check_bound(inspection.size_bytes, download)
                     write_piece(copy, piece)
-        inspection.check(wanted)
+        inspection.check(download)
         return store.add(partial, inspection)
     except BaseException:
         partial.discard()

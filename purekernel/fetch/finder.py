@@ -12,11 +12,11 @@ from attrs import frozen
 from purekernel.errors import DownloadError
 from purekernel.fetch.attempts import Reachability, Rounds, Undecided, ask_each, not_in_store
 from purekernel.fetch.file_mirror import copy_local, look_local
-from purekernel.fetch.records import Record
+from purekernel.fetch.model import Cause, Download, DownloadPolicy, Fault, Stopped
+from purekernel.fetch.records import CacheEntry
 from purekernel.fetch.store import Blob, Store, taking_turns
 from purekernel.fetch.transfer import Transfer, ask_size
 from purekernel.fetch.urls import is_local, redact
-from purekernel.fetch.wanted import Cause, DownloadPolicy, Fault, Stopped, Wanted
 
 if TYPE_CHECKING:
     from purekernel.fetch.http import Web
@@ -88,7 +88,7 @@ class Finder:
         if self._stopped.is_set():
             raise Stopped
 
-    def find(self, wanted: Wanted) -> tuple[str, Blob] | None:
+    def find(self, download: Download) -> tuple[str, Blob] | None:
         """Return the URL and the stored file, or ``None`` if the file is missing everywhere.
 
         Raises:
@@ -96,93 +96,93 @@ class Finder:
             StoreError: the store cannot be written to.
             Stopped: the work was cancelled.
         """
-        blob = self._store.find(sha256=wanted.sha256, md5=wanted.md5, wanted=wanted)
+        blob = self._store.find(sha256=download.sha256, md5=download.md5, download=download)
         if blob is not None:
-            return self._origin(wanted, blob), blob
+            return self._origin(download, blob), blob
         return self._decide(
-            wanted,
-            recall=lambda url: (url, self._recall(wanted, url)),
-            attempt=lambda url, seconds: (url, self._attempt(wanted, url, seconds)),
+            download,
+            recall=lambda url: (url, self._recall(download, url)),
+            attempt=lambda url, seconds: (url, self._attempt(download, url, seconds)),
         )
 
-    def _origin(self, wanted: Wanted, blob: Blob) -> str:
+    def _origin(self, download: Download, blob: Blob) -> str:
         """Return the first URL that ever provided the file, or else the first URL.
 
         The URL in a lock file must not depend on whether the store already had the file.
         """
-        for url in wanted.urls:
+        for url in download.urls:
             record = self._store.record(url)
             if record is not None and record.sha256 == blob.sha256:
                 return url
-        return wanted.urls[0] if wanted.urls else ""
+        return download.urls[0] if download.urls else ""
 
-    def look(self, wanted: Wanted) -> Sight | None:
+    def look(self, download: Download) -> Sight | None:
         """Return what is known of the file without fetching it, or ``None`` if it is missing.
 
         Raises:
             DownloadError: the requests failed.
             Stopped: the work was cancelled.
         """
-        blob = self._store.find(sha256=wanted.sha256, md5=wanted.md5, wanted=wanted)
+        blob = self._store.find(sha256=download.sha256, md5=download.md5, download=download)
         if blob is not None:
             return Sight(size_bytes=blob.size_bytes)
         return self._decide(
-            wanted,
-            recall=lambda url: self._recall_sight(wanted, url),
+            download,
+            recall=lambda url: self._recall_sight(download, url),
             attempt=self._look,
         )
 
     def _decide(
         self,
-        wanted: Wanted,
+        download: Download,
         *,
         recall: Callable[[str], Result],
         attempt: Callable[[str, float], Result],
     ) -> Result | None:
         """Use the cache entries if ``offline`` or ``reuse`` is set, else ask the mirrors."""
-        if not wanted.urls:
+        if not download.urls:
             raise DownloadError(
-                f"{wanted.name} cannot be fetched: it has no URL", hint="give a mirror"
+                f"{download.name} cannot be fetched: it has no URL", hint="give a mirror"
             )
-        decisive = wanted.urls[0] if wanted.optional else None
+        decisive = download.urls[0] if download.optional else None
         if self._offline or self._reuse:
             faults: dict[str, Fault] = {}
             try:
-                result = ask_each(wanted.urls, recall, faults, decisive=decisive)
+                result = ask_each(download.urls, recall, faults, decisive=decisive)
                 # A file that was missing earlier may exist now; optional files are not asked for
                 # again.
-                if result is not None or self._offline or wanted.optional:
+                if result is not None or self._offline or download.optional:
                     return result
             except Undecided:
                 if self._offline:
-                    raise not_in_store(wanted, faults) from None
+                    raise not_in_store(download, faults) from None
         rounds = Rounds(
-            wanted,
+            download,
             policy=self._policy,
             reachability=self._reachability,
             sleep=self._sleep,
         )
         return rounds.run(attempt, decisive=decisive)
 
-    def _recall(self, wanted: Wanted, url: str) -> Blob:
+    def _recall(self, download: Download, url: str) -> Blob:
         """Return the stored file of ``url``; read local mirrors as usual."""
         if is_local(url):
-            return copy_local(self._store, wanted, url, stopped=self._stopped)
+            return copy_local(self._store, download, url, stopped=self._stopped)
         record = self._remembered(url)
-        blob = self._store.find(sha256=record.sha256, wanted=wanted)
+        blob = self._store.find(sha256=record.sha256, download=download)
         if blob is None:
             raise _not_stored()
         return blob
 
-    def _recall_sight(self, wanted: Wanted, url: str) -> Sight:
+    def _recall_sight(self, download: Download, url: str) -> Sight:
         if is_local(url):
             return Sight(size_bytes=look_local(url).st_size)
         record = self._remembered(url)
-        if wanted.sha256 is not None and wanted.sha256.lower() != record.sha256:
+        if download.sha256 is not None and download.sha256.lower() != record.sha256:
             raise _not_stored()
         return Sight(size_bytes=record.size_bytes)
 
-    def _remembered(self, url: str) -> Record:
+    def _remembered(self, url: str) -> CacheEntry:
         record = self._store.record(url)
         if record is None:
             raise _not_stored()
@@ -190,17 +190,17 @@ class Finder:
             raise Fault("not found by an earlier request", Cause.MISSING)
         return record
 
-    def _attempt(self, wanted: Wanted, url: str, seconds: float) -> Blob:
+    def _attempt(self, download: Download, url: str, seconds: float) -> Blob:
         """Fetch a file from one URL; write a cache entry if it is missing there."""
         self.check_stopped()
         if is_local(url):
-            return copy_local(self._store, wanted, url, stopped=self._stopped)
+            return copy_local(self._store, download, url, stopped=self._stopped)
         with self._noting(url):
             try:
-                return self._transfer(wanted, url, seconds)
+                return self._transfer(download, url, seconds)
             except Fault as fault:
                 if fault.cause is Cause.MISSING:
-                    self._store.remember(url, Record(url=redact(url)))
+                    self._store.remember(url, CacheEntry(url=redact(url)))
                 raise
 
     def _look(self, url: str, seconds: float) -> Sight:
@@ -225,7 +225,7 @@ class Finder:
             raise
         self._reachability.note(url, None)
 
-    def _transfer(self, wanted: Wanted, url: str, seconds: float) -> Blob:
+    def _transfer(self, download: Download, url: str, seconds: float) -> Blob:
         """Download a file, or wait for another process that is downloading it."""
         before = self._store.record_time(url)
         shared = self._store.partial(url)
@@ -237,8 +237,8 @@ class Finder:
         ) as turn:
             if turn.waited and self._store.record_time(url) != before:
                 with suppress(Fault):
-                    return self._recall(wanted, url)
-            transfer = Transfer(self._store, wanted, url, ours=turn.ours)
+                    return self._recall(download, url)
+            transfer = Transfer(self._store, download, url, ours=turn.ours)
             return transfer.run(self._connect(), most_seconds=seconds)
 
     def _connect(self) -> Web:

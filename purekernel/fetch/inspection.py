@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from purekernel.fetch.wanted import Cause, Fault, Kind, Wanted
+from purekernel.fetch.model import Cause, Download, Fault, Kind
 
 # Size of one read. Larger reads do not make hashing faster, and eight are in memory at once.
 PIECE_BYTES = 1 << 20
@@ -144,52 +144,52 @@ class Inspection:
         if is_web_page(self._head):
             raise _wrong_kind(WEB_PAGE)
 
-    def check(self, wanted: Wanted) -> None:
+    def check(self, download: Download) -> None:
         """Check a complete file against the request.
 
         Raises:
             Fault: its kind, size or digest is wrong.
         """
         self.check_kind()
-        if wanted.size_bytes is not None and self.size_bytes < wanted.size_bytes:
+        if download.size_bytes is not None and self.size_bytes < download.size_bytes:
             # The server announced no size, so the file may be truncated.
-            raise _wrong_size(self.size_bytes, wanted, Cause.PASSING)
-        check_size(self.size_bytes, wanted)
+            raise _wrong_size(self.size_bytes, download, Cause.PASSING)
+        check_size(self.size_bytes, download)
         for name, expected, actual in (
-            ("SHA-256", wanted.sha256, self.sha256),
-            ("MD5", wanted.md5, self.md5),
+            ("SHA-256", download.sha256, self.sha256),
+            ("MD5", download.md5, self.md5),
         ):
             if expected is not None and expected.lower() != actual:
                 raise Fault(f"{name} must be {expected.lower()}, got {actual}", Cause.CONTENT)
 
 
-def check_size(size_bytes: int, wanted: Wanted) -> None:
+def check_size(size_bytes: int, download: Download) -> None:
     """Check the announced size of a file.
 
     Raises:
         Fault: it differs from the expected size, or exceeds the limit.
     """
-    if wanted.size_bytes is not None and size_bytes != wanted.size_bytes:
-        raise _wrong_size(size_bytes, wanted, Cause.CONTENT)
-    check_bound(size_bytes, wanted)
+    if download.size_bytes is not None and size_bytes != download.size_bytes:
+        raise _wrong_size(size_bytes, download, Cause.CONTENT)
+    check_bound(size_bytes, download)
 
 
-def _wrong_size(size_bytes: int, wanted: Wanted, cause: Cause) -> Fault:
-    return Fault(f"size must be {wanted.size_bytes} bytes, got {size_bytes}", cause)
+def _wrong_size(size_bytes: int, download: Download, cause: Cause) -> Fault:
+    return Fault(f"size must be {download.size_bytes} bytes, got {size_bytes}", cause)
 
 
-def check_bound(size_bytes: int, wanted: Wanted) -> None:
+def check_bound(size_bytes: int, download: Download) -> None:
     """Check that a file, or the part received so far, is not too large.
 
     Raises:
         Fault: it is larger than the expected size or the limit.
     """
-    if wanted.size_bytes is not None:
-        if size_bytes > wanted.size_bytes:
-            words = f"larger than {wanted.size_bytes} bytes"
+    if download.size_bytes is not None:
+        if size_bytes > download.size_bytes:
+            words = f"larger than {download.size_bytes} bytes"
             raise Fault(words, Cause.CONTENT)
-    elif size_bytes > wanted.most_bytes:
-        raise Fault(f"larger than {wanted.most_bytes} bytes", Cause.LASTING)
+    elif size_bytes > download.most_bytes:
+        raise Fault(f"larger than {download.most_bytes} bytes", Cause.LASTING)
 
 
 def _wrong_kind(reason: str) -> Fault:

@@ -46,7 +46,7 @@ class Validators:
 
 
 @frozen(kw_only=True)
-class Record:
+class CacheEntry:
     """The cache entry of a URL: the result of the last request.
 
     Attributes:
@@ -66,7 +66,7 @@ class Record:
         return json.dumps(asdict(self), sort_keys=True).encode()
 
 
-def parse_record(content: bytes) -> Record | None:
+def parse_record(content: bytes) -> CacheEntry | None:
     """Return the record in ``content``, or ``None`` if it is invalid, as if it were missing."""
     try:
         if len(content) > _MOST_BYTES:
@@ -74,7 +74,7 @@ def parse_record(content: bytes) -> Record | None:
         fields = json.loads(content)
         validators = fields["validators"]
         size_bytes = fields["size_bytes"]
-        return Record(
+        return CacheEntry(
             url=_checked(fields["url"], str),
             sha256=_matching(fields["sha256"], _SHA256),
             size_bytes=None if size_bytes is None else _checked(size_bytes, int),

@@ -32,9 +32,9 @@ from attrs import frozen
 
 from purekernel.errors import InputError, StoreError
 from purekernel.fetch.inspection import PIECE_BYTES, Inspection
-from purekernel.fetch.records import Record, parse_record
+from purekernel.fetch.model import Cause, Download, DownloadedFile, Fault, Kind, Stopped
+from purekernel.fetch.records import CacheEntry, parse_record
 from purekernel.fetch.urls import is_local, local_path, parse_address, redact
-from purekernel.fetch.wanted import Cause, Fault, Fetched, Kind, Stopped, Wanted
 from purekernel.host.cache_folder import clear_away, default_folder
 from purekernel.host.no_follow import touch
 from purekernel.host.write import (
@@ -90,7 +90,7 @@ class Partial:
         self.path = path
         self._record = path.with_name(f"{path.name}.json")
 
-    def record(self) -> Record | None:
+    def record(self) -> CacheEntry | None:
         """Return the record of the file, or ``None`` if the download cannot be resumed."""
         try:
             return parse_record(self._record.read_bytes())
@@ -104,7 +104,7 @@ class Partial:
         except OSError:
             return 0
 
-    def begin(self, record: Record | None) -> None:
+    def begin(self, record: CacheEntry | None) -> None:
         """Start a new download of ``record``; ``None``: it cannot be resumed."""
         remove(self.path)
         if record is None:
@@ -161,28 +161,28 @@ class Store:
         self._is_clear = False
 
     def find(
-        self, *, sha256: str | None = None, md5: str | None = None, wanted: Wanted | None = None
+        self, *, sha256: str | None = None, md5: str | None = None, download: Download | None = None
     ) -> Blob | None:
         """Return the file with these digests, or ``None``; read and check its content.
 
         Args:
             sha256: the digest in hexadecimal; if ``None``, ``md5`` is used.
             md5: the digest in hexadecimal.
-            wanted: a request that the file must also match.
+            download: a request that the file must also match.
         """
         if sha256 is None and md5 is not None:
             sha256 = self._sha256_of(md5.lower())
         if sha256 is None or not _SHA256.fullmatch(sha256.lower()):
             return None
         path = self._blob(sha256.lower())
-        blob = self._read(path, wanted)
+        blob = self._read(path, download)
         if blob is None or (md5 is not None and blob.md5 != md5.lower()):
             return None
         with suppress(OSError):  # the store may be read-only
             touch(path)
         return blob
 
-    def record(self, url: str) -> Record | None:
+    def record(self, url: str) -> CacheEntry | None:
         """Return the cache entry of ``url``, or ``None``."""
         return self._record(self._record_path(url))
 
@@ -193,7 +193,7 @@ class Store:
         except OSError:
             return None
 
-    def remember(self, url: str, record: Record) -> None:
+    def remember(self, url: str, record: CacheEntry) -> None:
         """Write the cache entry of ``url``; ignore errors, which only cost another request."""
         with suppress(OSError):
             replace_file(self._record_path(url), record.to_bytes(), by_way_of=self._temporary())
@@ -257,9 +257,9 @@ class Store:
             self._is_clear = True
             clear_away(self._top / "tmp", self._top / "partials", self._top / "locks")
 
-    def _read(self, path: Path, wanted: Wanted | None) -> Blob | None:
+    def _read(self, path: Path, download: Download | None) -> Blob | None:
         """Read and check the file at ``path``; delete it if it is damaged."""
-        inspection = Inspection(wanted.kind if wanted is not None else Kind.ANY)
+        inspection = Inspection(download.kind if download is not None else Kind.ANY)
         try:
             with path.open("rb", buffering=0) as stream:
                 opened = os.fstat(stream.fileno())
@@ -270,9 +270,9 @@ class Store:
         if inspection.sha256 != path.name:
             _remove_if_same(path, opened)
             return None
-        if wanted is not None:
+        if download is not None:
             try:
-                inspection.check(wanted)
+                inspection.check(download)
             except Fault:
                 return None
         return Blob(
@@ -290,7 +290,7 @@ class Store:
         except (OSError, ValueError):
             return None
 
-    def _record(self, path: Path) -> Record | None:
+    def _record(self, path: Path) -> CacheEntry | None:
         try:
             return parse_record(path.read_bytes())
         except OSError:
@@ -310,7 +310,7 @@ class Store:
         return self._top / "tmp" / temporary_name()
 
 
-def load_fetched(fetched: Fetched) -> bytes:
+def load_fetched(fetched: DownloadedFile) -> bytes:
     """Read and check the content of ``fetched``.
 
     Raises:

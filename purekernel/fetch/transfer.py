@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from purekernel.fetch.headers import parse_content_range, parse_retry_after
 from purekernel.fetch.inspection import Inspection, check_bound, check_size
-from purekernel.fetch.records import Record, Validators, make_validators
+from purekernel.fetch.model import Cause, Download, Fault
+from purekernel.fetch.records import CacheEntry, Validators, make_validators
 from purekernel.fetch.store import Blob, Store
 from purekernel.fetch.urls import redact
-from purekernel.fetch.wanted import Cause, Fault, Wanted
 from purekernel.host.write import FULL, storing, write_piece
 
 if TYPE_CHECKING:
-    from purekernel.fetch.http import Answer, Web
+    from purekernel.fetch.http import Response, Web
 
 _MISSING = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
@@ -51,15 +51,15 @@ class Transfer:
 
     Args:
         store: the store to download to.
-        wanted: the file.
+        download: the file.
         url: the URL.
         ours: whether the lock of the URL is held, so that its shared partial download may be
             resumed.
     """
 
-    def __init__(self, store: Store, wanted: Wanted, url: str, *, ours: bool) -> None:
+    def __init__(self, store: Store, download: Download, url: str, *, ours: bool) -> None:
         self._store = store
-        self._wanted = wanted
+        self._download = download
         self._url = url
         self._partial = store.partial(url, private=not ours)
         self._ours = ours
@@ -101,23 +101,23 @@ class Transfer:
     def _ask(self, web: Web, offset: int, most_seconds: float) -> Blob:
         stored = None if offset else self._stored()
         headers = self._range(offset) if offset else _conditions(stored and stored[0])
-        with web.ask(self._url, headers=headers, most_seconds=most_seconds) as answer:
-            if answer.status == HTTPStatus.NOT_MODIFIED and stored is not None:
+        with web.ask(self._url, headers=headers, most_seconds=most_seconds) as response:
+            if response.status == HTTPStatus.NOT_MODIFIED and stored is not None:
                 record, blob = stored
                 self._store.remember(self._url, record)
                 return blob
             if offset:
-                return self._resume(answer, offset)
-            if answer.status != HTTPStatus.OK:
-                raise fault_of_status(answer)
-            return self._receive(answer, 0, answer.length, _validators(answer))
+                return self._resume(response, offset)
+            if response.status != HTTPStatus.OK:
+                raise fault_of_status(response)
+            return self._receive(response, 0, response.length, _validators(response))
 
-    def _stored(self) -> tuple[Record, Blob] | None:
+    def _stored(self) -> tuple[CacheEntry, Blob] | None:
         """Return the stored file of this URL if it matches the request."""
         record = self._store.record(self._url)
         if record is None or record.sha256 is None or not record.validators:
             return None
-        blob = self._store.find(sha256=record.sha256, wanted=self._wanted)
+        blob = self._store.find(sha256=record.sha256, download=self._download)
         return None if blob is None else (record, blob)
 
     def _range(self, offset: int) -> dict[str, str]:
@@ -126,24 +126,24 @@ class Transfer:
         headers = {"Range": f"bytes={offset}-"}
         return headers if validator is None else {**headers, "If-Range": validator}
 
-    def _resume(self, answer: Answer, offset: int) -> Blob:
+    def _resume(self, response: Response, offset: int) -> Blob:
         """Process the response to a range request for the rest of the file."""
-        if answer.status == HTTPStatus.OK:  # the file changed, or ranges are not supported
+        if response.status == HTTPStatus.OK:  # the file changed, or ranges are not supported
             self._partial.discard()
-            return self._receive(answer, 0, answer.length, _validators(answer))
-        first, total = parse_content_range(answer.headers.get("Content-Range"))
-        if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return self._receive(response, 0, response.length, _validators(response))
+        first, total = parse_content_range(response.headers.get("Content-Range"))
+        if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             if total != offset:
                 raise _StartOver
-            validators = self._same_file(answer, total)
+            validators = self._same_file(response, total)
             return self._finish(self._inspect_partial(offset), validators, resumed=True)
-        if answer.status != HTTPStatus.PARTIAL_CONTENT:
-            raise fault_of_status(answer)
+        if response.status != HTTPStatus.PARTIAL_CONTENT:
+            raise fault_of_status(response)
         if first != offset or total is None:
             raise _StartOver
-        return self._receive(answer, offset, total, self._same_file(answer, total))
+        return self._receive(response, offset, total, self._same_file(response, total))
 
-    def _same_file(self, answer: Answer, total: int) -> Validators:
+    def _same_file(self, response: Response, total: int) -> Validators:
         """Return the validators of the partial download, after checking the response.
 
         The validators of the first response are returned, because servers omit them from the
@@ -155,22 +155,22 @@ class Transfer:
         record = self._partial.record()
         if record is None or record.size_bytes not in (None, total):
             raise _StartOver
-        if record.validators.differ_from(_validators(answer)):
+        if record.validators.differ_from(_validators(response)):
             raise _StartOver
-        return record.validators or _validators(answer)
+        return record.validators or _validators(response)
 
     def _receive(
-        self, answer: Answer, offset: int, total: int | None, validators: Validators
+        self, response: Response, offset: int, total: int | None, validators: Validators
     ) -> Blob:
         """Store the body, which starts at ``offset``; ``total`` is the size of the whole file."""
         if total is not None:
-            self._check_announced(answer, offset, total)
-        inspection = self._inspect_partial(offset) if offset else Inspection(self._wanted.kind)
+            self._check_announced(response, offset, total)
+        inspection = self._inspect_partial(offset) if offset else Inspection(self._download.kind)
         with storing(self._store.folder):
             try:
                 if not offset:
                     self._partial.begin(self._beginning(validators, total))
-                self._write(answer.pieces(), inspection)
+                self._write(response.pieces(), inspection)
             except OSError as error:
                 if error.errno in FULL:
                     self._partial.discard()
@@ -180,13 +180,13 @@ class Transfer:
             raise Fault(words, Cause.PASSING)
         return self._finish(inspection, validators, resumed=offset > 0)
 
-    def _check_announced(self, answer: Answer, offset: int, total: int) -> None:
+    def _check_announced(self, response: Response, offset: int, total: int) -> None:
         """Refuse a file whose announced size is wrong; report web pages as such."""
         try:
-            check_size(total, self._wanted)
+            check_size(total, self._download)
         except Fault as fault:
             if fault.cause is Cause.CONTENT and not offset:
-                _refuse_page(answer.pieces())
+                _refuse_page(response.pieces())
             raise
 
     def _write(self, pieces: Iterable[bytes], inspection: Inspection) -> None:
@@ -207,7 +207,7 @@ class Transfer:
 
     def _check_so_far(self, inspection: Inspection) -> None:
         try:
-            check_bound(inspection.size_bytes, self._wanted)
+            check_bound(inspection.size_bytes, self._download)
         except Fault:
             inspection.check_page()
             raise
@@ -218,7 +218,7 @@ class Transfer:
     def _finish(self, inspection: Inspection, validators: Validators, *, resumed: bool) -> Blob:
         """Check the complete file, add it to the store, and write the cache entry of the URL."""
         try:
-            inspection.check(self._wanted)
+            inspection.check(self._download)
         except Fault:
             if resumed:  # the parts may belong to different versions
                 raise _StartOver from None
@@ -227,7 +227,7 @@ class Transfer:
         blob = self._store.add(self._partial, inspection)
         self._store.remember(
             self._url,
-            Record(
+            CacheEntry(
                 url=redact(self._url),
                 sha256=blob.sha256,
                 size_bytes=blob.size_bytes,
@@ -238,7 +238,7 @@ class Transfer:
 
     def _inspect_partial(self, offset: int) -> Inspection:
         """Return an inspection that has read the partial download."""
-        inspection = Inspection(self._wanted.kind)
+        inspection = Inspection(self._download.kind)
         with storing(self._store.folder):
             for piece in self._partial.pieces():
                 inspection.feed(piece)
@@ -246,15 +246,15 @@ class Transfer:
             raise _StartOver
         return inspection
 
-    def _beginning(self, validators: Validators, total: int | None) -> Record | None:
+    def _beginning(self, validators: Validators, total: int | None) -> CacheEntry | None:
         """Return the record for a new partial download, or ``None`` if it cannot be resumed."""
         if not self._ours or not self._can_verify_parts(validators):
             return None
-        return Record(url=redact(self._url), size_bytes=total, validators=validators)
+        return CacheEntry(url=redact(self._url), size_bytes=total, validators=validators)
 
     def _can_verify_parts(self, validators: Validators) -> bool:
         """Return whether it would be detected if two parts belong to different versions."""
-        return bool(validators.for_range or self._wanted.sha256 or self._wanted.md5)
+        return bool(validators.for_range or self._download.sha256 or self._download.md5)
 
 
 def ask_size(web: Web, url: str, *, most_seconds: float) -> int | None:
@@ -264,16 +264,16 @@ def ask_size(web: Web, url: str, *, most_seconds: float) -> int | None:
         Fault: the file is missing, or the request failed.
         Stopped: the downloads were cancelled.
     """
-    with web.ask(url, method="HEAD", most_seconds=most_seconds) as answer:
-        if answer.status not in _NO_HEADS:
-            return _announced(answer)
-    with web.ask(url, most_seconds=most_seconds) as answer:
-        return _announced(answer)
+    with web.ask(url, method="HEAD", most_seconds=most_seconds) as response:
+        if response.status not in _NO_HEADS:
+            return _announced(response)
+    with web.ask(url, most_seconds=most_seconds) as response:
+        return _announced(response)
 
 
-def fault_of_status(answer: Answer) -> Fault:
+def fault_of_status(response: Response) -> Fault:
     """Return the fault for a response that does not contain the file."""
-    status = answer.status
+    status = response.status
     if status in _MISSING:
         return Fault("not found", Cause.MISSING)
     try:
@@ -286,7 +286,7 @@ def fault_of_status(answer: Answer) -> Fault:
         Cause.PASSING if is_temporary else Cause.LASTING,
         hint=_STATUS_HINTS.get(status, ""),
         pause_seconds=parse_retry_after(
-            answer.headers.get("Retry-After"), date=answer.headers.get("Date")
+            response.headers.get("Retry-After"), date=response.headers.get("Date")
         ),
     )
 
@@ -302,17 +302,17 @@ def _refuse_page(pieces: Iterable[bytes]) -> None:
     inspection.check_page()
 
 
-def _announced(answer: Answer) -> int | None:
-    if answer.status != HTTPStatus.OK:
-        raise fault_of_status(answer)
-    return answer.length
+def _announced(response: Response) -> int | None:
+    if response.status != HTTPStatus.OK:
+        raise fault_of_status(response)
+    return response.length
 
 
-def _validators(answer: Answer) -> Validators:
-    return make_validators(answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
+def _validators(response: Response) -> Validators:
+    return make_validators(response.headers.get("ETag"), response.headers.get("Last-Modified"))
 
 
-def _conditions(record: Record | None) -> dict[str, str]:
+def _conditions(record: CacheEntry | None) -> dict[str, str]:
     """Return the headers of a conditional request."""
     if record is None:
         return {}

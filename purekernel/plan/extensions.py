@@ -20,7 +20,7 @@ from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.tinycore import DEB, TCZ
 from purekernel.plan.lock.locked import FirstOf, KnownExtensions, LockedExtensions
 from purekernel.plan.packages import PlannedPackages, is_package, package_name
-from purekernel.plan.plan import Inquiry
+from purekernel.plan.plan import PlanContext
 from purekernel.razor.project import BUILTIN_LIST, EXECUTABLE_LIST, MIRROR_LIST, Project
 from purekernel.recipe import defaults
 from purekernel.recipe.flavour import Flavour
@@ -76,7 +76,7 @@ class PlannedExtensions:
 
 
 def plan_extensions(
-    inquiry: Inquiry,
+    context: PlanContext,
     project: Project | None,
     flavour: Flavour | None,
     base: Callable[[], Base],
@@ -86,7 +86,7 @@ def plan_extensions(
     """Plan the extensions of a recipe. Record errors in them in the result.
 
     Args:
-        inquiry: the inputs of the plan.
+        context: the inputs of the plan.
         project: the project, whose lists apply if the recipe has none.
         flavour: the image's flavour.
         base: returns the base, to find the release that ``-KERNEL`` stands for. Called only if
@@ -98,15 +98,15 @@ def plan_extensions(
         FormatError: a file from a mirror is damaged.
     """
     errors: list[PurekernelError] = []
-    lists = _names(inquiry, project, errors)
-    kept = [_for_flavour(inquiry, names, flavour) for names in lists]
-    cuts = _cuts(inquiry, project)
+    lists = _names(context, project, errors)
+    kept = [_for_flavour(context, names, flavour) for names in lists]
+    cuts = _cuts(context, project)
     packages = PlannedPackages()
     if any(is_package(item.name) for names in (*kept, _cut_names(cuts)) for item in names):
         from purekernel.plan.packages import plan_packages  # noqa: PLC0415  # 15 ms
 
         packages = plan_packages(
-            inquiry, [item for names in kept for item in names], _cut_names(cuts), errors
+            context, [item for names in kept for item in names], _cut_names(cuts), errors
         )
     builtin, mirror, merged = map(packages.in_place, kept)
     cuts = tuple(
@@ -115,20 +115,20 @@ def plan_extensions(
         for extension in packages.in_place([cut.extension])
     )
     live = ExtensionMirror(
-        inquiry.extension_folders, inquiry.downloads, use_indexes=inquiry.use_indexes
+        context.extension_folders, context.downloads, use_indexes=context.use_indexes
     )
     repository: ExtensionRepository = FirstOf(
-        KnownExtensions(packages.extensions), _repository(inquiry, live)
+        KnownExtensions(packages.extensions), _repository(context, live)
     )
-    asked = (*merged, *builtin, *mirror)
-    kernel = inquiry.recipe.core.kernel
-    if kernel is None and inquiry.lock is not None and base_is_pinned:
-        kernel = inquiry.lock.kernel
-    graph, kernel = _resolve(inquiry, repository, asked, kernel, base)
-    cut_from = _cut_from(inquiry, repository, cuts, kernel, errors)
-    _note_missing(inquiry, graph, asked, kernel, errors)
+    listed = (*merged, *builtin, *mirror)
+    kernel = context.recipe.core.kernel
+    if kernel is None and context.lock is not None and base_is_pinned:
+        kernel = context.lock.kernel
+    graph, kernel = _resolve(context, repository, listed, kernel, base)
+    cut_from = _cut_from(context, repository, cuts, kernel, errors)
+    _note_missing(context, graph, listed, kernel, errors)
     disputable = any(len(missing.chain) > 1 for missing in graph.missing)
-    if flavour is Flavour.PROD and not inquiry.all_flavours:
+    if flavour is Flavour.PROD and not context.all_flavours:
         openssh_errors = _brings_openssh(graph, (*builtin, *merged, *mirror), kernel)
         errors += openssh_errors
         disputable = disputable or bool(openssh_errors)
@@ -152,7 +152,7 @@ def plan_extensions(
             resolve_kernel(item.name, kernel)
             for names in lists
             for item in names
-            if item.name in inquiry.recipe.extensions.skip
+            if item.name in context.recipe.extensions.skip
         },
         notes=(*live.notes, *packages.notes),
         errors=tuple(errors),
@@ -178,22 +178,22 @@ def release_of(base: Base) -> str:
     return release
 
 
-def _repository(inquiry: Inquiry, live: ExtensionMirror) -> ExtensionRepository:
-    if inquiry.lock is None:
+def _repository(context: PlanContext, live: ExtensionMirror) -> ExtensionRepository:
+    if context.lock is None:
         return live
 
     def urls(name: str) -> tuple[str, ...]:
-        return tuple(join_url(folder, name) for folder in inquiry.extension_folders)
+        return tuple(join_url(folder, name) for folder in context.extension_folders)
 
-    locked = LockedExtensions(inquiry.lock, urls, inquiry.place)
-    return locked if inquiry.strict else FirstOf(locked, live)
+    locked = LockedExtensions(context.lock, urls, context.place)
+    return locked if context.strict else FirstOf(locked, live)
 
 
 def _names(
-    inquiry: Inquiry, project: Project | None, errors: list[PurekernelError]
+    context: PlanContext, project: Project | None, errors: list[PurekernelError]
 ) -> tuple[tuple[Named, ...], tuple[Named, ...], tuple[Named, ...]]:
     """Return the names of the builtin, mirrored and merged extensions."""
-    listed = inquiry.recipe.extensions
+    listed = context.recipe.extensions
     builtin, mirror = listed.builtin, listed.mirror
     if project is not None:
         builtin = _default_list(project, BUILTIN_LIST, errors) if builtin is None else builtin
@@ -217,13 +217,13 @@ def _default_list(
 
 
 def _for_flavour(
-    inquiry: Inquiry,
+    context: PlanContext,
     names: Iterable[Named],
     flavour: Flavour | None,
 ) -> tuple[Named, ...]:
-    skip = inquiry.recipe.extensions.skip
+    skip = context.recipe.extensions.skip
     kept = tuple(item for item in names if skip.isdisjoint((item.name, _plain(item.name))))
-    if flavour is not Flavour.PROD or inquiry.all_flavours:
+    if flavour is not Flavour.PROD or context.all_flavours:
         return kept
     return tuple(item for item in kept if item.name != defaults.OPENSSH)
 
@@ -241,8 +241,8 @@ def _cut_names(cuts: Iterable[Cut]) -> tuple[Named, ...]:
     return tuple(cut.extension for cut in cuts)
 
 
-def _cuts(inquiry: Inquiry, project: Project | None) -> tuple[Cut, ...]:
-    cuts = inquiry.recipe.cuts
+def _cuts(context: PlanContext, project: Project | None) -> tuple[Cut, ...]:
+    cuts = context.recipe.cuts
     # A recipe that cuts from the same extension overrides the project's list.
     if project is None or any(cut.extension.name == defaults.UTIL_LINUX for cut in cuts):
         return cuts
@@ -254,17 +254,17 @@ def _cuts(inquiry: Inquiry, project: Project | None) -> tuple[Cut, ...]:
 
 
 def _resolve(
-    inquiry: Inquiry,
+    context: PlanContext,
     repository: ExtensionRepository,
-    asked: Sequence[Named],
+    listed: Sequence[Named],
     kernel: str | None,
     base: Callable[[], Base],
 ) -> tuple[ExtensionGraph, str | None]:
-    settings = inquiry.recipe.extensions
+    settings = context.recipe.extensions
 
     def resolve(kernel: str | None) -> ExtensionGraph:
         return resolve_extensions(
-            [item.name for item in asked],
+            [item.name for item in listed],
             repository,
             kernel=kernel,
             skip=_skipped(settings.skip),
@@ -285,7 +285,7 @@ def _skipped(names: Iterable[str]) -> frozenset[str]:
 
 
 def _cut_from(
-    inquiry: Inquiry,
+    context: PlanContext,
     repository: ExtensionRepository,
     cuts: Iterable[Cut],
     kernel: str | None,
@@ -297,7 +297,7 @@ def _cut_from(
         if extension is None:
             errors.append(
                 _not_locked(name, (name,))
-                if inquiry.bound_by_lock
+                if context.bound_by_lock
                 else DependencyError(
                     f"{listed.place}: {name} not found on any mirror: cannot cut files from it",
                     hint="correct the name, or cut from another extension",
@@ -307,18 +307,18 @@ def _cut_from(
 
 
 def _note_missing(
-    inquiry: Inquiry,
+    context: PlanContext,
     graph: ExtensionGraph,
-    asked: Iterable[Named],
+    listed: Iterable[Named],
     kernel: str | None,
     errors: list[PurekernelError],
 ) -> None:
-    if inquiry.bound_by_lock:
+    if context.bound_by_lock:
         errors += [_not_locked(missing.name, missing.chain) for missing in graph.missing]
         return
-    places = {resolve_kernel(item.name, kernel): item.place for item in asked}
+    places = {resolve_kernel(item.name, kernel): item.place for item in listed}
     try:
-        refuse_missing(graph, places, looked_in=inquiry.extension_folders)
+        refuse_missing(graph, places, looked_in=context.extension_folders)
     except PurekernelError as error:
         errors.append(error)
 

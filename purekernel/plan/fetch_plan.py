@@ -16,10 +16,10 @@ from purekernel.errors import (
     raise_all,
 )
 from purekernel.fetch.downloads import Downloads
-from purekernel.fetch.wanted import Fetched, Wanted
+from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.formats.tinycore import build_dependencies, parse_dependencies, parse_md5
 from purekernel.plan import Plan, Planner, make_plan
-from purekernel.plan.plan import CHECKED_SIDES, Inquiry
+from purekernel.plan.plan import CHECKED_SIDES, PlanContext
 from purekernel.progress import Progress, Silent
 from purekernel.razor.overlay import PackedExtension
 from purekernel.repos.tinycore import (
@@ -51,8 +51,8 @@ class Gathered:
     plan: Plan
     planner: Planner
     downloads: Downloads
-    fetched: Mapping[Wanted, Fetched | None]
-    _loaded: dict[Wanted, bytes] = field(factory=dict, repr=False, eq=False)
+    fetched: Mapping[Download, DownloadedFile | None]
+    _loaded: dict[Download, bytes] = field(factory=dict, repr=False, eq=False)
     _made: dict[str, ConvertedExtension] = field(factory=dict, repr=False, eq=False)
     _remarks: dict[str, None] = field(factory=dict, repr=False, eq=False)
 
@@ -69,22 +69,22 @@ class Gathered:
     @property
     def iso(self) -> bytes:
         """The base ISO."""
-        return self.content(self.planner.planned_base.wanted) or b""
+        return self.content(self.planner.planned_base.download) or b""
 
-    def content(self, wanted: Wanted) -> bytes | None:
+    def content(self, download: Download) -> bytes | None:
         """Return the checked content of a file. It is loaded once."""
-        if wanted not in self._loaded:
-            fetched = self.fetched[wanted]
+        if download not in self._loaded:
+            fetched = self.fetched[download]
             if fetched is None:
                 return None
-            self._loaded[wanted] = self.downloads.load(fetched)
-        return self._loaded[wanted]
+            self._loaded[download] = self.downloads.load(fetched)
+        return self._loaded[download]
 
     def file(self, role: str) -> tuple[str, bytes] | None:
         """Return name and content of the single file with this role, or ``None`` if not planned."""
         planned = self.plan.files.get(role)
-        content = None if planned is None else self.content(planned.wanted)
-        return None if planned is None or content is None else (planned.wanted.name, content)
+        content = None if planned is None else self.content(planned.download)
+        return None if planned is None or content is None else (planned.download.name, content)
 
     def builtins(self) -> Iterator[PackedExtension]:
         """Yield the extensions that are loaded at boot, dependencies first.
@@ -164,8 +164,8 @@ class Gathered:
             return self._converted(extension, sides)
         beside = {
             side: content
-            for side, wanted in extension.sides.items()
-            if (sides is None or side in sides) and (content := self.content(wanted)) is not None
+            for side, download in extension.sides.items()
+            if (sides is None or side in sides) and (content := self.content(download)) is not None
         }
         content = self.content(extension.package)
         return PackedExtension(name=name, content=content or b"", beside=beside)
@@ -184,14 +184,14 @@ class Gathered:
 
 
 def gather(
-    inquiry: Inquiry, *, complete: bool = False, progress: Progress | None = None
+    context: PlanContext, *, complete: bool = False, progress: Progress | None = None
 ) -> Gathered:
     """Plan and fetch.
 
     If a mirror's index contradicts the mirror's files, plan again without indexes.
 
     Args:
-        inquiry: the inputs of the plan.
+        context: the inputs of the plan.
         complete: fetch every companion file of every extension, as a lock file needs them.
         progress: receives the steps.
 
@@ -201,10 +201,10 @@ def gather(
     """
     progress = progress or Silent()
     try:
-        return _gather(inquiry, complete=complete, progress=progress)
+        return _gather(context, complete=complete, progress=progress)
     except _IndexDoubtedError as doubt:
         try:
-            return _gather(evolve(inquiry, use_indexes=False), complete=complete, progress=progress)
+            return _gather(evolve(context, use_indexes=False), complete=complete, progress=progress)
         except PurekernelError:
             if any(isinstance(error, OfflineError) for error in _each(doubt.error)):
                 # Offline, nothing can show that the index is wrong. The first error is more useful.
@@ -224,24 +224,24 @@ class _IndexDoubtedError(Exception):
         self.error = error
 
 
-def _gather(inquiry: Inquiry, *, complete: bool, progress: Progress) -> Gathered:
+def _gather(context: PlanContext, *, complete: bool, progress: Progress) -> Gathered:
     with progress.step("planning"):
-        planner, plan = make_plan(inquiry)
-    wanted = plan.wanted(complete=complete)
+        planner, plan = make_plan(context)
+    downloads = plan.downloads(complete=complete)
     try:
         with progress.step("fetching"):
-            files = inquiry.downloads.fetch_all(wanted)
+            files = context.downloads.fetch_all(downloads)
         gathered = Gathered(
             plan=plan,
             planner=planner,
-            downloads=inquiry.downloads,
-            fetched=dict(zip(wanted, files, strict=True)),
+            downloads=context.downloads,
+            fetched=dict(zip(downloads, files, strict=True)),
         )
-        raise_all(_contradictions(gathered, locked=inquiry.bound_by_lock))
+        raise_all(_contradictions(gathered, locked=context.bound_by_lock))
     except (DownloadError, CombinedError) as error:
         if plan.from_indexes and _may_be_index_fault(error):
             raise _IndexDoubtedError(error) from None
-        if inquiry.lock is not None:
+        if context.lock is not None:
             _blame_lock(error)
         raise
     return gathered
@@ -274,8 +274,8 @@ def _contradictions(gathered: Gathered, *, locked: bool) -> Iterator[ChecksumErr
     other = "the lock file" if locked else from_index
     for extension in gathered.plan.graph.extensions.values():
         package = gathered.fetched.get(extension.package)
-        for side, wanted in extension.sides.items():
-            beside = gathered.fetched.get(wanted)
+        for side, download in extension.sides.items():
+            beside = gathered.fetched.get(download)
             if beside is None or package is None:
                 continue
             if side == MD5:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from purekernel.errors import (
     DownloadError,
@@ -13,8 +13,8 @@ from purekernel.errors import (
     MissingFileError,
     OfflineError,
 )
+from purekernel.fetch.model import Download, Kind
 from purekernel.fetch.urls import is_url, last_component, tell_apart
-from purekernel.fetch.wanted import Kind, Wanted
 from purekernel.formats.tinycore import parse_md5
 from purekernel.plan.lock.locked import pinned
 from purekernel.plan.plan import (
@@ -23,7 +23,7 @@ from purekernel.plan.plan import (
     OVERLAY,
     RUBYGEMS,
     VM_TOOLS,
-    Inquiry,
+    PlanContext,
     PlannedFile,
 )
 from purekernel.recipe import defaults
@@ -33,51 +33,36 @@ from purekernel.repos.tinycore import MD5
 MOST_MD5_BYTES = 4096
 
 
-@frozen(kw_only=True)
-class FileAsk:
-    """A request for a single file.
-
-    Attributes:
-        role: purpose of the file.
-        asked: URL or path as requested.
-        wanted: the download.
-    """
-
-    role: str
-    asked: str
-    wanted: Wanted
-
-
-def plan_file(inquiry: Inquiry, ask: FileAsk) -> PlannedFile:
-    """Plan a file. Apply the lock file's pin if there is one.
+def plan_file(context: PlanContext, file: PlannedFile) -> PlannedFile:
+    """Return the file with the lock file's pin applied, if there is one.
 
     Raises:
         LockError: the lock file binds, and pins no file or another file.
     """
-    asked, wanted = tell_apart(ask.asked), ask.wanted
-    locked = None if inquiry.lock is None else inquiry.lock.files.get(ask.role)
-    expected = ask.wanted.sha256
+    requested, download = tell_apart(file.requested), file.download
+    locked = None if context.lock is None else context.lock.files.get(file.role)
+    expected = download.sha256
     if locked is not None and expected is not None and expected != locked.pin.sha256:
-        if inquiry.bound_by_lock:
+        if context.bound_by_lock:
             raise LockError(
-                f"the lock file: wrong SHA-256 for {ask.role}: must be {expected} as in "
-                f"{inquiry.recipe.source}, got {locked.pin.sha256}",
+                f"the lock file: wrong SHA-256 for {file.role}: must be {expected} as in "
+                f"{context.recipe.source}, got {locked.pin.sha256}",
                 hint="correct the digest in the recipe, or run 'purekernel lock'",
             )
         locked = None
-    if locked is not None and locked.asked == asked:
-        wanted = pinned(wanted, locked.pin, inquiry.place)
-    elif inquiry.bound_by_lock:
-        got = f"{locked.asked}" if locked is not None else "none"
+    if locked is not None and locked.requested == requested:
+        download = pinned(download, locked.pin, context.place)
+    elif context.bound_by_lock:
+        got = f"{locked.requested}" if locked is not None else "none"
         raise LockError(
-            f"the lock file: no pin for {ask.role}: must be {asked} as in "
-            f"{inquiry.recipe.source}, got {got}",
+            f"the lock file: no pin for {file.role}: must be {requested} as in "
+            f"{context.recipe.source}, got {got}",
             hint="run 'purekernel lock' to pin it",
         )
-    return PlannedFile(role=ask.role, asked=asked, wanted=wanted)
+    return PlannedFile(role=file.role, requested=requested, download=download)
 
 
-def plan_base(inquiry: Inquiry) -> tuple[PlannedFile, str]:
+def plan_base(context: PlanContext) -> tuple[PlannedFile, str]:
     """Plan the base ISO: the recipe's own, or the mirrors'.
 
     If there is an MD5 file beside the ISO, check the ISO against it. Mirrors of Tiny Core always
@@ -91,41 +76,45 @@ def plan_base(inquiry: Inquiry) -> tuple[PlannedFile, str]:
         FormatError: the MD5 file beside a mirror's ISO is damaged.
         LockError: the lock file binds, and pins no file or another file.
     """
-    core = inquiry.recipe.core
+    core = context.recipe.core
     urls: tuple[str, ...]
     if core.iso is not None:
-        asked, urls = core.iso, (inquiry.place(core.iso),)
+        requested, urls = core.iso, (context.place(core.iso),)
     else:
-        urls = inquiry.release.iso_urls(inquiry.mirrors)
+        urls = context.release.iso_urls(context.mirrors)
         # A path without the mirror: a change of the mirror must not void the pin.
-        asked = inquiry.release.iso_places()[0]
-    wanted = Wanted(name=last_component(urls[0]), urls=urls, kind=Kind.ISO, sha256=core.iso_sha256)
-    planned = plan_file(inquiry, FileAsk(role=BASE, asked=asked, wanted=wanted))
-    if planned.wanted.sha256 is not None or (core.iso is not None and not is_url(core.iso)):
+        requested = context.release.iso_places()[0]
+    download = Download(
+        name=last_component(urls[0]), urls=urls, kind=Kind.ISO, sha256=core.iso_sha256
+    )
+    planned = plan_file(context, PlannedFile(role=BASE, requested=requested, download=download))
+    if planned.download.sha256 is not None or (core.iso is not None and not is_url(core.iso)):
         return planned, ""
     try:
-        return evolve(planned, wanted=_with_md5(inquiry, planned.wanted)), ""
+        return evolve(planned, download=_with_md5(context, planned.download)), ""
     except OfflineError:
         raise
     except (DownloadError, FormatError) as error:
         if core.iso is None:
             raise
-        return planned, f"{wanted.name} is not checked against an MD5: {error.message}"
+        return planned, f"{download.name} is not checked against an MD5: {error.message}"
 
 
-def overlay_asks(inquiry: Inquiry) -> Iterator[FileAsk]:
+def overlay_files(context: PlanContext) -> Iterator[PlannedFile]:
     """Yield the overlays to download."""
-    for overlay in inquiry.recipe.overlays:
+    for overlay in context.recipe.overlays:
         if overlay.url is not None:
-            wanted = Wanted(
+            download = Download(
                 name=last_component(overlay.url), urls=(overlay.url,), sha256=overlay.sha256
             )
-            yield FileAsk(role=overlay_role(overlay.url), asked=overlay.url, wanted=wanted)
+            yield PlannedFile(
+                role=overlay_role(overlay.url), requested=overlay.url, download=download
+            )
 
 
-def extra_asks(inquiry: Inquiry, generation: Generation | None) -> Iterator[FileAsk]:
+def project_files(context: PlanContext, generation: Generation | None) -> Iterator[PlannedFile]:
     """Yield the files of a Microkernel besides extensions and gems."""
-    razor = inquiry.recipe.razor
+    razor = context.recipe.razor
     if razor is None:
         return
     choices = {
@@ -135,12 +124,12 @@ def extra_asks(inquiry: Inquiry, generation: Generation | None) -> Iterator[File
     if generation is Generation.V2012:
         choices[MCOLLECTIVE] = (razor.mcollective, defaults.MCOLLECTIVE)
     for role, (chosen, default) in choices.items():
-        asked = default if chosen is None else chosen
-        if asked:
-            wanted = Wanted(
-                name=last_component(asked), urls=(inquiry.place(asked),), kind=Kind.GZIP
+        requested = default if chosen is None else chosen
+        if requested:
+            download = Download(
+                name=last_component(requested), urls=(context.place(requested),), kind=Kind.GZIP
             )
-            yield FileAsk(role=role, asked=asked, wanted=wanted)
+            yield PlannedFile(role=role, requested=requested, download=download)
 
 
 def overlay_role(url: str) -> str:
@@ -148,26 +137,26 @@ def overlay_role(url: str) -> str:
     return f"{OVERLAY} {tell_apart(url)}"
 
 
-def _with_md5(inquiry: Inquiry, wanted: Wanted) -> Wanted:
-    """Return ``wanted`` with the MD5 from the file beside it, if there is one."""
-    beside = Wanted(
-        name=wanted.name + MD5,
-        urls=tuple(_beside(url, MD5) for url in wanted.urls),
+def _with_md5(context: PlanContext, download: Download) -> Download:
+    """Return ``download`` with the MD5 from the file beside it, if there is one."""
+    beside = Download(
+        name=download.name + MD5,
+        urls=tuple(_beside(url, MD5) for url in download.urls),
         kind=Kind.TEXT,
         most_bytes=MOST_MD5_BYTES,
         # The file is often missing beside the user's own ISO: do not retry.
-        attempts=None if inquiry.recipe.core.iso is None else 1,
+        attempts=None if context.recipe.core.iso is None else 1,
     )
     try:
         # Not as an optional file: for those, "not found" on the first mirror ends the search. A
         # release that has moved is at a later URL.
-        fetched = inquiry.downloads.fetch(beside)
+        fetched = context.downloads.fetch(beside)
     except MissingFileError:
         fetched = None
     if fetched is None:
-        return wanted
-    digest = parse_md5(inquiry.downloads.load(fetched), source=fetched.url)
-    return evolve(wanted, md5=digest)
+        return download
+    digest = parse_md5(context.downloads.load(fetched), source=fetched.url)
+    return evolve(download, md5=digest)
 
 
 def _beside(url: str, ending: str) -> str:

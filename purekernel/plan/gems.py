@@ -11,10 +11,10 @@ from purekernel.errors import LockError, PurekernelError, RecipeError
 from purekernel.fetch.urls import last_component
 from purekernel.formats.gem import ListedGem, Version, parse_gem_list, parse_listed_gem
 from purekernel.plan.lock.locked import LockedGems
-from purekernel.plan.plan import Inquiry, PlannedGem
+from purekernel.plan.plan import PlanContext, PlannedGem
 from purekernel.razor.project import GEM_LIST, Project
 from purekernel.recipe import defaults
-from purekernel.repos.rubygems import Candidate, GemRepository, GemServers, resolve_gems
+from purekernel.repos.rubygems import GemCandidate, GemRepository, GemServers, resolve_gems
 
 _RUBYGEMS = re.compile(r"rubygems-([0-9]+(?:\.[0-9]+)*)\.(?:tgz|tar\.gz)")
 
@@ -33,7 +33,7 @@ class PlannedGems:
 
 
 def plan_gems(
-    inquiry: Inquiry, project: Project | None, errors: list[PurekernelError]
+    context: PlanContext, project: Project | None, errors: list[PurekernelError]
 ) -> PlannedGems:
     """Return the gems of an image.
 
@@ -41,7 +41,7 @@ def plan_gems(
     the servers.
 
     Args:
-        inquiry: the inputs of the plan.
+        context: the inputs of the plan.
         project: the project, whose list applies if the recipe has none.
         errors: receives errors in lines of the list.
 
@@ -50,19 +50,19 @@ def plan_gems(
         LockError: the lock file binds and does not pin a needed gem.
         DownloadError: the servers cannot be reached.
     """
-    listed = _listed_gems(inquiry, project, errors)
+    listed = _listed_gems(context, project, errors)
     if not listed:
         return PlannedGems()
-    target = _target(inquiry, project)
-    servers = tuple(map(inquiry.place, inquiry.recipe.mirrors.gems)) or defaults.GEM_SERVERS
-    live = GemServers(servers, inquiry.downloads)
-    if inquiry.lock is None:
+    target = _target(context, project)
+    servers = tuple(map(context.place, context.recipe.mirrors.gems)) or defaults.GEM_SERVERS
+    live = GemServers(servers, context.downloads)
+    if context.lock is None:
         return PlannedGems(gems=_resolve(listed, live, target), notes=live.notes)
-    locked = LockedGems(inquiry.lock, servers, inquiry.place)
+    locked = LockedGems(context.lock, servers, context.place)
     try:
         return PlannedGems(gems=_resolve(listed, locked, target))
     except PurekernelError as error:
-        if inquiry.strict:
+        if context.strict:
             raise _not_locked(error) from None
     try:
         gems = _resolve(listed, _LockedFirst(locked, live), target)
@@ -73,10 +73,10 @@ def plan_gems(
 
 
 def _listed_gems(
-    inquiry: Inquiry, project: Project | None, errors: list[PurekernelError]
+    context: PlanContext, project: Project | None, errors: list[PurekernelError]
 ) -> tuple[ListedGem, ...]:
     """Return the recipe's gems, or else the project's list."""
-    wanted = inquiry.recipe.gems.wanted
+    wanted = context.recipe.gems.wanted
     gems: list[ListedGem] = []
     for item in wanted or ():
         try:
@@ -107,7 +107,7 @@ class _LockedFirst:
         self._locked = locked
         self._live = live
 
-    def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
+    def versions(self, names: Collection[str]) -> Mapping[str, tuple[GemCandidate, ...]]:
         """Return the releases of each gem."""
         found = dict(self._locked.versions(names))
         new = [name for name in names if name not in found]
@@ -125,36 +125,36 @@ def _resolve(
             name=gem.name,
             version=str(gem.version),
             needs=tuple(f"{edge.name} {edge.requirement}" for edge in gem.dependencies),
-            wanted=gem.wanted,
+            download=gem.download,
         )
         for gem in resolution.gems
     )
 
 
-def _target(inquiry: Inquiry, project: Project | None) -> _Target:
+def _target(context: PlanContext, project: Project | None) -> _Target:
     """Return the versions that the gems must support. For a Microkernel, derive them.
 
     Its programs are in ``lib/ruby/1.8``, and the RubyGems that it contains installs the gems.
     """
-    ruby = inquiry.recipe.gems.ruby
+    ruby = context.recipe.gems.ruby
     if project is None:
-        return _Target(ruby=None if ruby is None else _version(ruby, inquiry))
-    razor = inquiry.recipe.razor
-    asked = None if razor is None else razor.rubygems
-    file_name = last_component(defaults.RUBYGEMS if asked is None else asked)
+        return _Target(ruby=None if ruby is None else _version(ruby, context))
+    razor = context.recipe.razor
+    requested = None if razor is None else razor.rubygems
+    file_name = last_component(defaults.RUBYGEMS if requested is None else requested)
     match = _RUBYGEMS.fullmatch(file_name)
     return _Target(
-        ruby=_version(ruby or defaults.RUBY, inquiry),
+        ruby=_version(ruby or defaults.RUBY, context),
         rubygems=Version(match[1]) if match is not None else None,
     )
 
 
-def _version(text: str, inquiry: Inquiry) -> Version:
+def _version(text: str, context: PlanContext) -> Version:
     try:
         return Version(text)
     except ValueError:
         raise RecipeError(
-            f"{inquiry.recipe.source}: invalid Ruby version: must be like 1.8.7, got {text!r}",
+            f"{context.recipe.source}: invalid Ruby version: must be like 1.8.7, got {text!r}",
             hint="correct ruby under [gems]",
         ) from None
 

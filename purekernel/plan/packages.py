@@ -8,20 +8,20 @@ from pathlib import Path
 from attrs import evolve, field, frozen
 
 from purekernel.errors import DependencyError, LockError, PurekernelError, RecipeError, raise_all
+from purekernel.fetch.model import MIB, Download, Kind
 from purekernel.fetch.urls import join_url
-from purekernel.fetch.wanted import MIB, Kind, Wanted
 from purekernel.formats.debian.names import parse_choice
 from purekernel.formats.debian.relation import Relation, show_alternatives
 from purekernel.formats.debian.signature import Keyring, parse_keyring
 from purekernel.formats.tinycore import DEB, TCZ
 from purekernel.host.read import load_file
 from purekernel.plan.lock.locked import FirstKnown, LockedPackages, pinned
-from purekernel.plan.plan import Inquiry
+from purekernel.plan.plan import PlanContext
 from purekernel.recipe import defaults
 from purekernel.recipe.model import Named
 from purekernel.repos.debian import (
-    AskedPackage,
     DebianArchive,
+    ListedPackage,
     PackageRepository,
     PackageResolution,
     PackageRules,
@@ -86,7 +86,7 @@ def package_name(name: str) -> str:
 
 
 def plan_packages(
-    inquiry: Inquiry,
+    context: PlanContext,
     listed: Sequence[Named],
     cut_from: Sequence[Named],
     errors: list[PurekernelError],
@@ -97,7 +97,7 @@ def plan_packages(
     the archives.
 
     Args:
-        inquiry: the inputs of the plan.
+        context: the inputs of the plan.
         listed: all listed names, including extensions.
         cut_from: names to cut files from. Their dependencies are not followed.
         errors: receives errors in the packages.
@@ -105,16 +105,16 @@ def plan_packages(
     whole = {item.name for item in listed}
     packages = [item for item in (*listed, *cut_from) if is_package(item.name)]
     try:
-        asked = [
-            AskedPackage(
+        requested = [
+            ListedPackage(
                 choice=parse_choice(item.name, source=item.place),
                 place=item.place,
                 alone=item.name not in whole,
             )
             for item in packages
         ]
-        planner = _Planner(inquiry, _rules(inquiry, listed))
-        resolution = planner.resolve(asked)
+        planner = _Planner(context, _rules(context, listed))
+        resolution = planner.resolve(requested)
     except PurekernelError as error:
         errors.append(error)
         return PlannedPackages()
@@ -122,7 +122,7 @@ def plan_packages(
         extensions={
             name: planner.extension(resolved) for name, resolved in resolution.packages.items()
         },
-        names={item.name: name for item, name in zip(packages, resolution.asked, strict=True)},
+        names={item.name: name for item, name in zip(packages, resolution.listed, strict=True)},
         notes=(*planner.notes, *_notes(resolution)),
     )
 
@@ -130,44 +130,44 @@ def plan_packages(
 class _Planner:
     """Resolve packages against the lock file and the archives."""
 
-    def __init__(self, inquiry: Inquiry, rules: PackageRules) -> None:
+    def __init__(self, context: PlanContext, rules: PackageRules) -> None:
         self.notes: tuple[str, ...] = ()
-        self._inquiry = inquiry
+        self._context = context
         self._rules = rules
-        self._mirrors = tuple(map(inquiry.place, inquiry.recipe.mirrors.debian))
+        self._mirrors = tuple(map(context.place, context.recipe.mirrors.debian))
 
-    def resolve(self, asked: Sequence[AskedPackage]) -> PackageResolution:
-        inquiry = self._inquiry
-        if inquiry.lock is None:
-            return self._live(asked, None)
-        locked = LockedPackages(inquiry.lock, self._mirrors, inquiry.place)
+    def resolve(self, listed: Sequence[ListedPackage]) -> PackageResolution:
+        context = self._context
+        if context.lock is None:
+            return self._live(listed, None)
+        locked = LockedPackages(context.lock, self._mirrors, context.place)
         try:
-            return resolve_packages(asked, locked, self._rules)
+            return resolve_packages(listed, locked, self._rules)
         except PurekernelError as error:
-            if inquiry.strict:
+            if context.strict:
                 raise _not_locked(error) from None
         try:
-            return self._live(asked, locked)
+            return self._live(listed, locked)
         except PurekernelError:
             # The pinned and the new packages conflict: ignore the pins.
-            return self._live(asked, None)
+            return self._live(listed, None)
 
     def _live(
-        self, asked: Sequence[AskedPackage], locked: LockedPackages | None
+        self, listed: Sequence[ListedPackage], locked: LockedPackages | None
     ) -> PackageResolution:
-        indexes = tuple(map(self._inquiry.place, self._inquiry.recipe.mirrors.debian_packages))
+        indexes = tuple(map(self._context.place, self._context.recipe.mirrors.debian_packages))
         if not indexes:
-            raise_all(_no_index(package) for package in asked)
+            raise_all(_no_index(package) for package in listed)
         archive = DebianArchive(
             indexes,
-            self._inquiry.downloads,
+            self._context.downloads,
             mirrors=self._mirrors,
-            keyring=_keyring(self._inquiry),
+            keyring=_keyring(self._context),
         )
         repository: PackageRepository = archive
         if locked is not None:
             repository = FirstKnown(locked, archive)
-        resolution = resolve_packages(asked, repository, self._rules)
+        resolution = resolve_packages(listed, repository, self._rules)
         self.notes = archive.notes
         return resolution
 
@@ -177,32 +177,32 @@ class _Planner:
         return Extension(
             name=resolved.extension,
             dependencies=resolved.needs,
-            package=resolved.candidate.wanted,
+            package=resolved.candidate.download,
             sides={} if script is None else {IMPORT_SCRIPT: script},
             record=resolved.candidate.record,
         )
 
-    def _script(self, resolved: ResolvedPackage) -> Wanted | None:
+    def _script(self, resolved: ResolvedPackage) -> Download | None:
         """Return the optional import script for a package on Tiny Core's mirror."""
         name = resolved.extension.removesuffix(TCZ) + IMPORT_SCRIPT
-        wanted = Wanted(
+        download = Download(
             name=name,
-            urls=tuple(join_url(folder, name) for folder in self._inquiry.script_folders),
+            urls=tuple(join_url(folder, name) for folder in self._context.script_folders),
             kind=Kind.TEXT,
             optional=True,
             most_bytes=MOST_SCRIPT_BYTES,
         )
-        lock = self._inquiry.lock
+        lock = self._context.lock
         locked = None if lock is None else lock.packages.get(resolved.extension)
-        if locked is None or locked.pin.sha256 != resolved.candidate.wanted.sha256:
-            return wanted
+        if locked is None or locked.pin.sha256 != resolved.candidate.download.sha256:
+            return download
         if locked.script is None:
             return None
-        return pinned(wanted, locked.script, self._inquiry.place)
+        return pinned(download, locked.script, self._context.place)
 
 
-def _rules(inquiry: Inquiry, listed: Iterable[Named]) -> PackageRules:
-    recipe = inquiry.recipe
+def _rules(context: PlanContext, listed: Iterable[Named]) -> PackageRules:
+    recipe = context.recipe
     for need in recipe.needs:
         for name in need.extensions:
             if is_package(name):
@@ -224,17 +224,17 @@ def _rules(inquiry: Inquiry, listed: Iterable[Named]) -> PackageRules:
     )
 
 
-def _keyring(inquiry: Inquiry) -> Keyring | None:
-    keyring = inquiry.recipe.debian.keyring
+def _keyring(context: PlanContext) -> Keyring | None:
+    keyring = context.recipe.debian.keyring
     if keyring is None:
         return None
-    path = Path(inquiry.place(keyring))
+    path = Path(context.place(keyring))
     return parse_keyring(load_file(path), source=str(path))
 
 
-def _no_index(asked: AskedPackage) -> DependencyError:
+def _no_index(listed: ListedPackage) -> DependencyError:
     return DependencyError(
-        f"{asked.place}: {asked.choice.name}{DEB} is a Debian package: no packages index is "
+        f"{listed.place}: {listed.choice.name}{DEB} is a Debian package: no packages index is "
         "configured",
         hint=f"name one with --dpkg-list {EXAMPLE}, or with debian-packages under [mirrors]",
     )

@@ -13,8 +13,8 @@ from attrs import field, frozen
 
 from purekernel.errors import LockError
 from purekernel.fetch.downloads import Downloads
+from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, join_url
-from purekernel.fetch.wanted import Wanted
 from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.plan.lock.lock import Lock
 from purekernel.razor.project import Project
@@ -50,13 +50,13 @@ class PlannedFile:
 
     Attributes:
         role: purpose of the file.
-        asked: URL or path as requested.
-        wanted: the download.
+        requested: URL or path as requested.
+        download: the download.
     """
 
     role: str
-    asked: str
-    wanted: Wanted
+    requested: str
+    download: Download
 
 
 @frozen(kw_only=True)
@@ -67,13 +67,13 @@ class PlannedGem:
         name: name of the gem.
         version: version of the gem.
         needs: its dependencies, each a name and a requirement.
-        wanted: the download of its file.
+        download: the download of its file.
     """
 
     name: str
     version: str
     needs: tuple[str, ...]
-    wanted: Wanted
+    download: Download
 
 
 @frozen(kw_only=True)
@@ -138,15 +138,15 @@ class Plan:
         """Return the extensions in the image's own mirror, dependencies first."""
         return self.graph.order(self.mirror)
 
-    def wanted(self, *, complete: bool = False) -> list[Wanted]:
+    def downloads(self, *, complete: bool = False) -> list[Download]:
         """Return all files to fetch, each once, in a stable order.
 
         Args:
             complete: include every companion file of every extension, as a lock file needs them.
         """
-        found: dict[Wanted, None] = {}
+        found: dict[Download, None] = {}
         for role in sorted(self.files):
-            found[self.files[role].wanted] = None
+            found[self.files[role].download] = None
         if complete:
             everything = self.graph.order(self.graph.roots)
             found.update(self._extensions(everything, None))
@@ -157,26 +157,26 @@ class Plan:
             found[extension.package] = None
             if IMPORT_SCRIPT in extension.sides:
                 found[extension.sides[IMPORT_SCRIPT]] = None
-        found.update((gem.wanted, None) for gem in self.gems)
+        found.update((gem.download, None) for gem in self.gems)
         return list(found)
 
     def _extensions(
         self, names: Iterable[str], sides: Sequence[str] | None
-    ) -> Iterable[tuple[Wanted, None]]:
+    ) -> Iterable[tuple[Download, None]]:
         """Yield the files of extensions and their companion files; ``None`` means all of these."""
         for name in names:
             extension = self.graph.extensions[name]
             yield extension.package, None
-            for side, wanted in extension.sides.items():
+            for side, download in extension.sides.items():
                 if sides is None or side in sides:
-                    yield wanted, None
+                    yield download, None
 
 
 # The inputs of a plan: the recipe, the lock file, and the downloads.
 
 
 @frozen(kw_only=True)
-class Inquiry:
+class PlanContext:
     """The inputs of a plan.
 
     Attributes:

@@ -18,8 +18,8 @@ from purekernel.errors import (
 )
 from purekernel.input import Limits
 from purekernel.plan.extensions import PlannedExtensions, plan_extensions
-from purekernel.plan.files import extra_asks, overlay_asks, plan_base, plan_file
-from purekernel.plan.plan import BASE, PROJECT, Inquiry, Plan, PlannedFile, PlannedGem
+from purekernel.plan.files import overlay_files, plan_base, plan_file, project_files
+from purekernel.plan.plan import BASE, PROJECT, Plan, PlanContext, PlannedFile, PlannedGem
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import GemLayout, Recipe
 from purekernel.repos.tinycore import resolve_kernel
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from purekernel.razor.project import Project
 
 
-def make_plan(inquiry: Inquiry) -> tuple[Planner, Plan]:
+def make_plan(context: PlanContext) -> tuple[Planner, Plan]:
     """Return the plan and its planner.
 
     If an error depends on a mirror's index, which may be older than the mirror's files, plan again
@@ -39,22 +39,22 @@ def make_plan(inquiry: Inquiry) -> tuple[Planner, Plan]:
     Raises:
         PurekernelError: as for :meth:`Planner.plan`.
     """
-    planner = Planner(inquiry)
+    planner = Planner(context)
     try:
         return planner, planner.plan()
     except PurekernelError:
         if not planner.disputable:
             raise
-    planner = Planner(evolve(inquiry, use_indexes=False))
+    planner = Planner(evolve(context, use_indexes=False))
     return planner, planner.plan()
 
 
 class Planner:
     """Makes the plan of one recipe. Holds the base, which planning may have to read."""
 
-    def __init__(self, inquiry: Inquiry) -> None:
-        """Prepare to plan from ``inquiry``."""
-        self._inquiry = inquiry
+    def __init__(self, context: PlanContext) -> None:
+        """Prepare to plan from ``context``."""
+        self._context = context
         self._base: Base | None = None
         self._disputable = False
 
@@ -65,7 +65,7 @@ class Planner:
             PurekernelError: an input is missing, or two inputs contradict each other. Several
                 errors are raised together where possible.
         """
-        errors = [*self._inquiry.recipe.faults, *_missing_overlays(self._inquiry.recipe)]
+        errors = [*self._context.recipe.faults, *_missing_overlays(self._context.recipe)]
         try:
             return self._plan(errors)
         except PurekernelError as error:
@@ -78,37 +78,37 @@ class Planner:
         Raises:
             PurekernelError: planning cannot continue, or ``errors`` is not empty at the end.
         """
-        inquiry = self._inquiry
-        inquiry.check_lock()
+        context = self._context
+        context.check_lock()
         found = self.project
         project = found.project if found is not None else None
-        flavour = inquiry.recipe.flavour or (Flavour.DEV if project is not None else None)
+        flavour = context.recipe.flavour or (Flavour.DEV if project is not None else None)
         files = self._files(found, errors)
         extensions = plan_extensions(
-            inquiry, project, flavour, self.base, base_is_pinned=self._base_is_pinned(files)
+            context, project, flavour, self.base, base_is_pinned=self._base_is_pinned(files)
         )
         self._disputable = extensions.disputable
         errors += extensions.errors
         gems: tuple[PlannedGem, ...] = ()
         gem_notes: tuple[str, ...] = ()
-        if project is not None or inquiry.recipe.gems.wanted:
+        if project is not None or context.recipe.gems.wanted:
             from purekernel.plan.gems import plan_gems  # noqa: PLC0415  # 40 ms
 
             try:
-                planned = plan_gems(inquiry, project, errors)
+                planned = plan_gems(context, project, errors)
                 gems, gem_notes = planned.gems, planned.notes
             except PurekernelError as error:
                 errors.append(error)
         raise_all(errors)
-        layout = inquiry.recipe.gems.layout
+        layout = context.recipe.gems.layout
         if layout is None:
             old = project is not None and project.generation is Generation.V2012
             layout = GemLayout.FLAT if old else GemLayout.MIRROR
         return Plan(
-            recipe=inquiry.recipe,
+            recipe=context.recipe,
             flavour=flavour,
             project=project,
-            release=inquiry.release,
+            release=context.release,
             kernel=extensions.kernel,
             files=files,
             graph=extensions.graph,
@@ -123,16 +123,16 @@ class Planner:
             notes=(
                 *filter(None, [self._planned_base[1]]),
                 *extensions.notes,
-                *_notes(extensions, inquiry.recipe.extensions.skip),
+                *_notes(extensions, context.recipe.extensions.skip),
                 *gem_notes,
-                *_project_notes(inquiry.recipe, project, flavour),
+                *_project_notes(context.recipe, project, flavour),
             ),
         )
 
     @property
     def limits(self) -> Limits:
         """Limits on parsed input."""
-        return self._inquiry.limits
+        return self._context.limits
 
     @property
     def disputable(self) -> bool:
@@ -142,11 +142,11 @@ class Planner:
     @cached_property
     def project(self) -> FoundProject | None:
         """The recipe's project, or ``None``."""
-        if self._inquiry.recipe.razor is None:
+        if self._context.recipe.razor is None:
             return None
         from purekernel.plan.project import find_project  # noqa: PLC0415  # 25 ms
 
-        return find_project(self._inquiry, self._inquiry.recipe.razor)
+        return find_project(self._context, self._context.recipe.razor)
 
     @property
     def planned_base(self) -> PlannedFile:
@@ -155,15 +155,15 @@ class Planner:
 
     @cached_property
     def _planned_base(self) -> tuple[PlannedFile, str]:
-        return plan_base(self._inquiry)
+        return plan_base(self._context)
 
     def base(self) -> Base:
         """Return the content of the base ISO. Fetch the ISO if necessary."""
         if self._base is None:
-            downloads = self._inquiry.downloads
-            fetched = downloads.fetch(self.planned_base.wanted)
+            downloads = self._context.downloads
+            fetched = downloads.fetch(self.planned_base.download)
             if fetched is None:
-                raise MissingFileError(f"{self.planned_base.wanted.name} not found on any mirror")
+                raise MissingFileError(f"{self.planned_base.download.name} not found on any mirror")
             return self.base_of(downloads.load(fetched))
         return self._base
 
@@ -174,20 +174,20 @@ class Planner:
 
             # A plain remaster keeps all files of its base; a Microkernel keeps those that Razor's
             # scripts keep.
-            keep = self._inquiry.recipe.iso.keep_files
+            keep = self._context.recipe.iso.keep_files
             self._base = parse_base(
                 iso,
-                source=self.planned_base.wanted.name,
-                keep_iso_files=self._inquiry.recipe.razor is None if keep is None else keep,
-                limits=self._inquiry.limits,
+                source=self.planned_base.download.name,
+                keep_iso_files=self._context.recipe.razor is None if keep is None else keep,
+                limits=self._context.limits,
             )
         return self._base
 
     def _base_is_pinned(self, files: Mapping[str, PlannedFile]) -> bool:
-        lock = self._inquiry.lock
+        lock = self._context.lock
         if lock is None or BASE not in lock.files or BASE not in files:
             return False
-        return files[BASE].asked == lock.files[BASE].asked
+        return files[BASE].requested == lock.files[BASE].requested
 
     def _files(
         self, found: FoundProject | None, errors: list[PurekernelError]
@@ -200,9 +200,9 @@ class Planner:
         if found is not None and found.planned is not None:
             files[PROJECT] = found.planned
         generation = None if found is None else found.project.generation
-        for ask in (*overlay_asks(self._inquiry), *extra_asks(self._inquiry, generation)):
+        for file in (*overlay_files(self._context), *project_files(self._context, generation)):
             try:
-                files[ask.role] = plan_file(self._inquiry, ask)
+                files[file.role] = plan_file(self._context, file)
             except PurekernelError as error:
                 errors.append(error)
         return files

@@ -8,12 +8,12 @@ from attrs import evolve, frozen
 
 from purekernel.errors import InputError, MissingFileError
 from purekernel.fetch.git import describe_checkout
+from purekernel.fetch.model import MIB, Download
 from purekernel.fetch.urls import is_local, is_url, last_component, local_path, redact
-from purekernel.fetch.wanted import MIB, Wanted
 from purekernel.host.overlay_reader import load_layer, parse_layer
 from purekernel.host.read import check_digest, is_folder, load_folder
-from purekernel.plan.files import FileAsk, plan_file
-from purekernel.plan.plan import PROJECT, Inquiry, PlannedFile
+from purekernel.plan.files import plan_file
+from purekernel.plan.plan import PROJECT, PlanContext, PlannedFile
 from purekernel.razor.project import Project, is_project_name, parse_project
 from purekernel.recipe.model import Razor
 
@@ -37,29 +37,29 @@ class FoundProject:
     dated: bool = True
 
 
-def find_project(inquiry: Inquiry, razor: Razor) -> FoundProject:
+def find_project(context: PlanContext, razor: Razor) -> FoundProject:
     """Read the project that ``razor`` names.
 
     Raises:
         PurekernelError: the project is missing, or lacks a needed file.
     """
-    limits = evolve(inquiry.limits, unpacked_bytes=MOST_BYTES)
-    path = inquiry.recipe.folder / razor.project
+    limits = evolve(context.limits, unpacked_bytes=MOST_BYTES)
+    path = context.recipe.folder / razor.project
     if is_url(razor.project) and is_local(razor.project):
         path = local_path(razor.project)
     if is_url(razor.project) and not is_folder(path):
-        wanted = Wanted(
+        download = Download(
             name=last_component(razor.project),
             urls=(razor.project,),
             sha256=razor.project_sha256,
             most_bytes=MOST_BYTES,
         )
-        ask = FileAsk(role=PROJECT, asked=razor.project, wanted=wanted)
-        planned = plan_file(inquiry, ask)
-        fetched = inquiry.downloads.fetch(planned.wanted)
+        file = PlannedFile(role=PROJECT, requested=razor.project, download=download)
+        planned = plan_file(context, file)
+        fetched = context.downloads.fetch(planned.download)
         if fetched is None:
             raise MissingFileError(f"{redact(razor.project)} not found")
-        data = inquiry.downloads.load(fetched)
+        data = context.downloads.load(fetched)
         layer = parse_layer(data, source=fetched.url, limits=limits)
         return FoundProject(project=parse_project(layer), planned=planned)
     if razor.project_sha256 is not None and os.path.lexists(path):

@@ -217,7 +217,7 @@ def add_gems(overlay: OverlayTree, gathered: Gathered) -> None:
     plan = gathered.plan
     if not plan.gems and plan.project is None:
         return
-    files = {gem.wanted.name: gathered.content(gem.wanted) or b"" for gem in plan.gems}
+    files = {gem.download.name: gathered.content(gem.download) or b"" for gem in plan.gems}
     listed = plan.recipe.gems.wanted
     names = None if listed is None else "".join(f"{gem.name}\n" for gem in listed).encode()
     if plan.gem_layout is GemLayout.FLAT:

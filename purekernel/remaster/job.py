@@ -12,9 +12,9 @@ from attrs import asdict, evolve, frozen
 
 from purekernel.errors import PurekernelError, UsageError, raise_all
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
+from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.fetch.shipped import SAMPLE_BUNDLE, load_sample_bundle
 from purekernel.fetch.store import Store
-from purekernel.fetch.wanted import Fetched, Wanted
 from purekernel.formats.tinycore import parse_extension_name
 from purekernel.host.overlay_reader import load_layer
 from purekernel.host.read import load_file
@@ -24,7 +24,7 @@ from purekernel.plan.fetch_plan import Gathered, gather
 from purekernel.plan.lock.lock import Lock, load_lock, lock_path
 from purekernel.plan.lock.locked import known_names, with_places_of, without
 from purekernel.plan.lock.locking import lock_of, places_of
-from purekernel.plan.plan import Inquiry
+from purekernel.plan.plan import PlanContext
 from purekernel.progress import Progress, Silent
 from purekernel.razor.bundle import Bundle, parse_bundle
 from purekernel.recipe.encoding import Encoding
@@ -38,7 +38,7 @@ from purekernel.tree import Layer
 AnyPath = str | os.PathLike[str]
 
 
-Report = Callable[[Wanted, Fetched | None], None]
+Report = Callable[[Download, DownloadedFile | None], None]
 """Called with each file when it is fetched."""
 
 
@@ -167,16 +167,18 @@ class Session:
             PurekernelError: an input is missing, or two inputs contradict each other.
         """
         with self._progress.step("planning"):
-            _planner, plan = make_plan(self._inquiry())
+            _planner, plan = make_plan(self._context())
         return plan
 
-    def sizes(self, plan: Plan) -> dict[Wanted, int | None]:
+    def sizes(self, plan: Plan) -> dict[Download, int | None]:
         """Return the sizes of the files of ``plan``, in bytes; ``None`` if unknown.
 
         Optional files beside extensions are skipped: they are small, and there are many.
         """
         with self._progress.step("asking for sizes"):
-            return self._downloads.sizes(wanted for wanted in plan.wanted() if not wanted.optional)
+            return self._downloads.sizes(
+                download for download in plan.downloads() if not download.optional
+            )
 
     def gather(self) -> Gathered:
         """Plan and fetch. Use only pinned files if there is a lock file.
@@ -184,7 +186,7 @@ class Session:
         Raises:
             PurekernelError: an input is missing, damaged, or has another digest.
         """
-        return gather(self._inquiry(), progress=self._progress)
+        return gather(self._context(), progress=self._progress)
 
     def make_image(
         self,
@@ -252,20 +254,20 @@ class Session:
             FormatError: a name is not a valid extension name.
             DownloadError: the mirrors cannot be reached.
         """
-        inquiry = self._inquiry()
+        context = self._context()
         asked = _extension_names(names)
         with self._progress.step("asking"):
-            mirror = ExtensionMirror(inquiry.extension_folders, self._downloads)
+            mirror = ExtensionMirror(context.extension_folders, self._downloads)
             graph = resolve_extensions(
                 asked,
                 mirror,
-                kernel=inquiry.recipe.core.kernel,
-                skip=inquiry.recipe.extensions.skip,
+                kernel=context.recipe.core.kernel,
+                skip=context.recipe.extensions.skip,
             )
             packages = {name: found.package for name, found in graph.extensions.items()}
             sizes = self._downloads.sizes(packages.values())
         self.notes = mirror.notes
-        self.looked_in = inquiry.extension_folders
+        self.looked_in = context.extension_folders
         known = ((name, sizes[package]) for name, package in packages.items())
         return graph, {name: size for name, size in known if size is not None}
 
@@ -288,17 +290,17 @@ class Session:
         elif update and kept is not None:
             _check_names(names, kept)
             kept = without(kept, names)
-        inquiry = evolve(self._inquiry(), lock=kept, strict=False, all_flavours=True)
-        if kept is not None and kept.core != inquiry.core():
-            inquiry = evolve(inquiry, lock=None)
-        gathered = gather(inquiry, complete=True, progress=self._progress)
+        context = evolve(self._context(), lock=kept, strict=False, all_flavours=True)
+        if kept is not None and kept.core != context.core():
+            context = evolve(context, lock=None)
+        gathered = gather(context, complete=True, progress=self._progress)
         self.notes = gathered.plan.notes
         new = lock_of(gathered)
         # The URL depends on which mirror was up. A new URL alone is not a change.
         return new if self.lock is None else with_places_of(new, self.lock, places_of(gathered))
 
-    def _inquiry(self) -> Inquiry:
-        return Inquiry(
+    def _context(self) -> PlanContext:
+        return PlanContext(
             recipe=self._asked.recipe,
             downloads=self._downloads,
             lock=self.lock,

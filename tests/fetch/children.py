@@ -17,12 +17,12 @@ import json, sys
 from pathlib import Path
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
 from purekernel.fetch.store import Store
-from purekernel.fetch.wanted import Wanted
+from purekernel.fetch.model import Download
 folder, *urls = sys.argv[1:]
 policy = DownloadPolicy(parallel=3, stall_seconds=60)
 with Downloads(Store(Path(folder)), policy=policy) as downloads:
     fetched = downloads.fetch_all(
-        Wanted(name=url.rpartition("/")[2], urls=(url,)) for url in urls
+        Download(name=url.rpartition("/")[2], urls=(url,)) for url in urls
     )
 print(json.dumps([one.sha256 for one in fetched]))
 """

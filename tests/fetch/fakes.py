@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from purekernel.errors import DownloadError, MissingFileError
-from purekernel.fetch.wanted import Fetched, Wanted
+from purekernel.fetch.model import Download, DownloadedFile
 
 
 class FakeDownloads:
@@ -23,41 +23,41 @@ class FakeDownloads:
         self.asked: list[str] = []
         self.failures: dict[str, int] = {}
 
-    def fetch(self, wanted: Wanted) -> Fetched | None:
+    def fetch(self, download: Download) -> DownloadedFile | None:
         # As the real ones do: what the first place says of an optional file counts.
-        urls = wanted.urls[:1] if wanted.optional else wanted.urls
+        urls = download.urls[:1] if download.optional else download.urls
         self.asked.extend(urls)
         for url in urls:
             self._check(url)
             content = self._files.get(url)
             if content is not None:
-                return Fetched(
-                    name=wanted.name,
+                return DownloadedFile(
+                    name=download.name,
                     url=url,
                     size_bytes=len(content),
                     sha256=hashlib.sha256(content).hexdigest(),
                     md5=hashlib.md5(content).hexdigest(),
                     path=Path(url),
                 )
-        if wanted.optional:
+        if download.optional:
             return None
-        raise MissingFileError(f"no mirror has {wanted.name}")
+        raise MissingFileError(f"no mirror has {download.name}")
 
-    def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
-        return [self.fetch(one) for one in wanted]
+    def fetch_all(self, downloads: Iterable[Download]) -> list[DownloadedFile | None]:
+        return [self.fetch(one) for one in downloads]
 
-    def try_all(self, wanted: Iterable[Wanted]) -> list[Fetched | DownloadError | None]:
-        found: list[Fetched | DownloadError | None] = []
-        for one in wanted:
+    def try_all(self, downloads: Iterable[Download]) -> list[DownloadedFile | DownloadError | None]:
+        found: list[DownloadedFile | DownloadError | None] = []
+        for one in downloads:
             try:
                 found.append(self.fetch(one))
             except DownloadError as error:
                 found.append(error)
         return found
 
-    def look_all(self, wanted: Iterable[Wanted]) -> list[bool | DownloadError]:
+    def look_all(self, downloads: Iterable[Download]) -> list[bool | DownloadError]:
         found: list[bool | DownloadError] = []
-        for one in wanted:
+        for one in downloads:
             self.asked.extend(f"HEAD {url}" for url in one.urls)
             try:
                 for url in one.urls:
@@ -68,7 +68,7 @@ class FakeDownloads:
                 found.append(any(url in self._files for url in one.urls))
         return found
 
-    def load(self, fetched: Fetched) -> bytes:
+    def load(self, fetched: DownloadedFile) -> bytes:
         return self._files[fetched.url]
 
     def _check(self, url: str) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from purekernel.errors import PurekernelError
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
+from purekernel.fetch.model import Download
 from purekernel.fetch.store import Store
 from purekernel.fetch.urls import last_component
-from purekernel.fetch.wanted import Wanted
 
 # Three rounds without pauses; what a busy machine takes for a stall is none.
 QUICK = DownloadPolicy(
@@ -62,9 +62,9 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def want(*urls: str, **fields: Any) -> Wanted:
+def want(*urls: str, **fields: Any) -> Download:
     """Want what the first of ``urls`` is named after."""
-    return Wanted(**{"name": last_component(urls[0]), "urls": urls, **fields})
+    return Download(**{"name": last_component(urls[0]), "urls": urls, **fields})
 
 
 def fetch(

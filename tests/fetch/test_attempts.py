@@ -10,8 +10,8 @@ from urllib3.util import connection
 from purekernel.errors import ChecksumError, CombinedError, DownloadError
 from purekernel.fetch.attempts import Reachability, Rounds
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
+from purekernel.fetch.model import Cause, Download, Fault
 from purekernel.fetch.store import Store
-from purekernel.fetch.wanted import Cause, Fault, Wanted
 from tests.fetch.answers import cut, status
 from tests.fetch.fetching import (
     NETWORK_HINT,
@@ -161,7 +161,7 @@ def test_pauses_restart_after_progress(server: Server, store: Store) -> None:
 def test_no_pause_after_last_attempt() -> None:
     pauses: list[float] = []
     rounds = Rounds(
-        Wanted(name="a", urls=("http://a/a",)),
+        Download(name="a", urls=("http://a/a",)),
         policy=PAUSING,
         reachability=Reachability(),
         sleep=pauses.append,
@@ -242,7 +242,7 @@ def test_unreachable_host_is_tried_as_often_as_policy_allows(
 
 def test_file_without_url_is_an_error(store: Store) -> None:
     with Downloads(store) as downloads, pytest.raises(DownloadError) as caught:
-        downloads.fetch(Wanted(name="a.tcz", urls=()))
+        downloads.fetch(Download(name="a.tcz", urls=()))
     assert (str(caught.value), caught.value.hint) == (
         "a.tcz cannot be fetched: it has no URL",
         "give a mirror",

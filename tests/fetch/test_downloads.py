@@ -17,8 +17,8 @@ from purekernel.errors import (
     StoreError,
 )
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
+from purekernel.fetch.model import DownloadedFile, Kind
 from purekernel.fetch.store import Store, load_fetched
-from purekernel.fetch.wanted import Fetched, Kind
 from tests.fetch.answers import chunks, slowly, status
 from tests.fetch.fetching import QUICK, blobs, extension, files, md5, sha256, want
 from tests.fetch.server import Server
@@ -86,7 +86,7 @@ def test_report_is_called_for_each_file(server: Server, store: Store) -> None:
     with Downloads(store) as downloads:
         fetched = downloads.fetch(want(server.put("/a.tcz", CONTENT)))
     assert fetched is not None
-    assert fetched == Fetched(
+    assert fetched == DownloadedFile(
         name="a.tcz",
         url=f"{server.url}/a.tcz",
         size_bytes=3000,
@@ -155,8 +155,8 @@ def test_sizes_does_not_fetch(server: Server, store: Store) -> None:
     assert len(blobs(store)) == 1
 
 
-def damage(how: str) -> Callable[[Fetched], None]:
-    def change(fetched: Fetched) -> None:
+def damage(how: str) -> Callable[[DownloadedFile], None]:
+    def change(fetched: DownloadedFile) -> None:
         fetched.path.chmod(0o644)
         if how == "gone":
             fetched.path.unlink()

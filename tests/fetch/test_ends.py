@@ -15,8 +15,8 @@ from purekernel.errors import (
     DownloadError,
 )
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
+from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.fetch.store import Store
-from purekernel.fetch.wanted import Fetched, Wanted
 from tests.fetch.answers import cut, silence, slowly, stall, status
 from tests.fetch.children import Child
 from tests.fetch.fetching import blobs, extension, files, want
@@ -62,7 +62,7 @@ def test_close_aborts_stuck_downloads(server: Server, store: Store) -> None:
 def test_exception_in_caller_aborts_downloads(
     raised: type[BaseException], server: Server, store: Store
 ) -> None:
-    def report(_wanted: Wanted, _fetched: Fetched | None) -> None:
+    def report(_wanted: Download, _fetched: DownloadedFile | None) -> None:
         raise raised
 
     server.put("/a", CONTENT)

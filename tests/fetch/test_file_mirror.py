@@ -12,8 +12,8 @@ import pytest
 from purekernel.errors import ChecksumError, DownloadError, MissingFileError
 from purekernel.fetch import file_mirror as local
 from purekernel.fetch.file_mirror import copy_local
+from purekernel.fetch.model import Kind, Stopped
 from purekernel.fetch.store import Store
-from purekernel.fetch.wanted import Kind, Stopped
 from tests.fetch.fetching import (
     NETWORK_HINT,
     blobs,

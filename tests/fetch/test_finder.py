@@ -8,8 +8,8 @@ import pytest
 
 from purekernel.errors import DownloadError, MissingFileError, OfflineError
 from purekernel.fetch.downloads import Downloads
+from purekernel.fetch.model import Download, Kind
 from purekernel.fetch.store import Store
-from purekernel.fetch.wanted import Kind, Wanted
 from tests.fetch.answers import status
 from tests.fetch.fetching import (
     QUICK,
@@ -40,7 +40,7 @@ def test_file_found_by_digest_is_not_requested(
     # Nor does it matter where it was to come from.
     assert fetch(store, "http://elsewhere.invalid/a.tcz", **promised) == CONTENT
     with Downloads(store) as downloads:
-        assert downloads.exists(Wanted(name="x", urls=(), **promised))
+        assert downloads.exists(Download(name="x", urls=(), **promised))
     assert len(server.asked) == 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.fetch.records import Record, Validators
+from purekernel.fetch.records import CacheEntry, Validators
 from purekernel.fetch.store import Partial, Store
 from tests.fetch.answers import status
 from tests.fetch.fetching import (
@@ -35,11 +35,13 @@ def ranges(server: Server) -> list[tuple[str | None, str | None, int, int]]:
     return [told(asked) for asked in server.asked]
 
 
-def lay_partial(store: Store, url: str, content: bytes, record: Record | None = None) -> Partial:
+def lay_partial(
+    store: Store, url: str, content: bytes, record: CacheEntry | None = None
+) -> Partial:
     """Leave what a run that was killed would have left."""
     partial = store.partial(url)
     validators = Validators(etag=TAG, last_modified=MODIFIED)
-    partial.begin(record or Record(url=url, size_bytes=len(CONTENT), validators=validators))
+    partial.begin(record or CacheEntry(url=url, size_bytes=len(CONTENT), validators=validators))
     with partial.extend() as stream:
         stream.write(content)
     return partial
@@ -111,7 +113,7 @@ def test_partial_download_of_wrong_content_is_deleted(server: Server, store: Sto
 def test_record_describes_partial_download(tmp_path: Path) -> None:
     partial = Partial(tmp_path / "partials" / "x")
     assert (partial.record(), partial.size_bytes()) == (None, 0)
-    record = Record(url="http://x/y", size_bytes=9, validators=Validators(etag='"a"'))
+    record = CacheEntry(url="http://x/y", size_bytes=9, validators=Validators(etag='"a"'))
     partial.begin(record)
     assert (partial.record(), partial.size_bytes()) == (record, 0)
     for piece in (b"ab", b"cd"):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purekernel.errors import UsageError
-from purekernel.fetch.wanted import DownloadPolicy
+from purekernel.fetch.model import DownloadPolicy
 
 POSITIVE = ["parallel", "attempts", "connect_seconds", "stall_seconds", "most_seconds"]
 PAUSES = ["first_pause_seconds", "most_pause_seconds"]

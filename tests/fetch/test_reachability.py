@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from purekernel.fetch.attempts import Reachability
-from purekernel.fetch.wanted import Cause, Fault
+from purekernel.fetch.model import Cause, Fault
 
 A, B = "http://user:secret@a/x", "http://b/x"
 DOWN = Fault("cannot connect: Connection refused", Cause.UNREACHABLE, hint="look")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from purekernel.fetch.records import Record, Validators, make_validators, parse_record
+from purekernel.fetch.records import CacheEntry, Validators, make_validators, parse_record
 
-RECORD = Record(
+RECORD = CacheEntry(
     url="http://x/y",
     sha256="ab" * 32,
     size_bytes=5,
@@ -20,7 +20,7 @@ visible = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_siz
 
 @given(
     st.builds(
-        Record,
+        CacheEntry,
         url=st.text(max_size=50),
         sha256=st.none() | st.binary(min_size=32, max_size=32).map(bytes.hex),
         size_bytes=st.none() | st.integers(0, 10**18),
@@ -29,8 +29,8 @@ visible = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_siz
         ),
     )
 )
-@example(Record(url=""))
-def test_record_round_trip(record: Record) -> None:
+@example(CacheEntry(url=""))
+def test_record_round_trip(record: CacheEntry) -> None:
     assert parse_record(record.to_bytes()) == record
 
 
@@ -46,7 +46,7 @@ def test_parse_record_never_raises(name: str, value: object) -> None:
     said = json.loads(RECORD.to_bytes())
     (said["validators"] if name == "etag" else said)[name] = value
     record = parse_record(json.dumps(said).encode())
-    assert record is None or isinstance(record, Record)
+    assert record is None or isinstance(record, CacheEntry)
     if record is not None and name == "etag":
         # It goes into a header: no line may end in it.
         assert record.validators.etag is None or record.validators.etag.isprintable()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fixtures.core_iso import make_core_iso
 from purekernel.fetch.inspection import WEB_PAGE, Inspection, head_bytes, is_web_page, misfit
-from purekernel.fetch.wanted import Cause, Fault, Kind, Wanted
+from purekernel.fetch.model import Cause, Download, Fault, Kind
 from purekernel.formats.tar import build_tar
 from purekernel.tree import Tree
 from tests.fetch.fetching import md5, sha256
@@ -114,11 +114,11 @@ def test_inspection_does_not_depend_on_piece_sizes(content: bytes, step: int, ki
 def test_wrong_size_digest_or_kind_is_reported(
     fields: dict[str, object], words: str, cause: Cause
 ) -> None:
-    wanted = Wanted(name="x", urls=(), **fields)  # type: ignore[arg-type]
+    wanted = Download(name="x", urls=(), **fields)  # type: ignore[arg-type]
     inspection = Inspection(wanted.kind)
     inspection.feed(b"text")
     with pytest.raises(Fault) as caught:
         inspection.check(wanted)
     assert (caught.value.reason, caught.value.cause) == (words, cause)
     # A size that was promised is the bound, whatever else is.
-    Inspection().check(Wanted(name="x", urls=(), size_bytes=0, most_bytes=0))
+    Inspection().check(Download(name="x", urls=(), size_bytes=0, most_bytes=0))

@@ -10,9 +10,9 @@ import pytest
 
 from purekernel.errors import StoreError
 from purekernel.fetch.inspection import Inspection
-from purekernel.fetch.records import Record, Validators
+from purekernel.fetch.model import Download, Kind
+from purekernel.fetch.records import CacheEntry, Validators
 from purekernel.fetch.store import Blob, Store
-from purekernel.fetch.wanted import Kind, Wanted
 from tests.fetch.fetching import blobs, extension, fetch, files, md5, sha256, want
 from tests.fetch.server import Server
 
@@ -61,7 +61,7 @@ def test_find_checks_request(store: Store) -> None:
         ({"size_bytes": 2999}, False),
         ({"most_bytes": 2999}, False),
     ):
-        found = store.find(sha256=SHA256, wanted=Wanted(name="a", urls=(), **fields))  # type: ignore[arg-type]
+        found = store.find(sha256=SHA256, download=Download(name="a", urls=(), **fields))  # type: ignore[arg-type]
         assert (found is not None) == fits
     # That it is not wanted does not make it wrong.
     assert blobs(store) != []
@@ -157,7 +157,7 @@ def test_damaged_record_is_refetched(content: bytes, server: Server, store: Stor
 def test_record_of_url_is_stored(store: Store) -> None:
     url = "http://user:secret@Mirror.example/a.tcz?x=1#part"
     assert (store.record(url), store.record_time(url)) == (None, None)
-    record = Record(url="http://x/", sha256=SHA256, validators=Validators(etag='"a"'))
+    record = CacheEntry(url="http://x/", sha256=SHA256, validators=Validators(etag='"a"'))
     store.remember(url, record)
     assert store.record(url) == record
     assert store.record_time(url) is not None
@@ -171,16 +171,16 @@ def test_path_and_file_url_share_record(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    store.remember("a.tcz", Record(url="x"))
+    store.remember("a.tcz", CacheEntry(url="x"))
     for url in (str(tmp_path / "a.tcz"), (tmp_path / "a.tcz").as_uri(), "./a.tcz"):
-        assert store.record(url) == Record(url="x")
+        assert store.record(url) == CacheEntry(url="x")
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://\ud800/", "\0", "\udcff", "file://x/y", ""])
 def test_record_of_any_text_is_none(url: str, store: Store) -> None:
     assert store.record(url) is None
-    store.remember(url, Record(url="x"))
-    assert store.record(url) == Record(url="x")
+    store.remember(url, CacheEntry(url="x"))
+    assert store.record(url) == CacheEntry(url="x")
 
 
 def test_store_folder_is_created_on_first_write(store: Store) -> None:

@@ -45,12 +45,12 @@ from pathlib import Path
 from purekernel.errors import PurekernelError
 from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.store import Store
-from purekernel.fetch.wanted import Wanted
+from purekernel.fetch.model import Download
 folder, limit, *urls = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 with Downloads(Store(Path(folder))) as downloads:
     try:
-        downloads.fetch_all([Wanted(name=url[-1], urls=(url,)) for url in urls])
+        downloads.fetch_all([Download(name=url[-1], urls=(url,)) for url in urls])
     except PurekernelError as error:
         print(json.dumps([type(error).__name__, str(error), error.hint]))
 """

@@ -9,9 +9,9 @@ import pytest
 
 from purekernel.errors import ChecksumError, DownloadError, MissingFileError
 from purekernel.fetch.inspection import WEB_PAGE
+from purekernel.fetch.model import Kind
 from purekernel.fetch.store import Store
 from purekernel.fetch.transfer import fault_of_status
-from purekernel.fetch.wanted import Kind
 from tests.fetch.answers import chunks, raw, silence, status
 from tests.fetch.fetching import (
     CHECKSUM_HINT,

@@ -14,8 +14,8 @@ from filelock import FileLock
 
 from purekernel.errors import DownloadError
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
+from purekernel.fetch.model import Stopped
 from purekernel.fetch.store import Partial, Store, Turn, taking_turns
-from purekernel.fetch.wanted import Stopped
 from tests.fetch.answers import slowly
 from tests.fetch.children import Child
 from tests.fetch.fetching import QUICK, blobs, extension, fetch, files, sha256, want

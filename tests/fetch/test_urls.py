@@ -9,6 +9,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from purekernel.errors import InputError
+from purekernel.fetch.model import Download
 from purekernel.fetch.urls import (
     Address,
     _path_of_file_url,
@@ -20,7 +21,6 @@ from purekernel.fetch.urls import (
     parse_address,
     redact,
 )
-from purekernel.fetch.wanted import Wanted
 
 SECRET = "hunter2"
 posix = pytest.mark.skipif(os.name == "nt", reason="not for Windows")
@@ -107,7 +107,7 @@ def test_credentials_are_parsed_and_redacted(user: str, password: str, host: str
 def test_redact_hides_query_values() -> None:
     url = f"http://user:{SECRET}@host/a.tcz?token={SECRET}"
     assert repr(parse_address(url)) == "Address(url='http://host/a.tcz?token=***')"
-    wanted = repr(Wanted(name="a.tcz", urls=(url, f"ftp://{SECRET}@host/a")))
+    wanted = repr(Download(name="a.tcz", urls=(url, f"ftp://{SECRET}@host/a")))
     assert "urls=('http://host/a.tcz?token=***', 'ftp://host/a')" in wanted
     assert SECRET not in wanted
 

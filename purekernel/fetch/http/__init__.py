@@ -2,7 +2,7 @@
 
 Only this package imports requests and urllib3. Proxies, netrc and certificates come from the
 environment, as in requests. The exceptions of these libraries are converted to
-:class:`~purekernel.fetch.wanted.Fault` here.
+:class:`~purekernel.fetch.model.Fault` here.
 
 This package does two things itself. It follows redirects, because requests reads the body of a
 redirect to its end first, and the body may be endless. It enforces a time limit for the whole
@@ -13,6 +13,6 @@ overdue ones.
 This package takes 80 ms to import; import it only where it is used.
 """
 
-from purekernel.fetch.http.web import Answer, Web
+from purekernel.fetch.http.web import Response, Web
 
-__all__ = ["Answer", "Web"]
+__all__ = ["Response", "Web"]

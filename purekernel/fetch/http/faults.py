@@ -17,7 +17,7 @@ import requests
 from attrs import frozen
 from urllib3 import exceptions
 
-from purekernel.fetch.wanted import Cause, Fault
+from purekernel.fetch.model import Cause, Fault
 
 # All exceptions that a request can raise: those of the libraries, of http.client and of the
 # operating system; ValueError for URLs, host names (UnicodeError) and netrc; TypeError for proxy

@@ -16,8 +16,8 @@ from requests.auth import HTTPBasicAuth
 from purekernel.fetch.headers import parse_length
 from purekernel.fetch.http.adapter import Adapter, Connections
 from purekernel.fetch.http.faults import RAISED, Bounds, fault_of, unusable
+from purekernel.fetch.model import Cause, Fault, Stopped
 from purekernel.fetch.urls import Address, is_local, parse_address, redact
-from purekernel.fetch.wanted import Cause, Fault, Stopped
 from purekernel.version import __version__
 
 # Real chains are short: the URL of a mirror, https, a region, a host.
@@ -41,7 +41,7 @@ _HEADERS = {
 }
 
 
-class Answer:
+class Response:
     """The response to a request; its body is read on demand.
 
     Attributes:
@@ -50,14 +50,14 @@ class Answer:
         length: the length of the body in bytes, if the server announces it.
     """
 
-    def __init__(self, response: requests.Response, line: Line) -> None:
+    def __init__(self, response: requests.Response, connection: Connection) -> None:
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
         # Transfer-Encoding overrides Content-Length (RFC 9112, 6.3).
         chunked = "Transfer-Encoding" in response.headers
         self.length = None if chunked else parse_length(response.headers.get("Content-Length"))
         self._raw: urllib3.BaseHTTPResponse = response.raw
-        self._line = line
+        self._connection = connection
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the body in pieces as they arrive, without decoding them.
@@ -67,7 +67,7 @@ class Answer:
             Stopped: the downloads were cancelled.
         """
         while True:
-            with self._line.turning_faults():
+            with self._connection.turning_faults():
                 piece = self._raw.read1(_PIECE_BYTES, decode_content=False)
             if not piece:
                 return
@@ -90,7 +90,7 @@ class _Session(requests.Session):
         """Disable redirects; :class:`Web` follows them."""
 
 
-class Line:
+class Connection:
     """The session of one thread, its connections and its current request."""
 
     def __init__(self, bounds: Bounds) -> None:
@@ -184,7 +184,7 @@ class Web:
 
     def __init__(self, *, connect_seconds: float, stall_seconds: float) -> None:
         self._bounds = Bounds(connect_seconds=connect_seconds, stall_seconds=stall_seconds)
-        self._lines: list[Line] = []
+        self._connections: list[Connection] = []
         self._lock = threading.Lock()
         self._mine = threading.local()
         self._stopped = False
@@ -197,7 +197,7 @@ class Web:
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         most_seconds: float,
-    ) -> Iterator[Answer]:
+    ) -> Iterator[Response]:
         """Request ``url`` and follow redirects; read the body inside the ``with`` block.
 
         Args:
@@ -210,60 +210,62 @@ class Web:
             Fault: the request failed.
             Stopped: the downloads were cancelled.
         """
-        line = self._line()
-        line.begin(most_seconds)
+        connection = self._connection()
+        connection.begin(most_seconds)
         try:
             if self._stopped:
                 raise Stopped
-            answer = Answer(self._follow(line, url, method, dict(headers or {})), line)
+            response = Response(
+                self._follow(connection, url, method, dict(headers or {})), connection
+            )
             try:
-                yield answer
+                yield response
             finally:
-                answer.let_go()
+                response.let_go()
         finally:
-            line.end()
+            connection.end()
 
     def end_overdue(self) -> None:
         """Abort all overdue requests; call this regularly."""
-        for line in self._every_line():
-            line.end_if_overdue()
+        for connection in self._every_connection():
+            connection.end_if_overdue()
 
     def stop(self) -> None:
         """Abort the requests of all threads and refuse new ones."""
         self._stopped = True
-        for line in self._every_line():
-            line.hang_up(Stopped())
+        for connection in self._every_connection():
+            connection.hang_up(Stopped())
 
     def close(self) -> None:
         """Close all connections."""
-        for line in self._every_line():
-            line.session.close()
+        for connection in self._every_connection():
+            connection.session.close()
 
-    def _every_line(self) -> list[Line]:
+    def _every_connection(self) -> list[Connection]:
         with self._lock:
-            return list(self._lines)
+            return list(self._connections)
 
-    def _line(self) -> Line:
-        line: Line | None = getattr(self._mine, "line", None)
-        if line is None:
-            line = self._mine.line = Line(self._bounds)
+    def _connection(self) -> Connection:
+        connection: Connection | None = getattr(self._mine, "connection", None)
+        if connection is None:
+            connection = self._mine.connection = Connection(self._bounds)
             with self._lock:
-                self._lines.append(line)
-        return line
+                self._connections.append(connection)
+        return connection
 
     def _follow(
-        self, line: Line, url: str, method: str, headers: dict[str, str]
+        self, connection: Connection, url: str, method: str, headers: dict[str, str]
     ) -> requests.Response:
         address = _address(url)
         seen = {address.url}
         while True:
-            response = line.request(method, address, headers)
+            response = connection.request(method, address, headers)
             if not response.is_redirect:
                 return response
-            Answer(response, line).let_go()
+            Response(response, connection).let_go()
             target = _redirect_target(response, address.url)
             following = _address(target)
-            if following.credentials is None and line.may_tell(following, who_asked=address):
+            if following.credentials is None and connection.may_tell(following, who_asked=address):
                 following = Address(url=following.url, credentials=address.credentials)
             address = following
             if address.url in seen:

@@ -71,12 +71,12 @@ class PinnedFile:
 
     Attributes:
         role: purpose of the file: ``base``, ``rubygems``, ``overlay http://…``.
-        asked: URL or path as requested. If the request changes, the pin is void.
+        requested: URL or path, as in the recipe. If the request changes, the pin is void.
         pin: the file.
     """
 
     role: str
-    asked: str
+    requested: str
     pin: Pin
 
 
@@ -200,8 +200,8 @@ def _changed_requests(old: Lock, new: Lock) -> Iterator[str]:
     """Yield changed requests and dependencies of inputs that both locks pin."""
     for role, now in sorted(new.files.items()):
         was = old.files.get(role)
-        if was is not None and was.asked != now.asked:
-            yield f"~ {role}: requested as {was.asked} → {now.asked}"
+        if was is not None and was.requested != now.requested:
+            yield f"~ {role}: requested as {was.requested} → {now.requested}"
     before: dict[str, Sequence[str]] = {
         name: extension.needs for name, extension in old.extensions.items()
     }
@@ -232,7 +232,7 @@ def build_lock(lock: Lock) -> bytes:
     if lock.kernel is not None:
         document["kernel"] = lock.kernel
     document["file"] = [
-        {"role": file.role, "asked": file.asked, **_table(file.pin)}
+        {"role": file.role, "asked": file.requested, **_table(file.pin)}
         for _role, file in sorted(lock.files.items())
     ]
     document["extension"] = [
@@ -318,7 +318,7 @@ def _table(pin: Pin) -> dict[str, Any]:
 
 def _lock(reader: _Reader) -> Lock:
     files = [
-        PinnedFile(role=table.text("role"), asked=table.text("asked"), pin=table.pin())
+        PinnedFile(role=table.text("role"), requested=table.text("asked"), pin=table.pin())
         for table in reader.tables("file")
     ]
     extensions = []

@@ -7,31 +7,30 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from attrs import evolve
 
 from purekernel.errors import FormatError, LockError, RecipeError
+from purekernel.fetch.model import Download, Kind
 from purekernel.fetch.urls import join_url
-from purekernel.fetch.wanted import Kind, Wanted
 from purekernel.formats.debian.control import Stanza
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.gem import Dependency, Version, parse_listed_gem
 from purekernel.formats.gem.compact import Release
 from purekernel.plan.lock.lock import Lock, Pin, PinnedGem, PinnedPackage
-from purekernel.repos.debian import Candidate as PackageCandidate
-from purekernel.repos.debian import PackageRepository
-from purekernel.repos.rubygems import Candidate
+from purekernel.repos.debian import PackageCandidate, PackageRepository
+from purekernel.repos.rubygems import GemCandidate
 from purekernel.repos.tinycore import Extension, ExtensionRepository
 
 # The folder of packages in an archive and in each of its mirrors.
 POOL = "/pool/"
 
 
-def pinned(wanted: Wanted, pin: Pin, place: Callable[[str], str]) -> Wanted:
-    """Return ``wanted`` with the size and digests of ``pin``.
+def pinned(download: Download, pin: Pin, place: Callable[[str], str]) -> Download:
+    """Return ``download`` with the size and digests of ``pin``.
 
-    Try the URLs of ``wanted`` first, then that of the pin. ``place`` converts a path in the lock
+    Try the URLs of ``download`` first, then that of the pin. ``place`` converts a path in the lock
     to a path on this host.
     """
     return evolve(
-        wanted,
-        urls=tuple(dict.fromkeys((*wanted.urls, place(pin.url)))),
+        download,
+        urls=tuple(dict.fromkeys((*download.urls, place(pin.url)))),
         size_bytes=pin.size_bytes,
         sha256=pin.sha256,
         md5=pin.md5,
@@ -67,13 +66,13 @@ class LockedExtensions:
         return Extension(
             name=name,
             dependencies=locked.needs,
-            package=self._wanted(locked.pin, Kind.SQUASHFS),
-            sides={side: self._wanted(pin, Kind.TEXT) for side, pin in locked.beside.items()},
+            package=self._download(locked.pin, Kind.SQUASHFS),
+            sides={side: self._download(pin, Kind.TEXT) for side, pin in locked.beside.items()},
         )
 
-    def _wanted(self, pin: Pin, kind: Kind) -> Wanted:
-        wanted = Wanted(name=pin.name, urls=self._urls(pin.name), kind=kind)
-        return pinned(wanted, pin, self._place)
+    def _download(self, pin: Pin, kind: Kind) -> Download:
+        download = Download(name=pin.name, urls=self._urls(pin.name), kind=kind)
+        return pinned(download, pin, self._place)
 
 
 class KnownExtensions:
@@ -142,7 +141,7 @@ def with_places_of(lock: Lock, older: Lock, places: Collection[str]) -> Lock:
 
     files = {
         role: evolve(file, pin=placed(file.pin, f"{role}: {file.pin.name}"))
-        if role in older.files and older.files[role].asked == file.asked
+        if role in older.files and older.files[role].requested == file.requested
         else file
         for role, file in lock.files.items()
     }
@@ -201,7 +200,7 @@ class LockedGems:
         for gem in lock.gems:
             self._gems.setdefault(gem.name, []).append(gem)
 
-    def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
+    def versions(self, names: Collection[str]) -> Mapping[str, tuple[GemCandidate, ...]]:
         """Return the pinned releases of each gem.
 
         Raises:
@@ -213,15 +212,15 @@ class LockedGems:
             if name in self._gems
         }
 
-    def _candidate(self, gem: PinnedGem) -> Candidate:
+    def _candidate(self, gem: PinnedGem) -> GemCandidate:
         try:
             needs = [parse_listed_gem(need, place="the lock file") for need in gem.needs]
             version = Version(gem.version)
         except (RecipeError, ValueError) as error:
             raise LockError(f"the lock file: damaged: {gem.name}: {error}") from None
         urls = tuple(join_url(server, "gems", gem.pin.name) for server in self._servers)
-        wanted = Wanted(name=gem.pin.name, urls=urls, kind=Kind.TAR)
-        return Candidate(
+        download = Download(name=gem.pin.name, urls=urls, kind=Kind.TAR)
+        return GemCandidate(
             name=gem.name,
             release=Release(
                 version=version,
@@ -230,7 +229,7 @@ class LockedGems:
                 ),
                 sha256=gem.pin.sha256,
             ),
-            wanted=pinned(wanted, gem.pin, self._place),
+            download=pinned(download, gem.pin, self._place),
         )
 
 
@@ -286,8 +285,8 @@ class LockedPackages:
             )
         _base, pool, path = package.pin.url.rpartition(POOL)
         urls = tuple(join_url(mirror, "pool", path) for mirror in self._mirrors if pool)
-        wanted = Wanted(name=package.pin.name, urls=urls)
-        return PackageCandidate(record=record, wanted=pinned(wanted, package.pin, self._place))
+        download = Download(name=package.pin.name, urls=urls)
+        return PackageCandidate(record=record, download=pinned(download, package.pin, self._place))
 
 
 class FirstKnown:

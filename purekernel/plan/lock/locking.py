@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from purekernel.errors import LockError
+from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, redact
-from purekernel.fetch.wanted import Wanted
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.debian.relation import show_relations
 from purekernel.plan.fetch_plan import Gathered
@@ -38,7 +38,7 @@ def lock_of(gathered: Gathered) -> Lock:
         core=f"{plan.release.series}/{plan.release.arch}",
         kernel=plan.kernel,
         files={
-            role: PinnedFile(role=role, asked=file.asked, pin=pinning.pin(file.wanted))
+            role: PinnedFile(role=role, requested=file.requested, pin=pinning.pin(file.download))
             for role, file in plan.files.items()
         },
         extensions={
@@ -54,7 +54,7 @@ def lock_of(gathered: Gathered) -> Lock:
                 name=gem.name,
                 version=gem.version,
                 needs=gem.needs,
-                pin=pinning.pin(gem.wanted),
+                pin=pinning.pin(gem.download),
             )
             for gem in plan.gems
         ),
@@ -64,7 +64,7 @@ def lock_of(gathered: Gathered) -> Lock:
 def places_of(gathered: Gathered) -> set[str]:
     """Return the URLs and paths of the inputs in ``gathered``, in the form that locks use."""
     pinning = _Pinning(gathered)
-    return {pinning.place(url) for wanted in gathered.fetched for url in wanted.urls}
+    return {pinning.place(url) for download in gathered.fetched for url in download.urls}
 
 
 class _Pinning:
@@ -77,9 +77,9 @@ class _Pinning:
     def extension(self, extension: Extension) -> PinnedExtension:
         """Return the pin of an extension and of its companion files."""
         beside = {
-            side: self.pin(wanted)
-            for side, wanted in extension.sides.items()
-            if self._gathered.fetched.get(wanted) is not None
+            side: self.pin(download)
+            for side, download in extension.sides.items()
+            if self._gathered.fetched.get(download) is not None
         }
         return PinnedExtension(
             pin=self.pin(extension.package), needs=extension.dependencies, beside=beside
@@ -100,13 +100,13 @@ class _Pinning:
             script=self.pin(script) if script is not None and has_script else None,
         )
 
-    def pin(self, wanted: Wanted) -> Pin:
+    def pin(self, download: Download) -> Pin:
         """Return the pin of a file."""
-        fetched = self._gathered.fetched.get(wanted)
+        fetched = self._gathered.fetched.get(download)
         if fetched is None:
-            raise LockError(f"{wanted.name} cannot be pinned: it was not fetched")
+            raise LockError(f"{download.name} cannot be pinned: it was not fetched")
         return Pin(
-            name=wanted.name,
+            name=download.name,
             url=self._relative(fetched.url),
             size_bytes=fetched.size_bytes,
             sha256=fetched.sha256,

@@ -1,9 +1,9 @@
 """Resolve lists of Debian packages, and locate the packages' files."""
 
 from purekernel.repos.debian.archive import DebianArchive
-from purekernel.repos.debian.repository import Candidate, PackageRepository
+from purekernel.repos.debian.repository import PackageCandidate, PackageRepository
 from purekernel.repos.debian.resolve import (
-    AskedPackage,
+    ListedPackage,
     PackageResolution,
     PackageRules,
     ResolvedPackage,
@@ -11,9 +11,9 @@ from purekernel.repos.debian.resolve import (
 )
 
 __all__ = [
-    "AskedPackage",
-    "Candidate",
     "DebianArchive",
+    "ListedPackage",
+    "PackageCandidate",
     "PackageRepository",
     "PackageResolution",
     "PackageRules",

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from attrs import evolve, frozen
 
 from purekernel.errors import ChecksumError
+from purekernel.fetch.model import MIB, Download, Fetcher
 from purekernel.fetch.urls import is_local, is_url, join_url, last_component, redact
-from purekernel.fetch.wanted import MIB, Fetcher, Wanted
 from purekernel.formats.debian.index import IndexedPackage, PackagesIndex
 from purekernel.formats.debian.release import (
     ArchiveRelease,
@@ -22,7 +22,7 @@ from purekernel.formats.debian.release import (
     signed_text,
 )
 from purekernel.formats.debian.signature import Keyring
-from purekernel.repos.debian.repository import Candidate
+from purekernel.repos.debian.repository import PackageCandidate
 
 # Debian's own indexes have at most 12 MB, and its release files 150 KB.
 MOST_INDEX_BYTES = 256 * MIB
@@ -134,7 +134,7 @@ class DebianArchive:
         """Warnings about the indexes, one line each."""
         return tuple(dict.fromkeys(self._notes))
 
-    def named(self, name: str) -> Sequence[Candidate]:
+    def named(self, name: str) -> Sequence[PackageCandidate]:
         """Return the packages called ``name``.
 
         Raises:
@@ -147,7 +147,7 @@ class DebianArchive:
             for package in index.named(name)
         ]
 
-    def providing(self, name: str) -> Sequence[Candidate]:
+    def providing(self, name: str) -> Sequence[PackageCandidate]:
         """Return the packages that provide ``name``.
 
         Raises:
@@ -160,12 +160,12 @@ class DebianArchive:
             for package in index.providing(name)
         ]
 
-    def _candidate(self, place: IndexPlace, package: IndexedPackage) -> Candidate:
+    def _candidate(self, place: IndexPlace, package: IndexedPackage) -> PackageCandidate:
         file = package.file
         bases = dict.fromkeys((*self._mirrors, place.base))
-        return Candidate(
+        return PackageCandidate(
             record=package.record,
-            wanted=Wanted(
+            download=Download(
                 name=package.record.file_name,
                 urls=tuple(join_url(base, file.path) for base in bases),
                 size_bytes=file.size_bytes,
@@ -176,18 +176,18 @@ class DebianArchive:
 
     def _indexes(self) -> tuple[tuple[IndexPlace, PackagesIndex], ...]:
         if self._loaded is None:
-            wanted = [self._wanted(place) for place in self._places]
+            requested = [self._download(place) for place in self._places]
             self._loaded = tuple(
                 (place, PackagesIndex(self._downloads.load(fetched), source=fetched.url))
                 for place, fetched in zip(
-                    self._places, self._downloads.fetch_all(wanted), strict=True
+                    self._places, self._downloads.fetch_all(requested), strict=True
                 )
                 if fetched is not None
             )
         return self._loaded
 
-    def _wanted(self, place: IndexPlace) -> Wanted:
-        plain = Wanted(
+    def _download(self, place: IndexPlace) -> Download:
+        plain = Download(
             name=last_component(place.url), urls=(place.url,), most_bytes=MOST_INDEX_BYTES
         )
         for url, path in place.releases:
@@ -213,7 +213,9 @@ class DebianArchive:
     def _release(self, url: str) -> ArchiveRelease | None:
         if url not in self._releases:
             fetched = self._downloads.fetch(
-                Wanted(name="InRelease", urls=(url,), optional=True, most_bytes=MOST_RELEASE_BYTES)
+                Download(
+                    name="InRelease", urls=(url,), optional=True, most_bytes=MOST_RELEASE_BYTES
+                )
             )
             self._releases[url] = (
                 None
@@ -234,6 +236,6 @@ class DebianArchive:
         return parse_release(text, source=source)
 
 
-def newest_first(candidates: Iterable[Candidate]) -> list[Candidate]:
+def newest_first(candidates: Iterable[PackageCandidate]) -> list[PackageCandidate]:
     """Return packages sorted by version, newest first. The sort is stable."""
     return sorted(candidates, key=lambda candidate: candidate.record.version, reverse=True)

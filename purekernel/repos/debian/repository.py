@@ -7,30 +7,30 @@ from typing import Protocol
 
 from attrs import frozen
 
-from purekernel.fetch.wanted import Wanted
+from purekernel.fetch.model import Download
 from purekernel.formats.debian.record import PackageRecord
 
 
 @frozen(kw_only=True)
-class Candidate:
+class PackageCandidate:
     """A package that a resolution can select.
 
     Attributes:
         record: metadata of the package.
-        wanted: the package's file.
+        download: the package's file.
     """
 
     record: PackageRecord
-    wanted: Wanted
+    download: Download
 
 
 class PackageRepository(Protocol):
     """A source of packages: a Debian archive, or a lock file."""
 
-    def named(self, name: str) -> Sequence[Candidate]:
+    def named(self, name: str) -> Sequence[PackageCandidate]:
         """Return the packages called ``name``, of all versions and architectures."""
         ...
 
-    def providing(self, name: str) -> Sequence[Candidate]:
+    def providing(self, name: str) -> Sequence[PackageCandidate]:
         """Return the packages that provide ``name``."""
         ...

@@ -23,14 +23,14 @@ from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.debian.relation import Alternatives, Relation, show_alternatives
 from purekernel.formats.tinycore import TCZ
 from purekernel.repos.debian.archive import newest_first
-from purekernel.repos.debian.repository import Candidate, PackageRepository
+from purekernel.repos.debian.repository import PackageCandidate, PackageRepository
 
 # A complete desktop has about 3,000 packages.
 MAX_PACKAGES = 5000
 
 
 @frozen(kw_only=True)
-class AskedPackage:
+class ListedPackage:
     """A package in a list.
 
     Attributes:
@@ -77,7 +77,7 @@ class ResolvedPackage:
     """
 
     extension: str
-    candidate: Candidate
+    candidate: PackageCandidate
     needs: tuple[str, ...] = ()
     in_image: tuple[Alternatives, ...] = ()
     left: tuple[Alternatives, ...] = ()
@@ -89,11 +89,11 @@ class PackageResolution:
 
     Attributes:
         packages: selected packages by the name of their extension, in order of selection.
-        asked: name of the extension for each entry of the list.
+        listed: name of the extension for each entry of the list.
     """
 
     packages: Mapping[str, ResolvedPackage]
-    asked: tuple[str, ...]
+    listed: tuple[str, ...]
 
 
 def extension_of(package: str) -> str:
@@ -102,11 +102,11 @@ def extension_of(package: str) -> str:
 
 
 def resolve_packages(
-    asked: Sequence[AskedPackage], repository: PackageRepository, rules: PackageRules
+    listed: Sequence[ListedPackage], repository: PackageRepository, rules: PackageRules
 ) -> PackageResolution:
-    """Return the packages that ``asked`` resolves to, with the dependencies of each.
+    """Return the packages that ``listed`` resolves to, with the dependencies of each.
 
-    The order of ``asked`` only affects the order of the result.
+    The order of ``listed`` only affects the order of the result.
 
     Raises:
         DependencyError: a package is missing, or no version of it matches; the list names a
@@ -114,7 +114,7 @@ def resolve_packages(
             extension of the same name. All errors are reported together.
         LimitError: there are more packages than any image can hold.
     """
-    return _Search(repository, rules).run(asked)
+    return _Search(repository, rules).run(listed)
 
 
 class _Search:
@@ -123,18 +123,18 @@ class _Search:
     def __init__(self, repository: PackageRepository, rules: PackageRules) -> None:
         self._repository = repository
         self._rules = rules
-        self._taken: dict[str, Candidate] = {}
+        self._taken: dict[str, PackageCandidate] = {}
         self._providers: dict[str, list[PackageRecord]] = {}
         self._chains: dict[str, tuple[str, ...]] = {}
         self._pending: deque[str] = deque()
         self._alone: frozenset[str] = frozenset()
         self._errors: list[PurekernelError] = []
 
-    def run(self, asked: Sequence[AskedPackage]) -> PackageResolution:
-        choices: dict[str, AskedPackage] = {}
-        self._alone = frozenset(entry.choice.name for entry in asked if entry.alone)
-        self._alone -= {entry.choice.name for entry in asked if not entry.alone}
-        for entry in asked:
+    def run(self, listed: Sequence[ListedPackage]) -> PackageResolution:
+        choices: dict[str, ListedPackage] = {}
+        self._alone = frozenset(entry.choice.name for entry in listed if entry.alone)
+        self._alone -= {entry.choice.name for entry in listed if not entry.alone}
+        for entry in listed:
             first = choices.setdefault(entry.choice.name, entry)
             if first is entry:
                 self._ask(entry)
@@ -159,15 +159,15 @@ class _Search:
             resolved[extension_of(name)] = self._resolve(name)
         raise_all(self._errors)
         return PackageResolution(
-            packages=resolved, asked=tuple(extension_of(entry.choice.name) for entry in asked)
+            packages=resolved, listed=tuple(extension_of(entry.choice.name) for entry in listed)
         )
 
-    def _ask(self, asked: AskedPackage) -> None:
-        choice = asked.choice
+    def _ask(self, listed: ListedPackage) -> None:
+        choice = listed.choice
         if extension_of(choice.name) in self._rules.brought:
             self._errors.append(
                 DependencyError(
-                    f"{asked.place}: {choice.name}.deb becomes {extension_of(choice.name)}, "
+                    f"{listed.place}: {choice.name}.deb becomes {extension_of(choice.name)}, "
                     "which is listed as well",
                     hint="delete one of the two",
                 )
@@ -187,13 +187,13 @@ class _Search:
             reason = self._why_none(choice.name, candidates, architecture)
             self._errors.append(
                 DependencyError(
-                    f"{asked.place}: {choice} not found: {reason}",
+                    f"{listed.place}: {choice} not found: {reason}",
                     hint="correct the name, name another packages index, or leave it out with "
                     f"--skip {choice.name}.deb",
                 )
             )
 
-    def _take(self, candidate: Candidate, chain: tuple[str, ...]) -> str:
+    def _take(self, candidate: PackageCandidate, chain: tuple[str, ...]) -> str:
         name = candidate.record.name
         self._taken[name] = candidate
         for provided in dict.fromkeys((name, *(other for other, _ in candidate.record.provides))):
@@ -250,7 +250,7 @@ class _Search:
         self._errors.append(self._unmet(group, record))
         return ()
 
-    def _find(self, relation: Relation, record: PackageRecord) -> Candidate | None:
+    def _find(self, relation: Relation, record: PackageRecord) -> PackageCandidate | None:
         """Return a package of the archive that satisfies ``relation``, or ``None``."""
         architecture = self._architecture(record)
         if relation.qualifier not in ("", ANY):
@@ -295,7 +295,9 @@ class _Search:
             "image already has it, or name another packages index",
         )
 
-    def _why_none(self, name: str, candidates: Sequence[Candidate], architecture: str) -> str:
+    def _why_none(
+        self, name: str, candidates: Sequence[PackageCandidate], architecture: str
+    ) -> str:
         if not candidates:
             providers = {found.record.name for found in self._repository.providing(name)}
             if providers:

@@ -1,11 +1,11 @@
 """Resolve lists of gems, and locate the gems' files."""
 
-from purekernel.repos.rubygems.repository import Candidate, GemRepository
+from purekernel.repos.rubygems.repository import GemCandidate, GemRepository
 from purekernel.repos.rubygems.resolve import GemEdge, GemResolution, ResolvedGem, resolve_gems
 from purekernel.repos.rubygems.server import GemServer, GemServers
 
 __all__ = [
-    "Candidate",
+    "GemCandidate",
     "GemEdge",
     "GemRepository",
     "GemResolution",

@@ -7,29 +7,29 @@ from typing import Protocol
 
 from attrs import frozen
 
-from purekernel.fetch.wanted import Wanted
+from purekernel.fetch.model import Download
 from purekernel.formats.gem.compact import Release
 
 
 @frozen(kw_only=True)
-class Candidate:
+class GemCandidate:
     """A release of a gem that a resolution can select.
 
     Attributes:
         name: name of the gem.
         release: its version, platform, dependencies and required Ruby and RubyGems.
-        wanted: the release's file.
+        download: the release's file.
     """
 
     name: str
     release: Release
-    wanted: Wanted
+    download: Download
 
 
 class GemRepository(Protocol):
     """A source of releases of gems: a server, or a lock file."""
 
-    def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
+    def versions(self, names: Collection[str]) -> Mapping[str, tuple[GemCandidate, ...]]:
         """Return the releases of each gem, for all platforms, in any order.
 
         The result has no entry for an unknown name, and an empty entry for a gem whose releases

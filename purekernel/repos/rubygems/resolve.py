@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable, Sequence
 from attrs import define, field, frozen
 
 from purekernel.errors import DependencyError, LimitError, raise_all
-from purekernel.fetch.wanted import Wanted
+from purekernel.fetch.model import Download
 from purekernel.formats.gem.compact import Release
 from purekernel.formats.gem.gem_list import ListedGem
 from purekernel.formats.gem.requirement import Requirement
 from purekernel.formats.gem.spec import RUBY, Dependency
 from purekernel.formats.gem.version import Version
-from purekernel.repos.rubygems.repository import Candidate, GemRepository
+from purekernel.repos.rubygems.repository import GemCandidate, GemRepository
 
 # A large application has about 300 gems.
 MAX_GEMS = 2000
@@ -55,14 +55,14 @@ class ResolvedGem:
         name: name of the gem.
         version: version of the release.
         file_name: such as ``json_pure-1.7.7.gem``.
-        wanted: the release's file.
+        download: the release's file.
         dependencies: runtime dependencies, in the order in which the gem declares them.
     """
 
     name: str
     version: Version = field(eq=lambda version: version.text)
     file_name: str
-    wanted: Wanted
+    download: Download
     dependencies: tuple[GemEdge, ...] = ()
 
 
@@ -115,7 +115,7 @@ class Target:
 class Choices:
     """The releases of one gem, newest first."""
 
-    def __init__(self, candidates: Collection[Candidate], target: Target) -> None:
+    def __init__(self, candidates: Collection[GemCandidate], target: Target) -> None:
         self._all = candidates
         self._target = target
         # Of two equal versions such as 1.0 and 1.0.0, the longer counts as newer.
@@ -128,7 +128,7 @@ class Choices:
             candidate for candidate in self._ruby if not target.obstacle(candidate.release)
         ]
 
-    def for_all(self, requirements: Sequence[Requirement]) -> Candidate | None:
+    def for_all(self, requirements: Sequence[Requirement]) -> GemCandidate | None:
         """Return the newest release that meets all of ``requirements``.
 
         Prereleases count only if one of the requirements names a prerelease.
@@ -256,7 +256,7 @@ class _Pass:
     """
 
     demands: dict[str, list[_Demand]] = field(factory=dict)
-    taken: dict[str, list[Candidate]] = field(factory=dict)
+    taken: dict[str, list[GemCandidate]] = field(factory=dict)
     unmet: list[_Demand] = field(factory=list)
     belated: list[_Demand] = field(factory=list)
 
@@ -333,23 +333,23 @@ class _Search:
         grown = False
         for name in order:
             demands = sorted(pass_.demands.get(name, ()), key=lambda demand: demand.order)
-            asked = [*demands, *self._kept.get(name, {}).values()]
+            demanded = [*demands, *self._kept.get(name, {}).values()]
             # A gem without demands was only a dependency of releases that are no longer selected.
-            taken = self._take(name, asked) if asked else []
+            taken = self._take(name, demanded) if demanded else []
             pass_.taken[name] = taken
             pass_.unmet += [
                 demand for demand in demands if not _meeting(demand.need.requirement, taken)
             ]
             for candidate in taken:
-                grown |= self._pass_on(candidate, asked[0], pass_)
+                grown |= self._pass_on(candidate, demanded[0], pass_)
         # With new dependencies the order changes, so keep no belated demands from this pass.
         return grown or self._keep(pass_.belated)
 
-    def _take(self, name: str, asked: list[_Demand]) -> list[Candidate]:
+    def _take(self, name: str, demanded: list[_Demand]) -> list[GemCandidate]:
         choices = self._choices[name]
         if choices is None:
             return []
-        requirements = [demand.need.requirement for demand in asked]
+        requirements = [demand.need.requirement for demand in demanded]
         newest = choices.for_all(requirements)
         if newest is not None:
             return [newest]
@@ -364,7 +364,7 @@ class _Search:
             return demand.error("gem not found")
         return demand.error(choices.why_none(demand.need.requirement))
 
-    def _pass_on(self, candidate: Candidate, cause: _Demand, pass_: _Pass) -> bool:
+    def _pass_on(self, candidate: GemCandidate, cause: _Demand, pass_: _Pass) -> bool:
         """Record the dependencies of ``candidate``; return whether any is new for its gem."""
         known = self._needs.setdefault(candidate.name, set())
         before = len(known)
@@ -413,7 +413,7 @@ class _Search:
         )
 
 
-def _meeting(requirement: Requirement, taken: list[Candidate]) -> list[Candidate]:
+def _meeting(requirement: Requirement, taken: list[GemCandidate]) -> list[GemCandidate]:
     """Return the releases in ``taken`` that meet ``requirement``, newest first.
 
     A release selected for several requirements can be a prerelease that another one names.
@@ -421,12 +421,14 @@ def _meeting(requirement: Requirement, taken: list[Candidate]) -> list[Candidate
     return [candidate for candidate in taken if requirement.admits(candidate.release.version)]
 
 
-def _resolved(candidate: Candidate, needed: list[tuple[Dependency, Candidate]]) -> ResolvedGem:
+def _resolved(
+    candidate: GemCandidate, needed: list[tuple[Dependency, GemCandidate]]
+) -> ResolvedGem:
     return ResolvedGem(
         name=candidate.name,
         version=candidate.release.version,
         file_name=f"{candidate.name}-{candidate.release.version}.gem",
-        wanted=candidate.wanted,
+        download=candidate.download,
         dependencies=tuple(
             GemEdge(name=need.name, requirement=need.requirement, version=chosen.release.version)
             for need, chosen in needed

@@ -16,8 +16,8 @@ from purekernel.errors import (
     PurekernelError,
     raise_all,
 )
+from purekernel.fetch.model import MIB, Download, DownloadedFile, Fetcher, Kind
 from purekernel.fetch.urls import join_url, redact
-from purekernel.fetch.wanted import MIB, Fetched, Fetcher, Kind, Wanted
 from purekernel.formats.gem.compact import Release, parse_info
 from purekernel.formats.gem.index import (
     PRERELEASE,
@@ -30,7 +30,7 @@ from purekernel.formats.gem.index import (
     unpack_index,
 )
 from purekernel.formats.gem.spec import RUBY, full_name
-from purekernel.repos.rubygems.repository import Candidate
+from purekernel.repos.rubygems.repository import GemCandidate
 
 # On rubygems.org, the largest file of one gem's releases has 1 MiB, the older index has 6 MiB,
 # and the list of all versions has 25 MiB.
@@ -63,7 +63,7 @@ class GemServer:
         self._older: dict[str, bytes] | None = None
         self._listed: dict[str, list[Listed]] | None = None
 
-    def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
+    def versions(self, names: Collection[str]) -> Mapping[str, tuple[GemCandidate, ...]]:
         """Return the releases of each gem that a server knows.
 
         Raises:
@@ -78,10 +78,10 @@ class GemServer:
             found |= self._from_older(missing)
         return found
 
-    def _from_compact(self, names: list[str]) -> dict[str, tuple[Candidate, ...]]:
+    def _from_compact(self, names: list[str]) -> dict[str, tuple[GemCandidate, ...]]:
         fetched = self._downloads.fetch_all(
             [
-                self._wanted(f"info/{name}", kind=Kind.TEXT, most_bytes=MAX_INFO_BYTES)
+                self._download(f"info/{name}", kind=Kind.TEXT, most_bytes=MAX_INFO_BYTES)
                 for name in names
             ]
         )
@@ -94,7 +94,7 @@ class GemServer:
             found[name] = tuple(self._candidate(name, release) for release in releases)
         return found
 
-    def _from_older(self, names: list[str]) -> dict[str, tuple[Candidate, ...]]:
+    def _from_older(self, names: list[str]) -> dict[str, tuple[GemCandidate, ...]]:
         indexes = self._indexes()
         if not any(may_list(index, name) for index in indexes.values() for name in names):
             return {}
@@ -104,7 +104,7 @@ class GemServer:
                 for entry in parse_index(index, source=source):
                     self._listed.setdefault(entry.name, []).append(entry)
         entries = [entry for name in names for entry in self._listed.get(name, ())]
-        found: dict[str, tuple[Candidate, ...]] = {
+        found: dict[str, tuple[GemCandidate, ...]] = {
             name: () for name in names if name in self._listed
         }
         for entry, release in zip(entries, self._releases(entries), strict=True):
@@ -117,7 +117,7 @@ class GemServer:
         if self._older is None:
             fetched = self._downloads.fetch_all(
                 [
-                    self._wanted(f"{path}.gz", kind=Kind.GZIP, most_bytes=MAX_INDEX_BYTES)
+                    self._download(f"{path}.gz", kind=Kind.GZIP, most_bytes=MAX_INDEX_BYTES)
                     for path in (SPECS, PRERELEASE)
                 ]
             )
@@ -134,8 +134,8 @@ class GemServer:
         """Raise an error for a server without any index: a wrong URL is not a missing gem."""
         if self._has_compact:
             return
-        wanted = self._wanted("versions", kind=Kind.TEXT, most_bytes=MAX_VERSIONS_BYTES)
-        if self._downloads.fetch(wanted) is None:
+        download = self._download("versions", kind=Kind.TEXT, most_bytes=MAX_VERSIONS_BYTES)
+        if self._downloads.fetch(download) is None:
             raise MissingFileError(
                 f"{redact(self._server.rstrip('/'))} has no index of gems",
                 hint="name a gem server, or a folder in which 'gem generate_index' was run",
@@ -147,7 +147,7 @@ class GemServer:
         usable = [entry for entry in entries if entry.platform == RUBY]
         fetched = self._downloads.fetch_all(
             [
-                self._wanted(f"{QUICK}/{entry.full_name}.gemspec.rz", most_bytes=MAX_SPEC_BYTES)
+                self._download(f"{QUICK}/{entry.full_name}.gemspec.rz", most_bytes=MAX_SPEC_BYTES)
                 for entry in usable
             ]
         )
@@ -159,12 +159,12 @@ class GemServer:
             for entry in entries
         ]
 
-    def _candidate(self, name: str, release: Release) -> Candidate:
+    def _candidate(self, name: str, release: Release) -> GemCandidate:
         path = f"gems/{full_name(name, release.version, release.platform)}.gem"
-        return Candidate(
+        return GemCandidate(
             name=name,
             release=release,
-            wanted=Wanted(
+            download=Download(
                 name=path.removeprefix("gems/"),
                 urls=tuple(
                     dict.fromkeys(
@@ -181,8 +181,8 @@ class GemServer:
             ),
         )
 
-    def _wanted(self, path: str, *, kind: Kind = Kind.ANY, most_bytes: int) -> Wanted:
-        return Wanted(
+    def _download(self, path: str, *, kind: Kind = Kind.ANY, most_bytes: int) -> Download:
+        return Download(
             name=path,
             urls=(join_url(self._server, path),),
             kind=kind,
@@ -190,7 +190,7 @@ class GemServer:
             most_bytes=most_bytes,
         )
 
-    def _release(self, entry: Listed, file: Fetched | None) -> Release | None:
+    def _release(self, entry: Listed, file: DownloadedFile | None) -> Release | None:
         if file is None:
             return None
         spec = parse_packed_spec(self._downloads.load(file), source=file.url)
@@ -249,7 +249,7 @@ class GemServers:
             for address, error in self._failed.items()
         )
 
-    def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
+    def versions(self, names: Collection[str]) -> Mapping[str, tuple[GemCandidate, ...]]:
         """Return the releases of each gem that a server knows.
 
         A server that fails is skipped if the others have all names.
@@ -261,7 +261,7 @@ class GemServers:
             FormatError: an index is damaged.
             LimitError: an index exceeds a limit.
         """
-        found: dict[str, tuple[Candidate, ...]] = {}
+        found: dict[str, tuple[GemCandidate, ...]] = {}
         for address, server in self._servers.items():
             rest = [name for name in names if name not in found]
             if not rest:

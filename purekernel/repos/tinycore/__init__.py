@@ -14,7 +14,7 @@ from purekernel.repos.tinycore.extension import (
 )
 from purekernel.repos.tinycore.graph import (
     ExtensionGraph,
-    Missing,
+    MissingExtension,
     refuse_missing,
     resolve_extensions,
 )
@@ -33,7 +33,7 @@ __all__ = [
     "ExtensionGraph",
     "ExtensionMirror",
     "ExtensionRepository",
-    "Missing",
+    "MissingExtension",
     "Release",
     "refuse_missing",
     "resolve_extensions",

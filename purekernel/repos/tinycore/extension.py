@@ -7,7 +7,7 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from purekernel.fetch.wanted import Wanted
+from purekernel.fetch.model import Download
 from purekernel.formats.debian.record import PackageRecord
 
 # Suffixes of the files beside an extension.
@@ -36,8 +36,8 @@ class Extension:
 
     name: str
     dependencies: tuple[str, ...]
-    package: Wanted
-    sides: Mapping[str, Wanted] = field(factory=dict)
+    package: Download
+    sides: Mapping[str, Download] = field(factory=dict)
     record: PackageRecord | None = None
 
 

@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 from attrs import evolve, field, frozen
 
 from purekernel.errors import DownloadError, FormatError
+from purekernel.fetch.model import MIB, Download, DownloadedFile, Kind
 from purekernel.fetch.urls import join_url
-from purekernel.fetch.wanted import MIB, Fetched, Kind, Wanted
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.tinycore import (
     parse_dependency_index,
@@ -37,19 +37,19 @@ MOST_SIDE_BYTES = {MD5: 4096, DEPENDENCIES: MIB, INFO: MIB, LISTING: 64 * MIB}
 class Downloads(Protocol):
     """Fetches files; see :mod:`purekernel.fetch.downloads`."""
 
-    def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
-        """Return the files, in the order of ``wanted``."""
+    def fetch_all(self, downloads: Iterable[Download]) -> list[DownloadedFile | None]:
+        """Return the files, in the order of ``downloads``."""
         ...
 
-    def try_all(self, wanted: Iterable[Wanted]) -> list[Fetched | DownloadError | None]:
-        """Return each file, or the error why it cannot be fetched, in the order of ``wanted``."""
+    def try_all(self, downloads: Iterable[Download]) -> list[DownloadedFile | DownloadError | None]:
+        """Return each file or the error that prevented it, in the order of ``downloads``."""
         ...
 
-    def look_all(self, wanted: Iterable[Wanted]) -> list[bool | DownloadError]:
+    def look_all(self, downloads: Iterable[Download]) -> list[bool | DownloadError]:
         """Return whether a source has each file, or the error if no source answers."""
         ...
 
-    def load(self, fetched: Fetched) -> bytes:
+    def load(self, fetched: DownloadedFile) -> bytes:
         """Return the content, verified against its digest."""
         ...
 
@@ -92,10 +92,10 @@ class ExtensionFolder:
         """Return the URL or path of a file in the folder."""
         return join_url(self.place, name)
 
-    def index_files(self, *, attempts: int | None) -> list[Wanted]:
+    def index_files(self, *, attempts: int | None) -> list[Download]:
         """Return the downloads of the three indexes, with at most ``attempts`` attempts each."""
         return [
-            Wanted(
+            Download(
                 name=name,
                 urls=(self.url(name),),
                 kind=Kind.GZIP,
@@ -106,7 +106,7 @@ class ExtensionFolder:
             for name in INDEXES
         ]
 
-    def read_indexes(self, fetched: Iterable[Fetched | None]) -> Indexes:
+    def read_indexes(self, fetched: Iterable[DownloadedFile | None]) -> Indexes:
         """Parse the three indexes that were fetched for :meth:`index_files`."""
         needs, digests, sizes = fetched
         return Indexes(
@@ -124,7 +124,7 @@ class ExtensionFolder:
             FormatError: the file of a digest is damaged, and ``attempts`` is ``None``.
         """
         sides = self._downloads.try_all(
-            evolve(side_wanted(name, MD5, (self.url(name + MD5),)), attempts=attempts)
+            evolve(side_download(name, MD5, (self.url(name + MD5),)), attempts=attempts)
             for name in names
         )
         found: dict[str, Found | DownloadError] = {}
@@ -145,7 +145,7 @@ class ExtensionFolder:
                     found[name] = Found(digest=digest, listed=False)
         # An extension can exist without a file of its digest.
         answers = self._downloads.look_all(
-            evolve(package_wanted(name, (self.url(name),)), attempts=attempts)
+            evolve(package_download(name, (self.url(name),)), attempts=attempts)
             for name in without_digest
         )
         for name, answer in zip(without_digest, answers, strict=True):
@@ -155,7 +155,7 @@ class ExtensionFolder:
                 found[name] = Found(digest=None, listed=False)
         return found
 
-    def _parse(self, fetched: Fetched | None, parse: Callable[..., T]) -> T | None:
+    def _parse(self, fetched: DownloadedFile | None, parse: Callable[..., T]) -> T | None:
         if fetched is None:
             return None
         packed: Buffer = self._downloads.load(fetched)
@@ -167,14 +167,14 @@ class ExtensionFolder:
             return None
 
 
-def package_wanted(name: str, urls: tuple[str, ...]) -> Wanted:
+def package_download(name: str, urls: tuple[str, ...]) -> Download:
     """Return the download of an extension from ``urls``."""
-    return Wanted(name=name, urls=urls, kind=Kind.SQUASHFS)
+    return Download(name=name, urls=urls, kind=Kind.SQUASHFS)
 
 
-def side_wanted(name: str, side: str, urls: tuple[str, ...]) -> Wanted:
+def side_download(name: str, side: str, urls: tuple[str, ...]) -> Download:
     """Return the download of a file beside an extension from ``urls``."""
-    return Wanted(
+    return Download(
         name=name + side,
         urls=urls,
         kind=Kind.TEXT,

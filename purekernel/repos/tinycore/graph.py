@@ -24,7 +24,7 @@ MAX_EXTENSIONS = 10_000
 
 
 @frozen(kw_only=True)
-class Missing:
+class MissingExtension:
     """An extension that no mirror has.
 
     Attributes:
@@ -54,7 +54,7 @@ class ExtensionGraph:
     extensions: Mapping[str, Extension]
     needs: Mapping[str, tuple[str, ...]]
     skipped: frozenset[str] = frozenset()
-    missing: tuple[Missing, ...] = ()
+    missing: tuple[MissingExtension, ...] = ()
     loops: tuple[tuple[str, str], ...] = field(default=())
 
     def order(self, roots: Iterable[str]) -> tuple[str, ...]:
@@ -98,15 +98,15 @@ def resolve_extensions(
         LimitError: there are more extensions than any image can hold.
     """
     left_out = {resolve_kernel(name, kernel) for name in skip}
-    asked = [resolve_kernel(name, kernel) for name in roots]
-    asked = [name for name in dict.fromkeys(asked) if name not in left_out]
+    listed = [resolve_kernel(name, kernel) for name in roots]
+    listed = [name for name in dict.fromkeys(listed) if name not in left_out]
     skipped: set[str] = {resolve_kernel(name, kernel) for name in roots} & left_out
     extensions: dict[str, Extension] = {}
     needs: dict[str, tuple[str, ...]] = {}
-    missing: list[Missing] = []
+    missing: list[MissingExtension] = []
     # The first parent of each name. The search is breadth-first, so chains are the shortest.
-    parents: dict[str, str | None] = dict.fromkeys(asked)
-    pending = list(asked)
+    parents: dict[str, str | None] = dict.fromkeys(listed)
+    pending = list(listed)
     while pending:
         if len(parents) > MAX_EXTENSIONS:
             raise LimitError(
@@ -119,12 +119,12 @@ def resolve_extensions(
         following: list[str] = []
         for name, extension in zip(pending, described, strict=True):
             if extension is None:
-                missing.append(Missing(name=name, chain=_chain(name, parents)))
+                missing.append(MissingExtension(name=name, chain=_chain(name, parents)))
                 continue
             extensions[name] = extension
-            wanted = [resolve_kernel(need, kernel) for need in extension.dependencies]
-            skipped.update(need for need in wanted if need in left_out)
-            kept = tuple(need for need in dict.fromkeys(wanted) if need not in left_out)
+            named = [resolve_kernel(need, kernel) for need in extension.dependencies]
+            skipped.update(need for need in named if need in left_out)
+            kept = tuple(need for need in dict.fromkeys(named) if need not in left_out)
             needs[name] = kept if follow else ()
             for need in needs[name]:
                 if need not in parents:
@@ -132,12 +132,12 @@ def resolve_extensions(
                     following.append(need)
         pending = following
     return ExtensionGraph(
-        roots=tuple(asked),
+        roots=tuple(listed),
         extensions=extensions,
         needs=needs,
         skipped=frozenset(skipped),
         missing=tuple(missing),
-        loops=_loops(asked, needs),
+        loops=_loops(listed, needs),
     )
 
 

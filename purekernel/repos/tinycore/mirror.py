@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from attrs import evolve, frozen
 
 from purekernel.errors import DownloadError, raise_all
+from purekernel.fetch.model import Download
 from purekernel.fetch.urls import redact
-from purekernel.fetch.wanted import Wanted
 from purekernel.formats.tinycore import parse_dependencies
 from purekernel.repos.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5, Extension
 from purekernel.repos.tinycore.folder import (
@@ -16,8 +16,8 @@ from purekernel.repos.tinycore.folder import (
     ExtensionFolder,
     Found,
     Indexes,
-    package_wanted,
-    side_wanted,
+    package_download,
+    side_download,
 )
 
 
@@ -209,7 +209,7 @@ class ExtensionMirror:
     def _needs(self, homes: dict[str, _Home]) -> dict[str, tuple[str, ...] | None]:
         """Return the dependencies of each extension; ``None`` if it has no ``.dep`` file."""
         needs: dict[str, tuple[str, ...] | None] = {}
-        files: dict[str, Wanted] = {}
+        files: dict[str, Download] = {}
         for name, home in homes.items():
             indexes = self._indexes_of(home)
             if indexes.dependencies is not None and (home.found.listed or indexes.digests is None):
@@ -233,16 +233,16 @@ class ExtensionMirror:
             name=name,
             dependencies=needs or (),
             package=evolve(
-                package_wanted(name, self._package_urls(name, home)),
+                package_download(name, self._package_urls(name, home)),
                 md5=digest,
                 size_bytes=sizes.get(name) if home.found.listed else None,
             ),
             sides={side: self._side(name, side, home.folder) for side in sides},
         )
 
-    def _side(self, name: str, side: str, home: ExtensionFolder) -> Wanted:
+    def _side(self, name: str, side: str, home: ExtensionFolder) -> Download:
         # The file in another folder may belong to another extension of the same name.
-        return side_wanted(name, side, (home.url(name + side),))
+        return side_download(name, side, (home.url(name + side),))
 
     def _package_urls(self, name: str, home: _Home) -> tuple[str, ...]:
         """Return the URLs of an extension; other folders only if a digest can prove the content."""
@@ -268,11 +268,11 @@ class ExtensionMirror:
         return self._indexes
 
     def _fetch_indexes(self) -> dict[ExtensionFolder, Indexes | None]:
-        wanted = {folder: folder.index_files(attempts=self._attempts) for folder in self._folders}
-        all_files = [file for files in wanted.values() for file in files]
-        results = dict(zip(all_files, self._downloads.try_all(all_files), strict=True))
+        files_of = {folder: folder.index_files(attempts=self._attempts) for folder in self._folders}
+        requested = [file for files in files_of.values() for file in files]
+        results = dict(zip(requested, self._downloads.try_all(requested), strict=True))
         indexes: dict[ExtensionFolder, Indexes | None] = {}
-        for folder, files in wanted.items():
+        for folder, files in files_of.items():
             fetched = [results[file] for file in files]
             errors = [result for result in fetched if isinstance(result, DownloadError)]
             if errors and len(self._folders) == 1:

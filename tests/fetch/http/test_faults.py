@@ -16,8 +16,8 @@ from urllib3 import exceptions
 from purekernel.errors import DownloadError
 from purekernel.fetch.downloads import DownloadPolicy
 from purekernel.fetch.http.faults import RAISED, Bounds, fault_of, unusable
+from purekernel.fetch.model import Cause
 from purekernel.fetch.store import Store
-from purekernel.fetch.wanted import Cause
 from tests.fetch.fetching import NETWORK_HINT, QUICK, why_not
 
 BOUNDS = Bounds(connect_seconds=10, stall_seconds=30)

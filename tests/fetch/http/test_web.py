@@ -12,8 +12,8 @@ from purekernel.errors import DownloadError, MissingFileError
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
 from purekernel.fetch.http import Web
 from purekernel.fetch.http.web import MOST_REDIRECTS
+from purekernel.fetch.model import Cause, Fault, Stopped
 from purekernel.fetch.store import Store
-from purekernel.fetch.wanted import Cause, Fault, Stopped
 from tests.fetch.answers import chunks, cut, raw, redirect, silence, stall
 from tests.fetch.fetching import NETWORK_HINT, extension, fetch, files, want, why_not
 from tests.fetch.server import Answer, Exchange, Server

@@ -37,7 +37,7 @@ def pin(name: str, digit: str = "a") -> Pin:
 LOCK = Lock(
     core="4.x/x86",
     kernel="3.0.3-tinycore",
-    files={"base": PinnedFile(role="base", asked="release/Core.iso", pin=pin("Core.iso"))},
+    files={"base": PinnedFile(role="base", requested="release/Core.iso", pin=pin("Core.iso"))},
     extensions={
         "bash.tcz": PinnedExtension(
             pin=pin("bash.tcz"),
@@ -96,7 +96,7 @@ def draw_pin(draw: st.DrawFn, name: str) -> Pin:
 
 @st.composite
 def pinned_files(draw: st.DrawFn) -> PinnedFile:
-    return PinnedFile(role=draw(NAMES), asked=draw(NAMES), pin=draw_pin(draw, draw(NAMES)))
+    return PinnedFile(role=draw(NAMES), requested=draw(NAMES), pin=draw_pin(draw, draw(NAMES)))
 
 
 @st.composite
@@ -206,7 +206,7 @@ def test_duplicate_pins_are_refused(key: str) -> None:
 
 def test_names_that_are_not_utf8_are_refused() -> None:
     name = "C\udcffre.iso"
-    file = PinnedFile(role="base", asked="C%3Fre.iso", pin=pin(name))
+    file = PinnedFile(role="base", requested="C%3Fre.iso", pin=pin(name))
     with pytest.raises(
         LockError, match=r"the name of an input must be UTF-8 .*, got '.*C\\udcffre\.iso"
     ):

@@ -21,7 +21,7 @@ from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.store import Store
 from purekernel.formats.debian import parse_deb
 from purekernel.formats.debian.signature import Keyring, parse_keyring
-from purekernel.repos.debian import Candidate, DebianArchive
+from purekernel.repos.debian import DebianArchive, PackageCandidate
 from purekernel.repos.debian.archive import IndexPlace
 from tests import debian
 from tests.fetch.fetching import QUICK
@@ -50,8 +50,8 @@ def shown(candidates: Any) -> list[str]:
     return [str(candidate.record) for candidate in candidates]
 
 
-def load(downloads: Downloads, candidate: Candidate) -> str:
-    fetched = downloads.fetch(candidate.wanted)
+def load(downloads: Downloads, candidate: PackageCandidate) -> str:
+    fetched = downloads.fetch(candidate.download)
     assert fetched is not None
     return str(parse_deb(downloads.load(fetched), source="x").record)
 
@@ -67,8 +67,8 @@ def test_package_is_found_by_name_and_by_provided_name(
     archive = DebianArchive([url], downloads, keyring=keyring(key))
     (found,) = archive.named("lshw")
     assert str(found.record) == "lshw 1:2.0-1 (i386)"
-    assert found.wanted.name == "lshw_2.0-1_i386.deb"
-    assert found.wanted.urls == (f"{mirror.url}/{path}",)
+    assert found.download.name == "lshw_2.0-1_i386.deb"
+    assert found.download.urls == (f"{mirror.url}/{path}",)
     assert load(downloads, found) == "lshw 1:2.0-1 (i386)"
     assert shown(archive.providing("hwlister")) == ["lshw 1:2.0-1 (i386)"]
     assert archive.named("hwlister") == []
@@ -103,7 +103,7 @@ def test_mirrors_are_tried_before_the_archive_of_the_index(
     elsewhere = f"{second.url}/debian"
     archive = DebianArchive([url], downloads, mirrors=[elsewhere])
     (found,) = archive.named("tool")
-    assert found.wanted.urls == (f"{elsewhere}/{path}", f"{mirror.url}/{path}")
+    assert found.download.urls == (f"{elsewhere}/{path}", f"{mirror.url}/{path}")
     assert load(downloads, found) == "tool 1.0-1 (i386)"
     assert second.statuses() == [404]
 
@@ -115,14 +115,14 @@ def test_package_with_other_digest_or_size_is_an_error(
     path = mirror.add("tool")
     url = mirror.publish()
     (found,) = DebianArchive([url], downloads).named("tool")
-    size = found.wanted.size_bytes
+    size = found.download.size_bytes
     assert size is not None
     server.put(f"/debian/{path}", bytes(size))
     with pytest.raises(ChecksumError, match=r"tool_1\.0-1_i386\.deb failed verification"):
-        downloads.fetch(found.wanted)
+        downloads.fetch(found.download)
     server.put(f"/debian/{path}", bytes(size + 1))
     with pytest.raises(ChecksumError, match=f"size must be {size} bytes, got {size + 1}"):
-        downloads.fetch(found.wanted)
+        downloads.fetch(found.download)
 
 
 def test_index_with_other_digest_than_in_inrelease_is_an_error(
@@ -272,7 +272,7 @@ def test_offline_uses_only_the_store(server: Server, store: Store, key: Tsk) -> 
     url = mirror.publish(key=key)
     with Downloads(store, policy=QUICK) as downloads:
         (found,) = DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
-        downloads.fetch(found.wanted)
+        downloads.fetch(found.download)
     asked = len(server.asked)
     with Downloads(store, policy=QUICK, offline=True) as downloads:
         (again,) = DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
@@ -338,7 +338,7 @@ def test_real_debian_index_with_its_signature(downloads: Downloads) -> None:
     archive = DebianArchive([str(index)], downloads, keyring=ring)
     for name in ("lshw", "hello", "man-db", "tzdata"):
         (found,) = archive.named(name)
-        assert found.wanted.urls == (str(debian.package(name)),)
+        assert found.download.urls == (str(debian.package(name)),)
         record = load(downloads, found)
         assert record == str(found.record)
         fields = run(require("dpkg-deb"), "-f", debian.package(name), "Version").decode()

@@ -6,13 +6,13 @@ import pytest
 from attrs import field, frozen
 
 from purekernel.errors import CombinedError, DependencyError
-from purekernel.fetch.wanted import Wanted
+from purekernel.fetch.model import Download
 from purekernel.formats.debian import PackageRecord, parse_choice
 from purekernel.formats.debian.control import parse_stanza
 from purekernel.formats.debian.relation import show_relations
 from purekernel.repos.debian import (
-    AskedPackage,
-    Candidate,
+    ListedPackage,
+    PackageCandidate,
     PackageResolution,
     PackageRules,
     resolve_packages,
@@ -31,10 +31,10 @@ class Known:
         text = control(name, version, architecture, values)
         self.records.append(PackageRecord.of(parse_stanza(text, source="Packages")))
 
-    def named(self, name: str) -> Sequence[Candidate]:
+    def named(self, name: str) -> Sequence[PackageCandidate]:
         return [_candidate(record) for record in self.records if record.name == name]
 
-    def providing(self, name: str) -> Sequence[Candidate]:
+    def providing(self, name: str) -> Sequence[PackageCandidate]:
         return [
             _candidate(record)
             for record in self.records
@@ -42,17 +42,17 @@ class Known:
         ]
 
 
-def _candidate(record: PackageRecord) -> Candidate:
-    return Candidate(record=record, wanted=Wanted(name=record.file_name, urls=()))
+def _candidate(record: PackageRecord) -> PackageCandidate:
+    return PackageCandidate(record=record, download=Download(name=record.file_name, urls=()))
 
 
 def resolve(known: Known, *names: str, **rules: object) -> PackageResolution:
-    asked = [
-        AskedPackage(choice=parse_choice(name, source="list"), place=f"list, line {number}")
+    listed = [
+        ListedPackage(choice=parse_choice(name, source="list"), place=f"list, line {number}")
         for number, name in enumerate(names, start=1)
     ]
     made = {"architecture": "i386", **rules}
-    return resolve_packages(asked, known, PackageRules(**made))  # type: ignore[arg-type]
+    return resolve_packages(listed, known, PackageRules(**made))  # type: ignore[arg-type]
 
 
 def versions(resolution: PackageResolution) -> dict[str, str]:
@@ -84,7 +84,7 @@ def test_newest_version_of_the_architecture_is_selected() -> None:
     known.add("data", "3", "all")
     found = resolve(known, "tool.deb", "data.deb")
     assert versions(found) == {"tool.tcz": "1.10 i386", "data.tcz": "3 all"}
-    assert found.asked == ("tool.tcz", "data.tcz")
+    assert found.listed == ("tool.tcz", "data.tcz")
 
 
 @pytest.mark.parametrize(

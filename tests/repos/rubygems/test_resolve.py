@@ -9,10 +9,10 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, DependencyError, LimitError, PurekernelError
-from purekernel.fetch.wanted import Kind, Wanted
+from purekernel.fetch.model import Download, Kind
 from purekernel.formats.gem import Dependency, ListedGem, Requirement, Version, parse_listed_gem
 from purekernel.formats.gem.compact import Release
-from purekernel.repos.rubygems import Candidate, GemEdge, GemResolution, resolve_gems
+from purekernel.repos.rubygems import GemCandidate, GemEdge, GemResolution, resolve_gems
 
 
 class Known:
@@ -20,7 +20,7 @@ class Known:
 
     def __init__(self, text: str) -> None:
         self.asked: list[list[str]] = []
-        self.gems: dict[str, tuple[Candidate, ...]] = {}
+        self.gems: dict[str, tuple[GemCandidate, ...]] = {}
         for line in filter(None, map(str.strip, text.splitlines())):
             head, _, needs = line.partition(":")
             head, _, ruby = head.partition("@")
@@ -30,14 +30,14 @@ class Known:
             if version:
                 self.gems[name] += (_candidate(name, version, platform or "ruby", needs, ruby),)
 
-    def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
+    def versions(self, names: Collection[str]) -> Mapping[str, tuple[GemCandidate, ...]]:
         self.asked.append(sorted(names))
         return {name: self.gems[name] for name in names if name in self.gems}
 
 
-def _candidate(name: str, version: str, platform: str, needs: str, ruby: str) -> Candidate:
+def _candidate(name: str, version: str, platform: str, needs: str, ruby: str) -> GemCandidate:
     found = [parse_listed_gem(need, place="") for need in needs.split(",") if need.strip()]
-    return Candidate(
+    return GemCandidate(
         name=name,
         release=Release(
             version=Version(version),
@@ -47,7 +47,7 @@ def _candidate(name: str, version: str, platform: str, needs: str, ruby: str) ->
             ),
             required_ruby=Requirement.parse(ruby),
         ),
-        wanted=Wanted(name=f"{name}-{version}.gem", urls=(f"http://x/{name}",), kind=Kind.TAR),
+        download=Download(name=f"{name}-{version}.gem", urls=(f"http://x/{name}",), kind=Kind.TAR),
     )
 
 
@@ -111,7 +111,7 @@ def test_newest_releases_are_selected_with_dependencies() -> None:
     resolution = resolve(PLAIN, "razor")
     assert names(resolution) == ["facter-1.6.0", "json_pure-1.7.7", "razor-0.9", "ruby-ext-1.0"]
     razor = resolution.gems[2]
-    assert razor.wanted == Wanted(name="razor-0.9.gem", urls=("http://x/razor",), kind=Kind.TAR)
+    assert razor.download == Download(name="razor-0.9.gem", urls=("http://x/razor",), kind=Kind.TAR)
     assert razor.dependencies == (
         GemEdge(
             name="facter", requirement=Requirement.parse(">= 1.5, < 1.7"), version=Version("1.6.0")
@@ -251,7 +251,7 @@ def test_required_rubygems_version_is_respected() -> None:
     known = Known("a 1\na 2\n")
     older, newer = known.gems["a"]
     release = Release(version=Version("2"), required_rubygems=Requirement.parse(">= 2"))
-    known.gems["a"] = older, Candidate(name="a", release=release, wanted=newer.wanted)
+    known.gems["a"] = older, GemCandidate(name="a", release=release, download=newer.download)
     taken = resolve_gems(wishes("a"), known, rubygems=Version("1.8.24"))
     assert names(taken) == ["a-1"]
     with pytest.raises(DependencyError, match=r"RubyGems 1\.8\.24: 2 needs RubyGems >= 2; the"):
@@ -311,7 +311,7 @@ def test_errors_in_cycles_are_reported() -> None:
 @pytest.mark.slow
 def test_endless_dependencies_are_an_error() -> None:
     class Endless(Known):
-        def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
+        def versions(self, names: Collection[str]) -> Mapping[str, tuple[GemCandidate, ...]]:
             return {
                 name: (_candidate(name, "1", "ruby", f"{name}x, {name}y", ""),) for name in names
             }
@@ -324,7 +324,7 @@ def test_endless_dependencies_are_an_error() -> None:
     assert caught.value.hint == "the index is damaged or hostile: name another gem server"
 
     class Longer(Known):
-        def versions(self, names: Collection[str]) -> Mapping[str, tuple[Candidate, ...]]:
+        def versions(self, names: Collection[str]) -> Mapping[str, tuple[GemCandidate, ...]]:
             following = {name: f"g{int(name[1:]) + 1}" for name in names}
             return {
                 name: (_candidate(name, "1", "ruby", need, ""),) for name, need in following.items()

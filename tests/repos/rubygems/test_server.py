@@ -23,8 +23,8 @@ from purekernel.errors import (
     MissingFileError,
 )
 from purekernel.fetch.downloads import Downloads
+from purekernel.fetch.model import Download, DownloadedFile, Kind
 from purekernel.fetch.store import Store
-from purekernel.fetch.wanted import Fetched, Kind, Wanted
 from purekernel.formats.gem import parse_gem, parse_listed_gem
 from purekernel.repos.rubygems import GemResolution, GemServer, GemServers, resolve_gems
 from tests.fetch.answers import status
@@ -48,34 +48,34 @@ class Fetcher:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.wanted: list[Wanted] = []
+        self.download: list[Download] = []
         self.batches: list[int] = []
 
-    def fetch(self, wanted: Wanted) -> Fetched | None:
-        self.wanted.append(wanted)
-        for url in wanted.urls:
+    def fetch(self, download: Download) -> DownloadedFile | None:
+        self.download.append(download)
+        for url in download.urls:
             try:
                 content = self._read(url)
             except (FileNotFoundError, urllib.error.HTTPError):
                 continue
-            path = self._folder / f"{len(self.wanted)}"
+            path = self._folder / f"{len(self.download)}"
             path.write_bytes(content)
-            return Fetched(
-                name=wanted.name,
+            return DownloadedFile(
+                name=download.name,
                 url=url.replace("user:secret@", ""),
                 size_bytes=len(content),
                 sha256=hashlib.sha256(content).hexdigest(),
                 md5="",
                 path=path,
             )
-        assert wanted.optional, f"{wanted.name} is nowhere"
+        assert download.optional, f"{download.name} is nowhere"
         return None
 
-    def load(self, fetched: Fetched) -> bytes:
+    def load(self, fetched: DownloadedFile) -> bytes:
         return fetched.path.read_bytes()
 
-    def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
-        listed = list(wanted)
+    def fetch_all(self, downloads: Iterable[Download]) -> list[DownloadedFile | None]:
+        listed = list(downloads)
         self.batches.append(len(listed))
         return [self.fetch(each) for each in listed]
 
@@ -132,7 +132,7 @@ def files(resolution: GemResolution) -> list[str]:
 
 
 def names(fetcher: Fetcher) -> list[str]:
-    return [wanted.name for wanted in fetcher.wanted]
+    return [download.name for download in fetcher.download]
 
 
 def test_gems_are_looked_up_in_the_compact_index(
@@ -144,16 +144,16 @@ def test_gems_are_looked_up_in_the_compact_index(
     assert names(fetcher) == ["info/facter", "info/razor", "info/json_pure"]
     # One batch for each level of dependencies.
     assert fetcher.batches == [2, 1]
-    assert fetcher.wanted[0] == Wanted(
+    assert fetcher.download[0] == Download(
         name="info/facter", urls=(f"{address}/info/facter",), kind=Kind.TEXT, optional=True,
         most_bytes=32 << 20,
     )  # fmt: skip
     razor = GEMS[5]
-    assert resolution.gems[2].wanted == Wanted(
+    assert resolution.gems[2].download == Download(
         name="razor-0.9.gem", urls=(f"{address}/gems/razor-0.9.gem",), kind=Kind.TAR,
         sha256=razor.sha256,
     )  # fmt: skip
-    fetched = fetcher.fetch(resolution.gems[2].wanted)
+    fetched = fetcher.fetch(resolution.gems[2].download)
     assert fetched is not None
     assert parse_gem(fetched.path.read_bytes(), source="razor").spec == razor.spec
 
@@ -181,8 +181,8 @@ def test_older_index_is_used_without_compact_index(
         "quick/Marshal.4.8/json_pure-1.7.7.gemspec.rz",
     ]
     assert fetcher.batches == [2, 2, 5, 1, 1]
-    assert resolution.gems[0].wanted.sha256 is None
-    assert resolution.gems[0].wanted.urls == (f"{server}/gems/facter-1.7.5.gem",)
+    assert resolution.gems[0].download.sha256 is None
+    assert resolution.gems[0].download.urls == (f"{server}/gems/facter-1.7.5.gem",)
 
 
 def test_both_indexes_give_the_same_releases(
@@ -203,7 +203,7 @@ def test_both_indexes_give_the_same_releases(
                     found.release.dependencies,
                     found.release.required_ruby,
                     found.release.required_rubygems,
-                    found.wanted.name,
+                    found.download.name,
                 )
                 for found in candidates[name]
             }
@@ -221,10 +221,10 @@ def test_releases_come_from_the_first_server_that_has_the_gem(
     lay_out_server(folder, GEMS[:1], compact=compact)
     found = GemServers([f"{folder}/", str(second)], fetcher).versions(["facter", "razor", "none"])
     assert [str(each.release.version) for each in found["facter"]] == ["1.6.0"]
-    assert found["facter"][0].wanted.urls[0].startswith(f"{folder}/gems/")
+    assert found["facter"][0].download.urls[0].startswith(f"{folder}/gems/")
     # Other servers are only used if a digest is known.
     elsewhere = (f"{folder}/gems/razor-0.9.gem",) if compact else ()
-    assert found["razor"][0].wanted.urls == (f"{second}/gems/razor-0.9.gem", *elsewhere)
+    assert found["razor"][0].download.urls == (f"{second}/gems/razor-0.9.gem", *elsewhere)
     assert "none" not in found
 
 
@@ -233,10 +233,10 @@ class Failing(Fetcher):
 
     failing = ""
 
-    def fetch(self, wanted: Wanted) -> Fetched | None:
-        if self.failing and wanted.urls[0].startswith(self.failing):
-            raise DownloadError(f"{wanted.name} cannot be fetched")
-        return super().fetch(wanted)
+    def fetch(self, download: Download) -> DownloadedFile | None:
+        if self.failing and download.urls[0].startswith(self.failing):
+            raise DownloadError(f"{download.name} cannot be fetched")
+        return super().fetch(download)
 
 
 def test_failing_server_is_skipped_with_a_note(folder: Path, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_failing_server_is_skipped_with_a_note(folder: Path, tmp_path: Path) -> 
     lay_out_server(folder, GEMS[:1])
     fetcher.failing = ""
     found = servers.versions(["facter"])["facter"]
-    assert found[0].wanted.urls[0].startswith(str(second))
+    assert found[0].download.urls[0].startswith(str(second))
 
 
 def test_all_failing_servers_are_reported(folder: Path, tmp_path: Path, fetcher: Fetcher) -> None:
@@ -293,7 +293,7 @@ def test_url_keeps_its_query_and_messages_hide_secrets(server: Server, store: St
     with Downloads(store, policy=QUICK) as downloads:
         servers = GemServers(places, downloads)
         found = servers.versions(["rake", "razor"])
-        assert found["rake"][0].wanted.urls[0] == f"{address}/g/gems/rake-1.0.gem?token=s3cret/"
+        assert found["rake"][0].download.urls[0] == f"{address}/g/gems/rake-1.0.gem?token=s3cret/"
         assert servers.notes == tuple(
             f"the gem server {server.url}/{place} was skipped, and the other servers were used "
             f"instead: {server.url}/{place} has no index of gems"
@@ -317,9 +317,9 @@ def test_failed_gem_download_uses_the_same_file_of_another_server(
                 place.put(f"/{path.relative_to(folder).as_posix()}", path.read_bytes())
     with Downloads(store, policy=QUICK) as downloads:
         found = GemServers([server.url, second.url], downloads).versions(["facter"])
-        (wanted,) = (each.wanted for each in found["facter"])
+        (download,) = (each.download for each in found["facter"])
         server.script("/gems/facter-1.6.0.gem", *[status(503)] * 9)
-        fetched = downloads.fetch(wanted)
+        fetched = downloads.fetch(download)
     assert fetched is not None
     assert (fetched.url, fetched.sha256) == (f"{second.url}/gems/facter-1.6.0.gem", GEMS[0].sha256)
 
@@ -330,8 +330,8 @@ def test_index_damaged_in_the_store_is_not_used(folder: Path, tmp_path: Path) ->
     class Damaging(Downloads):
         done = False
 
-        def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
-            found = super().fetch_all(wanted)
+        def fetch_all(self, downloads: Iterable[Download]) -> list[DownloadedFile | None]:
+            found = super().fetch_all(downloads)
             for fetched in found:
                 if fetched is not None and not self.done:
                     self.done = True
@@ -430,4 +430,4 @@ def test_gems_of_every_era_are_resolved_with_digests(folder: Path, fetcher: Fetc
     made: list[GemFile] = [make_gem(f"g-{era.value}", era=era) for era in Era]
     lay_out_server(folder, made)
     resolution = resolve(GemServer(str(folder), fetcher), *(f"g-{era.value}" for era in Era))
-    assert [gem.wanted.sha256 for gem in resolution.gems] == [gem.sha256 for gem in made]
+    assert [gem.download.sha256 for gem in resolution.gems] == [gem.sha256 for gem in made]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, DependencyError, LimitError
-from purekernel.fetch.wanted import Wanted
+from purekernel.fetch.model import Download
 from purekernel.repos.tinycore import (
     Extension,
     ExtensionGraph,
@@ -29,7 +29,7 @@ class Known:
             Extension(
                 name=name,
                 dependencies=tuple(self._needs[name]),
-                package=Wanted(name=name, urls=()),
+                package=Download(name=name, urls=()),
             )
             if name in self._needs
             else None

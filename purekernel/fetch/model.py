@@ -33,7 +33,7 @@ def _shown(urls: tuple[str, ...]) -> str:
 
 
 @frozen(kw_only=True)
-class Wanted:
+class Download:
     """A file to download.
 
     Attributes:
@@ -62,7 +62,7 @@ class Wanted:
 
 
 @frozen(kw_only=True)
-class Fetched:
+class DownloadedFile:
     """A downloaded file in the store.
 
     Attributes:
@@ -86,15 +86,15 @@ class Fetched:
 class Fetcher(Protocol):
     """Downloads files, several at once; see :mod:`purekernel.fetch.downloads`."""
 
-    def fetch(self, wanted: Wanted) -> Fetched | None:
+    def fetch(self, download: Download) -> DownloadedFile | None:
         """Return the file, or ``None`` if it is optional and missing."""
         ...
 
-    def fetch_all(self, wanted: Iterable[Wanted]) -> list[Fetched | None]:
-        """Return the files in the order of ``wanted``."""
+    def fetch_all(self, downloads: Iterable[Download]) -> list[DownloadedFile | None]:
+        """Return the files in the order of ``downloads``."""
         ...
 
-    def load(self, fetched: Fetched) -> bytes:
+    def load(self, fetched: DownloadedFile) -> bytes:
         """Return the content after checking its digest."""
         ...
 

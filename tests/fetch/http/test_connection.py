@@ -7,9 +7,9 @@ import pytest
 
 from purekernel.fetch.http import web as module
 from purekernel.fetch.http.faults import Bounds
-from purekernel.fetch.http.web import Line
+from purekernel.fetch.http.web import Connection
+from purekernel.fetch.model import Cause, Fault, Stopped
 from purekernel.fetch.urls import parse_address
-from purekernel.fetch.wanted import Cause, Fault, Stopped
 from tests.fetch.answers import silence
 from tests.fetch.server import Server
 
@@ -17,25 +17,25 @@ BOUNDS = Bounds(connect_seconds=20, stall_seconds=20)
 
 
 @pytest.fixture
-def line() -> Line:
-    return Line(BOUNDS)
+def connection() -> Connection:
+    return Connection(BOUNDS)
 
 
-def test_overdue_request_is_aborted_by_other_thread(line: Line, server: Server) -> None:
+def test_overdue_request_is_aborted_by_other_thread(connection: Connection, server: Server) -> None:
     server.script("/a", silence)
-    line.begin(0)
+    connection.begin(0)
 
     def look() -> None:
         while not server.asked:
             time.sleep(0.001)
-        line.end_if_overdue()
+        connection.end_if_overdue()
 
     looking = threading.Thread(target=look)
     looking.start()
     with pytest.raises(Fault) as caught:
-        line.request("GET", parse_address(f"{server.url}/a"), {})
+        connection.request("GET", parse_address(f"{server.url}/a"), {})
     looking.join()
-    line.session.close()
+    connection.session.close()
     assert (caught.value.reason, caught.value.cause) == (
         "not completed within 0 seconds",
         Cause.PASSING,
@@ -43,35 +43,35 @@ def test_overdue_request_is_aborted_by_other_thread(line: Line, server: Server) 
 
 
 def test_request_ending_during_time_check_is_not_overdue(
-    line: Line, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two threads: one looks at the time, the other is done just then."""
-    line.begin(1)
+    connection.begin(1)
 
     def later() -> float:
-        line.end()
+        connection.end()
         return 1e12
 
     monkeypatch.setattr(module.time, "monotonic", later)
-    line.end_if_overdue()
-    with line.turning_faults():
+    connection.end_if_overdue()
+    with connection.turning_faults():
         pass
 
 
-def test_idle_line_is_not_aborted(line: Line) -> None:
-    line.hang_up(Stopped())
-    line.begin(60)
-    with line.turning_faults():
+def test_idle_connection_is_not_aborted(connection: Connection) -> None:
+    connection.hang_up(Stopped())
+    connection.begin(60)
+    with connection.turning_faults():
         pass
 
 
-def test_first_abort_reason_is_raised(line: Line) -> None:
-    line.begin(60)
-    line.hang_up(Stopped())
-    line.hang_up(Fault("too late", Cause.PASSING))
-    with pytest.raises(Stopped), line.turning_faults():
+def test_first_abort_reason_is_raised(connection: Connection) -> None:
+    connection.begin(60)
+    connection.hang_up(Stopped())
+    connection.hang_up(Fault("too late", Cause.PASSING))
+    with pytest.raises(Stopped), connection.turning_faults():
         pass
     # The next request has nothing to do with it.
-    line.begin(60)
-    with line.turning_faults():
+    connection.begin(60)
+    with connection.turning_faults():
         pass
