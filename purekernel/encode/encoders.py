@@ -13,7 +13,7 @@ from purekernel.encode.libraries import load_deflate, load_zopfli
 from purekernel.errors import EncodingError, FormatError
 from purekernel.formats.gzip import build_gzip
 from purekernel.formats.inflate import inflate
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.interruption import interruptibly
 from purekernel.tree import Buffer
 
@@ -169,7 +169,7 @@ def inflates_to(stream: Buffer, content: Buffer) -> bool:
     """
     limits = Limits(unpacked_bytes=len(content))
     try:
-        inflated = inflate(stream, source="a deflate stream", limits=limits)
+        inflated = inflate(Input(stream, name="a deflate stream", limits=limits))
     except FormatError:
         return False
     return inflated.end == len(stream) and inflated.content == content

@@ -18,7 +18,7 @@ from attrs import field, frozen
 from purekernel.encode.walker import END_OF_BLOCK, STORED, codes, read_code_lengths, walk
 from purekernel.errors import FormatError
 from purekernel.formats.inflate import inflate
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.tree import Buffer
 
 # An empty stored block that is not the last: 3 bits of header, padding, then its length.
@@ -245,9 +245,7 @@ def can_be_joined(stream: Stream, content: Buffer) -> bool:
     joined = written.getvalue()
     try:
         found = inflate(
-            joined,
-            source="a joined stream",
-            limits=Limits(unpacked_bytes=len(content)),
+            Input(joined, name="a joined stream", limits=Limits(unpacked_bytes=len(content)))
         )
     except FormatError:
         return False

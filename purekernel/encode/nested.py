@@ -16,10 +16,9 @@ from purekernel.formats.gzip import (
     MAGIC,
     TRAILER,
     Member,
-    content_start,
     parse_member,
 )
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Buffer
 
 # The cache entry for a file that does not get smaller. No gzip file starts with these bytes.
@@ -39,12 +38,11 @@ def recompress_gzip(data: Buffer, recipe: Recipe) -> bytes | None:
     member = _only_member(view)
     if member is None:
         return None
-    start = content_start(view)
-    old_bytes = member.end - TRAILER.size - start
+    old_bytes = member.end - TRAILER.size - member.stream
     stream = encode_checked(member.content, recipe.for_nested(len(member.content)))
     if len(stream) >= old_bytes:
         return None
-    return b"".join((view[:start], stream, view[member.end - TRAILER.size :]))
+    return b"".join((view[: member.stream], stream, view[member.end - TRAILER.size :]))
 
 
 def recompress_all(
@@ -80,7 +78,7 @@ def recompress_all(
 def _only_member(view: memoryview, limits: Limits = DEFAULT_LIMITS) -> Member | None:
     """Return the only member of a sound gzip file without an extra field, else ``None``."""
     try:
-        member = parse_member(view, source="a gzip file", limits=limits)
+        member = parse_member(Input(view, name="a gzip file", limits=limits))
     except FormatError:
         return None
     return None if member.end != len(view) or view[FLAGS_OFFSET] & FEXTRA else member
@@ -104,7 +102,7 @@ def _is_result(old: Buffer, kept: bytes) -> bool:
     old_member = _only_member(old_view)
     if old_member is None:
         return False
-    start = content_start(old_view)
+    start = old_member.stream
     if view[:start] != old_view[:start] or view[-TRAILER.size :] != old_view[-TRAILER.size :]:
         return False
     member = _only_member(view, Limits(unpacked_bytes=len(old_member.content)))

@@ -8,9 +8,9 @@ from attrs import field, frozen
 
 from purekernel.encode.encoders import Encoder, encode_checked
 from purekernel.errors import FormatError
-from purekernel.formats.gzip import FEXTRA, FLAGS_OFFSET, TRAILER, content_start, iter_members
+from purekernel.formats.gzip import FEXTRA, FLAGS_OFFSET, TRAILER, iter_members
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Buffer
 
 
@@ -95,7 +95,7 @@ def recompress(
     view = memoryview(data)
     edits: list[Edit] = []
     growth_bytes = 0
-    for member in iter_members(view, source=source, limits=limits):
+    for member in iter_members(Input(view, name=source, limits=limits)):
         if view[member.offset + FLAGS_OFFSET] & FEXTRA:
             # BGZF and dictzip say there how long their blocks are, to be read from the middle.
             raise FormatError(
@@ -105,9 +105,8 @@ def recompress(
                 got="one, which may say where in the file things lie",
                 hint="it is left as it is: it may be made for reading from the middle",
             )
-        start = member.offset + content_start(view[member.offset :], source=source)
         end = member.end - TRAILER.size
-        edit = Edit(start=start, end=end, data=encode_checked(member.content, encoders))
+        edit = Edit(start=member.stream, end=end, data=encode_checked(member.content, encoders))
         growth_bytes += edit.growth_bytes
         if is_forced or edit.growth_bytes < 0:
             edits.append(edit)

@@ -12,7 +12,7 @@ from purekernel.errors import FormatError
 from purekernel.formats.compression import is_compressed, unpack
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.gzip import parse_member
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Buffer
 
 _SECTOR_BYTES = 512
@@ -90,7 +90,7 @@ def _is_bzimage(view: memoryview) -> bool:
 
 def _unpack_payload(payload: memoryview, source: str, limits: Limits) -> Buffer | None:
     if bytes(payload[:2]) == GZIP_MAGIC:
-        return parse_member(payload, source=source, limits=limits).content
+        return parse_member(Input(payload, name=source, limits=limits)).content
     # After other compressions the build appends the unpacked size; a gzip file ends with it anyway.
     if len(payload) < 4:
         return None
@@ -98,7 +98,7 @@ def _unpack_payload(payload: memoryview, source: str, limits: Limits) -> Buffer 
     stream = payload[:-4]
     if not is_compressed(stream):
         return None
-    unpacked = unpack(stream, source=source, limits=limits)
+    unpacked = unpack(Input(stream, name=source, limits=limits))
     return unpacked if len(unpacked) & 0xFFFFFFFF == size_bytes else None
 
 
@@ -111,7 +111,7 @@ def _find_payload(protected: memoryview, source: str, limits: Limits) -> Buffer 
         if offset < 0:
             return None
         try:
-            return parse_member(content, offset, source=source, limits=limits).content
+            return parse_member(Input(content, name=source, limits=limits), offset).content
         except FormatError:
             continue
     return None

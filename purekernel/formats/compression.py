@@ -13,7 +13,7 @@ from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.inflate import FIRST_STEP_BYTES, STEP_BYTES, skip_zeros
 from purekernel.formats.lz4 import MAGIC as LZ4_MAGIC
 from purekernel.formats.lz4 import parse_lz4
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import Input
 from purekernel.tree import Buffer
 
 BZIP2_MAGIC = b"BZh"
@@ -36,9 +36,7 @@ class _Decompressor(Protocol):
     def decompress(self, data: Buffer, /, max_length: int = -1) -> bytes: ...
 
 
-def unpack(
-    data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, already_bytes: int = 0
-) -> Buffer:
+def unpack(data: Input, *, already_bytes: int = 0) -> Buffer:
     """Return ``data`` decompressed; return uncompressed data unchanged.
 
     Supports gzip, bzip2, xz, lzma, zstd and LZ4's legacy frame, and any number of concatenated
@@ -46,23 +44,21 @@ def unpack(
 
     Args:
         data: compressed or uncompressed data.
-        source: the name of the data, for messages.
-        limits: the limit of the unpacked size.
         already_bytes: a size that already counts towards the limit.
 
     Raises:
         FormatError: a stream is damaged or truncated, or other data follows.
-        LimitError: the unpacked size exceeds ``limits``.
+        LimitError: the unpacked size exceeds the limit.
     """
-    head = bytes(data[:6])
+    head = bytes(data.view[:6])
     if head.startswith(GZIP_MAGIC):
-        return parse_gzip(data, source=source, limits=limits, already_bytes=already_bytes)
+        return parse_gzip(data, already_bytes=already_bytes)
     if head.startswith(LZ4_MAGIC):
-        return parse_lz4(data, source=source, limits=limits, already_bytes=already_bytes)
+        return parse_lz4(data, already_bytes=already_bytes)
     kind = _find_kind(head)
     if kind is None:
-        return data
-    return _unpack_streams(data, kind, source=source, limits=limits, already_bytes=already_bytes)
+        return data.data
+    return _unpack_streams(data, kind, already_bytes)
 
 
 def is_compressed(data: Buffer) -> bool:
@@ -93,15 +89,8 @@ def _find_kind(head: bytes) -> _Kind | None:
     return None
 
 
-def _unpack_streams(
-    data: Buffer,
-    kind: _Kind,
-    *,
-    source: str,
-    limits: Limits,
-    already_bytes: int,
-) -> bytes:
-    view = memoryview(data)
+def _unpack_streams(data: Input, kind: _Kind, already_bytes: int) -> bytes:
+    view = data.view
     pieces: list[bytes] = []
     size_bytes = already_bytes
     offset = 0
@@ -120,19 +109,13 @@ def _unpack_streams(
                 piece = stream.decompress(pending, STEP_BYTES)
                 size_bytes += len(piece)
                 pieces.append(piece)
-                limits.check_unpacked(size_bytes, source=source, offset=start)
+                data.check_unpacked(size_bytes, start)
                 if not piece and offset == len(view) and stream.needs_input and not stream.eof:
-                    raise FormatError(
-                        source=source,
-                        offset=len(view),
-                        expected=f"the rest of a {kind.name} stream",
-                        got="the end of the file",
-                    )
+                    expected = f"the rest of a {kind.name} stream"
+                    raise data.fail(len(view), expected, "the end of the file")
         except FormatError:
             raise
         except kind.errors as error:
-            raise FormatError(
-                source=source, offset=start, expected=f"a valid {kind.name} stream", got=str(error)
-            ) from None
+            raise data.fail(start, f"a valid {kind.name} stream", str(error)) from None
         offset -= len(stream.unused_data)
     return b"".join(pieces)

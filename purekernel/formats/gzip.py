@@ -13,7 +13,7 @@ from attrs import frozen
 
 from purekernel.errors import FormatError
 from purekernel.formats.inflate import inflate, skip_zeros
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import Input
 from purekernel.tree import Buffer
 
 MAGIC = b"\x1f\x8b"
@@ -39,51 +39,44 @@ class Member:
 
     Attributes:
         offset: where the header starts, in bytes.
+        stream: where the deflate stream starts, in bytes.
         end: the first byte after the trailer.
         content: the unpacked content.
     """
 
     offset: int
+    stream: int
     end: int
     content: bytes
 
 
-def parse_gzip(
-    data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, already_bytes: int = 0
-) -> bytes:
+def parse_gzip(data: Input, *, already_bytes: int = 0) -> bytes:
     """Return the joined contents of all members of ``data``; zeros may follow the last.
 
     Args:
         data: one or more members.
-        source: the name of the data, for messages.
-        limits: the limit of the unpacked size.
         already_bytes: a size that already counts towards the limit.
 
     Raises:
         FormatError: a member is damaged or truncated, or other data follows.
-        LimitError: the unpacked size exceeds ``limits``.
+        LimitError: the unpacked size exceeds the limit.
     """
-    members = iter_members(data, source=source, limits=limits, already_bytes=already_bytes)
-    pieces = [member.content for member in members]
+    pieces = [member.content for member in iter_members(data, already_bytes=already_bytes)]
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def iter_members(
-    data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, already_bytes: int = 0
-) -> Iterator[Member]:
+def iter_members(data: Input, *, already_bytes: int = 0) -> Iterator[Member]:
     """Yield the members of ``data`` in order; see :func:`parse_gzip` for the arguments.
 
     Raises:
         FormatError: a member is damaged or truncated, or other data follows.
-        LimitError: the unpacked size exceeds ``limits``.
+        LimitError: the unpacked size exceeds the limit.
     """
-    view = memoryview(data)
+    view = data.view
     offset = 0
     unpacked_bytes = already_bytes
     while True:
-        member = parse_member(
-            view, offset, source=source, limits=limits, already_bytes=unpacked_bytes
-        )
+        member = parse_member(data, offset, already_bytes=unpacked_bytes)
         yield member
         unpacked_bytes += len(member.content)
         offset = member.end
@@ -91,37 +84,26 @@ def iter_members(
             return
 
 
-def parse_member(
-    data: Buffer,
-    offset: int = 0,
-    *,
-    source: str,
-    limits: Limits = DEFAULT_LIMITS,
-    already_bytes: int = 0,
-) -> Member:
+def parse_member(data: Input, offset: int = 0, *, already_bytes: int = 0) -> Member:
     """Return the member that starts at ``offset``; ignore the data after it.
 
     Raises:
         FormatError: the member is damaged or truncated.
-        LimitError: the unpacked size, with ``already_bytes``, exceeds ``limits``.
+        LimitError: the unpacked size, with ``already_bytes``, exceeds the limit.
     """
-    view = memoryview(data)
-    start = _skip_header(view, offset, source)
-    inflated = inflate(
-        view, start, source=source, limits=limits, already_bytes=already_bytes, header=offset
-    )
+    stream = _stream_start(data, offset)
+    inflated = inflate(data, stream, already_bytes=already_bytes, header=offset)
     trailer, content = inflated.end, inflated.content
-    if len(view) - trailer < TRAILER.size:
-        raise _truncated(source, len(view), "the CRC and size at the end of a gzip member")
-    crc, size = TRAILER.unpack_from(view, trailer)
+    if len(data) - trailer < TRAILER.size:
+        raise _truncated(data, "the CRC and size at the end of a gzip member")
+    crc, size = TRAILER.unpack_from(data.view, trailer)
     if crc != zlib.crc32(content) or size != len(content) & 0xFFFFFFFF:
-        raise FormatError(
-            source=source,
-            offset=trailer,
-            expected=f"CRC {zlib.crc32(content):08x} and size {len(content)}",
-            got=f"CRC {crc:08x} and size {size}",
+        raise data.fail(
+            trailer,
+            f"CRC {zlib.crc32(content):08x} and size {len(content)}",
+            f"CRC {crc:08x} and size {size}",
         )
-    return Member(offset=offset, end=trailer + TRAILER.size, content=content)
+    return Member(offset=offset, stream=stream, end=trailer + TRAILER.size, content=content)
 
 
 def build_gzip(
@@ -151,46 +133,35 @@ def build_trailer(crc32: int, size_bytes: int) -> bytes:
     return TRAILER.pack(crc32, size_bytes & 0xFFFFFFFF)
 
 
-def content_start(data: Buffer, *, source: str = "a gzip file") -> int:
-    """Return the offset of the deflate stream in the first member of a gzip file, in bytes.
-
-    Raises:
-        FormatError: the header is damaged or truncated.
-    """
-    return _skip_header(memoryview(data), 0, source)
-
-
-def _skip_header(view: memoryview, offset: int, source: str) -> int:
-    """Return the offset of the deflate stream of the member at ``offset``."""
+def _stream_start(data: Input, offset: int) -> int:
+    """Return the offset of the deflate stream in the member that starts at ``offset``."""
+    view = data.view
     if len(view) - offset < HEADER.size:
-        raise _truncated(source, len(view), "a gzip header of 10 bytes")
+        raise _truncated(data, "a gzip header of 10 bytes")
     magic, method, flags, _mtime, _xfl, _os = HEADER.unpack_from(view, offset)
     if magic != MAGIC:
-        raise FormatError(
-            source=source, offset=offset, expected="a gzip member (1f 8b)", got=magic.hex(" ")
-        )
+        raise data.fail(offset, "a gzip member (1f 8b)", magic.hex(" "))
     if method != DEFLATE or flags & RESERVED_FLAGS:
-        raise FormatError(
-            source=source,
-            offset=offset + 2,
-            expected="method 8 (deflate) and no reserved flags",
-            got=f"method {method}, flags {flags:#04x}",
+        raise data.fail(
+            offset + 2,
+            "method 8 (deflate) and no reserved flags",
+            f"method {method}, flags {flags:#04x}",
         )
     end = offset + HEADER.size
     if flags & FEXTRA:
         if len(view) - end < 2:
-            raise _truncated(source, len(view), "the length of an extra field")
+            raise _truncated(data, "the length of an extra field")
         end += 2 + int.from_bytes(view[end : end + 2], "little")
     for flag, what in ((FNAME, "a file name"), (FCOMMENT, "a comment")):
         if flags & flag:
             nul = _find_nul(view, end)
             if nul < 0:
-                raise _truncated(source, len(view), f"the NUL at the end of {what}")
+                raise _truncated(data, f"the NUL at the end of {what}")
             end = nul + 1
     if flags & FHCRC:
         end += 2
     if end > len(view):
-        raise _truncated(source, len(view), "the rest of a gzip header")
+        raise _truncated(data, "the rest of a gzip header")
     return end
 
 
@@ -203,5 +174,5 @@ def _find_nul(view: memoryview, start: int) -> int:
     return -1
 
 
-def _truncated(source: str, offset: int, expected: str) -> FormatError:
-    return FormatError(source=source, offset=offset, expected=expected, got="the end of the file")
+def _truncated(data: Input, expected: str) -> FormatError:
+    return data.fail(len(data), expected, "the end of the file")

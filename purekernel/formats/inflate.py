@@ -9,19 +9,16 @@ import zlib
 
 from attrs import field, frozen
 
-from purekernel.errors import FormatError
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import Input
 from purekernel.tree import Buffer
 
 # The window_bits of zlib for a raw deflate stream, and for one with a zlib header and checksum.
 RAW, ZLIB = -zlib.MAX_WBITS, zlib.MAX_WBITS
 
-
 # The limit is checked after each step of this size: small compared to any limit, large compared to
 # the cost of a call. The first step is smaller, because a file may have very many small streams.
 STEP_BYTES = 1 << 20
 FIRST_STEP_BYTES = 1 << 12
-
 
 PADDING_STEP_BYTES = 4096
 
@@ -40,12 +37,10 @@ class Inflated:
 
 
 def inflate(
-    data: Buffer,
+    data: Input,
     start: int = 0,
     *,
-    source: str,
     window_bits: int = RAW,
-    limits: Limits = DEFAULT_LIMITS,
     already_bytes: int = 0,
     header: int | None = None,
 ) -> Inflated:
@@ -54,17 +49,15 @@ def inflate(
     Args:
         data: the data that contains the stream.
         start: the first byte of the stream.
-        source: the name of the data, for messages.
         window_bits: ``RAW`` or ``ZLIB``.
-        limits: the limit of the unpacked size.
         already_bytes: a size that already counts towards the limit.
         header: the offset to show in a :class:`LimitError`; ``None`` for ``start``.
 
     Raises:
         FormatError: the stream is damaged or truncated.
-        LimitError: the unpacked size, with ``already_bytes``, exceeds ``limits``.
+        LimitError: the unpacked size, with ``already_bytes``, exceeds the limit.
     """
-    view = memoryview(data)
+    view = data.view
     inflater = zlib.decompressobj(wbits=window_bits)
     pieces: list[bytes] = []
     size_bytes = 0
@@ -82,22 +75,11 @@ def inflate(
             pending = inflater.unconsumed_tail
             size_bytes += len(piece)
             pieces.append(piece)
-            limits.check_unpacked(
-                already_bytes + size_bytes,
-                source=source,
-                offset=start if header is None else header,
-            )
+            data.check_unpacked(already_bytes + size_bytes, start if header is None else header)
             if fed == len(view) and not pending and not piece and not inflater.eof:
-                raise FormatError(
-                    source=source,
-                    offset=len(view),
-                    expected="the rest of a deflate stream",
-                    got="the end of the file",
-                )
+                raise data.fail(len(view), "the rest of a deflate stream", "the end of the file")
     except zlib.error as error:
-        raise FormatError(
-            source=source, offset=start, expected="a valid deflate stream", got=str(error)
-        ) from None
+        raise data.fail(start, "a valid deflate stream", str(error)) from None
     content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     return Inflated(content=content, end=fed - len(inflater.unused_data))
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import struct
 
-from purekernel.errors import FormatError
 from purekernel.formats.inflate import skip_zeros
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import Input
 from purekernel.tree import Buffer
 
 MAGIC = b"\x02\x21\x4c\x18"
@@ -27,26 +26,20 @@ _MOST_OF_A_BYTE = 255
 _LEVEL = 12
 
 
-def parse_lz4(
-    data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, already_bytes: int = 0
-) -> bytes:
+def parse_lz4(data: Input, *, already_bytes: int = 0) -> bytes:
     """Return the joined contents of legacy frames; zeros may follow the last.
 
     Args:
         data: the frames, which start with :data:`MAGIC`.
-        source: the name of the data, for messages.
-        limits: the limit of the unpacked size.
         already_bytes: a size that already counts towards the limit.
 
     Raises:
         FormatError: a block is damaged or truncated, or other data follows.
-        LimitError: the unpacked size exceeds ``limits``.
+        LimitError: the unpacked size exceeds the limit.
     """
-    view = memoryview(data)
+    view = data.view
     if bytes(view[: len(MAGIC)]) != MAGIC:
-        raise FormatError(
-            source=source, offset=0, expected="an LZ4 legacy frame", got=bytes(view[:4]).hex(" ")
-        )
+        raise data.fail(0, "an LZ4 legacy frame", bytes(view[:4]).hex(" "))
     offset = len(MAGIC)
     unpacked = bytearray()
     while len(view) - offset >= _SIZE.size:
@@ -59,12 +52,17 @@ def parse_lz4(
         start = offset + _SIZE.size
         packed = view[start : start + packed_bytes]
         if len(packed) != packed_bytes:
-            raise _damaged(source, offset, f"{len(packed)} of its {packed_bytes} bytes")
-        unpacked += _unpack_block(packed, source=source, offset=offset)
-        limits.check_unpacked(already_bytes + len(unpacked), source=source, offset=offset)
+            got = f"{len(packed)} of its {packed_bytes} bytes"
+            raise data.fail(offset, "a valid LZ4 block", got)
+        try:
+            unpacked += parse_block(packed, BLOCK_BYTES)
+        except ValueError as error:
+            raise data.fail(offset, "a valid LZ4 block", str(error)) from None
+        data.check_unpacked(already_bytes + len(unpacked), offset)
         offset = start + packed_bytes
     if skip_zeros(view, offset) != len(view):
-        raise _damaged(source, offset, bytes(view[offset : offset + _SIZE.size]).hex(" "))
+        got = bytes(view[offset : offset + _SIZE.size]).hex(" ")
+        raise data.fail(offset, "a valid LZ4 block", got)
     return bytes(unpacked)
 
 
@@ -113,15 +111,3 @@ def parse_block(packed: Buffer, most_bytes: int) -> bytes:
         raise ValueError(
             f"a block that is damaged or unpacks to more than {most_bytes} bytes"
         ) from None
-
-
-def _unpack_block(packed: memoryview, *, source: str, offset: int) -> bytes:
-    """Return the unpacked content of one block of a frame."""
-    try:
-        return parse_block(packed, BLOCK_BYTES)
-    except ValueError as error:
-        raise _damaged(source, offset, str(error)) from None
-
-
-def _damaged(source: str, offset: int, got: str) -> FormatError:
-    return FormatError(source=source, offset=offset, expected="a valid LZ4 block", got=got)

@@ -14,7 +14,7 @@ from purekernel.formats.squashfs import parse_squashfs
 from purekernel.formats.tar import is_tar, parse_tar
 from purekernel.host.read import host_node, is_folder, load_file, load_folder, unreadable
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Buffer, Directory, File, Layer, Metadata, Node, Tree
 
 ACCEPTED = (
@@ -64,7 +64,7 @@ def parse_layer(
         TreeError: the overlay contains conflicting or invalid paths.
     """
     # Do not decompress a plain tar archive: the name of its first member may start like gzip.
-    plain = data if is_tar(data) else unpack(data, source=source, limits=limits)
+    plain = data if is_tar(data) else unpack(Input(data, name=source, limits=limits))
     head = bytes(plain[:6])
     if head in (MAGIC_NEWC, MAGIC_CRC):
         tree = parse_cpio(plain, source=source, limits=limits)

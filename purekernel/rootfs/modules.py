@@ -6,7 +6,7 @@ from attrs import evolve
 
 from purekernel.errors import MissingPathError
 from purekernel.formats.gzip import parse_gzip
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree, display, look_up
 from purekernel.tree.path import join
 
@@ -97,7 +97,7 @@ def unpack_modules(tree: Tree, *, limits: Limits = DEFAULT_LIMITS) -> Tree:
             continue
         if isinstance(node, File):
             if tree.inode(path) not in unpacked:
-                content = parse_gzip(node.content, source=display(path), limits=limits)
+                content = parse_gzip(Input(node.content, name=display(path), limits=limits))
                 changed.replace(path, evolve(node, content=content))
                 unpacked.add(tree.inode(path))
         elif isinstance(node, Symlink) and node.target.endswith(PACKED):

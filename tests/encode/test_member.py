@@ -6,13 +6,14 @@ import pytest
 
 from purekernel.encode.encoders import Libdeflate, compress
 from purekernel.formats.gzip import parse_gzip
+from purekernel.input import Input
 from tests.oracles import require, run
 
 
 def test_one_member_without_host_data() -> None:
     data = b"some words " * 1000
     packed = compress(data, encoder=Libdeflate())
-    assert gzip.decompress(packed) == parse_gzip(packed, source="x") == data
+    assert gzip.decompress(packed) == parse_gzip(Input(packed, name="x")) == data
     assert packed[:10] == bytes.fromhex("1f8b08000000000002ff")
 
 

@@ -26,6 +26,7 @@ from purekernel.encode.encoders import (
 from purekernel.encode.nested import recompress_all, recompress_gzip
 from purekernel.encode.segments import Segment, deflate_segments, segment_key
 from purekernel.formats.gzip import build_gzip, parse_member
+from purekernel.input import Input
 from tests.encode.inflating import inflate
 from tests.executors import AtOnce
 
@@ -108,7 +109,7 @@ def test_any_split_gives_one_gzip_member(
     assert member.eof
     assert not member.unused_data
     assert deflate.gzip_decompress(packed, len(data)) == data
-    assert parse_member(packed, source="x").end == len(packed)
+    assert parse_member(Input(packed, name="x")).end == len(packed)
 
 
 def make_segments() -> list[Segment]:

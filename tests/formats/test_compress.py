@@ -17,6 +17,7 @@ from purekernel.formats.compress import (
 )
 from purekernel.formats.compression import unpack
 from purekernel.formats.initramfs import Compression
+from purekernel.input import Input
 from tests.oracles import require, run
 
 CONTENT = b"".join(str(number).encode() for number in range(20_000))
@@ -26,7 +27,7 @@ CONTENT = b"".join(str(number).encode() for number in range(20_000))
 def test_compressed_content_round_trips(content: bytes) -> None:
     for compression in (Compression.XZ, Compression.ZSTD, Compression.LZ4):
         packed = compress(memoryview(content), compression)
-        assert unpack(packed, source="x") == content
+        assert unpack(Input(packed, name="x")) == content
         assert packed == compress(content, compression)
 
 

@@ -12,7 +12,7 @@ import pytest
 from purekernel.errors import FormatError, LimitError
 from purekernel.formats.compression import is_compressed, unpack
 from purekernel.formats.lz4 import build_lz4
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -36,9 +36,9 @@ each = pytest.mark.parametrize(("kind", "pack"), PACKERS, ids=[kind for kind, _p
 @each
 def test_one_or_several_streams_are_unpacked(kind: str, pack: Callable[[bytes], bytes]) -> None:
     assert is_compressed(pack(CONTENT))
-    assert unpack(memoryview(pack(CONTENT)), source="x") == CONTENT
-    assert unpack(pack(CONTENT) + pack(b"more"), source="x") == CONTENT + b"more"
-    assert unpack(pack(b""), source="x") == b""
+    assert unpack(Input(memoryview(pack(CONTENT)), name="x")) == CONTENT
+    assert unpack(Input(pack(CONTENT) + pack(b"more"), name="x")) == CONTENT + b"more"
+    assert unpack(Input(pack(b""), name="x")) == b""
 
 
 @each
@@ -46,9 +46,9 @@ def test_truncated_or_extended_stream_is_refused(kind: str, pack: Callable[[byte
     data = pack(CONTENT[:3000])
     for cut in range(7, len(data), max(1, len(data) // 50)):
         with pytest.raises(FormatError):
-            unpack(data[:cut], source="x")
+            unpack(Input(data[:cut], name="x"))
     with pytest.raises(FormatError):
-        unpack(data + b"other things", source="x")
+        unpack(Input(data + b"other things", name="x"))
 
 
 @each
@@ -56,17 +56,17 @@ def test_unpacked_size_above_the_limit_is_refused(
     kind: str, pack: Callable[[bytes], bytes]
 ) -> None:
     with pytest.raises(LimitError):
-        unpack(pack(bytes(4 << 20)), source="x", limits=Limits(unpacked_bytes=1 << 20))
+        unpack(Input(pack(bytes(4 << 20)), name="x", limits=Limits(unpacked_bytes=1 << 20)))
 
 
 @each
 def test_already_bytes_count_towards_the_limit(kind: str, pack: Callable[[bytes], bytes]) -> None:
     limits = Limits(unpacked_bytes=len(CONTENT))
-    assert unpack(pack(CONTENT), source="x", limits=limits) == CONTENT
+    assert unpack(Input(pack(CONTENT), name="x", limits=limits)) == CONTENT
     with pytest.raises(LimitError):
-        unpack(pack(CONTENT), source="x", limits=limits, already_bytes=1)
+        unpack(Input(pack(CONTENT), name="x", limits=limits), already_bytes=1)
 
 
 def test_uncompressed_data_is_returned_unchanged() -> None:
-    assert unpack(CONTENT, source="x") is CONTENT
+    assert unpack(Input(CONTENT, name="x")) is CONTENT
     assert not is_compressed(CONTENT)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError
 from purekernel.formats.gzip import build_gzip, iter_members, parse_gzip, parse_member
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 
 
 def packed(content: bytes) -> bytes:
@@ -22,9 +22,9 @@ def packed(content: bytes) -> bytes:
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=4))
 def test_members_are_joined(contents: list[bytes]) -> None:
     data = b"".join(map(packed, contents))
-    assert parse_gzip(data, source="x") == b"".join(contents)
-    assert [member.content for member in iter_members(data, source="x")] == contents
-    assert parse_gzip(data + bytes(7), source="x") == b"".join(contents)
+    assert parse_gzip(Input(data, name="x")) == b"".join(contents)
+    assert [member.content for member in iter_members(Input(data, name="x"))] == contents
+    assert parse_gzip(Input(data + bytes(7), name="x")) == b"".join(contents)
 
 
 def test_member_with_every_optional_field_is_read() -> None:
@@ -35,7 +35,7 @@ def test_member_with_every_optional_field_is_read() -> None:
         + b"\0" + b"\x12\x34"
     )  # fmt: skip
     data = header + body + struct.pack("<II", zlib.crc32(b"content"), 7)
-    member = parse_member(data + b"next", source="x")
+    member = parse_member(Input(data + b"next", name="x"))
     assert (member.content, member.end) == (b"content", len(data))
 
 
@@ -113,7 +113,7 @@ def test_damaged_file_is_refused_with_its_offset(
     body = b"\x01" + struct.pack("<HH", 17, 0xFFFF - 17) + content
     data = build_gzip(body, crc32=zlib.crc32(content), size_bytes=17)
     with pytest.raises(FormatError) as caught:
-        parse_gzip(spoil(data), source="x.gz")
+        parse_gzip(Input(spoil(data), name="x.gz"))
     assert str(caught.value) == message
 
 
@@ -122,10 +122,10 @@ def test_unpacked_size_above_the_limit_is_refused() -> None:
     bomb = packed(bytes(64 << 20))
     limits = Limits(unpacked_bytes=8 << 20)
     with pytest.raises(LimitError, match="expected at most 8388608 bytes unpacked"):
-        parse_gzip(bomb, source="x", limits=limits)
+        parse_gzip(Input(bomb, name="x", limits=limits))
     with pytest.raises(LimitError):
-        parse_gzip(packed(bytes(5 << 20)) * 2, source="x", limits=limits)
-    assert len(parse_gzip(packed(bytes(8 << 20)), source="x", limits=limits)) == 8 << 20
+        parse_gzip(Input(packed(bytes(5 << 20)) * 2, name="x", limits=limits))
+    assert len(parse_gzip(Input(packed(bytes(8 << 20)), name="x", limits=limits))) == 8 << 20
 
 
 @given(st.binary(max_size=120), st.integers(0, 200), st.integers(0, 255))
@@ -134,9 +134,9 @@ def test_damaged_file_raises_only_format_errors(content: bytes, at: int, value: 
     data[at % len(data)] = value
     for damaged in (bytes(data), bytes(data[: at % len(data)])):
         with contextlib.suppress(FormatError):
-            parse_gzip(damaged, source="x")
+            parse_gzip(Input(damaged, name="x"))
 
 
 @pytest.mark.slow
 def test_50000_members_are_read() -> None:
-    assert parse_gzip(packed(b"x") * 50_000, source="x") == b"x" * 50_000
+    assert parse_gzip(Input(packed(b"x") * 50_000, name="x")) == b"x" * 50_000

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError
 from purekernel.formats.lz4 import BLOCK_BYTES, MAGIC, build_lz4, parse_lz4
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from tests.bzimages import pack_lz4
 from tests.oracles import require, run
 
@@ -21,20 +21,20 @@ def frame(*blocks: str) -> bytes:
 
 
 def test_blocks_are_unpacked() -> None:
-    assert parse_lz4(MAGIC, source="x") == b""
-    assert parse_lz4(frame("30 616263"), source="x") == b"abc"
+    assert parse_lz4(Input(MAGIC, name="x")) == b""
+    assert parse_lz4(Input(frame("30 616263"), name="x")) == b"abc"
     # Two literals, six bytes copied from distance 2, five literals at the end of the block.
-    assert parse_lz4(frame("22 6162 0200 50 6364656667"), source="x") == b"abababab" + b"cdefg"
+    assert parse_lz4(Input(frame("22 6162 0200 50 6364656667"), name="x")) == b"abababab" + b"cdefg"
     # A match of 19 or more bytes, or 15 or more literals, has an extra length byte.
-    assert parse_lz4(frame("1f 61 0100 05 50 6263646566"), source="x") == b"a" * 25 + b"bcdef"
-    assert parse_lz4(frame("f0 01" + "61" * 16), source="x") == b"a" * 16
-    assert parse_lz4(frame("10 61") + frame("10 62", "10 63"), source="x") == b"abc"
+    assert parse_lz4(Input(frame("1f 61 0100 05 50 6263646566"), name="x")) == b"a" * 25 + b"bcdef"
+    assert parse_lz4(Input(frame("f0 01" + "61" * 16), name="x")) == b"a" * 16
+    assert parse_lz4(Input(frame("10 61") + frame("10 62", "10 63"), name="x")) == b"abc"
 
 
 def test_zeros_after_the_last_block_are_ignored() -> None:
     """Boot loaders align an initramfs to four bytes."""
     for count in range(10):
-        assert parse_lz4(frame("10 61") + bytes(count), source="x") == b"a"
+        assert parse_lz4(Input(frame("10 61") + bytes(count), name="x")) == b"a"
 
 
 DAMAGED = "a block that is damaged or unpacks to more than 8388608 bytes"
@@ -59,7 +59,7 @@ DAMAGED = "a block that is damaged or unpacks to more than 8388608 bytes"
 )
 def test_damaged_frame_is_refused_with_its_offset(data: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
-        parse_lz4(data, source="x")
+        parse_lz4(Input(data, name="x"))
     assert str(caught.value).startswith(message)
 
 
@@ -70,29 +70,29 @@ def run_of(length: int) -> str:
 
 
 def test_block_larger_than_8_mib_is_refused() -> None:
-    assert parse_lz4(frame(run_of(BLOCK_BYTES)), source="x") == b"a" * BLOCK_BYTES
+    assert parse_lz4(Input(frame(run_of(BLOCK_BYTES)), name="x")) == b"a" * BLOCK_BYTES
     with pytest.raises(FormatError, match=f"got {DAMAGED}"):
-        parse_lz4(frame(run_of(BLOCK_BYTES + 1)), source="x")
+        parse_lz4(Input(frame(run_of(BLOCK_BYTES + 1)), name="x"))
 
 
 def test_unpacked_size_above_the_limit_is_refused() -> None:
     data = frame("10 61", "10 62")
-    assert parse_lz4(data, source="x", limits=Limits(unpacked_bytes=2)) == b"ab"
+    assert parse_lz4(Input(data, name="x", limits=Limits(unpacked_bytes=2))) == b"ab"
     with pytest.raises(LimitError, match="x, byte 10: expected at most 1 bytes unpacked"):
-        parse_lz4(data, source="x", limits=Limits(unpacked_bytes=1))
+        parse_lz4(Input(data, name="x", limits=Limits(unpacked_bytes=1)))
     with pytest.raises(LimitError, match="byte 4"):
-        parse_lz4(data, source="x", limits=Limits(unpacked_bytes=2), already_bytes=2)
+        parse_lz4(Input(data, name="x", limits=Limits(unpacked_bytes=2)), already_bytes=2)
 
 
 @given(st.binary(max_size=600))
 def test_literals_round_trip(content: bytes) -> None:
-    assert parse_lz4(pack_lz4(content), source="x") == content
+    assert parse_lz4(Input(pack_lz4(content), name="x")) == content
 
 
 @given(st.binary(max_size=60))
 def test_any_block_is_read_or_refused(block: bytes) -> None:
     with suppress(FormatError):
-        parse_lz4(frame(block.hex()), source="x")
+        parse_lz4(Input(frame(block.hex()), name="x"))
 
 
 # Writing
@@ -112,7 +112,7 @@ def blocks_of(data: bytes) -> list[int]:
 @given(st.binary(max_size=3000) | st.text("ab", max_size=3000).map(str.encode))
 def test_built_frame_round_trips(content: bytes) -> None:
     packed = build_lz4(memoryview(content))
-    assert parse_lz4(packed, source="x") == content
+    assert parse_lz4(Input(packed, name="x")) == content
     assert packed == build_lz4(content)
 
 
@@ -124,7 +124,7 @@ def test_frame_is_split_into_blocks_of_8_mib(length: int) -> None:
     content = b"0123456789abcdef" * (length // 16) + b"x" * (length % 16)
     packed = build_lz4(content)
     assert len(blocks_of(packed)) == -(-length // BLOCK_BYTES)
-    assert parse_lz4(packed, source="x") == content
+    assert parse_lz4(Input(packed, name="x")) == content
 
 
 def test_incompressible_block_stays_within_the_buffer_of_linux() -> None:
@@ -133,7 +133,7 @@ def test_incompressible_block_stays_within_the_buffer_of_linux() -> None:
     (block_bytes,) = blocks_of(packed)
     # The buffer of Linux, if it reads in pieces (LZ4_COMPRESSBOUND in lz4.h).
     assert BLOCK_BYTES < block_bytes <= BLOCK_BYTES + BLOCK_BYTES // 255 + 16
-    assert parse_lz4(packed, source="x") == content
+    assert parse_lz4(Input(packed, name="x")) == content
 
 
 # Independent checkers
@@ -152,7 +152,7 @@ def test_frame_of_lz4_is_read(tmp_path: Path, level: str) -> None:
     content = words_of(80_000) * 6 + b"\0" * 100_000
     assert len(content) > BLOCK_BYTES
     packed = run(require("lz4"), "-l", level, "-c", "-", stdin=content)
-    assert parse_lz4(packed, source="lz4") == content
+    assert parse_lz4(Input(packed, name="lz4")) == content
 
 
 @pytest.mark.oracle
@@ -172,4 +172,4 @@ def test_built_frame_is_as_small_as_that_of_lz4() -> None:
     assert (
         abs(len(ours) - len(theirs)) <= len(theirs) // 200
     )  # lz4 may have another release of liblz4
-    assert parse_lz4(theirs, source="lz4") == content
+    assert parse_lz4(Input(theirs, name="lz4")) == content

@@ -20,6 +20,7 @@ from purekernel.formats.tinycore import (
     parse_md5_index,
     parse_size_index,
 )
+from purekernel.input import Input
 from tests.shared import mirror
 
 DIGEST = "0123456789abcdef" * 2
@@ -163,7 +164,7 @@ def test_indexes_of_the_shared_mirror_match_its_files() -> None:
     folder = mirror() / "4.x" / "x86" / "tcz"
 
     def index(name: str) -> bytes:
-        return bytes(parse_gzip((folder / name).read_bytes(), source=name))
+        return bytes(parse_gzip(Input((folder / name).read_bytes(), name=name)))
 
     needs = parse_dependency_index(index("dep.db.gz"), source="dep.db")
     digests = parse_md5_index(index("md5.db.gz"), source="md5.db")

@@ -23,6 +23,7 @@ from purekernel.encode.encoders import Effort
 from purekernel.formats.core_iso import parse_base
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.gzip import parse_member
+from purekernel.input import Input
 from purekernel.remaster.core import pack_core, recompress_nested
 from purekernel.threads import Threads
 from purekernel.tree import DeviceKind, File, Tree
@@ -114,7 +115,7 @@ def check(packed: bytes) -> bytes:
     plain = stream.decompress(packed)
     assert stream.eof
     assert not stream.unused_data
-    assert parse_member(packed, source="core").end == len(packed)
+    assert parse_member(Input(packed, name="core")).end == len(packed)
     assert deflate.gzip_decompress(packed, len(plain)) == plain
     return plain
 

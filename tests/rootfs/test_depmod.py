@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from purekernel.errors import ConflictError, FormatError, MissingPathError
 from purekernel.formats.compression import unpack
 from purekernel.formats.module_index import IndexValue, parse_index
+from purekernel.input import Input
 from purekernel.rootfs.depmod import (
     Busybox,
     Dialect,
@@ -418,7 +419,7 @@ def packers() -> list[tuple[str, Callable[[bytes], bytes]]]:
     for name in ("compression.zstd", "backports.zstd"):
         try:
             pack = importlib.import_module(name).compress
-            unpack(pack(b"x"), source="x")
+            unpack(Input(pack(b"x"), name="x"))
         except (ImportError, FormatError):
             continue
         known.append((".ko.zst", pack))

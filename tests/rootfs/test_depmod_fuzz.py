@@ -17,6 +17,7 @@ import pytest
 
 from purekernel.errors import ModuleLoopError
 from purekernel.formats.compression import unpack
+from purekernel.input import Input
 from purekernel.rootfs.depmod import (
     Busybox,
     KernelSymbols,
@@ -221,7 +222,7 @@ def hold_against_kmod(seed: int, folder: Path, module: Callable[[random.Random],
     listing = listing_of(root, outside)
     judged = run_kmod(root, options=options)
     if judged.status < 0 or any(
-        NAMELESS in bytes(unpack(content, source="x"))
+        NAMELESS in bytes(unpack(Input(content, name="x")))
         for content in files.values()
         if isinstance(content, bytes)
     ):

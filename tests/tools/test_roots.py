@@ -30,6 +30,7 @@ from purekernel.formats.tar import build_tar, parse_tar
 from purekernel.host import below
 from purekernel.host.edit import FolderRoot
 from purekernel.host.rootfs_folder import HostFile
+from purekernel.input import Input
 from purekernel.tools.roots import Root, open_root
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree, put_file
 from tests.oracles import require, run
@@ -242,7 +243,7 @@ def test_an_archive_is_packed_as_it_was(
     assert path.stat().st_mode & 0o777 == 0o640
     data = path.read_bytes()
     assert data.startswith(magic)
-    plain = bytes(unpack(data, source="x"))
+    plain = bytes(unpack(Input(data, name="x")))
     parsed = (parse_cpio if form == "cpio" else parse_tar)(plain, source="x")
     assert parsed == changed
     if form != "cpio":
@@ -250,7 +251,7 @@ def test_an_archive_is_packed_as_it_was(
     # Elsewhere, with the old one left.
     open_all(path).save(tree, tmp_path / "other")
     assert path.read_bytes() == data
-    assert bytes(unpack((tmp_path / "other").read_bytes(), source="x")) == made
+    assert bytes(unpack(Input((tmp_path / "other").read_bytes(), name="x"))) == made
 
 
 @posix

@@ -12,6 +12,7 @@ import click
 
 from purekernel.cli.parameters import Place, Size
 from purekernel.errors import InputError, OutputError, PurekernelError, UsageError, raise_all
+from purekernel.input import Input
 
 if TYPE_CHECKING:
     from purekernel.input import Limits
@@ -159,7 +160,7 @@ def _convert(
     if undo:
         from purekernel.formats.gzip import parse_gzip  # noqa: PLC0415
 
-        return parse_gzip(data, source=source, limits=limits)
+        return parse_gzip(Input(data, name=source, limits=limits))
     from purekernel.encode.encoders import Encoder, Libdeflate, Zopfli, compress  # noqa: PLC0415
 
     encoder: Encoder = Zopfli() if zopfli else Libdeflate(level=level or SLOWEST)

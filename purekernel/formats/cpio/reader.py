@@ -30,7 +30,7 @@ from purekernel.formats.cpio.layout import (
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.gzip import parse_member
 from purekernel.formats.inflate import skip_zeros
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import (
     ROOT,
     Buffer,
@@ -248,19 +248,15 @@ class _Reader:
                 position = self._unpack_archive(view, position)
             elif not compressed and magic.startswith(GZIP_MAGIC):
                 member = parse_member(
-                    view,
+                    Input(view, name=self._source, limits=self._limits),
                     position,
-                    source=self._source,
-                    limits=self._limits,
                     already_bytes=self._unpacked_bytes,
                 )
                 self._unpack_part(member.content)
                 position = member.end
             elif not compressed and is_compressed(view[position:]):
                 content = unpack(
-                    view[position:],
-                    source=self._source,
-                    limits=self._limits,
+                    Input(view[position:], name=self._source, limits=self._limits),
                     already_bytes=self._unpacked_bytes,
                 )
                 self._unpack_part(content)

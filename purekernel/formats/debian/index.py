@@ -15,7 +15,7 @@ from purekernel.formats.compression import unpack
 from purekernel.formats.debian.control import parse_stanza
 from purekernel.formats.debian.names import PACKAGE
 from purekernel.formats.debian.record import IndexedFile, PackageRecord
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.tree import Buffer, display
 
 # That of all of Debian has 50 MB and 65,000 stanzas; all suites together four times that.
@@ -48,7 +48,7 @@ class PackagesIndex:
     """
 
     def __init__(self, data: Buffer, *, source: str) -> None:
-        plain = unpack(data, source=source, limits=INDEX_LIMITS)
+        plain = unpack(Input(data, name=source, limits=INDEX_LIMITS))
         # So that every stanza begins behind a line end.
         self._text = b"\n" + bytes(plain)
         self._source = source

@@ -23,7 +23,7 @@ from purekernel.formats.debian.control import parse_stanza
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.tar import is_tar, parse_tar
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Buffer, File, Tree, describe, display
 
 FORMAT_MEMBER, CONTROL_STEM, DATA_STEM = b"debian-binary", b"control.tar", b"data.tar"
@@ -177,7 +177,7 @@ def _parse_tar(member: ArMember, source: str, limits: Limits) -> Tree:
     place = f"{source}: {member.name.decode()}"
     plain: Buffer = member.content
     if member.name not in (CONTROL_STEM, DATA_STEM):
-        plain = unpack(plain, source=place, limits=limits)
+        plain = unpack(Input(plain, name=place, limits=limits))
     # What is packed twice is no package; parse_tar would undo both.
     if not is_tar(plain):
         raise FormatError(

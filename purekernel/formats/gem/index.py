@@ -27,7 +27,7 @@ from purekernel.formats.gem.spec import RUBY, GemSpec, full_name, is_gem_name, i
 from purekernel.formats.gem.version import Version
 from purekernel.formats.gzip import build_gzip, parse_gzip
 from purekernel.formats.ruby_marshal import build_marshal, parse_marshal
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.tree import Buffer
 
 SPECS = "specs.4.8"
@@ -130,7 +130,7 @@ def unpack_index(data: Buffer, *, source: str) -> bytes:
         FormatError: it is damaged.
         LimitError: it unpacks to very much.
     """
-    return parse_gzip(data, source=source, limits=INDEX_LIMITS)
+    return parse_gzip(Input(data, name=source, limits=INDEX_LIMITS))
 
 
 def may_list(index: bytes, name: str) -> bool:

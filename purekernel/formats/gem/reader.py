@@ -17,7 +17,7 @@ from purekernel.formats.gem.yaml_nodes import Mapping as YamlMapping
 from purekernel.formats.gem.yaml_nodes import Scalar, parse_yaml
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.tar import is_tar, parse_tar
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Buffer, File, display
 
 METADATA = b"metadata.gz"
@@ -75,7 +75,7 @@ def parse_gem(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> 
         raise _missing(source, "data.tar.gz")
     checked = _verify(members, source, limits)
     if DATA not in checked:
-        parse_gzip(members[DATA], source=f"{source}: data.tar.gz", limits=limits)
+        parse_gzip(Input(members[DATA], name=f"{source}: data.tar.gz", limits=limits))
     return Gem(
         spec=parse_gemspec(metadata, source=f"{source}: metadata"), data=memoryview(members[DATA])
     )
@@ -83,7 +83,7 @@ def parse_gem(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> 
 
 def _metadata(members: Mapping[bytes, Buffer], source: str, limits: Limits) -> Buffer:
     if METADATA in members:
-        return parse_gzip(members[METADATA], source=f"{source}: metadata.gz", limits=limits)
+        return parse_gzip(Input(members[METADATA], name=f"{source}: metadata.gz", limits=limits))
     if PLAIN_METADATA in members:
         return members[PLAIN_METADATA]
     raise _missing(source, "metadata.gz")
@@ -113,7 +113,7 @@ def _checksums(
     if CHECKSUMS not in members:
         return
     place = f"{source}: checksums.yaml.gz"
-    text = parse_gzip(members[CHECKSUMS], source=place, limits=limits)
+    text = parse_gzip(Input(members[CHECKSUMS], name=place, limits=limits))
     node = parse_yaml(text, source=place)
     if not isinstance(node, YamlMapping):
         raise FormatError(source=place, expected="digests by algorithm", got="something else")

@@ -20,7 +20,7 @@ from purekernel.formats.kernel_module.symbols import (
     read_requirements,
     read_symbol_table,
 )
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.tree import Buffer
 
 # The largest modules there are, with all that debugging needs, have some 100 MB; Debian's
@@ -65,7 +65,7 @@ def parse_kernel_module(data: Buffer, *, source: str, limits: Limits = LIMITS) -
         LimitError: it unpacks to more than ``limits`` allow.
     """
     if bytes(data[:6]).startswith(_PACKINGS):
-        data = unpack(data, source=source, limits=limits)
+        data = unpack(Input(data, name=source, limits=limits))
     sections = parse_sections(data, source=source)
     table = read_symbol_table(sections)
     requires: list[Requirement] = []
@@ -87,6 +87,6 @@ def describe_module(
     Raises:
         FormatError, LimitError: as :func:`parse_kernel_module`.
     """
-    plain = unpack(data, source=source, limits=limits)
+    plain = unpack(Input(data, name=source, limits=limits))
     information = read_modinfo(parse_sections(plain, source=source))
     return with_signature(information, parse_module_signature(plain))

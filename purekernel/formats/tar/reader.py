@@ -14,7 +14,7 @@ from purekernel.formats.tar.headers import (
     is_tar,
     iter_members,
 )
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import (
     ROOT,
     Buffer,
@@ -54,7 +54,7 @@ def parse_tar(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> 
         TreeError: a name or link leaves the archive with "..", or members contradict each other.
     """
     # The first name of an uncompressed archive may start with the magic of a compression.
-    plain = data if is_tar(data) else unpack(data, source=source, limits=limits)
+    plain = data if is_tar(data) else unpack(Input(data, name=source, limits=limits))
     tree = Tree()
     for member in iter_members(memoryview(plain), source=source, limits=limits):
         if member.type == VOLUME_LABEL:

@@ -17,7 +17,7 @@ from purekernel.formats.tinycore import (
     parse_md5_index,
     parse_size_index,
 )
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.repos.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5
 from purekernel.tree import Buffer
 
@@ -160,7 +160,7 @@ class ExtensionFolder:
             return None
         packed: Buffer = self._downloads.load(fetched)
         try:
-            data = parse_gzip(packed, source=fetched.url, limits=INDEX_LIMITS)
+            data = parse_gzip(Input(packed, name=fetched.url, limits=INDEX_LIMITS))
             return parse(data, source=fetched.url)
         except FormatError:
             # A damaged line must not make the mirror unusable: the files have the same information.

@@ -16,6 +16,7 @@ from attrs import Factory, define, field, frozen
 from purekernel.errors import FormatError, ModuleLoopError
 from purekernel.formats.compression import LZMA_MAGIC, ZSTD_MAGIC, unpack
 from purekernel.formats.kernel_module import LIMITS
+from purekernel.input import Input
 from purekernel.rootfs.depmod.found import (
     MAX_DEPTH,
     FoundModule,
@@ -196,7 +197,7 @@ def _read(module: _Module, file: File, warnings: list[str]) -> None:
     try:
         content = file.content
         if not bytes(content[:4]).startswith(_NOT_UNPACKED):
-            content = unpack(content, source=display(module.path), limits=LIMITS)
+            content = unpack(Input(content, name=display(module.path), limits=LIMITS))
     except FormatError as error:
         warnings.append(f"cannot read a module: {error}")
         return

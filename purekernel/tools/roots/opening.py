@@ -42,7 +42,7 @@ from purekernel.host.overlay_reader import parse_layer
 from purekernel.host.read import is_folder, load_file
 from purekernel.host.rootfs_folder import load_root_folder
 from purekernel.host.write import write_whole
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.recipe.encoding import Encoding
 from purekernel.tree import Buffer, File, Tree, display, look_up, newest_time
 
@@ -225,7 +225,7 @@ class ArchiveRoot:
             return _build_tar_like(self.data, changed)
         # Raise before the slow unpacking.
         pack = _packer(self.data, self.source)
-        plain = unpack(self.data, source=self.source, limits=self.limits)
+        plain = unpack(Input(self.data, name=self.source, limits=self.limits))
         if is_tar(plain):
             return pack(_build_tar_like(plain, changed))
         if bytes(plain[:4]) == SQUASHFS_MAGIC:
