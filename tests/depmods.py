@@ -12,6 +12,7 @@ from pathlib import Path
 from attrs import frozen
 
 from purekernel.formats.module_index import IndexValue, parse_index
+from purekernel.input import Input
 from purekernel.rootfs.depmod import Dialect, Indexed, KernelSymbols, Kmod, depmod
 from purekernel.rootfs.depmod.found import Listing
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree, display
@@ -86,7 +87,7 @@ def lines(done: Indexed, name: str) -> list[str]:
 
 
 def looked_up(done: Indexed, name: str) -> list[IndexValue]:
-    return parse_index(done.files[name.encode()], source=name)
+    return parse_index(Input(done.files[name.encode()], name=name))
 
 
 def paths(done: Indexed) -> list[str]:

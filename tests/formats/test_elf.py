@@ -14,17 +14,18 @@ from purekernel.formats.elf import (
     parse_elf_header,
     parse_shared_library,
 )
+from purekernel.input import Input
 from tests.elves import make_library
 
 
 def read(data: bytes, byte_order: ByteOrder | None = None) -> SharedLibrary | None:
-    header = parse_elf_header(data, source="libx.so", byte_order=byte_order)
-    return parse_shared_library(data, header, source="libx.so")
+    file = Input(data, name="libx.so")
+    return parse_shared_library(file, parse_elf_header(file, byte_order=byte_order))
 
 
 @pytest.mark.parametrize("bits", [32, 64])
 @pytest.mark.parametrize("byte_order", ["little", "big"])
-def test_a_library_of_either_class_and_byte_order(bits: int, byte_order: ByteOrder) -> None:
+def test_library_of_each_class_and_byte_order_is_read(bits: int, byte_order: ByteOrder) -> None:
     data = make_library(
         b"libx.so.1",
         b"libc.so.6",
@@ -42,12 +43,12 @@ def test_a_library_of_either_class_and_byte_order(bits: int, byte_order: ByteOrd
     )
 
 
-def test_what_is_no_library_is_none() -> None:
+def test_other_elf_files_give_none() -> None:
     assert read(make_library(kind=1)) is None
     assert read(make_library()[:64].ljust(64, b"\0")[:56] + bytes(8)) is None
 
 
-LONG = "libx.so, byte 251: expected a string of less than 4096 bytes with a NUL behind it,"
+LONG = "libx.so, byte 251: expected a string of less than 4096 bytes that ends in a NUL,"
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ LONG = "libx.so, byte 251: expected a string of less than 4096 bytes with a NUL 
         ),
     ],
 )
-def test_damage_is_told(data: bytes, message: str) -> None:
+def test_damaged_file_raises_format_error_with_offset(data: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         read(data)
     assert str(caught.value) == message
@@ -87,7 +88,7 @@ def test_damage_is_told(data: bytes, message: str) -> None:
         (make_library(b"x" * 5000, b"libc.so.6"), "got a longer one"),
     ],
 )
-def test_damage_of_a_name_stays_with_it(data: bytes, message: str) -> None:
+def test_damaged_name_is_a_fault_of_that_name_only(data: bytes, message: str) -> None:
     library = read(data)
     assert library is not None
     needed, soname = library.names
@@ -109,7 +110,7 @@ SOUND = make_library(
     end=st.integers(0, len(SOUND)) | st.just(len(SOUND)),
     byte_order=st.sampled_from(["little", "big", None]),
 )
-def test_damaged_files_raise_nothing_but_ours(
+def test_random_damage_raises_only_format_errors(
     changes: list[tuple[int, int]], end: int, byte_order: ByteOrder | None
 ) -> None:
     data = bytearray(SOUND)

@@ -9,21 +9,21 @@ from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, PurekernelError, UnrepresentableError
 from purekernel.formats.module_index import IndexValue, build_index, parse_index
+from purekernel.input import Input
 
 HEADER = bytes.fromhex("b007f457 00020001")
 
 
 def parse(data: bytes) -> list[IndexValue]:
-    return parse_index(data, source="x.bin")
+    return parse_index(Input(data, name="x.bin"))
 
 
-def test_an_empty_index() -> None:
-    # The root is there always, and has nothing.
+def test_empty_index_has_only_a_root() -> None:
     assert build_index([]) == HEADER + struct.pack(">I", 12)
     assert parse(build_index([])) == []
 
 
-def test_one_index_byte_by_byte() -> None:
+def test_index_with_root_last_has_the_expected_bytes() -> None:
     data = build_index(
         [IndexValue(b"ab", b"one", 1), IndexValue(b"abcd", b"two", 2), IndexValue(b"b", b"", 3)]
     )
@@ -36,7 +36,7 @@ def test_one_index_byte_by_byte() -> None:
     assert data == HEADER + struct.pack(">I", 0x20000000 | b_at + len(b)) + deep + ab + b + root
 
 
-def test_one_index_with_its_root_first() -> None:
+def test_index_with_root_first_has_the_expected_bytes() -> None:
     data = build_index(
         [IndexValue(b"ab", b"one", 1), IndexValue(b"abcd", b"two", 2), IndexValue(b"b", b"", 3)],
         root_first=True,
@@ -51,7 +51,7 @@ def test_one_index_with_its_root_first() -> None:
     assert data == HEADER + struct.pack(">I", 0x2000000C) + root + ab + deep + b
 
 
-def test_values_of_one_key() -> None:
+def test_values_of_one_key_are_sorted_by_priority() -> None:
     entries = [
         IndexValue(b"k", b"late", 7),
         IndexValue(b"k", b"first of two", 3),
@@ -66,7 +66,7 @@ def test_values_of_one_key() -> None:
     ]
 
 
-def test_a_key_may_be_empty() -> None:
+def test_empty_key_is_kept() -> None:
     entries = [IndexValue(b"", b"root", 0), IndexValue(b"a", b"", 0)]
     assert parse(build_index(entries)) == entries
 
@@ -76,16 +76,19 @@ def test_a_key_may_be_empty() -> None:
     [
         (
             IndexValue("ä".encode(), b"", 0),
-            "no module index can hold 'ä': its keys are of ASCII characters",
+            "a module index cannot hold the key 'ä': it must be ASCII without NUL",
         ),
         (
             IndexValue(b"a\0b", b"", 0),
-            "no module index can hold 'a\\x00b': its keys are of ASCII characters",
+            "a module index cannot hold the key 'a\\x00b': it must be ASCII without NUL",
         ),
-        (IndexValue(b"a", b"b\0", 0), "no module index can hold 'b\\x00', which has a NUL"),
+        (
+            IndexValue(b"a", b"b\0", 0),
+            "a module index cannot hold the value 'b\\x00': it has a NUL",
+        ),
     ],
 )
-def test_what_no_index_can_hold(entry: IndexValue, message: str) -> None:
+def test_unrepresentable_entry_is_refused(entry: IndexValue, message: str) -> None:
     with pytest.raises(UnrepresentableError) as raised:
         build_index([entry])
     assert str(raised.value) == message
@@ -104,16 +107,16 @@ ENTRIES = st.lists(
 
 @pytest.mark.slow
 @given(ENTRIES, st.booleans())
-def test_what_is_written_is_read(entries: list[IndexValue], root_first: bool) -> None:
+def test_built_index_parses_to_its_entries(entries: list[IndexValue], root_first: bool) -> None:
     found = parse(build_index(entries, root_first=root_first))
     latest_first = entries[::-1]
     assert found == sorted(latest_first, key=lambda entry: (entry.key, entry.priority))
-    # The order among equals is part of it, and is turned around by writing.
+    # Building reverses the order among equal entries.
     assert build_index(found[::-1]) == build_index(entries)
 
 
 @pytest.mark.parametrize("root_first", [False, True])
-def test_keys_one_in_another_are_no_recursion(root_first: bool) -> None:
+def test_many_nested_keys_do_not_exceed_the_recursion_limit(root_first: bool) -> None:
     entries = [IndexValue(b"a" * length, b"", 0) for length in range(1400)]
     assert parse(build_index(entries, root_first=root_first)) == entries
 
@@ -133,11 +136,11 @@ GOOD = build_index([IndexValue(b"ab", b"one", 1), IndexValue(b"ac", b"two", 2)])
         ),
         (
             HEADER + b"\x20\0\0\x0caa\x20\0\0\x0c",
-            "x.bin, byte 14: expected a node that lies behind this one, got 0x2000000c",
+            "x.bin, byte 14: expected the offset of a node after this one, got 0x2000000c",
         ),
         (
             HEADER + b"\x20\0\0\x0d\0aa\x20\0\0\x0d",
-            "x.bin, byte 15: expected a node that lies before this one, got 0x2000000d",
+            "x.bin, byte 15: expected the offset of a node before this one, got 0x2000000d",
         ),
         (
             HEADER + b"\x40\0\0\x0c\xff\xff\xff\xff" + b"\0\0\0\0\0" * 3,
@@ -153,15 +156,15 @@ GOOD = build_index([IndexValue(b"ab", b"one", 1), IndexValue(b"ac", b"two", 2)])
         ),
     ],
 )
-def test_damaged_indexes_are_refused(data: bytes, message: str) -> None:
+def test_damaged_index_raises_format_error_with_offset(data: bytes, message: str) -> None:
     with pytest.raises(FormatError) as raised:
         parse(data)
     assert str(raised.value) == message
 
 
 @pytest.mark.slow
-def test_a_knot_is_no_bomb() -> None:
-    # Each node leads to the one before it by two ways: two to the power of fifty leaves.
+def test_exponentially_shared_nodes_are_refused() -> None:
+    # Each node refers to the one before it twice, which makes two to the power of fifty leaves.
     data = bytearray(HEADER + bytes(4))
     node = 0x40000000 | len(data)
     data += struct.pack(">II", 1, 0) + b"x\0"
@@ -170,12 +173,12 @@ def test_a_knot_is_no_bomb() -> None:
         data += b"ab" + struct.pack(">II", node, node)
         node = 0x20000000 | here
     struct.pack_into(">I", data, 8, node)
-    with pytest.raises(FormatError, match="keys and values of 64 times its size"):
+    with pytest.raises(FormatError, match="keys and values of at most 64 times the file's size"):
         parse(bytes(data))
 
 
 @pytest.mark.parametrize("root_first", [False, True])
-def test_mutations_raise_nothing_but_ours(root_first: bool) -> None:
+def test_random_damage_raises_only_our_errors(root_first: bool) -> None:
     chance = random.Random(4)
     names = [f"pci:v{number:04x}{'x' * (number % 7)}".encode() for number in range(60)]
     good = build_index((IndexValue(name, b"module", 1) for name in names), root_first=root_first)

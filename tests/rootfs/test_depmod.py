@@ -218,7 +218,9 @@ def test_later_kmod_writes_weakdep_and_root_first_indexes() -> None:
     assert {name: said for name, said in later.files.items() if name in old.files} == old.files
     for name, said in new.files.items():
         if name.endswith(b".bin"):
-            assert parse_index(said, source="") == parse_index(later.files[name], source="")
+            assert parse_index(Input(said, name="")) == parse_index(
+                Input(later.files[name], name="")
+            )
             # The root's offset.
             assert said[11] == 12
         else:

@@ -14,6 +14,7 @@ import pytest
 
 from purekernel.formats.core_iso import parse_base
 from purekernel.formats.module_index import IndexValue, parse_index
+from purekernel.input import Input
 from purekernel.rootfs.depmod import (
     Busybox,
     Indexed,
@@ -155,9 +156,9 @@ def test_unpacked_core_files_equal_those_of_kmod(core: Tree, tmp_path: Path) -> 
         if name == b"modules.dep.bin":
             ours = [
                 IndexValue(key, value.replace(b".ko.gz", b".ko"), priority)
-                for key, value, priority in parse_index(done.files[name], source="ours")
+                for key, value, priority in parse_index(Input(done.files[name], name="ours"))
             ]
-            assert ours == parse_index(content, source="theirs")
+            assert ours == parse_index(Input(content, name="theirs"))
         else:
             assert done.files[name].replace(b".ko.gz", b".ko") == content
 

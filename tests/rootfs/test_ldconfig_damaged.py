@@ -13,6 +13,7 @@ from purekernel.formats.elf import is_elf, parse_elf, parse_elf_header
 from purekernel.formats.elf.layout import PT_DYNAMIC, PT_GNU_PROPERTY, PT_NOTE
 from purekernel.formats.ld_cache import CacheFormat, parse_ld_cache
 from purekernel.formats.tar import build_tar
+from purekernel.input import Input
 from purekernel.rootfs.ldconfig import ARCHITECTURES, Configured, ldconfig
 from purekernel.tree import File, Metadata, Tree
 from tests import debian
@@ -34,7 +35,12 @@ DYNAMIC_BYTES = 400
 
 # Warnings for files where the real ldconfig reads past the end of the file, or creates a link
 # outside the folder.
-ELSEWHERE = ("the end of the file", "one that does not", "a longer one", "must be a file name")
+ELSEWHERE = (
+    "the end of the file",
+    "one without an end mark",
+    "a longer one",
+    "must be a file name",
+)
 
 
 class Original:
@@ -42,8 +48,9 @@ class Original:
 
     def __init__(self, content: bytes) -> None:
         self.content = content
-        header = parse_elf_header(content, source="original")
-        elf = parse_elf(content, header, source="original")
+        file = Input(content, name="original")
+        header = parse_elf_header(file)
+        elf = parse_elf(file, header)
         table_bytes = header.phnum * header.layout.program_header.size
         self.places = [(0, 64), (header.phoff, table_bytes)]
         self.weights = [1, 4]

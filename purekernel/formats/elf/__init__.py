@@ -1,4 +1,4 @@
-"""ELF files, as far as a loader's cache needs them: segments and the dynamic section."""
+"""Read the segments and the dynamic section of ELF files, as ldconfig does."""
 
 from purekernel.formats.elf.layout import ET_DYN, ByteOrder, ElfClass, is_elf
 from purekernel.formats.elf.library import DynamicName, SharedLibrary, parse_shared_library

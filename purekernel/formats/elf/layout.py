@@ -1,7 +1,7 @@
-"""How an ELF file lies in memory: both classes, both byte orders.
+"""Define the structures and constants of ELF files, for both classes and byte orders.
 
-Source: System V Application Binary Interface, chapters 4 and 5; elf(5); the supplements of
-the processors for machine numbers and flags.
+Source: System V Application Binary Interface, chapters 4 and 5; elf(5); the processor supplements
+for machine numbers and flags.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ MAGIC = b"\x7fELF"
 
 ByteOrder = Literal["little", "big"]
 
-# Where the class and the byte order stand in e_ident, and how it says them.
+# The offsets of the class and the byte order in e_ident, and the values of the byte order.
 CLASS_AT, DATA_AT = 4, 5
 DATA_LITTLE, DATA_BIG = 1, 2
 
-# e_type and e_machine stand at the same place in both classes.
+# The offsets of e_type and e_machine, which are equal in both classes.
 TYPE_AT, MACHINE_AT = 16, 18
 
 ET_DYN = 3
@@ -38,7 +38,7 @@ NT_GNU_ABI_TAG, NT_GNU_PROPERTY_TYPE_0 = 1, 5
 
 
 class ElfClass(Enum):
-    """The width of addresses, as ``e_ident`` says it."""
+    """The width of addresses, with its value in ``e_ident``."""
 
     BITS_32 = 1
     BITS_64 = 2
@@ -49,11 +49,11 @@ class Layout:
     """The structures of one class in one byte order.
 
     Attributes:
-        header: what follows the 16 bytes of ``e_ident``.
-        program_header: one segment: its type, offset, vaddr, filesz and align.
-        dynamic: one entry of the dynamic section, tag and value.
-        word: one 32-bit number, as notes are made of.
-        word_bytes: of an address; notes and properties are aligned to it.
+        header: the fields after the 16 bytes of ``e_ident``.
+        program_header: type, offset, vaddr, filesz and align of a segment.
+        dynamic: tag and value of an entry of the dynamic section.
+        word: a 32-bit number; notes consist of these.
+        word_bytes: the size of an address; notes and properties are aligned to it.
     """
 
     header: struct.Struct
@@ -83,5 +83,5 @@ LAYOUTS: dict[tuple[ElfClass, ByteOrder], Layout] = {
 
 
 def is_elf(content: Buffer) -> bool:
-    """Say whether ``content`` starts as an ELF file does."""
+    """Return whether ``content`` starts with the magic number of ELF."""
     return bytes(content[: len(MAGIC)]) == MAGIC

@@ -1,7 +1,9 @@
 """Read the header, the segments and the dynamic section of an ELF file.
 
-Nothing is copied but what is asked for, and every offset is held against the file's end.
-Sections are not looked at: a loader does not, and a stripped file may have none.
+Contents are views into the file, and each offset is checked against its end. Sections are not
+read: a loader does not need them, and a stripped file may have none.
+
+Source: System V Application Binary Interface, chapters 4 and 5; elf(5).
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from typing import NamedTuple
 
 from attrs import field, frozen
 
-from purekernel.errors import FormatError
 from purekernel.formats.elf.layout import (
     CLASS_AT,
     DATA_AT,
@@ -24,22 +25,22 @@ from purekernel.formats.elf.layout import (
     ElfClass,
     Layout,
 )
-from purekernel.tree import Buffer
+from purekernel.input import Input
 
 IDENT_BYTES = 16
 
-# Names of libraries are names of files: PATH_MAX of Linux. A longer one is damage, and a
-# file full of pointers into one long string would take memory without end.
+# The names of libraries are file names, which PATH_MAX of Linux limits to this. Without a limit, a
+# file with many pointers into one long string would take unbounded memory.
 MAX_STRING_BYTES = 4096
 
-# A dynamic section ends where it says so, not where its segment does. Real ones have some
-# tens of entries, and one for each library needed; Linux loads no file with more segments
-# than fit a page (ELF_MIN_ALIGN in fs/binfmt_elf.c), yet counts have 16 bits.
+# A dynamic section ends with an end mark, not where its segment ends. Real ones have tens of
+# entries, and one for each library needed; Linux loads no file with more segments than fit a page
+# (ELF_MIN_ALIGN in fs/binfmt_elf.c), and counts have 16 bits.
 MAX_DYNAMIC_ENTRIES = 65_536
 
 
 class Segment(NamedTuple):
-    """One program header, under the names of elf(5) without their ``p_``."""
+    """A program header, with the field names of elf(5) without their ``p_``."""
 
     type: int
     offset: int
@@ -53,13 +54,14 @@ class ElfHeader:
     """The header of an ELF file.
 
     Attributes:
-        byte_order: in which its numbers were read.
+        elf_class: the width of its addresses.
+        byte_order: the byte order of its numbers.
         type: ``e_type``; 3 is a shared object.
         machine: ``e_machine``.
-        flags: ``e_flags``, which mean something to each machine alone.
-        phoff: where the program headers are.
-        phnum: how many.
-        layout: the structures that this file is made of.
+        flags: ``e_flags``; their meaning depends on the machine.
+        phoff: the offset of the program headers, in bytes.
+        phnum: the number of program headers.
+        layout: the structures of this class and byte order.
     """
 
     elf_class: ElfClass
@@ -78,55 +80,55 @@ class ElfHeader:
 
 @frozen(kw_only=True)
 class Elf:
-    """An ELF file whose header and segments are known.
+    """An ELF file with its header and segments.
 
     Attributes:
-        source: what was read, for messages.
-        view: all of it.
-        segments: in the file's order.
-        pointer_bytes: of the machine that reads it. Offsets are added up by pointers there,
-            which wrap around; it shows in damaged files alone.
+        file: the whole file.
+        segments: the program headers, in the order of the file.
+        pointer_bytes: the size of a pointer on the machine that runs ldconfig. ldconfig adds
+            offsets as pointers, which wrap around in damaged files.
+        view: the bytes of the file.
     """
 
-    source: str
-    view: memoryview
+    file: Input
     header: ElfHeader
     segments: tuple[Segment, ...]
     pointer_bytes: int = 8
+    view: memoryview = field(init=False, repr=False, eq=False)
+
+    @view.default
+    def _make_view(self) -> memoryview:
+        return memoryview(self.file.data)
 
     @property
     def layout(self) -> Layout:
-        """Return the structures that this file is made of."""
+        """Return the structures of this class and byte order."""
         return self.header.layout
 
     def dynamic_entries(self, offset: int) -> list[tuple[int, int]]:
-        """Return tags and values of the dynamic section at ``offset``, without its end mark.
+        """Return the tags and values of the dynamic section at ``offset``, without its end mark.
 
         Raises:
-            FormatError: the file ends before the section does.
+            FormatError: the section has no end mark, or exceeds the file.
         """
         entry = self.layout.dynamic
         end = min(len(self.view), offset + MAX_DYNAMIC_ENTRIES * entry.size)
         whole = end - (end - offset) % entry.size
-        found: list[tuple[int, int]] = []
+        entries: list[tuple[int, int]] = []
         if offset < whole:
             for tag, value in entry.iter_unpack(self.view[offset:whole]):
                 if tag == DT_NULL:
-                    return found
-                found.append((tag, value))
-        raise FormatError(
-            source=self.source,
-            offset=offset,
-            expected="a dynamic section that ends",
-            got="one that does not" if whole > offset else "the end of the file",
-        )
+                    return entries
+                entries.append((tag, value))
+        got = "one without an end mark" if whole > offset else "the end of the file"
+        raise self.file.fail(offset, "a dynamic section that ends", got)
 
     def file_offset(self, address: int) -> int:
-        """Return where in the file lies what is loaded to ``address``.
+        """Return the file offset of what is loaded at ``address``.
 
-        An address in no loaded segment is taken for an offset, as ldconfig takes it; and so
-        is one in a segment that is loaded one byte before its offset, which glibc has for a
-        mark of no segment at all.
+        Like ldconfig, take an address outside of all loaded segments as an offset. The same
+        applies to a segment that is loaded one byte before its offset: glibc uses that value to
+        mark the absence of a segment.
         """
         for segment in self.segments:
             if segment.type == PT_LOAD and 0 <= address - segment.vaddr < segment.filesz:
@@ -134,61 +136,53 @@ class Elf:
         return address
 
     def offset_by_first(self, address: int) -> int:
-        """Return where in the file lies what is loaded to ``address``, by the first segment."""
+        """Return the file offset of what is loaded at ``address``, using the first segment."""
         shifts = (self._shift(segment) for segment in self.segments if segment.type == PT_LOAD)
         return self.wrap(address - next((shift for shift in shifts if shift is not None), 0))
 
     def _shift(self, segment: Segment) -> int | None:
-        """Return how far behind its offset a segment is loaded, ``None`` for the mark."""
+        """Return the load address of a segment less its offset; ``None`` for glibc's mark."""
         values = 1 << 8 * self.layout.word_bytes
         shift = (segment.vaddr - segment.offset) % values
         return None if shift == values - 1 else shift
 
     def wrap(self, offset: int) -> int:
-        """Return ``offset`` as a pointer of the reading machine holds it."""
+        """Return ``offset`` modulo the size of a pointer on the machine that runs ldconfig."""
         return offset % (1 << 8 * self.pointer_bytes)
 
     def string(self, offset: int) -> bytes:
-        """Return the string at ``offset``, which is not negative, without its NUL.
+        """Return the string at ``offset``, which must not be negative, without its NUL.
 
         Raises:
-            FormatError: it lies outside, or has no end.
+            FormatError: the string is outside of the file, too long, or has no end.
         """
-        # A string must end, and a name that is longer than a path is none.
         piece = bytes(self.view[offset : offset + MAX_STRING_BYTES])
-        text, end, _rest = piece.partition(b"\0")
-        if not end:
-            raise FormatError(
-                source=self.source,
-                offset=offset,
-                expected=f"a string of less than {MAX_STRING_BYTES} bytes with a NUL behind it",
-                got="the end of the file" if len(piece) < MAX_STRING_BYTES else "a longer one",
+        text, nul, _rest = piece.partition(b"\0")
+        if not nul:
+            raise self.file.fail(
+                offset,
+                f"a string of less than {MAX_STRING_BYTES} bytes that ends in a NUL",
+                "the end of the file" if len(piece) < MAX_STRING_BYTES else "a longer one",
             )
         return text
 
 
-def parse_elf_header(
-    data: Buffer, *, source: str, byte_order: ByteOrder | None = None
-) -> ElfHeader:
+def parse_elf_header(file: Input, *, byte_order: ByteOrder | None = None) -> ElfHeader:
     """Return the header of an ELF file.
 
     Args:
-        data: the whole file.
-        source: for messages.
-        byte_order: in which to read it, whatever it says; ``None`` for what it says.
+        file: the whole file.
+        byte_order: the byte order to use; ``None`` for that which the file declares.
 
     Raises:
-        FormatError: it is no ELF file, or ends before its header does.
+        FormatError: the file is not an ELF file, or its header is truncated.
     """
-    view = memoryview(data)
-    elf_class, order = _read_ident(view, source, byte_order)
+    elf_class, order = _read_ident(file, byte_order)
     layout = LAYOUTS[elf_class, order]
-    if len(view) < IDENT_BYTES + layout.header.size:
-        raise FormatError(
-            source=source, offset=len(view), expected="an ELF header", got="the end of the file"
-        )
+    if len(file) < IDENT_BYTES + layout.header.size:
+        raise file.fail(len(file), "an ELF header", "the end of the file")
     (kind, machine, _version, _entry, phoff, _shoff, flags, _ehsize, _phentsize, phnum,
-     _shentsize, _shnum, _shstrndx) = layout.header.unpack_from(view, IDENT_BYTES)  # fmt: skip
+     _shentsize, _shnum, _shstrndx) = layout.header.unpack_from(file.data, IDENT_BYTES)  # fmt: skip
     return ElfHeader(
         elf_class=elf_class,
         byte_order=order,
@@ -200,59 +194,41 @@ def parse_elf_header(
     )
 
 
-def parse_elf(data: Buffer, header: ElfHeader, *, source: str, pointer_bytes: int = 8) -> Elf:
-    """Return an ELF file with its segments; views into ``data`` are kept.
+def parse_elf(file: Input, header: ElfHeader, *, pointer_bytes: int = 8) -> Elf:
+    """Return an ELF file with its segments; it keeps views into ``file``.
 
     Args:
-        data: the whole file.
+        file: the whole file.
         header: its header.
-        source: for messages.
-        pointer_bytes: of the machine that is to read it.
+        pointer_bytes: the size of a pointer on the machine that runs ldconfig.
 
     Raises:
-        FormatError: it ends before its program headers do.
+        FormatError: the program headers are truncated.
     """
-    view = memoryview(data)
     end = header.phoff + header.phnum * header.layout.program_header.size
-    if end > len(view):
-        raise FormatError(
-            source=source,
-            offset=header.phoff,
-            expected=f"{header.phnum} program headers",
-            got="the end of the file",
-        )
-    headers = header.layout.program_header.iter_unpack(view[header.phoff : end])
+    if end > len(file):
+        raise file.fail(header.phoff, f"{header.phnum} program headers", "the end of the file")
+    headers = header.layout.program_header.iter_unpack(memoryview(file.data)[header.phoff : end])
     return Elf(
-        source=source,
-        view=view,
+        file=file,
         header=header,
         segments=tuple(map(Segment._make, headers)),
         pointer_bytes=pointer_bytes,
     )
 
 
-def _read_ident(
-    view: memoryview, source: str, order: ByteOrder | None
-) -> tuple[ElfClass, ByteOrder]:
-    ident = bytes(view[:IDENT_BYTES])
+def _read_ident(file: Input, order: ByteOrder | None) -> tuple[ElfClass, ByteOrder]:
+    ident = bytes(file.data[:IDENT_BYTES])
     if not ident.startswith(MAGIC) or len(ident) < IDENT_BYTES:
-        raise FormatError(source=source, offset=0, expected="an ELF file", got=repr(ident[:4]))
+        raise file.fail(0, "an ELF file", repr(ident[:4]))
     try:
         elf_class = ElfClass(ident[CLASS_AT])
     except ValueError:
-        raise FormatError(
-            source=source,
-            offset=CLASS_AT,
-            expected="ELF class 1 (32 bits) or 2 (64 bits)",
-            got=str(ident[CLASS_AT]),
+        raise file.fail(
+            CLASS_AT, "ELF class 1 (32 bits) or 2 (64 bits)", str(ident[CLASS_AT])
         ) from None
     if order is not None:
         return elf_class, order
     if ident[DATA_AT] not in (DATA_LITTLE, DATA_BIG):
-        raise FormatError(
-            source=source,
-            offset=DATA_AT,
-            expected="byte order 1 (little) or 2 (big)",
-            got=str(ident[DATA_AT]),
-        )
+        raise file.fail(DATA_AT, "byte order 1 (little) or 2 (big)", str(ident[DATA_AT]))
     return elf_class, "little" if ident[DATA_AT] == DATA_LITTLE else "big"

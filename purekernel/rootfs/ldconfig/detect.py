@@ -15,6 +15,7 @@ from purekernel.formats.elf.layout import (
     EM_S390,
     EM_X86_64,
 )
+from purekernel.input import Input
 from purekernel.rootfs.ldconfig.architecture import ARCHITECTURES, Architecture
 from purekernel.rootfs.ldconfig.kinds import ARM_FLOAT_HARD
 from purekernel.tree import Directory, File, Tree, look_up
@@ -72,7 +73,7 @@ def _header(tree: Tree, path: bytes) -> ElfHeader | None:
         return None
     try:
         content = found.node.content
-        return parse_elf_header(content, source="") if is_elf(content) else None
+        return parse_elf_header(Input(content, name="")) if is_elf(content) else None
     except FormatError:
         return None
 

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from purekernel.errors import FormatError
 from purekernel.formats.elf import is_elf
+from purekernel.input import Input
 from purekernel.rootfs.ldconfig.architecture import Architecture
 from purekernel.rootfs.ldconfig.folders import SearchFolder
 from purekernel.rootfs.ldconfig.libraries import read_content
@@ -88,7 +89,7 @@ def _flags_of_libc(
     if not is_elf(content):
         return None
     try:
-        library = read_content(content, architecture, rules, name=name, source="")
+        library = read_content(Input(content, name=""), architecture, rules, name=name)
     except FormatError:
         return None
     return library.flags if library is not None and library.soname == LIBC else None

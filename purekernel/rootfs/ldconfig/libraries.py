@@ -17,6 +17,7 @@ from purekernel.formats.elf import (
 )
 from purekernel.formats.elf.layout import MAGIC
 from purekernel.formats.ld_cache import compare_library_names
+from purekernel.input import Input
 from purekernel.rootfs.ldconfig.architecture import Architecture
 from purekernel.rootfs.ldconfig.folders import SearchFolder, SearchList
 from purekernel.rootfs.ldconfig.hwcaps import Hwcaps
@@ -30,7 +31,7 @@ from purekernel.rootfs.ldconfig.kinds import (
     soname_and_libc,
 )
 from purekernel.rootfs.ldconfig.rules import Rules
-from purekernel.tree import Buffer, Directory, File, Found, Symlink, Tree, display, look_up
+from purekernel.tree import Directory, File, Found, Symlink, Tree, display, look_up
 
 # A linker script, such as libc.so, has one of these marks in its first bytes.
 SCRIPT_BYTES = 512
@@ -233,11 +234,10 @@ class Libraries:
             return None
         try:
             content = read_content(
-                found.node.content,
+                Input(found.node.content, name=display(path)),
                 self._architecture,
                 self._rules,
                 name=name,
-                source=display(path),
             )
         except FormatError as error:
             self.warnings.append(str(error))
@@ -248,22 +248,21 @@ class Libraries:
 
 
 def read_content(
-    content: Buffer, architecture: Architecture, rules: Rules, *, name: bytes, source: str
+    file: Input, architecture: Architecture, rules: Rules, *, name: bytes
 ) -> Content | None:
     """Return the properties of a library; ``None`` for other files that ldconfig ignores.
 
     Args:
-        content: the bytes of the file.
+        file: the whole file.
         architecture: the architecture of ldconfig.
         rules: the rules of the glibc release.
         name: the name of the file.
-        source: the path of the file, for messages.
 
     Raises:
         FormatError: the file is damaged, or must not be among libraries.
     """
-    word = int.from_bytes(bytes(content[:4]), architecture.byte_order)
-    if not _is_long_enough(content, architecture, source=source):
+    word = int.from_bytes(bytes(file.data[:4]), architecture.byte_order)
+    if not _is_long_enough(file, architecture):
         return None
     if word & 0xFFFF in (AOUT_ZMAGIC, AOUT_QMAGIC):
         return Content(
@@ -272,53 +271,42 @@ def read_content(
             isa_level=0,
             os_version=0,
         )
-    if not _is_elf_or_raise(content, name=name, source=source):
+    if not _is_elf_or_raise(file, name=name):
         return None
-    return _read_elf(content, architecture, rules, source=source)
+    return _read_elf(file, architecture, rules)
 
 
-def _is_long_enough(content: Buffer, architecture: Architecture, *, source: str) -> bool:
+def _is_long_enough(file: Input, architecture: Architecture) -> bool:
     """Say whether the file has a whole header; refuse a truncated ELF file."""
-    if len(content) >= max(AOUT_HEADER_BYTES, architecture.header_bytes):
+    if len(file) >= max(AOUT_HEADER_BYTES, architecture.header_bytes):
         return True
-    if MAGIC.startswith(bytes(content[: len(MAGIC)])):
-        raise FormatError(
-            source=source,
-            expected="a library",
-            got=f"a file of {len(content)} bytes" if content else "an empty file",
-        )
+    if MAGIC.startswith(bytes(file.data[: len(MAGIC)])):
+        got = f"a file of {len(file)} bytes" if len(file) else "an empty file"
+        raise file.fail(None, "a library", got)
     return False
 
 
-def _is_elf_or_raise(content: Buffer, *, name: bytes, source: str) -> bool:
+def _is_elf_or_raise(file: Input, *, name: bytes) -> bool:
     """Say whether a file is ELF; refuse other files, except linker scripts."""
-    if is_elf(content):
+    if is_elf(file.data):
         return True
-    start = bytes(content[:SCRIPT_BYTES])
+    start = bytes(file.data[:SCRIPT_BYTES])
     if not any(mark in start for mark in SCRIPT_MARKS) and not name.endswith(GDB_ENDS):
-        raise FormatError(
-            source=source, offset=0, expected="an ELF file or a linker script", got=repr(start[:4])
-        )
+        raise file.fail(0, "an ELF file or a linker script", repr(start[:4]))
     return False
 
 
-def _read_elf(
-    content: Buffer, architecture: Architecture, rules: Rules, *, source: str
-) -> Content | None:
-    header = parse_elf_header(content, source=source, byte_order=architecture.byte_order)
+def _read_elf(file: Input, architecture: Architecture, rules: Rules) -> Content | None:
+    header = parse_elf_header(file, byte_order=architecture.byte_order)
     if header.type != ET_DYN:
         return None
     if not knows_machine(architecture.family, header, rules):
-        raise FormatError(
-            source=source,
-            offset=18,
-            expected=f"a library for {architecture.name}",
-            got=f"one for ELF machine {header.machine}",
+        raise file.fail(
+            18, f"a library for {architecture.name}", f"one for ELF machine {header.machine}"
         )
     library = parse_shared_library(
-        content,
+        file,
         header,
-        source=source,
         pointer_bytes=8 if architecture.header_bytes == 64 else 4,
         aligned_notes=rules.aligns_notes,
         strings_by_segment=rules.finds_strings_by_segment,
