@@ -9,9 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import ClassVar
 
 from attrs import frozen
 
@@ -28,6 +28,7 @@ from purekernel.tree import (
     Directory,
     Fifo,
     File,
+    LazyContent,
     Metadata,
     Node,
     Socket,
@@ -43,77 +44,6 @@ _HAS_XATTRS = hasattr(os, "listxattr")
 _XATTR_KINDS = ("user.", "trusted.", "security.")
 # The file system does not support attributes, or the attribute was removed meanwhile.
 _NO_XATTRS = (errno.ENOTSUP, errno.ENODATA)
-
-
-class HostFile(File):
-    """A file of the host whose content is read on access.
-
-    Only the last content that was read is cached, because it is usually accessed several times
-    in a row. So a root file system of any size needs little memory.
-    """
-
-    __slots__ = ("_limits", "_path", "_top")
-
-    _limits: Limits
-    _path: bytes
-    _top: Path
-
-    _last: ClassVar[tuple[HostFile | None, bytes]] = (None, b"")
-
-    def __init__(self, *, metadata: Metadata, top: Path, path: bytes, limits: Limits) -> None:
-        super().__init__(metadata=metadata)
-        for name, value in (("_top", top), ("_path", path), ("_limits", limits)):
-            object.__setattr__(self, name, value)
-
-    @property
-    def content(self) -> bytes:
-        """Return the content of the file.
-
-        Raises:
-            FormatError: the file is unreadable, or no longer a regular file.
-            LimitError: the file exceeds the limits.
-        """
-        last, content = HostFile._last
-        if last is not self:
-            content = self._load()
-            HostFile._last = (self, content)
-        return content
-
-    @content.setter
-    def content(self, _content: bytes) -> None:
-        """Ignore the assignment that attrs makes; the content is read from the host."""
-
-    def __eq__(self, other: object) -> bool:
-        """Compare by identity; comparing the contents would read them."""
-        return self is other
-
-    __hash__ = object.__hash__
-
-    def _load(self) -> bytes:
-        source = display(self._path)
-        try:
-            descriptor = open_file_below(self._top, self._path)
-            with os.fdopen(descriptor, "rb", buffering=0) as stream:
-                status = os.fstat(descriptor)
-                if not stat.S_ISREG(status.st_mode):
-                    raise FormatError(
-                        source=source, expected="a file", got="another kind of file since"
-                    )
-                self._limits.check_unpacked(status.st_size, source=source)
-                # Files in proc have size 0 and are read to their end. The result is None for a
-                # file that has no data available and may never have.
-                content = stream.readall()
-                if content is None:
-                    raise FormatError(source=source, expected="a file", got="no available data")
-                self._limits.check_unpacked(len(content), source=source)
-                return content
-        except OSError as error:
-            raise FormatError(
-                source=source,
-                expected="a readable file",
-                got=error.strerror or str(error),
-                hint="change its mode, or run purekernel as a user who may read it",
-            ) from None
 
 
 @frozen(kw_only=True)
@@ -267,12 +197,46 @@ class _Reader:
         if target is not None:
             return Symlink(metadata=metadata, target=target)
         if stat.S_ISREG(mode):
-            return HostFile(metadata=metadata, top=self._top, path=path, limits=self._limits)
+            load = partial(_load_below, self._top, path, self._limits)
+            return File(metadata=metadata, content=LazyContent(status.st_size, load=load))
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             kind = DeviceKind.CHARACTER if stat.S_ISCHR(mode) else DeviceKind.BLOCK
             major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)
             return Device(metadata=metadata, kind=kind, major=major, minor=minor)
         return Fifo(metadata=metadata) if stat.S_ISFIFO(mode) else Socket(metadata=metadata)
+
+
+def _load_below(top: Path, path: bytes, limits: Limits) -> bytes:
+    """Return the content of the file at ``path`` below ``top``.
+
+    Raises:
+        FormatError: the file is unreadable, or no longer a regular file.
+        LimitError: the file exceeds the limits.
+    """
+    source = display(path)
+    try:
+        descriptor = open_file_below(top, path)
+        with os.fdopen(descriptor, "rb", buffering=0) as stream:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise FormatError(
+                    source=source, expected="a file", got="another kind of file since"
+                )
+            limits.check_unpacked(status.st_size, source=source)
+            # Files in proc have size 0 and are read to their end. The result is None for a
+            # file that has no data available and may never have.
+            content = stream.readall()
+            if content is None:
+                raise FormatError(source=source, expected="a file", got="no available data")
+            limits.check_unpacked(len(content), source=source)
+            return content
+    except OSError as error:
+        raise FormatError(
+            source=source,
+            expected="a readable file",
+            got=error.strerror or str(error),
+            hint="change its mode, or run purekernel as a user who may read it",
+        ) from None
 
 
 def _is_virtual(device: int) -> bool:

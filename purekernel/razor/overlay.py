@@ -22,7 +22,6 @@ from purekernel.tree import (
     Symlink,
     Tree,
     put_file,
-    with_metadata,
 )
 from purekernel.tree.path import ancestors, join, name
 
@@ -92,7 +91,7 @@ class OverlayTree:
             # As "chmod +rx" does.
             metadata = evolve(metadata, mode=metadata.mode | 0o555)
         self.folder(target.rpartition(b"/")[0])
-        self.tree.add(target, with_metadata(node, metadata))
+        self.tree.add(target, evolve(node, metadata=metadata))
 
     def copy_all(self, source: Tree, folder: bytes = ROOT) -> None:
         """Copy another tree into ``folder``. Hard links stay hard links."""

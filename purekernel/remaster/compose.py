@@ -67,7 +67,6 @@ from purekernel.tree import (
     newest_time,
     resolve,
     subtree,
-    with_metadata,
 )
 
 INITTAB = b"etc/inittab"
@@ -507,5 +506,5 @@ def _named_folders(tree: Tree, mtime: int) -> Tree:
     named = tree.copy()
     for path in tree.implied():
         node = tree[path]
-        named.add(path, with_metadata(node, evolve(node.metadata, mtime=mtime)))
+        named.add(path, evolve(node, metadata=evolve(node.metadata, mtime=mtime)))
     return named

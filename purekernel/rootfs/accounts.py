@@ -42,7 +42,6 @@ from purekernel.tree import (
     display,
     parse_path,
     resolve,
-    with_metadata,
 )
 from purekernel.tree.path import ancestors, join, name
 
@@ -245,7 +244,7 @@ def give_home(tree: Tree, home: bytes, old: Owner, new: Owner) -> None:
             gid=new.gid if gid == old.gid else gid,
         )
         if metadata != node.metadata:
-            tree.replace(path, with_metadata(node, metadata))
+            tree.replace(path, evolve(node, metadata=metadata))
 
 
 def make_home(tree: Tree, home: bytes, owner: Owner, *, mtime: int) -> None:

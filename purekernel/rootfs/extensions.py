@@ -35,7 +35,6 @@ from purekernel.tree import (
     parse_path,
     put_file,
     resolve,
-    with_metadata,
 )
 from purekernel.tree.path import join, name, parent
 
@@ -230,7 +229,7 @@ def _mark(merged: Tree, marker: bytes, mtime: int) -> bool:
         put_file(merged, marker, b"", metadata=metadata)
     folder = resolve(merged, START_SCRIPTS)
     metadata = evolve(merged[folder].metadata, mode=0o775, uid=ROOT_ID, gid=STAFF_GROUP)
-    merged.replace(folder, with_metadata(merged[folder], metadata))
+    merged.replace(folder, evolve(merged[folder], metadata=metadata))
     place = resolve(merged, marker)
     script = merged[place]
     if not isinstance(script, File):
@@ -240,7 +239,7 @@ def _mark(merged: Tree, marker: bytes, mtime: int) -> bool:
         )
     mode = script.metadata.mode | (EXECUTABLE if script.content else 0)
     metadata = evolve(script.metadata, mode=mode, uid=TC_USER, gid=STAFF_GROUP)
-    merged.replace(place, with_metadata(script, metadata))
+    merged.replace(place, evolve(script, metadata=metadata))
     return bool(script.content)
 
 

@@ -21,7 +21,6 @@ from purekernel.tree import (
     Metadata,
     Node,
     Tree,
-    with_metadata,
 )
 from purekernel.tree.path import is_below, parent
 
@@ -56,7 +55,7 @@ def own_as_root(layer: Layer) -> Layer:
         kept = {name: getattr(node.metadata, name) for name in fields}
         metadata = evolve(owned, **kept)
         if metadata != node.metadata:
-            tree.replace(path, with_metadata(node, metadata))
+            tree.replace(path, evolve(node, metadata=metadata))
     return evolve(layer, tree=tree)
 
 
@@ -67,7 +66,7 @@ def protect_shadow(tree: Tree) -> Tree:
         node = tree.get(path)
         if isinstance(node, File) and node.metadata.mode & 0o137:
             metadata = evolve(node.metadata, mode=node.metadata.mode & 0o640)
-            changed.replace(path, with_metadata(node, metadata))
+            changed.replace(path, evolve(node, metadata=metadata))
     return changed
 
 

@@ -18,7 +18,7 @@ from purekernel.host.read import image_name, is_folder, load_file
 from purekernel.host.rootfs_folder import load_host_file, load_root_folder
 from purekernel.host.windows_names import ON_WINDOWS
 from purekernel.input import DEFAULT_LIMITS, Limits
-from purekernel.tree import ROOT, Directory, File, Metadata, Tree, parse_path, with_metadata
+from purekernel.tree import ROOT, Directory, File, Metadata, Tree, parse_path
 from purekernel.tree.path import is_below, join
 
 # The root folder of an image of several sources, as mksquashfs makes it: root's, mode 0777.
@@ -53,7 +53,7 @@ class Changes:
         for path, node in tree.walk():
             if tree.inode(path) not in seen:
                 seen.add(tree.inode(path))
-                changed.replace(path, with_metadata(node, _evolved(node.metadata, fields)))
+                changed.replace(path, evolve(node, metadata=_evolved(node.metadata, fields)))
         return changed
 
 

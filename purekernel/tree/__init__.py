@@ -19,6 +19,7 @@ from purekernel.tree.node import (
     Directory,
     Fifo,
     File,
+    LazyContent,
     Metadata,
     Node,
     Socket,
@@ -26,7 +27,6 @@ from purekernel.tree.node import (
     Xattrs,
     describe,
     file_type,
-    with_metadata,
 )
 from purekernel.tree.path import ROOT, display, parse_path
 from purekernel.tree.resolve import Found, look_up, resolve
@@ -42,6 +42,7 @@ __all__ = [
     "File",
     "Found",
     "Layer",
+    "LazyContent",
     "Metadata",
     "Node",
     "Socket",
@@ -64,5 +65,4 @@ __all__ = [
     "put_file",
     "resolve",
     "subtree",
-    "with_metadata",
 ]

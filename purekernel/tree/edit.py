@@ -6,7 +6,7 @@ from attrs import evolve
 
 from purekernel.errors import ConflictError
 from purekernel.input import Buffer
-from purekernel.tree.node import Directory, File, Metadata, describe, with_metadata
+from purekernel.tree.node import Directory, File, Metadata, describe
 from purekernel.tree.path import ROOT, ancestors, display, join, name, parse_path
 from purekernel.tree.resolve import resolve
 from purekernel.tree.tree import Tree
@@ -42,7 +42,7 @@ def clamp_times(tree: Tree, newest: int) -> Tree:
     clamped = tree.copy()
     for path, node in tree.walk():
         if node.metadata.mtime > newest:
-            clamped.replace(path, with_metadata(node, evolve(node.metadata, mtime=newest)))
+            clamped.replace(path, evolve(node, metadata=evolve(node.metadata, mtime=newest)))
     return clamped
 
 
@@ -56,7 +56,7 @@ def date_implied(tree: Tree, mtime: int) -> Tree:
     dated = tree.copy()
     for path in tree.implied():
         node = tree[path]
-        dated.replace(path, with_metadata(node, evolve(node.metadata, mtime=mtime)))
+        dated.replace(path, evolve(node, metadata=evolve(node.metadata, mtime=mtime)))
     return dated
 
 
@@ -64,14 +64,14 @@ def date_all(tree: Tree, mtime: int) -> Tree:
     """Return ``tree`` with ``mtime`` (seconds since 1970, UTC) set on every node."""
     dated = tree.copy()
     for path, node in tree.walk():
-        dated.replace(path, with_metadata(node, evolve(node.metadata, mtime=mtime)))
+        dated.replace(path, evolve(node, metadata=evolve(node.metadata, mtime=mtime)))
     return dated
 
 
 def content_bytes(tree: Tree) -> int:
     """Return the total size of the files in ``tree`` in bytes; count hard links once."""
     files = {tree.inode(path): node for path, node in tree.walk() if isinstance(node, File)}
-    return sum(len(node.content) for node in files.values())
+    return sum(node.size_bytes for node in files.values())
 
 
 def subtree(tree: Tree, kept: bytes) -> Tree:

@@ -22,7 +22,7 @@ from attrs import asdict, evolve
 
 from purekernel.errors import ConflictError, TreeError
 from purekernel.tree.layer import NOTHING_STATED, Stated
-from purekernel.tree.node import Directory, Node, Symlink, with_metadata
+from purekernel.tree.node import Directory, Node, Symlink
 from purekernel.tree.path import ROOT, display, join, name, parent
 from purekernel.tree.resolve import resolve
 from purekernel.tree.tree import Tree
@@ -127,7 +127,7 @@ def _set_fields(merged: Tree, target: bytes, node: Node, fields: Collection[str]
         return
     values = {key: value for key, value in asdict(node.metadata).items() if key in fields}
     folder = merged[target]
-    merged.replace(target, with_metadata(folder, evolve(folder.metadata, **values)))
+    merged.replace(target, evolve(folder, metadata=evolve(folder.metadata, **values)))
 
 
 def _is_empty_folder(tree: Tree, path: bytes) -> bool:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import stat
+import weakref
+from collections.abc import Callable
 from enum import Enum
+from typing import ClassVar
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from purekernel.input import Buffer
 
@@ -35,12 +38,68 @@ class Metadata:
     xattrs: Xattrs = ()
 
 
+@frozen(eq=False)
+class LazyContent:
+    """The content of a file, which is loaded on access.
+
+    Only the content that was loaded last is kept, because it is usually accessed several times in
+    a row. So a tree can have more content than fits in memory. Any thread may load content.
+
+    Attributes:
+        size_bytes: the size, as the archive or the host stated it when the name was read.
+    """
+
+    size_bytes: int
+    _load: Callable[[], Buffer] = field(repr=False)
+
+    # Refers to the owner weakly: its loader usually holds a whole archive.
+    _last: ClassVar[tuple[Callable[[], LazyContent | None], Buffer]] = (lambda: None, b"")
+
+    def __len__(self) -> int:
+        return self.size_bytes
+
+    def load(self) -> Buffer:
+        """Return the content; errors of the loader propagate."""
+        owner, content = LazyContent._last
+        if owner() is not self:
+            content = self._load()
+            LazyContent._last = (weakref.ref(self), content)
+        return content
+
+    def __eq__(self, other: object) -> bool:
+        """Compare contents; they are loaded, unless both are the same object."""
+        if self is other:
+            return True
+        if isinstance(other, LazyContent):
+            return self.load() == other.load()
+        return self.load() == other if isinstance(other, Buffer) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # a hash would load the content
+
+
 @frozen(kw_only=True)
 class File:
-    """A regular file. ``content`` is often a view into an archive; do not modify it."""
+    """A regular file; ``content`` is an argument, too: bytes, or a :class:`LazyContent`."""
 
     metadata: Metadata
-    content: Buffer = field(default=b"", repr=lambda content: f"<{len(content)} bytes>")
+    _content: Buffer | LazyContent = field(
+        default=b"", repr=lambda content: f"<{len(content)} bytes>"
+    )
+
+    @property
+    def content(self) -> Buffer:
+        """The content, often a view into an archive; do not modify it.
+
+        Raises:
+            PurekernelError: content that is loaded on access is damaged or unreadable.
+        """
+        held = self._content
+        return held.load() if isinstance(held, LazyContent) else held
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the content, which is not loaded for it."""
+        return len(self._content)
 
 
 @frozen(kw_only=True)
@@ -92,62 +151,29 @@ class Socket:
 Node = File | Directory | Symlink | Device | Fifo | Socket
 
 
-def with_metadata(node: Node, metadata: Metadata) -> Node:
-    """Return a copy of ``node`` with ``metadata``."""
-    if isinstance(node, File) and type(node) is not File:
-        return _LazyFile(metadata=metadata, node=node)
-    return evolve(node, metadata=metadata)
-
-
-class _LazyFile(File):
-    """A file that takes its content from another file, which loads it on access."""
-
-    __slots__ = ("_node",)
-
-    _node: File
-
-    def __init__(self, *, metadata: Metadata, node: File) -> None:
-        super().__init__(metadata=metadata)
-        object.__setattr__(self, "_node", node)
-
-    @property
-    def content(self) -> Buffer:
-        """Return the content of the other file; errors of that file propagate."""
-        return self._node.content
-
-    @content.setter
-    def content(self, _content: Buffer) -> None:
-        """Ignore the assignment that attrs makes; the content is read from the other file."""
-
-    def __eq__(self, other: object) -> bool:
-        """Compare by identity; comparing the contents would load them."""
-        return self is other
-
-    __hash__ = object.__hash__
-
-
 def file_type(node: Node) -> int:
     """Return the ``S_IFMT`` bits of ``node``'s ``st_mode`` (Source: inode(7))."""
     if isinstance(node, Device):
         return stat.S_IFCHR if node.kind is DeviceKind.CHARACTER else stat.S_IFBLK
-    # Files that load their content on access are subclasses of File.
-    return _FILE_TYPES.get(type(node), stat.S_IFREG)
+    return _FILE_TYPES[type(node)]
 
 
 def describe(node: Node) -> str:
     """Return the name of ``node``'s type with its article, for messages: ``"a folder"``."""
     if isinstance(node, Device):
         return f"a {node.kind.value} device"
-    return _WORDS.get(type(node), "a file")
+    return _WORDS[type(node)]
 
 
 _FILE_TYPES: dict[type[Node], int] = {
+    File: stat.S_IFREG,
     Directory: stat.S_IFDIR,
     Symlink: stat.S_IFLNK,
     Fifo: stat.S_IFIFO,
     Socket: stat.S_IFSOCK,
 }
 _WORDS: dict[type[Node], str] = {
+    File: "a file",
     Directory: "a folder",
     Symlink: "a symbolic link",
     Fifo: "a fifo",

@@ -22,7 +22,7 @@ from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.ld_cache import parse_ld_cache
 from purekernel.recipe.encoding import Encoding
-from purekernel.tree import Buffer, Directory, File, Metadata, Node, Symlink, Tree, with_metadata
+from purekernel.tree import Buffer, Directory, File, Metadata, Node, Symlink, Tree
 from tests.oracles import require, run
 from tests.shared import core_iso
 from tests.workshop import Workshop
@@ -133,7 +133,7 @@ def difference(path: bytes, ours: Node | None, theirs: Node | None, base: Tree) 
     if mine.mtime != others.mtime:
         reasons.append("times")
     # Content, link target and device numbers must be equal.
-    return reasons[0] if reasons and with_metadata(ours, others) == theirs else ""
+    return reasons[0] if reasons and evolve(ours, metadata=others) == theirs else ""
 
 
 def index_difference(path: bytes, ours: Node | None, theirs: Node | None) -> str:

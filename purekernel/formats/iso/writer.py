@@ -44,7 +44,6 @@ from purekernel.tree import (
     Node,
     Tree,
     display,
-    with_metadata,
 )
 from purekernel.tree.path import join, name, parent
 
@@ -185,7 +184,7 @@ def _plan(tree: Tree, boot: ElTorito | None, timestamp: int) -> list[_Entry]:
         _check_node(path, node)
         names = Names(iso=iso[path], joliet=joliet[path], raw=name(path))
         mtime = in_range(node.metadata.mtime)
-        timed = with_metadata(node, evolve(node.metadata, mtime=mtime))
+        timed = evolve(node, metadata=evolve(node.metadata, mtime=mtime))
         entries.append(_Entry(path=path, names=names, node=timed))
         if isinstance(node, Directory):
             if len(tree.entries(path)) > MAX_FOLDER_NAMES:

@@ -28,7 +28,6 @@ from purekernel.tree import (
     describe,
     display,
     resolve,
-    with_metadata,
 )
 
 # Of the faults found in a manifest, how many one message shows.
@@ -182,7 +181,7 @@ class _Maker:
             return self._file(entry, metadata)
         node = _described(entry, kind, metadata)
         if node is None and old is not None:
-            return with_metadata(old, metadata)
+            return evolve(old, metadata=metadata)
         if node is None:
             needed = "link=" if kind is Kind.LINK else "device="
             self._wrong.append(f"{_name(entry, entry.path)} needs {needed}")

@@ -1,7 +1,7 @@
 """Read, write and list squashfs images, the format of Tiny Core's extensions."""
 
 from purekernel.formats.squashfs.listing import describe_image, list_details, list_names
-from purekernel.formats.squashfs.reader import OpenImage, PackedFile, open_squashfs, parse_squashfs
+from purekernel.formats.squashfs.reader import OpenImage, open_squashfs, parse_squashfs
 from purekernel.formats.squashfs.superblock import MAGIC, Superblock
 from purekernel.formats.squashfs.writer import Options, build_squashfs, write_squashfs
 
@@ -9,7 +9,6 @@ __all__ = [
     "MAGIC",
     "OpenImage",
     "Options",
-    "PackedFile",
     "Superblock",
     "build_squashfs",
     "describe_image",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -32,6 +32,7 @@ from purekernel.tree import (
     Directory,
     Fifo,
     File,
+    LazyContent,
     Metadata,
     Node,
     Socket,
@@ -60,49 +61,12 @@ def parse_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS
         return _Reader(image, source, limits).read()
 
 
-class PackedFile(File):
-    """A file in an image that unpacks its content on each access.
-
-    Attributes:
-        size_bytes: the size of the content, as the image states it.
-    """
-
-    __slots__ = ("_load", "size_bytes")
-
-    _load: Callable[[], Buffer]
-    size_bytes: int
-
-    def __init__(self, *, metadata: Metadata, size_bytes: int, load: Callable[[], Buffer]) -> None:
-        super().__init__(metadata=metadata)
-        object.__setattr__(self, "size_bytes", size_bytes)
-        object.__setattr__(self, "_load", load)
-
-    @property
-    def content(self) -> Buffer:
-        """The content, unpacked.
-
-        Raises:
-            FormatError: the content is damaged.
-        """
-        return self._load()
-
-    @content.setter
-    def content(self, _content: Buffer) -> None:
-        """Ignore the assignment: the content is in the image."""
-
-    def __eq__(self, other: object) -> bool:
-        """Compare by identity; comparing contents would unpack them."""
-        return self is other
-
-    __hash__ = object.__hash__
-
-
 @frozen(kw_only=True)
 class OpenImage:
     """An image whose names are read, but not its contents.
 
     Attributes:
-        tree: the tree; its files are :class:`PackedFile`.
+        tree: the tree; the contents of its files are loaded on access.
         facts: the fields of the superblock.
         sizes: for each path the size that the image states, in bytes: of a file's content, a
             link's target, a folder's listing.
@@ -242,8 +206,8 @@ class _Reader:
             self._content_bytes += inode.data
             self._limits.check_unpacked(self._content_bytes, source=self._source)
             if self._is_lazy:
-                load = partial(self._load, inode, path)
-                return PackedFile(metadata=metadata, size_bytes=inode.data, load=load)
+                content = LazyContent(inode.data, load=partial(self._load, inode, path))
+                return File(metadata=metadata, content=content)
             return File(metadata=metadata, content=self._image.content(inode, path))
         if kind == SYMLINK:
             return Symlink(metadata=metadata, target=self._target(inode, path))
