@@ -20,6 +20,7 @@ from purekernel.encode.disk_cache import EncodedCache
 from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.gzip import build_gzip
+from purekernel.input import Input
 from purekernel.remaster.core import pack_core, recompress_nested
 from purekernel.rootfs.modules import unpack_modules
 
@@ -33,7 +34,7 @@ def main() -> None:
         stream = zopfli.compress(plain)[2:-4]
         made = build_gzip(stream, crc32=zlib.crc32(plain), size_bytes=len(plain))
     else:
-        tree = parse_cpio(data, source=source)
+        tree = parse_cpio(Input(data, name=source))
         if how == "raw":
             tree = unpack_modules(tree)
         effort = Effort.MAX if how == "raw" else Effort(how)

@@ -18,6 +18,7 @@ from purekernel import make_image
 from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.iso import parse_iso
+from purekernel.input import Input
 from purekernel.recipe.encoding import Encoding, Modules
 from purekernel.tree import File, put_file
 
@@ -48,14 +49,14 @@ def _fat_core(work: Path) -> None:
         cwd=CHECKOUT, check=True, stdout=subprocess.PIPE,
     )  # fmt: skip
     image = make_image(work / "bundle.tar.gz", iso_version="1", encoding=PLAIN)
-    tree = parse_cpio(image.core, source="core.gz")
+    tree = parse_cpio(Input(image.core, name="core.gz"))
     _write(work, "36 MB tree", gzip.compress(build_cpio(tree), mtime=0))
 
 
 def _write(work: Path, title: str, core: bytes) -> None:
     """Write ``core``, and again with other words in one small file of it."""
     (work / f"{title}.gz").write_bytes(core)
-    tree = parse_cpio(core, source=title)
+    tree = parse_cpio(Input(core, name=title))
     path, node = next(
         (path, node)
         for path, node in tree.walk()

@@ -21,6 +21,7 @@ from pathlib import Path
 from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.elf import is_elf
+from purekernel.input import Input
 from purekernel.remaster.core import pack_core, recompress_nested
 from purekernel.tree import Directory, File, Metadata, Tree, content_bytes
 
@@ -49,7 +50,7 @@ def _peak_bytes() -> int:
 
 def _make_tree(files: int, core: Path) -> Tree:
     programs, texts = [], []
-    for _path, node in parse_cpio(core.read_bytes(), source=core.name).walk():
+    for _path, node in parse_cpio(Input(core.read_bytes(), name=core.name)).walk():
         if isinstance(node, File) and node.content:
             (programs if is_elf(node.content) else texts).append(bytes(node.content))
     sources = [

@@ -23,6 +23,7 @@ from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import parse_iso
 from purekernel.formats.squashfs import parse_squashfs
 from purekernel.host.unpack import unpack_tree
+from purekernel.input import Input
 from purekernel.tree import File
 
 CORE_ISO = "tinycorelinux/4.x/x86/release/Core-current.iso"
@@ -108,7 +109,7 @@ def _build_package(shared: Path, work: Path) -> Path:
     core = iso.tree[b"boot/core.gz"]
     assert isinstance(core, File)
     unpack_tree(
-        parse_cpio(core.content, source="core.gz"), root / "usr" / "lib" / "things" / "core"
+        parse_cpio(Input(core.content, name="core.gz")), root / "usr" / "lib" / "things" / "core"
     )
     control = root / "DEBIAN"
     control.mkdir()

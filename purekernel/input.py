@@ -106,6 +106,10 @@ class Input:
             source=self.name, offset=self._position(offset), expected=expected, got=got, hint=hint
         )
 
+    def at(self, offset: int) -> str:
+        """Return the name with a position, as errors give it: ``x.tar, byte 512``."""
+        return f"{self.name}, byte {self.start + offset}"
+
     def part(self, start: int, end: int | None = None, *, name: str | None = None) -> Input:
         """Return the bytes from ``start`` to ``end`` as an input of their own, without a copy.
 

@@ -30,6 +30,10 @@ def test_exceed_says_which_limit_at_which_position() -> None:
     assert error.hint == "use another copy"
 
 
+def test_at_gives_the_position_in_the_named_file() -> None:
+    assert Input(b"0123456789", name="disk").part(4).at(1) == "disk, byte 5"
+
+
 def test_slices_of_the_view_share_the_data() -> None:
     data = bytearray(b"0123456789")
     piece = Input(data, name="disk").view[2:4]

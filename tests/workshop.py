@@ -22,6 +22,7 @@ from fixtures.repository import TCZ, make_repository
 from fixtures.scripts import Generation
 from purekernel.cli import main
 from purekernel.formats.tar import parse_tar
+from purekernel.input import Input
 from purekernel.tree import File, Tree
 
 NEEDS: Mapping[str, Sequence[str]] = {
@@ -134,14 +135,14 @@ class Workshop:
     def load(self, flavour: str = "dev") -> Tree:
         """Return what the bundle that was written holds."""
         path = self.out / f"razor-microkernel-bundle-{flavour}.tar.gz"
-        return parse_tar(path.read_bytes(), source=path.name)
+        return parse_tar(Input(path.read_bytes(), name=path.name))
 
 
 def inner(tree: Tree, name: str = "razor-microkernel-overlay") -> Tree:
     """Return what one of the overlays in a bundle holds."""
     node = tree[f"dependencies/{name}.tar.gz".encode()]
     assert isinstance(node, File)
-    return parse_tar(node.content, source=name)
+    return parse_tar(Input(node.content, name=name))
 
 
 def text(tree: Tree, path: str) -> str:

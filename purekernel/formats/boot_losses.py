@@ -13,7 +13,7 @@ from attrs import frozen
 from purekernel.errors import BootLossError, raise_all
 from purekernel.formats.cpio import early_names
 from purekernel.formats.iso import BootEntry, IsoImage
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Buffer, display
 
 
@@ -50,7 +50,7 @@ def find_early_archive(
     Raises:
         FormatError: an uncompressed archive at the start is damaged.
     """
-    names = early_names(core, source=source, limits=limits)
+    names = early_names(Input(core, name=source, limits=limits))
     if not names:
         return ()
     what = f"the uncompressed archive in front of {source}, which the kernel reads first"

@@ -8,7 +8,7 @@ from purekernel.errors import BundleError
 from purekernel.formats.boot_losses import BootLoss, find_early_archive, find_lost_ways
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import BootEntry, ElTorito, IsoImage, parse_iso
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Buffer, File, Tree, subtree
 
 BOOT_FOLDER = b"boot"
@@ -66,7 +66,7 @@ def parse_base(
     if image.boot is None:
         raise _no_boot(image, source)
     core_source = f"{source}: {core_path.decode()}"
-    root = parse_cpio(core.content, source=core_source, limits=limits)
+    root = parse_cpio(Input(core.content, name=core_source, limits=limits))
     early = find_early_archive(core.content, source=core_path.decode(), limits=limits)
     kept = image.tree if keep_iso_files else subtree(image.tree, BOOT_FOLDER)
     return Base(

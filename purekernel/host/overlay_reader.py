@@ -67,11 +67,11 @@ def parse_layer(
     plain = data if is_tar(data) else unpack(Input(data, name=source, limits=limits))
     head = bytes(plain[:6])
     if head in (MAGIC_NEWC, MAGIC_CRC):
-        tree = parse_cpio(plain, source=source, limits=limits)
+        tree = parse_cpio(Input(plain, name=source, limits=limits))
     elif head.startswith(SQUASHFS_MAGIC):
         tree = parse_squashfs(plain, source=source, limits=limits)
     elif is_tar(plain):
-        tree = parse_tar(plain, source=source, limits=limits)
+        tree = parse_tar(Input(plain, name=source, limits=limits))
     else:
         raise InputError(
             f"{source} is not a known kind of {what}: it starts with {head.hex(' ') or 'nothing'}",

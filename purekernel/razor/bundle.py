@@ -16,7 +16,7 @@ from attrs import evolve, field, frozen
 from purekernel.encode.encoders import Libdeflate, compress
 from purekernel.errors import BundleError, inside
 from purekernel.formats.tar import build_tar, parse_tar
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.razor.project import EXTRAS, REBUILD_SCRIPT, Project, tell_generation
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.rootfs.ownership import own_as_root
@@ -104,7 +104,7 @@ def parse_bundle(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) 
         FormatError: the tar file is damaged.
         BundleError: a part is missing, or the scripts name no known flavour.
     """
-    tree = parse_tar(data, source=source, limits=limits)
+    tree = parse_tar(Input(data, name=source, limits=limits))
     with inside(source):
         return _parse_parts(tree, source)
 
@@ -317,7 +317,7 @@ def host_keys(project: Project) -> list[bytes]:
     if content is None:
         return []
     with inside(project.source):
-        return _find_host_keys(parse_tar(content, source=SSH_SETUP_PATH.decode()))
+        return _find_host_keys(parse_tar(Input(content, name=SSH_SETUP_PATH.decode())))
 
 
 def without_paths(packed: Buffer, layers: Iterable[Layer]) -> Buffer:
@@ -328,7 +328,7 @@ def without_paths(packed: Buffer, layers: Iterable[Layer]) -> Buffer:
     Raises:
         FormatError: the tarball is damaged.
     """
-    tree = parse_tar(packed, source="the project's tarball")
+    tree = parse_tar(Input(packed, name="the project's tarball"))
     duplicates = {
         path
         for layer in layers
@@ -344,7 +344,7 @@ def _find_host_keys(tree: Tree) -> list[bytes]:
 
 def _remove_host_keys(content: Buffer, path: bytes, source: str) -> Buffer:
     with inside(source):
-        tree = parse_tar(content, source=path.decode())
+        tree = parse_tar(Input(content, name=path.decode()))
     return _remove_paths(content, tree, _find_host_keys(tree))
 
 

@@ -23,7 +23,7 @@ from purekernel.formats.gem import build_gem_index, parse_gem
 from purekernel.formats.tar import parse_tar
 from purekernel.host.overlay_reader import load_layer, parse_layer
 from purekernel.host.read import check_digest, is_folder
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.plan.fetch_plan import Gathered
 from purekernel.plan.files import overlay_role
 from purekernel.plan.plan import MCOLLECTIVE, RUBYGEMS, VM_TOOLS
@@ -457,7 +457,7 @@ class Assembly:
         return self._overlay_places.layers(self.mtime)
 
     def _unpacked(self, source: str, packed: Buffer) -> Layer:
-        return Layer(source=source, tree=parse_tar(packed, source=source, limits=self._limits))
+        return Layer(source=source, tree=parse_tar(Input(packed, name=source, limits=self._limits)))
 
 
 def _cut(tree: Tree, name: str, files: Sequence[Named]) -> Tree:

@@ -15,7 +15,7 @@ from purekernel.formats.core_iso import Base, parse_base
 from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import ElTorito, VolumeFields
 from purekernel.formats.tar import parse_tar
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.progress import Progress, Silent
 from purekernel.razor.bundle import Bundle
 from purekernel.razor.metadata import (
@@ -463,7 +463,7 @@ def _bundle_layers(bundle: Bundle, options: Options) -> list[Layer]:
                 layers.append(part)
                 continue
             limits = evolve(options.limits, unpacked_bytes=left_bytes)
-            tree = parse_tar(part, source=source, limits=limits)
+            tree = parse_tar(Input(part, name=source, limits=limits))
             left_bytes = max(0, left_bytes - content_bytes(tree))
             layers.append(Layer(source=source, tree=tree))
     return layers

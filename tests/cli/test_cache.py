@@ -7,6 +7,7 @@ import pytest
 
 from purekernel.cli import main
 from purekernel.formats.cpio import parse_cpio
+from purekernel.input import Input
 from purekernel.tree import File
 
 
@@ -56,7 +57,7 @@ def test_it_can_be_cleared_and_pruned(folder: Path, capsys: pytest.CaptureFixtur
 def test_every_way_to_pack_it_holds_the_same(effort: str, more: list[str], folder: Path) -> None:
     command = ["build", "--sample", "--quiet", "--emit", "core", "--effort", effort, *more]
     assert main(command) == 0
-    tree = parse_cpio((folder / "core.gz").read_bytes(), source="core.gz")
+    tree = parse_cpio(Input((folder / "core.gz").read_bytes(), name="core.gz"))
     contents = {
         path.removesuffix(b".gz"): gzip.decompress(node.content)
         if path.endswith(b".gz")
@@ -65,7 +66,7 @@ def test_every_way_to_pack_it_holds_the_same(effort: str, more: list[str], folde
         if isinstance(node, File) and b"/modules." not in path
     }
     assert main(["build", "--sample", "--quiet", "--emit", "core", "--modules", "keep"]) == 0
-    plain = parse_cpio((folder / "core.gz").read_bytes(), source="core.gz")
+    plain = parse_cpio(Input((folder / "core.gz").read_bytes(), name="core.gz"))
     assert len(contents) > 20
     for path, node in plain.walk():
         if isinstance(node, File) and b"/modules." not in path:

@@ -21,6 +21,7 @@ from fixtures.repository import TCZ, make_extension, make_repository
 from purekernel.cli import main
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.tar import build_tar
+from purekernel.input import Input
 from purekernel.plan.lock.lock import Lock, parse_lock
 from purekernel.tree import File, Metadata, Tree
 from tests.fetch.answers import cut, redirect, status
@@ -570,7 +571,7 @@ def test_a_manifest_without_times_has_the_images(here: Path, server: Server) -> 
     Path("m.mtree").write_text("#mtree\n./etc type=dir mode=0755\n./etc/lnk type=link link=x\n")
     write_recipe(server, more='[[overlay]]\npath = "m.mtree"\n')
     assert main(["build", "--emit", "core", "-q", "--timestamp", "1500000000"]) == 0
-    root = parse_cpio(gzip_module.decompress(Path("core.gz").read_bytes()), source="core")
+    root = parse_cpio(Input(gzip_module.decompress(Path("core.gz").read_bytes()), name="core"))
     assert root[b"etc/lnk"].metadata.mtime == 1_500_000_000
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from purekernel.cli import main
 from purekernel.formats.squashfs import parse_squashfs
+from purekernel.input import Input
 from purekernel.plan.lock.lock import build_lock, parse_lock
 from purekernel.tree import File, Tree
 from tests.debs import control, deb, entry, listed
@@ -376,7 +377,7 @@ def test_merged_packages_and_files_cut_out_of_packages(
     from purekernel.formats.cpio import parse_cpio  # noqa: PLC0415  # only here
 
     (core,) = Path("out").glob("*core.gz")
-    tree = parse_cpio(gzip.decompress(core.read_bytes()), source="core")
+    tree = parse_cpio(Input(gzip.decompress(core.read_bytes()), name="core"))
     assert text(tree, "usr/bin/quiet") == "quiet 1.0-1\n"
     assert text(tree, "usr/bin/lshw") == "lshw 02.16-1\n"
     assert b"usr/local/postinst/lshw" not in tree

@@ -16,6 +16,7 @@ from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.squashfs import open_squashfs, parse_squashfs
 from purekernel.formats.squashfs.codecs import Codec
 from purekernel.formats.squashfs.layout import Flag
+from purekernel.input import Input
 from purekernel.tree import Device, DeviceKind, Directory, Fifo, File, Metadata, Symlink, Tree
 from tests.formats.test_squashfs import check_against_disk, plant
 from tests.formats.test_squashfs_writer import build, varied_tree, with_files
@@ -114,7 +115,7 @@ def test_archives_and_images_are_sources(folder: Path) -> None:
     archive = build_cpio(varied_tree())
     Path("in.cpio").write_bytes(archive)
     assert tool("mksquashfs", "in.cpio", "from-cpio.tcz", "-quiet") == 0
-    assert read("from-cpio.tcz") == parse_cpio(archive, source="in.cpio")
+    assert read("from-cpio.tcz") == parse_cpio(Input(archive, name="in.cpio"))
     with tarfile.open("in.tar.gz", "w:gz") as tarball:
         tarball.add("root", ".")
     assert tool("mksquashfs", "in.tar.gz", "from-tar.tcz", "-quiet") == 0

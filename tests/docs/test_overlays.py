@@ -7,6 +7,7 @@ import pytest
 
 from purekernel.formats.tar import parse_tar
 from purekernel.host.overlay_reader import load_layer
+from purekernel.input import Input
 from purekernel.tree import Device, File, Symlink, Tree
 from tests.oracles import require, run
 from tests.processes import ROOT
@@ -53,4 +54,4 @@ def test_the_example_says_what_it_means_over_a_folder_and_alone(site: Path) -> N
 @pytest.mark.oracle
 def test_bsdtar_reads_the_example_likewise(site: Path) -> None:
     archive = run(require("bsdtar"), "-cf", "-", "@site.mtree", cwd=site)
-    check(parse_tar(archive, source="bsdtar"))
+    check(parse_tar(Input(archive, name="bsdtar")))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError, PurekernelError, UnrepresentableError
 from purekernel.formats.cpio import build_cpio, iter_members, parse_cpio
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.tree import (
     Device,
     DeviceKind,
@@ -82,12 +82,12 @@ def sample() -> Tree:
 @given(trees(any_links=True))
 @settings(max_examples=150, deadline=None)
 def test_tree_round_trips(tree: Tree) -> None:
-    assert parse_cpio(build_cpio(tree), source="x") == tree
+    assert parse_cpio(Input(build_cpio(tree), name="x")) == tree
 
 
 def test_contents_are_views_into_the_archive() -> None:
     data = build_cpio(sample())
-    content = parse_cpio(data, source="x")[b"bin/su"].content
+    content = parse_cpio(Input(data, name="x"))[b"bin/su"].content
     assert isinstance(content, memoryview)
     assert content.obj is data
 
@@ -167,7 +167,7 @@ def test_archive_of_another_program_is_read(packer: str, tmp_path: Path) -> None
     (tmp_path / "link").symlink_to("a/one")
     os.mkfifo(tmp_path / "fifo")
     names = b".\na\na/one\na/two\nempty\nlink\nfifo\n"
-    tree = parse_cpio(run(*command, stdin=names, cwd=tmp_path), source=packer)
+    tree = parse_cpio(Input(run(*command, stdin=names, cwd=tmp_path), name=packer))
     assert [path for path, _node in tree.walk()] == [
         b"", b"a", b"a/one", b"a/two", b"empty", b"fifo", b"link",
     ]  # fmt: skip
@@ -183,21 +183,21 @@ def test_later_archives_replace_files_of_earlier_ones() -> None:
     late = record(b"kernel", mode=0o40700) + record(b"etc", mode=0o40755) + TRAILER
     late += bytes(512) + record(b"kernel/x86", b"newer") + TRAILER + bytes(100)
     for packed in (late, gzip.compress(late), lzma.compress(late, check=lzma.CHECK_CRC32)):
-        tree = parse_cpio(early + bytes(1024) + packed, source="x")
+        tree = parse_cpio(Input(early + bytes(1024) + packed, name="x"))
         assert bytes(tree[b"kernel/x86"].content) == b"newer"
         assert tree[b"kernel"].metadata.mode == 0o700
         assert b"etc" in tree
     packed = gzip.compress(early)
-    tree = parse_cpio(packed + bytes(-len(packed) % 4) + late, source="x")
+    tree = parse_cpio(Input(packed + bytes(-len(packed) % 4) + late, name="x"))
     assert bytes(tree[b"kernel/x86"].content) == b"newer"
 
 
 def test_wrong_checksum_is_refused() -> None:
     good = record(b"f", b"abc", magic=b"070702", check=sum(b"abc")) + TRAILER
-    assert bytes(parse_cpio(good, source="x")[b"f"].content) == b"abc"
+    assert bytes(parse_cpio(Input(good, name="x"))[b"f"].content) == b"abc"
     bad = record(b"f", b"abc", magic=b"070702", check=1) + TRAILER
     with pytest.raises(FormatError) as caught:
-        parse_cpio(bad, source="x")
+        parse_cpio(Input(bad, name="x"))
     assert str(caught.value) == (
         "x, byte 112: expected content with the checksum 0x00000001, got 0x00000126"
     )
@@ -207,13 +207,15 @@ def test_content_of_hard_links_is_with_first_or_last_name() -> None:
     first = record(b"a", b"data", ino=5, nlink=2) + record(b"b", ino=5, nlink=2) + TRAILER
     last = record(b"a", ino=5, nlink=2) + record(b"b", b"data", ino=5, nlink=2) + TRAILER
     for data in (first, last):
-        tree = parse_cpio(data, source="x")
+        tree = parse_cpio(Input(data, name="x"))
         assert bytes(tree[b"a"].content) == bytes(tree[b"b"].content) == b"data"
         assert len(tree.hard_links()) == 1
 
 
 def test_equal_inode_numbers_with_link_count_1_are_not_hard_links() -> None:
-    tree = parse_cpio(record(b"a", b"1", ino=7) + record(b"b", b"2", ino=7) + TRAILER, source="x")
+    tree = parse_cpio(
+        Input(record(b"a", b"1", ino=7) + record(b"b", b"2", ino=7) + TRAILER, name="x")
+    )
     assert tree.hard_links() == {}
 
 
@@ -226,7 +228,7 @@ def test_missing_parents_are_made_and_links_in_paths_are_followed() -> None:
         + record(b"usr", mode=0o40700)
         + TRAILER
     )
-    tree = parse_cpio(data, source="x")
+    tree = parse_cpio(Input(data, name="x"))
     assert bytes(tree[b"usr/lib/y"].content) == b"2"
     assert bytes(tree[b"usr/lib/deep/z"].content) == b"3"
     assert tree[b"usr"].metadata.mode == 0o700
@@ -325,24 +327,24 @@ DAMAGE: list[tuple[bytes, str]] = [
 @pytest.mark.parametrize(("data", "message"), DAMAGE, ids=range(len(DAMAGE)))
 def test_damaged_archive_is_refused_with_its_offset(data: bytes, message: str) -> None:
     with pytest.raises(PurekernelError) as caught:
-        parse_cpio(data, source="x")
+        parse_cpio(Input(data, name="x"))
     assert str(caught.value).startswith(message)
 
 
 def test_record_split_across_gzip_members_is_refused() -> None:
     data = record(b"f", b"abcdefgh") + TRAILER
     with pytest.raises(FormatError, match="the end of the archive"):
-        parse_cpio(gzip.compress(data[:116]) + gzip.compress(data[116:]), source="x")
+        parse_cpio(Input(gzip.compress(data[:116]) + gzip.compress(data[116:]), name="x"))
 
 
 def test_archive_above_a_limit_is_refused() -> None:
     many = b"".join(record(b"%d" % number) for number in range(20)) + TRAILER
     with pytest.raises(LimitError, match="at most 10 members"):
-        parse_cpio(many, source="x", limits=Limits(members=10))
+        parse_cpio(Input(many, name="x", limits=Limits(members=10)))
     with pytest.raises(LimitError, match="at most 3 folders deep"):
-        parse_cpio(record(b"a/b/c/d") + TRAILER, source="x", limits=Limits(depth=3))
+        parse_cpio(Input(record(b"a/b/c/d") + TRAILER, name="x", limits=Limits(depth=3)))
     with pytest.raises(LimitError, match="at most 1000 bytes unpacked"):
-        parse_cpio(gzip.compress(many), source="x", limits=Limits(unpacked_bytes=1000))
+        parse_cpio(Input(gzip.compress(many), name="x", limits=Limits(unpacked_bytes=1000)))
 
 
 @pytest.mark.slow
@@ -353,7 +355,7 @@ def test_damaged_archive_raises_only_purekernel_errors(data: st.DataObject) -> N
     for _ in range(data.draw(st.integers(1, 4))):
         archive[data.draw(st.integers(0, len(archive) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(PurekernelError):
-        parse_cpio(bytes(archive[: data.draw(st.integers(0, len(archive)))]), source="x")
+        parse_cpio(Input(bytes(archive[: data.draw(st.integers(0, len(archive)))]), name="x"))
 
 
 def _with_long_target(tree: Tree) -> None:
@@ -428,14 +430,14 @@ def test_file_of_4_gib_is_refused_without_a_copy() -> None:
 def test_time_before_1970_becomes_1970() -> None:
     tree = Tree()
     tree.add(b"f", File(metadata=Metadata(mode=0o644, mtime=-5)))
-    assert parse_cpio(build_cpio(tree), source="x")[b"f"].metadata.mtime == 0
+    assert parse_cpio(Input(build_cpio(tree), name="x"))[b"f"].metadata.mtime == 0
 
 
 def test_hard_linked_symlinks_become_separate_links() -> None:
     tree = Tree()
     tree.add(b"a", Symlink(metadata=META, target=b"target"))
     tree.link(b"b", b"a")
-    read = parse_cpio(build_cpio(tree), source="x")
+    read = parse_cpio(Input(build_cpio(tree), name="x"))
     assert read[b"a"] == read[b"b"] == tree[b"a"]
     assert read.hard_links() == {}
 
@@ -451,7 +453,9 @@ def test_gnu_cpio_unpacks_hard_linked_symlinks(tmp_path: Path) -> None:
 
 def test_symlinks_with_one_inode_number_are_read_as_separate_links() -> None:
     link = {"mode": 0o120777, "ino": 5, "nlink": 2}
-    tree = parse_cpio(record(b"a", b"x", **link) + record(b"b", b"x", **link) + TRAILER, source="x")
+    tree = parse_cpio(
+        Input(record(b"a", b"x", **link) + record(b"b", b"x", **link) + TRAILER, name="x")
+    )
     assert tree[b"a"] == tree[b"b"]
     assert tree.hard_links() == {}
 
@@ -460,40 +464,40 @@ def test_limits_apply_to_all_archives_together() -> None:
     part = gzip.compress(record(b"f", bytes(1000)) + TRAILER)
     limits = Limits(unpacked_bytes=4000, members=3)
     with pytest.raises(LimitError, match="at most 4000 bytes unpacked"):
-        parse_cpio(part * 5, source="x", limits=limits)
+        parse_cpio(Input(part * 5, name="x", limits=limits))
     plain = record(b"f") + TRAILER
     with pytest.raises(LimitError, match="at most 3 members"):
-        parse_cpio((plain + bytes(-len(plain) % 4)) * 5, source="x", limits=limits)
+        parse_cpio(Input((plain + bytes(-len(plain) % 4)) * 5, name="x", limits=limits))
 
 
 def test_name_padded_with_nuls_is_read() -> None:
     padded = record(b"GenuineIntel.bin\0\0\0\0", b"microcode") + TRAILER
-    assert bytes(parse_cpio(padded, source="x")[b"GenuineIntel.bin"].content) == b"microcode"
+    assert bytes(parse_cpio(Input(padded, name="x"))[b"GenuineIntel.bin"].content) == b"microcode"
 
 
 def test_later_archive_replaces_nodes_of_another_type() -> None:
     folder = {"mode": 0o40755}
     first = record(b"a", b"to", mode=0o120777) + record(b"b", **folder) + record(b"c", b"1")
     later = record(b"a", **folder) + record(b"a/x") + record(b"b", b"2") + record(b"c", **folder)
-    tree = parse_cpio(first + TRAILER + later + TRAILER, source="x")
+    tree = parse_cpio(Input(first + TRAILER + later + TRAILER, name="x"))
     assert b"a/x" in tree
     assert bytes(tree[b"b"].content) == b"2"
     assert isinstance(tree[b"c"], Directory)
     full = record(b"d", **folder) + record(b"d/x") + TRAILER
     with pytest.raises(PurekernelError, match="'d' is a folder, and a file cannot replace it"):
-        parse_cpio(full + record(b"d", b"3") + TRAILER, source="x")
+        parse_cpio(Input(full + record(b"d", b"3") + TRAILER, name="x"))
 
 
 def test_link_target_longer_than_4095_bytes_is_refused() -> None:
     with pytest.raises(FormatError, match="a target of at most 4095 bytes, as the kernel requires"):
-        parse_cpio(record(b"l", b"x" * 4096, mode=0o120777) + TRAILER, source="x")
+        parse_cpio(Input(record(b"l", b"x" * 4096, mode=0o120777) + TRAILER, name="x"))
 
 
 def test_folders_without_a_record_count_as_members() -> None:
     deep = b"/".join([b"%d"] * 100)
     data = b"".join(record(deep % ((number,) * 100)) for number in range(50)) + TRAILER
     with pytest.raises(LimitError, match="at most 3000 members"):
-        parse_cpio(data, source="x", limits=Limits(members=3000))
+        parse_cpio(Input(data, name="x", limits=Limits(members=3000)))
 
 
 def test_paths_through_links_are_limited_in_length_and_number() -> None:
@@ -502,19 +506,26 @@ def test_paths_through_links_are_limited_in_length_and_number() -> None:
         for number in range(30)
     )
     far = chain + record(b"l30", mode=0o40755) + record(b"l0/x") + TRAILER
-    assert b"l30/x" in parse_cpio(far, source="x")
+    assert b"l30/x" in parse_cpio(Input(far, name="x"))
     steps = chain.replace(b"./" * 1500, b"a/../" * 600)
     with pytest.raises(PurekernelError, match="takes more than 1000 steps to resolve"):
         parse_cpio(
-            record(b"a", mode=0o40755) + steps + record(b"l30", mode=0o40755) + record(b"l0/x")
-            + TRAILER,
-            source="x",
-        )  # fmt: skip
+            Input(
+                record(b"a", mode=0o40755)
+                + steps
+                + record(b"l30", mode=0o40755)
+                + record(b"l0/x")
+                + TRAILER,
+                name="x",
+            )
+        )
     many = b"".join(record(b"l/%d/x" % number) for number in range(10_001))
     with pytest.raises(LimitError, match="at most 10000 folders that are missing"):
         parse_cpio(
-            record(b"l", b"d", mode=0o120777) + record(b"d", mode=0o40755) + many + TRAILER,
-            source="x",
+            Input(
+                record(b"l", b"d", mode=0o120777) + record(b"d", mode=0o40755) + many + TRAILER,
+                name="x",
+            )
         )
 
 
@@ -524,7 +535,7 @@ def test_link_replaced_by_a_later_archive_is_resolved_again() -> None:
     first = record(b"a", **folder) + record(b"b", **folder) + record(b"l", b"a", **link)
     first += record(b"l/1") + record(b"l/2") + TRAILER
     second = record(b"l", b"b", **link) + record(b"l/3") + TRAILER
-    tree = parse_cpio(first + second, source="x")
+    tree = parse_cpio(Input(first + second, name="x"))
     assert (tree.entries(b"a"), tree.entries(b"b")) == ([b"1", b"2"], [b"3"])
 
 
@@ -534,11 +545,11 @@ def test_duplicate_path_through_a_link_is_refused() -> None:
         + record(b"lib/x", b"1") + record(b"l2/x", b"2") + TRAILER
     )  # fmt: skip
     with pytest.raises(FormatError, match="expected each name once, got 'lib/x' again"):
-        parse_cpio(data, source="x")
+        parse_cpio(Input(data, name="x"))
 
 
 def test_path_through_more_than_40_links_is_refused() -> None:
     loop = record(b"s", b".", mode=0o120777)
-    assert b"x" in parse_cpio(loop + record(b"s/" * 40 + b"x") + TRAILER, source="x")
+    assert b"x" in parse_cpio(Input(loop + record(b"s/" * 40 + b"x") + TRAILER, name="x"))
     with pytest.raises(PurekernelError, match="passes through more than 40 symbolic links"):
-        parse_cpio(loop + record(b"s/" * 41 + b"x") + TRAILER, source="x")
+        parse_cpio(Input(loop + record(b"s/" * 41 + b"x") + TRAILER, name="x"))

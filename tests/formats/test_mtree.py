@@ -15,6 +15,7 @@ from purekernel.errors import ConflictError, FormatError, InputError, PathError,
 from purekernel.formats.mtree import Entry, FindInTree, Kind, apply_manifest, is_mtree, parse_mtree
 from purekernel.formats.tar import parse_tar
 from purekernel.host.overlay_reader import load_layer
+from purekernel.input import Input
 from purekernel.tree import (
     Device,
     DeviceKind,
@@ -431,7 +432,7 @@ def test_bsdtar_makes_the_same_of_a_manifest(tmp_path: Path) -> None:
     spec = tmp_path / "spec.mtree"
     spec.write_text(SPEC.format(digest=hashlib.sha256(b"conf\n").hexdigest()))
     packed = run(program, "-cf", "-", "@spec.mtree", cwd=tmp_path)
-    theirs = parse_tar(packed, source="bsdtar")
+    theirs = parse_tar(Input(packed, name="bsdtar"))
     ours = load_layer(spec, mtime=TIME).tree
     assert len(ours) == 16
     assert ours == theirs
@@ -450,4 +451,4 @@ def test_manifests_of_bsdtar_are_read(options: str, tmp_path: Path) -> None:
     text = run(program, "--format=mtree", *mtree, "-cf", "-", "-C", tree, ".")
     packed = run(program, "-cf", "-", "-C", tree, ".")
     (tree / "spec.mtree").write_bytes(text)
-    assert load_layer(tree / "spec.mtree", mtime=0).tree == parse_tar(packed, source="bsdtar")
+    assert load_layer(tree / "spec.mtree", mtime=0).tree == parse_tar(Input(packed, name="bsdtar"))

@@ -24,7 +24,7 @@ from purekernel.errors import (
     UnrepresentableError,
 )
 from purekernel.formats.tar import build_tar, is_tar, parse_tar
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.tree import (
     Device,
     DeviceKind,
@@ -98,7 +98,7 @@ def raw_pax(content: bytes, kind: bytes = b"x") -> bytes:
 
 
 def parse(data: bytes, limits: Limits | None = None) -> Tree:
-    return parse_tar(data, source="a.tar", limits=limits or Limits())
+    return parse_tar(Input(data, name="a.tar", limits=limits or Limits()))
 
 
 # Round trips

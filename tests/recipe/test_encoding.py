@@ -16,6 +16,7 @@ from purekernel.errors import UsageError
 from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import parse_iso
+from purekernel.input import Input
 from purekernel.recipe.encoding import Encoding
 from purekernel.tree import File
 from tests.bzimages import make_bzimage, make_payload
@@ -54,7 +55,7 @@ def test_core_has_the_same_content_with_every_compression(
     encoding = Encoding(compression=compression, effort=Effort.FAST)
     image = make_image(bundle, iso_version="1", encoding=encoding)
     assert image.core.startswith(MAGICS[compression])
-    assert parse_cpio(image.core, source="core") == image.root
+    assert parse_cpio(Input(image.core, name="core")) == image.root
     if compression is not Compression.GZIP:
         assert image.cpio_bytes == len(build_cpio(image.root))
     # The result is reproducible, and the image can be the base of another.

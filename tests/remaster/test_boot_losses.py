@@ -14,6 +14,7 @@ from purekernel.cli.app import main
 from purekernel.errors import BootLossError, BundleError, CombinedError
 from purekernel.formats.cpio import build_cpio, early_names
 from purekernel.formats.iso import parse_iso
+from purekernel.input import Input
 from purekernel.razor.bundle import parse_bundle
 from purekernel.recipe.model import BootChanges
 from purekernel.remaster.image import Image, Options, build_image
@@ -117,7 +118,7 @@ def test_uncompressed_core_with_microcode_is_named() -> None:
 def test_uncompressed_archive_without_microcode_is_no_loss() -> None:
     front = build_cpio(Tree())
     core = content_of(parse_iso(make_core_iso(), source="x").tree, b"boot/core.gz")
-    assert early_names(front + core, source="x") == ()
+    assert early_names(Input(front + core, name="x")) == ()
     assert make(make_core_iso(core=front + core)).notes == ()
 
 
@@ -191,7 +192,7 @@ def test_drop_boot_continues_and_reports_each_loss() -> None:
 def test_dropped_microcode_is_reported_and_image_builds() -> None:
     image = make(make_core_iso(core=make_core_with_microcode()), Options(drop_boot=True))
     assert "dropped the uncompressed archive" in image.notes[0]
-    assert early_names(image.core, source="x") == ()
+    assert early_names(Input(image.core, name="x")) == ()
 
 
 def test_image_made_for_other_outputs_is_not_written_as_an_iso(tmp_path: Path) -> None:

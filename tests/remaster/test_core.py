@@ -105,7 +105,7 @@ def pack(
     core = pack_core(root, effort=effort, executor=executor, cache=cache)
     plain = check(core.data)
     assert len(plain) == core.cpio_bytes
-    assert parse_cpio(plain, source="core") == root
+    assert parse_cpio(Input(plain, name="core")) == root
     return root, core.data
 
 
@@ -135,7 +135,7 @@ def check_with_other_programs(packed: bytes, folder: Path) -> None:
         assert run(require(program), "-dc", path) == plain
     assert run(require("7z"), "e", "-so", path) == plain
     names = run(require("cpio"), "--quiet", "-t", stdin=plain).splitlines()
-    assert len(names) == len(parse_cpio(plain, source="core"))
+    assert len(names) == len(parse_cpio(Input(plain, name="core")))
 
 
 def compare(found: Tree, tree: Tree) -> int:

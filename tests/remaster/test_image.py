@@ -19,7 +19,7 @@ from purekernel.errors import (
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.tar import build_tar
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.razor.bundle import Bundle, parse_bundle
 from purekernel.recipe.model import BootChanges
 from purekernel.remaster.image import Image, Options, build_image
@@ -63,7 +63,7 @@ def test_each_generation_and_flavour_is_built(generation: str, flavour: str) -> 
     built = image(generation, flavour)
     assert built.name == f"rz_mk_{flavour}-image.0.9.0.1"
     assert content(built.root, b"tmp/mk-version.yaml") == b"---\nmk_version: 0.9.0.1\n"
-    assert parse_cpio(built.core, source="core") == built.root
+    assert parse_cpio(Input(built.core, name="core")) == built.root
     ssh = b"usr/local/etc/ssh"
     assert (ssh in built.root) == (flavour != "prod")
 
@@ -111,7 +111,7 @@ def test_owner_ids_of_overlays_are_replaced_by_root() -> None:
 
 def test_base_folders_keep_their_metadata() -> None:
     base = parse_iso(make_core_iso(), source="base")
-    core = parse_cpio(content(base.tree, b"boot/core.gz"), source="core")
+    core = parse_cpio(Input(content(base.tree, b"boot/core.gz"), name="core"))
     built = image().root
     for path, node in core.walk():
         if isinstance(node, Directory):

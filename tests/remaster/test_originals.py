@@ -21,6 +21,7 @@ from purekernel import make_image
 from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.ld_cache import parse_ld_cache
+from purekernel.input import Input
 from purekernel.recipe.encoding import Encoding
 from purekernel.tree import Buffer, Directory, File, Metadata, Node, Symlink, Tree
 from tests.oracles import require, run
@@ -170,7 +171,9 @@ def owner_of(path: bytes) -> tuple[int, int]:
 
 def base_of(folder: Path) -> Tree:
     """Return the root file system that the original scripts unpacked in ``folder``."""
-    return parse_cpio(run("bash", "-c", "zcat original/boot/core.gz", cwd=folder), source="base")
+    return parse_cpio(
+        Input(run("bash", "-c", "zcat original/boot/core.gz", cwd=folder), name="base")
+    )
 
 
 def explained(ours: Tree, theirs: Tree, base: Tree) -> dict[str, list[bytes]]:
@@ -203,10 +206,10 @@ def test_tree_differs_from_the_originals_only_as_documented(
     tree.replace(first, evolve(tree[first], content=gzip.compress(early_overlay())))
     (tmp_path / "bundle.tar.gz").write_bytes(pack_bundle(tree, pack=gzip.compress))
     script = ORIGINALS.replace("{version}", VERSION)
-    theirs = parse_cpio(run("bash", "-c", script, cwd=tmp_path), source="theirs")
+    theirs = parse_cpio(Input(run("bash", "-c", script, cwd=tmp_path), name="theirs"))
     # A common umask for root; the originals used the current one.
     image = make_image(tmp_path / "bundle.tar.gz", iso_version=VERSION, encoding=PLAIN)
-    ours = parse_cpio(gzip.decompress(image.core), source="ours")
+    ours = parse_cpio(Input(gzip.decompress(image.core), name="ours"))
     assert ours == image.root
 
     base = base_of(tmp_path)
@@ -253,7 +256,7 @@ def test_originals_build_from_our_bundles(
     bundle = workshop.out / f"razor-microkernel-bundle-{flavour}.tar.gz"
     (tmp_path / "bundle.tar.gz").write_bytes(bundle.read_bytes())
     script = ORIGINALS.replace("{version}", VERSION)
-    theirs = parse_cpio(run("bash", "-c", script, cwd=tmp_path), source="theirs")
+    theirs = parse_cpio(Input(run("bash", "-c", script, cwd=tmp_path), name="theirs"))
     ours = make_image(bundle, iso_version=VERSION, encoding=PLAIN).root
 
     found = explained(ours, theirs, base_of(tmp_path))

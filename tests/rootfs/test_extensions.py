@@ -20,6 +20,7 @@ from purekernel.errors import (
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import parse_iso
 from purekernel.formats.squashfs import parse_squashfs
+from purekernel.input import Input
 from purekernel.rootfs.extensions import cut_files, merge_extension
 from purekernel.tree import Directory, File, Metadata, Node, Symlink, Tree
 from tests import shared
@@ -84,7 +85,7 @@ def core() -> Tree:
     iso = parse_iso(shared.core_iso().read_bytes(), source="Core-current.iso").tree
     packed = iso[b"boot/core.gz"]
     assert isinstance(packed, File)
-    return parse_cpio(gzip.decompress(packed.content), source="core.gz")
+    return parse_cpio(Input(gzip.decompress(packed.content), name="core.gz"))
 
 
 def extension(name: str) -> Tree:

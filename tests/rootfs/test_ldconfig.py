@@ -16,6 +16,7 @@ from purekernel.formats.core_iso import parse_base
 from purekernel.formats.elf.layout import EM_386, EM_AARCH64, EM_ARM, EM_RISCV, EM_S390
 from purekernel.formats.ld_cache import CacheFormat, build_ld_cache, parse_ld_cache
 from purekernel.formats.tar import build_tar, parse_tar
+from purekernel.input import Input
 from purekernel.rootfs.ldconfig import ARCHITECTURES, Architecture, Configured, ldconfig
 from purekernel.rootfs.ldconfig.detect import detect_architecture
 from purekernel.rootfs.ldconfig.kinds import Family
@@ -63,7 +64,7 @@ def judge_release() -> tuple[int, int]:
 
 
 def packed(root: Path) -> Tree:
-    return parse_tar(run("tar", "-C", root, "-cf", "-", "."), source="root")
+    return parse_tar(Input(run("tar", "-C", root, "-cf", "-", "."), name="root"))
 
 
 def unpack(tree: Tree, root: Path) -> None:

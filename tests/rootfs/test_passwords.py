@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from purekernel.errors import UsageError
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import parse_iso
+from purekernel.input import Input
 from purekernel.rootfs.passwords import (
     MAX_PASSWORD_BYTES,
     SALT_ALPHABET,
@@ -333,7 +334,7 @@ def test_core_supports_sha512_through_libcrypt() -> None:
     iso = parse_iso(core_iso().read_bytes(), source="Core-current.iso").tree
     core = iso[b"boot/core.gz"]
     assert isinstance(core, File)
-    found = choose_scheme(parse_cpio(gzip.decompress(core.content), source="core.gz"))
+    found = choose_scheme(parse_cpio(Input(gzip.decompress(core.content), name="core.gz")))
     assert found.scheme is Scheme.SHA512
     assert found.reason == "'lib/libcrypt-2.13.so' has SHA-512"
 

@@ -243,7 +243,7 @@ def test_an_archive_is_packed_as_it_was(
     data = path.read_bytes()
     assert data.startswith(magic)
     plain = bytes(unpack(Input(data, name="x")))
-    parsed = (parse_cpio if form == "cpio" else parse_tar)(plain, source="x")
+    parsed = (parse_cpio if form == "cpio" else parse_tar)(Input(plain, name="x"))
     assert parsed == changed
     if form != "cpio":
         assert plain.startswith(b"./\0") is (form != "tar")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from purekernel.errors import FormatError, LimitError, LinkLoopError, TreeError
+from purekernel.errors import FormatError, LinkLoopError, TreeError
 from purekernel.formats.compression import is_compressed, unpack
 from purekernel.formats.cpio.layout import (
     ALIGNMENT,
@@ -30,10 +30,9 @@ from purekernel.formats.cpio.layout import (
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.gzip import parse_member
 from purekernel.formats.inflate import skip_zeros
-from purekernel.input import DEFAULT_LIMITS, Input, Limits
+from purekernel.input import Input
 from purekernel.tree import (
     ROOT,
-    Buffer,
     Device,
     DeviceKind,
     Directory,
@@ -56,7 +55,7 @@ from purekernel.tree.resolve import MAX_LINKS
 MAX_DETOURS = 10_000
 
 
-def parse_cpio(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Tree:
+def parse_cpio(data: Input) -> Tree:
     """Return the tree that the kernel would unpack ``data`` to.
 
     File contents are views into ``data``, or into its unpacked parts. Folders without a record
@@ -67,22 +66,22 @@ def parse_cpio(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) ->
 
     Raises:
         FormatError: an archive is damaged, truncated, or not in the newc format.
-        LimitError: the data exceeds ``limits``.
+        LimitError: the data exceeds the limits.
         TreeError: members contradict each other.
     """
-    reader = _Reader(source, limits)
-    reader.unpack(memoryview(data), compressed=False)
+    reader = _Reader()
+    reader.unpack(data, compressed=False)
     return reader.tree
 
 
-def count_archives(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> int:
+def count_archives(data: Input) -> int:
     """Return the number of archives in an initramfs.
 
     Raises:
         FormatError, LimitError, TreeError: as :func:`parse_cpio`.
     """
-    reader = _Reader(source, limits)
-    reader.unpack(memoryview(data), compressed=False)
+    reader = _Reader()
+    reader.unpack(data, compressed=False)
     return reader.archives
 
 
@@ -113,7 +112,7 @@ class Record:
     content: memoryview
 
 
-def iter_records(view: memoryview, start: int, *, source: str) -> Iterator[Record]:
+def iter_records(data: Input, start: int) -> Iterator[Record]:
     """Yield the records of the archive at ``start``, with the trailer last.
 
     Raises:
@@ -121,62 +120,45 @@ def iter_records(view: memoryview, start: int, *, source: str) -> Iterator[Recor
     """
     offset = start
     while True:
-        record = _read_record(view, offset, start, source)
+        record = _read_record(data, offset, start)
         yield record
         if record.name == TRAILER_NAME:
             return
         offset = record.end
 
 
-def _read_record(view: memoryview, offset: int, start: int, source: str) -> Record:
+def _read_record(data: Input, offset: int, start: int) -> Record:
+    view = data.view
     header_end = offset + HEADER_BYTES
-    _require(view, header_end, "a cpio header of 110 bytes", source)
+    _require(data, header_end, "a cpio header of 110 bytes")
     magic = bytes(view[offset : offset + 6])
     if magic not in (MAGIC_NEWC, MAGIC_CRC):
-        raise FormatError(
-            source=source, offset=offset, expected="a cpio record (070701)", got=name_magic(magic)
-        )
+        raise data.fail(offset, "a cpio record (070701)", name_magic(magic))
     try:
         header = Header.unpack(bytes(view[offset + 6 : header_end]))
     except (ValueError, UnicodeDecodeError):
-        raise FormatError(
-            source=source,
-            offset=offset + 6,
-            expected="104 hexadecimal digits",
-            got=repr(bytes(view[offset + 6 : offset + 30])) + "…",
+        raise data.fail(
+            offset + 6, "104 hexadecimal digits", repr(bytes(view[offset + 6 : offset + 30])) + "…"
         ) from None
     name_end = header_end + header.namesize
     if not 0 < header.namesize <= MAX_NAME_BYTES:
-        raise FormatError(
-            source=source,
-            offset=offset,
-            expected=f"a name of 1 to {MAX_NAME_BYTES} bytes",
-            got=str(header.namesize),
-        )
-    _require(view, name_end, f"a name of {header.namesize} bytes", source)
+        raise data.fail(offset, f"a name of 1 to {MAX_NAME_BYTES} bytes", str(header.namesize))
+    _require(data, name_end, f"a name of {header.namesize} bytes")
     raw = bytes(view[header_end:name_end])
     # Some tools align contents with additional NULs after the name, which its size includes.
     name = raw.rstrip(b"\0")
     if raw[-1] != 0 or b"\0" in name:
-        raise FormatError(
-            source=source,
-            offset=header_end,
-            expected="a name with NUL only at its end",
-            got=repr(raw),
-        )
+        raise data.fail(header_end, "a name with NUL only at its end", repr(raw))
     content_start = name_end + padding(name_end - start)
     content_end = content_start + header.filesize
-    _require(view, content_end, f"{header.filesize} bytes of content", source)
+    _require(data, content_end, f"{header.filesize} bytes of content")
     content = view[content_start:content_end]
     # GNU cpio stores checksums for files only, and 0 for links.
     has_checksum = magic == MAGIC_CRC and stat.S_ISREG(header.mode) and header.filesize > 0
     checksum = sum(content) & 0xFFFFFFFF if has_checksum else header.check
     if checksum != header.check:
-        raise FormatError(
-            source=source,
-            offset=content_start,
-            expected=f"content with the checksum {header.check:#010x}",
-            got=f"{checksum:#010x}",
+        raise data.fail(
+            content_start, f"content with the checksum {header.check:#010x}", f"{checksum:#010x}"
         )
     return Record(
         offset=offset,
@@ -195,31 +177,29 @@ def name_magic(magic: bytes) -> str:
     return repr(magic) if magic else "the end of the file"
 
 
-def _require(view: memoryview, end: int, expected: str, source: str) -> None:
-    if end > len(view):
-        raise FormatError(
-            source=source, offset=len(view), expected=expected, got="the end of the archive"
-        )
+def _require(data: Input, end: int, expected: str) -> None:
+    if end > len(data):
+        raise data.fail(len(data), expected, "the end of the archive")
 
 
-def early_names(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> tuple[bytes, ...]:
+def early_names(data: Input) -> tuple[bytes, ...]:
     """Return the names of the files that the kernel reads before it unpacks the initramfs.
 
     These are processor microcode and ACPI tables in the uncompressed archives at the start.
 
     Raises:
         FormatError: such an archive is damaged.
-        LimitError: it has more members than ``limits`` allow.
+        LimitError: it has more members than the limit.
     """
-    view = memoryview(data).cast("B")
+    view = data.view
     names: list[bytes] = []
     members = 0
     position = skip_zeros(view, 0)
     while bytes(view[position : position + 6]) in (MAGIC_NEWC, MAGIC_CRC):
-        for record in iter_records(view, position, source=source):
+        for record in iter_records(data, position):
             position = record.end
             members += 1
-            limits.check_members(members, source=source, offset=record.offset)
+            data.check_members(members, record.offset)
             if record.name.startswith(_EARLY_FOLDERS) and stat.S_ISREG(record.header.mode):
                 names.append(record.name)
         position = skip_zeros(view, position)
@@ -229,73 +209,61 @@ def early_names(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -
 class _Reader:
     """Read a sequence of archives into one tree, and count members and bytes."""
 
-    def __init__(self, source: str, limits: Limits) -> None:
+    def __init__(self) -> None:
         self.tree = Tree()
         self.archives = 0
-        self._source = source
-        self._limits = limits
         self._unpacked_bytes = 0
         self._members = 0
 
-    def unpack(self, view: memoryview, *, compressed: bool) -> None:
-        """Add all archives in ``view``; ``compressed`` if it was itself a compressed part."""
+    def unpack(self, data: Input, *, compressed: bool) -> None:
+        """Add all archives in ``data``; ``compressed`` if it was itself a compressed part."""
+        view = data.view
         position = skip_zeros(view, 0)
         if position == len(view):
-            raise self._error(0, "a cpio archive", "no data")
+            raise data.fail(0, "a cpio archive", "no data")
         while position < len(view):
             magic = bytes(view[position : position + 6])
             if magic in (MAGIC_NEWC, MAGIC_CRC):
-                position = self._unpack_archive(view, position)
+                position = self._unpack_archive(data, position)
             elif not compressed and magic.startswith(GZIP_MAGIC):
-                member = parse_member(
-                    Input(view, name=self._source, limits=self._limits),
-                    position,
-                    already_bytes=self._unpacked_bytes,
-                )
-                self._unpack_part(member.content)
+                member = parse_member(data, position, already_bytes=self._unpacked_bytes)
+                self._unpack_part(data.unpacked(member.content))
                 position = member.end
             elif not compressed and is_compressed(view[position:]):
-                content = unpack(
-                    Input(view[position:], name=self._source, limits=self._limits),
-                    already_bytes=self._unpacked_bytes,
-                )
-                self._unpack_part(content)
+                content = unpack(data.part(position), already_bytes=self._unpacked_bytes)
+                self._unpack_part(data.unpacked(content))
                 position = len(view)
             else:
-                raise self._error(
+                raise data.fail(
                     position, "a cpio archive (070701), plain or compressed", name_magic(magic)
                 )
             position = skip_zeros(view, position)
 
-    def _unpack_part(self, content: Buffer) -> None:
-        self._unpacked_bytes += len(content)
-        self.unpack(memoryview(content), compressed=True)
+    def _unpack_part(self, part: Input) -> None:
+        self._unpacked_bytes += len(part)
+        self.unpack(part, compressed=True)
 
-    def _unpack_archive(self, view: memoryview, start: int) -> int:
+    def _unpack_archive(self, data: Input, start: int) -> int:
         if start % ALIGNMENT:
-            raise self._error(
+            raise data.fail(
                 start,
                 "an archive that starts at a multiple of 4 bytes",
                 "an unaligned archive, which the kernel refuses",
             )
-        archive = _Archive(self.tree, self._source, self._limits, members=self._members)
-        end = archive.unpack(view, start)
+        archive = _Archive(self.tree, data, members=self._members)
+        end = archive.unpack(start)
         self._members = archive.members
         self.archives += 1
         return end
-
-    def _error(self, offset: int, expected: str, got: str) -> FormatError:
-        return FormatError(source=self._source, offset=offset, expected=expected, got=got)
 
 
 class _Archive:
     """Read one archive into a tree, and track its paths and hard links."""
 
-    def __init__(self, tree: Tree, source: str, limits: Limits, *, members: int) -> None:
+    def __init__(self, tree: Tree, data: Input, *, members: int) -> None:
         self.members = members
         self._tree = tree
-        self._source = source
-        self._limits = limits
+        self._data = data
         self._seen: set[bytes] = set()
         self._placed: set[bytes] = set()
         # The real paths of folders that are reached through links.
@@ -304,36 +272,31 @@ class _Archive:
         # The path and inode of the first name of each hard-linked file.
         self._links: dict[tuple[int, int, int, int], tuple[bytes, int]] = {}
 
-    def unpack(self, view: memoryview, start: int) -> int:
+    def unpack(self, start: int) -> int:
         """Add the archive at ``start`` to the tree; return where it ends."""
         end = start
-        for record in iter_records(view, start, source=self._source):
+        for record in iter_records(self._data, start):
             end = record.end
             if record.name == TRAILER_NAME:
                 break
             self.members += 1
-            self._limits.check_members(self.members, source=self._source, offset=record.offset)
+            self._data.check_members(self.members, record.offset)
             try:
                 self._add(record)
             except TreeError as error:
-                raise error.within(f"{self._source}, byte {record.offset}") from None
+                raise error.within(self._data.at(record.offset)) from None
         return end
 
     def _add(self, record: Record) -> None:
         path = parse_path(record.name)
         node = self._node(record)
-        self._limits.check_depth(path, source=self._source, offset=record.offset)
+        self._data.check_depth(path, record.offset)
         if path in self._seen and not isinstance(node, Directory):
             raise self._duplicate(path, record)
         self._seen.add(path)
         if not path:
             if not isinstance(node, Directory):
-                raise FormatError(
-                    source=self._source,
-                    offset=record.offset,
-                    expected="a folder as the root",
-                    got="another type of file",
-                )
+                raise self._data.fail(record.offset, "a folder as the root", "another type of file")
             self._tree.replace(path, node)
             return
         # The path may lead through a link that an earlier member made.
@@ -342,15 +305,10 @@ class _Archive:
             raise self._duplicate(path, record)
         self._place(path, node, record)
         self._placed.add(path)
-        self._limits.check_members(len(self._tree), source=self._source, offset=record.offset)
+        self._data.check_members(len(self._tree), record.offset)
 
     def _duplicate(self, path: bytes, record: Record) -> FormatError:
-        return FormatError(
-            source=self._source,
-            offset=record.offset,
-            expected="each name once",
-            got=f"{display(path)} again",
-        )
+        return self._data.fail(record.offset, "each name once", f"{display(path)} again")
 
     def _folder(self, folder: bytes, record: Record) -> bytes:
         """Return the real path of ``folder``: follow links, and make missing folders."""
@@ -382,11 +340,10 @@ class _Archive:
     def _count_detour(self, record: Record) -> None:
         self._detours += 1
         if self._detours > MAX_DETOURS:
-            raise LimitError(
-                source=self._source,
-                offset=record.offset,
-                expected=f"at most {MAX_DETOURS} folders that are missing or reached through links",
-                got="more",
+            raise self._data.exceed(
+                record.offset,
+                f"at most {MAX_DETOURS} folders that are missing or reached through links",
+                "more",
                 hint="the archive is damaged or hostile: pack it again with folders before files",
             )
 
@@ -431,11 +388,10 @@ class _Archive:
         if kind == stat.S_IFLNK:
             return Symlink(metadata=metadata, target=self._target(record))
         if header.filesize:
-            raise FormatError(
-                source=self._source,
-                offset=record.offset,
-                expected=f"no content in {display(record.name)}, which is not a file or link",
-                got=f"{header.filesize} bytes",
+            raise self._data.fail(
+                record.offset,
+                f"no content in {display(record.name)}, which is not a file or link",
+                f"{header.filesize} bytes",
             )
         if kind == stat.S_IFDIR:
             return Directory(metadata=metadata)
@@ -450,27 +406,24 @@ class _Archive:
             return Fifo(metadata=metadata)
         if kind == stat.S_IFSOCK:
             return Socket(metadata=metadata)
-        raise FormatError(
-            source=self._source,
-            offset=record.offset,
-            expected="a file type that Linux supports",
-            got=f"mode {header.mode:#o} for {display(record.name)}",
+        raise self._data.fail(
+            record.offset,
+            "a file type that Linux supports",
+            f"mode {header.mode:#o} for {display(record.name)}",
         )
 
     def _target(self, record: Record) -> bytes:
         if record.header.filesize >= MAX_NAME_BYTES:
-            raise FormatError(
-                source=self._source,
-                offset=record.offset,
-                expected=f"a target of at most {MAX_NAME_BYTES - 1} bytes, as the kernel requires",
-                got=f"{record.header.filesize}",
+            raise self._data.fail(
+                record.offset,
+                f"a target of at most {MAX_NAME_BYTES - 1} bytes, as the kernel requires",
+                f"{record.header.filesize}",
             )
         target = bytes(record.content)
         if not target or b"\0" in target:
-            raise FormatError(
-                source=self._source,
-                offset=record.offset,
-                expected=f"a target for the link {display(record.name)}",
-                got="an empty target" if not target else f"{display(target)}, which has a NUL",
+            raise self._data.fail(
+                record.offset,
+                f"a target for the link {display(record.name)}",
+                "an empty target" if not target else f"{display(target)}, which has a NUL",
             )
         return target

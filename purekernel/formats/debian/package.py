@@ -186,4 +186,4 @@ def _parse_tar(member: ArMember, source: str, limits: Limits) -> Tree:
             expected="a tar archive",
             got=bytes(plain[:8]).hex(" ") or "nothing",
         )
-    return parse_tar(plain, source=place, limits=limits)
+    return parse_tar(Input(plain, name=place, limits=limits))

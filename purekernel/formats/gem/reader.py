@@ -68,7 +68,7 @@ def parse_gem(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> 
         raise FormatError(
             source=source, offset=0, expected="a gem, which is a tar file", got="something else"
         )
-    tree = parse_tar(data, source=source, limits=limits)
+    tree = parse_tar(Input(data, name=source, limits=limits))
     members = {path: node.content for path, node in tree.walk() if isinstance(node, File)}
     metadata = _metadata(members, source, limits)
     if DATA not in members:

@@ -14,10 +14,9 @@ from collections.abc import Iterator
 
 from attrs import define, field, frozen
 
-from purekernel.errors import FormatError
 from purekernel.formats.inflate import skip_zeros
 from purekernel.formats.tar.pax import Extension, parse_extension
-from purekernel.input import Limits
+from purekernel.input import Input
 from purekernel.tree import Buffer, display
 
 BLOCK_BYTES = 512
@@ -100,20 +99,20 @@ def is_tar(data: Buffer) -> bool:
     return True
 
 
-def iter_members(view: memoryview, *, source: str, limits: Limits) -> Iterator[Member]:
+def iter_members(data: Input) -> Iterator[Member]:
     """Yield the members of an uncompressed archive in order.
 
     Raises:
         FormatError: a header is damaged, the archive is truncated, or data follows its end.
-        LimitError: there are more members than ``limits`` allow.
+        LimitError: there are more members than the limit.
     """
-    archive = _Archive(view, source)
-    defaults = Extension(source=source)
+    archive = _Archive(data)
+    defaults = Extension(data=data)
     pending = _Pending()
     count = 0
     while (header := archive.next_header()) is not None:
         count += 1
-        limits.check_members(count, source=source, offset=header.offset)
+        data.check_members(count, header.offset)
         if header.type == PAX_GLOBAL:
             defaults = archive.extension(header, is_global=True).over(defaults)
         elif header.type in (LONG_NAME, LONG_LINK, *PAX):
@@ -122,11 +121,8 @@ def iter_members(view: memoryview, *, source: str, limits: Limits) -> Iterator[M
             yield archive.member(header, pending, defaults)
             pending = _Pending()
     if pending.offset is not None:
-        raise FormatError(
-            source=source,
-            offset=pending.offset,
-            expected="a member after the long name or PAX header",
-            got="the end of the archive",
+        raise data.fail(
+            pending.offset, "a member after the long name or PAX header", "the end of the archive"
         )
 
 
@@ -134,11 +130,8 @@ def _remember(pending: _Pending, header: _Header, archive: _Archive) -> None:
     """Store the fields of one extension header for the next member."""
     kind = PAX[0] if header.type in PAX else header.type
     if kind in pending.seen:
-        raise FormatError(
-            source=archive.source,
-            offset=header.offset,
-            expected="a member",
-            got=f"a second extension header of type {display(kind)}",
+        raise archive.data.fail(
+            header.offset, "a member", f"a second extension header of type {display(kind)}"
         )
     pending.seen.add(kind)
     if pending.offset is None:
@@ -173,9 +166,9 @@ class _Header:
 class _Archive:
     """Read the blocks of an archive in order, and check that none is past the end."""
 
-    def __init__(self, view: memoryview, source: str) -> None:
-        self.source = source
-        self._view = view
+    def __init__(self, data: Input) -> None:
+        self.data = data
+        self._view = data.view
         self._position = 0
 
     def next_header(self) -> _Header | None:
@@ -183,11 +176,10 @@ class _Archive:
         offset = self._position
         block = bytes(self._view[offset : offset + BLOCK_BYTES])
         if len(block) < BLOCK_BYTES:
-            raise FormatError(
-                source=self.source,
-                offset=len(self._view),
-                expected="another member, or the zeros at the end of a tar archive",
-                got="the end of the file",
+            raise self.data.fail(
+                len(self._view),
+                "another member, or the zeros at the end of a tar archive",
+                "the end of the file",
             )
         self._position += BLOCK_BYTES
         if block == END_BLOCK:
@@ -196,39 +188,35 @@ class _Archive:
         try:
             numbers = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except (tarfile.HeaderError, ValueError) as error:
-            raise FormatError(
-                source=self.source, offset=offset, expected="a valid tar header", got=str(error)
-            ) from None
+            raise self.data.fail(offset, "a valid tar header", str(error)) from None
         return _Header(offset=offset, block=block, numbers=numbers)
 
     def extension(self, header: _Header, *, is_global: bool) -> Extension:
         """Return the records of a PAX header, whose content is next."""
         content = self._small_content(header, MAX_PAX_BYTES, "a PAX header")
-        return parse_extension(
-            content, source=self.source, offset=header.offset + BLOCK_BYTES, is_global=is_global
-        )
+        return parse_extension(content, is_global=is_global)
 
     def long_name(self, header: _Header) -> bytes:
         """Return the name of a GNU long-name header, whose content is next."""
-        content = bytes(self._small_content(header, MAX_NAME_BYTES, "a long name"))
+        content = bytes(self._small_content(header, MAX_NAME_BYTES, "a long name").data)
         return content.removesuffix(b"\0")
 
     def member(self, header: _Header, pending: _Pending, defaults: Extension) -> Member:
         """Return the member of ``header``, whose content is next."""
         extension = defaults if pending.extension is None else pending.extension.over(defaults)
         numbers = header.numbers
-        _check_type(header, self.source)
+        _check_type(header, self.data)
         size = extension.number(b"size", numbers.size)
         name = header.name if pending.name is None else pending.name
         target = _text(header.block[LINK_NAME]) if pending.target is None else pending.target
         # Old versions of tar write a size for links and folders too, without content.
-        content = self._content(header, size if header.type in TYPES_WITH_CONTENT else 0)
+        size = size if header.type in TYPES_WITH_CONTENT else 0
         return Member(
             offset=header.offset if pending.offset is None else pending.offset,
             name=extension.name(b"path", name),
             type=header.type,
             target=extension.name(b"linkpath", target),
-            content=content,
+            content=self._content(header, size).view,
             mode=numbers.mode,
             uid=extension.number(b"uid", numbers.uid),
             gid=extension.number(b"gid", numbers.gid),
@@ -237,58 +225,47 @@ class _Archive:
             minor=extension.number(b"SCHILY.devminor", numbers.devminor),
         )
 
-    def _small_content(self, header: _Header, most_bytes: int, what: str) -> memoryview:
+    def _small_content(self, header: _Header, most_bytes: int, what: str) -> Input:
         size = header.numbers.size
         if size > most_bytes:
-            raise FormatError(
-                source=self.source,
-                offset=header.offset,
-                expected=f"{what} of at most {most_bytes} bytes",
-                got=f"{size}",
-            )
+            raise self.data.fail(header.offset, f"{what} of at most {most_bytes} bytes", f"{size}")
         return self._content(header, size)
 
-    def _content(self, header: _Header, size: int) -> memoryview:
+    def _content(self, header: _Header, size: int) -> Input:
         start = self._position
-        left = len(self._view) - start
+        left = len(self.data) - start
         if not 0 <= size <= left:
-            raise FormatError(
-                source=self.source,
-                offset=header.offset,
-                expected=f"a size from 0 to {left}, the rest of the archive",
-                got=f"{size}",
+            raise self.data.fail(
+                header.offset, f"a size from 0 to {left}, the rest of the archive", f"{size}"
             )
         self._position = start + size + -size % BLOCK_BYTES
-        return self._view[start : start + size]
+        return self.data.part(start, start + size)
 
     def _check_end(self) -> None:
         """Check that only zeros follow, because other data would be lost silently."""
         data_start = skip_zeros(self._view, self._position)
         if data_start < len(self._view):
-            raise FormatError(
-                source=self.source,
-                offset=data_start,
-                expected="only zeros after the end of the archive",
-                got=f"{self._view[data_start : data_start + 4].hex(' ')}",
+            raise self.data.fail(
+                data_start,
+                "only zeros after the end of the archive",
+                f"{self._view[data_start : data_start + 4].hex(' ')}",
                 hint="pack the contents of concatenated archives again as one archive",
             )
 
 
-def _check_type(header: _Header, source: str) -> None:
+def _check_type(header: _Header, data: Input) -> None:
     if header.type == tarfile.GNUTYPE_SPARSE:
-        raise FormatError(
-            source=source,
-            offset=header.offset,
-            expected="no sparse files",
-            got=f"the sparse file {display(header.name)}",
+        raise data.fail(
+            header.offset,
+            "no sparse files",
+            f"the sparse file {display(header.name)}",
             hint="pack the archive again without --sparse (-S)",
         )
     if header.type == b"M":
-        raise FormatError(
-            source=source,
-            offset=header.offset,
-            expected="a complete archive",
-            got=f"a part of a multi-volume archive, with the rest of {display(header.name)}",
+        raise data.fail(
+            header.offset,
+            "a complete archive",
+            f"a part of a multi-volume archive, with the rest of {display(header.name)}",
             hint="pack the archive again without --multi-volume (-M)",
         )
 

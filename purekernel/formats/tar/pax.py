@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from purekernel.errors import FormatError
-from purekernel.tree import Buffer, display
+from purekernel.input import Input
+from purekernel.tree import display
 
 # The keywords of GNU tar and star for sparse files.
 SPARSE_KEYWORDS = (b"GNU.sparse.", b"SCHILY.realsize", b"SUN.holesdata")
@@ -42,19 +43,17 @@ class Extension:
     """The records of extended headers, which override the fields of a member's header.
 
     Attributes:
-        source: the archive, for messages.
-        offset: the offset of the extended header in bytes, for messages.
+        data: the content of the extended header, for messages.
         records: values by keyword; an empty value cancels a global record.
     """
 
-    source: str
-    offset: int = 0
+    data: Input
     records: Mapping[bytes, bytes] = field(factory=dict)
 
     def over(self, older: Extension) -> Extension:
         """Return ``older``, updated with these records."""
         records = {**older.records, **self.records}
-        return Extension(source=self.source, offset=self.offset, records=records)
+        return evolve(self, records=records)
 
     def name(self, keyword: bytes, otherwise: bytes) -> bytes:
         """Return the value of ``keyword`` or ``otherwise``; ignore the declared character set."""
@@ -88,70 +87,61 @@ class Extension:
         return int(match[1])
 
     def _refuse(self, keyword: bytes, value: bytes, expected: str) -> FormatError:
-        return FormatError(
-            source=self.source,
-            offset=self.offset,
-            expected=f"{expected} for the PAX keyword {display(keyword)}",
-            got=display(value[:40]),
+        return self.data.fail(
+            0, f"{expected} for the PAX keyword {display(keyword)}", display(value[:40])
         )
 
 
-def parse_extension(content: Buffer, *, source: str, offset: int, is_global: bool) -> Extension:
+def parse_extension(data: Input, *, is_global: bool) -> Extension:
     """Return the records of one extended header.
 
     Args:
-        content: the header's content, without its padding.
-        source: the archive, for messages.
-        offset: where the content starts, in bytes.
+        data: the header's content, without its padding.
         is_global: whether the header applies to all members that follow.
 
     Raises:
         FormatError: a record is malformed, or declares a sparse file or a part of a multi-volume
             archive.
     """
-    data = bytes(content)
+    text = bytes(data.data)
     records: dict[bytes, bytes] = {}
     start = 0
-    while start < len(data):
-        match = _LENGTH.match(data, start)
+    while start < len(text):
+        match = _LENGTH.match(text, start)
         end = start + int(match[1]) if match else start
-        record = data[match.end() : end - 1] if match else b""
+        record = text[match.end() : end - 1] if match else b""
         keyword, equals, value = record.partition(b"=")
-        if not keyword or not equals or end > len(data) or data[end - 1 : end] != b"\n":
-            raise FormatError(
-                source=source,
-                offset=offset + start,
-                expected="a PAX record (its length, a keyword, '=', a value, a newline)",
-                got=display(data[start : start + 40]),
+        if not keyword or not equals or end > len(text) or text[end - 1 : end] != b"\n":
+            raise data.fail(
+                start,
+                "a PAX record (its length, a keyword, '=', a value, a newline)",
+                display(text[start : start + 40]),
             )
-        _check_keyword(keyword, source=source, offset=offset + start, is_global=is_global)
+        _check_keyword(keyword, data, start, is_global=is_global)
         if keyword in KEPT_KEYWORDS:
             records[keyword] = value
         start = end
-    return Extension(source=source, offset=offset, records=records)
+    return Extension(data=data, records=records)
 
 
-def _check_keyword(keyword: bytes, *, source: str, offset: int, is_global: bool) -> None:
+def _check_keyword(keyword: bytes, data: Input, offset: int, *, is_global: bool) -> None:
     if keyword.startswith(SPARSE_KEYWORDS):
-        raise FormatError(
-            source=source,
-            offset=offset,
-            expected="no sparse files",
-            got=f"the PAX keyword {display(keyword)}",
+        raise data.fail(
+            offset,
+            "no sparse files",
+            f"the PAX keyword {display(keyword)}",
             hint="pack the archive again without --sparse (-S)",
         )
     if keyword.startswith(MULTI_VOLUME_KEYWORDS):
-        raise FormatError(
-            source=source,
-            offset=offset,
-            expected="a complete archive",
-            got="a part of a multi-volume archive",
+        raise data.fail(
+            offset,
+            "a complete archive",
+            "a part of a multi-volume archive",
             hint="pack the archive again without --multi-volume (-M)",
         )
     if is_global and keyword in ONE_MEMBER_KEYWORDS:
-        raise FormatError(
-            source=source,
-            offset=offset,
-            expected="names and sizes only in PAX headers for one member",
-            got=f"{display(keyword)} in a global header",
+        raise data.fail(
+            offset,
+            "names and sizes only in PAX headers for one member",
+            f"{display(keyword)} in a global header",
         )

@@ -14,10 +14,9 @@ from purekernel.formats.tar.headers import (
     is_tar,
     iter_members,
 )
-from purekernel.input import DEFAULT_LIMITS, Input, Limits
+from purekernel.input import Input
 from purekernel.tree import (
     ROOT,
-    Buffer,
     Device,
     DeviceKind,
     Directory,
@@ -36,7 +35,7 @@ from purekernel.tree.node import PERMISSIONS
 MAX_NUMBER = 0xFFFFFFFF
 
 
-def parse_tar(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Tree:
+def parse_tar(data: Input) -> Tree:
     """Return the tree in an archive, which may be compressed.
 
     File contents are views into the unpacked archive. Owners are the numbers in the archive. The
@@ -50,67 +49,61 @@ def parse_tar(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> 
     Raises:
         FormatError: the archive is damaged or truncated, or contains sparse files, parts of
             multi-volume archives or unknown types.
-        LimitError: it exceeds ``limits``.
+        LimitError: it exceeds the limits.
         TreeError: a name or link leaves the archive with "..", or members contradict each other.
     """
     # The first name of an uncompressed archive may start with the magic of a compression.
-    plain = data if is_tar(data) else unpack(Input(data, name=source, limits=limits))
+    archive = data if is_tar(data.data) else data.unpacked(unpack(data))
     tree = Tree()
-    for member in iter_members(memoryview(plain), source=source, limits=limits):
+    for member in iter_members(archive):
         if member.type == VOLUME_LABEL:
             continue
         try:
-            _add(tree, member, source, limits)
+            _add(tree, member, archive)
         except TreeError as error:
-            raise error.within(f"{source}, byte {member.offset}") from None
+            raise error.within(archive.at(member.offset)) from None
     return tree
 
 
-def _add(tree: Tree, member: Member, source: str, limits: Limits) -> None:
+def _add(tree: Tree, member: Member, data: Input) -> None:
     path = parse_path(member.name)
-    limits.check_depth(path, source=source, offset=member.offset)
+    data.check_depth(path, member.offset)
     old = tree.get(path)
     if member.type == tarfile.LNKTYPE:
-        target = _link_target(tree, member, source)
+        target = _link_target(tree, member, data)
         if old is not None and tree.inode(path) == tree.inode(target):
             return
         if old is not None:
-            raise _duplicate(path, member, source)
+            raise _duplicate(path, member, data)
         tree.add_parents(path)
         tree.link(path, target)
         return
-    node = _node(member, source)
+    node = _node(member, data)
     if isinstance(node, Directory) and (old is None or isinstance(old, Directory)):
         tree.add_parents(path)
         tree.add(path, node)
         return
     if path == ROOT:
-        raise FormatError(
-            source=source,
-            offset=member.offset,
-            expected="a folder at '.'",
-            got="another type of file",
-        )
+        raise data.fail(member.offset, "a folder at '.'", "another type of file")
     if old is not None:
-        raise _duplicate(path, member, source)
+        raise _duplicate(path, member, data)
     tree.add_parents(path)
     tree.add(path, node)
 
 
-def _link_target(tree: Tree, member: Member, source: str) -> bytes:
+def _link_target(tree: Tree, member: Member, data: Input) -> bytes:
     target = parse_path(member.target)
     if target not in tree or isinstance(tree[target], Directory):
-        raise FormatError(
-            source=source,
-            offset=member.offset,
-            expected=f"an earlier file as the target of the hard link {display(member.name)}",
-            got=display(member.target),
+        raise data.fail(
+            member.offset,
+            f"an earlier file as the target of the hard link {display(member.name)}",
+            display(member.target),
         )
     return target
 
 
-def _node(member: Member, source: str) -> Node:
-    metadata = _metadata(member, source)
+def _node(member: Member, data: Input) -> Node:
+    metadata = _metadata(member, data)
     # In archives older than POSIX, only the slash marks a folder.
     if member.type in (tarfile.DIRTYPE, DUMP_FOLDER) or (
         member.type in FILE_TYPES and member.name.endswith(b"/")
@@ -119,83 +112,69 @@ def _node(member: Member, source: str) -> Node:
     if member.type in FILE_TYPES:
         return File(metadata=metadata, content=member.content)
     if member.type == tarfile.SYMTYPE:
-        return Symlink(metadata=metadata, target=_symlink_target(member, source))
+        return Symlink(metadata=metadata, target=_symlink_target(member, data))
     if member.type in (tarfile.CHRTYPE, tarfile.BLKTYPE):
         character = member.type == tarfile.CHRTYPE
         return Device(
             metadata=metadata,
             kind=DeviceKind.CHARACTER if character else DeviceKind.BLOCK,
-            major=_number(member.major, "a major number", member, source),
-            minor=_number(member.minor, "a minor number", member, source),
+            major=_number(member.major, "a major number", member, data),
+            minor=_number(member.minor, "a minor number", member, data),
         )
     if member.type == tarfile.FIFOTYPE:
         return Fifo(metadata=metadata)
-    raise FormatError(
-        source=source,
-        offset=member.offset,
-        expected="a file, folder, link, device or fifo",
-        got=f"{display(member.name)} of type {display(member.type)}",
+    raise data.fail(
+        member.offset,
+        "a file, folder, link, device or fifo",
+        f"{display(member.name)} of type {display(member.type)}",
         hint="pack the archive again with --format=gnu or --format=pax",
     )
 
 
-def _symlink_target(member: Member, source: str) -> bytes:
+def _symlink_target(member: Member, data: Input) -> bytes:
     if not member.target or b"\0" in member.target:
-        raise FormatError(
-            source=source,
-            offset=member.offset,
-            expected=f"a target for the link {display(member.name)}",
-            got=(
-                f"{display(member.target)}, which has a NUL" if member.target else "an empty target"
-            ),
+        raise data.fail(
+            member.offset,
+            f"a target for the link {display(member.name)}",
+            f"{display(member.target)}, which has a NUL" if member.target else "an empty target",
         )
     return member.target
 
 
-def _metadata(member: Member, source: str) -> Metadata:
+def _metadata(member: Member, data: Input) -> Metadata:
     if member.mode < 0:
-        raise FormatError(
-            source=source,
-            offset=member.offset,
-            expected=f"a mode of at least 0 for {display(member.name)}",
-            got=f"{member.mode}",
+        raise data.fail(
+            member.offset, f"a mode of at least 0 for {display(member.name)}", f"{member.mode}"
         )
     return Metadata(
         # In some archives the mode includes the file type.
         mode=member.mode & PERMISSIONS,
-        uid=_number(member.uid, "an owner", member, source),
-        gid=_number(member.gid, "a group", member, source),
-        mtime=_time(member, source),
+        uid=_number(member.uid, "an owner", member, data),
+        gid=_number(member.gid, "a group", member, data),
+        mtime=_time(member, data),
     )
 
 
-def _time(member: Member, source: str) -> int:
+def _time(member: Member, data: Input) -> int:
     if not -(1 << 63) <= member.mtime < 1 << 63:
-        raise FormatError(
-            source=source,
-            offset=member.offset,
-            expected=f"a 64-bit time for {display(member.name)}",
-            got=f"{member.mtime}",
+        raise data.fail(
+            member.offset, f"a 64-bit time for {display(member.name)}", f"{member.mtime}"
         )
     return member.mtime
 
 
-def _number(value: int, what: str, member: Member, source: str) -> int:
+def _number(value: int, what: str, member: Member, data: Input) -> int:
     if not 0 <= value <= MAX_NUMBER:
-        raise FormatError(
-            source=source,
-            offset=member.offset,
-            expected=f"{what} from 0 to {MAX_NUMBER} for {display(member.name)}",
-            got=f"{value}",
+        raise data.fail(
+            member.offset, f"{what} from 0 to {MAX_NUMBER} for {display(member.name)}", f"{value}"
         )
     return value
 
 
-def _duplicate(path: bytes, member: Member, source: str) -> FormatError:
-    return FormatError(
-        source=source,
-        offset=member.offset,
-        expected="each name once",
-        got=f"{display(path)} again",
+def _duplicate(path: bytes, member: Member, data: Input) -> FormatError:
+    return data.fail(
+        member.offset,
+        "each name once",
+        f"{display(path)} again",
         hint="pack the archive again with only one file of this name",
     )

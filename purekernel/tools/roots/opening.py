@@ -211,7 +211,7 @@ class ArchiveRoot:
     def _early_archive(self) -> tuple[BootLoss, ...]:
         """Return the uncompressed archive in front of others, which the kernel reads early."""
         early = find_early_archive(self.data, source=self.source, limits=self.limits)
-        if not early or count_archives(self.data, source=self.source, limits=self.limits) == 1:
+        if not early or count_archives(Input(self.data, name=self.source, limits=self.limits)) == 1:
             return ()
         return early
 
@@ -239,7 +239,7 @@ class ArchiveRoot:
                     limits=self.limits,
                 )
             return pack(image)
-        if count_archives(self.data, source=self.source, limits=self.limits) > 1:
+        if count_archives(Input(self.data, name=self.source, limits=self.limits)) > 1:
             raise UnrepresentableError(
                 f"{self.source} has several archives, such as microcode before a root file system, "
                 "and would become one",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from purekernel.errors import FormatError, LimitError, PathError, PurekernelError
 from purekernel.formats.debian import parse_deb
 from purekernel.formats.tar import parse_tar
-from purekernel.input import DEFAULT_LIMITS
+from purekernel.input import DEFAULT_LIMITS, Input
 from purekernel.tree import File, content_bytes
 from tests import debian
 from tests.debs import COMPRESSIONS, TOOL, ar, control, deb, entry, tar
@@ -190,7 +190,7 @@ def test_packages_that_dpkg_deb_builds(tmp_path: Path, compression: str) -> None
     run(program, "--root-owner-group", *compression.split(), "-b", top, built)
     package = parse_deb(built.read_bytes(), source="out.deb")
     assert str(package.record) == "lshw 1:2-3 (all)"
-    assert package.unpack() == parse_tar(run(program, "--fsys-tarfile", built), source="tar")
+    assert package.unpack() == parse_tar(Input(run(program, "--fsys-tarfile", built), name="tar"))
 
 
 @pytest.mark.oracle
@@ -216,11 +216,13 @@ def test_real_packages(name: str) -> None:
     assert said["Package"] == ours.record.name
     assert said["Version"] == str(ours.record.version)
     assert said["Architecture"] == ours.record.architecture
-    theirs = parse_tar(run(program, "--fsys-tarfile", package), source="tar")
+    theirs = parse_tar(Input(run(program, "--fsys-tarfile", package), name="tar"))
     assert ours.unpack() == theirs
     assert set(ours.control) == {
         path
-        for path, node in parse_tar(run(program, "--ctrl-tarfile", package), source="tar").walk()
+        for path, node in parse_tar(
+            Input(run(program, "--ctrl-tarfile", package), name="tar")
+        ).walk()
         if isinstance(node, File)
     }
     assert len(theirs) > 10

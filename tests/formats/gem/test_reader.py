@@ -12,7 +12,7 @@ from fixtures.gemspec_yaml import Era
 from purekernel.errors import FormatError, LimitError, TreeError
 from purekernel.formats.gem import Version, parse_gem
 from purekernel.formats.tar import parse_tar
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.tree import File
 from tests.formats.gem.ruby import gem
 
@@ -32,7 +32,7 @@ def test_a_gem_is_read(era: Era) -> None:
     found = parse_gem(made.content, source=made.name)
     assert (found.spec.name, found.spec.version) == ("facter", Version("1.6.0"))
     assert [str(need) for need in found.spec.dependencies] == ["json ~> 1.0"]
-    node = parse_tar(found.data, source="data")[b"lib/facter.rb"]
+    node = parse_tar(Input(found.data, name="data"))[b"lib/facter.rb"]
     assert isinstance(node, File)
     assert bytes(node.content) == b"FACTER_VERSION = '1.6.0'\n"
 
