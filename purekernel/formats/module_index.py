@@ -57,10 +57,10 @@ def parse_index(file: Input) -> list[IndexValue]:
     Raises:
         FormatError: the file is not an index, or is damaged.
     """
-    return list(_Reader(file).read())
+    return list(_IndexReader(file).read())
 
 
-class _Reader:
+class _IndexReader:
     def __init__(self, file: Input) -> None:
         self._file = file
         self._data = bytes(file.data)

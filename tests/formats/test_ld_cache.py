@@ -9,23 +9,21 @@ from hypothesis import strategies as st
 from purekernel.errors import FormatError, UnrepresentableError
 from purekernel.formats.elf import ByteOrder
 from purekernel.formats.ld_cache import (
-    CacheEntry,
     CacheFormat,
+    LdCacheEntry,
     build_ld_cache,
     compare_library_names,
     library_name_key,
     parse_ld_cache,
     sort_entries,
 )
+from purekernel.input import Input
 
 GENERATOR = b"ldconfig of a test"
 
 
-def entry(name: bytes, **said: object) -> CacheEntry:
-    return CacheEntry(name=name, **{"path": b"/lib/" + name, "flags": 0x303, **said})  # type: ignore[arg-type]
-
-
-# Names
+def entry(name: bytes, **fields: object) -> LdCacheEntry:
+    return LdCacheEntry(name=name, **{"path": b"/lib/" + name, "flags": 0x303, **fields})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +51,7 @@ def test_names_compare_as_in_glibc(one: bytes, other: bytes, result: int) -> Non
     assert compare_library_names(other, one) == -result
 
 
-def test_a_char_without_sign_puts_bytes_beyond_ascii_last() -> None:
+def test_unsigned_char_sorts_non_ascii_bytes_last() -> None:
     assert compare_library_names(b"lib\xc3", b"liba", signed_bytes=False) == 1
 
 
@@ -61,22 +59,20 @@ NAMES = st.text("lib.so-019a\xe9", max_size=12).map(str.encode)
 
 
 @given(NAMES, NAMES)
-def test_the_key_sorts_as_names_compare(one: bytes, other: bytes) -> None:
+def test_sort_key_agrees_with_comparison(one: bytes, other: bytes) -> None:
     left, right = library_name_key(one), library_name_key(other)
     assert compare_library_names(one, other) == (left > right) - (left < right)
 
 
-# Caches
-
 ENTRIES = st.builds(
-    CacheEntry,
+    LdCacheEntry,
     name=st.sampled_from([b"liba.so.1", b"libb.so.10", b"libb.so.9", b"a.so.1", b""]),
     path=st.binary(max_size=12).map(lambda path: path.replace(b"\0", b"/")),
     flags=st.sampled_from([1, 3, 0x303, 0x803]),
     hwcap=st.sampled_from([0, 1, 1 << 48, 1 << 63 | 1]),
     os_version=st.sampled_from([0, 0x020600]),
 ) | st.builds(
-    CacheEntry,
+    LdCacheEntry,
     name=st.sampled_from([b"liba.so.1", b"libb.so.9"]),
     path=st.just(b"/lib/x"),
     flags=st.just(0x303),
@@ -91,11 +87,11 @@ ENTRIES = st.builds(
     form=st.sampled_from(list(CacheFormat)),
     byte_order=st.sampled_from(["little", "big"]),
 )
-def test_what_is_built_is_read_again(
-    entries: list[CacheEntry], form: CacheFormat, byte_order: ByteOrder
+def test_built_cache_parses_to_its_entries(
+    entries: list[LdCacheEntry], form: CacheFormat, byte_order: ByteOrder
 ) -> None:
     data = build_ld_cache(entries, format=form, generator=GENERATOR, byte_order=byte_order)
-    cache = parse_ld_cache(data, source="cache")
+    cache = parse_ld_cache(Input(data, name="cache"))
     kept = sort_entries(entries)
     if form is CacheFormat.OLD:
         assert [(found.name, found.path, found.flags) for found in cache.entries] == [
@@ -106,7 +102,7 @@ def test_what_is_built_is_read_again(
     assert (cache.format, cache.byte_order, cache.generator) == (form, byte_order, GENERATOR)
 
 
-def test_entries_stand_in_the_order_of_searching() -> None:
+def test_entries_are_sorted_in_search_order() -> None:
     first, second = entry(b"liba.so.1", path=b"/1"), entry(b"liba.so.1", path=b"/2")
     v2, v3 = entry(b"liba.so.1", hwcaps=b"v2"), entry(b"liba.so.1", hwcaps=b"v3")
     special = entry(b"liba.so.1", hwcap=3)
@@ -116,7 +112,7 @@ def test_entries_stand_in_the_order_of_searching() -> None:
     assert sort_entries(given_order) == [newer, v2, v3, special, first, second, narrow]
 
 
-def test_strings_share_their_ends() -> None:
+def test_common_suffixes_of_strings_are_merged() -> None:
     data = build_ld_cache([entry(b"libz.so.1")], format=CacheFormat.OLD, generator=b"")
     assert data[16 + 12 :] == b"/lib/libz.so.1\0"
 
@@ -130,15 +126,15 @@ def test_strings_share_their_ends() -> None:
         entry(b"a", hwcaps=b"v", hwcap=1),
     ],
 )
-def test_what_no_entry_can_say_is_refused(bad: CacheEntry) -> None:
+def test_unrepresentable_entry_is_refused(bad: LdCacheEntry) -> None:
     with pytest.raises(UnrepresentableError, match="the library '/lib/a"):
         build_ld_cache([bad], format=CacheFormat.NEW, generator=b"")
 
 
 @pytest.mark.parametrize("data", [b"", b"ld.so-1.7.0", b"glibc-ld.so.cache1.1", b"MZ" * 50])
-def test_what_is_no_cache_is_refused(data: bytes) -> None:
+def test_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(FormatError, match="cache"):
-        parse_ld_cache(data, source="cache")
+        parse_ld_cache(Input(data, name="cache"))
 
 
 SOUND = {
@@ -158,11 +154,11 @@ SOUND = {
     changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6),
     end=st.integers(0, 400) | st.none(),
 )
-def test_damaged_caches_raise_nothing_but_ours(
+def test_random_damage_raises_only_format_errors(
     form: CacheFormat, changes: list[tuple[int, int]], end: int | None
 ) -> None:
     data = bytearray(SOUND[form])
     for place, byte in changes:
         data[place % len(data)] = byte
     with suppress(FormatError):
-        parse_ld_cache(bytes(data[:end]), source="cache")
+        parse_ld_cache(Input(bytes(data[:end]), name="cache"))

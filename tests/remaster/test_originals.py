@@ -151,7 +151,7 @@ def index_difference(path: bytes, ours: Node | None, theirs: Node | None) -> str
 def says_the_same(path: bytes, ours: Buffer, theirs: Buffer) -> bool:
     """Compare indexes without their order, which depends on the file system."""
     if path == b"etc/ld.so.cache":
-        mine, others = (parse_ld_cache(data, source="x").entries for data in (ours, theirs))
+        mine, others = (parse_ld_cache(Input(data, name="x")).entries for data in (ours, theirs))
         # Core's ldconfig records the required kernel; today's does not.
         return [evolve(entry, os_version=0) for entry in mine] == list(others)
     lines = [

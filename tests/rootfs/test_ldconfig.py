@@ -78,7 +78,7 @@ def assert_same(root: Path, form: CacheFormat, architecture: Architecture | None
     """Compare with the real cache, links and names; return our result."""
     before = packed(root)
     after, said = judge(root, "-c", form.value)
-    cache = parse_ld_cache(cache_bytes(after), source="the judge's")
+    cache = parse_ld_cache(Input(cache_bytes(after), name="the judge's"))
     # The old format has no generator.
     done = ldconfig(
         before,
@@ -118,9 +118,9 @@ def test_core_equals_real_ldconfig(tmp_path: Path, form: CacheFormat) -> None:
 def test_shipped_cache_of_core_has_the_same_order() -> None:
     # It also has libraries that no longer exist.
     root = parse_base(shared.core_iso().read_bytes(), source="Core-current.iso").root
-    shipped = parse_ld_cache(cache_bytes(root), source="shipped")
+    shipped = parse_ld_cache(Input(cache_bytes(root), name="shipped"))
     done = ldconfig(root, mtime=NOW)
-    ours = parse_ld_cache(cache_bytes(done.tree), source="ours")
+    ours = parse_ld_cache(Input(cache_bytes(done.tree), name="ours"))
     assert done.release == (2, 13)
     # The shipped cache has no generator and no byte order.
     assert ours.generator == b""
@@ -228,7 +228,7 @@ def test_format_and_generator_follow_the_trees_glibc(
     assert not done.warnings
     tree = make_tree({"lib/libc.so.6": libc})
     cache = parse_ld_cache(
-        cache_bytes(ldconfig(tree, mtime=NOW, architecture=X86_64).tree), source="ours"
+        Input(cache_bytes(ldconfig(tree, mtime=NOW, architecture=X86_64).tree), name="ours")
     )
     assert (cache.format, cache.generator) == (form, generator)
 
@@ -254,7 +254,7 @@ def test_flags_of_other_architectures(name: str, library: bytes, flags: int) -> 
     assert detect_architecture(tree).name == name or name == "aarch64" or flags == 3
     done = ldconfig(tree, mtime=NOW, architecture=ARCHITECTURES[name])
     assert [entry.flags for entry in done.entries] == [flags]
-    cache = parse_ld_cache(cache_bytes(done.tree), source="ours")
+    cache = parse_ld_cache(Input(cache_bytes(done.tree), name="ours"))
     assert cache.byte_order == ("big" if name == "s390x" else "little")
 
 
@@ -306,7 +306,9 @@ def test_damaged_files_do_not_affect_others(
         b"usr/lib/libsound.so.1.1", File(metadata=META, content=make_library(b"libsound.so.1"))
     )
     done = ldconfig(tree, mtime=NOW, architecture=ARCHITECTURES[name])
-    found = {entry.name for entry in parse_ld_cache(cache_bytes(done.tree), source="ours").entries}
+    found = {
+        entry.name for entry in parse_ld_cache(Input(cache_bytes(done.tree), name="ours")).entries
+    }
     if (
         b"/usr/lib" in ARCHITECTURES[name].folders
         and ARCHITECTURES[name].family is not Family.RISCV

@@ -110,7 +110,7 @@ def compare(command: list[str], files: dict[int, bytes], place: Path) -> int:
     done: Configured | None = None
     if probe.returncode == 0:
         cache = run_judge(command, root, CacheFormat.NEW)
-        generator = parse_ld_cache(cache, source="the judge's").generator
+        generator = parse_ld_cache(Input(cache, name="the judge's")).generator
         done = ldconfig(
             tree,
             mtime=0,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from purekernel.formats.ld_cache import CacheFormat, parse_ld_cache
+from purekernel.input import Input
 from purekernel.rootfs.ldconfig import ARCHITECTURES, Configured, ldconfig
 from purekernel.tree import Tree
 from tests import debian
@@ -33,7 +34,7 @@ def ours(architecture: str, tree: Tree, form: CacheFormat, cache: bytes) -> Conf
         architecture=ARCHITECTURES[PROCESSORS[architecture]],
         format=form,
         # The old format has no place for it.
-        generator=parse_ld_cache(cache, source="the judge's").generator,
+        generator=parse_ld_cache(Input(cache, name="the judge's")).generator,
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from purekernel.formats.ld_cache import CacheFormat, parse_ld_cache
 from purekernel.formats.tar import build_tar
+from purekernel.input import Input
 from purekernel.rootfs.ldconfig import ARCHITECTURES, ldconfig
 from purekernel.rootfs.ldconfig.globs import is_glob, parse_glob
 from purekernel.tree import File, Metadata, Tree
@@ -46,7 +47,7 @@ def test_includes_equal_real_ldconfig(tmp_path: Path) -> None:
         line = b"include d/" + pattern + b".conf\n"
         (root / "etc/ld.so.conf").write_bytes(line)
         cache = run_judge(command, root, CacheFormat.NEW)
-        theirs = parse_ld_cache(cache, source="the judge's").entries
+        theirs = parse_ld_cache(Input(cache, name="the judge's")).entries
         tree.add(b"etc/ld.so.conf", File(metadata=META, content=line))
         done = ldconfig(tree, mtime=0, architecture=ARCHITECTURES["x86_64"])
         assert {entry.name for entry in done.entries} == {entry.name for entry in theirs}, pattern

@@ -10,6 +10,7 @@ import pytest
 from purekernel.formats.elf.layout import EM_386, EM_X86_64
 from purekernel.formats.ld_cache import CacheFormat, parse_ld_cache
 from purekernel.formats.tar import build_tar
+from purekernel.input import Input
 from purekernel.rootfs.ldconfig import ARCHITECTURES, Configured, ldconfig
 from purekernel.tree import Tree
 from tests import debian
@@ -44,7 +45,7 @@ def ours(
         architecture=ARCHITECTURES[PROCESSORS[architecture]],
         release=release,
         format=form,
-        generator=parse_ld_cache(cache, source="the judge's").generator if cache else b"",
+        generator=parse_ld_cache(Input(cache, name="the judge's")).generator if cache else b"",
     )
 
 
@@ -168,11 +169,11 @@ def test_release_is_detected() -> None:
         tree = with_libc(release_tree(), banner, machine=EM_386, bits=32)
         done = ldconfig(tree, mtime=NOW, architecture=ARCHITECTURES["i386"])
         assert done.release == version
-        assert parse_ld_cache(cache_bytes(done.tree), source="ours").format is form
+        assert parse_ld_cache(Input(cache_bytes(done.tree), name="ours")).format is form
         # Another can be asked for; who wrote the cache is another matter.
         other = ldconfig(tree, mtime=NOW, release=(2, 36))
         assert other.release == (2, 36)
-        cache = parse_ld_cache(cache_bytes(other.tree), source="ours")
+        cache = parse_ld_cache(Input(cache_bytes(other.tree), name="ours"))
         assert cache.format is CacheFormat.NEW
         assert cache.generator == b"ldconfig stable release version %d.%d" % version
 
@@ -180,7 +181,7 @@ def test_release_is_detected() -> None:
 def test_tree_without_c_library_gets_compatible_cache() -> None:
     done = ldconfig(make_tree({"lib/liba.so.1": make_library(b"liba.so.1")}), mtime=NOW)
     assert done.release == (2, 36)
-    assert parse_ld_cache(cache_bytes(done.tree), source="ours").format is CacheFormat.COMPAT
+    assert parse_ld_cache(Input(cache_bytes(done.tree), name="ours")).format is CacheFormat.COMPAT
 
 
 def test_debian_231_marks_byte_order() -> None:

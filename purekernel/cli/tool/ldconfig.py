@@ -11,6 +11,7 @@ import click
 
 from purekernel.cli.tool.roots import change_options, open_place, refuse_output, save
 from purekernel.errors import UsageError
+from purekernel.input import Input
 
 if TYPE_CHECKING:
     from purekernel.rootfs.ldconfig import Configured
@@ -182,7 +183,7 @@ def _content(tree: Tree, path: str) -> bytes:
 def _listing(data: bytes, name: str) -> bytes:
     from purekernel.formats.ld_cache import list_ld_cache, parse_ld_cache  # noqa: PLC0415
 
-    return list_ld_cache(parse_ld_cache(data, source=name), name=os.fsencode(name))
+    return list_ld_cache(parse_ld_cache(Input(data, name=name)), name=os.fsencode(name))
 
 
 def _report(done: Configured) -> bytes:

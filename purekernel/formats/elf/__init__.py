@@ -2,7 +2,7 @@
 
 from purekernel.formats.elf.layout import ET_DYN, ByteOrder, ElfClass, is_elf
 from purekernel.formats.elf.library import DynamicName, SharedLibrary, parse_shared_library
-from purekernel.formats.elf.reader import Elf, ElfHeader, Segment, parse_elf, parse_elf_header
+from purekernel.formats.elf.reader import Elf, ElfHeader, ElfSegment, parse_elf, parse_elf_header
 
 __all__ = [
     "ET_DYN",
@@ -11,7 +11,7 @@ __all__ = [
     "Elf",
     "ElfClass",
     "ElfHeader",
-    "Segment",
+    "ElfSegment",
     "SharedLibrary",
     "is_elf",
     "parse_elf",

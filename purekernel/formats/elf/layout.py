@@ -45,7 +45,7 @@ class ElfClass(Enum):
 
 
 @frozen(kw_only=True)
-class Layout:
+class ElfLayout:
     """The structures of one class in one byte order.
 
     Attributes:
@@ -63,9 +63,9 @@ class Layout:
     word_bytes: int
 
 
-def _layout(mark: str, elf_class: ElfClass) -> Layout:
+def _layout(mark: str, elf_class: ElfClass) -> ElfLayout:
     wide = elf_class is ElfClass.BITS_64
-    return Layout(
+    return ElfLayout(
         header=struct.Struct(mark + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH")),
         program_header=struct.Struct(mark + ("I4xQQ8xQ8xQ" if wide else "III4xI8xI")),
         dynamic=struct.Struct(mark + ("QQ" if wide else "II")),
@@ -74,7 +74,7 @@ def _layout(mark: str, elf_class: ElfClass) -> Layout:
     )
 
 
-LAYOUTS: dict[tuple[ElfClass, ByteOrder], Layout] = {
+LAYOUTS: dict[tuple[ElfClass, ByteOrder], ElfLayout] = {
     (ElfClass.BITS_32, "little"): _layout("<", ElfClass.BITS_32),
     (ElfClass.BITS_32, "big"): _layout(">", ElfClass.BITS_32),
     (ElfClass.BITS_64, "little"): _layout("<", ElfClass.BITS_64),

@@ -21,7 +21,7 @@ from purekernel.formats.elf.layout import (
     PT_INTERP,
     PT_NOTE,
 )
-from purekernel.formats.elf.reader import Elf, ElfHeader, Segment, parse_elf
+from purekernel.formats.elf.reader import Elf, ElfHeader, ElfSegment, parse_elf
 from purekernel.input import Input
 
 # The levels that a file needs, as bits: 0 is the baseline, 1 is x86-64-v2, and so on.
@@ -141,7 +141,7 @@ def read_isa_level(elf: Elf) -> int:
     return level
 
 
-def _find_properties(elf: Elf, segment: Segment) -> memoryview:
+def _find_properties(elf: Elf, segment: ElfSegment) -> memoryview:
     """Return the content of the first property note in ``segment``; empty without one."""
     word = elf.layout.word
     position = 0
@@ -208,7 +208,7 @@ def read_os_version(elf: Elf, *, aligned: bool = True) -> int:
     return 0
 
 
-def _read_abi_version(elf: Elf, segment: Segment, *, align: int) -> int:
+def _read_abi_version(elf: Elf, segment: ElfSegment, *, align: int) -> int:
     """Return the version in the ABI note of a segment; 0 without one."""
     word = elf.layout.word
     position = segment.offset

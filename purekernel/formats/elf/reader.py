@@ -23,7 +23,7 @@ from purekernel.formats.elf.layout import (
     PT_LOAD,
     ByteOrder,
     ElfClass,
-    Layout,
+    ElfLayout,
 )
 from purekernel.input import Input
 
@@ -39,7 +39,7 @@ MAX_STRING_BYTES = 4096
 MAX_DYNAMIC_ENTRIES = 65_536
 
 
-class Segment(NamedTuple):
+class ElfSegment(NamedTuple):
     """A program header, with the field names of elf(5) without their ``p_``."""
 
     type: int
@@ -71,10 +71,10 @@ class ElfHeader:
     flags: int
     phoff: int
     phnum: int
-    layout: Layout = field(init=False, repr=False, eq=False)
+    layout: ElfLayout = field(init=False, repr=False, eq=False)
 
     @layout.default
-    def _find_layout(self) -> Layout:
+    def _find_layout(self) -> ElfLayout:
         return LAYOUTS[self.elf_class, self.byte_order]
 
 
@@ -92,7 +92,7 @@ class Elf:
 
     file: Input
     header: ElfHeader
-    segments: tuple[Segment, ...]
+    segments: tuple[ElfSegment, ...]
     pointer_bytes: int = 8
     view: memoryview = field(init=False, repr=False, eq=False)
 
@@ -101,7 +101,7 @@ class Elf:
         return memoryview(self.file.data)
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> ElfLayout:
         """Return the structures of this class and byte order."""
         return self.header.layout
 
@@ -140,7 +140,7 @@ class Elf:
         shifts = (self._shift(segment) for segment in self.segments if segment.type == PT_LOAD)
         return self.wrap(address - next((shift for shift in shifts if shift is not None), 0))
 
-    def _shift(self, segment: Segment) -> int | None:
+    def _shift(self, segment: ElfSegment) -> int | None:
         """Return the load address of a segment less its offset; ``None`` for glibc's mark."""
         values = 1 << 8 * self.layout.word_bytes
         shift = (segment.vaddr - segment.offset) % values
@@ -212,7 +212,7 @@ def parse_elf(file: Input, header: ElfHeader, *, pointer_bytes: int = 8) -> Elf:
     return Elf(
         file=file,
         header=header,
-        segments=tuple(map(Segment._make, headers)),
+        segments=tuple(map(ElfSegment._make, headers)),
         pointer_bytes=pointer_bytes,
     )
 

@@ -1,9 +1,9 @@
-"""How the three formats of the cache lie in memory.
+"""Define the three formats of the loader's cache, the order of its names, and its strings.
 
-The old one, of libc 5 and glibc 2.0: a header, entries of a name and a path each, strings.
-The new one, of glibc 2.2: the same with a wider header and entries, and, of glibc 2.33, an
-extension directory behind the strings. In between, the compatible one: old header and
-entries, then, where the old loader expects strings, a whole new cache.
+The old format, of libc 5 and glibc 2.0, has a header, entries of a name and a path each, and
+strings. The new format, of glibc 2.2, has a wider header and wider entries; since glibc 2.33, an
+extension directory follows the strings. The compatible format has the old header and entries, then,
+where old loaders expect strings, a whole cache in the new format.
 
 Source: glibc 2.36, sysdeps/generic/dl-cache.h.
 """
@@ -23,60 +23,53 @@ from purekernel.formats.elf.layout import ByteOrder
 MAGIC_OLD = b"ld.so-1.7.0"
 MAGIC_NEW = b"glibc-ld.so.cache1.1"
 
-
-# Chosen by glibc's authors at random.
+# A random number chosen by the authors of glibc.
 EXTENSION_MAGIC = 0xEAA42174
 TAG_GENERATOR = 0
 TAG_HWCAPS = 1
 
-
-# In an entry's hwcap: the lower 32 bits are an index into the names of glibc-hwcaps folders,
-# and the ten behind them the level of instructions.
+# Marks an entry's hwcap whose lower 32 bits are an index into the names of glibc-hwcaps folders,
+# and whose next ten bits are the ISA level.
 HWCAP_EXTENSION = 1 << 62
 ISA_LEVEL_SHIFT = 32
 MAX_ISA_LEVEL = (1 << 10) - 1
 
-
-# In the flags of the new header.
+# The values of the byte order in the flags of the new header.
 ORDER_UNSET, ORDER_INVALID, ORDER_LITTLE, ORDER_BIG = 0, 1, 2, 3
 ORDER_MASK = 3
 
-
-# The new header is aligned to this in a compatible cache, and the extensions to that.
+# The alignments of the new header in a compatible cache, and of the extensions.
 NEW_ALIGNMENT = 8
 EXTENSION_ALIGNMENT = 4
 _NUMBER = re.compile(rb"([0-9]+)")
 
-
-# The comparison adds digits up in a C int, and says nothing of what happens beyond it: on all
-# of Linux's machines it wraps around.
+# glibc adds up digits in a C int without a check for overflow. On all machines of Linux the sum
+# wraps around.
 _INT_VALUES = 1 << 32
 _INT_MAX = (1 << 31) - 1
 
-
-# A number is greater than any byte and than the end of the name.
+# In a sort key, a number is greater than any byte, and the end of the name.
 _NUMBERS_FROM = 1 << 33
 _END = 0
 
-
-# Ten to the 32nd is a multiple of two to the 32nd: digits before the last 32 change nothing
-# of a number that wraps around there.
-_DIGITS_THAT_COUNT = 32
+# Ten to the 32nd is a multiple of two to the 32nd, so digits before the last 32 do not change a
+# number that wraps around at two to the 32nd.
+_SIGNIFICANT_DIGITS = 32
 
 
 @frozen(kw_only=True)
-class Layout:
+class LdCacheLayout:
     """The structures of one byte order.
 
     Attributes:
-        old_header: magic, with a NUL to align it, and number of entries.
-        old_entry: flags, and where name and path stand among the strings.
-        new_header: magic, number of entries, bytes of strings, byte order, where the
-            extensions are.
-        new_entry: like the old, and the oldest Linux needed, and the hardware.
-        extension_header: magic, number of sections.
-        section: tag, flags, offset in the file, bytes.
-        index: where a string is.
+        old_header: the magic number, padded with a NUL, and the number of entries.
+        old_entry: the flags, and the offsets of name and path in the strings.
+        new_header: the magic number, the number of entries, the size of the strings in bytes, the
+            byte order, and the offset of the extensions.
+        new_entry: as the old entry, then the oldest Linux needed and the hardware.
+        extension_header: the magic number and the number of sections.
+        section: tag, flags, offset in the file and size in bytes.
+        index: the offset of a string.
     """
 
     old_header: struct.Struct
@@ -88,8 +81,8 @@ class Layout:
     index: struct.Struct
 
 
-def _layout(mark: str) -> Layout:
-    return Layout(
+def _layout(mark: str) -> LdCacheLayout:
+    return LdCacheLayout(
         old_header=struct.Struct(mark + "11sxI"),
         old_entry=struct.Struct(mark + "iII"),
         new_header=struct.Struct(mark + "20sIIB3xI12x"),
@@ -100,14 +93,11 @@ def _layout(mark: str) -> Layout:
     )
 
 
-LAYOUTS: dict[ByteOrder, Layout] = {"little": _layout("<"), "big": _layout(">")}
-
-
-# What the loader's cache holds.
+LAYOUTS: dict[ByteOrder, LdCacheLayout] = {"little": _layout("<"), "big": _layout(">")}
 
 
 class CacheFormat(Enum):
-    """The formats, under ldconfig's names for them."""
+    """The formats, with ldconfig's names for them."""
 
     OLD = "old"
     COMPAT = "compat"
@@ -115,19 +105,18 @@ class CacheFormat(Enum):
 
 
 @frozen(kw_only=True)
-class CacheEntry:
-    """One library.
+class LdCacheEntry:
+    """A library in the cache.
 
     Attributes:
-        name: what programs ask for, mostly a soname.
-        path: where it is, from the root of the image.
+        name: the name that programs request, usually a soname.
+        path: its absolute path in the image.
         flags: its kind (3 for a library of glibc) and ABI (0x300 for x86-64).
-        hwcap: the hardware that a folder such as ``i686/sse2`` stands for, as bits.
-        hwcaps: the name of its folder in ``glibc-hwcaps``; ``hwcap`` is 0 then.
-        isa_level: the level of instructions needed, 0 to 1023; kept where ``hwcaps`` is
-            said, and nowhere else.
-        os_version: the oldest Linux needed, ``0x020620`` for 2.6.32. Loaders up to glibc
-            2.35 look at it, ldconfig of later ones writes 0.
+        hwcap: the hardware of its folder, such as ``i686/sse2``, as bits.
+        hwcaps: the name of its folder in ``glibc-hwcaps``; ``hwcap`` is then 0.
+        isa_level: the ISA level that it needs, 0 to 1023; stored only with ``hwcaps``.
+        os_version: the oldest Linux that it supports, ``0x020620`` for 2.6.32. Loaders up to glibc
+            2.35 check it; ldconfig of later releases writes 0.
     """
 
     name: bytes
@@ -141,42 +130,40 @@ class CacheEntry:
 
 @frozen(kw_only=True)
 class LdCache:
-    """A cache that was read.
+    """The content of a cache.
 
     Attributes:
-        entries: in the cache's order, from its new part where it has one.
-        generator: the program that wrote it, as it says itself; empty where it does not.
+        entries: in the order of the cache, from its new part if it has one.
+        generator: the name of the program that wrote it; empty if it is not declared.
     """
 
     format: CacheFormat
     byte_order: ByteOrder
-    entries: tuple[CacheEntry, ...]
+    entries: tuple[LdCacheEntry, ...]
     generator: bytes
 
 
-# The order of library names in the cache.
-#
-# The loader looks a name up by halving, with this very comparison: in a cache that is sorted
-# otherwise it misses libraries that are there. Numbers in names count as numbers, so that
-# ``libx.so.10`` comes behind ``libx.so.9``.
+# The loader finds a name by binary search with this comparison: in a cache in another order it
+# misses libraries. Numbers in names compare as numbers, so that ``libx.so.10`` comes after
+# ``libx.so.9``.
 #
 # Source: ``_dl_cache_libcmp`` in glibc 2.36, elf/dl-cache.c.
 
 
-# Two libraries of one soname are compared, and then all are sorted, most with one name.
+# Cached because libraries of one soname are compared first, and then all are sorted.
 @lru_cache(maxsize=1024)
 def library_name_key(name: bytes, *, signed_bytes: bool = True) -> tuple[int, ...]:
     """Return a key that sorts library names as the loader compares them.
 
     Args:
-        name: without NUL.
-        signed_bytes: whether the machine's ``char`` is signed, as on x86; others put bytes
-            beyond ASCII last, not first.
+        name: a name without NUL.
+        signed_bytes: whether ``char`` is signed on the machine, as on x86. If not, bytes outside
+            of ASCII come last, not first.
     """
     key: list[int] = []
     for index, part in enumerate(_NUMBER.split(name)):
         if index % 2:
-            key.append(_NUMBERS_FROM + _wrap(int(part[-_DIGITS_THAT_COUNT:])))
+            key.append(_NUMBERS_FROM + _wrap(int(part[-_SIGNIFICANT_DIGITS:])))
         elif signed_bytes and not part.isascii():
             key.extend(byte - 256 if byte > 127 else byte for byte in part)
         else:
@@ -186,10 +173,10 @@ def library_name_key(name: bytes, *, signed_bytes: bool = True) -> tuple[int, ..
 
 
 def compare_library_names(one: bytes, other: bytes, *, signed_bytes: bool = True) -> int:
-    """Return -1, 0 or 1, as ``one`` is less than, equal to or greater than ``other``.
+    """Return -1, 0 or 1 if ``one`` is less than, equal to or greater than ``other``.
 
-    Names that differ only in leading zeros of numbers are equal. Where two numbers are
-    further apart than a C int holds, the comparison contradicts itself, as glibc's does.
+    Names that differ only in leading zeros of numbers are equal. If the difference of two numbers
+    exceeds a C int, the comparison is inconsistent, as glibc's is.
     """
     keys = zip(
         library_name_key(one, signed_bytes=signed_bytes),
@@ -206,23 +193,20 @@ def compare_library_names(one: bytes, other: bytes, *, signed_bytes: bool = True
 
 
 def _wrap(value: int) -> int:
-    """Return ``value`` as it comes out of arithmetic with 32 bits."""
+    """Return ``value`` as a signed 32-bit number, wrapped around."""
     return (value + _INT_MAX + 1) % _INT_VALUES - _INT_MAX - 1
-
-
-# The string table at the cache's end.
-#
-# Source: glibc 2.36, elf/stringtable.c; glibc 2.31, ``save_cache`` in elf/cache.c.
 
 
 @frozen(kw_only=True)
 class StringTable:
-    """Strings, each with a NUL behind it, and where they begin.
+    """The strings of a cache, each followed by a NUL, and their offsets.
 
     Attributes:
-        content: all of them.
-        pairs: of each entry where its name and its path begin.
-        others: where the other strings begin.
+        content: all strings.
+        pairs: the offsets of the name and the path of each entry.
+        others: the offsets of the other strings.
+
+    Source: glibc 2.36, elf/stringtable.c; glibc 2.31, ``save_cache`` in elf/cache.c.
     """
 
     content: bytes
@@ -233,10 +217,10 @@ class StringTable:
 def build_merged_table(
     pairs: Sequence[tuple[bytes, bytes]], others: Iterable[bytes] = ()
 ) -> StringTable:
-    """Return the table that glibc writes since 2.33.
+    """Return the table that glibc 2.33 and later write.
 
-    A string that another ends with has no place of its own. Read backwards, strings stand in
-    descending order, which brings each right behind one that it may be the end of.
+    A string that is the suffix of another is not stored on its own. The reversed strings are sorted
+    in descending order, so that each follows directly after a string that it may be a suffix of.
     """
     table = bytearray()
     offsets: dict[bytes, int] = {}
@@ -257,11 +241,11 @@ def build_merged_table(
 
 
 def build_plain_table(pairs: Iterable[tuple[bytes, bytes]]) -> StringTable:
-    """Return the table that glibc wrote before: names and paths in the order of the entries."""
+    """Return the table of earlier releases: names and paths in the order of the entries."""
     table = bytearray()
-    places: list[tuple[int, int]] = []
+    offsets: list[tuple[int, int]] = []
     for name, path in pairs:
         start = len(table)
         table += name + b"\0" + path + b"\0"
-        places.append((start, start + len(name) + 1))
-    return StringTable(content=bytes(table), pairs=tuple(places), others={})
+        offsets.append((start, start + len(name) + 1))
+    return StringTable(content=bytes(table), pairs=tuple(offsets), others={})

@@ -1,6 +1,6 @@
 """Write the loader's cache, byte for byte as glibc's ldconfig does.
 
-Source: glibc 2.36, elf/cache.c; glibc 2.31, the same, for what was before the extensions.
+Source: glibc 2.36, elf/cache.c; for caches without extensions, glibc 2.31, elf/cache.c.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from purekernel.formats.ld_cache.layout import (
     ORDER_UNSET,
     TAG_GENERATOR,
     TAG_HWCAPS,
-    CacheEntry,
     CacheFormat,
-    Layout,
+    LdCacheEntry,
+    LdCacheLayout,
     StringTable,
     build_merged_table,
     build_plain_table,
@@ -35,15 +35,17 @@ from purekernel.formats.ld_cache.layout import (
 from purekernel.tree import display
 
 
-def sort_entries(entries: Iterable[CacheEntry], *, signed_bytes: bool = True) -> list[CacheEntry]:
-    """Return ``entries`` in the order in which the loader searches.
+def sort_entries(
+    entries: Iterable[LdCacheEntry], *, signed_bytes: bool = True
+) -> list[LdCacheEntry]:
+    """Return ``entries`` in the order of the loader's search.
 
-    Names descend, then flags; of one library the glibc-hwcaps ones come first, by the names
-    of their folders, then those for the most special hardware and the newest system. Equal
-    ones stay as they come, so that the folder that was named first wins.
+    Names come in descending order, then flags. Of one library, those of glibc-hwcaps come first,
+    sorted by folder, then those with the most hardware bits and the newest system. Equal entries
+    keep their order, so that the folder that was named first wins.
     """
 
-    def key(entry: CacheEntry) -> tuple[object, ...]:
+    def key(entry: LdCacheEntry) -> tuple[object, ...]:
         return (
             [-part for part in library_name_key(entry.name, signed_bytes=signed_bytes)],
             -entry.flags,
@@ -58,9 +60,9 @@ def sort_entries(entries: Iterable[CacheEntry], *, signed_bytes: bool = True) ->
 
 
 def build_ld_cache(
-    entries: Iterable[CacheEntry],
+    entries: Iterable[LdCacheEntry],
     *,
-    format: CacheFormat,  # noqa: A002  # the word that ldconfig has for it
+    format: CacheFormat,  # noqa: A002  # ldconfig's own word
     generator: bytes,
     byte_order: ByteOrder = "little",
     signed_bytes: bool = True,
@@ -68,23 +70,24 @@ def build_ld_cache(
     extended: bool = True,
     marked: bool = True,
 ) -> bytes:
-    """Return the cache that holds ``entries``.
+    """Return a cache of ``entries``.
 
     Args:
-        entries: in the order in which they were found; they are sorted here.
-        format: which of the three. The old one, and the old part of the compatible one, leave
-            out what needs special hardware by ``hwcap``.
-        generator: the program that the cache says wrote it.
-        byte_order: of the machine that is to read it.
-        signed_bytes: whether its ``char`` is signed, which decides on names beyond ASCII.
-        hwcaps: the names of all ``glibc-hwcaps`` folders found, in use or not: glibc leaves
-            them all among the strings.
-        extended: whether as since glibc 2.33: with strings merged, and with extensions, which
-            the generator and ``glibc-hwcaps`` need.
-        marked: whether the new part says its byte order, as since glibc 2.33.
+        entries: in the order of the search for libraries; this function sorts them.
+        format: the format to write. The old format, and the old part of the compatible one, omit
+            entries with ``hwcap``.
+        generator: the name of the program that wrote the cache.
+        byte_order: the byte order of the machine that reads the cache.
+        signed_bytes: whether ``char`` is signed on that machine; it decides the order of names
+            outside of ASCII.
+        hwcaps: the names of all ``glibc-hwcaps`` folders, used or not: glibc keeps all of them in
+            the strings.
+        extended: whether to merge strings and to write extensions, as in glibc 2.33 and later. The
+            generator and ``glibc-hwcaps`` need extensions.
+        marked: whether the new part declares its byte order, as in glibc 2.33 and later.
 
     Raises:
-        UnrepresentableError: an entry has a NUL in it, or numbers that do not fit.
+        UnrepresentableError: an entry has a NUL or a number that does not fit.
     """
     ordered = sort_entries(entries, signed_bytes=signed_bytes)
     _check(ordered, extended=extended)
@@ -97,7 +100,7 @@ def build_ld_cache(
     new_bytes = layout.new_header.size + len(ordered) * layout.new_entry.size
     before = b""
     if format is CacheFormat.COMPAT:
-        # Old loaders take the new part for the first of their strings.
+        # Old loaders take the new part as the start of their strings.
         before = _old_part(layout, ordered, table, shift=new_bytes, even=True)
         before += bytes(-len(before) % NEW_ALIGNMENT)
     end = len(before) + new_bytes + len(table.content)
@@ -119,7 +122,7 @@ def build_ld_cache(
     return b"".join(parts)
 
 
-def _check(entries: Sequence[CacheEntry], *, extended: bool) -> None:
+def _check(entries: Sequence[LdCacheEntry], *, extended: bool) -> None:
     for entry in entries:
         if b"\0" in entry.name + entry.path + (entry.hwcaps or b""):
             raise UnrepresentableError(f"the library {display(entry.path)} has a NUL in its name")
@@ -131,13 +134,13 @@ def _check(entries: Sequence[CacheEntry], *, extended: bool) -> None:
         )
         if not fits or (entry.hwcaps is not None and (entry.hwcap or not extended)):
             raise UnrepresentableError(
-                f"the library {display(entry.path)} needs what no cache entry can say"
+                f"the library {display(entry.path)} does not fit in a cache entry"
             )
 
 
 def _old_part(
-    layout: Layout,
-    entries: Sequence[CacheEntry],
+    layout: LdCacheLayout,
+    entries: Sequence[LdCacheEntry],
     table: StringTable,
     *,
     shift: int,
@@ -145,18 +148,18 @@ def _old_part(
 ) -> bytes:
     """Return the header and entries of the old format.
 
-    glibc 2.33 to 2.36 overwrite some of these entries with others, and with what memory held,
-    where a folder for special hardware has libraries. On machines of 64 bits, those before
-    write an odd number of entries in the old format alone with all strings said to be 4 bytes
-    behind where they are. We write what was meant, which is what all other releases write.
+    Two bugs of glibc are not reproduced; the result is that of all other releases. glibc 2.33 to
+    2.36 overwrite some entries with others, or with uninitialised memory, if a hardware folder has
+    libraries. Earlier releases, on 64-bit machines and in the old format alone, write offsets of
+    strings that are 4 bytes too large if the number of entries is odd.
 
     Args:
-        layout: of the byte order.
-        entries: all, sorted.
+        layout: the structures of the byte order.
+        entries: all entries, sorted.
         table: the strings.
-        shift: how far behind these entries the table begins.
-        even: whether to repeat the last one for an even number, which brings what follows to
-            a multiple of 8 bytes on all machines.
+        shift: the distance in bytes from the end of these entries to the table.
+        even: whether to repeat the last entry to get an even number, so that the next part is
+            aligned to 8 bytes on all machines.
     """
     packed = [
         layout.old_entry.pack(entry.flags, shift + name, shift + path)
@@ -169,14 +172,14 @@ def _old_part(
 
 
 def _new_entries(
-    layout: Layout,
-    entries: Sequence[CacheEntry],
+    layout: LdCacheLayout,
+    entries: Sequence[LdCacheEntry],
     table: StringTable,
     *,
     shift: int,
     used: Sequence[bytes],
 ) -> list[bytes]:
-    places = {name: index for index, name in enumerate(used)}
+    indexes = {name: index for index, name in enumerate(used)}
     return [
         layout.new_entry.pack(
             entry.flags,
@@ -185,14 +188,14 @@ def _new_entries(
             entry.os_version,
             entry.hwcap
             if entry.hwcaps is None
-            else HWCAP_EXTENSION | entry.isa_level << ISA_LEVEL_SHIFT | places[entry.hwcaps],
+            else HWCAP_EXTENSION | entry.isa_level << ISA_LEVEL_SHIFT | indexes[entry.hwcaps],
         )
         for entry, (name, path) in zip(entries, table.pairs, strict=True)
     ]
 
 
-def _extensions(layout: Layout, generator: bytes, hwcaps: list[int], *, at: int) -> bytes:
-    """Return the extension directory and its sections; ``hwcaps`` are indexes of strings."""
+def _extensions(layout: LdCacheLayout, generator: bytes, hwcaps: list[int], *, at: int) -> bytes:
+    """Return the extension directory and its sections; ``hwcaps`` are offsets of strings."""
     names = b"".join(map(layout.index.pack, hwcaps))
     count = 2 if hwcaps else 1
     content = at + layout.extension_header.size + count * layout.section.size

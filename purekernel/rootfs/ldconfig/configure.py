@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from purekernel.formats.ld_cache import CacheEntry, CacheFormat, build_ld_cache
+from purekernel.formats.ld_cache import CacheFormat, LdCacheEntry, build_ld_cache
 from purekernel.rootfs.ldconfig.architecture import Architecture
 from purekernel.rootfs.ldconfig.conf import read_conf
 from purekernel.rootfs.ldconfig.detect import detect_architecture
@@ -52,7 +52,7 @@ class Configured:
     tree: Tree
     release: Release
     warnings: tuple[str, ...]
-    entries: tuple[CacheEntry, ...]
+    entries: tuple[LdCacheEntry, ...]
     searched: tuple[Searched, ...]
 
 
@@ -106,7 +106,7 @@ def ldconfig(
         rules = rules_of(release or glibc.version, debian=glibc.is_debian)
         search, hwcaps = request.find(rules)
     libraries = Libraries(changed, chosen, rules, hwcaps, remove_stale=links and stale)
-    entries: list[CacheEntry] = []
+    entries: list[LdCacheEntry] = []
     searched: list[Searched] = []
     for place in search:
         linked_sonames: list[Linked] = []
@@ -164,17 +164,17 @@ class _Request:
         return search, hwcaps
 
 
-def _entry(folder: SearchFolder, library: Library, hwcaps: Hwcaps) -> CacheEntry:
+def _entry(folder: SearchFolder, library: Library, hwcaps: Hwcaps) -> LdCacheEntry:
     if folder.hwcaps is None:
         # The path has the soname, so that the cache stays valid if the link's target changes.
-        return CacheEntry(
+        return LdCacheEntry(
             name=library.soname,
             path=folder.path + b"/" + library.soname,
             flags=library.flags,
             hwcap=hwcaps.of_path(folder.path),
             os_version=library.os_version,
         )
-    return CacheEntry(
+    return LdCacheEntry(
         name=library.soname,
         path=folder.path + b"/" + library.name,
         flags=library.flags,
