@@ -11,8 +11,7 @@ from collections.abc import Iterator
 
 from attrs import field, frozen
 
-from purekernel.errors import FormatError
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import Input
 from purekernel.tree import Buffer, display
 
 MAGIC = b"!<arch>\n"
@@ -63,116 +62,106 @@ def is_ar(data: Buffer) -> bool:
     return bytes(data[: len(MAGIC)]) == MAGIC
 
 
-def parse_ar(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> tuple[ArMember, ...]:
+def parse_ar(file: Input) -> tuple[ArMember, ...]:
     """Return the members of an archive in order, without the tables of symbols and names.
 
     Long names of BSD's and GNU's ``ar`` are supported. Names may repeat. The padding byte after a
     member of odd size is required between members, but not after the last.
 
     Raises:
-        FormatError: ``data`` is not an archive, a header is damaged, or a member is truncated.
-        LimitError: there are more members than ``limits`` allow.
+        FormatError: ``file`` is not an archive, a header is damaged, or a member is truncated.
+        LimitError: there are more members than the limit.
     """
-    view = memoryview(data)
+    view = file.view
     if not is_ar(view):
-        raise FormatError(
-            source=source,
-            offset=0,
-            expected=f"an ar archive, which starts with {display(MAGIC)}",
-            got=display(bytes(view[: len(MAGIC)])) if view else "an empty file",
+        raise file.fail(
+            0,
+            f"an ar archive, which starts with {display(MAGIC)}",
+            display(bytes(view[: len(MAGIC)])) if view else "an empty file",
         )
-    return tuple(_iter_members(view, source, limits))
+    return tuple(_iter_members(file))
 
 
-def _iter_members(view: memoryview, source: str, limits: Limits) -> Iterator[ArMember]:
+def _iter_members(file: Input) -> Iterator[ArMember]:
     offset = len(MAGIC)
     names: memoryview | None = None
     count = 0
-    while offset < len(view):
+    while offset < len(file):
         count += 1
-        limits.check_members(count, source=source, offset=offset)
-        header = _header(view, offset, source)
+        file.check_members(count, offset)
+        header = _header(file, offset)
         start = offset + HEADER_BYTES
-        size = _number(header, _SIZE, "a size", offset, source, required=True)
-        if size > len(view) - start:
-            raise FormatError(
-                source=source,
-                offset=start,
-                expected=f"{size} bytes of {display(header[_NAME].rstrip())}",
-                got=f"the end of the file after {len(view) - start}",
+        size = _number(header, _SIZE, "a size", required=True)
+        raw_name = bytes(header.view[_NAME]).rstrip(b" ")
+        if size > len(file) - start:
+            raise file.fail(
+                start,
+                f"{size} bytes of {display(raw_name)}",
+                f"the end of the file after {len(file) - start}",
             )
-        content = view[start : start + size]
-        raw_name = header[_NAME].rstrip(b" ")
+        content = file.view[start : start + size]
         if raw_name == _GNU_TABLE:
             names = content
         elif raw_name not in _SYMBOLS:
-            yield _member(header, content, names, offset, source)
-        offset = _next_offset(view, start + size, source)
+            yield _member(header, offset, raw_name, content, names)
+        offset = _next_offset(file, start + size)
 
 
-def _header(view: memoryview, offset: int, source: str) -> bytes:
-    header = bytes(view[offset : offset + HEADER_BYTES])
+def _header(file: Input, offset: int) -> Input:
+    header = file.part(offset, offset + HEADER_BYTES)
     if len(header) < HEADER_BYTES:
-        raise FormatError(
-            source=source,
-            offset=offset,
-            expected=f"a header of {HEADER_BYTES} bytes",
-            got=f"the end of the file after {len(header)}",
+        raise header.fail(
+            0, f"a header of {HEADER_BYTES} bytes", f"the end of the file after {len(header)}"
         )
-    if header[_END] != _END_MARK:
-        raise FormatError(
-            source=source,
-            offset=offset + _END.start,
-            expected=f"{display(_END_MARK)} at the end of a member header",
-            got=display(header[_END]),
+    if header.view[_END] != _END_MARK:
+        raise header.fail(
+            _END.start,
+            f"{display(_END_MARK)} at the end of a member header",
+            display(bytes(header.view[_END])),
         )
     return header
 
 
 def _member(
-    header: bytes, content: memoryview, names: memoryview | None, offset: int, source: str
+    header: Input, offset: int, raw_name: bytes, content: memoryview, names: memoryview | None
 ) -> ArMember:
-    raw_name = header[_NAME].rstrip(b" ")
     if match := _BSD_LONG.fullmatch(raw_name):
         length = int(match[1])
         if length > len(content):
-            raise FormatError(
-                source=source,
-                offset=offset,
-                expected=f"a name of at most {len(content)} bytes, the size of the member",
-                got=f"{length}",
+            raise header.fail(
+                0,
+                f"a name of at most {len(content)} bytes, the size of the member",
+                f"{length}",
             )
         name = bytes(content[: min(length, MAX_NAME_BYTES + 1)]).rstrip(b"\0")
         content = content[length:]
     elif match := _GNU_LONG.fullmatch(raw_name):
-        name = _name_in_table(names, int(match[1]), offset, source)
+        name = _name_in_table(header, names, int(match[1]))
     else:
         name = raw_name.removesuffix(b"/")
     if not 0 < len(name) <= MAX_NAME_BYTES or b"\0" in name:
-        raise FormatError(
-            source=source,
-            offset=offset,
-            expected=f"a member name of 1 to {MAX_NAME_BYTES} bytes without NUL",
-            got=display(name) if name else "an empty name",
+        raise header.fail(
+            0,
+            f"a member name of 1 to {MAX_NAME_BYTES} bytes without NUL",
+            display(name) if name else "an empty name",
         )
     return ArMember(
         name=name,
         offset=offset,
-        mtime=_number(header, _MTIME, "a time", offset, source),
-        uid=_number(header, _UID, "an owner", offset, source),
-        gid=_number(header, _GID, "a group", offset, source),
-        mode=_number(header, _MODE, "a mode", offset, source, base=8),
+        mtime=_number(header, _MTIME, "a time"),
+        uid=_number(header, _UID, "an owner"),
+        gid=_number(header, _GID, "a group"),
+        mode=_number(header, _MODE, "a mode", base=8),
         content=content,
     )
 
 
-def _name_in_table(names: memoryview | None, start: int, offset: int, source: str) -> bytes:
+def _name_in_table(header: Input, names: memoryview | None, start: int) -> bytes:
     if names is None or start >= len(names):
-        raise FormatError(
-            source=source,
-            offset=offset,
-            expected=f"a table of names with a name at byte {start}",
-            got="no table" if names is None else f"a table of {len(names)} bytes",
+        raise header.fail(
+            0,
+            f"a table of names with a name at byte {start}",
+            "no table" if names is None else f"a table of {len(names)} bytes",
         )
     # If the name has no end, the caller's check of its length fails.
     entry = bytes(names[start : start + MAX_NAME_BYTES + 2])
@@ -180,40 +169,27 @@ def _name_in_table(names: memoryview | None, start: int, offset: int, source: st
 
 
 def _number(
-    header: bytes,
-    position: slice,
-    what: str,
-    offset: int,
-    source: str,
-    *,
-    base: int = 10,
-    required: bool = False,
+    header: Input, position: slice, what: str, *, base: int = 10, required: bool = False
 ) -> int:
     """Return the number in a field; an empty field, as in some tables, is 0."""
-    text = header[position].strip(b" ")
+    text = bytes(header.view[position]).strip(b" ")
     if not text and not required:
         return 0
     pattern = _OCTAL if base == 8 else _DECIMAL
     if not pattern.fullmatch(text):
-        raise FormatError(
-            source=source,
-            offset=offset + position.start,
-            expected=f"{what} in {'octal' if base == 8 else 'decimal'} digits",
-            got=display(header[position]),
+        raise header.fail(
+            position.start,
+            f"{what} in {'octal' if base == 8 else 'decimal'} digits",
+            display(bytes(header.view[position])),
         )
     return int(text, base)
 
 
-def _next_offset(view: memoryview, end: int, source: str) -> int:
+def _next_offset(file: Input, end: int) -> int:
     """Return the offset of the next header, which is even."""
-    if not end % 2 or end == len(view):
+    if not end % 2 or end == len(file):
         return end
     # The padding byte is a newline in deb(5), and NUL from some other programs.
-    if view[end] not in b"\n\0":
-        raise FormatError(
-            source=source,
-            offset=end,
-            expected="a newline after a member of odd size",
-            got=f"0x{view[end]:02x}",
-        )
+    if file.view[end] not in b"\n\0":
+        raise file.fail(end, "a newline after a member of odd size", f"0x{file.view[end]:02x}")
     return end + 1

@@ -36,29 +36,29 @@ class _Decompressor(Protocol):
     def decompress(self, data: Buffer, /, max_length: int = -1) -> bytes: ...
 
 
-def unpack(data: Input, *, already_bytes: int = 0) -> Buffer:
-    """Return ``data`` decompressed; return uncompressed data unchanged.
+def unpack(file: Input, *, already_bytes: int = 0) -> Buffer:
+    """Return ``file`` decompressed; return uncompressed data unchanged.
 
     Supports gzip, bzip2, xz, lzma, zstd and LZ4's legacy frame, and any number of concatenated
     streams, as the programs of these names do.
 
     Args:
-        data: compressed or uncompressed data.
+        file: compressed or uncompressed data.
         already_bytes: a size that already counts towards the limit.
 
     Raises:
         FormatError: a stream is damaged or truncated, or other data follows.
         LimitError: the unpacked size exceeds the limit.
     """
-    head = bytes(data.view[:6])
+    head = bytes(file.view[:6])
     if head.startswith(GZIP_MAGIC):
-        return parse_gzip(data, already_bytes=already_bytes)
+        return parse_gzip(file, already_bytes=already_bytes)
     if head.startswith(LZ4_MAGIC):
-        return parse_lz4(data, already_bytes=already_bytes)
+        return parse_lz4(file, already_bytes=already_bytes)
     kind = _find_kind(head)
     if kind is None:
-        return data.data
-    return _unpack_streams(data, kind, already_bytes)
+        return file.data
+    return _unpack_streams(file, kind, already_bytes)
 
 
 def is_compressed(data: Buffer) -> bool:
@@ -89,8 +89,8 @@ def _find_kind(head: bytes) -> _Kind | None:
     return None
 
 
-def _unpack_streams(data: Input, kind: _Kind, already_bytes: int) -> bytes:
-    view = data.view
+def _unpack_streams(file: Input, kind: _Kind, already_bytes: int) -> bytes:
+    view = file.view
     pieces: list[bytes] = []
     size_bytes = already_bytes
     offset = 0
@@ -109,13 +109,13 @@ def _unpack_streams(data: Input, kind: _Kind, already_bytes: int) -> bytes:
                 piece = stream.decompress(pending, STEP_BYTES)
                 size_bytes += len(piece)
                 pieces.append(piece)
-                data.check_unpacked(size_bytes, start)
+                file.check_unpacked(size_bytes, start)
                 if not piece and offset == len(view) and stream.needs_input and not stream.eof:
                     expected = f"the rest of a {kind.name} stream"
-                    raise data.fail(len(view), expected, "the end of the file")
+                    raise file.fail(len(view), expected, "the end of the file")
         except FormatError:
             raise
         except kind.errors as error:
-            raise data.fail(start, f"a valid {kind.name} stream", str(error)) from None
+            raise file.fail(start, f"a valid {kind.name} stream", str(error)) from None
         offset -= len(stream.unused_data)
     return b"".join(pieces)

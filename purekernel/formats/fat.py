@@ -12,9 +12,8 @@ from collections.abc import Iterator
 
 from attrs import field, frozen
 
-from purekernel.errors import FormatError, PurekernelError
-from purekernel.input import DEFAULT_LIMITS, Limits
-from purekernel.tree import ROOT, Buffer, Directory, File, Metadata, Tree, display
+from purekernel.input import Input
+from purekernel.tree import ROOT, Directory, File, Metadata, Tree, display
 from purekernel.tree.path import join
 
 _ENTRY_BYTES = 32
@@ -37,17 +36,17 @@ _LOWER_BASE = 0x08
 _LOWER_EXTENSION = 0x10
 
 
-def parse_fat(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Tree:
-    """Return the files of the FAT file system in ``data``.
+def parse_fat(file: Input) -> Tree:
+    """Return the files of the FAT file system in ``file``.
 
     Names are UTF-8. All files get mode 0644, all folders 0755, owner 0:0 and time 0.
 
     Raises:
-        FormatError: ``data`` is not a FAT file system, or is damaged.
-        LimitError: it exceeds ``limits``.
+        FormatError: ``file`` is not a FAT file system, or is damaged.
+        LimitError: it exceeds the limits.
         TreeError: a name is invalid or occurs twice.
     """
-    return _Reader(_parse_boot_sector(data, source), source, limits).read()
+    return _Reader(file).read()
 
 
 @frozen(kw_only=True)
@@ -75,12 +74,10 @@ class _Volume:
     clusters: int
 
 
-def _parse_boot_sector(data: Buffer, source: str) -> _Volume:
-    view = memoryview(data).cast("B")
+def _parse_boot_sector(file: Input) -> _Volume:
+    view = file.view
     if len(view) < 512:
-        raise FormatError(
-            source=source, expected="a FAT boot sector of 512 bytes", got=f"{len(view)} bytes"
-        )
+        raise file.fail(None, "a FAT boot sector of 512 bytes", f"{len(view)} bytes")
     sector_bytes, cluster_sectors, reserved, tables, root_entries, total16 = struct.unpack_from(
         "<HBHBHH", view, 11
     )
@@ -94,9 +91,7 @@ def _parse_boot_sector(data: Buffer, source: str) -> _Volume:
         or cluster_sectors not in (1, 2, 4, 8, 16, 32, 64, 128)
         or not (reserved and tables and table_sectors and sectors)
     ):
-        raise FormatError(
-            source=source, offset=11, expected="a FAT boot sector", got="invalid fields"
-        )
+        raise file.fail(11, "a FAT boot sector", "invalid fields")
     root_sectors = -(-root_entries * _ENTRY_BYTES // sector_bytes)
     root_sector = reserved + tables * table_sectors
     data_sector = root_sector + root_sectors
@@ -107,11 +102,10 @@ def _parse_boot_sector(data: Buffer, source: str) -> _Volume:
     if (clusters + 2) * bits > 8 * table_sectors * sector_bytes or root_sector * sector_bytes > len(
         view
     ):
-        raise FormatError(
-            source=source,
-            offset=11,
-            expected=f"a table for {clusters} clusters",
-            got=f"a table of {table_sectors} sectors in an image of {len(view)} bytes",
+        raise file.fail(
+            11,
+            f"a table for {clusters} clusters",
+            f"a table of {table_sectors} sectors in an image of {len(view)} bytes",
         )
     return _Volume(
         view=view,
@@ -136,10 +130,9 @@ class _Entry:
 
 
 class _Reader:
-    def __init__(self, volume: _Volume, source: str, limits: Limits) -> None:
-        self._volume = volume
-        self._source = source
-        self._limits = limits
+    def __init__(self, file: Input) -> None:
+        self._file = file
+        self._volume = _parse_boot_sector(file)
 
     def read(self) -> Tree:
         volume = self._volume
@@ -158,19 +151,21 @@ class _Reader:
             for entry in self._entries(records, folder):
                 path = join(folder, entry.name)
                 members += 1
-                self._limits.check_members(members, source=self._source)
-                self._limits.check_depth(path, source=self._source)
+                self._file.check_members(members)
+                self._file.check_depth(path)
                 if entry.is_folder:
                     if entry.cluster in seen:
-                        raise self._damaged(
-                            "each folder at one path", f"{display(path)}, which is at another too"
+                        raise self._file.fail(
+                            None,
+                            "each folder at one path",
+                            f"{display(path)}, which is at another too",
                         )
                     seen.add(entry.cluster)
                     tree.add(path, Directory(metadata=Metadata(mode=0o755)))
                     pending.append((path, self._chain(entry.cluster, path)))
                     continue
                 unpacked_bytes += entry.size_bytes
-                self._limits.check_unpacked(unpacked_bytes, source=self._source)
+                self._file.check_unpacked(unpacked_bytes)
                 content = self._chain(entry.cluster, path, entry.size_bytes)
                 tree.add(path, File(metadata=Metadata(mode=0o644), content=content))
         return tree
@@ -211,8 +206,8 @@ class _Reader:
         try:
             return joined.decode("utf-16-le").partition("\0")[0].encode()
         except UnicodeError:
-            raise self._damaged(
-                "long names in UTF-16", f"an invalid name in /{display(folder)}"
+            raise self._file.fail(
+                None, "long names in UTF-16", f"an invalid name in /{display(folder)}"
             ) from None
 
     def _chain(self, cluster: int, path: bytes, size_bytes: int | None = None) -> bytes:
@@ -224,14 +219,14 @@ class _Reader:
         seen: set[int] = set()
         while count is None or len(pieces) < count:
             if not 2 <= cluster < volume.clusters + 2 or cluster in seen:
-                raise self._damaged(
-                    f"a valid chain of clusters for /{display(path)}", f"cluster {cluster}"
+                raise self._file.fail(
+                    None, f"a valid chain of clusters for /{display(path)}", f"cluster {cluster}"
                 )
             seen.add(cluster)
             start = volume.data + (cluster - 2) * volume.cluster_bytes
             piece = volume.view[start : start + volume.cluster_bytes]
             if not piece:
-                raise self._damaged(f"cluster {cluster}", "the end of the image")
+                raise self._file.fail(None, f"cluster {cluster}", "the end of the image")
             pieces.append(piece)
             cluster = self._next(cluster)
             if count is None and (cluster > _BAD_CLUSTER[volume.bits] or len(pieces) >= most):
@@ -240,7 +235,9 @@ class _Reader:
         if size_bytes is None:
             return content
         if len(content) < size_bytes:
-            raise self._damaged(f"{size_bytes} bytes of /{display(path)}", "the end of the image")
+            raise self._file.fail(
+                None, f"{size_bytes} bytes of /{display(path)}", "the end of the image"
+            )
         return content[:size_bytes]
 
     def _next(self, cluster: int) -> int:
@@ -252,9 +249,6 @@ class _Reader:
             return int(struct.unpack_from("<H", volume.view, volume.table + 2 * cluster)[0])
         (entry,) = struct.unpack_from("<I", volume.view, volume.table + 4 * cluster)
         return int(entry & 0x0FFFFFFF)
-
-    def _damaged(self, expected: str, got: str) -> PurekernelError:
-        return FormatError(source=self._source, expected=expected, got=got)
 
 
 def _short_name(record: bytes) -> bytes:

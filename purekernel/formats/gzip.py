@@ -50,33 +50,33 @@ class Member:
     content: bytes
 
 
-def parse_gzip(data: Input, *, already_bytes: int = 0) -> bytes:
-    """Return the joined contents of all members of ``data``; zeros may follow the last.
+def parse_gzip(file: Input, *, already_bytes: int = 0) -> bytes:
+    """Return the joined contents of all members of ``file``; zeros may follow the last.
 
     Args:
-        data: one or more members.
+        file: one or more members.
         already_bytes: a size that already counts towards the limit.
 
     Raises:
         FormatError: a member is damaged or truncated, or other data follows.
         LimitError: the unpacked size exceeds the limit.
     """
-    pieces = [member.content for member in iter_members(data, already_bytes=already_bytes)]
+    pieces = [member.content for member in iter_members(file, already_bytes=already_bytes)]
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def iter_members(data: Input, *, already_bytes: int = 0) -> Iterator[Member]:
-    """Yield the members of ``data`` in order; see :func:`parse_gzip` for the arguments.
+def iter_members(file: Input, *, already_bytes: int = 0) -> Iterator[Member]:
+    """Yield the members of ``file`` in order; see :func:`parse_gzip` for the arguments.
 
     Raises:
         FormatError: a member is damaged or truncated, or other data follows.
         LimitError: the unpacked size exceeds the limit.
     """
-    view = data.view
+    view = file.view
     offset = 0
     unpacked_bytes = already_bytes
     while True:
-        member = parse_member(data, offset, already_bytes=unpacked_bytes)
+        member = parse_member(file, offset, already_bytes=unpacked_bytes)
         yield member
         unpacked_bytes += len(member.content)
         offset = member.end
@@ -84,21 +84,21 @@ def iter_members(data: Input, *, already_bytes: int = 0) -> Iterator[Member]:
             return
 
 
-def parse_member(data: Input, offset: int = 0, *, already_bytes: int = 0) -> Member:
+def parse_member(file: Input, offset: int = 0, *, already_bytes: int = 0) -> Member:
     """Return the member that starts at ``offset``; ignore the data after it.
 
     Raises:
         FormatError: the member is damaged or truncated.
         LimitError: the unpacked size, with ``already_bytes``, exceeds the limit.
     """
-    stream = _stream_start(data, offset)
-    inflated = inflate(data, stream, already_bytes=already_bytes, header=offset)
+    stream = _stream_start(file, offset)
+    inflated = inflate(file, stream, already_bytes=already_bytes, header=offset)
     trailer, content = inflated.end, inflated.content
-    if len(data) - trailer < TRAILER.size:
-        raise _truncated(data, "the CRC and size at the end of a gzip member")
-    crc, size = TRAILER.unpack_from(data.view, trailer)
+    if len(file) - trailer < TRAILER.size:
+        raise _truncated(file, "the CRC and size at the end of a gzip member")
+    crc, size = TRAILER.unpack_from(file.view, trailer)
     if crc != zlib.crc32(content) or size != len(content) & 0xFFFFFFFF:
-        raise data.fail(
+        raise file.fail(
             trailer,
             f"CRC {zlib.crc32(content):08x} and size {len(content)}",
             f"CRC {crc:08x} and size {size}",
@@ -133,16 +133,16 @@ def build_trailer(crc32: int, size_bytes: int) -> bytes:
     return TRAILER.pack(crc32, size_bytes & 0xFFFFFFFF)
 
 
-def _stream_start(data: Input, offset: int) -> int:
+def _stream_start(file: Input, offset: int) -> int:
     """Return the offset of the deflate stream in the member that starts at ``offset``."""
-    view = data.view
+    view = file.view
     if len(view) - offset < HEADER.size:
-        raise _truncated(data, "a gzip header of 10 bytes")
+        raise _truncated(file, "a gzip header of 10 bytes")
     magic, method, flags, _mtime, _xfl, _os = HEADER.unpack_from(view, offset)
     if magic != MAGIC:
-        raise data.fail(offset, "a gzip member (1f 8b)", magic.hex(" "))
+        raise file.fail(offset, "a gzip member (1f 8b)", magic.hex(" "))
     if method != DEFLATE or flags & RESERVED_FLAGS:
-        raise data.fail(
+        raise file.fail(
             offset + 2,
             "method 8 (deflate) and no reserved flags",
             f"method {method}, flags {flags:#04x}",
@@ -150,18 +150,18 @@ def _stream_start(data: Input, offset: int) -> int:
     end = offset + HEADER.size
     if flags & FEXTRA:
         if len(view) - end < 2:
-            raise _truncated(data, "the length of an extra field")
+            raise _truncated(file, "the length of an extra field")
         end += 2 + int.from_bytes(view[end : end + 2], "little")
     for flag, what in ((FNAME, "a file name"), (FCOMMENT, "a comment")):
         if flags & flag:
             nul = _find_nul(view, end)
             if nul < 0:
-                raise _truncated(data, f"the NUL at the end of {what}")
+                raise _truncated(file, f"the NUL at the end of {what}")
             end = nul + 1
     if flags & FHCRC:
         end += 2
     if end > len(view):
-        raise _truncated(data, "the rest of a gzip header")
+        raise _truncated(file, "the rest of a gzip header")
     return end
 
 
@@ -174,5 +174,5 @@ def _find_nul(view: memoryview, start: int) -> int:
     return -1
 
 
-def _truncated(data: Input, expected: str) -> FormatError:
-    return data.fail(len(data), expected, "the end of the file")
+def _truncated(file: Input, expected: str) -> FormatError:
+    return file.fail(len(file), expected, "the end of the file")

@@ -37,7 +37,7 @@ class Inflated:
 
 
 def inflate(
-    data: Input,
+    file: Input,
     start: int = 0,
     *,
     window_bits: int = RAW,
@@ -47,7 +47,7 @@ def inflate(
     """Inflate the stream that starts at ``start``; ignore the data after it.
 
     Args:
-        data: the data that contains the stream.
+        file: the data that contains the stream.
         start: the first byte of the stream.
         window_bits: ``RAW`` or ``ZLIB``.
         already_bytes: a size that already counts towards the limit.
@@ -57,7 +57,7 @@ def inflate(
         FormatError: the stream is damaged or truncated.
         LimitError: the unpacked size, with ``already_bytes``, exceeds the limit.
     """
-    view = data.view
+    view = file.view
     inflater = zlib.decompressobj(wbits=window_bits)
     pieces: list[bytes] = []
     size_bytes = 0
@@ -75,11 +75,11 @@ def inflate(
             pending = inflater.unconsumed_tail
             size_bytes += len(piece)
             pieces.append(piece)
-            data.check_unpacked(already_bytes + size_bytes, start if header is None else header)
+            file.check_unpacked(already_bytes + size_bytes, start if header is None else header)
             if fed == len(view) and not pending and not piece and not inflater.eof:
-                raise data.fail(len(view), "the rest of a deflate stream", "the end of the file")
+                raise file.fail(len(view), "the rest of a deflate stream", "the end of the file")
     except zlib.error as error:
-        raise data.fail(start, "a valid deflate stream", str(error)) from None
+        raise file.fail(start, "a valid deflate stream", str(error)) from None
     content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     return Inflated(content=content, end=fed - len(inflater.unused_data))
 

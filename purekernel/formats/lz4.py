@@ -26,20 +26,20 @@ _MOST_OF_A_BYTE = 255
 _LEVEL = 12
 
 
-def parse_lz4(data: Input, *, already_bytes: int = 0) -> bytes:
+def parse_lz4(file: Input, *, already_bytes: int = 0) -> bytes:
     """Return the joined contents of legacy frames; zeros may follow the last.
 
     Args:
-        data: the frames, which start with :data:`MAGIC`.
+        file: the frames, which start with :data:`MAGIC`.
         already_bytes: a size that already counts towards the limit.
 
     Raises:
         FormatError: a block is damaged or truncated, or other data follows.
         LimitError: the unpacked size exceeds the limit.
     """
-    view = data.view
+    view = file.view
     if bytes(view[: len(MAGIC)]) != MAGIC:
-        raise data.fail(0, "an LZ4 legacy frame", bytes(view[:4]).hex(" "))
+        raise file.fail(0, "an LZ4 legacy frame", bytes(view[:4]).hex(" "))
     offset = len(MAGIC)
     unpacked = bytearray()
     while len(view) - offset >= _SIZE.size:
@@ -53,16 +53,16 @@ def parse_lz4(data: Input, *, already_bytes: int = 0) -> bytes:
         packed = view[start : start + packed_bytes]
         if len(packed) != packed_bytes:
             got = f"{len(packed)} of its {packed_bytes} bytes"
-            raise data.fail(offset, "a valid LZ4 block", got)
+            raise file.fail(offset, "a valid LZ4 block", got)
         try:
             unpacked += parse_block(packed, BLOCK_BYTES)
         except ValueError as error:
-            raise data.fail(offset, "a valid LZ4 block", str(error)) from None
-        data.check_unpacked(already_bytes + len(unpacked), offset)
+            raise file.fail(offset, "a valid LZ4 block", str(error)) from None
+        file.check_unpacked(already_bytes + len(unpacked), offset)
         offset = start + packed_bytes
     if skip_zeros(view, offset) != len(view):
         got = bytes(view[offset : offset + _SIZE.size]).hex(" ")
-        raise data.fail(offset, "a valid LZ4 block", got)
+        raise file.fail(offset, "a valid LZ4 block", got)
     return bytes(unpacked)
 
 

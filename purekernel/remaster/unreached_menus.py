@@ -13,7 +13,7 @@ from purekernel.errors import PurekernelError
 from purekernel.formats.boot_losses import BootLoss
 from purekernel.formats.fat import parse_fat
 from purekernel.formats.iso import EFI, BootEntry
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.recipe.model import BootChanges
 from purekernel.remaster.boot_menu import find_boot_menu
 from purekernel.tree import File, Tree, display
@@ -116,7 +116,7 @@ def _included(iso: Tree, path: bytes, node: File, changes: BootChanges) -> Itera
 
 def _inside_efi(entry: BootEntry, changes: BootChanges, limits: Limits) -> Iterator[str]:
     try:
-        tree = parse_fat(entry.content, source=entry.location, limits=limits)
+        tree = parse_fat(Input(entry.content, name=entry.location, limits=limits))
     except PurekernelError:
         yield f"a menu inside {entry.location}, if it has one: it is not a readable FAT file system"
         return

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError, PurekernelError
 from purekernel.formats.ar import is_ar, parse_ar
-from purekernel.input import DEFAULT_LIMITS
+from purekernel.input import DEFAULT_LIMITS, Input
 from tests.debs import ar, ar_member
 from tests.oracles import require, run
 
@@ -18,32 +18,34 @@ ONE = ar([(b"debian-binary", b"2.0\n")])
 
 
 def test_members_come_in_order_with_their_metadata() -> None:
-    first, second = parse_ar(ar([(b"a", b"odd"), (b"b", b"even")]), source="x.deb")
+    first, second = parse_ar(Input(ar([(b"a", b"odd"), (b"b", b"even")]), name="x.deb"))
     assert (first.name, bytes(first.content), first.offset) == (b"a", b"odd", 8)
     assert (second.name, bytes(second.content), second.offset) == (b"b", b"even", 72)
     assert (first.mtime, first.uid, first.gid, first.mode) == (1_300_000_000, 0, 0, 0o100644)
 
 
 def test_empty_archive_has_no_members() -> None:
-    assert parse_ar(MAGIC, source="x.deb") == ()
+    assert parse_ar(Input(MAGIC, name="x.deb")) == ()
     assert is_ar(MAGIC)
     assert not is_ar(b"!<arch>")
 
 
 def test_slash_after_a_name_is_removed() -> None:
-    (member,) = parse_ar(ar([(b"debian-binary/", b"")]), source="x.deb")
+    (member,) = parse_ar(Input(ar([(b"debian-binary/", b"")]), name="x.deb"))
     assert member.name == b"debian-binary"
 
 
 def test_missing_padding_byte_at_the_end_is_accepted() -> None:
-    (member,) = parse_ar(ar([(b"a", b"odd")])[:-1], source="x.deb")
+    (member,) = parse_ar(Input(ar([(b"a", b"odd")])[:-1], name="x.deb"))
     assert bytes(member.content) == b"odd"
 
 
 def test_long_name_of_bsd_is_read() -> None:
     name = b"a name of more than sixteen bytes"
     (member,) = parse_ar(
-        MAGIC + ar_member(b"#1/%d" % (len(name) + 3), name + b"\0\0\0" + b"content"), source="x.a"
+        Input(
+            MAGIC + ar_member(b"#1/%d" % (len(name) + 3), name + b"\0\0\0" + b"content"), name="x.a"
+        )
     )
     assert (member.name, bytes(member.content)) == (name, b"content")
 
@@ -52,7 +54,7 @@ def test_long_names_of_gnu_are_read() -> None:
     table = b"first-very-long-name.o/\nsecond-very-long-name.o/\n"
     data = MAGIC + ar_member(b"/", b"symbols!") + ar_member(b"//", table)
     data += ar_member(b"/24", b"2") + ar_member(b"/0", b"1")
-    members = parse_ar(data, source="x.a")
+    members = parse_ar(Input(data, name="x.a"))
     assert [(member.name, bytes(member.content)) for member in members] == [
         (b"second-very-long-name.o", b"2"),
         (b"first-very-long-name.o", b"1"),
@@ -110,7 +112,7 @@ def test_long_names_of_gnu_are_read() -> None:
 )
 def test_damaged_archive_is_refused_with_its_offset(data: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
-        parse_ar(data, source="x")
+        parse_ar(Input(data, name="x"))
     if not data:
         assert str(caught.value).endswith("got an empty file")
     else:
@@ -119,9 +121,9 @@ def test_damaged_archive_is_refused_with_its_offset(data: bytes, message: str) -
 
 def test_members_above_the_limit_are_refused() -> None:
     data = ar([(b"a", b"")] * 5)
-    assert len(parse_ar(data, source="x", limits=evolve(DEFAULT_LIMITS, members=5))) == 5
+    assert len(parse_ar(Input(data, name="x", limits=evolve(DEFAULT_LIMITS, members=5)))) == 5
     with pytest.raises(LimitError, match="at most 4 members"):
-        parse_ar(data, source="x", limits=evolve(DEFAULT_LIMITS, members=4))
+        parse_ar(Input(data, name="x", limits=evolve(DEFAULT_LIMITS, members=4)))
 
 
 @given(st.binary(max_size=200), st.integers(0, 200))
@@ -129,7 +131,7 @@ def test_damaged_archive_raises_only_purekernel_errors(noise: bytes, at: int) ->
     valid = ar([(b"debian-binary", b"2.0\n"), (b"#1/3", b"abcdef")])
     for data in (MAGIC + noise, valid[:at] + noise + valid[at + len(noise) :]):
         try:
-            members = parse_ar(data, source="x")
+            members = parse_ar(Input(data, name="x"))
         except PurekernelError:
             continue
         assert sum(len(member.content) for member in members) <= len(data)
@@ -143,5 +145,5 @@ def test_archive_of_gnu_ar_is_read(tmp_path: Path, options: str) -> None:
     for name, content in contents.items():
         (tmp_path / name.decode()).write_bytes(content)
     run(program, options, "x.a", *(name.decode() for name in contents), cwd=tmp_path)
-    members = parse_ar((tmp_path / "x.a").read_bytes(), source="x.a")
+    members = parse_ar(Input((tmp_path / "x.a").read_bytes(), name="x.a"))
     assert {member.name: bytes(member.content) for member in members} == contents

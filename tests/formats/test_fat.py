@@ -7,7 +7,7 @@ import pytest
 
 from purekernel.errors import FormatError, LimitError, PurekernelError
 from purekernel.formats.fat import parse_fat
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.tree import File
 from tests.formats.fats import make_fat12, set_entry
 from tests.oracles import require, run
@@ -20,7 +20,7 @@ FILES = {
 
 
 def contents(data: bytes) -> dict[str, bytes]:
-    tree = parse_fat(data, source="x")
+    tree = parse_fat(Input(data, name="x"))
     return {
         path.decode(): bytes(node.content) for path, node in tree.walk() if isinstance(node, File)
     }
@@ -43,7 +43,7 @@ def test_chain_that_loops_is_refused() -> None:
     image = make_fat12({"A.BIN": bytes(2048)})
     set_entry(image, 3, 2)
     with pytest.raises(FormatError, match="a valid chain of clusters"):
-        parse_fat(image, source="x")
+        parse_fat(Input(image, name="x"))
 
 
 def test_folder_within_itself_is_refused() -> None:
@@ -52,27 +52,27 @@ def test_folder_within_itself_is_refused() -> None:
     parent = bytes(image).index(b"A          \x10")
     image[folder + 26 : folder + 28] = image[parent + 26 : parent + 28]
     with pytest.raises(FormatError, match="each folder at one path"):
-        parse_fat(image, source="x")
+        parse_fat(Input(image, name="x"))
 
 
 @pytest.mark.parametrize("data", [b"", bytes(511), bytes(4096), b"\xff" * 4096])
 def test_data_that_is_not_fat_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError, match=r"x.*: expected a (FAT|table)"):
-        parse_fat(data, source="x")
+        parse_fat(Input(data, name="x"))
 
 
 def test_truncated_image_raises_only_purekernel_errors() -> None:
     image = bytes(make_fat12(FILES))
     for size in range(0, len(image), 97):
         try:
-            parse_fat(image[:size], source="x")
+            parse_fat(Input(image[:size], name="x"))
         except PurekernelError as error:
             assert str(error).startswith("x")  # noqa: PT017  # many sizes in one test
 
 
 def test_content_over_the_limit_is_refused() -> None:
     with pytest.raises(LimitError):
-        parse_fat(make_fat12(FILES), source="x", limits=Limits(unpacked_bytes=1000))
+        parse_fat(Input(make_fat12(FILES), name="x", limits=Limits(unpacked_bytes=1000)))
 
 
 def test_file_that_states_4_gib_is_refused() -> None:
@@ -80,7 +80,7 @@ def test_file_that_states_4_gib_is_refused() -> None:
     entry = bytes(image).index(b"A       BIN")
     struct.pack_into("<I", image, entry + 28, 0xFFFFFFFF)
     with pytest.raises(PurekernelError):
-        parse_fat(image, source="x")
+        parse_fat(Input(image, name="x"))
 
 
 @pytest.mark.oracle

@@ -55,10 +55,10 @@ from purekernel.tree.resolve import MAX_LINKS
 MAX_DETOURS = 10_000
 
 
-def parse_cpio(data: Input) -> Tree:
-    """Return the tree that the kernel would unpack ``data`` to.
+def parse_cpio(file: Input) -> Tree:
+    """Return the tree that the kernel would unpack ``file`` to.
 
-    File contents are views into ``data``, or into its unpacked parts. Folders without a record
+    File contents are views into ``file``, or into its unpacked parts. Folders without a record
     belong to root, with mode 0755 and time 0. A path may occur once in an archive; a folder may
     occur several times. A path in a later archive replaces that of an earlier one, but only a
     folder replaces a folder that is not empty. Links in a member's path are followed inside the
@@ -70,18 +70,18 @@ def parse_cpio(data: Input) -> Tree:
         TreeError: members contradict each other.
     """
     reader = _Reader()
-    reader.unpack(data, compressed=False)
+    reader.unpack(file, compressed=False)
     return reader.tree
 
 
-def count_archives(data: Input) -> int:
+def count_archives(file: Input) -> int:
     """Return the number of archives in an initramfs.
 
     Raises:
         FormatError, LimitError, TreeError: as :func:`parse_cpio`.
     """
     reader = _Reader()
-    reader.unpack(data, compressed=False)
+    reader.unpack(file, compressed=False)
     return reader.archives
 
 
@@ -112,7 +112,7 @@ class Record:
     content: memoryview
 
 
-def iter_records(data: Input, start: int) -> Iterator[Record]:
+def iter_records(file: Input, start: int) -> Iterator[Record]:
     """Yield the records of the archive at ``start``, with the trailer last.
 
     Raises:
@@ -120,44 +120,44 @@ def iter_records(data: Input, start: int) -> Iterator[Record]:
     """
     offset = start
     while True:
-        record = _read_record(data, offset, start)
+        record = _read_record(file, offset, start)
         yield record
         if record.name == TRAILER_NAME:
             return
         offset = record.end
 
 
-def _read_record(data: Input, offset: int, start: int) -> Record:
-    view = data.view
+def _read_record(file: Input, offset: int, start: int) -> Record:
+    view = file.view
     header_end = offset + HEADER_BYTES
-    _require(data, header_end, "a cpio header of 110 bytes")
+    _require(file, header_end, "a cpio header of 110 bytes")
     magic = bytes(view[offset : offset + 6])
     if magic not in (MAGIC_NEWC, MAGIC_CRC):
-        raise data.fail(offset, "a cpio record (070701)", name_magic(magic))
+        raise file.fail(offset, "a cpio record (070701)", name_magic(magic))
     try:
         header = Header.unpack(bytes(view[offset + 6 : header_end]))
     except (ValueError, UnicodeDecodeError):
-        raise data.fail(
+        raise file.fail(
             offset + 6, "104 hexadecimal digits", repr(bytes(view[offset + 6 : offset + 30])) + "…"
         ) from None
     name_end = header_end + header.namesize
     if not 0 < header.namesize <= MAX_NAME_BYTES:
-        raise data.fail(offset, f"a name of 1 to {MAX_NAME_BYTES} bytes", str(header.namesize))
-    _require(data, name_end, f"a name of {header.namesize} bytes")
+        raise file.fail(offset, f"a name of 1 to {MAX_NAME_BYTES} bytes", str(header.namesize))
+    _require(file, name_end, f"a name of {header.namesize} bytes")
     raw = bytes(view[header_end:name_end])
     # Some tools align contents with additional NULs after the name, which its size includes.
     name = raw.rstrip(b"\0")
     if raw[-1] != 0 or b"\0" in name:
-        raise data.fail(header_end, "a name with NUL only at its end", repr(raw))
+        raise file.fail(header_end, "a name with NUL only at its end", repr(raw))
     content_start = name_end + padding(name_end - start)
     content_end = content_start + header.filesize
-    _require(data, content_end, f"{header.filesize} bytes of content")
+    _require(file, content_end, f"{header.filesize} bytes of content")
     content = view[content_start:content_end]
     # GNU cpio stores checksums for files only, and 0 for links.
     has_checksum = magic == MAGIC_CRC and stat.S_ISREG(header.mode) and header.filesize > 0
     checksum = sum(content) & 0xFFFFFFFF if has_checksum else header.check
     if checksum != header.check:
-        raise data.fail(
+        raise file.fail(
             content_start, f"content with the checksum {header.check:#010x}", f"{checksum:#010x}"
         )
     return Record(
@@ -177,12 +177,12 @@ def name_magic(magic: bytes) -> str:
     return repr(magic) if magic else "the end of the file"
 
 
-def _require(data: Input, end: int, expected: str) -> None:
-    if end > len(data):
-        raise data.fail(len(data), expected, "the end of the archive")
+def _require(file: Input, end: int, expected: str) -> None:
+    if end > len(file):
+        raise file.fail(len(file), expected, "the end of the archive")
 
 
-def early_names(data: Input) -> tuple[bytes, ...]:
+def early_names(file: Input) -> tuple[bytes, ...]:
     """Return the names of the files that the kernel reads before it unpacks the initramfs.
 
     These are processor microcode and ACPI tables in the uncompressed archives at the start.
@@ -191,15 +191,15 @@ def early_names(data: Input) -> tuple[bytes, ...]:
         FormatError: such an archive is damaged.
         LimitError: it has more members than the limit.
     """
-    view = data.view
+    view = file.view
     names: list[bytes] = []
     members = 0
     position = skip_zeros(view, 0)
     while bytes(view[position : position + 6]) in (MAGIC_NEWC, MAGIC_CRC):
-        for record in iter_records(data, position):
+        for record in iter_records(file, position):
             position = record.end
             members += 1
-            data.check_members(members, record.offset)
+            file.check_members(members, record.offset)
             if record.name.startswith(_EARLY_FOLDERS) and stat.S_ISREG(record.header.mode):
                 names.append(record.name)
         position = skip_zeros(view, position)
@@ -215,26 +215,26 @@ class _Reader:
         self._unpacked_bytes = 0
         self._members = 0
 
-    def unpack(self, data: Input, *, compressed: bool) -> None:
-        """Add all archives in ``data``; ``compressed`` if it was itself a compressed part."""
-        view = data.view
+    def unpack(self, file: Input, *, compressed: bool) -> None:
+        """Add all archives in ``file``; ``compressed`` if it was itself a compressed part."""
+        view = file.view
         position = skip_zeros(view, 0)
         if position == len(view):
-            raise data.fail(0, "a cpio archive", "no data")
+            raise file.fail(0, "a cpio archive", "no data")
         while position < len(view):
             magic = bytes(view[position : position + 6])
             if magic in (MAGIC_NEWC, MAGIC_CRC):
-                position = self._unpack_archive(data, position)
+                position = self._unpack_archive(file, position)
             elif not compressed and magic.startswith(GZIP_MAGIC):
-                member = parse_member(data, position, already_bytes=self._unpacked_bytes)
-                self._unpack_part(data.unpacked(member.content))
+                member = parse_member(file, position, already_bytes=self._unpacked_bytes)
+                self._unpack_part(file.unpacked(member.content))
                 position = member.end
             elif not compressed and is_compressed(view[position:]):
-                content = unpack(data.part(position), already_bytes=self._unpacked_bytes)
-                self._unpack_part(data.unpacked(content))
+                content = unpack(file.part(position), already_bytes=self._unpacked_bytes)
+                self._unpack_part(file.unpacked(content))
                 position = len(view)
             else:
-                raise data.fail(
+                raise file.fail(
                     position, "a cpio archive (070701), plain or compressed", name_magic(magic)
                 )
             position = skip_zeros(view, position)
@@ -243,14 +243,14 @@ class _Reader:
         self._unpacked_bytes += len(part)
         self.unpack(part, compressed=True)
 
-    def _unpack_archive(self, data: Input, start: int) -> int:
+    def _unpack_archive(self, file: Input, start: int) -> int:
         if start % ALIGNMENT:
-            raise data.fail(
+            raise file.fail(
                 start,
                 "an archive that starts at a multiple of 4 bytes",
                 "an unaligned archive, which the kernel refuses",
             )
-        archive = _Archive(self.tree, data, members=self._members)
+        archive = _Archive(self.tree, file, members=self._members)
         end = archive.unpack(start)
         self._members = archive.members
         self.archives += 1
@@ -260,10 +260,10 @@ class _Reader:
 class _Archive:
     """Read one archive into a tree, and track its paths and hard links."""
 
-    def __init__(self, tree: Tree, data: Input, *, members: int) -> None:
+    def __init__(self, tree: Tree, file: Input, *, members: int) -> None:
         self.members = members
         self._tree = tree
-        self._data = data
+        self._file = file
         self._seen: set[bytes] = set()
         self._placed: set[bytes] = set()
         # The real paths of folders that are reached through links.
@@ -275,28 +275,28 @@ class _Archive:
     def unpack(self, start: int) -> int:
         """Add the archive at ``start`` to the tree; return where it ends."""
         end = start
-        for record in iter_records(self._data, start):
+        for record in iter_records(self._file, start):
             end = record.end
             if record.name == TRAILER_NAME:
                 break
             self.members += 1
-            self._data.check_members(self.members, record.offset)
+            self._file.check_members(self.members, record.offset)
             try:
                 self._add(record)
             except TreeError as error:
-                raise error.within(self._data.at(record.offset)) from None
+                raise error.within(self._file.at(record.offset)) from None
         return end
 
     def _add(self, record: Record) -> None:
         path = parse_path(record.name)
         node = self._node(record)
-        self._data.check_depth(path, record.offset)
+        self._file.check_depth(path, record.offset)
         if path in self._seen and not isinstance(node, Directory):
             raise self._duplicate(path, record)
         self._seen.add(path)
         if not path:
             if not isinstance(node, Directory):
-                raise self._data.fail(record.offset, "a folder as the root", "another type of file")
+                raise self._file.fail(record.offset, "a folder as the root", "another type of file")
             self._tree.replace(path, node)
             return
         # The path may lead through a link that an earlier member made.
@@ -305,10 +305,10 @@ class _Archive:
             raise self._duplicate(path, record)
         self._place(path, node, record)
         self._placed.add(path)
-        self._data.check_members(len(self._tree), record.offset)
+        self._file.check_members(len(self._tree), record.offset)
 
     def _duplicate(self, path: bytes, record: Record) -> FormatError:
-        return self._data.fail(record.offset, "each name once", f"{display(path)} again")
+        return self._file.fail(record.offset, "each name once", f"{display(path)} again")
 
     def _folder(self, folder: bytes, record: Record) -> bytes:
         """Return the real path of ``folder``: follow links, and make missing folders."""
@@ -340,7 +340,7 @@ class _Archive:
     def _count_detour(self, record: Record) -> None:
         self._detours += 1
         if self._detours > MAX_DETOURS:
-            raise self._data.exceed(
+            raise self._file.exceed(
                 record.offset,
                 f"at most {MAX_DETOURS} folders that are missing or reached through links",
                 "more",
@@ -388,7 +388,7 @@ class _Archive:
         if kind == stat.S_IFLNK:
             return Symlink(metadata=metadata, target=self._target(record))
         if header.filesize:
-            raise self._data.fail(
+            raise self._file.fail(
                 record.offset,
                 f"no content in {display(record.name)}, which is not a file or link",
                 f"{header.filesize} bytes",
@@ -406,7 +406,7 @@ class _Archive:
             return Fifo(metadata=metadata)
         if kind == stat.S_IFSOCK:
             return Socket(metadata=metadata)
-        raise self._data.fail(
+        raise self._file.fail(
             record.offset,
             "a file type that Linux supports",
             f"mode {header.mode:#o} for {display(record.name)}",
@@ -414,14 +414,14 @@ class _Archive:
 
     def _target(self, record: Record) -> bytes:
         if record.header.filesize >= MAX_NAME_BYTES:
-            raise self._data.fail(
+            raise self._file.fail(
                 record.offset,
                 f"a target of at most {MAX_NAME_BYTES - 1} bytes, as the kernel requires",
                 f"{record.header.filesize}",
             )
         target = bytes(record.content)
         if not target or b"\0" in target:
-            raise self._data.fail(
+            raise self._file.fail(
                 record.offset,
                 f"a target for the link {display(record.name)}",
                 "an empty target" if not target else f"{display(target)}, which has a NUL",

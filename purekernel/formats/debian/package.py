@@ -92,7 +92,7 @@ def parse_deb(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> 
         LimitError: its control files unpack to more than any package's.
         TreeError: the name of a control file is absolute or climbs out.
     """
-    members = iter(parse_ar(data, source=source, limits=evolve(limits, members=MOST_MEMBERS)))
+    members = iter(parse_ar(Input(data, name=source, limits=evolve(limits, members=MOST_MEMBERS))))
     _check_format(next(members, None), source)
     control = _next_part(members, CONTROL_STEM, source, after="debian-binary")
     packed = _next_part(members, DATA_STEM, source, after=display(control.name)[1:-1])

@@ -99,20 +99,20 @@ def is_tar(data: Buffer) -> bool:
     return True
 
 
-def iter_members(data: Input) -> Iterator[Member]:
+def iter_members(file: Input) -> Iterator[Member]:
     """Yield the members of an uncompressed archive in order.
 
     Raises:
         FormatError: a header is damaged, the archive is truncated, or data follows its end.
         LimitError: there are more members than the limit.
     """
-    archive = _Archive(data)
-    defaults = Extension(data=data)
+    archive = _Archive(file)
+    defaults = Extension(file=file)
     pending = _Pending()
     count = 0
     while (header := archive.next_header()) is not None:
         count += 1
-        data.check_members(count, header.offset)
+        file.check_members(count, header.offset)
         if header.type == PAX_GLOBAL:
             defaults = archive.extension(header, is_global=True).over(defaults)
         elif header.type in (LONG_NAME, LONG_LINK, *PAX):
@@ -121,7 +121,7 @@ def iter_members(data: Input) -> Iterator[Member]:
             yield archive.member(header, pending, defaults)
             pending = _Pending()
     if pending.offset is not None:
-        raise data.fail(
+        raise file.fail(
             pending.offset, "a member after the long name or PAX header", "the end of the archive"
         )
 
@@ -130,7 +130,7 @@ def _remember(pending: _Pending, header: _Header, archive: _Archive) -> None:
     """Store the fields of one extension header for the next member."""
     kind = PAX[0] if header.type in PAX else header.type
     if kind in pending.seen:
-        raise archive.data.fail(
+        raise archive.file.fail(
             header.offset, "a member", f"a second extension header of type {display(kind)}"
         )
     pending.seen.add(kind)
@@ -166,9 +166,9 @@ class _Header:
 class _Archive:
     """Read the blocks of an archive in order, and check that none is past the end."""
 
-    def __init__(self, data: Input) -> None:
-        self.data = data
-        self._view = data.view
+    def __init__(self, file: Input) -> None:
+        self.file = file
+        self._view = file.view
         self._position = 0
 
     def next_header(self) -> _Header | None:
@@ -176,7 +176,7 @@ class _Archive:
         offset = self._position
         block = bytes(self._view[offset : offset + BLOCK_BYTES])
         if len(block) < BLOCK_BYTES:
-            raise self.data.fail(
+            raise self.file.fail(
                 len(self._view),
                 "another member, or the zeros at the end of a tar archive",
                 "the end of the file",
@@ -188,7 +188,7 @@ class _Archive:
         try:
             numbers = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except (tarfile.HeaderError, ValueError) as error:
-            raise self.data.fail(offset, "a valid tar header", str(error)) from None
+            raise self.file.fail(offset, "a valid tar header", str(error)) from None
         return _Header(offset=offset, block=block, numbers=numbers)
 
     def extension(self, header: _Header, *, is_global: bool) -> Extension:
@@ -205,7 +205,7 @@ class _Archive:
         """Return the member of ``header``, whose content is next."""
         extension = defaults if pending.extension is None else pending.extension.over(defaults)
         numbers = header.numbers
-        _check_type(header, self.data)
+        _check_type(header, self.file)
         size = extension.number(b"size", numbers.size)
         name = header.name if pending.name is None else pending.name
         target = _text(header.block[LINK_NAME]) if pending.target is None else pending.target
@@ -228,24 +228,24 @@ class _Archive:
     def _small_content(self, header: _Header, most_bytes: int, what: str) -> Input:
         size = header.numbers.size
         if size > most_bytes:
-            raise self.data.fail(header.offset, f"{what} of at most {most_bytes} bytes", f"{size}")
+            raise self.file.fail(header.offset, f"{what} of at most {most_bytes} bytes", f"{size}")
         return self._content(header, size)
 
     def _content(self, header: _Header, size: int) -> Input:
         start = self._position
-        left = len(self.data) - start
+        left = len(self.file) - start
         if not 0 <= size <= left:
-            raise self.data.fail(
+            raise self.file.fail(
                 header.offset, f"a size from 0 to {left}, the rest of the archive", f"{size}"
             )
         self._position = start + size + -size % BLOCK_BYTES
-        return self.data.part(start, start + size)
+        return self.file.part(start, start + size)
 
     def _check_end(self) -> None:
         """Check that only zeros follow, because other data would be lost silently."""
         data_start = skip_zeros(self._view, self._position)
         if data_start < len(self._view):
-            raise self.data.fail(
+            raise self.file.fail(
                 data_start,
                 "only zeros after the end of the archive",
                 f"{self._view[data_start : data_start + 4].hex(' ')}",
@@ -253,16 +253,16 @@ class _Archive:
             )
 
 
-def _check_type(header: _Header, data: Input) -> None:
+def _check_type(header: _Header, file: Input) -> None:
     if header.type == tarfile.GNUTYPE_SPARSE:
-        raise data.fail(
+        raise file.fail(
             header.offset,
             "no sparse files",
             f"the sparse file {display(header.name)}",
             hint="pack the archive again without --sparse (-S)",
         )
     if header.type == b"M":
-        raise data.fail(
+        raise file.fail(
             header.offset,
             "a complete archive",
             f"a part of a multi-volume archive, with the rest of {display(header.name)}",

@@ -43,11 +43,11 @@ class Extension:
     """The records of extended headers, which override the fields of a member's header.
 
     Attributes:
-        data: the content of the extended header, for messages.
+        file: the content of the extended header, for messages.
         records: values by keyword; an empty value cancels a global record.
     """
 
-    data: Input
+    file: Input
     records: Mapping[bytes, bytes] = field(factory=dict)
 
     def over(self, older: Extension) -> Extension:
@@ -87,23 +87,23 @@ class Extension:
         return int(match[1])
 
     def _refuse(self, keyword: bytes, value: bytes, expected: str) -> FormatError:
-        return self.data.fail(
+        return self.file.fail(
             0, f"{expected} for the PAX keyword {display(keyword)}", display(value[:40])
         )
 
 
-def parse_extension(data: Input, *, is_global: bool) -> Extension:
+def parse_extension(file: Input, *, is_global: bool) -> Extension:
     """Return the records of one extended header.
 
     Args:
-        data: the header's content, without its padding.
+        file: the header's content, without its padding.
         is_global: whether the header applies to all members that follow.
 
     Raises:
         FormatError: a record is malformed, or declares a sparse file or a part of a multi-volume
             archive.
     """
-    text = bytes(data.data)
+    text = bytes(file.data)
     records: dict[bytes, bytes] = {}
     start = 0
     while start < len(text):
@@ -112,35 +112,35 @@ def parse_extension(data: Input, *, is_global: bool) -> Extension:
         record = text[match.end() : end - 1] if match else b""
         keyword, equals, value = record.partition(b"=")
         if not keyword or not equals or end > len(text) or text[end - 1 : end] != b"\n":
-            raise data.fail(
+            raise file.fail(
                 start,
                 "a PAX record (its length, a keyword, '=', a value, a newline)",
                 display(text[start : start + 40]),
             )
-        _check_keyword(keyword, data, start, is_global=is_global)
+        _check_keyword(keyword, file, start, is_global=is_global)
         if keyword in KEPT_KEYWORDS:
             records[keyword] = value
         start = end
-    return Extension(data=data, records=records)
+    return Extension(file=file, records=records)
 
 
-def _check_keyword(keyword: bytes, data: Input, offset: int, *, is_global: bool) -> None:
+def _check_keyword(keyword: bytes, file: Input, offset: int, *, is_global: bool) -> None:
     if keyword.startswith(SPARSE_KEYWORDS):
-        raise data.fail(
+        raise file.fail(
             offset,
             "no sparse files",
             f"the PAX keyword {display(keyword)}",
             hint="pack the archive again without --sparse (-S)",
         )
     if keyword.startswith(MULTI_VOLUME_KEYWORDS):
-        raise data.fail(
+        raise file.fail(
             offset,
             "a complete archive",
             "a part of a multi-volume archive",
             hint="pack the archive again without --multi-volume (-M)",
         )
     if is_global and keyword in ONE_MEMBER_KEYWORDS:
-        raise data.fail(
+        raise file.fail(
             offset,
             "names and sizes only in PAX headers for one member",
             f"{display(keyword)} in a global header",

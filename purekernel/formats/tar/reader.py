@@ -35,7 +35,7 @@ from purekernel.tree.node import PERMISSIONS
 MAX_NUMBER = 0xFFFFFFFF
 
 
-def parse_tar(data: Input) -> Tree:
+def parse_tar(file: Input) -> Tree:
     """Return the tree in an archive, which may be compressed.
 
     File contents are views into the unpacked archive. Owners are the numbers in the archive. The
@@ -53,7 +53,7 @@ def parse_tar(data: Input) -> Tree:
         TreeError: a name or link leaves the archive with "..", or members contradict each other.
     """
     # The first name of an uncompressed archive may start with the magic of a compression.
-    archive = data if is_tar(data.data) else data.unpacked(unpack(data))
+    archive = file if is_tar(file.data) else file.unpacked(unpack(file))
     tree = Tree()
     for member in iter_members(archive):
         if member.type == VOLUME_LABEL:
@@ -65,36 +65,36 @@ def parse_tar(data: Input) -> Tree:
     return tree
 
 
-def _add(tree: Tree, member: Member, data: Input) -> None:
+def _add(tree: Tree, member: Member, file: Input) -> None:
     path = parse_path(member.name)
-    data.check_depth(path, member.offset)
+    file.check_depth(path, member.offset)
     old = tree.get(path)
     if member.type == tarfile.LNKTYPE:
-        target = _link_target(tree, member, data)
+        target = _link_target(tree, member, file)
         if old is not None and tree.inode(path) == tree.inode(target):
             return
         if old is not None:
-            raise _duplicate(path, member, data)
+            raise _duplicate(path, member, file)
         tree.add_parents(path)
         tree.link(path, target)
         return
-    node = _node(member, data)
+    node = _node(member, file)
     if isinstance(node, Directory) and (old is None or isinstance(old, Directory)):
         tree.add_parents(path)
         tree.add(path, node)
         return
     if path == ROOT:
-        raise data.fail(member.offset, "a folder at '.'", "another type of file")
+        raise file.fail(member.offset, "a folder at '.'", "another type of file")
     if old is not None:
-        raise _duplicate(path, member, data)
+        raise _duplicate(path, member, file)
     tree.add_parents(path)
     tree.add(path, node)
 
 
-def _link_target(tree: Tree, member: Member, data: Input) -> bytes:
+def _link_target(tree: Tree, member: Member, file: Input) -> bytes:
     target = parse_path(member.target)
     if target not in tree or isinstance(tree[target], Directory):
-        raise data.fail(
+        raise file.fail(
             member.offset,
             f"an earlier file as the target of the hard link {display(member.name)}",
             display(member.target),
@@ -102,8 +102,8 @@ def _link_target(tree: Tree, member: Member, data: Input) -> bytes:
     return target
 
 
-def _node(member: Member, data: Input) -> Node:
-    metadata = _metadata(member, data)
+def _node(member: Member, file: Input) -> Node:
+    metadata = _metadata(member, file)
     # In archives older than POSIX, only the slash marks a folder.
     if member.type in (tarfile.DIRTYPE, DUMP_FOLDER) or (
         member.type in FILE_TYPES and member.name.endswith(b"/")
@@ -112,18 +112,18 @@ def _node(member: Member, data: Input) -> Node:
     if member.type in FILE_TYPES:
         return File(metadata=metadata, content=member.content)
     if member.type == tarfile.SYMTYPE:
-        return Symlink(metadata=metadata, target=_symlink_target(member, data))
+        return Symlink(metadata=metadata, target=_symlink_target(member, file))
     if member.type in (tarfile.CHRTYPE, tarfile.BLKTYPE):
         character = member.type == tarfile.CHRTYPE
         return Device(
             metadata=metadata,
             kind=DeviceKind.CHARACTER if character else DeviceKind.BLOCK,
-            major=_number(member.major, "a major number", member, data),
-            minor=_number(member.minor, "a minor number", member, data),
+            major=_number(member.major, "a major number", member, file),
+            minor=_number(member.minor, "a minor number", member, file),
         )
     if member.type == tarfile.FIFOTYPE:
         return Fifo(metadata=metadata)
-    raise data.fail(
+    raise file.fail(
         member.offset,
         "a file, folder, link, device or fifo",
         f"{display(member.name)} of type {display(member.type)}",
@@ -131,9 +131,9 @@ def _node(member: Member, data: Input) -> Node:
     )
 
 
-def _symlink_target(member: Member, data: Input) -> bytes:
+def _symlink_target(member: Member, file: Input) -> bytes:
     if not member.target or b"\0" in member.target:
-        raise data.fail(
+        raise file.fail(
             member.offset,
             f"a target for the link {display(member.name)}",
             f"{display(member.target)}, which has a NUL" if member.target else "an empty target",
@@ -141,38 +141,38 @@ def _symlink_target(member: Member, data: Input) -> bytes:
     return member.target
 
 
-def _metadata(member: Member, data: Input) -> Metadata:
+def _metadata(member: Member, file: Input) -> Metadata:
     if member.mode < 0:
-        raise data.fail(
+        raise file.fail(
             member.offset, f"a mode of at least 0 for {display(member.name)}", f"{member.mode}"
         )
     return Metadata(
         # In some archives the mode includes the file type.
         mode=member.mode & PERMISSIONS,
-        uid=_number(member.uid, "an owner", member, data),
-        gid=_number(member.gid, "a group", member, data),
-        mtime=_time(member, data),
+        uid=_number(member.uid, "an owner", member, file),
+        gid=_number(member.gid, "a group", member, file),
+        mtime=_time(member, file),
     )
 
 
-def _time(member: Member, data: Input) -> int:
+def _time(member: Member, file: Input) -> int:
     if not -(1 << 63) <= member.mtime < 1 << 63:
-        raise data.fail(
+        raise file.fail(
             member.offset, f"a 64-bit time for {display(member.name)}", f"{member.mtime}"
         )
     return member.mtime
 
 
-def _number(value: int, what: str, member: Member, data: Input) -> int:
+def _number(value: int, what: str, member: Member, file: Input) -> int:
     if not 0 <= value <= MAX_NUMBER:
-        raise data.fail(
+        raise file.fail(
             member.offset, f"{what} from 0 to {MAX_NUMBER} for {display(member.name)}", f"{value}"
         )
     return value
 
 
-def _duplicate(path: bytes, member: Member, data: Input) -> FormatError:
-    return data.fail(
+def _duplicate(path: bytes, member: Member, file: Input) -> FormatError:
+    return file.fail(
         member.offset,
         "each name once",
         f"{display(path)} again",
