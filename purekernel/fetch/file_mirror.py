@@ -16,7 +16,8 @@ from purekernel.fetch.model import Cause, Download, Fault, Stopped
 from purekernel.fetch.records import CacheEntry, Validators
 from purekernel.fetch.store import Blob, Store
 from purekernel.fetch.urls import local_path, redact
-from purekernel.host.write import storing, write_piece
+from purekernel.host.hints import reason, storing
+from purekernel.host.write import write_piece
 
 
 def look_local(url: str) -> os.stat_result:
@@ -140,7 +141,7 @@ def _check_kind(status: os.stat_result) -> None:
 
 def _unreadable(error: OSError) -> Fault:
     return Fault(
-        f"cannot be read: {error.strerror or error}",
+        f"cannot be read: {reason(error)}",
         Cause.LASTING,
         hint="check the path and its permissions",
     )

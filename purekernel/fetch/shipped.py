@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from purekernel.errors import InputError
+from purekernel.host.hints import reason
 
 SAMPLE_BUNDLE = "razor-microkernel-bundle-dev.tar.gz"
 
@@ -52,7 +53,7 @@ def _load(name: str, *, words: str) -> bytes:
                 return path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"{words} cannot be read: {error.strerror or error}",
+            f"{words} cannot be read: {reason(error)}",
             hint="check the permissions of the installation",
         ) from None
     raise InputError(f"{words} is missing from this installation", hint="install purekernel again")

@@ -36,15 +36,14 @@ from purekernel.fetch.model import Cause, Download, DownloadedFile, Fault, Kind,
 from purekernel.fetch.records import CacheEntry, parse_record
 from purekernel.fetch.urls import is_local, local_path, parse_address, redact
 from purekernel.host.cache_folder import clear_away, default_folder
+from purekernel.host.hints import reason, storing
 from purekernel.host.no_follow import touch
 from purekernel.host.write import (
     create,
     make_read_only,
-    open_itself,
-    put,
     remove,
+    rename,
     replace_file,
-    storing,
     temporary_name,
 )
 
@@ -114,15 +113,9 @@ class Partial:
             temporary = self.path.with_name(f"{self.path.name}.new")
             replace_file(self._record, record.to_bytes(), by_way_of=temporary)
 
-    @contextmanager
-    def extend(self) -> Iterator[BinaryIO]:
+    def extend(self) -> BinaryIO:
         """Open the file to append to it, unbuffered."""
-        try:
-            stream: BinaryIO = open_itself(self.path, "ab")
-        except FileNotFoundError:
-            stream = create(self.path)
-        with stream:
-            yield stream
+        return create(self.path, "ab")
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes received so far, in pieces."""
@@ -133,7 +126,7 @@ class Partial:
     def become(self, path: Path) -> None:
         """Rename the complete and checked file to ``path``."""
         make_read_only(self.path)
-        put(self.path, path)
+        rename(self.path, path)
         remove(self._record)
 
     def discard(self) -> None:
@@ -321,7 +314,7 @@ def load_fetched(fetched: DownloadedFile) -> bytes:
         content = fetched.path.read_bytes()
     except OSError as error:
         raise StoreError(
-            f"{fetched.name} cannot be read from the store: {error.strerror or error}",
+            f"{fetched.name} cannot be read from the store: {reason(error)}",
             hint="run again to fetch the file again",
         ) from None
     if hashlib.sha256(content, usedforsecurity=False).hexdigest() != fetched.sha256:

@@ -14,7 +14,8 @@ from purekernel.fetch.model import Cause, Download, Fault
 from purekernel.fetch.records import CacheEntry, Validators, make_validators
 from purekernel.fetch.store import Blob, Store
 from purekernel.fetch.urls import redact
-from purekernel.host.write import FULL, storing, write_piece
+from purekernel.host.hints import FULL, storing
+from purekernel.host.write import write_piece
 
 if TYPE_CHECKING:
     from purekernel.fetch.http import Response, Web

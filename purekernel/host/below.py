@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from attrs import frozen
+
 from purekernel.host.no_follow import is_link
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name, windows_target
 from purekernel.tree import display
@@ -20,6 +22,7 @@ from purekernel.tree import display
 _BY_DESCRIPTOR = {os.open, os.mkdir, os.symlink, os.unlink, os.rename} <= os.supports_dir_fd
 _FOLDER = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FILE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+_BINARY = getattr(os, "O_BINARY", 0)  # otherwise Windows converts line ends
 
 
 def host_names(path: bytes, *, windows: bool | None = None) -> list[str]:
@@ -64,13 +67,27 @@ def open_top(top: Path, *, follow: bool) -> int | None:
     return os.open(top, os.O_RDONLY | flags)
 
 
-@contextmanager
-def folder_below(
-    top: Path, path: bytes, *, opened: int | None = None
-) -> Iterator[tuple[int | None, Path]]:
-    """Open the folder at ``path`` below ``top``; yield its descriptor and its host path.
+@frozen(kw_only=True)
+class OpenFolder:
+    """A folder of the host that is open.
 
-    The descriptor is ``None`` if the system does not support it; use the host path then.
+    Attributes:
+        path: its path.
+        descriptor: its descriptor, for the ``dir_fd`` of functions of :mod:`os`; ``None`` if the
+            system does not support that.
+    """
+
+    path: Path
+    descriptor: int | None
+
+    def at(self, name: str) -> Path:
+        """Return the path to use together with :attr:`descriptor` for a name in the folder."""
+        return self.path / name if self.descriptor is None else Path(name)
+
+
+@contextmanager
+def folder_below(top: Path, path: bytes, *, opened: int | None = None) -> Iterator[OpenFolder]:
+    """Open the folder at ``path`` below ``top``.
 
     Args:
         top: a folder; it may be reached through links.
@@ -85,14 +102,14 @@ def folder_below(
     descriptor = open_top(top, follow=True) if opened is None else os.dup(opened)
     if descriptor is None:
         _check_folders(top, names)
-        yield None, host_path
+        yield OpenFolder(path=host_path, descriptor=None)
         return
     try:
         for name in names:
             below = os.open(name, os.O_RDONLY | _FOLDER, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = below
-        yield descriptor, host_path
+        yield OpenFolder(path=host_path, descriptor=descriptor)
     finally:
         os.close(descriptor)
 
@@ -103,15 +120,13 @@ def open_file_below(top: Path, path: bytes) -> int:
     Raises:
         OSError: the file is missing, unreadable, or reached through a link.
     """
-    folder, _slash, name = path.rpartition(b"/")
+    above, _slash, name = path.rpartition(b"/")
     (host_name,) = host_names(name)
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-    with folder_below(top, folder) as (descriptor, host_path):
-        if descriptor is None:
-            if is_link(os.lstat(host_path / host_name)):
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            return os.open(host_path / host_name, flags)
-        return os.open(host_name, flags | _FILE, dir_fd=descriptor)
+    with folder_below(top, above) as folder:
+        place = folder.at(host_name)
+        if folder.descriptor is None and is_link(place.lstat()):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        return os.open(place, os.O_RDONLY | _FILE | _BINARY, dir_fd=folder.descriptor)
 
 
 def _check_folders(top: Path, names: list[str]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,24 +11,18 @@ from pathlib import Path
 from attrs import frozen
 
 from purekernel.errors import OutputError, UsageError
-from purekernel.host.below import folder_below, host_names, host_target
-from purekernel.host.no_follow import open_readable
+from purekernel.host.below import OpenFolder, folder_below, host_names, host_target
+from purekernel.host.hints import writing
+from purekernel.host.no_follow import open_readable, opened
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_paths
-from purekernel.interruption import undisturbed
+from purekernel.host.write import Staging, create, write_piece
 from purekernel.tree import Directory, File, Node, Symlink, Tree, describe, display
 from purekernel.tree.path import name, parent
 
 # Indexes are written last, when the files that they list exist.
 _LAST = (b"ld.so.cache", b"modules.dep", b"modules.dep.bin")
 
-_DEFAULT_HINT = "check the owner of the folder; files written before the error stay"
-_HINTS = {
-    errno.ENOSPC: "free some space and run the command again",
-    errno.EDQUOT: "free some of your quota and run the command again",
-    errno.EROFS: "mount the file system read-write, or copy the folder elsewhere",
-    errno.ELOOP: "check which other program writes there: a link has replaced the file",
-    errno.ENOTDIR: "check which other program writes there: the folder was replaced",
-}
+_ELSEWHERE = "copy the folder elsewhere; files written before the error stay"
 
 
 @frozen(kw_only=True)
@@ -74,29 +66,21 @@ class FolderRoot:
         if windows:
             check_windows_paths([path for path, _node in writes], source="the changed tree")
         for path, node in writes:
-            with self._at(path) as (descriptor, host_path):
-                _write(descriptor, host_path, path, node)
+            with self._at(path) as (folder, host_name):
+                _write(folder, host_name, path, node)
         for path, _node in reversed(list(self.tree.walk())):
             if path not in changed:
-                with self._at(path) as (descriptor, host_path):
-                    os.unlink(
-                        host_path if descriptor is None else host_path.name, dir_fd=descriptor
-                    )
+                with self._at(path) as (folder, host_name):
+                    os.unlink(folder.at(host_name), dir_fd=folder.descriptor)
         return ()
 
     @contextmanager
-    def _at(self, path: bytes) -> Iterator[tuple[int | None, Path]]:
-        """Open the parent folder of ``path``; yield its descriptor, and ``path`` on the host."""
-        host_path = self.folder / os.fsdecode(path)
-        try:
-            host_path = self.folder.joinpath(*host_names(path))
-            with folder_below(self.folder, parent(path)) as (descriptor, _folder):
-                yield descriptor, host_path
-        except OSError as error:
-            raise OutputError(
-                f"{host_path} cannot be written: {error.strerror or error}",
-                hint=_HINTS.get(error.errno or 0, _DEFAULT_HINT),
-            ) from None
+    def _at(self, path: bytes) -> Iterator[tuple[OpenFolder, str]]:
+        """Open the parent folder of ``path``; yield it, and the name of ``path`` in it."""
+        with writing(self.folder / os.fsdecode(path), elsewhere=_ELSEWHERE):
+            (host_name,) = host_names(name(path))
+            with folder_below(self.folder, parent(path)) as folder:
+                yield folder, host_name
 
 
 def _write_order(path: bytes, node: Node) -> tuple[int, int]:
@@ -119,44 +103,34 @@ def _is_same(old: Node | None, new: Node) -> bool:
     return isinstance(old, Directory) and isinstance(new, Directory)
 
 
-def _write(descriptor: int | None, host_path: Path, path: bytes, node: Node) -> None:
-    def at(name: str) -> Path | str:
-        return host_path.with_name(name) if descriptor is None else name
-
+def _write(folder: OpenFolder, host_name: str, path: bytes, node: Node) -> None:
+    place = folder.at(host_name)
     if isinstance(node, Directory):
-        os.mkdir(at(host_path.name), dir_fd=descriptor)
-        with suppress(OSError), open_readable(at(host_path.name), folder=descriptor) as inode:
+        os.mkdir(place, dir_fd=folder.descriptor)
+        with suppress(OSError), open_readable(place, folder=folder.descriptor) as inode:
             if stat.S_ISDIR(inode.status.st_mode):
                 inode.chmod(node.metadata.mode)
         return
-    temporary = at(f".purekernel.{secrets.token_hex(6)}.part")
-    try:
+    with Staging() as staging:
+        temporary = staging.add(place, folder=folder.descriptor)
         if isinstance(node, Symlink):
             target = host_target(node.target)
             if target is None:
                 raise OutputError(
                     f"{display(path)} links to {display(node.target)}, which is invalid on Windows"
                 )
-            os.symlink(target, temporary, dir_fd=descriptor)
+            os.symlink(target, temporary, dir_fd=folder.descriptor)
         elif isinstance(node, File):
-            _write_file(descriptor, temporary, node)
+            _write_file(temporary, folder.descriptor, node)
         else:
             raise OutputError(
                 f"{display(path)} is {describe(node)}, which cannot be created in a folder"
             )
-        with undisturbed():
-            os.replace(temporary, at(host_path.name), src_dir_fd=descriptor, dst_dir_fd=descriptor)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary, dir_fd=descriptor)
-        raise
+        staging.commit()
 
 
-def _write_file(descriptor: int | None, temporary: Path | str, node: File) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=descriptor), "wb") as stream:
-        stream.write(node.content)
-        stream.flush()
-        if hasattr(os, "fchmod"):
-            os.fchmod(stream.fileno(), node.metadata.mode)
+def _write_file(temporary: Path, folder: int | None, node: File) -> None:
+    with create(temporary, "xb", folder=folder, permissions=0o600) as stream:
+        write_piece(stream, node.content)
+        opened(stream.fileno()).chmod(node.metadata.mode)
         os.fsync(stream.fileno())

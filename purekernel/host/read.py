@@ -14,6 +14,7 @@ from pathlib import Path
 
 from purekernel.errors import ChecksumError, InputError, PurekernelError, TreeError
 from purekernel.formats.mtree import FindInTree, apply_manifest, parse_mtree
+from purekernel.host.hints import reason
 from purekernel.host.windows_names import ON_WINDOWS
 from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import (
@@ -192,7 +193,7 @@ def is_folder(path: Path) -> bool:
 
 def unreadable(path: Path, error: OSError) -> InputError:
     """Return the error for a path that cannot be read."""
-    return InputError(f"{path} cannot be read: {error.strerror or error}")
+    return InputError(f"{path} cannot be read: {reason(error)}")
 
 
 # Otherwise Windows converts line ends.

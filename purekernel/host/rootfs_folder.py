@@ -17,6 +17,7 @@ from attrs import frozen
 
 from purekernel.errors import FormatError, InputError, TreeError
 from purekernel.host.below import folder_below, open_file_below
+from purekernel.host.hints import reason
 from purekernel.host.no_follow import DESCRIPTORS
 from purekernel.host.read import image_name, image_target, load_file, unreadable
 from purekernel.host.windows_names import ON_WINDOWS
@@ -128,8 +129,9 @@ class _Reader:
     def _list(self, folder: bytes) -> list[tuple[bytes, bytes | None, os.stat_result, Xattrs]]:
         """Return the sorted entries of a folder: name, link target, status and attributes."""
         result = []
-        with folder_below(self._top, folder) as (descriptor, host_path):
-            with os.scandir(host_path if descriptor is None else descriptor) as listing:
+        with folder_below(self._top, folder) as opened:
+            descriptor = opened.descriptor
+            with os.scandir(opened.path if descriptor is None else descriptor) as listing:
                 entries = list(listing)
             for entry in entries:
                 name = image_name(entry.name)
@@ -138,15 +140,15 @@ class _Reader:
                     target = None
                     if stat.S_ISLNK(status.st_mode):
                         # Path.readlink() normalizes "./x" to "x".
-                        link = host_path / entry.name if descriptor is None else entry.name
-                        target = image_target(os.readlink(link, dir_fd=descriptor))
+                        link = os.readlink(opened.at(entry.name), dir_fd=descriptor)
+                        target = image_target(link)
                     attributes: Xattrs = ()
                     if self._xattrs:
                         # Only Linux has attributes; use the open folder there.
-                        parent = (
-                            host_path if descriptor is None else Path(DESCRIPTORS, str(descriptor))
-                        )
-                        attributes = _read_xattrs(parent / entry.name)
+                        above = opened.path
+                        if descriptor is not None:
+                            above = Path(DESCRIPTORS, str(descriptor))
+                        attributes = _read_xattrs(above / entry.name)
                 except OSError as error:
                     self._note(join(folder, name), error)
                     continue
@@ -155,9 +157,7 @@ class _Reader:
 
     def _note(self, path: bytes, error: OSError) -> None:
         self._is_whole = False
-        self._notes.append(
-            f"{self._top}: {display(path)} cannot be read: {error.strerror or error}"
-        )
+        self._notes.append(f"{self._top}: {display(path)} cannot be read: {reason(error)}")
 
     def _add(
         self,
@@ -234,7 +234,7 @@ def _load_below(top: Path, path: bytes, limits: Limits) -> bytes:
         raise FormatError(
             source=source,
             expected="a readable file",
-            got=error.strerror or str(error),
+            got=reason(error),
             hint="change its mode, or run purekernel as a user who may read it",
         ) from None
 

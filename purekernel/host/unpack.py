@@ -10,16 +10,17 @@ from __future__ import annotations
 import errno
 import fnmatch
 import os
-import secrets
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from purekernel.errors import InputError, OutputError
+from purekernel.errors import InputError
 from purekernel.host.below import folder_below, host_names, host_target, open_top
+from purekernel.host.hints import reason, writing
 from purekernel.host.no_follow import Inode, found, is_link, opened
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_paths
+from purekernel.host.write import Staging, create, remove, write_piece
 from purekernel.tree import (
     ROOT,
     Device,
@@ -38,16 +39,8 @@ from purekernel.tree.path import ancestors, join
 # Only root sets these bits: other users would give away their own permissions.
 _ONLY_ROOT_S = stat.S_ISUID | stat.S_ISGID
 
-_HINTS = {
-    errno.EEXIST: "add -f to replace existing files",
-    errno.ENOSPC: "free some space and run the command again with -f",
-    errno.EDQUOT: "free some of your quota and run the command again with -f",
-    errno.ELOOP: "delete the link on this path, or choose another folder with -d",
-    errno.ENOTDIR: "delete the file on this path, or choose another folder with -d",
-    errno.ESTALE: "check which other users may write there, or choose another folder with -d",
-}
-_HINT = "choose a folder that you may write to with -d"
-
+_ELSEWHERE = "choose another folder with -d"
+_INSTEAD = {errno.EEXIST: "add -f to replace existing files"}
 
 # The errors for a mode that the system cannot change without following a link.
 _UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -154,28 +147,26 @@ class _Unpacker:
                 os.close(self._opened)
 
     def _unpack(self) -> list[str]:
-        self._guard(self._top, self._make_top)
+        self._guard(self._make_top)
         folders = [path for path, node in self._tree.walk() if isinstance(node, Directory)]
         for path in folders:
-            self._guard(self._top, self._fill, path)
+            self._guard(self._fill, path)
         # Set the metadata of folders last, from the bottom up: writing into a folder changes its
         # time, and its mode may forbid writing.
         for path in reversed(folders):
-            self._guard(self._top, self._finish, path)
+            self._guard(self._finish, path)
         return [f"{note}: {count}" for note, count in self._notes.items()]
 
-    def _guard(self, top: Path, step: Callable[..., None], *arguments: bytes) -> None:
+    def _guard(self, step: Callable[..., None], *arguments: bytes) -> None:
+        path = self._top
         try:
             step(*arguments)
         except OSError as error:
-            path = top
             if arguments:
                 name = error.filename if isinstance(error.filename, str | bytes) else ""
-                path = top.joinpath(os.fsdecode(arguments[0]), os.fsdecode(name))
-            raise OutputError(
-                f"{path} cannot be written: {error.strerror or error}",
-                hint=_HINTS.get(error.errno or 0, _HINT),
-            ) from None
+                path = path.joinpath(os.fsdecode(arguments[0]), os.fsdecode(name))
+            with writing(path, elsewhere=_ELSEWHERE, instead=_INSTEAD):
+                raise
 
     def _make_top(self) -> None:
         self._top.parent.mkdir(parents=True, exist_ok=True)
@@ -188,58 +179,52 @@ class _Unpacker:
             is_new = False
         self._opened = open_top(self._top, follow=not is_new)
 
-    def _fill(self, folder: bytes) -> None:
-        """Create the entries of an existing folder; subfolders are still empty."""
-        with folder_below(self._top, folder, opened=self._opened) as (descriptor, host_path):
-            for name in self._tree.entries(folder):
-                path = join(folder, name)
+    def _fill(self, path: bytes) -> None:
+        """Create the entries of the existing folder at ``path``; subfolders are still empty."""
+        with folder_below(self._top, path, opened=self._opened) as folder:
+            for name in self._tree.entries(path):
                 (host_name,) = host_names(name)
-                node = self._tree[path]
-                where = str(host_path / host_name) if descriptor is None else host_name
-                if isinstance(node, Directory):
-                    self._make_folder(where, descriptor)
-                    continue
-                first = self._firsts.setdefault(self._tree.inode(path), path)
-                if first != path:
-                    self._link(first, where, descriptor)
-                else:
-                    self._make(path, node, where, descriptor)
+                try:
+                    self._create(join(path, name), folder.at(host_name), folder.descriptor)
+                except OSError as error:
+                    error.filename = host_name  # not that of a temporary file
+                    raise
 
-    def _make_folder(self, where: str, descriptor: int | None) -> None:
+    def _create(self, path: bytes, place: Path, folder: int | None) -> None:
+        node = self._tree[path]
+        if isinstance(node, Directory):
+            self._make_folder(place, folder)
+            return
+        first = self._firsts.setdefault(self._tree.inode(path), path)
+        if first != path:
+            self._link(first, place, folder)
+        elif self._replace:
+            with Staging() as staging:
+                if self._make(path, node, staging.add(place, folder=folder), folder):
+                    staging.commit()
+        else:
+            try:
+                self._make(path, node, place, folder)
+            except FileExistsError:
+                raise
+            except BaseException:
+                remove(place, folder=folder)
+                raise
+
+    def _make_folder(self, place: Path, folder: int | None) -> None:
         try:
-            os.mkdir(where, 0o700, dir_fd=descriptor)
+            os.mkdir(place, 0o700, dir_fd=folder)
         except FileExistsError:
-            status = os.stat(where, dir_fd=descriptor, follow_symlinks=False)
+            status = os.stat(place, dir_fd=folder, follow_symlinks=False)
             if not self._replace or not stat.S_ISDIR(status.st_mode):
                 raise
 
-    def _make(self, path: bytes, node: Node, where: str, descriptor: int | None) -> None:
-        """Create a node that is not a folder; with ``replace``, under a temporary name first."""
-        target = where
-        if self._replace:
-            target = str(Path(where).with_name(f".purekernel.{secrets.token_hex(6)}.part"))
-        try:
-            if not self._make_at(path, node, target, descriptor):
-                return
-            if target != where:
-                os.replace(target, where, src_dir_fd=descriptor, dst_dir_fd=descriptor)
-        except BaseException as error:
-            if not isinstance(error, FileExistsError):
-                with suppress(OSError):
-                    os.unlink(target, dir_fd=descriptor)
-            if isinstance(error, OSError):
-                error.filename = where
-            raise
-
-    def _make_at(self, path: bytes, node: Node, where: str, descriptor: int | None) -> bool:
+    def _make(self, path: bytes, node: Node, place: Path, folder: int | None) -> bool:
+        """Create a node that is not a folder; return ``False`` if it is skipped."""
         if isinstance(node, File):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            created = os.open(where, flags | getattr(os, "O_NOFOLLOW", 0), 0o600, dir_fd=descriptor)
-            with os.fdopen(created, "wb", buffering=0) as stream:
-                content = memoryview(node.content)
-                while content:
-                    content = content[stream.write(content) :]
-                self._set_metadata(node.metadata, opened(created))
+            with create(place, "xb", folder=folder, permissions=0o600) as stream:
+                write_piece(stream, node.content)
+                self._set_metadata(node.metadata, opened(stream.fileno()))
             return True
         if isinstance(node, Symlink):
             target = host_target(node.target, windows=self._windows)
@@ -247,7 +232,7 @@ class _Unpacker:
                 self._note("symbolic links with targets that are invalid on Windows are skipped")
                 self._firsts.pop(self._tree.inode(path), None)
                 return False
-            os.symlink(target, where, dir_fd=descriptor)
+            os.symlink(target, place, dir_fd=folder)
         elif isinstance(node, Device) and not self._is_root:
             self._note("devices are skipped: only root may create them")
             self._firsts.pop(self._tree.inode(path), None)
@@ -258,31 +243,36 @@ class _Unpacker:
             return False
         else:
             number = os.makedev(node.major, node.minor) if isinstance(node, Device) else 0
-            os.mknod(where, file_type(node) | 0o600, number, dir_fd=descriptor)
-        with found(where, folder=descriptor) as inode:
+            os.mknod(place, file_type(node) | 0o600, number, dir_fd=folder)
+        with found(place, folder=folder) as inode:
             if not _is_as_created(inode.status, node):
                 raise OSError(errno.ESTALE, "it was replaced while it was created")
             self._set_metadata(node.metadata, inode)
         return True
 
-    def _link(self, first: bytes, where: str, descriptor: int | None) -> None:
+    def _link(self, first: bytes, place: Path, folder: int | None) -> None:
         above, _slash, name = first.rpartition(b"/")
         (host_name,) = host_names(name)
-        with folder_below(self._top, above, opened=self._opened) as (other, host_path):
-            source = str(host_path / host_name) if other is None else host_name
+        with folder_below(self._top, above, opened=self._opened) as other:
             if self._replace:
                 with suppress(FileNotFoundError):
-                    os.unlink(where, dir_fd=descriptor)
-            os.link(source, where, src_dir_fd=other, dst_dir_fd=descriptor, follow_symlinks=False)
+                    os.unlink(place, dir_fd=folder)
+            os.link(
+                other.at(host_name),
+                place,
+                src_dir_fd=other.descriptor,
+                dst_dir_fd=folder,
+                follow_symlinks=False,
+            )
 
-    def _finish(self, folder: bytes) -> None:
-        node = self._tree[folder]
-        with folder_below(self._top, folder, opened=self._opened) as (descriptor, host_path):
-            if descriptor is not None:
-                self._set_metadata(node.metadata, opened(descriptor))
+    def _finish(self, path: bytes) -> None:
+        node = self._tree[path]
+        with folder_below(self._top, path, opened=self._opened) as folder:
+            if folder.descriptor is not None:
+                self._set_metadata(node.metadata, opened(folder.descriptor))
                 return
-            with found(host_path) as inode:
-                if is_link(inode.status) and folder != ROOT:
+            with found(folder.path) as inode:
+                if is_link(inode.status) and path != ROOT:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
                 self._set_metadata(node.metadata, inode)
 
@@ -321,9 +311,7 @@ class _Unpacker:
             try:
                 inode.set_xattr(name, value)
             except OSError as error:
-                self._note(
-                    f"the extended attribute {display(name)} is not set ({error.strerror or error})"
-                )
+                self._note(f"the extended attribute {display(name)} is not set ({reason(error)})")
 
     def _note(self, note: str) -> None:
         self._notes[note] = self._notes.get(note, 0) + 1

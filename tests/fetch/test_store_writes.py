@@ -18,8 +18,8 @@ from purekernel.fetch.store import Partial, Store
 from purekernel.host.write import (
     create,
     make_read_only,
-    put,
     remove,
+    rename,
     replace_file,
     write_piece,
 )
@@ -167,7 +167,7 @@ def test_write_piece_completes_short_writes() -> None:
     assert stream.written == b"0123456789"
 
 
-def test_put_replaces_file(tmp_path: Path) -> None:
+def test_replace_file_creates_and_replaces_file(tmp_path: Path) -> None:
     path, way = tmp_path / "a" / "b" / "c", tmp_path / "tmp" / "x"
     for content in (b"one", b"two"):
         replace_file(path, content, by_way_of=way)
@@ -182,14 +182,14 @@ def test_failed_replace_leaves_no_temporary_file(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["path"]
 
 
-def test_put_missing_source_raises(tmp_path: Path) -> None:
+def test_rename_of_missing_source_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        put(tmp_path / "missing", tmp_path / "a")
+        rename(tmp_path / "missing", tmp_path / "a")
     with pytest.raises(FileNotFoundError):
-        put(tmp_path / "missing", tmp_path / "b" / "a")
+        rename(tmp_path / "missing", tmp_path / "b" / "a")
 
 
-def test_put_keeps_what_it_cannot_replace(tmp_path: Path) -> None:
+def test_remove_deletes_files_and_keeps_folders(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     assert not remove(tmp_path / "folder")
     assert remove(tmp_path / "missing")

@@ -305,7 +305,7 @@ def test_top_folder_replaced_later_is_still_written(
 
     def swap(name: Any, *arguments: Any, **options: Any) -> None:
         real(name, *arguments, **options)
-        if name == "b":
+        if os.fspath(name) == "b":
             (tmp_path / "out").rename(tmp_path / "moved")
             (tmp_path / "out").symlink_to(tmp_path / "outside")
 

@@ -13,8 +13,9 @@ from typing import IO
 import pytest
 
 from purekernel.errors import OutputError
+from purekernel.host import write
+from purekernel.host.write import Staging, create, publish, rename, write_whole
 from purekernel.host.write import _output_path as place_output
-from purekernel.host.write import publish, write_whole
 from tests.ordinary import ordinary_user
 
 
@@ -132,15 +133,15 @@ def test_signal_is_deferred_during_renames(tmp_path: Path, monkeypatch: pytest.M
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait)
     thread.start()
-    replace = Path.replace
+    replace = os.replace
     seen: list[str] = []
 
-    def replace_and_signal(self: Path, target: Path) -> Path:
+    def replace_and_signal(source: Path, target: Path, **folders: int | None) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         seen.append(target.name)
-        return replace(self, target)
+        replace(source, target, **folders)
 
-    monkeypatch.setattr(Path, "replace", replace_and_signal)
+    monkeypatch.setattr(os, "replace", replace_and_signal)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -197,17 +198,90 @@ def test_times_are_set_before_rename(tmp_path: Path, monkeypatch: pytest.MonkeyP
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")
     os.utime(secret, (5, 5))
-    real = Path.replace
+    real = os.replace
 
-    def replace(path: Path, target: Path) -> Path:
+    def replace(path: Path, target: Path, **folders: int | None) -> None:
         path.rename(tmp_path / "taken")
         path.symlink_to(secret)
-        return real(path, target)
+        real(path, target, **folders)
 
     write_whole(tmp_path / "a", b"a", times_ns=(7_000_000_001, 8_000_000_002))
     status = (tmp_path / "a").stat()
     assert (status.st_atime_ns, status.st_mtime_ns) == (7_000_000_001, 8_000_000_002)
-    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
     write_whole(tmp_path / "b", b"b", times_ns=(7_000_000_001, 8_000_000_002))
     assert secret.stat().st_mtime == 5
     assert (tmp_path / "taken").stat().st_mtime_ns == 8_000_000_002
+
+
+def test_output_name_of_255_bytes_is_written(tmp_path: Path) -> None:
+    name = "x" * 255
+    assert publish(tmp_path, {name: writes(b"content")})[0].path.name == name
+    assert everything(tmp_path) == {name: b"content"}
+
+
+def stage(folder: Path, *names: str, error: BaseException | None = None) -> None:
+    """Write files by way of a staging, which ends with ``error``."""
+    with Staging() as staging:
+        for name in names:
+            with create(staging.add(folder / name), "xb") as stream:
+                stream.write(b"new")
+        staging.add(folder / "never created")
+        if error is not None:
+            raise error
+        staging.commit()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.EIO, "Input/output error")])
+def test_staging_deletes_what_is_not_committed(tmp_path: Path, error: BaseException) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(type(error)):
+        stage(tmp_path, "a", "b", error=error)
+    assert everything(tmp_path) == {"a": b"old"}
+
+
+def test_staging_keeps_what_was_renamed_before_failure(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "full").mkdir(parents=True)
+    with pytest.raises(OSError) as caught:  # noqa: PT011  # which one differs by system
+        stage(tmp_path, "a", "folder", "b")
+    assert caught.value.filename == str(tmp_path / "folder")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "folder"]
+
+
+def test_rename_creates_missing_folders(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"content")
+    rename(tmp_path / "source", tmp_path / "a" / "b" / "target")
+    assert everything(tmp_path) == {"a/b/target": b"content"}
+
+
+def test_rename_is_retried_on_windows_while_target_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = os.replace, [PermissionError(errno.EACCES, "in use")] * 3
+
+    def replace(source: Path, target: Path, **folders: int | None) -> None:
+        if failures:
+            raise failures.pop()
+        real(source, target, **folders)
+
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(write, "_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(write, "ON_WINDOWS", True)
+    publish(tmp_path, {"a": writes(b"new")})
+    assert (everything(tmp_path), failures) == ({"a": b"new"}, [])
+    monkeypatch.setattr(write, "ON_WINDOWS", False)
+    failures.append(PermissionError(errno.EACCES, "in use"))
+    with pytest.raises(OutputError, match="a cannot be written: in use"):
+        publish(tmp_path, {"a": writes(b"newer")})
+    assert everything(tmp_path) == {"a": b"new"}
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="Windows cannot refuse links")
+@pytest.mark.parametrize("mode", ["xb", "wb", "ab"])
+def test_create_does_not_follow_link(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "link").symlink_to("secret")
+    with pytest.raises(OSError) as caught:  # noqa: PT011  # EEXIST or ELOOP
+        create(tmp_path / "link", mode)
+    assert caught.value.errno in (errno.EEXIST, errno.ELOOP)
+    assert (tmp_path / "secret").read_bytes() == b"secret"
