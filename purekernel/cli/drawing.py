@@ -171,7 +171,7 @@ def draw_plan(plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable
         sizes: the sizes of its files, in bytes; ``None`` where unknown.
         writes: the files that would be written.
     """
-    recipe = plan.recipe
+    recipe, planned = plan.recipe, plan.extensions
 
     def file(download: Download, note: str = "") -> Drawn:
         return _file(download, sizes.get(download), note)
@@ -180,15 +180,15 @@ def draw_plan(plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable
 
     def extensions(names: Iterable[str], asked: Iterable[str]) -> Iterator[Drawn]:
         for name in names:
-            extension = plan.graph.extensions[name]
+            extension = planned.graph.extensions[name]
             drawn = file(extension.package, "" if name in asked else "dependency")
             sides = [side for side, one in extension.sides.items() if one in downloads]
             beside = Drawn(text=f"beside it: {' '.join(sides)}")
             yield evolve(drawn, below=(*drawn.below, *([beside] if sides else [])))
 
     def cuts() -> Iterator[Drawn]:
-        for cut in plan.cuts:
-            package = plan.cut_from[resolve_kernel(cut.extension.name, plan.kernel)].package
+        for cut in planned.cuts:
+            package = planned.cut_from[resolve_kernel(cut.extension.name, planned.kernel)].package
             drawn = file(package)
             names = tuple(Drawn(text=one.name) for one in cut.files)
             yield evolve(drawn, below=(*drawn.below, *names))
@@ -196,16 +196,22 @@ def draw_plan(plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable
     parts = [
         *_part("base", [file(plan.files[role].download) for role in (BASE,) if role in plan.files]),
         *_part("project", [] if plan.project is None else [Drawn(text=plan.project.source)]),
-        *_part("loaded at boot", extensions(plan.builtin_order(), plan.builtin)),
-        *_part("unpacked into the root", extensions(plan.merged_order(), plan.merged)),
-        *_part("in the image's mirror", extensions(plan.mirror_order(), plan.mirror)),
+        *_part("loaded at boot", extensions(planned.builtin_order(), planned.builtin)),
+        *_part(
+            "unpacked into the root",
+            extensions(planned.merged_order(), planned.merged),
+        ),
+        *_part(
+            "in the image's mirror",
+            extensions(planned.mirror_order(), planned.mirror),
+        ),
         *_part("cut out", cuts()),
-        *_part("gems", [file(gem.download) for gem in plan.gems]),
+        *_part("gems", [file(gem.download) for gem in plan.gems.releases]),
         *_part(
             "also fetched",
             [
-                file(planned.download, role)
-                for role, planned in sorted(plan.files.items())
+                file(other.download, role)
+                for role, other in sorted(plan.files.items())
                 if role != BASE
             ],
         ),

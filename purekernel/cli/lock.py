@@ -55,7 +55,7 @@ def lock_command(
     # These imports are too slow for --help.
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
     from purekernel.errors import LockError  # noqa: PLC0415
-    from purekernel.plan.lock.lock import build_lock, changes, write_lock  # noqa: PLC0415
+    from purekernel.plan.lock import build_lock, changes, write_lock  # noqa: PLC0415
 
     asked = take_request(options)
     progress = choose_progress(quiet=quiet, verbose=verbose, json=False)

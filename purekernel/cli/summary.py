@@ -88,7 +88,7 @@ def summarize_bundle(
             for fetched in gathered.fetched.values()
             if fetched is not None
         ],
-        "onboot": list(plan.builtin),
+        "onboot": list(plan.extensions.builtin),
         "notes": list(gathered.notes),
         "seconds": {words: round(taken, 4) for words, taken in seconds.items()},
     }
@@ -113,7 +113,7 @@ def summarize_plan(
             }
             for download in plan.downloads()
         ],
-        "onboot": list(plan.builtin),
+        "onboot": list(plan.extensions.builtin),
         "notes": list(plan.notes),
         "writes": list(writes),
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from purekernel.errors import (
     DependencyError,
@@ -18,9 +18,9 @@ from purekernel.fetch.shipped import load_shipped_list
 from purekernel.fetch.urls import join_url
 from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.tinycore import DEB, TCZ
-from purekernel.plan.lock.locked import FirstOf, KnownExtensions, LockedExtensions
-from purekernel.plan.packages import PlannedPackages, is_package, package_name
-from purekernel.plan.plan import PlanContext
+from purekernel.plan.locked import FirstOf, KnownExtensions, LockedExtensions
+from purekernel.plan.packages import PackagePlan, is_package, package_name
+from purekernel.plan.plan import ExtensionPlan, PlanContext
 from purekernel.razor.project import BUILTIN_LIST, EXECUTABLE_LIST, MIRROR_LIST, Project
 from purekernel.recipe import defaults
 from purekernel.recipe.flavour import Flavour
@@ -42,48 +42,16 @@ if TYPE_CHECKING:
     from purekernel.formats.core_iso import Base
 
 
-@frozen(kw_only=True)
-class PlannedExtensions:
-    """The extensions of a plan.
-
-    Attributes:
-        graph: all extensions and their dependencies.
-        kernel: the kernel release that ``-KERNEL`` stands for; ``None`` if unused or unknown.
-        builtin: extensions that are loaded at boot, in the user's order.
-        mirror: extensions in the image's own mirror, in the user's order.
-        merged: extensions unpacked into the root file system, in the user's order.
-        cuts: files to cut out of extensions.
-        cut_from: the extensions to cut from, by name.
-        from_indexes: whether the plan uses information from a mirror's index.
-        disputable: whether an error depends on dependencies from an index, which may be wrong.
-        left_out: names of extensions that the user skips.
-        notes: skipped mirrors and other notes for the user, one line each.
-        errors: errors in the extensions.
-    """
-
-    graph: ExtensionGraph
-    kernel: str | None
-    builtin: tuple[str, ...]
-    mirror: tuple[str, ...]
-    merged: tuple[str, ...]
-    cuts: tuple[Cut, ...]
-    cut_from: Mapping[str, Extension]
-    from_indexes: bool
-    disputable: bool = False
-    left_out: frozenset[str] = frozenset()
-    notes: tuple[str, ...] = ()
-    errors: tuple[PurekernelError, ...] = field(default=())
-
-
 def plan_extensions(
     context: PlanContext,
     project: Project | None,
     flavour: Flavour | None,
     base: Callable[[], Base],
+    errors: list[PurekernelError],
     *,
     base_is_pinned: bool,
-) -> PlannedExtensions:
-    """Plan the extensions of a recipe. Record errors in them in the result.
+) -> ExtensionPlan:
+    """Plan the extensions of a recipe.
 
     Args:
         context: the inputs of the plan.
@@ -91,17 +59,17 @@ def plan_extensions(
         flavour: the image's flavour.
         base: returns the base, to find the release that ``-KERNEL`` stands for. Called only if
             needed.
+        errors: receives errors in the extensions.
         base_is_pinned: whether the lock file pins the base. If so, its kernel release applies.
 
     Raises:
         DownloadError: the mirrors cannot be reached.
         FormatError: a file from a mirror is damaged.
     """
-    errors: list[PurekernelError] = []
     lists = _names(context, project, errors)
     kept = [_for_flavour(context, names, flavour) for names in lists]
     cuts = _cuts(context, project)
-    packages = PlannedPackages()
+    packages = PackagePlan()
     if any(is_package(item.name) for names in (*kept, _cut_names(cuts)) for item in names):
         from purekernel.plan.packages import plan_packages  # noqa: PLC0415  # 15 ms
 
@@ -137,7 +105,7 @@ def plan_extensions(
         resolved = dict.fromkeys(resolve_kernel(item.name, kernel) for item in names)
         return tuple(name for name in resolved if name in graph.extensions)
 
-    return PlannedExtensions(
+    return ExtensionPlan(
         graph=graph,
         kernel=kernel,
         builtin=roots(builtin),
@@ -147,7 +115,7 @@ def plan_extensions(
         cut_from=cut_from,
         from_indexes=live.went_by_indexes,
         disputable=live.went_by_indexes and disputable,
-        left_out=graph.skipped
+        skipped=graph.skipped
         | {
             resolve_kernel(item.name, kernel)
             for names in lists
@@ -155,7 +123,6 @@ def plan_extensions(
             if item.name in context.recipe.extensions.skip
         },
         notes=(*live.notes, *packages.notes),
-        errors=tuple(errors),
     )
 
 

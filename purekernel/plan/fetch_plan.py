@@ -93,7 +93,7 @@ class Gathered:
         with a missing dependency. Remove one edge of each dependency loop, because Core 4 never
         finishes loading a loop.
         """
-        for name in self.plan.builtin_order():
+        for name in self.plan.extensions.builtin_order():
             packed = self._packed(name, CHECKED_SIDES)
             yield (
                 self._with_planned_dependencies(packed)
@@ -103,7 +103,7 @@ class Gathered:
 
     def mirrored(self) -> Iterator[PackedExtension]:
         """Yield the extensions in the image's own mirror, dependencies first."""
-        for name in self.plan.mirror_order():
+        for name in self.plan.extensions.mirror_order():
             packed = self._packed(name, None)
             yield (
                 self._with_planned_dependencies(packed)
@@ -159,7 +159,7 @@ class Gathered:
         return PackedExtension(name=made.name, content=made.content, beside=beside)
 
     def _packed(self, name: str, sides: tuple[str, ...] | None) -> PackedExtension:
-        extension = self.plan.graph.extensions[name]
+        extension = self.plan.extensions.graph.extensions[name]
         if extension.record is not None:
             return self._converted(extension, sides)
         beside = {
@@ -171,11 +171,13 @@ class Gathered:
         return PackedExtension(name=name, content=content or b"", beside=beside)
 
     def _with_planned_dependencies(self, packed: PackedExtension) -> PackedExtension:
-        graph = self.plan.graph
+        graph = self.plan.extensions.graph
         kept = set(graph.needs[packed.name])
         kept -= {end for start, end in graph.loops if start == packed.name}
         listed = graph.extensions[packed.name].dependencies
-        names = tuple(need for need in listed if resolve_kernel(need, self.plan.kernel) in kept)
+        names = tuple(
+            need for need in listed if resolve_kernel(need, self.plan.extensions.kernel) in kept
+        )
         if names == listed and (not listed or DEPENDENCIES in packed.beside):
             return packed
         beside = dict(packed.beside)
@@ -239,7 +241,7 @@ def _gather(context: PlanContext, *, complete: bool, progress: Progress) -> Gath
         )
         raise_all(_contradictions(gathered, locked=context.bound_by_lock))
     except (DownloadError, CombinedError) as error:
-        if plan.from_indexes and _may_be_index_fault(error):
+        if plan.extensions.from_indexes and _may_be_index_fault(error):
             raise _IndexDoubtedError(error) from None
         if context.lock is not None:
             _blame_lock(error)
@@ -270,9 +272,10 @@ def _each(error: PurekernelError) -> Iterable[PurekernelError]:
 
 def _contradictions(gathered: Gathered, *, locked: bool) -> Iterator[ChecksumError]:
     """Yield an error for each extension that contradicts its companion files."""
-    from_index = "the mirror's index" if gathered.plan.from_indexes else "an earlier download"
+    planned = gathered.plan.extensions
+    from_index = "the mirror's index" if planned.from_indexes else "an earlier download"
     other = "the lock file" if locked else from_index
-    for extension in gathered.plan.graph.extensions.values():
+    for extension in planned.graph.extensions.values():
         package = gathered.fetched.get(extension.package)
         for side, download in extension.sides.items():
             beside = gathered.fetched.get(download)

@@ -16,7 +16,7 @@ from purekernel.errors import (
 from purekernel.fetch.model import Download, Kind
 from purekernel.fetch.urls import is_url, last_component, tell_apart
 from purekernel.formats.tinycore import parse_md5
-from purekernel.plan.lock.locked import pinned
+from purekernel.plan.locked import pinned
 from purekernel.plan.plan import (
     BASE,
     MCOLLECTIVE,

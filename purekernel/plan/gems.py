@@ -5,36 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-from attrs import frozen
+from attrs import evolve
 
 from purekernel.errors import LockError, PurekernelError, RecipeError
 from purekernel.fetch.urls import last_component
 from purekernel.formats.gem import ListedGem, Version, parse_gem_list, parse_listed_gem
-from purekernel.plan.lock.locked import LockedGems
-from purekernel.plan.plan import PlanContext, PlannedGem
+from purekernel.plan.locked import LockedGems
+from purekernel.plan.plan import GemPlan, PlanContext
 from purekernel.razor.project import GEM_LIST, Project
 from purekernel.recipe import defaults
-from purekernel.repos.rubygems import GemCandidate, GemRepository, GemServers, resolve_gems
+from purekernel.recipe.flavour import Generation
+from purekernel.recipe.model import GemLayout
+from purekernel.repos.rubygems import (
+    GemCandidate,
+    GemRepository,
+    GemServers,
+    GemTarget,
+    ResolvedGem,
+    resolve_gems,
+)
 
 _RUBYGEMS = re.compile(r"rubygems-([0-9]+(?:\.[0-9]+)*)\.(?:tgz|tar\.gz)")
 
 
-@frozen(kw_only=True)
-class PlannedGems:
-    """The gems of a plan.
-
-    Attributes:
-        gems: the gems, sorted by name and version.
-        notes: notes for the user, one line each.
-    """
-
-    gems: tuple[PlannedGem, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
 def plan_gems(
     context: PlanContext, project: Project | None, errors: list[PurekernelError]
-) -> PlannedGems:
+) -> GemPlan:
     """Return the gems of an image.
 
     Use the pinned releases if they satisfy the list. Otherwise, unless the lock file binds, query
@@ -50,26 +46,27 @@ def plan_gems(
         LockError: the lock file binds and does not pin a needed gem.
         DownloadError: the servers cannot be reached.
     """
+    plan = GemPlan(layout=_layout(context, project))
     listed = _listed_gems(context, project, errors)
     if not listed:
-        return PlannedGems()
+        return plan
     target = _target(context, project)
     servers = tuple(map(context.place, context.recipe.mirrors.gems)) or defaults.GEM_SERVERS
     live = GemServers(servers, context.downloads)
     if context.lock is None:
-        return PlannedGems(gems=_resolve(listed, live, target), notes=live.notes)
+        return evolve(plan, releases=_resolve(listed, live, target), notes=live.notes)
     locked = LockedGems(context.lock, servers, context.place)
     try:
-        return PlannedGems(gems=_resolve(listed, locked, target))
+        return evolve(plan, releases=_resolve(listed, locked, target))
     except PurekernelError as error:
         if context.strict:
             raise _not_locked(error) from None
     try:
-        gems = _resolve(listed, _LockedFirst(locked, live), target)
+        releases = _resolve(listed, _LockedFirst(locked, live), target)
     except PurekernelError:
         # The pinned and the new releases conflict: ignore the pins.
-        gems = _resolve(listed, live, target)
-    return PlannedGems(gems=gems, notes=live.notes)
+        releases = _resolve(listed, live, target)
+    return evolve(plan, releases=releases, notes=live.notes)
 
 
 def _listed_gems(
@@ -92,14 +89,6 @@ def _listed_gems(
     return listed
 
 
-@frozen(kw_only=True)
-class _Target:
-    """The versions that the gems must support; ``None`` means any."""
-
-    ruby: Version | None = None
-    rubygems: Version | None = None
-
-
 class _LockedFirst:
     """A repository of pinned gems, and of the servers' releases of all other gems."""
 
@@ -117,33 +106,33 @@ class _LockedFirst:
 
 
 def _resolve(
-    listed: tuple[ListedGem, ...], repository: GemRepository, target: _Target
-) -> tuple[PlannedGem, ...]:
-    resolution = resolve_gems(listed, repository, ruby=target.ruby, rubygems=target.rubygems)
-    return tuple(
-        PlannedGem(
-            name=gem.name,
-            version=str(gem.version),
-            needs=tuple(f"{edge.name} {edge.requirement}" for edge in gem.dependencies),
-            download=gem.download,
-        )
-        for gem in resolution.gems
-    )
+    listed: tuple[ListedGem, ...], repository: GemRepository, target: GemTarget
+) -> tuple[ResolvedGem, ...]:
+    return resolve_gems(listed, repository, ruby=target.ruby, rubygems=target.rubygems).gems
 
 
-def _target(context: PlanContext, project: Project | None) -> _Target:
+def _layout(context: PlanContext, project: Project | None) -> GemLayout:
+    """Return the recipe's layout of gems, or else that of the project's generation."""
+    layout = context.recipe.gems.layout
+    if layout is None:
+        old = project is not None and project.generation is Generation.V2012
+        layout = GemLayout.FLAT if old else GemLayout.MIRROR
+    return layout
+
+
+def _target(context: PlanContext, project: Project | None) -> GemTarget:
     """Return the versions that the gems must support. For a Microkernel, derive them.
 
     Its programs are in ``lib/ruby/1.8``, and the RubyGems that it contains installs the gems.
     """
     ruby = context.recipe.gems.ruby
     if project is None:
-        return _Target(ruby=None if ruby is None else _version(ruby, context))
+        return GemTarget(ruby=None if ruby is None else _version(ruby, context))
     razor = context.recipe.razor
     requested = None if razor is None else razor.rubygems
     file_name = last_component(defaults.RUBYGEMS if requested is None else requested)
     match = _RUBYGEMS.fullmatch(file_name)
-    return _Target(
+    return GemTarget(
         ruby=_version(ruby or defaults.RUBY, context),
         rubygems=Version(match[1]) if match is not None else None,
     )

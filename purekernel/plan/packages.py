@@ -15,7 +15,7 @@ from purekernel.formats.debian.relation import Relation, show_alternatives
 from purekernel.formats.debian.signature import Keyring, parse_keyring
 from purekernel.formats.tinycore import DEB, TCZ
 from purekernel.host.read import load_file
-from purekernel.plan.lock.locked import FirstKnown, LockedPackages, pinned
+from purekernel.plan.locked import FirstKnown, LockedPackages, pinned
 from purekernel.plan.plan import PlanContext
 from purekernel.recipe import defaults
 from purekernel.recipe.model import Named
@@ -46,7 +46,7 @@ EXAMPLE = "https://ftp.debian.org/debian/dists/bookworm/main/binary-i386/Package
 
 
 @frozen(kw_only=True)
-class PlannedPackages:
+class PackagePlan:
     """The packages of a plan.
 
     Attributes:
@@ -90,7 +90,7 @@ def plan_packages(
     listed: Sequence[Named],
     cut_from: Sequence[Named],
     errors: list[PurekernelError],
-) -> PlannedPackages:
+) -> PackagePlan:
     """Plan the packages among ``listed`` and ``cut_from``.
 
     Use the pinned packages if they satisfy the lists. Otherwise, unless the lock file binds, query
@@ -117,8 +117,8 @@ def plan_packages(
         resolution = planner.resolve(requested)
     except PurekernelError as error:
         errors.append(error)
-        return PlannedPackages()
-    return PlannedPackages(
+        return PackagePlan()
+    return PackagePlan(
         extensions={
             name: planner.extension(resolved) for name, resolved in resolution.packages.items()
         },

@@ -7,7 +7,8 @@ plan makes no further decisions.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
@@ -16,7 +17,7 @@ from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, join_url
 from purekernel.input import DEFAULT_LIMITS, Limits
-from purekernel.plan.lock.lock import Lock
+from purekernel.plan.lock import Lock
 from purekernel.razor.project import Project
 from purekernel.recipe import defaults
 from purekernel.recipe.flavour import Flavour, Generation
@@ -29,6 +30,9 @@ from purekernel.repos.tinycore import (
     ExtensionGraph,
     Release,
 )
+
+if TYPE_CHECKING:
+    from purekernel.repos.rubygems import ResolvedGem  # 40 ms to import
 
 # Roles of single files.
 BASE, PROJECT, RUBYGEMS = "base", "project", "rubygems"
@@ -60,67 +64,35 @@ class PlannedFile:
 
 
 @frozen(kw_only=True)
-class PlannedGem:
-    """A planned gem.
+class ExtensionPlan:
+    """The extensions of a plan.
 
     Attributes:
-        name: name of the gem.
-        version: version of the gem.
-        needs: its dependencies, each a name and a requirement.
-        download: the download of its file.
-    """
-
-    name: str
-    version: str
-    needs: tuple[str, ...]
-    download: Download
-
-
-@frozen(kw_only=True)
-class Plan:
-    """All files to fetch and all steps of a build.
-
-    Attributes:
-        recipe: the recipe.
-        flavour: the image's flavour.
-        project: the Razor-Microkernel project; ``None`` for a plain Core.
-        release: version and architecture of Core.
+        graph: all extensions and their dependencies.
         kernel: the kernel release that ``-KERNEL`` stands for; ``None`` if unused or unknown.
-        files: single files, by role.
-        graph: the extensions and their dependencies.
         builtin: extensions that are loaded at boot, in the user's order.
         mirror: extensions in the image's own mirror, in the user's order.
         merged: extensions unpacked into the root file system, in the user's order.
         cuts: files to cut out of extensions.
         cut_from: the extensions to cut from, by name.
-        gems: the gems, sorted by name and version.
-        gem_layout: the layout of gems in the image.
+        skipped: names of extensions that the user skips, and that are listed or needed.
         from_indexes: whether the plan uses information from a mirror's index, which may be older
             than the mirror's files.
-        notes: notes for the user, one line each.
+        disputable: whether an error depends on dependencies from such an index.
+        notes: skipped mirrors and other notes for the user, one line each.
     """
 
-    recipe: Recipe
-    flavour: Flavour | None
-    project: Project | None
-    release: Release
-    kernel: str | None = None
-    files: Mapping[str, PlannedFile] = field(factory=dict)
     graph: ExtensionGraph
+    kernel: str | None = None
     builtin: tuple[str, ...] = ()
     mirror: tuple[str, ...] = ()
     merged: tuple[str, ...] = ()
     cuts: tuple[Cut, ...] = ()
     cut_from: Mapping[str, Extension] = field(factory=dict)
-    gems: tuple[PlannedGem, ...] = ()
-    gem_layout: GemLayout = GemLayout.MIRROR
+    skipped: frozenset[str] = frozenset()
     from_indexes: bool = False
+    disputable: bool = False
     notes: tuple[str, ...] = ()
-
-    @property
-    def generation(self) -> Generation | None:
-        """The generation of Razor's conventions; ``None`` for a plain Core."""
-        return None if self.project is None else self.project.generation
 
     def merged_order(self) -> tuple[str, ...]:
         """Return the extensions to unpack into the root file system, dependencies first."""
@@ -138,38 +110,86 @@ class Plan:
         """Return the extensions in the image's own mirror, dependencies first."""
         return self.graph.order(self.mirror)
 
+    def downloads(self, *, complete: bool) -> Iterator[Download]:
+        """Yield all files to fetch, in a stable order; some more than once.
+
+        Args:
+            complete: include every companion file of every extension, as a lock file needs them.
+        """
+        if complete:
+            yield from self._files(self.graph.order(self.graph.roots), None)
+        yield from self._files(self.merged_order(), FETCHED_SIDES)
+        yield from self._files(self.builtin_order(), FETCHED_SIDES)
+        yield from self._files(self.mirror_order(), None)
+        for extension in self.cut_from.values():
+            yield extension.package
+            if IMPORT_SCRIPT in extension.sides:
+                yield extension.sides[IMPORT_SCRIPT]
+
+    def _files(self, names: Iterable[str], sides: Sequence[str] | None) -> Iterator[Download]:
+        """Yield the files of extensions and their companion files; ``None`` means all of these."""
+        for name in names:
+            extension = self.graph.extensions[name]
+            yield extension.package
+            for side, download in extension.sides.items():
+                if sides is None or side in sides:
+                    yield download
+
+
+@frozen(kw_only=True)
+class GemPlan:
+    """The gems of a plan.
+
+    Attributes:
+        releases: the gems, sorted by name and version.
+        layout: the layout of gems in the image.
+        notes: notes for the user, one line each.
+    """
+
+    releases: tuple[ResolvedGem, ...] = ()
+    layout: GemLayout = GemLayout.MIRROR
+    notes: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Plan:
+    """All files to fetch and all steps of a build.
+
+    Attributes:
+        recipe: the recipe.
+        flavour: the image's flavour.
+        project: the Razor-Microkernel project; ``None`` for a plain Core.
+        release: version and architecture of Core.
+        files: single files, by role.
+        extensions: the extensions, their dependencies, and what to do with each.
+        gems: the gems.
+        notes: notes for the user, one line each; those of the parts are among them.
+    """
+
+    recipe: Recipe
+    flavour: Flavour | None
+    project: Project | None
+    release: Release
+    files: Mapping[str, PlannedFile] = field(factory=dict)
+    extensions: ExtensionPlan
+    gems: GemPlan = GemPlan()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def generation(self) -> Generation | None:
+        """The generation of Razor's conventions; ``None`` for a plain Core."""
+        return None if self.project is None else self.project.generation
+
     def downloads(self, *, complete: bool = False) -> list[Download]:
         """Return all files to fetch, each once, in a stable order.
 
         Args:
             complete: include every companion file of every extension, as a lock file needs them.
         """
-        found: dict[Download, None] = {}
-        for role in sorted(self.files):
-            found[self.files[role].download] = None
-        if complete:
-            everything = self.graph.order(self.graph.roots)
-            found.update(self._extensions(everything, None))
-        found.update(self._extensions(self.merged_order(), FETCHED_SIDES))
-        found.update(self._extensions(self.builtin_order(), FETCHED_SIDES))
-        found.update(self._extensions(self.mirror_order(), None))
-        for extension in self.cut_from.values():
-            found[extension.package] = None
-            if IMPORT_SCRIPT in extension.sides:
-                found[extension.sides[IMPORT_SCRIPT]] = None
-        found.update((gem.download, None) for gem in self.gems)
-        return list(found)
-
-    def _extensions(
-        self, names: Iterable[str], sides: Sequence[str] | None
-    ) -> Iterable[tuple[Download, None]]:
-        """Yield the files of extensions and their companion files; ``None`` means all of these."""
-        for name in names:
-            extension = self.graph.extensions[name]
-            yield extension.package, None
-            for side, download in extension.sides.items():
-                if sides is None or side in sides:
-                    yield download, None
+        files = [self.files[role].download for role in sorted(self.files)]
+        files += self.extensions.downloads(complete=complete)
+        files += [gem.download for gem in self.gems.releases]
+        return list(dict.fromkeys(files))
 
 
 # The inputs of a plan: the recipe, the lock file, and the downloads.

@@ -17,11 +17,19 @@ from purekernel.errors import (
     raise_all,
 )
 from purekernel.input import Limits
-from purekernel.plan.extensions import PlannedExtensions, plan_extensions
+from purekernel.plan.extensions import plan_extensions
 from purekernel.plan.files import overlay_files, plan_base, plan_file, project_files
-from purekernel.plan.plan import BASE, PROJECT, Plan, PlanContext, PlannedFile, PlannedGem
+from purekernel.plan.plan import (
+    BASE,
+    PROJECT,
+    ExtensionPlan,
+    GemPlan,
+    Plan,
+    PlanContext,
+    PlannedFile,
+)
 from purekernel.recipe.flavour import Flavour, Generation
-from purekernel.recipe.model import GemLayout, Recipe
+from purekernel.recipe.model import Recipe
 from purekernel.repos.tinycore import resolve_kernel
 
 if TYPE_CHECKING:
@@ -85,46 +93,31 @@ class Planner:
         flavour = context.recipe.flavour or (Flavour.DEV if project is not None else None)
         files = self._files(found, errors)
         extensions = plan_extensions(
-            context, project, flavour, self.base, base_is_pinned=self._base_is_pinned(files)
+            context, project, flavour, self.base, errors, base_is_pinned=self._base_is_pinned(files)
         )
         self._disputable = extensions.disputable
-        errors += extensions.errors
-        gems: tuple[PlannedGem, ...] = ()
-        gem_notes: tuple[str, ...] = ()
+        gems = GemPlan()
         if project is not None or context.recipe.gems.wanted:
             from purekernel.plan.gems import plan_gems  # noqa: PLC0415  # 40 ms
 
             try:
-                planned = plan_gems(context, project, errors)
-                gems, gem_notes = planned.gems, planned.notes
+                gems = plan_gems(context, project, errors)
             except PurekernelError as error:
                 errors.append(error)
         raise_all(errors)
-        layout = context.recipe.gems.layout
-        if layout is None:
-            old = project is not None and project.generation is Generation.V2012
-            layout = GemLayout.FLAT if old else GemLayout.MIRROR
         return Plan(
             recipe=context.recipe,
             flavour=flavour,
             project=project,
             release=context.release,
-            kernel=extensions.kernel,
             files=files,
-            graph=extensions.graph,
-            builtin=extensions.builtin,
-            mirror=extensions.mirror,
-            merged=extensions.merged,
-            cuts=extensions.cuts,
-            cut_from=extensions.cut_from,
+            extensions=extensions,
             gems=gems,
-            gem_layout=layout,
-            from_indexes=extensions.from_indexes,
             notes=(
                 *filter(None, [self._planned_base[1]]),
                 *extensions.notes,
                 *_notes(extensions, context.recipe.extensions.skip),
-                *gem_notes,
+                *gems.notes,
                 *_project_notes(context.recipe, project, flavour),
             ),
         )
@@ -229,10 +222,10 @@ def _missing_overlays(recipe: Recipe) -> Iterator[InputError]:
             )
 
 
-def _notes(extensions: PlannedExtensions, skip: Collection[str]) -> list[str]:
+def _notes(extensions: ExtensionPlan, skip: Collection[str]) -> list[str]:
     graph = extensions.graph
-    notes = [f"skipped as requested: {name}" for name in sorted(extensions.left_out)]
-    unused = {resolve_kernel(name, extensions.kernel) for name in skip} - extensions.left_out
+    notes = [f"skipped as requested: {name}" for name in sorted(extensions.skipped)]
+    unused = {resolve_kernel(name, extensions.kernel) for name in skip} - extensions.skipped
     notes += [f"nothing to skip, as nothing depends on it: {name}" for name in sorted(unused)]
     notes += [
         f"{start} and {end} depend on each other" if start != end else f"{start} depends on itself"

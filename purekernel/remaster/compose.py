@@ -214,12 +214,12 @@ def add_gems(overlay: OverlayTree, gathered: Gathered) -> None:
         FormatError: a gem is damaged.
     """
     plan = gathered.plan
-    if not plan.gems and plan.project is None:
+    if not plan.gems.releases and plan.project is None:
         return
-    files = {gem.download.name: gathered.content(gem.download) or b"" for gem in plan.gems}
+    files = {gem.download.name: gathered.content(gem.download) or b"" for gem in plan.gems.releases}
     listed = plan.recipe.gems.wanted
     names = None if listed is None else "".join(f"{gem.name}\n" for gem in listed).encode()
-    if plan.gem_layout is GemLayout.FLAT:
+    if plan.gems.layout is GemLayout.FLAT:
         add_files(overlay, GEM_FOLDER, files)
         if names is not None:
             overlay.file(GEM_FOLDER + b"/gem.list", names)
@@ -389,9 +389,9 @@ class Assembly:
     def _add_packages(self, overlay: OverlayTree) -> None:
         """Add extensions, gems and files cut out of extensions."""
         plan = self._plan
-        if plan.builtin or self._project is not None:
-            add_builtins(overlay, self._gathered.builtins(), plan.builtin)
-        if plan.mirror or self._project is not None:
+        if plan.extensions.builtin or self._project is not None:
+            add_builtins(overlay, self._gathered.builtins(), plan.extensions.builtin)
+        if plan.extensions.mirror or self._project is not None:
             # Razor's own server serves this folder only, for every version of Core.
             core = f"{plan.release.series}/{plan.release.arch}"
             folder = RAZOR_MIRROR if self._project is not None else f"{core}/tcz"
@@ -430,17 +430,18 @@ class Assembly:
     @cached_property
     def _cut_trees(self) -> list[Tree]:
         trees = []
-        for cut in self._plan.cuts:
-            name = resolve_kernel(cut.extension.name, self._plan.kernel)
-            tree = self._gathered.tree(self._plan.cut_from[name])
+        for cut in self._plan.extensions.cuts:
+            name = resolve_kernel(cut.extension.name, self._plan.extensions.kernel)
+            tree = self._gathered.tree(self._plan.extensions.cut_from[name])
             trees.append(_cut(tree, name, cut.files))
         return trees
 
     @cached_property
     def _merged(self) -> dict[str, Tree]:
-        graph = self._plan.graph
+        graph = self._plan.extensions.graph
         return {
-            name: self._gathered.tree(graph.extensions[name]) for name in self._plan.merged_order()
+            name: self._gathered.tree(graph.extensions[name])
+            for name in self._plan.extensions.merged_order()
         }
 
     @cached_property

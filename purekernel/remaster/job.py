@@ -21,9 +21,8 @@ from purekernel.host.read import load_file
 from purekernel.input import DEFAULT_LIMITS, Limits, limits_of
 from purekernel.plan import Plan, make_plan
 from purekernel.plan.fetch_plan import Gathered, gather
-from purekernel.plan.lock.lock import Lock, load_lock, lock_path
-from purekernel.plan.lock.locked import known_names, with_places_of, without
-from purekernel.plan.lock.locking import lock_of, places_of
+from purekernel.plan.lock import Lock, load_lock, lock_path
+from purekernel.plan.locking import known_names, lock_of, places_of, with_places_of, without
 from purekernel.plan.plan import PlanContext
 from purekernel.progress import Progress, Silent
 from purekernel.razor.bundle import Bundle, parse_bundle

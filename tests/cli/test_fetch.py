@@ -22,7 +22,7 @@ from purekernel.cli import main
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.tar import build_tar
 from purekernel.input import Input
-from purekernel.plan.lock.lock import Lock, parse_lock
+from purekernel.plan.lock import Lock, parse_lock
 from purekernel.tree import File, Metadata, Tree
 from tests.fetch.answers import cut, redirect, status
 from tests.fetch.server import Server

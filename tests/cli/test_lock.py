@@ -8,7 +8,7 @@ from fixtures.gem import make_gem
 from fixtures.gem_server import lay_out_server
 from fixtures.repository import TCZ, make_extension, make_repository
 from purekernel.cli import main
-from purekernel.plan.lock.lock import Lock, parse_lock
+from purekernel.plan.lock import Lock, parse_lock
 from tests.workshop import NEEDS, Workshop, two_lines
 
 RECIPE = """\
@@ -62,7 +62,7 @@ def test_a_lock_pins_every_input_and_what_needs_what(
     lock = load(workshop)
     assert lock.core == "4.x/x86"
     assert set(lock.files) == {"base", "rubygems", "open-vm-tools"}
-    assert lock.files["base"].asked == "mirror/4.x/x86/release/Core-current.iso"
+    assert lock.files["base"].requested == "mirror/4.x/x86/release/Core-current.iso"
     # A path is told from the recipe's folder, so that the lock means the same elsewhere.
     assert lock.files["base"].pin.url == "mirror/4.x/x86/release/Core-current.iso"
     assert set(lock.extensions) == {name for name in NEEDS if name != "util-linux.tcz"}

@@ -12,7 +12,7 @@ import pytest
 from purekernel.cli import main
 from purekernel.formats.squashfs import parse_squashfs
 from purekernel.input import Input
-from purekernel.plan.lock.lock import build_lock, parse_lock
+from purekernel.plan.lock import build_lock, parse_lock
 from purekernel.tree import File, Tree
 from tests.debs import control, deb, entry, listed
 from tests.fetch.server import Server

@@ -114,10 +114,10 @@ def resolve_packages(
             extension of the same name. All errors are reported together.
         LimitError: there are more packages than any image can hold.
     """
-    return _Search(repository, rules).run(listed)
+    return _PackageSearch(repository, rules).run(listed)
 
 
-class _Search:
+class _PackageSearch:
     """The packages selected so far, and the errors."""
 
     def __init__(self, repository: PackageRepository, rules: PackageRules) -> None:

@@ -83,7 +83,7 @@ class GemResolution:
 
 
 @frozen(kw_only=True)
-class Target:
+class GemTarget:
     """The Ruby that gems must run on; ``None`` for any version.
 
     Attributes:
@@ -115,7 +115,7 @@ class Target:
 class Choices:
     """The releases of one gem, newest first."""
 
-    def __init__(self, candidates: Collection[GemCandidate], target: Target) -> None:
+    def __init__(self, candidates: Collection[GemCandidate], target: GemTarget) -> None:
         self._all = candidates
         self._target = target
         # Of two equal versions such as 1.0 and 1.0.0, the longer counts as newer.
@@ -213,7 +213,7 @@ def resolve_gems(
             All such errors are reported together.
         LimitError: the dependencies do not end.
     """
-    search = _Search(tuple(listed), repository, Target(ruby=ruby, rubygems=rubygems))
+    search = _GemSearch(tuple(listed), repository, GemTarget(ruby=ruby, rubygems=rubygems))
     return search.run()
 
 
@@ -261,11 +261,11 @@ class _Pass:
     belated: list[_Demand] = field(factory=list)
 
 
-class _Search:
+class _GemSearch:
     """The state of a resolution, over all passes."""
 
     def __init__(
-        self, listed: tuple[ListedGem, ...], repository: GemRepository, target: Target
+        self, listed: tuple[ListedGem, ...], repository: GemRepository, target: GemTarget
     ) -> None:
         self._listed = listed
         self._repository = repository

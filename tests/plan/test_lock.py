@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import LockError
 from purekernel.formats.tinycore import EXTENSION_NAME
-from purekernel.plan.lock.lock import (
+from purekernel.plan.lock import (
     HEADER,
     Lock,
     Pin,

@@ -13,7 +13,7 @@ from purekernel.formats.debian.control import Stanza
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.gem import Dependency, Version, parse_listed_gem
 from purekernel.formats.gem.compact import Release
-from purekernel.plan.lock.lock import Lock, Pin, PinnedGem, PinnedPackage
+from purekernel.plan.lock import Lock, Pin, PinnedGem, PinnedPackage
 from purekernel.repos.debian import PackageCandidate, PackageRepository
 from purekernel.repos.rubygems import GemCandidate
 from purekernel.repos.tinycore import Extension, ExtensionRepository
@@ -101,83 +101,6 @@ class FirstOf:
         unknown = [name for name, extension in extensions.items() if extension is None]
         extensions.update(zip(unknown, self._second.describe(unknown), strict=True))
         return [extensions[name] for name in names]
-
-
-def without(lock: Lock, names: Collection[str]) -> Lock:
-    """Return ``lock`` without the pins of files, extensions, packages and gems of these names."""
-    return evolve(
-        lock,
-        files={role: file for role, file in lock.files.items() if role not in names},
-        extensions={
-            name: extension for name, extension in lock.extensions.items() if name not in names
-        },
-        packages={
-            name: package
-            for name, package in lock.packages.items()
-            if not {name, _listed_name(package)} & set(names)
-        },
-        gems=tuple(gem for gem in lock.gems if gem.name not in names),
-    )
-
-
-def with_places_of(lock: Lock, older: Lock, places: Collection[str]) -> Lock:
-    """Return ``lock`` with the URLs of ``older`` for unchanged files.
-
-    A file is unchanged if digest and request are the same. A changed URL in the recipe is kept.
-
-    Args:
-        lock: the new lock.
-        older: the previous lock.
-        places: the URLs and paths that are searched now, in the form that locks use.
-    """
-    if lock.core != older.core:
-        return lock
-    before = older.pins()
-
-    def placed(pin: Pin, name: str) -> Pin:
-        was = before.get(name)
-        same = was is not None and was.sha256 == pin.sha256 and was.url in places
-        return evolve(pin, url=was.url) if same and was is not None else pin
-
-    files = {
-        role: evolve(file, pin=placed(file.pin, f"{role}: {file.pin.name}"))
-        if role in older.files and older.files[role].requested == file.requested
-        else file
-        for role, file in lock.files.items()
-    }
-    extensions = {
-        name: evolve(
-            extension,
-            pin=placed(extension.pin, name),
-            beside={side: placed(pin, pin.name) for side, pin in extension.beside.items()},
-        )
-        for name, extension in lock.extensions.items()
-    }
-    packages = {
-        name: evolve(
-            package,
-            pin=placed(package.pin, _listed_name(package)),
-            script=None if package.script is None else placed(package.script, package.script.name),
-        )
-        for name, package in lock.packages.items()
-    }
-    gems = tuple(evolve(gem, pin=placed(gem.pin, gem.pin.name)) for gem in lock.gems)
-    return evolve(lock, files=files, extensions=extensions, packages=packages, gems=gems)
-
-
-def known_names(lock: Lock) -> list[str]:
-    """Return the names that :func:`without` accepts, sorted."""
-    packages = {
-        name
-        for package in lock.packages.values()
-        for name in (package.extension, _listed_name(package))
-    }
-    return sorted({*lock.files, *lock.extensions, *packages, *(gem.name for gem in lock.gems)})
-
-
-def _listed_name(package: PinnedPackage) -> str:
-    """Return the name of a package in lists."""
-    return f"{package.package}.deb"
 
 
 # Gems from a lock file.

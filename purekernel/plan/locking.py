@@ -1,9 +1,12 @@
-"""Make a lock from the fetched files of a plan."""
+"""Make a lock from the fetched files of a plan, and update an older one."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
+
+from attrs import evolve
 
 from purekernel.errors import LockError
 from purekernel.fetch.model import Download
@@ -11,7 +14,7 @@ from purekernel.fetch.urls import is_url, redact
 from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.debian.relation import show_relations
 from purekernel.plan.fetch_plan import Gathered
-from purekernel.plan.lock.lock import (
+from purekernel.plan.lock import (
     Lock,
     Pin,
     PinnedExtension,
@@ -30,13 +33,13 @@ def lock_of(gathered: Gathered) -> Lock:
     """
     plan = gathered.plan
     pinning = _Pinning(gathered)
-    everything = {**plan.graph.extensions, **plan.cut_from}
+    everything = {**plan.extensions.graph.extensions, **plan.extensions.cut_from}
     extensions = {
         name: extension for name, extension in everything.items() if extension.record is None
     }
     return Lock(
         core=f"{plan.release.series}/{plan.release.arch}",
-        kernel=plan.kernel,
+        kernel=plan.extensions.kernel,
         files={
             role: PinnedFile(role=role, requested=file.requested, pin=pinning.pin(file.download))
             for role, file in plan.files.items()
@@ -52,11 +55,11 @@ def lock_of(gathered: Gathered) -> Lock:
         gems=tuple(
             PinnedGem(
                 name=gem.name,
-                version=gem.version,
-                needs=gem.needs,
+                version=str(gem.version),
+                needs=tuple(f"{edge.name} {edge.requirement}" for edge in gem.dependencies),
                 pin=pinning.pin(gem.download),
             )
-            for gem in plan.gems
+            for gem in plan.gems.releases
         ),
     )
 
@@ -65,6 +68,83 @@ def places_of(gathered: Gathered) -> set[str]:
     """Return the URLs and paths of the inputs in ``gathered``, in the form that locks use."""
     pinning = _Pinning(gathered)
     return {pinning.place(url) for download in gathered.fetched for url in download.urls}
+
+
+def without(lock: Lock, names: Collection[str]) -> Lock:
+    """Return ``lock`` without the pins of files, extensions, packages and gems of these names."""
+    return evolve(
+        lock,
+        files={role: file for role, file in lock.files.items() if role not in names},
+        extensions={
+            name: extension for name, extension in lock.extensions.items() if name not in names
+        },
+        packages={
+            name: package
+            for name, package in lock.packages.items()
+            if not {name, _listed_name(package)} & set(names)
+        },
+        gems=tuple(gem for gem in lock.gems if gem.name not in names),
+    )
+
+
+def with_places_of(lock: Lock, older: Lock, places: Collection[str]) -> Lock:
+    """Return ``lock`` with the URLs of ``older`` for unchanged files.
+
+    A file is unchanged if digest and request are the same. A changed URL in the recipe is kept.
+
+    Args:
+        lock: the new lock.
+        older: the previous lock.
+        places: the URLs and paths that are searched now, in the form that locks use.
+    """
+    if lock.core != older.core:
+        return lock
+    before = older.pins()
+
+    def placed(pin: Pin, name: str) -> Pin:
+        was = before.get(name)
+        same = was is not None and was.sha256 == pin.sha256 and was.url in places
+        return evolve(pin, url=was.url) if same and was is not None else pin
+
+    files = {
+        role: evolve(file, pin=placed(file.pin, f"{role}: {file.pin.name}"))
+        if role in older.files and older.files[role].requested == file.requested
+        else file
+        for role, file in lock.files.items()
+    }
+    extensions = {
+        name: evolve(
+            extension,
+            pin=placed(extension.pin, name),
+            beside={side: placed(pin, pin.name) for side, pin in extension.beside.items()},
+        )
+        for name, extension in lock.extensions.items()
+    }
+    packages = {
+        name: evolve(
+            package,
+            pin=placed(package.pin, _listed_name(package)),
+            script=None if package.script is None else placed(package.script, package.script.name),
+        )
+        for name, package in lock.packages.items()
+    }
+    gems = tuple(evolve(gem, pin=placed(gem.pin, gem.pin.name)) for gem in lock.gems)
+    return evolve(lock, files=files, extensions=extensions, packages=packages, gems=gems)
+
+
+def known_names(lock: Lock) -> list[str]:
+    """Return the names that :func:`without` accepts, sorted."""
+    packages = {
+        name
+        for package in lock.packages.values()
+        for name in (package.extension, _listed_name(package))
+    }
+    return sorted({*lock.files, *lock.extensions, *packages, *(gem.name for gem in lock.gems)})
+
+
+def _listed_name(package: PinnedPackage) -> str:
+    """Return the name of a package in lists."""
+    return f"{package.package}.deb"
 
 
 class _Pinning:

@@ -1,1 +1,0 @@
-"""Read and write lock files, and resolve inputs from them."""
