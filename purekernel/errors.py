@@ -6,8 +6,28 @@ The command line prints each as a line of its own, and nothing else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
+
+# How a message begins that says where in a file the fault is: "purekernel.toml, line 12",
+# "gem.list, lines 3 to 5", "core.gz, byte 40", perhaps with a key after it.
+_POSITION = re.compile(r"(?P<file>.+?), (?:(?:line|lines) (?P<line>\d+)|byte (?P<offset>\d+))\b.*")
+
+
+class Location(NamedTuple):
+    """Where an error is.
+
+    Attributes:
+        file: the file; the path inside it, if it is an archive, follows after a colon.
+        line: the number of the line, from 1.
+        offset: the position in the unpacked bytes, in bytes.
+    """
+
+    file: str
+    line: int | None = None
+    offset: int | None = None
 
 
 class PurekernelError(Exception):
@@ -18,6 +38,7 @@ class PurekernelError(Exception):
         hint: what to do, in one line; never empty.
         context: where the error occurred, outermost first, such as
             ``["bundle.tar.gz", "dependencies/ssh-setup-files.tar.gz"]``.
+        code: the kind of error as a word for programs, such as ``missing-path``.
     """
 
     default_hint = "run again with --verbose to see the step that failed"
@@ -32,6 +53,31 @@ class PurekernelError(Exception):
         """Add ``place`` to the front of the context, and return the same error."""
         self.context.insert(0, place)
         return self
+
+    @property
+    def code(self) -> str:
+        """Return the name of the class in lower case, with hyphens and without ``Error``."""
+        name = type(self).__name__.removesuffix("Error")
+        return re.sub(r"(?<=.)([A-Z])", r"-\1", name).lower()
+
+    @property
+    def location(self) -> Location | None:
+        """Return where the error is; ``None`` if neither context nor message names a position."""
+        places = [*self.context, *self._position()]
+        if not places:
+            return None
+        last = _POSITION.fullmatch(places[-1])
+        line, offset = (last["line"], last["offset"]) if last else (None, None)
+        return Location(
+            file=":".join(_POSITION.sub(r"\g<file>", place) for place in places),
+            line=None if line is None else int(line),
+            offset=None if offset is None else int(offset),
+        )
+
+    def _position(self) -> list[str]:
+        """Return the position at which the message begins, if it does."""
+        head = self.message.partition(": ")[0]
+        return [head] if _POSITION.fullmatch(head) else []
 
     def __str__(self) -> str:
         return ": ".join([*self.context, self.message])
@@ -119,12 +165,15 @@ class FormatError(PurekernelError, ValueError):
         got: str,
         hint: str = "",
     ) -> None:
-        position = source if offset is None else f"{source}, byte {offset}"
-        super().__init__(f"{position}: expected {expected}, got {got}", hint=hint)
+        self._place = source if offset is None else f"{source}, byte {offset}"
+        super().__init__(f"{self._place}: expected {expected}, got {got}", hint=hint)
         self.source = source
         self.offset = offset
         self.expected = expected
         self.got = got
+
+    def _position(self) -> list[str]:
+        return [self._place]
 
 
 class LimitError(FormatError):
@@ -200,6 +249,11 @@ class DownloadError(PurekernelError):
     def __init__(self, message: str, *, hint: str = "", is_network: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.is_network = is_network
+
+    @property
+    def code(self) -> str:
+        """Return ``network`` for a temporary failure, else as for other errors."""
+        return "network" if self.is_network else super().code
 
 
 class MissingFileError(DownloadError, LookupError):

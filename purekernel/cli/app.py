@@ -18,7 +18,7 @@ from purekernel.cli.fetch import fetch_command
 from purekernel.cli.init import init_command
 from purekernel.cli.lock import lock_command
 from purekernel.cli.schema import schema_command
-from purekernel.cli.terminal import say_error
+from purekernel.cli.terminal import ErrorReport, Printer, asks_for_json, report_of
 from purekernel.cli.tool import tool_command
 from purekernel.errors import CombinedError, DownloadError, PurekernelError, UsageError
 from purekernel.interruption import EXIT_STATUS as INTERRUPTED
@@ -37,9 +37,6 @@ Exit status:
   {NETWORK_FAILURE:<3}  the network or a server failed; a later run may succeed
   {INTERRUPTED:<3}  interrupted, such as by Ctrl-C
 """
-
-# More errors than one screen shows are of no use at once.
-MOST_REPORTED = 100
 
 
 @click.group(
@@ -86,68 +83,72 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     """Run the command; turn each exception into an error message and an exit status."""
-    status = SUCCESS
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    printer = Printer()
     try:
-        purekernel.main(
-            args=None if arguments is None else list(arguments),
-            prog_name="purekernel",
-            standalone_mode=False,
-        )
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        status = WRONG_USAGE
-    except click.ClickException as error:
-        status = _report_usage(error)
-    except (Interruption, KeyboardInterrupt, click.Abort):
-        say_error("interrupted", "every output is complete: this build's, or an earlier one's")
-        status = INTERRUPTED
-    except PurekernelError as error:
-        status = _report(error)
-    except MemoryError:
-        say_error(
-            "the inputs do not fit in memory", "close other programs, or lower --max-unpacked"
-        )
-        status = FAILURE
+        try:
+            purekernel.main(args=words, prog_name="purekernel", standalone_mode=False, obj=printer)
+            printer.finish()
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            return WRONG_USAGE
+        except BrokenPipeError:
+            raise
+        except (Exception, Interruption, KeyboardInterrupt) as error:  # noqa: BLE001  # no traceback
+            if isinstance(error, click.ClickException):
+                printer.as_json |= asks_for_json(words)
+            status, reports = _explain(error)
+            printer.fail(reports)
+            return status
     except BrokenPipeError:
         # The reader of stdout is gone: keep Python from flushing into the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = FAILURE
-    except OSError as error:  # mostly of stdout
-        say_error(f"the system reports: {error}", "check the free space, and where stdout goes")
-        status = FAILURE
-    except Exception as error:  # noqa: BLE001  # no traceback may reach the user
-        status = _report_fault(error)
-    return status
+        return FAILURE
+    return SUCCESS
 
 
-def _report(error: PurekernelError) -> int:
-    """Print two lines for each error; return the exit status."""
-    errors = error.errors if isinstance(error, CombinedError) else (error,)
-    for each in errors[:MOST_REPORTED]:
-        say_error(str(each), each.hint)
-    if len(errors) > MOST_REPORTED:
-        left = len(errors) - MOST_REPORTED
-        say_error(f"{left} more errors are not shown", "fix these first")
-    if all(isinstance(each, UsageError) for each in errors):
+def _explain(error: BaseException) -> tuple[int, list[ErrorReport]]:
+    """Return the exit status for an exception, and what is printed about it."""
+    match error:
+        case click.Abort() | Interruption() | KeyboardInterrupt():
+            hint = "every output is complete: this build's, or an earlier one's"
+            return INTERRUPTED, [ErrorReport("interrupted", "interrupted", hint)]
+        case click.ClickException():
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context is not None else "purekernel"
+            message = " ".join(error.format_message().split())
+            return (
+                WRONG_USAGE if isinstance(error, click.UsageError) else FAILURE,
+                [ErrorReport("usage", message, f"see '{command} --help'")],
+            )
+        case PurekernelError():
+            errors = error.errors if isinstance(error, CombinedError) else (error,)
+            return _status(errors), [report_of(each) for each in errors]
+        case MemoryError():
+            message = "the inputs do not fit in memory"
+            hint = "close other programs, or lower --max-unpacked"
+            return FAILURE, [ErrorReport("memory", message, hint)]
+        case OSError():  # mostly of stdout
+            hint = "check the free space, and where stdout goes"
+            return FAILURE, [ErrorReport("system", f"the system reports: {error}", hint)]
+        case _:
+            return FAILURE, [_explain_fault(error)]
+
+
+def _status(errors: Sequence[PurekernelError]) -> int:
+    if all(isinstance(error, UsageError) for error in errors):
         return WRONG_USAGE
-    if all(isinstance(each, DownloadError) and each.is_network for each in errors):
+    if all(isinstance(error, DownloadError) and error.is_network for error in errors):
         return NETWORK_FAILURE
     return FAILURE
 
 
-def _report_usage(error: click.ClickException) -> int:
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "purekernel"
-    say_error(" ".join(error.format_message().split()), f"see '{command} --help'")
-    return WRONG_USAGE if isinstance(error, click.UsageError) else FAILURE
-
-
-def _report_fault(error: Exception) -> int:
+def _explain_fault(error: BaseException) -> ErrorReport:
     if os.environ.get("PUREKERNEL_TRACEBACK"):
         traceback.print_exception(error)
     words = " ".join(str(error).split()) or "no message"
-    say_error(
+    return ErrorReport(
+        "internal",
         f"internal error: {type(error).__name__}: {words}",
         "please report it, with the output of a run with PUREKERNEL_TRACEBACK=1 set",
     )
-    return FAILURE

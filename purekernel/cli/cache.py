@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from purekernel.cli.parameters import Place, Size
+from purekernel.cli.terminal import Printer, megabytes, reports
+
+if TYPE_CHECKING:
+    from purekernel.encode.disk_cache import EncodedCache, Usage
 
 _FOLDER = click.option(
     "--cache-dir",
@@ -28,15 +33,13 @@ def cache_command() -> None:
 
 @cache_command.command("info")
 @_FOLDER
-def info_command(*, cache_dir: Path | None) -> None:
+@reports
+def info_command(printer: Printer, *, cache_dir: Path | None) -> None:
     """Print the folder of the cache, and its size."""
-    from purekernel.cli.drawing import megabytes  # noqa: PLC0415  # too slow for --help
-    from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.encode.disk_cache import EncodedCache  # noqa: PLC0415
-
-    cache = EncodedCache(cache_dir)
+    cache = _open(cache_dir)
     usage = cache.usage()
-    say(f"{cache.folder}: {usage.files} files, {megabytes(usage.size_bytes)}")
+    printer.document["folder"] = str(cache.folder)
+    _report(printer, f"{cache.folder}: ", usage)
 
 
 @cache_command.command("prune")
@@ -44,23 +47,26 @@ def info_command(*, cache_dir: Path | None) -> None:
 @click.option(
     "--max-size", type=Size(), default="1G", show_default=True, help="The maximum size to keep."
 )
-def prune_command(*, cache_dir: Path | None, max_size: int) -> None:
+@reports
+def prune_command(printer: Printer, *, cache_dir: Path | None, max_size: int) -> None:
     """Delete the least recently used entries until at most --max-size is left."""
-    from purekernel.cli.drawing import megabytes  # noqa: PLC0415  # too slow for --help
-    from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.encode.disk_cache import EncodedCache  # noqa: PLC0415
-
-    deleted = EncodedCache(cache_dir).prune(max_size)
-    say(f"deleted: {deleted.files} files, {megabytes(deleted.size_bytes)}")
+    _report(printer, "deleted: ", _open(cache_dir).prune(max_size))
 
 
 @cache_command.command("clear")
 @_FOLDER
-def clear_command(*, cache_dir: Path | None) -> None:
+@reports
+def clear_command(printer: Printer, *, cache_dir: Path | None) -> None:
     """Delete all entries."""
-    from purekernel.cli.drawing import megabytes  # noqa: PLC0415  # too slow for --help
-    from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.encode.disk_cache import EncodedCache  # noqa: PLC0415
+    _report(printer, "deleted: ", _open(cache_dir).clear())
 
-    deleted = EncodedCache(cache_dir).clear()
-    say(f"deleted: {deleted.files} files, {megabytes(deleted.size_bytes)}")
+
+def _open(cache_dir: Path | None) -> EncodedCache:
+    from purekernel.encode.disk_cache import EncodedCache  # noqa: PLC0415  # too slow for --help
+
+    return EncodedCache(cache_dir)
+
+
+def _report(printer: Printer, words: str, usage: Usage) -> None:
+    printer.document |= {"files": usage.files, "bytes": usage.size_bytes}
+    printer.text(f"{words}{usage.files} files, {megabytes(usage.size_bytes)}")

@@ -55,8 +55,8 @@ def deps_command(
       purekernel deps parted nano --dot | dot -Tsvg > deps.svg
     """  # noqa: D301  # click keeps the line breaks after a backspace
     # These imports are too slow for --help.
-    from purekernel.cli.drawing import draw, draw_graph, graph_as_dot, guides, megabytes  # noqa: PLC0415
-    from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
+    from purekernel.cli.drawing import draw, draw_graph, graph_as_dot, guides  # noqa: PLC0415
+    from purekernel.cli.terminal import choose_progress, megabytes, say, say_warning  # noqa: PLC0415
     from purekernel.recipe.request import ask_about  # noqa: PLC0415
     from purekernel.repos.tinycore import refuse_missing  # noqa: PLC0415
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
+from purekernel.cli.terminal import megabytes
 from purekernel.fetch.urls import redact
 from purekernel.plan.plan import BASE
 from purekernel.repos.tinycore import KERNEL, ExtensionGraph, resolve_kernel
@@ -49,15 +50,6 @@ def guides() -> tuple[str, str, str, str]:
     except UnicodeEncodeError:
         return ASCII
     return UNICODE
-
-
-def megabytes(size_bytes: int | None) -> str:
-    """Return a size in kB (below a million bytes) or MB; an empty string for ``None``."""
-    if size_bytes is None:
-        return ""
-    if size_bytes < 1_000_000:
-        return f"{size_bytes / 1e3:.1f} kB"
-    return f"{size_bytes / 1e6:.2f} MB"
 
 
 # Dependencies of extensions, as a tree or for Graphviz.

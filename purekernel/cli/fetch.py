@@ -27,8 +27,7 @@ def fetch_command(*, quiet: bool, verbose: bool, **options: Any) -> None:
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
     # These imports are too slow for --help.
-    from purekernel.cli.drawing import megabytes  # noqa: PLC0415
-    from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
+    from purekernel.cli.terminal import choose_progress, megabytes, say, say_warning  # noqa: PLC0415
 
     asked = take_request(options)
     progress = choose_progress(quiet=quiet, verbose=verbose, json=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from purekernel.cli.parameters import Place
+from purekernel.cli.terminal import Printer, reports
 
 FILE_NAME = "purekernel.toml"
 
@@ -22,7 +23,10 @@ FILE_NAME = "purekernel.toml"
 )
 @click.option("--minimal", is_flag=True, help="Write only the needed keys.")
 @click.option("--force", is_flag=True, help="Replace an existing recipe.")
-def init_command(*, path: Path, project: Path | None, minimal: bool, force: bool) -> None:
+@reports
+def init_command(
+    printer: Printer, *, path: Path, project: Path | None, minimal: bool, force: bool
+) -> None:
     """Write a commented recipe to PATH: a folder, or a file that ends in .toml.
 
     Without PATH, write purekernel.toml in the current folder. The recipe describes an image;
@@ -34,12 +38,11 @@ def init_command(*, path: Path, project: Path | None, minimal: bool, force: bool
       purekernel init --minimal my-core
       purekernel init --from-razor ../Razor-Microkernel
     """  # noqa: D301  # click keeps the line breaks after a backspace
-    # These imports are too slow for --help.
-    from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.recipe.init import init_recipe  # noqa: PLC0415
+    from purekernel.recipe.init import init_recipe  # noqa: PLC0415  # too slow for --help
 
     target = path if path.suffix == ".toml" else path / FILE_NAME
     init_recipe(target, project=project, minimal=minimal, force=force)
     recipe = target.parent if target.name == FILE_NAME else target
     command = "purekernel build" if recipe == Path() else f"purekernel build --recipe {recipe}"
-    say(f"{target} written\n  edit it, then run '{command}'")
+    printer.document["recipe"] = str(target)
+    printer.text(f"{target} written\n  edit it, then run '{command}'")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import click
 
+from purekernel.cli.terminal import Printer, reports
+
 
 @click.command("schema", short_help="Print the JSON schema of recipes.")
-def schema_command() -> None:
+@reports
+def schema_command(printer: Printer) -> None:
     """Print the JSON schema of purekernel.toml, for editors and other programs.
 
     \b
     Example:
       purekernel schema > purekernel.schema.json
     """  # noqa: D301  # click keeps the line breaks after a backspace
-    # These imports are too slow for --help.
-    from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.recipe.schema import schema_text  # noqa: PLC0415
+    from purekernel.recipe.schema import schema_text  # noqa: PLC0415  # too slow for --help
 
-    say(schema_text().rstrip("\n"))
+    printer.json_text(schema_text().rstrip("\n"))

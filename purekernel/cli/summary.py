@@ -33,7 +33,7 @@ _COUNTED = {
 def summarize(
     image: Image, outputs: list[Output], seconds: dict[str, float], total_seconds: float
 ) -> dict[str, object]:
-    """Return the summary that ``--json`` prints; docs/summary.md explains each key."""
+    """Return the summary that ``--json`` prints; docs/json.md explains each key."""
     counts = Counter(dict.fromkeys(_COUNTED.values(), 0))
     for _path, node in image.root.walk():
         counts[_COUNTED[type(node)]] += 1
@@ -71,7 +71,7 @@ def summarize(
 def summarize_bundle(
     gathered: Gathered, outputs: list[Output], seconds: dict[str, float]
 ) -> dict[str, object]:
-    """Return the summary that ``bundle --json`` prints; docs/summary.md explains each key."""
+    """Return the summary that ``bundle --json`` prints; docs/json.md explains each key."""
     plan = gathered.plan
     return {
         "purekernel": __version__,
@@ -97,7 +97,7 @@ def summarize_bundle(
 def summarize_plan(
     plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable[str]
 ) -> dict[str, object]:
-    """Return what ``--dry-run --json`` prints; docs/summary.md explains each key."""
+    """Return what ``--dry-run --json`` prints; docs/json.md explains each key."""
     return {
         "purekernel": __version__,
         "flavour": plan.flavour.value if plan.flavour else None,

@@ -12,7 +12,6 @@ import click
 
 from purekernel.cli.parameters import Place, Size
 from purekernel.errors import InputError, OutputError, PurekernelError, UsageError, raise_all
-from purekernel.input import Input
 
 if TYPE_CHECKING:
     from purekernel.input import Limits
@@ -159,6 +158,7 @@ def _convert(
     """Return ``data`` compressed, or decompressed with ``undo``."""
     if undo:
         from purekernel.formats.gzip import parse_gzip  # noqa: PLC0415
+        from purekernel.input import Input  # noqa: PLC0415
 
         return parse_gzip(Input(data, name=source, limits=limits))
     from purekernel.encode.encoders import Encoder, Libdeflate, Zopfli, compress  # noqa: PLC0415

@@ -11,7 +11,6 @@ import click
 
 from purekernel.cli.tool.roots import change_options, open_place, refuse_output, save
 from purekernel.errors import UsageError
-from purekernel.input import Input
 
 if TYPE_CHECKING:
     from purekernel.rootfs.ldconfig import Configured
@@ -182,6 +181,7 @@ def _content(tree: Tree, path: str) -> bytes:
 
 def _listing(data: bytes, name: str) -> bytes:
     from purekernel.formats.ld_cache import list_ld_cache, parse_ld_cache  # noqa: PLC0415
+    from purekernel.input import Input  # noqa: PLC0415
 
     return list_ld_cache(parse_ld_cache(Input(data, name=name)), name=os.fsencode(name))
 

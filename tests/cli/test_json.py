@@ -1,0 +1,229 @@
+"""Every command prints the JSON that docs/json.md documents, also on errors."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from purekernel import errors
+from purekernel.cli import app, main, terminal
+from purekernel.errors import (
+    CombinedError,
+    DownloadError,
+    FormatError,
+    Location,
+    PurekernelError,
+    RecipeError,
+)
+from purekernel.interruption import Interruption
+from tests.processes import ROOT
+
+PAGE = (ROOT / "docs/json.md").read_text(encoding="utf-8")
+
+
+def documented(heading: str) -> set[str]:
+    """Return the top-level keys in the first table under a heading of docs/json.md."""
+    (section,) = re.findall(
+        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL
+    )
+    table = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
+    assert table is not None, heading
+    cells = [row.split("|")[1] for row in table[0].splitlines()[2:]]
+    return {name.partition(".")[0] for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+COMMON = documented("Every document") - {"error", "errors"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PUREKERNEL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *command: str, status: int = 0) -> Any:
+    """Run a command with ``--json``; return its document, after checking that it is all."""
+    assert main([*command, "--json"]) == status
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.isascii()
+    return json.loads(out)
+
+
+@pytest.mark.parametrize(
+    ("command", "heading"),
+    [
+        ("build --sample", "build"),
+        ("init", "init"),
+        ("cache info", "cache info"),
+        ("cache prune", "cache prune, cache clear"),
+        ("cache clear", "cache prune, cache clear"),
+    ],
+)
+def test_command_prints_documented_keys(
+    command: str, heading: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = run(capsys, *command.split())
+    assert set(document) == COMMON | documented(heading)
+    assert document["notes"] == []
+
+
+def test_schema_with_json_is_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    text = capsys.readouterr().out
+    assert run(capsys, "schema") == json.loads(text)
+
+
+# Errors
+
+
+def all_errors(base: type[PurekernelError] = PurekernelError) -> Iterator[type[PurekernelError]]:
+    for error in base.__subclasses__():
+        yield error
+        yield from all_errors(error)
+
+
+def test_documented_codes_are_those_of_all_errors() -> None:
+    (table,) = re.findall(r"^\| code \| meaning \|\n.*?\n\n", PAGE, re.MULTILINE | re.DOTALL)
+    listed = re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)
+    assert listed == sorted(listed)
+    classes = {error for error in all_errors() if error.__module__ == errors.__name__} - {
+        CombinedError,
+        FormatError,
+        errors.LimitError,
+    }
+    codes = {error("x").code for error in classes}
+    codes |= {"format", "limit", "network", "usage", "interrupted", "memory", "system", "internal"}
+    assert set(listed) == codes
+
+
+def test_usage_error_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    document = run(capsys, "cache", "info", "--folder", status=2)
+    assert set(document) == COMMON | {"error"}
+    assert document["error"] == {
+        "code": "usage",
+        "message": "No such option '--folder'.",
+        "hint": "see 'purekernel cache info --help'",
+        "file": None,
+        "line": None,
+        "offset": None,
+    }
+    assert set(document["error"]) == documented("Errors")
+
+
+def test_unknown_command_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    document = run(capsys, "nosuch", status=2)
+    assert document["error"]["code"] == "usage"
+    assert document["error"]["message"] == "No such command 'nosuch'."
+
+
+@pytest.mark.parametrize("words", [["-e", "--", "--json"], ["x"], []])
+def test_json_is_asked_for_before_two_dashes_only(words: list[str]) -> None:
+    assert not terminal.asks_for_json(words)
+    assert terminal.asks_for_json(["--json", *words])
+
+
+class Failing:
+    """A command that fails after it has reported a part."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def add_to(self, group: click.Group, monkeypatch: pytest.MonkeyPatch) -> None:
+        @terminal.reports
+        def fail(printer: terminal.Printer) -> None:
+            printer.text("a line")
+            printer.data(b"data\n")
+            printer.document["done"] = ["a\udce9", "\ud800"]
+            printer.note("a note")
+            raise self.error
+
+        command = click.command("fail")(fail)
+        monkeypatch.setitem(group.commands, "fail", command)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "message"),
+    [
+        (Interruption(), 130, "interrupted", "interrupted"),
+        (MemoryError(), 1, "memory", "the inputs do not fit in memory"),
+        (OSError(28, "No space"), 1, "system", "the system reports: [Errno 28] No space"),
+        (ZeroDivisionError("x"), 1, "internal", "internal error: ZeroDivisionError: x"),
+        (click.UsageError("-a or -b"), 2, "usage", "-a or -b"),
+        (errors.UsageError("-a or -b"), 2, "usage", "-a or -b"),
+        (DownloadError("no host", is_network=True), 3, "network", "no host"),
+        (DownloadError("status 403"), 1, "download", "status 403"),
+    ],
+)
+def test_failure_is_json_after_what_was_done(
+    *,
+    error: BaseException,
+    status: int,
+    code: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Failing(error).add_to(app.purekernel, monkeypatch)
+    document = run(capsys, "fail", status=status)
+    assert document["done"] == ["a\\xe9", "\\xed\\xa0\\x80"]
+    assert document["notes"] == ["a note"]
+    assert (document["error"]["code"], document["error"]["message"]) == (code, message)
+    assert document["error"]["hint"]
+    assert main(["fail"]) == status
+    out, err = capsys.readouterr()
+    assert out == "a line\ndata\n"
+    assert err.startswith(f"purekernel: note: a note\npurekernel: {message}\n  ")
+
+
+def test_several_errors_are_a_list(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = [RecipeError(f"a.lst, line {line}: wrong") for line in range(1, 103)]
+    Failing(CombinedError(several)).add_to(app.purekernel, monkeypatch)
+    document = run(capsys, "fail", status=1)
+    assert "error" not in document
+    assert [error["line"] for error in document["errors"]] == list(range(1, 103))
+
+
+def test_error_is_on_stderr_if_stdout_cannot_be_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(text: str) -> None:
+        raise errors.OutputError("stdout cannot be written: No space left on device")
+
+    monkeypatch.setattr(terminal, "say", full)
+    assert main(["cache", "info", "--json"]) == 1
+    assert capsys.readouterr().err.startswith("purekernel: stdout cannot be written: No space")
+
+
+@pytest.mark.parametrize(
+    ("error", "location"),
+    [
+        (PurekernelError("nothing works"), None),
+        (PurekernelError("one thing: another"), None),
+        (RecipeError("a.toml, line 12: wrong"), Location("a.toml", line=12)),
+        (RecipeError("a.toml, line 12, key under [boot]: wrong"), Location("a.toml", line=12)),
+        (RecipeError("a.lst, lines 3 to 5: wrong"), Location("a.lst", line=3)),
+        (RecipeError("a.lst, line 3: b").within("p.tar"), Location("p.tar:a.lst", line=3)),
+        (PurekernelError("wrong").within("a.mtree, line 7"), Location("a.mtree", line=7)),
+        (PurekernelError("wrong").within("a.iso"), Location("a.iso")),
+        (FormatError(source="a.gz", expected="x", got="y"), Location("a.gz")),
+        (FormatError(source="a.gz", offset=9, expected="x", got="y"), Location("a.gz", offset=9)),
+        (FormatError(source="i", offset=9, expected="x", got="y").within("a.cpio, byte 4"),
+         Location("a.cpio:i", offset=9)),
+        (FormatError(source="a.tcz.dep, line 2", expected="x", got="y"),
+         Location("a.tcz.dep", line=2)),
+    ],
+)  # fmt: skip
+def test_location_is_where_the_message_begins(
+    error: PurekernelError, location: Location | None
+) -> None:
+    assert error.location == location
