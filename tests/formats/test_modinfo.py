@@ -1,4 +1,4 @@
-"""What a module says of itself, as modinfo prints it, signatures and all."""
+"""Compare what we print about modules, including signatures, with modinfo."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from purekernel.formats.kernel_module import (
     list_module,
     parse_module_signature,
 )
+from purekernel.input import Input
 from tests import debian
 from tests.kernel_modules import make_module
 from tests.oracles import require, run
@@ -96,7 +97,7 @@ def signed(signature: bytes, *, kind: int = 2, before: bytes = b"", trailer: byt
     return make_module(PARAMETERS) + before + signature + end + MAGIC
 
 
-def test_a_signature_of_today() -> None:
+def test_pkcs7_signature_is_read() -> None:
     found = parse_module_signature(signed(pkcs7()))
     assert found == ModuleSignature(
         kind=b"PKCS#7", signer=b"A key of ours", key=b"\xfe\x01", hash=b"sha256",
@@ -104,7 +105,7 @@ def test_a_signature_of_today() -> None:
     )  # fmt: skip
 
 
-def test_a_signature_of_old() -> None:
+def test_x509_signature_is_read() -> None:
     trailer = struct.pack(">BBBBB3xI", 1, 2, 1, 2, 3, 4)
     found = parse_module_signature(signed(b"sign", before=b"mekey", trailer=trailer))
     assert found == ModuleSignature(
@@ -128,21 +129,21 @@ def test_a_signature_of_old() -> None:
         signed(pkcs7(kind="2a864886f70d010701")),
     ],
 )
-def test_what_is_no_signature(data: bytes) -> None:
+def test_missing_or_damaged_signature_gives_none(data: bytes) -> None:
     assert parse_module_signature(data) is None
 
 
 @given(st.binary(max_size=300), st.integers(0, 2))
-def test_any_bytes_are_a_signature_or_none(data: bytes, kind: int) -> None:
+def test_any_signature_bytes_raise_no_error(data: bytes, kind: int) -> None:
     parse_module_signature(signed(data, kind=kind))
 
 
-def test_a_file_that_is_no_module_is_refused() -> None:
+def test_file_that_is_not_a_module_is_refused() -> None:
     with pytest.raises(FormatError, match=r"x\.ko, byte 0: expected an ELF file"):
-        describe_module(b"text" * 100, source="x.ko")
+        describe_module(Input(b"text" * 100, name="x.ko"))
 
 
-# The judge
+# Comparison with modinfo of kmod
 
 
 def modinfo(path: Path, *options: str) -> bytes:
@@ -150,7 +151,7 @@ def modinfo(path: Path, *options: str) -> bytes:
 
 
 def ours(data: bytes, path: Path, *options: str) -> bytes:
-    information = describe_module(data, source=str(path))
+    information = describe_module(Input(data, name=str(path)))
     file_name = str(path).encode()
     separator = b"\0" if "-0" in options else b"\n"
     if "-F" not in options:
@@ -178,16 +179,16 @@ OPTIONS = [
     ],
     ids=["plain", "signed", "no common name", "sha1", "of old"],
 )
-def test_modinfo_prints_the_same(data: bytes, options: tuple[str, ...], tmp_path: Path) -> None:
+def test_output_equals_modinfo(data: bytes, options: tuple[str, ...], tmp_path: Path) -> None:
     path = tmp_path / "x.ko"
     path.write_bytes(data)
-    # kmod complains of a parameter without a colon, and goes on.
+    # kmod warns about a parameter without a colon, and continues.
     assert ours(data, path, *options) == modinfo(path, *options)
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("architecture", ["amd64", "i386"])
-def test_modinfo_prints_the_same_of_debians(architecture: str) -> None:
+def test_output_for_debians_modules_equals_modinfo(architecture: str) -> None:
     root, _release = debian.kernel(architecture)
     modules = sorted(root.rglob("*.ko"))
     for path in modules[:: len(modules) // 60]:
@@ -195,18 +196,18 @@ def test_modinfo_prints_the_same_of_debians(architecture: str) -> None:
 
 
 @pytest.mark.oracle
-def test_broken_signatures_print_the_same(tmp_path: Path) -> None:
+def test_output_for_damaged_signatures_equals_modinfo(tmp_path: Path) -> None:
     chance = random.Random(11)
     good = bytearray(signed(pkcs7(certificates=der(0xA0, der(0x30, b"\x02\x01\x05")))))
     start = len(make_module(PARAMETERS))
     path = tmp_path / "x.ko"
     for _ in range(60):
         data = bytearray(good)
-        # Not the lengths: OpenSSL takes forms of those that DER forbids.
+        # Lengths are left alone: OpenSSL accepts encodings of them that DER forbids.
         place = chance.randrange(start, len(data) - len(MAGIC) - 4)
         data[place] = chance.randrange(256)
         path.write_bytes(data)
         mine, theirs = ours(bytes(data), path), modinfo(path)
         if mine != theirs:
-            # It is stricter than we: of what it takes we say the same.
+            # kmod is stricter: the output may differ only for signatures that it rejects.
             assert b"sig_id" not in theirs, (place - start, data[place])

@@ -11,6 +11,7 @@ import pytest
 from attrs import frozen
 
 from purekernel.formats.kernel_module import parse_kernel_module
+from purekernel.input import Input
 from purekernel.rootfs.depmod import Indexed, depmod
 from purekernel.tree import File, Tree
 from tests import debian
@@ -99,7 +100,7 @@ def test_information_equals_modinfo(kernel: Kernel) -> None:
     for path in kernel.sample(100):
         shown = run(modinfo, "-0", kernel.root / path.decode()).decode().split("\0")
         lines = [line for line in shown[1:-1] if re.split("[=:]", line)[0] not in ELSEWHERE]
-        told = parse_kernel_module(content(kernel, path), source="x").information
+        told = parse_kernel_module(Input(content(kernel, path), name="x")).information
         assert lines == [
             f"{key.decode()}={value.decode()}"
             for key, value in told
@@ -111,14 +112,14 @@ def test_symbols_equal_modprobe(kernel: Kernel) -> None:
     exports = versions = 0
     for path in kernel.sample(100):
         place = kernel.root / path.decode()
-        module = parse_kernel_module(content(kernel, path), source="x")
+        module = parse_kernel_module(Input(content(kernel, path), name="x"))
         # It fails where there are none.
         shown = modprobe("--show-exports", place).splitlines()
         assert shown == [f"0x{crc:08x}\t{name.decode()}" for name, crc in module.exports]
         exports += len(shown)
         shown = modprobe("--dump-modversions", place).splitlines()
         assert sorted(shown) == sorted(
-            f"0x{want.crc:08x}\t{want.name.decode()}" for want in module.requires if want.crc
+            f"0x{want.crc:08x}\t{want.name.decode()}" for want in module.needs if want.crc
         )
         versions += len(shown)
     assert exports > 50

@@ -55,11 +55,13 @@ def modinfo_command(
     """  # noqa: D301  # click keeps the line breaks after a backspace
     from purekernel.cli.terminal import say_bytes  # noqa: PLC0415
     from purekernel.formats.kernel_module import (  # noqa: PLC0415
+        LIMITS,
         describe_module,
         list_field,
         list_module,
     )
     from purekernel.host.read import load_file  # noqa: PLC0415
+    from purekernel.input import Input  # noqa: PLC0415
 
     wanted = field or name
     separator = b"\0" if nul else b"\n"
@@ -69,7 +71,7 @@ def modinfo_command(
     else:
         found = _look_up(root_place, release, modules)
     for source, data in found:
-        information = describe_module(data, source=source)
+        information = describe_module(Input(data, name=source, limits=LIMITS))
         file_name = os.fsencode(source)
         if wanted is None:
             text = list_module(information, file_name=file_name, separator=separator)

@@ -1,31 +1,34 @@
-"""Kernel modules: what they say of themselves, the symbols they offer and need."""
+"""Read the information, the symbols and the signature of kernel modules."""
 
-from purekernel.formats.kernel_module.listing import list_field, list_module, with_signature
+from purekernel.formats.kernel_module.modinfo import (
+    ModuleSignature,
+    describe_module,
+    list_field,
+    list_module,
+    parse_module_signature,
+    with_signature,
+)
 from purekernel.formats.kernel_module.reader import (
     LIMITS,
+    ExportedSymbol,
     KernelModule,
-    describe_module,
-    parse_kernel_module,
-)
-from purekernel.formats.kernel_module.sections import Sections, parse_sections
-from purekernel.formats.kernel_module.signature import ModuleSignature, parse_module_signature
-from purekernel.formats.kernel_module.symbols import (
-    Export,
-    Requirement,
+    NeededSymbol,
     SymbolTable,
+    parse_kernel_module,
     parse_modinfo,
     read_exports,
-    read_requirements,
+    read_needed_symbols,
     read_symbol_table,
     read_versions,
 )
+from purekernel.formats.kernel_module.sections import Sections, parse_sections
 
 __all__ = [
     "LIMITS",
-    "Export",
+    "ExportedSymbol",
     "KernelModule",
     "ModuleSignature",
-    "Requirement",
+    "NeededSymbol",
     "Sections",
     "SymbolTable",
     "describe_module",
@@ -36,7 +39,7 @@ __all__ = [
     "parse_module_signature",
     "parse_sections",
     "read_exports",
-    "read_requirements",
+    "read_needed_symbols",
     "read_symbol_table",
     "read_versions",
     "with_signature",

@@ -10,8 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from attrs import Factory, define, field
 
 from purekernel.errors import FormatError, ModuleLoopError
-from purekernel.formats.kernel_module import KernelModule, parse_kernel_module
-from purekernel.formats.kernel_module.symbols import Requirement
+from purekernel.formats.kernel_module import (
+    LIMITS,
+    KernelModule,
+    NeededSymbol,
+    parse_kernel_module,
+)
+from purekernel.input import Input
 from purekernel.rootfs.depmod.found import FoundModule
 from purekernel.rootfs.depmod.kernel_symbols import KernelSymbols
 from purekernel.rootfs.depmod.kmod_hash import in_table_order
@@ -26,7 +31,7 @@ DOT = b"."
 # The numbers of buckets of kmod's hash tables of modules and symbols.
 MODULE_BUCKETS, SYMBOL_BUCKETS = 512, 2048
 
-_NOTHING = KernelModule(information=(), exports=(), requires=())
+_NOTHING = KernelModule(information=(), exports=(), needs=())
 
 
 @define(eq=False)
@@ -99,22 +104,23 @@ def relate_modules(
     # Intern the names of symbols; keep full requirements only if they are checked.
     names: dict[bytes, bytes] = {}
     needed: list[list[bytes]] = []
-    requires: list[Sequence[Requirement]] = []
+    requires: list[Sequence[NeededSymbol]] = []
     owners: dict[bytes, tuple[Module | None, int]] = {}
     if kernel is not None:
         owners = {name: (None, crc) for name, crc in kernel.symbols.items()}
     for number, found_module in enumerate(ordered):
         parsed = _NOTHING
         try:
-            parsed = parse_kernel_module(found_module.content, source=display(found_module.path))
+            file = Input(found_module.content, name=display(found_module.path), limits=LIMITS)
+            parsed = parse_kernel_module(file)
         except FormatError as error:
             warnings.append(f"cannot read a module: {error}")
         module = Module(found_module.name, found_module.path, parsed.information, number)
         modules.append(module)
-        plain = [requirement.name.removeprefix(DOT) for requirement in parsed.requires]
+        plain = [requirement.name.removeprefix(DOT) for requirement in parsed.needs]
         needed.append(list(map(names.setdefault, plain, plain)))
         if kernel is not None:
-            requires.append(parsed.requires)
+            requires.append(parsed.needs)
         for export in parsed.exports:
             owners[export.name] = (module, export.crc)
     for module, wanted in zip(modules, needed, strict=True):
@@ -177,7 +183,7 @@ def _find_needs(
 
 def _check_symbols(
     module: Module,
-    wanted: Sequence[Requirement],
+    wanted: Sequence[NeededSymbol],
     owners: dict[bytes, tuple[Module | None, int]],
     kernel: KernelSymbols,
     *,
