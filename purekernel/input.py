@@ -96,6 +96,15 @@ class Input:
             source=self.name, offset=self._position(offset), expected=expected, got=got, hint=hint
         )
 
+    def fail_at_line(self, line: int, expected: str, got: str, *, hint: str = "") -> FormatError:
+        """Return an error about a line of a text, counted from 1, for the caller to raise.
+
+        The other arguments are those of :meth:`fail`.
+        """
+        return FormatError(
+            source=f"{self.name}, line {line}", expected=expected, got=got, hint=hint
+        )
+
     def exceed(self, offset: int | None, expected: str, got: str, *, hint: str = "") -> LimitError:
         """Return an error about a limit that the data exceeds, for the caller to raise.
 

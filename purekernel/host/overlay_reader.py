@@ -8,7 +8,7 @@ from pathlib import Path
 from purekernel.errors import InputError
 from purekernel.formats.compression import unpack
 from purekernel.formats.cpio import MAGIC_CRC, MAGIC_NEWC, parse_cpio
-from purekernel.formats.mtree import apply_manifest, is_mtree, parse_mtree
+from purekernel.formats.mtree import apply_manifest, is_mtree
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.formats.squashfs import parse_squashfs
 from purekernel.formats.tar import is_tar, parse_tar
@@ -81,16 +81,12 @@ def parse_layer(
 
 
 def _load_manifest(data: bytes, path: Path, mtime: int, limits: Limits) -> Layer:
-    source = str(path)
-    entries = parse_mtree(data, source=source)
     root = Directory(metadata=Metadata(mode=0o755, mtime=mtime))
     return apply_manifest(
-        entries,
+        Input(data, name=str(path), limits=limits),
         base=Tree(root),
         find=_FindOnHost(path.parent, mtime, limits),
-        source=source,
         mtime=mtime,
-        limits=limits,
     )
 
 

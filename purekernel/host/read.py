@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from purekernel.errors import ChecksumError, InputError, PurekernelError, TreeError
-from purekernel.formats.mtree import FindInTree, apply_manifest, parse_mtree
+from purekernel.formats.mtree import FindInTree, apply_manifest
 from purekernel.host.hints import reason
 from purekernel.host.windows_names import ON_WINDOWS
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import (
     ROOT,
     Buffer,
@@ -84,12 +84,10 @@ def load_folder(
         )
     tree.remove(MANIFEST_NAME)
     return apply_manifest(
-        parse_mtree(manifest.content, source=source),
+        Input(manifest.content, name=source, limits=limits),
         base=tree,
         find=FindInTree(tree),
-        source=source,
         mtime=mtime,
-        limits=limits,
     )
 
 

@@ -1,4 +1,4 @@
-"""Manifests: what they say, what is made of them, and what is refused."""
+"""Parse manifests, apply them to trees, and compare with bsdtar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purekernel.errors import ConflictError, FormatError, InputError, PathError, PurekernelError
-from purekernel.formats.mtree import Entry, FindInTree, Kind, apply_manifest, is_mtree, parse_mtree
+from purekernel.formats.mtree import (
+    EntryType,
+    FindInTree,
+    ManifestEntry,
+    apply_manifest,
+    is_mtree,
+    parse_mtree,
+)
 from purekernel.formats.tar import parse_tar
 from purekernel.host.overlay_reader import load_layer
 from purekernel.input import Input
@@ -32,18 +39,22 @@ from tests.oracles import require, run
 TIME = 1_400_000_000
 
 
-def parse(text: str | bytes) -> tuple[Entry, ...]:
+def manifest(text: str | bytes) -> Input:
     data = text.encode() if isinstance(text, str) else text
-    return parse_mtree(b"#mtree\n" + data, source="m")
+    return Input(b"#mtree\n" + data, name="m")
 
 
-def only(text: str | bytes) -> Entry:
+def parse(text: str | bytes) -> tuple[ManifestEntry, ...]:
+    return parse_mtree(manifest(text))
+
+
+def only(text: str | bytes) -> ManifestEntry:
     (entry,) = parse(text)
     return entry
 
 
 def folder() -> Tree:
-    """A folder as it is read from Windows: no links, every mode a guess."""
+    """Return a folder as read on Windows: without links, with guessed modes."""
     tree = Tree()
     tree.add(b"etc", Directory(metadata=Metadata(mode=0o755, mtime=TIME)))
     tree.add(b"etc/conf", File(metadata=Metadata(mode=0o644, mtime=TIME), content=b"conf\n"))
@@ -54,13 +65,10 @@ def folder() -> Tree:
 
 def apply(text: str, base: Tree | None = None) -> Layer:
     base = folder() if base is None else base
-    return apply_manifest(parse(text), base=base, find=FindInTree(base), source="m", mtime=TIME)
+    return apply_manifest(manifest(text), base=base, find=FindInTree(base), mtime=TIME)
 
 
-# The text
-
-
-def test_both_forms_name_the_same_paths() -> None:
+def test_nested_and_full_paths_give_the_same_entries() -> None:
     nested = parse(
         ". type=dir\n  etc type=dir\n    conf type=file\n  ..\n\n"
         "  # a comment\n  run type=file\n..\n"
@@ -72,20 +80,20 @@ def test_both_forms_name_the_same_paths() -> None:
     ]
 
 
-def test_a_full_path_leaves_the_open_folder_open() -> None:
+def test_full_path_does_not_close_the_open_folder() -> None:
     entries = parse("a type=dir\n./x/y type=dir\nb type=file\n")
     assert [entry.path for entry in entries] == [b"a", b"x/y", b"a/b"]
 
 
-def test_every_keyword_is_read() -> None:
+def test_all_keywords_are_read() -> None:
     entry = only(
         "./a type=file mode=04755 uid=1001 gid=50 time=5.9 size=3 contents=./x/y "
         "md5=0xAB sha256digest=cd optional nlink=2 cksum=1 flags=none tags=x inode=5 ignore"
     )
-    assert entry == Entry(
+    assert entry == ManifestEntry(
         path=b"a",
         line=2,
-        kind=Kind.FILE,
+        kind=EntryType.FILE,
         mode=0o4755,
         uid=1001,
         gid=50,
@@ -107,17 +115,17 @@ def test_defaults_are_set_and_unset() -> None:
         {"mode": 0o700},
         {},
     ]
-    assert [entry.kind for entry in entries] == [Kind.FILE, Kind.FILE, None]
+    assert [entry.kind for entry in entries] == [EntryType.FILE, EntryType.FILE, None]
 
 
-def test_accounts_of_tiny_core_are_known_and_numbers_are_surer() -> None:
+def test_uname_is_resolved_and_uid_takes_precedence() -> None:
     assert only("a uname=tc gname=staff").metadata == {"uid": 1001, "gid": 50}
     assert only("a uname=root gname=root").metadata == {"uid": 0, "gid": 0}
     assert only("a uid=7 uname=builder gname=users gid=8").metadata == {"uid": 7, "gid": 8}
     assert only("/set uid=0 gid=0\na uname=tc").metadata == {"uid": 1001, "gid": 0}
 
 
-def test_lines_go_on_after_a_backslash_and_errors_name_the_first() -> None:
+def test_continued_line_is_joined_and_errors_have_its_first_number() -> None:
     assert only("a type=link \\\n  link=b\\\\\n").link == b"b\\"
     with pytest.raises(FormatError, match=r"^m, line 3: "):
         parse("a\nb \\\n  mode=9\n")
@@ -126,12 +134,12 @@ def test_lines_go_on_after_a_backslash_and_errors_name_the_first() -> None:
 def test_windows_line_ends_and_byte_order_marks_are_read() -> None:
     data = b"\xef\xbb\xbf#mtree\r\n./a type=link \\\r\n link=b\r\n"
     assert is_mtree(data)
-    assert [entry.link for entry in parse_mtree(data, source="m")] == [b"b"]
+    assert [entry.link for entry in parse_mtree(Input(data, name="m"))] == [b"b"]
 
 
-def test_what_a_later_line_says_overrides() -> None:
+def test_later_line_overrides_keywords() -> None:
     entry = only("/set mode=0644 uid=5\n./a type=fifo mode=0600\n./a uid=6\n")
-    assert (entry.kind, entry.mode, entry.uid) == (Kind.FIFO, 0o600, 6)
+    assert (entry.kind, entry.mode, entry.uid) == (EntryType.FIFO, 0o600, 6)
 
 
 @pytest.mark.parametrize(
@@ -175,12 +183,12 @@ REFUSED = [
     (
         "a sha265=00",
         "m, line 2: expected a keyword of mtree(5), got 'sha265'",
-        "'sha256' is the nearest there is",
+        "the most similar keyword is 'sha256'",
     ),
     (
         "a type=file # why",
         "m, line 2: expected a keyword of mtree(5), got '#'",
-        "a comment has a line of its own; in a name, write \\043 for '#'",
+        "put comments on lines of their own; in a name, write \\043 for '#'",
     ),
     (
         "a type=hardlink",
@@ -191,7 +199,7 @@ REFUSED = [
     (
         "a mode=u+x",
         "m, line 2: expected a mode of octal digits, 0 to 7777, got 'u+x'",
-        "write the mode in octal, such as 0755: symbolic modes are not read",
+        "write the mode in octal, such as 0755; symbolic modes are not supported",
     ),
     ("a mode=10000", "m, line 2: expected a mode of octal digits, 0 to 7777, got '10000'", ""),
     ("a uid=-1", "m, line 2: expected a number from 0 to 4294967295, got '-1'", ONE_LINE),
@@ -199,12 +207,12 @@ REFUSED = [
     (
         "a uname=builder",
         "m, line 2: expected root or tc, got 'builder'",
-        "give the number instead: uid=…",
+        "use the number instead: uid=…",
     ),
     (
         "a gname=wheel",
         "m, line 2: expected root or staff, got 'wheel'",
-        "give the number instead: gid=…",
+        "use the number instead: gid=…",
     ),
     ("a device=native,1,2,3", DEVICE + "'native,1,2,3'", ""),
     ("a device=cpm,1,2", DEVICE + "'cpm,1,2'", ""),
@@ -220,12 +228,12 @@ REFUSED = [
     ("a mode=", "m, line 2: expected a value for mode, got none", ""),
     ("a optional=yes", "m, line 2: expected optional without a value, got 'yes'", ""),
     ("a\\q", "m, line 2: expected an escape of vis(3), such as \\040, got '\\\\q'", ""),
-    ("a link=x\\0", "m, line 2: expected a path with no NUL, got 'x\\x00'", ""),
+    ("a link=x\\0", "m, line 2: expected a path without NUL, got 'x\\x00'", ""),
     ("..", "m, line 2: expected an open folder for '..' to close, got none", ""),
     ("a type=dir\n.. x=y", "m, line 3: expected '..' alone on its line, got '.. x=y'", ""),
-    ("/unset uid", "m, line 2: expected a keyword that /set gave, got 'uid'", ""),
+    ("/unset uid", "m, line 2: expected a keyword that /set has set, got 'uid'", ""),
     ("/set colour=red", "m, line 2: expected a keyword of mtree(5), got 'colour'", ""),
-    ("a \\", "m, line 2: expected a line after the '\\' at a line's end, got the end", ""),
+    ("a \\", "m, line 2: expected a line after the '\\' at the end of the line, got nothing", ""),
     (
         "./a type=file\n./a type=dir",
         "m, line 3: expected 'a' of type 'file' as on line 2, got 'dir'",
@@ -235,7 +243,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "message", "hint"), REFUSED)
-def test_bad_lines_are_refused(text: str, message: str, hint: str) -> None:
+def test_malformed_line_raises_format_error(text: str, message: str, hint: str) -> None:
     with pytest.raises(FormatError) as caught:
         parse(text)
     assert str(caught.value).replace("\\\\q", "\\q") == message.replace("\\\\q", "\\q")
@@ -258,28 +266,28 @@ def test_bad_lines_are_refused(text: str, message: str, hint: str) -> None:
         ("a\\0b", "m, line 2: the name 'a\\x00b' contains a NUL"),
     ],
 )
-def test_paths_out_of_the_image_are_refused(text: str, message: str) -> None:
+def test_path_outside_of_the_image_is_refused(text: str, message: str) -> None:
     with pytest.raises(PathError) as caught:
         parse(text)
     assert str(caught.value) == message
 
 
-def test_the_signature_is_demanded() -> None:
+def test_missing_signature_is_refused() -> None:
     with pytest.raises(FormatError) as caught:
-        parse_mtree(b"./a type=file\n", source="m")
+        parse_mtree(Input(b"./a type=file\n", name="m"))
     assert str(caught.value) == "m, line 1: expected #mtree on the first line, got './a type=file'"
     assert caught.value.hint == "put '#mtree' on the first line of the manifest"
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
-def test_noise_never_raises_anything_foreign(data: bytes) -> None:
+def test_random_bytes_raise_only_our_errors(data: bytes) -> None:
     with suppress(PurekernelError):
         parse(data)
 
 
 @pytest.mark.slow
-def test_damage_never_raises_anything_foreign() -> None:
+def test_random_damage_raises_only_our_errors() -> None:
     chance = random.Random(5)
     text = (
         b"/set type=file uid=0 gid=0 mode=0644\n. type=dir\n a type=dir\n  b\\040c size=3 md5=00\n"
@@ -290,15 +298,10 @@ def test_damage_never_raises_anything_foreign() -> None:
         for _ in range(chance.randint(1, 4)):
             damaged[chance.randrange(len(damaged))] = chance.choice(b"\0\xff\\\n=./# 0a9")
         with suppress(PurekernelError):
-            apply_manifest(
-                parse(bytes(damaged)), base=Tree(), find=FindInTree(Tree()), source="m", mtime=0
-            )
+            apply_manifest(manifest(bytes(damaged)), base=Tree(), find=FindInTree(Tree()), mtime=0)
 
 
-# Over a folder
-
-
-def test_a_manifest_gives_a_folder_what_windows_cannot_hold() -> None:
+def test_manifest_adds_links_devices_and_modes() -> None:
     layer = apply(
         "/set uid=0 gid=0\n"
         "./etc/conf mode=0640\n"
@@ -331,36 +334,36 @@ def test_a_manifest_gives_a_folder_what_windows_cannot_hold() -> None:
     }
 
 
-def test_the_base_is_left_as_it_is() -> None:
+def test_base_is_not_changed() -> None:
     base = folder()
     apply("./etc/conf mode=0", base)
     assert base == folder()
 
 
-def test_the_root_gets_its_metadata() -> None:
+def test_metadata_of_the_root_is_set() -> None:
     layer = apply(". type=dir mode=0700 gid=50\n..\n")
     assert layer.tree[b""].metadata == Metadata(mode=0o700, gid=50)
     assert layer.stated == {b"": {"mode", "gid"}}
 
 
-def test_optional_is_left_out_and_nochange_left_alone() -> None:
+def test_missing_optional_and_nochange_entries_change_nothing() -> None:
     layer = apply("./nope type=file optional mode=0\n./etc/conf nochange mode=0 uid=5\n")
     assert layer.tree == folder()
     assert layer.stated == {}
 
 
-def test_all_missing_files_are_named_at_once() -> None:
+def test_all_missing_files_are_in_one_message() -> None:
     with pytest.raises(InputError) as caught:
         apply("./a type=file\n./etc/conf\n./b\n./c contents=x/y\n./d nochange\n")
     assert str(caught.value) == (
-        "m names what is not there: 'a' (line 2), 'b' (line 4), 'x/y' (line 5), 'd' (line 6)"
+        "m lists missing files: 'a' (line 2), 'b' (line 4), 'x/y' (line 5), 'd' (line 6)"
     )
     assert caught.value.hint == (
-        "add the files, name others with contents=, or mark the entries optional"
+        "add the files, set others with contents=, or mark the entries optional"
     )
 
 
-def test_all_wrong_files_are_named_at_once() -> None:
+def test_all_mismatches_are_in_one_message() -> None:
     digest = hashlib.sha256(b"conf\n").hexdigest()
     with pytest.raises(InputError) as caught:
         apply(
@@ -368,7 +371,7 @@ def test_all_wrong_files_are_named_at_once() -> None:
             "./y type=file contents=etc\n"
         )
     assert str(caught.value) == (
-        "m does not fit its files: 'etc/conf' (line 2) has 5 bytes, not 4; "
+        "m does not match its files: 'etc/conf' (line 2) has 5 bytes, not 4; "
         f"'etc/conf' (line 2) has sha256 {digest}, not {'0' * 64}; "
         "'run' (line 3) needs link=; 'x' (line 4) needs device=; 'etc' (line 5) is a folder"
     )
@@ -377,12 +380,12 @@ def test_all_wrong_files_are_named_at_once() -> None:
 @pytest.mark.parametrize(
     "keyword", ["md5", "md5digest", "sha1", "sha256", "sha256digest", "sha384", "sha512digest"]
 )
-def test_right_digests_pass(keyword: str) -> None:
+def test_matching_digest_is_accepted(keyword: str) -> None:
     digest = hashlib.new(keyword.removesuffix("digest"), b"conf\n").hexdigest()
     assert apply(f"./etc/conf {keyword}={digest.upper()} size=5").tree == folder()
 
 
-def test_folders_and_others_do_not_change_places() -> None:
+def test_link_cannot_replace_a_folder() -> None:
     with pytest.raises(ConflictError) as caught:
         apply("./etc type=link link=x\n")
     assert str(caught.value) == (
@@ -390,7 +393,7 @@ def test_folders_and_others_do_not_change_places() -> None:
     )
 
 
-# Alone, with bsdtar as the judge
+# Comparison with bsdtar
 
 SPEC = """#mtree
 /set type=file uid=0 gid=0 mode=0644 time=1400000000.5
@@ -402,7 +405,7 @@ SPEC = """#mtree
         foo#bar contents=./files/a uid=1001 gid=50
         caf\\303\\251 contents=files/a
     ..
-    # what a folder on Windows cannot hold
+    # files that a folder on Windows cannot hold
     dev type=dir mode=0755
         null type=char mode=0666 device=native,1,3
         tty type=char device=linux,4,64 mode=0600
@@ -421,7 +424,7 @@ SPEC = """#mtree
 
 
 @pytest.mark.oracle
-def test_bsdtar_makes_the_same_of_a_manifest(tmp_path: Path) -> None:
+def test_result_of_a_manifest_equals_that_of_bsdtar(tmp_path: Path) -> None:
     program = require("bsdtar")
     (tmp_path / "files").mkdir()
     (tmp_path / "etc").mkdir()

@@ -173,7 +173,7 @@ def test_all_missing_files_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_layer(spec(tmp_path, "a\nb contents=c/d\nspec.mtree/x\n"), mtime=0)
     assert str(caught.value) == (
-        f"{tmp_path / 'spec.mtree'} names what is not there: "
+        f"{tmp_path / 'spec.mtree'} lists missing files: "
         "'a' (line 2), 'c/d' (line 3), 'spec.mtree/x' (line 4)"
     )
 

@@ -173,7 +173,7 @@ def test_manifest_errors_name_the_manifest(top: Path) -> None:
     (top / ".mtree").write_bytes(b"#mtree\n./nope type=file\n")
     with pytest.raises(InputError) as caught:
         load_folder(top, mtime=0)
-    assert str(caught.value) == f"{top / '.mtree'} names what is not there: 'nope' (line 2)"
+    assert str(caught.value) == f"{top / '.mtree'} lists missing files: 'nope' (line 2)"
     (top / ".mtree").write_bytes(b"#mtree\n./etc mode=x\n")
     with pytest.raises(FormatError) as error:
         load_folder(top, mtime=0)

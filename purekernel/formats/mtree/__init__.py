@@ -1,15 +1,15 @@
-"""The mtree format: a text that says what a tree's files are to be."""
+"""Read the mtree format: manifests that describe the files of a tree."""
 
 from purekernel.formats.mtree.apply import Find, FindInTree, apply_manifest
-from purekernel.formats.mtree.entry import SIGNATURE, Entry, Kind, is_mtree
+from purekernel.formats.mtree.entry import SIGNATURE, EntryType, ManifestEntry, is_mtree
 from purekernel.formats.mtree.parser import parse_mtree
 
 __all__ = [
     "SIGNATURE",
-    "Entry",
+    "EntryType",
     "Find",
     "FindInTree",
-    "Kind",
+    "ManifestEntry",
     "apply_manifest",
     "is_mtree",
     "parse_mtree",

@@ -1,7 +1,7 @@
-"""Read a manifest into entries.
+"""Parse a manifest into entries.
 
-Both forms of mtree(5) are read: full paths, which contain a slash, and the nested form, in
-which a folder's entry opens it and ``..`` closes it.
+Both forms of mtree(5) are supported: full paths, which contain a slash, and the nested form, in
+which the entry of a folder opens the folder and ``..`` closes it.
 """
 
 from __future__ import annotations
@@ -13,53 +13,55 @@ from purekernel.errors import PathError
 from purekernel.formats.mtree.entry import (
     BYTE_ORDER_MARK,
     SIGNATURE,
-    Entry,
-    Kind,
-    Place,
+    EntryType,
+    ManifestEntry,
+    ManifestLine,
     check_keyword,
+    decode_escapes,
     is_mtree,
     make_entry,
 )
-from purekernel.formats.mtree.escapes import decode
-from purekernel.tree import ROOT, Buffer, display, parse_path
+from purekernel.input import Input
+from purekernel.tree import ROOT, display, parse_path
 from purekernel.tree.path import join
 
-Keywords = dict[bytes, tuple[bytes | None, Place]]
+Keywords = dict[bytes, tuple[bytes | None, ManifestLine]]
 
-# A comment has a line of its own; elsewhere '#' is a character, as bsdtar has it.
+# Comments have lines of their own; elsewhere '#' is an ordinary character, as in bsdtar.
 _COMMENT = re.compile(rb"[ \t]*#")
 
 
-def parse_mtree(data: Buffer, *, source: str) -> tuple[Entry, ...]:
+def parse_mtree(manifest: Input) -> tuple[ManifestEntry, ...]:
     r"""Return the entries of a manifest, each path once, in the order of first mention.
 
-    Reads ``#`` comments, lines continued with ``\``, ``/set`` and ``/unset``, names
-    escaped as vis(3) does, and lines that end as on Windows. When a path is named more
-    than once, what later lines say themselves overrides what was said before.
+    Supports ``#`` comments, lines continued with ``\``, ``/set`` and ``/unset``, names escaped as
+    by vis(3), and Windows line ends. If a path is named more than once, the keywords of later lines
+    override earlier ones.
 
-    The numbers of ``uid`` and ``gid`` count; ``uname`` and ``gname`` are read where there
-    are none, and must be accounts of Tiny Core: root, tc; root, staff. ``cksum``,
-    ``flags``, ``inode``, ``nlink``, ``resdevice``, ``tags`` and the RIPEMD digests are
-    passed over, and ``ignore`` has no meaning for what is made rather than checked.
+    ``uid`` and ``gid`` take precedence over ``uname`` and ``gname``, which must be accounts of Tiny
+    Core: root, tc; root, staff. ``cksum``, ``flags``, ``inode``, ``nlink``, ``resdevice``, ``tags``
+    and the RIPEMD digests are ignored. ``ignore`` has no meaning for files that are created.
 
     Raises:
-        FormatError: naming the line.
+        FormatError: a line is malformed; the message has its number.
+        PathError: a path is absolute or has ``..``.
     """
-    text = bytes(data)
+    text = bytes(manifest.data)
     if not is_mtree(text):
-        raise Place(source=source, line=1).refuse(
+        raise manifest.fail_at_line(
+            1,
             f"{SIGNATURE.decode()} on the first line",
             display(text.partition(b"\n")[0][:40]),
             hint="put '#mtree' on the first line of the manifest",
         )
-    parser = _Parser(source)
-    for line, words in _lines(text.removeprefix(BYTE_ORDER_MARK), source):
-        parser.feed(words, Place(source=source, line=line))
+    parser = _Parser()
+    for line, words in _read_lines(manifest, text.removeprefix(BYTE_ORDER_MARK)):
+        parser.add_line(words, line)
     return parser.entries()
 
 
-def _lines(text: bytes, source: str) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield the number and words of each line that has any, continued ones joined."""
+def _read_lines(manifest: Input, text: bytes) -> Iterator[tuple[ManifestLine, list[bytes]]]:
+    """Yield the words of each line that is not empty; continued lines are joined."""
     pieces: list[bytes] = []
     first = 1
     for number, raw in enumerate(text.split(b"\n"), start=1):
@@ -74,102 +76,102 @@ def _lines(text: bytes, source: str) -> Iterator[tuple[int, list[bytes]]]:
         words = b"".join([*pieces, line]).split()
         pieces = []
         if words:
-            yield first, words
+            yield ManifestLine(manifest, first), words
     if pieces:
-        raise Place(source=source, line=first).refuse(
-            "a line after the '\\' at a line's end", "the end"
-        )
+        last = ManifestLine(manifest, first)
+        raise last.fail("a line after the '\\' at the end of the line", "nothing")
 
 
 class _Parser:
-    """What a manifest has said so far."""
+    """The entries and defaults of the lines so far."""
 
-    def __init__(self, source: str) -> None:
-        self._source = source
+    def __init__(self) -> None:
         self._defaults: Keywords = {}
         # The folders that nested entries have opened, innermost last.
         self._open: list[bytes] = []
-        self._said: dict[bytes, tuple[Place, Keywords]] = {}
+        # Maps each path to the number of its first line, and its keywords.
+        self._entries: dict[bytes, tuple[int, Keywords]] = {}
 
-    def feed(self, words: list[bytes], place: Place) -> None:
-        """Take one line in."""
+    def add_line(self, words: list[bytes], line: ManifestLine) -> None:
+        """Add the words of a line."""
         first, *rest = words
         if first == b"/set":
-            self._defaults.update(_keywords(rest, place))
+            self._defaults.update(_keywords(rest, line))
         elif first == b"/unset":
-            self._unset(rest, place)
+            self._unset(rest, line)
         elif first == b"..":
             if rest:
-                raise place.refuse("'..' alone on its line", display(b" ".join(words)))
+                raise line.fail("'..' alone on its line", display(b" ".join(words)))
             if not self._open:
-                raise place.refuse("an open folder for '..' to close", "none")
+                raise line.fail("an open folder for '..' to close", "none")
             self._open.pop()
         else:
-            self._name(first, _keywords(rest, place), place)
+            self._add_entry(first, _keywords(rest, line), line)
 
-    def entries(self) -> tuple[Entry, ...]:
-        """Return what was said."""
+    def entries(self) -> tuple[ManifestEntry, ...]:
+        """Return the entries."""
         return tuple(
-            make_entry(path, keywords, place) for path, (place, keywords) in self._said.items()
+            make_entry(path, keywords, number) for path, (number, keywords) in self._entries.items()
         )
 
-    def _unset(self, keywords: list[bytes], place: Place) -> None:
+    def _unset(self, keywords: list[bytes], line: ManifestLine) -> None:
         for keyword in keywords:
             if keyword == b"all":
                 self._defaults.clear()
             elif self._defaults.pop(keyword, None) is None:
-                raise place.refuse("a keyword that /set gave", display(keyword))
+                raise line.fail("a keyword that /set has set", display(keyword))
 
-    def _name(self, word: bytes, keywords: Keywords, place: Place) -> None:
-        name = decode(word, place.refuse)
+    def _add_entry(self, word: bytes, keywords: Keywords, line: ManifestLine) -> None:
+        name = decode_escapes(word, line)
         full = b"/" in word or name == b"."
         try:
             path = parse_path(name)
             if not full and self._open:
                 path = parse_path(join(self._open[-1], name))
         except PathError as error:
-            raise error.within(f"{self._source}, line {place.line}") from None
-        earlier = self._said.get(path)
+            raise error.within(f"{line.manifest.name}, line {line.number}") from None
+        number = line.number
+        earlier = self._entries.get(path)
         if earlier is None:
             keywords = {**self._defaults_for(keywords), **keywords}
         else:
-            _check_type(path, earlier, keywords, place)
-            place, keywords = earlier[0], {**earlier[1], **keywords}
-        self._said[path] = place, keywords
+            _check_type(path, earlier, keywords, line)
+            number, keywords = earlier[0], {**earlier[1], **keywords}
+        self._entries[path] = number, keywords
         if not full and _is_folder(keywords):
             self._open.append(path)
         elif path == ROOT and not self._open:
             self._open.append(ROOT)
 
     def _defaults_for(self, keywords: Keywords) -> Keywords:
-        """Return what ``/set`` said, less the numbers that the entry's own names replace."""
+        """Return the defaults from ``/set``, without numbers that the entry replaces by names."""
         replaced = {
             number
             for number, account in ((b"uid", b"uname"), (b"gid", b"gname"))
             if account in keywords
         }
-        return {key: said for key, said in self._defaults.items() if key not in replaced}
+        return {key: value for key, value in self._defaults.items() if key not in replaced}
 
 
-def _keywords(words: list[bytes], place: Place) -> Keywords:
+def _keywords(words: list[bytes], line: ManifestLine) -> Keywords:
     keywords: Keywords = {}
     for word in words:
         keyword, equals, value = word.partition(b"=")
-        check_keyword(keyword, value if equals else None, place)
-        keywords[keyword] = (value if equals else None), place
+        check_keyword(keyword, value if equals else None, line)
+        keywords[keyword] = (value if equals else None), line
     return keywords
 
 
 def _is_folder(keywords: Keywords) -> bool:
-    return keywords.get(b"type", (None,))[0] == Kind.FOLDER.value
+    return keywords.get(b"type", (None,))[0] == EntryType.FOLDER.value
 
 
 def _check_type(
-    path: bytes, earlier: tuple[Place, Keywords], keywords: Keywords, place: Place
+    path: bytes, earlier: tuple[int, Keywords], keywords: Keywords, line: ManifestLine
 ) -> None:
-    first_place, first = earlier
+    first_number, first = earlier
     if (old := first.get(b"type")) and (new := keywords.get(b"type")) and old[0] != new[0]:
-        raise place.refuse(
-            f"{display(path)} of type {display(old[0] or b'')} as on line {first_place.line}",
+        raise line.fail(
+            f"{display(path)} of type {display(old[0] or b'')} as on line {first_number}",
             display(new[0] or b""),
         )
