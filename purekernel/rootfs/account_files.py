@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import FormatError, PurekernelError, raise_all
+from purekernel.records import frozen
 from purekernel.tree import Buffer, display
 
 # More errors would not help the reader.

@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from purekernel.errors import (
     ConflictError,
@@ -21,6 +21,7 @@ from purekernel.errors import (
     UsageError,
     raise_all,
 )
+from purekernel.records import frozen
 from purekernel.rootfs.account_files import (
     GROUP,
     MAX_ID,

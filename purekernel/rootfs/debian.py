@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 
-from attrs import frozen
-
 from purekernel.errors import ConflictError
+from purekernel.records import frozen
 from purekernel.rootfs.ownership import ROOT_ID, STAFF_GROUP, START_SCRIPTS, TC_USER
 from purekernel.tree import (
     ROOT,

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from purekernel.errors import TreeError, UsageError
+from purekernel.records import frozen
 from purekernel.tree import display
 
 CONSOLE = b"tty1"

@@ -10,9 +10,8 @@ import re
 from enum import Enum
 from itertools import chain
 
-from attrs import frozen
-
 from purekernel.errors import TreeError, UsageError
+from purekernel.records import frozen
 from purekernel.tree import Buffer, File, Tree, display, resolve
 from purekernel.tree.path import name
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from attrs import frozen
+from purekernel.records import frozen
 
 SLASH = ord("/")
 

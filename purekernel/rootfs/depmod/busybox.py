@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 
 from purekernel.errors import FormatError, ModuleLoopError
 from purekernel.formats.compression import LZMA_MAGIC, ZSTD_MAGIC, unpack
 from purekernel.formats.kernel_module import LIMITS
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.rootfs.depmod.found import (
     MAX_DEPTH,
     FoundModule,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from attrs import frozen
-
+from purekernel.records import frozen
 from purekernel.rootfs.depmod.busybox import Busybox
 from purekernel.tree import File, Tree, look_up
 from purekernel.tree.path import name

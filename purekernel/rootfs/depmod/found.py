@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import frozen
-
 from purekernel.errors import LimitError
+from purekernel.records import frozen
 from purekernel.tree import Buffer, File, display
 
 Listing = Callable[[bytes], Sequence[bytes]]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 
-from attrs import field, frozen
+from attrs import field
 
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 # Symbols that the kernel's module loader defines: the module's own structure, and the address

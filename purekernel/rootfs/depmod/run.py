@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from purekernel.records import frozen
 from purekernel.rootfs.depmod.busybox import Busybox, build_busybox_files, search_as_busybox
 from purekernel.rootfs.depmod.config import read_depmod_config
 from purekernel.rootfs.depmod.dialect import Dialect, detect_dialect

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from purekernel.records import frozen
 from purekernel.rootfs.depmod.config import BUILT_IN, EXTERNAL, DepmodConfig
 from purekernel.rootfs.depmod.found import (
     MAX_DEPTH,

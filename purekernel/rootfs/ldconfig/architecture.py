@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.formats.elf import ByteOrder
+from purekernel.records import frozen
 from purekernel.rootfs.ldconfig.kinds import (
     ELF_LIBC5,
     ELF_LIBC6,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import frozen
-
 from purekernel.formats.ld_cache import CacheFormat, LdCacheEntry, build_ld_cache
+from purekernel.records import frozen
 from purekernel.rootfs.ldconfig.architecture import Architecture
 from purekernel.rootfs.ldconfig.conf import read_conf
 from purekernel.rootfs.ldconfig.detect import detect_architecture

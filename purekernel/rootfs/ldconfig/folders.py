@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from purekernel.records import frozen
 from purekernel.rootfs.ldconfig.architecture import Architecture
 from purekernel.rootfs.ldconfig.kinds import ELF_LIBC5, ELF_LIBC6, LIBC4
 from purekernel.rootfs.ldconfig.rules import Rules

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from attrs import frozen
-
 from purekernel.errors import FormatError
 from purekernel.formats.elf import is_elf
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.rootfs.ldconfig.architecture import Architecture
 from purekernel.rootfs.ldconfig.folders import SearchFolder
 from purekernel.rootfs.ldconfig.libraries import read_content

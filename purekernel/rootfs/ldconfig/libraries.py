@@ -6,7 +6,7 @@ Source: glibc 2.36, ``search_dir`` in elf/ldconfig.c, ``process_file`` in elf/re
 
 from __future__ import annotations
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from purekernel.errors import FormatError
 from purekernel.formats.elf import (
@@ -18,6 +18,7 @@ from purekernel.formats.elf import (
 from purekernel.formats.elf.layout import MAGIC
 from purekernel.formats.ld_cache import compare_library_names
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.rootfs.ldconfig.architecture import Architecture
 from purekernel.rootfs.ldconfig.folders import SearchFolder, SearchList
 from purekernel.rootfs.ldconfig.hwcaps import Hwcaps

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from attrs import frozen
-
+from purekernel.records import frozen
 from purekernel.rootfs.ldconfig.folders import SearchFolder
 from purekernel.rootfs.ldconfig.libraries import Library
 from purekernel.tree import Metadata, Symlink, Tree, display, look_up

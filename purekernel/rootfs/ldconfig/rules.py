@@ -6,9 +6,8 @@ of all releases from 2.13 to 2.43; each rule names the commit that introduced or
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from purekernel.formats.ld_cache import CacheFormat
+from purekernel.records import frozen
 
 Release = tuple[int, int]
 
