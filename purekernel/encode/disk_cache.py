@@ -23,11 +23,12 @@ from pathlib import Path
 
 from attrs import frozen
 
-from purekernel.errors import PurekernelError, StoreError
+from purekernel.errors import LimitError, PurekernelError, StoreError
 from purekernel.host.cache_folder import clear_temporary, default_folder
 from purekernel.host.no_follow import touch
+from purekernel.host.read import load_file
 from purekernel.host.write import remove, replace_file, temporary_name
-from purekernel.tree import Buffer
+from purekernel.input import Buffer, Limits
 
 _LAYOUT = "encoded-v1"
 # Keeps names apart from those of the older format, whose digest covers the content alone.
@@ -65,13 +66,11 @@ class EncodedCache:
         """Return the entry for ``key``, or ``None``; delete a damaged entry."""
         path = self._path(key)
         try:
-            if not path.is_file():
-                return None  # reading a pipe, or a link to a device, may block forever
-            if path.stat().st_size > self._most_bytes:
-                remove(path)  # over the limit, and perhaps too large for memory
-                return None
-            data = path.read_bytes()
-        except (OSError, ValueError):
+            data = load_file(path, limits=Limits(unpacked_bytes=self._most_bytes))
+        except LimitError:
+            remove(path)  # over the limit, and perhaps too large for memory
+            return None
+        except PurekernelError:
             return None
         content = data[_DIGEST_BYTES:]
         if _digest(path, content) != data[:_DIGEST_BYTES]:

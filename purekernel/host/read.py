@@ -5,12 +5,15 @@ A folder is read into a layer. Its manifest describes nodes that the host cannot
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
+from typing import cast
 
 from purekernel.errors import ChecksumError, InputError, PurekernelError, TreeError
 from purekernel.formats.mtree import FindInTree, apply_manifest
@@ -104,36 +107,43 @@ def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, streams: bool = Fa
         InputError: the file is missing, unreadable, or not a regular file.
         LimitError: the file is larger than ``limits`` allow for unpacked data.
     """
-    try:
+    with open_file(path, streams=streams) as stream:
+        return read_to_end(stream, source=str(path), limits=limits)
+
+
+@contextmanager
+def open_file(path: Path, *, streams: bool = False) -> Iterator[BufferedReader]:
+    """Open a file for reading.
+
+    Args:
+        path: the path of the file.
+        streams: as for :func:`load_file`.
+
+    Raises:
+        InputError: the file is missing, unreadable, or not a regular file.
+    """
+
+    def opener(name: str, flags: int) -> int:
         # Do not wait for a writer of a fifo.
-        nonblocking = 0 if streams else getattr(os, "O_NONBLOCK", 0)
-        descriptor = os.open(path, os.O_RDONLY | nonblocking | _BINARY)
-        with _closing(descriptor):
-            status = os.fstat(descriptor)
-            if stat.S_ISDIR(status.st_mode):
-                raise InputError(f"{path} is a folder, not a file", hint="give the path of a file")
-            is_file = stat.S_ISREG(status.st_mode)
-            if not is_file and not (streams and _is_stream(status.st_mode)):
+        return os.open(name, flags if streams else flags | getattr(os, "O_NONBLOCK", 0))
+
+    try:
+        with open(path, "rb", opener=opener) as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            is_stream = stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+            if not stat.S_ISREG(mode) and not (streams and is_stream):
                 # A device or fifo may be endless.
                 raise InputError(
                     f"{path} is neither a file nor a folder", hint="give the path of a file"
                 )
-            limits.check_unpacked(status.st_size, source=str(path))
-            with os.fdopen(descriptor, "rb", closefd=False) as stream:
-                # Python allocates the requested size at once and shrinks the buffer afterwards.
-                expected_bytes = status.st_size if is_file else limits.unpacked_bytes
-                content = stream.read(expected_bytes + 1)
-                if len(content) > expected_bytes:
-                    content += stream.read(limits.unpacked_bytes + 1 - len(content))
-            limits.check_unpacked(len(content), source=str(path))
-            return content
+            yield stream
     except FileNotFoundError:
         raise InputError(
             f"{path} does not exist",
             hint="check the path; it is relative to the current folder",
         ) from None
     except OSError as error:
-        if is_folder(path):  # Windows cannot open a folder
+        if is_folder(path):
             raise InputError(
                 f"{path} is a folder, not a file", hint="give the path of a file"
             ) from None
@@ -148,6 +158,32 @@ def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, streams: bool = Fa
         ) from None
 
 
+def read_to_end(stream: BufferedReader, *, source: str, limits: Limits) -> bytes:
+    """Return the rest of an open file.
+
+    Args:
+        stream: the file; it must have a descriptor.
+        source: its name, for messages.
+        limits: limits on its size.
+
+    Raises:
+        LimitError: the file is larger than ``limits`` allow for unpacked data.
+        OSError: the file cannot be read, or has no data now and was opened not to wait for it.
+    """
+    status = os.fstat(stream.fileno())
+    limits.check_unpacked(status.st_size, source=source)
+    # Python allocates the requested size at once and shrinks the buffer afterwards. Files in proc
+    # are larger than the size that they report, which is 0.
+    expected_bytes = status.st_size if stat.S_ISREG(status.st_mode) else limits.unpacked_bytes
+    content = cast("bytes | None", stream.read(expected_bytes + 1))
+    if content is None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    if len(content) > expected_bytes:
+        content += stream.read(limits.unpacked_bytes + 1 - len(content))
+    limits.check_unpacked(len(content), source=source)
+    return content
+
+
 def check_digest(path: Path, sha256: str) -> None:
     """Check the SHA-256 of a file.
 
@@ -157,28 +193,13 @@ def check_digest(path: Path, sha256: str) -> None:
     """
     if is_folder(path):
         raise InputError(f"{path} must be a file to have a SHA-256, got a folder")
-    try:
-        with path.open("rb") as stream:
-            actual = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise unreadable(path, error) from None
+    with open_file(path) as stream:
+        actual = hashlib.file_digest(stream, "sha256").hexdigest()
     if actual != sha256.lower():
         raise ChecksumError(
             f"{path} failed verification: SHA-256 must be {sha256.lower()}, got {actual}",
             hint="correct the digest in the recipe, or replace the file",
         )
-
-
-def _is_stream(mode: int) -> bool:
-    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
-
-
-@contextmanager
-def _closing(descriptor: int) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def is_folder(path: Path) -> bool:
@@ -192,10 +213,6 @@ def is_folder(path: Path) -> bool:
 def unreadable(path: Path, error: OSError) -> InputError:
     """Return the error for a path that cannot be read."""
     return InputError(f"{path} cannot be read: {reason(error)}")
-
-
-# Otherwise Windows converts line ends.
-_BINARY = getattr(os, "O_BINARY", 0)
 
 
 def host_node(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> Node:

@@ -19,7 +19,7 @@ from purekernel.errors import FormatError, InputError, TreeError
 from purekernel.host.below import folder_below, open_file_below
 from purekernel.host.hints import reason
 from purekernel.host.no_follow import DESCRIPTORS
-from purekernel.host.read import image_name, image_target, load_file, unreadable
+from purekernel.host.read import image_name, image_target, load_file, read_to_end, unreadable
 from purekernel.host.windows_names import ON_WINDOWS
 from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import (
@@ -215,21 +215,12 @@ def _load_below(top: Path, path: bytes, limits: Limits) -> bytes:
     """
     source = display(path)
     try:
-        descriptor = open_file_below(top, path)
-        with os.fdopen(descriptor, "rb", buffering=0) as stream:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
+        with os.fdopen(open_file_below(top, path), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise FormatError(
                     source=source, expected="a file", got="another kind of file since"
                 )
-            limits.check_unpacked(status.st_size, source=source)
-            # Files in proc have size 0 and are read to their end. The result is None for a
-            # file that has no data available and may never have.
-            content = stream.readall()
-            if content is None:
-                raise FormatError(source=source, expected="a file", got="no available data")
-            limits.check_unpacked(len(content), source=source)
-            return content
+            return read_to_end(stream, source=source, limits=limits)
     except OSError as error:
         raise FormatError(
             source=source,

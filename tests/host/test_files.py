@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from purekernel.errors import InputError, LimitError
-from purekernel.host.read import load_file
+from purekernel.errors import ChecksumError, InputError, LimitError
+from purekernel.host.read import check_digest, load_file, read_to_end
 from purekernel.input import Limits
 
 
@@ -38,3 +39,35 @@ def test_fifo_or_device_is_refused_without_blocking(tmp_path: Path) -> None:
     for path in (tmp_path / "fifo", Path("/dev/zero")):
         with pytest.raises(InputError, match="is neither a file nor a folder"):
             load_file(path)
+
+
+def test_missing_file_has_no_digest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        check_digest(tmp_path / "missing", "0" * 64)
+    with pytest.raises(InputError, match="must be a file to have a SHA-256, got a folder"):
+        check_digest(tmp_path, "0" * 64)
+
+
+def test_wrong_digest_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    digest = hashlib.sha256(b"content").hexdigest()
+    check_digest(path, digest.upper())
+    with pytest.raises(ChecksumError) as caught:
+        check_digest(path, "0" * 64)
+    assert str(caught.value) == (
+        f"{path} failed verification: SHA-256 must be {'0' * 64}, got {digest}"
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_file_without_available_data_is_refused() -> None:
+    """As some of proc are; a pipe is the nearest that any user can make."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    with (
+        os.fdopen(writer, "wb"),
+        os.fdopen(reader, "rb") as stream,
+        pytest.raises(BlockingIOError, match="unavailable"),
+    ):
+        read_to_end(stream, source="kmsg", limits=Limits(unpacked_bytes=8))
