@@ -1,4 +1,4 @@
-"""Write the reference in ``recipe.md`` from the schema of recipes.
+"""Write the reference in ``recipe.md`` from the description of recipes in the model.
 
 Run with ``python docs/reference.py``; with ``--check`` it only says whether that is needed.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from purekernel.recipe.check import kind_words
-from purekernel.recipe.schema import Schema, Table, resolve, tables, to_toml
+from purekernel.recipe.keys import Key, Table
+from purekernel.recipe.kinds import Array, Choice, Kind
+from purekernel.recipe.schema import tables
+from purekernel.recipe.words import TYPE_WORDS, to_toml
 
 PAGE = Path(__file__).with_name("recipe.md")
-BEGIN = "<!-- reference: made by docs/reference.py from the schema -->\n"
+BEGIN = "<!-- reference: made by docs/reference.py from recipe/model.py -->\n"
 END = "<!-- end of the reference -->\n"
 
 
@@ -30,29 +32,30 @@ def update(page: str) -> str:
 
 def _section(table: Table) -> str:
     title = f"`{table.label}`" if table.label else "Before the first table"
-    words = table.schema["description"] if table.label else "Keys of the recipe as a whole."
-    rows = "".join(_row(key, schema, table) for key, schema in table.keys.items())
+    words = table.description or "Keys of the recipe as a whole."
+    rows = "".join(map(_row, table.keys.values()))
     return (
         f"### {title}\n\n{_plain(words)}\n\n"
         f"| key | value | default | meaning |\n|---|---|---|---|\n{rows}"
     )
 
 
-def _row(key: str, schema: Schema, table: Table) -> str:
-    default = f"`{to_toml(schema['default'])}`" if "default" in schema else ""
-    if key in table.schema.get("required", ()):
+def _row(key: Key) -> str:
+    default = "" if key.default is None else f"`{to_toml(key.default)}`"
+    if key.required:
         default = "needed"
-    return f"| `{key}` | {_plain(_value(schema))} | {default} | {_plain(schema['description'])} |\n"
+    return (
+        f"| `{key.name}` | {_plain(_value(key.kind))} | {default} | {_plain(key.description)} |\n"
+    )
 
 
-def _value(schema: Schema) -> str:
+def _value(kind: Kind) -> str:
     """Return what a value must be."""
-    if "enum" in schema:
-        return ", ".join(map(to_toml, schema["enum"]))
-    if schema.get("type") == "array":
-        return f"an array; each item: {_value(resolve(schema['items']))}"
-    words: str = schema.get("x-words") or kind_words(schema["type"])
-    return words
+    if isinstance(kind, Choice):
+        return ", ".join(map(to_toml, kind.choices))
+    if isinstance(kind, Array):
+        return f"an array; each item: {_value(kind.item)}"
+    return kind.words or TYPE_WORDS[kind.json_type]
 
 
 def _plain(text: str) -> str:

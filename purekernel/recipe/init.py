@@ -14,7 +14,9 @@ from purekernel.host.read import is_folder
 from purekernel.host.write import Output, publish
 from purekernel.input import Input
 from purekernel.recipe.check import check_recipe
-from purekernel.recipe.schema import Schema, Table, tables, to_toml
+from purekernel.recipe.keys import Key, Table
+from purekernel.recipe.schema import tables
+from purekernel.recipe.words import to_toml
 
 WIDTH = 92
 
@@ -58,7 +60,7 @@ _RAZOR_LISTS = {
 _RAZOR_SIGNS = ("build-bundle-file.sh", "rz_mk_init.rb", *_RAZOR_LISTS.values())
 
 
-# Write recipes as a starting point. The schema's descriptions explain each key.
+# Write recipes as a starting point. The model's descriptions explain each key.
 
 
 def say_razor(project: str, has: Callable[[str], bool]) -> Said:
@@ -90,30 +92,29 @@ def write_recipe(values: Said, *, minimal: bool = False) -> str:
     paragraphs = [f"{_comment(_TITLE)}\n#\n{_comment(about)}"]
     for table in tables():
         shown = {
-            key: (table.key, key) in values
-            for key in table.keys
-            if not minimal or (table.key, key) in (*values, *SUGGESTED)
+            name: (table.name, name) in values
+            for name in table.keys
+            if not minimal or (table.name, name) in (*values, *SUGGESTED)
         }
-        if shown and table.key:
+        if shown and table.name:
             paragraphs.append(_header(table, empty=not any(shown.values())))
-        for key, is_given in shown.items():
-            schema = table.keys[key]
-            value = values[table.key, key] if is_given else schema["examples"][0]
+        for name, is_given in shown.items():
+            key = table.keys[name]
+            value = values[table.name, name] if is_given else key.examples[0]
             mark = "" if is_given else "#"
-            paragraphs.append(f"{_comment(_explain(schema))}\n{mark}{key} = {to_toml(value)}")
+            paragraphs.append(f"{_comment(_explain(key))}\n{mark}{name} = {to_toml(value)}")
     return "\n\n".join(paragraphs) + "\n"
 
 
 def _header(table: Table, *, empty: bool) -> str:
     """Return the header of a table; it is commented out if the table must not be empty."""
-    is_repeatable = table.label != f"[{table.key}]"
-    is_example = empty and (is_repeatable or "required" in table.schema)
-    return f"{_comment(table.schema['description'])}\n{'#' if is_example else ''}{table.label}"
+    is_example = empty and (table.repeated or table.names or table.required)
+    return f"{_comment(table.description)}\n{'#' if is_example else ''}{table.label}"
 
 
-def _explain(schema: Schema) -> str:
-    words: str = schema["description"]
-    return f"{words} The default is {to_toml(schema['default'])}." if "default" in schema else words
+def _explain(key: Key) -> str:
+    default = "" if key.default is None else f" The default is {to_toml(key.default)}."
+    return key.description + default
 
 
 def _comment(words: str) -> str:

@@ -14,9 +14,9 @@ from functools import partial
 from purekernel.errors import FormatError, PurekernelError, RecipeError, raise_all
 from purekernel.formats.text import decode_text
 from purekernel.formats.tinycore import parse_extension_name
-from purekernel.recipe.check import show
+from purekernel.recipe.kinds import GEM, IMAGE_PATH, Text
 from purekernel.recipe.model import Named
-from purekernel.recipe.schema import load_schema
+from purekernel.recipe.words import show
 
 # No user reads more, and a hostile file can have thousands.
 MAX_ERRORS = 100
@@ -49,7 +49,7 @@ def parse_gem_list(data: bytes, *, source: str, errors: Errors | None = None) ->
         RecipeError: a line is not a gem and its requirements; the message names the line.
         CombinedError: several lines are not.
     """
-    return _parse(data, source, partial(_match, "gem"), errors)
+    return _parse(data, source, partial(_match, GEM), errors)
 
 
 def parse_path_list(data: bytes, *, source: str, errors: Errors | None = None) -> tuple[Named, ...]:
@@ -59,7 +59,7 @@ def parse_path_list(data: bytes, *, source: str, errors: Errors | None = None) -
         RecipeError: a line is not a path in an extension; the message names the line.
         CombinedError: several lines are not.
     """
-    return _parse(data, source, partial(_match, "image-path"), errors)
+    return _parse(data, source, partial(_match, IMAGE_PATH), errors)
 
 
 def _parse(data: bytes, source: str, rule: Rule, collected: Errors | None) -> tuple[Named, ...]:
@@ -96,12 +96,11 @@ def _extension(text: str, place: str) -> str:
         raise RecipeError(error.message, hint=error.hint) from None
 
 
-def _match(definition: str, text: str, place: str) -> str:
-    """Return ``text``, which must match the schema's ``definition``."""
-    schema = load_schema()["$defs"][definition]
-    if len(text) > schema["maxLength"] or not re.fullmatch(schema["pattern"], text):
+def _match(kind: Text, text: str, place: str) -> str:
+    """Return ``text``, which must be of ``kind``."""
+    if not kind.accepts(text):
         raise RecipeError(
-            f"{place}: expected {schema['x-words']}, got {show(text)}",
+            f"{place}: expected {kind.words}, got {show(text)}",
             hint="correct the line, or delete it",
         )
     return text

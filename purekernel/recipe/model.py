@@ -1,4 +1,8 @@
-"""Define the values that a recipe is read into.
+"""Describe what a recipe can say, and define the values that it is read into.
+
+The fields with a ``key`` or ``table`` are the one description of ``purekernel.toml``; see
+:mod:`purekernel.recipe.keys`. To add a key, add a field. The description of a key is the
+documentation of its attribute.
 
 Code that creates these values (from ``purekernel.toml``, the command line or the
 ``MK_BUNDLE_…`` settings of the original scripts) has already validated them, and code that reads
@@ -11,11 +15,37 @@ from __future__ import annotations
 from enum import Enum
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from purekernel.errors import PurekernelError, UsageError
 from purekernel.fetch.urls import redact
 from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.keys import Key, key, table
+from purekernel.recipe.kinds import (
+    ABSOLUTE_PATH,
+    EXTENSION_NAME,
+    EXTENSION_NAMES,
+    FLAG,
+    GEM,
+    ID,
+    IMAGE_NAME,
+    IMAGE_PATH,
+    KERNEL_RELEASE,
+    LINE_PATTERN,
+    LONG_FIELD,
+    PATH,
+    PLACE,
+    PLACE_OR_FALSE,
+    PLACES,
+    SECONDS,
+    SHA256,
+    SHORT_FIELD,
+    Array,
+    Choice,
+    Text,
+    Whole,
+    once,
+)
 
 
 class GemLayout(Enum):
@@ -23,6 +53,12 @@ class GemLayout(Enum):
 
     MIRROR = "mirror"
     FLAT = "flat"
+
+
+# In tenths of a second: isolinux counts timer ticks in 16 bits. (Source: its reference, "TIMEOUT".)
+MAX_TIMEOUT = 35996
+
+_ZEROS = "0" * 64
 
 
 def _shown(place: str | None) -> str:
@@ -34,44 +70,119 @@ def _all_shown(places: tuple[str, ...]) -> str:
     return repr(tuple(map(redact, places)))
 
 
+# The tables of a recipe.
+
+
 @frozen(kw_only=True)
 class CoreChoice:
-    """The release of Core that an image starts from.
+    """The release of Core that an image starts from."""
 
-    Attributes:
-        version: ``4.x``, or a release such as ``4.4``.
-        arch: ``x86`` or ``x86_64``.
-        iso: URL or path of the base ISO; ``None`` for the mirror's own ISO.
-        iso_sha256: expected SHA-256 of ``iso``.
-        kernel: the kernel release that ``KERNEL`` stands for in names of extensions; ``None``
-            for the release of the ISO's kernel.
-    """
-
-    version: str = "4.x"
-    arch: str = "x86"
-    iso: str | None = field(default=None, repr=_shown)
-    iso_sha256: str | None = None
-    kernel: str | None = None
+    version: str = field(
+        default="4.x",
+        metadata=key(
+            "Core version",
+            'A series such as "4.x", for its newest release, or one release.',
+            Text(
+                pattern=r"^[0-9]{1,3}\.(x|[0-9]{1,3}(\.[0-9]{1,3})?)$",
+                words='a series such as "4.x", or a release such as "4.4" or "4.7.7"',
+            ),
+            "4.x",
+            "4.4",
+        ),
+    )
+    arch: str = field(
+        default="x86",
+        metadata=key(
+            "Architecture",
+            "Architecture of Core, named as on the mirrors.",
+            Choice(choices=("x86", "x86_64")),
+            "x86",
+        ),
+    )
+    iso: str | None = field(
+        default=None,
+        repr=_shown,
+        metadata=key(
+            "Base ISO",
+            "URL or path of the ISO to start from. If not given, the ISO from the mirror.",
+            PLACE,
+            "http://mirror.example/tinycorelinux/4.x/x86/release/Core-current.iso",
+        ),
+    )
+    iso_sha256: str | None = field(
+        default=None,
+        metadata=key(
+            "SHA-256 of the base ISO", "Expected SHA-256 of the base ISO.", SHA256, _ZEROS
+        ),
+    )
+    kernel: str | None = field(
+        default=None,
+        metadata=key(
+            "Kernel release",
+            "The kernel release that KERNEL in names of extensions stands for. If not given, the "
+            "release of the ISO's kernel.",
+            KERNEL_RELEASE,
+            "3.0.3-tinycore",
+        ),
+    )
 
 
 @frozen(kw_only=True)
 class Mirrors:
-    """The sources of downloads, each list in the order in which they are tried.
+    """The sources of downloads, each list in the order in which they are tried."""
 
-    Attributes:
-        tinycore: folders that hold ``4.x/x86/tcz``: URLs or paths.
-        extensions: folders that hold the extensions themselves; used in place of
-            ``{tinycore}/{version}/{arch}/tcz``.
-        gems: gem servers.
-        debian: Debian mirrors.
-        debian_packages: URLs or paths of packages indexes (``Packages.gz``).
-    """
-
-    tinycore: tuple[str, ...] = field(default=(), repr=_all_shown)
-    extensions: tuple[str, ...] = field(default=(), repr=_all_shown)
-    gems: tuple[str, ...] = field(default=(), repr=_all_shown)
-    debian: tuple[str, ...] = field(default=(), repr=_all_shown)
-    debian_packages: tuple[str, ...] = field(default=(), repr=_all_shown)
+    tinycore: tuple[str, ...] = field(
+        default=(),
+        repr=_all_shown,
+        metadata=key(
+            "Tiny Core mirrors",
+            'Folders that hold "4.x/x86/tcz" and "4.x/x86/release".',
+            PLACES,
+            ["http://distro.ibiblio.org/tinycorelinux", "../mirror/tinycorelinux"],
+        ),
+    )
+    extensions: tuple[str, ...] = field(
+        default=(),
+        repr=_all_shown,
+        metadata=key(
+            "Folders of extensions",
+            "Folders that hold the extensions themselves. They are used in place of the Tiny Core "
+            "mirrors.",
+            PLACES,
+            ["http://distro.ibiblio.org/tinycorelinux/4.x/x86/tcz"],
+        ),
+    )
+    gems: tuple[str, ...] = field(
+        default=(),
+        repr=_all_shown,
+        metadata=key(
+            "Gem servers",
+            "Servers of Ruby gems. The releases of each gem come from the first server that has "
+            "it.",
+            PLACES,
+            ["https://rubygems.org"],
+        ),
+    )
+    debian: tuple[str, ...] = field(
+        default=(),
+        repr=_all_shown,
+        metadata=key(
+            "Debian mirrors",
+            "Mirrors of Debian, for extensions whose names end in .deb.",
+            PLACES,
+            ["https://ftp.debian.org/debian"],
+        ),
+    )
+    debian_packages: tuple[str, ...] = field(
+        default=(),
+        repr=_all_shown,
+        metadata=key(
+            "Debian packages indexes",
+            "Packages indexes to look up .deb packages in.",
+            PLACES,
+            ["https://ftp.debian.org/debian/dists/stable/main/binary-i386/Packages.gz"],
+        ),
+    )
 
 
 @frozen(kw_only=True)
@@ -89,100 +200,257 @@ class Named:
 
 @frozen(kw_only=True)
 class Extensions:
-    """The extensions of an image, and how each is included.
+    """The extensions of an image, and how each is included."""
 
-    Attributes:
-        builtin: extensions that are loaded at boot, from ``/tmp/builtin``; ``None`` if not
-            given.
-        mirror: extensions in the mirror that the image carries; ``None`` if not given.
-        merged: extensions that are unpacked into the root file system.
-        skip: names that are left out, even if another extension depends on them.
-        dependencies: whether to include the dependencies of these extensions.
-    """
-
-    builtin: tuple[Named, ...] | None = None
-    mirror: tuple[Named, ...] | None = None
-    merged: tuple[Named, ...] = ()
-    skip: frozenset[str] = frozenset()
-    dependencies: bool = True
+    builtin: tuple[Named, ...] | None = field(
+        default=None,
+        metadata=key(
+            "Builtin extensions",
+            "Extensions to load at every boot, in this order, each after its dependencies.",
+            EXTENSION_NAMES,
+            ["bash.tcz", "scsi-KERNEL.tcz"],
+            named=True,
+            list_key=Key(
+                name="builtin-list",
+                title="List of builtin extensions",
+                description="A file that lists builtin extensions.",
+                kind=PATH,
+                examples=("lists/builtin-extensions.lst",),
+            ),
+        ),
+    )
+    mirror: tuple[Named, ...] | None = field(
+        default=None,
+        metadata=key(
+            "Mirrored extensions",
+            "Extensions to include in a mirror inside the image. The running image can install "
+            "them from there.",
+            EXTENSION_NAMES,
+            ["fuse.tcz", "glib2.tcz"],
+            named=True,
+            list_key=Key(
+                name="mirror-list",
+                title="List of mirrored extensions",
+                description="A file that lists mirrored extensions.",
+                kind=PATH,
+                examples=("lists/mirror-extensions.lst",),
+            ),
+        ),
+    )
+    merged: tuple[Named, ...] = field(
+        default=(),
+        metadata=key(
+            "Merged extensions",
+            "Extensions to unpack into the root file system, so that they need no loading. Their "
+            "start scripts run at boot.",
+            EXTENSION_NAMES,
+            ["nano.tcz"],
+            named=True,
+        ),
+    )
+    skip: frozenset[str] = field(
+        default=frozenset(),
+        metadata=key(
+            "Extensions to skip",
+            "Extensions to leave out even if others depend on them, such as names that no mirror "
+            "has.",
+            evolve(EXTENSION_NAMES, convert=frozenset),
+            ["gvim-base.tcz"],
+        ),
+    )
+    dependencies: bool = field(
+        default=True,
+        metadata=key(
+            "Dependencies", "Whether to include the dependencies of the extensions.", FLAG, False
+        ),
+    )
 
 
 @frozen(kw_only=True)
 class Cut:
-    """Files to copy into the image from an extension that is not itself in the image.
+    """Files to copy into the image from an extension that is not itself in the image."""
 
-    Attributes:
-        extension: ``util-linux.tcz``.
-        files: paths in the extension, without a leading slash; may be shell patterns.
-    """
-
-    extension: Named
-    files: tuple[Named, ...]
+    extension: Named = field(
+        metadata=key(
+            "Extension to copy from",
+            "Extension that contains the files.",
+            EXTENSION_NAME,
+            "util-linux.tcz",
+            named=True,
+        )
+    )
+    files: tuple[Named, ...] = field(
+        metadata=key(
+            "Files to copy",
+            "Paths in the extension, without a leading slash. *, ? and [...] match as in a shell.",
+            Array(item=IMAGE_PATH, min_items=1, convert=once),
+            ["usr/local/sbin/sfdisk", "usr/local/bin/lscpu"],
+            named=True,
+            list_key=Key(
+                name="list",
+                title="List of files to copy",
+                description="A file that lists paths, one per line. Its paths come before the "
+                "paths given here.",
+                kind=PATH,
+                examples=("lists/util-linux-exec.lst",),
+            ),
+        )
+    )
 
 
 @frozen(kw_only=True)
 class Need:
-    """A substitute for a Debian package that other packages depend on.
+    """A substitute for a Debian package that other packages depend on."""
 
-    Attributes:
-        package: name of the package.
-        extensions: names of the extensions that replace it; empty if the image already has it.
-    """
-
-    package: str
-    extensions: tuple[str, ...]
+    package: str = field(
+        metadata=key(
+            "Package",
+            "Name of the package that other packages depend on.",
+            Text(
+                pattern="^[A-Za-z0-9][A-Za-z0-9+.-]{0,199}$", words="the name of a Debian package"
+            ),
+            "libpci3",
+        )
+    )
+    extensions: tuple[str, ...] = field(
+        metadata=key(
+            "Replacement extensions",
+            "Extensions that replace the package. An empty array means that the image already has "
+            "it.",
+            evolve(EXTENSION_NAMES, convert=tuple),
+            ["pci-utils.tcz"],
+        )
+    )
 
 
 @frozen(kw_only=True)
 class DebianChoice:
-    """Options for converting Debian packages to extensions.
+    """Options for converting Debian packages to extensions."""
 
-    Attributes:
-        follow: whether to include the packages that they depend on.
-        keyring: path of a file of keys; one of them must have signed the archive.
-        documentation: whether to keep documentation.
-        empty_folders: whether to keep empty folders.
-        library_links: whether to link libraries into the folders that Core's loader searches.
-    """
-
-    follow: bool = False
-    keyring: str | None = None
-    documentation: bool = False
-    empty_folders: bool = False
-    library_links: bool = True
+    follow: bool = field(
+        default=False,
+        metadata=key(
+            "Follow dependencies",
+            "Whether to include the packages that packages depend on. A substitute under [[need]] "
+            "takes precedence.",
+            FLAG,
+            True,
+        ),
+    )
+    keyring: str | None = field(
+        default=None,
+        metadata=key(
+            "Keyring",
+            "A file of OpenPGP keys. One of them must have signed InRelease. Requires "
+            "purekernel[signatures].",
+            PATH,
+            "/usr/share/keyrings/debian-archive-keyring.gpg",
+        ),
+    )
+    documentation: bool = field(
+        default=False,
+        metadata=key(
+            "Keep documentation",
+            "Whether to keep doc, man, menu and lintian in usr/share.",
+            FLAG,
+            True,
+        ),
+    )
+    empty_folders: bool = field(
+        default=False,
+        metadata=key("Keep empty folders", "Whether to keep empty folders.", FLAG, True),
+    )
+    library_links: bool = field(
+        default=True,
+        metadata=key(
+            "Link libraries",
+            "Whether to link libraries from folders that Core's loader does not search, such as "
+            "usr/lib/i386-linux-gnu, into a folder that it searches.",
+            FLAG,
+            False,
+        ),
+    )
 
 
 @frozen(kw_only=True)
 class Gems:
-    """The gems of an image.
+    """The gems of an image."""
 
-    Attributes:
-        wanted: gem names with version requirements, in the form of a line of ``gem.list``;
-            ``None`` if not given.
-        layout: layout of the gems; ``None`` for the layout of the project's generation.
-        ruby: the image's Ruby version. Gems that do not run on it are skipped.
-    """
-
-    wanted: tuple[Named, ...] | None = None
-    layout: GemLayout | None = None
-    ruby: str | None = None
+    wanted: tuple[Named, ...] | None = field(
+        default=None,
+        metadata=key(
+            "Gems",
+            "Names of gems, optionally with version requirements.",
+            Array(item=GEM, convert=once),
+            ["facter", "json_pure >= 1.7.7"],
+            named=True,
+            list_key=Key(
+                name="list",
+                title="List of gems",
+                description="A file that lists gems, one per line. Its gems come before the gems "
+                "given here.",
+                kind=PATH,
+                examples=("lists/gem.list",),
+            ),
+        ),
+    )
+    layout: GemLayout | None = field(
+        default=None,
+        metadata=key(
+            "Layout",
+            '"mirror": with an index, in /tmp/gem-mirror, as a source for gem install; "flat": '
+            "the gems only, in /opt/gems. If not given, the layout of the project in [razor].",
+            Choice.of(GemLayout),
+            "mirror",
+        ),
+    )
+    ruby: str | None = field(
+        default=None,
+        metadata=key(
+            "Ruby version",
+            "Version of the image's Ruby. Gem releases that do not run on it are skipped.",
+            Text(pattern=r"^[0-9]{1,3}(\.[0-9]{1,4}){1,3}$", words='a version such as "1.8.7"'),
+            "1.8.7",
+        ),
+    )
 
 
 @frozen(kw_only=True)
 class OverlayChoice:
-    """A folder or archive to copy over the root file system.
+    """A folder or archive to copy over the root file system: either a path or a URL."""
 
-    Attributes:
-        path: path on the host, relative to the recipe's folder; ``None`` if ``url`` is given.
-        url: URL of an archive; ``None`` if ``path`` is given.
-        sha256: expected SHA-256 of the archive.
-        keep_owners: keep the owners that the archive records.
-    """
-
-    path: str | None = None
-    url: str | None = field(default=None, repr=_shown)
-    sha256: str | None = None
-    keep_owners: bool = False
+    path: str | None = field(
+        default=None,
+        metadata=key(
+            "Path", "Path of a folder, or of a tar, cpio, squashfs or mtree file.", PATH, "site"
+        ),
+    )
+    url: str | None = field(
+        default=None,
+        repr=_shown,
+        metadata=key(
+            "URL",
+            "URL of an archive, in place of a path.",
+            Text(
+                pattern=r"^(https?|file)://[^\u0000-\u0020\u007f]+$",
+                max_length=2048,
+                words="a URL that begins with http://, https:// or file://",
+            ),
+            "https://mirror.example/site.tar.gz",
+        ),
+    )
+    sha256: str | None = field(
+        default=None, metadata=key("SHA-256", "Expected SHA-256 of the archive.", SHA256, _ZEROS)
+    )
+    keep_owners: bool = field(
+        default=False,
+        metadata=key(
+            "Keep owners",
+            "Whether to keep the owners that an archive records. Otherwise root owns all files.",
+            FLAG,
+            True,
+        ),
+    )
 
 
 @frozen(kw_only=True)
@@ -191,106 +459,89 @@ class Account:
 
     Attributes:
         name: the login name.
-        password: the password in plain text.
         password_place: source of the password, for messages; empty if it is the recipe.
-        password_env: name of the environment variable that holds the password.
-        password_hash: hash of the password, in the form of ``/etc/shadow``.
-        locked: whether login with a password is disabled.
-        uid: user id of an added account.
-        gid: group id of an added account.
-        home: home directory.
-        shell: login shell.
-        comment: full name.
     """
 
     name: str
-    password: str | None = field(default=None, repr=False)
     password_place: str = field(default="", eq=False)
-    password_env: str | None = None
-    password_hash: str | None = field(default=None, repr=False)
-    locked: bool = False
-    uid: int | None = None
-    gid: int | None = None
-    home: str | None = None
-    shell: str | None = None
-    comment: str | None = None
+    password: str | None = field(
+        default=None,
+        repr=False,
+        metadata=key(
+            "Password",
+            "The password in plain text. Anyone who can read the recipe can read it.",
+            Text(
+                pattern=LINE_PATTERN,
+                min_length=1,
+                max_length=256,
+                words="text on one line, of at least 1 and at most 256 characters",
+                secret=True,
+            ),
+            "test1234",
+        ),
+    )
+    password_env: str | None = field(
+        default=None,
+        metadata=key(
+            "Password from the environment",
+            "Environment variable that holds the password.",
+            Text(
+                pattern="^[A-Za-z_][0-9A-Za-z_]*$",
+                max_length=255,
+                words="the name of an environment variable",
+            ),
+            "TC_PASSWORD",
+        ),
+    )
+    password_hash: str | None = field(
+        default=None,
+        repr=False,
+        metadata=key(
+            "Password hash",
+            "Hash of the password, in the form of /etc/shadow.",
+            Text(
+                pattern=r"^(\$[0-9a-z]{1,8}\$[./0-9A-Za-z$=,-]{1,200}|[./0-9A-Za-z]{13})$",
+                words="a hash in the form of /etc/shadow, such as one that begins with $6$",
+                secret=True,
+            ),
+            "$6$saltsalt$diqEm1MZaAfvmRGID6/fuBsSANgy545QfioEs29fE.nbIw4xah49Ul9WWGeLyGBddflSIa1rL"
+            "rr6fcxv9xyYK0",
+        ),
+    )
+    locked: bool = field(
+        default=False,
+        metadata=key("Locked", "Whether to disable login with a password.", FLAG, True),
+    )
+    uid: int | None = field(
+        default=None, metadata=key("User id", "User id of an added account.", ID, 1002)
+    )
+    gid: int | None = field(
+        default=None, metadata=key("Group id", "Group id of an added account.", ID, 50)
+    )
+    home: str | None = field(
+        default=None, metadata=key("Home", "Home directory.", ABSOLUTE_PATH, "/home/anna")
+    )
+    shell: str | None = field(
+        default=None, metadata=key("Shell", "Login shell.", ABSOLUTE_PATH, "/bin/sh")
+    )
+    comment: str | None = field(
+        default=None,
+        metadata=key(
+            "Comment",
+            "Full name.",
+            Text(
+                pattern=r"^[^\u0000-\u001f:\u007f]*$",
+                max_length=255,
+                words="text on one line, without colons, of at most 255 characters",
+            ),
+            "Anna Example",
+        ),
+    )
 
     @property
     def has_password(self) -> bool:
         """Whether a password is given, in any of the three forms."""
         return (self.password, self.password_env, self.password_hash) != (None, None, None)
-
-
-@frozen(kw_only=True)
-class IsoChoice:
-    """Options for the ISO.
-
-    Attributes:
-        volume: fields of the volume descriptor, by their names in
-            :mod:`purekernel.formats.iso`.
-        keep_files: whether to keep the base ISO's files outside ``boot/``.
-    """
-
-    volume: dict[str, str] = field(factory=dict)
-    keep_files: bool | None = None
-
-
-@frozen(kw_only=True)
-class Razor:
-    """The Razor-Microkernel project that an image is built from.
-
-    Attributes:
-        project: folder, tarball or tarball URL of the project.
-        project_sha256: expected SHA-256 of a tarball.
-        rubygems: URL or path of the RubyGems distribution; empty to leave it out; ``None`` for
-            the default.
-        open_vm_tools: the same for ``mk-open-vm-tools.tar.gz``.
-        mcollective: the same for MCollective; 2012 only.
-        ssh_host_keys: whether to include the host keys in the project's ssh files.
-    """
-
-    project: str = field(repr=_shown)
-    project_sha256: str | None = None
-    rubygems: str | None = field(default=None, repr=_shown)
-    open_vm_tools: str | None = field(default=None, repr=_shown)
-    mcollective: str | None = field(default=None, repr=_shown)
-    ssh_host_keys: bool = True
-
-
-@frozen(kw_only=True)
-class OutputChoice:
-    """The files to write, and their folder.
-
-    Attributes:
-        folder: output folder, relative to the recipe's folder.
-        emit: kinds of output: ``iso``, ``core``, ``pxe``.
-    """
-
-    folder: str | None = None
-    emit: tuple[str, ...] = ()
-
-
-@frozen(kw_only=True)
-class DownloadChoice:
-    """Options for downloads; ``None`` for the default.
-
-    Attributes:
-        parallel: number of downloads at once.
-        attempts: number of attempts for each file, over all mirrors.
-        connect_seconds: time limit for a server to answer.
-        stall_seconds: time limit without a byte of data.
-        most_seconds: time limit for a whole file.
-    """
-
-    parallel: int | None = None
-    attempts: int | None = None
-    connect_seconds: float | None = None
-    stall_seconds: float | None = None
-    most_seconds: float | None = None
-
-
-# In tenths of a second: isolinux counts timer ticks in 16 bits. (Source: its reference, "TIMEOUT".)
-MAX_TIMEOUT = 35996
 
 
 def _is_timeout(_changes: object, _attribute: object, timeout: int | None) -> None:
@@ -305,18 +556,224 @@ def _is_timeout(_changes: object, _attribute: object, timeout: int | None) -> No
 class BootChanges:
     """Changes to the boot menu.
 
-    Attributes:
-        append: parameters to append to every kernel command line.
-        timeout: tenths of a second until the default entry boots; 0 waits forever.
-        default: label of the entry that boots if the user chooses none.
-
     Raises:
         UsageError: the timeout is outside the range of isolinux.
     """
 
-    append: str | None = None
-    timeout: int | None = field(default=None, validator=_is_timeout)
-    default: str | None = None
+    append: str | None = field(
+        default=None,
+        metadata=key(
+            "Kernel parameters",
+            'Parameters to append to every kernel command line. "console=ttyS0" shows the boot '
+            "messages on a serial port, but gives no login there.",
+            Text(
+                pattern=LINE_PATTERN,
+                max_length=2047,
+                words="text on one line, of at most 2047 characters",
+            ),
+            "console=ttyS0",
+        ),
+    )
+    timeout: int | None = field(
+        default=None,
+        validator=_is_timeout,
+        metadata=key(
+            "Timeout",
+            "Tenths of a second until the default entry boots; 0 waits forever. If not given, "
+            "Core's timeout of 300 becomes 100.",
+            Whole(
+                minimum=0,
+                maximum=MAX_TIMEOUT,
+                words=f"a whole number of tenths of a second, from 0 to {MAX_TIMEOUT}",
+            ),
+            100,
+        ),
+    )
+    default: str | None = field(
+        default=None,
+        metadata=key(
+            "Default",
+            "Label of the entry that boots if the user chooses none.",
+            Text(
+                pattern=r"^[^\u0000-\u0020\u007f]+$",
+                max_length=255,
+                words="a label of the boot menu, without blanks",
+            ),
+            "mc",
+        ),
+    )
+
+
+@frozen(kw_only=True)
+class IsoChoice:
+    """Options for the ISO."""
+
+    volume_id: str | None = field(
+        default=None,
+        metadata=key(
+            "Volume id", "Name of the disc, as operating systems show it.", SHORT_FIELD, "MY CORE"
+        ),
+    )
+    application: str | None = field(
+        default=None, metadata=key("Application", "Application field.", LONG_FIELD, "My Core")
+    )
+    system: str | None = field(
+        default=None, metadata=key("System", "System field.", SHORT_FIELD, "LINUX", default="LINUX")
+    )
+    publisher: str | None = field(
+        default=None, metadata=key("Publisher", "Publisher field.", LONG_FIELD, "EXAMPLE LTD")
+    )
+    preparer: str | None = field(
+        default=None,
+        metadata=key(
+            "Preparer",
+            "Preparer field. The default contains no user, host or date.",
+            LONG_FIELD,
+            "EXAMPLE LTD",
+            default="purekernel",
+        ),
+    )
+    keep_files: bool | None = field(
+        default=None,
+        metadata=key(
+            "Keep files", "Whether to keep the base ISO's files outside boot/.", FLAG, True
+        ),
+    )
+
+    @property
+    def volume(self) -> dict[str, str]:
+        """The given fields of the volume descriptor, named as in :mod:`purekernel.formats.iso`."""
+        given = {
+            "volume_id": self.volume_id,
+            "application_id": self.application,
+            "system_id": self.system,
+            "publisher_id": self.publisher,
+            "preparer_id": self.preparer,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@frozen(kw_only=True)
+class Razor:
+    """The Razor-Microkernel project that an image is built from.
+
+    An empty place leaves the file out; ``None`` stands for the default.
+    """
+
+    project: str = field(
+        repr=_shown,
+        metadata=key(
+            "Project",
+            "The Razor-Microkernel project: a folder, a tarball, or a tarball's URL.",
+            PLACE,
+            "../Razor-Microkernel",
+        ),
+    )
+    project_sha256: str | None = field(
+        default=None,
+        metadata=key(
+            "SHA-256 of the project", "Expected SHA-256 of the project's tarball.", SHA256, _ZEROS
+        ),
+    )
+    rubygems: str | None = field(
+        default=None,
+        repr=_shown,
+        metadata=key(
+            "RubyGems",
+            "RubyGems distribution that the image installs at boot.",
+            PLACE_OR_FALSE,
+            "https://rubygems.org/rubygems/rubygems-1.8.24.tgz",
+        ),
+    )
+    open_vm_tools: str | None = field(
+        default=None,
+        repr=_shown,
+        metadata=key(
+            "Open VM tools", "The archive mk-open-vm-tools.tar.gz.", PLACE_OR_FALSE, False
+        ),
+    )
+    mcollective: str | None = field(
+        default=None,
+        repr=_shown,
+        metadata=key(
+            "MCollective", "MCollective distribution, for a project of 2012.", PLACE_OR_FALSE, False
+        ),
+    )
+    ssh_host_keys: bool = field(
+        default=True,
+        metadata=key(
+            "SSH host keys",
+            "Whether to include the host keys in the project's ssh files. All images then have "
+            "the same keys.",
+            FLAG,
+            False,
+        ),
+    )
+
+
+@frozen(kw_only=True)
+class OutputChoice:
+    """The files to write, and their folder, which is relative to the recipe's folder."""
+
+    folder: str | None = field(
+        default=None, metadata=key("Folder", "Folder for the output files.", PATH, "out")
+    )
+    emit: tuple[str, ...] = field(
+        default=(),
+        metadata=key(
+            "Outputs",
+            '"iso": the ISO; "core": core.gz and vmlinuz; "pxe": a folder for a TFTP or HTTP '
+            "server.",
+            Array(item=Choice(choices=("iso", "core", "pxe")), min_items=1, convert=once),
+            ["iso", "pxe"],
+            default=["iso"],
+        ),
+    )
+
+
+@frozen(kw_only=True)
+class DownloadChoice:
+    """Options for downloads; ``None`` for the default."""
+
+    parallel: int | None = field(
+        default=None,
+        metadata=key(
+            "Parallel downloads",
+            "Number of downloads at once.",
+            Whole(minimum=1, maximum=64, words="a whole number from 1 to 64"),
+            8,
+            default=8,
+        ),
+    )
+    attempts: int | None = field(
+        default=None,
+        metadata=key(
+            "Attempts",
+            "Number of attempts per file, over all mirrors in turn.",
+            Whole(minimum=1, maximum=100, words="a whole number from 1 to 100"),
+            4,
+            default=4,
+        ),
+    )
+    connect_seconds: float | None = field(
+        default=None,
+        metadata=key(
+            "Connection timeout", "Time limit for a server to answer, in seconds.", SECONDS, 10
+        ),
+    )
+    stall_seconds: float | None = field(
+        default=None,
+        metadata=key(
+            "Stall timeout",
+            "Time limit for a download without a byte of data, in seconds.",
+            SECONDS,
+            30,
+        ),
+    )
+    most_seconds: float | None = field(
+        default=None,
+        metadata=key("Total timeout", "Time limit for a whole file, in seconds.", SECONDS, 3600),
+    )
 
 
 @frozen(kw_only=True)
@@ -326,51 +783,193 @@ class Recipe:
     Attributes:
         source: source of the recipe, for messages: ``purekernel.toml`` or ``the command line``.
         folder: folder that relative paths are relative to.
-        name: base name of the output files, without version and suffixes.
-        version: version of the image.
-        flavour: the image's use; ``None`` keeps the base's accounts and console.
-        timestamp: time of all files, in seconds since 1970, UTC.
-        core: the release of Core to start from.
-        mirrors: sources of downloads.
-        extensions: extensions of the image.
-        cuts: files to copy from extensions that are not in the image.
-        needs: substitutes for Debian packages.
-        debian: options for converting Debian packages.
-        gems: Ruby gems of the image.
-        overlays: folders and archives to copy over the root file system, in order.
-        accounts: user accounts to change or add.
-        boot: changes to the boot menu.
-        autologin: whether the first console logs in automatically; ``None`` for the flavour's
-            default.
-        iso: options for the ISO.
-        razor: the project, for an image that follows Razor's conventions.
-        output: the files to write.
-        downloads: options for downloads.
-        drop_boot: whether to drop the base's ways to boot that an output cannot have; otherwise
-            they are an error.
         faults: errors in lines of the recipe's lists, to be raised together with other errors.
     """
 
     source: str
     folder: Path
-    name: str | None = None
-    version: str | None = None
-    flavour: Flavour | None = None
-    timestamp: int | None = None
-    core: CoreChoice = field(factory=CoreChoice)
-    mirrors: Mirrors = field(factory=Mirrors)
-    extensions: Extensions = field(factory=Extensions)
-    cuts: tuple[Cut, ...] = ()
-    needs: tuple[Need, ...] = ()
-    debian: DebianChoice = field(factory=DebianChoice)
-    gems: Gems = field(factory=Gems)
-    overlays: tuple[OverlayChoice, ...] = ()
-    accounts: tuple[Account, ...] = ()
-    boot: BootChanges = field(factory=BootChanges)
-    autologin: bool | None = None
-    iso: IsoChoice = field(factory=IsoChoice)
-    razor: Razor | None = None
-    output: OutputChoice = field(factory=OutputChoice)
-    downloads: DownloadChoice = field(factory=DownloadChoice)
-    drop_boot: bool = False
+    name: str | None = field(
+        default=None,
+        metadata=key("Name", "Prefix of the names of the output files.", IMAGE_NAME, "my-core"),
+    )
+    version: str | None = field(
+        default=None,
+        metadata=key(
+            "Version",
+            "Version of the image. It appears in the names of the output files and inside the "
+            "image.",
+            IMAGE_NAME,
+            "1.0",
+        ),
+    )
+    flavour: Flavour | None = field(
+        default=None,
+        metadata=key(
+            "Flavour",
+            'Use of the image: "dev" allows login, "prod" allows no login, "debug" logs in on the '
+            "console automatically. If not given, accounts and console stay as in Core; with "
+            '[razor], the default is "dev".',
+            Choice.of(Flavour),
+            "dev",
+        ),
+    )
+    timestamp: int | None = field(
+        default=None,
+        metadata=key(
+            "Timestamp",
+            "Time of the output files, in seconds since 1970, UTC. No file in the image has a "
+            "newer time. If not given, the newest time of the inputs.",
+            Whole(
+                minimum=0,
+                maximum=0xFFFFFFFF,
+                words=f"a whole number of seconds from 0 to {0xFFFFFFFF}",
+            ),
+            1700000000,
+        ),
+    )
+    drop_boot: bool = field(
+        default=False,
+        metadata=key(
+            "Drop unsupported ways to boot",
+            "Whether to drop the base's ways to boot that the output does not support (UEFI, USB "
+            "sticks, early microcode), and its boot menus that a change does not apply to, with a "
+            "warning. Otherwise they are an error.",
+            FLAG,
+            True,
+        ),
+    )
+    core: CoreChoice = field(
+        factory=CoreChoice,
+        metadata=table(
+            "core", "Core", "The Tiny Core release that the image starts from.", CoreChoice
+        ),
+    )
+    mirrors: Mirrors = field(
+        factory=Mirrors,
+        metadata=table(
+            "mirrors", "Mirrors", "Sources of downloads: URLs or folders, tried in order.", Mirrors
+        ),
+    )
+    extensions: Extensions = field(
+        factory=Extensions,
+        metadata=table(
+            "extensions",
+            "Extensions",
+            "Extensions of the image. A name without a suffix means .tcz. A name that ends in .deb "
+            "is a Debian package, which is converted to an extension. KERNEL in a name stands for "
+            "the kernel release. A list is a file with one name per line; its names come before "
+            "the names given here.",
+            Extensions,
+        ),
+    )
+    cuts: tuple[Cut, ...] = field(
+        default=(),
+        metadata=table(
+            "cut",
+            "Cuts",
+            "Files to copy into the image from an extension that is not itself in the image. The "
+            "table can be repeated.",
+            Cut,
+            repeated=True,
+            item_title="Cut",
+            any_of=("files", "list"),
+        ),
+    )
+    needs: tuple[Need, ...] = field(
+        default=(),
+        metadata=table(
+            "need",
+            "Substitutes for packages",
+            "Substitutes for Debian packages that other packages depend on. The table can be "
+            "repeated.",
+            Need,
+            repeated=True,
+            item_title="Substitute",
+        ),
+    )
+    debian: DebianChoice = field(
+        factory=DebianChoice,
+        metadata=table(
+            "debian",
+            "Debian packages",
+            "Options for converting Debian packages, which are listed as NAME.deb among the "
+            "extensions.",
+            DebianChoice,
+        ),
+    )
+    gems: Gems = field(
+        factory=Gems,
+        metadata=table(
+            "gems", "Gems", "Ruby gems of the image. Their runtime dependencies are included.", Gems
+        ),
+    )
+    overlays: tuple[OverlayChoice, ...] = field(
+        default=(),
+        metadata=table(
+            "overlay",
+            "Overlays",
+            "Folders and archives to copy over the root file system, in this order; later files "
+            "replace earlier ones. The table can be repeated.",
+            OverlayChoice,
+            repeated=True,
+            item_title="Overlay",
+            one_of=("path", "url"),
+        ),
+    )
+    accounts: tuple[Account, ...] = field(
+        default=(),
+        metadata=table(
+            "accounts",
+            "Accounts",
+            "User accounts to change or add, each in its own table, such as [accounts.tc]. Only "
+            "one form of password can be given.",
+            Account,
+            item_title="Account",
+            names=Text(
+                pattern=r"^[a-z_][a-z0-9_-]{0,31}(?!\n)$",
+                words="a login name: at most 32 lower-case letters, digits, _ and -, beginning "
+                "with a letter or _",
+            ),
+            example={"tc": {"password-env": "TC_PASSWORD"}},
+            exclusive=("locked", "password", "password-env", "password-hash"),
+        ),
+    )
+    boot: BootChanges = field(
+        factory=BootChanges,
+        metadata=table(
+            "boot", "Boot", "Changes to the boot menu and to the login after booting.", BootChanges
+        ),
+    )
+    autologin: bool | None = field(
+        default=None,
+        metadata=key(
+            "Automatic login",
+            "Whether the first console logs in automatically. If not given, it depends on the "
+            "flavour.",
+            FLAG,
+            True,
+            table="boot",
+        ),
+    )
+    iso: IsoChoice = field(
+        factory=IsoChoice, metadata=table("iso", "ISO", "Fields and files of the ISO.", IsoChoice)
+    )
+    razor: Razor | None = field(
+        default=None,
+        metadata=table(
+            "razor",
+            "Razor",
+            "The project for an image that follows the conventions of the Razor Microkernel. A "
+            "file set to false is left out.",
+            Razor,
+        ),
+    )
+    output: OutputChoice = field(
+        factory=OutputChoice,
+        metadata=table("output", "Output", "Output files and their folder.", OutputChoice),
+    )
+    downloads: DownloadChoice = field(
+        factory=DownloadChoice,
+        metadata=table("downloads", "Downloads", "Options for downloads.", DownloadChoice),
+    )
     faults: tuple[PurekernelError, ...] = ()

@@ -6,49 +6,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from purekernel.errors import LimitError, PurekernelError, RecipeError, raise_all
 from purekernel.formats.text import MOST_BYTES
-from purekernel.formats.tinycore import parse_extension_name
 from purekernel.formats.toml import TomlDocument, TomlPath, parse_toml
 from purekernel.host.read import load_file
 from purekernel.input import Input, Limits
 from purekernel.recipe.check import check_recipe
-from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.keys import Key, Table
+from purekernel.recipe.kinds import EXTENSION_NAME, GEM, IMAGE_PATH, Array, Kind
 from purekernel.recipe.lists import parse_extension_list, parse_gem_list, parse_path_list
-from purekernel.recipe.model import (
-    Account,
-    BootChanges,
-    CoreChoice,
-    Cut,
-    DebianChoice,
-    DownloadChoice,
-    Extensions,
-    GemLayout,
-    Gems,
-    IsoChoice,
-    Mirrors,
-    Named,
-    Need,
-    OutputChoice,
-    OverlayChoice,
-    Razor,
-    Recipe,
-)
-
-Values = dict[str, Any]
-
-
-# Maps the schema's names of the ISO's fields to those of :mod:`purekernel.formats.iso`.
-_VOLUME = {
-    "volume-id": "volume_id",
-    "application": "application_id",
-    "system": "system_id",
-    "publisher": "publisher_id",
-    "preparer": "preparer_id",
-}
-
+from purekernel.recipe.model import Named, Recipe
+from purekernel.recipe.schema import tables
 
 Read = Callable[[Path], bytes]
 """Returns the content of a file on the host."""
@@ -59,6 +29,13 @@ Lists = dict[TomlPath, tuple[Named, ...]]
 
 
 _Parse = Callable[..., tuple[Named, ...]]
+
+# The parsers of lists, by the kind of their items.
+_PARSERS: dict[Kind, _Parse] = {
+    EXTENSION_NAME: parse_extension_list,
+    GEM: parse_gem_list,
+    IMAGE_PATH: parse_path_list,
+}
 
 
 def read_text_file(path: Path) -> bytes:
@@ -135,28 +112,17 @@ def read_lists(
 
 def _named_lists(values: dict[str, Any]) -> Iterator[tuple[TomlPath, str, _Parse]]:
     """Yield the path of each key that names a list, the list's file name, and its parser."""
-    cuts = values.get("cut")
-    count = len(cuts) if isinstance(cuts, list) else 0
-    list_keys: list[tuple[TomlPath, _Parse]] = [
-        (("extensions", "builtin-list"), parse_extension_list),
-        (("extensions", "mirror-list"), parse_extension_list),
-        *((("cut", index, "list"), parse_path_list) for index in range(count)),
-        (("gems", "list"), parse_gem_list),
-    ]
-    for path, parse in list_keys:
-        name = _at(values, path)
-        if isinstance(name, str) and name and "\0" not in name:
-            yield path, name, parse
-
-
-def _at(value: Any, path: TomlPath) -> Any:
-    """Return the value at ``path``; ``None`` if ``path`` does not lead to a value."""
-    for key in path:
-        if isinstance(value, dict):
-            value = value.get(key)
-        else:
-            value = value[key] if isinstance(value, list) and isinstance(key, int) else None
-    return value
+    for table in tables()[1:]:
+        value = values.get(table.name)
+        items: dict[TomlPath, Any] = {(table.name,): value}
+        if table.repeated and isinstance(value, list):
+            items = {(table.name, index): item for index, item in enumerate(value)}
+        for path, item in items.items():
+            for key in table.keys.values() if isinstance(item, dict) else ():
+                if key.list_key is not None and isinstance(key.kind, Array):
+                    name = item.get(key.list_key.name)
+                    if isinstance(name, str) and name and "\0" not in name:
+                        yield (*path, key.list_key.name), name, _PARSERS[key.kind.item]
 
 
 def parse_recipe(
@@ -191,150 +157,70 @@ def parse_recipe(
     lists = read_lists(document, folder=folder, read=read, errors=errors, faults=faults)
     if errors or not defer_lists:
         raise_all([*errors, *faults])
-    recipe = _Converter(document=document, lists=lists).recipe(folder)
+    recipe = _Reader(document, lists).recipe(folder)
     return evolve(recipe, faults=tuple(faults))
 
 
-@frozen(kw_only=True)
-class _Converter:
-    """Converts a recipe that follows the schema to values."""
+class _Reader:
+    """Converts a recipe without problems to values."""
 
-    document: TomlDocument
-    lists: Lists = field(factory=dict)
+    def __init__(self, document: TomlDocument, lists: Lists) -> None:
+        self._document = document
+        self._lists = lists
 
     def recipe(self, folder: Path) -> Recipe:
-        values = self.document.values
-        boot = values.get("boot", {})
-        return Recipe(
-            source=self.document.source,
-            folder=folder,
-            name=values.get("name"),
-            version=values.get("version"),
-            flavour=Flavour(values["flavour"]) if "flavour" in values else None,
-            timestamp=_integer(values.get("timestamp")),
-            core=CoreChoice(**_fields(values.get("core", {}), lower=("iso_sha256",))),
-            mirrors=Mirrors(
-                **{key: tuple(urls) for key, urls in _fields(values.get("mirrors", {})).items()}
-            ),
-            extensions=self._extensions(values.get("extensions", {})),
-            cuts=tuple(self._cut(index, cut) for index, cut in enumerate(values.get("cut", []))),
-            needs=tuple(
-                Need(
-                    package=need["package"],
-                    extensions=tuple(map(parse_extension_name, need["extensions"])),
-                )
-                for need in values.get("need", [])
-            ),
-            debian=DebianChoice(**_fields(values.get("debian", {}))),
-            gems=self._gems(values.get("gems", {})),
-            overlays=tuple(
-                OverlayChoice(**_fields(overlay, lower=("sha256",)))
-                for overlay in values.get("overlay", [])
-            ),
-            accounts=tuple(
-                _account(name, account) for name, account in values.get("accounts", {}).items()
-            ),
-            boot=BootChanges(
-                append=boot.get("append"),
-                timeout=_integer(boot.get("timeout")),
-                default=boot.get("default"),
-            ),
-            autologin=boot.get("autologin"),
-            iso=_iso(values.get("iso", {})),
-            razor=_razor(values["razor"]) if "razor" in values else None,
-            output=_output(values.get("output", {})),
-            downloads=_downloads(values.get("downloads", {})),
-            drop_boot=values.get("drop-boot", False),
-        )
+        values = self._document.values
+        found: dict[str, Any] = {}
+        for table in tables():
+            if not table.name:
+                found |= self._fields(table, values, ())
+            elif table.name in values:
+                found |= self._table(table, values[table.name])
+        return Recipe(source=self._document.source, folder=folder, **found)
 
-    def _extensions(self, values: Values) -> Extensions:
-        return Extensions(
-            builtin=self._named(("extensions",), "builtin", "builtin-list", parse_extension_name),
-            mirror=self._named(("extensions",), "mirror", "mirror-list", parse_extension_name),
-            merged=self._named(("extensions",), "merged", None, parse_extension_name) or (),
-            skip=frozenset(map(parse_extension_name, values.get("skip", []))),
-            dependencies=values.get("dependencies", True),
-        )
+    def _table(self, table: Table, value: Any) -> dict[str, Any]:
+        """Return the recipe's attributes that a table's key gives."""
+        path = (table.name,)
+        if table.repeated:
+            items = [
+                table.model(**self._fields(table, item, (*path, index)))
+                for index, item in enumerate(value)
+            ]
+            return {table.attribute: tuple(items)}
+        if table.names:
+            items = [
+                table.model(name=name, **self._fields(table, item, (*path, name)))
+                for name, item in value.items()
+            ]
+            return {table.attribute: tuple(items)}
+        fields = self._fields(table, value, path)
+        moved = {
+            key.attribute: fields.pop(key.attribute)
+            for key in table.keys.values()
+            if key.table and key.attribute in fields
+        }
+        return {table.attribute: table.model(**fields), **moved}
 
-    def _cut(self, index: int, values: Values) -> Cut:
-        path = ("cut", index)
-        return Cut(
-            extension=Named(
-                name=parse_extension_name(values["extension"]),
-                place=self.document.place((*path, "extension")),
-            ),
-            files=self._named(path, "files", "list", str) or (),
-        )
+    def _fields(self, table: Table, values: dict[str, Any], path: TomlPath) -> dict[str, Any]:
+        """Return the model's attributes that a table gives."""
+        return {
+            key.attribute: self._value(key, values.get(name), (*path, name))
+            for name, key in table.keys.items()
+            if key.attribute and (name in values or (key.list_key and key.list_key.name in values))
+        }
 
-    def _gems(self, values: Values) -> Gems:
-        return Gems(
-            wanted=self._named(("gems",), "wanted", "list", str),
-            layout=GemLayout(values["layout"]) if "layout" in values else None,
-            ruby=values.get("ruby"),
-        )
+    def _value(self, key: Key, value: Any, path: TomlPath) -> Any:
+        """Return the model's value for a key; that of an array with the items of its list first."""
+        kind = key.kind
+        if not isinstance(kind, Array):
+            return self._item(key, kind, value, path)
+        items = [
+            self._item(key, kind.item, item, (*path, index))
+            for index, item in enumerate(value or ())
+        ]
+        listed = self._lists.get((*path[:-1], key.list_key.name), ()) if key.list_key else ()
+        return kind.convert([*listed, *items])
 
-    def _named(
-        self, table: TomlPath, key: str, list_key: str | None, rule: Callable[[str], str]
-    ) -> tuple[Named, ...] | None:
-        """Return the names in a list file and an array, each once; ``None`` if both are absent."""
-        items = self._at(table).get(key)
-        listed = self.lists.get((*table, list_key)) if list_key else None
-        if items is None and listed is None:
-            return None
-        names = {named.name: named for named in listed or ()}
-        for index, item in enumerate(items or ()):
-            name = rule(item)
-            place = self.document.place((*table, key, index))
-            names.setdefault(name, Named(name=name, place=place))
-        return tuple(names.values())
-
-    def _at(self, path: TomlPath) -> Values:
-        value: Any = self.document.values
-        for key in path:
-            value = value.get(key, {}) if isinstance(key, str) else value[key]
-        table: Values = value
-        return table
-
-
-def _fields(values: Values, *, lower: tuple[str, ...] = ()) -> Values:
-    """Return ``values`` by field name; values of the fields in ``lower`` are put in lower case."""
-    fields = {key.replace("-", "_"): value for key, value in values.items()}
-    return {key: value.lower() if key in lower else value for key, value in fields.items()}
-
-
-def _account(name: str, values: Values) -> Account:
-    numbers = {key: _integer(values.get(key)) for key in ("uid", "gid")}
-    return Account(name=name, **{**_fields(values), **numbers})
-
-
-def _iso(values: Values) -> IsoChoice:
-    return IsoChoice(
-        volume={field_name: values[key] for key, field_name in _VOLUME.items() if key in values},
-        keep_files=values.get("keep-files"),
-    )
-
-
-def _razor(values: Values) -> Razor:
-    fields = _fields(values, lower=("project_sha256",))
-    for key in ("rubygems", "open_vm_tools", "mcollective"):
-        if fields.get(key) is False:
-            fields[key] = ""
-    return Razor(**fields)
-
-
-def _output(values: Values) -> OutputChoice:
-    return OutputChoice(
-        folder=values.get("folder"), emit=tuple(dict.fromkeys(values.get("emit", [])))
-    )
-
-
-def _downloads(values: Values) -> DownloadChoice:
-    fields = _fields(values)
-    for key in ("parallel", "attempts"):
-        fields[key] = _integer(fields.get(key))
-    return DownloadChoice(**fields)
-
-
-def _integer(value: float | None) -> int | None:
-    """Return ``value`` as an integer; in JSON Schema 1.0 is an integer as well."""
-    return None if value is None else int(value)
+    def _item(self, key: Key, kind: Kind, value: Any, path: TomlPath) -> Any:
+        converted = kind.convert(value)
+        return Named(name=converted, place=self._document.place(path)) if key.named else converted

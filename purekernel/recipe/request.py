@@ -6,7 +6,6 @@ recipe overrides the environment.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +18,7 @@ from purekernel.formats.tinycore import parse_extension_name
 from purekernel.host.read import is_folder
 from purekernel.recipe.defaults import USER
 from purekernel.recipe.flavour import SCRIPTS, Flavour
+from purekernel.recipe.kinds import KERNEL_RELEASE
 from purekernel.recipe.lists import parse_extension_list
 from purekernel.recipe.model import (
     Account,
@@ -30,7 +30,6 @@ from purekernel.recipe.model import (
     Recipe,
 )
 from purekernel.recipe.read import load_recipe, read_text_file
-from purekernel.recipe.schema import load_schema
 from purekernel.recipe.settings import (
     Settings,
     parse_settings,
@@ -304,11 +303,9 @@ def _from_current_folder(address: str) -> str:
 
 
 def _check_kernel(kernel: str | None) -> None:
-    """Check a kernel release against the schema of recipes."""
-    schema = load_schema()["properties"]["core"]["properties"]["kernel"]
-    if kernel is not None and not re.search(schema["pattern"], kernel):
+    if kernel is not None and not KERNEL_RELEASE.accepts(kernel):
         raise UsageError(
-            f"--kernel must be {schema['x-words']}, got {kernel!r}",
+            f"--kernel must be {KERNEL_RELEASE.words}, got {kernel!r}",
             hint="run 'uname -r' in the image to see its release",
         )
 

@@ -1,87 +1,105 @@
-"""Load the published JSON schema of recipes, and list its tables and keys.
+"""Make the JSON schema of recipes from the description in the model.
 
-Recipes are checked against the schema. ``purekernel init`` explains keys with its texts, and the
-reference in ``docs/recipe.md`` is generated from it, so the three always agree.
+The schema is for editors and other programs; purekernel itself checks recipes against the
+description.
+
+Source: JSON Schema, draft 2020-12 (Core and Validation).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cache
-from importlib import resources
-from typing import Any
+from itertools import combinations
 
-from attrs import frozen
-
-Schema = Mapping[str, Any]
-
-ACCOUNTS = "accounts"
-
-
-@frozen(kw_only=True)
-class Table:
-    """A table of a recipe.
-
-    Attributes:
-        key: key of the table in the recipe; empty for the recipe itself.
-        label: header of the table: ``[boot]``, ``[[overlay]]``, ``[accounts.tc]``; empty for
-            the keys before the first table.
-        schema: schema of the table.
-        keys: schema of each key of the table, without the keys that are tables themselves.
-    """
-
-    key: str
-    label: str
-    schema: Schema
-    keys: Mapping[str, Schema]
-
-
-@cache
-def schema_text() -> str:
-    """Return the text of the published schema."""
-    return resources.files(__package__).joinpath("schema.json").read_text(encoding="utf-8")
-
-
-@cache
-def load_schema() -> Schema:
-    """Return the parsed schema. The caller must not change it."""
-    schema: Schema = json.loads(schema_text())
-    return schema
+from purekernel.recipe.keys import Table, tables_of
+from purekernel.recipe.kinds import Array, Flag, Kind, Schema, TextOrFalse
+from purekernel.recipe.model import Recipe
 
 
 @cache
 def tables() -> tuple[Table, ...]:
-    """Return all tables in the order of the schema, beginning with the recipe itself."""
-    top = {key: resolve(value) for key, value in load_schema()["properties"].items()}
-    inner = {key: table for key, value in top.items() if (table := _table(key, value))}
-    outside = {key: value for key, value in top.items() if key not in inner}
-    return (Table(key="", label="", schema=load_schema(), keys=outside), *inner.values())
+    """Return the tables of a recipe in the model's order, beginning with the recipe itself."""
+    return tables_of(Recipe)
 
 
-def to_toml(example: Any) -> str:
-    """Return a string, number, boolean or an array of these in TOML."""
-    return json.dumps(example, ensure_ascii=False)
+def schema_text() -> str:
+    """Return the schema as JSON."""
+    return json.dumps(build_schema(), indent=2) + "\n"
 
 
-def _table(key: str, schema: Schema) -> Table | None:
-    """Return the table that ``key`` holds; ``None`` if its value is not a table."""
-    label, described = f"[{key}]", schema
-    if schema.get("type") == "array":
-        label, schema = f"[[{key}]]", resolve(schema["items"])
-    if "patternProperties" in schema:
-        (example,) = schema["examples"][0]
-        label = f"[{key}.{example}]"
-        (schema,) = map(resolve, schema["patternProperties"].values())
-    if schema.get("type") != "object":
-        return None
-    keys = {name: resolve(value) for name, value in schema["properties"].items()}
-    return Table(key=key, label=label, schema={**schema, **described}, keys=keys)
+def build_schema() -> Schema:
+    """Return the schema."""
+    top, *inner = tables()
+    definitions: dict[str, Schema] = {}
+    for table in tables():
+        for key in table.keys.values():
+            _define(key.kind, definitions)
+    definitions |= {_definition(table): _inner(table) for table in inner if table.names is not None}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:purekernel:recipe",
+        "title": "purekernel recipe",
+        "description": "A recipe for a bootable Tiny Core image, usually purekernel.toml. "
+        "Relative paths are relative to the recipe's folder. "
+        '"x-words" describes the valid values of a key in words.',
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            **{name: key.schema() for name, key in top.keys.items()},
+            **{table.name: _outer(table) for table in inner},
+        },
+        "$defs": definitions,
+    }
 
 
-def resolve(schema: Schema) -> Schema:
-    """Return ``schema`` with its reference resolved."""
-    if "$ref" not in schema:
-        return schema
-    referred = load_schema()["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-    return {**resolve(referred), **{key: schema[key] for key in schema if key != "$ref"}}
+def _define(kind: Kind, definitions: dict[str, Schema]) -> None:
+    """Add the kind's definition, and those that it refers to."""
+    if kind.definition:
+        definitions[kind.definition] = kind.rules()
+    if isinstance(kind, Array):
+        _define(kind.item, definitions)
+    elif isinstance(kind, TextOrFalse):
+        _define(kind.text, definitions)
+
+
+def _definition(table: Table) -> str:
+    return table.item_title.lower()
+
+
+def _outer(table: Table) -> Schema:
+    """Return the schema of the value of a table's key."""
+    words = {"title": table.title, "description": table.description}
+    if not (table.repeated or table.names):
+        return {**_inner(table), **words}
+    if table.names is None:
+        return {**words, "type": "array", "items": _inner(table)}
+    return {
+        **words,
+        "type": "object",
+        "additionalProperties": False,
+        "patternProperties": {table.names.pattern: {"$ref": f"#/$defs/{_definition(table)}"}},
+        "x-words": table.names.words,
+        "examples": [table.example],
+    }
+
+
+def _inner(table: Table) -> Schema:
+    """Return the schema of one table."""
+    excluded = [{"not": _both(table, pair)} for pair in combinations(table.exclusive, 2)]
+    return {
+        **({"title": table.item_title} if table.item_title else {}),
+        "type": "object",
+        "additionalProperties": False,
+        **({"required": list(table.required)} if table.required else {}),
+        **({"oneOf": [{"required": [name]} for name in table.one_of]} if table.one_of else {}),
+        **({"anyOf": [{"required": [name]} for name in table.any_of]} if table.any_of else {}),
+        **({"allOf": excluded} if excluded else {}),
+        "properties": {name: key.schema() for name, key in table.keys.items()},
+    }
+
+
+def _both(table: Table, pair: tuple[str, str]) -> Schema:
+    """Return the schema of a table that has both keys; a flag counts if it is true."""
+    flags = {name: {"const": True} for name in pair if isinstance(table.keys[name].kind, Flag)}
+    return {"required": list(pair), **({"properties": flags} if flags else {})}

@@ -15,8 +15,8 @@ from attrs import field, fields, frozen
 from purekernel.errors import RecipeError, raise_all
 from purekernel.formats.assignments import parse_assignment
 from purekernel.formats.text import decode_text
-from purekernel.recipe.check import either, nearest, show, show_name, without_credentials
 from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.words import either, nearest, show, show_name, without_credentials
 
 PREFIX = "MK_BUNDLE_"
 ENVIRONMENT = "the environment"

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
-from purekernel.recipe.schema import Schema, load_schema, resolve
+from purekernel.recipe.kinds import Schema
+from purekernel.recipe.schema import build_schema
+
+SCHEMA = build_schema()
 
 
 def _pattern(
@@ -24,7 +27,15 @@ def _pattern(
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
-VALIDATOR = extend(Draft202012Validator, {"pattern": _pattern})(load_schema())
+VALIDATOR = extend(Draft202012Validator, {"pattern": _pattern})(SCHEMA)
+
+
+def resolve(schema: Schema) -> Schema:
+    """Return ``schema`` with its reference resolved."""
+    if "$ref" not in schema:
+        return schema
+    referred = SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    return {**resolve(referred), **{key: schema[key] for key in schema if key != "$ref"}}
 
 
 def accepted(schema: Schema) -> st.SearchStrategy[Any]:

@@ -12,7 +12,7 @@ from purekernel.formats.toml import parse_toml
 from purekernel.input import Input
 from purekernel.recipe.check import MAX_ERRORS, check_recipe
 from purekernel.recipe.init import PLAIN, write_recipe
-from purekernel.recipe.schema import load_schema
+from purekernel.recipe.schema import build_schema
 
 
 def check(text: str) -> None:
@@ -440,7 +440,7 @@ def test_any_wrong_value_gives_message_with_line_and_hint() -> None:
     values = ("1", "'x'", "true", "[]", "{}", "[{}]", "['']", "1.5", "nan", "1979-05-27", "''")
     chance = random.Random(0)
     refused = 0
-    for table, schema in load_schema()["properties"].items():
+    for table, schema in build_schema()["properties"].items():
         for key in (None, *schema.get("properties", ())):
             for value in (*values, f"'{chance.randbytes(20).hex()}'"):
                 text = f"{table} = {value}" if key is None else f"[{table}]\n{key} = {value}"

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, InputError, RecipeError
+from purekernel.formats.iso import VolumeFields
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import (
     Account,
@@ -32,8 +33,7 @@ from purekernel.recipe.model import (
     Recipe,
 )
 from purekernel.recipe.read import load_recipe, parse_recipe
-from purekernel.recipe.schema import load_schema
-from tests.recipe.schemas import accepted
+from tests.recipe.schemas import SCHEMA, accepted
 
 FOLDER = Path("some", "where")
 
@@ -228,13 +228,11 @@ def test_every_key_is_read() -> None:
         boot=BootChanges(append="console=ttyS0", timeout=100, default="mc"),
         autologin=False,
         iso=IsoChoice(
-            volume={
-                "volume_id": "V",
-                "application_id": "A",
-                "system_id": "S",
-                "publisher_id": "P",
-                "preparer_id": "R",
-            },
+            volume_id="V",
+            application="A",
+            system="S",
+            publisher="P",
+            preparer="R",
             keep_files=True,
         ),
         razor=Razor(
@@ -248,6 +246,19 @@ def test_every_key_is_read() -> None:
             parallel=2, attempts=3, connect_seconds=1, stall_seconds=2.5, most_seconds=100
         ),
     )
+
+
+def test_volume_fields_have_the_names_of_the_iso_writer() -> None:
+    volume = parse(FULL).iso.volume
+    assert volume == {
+        "volume_id": "V",
+        "application_id": "A",
+        "system_id": "S",
+        "publisher_id": "P",
+        "preparer_id": "R",
+    }
+    assert set(volume) <= set(attrs.fields_dict(VolumeFields))
+    assert parse("[iso]\nkeep-files = true\n").iso.volume == {}
 
 
 def test_names_have_file_and_line() -> None:
@@ -452,10 +463,6 @@ def all_values(recipe: Recipe) -> dict[str, Any]:
         account.pop("name"): account for account in values_by_key["accounts"]
     }
     values_by_key["boot"]["autologin"] = values_by_key.pop("autologin")
-    volume = values_by_key["iso"].pop("volume")
-    for key in ("volume-id", "application", "system", "publisher", "preparer"):
-        values_by_key["iso"][key] = volume.pop(f"{key.removesuffix('-id')}_id", None)
-    assert volume == {}
     for key in ("rubygems", "open-vm-tools", "mcollective"):
         if values_by_key["razor"] and values_by_key["razor"][key] == "":
             values_by_key["razor"][key] = False
@@ -497,7 +504,7 @@ def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-ACCEPTED = {key: accepted(schema) for key, schema in load_schema()["properties"].items()}
+ACCEPTED = {key: accepted(schema) for key, schema in SCHEMA["properties"].items()}
 
 
 @pytest.mark.slow

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Iterator
 from enum import Enum
-from fnmatch import fnmatch
-from importlib import resources
 from typing import Any
 
 import pytest
@@ -17,17 +14,23 @@ from purekernel.formats.iso.layout import SIZES_BYTES
 from purekernel.formats.tinycore import EXTENSION_NAME_WORDS, LISTED_NAME
 from purekernel.recipe import model
 from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.kinds import Schema
 from purekernel.recipe.model import MAX_TIMEOUT, BootChanges
-from purekernel.recipe.schema import Schema, load_schema, schema_text, tables, to_toml
+from purekernel.recipe.schema import build_schema, schema_text, tables
+from purekernel.recipe.words import to_toml
 from purekernel.remaster.image import MAX_TIMESTAMP
 from purekernel.remaster.image_name import VERSION
 from purekernel.remaster.outputs import Emit
-from tests.processes import ROOT
+from tests.recipe.schemas import SCHEMA, resolve
 
 # Keywords whose failure is reported with "x-words".
 WORDED = {"pattern", "minLength", "maxLength", "minimum", "maximum", "const"}
-DEFINITIONS: dict[str, Schema] = load_schema()["$defs"]
-TABLES = {table.key: table for table in tables()}
+DEFINITIONS: dict[str, Schema] = SCHEMA["$defs"]
+TABLES = {table.name: table for table in tables()}
+KEYS = {
+    table.name: {name: resolve(key.schema()) for name, key in table.keys.items()}
+    for table in tables()
+}
 
 
 def subschemas(schema: Any) -> Iterator[Schema]:
@@ -45,14 +48,14 @@ def subschemas(schema: Any) -> Iterator[Schema]:
 
 
 def test_schema_is_valid_and_ascii() -> None:
-    Draft202012Validator.check_schema(load_schema())
+    Draft202012Validator.check_schema(SCHEMA)
     assert schema_text().isascii()
-    assert json.loads(schema_text()) == load_schema()
+    assert json.loads(schema_text()) == build_schema() == SCHEMA
 
 
 def test_tables_are_closed_and_patterns_anchored() -> None:
     seen = 0
-    for schema in subschemas(load_schema()):
+    for schema in subschemas(SCHEMA):
         if schema.get("type") == "object":
             seen += 1
             assert schema["additionalProperties"] is False
@@ -66,13 +69,13 @@ def test_tables_are_closed_and_patterns_anchored() -> None:
 
 
 def test_schema_uses_only_supported_keywords() -> None:
-    """``check.py`` explains these keywords only."""
+    """Editors support these keywords."""
     known = {
         "$schema", "$id", "$ref", "$defs", "title", "description", "default", "examples",
         "writeOnly", "x-words", "type", "enum", "required", "additionalProperties", "properties",
         "patternProperties", "items", "minItems", "anyOf", "oneOf", "allOf", "not", *WORDED,
     }  # fmt: skip
-    for schema in subschemas(load_schema()):
+    for schema in subschemas(SCHEMA):
         assert set(schema) <= known
         if set(schema) & WORDED and schema not in ({"const": True}, {"const": False}):
             assert "x-words" in schema
@@ -82,8 +85,8 @@ def test_schema_uses_only_supported_keywords() -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_key_has_description_and_valid_examples(table: str) -> None:
-    assert TABLES[table].schema["description"].endswith(".")
-    for key, schema in TABLES[table].keys.items():
+    assert (TABLES[table].description or SCHEMA["description"]).endswith(".")
+    for key, schema in KEYS[table].items():
         assert schema["title"]
         assert schema["description"].endswith(".")
         validator = Draft202012Validator({**schema, "$defs": DEFINITIONS})
@@ -96,10 +99,10 @@ def test_limits_agree_with_the_code() -> None:
     def enum(schema: Schema, kind: type[Enum]) -> None:
         assert schema["enum"] == [member.value for member in kind]
 
-    top, iso, boot = (TABLES[key].keys for key in ("", "iso", "boot"))
+    top, iso, boot = (KEYS[key] for key in ("", "iso", "boot"))
     enum(top["flavour"], Flavour)
-    enum(TABLES["gems"].keys["layout"], model.GemLayout)
-    enum(TABLES["output"].keys["emit"]["items"], Emit)
+    enum(KEYS["gems"]["layout"], model.GemLayout)
+    enum(KEYS["output"]["emit"]["items"], Emit)
     assert top["timestamp"]["maximum"] == MAX_TIMESTAMP
     assert boot["timeout"]["maximum"] == MAX_TIMEOUT
     for key in ("name", "version"):
@@ -121,6 +124,7 @@ def test_limits_agree_with_the_code() -> None:
         ("need", model.Need, set()),
         ("debian", model.DebianChoice, set()),
         ("gems", model.Gems, {"list"}),
+        ("iso", model.IsoChoice, set()),
         ("overlay", model.OverlayChoice, set()),
         ("accounts", model.Account, set()),
         ("boot", BootChanges, {"autologin"}),
@@ -136,32 +140,28 @@ def test_fields_and_keys_correspond(table: str, kind: type, besides: set[str]) -
 
 
 def test_defaults_agree_with_the_model() -> None:
-    assert TABLES["core"].keys["version"]["default"] == model.CoreChoice().version
-    assert TABLES["core"].keys["arch"]["default"] == model.CoreChoice().arch
-    assert TABLES["extensions"].keys["dependencies"]["default"] is model.Extensions().dependencies
-    assert TABLES["overlay"].keys["keep-owners"]["default"] is model.OverlayChoice().keep_owners
-    assert TABLES["accounts"].keys["locked"]["default"] is model.Account(name="x").locked
-    assert (
-        TABLES["razor"].keys["ssh-host-keys"]["default"] is model.Razor(project="x").ssh_host_keys
-    )
+    assert KEYS["core"]["version"]["default"] == model.CoreChoice().version
+    assert KEYS["core"]["arch"]["default"] == model.CoreChoice().arch
+    assert KEYS["extensions"]["dependencies"]["default"] is model.Extensions().dependencies
+    assert KEYS["overlay"]["keep-owners"]["default"] is model.OverlayChoice().keep_owners
+    assert KEYS["accounts"]["locked"]["default"] is model.Account(name="x").locked
+    assert KEYS["razor"]["ssh-host-keys"]["default"] is model.Razor(project="x").ssh_host_keys
 
 
 def test_passwords_are_write_only() -> None:
-    secret = [key for key, schema in TABLES["accounts"].keys.items() if schema.get("writeOnly")]
+    secret = [key for key, schema in KEYS["accounts"].items() if schema.get("writeOnly")]
     assert secret == ["password", "password-hash"]
 
 
-def test_schema_is_in_the_package() -> None:
-    found = resources.files("purekernel.recipe").joinpath("schema.json")
-    assert json.loads(found.read_text(encoding="utf-8")) == load_schema()
-    # Hatchling puts all files in purekernel/ into the wheel and the source distribution, except
-    # files that git ignores.
-    path = "purekernel/recipe/schema.json"
-    for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split():
-        assert not fnmatch(path, line)
-        assert not line.startswith("/") or not path.startswith(line[1:])
-        assert line.startswith("/") or not re.search(rf"(^|/){re.escape(line)}", path)
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    wheel = settings["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert wheel["packages"] == ["purekernel"]
-    assert not {"exclude", "include", "only-include"} & set(wheel)
+def test_definitions_and_keys_keep_their_names() -> None:
+    """Other programs may refer to them."""
+    assert sorted(DEFINITIONS) == [
+        "absolute-path", "account", "extension-name", "extension-names", "gem", "id",
+        "image-path", "long-field", "path", "place", "place-or-false", "places", "seconds",
+        "sha256", "short-field",
+    ]  # fmt: skip
+    assert list(SCHEMA["properties"]) == [
+        "name", "version", "flavour", "timestamp", "drop-boot", "core", "mirrors", "extensions",
+        "cut", "need", "debian", "gems", "overlay", "accounts", "boot", "iso", "razor", "output",
+        "downloads",
+    ]  # fmt: skip

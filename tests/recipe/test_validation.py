@@ -1,4 +1,4 @@
-"""Compare the check of values with jsonschema, an independent validator."""
+"""Compare the check of recipes with jsonschema, an independent validator."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from purekernel.recipe.check import Violation, violations
-from purekernel.recipe.schema import load_schema, tables
-from tests.recipe.schemas import VALIDATOR, accepted
+from purekernel.recipe.check import Problem, find_problems
+from purekernel.recipe.kinds import (
+    Array,
+    Choice,
+    Flag,
+    Kind,
+    Number,
+    Text,
+    TextOrFalse,
+    Whole,
+)
+from purekernel.recipe.schema import tables
+from tests.recipe.schemas import SCHEMA, VALIDATOR, accepted
 
-NAMES = sorted({key for table in tables() for key in (table.key, *table.keys)})
+NAMES = sorted({key for table in tables() for key in (table.name, *table.keys)})
 
 SCALARS = st.one_of(
     st.none(),
@@ -34,11 +44,11 @@ VALUES = st.recursive(
 
 
 # Made once: making it takes as long as drawing from it a hundred times.
-RECIPES = accepted(load_schema())
+RECIPES = accepted(SCHEMA)
 
 
-def found(schema: Any, value: Any) -> list[Violation]:
-    return list(violations(schema, value))
+def found(value: dict[str, Any]) -> list[Problem]:
+    return list(find_problems(value))
 
 
 @pytest.mark.slow
@@ -48,7 +58,7 @@ def test_any_value_agrees_with_jsonschema() -> None:
     @given(st.dictionaries(st.sampled_from([*NAMES, "unknown"]), VALUES, max_size=4))
     def agree(value: dict[str, Any]) -> None:
         verdict = VALIDATOR.is_valid(value)
-        assert (not found(load_schema(), value)) == verdict
+        assert (not found(value)) == verdict
         seen.add(verdict)
 
     agree()
@@ -61,7 +71,7 @@ def test_changed_recipe_agrees_with_jsonschema() -> None:
 
     @given(RECIPES, st.data())
     def agree(value: dict[str, Any], data: st.DataObject) -> None:
-        assert found(load_schema(), value) == []
+        assert found(value) == []
         changed = copy.deepcopy(value)
         places = list(_places(changed))
         if not places:
@@ -76,7 +86,7 @@ def test_changed_recipe_agrees_with_jsonschema() -> None:
         ]
         holder[key] = data.draw(VALUES | st.sampled_from(others) if others else VALUES)
         verdict = VALIDATOR.is_valid(changed)
-        assert (not found(load_schema(), changed)) == verdict
+        assert (not found(changed)) == verdict
         seen.add(verdict)
         event(f"accepted: {verdict}")
 
@@ -85,59 +95,100 @@ def test_changed_recipe_agrees_with_jsonschema() -> None:
     assert False in seen
 
 
+def is_valid(kind: Kind, value: Any) -> bool:
+    if not kind.has_type(value) or not kind.accepts(value):
+        return False
+    return not isinstance(kind, Array) or all(is_valid(kind.item, item) for item in value)
+
+
 @pytest.mark.parametrize(
-    ("schema", "good", "bad"),
+    ("kind", "good", "bad"),
     [
-        ({"type": "integer"}, [1, 1.0], [True, 1.5, "1"]),
-        ({"type": "number"}, [1, 1.5], [True, "1"]),
-        ({"const": False}, [False], [0, None]),
-        ({"enum": [1, "a"]}, [1, 1.0, "a"], [True, "b"]),
-        ({"minLength": 2, "maxLength": 3}, ["ab", "abc", 7, []], ["a", "abcd"]),
-        ({"minimum": 1, "maximum": 2}, [1, 2, True, "x"], [0, 2.5]),
-        ({"pattern": "^a$"}, ["a", 7], ["b"]),
-        ({"items": {"type": "string"}, "minItems": 1}, [["a"], {}], [[], [1]]),
-        ({"required": ["a"]}, [{"a": 1}, []], [{}]),
-        ({"not": {"required": ["a", "b"]}}, [{"a": 1}], [{"a": 1, "b": 1}]),
-        ({"oneOf": [{"type": "string"}, {"pattern": "^a$"}]}, ["b", 1], ["a"]),
-        ({"anyOf": [{"type": "string"}, {"const": False}]}, ["b", False], [True]),
-        ({"allOf": [{"minimum": 1}, {"maximum": 2}]}, [1], [0, 3]),
-        ({"properties": {"a": {"const": 1}}}, [{"a": 1}, {"b": 2}], [{"a": 2}]),
+        (Whole(minimum=0, maximum=9), [1, 1.0, 0, 9], [True, 1.5, "1", -1, 10]),
+        (Number(minimum=1, maximum=2), [1, 1.5, 2], [True, "1", 0, 2.5]),
+        (Flag(), [True, False], [0, 1, "true", None]),
+        (TextOrFalse(text=Text(pattern="^a$")), [False, "a"], [0, None, True, "b"]),
+        (Choice(choices=("1", "a")), ["1", "a"], [1, 1.0, True, "b", [], {}]),
         (
-            {"patternProperties": {"^x": {"const": 1}}, "additionalProperties": False},
-            [{}],
-            [{"y": 1}],
+            Text(pattern="^.*$", min_length=2, max_length=3),
+            ["ab", "abc"],
+            ["a", "abcd", 7, []],
         ),
+        (Text(pattern="^a$"), ["a"], ["b", "ab", 7]),
+        (Array(item=Text(pattern="^a$"), min_items=1), [["a"], ["a", "a"]], [[], [1], {}, "a"]),
+        (Array(item=Flag()), [[], [True]], [[1], None]),
     ],
 )
-def test_each_rule_agrees_with_jsonschema(
-    schema: dict[str, Any], good: list[Any], bad: list[Any]
-) -> None:
-    validator = Draft202012Validator(schema)
+def test_each_kind_agrees_with_jsonschema(kind: Kind, good: list[Any], bad: list[Any]) -> None:
+    validator = Draft202012Validator(kind.rules())
     for value in good:
         assert validator.is_valid(value)
-        assert found(schema, value) == []
+        assert is_valid(kind, value)
     for value in bad:
         assert not validator.is_valid(value)
-        assert found(schema, value)
+        assert not is_valid(kind, value)
+
+
+@pytest.mark.parametrize(
+    ("table", "good", "bad"),
+    [
+        ("razor", [{"project": "a"}], [{}, [], {"project": "a", "unknown": 1}]),
+        ("overlay", [[], [{"path": "a"}], [{"url": "http://a"}]], [
+            [{}], [{"path": "a", "url": "http://a"}], {"path": "a"}, ["a"],
+        ]),
+        ("cut", [
+            [{"extension": "a", "files": ["b"]}],
+            [{"extension": "a", "list": "b"}],
+            [{"extension": "a", "files": ["b"], "list": "c"}],
+        ], [[{"extension": "a"}], [{"files": ["b"]}], [{"extension": "a", "files": []}]]),
+        ("accounts", [
+            {}, {"a": {}}, {"a": {"password": "b"}}, {"a": {"password": "b", "locked": False}},
+            {"a": {"locked": True}, "b": {"password-env": "C"}},
+        ], [
+            {"A": {}}, {"a": 1}, [], {"a": {"password": "b", "locked": True}},
+            {"a": {"password": "b", "password-env": "C"}},
+            {"a": {"password-hash": "abJnggxhB/yWI", "password-env": "C"}},
+        ]),
+    ],
+)  # fmt: skip
+def test_each_rule_of_tables_agrees_with_jsonschema(
+    table: str, good: list[Any], bad: list[Any]
+) -> None:
+    for value in good:
+        assert VALIDATOR.is_valid({table: value})
+        assert found({table: value}) == []
+    for value in bad:
+        assert not VALIDATOR.is_valid({table: value})
+        assert found({table: value})
 
 
 def test_pattern_end_nan_and_infinity_follow_the_standard() -> None:
-    assert found({"pattern": "^a$"}, "a\n")
-    assert found({"type": "number"}, float("nan"))
-    assert found({"type": "integer"}, float("inf"))
+    assert not Text(pattern="^a$").accepts("a\n")
+    assert not Number(minimum=0, maximum=1).has_type(float("nan"))
+    assert not Whole(minimum=0, maximum=1).has_type(float("inf"))
 
 
-def test_wrong_type_hides_other_violations() -> None:
-    schema = {"type": "string", "pattern": "^a$", "enum": ["a"]}
-    assert [violation.rule for violation in violations(schema, 7)] == ["type"]
-    assert [violation.rule for violation in violations(schema, "b")] == ["enum", "pattern"]
+def test_wrong_type_hides_other_problems() -> None:
+    assert [problem.message for problem in found({"razor": {"project": 7}})] == [
+        "'project' must be text, got 7"
+    ]
+    assert [problem.message for problem in found({"razor": 7})] == [
+        "'razor' must be a table, got 7"
+    ]
 
 
-def test_violation_has_path_value_and_schema() -> None:
-    (violation,) = violations(load_schema(), {"mirrors": {"gems": ["https://a", 7]}})
-    assert violation.path == ("mirrors", "gems", 1)
-    assert violation.value == 7
-    assert violation.schema["x-words"] == "a URL or a path"
+def test_text_that_breaks_two_rules_is_one_problem() -> None:
+    (problem,) = found({"razor": {"project": " " * 3000}})
+    assert problem.message.startswith("'project' must be a URL or a path, got ")
+
+
+def test_problem_has_path_message_and_hint() -> None:
+    (problem,) = found({"mirrors": {"gems": ["https://a", 7]}})
+    assert problem.path == ("mirrors", "gems", 1)
+    assert problem.message == "item 2 of 'gems' must be text, got 7"
+    assert problem.hint == "put it in quotes"
+    (problem,) = found({"mirrors": {"gems": ["https://a", " "]}})
+    assert problem.message == "item 2 of 'gems' must be a URL or a path, got \" \""
 
 
 def _places(value: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from purekernel.recipe.check import (
+from purekernel.recipe.words import (
     describe,
     either,
     nearest,
