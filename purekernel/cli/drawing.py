@@ -173,14 +173,14 @@ def draw_plan(plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable
     def extensions(names: Iterable[str], asked: Iterable[str]) -> Iterator[Drawn]:
         for name in names:
             extension = planned.graph.extensions[name]
-            drawn = file(extension.package, "" if name in asked else "dependency")
-            sides = [side for side, one in extension.sides.items() if one in downloads]
-            beside = Drawn(text=f"beside it: {' '.join(sides)}")
-            yield evolve(drawn, below=(*drawn.below, *([beside] if sides else [])))
+            drawn = file(extension.file, "" if name in asked else "dependency")
+            suffixes = [suffix for suffix, one in extension.companions.items() if one in downloads]
+            beside = Drawn(text=f"beside it: {' '.join(suffixes)}")
+            yield evolve(drawn, below=(*drawn.below, *([beside] if suffixes else [])))
 
     def cuts() -> Iterator[Drawn]:
         for cut in planned.cuts:
-            package = planned.cut_from[resolve_kernel(cut.extension.name, planned.kernel)].package
+            package = planned.cut_from[resolve_kernel(cut.extension.name, planned.kernel)].file
             drawn = file(package)
             names = tuple(Drawn(text=one.name) for one in cut.files)
             yield evolve(drawn, below=(*drawn.below, *names))

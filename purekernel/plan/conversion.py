@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-
-from attrs import field, frozen
+from collections.abc import Sequence
 
 from purekernel.encode.encoders import Effort
 from purekernel.encode.squashfs import Compression, make_codec
@@ -16,61 +14,11 @@ from purekernel.formats.squashfs import Options, build_squashfs
 from purekernel.formats.tinycore import TCZ, build_dependencies, build_info, build_md5
 from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.recipe.encoding import Encoding
-from purekernel.repos.tinycore import DEPENDENCIES, INFO, LISTING, MD5
+from purekernel.repos.tinycore import DEPENDENCIES, INFO, LISTING, MD5, Extension
 from purekernel.rootfs.debian import ConversionOptions, convert_tree, listing, wanted_programs
 from purekernel.tree import Buffer, Tree, newest_time
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")
-
-
-@frozen(kw_only=True)
-class Conversion:
-    """A converted package, not packed.
-
-    Attributes:
-        name: name of the extension, with ``.tcz``.
-        tree: files of the extension.
-        record: the package's control record.
-        needs: extensions that it depends on, with ``.tcz``.
-        notes: notes for the user, one line each.
-    """
-
-    name: str
-    tree: Tree
-    record: PackageRecord
-    needs: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def beside(self, content: Buffer) -> dict[str, bytes]:
-        """Return the companion files of the packed extension, by suffix.
-
-        Args:
-            content: the packed extension.
-        """
-        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        sides = {MD5: build_md5(digest, self.name)}
-        if self.needs:
-            sides[DEPENDENCIES] = build_dependencies(self.needs)
-        sides[INFO] = build_info(_info(self.name, self.record, len(content)))
-        sides[LISTING] = listing(self.tree)
-        return sides
-
-
-@frozen(kw_only=True)
-class ConvertedExtension:
-    """A packed extension made from a package.
-
-    Attributes:
-        name: name of the extension, with ``.tcz``.
-        content: content of the ``.tcz``.
-        beside: companion files, by suffix.
-        notes: notes for the user, one line each.
-    """
-
-    name: str
-    content: bytes = field(repr=lambda content: f"<{len(content)} bytes>")
-    beside: Mapping[str, bytes] = field(repr=lambda beside: repr(list(beside)))
-    notes: tuple[str, ...] = ()
 
 
 def convert_package(
@@ -82,8 +30,8 @@ def convert_package(
     import_script: Buffer | None = None,
     options: ConversionOptions | None = None,
     limits: Limits = DEFAULT_LIMITS,
-) -> Conversion:
-    """Convert a package to an extension. The result does not depend on the host or the time.
+) -> tuple[Extension[Tree], tuple[str, ...]]:
+    """Convert a package to an unpacked extension. It does not depend on the host or the time.
 
     Added files get the newest time of the package's files.
 
@@ -95,6 +43,9 @@ def convert_package(
         import_script: the import script for the package from Tiny Core's mirror.
         options: which files to keep and add.
         limits: limits on parsed input.
+
+    Returns:
+        The extension, and notes for the user, one line each.
 
     Raises:
         FormatError: the package is damaged.
@@ -112,22 +63,17 @@ def convert_package(
         import_script=import_script,
         options=options,
     )
-    return Conversion(
-        name=name,
-        tree=tree,
-        record=package.record,
-        needs=tuple(needs),
-        notes=tuple(_notes(name, package)),
-    )
+    extension = Extension(name=name, dependencies=tuple(needs), file=tree, record=package.record)
+    return extension, tuple(_notes(name, package))
 
 
-def pack_conversion(
-    conversion: Conversion, *, effort: Effort = Effort.BALANCED, jobs: int | None = None
-) -> ConvertedExtension:
+def pack_extension(
+    extension: Extension[Tree], *, effort: Effort = Effort.BALANCED, jobs: int | None = None
+) -> Extension[Buffer]:
     """Pack an extension and make its companion files, as on a mirror.
 
     Args:
-        conversion: the extension. It is packed with gzip, in blocks of 4 KiB, as Core requires.
+        extension: the extension. It is packed with gzip, in blocks of 4 KiB, as Core requires.
         effort: the compression effort.
         jobs: number of blocks to pack at once; ``None`` for the number of processors.
 
@@ -136,13 +82,25 @@ def pack_conversion(
     """
     codec = make_codec(Compression.GZIP, effort, Options().block_bytes)
     with Encoding(jobs=jobs).running() as executor:
-        content = build_squashfs(conversion.tree, codec=codec, executor=executor)
-    return ConvertedExtension(
-        name=conversion.name,
-        content=content,
-        beside=conversion.beside(content),
-        notes=conversion.notes,
-    )
+        content = build_squashfs(extension.file, codec=codec, executor=executor)
+    return extension.with_files(content, build_companions(extension, content))
+
+
+def build_companions(extension: Extension[Tree], content: Buffer) -> dict[str, bytes]:
+    """Return the companion files of a packed extension, by suffix.
+
+    Args:
+        extension: the extension, unpacked. Without a package's record it gets no ``.info``.
+        content: the packed extension.
+    """
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    companions = {MD5: build_md5(digest, extension.name)}
+    if extension.dependencies:
+        companions[DEPENDENCIES] = build_dependencies(extension.dependencies)
+    if extension.record is not None:
+        companions[INFO] = build_info(_info(extension.name, extension.record, len(content)))
+    companions[LISTING] = listing(extension.file)
+    return companions
 
 
 def _notes(name: str, package: DebianPackage) -> list[str]:

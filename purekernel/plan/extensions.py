@@ -14,6 +14,7 @@ from purekernel.errors import (
     PurekernelError,
     inside,
 )
+from purekernel.fetch.model import Download
 from purekernel.fetch.shipped import load_shipped_list
 from purekernel.fetch.urls import join_url
 from purekernel.formats.bzimage import kernel_release
@@ -257,7 +258,7 @@ def _cut_from(
     cuts: Iterable[Cut],
     kernel: str | None,
     errors: list[PurekernelError],
-) -> dict[str, Extension]:
+) -> dict[str, Extension[Download]]:
     named = {resolve_kernel(cut.extension.name, kernel): cut.extension for cut in cuts}
     found = repository.describe(list(named))
     for (name, listed), extension in zip(named.items(), found, strict=True):

@@ -19,9 +19,8 @@ from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.formats.tinycore import build_dependencies, parse_dependencies, parse_md5
 from purekernel.plan import Plan, Planner, make_plan
-from purekernel.plan.plan import CHECKED_SIDES, PlanContext
+from purekernel.plan.plan import CHECKED_COMPANIONS, PlanContext
 from purekernel.progress import Progress, Silent
-from purekernel.razor.overlay import PackedExtension
 from purekernel.repos.tinycore import (
     DEPENDENCIES,
     IMPORT_SCRIPT,
@@ -29,11 +28,10 @@ from purekernel.repos.tinycore import (
     Extension,
     resolve_kernel,
 )
-from purekernel.tree import Tree
+from purekernel.tree import Buffer, Tree
 
 if TYPE_CHECKING:
     from purekernel.formats.core_iso import Base
-    from purekernel.plan.conversion import Conversion, ConvertedExtension
 
 
 @frozen(kw_only=True)
@@ -53,7 +51,7 @@ class Gathered:
     downloads: Downloads
     fetched: Mapping[Download, DownloadedFile | None]
     _loaded: dict[Download, bytes] = field(factory=dict, repr=False, eq=False)
-    _made: dict[str, ConvertedExtension] = field(factory=dict, repr=False, eq=False)
+    _made: dict[str, Extension[Buffer]] = field(factory=dict, repr=False, eq=False)
     _remarks: dict[str, None] = field(factory=dict, repr=False, eq=False)
 
     @property
@@ -86,7 +84,7 @@ class Gathered:
         content = None if planned is None else self.content(planned.download)
         return None if planned is None or content is None else (planned.download.name, content)
 
-    def builtins(self) -> Iterator[PackedExtension]:
+    def builtins(self) -> Iterator[Extension[Buffer]]:
         """Yield the extensions that are loaded at boot, dependencies first.
 
         Remove skipped dependencies from each ``.dep``, because Core 4 fails to load an extension
@@ -94,45 +92,39 @@ class Gathered:
         finishes loading a loop.
         """
         for name in self.plan.extensions.builtin_order():
-            packed = self._packed(name, CHECKED_SIDES)
-            yield (
-                self._with_planned_dependencies(packed)
-                if self.plan.recipe.extensions.dependencies
-                else packed
-            )
+            yield self._with_planned_dependencies(self._packed(name, CHECKED_COMPANIONS))
 
-    def mirrored(self) -> Iterator[PackedExtension]:
-        """Yield the extensions in the image's own mirror, dependencies first."""
+    def mirrored(self) -> Iterator[Extension[Buffer]]:
+        """Yield the extensions in the image's own mirror, dependencies first.
+
+        Each ``.dep`` is changed as for :meth:`builtins`.
+        """
         for name in self.plan.extensions.mirror_order():
-            packed = self._packed(name, None)
-            yield (
-                self._with_planned_dependencies(packed)
-                if self.plan.recipe.extensions.dependencies
-                else packed
-            )
+            yield self._with_planned_dependencies(self._packed(name, None))
 
-    def tree(self, extension: Extension) -> Tree:
+    def tree(self, extension: Extension[Download]) -> Tree:
         """Return the unpacked files of an extension. A Debian package is converted first."""
         if extension.record is not None:
-            return self._conversion(extension).tree
+            return self._converted(extension).file
         from purekernel.formats.squashfs import parse_squashfs  # noqa: PLC0415  # 25 ms
 
         return parse_squashfs(
-            self.content(extension.package) or b"",
+            self.content(extension.file) or b"",
             source=extension.name,
             limits=self.planner.limits,
         )
 
-    def _conversion(self, extension: Extension) -> Conversion:
+    def _converted(self, extension: Extension[Download]) -> Extension[Tree]:
+        """Return the unpacked extension that a package becomes."""
         # Import on use: few lists have packages.
         from purekernel.plan.conversion import convert_package  # noqa: PLC0415
         from purekernel.rootfs.debian import ConversionOptions  # noqa: PLC0415
 
-        script = extension.sides.get(IMPORT_SCRIPT)
+        script = extension.companions.get(IMPORT_SCRIPT)
         settings = self.plan.recipe.debian
-        conversion = convert_package(
-            self.content(extension.package) or b"",
-            source=extension.package.name,
+        converted, notes = convert_package(
+            self.content(extension.file) or b"",
+            source=extension.file.name,
             name=extension.name,
             needs=extension.dependencies,
             import_script=None if script is None else self.content(script),
@@ -143,46 +135,51 @@ class Gathered:
             ),
             limits=self.planner.limits,
         )
-        self._remarks.update(dict.fromkeys(conversion.notes))
-        return conversion
+        self._remarks.update(dict.fromkeys(notes))
+        return converted
 
-    def _converted(self, extension: Extension, sides: tuple[str, ...] | None) -> PackedExtension:
-        """Return an extension made from a package. It is packed once."""
-        if extension.name not in self._made:
-            from purekernel.plan.conversion import pack_conversion  # noqa: PLC0415  # as above
+    def _packed(self, name: str, suffixes: tuple[str, ...] | None) -> Extension[Buffer]:
+        """Return an extension at hand; an extension made from a package is packed once.
 
-            self._made[extension.name] = pack_conversion(self._conversion(extension))
-        made = self._made[extension.name]
-        beside = {
-            side: content for side, content in made.beside.items() if sides is None or side in sides
-        }
-        return PackedExtension(name=made.name, content=made.content, beside=beside)
-
-    def _packed(self, name: str, sides: tuple[str, ...] | None) -> PackedExtension:
+        Args:
+            name: name of the extension.
+            suffixes: the companion files to include; ``None`` means all of them.
+        """
         extension = self.plan.extensions.graph.extensions[name]
         if extension.record is not None:
-            return self._converted(extension, sides)
-        beside = {
-            side: content
-            for side, download in extension.sides.items()
-            if (sides is None or side in sides) and (content := self.content(download)) is not None
-        }
-        content = self.content(extension.package)
-        return PackedExtension(name=name, content=content or b"", beside=beside)
+            if name not in self._made:
+                from purekernel.plan.conversion import pack_extension  # noqa: PLC0415  # as above
 
-    def _with_planned_dependencies(self, packed: PackedExtension) -> PackedExtension:
-        graph = self.plan.extensions.graph
+                self._made[name] = pack_extension(self._converted(extension))
+            made = self._made[name]
+            return evolve(
+                made,
+                companions={
+                    suffix: content
+                    for suffix, content in made.companions.items()
+                    if suffixes is None or suffix in suffixes
+                },
+            )
+        companions = {
+            suffix: content
+            for suffix, download in extension.companions.items()
+            if suffixes is None or suffix in suffixes
+            if (content := self.content(download)) is not None
+        }
+        return extension.with_files(self.content(extension.file) or b"", companions)
+
+    def _with_planned_dependencies(self, packed: Extension[Buffer]) -> Extension[Buffer]:
+        if not self.plan.recipe.extensions.dependencies:
+            return packed
+        graph, kernel = self.plan.extensions.graph, self.plan.extensions.kernel
         kept = set(graph.needs[packed.name])
         kept -= {end for start, end in graph.loops if start == packed.name}
-        listed = graph.extensions[packed.name].dependencies
-        names = tuple(
-            need for need in listed if resolve_kernel(need, self.plan.extensions.kernel) in kept
-        )
-        if names == listed and (not listed or DEPENDENCIES in packed.beside):
+        listed = packed.dependencies
+        names = tuple(need for need in listed if resolve_kernel(need, kernel) in kept)
+        if names == listed and (not listed or DEPENDENCIES in packed.companions):
             return packed
-        beside = dict(packed.beside)
-        beside[DEPENDENCIES] = build_dependencies(names)
-        return evolve(packed, beside=beside)
+        companions = {**packed.companions, DEPENDENCIES: build_dependencies(names)}
+        return evolve(packed, dependencies=names, companions=companions)
 
 
 def gather(
@@ -276,19 +273,19 @@ def _contradictions(gathered: Gathered, *, locked: bool) -> Iterator[ChecksumErr
     from_index = "the mirror's index" if planned.from_indexes else "an earlier download"
     other = "the lock file" if locked else from_index
     for extension in planned.graph.extensions.values():
-        package = gathered.fetched.get(extension.package)
-        for side, download in extension.sides.items():
+        package = gathered.fetched.get(extension.file)
+        for suffix, download in extension.companions.items():
             beside = gathered.fetched.get(download)
             if beside is None or package is None:
                 continue
-            if side == MD5:
+            if suffix == MD5:
                 expected = parse_md5(gathered.downloads.load(beside), source=beside.url)
                 if expected != package.md5:
                     yield ChecksumError(
                         f"{extension.name}: wrong MD5: must be {expected} as in {beside.name}, "
                         f"got {package.md5}"
                     )
-            elif side == DEPENDENCIES:
+            elif suffix == DEPENDENCIES:
                 needs = parse_dependencies(gathered.downloads.load(beside), source=beside.url)
                 if needs != extension.dependencies:
                     yield ChecksumError(

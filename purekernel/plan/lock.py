@@ -19,7 +19,7 @@ from purekernel.formats.tinycore import DEB, TCZ, is_extension_name
 from purekernel.host.read import load_file
 from purekernel.host.write import Output, publish
 from purekernel.recipe.request import Asked
-from purekernel.repos.tinycore.extension import IMPORT_SCRIPT, SIDES
+from purekernel.repos.tinycore.extension import COMPANIONS, IMPORT_SCRIPT, Extension
 
 FORMAT = 1
 
@@ -81,21 +81,6 @@ class PinnedFile:
 
 
 @frozen(kw_only=True)
-class PinnedExtension:
-    """A pinned extension with its companion files.
-
-    Attributes:
-        pin: the extension.
-        needs: the names in its ``.dep``, in order.
-        beside: companion files, by suffix. A suffix that is absent was not on the mirror.
-    """
-
-    pin: Pin
-    needs: tuple[str, ...]
-    beside: Mapping[str, Pin] = field(factory=dict)
-
-
-@frozen(kw_only=True)
 class PinnedPackage:
     """A pinned Debian package that is converted to an extension.
 
@@ -145,7 +130,7 @@ class Lock:
         core: the series and architecture of Core: ``4.x/x86``.
         kernel: the kernel release that ``-KERNEL`` stands for; ``None`` if unknown.
         files: single files, by role.
-        extensions: extensions, by name.
+        extensions: extensions, by name. A companion that is absent was not on the mirror.
         packages: packages, by the name of the extension made from each.
         gems: gems, sorted by name and version.
     """
@@ -153,7 +138,7 @@ class Lock:
     core: str
     kernel: str | None = None
     files: Mapping[str, PinnedFile] = field(factory=dict)
-    extensions: Mapping[str, PinnedExtension] = field(factory=dict)
+    extensions: Mapping[str, Extension[Pin]] = field(factory=dict)
     packages: Mapping[str, PinnedPackage] = field(factory=dict)
     gems: tuple[PinnedGem, ...] = ()
 
@@ -161,8 +146,8 @@ class Lock:
         """Return every pin by a unique name, in a stable order."""
         pins = {f"{file.role}: {file.pin.name}": file.pin for file in self.files.values()}
         for extension in self.extensions.values():
-            pins[extension.pin.name] = extension.pin
-            pins.update((pin.name, pin) for pin in extension.beside.values())
+            pins[extension.name] = extension.file
+            pins.update((pin.name, pin) for pin in extension.companions.values())
         for package in self.packages.values():
             pins[f"{package.package}.deb"] = package.pin
             if package.script is not None:
@@ -203,11 +188,11 @@ def _changed_requests(old: Lock, new: Lock) -> Iterator[str]:
         if was is not None and was.requested != now.requested:
             yield f"~ {role}: requested as {was.requested} → {now.requested}"
     before: dict[str, Sequence[str]] = {
-        name: extension.needs for name, extension in old.extensions.items()
+        name: extension.dependencies for name, extension in old.extensions.items()
     }
     before |= {gem.pin.name: gem.needs for gem in old.gems}
     after: dict[str, Sequence[str]] = {
-        name: extension.needs for name, extension in new.extensions.items()
+        name: extension.dependencies for name, extension in new.extensions.items()
     }
     after |= {gem.pin.name: gem.needs for gem in new.gems}
     for name in sorted(before.keys() & after.keys()):
@@ -237,11 +222,9 @@ def build_lock(lock: Lock) -> bytes:
     ]
     document["extension"] = [
         {
-            **_table(extension.pin),
-            "needs": list(extension.needs),
-            "beside": [
-                _table(pin) for _side, pin in sorted(extension.beside.items(), key=lambda x: x[0])
-            ],
+            **_table(extension.file),
+            "needs": list(extension.dependencies),
+            "beside": [_table(pin) for _suffix, pin in sorted(extension.companions.items())],
         }
         for _name, extension in sorted(lock.extensions.items())
     ]
@@ -299,7 +282,7 @@ def parse_lock(data: bytes, *, source: str) -> Lock:
             hint=f"use the purekernel that wrote it; or {_AFRESH}",
         )
     try:
-        return _lock(_Reader(document, source))
+        return _lock(_LockTable(document, source))
     except PurekernelError:
         raise
     except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -316,26 +299,12 @@ def _table(pin: Pin) -> dict[str, Any]:
     }
 
 
-def _lock(reader: _Reader) -> Lock:
+def _lock(reader: _LockTable) -> Lock:
     files = [
         PinnedFile(role=table.text("role"), requested=table.text("asked"), pin=table.pin())
         for table in reader.tables("file")
     ]
-    extensions = []
-    for table in reader.tables("extension"):
-        pin = table.pin()
-        table.check_name(pin.name, pin.name.endswith(TCZ) and is_extension_name(pin.name))
-        for need in table.texts("needs"):
-            table.check_name(need, is_extension_name(need))
-        beside = {}
-        for inner in table.tables("beside"):
-            companion = inner.pin()
-            side = companion.name.removeprefix(pin.name)
-            inner.check_name(companion.name, side in SIDES and companion.name == pin.name + side)
-            if side in beside:
-                table.check_once("beside", [companion.name, companion.name])
-            beside[side] = companion
-        extensions.append(PinnedExtension(pin=pin, needs=table.texts("needs"), beside=beside))
+    extensions = [_extension(table) for table in reader.tables("extension")]
     packages = [_package(table) for table in reader.tables("package")]
     gems = [
         PinnedGem(
@@ -353,7 +322,7 @@ def _lock(reader: _Reader) -> Lock:
         table.check_name(gem.pin.name, gem.pin.name == f"{gem.name}-{gem.version}.gem")
     for key, names in (
         ("file", [file.role for file in files]),
-        ("extension", [extension.pin.name for extension in extensions]),
+        ("extension", [extension.name for extension in extensions]),
         ("package", [package.extension for package in packages]),
         ("gem", [gem.pin.name for gem in gems]),
     ):
@@ -362,13 +331,32 @@ def _lock(reader: _Reader) -> Lock:
         core=reader.text("core"),
         kernel=reader.text("kernel") if reader.has("kernel") else None,
         files={file.role: file for file in files},
-        extensions={extension.pin.name: extension for extension in extensions},
+        extensions={extension.name: extension for extension in extensions},
         packages={package.extension: package for package in packages},
         gems=tuple(gems),
     )
 
 
-def _package(table: _Reader) -> PinnedPackage:
+def _extension(table: _LockTable) -> Extension[Pin]:
+    pin = table.pin()
+    table.check_name(pin.name, pin.name.endswith(TCZ) and is_extension_name(pin.name))
+    for need in table.texts("needs"):
+        table.check_name(need, is_extension_name(need))
+    companions: dict[str, Pin] = {}
+    for inner in table.tables("beside"):
+        companion = inner.pin()
+        suffix = companion.name.removeprefix(pin.name)
+        known = suffix in COMPANIONS and companion.name == pin.name + suffix
+        inner.check_name(companion.name, known)
+        if suffix in companions:
+            table.check_once("beside", [companion.name, companion.name])
+        companions[suffix] = companion
+    return Extension(
+        name=pin.name, dependencies=table.texts("needs"), file=pin, companions=companions
+    )
+
+
+def _package(table: _LockTable) -> PinnedPackage:
     pin = table.pin()
     table.check_name(pin.name, pin.name.endswith(DEB) and is_extension_name(pin.name))
     extension = table.text("extension")
@@ -389,7 +377,7 @@ def _package(table: _Reader) -> PinnedPackage:
     )
 
 
-class _Reader:
+class _LockTable:
     """One table of a lock file, with typed access to its values."""
 
     def __init__(self, table: Mapping[str, Any], source: str) -> None:
@@ -425,13 +413,13 @@ class _Reader:
             )
         return tuple(values)
 
-    def tables(self, key: str) -> Sequence[_Reader]:
+    def tables(self, key: str) -> Sequence[_LockTable]:
         tables = self._table.get(key, [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             raise LockError(
                 f"{self._source}: invalid {key!r}: must be a list of tables", hint=_AFRESH
             )
-        return [_Reader(table, f"{self._source}, [[{key}]]") for table in tables]
+        return [_LockTable(table, f"{self._source}, [[{key}]]") for table in tables]
 
     def check_name(self, name: str, good: bool) -> None:
         """Refuse a name that could lead outside its folder in the image."""

@@ -55,19 +55,17 @@ class LockedExtensions:
         self._urls = urls
         self._place = place
 
-    def describe(self, names: Sequence[str]) -> list[Extension | None]:
+    def describe(self, names: Sequence[str]) -> list[Extension[Download] | None]:
         """Return the pinned extension for each name, in the same order; ``None`` if not pinned."""
         return [self._describe(name) for name in names]
 
-    def _describe(self, name: str) -> Extension | None:
+    def _describe(self, name: str) -> Extension[Download] | None:
         locked = self._lock.extensions.get(name)
         if locked is None:
             return None
-        return Extension(
-            name=name,
-            dependencies=locked.needs,
-            package=self._download(locked.pin, Kind.SQUASHFS),
-            sides={side: self._download(pin, Kind.TEXT) for side, pin in locked.beside.items()},
+        return locked.with_files(
+            self._download(locked.file, Kind.SQUASHFS),
+            {suffix: self._download(pin, Kind.TEXT) for suffix, pin in locked.companions.items()},
         )
 
     def _download(self, pin: Pin, kind: Kind) -> Download:
@@ -78,11 +76,11 @@ class LockedExtensions:
 class KnownExtensions:
     """A repository of given extensions."""
 
-    def __init__(self, extensions: Mapping[str, Extension]) -> None:
+    def __init__(self, extensions: Mapping[str, Extension[Download]]) -> None:
         """Hold ``extensions``, by name."""
         self._extensions = extensions
 
-    def describe(self, names: Sequence[str]) -> list[Extension | None]:
+    def describe(self, names: Sequence[str]) -> list[Extension[Download] | None]:
         """Return the extension for each name, in the same order; ``None`` if not found."""
         return [self._extensions.get(name) for name in names]
 
@@ -95,7 +93,7 @@ class FirstOf:
         self._first = first
         self._second = second
 
-    def describe(self, names: Sequence[str]) -> list[Extension | None]:
+    def describe(self, names: Sequence[str]) -> list[Extension[Download] | None]:
         """Return the extension for each name, in the same order; ``None`` if not found."""
         extensions = dict(zip(names, self._first.describe(names), strict=True))
         unknown = [name for name, extension in extensions.items() if extension is None]

@@ -17,7 +17,6 @@ from purekernel.plan.fetch_plan import Gathered
 from purekernel.plan.lock import (
     Lock,
     Pin,
-    PinnedExtension,
     PinnedFile,
     PinnedGem,
     PinnedPackage,
@@ -115,8 +114,10 @@ def with_places_of(lock: Lock, older: Lock, places: Collection[str]) -> Lock:
     extensions = {
         name: evolve(
             extension,
-            pin=placed(extension.pin, name),
-            beside={side: placed(pin, pin.name) for side, pin in extension.beside.items()},
+            file=placed(extension.file, name),
+            companions={
+                suffix: placed(pin, pin.name) for suffix, pin in extension.companions.items()
+            },
         )
         for name, extension in lock.extensions.items()
     }
@@ -154,20 +155,18 @@ class _Pinning:
         self._gathered = gathered
         self._folder = gathered.plan.recipe.folder
 
-    def extension(self, extension: Extension) -> PinnedExtension:
-        """Return the pin of an extension and of its companion files."""
-        beside = {
-            side: self.pin(download)
-            for side, download in extension.sides.items()
+    def extension(self, extension: Extension[Download]) -> Extension[Pin]:
+        """Return the extension with pins of its file and of its companion files."""
+        companions = {
+            suffix: self.pin(download)
+            for suffix, download in extension.companions.items()
             if self._gathered.fetched.get(download) is not None
         }
-        return PinnedExtension(
-            pin=self.pin(extension.package), needs=extension.dependencies, beside=beside
-        )
+        return extension.with_files(self.pin(extension.file), companions)
 
-    def package(self, extension: Extension, record: PackageRecord) -> PinnedPackage:
+    def package(self, extension: Extension[Download], record: PackageRecord) -> PinnedPackage:
         """Return the pin of a Debian package and of its import script."""
-        script = extension.sides.get(IMPORT_SCRIPT)
+        script = extension.companions.get(IMPORT_SCRIPT)
         has_script = script is not None and self._gathered.fetched.get(script) is not None
         return PinnedPackage(
             extension=extension.name,
@@ -176,7 +175,7 @@ class _Pinning:
             architecture=record.architecture,
             depends=show_relations(record.depends),
             provides=record.provided,
-            pin=self.pin(extension.package),
+            pin=self.pin(extension.file),
             script=self.pin(script) if script is not None and has_script else None,
         )
 

@@ -55,7 +55,7 @@ class PackagePlan:
         notes: notes for the user, one line each.
     """
 
-    extensions: Mapping[str, Extension] = field(factory=dict)
+    extensions: Mapping[str, Extension[Download]] = field(factory=dict)
     names: Mapping[str, str] = field(factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -171,14 +171,14 @@ class _Planner:
         self.notes = archive.notes
         return resolution
 
-    def extension(self, resolved: ResolvedPackage) -> Extension:
+    def extension(self, resolved: ResolvedPackage) -> Extension[Download]:
         """Return the extension to make from a package."""
         script = self._script(resolved)
         return Extension(
             name=resolved.extension,
             dependencies=resolved.needs,
-            package=resolved.candidate.download,
-            sides={} if script is None else {IMPORT_SCRIPT: script},
+            file=resolved.candidate.download,
+            companions={} if script is None else {IMPORT_SCRIPT: script},
             record=resolved.candidate.record,
         )
 

@@ -41,11 +41,11 @@ OVERLAY = "overlay"
 
 
 # Companion files with an extension's digest and dependencies. Core loads by the second.
-CHECKED_SIDES = (MD5, DEPENDENCIES)
+CHECKED_COMPANIONS = (MD5, DEPENDENCIES)
 
 
 # The conversion of a package also depends on the import script.
-FETCHED_SIDES = (*CHECKED_SIDES, IMPORT_SCRIPT)
+FETCHED_COMPANIONS = (*CHECKED_COMPANIONS, IMPORT_SCRIPT)
 
 
 @frozen(kw_only=True)
@@ -88,7 +88,7 @@ class ExtensionPlan:
     mirror: tuple[str, ...] = ()
     merged: tuple[str, ...] = ()
     cuts: tuple[Cut, ...] = ()
-    cut_from: Mapping[str, Extension] = field(factory=dict)
+    cut_from: Mapping[str, Extension[Download]] = field(factory=dict)
     skipped: frozenset[str] = frozenset()
     from_indexes: bool = False
     disputable: bool = False
@@ -118,21 +118,21 @@ class ExtensionPlan:
         """
         if complete:
             yield from self._files(self.graph.order(self.graph.roots), None)
-        yield from self._files(self.merged_order(), FETCHED_SIDES)
-        yield from self._files(self.builtin_order(), FETCHED_SIDES)
+        yield from self._files(self.merged_order(), FETCHED_COMPANIONS)
+        yield from self._files(self.builtin_order(), FETCHED_COMPANIONS)
         yield from self._files(self.mirror_order(), None)
         for extension in self.cut_from.values():
-            yield extension.package
-            if IMPORT_SCRIPT in extension.sides:
-                yield extension.sides[IMPORT_SCRIPT]
+            yield extension.file
+            if IMPORT_SCRIPT in extension.companions:
+                yield extension.companions[IMPORT_SCRIPT]
 
-    def _files(self, names: Iterable[str], sides: Sequence[str] | None) -> Iterator[Download]:
+    def _files(self, names: Iterable[str], suffixes: Sequence[str] | None) -> Iterator[Download]:
         """Yield the files of extensions and their companion files; ``None`` means all of these."""
         for name in names:
             extension = self.graph.extensions[name]
-            yield extension.package
-            for side, download in extension.sides.items():
-                if sides is None or side in sides:
+            yield extension.file
+            for suffix, download in extension.companions.items():
+                if suffixes is None or suffix in suffixes:
                     yield download
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from purekernel.errors import ProjectError
 from purekernel.razor.project import AGENTS, GEM_LIST, GEMRC, Project
 from purekernel.recipe.flavour import Flavour, Generation
+from purekernel.repos.tinycore.extension import Extension
 from purekernel.tree import (
     ROOT,
     Buffer,
@@ -37,21 +38,6 @@ _PLAIN = 0o644
 
 # Path where Facter looks for dmidecode, and path where the extension installs it.
 _DMIDECODE = (b"usr/sbin/dmidecode", b"/usr/local/sbin/dmidecode")
-
-
-@frozen(kw_only=True)
-class PackedExtension:
-    """An extension and its companion files, as they go into an image.
-
-    Attributes:
-        name: file name of the extension, such as ``bash.tcz``.
-        content: content of the extension.
-        beside: companion files, by the suffix that follows the extension's name.
-    """
-
-    name: str
-    content: Buffer
-    beside: Mapping[str, Buffer]
 
 
 class OverlayTree:
@@ -115,7 +101,7 @@ class OverlayTree:
 
 
 def add_builtins(
-    overlay: OverlayTree, extensions: Iterable[PackedExtension], onboot: Sequence[str]
+    overlay: OverlayTree, extensions: Iterable[Extension[Buffer]], onboot: Sequence[str]
 ) -> None:
     """Add the extensions that are loaded at boot.
 
@@ -131,7 +117,7 @@ def add_builtins(
     overlay.file(ONBOOT, "".join(f"{name}\n" for name in onboot).encode())
 
 
-def add_mirror(overlay: OverlayTree, folder: str, extensions: Iterable[PackedExtension]) -> None:
+def add_mirror(overlay: OverlayTree, folder: str, extensions: Iterable[Extension[Buffer]]) -> None:
     """Add the image's own mirror of extensions.
 
     Args:
@@ -209,8 +195,8 @@ def add_mcollective(overlay: OverlayTree, project: Project, unpacked: Tree) -> N
     overlay.link(b"usr/local/bin/mcollectived", b"/usr/local/mcollective/bin/mcollectived")
 
 
-def _add_extension(overlay: OverlayTree, folder: bytes, extension: PackedExtension) -> None:
+def _add_extension(overlay: OverlayTree, folder: bytes, extension: Extension[Buffer]) -> None:
     path = join(folder, extension.name.encode())
-    overlay.file(path, extension.content)
-    for suffix, content in extension.beside.items():
+    overlay.file(path, extension.file)
+    for suffix, content in extension.companions.items():
         overlay.file(path + suffix.encode(), content)

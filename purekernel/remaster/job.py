@@ -263,7 +263,7 @@ class Session:
                 kernel=context.recipe.core.kernel,
                 skip=context.recipe.extensions.skip,
             )
-            packages = {name: found.package for name, found in graph.extensions.items()}
+            packages = {name: found.file for name, found in graph.extensions.items()}
             sizes = self._downloads.sizes(packages.values())
         self.notes = mirror.notes
         self.looked_in = context.extension_folders

@@ -85,8 +85,8 @@ def test_a_mirror_may_want_a_token_and_then_another(
     assert main(["lock", "-v"]) == 0
     assert main(["fetch", "-v"]) == 0
     base = load_lock().files["base"]
-    assert base.asked == "4.x/x86/release/Core-current.iso"
-    assert base.pin.url == f"{server.url}/tc/{base.asked}?token=***"
+    assert base.requested == "4.x/x86/release/Core-current.iso"
+    assert base.pin.url == f"{server.url}/tc/{base.requested}?token=***"
     write_recipe(f"{server.url}/tc/?token=s3cret-2/", extensions='builtin = ["bash"]', more=recipe)
     shutil.rmtree(os.environ["PUREKERNEL_CACHE"])
     assert main(["fetch", "-v"]) == 0
@@ -145,11 +145,11 @@ def test_an_own_mirror_and_a_whole_one(here: Path, server: Server, second: Serve
     write_recipe(server, second, extensions='builtin = ["own"]')
     assert main(["lock", "-q"]) == 0
     lock = load_lock()
-    assert lock.extensions["own.tcz"].needs == ("bash.tcz",)
-    assert lock.extensions["bash.tcz"].needs == ("readline.tcz",)
-    assert set(lock.extensions["bash.tcz"].beside) == {".md5.txt", ".dep", ".info", ".list"}
-    assert lock.extensions["own.tcz"].pin.url.startswith(server.url)
-    assert lock.extensions["bash.tcz"].pin.url.startswith(second.url)
+    assert lock.extensions["own.tcz"].dependencies == ("bash.tcz",)
+    assert lock.extensions["bash.tcz"].dependencies == ("readline.tcz",)
+    assert set(lock.extensions["bash.tcz"].companions) == {".md5.txt", ".dep", ".info", ".list"}
+    assert lock.extensions["own.tcz"].file.url.startswith(server.url)
+    assert lock.extensions["bash.tcz"].file.url.startswith(second.url)
 
 
 def test_a_mirror_that_is_down_is_passed_over(
@@ -389,7 +389,7 @@ def test_where_an_index_is_older_the_files_count(
     server.put(f"/{TCZ}/dep.db.gz", stale[f"{TCZ}/dep.db.gz"])
     write_recipe(server, extensions=f'{kind} = ["bash"]')
     assert main(["lock", "-q"]) == 0
-    assert load_lock().extensions["bash.tcz"].needs == ("readline.tcz",)
+    assert load_lock().extensions["bash.tcz"].dependencies == ("readline.tcz",)
     Path("purekernel.lock").unlink()
     assert main(["fetch", "-q"]) == 0
     assert main(["build", "--dry-run", "-q"]) == 0

@@ -66,9 +66,9 @@ def test_a_lock_pins_every_input_and_what_needs_what(
     # A path is told from the recipe's folder, so that the lock means the same elsewhere.
     assert lock.files["base"].pin.url == "mirror/4.x/x86/release/Core-current.iso"
     assert set(lock.extensions) == {name for name in NEEDS if name != "util-linux.tcz"}
-    assert lock.extensions["bash.tcz"].needs == ("readline.tcz",)
-    assert set(lock.extensions["bash.tcz"].beside) == {".dep", ".info", ".list", ".md5.txt"}
-    assert set(lock.extensions["openssl.tcz"].beside) == {".info", ".list", ".md5.txt"}
+    assert lock.extensions["bash.tcz"].dependencies == ("readline.tcz",)
+    assert set(lock.extensions["bash.tcz"].companions) == {".dep", ".info", ".list", ".md5.txt"}
+    assert set(lock.extensions["openssl.tcz"].companions) == {".info", ".list", ".md5.txt"}
     assert [(gem.name, gem.version, gem.needs) for gem in lock.gems] == [
         ("sample_lib", "2.1", ()),
         ("sample_tool", "1.3", ("sample_lib ~> 2.0",)),
@@ -150,7 +150,7 @@ def test_updating_one_leaves_the_others(workshop: Workshop) -> None:
     workshop.write_mirror(make_repository(repository, contents=contents))
     assert main(["lock", "-q", "--update", "nano.tcz"]) == 0
     after = load(workshop)
-    assert after.extensions["nano.tcz"].pin.size_bytes == 96
+    assert after.extensions["nano.tcz"].file.size_bytes == 96
     assert after.extensions["bash.tcz"] == before.extensions["bash.tcz"]
     assert after.gems == before.gems
     assert main(["lock", "-q", "--update", "sample_tool"]) == 0

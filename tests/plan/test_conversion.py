@@ -7,7 +7,7 @@ import pytest
 from purekernel.errors import FormatError, LimitError, PathError
 from purekernel.formats.tinycore import parse_dependencies, parse_md5
 from purekernel.input import Limits
-from purekernel.plan.conversion import convert_package
+from purekernel.plan.conversion import build_companions, convert_package
 from purekernel.tree import File, newest_time
 from tests import debian
 from tests.debs import MTIME, control, deb, entry
@@ -25,21 +25,21 @@ def test_package_becomes_extension_with_companion_files() -> None:
             "Description": "a tool\n It does\tthings.\n .\n And more.",
         },
     )
-    made = convert_package(
+    made, notes = convert_package(
         deb(text, scripts={"postinst": b"#!/bin/sh\n", "prerm": b"#!/bin/sh\n"}),
         source="tool.deb",
         needs=("pci-utils.tcz", "libtool.tcz"),
         import_script=b"echo imported\n",
     )
     assert made.name == "tool.tcz"
-    assert made.notes == ()
-    script = made.tree[b"usr/local/tce.installed/tool"]
+    assert notes == ()
+    script = made.file[b"usr/local/tce.installed/tool"]
     assert isinstance(script, File)
     assert bytes(script.content) == (
         b"#!/bin/sh\n/usr/local/postinst/tool configure 2>/dev/null\necho imported\n"
     )
-    assert newest_time(made.tree) == MTIME
-    beside = made.beside(CONTENT)
+    assert newest_time(made.file) == MTIME
+    beside = build_companions(made, CONTENT)
     assert list(beside) == [".md5.txt", ".dep", ".info", ".list"]
     digest = hashlib.md5(CONTENT).hexdigest()
     assert beside[".md5.txt"] == f"{digest}  tool.tcz\n".encode()
@@ -65,17 +65,16 @@ def test_package_becomes_extension_with_companion_files() -> None:
 
 
 def test_extension_without_dependencies_has_no_dep_file() -> None:
-    assert ".dep" not in convert_package(deb(), source="tool.deb").beside(CONTENT)
+    made, _notes = convert_package(deb(), source="tool.deb")
+    assert ".dep" not in build_companions(made, CONTENT)
 
 
 def test_extension_name_option_is_used() -> None:
-    made = convert_package(
+    made, notes = convert_package(
         deb(scripts={"postinst": b"#!/bin/bash\n"}), source="tool.deb", name="other.tcz"
     )
-    assert b"usr/local/tce.installed/other" in made.tree
-    assert made.notes == (
-        "other.tcz: the package's postinst runs /bin/bash, which Core does not have",
-    )
+    assert b"usr/local/tce.installed/other" in made.file
+    assert notes == ("other.tcz: the package's postinst runs /bin/bash, which Core does not have",)
 
 
 def test_invalid_packages_are_refused() -> None:
@@ -90,9 +89,9 @@ def test_invalid_packages_are_refused() -> None:
 @pytest.mark.oracle
 def test_conversion_is_reproducible() -> None:
     data = debian.package("man-db").read_bytes()
-    first, second = (convert_package(data, source=name) for name in ("a.deb", "b.deb"))
-    assert first.tree == second.tree
-    assert first.beside(CONTENT) == second.beside(CONTENT)
-    assert [node for _path, node in first.tree.walk()] == [
-        node for _path, node in second.tree.walk()
+    first, second = (convert_package(data, source=name)[0] for name in ("a.deb", "b.deb"))
+    assert first.file == second.file
+    assert build_companions(first, CONTENT) == build_companions(second, CONTENT)
+    assert [node for _path, node in first.file.walk()] == [
+        node for _path, node in second.file.walk()
     ]

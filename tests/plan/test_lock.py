@@ -13,7 +13,6 @@ from purekernel.plan.lock import (
     HEADER,
     Lock,
     Pin,
-    PinnedExtension,
     PinnedFile,
     PinnedGem,
     PinnedPackage,
@@ -21,7 +20,7 @@ from purekernel.plan.lock import (
     changes,
     parse_lock,
 )
-from purekernel.repos.tinycore import SIDES
+from purekernel.repos.tinycore import COMPANIONS, Extension
 
 
 def pin(name: str, digit: str = "a") -> Pin:
@@ -39,12 +38,13 @@ LOCK = Lock(
     kernel="3.0.3-tinycore",
     files={"base": PinnedFile(role="base", requested="release/Core.iso", pin=pin("Core.iso"))},
     extensions={
-        "bash.tcz": PinnedExtension(
-            pin=pin("bash.tcz"),
-            needs=("readline.tcz",),
-            beside={".dep": pin("bash.tcz.dep"), ".md5.txt": pin("bash.tcz.md5.txt")},
+        "bash.tcz": Extension(
+            name="bash.tcz",
+            file=pin("bash.tcz"),
+            dependencies=("readline.tcz",),
+            companions={".dep": pin("bash.tcz.dep"), ".md5.txt": pin("bash.tcz.md5.txt")},
         ),
-        "readline.tcz": PinnedExtension(pin=pin("readline.tcz", "b"), needs=()),
+        "readline.tcz": Extension(name="readline.tcz", file=pin("readline.tcz", "b")),
     },
     gems=(
         PinnedGem(
@@ -82,7 +82,7 @@ PIN_FIELDS = st.fixed_dictionaries(
 )
 NEEDS = st.lists(NAMES).map(tuple)
 NEEDED_EXTENSIONS = st.lists(EXTENSIONS).map(tuple)
-SIDE_SETS = st.sets(st.sampled_from(list(SIDES)))
+COMPANION_SETS = st.sets(st.sampled_from(list(COMPANIONS)))
 GEMS = st.sampled_from(["rake", "json_pure", "daemons"])
 PACKAGES = st.sampled_from(["lshw", "libc6", "g++"])
 PACKAGE_FIELDS = st.fixed_dictionaries(
@@ -100,12 +100,15 @@ def pinned_files(draw: st.DrawFn) -> PinnedFile:
 
 
 @st.composite
-def pinned_extensions(draw: st.DrawFn) -> PinnedExtension:
+def pinned_extensions(draw: st.DrawFn) -> Extension[Pin]:
     name = draw(EXTENSIONS)
-    return PinnedExtension(
-        pin=draw_pin(draw, name),
-        needs=draw(NEEDED_EXTENSIONS),
-        beside={side: draw_pin(draw, name + side) for side in sorted(draw(SIDE_SETS))},
+    return Extension(
+        name=name,
+        file=draw_pin(draw, name),
+        dependencies=draw(NEEDED_EXTENSIONS),
+        companions={
+            suffix: draw_pin(draw, name + suffix) for suffix in sorted(draw(COMPANION_SETS))
+        },
     )
 
 
@@ -132,20 +135,20 @@ def pinned_packages(draw: st.DrawFn) -> PinnedPackage:
 @pytest.mark.slow
 @given(
     st.lists(pinned_files(), unique_by=lambda x: x.role),
-    st.lists(pinned_extensions(), unique_by=lambda x: x.pin.name),
+    st.lists(pinned_extensions(), unique_by=lambda x: x.name),
     st.lists(pinned_gems(), unique_by=lambda x: x.pin.name),
     st.lists(pinned_packages(), unique_by=lambda x: x.extension),
 )
 def test_any_lock_round_trips(
     files: list[PinnedFile],
-    extensions: list[PinnedExtension],
+    extensions: list[Extension[Pin]],
     gems: list[PinnedGem],
     packages: list[PinnedPackage],
 ) -> None:
     lock = Lock(
         core="4.x/x86",
         files={one.role: one for one in files},
-        extensions={one.pin.name: one for one in extensions},
+        extensions={one.name: one for one in extensions},
         packages={one.extension: one for one in packages},
         gems=tuple(gems),
     )
@@ -225,7 +228,7 @@ def test_changes_are_listed_one_per_line() -> None:
         LOCK,
         kernel="3.0.21-tinycore",
         extensions={
-            "bash.tcz": evolve(LOCK.extensions["bash.tcz"], pin=pin("bash.tcz", "c")),
+            "bash.tcz": evolve(LOCK.extensions["bash.tcz"], file=pin("bash.tcz", "c")),
         },
         gems=(*LOCK.gems, PinnedGem(name="x", version="1", needs=(), pin=pin("x-1.gem", "d"))),
     )

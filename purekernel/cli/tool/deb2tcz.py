@@ -13,9 +13,9 @@ from purekernel.cli.tool.mksquashfs import EFFORTS
 from purekernel.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from purekernel.formats.debian import PackageRecord
     from purekernel.input import Limits
-    from purekernel.plan.conversion import ConvertedExtension
+    from purekernel.repos.tinycore import Extension
+    from purekernel.tree import Buffer
 
 
 @click.command("deb2tcz", short_help="Make an extension (.tcz) from a Debian package.")
@@ -65,26 +65,26 @@ def deb2tcz_command(
     from purekernel.formats.debian.relation import show_relations  # noqa: PLC0415
     from purekernel.host.write import publish, remove, writer_of  # noqa: PLC0415  # too slow for --help
     from purekernel.input import limits_of  # noqa: PLC0415
-    from purekernel.repos.tinycore import DEPENDENCIES, SIDES  # noqa: PLC0415
+    from purekernel.repos.tinycore import COMPANIONS, DEPENDENCIES  # noqa: PLC0415
 
     limits = limits_of(max_unpacked)
-    made, record = _convert(package, output, script, limits=limits, **options)
+    made, notes = _convert(package, output, script, limits=limits, **options)
     folder = Path() if output is None else output.parent
-    contents = {made.name: made.content}
-    contents |= {made.name + side: content for side, content in made.beside.items()}
+    contents = {made.name: made.file}
+    contents |= {made.name + suffix: content for suffix, content in made.companions.items()}
     if not force:
-        _check_free(folder, [made.name, *(made.name + side for side in SIDES)])
+        _check_free(folder, [made.name, *(made.name + suffix for suffix in COMPANIONS)])
     publish(folder, {name: writer_of(content) for name, content in contents.items()})
-    if DEPENDENCIES not in made.beside:
+    if DEPENDENCIES not in made.companions:
         # An old .dep describes the extension that is replaced.
         remove(folder / f"{made.name}{DEPENDENCIES}")
-    for note in made.notes:
+    for note in notes:
         say_warning(note)
     if quiet:
         return
-    say(f"{folder / made.name}  {len(made.content)} bytes, from {record}")
-    if record.depends:
-        say(f"depends on: {show_relations(record.depends)}")
+    say(f"{folder / made.name}  {len(made.file)} bytes, from {made.record}")
+    if made.record is not None and made.record.depends:
+        say(f"depends on: {show_relations(made.record.depends)}")
 
 
 def _convert(
@@ -99,8 +99,8 @@ def _convert(
     no_library_links: bool,
     effort: str,
     jobs: int | None,
-) -> tuple[ConvertedExtension, PackageRecord]:
-    """Return the extension, and the package's control record."""
+) -> tuple[Extension[Buffer], tuple[str, ...]]:
+    """Return the extension at hand, and notes for the user."""
     from purekernel.encode.encoders import Effort  # noqa: PLC0415
     from purekernel.formats.tinycore import (  # noqa: PLC0415
         TCZ,
@@ -108,7 +108,7 @@ def _convert(
         parse_extension_name,
     )
     from purekernel.host.read import load_file  # noqa: PLC0415
-    from purekernel.plan.conversion import convert_package, pack_conversion  # noqa: PLC0415
+    from purekernel.plan.conversion import convert_package, pack_extension  # noqa: PLC0415
     from purekernel.rootfs.debian import ConversionOptions  # noqa: PLC0415
 
     name = None if output is None else output.name
@@ -122,7 +122,7 @@ def _convert(
         raise UsageError(
             f"--dep {invalid[0]}: must be an extension", hint="use a name that ends in .tcz"
         )
-    conversion = convert_package(
+    extension, notes = convert_package(
         load_file(package, limits=limits),
         source=str(package),
         name=name,
@@ -133,8 +133,7 @@ def _convert(
         ),
         limits=limits,
     )
-    made = pack_conversion(conversion, effort=Effort(effort), jobs=jobs)
-    return made, conversion.record
+    return pack_extension(extension, effort=Effort(effort), jobs=jobs), notes
 
 
 def _check_free(folder: Path, names: Iterable[str]) -> None:

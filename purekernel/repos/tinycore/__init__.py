@@ -1,13 +1,13 @@
 """Look up releases and extensions of Tiny Core, and resolve dependencies of extensions."""
 
 from purekernel.repos.tinycore.extension import (
+    COMPANIONS,
     DEPENDENCIES,
     IMPORT_SCRIPT,
     INFO,
     KERNEL,
     LISTING,
     MD5,
-    SIDES,
     Extension,
     ExtensionRepository,
     resolve_kernel,
@@ -22,13 +22,13 @@ from purekernel.repos.tinycore.mirror import ExtensionMirror
 from purekernel.repos.tinycore.release import Release
 
 __all__ = [
+    "COMPANIONS",
     "DEPENDENCIES",
     "IMPORT_SCRIPT",
     "INFO",
     "KERNEL",
     "LISTING",
     "MD5",
-    "SIDES",
     "Extension",
     "ExtensionGraph",
     "ExtensionMirror",

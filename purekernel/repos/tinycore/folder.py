@@ -31,7 +31,7 @@ INDEX_LIMITS = Limits(unpacked_bytes=64 * MIB)
 MOST_INDEX_BYTES = 16 * MIB
 
 # Size limits of the files beside an extension. The .list of kernel sources has 40,000 lines.
-MOST_SIDE_BYTES = {MD5: 4096, DEPENDENCIES: MIB, INFO: MIB, LISTING: 64 * MIB}
+MOST_COMPANION_BYTES = {MD5: 4096, DEPENDENCIES: MIB, INFO: MIB, LISTING: 64 * MIB}
 
 
 class Downloads(Protocol):
@@ -123,20 +123,20 @@ class ExtensionFolder:
         Raises:
             FormatError: the file of a digest is damaged, and ``attempts`` is ``None``.
         """
-        sides = self._downloads.try_all(
-            evolve(side_download(name, MD5, (self.url(name + MD5),)), attempts=attempts)
+        digests = self._downloads.try_all(
+            evolve(companion_download(name, MD5, (self.url(name + MD5),)), attempts=attempts)
             for name in names
         )
         found: dict[str, Found | DownloadError] = {}
         without_digest = []
-        for name, side in zip(names, sides, strict=True):
-            if side is None:
+        for name, file in zip(names, digests, strict=True):
+            if file is None:
                 without_digest.append(name)
-            elif isinstance(side, DownloadError):
-                found[name] = side
+            elif isinstance(file, DownloadError):
+                found[name] = file
             else:
                 try:
-                    digest = parse_md5(self._downloads.load(side), source=side.url)
+                    digest = parse_md5(self._downloads.load(file), source=file.url)
                 except FormatError as error:
                     if attempts is None:
                         raise
@@ -145,7 +145,7 @@ class ExtensionFolder:
                     found[name] = Found(digest=digest, listed=False)
         # An extension can exist without a file of its digest.
         answers = self._downloads.look_all(
-            evolve(package_download(name, (self.url(name),)), attempts=attempts)
+            evolve(extension_download(name, (self.url(name),)), attempts=attempts)
             for name in without_digest
         )
         for name, answer in zip(without_digest, answers, strict=True):
@@ -167,17 +167,17 @@ class ExtensionFolder:
             return None
 
 
-def package_download(name: str, urls: tuple[str, ...]) -> Download:
+def extension_download(name: str, urls: tuple[str, ...]) -> Download:
     """Return the download of an extension from ``urls``."""
     return Download(name=name, urls=urls, kind=Kind.SQUASHFS)
 
 
-def side_download(name: str, side: str, urls: tuple[str, ...]) -> Download:
+def companion_download(name: str, suffix: str, urls: tuple[str, ...]) -> Download:
     """Return the download of a file beside an extension from ``urls``."""
     return Download(
-        name=name + side,
+        name=name + suffix,
         urls=urls,
         kind=Kind.TEXT,
         optional=True,
-        most_bytes=MOST_SIDE_BYTES[side],
+        most_bytes=MOST_COMPANION_BYTES[suffix],
     )

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from attrs import field, frozen
 
 from purekernel.errors import DependencyError, LimitError, raise_all
+from purekernel.fetch.model import Download
 from purekernel.fetch.urls import redact
 from purekernel.repos.tinycore.extension import (
     KERNEL,
@@ -51,7 +52,7 @@ class ExtensionGraph:
     """
 
     roots: tuple[str, ...]
-    extensions: Mapping[str, Extension]
+    extensions: Mapping[str, Extension[Download]]
     needs: Mapping[str, tuple[str, ...]]
     skipped: frozenset[str] = frozenset()
     missing: tuple[MissingExtension, ...] = ()
@@ -101,7 +102,7 @@ def resolve_extensions(
     listed = [resolve_kernel(name, kernel) for name in roots]
     listed = [name for name in dict.fromkeys(listed) if name not in left_out]
     skipped: set[str] = {resolve_kernel(name, kernel) for name in roots} & left_out
-    extensions: dict[str, Extension] = {}
+    extensions: dict[str, Extension[Download]] = {}
     needs: dict[str, tuple[str, ...]] = {}
     missing: list[MissingExtension] = []
     # The first parent of each name. The search is breadth-first, so chains are the shortest.

@@ -16,8 +16,8 @@ from purekernel.repos.tinycore.folder import (
     ExtensionFolder,
     Found,
     Indexes,
-    package_download,
-    side_download,
+    companion_download,
+    extension_download,
 )
 
 
@@ -58,7 +58,7 @@ class ExtensionMirror:
         self._downloads = downloads
         self._use_indexes = use_indexes
         self._indexes: dict[ExtensionFolder, Indexes | None] | None = None
-        self._known: dict[str, Extension | None] = {}
+        self._known: dict[str, Extension[Download] | None] = {}
         self._went_by_indexes = False
         self._failed: dict[ExtensionFolder, DownloadError] = {}
         self._gave: set[ExtensionFolder] = set()
@@ -86,7 +86,7 @@ class ExtensionMirror:
         """Whether any result so far comes from an index."""
         return self._went_by_indexes
 
-    def describe(self, names: Sequence[str]) -> list[Extension | None]:
+    def describe(self, names: Sequence[str]) -> list[Extension[Download] | None]:
         """Return each extension, in the same order; ``None`` if no folder has it.
 
         Raises:
@@ -98,7 +98,7 @@ class ExtensionMirror:
             self._known.update(zip(new, self._describe(new), strict=True))
         return [self._known[name] for name in names]
 
-    def _describe(self, names: list[str]) -> list[Extension | None]:
+    def _describe(self, names: list[str]) -> list[Extension[Download] | None]:
         homes = self._homes(names)
         needs = self._needs(homes)
         return [
@@ -216,7 +216,7 @@ class ExtensionMirror:
                 needs[name] = indexes.dependencies.get(name, ())
                 self._went_by_indexes = True
             else:
-                files[name] = self._side(name, DEPENDENCIES, home.folder)
+                files[name] = self._companion(name, DEPENDENCIES, home.folder)
         for name, fetched in zip(files, self._downloads.fetch_all(files.values()), strict=True):
             needs[name] = (
                 None
@@ -225,26 +225,28 @@ class ExtensionMirror:
             )
         return needs
 
-    def _extension(self, name: str, home: _Home, needs: tuple[str, ...] | None) -> Extension:
+    def _extension(
+        self, name: str, home: _Home, needs: tuple[str, ...] | None
+    ) -> Extension[Download]:
         sizes = self._indexes_of(home).sizes
-        sides = [MD5, *([] if needs is None else [DEPENDENCIES]), INFO, LISTING]
+        suffixes = [MD5, *([] if needs is None else [DEPENDENCIES]), INFO, LISTING]
         digest = home.found.digest
         return Extension(
             name=name,
             dependencies=needs or (),
-            package=evolve(
-                package_download(name, self._package_urls(name, home)),
+            file=evolve(
+                extension_download(name, self._extension_urls(name, home)),
                 md5=digest,
                 size_bytes=sizes.get(name) if home.found.listed else None,
             ),
-            sides={side: self._side(name, side, home.folder) for side in sides},
+            companions={suffix: self._companion(name, suffix, home.folder) for suffix in suffixes},
         )
 
-    def _side(self, name: str, side: str, home: ExtensionFolder) -> Download:
+    def _companion(self, name: str, suffix: str, home: ExtensionFolder) -> Download:
         # The file in another folder may belong to another extension of the same name.
-        return side_download(name, side, (home.url(name + side),))
+        return companion_download(name, suffix, (home.url(name + suffix),))
 
-    def _package_urls(self, name: str, home: _Home) -> tuple[str, ...]:
+    def _extension_urls(self, name: str, home: _Home) -> tuple[str, ...]:
         """Return the URLs of an extension; other folders only if a digest can prove the content."""
         others = self._folders if home.found.digest is not None else ()
         folders = (home.folder, *(folder for folder in others if folder is not home.folder))

@@ -24,12 +24,12 @@ class Known:
     def __init__(self, needs: Mapping[str, Sequence[str]]) -> None:
         self._needs = needs
 
-    def describe(self, names: Sequence[str]) -> list[Extension | None]:
+    def describe(self, names: Sequence[str]) -> list[Extension[Download] | None]:
         return [
             Extension(
                 name=name,
                 dependencies=tuple(self._needs[name]),
-                package=Download(name=name, urls=()),
+                file=Download(name=name, urls=()),
             )
             if name in self._needs
             else None

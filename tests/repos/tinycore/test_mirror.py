@@ -28,13 +28,13 @@ def test_indexes_need_three_requests() -> None:
     assert bash is not None
     assert ncurses is not None
     assert bash.dependencies == ("readline.tcz",)
-    assert bash.package.urls == (f"{FOLDER}/bash.tcz",)
-    assert bash.package.size_bytes == 64
-    assert bash.package.md5 == hashlib.md5(make_extension("bash.tcz")).hexdigest()
-    assert set(bash.sides) == {MD5, DEPENDENCIES, INFO, LISTING}
-    assert all(side.optional for side in bash.sides.values())
+    assert bash.file.urls == (f"{FOLDER}/bash.tcz",)
+    assert bash.file.size_bytes == 64
+    assert bash.file.md5 == hashlib.md5(make_extension("bash.tcz")).hexdigest()
+    assert set(bash.companions) == {MD5, DEPENDENCIES, INFO, LISTING}
+    assert all(side.optional for side in bash.companions.values())
     # The index lists no dependencies, but may be older than the .dep file.
-    assert set(ncurses.sides) == {MD5, DEPENDENCIES, INFO, LISTING}
+    assert set(ncurses.companions) == {MD5, DEPENDENCIES, INFO, LISTING}
     assert mirror.went_by_indexes
     mirror.describe(["bash.tcz", "ncurses.tcz"])
     assert len(downloads.asked) == 3
@@ -47,7 +47,7 @@ def test_extension_missing_in_indexes_is_looked_up_by_its_files() -> None:
     zsh, gone = ExtensionMirror([FOLDER], downloads).describe(["zsh.tcz", "gone.tcz"])
     assert zsh is not None
     assert zsh.dependencies == ("ncurses.tcz",)
-    assert zsh.package.md5 == hashlib.md5(make_extension("zsh.tcz")).hexdigest()
+    assert zsh.file.md5 == hashlib.md5(make_extension("zsh.tcz")).hexdigest()
     assert gone is None
     assert f"HEAD {FOLDER}/gone.tcz" in downloads.asked
 
@@ -66,10 +66,10 @@ def test_files_give_the_same_result_as_indexes(use_indexes: bool) -> None:
             assert ours is None
             continue
         assert ours is not None
-        assert (ours.dependencies, ours.package.md5) == (theirs.dependencies, theirs.package.md5)
+        assert (ours.dependencies, ours.file.md5) == (theirs.dependencies, theirs.file.md5)
         none = set() if ours.dependencies else {DEPENDENCIES}
-        assert set(ours.sides) == set(theirs.sides) - none
-        assert ours.package.size_bytes is None
+        assert set(ours.companions) == set(theirs.companions) - none
+        assert ours.file.size_bytes is None
     assert f"HEAD {FOLDER}/gone.tcz" in downloads.asked
 
 
@@ -78,7 +78,7 @@ def test_extension_without_digest_is_found() -> None:
     del files[f"{TCZ}/ncurses.tcz.md5.txt"]
     (found,) = ExtensionMirror([FOLDER], FakeDownloads(files)).describe(["ncurses.tcz"])
     assert found is not None
-    assert found.package.md5 is None
+    assert found.file.md5 is None
 
 
 @pytest.mark.parametrize("damage", [b"\x1f\x8bdamaged", gzip(b"<html>"), b"plain"])
@@ -128,13 +128,13 @@ def test_home_is_the_first_folder_that_has_the_extension(indexes: bool) -> None:
     assert ncurses is not None
     assert bash is not None
     assert gone is None
-    assert own.package.urls == (f"{OWN}/own.tcz", f"{OFFICIAL}/own.tcz")
+    assert own.file.urls == (f"{OWN}/own.tcz", f"{OFFICIAL}/own.tcz")
     assert own.dependencies == ("readline.tcz",)
-    assert ncurses.package.md5 == hashlib.md5(b"hsqs newer").hexdigest()
-    assert bash.package.urls == (f"{OFFICIAL}/bash.tcz", f"{OWN}/bash.tcz")
-    assert bash.package.md5 == hashlib.md5(make_extension("bash.tcz")).hexdigest()
+    assert ncurses.file.md5 == hashlib.md5(b"hsqs newer").hexdigest()
+    assert bash.file.urls == (f"{OFFICIAL}/bash.tcz", f"{OWN}/bash.tcz")
+    assert bash.file.md5 == hashlib.md5(make_extension("bash.tcz")).hexdigest()
     assert bash.dependencies == ("readline.tcz",)
-    assert bash.sides[DEPENDENCIES].urls == (f"{OFFICIAL}/bash.tcz.dep",)
+    assert bash.companions[DEPENDENCIES].urls == (f"{OFFICIAL}/bash.tcz.dep",)
     for folder in (OWN, OFFICIAL):
         assert f"HEAD {folder}/gone.tcz" in downloads.asked
 
@@ -146,8 +146,8 @@ def test_failing_folder_is_skipped_with_a_note() -> None:
     bash, ncurses = mirror.describe(["bash.tcz", "ncurses.tcz"])
     assert bash is not None
     assert ncurses is not None
-    assert bash.package.urls[0] == f"{OFFICIAL}/bash.tcz"
-    assert ncurses.package.md5 == hashlib.md5(make_extension("ncurses.tcz")).hexdigest()
+    assert bash.file.urls[0] == f"{OFFICIAL}/bash.tcz"
+    assert ncurses.file.md5 == hashlib.md5(make_extension("ncurses.tcz")).hexdigest()
     (note,) = mirror.notes
     assert note.startswith(
         f"the mirror {OWN} was skipped, and the other mirrors were used instead: "
@@ -164,11 +164,11 @@ def test_failed_folder_is_asked_again_for_missing_extensions() -> None:
     own, ncurses, gone = mirror.describe(["own.tcz", "ncurses.tcz", "gone.tcz"])
     assert mirror.notes == ()
     assert own is not None
-    assert own.package.urls[0] == f"{OWN}/own.tcz"
+    assert own.file.urls[0] == f"{OWN}/own.tcz"
     assert ncurses is not None
     # Its own extensions are no longer taken from the other folder.
-    assert ncurses.package.urls[0] == f"{OWN}/ncurses.tcz"
-    assert ncurses.package.md5 == hashlib.md5(b"hsqs newer").hexdigest()
+    assert ncurses.file.urls[0] == f"{OWN}/ncurses.tcz"
+    assert ncurses.file.md5 == hashlib.md5(b"hsqs newer").hexdigest()
     assert gone is None
 
 
@@ -177,7 +177,7 @@ def test_failed_file_is_fetched_again_if_no_other_folder_has_it() -> None:
     downloads.failures["own.example"] = 1
     (own,) = ExtensionMirror([OWN, OFFICIAL], downloads, use_indexes=False).describe(["own.tcz"])
     assert own is not None
-    assert own.package.md5 == hashlib.md5(make_extension("own.tcz")).hexdigest()
+    assert own.file.md5 == hashlib.md5(make_extension("own.tcz")).hexdigest()
     downloads.failures["own.example"] = 1000
     with pytest.raises(DownloadError, match=r"own\.tcz\.md5\.txt: nobody answers"):
         ExtensionMirror([OWN, OFFICIAL], downloads, use_indexes=False).describe(["own.tcz"])
@@ -190,7 +190,7 @@ def test_extension_without_digest_has_only_its_home_url() -> None:
     downloads = FakeDownloads({**files, **official}, base="http:/")
     (own,) = ExtensionMirror([OWN, OFFICIAL], downloads).describe(["own.tcz"])
     assert own is not None
-    assert own.package.urls == (f"{OWN}/own.tcz",)
+    assert own.file.urls == (f"{OWN}/own.tcz",)
 
 
 def test_empty_folder_gives_a_note() -> None:
@@ -211,7 +211,7 @@ def test_folder_with_damaged_digest_is_skipped() -> None:
     mirror = ExtensionMirror([OWN, OFFICIAL], downloads)
     (bash,) = mirror.describe(["bash.tcz"])
     assert bash is not None
-    assert bash.package.urls[0] == f"{OFFICIAL}/bash.tcz"
+    assert bash.file.urls[0] == f"{OFFICIAL}/bash.tcz"
     assert "own.example" in mirror.notes[0]
 
 
