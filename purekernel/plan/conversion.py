@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from purekernel.encode.encoders import Effort
 from purekernel.encode.squashfs import Compression, make_codec
+from purekernel.formats.debian.control import PackageRecord
 from purekernel.formats.debian.package import POSTINST, DebianPackage, parse_deb
-from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.squashfs import Options, build_squashfs
 from purekernel.formats.tinycore import TCZ, build_dependencies, build_info, build_md5
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.recipe.encoding import Encoding
 from purekernel.repos.tinycore import DEPENDENCIES, INFO, LISTING, MD5, Extension
 from purekernel.rootfs.debian import ConversionOptions, convert_tree, listing, wanted_programs
@@ -52,7 +52,7 @@ def convert_package(
         LimitError: the package unpacks to more than ``limits`` allow.
         TreeError: the package holds a path that is not allowed in an image.
     """
-    package = parse_deb(data, source=source, limits=limits)
+    package = parse_deb(Input(data, name=source, limits=limits))
     name = name or f"{package.record.name}{TCZ}"
     unpacked = package.unpack()
     tree = convert_tree(

@@ -9,8 +9,7 @@ from attrs import evolve
 from purekernel.errors import FormatError, LockError, RecipeError
 from purekernel.fetch.model import Download, Kind
 from purekernel.fetch.urls import join_url
-from purekernel.formats.debian.control import Stanza
-from purekernel.formats.debian.record import PackageRecord
+from purekernel.formats.debian.control import PackageRecord, Stanza
 from purekernel.formats.gem import Dependency, Version, parse_listed_gem
 from purekernel.formats.gem.compact import Release
 from purekernel.plan.lock import Lock, Pin, PinnedGem, PinnedPackage

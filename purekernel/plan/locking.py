@@ -11,7 +11,7 @@ from attrs import evolve
 from purekernel.errors import LockError
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, redact
-from purekernel.formats.debian.record import PackageRecord
+from purekernel.formats.debian.control import PackageRecord
 from purekernel.formats.debian.relation import show_relations
 from purekernel.plan.fetch_plan import Gathered
 from purekernel.plan.lock import (

@@ -12,9 +12,10 @@ from purekernel.fetch.model import MIB, Download, Kind
 from purekernel.fetch.urls import join_url
 from purekernel.formats.debian.names import parse_choice
 from purekernel.formats.debian.relation import Relation, show_alternatives
-from purekernel.formats.debian.signature import Keyring, parse_keyring
+from purekernel.formats.debian.release import Keyring, parse_keyring
 from purekernel.formats.tinycore import DEB, TCZ
 from purekernel.host.read import load_file
+from purekernel.input import Input
 from purekernel.plan.locked import FirstKnown, LockedPackages, pinned
 from purekernel.plan.plan import PlanContext
 from purekernel.recipe import defaults
@@ -229,7 +230,7 @@ def _keyring(context: PlanContext) -> Keyring | None:
     if keyring is None:
         return None
     path = Path(context.place(keyring))
-    return parse_keyring(load_file(path), source=str(path))
+    return parse_keyring(Input(load_file(path), name=str(path)))
 
 
 def _no_index(listed: ListedPackage) -> DependencyError:

@@ -8,6 +8,7 @@ import pytest
 
 from purekernel.errors import ConflictError
 from purekernel.formats.debian import parse_deb
+from purekernel.input import Input
 from purekernel.rootfs.debian import (
     ConversionOptions,
     convert_tree,
@@ -42,7 +43,7 @@ FULL = (
 
 
 def tree(data: tuple[object, ...] = FULL) -> Tree:
-    return parse_deb(deb(data=data), source="tool.deb").unpack()  # type: ignore[arg-type]
+    return parse_deb(Input(deb(data=data), name="tool.deb")).unpack()  # type: ignore[arg-type]
 
 
 def paths(found: Tree) -> list[str]:
@@ -179,7 +180,7 @@ def test_shell_commands_give_the_same_tree(tmp_path: Path, name: str) -> None:
     data = debian.package(name).read_bytes()
     (tmp_path / "package.deb").write_bytes(data)
     run("sh", "-c", SHELL_ROUTE.replace("NAME", name), cwd=tmp_path)
-    package = parse_deb(data, source=name)
+    package = parse_deb(Input(data, name=name))
     made = convert_tree(
         package.unpack(),
         extension=name,

@@ -1,10 +1,9 @@
-"""Debian's packages, and what is said of them."""
+"""Read Debian packages, their control files, and the indexes of archives."""
 
-from purekernel.formats.debian.names import PackageChoice, parse_choice
+from purekernel.formats.debian.control import PackageRecord
+from purekernel.formats.debian.names import DebianVersion, PackageChoice, parse_choice
 from purekernel.formats.debian.package import DebianPackage, parse_deb
-from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.debian.relation import Relation, parse_relations
-from purekernel.formats.debian.version import DebianVersion
 
 __all__ = [
     "DebianPackage",

@@ -1,4 +1,4 @@
-"""Packages indexes, of which a stanza is only read when somebody asks for it.
+"""Search packages indexes; parse a stanza only when it is requested.
 
 Source: Debian's "RepositoryFormat", "Packages indices".
 """
@@ -10,15 +10,13 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from purekernel.errors import FormatError
 from purekernel.formats.compression import unpack
-from purekernel.formats.debian.control import parse_stanza
+from purekernel.formats.debian.control import IndexedFile, PackageRecord, parse_stanza
 from purekernel.formats.debian.names import PACKAGE
-from purekernel.formats.debian.record import IndexedFile, PackageRecord
 from purekernel.input import Input, Limits
-from purekernel.tree import Buffer, display
+from purekernel.tree import display
 
-# That of all of Debian has 50 MB and 65,000 stanzas; all suites together four times that.
+# The index of all of Debian has 50 MB and 65,000 stanzas; all suites together four times that.
 INDEX_LIMITS = Limits(unpacked_bytes=512 << 20)
 MAX_STANZAS = 1_000_000
 
@@ -29,29 +27,28 @@ _BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
 
 @frozen(kw_only=True)
 class IndexedPackage:
-    """One package of an index."""
+    """A package in an index, and its file."""
 
     record: PackageRecord
     file: IndexedFile
 
 
 class PackagesIndex:
-    """What one index says. A stanza that nobody asks for may be damaged.
+    """The packages of an index. Damage in a stanza matters only if the stanza is requested.
 
     Args:
-        data: the index, with its compression or without.
-        source: where it came from, for messages.
+        file: the index, compressed or not; see :data:`INDEX_LIMITS`.
 
     Raises:
-        FormatError: it is damaged, or no index.
-        LimitError: it is larger than any.
+        FormatError: the file is damaged, or not an index.
+        LimitError: the file exceeds its limits.
     """
 
-    def __init__(self, data: Buffer, *, source: str) -> None:
-        plain = unpack(Input(data, name=source, limits=INDEX_LIMITS))
-        # So that every stanza begins behind a line end.
+    def __init__(self, file: Input) -> None:
+        plain = unpack(file)
+        # With a line end at the start, each stanza begins after a line end.
         self._text = b"\n" + bytes(plain)
-        self._source = source
+        self._file = file
         self._named: dict[bytes, list[int]] = {}
         self._providing: dict[bytes, list[int]] = {}
         for match in _NAMES.finditer(self._text):
@@ -61,15 +58,13 @@ class PackagesIndex:
                 for provided in _PROVIDED.finditer(match[2]):
                     self._providing.setdefault(provided[1], []).append(match.start())
             if len(self._named) > MAX_STANZAS:
-                raise FormatError(
-                    source=source, expected=f"at most {MAX_STANZAS} packages", got="more"
-                )
+                raise file.fail(None, f"at most {MAX_STANZAS} packages", "more")
         if not self._named and self._text.strip():
-            raise FormatError(
-                source=source,
-                expected="an index with packages in it: 'Package: …'",
-                got=display(self._text[1:60]),
-                hint="name a file that is called Packages, Packages.gz or Packages.xz",
+            raise file.fail(
+                None,
+                "an index with packages: 'Package: …'",
+                display(self._text[1:60]),
+                hint="use a file named Packages, Packages.gz or Packages.xz",
             )
 
     def __len__(self) -> int:
@@ -77,18 +72,18 @@ class PackagesIndex:
         return len(self._named)
 
     def named(self, name: str) -> list[IndexedPackage]:
-        """Return the packages of that name, in the index's order.
+        """Return the packages of that name, in the order of the index.
 
         Raises:
-            FormatError: the stanza of one is damaged.
+            FormatError: one of their stanzas is damaged.
         """
         return list(map(self._read, self._named.get(name.encode(), ())))
 
     def providing(self, name: str) -> list[IndexedPackage]:
-        """Return the packages that stand for that name, in the index's order.
+        """Return the packages that provide that name, in the order of the index.
 
         Raises:
-            FormatError: the stanza of one is damaged.
+            FormatError: one of their stanzas is damaged.
         """
         return list(map(self._read, self._providing.get(name.encode(), ())))
 
@@ -96,18 +91,20 @@ class PackagesIndex:
         """Yield the names of all packages."""
         return (name.decode("utf-8", "replace") for name in self._named)
 
-    def _read(self, inside: int) -> IndexedPackage:
+    def _read(self, position: int) -> IndexedPackage:
+        """Return the package whose stanza includes ``position``."""
         start = 1
-        # Backwards a line at a time: a stanza has some twenty.
-        at = inside
-        while at > 0:
-            before = self._text.rfind(b"\n", 0, at)
-            if not self._text[before + 1 : at].strip():
-                start = at + 1
+        # Search backwards line by line: a stanza has about twenty.
+        line_end = position
+        while line_end > 0:
+            previous = self._text.rfind(b"\n", 0, line_end)
+            if not self._text[previous + 1 : line_end].strip():
+                start = line_end + 1
                 break
-            at = before
-        end = _BLANK_LINE.search(self._text, inside)
+            line_end = previous
+        end = _BLANK_LINE.search(self._text, position)
         text = self._text[start : end.start() if end else None]
-        # Counting lines in 50 MB takes longer than all the rest.
-        stanza = parse_stanza(text, source=f"{self._source}, from byte {start - 1}")
+        # The message has a byte, because counting the lines in 50 MB takes longer than the rest.
+        name = f"{self._file.name}, from byte {start - 1}"
+        stanza = parse_stanza(self._file.unpacked(text, name=name))
         return IndexedPackage(record=PackageRecord.of(stanza), file=IndexedFile.of(stanza))

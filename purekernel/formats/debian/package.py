@@ -1,4 +1,4 @@
-"""Read a ``.deb``: an ``ar`` archive around two tar files.
+"""Read a ``.deb``: an ``ar`` archive of two tar files.
 
 Source: deb(5).
 """
@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 
 from attrs import evolve, field, frozen
 
-from purekernel.errors import FormatError
 from purekernel.formats.ar import ArMember, parse_ar
 from purekernel.formats.compression import (
     BZIP2_MAGIC,
@@ -19,23 +18,22 @@ from purekernel.formats.compression import (
     ZSTD_MAGIC,
     unpack,
 )
-from purekernel.formats.debian.control import parse_stanza
-from purekernel.formats.debian.record import PackageRecord
+from purekernel.formats.debian.control import PackageRecord, parse_stanza
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.tar import is_tar, parse_tar
-from purekernel.input import DEFAULT_LIMITS, Input, Limits
+from purekernel.input import Input
 from purekernel.tree import Buffer, File, Tree, describe, display
 
 FORMAT_MEMBER, CONTROL_STEM, DATA_STEM = b"debian-binary", b"control.tar", b"data.tar"
 CONTROL = b"control"
 
-# Scripts that dpkg runs; others a package may bring for its own use.
+# The script that dpkg runs after unpacking.
 POSTINST = b"postinst"
 
-# The largest, of packages with a digest for each of 100,000 files, have some 10 MB.
+# Packages with digests of 100,000 files have control files of about 10 MB.
 MOST_CONTROL_BYTES = 64 << 20
 
-# An archive has four members, or a few more with names that begin with an underscore.
+# A package has three members, or a few more with names that begin with an underscore.
 MOST_MEMBERS = 100
 
 _MAGICS: Mapping[bytes, bytes] = {
@@ -48,142 +46,123 @@ _MAGICS: Mapping[bytes, bytes] = {
 }
 _ENDINGS = ".gz, .xz, .zst, .bz2, .lzma or none"
 
-# Minor numbers come with changes that older programs need not know.
+# A program may read packages with a higher minor number than it knows.
 _VERSION = re.compile(rb"2\.[0-9]+")
 
 
 @frozen(kw_only=True)
 class DebianPackage:
-    """A package, of which the files themselves are still packed.
+    """A package whose own files are not unpacked yet.
 
     Attributes:
-        source: its name, for messages.
-        record: what it says of itself.
-        control: its control files by name, such as ``postinst``.
-        newest: the newest time in its control files, in seconds since 1970, UTC.
+        record: the content of its control file.
+        control: maps names of control files, such as ``postinst``, to their content.
+        newest: the latest time of its control files, in seconds since 1970, UTC.
     """
 
-    source: str
     record: PackageRecord
     control: Mapping[bytes, Buffer] = field(repr=lambda files: repr(list(files)))
     newest: int
-    _data: ArMember = field(repr=False)
-    _limits: Limits = field(repr=False)
+    _data: Input = field(repr=False)
 
     def unpack(self) -> Tree:
-        """Return the package's own files, as dpkg would unpack them.
+        """Return the package's own files, as dpkg unpacks them.
 
         Owners are the numbers in the archive.
 
         Raises:
             FormatError: the tar file is damaged.
-            LimitError: it unpacks to more, or has more names, than the limits allow.
-            TreeError: a name is absolute or climbs out, or names contradict one another.
+            LimitError: its size or number of names exceeds the limits of the package.
+            TreeError: a name is absolute or has ``..``, or names contradict each other.
         """
-        return _parse_tar(self._data, self.source, self._limits)
+        return _parse_tar(self._data)
 
 
-def parse_deb(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> DebianPackage:
-    """Return the package in ``data``; of its own files nothing is unpacked yet.
+def parse_deb(file: Input) -> DebianPackage:
+    """Return a package, with its control files unpacked.
 
     Raises:
-        FormatError: it is no package of format 2, lacks a part or has its parts in another
-            order, or a part has a compression that is not known.
-        LimitError: its control files unpack to more than any package's.
-        TreeError: the name of a control file is absolute or climbs out.
+        FormatError: the file is not a package of format 2, lacks a member, has its members in
+            another order, or a member has an unknown compression.
+        LimitError: the control files exceed the limits.
+        TreeError: the name of a control file is absolute or has ``..``.
     """
-    members = iter(parse_ar(Input(data, name=source, limits=evolve(limits, members=MOST_MEMBERS))))
-    _check_format(next(members, None), source)
-    control = _next_part(members, CONTROL_STEM, source, after="debian-binary")
-    packed = _next_part(members, DATA_STEM, source, after=display(control.name)[1:-1])
-    most = evolve(limits, unpacked_bytes=min(limits.unpacked_bytes, MOST_CONTROL_BYTES))
-    tree = _parse_tar(control, source, most)
-    place = f"{source}: {control.name.decode()}"
+    limits = evolve(file.limits, members=MOST_MEMBERS)
+    members = iter(parse_ar(evolve(file, limits=limits)))
+    _check_format(next(members, None), file)
+    control = _next_member(members, CONTROL_STEM, file, after="debian-binary")
+    data = _next_member(members, DATA_STEM, file, after=display(control.name)[1:-1])
+    archive = _open_member(control, file)
+    most = min(file.limits.unpacked_bytes, MOST_CONTROL_BYTES)
+    tree = _parse_tar(evolve(archive, limits=evolve(file.limits, unpacked_bytes=most)))
     node = tree.get(CONTROL)
     if not isinstance(node, File):
-        raise FormatError(
-            source=place,
-            expected="a file 'control' in it",
-            got="none" if node is None else describe(node),
+        raise archive.fail(
+            None, "a file named 'control'", "none" if node is None else describe(node)
         )
-    files = {path: node.content for path, node in tree.walk() if isinstance(node, File)}
+    stanza = parse_stanza(archive.unpacked(node.content, name=f"{archive.name}: control"))
     return DebianPackage(
-        source=source,
-        record=PackageRecord.of(parse_stanza(node.content, source=f"{place}: control")),
-        control=files,
+        record=PackageRecord.of(stanza),
+        control={path: node.content for path, node in tree.walk() if isinstance(node, File)},
         newest=max(node.metadata.mtime for _path, node in tree.walk()),
-        data=packed,
-        limits=limits,
+        data=_open_member(data, file),
     )
 
 
-def _check_format(member: ArMember | None, source: str) -> None:
+def _check_format(member: ArMember | None, file: Input) -> None:
     if member is None or member.name != FORMAT_MEMBER:
-        raise FormatError(
-            source=source,
-            offset=None if member is None else member.offset,
-            expected="a Debian package, whose first member is 'debian-binary'",
-            got="an empty archive" if member is None else display(member.name),
+        raise file.fail(
+            None if member is None else member.offset,
+            "a Debian package, whose first member is 'debian-binary'",
+            "an empty archive" if member is None else display(member.name),
         )
     version = bytes(member.content[:16]).partition(b"\n")[0]
     if not _VERSION.fullmatch(version):
-        raise FormatError(
-            source=source,
-            offset=member.offset,
-            expected="a package of format 2.0 or a later 2",
-            got=display(version),
+        raise file.fail(
+            member.offset,
+            "a package of format 2.0 or a later 2",
+            display(version),
             hint="build it again with dpkg-deb --deb-format=2.0",
         )
 
 
-def _next_part(members: Iterator[ArMember], stem: bytes, source: str, *, after: str) -> ArMember:
-    """Return the next member, which must be the tar file of that name, in any compression.
+def _next_member(members: Iterator[ArMember], stem: bytes, file: Input, *, after: str) -> ArMember:
+    """Return the next member, which must be the tar file named ``stem``, in any compression.
 
-    Members whose names begin with an underscore may stand before it, and mean nothing.
+    Members whose names begin with an underscore may precede it, and are ignored.
     """
-    member = next((one for one in members if not one.name.startswith(b"_")), None)
-    words = stem.decode()
+    member = next((other for other in members if not other.name.startswith(b"_")), None)
+    expected = f"{stem.decode()} after {after}"
     if member is None:
-        raise FormatError(
-            source=source, expected=f"{words} behind {after}", got="the end of the archive"
-        )
+        raise file.fail(None, expected, "the end of the archive")
     if not member.name.startswith(stem):
-        raise FormatError(
-            source=source,
-            offset=member.offset,
-            expected=f"{words} behind {after}",
-            got=display(member.name),
-        )
+        raise file.fail(member.offset, expected, display(member.name))
     ending = member.name.removeprefix(stem)
     if ending not in _MAGICS:
-        raise FormatError(
-            source=source,
-            offset=member.offset,
-            expected=f"{words} with the ending {_ENDINGS}",
-            got=display(member.name),
+        raise file.fail(
+            member.offset,
+            f"{stem.decode()} with the ending {_ENDINGS}",
+            display(member.name),
             hint="build the package again with dpkg-deb -Zxz",
         )
     if not bytes(member.content[:8]).startswith(_MAGICS[ending]):
-        raise FormatError(
-            source=f"{source}: {member.name.decode()}",
-            offset=0,
-            expected=f"what its ending {ending.decode()} says",
-            got=bytes(member.content[:6]).hex(" ") or "nothing",
+        raise _open_member(member, file).fail(
+            0,
+            f"data in the format {ending.decode()}",
+            bytes(member.content[:6]).hex(" ") or "nothing",
         )
     return member
 
 
-def _parse_tar(member: ArMember, source: str, limits: Limits) -> Tree:
-    place = f"{source}: {member.name.decode()}"
-    plain: Buffer = member.content
-    if member.name not in (CONTROL_STEM, DATA_STEM):
-        plain = unpack(Input(plain, name=place, limits=limits))
-    # What is packed twice is no package; parse_tar would undo both.
-    if not is_tar(plain):
-        raise FormatError(
-            source=place,
-            offset=0,
-            expected="a tar archive",
-            got=bytes(plain[:8]).hex(" ") or "nothing",
-        )
-    return parse_tar(Input(plain, name=place, limits=limits))
+def _open_member(member: ArMember, file: Input) -> Input:
+    return file.unpacked(member.content, name=f"{file.name}: {member.name.decode()}")
+
+
+def _parse_tar(member: Input) -> Tree:
+    """Return the files in a member, which has no compression if its name ends in ``.tar``."""
+    archive = member if member.name.endswith(".tar") else member.unpacked(unpack(member))
+    # parse_tar would unpack again what is compressed twice, which dpkg refuses.
+    if not is_tar(archive.data):
+        got = bytes(archive.data[:8]).hex(" ") or "nothing"
+        raise member.fail(0, "a tar archive", got)
+    return parse_tar(archive)

@@ -1,4 +1,4 @@
-"""What packages need of one another: ``libc6 (>= 2.7), perl:any | python3``.
+"""Parse relations between packages, such as ``libc6 (>= 2.7), perl:any | python3``.
 
 Source: Debian Policy, 7.1, "Syntax of relationship fields"; deb-control(5).
 """
@@ -13,13 +13,12 @@ from typing import Any
 from attrs import frozen
 
 from purekernel.errors import FormatError
-from purekernel.formats.debian.names import ARCHITECTURE, PACKAGE
-from purekernel.formats.debian.version import DebianVersion
+from purekernel.formats.debian.names import ARCHITECTURE, PACKAGE, DebianVersion
 
-# The largest metapackages depend on some thousand; the longest alternatives are a dozen.
+# The largest metapackages depend on about a thousand; the longest alternatives have a dozen.
 MAX_RELATIONS = 10_000
 
-# The single ones are of before 1996, and mean "or equal" (Debian Policy, 7.1).
+# "<" and ">" are from before 1996 and mean "or equal" (Debian Policy, 7.1).
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<<": operator.lt,
     "<=": operator.le,
@@ -41,14 +40,15 @@ _ANY = "any"
 
 @frozen(kw_only=True)
 class Relation:
-    """One package that would do.
+    """A package that satisfies a dependency.
 
     Attributes:
-        name: of the package, or of what packages provide.
-        qualifier: what stands behind a colon: ``any``, or an architecture.
-        operator: how its version must compare; empty where any would do.
-        version: what it is compared with.
-        architectures: where this counts; ``!`` before one means elsewhere. Empty is everywhere.
+        name: the name of a package, or a name that packages provide.
+        qualifier: the text after a colon: ``any``, or an architecture.
+        operator: the comparison of its version; empty for any version.
+        version: the version to compare with.
+        architectures: the architectures that have this relation; ``!`` before each excludes it.
+            Empty for all.
     """
 
     name: str
@@ -58,67 +58,71 @@ class Relation:
     architectures: tuple[str, ...] = ()
 
     def admits(self, version: DebianVersion) -> bool:
-        """Say whether a package of that version would do."""
+        """Return whether a package of that version satisfies the relation."""
         if self.version is None:
             return True
         return bool(_OPERATORS[self.operator](version, self.version))
 
     def counts_on(self, architecture: str) -> bool:
-        """Say whether this is needed on an architecture at all."""
+        """Return whether the architecture has this relation."""
         if not self.architectures:
             return True
         if self.architectures[0].startswith(_NOT):
-            return not any(_matches(one[1:], architecture) for one in self.architectures)
-        return any(_matches(one, architecture) for one in self.architectures)
+            return not any(_matches(pattern[1:], architecture) for pattern in self.architectures)
+        return any(_matches(pattern, architecture) for pattern in self.architectures)
 
     def __str__(self) -> str:
         qualifier = f":{self.qualifier}" if self.qualifier else ""
         version = f" ({self.operator} {self.version})" if self.version is not None else ""
-        where = f" [{' '.join(self.architectures)}]" if self.architectures else ""
-        return f"{self.name}{qualifier}{version}{where}"
+        architectures = f" [{' '.join(self.architectures)}]" if self.architectures else ""
+        return f"{self.name}{qualifier}{version}{architectures}"
 
 
 Alternatives = tuple[Relation, ...]
-"""Packages of which any would do, the preferred one first."""
+"""Packages of which one is needed, the preferred one first."""
 
 
 def parse_relations(text: str, *, source: str) -> tuple[Alternatives, ...]:
-    """Return what a field such as ``Depends`` asks for: all of these, each in one way or another.
+    """Return the relations in a field such as ``Depends``; all of the groups are needed.
+
+    Args:
+        text: the value of the field.
+        source: the stanza and field, for messages.
 
     Raises:
-        FormatError: a part is none such, or there are too many.
+        FormatError: a relation is malformed, or there are too many.
     """
-    found: list[Alternatives] = []
+    groups: list[Alternatives] = []
     count = 0
     for group in text.split(","):
         if not group.strip():
-            continue  # dpkg takes a comma at the end
-        alternatives = tuple(parse_relation(one, source=source) for one in group.split("|"))
-        found.append(alternatives)
+            continue  # dpkg accepts a comma at the end
+        alternatives = tuple(parse_relation(part, source=source) for part in group.split("|"))
+        groups.append(alternatives)
         count += len(alternatives)
         if count > MAX_RELATIONS:
             raise FormatError(
                 source=source, expected=f"at most {MAX_RELATIONS} packages", got="more"
             )
-    return tuple(found)
+    return tuple(groups)
 
 
 def parse_relation(text: str, *, source: str) -> Relation:
-    """Return what one part, such as ``libc6 (>= 2.7)``, asks for.
+    """Return one relation, such as ``libc6 (>= 2.7)``.
 
     Raises:
-        FormatError: it is none such.
+        FormatError: it is malformed.
     """
     match = _RELATION.fullmatch(text.strip())
     try:
         if match is None:
-            raise ValueError("no relation")
+            raise ValueError("not a relation")
         version = None if match["version"] is None else DebianVersion(match["version"])
         architectures = tuple(_architectures(match["architectures"] or ""))
     except ValueError:
         raise FormatError(
             source=source,
-            expected="a package, and perhaps what its version must be: libc6 (>= 2.7)",
+            expected="a package, with or without a version: libc6 (>= 2.7)",
             got=repr(text.strip()[:80]),
         ) from None
     return Relation(
@@ -131,28 +135,28 @@ def parse_relation(text: str, *, source: str) -> Relation:
 
 
 def show_alternatives(alternatives: Alternatives) -> str:
-    """Return alternatives as a control file has them."""
+    """Return alternatives in the notation of control files."""
     return " | ".join(map(str, alternatives))
 
 
 def show_relations(groups: tuple[Alternatives, ...]) -> str:
-    """Return what :func:`parse_relations` reads the same from again."""
+    """Return relations in the notation of control files, for :func:`parse_relations`."""
     return ", ".join(map(show_alternatives, groups))
 
 
 def _architectures(text: str) -> Iterator[str]:
     words = text.split()
     if len({word.startswith(_NOT) for word in words}) > 1:
-        raise ValueError("some are negated and some are not")
+        raise ValueError("only some architectures are negated")
     for word in words:
         if not re.fullmatch(ARCHITECTURE, word.removeprefix(_NOT)):
-            raise ValueError("no architecture")
+            raise ValueError("not an architecture")
         yield word
 
 
 def _matches(pattern: str, architecture: str) -> bool:
-    """Say whether an architecture is one that ``any``, ``linux-any`` or its own name means.
+    """Return whether ``pattern`` is the architecture, ``any``, ``linux-any`` or the like.
 
-    Source: Debian Policy, 11.1.1; of other kernels than Linux an image can have nothing.
+    Source: Debian Policy, 11.1.1. Patterns for other kernels than Linux match nothing.
     """
     return pattern in (architecture, _ANY, "linux-any", f"any-{architecture}")

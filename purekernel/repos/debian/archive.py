@@ -14,14 +14,15 @@ from attrs import evolve, frozen
 from purekernel.errors import ChecksumError
 from purekernel.fetch.model import MIB, Download, Fetcher
 from purekernel.fetch.urls import is_local, is_url, join_url, last_component, redact
-from purekernel.formats.debian.index import IndexedPackage, PackagesIndex
+from purekernel.formats.debian.index import INDEX_LIMITS, IndexedPackage, PackagesIndex
 from purekernel.formats.debian.release import (
     ArchiveRelease,
+    Keyring,
     is_signed,
     parse_release,
-    signed_text,
+    unverified_text,
 )
-from purekernel.formats.debian.signature import Keyring
+from purekernel.input import Input
 from purekernel.repos.debian.repository import PackageCandidate
 
 # Debian's own indexes have at most 12 MB, and its release files 150 KB.
@@ -178,7 +179,12 @@ class DebianArchive:
         if self._loaded is None:
             requested = [self._download(place) for place in self._places]
             self._loaded = tuple(
-                (place, PackagesIndex(self._downloads.load(fetched), source=fetched.url))
+                (
+                    place,
+                    PackagesIndex(
+                        Input(self._downloads.load(fetched), name=fetched.url, limits=INDEX_LIMITS)
+                    ),
+                )
                 for place, fetched in zip(
                     self._places, self._downloads.fetch_all(requested), strict=True
                 )
@@ -220,20 +226,21 @@ class DebianArchive:
             self._releases[url] = (
                 None
                 if fetched is None
-                else self._read_release(self._downloads.load(fetched), fetched.url)
+                else self._read_release(Input(self._downloads.load(fetched), name=fetched.url))
             )
         return self._releases[url]
 
-    def _read_release(self, data: bytes, source: str) -> ArchiveRelease:
+    def _read_release(self, file: Input) -> ArchiveRelease:
         if self._keyring is not None:
             # Read only the signed text, because the file may have unsigned text around it.
-            text = self._keyring.verified_text(data, source=source)
+            file = file.unpacked(self._keyring.verified_text(file))
         else:
-            text = signed_text(data, source=source) if is_signed(data) else data
+            if is_signed(file.data):
+                file = file.unpacked(unverified_text(file))
             self._notes.append(
-                f"the signature of {source} is not checked: give a keyring to check it"
+                f"the signature of {file.name} is not checked: give a keyring to check it"
             )
-        return parse_release(text, source=source)
+        return parse_release(file)
 
 
 def newest_first(candidates: Iterable[PackageCandidate]) -> list[PackageCandidate]:

@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import frozen
 
 from purekernel.fetch.model import Download
-from purekernel.formats.debian.record import PackageRecord
+from purekernel.formats.debian.control import PackageRecord
 
 
 @frozen(kw_only=True)

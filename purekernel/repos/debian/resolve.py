@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from attrs import field, frozen
 
 from purekernel.errors import DependencyError, LimitError, PurekernelError, raise_all
+from purekernel.formats.debian.control import PackageRecord
 from purekernel.formats.debian.names import ALL, ANY, PackageChoice
-from purekernel.formats.debian.record import PackageRecord
 from purekernel.formats.debian.relation import Alternatives, Relation, show_alternatives
 from purekernel.formats.tinycore import TCZ
 from purekernel.repos.debian.archive import newest_first

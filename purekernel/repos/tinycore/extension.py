@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from attrs import evolve, field, frozen
 
 from purekernel.fetch.model import Download
-from purekernel.formats.debian.record import PackageRecord
+from purekernel.formats.debian.control import PackageRecord
 
 # Suffixes of the files beside an extension.
 MD5, DEPENDENCIES, INFO, LISTING = ".md5.txt", ".dep", ".info", ".list"

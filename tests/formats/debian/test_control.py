@@ -6,22 +6,21 @@ from hypothesis import strategies as st
 
 from purekernel.errors import FormatError
 from purekernel.formats.debian import PackageRecord
-from purekernel.formats.debian.control import iter_stanzas, parse_stanza
-from purekernel.formats.debian.names import PackageChoice, parse_choice
-from purekernel.formats.debian.record import IndexedFile
+from purekernel.formats.debian.control import IndexedFile, iter_stanzas, parse_stanza
+from purekernel.formats.debian.names import DebianVersion, PackageChoice, parse_choice
 from purekernel.formats.debian.relation import (
     Relation,
     parse_relation,
     parse_relations,
     show_relations,
 )
-from purekernel.formats.debian.version import DebianVersion
+from purekernel.input import Input
 from tests.debs import control
 
 
-def test_stanzas() -> None:
+def test_stanzas_are_read_with_their_lines() -> None:
     text = b"# a comment\nPackage: a\nDescription: one\n two\n .\n\n\nPACKAGE:b\r\n"
-    first, second = iter_stanzas(text, source="Packages")
+    first, second = iter_stanzas(Input(text, name="Packages"))
     assert first.fields == {"package": "a", "description": "one\ntwo\n."}
     assert first.source == "Packages, lines 2 to 5"
     assert second.get("package") == "b"
@@ -45,13 +44,13 @@ def test_stanzas() -> None:
         ),
     ],
 )
-def test_what_is_no_stanza(text: bytes, message: str) -> None:
+def test_malformed_stanza_raises_format_error(text: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
-        parse_stanza(text, source="c")
+        parse_stanza(Input(text, name="c"))
     assert str(caught.value) == message
 
 
-def test_relations() -> None:
+def test_relations_are_parsed_and_shown() -> None:
     text = "libc6 (>= 2.7), perl:any | python3 (<<3.0~), awk [linux-any !i386] ,"
     with pytest.raises(FormatError, match="linux-any !i386"):
         parse_relations(text, source="Depends")
@@ -74,13 +73,13 @@ def test_relations() -> None:
         (">", "2 3"),
     ],
 )  # fmt: skip
-def test_operators(operator: str, admitted: str) -> None:
+def test_operator_admits_versions(operator: str, admitted: str) -> None:
     relation = parse_relation(f"a ({operator} 2)", source="Depends")
     found = [text for text in "123" if relation.admits(DebianVersion(text))]
     assert " ".join(found) == admitted
 
 
-def test_where_relations_count() -> None:
+def test_architecture_lists_restrict_relations() -> None:
     assert parse_relation("a [i386 amd64]", source="x").counts_on("amd64")
     assert not parse_relation("a [i386]", source="x").counts_on("amd64")
     assert parse_relation("a [!i386]", source="x").counts_on("amd64")
@@ -90,19 +89,19 @@ def test_where_relations_count() -> None:
 
 
 @pytest.mark.parametrize("text", ["a b", "a (2)", "a (>= )", "a (>= 1 2)", "-a", "a <!x>", "a ||"])
-def test_what_is_no_relation(text: str) -> None:
-    with pytest.raises(FormatError, match=r"x: expected a package, and perhaps what its version"):
+def test_malformed_relation_is_refused(text: str) -> None:
+    with pytest.raises(FormatError, match=r"x: expected a package, with or without a version"):
         parse_relations(text, source="x")
 
 
 @pytest.mark.slow
-def test_relations_have_a_bound() -> None:
+def test_too_many_relations_are_refused() -> None:
     with pytest.raises(FormatError, match="at most 10000 packages"):
         parse_relations("a," * 10_001, source="x")
 
 
 @given(st.text(max_size=60))
-def test_whatever_stands_in_a_field(text: str) -> None:
+def test_any_text_is_refused_or_shown_equivalently(text: str) -> None:
     try:
         groups = parse_relations(text, source="x")
     except FormatError:
@@ -127,19 +126,19 @@ def test_whatever_stands_in_a_field(text: str) -> None:
         ("lshw_02.19-2.deb", PackageChoice(name="lshw", version="02.19-2")),
     ],
 )
-def test_choices(text: str, choice: PackageChoice) -> None:
+def test_each_form_of_a_choice_is_parsed(text: str, choice: PackageChoice) -> None:
     assert parse_choice(text, source="list") == choice
 
 
 @pytest.mark.parametrize(
     "text", [".deb", "_1.deb", "lshw=.deb", "lshw:.deb", "a b.deb", "lshw=1_2.deb", "a=1-.deb"]
 )
-def test_what_is_no_choice(text: str) -> None:
+def test_malformed_choice_is_refused(text: str) -> None:
     with pytest.raises(FormatError, match=r"list: expected a package: lshw\.deb"):
         parse_choice(text, source="list")
 
 
-def test_a_choice_of_a_version_goes_with_or_without_the_epoch() -> None:
+def test_chosen_version_matches_with_or_without_epoch() -> None:
     choice = PackageChoice(name="a", version="2.0-1")
     assert choice.admits(DebianVersion("1:2.0-1"))
     assert choice.admits(DebianVersion("2.0-1"))
@@ -147,14 +146,14 @@ def test_a_choice_of_a_version_goes_with_or_without_the_epoch() -> None:
     assert not PackageChoice(name="a", version="2:2.0-1").admits(DebianVersion("1:2.0-1"))
 
 
-def test_a_record() -> None:
+def test_record_is_read_from_a_stanza() -> None:
     fields = {
         "Depends": "libc6 (>= 2.7), b | c",
         "Pre-Depends": "dpkg",
         "Provides": "utility, editor (= 2)",
     }
     text = control("lshw", "1:2.0-1", "i386", fields)
-    record = PackageRecord.of(parse_stanza(text, source="c"))
+    record = PackageRecord.of(parse_stanza(Input(text, name="c")))
     assert show_relations(record.depends) == "dpkg, libc6 (>= 2.7), b | c"
     assert record.provides == (("utility", None), ("editor", DebianVersion("2")))
     assert record.file_name == "lshw_2.0-1_i386.deb"
@@ -169,11 +168,11 @@ def test_a_record() -> None:
         ("Package", "", "expected a field 'Package', got none"),
         ("Version", "a b", "expected a version in 'Version', got 'a b'"),
         ("Architecture", "I 386", "expected an architecture in 'Architecture', got 'I 386'"),
-        ("Depends", "a b c", "expected a package, and perhaps what its version must be"),
+        ("Depends", "a b c", "expected a package, with or without a version"),
     ],
 )
-def test_a_record_lacks(key: str, value: str, message: str) -> None:
-    stanza = parse_stanza(control(fields={key: value}), source="c")
+def test_record_with_invalid_field_is_refused(key: str, value: str, message: str) -> None:
+    stanza = parse_stanza(Input(control(fields={key: value}), name="c"))
     with pytest.raises(FormatError) as caught:
         PackageRecord.of(stanza)
     assert message in str(caught.value)
@@ -192,16 +191,16 @@ def test_a_record_lacks(key: str, value: str, message: str) -> None:
         ("Filename: a\\b\nSize: 1\nSHA256: " + "0" * 64, "a path below the archive"),
     ],
 )
-def test_what_an_index_must_say_of_a_file(text: str, message: str) -> None:
-    stanza = parse_stanza(text.encode(), source="Packages")
+def test_invalid_file_in_an_index_is_refused(text: str, message: str) -> None:
+    stanza = parse_stanza(Input(text.encode(), name="Packages"))
     with pytest.raises(FormatError) as caught:
         IndexedFile.of(stanza)
     assert message in str(caught.value)
 
 
-def test_a_file_of_an_index() -> None:
+def test_file_is_read_from_an_index() -> None:
     stanza = parse_stanza(
-        f"Filename: ./a_1.deb\nSize: 12\nMD5sum: {'A' * 32}".encode(), source="Packages"
+        Input(f"Filename: ./a_1.deb\nSize: 12\nMD5sum: {'A' * 32}".encode(), name="Packages")
     )
     assert IndexedFile.of(stanza) == IndexedFile(
         path="a_1.deb", size_bytes=12, sha256=None, md5="a" * 32

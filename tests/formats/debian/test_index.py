@@ -7,7 +7,8 @@ import pytest
 
 from purekernel.errors import FormatError
 from purekernel.formats.debian.index import PackagesIndex
-from purekernel.formats.debian.release import is_signed, parse_release, signed_text
+from purekernel.formats.debian.release import is_signed, parse_release, unverified_text
+from purekernel.input import Input
 from tests.debs import control, listed
 
 FIRST = listed(control("first", "1"), b"1", "pool/first.deb")
@@ -20,9 +21,9 @@ DIGEST = "0" * 64
 
 @pytest.mark.parametrize("between", [b"\n", b"\n\n\n", b" \t\n", b"\r\n"])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress])
-def test_stanzas_are_found_wherever_they_stand(between: bytes, pack: object) -> None:
+def test_stanzas_are_found_between_any_blank_lines(between: bytes, pack: object) -> None:
     data = between.join([FIRST, SECOND, LAST])
-    index = PackagesIndex(pack(data), source="Packages")  # type: ignore[operator]
+    index = PackagesIndex(Input(pack(data), name="Packages"))  # type: ignore[operator]
     assert len(index) == 3
     assert list(index.names()) == ["first", "second", "last"]
     found = {name: index.named(name) for name in ("first", "second", "last", "none")}
@@ -34,22 +35,22 @@ def test_stanzas_are_found_wherever_they_stand(between: bytes, pack: object) -> 
     assert found["second"][0].file.size_bytes == 2
 
 
-def test_what_is_provided_is_found_in_folded_fields() -> None:
-    index = PackagesIndex(b"\n".join([FIRST, SECOND]), source="Packages")
+def test_provided_names_in_folded_fields_are_found() -> None:
+    index = PackagesIndex(Input(b"\n".join([FIRST, SECOND]), name="Packages"))
     for name in ("one", "two", "three"):
         assert [one.record.name for one in index.providing(name)] == ["second"]
     assert index.providing("second") == []
     assert index.providing("four") == []
 
 
-def test_a_name_may_have_several_stanzas_and_the_case_of_fields_does_not_matter() -> None:
+def test_several_stanzas_of_a_name_with_any_case_of_fields_are_found() -> None:
     other = FIRST.replace(b"Version: 1", b"VERSION: 2").replace(b"Package:", b"PACKAGE:")
-    index = PackagesIndex(FIRST + b"\n" + other, source="Packages")
+    index = PackagesIndex(Input(FIRST + b"\n" + other, name="Packages"))
     assert [str(one.record.version) for one in index.named("first")] == ["1", "2"]
 
 
-def test_only_a_stanza_that_is_asked_for_must_be_sound() -> None:
-    index = PackagesIndex(b"Package: broken\nno field\n\n" + FIRST, source="Packages")
+def test_damaged_stanza_matters_only_if_requested() -> None:
+    index = PackagesIndex(Input(b"Package: broken\nno field\n\n" + FIRST, name="Packages"))
     assert index.named("first")
     with pytest.raises(FormatError, match=r"Packages, from byte 0, line 2: expected a field"):
         index.named("broken")
@@ -58,8 +59,8 @@ def test_only_a_stanza_that_is_asked_for_must_be_sound() -> None:
 RELEASE = f"Suite: oldstable\nCodename: wheezy\nMD5Sum:\n x\nSHA256:\n {DIGEST} 12 main/Packages\n"
 
 
-def test_a_release() -> None:
-    release = parse_release(RELEASE.encode(), source="Release")
+def test_release_file_is_read() -> None:
+    release = parse_release(Input(RELEASE.encode(), name="Release"))
     assert (release.suite, release.codename) == ("oldstable", "wheezy")
     assert release.files == {"main/Packages": (DIGEST, 12)}
 
@@ -73,19 +74,19 @@ def test_a_release() -> None:
         ("", "Release: expected a stanza of fields, got none"),
     ],
 )
-def test_what_is_no_release(text: str, message: str) -> None:
+def test_malformed_release_file_is_refused(text: str, message: str) -> None:
     with pytest.raises(FormatError) as caught:
-        parse_release(text.encode(), source="Release")
+        parse_release(Input(text.encode(), name="Release"))
     assert str(caught.value).startswith(message)
 
 
-def test_the_text_of_a_signed_file() -> None:
+def test_text_of_a_signed_file_is_unescaped() -> None:
     signed = (
         b"-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA512\r\n\r\nA: b\r\n- -C: d\r\n"
         b"-----BEGIN PGP SIGNATURE-----\r\n\r\nabc\r\n-----END PGP SIGNATURE-----\r\n"
     )
     assert is_signed(signed)
-    assert signed_text(signed, source="InRelease") == b"A: b\n-C: d\n"
+    assert unverified_text(Input(signed, name="InRelease")) == b"A: b\n-C: d\n"
     for cut in (signed[:60], signed.partition(b"-----BEGIN PGP SIGNATURE")[0], b"", b"A: b\n"):
         with pytest.raises(FormatError, match="InRelease: expected text between"):
-            signed_text(cut, source="InRelease")
+            unverified_text(Input(cut, name="InRelease"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from purekernel.formats.debian import DebianVersion
 from tests.oracles import require
 
-# What versions are made of, and what orders them: few of each, so that many nearly agree.
+# The pieces of versions: few, so that many versions are nearly equal.
 _PIECES = ["0", "00", "1", "9", "10", "a", "b", "Z", "~", "~~", "+", ".", "rc", "beta", "git"]
 _upstream = st.lists(st.sampled_from([*_PIECES, "-"]), max_size=6).map("".join)
 _revision = st.lists(st.sampled_from(_PIECES), min_size=1, max_size=4).map("".join)
@@ -33,13 +33,13 @@ versions = st.builds(
         ("02.19.git.2021.06.19.996aaad9c7-2+b1", 0, "02.19.git.2021.06.19.996aaad9c7", "2+b1"),
     ],
 )
-def test_parts(text: str, epoch: int, upstream: str, revision: str) -> None:
+def test_version_is_split_into_parts(text: str, epoch: int, upstream: str, revision: str) -> None:
     version = DebianVersion(text)
     assert (version.epoch, version.upstream, version.revision) == (epoch, upstream, revision)
     assert str(version) == text
 
 
-def test_without_epoch() -> None:
+def test_version_without_epoch() -> None:
     assert DebianVersion("1:2.0-3").without_epoch == "2.0-3"
     assert DebianVersion("2.0-3").without_epoch == "2.0-3"
 
@@ -63,19 +63,19 @@ def test_without_epoch() -> None:
         "1" * 201,
     ],
 )
-def test_what_is_no_version(text: str) -> None:
-    with pytest.raises(ValueError, match="no version"):
+def test_malformed_version_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a version"):
         DebianVersion(text)
 
 
-def test_an_order() -> None:
+def test_versions_are_sorted() -> None:
     ordered = ["1~~", "1~~a", "1~", "1", "1a", "1+", "1.0", "1.0.1", "1:0", "1:0-1"]
     shuffled = ordered.copy()
     random.Random(1).shuffle(shuffled)
     assert [str(one) for one in sorted(map(DebianVersion, shuffled))] == ordered
 
 
-def test_equal_versions_hash_alike() -> None:
+def test_equal_versions_have_equal_hashes() -> None:
     alike = {DebianVersion(text) for text in ("1.0", "0:1.0", "1.0-0", "1.00-00", "01.0")}
     assert len(alike) == 1
     assert DebianVersion("1.0") != "1.0"
@@ -83,7 +83,7 @@ def test_equal_versions_hash_alike() -> None:
 
 @pytest.mark.slow
 @given(versions, versions, versions)
-def test_the_order_is_one(first: str, second: str, third: str) -> None:
+def test_order_is_total(first: str, second: str, third: str) -> None:
     a, b, c = sorted(map(DebianVersion, (first, second, third)))
     assert a <= b <= c
     assert a <= c
@@ -93,8 +93,8 @@ def test_the_order_is_one(first: str, second: str, third: str) -> None:
 
 
 @pytest.mark.oracle
-def test_dpkg_orders_alike() -> None:
-    """Each pair is compared by dpkg itself, 800 of them in one shell."""
+def test_order_equals_that_of_dpkg() -> None:
+    """Compare 800 pairs with dpkg, in one shell."""
     dpkg = require("dpkg")
     strategy = random.Random(20130507)
     texts = _many(strategy, 400)
@@ -108,13 +108,13 @@ def test_dpkg_orders_alike() -> None:
         ["sh"], input=script.encode(), capture_output=True, check=False, env={"LC_ALL": "C"}
     )
     assert b"syntax" not in done.stderr
-    said = done.stdout.decode().split()
-    assert len(said) == len(pairs)
-    for (a, b), word in zip(pairs, said, strict=True):
+    words = done.stdout.decode().split()
+    assert len(words) == len(pairs)
+    for (a, b), word in zip(pairs, words, strict=True):
         first, second = DebianVersion(a), DebianVersion(b)
         ours = "eq" if first == second else "lt" if first < second else "gt"
         assert ours == word, (a, b)
-    assert {"lt", "eq", "gt"} == set(said)
+    assert {"lt", "eq", "gt"} == set(words)
 
 
 def _many(chance: random.Random, count: int) -> list[str]:

@@ -20,7 +20,8 @@ from purekernel.errors import (
 from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.store import Store
 from purekernel.formats.debian import parse_deb
-from purekernel.formats.debian.signature import Keyring, parse_keyring
+from purekernel.formats.debian.release import Keyring, parse_keyring
+from purekernel.input import Input
 from purekernel.repos.debian import DebianArchive, PackageCandidate
 from purekernel.repos.debian.archive import IndexPlace
 from tests import debian
@@ -43,7 +44,7 @@ def key() -> Tsk:
 
 def keyring(*keys: Tsk) -> Keyring:
     data = b"".join(bytes(key.extract_certificate()) for key in keys)
-    return parse_keyring(data, source="keyring.gpg")
+    return parse_keyring(Input(data, name="keyring.gpg"))
 
 
 def shown(candidates: Any) -> list[str]:
@@ -53,7 +54,7 @@ def shown(candidates: Any) -> list[str]:
 def load(downloads: Downloads, candidate: PackageCandidate) -> str:
     fetched = downloads.fetch(candidate.download)
     assert fetched is not None
-    return str(parse_deb(downloads.load(fetched), source="x").record)
+    return str(parse_deb(Input(downloads.load(fetched), name="x")).record)
 
 
 @pytest.mark.parametrize("ending", ["", ".gz", ".xz"])
@@ -214,20 +215,20 @@ def test_keyring_without_pysequoia_is_an_error(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UsageError, match="pysequoia is not installed") as caught:
-        parse_keyring(b"", source="keyring.gpg")
+        parse_keyring(Input(b"", name="keyring.gpg"))
     assert "purekernel[signatures]" in caught.value.hint
 
 
 @pytest.mark.parametrize("data", [b"", b"no keys\n", b"\x99\x01\x0d\x04" + bytes(20)])
 def test_invalid_keyring_is_an_error(data: bytes) -> None:
     with pytest.raises(FormatError, match=r"keyring\.gpg: expected a keyring of OpenPGP keys, got"):
-        parse_keyring(data, source="keyring.gpg")
+        parse_keyring(Input(data, name="keyring.gpg"))
 
 
 def test_armoured_keyring_is_read(key: Tsk) -> None:
     text = str(key.extract_certificate())
     assert text.startswith("-----BEGIN PGP PUBLIC KEY BLOCK-----")
-    assert len(parse_keyring(text.encode(), source="k")._keys) == 1
+    assert len(parse_keyring(Input(text.encode(), name="k"))._keys) == 1
     assert isinstance(keyring(key)._keys[0], Cert)
 
 
@@ -238,7 +239,7 @@ def test_missing_index_is_an_error(server: Server, downloads: Downloads) -> None
 
 def test_damaged_index_is_an_error(server: Server, downloads: Downloads) -> None:
     url = server.put("/flat/Packages", b"no index at all\n")
-    with pytest.raises(FormatError, match="expected an index with packages in it"):
+    with pytest.raises(FormatError, match="expected an index with packages"):
         DebianArchive([url], downloads).named("tool")
     url = server.put("/flat/Packages.gz", b"\x1f\x8b\x08damaged")
     with pytest.raises(FormatError, match=r"Packages\.gz"):
@@ -334,7 +335,7 @@ def test_real_debian_index_with_its_signature(downloads: Downloads) -> None:
     root = debian.archive()
     (index,) = root.glob("dists/*/main/binary-i386/Packages")
     path = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-    ring = parse_keyring(path.read_bytes(), source=str(path))
+    ring = parse_keyring(Input(path.read_bytes(), name=str(path)))
     archive = DebianArchive([str(index)], downloads, keyring=ring)
     for name in ("lshw", "hello", "man-db", "tzdata"):
         (found,) = archive.named(name)
@@ -364,7 +365,7 @@ def test_gpg_signature_is_accepted(tmp_path: Path, server: Server, downloads: Do
     path = "/debian/dists/wheezy/InRelease"
     signed = run(*base, "--clearsign", "--digest-algo", "SHA512", stdin=mirror_file(server, path))
     server.put(path, signed)
-    ring = parse_keyring(run(*base, "--export"), source="gpg's")
+    ring = parse_keyring(Input(run(*base, "--export"), name="gpg's"))
     assert DebianArchive([url], downloads, keyring=ring).named("tool")
     server.put(path, signed.replace(b"oldstable", b"newstable"))
     with pytest.raises(ChecksumError, match="no valid signature"):

@@ -10,6 +10,7 @@ from purekernel.fetch.model import Download
 from purekernel.formats.debian import PackageRecord, parse_choice
 from purekernel.formats.debian.control import parse_stanza
 from purekernel.formats.debian.relation import show_relations
+from purekernel.input import Input
 from purekernel.repos.debian import (
     ListedPackage,
     PackageCandidate,
@@ -29,7 +30,7 @@ class Known:
     def add(self, name: str, version: str = "1", architecture: str = "i386", **fields: str) -> None:
         values = {key.replace("_", "-"): value for key, value in fields.items()}
         text = control(name, version, architecture, values)
-        self.records.append(PackageRecord.of(parse_stanza(text, source="Packages")))
+        self.records.append(PackageRecord.of(parse_stanza(Input(text, name="Packages"))))
 
     def named(self, name: str) -> Sequence[PackageCandidate]:
         return [_candidate(record) for record in self.records if record.name == name]
