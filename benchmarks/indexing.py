@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from purekernel.host.read import load_folder
+from purekernel.host.overlay_folder import load_folder
 from purekernel.input import Limits
 from purekernel.rootfs.depmod import Busybox, Kmod, depmod
 from purekernel.rootfs.ldconfig import ldconfig

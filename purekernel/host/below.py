@@ -1,4 +1,4 @@
-"""Open files and folders below a folder of the host without leaving it.
+"""Open files and folders below a folder of the host without leaving it; convert their names.
 
 If the system supports it, each folder is opened relative to the descriptor of its parent, and no
 link is followed. Replacing a folder with a link meanwhile therefore has no effect.
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from purekernel.errors import InputError
 from purekernel.host.no_follow import is_link
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name, windows_target
 from purekernel.tree import display
@@ -49,6 +50,29 @@ def host_target(target: bytes, *, windows: bool | None = None) -> str | None:
     if ON_WINDOWS if windows is None else windows:
         return windows_target(target)
     return os.fsdecode(target)
+
+
+def image_name(name: str, *, windows: bool = ON_WINDOWS) -> bytes:
+    """Return a name of the host as bytes for an image: UTF-8 on Windows.
+
+    Raises:
+        InputError: the name contains a lone surrogate, which UTF-8 cannot encode.
+    """
+    if not windows:
+        return os.fsencode(name)
+    try:
+        return name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(
+            f"the name {name!a} is not valid Unicode", hint="rename the file"
+        ) from None
+
+
+def image_target(target: str, *, windows: bool = ON_WINDOWS) -> bytes:
+    r"""Return the target of a link for an image: with slashes, without the ``\\?\`` of Windows."""
+    if windows:
+        target = target.removeprefix("\\\\?\\").replace("\\", "/")
+    return image_name(target, windows=windows)
 
 
 def open_top(top: Path, *, follow: bool) -> int | None:

@@ -13,7 +13,7 @@ from attrs import frozen
 from purekernel.errors import OutputError, UsageError
 from purekernel.host.below import OpenFolder, folder_below, host_names, host_target
 from purekernel.host.hints import writing
-from purekernel.host.no_follow import open_readable, opened
+from purekernel.host.no_follow import inode_of, open_readable
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_paths
 from purekernel.host.write import Staging, create, write_piece
 from purekernel.tree import Directory, File, Node, Symlink, Tree, describe, display
@@ -132,5 +132,5 @@ def _write(folder: OpenFolder, host_name: str, path: bytes, node: Node) -> None:
 def _write_file(temporary: Path, folder: int | None, node: File) -> None:
     with create(temporary, "xb", folder=folder, permissions=0o600) as stream:
         write_piece(stream, node.content)
-        opened(stream.fileno()).chmod(node.metadata.mode)
+        inode_of(stream.fileno()).chmod(node.metadata.mode)
         os.fsync(stream.fileno())

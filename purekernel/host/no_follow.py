@@ -29,7 +29,7 @@ def is_link(status: os.stat_result) -> bool:
     return stat.S_ISLNK(status.st_mode) or bool(tag & _NAME_SURROGATE)
 
 
-class Inode:
+class HostInode:
     """A file of any kind, a folder, or a symbolic link itself.
 
     Attributes:
@@ -88,84 +88,84 @@ class Inode:
         os.setxattr(self._target, name, value, follow_symlinks=self._follow)
 
 
-def opened(descriptor: int) -> Inode:
+def inode_of(descriptor: int) -> HostInode:
     """Return the inode of an open file or folder."""
-    return Inode(descriptor, os.fstat(descriptor), folder=None, follow=True)
+    return HostInode(descriptor, os.fstat(descriptor), folder=None, follow=True)
 
 
 @contextmanager
-def found(place: str | Path, *, folder: int | None = None) -> Iterator[Inode]:
+def inode_at(path: str | Path, *, folder: int | None = None) -> Iterator[HostInode]:
     """Yield the inode at a path; do not follow a link there.
 
     Args:
-        place: a name in ``folder``, or a path.
+        path: a name in ``folder``, or a path.
         folder: the descriptor of an open folder.
 
     Raises:
         OSError: the path does not exist.
     """
-    handle = _open_handle(place, folder)
+    handle = _open_handle(path, folder)
     if handle is None:
-        status = os.stat(place, dir_fd=folder, follow_symlinks=False)
-        yield Inode(place, status, folder=folder, follow=False)
+        status = os.stat(path, dir_fd=folder, follow_symlinks=False)
+        yield HostInode(path, status, folder=folder, follow=False)
         return
     try:
-        yield Inode(f"{DESCRIPTORS}/{handle}", os.fstat(handle), folder=None, follow=True)
+        yield HostInode(f"{DESCRIPTORS}/{handle}", os.fstat(handle), folder=None, follow=True)
     finally:
         os.close(handle)
 
 
 @contextmanager
-def open_readable(place: str | Path, *, folder: int | None = None) -> Iterator[Inode]:
+def open_readable(path: str | Path, *, folder: int | None = None) -> Iterator[HostInode]:
     """Yield the inode of a readable file or folder; this does not need ``/proc``.
 
     Args:
-        place: a name in ``folder``, or a path.
+        path: a name in ``folder``, or a path.
         folder: the descriptor of an open folder.
 
     Raises:
         OSError: the path is missing, a link, or unreadable.
     """
     if os.chmod not in os.supports_fd:
-        with found(place, folder=folder) as inode:
+        with inode_at(path, folder=folder) as inode:
             if is_link(inode.status):
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(place))
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
             yield inode
         return
     flags = os.O_RDONLY | _O_NOFOLLOW | getattr(os, "O_NONBLOCK", 0)
-    descriptor = os.open(place, flags, dir_fd=folder)
+    descriptor = os.open(path, flags, dir_fd=folder)
     try:
-        yield opened(descriptor)
+        yield inode_of(descriptor)
     finally:
         os.close(descriptor)
 
 
-def change_mode(place: Path, mode: int) -> None:
-    """Change the mode of the file at ``place``.
+def change_mode(path: Path, mode: int) -> None:
+    """Change the mode of the file at ``path``.
 
     Raises:
         OSError: the path is missing or a link, or the mode cannot be changed.
     """
-    with found(place) as inode:
+    with inode_at(path) as inode:
         if is_link(inode.status):
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(place))
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
         inode.chmod(mode)
 
 
-def touch(place: Path) -> None:
-    """Set the times of the file, or of the link itself, at ``place`` to now.
+def touch(path: Path) -> None:
+    """Set the times of the file, or of the link itself, at ``path`` to now.
 
     Raises:
         OSError: the path is missing, or its times cannot be changed.
     """
-    os.utime(place, follow_symlinks=os.utime not in os.supports_follow_symlinks)
+    os.utime(path, follow_symlinks=os.utime not in os.supports_follow_symlinks)
 
 
-def _open_handle(place: str | Path, folder: int | None) -> int | None:
+def _open_handle(path: str | Path, folder: int | None) -> int | None:
     """Open a path with ``O_PATH`` without following a link, or return ``None`` if unsupported."""
     if not _O_PATH:
         return None
-    handle = os.open(place, _O_PATH | _O_NOFOLLOW, dir_fd=folder)
+    handle = os.open(path, _O_PATH | _O_NOFOLLOW, dir_fd=folder)
     try:
         if os.path.samestat(Path(DESCRIPTORS, str(handle)).stat(), os.fstat(handle)):
             return handle

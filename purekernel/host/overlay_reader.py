@@ -12,7 +12,8 @@ from purekernel.formats.mtree import apply_manifest, is_mtree
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.formats.squashfs import parse_squashfs
 from purekernel.formats.tar import is_tar, parse_tar
-from purekernel.host.read import host_node, is_folder, load_file, load_folder, unreadable
+from purekernel.host.overlay_folder import host_node, load_folder
+from purekernel.host.read import is_folder, load_file, unreadable
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Buffer, Directory, File, Layer, Metadata, Node, Tree
@@ -27,8 +28,8 @@ def load_layer(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> La
     """Read the overlay at ``path``; detect the format of a file by its content.
 
     Args:
-        path: a folder (see :func:`purekernel.host.read.load_folder`), an archive, a squashfs
-            image, or a manifest. The files of a manifest are read from its folder.
+        path: a folder (see :func:`~purekernel.host.overlay_folder.load_folder`), an archive, a
+            squashfs image, or a manifest. The files of a manifest are read from its folder.
         mtime: the time for nodes without one, in seconds since 1970, UTC.
         limits: limits on size, number and depth.
 

@@ -1,7 +1,4 @@
-"""Read files and folders of the host.
-
-A folder is read into a layer. Its manifest describes nodes that the host cannot store.
-"""
+"""Read whole files of the host."""
 
 from __future__ import annotations
 
@@ -9,89 +6,15 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import cast
 
-from purekernel.errors import ChecksumError, InputError, PurekernelError, TreeError
-from purekernel.formats.mtree import FindInTree, apply_manifest
+from purekernel.errors import ChecksumError, InputError, PurekernelError
 from purekernel.host.hints import reason
-from purekernel.host.windows_names import ON_WINDOWS
-from purekernel.input import DEFAULT_LIMITS, Input, Limits
-from purekernel.tree import (
-    ROOT,
-    Buffer,
-    Directory,
-    File,
-    Layer,
-    Metadata,
-    Node,
-    Symlink,
-    Tree,
-    parse_path,
-)
-from purekernel.tree.path import join
-
-MANIFEST_NAME = b".mtree"
-ELF_MAGIC = b"\x7fELF"
-SHEBANG = b"#!"
-
-
-# A junction of Windows refers to another folder; os.lstat reports it as a folder.
-REPARSE_TAG_JUNCTION = 0xA0000003
-SPECIAL_HINT = "remove it from the folder, and describe it in a manifest, .mtree"
-
-
-def load_folder(
-    path: Path,
-    *,
-    mtime: int,
-    limits: Limits = DEFAULT_LIMITS,
-    wanted: Callable[[bytes], bool] | None = None,
-) -> Layer:
-    """Read a folder of the host into a layer.
-
-    All owners are root. Modes are those of the host; on Windows, which has none, folders and
-    programs get 0755 and other files 0644. All times are ``mtime``: the times on the host are
-    those of the checkout and would make builds differ. Symbolic links are kept and not
-    followed. Hard links on the host become separate files.
-
-    A file ``.mtree`` at the top of the folder is its manifest: it is not part of the layer and
-    describes what the host cannot store (see :mod:`purekernel.formats.mtree`).
-
-    Args:
-        path: a folder; it may itself be reached through links.
-        mtime: the time of all nodes, in seconds since 1970, UTC.
-        limits: limits on size, number and depth.
-        wanted: returns for each name at the top of the folder whether to read it; by default
-            all are read.
-
-    Raises:
-        InputError: a node cannot be read, or is a device, fifo or socket; or files that the
-            manifest names are missing.
-        FormatError: the manifest is malformed.
-        LimitError: the folder exceeds ``limits``.
-        TreeError: a name is longer than Linux allows, or the manifest conflicts with the folder.
-    """
-    tree = _Reader(path, mtime, limits, wanted).read()
-    manifest = tree.get(MANIFEST_NAME)
-    if manifest is None:
-        return Layer(source=str(path), tree=tree)
-    source = str(path / os.fsdecode(MANIFEST_NAME))
-    if not isinstance(manifest, File):
-        raise InputError(
-            f"{source} must be a file: it is the folder's manifest",
-            hint="rename it, or replace it with a manifest",
-        )
-    tree.remove(MANIFEST_NAME)
-    return apply_manifest(
-        Input(manifest.content, name=source, limits=limits),
-        base=tree,
-        find=FindInTree(tree),
-        mtime=mtime,
-    )
+from purekernel.input import DEFAULT_LIMITS, Limits
 
 
 def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, streams: bool = False) -> bytes:
@@ -213,143 +136,3 @@ def is_folder(path: Path) -> bool:
 def unreadable(path: Path, error: OSError) -> InputError:
     """Return the error for a path that cannot be read."""
     return InputError(f"{path} cannot be read: {reason(error)}")
-
-
-def host_node(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> Node:
-    """Read the file, folder or link at ``path`` into a node for a layer; do not follow links.
-
-    Raises:
-        InputError: the path cannot be read, or is a device, fifo or socket.
-        LimitError: the file exceeds ``limits``.
-    """
-    try:
-        status = path.lstat()
-        if getattr(status, "st_reparse_tag", 0) == REPARSE_TAG_JUNCTION:
-            raise InputError(
-                f"{path} is a junction, which an image cannot contain", hint=SPECIAL_HINT
-            )
-        if stat.S_ISDIR(status.st_mode):
-            return Directory(metadata=_metadata(status, b"", mtime, folder=True))
-        if stat.S_ISLNK(status.st_mode):
-            return Symlink(
-                metadata=Metadata(mode=0o777, mtime=mtime),
-                # path.readlink() normalizes "./x" to "x".
-                target=image_target(os.readlink(path)),  # noqa: PTH115
-            )
-        if stat.S_ISREG(status.st_mode):
-            content = load_file(path, limits=limits)
-            return File(metadata=_metadata(status, content, mtime, folder=False), content=content)
-    except OSError as error:
-        raise unreadable(path, error) from None
-    kind = {stat.S_IFIFO: "a fifo", stat.S_IFSOCK: "a socket"}.get(
-        stat.S_IFMT(status.st_mode), "a device"
-    )
-    raise InputError(f"{path} must be a file, folder or link, got {kind}", hint=SPECIAL_HINT)
-
-
-def posix_mode(st_mode: int) -> int:
-    """Return the mode in an image of a file or folder of a POSIX host.
-
-    The write permissions of group and others are removed, because they depend on the umask of
-    the user who made the checkout. If setuid, setgid or sticky is set, the mode was set
-    explicitly and is kept.
-    """
-    mode = stat.S_IMODE(st_mode)
-    special = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
-    return mode if mode & special else mode & ~(stat.S_IWGRP | stat.S_IWOTH)
-
-
-def windows_mode(content: Buffer, *, folder: bool) -> int:
-    """Return the mode of a file or folder from a host without modes.
-
-    Folders and executables (ELF files and scripts with ``#!``) get 0755, other files 0644.
-    """
-    is_executable = bytes(content[:4]).startswith((ELF_MAGIC, SHEBANG))
-    return 0o755 if folder or is_executable else 0o644
-
-
-def image_name(name: str, *, windows: bool = ON_WINDOWS) -> bytes:
-    """Return a name of the host as bytes for an image: UTF-8 on Windows.
-
-    Raises:
-        InputError: the name contains a lone surrogate, which UTF-8 cannot encode.
-    """
-    if not windows:
-        return os.fsencode(name)
-    try:
-        return name.encode("utf-8")
-    except UnicodeEncodeError:
-        raise InputError(
-            f"the name {name!a} is not valid Unicode", hint="rename the file"
-        ) from None
-
-
-def image_target(target: str, *, windows: bool = ON_WINDOWS) -> bytes:
-    r"""Return the target of a link for an image: with slashes, without the ``\\?\`` of Windows."""
-    if windows:
-        target = target.removeprefix("\\\\?\\").replace("\\", "/")
-    return image_name(target, windows=windows)
-
-
-def _metadata(status: os.stat_result, content: Buffer, mtime: int, *, folder: bool) -> Metadata:
-    if ON_WINDOWS:
-        return Metadata(mode=windows_mode(content, folder=folder), mtime=mtime)
-    return Metadata(mode=posix_mode(status.st_mode), mtime=mtime)
-
-
-class _Reader:
-    """Reads one folder into a tree."""
-
-    def __init__(
-        self, top: Path, mtime: int, limits: Limits, wanted: Callable[[bytes], bool] | None
-    ) -> None:
-        self._top = top
-        self._wanted = wanted
-        self._mtime = mtime
-        self._limits = limits
-        self._content_bytes = 0
-
-    def read(self) -> Tree:
-        """Read the folders one after the other, without recursion."""
-        try:
-            # The folder itself may be reached through a link; links below it are not followed.
-            top = host_node(self._top.resolve(strict=True), mtime=self._mtime)
-        except OSError as error:
-            raise unreadable(self._top, error) from None
-        except RuntimeError:  # Python before 3.13 raises it for a loop of links
-            raise InputError(f"{self._top} is a loop of links", hint="give a folder") from None
-        if not isinstance(top, Directory):
-            raise InputError(f"{self._top} is not a folder", hint="give a folder")
-        tree = Tree(top)
-        pending = [(ROOT, self._top)]
-        while pending:
-            folder, host_path = pending.pop()
-            for name, entry in self._list(host_path):
-                if folder == ROOT and self._wanted is not None and not self._wanted(name):
-                    continue
-                node = self._add(tree, folder, name, entry)
-                if isinstance(node, Directory):
-                    pending.append((join(folder, name), entry))
-        return tree
-
-    def _list(self, folder: Path) -> list[tuple[bytes, Path]]:
-        """Return the names and host paths in a folder, sorted by the bytes of the names."""
-        try:
-            return sorted((image_name(entry.name), entry) for entry in folder.iterdir())
-        except OSError as error:
-            raise unreadable(folder, error) from None
-
-    def _add(self, tree: Tree, folder: bytes, name: bytes, entry: Path) -> Node:
-        source = str(self._top)
-        try:
-            path = parse_path(join(folder, name))
-            self._limits.check_depth(path, source=source)
-            self._limits.check_members(len(tree) + 1, source=source)
-            node = host_node(entry, mtime=self._mtime, limits=self._limits)
-            if isinstance(node, File):
-                self._content_bytes += len(node.content)
-                self._limits.check_unpacked(self._content_bytes, source=source)
-            tree.add(path, node)
-        except TreeError as error:
-            raise error.within(source) from None
-        return node

@@ -16,10 +16,10 @@ from pathlib import Path
 from attrs import frozen
 
 from purekernel.errors import FormatError, InputError, TreeError
-from purekernel.host.below import folder_below, open_file_below
+from purekernel.host.below import folder_below, image_name, image_target, open_file_below
 from purekernel.host.hints import reason
 from purekernel.host.no_follow import DESCRIPTORS
-from purekernel.host.read import image_name, image_target, load_file, read_to_end, unreadable
+from purekernel.host.read import load_file, read_to_end, unreadable
 from purekernel.host.windows_names import ON_WINDOWS
 from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.tree import (
@@ -48,7 +48,7 @@ _NO_XATTRS = (errno.ENOTSUP, errno.ENODATA)
 
 
 @frozen(kw_only=True)
-class RootFolder:
+class LoadedRootFolder:
     """A root file system in a folder.
 
     Attributes:
@@ -68,7 +68,7 @@ def load_root_folder(
     *,
     limits: Limits = DEFAULT_LIMITS,
     xattrs: bool = False,
-) -> RootFolder:
+) -> LoadedRootFolder:
     """Read the root file system in ``folder``.
 
     Names, owners, modes and times are those of the host, if it has them. Mounted virtual file
@@ -85,10 +85,10 @@ def load_root_folder(
         LimitError: the folder exceeds ``limits``.
         TreeError: a name is longer than Linux allows.
     """
-    return _Reader(folder, limits, xattrs=xattrs).read()
+    return _RootFolderReader(folder, limits, xattrs=xattrs).read()
 
 
-class _Reader:
+class _RootFolderReader:
     def __init__(self, top: Path, limits: Limits, *, xattrs: bool) -> None:
         self._top = top
         self._xattrs = xattrs and _HAS_XATTRS
@@ -97,7 +97,7 @@ class _Reader:
         self._firsts: dict[tuple[int, int], bytes] = {}
         self._is_whole = True
 
-    def read(self) -> RootFolder:
+    def read(self) -> LoadedRootFolder:
         try:
             status = self._top.stat()
         except OSError as error:
@@ -124,7 +124,7 @@ class _Reader:
                     self._is_whole = False
                 else:
                     pending.append((path, status.st_dev))
-        return RootFolder(tree=tree, notes=tuple(self._notes), is_whole=self._is_whole)
+        return LoadedRootFolder(tree=tree, notes=tuple(self._notes), is_whole=self._is_whole)
 
     def _list(self, folder: bytes) -> list[tuple[bytes, bytes | None, os.stat_result, Xattrs]]:
         """Return the sorted entries of a folder: name, link target, status and attributes."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from purekernel.errors import InputError
 from purekernel.host.below import folder_below, host_names, host_target, open_top
 from purekernel.host.hints import reason, writing
-from purekernel.host.no_follow import Inode, found, is_link, opened
+from purekernel.host.no_follow import HostInode, inode_at, inode_of, is_link
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_paths
 from purekernel.host.write import Staging, create, remove, write_piece
 from purekernel.tree import (
@@ -224,7 +224,7 @@ class _Unpacker:
         if isinstance(node, File):
             with create(place, "xb", folder=folder, permissions=0o600) as stream:
                 write_piece(stream, node.content)
-                self._set_metadata(node.metadata, opened(stream.fileno()))
+                self._set_metadata(node.metadata, inode_of(stream.fileno()))
             return True
         if isinstance(node, Symlink):
             target = host_target(node.target, windows=self._windows)
@@ -244,7 +244,7 @@ class _Unpacker:
         else:
             number = os.makedev(node.major, node.minor) if isinstance(node, Device) else 0
             os.mknod(place, file_type(node) | 0o600, number, dir_fd=folder)
-        with found(place, folder=folder) as inode:
+        with inode_at(place, folder=folder) as inode:
             if not _is_as_created(inode.status, node):
                 raise OSError(errno.ESTALE, "it was replaced while it was created")
             self._set_metadata(node.metadata, inode)
@@ -269,14 +269,14 @@ class _Unpacker:
         node = self._tree[path]
         with folder_below(self._top, path, opened=self._opened) as folder:
             if folder.descriptor is not None:
-                self._set_metadata(node.metadata, opened(folder.descriptor))
+                self._set_metadata(node.metadata, inode_of(folder.descriptor))
                 return
-            with found(folder.path) as inode:
+            with inode_at(folder.path) as inode:
                 if is_link(inode.status) and path != ROOT:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
                 self._set_metadata(node.metadata, inode)
 
-    def _set_metadata(self, metadata: Metadata, inode: Inode) -> None:
+    def _set_metadata(self, metadata: Metadata, inode: HostInode) -> None:
         """Set owner, attributes, mode and time, in this order.
 
         A change of owner clears the setuid bit, and the mode may forbid setting attributes.
@@ -304,7 +304,7 @@ class _Unpacker:
         if metadata.mode & _ONLY_ROOT_S:
             self._note("setuid and setgid are not set")
 
-    def _set_xattrs(self, metadata: Metadata, inode: Inode) -> None:
+    def _set_xattrs(self, metadata: Metadata, inode: HostInode) -> None:
         if not self._xattrs:
             return
         for name, value in metadata.xattrs:

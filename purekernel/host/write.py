@@ -24,12 +24,12 @@ from attrs import frozen
 
 from purekernel.errors import OutputError
 from purekernel.host.hints import NOT_PERMITTED, writing
-from purekernel.host.no_follow import change_mode, open_readable, opened
+from purekernel.host.no_follow import change_mode, inode_of, open_readable
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
 from purekernel.interruption import undisturbed
 from purekernel.tree import Buffer
 
-Writer = Callable[[BinaryIO], None]
+WriteOutput = Callable[[BinaryIO], None]
 """Writes one output to a stream, which is also readable and seekable."""
 
 _HASH_STEP_BYTES = 1 << 20
@@ -219,7 +219,7 @@ class Output:
 
 def publish(
     folder: Path,
-    writers: Mapping[str, Writer],
+    writers: Mapping[str, WriteOutput],
     *,
     mode: int | None = None,
     option: str = "--output-dir",
@@ -283,7 +283,7 @@ def write_whole(
         outputs.commit()
 
 
-def writer_of(content: Buffer) -> Writer:
+def writer_of(content: Buffer) -> WriteOutput:
     """Return a function that writes ``content``."""
     return partial(_write, content)
 
@@ -332,7 +332,7 @@ class _Outputs:
             with suppress(OSError):  # a folder that contains outputs is not empty and stays
                 folder.rmdir()
 
-    def write(self, path: Path, write: Writer) -> None:
+    def write(self, path: Path, write: WriteOutput) -> None:
         if "\0" in str(path):
             raise OutputError(f"{str(path)!r} cannot be written: it contains a NUL")
         with writing(path, elsewhere=self._elsewhere, instead=self._instead):
@@ -347,7 +347,7 @@ class _Outputs:
                 write(stream)
                 if self._mode is not None:
                     if os.chmod in os.supports_fd:
-                        opened(stream.fileno()).chmod(self._mode)
+                        inode_of(stream.fileno()).chmod(self._mode)
                     else:
                         change_mode(temporary, self._mode)
                 stream.flush()

@@ -10,8 +10,9 @@ from purekernel.errors import InputError, MissingFileError
 from purekernel.fetch.git import describe_checkout
 from purekernel.fetch.model import MIB, Download
 from purekernel.fetch.urls import is_local, is_url, last_component, local_path, redact
+from purekernel.host.overlay_folder import load_folder
 from purekernel.host.overlay_reader import load_layer, parse_layer
-from purekernel.host.read import check_digest, is_folder, load_folder
+from purekernel.host.read import check_digest, is_folder
 from purekernel.plan.files import plan_file
 from purekernel.plan.plan import PROJECT, PlanContext, PlannedFile
 from purekernel.razor.project import Project, is_project_name, parse_project

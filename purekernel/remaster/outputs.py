@@ -12,7 +12,7 @@ from typing import BinaryIO
 from purekernel.errors import UsageError
 from purekernel.formats.boot_losses import refuse_losses
 from purekernel.formats.iso import write_iso
-from purekernel.host.write import Output, Writer, publish
+from purekernel.host.write import Output, WriteOutput, publish
 from purekernel.progress import Progress, Silent
 from purekernel.razor.bundle import bundle_name
 from purekernel.recipe.flavour import Flavour
@@ -59,7 +59,7 @@ def write_image(
     wanted = _wanted(emit)
     if Emit.ISO in wanted:
         refuse_losses(image.iso_losses, source=image.name)
-    writers: dict[str, Writer] = {}
+    writers: dict[str, WriteOutput] = {}
     if Emit.ISO in wanted:
         writers[f"{image.name}.iso"] = partial(_write_iso, image)
     if Emit.CORE in wanted:

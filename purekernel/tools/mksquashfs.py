@@ -13,8 +13,9 @@ from purekernel.formats.compression import is_compressed
 from purekernel.formats.cpio import MAGIC_CRC, MAGIC_NEWC
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.formats.tar import is_tar
+from purekernel.host.below import image_name
 from purekernel.host.overlay_reader import parse_layer
-from purekernel.host.read import image_name, is_folder, load_file
+from purekernel.host.read import is_folder, load_file
 from purekernel.host.rootfs_folder import load_host_file, load_root_folder
 from purekernel.host.windows_names import ON_WINDOWS
 from purekernel.input import DEFAULT_LIMITS, Limits

@@ -82,9 +82,7 @@ class File:
     """A regular file; ``content`` is an argument, too: bytes, or a :class:`LazyContent`."""
 
     metadata: Metadata
-    _content: Buffer | LazyContent = field(
-        default=b"", repr=lambda content: f"<{len(content)} bytes>"
-    )
+    _content: Buffer | LazyContent = b""
 
     @property
     def content(self) -> Buffer:
@@ -100,6 +98,9 @@ class File:
     def size_bytes(self) -> int:
         """The size of the content, which is not loaded for it."""
         return len(self._content)
+
+    def __repr__(self) -> str:
+        return f"File(metadata={self.metadata!r}, content=<{self.size_bytes} bytes>)"
 
 
 @frozen(kw_only=True)

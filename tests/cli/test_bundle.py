@@ -15,7 +15,7 @@ from fixtures.scripts import Generation
 from purekernel.cli import main
 from purekernel.formats.gem.index import INDEX_LIMITS, parse_index, unpack_index
 from purekernel.formats.tar import build_tar
-from purekernel.host.read import load_folder
+from purekernel.host.overlay_folder import load_folder
 from purekernel.tree import ROOT, File, Symlink, Tree
 from tests.fetch.server import Server
 from tests.workshop import NEEDS, Workshop, core_iso, inner, notes, text, two_lines

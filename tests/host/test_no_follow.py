@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from purekernel.host import no_follow
-from purekernel.host.no_follow import change_mode, found, is_link, open_readable, touch
+from purekernel.host.no_follow import change_mode, inode_at, is_link, open_readable, touch
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 
@@ -50,7 +50,7 @@ def test_change_of_link_keeps_target(secret: Path, tmp_path: Path) -> None:
     folder = os.open(tmp_path, os.O_RDONLY)
     try:
         for place, within in ((tmp_path / "link", None), ("link", folder)):
-            with found(place, folder=within) as inode:
+            with inode_at(place, folder=within) as inode:
                 assert is_link(inode.status)
                 inode.set_times(LONG_AGO + 5)
                 if os.geteuid() == 0:
@@ -72,7 +72,7 @@ def test_open_inode_is_changed_after_name_becomes_link(secret: Path, tmp_path: P
     if not no_follow._O_PATH:
         pytest.skip("this system has no O_PATH")
     os.mkfifo(tmp_path / "fifo", 0o600)
-    with found(tmp_path / "fifo") as inode:
+    with inode_at(tmp_path / "fifo") as inode:
         (tmp_path / "fifo").rename(tmp_path / "moved")
         (tmp_path / "fifo").symlink_to(secret)
         inode.chmod(0o755)
@@ -99,7 +99,7 @@ def test_mode_of_fifo_is_changed(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="this system has no extended attributes")
 def test_xattr_of_link_is_not_set_on_target(secret: Path, tmp_path: Path) -> None:
-    with found(tmp_path / "link") as inode, pytest.raises(OSError, match="not permitted"):
+    with inode_at(tmp_path / "link") as inode, pytest.raises(OSError, match="not permitted"):
         inode.set_xattr(b"user.a", b"b")
     assert os.listxattr(secret) == []
 
@@ -113,7 +113,7 @@ def test_no_handle_stays_open_without_proc(
         (tmp_path / "fd" / str(number)).symlink_to(secret)
     os.mkfifo(tmp_path / "fifo", 0o640)
     monkeypatch.setattr(no_follow, "DESCRIPTORS", str(tmp_path / "fd"))
-    with found(tmp_path / "fifo") as inode:
+    with inode_at(tmp_path / "fifo") as inode:
         assert stat.S_ISFIFO(inode.status.st_mode)
         inode.set_times(LONG_AGO + 5)
     check_untouched(secret)

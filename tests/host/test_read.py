@@ -1,229 +1,73 @@
-"""Folders of the host as layers."""
-
 from __future__ import annotations
 
+import hashlib
 import os
-import socket
 from pathlib import Path
 
 import pytest
 
-from purekernel.errors import FormatError, InputError, LimitError, PathError
-from purekernel.host.read import (
-    image_name,
-    image_target,
-    load_folder,
-    posix_mode,
-    windows_mode,
-)
+from purekernel.errors import ChecksumError, InputError, LimitError
+from purekernel.host.read import check_digest, load_file, read_to_end
 from purekernel.input import Limits
-from purekernel.tree import Device, Directory, File, Metadata, Symlink
-from tests.ordinary import ordinary_user
-
-TIME = 1_400_000_000
-
-posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes, fifos or byte names")
 
 
-@pytest.fixture
-def top(tmp_path: Path) -> Path:
-    folder = tmp_path / "overlay"
-    (folder / "etc").mkdir(parents=True)
-    (folder / "etc" / "conf").write_bytes(b"conf\n")
-    (folder / "opt").mkdir()
-    (folder / "opt" / "run").write_bytes(b"#!/bin/sh\n")
-    return folder
+def test_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"content")
+    assert load_file(tmp_path / "f") == b"content"
 
 
-def test_names_and_contents_are_read_but_not_times(top: Path) -> None:
-    layer = load_folder(top, mtime=TIME)
-    assert layer.source == str(top)
-    assert layer.stated == {}
-    assert [path for path, _ in layer.tree.walk()] == [
-        b"", b"etc", b"etc/conf", b"opt", b"opt/run",
-    ]  # fmt: skip
-    conf = layer.tree[b"etc/conf"]
-    assert isinstance(conf, File)
-    assert conf.content == b"conf\n"
-    assert {
-        (node.metadata.uid, node.metadata.gid, node.metadata.mtime) for _, node in layer.tree.walk()
-    } == {(0, 0, TIME)}
+def test_file_larger_than_its_reported_size_is_read() -> None:
+    # Linux says 0 of all files there, and limits are on what was read.
+    path = Path("/proc/self/maps")
+    if not path.exists():
+        pytest.skip("this system has no /proc")
+    assert b"\n" in load_file(path)
+    with pytest.raises(LimitError):
+        load_file(path, limits=Limits(unpacked_bytes=8))
 
 
-@posix
-def test_modes_and_links_are_read_from_host(top: Path) -> None:
-    (top / "opt").chmod(0o2751)
-    (top / "opt" / "run").chmod(0o4700)
-    (top / "out").symlink_to("/etc/passwd")
-    (top / "opt" / "up").symlink_to("../..")
-    tree = load_folder(top, mtime=TIME).tree
-    assert tree[b"opt"] == Directory(metadata=Metadata(mode=0o2751, mtime=TIME))
-    assert tree[b"opt/run"].metadata.mode == 0o4700
-    assert tree[b"out"] == Symlink(metadata=Metadata(mode=0o777, mtime=TIME), target=b"/etc/passwd")
-    assert tree[b"opt/up"] == Symlink(metadata=Metadata(mode=0o777, mtime=TIME), target=b"../..")
-    assert b"opt/up/etc" not in tree
+def test_missing_file_or_folder_is_refused(tmp_path: Path) -> None:
+    for path, words in ((tmp_path / "no", "does not exist"), (tmp_path, "is a folder, not a file")):
+        with pytest.raises(InputError) as caught:
+            load_file(path)
+        assert str(caught.value) == f"{path} {words}"
 
 
-@posix
-def test_names_are_bytes_in_byte_order(top: Path) -> None:
-    for name in (b"\xff\xfe", b"caf\xc3\xa9", b"Z", b"a"):
-        with open(os.fsencode(top) + b"/" + name, "wb"):  # noqa: PTH123
-            pass
-    assert load_folder(top, mtime=0).tree.entries(b"") == [
-        b"Z", b"a", b"caf\xc3\xa9", b"etc", b"opt", b"\xff\xfe",
-    ]  # fmt: skip
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no fifos")
+def test_fifo_or_device_is_refused_without_blocking(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero")):
+        with pytest.raises(InputError, match="is neither a file nor a folder"):
+            load_file(path)
 
 
-@posix
-def test_hard_links_become_separate_files(top: Path) -> None:
-    os.link(top / "etc" / "conf", top / "etc" / "conf2")
-    tree = load_folder(top, mtime=0).tree
-    assert tree.hard_links() == {}
-    assert tree[b"etc/conf2"] == tree[b"etc/conf"]
+def test_missing_file_has_no_digest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        check_digest(tmp_path / "missing", "0" * 64)
+    with pytest.raises(InputError, match="must be a file to have a SHA-256, got a folder"):
+        check_digest(tmp_path, "0" * 64)
 
 
-@posix
-def test_folder_reached_through_link_is_read(top: Path) -> None:
-    link = top.parent / "link"
-    link.symlink_to(top)
-    assert load_folder(link, mtime=0).tree == load_folder(top, mtime=0).tree
-
-
-@posix
-def test_fifos_and_sockets_are_refused(top: Path) -> None:
-    os.mkfifo(top / "pipe")
-    with pytest.raises(InputError) as caught:
-        load_folder(top, mtime=0)
-    assert str(caught.value) == f"{top / 'pipe'} must be a file, folder or link, got a fifo"
-    assert caught.value.hint == ("remove it from the folder, and describe it in a manifest, .mtree")
-    (top / "pipe").unlink()
-    here = Path.cwd()
-    with socket.socket(socket.AF_UNIX) as server:
-        os.chdir(top)  # the name of a socket is short
-        try:
-            server.bind("sock")
-        finally:
-            os.chdir(here)
-        with pytest.raises(InputError, match=r"sock must be a file, folder or link, got a socket$"):
-            load_folder(top, mtime=0)
-
-
-@posix
-def test_unreadable_path_is_reported(open_folder: Path) -> None:
-    folder, file = open_folder / "etc", open_folder / "etc" / "conf"
-    folder.mkdir()
-    folder.chmod(0o755)
-    file.write_bytes(b"x")
-    for path in (file, folder):
-        path.chmod(0)
-        with ordinary_user(), pytest.raises(InputError) as caught:
-            load_folder(open_folder, mtime=0)
-        assert str(caught.value) == f"{path} cannot be read: Permission denied"
-    folder.chmod(0o700)
-
-
-def test_missing_folder_or_file_is_refused(top: Path) -> None:
-    with pytest.raises(InputError) as caught:
-        load_folder(top / "nope", mtime=0)
-    assert str(caught.value) == f"{top / 'nope'} cannot be read: No such file or directory"
-    with pytest.raises(InputError) as caught:
-        load_folder(top / "etc" / "conf", mtime=0)
-    assert str(caught.value) == f"{top / 'etc' / 'conf'} is not a folder"
-
-
-def test_limits_are_enforced(top: Path) -> None:
-    with pytest.raises(LimitError, match="at most 10 bytes unpacked, got 15 or more"):
-        load_folder(top, mtime=0, limits=Limits(unpacked_bytes=10))
-    with pytest.raises(LimitError, match="at most 3 members"):
-        load_folder(top, mtime=0, limits=Limits(members=3))
-    with pytest.raises(LimitError, match="at most 1 folders deep"):
-        load_folder(top, mtime=0, limits=Limits(depth=1))
-
-
-def test_deep_folder_is_read_without_recursion(top: Path) -> None:
-    here = top
-    for _ in range(200):
-        here /= "d"
-    here.mkdir(parents=True)
-    assert len(load_folder(top, mtime=0).tree) == 205
-
-
-# The manifest
-
-
-def test_manifest_sets_metadata(top: Path) -> None:
-    (top / ".mtree").write_bytes(
-        b"#mtree\n./etc/conf mode=0640 gid=50\n./dev/null type=char device=native,1,3 mode=0666\n"
-        b"./bin type=link link=usr/bin\n"
+def test_wrong_digest_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    digest = hashlib.sha256(b"content").hexdigest()
+    check_digest(path, digest.upper())
+    with pytest.raises(ChecksumError) as caught:
+        check_digest(path, "0" * 64)
+    assert str(caught.value) == (
+        f"{path} failed verification: SHA-256 must be {'0' * 64}, got {digest}"
     )
-    layer = load_folder(top, mtime=TIME)
-    assert b".mtree" not in layer.tree
-    assert layer.tree[b"etc/conf"].metadata == Metadata(mode=0o640, gid=50, mtime=TIME)
-    assert isinstance(layer.tree[b"dev/null"], Device)
-    assert isinstance(layer.tree[b"bin"], Symlink)
-    assert layer.stated == {b"etc/conf": {"mode", "gid"}, b"dev/null": {"mode"}}
 
 
-def test_manifest_below_top_is_an_ordinary_file(top: Path) -> None:
-    (top / "etc" / ".mtree").write_bytes(b"not one")
-    assert b"etc/.mtree" in load_folder(top, mtime=0).tree
-
-
-def test_manifest_errors_name_the_manifest(top: Path) -> None:
-    (top / ".mtree").write_bytes(b"#mtree\n./nope type=file\n")
-    with pytest.raises(InputError) as caught:
-        load_folder(top, mtime=0)
-    assert str(caught.value) == f"{top / '.mtree'} lists missing files: 'nope' (line 2)"
-    (top / ".mtree").write_bytes(b"#mtree\n./etc mode=x\n")
-    with pytest.raises(FormatError) as error:
-        load_folder(top, mtime=0)
-    assert str(error.value) == (
-        f"{top / '.mtree'}, line 2: expected a mode of octal digits, 0 to 7777, got 'x'"
-    )
-    (top / ".mtree").write_bytes(b"#mtree\n../x type=dir\n")
-    with pytest.raises(PathError):
-        load_folder(top, mtime=0)
-    (top / ".mtree").unlink()
-    (top / ".mtree").mkdir()
-    with pytest.raises(InputError, match=r"\.mtree must be a file: it is the folder's manifest$"):
-        load_folder(top, mtime=0)
-
-
-# What Windows needs, shown anywhere
-
-
-@pytest.mark.parametrize(
-    ("content", "mode"),
-    [
-        (b"#!/bin/sh\n", 0o755),
-        (b"\x7fELF\x01", 0o755),
-        (b"# !/bin/sh", 0o644),
-        (b"", 0o644),
-        (b"MZ", 0o644),
-    ],
-)
-def test_windows_mode_depends_on_content(content: bytes, mode: int) -> None:
-    assert windows_mode(content, folder=False) == mode
-    assert windows_mode(memoryview(content), folder=True) == 0o755
-
-
-def test_windows_names_and_targets_become_bytes() -> None:
-    assert image_name("caf\u00e9", windows=True) == b"caf\xc3\xa9"
-    assert image_target("..\\usr\\bin", windows=True) == b"../usr/bin"
-    assert image_target("\\\\?\\C:\\x", windows=True) == b"C:/x"
-    assert image_target("a\\b", windows=False) == b"a\\b"
-    with pytest.raises(InputError) as caught:
-        image_name("\ud800", windows=True)
-    assert str(caught.value) == "the name '\\ud800' is not valid Unicode"
-
-
-@pytest.mark.parametrize(
-    ("host", "image"),
-    [
-        (0o100664, 0o644), (0o100644, 0o644), (0o100755, 0o755), (0o100775, 0o755),
-        (0o100600, 0o600), (0o100640, 0o640), (0o40775, 0o755), (0o40777, 0o755),
-        (0o41777, 0o1777), (0o42775, 0o2775), (0o104755, 0o4755),
-    ],
-)  # fmt: skip
-def test_umask_of_checkout_does_not_change_modes(host: int, image: int) -> None:
-    assert posix_mode(host) == image
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_file_without_available_data_is_refused() -> None:
+    """As some of proc are; a pipe is the nearest that any user can make."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    with (
+        os.fdopen(writer, "wb"),
+        os.fdopen(reader, "rb") as stream,
+        pytest.raises(BlockingIOError, match="unavailable"),
+    ):
+        read_to_end(stream, source="kmsg", limits=Limits(unpacked_bytes=8))

@@ -61,6 +61,7 @@ def test_size_and_repr_of_lazy_file_do_not_load() -> None:
     loader = Loader()
     node = loader.make_file()
     assert node.size_bytes == len(b"content")
+    assert repr(node) == f"File(metadata={PLAIN!r}, content=<7 bytes>)"
     assert repr(node) == repr(File(metadata=PLAIN, content=b"content"))
     assert loader.loaded == 0
 
