@@ -97,20 +97,21 @@ def interruptibly(call: Callable[[], _T]) -> _T:
     """
     if threading.current_thread() is not threading.main_thread():
         return call()
-    from concurrent.futures import Future  # noqa: PLC0415  # too slow for --help
-
-    future: Future[_T] = Future()
+    results: list[_T] = []
+    errors: list[BaseException] = []
     ended = threading.Event()
 
     def run() -> None:
         try:
-            future.set_result(call())
+            results.append(call())
         except BaseException as error:  # noqa: BLE001  # raised again in the main thread
-            future.set_exception(error)
+            errors.append(error)
         ended.set()
 
     threading.Thread(target=run, name="purekernel-aside", daemon=True).start()
     # A signal that arrives just before the wait does not wake it; so the wait is repeated.
     while not ended.wait(_LOOK_SECONDS):
         pass
-    return future.result()
+    if errors:
+        raise errors[0]
+    return results[0]

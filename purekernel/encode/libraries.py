@@ -3,7 +3,7 @@
 Other packages install modules of the same names: ``zopflipy`` overwrites files of ``zopfli``. So
 each library must first compress a few bytes with the arguments that the encoders use.
 
-No other module imports either library.
+No other module uses either library.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from functools import cache
-
-from attrs import frozen
+from importlib import import_module
+from typing import Any
 
 from purekernel.errors import LibraryError
+from purekernel.libraries import load_library
+from purekernel.records import frozen
 
 _PROBE = b"purekernel purekernel"
 
@@ -39,15 +41,7 @@ def load_deflate() -> Library:
     Raises:
         LibraryError: the package ``deflate`` is missing, too old, or replaced by another package.
     """
-    try:
-        import deflate  # noqa: PLC0415  # report a bad package instead of failing on import
-
-        library = Library(version=str(deflate.__version__), compress=deflate.deflate_compress)
-        works = zlib.decompress(library.compress(_PROBE, 12), -zlib.MAX_WBITS) == _PROBE
-    except Exception as error:  # noqa: BLE001  # another package may raise anything
-        raise _unusable("deflate", error, "pip install --force-reinstall deflate") from None
-    if not works:
-        raise _unusable("deflate", None, "pip install --force-reinstall deflate")
+    library: Library = load_library("deflate", check=_check_deflate)
     return library
 
 
@@ -58,29 +52,28 @@ def load_zopfli() -> Library:
     Raises:
         LibraryError: the package ``zopfli`` is missing, or another package overwrote its files.
     """
-    hint = "pip uninstall zopflipy && pip install --force-reinstall zopfli"
-    try:
-        import zopfli  # noqa: PLC0415  # slow efforts only
-        from zopfli import zlib as zopfli_zlib  # noqa: PLC0415
-
-        library = Library(version=str(zopfli.__version__), compress=zopfli_zlib.compress)
-        packed = library.compress(_PROBE, numiterations=1, blocksplitting=True, blocksplittingmax=2)
-        works = zlib.decompress(packed) == _PROBE
-    except Exception as error:  # noqa: BLE001  # another package may raise anything
-        raise _unusable("zopfli", error, hint) from None
-    if not works:
-        raise _unusable("zopfli", None, hint)
+    library: Library = load_library(
+        "zopfli",
+        check=_check_zopfli,
+        hint="pip uninstall zopflipy && pip install --force-reinstall zopfli",
+    )
     return library
 
 
-def _unusable(name: str, error: Exception | None, hint: str) -> LibraryError:
-    if isinstance(error, ModuleNotFoundError) and error.name == name:
-        return LibraryError(
-            f"the Python package {name} is not installed", hint=f"pip install {name}"
-        )
-    what = "it does not compress" if error is None else f"{type(error).__name__}: {error}"
-    return LibraryError(
-        f"the Python module {name} must come from a recent package {name}, got another one: "
-        f"{' '.join(what.split())}",
-        hint=hint,
-    )
+def _check_deflate(deflate: Any) -> Library:
+    library = Library(version=str(deflate.__version__), compress=deflate.deflate_compress)
+    _compare(zlib.decompress(library.compress(_PROBE, 12), -zlib.MAX_WBITS))
+    return library
+
+
+def _check_zopfli(zopfli: Any) -> Library:
+    compress = import_module("zopfli.zlib").compress
+    library = Library(version=str(zopfli.__version__), compress=compress)
+    packed = library.compress(_PROBE, numiterations=1, blocksplitting=True, blocksplittingmax=2)
+    _compare(zlib.decompress(packed))
+    return library
+
+
+def _compare(unpacked: bytes) -> None:
+    if unpacked != _PROBE:
+        raise LibraryError("it does not compress")

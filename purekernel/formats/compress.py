@@ -12,6 +12,7 @@ from __future__ import annotations
 import lzma
 
 from purekernel.errors import UsageError
+from purekernel.formats import zstd
 from purekernel.formats.initramfs import Compression
 from purekernel.formats.lz4 import build_lz4
 from purekernel.tree import Buffer
@@ -106,16 +107,13 @@ def build_zstd(data: Buffer) -> bytes:
 
     The kernel verifies the checksum, and so refuses a damaged core.
     """
-    from purekernel.formats.zstd import CompressionParameter  # noqa: PLC0415  # slow to import
-    from purekernel.formats.zstd import compress as compress_zstd  # noqa: PLC0415
-
     options: dict[int, int] = {
-        CompressionParameter.compression_level: _ZSTD_LEVEL,
-        CompressionParameter.window_log: (WINDOW_BYTES - 1).bit_length(),
-        CompressionParameter.content_size_flag: 1,
-        CompressionParameter.checksum_flag: 1,
+        zstd.CompressionParameter.compression_level: _ZSTD_LEVEL,
+        zstd.CompressionParameter.window_log: (WINDOW_BYTES - 1).bit_length(),
+        zstd.CompressionParameter.content_size_flag: 1,
+        zstd.CompressionParameter.checksum_flag: 1,
     }
-    return compress_zstd(data, options=options)
+    return zstd.compress(data, options=options)
 
 
 def _names(taken: frozenset[Compression]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from purekernel.errors import FormatError
+from purekernel.formats import zstd
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.inflate import FIRST_STEP_BYTES, STEP_BYTES, skip_zeros
@@ -83,9 +84,7 @@ def _find_kind(head: bytes) -> _Kind | None:
     if head.startswith(LZMA_MAGIC):
         return _Kind("lzma", lzma.LZMADecompressor, (lzma.LZMAError, EOFError))
     if head.startswith(ZSTD_MAGIC):
-        from purekernel.formats.zstd import ZstdDecompressor, ZstdError  # noqa: PLC0415  # slow
-
-        return _Kind("zstd", ZstdDecompressor, (ZstdError, EOFError))
+        return _Kind("zstd", zstd.ZstdDecompressor, (zstd.ZstdError, EOFError))
     return None
 
 

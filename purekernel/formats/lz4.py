@@ -12,6 +12,7 @@ import struct
 
 from purekernel.formats.inflate import skip_zeros
 from purekernel.input import Input
+from purekernel.libraries import load_library
 from purekernel.tree import Buffer
 
 MAGIC = b"\x02\x21\x4c\x18"
@@ -88,11 +89,11 @@ def build_block(data: Buffer, *, is_small: bool = True) -> bytes:
         is_small: whether to use the highest level; else the fast encoder, which takes a twentieth
             of the time.
     """
-    from lz4.block import compress  # noqa: PLC0415  # rarely used
-
+    block = load_library("lz4.block")
     if not is_small:
-        return bytes(compress(data, store_size=False))
-    return bytes(compress(data, mode="high_compression", compression=_LEVEL, store_size=False))
+        return bytes(block.compress(data, store_size=False))
+    packed = block.compress(data, mode="high_compression", compression=_LEVEL, store_size=False)
+    return bytes(packed)
 
 
 def parse_block(packed: Buffer, most_bytes: int) -> bytes:
@@ -101,13 +102,12 @@ def parse_block(packed: Buffer, most_bytes: int) -> bytes:
     Raises:
         ValueError: the block is damaged, or unpacks to more than ``most_bytes``.
     """
-    from lz4.block import LZ4BlockError, decompress  # noqa: PLC0415  # rarely used
-
+    block = load_library("lz4.block")
     # The library allocates this size, so it is limited by that of the block.
     buffer_bytes = min(most_bytes, _MOST_OF_A_BYTE * len(packed))
     try:
-        return bytes(decompress(packed, uncompressed_size=buffer_bytes))
-    except LZ4BlockError:
+        return bytes(block.decompress(packed, uncompressed_size=buffer_bytes))
+    except block.LZ4BlockError:
         raise ValueError(
             f"a block that is damaged or unpacks to more than {most_bytes} bytes"
         ) from None

@@ -11,6 +11,7 @@ from enum import Enum
 from itertools import chain
 
 from purekernel.errors import TreeError, UsageError
+from purekernel.libraries import load_library
 from purekernel.records import frozen
 from purekernel.tree import Buffer, File, Tree, display, resolve
 from purekernel.tree.path import name
@@ -95,12 +96,11 @@ def hash_password(password: str, *, scheme: Scheme, salt: str) -> str:
             f"the salt must be {scheme.salt_length} letters, digits, '.' and '/', got {salt!r}",
             hint="remove it, so that it is derived, or give a whole hash",
         )
-    # The import takes 70 ms, and most builds set no password. The library has no types.
-    from passlib.hash import md5_crypt, sha512_crypt  # type: ignore[import-untyped]  # noqa: PLC0415
-
+    # The import takes 70 ms, and most builds set no password.
+    hashes = load_library("passlib.hash", package="libpass")
     if scheme is Scheme.SHA512:
-        return str(sha512_crypt.using(salt=salt, rounds=5000).hash(secret))
-    return str(md5_crypt.using(salt=salt).hash(secret))
+        return str(hashes.sha512_crypt.using(salt=salt, rounds=5000).hash(secret))
+    return str(hashes.md5_crypt.using(salt=salt).hash(secret))
 
 
 def derive_salt(password: str, *, scheme: Scheme, user: str, image: str) -> str:

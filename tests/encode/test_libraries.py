@@ -66,7 +66,7 @@ BAD_ZOPFLI = {
     ),
     "no zlib": (
         {"zopfli/__init__.py": "__version__ = '1'\n"},
-        "ImportError: cannot import name 'zlib' from 'zopfli' ({})",
+        "ModuleNotFoundError: No module named 'zopfli.zlib'",
     ),
     "other results": (
         {

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from purekernel.errors import ChecksumError, UsageError
+from purekernel.errors import ChecksumError, LibraryError, UsageError
 from purekernel.formats.debian.control import parse_stanza
 from purekernel.input import Input
+from purekernel.libraries import load_library
 from purekernel.tree import Buffer, display
 
 if TYPE_CHECKING:
@@ -109,8 +110,7 @@ class Keyring:
         Raises:
             ChecksumError: the file has no valid signature by one of the keys.
         """
-        from pysequoia import verify  # noqa: PLC0415  # an optional dependency
-
+        verify = load_library("pysequoia").verify
         try:
             verified = verify(bytes=bytes(file.data), store=lambda _ids: self._keys)
         except Exception as error:  # noqa: BLE001  # it raises any type, and the input is hostile
@@ -134,8 +134,8 @@ def parse_keyring(file: Input) -> Keyring:
         FormatError: the file has no keys, or is too large.
     """
     try:
-        from pysequoia import Cert  # noqa: PLC0415  # an optional dependency
-    except ImportError:
+        certificate = load_library("pysequoia").Cert
+    except LibraryError:
         raise UsageError(
             f"signatures cannot be checked against {file.name}: pysequoia is not installed",
             hint="run pip install 'purekernel[signatures]', or leave out the keyring",
@@ -143,7 +143,7 @@ def parse_keyring(file: Input) -> Keyring:
     if len(file) > MOST_KEYRING_BYTES:
         raise file.fail(None, f"at most {MOST_KEYRING_BYTES} bytes", f"{len(file)}")
     try:
-        keys = Cert.split_bytes(bytes(file.data))
+        keys = certificate.split_bytes(bytes(file.data))
     except Exception as error:  # noqa: BLE001  # as above
         raise file.fail(None, "a keyring of OpenPGP keys", _reason(error)) from None
     if not keys:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from attrs import frozen
 
 from purekernel.errors import FormatError
+from purekernel.formats import zstd
 from purekernel.formats.lz4 import build_block, parse_block
 from purekernel.formats.squashfs.layout import METADATA_BYTES
 from purekernel.tree import Buffer
@@ -91,9 +92,7 @@ class ZstdPacker:
 
     def __call__(self, block: bytes) -> bytes:
         """Return ``block`` as one frame, without a checksum."""
-        from purekernel.formats.zstd import compress  # noqa: PLC0415  # slow to import
-
-        return bytes(compress(block, self.level))
+        return bytes(zstd.compress(block, self.level))
 
 
 # The compressor options that the kernel requires for LZ4: the stream version, and a flag for the
@@ -182,12 +181,10 @@ def _unpack_xz(data: Buffer, most_bytes: int) -> bytes:
 
 
 def _unpack_zstd(data: Buffer, most_bytes: int) -> bytes:
-    from purekernel.formats.zstd import ZstdDecompressor, ZstdError  # noqa: PLC0415  # slow to import
-
-    stream = ZstdDecompressor()
+    stream = zstd.ZstdDecompressor()
     try:
         unpacked = stream.decompress(data, most_bytes + 1)
-    except ZstdError as error:
+    except zstd.ZstdError as error:
         raise EOFError(str(error)) from None
     if not stream.eof and len(unpacked) <= most_bytes:
         raise EOFError("the block ends early")

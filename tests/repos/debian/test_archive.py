@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import builtins
 import hashlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -206,14 +206,7 @@ def test_keyring_requires_inrelease_that_lists_the_index(
 
 
 def test_keyring_without_pysequoia_is_an_error(monkeypatch: pytest.MonkeyPatch, key: Tsk) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any, **more: Any) -> Any:
-        if name == "pysequoia":
-            raise ImportError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "pysequoia", None)
     with pytest.raises(UsageError, match="pysequoia is not installed") as caught:
         parse_keyring(Input(b"", name="keyring.gpg"))
     assert "purekernel[signatures]" in caught.value.hint
