@@ -202,7 +202,12 @@ def _render_json(document: object) -> str:
 
 
 def _valid_unicode(value: object) -> object:
-    """Replace lone surrogates, which some readers of JSON refuse, by backslash, x and digits."""
+    """Decode bytes, and replace lone surrogates, which some readers of JSON refuse.
+
+    A byte that is not UTF-8 becomes a backslash, x and two digits.
+    """
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
     if isinstance(value, str):
         try:
             data = value.encode("utf-8", "surrogateescape")

@@ -1,29 +1,127 @@
-"""Build the tree for a squashfs image from folders, files and archives."""
+"""Make a squashfs image from folders, files and archives, as mksquashfs does."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from attrs import evolve, frozen
 
+from purekernel.encode.encoders import Effort
+from purekernel.encode.squashfs import Compression, make_codec
 from purekernel.errors import InputError, UsageError, raise_all
 from purekernel.formats.compression import is_compressed
 from purekernel.formats.cpio import MAGIC_CRC, MAGIC_NEWC
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
+from purekernel.formats.squashfs import Options, write_squashfs
 from purekernel.formats.tar import is_tar
 from purekernel.host.below import image_name
 from purekernel.host.overlay_reader import parse_layer
 from purekernel.host.read import is_folder, load_file
 from purekernel.host.rootfs_folder import load_host_file, load_root_folder
 from purekernel.host.windows_names import ON_WINDOWS
-from purekernel.input import DEFAULT_LIMITS, Limits
-from purekernel.tree import ROOT, Directory, File, Metadata, Tree, parse_path
+from purekernel.host.write import publish
+from purekernel.input import DEFAULT_LIMITS, Limits, limits_of
+from purekernel.recipe.encoding import Encoding
+from purekernel.tools.accounts import group_number, user_number
+from purekernel.tree import ROOT, Directory, File, Metadata, Tree, clamp_times, display, parse_path
 from purekernel.tree.path import is_below, join
 
 # The root folder of an image of several sources, as mksquashfs makes it: root's, mode 0777.
 _TOP = Directory(metadata=Metadata(mode=0o777))
+
+
+@frozen(kw_only=True)
+class MadeImage:
+    """An image that was written.
+
+    Attributes:
+        size_bytes: its size.
+        names: the number of names in it.
+    """
+
+    size_bytes: int
+    names: int
+
+
+def make_squashfs(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    block_bytes: int,
+    compression: str,
+    effort: str,
+    all_root: bool,
+    force_uid: str | None,
+    force_gid: str | None,
+    xattrs: bool,
+    excluded: Sequence[str],
+    exclude_file: Path | None,
+    sort_file: Path | None,
+    mkfs_time: int | None,
+    all_time: int | None,
+    timestamp: int | None,
+    processors: int | None,
+    no_fragments: bool,
+    no_exports: bool,
+    no_duplicates: bool,
+    nopad: bool,
+    max_unpacked: int | None,
+    note: Callable[[str], None],
+) -> MadeImage:
+    """Write an image of ``sources`` to ``out``.
+
+    The arguments are the options of mksquashfs; times are in seconds since 1970, UTC, and sizes
+    in bytes. ``note`` is called with a line for each excluded path that is missing.
+
+    Raises:
+        UsageError: a user, a group or an excluded path is invalid.
+        PurekernelError: a source cannot be read, or the image cannot be written.
+    """
+    limits = limits_of(max_unpacked)
+    uid = 0 if all_root else None if force_uid is None else user_number(force_uid)
+    gid = 0 if all_root else None if force_gid is None else group_number(force_gid)
+    names = list(excluded)
+    if exclude_file is not None:
+        names += filter(None, map(str.strip, _text(exclude_file).splitlines()))
+    tree = gather(sources, xattrs=xattrs, limits=limits)
+    tree, missing = leave_out(tree, [inside_image(name, sources) for name in names])
+    for path in missing:
+        note(f"{display(path)} is excluded, and is not in the sources")
+    tree = Changes(uid=uid, gid=gid, mtime=all_time).apply(tree)
+    if timestamp is not None:
+        tree = clamp_times(tree, timestamp)
+    options = Options(
+        block_bytes=block_bytes,
+        tails=not no_fragments,
+        duplicates=not no_duplicates,
+        exports=not no_exports,
+        xattrs=xattrs,
+        padding=not nopad,
+        mkfs_time=timestamp if mkfs_time is None else mkfs_time,
+        priorities={} if sort_file is None else _priorities(tree, sort_file, sources),
+    )
+    codec = make_codec(Compression(compression), Effort(effort), block_bytes)
+    target = out.resolve()
+    with Encoding(jobs=processors).running() as executor:
+
+        def write(stream: BinaryIO) -> None:
+            write_squashfs(tree, stream, codec=codec, executor=executor, options=options)
+
+        (done,) = publish(target.parent, {target.name: write}, option="another OUT")
+    return MadeImage(size_bytes=done.size_bytes, names=len(tree))
+
+
+def _priorities(tree: Tree, path: Path, sources: Sequence[Path]) -> dict[bytes, int]:
+    resolve = partial(inside_image, sources=sources)
+    return spread_priorities(tree, parse_priorities(_text(path), source=str(path), resolve=resolve))
+
+
+def _text(path: Path) -> str:
+    return os.fsdecode(load_file(path))
 
 
 @frozen(kw_only=True)

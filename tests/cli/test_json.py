@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import click
 import pytest
 
+from fixtures.core import make_core_tree
 from purekernel import errors
 from purekernel.cli import app, main, terminal
 from purekernel.errors import (
@@ -21,7 +23,11 @@ from purekernel.errors import (
     PurekernelError,
     RecipeError,
 )
+from purekernel.formats.cpio import build_cpio
 from purekernel.interruption import Interruption
+from purekernel.tools.roots import open_root
+from purekernel.tree import File
+from tests import debs
 from tests.processes import ROOT
 
 PAGE = (ROOT / "docs/json.md").read_text(encoding="utf-8")
@@ -48,6 +54,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def files(folder: Path) -> None:
+    """Write a file of each kind that the tools read."""
+    core = build_cpio(make_core_tree())
+    (folder / "core.cpio").write_bytes(core)
+    (folder / "core.gz").write_bytes(gzip.compress(core))
+    assert main(["tool", "mksquashfs", "core.cpio", "root.tcz", "-quiet"]) == 0
+    (folder / "lshw.deb").write_bytes(debs.deb())
+    assert main(["tool", "ldconfig", "-r", "core.gz"]) == 0
+    cache = open_root("core.gz").tree[b"etc/ld.so.cache"]
+    assert isinstance(cache, File)
+    (folder / "ld.so.cache").write_bytes(cache.content)
+
+
 def run(capsys: pytest.CaptureFixture[str], *command: str, status: int = 0) -> Any:
     """Run a command with ``--json``; return its document, after checking that it is all."""
     assert main([*command, "--json"]) == status
@@ -65,14 +85,69 @@ def run(capsys: pytest.CaptureFixture[str], *command: str, status: int = 0) -> A
         ("cache info", "cache info"),
         ("cache prune", "cache prune, cache clear"),
         ("cache clear", "cache prune, cache clear"),
+        ("tool advdef -z core.gz", "tool advdef, tool recompress"),
+        ("tool recompress --effort fast root.tcz", "tool advdef, tool recompress"),
+        ("tool deb2tcz lshw.deb", "tool deb2tcz"),
+        ("tool gzip -k core.cpio", "tool gzip"),
+        ("tool mksquashfs core.cpio new.tcz", "tool mksquashfs"),
+        ("tool unsquashfs root.tcz", "tool unsquashfs"),
+        ("tool unsquashfs -l root.tcz", "tool unsquashfs -l, -ll"),
+        ("tool unsquashfs -ll root.tcz", "tool unsquashfs -l, -ll"),
+        ("tool unsquashfs -s root.tcz", "tool unsquashfs -s"),
+        ("tool depmod -b core.cpio", "tool depmod"),
+        ("tool depmod -n -b core.cpio", "tool depmod"),
+        ("tool ldconfig -r core.cpio", "tool ldconfig"),
+        ("tool ldconfig -p -C ld.so.cache", "tool ldconfig -p"),
+        ("tool modinfo -b core.cpio sample_card", "tool modinfo"),
     ],
 )
+@pytest.mark.usefixtures("files")
 def test_command_prints_documented_keys(
     command: str, heading: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = run(capsys, *command.split())
     assert set(document) == COMMON | documented(heading)
     assert document["notes"] == []
+
+
+@pytest.mark.usefixtures("files")
+def test_tool_prints_what_it_did(capsys: pytest.CaptureFixture[str]) -> None:
+    document = run(capsys, "tool", "unsquashfs", "-l", "root.tcz", "usr/lib/libsample.so.1.0.2")
+    assert [entry["path"] for entry in document["entries"]][-1] == "usr/lib/libsample.so.1.0.2"
+    assert document["entries"][-1]["type"] == "file"
+    document = run(capsys, "tool", "modinfo", "-b", "core.cpio", "sample_card")
+    (module,) = document["modules"]
+    assert module["path"].endswith("/sample-card.ko.gz")
+    assert module["fields"]["depends"] == ["sample_bus"]
+    document = run(capsys, "tool", "depmod", "-n", "--dialect", "kmod", "-b", "core.cpio")
+    (kernel,) = document["kernels"]
+    assert "modules.dep.bin" in kernel["files"]
+    assert "modules.dep.bin" not in kernel["texts"]
+    assert "sample-card.ko.gz:" in kernel["texts"]["modules.dep"]
+    document = run(capsys, "tool", "ldconfig", "-p", "-C", "ld.so.cache")
+    assert "/usr/lib/libsample.so.1" in [entry["path"] for entry in document["entries"]]
+
+
+@pytest.mark.usefixtures("files")
+def test_files_before_and_after_a_damaged_one_are_reported(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "damaged.gz").write_bytes(b"damaged")
+    command = ["tool", "advdef", "-z", "core.gz", "damaged.gz", "core.gz"]
+    document = run(capsys, *command, status=1)
+    assert [file["path"] for file in document["files"]] == ["core.gz", "core.gz"]
+    assert document["error"]["code"] == "format"
+    assert document["error"]["file"] == "damaged.gz"
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("command", ["gzip -c core.cpio", "gzip", "unsquashfs -cat root.tcz etc"])
+def test_json_is_refused_where_data_goes_to_stdout(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = run(capsys, "tool", *command.split(), status=2)
+    assert document["error"]["code"] == "usage"
+    assert "--json" in document["error"]["message"]
 
 
 def test_schema_with_json_is_the_schema(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from purekernel.cli.parameters import Place, Size
-from purekernel.errors import OutputError, PurekernelError, UsageError, raise_all
-
-if TYPE_CHECKING:
-    from purekernel.encode.encoders import Encoder
-    from purekernel.input import Limits
+from purekernel.cli.terminal import Printer, reports
+from purekernel.cli.tool.recompress import describe, sizes
+from purekernel.errors import PurekernelError, UsageError, raise_all
 
 STORE, FAST, NORMAL, EXTRA, INSANE = range(5)
 
@@ -55,15 +53,16 @@ ITERATIONS = 15
 @click.option(
     "--max-unpacked", type=Size(), help="The maximum unpacked size of a FILE.  [default: 1G]"
 )
+@reports
 def advdef_command(
+    printer: Printer,
+    /,
     *,
     files: tuple[Path, ...],
     is_asked: bool,
     level: int | None,
-    iterations: int,
-    is_forced: bool,
     quiet: bool,
-    max_unpacked: int | None,
+    **options: Any,
 ) -> None:
     """Recompress each gzip FILE in place, as advdef -z does.
 
@@ -76,71 +75,25 @@ def advdef_command(
       purekernel tool advdef -z -4 core.gz
       purekernel tool advdef -z -q *.gz
     """  # noqa: D301  # click keeps the line breaks after a backspace
-    from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.input import limits_of  # noqa: PLC0415
+    from purekernel.tools.recompress import recompress_gzip_files  # noqa: PLC0415
 
     if not is_asked:
         raise UsageError("-z is missing", hint="add -z to recompress the files")
-    chosen = EXTRA if level is None else level
-    encoders = _encoders(chosen, iterations)
-    limits = limits_of(max_unpacked)
+    recompressed: list[dict[str, object]] = []
+    printer.document["files"] = recompressed
     old_total = new_total = 0
     errors = []
-    for path in files:
-        try:
-            old_bytes, new_bytes, remark = _recompress_file(
-                path, encoders, is_forced=is_forced or chosen == STORE, limits=limits
-            )
-        except PurekernelError as error:
-            errors.append(error)
+    chosen = EXTRA if level is None else level
+    for result in recompress_gzip_files(files, level=chosen, **options):
+        if isinstance(result, PurekernelError):
+            errors.append(result)
             continue
-        old_total += old_bytes
-        new_total += new_bytes
+        recompressed.append(describe(result))
+        old_total += result.old_bytes
+        new_total += result.new_bytes
         if not quiet:
-            say(f"{_sizes(old_bytes, new_bytes)} {path}{remark}")
+            remark = "" if result.larger_bytes is None else f" (Bigger {result.larger_bytes})"
+            printer.text(f"{sizes(result.old_bytes, result.new_bytes)} {result.path}{remark}")
     if not quiet:
-        say(_sizes(old_total, new_total))
+        printer.text(sizes(old_total, new_total))
     raise_all(errors)
-
-
-def _encoders(level: int, iterations: int) -> tuple[Encoder, ...]:
-    from purekernel.encode.encoders import Libdeflate, Stored, Zopfli  # noqa: PLC0415
-
-    known: dict[int, tuple[Encoder, ...]] = {
-        STORE: (Stored(),),
-        FAST: (Libdeflate(level=1),),
-        NORMAL: (Libdeflate(level=6),),
-        EXTRA: (Libdeflate(),),
-        INSANE: (Libdeflate(), Zopfli(iterations=iterations)),
-    }
-    return known[level]
-
-
-def _recompress_file(
-    path: Path, encoders: tuple[Encoder, ...], *, is_forced: bool, limits: Limits
-) -> tuple[int, int, str]:
-    """Return a file's old and new size in bytes, and what is remarked on it."""
-    from purekernel.encode.recompress import recompress  # noqa: PLC0415
-    from purekernel.host.read import load_file  # noqa: PLC0415
-    from purekernel.host.write import write_whole  # noqa: PLC0415
-
-    old = load_file(path, limits=limits)
-    done = recompress(old, encoders, source=str(path), is_forced=is_forced, limits=limits)
-    if done.data != old:
-        try:
-            write_whole(path.resolve(), done.data)
-        except OutputError as error:
-            raise OutputError(
-                error.message, hint="the file is unchanged; check its folder and the free space"
-            ) from None
-    is_bigger = done.data == old and done.fresh_bytes > len(old)
-    return len(old), len(done.data), f" (Bigger {done.fresh_bytes})" if is_bigger else ""
-
-
-def _sizes(old_bytes: int, new_bytes: int) -> str:
-    """Return the columns that advdef prints.
-
-    Source: AdvanceCOMP 2.5, redef.cc.
-    """
-    percent = new_bytes * 100 // old_bytes if old_bytes else 0
-    return f"{old_bytes:12}{new_bytes:12} {percent:3}%"

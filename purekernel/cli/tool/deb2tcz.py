@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from purekernel.cli.parameters import Place, Size
+from purekernel.cli.terminal import Printer, reports
 from purekernel.cli.tool.mksquashfs import EFFORTS
-from purekernel.errors import OutputError, UsageError
-
-if TYPE_CHECKING:
-    from purekernel.input import Limits
-    from purekernel.repos.tinycore import Extension
-    from purekernel.tree import Buffer
 
 
 @click.command("deb2tcz", short_help="Make an extension (.tcz) from a Debian package.")
@@ -40,15 +34,9 @@ if TYPE_CHECKING:
 @click.option(
     "--max-unpacked", type=Size(), help="The maximum unpacked size of FILE.  [default: 1G]"
 )
+@reports
 def deb2tcz_command(
-    *,
-    package: Path,
-    output: Path | None,
-    script: Path | None,
-    force: bool,
-    quiet: bool,
-    max_unpacked: int | None,
-    **options: Any,
+    printer: Printer, /, *, package: Path, output: Path | None, quiet: bool, **options: Any
 ) -> None:
     """Make an extension from a Debian package, and .md5.txt, .dep, .info and .list beside it.
 
@@ -61,83 +49,17 @@ def deb2tcz_command(
       purekernel tool deb2tcz lshw_02.19-2_i386.deb
       purekernel tool deb2tcz --dep pci-utils.tcz lshw.deb tce/optional/lshw.tcz
     """  # noqa: D301  # click keeps the line breaks after a backspace
-    from purekernel.cli.terminal import say, say_warning  # noqa: PLC0415
-    from purekernel.formats.debian.relation import show_relations  # noqa: PLC0415
-    from purekernel.host.write import publish, remove, writer_of  # noqa: PLC0415  # too slow for --help
-    from purekernel.input import limits_of  # noqa: PLC0415
-    from purekernel.repos.tinycore import COMPANIONS, DEPENDENCIES  # noqa: PLC0415
+    from purekernel.tools.deb2tcz import write_extension  # noqa: PLC0415  # too slow for --help
 
-    limits = limits_of(max_unpacked)
-    made, notes = _convert(package, output, script, limits=limits, **options)
-    folder = Path() if output is None else output.parent
-    contents = {made.name: made.file}
-    contents |= {made.name + suffix: content for suffix, content in made.companions.items()}
-    if not force:
-        _check_free(folder, [made.name, *(made.name + suffix for suffix in COMPANIONS)])
-    publish(folder, {name: writer_of(content) for name, content in contents.items()})
-    if DEPENDENCIES not in made.companions:
-        # An old .dep describes the extension that is replaced.
-        remove(folder / f"{made.name}{DEPENDENCIES}")
-    for note in notes:
-        say_warning(note)
+    written = write_extension(package, output, **options)
+    for note in written.notes:
+        printer.note(note)
+    printer.document |= {
+        "extension": str(written.path), "bytes": written.size_bytes,
+        "package": written.package, "depends": written.depends,
+    }  # fmt: skip
     if quiet:
         return
-    say(f"{folder / made.name}  {len(made.file)} bytes, from {made.record}")
-    if made.record is not None and made.record.depends:
-        say(f"depends on: {show_relations(made.record.depends)}")
-
-
-def _convert(
-    package: Path,
-    output: Path | None,
-    script: Path | None,
-    *,
-    limits: Limits,
-    needs: tuple[str, ...],
-    keep_doc: bool,
-    keep_empty: bool,
-    no_library_links: bool,
-    effort: str,
-    jobs: int | None,
-) -> tuple[Extension[Buffer], tuple[str, ...]]:
-    """Return the extension at hand, and notes for the user."""
-    from purekernel.encode.encoders import Effort  # noqa: PLC0415
-    from purekernel.formats.tinycore import (  # noqa: PLC0415
-        TCZ,
-        is_extension_name,
-        parse_extension_name,
-    )
-    from purekernel.host.read import load_file  # noqa: PLC0415
-    from purekernel.plan.conversion import convert_package, pack_extension  # noqa: PLC0415
-    from purekernel.rootfs.debian import ConversionOptions  # noqa: PLC0415
-
-    name = None if output is None else output.name
-    if name is not None and not (name.endswith(TCZ) and is_extension_name(name)):
-        raise UsageError(
-            f"{name}: must be the name of an extension",
-            hint="use a name that ends in .tcz: lshw.tcz",
-        )
-    names = [parse_extension_name(need, source="--dep") for need in needs]
-    if invalid := [name for name in names if not name.endswith(TCZ)]:
-        raise UsageError(
-            f"--dep {invalid[0]}: must be an extension", hint="use a name that ends in .tcz"
-        )
-    extension, notes = convert_package(
-        load_file(package, limits=limits),
-        source=str(package),
-        name=name,
-        needs=tuple(dict.fromkeys(names)),
-        import_script=None if script is None else load_file(script),
-        options=ConversionOptions(
-            documentation=keep_doc, empty_folders=keep_empty, library_links=not no_library_links
-        ),
-        limits=limits,
-    )
-    return pack_extension(extension, effort=Effort(effort), jobs=jobs), notes
-
-
-def _check_free(folder: Path, names: Iterable[str]) -> None:
-    for name in names:
-        path = folder / name
-        if path.exists() or path.is_symlink():
-            raise OutputError(f"{path} exists already", hint="add -f to overwrite it")
+    printer.text(f"{written.path}  {written.size_bytes} bytes, from {written.package}")
+    if written.depends:
+        printer.text(f"depends on: {written.depends}")

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import click
 
-from purekernel.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from purekernel.tree import Buffer
-
-SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
+from purekernel.cli.terminal import Printer, reports
 
 
 @click.command("modinfo", short_help="Print the information in a kernel module.")
@@ -35,7 +25,10 @@ SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
     "-k", "--set-version", "release", metavar="KVER",
     help="The kernel's release.  [default: the only one in ROOT]",
 )  # fmt: skip
+@reports
 def modinfo_command(
+    printer: Printer,
+    /,
     *,
     modules: tuple[str, ...],
     name: str | None,
@@ -53,69 +46,13 @@ def modinfo_command(
       purekernel tool modinfo ext4.ko.xz
       purekernel tool modinfo -b Core-current.iso -F depends garp
     """  # noqa: D301  # click keeps the line breaks after a backspace
-    from purekernel.cli.terminal import say_bytes  # noqa: PLC0415
-    from purekernel.formats.kernel_module import (  # noqa: PLC0415
-        LIMITS,
-        describe_module,
-        list_field,
-        list_module,
-    )
-    from purekernel.host.read import load_file  # noqa: PLC0415
-    from purekernel.input import Input  # noqa: PLC0415
+    from purekernel.tools.modinfo import find_modules, render_module  # noqa: PLC0415
 
-    wanted = field or name
-    separator = b"\0" if nul else b"\n"
-    found: Iterator[tuple[str, Buffer]]
-    if root_place is None:
-        found = ((str(_file(module)), load_file(Path(module))) for module in modules)
-    else:
-        found = _look_up(root_place, release, modules)
-    for source, data in found:
-        information = describe_module(Input(data, name=source, limits=LIMITS))
-        file_name = os.fsencode(source)
-        if wanted is None:
-            text = list_module(information, file_name=file_name, separator=separator)
-        else:
-            text = list_field(
-                information, os.fsencode(wanted), file_name=file_name, separator=separator
-            )
-        say_bytes(text)
-
-
-def _file(module: str) -> Path:
-    path = Path(module)
-    if not path.exists() and not module.endswith(SUFFIXES):
-        raise UsageError(
-            f"{module}: no such file",
-            hint="use the path of a module, or set its root file system with -b",
-        )
-    return path
-
-
-def _look_up(
-    root_place: str, release: str | None, modules: tuple[str, ...]
-) -> Iterator[tuple[str, Buffer]]:
-    from purekernel.cli.tool.roots import open_place  # noqa: PLC0415
-    from purekernel.rootfs.depmod import find_modules  # noqa: PLC0415
-    from purekernel.rootfs.modules import kernel_releases  # noqa: PLC0415
-
-    tree = open_place(root_place).tree
-    if release is None:
-        releases = kernel_releases(tree)
-        if len(releases) != 1:
-            raise InputError(
-                f"{root_place} has modules of {len(releases)} kernels",
-                hint="select one with -k: " + ", ".join(map(os.fsdecode, releases))
-                if releases
-                else "use the folder that contains lib/modules",
-            )
-        release = os.fsdecode(releases[0])
-    known = find_modules(tree, os.fsencode(release))
-    for module in modules:
-        found = known.get(os.fsencode(module).replace(b"-", b"_"))
-        if found is None:
-            raise InputError(
-                f"{root_place}: no module {module} for {release}",
-                hint="use the module's own name; aliases are not supported",
-            )
-        yield f"/lib/modules/{release}/{os.fsdecode(found.path)}", found.content
+    described: list[dict[str, object]] = []
+    printer.document["modules"] = described
+    for module in find_modules(modules, root_place, release, note=printer.note):
+        fields: dict[str, list[bytes]] = {}
+        for key, value in module.information:
+            fields.setdefault(key.decode("utf-8", "backslashreplace"), []).append(value)
+        described.append({"path": module.path, "fields": fields})
+        printer.data(render_module(module, field=field or name, nul=nul))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from purekernel.cli.parameters import Place, Size
+from purekernel.cli.terminal import Printer, reports
 from purekernel.cli.tool.mksquashfs import EFFORTS
 from purekernel.errors import PurekernelError, raise_all
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
-    from purekernel.encode.encoders import Effort
-    from purekernel.input import Limits
+    from purekernel.tools.recompress import Recompressed
 
 
 @click.command("recompress", short_help="Make extensions (.tcz) smaller in place.")
@@ -33,13 +30,9 @@ if TYPE_CHECKING:
 @click.option(
     "--max-unpacked", type=Size(), help="The maximum unpacked size of an IMAGE.  [default: 1G]"
 )
+@reports
 def recompress_command(
-    *,
-    images: tuple[Path, ...],
-    effort: str,
-    jobs: int | None,
-    quiet: bool,
-    max_unpacked: int | None,
+    printer: Printer, /, *, images: tuple[Path, ...], quiet: bool, **options: Any
 ) -> None:
     """Recompress each squashfs IMAGE in place, and write IMAGE.md5.txt beside it.
 
@@ -50,43 +43,34 @@ def recompress_command(
     Examples:
       purekernel tool recompress tce/optional/*.tcz
     """  # noqa: D301  # click keeps the line breaks after a backspace
-    from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.encode.encoders import Effort  # noqa: PLC0415
-    from purekernel.input import limits_of  # noqa: PLC0415
-    from purekernel.recipe.encoding import Encoding  # noqa: PLC0415
+    from purekernel.tools.recompress import recompress_images  # noqa: PLC0415  # too slow for --help
 
-    limits = limits_of(max_unpacked)
+    recompressed: list[dict[str, object]] = []
+    printer.document["files"] = recompressed
     errors = []
-    with Encoding(jobs=jobs).running() as executor:
-        for path in images:
-            try:
-                old_bytes, new_bytes = _recompress(path, Effort(effort), executor, limits)
-            except PurekernelError as error:
-                errors.append(error)
-                continue
-            if not quiet:
-                say(f"{old_bytes:12}{new_bytes:12} {new_bytes * 100 // old_bytes:3}% {path}")
+    for result in recompress_images(images, **options):
+        if isinstance(result, PurekernelError):
+            errors.append(result)
+            continue
+        recompressed.append(describe(result))
+        if not quiet:
+            printer.text(f"{sizes(result.old_bytes, result.new_bytes)} {result.path}")
     raise_all(errors)
 
 
-def _recompress(path: Path, effort: Effort, executor: Executor, limits: Limits) -> tuple[int, int]:
-    """Recompress an image; return its old and new size, in bytes."""
-    from purekernel.encode.squashfs import recompress_image  # noqa: PLC0415
-    from purekernel.formats.tinycore import build_md5  # noqa: PLC0415
-    from purekernel.host.read import load_file  # noqa: PLC0415
-    from purekernel.host.write import publish, writer_of  # noqa: PLC0415
-    from purekernel.repos.tinycore import MD5  # noqa: PLC0415
+def sizes(old_bytes: int, new_bytes: int) -> str:
+    """Return the columns that advdef prints.
 
-    old = load_file(path, limits=limits)
-    new = recompress_image(old, source=str(path), effort=effort, executor=executor, limits=limits)
-    if new is None:
-        return len(old), len(old)
-    target = path.resolve()
-    # Tiny Core checks downloads against MD5.
-    digest = hashlib.md5(new, usedforsecurity=False).hexdigest()
-    writers = {
-        target.name: writer_of(new),
-        target.name + MD5: writer_of(build_md5(digest, target.name)),
+    Source: AdvanceCOMP 2.5, redef.cc.
+    """
+    percent = new_bytes * 100 // old_bytes if old_bytes else 0
+    return f"{old_bytes:12}{new_bytes:12} {percent:3}%"
+
+
+def describe(result: Recompressed) -> dict[str, object]:
+    """Return the JSON of a recompressed file."""
+    return {
+        "path": str(result.path),
+        "old_bytes": result.old_bytes,
+        "new_bytes": result.new_bytes,
     }
-    publish(target.parent, writers, mode=target.stat().st_mode & 0o7777)
-    return len(old), len(new)

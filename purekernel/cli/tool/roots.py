@@ -1,19 +1,15 @@
-"""Define the options and functions of tools that change a root file system."""
+"""Define the options of tools that change a root file system."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from purekernel.cli.parameters import Place, Size
 from purekernel.errors import UsageError
-
-if TYPE_CHECKING:
-    from purekernel.tools.roots import Root
-    from purekernel.tree import Tree
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -51,34 +47,6 @@ def change_options(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
-
-
-def open_place(
-    place: str,
-    *,
-    timestamp: int | None = None,
-    drop_boot: bool = False,
-    max_unpacked: int | None = None,
-) -> Root:
-    """Return the root file system at ``place``; print a warning for each unreadable part."""
-    from purekernel.cli.terminal import say_warning  # noqa: PLC0415
-    from purekernel.input import limits_of  # noqa: PLC0415
-    from purekernel.tools.roots import open_root  # noqa: PLC0415  # too slow for --help
-
-    limits = limits_of(max_unpacked)
-    root = open_root(place, timestamp=timestamp, drop_boot=drop_boot, limits=limits)
-    for note in root.notes:
-        say_warning(note)
-    return root
-
-
-def save(root: Root, changed: Tree, output: Path | None) -> None:
-    """Write ``changed`` to ``output``, or in place of ``root`` if it differs."""
-    from purekernel.cli.terminal import say_warning  # noqa: PLC0415  # too slow for --help
-
-    if changed != root.tree or output is not None:
-        for note in root.save(changed, output):
-            say_warning(note)
 
 
 def refuse_output(output: Path | None, option: str) -> None:

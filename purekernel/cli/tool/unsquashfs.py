@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from purekernel.cli.parameters import Place, Size
+from purekernel.cli.terminal import Printer, reports
 from purekernel.cli.tool.single_dash import SingleDashCommand
-from purekernel.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from purekernel.input import Limits
+from purekernel.errors import UsageError
 
 
 @click.command(
@@ -42,7 +39,10 @@ if TYPE_CHECKING:
 @click.option(
     "--max-unpacked", type=Size(), help="The maximum unpacked size of IMAGE.  [default: 1G]"
 )
+@reports
 def unsquashfs_command(
+    printer: Printer,
+    /,
     *,
     image: Path,
     wanted: tuple[str, ...],
@@ -69,117 +69,28 @@ def unsquashfs_command(
       purekernel tool unsquashfs -d root/ bash.tcz usr/local/bin
       purekernel tool unsquashfs -cat bash.tcz usr/local/tce.installed/bash
     """  # noqa: D301  # click keeps the line breaks after a backspace
-    from purekernel.input import limits_of  # noqa: PLC0415
+    from purekernel.tools.unsquashfs import SquashfsTool  # noqa: PLC0415  # too slow for --help
 
-    limits = limits_of(max_unpacked)
     paths = [os.fsencode(text) for text in wanted]
     if sum((short, long or numeric, facts, cat)) > 1:
         raise UsageError("-l, -ll, -s and -cat exclude each other", hint="use one of them")
-    if facts:
-        _describe(image, limits)
-    elif short or long or numeric:
-        _list(image, paths, folder, limits, is_long=not short, is_numeric=numeric)
-    elif cat:
-        _print_files(image, paths, limits)
-    else:
-        _unpack(image, paths, folder, limits, replace=replace, xattrs=not no_xattrs, quiet=quiet)
-
-
-def _describe(image: Path, limits: Limits) -> None:
-    from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.formats.squashfs import describe_image, open_squashfs  # noqa: PLC0415
-    from purekernel.host.read import load_file  # noqa: PLC0415
-
-    opened = open_squashfs(load_file(image, limits=limits), source=str(image), limits=limits)
-    say(describe_image(opened, name=str(image)))
-
-
-def _list(
-    image: Path,
-    paths: list[bytes],
-    folder: Path,
-    limits: Limits,
-    *,
-    is_long: bool,
-    is_numeric: bool,
-) -> None:
-    from purekernel.cli.terminal import say_bytes  # noqa: PLC0415
-    from purekernel.formats.squashfs import (  # noqa: PLC0415
-        list_details,
-        list_names,
-        open_squashfs,
-    )
-    from purekernel.host.read import load_file  # noqa: PLC0415
-    from purekernel.host.unpack import select  # noqa: PLC0415
-
-    opened = open_squashfs(load_file(image, limits=limits), source=str(image), limits=limits)
-    tree = select(opened.tree, paths, source=str(image))
-    top = os.fsencode(folder)
-    if not is_long:
-        lines = list_names(tree, top=top)
-    elif is_numeric:
-        lines = list_details(opened, tree, top=top)
-    else:
-        lines = list_details(opened, tree, top=top, user=_user, group=_group)
-    say_bytes(b"".join(lines))
-
-
-def _print_files(image: Path, paths: list[bytes], limits: Limits) -> None:
-    from purekernel.cli.terminal import say_bytes  # noqa: PLC0415
-    from purekernel.formats.squashfs import open_squashfs  # noqa: PLC0415
-    from purekernel.host.read import load_file  # noqa: PLC0415
-    from purekernel.tree import File, display, look_up  # noqa: PLC0415
-
-    if not paths:
+    if cat and printer.as_json:
+        raise UsageError("-cat and --json exclude each other", hint="leave out one of them")
+    if cat and not paths:
         raise UsageError("PATH is missing", hint="add the paths of files in the image")
-    opened = open_squashfs(load_file(image, limits=limits), source=str(image), limits=limits)
-    contents = []
-    for path in paths:
-        found = look_up(opened.tree, path.strip(b"/"))
-        if found is None or not isinstance(found.node, File):
-            raise InputError(f"{image}: no file {display(path)}", hint="list its files with -l")
-        contents.append(bytes(found.node.content))
-    for content in contents:
-        say_bytes(content)
-
-
-def _unpack(
-    image: Path,
-    paths: list[bytes],
-    folder: Path,
-    limits: Limits,
-    *,
-    replace: bool,
-    xattrs: bool,
-    quiet: bool,
-) -> None:
-    from purekernel.cli.terminal import say, say_warning  # noqa: PLC0415
-    from purekernel.formats.squashfs import parse_squashfs  # noqa: PLC0415
-    from purekernel.host.read import load_file  # noqa: PLC0415
-    from purekernel.host.unpack import select, unpack_tree  # noqa: PLC0415
-
-    # Parse the whole image first, so that a damaged one is reported before anything is written.
-    tree = parse_squashfs(load_file(image, limits=limits), source=str(image), limits=limits)
-    tree = select(tree, paths, source=str(image))
-    for note in unpack_tree(tree, folder, replace=replace, xattrs=xattrs):
-        say_warning(note)
-    if not quiet:
-        say(f"{folder}: {len(tree) - 1} names")
-
-
-def _user(number: int) -> str:
-    try:
-        import pwd  # noqa: PLC0415  # not on Windows
-
-        return pwd.getpwuid(number).pw_name
-    except (ImportError, KeyError, OverflowError):
-        return str(number)
-
-
-def _group(number: int) -> str:
-    try:
-        import grp  # noqa: PLC0415
-
-        return grp.getgrgid(number).gr_name
-    except (ImportError, KeyError, OverflowError):
-        return str(number)
+    tool = SquashfsTool(image, max_unpacked=max_unpacked)
+    if facts:
+        printer.document |= tool.superblock_json()
+        printer.text(tool.superblock_text())
+    elif short or long or numeric:
+        printer.document["entries"] = tool.entries(paths)
+        printer.data(tool.listing(paths, folder, is_long=not short, is_numeric=numeric))
+    elif cat:
+        printer.data(b"".join(tool.contents(paths)))
+    else:
+        names, notes = tool.unpack(paths, folder, replace=replace, xattrs=not no_xattrs)
+        for note in notes:
+            printer.note(note)
+        printer.document |= {"folder": str(folder), "names": names}
+        if not quiet:
+            printer.text(f"{folder}: {names} names")

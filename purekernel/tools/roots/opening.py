@@ -42,7 +42,7 @@ from purekernel.host.overlay_reader import parse_layer
 from purekernel.host.read import is_folder, load_file
 from purekernel.host.rootfs_folder import load_root_folder
 from purekernel.host.write import write_whole
-from purekernel.input import DEFAULT_LIMITS, Input, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits, limits_of
 from purekernel.recipe.encoding import Encoding
 from purekernel.tree import Buffer, File, Tree, display, look_up, newest_time
 
@@ -354,3 +354,39 @@ def _find_member(tree: Tree, wanted: bytes | None, source: str) -> tuple[bytes, 
         f"{source} has no file {names}",
         hint="add the path of the archive after a colon, such as image.iso:boot/core.gz",
     )
+
+
+def open_noted_root(
+    place: str,
+    *,
+    note: Callable[[str], None],
+    timestamp: int | None = None,
+    drop_boot: bool = False,
+    max_unpacked: int | None = None,
+) -> Root:
+    """Return the root file system at ``place``; call ``note`` with a line for each unreadable part.
+
+    The other arguments, and the errors, are those of :func:`open_root`.
+    """
+    limits = limits_of(max_unpacked)
+    root = open_root(place, timestamp=timestamp, drop_boot=drop_boot, limits=limits)
+    for text in root.notes:
+        note(text)
+    return root
+
+
+def save_changed(
+    root: Root, changed: Tree, output: Path | None, *, note: Callable[[str], None]
+) -> bool:
+    """Write ``changed`` to ``output``, or in place of ``root`` if it differs; return whether.
+
+    ``note`` is called with a line for each dropped boot method.
+
+    Raises:
+        PurekernelError: as :meth:`Root.save`.
+    """
+    if changed == root.tree and output is None:
+        return False
+    for text in root.save(changed, output):
+        note(text)
+    return True
