@@ -14,13 +14,13 @@ import sys
 from pathlib import Path
 
 from benchmarks.measure import CHECKOUT
-from purekernel import make_image
 from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.iso import parse_iso
 from purekernel.input import Input
-from purekernel.recipe.encoding import Encoding, Modules
+from purekernel.recipe.outputs import Modules
 from purekernel.tree import File, put_file
+from tests.builds import Encoding, make_image
 
 CORE_ISO = "tinycorelinux/4.x/x86/release/Core-current.iso"
 

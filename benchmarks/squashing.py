@@ -25,7 +25,7 @@ from purekernel.formats.squashfs import (
 from purekernel.host.rootfs_folder import load_root_folder
 from purekernel.host.unpack import unpack_tree
 from purekernel.input import Limits
-from purekernel.recipe.encoding import Encoding
+from purekernel.threads import running_executor
 from purekernel.tree import File, Tree, content_bytes
 
 LIMITS = Limits(unpacked_bytes=4 << 30)
@@ -51,7 +51,7 @@ def _make(folder: Path, block_bytes: int, effort: Effort, output: Path) -> dict[
     codec = make_codec(Compression.GZIP, effort, block_bytes)
 
     def make() -> None:
-        with Encoding(jobs=PROCESSORS).running() as executor, output.open("w+b") as stream:
+        with running_executor(jobs=PROCESSORS) as executor, output.open("w+b") as stream:
             write_squashfs(
                 tree,
                 stream,

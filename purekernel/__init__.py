@@ -2,10 +2,9 @@
 
 The functions of the ``purekernel`` command::
 
-    from purekernel import make_image, write_image
+    from purekernel import Outputs, build
 
-    image = make_image("razor-microkernel-bundle-dev.tar.gz", iso_version="0.9.0.1")
-    write_image(image, "out")
+    build("razor-microkernel-bundle-dev.tar.gz", outputs=Outputs(folder="out"))
 """
 
 from __future__ import annotations
@@ -20,69 +19,68 @@ if TYPE_CHECKING:
     from purekernel.encode.encoders import Effort
     from purekernel.errors import PurekernelError
     from purekernel.host.write import Output
-    from purekernel.razor.bundle import Bundle
-    from purekernel.recipe.encoding import Encoding, Modules
+    from purekernel.progress import Progress
+    from purekernel.razor.bundle import Bundle, load_bundle, sample_bundle
+    from purekernel.recipe.context import Context
     from purekernel.recipe.flavour import Flavour, Generation
-    from purekernel.recipe.request import Request
-    from purekernel.remaster.image import Image, Options, build_image
-    from purekernel.remaster.job import (
-        Provision,
-        load_bundle,
-        load_layers,
-        make_image,
-        sample_bundle,
-    )
-    from purekernel.remaster.outputs import Emit, write_image
+    from purekernel.recipe.model import BootChanges, OverlayChoice, Recipe
+    from purekernel.recipe.outputs import Emit, Modules, Outputs
+    from purekernel.recipe.read import load_recipe
+    from purekernel.remaster.build import build
+    from purekernel.remaster.image import Image
+    from purekernel.remaster.outputs import write_image
     from purekernel.tree import Layer, Tree
 
 # Names are imported on first use: 'purekernel --help' needs none of them, and importing their
 # modules takes about 150 ms.
 _HOMES = {
+    "BootChanges": "purekernel.recipe.model",
     "Bundle": "purekernel.razor.bundle",
+    "Context": "purekernel.recipe.context",
     "Effort": "purekernel.encode.encoders",
-    "Emit": "purekernel.remaster.outputs",
-    "Encoding": "purekernel.recipe.encoding",
+    "Emit": "purekernel.recipe.outputs",
     "Flavour": "purekernel.recipe.flavour",
     "Generation": "purekernel.recipe.flavour",
     "Image": "purekernel.remaster.image",
     "Layer": "purekernel.tree",
-    "Modules": "purekernel.recipe.encoding",
-    "Options": "purekernel.remaster.image",
+    "Modules": "purekernel.recipe.outputs",
     "Output": "purekernel.host.write",
-    "Provision": "purekernel.remaster.job",
+    "Outputs": "purekernel.recipe.outputs",
+    "OverlayChoice": "purekernel.recipe.model",
+    "Progress": "purekernel.progress",
     "PurekernelError": "purekernel.errors",
-    "Request": "purekernel.recipe.request",
+    "Recipe": "purekernel.recipe.model",
     "Tree": "purekernel.tree",
-    "build_image": "purekernel.remaster.image",
-    "load_bundle": "purekernel.remaster.job",
-    "load_layers": "purekernel.remaster.job",
-    "make_image": "purekernel.remaster.job",
+    "build": "purekernel.remaster.build",
+    "load_bundle": "purekernel.razor.bundle",
+    "load_recipe": "purekernel.recipe.read",
     "open_executor": "purekernel.encode.cluster",
-    "sample_bundle": "purekernel.remaster.job",
+    "sample_bundle": "purekernel.razor.bundle",
     "write_image": "purekernel.remaster.outputs",
 }
 
 __all__ = [
+    "BootChanges",
     "Bundle",
+    "Context",
     "Effort",
     "Emit",
-    "Encoding",
     "Flavour",
     "Generation",
     "Image",
     "Layer",
     "Modules",
-    "Options",
     "Output",
-    "Provision",
+    "Outputs",
+    "OverlayChoice",
+    "Progress",
     "PurekernelError",
-    "Request",
+    "Recipe",
     "Tree",
     "__version__",
-    "build_image",
+    "build",
     "load_bundle",
-    "load_layers",
-    "make_image",
+    "load_recipe",
     "open_executor",
     "sample_bundle",
     "write_image",

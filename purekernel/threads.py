@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
@@ -111,3 +112,34 @@ class Threads(Executor):
             future.set_exception(error)
         else:
             future.set_result(result)
+
+
+@contextmanager
+def running_executor(
+    executor: Executor | None = None, *, jobs: int | None = None
+) -> Iterator[Executor]:
+    """Yield ``executor``, or else threads that are shut down afterwards.
+
+    An interrupted build does not wait for encoders that are running. Their threads continue in the
+    background, for a minute at most, unless the process ends first.
+
+    Args:
+        executor: an executor that the caller owns and shuts down.
+        jobs: the number of threads; ``None`` for one per processor.
+    """
+    if executor is not None:
+        yield executor
+        return
+    threads = Threads(jobs or _processors())
+    try:
+        yield threads
+    except BaseException:
+        threads.shutdown(wait=False, cancel_futures=True)
+        raise
+    threads.shutdown()
+
+
+def _processors() -> int:
+    """Return the number of processors that the process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

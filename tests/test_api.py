@@ -1,28 +1,20 @@
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
 import pytest
 from attrs import fields_dict
 
 import purekernel
-from purekernel import (
-    Emit,
-    Encoding,
-    Image,
-    Provision,
-    Request,
-    make_image,
-    sample_bundle,
-    write_image,
-)
+from purekernel import Context, Emit, Image, Outputs, sample_bundle, write_image
 from purekernel.cli.build import build_command
 from purekernel.cli.bundle import bundle_command
 from purekernel.cli.fetch import fetch_command
-from purekernel.cli.gathering import PROVISION_OPTIONS, REQUEST_OPTIONS
+from purekernel.cli.gathering import REQUEST_OPTIONS, STORE_OPTIONS
 from purekernel.cli.lock import lock_command
 from purekernel.errors import InputError, OutputError, UsageError
+from purekernel.recipe.request import Request
+from tests.builds import make_image
 
 
 def test_every_public_name_is_there_and_listed_once() -> None:
@@ -33,32 +25,33 @@ def test_every_public_name_is_there_and_listed_once() -> None:
         _ = purekernel.nonsense
 
 
-def test_the_library_takes_what_the_command_takes() -> None:
-    """Save what is about printing, about writing, and the fields that are one argument."""
+def test_every_option_of_build_is_an_attribute_of_a_record() -> None:
     options = {parameter.name for parameter in build_command.params}
-    options -= {"quiet", "verbose", "as_json", "emit", "output_dir", "dry_run"}
-    options -= {"volume_id", "application", "publisher", "preparer", "system"}
-    arguments = set(inspect.signature(make_image).parameters) - {"volume", "progress"}
-    arguments -= {"request", "provision", "environment", "encoding"}
-    # Which outputs are written is said to write_image().
-    arguments -= {"writes_iso"}
-    # How the core is packed is one argument, too; what runs it and what remembers is a library's.
-    packing = {"effort", "jobs", "no_nested", "modules", "compression", "executor"}
-    assert packing <= options
-    options -= packing
-    assert set(fields_dict(Encoding)) == {
-        "effort", "jobs", "nested", "modules", "compression", "executor", "cache",
+    # These concern printing, or choose a source.
+    options -= {"quiet", "verbose", "as_json", "dry_run", "bundle", "sample"}
+    # These have other names in the records.
+    boot = {"boot_append", "boot_timeout", "boot_default"}
+    volume = {"volume_id", "application", "publisher", "preparer", "system"}
+    renamed = {
+        "emit": "kinds", "output_dir": "folder", "no_nested": "nested", "max_unpacked": "limits",
     }  # fmt: skip
-    gathered = {*fields_dict(Request), *fields_dict(Provision)}
-    assert arguments | gathered == options
+    assert {*boot, *volume, *renamed} <= options
+    options -= {*boot, *volume, *renamed}
+    records = {*fields_dict(Request), *fields_dict(Context), *fields_dict(Outputs)}
+    assert {*renamed.values(), "boot", "volume"} <= records
+    assert options == records - {*renamed.values(), "boot", "volume"} - {
+        # What only a library can give.
+        "environment", "progress", "report", "cache",
+    }  # fmt: skip
     assert set(REQUEST_OPTIONS) == set(fields_dict(Request))
-    assert set(PROVISION_OPTIONS) == set(fields_dict(Provision))
+    assert set(STORE_OPTIONS) <= set(fields_dict(Context))
 
 
 def test_every_command_that_gathers_takes_the_same() -> None:
+    only_build = {"keep_owners", "keep_iso_files", "drop_boot", "boot", "volume", "overlays"}
     for command in (build_command, bundle_command, fetch_command, lock_command):
         options = {parameter.name for parameter in command.params}
-        assert {*REQUEST_OPTIONS, *PROVISION_OPTIONS} <= options
+        assert {*REQUEST_OPTIONS, *STORE_OPTIONS} - only_build <= options
 
 
 @pytest.fixture(scope="module")
@@ -82,16 +75,16 @@ def test_file_of_an_image_is_read_by_its_path(image: Image) -> None:
 
 
 def test_paths_may_be_text_and_outputs_words(image: Image, tmp_path: Path) -> None:
-    (output,) = write_image(image, str(tmp_path), emit=["iso"])
+    (output,) = write_image(image, str(tmp_path), kinds=["iso"])
     assert output.path == tmp_path / f"{image.name}.iso"
-    assert len(write_image(image, tmp_path, emit=[Emit.CORE, "pxe"])) == 6
+    assert len(write_image(image, tmp_path, kinds=[Emit.CORE, "pxe"])) == 6
 
 
 def test_nothing_to_make_is_refused(image: Image, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no output is named"):
-        write_image(image, tmp_path, emit=[])
+        write_image(image, tmp_path, kinds=[])
     with pytest.raises(UsageError, match="iso, core or pxe: 'usb' is not a valid Emit"):
-        write_image(image, tmp_path, emit=["usb"])
+        write_image(image, tmp_path, kinds=["usb"])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.recipe.encoding import Encoding
-from purekernel.threads import Threads
+from purekernel.threads import Threads, running_executor
 from tests.processes import environment
 
 
@@ -63,9 +62,9 @@ def test_what_was_called_off_is_not_begun() -> None:
     assert alive() == []
 
 
-def test_an_encoding_leaves_them_behind_when_something_goes_wrong() -> None:
+def test_interrupted_executor_does_not_wait_for_its_threads() -> None:
     hold = threading.Event()
-    with pytest.raises(KeyboardInterrupt), Encoding(jobs=2).running() as threads:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), running_executor(jobs=2) as threads:  # noqa: PT012
         futures = [threads.submit(hold.wait) for _ in range(5)]
         raise KeyboardInterrupt
     hold.set()
@@ -78,10 +77,10 @@ def test_a_process_ends_while_they_are_at_work(tmp_path: Path) -> None:
     """One that waited for its threads would not end before the test's patience does."""
     script = (
         "import threading\n"
-        "from purekernel.recipe.encoding import Encoding\n"
+        "from purekernel.threads import running_executor\n"
         "begun, never = threading.Event(), threading.Event()\n"
         "try:\n"
-        "    with Encoding(jobs=1).running() as threads:\n"
+        "    with running_executor(jobs=1) as threads:\n"
         "        threads.submit(begun.set)\n"
         "        threads.submit(never.wait)\n"
         "        begun.wait()\n"

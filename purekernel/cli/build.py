@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from purekernel.cli.gathering import (
-    PROVISION_OPTIONS,
     REQUEST_OPTIONS,
-    open_session,
-    provision_options,
+    STORE_OPTIONS,
     request_options,
     show_plan,
-    take_request,
+    store_options,
+    take_context,
+    take_recipe,
 )
 from purekernel.cli.parameters import Place, Size, Words
 
 if TYPE_CHECKING:
-    from purekernel.cli.terminal import StepTimer
-    from purekernel.recipe.encoding import Encoding
-    from purekernel.recipe.request import Asked
-    from purekernel.remaster.image import Image
+    from collections.abc import Callable
 
-EMITS = ("iso", "core", "pxe")
+    from purekernel.cli.terminal import StepTimer
+    from purekernel.razor.bundle import Bundle
+    from purekernel.recipe.context import Context
+    from purekernel.recipe.model import Recipe
+    from purekernel.recipe.outputs import Outputs
+
+KINDS = ("iso", "core", "pxe")
+VOLUME = ("volume_id", "application", "system", "publisher", "preparer")
+
+# Options of a request that a bundle accepts too.
+BUNDLE_OPTIONS = (
+    "iso_version", "overlays", "keep_owners", "keep_iso_files", "drop_boot", "boot", "volume",
+)  # fmt: skip
 
 
 @click.command("build", short_help="Make a bootable image from a bundle or a recipe.")
 @click.argument("bundle", type=Place(), required=False)
 @click.option("--sample", is_flag=True, help="Build from the included sample bundle.")
 @request_options
-@provision_options
+@store_options
 @click.option(
     "--overlay",
     "overlays",
@@ -109,7 +118,7 @@ EMITS = ("iso", "core", "pxe")
 )
 @click.option(
     "--emit",
-    type=Words(*EMITS),
+    type=Words(*KINDS),
     help="What to write: iso, core (core.gz and vmlinuz), pxe (a folder for a TFTP or HTTP "
     "server); several with commas.  [default: the recipe's, or iso]",
 )
@@ -182,164 +191,105 @@ def build_command(
     from purekernel.encode.disk_cache import EncodedCache  # noqa: PLC0415
     from purekernel.encode.encoders import Effort  # noqa: PLC0415
     from purekernel.formats.initramfs import Compression  # noqa: PLC0415
-    from purekernel.recipe.encoding import Encoding, Modules  # noqa: PLC0415
-    from purekernel.remaster.job import make_image  # noqa: PLC0415
-    from purekernel.remaster.outputs import Emit, write_image  # noqa: PLC0415
+    from purekernel.recipe.model import BootChanges, Recipe  # noqa: PLC0415
+    from purekernel.recipe.outputs import Modules, Outputs  # noqa: PLC0415
+    from purekernel.remaster.build import build  # noqa: PLC0415
 
-    volume = {
-        f"{name}_id": text
-        for option, name in (
-            ("volume_id", "volume"),
-            ("application", "application"),
-            ("system", "system"),
-            ("publisher", "publisher"),
-            ("preparer", "preparer"),
-        )
-        if (text := options.pop(option)) is not None
-    }
     start = time.perf_counter()
+    options["boot"] = BootChanges(
+        append=options.pop("boot_append"),
+        timeout=options.pop("boot_timeout"),
+        default=options.pop("boot_default"),
+    )
+    options["volume"] = {name: text for name in VOLUME if (text := options.pop(name)) is not None}
+    packing: dict[str, Any] = {
+        "kinds": emit,
+        "effort": None if effort is None else Effort(effort),
+        "nested": not no_nested,
+        "modules": Modules(modules),
+        "compression": None if compression == "auto" else Compression(compression),
+    }
     cluster = None if executor is None else Address.parse(executor)
-    cache_dir = options["cache_dir"]
-    asked = None
-    if bundle is None and not sample:
-        asked = take_request(options)
-    else:
-        _refuse_gathering(options, dry_run=dry_run)
     with ExitStack() as stack:
-        cache = stack.enter_context(closing(EncodedCache(cache_dir)))
+        chosen = _source(bundle, options, sample=sample, dry_run=dry_run)
+        cache = stack.enter_context(closing(EncodedCache(options["cache_dir"])))
         progress = stack.enter_context(
             closing(choose_progress(quiet=quiet, verbose=verbose, json=as_json))
         )
-        encoding = Encoding(
-            effort=None if effort is None else Effort(effort),
+        context = take_context(
+            options,
+            progress,
+            timestamp=options.pop("timestamp"),
             jobs=jobs,
-            nested=not no_nested,
-            modules=Modules(modules),
-            compression=None if compression == "auto" else Compression(compression),
             executor=stack.enter_context(
                 running_on(None if dry_run else cluster, progress=progress)
             ),
             cache=cache,
         )
-        if asked is not None:
-            image, emit, output_dir = _gather(
-                asked,
-                options,
-                volume,
-                emit,
-                output_dir,
-                encoding=encoding,
-                dry_run=dry_run,
-                as_json=as_json,
-                progress=progress,
-            )
-            if image is None:
+        if isinstance(chosen, Recipe):
+            source: Recipe | Bundle = chosen
+            outputs = Outputs(folder=output_dir or _folder_of(chosen), **packing)
+            if dry_run:
+                _show_plan(chosen, context, outputs, progress=progress, as_json=as_json)
                 return
         else:
-            image = make_image(
-                bundle,
-                sample=sample,
-                volume=volume,
-                encoding=encoding,
-                progress=progress,
-                writes_iso=emit is None or "iso" in emit,
-                **options,
-            )
-        outputs = write_image(
-            image,
-            output_dir or Path(),
-            emit=[Emit(name) for name in emit or EMITS[:1]],
-            progress=progress,
-        )
+            with progress.step("reading the bundle"):
+                source = chosen(limits=context.limits)
+            outputs = Outputs(folder=output_dir or Path(), **packing)
+        image = build(source, context, outputs)
     for note in image.notes:
         say_warning(note)
     if as_json:
         total = time.perf_counter() - start
-        say(render_json(summarize(image, outputs, progress.seconds, total)))
+        say(render_json(summarize(image, image.files, progress.seconds, total)))
     elif not quiet:
-        say(render_text(outputs, image))
+        say(render_text(image.files, image))
 
 
-def _gather(
-    asked: Asked,
-    options: dict[str, Any],
-    volume: dict[str, str],
-    emit: tuple[str, ...] | None,
-    output_dir: Path | None,
-    *,
-    encoding: Encoding,
-    dry_run: bool,
-    as_json: bool,
-    progress: StepTimer,
-) -> tuple[Image | None, tuple[str, ...], Path]:
-    """Gather inputs and make an image; return it with the kinds and the folder of its outputs.
+def _source(
+    bundle: Path | None, options: dict[str, Any], *, sample: bool, dry_run: bool
+) -> Recipe | Callable[..., Bundle]:
+    """Return the recipe, or a function that loads the bundle with the changes in ``options``."""
+    from purekernel.errors import UsageError  # noqa: PLC0415
+    from purekernel.razor.bundle import load_bundle, sample_bundle  # noqa: PLC0415
+    from purekernel.recipe.request import Request, bundle_changes  # noqa: PLC0415
 
-    The image is ``None`` if only the plan was printed.
-    """
-    from purekernel.cli.terminal import say_warning  # noqa: PLC0415
-    from purekernel.recipe.model import BootChanges  # noqa: PLC0415
-    from purekernel.remaster.compose import Surroundings  # noqa: PLC0415
-    from purekernel.remaster.image_name import identify  # noqa: PLC0415
-    from purekernel.remaster.outputs import output_names  # noqa: PLC0415
-
-    if options["keep_iso_files"]:
-        asked = asked.keeping_iso_files()
-    output = asked.recipe.output
-    emit = emit or output.emit or EMITS[:1]
-    if output_dir is None:
-        output_dir = asked.recipe.folder / output.folder if output.folder is not None else Path()
-    with open_session(
-        asked, options, progress=progress, max_unpacked=options["max_unpacked"]
-    ) as session:
-        if dry_run:
-            folder, kinds = output_dir, emit
-            show_plan(
-                session,
-                lambda plan: [
-                    str(folder / name) for name in output_names(identify(plan).name, kinds)
-                ],
-                progress=progress,
-                as_json=as_json,
-            )
-            return None, emit, output_dir
-        surroundings = Surroundings(
-            environment=os.environ,
-            overlays=options["overlays"],
-            keep_owners=options["keep_owners"],
-            timestamp=options["timestamp"],
-            limits=session.limits,
-        )
-        boot = BootChanges(
-            append=options["boot_append"],
-            timeout=options["boot_timeout"],
-            default=options["boot_default"],
-        )
-        image = session.make_image(
-            surroundings,
-            boot=boot,
-            volume=volume,
-            encoding=encoding,
-            drop_boot=options["drop_boot"],
-            writes_iso="iso" in emit,
-        )
-        notes = session.notes
-    progress.close()
-    for note in notes:
-        say_warning(note)
-    return image, emit, output_dir
-
-
-def _refuse_gathering(options: dict[str, Any], *, dry_run: bool) -> None:
-    """Remove the options for gathering from ``options``; refuse those that are set."""
-    version = options.pop("iso_version")
-    for name in (*REQUEST_OPTIONS, *PROVISION_OPTIONS):
-        value = options.pop(name, None)
-        if name == "cache_dir":  # also the folder of the encode cache
+    if bundle is None and not sample:
+        return take_recipe(options)
+    if bundle is not None and sample:
+        raise UsageError("a bundle and --sample exclude each other")
+    for name in (*REQUEST_OPTIONS, *STORE_OPTIONS):
+        # The cache folder also holds the encoders' results.
+        if name in (*BUNDLE_OPTIONS, "cache_dir") or not options[name]:
             continue
-        if value not in (None, False, ()):
-            raise click.UsageError(
-                f"--{name.replace('_', '-')} cannot be used with a bundle, which needs no gathering"
-            )
+        raise click.UsageError(
+            f"--{name.replace('_', '-')} cannot be used with a bundle, which needs no gathering"
+        )
     if dry_run:
         raise click.UsageError("--dry-run cannot be used with a bundle, which needs no gathering")
-    options["iso_version"] = version
+    request = {name: options.pop(name) for name in REQUEST_OPTIONS}
+    changes = bundle_changes(Request(**{name: request[name] for name in BUNDLE_OPTIONS}))
+    if bundle is None:
+        return partial(sample_bundle, changes=changes)
+    return partial(load_bundle, bundle, changes=changes)
+
+
+def _folder_of(recipe: Recipe) -> Path:
+    folder = recipe.output.folder
+    return Path() if folder is None else recipe.folder / folder
+
+
+def _show_plan(
+    recipe: Recipe, context: Context, outputs: Outputs, *, progress: StepTimer, as_json: bool
+) -> None:
+    from purekernel.remaster.compose import identify  # noqa: PLC0415
+    from purekernel.remaster.outputs import output_names  # noqa: PLC0415
+
+    folder, kinds = outputs.folder or Path(), outputs.kinds_for(recipe)
+    show_plan(
+        recipe,
+        context,
+        lambda plan: [str(folder / name) for name in output_names(identify(plan).name, kinds)],
+        progress=progress,
+        as_json=as_json,
+    )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
 from purekernel.cli.gathering import (
-    open_session,
-    provision_options,
     request_options,
     show_plan,
-    take_request,
+    store_options,
+    take_context,
+    take_recipe,
 )
 from purekernel.cli.parameters import Place, Size
 
@@ -22,7 +22,7 @@ DEFAULT_FOLDER = "build-files"
 
 @click.command("bundle", short_help="Gather a bundle from a Razor-Microkernel project.")
 @request_options
-@provision_options
+@store_options
 @click.option(
     "--overlay",
     "overlays",
@@ -58,10 +58,7 @@ DEFAULT_FOLDER = "build-files"
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
 def bundle_command(
     *,
-    overlays: tuple[Path, ...],
     output_dir: Path | None,
-    timestamp: int | None,
-    max_unpacked: int | None,
     dry_run: bool,
     quiet: bool,
     verbose: bool,
@@ -85,39 +82,28 @@ def bundle_command(
     # These imports are too slow for --help.
     from purekernel.cli.summary import render_json, render_text, summarize_bundle  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
+    from purekernel.plan.fetch_plan import gather, open_plan_context  # noqa: PLC0415
     from purekernel.razor.bundle import bundle_name  # noqa: PLC0415
     from purekernel.recipe.flavour import Flavour  # noqa: PLC0415
-    from purekernel.remaster.compose import Assembly, Surroundings  # noqa: PLC0415
+    from purekernel.remaster.compose import Assembly  # noqa: PLC0415
     from purekernel.remaster.outputs import write_bundle  # noqa: PLC0415
 
-    asked = take_request(options)
-    progress = choose_progress(quiet=quiet, verbose=verbose, json=as_json)
-    try:
-        with open_session(asked, options, progress=progress, max_unpacked=max_unpacked) as session:
-            if dry_run:
-                folder = output_dir or Path(DEFAULT_FOLDER)
-                show_plan(
-                    session,
-                    lambda plan: [str(folder / bundle_name(plan.flavour or Flavour.DEV))],
-                    progress=progress,
-                    as_json=as_json,
-                )
-                return
-            surroundings = Surroundings(
-                environment=os.environ,
-                overlays=overlays,
-                timestamp=timestamp,
-                limits=session.limits,
-            )
-            surroundings.check()
-            gathered = session.gather()
-            output = write_bundle(
-                Assembly(gathered, surroundings),
-                output_dir or Path(DEFAULT_FOLDER),
+    recipe = take_recipe(options)
+    folder = output_dir or Path(DEFAULT_FOLDER)
+    with closing(choose_progress(quiet=quiet, verbose=verbose, json=as_json)) as progress:
+        context = take_context(options, progress, timestamp=options.pop("timestamp"))
+        if dry_run:
+            show_plan(
+                recipe,
+                context,
+                lambda plan: [str(folder / bundle_name(plan.flavour or Flavour.DEV))],
                 progress=progress,
+                as_json=as_json,
             )
-    finally:
-        progress.close()
+            return
+        with open_plan_context(recipe, context) as plan_context:
+            gathered = gather(plan_context, progress=progress)
+            output = write_bundle(Assembly(gathered, context), folder, progress=progress)
     for note in gathered.notes:
         say_warning(note)
     if as_json:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
-from purekernel.cli.gathering import open_session, provision_options
+from purekernel.cli.gathering import store_options, take_context
 from purekernel.cli.parameters import Place
 
 
@@ -31,7 +32,7 @@ from purekernel.cli.parameters import Place
     type=Place(),
     help="The recipe whose mirrors to ask.  [default: purekernel.toml here, if it exists]",
 )
-@provision_options
+@store_options
 @click.option("--dot", is_flag=True, help="Print the graph for Graphviz.")
 def deps_command(
     *,
@@ -57,18 +58,19 @@ def deps_command(
     # These imports are too slow for --help.
     from purekernel.cli.drawing import draw, draw_graph, graph_as_dot, guides  # noqa: PLC0415
     from purekernel.cli.terminal import choose_progress, megabytes, say, say_warning  # noqa: PLC0415
-    from purekernel.recipe.request import ask_about  # noqa: PLC0415
+    from purekernel.plan.extensions import find_dependencies  # noqa: PLC0415
+    from purekernel.plan.fetch_plan import open_plan_context  # noqa: PLC0415
+    from purekernel.recipe.request import COMMAND_LINE, ask_about  # noqa: PLC0415
     from purekernel.repos.tinycore import refuse_missing  # noqa: PLC0415
 
     options["no_lock"] = True  # deps shows what the mirrors have now
     asked = ask_about(recipe, mirrors=mirrors, core=core, arch=arch, kernel=kernel)
-    progress = choose_progress(quiet=False, verbose=False, json=False)
-    try:
-        with open_session(asked, options, progress=progress) as session:
-            graph, sizes = session.dependencies(names)
-    finally:
-        progress.close()
-    for note in session.notes:
+    with closing(choose_progress(quiet=False, verbose=False, json=False)) as progress:
+        context = take_context(options, progress)
+        with open_plan_context(asked, context) as plan_context, progress.step("asking"):
+            found = find_dependencies(plan_context, names, source=COMMAND_LINE)
+    graph, sizes = found.graph, found.sizes
+    for note in found.notes:
         say_warning(note)
     if dot:
         say("\n".join(graph_as_dot(graph, sizes)))
@@ -80,6 +82,6 @@ def deps_command(
         say(f"{len(graph.extensions)} {noun}{total}")
     refuse_missing(
         graph,
-        looked_in=session.looked_in,
+        looked_in=found.searched,
         hint="correct the name, or ask another mirror with --mirror",
     )

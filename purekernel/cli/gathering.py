@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,20 +16,21 @@ from purekernel.errors import UsageError
 if TYPE_CHECKING:
     from purekernel.cli.terminal import StepTimer
     from purekernel.plan import Plan
-    from purekernel.recipe.request import Asked
-    from purekernel.remaster.job import Session
+    from purekernel.recipe.context import Context
+    from purekernel.recipe.model import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 STDIN = "-"
 
-# The fields of recipe.request.Request and of remaster.job.Provision.
+# Options that are attributes of Request, and those that are attributes of Context.
 REQUEST_OPTIONS = (
     "recipe", "project", "builtin_list", "mirror_list", "build_prod_image", "build_debug_image",
     "tc_passwd", "config", "dpkg_list", "dpkg_keyring", "dpkg_follow", "skip", "no_deps", "kernel",
-    "iso_version", "reuse_prev_dl",
+    "iso_version", "reuse_prev_dl", "overlays", "keep_owners", "keep_iso_files", "drop_boot",
+    "boot", "volume",
 )  # fmt: skip
-PROVISION_OPTIONS = ("cache_dir", "offline", "lock_file", "no_lock")
+STORE_OPTIONS = ("cache_dir", "offline", "lock_file", "no_lock")
 
 
 def _strip_equals(
@@ -134,7 +134,7 @@ _REQUEST = (
     ),
 )
 
-_PROVISION = (
+_STORE = (
     click.option("--offline", is_flag=True, help="Use only the store, and no network."),
     click.option(
         "--cache-dir",
@@ -157,15 +157,15 @@ def request_options(command: Command) -> Command:
     return command
 
 
-def provision_options(command: Command) -> Command:
-    """Add the options of a :class:`Provision` to ``command``."""
-    for option in reversed(_PROVISION):
+def store_options(command: Command) -> Command:
+    """Add the options for the store and the lock file to ``command``."""
+    for option in reversed(_STORE):
         command = option(command)
     return command
 
 
-def take_request(options: dict[str, Any]) -> Asked:
-    """Remove the options of a request from ``options``, and return them joined with the recipe.
+def take_recipe(options: dict[str, Any]) -> Recipe:
+    """Remove the options of a request from ``options``, and return the recipe that they give.
 
     This may ask for a password, so nothing else may use the terminal at that time.
 
@@ -173,49 +173,45 @@ def take_request(options: dict[str, Any]) -> Asked:
         PurekernelError: an option or the recipe is invalid.
     """
     from purekernel.cli.terminal import say_warning  # noqa: PLC0415
-    from purekernel.recipe.request import Request, join_request  # noqa: PLC0415
+    from purekernel.recipe.request import Request, join_request, with_password  # noqa: PLC0415
 
     request = {name: options.pop(name) for name in REQUEST_OPTIONS if name in options}
     asks = request.get("tc_passwd") == STDIN
     if asks:
         request["tc_passwd"] = None
-    asked = join_request(Request(**request), os.environ)
+    recipe = join_request(Request(**request), os.environ)
     if asks:
         # Only after all else is checked.
-        asked = asked.with_password(read_password())
-    for warning in asked.warnings:
+        recipe = with_password(recipe, read_password())
+    for warning in recipe.warnings:
         say_warning(warning)
-    return asked
+    return recipe
 
 
-@contextmanager
-def open_session(
-    asked: Asked,
-    options: dict[str, Any],
-    *,
-    progress: StepTimer,
-    max_unpacked: int | None = None,
-    makes_lock: bool = False,
-) -> Iterator[Session]:
-    """Remove the options of a provision from ``options``, and yield a session with them."""
+def take_context(options: dict[str, Any], progress: StepTimer, **settings: Any) -> Context:
+    """Remove the options of a store and lock file from ``options``, and return a context of them.
+
+    Args:
+        options: the options of a command.
+        progress: receives the steps and the fetched files.
+        settings: further attributes of the context.
+    """
     from purekernel.input import limits_of  # noqa: PLC0415
-    from purekernel.remaster.job import Provision, Session  # noqa: PLC0415
+    from purekernel.recipe.context import Context  # noqa: PLC0415
 
-    provision = Provision(**{name: options.pop(name) for name in PROVISION_OPTIONS})
-    limits = limits_of(max_unpacked)
-    with Session(
-        asked,
-        provision,
-        limits=limits,
+    settings.update({name: options.pop(name) for name in STORE_OPTIONS if name in options})
+    return Context(
+        **settings,
+        limits=limits_of(options.pop("max_unpacked", None)),
+        environment=os.environ,
         progress=progress,
         report=progress.had,
-        makes_lock=makes_lock,
-    ) as session:
-        yield session
+    )
 
 
 def show_plan(
-    session: Session,
+    recipe: Recipe,
+    context: Context,
     writes: Callable[[Plan], Iterable[str]],
     *,
     progress: StepTimer,
@@ -224,17 +220,23 @@ def show_plan(
     """Print what would be fetched and written, as a tree or as JSON.
 
     Args:
-        session: makes the plan.
+        recipe: the recipe to plan.
+        context: the store and the lock file.
         writes: returns the files that would be written.
-        progress: closed before anything is printed.
+        progress: receives the steps; closed before anything is printed.
         as_json: whether to print JSON.
     """
     from purekernel.cli.drawing import draw, draw_plan, guides  # noqa: PLC0415
     from purekernel.cli.summary import render_json, summarize_plan  # noqa: PLC0415
     from purekernel.cli.terminal import say  # noqa: PLC0415
+    from purekernel.plan.fetch_plan import open_plan_context, sizes_of  # noqa: PLC0415
+    from purekernel.plan.planner import make_plan  # noqa: PLC0415
 
-    plan = session.plan()
-    sizes = session.sizes(plan)
+    with open_plan_context(recipe, context) as plan_context:
+        with progress.step("planning"):
+            _planner, plan = make_plan(plan_context)
+        with progress.step("asking for sizes"):
+            sizes = sizes_of(plan, plan_context.downloads)
     progress.close()
     if as_json:
         say(render_json(summarize_plan(plan, sizes, writes(plan))))

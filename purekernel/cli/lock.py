@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import click
 
-from purekernel.cli.gathering import (
-    open_session,
-    provision_options,
-    request_options,
-    take_request,
-)
+from purekernel.cli.gathering import request_options, store_options, take_context, take_recipe
 
 
 @click.command("lock", short_help="Pin every input of an image.")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @request_options
-@provision_options
+@store_options
 @click.option(
     "--update",
     is_flag=True,
@@ -55,30 +51,29 @@ def lock_command(
     # These imports are too slow for --help.
     from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
     from purekernel.errors import LockError  # noqa: PLC0415
+    from purekernel.plan.fetch_plan import open_plan_context  # noqa: PLC0415
     from purekernel.plan.lock import build_lock, changes, write_lock  # noqa: PLC0415
+    from purekernel.plan.locking import make_lock  # noqa: PLC0415
 
-    asked = take_request(options)
-    progress = choose_progress(quiet=quiet, verbose=verbose, json=False)
-    try:
-        with open_session(asked, options, progress=progress, makes_lock=True) as session:
-            old = session.lock
-            new = session.make_lock(update=update, names=names)
-            lines = changes(old, new)
+    recipe = take_recipe(options)
+    with closing(choose_progress(quiet=quiet, verbose=verbose, json=False)) as progress:
+        context = take_context(options, progress)
+        with open_plan_context(recipe, context, makes_lock=True) as plan_context:
+            old, path = plan_context.lock, plan_context.lock_path
+            new, notes = make_lock(plan_context, update=update, names=names, progress=progress)
             changed = old is None or build_lock(old) != build_lock(new)
             if changed and not check:
-                write_lock(session.lock_path, new)
-    finally:
-        progress.close()
-    for note in session.notes:
+                write_lock(path, new)
+    for note in notes:
         say_warning(note)
     if old is not None and not quiet:
-        for line in lines:
+        for line in changes(old, new):
             say(line)
     if check and changed:
         state = "missing" if old is None else "not up to date"
-        raise LockError(f"{session.lock_path} is {state}", hint="run 'purekernel lock'")
+        raise LockError(f"{path} is {state}", hint="run 'purekernel lock'")
     if quiet:
         return
     count = len(new.pins())
     state = "written" if changed else "up to date"
-    say(f"{session.lock_path} {state}: {count} files")
+    say(f"{path} {state}: {count} files")

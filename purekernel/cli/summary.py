@@ -12,7 +12,7 @@ from purekernel.tree import Device, Directory, Fifo, File, Socket, Symlink, cont
 from purekernel.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from purekernel.fetch.model import Download
     from purekernel.host.write import Output
@@ -31,7 +31,7 @@ _COUNTED = {
 
 
 def summarize(
-    image: Image, outputs: list[Output], seconds: dict[str, float], total_seconds: float
+    image: Image, outputs: Sequence[Output], seconds: dict[str, float], total_seconds: float
 ) -> dict[str, object]:
     """Return the summary that ``--json`` prints; docs/json.md explains each key."""
     counts = Counter(dict.fromkeys(_COUNTED.values(), 0))
@@ -69,7 +69,7 @@ def summarize(
 
 
 def summarize_bundle(
-    gathered: Gathered, outputs: list[Output], seconds: dict[str, float]
+    gathered: Gathered, outputs: Sequence[Output], seconds: dict[str, float]
 ) -> dict[str, object]:
     """Return the summary that ``bundle --json`` prints; docs/json.md explains each key."""
     plan = gathered.plan
@@ -128,7 +128,7 @@ def render_json(summary: dict[str, object]) -> str:
     return json.dumps(summary, indent=2, ensure_ascii=True)
 
 
-def render_text(outputs: list[Output], image: Image | None = None) -> str:
+def render_text(outputs: Sequence[Output], image: Image | None = None) -> str:
     """Return two lines for each output: path and size in MB, and SHA-256.
 
     If the image has unpacked kernel modules, a last line gives their effect on disc and memory.

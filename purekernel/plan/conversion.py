@@ -13,9 +13,9 @@ from purekernel.formats.debian.package import POSTINST, DebianPackage, parse_deb
 from purekernel.formats.squashfs import Options, build_squashfs
 from purekernel.formats.tinycore import TCZ, build_dependencies, build_info, build_md5
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
-from purekernel.recipe.encoding import Encoding
 from purekernel.repos.tinycore import DEPENDENCIES, INFO, LISTING, MD5, Extension
 from purekernel.rootfs.debian import ConversionOptions, convert_tree, listing, wanted_programs
+from purekernel.threads import running_executor
 from purekernel.tree import Buffer, Tree, newest_time
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")
@@ -81,7 +81,7 @@ def pack_extension(
         UnrepresentableError: squashfs cannot represent an entry of the extension.
     """
     codec = make_codec(Compression.GZIP, effort, Options().block_bytes)
-    with Encoding(jobs=jobs).running() as executor:
+    with running_executor(jobs=jobs) as executor:
         content = build_squashfs(extension.file, codec=codec, executor=executor)
     return extension.with_files(content, build_companions(extension, content))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from purekernel.errors import (
     DependencyError,
@@ -13,12 +13,13 @@ from purekernel.errors import (
     LockError,
     PurekernelError,
     inside,
+    raise_all,
 )
 from purekernel.fetch.model import Download
 from purekernel.fetch.shipped import load_shipped_list
 from purekernel.fetch.urls import join_url
 from purekernel.formats.bzimage import kernel_release
-from purekernel.formats.tinycore import DEB, TCZ
+from purekernel.formats.tinycore import DEB, TCZ, parse_extension_name
 from purekernel.plan.locked import FirstOf, KnownExtensions, LockedExtensions
 from purekernel.plan.packages import PackagePlan, is_package, package_name
 from purekernel.plan.plan import ExtensionPlan, PlanContext
@@ -124,6 +125,60 @@ def plan_extensions(
             if item.name in context.recipe.extensions.skip
         },
         notes=(*live.notes, *packages.notes),
+    )
+
+
+@frozen(kw_only=True)
+class Dependencies:
+    """The dependencies of extensions on the mirrors.
+
+    Attributes:
+        graph: the extensions. It records missing ones.
+        sizes: sizes in bytes, by name; without extensions of unknown size.
+        searched: URLs or paths of the folders that were searched.
+        notes: notes for the user, one line each.
+    """
+
+    graph: ExtensionGraph
+    sizes: Mapping[str, int]
+    searched: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def find_dependencies(context: PlanContext, names: Sequence[str], *, source: str) -> Dependencies:
+    """Return the dependencies of extensions on the mirrors. The lock file is not used.
+
+    Args:
+        context: the mirrors, and the recipe's release of Core.
+        names: names of extensions, with or without ``.tcz``.
+        source: where the names come from, for messages.
+
+    Raises:
+        FormatError: a name is not a valid extension name.
+        CombinedError: several are not.
+        DownloadError: the mirrors cannot be reached.
+    """
+    file_names: list[str] = []
+    errors: list[PurekernelError] = []
+    for name in names:
+        try:
+            file_names.append(parse_extension_name(name, source=source))
+        except PurekernelError as error:
+            errors.append(error)
+    raise_all(errors)
+    recipe = context.recipe
+    mirror = ExtensionMirror(context.extension_folders, context.downloads)
+    graph = resolve_extensions(
+        file_names, mirror, kernel=recipe.core.kernel, skip=recipe.extensions.skip
+    )
+    packages = {name: extension.file for name, extension in graph.extensions.items()}
+    sizes = context.downloads.sizes(packages.values())
+    known = ((name, sizes[package]) for name, package in packages.items())
+    return Dependencies(
+        graph=graph,
+        sizes={name: size for name, size in known if size is not None},
+        searched=context.extension_folders,
+        notes=mirror.notes,
     )
 
 

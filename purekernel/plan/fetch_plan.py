@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from purekernel.errors import (
     ChecksumError,
@@ -15,12 +16,16 @@ from purekernel.errors import (
     PurekernelError,
     raise_all,
 )
-from purekernel.fetch.downloads import Downloads
+from purekernel.fetch.downloads import DownloadPolicy, Downloads
 from purekernel.fetch.model import Download, DownloadedFile
+from purekernel.fetch.store import Store
 from purekernel.formats.tinycore import build_dependencies, parse_dependencies, parse_md5
 from purekernel.plan import Plan, Planner, make_plan
+from purekernel.plan.lock import load_lock, lock_path
 from purekernel.plan.plan import CHECKED_COMPANIONS, PlanContext
 from purekernel.progress import Progress, Silent
+from purekernel.recipe.context import Context
+from purekernel.recipe.model import Recipe
 from purekernel.repos.tinycore import (
     DEPENDENCIES,
     IMPORT_SCRIPT,
@@ -180,6 +185,54 @@ class Gathered:
             return packed
         companions = {**packed.companions, DEPENDENCIES: build_dependencies(names)}
         return evolve(packed, dependencies=names, companions=companions)
+
+
+@contextmanager
+def open_plan_context(
+    recipe: Recipe, settings: Context, *, makes_lock: bool = False
+) -> Iterator[PlanContext]:
+    """Load the lock file, open the store, and yield the inputs of a plan.
+
+    Args:
+        recipe: the recipe to plan.
+        settings: the store, the lock file and the limits.
+        makes_lock: whether the caller writes the lock file. Then a lock file that ``settings``
+            names may be missing.
+
+    Raises:
+        LockError: the lock file is damaged, or ``settings`` names it and it is missing.
+        StoreError: the store cannot be used.
+    """
+    path = settings.lock_file or lock_path(recipe)
+    required = settings.lock_file is not None and not makes_lock
+    lock = None if settings.no_lock else load_lock(path, required=required)
+    chosen = {
+        name: value
+        for name, value in asdict(recipe.downloads).items()
+        if value is not None and name != "reuse"
+    }
+    with Downloads(
+        Store(settings.cache_dir),
+        policy=evolve(DownloadPolicy(), **chosen),
+        offline=settings.offline,
+        reuse=recipe.downloads.reuse,
+        report=settings.report,
+    ) as downloads:
+        yield PlanContext(
+            recipe=recipe,
+            downloads=downloads,
+            lock=lock,
+            lock_path=path,
+            limits=settings.limits,
+        )
+
+
+def sizes_of(plan: Plan, downloads: Downloads) -> dict[Download, int | None]:
+    """Return the sizes of the files of ``plan``, in bytes; ``None`` if unknown.
+
+    Optional files beside extensions are skipped: they are small, and there are many.
+    """
+    return downloads.sizes(download for download in plan.downloads() if not download.optional)
 
 
 def gather(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from attrs import evolve
@@ -9,6 +10,7 @@ from attrs import evolve
 from purekernel.errors import (
     DownloadError,
     FormatError,
+    InputError,
     LockError,
     MissingFileError,
     OfflineError,
@@ -28,6 +30,7 @@ from purekernel.plan.plan import (
 )
 from purekernel.recipe import defaults
 from purekernel.recipe.flavour import Generation
+from purekernel.recipe.model import Recipe
 from purekernel.repos.tinycore import MD5
 
 MOST_MD5_BYTES = 4096
@@ -98,6 +101,23 @@ def plan_base(context: PlanContext) -> tuple[PlannedFile, str]:
         if core.iso is None:
             raise
         return planned, f"{download.name} is not checked against an MD5: {error.message}"
+
+
+def missing_overlays(recipe: Recipe) -> Iterator[InputError]:
+    """Yield an error for each overlay that does not exist on this host."""
+    for overlay in recipe.overlays:
+        if overlay.path is None:
+            continue
+        if overlay.from_command_line:
+            if not os.path.lexists(overlay.path):
+                yield InputError(
+                    f"{overlay.path} does not exist", hint="check the path of the overlay"
+                )
+        elif not os.path.lexists(recipe.folder / overlay.path):
+            yield InputError(
+                f"{recipe.source}: overlay not found: {recipe.folder / overlay.path}",
+                hint="correct its path; it is relative to the recipe's folder",
+            )
 
 
 def overlay_files(context: PlanContext) -> Iterator[PlannedFile]:

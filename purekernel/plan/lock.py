@@ -18,7 +18,7 @@ from purekernel.errors import InputError, LockError, PurekernelError
 from purekernel.formats.tinycore import DEB, TCZ, is_extension_name
 from purekernel.host.read import load_file
 from purekernel.host.write import Output, publish
-from purekernel.recipe.request import Asked
+from purekernel.recipe.model import Recipe
 from purekernel.repos.tinycore.extension import COMPANIONS, IMPORT_SCRIPT, Extension
 
 FORMAT = 1
@@ -448,9 +448,9 @@ class _LockTable:
 # Locate, load and atomically write the lock file of a request.
 
 
-def lock_path(asked: Asked) -> Path:
+def lock_path(recipe: Recipe) -> Path:
     """Return the path of the lock file: beside the recipe, with its name."""
-    return Path(LOCK_NAME) if asked.path is None else asked.path.with_suffix(ENDING)
+    return Path(LOCK_NAME) if recipe.path is None else recipe.path.with_suffix(ENDING)
 
 
 def load_lock(path: Path, *, required: bool = False) -> Lock | None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from attrs import evolve
 
-from purekernel.errors import LockError
+from purekernel.errors import LockError, UsageError
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, redact
 from purekernel.formats.debian.control import PackageRecord
 from purekernel.formats.debian.relation import show_relations
-from purekernel.plan.fetch_plan import Gathered
+from purekernel.plan.fetch_plan import Gathered, gather
 from purekernel.plan.lock import (
     Lock,
     Pin,
@@ -21,7 +21,57 @@ from purekernel.plan.lock import (
     PinnedGem,
     PinnedPackage,
 )
+from purekernel.plan.plan import PlanContext
+from purekernel.progress import Progress
 from purekernel.repos.tinycore import IMPORT_SCRIPT, Extension
+
+
+def make_lock(
+    context: PlanContext,
+    *,
+    update: bool = False,
+    names: Collection[str] = (),
+    progress: Progress | None = None,
+) -> tuple[Lock, tuple[str, ...]]:
+    """Return a lock of all inputs of the recipe, in every flavour, and notes for the user.
+
+    Existing pins are kept unless they are updated.
+
+    Args:
+        context: the recipe, and the lock so far.
+        update: look for newer files.
+        names: the inputs to update; empty means all.
+        progress: receives the steps.
+
+    Raises:
+        UsageError: the lock file pins no input of such a name.
+        PurekernelError: an input is missing.
+    """
+    old = kept = context.lock
+    if update and not names:
+        kept = None
+    elif update and kept is not None:
+        _check_names(names, kept)
+        kept = without(kept, names)
+    context = evolve(context, lock=kept, strict=False, all_flavours=True)
+    if kept is not None and kept.core != context.core():
+        context = evolve(context, lock=None)
+    gathered = gather(context, complete=True, progress=progress)
+    new = lock_of(gathered)
+    # The URL depends on which mirror was up. A new URL alone is not a change.
+    if old is not None:
+        new = with_places_of(new, old, places_of(gathered))
+    return new, gathered.plan.notes
+
+
+def _check_names(names: Collection[str], lock: Lock) -> None:
+    known = set(known_names(lock))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(
+            f"not found in the lock file: {', '.join(unknown)}",
+            hint="name extensions (bash.tcz), gems, or single files (base, rubygems)",
+        )
 
 
 def lock_of(gathered: Gathered) -> Lock:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -17,7 +18,7 @@ from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, join_url
 from purekernel.input import DEFAULT_LIMITS, Limits
-from purekernel.plan.lock import Lock
+from purekernel.plan.lock import LOCK_NAME, Lock
 from purekernel.razor.project import Project
 from purekernel.recipe import defaults
 from purekernel.recipe.flavour import Flavour, Generation
@@ -203,6 +204,7 @@ class PlanContext:
         recipe: the recipe.
         downloads: fetches files.
         lock: the lock file's content; ``None`` without a lock file.
+        lock_path: path of the lock file, which may be missing.
         strict: refuse inputs that the lock does not pin, instead of searching the mirrors.
         all_flavours: plan for every flavour at once, as a lock file must.
         use_indexes: use the mirrors' indexes.
@@ -212,6 +214,7 @@ class PlanContext:
     recipe: Recipe
     downloads: Downloads
     lock: Lock | None = None
+    lock_path: Path = Path(LOCK_NAME)
     strict: bool = True
     all_flavours: bool = False
     use_indexes: bool = True

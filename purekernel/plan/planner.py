@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,14 +10,19 @@ from attrs import evolve
 
 from purekernel.errors import (
     CombinedError,
-    InputError,
     MissingFileError,
     PurekernelError,
     raise_all,
 )
 from purekernel.input import Limits
 from purekernel.plan.extensions import plan_extensions
-from purekernel.plan.files import overlay_files, plan_base, plan_file, project_files
+from purekernel.plan.files import (
+    missing_overlays,
+    overlay_files,
+    plan_base,
+    plan_file,
+    project_files,
+)
 from purekernel.plan.plan import (
     BASE,
     PROJECT,
@@ -73,7 +77,7 @@ class Planner:
             PurekernelError: an input is missing, or two inputs contradict each other. Several
                 errors are raised together where possible.
         """
-        errors = [*self._context.recipe.faults, *_missing_overlays(self._context.recipe)]
+        errors = [*self._context.recipe.faults, *missing_overlays(self._context.recipe)]
         try:
             return self._plan(errors)
         except PurekernelError as error:
@@ -211,15 +215,6 @@ def _new_among(
 
 def _each(error: PurekernelError) -> tuple[PurekernelError, ...]:
     return error.errors if isinstance(error, CombinedError) else (error,)
-
-
-def _missing_overlays(recipe: Recipe) -> Iterator[InputError]:
-    for overlay in recipe.overlays:
-        if overlay.path is not None and not os.path.lexists(recipe.folder / overlay.path):
-            yield InputError(
-                f"{recipe.source}: overlay not found: {recipe.folder / overlay.path}",
-                hint="correct its path; it is relative to the recipe's folder",
-            )
 
 
 def _notes(extensions: ExtensionPlan, skip: Collection[str]) -> list[str]:

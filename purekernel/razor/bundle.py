@@ -7,18 +7,23 @@ It reads the image's flavour, generation and version from them.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from attrs import evolve, field, frozen
 
 from purekernel.encode.encoders import Libdeflate, compress
 from purekernel.errors import BundleError, inside
+from purekernel.fetch.shipped import SAMPLE_BUNDLE, load_sample_bundle
 from purekernel.formats.tar import build_tar, parse_tar
+from purekernel.host.read import load_file
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.razor.project import EXTRAS, REBUILD_SCRIPT, Project, tell_generation
 from purekernel.recipe.flavour import Flavour, Generation
+from purekernel.recipe.model import Recipe
 from purekernel.rootfs.ownership import own_as_root
 from purekernel.tree import (
     Buffer,
@@ -85,6 +90,8 @@ class Bundle:
             they are applied. The content is a packed tar file or a parsed layer.
         licences: name and content of each licence file for the ISO's root.
         mtime: the newest time among its members, in seconds since 1970, UTC.
+        changes: the user's changes to its image: version, timestamp, overlays, passes, boot menu,
+            fields and files of the ISO, and what of the base's ways to boot may be dropped.
     """
 
     source: str
@@ -95,6 +102,34 @@ class Bundle:
     overlays: tuple[tuple[str, Buffer | Layer], ...] = field(repr=False)
     licences: tuple[tuple[bytes, Buffer], ...] = field(repr=False)
     mtime: int
+    changes: Recipe = field(factory=Recipe)
+
+
+def load_bundle(
+    path: str | os.PathLike[str],
+    *,
+    changes: Recipe | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Bundle:
+    """Load the bundle at ``path``.
+
+    Args:
+        path: path of the bundle.
+        changes: changes to its image.
+        limits: limits on parsed input.
+
+    Raises:
+        PurekernelError: the file cannot be read, or is not a complete bundle.
+    """
+    path = Path(path)
+    bundle = parse_bundle(load_file(path, limits=limits), source=path.name, limits=limits)
+    return bundle if changes is None else evolve(bundle, changes=changes)
+
+
+def sample_bundle(*, changes: Recipe | None = None, limits: Limits = DEFAULT_LIMITS) -> Bundle:
+    """Return the sample bundle that comes with purekernel, with ``changes`` to its image."""
+    bundle = parse_bundle(load_sample_bundle(), source=SAMPLE_BUNDLE, limits=limits)
+    return bundle if changes is None else evolve(bundle, changes=changes)
 
 
 def parse_bundle(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Bundle:

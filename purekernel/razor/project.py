@@ -87,6 +87,12 @@ class Project:
         """Return the files of one folder that match ``pattern``, sorted by name."""
         return _find(self.tree, pattern)
 
+    @property
+    def licences(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Name and content of each licence file."""
+        texts = ((name, self.content(name)) for name in (b"COPYING", b"LICENSE"))
+        return tuple((name, text) for name, text in texts if text is not None)
+
     def content(self, path: bytes) -> bytes | None:
         """Return the content of the file at ``path``, or ``None`` if it is missing."""
         node = self.tree.get(path)

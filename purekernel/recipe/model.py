@@ -12,6 +12,7 @@ value applies its default.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 
@@ -46,6 +47,7 @@ from purekernel.recipe.kinds import (
     Whole,
     once,
 )
+from purekernel.tree import Layer, Pass
 
 
 class GemLayout(Enum):
@@ -417,7 +419,16 @@ class Gems:
 
 @frozen(kw_only=True)
 class OverlayChoice:
-    """A folder or archive to copy over the root file system: either a path or a URL."""
+    """A folder, an archive or a layer in memory to copy over the root file system.
+
+    One of ``path``, ``url`` and ``layer`` is given.
+
+    Attributes:
+        path: relative to the recipe's folder, or to the current folder if the command line gives
+            it.
+        layer: a layer in memory.
+        from_command_line: whether the command line gives it.
+    """
 
     path: str | None = field(
         default=None,
@@ -451,6 +462,8 @@ class OverlayChoice:
             True,
         ),
     )
+    layer: Layer | None = None
+    from_command_line: bool = False
 
 
 @frozen(kw_only=True)
@@ -733,7 +746,11 @@ class OutputChoice:
 
 @frozen(kw_only=True)
 class DownloadChoice:
-    """Options for downloads; ``None`` for the default."""
+    """Options for downloads; ``None`` for the default.
+
+    Attributes:
+        reuse: use earlier downloads without checking for newer files.
+    """
 
     parallel: int | None = field(
         default=None,
@@ -774,6 +791,33 @@ class DownloadChoice:
         default=None,
         metadata=key("Total timeout", "Time limit for a whole file, in seconds.", SECONDS, 3600),
     )
+    reuse: bool = False
+
+
+# The last second that fits in cpio's eight hexadecimal digits, in 2106. ISO 9660's calendar ends
+# later, in 2155.
+MAX_TIMESTAMP = 0xFFFFFFFF
+
+
+def _passes(passes: Iterable[tuple[str, Pass]]) -> tuple[tuple[str, Pass], ...]:
+    return tuple(passes)
+
+
+def _overlays(overlays: Iterable[OverlayChoice]) -> tuple[OverlayChoice, ...]:
+    return tuple(overlays)
+
+
+def is_timestamp(_record: object, _attribute: object, timestamp: int | None) -> None:
+    """Validate an attribute: ``None``, or a time that every output can represent.
+
+    Raises:
+        UsageError: the time is out of range.
+    """
+    if timestamp is not None and not 0 <= timestamp <= MAX_TIMESTAMP:
+        raise UsageError(
+            f"the timestamp is out of range: must be from 0 to {MAX_TIMESTAMP}, got {timestamp}",
+            hint="give seconds since 1970, UTC; the last is in the year 2106",
+        )
 
 
 @frozen(kw_only=True)
@@ -783,11 +827,20 @@ class Recipe:
     Attributes:
         source: source of the recipe, for messages: ``purekernel.toml`` or ``the command line``.
         folder: folder that relative paths are relative to.
+        path: path of the recipe's file; ``None`` without a file.
+        passes: changes to the complete root file system, in order, each with a description for the
+            user and a function from tree to tree. A pass must not change its argument.
         faults: errors in lines of the recipe's lists, to be raised together with other errors.
+        warnings: warnings about the recipe and the settings, one line each.
+
+    Raises:
+        UsageError: the timestamp is out of range.
     """
 
-    source: str
-    folder: Path
+    source: str = "the recipe"
+    folder: Path = field(factory=Path)
+    path: Path | None = None
+    passes: tuple[tuple[str, Pass], ...] = field(default=(), repr=False, converter=_passes)
     name: str | None = field(
         default=None,
         metadata=key("Name", "Prefix of the names of the output files.", IMAGE_NAME, "my-core"),
@@ -815,14 +868,15 @@ class Recipe:
     )
     timestamp: int | None = field(
         default=None,
+        validator=is_timestamp,
         metadata=key(
             "Timestamp",
             "Time of the output files, in seconds since 1970, UTC. No file in the image has a "
             "newer time. If not given, the newest time of the inputs.",
             Whole(
                 minimum=0,
-                maximum=0xFFFFFFFF,
-                words=f"a whole number of seconds from 0 to {0xFFFFFFFF}",
+                maximum=MAX_TIMESTAMP,
+                words=f"a whole number of seconds from 0 to {MAX_TIMESTAMP}",
             ),
             1700000000,
         ),
@@ -905,6 +959,7 @@ class Recipe:
     )
     overlays: tuple[OverlayChoice, ...] = field(
         default=(),
+        converter=_overlays,
         metadata=table(
             "overlay",
             "Overlays",
@@ -973,3 +1028,4 @@ class Recipe:
         metadata=table("downloads", "Downloads", "Options for downloads.", DownloadChoice),
     )
     faults: tuple[PurekernelError, ...] = ()
+    warnings: tuple[str, ...] = ()

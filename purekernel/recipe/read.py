@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from attrs import evolve
 from purekernel.errors import LimitError, PurekernelError, RecipeError, raise_all
 from purekernel.formats.text import MOST_BYTES
 from purekernel.formats.toml import TomlDocument, TomlPath, parse_toml
-from purekernel.host.read import load_file
+from purekernel.host.read import is_folder, load_file
 from purekernel.input import Input, Limits
 from purekernel.recipe.check import check_recipe
 from purekernel.recipe.keys import Key, Table
@@ -19,6 +20,8 @@ from purekernel.recipe.kinds import EXTENSION_NAME, GEM, IMAGE_PATH, Array, Kind
 from purekernel.recipe.lists import parse_extension_list, parse_gem_list, parse_path_list
 from purekernel.recipe.model import Named, Recipe
 from purekernel.recipe.schema import tables
+
+RECIPE_NAME = "purekernel.toml"
 
 Read = Callable[[Path], bytes]
 """Returns the content of a file on the host."""
@@ -55,11 +58,14 @@ def read_text_file(path: Path) -> bytes:
         ) from None
 
 
-def load_recipe(path: Path, *, read: Read = read_text_file, defer_lists: bool = False) -> Recipe:
+def load_recipe(
+    path: str | os.PathLike[str], *, read: Read = read_text_file, defer_lists: bool = False
+) -> Recipe:
     """Return the recipe in the file at ``path``, with the entries of its lists.
 
     Args:
-        path: path of a ``purekernel.toml``. Paths in it are relative to its folder.
+        path: path of a recipe, or of a folder with a ``purekernel.toml``. Paths in the recipe are
+            relative to its folder.
         read: reads the recipe and its lists.
         defer_lists: see :func:`parse_recipe`.
 
@@ -68,9 +74,13 @@ def load_recipe(path: Path, *, read: Read = read_text_file, defer_lists: bool = 
         RecipeError: the recipe or one of its lists has an error; the message names file and line.
         CombinedError: there are several errors.
     """
-    return parse_recipe(
+    path = Path(path)
+    if is_folder(path):
+        path /= RECIPE_NAME
+    recipe = parse_recipe(
         read(path), source=str(path), folder=path.parent, read=read, defer_lists=defer_lists
     )
+    return evolve(recipe, path=path)
 
 
 # Read the list files that a recipe names.

@@ -22,14 +22,16 @@ from purekernel.recipe.kinds import KERNEL_RELEASE
 from purekernel.recipe.lists import parse_extension_list
 from purekernel.recipe.model import (
     Account,
+    BootChanges,
     DebianChoice,
     Extensions,
     Mirrors,
     Named,
+    OverlayChoice,
     Razor,
     Recipe,
 )
-from purekernel.recipe.read import load_recipe, read_text_file
+from purekernel.recipe.read import RECIPE_NAME, load_recipe, read_text_file
 from purekernel.recipe.settings import (
     Settings,
     parse_settings,
@@ -38,7 +40,6 @@ from purekernel.recipe.settings import (
 
 T = TypeVar("T")
 
-RECIPE_NAME = "purekernel.toml"
 COMMAND_LINE = "the command line"
 
 
@@ -65,6 +66,12 @@ class Request:
         kernel: the kernel release that ``-KERNEL`` stands for.
         iso_version: version of the image.
         reuse_prev_dl: whether to use earlier downloads without checking for newer files.
+        overlays: paths of folders and archives to copy over the root file system last.
+        keep_owners: whether to keep the owners that these overlays record.
+        keep_iso_files: whether to keep the base ISO's files outside ``boot/``.
+        drop_boot: whether to drop ways to boot that the output cannot have.
+        boot: changes to the boot menu.
+        volume: fields of the ISO's volume descriptor, by the names of :class:`IsoChoice`.
     """
 
     recipe: Path | None = None
@@ -83,43 +90,16 @@ class Request:
     kernel: str | None = None
     iso_version: str | None = None
     reuse_prev_dl: bool = False
+    overlays: tuple[Path, ...] = ()
+    keep_owners: bool = False
+    keep_iso_files: bool = False
+    drop_boot: bool = False
+    boot: BootChanges = field(factory=BootChanges)
+    volume: Mapping[str, str] = field(factory=dict)
 
 
-@frozen(kw_only=True)
-class Asked:
-    """A recipe joined with the command line and the settings.
-
-    Attributes:
-        recipe: the recipe, with the command line and the settings applied.
-        path: path of the recipe's file; ``None`` without a recipe.
-        reuse: whether to use earlier downloads without checking for newer files.
-        warnings: warnings for the user, one line each.
-    """
-
-    recipe: Recipe
-    path: Path | None
-    reuse: bool
-    warnings: tuple[str, ...]
-
-    def with_password(self, password: str) -> Asked:
-        """Return a copy in which the command line gives the password of ``tc``."""
-        accounts = {account.name: account for account in self.recipe.accounts}
-        known = accounts.get(USER, Account(name=USER))
-        accounts[USER] = _with_password(known, password, COMMAND_LINE)
-        return evolve(
-            self,
-            recipe=evolve(self.recipe, accounts=tuple(accounts.values())),
-            warnings=(*_odd_password(password), *self.warnings),
-        )
-
-    def keeping_iso_files(self) -> Asked:
-        """Return a copy that keeps the base ISO's files outside ``boot/``."""
-        iso = evolve(self.recipe.iso, keep_files=True)
-        return evolve(self, recipe=evolve(self.recipe, iso=iso))
-
-
-def join_request(request: Request, environment: Mapping[str, str]) -> Asked:
-    """Return ``request`` joined with the recipe and the settings.
+def join_request(request: Request, environment: Mapping[str, str]) -> Recipe:
+    """Return the recipe with the command line and the settings applied.
 
     Args:
         request: options of the command line.
@@ -147,14 +127,32 @@ def join_request(request: Request, environment: Mapping[str, str]) -> Asked:
     faults = (*joined.faults, *joining.faults)
     if joining.errors:
         raise_all([*joining.errors, *faults])
-    joined = evolve(joined, faults=faults)
-    asked = Asked(
-        recipe=joined,
+    reuse = bool(request.reuse_prev_dl or _first(file.re_use_prev_dl, outer.re_use_prev_dl))
+    joined = evolve(
+        joined,
         path=path,
-        reuse=bool(request.reuse_prev_dl or _first(file.re_use_prev_dl, outer.re_use_prev_dl)),
+        downloads=evolve(joined.downloads, reuse=reuse),
+        faults=faults,
         warnings=(*file.warnings, *outer.warnings),
     )
-    return asked if request.tc_passwd is None else asked.with_password(request.tc_passwd)
+    return joined if request.tc_passwd is None else with_password(joined, request.tc_passwd)
+
+
+def bundle_changes(request: Request) -> Recipe:
+    """Return the changes that ``request`` makes to the image of a bundle, as a recipe."""
+    return _with_changes(_empty_recipe(), request)
+
+
+def with_password(recipe: Recipe, password: str) -> Recipe:
+    """Return ``recipe`` with ``password`` from the command line as the password of ``tc``."""
+    accounts = {account.name: account for account in recipe.accounts}
+    known = accounts.get(USER, Account(name=USER))
+    accounts[USER] = _with_password(known, password, COMMAND_LINE)
+    return evolve(
+        recipe,
+        accounts=tuple(accounts.values()),
+        warnings=(*_odd_password(password), *recipe.warnings),
+    )
 
 
 def ask_about(
@@ -164,8 +162,8 @@ def ask_about(
     core: str | None = None,
     arch: str | None = None,
     kernel: str | None = None,
-) -> Asked:
-    """Return a request for commands that query a mirror and build no image.
+) -> Recipe:
+    """Return a recipe for commands that query a mirror and build no image.
 
     Args:
         recipe: path of the recipe whose mirrors are used; by default ``purekernel.toml`` in the
@@ -190,7 +188,7 @@ def ask_about(
         arch=arch or loaded.core.arch,
         kernel=kernel or loaded.core.kernel,
     )
-    return Asked(recipe=evolve(loaded, core=release), path=path, reuse=False, warnings=())
+    return evolve(loaded, core=release, path=path)
 
 
 class _Joining:
@@ -213,8 +211,7 @@ class _Joining:
         """Return ``recipe`` with the command line and both kinds of settings applied."""
         request = self._request
         return evolve(
-            recipe,
-            version=_first(request.iso_version, recipe.version),
+            _with_changes(recipe, request),
             flavour=_first(_flavour(request), file.type, recipe.flavour, outer.type),
             core=evolve(
                 recipe.core,
@@ -295,6 +292,31 @@ class _Joining:
             return from_recipe
         place = outer.places.get(name, "the environment")
         return self.try_or(lambda: _load_list(Path(from_environment), place, self.faults), None)
+
+
+def _with_changes(recipe: Recipe, request: Request) -> Recipe:
+    """Return ``recipe`` with the options that apply to bundles too."""
+    boot, changes = recipe.boot, request.boot
+    overlays = tuple(
+        OverlayChoice(path=str(path), keep_owners=request.keep_owners, from_command_line=True)
+        for path in request.overlays
+    )
+    return evolve(
+        recipe,
+        version=_first(request.iso_version, recipe.version),
+        overlays=(*recipe.overlays, *overlays),
+        boot=BootChanges(
+            append=_first(changes.append, boot.append),
+            timeout=_first(changes.timeout, boot.timeout),
+            default=_first(changes.default, boot.default),
+        ),
+        iso=evolve(
+            recipe.iso,
+            **request.volume,
+            keep_files=True if request.keep_iso_files else recipe.iso.keep_files,
+        ),
+        drop_boot=recipe.drop_boot or request.drop_boot,
+    )
 
 
 def _from_current_folder(address: str) -> str:

@@ -17,10 +17,8 @@ from purekernel.recipe.model import BootChanges
 from purekernel.tree import File, Tree, display
 from purekernel.tree.path import join, parent
 
-# Core waits half a minute at its boot prompt; a Microkernel ten seconds. (Source:
-# build_initial_directories.sh.)
+# Core waits half a minute at its boot prompt.
 CORE_TIMEOUT = 300
-MICROKERNEL_TIMEOUT = 100
 
 
 # Real menus have some hundred bytes; isolinux has less than 64 KiB for all that it reads.
@@ -42,7 +40,7 @@ def find_boot_menu(iso: Tree, boot_image: bytes) -> tuple[bytes, File] | None:
 
 
 def change_boot_menu(
-    iso: Tree, boot_image: bytes, changes: BootChanges, *, hurried: bool = True
+    iso: Tree, boot_image: bytes, changes: BootChanges, *, timeout: int | None = None
 ) -> Tree:
     """Return a copy of ``iso`` with ``changes`` applied to its menu.
 
@@ -50,7 +48,7 @@ def change_boot_menu(
         iso: the tree of the ISO.
         boot_image: path of its isolinux.
         changes: the changes to apply.
-        hurried: whether to replace Core's own timeout by a Microkernel's.
+        timeout: replaces Core's own timeout, in tenths of a second; ``None`` keeps it.
 
     Raises:
         BootMenuError: the menu is missing or too large, or lacks the label or kernel to change.
@@ -70,8 +68,8 @@ def change_boot_menu(
             f"bytes, got {len(node.content)}"
         )
     menu = parse_boot_menu(bytes(node.content))
-    if hurried and menu.timeout == CORE_TIMEOUT:
-        menu = set_option(menu, b"timeout", str(MICROKERNEL_TIMEOUT).encode())
+    if timeout is not None and menu.timeout == CORE_TIMEOUT:
+        menu = set_option(menu, b"timeout", str(timeout).encode())
     if changes.timeout is not None:
         menu = set_option(menu, b"timeout", str(changes.timeout).encode())
     if changes.default is not None:

@@ -1,16 +1,17 @@
-"""Compose an image or a bundle from the fetched inputs of a plan."""
+"""Compose an image from a bundle, or from the fetched inputs of a recipe's plan."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
-from attrs import evolve, field, frozen
+from attrs import evolve, fields
 
 from purekernel.encode.encoders import Libdeflate
 from purekernel.errors import (
+    BundleError,
     CombinedError,
     InputError,
     MissingPathError,
@@ -19,21 +20,26 @@ from purekernel.errors import (
     inside,
     raise_all,
 )
+from purekernel.fetch.urls import redact
+from purekernel.formats.core_iso import parse_base
 from purekernel.formats.gem import build_gem_index, parse_gem
 from purekernel.formats.tar import parse_tar
 from purekernel.host.overlay_reader import load_layer, parse_layer
 from purekernel.host.read import check_digest, is_folder
-from purekernel.input import DEFAULT_LIMITS, Input, Limits
+from purekernel.input import Input, Limits
+from purekernel.plan import Plan
 from purekernel.plan.fetch_plan import Gathered
-from purekernel.plan.files import overlay_role
+from purekernel.plan.files import missing_overlays, overlay_role
 from purekernel.plan.plan import MCOLLECTIVE, RUBYGEMS, VM_TOOLS
 from purekernel.razor.bundle import (
     VM_TOOLS_TARBALL,
+    Bundle,
     BundleParts,
     pack_bundle,
     setup_tarballs,
     without_paths,
 )
+from purekernel.razor.microkernel import TIMEOUT, Microkernel, bundle_version
 from purekernel.razor.overlay import (
     GEM_FOLDER,
     GEM_MIRROR,
@@ -45,26 +51,28 @@ from purekernel.razor.overlay import (
     add_project,
 )
 from purekernel.razor.project import Project
+from purekernel.recipe.context import Context
+from purekernel.recipe.defaults import REMASTER_NAME
 from purekernel.recipe.flavour import SCRIPTS, Flavour, Generation
-from purekernel.recipe.model import GemLayout, Named
+from purekernel.recipe.identity import Identity, check_version, remaster_identity
+from purekernel.recipe.model import GemLayout, Named, OverlayChoice, Recipe
 from purekernel.remaster.accounts import account_changes, wants_autologin
-from purekernel.remaster.image import MAX_TIMESTAMP, Composition
-from purekernel.remaster.image_name import identify, planned_version
+from purekernel.remaster.image import Composition
 from purekernel.repos.tinycore import resolve_kernel
 from purekernel.rootfs.accounts import AccountChange, change_accounts
 from purekernel.rootfs.extensions import cut_files, merge_extension
 from purekernel.rootfs.inittab import set_autologin
 from purekernel.rootfs.ownership import own_as_root, protect_shadow
-from purekernel.rootfs.passes import Pass
 from purekernel.tree import (
     Buffer,
     File,
     Layer,
+    Pass,
     Tree,
+    content_bytes,
     date_all,
     difference,
     merge,
-    newest_time,
     resolve,
     subtree,
 )
@@ -76,135 +84,172 @@ INITTAB = b"etc/inittab"
 RAZOR_MIRROR = "4.x/x86/tcz"
 
 
-@frozen(kw_only=True)
-class Surroundings:
-    """Settings of a build that come from its environment and the command line.
-
-    Attributes:
-        environment: environment variables, which may hold passwords.
-        overlays: overlays that the command line adds to the recipe's, in order.
-        keep_owners: keep the owners that these overlays record.
-        timestamp: the latest time that an entry may have, in seconds since 1970, UTC;
-            ``None`` uses the newest time of the inputs.
-        limits: limits on parsed input.
-    """
-
-    environment: Mapping[str, str] = field(repr=False)
-    overlays: tuple[Path, ...] = ()
-    keep_owners: bool = False
-    timestamp: int | None = None
-    limits: Limits = DEFAULT_LIMITS
-
-    def check(self) -> None:
-        """Refuse missing overlays before anything is fetched.
-
-        Raises:
-            InputError: an overlay is missing.
-            CombinedError: several are missing.
-        """
-        raise_all(
-            InputError(f"{path} does not exist", hint="check the path of the overlay")
-            for path in self.overlays
-            if not os.path.lexists(path)
-        )
-
-
 # The user's overlays: location and content.
 
 
-@frozen(kw_only=True)
-class _Location:
-    """The location of one of the user's overlays.
+class Overlays:
+    """The overlays of a recipe, read on first use."""
 
-    Attributes:
-        role: its role in the plan if it is fetched; else ``None``.
-        path: its path on the host.
-        sha256: expected SHA-256 of a file at ``path``, in hexadecimal; ``None`` if unchecked.
-        keep_owners: keep the owners that it records.
-    """
-
-    role: str | None = None
-    path: Path
-    sha256: str | None = None
-    keep_owners: bool
-
-
-class OverlayPlaces:
-    """The overlays of a recipe, followed by those of the command line."""
-
-    def __init__(
-        self, gathered: Gathered, added: Sequence[Path], *, keep_owners: bool, limits: Limits
-    ) -> None:
+    def __init__(self, recipe: Recipe, context: Context, gathered: Gathered | None = None) -> None:
         """Locate the overlays without reading them.
 
         Args:
+            recipe: names the overlays.
+            context: gives the limits.
             gathered: the fetched overlays.
-            added: paths from the command line, in order.
-            keep_owners: keep the owners that overlays from the command line record.
-            limits: limits on parsed input.
         """
+        self._recipe = recipe
         self._gathered = gathered
-        self._limits = limits
-        recipe = gathered.plan.recipe
-        listed = tuple(
-            _Location(
-                role=None if choice.url is None else overlay_role(choice.url),
-                path=recipe.folder / (choice.path or ""),
-                sha256=choice.sha256,
-                keep_owners=choice.keep_owners,
-            )
-            for choice in recipe.overlays
-        )
-        self._locations = listed + tuple(
-            _Location(path=path, keep_owners=keep_owners) for path in added
-        )
+        self._context = context
 
     @cached_property
-    def archives(self) -> tuple[Layer | None, ...]:
-        """The overlays that are archives and record times; ``None`` for each folder.
+    def dated(self) -> tuple[Layer | None, ...]:
+        """The overlays that record times: archives and layers in memory; ``None`` for folders.
 
         Raises:
             PurekernelError: an overlay cannot be read, is damaged, or has another digest.
         """
-        return tuple(map(self._archive, self._locations))
+        return tuple(map(self._dated, self._recipe.overlays))
 
     def layers(self, mtime: int) -> tuple[Layer, ...]:
         """Return all overlays, in order. Entries without a time get ``mtime``.
 
         Raises:
-            PurekernelError: as for :attr:`archives`.
+            PurekernelError: as for :attr:`dated`.
         """
         return tuple(
-            own_as_root(load_layer(location.path, mtime=mtime, limits=self._limits))
-            if archive is None
-            else self._dated(location, archive, mtime)
-            for location, archive in zip(self._locations, self.archives, strict=True)
+            self._at(choice, layer, mtime)
+            for choice, layer in zip(self._recipe.overlays, self.dated, strict=True)
         )
 
-    def _archive(self, location: _Location) -> Layer | None:
-        fetched = None if location.role is None else self._gathered.file(location.role)
-        if fetched is not None:
-            name, content = fetched
-            layer = parse_layer(content, source=name, limits=self._limits)
+    def _dated(self, choice: OverlayChoice) -> Layer | None:
+        if choice.layer is not None:
+            layer = choice.layer
+        elif choice.url is not None:
+            layer = self._fetched(choice.url)
         else:
-            if location.sha256 is not None:
-                check_digest(location.path, location.sha256)
-            if is_folder(location.path):
+            path = self._path(choice)
+            if choice.sha256 is not None:
+                check_digest(path, choice.sha256)
+            if is_folder(path):
                 return None
-            layer = load_layer(location.path, mtime=0, limits=self._limits)
-        return layer if location.keep_owners else own_as_root(layer)
+            layer = self._load(path, 0)
+        return layer if choice.keep_owners else own_as_root(layer)
 
-    def _dated(self, location: _Location, archive: Layer, mtime: int) -> Layer:
-        """Return ``archive``; if it has entries without times, as a manifest may, use ``mtime``."""
-        if location.role is not None or all(
-            node.metadata.mtime for _path, node in archive.tree.walk()
+    def _at(self, choice: OverlayChoice, layer: Layer | None, mtime: int) -> Layer:
+        """Return an overlay in which no entry lacks a time; a manifest may give none."""
+        on_host = choice.layer is None and choice.url is None
+        if layer is not None and (
+            not on_host or all(node.metadata.mtime for _path, node in layer.tree.walk())
         ):
-            return archive
-        layer = load_layer(location.path, mtime=mtime, limits=self._limits)
-        return layer if location.keep_owners else own_as_root(layer)
+            return layer
+        layer = self._load(self._path(choice), mtime)
+        return layer if choice.keep_owners else own_as_root(layer)
+
+    def _fetched(self, url: str) -> Layer:
+        fetched = None if self._gathered is None else self._gathered.file(overlay_role(url))
+        if fetched is None:
+            raise InputError(
+                f"{redact(url)} was not fetched: an overlay of a bundle must be a file or folder",
+                hint="download it, and give its path",
+            )
+        name, content = fetched
+        return parse_layer(content, source=name, limits=self._context.limits)
+
+    def _load(self, path: Path, mtime: int) -> Layer:
+        return load_layer(path, mtime=mtime, limits=self._context.limits)
+
+    def _path(self, choice: OverlayChoice) -> Path:
+        path = Path(choice.path or "")
+        return path if choice.from_command_line else self._recipe.folder / path
 
 
-# Add gems to an image: as a mirror with an index, or as files in one folder.
+# Compose the image of a bundle.
+
+# What a bundle determines, and a recipe for its image cannot change.
+_CHANGES = frozenset(
+    {
+        "source", "folder", "path", "version", "timestamp", "overlays", "passes", "boot", "iso",
+        "output", "drop_boot", "faults", "warnings",
+    }
+)  # fmt: skip
+
+
+def compose_bundle(bundle: Bundle, context: Context) -> Composition:
+    """Return the composition of a bundle's image.
+
+    Raises:
+        UsageError: the changes to the bundle need packages or accounts, which only a recipe has.
+        PurekernelError: an input is damaged, a part is missing, or two parts contradict each other.
+    """
+    changes = bundle.changes
+    _check_changes(changes)
+    raise_all(missing_overlays(changes))
+    microkernel = Microkernel(
+        version=bundle_version(changes.version, bundle.version, source=bundle.source),
+        flavour=bundle.flavour,
+        generation=bundle.generation,
+        licences=bundle.licences,
+    )
+    with context.progress.step("unpacking the base ISO"), inside(bundle.source):
+        base = parse_base(
+            bundle.iso,
+            source="Core-current.iso",
+            keep_iso_files=bool(changes.iso.keep_files),
+            limits=context.limits,
+        )
+    with context.progress.step("unpacking the overlays"):
+        parts = _bundle_layers(bundle, context.limits)
+        mtime = context.time_of(changes, at_least=bundle.mtime)
+        layers = Overlays(changes, context).layers(mtime)
+    return Composition(
+        source=bundle.source,
+        base=base,
+        parts=tuple(map(own_as_root, parts)),
+        layers=layers,
+        passes=changes.passes,
+        identity=microkernel.identity,
+        root_files=microkernel.root_files,
+        iso_files=microkernel.iso_files,
+        describe=microkernel.describe,
+        timeout=TIMEOUT,
+        mtime=bundle.mtime,
+        recipe=changes,
+    )
+
+
+def _check_changes(changes: Recipe) -> None:
+    plain = Recipe()
+    others = [
+        attribute.name
+        for attribute in fields(Recipe)
+        if attribute.name not in _CHANGES
+        and getattr(changes, attribute.name) != getattr(plain, attribute.name)
+    ]
+    if others:
+        raise UsageError(
+            f"a bundle's image cannot be changed in: {', '.join(others)}",
+            hint="build from a recipe, or make the bundle again with 'purekernel bundle'",
+        )
+
+
+def _bundle_layers(bundle: Bundle, limits: Limits) -> list[Layer]:
+    layers: list[Layer] = []
+    # All overlays share one limit, so that many archives cannot add up beyond it.
+    left_bytes = limits.unpacked_bytes
+    with inside(bundle.source):
+        for source, part in bundle.overlays:
+            if isinstance(part, Layer):
+                layers.append(part)
+                continue
+            shared = evolve(limits, unpacked_bytes=left_bytes)
+            tree = parse_tar(Input(part, name=source, limits=shared))
+            left_bytes = max(0, left_bytes - content_bytes(tree))
+            layers.append(Layer(source=source, tree=tree))
+    return layers
+
+
+# Compose the image of a recipe.
 
 
 def add_gems(overlay: OverlayTree, gathered: Gathered) -> None:
@@ -232,18 +277,15 @@ def add_gems(overlay: OverlayTree, gathered: Gathered) -> None:
 
 
 class Assembly:
-    """The parts of one image, each made on first use."""
+    """The parts of a recipe's image, each made on first use."""
 
-    def __init__(self, gathered: Gathered, surroundings: Surroundings) -> None:
+    def __init__(self, gathered: Gathered, context: Context) -> None:
         """Compose from ``gathered``; nothing is made yet."""
         self._gathered = gathered
         self._plan = gathered.plan
-        self._surroundings = surroundings
-        self._limits = surroundings.limits
-        self._overlay_places = OverlayPlaces(
-            gathered, surroundings.overlays,
-            keep_owners=surroundings.keep_owners, limits=surroundings.limits,
-        )  # fmt: skip
+        self._recipe = gathered.plan.recipe
+        self._context = context
+        self._overlay_files = Overlays(self._recipe, context, gathered)
 
     # Results
 
@@ -263,12 +305,14 @@ class Assembly:
         overlay = OverlayTree(self.mtime)
         self._add_packages(overlay)
         return Composition(
-            source=self._plan.recipe.source,
+            source=self._recipe.source,
             base=evolve(self._gathered.base, root=self._merged_root),
             layers=(own_as_root(Layer(source="extensions", tree=overlay.tree)), *self._overlays),
-            passes=tuple(self._passes()),
+            passes=(*self._passes(), *self._recipe.passes),
             identity=identify(self._plan),
             mtime=self.mtime,
+            recipe=self._recipe,
+            notes=self._gathered.notes,
         )
 
     def bundle(self) -> bytes:
@@ -278,12 +322,17 @@ class Assembly:
         record.
 
         Raises:
-            UsageError: the recipe names no project.
+            UsageError: the recipe names no project, or has passes, which a bundle cannot hold.
             PurekernelError: an input is damaged, or two inputs contradict each other.
         """
+        if self._recipe.passes:
+            raise UsageError(
+                "a bundle cannot hold the recipe's own passes",
+                hint="build the image, or put what they change into an overlay",
+            )
         if self._project is None:
             raise UsageError(
-                f"{self._plan.recipe.source}: the Razor-Microkernel project is missing: a bundle "
+                f"{self._recipe.source}: the Razor-Microkernel project is missing: a bundle "
                 "needs one",
                 hint="name it with --project, or build an image with 'purekernel build'",
             )
@@ -319,33 +368,37 @@ class Assembly:
     @cached_property
     def mtime(self) -> int:
         """The time of all generated entries, in seconds since 1970, UTC."""
-        timestamp = self._surroundings.timestamp
-        timestamp = self._plan.recipe.timestamp if timestamp is None else timestamp
-        if timestamp is not None:
-            return timestamp
+        return self._context.time_of(self._recipe, self._inputs())
+
+    def _inputs(self) -> Iterator[Tree]:
+        """Yield the inputs whose times are meaningful."""
         base = self._gathered.base
-        trees = [base.iso, base.root, *self._cut_trees, *self._merged.values()]
-        trees += [layer.tree for layer in self._overlay_places.archives if layer is not None]
+        yield from (base.iso, base.root, *self._cut_trees, *self._merged.values())
+        yield from (layer.tree for layer in self._overlay_files.dated if layer is not None)
         found = self._gathered.planner.project
         if found is not None and found.dated:
-            trees.append(found.project.tree)
-        return min(max(0, *map(newest_time, trees)), MAX_TIMESTAMP)
+            yield found.project.tree
 
     def _microkernel(self, project: Project) -> Composition:
-        identity = identify(self._plan)
+        microkernel = plan_microkernel(self._plan, project)
         bundle = self._parts(project, self._overlay(project)).as_bundle()
         return Composition(
-            source=self._plan.recipe.source,
+            source=self._recipe.source,
             base=self._gathered.base,
             parts=tuple(
                 own_as_root(part if isinstance(part, Layer) else self._unpacked(source, part))
                 for source, part in bundle.overlays
             ),
             layers=self._overlays,
-            passes=tuple(self._passes()) if self._overlays else (),
-            identity=identity,
-            licences=bundle.licences,
+            passes=(*(self._passes() if self._overlays else ()), *self._recipe.passes),
+            identity=microkernel.identity,
+            root_files=microkernel.root_files,
+            iso_files=microkernel.iso_files,
+            describe=microkernel.describe,
+            timeout=TIMEOUT,
             mtime=bundle.mtime,
+            recipe=self._recipe,
+            notes=self._gathered.notes,
         )
 
     def _parts(self, project: Project, overlay: Layer) -> BundleParts:
@@ -354,16 +407,15 @@ class Assembly:
         vm_tools = self._gathered.file(VM_TOOLS)
         if vm_tools is not None:
             tarballs[VM_TOOLS_TARBALL] = vm_tools[1]
-        licences = [(name, project.content(name)) for name in (b"COPYING", b"LICENSE")]
         new = project.generation is Generation.V2013
         return BundleParts(
-            source=self._plan.recipe.source,
+            source=self._recipe.source,
             iso=self._gathered.iso,
             flavour=flavour,
             generation=project.generation,
             version=planned_version(self._plan) if new else None,
             scripts=_below(project.tree, SCRIPTS),
-            licences=tuple((name, text) for name, text in licences if text is not None),
+            licences=project.licences,
             overlay=overlay,
             tarballs=tarballs,
             mtime=self.mtime,
@@ -371,7 +423,7 @@ class Assembly:
 
     @property
     def _keep_host_keys(self) -> bool:
-        razor = self._plan.recipe.razor
+        razor = self._recipe.razor
         return razor is None or razor.ssh_host_keys
 
     def _overlay(self, project: Project) -> Layer:
@@ -425,7 +477,7 @@ class Assembly:
     @cached_property
     def _changes(self) -> tuple[AccountChange, ...]:
         root = self._gathered.base.root
-        return account_changes(self._plan, root, self._surroundings.environment)
+        return account_changes(self._plan, root, self._context.environment)
 
     @cached_property
     def _cut_trees(self) -> list[Tree]:
@@ -455,10 +507,55 @@ class Assembly:
     @cached_property
     def _overlays(self) -> tuple[Layer, ...]:
         """The user's overlays, in order."""
-        return self._overlay_places.layers(self.mtime)
+        return self._overlay_files.layers(self.mtime)
 
     def _unpacked(self, source: str, packed: Buffer) -> Layer:
-        return Layer(source=source, tree=parse_tar(Input(packed, name=source, limits=self._limits)))
+        return Layer(
+            source=source, tree=parse_tar(Input(packed, name=source, limits=self._context.limits))
+        )
+
+
+def identify(plan: Plan) -> Identity:
+    """Return the identity of the image of ``plan``.
+
+    Raises:
+        BundleError: the version of a Microkernel is missing or not valid.
+    """
+    if plan.project is not None:
+        return plan_microkernel(plan, plan.project).identity
+    name = plan.recipe.name or REMASTER_NAME
+    return remaster_identity(name=name, version=planned_version(plan), flavour=plan.flavour)
+
+
+def plan_microkernel(plan: Plan, project: Project) -> Microkernel:
+    """Return the conventions of the image of ``plan``.
+
+    Raises:
+        BundleError: the version is missing or not valid.
+    """
+    version = planned_version(plan)
+    if version is None:
+        raise BundleError(
+            f"{plan.recipe.source}: the image's version is missing: neither the recipe nor the "
+            "project sets it",
+            hint="give one with --iso-version, such as --iso-version 0.9.0.1",
+        )
+    return Microkernel(
+        version=version,
+        flavour=plan.flavour or Flavour.DEV,
+        generation=project.generation,
+        licences=project.licences,
+    )
+
+
+def planned_version(plan: Plan) -> str | None:
+    """Return the version of the image, from the recipe or else from the project.
+
+    Raises:
+        BundleError: the version is not valid in a file name and a volume ID.
+    """
+    version = plan.recipe.version or (None if plan.project is None else plan.project.version)
+    return None if version is None else check_version(version)
 
 
 def _cut(tree: Tree, name: str, files: Sequence[Named]) -> Tree:

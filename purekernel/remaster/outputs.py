@@ -4,37 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from purekernel.errors import UsageError
 from purekernel.formats.boot_losses import refuse_losses
-from purekernel.formats.iso import write_iso
 from purekernel.host.write import Output, WriteOutput, publish
 from purekernel.progress import Progress, Silent
 from purekernel.razor.bundle import bundle_name
 from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.outputs import Emit, Outputs
 from purekernel.remaster.compose import Assembly
 from purekernel.remaster.image import Image
 from purekernel.remaster.pxe import build_pxe_files
 from purekernel.tree import Buffer
 
 
-class Emit(Enum):
-    """Kinds of output files."""
-
-    ISO = "iso"
-    CORE = "core"
-    PXE = "pxe"
-
-
 def write_image(
     image: Image,
     folder: str | os.PathLike[str],
     *,
-    emit: Iterable[Emit | str] = (Emit.ISO,),
+    kinds: Iterable[Emit | str] | None = None,
     progress: Progress | None = None,
 ) -> list[Output]:
     """Write ``image`` into ``folder``, all files or none.
@@ -42,26 +32,25 @@ def write_image(
     Args:
         image: the image to write.
         folder: the folder to write to; created if missing.
-        emit: ``ISO`` gives ``NAME.iso``; ``CORE`` gives ``core.gz`` and ``vmlinuz``; ``PXE``
-            gives the folder ``NAME.pxe`` for a TFTP or HTTP server. Their values, such as
-            ``"iso"``, are accepted too.
+        kinds: the kinds of files (see :class:`Outputs`); by default those that the image was made
+            for.
         progress: receives the steps.
 
     Raises:
-        UsageError: ``emit`` is empty, or has an unknown value.
-        BootLossError: ``emit`` includes an ISO, but the image was made for other outputs and an
+        UsageError: ``kinds`` is empty, or has an unknown value.
+        BootLossError: ``kinds`` includes an ISO, but the image was made for other outputs and an
             ISO would lose one of the base's boot methods.
         CombinedError: it would lose several.
         BootMenuError: the ISO's menu cannot be converted for a server's folder.
         OutputError: a file cannot be written; existing files stay unchanged.
         UnrepresentableError: ISO 9660 cannot represent an entry of the image.
     """
-    wanted = _wanted(emit)
+    wanted = Outputs(kinds=kinds).kinds or image.kinds
     if Emit.ISO in wanted:
         refuse_losses(image.iso_losses, source=image.name)
     writers: dict[str, WriteOutput] = {}
     if Emit.ISO in wanted:
-        writers[f"{image.name}.iso"] = partial(_write_iso, image)
+        writers[f"{image.name}.iso"] = image.write_iso
     if Emit.CORE in wanted:
         writers["core.gz"] = partial(_write_bytes, image.core)
         writers["vmlinuz"] = partial(_write_bytes, image.kernel)
@@ -72,43 +61,18 @@ def write_image(
         return publish(Path(folder), writers)
 
 
-def output_names(name: str, emit: Iterable[Emit | str]) -> list[str]:
-    """Return the names that :func:`write_image` writes for an image called ``name``.
-
-    Raises:
-        UsageError: ``emit`` is empty, or has an unknown value.
-    """
+def output_names(name: str, kinds: Iterable[Emit]) -> list[str]:
+    """Return the names that :func:`write_image` writes for an image called ``name``."""
     names = {
         Emit.ISO: [f"{name}.iso"],
         Emit.CORE: ["core.gz", "vmlinuz"],
         Emit.PXE: [f"{name}.pxe"],
     }
-    wanted = _wanted(emit)
-    return [path for output, paths in names.items() if output in wanted for path in paths]
-
-
-def _wanted(emit: Iterable[Emit | str]) -> set[Emit]:
-    try:
-        wanted = {Emit(value) for value in emit}
-    except ValueError as error:
-        raise UsageError(f"unknown output: must be iso, core or pxe: {error}") from None
-    if not wanted:
-        raise UsageError("no output is named", hint="name iso, core or pxe")
-    return wanted
+    return [path for kind in kinds for path in names[kind]]
 
 
 def _write_bytes(content: Buffer, stream: BinaryIO) -> None:
     stream.write(content)
-
-
-def _write_iso(image: Image, stream: BinaryIO) -> None:
-    write_iso(
-        image.iso,
-        stream,
-        fields=image.volume,
-        boot=image.boot,
-        timestamp=image.timestamp,
-    )
 
 
 # Write a bundle atomically.
@@ -126,9 +90,5 @@ def write_bundle(assembly: Assembly, folder: Path, *, progress: Progress | None 
         content = assembly.bundle()
     name = bundle_name(assembly.flavour or Flavour.DEV)
     with progress.step("writing"):
-        (output,) = publish(folder, {name: partial(_write, content)})
+        (output,) = publish(folder, {name: partial(_write_bytes, content)})
     return output
-
-
-def _write(content: bytes, stream: BinaryIO) -> None:
-    stream.write(content)

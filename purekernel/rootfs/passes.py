@@ -20,11 +20,8 @@ from purekernel.rootfs.modules import (
     release_folder,
 )
 from purekernel.rootfs.ownership import protect_shadow
-from purekernel.tree import Tree, display
+from purekernel.tree import Pass, Tree, display
 from purekernel.tree.path import join
-
-Pass = Callable[[Tree], Tree]
-
 
 # The index that each depmod writes.
 DEPENDENCIES = b"modules.dep"

@@ -25,7 +25,7 @@ from purekernel.host.rootfs_folder import load_host_file, load_root_folder
 from purekernel.host.windows_names import ON_WINDOWS
 from purekernel.host.write import publish
 from purekernel.input import DEFAULT_LIMITS, Limits, limits_of
-from purekernel.recipe.encoding import Encoding
+from purekernel.threads import running_executor
 from purekernel.tools.accounts import group_number, user_number
 from purekernel.tree import ROOT, Directory, File, Metadata, Tree, clamp_times, display, parse_path
 from purekernel.tree.path import is_below, join
@@ -106,7 +106,7 @@ def make_squashfs(
     )
     codec = make_codec(Compression(compression), Effort(effort), block_bytes)
     target = out.resolve()
-    with Encoding(jobs=processors).running() as executor:
+    with running_executor(jobs=processors) as executor:
 
         def write(stream: BinaryIO) -> None:
             write_squashfs(tree, stream, codec=codec, executor=executor, options=options)

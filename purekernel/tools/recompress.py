@@ -17,8 +17,8 @@ from purekernel.formats.tinycore import build_md5
 from purekernel.host.read import load_file
 from purekernel.host.write import publish, write_whole, writer_of
 from purekernel.input import Limits, limits_of
-from purekernel.recipe.encoding import Encoding
 from purekernel.repos.tinycore import MD5
+from purekernel.threads import running_executor
 
 
 @frozen(kw_only=True)
@@ -108,7 +108,7 @@ def recompress_images(
         max_unpacked: the maximum unpacked size of an image, in bytes; ``None`` for the default.
     """
     limits = limits_of(max_unpacked)
-    with Encoding(jobs=jobs).running() as executor:
+    with running_executor(jobs=jobs) as executor:
         for path in paths:
             try:
                 yield _recompress_image(path, Effort(effort), executor, limits)

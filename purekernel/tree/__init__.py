@@ -30,7 +30,7 @@ from purekernel.tree.node import (
 )
 from purekernel.tree.path import ROOT, display, parse_path
 from purekernel.tree.resolve import Found, look_up, resolve
-from purekernel.tree.tree import Tree
+from purekernel.tree.tree import Pass, Tree
 
 __all__ = [
     "ROOT",
@@ -45,6 +45,7 @@ __all__ = [
     "LazyContent",
     "Metadata",
     "Node",
+    "Pass",
     "Socket",
     "Stated",
     "Symlink",

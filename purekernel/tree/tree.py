@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from purekernel.errors import ConflictError, MissingPathError
 from purekernel.tree.node import Directory, File, Metadata, Node, describe
@@ -282,3 +282,7 @@ class Tree:
         if not self._link_counts[inode]:
             del self._link_counts[inode]
             del self._nodes[inode]
+
+
+Pass = Callable[[Tree], Tree]
+"""A change to a whole tree. It returns the changed tree and leaves its argument unchanged."""

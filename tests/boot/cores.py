@@ -6,10 +6,11 @@ import gzip
 from pathlib import Path
 
 from fixtures.bundle import make_bundle
-from purekernel import Emit, make_image, write_image
+from purekernel import Emit, write_image
 from purekernel.formats.core_iso import parse_base
 from purekernel.formats.tar import build_tar
 from purekernel.tree import File, Metadata, Tree
+from tests.builds import make_image
 from tests.shared import core_iso
 
 
@@ -28,7 +29,7 @@ def build(root: Tree, folder: Path, *, kernel_line: str) -> list[str | Path]:
     bundle.write_bytes(make_bundle(iso=core_iso().read_bytes(), pack=gzip.compress))
     overlay.write_bytes(build_tar(root))
     image = make_image(bundle, overlays=overlay, keep_owners=True, iso_version="1")
-    write_image(image, folder, emit=[Emit.CORE])
+    write_image(image, folder, kinds=[Emit.CORE])
     return [
         "-kernel", folder / "vmlinuz", "-initrd", folder / "core.gz", "-append", kernel_line,
     ]  # fmt: skip

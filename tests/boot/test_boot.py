@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from fixtures.bundle import make_bundle
-from purekernel import Emit, make_image, write_image
+from purekernel import Emit, write_image
 from purekernel.tree import Directory, File, Metadata, Tree
 from tests.boot.machine import boot
 from tests.boot.media import from_cd, from_ipxe, from_pxelinux
+from tests.builds import make_image
 from tests.shared import core_iso
 
 pytestmark = pytest.mark.boot
@@ -70,7 +71,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         boot_append="console=ttyS0",
         boot_timeout=1,
     )
-    write_image(image, folder, emit=[Emit.ISO, Emit.PXE])
+    write_image(image, folder, kinds=[Emit.ISO, Emit.PXE])
     return folder
 
 

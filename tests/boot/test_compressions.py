@@ -12,7 +12,7 @@ from attrs import evolve
 
 from fixtures.bundle import make_bundle
 from fixtures.program import make_executable
-from purekernel import make_image, write_image
+from purekernel import write_image
 from purekernel.cli import main
 from purekernel.encode.encoders import Effort
 from purekernel.formats.compress import WINDOW_BYTES, compress
@@ -20,11 +20,11 @@ from purekernel.formats.cpio import build_cpio
 from purekernel.formats.initramfs import Compression, read_compressions
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.tar import build_tar
-from purekernel.recipe.encoding import Encoding
 from purekernel.tree import Device, DeviceKind, Directory, File, Metadata, Tree, newest_time
 from tests import debian
 from tests.boot.cores import core_root, put
 from tests.boot.machine import boot
+from tests.builds import Encoding, make_image
 from tests.shared import core_iso
 
 pytestmark = pytest.mark.boot

@@ -10,11 +10,12 @@ import pytest
 
 from fixtures.bundle import make_bundle
 from fixtures.program import make_library
-from purekernel import Image, make_image, write_image
+from purekernel import Image, write_image
 from purekernel.formats.tar import build_tar
 from purekernel.tree import File, Tree
 from tests.boot.cores import core_root, put
 from tests.boot.machine import boot
+from tests.builds import make_image
 from tests.shared import core_iso
 
 pytestmark = pytest.mark.boot

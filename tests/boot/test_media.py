@@ -11,7 +11,7 @@ from attrs import evolve
 from fixtures.bundle import make_bundle
 from fixtures.core import make_core_tree
 from fixtures.program import make_executable
-from purekernel import Emit, make_image, write_image
+from purekernel import Emit, write_image
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.tar import build_tar
@@ -19,6 +19,7 @@ from purekernel.tree import File, Tree, newest_time
 from tests.boot.cores import put
 from tests.boot.machine import boot
 from tests.boot.media import from_cd, from_ipxe, from_pxelinux
+from tests.builds import make_image
 from tests.shared import core_iso
 
 pytestmark = pytest.mark.boot
@@ -48,7 +49,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         boot_append="console=ttyS0 rdinit=/opt/marker",
         boot_timeout=1,
     )
-    write_image(image, folder, emit=[Emit.ISO, Emit.PXE])
+    write_image(image, folder, kinds=[Emit.ISO, Emit.PXE])
     return folder
 
 

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from fixtures.bundle import make_bundle
-from purekernel import Emit, make_image, write_image
+from purekernel import Emit, write_image
 from purekernel.encode.encoders import Effort
 from purekernel.formats.core_iso import parse_base
 from purekernel.formats.tar import build_tar
-from purekernel.recipe.encoding import Encoding, Modules
+from purekernel.recipe.outputs import Modules
 from purekernel.remaster.core import pack_core, recompress_nested
+from purekernel.threads import running_executor
 from purekernel.tree import File, Tree
 from tests.boot.cores import put
 from tests.boot.machine import boot
+from tests.builds import Encoding, make_image
 from tests.shared import core_iso
 
 pytestmark = pytest.mark.boot
@@ -78,7 +80,7 @@ def test_core_loads_them(effort: Effort, modules: Modules, tmp_path: Path) -> No
     image = make_image(bundle, overlays=overlay, iso_version="1", encoding=encoding)
     assert (image.unpacked_modules_bytes > 4_000_000) is (modules is Modules.RAW)
     assert GARP + (b".ko" if modules is Modules.RAW else b".ko.gz") in image.root
-    write_image(image, tmp_path, emit=[Emit.CORE])
+    write_image(image, tmp_path, kinds=[Emit.CORE])
     check(tmp_path / "vmlinuz", tmp_path / "core.gz", tmp_path / "serial")
 
 
@@ -98,7 +100,7 @@ def test_core_loads_them_at_max(what: str, tmp_path: Path) -> None:
     base = parse_base(core_iso().read_bytes(), source="Core-current.iso")
     root = base.root.copy() if what == "all of it" else cut_down(base.root)
     put(root, b"opt/first.sh", FIRST, mode=0o755)
-    with Encoding().running() as executor:
+    with running_executor() as executor:
         packed = recompress_nested(root, effort=Effort.MAX, executor=executor)
         core = pack_core(packed, effort=Effort.MAX, executor=executor)
     before, after = root[GARP + b".ko.gz"], packed[GARP + b".ko.gz"]

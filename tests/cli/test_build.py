@@ -431,7 +431,7 @@ def test_a_fault_of_our_own_is_no_traceback(
     def broken(*_arguments: object, **_options: object) -> None:
         raise ZeroDivisionError("oh no")
 
-    monkeypatch.setattr("purekernel.remaster.job.make_image", broken)
+    monkeypatch.setattr("purekernel.remaster.build.build", broken)
     assert main(["build", "--sample"]) == 1
     message, hint = two_lines(capsys.readouterr().err)
     assert message == "internal error: ZeroDivisionError: oh no"

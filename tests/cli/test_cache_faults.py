@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from purekernel import Encoding, make_image
 from purekernel.cli import main
 from purekernel.encode.encoders import Effort
+from tests.builds import Encoding, make_image
 from tests.ordinary import ordinary_user
 from tests.processes import environment, purekernel
 
@@ -95,7 +95,7 @@ KILLED = """
 import os, resource, signal, sys, time
 from pathlib import Path
 sys.dont_write_bytecode = True  # what is written is the cache's
-import purekernel.remaster.job, purekernel.cli.build, zopfli.zlib
+import purekernel.remaster.build, purekernel.cli.build, zopfli.zlib
 from purekernel.cli import main
 from tests.cli.test_cache_faults import entries, is_whole
 folder, moments, *command = sys.argv[1:]
@@ -169,7 +169,7 @@ def test_killed_builds_leave_nothing_wrong(site: Path, expected: bytes, tmp_path
 # Builds in so many processes at once, of one that has imported what they need.
 SIDE_BY_SIDE = """
 import os, sys
-import purekernel.remaster.job, purekernel.cli.build
+import purekernel.remaster.build, purekernel.cli.build
 from purekernel.cli import main
 count, out, *command = sys.argv[1:]
 begin, end = os.pipe()

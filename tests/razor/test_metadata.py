@@ -5,27 +5,36 @@ from datetime import UTC, datetime
 
 import yaml
 
-from purekernel.razor.metadata import build_iso_metadata, build_version_file
+from purekernel.razor.microkernel import METADATA_FILE, VERSION_FILE, Microkernel
+from purekernel.recipe.flavour import Flavour, Generation
+from purekernel.recipe.identity import BootFiles
+
+
+def microkernel(version: str) -> Microkernel:
+    return Microkernel(version=version, flavour=Flavour.DEV, generation=Generation.V2013)
 
 
 def test_version_file_has_the_key_that_boot_scripts_read() -> None:
-    assert build_version_file("0.9.0.1") == b"---\nmk_version: 0.9.0.1\n"
+    assert microkernel("0.9.0.1").root_files == {VERSION_FILE: b"---\nmk_version: 0.9.0.1\n"}
 
 
 def test_version_that_looks_like_a_number_stays_a_string() -> None:
     for version in ("0.9", "1e3", "12", "1_0", "0x1F"):
-        assert yaml.safe_load(build_version_file(version)) == {"mk_version": version}
+        data = microkernel(version).root_files[VERSION_FILE]
+        assert yaml.safe_load(data) == {"mk_version": version}
 
 
 def test_metadata_has_the_original_keys_in_order() -> None:
-    data = build_iso_metadata(
-        version="0.9.0.1",
+    files = BootFiles(
         kernel_path="boot/vmlinuz",
         kernel=b"k",
-        initrd_path="boot/core.gz",
-        initrd=b"i",
+        core_path="boot/core.gz",
+        core=b"i",
         timestamp=1369216800,
     )
+    described = microkernel("0.9.0.1").describe(files)
+    assert list(described) == [METADATA_FILE]
+    data = bytes(described[METADATA_FILE])
     assert data.decode() == (
         "---\n"
         "iso_version: 0.9.0.1\n"

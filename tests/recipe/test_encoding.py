@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.bundle import make_bundle
 from fixtures.core_iso import make_core_iso
-from purekernel import make_image, write_image
+from purekernel import Context, write_image
 from purekernel.cli import main
 from purekernel.encode.encoders import Effort
 from purekernel.errors import UsageError
@@ -17,8 +17,8 @@ from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import parse_iso
 from purekernel.input import Input
-from purekernel.recipe.encoding import Encoding
 from purekernel.tree import File
+from tests.builds import Encoding, make_image
 from tests.bzimages import make_bzimage, make_payload
 
 # The messages by which a kernel's decompressors are recognised (docs/kernels.md).
@@ -125,4 +125,4 @@ def test_unsupported_compression_is_an_error(
 
 def test_zero_jobs_are_an_error() -> None:
     with pytest.raises(UsageError, match="jobs must be 1 or more, got 0"):
-        Encoding(jobs=0)
+        Context(jobs=0)

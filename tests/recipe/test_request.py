@@ -6,8 +6,8 @@ import pytest
 
 from purekernel.errors import CombinedError, InputError, PurekernelError, UsageError
 from purekernel.recipe.flavour import Flavour
-from purekernel.recipe.model import Account
-from purekernel.recipe.request import Asked, Request, ask_about, join_request
+from purekernel.recipe.model import Account, Recipe
+from purekernel.recipe.request import Request, ask_about, join_request
 
 RECIPE = """\
 version = "recipe"
@@ -63,8 +63,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def summary(asked: Asked) -> dict[str, object]:
-    recipe = asked.recipe
+def summary(recipe: Recipe) -> dict[str, object]:
     return {
         "version": recipe.version,
         "flavour": recipe.flavour,
@@ -75,7 +74,7 @@ def summary(asked: Asked) -> dict[str, object]:
         "password": [account.password for account in recipe.accounts],
         "rubygems": recipe.razor.rubygems if recipe.razor else "none",
         "tools": recipe.razor.open_vm_tools if recipe.razor else "none",
-        "reuse": asked.reuse,
+        "reuse": recipe.downloads.reuse,
     }
 
 
@@ -140,17 +139,17 @@ def test_command_line_overrides_file_overrides_recipe_overrides_environment(fold
 
 
 def test_empty_request_sets_no_defaults() -> None:
-    asked = join_request(Request(), {})
-    assert asked.recipe.razor is not None
-    assert asked.recipe.razor.project == "."
-    assert asked.recipe.extensions.builtin is None
-    assert asked.path is None
-    assert asked.warnings == ()
+    recipe = join_request(Request(), {})
+    assert recipe.razor is not None
+    assert recipe.razor.project == "."
+    assert recipe.extensions.builtin is None
+    assert recipe.path is None
+    assert recipe.warnings == ()
 
 
 def test_unknown_setting_in_environment_is_a_warning() -> None:
-    asked = join_request(Request(), ENVIRONMENT)
-    assert asked.warnings == ("the environment: ignored unknown setting 'MK_BUNDLE_NO_SUCH'",)
+    recipe = join_request(Request(), ENVIRONMENT)
+    assert recipe.warnings == ("the environment: ignored unknown setting 'MK_BUNDLE_NO_SUCH'",)
 
 
 def test_overridden_list_may_be_missing() -> None:
@@ -178,23 +177,23 @@ def test_all_errors_are_reported_together(folder: Path) -> None:
 def test_option_paths_are_relative_to_the_current_folder(folder: Path) -> None:
     (folder / "other").mkdir()
     (folder / "other" / "purekernel.toml").write_text(RECIPE)
-    asked = join_request(Request(recipe=Path("other")), {})
-    assert asked.path == Path("other/purekernel.toml")
-    assert asked.recipe.folder == Path("other")
+    recipe = join_request(Request(recipe=Path("other")), {})
+    assert recipe.path == Path("other/purekernel.toml")
+    assert recipe.folder == Path("other")
     # A path on the command line is relative to the current folder, a path in a recipe to it.
-    asked = join_request(Request(recipe=Path("other"), project="mine"), {})
-    assert asked.recipe.razor is not None
-    assert asked.recipe.razor.project == str(folder / "mine")
-    asked = join_request(Request(project="http://x.example/p.tgz"), {})
-    assert asked.recipe.razor is not None
-    assert asked.recipe.razor.project == "http://x.example/p.tgz"
+    recipe = join_request(Request(recipe=Path("other"), project="mine"), {})
+    assert recipe.razor is not None
+    assert recipe.razor.project == str(folder / "mine")
+    recipe = join_request(Request(project="http://x.example/p.tgz"), {})
+    assert recipe.razor is not None
+    assert recipe.razor.project == "http://x.example/p.tgz"
 
 
 def test_skip_and_no_deps_add_to_the_recipe(folder: Path) -> None:
     (folder / "purekernel.toml").write_text(RECIPE)
-    asked = join_request(Request(skip=("two", "three.deb"), no_deps=True), {})
-    assert asked.recipe.extensions.skip == {"one.tcz", "two.tcz", "three.deb"}
-    assert asked.recipe.extensions.dependencies is False
+    recipe = join_request(Request(skip=("two", "three.deb"), no_deps=True), {})
+    assert recipe.extensions.skip == {"one.tcz", "two.tcz", "three.deb"}
+    assert recipe.extensions.dependencies is False
 
 
 @pytest.mark.parametrize(
@@ -209,16 +208,16 @@ def test_password_of_environment_does_not_override_recipe(
     account: str, outer: str, expected: Account, folder: Path
 ) -> None:
     (folder / "purekernel.toml").write_text(f"[accounts.tc]\n{account}\n")
-    asked = join_request(Request(), {"MK_BUNDLE_TC_PASSWD": outer})
-    assert asked.recipe.accounts == (expected,)
-    asked = join_request(Request(tc_passwd="line"), {})
-    (joined,) = asked.recipe.accounts
+    recipe = join_request(Request(), {"MK_BUNDLE_TC_PASSWD": outer})
+    assert recipe.accounts == (expected,)
+    recipe = join_request(Request(tc_passwd="line"), {})
+    (joined,) = recipe.accounts
     assert (joined.password, joined.password_env, joined.locked) == ("line", None, False)
 
 
 def test_password_is_not_in_repr(folder: Path) -> None:
-    asked = join_request(Request(tc_passwd="hidden"), {})
-    assert "hidden" not in repr(asked)
+    recipe = join_request(Request(tc_passwd="hidden"), {})
+    assert "hidden" not in repr(recipe)
     assert "hidden" not in repr(Request(tc_passwd="hidden"))
 
 
@@ -228,13 +227,13 @@ def test_production_and_debug_together_are_an_error() -> None:
 
 
 def test_mirror_query_works_without_recipe(folder: Path) -> None:
-    asked = ask_about(None)
-    assert asked.recipe.mirrors.tinycore == ()
+    recipe = ask_about(None)
+    assert recipe.mirrors.tinycore == ()
     (folder / "purekernel.toml").write_text(RECIPE)
-    assert ask_about(None).recipe.mirrors.extensions == ("http://recipe.example/tcz",)
-    asked = ask_about(None, mirrors=("mirror", "http://x.example"), core="15.x", arch="x86_64")
-    assert asked.recipe.mirrors.tinycore == (str(folder / "mirror"), "http://x.example")
-    assert asked.recipe.mirrors.extensions == ()
-    assert (asked.recipe.core.version, asked.recipe.core.arch) == ("15.x", "x86_64")
+    assert ask_about(None).mirrors.extensions == ("http://recipe.example/tcz",)
+    recipe = ask_about(None, mirrors=("mirror", "http://x.example"), core="15.x", arch="x86_64")
+    assert recipe.mirrors.tinycore == (str(folder / "mirror"), "http://x.example")
+    assert recipe.mirrors.extensions == ()
+    assert (recipe.core.version, recipe.core.arch) == ("15.x", "x86_64")
     with pytest.raises(PurekernelError):
         ask_about(Path("gone.toml"))

@@ -14,12 +14,11 @@ from purekernel.formats.iso.layout import SIZES_BYTES
 from purekernel.formats.tinycore import EXTENSION_NAME_WORDS, LISTED_NAME
 from purekernel.recipe import model
 from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.identity import VERSION
 from purekernel.recipe.kinds import Schema
-from purekernel.recipe.model import MAX_TIMEOUT, BootChanges
+from purekernel.recipe.model import MAX_TIMEOUT, MAX_TIMESTAMP, BootChanges
 from purekernel.recipe.schema import build_schema, schema_text, tables
 from purekernel.recipe.words import to_toml
-from purekernel.remaster.image import MAX_TIMESTAMP
-from purekernel.remaster.image_name import VERSION
 from purekernel.remaster.outputs import Emit
 from tests.recipe.schemas import SCHEMA, resolve
 
@@ -114,6 +113,10 @@ def test_limits_agree_with_the_code() -> None:
     assert extension["x-words"] == EXTENSION_NAME_WORDS
 
 
+# Attributes that only the command line or a library sets.
+NOT_IN_FILES = {"name", "password_place", "from_command_line", "layer", "reuse"}
+
+
 @pytest.mark.parametrize(
     ("table", "kind", "besides"),
     [
@@ -135,7 +138,7 @@ def test_limits_agree_with_the_code() -> None:
 )
 def test_fields_and_keys_correspond(table: str, kind: type, besides: set[str]) -> None:
     keys = {key.replace("-", "_") for key in TABLES[table].keys}
-    assert keys - besides == set(fields_dict(kind)) - {"name", "password_place"}
+    assert keys - besides == set(fields_dict(kind)) - NOT_IN_FILES
     assert besides <= keys
 
 

@@ -17,11 +17,12 @@ from purekernel.formats.iso import parse_iso
 from purekernel.input import Input
 from purekernel.razor.bundle import parse_bundle
 from purekernel.recipe.model import BootChanges
-from purekernel.remaster.image import Image, Options, build_image
+from purekernel.remaster.image import Image
 from purekernel.remaster.outputs import write_image
 from purekernel.tools.roots import open_root
 from purekernel.tree import Tree
 from tests import shared
+from tests.builds import Options, build_image
 from tests.hybrids import (
     GRUB_MENU,
     MICROCODE,
@@ -198,12 +199,12 @@ def test_dropped_microcode_is_reported_and_image_builds() -> None:
 def test_image_made_for_other_outputs_is_not_written_as_an_iso(tmp_path: Path) -> None:
     image = make(make_uefi_iso(), Options(writes_iso=False))
     assert image.notes == ()
-    assert [output.path.name for output in write_image(image, tmp_path, emit=["core"])] == [
+    assert [output.path.name for output in write_image(image, tmp_path, kinds=["core"])] == [
         "core.gz",
         "vmlinuz",
     ]
     with pytest.raises(CombinedError, match="the output would lose"):
-        write_image(image, tmp_path, emit=["iso"])
+        write_image(image, tmp_path, kinds=["iso"])
     assert not list(tmp_path.glob("*.iso"))
 
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from purekernel.errors import PurekernelError
+from purekernel.razor.microkernel import Microkernel
 from purekernel.recipe.flavour import Flavour, Generation
-from purekernel.remaster.image_name import check_version, microkernel_identity, remaster_identity
+from purekernel.recipe.identity import check_version, remaster_identity
 
 
 @pytest.mark.parametrize("version", ["0.9.0.1", "v1", "0.12.0+3-gdeadbee-dirty", "1_0~rc1"])
@@ -23,9 +24,12 @@ def test_invalid_versions_are_refused(version: str) -> None:
 
 def test_microkernel_name_follows_its_generation() -> None:
     def made(generation: Generation, version: str = "1.2") -> tuple[str, str, str]:
-        identity = microkernel_identity(
-            version=version, flavour=Flavour.PROD, generation=generation, has_licence=True
-        )
+        identity = Microkernel(
+            version=version,
+            flavour=Flavour.PROD,
+            generation=generation,
+            licences=((b"LICENSE", b""),),
+        ).identity
         return identity.name, identity.volume.volume_id, identity.volume.copyright_file_id
 
     assert made(Generation.V2012) == ("rz_mk_prod-image.1.2", "TC-custom", "")

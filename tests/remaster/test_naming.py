@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from purekernel import Emit
+from purekernel import Context, Outputs
 from purekernel.errors import BundleError, UsageError
+from purekernel.plan.fetch_plan import open_plan_context
+from purekernel.plan.planner import make_plan
+from purekernel.recipe.model import Recipe
 from purekernel.recipe.request import Request, join_request
-from purekernel.remaster.image_name import identify
-from purekernel.remaster.job import Provision, Session
+from purekernel.remaster.compose import identify
 from purekernel.remaster.outputs import output_names
 from tests.workshop import Workshop
 
@@ -22,8 +24,9 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 
 def named(workshop: Workshop, *, version: str | None) -> str:
     request = Request(config=workshop.top / "bundle.cfg", iso_version=version)
-    with Session(join_request(request, {}), Provision()) as session:
-        return identify(session.plan()).name
+    with open_plan_context(join_request(request, {}), Context()) as plan_context:
+        _planner, plan = make_plan(plan_context)
+        return identify(plan).name
 
 
 def test_microkernel_name_has_flavour_and_version(workshop: Workshop) -> None:
@@ -41,7 +44,9 @@ def test_microkernel_without_version_is_refused(workshop: Workshop) -> None:
 
 
 def test_output_names_have_a_fixed_order() -> None:
-    assert output_names("my-core", ["pxe", Emit.ISO]) == ["my-core.iso", "my-core.pxe"]
-    assert output_names("my-core", ["core"]) == ["core.gz", "vmlinuz"]
+    kinds = Outputs(kinds=["pxe", "iso"]).kinds_for(Recipe())
+    assert output_names("my-core", kinds) == ["my-core.iso", "my-core.pxe"]
+    kinds = Outputs(kinds=["core"]).kinds_for(Recipe())
+    assert output_names("my-core", kinds) == ["core.gz", "vmlinuz"]
     with pytest.raises(UsageError):
-        output_names("my-core", [])
+        Outputs(kinds=[])

@@ -17,13 +17,12 @@ from attrs import evolve
 
 from fixtures.bundle import make_bundle_tree, pack_bundle
 from fixtures.scripts import Generation
-from purekernel import make_image
 from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.ld_cache import parse_ld_cache
 from purekernel.input import Input
-from purekernel.recipe.encoding import Encoding
 from purekernel.tree import Buffer, Directory, File, Metadata, Node, Symlink, Tree
+from tests.builds import Encoding, make_image
 from tests.oracles import require, run
 from tests.shared import core_iso
 from tests.workshop import Workshop

@@ -9,9 +9,10 @@ from purekernel.errors import BootMenuError
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.razor.bundle import parse_bundle
 from purekernel.recipe.model import BootChanges
-from purekernel.remaster.image import Image, Options, build_image
+from purekernel.remaster.image import Image
 from purekernel.remaster.pxe import build_pxe_files
 from purekernel.tree import File, Metadata
+from tests.builds import Options, build_image
 
 
 def test_server_folder_has_both_menus_and_their_files() -> None:

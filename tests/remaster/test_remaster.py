@@ -10,12 +10,13 @@ from fixtures.core import make_core_tree
 from fixtures.core_iso import make_core_iso
 from fixtures.planting import Planting
 from fixtures.repository import make_repository
-from purekernel import Flavour, Image, Provision, Request, make_image
+from purekernel import Flavour, Image
 from purekernel.errors import CombinedError, RecipeError, UsageError
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.tar import build_tar
-from purekernel.recipe.encoding import Encoding
+from purekernel.recipe.request import Request
 from purekernel.tree import File, Tree
+from tests.builds import Encoding, make_image
 from tests.oracles import require, run
 from tests.workshop import ISO, Workshop
 
@@ -41,10 +42,11 @@ def make(
 ) -> Image:
     path = workshop.top / "purekernel.toml"
     path.write_text(BASE + recipe, encoding="utf-8")
-    provision = Provision(cache_dir=workshop.top / "cache")
-    request = Request(recipe=path)
     return make_image(
-        request=request, provision=provision, environment=environment, encoding=encoding
+        request=Request(recipe=path),
+        cache_dir=workshop.top / "cache",
+        environment=environment,
+        encoding=encoding,
     )
 
 
@@ -144,8 +146,7 @@ def test_flavour_sets_shadow_and_autologin(
     image = make(workshop, '[extensions]\nbuiltin = ["openssh.tcz", "nano.tcz"]\n', X="")
     recipe = (workshop.top / "purekernel.toml").read_text()
     (workshop.top / "purekernel.toml").write_text(f'flavour = "{flavour}"\n{recipe}')
-    provision = Provision(cache_dir=workshop.top / "cache")
-    image = make_image(request=Request(), provision=provision)
+    image = make_image(request=Request(), cache_dir=workshop.top / "cache")
     assert image.flavour is Flavour(flavour)
     assert (b"tmp/builtin/optional/openssh.tcz" in image.root) is (flavour != "prod")
     assert shadow in content(image.root, "etc/shadow")
@@ -160,8 +161,7 @@ def test_production_image_locks_user_without_password(workshop: Workshop) -> Non
     workshop.write_mirror({ISO: make_core_iso(root=root)})
     assert "tc::1:" in content(make(workshop).root, "etc/shadow")
     request = Request(build_prod_image=True)
-    provision = Provision(cache_dir=workshop.top / "cache")
-    image = make_image(request=request, provision=provision)
+    image = make_image(request=request, cache_dir=workshop.top / "cache")
     assert "tc:*:1:" in content(image.root, "etc/shadow")
 
 

@@ -15,15 +15,15 @@ import pytest
 from fixtures.bundle import make_bundle
 from fixtures.core import make_core_tree
 from fixtures.core_iso import make_core_iso
-from purekernel import make_image
 from purekernel.cli import main
 from purekernel.encode.encoders import Effort
 from purekernel.formats.compress import compress
 from purekernel.formats.initramfs import Compression
-from purekernel.recipe.encoding import Encoding, Modules
+from purekernel.recipe.outputs import Modules
 from purekernel.remaster.core import Unpacking, build_archive, measure_unpacking, pack_core
 from purekernel.rootfs.modules import unpack_modules
 from purekernel.tree import File, Metadata, Tree, content_bytes, merge
+from tests.builds import Encoding, make_image
 from tests.shared import core_iso
 
 FOLDER = b"lib/modules/3.0.3-tinycore/kernel/"

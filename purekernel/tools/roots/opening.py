@@ -43,7 +43,7 @@ from purekernel.host.read import is_folder, load_file
 from purekernel.host.rootfs_folder import load_root_folder
 from purekernel.host.write import write_whole
 from purekernel.input import DEFAULT_LIMITS, Input, Limits, limits_of
-from purekernel.recipe.encoding import Encoding
+from purekernel.threads import running_executor
 from purekernel.tree import Buffer, File, Tree, display, look_up, newest_time
 
 # The name of the top folder in an archive of "tar -c .".
@@ -229,7 +229,7 @@ class ArchiveRoot:
         if is_tar(plain):
             return pack(_build_tar_like(plain, changed))
         if bytes(plain[:4]) == SQUASHFS_MAGIC:
-            with Encoding().running() as executor:
+            with running_executor() as executor:
                 image = rebuild_image(
                     plain,
                     changed,

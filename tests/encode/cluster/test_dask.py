@@ -19,7 +19,7 @@ import trustme
 import zopfli
 from distributed import Security
 
-from purekernel import Encoding, open_executor
+from purekernel import Context, open_executor
 from purekernel.cli import main
 from purekernel.errors import ClusterError, UsageError
 from tests.clusters import (
@@ -404,7 +404,7 @@ def test_jobs_with_an_executor_is_refused(folder: Path, capsys: pytest.CaptureFi
         ThreadPoolExecutor() as executor,
         pytest.raises(UsageError, match="jobs and executor cannot be used together"),
     ):
-        Encoding(jobs=2, executor=executor)
+        Context(jobs=2, executor=executor)
     untouched(folder)
 
 

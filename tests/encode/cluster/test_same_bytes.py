@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from purekernel import Effort, Encoding, make_image, open_executor
+from purekernel import Effort, open_executor
+from tests.builds import Encoding, make_image
 from tests.clusters import Cluster, running, write_overlay
 
 pytestmark = pytest.mark.cluster

@@ -1,0 +1,138 @@
+"""Give an image the conventions of a Razor Microkernel: its names, and the files that describe it.
+
+Razor's server and the scripts in the image rely on them. Source: ``rebuild_iso.sh`` and
+``build_initial_directories.sh`` of the project, in both generations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+
+import yaml
+from attrs import field, frozen
+
+from purekernel.errors import BundleError, UsageError
+from purekernel.formats.iso import VolumeFields
+from purekernel.recipe.flavour import Flavour, Generation
+from purekernel.recipe.identity import PREPARER, BootFiles, Identity, check_version
+from purekernel.tree import Buffer
+
+VERSION_FILE = b"tmp/mk-version.yaml"
+METADATA_FILE = b"iso-metadata.yaml"
+LICENCE = b"LICENSE"
+APPLICATION = "Razor Microkernel"
+
+# "Razor MK " leaves 23 of a volume ID's 32 characters. rebuild_iso.sh cuts the version at 22.
+MAX_VOLUME_VERSION = 22
+
+# A Microkernel waits ten seconds at its boot prompt, in tenths of a second.
+TIMEOUT = 100
+
+
+class _Quoted(str):
+    """A string that is always quoted, so that YAML does not read digits as a number."""
+
+    __slots__ = ()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Write :class:`_Quoted` in quotes."""
+
+
+_Dumper.add_representer(
+    _Quoted,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style="'"),
+)
+
+
+@frozen(kw_only=True)
+class Microkernel:
+    """The conventions of one image.
+
+    Attributes:
+        version: version of the image.
+        flavour: flavour of the image.
+        generation: generation of the scripts whose conventions apply.
+        licences: name and content of each licence file for the ISO's root.
+    """
+
+    version: str
+    flavour: Flavour
+    generation: Generation
+    licences: tuple[tuple[bytes, Buffer], ...] = field(default=(), repr=False)
+
+    @property
+    def identity(self) -> Identity:
+        """The names of the image and of its volume."""
+        if self.generation is Generation.V2012:
+            volume = VolumeFields(volume_id="TC-custom", preparer_id=PREPARER)
+        else:
+            has_licence = any(name == LICENCE for name, _content in self.licences)
+            volume = VolumeFields(
+                volume_id=f"Razor MK {self.version[:MAX_VOLUME_VERSION]}",
+                application_id=APPLICATION,
+                preparer_id=PREPARER,
+                copyright_file_id=LICENCE.decode() if has_licence else "",
+            )
+        return Identity(
+            name=f"rz_mk_{self.flavour.value}-image.{self.version}",
+            version=self.version,
+            flavour=self.flavour,
+            generation=self.generation,
+            volume=volume,
+        )
+
+    @property
+    def root_files(self) -> dict[bytes, Buffer]:
+        """The file with the version, which the boot scripts print."""
+        return {VERSION_FILE: _dump({"mk_version": self.version})}
+
+    @property
+    def iso_files(self) -> dict[bytes, Buffer]:
+        """The licence files."""
+        return dict(self.licences)
+
+    def describe(self, files: BootFiles) -> dict[bytes, Buffer]:
+        """Return the file with the digests of kernel and core, which Razor's server checks."""
+        document = {
+            "iso_version": self.version,
+            "kernel": files.kernel_path,
+            "initrd": files.core_path,
+            "hash_description": {"type": "Digest::SHA2", "bitlen": 256},
+            "kernel_hash": _Quoted(hashlib.sha256(files.kernel).hexdigest()),
+            "initrd_hash": _Quoted(hashlib.sha256(files.core).hexdigest()),
+            "iso_build_time": datetime.fromtimestamp(files.timestamp, tz=UTC),
+        }
+        return {METADATA_FILE: _dump(document)}
+
+
+def bundle_version(chosen: str | None, recorded: str | None, *, source: str) -> str:
+    """Return the version of a bundle's image.
+
+    Args:
+        chosen: the user's choice, which comes first.
+        recorded: the version in the bundle.
+        source: name of the bundle, for messages.
+
+    Raises:
+        UsageError: the user's choice is not valid.
+        BundleError: the bundle's version is missing or not valid.
+    """
+    version = recorded if chosen is None else chosen
+    if version is None:
+        raise BundleError(
+            "the bundle's version is missing: its gitversion.sh sets none",
+            hint="give one with --iso-version, such as --iso-version 0.9.0.1",
+        ).within(source)
+    try:
+        return check_version(version)
+    except BundleError as error:
+        if chosen is None:
+            raise error.within(source) from None
+        raise UsageError(error.message, hint=error.hint) from None
+
+
+def _dump(document: dict[str, object]) -> bytes:
+    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, explicit_start=True)
+    return text.encode("utf-8")

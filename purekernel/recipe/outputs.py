@@ -1,0 +1,118 @@
+"""Define what a build writes: the kinds of files, their folder, and the core's compression."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from enum import Enum
+from pathlib import Path
+
+from attrs import field, frozen
+
+from purekernel.encode.encoders import Effort
+from purekernel.errors import UsageError
+from purekernel.formats.compress import check_taken, choose_compression
+from purekernel.formats.initramfs import Compression, read_compressions
+from purekernel.input import Limits
+from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.model import Recipe
+from purekernel.tree import Buffer
+
+# A production image is built once and downloaded often.
+_OF_FLAVOURS = {Flavour.PROD: Effort.MAX}
+
+
+class Emit(Enum):
+    """Kinds of output files."""
+
+    ISO = "iso"
+    CORE = "core"
+    PXE = "pxe"
+
+
+class Modules(Enum):
+    """How to store kernel modules that are compressed with gzip."""
+
+    KEEP = "keep"
+    """Keep the modules as they are."""
+    REDO = "redo"
+    """Recompress the modules to a smaller size, as for other gzip files."""
+    RAW = "raw"
+    """Decompress the modules: the core compresses better, and the modules take more memory after
+    booting."""
+
+
+def _path(folder: str | os.PathLike[str] | None) -> Path | None:
+    return None if folder is None else Path(folder)
+
+
+def _kinds(kinds: Iterable[Emit | str] | None) -> tuple[Emit, ...] | None:
+    if kinds is None:
+        return None
+    try:
+        chosen = {Emit(kind) for kind in kinds}
+    except ValueError as error:
+        raise UsageError(f"unknown output: must be iso, core or pxe: {error}") from None
+    if not chosen:
+        raise UsageError("no output is named", hint="name iso, core or pxe")
+    return tuple(kind for kind in Emit if kind in chosen)
+
+
+@frozen(kw_only=True)
+class Outputs:
+    """What to write and where.
+
+    Attributes:
+        folder: the folder to write to, created if missing; ``None`` to make the image in memory
+            and write nothing.
+        kinds: the kinds of files: ``Emit.ISO`` gives ``NAME.iso``; ``Emit.CORE`` gives ``core.gz``
+            and ``vmlinuz``; ``Emit.PXE`` gives the folder ``NAME.pxe`` for a TFTP or HTTP server.
+            Their values, such as ``"iso"``, are accepted too. ``None`` for the recipe's, or else an
+            ISO.
+        effort: the effort of compression; ``None`` for the flavour's: the highest for production,
+            balanced otherwise.
+        nested: recompress gzip files inside the image, at efforts that do so.
+        modules: how to store kernel modules.
+        compression: the core's compression; ``None`` for the smallest that the kernel is known to
+            support. With a compression other than gzip, the result depends only on the release of
+            its library; it is neither split into segments nor cached.
+
+    Raises:
+        UsageError: ``kinds`` is empty, or has an unknown value.
+    """
+
+    folder: Path | None = field(default=None, converter=_path)
+    kinds: tuple[Emit, ...] | None = field(default=None, converter=_kinds)
+    effort: Effort | None = None
+    nested: bool = True
+    modules: Modules = Modules.REDO
+    compression: Compression | None = Compression.GZIP
+
+    def kinds_for(self, recipe: Recipe) -> tuple[Emit, ...]:
+        """Return the kinds of files to write for ``recipe``.
+
+        Raises:
+            UsageError: the recipe names an unknown kind.
+        """
+        return self.kinds or _kinds(recipe.output.emit or None) or (Emit.ISO,)
+
+    def effort_for(self, flavour: Flavour | None) -> Effort:
+        """Return the effort for an image of ``flavour``."""
+        if self.effort is not None:
+            return self.effort
+        return Effort.BALANCED if flavour is None else _OF_FLAVOURS.get(flavour, Effort.BALANCED)
+
+    def compression_for(self, kernel: Buffer, *, source: str, limits: Limits) -> Compression:
+        """Return the compression to use for a core that ``kernel`` decompresses.
+
+        Raises:
+            UsageError: the kernel is known not to support the requested compression, or any
+                compression that purekernel can write.
+        """
+        if self.compression is Compression.GZIP:
+            return self.compression  # every kernel of a Core release supports it
+        supported = read_compressions(kernel, source=source, limits=limits)
+        if self.compression is None:
+            return choose_compression(supported)
+        check_taken(self.compression, supported)
+        return self.compression

@@ -1,0 +1,59 @@
+"""Build an image from a recipe or a bundle: the one entry of the command line and the library."""
+
+from __future__ import annotations
+
+import os
+
+from attrs import evolve
+
+from purekernel.plan.fetch_plan import gather, open_plan_context
+from purekernel.razor.bundle import Bundle, load_bundle
+from purekernel.recipe.context import Context
+from purekernel.recipe.model import Recipe
+from purekernel.recipe.outputs import Outputs
+from purekernel.remaster.compose import Assembly, compose_bundle
+from purekernel.remaster.image import Composition, Image, make_image
+from purekernel.remaster.outputs import write_image
+
+
+def build(
+    source: Recipe | Bundle | str | os.PathLike[str],
+    context: Context | None = None,
+    outputs: Outputs | None = None,
+) -> Image:
+    """Make an image, and write it if ``outputs`` names a folder.
+
+    The result depends on the arguments and on the inputs that they name; not on user, host or time.
+
+    Args:
+        source: a recipe, whose inputs are planned and fetched; a bundle; or the path of a bundle.
+        context: what the build uses of its surroundings; by default the user's store and threads,
+            and no environment variables.
+        outputs: what to write and where; by default nothing is written.
+
+    Raises:
+        UsageError: two settings contradict each other.
+        BootLossError: the output would lose a way to boot that the base has.
+        OutputError: a file cannot be written; existing files stay unchanged.
+        PurekernelError: an input is missing or damaged, has another digest, or does not fit the
+            others.
+    """
+    context, outputs = context or Context(), outputs or Outputs()
+    if isinstance(source, Recipe):
+        with open_plan_context(source, context) as plan_context:
+            gathered = gather(plan_context, progress=context.progress)
+            with context.progress.step("assembling"):
+                composition = Assembly(gathered, context).composition()
+            return _finish(composition, context, outputs)
+    if not isinstance(source, Bundle):
+        with context.progress.step("reading the bundle"):
+            source = load_bundle(source, limits=context.limits)
+    return _finish(compose_bundle(source, context), context, outputs)
+
+
+def _finish(composition: Composition, context: Context, outputs: Outputs) -> Image:
+    image = make_image(composition, context, outputs)
+    if outputs.folder is None:
+        return image
+    files = write_image(image, outputs.folder, kinds=image.kinds, progress=context.progress)
+    return evolve(image, files=tuple(files))
