@@ -9,7 +9,8 @@ from attrs import evolve
 
 from purekernel.errors import LockError, PurekernelError, RecipeError
 from purekernel.fetch.urls import last_component
-from purekernel.formats.gem import ListedGem, Version, parse_gem_list, parse_listed_gem
+from purekernel.formats.gem import GemVersion, ListedGem, parse_gem_list, parse_listed_gem
+from purekernel.input import Input
 from purekernel.plan.locked import LockedGems
 from purekernel.plan.plan import GemPlan, PlanContext
 from purekernel.razor.project import GEM_LIST, Project
@@ -84,7 +85,7 @@ def _listed_gems(
         return tuple(gems)
     list_errors: list[PurekernelError] = []
     data = project.content(GEM_LIST) or b""
-    listed = parse_gem_list(data, GEM_LIST.decode(), errors=list_errors)
+    listed = parse_gem_list(Input(data, name=GEM_LIST.decode()), errors=list_errors)
     errors += [error.within(project.source) for error in list_errors]
     return listed
 
@@ -134,13 +135,13 @@ def _target(context: PlanContext, project: Project | None) -> GemTarget:
     match = _RUBYGEMS.fullmatch(file_name)
     return GemTarget(
         ruby=_version(ruby or defaults.RUBY, context),
-        rubygems=Version(match[1]) if match is not None else None,
+        rubygems=GemVersion(match[1]) if match is not None else None,
     )
 
 
-def _version(text: str, context: PlanContext) -> Version:
+def _version(text: str, context: PlanContext) -> GemVersion:
     try:
-        return Version(text)
+        return GemVersion(text)
     except ValueError:
         raise RecipeError(
             f"{context.recipe.source}: invalid Ruby version: must be like 1.8.7, got {text!r}",

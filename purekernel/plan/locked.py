@@ -10,8 +10,8 @@ from purekernel.errors import FormatError, LockError, RecipeError
 from purekernel.fetch.model import Download, Kind
 from purekernel.fetch.urls import join_url
 from purekernel.formats.debian.control import PackageRecord, Stanza
-from purekernel.formats.gem import Dependency, Version, parse_listed_gem
-from purekernel.formats.gem.compact import Release
+from purekernel.formats.gem import GemDependency, GemVersion, parse_listed_gem
+from purekernel.formats.gem.compact import GemRelease
 from purekernel.plan.lock import Lock, Pin, PinnedGem, PinnedPackage
 from purekernel.repos.debian import PackageCandidate, PackageRepository
 from purekernel.repos.rubygems import GemCandidate
@@ -135,17 +135,17 @@ class LockedGems:
     def _candidate(self, gem: PinnedGem) -> GemCandidate:
         try:
             needs = [parse_listed_gem(need, place="the lock file") for need in gem.needs]
-            version = Version(gem.version)
+            version = GemVersion(gem.version)
         except (RecipeError, ValueError) as error:
             raise LockError(f"the lock file: damaged: {gem.name}: {error}") from None
         urls = tuple(join_url(server, "gems", gem.pin.name) for server in self._servers)
         download = Download(name=gem.pin.name, urls=urls, kind=Kind.TAR)
         return GemCandidate(
             name=gem.name,
-            release=Release(
+            release=GemRelease(
                 version=version,
                 dependencies=tuple(
-                    Dependency(name=need.name, requirement=need.requirement) for need in needs
+                    GemDependency(name=need.name, requirement=need.requirement) for need in needs
                 ),
                 sha256=gem.pin.sha256,
             ),

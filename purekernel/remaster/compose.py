@@ -269,7 +269,7 @@ def add_gems(overlay: OverlayTree, gathered: Gathered) -> None:
         if names is not None:
             overlay.file(GEM_FOLDER + b"/gem.list", names)
         return
-    specs = {name: parse_gem(content, source=name).spec for name, content in files.items()}
+    specs = {name: parse_gem(Input(content, name=name)).spec for name, content in files.items()}
     add_files(overlay, GEM_MIRROR + b"/gems", files)
     add_files(overlay, GEM_MIRROR, build_gem_index(specs, deflate=Libdeflate().encode))
     if names is not None:

@@ -13,9 +13,10 @@ from fixtures.compress import gzip
 from fixtures.repository import TCZ, make_extension, make_repository
 from fixtures.scripts import Generation
 from purekernel.cli import main
-from purekernel.formats.gem.index import INDEX_LIMITS, parse_index, unpack_index
+from purekernel.formats.gem.index import INDEX_LIMITS, parse_gem_index, unpack_gem_index
 from purekernel.formats.tar import build_tar
 from purekernel.host.overlay_folder import load_folder
+from purekernel.input import Input
 from purekernel.tree import ROOT, File, Symlink, Tree
 from tests.fetch.server import Server
 from tests.workshop import NEEDS, Workshop, core_iso, inner, notes, text, two_lines
@@ -69,7 +70,7 @@ def test_a_bundle_of_2013_holds_what_the_original_gathered(workshop: Workshop) -
     }  # fmt: skip
     specs = overlay[b"tmp/gem-mirror/specs.4.8.gz"]
     assert isinstance(specs, File)
-    listed = parse_index(unpack_index(specs.content, source="x"), source="x")
+    listed = parse_gem_index(unpack_gem_index(Input(specs.content, name="x")))
     assert [(one.name, str(one.version)) for one in listed] == [
         ("sample_gem", "1.0"), ("sample_lib", "2.1"), ("sample_tool", "1.3"),
     ]  # fmt: skip

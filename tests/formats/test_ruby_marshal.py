@@ -18,11 +18,12 @@ from purekernel.formats.ruby_marshal import (
     build_marshal,
     parse_marshal,
 )
+from purekernel.input import Input
 from tests.formats.gem.ruby import ruby
 
 
 def parse(data: bytes) -> Value:
-    return parse_marshal(b"\x04\x08" + data, source="m")
+    return parse_marshal(Input(b"\x04\x08" + data, name="m"))
 
 
 def integers() -> st.SearchStrategy[int]:
@@ -62,8 +63,8 @@ def values() -> st.SearchStrategy[Value]:
 
 
 @given(values())
-def test_what_is_written_is_read(value: Value) -> None:
-    assert parse_marshal(build_marshal(value), source="m") == value
+def test_built_value_parses_to_itself(value: Value) -> None:
+    assert parse_marshal(Input(build_marshal(value), name="m")) == value
 
 
 @pytest.mark.parametrize(
@@ -116,13 +117,13 @@ def test_what_is_written_is_read(value: Value) -> None:
         (b'[\x07U:\x06K"\x06a@\x07', (UserMarshal(class_name="K", value=b"a"), b"a")),
     ],
 )  # fmt: skip
-def test_each_kind_of_value_is_read(data: bytes, value: Value) -> None:
+def test_value_of_each_kind_is_read(data: bytes, value: Value) -> None:
     found = parse(data)
     assert found == value
     assert type(found) is type(value)
 
 
-def test_a_value_linked_to_twice_is_one() -> None:
+def test_links_to_a_value_give_one_object() -> None:
     found = parse(b'[\x07I"\x06a\x06:\x06ET@\x06')
     assert isinstance(found, tuple)
     assert found[0] is found[1]
@@ -144,13 +145,13 @@ def test_a_value_linked_to_twice_is_one() -> None:
         (b"l*\x06ab", "m, byte 3: expected '+' or '-', got 2a"),
         (b"f\x081_0", "m, byte 3: expected a float, got b'1_0'"),
         (b"f\x00", "m, byte 3: expected a float, got b''"),
-        (b"@\x00", "m, byte 3: expected a link to one of 0 values before it, got 0"),
-        (b"[\x06@\xfa", "m, byte 5: expected a link to one of 1 values before it, got -1"),
-        (b"[\x06@\x00", ("m, byte 5: expected a link to a whole value, got one to a value around "
-         "it")),
-        (b";\x00", "m, byte 3: expected a link to one of 0 symbols before it, got 0"),
+        (b"@\x00", "m, byte 3: expected a link to one of 0 earlier values, got 0"),
+        (b"[\x06@\xfa", "m, byte 5: expected a link to one of 1 earlier values, got -1"),
+        (b"[\x06@\x00", ("m, byte 5: expected a link to a complete value, got one to a value "
+         "around it")),
+        (b";\x00", "m, byte 3: expected a link to one of 0 earlier symbols, got 0"),
         (b"o\"\x06K\x00", "m, byte 3: expected a symbol, got one of kind '\"'"),
-        (b"I[\x00\x00", ("m, byte 3: expected a string, a symbol or a value's own bytes, "
+        (b"I[\x00\x00", ("m, byte 3: expected a string, a symbol or the bytes of a value, "
          "got one of kind '['")),
         (b"c\x0bString", ("m, byte 2: expected a kind of value that gem indexes hold, "
          "got one of kind 'c'")),
@@ -159,7 +160,7 @@ def test_a_value_linked_to_twice_is_one() -> None:
         (b"i\x06i\x06", "m, byte 4: expected the end, got 2 more bytes"),
     ],
 )  # fmt: skip
-def test_damage_is_refused(data: bytes, message: str) -> None:
+def test_damaged_data_raises_format_error_with_offset(data: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         parse(data)
     assert str(caught.value) == message
@@ -170,29 +171,30 @@ def test_damage_is_refused(data: bytes, message: str) -> None:
 )
 def test_other_formats_and_versions_are_refused(data: bytes) -> None:
     with pytest.raises(FormatError, match=r"expected (version 4.8 of|the version of at most)"):
-        parse_marshal(data, source="m")
+        parse_marshal(Input(data, name="m"))
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"[\x06" * 100_000 + b"0", "m, byte 132: expected values at most 64 deep, got more"),
+        (b"[\x06" * 100_000 + b"0",
+         "m, byte 132: expected values nested at most 64 deep, got more"),
         (b"I:\x06a\x06:\x06b" * 20_000 + b"0",
-         "m, byte 522: expected values at most 64 deep, got more"),
+         "m, byte 522: expected values nested at most 64 deep, got more"),
         (b"l+\x02\x01\x08" + bytes(4098), ("m, byte 3: expected a number of at most 4096 bytes, "
          "got 4098")),
         (b":\x02\x01\x04" + b"a" * 1025, ("m, byte 3: expected a symbol of at most 1024 bytes, "
          "got 1025")),
     ],
 )  # fmt: skip
-def test_what_is_beyond_all_bounds_is_refused(data: bytes, message: str) -> None:
+def test_data_beyond_the_limits_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(LimitError) as caught:
         parse(data)
     assert str(caught.value) == message
 
 
-def test_links_make_no_more_of_a_few_bytes() -> None:
-    # Each array holds the one before it twice: written out it would have 2**60 parts.
+def test_nested_links_take_no_extra_memory() -> None:
+    # Each array has the one before it twice: without links there would be 2**60 parts.
     data = b"[\x01\x3d" + b'"\x06a'
     for number in range(60):
         data += b"[\x07" + (b"@" + bytes((6 + number,))) * 2
@@ -202,20 +204,20 @@ def test_links_make_no_more_of_a_few_bytes() -> None:
 
 
 @pytest.mark.parametrize("value", [1.5, ((1.5,),), Symbol("é"), Object(class_name="é")])
-def test_what_no_index_has_is_not_written(value: Value) -> None:
-    with pytest.raises(UnrepresentableError, match="has no place in an index of gems"):
+def test_unsupported_value_is_refused(value: Value) -> None:
+    with pytest.raises(UnrepresentableError, match="an index of gems cannot hold"):
         build_marshal(value)
 
 
-def test_what_is_too_deep_is_not_written() -> None:
+def test_deeply_nested_value_is_refused() -> None:
     value: Value = None
     for _ in range(66):
         value = (value,)
-    with pytest.raises(UnrepresentableError, match="lies more than 64 deep"):
+    with pytest.raises(UnrepresentableError, match="is nested more than 64 deep"):
         build_marshal(value)
 
 
-def test_no_damage_raises_an_error_that_is_not_ours() -> None:
+def test_random_damage_raises_only_our_errors() -> None:
     chance = random.Random(5)
     sound = build_marshal(
         (
@@ -231,10 +233,10 @@ def test_no_damage_raises_an_error_that_is_not_ours() -> None:
         for _ in range(chance.randint(1, 4)):
             damaged[chance.randrange(len(damaged))] = chance.choice(kinds)
         with suppress(PurekernelError):
-            parse_marshal(damaged, source="m")
+            parse_marshal(Input(damaged, name="m"))
 
 
-# Ruby as the judge
+# Comparison with Ruby
 
 MANY = """
 class K; def initialize(a); @a = a; @b = :sym; end; end
@@ -251,8 +253,8 @@ STDOUT.write Marshal.dump([n, s, a, 1.5, -0.0, 1e300, Float::INFINITY, "\\u00e9"
 
 
 @pytest.mark.oracle
-def test_all_that_ruby_writes_is_read() -> None:
-    found = parse_marshal(ruby(MANY), source="ruby")
+def test_values_written_by_ruby_are_read() -> None:
+    found = parse_marshal(Input(ruby(MANY), name="ruby"))
     powers = [0, 1, 122, 123, 255, 256, 65535, 65536, 1 << 24, (1 << 30) - 1]
     powers += [1 << power for power in (30, 31, 62, 64, 100)]
     numbers = tuple(powers + [-n for n in powers] + [-n - 1 for n in powers])
@@ -275,7 +277,7 @@ def test_all_that_ruby_writes_is_read() -> None:
 
 
 @pytest.mark.oracle
-def test_ruby_reads_all_that_is_written() -> None:
+def test_ruby_reads_the_values_that_we_write() -> None:
     values: tuple[Value, ...] = (
         None, True, False, 0, 122, 123, -123, -124, -256, -257, 65536, -(1 << 30), 1 << 30,
         (1 << 30) - 1, -(1 << 30) - 1, 1 << 64, -(1 << 100), "é", b"\xff", "", (), ((1,), "a"),
@@ -283,12 +285,12 @@ def test_ruby_reads_all_that_is_written() -> None:
         Hash(default=7), "x" * 300, tuple(range(-300, 300)),
         UserMarshal(class_name="Gem::Version", value=("1.0",)),
     )  # fmt: skip
-    told = ruby(
+    shown = ruby(
         "STDIN.binmode; v = Marshal.load(STDIN.read); v[-1] = v[-1].to_s;"
         " puts v.map(&:inspect), v[17].encoding, v[18].encoding, v[25][:none]",
         stdin=build_marshal(values),
     ).decode()
-    assert told.splitlines() == [
+    assert shown.splitlines() == [
         "nil", "true", "false", "0", "122", "123", "-123", "-124", "-256", "-257", "65536",
         str(-(1 << 30)), str(1 << 30), str((1 << 30) - 1), str(-(1 << 30) - 1), str(1 << 64),
         str(-(1 << 100)), '"\\u00E9"', '"\\xFF"', '""', "[]", '[[1], "a"]', ":runtime",

@@ -1,7 +1,7 @@
-"""Read the compact index: one text file for each gem, with a line for each of its releases.
+"""Read the compact index: a text file for each gem, with a line for each of its releases.
 
-``1.7.7-java facter:>= 1.6&< 3,json:>= 0|checksum:…,ruby:>= 1.8.7``: version and platform, the
-gems that it needs to run, and what else is known of it.
+A line has version and platform, the runtime dependencies, and further facts:
+``1.7.7-java facter:>= 1.6&< 3,json:>= 0|checksum:…,ruby:>= 1.8.7``.
 
 Source: the compact index of rubygems.org, https://guides.rubygems.org/rubygems-org-compact-index-api/
 """
@@ -12,94 +12,92 @@ import re
 
 from attrs import field, frozen
 
-from purekernel.errors import FormatError, LimitError
-from purekernel.formats.gem.gemspec import DEFAULT_KEY
-from purekernel.formats.gem.requirement import ANY, Requirement
-from purekernel.formats.gem.spec import RUBY, Dependency, is_gem_name, is_platform
-from purekernel.formats.gem.version import Version
-from purekernel.tree import Buffer, display
+from purekernel.formats.gem.spec import RUBY, GemDependency, is_gem_name, is_platform
+from purekernel.formats.gem.version import ANY, DEFAULT_KEY, GemRequirement, GemVersion
+from purekernel.input import Input
+from purekernel.tree import display
 
 HEADER_END = b"---"
 
-# Of rubygems.org's gems, that with the most has some ten thousand.
+# The largest number of releases of a gem on rubygems.org is about ten thousand.
 MAX_RELEASES = 50_000
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @frozen(kw_only=True)
-class Release:
-    """One release of a gem, as an index knows it.
+class GemRelease:
+    """A release of a gem in an index.
 
     Attributes:
-        version: what was released. Releases are equal when it is written alike.
-        platform: ``ruby``, or one such as ``java``.
-        dependencies: the gems that it needs to run.
-        sha256: of its file, in hexadecimal, where the index has it.
-        required_ruby: on the version of Ruby.
-        required_rubygems: on the version of RubyGems.
+        version: its version. Releases are equal only if versions are written alike.
+        platform: ``ruby``, or another such as ``java``.
+        dependencies: the gems that are needed at run time.
+        sha256: the digest of its file in hexadecimal; ``None`` if the index does not have it.
+        required_ruby: the requirement on the version of Ruby.
+        required_rubygems: the requirement on the version of RubyGems.
     """
 
-    version: Version = field(eq=lambda version: version.text)
+    version: GemVersion = field(eq=lambda version: version.text)
     platform: str = RUBY
-    dependencies: tuple[Dependency, ...] = ()
+    dependencies: tuple[GemDependency, ...] = ()
     sha256: str | None = None
-    required_ruby: Requirement = ANY
-    required_rubygems: Requirement = ANY
+    required_ruby: GemRequirement = ANY
+    required_rubygems: GemRequirement = ANY
 
 
-def parse_info(data: Buffer, *, source: str) -> tuple[Release, ...]:
-    """Return the releases that the file of one gem lists, in its order.
+def parse_info(file: Input) -> tuple[GemRelease, ...]:
+    """Return the releases in the file of one gem, in its order.
 
-    Lines that cannot be read are passed over, for there are very old releases with broken
-    requirements that nobody can install.
+    Malformed lines are skipped, because some very old releases have broken requirements and cannot
+    be installed.
 
     Raises:
-        FormatError: there are lines, and none of them can be read.
-        LimitError: there are very many.
+        FormatError: all lines are malformed.
+        LimitError: there are too many lines.
     """
-    lines = bytes(data).split(b"\n")
+    lines = bytes(file.data).split(b"\n")
     if HEADER_END in lines:
         lines = lines[lines.index(HEADER_END) + 1 :]
     lines = [line for line in lines if line.strip()]
     if len(lines) > MAX_RELEASES:
-        raise LimitError(
-            source=source,
-            expected=f"at most {MAX_RELEASES} releases of a gem",
-            got=f"{len(lines)}",
-            hint="the server's index is damaged or hostile: name another server",
+        raise file.exceed(
+            None,
+            f"at most {MAX_RELEASES} releases of a gem",
+            f"{len(lines)}",
+            hint="the server's index is damaged or hostile: use another server",
         )
-    found = []
+    releases = []
     for line in lines:
         try:
-            found.append(_release(line.decode("utf-8")))
+            releases.append(_release(line.decode("utf-8")))
         except ValueError:
             continue
-    if lines and not found:
-        raise FormatError(
-            source=source,
-            expected="releases of a gem, one a line",
-            got=display(lines[0][:60]),
-            hint="check the server's address: this is no index of gems",
+    if lines and not releases:
+        raise file.fail(
+            None,
+            "releases of a gem, one per line",
+            display(lines[0][:60]),
+            hint="check the server's address: the file is not an index of gems",
         )
-    return tuple(found)
+    return tuple(releases)
 
 
-def _release(line: str) -> Release:
-    """Return what one line tells.
+def _release(line: str) -> GemRelease:
+    """Return the release in a line.
 
     Raises:
-        ValueError: it is malformed.
+        ValueError: the line is malformed.
     """
     number, _, rest = line.strip().partition(" ")
     text, _, platform = number.partition("-")
     if platform and not is_platform(platform):
-        raise ValueError(f"{platform!r} is no platform")
+        raise ValueError(f"{platform!r} is not a platform")
     needs, _, known = rest.partition("|")
     facts = dict(_pair(fact) for fact in known.split(",") if fact)
     sha256 = facts.get("checksum", "").lower()
-    return Release(
-        version=Version(text),
+    return GemRelease(
+        version=GemVersion(text),
         platform=platform or RUBY,
         dependencies=tuple(_dependency(need) for need in needs.split(",") if need.strip()),
         sha256=sha256 if _SHA256.fullmatch(sha256) else None,
@@ -108,15 +106,15 @@ def _release(line: str) -> Release:
     )
 
 
-def _dependency(text: str) -> Dependency:
+def _dependency(text: str) -> GemDependency:
     name, requirement = _pair(text)
     if not is_gem_name(name):
-        raise ValueError(f"{name!r} is no name of a gem")
-    return Dependency(name=name, requirement=_requirement(requirement))
+        raise ValueError(f"{name!r} is not the name of a gem")
+    return GemDependency(name=name, requirement=_requirement(requirement))
 
 
-def _requirement(text: str) -> Requirement:
-    return Requirement.parse(DEFAULT_KEY.sub("=", text))
+def _requirement(text: str) -> GemRequirement:
+    return GemRequirement.parse(DEFAULT_KEY.sub("=", text))
 
 
 def _pair(text: str) -> tuple[str, str]:

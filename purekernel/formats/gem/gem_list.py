@@ -1,7 +1,7 @@
-"""The list of gems that an image carries, as the original scripts' ``gem.list`` has it.
+"""Read ``gem.list``, the list of an image's gems in the original scripts.
 
-One gem a line: its name, then what is required of its version (``json_pure  >= 1.7.7``). The
-list of 2012 has names alone.
+Each line has the name of a gem and a requirement on its version (``json_pure  >= 1.7.7``). The list
+of 2012 has only names.
 """
 
 from __future__ import annotations
@@ -11,35 +11,36 @@ import re
 from attrs import field, frozen
 
 from purekernel.errors import PurekernelError, RecipeError, raise_all
-from purekernel.formats.gem.requirement import ANY, CLAUSE_PATTERN, Requirement
 from purekernel.formats.gem.spec import is_gem_name
-from purekernel.tree import Buffer, display
+from purekernel.formats.gem.version import ANY, CLAUSE_PATTERN, GemRequirement
+from purekernel.input import Input
+from purekernel.tree import display
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-HINT = "write a name and what is required of its version: 'json_pure >= 1.7.7, < 2'"
+HINT = "write a name and a requirement on its version: 'json_pure >= 1.7.7, < 2'"
 
-# A '#' in the middle of a word is none.
+# A '#' inside a word does not begin a comment.
 _COMMENT = re.compile(r"(?:^|[ \t])#.*")
 
 _LINE = re.compile(r"([A-Za-z0-9._-]+)[ \t]*(.*)", re.DOTALL)
 
-# One clause, up to the next one's operator or the end: between them a comma may be missing.
+# A clause, up to the operator of the next or the end: the comma between them is optional.
 _CLAUSE = re.compile(rf"[ \t]*{CLAUSE_PATTERN}[ \t]*(?=[=!<>~]|$)")
 
 
 @frozen(kw_only=True)
 class ListedGem:
-    """A gem that somebody asked for.
+    """A gem that the user listed.
 
     Attributes:
-        name: ``json_pure``.
-        requirement: on its version.
-        place: where it was asked for, for messages: ``gem.list, line 3``.
+        name: the name, such as ``json_pure``.
+        requirement: the requirement on its version.
+        place: the file and line of the list, for messages: ``gem.list, line 3``.
     """
 
     name: str
-    requirement: Requirement
+    requirement: GemRequirement
     place: str = field(eq=False)
 
     def __str__(self) -> str:
@@ -47,26 +48,27 @@ class ListedGem:
 
 
 def parse_gem_list(
-    data: Buffer, source: str, *, errors: list[PurekernelError] | None = None
+    file: Input, *, errors: list[PurekernelError] | None = None
 ) -> tuple[ListedGem, ...]:
-    """Return the gems of a list, in its order; blank lines and ``#`` comments say nothing.
+    """Return the gems of a list in order, without blank lines and ``#`` comments.
 
     Args:
-        data: UTF-8, with or without a byte order mark, lines ended as on Unix or Windows.
-        source: the list's name, for messages.
-        errors: takes what is wrong with lines in place of its being raised.
+        file: UTF-8, with or without a byte order mark, with line ends of Unix or Windows.
+        errors: receives the errors in lines; ``None`` to raise them.
 
     Raises:
-        RecipeError: a line is malformed. All such lines are reported at once.
+        RecipeError: a line is malformed.
+        CombinedError: several lines are malformed.
     """
     gems: list[ListedGem] = []
-    found: list[RecipeError] = []
-    for number, line in enumerate(bytes(data).removeprefix(BYTE_ORDER_MARK).split(b"\n"), start=1):
-        place = f"{source}, line {number}"
+    line_errors: list[RecipeError] = []
+    text_lines = bytes(file.data).removeprefix(BYTE_ORDER_MARK).split(b"\n")
+    for number, line in enumerate(text_lines, start=1):
+        place = f"{file.name}, line {number}"
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError:
-            found.append(_malformed(place, "UTF-8", display(line[:40])))
+            line_errors.append(_malformed(place, "UTF-8", display(line[:40])))
             continue
         text = _COMMENT.sub("", text.removesuffix("\r")).strip(" \t")
         if not text:
@@ -74,19 +76,19 @@ def parse_gem_list(
         try:
             gems.append(parse_listed_gem(text, place=place))
         except RecipeError as error:
-            found.append(error)
+            line_errors.append(error)
     if errors is None:
-        raise_all(found)
+        raise_all(line_errors)
     else:
-        errors += found
+        errors += line_errors
     return tuple(gems)
 
 
 def parse_listed_gem(text: str, *, place: str) -> ListedGem:
-    """Return what one line asks for: a name, and what is required of its version.
+    """Return the gem in one line: a name, and a requirement on its version.
 
     Raises:
-        RecipeError: it is malformed.
+        RecipeError: the line is malformed.
     """
     match = _LINE.fullmatch(text.strip(" \t"))
     if match is None or not is_gem_name(match[1]):
@@ -96,19 +98,19 @@ def parse_listed_gem(text: str, *, place: str) -> ListedGem:
     )
 
 
-def _requirement(text: str, place: str) -> Requirement:
+def _requirement(text: str, place: str) -> GemRequirement:
     clauses: list[str] = []
     for piece in re.split("[,&]", text):
-        here = 0
-        while here < len(piece) or not piece:
-            match = _CLAUSE.match(piece, here)
+        position = 0
+        while position < len(piece) or not piece:
+            match = _CLAUSE.match(piece, position)
             if match is None:
-                got = piece[here:].strip(" \t")
+                got = piece[position:].strip(" \t")
                 raise _malformed(place, "a requirement on the version", _shown(got))
             clauses.append(f"{match[1] or '='} {match[2]}")
-            here = match.end()
+            position = match.end()
     try:
-        return Requirement.of(clauses)
+        return GemRequirement.of(clauses)
     except ValueError as error:
         raise RecipeError(f"{place}: {error}", hint=HINT) from None
 

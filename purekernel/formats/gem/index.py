@@ -1,7 +1,7 @@
-"""The index of a folder of gems, as ``gem generate_index`` makes it, and the reading of one.
+"""Read and write the index of a folder of gems, as ``gem generate_index`` does.
 
-``specs.4.8``, ``latest_specs.4.8`` and ``prerelease_specs.4.8`` list name, version and platform
-of each gem; ``quick/Marshal.4.8/`` holds each one's specification.
+``specs.4.8``, ``latest_specs.4.8`` and ``prerelease_specs.4.8`` list name, version and platform of
+each gem; ``quick/Marshal.4.8/`` has the specification of each gem.
 
 Source: Gem::Indexer and Gem::Source of RubyGems.
 """
@@ -14,7 +14,7 @@ from functools import cmp_to_key
 
 from attrs import frozen
 
-from purekernel.errors import FormatError, InputError, LimitError, raise_all
+from purekernel.errors import InputError, raise_all
 from purekernel.formats.gem.marshalled import (
     HINT,
     build_quick_spec,
@@ -24,11 +24,10 @@ from purekernel.formats.gem.marshalled import (
     version_value,
 )
 from purekernel.formats.gem.spec import RUBY, GemSpec, full_name, is_gem_name, is_platform
-from purekernel.formats.gem.version import Version
+from purekernel.formats.gem.version import GemVersion
 from purekernel.formats.gzip import build_gzip, parse_gzip
 from purekernel.formats.ruby_marshal import build_marshal, parse_marshal
 from purekernel.input import Input, Limits
-from purekernel.tree import Buffer
 
 SPECS = "specs.4.8"
 LATEST = "latest_specs.4.8"
@@ -36,47 +35,47 @@ PRERELEASE = "prerelease_specs.4.8"
 QUICK = "quick/Marshal.4.8"
 
 Deflate = Callable[[bytes], bytes]
-"""Turns bytes into one whole raw deflate stream (RFC 1951)."""
+"""Compresses bytes to one complete raw deflate stream (RFC 1951)."""
 
-# RFC 1950: deflate with a window of 32 KiB, the slowest way.
+# RFC 1950: deflate with a window of 32 KiB, best compression.
 ZLIB_HEADER = b"\x78\xda"
 
-# That of rubygems.org, with all gems there are, has some 60 MB.
+# The index of rubygems.org, with all public gems, has about 60 MB.
 INDEX_LIMITS = Limits(unpacked_bytes=256 << 20)
 MAX_QUICK_BYTES = 16 << 20
 
 
 @frozen(kw_only=True)
-class Listed:
-    """One gem in an index."""
+class IndexedGem:
+    """A gem in an index."""
 
     name: str
-    version: Version
+    version: GemVersion
     platform: str
 
     @property
     def full_name(self) -> str:
-        """What its files are named after."""
+        """The name of its files without suffix."""
         return full_name(self.name, self.version, self.platform)
 
 
 def build_gem_index(gems: Mapping[str, GemSpec], *, deflate: Deflate) -> dict[str, bytes]:
-    """Return the files of an index by their paths in the mirror's folder, in that order.
+    """Return the files of an index by their paths in the mirror's folder, sorted by path.
 
-    The gems themselves belong in its folder ``gems/``. The same gems give the same bytes, in
-    whatever order they come; only what ``deflate`` makes of them may change with its library.
+    The gems themselves belong in its folder ``gems/``. The order of ``gems`` does not affect the
+    result; the output of ``deflate`` may depend on its library.
 
     Args:
-        gems: the name of each gem's file, and what it says of itself.
-        deflate: packs what RubyGems reads packed.
+        gems: the file name and the specification of each gem.
+        deflate: compresses the files that RubyGems expects to be compressed.
 
     Raises:
-        InputError: a gem's file is not named after what it says of itself, so that RubyGems
+        InputError: the name of a file differs from that in its specification, so that RubyGems
             would not find it.
     """
     raise_all(
         InputError(
-            f"{name} says that it is {spec.full_name}",
+            f"{name} has the specification of {spec.full_name}",
             hint=f"rename it to {spec.file_name}",
         )
         for name, spec in sorted(gems.items())
@@ -98,19 +97,19 @@ def build_gem_index(gems: Mapping[str, GemSpec], *, deflate: Deflate) -> dict[st
     return dict(sorted(files.items()))
 
 
-def parse_index(data: Buffer, *, source: str) -> tuple[Listed, ...]:
-    """Return the gems that a ``specs.4.8`` lists, gzipped or not, in its order.
+def parse_gem_index(file: Input) -> tuple[IndexedGem, ...]:
+    """Return the gems in an unpacked ``specs.4.8.gz``, in order.
 
-    Entries that no gem can have are passed over: old servers' indexes hold some.
+    Invalid entries are skipped: indexes of old servers have some.
 
     Raises:
-        FormatError: the index is damaged, or is none.
-        LimitError: it goes over a bound.
+        FormatError: the index is damaged, or the file is not an index.
+        LimitError: a value exceeds the limits of the Marshal reader.
     """
-    value = parse_marshal(data, source=source)
+    value = parse_marshal(file)
     if not isinstance(value, tuple):
-        raise FormatError(source=source, expected="a list of gems", got="something else", hint=HINT)
-    found = []
+        raise file.fail(None, "a list of gems", "something else", hint=HINT)
+    gems = []
     for entry in value:
         if not isinstance(entry, tuple) or len(entry) != 3:
             continue
@@ -119,69 +118,61 @@ def parse_index(data: Buffer, *, source: str) -> tuple[Listed, ...]:
             continue
         platform = platform or RUBY
         if is_platform(platform):
-            found.append(Listed(name=name, version=version, platform=platform))
-    return tuple(found)
+            gems.append(IndexedGem(name=name, version=version, platform=platform))
+    return tuple(gems)
 
 
-def unpack_index(data: Buffer, *, source: str) -> bytes:
-    """Return what a ``specs.4.8.gz`` holds, for :func:`parse_index`.
+def unpack_gem_index(file: Input) -> Input:
+    """Return the unpacked content of a ``specs.4.8.gz``, for :func:`parse_gem_index`.
 
     Raises:
-        FormatError: it is damaged.
-        LimitError: it unpacks to very much.
+        FormatError: the file is damaged.
+        LimitError: the file exceeds its limits; see :data:`INDEX_LIMITS`.
     """
-    return parse_gzip(Input(data, name=source, limits=INDEX_LIMITS))
+    return file.unpacked(parse_gzip(file))
 
 
-def may_list(index: bytes, name: str) -> bool:
-    """Say whether an unpacked index holds the text ``name``: a look before a long reading."""
-    return build_marshal(name.encode())[2:] in index
+def may_list(index: Input, name: str) -> bool:
+    """Return whether an unpacked index has the text ``name``; much faster than parsing it."""
+    return build_marshal(name.encode())[2:] in bytes(index.data)
 
 
-def parse_packed_spec(data: Buffer, *, source: str) -> GemSpec:
-    """Return the specification that a ``.gemspec.rz`` holds.
+def parse_packed_spec(file: Input) -> GemSpec:
+    """Return the specification in a ``.gemspec.rz``.
 
     Raises:
-        FormatError: it is damaged, or is none.
-        LimitError: it goes over a bound.
+        FormatError: the file is damaged, or not a specification.
+        LimitError: the specification is too large.
     """
     inflater = zlib.decompressobj()
     try:
-        content = inflater.decompress(bytes(data), MAX_QUICK_BYTES)
+        content = inflater.decompress(bytes(file.data), MAX_QUICK_BYTES)
     except zlib.error as error:
-        raise FormatError(
-            source=source, expected="a zlib stream", got=str(error), hint=HINT
-        ) from None
+        raise file.fail(None, "a zlib stream", str(error), hint=HINT) from None
     if inflater.unconsumed_tail:
-        raise LimitError(
-            source=source,
-            expected=f"a specification of at most {MAX_QUICK_BYTES} bytes",
-            got="more",
-            hint=HINT,
-        )
+        expected = f"a specification of at most {MAX_QUICK_BYTES} bytes"
+        raise file.exceed(None, expected, "more", hint=HINT)
     if not inflater.eof:
-        raise FormatError(
-            source=source, expected="a whole zlib stream", got="the end of the file", hint=HINT
-        )
-    return parse_quick_spec(content, source=source)
+        raise file.fail(None, "a complete zlib stream", "the end of the file", hint=HINT)
+    return parse_quick_spec(file.unpacked(content))
 
 
 def _compare(one: GemSpec, other: GemSpec) -> int:
-    """Order by name, then version, then platform with ``ruby`` first."""
+    """Compare by name, then version, then platform with ``ruby`` first."""
     if one.name != other.name:
         return -1 if one.name < other.name else 1
     if one.version != other.version:
         return -1 if one.version < other.version else 1
-    mine, theirs = _last_words(one), _last_words(other)
+    mine, theirs = _platform_key(one), _platform_key(other)
     return (mine > theirs) - (mine < theirs)
 
 
-def _last_words(spec: GemSpec) -> tuple[bool, str, str]:
+def _platform_key(spec: GemSpec) -> tuple[bool, str, str]:
     return spec.platform != RUBY, spec.platform, spec.version.text
 
 
 def _latest(released: Iterable[GemSpec]) -> list[GemSpec]:
-    """Return each name's newest release, on each platform."""
+    """Return the newest release of each name and platform."""
     newest: dict[tuple[str, str], GemSpec] = {}
     for spec in released:
         newest[spec.name, spec.platform] = spec

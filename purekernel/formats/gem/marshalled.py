@@ -1,8 +1,8 @@
-"""Specifications of gems in Ruby's Marshal format, as an index of gems holds them.
+"""Read and write specifications of gems in Ruby's Marshal format, as indexes of gems have them.
 
-What is written is what ``gem generate_index`` writes. RubyGems since 3.5 loads no other
-classes, symbols and instance variables than these; Ruby 1.8, which the Microkernel has, takes
-the mark that a string is UTF-8 for an instance variable, and a ``Time``'s zone likewise.
+The output is that of ``gem generate_index``. RubyGems 3.5 and later load no other classes, symbols
+and instance variables than these. Ruby 1.8, which the Microkernel has, treats the mark of UTF-8
+strings and the zone of a ``Time`` as ordinary instance variables.
 
 Source: Gem::Specification._dump and _load, Gem::SafeMarshal, Ruby's time.c.
 """
@@ -12,21 +12,18 @@ from __future__ import annotations
 import datetime
 import struct
 
-from purekernel.errors import FormatError
-from purekernel.formats.gem.gemspec import DEFAULT_KEY
-from purekernel.formats.gem.requirement import ANY, Requirement
 from purekernel.formats.gem.spec import (
     NO_DATE,
     NO_SPECIFICATION_VERSION,
     RUBY,
-    Dependency,
     DependencyKind,
+    GemDependency,
     GemSpec,
     is_gem_name,
     is_platform,
     parse_platform,
 )
-from purekernel.formats.gem.version import Version
+from purekernel.formats.gem.version import ANY, DEFAULT_KEY, GemRequirement, GemVersion
 from purekernel.formats.ruby_marshal import (
     Hash,
     Object,
@@ -37,26 +34,26 @@ from purekernel.formats.ruby_marshal import (
     build_marshal,
     parse_marshal,
 )
-from purekernel.tree import Buffer
+from purekernel.input import Input
 
-# RubyGems 1.8 demands 17 fields of version 3 and 16 of older ones, and reads no more than 18.
+# RubyGems 1.8 requires 17 fields of version 3 and 16 of older ones, and reads at most 18.
 LEAST_FIELDS = 16
 
-# Ruby's Time in eight bytes: the year from 1900, month from 0, day and hour; then minute,
-# second, microsecond. The topmost bit says so, the next one that it is UTC.
+# Ruby's Time in eight bytes: the year from 1900, month from 0, day and hour; then minute, second,
+# microsecond. The highest bit marks this form, the next one UTC.
 _TIME = struct.Struct("<II")
 _TIME_MARKS = 0b11 << 30
 
-HINT = "the server's index is damaged: name another server"
+HINT = "the server's index is damaged: use another server"
 
 
-def version_value(version: Version) -> Value:
-    """Return a version as Ruby has it."""
+def version_value(version: GemVersion) -> Value:
+    """Return a version as a value of Ruby."""
     return UserMarshal(class_name="Gem::Version", value=(version.text,))
 
 
 def build_quick_spec(spec: GemSpec) -> bytes:
-    """Return a specification as ``quick/Marshal.4.8/*.gemspec.rz`` holds it, not compressed."""
+    """Return the uncompressed content of ``quick/Marshal.4.8/*.gemspec.rz``."""
     return build_marshal(UserDefined(class_name="Gem::Specification", data=_dump(spec)))
 
 
@@ -73,12 +70,12 @@ def _dump(spec: GemSpec) -> bytes:
         _requirement_value(spec.required_rubygems),
         spec.platform,
         tuple(map(_dependency_value, spec.dependencies)),
-        "",  # once the project on RubyForge
+        "",  # formerly the project on RubyForge
         spec.email,
         spec.authors,
         spec.description,
         spec.homepage,
-        True,  # once whether it has documentation
+        True,  # formerly whether the gem has documentation
         RUBY
         if platform is None
         else Object(
@@ -95,14 +92,14 @@ def _dump(spec: GemSpec) -> bytes:
     return build_marshal(fields)
 
 
-def _requirement_value(requirement: Requirement) -> Value:
+def _requirement_value(requirement: GemRequirement) -> Value:
     clauses = tuple(
         (clause.operator.value, version_value(clause.version)) for clause in requirement.clauses
     )
     return UserMarshal(class_name="Gem::Requirement", value=(clauses,))
 
 
-def _dependency_value(dependency: Dependency) -> Value:
+def _dependency_value(dependency: GemDependency) -> Value:
     requirement = _requirement_value(dependency.requirement)
     return Object(
         class_name="Gem::Dependency",
@@ -123,29 +120,28 @@ def _date_value(date: datetime.date) -> Value:
     )
 
 
-# Reading
-
-
-def parse_quick_spec(data: Buffer, *, source: str) -> GemSpec:
-    """Return the specification that :func:`build_quick_spec` or RubyGems wrote.
+def parse_quick_spec(file: Input) -> GemSpec:
+    """Return a specification that :func:`build_quick_spec` or RubyGems wrote.
 
     Raises:
-        FormatError: it is none, or its name, version, dependencies or requirements are
-            malformed.
-        LimitError: it goes over the bounds of the format's reader.
+        FormatError: the file is not a specification, or its name, version, dependencies or
+            requirements are malformed.
+        LimitError: a value exceeds the limits of the Marshal reader.
     """
-    value = parse_marshal(data, source=source)
+    value = parse_marshal(file)
     if not isinstance(value, UserDefined) or value.class_name != "Gem::Specification":
-        raise _refuse(source, "a Gem::Specification", "something else")
-    fields = parse_marshal(value.data, source=source)
+        raise file.fail(None, "a Gem::Specification", "something else", hint=HINT)
+    fields = parse_marshal(file.unpacked(value.data))
     if not isinstance(fields, tuple) or len(fields) < LEAST_FIELDS:
-        raise _refuse(source, f"an array of {LEAST_FIELDS} fields or more", "something else")
+        raise file.fail(
+            None, f"an array of {LEAST_FIELDS} fields or more", "something else", hint=HINT
+        )
     padded = (*fields, *(None,) * 19)
     name, version, platform = _text(padded[2]), read_version(padded[3]), _text(padded[8])
     if name is None or version is None or not is_gem_name(name):
-        raise _refuse(source, "a gem's name and version", "something else")
+        raise file.fail(None, "a gem's name and version", "something else", hint=HINT)
     if platform and not is_platform(platform):
-        raise _refuse(source, "the name of a platform", repr(platform[:60]))
+        raise file.fail(None, "the name of a platform", repr(platform[:60]), hint=HINT)
     number = padded[1]
     return GemSpec(
         name=name,
@@ -159,16 +155,16 @@ def parse_quick_spec(data: Buffer, *, source: str) -> GemSpec:
         homepage=_text(padded[14]),
         licenses=_texts(padded[17]),
         metadata=_pairs(padded[18]),
-        dependencies=_dependencies(padded[9], source),
-        required_ruby=_requirement(padded[6], source) or ANY,
-        required_rubygems=_requirement(padded[7], source) or ANY,
+        dependencies=_dependencies(file, padded[9]),
+        required_ruby=_requirement(file, padded[6]) or ANY,
+        required_rubygems=_requirement(file, padded[7]) or ANY,
         rubygems_version=_text(padded[0]),
         specification_version=number if isinstance(number, int) else NO_SPECIFICATION_VERSION,
     )
 
 
-def read_version(value: Value) -> Version | None:
-    """Return the version that ``value`` is, in any of the forms there have been."""
+def read_version(value: Value) -> GemVersion | None:
+    """Return the version in ``value``, in any of its historical forms."""
     if isinstance(value, UserMarshal) and isinstance(value.value, tuple) and value.value:
         text = _text(value.value[0])
     elif isinstance(value, Object):
@@ -176,17 +172,17 @@ def read_version(value: Value) -> Version | None:
     else:
         text = None
     try:
-        return Version(text) if text else None
+        return GemVersion(text) if text else None
     except ValueError:
         return None
 
 
 def read_text(value: Value) -> str | None:
-    """Return the text that ``value`` is, whatever Ruby it was written by."""
+    """Return the text in ``value``, written by any version of Ruby."""
     return _text(value)
 
 
-def _requirement(value: Value, source: str) -> Requirement | None:
+def _requirement(file: Input, value: Value) -> GemRequirement | None:
     inner: Value = None
     if isinstance(value, UserMarshal) and isinstance(value.value, tuple) and value.value:
         inner = value.value[0]
@@ -196,41 +192,43 @@ def _requirement(value: Value, source: str) -> Requirement | None:
     if inner is None or inner == ():
         return None
     if not isinstance(inner, tuple):
-        raise _refuse(source, "a requirement's clauses", "something else")
+        raise file.fail(None, "the clauses of a requirement", "something else", hint=HINT)
     try:
-        return Requirement.of(map(_clause, inner))
+        return GemRequirement.of(map(_clause, inner))
     except ValueError as error:
-        raise _refuse(source, "a requirement on a version", str(error)) from None
+        raise file.fail(None, "a requirement on a version", str(error), hint=HINT) from None
 
 
 def _clause(value: Value) -> str:
     if not isinstance(value, tuple) or len(value) != 2:
         return ""
     operator, version = value
-    # Instances of YAML::Syck::DefaultKey stand for '='; they have no text.
-    shown = DEFAULT_KEY.sub("=", _text(operator) or "=")
-    return f"{shown} {read_version(version) or ''}"
+    # Instances of YAML::Syck::DefaultKey mean '='; they have no text.
+    symbol = DEFAULT_KEY.sub("=", _text(operator) or "=")
+    return f"{symbol} {read_version(version) or ''}"
 
 
-def _dependencies(value: Value, source: str) -> tuple[Dependency, ...]:
-    found = []
+def _dependencies(file: Input, value: Value) -> tuple[GemDependency, ...]:
+    dependencies = []
     for item in value if isinstance(value, tuple) else ():
         variables = dict(item.variables) if isinstance(item, Object) else {}
         name = _text(variables.get("@name"))
         if name is None or not is_gem_name(name):
-            raise _refuse(source, "a dependency with the name of a gem", "something else")
+            raise file.fail(
+                None, "a dependency with the name of a gem", "something else", hint=HINT
+            )
         requirement = None
         for key in ("@requirement", "@version_requirements", "@version_requirement"):
-            requirement = requirement or _requirement(variables.get(key), source)
+            requirement = requirement or _requirement(file, variables.get(key))
         development = variables.get("@type") == Symbol("development")
-        found.append(
-            Dependency(
+        dependencies.append(
+            GemDependency(
                 name=name,
                 requirement=requirement or ANY,
                 kind=DependencyKind.DEVELOPMENT if development else DependencyKind.RUNTIME,
             )
         )
-    return tuple(found)
+    return tuple(dependencies)
 
 
 def _date(value: Value) -> datetime.date:
@@ -262,7 +260,3 @@ def _texts(value: Value) -> tuple[str, ...]:
 def _pairs(value: Value) -> tuple[tuple[str, str], ...]:
     pairs = value.pairs if isinstance(value, Hash) else ()
     return tuple((_text(key) or "", _text(part) or "") for key, part in pairs)
-
-
-def _refuse(source: str, expected: str, got: str) -> FormatError:
-    return FormatError(source=source, expected=expected, got=got, hint=HINT)

@@ -1,4 +1,7 @@
-"""What a gem says of itself, as far as an index of gems repeats it."""
+"""Define the specification of a gem, as far as indexes include it, and its platform.
+
+Source: Gem::Specification; Gem::Platform, https://docs.ruby-lang.org/en/master/Gem/Platform.html
+"""
 
 from __future__ import annotations
 
@@ -8,40 +11,33 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from purekernel.formats.gem.requirement import ANY, Requirement
-from purekernel.formats.gem.version import Version
+from purekernel.formats.gem.version import ANY, GemRequirement, GemVersion
 
-# What RubyGems dates a gem that has no date, since 3.6; older ones take today's.
+# The date of a gem without a date in RubyGems 3.6 and later; earlier releases use today's.
 NO_DATE = datetime.date(1980, 1, 2)
 
-
-# Written by gems from before there were any such versions.
+# The value for gems from before specifications had versions.
 NO_SPECIFICATION_VERSION = -1
 
-
-# What RubyGems' servers take, less what no name starts with.
+# The names that gem servers accept, except for first characters that no name has.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _PLATFORM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
-
-# With version and platform a name must fit in the name of a file.
+# Together with version and platform, a name must fit in a file name.
 MAX_NAME_CHARS = 150
 MAX_PLATFORM_CHARS = 80
 
-
 RUBY = "ruby"
-"""The platform of gems that run wherever Ruby does."""
+"""The platform of gems that run on all platforms."""
 
-
-# Names from before 2007, when a platform was one word.
+# The names of platforms before 2007, and their current names.
 _OLD_NAMES = {
     "mswin32": "x86-mswin32",
     "i586-linux": "x86-linux",
     "powerpc-darwin": "ppc-darwin",
 }
 
-
-# The system's name, and in a group its version. The first that is found counts.
+# Patterns of systems, with the version as a group, and their names. The first match counts.
 _SYSTEMS = tuple(
     (re.compile(pattern, re.ASCII), name)
     for pattern, name in (
@@ -71,73 +67,73 @@ _OTHER = re.compile(r"^(\w+_platform)([0-9]+)?", re.ASCII)
 
 
 class DependencyKind(Enum):
-    """When a gem is needed: by whoever runs, or by whoever changes the other."""
+    """Whether a gem is needed to run another gem, or only to develop it."""
 
     RUNTIME = "runtime"
     DEVELOPMENT = "development"
 
 
 @frozen(kw_only=True)
-class Dependency:
-    """A gem that another needs.
+class GemDependency:
+    """A gem that another gem depends on.
 
     Attributes:
-        name: of the gem that is needed.
-        requirement: on its version.
-        kind: when it is needed.
+        name: the name of the needed gem.
+        requirement: the requirement on its version.
+        kind: whether it is needed at run time.
     """
 
     name: str
-    requirement: Requirement = ANY
+    requirement: GemRequirement = ANY
     kind: DependencyKind = DependencyKind.RUNTIME
 
     def __str__(self) -> str:
         return self.name if self.requirement == ANY else f"{self.name} {self.requirement}"
 
 
-# Names of gems and of their platforms, which become names of files and parts of URLs.
+# Names of gems and platforms become file names and parts of URLs, so they are validated.
 
 
 def is_gem_name(text: str) -> bool:
-    """Say whether ``text`` can be the name of a gem."""
+    """Return whether ``text`` is a valid name of a gem."""
     return len(text) <= MAX_NAME_CHARS and _NAME.fullmatch(text) is not None
 
 
 def is_platform(text: str) -> bool:
-    """Say whether ``text`` can be the name of a platform."""
+    """Return whether ``text`` is a valid name of a platform."""
     return len(text) <= MAX_PLATFORM_CHARS and _PLATFORM.fullmatch(text) is not None
 
 
 def full_name(name: str, version: object, platform: str) -> str:
-    """Return what a gem's file is named after: ``rake-0.9.2``, ``json-1.8.6-java``."""
+    """Return the name of a gem's file without suffix: ``rake-0.9.2``, ``json-1.8.6-java``."""
     return f"{name}-{version}" if platform == RUBY else f"{name}-{version}-{platform}"
 
 
 @frozen(kw_only=True)
 class GemSpec:
-    """A gem's specification, less what only its installation needs.
+    """The specification of a gem, without the fields that only its installation needs.
 
     Attributes:
-        name: ``json_pure``.
-        version: ``1.7.7``. Specifications are equal when it is written alike.
-        platform: as it was given when the gem was made: ``ruby``, ``x86-mingw32``.
+        name: such as ``json_pure``.
+        version: such as ``1.7.7``. Specifications are equal only if versions are written alike.
+        platform: as declared when the gem was built: ``ruby``, ``x86-mingw32``.
         summary: one line.
-        description: more lines.
-        date: when it was made.
-        authors: one or more.
+        description: several lines.
+        date: the day on which the gem was built.
+        authors: one or more names.
         email: one address, or several.
         homepage: a URL.
-        licenses: their short names.
+        licenses: short names of licences.
         metadata: further pairs of text.
-        dependencies: in the order in which they were given.
-        required_ruby: on the version of Ruby.
-        required_rubygems: on the version of RubyGems.
-        rubygems_version: of the RubyGems that made the gem.
-        specification_version: of the form that the specification has.
+        dependencies: in the order of the specification.
+        required_ruby: the requirement on the version of Ruby.
+        required_rubygems: the requirement on the version of RubyGems.
+        rubygems_version: the version of RubyGems that built the gem.
+        specification_version: the version of the format of the specification.
     """
 
     name: str
-    version: Version = field(eq=lambda version: version.text)
+    version: GemVersion = field(eq=lambda version: version.text)
     platform: str = RUBY
     summary: str | None = None
     description: str | None = None
@@ -147,9 +143,9 @@ class GemSpec:
     homepage: str | None = None
     licenses: tuple[str, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
-    dependencies: tuple[Dependency, ...] = ()
-    required_ruby: Requirement = ANY
-    required_rubygems: Requirement = ANY
+    dependencies: tuple[GemDependency, ...] = ()
+    required_ruby: GemRequirement = ANY
+    required_rubygems: GemRequirement = ANY
     rubygems_version: str | None = None
     specification_version: int = NO_SPECIFICATION_VERSION
 
@@ -164,8 +160,8 @@ class GemSpec:
         return f"{self.full_name}.gem"
 
     @property
-    def runtime_dependencies(self) -> tuple[Dependency, ...]:
-        """The gems that it needs to run."""
+    def runtime_dependencies(self) -> tuple[GemDependency, ...]:
+        """The gems that are needed at run time."""
         return tuple(
             dependency
             for dependency in self.dependencies
@@ -173,19 +169,14 @@ class GemSpec:
         )
 
 
-# Platforms as RubyGems takes them apart: processor, system, version.
-#
-# Source: Gem::Platform, https://docs.ruby-lang.org/en/master/Gem/Platform.html
-
-
 @frozen(kw_only=True)
 class Platform:
     """A platform other than ``ruby``.
 
     Attributes:
-        cpu: ``x86``; ``None`` where there is none, as for ``java``.
-        system: ``mingw32``.
-        version: of the system.
+        cpu: the processor, such as ``x86``; ``None`` if there is none, as for ``java``.
+        system: the system, such as ``mingw32``.
+        version: the version of the system.
     """
 
     cpu: str | None
@@ -197,7 +188,7 @@ class Platform:
 
 
 def parse_platform(text: str) -> Platform | None:
-    """Return what ``text`` means; ``None`` for ``ruby`` and nothing."""
+    """Return the platform with the name ``text``; ``None`` for ``ruby`` and the empty text."""
     if text in ("", RUBY):
         return None
     parts = _OLD_NAMES.get(text, text).split("-")

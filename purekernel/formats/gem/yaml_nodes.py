@@ -1,8 +1,8 @@
-"""YAML as a tree of plain nodes: no tag makes an object, no text becomes a number or a date.
+"""Parse YAML into plain nodes: tags create no objects, and scalars stay text.
 
-The specification in a gem is YAML that Ruby wrote, from 2004 on by several libraries, each
-with ideas of its own about what needs quotes. So the text of a scalar counts as it stands
-(``version: 1.10`` is no number), and whoever asks for it says what it should be.
+The specification in a gem is YAML that was written by several libraries of Ruby since 2004, which
+differ in what they quote. So scalars keep their text (``version: 1.10`` is not a number), and the
+caller converts it.
 """
 
 from __future__ import annotations
@@ -15,33 +15,34 @@ from typing import TypeAlias
 import yaml
 from attrs import field, frozen
 
-from purekernel.errors import FormatError, LimitError
-from purekernel.tree import Buffer
+from purekernel.errors import FormatError
+from purekernel.input import Input
 
-# A gem of ten thousand files has a specification of half a megabyte.
+# The specification of a gem with ten thousand files has half a megabyte.
 MAX_YAML_BYTES = 4 << 20
 MAX_NODES = 500_000
 
-# Specifications are seven deep.
+# Specifications are nested seven deep.
 MAX_DEPTH = 32
 
-# The one in C where it was built; both yield the same events.
+# The loader in C if it was built; both yield the same events.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _NULL_TAGS = frozenset({"tag:yaml.org,2002:null"})
 _BINARY_TAGS = frozenset({"!binary", "tag:yaml.org,2002:binary"})
 
-HINT = "the gem is damaged, or too old for anything to read: fetch it again, or leave it out"
+HINT = "the gem is damaged or too old: download it again, or leave it out"
+HOSTILE = "the gem is damaged or hostile: real specifications are smaller"
 
 
 @frozen(kw_only=True)
-class Scalar:
-    """Text.
+class YamlScalar:
+    """A text.
 
     Attributes:
-        text: without quotes; ``None`` is null.
-        line: where it stands, from 1.
+        text: the text without quotes; ``None`` for null.
+        line: its line, counted from 1.
     """
 
     text: str | None
@@ -49,68 +50,64 @@ class Scalar:
 
 
 @frozen(kw_only=True)
-class Sequence:
-    """Nodes in a row."""
+class YamlSequence:
+    """A list of nodes."""
 
-    items: tuple[Node, ...] = field(repr=False)
+    items: tuple[YamlNode, ...] = field(repr=False)
     line: int
 
 
 @frozen(kw_only=True)
-class Mapping:
-    """Nodes by name; of two of one name, the last counts."""
+class YamlMapping:
+    """Nodes by key; of several with one key, the last counts."""
 
-    entries: dict[str, Node] = field(repr=False)
+    entries: dict[str, YamlNode] = field(repr=False)
     line: int
 
 
-Node: TypeAlias = "Scalar | Sequence | Mapping"
+YamlNode: TypeAlias = "YamlScalar | YamlSequence | YamlMapping"
 
 
-def parse_yaml(data: Buffer, *, source: str) -> Node:
-    """Return the first document of ``data``; what is aliased is one node.
+def parse_yaml(file: Input) -> YamlNode:
+    """Return the first document of ``file``; aliases are the same node.
 
     Args:
-        data: UTF-8, or Latin-1 where it is no UTF-8.
-        source: its name, for messages.
+        file: UTF-8, or Latin-1 if it is not valid UTF-8.
 
     Raises:
-        FormatError: it is no YAML, or a key is no text.
-        LimitError: it is very large, or nested very deeply.
+        FormatError: the file is not YAML, or a key is not text.
+        LimitError: the file is too large, or nested too deeply.
     """
-    if len(data) > MAX_YAML_BYTES:
-        raise _too_much(source, f"at most {MAX_YAML_BYTES} bytes of YAML", f"{len(data)}")
-    raw = bytes(data)
+    if len(file) > MAX_YAML_BYTES:
+        expected = f"at most {MAX_YAML_BYTES} bytes of YAML"
+        raise file.exceed(None, expected, f"{len(file)}", hint=HOSTILE)
+    raw = bytes(file.data)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         text = raw.decode("latin-1")
     try:
-        return _Composer(source).compose(iter(yaml.parse(text, Loader=_LOADER)))
+        return _Composer(file).compose(iter(yaml.parse(text, Loader=_LOADER)))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
-        raise FormatError(
-            source=f"{source}, line {line}", expected="YAML", got=f"{error.problem}", hint=HINT
-        ) from None
+        raise file.fail_at_line(line, "YAML", f"{error.problem}", hint=HINT) from None
     except FormatError:
         raise
-    except (yaml.YAMLError, ValueError):  # the latter for "\U00110000", which is no character
-        raise FormatError(
-            source=source, expected="YAML", got="characters that it may not hold", hint=HINT
-        ) from None
+    except (yaml.YAMLError, ValueError):  # ValueError for "\U00110000", which is not a character
+        raise file.fail(None, "YAML", "invalid characters", hint=HINT) from None
 
 
 class _Composer:
-    """Puts nodes together from the parser's events, with a stack of its own."""
+    """Compose nodes from the parser's events, without recursion."""
 
-    def __init__(self, source: str) -> None:
-        self._source = source
-        self._anchors: dict[str, Node] = {}
-        # What is open, innermost last: its nodes so far, its first event.
-        self._open: list[tuple[list[Node], yaml.CollectionStartEvent]] = []
+    def __init__(self, file: Input) -> None:
+        self._file = file
+        self._anchors: dict[str, YamlNode] = {}
+        # The open collections, innermost last: their nodes so far and their first event.
+        self._open: list[tuple[list[YamlNode], yaml.CollectionStartEvent]] = []
 
-    def compose(self, events: Iterator[yaml.Event]) -> Node:
+    def compose(self, events: Iterator[yaml.Event]) -> YamlNode:
         count = 0
         for event in events:
             node = self._node(event)
@@ -118,44 +115,42 @@ class _Composer:
                 continue
             count += 1
             if count > MAX_NODES:
-                raise _too_much(self._source, f"at most {MAX_NODES} values", "more")
+                raise self._file.exceed(None, f"at most {MAX_NODES} values", "more", hint=HOSTILE)
             if not self._open:
                 return node
             self._open[-1][0].append(node)
-        raise FormatError(source=self._source, expected="YAML", got="nothing", hint=HINT)
+        raise self._file.fail(None, "YAML", "nothing", hint=HINT)
 
-    def _node(self, event: yaml.Event) -> Node | None:
-        """Return the node that ``event`` completes, if it does."""
+    def _node(self, event: yaml.Event) -> YamlNode | None:
+        """Return the node that ``event`` completes, or ``None``."""
         if isinstance(event, yaml.ScalarEvent):
             return self._named(event, self._scalar(event))
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         if isinstance(event, yaml.CollectionStartEvent):
             if len(self._open) == MAX_DEPTH:
-                raise _too_much(self._source, f"values at most {MAX_DEPTH} deep", "more")
+                expected = f"values nested at most {MAX_DEPTH} deep"
+                raise self._file.exceed(None, expected, "more", hint=HOSTILE)
             self._open.append(([], event))
         elif isinstance(event, yaml.CollectionEndEvent):
             nodes, start = self._open.pop()
             return self._named(start, self._collection(nodes, start))
         return None
 
-    def _named(self, event: yaml.NodeEvent, node: Node) -> Node:
+    def _named(self, event: yaml.NodeEvent, node: YamlNode) -> YamlNode:
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         return node
 
-    def _alias(self, event: yaml.AliasEvent) -> Node:
+    def _alias(self, event: yaml.AliasEvent) -> YamlNode:
         node = self._anchors.get(event.anchor or "")
         if node is None:
-            raise FormatError(
-                source=f"{self._source}, line {_line(event)}",
-                expected="an alias of what stands before it",
-                got=f"*{event.anchor}",
-                hint=HINT,
+            raise self._file.fail_at_line(
+                _line(event), "an alias of an earlier value", f"*{event.anchor}", hint=HINT
             )
         return node
 
-    def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
+    def _scalar(self, event: yaml.ScalarEvent) -> YamlScalar:
         text: str | None = event.value
         if event.tag in _BINARY_TAGS:
             text = _binary(event.value)
@@ -163,27 +158,24 @@ class _Composer:
             event.tag is None and not event.style and event.value in _NULLS
         ):
             text = None
-        return Scalar(text=text, line=_line(event))
+        return YamlScalar(text=text, line=_line(event))
 
-    def _collection(self, nodes: list[Node], start: yaml.CollectionStartEvent) -> Node:
+    def _collection(self, nodes: list[YamlNode], start: yaml.CollectionStartEvent) -> YamlNode:
         line = _line(start)
         if isinstance(start, yaml.SequenceStartEvent):
-            return Sequence(items=tuple(nodes), line=line)
-        entries: dict[str, Node] = {}
+            return YamlSequence(items=tuple(nodes), line=line)
+        entries: dict[str, YamlNode] = {}
         for key, value in zip(nodes[::2], nodes[1::2], strict=True):
-            if not isinstance(key, Scalar):
-                raise FormatError(
-                    source=f"{self._source}, line {key.line}",
-                    expected="text as a key",
-                    got="something else",
-                    hint=HINT,
+            if not isinstance(key, YamlScalar):
+                raise self._file.fail_at_line(
+                    key.line, "text as a key", "something else", hint=HINT
                 )
             entries[key.text or ""] = value
-        return Mapping(entries=entries, line=line)
+        return YamlMapping(entries=entries, line=line)
 
 
 def _binary(text: str) -> str:
-    """Return what base64 holds; what is no base64 stays as it is."""
+    """Decode base64; return other text unchanged."""
     try:
         raw = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
@@ -196,12 +188,3 @@ def _binary(text: str) -> str:
 
 def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark is not None else 1
-
-
-def _too_much(source: str, expected: str, got: str) -> LimitError:
-    return LimitError(
-        source=source,
-        expected=expected,
-        got=got,
-        hint="the gem is damaged or hostile: no gem's specification is like that",
-    )

@@ -1,13 +1,13 @@
-"""Ruby's Marshal format, 4.8: what RubyGems' indexes are written in."""
+"""Read and write Ruby's Marshal format, version 4.8, the format of gem indexes."""
 
-from purekernel.formats.ruby_marshal.reader import parse_marshal
-from purekernel.formats.ruby_marshal.values import (
+from purekernel.formats.ruby_marshal.reader import (
     Hash,
     Object,
     Symbol,
     UserDefined,
     UserMarshal,
     Value,
+    parse_marshal,
 )
 from purekernel.formats.ruby_marshal.writer import build_marshal
 

@@ -1,74 +1,135 @@
-"""Read Ruby's Marshal format.
+"""Read Ruby's Marshal format, version 4.8, without creating objects of Ruby's classes.
 
-Source: doc/marshal.rdoc of Ruby; what it leaves out (which values are counted for links, and
-when) from Marshal.load's behaviour.
+``nil``, ``true``, ``false``, integers and floats become Python's; arrays become tuples. A string
+with an encoding becomes ``str``, one without becomes ``bytes``: Ruby 1.8 had no encodings and wrote
+none.
+
+Source: doc/marshal.rdoc of Ruby; for the numbering of values by links, which that omits, the
+behaviour of Marshal.load.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
-from purekernel.errors import FormatError, LimitError
-from purekernel.formats.ruby_marshal.values import (
-    MAGIC,
-    Hash,
-    Object,
-    Symbol,
-    UserDefined,
-    UserMarshal,
-    Value,
-    Variables,
-)
-from purekernel.tree import Buffer
+from attrs import field, frozen
 
-# Gem indexes are eight deep. Each level takes two or three of Python's.
+from purekernel.input import Input
+
+MAGIC = b"\x04\x08"
+
+# Gem indexes are nested eight deep. Each level takes two or three calls in Python.
 MAX_DEPTH = 64
 
-# 12,000 digits: Python itself refuses to print longer numbers than some thousand.
+# This is about 10,000 digits. Python refuses to print numbers with more than a few thousand.
 MAX_BIGNUM_BYTES = 4096
 
-# Names of classes, symbols and instance variables. They are looked up by value.
+# The limit for names of classes, symbols and instance variables, which are dictionary keys.
 MAX_SYMBOL_BYTES = 1024
 
 
+@frozen
+class Symbol:
+    """A symbol, such as ``:runtime``."""
+
+    name: str
+
+
+@frozen(kw_only=True)
+class Hash:
+    """A hash.
+
+    Attributes:
+        pairs: keys and values, in order.
+        default: the value of missing keys.
+    """
+
+    pairs: tuple[tuple[Value, Value], ...] = ()
+    default: Value = None
+
+
+Variables: TypeAlias = "tuple[tuple[str, Value], ...]"
+
+
+@frozen(kw_only=True)
+class Object:
+    """An instance of a class, as its instance variables; their names include the ``@``."""
+
+    class_name: str
+    variables: Variables = ()
+
+
+@frozen(kw_only=True)
+class UserDefined:
+    """An instance of a class that encodes itself as bytes (``_dump``).
+
+    Attributes:
+        class_name: the name of the class.
+        data: the encoded bytes.
+        variables: the instance variables of the encoded string, such as the zone of a Time.
+    """
+
+    class_name: str
+    data: bytes = field(repr=False)
+    variables: Variables = ()
+
+
+@frozen(kw_only=True)
+class UserMarshal:
+    """An instance of a class that is encoded as another value (``marshal_dump``)."""
+
+    class_name: str
+    value: Value
+
+
+Value: TypeAlias = (
+    "bool | int | float | str | bytes | Symbol | tuple[Value, ...] | Hash | Object | UserDefined"
+    " | UserMarshal | None"
+)
+
+
+_HOSTILE = "the file is damaged or hostile: real indexes of gems have smaller values"
+
+
 class _Unfinished:
-    """Stands for a value whose parts are still being read."""
+    """A placeholder for a value whose parts are not complete yet."""
 
 
 UNFINISHED = _Unfinished()
 
 
-def parse_marshal(data: Buffer, *, source: str) -> Value:
-    """Return the value that ``data`` holds.
+def parse_marshal(file: Input) -> Value:
+    """Return the value in ``file``.
 
-    Reads what gem indexes are made of. Classes, modules, structs, regular expressions,
-    extended objects and subclasses of built-in classes are refused, as RubyGems itself does
-    since 3.5, and so is a value that contains itself. A part that is linked to more than
-    once is one Python object.
+    Supports the kinds of values in gem indexes. Classes, modules, structs, regular expressions,
+    extended objects and subclasses of built-in classes are refused, as RubyGems does since 3.5, and
+    so is a value that contains itself. A value with several links to it is one Python object.
 
     Raises:
-        FormatError: the data is damaged, ends early, holds another kind of value, or
-            something follows its end.
-        LimitError: it is nested too deeply, or a number or symbol is too long.
+        FormatError: the data is damaged or truncated, has another kind of value, or other data
+            follows.
+        LimitError: values are nested too deeply, or a number or symbol is too long.
     """
-    reader = _Reader(bytes(data), source)
+    reader = _MarshalReader(file)
     if reader.take(len(MAGIC), "the version") != MAGIC:
-        raise reader.refuse("version 4.8 of Ruby's Marshal format", data[:2].hex(" "), 0)
+        raise file.fail(0, "version 4.8 of Ruby's Marshal format", bytes(file.data[:2]).hex(" "))
     value = reader.value(0)
-    if reader.here < len(data):
-        raise reader.refuse("the end", f"{len(data) - reader.here} more bytes", reader.here)
+    if reader.position < len(file):
+        more = f"{len(file) - reader.position} more bytes"
+        raise file.fail(reader.position, "the end", more)
     return value
 
 
-class _Reader:
-    """Steps through the bytes and never past their end."""
+class _MarshalReader:
+    """The data and the position of the next byte to read."""
 
-    def __init__(self, data: bytes, source: str) -> None:
-        self.here = 0
-        self._data = data
-        self._source = source
+    def __init__(self, file: Input) -> None:
+        self.position = 0
+        self._file = file
+        self._data = bytes(file.data)
         self._symbols: list[Symbol] = []
-        # What links count: all but nil, true, false, small integers and symbols.
+        # The values that links refer to: all but nil, true, false, small integers and symbols.
         self._objects: list[Value | _Unfinished] = []
         self._read: dict[int, Callable[[int], Value]] = {
             ord("0"): lambda _depth: None,
@@ -91,55 +152,45 @@ class _Reader:
         }
 
     def value(self, depth: int) -> Value:
-        """Return the value at hand."""
-        start = self.here
+        """Return the next value."""
+        start = self.position
         if depth > MAX_DEPTH:
-            raise LimitError(
-                source=self._source,
-                offset=start,
-                expected=f"values at most {MAX_DEPTH} deep",
-                got="more",
-                hint="the file is damaged or hostile: no index of gems is that deep",
-            )
+            expected = f"values nested at most {MAX_DEPTH} deep"
+            raise self._file.exceed(start, expected, "more", hint=_HOSTILE)
         kind = self.take(1, "a value")[0]
         read = self._read.get(kind)
         if read is None:
-            raise self.refuse("a kind of value that gem indexes hold", _kind(kind), start)
+            raise self._file.fail(start, "a kind of value that gem indexes hold", _kind(kind))
         return read(depth + 1)
 
     def take(self, size: int, what: str) -> bytes:
         """Return the next ``size`` bytes."""
-        start = self.here
+        start = self.position
         end = start + size
         if not start <= end <= len(self._data):
-            raise self.refuse(
-                f"{what} of at most {len(self._data) - start} bytes", f"{size}", start
-            )
-        self.here = end
+            expected = f"{what} of at most {len(self._data) - start} bytes"
+            raise self._file.fail(start, expected, f"{size}")
+        self.position = end
         return self._data[start:end]
-
-    def refuse(self, expected: str, got: str, offset: int) -> FormatError:
-        """Return the error to raise."""
-        return FormatError(source=self._source, offset=offset, expected=expected, got=got)
 
     def _integer(self) -> int:
         first = self.take(1, "an integer")[0]
         signed = first - 256 if first > 127 else first
         if signed == 0:
             return 0
-        # One to four bytes follow, or the byte itself is the number, five away from zero.
+        # One to four bytes follow, or the byte itself is the number, shifted by five.
         if -4 <= signed <= 4:
             number = int.from_bytes(self.take(abs(signed), "an integer"), "little")
             return number if signed > 0 else number - (1 << 8 * -signed)
         return signed - 5 if signed > 0 else signed + 5
 
     def _count(self, what: str, *, least_bytes: int) -> int:
-        """Return how many parts follow, each of ``least_bytes`` or more."""
-        start = self.here
+        """Return the number of parts that follow, each of at least ``least_bytes``."""
+        start = self.position
         count = self._integer()
-        most = (len(self._data) - self.here) // least_bytes
+        most = (len(self._data) - self.position) // least_bytes
         if not 0 <= count <= most:
-            raise self.refuse(f"at most {most} {what}", f"{count}", start)
+            raise self._file.fail(start, f"at most {most} {what}", f"{count}")
         return count
 
     def _bytes(self, what: str) -> bytes:
@@ -150,7 +201,7 @@ class _Reader:
         return value
 
     def _reserve(self) -> int:
-        """Number the value at hand, which comes before its parts; return the number."""
+        """Assign a number to a value before its parts get theirs; return the number."""
         self._objects.append(UNFINISHED)
         return len(self._objects) - 1
 
@@ -159,77 +210,65 @@ class _Reader:
         return value
 
     def _known_object(self) -> Value:
-        start = self.here
+        start = self.position
         number = self._integer()
         if not 0 <= number < len(self._objects):
-            raise self.refuse(
-                f"a link to one of {len(self._objects)} values before it", f"{number}", start
-            )
-        found = self._objects[number]
-        if isinstance(found, _Unfinished):
-            raise self.refuse("a link to a whole value", "one to a value around it", start)
-        return found
+            expected = f"a link to one of {len(self._objects)} earlier values"
+            raise self._file.fail(start, expected, f"{number}")
+        value = self._objects[number]
+        if isinstance(value, _Unfinished):
+            raise self._file.fail(start, "a link to a complete value", "one to a value around it")
+        return value
 
     def _symbol(self) -> Symbol:
-        """Return the symbol at hand, where nothing else may stand."""
-        start = self.here
+        """Return the next value, which must be a symbol."""
+        start = self.position
         kind = self.take(1, "a symbol")
         if kind == b":":
             return self._new_symbol()
         if kind == b";":
             return self._known_symbol()
-        raise self.refuse("a symbol", _kind(kind[0]), start)
+        raise self._file.fail(start, "a symbol", _kind(kind[0]))
 
     def _new_symbol(self) -> Symbol:
-        start = self.here
+        start = self.position
         raw = self._bytes("a symbol")
         if len(raw) > MAX_SYMBOL_BYTES:
-            raise LimitError(
-                source=self._source,
-                offset=start,
-                expected=f"a symbol of at most {MAX_SYMBOL_BYTES} bytes",
-                got=f"{len(raw)}",
-                hint="the file is damaged or hostile: no index of gems has such symbols",
-            )
+            expected = f"a symbol of at most {MAX_SYMBOL_BYTES} bytes"
+            raise self._file.exceed(start, expected, f"{len(raw)}", hint=_HOSTILE)
         symbol = Symbol(raw.decode("utf-8", "backslashreplace"))
         self._symbols.append(symbol)
         return symbol
 
     def _known_symbol(self) -> Symbol:
-        start = self.here
+        start = self.position
         number = self._integer()
         if not 0 <= number < len(self._symbols):
-            raise self.refuse(
-                f"a link to one of {len(self._symbols)} symbols before it", f"{number}", start
-            )
+            expected = f"a link to one of {len(self._symbols)} earlier symbols"
+            raise self._file.fail(start, expected, f"{number}")
         return self._symbols[number]
 
     def _bignum(self) -> int:
-        start = self.here
+        start = self.position
         sign = self.take(1, "a sign")
         if sign not in (b"+", b"-"):
-            raise self.refuse("'+' or '-'", sign.hex(), start)
+            raise self._file.fail(start, "'+' or '-'", sign.hex())
         size = 2 * self._count("pairs of bytes", least_bytes=2)
         if size > MAX_BIGNUM_BYTES:
-            raise LimitError(
-                source=self._source,
-                offset=start,
-                expected=f"a number of at most {MAX_BIGNUM_BYTES} bytes",
-                got=f"{size}",
-                hint="the file is damaged or hostile: no index of gems has such numbers",
-            )
+            expected = f"a number of at most {MAX_BIGNUM_BYTES} bytes"
+            raise self._file.exceed(start, expected, f"{size}", hint=_HOSTILE)
         number = int.from_bytes(self.take(size, "a number"), "little")
         return number if sign == b"+" else -number
 
     def _float(self) -> float:
-        start = self.here
-        # Ruby 1.8 put the last bits of the mantissa behind a NUL.
+        start = self.position
+        # Ruby 1.8 wrote the last bits of the mantissa after a NUL.
         text = self._bytes("a float").partition(b"\0")[0]
         try:
-            # Python reads Ruby's "inf", "-inf" and "nan" too; underscores are Python's alone.
+            # Python accepts Ruby's "inf", "-inf" and "nan", but also underscores, unlike Ruby.
             return float(text.replace(b"_", b"?"))
         except ValueError:
-            raise self.refuse("a float", repr(text[:40]), start) from None
+            raise self._file.fail(start, "a float", repr(text[:40])) from None
 
     def _array(self, depth: int) -> Value:
         number = self._reserve()
@@ -261,13 +300,13 @@ class _Reader:
 
     def _user_defined(self, depth: int, *, with_variables: bool) -> Value:
         name = self._symbol().name
-        data = self._bytes("a value's own bytes")
+        data = self._bytes("the bytes of a value")
         variables = self._variables(depth) if with_variables else ()
-        # Ruby makes it of its bytes only now, and numbers it after its variables.
+        # Ruby creates the object only now, and numbers it after its variables.
         return self._keep(UserDefined(class_name=name, data=data, variables=variables))
 
     def _with_variables(self, depth: int) -> Value:
-        start = self.here
+        start = self.position
         kind = self.take(1, "a value")
         if kind == b"u":
             return self._user_defined(depth, with_variables=True)
@@ -276,10 +315,12 @@ class _Reader:
             self._variables(depth)
             return symbol
         if kind != b'"':
-            raise self.refuse("a string, a symbol or a value's own bytes", _kind(kind[0]), start)
+            raise self._file.fail(
+                start, "a string, a symbol or the bytes of a value", _kind(kind[0])
+            )
         number = self._reserve()
         raw = self._bytes("a string")
-        # A link to the string from among its own variables is of no use to anybody.
+        # A link from the variables to their string is refused; no gem index has one.
         return self._finish(number, _text(raw, self._variables(depth)))
 
     def _variables(self, depth: int) -> Variables:
@@ -288,9 +329,9 @@ class _Reader:
 
 
 def _text(raw: bytes, variables: Variables) -> str | bytes:
-    """Return a string in the encoding that its variables name; without one, its bytes."""
+    """Return a string in the encoding of its variables; without one, its bytes."""
     for name, value in variables:
-        # E stands for the two that nearly all have: true for UTF-8, false for US-ASCII.
+        # E is short for the most common encodings: true for UTF-8, false for US-ASCII.
         if name == "E" or (name == "encoding" and _names_utf8(value)):
             try:
                 return raw.decode("utf-8")

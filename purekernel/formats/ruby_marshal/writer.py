@@ -1,8 +1,8 @@
-"""Write Ruby's Marshal format.
+"""Write Ruby's Marshal format, version 4.8.
 
-No links to values are written, only to symbols: each value stands in full wherever it is.
-Readers take either (one object or two alike makes no difference to what never changes), and
-how values are numbered, where readers of different ages differ, then never matters.
+Links are written only to symbols; each value is written in full. For values that never change, two
+equal objects are as good as one. The numbering of values, in which readers of different ages
+differ, then does not matter.
 
 Source: doc/marshal.rdoc of Ruby.
 """
@@ -10,7 +10,7 @@ Source: doc/marshal.rdoc of Ruby.
 from __future__ import annotations
 
 from purekernel.errors import UnrepresentableError
-from purekernel.formats.ruby_marshal.values import (
+from purekernel.formats.ruby_marshal.reader import (
     MAGIC,
     Hash,
     Object,
@@ -21,30 +21,29 @@ from purekernel.formats.ruby_marshal.values import (
     Variables,
 )
 
-# What a small integer may be: 31 bits, for Ruby on 32-bit machines. Larger ones are written
-# another way.
+# The range of small integers: 31 bits, for Ruby on 32-bit machines. Others are written as bignums.
 SMALL = range(-(1 << 30), 1 << 30)
 
-# Says that a string is UTF-8. Ruby 1.8 takes it for an instance variable like any other.
+# Marks a string as UTF-8. Ruby 1.8 treats it as an ordinary instance variable.
 UTF8: Variables = (("E", True),)
 
 MAX_DEPTH = 64
 
 
 def build_marshal(value: Value) -> bytes:
-    """Return ``value`` in Ruby's format; the same value gives the same bytes.
+    """Return ``value`` in Ruby's format; equal values give equal bytes.
 
     Raises:
-        UnrepresentableError: it is nested too deeply, or holds a float or a symbol beyond
-            ASCII, which no index has.
+        UnrepresentableError: the value is nested too deeply, or has a float or a symbol outside of
+            ASCII, which gem indexes do not have.
     """
-    writer = _Writer()
+    writer = _MarshalWriter()
     writer.value(value, 0)
     return MAGIC + b"".join(writer.pieces)
 
 
-class _Writer:
-    """Collects what is written."""
+class _MarshalWriter:
+    """The output so far, in pieces."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
@@ -53,7 +52,7 @@ class _Writer:
     def value(self, value: Value, depth: int) -> None:
         """Write one value."""
         if depth > MAX_DEPTH:
-            raise UnrepresentableError(f"a value for Ruby lies more than {MAX_DEPTH} deep")
+            raise UnrepresentableError(f"a value for Ruby is nested more than {MAX_DEPTH} deep")
         match value:
             case None:
                 self.pieces.append(b"0")
@@ -91,7 +90,7 @@ class _Writer:
                 if value.variables:
                     self._variables(value.variables, depth)
             case _:
-                raise UnrepresentableError(f"{value!r} has no place in an index of gems")
+                raise UnrepresentableError(f"an index of gems cannot hold {value!r}")
 
     def _hash(self, value: Hash, depth: int) -> None:
         self.pieces += (b"{" if value.default is None else b"}", _long(len(value.pairs)))
@@ -117,7 +116,7 @@ class _Writer:
             self.pieces += (b";", _long(known))
             return
         if not name.isascii():
-            raise UnrepresentableError(f"{name!r} has no place in an index of gems")
+            raise UnrepresentableError(f"an index of gems cannot hold {name!r}")
         self._symbols[name] = len(self._symbols)
         self._counted(b":", name.encode("ascii"))
 
@@ -134,7 +133,7 @@ class _Writer:
 
 
 def _long(value: int) -> bytes:
-    """Return an integer of at most 31 bits and a sign."""
+    """Return an encoded integer of at most 31 bits and a sign."""
     if value == 0:
         return b"\0"
     if 0 < value < 123:

@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import frozen
 
 from purekernel.fetch.model import Download
-from purekernel.formats.gem.compact import Release
+from purekernel.formats.gem.compact import GemRelease
 
 
 @frozen(kw_only=True)
@@ -22,7 +22,7 @@ class GemCandidate:
     """
 
     name: str
-    release: Release
+    release: GemRelease
     download: Download
 
 

@@ -8,11 +8,10 @@ from attrs import define, field, frozen
 
 from purekernel.errors import DependencyError, LimitError, raise_all
 from purekernel.fetch.model import Download
-from purekernel.formats.gem.compact import Release
+from purekernel.formats.gem.compact import GemRelease
 from purekernel.formats.gem.gem_list import ListedGem
-from purekernel.formats.gem.requirement import Requirement
-from purekernel.formats.gem.spec import RUBY, Dependency
-from purekernel.formats.gem.version import Version
+from purekernel.formats.gem.spec import RUBY, GemDependency
+from purekernel.formats.gem.version import GemRequirement, GemVersion
 from purekernel.repos.rubygems.repository import GemCandidate, GemRepository
 
 # A large application has about 300 gems.
@@ -26,7 +25,7 @@ HINT = "correct the list, or name a gem server that has it"
 
 # When RubyGems up to 1.8.24 installs a gem, it joins several clauses on Ruby's version into one
 # string that it cannot read afterwards: the gem is installed, but cannot be used.
-FIRST_WITH_SEVERAL_CLAUSES = Version("1.8.25")
+FIRST_WITH_SEVERAL_CLAUSES = GemVersion("1.8.25")
 
 
 # The result of a resolution.
@@ -43,8 +42,8 @@ class GemEdge:
     """
 
     name: str
-    requirement: Requirement
-    version: Version = field(eq=lambda version: version.text)
+    requirement: GemRequirement
+    version: GemVersion = field(eq=lambda version: version.text)
 
 
 @frozen(kw_only=True)
@@ -60,7 +59,7 @@ class ResolvedGem:
     """
 
     name: str
-    version: Version = field(eq=lambda version: version.text)
+    version: GemVersion = field(eq=lambda version: version.text)
     file_name: str
     download: Download
     dependencies: tuple[GemEdge, ...] = ()
@@ -76,7 +75,7 @@ class GemResolution:
     """
 
     gems: tuple[ResolvedGem, ...]
-    listed: tuple[tuple[ListedGem, Version], ...]
+    listed: tuple[tuple[ListedGem, GemVersion], ...]
 
 
 # Select a release of one gem by its requirements, or explain why none matches.
@@ -91,10 +90,10 @@ class GemTarget:
         rubygems: version of RubyGems.
     """
 
-    ruby: Version | None = None
-    rubygems: Version | None = None
+    ruby: GemVersion | None = None
+    rubygems: GemVersion | None = None
 
-    def obstacle(self, release: Release) -> str:
+    def obstacle(self, release: GemRelease) -> str:
         """Return the reason why ``release`` does not run on the target; empty if it does."""
         required = release.required_ruby
         if self.ruby is not None and not required.admits(self.ruby):
@@ -128,7 +127,7 @@ class Choices:
             candidate for candidate in self._ruby if not target.obstacle(candidate.release)
         ]
 
-    def for_all(self, requirements: Sequence[Requirement]) -> GemCandidate | None:
+    def for_all(self, requirements: Sequence[GemRequirement]) -> GemCandidate | None:
         """Return the newest release that meets all of ``requirements``.
 
         Prereleases count only if one of the requirements names a prerelease.
@@ -142,7 +141,7 @@ class Choices:
                 return candidate
         return None
 
-    def why_none(self, requirement: Requirement) -> str:
+    def why_none(self, requirement: GemRequirement) -> str:
         """Return the reason why no release meets ``requirement``."""
         if not self._all:
             return "all its releases were withdrawn"
@@ -163,7 +162,7 @@ class Choices:
         newest = next((version for version in versions if not version.prerelease), versions[0])
         return f"no release matches; the newest is {newest}"
 
-    def _why_not_running(self, newest: Release) -> str:
+    def _why_not_running(self, newest: GemRelease) -> str:
         running = next(
             (candidate for candidate in self._running if not candidate.release.version.prerelease),
             None,
@@ -183,8 +182,8 @@ def resolve_gems(
     listed: Iterable[ListedGem],
     repository: GemRepository,
     *,
-    ruby: Version | None = None,
-    rubygems: Version | None = None,
+    ruby: GemVersion | None = None,
+    rubygems: GemVersion | None = None,
 ) -> GemResolution:
     """Return the releases selected for ``listed`` and for all their runtime dependencies.
 
@@ -231,7 +230,7 @@ class _Demand:
     position: int
     place: str
     chain: tuple[str, ...]
-    need: Dependency
+    need: GemDependency
 
     @property
     def order(self) -> tuple[int, int, tuple[str, ...], str]:
@@ -327,7 +326,7 @@ class _GemSearch:
     def _walk(self, order: list[str], pass_: _Pass) -> bool:
         """Select releases of each gem in ``order``; return whether another pass is needed."""
         for position, gem in enumerate(self._listed):
-            need = Dependency(name=gem.name, requirement=gem.requirement)
+            need = GemDependency(name=gem.name, requirement=gem.requirement)
             demand = _Demand(position=position, place=gem.place, chain=(), need=need)
             pass_.demands.setdefault(gem.name, []).append(demand)
         grown = False
@@ -413,7 +412,7 @@ class _GemSearch:
         )
 
 
-def _meeting(requirement: Requirement, taken: list[GemCandidate]) -> list[GemCandidate]:
+def _meeting(requirement: GemRequirement, taken: list[GemCandidate]) -> list[GemCandidate]:
     """Return the releases in ``taken`` that meet ``requirement``, newest first.
 
     A release selected for several requirements can be a prerelease that another one names.
@@ -422,7 +421,7 @@ def _meeting(requirement: Requirement, taken: list[GemCandidate]) -> list[GemCan
 
 
 def _resolved(
-    candidate: GemCandidate, needed: list[tuple[Dependency, GemCandidate]]
+    candidate: GemCandidate, needed: list[tuple[GemDependency, GemCandidate]]
 ) -> ResolvedGem:
     return ResolvedGem(
         name=candidate.name,

@@ -11,25 +11,26 @@ from collections.abc import Collection, Mapping, Sequence
 from purekernel.errors import (
     CombinedError,
     DownloadError,
-    FormatError,
     MissingFileError,
     PurekernelError,
     raise_all,
 )
 from purekernel.fetch.model import MIB, Download, DownloadedFile, Fetcher, Kind
 from purekernel.fetch.urls import join_url, redact
-from purekernel.formats.gem.compact import Release, parse_info
+from purekernel.formats.gem.compact import GemRelease, parse_info
 from purekernel.formats.gem.index import (
+    INDEX_LIMITS,
     PRERELEASE,
     QUICK,
     SPECS,
-    Listed,
+    IndexedGem,
     may_list,
-    parse_index,
+    parse_gem_index,
     parse_packed_spec,
-    unpack_index,
+    unpack_gem_index,
 )
 from purekernel.formats.gem.spec import RUBY, full_name
+from purekernel.input import Input
 from purekernel.repos.rubygems.repository import GemCandidate
 
 # On rubygems.org, the largest file of one gem's releases has 1 MiB, the older index has 6 MiB,
@@ -59,9 +60,9 @@ class GemServer:
         self._others = tuple(others)
         self._downloads = downloads
         self._has_compact = False
-        # The older indexes by URL, and their entries by gem name, once they are parsed.
-        self._older: dict[str, bytes] | None = None
-        self._listed: dict[str, list[Listed]] | None = None
+        # The older indexes, and their entries by gem name, once they are parsed.
+        self._older: list[Input] | None = None
+        self._listed: dict[str, list[IndexedGem]] | None = None
 
     def versions(self, names: Collection[str]) -> Mapping[str, tuple[GemCandidate, ...]]:
         """Return the releases of each gem that a server knows.
@@ -90,18 +91,18 @@ class GemServer:
             if file is None:
                 continue
             self._has_compact = True
-            releases = parse_info(self._downloads.load(file), source=file.url)
+            releases = parse_info(Input(self._downloads.load(file), name=file.url))
             found[name] = tuple(self._candidate(name, release) for release in releases)
         return found
 
     def _from_older(self, names: list[str]) -> dict[str, tuple[GemCandidate, ...]]:
         indexes = self._indexes()
-        if not any(may_list(index, name) for index in indexes.values() for name in names):
+        if not any(may_list(index, name) for index in indexes for name in names):
             return {}
         if self._listed is None:
             self._listed = {}
-            for source, index in indexes.items():
-                for entry in parse_index(index, source=source):
+            for index in indexes:
+                for entry in parse_gem_index(index):
                     self._listed.setdefault(entry.name, []).append(entry)
         entries = [entry for name in names for entry in self._listed.get(name, ())]
         found: dict[str, tuple[GemCandidate, ...]] = {
@@ -112,8 +113,8 @@ class GemServer:
                 found[entry.name] += (self._candidate(entry.name, release),)
         return found
 
-    def _indexes(self) -> dict[str, bytes]:
-        """Return the existing older indexes, of releases and of prereleases, by URL."""
+    def _indexes(self) -> list[Input]:
+        """Return the existing older indexes, of releases and of prereleases, unpacked."""
         if self._older is None:
             fetched = self._downloads.fetch_all(
                 [
@@ -123,11 +124,13 @@ class GemServer:
             )
             if fetched[0] is None:
                 self._check_is_gem_server()
-            self._older = {
-                file.url: unpack_index(self._downloads.load(file), source=file.url)
+            self._older = [
+                unpack_gem_index(
+                    Input(self._downloads.load(file), name=file.url, limits=INDEX_LIMITS)
+                )
                 for file in fetched
                 if file is not None
-            }
+            ]
         return self._older
 
     def _check_is_gem_server(self) -> None:
@@ -138,10 +141,10 @@ class GemServer:
         if self._downloads.fetch(download) is None:
             raise MissingFileError(
                 f"{redact(self._server.rstrip('/'))} has no index of gems",
-                hint="name a gem server, or a folder in which 'gem generate_index' was run",
+                hint="use a gem server, or a folder in which 'gem generate_index' was run",
             )
 
-    def _releases(self, entries: list[Listed]) -> list[Release | None]:
+    def _releases(self, entries: list[IndexedGem]) -> list[GemRelease | None]:
         """Return the releases of older entries; ``None`` if a specification is missing."""
         # Other platforms' releases appear only in errors, so their dependencies are not needed.
         usable = [entry for entry in entries if entry.platform == RUBY]
@@ -155,11 +158,11 @@ class GemServer:
         return [
             self._release(entry, files[entry.full_name])
             if entry.platform == RUBY
-            else Release(version=entry.version, platform=entry.platform)
+            else GemRelease(version=entry.version, platform=entry.platform)
             for entry in entries
         ]
 
-    def _candidate(self, name: str, release: Release) -> GemCandidate:
+    def _candidate(self, name: str, release: GemRelease) -> GemCandidate:
         path = f"gems/{full_name(name, release.version, release.platform)}.gem"
         return GemCandidate(
             name=name,
@@ -190,18 +193,19 @@ class GemServer:
             most_bytes=most_bytes,
         )
 
-    def _release(self, entry: Listed, file: DownloadedFile | None) -> Release | None:
+    def _release(self, entry: IndexedGem, file: DownloadedFile | None) -> GemRelease | None:
         if file is None:
             return None
-        spec = parse_packed_spec(self._downloads.load(file), source=file.url)
+        packed = Input(self._downloads.load(file), name=file.url)
+        spec = parse_packed_spec(packed)
         if spec.full_name != entry.full_name:
-            raise FormatError(
-                source=file.url,
-                expected=f"the specification of {entry.full_name}",
-                got=f"that of {spec.full_name}",
-                hint="the server's index is damaged: name another server",
+            raise packed.fail(
+                None,
+                f"the specification of {entry.full_name}",
+                f"that of {spec.full_name}",
+                hint="the server's index is damaged: use another server",
             )
-        return Release(
+        return GemRelease(
             version=spec.version,
             dependencies=spec.runtime_dependencies,
             required_ruby=spec.required_ruby,

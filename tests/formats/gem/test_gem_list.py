@@ -3,19 +3,20 @@ from __future__ import annotations
 import pytest
 
 from purekernel.errors import CombinedError, RecipeError
-from purekernel.formats.gem import ListedGem, Requirement, parse_gem_list, parse_listed_gem
+from purekernel.formats.gem import GemRequirement, ListedGem, parse_gem_list, parse_listed_gem
+from purekernel.input import Input
 
 
 def shown(text: str | bytes) -> list[str]:
     data = text.encode() if isinstance(text, str) else text
-    return [str(gem) for gem in parse_gem_list(data, "gem.list")]
+    return [str(gem) for gem in parse_gem_list(Input(data, name="gem.list"))]
 
 
 def test_names_and_requirements_are_read() -> None:
-    gems = parse_gem_list(b"bundler\njson_pure  >= 1.7.7\n", "gem.list")
+    gems = parse_gem_list(Input(b"bundler\njson_pure  >= 1.7.7\n", name="gem.list"))
     assert gems == (
-        ListedGem(name="bundler", requirement=Requirement.parse(">= 0"), place=""),
-        ListedGem(name="json_pure", requirement=Requirement.parse(">= 1.7.7"), place=""),
+        ListedGem(name="bundler", requirement=GemRequirement.parse(">= 0"), place=""),
+        ListedGem(name="json_pure", requirement=GemRequirement.parse(">= 1.7.7"), place=""),
     )
     assert [gem.place for gem in gems] == ["gem.list, line 1", "gem.list, line 2"]
 
@@ -37,22 +38,22 @@ def test_names_and_requirements_are_read() -> None:
         ("net-ssh-2", "net-ssh-2"),
     ],
 )
-def test_a_line_says_what_it_means(line: str, meant: str) -> None:
+def test_each_form_of_a_line_is_read(line: str, meant: str) -> None:
     assert shown(line + "\n") == [meant]
     assert str(parse_listed_gem(line.partition("#")[0], place="here")) == meant
 
 
-def test_blank_lines_and_comments_say_nothing() -> None:
+def test_blank_lines_and_comments_are_skipped() -> None:
     assert shown("\n  \n# all of it\n  # indented\n\t\nbundler\n") == ["bundler"]
     assert shown("") == []
     assert shown("# no gems\n") == []
 
 
-def test_lists_from_windows_are_read() -> None:
+def test_list_with_windows_line_ends_is_read() -> None:
     assert shown(b"\xef\xbb\xbfbundler\r\n\r\njson >= 1 # x\r\n") == ["bundler", "json >= 1"]
 
 
-def test_a_name_may_stand_twice() -> None:
+def test_repeated_name_is_kept() -> None:
     assert shown("json >= 1\njson < 2\n") == ["json >= 1", "json < 2"]
 
 
@@ -79,25 +80,25 @@ def test_a_name_may_stand_twice() -> None:
         ),
     ],
 )
-def test_a_malformed_line_is_named(line: bytes, wrong: str) -> None:
+def test_malformed_line_raises_recipe_error(line: bytes, wrong: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        parse_gem_list(b"bundler\n" + line + b"\n", "gem.list")
+        parse_gem_list(Input(b"bundler\n" + line + b"\n", name="gem.list"))
     assert str(caught.value) == f"gem.list, line 2: {wrong}"
     assert caught.value.hint == (
-        "write a name and what is required of its version: 'json_pure >= 1.7.7, < 2'"
+        "write a name and a requirement on its version: 'json_pure >= 1.7.7, < 2'"
     )
 
 
-def test_all_malformed_lines_are_named_at_once() -> None:
+def test_all_malformed_lines_are_in_one_error() -> None:
     with pytest.raises(CombinedError) as caught:
-        parse_gem_list(b"-a\nbundler\njson => 1\n", "gem.list")
+        parse_gem_list(Input(b"-a\nbundler\njson => 1\n", name="gem.list"))
     assert [str(error) for error in caught.value.errors] == [
         "gem.list, line 1: expected the name of a gem, got '-a'",
         "gem.list, line 3: expected a requirement on the version, got '=> 1'",
     ]
 
 
-def test_nothing_is_no_gem() -> None:
+def test_empty_text_is_refused() -> None:
     with pytest.raises(RecipeError) as caught:
         parse_listed_gem("", place="purekernel.toml, gems")
     assert str(caught.value) == "purekernel.toml, gems: expected the name of a gem, got nothing"

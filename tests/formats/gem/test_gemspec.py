@@ -10,15 +10,16 @@ import yaml
 from fixtures.gemspec_yaml import Description, Era, Need, write_gemspec
 from purekernel.errors import FormatError, LimitError, PurekernelError
 from purekernel.formats.gem import (
-    Dependency,
     DependencyKind,
+    GemDependency,
+    GemRequirement,
     GemSpec,
-    Requirement,
-    Version,
+    GemVersion,
     yaml_nodes,
 )
-from purekernel.formats.gem.gemspec import parse_gemspec
-from purekernel.formats.gem.requirement import ANY
+from purekernel.formats.gem.reader import parse_gemspec
+from purekernel.formats.gem.version import ANY
+from purekernel.input import Input
 
 ABOUT = Description(
     name="razor",
@@ -29,12 +30,12 @@ ABOUT = Description(
     rubygems=">= 1.3",
     files=["lib/razor.rb"],
 )
-HINT = "the gem is damaged, or too old for anything to read: fetch it again, or leave it out"
+HINT = "the gem is damaged or too old: download it again, or leave it out"
 
 
 def parse(text: str | bytes) -> GemSpec:
     data = text.encode() if isinstance(text, str) else text
-    return parse_gemspec(data, source="m")
+    return parse_gemspec(Input(data, name="m"))
 
 
 def spec(more: str) -> GemSpec:
@@ -42,16 +43,16 @@ def spec(more: str) -> GemSpec:
 
 
 @pytest.mark.parametrize("era", list(Era))
-def test_specifications_of_all_times_are_read(era: Era) -> None:
+def test_specification_of_each_era_is_read(era: Era) -> None:
     found = parse(write_gemspec(ABOUT, era))
-    assert (found.name, found.version, found.platform) == ("razor", Version("0.9.1"), "ruby")
+    assert (found.name, found.version, found.platform) == ("razor", GemVersion("0.9.1"), "ruby")
     assert found.full_name == "razor-0.9.1"
     assert found.file_name == "razor-0.9.1.gem"
     assert found.dependencies == (
-        Dependency(name="facter", requirement=Requirement.parse("~> 1.6, != 1.6.3")),
-        Dependency(name="json"),
+        GemDependency(name="facter", requirement=GemRequirement.parse("~> 1.6, != 1.6.3")),
+        GemDependency(name="json"),
     )
-    assert found.required_ruby == Requirement.parse(">= 1.8.7")
+    assert found.required_ruby == GemRequirement.parse(">= 1.8.7")
     assert found.date == datetime.date(2013, 7, 1)
     assert found.summary == "Sample of razor"
     facts = (
@@ -66,7 +67,7 @@ def test_specifications_of_all_times_are_read(era: Era) -> None:
         found.metadata,
     )
     home = "http://example.org/"
-    newer = Requirement.parse(">= 1.3")
+    newer = GemRequirement.parse(">= 1.3")
     assert facts == {
         Era.SYCK: (ANY, "0.8.11", 1, "one@example.org", home, (), ("Sample Author",),
             "A sample.", ()),
@@ -78,7 +79,7 @@ def test_specifications_of_all_times_are_read(era: Era) -> None:
     }[era]  # fmt: skip
 
 
-def test_development_dependencies_are_told_apart() -> None:
+def test_kind_of_dependencies_is_read() -> None:
     found = spec(
         "dependencies:\n- name: a\n  type: :development\n- name: b\n  type: !ruby/sym runtime\n"
         "- name: c\n  type: !ruby/symbol development\n- name: d\n  type:\n"
@@ -107,12 +108,12 @@ def test_development_dependencies_are_told_apart() -> None:
         ("version:", ">= 0"),
     ],
 )
-def test_requirements_have_had_many_forms(text: str, requirement: str) -> None:
+def test_each_form_of_a_requirement_is_read(text: str, requirement: str) -> None:
     found = spec(f"required_ruby_version: !ruby/object:Gem::Version::Requirement\n  {text}\n")
-    assert found.required_ruby == Requirement.parse(requirement)
+    assert found.required_ruby == GemRequirement.parse(requirement)
 
 
-def test_a_requirement_stands_under_three_names() -> None:
+def test_requirement_of_each_key_is_read() -> None:
     found = spec(
         "dependencies:\n- name: a\n  version_requirement: '= 1'\n"
         "- name: b\n  version_requirements: '= 2'\n  version_requirement:\n"
@@ -121,7 +122,7 @@ def test_a_requirement_stands_under_three_names() -> None:
     assert [str(need.requirement) for need in found.dependencies] == ["= 1", "= 2", "= 3"]
 
 
-def test_aliases_are_followed() -> None:
+def test_aliases_are_resolved() -> None:
     found = spec(
         "required_ruby_version: &a\n  requirements:\n  - - '>'\n    - &b\n      version: '2'\n"
         "required_rubygems_version: *a\ndependencies:\n- name: a\n  requirement: *a\n"
@@ -142,7 +143,7 @@ def test_aliases_are_followed() -> None:
         ("platform: java\noriginal_platform: ''", "java"),
     ],
 )  # fmt: skip
-def test_platforms_have_had_two_forms(text: str, platform: str) -> None:
+def test_each_form_of_a_platform_is_read(text: str, platform: str) -> None:
     assert spec(text).platform == platform
 
 
@@ -159,24 +160,24 @@ def test_platforms_have_had_two_forms(text: str, platform: str) -> None:
         ("yesterday", (1980, 1, 2)),
     ],
 )
-def test_a_date_is_the_day_that_is_written(text: str, date: tuple[int, int, int]) -> None:
+def test_date_is_read_without_time_zone(text: str, date: tuple[int, int, int]) -> None:
     assert spec(f"date: {text}\n").date == datetime.date(*date)
 
 
-def test_text_is_never_a_number_or_anything_else() -> None:
+def test_scalars_stay_text() -> None:
     found = parse(
         "name: 12a\nversion: 1.10\nsummary: yes\ndescription: 0x10\nhomepage: 2011-01-01\n"
         "authors:\n- 1\n- ~\n- 'null'\n- [a]\nlicenses: MIT\nspecification_version: '4'\n"
         "metadata:\n  1: 2\n  a: [b]\nemail: ''\nrubygems_version: 1.10\n"
     )
     assert found == GemSpec(
-        name="12a", version=Version("1.10"), summary="yes", description="0x10",
+        name="12a", version=GemVersion("1.10"), summary="yes", description="0x10",
         homepage="2011-01-01", authors=("1", "null"), licenses=("MIT",), specification_version=4,
         metadata=(("1", "2"), ("a", "")), email="", rubygems_version="1.10",
     )  # fmt: skip
 
 
-def test_odd_text_is_read() -> None:
+def test_unusual_text_is_read() -> None:
     found = spec(
         "summary: !binary |\n  w6kgaXQgaXM=\ndescription: !!binary 6Q==\nhomepage: !binary no*\n"
         "authors: !!null\nemail: !str plain\n"
@@ -189,7 +190,7 @@ def test_odd_text_is_read() -> None:
     assert parse(b"name: x\nversion: 1\nsummary: caf\xe9\n").summary == "café"
 
 
-def test_a_prerelease_written_with_a_dash_is_named_as_rubygems_names_it() -> None:
+def test_dash_of_a_prerelease_becomes_pre() -> None:
     assert parse("name: x\nversion:\n  version: 1.0-rc1\n").full_name == "x-1.0.pre.rc1"
 
 
@@ -210,19 +211,20 @@ def test_a_prerelease_written_with_a_dash_is_named_as_rubygems_names_it() -> Non
         ("name: a\nversion: 1\ndependencies:\n- x",
          "m, line 4: expected a dependency, got something else"),
         ("name: a\nversion: 1\ndependencies:\n- name: x/y",
-         "m, line 4: expected the name of a gem that is needed, got 'x/y'"),
+         "m, line 4: expected the name of a needed gem, got 'x/y'"),
         ("name: a\nversion: 1\nrequired_ruby_version: '=> 1'",
-         "m, line 3: expected a requirement on a version, got '=> 1' is no requirement on"),
+         "m, line 3: expected a requirement on a version, got '=> 1' is not a requirement on"),
         ("name: a\nversion: 1\nrequired_ruby_version:\n  requirements:\n  - [a, b, c]",
-         "m, line 4: expected a requirement on a version, got '' is no requirement on a version"),
-        ("name: *b", "m, line 1: expected an alias of what stands before it, got *b"),
+         ("m, line 4: expected a requirement on a version, got '' is not a requirement on a "
+          "version")),
+        ("name: *b", "m, line 1: expected an alias of an earlier value, got *b"),
         ("? [a]\n: b", "m, line 1: expected text as a key, got something else"),
         ("a: b: c", "m, line 1: expected YAML, got mapping values are not allowed "),
         ("a: 'b", "m, line 1: expected YAML, got found unexpected end of stream"),
-        ("a: \0", "m: expected YAML, got characters that it may not hold"),
+        ("a: \0", "m: expected YAML, got invalid characters"),
     ],
 )  # fmt: skip
-def test_malformed_specifications_are_refused(text: str, message: str) -> None:
+def test_malformed_specification_raises_format_error(text: str, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         parse(text)
     # The rest of a sentence is the YAML library's.
@@ -233,7 +235,7 @@ def test_malformed_specifications_are_refused(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: " * 1 + "[" * 40, "m: expected values at most 32 deep, got more"),
+        ("a: " * 1 + "[" * 40, "m: expected values nested at most 32 deep, got more"),
         ("x" * (4 << 20) + "x", "m: expected at most 4194304 bytes of YAML, got 4194305"),
         ("name: a\nversion: 1\ndependencies: [" + "{name: a}," * 1001 + "]",
          "m: expected at most 1000 dependencies, got 1001"),
@@ -244,17 +246,15 @@ def test_malformed_specifications_are_refused(text: str, message: str) -> None:
          "m: expected at most 1048576 characters of text, got 1400"),
     ],
 )  # fmt: skip
-def test_what_is_beyond_all_bounds_is_refused(text: str, message: str) -> None:
+def test_specification_beyond_the_limits_is_refused(text: str, message: str) -> None:
     with pytest.raises(LimitError) as caught:
         parse(text)
     assert str(caught.value).startswith(message)
-    assert caught.value.hint == (
-        "the gem is damaged or hostile: no gem's specification is like that"
-    )
+    assert caught.value.hint == "the gem is damaged or hostile: real specifications are smaller"
 
 
 @pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml_nodes._LOADER])
-def test_either_library_reads_and_refuses_the_same(
+def test_both_yaml_loaders_give_the_same_result(
     loader: type[yaml.SafeLoader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(yaml_nodes, "_LOADER", loader)
@@ -267,13 +267,13 @@ def test_either_library_reads_and_refuses_the_same(
         assert spec('summary: "\\ud800"').summary == "\ud800"
 
 
-def test_aliases_of_aliases_come_to_no_more_than_they_are() -> None:
+def test_nested_aliases_take_no_extra_memory() -> None:
     lines = ["name: a", "version: 1", "a0: &a0 [x, x]"]
     lines += [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 200)]
     assert parse("\n".join([*lines, "authors: *a199"])).authors == ()
 
 
-def test_no_damage_raises_an_error_that_is_not_ours() -> None:
+def test_random_damage_raises_only_our_errors() -> None:
     chance = random.Random(6)
     for era in Era:
         sound = write_gemspec(ABOUT, era).encode()
@@ -284,4 +284,4 @@ def test_no_damage_raises_an_error_that_is_not_ours() -> None:
                     b"\0\xff\n :-'\"!&*[]{}|>%@`0a"
                 )
             with suppress(PurekernelError):
-                parse_gemspec(damaged, source="m")
+                parse_gemspec(Input(damaged, name="m"))

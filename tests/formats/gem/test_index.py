@@ -17,14 +17,20 @@ from fixtures.gem import GemFile, make_gem
 from fixtures.gem_server import lay_out_server
 from fixtures.gemspec_yaml import Era
 from purekernel.errors import CombinedError, FormatError, InputError, LimitError, PurekernelError
-from purekernel.formats.gem import Dependency, GemSpec, Requirement, Version, build_gem_index
+from purekernel.formats.gem import (
+    GemDependency,
+    GemRequirement,
+    GemSpec,
+    GemVersion,
+    build_gem_index,
+)
 from purekernel.formats.gem.index import (
     MAX_QUICK_BYTES,
-    Listed,
+    IndexedGem,
     may_list,
-    parse_index,
+    parse_gem_index,
     parse_packed_spec,
-    unpack_index,
+    unpack_gem_index,
 )
 from purekernel.formats.gem.marshalled import build_quick_spec, parse_quick_spec
 from purekernel.formats.ruby_marshal import (
@@ -36,6 +42,7 @@ from purekernel.formats.ruby_marshal import (
     Value,
     build_marshal,
 )
+from purekernel.input import Input
 from tests.formats.gem.ruby import gem, ruby
 
 SAMPLE = (
@@ -60,10 +67,10 @@ def index(*gems: GemFile) -> dict[str, bytes]:
 
 
 def listed(data: bytes) -> list[str]:
-    return [entry.full_name for entry in parse_index(data, source="specs")]
+    return [entry.full_name for entry in parse_gem_index(Input(data, name="specs"))]
 
 
-def test_an_index_has_its_files() -> None:
+def test_index_has_the_expected_files() -> None:
     files = index(*SAMPLE)
     assert list(files) == sorted(
         [
@@ -84,18 +91,18 @@ def test_an_index_has_its_files() -> None:
     assert listed(files["prerelease_specs.4.8"]) == ["facter-2.0.0.rc1"]
     for name in ("specs", "latest_specs", "prerelease_specs"):
         packed = files[f"{name}.4.8.gz"]
-        assert unpack_index(packed, source="specs") == files[f"{name}.4.8"]
+        assert unpack_gem_index(Input(packed, name="specs")).data == files[f"{name}.4.8"]
         assert packed[4:10] == b"\0\0\0\0\x02\xff"  # no time, no host
 
 
-def test_an_index_says_of_gems_what_they_say_of_themselves() -> None:
+def test_quick_specs_equal_the_specs_of_the_gems() -> None:
     files = index(*SAMPLE)
     for made in SAMPLE:
         packed = files[f"quick/Marshal.4.8/{made.spec.full_name}.gemspec.rz"]
-        assert parse_packed_spec(packed, source="q") == made.spec
+        assert parse_packed_spec(Input(packed, name="q")) == made.spec
 
 
-def test_the_same_gems_give_the_same_bytes() -> None:
+def test_order_of_gems_does_not_change_the_index() -> None:
     files = index(*SAMPLE)
     assert index(*reversed(SAMPLE)) == files
     digest = hashlib.sha256()
@@ -108,7 +115,7 @@ def test_the_same_gems_give_the_same_bytes() -> None:
 PINNED = "e340b09b64b21490bf107741b37608df98e8de93f7a33a214d7584ac130fa806"
 
 
-def test_releases_for_other_platforms_stand_behind_those_for_ruby() -> None:
+def test_ruby_platform_is_sorted_before_others() -> None:
     gems = [
         make_gem("json", "1.8.0", platform="java"),
         make_gem("json", "1.8.0"),
@@ -126,7 +133,7 @@ def test_releases_for_other_platforms_stand_behind_those_for_ruby() -> None:
     assert "quick/Marshal.4.8/json-1.8.1-x86-mingw32.gemspec.rz" in files
 
 
-def test_no_gems_have_an_index_too() -> None:
+def test_index_of_no_gems_is_built() -> None:
     files = index()
     assert sorted(files) == [
         "latest_specs.4.8", "latest_specs.4.8.gz", "prerelease_specs.4.8",
@@ -135,13 +142,13 @@ def test_no_gems_have_an_index_too() -> None:
     assert listed(files["specs.4.8"]) == []
 
 
-def test_files_under_wrong_names_are_refused_at_once() -> None:
+def test_all_wrong_file_names_are_in_one_error() -> None:
     spec = make_gem("facter", "1.6.0").spec
     with pytest.raises(CombinedError) as caught:
         build_gem_index({"facter.gem": spec, "FACTER-1.6.0.gem": spec}, deflate=deflate)
     assert [str(error) for error in caught.value.errors] == [
-        "FACTER-1.6.0.gem says that it is facter-1.6.0",
-        "facter.gem says that it is facter-1.6.0",
+        "FACTER-1.6.0.gem has the specification of facter-1.6.0",
+        "facter.gem has the specification of facter-1.6.0",
     ]
     assert caught.value.hint == "rename it to facter-1.6.0.gem"
     with pytest.raises(InputError):
@@ -159,7 +166,7 @@ def version(text: Value) -> Value:
     return UserMarshal(class_name="Gem::Version", value=(text,))
 
 
-def test_indexes_of_all_times_are_read() -> None:
+def test_index_of_each_era_is_read() -> None:
     data = build_marshal(
         (
             entry("a", version("1.0"), "ruby"),
@@ -178,27 +185,27 @@ def test_indexes_of_all_times_are_read() -> None:
             "d",
         )
     )
-    assert parse_index(data, source="specs") == (
-        Listed(name="a", version=Version("1.0"), platform="ruby"),
-        Listed(name="b", version=Version("2.0"), platform="ruby"),
-        Listed(name="c", version=Version("1"), platform="ruby"),
+    assert parse_gem_index(Input(data, name="specs")) == (
+        IndexedGem(name="a", version=GemVersion("1.0"), platform="ruby"),
+        IndexedGem(name="b", version=GemVersion("2.0"), platform="ruby"),
+        IndexedGem(name="c", version=GemVersion("1"), platform="ruby"),
     )
 
 
-def test_an_index_is_looked_through_for_a_name() -> None:
-    files = index(*SAMPLE)
-    assert may_list(files["specs.4.8"], "facter")
-    assert not may_list(files["specs.4.8"], "facte")
-    assert not may_list(files["specs.4.8"], "rspec")
+def test_name_is_searched_in_an_unparsed_index() -> None:
+    specs = Input(index(*SAMPLE)["specs.4.8"], name="specs")
+    assert may_list(specs, "facter")
+    assert not may_list(specs, "facte")
+    assert not may_list(specs, "rspec")
 
 
-def test_what_is_no_index_is_refused() -> None:
+def test_other_files_are_refused() -> None:
     with pytest.raises(FormatError) as caught:
-        parse_index(build_marshal(Hash()), source="specs")
+        parse_gem_index(Input(build_marshal(Hash()), name="specs"))
     assert str(caught.value) == "specs: expected a list of gems, got something else"
-    assert caught.value.hint == "the server's index is damaged: name another server"
+    assert caught.value.hint == "the server's index is damaged: use another server"
     with pytest.raises(FormatError, match="expected a gzip member"):
-        unpack_index(b"<html>....", source="specs")
+        unpack_gem_index(Input(b"<html>....", name="specs"))
 
 
 def fields(**changes: Value) -> bytes:
@@ -229,7 +236,7 @@ def fields(**changes: Value) -> bytes:
     return build_marshal(UserDefined(class_name="Gem::Specification", data=data))
 
 
-def test_specifications_of_old_servers_are_read() -> None:
+def test_specification_of_an_old_server_is_read() -> None:
     need = Object(
         class_name="Gem::Dependency",
         variables=(
@@ -248,7 +255,7 @@ def test_specifications_of_old_servers_are_read() -> None:
             ("@type", Symbol("development")),
         ),
     )  # fmt: skip
-    found = parse_quick_spec(fields(dependencies=(need,)), source="q")
+    found = parse_quick_spec(Input(fields(dependencies=(need,)), name="q"))
     assert found.full_name == "old-1.0"
     assert found.date.isoformat() == "2010-09-01"
     assert found.summary == "café"
@@ -272,18 +279,18 @@ def test_specifications_of_old_servers_are_read() -> None:
         (fields(dependencies=(None,)),
          "q: expected a dependency with the name of a gem, got something else"),
         (fields(required_ruby=UserMarshal(class_name="Gem::Requirement", value=(((b"=>", 1),),))),
-         "q: expected a requirement on a version, got '=>' is no requirement on a version"),
+         "q: expected a requirement on a version, got '=>' is not a requirement on a version"),
         (fields(required_ruby=UserMarshal(class_name="Gem::Requirement", value=(5,))),
-         "q: expected a requirement's clauses, got something else"),
+         "q: expected the clauses of a requirement, got something else"),
         (fields(required_ruby=UserMarshal(class_name="Gem::Requirement", value=((5,),))),
-         "q: expected a requirement on a version, got '' is no requirement on a version"),
+         "q: expected a requirement on a version, got '' is not a requirement on a version"),
     ],
 )  # fmt: skip
-def test_malformed_specifications_are_refused(data: bytes, message: str) -> None:
+def test_malformed_specification_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
-        parse_quick_spec(data, source="q")
+        parse_quick_spec(Input(data, name="q"))
     assert str(caught.value) == message
-    assert caught.value.hint == "the server's index is damaged: name another server"
+    assert caught.value.hint == "the server's index is damaged: use another server"
 
 
 @pytest.mark.parametrize(
@@ -291,20 +298,21 @@ def test_malformed_specifications_are_refused(data: bytes, message: str) -> None
     [
         (b"<html>", ("q: expected a zlib stream, got Error -3 while decompressing data: "
          "incorrect header check")),
-        (zlib.compress(fields())[:-3], "q: expected a whole zlib stream, got the end of the file"),
+        (zlib.compress(fields())[:-3],
+         "q: expected a complete zlib stream, got the end of the file"),
         (zlib.compress(bytes(MAX_QUICK_BYTES + 1)),
          "q: expected a specification of at most 16777216 bytes, got more"),
     ],
 )  # fmt: skip
-def test_what_is_not_packed_soundly_is_refused(data: bytes, message: str) -> None:
+def test_damaged_compression_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
-        parse_packed_spec(data, source="q")
+        parse_packed_spec(Input(data, name="q"))
     assert str(caught.value) == message
     assert isinstance(caught.value, LimitError) == (len(data) > 10_000)
 
 
 @pytest.mark.slow
-def test_no_damage_raises_an_error_that_is_not_ours() -> None:
+def test_random_damage_raises_only_our_errors() -> None:
     chance = random.Random(7)
     sound = build_quick_spec(SAMPLE[4].spec)
     for _ in range(3000):
@@ -312,7 +320,7 @@ def test_no_damage_raises_an_error_that_is_not_ours() -> None:
         for _ in range(chance.randint(1, 3)):
             damaged[chance.randrange(len(damaged))] = chance.choice(b'0TFi"[:;@U\x00\x06\x07\xff')
         with suppress(PurekernelError):
-            parse_quick_spec(damaged, source="q")
+            parse_quick_spec(Input(damaged, name="q"))
 
 
 # gem as the judge
@@ -337,7 +345,7 @@ puts JSON.generate([lists, quick])
 
 
 @pytest.mark.oracle
-def test_gem_generates_the_same_index(tmp_path: Path) -> None:
+def test_index_equals_that_of_gem_generate_index(tmp_path: Path) -> None:
     gems = [*SAMPLE, make_gem("jay", platform="java"), make_gem("win", platform="x86-mswin32-60")]
     lay_out_server(tmp_path / "ours", gems, compact=False)
     shutil.copytree(tmp_path / "ours" / "gems", tmp_path / "theirs" / "gems")
@@ -349,19 +357,19 @@ def test_gem_generates_the_same_index(tmp_path: Path) -> None:
 
 
 @pytest.mark.oracle
-def test_an_index_that_gem_generated_is_read(tmp_path: Path) -> None:
+def test_index_of_gem_generate_index_is_read(tmp_path: Path) -> None:
     lay_out_server(tmp_path, SAMPLE, compact=False, older=False)
     gem(tmp_path, "generate_index", "--directory", tmp_path)
     packed = (tmp_path / "specs.4.8.gz").read_bytes()
-    found = parse_index(unpack_index(packed, source="specs"), source="specs")
+    found = parse_gem_index(unpack_gem_index(Input(packed, name="specs")))
     assert [entry.full_name for entry in found] == listed(index(*SAMPLE)["specs.4.8"])
     for made in SAMPLE:
         path = tmp_path / "quick" / "Marshal.4.8" / f"{made.spec.full_name}.gemspec.rz"
-        assert parse_packed_spec(path.read_bytes(), source="q") == made.spec
+        assert parse_packed_spec(Input(path.read_bytes(), name="q")) == made.spec
 
 
 @pytest.mark.oracle
-def test_gem_installs_from_a_mirror(tmp_path: Path) -> None:
+def test_gem_installs_from_our_mirror(tmp_path: Path) -> None:
     mirror = tmp_path / "mirror"
     lay_out_server(mirror, SAMPLE, compact=False)
     source = ("--clear-sources", "--source", mirror.as_uri())
@@ -381,7 +389,7 @@ def test_gem_installs_from_a_mirror(tmp_path: Path) -> None:
 
 
 @pytest.mark.oracle
-def test_gem_asks_a_mirror(tmp_path: Path) -> None:
+def test_gem_queries_our_mirror(tmp_path: Path) -> None:
     mirror = tmp_path / "mirror"
     lay_out_server(mirror, SAMPLE, compact=False)
     source = ("--remote", "--clear-sources", "--source", mirror.as_uri())
@@ -400,9 +408,9 @@ def test_gem_asks_a_mirror(tmp_path: Path) -> None:
     assert "- Zoë\n" in told
 
 
-def test_a_specification_with_nothing_in_it_is_written_and_read() -> None:
-    spec = GemSpec(name="a", version=Version("1"))
-    assert parse_quick_spec(build_quick_spec(spec), source="q") == spec
-    need = Dependency(name="b", requirement=Requirement.parse("> 1, < 2"))
-    more = GemSpec(name="a", version=Version("1"), email=(), dependencies=(need,))
-    assert parse_quick_spec(build_quick_spec(more), source="q") == more
+def test_minimal_specification_is_written_and_read() -> None:
+    spec = GemSpec(name="a", version=GemVersion("1"))
+    assert parse_quick_spec(Input(build_quick_spec(spec), name="q")) == spec
+    need = GemDependency(name="b", requirement=GemRequirement.parse("> 1, < 2"))
+    more = GemSpec(name="a", version=GemVersion("1"), email=(), dependencies=(need,))
+    assert parse_quick_spec(Input(build_quick_spec(more), name="q")) == more

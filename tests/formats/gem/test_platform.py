@@ -19,7 +19,7 @@ SYSTEMS = (
 
 
 @pytest.mark.parametrize("text", ["", "ruby"])
-def test_ruby_is_every_platform(text: str) -> None:
+def test_ruby_and_empty_text_are_no_platform(text: str) -> None:
     assert parse_platform(text) is None
 
 
@@ -36,7 +36,7 @@ def test_ruby_is_every_platform(text: str) -> None:
         ("what-ever", "what", "unknown", None),
     ],
 )
-def test_a_platform_is_taken_apart(
+def test_platform_is_split_into_parts(
     text: str, cpu: str | None, system: str, version: str | None
 ) -> None:
     platform = Platform(cpu=cpu, system=system, version=version)
@@ -45,7 +45,7 @@ def test_a_platform_is_taken_apart(
 
 
 @pytest.mark.oracle
-def test_ruby_takes_platforms_apart_alike() -> None:
+def test_parts_equal_those_of_rubygems() -> None:
     texts = ["-".join(filter(None, pair)) for pair in itertools.product(CPUS, SYSTEMS)]
     texts += ["mswin32", "i586-linux", "powerpc-darwin"]
     theirs = ask(

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from purekernel.formats.gem import Requirement, Version
-from purekernel.formats.gem.requirement import ANY
+from purekernel.formats.gem import GemRequirement, GemVersion
+from purekernel.formats.gem.version import ANY
 from tests.formats.gem.ruby import ask
 from tests.formats.gem.test_version import random_texts
 
@@ -29,47 +29,47 @@ CASES = [
 
 
 @pytest.mark.parametrize(("text", "accepted", "refused"), CASES)
-def test_a_requirement_accepts_what_it_says(text: str, accepted: str, refused: str) -> None:
-    requirement = Requirement.parse(text)
+def test_requirement_accepts_and_refuses_versions(text: str, accepted: str, refused: str) -> None:
+    requirement = GemRequirement.parse(text)
     for version in accepted.split():
-        assert requirement.accepts(Version(version)), version
+        assert requirement.accepts(GemVersion(version)), version
     for version in refused.split():
-        assert not requirement.accepts(Version(version)), version
+        assert not requirement.accepts(GemVersion(version)), version
 
 
-def test_prereleases_are_accepted_where_one_is_named() -> None:
-    release = Version("2.0.rc1")
-    assert not Requirement.parse(">= 1").accepts(release)
-    assert Requirement.parse(">= 1").admits(release)
-    assert Requirement.parse(">= 1, != 1.1.a").accepts(release)
-    assert Requirement.parse("~> 2.0.a").accepts(release)
-    assert not Requirement.parse(">= 2").admits(release)
+def test_prereleases_are_accepted_if_a_clause_has_one() -> None:
+    release = GemVersion("2.0.rc1")
+    assert not GemRequirement.parse(">= 1").accepts(release)
+    assert GemRequirement.parse(">= 1").admits(release)
+    assert GemRequirement.parse(">= 1, != 1.1.a").accepts(release)
+    assert GemRequirement.parse("~> 2.0.a").accepts(release)
+    assert not GemRequirement.parse(">= 2").admits(release)
 
 
-def test_a_requirement_is_shown_as_it_is_written() -> None:
-    assert str(Requirement.parse(" >=1.0 ,~>  1.0.0,1.2")) == ">= 1.0, ~> 1.0.0, = 1.2"
+def test_requirement_is_shown_in_its_notation() -> None:
+    assert str(GemRequirement.parse(" >=1.0 ,~>  1.0.0,1.2")) == ">= 1.0, ~> 1.0.0, = 1.2"
     assert str(ANY) == ">= 0"
-    assert Requirement.parse(" ") == ANY
-    assert Requirement.parse(">= 1, >= 1, >= 1") == Requirement.parse(">= 1")
-    assert Requirement.parse("~> 1.0") != Requirement.parse("~> 1.0.0")
+    assert GemRequirement.parse(" ") == ANY
+    assert GemRequirement.parse(">= 1, >= 1, >= 1") == GemRequirement.parse(">= 1")
+    assert GemRequirement.parse("~> 1.0") != GemRequirement.parse("~> 1.0.0")
 
 
 @pytest.mark.parametrize("text", ["=> 1", "== 1", "> ", "> a", "1,", ",", "~ > 1", "1 2", "! 1"])
-def test_what_is_no_requirement_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no requirement on a version"):
-        Requirement.parse(text)
+def test_malformed_requirement_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a requirement on a version"):
+        GemRequirement.parse(text)
 
 
-def test_very_many_clauses_are_refused() -> None:
-    Requirement.parse(",".join(f"!= {number}" for number in range(100)))
+def test_too_many_clauses_are_refused() -> None:
+    GemRequirement.parse(",".join(f"!= {number}" for number in range(100)))
     with pytest.raises(ValueError, match="a requirement has 1 to 100 clauses, not 101"):
-        Requirement.parse(",".join(f"!= {number}" for number in range(101)))
+        GemRequirement.parse(",".join(f"!= {number}" for number in range(101)))
     with pytest.raises(ValueError, match="a requirement has 1 to 100 clauses, not 0"):
-        Requirement.of([])
+        GemRequirement.of([])
 
 
 @pytest.mark.oracle
-def test_ruby_accepts_the_same() -> None:
+def test_accepted_versions_equal_those_of_rubygems() -> None:
     chance = random.Random(4)
     texts = random_texts(chance, 2000)
     operators = ("=", "!=", ">", "<", ">=", "<=", "~>", "", "~", "==")
@@ -92,8 +92,8 @@ def test_ruby_accepts_the_same() -> None:
     ours = []
     for clauses, text in cases:
         try:
-            requirement = Requirement.of(map(str, clauses))
-            version = Version(str(text))
+            requirement = GemRequirement.of(map(str, clauses))
+            version = GemVersion(str(text))
         except ValueError:
             ours.append(None)
             continue

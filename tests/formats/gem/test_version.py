@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purekernel.formats.gem import Version
+from purekernel.formats.gem import GemVersion
 from tests.formats.gem.ruby import ask
 
 # Each is older than the next.
@@ -17,13 +17,13 @@ ASCENDING = (
 )  # fmt: skip
 
 
-def versions() -> st.SearchStrategy[Version]:
+def versions() -> st.SearchStrategy[GemVersion]:
     segment = st.one_of(st.integers(0, 3).map(str), st.sampled_from(["a", "b", "rc1", "Z", "00"]))
-    return st.lists(segment, max_size=4).map(lambda rest: Version(".".join(["1", *rest])))
+    return st.lists(segment, max_size=4).map(lambda rest: GemVersion(".".join(["1", *rest])))
 
 
-def test_versions_ascend() -> None:
-    parsed = [Version(text) for text in ASCENDING]
+def test_versions_are_sorted() -> None:
+    parsed = [GemVersion(text) for text in ASCENDING]
     for older, newer in pairwise(parsed):
         assert older < newer
         assert newer > older
@@ -38,11 +38,11 @@ def test_versions_ascend() -> None:
     [("1", "1.0.0"), ("1.0.a", "1.a"), ("1.a.0", "1.a"), ("01", "1"), (" 1.2\n", "1.2"),
      ("1.0-rc1", "1.0.pre.rc1"), ("1.a1", "1.a.1")],
 )  # fmt: skip
-def test_spellings_of_one_version_are_equal(one: str, other: str) -> None:
-    assert Version(one) == Version(other)
-    assert hash(Version(one)) == hash(Version(other))
-    assert not Version(one) < Version(other)
-    assert Version(one) <= Version(other)
+def test_trailing_zeros_do_not_change_a_version(one: str, other: str) -> None:
+    assert GemVersion(one) == GemVersion(other)
+    assert hash(GemVersion(one)) == hash(GemVersion(other))
+    assert not GemVersion(one) < GemVersion(other)
+    assert GemVersion(one) <= GemVersion(other)
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_spellings_of_one_version_are_equal(one: str, other: str) -> None:
     [("5.3.1", "5.3.1", "5.4"), ("5", "5", "6"), ("5.3.1.b.2", "5.3.1", "5.4"), ("1.9", "1.9", "2"),
      ("1.0.rc1", "1.0", "2"), ("2.a", "2", "3"), ("9" * 200, "9" * 200, "1" + "0" * 200)],
 )  # fmt: skip
-def test_a_version_leads_up_to_its_release_and_its_bump(text: str, release: str, bump: str) -> None:
-    assert Version(text).release().text == release
-    assert Version(text).bump().text == bump
+def test_release_and_bump_of_a_version(text: str, release: str, bump: str) -> None:
+    assert GemVersion(text).release().text == release
+    assert GemVersion(text).bump().text == bump
 
 
 @pytest.mark.parametrize(
@@ -60,21 +60,21 @@ def test_a_version_leads_up_to_its_release_and_its_bump(text: str, release: str,
     ["", " ", "a", "1.", ".1", "1..2", "1 2", "1.0\n2", "v1", "1_0", "1.0-", "1.0-.a", "1,0",
      "\uff11", "1.é", "1\0", "9" * 201],
 )  # fmt: skip
-def test_what_is_no_version_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no version of a gem"):
-        Version(text)
+def test_malformed_version_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a version of a gem"):
+        GemVersion(text)
 
 
-def test_a_version_shows_what_it_was_read_from() -> None:
-    assert str(Version(" 1.0-x.2 ")) == "1.0.pre.x.2"
-    assert repr(Version("1.0")) == "Version('1.0')"
-    assert Version("1.0") != "1.0"
+def test_version_is_shown_in_its_notation() -> None:
+    assert str(GemVersion(" 1.0-x.2 ")) == "1.0.pre.x.2"
+    assert repr(GemVersion("1.0")) == "GemVersion('1.0')"
+    assert GemVersion("1.0") != "1.0"
     with pytest.raises(TypeError):
-        assert Version("1.0") < "1.1"
+        assert GemVersion("1.0") < "1.1"
 
 
 @given(st.lists(versions(), min_size=3, max_size=3))
-def test_the_order_is_one(three: list[Version]) -> None:
+def test_order_is_total(three: list[GemVersion]) -> None:
     low, middle, high = sorted(three)
     assert low <= middle <= high
     assert low <= high
@@ -82,7 +82,7 @@ def test_the_order_is_one(three: list[Version]) -> None:
 
 
 @given(versions())
-def test_what_a_bump_leaves_out_is_above(version: Version) -> None:
+def test_bump_is_above_the_version(version: GemVersion) -> None:
     assert version < version.bump()
     assert version <= version.release()
 
@@ -102,7 +102,7 @@ def random_texts(chance: random.Random, count: int) -> list[str]:
 
 
 @pytest.mark.oracle
-def test_ruby_takes_the_same_for_versions_and_apart_in_the_same_way() -> None:
+def test_segments_equal_those_of_rubygems() -> None:
     texts = random_texts(random.Random(2), 4000)
     theirs = ask(
         "$answer = $cases.map { |text| v = Gem::Version.new(text) rescue next;"
@@ -112,7 +112,7 @@ def test_ruby_takes_the_same_for_versions_and_apart_in_the_same_way() -> None:
     ours = []
     for text in texts:
         try:
-            version = Version(text)
+            version = GemVersion(text)
         except ValueError:
             ours.append(None)
             continue
@@ -131,7 +131,7 @@ def test_ruby_takes_the_same_for_versions_and_apart_in_the_same_way() -> None:
 
 
 @pytest.mark.oracle
-def test_ruby_orders_versions_alike() -> None:
+def test_order_equals_that_of_rubygems() -> None:
     chance = random.Random(3)
     sound = [text for text in random_texts(chance, 3000) if _is_version(text)]
     pairs = [chance.choices(sound, k=2) for _ in range(20_000)]
@@ -142,7 +142,7 @@ def test_ruby_orders_versions_alike() -> None:
     )
     ours = []
     for pair in pairs:
-        one, other = map(Version, pair)
+        one, other = map(GemVersion, pair)
         ours.append([(one > other) - (one < other), hash(one) == hash(other)])
     assert ours == theirs
     assert {order for order, _ in ours} == {-1, 0, 1}
@@ -150,7 +150,7 @@ def test_ruby_orders_versions_alike() -> None:
 
 def _is_version(text: str) -> bool:
     try:
-        Version(text)
+        GemVersion(text)
     except ValueError:
         return False
     return True

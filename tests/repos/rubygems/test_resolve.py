@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, DependencyError, LimitError, PurekernelError
 from purekernel.fetch.model import Download, Kind
-from purekernel.formats.gem import Dependency, ListedGem, Requirement, Version, parse_listed_gem
-from purekernel.formats.gem.compact import Release
+from purekernel.formats.gem import (
+    GemDependency,
+    GemRequirement,
+    GemVersion,
+    ListedGem,
+    parse_listed_gem,
+)
+from purekernel.formats.gem.compact import GemRelease
 from purekernel.repos.rubygems import GemCandidate, GemEdge, GemResolution, resolve_gems
 
 
@@ -39,13 +45,13 @@ def _candidate(name: str, version: str, platform: str, needs: str, ruby: str) ->
     found = [parse_listed_gem(need, place="") for need in needs.split(",") if need.strip()]
     return GemCandidate(
         name=name,
-        release=Release(
-            version=Version(version),
+        release=GemRelease(
+            version=GemVersion(version),
             platform=platform,
             dependencies=tuple(
-                Dependency(name=gem.name, requirement=gem.requirement) for gem in found
+                GemDependency(name=gem.name, requirement=gem.requirement) for gem in found
             ),
-            required_ruby=Requirement.parse(ruby),
+            required_ruby=GemRequirement.parse(ruby),
         ),
         download=Download(name=f"{name}-{version}.gem", urls=(f"http://x/{name}",), kind=Kind.TAR),
     )
@@ -64,8 +70,8 @@ def resolve(
     return resolve_gems(
         wishes(*lines),
         Known(known),
-        ruby=Version(ruby) if ruby else None,
-        rubygems=Version(rubygems) if rubygems else None,
+        ruby=GemVersion(ruby) if ruby else None,
+        rubygems=GemVersion(rubygems) if rubygems else None,
     )
 
 
@@ -114,13 +120,17 @@ def test_newest_releases_are_selected_with_dependencies() -> None:
     assert razor.download == Download(name="razor-0.9.gem", urls=("http://x/razor",), kind=Kind.TAR)
     assert razor.dependencies == (
         GemEdge(
-            name="facter", requirement=Requirement.parse(">= 1.5, < 1.7"), version=Version("1.6.0")
+            name="facter",
+            requirement=GemRequirement.parse(">= 1.5, < 1.7"),
+            version=GemVersion("1.6.0"),
         ),
         GemEdge(
-            name="json_pure", requirement=Requirement.parse(">= 1.7"), version=Version("1.7.7")
+            name="json_pure",
+            requirement=GemRequirement.parse(">= 1.7"),
+            version=GemVersion("1.7.7"),
         ),
     )
-    assert resolution.listed == ((wishes("razor")[0], Version("0.9")),)
+    assert resolution.listed == ((wishes("razor")[0], GemVersion("0.9")),)
     assert several(resolution) == ()
 
 
@@ -250,12 +260,12 @@ def test_release_that_old_rubygems_cannot_read_is_skipped() -> None:
 def test_required_rubygems_version_is_respected() -> None:
     known = Known("a 1\na 2\n")
     older, newer = known.gems["a"]
-    release = Release(version=Version("2"), required_rubygems=Requirement.parse(">= 2"))
+    release = GemRelease(version=GemVersion("2"), required_rubygems=GemRequirement.parse(">= 2"))
     known.gems["a"] = older, GemCandidate(name="a", release=release, download=newer.download)
-    taken = resolve_gems(wishes("a"), known, rubygems=Version("1.8.24"))
+    taken = resolve_gems(wishes("a"), known, rubygems=GemVersion("1.8.24"))
     assert names(taken) == ["a-1"]
     with pytest.raises(DependencyError, match=r"RubyGems 1\.8\.24: 2 needs RubyGems >= 2; the"):
-        resolve_gems(wishes("a >= 2"), known, rubygems=Version("1.8.24"))
+        resolve_gems(wishes("a >= 2"), known, rubygems=GemVersion("1.8.24"))
 
 
 # Errors

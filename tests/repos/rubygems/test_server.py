@@ -26,6 +26,7 @@ from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.model import Download, DownloadedFile, Kind
 from purekernel.fetch.store import Store
 from purekernel.formats.gem import parse_gem, parse_listed_gem
+from purekernel.input import Input
 from purekernel.repos.rubygems import GemResolution, GemServer, GemServers, resolve_gems
 from tests.fetch.answers import status
 from tests.fetch.fetching import QUICK
@@ -155,7 +156,7 @@ def test_gems_are_looked_up_in_the_compact_index(
     )  # fmt: skip
     fetched = fetcher.fetch(resolution.gems[2].download)
     assert fetched is not None
-    assert parse_gem(fetched.path.read_bytes(), source="razor").spec == razor.spec
+    assert parse_gem(Input(fetched.path.read_bytes(), name="razor")).spec == razor.spec
 
 
 @pytest.mark.parametrize("form", ["http", "file", "path"])
@@ -385,7 +386,7 @@ def test_url_without_gem_index_is_an_error(address: str, fetcher: Fetcher) -> No
         GemServer(address.replace("//", "//user:secret@"), fetcher).versions(["facter"])
     assert str(caught.value) == f"{address} has no index of gems"
     assert caught.value.hint == (
-        "name a gem server, or a folder in which 'gem generate_index' was run"
+        "use a gem server, or a folder in which 'gem generate_index' was run"
     )
 
 
@@ -422,7 +423,7 @@ def test_specification_of_another_gem_is_an_error(folder: Path, fetcher: Fetcher
 def test_html_page_in_place_of_index_is_an_error(folder: Path, fetcher: Fetcher) -> None:
     (folder / "info").mkdir(parents=True)
     (folder / "info" / "facter").write_bytes(b"<html>\n")
-    with pytest.raises(FormatError, match="expected releases of a gem, one a line, got '<html>'"):
+    with pytest.raises(FormatError, match="expected releases of a gem, one per line, got '<html>'"):
         GemServer(str(folder), fetcher).versions(["facter"])
 
 
