@@ -19,9 +19,11 @@ from hypothesis import settings
 from tests import selection
 from tests.oracles import require, skip_or_fail
 
-# Machines that run tests stall now and then; nothing here is about time.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+# Machines that run tests stall now and then; no test here is about time.
+settings.register_profile("thorough", deadline=None)
+# The fast selection tries fewer examples; every other one, the README's included, tries 100.
+settings.register_profile("fast", deadline=None, max_examples=25)
+settings.load_profile("thorough")
 
 # All tests that were collected, before any was deselected.
 COLLECTED = pytest.StashKey[list[pytest.Item]]()
@@ -40,6 +42,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEFT_OUT] = Counter()
+    if config.option.markexpr == selection.FAST:
+        settings.load_profile("fast")
+    # pytest-xdist would start the files with the most tests first.
+    config.option.loadscopereorder = False
     keep_bytecode(config)
 
 
@@ -51,8 +57,10 @@ def keep_bytecode(config: pytest.Config) -> None:
     """
     if not os.environ.get("PYTHONDONTWRITEBYTECODE"):
         return
+    if (cache := getattr(config, "cache", None)) is None:  # pytest -p no:cacheprovider
+        return
     with suppress(OSError):
-        folder = str(config.cache.mkdir("bytecode"))
+        folder = str(cache.mkdir("bytecode"))
         del os.environ["PYTHONDONTWRITEBYTECODE"]
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = folder
         sys.dont_write_bytecode = False
@@ -60,11 +68,12 @@ def keep_bytecode(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the fast tests and choose the slice; leave the oracles' tests to Linux.
+    """Mark the fast tests, order all, choose the slice, and skip the oracles' tests off Linux.
 
-    Elsewhere programs of these names are other programs: macOS has a cpio of BSD's.
+    Elsewhere programs of these names are other programs: macOS has the cpio of BSD.
     """
     selection.mark_fast(items)
+    selection.put_longest_first(items)
     config.stash[COLLECTED] = list(items)
     if (text := config.getoption("slice")) is not None:
         chosen = selection.Slice.parse(text)

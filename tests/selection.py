@@ -31,6 +31,39 @@ RUN_BY = {
 # Every test that bears none of them.
 FAST = "fast"
 
+# The files that take 10 s of CPU time or more, the longest first. Workers get whole files, in this
+# order: a long file that starts last would leave the other workers idle.
+LONGEST_FILES = (
+    "tests/boot/test_compressions.py",
+    "tests/encode/cluster/test_dask.py",
+    "tests/docs/test_readme.py",
+    "tests/plan/test_fetch_plan_confinement.py",
+    "tests/recipe/test_validation.py",
+    "tests/remaster/test_core.py",
+    "tests/formats/test_squashfs_writer.py",
+    "tests/cli/test_build.py",
+    "tests/encode/cluster/test_same_bytes.py",
+    "tests/remaster/test_confinement.py",
+    "tests/cli/test_cache_faults.py",
+    "tests/formats/test_squashfs.py",
+    "tests/rootfs/test_depmod_judged.py",
+    "tests/remaster/test_unpacking.py",
+    "tests/rootfs/test_depmod_amd64.py",
+    "tests/plan/test_lock.py",
+    "tests/fetch/test_turns.py",
+    "tests/cli/test_terminal.py",
+    "tests/cli/test_squashfs.py",
+    "tests/encode/test_joining.py",
+    "tests/cli/test_bundle.py",
+    "tests/remaster/test_originals.py",
+)
+
+
+def put_longest_first(items: list[pytest.Item]) -> None:
+    """Sort the tests of LONGEST_FILES before all others."""
+    places = {name: number for number, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
+
 
 def mark_fast(items: Iterable[pytest.Item]) -> None:
     """Mark what no other mark keeps out of the fast selection."""

@@ -88,6 +88,7 @@ def test_nothing_to_make_is_refused(image: Image, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_one_overlay_may_stand_alone(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "hello").write_text("x")

@@ -104,6 +104,7 @@ FOR_HOURS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("command", [["advdef", "-z4", "a.gz"], ["gzip", "--zopfli", "a"]])
 def test_tools_do_not_wait_for_zopfli(

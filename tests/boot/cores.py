@@ -1,4 +1,4 @@
-"""Root file systems on their way through a whole build, for machines to boot."""
+"""Build whole images from root file systems, for QEMU to boot."""
 
 from __future__ import annotations
 
@@ -6,27 +6,45 @@ import gzip
 from pathlib import Path
 
 from fixtures.bundle import make_bundle
+from fixtures.core_iso import make_core_iso
 from purekernel import Emit, write_image
 from purekernel.formats.core_iso import parse_base
 from purekernel.formats.tar import build_tar
 from purekernel.tree import File, Metadata, Tree
 from tests.builds import make_image
-from tests.shared import core_iso
+from tests.shared import core_iso, modern
 
 
-def core_root() -> Tree:
-    """Return the root file system of the shared Core 4.4."""
-    return parse_base(core_iso().read_bytes(), source="Core-current.iso").root
+def core_4_4() -> bytes:
+    """Return the shared ISO of Core 4.4, for x86."""
+    return core_iso().read_bytes()
 
 
-def build(root: Tree, folder: Path, *, kernel_line: str) -> list[str | Path]:
-    """Build an image whose root file system is ``root``; return what tells QEMU to boot it.
+def core_6_4_1() -> bytes:
+    """Return an ISO with the kernel and the core of the shared CorePure64 6.4.1, for x86_64.
 
-    The kernel and the core are loaded by QEMU itself: how the menu does it is the business of
-    other tests.
+    Its boot sector is the sample's, which does not load a kernel.
+    """
+    folder = modern() / "roots" / "6.4.1"
+    core, kernel = folder / "rootfs64.gz", folder / "vmlinuz64"
+    return make_core_iso(core=core.read_bytes(), kernel=kernel.read_bytes())
+
+
+def core_root(iso: bytes | None = None) -> Tree:
+    """Return the root file system of an ISO, by default the shared Core 4.4."""
+    return parse_base(core_4_4() if iso is None else iso, source="Core-current.iso").root
+
+
+def build(
+    root: Tree, folder: Path, *, kernel_line: str, iso: bytes | None = None
+) -> list[str | Path]:
+    """Build an image whose root file system is ``root``; return QEMU's arguments to boot it.
+
+    The kernel is that of ``iso``, by default the shared Core 4.4. QEMU itself loads the kernel and
+    the core: other tests boot through the menu.
     """
     bundle, overlay = folder / "bundle.tar.gz", folder / "root.tar"
-    bundle.write_bytes(make_bundle(iso=core_iso().read_bytes(), pack=gzip.compress))
+    bundle.write_bytes(make_bundle(iso=core_4_4() if iso is None else iso, pack=gzip.compress))
     overlay.write_bytes(build_tar(root))
     image = make_image(bundle, overlays=overlay, keep_owners=True, iso_version="1")
     write_image(image, folder, kinds=[Emit.CORE])
@@ -36,6 +54,6 @@ def build(root: Tree, folder: Path, *, kernel_line: str) -> list[str | Path]:
 
 
 def put(root: Tree, path: bytes, content: bytes, *, mode: int = 0o644) -> None:
-    """Write a file of root's."""
+    """Write a file that root owns."""
     root.add_parents(path)
     root.add(path, File(metadata=Metadata(mode=mode), content=content))

@@ -1,4 +1,4 @@
-"""Boot an image in QEMU and listen on its first serial line, or talk on it."""
+"""Boot an image in QEMU, and read its first serial line or write to it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from tests.oracles import require
 
@@ -15,12 +16,16 @@ from tests.oracles import require
 PATIENCE_SECONDS = 240.0
 
 
-def boot(*arguments: str | Path, log: Path, until: bytes, memory_mb: int = 256) -> bytes:
-    """Start a machine with ``arguments`` and return what it says, up to ``until``.
+# Debian's qemu-system-x86 has both.
+Processor = Literal["i386", "x86_64"]
 
-    Fails with what was heard when the machine stops, or patience ends, before that.
+
+def boot(*arguments: str | Path, log: Path, until: bytes, memory_mb: int = 256) -> bytes:
+    """Start a machine with ``arguments`` and return what it prints, up to ``until``.
+
+    Fails with the output so far if the machine stops, or the time is up, before that.
     """
-    command = _command(f"file:{log}", memory_mb, arguments)
+    command = _command(f"file:{log}", memory_mb, "i386", arguments)
     log.write_bytes(b"")
     machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -41,7 +46,7 @@ def boot(*arguments: str | Path, log: Path, until: bytes, memory_mb: int = 256) 
 
 
 class Machine:
-    """A machine that runs, and what was said on its serial line so far."""
+    """A running machine, and what it has printed on its serial line so far."""
 
     def __init__(self, process: subprocess.Popen[bytes], line: socket.socket) -> None:
         self._process = process
@@ -50,9 +55,9 @@ class Machine:
         self._read_to = 0
 
     def expect(self, *texts: bytes) -> bytes:
-        """Return what is said from here on, up to and with one of ``texts``.
+        """Return what is printed from here on, up to the end of the first of ``texts``.
 
-        Fails with what was heard when the machine stops, or patience ends, before that.
+        Fails with the output so far if the machine stops, or the time is up, before that.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
@@ -80,12 +85,15 @@ class Machine:
 
 
 @contextmanager
-def talk(*arguments: str | Path, memory_mb: int = 256) -> Iterator[Machine]:
+def talk(
+    *arguments: str | Path, memory_mb: int = 256, processor: Processor = "i386"
+) -> Iterator[Machine]:
     """Start a machine with ``arguments``, and stop it at the end."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         chardev = f"socket,id=line,host=127.0.0.1,port={port}"
-        command = _command("chardev:line", memory_mb, ("-chardev", chardev, *arguments))
+        options = ("-chardev", chardev, *arguments)
+        command = _command("chardev:line", memory_mb, processor, options)
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
             with _accept(server, process) as line:
@@ -96,7 +104,7 @@ def talk(*arguments: str | Path, memory_mb: int = 256) -> Iterator[Machine]:
 
 
 def _accept(server: socket.socket, process: subprocess.Popen[bytes]) -> socket.socket:
-    """Return the line to QEMU, which calls us as soon as it has started."""
+    """Return the serial line: QEMU connects to ``server`` as soon as it has started."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     server.settimeout(0.5)
     while time.monotonic() < deadline and process.poll() is None:
@@ -108,9 +116,11 @@ def _accept(server: socket.socket, process: subprocess.Popen[bytes]) -> socket.s
     raise AssertionError(f"QEMU never opened the serial line: {process.communicate()[1]!r}")
 
 
-def _command(serial: str, memory_mb: int, arguments: tuple[str | Path, ...]) -> list[str]:
+def _command(
+    serial: str, memory_mb: int, processor: Processor, arguments: tuple[str | Path, ...]
+) -> list[str]:
     return [
-        require("qemu-system-i386"),
+        require(f"qemu-system-{processor}"),
         "-m", str(memory_mb),
         "-display", "none",
         "-monitor", "none",

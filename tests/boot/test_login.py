@@ -1,7 +1,8 @@
-"""Passwords that we hashed let people in, in either form, and no others do."""
+"""Users log in with the passwords that we hashed, in either scheme, and with no others."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,14 @@ from purekernel.rootfs.passwords import (
     hash_password,
 )
 from purekernel.tree import File, Tree
-from tests.boot.cores import build, core_root, put
-from tests.boot.machine import Machine, talk
+from tests.boot.cores import build, core_4_4, core_6_4_1, core_root, put
+from tests.boot.machine import Machine, Processor, talk
 
 pytestmark = pytest.mark.boot
 
 NOW = 1_500_000_000
 
-# By user: the scheme, and the password.
+# The scheme and the password of each user.
 USERS = {
     "tc": (Scheme.SHA512, "test: 1234"),
     "old": (Scheme.MD5, "test1234"),
@@ -32,8 +33,8 @@ USERS = {
 }
 
 
-def make_root() -> Tree:
-    root = core_root()
+def make_root(iso: bytes) -> Tree:
+    root = core_root(iso)
     assert accepted_scheme(root) is Scheme.SHA512
     changes = []
     for number, (user, (scheme, password)) in enumerate(USERS.items()):
@@ -51,7 +52,7 @@ def make_root() -> Tree:
 
 
 def log_in(machine: Machine, user: str, password: str) -> bytes:
-    """Return what log-in says to it: the end is a prompt or a refusal."""
+    """Return the answer, which ends in a prompt or in "Login incorrect"."""
     machine.expect(b"login: ")
     machine.send(user.encode())
     machine.expect(b"Password: ")
@@ -59,14 +60,27 @@ def log_in(machine: Machine, user: str, password: str) -> bytes:
     return machine.expect(b"Login incorrect", b"$ ")
 
 
-def test_people_log_in_with_their_passwords_and_with_no_others(tmp_path: Path) -> None:
-    line = "console=ttyS0 loglevel=3 nodhcp"
-    with talk(*build(make_root(), tmp_path, kernel_line=line)) as machine:
+@pytest.mark.parametrize(
+    ("make_iso", "processor", "release"),
+    [
+        pytest.param(core_4_4, "i386", "3.0.3-tinycore i686", id="Core 4.4 for x86"),
+        pytest.param(core_6_4_1, "x86_64", "3.16.6-tinycore64 x86_64", id="Core 6.4.1 for x86_64"),
+    ],
+)
+def test_users_log_in_with_their_own_passwords_only(
+    make_iso: Callable[[], bytes], processor: Processor, release: str, tmp_path: Path
+) -> None:
+    line, iso = "console=ttyS0 loglevel=3 nodhcp", make_iso()
+    arguments = build(make_root(iso), tmp_path, kernel_line=line, iso=iso)
+    with talk(*arguments, processor=processor) as machine:
         for number, (user, (_scheme, password)) in enumerate(USERS.items()):
             assert log_in(machine, user, password[:-1]).endswith(b"Login incorrect")
             assert log_in(machine, user, password).endswith(b"$ ")
             # The line's echo has the command, and only its answer the numbers.
             machine.send(b'echo "now $(id -un) $(id -u):$(id -g) $(pwd)"')
             machine.expect(f"now {user} {1001 + number}:50 /home/{user}".encode())
+            if user == "tc":
+                machine.send(b'echo "kernel $(uname -rm)"')
+                machine.expect(f"kernel {release}".encode())
             machine.send(b"exit")
         assert log_in(machine, "locked", "*").endswith(b"Login incorrect")

@@ -195,6 +195,7 @@ def test_a_folder_that_may_not_be_written(
     assert place.read_bytes() == before
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
 def test_who_is_killed_half_way_leaves_files_whole(folder: Path, name: str) -> None:
@@ -213,6 +214,7 @@ def test_who_is_killed_half_way_leaves_files_whole(folder: Path, name: str) -> N
         assert sorted(path.name for path in folder.iterdir()) == [*FILES]
 
 
+@pytest.mark.slow
 def test_help_imports_nothing_slow(tmp_path: Path) -> None:
     script = (
         "import sys\n"

@@ -69,6 +69,7 @@ def test_the_iso_replaces_the_earlier_one_and_is_announced(
     ]
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing_and_verbose_each_step(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -453,6 +454,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("purekernel 0.")
 
 
+@pytest.mark.slow
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     script = (
         "import sys\n"

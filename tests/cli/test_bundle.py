@@ -33,6 +33,7 @@ def extension(name: str, *sides: str) -> set[str]:
     return {f"{name}.tcz{side}" for side in sides}
 
 
+@pytest.mark.slow
 def test_a_bundle_of_2013_holds_what_the_original_gathered(workshop: Workshop) -> None:
     tree = workshop.bundle()
     assert {entry.decode() for entry in tree.entries(b"")} == {
@@ -95,6 +96,7 @@ def test_a_bundle_of_2013_holds_what_the_original_gathered(workshop: Workshop) -
         }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_bundle_of_2012_holds_what_the_original_gathered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_bundle_of_2012_holds_what_the_original_gathered(
     assert "tc:$1$" in text(overlay, "etc/shadow")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flavour", "option"), [("dev", None), ("prod", "-p"), ("debug", "--build-debug-image")]
 )
@@ -239,6 +242,7 @@ def test_dry_run_of_an_image_names_what_would_be_written(
     assert not workshop.out.exists()
 
 
+@pytest.mark.slow
 def test_json_names_every_input(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     command = ("--iso-version", "1", "--json", "-o", workshop.out)
     assert workshop.run("bundle", *command) == 0
@@ -282,6 +286,7 @@ def test_a_production_image_of_2012_refuses_a_password(
     assert not workshop.out.exists()
 
 
+@pytest.mark.slow
 def test_a_production_image_of_2013_passes_a_password_over(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -333,6 +338,7 @@ def test_a_recipe_without_a_project_makes_no_bundle(
 # Lists and what they need
 
 
+@pytest.mark.slow
 def test_the_command_lines_lists_replace_the_projects(workshop: Workshop) -> None:
     builtin = workshop.top / "mine.lst"
     builtin.write_text("nano\n# nothing else\n")
@@ -345,6 +351,7 @@ def test_the_command_lines_lists_replace_the_projects(workshop: Workshop) -> Non
     assert names == extension("openssl", "", ".info", ".list", ".md5.txt")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no fifos")
 def test_lists_may_come_through_pipes(workshop: Workshop) -> None:
     fifo = workshop.top / "builtin.fifo"
@@ -359,6 +366,7 @@ def test_lists_may_come_through_pipes(workshop: Workshop) -> None:
     assert overlay.entries(b"tmp/tinycorelinux/4.x/x86/tcz") == []
 
 
+@pytest.mark.slow
 def test_without_dependencies_as_the_originals_had_it(workshop: Workshop) -> None:
     overlay = inner(workshop.bundle("--no-deps"))
     names = {entry.decode() for entry in overlay.entries(b"tmp/builtin/optional")}
@@ -392,6 +400,7 @@ def test_all_that_no_mirror_has_is_told_at_once_with_its_chain(
     assert not workshop.out.exists()
 
 
+@pytest.mark.slow
 def test_what_is_skipped_is_taken_out_of_what_needs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -403,6 +412,7 @@ def test_what_is_skipped_is_taken_out_of_what_needs_it(
     assert "skipped as requested: gone.tcz" in notes(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_circles_are_opened_where_they_close(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -415,6 +425,7 @@ def test_circles_are_opened_where_they_close(
     assert "b.tcz and a.tcz depend on each other" in notes(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_production_refuses_what_brings_openssh_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -439,6 +450,7 @@ def test_production_refuses_what_brings_openssh_back(
     )
 
 
+@pytest.mark.slow
 def test_kernel_in_a_name_is_the_bases_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     release = "3.0.3-purekernel"
     needs = {f"scsi-{release}.tcz": [], "wifi.tcz": ["scsi-KERNEL.tcz"], "scsi-9.tcz": []}
@@ -456,6 +468,7 @@ def test_kernel_in_a_name_is_the_bases_own(tmp_path: Path, monkeypatch: pytest.M
 # What the mirror says of itself
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("indexes", [True, False])
 def test_a_wrong_md5_is_refused(
     indexes: bool,
@@ -472,6 +485,7 @@ def test_a_wrong_md5_is_refused(
     assert not workshop.out.exists()
 
 
+@pytest.mark.slow
 def test_an_index_older_than_its_files_is_passed_over(workshop: Workshop) -> None:
     newer = make_repository(
         {**NEEDS, "bash.tcz": ["ncurses.tcz"], "zsh.tcz": []},
@@ -487,6 +501,7 @@ def test_an_index_older_than_its_files_is_passed_over(workshop: Workshop) -> Non
     assert bytes(node.content) == make_extension("a newer bash", 96)
 
 
+@pytest.mark.slow
 def test_an_extension_that_only_the_files_have_is_found(workshop: Workshop) -> None:
     workshop.write_mirror(make_repository({"zsh.tcz": []}, indexes=False))
     builtin = workshop.top / "mine.lst"
@@ -539,6 +554,7 @@ def test_the_project_may_be_a_tarball_or_a_url(
 # Passwords
 
 
+@pytest.mark.slow
 def test_the_documented_password_lets_tc_in_to_images_of_2013(workshop: Workshop) -> None:
     from passlib.hash import md5_crypt  # noqa: PLC0415
 
@@ -547,6 +563,7 @@ def test_the_documented_password_lets_tc_in_to_images_of_2013(workshop: Workshop
     assert md5_crypt.verify("test1234", hashed)
 
 
+@pytest.mark.slow
 def test_a_password_is_read_from_standard_input(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -567,6 +584,7 @@ def test_no_password_on_standard_input_is_refused(
     assert message == "the password on stdin is empty"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "note"),
     [
@@ -584,6 +602,7 @@ def test_slips_of_the_keyboard_are_noted(
     assert note in notes(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_what_a_bundle_lacks_is_noted(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -597,6 +616,7 @@ def test_what_a_bundle_lacks_is_noted(
     assert len(notes(capsys.readouterr().err)) == 1
 
 
+@pytest.mark.slow
 def test_the_one_who_gives_the_password_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -618,6 +638,7 @@ def test_the_one_who_gives_the_password_is_named(
     )
 
 
+@pytest.mark.slow
 def test_host_keys_are_noted_and_can_be_left_out(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,7 @@ def said(capsys: pytest.CaptureFixture[str], *command: str) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_build_fills_it_and_the_next_is_made_of_it(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -42,6 +43,7 @@ def test_a_build_fills_it_and_the_next_is_made_of_it(
     assert (folder / "three" / one.name).read_bytes() == one.read_bytes()
 
 
+@pytest.mark.slow
 def test_it_can_be_cleared_and_pruned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", "--sample", "--quiet", "--effort", "max"]) == 0
     capsys.readouterr()

@@ -280,6 +280,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 STAYING = ("a folder", "a folder with a file")
 
 
+@pytest.mark.slow
 def test_what_is_damaged_is_made_anew(site: Path, expected: bytes, tmp_path: Path) -> None:
     cache, out = tmp_path / "cache", tmp_path / "out"
     (tmp_path / "elsewhere").write_bytes(b"not ours")
@@ -340,6 +341,7 @@ def own(folder: Path) -> None:
         path.chmod(0o777 if path.is_dir() else 0o666)
 
 
+@pytest.mark.slow
 def test_what_may_not_be_read_is_made_anew(
     site: Path, expected: bytes, open_folder: Path, tmp_path: Path
 ) -> None:
@@ -354,6 +356,7 @@ def test_what_may_not_be_read_is_made_anew(
         assert all(is_whole(path) for path in shut)
 
 
+@pytest.mark.slow
 def test_a_cache_that_may_not_be_written_is_read(
     site: Path,
     expected: bytes,
@@ -438,6 +441,7 @@ def test_a_limit_on_the_size_of_files_costs_time_and_no_build(
     assert len(entries(cache)) > len(some)
 
 
+@pytest.mark.slow
 def test_what_is_not_the_cache_s_is_left_alone(site: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     build(site, cache, tmp_path / "out")

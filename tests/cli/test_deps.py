@@ -70,6 +70,7 @@ def test_sizes_need_no_index(mirror: Path, capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == TREE
 
 
+@pytest.mark.slow
 def test_a_long_chain_is_drawn_in_time() -> None:
     names = [f"e{number}.tcz" for number in range(10_000)]
     needs = {name: (need,) for name, need in pairwise(names)}
@@ -91,6 +92,7 @@ def test_a_terminal_of_few_characters_is_drawn_for(
     assert "|-- d.tcz" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_for_graphviz(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["deps", "--mirror", "mirror", "c", "--kernel", "9", "--dot"]
     assert main(arguments) == 1

@@ -73,6 +73,7 @@ NEEDS: dict[str, list[str]] = {"bash.tcz": ["readline.tcz"], "readline.tcz": []}
 # Mirrors
 
 
+@pytest.mark.slow
 def test_a_mirror_may_want_a_token_and_then_another(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +101,7 @@ def test_a_mirror_may_want_a_token_and_then_another(
     assert "s3cret" not in Path("purekernel.lock").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_portal_is_told_as_one_of_what_is_locked_too(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,6 +126,7 @@ def test_an_optional_file_that_is_not_there_is_no_fault(here: Path, server: Serv
     assert server.statuses(f"/{TCZ}/bash.tcz.md5.txt") == [404]
 
 
+@pytest.mark.slow
 def test_a_needed_file_that_is_not_there_names_the_mirrors_that_were_tried(
     here: Path, server: Server, second: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,6 +142,7 @@ def test_a_needed_file_that_is_not_there_names_the_mirrors_that_were_tried(
     assert "mirror" in hint
 
 
+@pytest.mark.slow
 def test_an_own_mirror_and_a_whole_one(here: Path, server: Server, second: Server) -> None:
     serve(server, make_repository({"own.tcz": ["bash.tcz"]}, indexes=False))
     serve(second, make_repository(NEEDS))
@@ -152,6 +156,7 @@ def test_an_own_mirror_and_a_whole_one(here: Path, server: Server, second: Serve
     assert lock.extensions["bash.tcz"].file.url.startswith(second.url)
 
 
+@pytest.mark.slow
 def test_a_mirror_that_is_down_is_passed_over(
     here: Path, server: Server, unanswering: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +172,7 @@ def test_a_mirror_that_is_down_is_passed_over(
     assert any(closed in message for message, _hint in errors(capsys))
 
 
+@pytest.mark.slow
 def test_faults_that_pass_are_passed_over(here: Path, server: Server) -> None:
     serve(server, make_repository(NEEDS, contents={"bash.tcz": make_extension("bash", 200_000)}))
     write_recipe(server, extensions='builtin = ["bash"]')
@@ -212,6 +218,7 @@ def test_what_is_not_the_file_is_refused(
     assert main(["fetch", "-q"]) == 0
 
 
+@pytest.mark.slow
 def test_all_that_is_wrong_is_told_in_one_run(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -249,6 +256,7 @@ def test_wrong_lines_hide_nothing_else(
     ]
 
 
+@pytest.mark.slow
 def test_folders_that_were_looked_into_are_named(
     here: Path, server: Server, second: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -275,6 +283,7 @@ def test_a_mirror_that_is_down_is_told_once(here: Path, capsys: pytest.CaptureFi
     assert closed in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answers", "exit_status"), [((503, 503), 3), ((503, 403), 1), ((403, 503), 1)]
 )
@@ -288,6 +297,7 @@ def test_exit_status_is_3_if_the_network_is_the_cause_of_all_errors(
     assert main(["fetch"]) == exit_status
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("server", "closed"), ("closed", "server")])
 def test_exit_status_is_3_if_one_mirror_is_down_and_the_other_has_no_such_file(
     names: tuple[str, str], here: Path, server: Server
@@ -317,6 +327,7 @@ def test_overlays_that_are_not_there_are_told_before_anything_is_fetched(
     assert [message.split()[0] for message, _hint in errors(capsys)] == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_more_extensions_than_any_image_holds_are_refused_at_once(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -395,6 +406,7 @@ def test_where_an_index_is_older_the_files_count(
     assert main(["build", "--dry-run", "-q"]) == 0
 
 
+@pytest.mark.slow
 def test_what_an_index_was_wrong_about_is_had_offline_too(here: Path, server: Server) -> None:
     stale = make_repository({"bash.tcz": []}, contents={"bash.tcz": make_extension("older", 64)})
     serve(server, make_repository(NEEDS))
@@ -418,6 +430,7 @@ def test_faults_of_lists_are_told_beside_whatever_else_is_wrong(
     assert closed in told[2]
 
 
+@pytest.mark.slow
 def test_an_index_with_an_old_size_is_passed_over(here: Path, server: Server) -> None:
     serve(server, make_repository(NEEDS))
     server.put(f"/{TCZ}/sizelist.gz", gzip(b"bash.tcz 63\n"))
@@ -452,6 +465,7 @@ def test_a_gem_server_that_is_passed_over_is_noted(
 # What is not needed is not asked for
 
 
+@pytest.mark.slow
 def test_without_extensions_no_mirror_is_asked(here: Path, server: Server) -> None:
     write_recipe(server)
     assert main(["build", "--emit", "core", "-q", "--offline"]) == 0
@@ -490,6 +504,7 @@ def test_a_wrong_md5_beside_an_iso_counts(
     assert "MD5" in message
 
 
+@pytest.mark.slow
 def test_files_to_cut_that_are_not_there_are_told_with_who_asks_for_them(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -524,6 +539,7 @@ def overlays(server: Server, *files: str) -> str:
     return "".join(f'[[overlay]]\nurl = "{server.url}/get?file={file}"\n' for file in files)
 
 
+@pytest.mark.slow
 def test_addresses_that_differ_in_a_query_are_two(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -578,6 +594,7 @@ def test_a_manifest_without_times_has_the_images(here: Path, server: Server) -> 
 # Lock files
 
 
+@pytest.mark.slow
 def test_another_base_brings_its_own_kernel(here: Path, server: Server) -> None:
     other = "3.8.13-other"
     modules = {f"alsa-modules-{release}.tcz": [] for release in (RELEASE, other)}
@@ -621,6 +638,7 @@ def test_check_and_build_agree_on_what_a_lock_is_for(
     assert main(["build", "--emit", "core", "-q"]) == 0
 
 
+@pytest.mark.slow
 def test_a_network_that_fails_is_not_blamed_on_the_lock(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -655,6 +673,7 @@ def test_a_lock_file_that_was_named_must_be_there(
     assert main(["build", "--emit", "core", "-q", "--lock-file", "new.lock"]) == 0
 
 
+@pytest.mark.slow
 def test_where_a_file_came_from_alone_is_no_change(
     here: Path, server: Server, second: Server
 ) -> None:

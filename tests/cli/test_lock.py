@@ -54,6 +54,7 @@ def newer_bash(workshop: Workshop, needs: tuple[str, ...] = ("ncurses.tcz",)) ->
     workshop.write_mirror(make_repository(repository, contents=contents))
 
 
+@pytest.mark.slow
 def test_a_lock_pins_every_input_and_what_needs_what(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_lock_pins_every_input_and_what_needs_what(
     assert str(workshop.top) not in (workshop.top / "purekernel.lock").read_text()
 
 
+@pytest.mark.slow
 def test_one_lock_serves_every_flavour(workshop: Workshop) -> None:
     assert main(["lock", "-q", "-p"]) == 0
     assert "openssh.tcz" in load(workshop).extensions
@@ -99,6 +101,7 @@ def test_what_is_pinned_is_used_whatever_is_newer(workshop: Workshop) -> None:
     assert (workshop.top / "third" / name).read_bytes() != first
 
 
+@pytest.mark.slow
 def test_a_pinned_file_that_changed_and_is_not_in_the_store_is_refused(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +114,7 @@ def test_a_pinned_file_that_changed_and_is_not_in_the_store_is_refused(
     assert not list(workshop.top.glob("*.iso"))
 
 
+@pytest.mark.slow
 def test_updating_prints_what_changed(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +141,7 @@ def test_updating_prints_what_changed(
     assert lines[1].startswith("~ bash.tcz  64 → 96 bytes  sha256:")
 
 
+@pytest.mark.slow
 def test_updating_one_leaves_the_others(workshop: Workshop) -> None:
     assert main(["lock", "-q"]) == 0
     before = load(workshop)
@@ -180,6 +185,7 @@ def test_what_is_new_in_the_recipe_is_added_and_what_is_gone_taken_out(
     assert main(["build", "-q", "--iso-version", "1"]) == 0
 
 
+@pytest.mark.slow
 def test_another_address_in_the_recipe_voids_its_pin(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,6 +202,7 @@ def test_another_address_in_the_recipe_voids_its_pin(
     assert hint == "run 'purekernel lock' to pin it"
 
 
+@pytest.mark.slow
 def test_another_core_voids_it_all(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lock", "-q"]) == 0
     changed = RECIPE.replace("[core]", '[core]\nversion = "5.x"')
@@ -236,6 +243,7 @@ def test_a_damaged_lock_is_told(workshop: Workshop, capsys: pytest.CaptureFixtur
     ]
 
 
+@pytest.mark.slow
 def test_check_tells_a_lock_that_would_change(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -246,6 +254,7 @@ def test_check_tells_a_lock_that_would_change(
     assert not (workshop.top / "purekernel.lock").exists()
 
 
+@pytest.mark.slow
 def test_offline_needs_no_lock_where_the_store_knows_all(workshop: Workshop) -> None:
     assert main(["fetch", "-q"]) == 0
     command = ["build", "-q", "--iso-version", "1", "-o"]
@@ -256,6 +265,7 @@ def test_offline_needs_no_lock_where_the_store_knows_all(workshop: Workshop) -> 
     assert (workshop.top / "second" / name).read_bytes() == first
 
 
+@pytest.mark.slow
 def test_another_lock_file_may_be_named(workshop: Workshop) -> None:
     assert main(["lock", "-q", "--lock-file", "deep/other.lock"]) == 0
     assert (workshop.top / "deep" / "other.lock").is_file()

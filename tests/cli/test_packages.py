@@ -84,6 +84,7 @@ def squashed(tree: Tree, path: str) -> Tree:
     return parse_squashfs(node.content, source=path)
 
 
+@pytest.mark.slow
 def test_packages_of_lists_are_builtin_and_mirrored_extensions(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -115,6 +116,7 @@ def test_packages_of_lists_are_builtin_and_mirrored_extensions(
     assert any(note.startswith("the signature of ") and "not checked" in note for note in told)
 
 
+@pytest.mark.slow
 def test_what_a_postinst_wants_is_told(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -131,6 +133,7 @@ def test_what_a_postinst_wants_is_told(
     ) in notes(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_what_packages_depend_on_is_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: Archive
 ) -> None:
@@ -143,6 +146,7 @@ def test_what_packages_depend_on_is_followed(
     assert text(squashed(overlay, f"{folder}/data.tcz"), "usr/bin/data") == "data 1.0-1\n"
 
 
+@pytest.mark.slow
 def test_import_scripts_of_the_mirror_are_appended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: Archive
 ) -> None:
@@ -179,6 +183,7 @@ def test_all_that_is_wrong_with_packages_is_told_at_once(
     assert not workshop.out.exists()
 
 
+@pytest.mark.slow
 def test_what_is_skipped_is_not_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: Archive
 ) -> None:
@@ -215,6 +220,7 @@ def test_a_package_that_is_another_is_refused(
     assert not workshop.out.exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_package_is_told_and_nothing_is_written(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -292,6 +298,7 @@ def test_a_recipe_maps_what_packages_depend_on(
     assert not [one for one in found if one.startswith(("libpci3", "data"))]
 
 
+@pytest.mark.slow
 def test_a_lock_pins_packages(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -331,6 +338,7 @@ def test_a_lock_pins_packages(
     assert "lshw_03-1_i386.deb" in names(dry_run(capsys))
 
 
+@pytest.mark.slow
 def test_a_lock_binds(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -366,6 +374,7 @@ def test_a_lock_binds(
     )
 
 
+@pytest.mark.slow
 def test_merged_packages_and_files_cut_out_of_packages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: Archive
 ) -> None:
@@ -398,6 +407,7 @@ def test_need_names_extensions_only(
     assert message.startswith("purekernel.toml: nano.deb under [[need]] replaces ")
 
 
+@pytest.mark.slow
 def test_a_keyring_that_has_signed_nothing_is_an_error(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -16,6 +16,8 @@ import pytest
 from tests.processes import environment
 from tests.workshop import Workshop
 
+pytestmark = pytest.mark.slow
+
 pty = pytest.importorskip("pty", reason="Windows has no such terminals")
 
 RECIPE = """\

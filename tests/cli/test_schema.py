@@ -14,6 +14,7 @@ def test_the_schema_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr() == (schema_text(), "")
 
 
+@pytest.mark.slow
 def test_neither_help_nor_the_schema_import_what_checks(tmp_path: Path) -> None:
     script = (
         "import sys\n"

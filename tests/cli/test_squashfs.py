@@ -7,6 +7,7 @@ import os
 import stat
 import tarfile
 import zlib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -258,13 +259,18 @@ def test_a_folder_gives_what_mksquashfs_gives(folder: Path) -> None:
 # unsquashfs
 
 
+@cache
+def varied_image() -> bytes:
+    tree = varied_tree()
+    tree.replace(b"pipe", Fifo(metadata=Metadata(mode=0o600, mtime=0x7FFFFFFF)))
+    return build(tree)
+
+
 @pytest.fixture
 def image(folder: Path) -> Path:
     """An image of one of everything."""
-    tree = varied_tree()
-    tree.replace(b"pipe", Fifo(metadata=Metadata(mode=0o600, mtime=0x7FFFFFFF)))
     path = folder / "x.tcz"
-    path.write_bytes(build(tree))
+    path.write_bytes(varied_image())
     return path
 
 
@@ -398,6 +404,7 @@ def test_lists_are_those_of_unsquashfs(
 # recompress
 
 
+@pytest.mark.slow
 def test_an_extension_becomes_smaller(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = extension("libnl").read_bytes()
     Path("libnl.tcz").write_bytes(old)

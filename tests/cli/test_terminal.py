@@ -39,6 +39,7 @@ def test_a_full_output_is_ours_to_report(monkeypatch: pytest.MonkeyPatch) -> Non
     assert str(caught.value) == "stdout cannot be written: No space left on device"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no sh")
 @pytest.mark.parametrize("closed", ["2>&-", "1>&-", "1>&- 2>&-", "0<&-"])
 def test_closed_streams_do_not_stop_a_build(closed: str, tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def content(tree: Tree, path: str) -> bytes:
 # ldconfig
 
 
+@pytest.mark.slow
 def test_ldconfig_changes_archives_in_place(
     core: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -373,6 +374,7 @@ def test_modules_in_a_circle_are_named_and_nothing_is_written(
     assert sorted(path.name for path in (root / "lib/modules/6.1.0").iterdir()) == ["kernel"]
 
 
+@pytest.mark.slow
 def test_help_imports_nothing_slow(tmp_path: Path) -> None:
     script = (
         "import sys\n"

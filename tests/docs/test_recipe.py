@@ -22,6 +22,7 @@ def examples() -> list[str]:
     return re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_reference_agrees_with_the_schema() -> None:
     """If this fails, run ``python docs/reference.py``."""
     assert runpy.run_path(str(ROOT / "docs" / "reference.py"))["update"](PAGE) == PAGE

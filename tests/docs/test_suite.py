@@ -68,6 +68,16 @@ def test_each_test_is_in_one_slice(request: pytest.FixtureRequest) -> None:
         assert [part.holds(name) for part in slices].count(True) == 1
 
 
+def test_longest_files_exist_and_come_first(request: pytest.FixtureRequest) -> None:
+    for name in selection.LONGEST_FILES:
+        assert (ROOT / name).is_file(), (
+            f"change LONGEST_FILES in tests/selection.py: {name} is gone"
+        )
+    files = list(dict.fromkeys(item.nodeid.partition("::")[0] for item in request.session.items))
+    longest = [name for name in selection.LONGEST_FILES if name in files]
+    assert files[: len(longest)] == longest
+
+
 def test_left_out_tests_are_counted_by_mark() -> None:
     assert selection.describe_left_out({"boot": 2, "nightly": 1}) == [
         "left out: 1 test marked nightly (run: nox -s nightly)",
@@ -115,6 +125,7 @@ from tests.conftest import *  # noqa: F403 (all hooks and fixtures)
 """
 
 
+@pytest.mark.slow
 def test_skip_that_is_not_on_the_list_fails(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(SKIPPING)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = fast\n")

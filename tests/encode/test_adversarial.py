@@ -75,6 +75,7 @@ def count_lines(call: Callable[[], object]) -> int:
     return lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHAINS)
 def test_empty_blocks_are_walked(name: str) -> None:
     data = chain(name, BLOCKS)
@@ -88,6 +89,7 @@ def test_empty_blocks_are_walked(name: str) -> None:
     assert inflate(whole) == b"text" * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHAINS)
 def test_stream_without_last_block_is_refused_at_end_of_data(name: str) -> None:
     data = chain(name, BLOCKS, ends=False)
@@ -119,6 +121,7 @@ def test_work_is_linear(name: str, ends: bool) -> None:
     assert twice <= 2.1 * once
 
 
+@pytest.mark.slow
 def test_walk_of_highly_compressed_stream_needs_little_memory() -> None:
     size_bytes = 258 * 20_000
     data = zlib.compress(bytes(size_bytes), 9, wbits=-15)

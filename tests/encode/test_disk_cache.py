@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from purekernel.encode.disk_cache import EncodedCache, Usage
 from tests.processes import environment
 
@@ -74,6 +76,7 @@ for round in range(10_000):
 """
 
 
+@pytest.mark.slow
 def test_concurrent_and_killed_writers_leave_valid_entries(tmp_path: Path) -> None:
     for _ in range(3):
         command = [sys.executable, "-c", FILL, str(tmp_path)]

@@ -87,6 +87,7 @@ def test_streams_with_searched_and_walked_ends_join(
     assert inflate(join(streams, encoder.encode(last))) == expected
 
 
+@pytest.mark.slow
 def test_wrong_content_is_not_found() -> None:
     content = SAMPLES["words"]
     data = Libdeflate().encode(content)
@@ -98,6 +99,7 @@ def test_wrong_content_is_not_found() -> None:
     assert find_ending(noise(7, 50_000), content) is None
 
 
+@pytest.mark.slow
 def test_header_inside_content_is_not_taken_for_last_block() -> None:
     # A whole stream, stored in another one: its last block is not the outer stream's.
     inner = Libdeflate().encode(SAMPLES["words"])[:60_000]

@@ -80,6 +80,7 @@ def test_block_types_are_reported() -> None:
         assert {block.kind for block in found.blocks} == {kind}
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     pieces=st.lists(

@@ -127,6 +127,7 @@ def test_missing_library_is_reported(name: str, monkeypatch: pytest.MonkeyPatch)
     assert caught.value.hint == f"pip install {name}"
 
 
+@pytest.mark.slow
 def test_build_with_another_zopfli_fails_with_two_lines(
     install: Callable[[dict[str, str]], Path], tmp_path: Path
 ) -> None:

@@ -120,6 +120,7 @@ def make_segments() -> list[Segment]:
     ]
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_executor_or_cache() -> None:
     segments = make_segments()
     memory = Memory()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from purekernel.encode.recompress import Edit, splice
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.binary(max_size=9), st.binary(max_size=9), st.binary(max_size=9))))
 def test_bytes_outside_edits_are_kept(parts: list[tuple[bytes, bytes, bytes]]) -> None:
     data = expected = b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import random
 import struct
@@ -59,6 +60,12 @@ def raw(content: bytes) -> bytes:
     return packer.compress(content) + packer.flush()
 
 
+@functools.cache
+def bomb() -> bytes:
+    """Return a small stream that inflates to 100 MiB."""
+    return raw(bytes(100 << 20))
+
+
 def kept(stream: bytes, *, first_stored: int | None = None) -> bytes:
     """A stream as it is kept, with true facts unless others are given."""
     found = survey(stream)
@@ -86,7 +93,7 @@ SPOILED: dict[str, Callable[[bytes], bytes]] = {
     "one bit": lambda entry: entry[:-40] + bytes([entry[-40] ^ 16]) + entry[-39:],
     "other content": lambda entry: kept(raw(b"other")),
     "no content": lambda entry: kept(raw(b"")),
-    "bomb": lambda entry: kept(raw(bytes(100 << 20))),
+    "bomb": lambda entry: kept(bomb()),
     "end too early": facts_changed(0, lambda end: end - 1),
     "end too late": facts_changed(0, lambda end: end + 1),
     "end beyond": facts_changed(0, lambda end: end + 8),
@@ -97,7 +104,13 @@ SPOILED: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(spoil, id=name, marks=[pytest.mark.slow] if name == "bomb" else [])
+        for name, spoil in SPOILED.items()
+    ],
+)
 @pytest.mark.parametrize("number", range(3), ids=["small", "stored", "large"])
 def test_a_planted_segment_is_encoded_again_and_replaced(
     spoil: Callable[[bytes], bytes], number: int, tmp_path: Path
@@ -135,21 +148,29 @@ def test_a_planted_first_stored_block_harms_nothing(
 
 @pytest.mark.parametrize(
     "wrong",
-    [b"", raw(b"other"), raw(SEGMENTS[-1].data) + b"\0", raw(SEGMENTS[-1].data)[:-1],
-     raw(bytes(100 << 20)), raw(SEGMENTS[-1].data[:-1])],
-    ids=["empty", "other content", "trailing byte", "truncated", "bomb", "less content"],
-)  # fmt: skip
-def test_a_planted_last_segment_is_encoded_again_and_replaced(wrong: bytes, tmp_path: Path) -> None:
+    [
+        pytest.param(lambda: b"", id="empty"),
+        pytest.param(lambda: raw(b"other"), id="other content"),
+        pytest.param(lambda: raw(SEGMENTS[-1].data) + b"\0", id="trailing byte"),
+        pytest.param(lambda: raw(SEGMENTS[-1].data)[:-1], id="truncated"),
+        pytest.param(bomb, id="bomb"),
+        pytest.param(lambda: raw(SEGMENTS[-1].data[:-1]), id="less content"),
+    ],
+)
+def test_a_planted_last_segment_is_encoded_again_and_replaced(
+    wrong: Callable[[], bytes], tmp_path: Path
+) -> None:
     cache = EncodedCache(tmp_path)
     expected = deflated(AtOnce(), cache)
     right = cache.get(keys()[-1])
-    cache.put(keys()[-1], wrong)
+    cache.put(keys()[-1], wrong())
     executor = AtOnce()
     assert deflated(executor, cache) == expected
     assert executor.done == 1
     assert cache.get(keys()[-1]) == right
 
 
+@pytest.mark.slow
 def test_swapped_files_are_encoded_again_and_replaced(tmp_path: Path) -> None:
     cache = EncodedCache(tmp_path)
     expected = deflated(AtOnce(), cache)

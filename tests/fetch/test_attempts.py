@@ -211,6 +211,7 @@ def test_unreachable_host_is_waited_for_once(
     assert dialled == [port] * 3
 
 
+@pytest.mark.slow
 def test_unreachable_mirror_is_tried_last_from_fourth_file(
     server: Server, store: Store, dialled: list[int]
 ) -> None:

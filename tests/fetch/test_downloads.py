@@ -55,6 +55,7 @@ def test_hundreds_of_files_use_eight_connections(server: Server, store: Store) -
     assert server.most_at_once <= 8
 
 
+@pytest.mark.slow
 def test_parallel_limits_simultaneous_downloads(server: Server, store: Store) -> None:
     wanted = [want(server.put(f"/{number}", extension(seed=number))) for number in range(9)]
     for one in wanted:
@@ -243,6 +244,7 @@ def test_executor_runs_downloads(server: Server, store: Store) -> None:
     assert threads == {"ours_0"}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_large_file_is_streamed(server: Server, store: Store) -> None:
     piece = extension(1 << 20)

@@ -82,6 +82,7 @@ def test_fetch_after_close_raises(server: Server, store: Store) -> None:
     assert len(server.asked) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_close_leaves_no_open_files_or_connections(server: Server, store: Store) -> None:
     for number, answer in enumerate([cut(100), stall(0), status(500), status(404), status(403)]):
@@ -95,6 +96,7 @@ def test_close_leaves_no_open_files_or_connections(server: Server, store: Store)
     server.wait_for_idleness()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to whole consoles")
 def test_ctrl_c_interrupts_waiting_download(server: Server, store: Store) -> None:
     urls = [server.put(f"/{number}", CONTENT) for number in range(5)]

@@ -63,6 +63,7 @@ def test_parse_retry_after(value: str | None, date: str | None, seconds: float) 
 headers = st.none() | st.text(max_size=60) | st.sampled_from([NOW, "5", "bytes 1-2/3"])
 
 
+@pytest.mark.slow
 @given(value=headers, date=headers)
 @example(value="Wed, 3 Apr 2002 12.34.56.78+0800", date=NOW)
 @example(value="1 Jan 99999999999 00:00:00 +0000", date=NOW)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import time
 
+import pytest
+
 from purekernel.fetch.store import Store
 from tests.fetch.answers import slowly
 from tests.fetch.children import Child
@@ -24,6 +26,7 @@ def assert_whole(store: Store) -> None:
         assert sha256(path.read_bytes()) == path.name
 
 
+@pytest.mark.slow
 def test_downloads_complete_after_killed_runs(server: Server, store: Store) -> None:
     urls = {path: server.put(path, content) for path, content in CONTENTS.items()}
     for path in CONTENTS:

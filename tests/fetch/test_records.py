@@ -18,6 +18,7 @@ RECORD = CacheEntry(
 visible = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=512)
 
 
+@pytest.mark.slow
 @given(
     st.builds(
         CacheEntry,
@@ -41,6 +42,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.sampled_from(["url", "sha256", "size_bytes", "validators", "etag"]), json_values)
 def test_parse_record_never_raises(name: str, value: object) -> None:
     said = json.loads(RECORD.to_bytes())

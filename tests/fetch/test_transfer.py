@@ -123,6 +123,7 @@ def test_every_status_has_a_message() -> None:
     )
 
 
+@pytest.mark.slow
 def test_html_page_is_refused(server: Server, store: Store) -> None:
     """A captive portal answers everything with status 200 and a page."""
     for name, kind in (

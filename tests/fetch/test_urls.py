@@ -65,6 +65,7 @@ urls = st.one_of(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(urls)
 @example("http://\u2100/")
 @example("http://[v1.x]/")

@@ -79,6 +79,7 @@ def sample() -> Tree:
     return tree
 
 
+@pytest.mark.slow
 @given(trees(any_links=True))
 @settings(max_examples=150, deadline=None)
 def test_tree_round_trips(tree: Tree) -> None:
@@ -500,6 +501,7 @@ def test_folders_without_a_record_count_as_members() -> None:
         parse_cpio(Input(data, name="x", limits=Limits(members=3000)))
 
 
+@pytest.mark.slow
 def test_paths_through_links_are_limited_in_length_and_number() -> None:
     chain = b"".join(
         record(b"l%d" % number, b"./" * 1500 + b"l%d" % (number + 1), mode=0o120777)

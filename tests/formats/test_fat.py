@@ -61,6 +61,7 @@ def test_data_that_is_not_fat_is_refused(data: bytes) -> None:
         parse_fat(Input(data, name="x"))
 
 
+@pytest.mark.slow
 def test_truncated_image_raises_only_purekernel_errors() -> None:
     image = bytes(make_fat12(FILES))
     for size in range(0, len(image), 97):

@@ -127,6 +127,7 @@ def test_frame_is_split_into_blocks_of_8_mib(length: int) -> None:
     assert parse_lz4(Input(packed, name="x")) == content
 
 
+@pytest.mark.slow
 def test_incompressible_block_stays_within_the_buffer_of_linux() -> None:
     content = random.Random(1).randbytes(BLOCK_BYTES)
     packed = build_lz4(content)

@@ -177,6 +177,7 @@ def test_exponentially_shared_nodes_are_refused() -> None:
         parse(bytes(data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("root_first", [False, True])
 def test_random_damage_raises_only_our_errors(root_first: bool) -> None:
     chance = random.Random(4)

@@ -279,6 +279,7 @@ def test_missing_signature_is_refused() -> None:
     assert caught.value.hint == "put '#mtree' on the first line of the manifest"
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
 def test_random_bytes_raise_only_our_errors(data: bytes) -> None:

@@ -62,6 +62,7 @@ def values() -> st.SearchStrategy[Value]:
     return st.recursive(leaves, extend, max_leaves=15)
 
 
+@pytest.mark.slow
 @given(values())
 def test_built_value_parses_to_itself(value: Value) -> None:
     assert parse_marshal(Input(build_marshal(value), name="m")) == value
@@ -217,6 +218,7 @@ def test_deeply_nested_value_is_refused() -> None:
         build_marshal(value)
 
 
+@pytest.mark.slow
 def test_random_damage_raises_only_our_errors() -> None:
     chance = random.Random(5)
     sound = build_marshal(

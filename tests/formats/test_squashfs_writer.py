@@ -157,6 +157,7 @@ def test_every_type_of_node_round_trips_with_every_codec(block_bytes: int, tails
         assert parse(build(tree, codec, block_bytes=block_bytes, tails=tails)) == tree
 
 
+@pytest.mark.slow
 def test_open_squashfs_unpacks_contents_on_access() -> None:
     tree = varied_tree()
     image = bytearray(build(tree))
@@ -222,6 +223,7 @@ def test_at_most_16_mib_are_in_flight() -> None:
     assert parse(image) == tree
 
 
+@pytest.mark.slow
 def test_mkfs_time_defaults_to_the_newest_file() -> None:
     tree = varied_tree()
     assert superblock(build(tree))[2] == 0xFFFFFFFF  # the newest time in the tree
@@ -303,6 +305,7 @@ def many_names(count: int) -> Tree:
     return tree
 
 
+@pytest.mark.slow
 def test_long_folder_has_an_index_entry_every_8_kib() -> None:
     listing = build_listing(
         Entry(b"name%06d" % number, 2, number, Position(number // 400 * 5000, 0))
@@ -428,6 +431,7 @@ def test_mkfs_time_out_of_range_is_refused(when: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_exception_in_a_worker_is_raised() -> None:
     class FaultError(Exception):
         pass

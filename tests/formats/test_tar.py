@@ -104,6 +104,7 @@ def parse(data: bytes, limits: Limits | None = None) -> Tree:
 # Round trips
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(trees())
 def test_tree_round_trips(tree: Tree) -> None:
@@ -483,6 +484,7 @@ def test_truncation_between_members_is_refused() -> None:
     )
 
 
+@pytest.mark.slow
 def test_every_truncation_is_refused() -> None:
     data = build_tar(sample())
     end = len(data.rstrip(b"\0"))

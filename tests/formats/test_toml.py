@@ -447,7 +447,13 @@ INVALID = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", INVALID)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name.startswith("many ") else [])
+        for name in INVALID
+    ],
+)
 def test_invalid_toml_raises_recipe_error_with_line(name: str) -> None:
     text, message, hint = INVALID[name]
     with pytest.raises(RecipeError) as caught:

@@ -17,6 +17,8 @@ from tests.processes import UNPRIVILEGED, environment, purekernel
 from tests.remaster.test_confinement import WATCHED
 from tests.workshop import Workshop
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["plain_surroundings", "server"]
 
 RECIPE = """\

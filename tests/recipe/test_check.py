@@ -410,6 +410,7 @@ version = 4
     assert lines == ["line 1", "line 2", "line 4", "line 5", "line 6", "line 8"]
 
 
+@pytest.mark.slow
 def test_number_of_errors_is_limited() -> None:
     for text in (
         "\n".join(f"k{number} = 1" for number in range(5000)),
@@ -435,6 +436,7 @@ def test_large_recipe_gives_short_messages(text: str) -> None:
     assert all(len(message) < 250 for message, _hint in wrong(text))
 
 
+@pytest.mark.slow
 def test_any_wrong_value_gives_message_with_line_and_hint() -> None:
     """Give every key a value of every type."""
     values = ("1", "'x'", "true", "[]", "{}", "[{}]", "['']", "1.5", "nan", "1979-05-27", "''")

@@ -47,6 +47,7 @@ def bundle_for(folder: Path, *takes: Compression) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", MAGICS)
 def test_core_has_the_same_content_with_every_compression(
     compression: Compression, tmp_path: Path

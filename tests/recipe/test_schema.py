@@ -46,6 +46,7 @@ def subschemas(schema: Any) -> Iterator[Schema]:
             yield from subschemas(schema.get(key))
 
 
+@pytest.mark.slow
 def test_schema_is_valid_and_ascii() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert schema_text().isascii()

@@ -216,6 +216,7 @@ LINES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(LINES, max_size=4).map("\n".join) | st.text(max_size=40))
 def test_any_text_gives_settings_or_an_error(text: str) -> None:
     try:

@@ -111,6 +111,7 @@ def test_compatible_examples_are_valid_together(
     assert count == 8
 
 
+@pytest.mark.slow
 def test_each_example_is_valid_alone() -> None:
     """Except in tables with required keys."""
     text = write_recipe({**PLAIN, ("razor", "project"): "x", ("accounts", "uid"): 1})

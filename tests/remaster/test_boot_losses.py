@@ -177,6 +177,7 @@ def test_efi_image_that_cannot_be_read_is_named_when_the_menu_changes() -> None:
     assert "a menu inside 'efi.img', if it has one" in named[1]
 
 
+@pytest.mark.slow
 def test_drop_boot_continues_and_reports_each_loss() -> None:
     iso = make_uefi_iso(GRUB_MENU)
     image = make(iso, Options(drop_boot=True, boot=BootChanges(append="x")))
@@ -190,6 +191,7 @@ def test_drop_boot_continues_and_reports_each_loss() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_dropped_microcode_is_reported_and_image_builds() -> None:
     image = make(make_core_iso(core=make_core_with_microcode()), Options(drop_boot=True))
     assert "dropped the uncompressed archive" in image.notes[0]
@@ -262,6 +264,7 @@ def write_recipe(folder: Path, base: Path, *, top: str = "", rest: str = "") -> 
     )
 
 
+@pytest.mark.slow
 def test_real_hybrid_base_is_refused_unless_drop_boot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,8 @@ from fixtures.bundle import SAMPLE
 from tests.oracles import require
 from tests.processes import UNPRIVILEGED, environment, purekernel
 
+pytestmark = pytest.mark.slow
+
 # Forbids calls in a build, by the audit events of CPython (docs.python.org, "Audit events
 # table"). Calls without an event are replaced.
 WATCHED = """

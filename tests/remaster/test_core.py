@@ -196,12 +196,14 @@ def test_other_programs_unpack_the_core_of_a_real_base(effort: Effort, tmp_path:
     assert (compare(root, tree) > 300) is (effort is not Effort.FAST)
 
 
+@pytest.mark.slow
 def test_large_core_has_several_segments() -> None:
     executor = AtOnce()
     pack_core(make_tree(), effort=Effort.MAX, executor=executor)
     assert executor.done >= 3
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(trees(any_links=True), st.sampled_from([Effort.FAST, Effort.BALANCED]))
 def test_any_tree_round_trips(tree: Tree, effort: Effort) -> None:

@@ -69,6 +69,7 @@ def test_each_generation_and_flavour_is_built(generation: str, flavour: str) -> 
     assert (ssh in built.root) == (flavour != "prod")
 
 
+@pytest.mark.slow
 def test_volume_fields_follow_the_generation() -> None:
     old, new = image("2012").volume, image("2013").volume
     assert (old.volume_id, old.application_id, old.copyright_file_id) == ("TC-custom", "", "")
@@ -128,6 +129,7 @@ def test_kernel_tclocal_link_is_relative() -> None:
     assert link.target == b"../../../usr/local/lib/modules/" + release + b"/kernel"
 
 
+@pytest.mark.slow
 def test_layers_are_applied_last_and_owned_by_root_unless_owners_are_kept() -> None:
     node = File(metadata=Metadata(mode=0o600, uid=7, gid=8), content=b"ours")
     layers = (layer(b"opt/bootsync.sh", node), layer(b"home/tc/.x", node))
@@ -145,6 +147,7 @@ def test_merge_conflict_names_its_layer() -> None:
     assert str(caught.value) == "site.tar: 'tmp' is a folder, and a file cannot replace it"
 
 
+@pytest.mark.slow
 def test_version_option_overrides_the_bundle() -> None:
     assert build_image(bundle()).version == "0.0.0+sample"
     assert build_image(bundle(), options=Options(version="5")).version == "5"
@@ -192,6 +195,7 @@ def bundle_with(iso: bytes) -> Bundle:
     return parse_bundle(make_bundle(iso=iso), source="bundle.tar.gz")
 
 
+@pytest.mark.slow
 def test_files_outside_boot_are_dropped_or_kept() -> None:
     def add_cde(tree: Tree) -> None:
         tree.add(b"cde", Directory(metadata=Metadata(mode=0o755)))
@@ -217,6 +221,7 @@ def test_boot_options_change_the_boot_menu() -> None:
     )
 
 
+@pytest.mark.slow
 def test_base_without_menu_is_refused_only_when_it_must_change() -> None:
     given = bundle_with(base_iso(lambda tree: tree.remove(b"boot/isolinux/isolinux.cfg")))
     build_image(given)

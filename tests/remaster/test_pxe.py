@@ -84,11 +84,13 @@ def test_missing_initrd_is_refused() -> None:
     )
 
 
+@pytest.mark.slow
 def test_iso_without_menu_boots_kernel_and_core() -> None:
     image = menu_image(b"")
     assert b"\tappend initrd=boot/core.gz\n" in build_pxe_files(image)["pxelinux.cfg/default"]
 
 
+@pytest.mark.slow
 def test_initrd_directive_is_used() -> None:
     image = menu_image(
         b"label a\nkernel /boot/vmlinuz\ninitrd /boot/core.gz,/boot/my.gz\nappend quiet\n"
@@ -99,6 +101,7 @@ def test_initrd_directive_is_used() -> None:
     assert append in files["pxelinux.cfg/default"]
 
 
+@pytest.mark.slow
 def test_other_kernel_of_the_default_is_included() -> None:
     image = menu_image(b"label a\nkernel /boot/my.gz\nappend initrd=/boot/core.gz\n")
     files = build_pxe_files(image)
@@ -120,6 +123,7 @@ def test_names_that_are_not_portable_are_refused(initrd: bytes) -> None:
         build_pxe_files(evolve(image, iso=iso))
 
 
+@pytest.mark.slow
 def test_menu_default_label_without_linux_is_skipped() -> None:
     image = menu_image(
         b"ui menu.c32\nlabel a\nmenu default\ncom32 chain.c32\nappend hd0\n"

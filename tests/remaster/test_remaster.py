@@ -82,12 +82,14 @@ def test_recipe_with_only_a_base_keeps_the_base(workshop: Workshop) -> None:
     assert image.volume.application_id == ""
 
 
+@pytest.mark.slow
 def test_files_outside_boot_are_kept_unless_keep_files_is_false(workshop: Workshop) -> None:
     workshop.write_mirror({ISO: make_core_iso(beside_boot={b"cde/onboot.lst": b"x.tcz\n"})})
     assert b"cde/onboot.lst" in make(workshop).iso
     assert b"cde/onboot.lst" not in make(workshop, "[iso]\nkeep-files = false\n").iso
 
 
+@pytest.mark.slow
 def test_recipe_settings_are_all_applied(workshop: Workshop) -> None:
     site = workshop.top / "site"
     (site / "home" / "ann").mkdir(parents=True)
@@ -136,6 +138,7 @@ publisher = "me"
     assert (image.volume.volume_id, image.volume.publisher_id) == ("MINE", "me")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flavour", "shadow", "autologin"),
     [("dev", "tc:*:", True), ("prod", "tc:*:", False), ("debug", "tc:*:", True)],
@@ -153,6 +156,7 @@ def test_flavour_sets_shadow_and_autologin(
     assert ("-nl /sbin/autologin" in content(image.root, "etc/inittab")) is autologin
 
 
+@pytest.mark.slow
 def test_production_image_locks_user_without_password(workshop: Workshop) -> None:
     root = make_core_tree()
     shadow = Planting()
@@ -190,6 +194,7 @@ def test_password_is_read_from_the_environment(workshop: Workshop) -> None:
     )
 
 
+@pytest.mark.slow
 def test_equal_passwords_get_different_hashes(workshop: Workshop) -> None:
     def shadow(recipe: str) -> list[str]:
         lines = content(make(workshop, recipe).root, "etc/shadow").splitlines()
@@ -219,6 +224,7 @@ def test_command_line_overlays_are_applied_last(workshop: Workshop) -> None:
     assert image.name == "my-core-2"
 
 
+@pytest.mark.slow
 def test_timestamp_dates_all_generated_files(workshop: Workshop) -> None:
     image = make(workshop, '[extensions]\nbuiltin = ["nano"]\n')
     made = image.root[b"tmp/builtin/onboot.lst"].metadata.mtime
@@ -291,6 +297,7 @@ files = ["usr/local/bin/oth*"]
     assert names == [b"nano.tcz", b"nano.tcz.dep", b"nano.tcz.md5.txt"]
 
 
+@pytest.mark.slow
 def test_archive_applied_twice_uses_the_settings_of_each_overlay(workshop: Workshop) -> None:
     planting = Planting()
     planting.file(b"etc/owned", "x\n", owner=(1001, 50))

@@ -394,6 +394,7 @@ def test_invalid_extension_name_is_refused(name: str) -> None:
 # Real ones
 
 
+@pytest.mark.slow
 def test_real_extensions_merge_into_real_core() -> None:
     root = core()
     names = ("bash", "gpm", "ncursesw", "wireless-5.15.10-tinycore", "firmware-zd1211")

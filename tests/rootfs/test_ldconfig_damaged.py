@@ -155,6 +155,7 @@ def test_damaged_libraries_equal_real_ldconfig(tmp_path: Path) -> None:
     assert held > ROUNDS * IN_A_ROUND * 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("release", [(2, 13), (2, 31), (2, 36), (2, 41)])
 @pytest.mark.parametrize("bits", [32, 64])
 def test_damaged_file_does_not_affect_others(bits: int, release: tuple[int, int]) -> None:

@@ -160,6 +160,7 @@ def test_derived_salts_are_pinned() -> None:
     )
 
 
+@pytest.mark.slow
 def test_salt_depends_on_all_arguments() -> None:
     salts = {
         derive_salt(password, scheme=Scheme.SHA512, user=user, image=image)
@@ -169,6 +170,7 @@ def test_salt_depends_on_all_arguments() -> None:
     assert len(salts) == 10
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(PASSWORDS, st.text(max_size=10), st.sampled_from(Scheme))
 def test_salt_has_full_length_and_valid_characters(
@@ -324,12 +326,14 @@ def test_scheme_depends_on_code_that_checks_passwords(
     assert accepted_scheme(make_tree(given)) is scheme
 
 
+@pytest.mark.slow
 def test_library_with_many_names_is_read_once() -> None:
     files: Files = {b"bin/login": ELF + b"\0libcrypt.so.1\0", b"lib/real": ELF + bytes(1 << 20)}
     files |= {b"lib/%d/libcrypt.so.1" % number: "/lib/real" for number in range(2000)}
     assert choose_scheme(make_tree(files)).reason == "'lib/real' has no SHA-512"
 
 
+@pytest.mark.slow
 def test_core_supports_sha512_through_libcrypt() -> None:
     iso = parse_iso(core_iso().read_bytes(), source="Core-current.iso").tree
     core = iso[b"boot/core.gz"]

@@ -107,6 +107,7 @@ def test_arbitrary_pattern_matches_like_regular_expression(
         assert fast.matches(path) == (slow.fullmatch(path) is not None), (pattern, path)
 
 
+@pytest.mark.slow
 def test_many_stars_take_linear_time() -> None:
     path = b"a" * 4000
     assert not parse_pattern(b"*a" * 2000 + b"b").matches(path)

@@ -328,6 +328,7 @@ def test_a_squashfs_is_written_as_it_was(options: str, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_in_an_iso_the_core_is_changed_and_all_else_stays(tmp_path: Path) -> None:
     path = tmp_path / "core.iso"
     path.write_bytes(make_core_iso(beside_boot={b"cde/onboot.lst": b"x.tcz\n"}))

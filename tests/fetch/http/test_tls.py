@@ -116,6 +116,7 @@ def test_server_without_tls_is_reported_as_tls_error(
     assert message.startswith(f"a.tcz cannot be fetched: {url}: TLS error: ")
 
 
+@pytest.mark.slow
 def test_missing_ca_bundle_is_reported(
     secure: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:

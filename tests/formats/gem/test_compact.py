@@ -87,6 +87,7 @@ def test_too_many_releases_are_refused() -> None:
     assert caught.value.hint == ("the server's index is damaged or hostile: use another server")
 
 
+@pytest.mark.slow
 def test_random_damage_raises_only_our_errors() -> None:
     chance = random.Random(8)
     sound = f"---\n1.7.7-java facter:>= 1.6&< 3,json:>= 0|checksum:{DIGEST},ruby:>= 1.8\n".encode()

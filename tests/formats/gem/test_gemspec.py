@@ -273,6 +273,7 @@ def test_nested_aliases_take_no_extra_memory() -> None:
     assert parse("\n".join([*lines, "authors: *a199"])).authors == ()
 
 
+@pytest.mark.slow
 def test_random_damage_raises_only_our_errors() -> None:
     chance = random.Random(6)
     for era in Era:

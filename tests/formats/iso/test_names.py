@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +71,7 @@ FILE = re.compile(rb"[A-Z0-9_]+\.[A-Z0-9_]*;1")
 FOLDER = re.compile(rb"[A-Z0-9_]{1,31}")
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(FOLDERS)
 def test_iso_names_are_unique_and_follow_the_standard(entries: dict[bytes, bool]) -> None:
@@ -82,6 +84,7 @@ def test_iso_names_are_unique_and_follow_the_standard(entries: dict[bytes, bool]
     assert identifiers == iso_names(dict(reversed(entries.items())))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(FOLDERS)
 def test_joliet_names_are_unique_and_short(entries: dict[bytes, bool]) -> None:

@@ -184,6 +184,7 @@ def valid_image() -> bytes:
     return build_iso(every_kind(), fields=FIELDS, boot=BOOT, timestamp=TIME)
 
 
+@pytest.mark.slow
 def test_every_truncation_is_refused() -> None:
     data = valid_image()
     for end in range(0, len(data), 2048):

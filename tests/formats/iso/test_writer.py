@@ -72,6 +72,7 @@ def test_tree_round_trips(tree: Tree) -> None:
     assert read(build(tree)) == split_empty_links(tree)
 
 
+@pytest.mark.slow
 def test_image_that_is_read_and_rewritten_is_identical() -> None:
     first = build(every_kind(), BOOT)
     image = parse_iso(first, source="image")
@@ -84,6 +85,7 @@ def test_golden_digest() -> None:
     assert hashlib.sha256(data).hexdigest() == EVERY_KIND_SHA256
 
 
+@pytest.mark.slow
 def test_relocated_folders_are_read_at_their_original_paths() -> None:
     tree = every_kind()
     assert b"rr_moved" not in read(build(tree))

@@ -227,6 +227,7 @@ def test_skipped_dependency_is_not_looked_up() -> None:
     assert list(found.packages) == ["tool.tcz"]
 
 
+@pytest.mark.slow
 def test_chain_of_400_dependencies_is_resolved() -> None:
     known = Known()
     for number in range(400):

@@ -122,6 +122,7 @@ def test_too_many_extensions_are_an_error(monkeypatch: pytest.MonkeyPatch) -> No
         resolve(needs, "n0")
 
 
+@pytest.mark.slow
 def test_chain_of_5000_extensions_is_resolved() -> None:
     needs = {str(number): [str(number + 1)] for number in range(5000)}
     needs["5000"] = ["0"]
@@ -134,6 +135,7 @@ NAMES = [f"n{number}" for number in range(8)]
 GRAPHS = st.fixed_dictionaries({name: st.lists(st.sampled_from(NAMES)) for name in NAMES})
 
 
+@pytest.mark.slow
 @given(GRAPHS, st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
 def test_order_is_topological_without_cycle_edges(
     needs: dict[str, list[str]], roots: list[str]
