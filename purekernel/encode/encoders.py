@@ -21,10 +21,8 @@ from purekernel.tree import Buffer
 # fast.
 SLOWEST = 12
 
-
 # libdeflate takes a tenth of a second for this size. Longer calls must be interruptible.
 _LONG_BYTES = 1 << 20
-
 
 # The longest stored block: its length has 16 bits.
 _STORED_BYTES = 0xFFFF

@@ -52,15 +52,12 @@ class Stream:
 # The bytes searched at once: integers of this size stay in the processor's cache.
 _WINDOW_BYTES = 1 << 14
 
-
 # How far from the end to search for the last block. libdeflate's blocks have at most 300,000 bytes;
 # streams with longer last blocks are walked through.
 _SEARCHED_BYTES = 320_000
 
-
 # A block's header: BFINAL (1 bit) and BTYPE (2 bits).
 _KIND_BITS = 3
-
 
 # A dynamic block's header: BFINAL, BTYPE, HLIT, HDIST and HCLEN (17 bits), then three bits for each
 # code length code.
@@ -68,20 +65,16 @@ _LENGTHS_OFFSET = 17
 _MOST_LENGTHS, _LEAST_LENGTHS = 19, 4
 _HEADER_BYTES = (_LENGTHS_OFFSET + 3 * _MOST_LENGTHS + 7) // 8
 
-
 # A complete code of at most seven bits has shares of 2**(7 - length) that add up to 2**7.
 _ROOM_BITS = 7
-
 
 # The sum of nineteen shares of at most 64 fits in this many bits.
 _SUM_BITS = 11
 _STORED_HEADER_BYTES = 4
 _STORED_BYTES = 0xFFFF
 
-
 # The bits of a stored block's header: the fewest and the most, with padding.
 _STORED_LEAD_BITS, _STORED_MOST_LEAD_BITS = 3, 10
-
 
 # Empty blocks with fixed codes, ten bits each. After the first, a movable stream starts inside a
 # byte. The second has BFINAL set: its first bit is one while padding is zeros, so an end that is

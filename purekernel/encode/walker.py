@@ -20,7 +20,6 @@ from purekernel.tree import Buffer
 
 STORED, FIXED, DYNAMIC = 0, 1, 2
 
-
 # Extra bits and lowest value of the codes for lengths from 257 on, and for distances (3.2.5).
 _LENGTHS = (
     (0, 3), (0, 4), (0, 5), (0, 6), (0, 7), (0, 8), (0, 9), (0, 10), (1, 11), (1, 13),
@@ -28,38 +27,31 @@ _LENGTHS = (
     (4, 67), (4, 83), (4, 99), (4, 115), (5, 131), (5, 163), (5, 195), (5, 227), (0, 258),
 )  # fmt: skip
 
-
 END_OF_BLOCK = 256
 MAX_LITERALS, MAX_DISTANCES = 286, 30
 MAX_CODE_BITS = 15
-
 
 # The order of the code length codes (3.2.7).
 _LENGTH_ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
 _MOST_LENGTH_CODE_BITS = 7
 
-
 # Code length symbols that repeat: the least count, and the number of bits with the rest of the
 # count. 16 repeats the previous length; 17 and 18 repeat zero.
 _REPEATS = {16: (3, 2), 17: (3, 3), 18: (11, 7)}
 
-
 # The longest description of a block's codes: 14 bits, 19 times 3 bits, then 316 codes of at most 14
 # bits.
 _MOST_BYTES = (14 + 19 * 3 + (MAX_LITERALS + MAX_DISTANCES) * 14 + 7 + 7) // 8
-
 
 _DISTANCES = tuple(
     (0, 1 + code) if code < 2 else ((code >> 1) - 1, 1 + ((2 + (code & 1)) << ((code >> 1) - 1)))
     for code in range(MAX_DISTANCES)
 )
 
-
 # A refill leaves at least this many bits: the longest symbol pair has 15 and 5 bits for a length,
 # 15 and 13 for a distance.
 _ENOUGH_BITS = 48
 _REFILL_BYTES = 16
-
 
 # The layout of a table entry. Bits 0 to 5: the number of bits used. Bits 6 and 7: the kind. From
 # bit 8 on: for literals, their count; for a length, the number of extra bits (3 bits), then the
@@ -67,7 +59,6 @@ _REFILL_BYTES = 16
 # distance has the number of extra bits in bits 6 to 9, then the lowest value, and no kind.
 _USED, _KIND = 0x3F, 0xC0
 _LITERALS, _LENGTH, _END, _LONG = 0x00, 0x40, 0x80, 0xC0
-
 
 # The index width of the first table, in bits: a table with runs of literals is slow to build.
 _SHORT_BITS = 10

@@ -16,7 +16,6 @@ from purekernel.fetch.urls import is_local, redact
 _PROGRESS_BYTES = 64 << 10
 Result = TypeVar("Result")
 
-
 # One short outage can hit two files. This many failures in a row, without a response in
 # between, mean that the host is down.
 _UNRESPONSIVE_AFTER = 3

@@ -10,16 +10,13 @@ from purekernel.fetch.model import Cause, Download, Fault, Kind
 # Size of one read. Larger reads do not make hashing faster, and eight are in memory at once.
 PIECE_BYTES = 1 << 20
 
-
 WEB_PAGE = (
     "got a web page instead of the file, perhaps from a captive portal or the login of a proxy"
 )
 
-
 # The first sector after the system area of 16 sectors (ECMA-119, 7.2), plus one byte for the
 # type of the volume descriptor.
 _ISO_OFFSET = 0x8001
-
 
 _MAGIC = {
     Kind.GZIP: (0, b"\x1f\x8b", "a gzip file"),
@@ -28,12 +25,10 @@ _MAGIC = {
     Kind.TAR: (257, b"ustar", "a tar archive"),
 }
 
-
 # Allows for comments before the first tag of a page; also the part in which a NUL shows at once
 # that a file is not text.
 _LEAST_HEAD_BYTES = 1024
 _BEFORE_TAG = re.compile(rb"(?:\xef\xbb\xbf|\s|<\?xml[^>]*>|<!--.*?-->)*", re.DOTALL)
-
 
 _TAG = re.compile(
     rb"<(?:!doctype\s+html|html|head|meta|title|script|body)(?:[\s>/]|$)", re.IGNORECASE

@@ -52,7 +52,6 @@ _LAYOUT = "v1"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
-
 # How often a waiting thread checks a lock: rarely enough to cost nothing, often enough that no
 # user notices the delay.
 POLL_SECONDS = 0.05

@@ -48,14 +48,11 @@ from purekernel.tree.path import ancestors, join, name
 
 __all__ = ["AccountChange", "change_accounts"]
 
-
 # Not a valid hash, so no password matches it.
 LOCKED = b"*"
 
-
 # In etc/passwd and etc/group: the password is in a shadow file.
 ELSEWHERE = b"x"
-
 
 # Fields of etc/passwd, by number; and of etc/group, the gid.
 PASSWORD, UID, GID, COMMENT, HOME, SHELL = 1, 2, 3, 4, 5, 6
@@ -64,15 +61,12 @@ DEFAULT_SHELL = b"/bin/sh"
 HOMES = b"/home/"
 SHADOW_MODE = 0o640
 
-
 # The most names to compare with a misspelt one.
 MOST_COMPARED = 1000
-
 
 # The default rule of useradd(8).
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _EXAMPLES = {"home": "/home/tc", "shell": "/bin/sh"}
-
 
 # By convention the home of accounts without a home.
 NO_HOME = b"/nonexistent"

@@ -14,13 +14,10 @@ MODULES = b"lib/modules"
 LOCAL_MODULES = b"usr/local/lib/modules"
 LOCAL_LINK = b"kernel.tclocal"
 
-
 # Names that cannot be those of a release's folder.
 _NO_RELEASES = (b"", b".", b"..")
 
-
 PACKED, PLAIN = b".ko.gz", b".ko"
-
 
 # If /lib is a link, the modules are in the second folder.
 _FOLDERS = (MODULES + b"/", b"usr/" + MODULES + b"/", LOCAL_MODULES + b"/")

@@ -23,15 +23,12 @@ from purekernel.version import __version__
 # Real chains are short: the URL of a mirror, https, a region, a host.
 MOST_REDIRECTS = 10
 
-
 # Maximum size of one read from a socket; a local server can fill it.
 _PIECE_BYTES = 256 << 10
-
 
 # The unused rest of a response is read up to this size, so that the connection can be reused.
 # The body of a "not found" response is shorter.
 _MOST_REST_BYTES = 16 << 10
-
 
 _HEADERS = {
     "User-Agent": f"purekernel/{__version__}",

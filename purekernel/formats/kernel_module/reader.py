@@ -40,7 +40,6 @@ CRC_PREFIX = b"__crc_"
 SHN_UNDEF, SHN_ABS = 0, 0xFFF1
 STB_WEAK = 2
 
-
 # SPARC's compiler lists registers in the symbol table, which are not needed from other modules.
 EM_SPARC, EM_SPARCV9 = 2, 43
 STT_REGISTER = 13

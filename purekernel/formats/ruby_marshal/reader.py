@@ -88,7 +88,6 @@ Value: TypeAlias = (
     " | UserMarshal | None"
 )
 
-
 _HOSTILE = "the file is damaged or hostile: real indexes of gems have smaller values"
 
 

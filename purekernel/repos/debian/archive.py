@@ -29,7 +29,6 @@ from purekernel.repos.debian.repository import PackageCandidate
 MOST_INDEX_BYTES = 256 * MIB
 MOST_RELEASE_BYTES = 16 * MIB
 
-
 DISTS = "/dists/"
 RELEASE = "InRelease"
 

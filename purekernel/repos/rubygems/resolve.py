@@ -17,11 +17,9 @@ from purekernel.repos.rubygems.repository import GemCandidate, GemRepository
 # A large application has about 300 gems.
 MAX_GEMS = 2000
 
-
 # One pass for each step of the longest chain of dependencies, and some more for cycles.
 MAX_ROUNDS = 500
 HINT = "correct the list, or name a gem server that has it"
-
 
 # When RubyGems up to 1.8.24 installs a gem, it joins several clauses on Ruby's version into one
 # string that it cannot read afterwards: the gem is installed, but cannot be used.
