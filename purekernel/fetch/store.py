@@ -34,7 +34,7 @@ from purekernel.errors import InputError, StoreError
 from purekernel.fetch.inspection import PIECE_BYTES, Inspection
 from purekernel.fetch.model import Cause, Download, DownloadedFile, Fault, Kind, Stopped
 from purekernel.fetch.records import CacheEntry, parse_record
-from purekernel.fetch.urls import is_local, local_path, parse_address, redact
+from purekernel.fetch.urls import is_local, local_path, parse_web_url, redact
 from purekernel.host.cache_folder import clear_away, default_folder
 from purekernel.host.hints import reason, storing
 from purekernel.host.no_follow import touch
@@ -328,7 +328,7 @@ def load_fetched(fetched: DownloadedFile) -> bytes:
 def _key(url: str) -> str:
     """Return the key of a URL in the store; it does not depend on user and password."""
     try:
-        name = str(local_path(url)) if is_local(url) else parse_address(url).url
+        name = str(local_path(url)) if is_local(url) else parse_web_url(url).url
     except (ValueError, InputError):
         name = redact(url)
     return hashlib.sha256(name.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()

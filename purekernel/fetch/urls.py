@@ -118,7 +118,7 @@ def join_url(base: str, *names: str, windows: bool = os.name == "nt") -> str:
 
 
 @frozen(kw_only=True)
-class Address:
+class WebUrl:
     """A web URL, with its credentials separated.
 
     Attributes:
@@ -131,7 +131,7 @@ class Address:
     credentials: tuple[str, str] | None = field(default=None, repr=False)
 
 
-def parse_address(url: str) -> Address:
+def parse_web_url(url: str) -> WebUrl:
     """Separate the credentials of a web URL.
 
     Raises:
@@ -148,7 +148,7 @@ def parse_address(url: str) -> Address:
         user, _colon, password = user_info.partition(":")
         credentials = unquote(user), unquote(password)
     bare = parts._replace(netloc=host, fragment="").geturl()
-    return Address(url=bare, credentials=credentials)
+    return WebUrl(url=bare, credentials=credentials)
 
 
 def redact(url: str) -> str:
@@ -183,7 +183,7 @@ def tell_apart(url: str) -> str:
     if is_local(url) or HIDDEN not in redacted:
         return redacted
     try:
-        bare = parse_address(url).url
+        bare = parse_web_url(url).url
     except ValueError:
         return redacted
     return f"{redacted}#{hashlib.sha256(bare.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"

@@ -20,9 +20,9 @@ from purekernel.fetch.downloads import DownloadPolicy, Downloads
 from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.fetch.store import Store
 from purekernel.formats.tinycore import build_dependencies, parse_dependencies, parse_md5
-from purekernel.plan import Plan, Planner, make_plan
 from purekernel.plan.lock import load_lock, lock_path
-from purekernel.plan.plan import CHECKED_COMPANIONS, PlanContext
+from purekernel.plan.plan import CHECKED_COMPANIONS, Plan, PlanContext
+from purekernel.plan.planner import Planner, make_plan
 from purekernel.progress import Progress, Silent
 from purekernel.recipe.context import Context
 from purekernel.recipe.model import Recipe

@@ -27,9 +27,9 @@ from purekernel.repos.tinycore import (
     DEPENDENCIES,
     IMPORT_SCRIPT,
     MD5,
+    CoreRelease,
     Extension,
     ExtensionGraph,
-    Release,
 )
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Plan:
     recipe: Recipe
     flavour: Flavour | None
     project: Project | None
-    release: Release
+    release: CoreRelease
     files: Mapping[str, PlannedFile] = field(factory=dict)
     extensions: ExtensionPlan
     gems: GemPlan = GemPlan()
@@ -221,9 +221,9 @@ class PlanContext:
     limits: Limits = DEFAULT_LIMITS
 
     @property
-    def release(self) -> Release:
+    def release(self) -> CoreRelease:
         """The requested version and architecture of Core."""
-        return Release(version=self.recipe.core.version, arch=self.recipe.core.arch)
+        return CoreRelease(version=self.recipe.core.version, arch=self.recipe.core.arch)
 
     @property
     def mirrors(self) -> tuple[str, ...]:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from purekernel.errors import InputError
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import (
-    Address,
+    WebUrl,
     _path_of_file_url,
     is_local,
     is_url,
     join_url,
     last_component,
     local_path,
-    parse_address,
+    parse_web_url,
     redact,
 )
 
@@ -84,11 +84,11 @@ def test_url_functions_accept_any_text(url: str) -> None:
             assert path.is_absolute()
             os.fsencode(path)
     try:
-        address = parse_address(url)
+        address = parse_web_url(url)
     except ValueError:
         return
     assert "@" not in address.url.split("/")[2]
-    assert parse_address(address.url) == Address(url=address.url)
+    assert parse_web_url(address.url) == WebUrl(url=address.url)
 
 
 hosts = st.sampled_from(["host", "127.0.0.1:80", "[::1]:8080", "mirror.example"])
@@ -99,15 +99,15 @@ hosts = st.sampled_from(["host", "127.0.0.1:80", "[::1]:8080", "mirror.example"]
 def test_credentials_are_parsed_and_redacted(user: str, password: str, host: str) -> None:
     assume(user or password)
     url = f"http://{quote(user, safe='')}:{quote(password, safe='')}@{host}/a.tcz"
-    address = parse_address(url)
-    assert address == Address(url=f"http://{host}/a.tcz", credentials=(user, password))
+    address = parse_web_url(url)
+    assert address == WebUrl(url=f"http://{host}/a.tcz", credentials=(user, password))
     assert redact(url) == f"http://{host}/a.tcz"
-    assert repr(address) == f"Address(url='http://{host}/a.tcz')"
+    assert repr(address) == f"WebUrl(url='http://{host}/a.tcz')"
 
 
 def test_redact_hides_query_values() -> None:
     url = f"http://user:{SECRET}@host/a.tcz?token={SECRET}"
-    assert repr(parse_address(url)) == "Address(url='http://host/a.tcz?token=***')"
+    assert repr(parse_web_url(url)) == "WebUrl(url='http://host/a.tcz?token=***')"
     wanted = repr(Download(name="a.tcz", urls=(url, f"ftp://{SECRET}@host/a")))
     assert "urls=('http://host/a.tcz?token=***', 'ftp://host/a')" in wanted
     assert SECRET not in wanted
@@ -116,7 +116,7 @@ def test_redact_hides_query_values() -> None:
 @pytest.mark.parametrize("url", ["http://", "http:///a", "http://host:port/", "http://[::1/", "a"])
 def test_parse_address_refuses_invalid_url(url: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # its words are not to be shown
-        parse_address(url)
+        parse_web_url(url)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from purekernel.fetch.headers import parse_length
 from purekernel.fetch.http.adapter import Adapter, Connections
 from purekernel.fetch.http.faults import RAISED, Bounds, fault_of, unusable
 from purekernel.fetch.model import Cause, Fault, Stopped
-from purekernel.fetch.urls import Address, is_local, parse_address, redact
+from purekernel.fetch.urls import WebUrl, is_local, parse_web_url, redact
 from purekernel.version import __version__
 
 # Real chains are short: the URL of a mirror, https, a region, a host.
@@ -118,7 +118,7 @@ class Connection:
         with self._lock:
             self._deadline = None
 
-    def request(self, method: str, address: Address, headers: dict[str, str]) -> requests.Response:
+    def request(self, method: str, address: WebUrl, headers: dict[str, str]) -> requests.Response:
         """Send one request; do not read the body."""
         with self.turning_faults():
             auth = None
@@ -136,7 +136,7 @@ class Connection:
                 stream=True,
             )
 
-    def may_tell(self, following: Address, *, who_asked: Address) -> bool:
+    def may_tell(self, following: WebUrl, *, who_asked: WebUrl) -> bool:
         """Return whether the target of a redirect may receive the first server's credentials."""
         strip: bool = self.session.should_strip_auth(  # type: ignore[no-untyped-call]
             who_asked.url, following.url
@@ -263,7 +263,7 @@ class Web:
             target = _redirect_target(response, address.url)
             following = _address(target)
             if following.credentials is None and connection.may_tell(following, who_asked=address):
-                following = Address(url=following.url, credentials=address.credentials)
+                following = WebUrl(url=following.url, credentials=address.credentials)
             address = following
             if address.url in seen:
                 raise Fault(f"redirect loop to {redact(address.url)}", Cause.LASTING)
@@ -272,12 +272,12 @@ class Web:
             seen.add(address.url)
 
 
-def _address(url: str) -> Address:
+def _address(url: str) -> WebUrl:
     scheme = url.partition(":")[0].lower()
     if is_local(url) or scheme not in ("http", "https"):
         raise Fault(f"{redact(url)} must be an http or https URL", Cause.LASTING)
     try:
-        return parse_address(url)
+        return parse_web_url(url)
     except ValueError:
         raise unusable() from None
 

@@ -1,9 +1,10 @@
 """Resolve lists of Debian packages, and locate the packages' files."""
 
 from purekernel.repos.debian.archive import DebianArchive
-from purekernel.repos.debian.repository import PackageCandidate, PackageRepository
 from purekernel.repos.debian.resolve import (
     ListedPackage,
+    PackageCandidate,
+    PackageRepository,
     PackageResolution,
     PackageRules,
     ResolvedPackage,

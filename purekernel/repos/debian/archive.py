@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from attrs import evolve, frozen
 
@@ -23,7 +23,7 @@ from purekernel.formats.debian.release import (
     unverified_text,
 )
 from purekernel.input import Input
-from purekernel.repos.debian.repository import PackageCandidate
+from purekernel.repos.debian.resolve import PackageCandidate
 
 # Debian's own indexes have at most 12 MB, and its release files 150 KB.
 MOST_INDEX_BYTES = 256 * MIB
@@ -141,11 +141,7 @@ class DebianArchive:
             DownloadError: an index cannot be fetched, or does not have its listed digest.
             FormatError: an index, or its entry for such a package, is damaged.
         """
-        return [
-            self._candidate(place, package)
-            for place, index in self._indexes()
-            for package in index.named(name)
-        ]
+        return self._candidates(lambda index: index.named(name))
 
     def providing(self, name: str) -> Sequence[PackageCandidate]:
         """Return the packages that provide ``name``.
@@ -154,10 +150,15 @@ class DebianArchive:
             DownloadError: an index cannot be fetched, or does not have its listed digest.
             FormatError: an index, or its entry for such a package, is damaged.
         """
+        return self._candidates(lambda index: index.providing(name))
+
+    def _candidates(
+        self, look_up: Callable[[PackagesIndex], Iterable[IndexedPackage]]
+    ) -> list[PackageCandidate]:
         return [
             self._candidate(place, package)
             for place, index in self._indexes()
-            for package in index.providing(name)
+            for package in look_up(index)
         ]
 
     def _candidate(self, place: IndexPlace, package: IndexedPackage) -> PackageCandidate:
@@ -240,8 +241,3 @@ class DebianArchive:
                 f"the signature of {file.name} is not checked: give a keyring to check it"
             )
         return parse_release(file)
-
-
-def newest_first(candidates: Iterable[PackageCandidate]) -> list[PackageCandidate]:
-    """Return packages sorted by version, newest first. The sort is stable."""
-    return sorted(candidates, key=lambda candidate: candidate.record.version, reverse=True)

@@ -14,19 +14,49 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from attrs import field, frozen
 
 from purekernel.errors import DependencyError, LimitError, PurekernelError, raise_all
+from purekernel.fetch.model import Download
 from purekernel.formats.debian.control import PackageRecord
 from purekernel.formats.debian.names import ALL, ANY, PackageChoice
 from purekernel.formats.debian.relation import Alternatives, Relation, show_alternatives
 from purekernel.formats.tinycore import TCZ
-from purekernel.repos.debian.archive import newest_first
-from purekernel.repos.debian.repository import PackageCandidate, PackageRepository
 
 # A complete desktop has about 3,000 packages.
 MAX_PACKAGES = 5000
+
+
+@frozen(kw_only=True)
+class PackageCandidate:
+    """A package that a resolution can select.
+
+    Attributes:
+        record: metadata of the package.
+        download: the package's file.
+    """
+
+    record: PackageRecord
+    download: Download
+
+
+class PackageRepository(Protocol):
+    """A source of packages: a Debian archive, or a lock file."""
+
+    def named(self, name: str) -> Sequence[PackageCandidate]:
+        """Return the packages called ``name``, of all versions and architectures."""
+        ...
+
+    def providing(self, name: str) -> Sequence[PackageCandidate]:
+        """Return the packages that provide ``name``."""
+        ...
+
+
+def newest_first(candidates: Iterable[PackageCandidate]) -> list[PackageCandidate]:
+    """Return packages sorted by version, newest first. The sort is stable."""
+    return sorted(candidates, key=lambda candidate: candidate.record.version, reverse=True)
 
 
 @frozen(kw_only=True)

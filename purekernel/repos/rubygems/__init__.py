@@ -1,8 +1,9 @@
 """Resolve lists of gems, and locate the gems' files."""
 
-from purekernel.repos.rubygems.repository import GemCandidate, GemRepository
 from purekernel.repos.rubygems.resolve import (
+    GemCandidate,
     GemEdge,
+    GemRepository,
     GemResolution,
     GemTarget,
     ResolvedGem,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from attrs import define, field, frozen
 
@@ -12,18 +13,45 @@ from purekernel.formats.gem.compact import GemRelease
 from purekernel.formats.gem.gem_list import ListedGem
 from purekernel.formats.gem.spec import RUBY, GemDependency
 from purekernel.formats.gem.version import GemRequirement, GemVersion
-from purekernel.repos.rubygems.repository import GemCandidate, GemRepository
 
 # A large application has about 300 gems.
 MAX_GEMS = 2000
 
 # One pass for each step of the longest chain of dependencies, and some more for cycles.
 MAX_ROUNDS = 500
+
 HINT = "correct the list, or name a gem server that has it"
 
 # When RubyGems up to 1.8.24 installs a gem, it joins several clauses on Ruby's version into one
 # string that it cannot read afterwards: the gem is installed, but cannot be used.
 FIRST_WITH_SEVERAL_CLAUSES = GemVersion("1.8.25")
+
+
+@frozen(kw_only=True)
+class GemCandidate:
+    """A release of a gem that a resolution can select.
+
+    Attributes:
+        name: name of the gem.
+        release: its version, platform, dependencies and required Ruby and RubyGems.
+        download: the release's file.
+    """
+
+    name: str
+    release: GemRelease
+    download: Download
+
+
+class GemRepository(Protocol):
+    """A source of releases of gems: a server, or a lock file."""
+
+    def versions(self, names: Collection[str]) -> Mapping[str, tuple[GemCandidate, ...]]:
+        """Return the releases of each gem, for all platforms, in any order.
+
+        The result has no entry for an unknown name, and an empty entry for a gem whose releases
+        were all withdrawn. One call takes several names so that they can be fetched in parallel.
+        """
+        ...
 
 
 # The result of a resolution.

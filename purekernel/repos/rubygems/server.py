@@ -31,7 +31,7 @@ from purekernel.formats.gem.index import (
 )
 from purekernel.formats.gem.spec import RUBY, full_name
 from purekernel.input import Input
-from purekernel.repos.rubygems.repository import GemCandidate
+from purekernel.repos.rubygems.resolve import GemCandidate
 
 # On rubygems.org, the largest file of one gem's releases has 1 MiB, the older index has 6 MiB,
 # and the list of all versions has 25 MiB.

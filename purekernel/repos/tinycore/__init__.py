@@ -19,7 +19,7 @@ from purekernel.repos.tinycore.graph import (
     resolve_extensions,
 )
 from purekernel.repos.tinycore.mirror import ExtensionMirror
-from purekernel.repos.tinycore.release import Release
+from purekernel.repos.tinycore.release import CoreRelease
 
 __all__ = [
     "COMPANIONS",
@@ -29,12 +29,12 @@ __all__ = [
     "KERNEL",
     "LISTING",
     "MD5",
+    "CoreRelease",
     "Extension",
     "ExtensionGraph",
     "ExtensionMirror",
     "ExtensionRepository",
     "MissingExtension",
-    "Release",
     "refuse_missing",
     "resolve_extensions",
     "resolve_kernel",

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from attrs import evolve, field, frozen
 
 from purekernel.errors import DownloadError, FormatError
-from purekernel.fetch.model import MIB, Download, DownloadedFile, Kind
+from purekernel.fetch.model import MIB, Download, DownloadedFile, Fetcher, Kind
 from purekernel.fetch.urls import join_url
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.tinycore import (
@@ -34,12 +34,8 @@ MOST_INDEX_BYTES = 16 * MIB
 MOST_COMPANION_BYTES = {MD5: 4096, DEPENDENCIES: MIB, INFO: MIB, LISTING: 64 * MIB}
 
 
-class Downloads(Protocol):
-    """Fetches files; see :mod:`purekernel.fetch.downloads`."""
-
-    def fetch_all(self, downloads: Iterable[Download]) -> list[DownloadedFile | None]:
-        """Return the files, in the order of ``downloads``."""
-        ...
+class ExtensionFetcher(Fetcher, Protocol):
+    """Fetches files, and says which of them exist; see :mod:`purekernel.fetch.downloads`."""
 
     def try_all(self, downloads: Iterable[Download]) -> list[DownloadedFile | DownloadError | None]:
         """Return each file or the error that prevented it, in the order of ``downloads``."""
@@ -47,10 +43,6 @@ class Downloads(Protocol):
 
     def look_all(self, downloads: Iterable[Download]) -> list[bool | DownloadError]:
         """Return whether a source has each file, or the error if no source answers."""
-        ...
-
-    def load(self, fetched: DownloadedFile) -> bytes:
-        """Return the content, verified against its digest."""
         ...
 
 
@@ -63,19 +55,6 @@ class Indexes:
     sizes: Mapping[str, int] = field(factory=dict)
 
 
-@frozen(kw_only=True)
-class Found:
-    """An extension that exists in a folder.
-
-    Attributes:
-        digest: MD5 in hexadecimal; ``None`` if it is unknown.
-        listed: whether the folder's index lists it; otherwise its files were looked up.
-    """
-
-    digest: str | None
-    listed: bool
-
-
 class ExtensionFolder:
     """A folder of ``NAME.tcz`` files and the files beside them.
 
@@ -84,7 +63,7 @@ class ExtensionFolder:
         downloads: fetches files.
     """
 
-    def __init__(self, place: str, downloads: Downloads) -> None:
+    def __init__(self, place: str, downloads: ExtensionFetcher) -> None:
         self.place = place
         self._downloads = downloads
 
@@ -115,10 +94,13 @@ class ExtensionFolder:
             sizes=self._parse(sizes, parse_size_index) or {},
         )
 
-    def look(self, names: list[str], *, attempts: int | None) -> dict[str, Found | DownloadError]:
-        """Look up extensions by their files; missing extensions are left out of the result.
+    def look(
+        self, names: list[str], *, attempts: int | None
+    ) -> dict[str, str | DownloadError | None]:
+        """Look up extensions by their files; return the MD5 of each that the folder has.
 
-        The result has an error for each extension that the folder gave no answer for.
+        The MD5 is in hexadecimal, and ``None`` if it is unknown. The result has an error for each
+        extension that the folder gave no answer for, and no entry for a missing one.
 
         Raises:
             FormatError: the file of a digest is damaged, and ``attempts`` is ``None``.
@@ -127,7 +109,7 @@ class ExtensionFolder:
             evolve(companion_download(name, MD5, (self.url(name + MD5),)), attempts=attempts)
             for name in names
         )
-        found: dict[str, Found | DownloadError] = {}
+        found: dict[str, str | DownloadError | None] = {}
         without_digest = []
         for name, file in zip(names, digests, strict=True):
             if file is None:
@@ -136,13 +118,11 @@ class ExtensionFolder:
                 found[name] = file
             else:
                 try:
-                    digest = parse_md5(self._downloads.load(file), source=file.url)
+                    found[name] = parse_md5(self._downloads.load(file), source=file.url)
                 except FormatError as error:
                     if attempts is None:
                         raise
                     found[name] = DownloadError(error.message)
-                else:
-                    found[name] = Found(digest=digest, listed=False)
         # An extension can exist without a file of its digest.
         answers = self._downloads.look_all(
             evolve(extension_download(name, (self.url(name),)), attempts=attempts)
@@ -152,7 +132,7 @@ class ExtensionFolder:
             if isinstance(answer, DownloadError):
                 found[name] = answer
             elif answer:
-                found[name] = Found(digest=None, listed=False)
+                found[name] = None
         return found
 
     def _parse(self, fetched: DownloadedFile | None, parse: Callable[..., T]) -> T | None:

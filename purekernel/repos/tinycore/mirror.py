@@ -12,9 +12,8 @@ from purekernel.fetch.urls import redact
 from purekernel.formats.tinycore import parse_dependencies
 from purekernel.repos.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5, Extension
 from purekernel.repos.tinycore.folder import (
-    Downloads,
+    ExtensionFetcher,
     ExtensionFolder,
-    Found,
     Indexes,
     companion_download,
     extension_download,
@@ -23,10 +22,17 @@ from purekernel.repos.tinycore.folder import (
 
 @frozen(kw_only=True)
 class _Home:
-    """The folder that an extension is taken from."""
+    """The folder that an extension is taken from.
+
+    Attributes:
+        folder: the folder.
+        digest: MD5 of the extension in hexadecimal; ``None`` if it is unknown.
+        listed: whether the folder's index lists it; otherwise its files were looked up.
+    """
 
     folder: ExtensionFolder
-    found: Found
+    digest: str | None
+    listed: bool
 
 
 class ExtensionMirror:
@@ -40,7 +46,7 @@ class ExtensionMirror:
     """
 
     def __init__(
-        self, folders: Sequence[str], downloads: Downloads, *, use_indexes: bool = True
+        self, folders: Sequence[str], downloads: ExtensionFetcher, *, use_indexes: bool = True
     ) -> None:
         """Create a repository for several folders.
 
@@ -144,8 +150,7 @@ class ExtensionMirror:
     ) -> None:
         for name in names:
             if name in digests:
-                found = Found(digest=digests[name], listed=True)
-                homes[name] = _Home(folder=folder, found=found)
+                homes[name] = _Home(folder=folder, digest=digests[name], listed=True)
                 self._gave.add(folder)
                 self._went_by_indexes = True
 
@@ -172,8 +177,8 @@ class ExtensionMirror:
         for error in errors.values():
             self._failed.setdefault(folder, error)
         for name, answer in found.items():
-            if isinstance(answer, Found):
-                homes[name] = _Home(folder=folder, found=answer)
+            if not isinstance(answer, DownloadError):
+                homes[name] = _Home(folder=folder, digest=answer, listed=False)
                 self._gave.add(folder)
         return list(errors)
 
@@ -212,7 +217,7 @@ class ExtensionMirror:
         files: dict[str, Download] = {}
         for name, home in homes.items():
             indexes = self._indexes_of(home)
-            if indexes.dependencies is not None and (home.found.listed or indexes.digests is None):
+            if indexes.dependencies is not None and (home.listed or indexes.digests is None):
                 needs[name] = indexes.dependencies.get(name, ())
                 self._went_by_indexes = True
             else:
@@ -230,14 +235,14 @@ class ExtensionMirror:
     ) -> Extension[Download]:
         sizes = self._indexes_of(home).sizes
         suffixes = [MD5, *([] if needs is None else [DEPENDENCIES]), INFO, LISTING]
-        digest = home.found.digest
+        digest = home.digest
         return Extension(
             name=name,
             dependencies=needs or (),
             file=evolve(
                 extension_download(name, self._extension_urls(name, home)),
                 md5=digest,
-                size_bytes=sizes.get(name) if home.found.listed else None,
+                size_bytes=sizes.get(name) if home.listed else None,
             ),
             companions={suffix: self._companion(name, suffix, home.folder) for suffix in suffixes},
         )
@@ -248,7 +253,7 @@ class ExtensionMirror:
 
     def _extension_urls(self, name: str, home: _Home) -> tuple[str, ...]:
         """Return the URLs of an extension; other folders only if a digest can prove the content."""
-        others = self._folders if home.found.digest is not None else ()
+        others = self._folders if home.digest is not None else ()
         folders = (home.folder, *(folder for folder in others if folder is not home.folder))
         return tuple(dict.fromkeys(folder.url(name) for folder in folders))
 

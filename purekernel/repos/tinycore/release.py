@@ -36,7 +36,7 @@ def _is_arch(_release: object, _attribute: object, arch: str) -> None:
 
 
 @frozen(kw_only=True)
-class Release:
+class CoreRelease:
     """A release of Core.
 
     Attributes:

@@ -9,7 +9,7 @@ from purekernel.fetch.http import web as module
 from purekernel.fetch.http.faults import Bounds
 from purekernel.fetch.http.web import Connection
 from purekernel.fetch.model import Cause, Fault, Stopped
-from purekernel.fetch.urls import parse_address
+from purekernel.fetch.urls import parse_web_url
 from tests.fetch.answers import silence
 from tests.fetch.server import Server
 
@@ -33,7 +33,7 @@ def test_overdue_request_is_aborted_by_other_thread(connection: Connection, serv
     looking = threading.Thread(target=look)
     looking.start()
     with pytest.raises(Fault) as caught:
-        connection.request("GET", parse_address(f"{server.url}/a"), {})
+        connection.request("GET", parse_web_url(f"{server.url}/a"), {})
     looking.join()
     connection.session.close()
     assert (caught.value.reason, caught.value.cause) == (

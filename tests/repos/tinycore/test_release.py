@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from purekernel.errors import RecipeError
-from purekernel.repos.tinycore import Release
+from purekernel.repos.tinycore import CoreRelease
 
 MIRRORS = ("http://one.example/", "../two")
 
 
 def test_series_has_one_iso_url_per_mirror() -> None:
-    release = Release()
+    release = CoreRelease()
     assert release.series == "4.x"
     assert release.iso_urls(MIRRORS) == (
         "http://one.example/4.x/x86/release/Core-current.iso",
@@ -19,7 +19,7 @@ def test_series_has_one_iso_url_per_mirror() -> None:
 
 
 def test_query_stays_after_the_path() -> None:
-    release, mirror = Release(), "http://one.example/tc/?token=a/b="
+    release, mirror = CoreRelease(), "http://one.example/tc/?token=a/b="
     assert release.iso_urls((mirror,)) == (
         "http://one.example/tc/4.x/x86/release/Core-current.iso?token=a/b=",
     )
@@ -28,7 +28,7 @@ def test_query_stays_after_the_path() -> None:
 
 
 def test_release_has_release_and_archive_urls() -> None:
-    release = Release(version="15.0", arch="x86_64")
+    release = CoreRelease(version="15.0", arch="x86_64")
     assert release.series == "15.x"
     assert release.iso_urls(MIRRORS[1:]) == (
         "../two/15.x/x86_64/release/CorePure64-15.0.iso",
@@ -39,7 +39,7 @@ def test_release_has_release_and_archive_urls() -> None:
 @pytest.mark.parametrize("version", ["", "4", "x.4", "4.4.4.4", "../4.x", "current"])
 def test_invalid_version_is_an_error(version: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        Release(version=version)
+        CoreRelease(version=version)
     assert (
         str(caught.value) == f"the version of Core must be a series or a release, got {version!r}"
     )
@@ -47,6 +47,6 @@ def test_invalid_version_is_an_error(version: str) -> None:
 
 def test_unknown_architecture_is_an_error() -> None:
     with pytest.raises(RecipeError) as caught:
-        Release(arch="arm")
+        CoreRelease(arch="arm")
     assert str(caught.value) == "the architecture of Core must be x86 or x86_64, got 'arm'"
     assert caught.value.hint == "give one of x86, x86_64"
