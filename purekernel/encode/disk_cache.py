@@ -27,7 +27,7 @@ from purekernel.errors import LimitError, PurekernelError, StoreError
 from purekernel.host.cache_folder import clear_temporary, default_folder
 from purekernel.host.no_follow import touch
 from purekernel.host.read import load_file
-from purekernel.host.write import remove, replace_file, temporary_name
+from purekernel.host.staging import remove, replace_file, temporary_name
 from purekernel.input import Buffer, Limits
 
 _LAYOUT = "encoded-v1"

@@ -17,7 +17,7 @@ from purekernel.fetch.records import CacheEntry, Validators
 from purekernel.fetch.store import Blob, Store
 from purekernel.fetch.urls import local_path, redact
 from purekernel.host.hints import reason, storing
-from purekernel.host.write import write_piece
+from purekernel.host.staging import write_piece
 
 
 def look_local(url: str) -> os.stat_result:

@@ -38,7 +38,7 @@ from purekernel.fetch.urls import is_local, local_path, parse_web_url, redact
 from purekernel.host.cache_folder import clear_away, default_folder
 from purekernel.host.hints import reason, storing
 from purekernel.host.no_follow import touch
-from purekernel.host.write import (
+from purekernel.host.staging import (
     create,
     make_read_only,
     remove,

@@ -15,7 +15,7 @@ from purekernel.fetch.records import CacheEntry, Validators, make_validators
 from purekernel.fetch.store import Blob, Store
 from purekernel.fetch.urls import redact
 from purekernel.host.hints import FULL, storing
-from purekernel.host.write import write_piece
+from purekernel.host.staging import write_piece
 
 if TYPE_CHECKING:
     from purekernel.fetch.http import Response, Web

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from purekernel.host.write import remove
+from purekernel.host.staging import remove
 
 _DAY_SECONDS = 86400
 

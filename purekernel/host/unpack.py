@@ -19,8 +19,8 @@ from purekernel.errors import InputError
 from purekernel.host.below import folder_below, host_names, host_target, open_top
 from purekernel.host.hints import reason, writing
 from purekernel.host.no_follow import HostInode, inode_at, inode_of, is_link
+from purekernel.host.staging import Staging, create, remove, write_piece
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_paths
-from purekernel.host.write import Staging, create, remove, write_piece
 from purekernel.tree import (
     ROOT,
     Device,

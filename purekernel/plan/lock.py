@@ -7,9 +7,8 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import tomli_w
 from attrs import field, frozen
@@ -479,9 +478,5 @@ def write_lock(path: Path, lock: Lock) -> Output:
     Raises:
         OutputError: the file cannot be written; an existing file stays unchanged.
     """
-    (output,) = publish(path.parent, {path.name: partial(_write, build_lock(lock))})
+    (output,) = publish(path.parent, {path.name: build_lock(lock)})
     return output
-
-
-def _write(content: bytes, stream: BinaryIO) -> None:
-    stream.write(content)

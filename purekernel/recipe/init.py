@@ -6,7 +6,7 @@ import os
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from purekernel.errors import OutputError, ProjectError, UsageError
 from purekernel.formats.toml import parse_toml
@@ -152,11 +152,8 @@ def init_recipe(
             f"{path} already exists", hint="give --force to replace it, or choose another name"
         )
 
-    def write(stream: BinaryIO) -> None:
-        stream.write(content)
-
     try:
-        (output,) = publish(path.parent, {path.name: write})
+        (output,) = publish(path.parent, {path.name: content})
     except OutputError as error:
         raise OutputError(error.message, hint="choose another folder or file") from None
     return output

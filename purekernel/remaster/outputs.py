@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 from purekernel.formats.boot_losses import refuse_losses
 from purekernel.host.write import Output, WriteOutput, publish
@@ -48,17 +46,17 @@ def write_image(
     wanted = Outputs(kinds=kinds).kinds or image.kinds
     if Emit.ISO in wanted:
         refuse_losses(image.iso_losses, source=image.name)
-    writers: dict[str, WriteOutput] = {}
+    contents: dict[str, Buffer | WriteOutput] = {}
     if Emit.ISO in wanted:
-        writers[f"{image.name}.iso"] = image.write_iso
+        contents[f"{image.name}.iso"] = image.write_iso
     if Emit.CORE in wanted:
-        writers["core.gz"] = partial(_write_bytes, image.core)
-        writers["vmlinuz"] = partial(_write_bytes, image.kernel)
+        contents["core.gz"] = image.core
+        contents["vmlinuz"] = image.kernel
     if Emit.PXE in wanted:
         for path, content in build_pxe_files(image).items():
-            writers[f"{image.name}.pxe/{path}"] = partial(_write_bytes, content)
+            contents[f"{image.name}.pxe/{path}"] = content
     with (progress or Silent()).step("writing"):
-        return publish(Path(folder), writers)
+        return publish(Path(folder), contents)
 
 
 def output_names(name: str, kinds: Iterable[Emit]) -> list[str]:
@@ -69,10 +67,6 @@ def output_names(name: str, kinds: Iterable[Emit]) -> list[str]:
         Emit.PXE: [f"{name}.pxe"],
     }
     return [path for kind in kinds for path in names[kind]]
-
-
-def _write_bytes(content: Buffer, stream: BinaryIO) -> None:
-    stream.write(content)
 
 
 # Write a bundle atomically.
@@ -90,5 +84,5 @@ def write_bundle(assembly: Assembly, folder: Path, *, progress: Progress | None 
         content = assembly.bundle()
     name = bundle_name(assembly.flavour or Flavour.DEV)
     with progress.step("writing"):
-        (output,) = publish(folder, {name: partial(_write_bytes, content)})
+        (output,) = publish(folder, {name: content})
     return output

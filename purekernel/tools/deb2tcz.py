@@ -12,7 +12,8 @@ from purekernel.errors import OutputError, UsageError
 from purekernel.formats.debian.relation import show_relations
 from purekernel.formats.tinycore import TCZ, is_extension_name, parse_extension_name
 from purekernel.host.read import load_file
-from purekernel.host.write import publish, remove, writer_of
+from purekernel.host.staging import remove
+from purekernel.host.write import publish
 from purekernel.input import limits_of
 from purekernel.plan.conversion import convert_package, pack_extension
 from purekernel.repos.tinycore import COMPANIONS, DEPENDENCIES
@@ -102,7 +103,7 @@ def write_extension(
     contents |= {made.name + suffix: content for suffix, content in made.companions.items()}
     if not force:
         _check_free(folder, [made.name, *(made.name + suffix for suffix in COMPANIONS)])
-    publish(folder, {name: writer_of(content) for name, content in contents.items()})
+    publish(folder, contents)
     if DEPENDENCIES not in made.companions:
         # An old .dep describes the extension that is replaced.
         remove(folder / f"{made.name}{DEPENDENCIES}")

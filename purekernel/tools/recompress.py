@@ -15,7 +15,7 @@ from purekernel.encode.squashfs import recompress_image
 from purekernel.errors import OutputError, PurekernelError
 from purekernel.formats.tinycore import build_md5
 from purekernel.host.read import load_file
-from purekernel.host.write import publish, write_whole, writer_of
+from purekernel.host.write import publish, write_whole
 from purekernel.input import Limits, limits_of
 from purekernel.repos.tinycore import MD5
 from purekernel.threads import running_executor
@@ -126,9 +126,6 @@ def _recompress_image(
     target = path.resolve()
     # Tiny Core checks downloads against MD5.
     digest = hashlib.md5(new, usedforsecurity=False).hexdigest()
-    writers = {
-        target.name: writer_of(new),
-        target.name + MD5: writer_of(build_md5(digest, target.name)),
-    }
-    publish(target.parent, writers, mode=target.stat().st_mode & 0o7777)
+    contents = {target.name: new, target.name + MD5: build_md5(digest, target.name)}
+    publish(target.parent, contents, mode=target.stat().st_mode & 0o7777)
     return Recompressed(path=path, old_bytes=len(old), new_bytes=len(new))

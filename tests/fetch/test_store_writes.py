@@ -15,7 +15,7 @@ import pytest
 from purekernel.errors import StoreError
 from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.store import Partial, Store
-from purekernel.host.write import (
+from purekernel.host.staging import (
     create,
     make_read_only,
     remove,

@@ -13,9 +13,9 @@ from typing import IO
 import pytest
 
 from purekernel.errors import OutputError
-from purekernel.host import write
-from purekernel.host.write import Staging, create, publish, rename, write_whole
+from purekernel.host import staging
 from purekernel.host.write import _output_path as place_output
+from purekernel.host.write import publish, write_whole
 from tests.ordinary import ordinary_user
 
 
@@ -220,40 +220,6 @@ def test_output_name_of_255_bytes_is_written(tmp_path: Path) -> None:
     assert everything(tmp_path) == {name: b"content"}
 
 
-def stage(folder: Path, *names: str, error: BaseException | None = None) -> None:
-    """Write files by way of a staging, which ends with ``error``."""
-    with Staging() as staging:
-        for name in names:
-            with create(staging.add(folder / name), "xb") as stream:
-                stream.write(b"new")
-        staging.add(folder / "never created")
-        if error is not None:
-            raise error
-        staging.commit()
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.EIO, "Input/output error")])
-def test_staging_deletes_what_is_not_committed(tmp_path: Path, error: BaseException) -> None:
-    (tmp_path / "a").write_bytes(b"old")
-    with pytest.raises(type(error)):
-        stage(tmp_path, "a", "b", error=error)
-    assert everything(tmp_path) == {"a": b"old"}
-
-
-def test_staging_keeps_what_was_renamed_before_failure(tmp_path: Path) -> None:
-    (tmp_path / "folder" / "full").mkdir(parents=True)
-    with pytest.raises(OSError) as caught:  # noqa: PT011  # which one differs by system
-        stage(tmp_path, "a", "folder", "b")
-    assert caught.value.filename == str(tmp_path / "folder")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "folder"]
-
-
-def test_rename_creates_missing_folders(tmp_path: Path) -> None:
-    (tmp_path / "source").write_bytes(b"content")
-    rename(tmp_path / "source", tmp_path / "a" / "b" / "target")
-    assert everything(tmp_path) == {"a/b/target": b"content"}
-
-
 def test_rename_is_retried_on_windows_while_target_is_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,23 +231,12 @@ def test_rename_is_retried_on_windows_while_target_is_open(
         real(source, target, **folders)
 
     monkeypatch.setattr(os, "replace", replace)
-    monkeypatch.setattr(write, "_PAUSE_SECONDS", 0)
-    monkeypatch.setattr(write, "ON_WINDOWS", True)
+    monkeypatch.setattr(staging, "_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(staging, "ON_WINDOWS", True)
     publish(tmp_path, {"a": writes(b"new")})
     assert (everything(tmp_path), failures) == ({"a": b"new"}, [])
-    monkeypatch.setattr(write, "ON_WINDOWS", False)
+    monkeypatch.setattr(staging, "ON_WINDOWS", False)
     failures.append(PermissionError(errno.EACCES, "in use"))
     with pytest.raises(OutputError, match="a cannot be written: in use"):
         publish(tmp_path, {"a": writes(b"newer")})
     assert everything(tmp_path) == {"a": b"new"}
-
-
-@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="Windows cannot refuse links")
-@pytest.mark.parametrize("mode", ["xb", "wb", "ab"])
-def test_create_does_not_follow_link(tmp_path: Path, mode: str) -> None:
-    (tmp_path / "secret").write_bytes(b"secret")
-    (tmp_path / "link").symlink_to("secret")
-    with pytest.raises(OSError) as caught:  # noqa: PT011  # EEXIST or ELOOP
-        create(tmp_path / "link", mode)
-    assert caught.value.errno in (errno.EEXIST, errno.ELOOP)
-    assert (tmp_path / "secret").read_bytes() == b"secret"
