@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, TypeVar
@@ -14,8 +16,6 @@ from purekernel.errors import OutputError, PurekernelError
 from purekernel.version import __version__
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from purekernel.fetch.model import Download, DownloadedFile
 
 
@@ -25,6 +25,13 @@ _T = TypeVar("_T")
 # More errors than one screen shows are of no use at once.
 MOST_REPORTED = 100
 
+# How long a step takes until a line is printed where stderr is no terminal, and how often that is
+# checked.
+LINE_SECONDS, _LOOK_SECONDS = 10.0, 1.0
+
+# The rate of a download is that of the last seconds.
+_RATE_SECONDS = 5.0
+
 # One screen: longer than any useful message, and a bound for a hostile one.
 MAX_MESSAGE_CHARACTERS = 2000
 
@@ -33,14 +40,14 @@ def say_error(message: str, hint: str) -> None:
     """Print what is wrong and what to do, as two lines on stderr."""
     # stderr may be closed.
     with suppress(OSError, ValueError):
-        sys.stderr.write(f"purekernel: {_printable(message)}\n  {_printable(hint)}\n")
+        sys.stderr.write(f"purekernel: {printable(message)}\n  {printable(hint)}\n")
         sys.stderr.flush()
 
 
 def say_warning(text: str) -> None:
     """Print a note, as one line on stderr."""
     with suppress(OSError, ValueError):
-        sys.stderr.write(f"purekernel: note: {_printable(text)}\n")
+        sys.stderr.write(f"purekernel: note: {printable(text)}\n")
         sys.stderr.flush()
 
 
@@ -97,7 +104,7 @@ def _writing_stdout() -> Iterator[None]:
         ) from None
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Return ``text`` as one line, with escaped control characters, in the encoding of stderr.
 
     Names in archives and on command lines may contain escape sequences, and be very long.
@@ -243,15 +250,69 @@ def reports(command: Callable[Concatenate[Printer, _P], _T]) -> Callable[_P, _T]
     return option(click.pass_obj(command))
 
 
+class Counter:
+    """Counts a part of a step; a :class:`purekernel.progress.Task`.
+
+    Attributes:
+        unit: what is counted.
+        done: how much is done.
+        total: how much there is to do; ``None`` if that is unknown.
+    """
+
+    def __init__(self, unit: str, total: int | None, clock: Callable[[], float]) -> None:
+        self.unit = unit
+        self.done = 0
+        self.total = total
+        self._lock = threading.Lock()
+        self._clock = clock
+        self._samples = deque([(clock(), 0)])
+
+    def advance(self, count: int = 1) -> None:
+        """Add ``count``."""
+        with self._lock:
+            self.done += count
+
+    def set_total(self, total: int | None) -> None:
+        """Set how much there is to do."""
+        self.total = total
+
+    def describe(self) -> str:
+        """Return the numbers, as "3/12 files" or "1.2/4.5 MB, 0.3 MB/s, 0:11 left"."""
+        if self.unit != "bytes":
+            of_total = "" if self.total is None else f"/{self.total}"
+            return f"{self.done}{of_total} {self.unit}"
+        rate = self._rate()
+        of_total = "" if self.total is None else f"/{self.total / 1e6:.1f}"
+        parts = [f"{self.done / 1e6:.1f}{of_total} MB", f"{rate / 1e6:.1f} MB/s"]
+        if self.total is not None and rate > 0:
+            minutes, seconds = divmod(round(max(self.total - self.done, 0) / rate), 60)
+            parts.append(f"{minutes}:{seconds:02} left")
+        return ", ".join(parts)
+
+    def _rate(self) -> float:
+        """Return the average of the last seconds, per second."""
+        now = self._clock()
+        self._samples.append((now, self.done))
+        while len(self._samples) > 2 and self._samples[1][0] <= now - _RATE_SECONDS:
+            self._samples.popleft()
+        start, done = self._samples[0]
+        return max(self.done - done, 0) / (now - start) if now > start else 0.0
+
+
 class StepTimer:
-    """Record the duration of each step, and show nothing.
+    """Record the duration of each step, and show nothing; a :class:`purekernel.progress.Progress`.
 
     Attributes:
         seconds: the duration of each step by its words, in the order in which they started.
+        words: the current step; empty between steps.
+        counters: what is counted in it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds: dict[str, float] = {}
+        self.words = ""
+        self.counters: tuple[Counter, ...] = ()
+        self._clock = clock
 
     def step(self, words: str) -> AbstractContextManager[object]:
         """Return a context that lasts as long as the step."""
@@ -259,14 +320,32 @@ class StepTimer:
 
     @contextmanager
     def _timed(self, words: str) -> Iterator[None]:
+        before, self.words = self.words, words
         self.started(words)
-        start = time.perf_counter()
+        start = self._clock()
         try:
             yield
         finally:
-            taken = time.perf_counter() - start
+            self.words = before
+            taken = self._clock() - start
             self.seconds[words] = self.seconds.get(words, 0.0) + taken
         self.ended(words, taken)
+
+    def task(self, unit: str, *, total: int | None = None) -> AbstractContextManager[Counter]:
+        """Return a context that counts a part of the step."""
+        return self._counted(Counter(unit, total, self._clock))
+
+    @contextmanager
+    def _counted(self, counter: Counter) -> Iterator[Counter]:
+        before, self.counters = self.counters, (*self.counters, counter)
+        try:
+            yield counter
+        finally:
+            self.counters = before
+
+    def amounts(self) -> str:
+        """Return the numbers of all counters that have begun; empty without any."""
+        return ", ".join(counter.describe() for counter in self.counters if counter.done)
 
     def started(self, words: str) -> None:
         """Show that a step starts."""
@@ -286,62 +365,66 @@ class Verbose(StepTimer):
 
     def ended(self, words: str, seconds: float) -> None:
         """Print the step."""
-        self._write(f"{seconds:7.2f} s  {words}")
+        _say_progress(f"{seconds:7.2f} s  {words}")
 
     def had(self, download: Download, fetched: DownloadedFile | None) -> None:
         """Print the file."""
         details = f"{fetched.size_bytes:>11,}  {fetched.url}" if fetched is not None else "missing"
-        self._write(f"{'':9}  {download.name}  {details.strip()}")
-
-    def _write(self, line: str) -> None:
-        sys.stderr.write(_printable(line) + "\n")
-        sys.stderr.flush()
+        _say_progress(f"{'':9}  {download.name}  {details.strip()}")
 
 
-class Spinner(StepTimer):
-    """Show the current step on a terminal, and clear it at the end."""
+class Lines(StepTimer):
+    """Print a line on stderr for every ten seconds that a step takes.
 
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._words = ""
-        self._files = 0
-        self._bytes = 0
-        self._status = console.status("starting", spinner="dots")
-        self._status.start()
+    Args:
+        clock: returns a number of seconds that never decreases.
+        looks: whether a thread looks at the clock; tests call :meth:`look` instead.
+    """
 
-    def started(self, words: str) -> None:
-        """Show the step."""
-        self._words = words
-        self._show(words)
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, looks: bool = True) -> None:
+        super().__init__(clock=clock)
+        self._last_seconds = 0.0
+        self._is_closed = threading.Event()
+        self._thread = threading.Thread(target=self._look_often, daemon=True)
+        if looks:
+            self._thread.start()
 
-    def had(self, download: Download, fetched: DownloadedFile | None) -> None:
-        """Show the number and size of the files fetched so far."""
-        self._files += 1
-        self._bytes += fetched.size_bytes if fetched is not None else 0
-        self._show(
-            f"{self._words}: {self._files} files, {self._bytes / 1e6:.1f} MB  {download.name}"
-        )
+    def started(self, words: str) -> None:  # noqa: ARG002
+        """Remember when the step started."""
+        self._last_seconds = self._clock()
 
-    def _show(self, words: str) -> None:
-        from rich.text import Text  # noqa: PLC0415  # imported already, with its console
-
-        # Not as a string: a file name may contain rich's markup.
-        self._status.update(Text(_printable(words)))
+    def look(self) -> None:
+        """Print a line if the step has taken ten seconds since it started, or since the last."""
+        words, now = self.words, self._clock()
+        if words and now - self._last_seconds >= LINE_SECONDS:
+            self._last_seconds = now
+            _say_progress(": ".join(filter(None, ("purekernel", words, self.amounts()))))
 
     def close(self) -> None:
-        """Clear the line."""
-        self._status.stop()
+        """End the thread."""
+        self._is_closed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _look_often(self) -> None:
+        while not self._is_closed.wait(_LOOK_SECONDS):
+            self.look()
+
+
+def _say_progress(line: str) -> None:
+    with suppress(OSError, ValueError):  # stderr may be closed
+        sys.stderr.write(printable(line) + "\n")
+        sys.stderr.flush()
 
 
 def choose_progress(*, quiet: bool, verbose: bool, json: bool) -> StepTimer:
     """Return the progress for the options and the kind of stderr."""
-    if quiet:
-        return StepTimer()
     if verbose:
         return Verbose()
-    if json or not sys.stderr.isatty():
+    if quiet or json:
         return StepTimer()
-    from rich.console import Console  # noqa: PLC0415  # takes 60 ms, which only a terminal needs
+    if not sys.stderr.isatty():
+        return Lines()
+    from purekernel.cli.bars import open_bars  # noqa: PLC0415  # rich takes 60 ms to import
 
-    console = Console(stderr=True)
-    return Spinner(console) if console.is_terminal else StepTimer()
+    return open_bars() or Lines()

@@ -16,6 +16,8 @@ from attrs import frozen
 
 from purekernel.encode.encoders import wrong_stream
 from purekernel.errors import FormatError
+from purekernel.progress import Silent
+from purekernel.progress import Task as Counter
 from purekernel.tree import Buffer
 
 
@@ -58,22 +60,30 @@ class Task:
     finish: Callable[[Any], bytes] = bytes
 
 
-def make_all(tasks: Iterable[Task], *, executor: Executor, cache: Cache | None) -> Iterator[bytes]:
+def make_all(
+    tasks: Iterable[Task],
+    *,
+    executor: Executor,
+    cache: Cache | None,
+    counter: Counter | None = None,
+) -> Iterator[bytes]:
     """Yield the result of each task in order, from the cache or from the executor.
 
     New results are stored in the cache. Tasks start in order, and are taken from ``tasks`` only
-    some way ahead of the results, so that not all of them are in memory at once.
+    some way ahead of the results, so that not all of them are in memory at once. ``counter``
+    advances by one for each task that is done, in any order.
 
     Raises:
         EncodingError: a result of the executor fails the task's check.
     """
     pending: deque[_Pending] = deque()
     ahead_bytes = 0
+    counter = counter or Silent()
     for task in tasks:
         while pending and ahead_bytes + task.size_bytes > _AHEAD_BYTES:
             ahead_bytes -= pending[0].task.size_bytes
             yield pending.popleft().result()
-        pending.append(_Pending(task, executor, cache))
+        pending.append(_Pending(task, executor, cache, counter))
         ahead_bytes += task.size_bytes
     while pending:
         yield pending.popleft().result()
@@ -82,7 +92,9 @@ def make_all(tasks: Iterable[Task], *, executor: Executor, cache: Cache | None) 
 class _Pending:
     """A task whose result is cached or pending."""
 
-    def __init__(self, task: Task, executor: Executor, cache: Cache | None) -> None:
+    def __init__(
+        self, task: Task, executor: Executor, cache: Cache | None, counter: Counter
+    ) -> None:
         self.task = task
         self._cache = cache
         self._key = "" if cache is None else task.key()
@@ -92,6 +104,9 @@ class _Pending:
         self._future: Future[Any] | None = None
         if self._cached is None:
             self._future = executor.submit(task.call, *task.arguments)
+            self._future.add_done_callback(lambda _future: counter.advance())
+        else:
+            counter.advance()
 
     def result(self) -> bytes:
         if self._future is None:

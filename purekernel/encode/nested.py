@@ -19,6 +19,7 @@ from purekernel.formats.gzip import (
     parse_member,
 )
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
+from purekernel.progress import Progress, Silent
 from purekernel.tree import Buffer
 
 # The cache entry for a file that does not get smaller. No gzip file starts with these bytes.
@@ -46,7 +47,12 @@ def recompress_gzip(data: Buffer, recipe: Recipe) -> bytes | None:
 
 
 def recompress_all(
-    files: Sequence[Buffer], recipe: Recipe, *, executor: Executor, cache: Cache | None = None
+    files: Sequence[Buffer],
+    recipe: Recipe,
+    *,
+    executor: Executor,
+    cache: Cache | None = None,
+    progress: Progress | None = None,
 ) -> list[bytes | None]:
     """Return the result of :func:`recompress_gzip` for each of ``files``, in order.
 
@@ -55,6 +61,7 @@ def recompress_all(
         recipe: the encoders of the effort.
         executor: runs the encoders.
         cache: stores their results.
+        progress: counts the files.
     """
     # The largest first, so that no long task runs alone at the end.
     order = sorted(range(len(files)), key=lambda index: -len(files[index]))
@@ -69,7 +76,9 @@ def recompress_all(
         )
         for index in order
     )
-    results = dict(zip(order, make_all(tasks, executor=executor, cache=cache), strict=True))
+    with (progress or Silent()).task("files", total=len(files)) as counter:
+        made = make_all(tasks, executor=executor, cache=cache, counter=counter)
+        results = dict(zip(order, made, strict=True))
     return [
         None if results[index] == _NO_SMALLER else results[index] for index in range(len(files))
     ]

@@ -18,6 +18,7 @@ from purekernel.encode.encoders import Encoder, encode_smallest, inflates_to
 from purekernel.encode.joining import Joiner, Stream, can_be_joined, find_ending, survey
 from purekernel.errors import EncodingError
 from purekernel.formats.inflate import RAW, STEP_BYTES
+from purekernel.progress import Task as Counter
 from purekernel.tree import Buffer
 
 # The header of a cache entry: the bit positions of the stream's end, last block and first stored
@@ -48,6 +49,7 @@ def deflate_segments(
     write: Callable[[Buffer], object],
     executor: Executor,
     cache: Cache | None = None,
+    counter: Counter | None = None,
 ) -> None:
     """Write one raw deflate stream that inflates to all segments in order.
 
@@ -58,13 +60,15 @@ def deflate_segments(
         write: called with each piece of the stream as it is made.
         executor: runs the encoders, perhaps in other processes or on other machines.
         cache: stores their streams. It is not trusted: see :mod:`.cache`.
+        counter: counts the segments.
 
     Raises:
         EncodingError: an encoder's stream, or the joined stream, does not inflate to the segments.
     """
     proof = _Proof(write)
     joiner = Joiner(proof.write)
-    results = make_all(_tasks(proof.expect(segments)), executor=executor, cache=cache)
+    tasks = _tasks(proof.expect(segments))
+    results = make_all(tasks, executor=executor, cache=cache, counter=counter)
     result = next(results)
     for following in results:
         joiner.add(_unpack_stream(result))

@@ -12,7 +12,8 @@ server announced, and the expected kind of file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -25,6 +26,7 @@ from purekernel.fetch.finder import Finder
 from purekernel.fetch.model import Download, DownloadedFile, DownloadPolicy, Stopped
 from purekernel.fetch.store import Store, load_fetched
 from purekernel.fetch.urls import redact
+from purekernel.progress import Progress, Silent, Task
 from purekernel.threads import Crew
 
 if TYPE_CHECKING:
@@ -51,6 +53,54 @@ class _Failure:
     error: BaseException
 
 
+class _Traffic:
+    """Counts the bytes of several downloads; thread-safe.
+
+    The total is known once the sizes of all files are that are not finished.
+
+    Args:
+        task: receives the numbers.
+        downloads: the files.
+    """
+
+    def __init__(self, task: Task, downloads: Iterable[Download]) -> None:
+        self._task = task
+        self._lock = threading.Lock()
+        self._starts: dict[Download, int] = {}
+        self._received: dict[Download, int] = {}
+        self._expected = {download: download.size_bytes for download in downloads}
+        self._unknown = sum(size is None for size in self._expected.values())
+        self._total = sum(size or 0 for size in self._expected.values())
+
+    def receive(self, download: Download, offset: int, size_bytes: int, total: int | None) -> None:
+        """Report that a request has received the bytes from ``offset`` to ``size_bytes``.
+
+        What an earlier run received is not counted.
+        """
+        with self._lock:
+            start = min(self._starts.get(download, offset), offset)
+            before = self._received.get(download, 0)
+            count = self._received[download] = size_bytes - start
+            self._starts[download] = start
+            if total is not None:
+                self._expect(download, total - start)
+        self._task.advance(count - before)
+
+    def finish(self, download: Download) -> None:
+        """Report that no bytes of a file are to come: it was fetched, or in the store."""
+        with self._lock:
+            self._expect(download, self._received.get(download, 0))
+
+    def _expect(self, download: Download, size_bytes: int) -> None:
+        before = self._expected.get(download)
+        if before == size_bytes:
+            return
+        self._expected[download] = size_bytes
+        self._unknown -= before is None
+        self._total += size_bytes - (before or 0)
+        self._task.set_total(None if self._unknown else self._total)
+
+
 class Downloads:
     """Fetches files into a store. A context manager: leaving it ends threads and connections.
 
@@ -63,6 +113,7 @@ class Downloads:
             argument is ``None`` if the file is optional and missing.
         sleep: waits for the given number of seconds; for tests.
         executor: runs the downloads instead of the built-in thread pool.
+        progress: counts files and bytes.
     """
 
     def __init__(
@@ -75,10 +126,20 @@ class Downloads:
         report: Report | None = None,
         sleep: Callable[[float], None] | None = None,
         executor: Executor | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self._policy = policy or DownloadPolicy()
         self._report = report
-        self._finder = Finder(store, policy=self._policy, offline=offline, reuse=reuse, sleep=sleep)
+        self._progress = progress or Silent()
+        self._traffic: _Traffic | None = None
+        self._finder = Finder(
+            store,
+            policy=self._policy,
+            offline=offline,
+            reuse=reuse,
+            sleep=sleep,
+            received=self._received,
+        )
         self._crew = Crew(self._policy.parallel)
         self._executor = executor
         self._origins: dict[str, Download] = {}
@@ -202,6 +263,26 @@ class Downloads:
     ) -> dict[Download, Result]:
         """Run ``work`` once for each file; raise all errors together."""
         todo = dict.fromkeys(requests)
+        with (
+            self._progress.task("files", total=len(todo)) as files,
+            self._progress.task("bytes") as received,
+        ):
+            traffic = self._traffic = _Traffic(received, todo)
+
+            def finish(download: Download) -> None:
+                files.advance()
+                traffic.finish(download)
+
+            return self._run_counted(work, todo, report, finish)
+
+    def _run_counted(
+        self,
+        work: Callable[[Download], Result],
+        todo: Collection[Download],
+        report: Callable[[Download, Result], None] | None,
+        finish: Callable[[Download], None],
+    ) -> dict[Download, Result]:
+        """Run ``work`` for each file of ``todo``; call ``finish`` after each."""
         done: SimpleQueue[tuple[Download, Result | _Failure]] = SimpleQueue()
         results: dict[Download, Result] = {}
         errors: dict[Download, PurekernelError] = {}
@@ -210,6 +291,7 @@ class Downloads:
                 self._submit(work, download, done)
             while len(results) + len(errors) < len(todo):
                 download, result = self._next(done)
+                finish(download)
                 if not isinstance(result, _Failure):
                     results[download] = result
                     if report is not None:
@@ -231,6 +313,13 @@ class Downloads:
             }.values()
         )
         return results
+
+    def _received(
+        self, download: Download, offset: int, size_bytes: int, total: int | None
+    ) -> None:
+        """Count bytes; called by the threads of downloads."""
+        if self._traffic is not None:
+            self._traffic.receive(download, offset, size_bytes, total)
 
     def _submit(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
@@ -45,6 +46,7 @@ class Finder:
         reuse: use the stored file of a URL without asking the server whether it has changed.
         sleep: waits for the given number of seconds; the default wait ends early on
             :meth:`stop`.
+        received: called by the threads of downloads after each piece; see :class:`Transfer`.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class Finder:
         offline: bool,
         reuse: bool,
         sleep: Callable[[float], None] | None,
+        received: Callable[[Download, int, int, int | None], None],
     ) -> None:
+        self._received = received
         self._store = store
         self._policy = policy
         self._offline = offline
@@ -238,7 +242,13 @@ class Finder:
             if turn.waited and self._store.record_time(url) != before:
                 with suppress(Fault):
                     return self._recall(download, url)
-            transfer = Transfer(self._store, download, url, ours=turn.ours)
+            transfer = Transfer(
+                self._store,
+                download,
+                url,
+                ours=turn.ours,
+                received=partial(self._received, download),
+            )
             return transfer.run(self._connect(), most_seconds=seconds)
 
     def _connect(self) -> Web:

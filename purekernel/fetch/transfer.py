@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -56,9 +56,20 @@ class Transfer:
         url: the URL.
         ours: whether the lock of the URL is held, so that its shared partial download may be
             resumed.
+        received: called after each piece with the offset at which the request started, the
+            size of the file so far, and its whole size, if known.
     """
 
-    def __init__(self, store: Store, download: Download, url: str, *, ours: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        download: Download,
+        url: str,
+        *,
+        ours: bool,
+        received: Callable[[int, int, int | None], None],
+    ) -> None:
+        self._received = received
         self._store = store
         self._download = download
         self._url = url
@@ -171,7 +182,7 @@ class Transfer:
             try:
                 if not offset:
                     self._partial.begin(self._beginning(validators, total))
-                self._write(response.pieces(), inspection)
+                self._write(response.pieces(), inspection, total)
             except OSError as error:
                 if error.errno in FULL:
                     self._partial.discard()
@@ -190,8 +201,12 @@ class Transfer:
                 _refuse_page(response.pieces())
             raise
 
-    def _write(self, pieces: Iterable[bytes], inspection: Inspection) -> None:
-        """Write the pieces as they arrive; stop as soon as the content is known to be wrong."""
+    def _write(self, pieces: Iterable[bytes], inspection: Inspection, total: int | None) -> None:
+        """Write the pieces as they arrive; stop as soon as the content is known to be wrong.
+
+        ``total`` is the size of the whole file, if known.
+        """
+        offset = inspection.size_bytes
         content_fault: Fault | None = None
         with self._partial.extend() as stream:
             for piece in pieces:
@@ -202,6 +217,7 @@ class Transfer:
                     content_fault = fault
                     break
                 write_piece(stream, piece)
+                self._received(offset, inspection.size_bytes, total)
         if content_fault is not None:
             self._partial.discard()
             raise content_fault

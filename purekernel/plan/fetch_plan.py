@@ -217,6 +217,7 @@ def open_plan_context(
         offline=settings.offline,
         reuse=recipe.downloads.reuse,
         report=settings.report,
+        progress=settings.progress,
     ) as downloads:
         yield PlanContext(
             recipe=recipe,

@@ -23,6 +23,7 @@ from purekernel.formats.elf import is_elf
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.initramfs import Compression
 from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
+from purekernel.progress import Progress, Silent
 from purekernel.rootfs.modules import is_packed_module
 from purekernel.tree import Buffer, Directory, File, Node, Symlink, Tree, content_bytes
 from purekernel.tree.path import parent
@@ -163,11 +164,16 @@ class PackedCore:
 
 
 def pack_core(
-    tree: Tree, *, effort: Effort, executor: Executor, cache: Cache | None = None
+    tree: Tree,
+    *,
+    effort: Effort,
+    executor: Executor,
+    cache: Cache | None = None,
+    progress: Progress | None = None,
 ) -> PackedCore:
     """Pack ``tree`` as a gzipped cpio archive.
 
-    The bytes do not depend on the executor or the cache.
+    The bytes do not depend on the executor or the cache. ``progress`` counts the segments.
 
     Raises:
         UnrepresentableError: cpio cannot represent an entry of the tree.
@@ -176,7 +182,14 @@ def pack_core(
     # Write segments as they are finished: joining pieces at the end needs twice the memory.
     packed = BytesIO(gzip.build_header())
     packed.seek(0, SEEK_END)
-    deflate_segments(archive.segments(), write=packed.write, executor=executor, cache=cache)
+    with (progress or Silent()).task("segments", total=archive.count) as counter:
+        deflate_segments(
+            archive.segments(),
+            write=packed.write,
+            executor=executor,
+            cache=cache,
+            counter=counter,
+        )
     packed.write(gzip.build_trailer(archive.crc32, archive.size_bytes))
     return PackedCore(data=packed.getvalue(), cpio_bytes=archive.size_bytes)
 
@@ -187,24 +200,23 @@ class _Archive:
     Attributes:
         crc32: CRC-32 of the bytes yielded so far.
         size_bytes: number of bytes yielded so far.
+        count: number of segments.
     """
 
     def __init__(self, tree: Tree, recipe: Recipe) -> None:
-        self._parts = arrange(tree)
-        self._recipe = recipe
+        self._pieces = list(cut(arrange(tree), recipe)) or [([], (recipe.plain,))]
         self.crc32 = 0
         self.size_bytes = 0
+        self.count = len(self._pieces)
 
     def segments(self) -> Iterator[Segment]:
         """Yield the archive in segments, without keeping them."""
-        pending = b""
-        encoders: tuple[Encoder, ...] = (self._recipe.plain,)
-        for following, following_encoders in cut(self._parts, self._recipe):
-            if pending:
-                yield self._segment(pending, encoders)
-            pending, encoders = following, following_encoders
-        trailer = build_trailer(self.size_bytes + len(pending))
-        yield self._segment(pending + trailer, encoders)
+        *pieces, (last, last_encoders) = self._pieces
+        for buffers, encoders in pieces:
+            yield self._segment(b"".join(buffers), encoders)
+        data = b"".join(last)
+        trailer = build_trailer(self.size_bytes + len(data))
+        yield self._segment(data + trailer, last_encoders)
 
     def _segment(self, data: bytes, encoders: tuple[Encoder, ...]) -> Segment:
         self.crc32 = zlib.crc32(data, self.crc32)
@@ -219,6 +231,7 @@ def recompress_nested(
     executor: Executor,
     cache: Cache | None = None,
     modules: bool = True,
+    progress: Progress | None = None,
 ) -> Tree:
     """Return ``tree`` with its gzip files recompressed, if the effort includes that.
 
@@ -231,6 +244,7 @@ def recompress_nested(
         executor: runs the encoders.
         cache: caches their results.
         modules: whether to recompress kernel modules too.
+        progress: counts the files.
     """
     recipe = RECIPES[effort]
     if not recipe.nested:
@@ -244,7 +258,11 @@ def recompress_nested(
         and (modules or not is_packed_module(path))
     }
     smaller = recompress_all(
-        [node.content for node in candidates.values()], recipe, executor=executor, cache=cache
+        [node.content for node in candidates.values()],
+        recipe,
+        executor=executor,
+        cache=cache,
+        progress=progress,
     )
     changed = tree.copy()
     for (path, node), content in zip(candidates.items(), smaller, strict=True):
@@ -253,8 +271,10 @@ def recompress_nested(
     return changed
 
 
-def cut(parts: Sequence[Part], recipe: Recipe) -> Iterator[tuple[bytes, tuple[Encoder, ...]]]:
-    """Yield the pieces of an archive, without its trailer, each with its encoders."""
+def cut(
+    parts: Sequence[Part], recipe: Recipe
+) -> Iterator[tuple[list[Buffer], tuple[Encoder, ...]]]:
+    """Yield the pieces of an archive, without its trailer, as buffers to join, with encoders."""
     plain = (recipe.plain,)
     text_bytes = SLOW_TEXT_SEGMENT_BYTES if recipe.text else SEGMENT_BYTES
     # Each group is cut by itself, so that a change in one moves no cut in the next.
@@ -277,39 +297,40 @@ def build_archive(tree: Tree) -> bytes:
     return join_members([member for part in arrange(tree) for member in part.members])
 
 
-def cut_stably(members: Iterable[Member], size_bytes: int) -> Iterator[bytes]:
-    """Yield members in pieces of about ``size_bytes``, cut after members chosen by name hash.
+def cut_stably(members: Iterable[Member], size_bytes: int) -> Iterator[list[Buffer]]:
+    """Yield members in pieces of about ``size_bytes``, as buffers to join.
 
-    An added or longer member moves only the cuts next to it, so all other pieces stay the same. A
-    member longer than two pieces is cut by itself.
+    Pieces end after members chosen by the hash of their names. An added or longer member moves
+    only the cuts next to it, so all other pieces stay the same. A member longer than two pieces is
+    cut by itself.
     """
     pieces: list[Buffer] = []
     held = 0
     for member in members:
         if member.size_bytes > 2 * size_bytes:
             if pieces:
-                yield b"".join(pieces)
-            *whole, rest = _cut_member(member, size_bytes)
+                yield pieces
+            *whole, pieces = _cut_member(member, size_bytes)
             yield from whole
-            pieces, held = [rest], len(rest)
+            held = sum(map(len, pieces))
         else:
             pieces += member.pieces
             held += member.size_bytes
         is_mark = zlib.crc32(member.path) % _MARK_EVERY == 0
         if held >= size_bytes and (is_mark or held >= 2 * size_bytes):
-            yield b"".join(pieces)
+            yield pieces
             pieces, held = [], 0
     if pieces:
-        yield b"".join(pieces)
+        yield pieces
 
 
-def _cut_member(member: Member, size_bytes: int) -> Iterator[bytes]:
+def _cut_member(member: Member, size_bytes: int) -> Iterator[list[Buffer]]:
     view = memoryview(member.content)
-    yield b"".join((member.head, view[:size_bytes]))
+    yield [member.head, view[:size_bytes]]
     for start in range(size_bytes, len(view) - size_bytes, size_bytes):
-        yield bytes(view[start : start + size_bytes])
+        yield [view[start : start + size_bytes]]
     last = (len(view) - 1) // size_bytes * size_bytes
-    yield b"".join((view[last:], bytes(member.padding_bytes)))
+    yield [view[last:], bytes(member.padding_bytes)]
 
 
 # Measure the effect of unpacking kernel modules, on the modules alone.
@@ -361,7 +382,9 @@ def measure_unpacking(
     )
     sizes = []
     for tree, other in ((packed, unpacked), (unpacked, packed)):
-        pieces = [piece for piece, _encoders in cut(_parts_beyond(tree, other), recipe)]
+        pieces = [
+            b"".join(buffers) for buffers, _encoders in cut(_parts_beyond(tree, other), recipe)
+        ]
         if compression is not Compression.GZIP:
             pieces = [b"".join(pieces)]
         sizes.append(executor.submit(_encoded_bytes, pieces, encode))

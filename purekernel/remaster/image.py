@@ -297,9 +297,12 @@ def _pack(
                 executor=executor,
                 cache=cache,
                 modules=outputs.modules is not Modules.KEEP,
+                progress=context.progress,
             )
     with context.progress.step("compressing"):
-        core = pack_core(root, effort=effort, executor=executor, cache=cache)
+        core = pack_core(
+            root, effort=effort, executor=executor, cache=cache, progress=context.progress
+        )
     return root, core
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import time
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from purekernel.cli.terminal import Spinner, say, say_error
+from purekernel.cli.bars import Bars
+from purekernel.cli.terminal import Lines, StepTimer, say, say_error
 from purekernel.errors import OutputError
 from tests.processes import environment
 
@@ -52,9 +54,9 @@ def test_closed_streams_do_not_stop_a_build(closed: str, tmp_path: Path) -> None
     assert (tmp_path / "rz_mk_dev-image.1.iso").is_file()
 
 
-def test_the_spinner_takes_no_name_for_markup() -> None:
+def test_markup_and_escapes_in_names_are_shown_as_text() -> None:
     shown = io.StringIO()
-    spinner = Spinner(Console(file=shown, force_terminal=True, width=60))
+    spinner = Bars(Console(file=shown, force_terminal=True, width=60))
     for words in ("reading site[/old]", "reading [red]x", "reading \x1b[2J"):
         with spinner.step(words):
             time.sleep(0.15)
@@ -63,3 +65,109 @@ def test_the_spinner_takes_no_name_for_markup() -> None:
     assert "reading [red]x" in shown.getvalue()
     assert "\x1b[2J" not in shown.getvalue()
     assert list(spinner.seconds) == ["reading site[/old]", "reading [red]x", "reading \x1b[2J"]
+
+
+# Progress
+
+
+class Clock:
+    """A clock that tests advance."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_line_is_printed_every_ten_seconds_of_a_step(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    lines = Lines(clock=clock, looks=False)
+
+    def err_at(seconds: float) -> str:
+        clock.seconds = seconds
+        lines.look()
+        return capsys.readouterr().err
+
+    assert err_at(120.0) == ""
+    with lines.step("fetching"):
+        with lines.task("files", total=12) as files, lines.task("bytes") as received:
+            assert err_at(129.0) == ""
+            assert err_at(130.0) == "purekernel: fetching\n"
+            files.advance(3)
+            received.advance(12_000_000)
+            assert err_at(139.9) == ""
+            received.set_total(45_600_000)
+            line = "purekernel: fetching: 3/12 files, 12.0/45.6 MB, 0.6 MB/s, 0:56 left\n"
+            assert err_at(140.0) == line
+        assert err_at(150.0) == "purekernel: fetching\n"
+    assert err_at(170.0) == ""
+    with lines.step("quick"):
+        assert err_at(179.0) == ""
+    assert lines.seconds == {"fetching": 30.0, "quick": 9.0}
+    lines.close()
+
+
+def test_steps_around_steps_are_shown_again() -> None:
+    steps = StepTimer()
+    with steps.step("outer"):
+        with steps.step("inner"):
+            assert steps.words == "inner"
+        assert steps.words == "outer"
+    assert steps.words == ""
+
+
+@pytest.mark.parametrize(
+    ("unit", "total", "done", "words"),
+    [
+        ("files", 12, 3, "3/12 files"),
+        ("segments", None, 3, "3 segments"),
+        ("bytes", None, 5_000_000, "5.0 MB, 1.0 MB/s"),
+        ("bytes", 365_000_000, 5_000_000, "5.0/365.0 MB, 1.0 MB/s, 6:00 left"),
+        ("bytes", 4_000_000, 5_000_000, "5.0/4.0 MB, 1.0 MB/s, 0:00 left"),
+        ("bytes", 4_000_000, -1, "-0.0/4.0 MB, 0.0 MB/s"),
+    ],
+)
+def test_counter_describes_numbers(unit: str, total: int | None, done: int, words: str) -> None:
+    clock = Clock()
+    with StepTimer(clock=clock).task(unit, total=total) as counter:
+        clock.seconds += 5
+        counter.advance(done)
+        assert counter.describe() == words
+
+
+def test_rate_is_that_of_the_last_seconds() -> None:
+    clock = Clock()
+    with StepTimer(clock=clock).task("bytes") as counter:
+        rates = []
+        for count in (9_000_000, *[1_000_000] * 8):
+            clock.seconds += 1
+            counter.advance(count)
+            rates.append(counter.describe().split(", ")[1])
+    assert rates[0] == "9.0 MB/s"
+    assert rates[-1] == "1.0 MB/s"
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 120])
+def test_progress_is_one_line_that_fits_the_terminal(columns: int) -> None:
+    shown = io.StringIO()
+    bars = Bars(Console(file=shown, force_terminal=True, width=columns, color_system=None))
+    with (
+        bars.step("fetching a/rather/long/name/of/an/extension-3.0.3-tinycore.tcz"),
+        bars.task("files", total=12) as files,
+        bars.task("bytes", total=45_600_000) as received,
+    ):
+        files.advance(3)
+        received.advance(12_300_000)
+        time.sleep(0.3)
+    bars.close()
+    lines = [
+        re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line)
+        for line in re.split(r"[\r\n]+", shown.getvalue())
+    ]
+    assert max(map(len, lines)) <= columns
+    last = [line for line in lines if "3/12 files" in line][-1]
+    assert ("3/12 files, 12.3/45.6 MB" in last) is (columns >= 40)
+    assert ("fetching" in last) is (columns >= 60)
+    assert ("━" in last) is (columns >= 100)
+    assert shown.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")

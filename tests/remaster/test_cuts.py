@@ -21,6 +21,10 @@ def make_member(name: str, size: int) -> Member:
     )  # fmt: skip
 
 
+def cut(members: list[Member]) -> list[bytes]:
+    return [b"".join(buffers) for buffers in cut_stably(members, SIZE_BYTES)]
+
+
 def whole(members: list[Member]) -> bytes:
     return b"".join(
         member.head + bytes(member.content) + bytes(member.padding_bytes) for member in members
@@ -30,7 +34,7 @@ def whole(members: list[Member]) -> bytes:
 @given(st.lists(st.integers(0, 6 * SIZE_BYTES), max_size=30))
 def test_pieces_join_to_the_whole_and_stay_small(sizes: list[int]) -> None:
     members = [make_member(f"m{index}", size) for index, size in enumerate(sizes)]
-    pieces = list(cut_stably(members, SIZE_BYTES))
+    pieces = cut(members)
     assert b"".join(pieces) == whole(members)
     assert all(0 < len(piece) < 4 * SIZE_BYTES + 100 for piece in pieces)
     assert all(len(piece) >= SIZE_BYTES for piece in pieces[:-2]) or any(
@@ -40,9 +44,9 @@ def test_pieces_join_to_the_whole_and_stay_small(sizes: list[int]) -> None:
 
 def test_added_member_changes_only_adjacent_pieces() -> None:
     members = [make_member(f"m{index}", 100 + index * 7 % 300) for index in range(400)]
-    before = list(cut_stably(members, SIZE_BYTES))
+    before = cut(members)
     members.insert(100, make_member("new", 350))
-    after = list(cut_stably(members, SIZE_BYTES))
+    after = cut(members)
     assert b"".join(after) == whole(members)
     assert len(before) > 40
     assert len(set(after) - set(before)) <= 5
@@ -51,7 +55,7 @@ def test_added_member_changes_only_adjacent_pieces() -> None:
 def test_large_member_is_cut_by_itself() -> None:
     large = make_member("large", 10 * SIZE_BYTES + 5)
     small = [make_member(f"m{index}", 90) for index in range(3)]
-    alone = set(cut_stably([large], SIZE_BYTES))
-    between = set(cut_stably([small[0], large, *small[1:]], SIZE_BYTES))
+    alone = set(cut([large]))
+    between = set(cut([small[0], large, *small[1:]]))
     assert len(alone) == 11
     assert len(alone & between) == 10
