@@ -21,10 +21,10 @@ from distributed import Client, Security
 from purekernel.encode.cluster import Address, open_executor
 from tests.processes import environment
 
-# For a process to come up; nobody waits so long for one that does.
+# The longest time to wait for a process to start.
 PATIENCE_SECONDS = 60
 
-# For --preload: what the machine would look like otherwise.
+# For --preload: changes to the environment of a worker or scheduler.
 WITHOUT_PUREKERNEL = """
 import sys
 class Without:
@@ -37,7 +37,7 @@ OTHER_ZOPFLI = "import zopfli; zopfli.__version__ = '0.0.1'\n"
 
 
 class Cluster:
-    """A scheduler, and as many workers as are asked for.
+    """A scheduler and workers.
 
     Attributes:
         scheduler: its process.
@@ -85,13 +85,13 @@ class Cluster:
 
     @property
     def client(self) -> Client:
-        """A client of dask's own."""
+        """A client of dask itself."""
         if self._client is None:
             self._client = Client(self.url, set_as_default=False, security=self._security)
         return self._client
 
     def add_workers(self, count: int, *options: str | Path) -> list[subprocess.Popen[bytes]]:
-        """Start workers that nobody starts again, and wait until the scheduler has them."""
+        """Start workers without a nanny, and wait until the scheduler has them."""
         before = len(self.client.nthreads())
         added = [
             self._start("worker", self.url, "--no-nanny", "--nthreads", "1", *options)
@@ -103,7 +103,7 @@ class Cluster:
 
     @contextmanager
     def joined_by(self, code: str) -> Iterator[str]:
-        """Have one worker more, which runs ``code`` first; give its address."""
+        """Add a worker that runs ``code`` first; yield its address, and kill it at the end."""
         before = set(self.client.nthreads())
         (worker,) = self.add_workers(1, *self.preload(code))
         (address,) = set(self.client.nthreads()) - before
@@ -112,7 +112,7 @@ class Cluster:
         self._await(lambda: address not in self.client.nthreads())
 
     def preload(self, code: str) -> tuple[str, Path]:
-        """Return options of a process that runs ``code`` first."""
+        """Return the options of dask that make a process run ``code`` first."""
         path = self._folder / f"preload{len(self.workers)}.py"
         path.write_text(code)
         return "--preload", path
@@ -130,7 +130,7 @@ class Cluster:
         self._await(lambda: not any(self.client.processing().values()))
 
     def _start(self, kind: str, *options: str | Path) -> subprocess.Popen[bytes]:
-        """Start ``dask scheduler`` or ``dask worker``, with a log to look at afterwards."""
+        """Start ``dask scheduler`` or ``dask worker``, with a log in the folder."""
         command = ["-m", "dask", kind, "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
         if kind == "worker":
             command += ["--local-directory", str(self._folder)]
@@ -142,7 +142,7 @@ class Cluster:
 
     @staticmethod
     def _await(question: Callable[[], Any]) -> Any:
-        """Return the first answer that says yes."""
+        """Return the first true answer."""
         for _try in range(PATIENCE_SECONDS * 20):
             if answer := question():
                 return answer
@@ -152,7 +152,7 @@ class Cluster:
 
 @contextmanager
 def running(folder: Path, *, workers: int = 2, **more: Any) -> Iterator[Cluster]:
-    """Give a cluster for as long as it takes."""
+    """Run a cluster, and stop it at the end."""
     with Cluster(folder, **more) as cluster:
         if workers:
             cluster.add_workers(workers)
@@ -160,7 +160,7 @@ def running(folder: Path, *, workers: int = 2, **more: Any) -> Iterator[Cluster]
 
 
 class HalfWay(Executor):
-    """Another executor, and something that happens when half of its calls are done.
+    """Pass calls on to another executor; call ``happens`` when half of them are done.
 
     Attributes:
         left: how many calls were not done then; ``None`` while it has not happened.
@@ -199,7 +199,7 @@ def half_way(
             sys.stdout.write(f"left {found.left}\n")
 
 
-# Run with processes to kill half-way, a number of seconds, and a command's arguments.
+# Arguments: processes to kill half-way, a number of seconds, and those of the command.
 KILLING = """
 import os, signal, sys
 from functools import partial
@@ -213,7 +213,7 @@ sys.exit(main(sys.argv[3:]))
 """
 
 
-# One call each at any effort that does something about them.
+# The executor gets one call for each file.
 NESTED = 24
 
 

@@ -1,4 +1,4 @@
-"""Trees of modules, and the real depmods to hold ours against."""
+"""Trees of modules, and the depmods of kmod and busybox to compare ours with."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tests.oracles import require, run
 
 RELEASE = "6.1.0"
 
-# For all modules of a Debian kernel kmod needs a tenth of this.
+# kmod needs a tenth of this for all modules of a Debian kernel.
 MEMORY_KIB = 1 << 20
 
-# Where kmod looks for rules when it is not told where.
+# Where kmod looks for rules by default.
 CONFIG_FOLDERS = ("etc/depmod.d", "run/depmod.d", "usr/local/lib/depmod.d", "lib/depmod.d")
 
 
 @frozen(kw_only=True)
 class Judged:
-    """What came of a real depmod's run.
+    """The result of a run of kmod or busybox.
 
     Attributes:
         files: what it wrote, by name.
@@ -80,7 +80,7 @@ def index(
 
 
 def lines(done: Indexed, name: str) -> list[str]:
-    """Return the lines of a text file, without those that only say what it is."""
+    """Return the lines of a text file without comments."""
     return [
         line for line in done.files[name.encode()].decode().splitlines() if not line.startswith("#")
     ]
@@ -91,12 +91,12 @@ def looked_up(done: Indexed, name: str) -> list[IndexValue]:
 
 
 def paths(done: Indexed) -> list[str]:
-    """Return the modules that count, by path."""
+    """Return the modules that depmod reads, by path."""
     return sorted(line.partition(":")[0] for line in lines(done, "modules.dep"))
 
 
 def lay_down(tree: Tree, root: Path) -> None:
-    """Write a tree to a folder that is not there yet: folders, files and links, as they come."""
+    """Write the folders, files and links of a tree to a new folder."""
     for path, node in tree.walk():
         place = root / os.fsdecode(path)
         if isinstance(node, Directory):
@@ -108,7 +108,7 @@ def lay_down(tree: Tree, root: Path) -> None:
 
 
 def part_of(tree: Tree, folder: Path) -> Tree:
-    """Return what a tree has in a folder, as a tree of its own."""
+    """Return a folder of a tree as a tree of its own."""
     start = str(folder).lstrip("/").encode()
     found = Tree()
     if start in tree:
@@ -137,7 +137,7 @@ def load(root: Path) -> Tree:
 
 
 def copy_root(root: Path, target: Path) -> None:
-    """Copy a root by hard links where that is possible: kmod renames what it has written."""
+    """Copy a root, by hard links where possible: kmod replaces its files by a rename."""
     shutil.copytree(root, target, symlinks=True, copy_function=_link_or_copy)
 
 
@@ -149,7 +149,7 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def listing_of(root: Path, outside: Path | None = None) -> Listing:
-    """Return the order in which a real program reads the folders below ``root`` now.
+    """Return the order in which a program reads the folders below ``root`` now.
 
     Those below ``outside``, if that is there, are known by their absolute paths.
     """
@@ -162,7 +162,7 @@ def listing_of(root: Path, outside: Path | None = None) -> Listing:
 
 
 def installed_kmod() -> Kmod:
-    """Return the dialect of the kmod that judges."""
+    """Return the dialect of the installed kmod."""
     version = re.search(rb"kmod version ([0-9]+)", run(require("depmod"), "--version"))
     assert version is not None
     return Kmod(version=int(version[1]))
@@ -182,7 +182,7 @@ def run_busybox(
 
 
 def _run(command: Sequence[str | Path], root: Path, release: str) -> Judged:
-    # Of two circles of modules that touch, kmod counts ways until all memory is full of them.
+    # For two cycles of modules that touch, kmod lists paths until the memory is full.
     bounded = ["sh", "-c", f'ulimit -v {MEMORY_KIB}; exec "$@"', "sh", *map(str, command)]
     folder = root / "lib/modules" / release
     before = _states(folder)
@@ -205,7 +205,7 @@ def _run(command: Sequence[str | Path], root: Path, release: str) -> Judged:
 
 
 def _states(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return what changes when a file is written anew or put in another's place."""
+    """Return what changes when a file is rewritten or replaced."""
     return {
         entry.name: (entry.inode(), entry.stat(follow_symlinks=False).st_mtime_ns)
         for entry in os.scandir(folder)
@@ -214,7 +214,7 @@ def _states(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def told_by_kmod(said: str) -> list[tuple[str, str, str]]:
-    """Return each module with a symbol that is unknown or of another version, as kmod says it."""
+    """Return each module with an unknown or mismatched symbol, from kmod's messages."""
     return sorted(
         (Path(found[0]).name, found[1], display(os.fsencode(found[2])))
         for found in re.findall(
@@ -225,7 +225,7 @@ def told_by_kmod(said: str) -> list[tuple[str, str, str]]:
 
 
 def told_by_ours(done: Indexed) -> list[tuple[str, str, str]]:
-    """Return the same as ours says it."""
+    """Return the same from our messages."""
     words = {
         "unknown symbol": "needs unknown symbol",
         "built for another version of the symbol": "disagrees about version of symbol",

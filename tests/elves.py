@@ -1,4 +1,4 @@
-"""Small ELF files of any class and byte order, as shared libraries are."""
+"""Make small shared libraries: ELF files of any class and byte order."""
 
 from __future__ import annotations
 

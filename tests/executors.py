@@ -7,7 +7,7 @@ from typing import Any
 
 
 class AtOnce(Executor):
-    """Does everything when it is asked to, and counts."""
+    """Runs each call at once, and counts the calls."""
 
     def __init__(self) -> None:
         self.done = 0

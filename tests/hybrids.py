@@ -1,4 +1,4 @@
-"""Make ISOs that boot in more ways than by BIOS from a CD, from one that boots in that way."""
+"""Add further ways to boot to an ISO that boots by BIOS from a CD."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def add_boot_entry(iso: bytes, content: bytes, *, platform: int = 0xEF, mark: in
 
 
 def make_efi_image(menu: bytes | None = None) -> bytes:
-    """Return a FAT file system with a loader, and a menu where one is given."""
+    """Return a FAT file system with a loader, and with a menu if one is given."""
     files = {"EFI/BOOT/BOOTX64.EFI": b"MZ" + bytes(2000)}
     if menu is not None:
         files["EFI/BOOT/GRUB.CFG"] = menu
@@ -60,7 +60,7 @@ def make_uefi_iso(menu: bytes | None = None, **beside_boot: bytes) -> bytes:
 
 
 def make_microcode() -> bytes:
-    """Return an uncompressed archive as processors' microcode is given to kernels in."""
+    """Return an uncompressed archive with the microcode of processors, for the kernel."""
     tree = Tree()
     put_file(tree, MICROCODE, b"microcode", metadata=Metadata(mode=0o644))
     return build_cpio(tree)
@@ -72,7 +72,7 @@ def make_core_with_microcode() -> bytes:
 
 
 def content_of(tree: Tree, path: bytes) -> bytes:
-    """Return what a file of a tree holds."""
+    """Return the content of a file of a tree."""
     node = tree[path]
     assert isinstance(node, File)
     return bytes(node.content)

@@ -1,4 +1,4 @@
-"""Kernel modules for tests: of both classes and byte orders, with all that a depmod looks at."""
+"""Make kernel modules of both classes and byte orders, with all that depmod reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trees to run ldconfig on, and the real one to hold ours against."""
+"""Trees to run ldconfig on, and the ldconfig of glibc to compare ours with."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def command_for(program: Path, architecture: str) -> list[str]:
 
 
 def run_judge(command: Sequence[str], root: Path, form: CacheFormat) -> bytes:
-    """Run the real ldconfig on a root; return its cache, and take its own state away."""
+    """Run glibc's ldconfig on a root; return its cache, and delete its auxiliary cache."""
     (root / "etc/ld.so.cache").unlink(missing_ok=True)
     done = subprocess.run(
         [*command, "-i", "-r", str(root), "-c", form.value],
@@ -62,7 +62,7 @@ def run_judge(command: Sequence[str], root: Path, form: CacheFormat) -> bytes:
 
 
 def lay_down(root: Path, target: Path, *, links: bool) -> None:
-    """Make a copy of a root for the judge to change.
+    """Make a copy of a root for glibc's ldconfig to change.
 
     ldconfig removes and renames, and writes into no file that was there: files are hard
     links where they can be.
@@ -93,7 +93,7 @@ def link_or_copy(source: str, target: str) -> None:
 
 
 def load(root: Path) -> Tree:
-    """Return a folder as a tree that maps its files, and reads none."""
+    """Return a folder as a tree that maps its files without reading them."""
     tree = Tree()
     for folder, folders, files in os.walk(os.fsencode(root)):
         above = os.path.relpath(folder, os.fsencode(root))
@@ -117,7 +117,7 @@ def mapped(path: bytes) -> memoryview | bytes:
 
 
 def hard_tree() -> Tree:
-    """What ldconfig has rules for, and no libraries in folders for old hardware."""
+    """A tree for each rule of ldconfig, without folders for old hardware."""
     i386 = {"machine": EM_386, "bits": 32}
     return make_tree(
         {
@@ -131,7 +131,7 @@ def hard_tree() -> Tree:
             "etc/more": b"/opt/f/glibc-hwcaps/..\n",
             "opt/hidden/libhidden.so.1": make_library(b"libhidden.so.1"),
             "opt/same": "a",
-            # Versions, and which of them wins.
+            # Versions, of which the highest is used.
             "opt/a/libv.so.1.9": make_library(b"libv.so.1"),
             "opt/a/libv.so.1.10": make_library(b"libv.so.1"),
             "opt/a/libv.so.1.10a": make_library(b"libv.so.1"),
@@ -144,7 +144,7 @@ def hard_tree() -> Tree:
             "opt/a/libnone.so.3.1": make_library(None),
             "opt/a/libdirect.so.5": "libother-name.so",
             "opt/a/libother-name.so": make_library(b"libother.so.0"),
-            # Links that lead nowhere, out, in circles.
+            # Links to missing files, out of the root, and in cycles.
             "opt/a/libstale.so.1": "libgone.so",
             "opt/a/libstale.so": "libgone.so",
             "opt/a/libloop.so.1": "libloop.so.1",
@@ -152,7 +152,7 @@ def hard_tree() -> Tree:
             "opt/b/libout.so.1.1": make_library(b"libout.so.1"),
             "opt/a/libfolder.so.1": "../b",
             "opt/a/libdir.so.1/x": b"",
-            # What is no library.
+            # Files that are not libraries.
             "opt/a/libempty.so": b"",
             "opt/a/libtiny.so": b"\x7fELF",
             "opt/a/libshort.so": b"short",
@@ -204,7 +204,7 @@ def hard_tree() -> Tree:
 
 
 def release_tree() -> Tree:
-    """What releases of glibc have different rules for, on top of :func:`hard_tree`."""
+    """:func:`hard_tree`, and files for which releases of glibc have different rules."""
     tree = hard_tree()
     i386 = {"machine": EM_386, "bits": 32}
     conf = tree[b"etc/ld.so.conf"]
@@ -218,11 +218,11 @@ def release_tree() -> Tree:
         "avx512_1 xeon_phi"
     )
     added: dict[str, bytes] = {
-        # What is there for a moment only.
+        # Temporary files.
         "opt/a/libnew.so.1.2.dpkg-new": make_library(b"libnew.so.1"),
         "opt/a/libtmp.so.1.2.dpkg-tmp": make_library(b"libtmp.so.1"),
         "opt/a/librpm.so.1;5d1b2c": make_library(b"librpm.so.1"),
-        # Which Linux is needed.
+        # The release of Linux that a library needs.
         "opt/a/libos.so.1.0": make_library(b"libos.so.1", os_version=(2, 6, 32)),
         "opt/b/libos.so.1.0": make_library(b"libos.so.1", os_version=(3, 2, 0)),
         "opt/c/libos.so.1.0": make_library(b"libos.so.1"),
@@ -246,7 +246,7 @@ def release_tree() -> Tree:
 
 
 def with_libc(tree: Tree, banner: bytes, *, machine: int, bits: int) -> Tree:
-    """Return ``tree`` with a C library that says its release."""
+    """Return ``tree`` with a C library that names its release."""
     changed = tree.copy()
     content = make_library(b"libc.so.6", machine=machine, bits=bits) + banner
     changed.add(b"usr/lib/libc.so.6", File(metadata=Metadata(mode=0o644), content=content))

@@ -1,4 +1,4 @@
-"""Find the judges that are not us, or skip; in CI a missing judge is a failure."""
+"""Find independent checkers, or skip; in CI a missing checker is a failure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def require(program: str) -> str:
 
 
 def run(*command: str | Path, stdin: bytes = b"", cwd: Path | None = None) -> bytes:
-    """Run an oracle in a plain locale and UTC; return its output, fail with its words."""
+    """Run a checker in the C locale and UTC; return its output, or fail with its messages."""
     done = subprocess.run(
         [str(word) for word in command],
         input=stdin,

@@ -1,4 +1,4 @@
-"""Be an ordinary user for a while, whoever runs the tests."""
+"""Act as an ordinary user for a while, even if root runs the tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOBODY = 65534
 
 @contextmanager
 def ordinary_user() -> Iterator[None]:
-    """Let go of root's rights, where we have them. Not for Windows, which has no uids."""
+    """Drop root's rights if the process has them. Not for Windows, which has no uids."""
     if os.geteuid() != 0:
         yield
         return

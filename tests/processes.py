@@ -1,4 +1,4 @@
-"""Run purekernel in a process of its own, in surroundings that a test chooses."""
+"""Run purekernel in a process of its own, in the environment that a test needs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-# Runs the command after warming up as whoever we are: a user without rights may not be able
-# to read the interpreter's own modules, wherever these are installed.
+# Runs a build as the user of the tests first, and then the command as an ordinary user: that
+# user may have no permission to read the interpreter's modules, which are imported by then.
 UNPRIVILEGED = """
 import contextlib, io, os, sys, tempfile
 from purekernel.cli import main
@@ -28,7 +28,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-# For scripts: whoever runs the tests may ignore signals, which their children inherit.
+# For scripts: child processes inherit signals that the process of the tests ignores.
 DEFAULT_SIGNALS = (
     "import signal\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -38,7 +38,7 @@ DEFAULT_SIGNALS = (
 
 
 def environment(**changes: str | None) -> dict[str, str]:
-    """Return this process's environment with ``changes``; ``None`` takes a name away."""
+    """Return the environment of this process with ``changes``; ``None`` deletes a name."""
     made = {**os.environ, "PYTHONPATH": str(ROOT)}
     for name, value in changes.items():
         if value is None:

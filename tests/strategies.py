@@ -22,7 +22,7 @@ from purekernel.tree.path import join
 # Strategies are made once and kept: making one inspects the signature of what it builds, which took
 # three quarters of the time when it was done for every node.
 
-# No names of files, in Linux or in cpio. (Hypothesis finds the latter in our source.)
+# Not valid as file names, in Linux or in cpio. (Hypothesis finds the latter in our source.)
 RESERVED = (b".", b"..", b"TRAILER!!!")
 
 
@@ -55,7 +55,7 @@ def metadata() -> st.SearchStrategy[Metadata]:
 
 @cache
 def leaves(*, utf8: bool = False, devices: bool = True) -> st.SearchStrategy[Node]:
-    """Any node that is no folder."""
+    """Any node that is not a folder."""
     files = st.builds(File, metadata=metadata(), content=st.binary(max_size=300))
     links = st.builds(
         Symlink,
@@ -107,7 +107,7 @@ def trees(
         else:
             node = draw(leaves(utf8=utf8, devices=devices))
             tree.add(path, node)
-            # To the kernel, links to links are links of their own.
+            # The kernel does not follow a link when it makes a hard link to it.
             if isinstance(node, File) or (any_links and not isinstance(node, Symlink)):
                 files.append(path)
     return tree

@@ -17,7 +17,7 @@ from purekernel.recipe.request import Request
 from tests.builds import make_image
 
 
-def test_every_public_name_is_there_and_listed_once() -> None:
+def test_every_public_name_exists_and_is_listed_once() -> None:
     assert sorted(purekernel.__all__) == sorted({*purekernel._HOMES, "__version__"})
     for name in purekernel.__all__:
         assert getattr(purekernel, name) is not None
@@ -47,7 +47,7 @@ def test_every_option_of_build_is_an_attribute_of_a_record() -> None:
     assert set(STORE_OPTIONS) <= set(fields_dict(Context))
 
 
-def test_every_command_that_gathers_takes_the_same() -> None:
+def test_every_command_that_fetches_has_the_same_options() -> None:
     only_build = {"keep_owners", "keep_iso_files", "drop_boot", "boot", "volume", "overlays"}
     for command in (build_command, bundle_command, fetch_command, lock_command):
         options = {parameter.name for parameter in command.params}
@@ -63,24 +63,24 @@ def test_dir_lists_the_public_names_and_no_others() -> None:
     assert dir(purekernel) == sorted(purekernel.__all__)
 
 
-def test_values_are_short_when_printed(image: Image) -> None:
+def test_representations_of_values_are_short(image: Image) -> None:
     assert len(repr(image)) < 2000
     assert image.name in repr(image)
     assert len(repr(sample_bundle())) < 2000
 
 
-def test_file_of_an_image_is_read_by_its_path(image: Image) -> None:
+def test_file_of_an_image_is_read_by_path(image: Image) -> None:
     assert image.root.read("etc/passwd").startswith(b"root:")
     assert image.root.read(b"/etc/passwd") == image.root.read("etc/passwd")
 
 
-def test_paths_may_be_text_and_outputs_words(image: Image, tmp_path: Path) -> None:
+def test_paths_and_outputs_may_be_strings(image: Image, tmp_path: Path) -> None:
     (output,) = write_image(image, str(tmp_path), kinds=["iso"])
     assert output.path == tmp_path / f"{image.name}.iso"
     assert len(write_image(image, tmp_path, kinds=[Emit.CORE, "pxe"])) == 6
 
 
-def test_nothing_to_make_is_refused(image: Image, tmp_path: Path) -> None:
+def test_empty_request_is_refused(image: Image, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no output is named"):
         write_image(image, tmp_path, kinds=[])
     with pytest.raises(UsageError, match="iso, core or pxe: 'usb' is not a valid Emit"):
@@ -89,14 +89,14 @@ def test_nothing_to_make_is_refused(image: Image, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_overlay_may_stand_alone(tmp_path: Path) -> None:
+def test_single_overlay_needs_no_list(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "hello").write_text("x")
     for overlays in (tmp_path, str(tmp_path), [tmp_path]):
         assert b"etc/hello" in make_image(sample=True, overlays=overlays).root
 
 
-def test_a_nul_in_a_path_is_ours_to_report(image: Image, tmp_path: Path) -> None:
+def test_nul_in_a_path_is_reported(image: Image, tmp_path: Path) -> None:
     with pytest.raises(InputError):
         make_image("a\0b")
     with pytest.raises(InputError):

@@ -9,7 +9,7 @@ def alive(name: str = "purekernel-download") -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == name]
 
 
-def test_tasks_run_in_order_by_no_more_hands_than_there_are() -> None:
+def test_tasks_run_in_order_on_at_most_the_given_number_of_threads() -> None:
     crew, done, ended = Crew(1), [], threading.Event()
     assert alive() == []
     for number in range(50):
@@ -22,7 +22,7 @@ def test_tasks_run_in_order_by_no_more_hands_than_there_are() -> None:
     assert alive() == []
 
 
-def test_hands_work_at_the_same_time() -> None:
+def test_threads_run_at_the_same_time() -> None:
     crew, together = Crew(3), threading.Barrier(4)
     for _ in range(3):
         crew.submit(lambda: together.wait(20) and None)
@@ -31,7 +31,7 @@ def test_hands_work_at_the_same_time() -> None:
     assert alive() == []
 
 
-def test_who_is_stuck_is_not_waited_for_and_ends_later() -> None:
+def test_stuck_thread_is_not_waited_for_and_ends_later() -> None:
     crew, hold = Crew(1), threading.Event()
     crew.submit(lambda: hold.wait() and None)
     crew.dismiss(patience_seconds=0)
@@ -41,7 +41,7 @@ def test_who_is_stuck_is_not_waited_for_and_ends_later() -> None:
     stuck.join()
 
 
-def test_several_threads_may_submit() -> None:
+def test_several_threads_can_submit() -> None:
     crew, start = Crew(2), threading.Barrier(8)
     done: list[int] = []
 
@@ -60,7 +60,7 @@ def test_several_threads_may_submit() -> None:
     assert len(done) == 160
 
 
-def test_a_thread_that_was_never_started_is_no_hindrance() -> None:
+def test_thread_that_was_not_started_is_ignored() -> None:
     """Ctrl-C may come between making a thread and starting it."""
 
     class Interrupted(threading.Thread):

@@ -23,7 +23,7 @@ def run(script: str, *, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_is_an_interruption_once(name: str, tmp_path: Path) -> None:
+def test_signal_raises_one_interruption(name: str, tmp_path: Path) -> None:
     done = run(
         "import os, signal\n"
         f"{DEFAULT_SIGNALS}"
@@ -41,7 +41,7 @@ def test_a_signal_is_an_interruption_once(name: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "cleaned up\n", "")
 
 
-def test_what_the_caller_ignores_stays_ignored(tmp_path: Path) -> None:
+def test_ignored_signals_stay_ignored(tmp_path: Path) -> None:
     done = run(
         "import os, signal\n"
         "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
@@ -54,7 +54,7 @@ def test_what_the_caller_ignores_stays_ignored(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "True\n")
 
 
-def test_a_signal_while_starting_up_is_no_traceback(tmp_path: Path) -> None:
+def test_signal_during_startup_prints_no_traceback(tmp_path: Path) -> None:
     done = run(
         "import os, signal, sys\n"
         f"{DEFAULT_SIGNALS}"
@@ -71,7 +71,7 @@ def test_a_signal_while_starting_up_is_no_traceback(tmp_path: Path) -> None:
     assert done.stderr == "purekernel: interrupted\n  nothing has been written\n"
 
 
-def test_what_is_done_aside_returns_and_raises_as_it_would() -> None:
+def test_call_in_a_thread_returns_and_raises_as_usual() -> None:
     main = threading.main_thread()
     assert interruptibly(lambda: threading.current_thread() is main) is False
     with pytest.raises(ValueError, match="invalid literal"):

@@ -18,7 +18,7 @@ def alive() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "purekernel-encoder"]
 
 
-def test_results_and_errors_come_to_whoever_asked() -> None:
+def test_results_and_errors_reach_the_caller() -> None:
     with Threads(3) as threads:
         futures = [threads.submit(pow, number, 2) for number in range(20)]
         broken = threads.submit(int, "x", base=10)
@@ -32,14 +32,14 @@ def test_results_and_errors_come_to_whoever_asked() -> None:
         threads.submit(pow, 2, 2)
 
 
-def test_they_work_at_the_same_time_and_are_waited_for() -> None:
+def test_threads_run_at_the_same_time_and_are_waited_for() -> None:
     threads, together = Threads(2), threading.Barrier(2)
     futures = [threads.submit(together.wait, 20) for _ in range(2)]
     threads.shutdown()
     assert sorted(future.result(0) for future in futures) == [0, 1]
 
 
-def test_what_was_called_off_is_not_begun() -> None:
+def test_cancelled_call_is_not_started() -> None:
     threads, begun, hold = Threads(1), threading.Event(), threading.Event()
 
     def work() -> str:
@@ -73,7 +73,7 @@ def test_interrupted_executor_does_not_wait_for_its_threads() -> None:
     assert sum(not future.cancelled() for future in futures) <= 2
 
 
-def test_a_process_ends_while_they_are_at_work(tmp_path: Path) -> None:
+def test_process_exits_while_threads_run(tmp_path: Path) -> None:
     """One that waited for its threads would not end before the test's patience does."""
     script = (
         "import threading\n"

@@ -1,4 +1,4 @@
-"""What tells QEMU to boot an output from a medium: each is a row of the matrix of boots."""
+"""The arguments of QEMU that boot an output from a medium."""
 
 from __future__ import annotations
 

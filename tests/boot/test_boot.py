@@ -1,4 +1,4 @@
-"""What we build boots: from CD through isolinux, and over the network by both menus."""
+"""Builds boot from CD through isolinux, and over the network by both menus."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.boot
 VERSION = "0.9.0.1"
 PAYLOAD = b"what the overlay brings\n" * 1000
 
-# Runs as root once Core is up. Everything it says stands between the two marks.
+# Runs as root after Core has started. Prints everything between the two marks.
 BOOTSYNC = b"""#!/bin/sh
 exec >/dev/ttyS0 2>&1
 echo "=== begin"
@@ -43,7 +43,7 @@ poweroff -f
 
 
 def make_boot_bundle(path: Path) -> Path:
-    """Write a bundle over the shared Core 4.4, built by a careless uid 1234."""
+    """Write a bundle with the shared Core 4.4, whose overlays belong to uid 1234."""
     extra = Tree()
     careless = {"uid": 1234, "gid": 1234, "mtime": 1_400_000_000}
     for folder in (b"opt", b"home", b"home/tc", b"usr", b"usr/local", b"usr/local/tce.installed"):
@@ -102,30 +102,30 @@ def check(heard: bytes) -> dict[str, str]:
     return dict(line.partition(" ")[::2] for line in said.splitlines())
 
 
-def test_core_comes_up_from_cd_through_isolinux(outputs: Path, tmp_path: Path) -> None:
+def test_core_boots_from_cd_through_isolinux(outputs: Path, tmp_path: Path) -> None:
     iso = outputs / f"rz_mk_dev-image.{VERSION}.iso"
     said = check(boot(*from_cd(iso), log=tmp_path / "serial", until=b"=== end"))
-    # isolinux adds this word, and our words follow the menu's own.
+    # isolinux adds this argument; ours follow those of the menu.
     assert "BOOT_IMAGE=/boot/vmlinuz" in said["cmdline"]
     assert "loglevel=3 console=ttyS0" in said["cmdline"]
 
 
 @pytest.mark.nightly
-def test_core_comes_up_over_the_network_by_the_ipxe_script(outputs: Path, tmp_path: Path) -> None:
+def test_core_boots_over_the_network_by_the_ipxe_script(outputs: Path, tmp_path: Path) -> None:
     folder = outputs / f"rz_mk_dev-image.{VERSION}.pxe"
     heard = boot(*from_ipxe(folder), log=tmp_path / "serial", until=b"=== end")
     assert "initrd=core.gz loglevel=3 console=ttyS0" in check(heard)["cmdline"]
 
 
 @pytest.mark.nightly
-def test_core_comes_up_over_the_network_by_pxelinux(outputs: Path, tmp_path: Path) -> None:
+def test_core_boots_over_the_network_by_pxelinux(outputs: Path, tmp_path: Path) -> None:
     folder = outputs / f"rz_mk_dev-image.{VERSION}.pxe"
     arguments = from_pxelinux(folder, tmp_path / "tftp")
     heard = boot(*arguments, log=tmp_path / "serial", until=b"=== end")
     assert "BOOT_IMAGE=boot/vmlinuz" in check(heard)["cmdline"]
 
 
-def test_the_sample_says_its_line(tmp_path: Path) -> None:
+def test_sample_prints_its_line(tmp_path: Path) -> None:
     write_image(make_image(sample=True, iso_version="1"), tmp_path)
     iso = tmp_path / "rz_mk_dev-image.1.iso"
     heard = boot("-cdrom", iso, "-boot", "d", log=tmp_path / "serial", until=b"\n", memory_mb=32)

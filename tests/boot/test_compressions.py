@@ -1,4 +1,4 @@
-"""A kernel undoes the compressions that we read out of it, those of ours among them."""
+"""A kernel unpacks the compressions that we read from it, also as we write them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.boot
 
 LINE = "the init of this initramfs runs"
 
-# How a file of each kind begins; in none of these does anything sound follow.
+# The first bytes of a file of each kind. What the tests put after them is not valid.
 BEGINNINGS = {
     Compression.GZIP: b"\x1f\x8b\x08",
     Compression.BZIP2: b"BZh",
@@ -44,7 +44,7 @@ BEGINNINGS = {
 
 
 def make_initramfs() -> Tree:
-    """A tree with an init that says a line, behind more than the decompressors' windows hold."""
+    """A tree with an init that prints a line, after more bytes than decompressors' windows hold."""
     chance = random.Random(1)
     words = [chance.randbytes(chance.randrange(100, 4000)) for _turn in range(100)]
     content = b"".join(chance.choices(words, k=WINDOW_BYTES // 1500))
@@ -88,7 +88,7 @@ def debian_kernel() -> Path:
         pytest.param(Compression.LZ4, marks=pytest.mark.nightly),
     ],
 )
-def test_debian_s_kernel_takes_what_we_compress(
+def test_debian_kernel_unpacks_each_compression(
     debian_kernel: Path, tmp_path: Path, compression: Compression
 ) -> None:
     packed = compress(build_cpio(make_initramfs()), compression)
@@ -97,7 +97,7 @@ def test_debian_s_kernel_takes_what_we_compress(
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("compression", [Compression.XZ, Compression.ZSTD])
-def test_debian_s_kernel_verifies_the_check(
+def test_debian_kernel_refuses_a_wrong_checksum(
     debian_kernel: Path, tmp_path: Path, compression: Compression
 ) -> None:
     packed = bytearray(compress(build_cpio(make_initramfs()), compression))
@@ -111,8 +111,8 @@ def test_debian_s_kernel_verifies_the_check(
 
 
 @pytest.mark.nightly
-def test_behind_lz4_another_archive_may_follow_zeros(debian_kernel: Path, tmp_path: Path) -> None:
-    """As boot loaders lay them in a row; of the frame's end nothing else tells."""
+def test_archive_after_lz4_and_zeros_is_unpacked(debian_kernel: Path, tmp_path: Path) -> None:
+    """As boot loaders concatenate them; only zeros mark the end of the LZ4 frame."""
     ballast = make_initramfs()
     ballast.remove(b"init")
     packed = compress(build_cpio(ballast), Compression.LZ4)
@@ -125,10 +125,10 @@ def test_behind_lz4_another_archive_may_follow_zeros(debian_kernel: Path, tmp_pa
     ("compression", "words"),
     [
         (Compression.XZ, "compression method xz not configured"),
-        (Compression.LZ4, "junk in compressed archive"),  # of which it has never heard
+        (Compression.LZ4, "junk in compressed archive"),  # unknown to this kernel
     ],
 )
-def test_core_s_kernel_refuses_its_own_core(
+def test_core_kernel_refuses_a_core_in_an_unsupported_compression(
     core_kernel: Path, tmp_path: Path, compression: Compression, words: str
 ) -> None:
     packed = compress(build_cpio(core_root()), compression)
@@ -138,12 +138,12 @@ def test_core_s_kernel_refuses_its_own_core(
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("compression", Compression)
-def test_core_s_kernel_names_those_that_it_lacks(
+def test_core_kernel_supports_the_compressions_that_are_read_from_it(
     core_kernel: Path, tmp_path: Path, compression: Compression
 ) -> None:
     beginning = BEGINNINGS[compression].ljust(4096, b"\x11")
     heard = start(core_kernel, beginning, tmp_path, until=b"looks like an initrd")
-    # Those that it has never heard of are junk to it.
+    # It takes compressions that are newer than itself for junk.
     lacking = (f"compression method {compression.value} not configured", "junk in compressed")
     can = read_compressions(core_kernel.read_bytes())
     assert can is not None
@@ -152,7 +152,7 @@ def test_core_s_kernel_names_those_that_it_lacks(
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("compression", [Compression.XZ, Compression.LZ4, Compression.ZSTD])
-def test_debian_s_kernel_has_them_all(
+def test_debian_kernel_supports_the_compressions_that_are_read_from_it(
     debian_kernel: Path, tmp_path: Path, compression: Compression
 ) -> None:
     beginning = BEGINNINGS[compression].ljust(4096, b"\x11")
@@ -166,7 +166,7 @@ def test_debian_s_kernel_has_them_all(
 
 
 @pytest.mark.parametrize("asked", ["xz", "zstd", "lz4"])
-def test_a_build_refuses_what_its_kernel_lacks(
+def test_build_refuses_a_compression_that_the_kernel_lacks(
     asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = tmp_path / "bundle.tar.gz"
@@ -179,7 +179,7 @@ def test_a_build_refuses_what_its_kernel_lacks(
 
 
 @pytest.mark.nightly
-def test_an_image_in_lz4_boots_from_cd(debian_kernel: Path, tmp_path: Path) -> None:
+def test_image_with_an_lz4_core_boots_from_cd(debian_kernel: Path, tmp_path: Path) -> None:
     """Core's whole root file system, through isolinux."""
     bundle, overlay, site = tmp_path / "bundle.tar.gz", tmp_path / "overlay.tar", Tree()
     core = parse_iso(core_iso().read_bytes(), source="iso")
@@ -207,7 +207,7 @@ def test_an_image_in_lz4_boots_from_cd(debian_kernel: Path, tmp_path: Path) -> N
     )  # fmt: skip
 
 
-def test_the_smallest_that_core_takes_is_gzip(tmp_path: Path) -> None:
+def test_smallest_compression_that_core_supports_is_gzip(tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.tar.gz"
     bundle.write_bytes(make_bundle(iso=core_iso().read_bytes(), pack=gzip.compress))
     encoding = Encoding(compression=None, effort=Effort.FAST)

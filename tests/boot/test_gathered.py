@@ -1,4 +1,4 @@
-"""What was gathered boots: every flavour of a bundle, and a remaster with no Razor in it."""
+"""Builds with extensions boot: every flavour of a bundle, and a remaster of plain Core."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.boot
 
 VERSION = "0.9.0.1"
 
-# On the mirror, and missing from it: what two extensions need.
+# Dependencies of two extensions: on the mirror, and missing from it.
 SKIPPED = ("gvim-base.tcz", "wireless-KERNEL.tcz")
 OTHER_KERNEL = "wireless-5.15.10-tinycore.tcz"
 
@@ -61,7 +61,7 @@ def extensions() -> list[str]:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with settings that name folders for all that is fetched."""
+    """A project with settings that name a folder for each download."""
     top = tmp_path_factory.mktemp("gathered")
     project = make_project(
         builtins=extensions(),
@@ -106,7 +106,7 @@ def words(lines: list[str], first: str) -> list[str]:
     ("flavour", "options"),
     [("dev", []), ("prod", ["--build-prod-image"]), ("debug", ["--build-debug-image"])],
 )
-def test_a_bundle_of_each_flavour_boots_with_all_its_extensions(
+def test_bundle_of_each_flavour_boots_with_all_its_extensions(
     flavour: str,
     options: list[str],
     workshop: Path,
@@ -119,7 +119,7 @@ def test_a_bundle_of_each_flavour_boots_with_all_its_extensions(
     command = ["bundle", "-c", str(workshop / "bundle.cfg"), "--iso-version", VERSION, "-q"]
     assert main([*command, *options, *skips, "-o", str(tmp_path)]) == 0
     bundle = tmp_path / f"razor-microkernel-bundle-{flavour}.tar.gz"
-    # For production the most is done by default, which takes minutes; others boot what that gives.
+    # Production uses the slowest effort by default, which takes minutes; other tests boot that.
     command = ["build", str(bundle), "-q", "-o", str(tmp_path), "--effort", "fast"]
     assert main([*command, "--boot-append", "console=ttyS0", "--boot-timeout", "1"]) == 0
 
@@ -153,7 +153,7 @@ def test_a_bundle_of_each_flavour_boots_with_all_its_extensions(
     assert len([line for line in listed if line]) == (10 if flavour == "prod" else 11)
 
 
-def test_a_password_from_standard_input_lets_tc_in(
+def test_tc_logs_in_with_the_password_from_standard_input(
     workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workshop / "project")
@@ -188,7 +188,9 @@ def test_a_password_from_standard_input_lets_tc_in(
     ]  # fmt: skip
 
 
-def test_a_remaster_with_no_razor_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remaster_of_plain_core_boots_with_its_extensions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PUREKERNEL_CACHE", str(tmp_path / "cache"))
     site = tmp_path / "site" / "opt"

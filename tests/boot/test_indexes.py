@@ -1,4 +1,4 @@
-"""What an overlay brings, the booted Core's loader and modprobe find by what the build wrote."""
+"""The booted Core finds the libraries and modules of an overlay by the indexes of the build."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.shared import core_iso
 pytestmark = pytest.mark.boot
 
 KERNEL = b"lib/modules/3.0.3-tinycore/"
-# Modules of Core's that nothing loads by itself: one that needs others, one that needs none.
+# Modules of Core that are not loaded at boot: one with dependencies, one without.
 NEEDS_OTHERS = KERNEL + b"kernel/net/802/garp.ko.gz"
 NEEDS_NONE = KERNEL + b"kernel/lib/ts_kmp.ko.gz"
 LIKEWISE = KERNEL + b"kernel/lib/ts_bm.ko.gz"
 
-# Runs before anything else, so that all indexes are those of the build. Everything it says stands
+# Runs before anything else, so that all indexes are those of the build. Prints everything
 # between two marks.
 FIRST = b"""#!/bin/sh
 mount -t proc proc /proc
@@ -45,7 +45,7 @@ umount /proc
 exec /init
 """
 
-# Runs as root once Core is up, and lets Core's own depmod do it again.
+# Runs as root after Core has started, and runs Core's own depmod.
 BOOTSYNC = b"""#!/bin/sh
 exec >/dev/ttyS0 2>&1
 cd /lib/modules/*
@@ -60,7 +60,7 @@ poweroff -f
 
 
 def make_overlay() -> Tree:
-    """A folder of libraries that only the cache leads to, and modules in both places."""
+    """Libraries in a folder that only the loader's cache names, and modules in both folders."""
     core, overlay = core_root(), Tree()
     put(overlay, b"etc/ld.so.conf", b"/usr/local/lib\n/opt/mine/lib\n")
     library = make_library("libmine.so.1", needed=["libc.so.6"], functions={"mine": 42})
@@ -91,7 +91,7 @@ def make(folder: Path) -> Image:
     )
 
 
-def test_what_an_overlay_brings_is_found(tmp_path: Path) -> None:
+def test_libraries_and_modules_of_an_overlay_are_found(tmp_path: Path) -> None:
     image = make(tmp_path)
     assert not image.notes
     (output,) = write_image(image, tmp_path)
@@ -101,7 +101,7 @@ def test_what_an_overlay_brings_is_found(tmp_path: Path) -> None:
 
     assert "cached \tlibmine.so.1 (libc6) => /opt/mine/lib/libmine.so.1" in said
     assert "loader happy" in said
-    # Were it not found, that would be said.
+    # The loader would report a missing library.
     assert not any("libmine" in line and "cannot be preloaded" in line for line in said)
     assert any("libnobodys" in line and "cannot be preloaded" in line for line in said)
     assert [line for line in said if line.startswith("modprobe ")] == [
@@ -110,7 +110,7 @@ def test_what_an_overlay_brings_is_found(tmp_path: Path) -> None:
     loaded = [line.partition(" ")[2] for line in said if line.startswith("loaded ")]
     assert sorted(loaded) == ["garp", "llc", "stp", "ts_bm", "ts_kmp"]
 
-    # Core's own depmod says the same, in the order that its file system has.
+    # Core's own depmod writes the same, in the order of its file system.
     sums = {
         words[1]: words[2] for line in text.splitlines() if (words := line.split())[:1] == ["sum"]
     }

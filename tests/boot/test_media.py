@@ -1,4 +1,4 @@
-"""An image starts its init from each medium: a guest that prints one line, in a few seconds."""
+"""An image boots from each medium to an init that prints one line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LINE = "the program of the overlay runs"
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ISO and a PXE folder with Core's kernel and isolinux, and next to nothing else."""
+    """An ISO and a PXE folder with Core's kernel and isolinux and a minimal root."""
     folder = tmp_path_factory.mktemp("media")
     base = parse_iso(core_iso().read_bytes(), source="Core-current.iso")
     tree = base.tree.copy()
@@ -54,7 +54,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("medium", ["cd", "ipxe", "pxelinux"])
-def test_bios_starts_init_from(medium: str, outputs: Path, tmp_path: Path) -> None:
+def test_bios_boots_from_medium_to_init(medium: str, outputs: Path, tmp_path: Path) -> None:
     iso, pxe = outputs / "rz_mk_dev-image.1.iso", outputs / "rz_mk_dev-image.1.pxe"
     arguments = {
         "cd": lambda: from_cd(iso),

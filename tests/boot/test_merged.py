@@ -1,4 +1,4 @@
-"""A merged extension is at boot as if it had been loaded, and lets others be loaded."""
+"""A merged extension is installed at boot like a loaded one, and others can be loaded."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.boot
 
 NOW = 1_500_000_000
 
-# Any module that needs no other and that nothing loads by itself, under another name: what
-# Core's own list of modules does not know.
+# A module without dependencies that is not loaded at boot, under another name, so that Core's
+# own list of modules lacks it.
 MODULE = b"lib/modules/3.0.3-tinycore/kernel/lib/ts_kmp.ko.gz"
 OTHER_MODULE = b"usr/local/lib/modules/3.0.3-tinycore/kernel/lib/searching.ko.gz"
 
@@ -28,7 +28,7 @@ touch /var/log/{name}
 chown tc.staff /var/log/{name}
 """
 
-# Runs as root once Core is up. Everything it says stands between the two marks.
+# Runs as root after Core has started. Prints everything between the two marks.
 BOOTSYNC = b"""#!/bin/sh
 exec >/dev/ttyS0 2>&1
 echo "=== begin"
@@ -46,7 +46,7 @@ poweroff -f
 
 
 def make_extension(core: Tree) -> Tree:
-    """An extension with a program, a start script whose mode got lost, and a kernel module."""
+    """An extension with a program, a start script without its mode, and a kernel module."""
     tree = Tree()
     tree.add(b"usr", Directory(metadata=Metadata(mode=0o700, uid=1001, gid=50)))
     put(tree, b"usr/local/bin/mine", b"#!/bin/sh\necho program mine\n")
@@ -62,7 +62,7 @@ def make_extension(core: Tree) -> Tree:
 
 
 def make_tcz(folder: Path, name: str) -> bytes:
-    """Have mksquashfs make an extension with a program and a start script."""
+    """Make an extension with a program and a start script, by mksquashfs."""
     for place, content in (
         (f"usr/local/bin/{name}", f"#!/bin/sh\necho program {name}, loaded\n"),
         (f"usr/local/tce.installed/{name}", START.format(name=name)),
@@ -84,7 +84,7 @@ def make_root(folder: Path) -> Tree:
     root = merge_extension(root, make_extension(root), name="mine", mtime=NOW)
     built, other = make_tcz(folder, "built"), make_tcz(folder, "other")
     root = merge_extension(root, parse_squashfs(other, source="other"), name="other", mtime=NOW)
-    # One that is merged and on the list as well is not loaded again.
+    # An extension that is merged and also on the list is not loaded again.
     put(root, b"tmp/builtin/onboot.lst", b"built.tcz\nother.tcz\n")
     put(root, b"tmp/builtin/optional/built.tcz", built)
     put(root, b"tmp/builtin/optional/other.tcz", other)
@@ -92,7 +92,7 @@ def make_root(folder: Path) -> Tree:
     return root
 
 
-def test_merged_extensions_are_there_and_their_scripts_run(tmp_path: Path) -> None:
+def test_merged_extensions_are_installed_and_their_scripts_run(tmp_path: Path) -> None:
     kernel_line = "console=ttyS0 loglevel=3 nodhcp"
     arguments = build(make_root(tmp_path), tmp_path, kernel_line=kernel_line)
     heard = boot(*arguments, log=tmp_path / "serial", until=b"=== end")
@@ -106,7 +106,7 @@ def test_merged_extensions_are_there_and_their_scripts_run(tmp_path: Path) -> No
         "order built as 0",
     ]
     assert "list done" in said
-    # Of three, the one that was to be loaded is mounted; all three are marked.
+    # Of three extensions, only the loaded one is mounted; all three are marked.
     mounts = [line for line in said if line.startswith("mounted ")]
     assert [line.split()[2] for line in mounts] == ["/tmp/tcloop/built"]
     listed = {}
@@ -122,7 +122,7 @@ def test_merged_extensions_are_there_and_their_scripts_run(tmp_path: Path) -> No
         "/usr/local/tce.installed/other": "-rwxr-xr-x 1001:50",
         "/var/log/mine": "-rw-r--r-- 1001:50",
     }
-    # Core's own file stayed; what both brought runs; depmod has seen the module.
+    # Core's own file is kept; the programs of both run; depmod has listed the module.
     assert "host box" in said
     assert "program mine" in said
     assert "program built, loaded" in said

@@ -1,4 +1,4 @@
-"""Core loads its kernel modules however they are packed, at every effort."""
+"""Core loads its kernel modules in every packing and at every effort."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.shared import core_iso
 
 pytestmark = pytest.mark.boot
 
-# Runs before anything else. Everything it says stands between the two marks.
+# Runs before anything else. Prints everything between the two marks.
 FIRST = b"""#!/bin/sh
 mount -t proc proc /proc
 exec >/dev/ttyS0 2>&1
@@ -38,7 +38,7 @@ poweroff -f
 
 GARP = b"lib/modules/3.0.3-tinycore/kernel/net/802/garp"
 
-# All that FIRST needs of Core, beside its folders, devices, links and settings.
+# The files of Core that FIRST needs, besides folders, devices, links and settings.
 NEEDED = (
     b"bin/busybox", b"lib/ld-2.13.so", b"lib/libc-2.13.so", b"lib/libcrypt-2.13.so",
     b"lib/libm-2.13.so", b"lib/modules/3.0.3-tinycore/modules.dep", GARP + b".ko.gz",
@@ -48,7 +48,7 @@ NEEDED = (
 
 
 def check(kernel: Path, core: Path, log: Path) -> None:
-    """Boot, and see that the module and those that it needs are loaded."""
+    """Boot, and check that the module and its dependencies are loaded."""
     heard = boot(
         "-kernel", kernel, "-initrd", core,
         "-append", "console=ttyS0 loglevel=3 rdinit=/opt/first.sh",
@@ -71,7 +71,7 @@ def check(kernel: Path, core: Path, log: Path) -> None:
     ],
     ids=["fast and kept", "balanced and redone", "balanced and raw"],
 )
-def test_core_loads_them(effort: Effort, modules: Modules, tmp_path: Path) -> None:
+def test_core_loads_recompressed_modules(effort: Effort, modules: Modules, tmp_path: Path) -> None:
     bundle, overlay, site = tmp_path / "bundle.tar.gz", tmp_path / "overlay.tar", Tree()
     put(site, b"opt/first.sh", FIRST, mode=0o755)
     overlay.write_bytes(build_tar(site))
@@ -96,7 +96,7 @@ def cut_down(root: Tree) -> Tree:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("what", ["what boots", "all of it"])
-def test_core_loads_them_at_max(what: str, tmp_path: Path) -> None:
+def test_core_loads_modules_at_max_effort(what: str, tmp_path: Path) -> None:
     base = parse_base(core_iso().read_bytes(), source="Core-current.iso")
     root = base.root.copy() if what == "all of it" else cut_down(base.root)
     put(root, b"opt/first.sh", FIRST, mode=0o755)

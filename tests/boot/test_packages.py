@@ -1,4 +1,4 @@
-"""Debian packages in an image: loaded at boot, and their postinst run by Core itself."""
+"""Debian packages in an image are loaded at boot, and Core runs their postinst."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.shared import mirror
 
 pytestmark = pytest.mark.boot
 
-# What Core's own shell can run: a real package of today needs a newer libc than Core 4 has.
+# For Core's own shell: a real package of today needs a newer libc than Core 4 has.
 POSTINST = b"""#!/bin/sh
 set -e
 echo "argument=$1 count=$#" > /tmp/postinst.ran
@@ -39,7 +39,7 @@ poweroff -f
 
 
 @pytest.mark.nightly
-def test_a_package_is_loaded_and_its_postinst_run(
+def test_package_is_loaded_at_boot_and_its_postinst_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = mirror() / "4.x/x86"
@@ -89,7 +89,7 @@ timeout = 1
 
 
 def lay_out_archive(top: Path) -> None:
-    """Write an archive of two packages, of which one depends on the other."""
+    """Write an archive of two packages; one depends on the other."""
     top.mkdir()
     packages = {
         "tool": deb(

@@ -1,4 +1,4 @@
-"""The example of docs/serial.md gives a login on the serial port; Core itself does not."""
+"""The example of docs/serial.md has a login on the serial port; Core itself has none."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def core_file(path: bytes) -> str:
     return bytes(file.content).decode()
 
 
-def test_the_inittab_of_the_page_is_that_of_core_and_a_line_for_the_serial_port() -> None:
+def test_inittab_of_the_page_adds_one_line_to_that_of_core() -> None:
     lines = settings(block(PAGE, "file: site/etc/inittab"))
     assert GETTY in lines
     assert [line for line in lines if line != GETTY] == settings(core_file(b"etc/inittab"))
 
 
-def test_core_has_the_accounts_and_terminals_that_the_page_says() -> None:
+def test_page_describes_the_accounts_and_terminals_of_core() -> None:
     assert "ttyS0" not in core_file(b"etc/inittab")
     assert "ttyS0" not in settings(core_file(b"etc/securetty"))
     shadow = core_file(b"etc/shadow").splitlines()
@@ -49,7 +49,7 @@ def test_core_has_the_accounts_and_terminals_that_the_page_says() -> None:
     ]
 
 
-def test_tc_logs_in_on_the_serial_port_with_the_password_of_the_example(tmp_path: Path) -> None:
+def test_tc_logs_in_on_the_serial_port_with_the_password_of_the_page(tmp_path: Path) -> None:
     assert write_files(PAGE, tmp_path) == ["purekernel.toml", "site/etc/inittab"]
     release = mirror() / "4.x" / "x86"
     subprocess.run(

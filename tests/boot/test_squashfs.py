@@ -23,10 +23,10 @@ from tests.formats.test_squashfs_writer import build
 
 pytestmark = pytest.mark.boot
 
-# Folders of so many names are found through an index.
+# Folders with so many names have an index.
 MANY = 20_000
 
-# One capability, cap_sys_rawio (17), which whoever runs the program gains.
+# One capability, cap_sys_rawio (17), which any user who runs the program gets.
 # (Source: struct vfs_cap_data of Linux, include/uapi/linux/capability.h.)
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 17, 0, 0, 0)
 
@@ -56,7 +56,7 @@ echo "=== end"
 poweroff -f
 """
 
-# Runs as root once Core is up. Everything it says stands between the two marks.
+# Runs as root after Core has started. Prints everything between the two marks.
 BOOTSYNC = b"""#!/bin/sh
 exec >/dev/ttyS0 2>&1
 echo "=== begin"
@@ -73,7 +73,7 @@ poweroff -f
 
 
 def contents() -> dict[bytes, bytes]:
-    """Files of sizes around those of blocks, with noise, text and holes."""
+    """Files of about one block, with random bytes, text and holes."""
     chance = random.Random(3)
     text = b"".join(b"%d lines of text\n" % (number * 7 % 997) for number in range(40_000))
     found = {b"small": b"small", b"hole": bytes(300_000) + b"x" + bytes(70_000)}
@@ -118,7 +118,7 @@ def said_in(heard: bytes) -> list[str]:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("effort", [Effort.FAST, Effort.MAX])
-def test_core_loads_an_extension_of_ours(effort: Effort, tmp_path: Path) -> None:
+def test_core_loads_a_written_extension(effort: Effort, tmp_path: Path) -> None:
     root = core_root()
     extension = Tree()
     put(extension, b"usr/local/bin/ours", b"#!/bin/sh\necho program ours\n", mode=0o755)
@@ -146,7 +146,7 @@ def test_core_loads_an_extension_of_ours(effort: Effort, tmp_path: Path) -> None
 
 
 @pytest.mark.nightly
-def test_debian_s_kernel_mounts_every_compression(tmp_path: Path) -> None:
+def test_debian_kernel_mounts_every_compression(tmp_path: Path) -> None:
     kernel, release = debian.kernel("i386")
     root = core_root()
     busybox = root[b"bin/busybox"]
@@ -195,7 +195,7 @@ def test_debian_s_kernel_mounts_every_compression(tmp_path: Path) -> None:
 
 
 def needed(root: Tree, kernel: Path, release: str) -> list[bytes]:
-    """Put the modules for loop and squashfs into ``root``; return where they are."""
+    """Put the modules for loop and squashfs into ``root``; return their paths."""
     top = kernel / "lib" / "modules" / release / "kernel"
     paths = []
     for place in (top / "drivers" / "block" / "loop.ko", top / "fs" / "squashfs" / "squashfs.ko"):

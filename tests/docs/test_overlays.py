@@ -43,7 +43,7 @@ def check(tree: Tree) -> None:
     assert (tty.major, tty.minor) == (4, 64)
 
 
-def test_the_example_says_what_it_means_over_a_folder_and_alone(site: Path) -> None:
+def test_example_manifest_applies_to_a_folder_and_alone(site: Path) -> None:
     check(load_layer(site / "site.mtree", mtime=0).tree)
     (site / "site.mtree").rename(site / ".mtree")
     layer = load_layer(site, mtime=0)
@@ -52,6 +52,6 @@ def test_the_example_says_what_it_means_over_a_folder_and_alone(site: Path) -> N
 
 
 @pytest.mark.oracle
-def test_bsdtar_reads_the_example_likewise(site: Path) -> None:
+def test_bsdtar_reads_the_same_from_the_example(site: Path) -> None:
     archive = run(require("bsdtar"), "-cf", "-", "@site.mtree", cwd=site)
     check(parse_tar(Input(archive, name="bsdtar")))

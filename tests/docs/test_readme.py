@@ -173,7 +173,7 @@ def test_commands_that_are_not_run_are_on_the_page() -> None:
     assert set(NOT_RUN) - on_page == set()
 
 
-def test_lines_for_powershell_are_all_listed() -> None:
+def test_all_powershell_lines_are_listed() -> None:
     for_windows = {
         (command.language, command.text)
         for command in commands(README)
@@ -208,7 +208,7 @@ def test_commands_are_found_in_fences_sentences_and_tables() -> None:
         commands("```fish\ntool\n```\n")
 
 
-def test_the_library_example_runs_as_it_stands(
+def test_library_example_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -220,15 +220,13 @@ def test_the_library_example_runs_as_it_stands(
     assert (tmp_path / "out" / "rz_mk_dev-image.1.2.3.pxe" / "boot.ipxe").is_file()
 
 
-def test_the_two_commands_are_one_line_each() -> None:
+def test_each_of_the_two_commands_is_one_line() -> None:
     for mark in ("ci: sample", "ci: tests"):
         assert len(block(README, mark).splitlines()) == 1
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/gathering.md"])
-def test_every_option_that_a_page_names_is_there(
-    page: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_options_named_by_a_page_exist(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("build", "bundle", "deps", "fetch", "init", "lock"):
         assert main([name, "--help"]) == 0
     helped = capsys.readouterr().out
@@ -239,7 +237,7 @@ def test_every_option_that_a_page_names_is_there(
     assert not {option for option in named if option not in helped}
 
 
-def test_links_between_pages_lead_somewhere() -> None:
+def test_links_between_pages_lead_to_files() -> None:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         text = page.read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):

@@ -46,7 +46,7 @@ def count_all(collected: Sequence[pytest.Item]) -> dict[str, int]:
     return dict(json.loads(done.stdout.rpartition("counts ")[2]))
 
 
-def test_as_many_tests_bear_each_mark_as_are_checked_in(request: pytest.FixtureRequest) -> None:
+def test_number_of_tests_per_mark_is_checked_in(request: pytest.FixtureRequest) -> None:
     counts = count_all(request.config.stash[COLLECTED])
     if request.config.getoption("write_mark_counts"):
         selection.write_counts(counts)

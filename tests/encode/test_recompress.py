@@ -33,7 +33,7 @@ def make_gzip(content: bytes, *, flags: int = 0, fields: bytes = b"", level: int
 @pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(contents, min_size=1, max_size=3), encoders, st.booleans(), st.integers(0, 5))
-def test_gzip_files_say_the_same(
+def test_recompressed_gzip_file_has_the_same_content(
     parts: list[bytes], tried: tuple[Encoder, ...], forced: bool, zeros: int
 ) -> None:
     data = b"".join(make_gzip(part, flags=8, fields=b"a name\0") for part in parts) + bytes(zeros)
@@ -60,7 +60,7 @@ def test_gzip_files_say_the_same(
         ),
     ],
 )
-def test_what_cannot_be_done_is_said(data: bytes, message: str) -> None:
+def test_unsupported_files_are_reported(data: bytes, message: str) -> None:
     with pytest.raises(FormatError, match=re.escape(message)):
         recompress(data, BEST, source="x")
 
@@ -72,7 +72,7 @@ def test_gzip_bomb_is_refused() -> None:
 
 
 @pytest.mark.parametrize("made", [b"other", b"longer than it", b"short"])
-def test_an_encoder_at_fault_costs_nobody_a_file(made: bytes) -> None:
+def test_wrong_encoder_output_is_an_error(made: bytes) -> None:
     class Faulty:
         name = "faulty"
 

@@ -112,7 +112,7 @@ SPOILED: dict[str, Callable[[bytes], bytes]] = {
     ],
 )
 @pytest.mark.parametrize("number", range(3), ids=["small", "stored", "large"])
-def test_a_planted_segment_is_encoded_again_and_replaced(
+def test_planted_segment_is_encoded_again_and_replaced(
     spoil: Callable[[bytes], bytes], number: int, tmp_path: Path
 ) -> None:
     cache = EncodedCache(tmp_path)
@@ -134,7 +134,7 @@ def test_a_planted_segment_is_encoded_again_and_replaced(
     [(0, 5), (1, NO_STORED), (1, 8), (1, 1 << 60), (2, NO_STORED)],
     ids=["invented", "denied", "elsewhere", "far beyond", "movable where it is not known"],
 )
-def test_a_planted_first_stored_block_harms_nothing(
+def test_planted_first_stored_block_keeps_the_content(
     number: int, first_stored: int, tmp_path: Path
 ) -> None:
     cache = EncodedCache(tmp_path)
@@ -157,7 +157,7 @@ def test_a_planted_first_stored_block_harms_nothing(
         pytest.param(lambda: raw(SEGMENTS[-1].data[:-1]), id="less content"),
     ],
 )
-def test_a_planted_last_segment_is_encoded_again_and_replaced(
+def test_planted_last_segment_is_encoded_again_and_replaced(
     wrong: Callable[[], bytes], tmp_path: Path
 ) -> None:
     cache = EncodedCache(tmp_path)
@@ -184,7 +184,7 @@ def test_swapped_files_are_encoded_again_and_replaced(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_stream_that_fits_alone_and_not_joined_is_an_error(
+def test_stream_that_cannot_be_joined_is_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # What the check of each entry might not find is found in what is written.
@@ -247,7 +247,7 @@ class OneKey:
         "no smaller", "other content", "other header", "bomb", "bomb with the right trailer",
     ],
 )  # fmt: skip
-def test_a_planted_gzip_file_is_encoded_again_and_replaced(wrong: bytes) -> None:
+def test_planted_gzip_file_is_encoded_again_and_replaced(wrong: bytes) -> None:
     cache, executor = OneKey(wrong), AtOnce()
     assert recompress_all([FILE], RECIPE, executor=executor, cache=cache) == [SMALLER]
     assert executor.done == 1
@@ -259,7 +259,7 @@ def test_a_planted_gzip_file_is_encoded_again_and_replaced(wrong: bytes) -> None
     [FILE[:-1], FILE + b"\0", FILE[:-8] + bytes(8), SMALLER],
     ids=["cut short", "something behind it", "another checksum", "no smaller"],
 )
-def test_a_result_for_a_file_that_has_none_is_refused(file: bytes) -> None:
+def test_cached_result_for_a_file_without_one_is_replaced(file: bytes) -> None:
     cache, executor = OneKey(SMALLER), AtOnce()
     assert recompress_all([file], RECIPE, executor=executor, cache=cache) == [None]
     assert executor.done == 1
@@ -267,7 +267,7 @@ def test_a_result_for_a_file_that_has_none_is_refused(file: bytes) -> None:
     assert executor.done == 1  # it is remembered
 
 
-def test_swapped_results_of_gzip_files_are_made_again(tmp_path: Path) -> None:
+def test_swapped_gzip_results_are_encoded_again(tmp_path: Path) -> None:
     cache = EncodedCache(tmp_path)
     files = [FILE, packed(words(7, 2_000)), SMALLER]  # the last gets no smaller
     expected = recompress_all(files, RECIPE, executor=AtOnce(), cache=cache)
@@ -301,9 +301,7 @@ WRONG = "an encoder returned a deflate stream that does not unpack to its input"
 
 
 @pytest.mark.parametrize("answer", [b"", b"?", raw(b"other"), raw(CONTENT)])
-def test_a_worker_s_wrong_stream_ends_the_build_and_is_not_kept(
-    answer: bytes, tmp_path: Path
-) -> None:
+def test_wrong_stream_of_a_worker_is_an_error_and_not_cached(answer: bytes, tmp_path: Path) -> None:
     cache = EncodedCache(tmp_path)
     with pytest.raises(EncodingError) as caught:
         deflated(Liar(answer), cache)
@@ -313,6 +311,6 @@ def test_a_worker_s_wrong_stream_ends_the_build_and_is_not_kept(
 
 
 @pytest.mark.parametrize("answer", [b"", FILE, packed(b"other")])
-def test_a_worker_s_wrong_gzip_file_ends_the_build(answer: bytes) -> None:
+def test_wrong_gzip_file_of_a_worker_is_an_error(answer: bytes) -> None:
     with pytest.raises(EncodingError, match=WRONG):
         recompress_all([FILE], RECIPE, executor=Liar(answer))

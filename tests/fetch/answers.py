@@ -1,4 +1,4 @@
-"""What a :class:`~tests.fetch.server.Server` can be told to answer in place of the file."""
+"""Responses that a :class:`~tests.fetch.server.Server` can give in place of the file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.fetch.server import PIECE_BYTES, Answer, Exchange
 
 
 def status(code: int, body: bytes = b"", **headers: str) -> Answer:
-    """Answer with a status, and headers whose underlines are hyphens."""
+    """Respond with a status, and headers whose underscores become hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda exchange: exchange.say(code, body, named)
 
 
 def redirect(target: str, code: int = 302) -> Answer:
-    """Send the client elsewhere."""
+    """Redirect the client."""
     return status(code, b"over there\n", Location=target)
 
 
@@ -28,7 +28,7 @@ def cut(until: int) -> Answer:
 
 
 def stall(until: int) -> Answer:
-    """Serve so many bytes of the body, and no more, and leave the connection open."""
+    """Serve so many bytes of the body, and leave the connection open."""
 
     def answer(exchange: Exchange) -> None:
         exchange.give(until=until)
@@ -38,12 +38,12 @@ def stall(until: int) -> Answer:
 
 
 def whole(exchange: Exchange) -> None:
-    """Serve the file and know nothing of ranges."""
+    """Serve the whole file, without support for ranges."""
     exchange.give(ranges=False)
 
 
 def whole_cut(until: int) -> Answer:
-    """Know nothing of ranges, and close the connection after so many bytes."""
+    """Ignore ranges, and close the connection after so many bytes."""
     return lambda exchange: exchange.give(ranges=False, until=until)
 
 
@@ -53,12 +53,12 @@ def slowly(between: float) -> Answer:
 
 
 def silence(exchange: Exchange) -> None:
-    """Take the request, and never answer."""
+    """Accept the request, and never respond."""
     exchange.wait_for_the_end()
 
 
 def tunnel(port: int) -> Answer:
-    """Be a proxy: connect the client to a port of this host, wherever it wants to go."""
+    """Act as a proxy that connects the client to a port of this host, whatever it asks for."""
 
     def relay(source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Fetch in another process, that may be killed."""
+"""Fetch in another process, which a test can kill."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ print(json.dumps([one.sha256 for one in fetched]))
 
 
 class Child:
-    """A process that fetches ``urls`` into the store at ``folder``, and says what it got."""
+    """A process that fetches ``urls`` into the store at ``folder``, and prints the digests."""
 
     def __init__(self, folder: Path, urls: Sequence[str]) -> None:
         self._process = subprocess.Popen(
@@ -44,12 +44,12 @@ class Child:
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """End it as the system does that is out of memory: nothing more is run."""
+        """Kill it, as Linux does when the memory is full: no more of its code runs."""
         self._process.kill()
         self._process.communicate()
 
     def interrupt(self) -> tuple[int, str]:
-        """Press Ctrl-C; return the exit status and the last line of what it complains of."""
+        """Press Ctrl-C; return the exit status and the last line of standard error."""
         self._process.send_signal(signal.SIGINT)
         _said, complaints = self._process.communicate(timeout=120)
         return self._process.returncode, complaints.decode().splitlines()[-1]

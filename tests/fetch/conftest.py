@@ -12,7 +12,7 @@ import pytest
 from purekernel.fetch.store import Store
 from tests.fetch.server import Server
 
-# What requests and we go by; a test sets what it is about.
+# Variables that requests and purekernel read; a test sets those that it needs.
 _VARIABLES = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
@@ -26,7 +26,7 @@ _VARIABLES = (
 
 @pytest.fixture
 def plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Surroundings that name no proxy, no authorities and no passwords."""
+    """An environment without proxies, authorities and passwords."""
     for name in _VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -53,7 +53,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def unanswering() -> Iterator[int]:
-    """A port that takes connections, and on which nothing is ever said."""
+    """A port that accepts connections and never sends anything."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(50)

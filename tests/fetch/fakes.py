@@ -11,7 +11,7 @@ from purekernel.fetch.model import Download, DownloadedFile
 
 
 class FakeDownloads:
-    """Serves files by their URLs, and counts what was asked for.
+    """Serves files by their URLs, and counts the requests.
 
     Attributes:
         asked: every URL that was asked for, in order.
@@ -24,7 +24,7 @@ class FakeDownloads:
         self.failures: dict[str, int] = {}
 
     def fetch(self, download: Download) -> DownloadedFile | None:
-        # As the real ones do: what the first place says of an optional file counts.
+        # As the real ones do: the first mirror's answer for an optional file counts.
         urls = download.urls[:1] if download.optional else download.urls
         self.asked.extend(urls)
         for url in urls:
@@ -72,7 +72,7 @@ class FakeDownloads:
         return self._files[fetched.url]
 
     def _check(self, url: str) -> None:
-        """Raise an error where the host is down; so many times as it is to be."""
+        """Raise an error if the host is down, as many times as the test has set."""
         host = url.split("/")[2]
         if self.failures.get(host, 0):
             self.failures[host] -= 1

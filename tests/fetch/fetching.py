@@ -1,4 +1,4 @@
-"""What the tests of downloads say in a word: fetch this, and say why not."""
+"""Short forms for the tests of downloads: fetch a file, or return the error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from purekernel.fetch.model import Download
 from purekernel.fetch.store import Store
 from purekernel.fetch.urls import last_component
 
-# Three rounds without pauses; what a busy machine takes for a stall is none.
+# Three attempts without pauses, and a limit for stalls that a busy machine does not exceed.
 QUICK = DownloadPolicy(
     attempts=3,
     connect_seconds=20,
@@ -38,7 +38,7 @@ IMPATIENT = DownloadPolicy(
     most_pause_seconds=0,
 )
 
-# The hint of every download that fails for no particular reason.
+# The hint of a download that fails for no special reason.
 CHECKSUM_HINT = (
     "correct the digest, use another source, or run 'purekernel lock --update' if the new "
     "file is the right one"
@@ -50,7 +50,7 @@ ELSEWHERE_HINT = "set another folder with --cache-dir or PUREKERNEL_CACHE"
 
 
 def extension(size_bytes: int = 3000, seed: int = 0) -> bytes:
-    """Return what passes for an extension, and has no two parts that are alike."""
+    """Return bytes that look like an extension and in which no two parts are equal."""
     return b"hsqs" + random.Random(seed).randbytes(size_bytes - 4)
 
 
@@ -63,7 +63,7 @@ def sha256(content: bytes) -> str:
 
 
 def want(*urls: str, **fields: Any) -> Download:
-    """Want what the first of ``urls`` is named after."""
+    """Return a request for a file that is named after the first of ``urls``."""
     return Download(**{"name": last_component(urls[0]), "urls": urls, **fields})
 
 
@@ -76,7 +76,7 @@ def fetch(
     sleep: Callable[[float], None] | None = None,
     **fields: Any,
 ) -> bytes | None:
-    """Fetch one file, and return what it holds."""
+    """Fetch one file, and return its content."""
     with Downloads(store, policy=policy, offline=offline, reuse=reuse, sleep=sleep) as downloads:
         fetched = downloads.fetch(want(*urls, **fields))
         return None if fetched is None else downloads.load(fetched)
@@ -90,7 +90,7 @@ def why_not(store: Store, *urls: str, **named: Any) -> tuple[type[PurekernelErro
 
 
 def files(store: Store) -> list[str]:
-    """Return the kinds of what the store holds: the folders below its top, one for each file."""
+    """Return the top folder of each file in the store."""
     top = store.folder / "v1"
     found = (path.relative_to(top) for path in top.rglob("*") if path.is_file())
     return sorted(path.parts[0] for path in found if path.parts[0] != "locks")
@@ -103,7 +103,7 @@ def blobs(store: Store) -> list[Path]:
 
 @contextmanager
 def closed_port() -> Iterator[int]:
-    """Have a port that refuses connections, and that nobody else takes meanwhile."""
+    """Reserve a port that refuses connections."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A web server on 127.0.0.1 that keeps to HTTP/1.1, and breaks it where a test says so.
+"""A web server on 127.0.0.1 that follows HTTP/1.1, and violates it where a test says so.
 
 Files have a strong ETag and a date, and are given in ranges (RFC 9110, 13 and 14). A script
 for a path has one answer for each request to come; when it is used up, the file is served.
@@ -32,7 +32,7 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 @define(kw_only=True)
 class Asked:
-    """One request, and what came of it.
+    """One request and its response.
 
     Attributes:
         method: ``GET`` and the like.
@@ -53,7 +53,7 @@ class Asked:
 
 @frozen(kw_only=True)
 class Served:
-    """One file, and the headers that it comes with."""
+    """One file and the headers of its response."""
 
     content: bytes
     headers: dict[str, str]
@@ -77,16 +77,16 @@ class _State:
 
 
 class Exchange(http.server.BaseHTTPRequestHandler):
-    """One connection, and the request on it that is being answered."""
+    """One connection, and its current request."""
 
     protocol_version = "HTTP/1.1"
-    # Header and body are written one after the other: without this, 40 ms apart.
+    # Header and body are written one after the other: without this, they arrive 40 ms apart.
     disable_nagle_algorithm = True
     server: _Listener
 
     def setup(self) -> None:
         if self.server.tls is not None:
-            # Here, in the connection's own thread: a client may be slow, or leave.
+            # In the thread of the connection: a client may be slow, or disconnect.
             self.request = self.server.tls.wrap_socket(
                 self.request, server_side=True, suppress_ragged_eofs=True
             )
@@ -103,7 +103,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
             self.server.shutdown_request(self.request)
 
     def answer(self) -> None:
-        """Note the request; answer it by the script, or with the file."""
+        """Record the request; respond as the test has said, or with the file."""
         self.asked = Asked(
             method=self.command,
             target=self.path,
@@ -125,7 +125,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
     def give(
         self, *, until: int | None = None, ranges: bool = True, between: float | None = None
     ) -> None:
-        """Serve the file, in whole or in part; a missing one is missed.
+        """Serve the file, in whole or in part, or respond with 404.
 
         Args:
             until: how many bytes of the body are sent before the connection is cut.
@@ -154,12 +154,12 @@ class Exchange(http.server.BaseHTTPRequestHandler):
             self.hang_up()
 
     def say(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        """Answer with a body of its own."""
+        """Respond with a body of its own."""
         self.begin(status, {"Content-Length": str(len(body)), **(headers or {})})
         self.send_body(body)
 
     def begin(self, status: int, headers: dict[str, str]) -> None:
-        """Send the head of an answer."""
+        """Send the head of a response."""
         self.asked.status = status
         self.send_response(status)
         for name, value in headers.items():
@@ -167,7 +167,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def send_body(self, body: bytes, *, between: float | None = None) -> None:
-        """Send a body, in pieces where the request is not for the head alone."""
+        """Send a body in pieces, unless the request is HEAD."""
         if self.command == "HEAD":
             return
         step = PIECE_BYTES if between is None else 4 << 10
@@ -184,16 +184,16 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         self.asked.sent_bytes += len(content)
 
     def hang_up(self) -> None:
-        """Close the connection after this answer."""
+        """Close the connection after this response."""
         self.close_connection = True
 
     @staticmethod
     def letting_go() -> suppress:
-        """Take it for the end when the other side leaves."""
+        """Stop if the client has disconnected."""
         return suppress(OSError)
 
     def wait_for_the_end(self) -> None:
-        """Send nothing until the other side leaves, or the server is stopped."""
+        """Send nothing until the client disconnects or the server is stopped."""
         self.hang_up()
         with suppress(OSError):
             self.connection.recv(1)
@@ -210,7 +210,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         return served.header("ETag"), served.header("Last-Modified")
 
     def log_message(self, *_arguments: Any) -> None:
-        """Leave standard error alone."""
+        """Print nothing."""
 
 
 class _Listener(socketserver.ThreadingTCPServer):
@@ -237,14 +237,14 @@ class _Listener(socketserver.ThreadingTCPServer):
             self.state.open.discard(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep what went wrong here; that clients leave is nothing of the kind."""
+        """Keep errors of the server itself; that a client disconnects is not one."""
         error = sys.exception() if sys.version_info >= (3, 12) else sys.exc_info()[1]
         if error is not None and not isinstance(error, (ConnectionError, ssl.SSLError)):
             self.state.errors.append(error)
 
 
 class Server:
-    """Serves what is put into it, and notes what it is asked.
+    """Serves the files that are put into it, and records the requests.
 
     Attributes:
         port: on 127.0.0.1.
@@ -262,7 +262,7 @@ class Server:
 
     @contextmanager
     def running(self) -> Iterator[Server]:
-        """Answer inside; afterwards no connection and no thread is left."""
+        """Serve inside the block; afterwards no connection and no thread is left."""
         self._thread.start()
         try:
             yield self
@@ -288,16 +288,16 @@ class Server:
         return f"{self.url}{path}"
 
     def remove(self, path: str) -> None:
-        """Have the file no more."""
+        """Delete the file."""
         del self._state.files[path]
 
     def script(self, path: str, *answers: Answer) -> str:
-        """Answer so to the next requests for ``path``, one each; return its URL."""
+        """Give these responses to the next requests for ``path``, in order; return its URL."""
         self._state.scripts.setdefault(path, []).extend(answers)
         return f"{self.url}{path}"
 
     def unscript(self, path: str) -> None:
-        """Serve the file again, whatever answers are left."""
+        """Serve the file again, and drop the responses that are left."""
         self._state.scripts.pop(path, None)
 
     @property

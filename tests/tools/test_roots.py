@@ -1,4 +1,4 @@
-"""Root file systems wherever they lie, changed where they lie."""
+"""Test that a root file system is changed in place, in a folder or in a file of any format."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def open_all(place: Path | str) -> Root:
 
 
 def change(tree: Tree) -> Tree:
-    """A file more, a file otherwise, a link more, a link otherwise, a link less, a folder more."""
+    """Add, change and delete files, links and folders."""
     changed = tree.copy()
     put_file(changed, b"etc/new/file", b"new", metadata=Metadata(mode=0o644, mtime=5))
     put_file(changed, b"etc/motd", b"changed", metadata=Metadata(mode=0o644, mtime=5))
@@ -77,7 +77,7 @@ def snapshot(folder: Path) -> dict[str, tuple[object, ...]]:
 
 
 @posix
-def test_in_a_folder_what_changed_is_changed_and_nothing_else_is_touched(tmp_path: Path) -> None:
+def test_only_changed_files_of_a_folder_are_written(tmp_path: Path) -> None:
     folder = tmp_path / "root"
     lay_down(plain_tree(), folder)
     os.mkfifo(folder / "fifo")
@@ -97,7 +97,7 @@ def test_in_a_folder_what_changed_is_changed_and_nothing_else_is_touched(tmp_pat
 
 
 @posix
-def test_a_folder_is_read_when_it_is_asked_for(tmp_path: Path) -> None:
+def test_files_of_a_folder_are_read_on_access(tmp_path: Path) -> None:
     folder = tmp_path / "root"
     (folder / "proc").mkdir(parents=True)
     (folder / "proc/x").write_bytes(b"x")
@@ -121,7 +121,7 @@ def test_a_folder_is_read_when_it_is_asked_for(tmp_path: Path) -> None:
 
 
 @posix
-def test_what_is_the_same_already_is_not_written(tmp_path: Path) -> None:
+def test_unchanged_folder_is_not_written(tmp_path: Path) -> None:
     folder = tmp_path / "root"
     lay_down(plain_tree(), folder)
     root = open_all(folder)
@@ -134,7 +134,7 @@ def test_what_is_the_same_already_is_not_written(tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("top", ["sys", "proc", "opt"])
-def test_no_link_leads_a_write_out_of_the_folder(top: str, tmp_path: Path) -> None:
+def test_links_in_a_folder_do_not_lead_writes_outside(top: str, tmp_path: Path) -> None:
     folder, outside = tmp_path / "root", tmp_path / "outside"
     folder.mkdir()
     outside.mkdir()
@@ -143,7 +143,7 @@ def test_no_link_leads_a_write_out_of_the_folder(top: str, tmp_path: Path) -> No
     (folder / "etc").symlink_to(top)
     root = open_all(folder)
     changed = root.tree.copy()
-    # In the tree such a link leads to a name inside, as after chroot.
+    # In the tree such a link leads to a path inside the root, as after chroot.
     put_file(changed, b"etc/file", b"theirs", metadata=Metadata(mode=0o644))
     root.save(changed)
     assert (folder / "outside/file").read_text() == "theirs"
@@ -151,7 +151,7 @@ def test_no_link_leads_a_write_out_of_the_folder(top: str, tmp_path: Path) -> No
 
 
 @posix
-def test_no_link_that_comes_meanwhile_does_either(tmp_path: Path) -> None:
+def test_links_created_later_do_not_lead_writes_outside(tmp_path: Path) -> None:
     folder, outside = tmp_path / "root", tmp_path / "outside"
     (folder / "etc").mkdir(parents=True)
     (folder / "etc/file").write_text("theirs")
@@ -172,7 +172,7 @@ def test_no_link_that_comes_meanwhile_does_either(tmp_path: Path) -> None:
 
 
 @posix
-def test_what_may_not_be_read_is_noted(open_folder: Path) -> None:
+def test_unreadable_files_are_noted(open_folder: Path) -> None:
     (open_folder / "secret").mkdir()
     (open_folder / "file").write_text("x")
     for name in ("secret", "file"):
@@ -189,9 +189,7 @@ def test_what_may_not_be_read_is_noted(open_folder: Path) -> None:
 
 
 @posix
-def test_a_write_that_fails_leaves_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "root"
     lay_down(plain_tree(), folder)
     root = open_all(folder)
@@ -207,7 +205,7 @@ def test_a_write_that_fails_leaves_what_was_there(
     assert (folder / "bin/su").readlink() == Path("busybox.suid")
 
 
-def test_a_folder_is_changed_where_it_is(tmp_path: Path) -> None:
+def test_folder_cannot_be_saved_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     root = open_all(tmp_path / "root")
     with pytest.raises(UsageError, match="is a folder, which can only be changed in place"):
@@ -227,7 +225,7 @@ PACKERS: list[tuple[str, Callable[[bytes], bytes], bytes]] = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "pack", "magic"), PACKERS, ids=[kind for kind, *_ in PACKERS])
 @pytest.mark.parametrize("form", ["cpio", "tar", "tar with a top"])
-def test_an_archive_is_packed_as_it_was(
+def test_saved_archive_keeps_its_format_and_compression(
     form: str, kind: str, pack: Callable[[bytes], bytes], magic: bytes, tmp_path: Path
 ) -> None:
     tree = plain_tree()
@@ -254,7 +252,7 @@ def test_an_archive_is_packed_as_it_was(
 
 
 @posix
-def test_nothing_but_a_file_is_replaced(tmp_path: Path) -> None:
+def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
     path, fifo = tmp_path / "core.cpio", tmp_path / "fifo"
     path.write_bytes(build_cpio(plain_tree()))
     os.mkfifo(fifo)
@@ -269,7 +267,7 @@ def test_nothing_but_a_file_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "other").read_bytes() == path.read_bytes()
 
 
-def test_xz_is_packed_so_that_linux_unpacks_it(tmp_path: Path) -> None:
+def test_saved_xz_archive_has_the_checksum_that_linux_supports(tmp_path: Path) -> None:
     path = tmp_path / "core.xz"
     path.write_bytes(lzma.compress(build_cpio(plain_tree())))
     root = open_all(path)
@@ -281,7 +279,7 @@ def test_xz_is_packed_so_that_linux_unpacks_it(tmp_path: Path) -> None:
 
 
 @posix
-def test_a_link_to_an_archive_stays_one(tmp_path: Path) -> None:
+def test_link_to_an_archive_is_kept(tmp_path: Path) -> None:
     (tmp_path / "real.cpio").write_bytes(build_cpio(plain_tree()))
     (tmp_path / "link.cpio").symlink_to("real.cpio")
     root = open_all(tmp_path / "link.cpio")
@@ -290,7 +288,7 @@ def test_a_link_to_an_archive_stays_one(tmp_path: Path) -> None:
     assert b"changed" in (tmp_path / "real.cpio").read_bytes()
 
 
-def test_what_cannot_be_written_again_is_refused(tmp_path: Path) -> None:
+def test_formats_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     cpio = build_cpio(plain_tree())
     cases = {
         "two.img": (cpio + gzip.compress(cpio), "has several archives"),
@@ -310,7 +308,7 @@ def test_what_cannot_be_written_again_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("options", ["-b 4096", "-b 128K -comp xz -no-fragments -no-exports"])
-def test_a_squashfs_is_written_as_it_was(options: str, tmp_path: Path) -> None:
+def test_saved_squashfs_keeps_its_options(options: str, tmp_path: Path) -> None:
     lay_down(plain_tree(), tmp_path / "root")
     path = tmp_path / "x.tcz"
     run(
@@ -329,7 +327,7 @@ def test_a_squashfs_is_written_as_it_was(options: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_in_an_iso_the_core_is_changed_and_all_else_stays(tmp_path: Path) -> None:
+def test_saved_iso_differs_only_in_its_core(tmp_path: Path) -> None:
     path = tmp_path / "core.iso"
     path.write_bytes(make_core_iso(beside_boot={b"cde/onboot.lst": b"x.tcz\n"}))
     before = parse_iso(path.read_bytes(), source="x")
@@ -350,7 +348,7 @@ def test_in_an_iso_the_core_is_changed_and_all_else_stays(tmp_path: Path) -> Non
 
 
 @pytest.mark.oracle
-def test_an_iso_that_boots_two_ways_is_not_written(tmp_path: Path) -> None:
+def test_iso_with_two_boot_entries_is_not_written(tmp_path: Path) -> None:
     (tmp_path / "core.iso").write_bytes(make_core_iso())
     files = tmp_path / "files"
     run("xorriso", "-osirrox", "on", "-indev", tmp_path / "core.iso", "-extract", "/", files)
@@ -369,7 +367,7 @@ def test_an_iso_that_boots_two_ways_is_not_written(tmp_path: Path) -> None:
     assert made.read_bytes() == data
 
 
-def test_an_iso_that_boots_as_a_disk_too_is_not_written(tmp_path: Path) -> None:
+def test_hybrid_iso_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "hybrid.iso"
     path.write_bytes(b"\xfa" + make_core_iso()[1:])
     root = open_all(path)
@@ -391,7 +389,7 @@ def test_an_iso_that_boots_as_a_disk_too_is_not_written(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_root_file_system(
+def test_other_files_are_refused_as_root_file_systems(
     place: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -403,7 +401,7 @@ def test_what_is_no_root_file_system(
 
 
 @posix
-def test_a_name_with_a_colon_is_a_name(tmp_path: Path) -> None:
+def test_existing_name_with_a_colon_is_opened(tmp_path: Path) -> None:
     (tmp_path / "core.iso").write_bytes(make_core_iso())
     (tmp_path / "core.iso:x").write_bytes(build_cpio(plain_tree()))
     assert open_all(f"{tmp_path / 'core.iso'}:x").tree == plain_tree()
@@ -411,7 +409,7 @@ def test_a_name_with_a_colon_is_a_name(tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("planted", ["link", "file"])
-def test_mode_of_what_was_planted_in_place_of_a_new_folder_stays(
+def test_mode_of_link_planted_in_place_of_new_folder_is_kept(
     planted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, secret = tmp_path / "root", tmp_path / "secret"
@@ -437,7 +435,7 @@ def test_mode_of_what_was_planted_in_place_of_a_new_folder_stays(
 
 
 @posix
-def test_new_folder_gets_its_mode_whatever_the_umask(tmp_path: Path) -> None:
+def test_mode_of_new_folder_does_not_depend_on_umask(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     root = open_all(tmp_path / "root")
     changed = root.tree.copy()
@@ -451,9 +449,7 @@ def test_new_folder_gets_its_mode_whatever_the_umask(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [b"lib/a\\..\\..\\evil", b"lib/C:evil", b"lib/nul.so", b"lib/a."])
-def test_on_windows_a_name_that_leads_elsewhere_changes_nothing(
-    name: bytes, tmp_path: Path
-) -> None:
+def test_invalid_windows_name_changes_nothing(name: bytes, tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     root = open_all(tmp_path / "root")
     assert isinstance(root, FolderRoot)
@@ -466,7 +462,7 @@ def test_on_windows_a_name_that_leads_elsewhere_changes_nothing(
 
 
 @posix
-def test_by_names_as_on_windows_no_link_on_the_way_is_followed(
+def test_links_on_the_path_are_not_followed_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(below, "_BY_DESCRIPTOR", False)
