@@ -11,8 +11,7 @@ from purekernel.tree.edit import (
     put_file,
     subtree,
 )
-from purekernel.tree.layer import Layer, Stated
-from purekernel.tree.merge import merge
+from purekernel.tree.merge import Layer, Stated, merge
 from purekernel.tree.node import (
     Device,
     DeviceKind,

@@ -1,4 +1,4 @@
-"""Merge an overlay tree into a base tree.
+"""Define overlays, and merge an overlay tree into a base tree.
 
 * A node that is not a folder replaces a node that is not a folder. Other hard links to the
   replaced inode keep the old content.
@@ -16,16 +16,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from attrs import asdict, evolve
+from attrs import asdict, evolve, field, frozen
 
 from purekernel.errors import ConflictError, TreeError
-from purekernel.tree.layer import NOTHING_STATED, Stated
 from purekernel.tree.node import Directory, Node, Symlink
 from purekernel.tree.path import ROOT, display, join, name, parent
 from purekernel.tree.resolve import resolve
 from purekernel.tree.tree import Tree
+
+Stated = Mapping[bytes, frozenset[str]]
+"""For a path, the names of the :class:`Metadata` fields that were set explicitly."""
+
+NOTHING_STATED: Stated = {}
+
+
+@frozen(kw_only=True)
+class Layer:
+    """An overlay that has been read.
+
+    Attributes:
+        source: the origin of the overlay, for messages.
+        tree: its files and folders.
+        stated: the metadata fields that a manifest sets explicitly. All other metadata
+            is a by-product of how the layer was made: owners become root, and folders
+            that exist in the base keep the base's metadata.
+    """
+
+    source: str
+    tree: Tree
+    stated: Stated = field(factory=dict)
 
 
 def merge(

@@ -1,4 +1,4 @@
-"""Full disks, limits, and folders that are not to be written to."""
+"""Test writes of the store on full disks, under limits, and in read-only folders."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.processes import environment, purekernel
 
 CONTENT = extension(300_000)
 
-# Fetches files into a store, under a limit on the size of files; prints what went wrong.
+# Fetches files into a store with a limit on the size of files, and prints the error.
 UNDER_A_LIMIT = """
 import json, resource, sys
 from pathlib import Path
@@ -69,13 +69,13 @@ def test_file_size_limit_is_reported(
         store.folder, "100000", *urls, cwd=tmp_path, script=UNDER_A_LIMIT, env=environment()
     )
     assert (done.returncode, done.stderr) == (0, "")
-    # One fault, for two files.
+    # Two files fail with one error.
     assert json.loads(done.stdout) == [
         "StoreError",
         f"the store of downloads, {store.folder}, cannot be written: File too large",
         f"raise the limit on file sizes, or {ELSEWHERE_HINT}",
     ]
-    # Of what did not fit nothing stays; it would take the room of something that does.
+    # Partial files that do not fit are deleted, to leave space for others.
     assert files(store) == ["blobs", "md5", "urls"]
 
 
@@ -88,9 +88,9 @@ def test_full_disk_is_reported(tiny: Path, server: Server) -> None:
         f"free some space, or {ELSEWHERE_HINT}",
     )
     assert files(store) == []
-    # What was written until then made room again.
+    # The partial file was deleted, so a small file fits.
     assert fetch(store, small) == extension()
-    # It is not the mirror's fault: nobody asked another time.
+    # A full disk is not the mirror's fault, so the download is not retried.
     assert server.statuses("/a") == [200]
 
 
@@ -114,7 +114,7 @@ def test_read_only_store_is_reported(server: Server, open_folder: Path) -> None:
         if path.is_dir():
             path.chmod(0o555)
     with ordinary_user():
-        # What is there is found, and looked at; that it was used cannot be noted.
+        # Files in the store are found and verified, but the time of use cannot be set.
         assert fetch(store, url) == CONTENT
         assert fetch(store, url, offline=True) == CONTENT
         assert why_not(store, other) == (
@@ -143,15 +143,15 @@ def test_store_folder_that_cannot_be_created_is_reported(server: Server) -> None
 
 
 def test_store_deleted_during_download_is_recreated(server: Server, store: Store) -> None:
-    """Who cleans up while we are at work costs us what was there, and nothing else."""
+    """Deleting the store during downloads loses the stored files only."""
     wanted = [want(server.put(f"/{number}", extension(seed=number))) for number in range(5)]
     with Downloads(store, report=lambda *_: shutil.rmtree(store.folder / "v1")) as downloads:
         for one in wanted:
             assert downloads.fetch(one)
 
 
-class Grudging:
-    """A file that takes three bytes at a time."""
+class ShortWrites:
+    """A file that accepts three bytes per write."""
 
     def __init__(self) -> None:
         self.written = b""
@@ -162,7 +162,7 @@ class Grudging:
 
 
 def test_write_piece_completes_short_writes() -> None:
-    stream = Grudging()
+    stream = ShortWrites()
     write_piece(stream, b"0123456789")  # type: ignore[arg-type]
     assert stream.written == b"0123456789"
 
@@ -219,7 +219,7 @@ def test_failed_remove_returns_false(open_folder: Path) -> None:
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """A file that a planted link leads to."""
+    """Return the target of a link that another user created."""
     path = tmp_path / "secret"
     path.write_bytes(b"secret")
     path.chmod(0o640)

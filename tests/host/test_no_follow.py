@@ -1,4 +1,4 @@
-"""Modes, owners, times and attributes: never those of what a link leads to."""
+"""Test that modes, owners, times and attributes of the target of a link are not changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONG_AGO = 1_000_000_000
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """A file that links lead to, and that nothing may change."""
+    """Return the target of a link, which must not be changed."""
     path = tmp_path / "secret"
     path.write_bytes(b"secret")
     path.chmod(0o600)
@@ -30,7 +30,7 @@ def secret(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["held", "by name"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """With the inode held open, and as on a system that has no O_PATH or no proc."""
+    """Test with the inode held open, and as on a system without O_PATH or proc."""
     if request.param == "by name":
         monkeypatch.setattr(no_follow, "_O_PATH", 0)
     elif not no_follow._O_PATH:
@@ -90,7 +90,7 @@ def test_mode_of_fifo_is_changed(tmp_path: Path) -> None:
     try:
         change_mode(tmp_path / "fifo", 0o755)
     except OSError as error:
-        # An old C library without O_PATH; it must not have followed anything, and says so.
+        # An old C library without O_PATH reports that it cannot do this without following links.
         assert error.errno in (errno.ENOTSUP, errno.EOPNOTSUPP)  # noqa: PT017
         assert stat.S_IMODE((tmp_path / "fifo").stat().st_mode) == 0o600
     else:
@@ -107,7 +107,7 @@ def test_xattr_of_link_is_not_set_on_target(secret: Path, tmp_path: Path) -> Non
 def test_no_handle_stays_open_without_proc(
     secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # An entry of another's making, as in a chroot where anyone may have made a folder proc.
+    # An entry that another user created, as in a chroot where any user may create proc.
     (tmp_path / "fd").mkdir()
     for number in range(64):
         (tmp_path / "fd" / str(number)).symlink_to(secret)

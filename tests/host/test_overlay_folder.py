@@ -1,4 +1,4 @@
-"""Folders of the host as layers."""
+"""Test reading folders of the host into layers."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_manifest_errors_name_the_manifest(top: Path) -> None:
         load_folder(top, mtime=0)
 
 
-# What Windows needs, shown anywhere
+# The rules for Windows, on any host
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Overlays of every kind, told by what they hold."""
+"""Test reading overlays of each kind, which is detected by their content."""
 
 from __future__ import annotations
 

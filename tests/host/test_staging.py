@@ -11,7 +11,7 @@ from tests.host.test_write import everything
 
 
 def stage(folder: Path, *names: str, error: BaseException | None = None) -> None:
-    """Write files by way of a staging, which ends with ``error``."""
+    """Write files through a staging; raise ``error`` before the commit."""
     with Staging() as staging:
         for name in names:
             with create(staging.add(folder / name), "xb") as stream:

@@ -1,4 +1,4 @@
-"""Trees unpacked into folders of the host, which others may write to or Windows may have."""
+"""Test unpacking into folders that other users may write to, and on Windows."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_each_name_is_checked_on_windows(
 ) -> None:
     monkeypatch.setattr(below, "ON_WINDOWS", True)
     monkeypatch.setattr(below, "_BY_DESCRIPTOR", False)
-    # The check of the whole tree is left out: this is the one at the last moment.
+    # windows=False skips the check of the whole tree; each name is checked when it is created.
     unpack_tree(make_tree(first=make_file()), tmp_path / "good", windows=False)
     tree = make_tree()
     tree.add(name, make_file())
@@ -169,7 +169,7 @@ def check_untouched(secret: Path) -> None:
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, swap: Callable[[str, int | None], None]) -> list[str]:
-    """Swap what was just made under a temporary name, before its mode is set."""
+    """Replace the first file that is created under a temporary name, before its mode is set."""
     planted: list[str] = []
     for call in ("mknod", "symlink"):
         real = getattr(os, call)
@@ -198,7 +198,7 @@ def test_link_replacing_created_file_is_not_followed(
     link = os.symlink
     planted = plant(monkeypatch, lambda where, folder: link(secret, where, dir_fd=folder))
     if isinstance(node, Symlink):
-        # Of the same kind, so it is taken for what was made; it is changed itself.
+        # A link of the same kind is accepted, and the link itself is changed.
         unpack_tree(make_tree(name=node), tmp_path / "out", replace=True)
     else:
         with pytest.raises(OutputError, match="out/name cannot be written: it was replaced"):

@@ -129,7 +129,7 @@ def test_output_name_outside_folder_is_refused(tmp_path: Path, name: str) -> Non
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers Ctrl-C to consoles only")
 def test_signal_is_deferred_during_renames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though another thread should take it, as one that draws progress does."""
+    """Signals may be delivered to another thread, such as the one that draws progress."""
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait)
     thread.start()
@@ -173,7 +173,7 @@ def test_invalid_windows_output_name_is_refused(tmp_path: Path, name: str) -> No
 
 
 def swap_for_link(secret: Path) -> Callable[[IO[bytes]], None]:
-    """Return what writes an output while another user puts a link in its place."""
+    """Return a function that writes an output while another user replaces it with a link."""
 
     def write(stream: IO[bytes]) -> None:
         stream.write(b"new")
