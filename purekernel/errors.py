@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 # How a message begins that says where in a file the fault is: "purekernel.toml, line 12",
 # "gem.list, lines 3 to 5", "core.gz, byte 40", perhaps with a key after it.
@@ -49,9 +49,10 @@ class PurekernelError(Exception):
         self.hint = hint or self.default_hint
         self.context: list[str] = []
 
-    def within(self, place: str) -> PurekernelError:
-        """Add ``place`` to the front of the context, and return the same error."""
-        self.context.insert(0, place)
+    def within(self, place: str) -> Self:
+        """Add ``place`` to the front of the context unless it is empty; return the same error."""
+        if place:
+            self.context.insert(0, place)
         return self
 
     @property
@@ -97,7 +98,7 @@ class CombinedError(PurekernelError):
         super().__init__("; ".join(map(str, flat)), hint=flat[0].hint)
         self.errors: tuple[PurekernelError, ...] = tuple(flat)
 
-    def within(self, place: str) -> CombinedError:
+    def within(self, place: str) -> Self:
         """Add ``place`` to the front of each context, and return the same error."""
         for error in self.errors:
             error.within(place)

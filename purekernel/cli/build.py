@@ -20,6 +20,7 @@ from purekernel.cli.gathering import (
     take_recipe,
 )
 from purekernel.cli.parameters import Place, Size, Words
+from purekernel.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -226,7 +227,9 @@ def build_command(
             ),
             cache=cache,
         )
+        folder_place = ""
         if isinstance(chosen, Recipe):
+            folder_place = "" if output_dir else chosen.output.place("folder")
             source: Recipe | Bundle = chosen
             outputs = Outputs(folder=output_dir or _folder_of(chosen), **packing)
             if dry_run:
@@ -236,7 +239,10 @@ def build_command(
             with progress.step("reading the bundle"):
                 source = chosen(limits=context.limits)
             outputs = Outputs(folder=output_dir or Path(), **packing)
-        image = build(source, context, outputs)
+        try:
+            image = build(source, context, outputs)
+        except OutputError as error:
+            raise error.within(folder_place) from None
     for note in image.notes:
         say_warning(note)
     if as_json:

@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from attrs import evolve, frozen
 
-from purekernel.errors import DownloadError, PurekernelError, StoreError, raise_all
+from purekernel.errors import (
+    ChecksumError,
+    DownloadError,
+    PurekernelError,
+    StoreError,
+    raise_all,
+)
 from purekernel.fetch.attempts import missing
 from purekernel.fetch.finder import Finder
 from purekernel.fetch.model import Download, DownloadedFile, DownloadPolicy, Stopped
@@ -297,7 +303,7 @@ class Downloads:
                     if report is not None:
                         report(download, result)
                 elif isinstance(result.error, PurekernelError):
-                    errors[download] = result.error
+                    errors[download] = result.error.within(_place(download, result.error))
                 else:
                     raise result.error
         except Stopped:
@@ -375,3 +381,10 @@ def _return_error(
             return error
 
     return run
+
+
+def _place(download: Download, error: PurekernelError) -> str:
+    """Return where the user gave what failed; empty for errors of the store."""
+    if isinstance(error, ChecksumError) and download.sha256_place:
+        return download.sha256_place
+    return download.place if isinstance(error, DownloadError) else ""

@@ -48,6 +48,8 @@ class Download:
             others are not tried.
         most_bytes: the maximum size.
         attempts: the maximum number of attempts, if lower than that of the policy.
+        place: where the user gave the URLs, for messages: file, line and key.
+        sha256_place: where the user gave the SHA-256, likewise.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Download:
     optional: bool = False
     most_bytes: int = 1024 * MIB
     attempts: int | None = None
+    place: str = field(default="", eq=False)
+    sha256_place: str = field(default="", eq=False)
 
 
 @frozen(kw_only=True)

@@ -206,11 +206,12 @@ def open_plan_context(
     path = settings.lock_file or lock_path(recipe)
     required = settings.lock_file is not None and not makes_lock
     lock = None if settings.no_lock else load_lock(path, required=required)
-    chosen = {
-        name: value
-        for name, value in asdict(recipe.downloads).items()
-        if value is not None and name != "reuse"
-    }
+    chosen = asdict(
+        recipe.downloads,
+        filter=lambda attribute, value: (
+            value is not None and attribute.name not in ("places", "reuse")
+        ),
+    )
     with Downloads(
         Store(settings.cache_dir),
         policy=evolve(DownloadPolicy(), **chosen),

@@ -49,7 +49,7 @@ def plan_file(context: PlanContext, file: PlannedFile) -> PlannedFile:
         if context.bound_by_lock:
             raise LockError(
                 f"the lock file: wrong SHA-256 for {file.role}: must be {expected} as in "
-                f"{context.recipe.source}, got {locked.pin.sha256}",
+                f"{download.sha256_place or context.recipe.source}, got {locked.pin.sha256}",
                 hint="correct the digest in the recipe, or run 'purekernel lock'",
             )
         locked = None
@@ -59,7 +59,7 @@ def plan_file(context: PlanContext, file: PlannedFile) -> PlannedFile:
         got = f"{locked.requested}" if locked is not None else "none"
         raise LockError(
             f"the lock file: no pin for {file.role}: must be {requested} as in "
-            f"{context.recipe.source}, got {got}",
+            f"{download.place or context.recipe.source}, got {got}",
             hint="run 'purekernel lock' to pin it",
         )
     return PlannedFile(role=file.role, requested=requested, download=download)
@@ -88,7 +88,12 @@ def plan_base(context: PlanContext) -> tuple[PlannedFile, str]:
         # A path without the mirror: a change of the mirror must not void the pin.
         requested = context.release.iso_places()[0]
     download = Download(
-        name=last_component(urls[0]), urls=urls, kind=Kind.ISO, sha256=core.iso_sha256
+        name=last_component(urls[0]),
+        urls=urls,
+        kind=Kind.ISO,
+        sha256=core.iso_sha256,
+        place=core.place("version" if core.iso is None else "iso"),
+        sha256_place=core.place("iso_sha256"),
     )
     planned = plan_file(context, PlannedFile(role=BASE, requested=requested, download=download))
     if planned.download.sha256 is not None or (core.iso is not None and not is_url(core.iso)):
@@ -115,9 +120,9 @@ def missing_overlays(recipe: Recipe) -> Iterator[InputError]:
                 )
         elif not os.path.lexists(recipe.folder / overlay.path):
             yield InputError(
-                f"{recipe.source}: overlay not found: {recipe.folder / overlay.path}",
+                f"overlay not found: {recipe.folder / overlay.path}",
                 hint="correct its path; it is relative to the recipe's folder",
-            )
+            ).within(overlay.place("path"))
 
 
 def overlay_files(context: PlanContext) -> Iterator[PlannedFile]:
@@ -125,7 +130,11 @@ def overlay_files(context: PlanContext) -> Iterator[PlannedFile]:
     for overlay in context.recipe.overlays:
         if overlay.url is not None:
             download = Download(
-                name=last_component(overlay.url), urls=(overlay.url,), sha256=overlay.sha256
+                name=last_component(overlay.url),
+                urls=(overlay.url,),
+                sha256=overlay.sha256,
+                place=overlay.place("url"),
+                sha256_place=overlay.place("sha256"),
             )
             yield PlannedFile(
                 role=overlay_role(overlay.url), requested=overlay.url, download=download
@@ -138,16 +147,20 @@ def project_files(context: PlanContext, generation: Generation | None) -> Iterat
     if razor is None:
         return
     choices = {
-        RUBYGEMS: (razor.rubygems, defaults.RUBYGEMS),
-        VM_TOOLS: (razor.open_vm_tools, defaults.OPEN_VM_TOOLS),
+        RUBYGEMS: ("rubygems", defaults.RUBYGEMS),
+        VM_TOOLS: ("open_vm_tools", defaults.OPEN_VM_TOOLS),
     }
     if generation is Generation.V2012:
-        choices[MCOLLECTIVE] = (razor.mcollective, defaults.MCOLLECTIVE)
-    for role, (chosen, default) in choices.items():
+        choices[MCOLLECTIVE] = ("mcollective", defaults.MCOLLECTIVE)
+    for role, (attribute, default) in choices.items():
+        chosen: str | None = getattr(razor, attribute)
         requested = default if chosen is None else chosen
         if requested:
             download = Download(
-                name=last_component(requested), urls=(context.place(requested),), kind=Kind.GZIP
+                name=last_component(requested),
+                urls=(context.place(requested),),
+                kind=Kind.GZIP,
+                place=razor.place(attribute),
             )
             yield PlannedFile(role=role, requested=requested, download=download)
 

@@ -144,9 +144,9 @@ def _version(text: str, context: PlanContext) -> GemVersion:
         return GemVersion(text)
     except ValueError:
         raise RecipeError(
-            f"{context.recipe.source}: invalid Ruby version: must be like 1.8.7, got {text!r}",
+            f"invalid Ruby version: must be like 1.8.7, got {text!r}",
             hint="correct ruby under [gems]",
-        ) from None
+        ).within(context.recipe.gems.place("ruby")) from None
 
 
 def _not_locked(error: PurekernelError) -> LockError:

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from attrs import evolve, field, frozen
 
-from purekernel.errors import DependencyError, LockError, PurekernelError, RecipeError, raise_all
+from purekernel.errors import (
+    DependencyError,
+    LockError,
+    PurekernelError,
+    RecipeError,
+    inside,
+    raise_all,
+)
 from purekernel.fetch.model import MIB, Download, Kind
 from purekernel.fetch.urls import join_url
 from purekernel.formats.debian.names import parse_choice
@@ -208,7 +215,7 @@ def _rules(context: PlanContext, listed: Iterable[Named]) -> PackageRules:
         for name in need.extensions:
             if is_package(name):
                 raise RecipeError(
-                    f"{recipe.source}: {name} under [[need]] replaces {need.package}: must be an "
+                    f"{need.place('extensions')}: {name} replaces {need.package}: must be an "
                     "extension, got a package",
                     hint=f"list {name} among the extensions instead",
                 )
@@ -230,7 +237,8 @@ def _keyring(context: PlanContext) -> Keyring | None:
     if keyring is None:
         return None
     path = Path(context.place(keyring))
-    return parse_keyring(Input(load_file(path), name=str(path)))
+    with inside(context.recipe.debian.place("keyring")):
+        return parse_keyring(Input(load_file(path), name=str(path)))
 
 
 def _no_index(listed: ListedPackage) -> DependencyError:

@@ -267,7 +267,9 @@ class PlanContext:
             LockError: the lock file is for another Core.
         """
         if self.lock is not None and self.lock.core != self.core():
+            core = self.recipe.core
+            place = core.place("version") or core.place("arch") or self.recipe.source
             raise LockError(
-                f"the lock file: wrong Core: must be {self.core()} as in {self.recipe.source}, got "
+                f"the lock file: wrong Core: must be {self.core()} as in {place}, got "
                 f"{self.lock.core}"
             )

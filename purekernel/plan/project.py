@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from attrs import evolve, frozen
 
-from purekernel.errors import InputError, MissingFileError
+from purekernel.errors import InputError, MissingFileError, inside
 from purekernel.fetch.git import describe_checkout
 from purekernel.fetch.model import MIB, Download
 from purekernel.fetch.urls import is_local, is_url, last_component, local_path, redact
 from purekernel.host.overlay_folder import load_folder
 from purekernel.host.overlay_reader import load_layer, parse_layer
 from purekernel.host.read import check_digest, is_folder
+from purekernel.input import Limits
 from purekernel.plan.files import plan_file
 from purekernel.plan.plan import PROJECT, PlanContext, PlannedFile
 from purekernel.razor.project import Project, is_project_name, parse_project
@@ -54,6 +56,8 @@ def find_project(context: PlanContext, razor: Razor) -> FoundProject:
             urls=(razor.project,),
             sha256=razor.project_sha256,
             most_bytes=MOST_BYTES,
+            place=razor.place("project"),
+            sha256_place=razor.place("project_sha256"),
         )
         file = PlannedFile(role=PROJECT, requested=razor.project, download=download)
         planned = plan_file(context, file)
@@ -61,10 +65,18 @@ def find_project(context: PlanContext, razor: Razor) -> FoundProject:
         if fetched is None:
             raise MissingFileError(f"{redact(razor.project)} not found")
         data = context.downloads.load(fetched)
-        layer = parse_layer(data, source=fetched.url, limits=limits)
-        return FoundProject(project=parse_project(layer), planned=planned)
+        with inside(razor.place("project")):
+            layer = parse_layer(data, source=fetched.url, limits=limits)
+            return FoundProject(project=parse_project(layer), planned=planned)
     if razor.project_sha256 is not None and os.path.lexists(path):
-        check_digest(path, razor.project_sha256)
+        with inside(razor.place("project_sha256")):
+            check_digest(path, razor.project_sha256)
+    with inside(razor.place("project")):
+        return _load_project(path, limits)
+
+
+def _load_project(path: Path, limits: Limits) -> FoundProject:
+    """Read the project in a folder or tarball on the host."""
     if is_folder(path):
         layer = load_folder(path, mtime=0, limits=limits, wanted=is_project_name)
         layer = evolve(layer, source=str(path.absolute()))

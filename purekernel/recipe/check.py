@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations, islice
 from typing import Any
 
-from attrs import frozen
-
 from purekernel.errors import RecipeError, raise_all
 from purekernel.formats.toml import TomlDocument, TomlPath
 from purekernel.recipe.keys import Key, Table
@@ -22,6 +20,7 @@ from purekernel.recipe.words import (
     show_name,
     to_toml,
 )
+from purekernel.records import frozen
 
 # No user reads more, and a hostile file can have thousands.
 MAX_ERRORS = 100
@@ -117,7 +116,7 @@ def _table(table: Table, value: Any, path: TomlPath) -> Iterator[Problem]:
         hint = f"write {table.label} on a line above its keys"
         yield _wrong_type(path, "a table", describe(value), hint)
         return
-    label = f"[[{table.name}]]" if table.repeated else f"[{'.'.join(map(str, path))}]"
+    label = table.header(path)
     for name in table.required:
         if name not in value:
             yield Problem(

@@ -8,14 +8,20 @@ is made from them: the check and the reader of recipes, the JSON schema, the tem
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import NOTHING, evolve, field, fields, frozen
+from attrs import NOTHING, evolve, field, fields
 
 from purekernel.recipe.kinds import Kind, Schema, Text
+from purekernel.records import frozen
+
+if TYPE_CHECKING:
+    from purekernel.formats.toml import TomlPath
 
 _KEY = "recipe key"
 _TABLE = "recipe table"
+
+P = TypeVar("P", bound="Placed")
 
 
 @frozen(kw_only=True, eq=False)
@@ -102,6 +108,10 @@ class Table:
             return f"[[{self.name}]]"
         return f"[{'.'.join([self.name, *self.example])}]" if self.name else ""
 
+    def header(self, path: TomlPath) -> str:
+        """Return the header of the table at ``path``: ``[accounts.anna]``."""
+        return self.label if self.repeated else f"[{'.'.join(map(str, path))}]"
+
     @property
     def required(self) -> tuple[str, ...]:
         """The keys that the table must have."""
@@ -172,3 +182,32 @@ def tables_of(recipe: type) -> tuple[Table, ...]:
             inner = {**keys_of(described.model), **moved}
             tables.append(evolve(described, keys=inner, attribute=attribute.name))
     return tuple(tables)
+
+
+@frozen(kw_only=True)
+class Placed:
+    """Values that keep where the user gave them, for errors that are found later.
+
+    Attributes:
+        places: for each attribute that a recipe or settings file gives, the file, the line and the
+            key: ``purekernel.toml, line 12, default under [boot]``. The empty name stands for the
+            table.
+    """
+
+    places: Mapping[str, str] = field(factory=dict, eq=False, repr=False)
+
+    def place(self, attribute: str = "") -> str:
+        """Return where ``attribute`` was given; empty for a default or the command line's value."""
+        return self.places.get(attribute, "")
+
+
+def override(values: P, *, place: str = "", **given: Any) -> P:
+    """Return ``values`` with the attributes in ``given`` that are not ``None``.
+
+    Args:
+        values: the values of a recipe.
+        place: where the others were given, for messages; empty for the command line.
+        given: the values that replace those of the recipe.
+    """
+    changed = {name: value for name, value in given.items() if value is not None}
+    return evolve(values, **changed, places={**values.places, **dict.fromkeys(changed, place)})

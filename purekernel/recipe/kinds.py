@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from attrs import frozen
-
 from purekernel.formats.tinycore import (
     EXTENSION_NAME_WORDS,
     LISTED_NAME,
     MAX_CHARACTERS,
     parse_extension_name,
 )
+from purekernel.records import frozen
 
 Schema = dict[str, Any]
 """A JSON schema, draft 2020-12."""

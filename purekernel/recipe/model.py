@@ -16,12 +16,12 @@ from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from purekernel.errors import PurekernelError, UsageError
 from purekernel.fetch.urls import redact
 from purekernel.recipe.flavour import Flavour
-from purekernel.recipe.keys import Key, key, table
+from purekernel.recipe.keys import Key, Placed, key, table
 from purekernel.recipe.kinds import (
     ABSOLUTE_PATH,
     EXTENSION_NAME,
@@ -47,6 +47,7 @@ from purekernel.recipe.kinds import (
     Whole,
     once,
 )
+from purekernel.records import frozen
 from purekernel.tree import Layer, Pass
 
 
@@ -76,7 +77,7 @@ def _all_shown(places: tuple[str, ...]) -> str:
 
 
 @frozen(kw_only=True)
-class CoreChoice:
+class CoreChoice(Placed):
     """The release of Core that an image starts from."""
 
     version: str = field(
@@ -130,7 +131,7 @@ class CoreChoice:
 
 
 @frozen(kw_only=True)
-class Mirrors:
+class Mirrors(Placed):
     """The sources of downloads, each list in the order in which they are tried."""
 
     tinycore: tuple[str, ...] = field(
@@ -193,7 +194,7 @@ class Named:
 
     Attributes:
         name: ``bash.tcz``, ``lshw.deb``, ``json_pure >= 1.7.7``.
-        place: ``purekernel.toml, line 12``, or ``builtin.lst, line 3``.
+        place: ``purekernel.toml, line 12, builtin under [extensions]``, or ``builtin.lst, line 3``.
     """
 
     name: str
@@ -201,7 +202,7 @@ class Named:
 
 
 @frozen(kw_only=True)
-class Extensions:
+class Extensions(Placed):
     """The extensions of an image, and how each is included."""
 
     builtin: tuple[Named, ...] | None = field(
@@ -269,7 +270,7 @@ class Extensions:
 
 
 @frozen(kw_only=True)
-class Cut:
+class Cut(Placed):
     """Files to copy into the image from an extension that is not itself in the image."""
 
     extension: Named = field(
@@ -301,7 +302,7 @@ class Cut:
 
 
 @frozen(kw_only=True)
-class Need:
+class Need(Placed):
     """A substitute for a Debian package that other packages depend on."""
 
     package: str = field(
@@ -326,7 +327,7 @@ class Need:
 
 
 @frozen(kw_only=True)
-class DebianChoice:
+class DebianChoice(Placed):
     """Options for converting Debian packages to extensions."""
 
     follow: bool = field(
@@ -375,7 +376,7 @@ class DebianChoice:
 
 
 @frozen(kw_only=True)
-class Gems:
+class Gems(Placed):
     """The gems of an image."""
 
     wanted: tuple[Named, ...] | None = field(
@@ -418,7 +419,7 @@ class Gems:
 
 
 @frozen(kw_only=True)
-class OverlayChoice:
+class OverlayChoice(Placed):
     """A folder, an archive or a layer in memory to copy over the root file system.
 
     One of ``path``, ``url`` and ``layer`` is given.
@@ -467,16 +468,14 @@ class OverlayChoice:
 
 
 @frozen(kw_only=True)
-class Account:
+class Account(Placed):
     """A user account of the image, changed or added.
 
     Attributes:
         name: the login name.
-        password_place: source of the password, for messages; empty if it is the recipe.
     """
 
     name: str
-    password_place: str = field(default="", eq=False)
     password: str | None = field(
         default=None,
         repr=False,
@@ -566,7 +565,7 @@ def _is_timeout(_changes: object, _attribute: object, timeout: int | None) -> No
 
 
 @frozen(kw_only=True)
-class BootChanges:
+class BootChanges(Placed):
     """Changes to the boot menu.
 
     Raises:
@@ -617,8 +616,18 @@ class BootChanges:
     )
 
 
+VOLUME_FIELDS = {
+    "volume_id": "volume_id",
+    "application": "application_id",
+    "system": "system_id",
+    "publisher": "publisher_id",
+    "preparer": "preparer_id",
+}
+"""The fields in :mod:`purekernel.formats.iso` for the attributes of :class:`IsoChoice`."""
+
+
 @frozen(kw_only=True)
-class IsoChoice:
+class IsoChoice(Placed):
     """Options for the ISO."""
 
     volume_id: str | None = field(
@@ -656,18 +665,12 @@ class IsoChoice:
     @property
     def volume(self) -> dict[str, str]:
         """The given fields of the volume descriptor, named as in :mod:`purekernel.formats.iso`."""
-        given = {
-            "volume_id": self.volume_id,
-            "application_id": self.application,
-            "system_id": self.system,
-            "publisher_id": self.publisher,
-            "preparer_id": self.preparer,
-        }
+        given = {name: getattr(self, attribute) for attribute, name in VOLUME_FIELDS.items()}
         return {name: value for name, value in given.items() if value is not None}
 
 
 @frozen(kw_only=True)
-class Razor:
+class Razor(Placed):
     """The Razor-Microkernel project that an image is built from.
 
     An empty place leaves the file out; ``None`` stands for the default.
@@ -725,7 +728,7 @@ class Razor:
 
 
 @frozen(kw_only=True)
-class OutputChoice:
+class OutputChoice(Placed):
     """The files to write, and their folder, which is relative to the recipe's folder."""
 
     folder: str | None = field(
@@ -745,7 +748,7 @@ class OutputChoice:
 
 
 @frozen(kw_only=True)
-class DownloadChoice:
+class DownloadChoice(Placed):
     """Options for downloads; ``None`` for the default.
 
     Attributes:
@@ -821,7 +824,7 @@ def is_timestamp(_record: object, _attribute: object, timestamp: int | None) -> 
 
 
 @frozen(kw_only=True)
-class Recipe:
+class Recipe(Placed):
     """All that a user specifies for an image.
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -180,57 +180,66 @@ class _Reader:
 
     def recipe(self, folder: Path) -> Recipe:
         values = self._document.values
-        found: dict[str, Any] = {}
-        for table in tables():
-            if not table.name:
-                found |= self._fields(table, values, ())
-            elif table.name in values:
-                found |= self._table(table, values[table.name])
-        return Recipe(source=self._document.source, folder=folder, **found)
+        top, *inner = tables()
+        found = self._attributes(top.keys.values(), values, (), "")
+        places = {**found.pop("places"), "": self._document.source}
+        for table in inner:
+            if table.name in values:
+                path, value = (table.name,), values[table.name]
+                found[table.attribute] = self._table(table, value)
+                moved = [key for key in table.keys.values() if key.table]
+                found |= self._attributes(moved, value, path, table.label)
+                places |= found.pop("places", {})
+        return Recipe(source=self._document.source, folder=folder, places=places, **found)
 
-    def _table(self, table: Table, value: Any) -> dict[str, Any]:
-        """Return the recipe's attributes that a table's key gives."""
+    def _table(self, table: Table, value: Any) -> Any:
+        """Return the value of the recipe's attribute for a table's key."""
         path = (table.name,)
         if table.repeated:
-            items = [
-                table.model(**self._fields(table, item, (*path, index)))
-                for index, item in enumerate(value)
-            ]
-            return {table.attribute: tuple(items)}
+            return tuple(self._values(table, item, (*path, at)) for at, item in enumerate(value))
         if table.names:
-            items = [
-                table.model(name=name, **self._fields(table, item, (*path, name)))
-                for name, item in value.items()
-            ]
-            return {table.attribute: tuple(items)}
-        fields = self._fields(table, value, path)
-        moved = {
-            key.attribute: fields.pop(key.attribute)
-            for key in table.keys.values()
-            if key.table and key.attribute in fields
-        }
-        return {table.attribute: table.model(**fields), **moved}
+            return tuple(
+                self._values(table, item, (*path, name), name=name) for name, item in value.items()
+            )
+        return self._values(table, value, path)
 
-    def _fields(self, table: Table, values: dict[str, Any], path: TomlPath) -> dict[str, Any]:
-        """Return the model's attributes that a table gives."""
-        return {
-            key.attribute: self._value(key, values.get(name), (*path, name))
-            for name, key in table.keys.items()
-            if key.attribute and (name in values or (key.list_key and key.list_key.name in values))
-        }
+    def _values(self, table: Table, values: dict[str, Any], path: TomlPath, **more: str) -> Any:
+        """Return the model's object for one table."""
+        label = table.header(path)
+        keys = [key for key in table.keys.values() if not key.table]
+        found = self._attributes(keys, values, path, label)
+        found["places"][""] = f"{self._document.place(path)}, {label}"
+        return table.model(**more, **found)
 
-    def _value(self, key: Key, value: Any, path: TomlPath) -> Any:
+    def _attributes(
+        self, keys: Iterable[Key], values: dict[str, Any], path: TomlPath, label: str
+    ) -> dict[str, Any]:
+        """Return the model's attributes that a table gives, and their places."""
+        found: dict[str, Any] = {}
+        places: dict[str, str] = {}
+        under = f" under {label}" if label else ""
+        for key in keys:
+            listed = key.list_key.name if key.list_key else ""
+            if key.attribute and (key.name in values or listed in values):
+                given = key.name if key.name in values else listed
+                places[key.attribute] = f"{self._document.place((*path, given))}, {given}{under}"
+                found[key.attribute] = self._value(key, values.get(key.name), path, under)
+        return {**found, "places": places}
+
+    def _value(self, key: Key, value: Any, table: TomlPath, under: str) -> Any:
         """Return the model's value for a key; that of an array with the items of its list first."""
-        kind = key.kind
+        kind, path = key.kind, (*table, key.name)
         if not isinstance(kind, Array):
-            return self._item(key, kind, value, path)
+            return self._item(key, kind, value, path, under)
         items = [
-            self._item(key, kind.item, item, (*path, index))
+            self._item(key, kind.item, item, (*path, index), under)
             for index, item in enumerate(value or ())
         ]
-        listed = self._lists.get((*path[:-1], key.list_key.name), ()) if key.list_key else ()
+        listed = self._lists.get((*table, key.list_key.name), ()) if key.list_key else ()
         return kind.convert([*listed, *items])
 
-    def _item(self, key: Key, kind: Kind, value: Any, path: TomlPath) -> Any:
+    def _item(self, key: Key, kind: Kind, value: Any, path: TomlPath, under: str) -> Any:
         converted = kind.convert(value)
-        return Named(name=converted, place=self._document.place(path)) if key.named else converted
+        if not key.named:
+            return converted
+        return Named(name=converted, place=f"{self._document.place(path)}, {key.name}{under}")

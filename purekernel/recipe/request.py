@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import evolve, field, frozen
 
@@ -18,6 +18,7 @@ from purekernel.formats.tinycore import parse_extension_name
 from purekernel.host.read import is_folder
 from purekernel.recipe.defaults import USER
 from purekernel.recipe.flavour import SCRIPTS, Flavour
+from purekernel.recipe.keys import override
 from purekernel.recipe.kinds import KERNEL_RELEASE
 from purekernel.recipe.lists import parse_extension_list
 from purekernel.recipe.model import (
@@ -213,10 +214,10 @@ class _Joining:
         return evolve(
             _with_changes(recipe, request),
             flavour=_first(_flavour(request), file.type, recipe.flavour, outer.type),
-            core=evolve(
+            core=override(
                 recipe.core,
-                iso=_first(file.tcl_iso_url, recipe.core.iso, outer.tcl_iso_url),
-                kernel=_first(request.kernel, recipe.core.kernel),
+                iso=_replacement(file.tcl_iso_url, recipe.core.iso, outer.tcl_iso_url),
+                kernel=request.kernel,
             ),
             mirrors=self._mirrors(recipe, file, outer),
             extensions=self._extensions(recipe, file, outer),
@@ -227,29 +228,27 @@ class _Joining:
 
     def _mirrors(self, recipe: Recipe, file: Settings, outer: Settings) -> Mirrors:
         mirrors = recipe.mirrors
-        extensions = mirrors.extensions
-        if file.tcl_mirror_uri is not None:
-            extensions = (file.tcl_mirror_uri,)
-        elif not extensions and not mirrors.tinycore and outer.tcl_mirror_uri is not None:
-            extensions = (outer.tcl_mirror_uri,)
-        return evolve(
+
+        def choose(first: str | None, own: tuple[str, ...], last: str | None) -> Any:
+            chosen = _replacement(first, own or None, last)
+            return None if chosen is None else (chosen,)
+
+        return override(
             mirrors,
-            extensions=extensions,
-            gems=_as_tuple(file.gem_server_uri) or mirrors.gems or _as_tuple(outer.gem_server_uri),
-            debian=(
-                _as_tuple(file.deb_mirror_url) or mirrors.debian or _as_tuple(outer.deb_mirror_url)
+            extensions=choose(
+                file.tcl_mirror_uri, mirrors.extensions or mirrors.tinycore, outer.tcl_mirror_uri
             ),
-            debian_packages=(
-                tuple(map(_from_current_folder, self._request.dpkg_list)) or mirrors.debian_packages
-            ),
+            gems=choose(file.gem_server_uri, mirrors.gems, outer.gem_server_uri),
+            debian=choose(file.deb_mirror_url, mirrors.debian, outer.deb_mirror_url),
+            debian_packages=tuple(map(_from_current_folder, self._request.dpkg_list)) or None,
         )
 
     def _debian(self, recipe: Recipe) -> DebianChoice:
         keyring = self._request.dpkg_keyring
-        return evolve(
+        return override(
             recipe.debian,
-            follow=recipe.debian.follow or self._request.dpkg_follow,
-            keyring=recipe.debian.keyring if keyring is None else str(keyring.absolute()),
+            follow=self._request.dpkg_follow or None,
+            keyring=None if keyring is None else str(keyring.absolute()),
         )
 
     def _extensions(self, recipe: Recipe, file: Settings, outer: Settings) -> Extensions:
@@ -296,26 +295,23 @@ class _Joining:
 
 def _with_changes(recipe: Recipe, request: Request) -> Recipe:
     """Return ``recipe`` with the options that apply to bundles too."""
-    boot, changes = recipe.boot, request.boot
+    changes = request.boot
     overlays = tuple(
         OverlayChoice(path=str(path), keep_owners=request.keep_owners, from_command_line=True)
         for path in request.overlays
     )
-    return evolve(
+    return override(
         recipe,
-        version=_first(request.iso_version, recipe.version),
+        version=request.iso_version,
         overlays=(*recipe.overlays, *overlays),
-        boot=BootChanges(
-            append=_first(changes.append, boot.append),
-            timeout=_first(changes.timeout, boot.timeout),
-            default=_first(changes.default, boot.default),
+        boot=override(
+            recipe.boot,
+            append=changes.append,
+            timeout=changes.timeout,
+            default=changes.default,
         ),
-        iso=evolve(
-            recipe.iso,
-            **request.volume,
-            keep_files=True if request.keep_iso_files else recipe.iso.keep_files,
-        ),
-        drop_boot=recipe.drop_boot or request.drop_boot,
+        iso=override(recipe.iso, **request.volume, keep_files=request.keep_iso_files or None),
+        drop_boot=request.drop_boot or None,
     )
 
 
@@ -352,7 +348,7 @@ def _recipe(request: Request, path: Path | None) -> Recipe:
         if path is not None:
             project = _from_current_folder(project)
         razor = recipe.razor or Razor(project=project)
-        return evolve(recipe, razor=evolve(razor, project=project))
+        return evolve(recipe, razor=override(razor, project=project))
     if path is not None:
         return recipe
     if not is_folder(Path(SCRIPTS.decode())):
@@ -402,21 +398,23 @@ def _with_password(account: Account, password: str, place: str) -> Account:
     return evolve(
         account,
         password=password,
-        password_place=place,
         password_env=None,
         password_hash=None,
         locked=False,
+        places={**account.places, "password": place},
     )
 
 
 def _with_urls(razor: Razor | None, file: Settings, outer: Settings) -> Razor | None:
     if razor is None:
         return None
-    return evolve(
+    return override(
         razor,
-        rubygems=_first(file.ruby_gems_url, razor.rubygems, outer.ruby_gems_url),
-        open_vm_tools=_first(file.open_vm_tools_url, razor.open_vm_tools, outer.open_vm_tools_url),
-        mcollective=_first(file.mcollective_url, razor.mcollective, outer.mcollective_url),
+        rubygems=_replacement(file.ruby_gems_url, razor.rubygems, outer.ruby_gems_url),
+        open_vm_tools=_replacement(
+            file.open_vm_tools_url, razor.open_vm_tools, outer.open_vm_tools_url
+        ),
+        mcollective=_replacement(file.mcollective_url, razor.mcollective, outer.mcollective_url),
     )
 
 
@@ -438,5 +436,9 @@ def _first(*values: T | None) -> T | None:
     return next((value for value in values if value is not None), None)
 
 
-def _as_tuple(value: str | None) -> tuple[str, ...]:
-    return () if value is None else (value,)
+def _replacement(first: str | None, own: object, last: str | None) -> str | None:
+    """Return the value that replaces the recipe's ``own``; ``None`` if that stays.
+
+    The settings file comes ``first``. The environment comes ``last``, where the recipe has none.
+    """
+    return last if first is None and own is None else first

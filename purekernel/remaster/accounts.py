@@ -70,6 +70,7 @@ def account_changes(
                     home=account.home,
                     shell=account.shell,
                     comment=account.comment,
+                    places={**account.places, "password_hash": _password_place(account)},
                 )
             )
         except PurekernelError as error:
@@ -96,10 +97,9 @@ def _refused_passwords(plan: Plan) -> Iterator[UsageError]:
     for account in plan.recipe.accounts:
         if account.has_password:
             yield UsageError(
-                f"{account.password_place or plan.recipe.source}: account {account.name!r} has a "
-                "password: a production image must have none",
+                f"account {account.name!r} has a password: a production image must have none",
                 hint="remove the password, or build a development image",
-            )
+            ).within(_password_place(account))
 
 
 def _without_password(account: Account) -> Account:
@@ -115,8 +115,18 @@ def _password(account: Account, environment: Mapping[str, str]) -> str | None:
             f"the password of {account.name!r} is missing: the environment variable "
             f"{account.password_env} is not set",
             hint=f"set it: export {account.password_env}=…",
-        )
+        ).within(account.place("password_env"))
     return password
+
+
+def _password_place(account: Account) -> str:
+    """Return where the account's password is given, for messages."""
+    given = [
+        attribute
+        for attribute in ("password", "password_env", "password_hash")
+        if getattr(account, attribute) is not None
+    ]
+    return account.place(given[0]) if given else ""
 
 
 def _hash(password: str, scheme: Scheme, user: str, plan: Plan) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from purekernel.errors import BootMenuError, UsageError
+from purekernel.errors import BootMenuError, UsageError, inside
 from purekernel.formats.syslinux import (
     BootMenu,
     build_boot_menu,
@@ -58,9 +58,10 @@ def change_boot_menu(
     if found is None:
         if changes == BootChanges():
             return iso
+        places = map(changes.place, ("append", "timeout", "default"))
         raise BootMenuError(
             f"{_NAME.decode()} not found on the ISO: its boot menu cannot be changed"
-        )
+        ).within(next(filter(None, places), ""))
     path, node = found
     if len(node.content) > MAX_MENU_BYTES:
         raise BootMenuError(
@@ -73,11 +74,13 @@ def change_boot_menu(
     if changes.timeout is not None:
         menu = set_option(menu, b"timeout", str(changes.timeout).encode())
     if changes.default is not None:
-        menu = set_default(menu, _label(menu, path, changes.default))
-    words = _words(changes.append or "")
-    if words:
-        _check_linux(menu, path)
-        menu = extend_append(menu, words)
+        with inside(changes.place("default")):
+            menu = set_default(menu, _label(menu, path, changes.default))
+    with inside(changes.place("append")):
+        words = _words(changes.append or "")
+        if words:
+            _check_linux(menu, path)
+            menu = extend_append(menu, words)
     changed = iso.copy()
     changed.replace(path, evolve(node, content=build_boot_menu(menu)))
     return changed

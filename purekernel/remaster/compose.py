@@ -126,14 +126,16 @@ class Overlays:
         if choice.layer is not None:
             layer = choice.layer
         elif choice.url is not None:
-            layer = self._fetched(choice.url)
+            with inside(choice.place("url")):
+                layer = self._fetched(choice.url)
         else:
             path = self._path(choice)
             if choice.sha256 is not None:
-                check_digest(path, choice.sha256)
+                with inside(choice.place("sha256")):
+                    check_digest(path, choice.sha256)
             if is_folder(path):
                 return None
-            layer = self._load(path, 0)
+            layer = self._load(choice, 0)
         return layer if choice.keep_owners else own_as_root(layer)
 
     def _at(self, choice: OverlayChoice, layer: Layer | None, mtime: int) -> Layer:
@@ -143,7 +145,7 @@ class Overlays:
             not on_host or all(node.metadata.mtime for _path, node in layer.tree.walk())
         ):
             return layer
-        layer = self._load(self._path(choice), mtime)
+        layer = self._load(choice, mtime)
         return layer if choice.keep_owners else own_as_root(layer)
 
     def _fetched(self, url: str) -> Layer:
@@ -156,8 +158,9 @@ class Overlays:
         name, content = fetched
         return parse_layer(content, source=name, limits=self._context.limits)
 
-    def _load(self, path: Path, mtime: int) -> Layer:
-        return load_layer(path, mtime=mtime, limits=self._context.limits)
+    def _load(self, choice: OverlayChoice, mtime: int) -> Layer:
+        with inside(choice.place("path")):
+            return load_layer(self._path(choice), mtime=mtime, limits=self._context.limits)
 
     def _path(self, choice: OverlayChoice) -> Path:
         path = Path(choice.path or "")
@@ -223,7 +226,8 @@ def _check_changes(changes: Recipe) -> None:
     others = [
         attribute.name
         for attribute in fields(Recipe)
-        if attribute.name not in _CHANGES
+        if attribute.eq
+        and attribute.name not in _CHANGES
         and getattr(changes, attribute.name) != getattr(plain, attribute.name)
     ]
     if others:

@@ -10,19 +10,19 @@ from typing import BinaryIO
 from attrs import evolve, field, frozen
 
 from purekernel.encode.encoders import Effort
-from purekernel.errors import inside
+from purekernel.errors import PurekernelError, inside, raise_all
 from purekernel.formats.boot_losses import BootLoss, refuse_losses
 from purekernel.formats.compress import compress
 from purekernel.formats.core_iso import Base
 from purekernel.formats.initramfs import Compression
-from purekernel.formats.iso import ElTorito, VolumeFields, write_iso
+from purekernel.formats.iso import ElTorito, VolumeFields, check_fields, write_iso
 from purekernel.host.write import Output
 from purekernel.input import Limits
 from purekernel.progress import Progress
 from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.identity import BootFiles, Identity
-from purekernel.recipe.model import Recipe
+from purekernel.recipe.model import VOLUME_FIELDS, IsoChoice, Recipe
 from purekernel.recipe.outputs import Emit, Modules, Outputs
 from purekernel.remaster.boot_menu import change_boot_menu
 from purekernel.remaster.core import (
@@ -172,6 +172,8 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     progress, recipe = context.progress, composition.recipe
     kinds = outputs.kinds_for(recipe)
     base = composition.base
+    if Emit.ISO in kinds:
+        _check_volume(recipe.iso)
     identity = composition.identity.with_volume(recipe.iso.volume)
     dropped, iso_losses = _drop_boot(
         base, recipe, limits=context.limits, writes_iso=Emit.ISO in kinds
@@ -236,6 +238,19 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         notes=tuple(notes),
         iso_losses=iso_losses,
     )
+
+
+def _check_volume(iso: IsoChoice) -> None:
+    """Refuse fields that the volume descriptor cannot hold, before the work of an image."""
+    errors: list[PurekernelError] = []
+    for attribute, name in VOLUME_FIELDS.items():
+        try:
+            if name in iso.volume:
+                with inside(iso.place(attribute)):
+                    check_fields(VolumeFields(**{name: iso.volume[name]}))
+        except PurekernelError as error:
+            errors.append(error)
+    raise_all(errors)
 
 
 def _drop_boot(

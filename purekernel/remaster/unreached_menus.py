@@ -74,9 +74,11 @@ def find_unreached_menus(
     for entry in entries:
         if entry.platform == EFI:
             unreached += _inside_efi(entry, changes, limits)
+    places = filter(None, map(changes.place, ("append", "timeout", "default")))
+    change = f"the change to the boot menu{''.join(f' ({place})' for place in places)}"
     return tuple(
         BootLoss(
-            refusal=f"the change to the boot menu would not reach {menu}",
+            refusal=f"{change} would not reach {menu}",
             note=f"the change to the boot menu does not reach {menu}",
         )
         for menu in dict.fromkeys(unreached)

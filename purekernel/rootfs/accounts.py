@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import evolve, field
 
@@ -19,6 +19,7 @@ from purekernel.errors import (
     PurekernelError,
     TreeError,
     UsageError,
+    inside,
     raise_all,
 )
 from purekernel.records import frozen
@@ -94,6 +95,8 @@ class AccountChange:
         home: the home folder, an absolute path; created if missing.
         shell: the shell, an absolute path.
         comment: the full name.
+        places: where the user gave each attribute, for messages: file, line and key. The empty name
+            stands for the whole change.
     """
 
     name: str
@@ -104,6 +107,11 @@ class AccountChange:
     home: str | None = None
     shell: str | None = None
     comment: str | None = None
+    places: Mapping[str, str] = field(factory=dict, eq=False, repr=False)
+
+    def place(self, attribute: str = "") -> str:
+        """Return where the user gave ``attribute``, or the change; empty if that is unknown."""
+        return self.places.get(attribute) or self.places.get("", "")
 
 
 def refusals(changes: Iterable[AccountChange]) -> Iterator[UsageError]:
@@ -114,42 +122,47 @@ def refusals(changes: Iterable[AccountChange]) -> Iterator[UsageError]:
             yield UsageError(
                 f"{change.name!r}: not a valid user name",
                 hint="give a lowercase letter or '_', then up to 31 of these, digits and '-'",
-            )
+            ).within(change.place())
             continue
         if change.name in seen:
             yield UsageError(
                 f"user '{change.name}': changed twice", hint="combine the changes into one"
-            )
+            ).within(change.place())
         seen.add(change.name)
-        for message, hint in _contradictions(change):
-            yield UsageError(f"user '{change.name}': {message}", hint=hint)
+        for attribute, message, hint in _contradictions(change):
+            error = UsageError(f"user '{change.name}': {message}", hint=hint)
+            yield error.within(change.place(attribute))
 
 
-def _contradictions(change: AccountChange) -> Iterator[tuple[str, str]]:
-    """Yield message and hint for each error in one change."""
+def _contradictions(change: AccountChange) -> Iterator[tuple[str, str, str]]:
+    """Yield the attribute, a message and a hint for each error in one change."""
     if change.locked and change.password_hash is not None:
-        yield "a locked account cannot have a password", "remove one of the two"
+        yield "locked", "a locked account cannot have a password", "remove one of the two"
     elif change.password_hash is not None and not valid_hash(change.password_hash):
         yield (
+            "password_hash",
             "not a valid password hash",
             "create one with 'openssl passwd -6', or give the password itself",
         )
     for word, number in (("uid", change.uid), ("gid", change.gid)):
         if number is not None and not 0 <= number <= MAX_ID:
             yield (
+                word,
                 f"the {word} must be from 0 to {MAX_ID}, got {number}",
                 f"give another {word}",
             )
     if change.name == "root" and change.uid not in (None, 0):
-        yield f"the uid of root must be 0, got {change.uid}", "remove the uid"
+        yield "uid", f"the uid of root must be 0, got {change.uid}", "remove the uid"
     for word, path in (("home", change.home), ("shell", change.shell)):
         if path is not None and not (_is_absolute(path) and (word == "home" or path[-1] != "/")):
             yield (
+                word,
                 f"the {word} must be an absolute path, got {path!r}",
                 f"give an absolute path without '..' and ':', such as {_EXAMPLES[word]}",
             )
     if change.comment is not None and not _fits_field(change.comment):
         yield (
+            "comment",
             f"the comment must be printable, without colons, got {change.comment!r}",
             "remove colons and unprintable characters",
         )
@@ -296,12 +309,14 @@ class _Accounts:
         user = change.name.encode()
         is_new = user not in self._passwd
         if is_new and change.uid is None:
-            raise self._unknown(change.name)
+            raise self._unknown(change.name).within(change.place())
         if change.uid is not None:
-            self._require_free(change.uid, user)
+            with inside(change.place("uid")):
+                self._require_free(change.uid, user)
         gid = STAFF_GROUP if is_new and change.gid is None else change.gid
         if gid is not None:
-            self._require_group(gid, user)
+            with inside(change.place("gid")):
+                self._require_group(gid, user)
         if is_new:
             ids = (b"%d" % number for number in (change.uid or 0, gid or 0))
             self._passwd.append(user, ELSEWHERE, *ids, b"", b"/home/" + user, DEFAULT_SHELL)
@@ -311,7 +326,8 @@ class _Accounts:
         new = self._passwd.entry(user)
         give_home(self._tree, old[HOME], _owner(old), _owner(new))
         if is_new or change.home is not None:
-            make_home(self._tree, new[HOME], _owner(new), mtime=self._mtime)
+            with inside(change.place("home")):
+                make_home(self._tree, new[HOME], _owner(new), mtime=self._mtime)
         if is_new and new[HOME].startswith(HOMES):
             # An overlay may have added the home with owner root, because the user did not exist.
             give_home(self._tree, new[HOME], ROOT_OWNER, _owner(new))

@@ -320,7 +320,8 @@ def test_overlays_that_are_not_there_are_told_before_anything_is_fetched(
         assert main(["build", *options]) == 1
         messages = [message for message, _hint in errors(capsys)]
         assert messages == [
-            f"purekernel.toml: overlay not found: {name}" for name in ("gone", "lost")
+            f"purekernel.toml, line {line}, path under [[overlay]]: overlay not found: {name}"
+            for line, name in ((4, "gone"), (6, "lost"))
         ]
     write_recipe(server)
     assert main(["build", "--emit", "core", "--overlay", "a", "--overlay", "b"]) == 1
@@ -426,7 +427,10 @@ def test_faults_of_lists_are_told_beside_whatever_else_is_wrong(
     write_recipe(closed, extensions='builtin-list = "b.lst"', more=more)
     assert main(["fetch"]) == 1
     told = [message for message, _hint in errors(capsys)]
-    assert [message.split(":")[0] for message in told[:2]] == ["b.lst, line 2", "purekernel.toml"]
+    assert [message.split(":")[0] for message in told[:2]] == [
+        "b.lst, line 2",
+        "purekernel.toml, line 4, path under [[overlay]]",
+    ]
     assert closed in told[2]
 
 
@@ -500,7 +504,7 @@ def test_a_wrong_md5_beside_an_iso_counts(
     write_recipe(server, more=f'[core]\niso = "{server.url}/Core.iso"')
     assert main(["build", "--emit", "core", "-q"]) == 1
     ((message, _hint),) = errors(capsys)
-    assert message.startswith("Core.iso ")
+    assert message.startswith("purekernel.toml, line 2, iso under [core]: Core.iso ")
     assert "MD5" in message
 
 
@@ -516,7 +520,10 @@ def test_files_to_cut_that_are_not_there_are_told_with_who_asks_for_them(
     assert main(["build", "--emit", "core"]) == 1
     assert [message for message, _hint in errors(capsys)] == [
         "cut.lst, line 2: htop.tcz: 'usr/nope': not found in the extension",
-        "purekernel.toml, line 6: htop.tcz: 'usr/never': not found in the extension",
+        (
+            "purekernel.toml, line 6, files under [[cut]]: htop.tcz: 'usr/never': not found in the "
+            "extension"
+        ),
     ]
     write_recipe(server, more=more.replace("htop", "gone"))
     assert main(["build", "--dry-run"]) == 1
@@ -568,7 +575,8 @@ def test_digests_of_what_lies_here_are_checked(
         write_recipe(server, more=f'[[overlay]]\npath = "site.tar"\nsha256 = "{digest}"\n')
         assert main(["build", "--emit", "core", "-q"]) == status_
     ((message, _hint),) = errors(capsys)
-    assert message.startswith("site.tar failed verification: SHA-256 must be " + "0" * 64)
+    place = "purekernel.toml, line 5, sha256 under [[overlay]]"
+    assert message.startswith(f"{place}: site.tar failed verification: SHA-256 must be {'0' * 64}")
 
 
 def test_a_lock_does_not_undo_the_recipes_own_digest(

@@ -196,8 +196,8 @@ def test_another_address_in_the_recipe_voids_its_pin(
     assert main(["build", "-q", "--iso-version", "1"]) == 1
     ((message, hint),) = two_lines(capsys.readouterr().err)
     assert message == (
-        "the lock file: no pin for rubygems: must be other.tgz as in purekernel.toml, got "
-        "rubygems-1.8.24.tgz"
+        "the lock file: no pin for rubygems: must be other.tgz as in purekernel.toml, "
+        "line 20, rubygems under [razor], got rubygems-1.8.24.tgz"
     )
     assert hint == "run 'purekernel lock' to pin it"
 
@@ -210,7 +210,8 @@ def test_another_core_voids_it_all(workshop: Workshop, capsys: pytest.CaptureFix
     assert main(["build", "-q"]) == 1
     ((message, _hint),) = two_lines(capsys.readouterr().err)
     assert message == (
-        "the lock file: wrong Core: must be 5.x/x86 as in purekernel.toml, got 4.x/x86"
+        "the lock file: wrong Core: must be 5.x/x86 as in purekernel.toml, line 5, version under "
+        "[core], got 4.x/x86"
     )
 
 

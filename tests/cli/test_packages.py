@@ -404,7 +404,10 @@ def test_need_names_extensions_only(
     recipe(tmp_path, monkeypatch, RECIPE.replace("nano.tcz", "nano.deb"))
     assert main(["build", "--dry-run"]) == 1
     ((message, _hint),) = two_lines(capsys.readouterr().err)
-    assert message.startswith("purekernel.toml: nano.deb under [[need]] replaces ")
+    assert message == (
+        "purekernel.toml, line 15, extensions under [[need]]: nano.deb replaces libpci3: must be "
+        "an extension, got a package"
+    )
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from purekernel.errors import CombinedError, InputError, RecipeError
 from purekernel.formats.iso import VolumeFields
 from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.keys import override
 from purekernel.recipe.model import (
     Account,
     BootChanges,
@@ -266,13 +267,65 @@ def test_names_have_file_and_line() -> None:
     assert places(recipe.extensions.builtin) == [
         "lists/builtin.lst, line 2",
         "lists/builtin.lst, line 3",
-        "p.toml, line 23",
-        "p.toml, line 24",
+        "p.toml, line 23, builtin under [extensions]",
+        "p.toml, line 24, builtin under [extensions]",
     ]
-    assert places(recipe.extensions.merged) == ["p.toml, line 28"]
-    assert recipe.cuts[0].extension.place == "p.toml, line 33"
+    assert places(recipe.extensions.merged) == ["p.toml, line 28, merged under [extensions]"]
+    assert recipe.cuts[0].extension.place == "p.toml, line 33, extension under [[cut]]"
     assert places(recipe.cuts[1].files) == ["other.lst, line 2"]
-    assert places(recipe.gems.wanted) == ["gem.list, line 1", "gem.list, line 2", "p.toml, line 40"]
+    assert places(recipe.gems.wanted) == [
+        "gem.list, line 1",
+        "gem.list, line 2",
+        "p.toml, line 40, wanted under [gems]",
+    ]
+
+
+def test_values_have_file_line_and_key() -> None:
+    recipe = parse(FULL)
+    tc, anna = recipe.accounts
+    razor = recipe.razor
+    assert razor is not None
+    assert [
+        recipe.place("timestamp"),
+        recipe.place("autologin"),
+        recipe.core.place("iso_sha256"),
+        recipe.overlays[1].place("sha256"),
+        recipe.cuts[1].place("files"),
+        tc.place("password_env"),
+        anna.place("gid"),
+        anna.place(),
+        recipe.boot.place("default"),
+        recipe.iso.place("volume_id"),
+        razor.place("open_vm_tools"),
+        recipe.extensions.place("mirror"),
+    ] == [
+        "p.toml, line 4, timestamp",
+        "p.toml, line 66, autologin under [boot]",
+        "p.toml, line 10, iso-sha256 under [core]",
+        "p.toml, line 49, sha256 under [[overlay]]",
+        "p.toml, line 37, list under [[cut]]",
+        "p.toml, line 53, password-env under [accounts.tc]",
+        "p.toml, line 57, gid under [accounts.anna]",
+        "p.toml, line 54, [accounts.anna]",
+        "p.toml, line 65, default under [boot]",
+        "p.toml, line 69, volume-id under [iso]",
+        "p.toml, line 79, open-vm-tools under [razor]",
+        "p.toml, line 27, mirror-list under [extensions]",
+    ]
+
+
+def test_default_and_overridden_values_have_no_place() -> None:
+    recipe = parse('[boot]\ntimeout = 5\nappend = "a"\n')
+    assert recipe.boot.place("default") == recipe.core.place("version") == ""
+    boot = override(recipe.boot, timeout=7, append=None)
+    assert (boot.timeout, boot.append) == (7, "a")
+    assert (boot.place("timeout"), boot.place("append")) == (
+        "",
+        "p.toml, line 3, append under [boot]",
+    )
+    boot = override(recipe.boot, place="x.cfg, line 1", default="mc")
+    assert boot.place("default") == "x.cfg, line 1"
+    assert boot == BootChanges(timeout=5, append="a", default="mc")
 
 
 def test_absent_key_is_none_and_empty_array_is_empty() -> None:
@@ -449,6 +502,7 @@ def plain(value: Any) -> Any:
         return {
             key.replace("_", "-"): plain(getattr(value, key))
             for key in attrs.fields_dict(type(value))
+            if key != "places"
         }
     return value
 

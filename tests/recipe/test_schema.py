@@ -115,7 +115,7 @@ def test_limits_agree_with_the_code() -> None:
 
 
 # Attributes that only the command line or a library sets.
-NOT_IN_FILES = {"name", "password_place", "from_command_line", "layer", "reuse"}
+NOT_IN_FILES = {"name", "places", "from_command_line", "layer", "reuse"}
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,10 @@ def test_real_hybrid_base_is_refused_unless_drop_boot(
     assert [message.partition(": ")[2] for message, _hint in told] == [
         f"the output would lose {UEFI_ENTRY}",
         f"the output would lose {SYSTEM_AREA.replace('1 partition', '2 partitions')} and disks",
-        "the change to the boot menu would not reach 'EFI/BOOT/grub/grub.cfg'",
+        (
+            "the change to the boot menu (purekernel.toml, line 9, append under [boot]) would not "
+            "reach 'EFI/BOOT/grub/grub.cfg'"
+        ),
     ]
     assert all("--drop-boot" in hint for _message, hint in told)
     assert not (tmp_path / "t.iso").exists()

@@ -176,8 +176,9 @@ def test_production_image_refuses_passwords(workshop: Workshop) -> None:
     with pytest.raises(CombinedError) as caught:
         make_image(request=Request(build_prod_image=True))
     assert [str(error) for error in caught.value.errors] == [
-        "purekernel.toml: account 'tc' has a password: a production image must have none",
-        "purekernel.toml: account 'root' has a password: a production image must have none",
+        f"purekernel.toml, line {line}, password under [accounts.{name}]: account {name!r} has a "
+        "password: a production image must have none"
+        for line, name in ((8, "tc"), (11, "root"))
     ]
     with pytest.raises(UsageError):
         raise caught.value.errors[0]
@@ -190,6 +191,7 @@ def test_password_is_read_from_the_environment(workshop: Workshop) -> None:
     with pytest.raises(RecipeError) as caught:
         make(workshop, recipe)
     assert str(caught.value) == (
+        f"{workshop.top / 'purekernel.toml'}, line 8, password-env under [accounts.tc]: "
         "the password of 'tc' is missing: the environment variable SECRET is not set"
     )
 

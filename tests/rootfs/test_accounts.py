@@ -492,3 +492,42 @@ def test_pwck_and_grpck_accept_files(tmp_path: Path) -> None:
         )
     run(require("pwck"), "-q", "-r", tmp_path / "passwd", tmp_path / "shadow")
     run(require("grpck"), "-r", tmp_path / "group")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (AccountChange(name="new"), "r, line 1: user 'new': not found in the image"),
+        (
+            AccountChange(name="new", uid=1001),
+            "r, line 2, uid: user 'new': the uid 1001 already belongs to 'tc'",
+        ),
+        (
+            AccountChange(name="tc", gid=8),
+            "r, line 3, gid: user 'tc': no group has gid 8, and the group 'tc' has gid 5",
+        ),
+        (
+            AccountChange(name="tc", home="/etc/passwd"),
+            (
+                "r, line 4, home: '/etc/passwd': cannot create the home: 'etc/passwd' must be a "
+                "folder, got a file"
+            ),
+        ),
+        (
+            AccountChange(name="tc", password_hash="x"),
+            "r, line 5, hash: user 'tc': not a valid password hash",
+        ),
+    ],
+)
+def test_errors_name_the_place_of_the_attribute(change: AccountChange, message: str) -> None:
+    places = {
+        "": "r, line 1",
+        "uid": "r, line 2, uid",
+        "gid": "r, line 3, gid",
+        "home": "r, line 4, home",
+        "password_hash": "r, line 5, hash",
+    }
+    tree = make_tree(group=GROUP + b"tc:x:5:\n")
+    with pytest.raises(PurekernelError) as caught:
+        change_accounts(tree, [evolve(change, places=places)], mtime=NOW)
+    assert str(caught.value) == message

@@ -1,6 +1,13 @@
 """Read and write ISO 9660 images with Rock Ridge, Joliet and El Torito, with pycdlib."""
 
-from purekernel.formats.iso.layout import EFI, BootEntry, ElTorito, IsoImage, VolumeFields
+from purekernel.formats.iso.layout import (
+    EFI,
+    BootEntry,
+    ElTorito,
+    IsoImage,
+    VolumeFields,
+    check_fields,
+)
 from purekernel.formats.iso.reader import is_iso, parse_iso
 from purekernel.formats.iso.writer import build_iso, write_iso
 
@@ -11,6 +18,7 @@ __all__ = [
     "IsoImage",
     "VolumeFields",
     "build_iso",
+    "check_fields",
     "is_iso",
     "parse_iso",
     "write_iso",

@@ -1,0 +1,163 @@
+"""Errors that a key of a recipe causes name file, line and key, whenever they are found."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from purekernel.cli import main
+from tests.workshop import ISO, Workshop, two_lines
+
+ZEROS = "0" * 64
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    made = Workshop(tmp_path, monkeypatch)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.delenv("TC_PASSWORD", raising=False)
+    Path("text").write_text("neither a folder nor an archive")
+    with tarfile.open("site.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("etc/site"))
+    return made
+
+
+def errors(workshop: Workshop, capsys: pytest.CaptureFixture[str], more: str) -> list[str]:
+    """Return the messages of a build from a recipe with local mirrors and ``more``."""
+    Path("purekernel.toml").write_text(
+        "timestamp = 1700000000\n"
+        "[mirrors]\n"
+        f"tinycore = ['{workshop.mirror}']\n"
+        f"gems = ['{workshop.top / 'gems'}']\n"
+        "\n" + more.replace("MIRROR", str(workshop.mirror))
+    )
+    capsys.readouterr()
+    assert main(["build", "-q"]) in (1, 2)
+    return [message for message, _hint in two_lines(capsys.readouterr().err)]
+
+
+@pytest.mark.parametrize(
+    ("more", "place", "words"),
+    [
+        # Found while planning
+        ("[[overlay]]\npath = 'gone'", "path under [[overlay]]", "overlay not found: gone"),
+        ("[core]\niso = 'gone.iso'", "iso under [core]", "gone.iso not found: tried gone.iso"),
+        ("[core]\nversion = '9.x'", "version under [core]", "Core-current.iso"),
+        (
+            "[extensions]\nbuiltin = ['gone']",
+            "builtin under [extensions]",
+            "no mirror has gone.tcz",
+        ),
+        ("[extensions]\nmirror = ['gone']", "mirror under [extensions]", "no mirror has gone.tcz"),
+        ("[extensions]\nmerged = ['gone']", "merged under [extensions]", "no mirror has gone.tcz"),
+        (
+            "[[cut]]\nextension = 'gone'\nfiles = ['a']",
+            "extension under [[cut]]",
+            "gone.tcz not found on any mirror",
+        ),
+        ("[gems]\nwanted = ['gone']", "wanted under [gems]", "gone: gem not found"),
+        ("[razor]\nproject = 'gone'", "project under [razor]", "project not found: gone"),
+        ("[razor]\nproject = 'text'", "project under [razor]", "text"),
+        (
+            f"[razor]\nproject-sha256 = '{ZEROS}'\nproject = 'site.tar'",
+            "project-sha256 under [razor]",
+            "site.tar",
+        ),
+        # Found while fetching
+        (
+            f"[core]\niso-sha256 = '{ZEROS}'\niso = 'MIRROR/{ISO}'",
+            "iso-sha256 under [core]",
+            "Core-current.iso failed verification",
+        ),
+        (
+            "[[overlay]]\nurl = 'file:///gone.tar'",
+            "url under [[overlay]]",
+            "gone.tar not found",
+        ),
+        # Found while composing
+        (
+            f"[[overlay]]\nsha256 = '{ZEROS}'\npath = 'site.tar'",
+            "sha256 under [[overlay]]",
+            "site.tar",
+        ),
+        ("[[overlay]]\npath = 'text'", "path under [[overlay]]", "text"),
+        (
+            "[accounts.tc]\npassword-env = 'TC_PASSWORD'",
+            "password-env under [accounts.tc]",
+            "the password of 'tc' is missing",
+        ),
+        ("[accounts.anna]\nuid = 1001", "uid under [accounts.anna]", "the uid 1001 already"),
+        ("[accounts.tc]\nhome = '/etc/passwd'", "home under [accounts.tc]", "cannot create"),
+        # Found while making the image
+        ("[boot]\ndefault = 'gone'", "default under [boot]", "label not found"),
+        (
+            "[iso]\nvolume-id = 'EURO'".replace("EURO", "\u20ac" * 11),
+            "volume-id under [iso]",
+            "the ISO's volume id must be at most 32 bytes, got 33",
+        ),
+        # Found while writing
+        ("[output]\nfolder = 'text'", "folder under [output]", "text"),
+    ],
+)  # fmt: skip
+def test_later_error_names_file_line_and_key(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str], more: str, place: str, words: str
+) -> None:
+    (message,) = errors(workshop, capsys, more)
+    assert message.startswith(f"purekernel.toml, line 7, {place}: ")
+    assert words in message
+    assert message.count("purekernel.toml") == 1
+
+
+def test_error_of_an_account_names_its_table(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (message,) = errors(workshop, capsys, "[accounts.anna]\ncomment = 'Anna'\n")
+    assert (
+        message == "purekernel.toml, line 6, [accounts.anna]: user 'anna': not found in the image"
+    )
+
+
+def test_password_in_production_image_names_its_key(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("purekernel.toml").write_text(
+        f"flavour = 'prod'\n[mirrors]\ntinycore = ['{workshop.mirror}']\n"
+        "[accounts.tc]\npassword = 'hemlig'\n[accounts.anna]\nuid = 1\npassword-env = 'A'\n"
+    )
+    assert main(["build", "-q"]) == 2
+    assert [message for message, _hint in two_lines(capsys.readouterr().err)] == [
+        f"purekernel.toml, line {line}, {key} under [accounts.{name}]: account {name!r} has a "
+        "password: a production image must have none"
+        for line, key, name in ((5, "password", "tc"), (8, "password-env", "anna"))
+    ]
+
+
+def test_lock_for_other_inputs_names_the_keys(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = f"[mirrors]\ntinycore = ['{workshop.mirror}']\n[core]\n"
+    recipe = Path("purekernel.toml")
+    recipe.write_text(f"{start}iso = '{workshop.mirror / ISO}'\n")
+    assert main(["lock", "-q"]) == 0
+    for key, words in (
+        ("version = '5.x'", "wrong Core: must be 5.x/x86 as in {}, version under [core], got "),
+        ("iso = 'gone.iso'", "no pin for base: must be gone.iso as in {}, iso under [core], got "),
+    ):
+        recipe.write_text(f"{start}{key}\n")
+        capsys.readouterr()
+        assert main(["build", "-q"]) == 1
+        ((message, _hint),) = two_lines(capsys.readouterr().err)
+        assert words.format("purekernel.toml, line 4") in message
+
+
+def test_value_of_the_command_line_is_not_blamed_on_the_recipe(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = Path("purekernel.toml")
+    recipe.write_text(f"[mirrors]\ntinycore = ['{workshop.mirror}']\n[boot]\ndefault = 'core'\n")
+    assert main(["build", "-q", "--boot-default", "gone", "--volume-id", "v"]) == 1
+    ((message, _hint),) = two_lines(capsys.readouterr().err)
+    assert message.startswith("'boot/isolinux/isolinux.cfg': label not found")
