@@ -288,14 +288,18 @@ def _folder_of(recipe: Recipe) -> Path:
 def _show_plan(
     recipe: Recipe, context: Context, outputs: Outputs, *, progress: StepTimer, as_json: bool
 ) -> None:
-    from purekernel.remaster.compose import identify  # noqa: PLC0415
     from purekernel.remaster.outputs import output_names  # noqa: PLC0415
 
     folder, kinds = outputs.folder or Path(), outputs.kinds_for(recipe)
     show_plan(
         recipe,
         context,
-        lambda plan: [str(folder / name) for name in output_names(identify(plan).name, kinds)],
+        lambda plan: [
+            str(folder / name)
+            for name in output_names(
+                plan.conventions.identity(plan.recipe, plan.flavour).name, kinds
+            )
+        ],
         progress=progress,
         as_json=as_json,
     )

@@ -85,7 +85,6 @@ def bundle_command(
     from purekernel.plan.fetch_plan import gather, open_plan_context  # noqa: PLC0415
     from purekernel.razor.bundle import bundle_name  # noqa: PLC0415
     from purekernel.recipe.flavour import Flavour  # noqa: PLC0415
-    from purekernel.remaster.compose import Assembly  # noqa: PLC0415
     from purekernel.remaster.outputs import write_bundle  # noqa: PLC0415
 
     recipe = take_recipe(options)
@@ -103,7 +102,7 @@ def bundle_command(
             return
         with open_plan_context(recipe, context) as plan_context:
             gathered = gather(plan_context, progress=progress)
-            output = write_bundle(Assembly(gathered, context), folder, progress=progress)
+            output = write_bundle(gathered, context, folder)
     for note in gathered.notes:
         say_warning(note)
     if as_json:

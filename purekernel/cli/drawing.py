@@ -185,9 +185,10 @@ def draw_plan(plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable
             names = tuple(Drawn(text=one.name) for one in cut.files)
             yield evolve(drawn, below=(*drawn.below, *names))
 
+    source = plan.conventions.source
     parts = [
         *_part("base", [file(plan.files[role].download) for role in (BASE,) if role in plan.files]),
-        *_part("project", [] if plan.project is None else [Drawn(text=plan.project.source)]),
+        *_part("project", [] if source is None else [Drawn(text=source)]),
         *_part("loaded at boot", extensions(planned.builtin_order(), planned.builtin)),
         *_part(
             "unpacked into the root",

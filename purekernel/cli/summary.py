@@ -76,7 +76,7 @@ def summarize_bundle(
     return {
         "purekernel": __version__,
         "flavour": plan.flavour.value if plan.flavour else None,
-        "generation": plan.generation.value if plan.generation else None,
+        "generation": _generation(plan),
         "outputs": [_output(output) for output in outputs],
         "inputs": [
             {
@@ -101,7 +101,7 @@ def summarize_plan(
     return {
         "purekernel": __version__,
         "flavour": plan.flavour.value if plan.flavour else None,
-        "generation": plan.generation.value if plan.generation else None,
+        "generation": _generation(plan),
         "inputs": [
             {
                 "name": download.name,
@@ -145,3 +145,8 @@ def render_text(outputs: Sequence[Output], image: Image | None = None) -> str:
             f"{image.unpacked_modules_bytes / 1e6:.2f} MB more memory after boot"
         )
     return "\n".join(lines)
+
+
+def _generation(plan: Plan) -> str | None:
+    generation = plan.conventions.generation
+    return None if generation is None else generation.value

@@ -12,21 +12,18 @@ from purekernel.errors import (
     FormatError,
     LockError,
     PurekernelError,
-    inside,
     raise_all,
 )
 from purekernel.fetch.model import Download
-from purekernel.fetch.shipped import load_shipped_list
 from purekernel.fetch.urls import join_url
 from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.tinycore import DEB, TCZ, parse_extension_name
 from purekernel.plan.locked import FirstOf, KnownExtensions, LockedExtensions
 from purekernel.plan.packages import PackagePlan, is_package, package_name
 from purekernel.plan.plan import ExtensionPlan, PlanContext
-from purekernel.razor.project import BUILTIN_LIST, EXECUTABLE_LIST, MIRROR_LIST, Project
 from purekernel.recipe import defaults
+from purekernel.recipe.conventions import Conventions
 from purekernel.recipe.flavour import Flavour
-from purekernel.recipe.lists import parse_extension_list, parse_path_list
 from purekernel.recipe.model import Cut, Named
 from purekernel.repos.tinycore import (
     KERNEL,
@@ -46,7 +43,7 @@ if TYPE_CHECKING:
 
 def plan_extensions(
     context: PlanContext,
-    project: Project | None,
+    conventions: Conventions,
     flavour: Flavour | None,
     base: Callable[[], Base],
     errors: list[PurekernelError],
@@ -57,7 +54,7 @@ def plan_extensions(
 
     Args:
         context: the inputs of the plan.
-        project: the project, whose lists apply if the recipe has none.
+        conventions: give the lists that the recipe does not.
         flavour: the image's flavour.
         base: returns the base, to find the release that ``-KERNEL`` stands for. Called only if
             needed.
@@ -68,9 +65,9 @@ def plan_extensions(
         DownloadError: the mirrors cannot be reached.
         FormatError: a file from a mirror is damaged.
     """
-    lists = _names(context, project, errors)
+    lists = _names(context, conventions, errors)
     kept = [_for_flavour(context, names, flavour) for names in lists]
-    cuts = _cuts(context, project)
+    cuts = conventions.cuts(context.recipe.cuts)
     packages = PackagePlan()
     if any(is_package(item.name) for names in (*kept, _cut_names(cuts)) for item in names):
         from purekernel.plan.packages import plan_packages  # noqa: PLC0415  # 15 ms
@@ -213,30 +210,16 @@ def _repository(context: PlanContext, live: ExtensionMirror) -> ExtensionReposit
 
 
 def _names(
-    context: PlanContext, project: Project | None, errors: list[PurekernelError]
+    context: PlanContext, conventions: Conventions, errors: list[PurekernelError]
 ) -> tuple[tuple[Named, ...], tuple[Named, ...], tuple[Named, ...]]:
     """Return the names of the builtin, mirrored and merged extensions."""
     listed = context.recipe.extensions
     builtin, mirror = listed.builtin, listed.mirror
-    if project is not None:
-        builtin = _default_list(project, BUILTIN_LIST, errors) if builtin is None else builtin
-        mirror = _default_list(project, MIRROR_LIST, errors) if mirror is None else mirror
-    return builtin or (), mirror or (), listed.merged
-
-
-def _default_list(
-    project: Project, path: bytes, errors: list[PurekernelError]
-) -> tuple[Named, ...]:
-    """Return the project's list, or else the default list."""
-    data = project.content(path)
-    name = path.rpartition(b"/")[2].decode()
-    if data is None:
-        return parse_extension_list(load_shipped_list(name), source=f"the default {name}")
-    list_errors: list[PurekernelError] = []
-    with inside(project.source):
-        names = parse_extension_list(data, source=path.decode(), errors=list_errors)
-    errors += [error.within(project.source) for error in list_errors]
-    return names
+    return (
+        conventions.builtin(errors) if builtin is None else builtin,
+        conventions.mirror(errors) if mirror is None else mirror,
+        listed.merged,
+    )
 
 
 def _for_flavour(
@@ -262,18 +245,6 @@ def _plain(name: str) -> str:
 def _cut_names(cuts: Iterable[Cut]) -> tuple[Named, ...]:
     """Return the extensions and packages to cut from."""
     return tuple(cut.extension for cut in cuts)
-
-
-def _cuts(context: PlanContext, project: Project | None) -> tuple[Cut, ...]:
-    cuts = context.recipe.cuts
-    # A recipe that cuts from the same extension overrides the project's list.
-    if project is None or any(cut.extension.name == defaults.UTIL_LINUX for cut in cuts):
-        return cuts
-    source = EXECUTABLE_LIST.decode()
-    with inside(project.source):
-        files = parse_path_list(project.content(EXECUTABLE_LIST) or b"", source=source)
-    extension = Named(name=defaults.UTIL_LINUX, place=source)
-    return (*([Cut(extension=extension, files=files)] if files else []), *cuts)
 
 
 def _resolve(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from attrs import evolve
@@ -10,7 +9,6 @@ from attrs import evolve
 from purekernel.errors import (
     DownloadError,
     FormatError,
-    InputError,
     LockError,
     MissingFileError,
     OfflineError,
@@ -21,16 +19,11 @@ from purekernel.formats.tinycore import parse_md5
 from purekernel.plan.locked import pinned
 from purekernel.plan.plan import (
     BASE,
-    MCOLLECTIVE,
-    OVERLAY,
-    RUBYGEMS,
-    VM_TOOLS,
     PlanContext,
     PlannedFile,
 )
-from purekernel.recipe import defaults
-from purekernel.recipe.flavour import Generation
-from purekernel.recipe.model import Recipe
+from purekernel.recipe.conventions import Conventions
+from purekernel.recipe.overlays import overlay_role
 from purekernel.repos.tinycore import MD5
 
 MOST_MD5_BYTES = 4096
@@ -108,23 +101,6 @@ def plan_base(context: PlanContext) -> tuple[PlannedFile, str]:
         return planned, f"{download.name} is not checked against an MD5: {error.message}"
 
 
-def missing_overlays(recipe: Recipe) -> Iterator[InputError]:
-    """Yield an error for each overlay that does not exist on this host."""
-    for overlay in recipe.overlays:
-        if overlay.path is None:
-            continue
-        if overlay.from_command_line:
-            if not os.path.lexists(overlay.path):
-                yield InputError(
-                    f"{overlay.path} does not exist", hint="check the path of the overlay"
-                )
-        elif not os.path.lexists(recipe.folder / overlay.path):
-            yield InputError(
-                f"overlay not found: {recipe.folder / overlay.path}",
-                hint="correct its path; it is relative to the recipe's folder",
-            ).within(overlay.place("path"))
-
-
 def overlay_files(context: PlanContext) -> Iterator[PlannedFile]:
     """Yield the overlays to download."""
     for overlay in context.recipe.overlays:
@@ -141,33 +117,16 @@ def overlay_files(context: PlanContext) -> Iterator[PlannedFile]:
             )
 
 
-def project_files(context: PlanContext, generation: Generation | None) -> Iterator[PlannedFile]:
-    """Yield the files of a Microkernel besides extensions and gems."""
-    razor = context.recipe.razor
-    if razor is None:
-        return
-    choices = {
-        RUBYGEMS: ("rubygems", defaults.RUBYGEMS),
-        VM_TOOLS: ("open_vm_tools", defaults.OPEN_VM_TOOLS),
-    }
-    if generation is Generation.V2012:
-        choices[MCOLLECTIVE] = ("mcollective", defaults.MCOLLECTIVE)
-    for role, (attribute, default) in choices.items():
-        chosen: str | None = getattr(razor, attribute)
-        requested = default if chosen is None else chosen
-        if requested:
-            download = Download(
-                name=last_component(requested),
-                urls=(context.place(requested),),
-                kind=Kind.GZIP,
-                place=razor.place(attribute),
-            )
-            yield PlannedFile(role=role, requested=requested, download=download)
-
-
-def overlay_role(url: str) -> str:
-    """Return the role of an overlay from the network."""
-    return f"{OVERLAY} {tell_apart(url)}"
+def further_files(context: PlanContext, conventions: Conventions) -> Iterator[PlannedFile]:
+    """Yield the files that the image's conventions need besides extensions and gems."""
+    for role, (requested, place) in conventions.files(context.recipe).items():
+        download = Download(
+            name=last_component(requested),
+            urls=(context.place(requested),),
+            kind=Kind.GZIP,
+            place=place,
+        )
+        yield PlannedFile(role=role, requested=requested, download=download)
 
 
 def _with_md5(context: PlanContext, download: Download) -> Download:

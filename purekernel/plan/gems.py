@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 
 from attrs import evolve
 
 from purekernel.errors import LockError, PurekernelError, RecipeError
-from purekernel.fetch.urls import last_component
-from purekernel.formats.gem import GemVersion, ListedGem, parse_gem_list, parse_listed_gem
-from purekernel.input import Input
+from purekernel.formats.gem import GemVersion, ListedGem, parse_listed_gem
 from purekernel.plan.locked import LockedGems
 from purekernel.plan.plan import GemPlan, PlanContext
-from purekernel.razor.project import GEM_LIST, Project
 from purekernel.recipe import defaults
-from purekernel.recipe.flavour import Generation
-from purekernel.recipe.model import GemLayout
+from purekernel.recipe.conventions import Conventions
 from purekernel.repos.rubygems import (
     GemCandidate,
     GemRepository,
@@ -26,11 +21,9 @@ from purekernel.repos.rubygems import (
     resolve_gems,
 )
 
-_RUBYGEMS = re.compile(r"rubygems-([0-9]+(?:\.[0-9]+)*)\.(?:tgz|tar\.gz)")
-
 
 def plan_gems(
-    context: PlanContext, project: Project | None, errors: list[PurekernelError]
+    context: PlanContext, conventions: Conventions, errors: list[PurekernelError]
 ) -> GemPlan:
     """Return the gems of an image.
 
@@ -39,7 +32,7 @@ def plan_gems(
 
     Args:
         context: the inputs of the plan.
-        project: the project, whose list applies if the recipe has none.
+        conventions: give the list of gems if the recipe has none.
         errors: receives errors in lines of the list.
 
     Raises:
@@ -47,11 +40,15 @@ def plan_gems(
         LockError: the lock file binds and does not pin a needed gem.
         DownloadError: the servers cannot be reached.
     """
-    plan = GemPlan(layout=_layout(context, project))
-    listed = _listed_gems(context, project, errors)
+    plan = GemPlan(layout=context.recipe.gems.layout or conventions.gem_layout)
+    listed = _listed_gems(context, conventions, errors)
     if not listed:
         return plan
-    target = _target(context, project)
+    ruby = conventions.ruby(context.recipe)
+    target = GemTarget(
+        ruby=None if ruby is None else _version(ruby, context),
+        rubygems=conventions.rubygems(context.recipe),
+    )
     servers = tuple(map(context.place, context.recipe.mirrors.gems)) or defaults.GEM_SERVERS
     live = GemServers(servers, context.downloads)
     if context.lock is None:
@@ -71,9 +68,9 @@ def plan_gems(
 
 
 def _listed_gems(
-    context: PlanContext, project: Project | None, errors: list[PurekernelError]
+    context: PlanContext, conventions: Conventions, errors: list[PurekernelError]
 ) -> tuple[ListedGem, ...]:
-    """Return the recipe's gems, or else the project's list."""
+    """Return the recipe's gems, or else those of the conventions."""
     wanted = context.recipe.gems.wanted
     gems: list[ListedGem] = []
     for item in wanted or ():
@@ -81,13 +78,7 @@ def _listed_gems(
             gems.append(parse_listed_gem(item.name, place=item.place))
         except RecipeError as error:
             errors.append(error)
-    if wanted is not None or project is None:
-        return tuple(gems)
-    list_errors: list[PurekernelError] = []
-    data = project.content(GEM_LIST) or b""
-    listed = parse_gem_list(Input(data, name=GEM_LIST.decode()), errors=list_errors)
-    errors += [error.within(project.source) for error in list_errors]
-    return listed
+    return conventions.gems(errors) if wanted is None else tuple(gems)
 
 
 class _LockedFirst:
@@ -110,33 +101,6 @@ def _resolve(
     listed: tuple[ListedGem, ...], repository: GemRepository, target: GemTarget
 ) -> tuple[ResolvedGem, ...]:
     return resolve_gems(listed, repository, ruby=target.ruby, rubygems=target.rubygems).gems
-
-
-def _layout(context: PlanContext, project: Project | None) -> GemLayout:
-    """Return the recipe's layout of gems, or else that of the project's generation."""
-    layout = context.recipe.gems.layout
-    if layout is None:
-        old = project is not None and project.generation is Generation.V2012
-        layout = GemLayout.FLAT if old else GemLayout.MIRROR
-    return layout
-
-
-def _target(context: PlanContext, project: Project | None) -> GemTarget:
-    """Return the versions that the gems must support. For a Microkernel, derive them.
-
-    Its programs are in ``lib/ruby/1.8``, and the RubyGems that it contains installs the gems.
-    """
-    ruby = context.recipe.gems.ruby
-    if project is None:
-        return GemTarget(ruby=None if ruby is None else _version(ruby, context))
-    razor = context.recipe.razor
-    requested = None if razor is None else razor.rubygems
-    file_name = last_component(defaults.RUBYGEMS if requested is None else requested)
-    match = _RUBYGEMS.fullmatch(file_name)
-    return GemTarget(
-        ruby=_version(ruby or defaults.RUBY, context),
-        rubygems=GemVersion(match[1]) if match is not None else None,
-    )
 
 
 def _version(text: str, context: PlanContext) -> GemVersion:

@@ -19,9 +19,9 @@ from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, join_url
 from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.plan.lock import LOCK_NAME, Lock
-from purekernel.razor.project import Project
 from purekernel.recipe import defaults
-from purekernel.recipe.flavour import Flavour, Generation
+from purekernel.recipe.conventions import Conventions
+from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import Cut, GemLayout, Recipe
 from purekernel.repos.tinycore import (
     DEPENDENCIES,
@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from purekernel.repos.rubygems import ResolvedGem  # 40 ms to import
 
 # Roles of single files.
-BASE, PROJECT, RUBYGEMS = "base", "project", "rubygems"
-VM_TOOLS, MCOLLECTIVE = "open-vm-tools", "mcollective"
-OVERLAY = "overlay"
+BASE, PROJECT = "base", "project"
 
 
 # Companion files with an extension's digest and dependencies. Core loads by the second.
@@ -159,7 +157,7 @@ class Plan:
     Attributes:
         recipe: the recipe.
         flavour: the image's flavour.
-        project: the Razor-Microkernel project; ``None`` for a plain Core.
+        conventions: what the image is where the recipe does not say.
         release: version and architecture of Core.
         files: single files, by role.
         extensions: the extensions, their dependencies, and what to do with each.
@@ -169,17 +167,12 @@ class Plan:
 
     recipe: Recipe
     flavour: Flavour | None
-    project: Project | None
+    conventions: Conventions
     release: CoreRelease
     files: Mapping[str, PlannedFile] = field(factory=dict)
     extensions: ExtensionPlan
     gems: GemPlan = GemPlan()
     notes: tuple[str, ...] = ()
-
-    @property
-    def generation(self) -> Generation | None:
-        """The generation of Razor's conventions; ``None`` for a plain Core."""
-        return None if self.project is None else self.project.generation
 
     def downloads(self, *, complete: bool = False) -> list[Download]:
         """Return all files to fetch, each once, in a stable order.

@@ -17,11 +17,10 @@ from purekernel.errors import (
 from purekernel.input import Limits
 from purekernel.plan.extensions import plan_extensions
 from purekernel.plan.files import (
-    missing_overlays,
+    further_files,
     overlay_files,
     plan_base,
     plan_file,
-    project_files,
 )
 from purekernel.plan.plan import (
     BASE,
@@ -32,14 +31,13 @@ from purekernel.plan.plan import (
     PlanContext,
     PlannedFile,
 )
-from purekernel.recipe.flavour import Flavour, Generation
-from purekernel.recipe.model import Recipe
+from purekernel.recipe.conventions import PLAIN
+from purekernel.recipe.overlays import missing_overlays
 from purekernel.repos.tinycore import resolve_kernel
 
 if TYPE_CHECKING:
     from purekernel.formats.core_iso import Base
     from purekernel.plan.project import FoundProject
-    from purekernel.razor.project import Project
 
 
 def make_plan(context: PlanContext) -> tuple[Planner, Plan]:
@@ -93,26 +91,31 @@ class Planner:
         context = self._context
         context.check_lock()
         found = self.project
-        project = found.project if found is not None else None
-        flavour = context.recipe.flavour or (Flavour.DEV if project is not None else None)
+        conventions = PLAIN if found is None else found.conventions
+        flavour = context.recipe.flavour or conventions.default_flavour
         files = self._files(found, errors)
         extensions = plan_extensions(
-            context, project, flavour, self.base, errors, base_is_pinned=self._base_is_pinned(files)
+            context,
+            conventions,
+            flavour,
+            self.base,
+            errors,
+            base_is_pinned=self._base_is_pinned(files),
         )
         self._disputable = extensions.disputable
         gems = GemPlan()
-        if project is not None or context.recipe.gems.wanted:
+        if found is not None or context.recipe.gems.wanted:
             from purekernel.plan.gems import plan_gems  # noqa: PLC0415  # 40 ms
 
             try:
-                gems = plan_gems(context, project, errors)
+                gems = plan_gems(context, conventions, errors)
             except PurekernelError as error:
                 errors.append(error)
         raise_all(errors)
         return Plan(
             recipe=context.recipe,
             flavour=flavour,
-            project=project,
+            conventions=conventions,
             release=context.release,
             files=files,
             extensions=extensions,
@@ -122,7 +125,7 @@ class Planner:
                 *extensions.notes,
                 *_notes(extensions, context.recipe.extensions.skip),
                 *gems.notes,
-                *_project_notes(context.recipe, project, flavour),
+                *conventions.notes(context.recipe, flavour),
             ),
         )
 
@@ -169,13 +172,13 @@ class Planner:
         if self._base is None:
             from purekernel.formats.core_iso import parse_base  # noqa: PLC0415  # 40 ms, with pycdlib
 
-            # A plain remaster keeps all files of its base; a Microkernel keeps those that Razor's
-            # scripts keep.
             keep = self._context.recipe.iso.keep_files
+            found = self.project
+            conventions = PLAIN if found is None else found.conventions
             self._base = parse_base(
                 iso,
                 source=self.planned_base.download.name,
-                keep_iso_files=self._context.recipe.razor is None if keep is None else keep,
+                keep_iso_files=conventions.keeps_iso_files if keep is None else keep,
                 limits=self._context.limits,
             )
         return self._base
@@ -196,8 +199,8 @@ class Planner:
             errors.append(error)
         if found is not None and found.planned is not None:
             files[PROJECT] = found.planned
-        generation = None if found is None else found.project.generation
-        for file in (*overlay_files(self._context), *project_files(self._context, generation)):
+        conventions = PLAIN if found is None else found.conventions
+        for file in (*overlay_files(self._context), *further_files(self._context, conventions)):
             try:
                 files[file.role] = plan_file(self._context, file)
             except PurekernelError as error:
@@ -227,33 +230,3 @@ def _notes(extensions: ExtensionPlan, skip: Collection[str]) -> list[str]:
         for start, end in graph.loops
     ]
     return notes
-
-
-def _project_notes(
-    recipe: Recipe, project: Project | None, flavour: Flavour | None
-) -> Iterator[str]:
-    if project is None or recipe.razor is None:
-        return
-    from purekernel.razor.bundle import SSH_SETUP_PATH, host_keys  # noqa: PLC0415  # 25 ms
-
-    if flavour is not Flavour.PROD and project.content(SSH_SETUP_PATH) is None:
-        yield (
-            f"{SSH_SETUP_PATH.decode()} not found in the project: the image's SSH server is not "
-            "configured"
-        )
-    if project.generation is Generation.V2013 and (recipe.version or project.version) is None:
-        yield (
-            "the image's version is missing, and the next step needs it; set it with --iso-version"
-        )
-    if flavour is not Flavour.PROD and recipe.razor.ssh_host_keys and host_keys(project):
-        yield (
-            "the project contains SSH host keys, and all images made from it share them; remove "
-            "them with ssh-host-keys = false under [razor]"
-        )
-    if flavour is Flavour.PROD and project.generation is Generation.V2013:
-        for account in recipe.accounts:
-            if account.has_password:
-                yield (
-                    "a production image allows no login with a password: the password of "
-                    f"{account.name} is ignored"
-                )

@@ -17,7 +17,8 @@ from purekernel.host.read import check_digest, is_folder
 from purekernel.input import Limits
 from purekernel.plan.files import plan_file
 from purekernel.plan.plan import PROJECT, PlanContext, PlannedFile
-from purekernel.razor.project import Project, is_project_name, parse_project
+from purekernel.razor.conventions import RazorConventions
+from purekernel.razor.project import is_project_name, parse_project
 from purekernel.recipe.model import Razor
 
 # The largest release of the project unpacks to a few hundred KB.
@@ -29,15 +30,13 @@ class FoundProject:
     """A project and its origin.
 
     Attributes:
-        project: the project.
+        conventions: the project, and whether the times of its files are meaningful. Those of a
+            tarball are; those of a checkout are arbitrary.
         planned: the downloaded file; ``None`` for a local project.
-        dated: whether the times of its files are meaningful. Those of a tarball are; those of a
-            checkout are arbitrary.
     """
 
-    project: Project
+    conventions: RazorConventions
     planned: PlannedFile | None = None
-    dated: bool = True
 
 
 def find_project(context: PlanContext, razor: Razor) -> FoundProject:
@@ -67,7 +66,9 @@ def find_project(context: PlanContext, razor: Razor) -> FoundProject:
         data = context.downloads.load(fetched)
         with inside(razor.place("project")):
             layer = parse_layer(data, source=fetched.url, limits=limits)
-            return FoundProject(project=parse_project(layer), planned=planned)
+            return FoundProject(
+                conventions=RazorConventions(project=parse_project(layer)), planned=planned
+            )
     if razor.project_sha256 is not None and os.path.lexists(path):
         with inside(razor.place("project_sha256")):
             check_digest(path, razor.project_sha256)
@@ -81,11 +82,12 @@ def _load_project(path: Path, limits: Limits) -> FoundProject:
         layer = load_folder(path, mtime=0, limits=limits, wanted=is_project_name)
         layer = evolve(layer, source=str(path.absolute()))
         project = parse_project(layer, version=describe_checkout(path))
-        return FoundProject(project=project, dated=False)
+        return FoundProject(conventions=RazorConventions(project=project, dated=False))
     if not os.path.lexists(path):
         raise InputError(
             f"Razor-Microkernel project not found: {path}",
             hint="name its folder, a tarball of it or a URL of one; in a recipe, a path is "
             "relative to the recipe's folder",
         )
-    return FoundProject(project=parse_project(load_layer(path, mtime=0, limits=limits)))
+    project = parse_project(load_layer(path, mtime=0, limits=limits))
+    return FoundProject(conventions=RazorConventions(project=project))

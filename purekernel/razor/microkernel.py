@@ -10,13 +10,27 @@ import hashlib
 from datetime import UTC, datetime
 
 import yaml
-from attrs import field, frozen
+from attrs import evolve, field, fields, frozen
 
-from purekernel.errors import BundleError, UsageError
+from purekernel.errors import BundleError, UsageError, inside, raise_all
+from purekernel.formats.core_iso import parse_base
 from purekernel.formats.iso import VolumeFields
+from purekernel.formats.tar import parse_tar
+from purekernel.input import Input, Limits
+from purekernel.razor.bundle import Bundle
+from purekernel.recipe.composition import (
+    PREPARER,
+    BootFiles,
+    Composition,
+    Identity,
+    check_version,
+)
+from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Flavour, Generation
-from purekernel.recipe.identity import PREPARER, BootFiles, Identity, check_version
-from purekernel.tree import Buffer
+from purekernel.recipe.model import Recipe
+from purekernel.recipe.overlays import Overlays, missing_overlays
+from purekernel.rootfs.ownership import own_as_root
+from purekernel.tree import Buffer, Layer, content_bytes
 
 VERSION_FILE = b"tmp/mk-version.yaml"
 METADATA_FILE = b"iso-metadata.yaml"
@@ -131,6 +145,90 @@ def bundle_version(chosen: str | None, recorded: str | None, *, source: str) -> 
         if chosen is None:
             raise error.within(source) from None
         raise UsageError(error.message, hint=error.hint) from None
+
+
+# What a recipe can change in the image of a bundle.
+_CHANGES = frozenset(
+    {
+        "source", "folder", "path", "version", "timestamp", "overlays", "passes", "boot", "iso",
+        "output", "drop_boot", "faults", "warnings",
+    }
+)  # fmt: skip
+
+
+def compose_bundle(bundle: Bundle, context: Context) -> Composition:
+    """Return the composition of a bundle's image.
+
+    Raises:
+        UsageError: the changes to the bundle need packages or accounts, which only a recipe has.
+        PurekernelError: an input is damaged, a part is missing, or two parts contradict each other.
+    """
+    changes = bundle.changes
+    _check_changes(changes)
+    raise_all(missing_overlays(changes))
+    microkernel = Microkernel(
+        version=bundle_version(changes.version, bundle.version, source=bundle.source),
+        flavour=bundle.flavour,
+        generation=bundle.generation,
+        licences=bundle.licences,
+    )
+    with context.progress.step("unpacking the base ISO"), inside(bundle.source):
+        base = parse_base(
+            bundle.iso,
+            source="Core-current.iso",
+            keep_iso_files=bool(changes.iso.keep_files),
+            limits=context.limits,
+        )
+    with context.progress.step("unpacking the overlays"):
+        parts = _bundle_layers(bundle, context.limits)
+        mtime = context.time_of(changes, at_least=bundle.mtime)
+        layers = Overlays(changes, limits=context.limits).layers(mtime)
+    return Composition(
+        source=bundle.source,
+        base=base,
+        parts=tuple(map(own_as_root, parts)),
+        layers=layers,
+        passes=changes.passes,
+        identity=microkernel.identity,
+        root_files=microkernel.root_files,
+        iso_files=microkernel.iso_files,
+        describe=microkernel.describe,
+        timeout=TIMEOUT,
+        mtime=bundle.mtime,
+        recipe=changes,
+    )
+
+
+def _check_changes(changes: Recipe) -> None:
+    plain = Recipe()
+    others = [
+        attribute.name
+        for attribute in fields(Recipe)
+        if attribute.eq
+        and attribute.name not in _CHANGES
+        and getattr(changes, attribute.name) != getattr(plain, attribute.name)
+    ]
+    if others:
+        raise UsageError(
+            f"a bundle's image cannot be changed in: {', '.join(others)}",
+            hint="build from a recipe, or make the bundle again with 'purekernel bundle'",
+        )
+
+
+def _bundle_layers(bundle: Bundle, limits: Limits) -> list[Layer]:
+    layers: list[Layer] = []
+    # All overlays share one limit, so that many archives cannot add up beyond it.
+    left_bytes = limits.unpacked_bytes
+    with inside(bundle.source):
+        for source, part in bundle.overlays:
+            if isinstance(part, Layer):
+                layers.append(part)
+                continue
+            shared = evolve(limits, unpacked_bytes=left_bytes)
+            tree = parse_tar(Input(part, name=source, limits=shared))
+            left_bytes = max(0, left_bytes - content_bytes(tree))
+            layers.append(Layer(source=source, tree=tree))
+    return layers
 
 
 def _dump(document: dict[str, object]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from io import BytesIO
 from typing import BinaryIO
@@ -19,9 +19,9 @@ from purekernel.formats.iso import ElTorito, VolumeFields, check_fields, write_i
 from purekernel.host.write import Output
 from purekernel.input import Limits
 from purekernel.progress import Progress
+from purekernel.recipe.composition import BootFiles, Composition
 from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Flavour, Generation
-from purekernel.recipe.identity import BootFiles, Identity
 from purekernel.recipe.model import VOLUME_FIELDS, IsoChoice, Recipe
 from purekernel.recipe.outputs import Emit, Modules, Outputs
 from purekernel.remaster.boot_menu import change_boot_menu
@@ -49,43 +49,6 @@ from purekernel.tree import (
     merge,
     put_file,
 )
-
-
-@frozen(kw_only=True)
-class Composition:
-    """The parts of an image, parsed and with their final owners, not yet merged.
-
-    Attributes:
-        source: name of the parts' source, for messages.
-        base: the Core to start from.
-        parts: the overlays of one bundle. The last one determines folders that Core lacks.
-        layers: the user's own overlays, applied in order after the parts.
-        passes: changes to the whole root file system, each with its description for the user.
-        identity: name and version of the image.
-        root_files: generated files for the root file system, by path.
-        iso_files: files for the ISO, by path.
-        describe: returns generated files for the ISO, by path, that describe the finished image.
-        timeout: replaces Core's own timeout of the boot menu, in tenths of a second; ``None``
-            keeps it.
-        mtime: the newest time of the containers of the parts, in seconds since 1970, UTC.
-        recipe: gives the timestamp, changes to the boot menu and volume, and whether ways to boot
-            may be dropped.
-        notes: notes for the user about the inputs, one line each.
-    """
-
-    source: str
-    base: Base
-    parts: tuple[Layer, ...] = ()
-    layers: tuple[Layer, ...] = ()
-    passes: tuple[tuple[str, Pass], ...] = ()
-    identity: Identity
-    root_files: Mapping[bytes, Buffer] = field(factory=dict)
-    iso_files: Mapping[bytes, Buffer] = field(factory=dict)
-    describe: Callable[[BootFiles], Mapping[bytes, Buffer]] | None = None
-    timeout: int | None = None
-    mtime: int = 0
-    recipe: Recipe = field(factory=Recipe)
-    notes: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from purekernel.formats.boot_losses import refuse_losses
 from purekernel.host.write import Output, WriteOutput, publish
+from purekernel.plan.fetch_plan import Gathered
 from purekernel.progress import Progress, Silent
 from purekernel.razor.bundle import bundle_name
+from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.outputs import Emit, Outputs
 from purekernel.remaster.compose import Assembly
@@ -72,17 +74,17 @@ def output_names(name: str, kinds: Iterable[Emit]) -> list[str]:
 # Write a bundle atomically.
 
 
-def write_bundle(assembly: Assembly, folder: Path, *, progress: Progress | None = None) -> Output:
+def write_bundle(gathered: Gathered, context: Context, folder: Path) -> Output:
     """Write the bundle into ``folder``, which is created if missing.
 
     Raises:
         PurekernelError: an input is damaged, or two inputs contradict each other.
         OutputError: the bundle cannot be written; an existing file stays unchanged.
     """
-    progress = progress or Silent()
+    plan, progress = gathered.plan, context.progress
     with progress.step("assembling"):
-        content = assembly.bundle()
-    name = bundle_name(assembly.flavour or Flavour.DEV)
+        content = plan.conventions.bundle(Assembly(gathered, context))
+    name = bundle_name(plan.flavour or Flavour.DEV)
     with progress.step("writing"):
         (output,) = publish(folder, {name: content})
     return output

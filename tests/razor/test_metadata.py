@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import yaml
 
 from purekernel.razor.microkernel import METADATA_FILE, VERSION_FILE, Microkernel
+from purekernel.recipe.composition import BootFiles
 from purekernel.recipe.flavour import Flavour, Generation
-from purekernel.recipe.identity import BootFiles
 
 
 def microkernel(version: str) -> Microkernel:

@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 from purekernel.formats.iso.layout import SIZES_BYTES
 from purekernel.formats.tinycore import EXTENSION_NAME_WORDS, LISTED_NAME
 from purekernel.recipe import model
+from purekernel.recipe.composition import VERSION
 from purekernel.recipe.flavour import Flavour
-from purekernel.recipe.identity import VERSION
 from purekernel.recipe.kinds import Schema
 from purekernel.recipe.model import MAX_TIMEOUT, MAX_TIMESTAMP, BootChanges
 from purekernel.recipe.schema import build_schema, schema_text, tables

@@ -4,8 +4,8 @@ import pytest
 
 from purekernel.errors import PurekernelError
 from purekernel.razor.microkernel import Microkernel
+from purekernel.recipe.composition import check_version, remaster_identity
 from purekernel.recipe.flavour import Flavour, Generation
-from purekernel.recipe.identity import check_version, remaster_identity
 
 
 @pytest.mark.parametrize("version", ["0.9.0.1", "v1", "0.12.0+3-gdeadbee-dirty", "1_0~rc1"])

@@ -12,7 +12,6 @@ from purekernel.plan.fetch_plan import open_plan_context
 from purekernel.plan.planner import make_plan
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.request import Request, join_request
-from purekernel.remaster.compose import identify
 from purekernel.remaster.outputs import output_names
 from tests.workshop import Workshop
 
@@ -26,7 +25,7 @@ def named(workshop: Workshop, *, version: str | None) -> str:
     request = Request(config=workshop.top / "bundle.cfg", iso_version=version)
     with open_plan_context(join_request(request, {}), Context()) as plan_context:
         _planner, plan = make_plan(plan_context)
-        return identify(plan).name
+        return plan.conventions.identity(plan.recipe, plan.flavour).name
 
 
 def test_microkernel_name_has_flavour_and_version(workshop: Workshop) -> None:

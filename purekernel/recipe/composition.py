@@ -1,15 +1,22 @@
-"""Determine the name, the version and the volume fields of an image."""
+"""Define what an image is composed of: names, layers, passes and files.
+
+A recipe and a bundle are two makers of one :class:`Composition`. What follows does not know which
+of them made it.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
 from attrs import evolve, field, frozen
 
 from purekernel.errors import BundleError
+from purekernel.formats.core_iso import Base
 from purekernel.formats.iso import VolumeFields
 from purekernel.recipe.flavour import Flavour, Generation
-from purekernel.tree import Buffer
+from purekernel.recipe.model import Recipe
+from purekernel.tree import Buffer, Layer, Pass
 
 # The originals put the builder's user, host and clock here.
 PREPARER = "purekernel"
@@ -64,6 +71,43 @@ class BootFiles:
     core_path: str
     core: Buffer = field(repr=False)
     timestamp: int
+
+
+@frozen(kw_only=True)
+class Composition:
+    """The parts of an image, parsed and with their final owners, not yet merged.
+
+    Attributes:
+        source: name of the parts' source, for messages.
+        base: the Core to start from.
+        parts: the overlays of one bundle. The last one determines folders that Core lacks.
+        layers: the user's own overlays, applied in order after the parts.
+        passes: changes to the whole root file system, each with its description for the user.
+        identity: name and version of the image.
+        root_files: generated files for the root file system, by path.
+        iso_files: files for the ISO, by path.
+        describe: returns generated files for the ISO, by path, that describe the finished image.
+        timeout: replaces Core's own timeout of the boot menu, in tenths of a second; ``None``
+            keeps it.
+        mtime: the newest time of the containers of the parts, in seconds since 1970, UTC.
+        recipe: gives the timestamp, changes to the boot menu and volume, and whether ways to boot
+            may be dropped.
+        notes: notes for the user about the inputs, one line each.
+    """
+
+    source: str
+    base: Base
+    parts: tuple[Layer, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    passes: tuple[tuple[str, Pass], ...] = ()
+    identity: Identity
+    root_files: Mapping[bytes, Buffer] = field(factory=dict)
+    iso_files: Mapping[bytes, Buffer] = field(factory=dict)
+    describe: Callable[[BootFiles], Mapping[bytes, Buffer]] | None = None
+    timeout: int | None = None
+    mtime: int = 0
+    recipe: Recipe = field(factory=Recipe)
+    notes: tuple[str, ...] = ()
 
 
 def remaster_identity(*, name: str, version: str | None, flavour: Flavour | None) -> Identity:

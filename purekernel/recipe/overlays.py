@@ -1,0 +1,125 @@
+"""Find and read the overlays of a recipe: folders, archives, and layers in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+from purekernel.errors import InputError, inside
+from purekernel.fetch.urls import redact, tell_apart
+from purekernel.host.overlay_reader import load_layer, parse_layer
+from purekernel.host.read import check_digest, is_folder
+from purekernel.input import Limits
+from purekernel.recipe.model import OverlayChoice, Recipe
+from purekernel.rootfs.ownership import own_as_root
+from purekernel.tree import Layer
+
+# Role of an overlay among the files of a plan.
+OVERLAY = "overlay"
+
+FindFile = Callable[[str], tuple[str, bytes] | None]
+"""Returns name and content of the fetched file with a role, or ``None``."""
+
+
+def overlay_role(url: str) -> str:
+    """Return the role of an overlay from the network."""
+    return f"{OVERLAY} {tell_apart(url)}"
+
+
+def missing_overlays(recipe: Recipe) -> Iterator[InputError]:
+    """Yield an error for each overlay that does not exist on this host."""
+    for overlay in recipe.overlays:
+        if overlay.path is None:
+            continue
+        if overlay.from_command_line:
+            if not os.path.lexists(overlay.path):
+                yield InputError(
+                    f"{overlay.path} does not exist", hint="check the path of the overlay"
+                )
+        elif not os.path.lexists(recipe.folder / overlay.path):
+            yield InputError(
+                f"overlay not found: {recipe.folder / overlay.path}",
+                hint="correct its path; it is relative to the recipe's folder",
+            ).within(overlay.place("path"))
+
+
+class Overlays:
+    """The overlays of a recipe, read on first use."""
+
+    def __init__(self, recipe: Recipe, *, limits: Limits, fetched: FindFile | None = None) -> None:
+        """Locate the overlays without reading them.
+
+        Args:
+            recipe: names the overlays.
+            limits: limits on parsed input.
+            fetched: returns the fetched overlays; ``None`` if none can be fetched.
+        """
+        self._recipe = recipe
+        self._limits = limits
+        self._find = fetched
+
+    @cached_property
+    def dated(self) -> tuple[Layer | None, ...]:
+        """The overlays that record times: archives and layers in memory; ``None`` for folders.
+
+        Raises:
+            PurekernelError: an overlay cannot be read, is damaged, or has another digest.
+        """
+        return tuple(map(self._dated, self._recipe.overlays))
+
+    def layers(self, mtime: int) -> tuple[Layer, ...]:
+        """Return all overlays, in order. Entries without a time get ``mtime``.
+
+        Raises:
+            PurekernelError: as for :attr:`dated`.
+        """
+        return tuple(
+            self._at(choice, layer, mtime)
+            for choice, layer in zip(self._recipe.overlays, self.dated, strict=True)
+        )
+
+    def _dated(self, choice: OverlayChoice) -> Layer | None:
+        if choice.layer is not None:
+            layer = choice.layer
+        elif choice.url is not None:
+            with inside(choice.place("url")):
+                layer = self._fetched(choice.url)
+        else:
+            path = self._path(choice)
+            if choice.sha256 is not None:
+                with inside(choice.place("sha256")):
+                    check_digest(path, choice.sha256)
+            if is_folder(path):
+                return None
+            layer = self._load(choice, 0)
+        return layer if choice.keep_owners else own_as_root(layer)
+
+    def _at(self, choice: OverlayChoice, layer: Layer | None, mtime: int) -> Layer:
+        """Return an overlay in which no entry lacks a time; a manifest may give none."""
+        on_host = choice.layer is None and choice.url is None
+        if layer is not None and (
+            not on_host or all(node.metadata.mtime for _path, node in layer.tree.walk())
+        ):
+            return layer
+        layer = self._load(choice, mtime)
+        return layer if choice.keep_owners else own_as_root(layer)
+
+    def _fetched(self, url: str) -> Layer:
+        fetched = None if self._find is None else self._find(overlay_role(url))
+        if fetched is None:
+            raise InputError(
+                f"{redact(url)} was not fetched: an overlay of a bundle must be a file or folder",
+                hint="download it, and give its path",
+            )
+        name, content = fetched
+        return parse_layer(content, source=name, limits=self._limits)
+
+    def _load(self, choice: OverlayChoice, mtime: int) -> Layer:
+        with inside(choice.place("path")):
+            return load_layer(self._path(choice), mtime=mtime, limits=self._limits)
+
+    def _path(self, choice: OverlayChoice) -> Path:
+        path = Path(choice.path or "")
+        return path if choice.from_command_line else self._recipe.folder / path
