@@ -90,10 +90,7 @@ class Partial:
 
     def record(self) -> CacheEntry | None:
         """Return the record of the file, or ``None`` if the download cannot be resumed."""
-        try:
-            return parse_record(self._record.read_bytes())
-        except OSError:
-            return None
+        return _load_record(self._record)
 
     def size_bytes(self) -> int:
         """Return the number of bytes received so far."""
@@ -176,7 +173,7 @@ class Store:
 
     def record(self, url: str) -> CacheEntry | None:
         """Return the cache entry of ``url``, or ``None``."""
-        return self._record(self._record_path(url))
+        return _load_record(self._record_path(url))
 
     def record_time(self, url: str) -> int | None:
         """Return the time of the cache entry of ``url`` in nanoseconds since 1970, or ``None``."""
@@ -282,12 +279,6 @@ class Store:
         except (OSError, ValueError):
             return None
 
-    def _record(self, path: Path) -> CacheEntry | None:
-        try:
-            return parse_record(path.read_bytes())
-        except OSError:
-            return None
-
     def _blob(self, sha256: str) -> Path:
         return self._top / "blobs" / sha256[:2] / sha256
 
@@ -323,6 +314,13 @@ def load_fetched(fetched: DownloadedFile) -> bytes:
             hint="run again to fetch the file again; let no other program write to the store",
         )
     return content
+
+
+def _load_record(path: Path) -> CacheEntry | None:
+    try:
+        return parse_record(path.read_bytes())
+    except OSError:
+        return None
 
 
 def _key(url: str) -> str:

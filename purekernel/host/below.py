@@ -16,7 +16,7 @@ from pathlib import Path
 from attrs import frozen
 
 from purekernel.errors import InputError
-from purekernel.host.no_follow import is_link
+from purekernel.host.no_follow import refuse_link
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name, windows_target
 from purekernel.tree import display
 
@@ -147,10 +147,10 @@ def open_file_below(top: Path, path: bytes) -> int:
     above, _slash, name = path.rpartition(b"/")
     (host_name,) = host_names(name)
     with folder_below(top, above) as folder:
-        place = folder.at(host_name)
-        if folder.descriptor is None and is_link(place.lstat()):
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        return os.open(place, os.O_RDONLY | _FILE | _BINARY, dir_fd=folder.descriptor)
+        host_path = folder.at(host_name)
+        if folder.descriptor is None:
+            refuse_link(host_path.lstat())
+        return os.open(host_path, os.O_RDONLY | _FILE | _BINARY, dir_fd=folder.descriptor)
 
 
 def _check_folders(top: Path, names: list[str]) -> None:
@@ -159,7 +159,6 @@ def _check_folders(top: Path, names: list[str]) -> None:
     for name in names:
         path /= name
         status = os.lstat(path)
-        if is_link(status):
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        refuse_link(status)
         if not stat.S_ISDIR(status.st_mode):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))

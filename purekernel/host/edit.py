@@ -104,15 +104,15 @@ def _is_same(old: Node | None, new: Node) -> bool:
 
 
 def _write(folder: OpenFolder, host_name: str, path: bytes, node: Node) -> None:
-    place = folder.at(host_name)
+    host_path = folder.at(host_name)
     if isinstance(node, Directory):
-        os.mkdir(place, dir_fd=folder.descriptor)
-        with suppress(OSError), open_readable(place, folder=folder.descriptor) as inode:
+        os.mkdir(host_path, dir_fd=folder.descriptor)
+        with suppress(OSError), open_readable(host_path, folder=folder.descriptor) as inode:
             if stat.S_ISDIR(inode.status.st_mode):
                 inode.chmod(node.metadata.mode)
         return
     with Staging() as staging:
-        temporary = staging.add(place, folder=folder.descriptor)
+        temporary = staging.add(host_path, folder=folder.descriptor)
         if isinstance(node, Symlink):
             target = host_target(node.target)
             if target is None:

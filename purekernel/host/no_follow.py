@@ -29,6 +29,12 @@ def is_link(status: os.stat_result) -> bool:
     return stat.S_ISLNK(status.st_mode) or bool(tag & _NAME_SURROGATE)
 
 
+def refuse_link(status: os.stat_result) -> None:
+    """Raise the ``OSError`` for a link where none is followed (``ELOOP``) if it is one."""
+    if is_link(status):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
 class HostInode:
     """A file of any kind, a folder, or a symbolic link itself.
 
@@ -128,8 +134,7 @@ def open_readable(path: str | Path, *, folder: int | None = None) -> Iterator[Ho
     """
     if os.chmod not in os.supports_fd:
         with inode_at(path, folder=folder) as inode:
-            if is_link(inode.status):
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+            refuse_link(inode.status)
             yield inode
         return
     flags = os.O_RDONLY | _O_NOFOLLOW | getattr(os, "O_NONBLOCK", 0)
@@ -147,8 +152,7 @@ def change_mode(path: Path, mode: int) -> None:
         OSError: the path is missing or a link, or the mode cannot be changed.
     """
     with inode_at(path) as inode:
-        if is_link(inode.status):
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        refuse_link(inode.status)
         inode.chmod(mode)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from purekernel.errors import InputError
 from purekernel.host.below import folder_below, host_names, host_target, open_top
 from purekernel.host.hints import reason, writing
-from purekernel.host.no_follow import HostInode, inode_at, inode_of, is_link
+from purekernel.host.no_follow import HostInode, inode_at, inode_of, is_link, refuse_link
 from purekernel.host.staging import Staging, create, remove, write_piece
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_paths
 from purekernel.tree import (
@@ -190,39 +190,39 @@ class _Unpacker:
                     error.filename = host_name  # not that of a temporary file
                     raise
 
-    def _create(self, path: bytes, place: Path, folder: int | None) -> None:
+    def _create(self, path: bytes, host_path: Path, folder: int | None) -> None:
         node = self._tree[path]
         if isinstance(node, Directory):
-            self._make_folder(place, folder)
+            self._make_folder(host_path, folder)
             return
         first = self._firsts.setdefault(self._tree.inode(path), path)
         if first != path:
-            self._link(first, place, folder)
+            self._link(first, host_path, folder)
         elif self._replace:
             with Staging() as staging:
-                if self._make(path, node, staging.add(place, folder=folder), folder):
+                if self._make(path, node, staging.add(host_path, folder=folder), folder):
                     staging.commit()
         else:
             try:
-                self._make(path, node, place, folder)
+                self._make(path, node, host_path, folder)
             except FileExistsError:
                 raise
             except BaseException:
-                remove(place, folder=folder)
+                remove(host_path, folder=folder)
                 raise
 
-    def _make_folder(self, place: Path, folder: int | None) -> None:
+    def _make_folder(self, host_path: Path, folder: int | None) -> None:
         try:
-            os.mkdir(place, 0o700, dir_fd=folder)
+            os.mkdir(host_path, 0o700, dir_fd=folder)
         except FileExistsError:
-            status = os.stat(place, dir_fd=folder, follow_symlinks=False)
+            status = os.stat(host_path, dir_fd=folder, follow_symlinks=False)
             if not self._replace or not stat.S_ISDIR(status.st_mode):
                 raise
 
-    def _make(self, path: bytes, node: Node, place: Path, folder: int | None) -> bool:
+    def _make(self, path: bytes, node: Node, host_path: Path, folder: int | None) -> bool:
         """Create a node that is not a folder; return ``False`` if it is skipped."""
         if isinstance(node, File):
-            with create(place, "xb", folder=folder, permissions=0o600) as stream:
+            with create(host_path, "xb", folder=folder, permissions=0o600) as stream:
                 write_piece(stream, node.content)
                 self._set_metadata(node.metadata, inode_of(stream.fileno()))
             return True
@@ -232,7 +232,7 @@ class _Unpacker:
                 self._note("symbolic links with targets that are invalid on Windows are skipped")
                 self._firsts.pop(self._tree.inode(path), None)
                 return False
-            os.symlink(target, place, dir_fd=folder)
+            os.symlink(target, host_path, dir_fd=folder)
         elif isinstance(node, Device) and not self._is_root:
             self._note("devices are skipped: only root may create them")
             self._firsts.pop(self._tree.inode(path), None)
@@ -243,23 +243,23 @@ class _Unpacker:
             return False
         else:
             number = os.makedev(node.major, node.minor) if isinstance(node, Device) else 0
-            os.mknod(place, file_type(node) | 0o600, number, dir_fd=folder)
-        with inode_at(place, folder=folder) as inode:
+            os.mknod(host_path, file_type(node) | 0o600, number, dir_fd=folder)
+        with inode_at(host_path, folder=folder) as inode:
             if not _is_as_created(inode.status, node):
                 raise OSError(errno.ESTALE, "it was replaced while it was created")
             self._set_metadata(node.metadata, inode)
         return True
 
-    def _link(self, first: bytes, place: Path, folder: int | None) -> None:
+    def _link(self, first: bytes, host_path: Path, folder: int | None) -> None:
         above, _slash, name = first.rpartition(b"/")
         (host_name,) = host_names(name)
         with folder_below(self._top, above, opened=self._opened) as other:
             if self._replace:
                 with suppress(FileNotFoundError):
-                    os.unlink(place, dir_fd=folder)
+                    os.unlink(host_path, dir_fd=folder)
             os.link(
                 other.at(host_name),
-                place,
+                host_path,
                 src_dir_fd=other.descriptor,
                 dst_dir_fd=folder,
                 follow_symlinks=False,
@@ -272,8 +272,8 @@ class _Unpacker:
                 self._set_metadata(node.metadata, inode_of(folder.descriptor))
                 return
             with inode_at(folder.path) as inode:
-                if is_link(inode.status) and path != ROOT:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                if path != ROOT:
+                    refuse_link(inode.status)
                 self._set_metadata(node.metadata, inode)
 
     def _set_metadata(self, metadata: Metadata, inode: HostInode) -> None:

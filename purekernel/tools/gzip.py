@@ -12,6 +12,7 @@ from attrs import frozen
 from purekernel.encode.encoders import Encoder, Libdeflate, Zopfli, compress
 from purekernel.errors import InputError, OutputError
 from purekernel.formats.gzip import parse_gzip
+from purekernel.host.hints import reason
 from purekernel.host.read import load_file
 from purekernel.host.write import write_whole
 from purekernel.input import Input, Limits, limits_of
@@ -93,7 +94,7 @@ def convert_file(path: Path, options: GzipOptions) -> Converted:
             path.unlink()
         except OSError as error:
             raise OutputError(
-                f"{path} cannot be deleted: {error.strerror or error}",
+                f"{path} cannot be deleted: {reason(error)}",
                 hint=f"{output} is complete; delete {path} yourself",
             ) from None
     return Converted(path=path, output=output, old_bytes=len(data), new_bytes=len(made))
