@@ -1,4 +1,4 @@
-"""A place to gather in: a project, mirrors in folders, and settings that name them."""
+"""Make a Razor-Microkernel project with mirrors in folders, and settings that name them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _gems() -> tuple[object, ...]:
 
 
 class Workshop:
-    """One such place; commands run in its project's folder.
+    """A project and its mirrors; commands run in the folder of the project.
 
     Attributes:
         top: of everything.
@@ -81,7 +81,7 @@ class Workshop:
         self.out = top / "out"
         self.write_mirror(make_repository(needs, indexes=indexes))
         self.write_mirror({ISO: core_iso()})
-        # No program is cut out: the extensions here are squashfs images by their name only.
+        # No program is cut out: the extensions here are not really squashfs images.
         project = make_project(
             generation=generation, builtins=builtins, mirrored=mirrored, gems=gems, cut=()
         )
@@ -101,7 +101,7 @@ class Workshop:
             monkeypatch.delenv(f"MK_BUNDLE_{name}", raising=False)
 
     def settings(self, **changes: str) -> str:
-        """Return settings of the original scripts' form that name what is here."""
+        """Return settings in the form of the original scripts, with the paths of this folder."""
         values = {
             "TCL_MIRROR_URI": str(self.mirror / TCZ),
             "TCL_ISO_URL": str(self.mirror / ISO),
@@ -126,20 +126,20 @@ class Workshop:
         return main([command, *settings, *map(str, options)])
 
     def bundle(self, *options: str | Path, flavour: str = "dev") -> Tree:
-        """Gather a bundle, and return what it holds."""
+        """Make a bundle, and return its content."""
         version = ("--iso-version", "0.9.0.1")
         status = self.run("bundle", *version, "-q", "-o", self.out, *options)
         assert status == 0
         return self.load(flavour)
 
     def load(self, flavour: str = "dev") -> Tree:
-        """Return what the bundle that was written holds."""
+        """Return the content of the written bundle."""
         path = self.out / f"razor-microkernel-bundle-{flavour}.tar.gz"
         return parse_tar(Input(path.read_bytes(), name=path.name))
 
 
 def inner(tree: Tree, name: str = "razor-microkernel-overlay") -> Tree:
-    """Return what one of the overlays in a bundle holds."""
+    """Return the content of one of the overlays in a bundle."""
     node = tree[f"dependencies/{name}.tar.gz".encode()]
     assert isinstance(node, File)
     return parse_tar(Input(node.content, name=name))

@@ -1,4 +1,4 @@
-"""``purekernel tool advdef``: what it prints, changes and refuses."""
+"""Test what ``purekernel tool advdef`` prints, changes and refuses."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ def check_contents(folder: Path) -> None:
     assert gzip.decompress((folder / "b.tgz").read_bytes()) == MORE + TEXT
 
 
-def test_files_become_smaller_in_their_places(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_are_recompressed_in_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {name: (folder / name).stat().st_size for name in FILES}
     assert main(["tool", "advdef", "-z", *FILES]) == 0
     out, err = capsys.readouterr()
@@ -60,7 +58,7 @@ def test_files_become_smaller_in_their_places(
     assert all(after[name] < before[name] for name in FILES)
     assert sorted(path.name for path in folder.iterdir()) == [*FILES]
     check_contents(folder)
-    # Nothing is written where nothing is won.
+    # A file that would not become smaller is not written.
     times = [(folder / name).stat().st_mtime_ns for name in FILES]
     assert main(["tool", "advdef", "-z", "-1", *FILES]) == 0
     assert [(folder / name).stat().st_mtime_ns for name in FILES] == times
@@ -70,7 +68,7 @@ def test_files_become_smaller_in_their_places(
 
 
 @pytest.mark.slow
-def test_levels_and_force(folder: Path) -> None:
+def test_level_and_force_options(folder: Path) -> None:
     sizes = {}
     for level in ("-1", "-2", "-3", "-4", "-0"):
         assert main(["tool", "advdef", "-z", "-f", "-q", "-i", "2", level, *FILES]) == 0
@@ -86,7 +84,7 @@ def test_levels_and_force(folder: Path) -> None:
     assert [(folder / name).stat().st_size for name in FILES] == sizes["-0"]
 
 
-def test_quiet_and_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tool", "advdef", "-q", "-z", "a.gz"]) == 0
     assert capsys.readouterr() == ("", "")
     assert main(["tool", "advdef", "-z"]) == 0
@@ -94,7 +92,7 @@ def test_quiet_and_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @posix
-def test_links_are_followed_and_modes_kept(folder: Path) -> None:
+def test_links_are_followed_and_modes_are_kept(folder: Path) -> None:
     (folder / "real").mkdir()
     (folder / "a.gz").rename(folder / "real/a.gz")
     (folder / "real/a.gz").chmod(0o640)
@@ -124,7 +122,7 @@ def test_links_are_followed_and_modes_kept(folder: Path) -> None:
         ("-z -4 -i 0 a.gz", 2, "Invalid value for '-i'"),
     ],
 )
-def test_what_is_wrong_is_said_in_two_lines(
+def test_invalid_input_is_reported_in_two_lines(
     command: str, status: int, message: str, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "bad").write_bytes(b"no such file")
@@ -150,14 +148,14 @@ LEFT_OUT = {"-V", "--version"}
 
 
 @pytest.mark.parametrize("option", ["-N", *sorted(LEFT_OUT)])
-def test_what_theirs_have_and_ours_has_not_is_said(
+def test_unsupported_options_of_advdef_are_named(
     option: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (folder / "b.tgz").read_bytes()
     assert main(["tool", "advdef", "-z", option, "b.tgz"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    # Releases of click word the rest differently.
+    # The rest differs between releases of click.
     assert err.startswith("purekernel: No such option")
     assert option in err.splitlines()[0]
     assert err.endswith("\n  see 'purekernel tool advdef --help'\n")
@@ -165,7 +163,9 @@ def test_what_theirs_have_and_ours_has_not_is_said(
     assert (folder / "b.tgz").read_bytes() == before
 
 
-def test_one_that_is_wrong_stops_no_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_files_are_done_after_a_wrong_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["tool", "advdef", "-z", "nowhere", "a.gz", "nobody", "b.tgz"]) == 1
     out, err = capsys.readouterr()
     assert [LINE.fullmatch(line)[4] for line in out.splitlines()] == [" a.gz", " b.tgz", None]  # type: ignore[index]
@@ -174,14 +174,14 @@ def test_one_that_is_wrong_stops_no_other(folder: Path, capsys: pytest.CaptureFi
 
 
 @posix
-def test_a_folder_that_may_not_be_written(
+def test_unwritable_folder_is_reported(
     open_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     place = open_folder / "out" / "a.gz"
     place.parent.mkdir()
     before = gzip.compress(TEXT, 1)
     place.write_bytes(before)
-    # An ordinary user may not be able to read the interpreter's own modules.
+    # An ordinary user may have no permission to read the modules of the interpreter.
     assert main(["tool", "advdef", "-z", "-q", str(place)]) == 0
     place.write_bytes(before)
     place.parent.chmod(0o555)
@@ -198,7 +198,7 @@ def test_a_folder_that_may_not_be_written(
 @pytest.mark.slow
 @posix
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
-def test_who_is_killed_half_way_leaves_files_whole(folder: Path, name: str) -> None:
+def test_killed_run_leaves_files_whole(folder: Path, name: str) -> None:
     script = DEFAULT_SIGNALS + (
         "import os, signal, sys\n"
         "from purekernel.cli import main\n"
@@ -215,7 +215,7 @@ def test_who_is_killed_half_way_leaves_files_whole(folder: Path, name: str) -> N
 
 
 @pytest.mark.slow
-def test_help_imports_nothing_slow(tmp_path: Path) -> None:
+def test_help_imports_no_slow_module(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from purekernel.cli import main\n"
@@ -226,7 +226,7 @@ def test_help_imports_nothing_slow(tmp_path: Path) -> None:
     assert "SLOW []" in purekernel(cwd=tmp_path, script=script).stdout
 
 
-# Judges
+# Independent checkers
 
 
 def advdef(*words: str, cwd: Path) -> str:
@@ -238,30 +238,30 @@ def advdef(*words: str, cwd: Path) -> str:
 
 
 @pytest.mark.oracle
-def test_each_of_their_options_is_ours_or_known_to_be_left_out() -> None:
+def test_each_option_of_advdef_is_supported_or_listed() -> None:
     said = run(require("advdef"), "--help").decode()
     theirs = set(re.findall(r"^  (-\w)(?:, | )", said, re.MULTILINE))
     theirs |= set(re.findall(r" (--[\w-]+)", said))
     assert {"-z", "--recompress", "-q", "--iter"} <= theirs
     context = click.Context(advdef_command)
     ours = {word for one in advdef_command.get_params(context) for word in one.opts}
-    ours |= {"-h"}  # which the program as a whole has
+    ours |= {"-h"}  # an option of the whole program
     assert theirs - ours == LEFT_OUT
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("level", ["-0", "-1", "-2", "-3", "-4"])
-def test_others_find_the_files_sound(level: str, folder: Path) -> None:
+def test_other_programs_accept_the_files(level: str, folder: Path) -> None:
     assert main(["tool", "advdef", "-z", "-q", "-f", "-i", "1", level, *FILES]) == 0
     for name in FILES:
         assert run(require("gzip"), "-dcq", name, cwd=folder)
-    # 7z does not take the zeros after the other one's end.
+    # 7z does not accept the zeros at the end of the other file.
     assert b"Everything is Ok" in run(require("7z"), "t", "a.gz", cwd=folder)
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("options", ["-z -2", "-z -0", "-z -2 -f", "-z -q", "-zqf2"])
-def test_what_is_printed_is_what_advdef_prints(
+def test_output_is_that_of_advdef(
     options: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Both have libdeflate's level 6 under -2; its releases differ by little."""
@@ -286,7 +286,7 @@ def test_what_is_printed_is_what_advdef_prints(
 
 
 @pytest.mark.oracle
-def test_advdef_s_own_results_are_not_made_larger(folder: Path) -> None:
+def test_results_of_advdef_do_not_grow(folder: Path) -> None:
     advdef("-z", "-3", "-q", "a.gz", cwd=folder)
     before = [(folder / name).stat().st_size for name in FILES]
     assert main(["tool", "advdef", "-z", "-q", *FILES]) == 0

@@ -1,4 +1,4 @@
-"""The command as people meet it: what it prints, how it ends, and what it leaves."""
+"""Test what the command prints, its exit status, and the files that it leaves."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def untouched(folder: Path) -> None:
     assert not list(folder.rglob(".*.part"))
 
 
-def test_the_iso_replaces_the_earlier_one_and_is_announced(
+def test_iso_replaces_the_earlier_one_and_is_printed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["build", "bundle.tar.gz", "--iso-version", "0.9.0.1"]) == 0
@@ -70,7 +70,7 @@ def test_the_iso_replaces_the_earlier_one_and_is_announced(
 
 
 @pytest.mark.slow
-def test_quiet_says_nothing_and_verbose_each_step(
+def test_quiet_prints_nothing_and_verbose_each_step(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["build", "bundle.tar.gz", "--quiet"]) == 0
@@ -81,7 +81,7 @@ def test_quiet_says_nothing_and_verbose_each_step(
     assert steps[-1] == "writing"
 
 
-def test_json_sums_it_up(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_describes_the_outputs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["build", "bundle.tar.gz", "--iso-version", "0.9.0.1", "--emit", "iso,core,pxe"]
     assert main([*command, "--json"]) == 0
     out, err = capsys.readouterr()
@@ -106,7 +106,7 @@ def test_json_sums_it_up(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert gzip.decompress((folder / "core.gz").read_bytes())[:6] == b"070701"
 
 
-def test_options_reach_the_image(folder: Path) -> None:
+def test_options_change_the_image(folder: Path) -> None:
     (folder / "site" / "etc").mkdir(parents=True)
     (folder / "site" / "etc" / "motd").write_text("hello")
     command = [
@@ -166,7 +166,7 @@ def test_options_reach_the_image(folder: Path) -> None:
         ),
     ],
 )
-def test_wrong_usage_ends_with_status_two(
+def test_usage_error_exits_with_status_2(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main(arguments) == 2
@@ -187,7 +187,7 @@ def _file(path: bytes, content: bytes) -> Callable[[Tree], None]:
 
 
 def _overlay(change: Callable[[Tree], None]) -> Callable[[Tree], None]:
-    """Replace the bundle's overlay by what ``change`` makes of an empty tree."""
+    """Replace the overlay of the bundle by an empty tree that ``change`` has changed."""
 
     def apply(tree: Tree) -> None:
         overlay = Tree()
@@ -204,7 +204,7 @@ def _iso_cut(tree: Tree) -> None:
 
 
 def _rename(data: bytes, old: bytes, new: bytes) -> bytes:
-    """Give a member of a tar file a name that no honest tool writes; fix its checksum."""
+    """Give a member of a tar file a hostile name; correct its checksum."""
     at = data.index(old)
     header = bytearray(data[at : at + 512])
     header[: max(len(old), len(new))] = new.ljust(max(len(old), len(new)), b"\0")
@@ -276,7 +276,7 @@ BAD_BUNDLES: dict[str, tuple[Callable[[], bytes], str]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BAD_BUNDLES)
-def test_bad_bundles_end_in_two_lines_and_leave_the_old_output(
+def test_invalid_bundle_is_reported_in_two_lines_and_keeps_the_old_output(
     folder: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     make, message = BAD_BUNDLES[name]
@@ -308,7 +308,7 @@ def test_bad_bundles_end_in_two_lines_and_leave_the_old_output(
         ),
     ],
 )
-def test_what_cannot_be_done_ends_with_status_one(
+def test_failure_exits_with_status_1(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main(arguments) == 1
@@ -318,8 +318,8 @@ def test_what_cannot_be_done_ends_with_status_one(
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
-def test_a_disk_that_fills_up_leaves_the_old_output(folder: Path) -> None:
-    """A limit on the size of files breaks writing half-way, as a full disk does."""
+def test_full_disk_keeps_the_old_output(folder: Path) -> None:
+    """A limit on the size of files interrupts writing, as a full disk does."""
     script = (
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -335,7 +335,7 @@ def test_a_disk_that_fills_up_leaves_the_old_output(folder: Path) -> None:
 
 
 def interrupted(folder: Path, script: str, number: signal.Signals, *options: str) -> str:
-    """Run a build whose ``script`` prints "now" and waits; interrupt it; return its words."""
+    """Run a build whose ``script`` prints "now" and waits; interrupt it; return its output."""
     command = ("build", "bundle.tar.gz", "--iso-version", "0.9.0.1", *options)
     process = subprocess.Popen(
         [sys.executable, "-c", DEFAULT_SIGNALS + script, *command],
@@ -358,7 +358,7 @@ def interrupted(folder: Path, script: str, number: signal.Signals, *options: str
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers Ctrl-C to consoles only")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("step", ["reading the bundle", "compressing", "writing"])
-def test_interruption_at_any_step_leaves_the_old_output(
+def test_interruption_at_any_step_keeps_the_old_output(
     folder: Path, number: signal.Signals, step: str
 ) -> None:
     script = (
@@ -377,7 +377,7 @@ def test_interruption_at_any_step_leaves_the_old_output(
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers Ctrl-C to consoles only")
-def test_interruption_while_the_iso_is_written_leaves_nothing(folder: Path) -> None:
+def test_interruption_while_the_iso_is_written_leaves_no_files(folder: Path) -> None:
     script = (
         "import sys, time\n"
         "import purekernel.remaster.outputs as outputs\n"
@@ -404,13 +404,13 @@ def test_interruption_while_the_iso_is_written_leaves_nothing(folder: Path) -> N
 def test_interruption_does_not_wait_for_zopfli(
     folder: Path, number: signal.Signals, options: tuple[str, ...]
 ) -> None:
-    """Who waited for a hundred million iterations would be at it for hours."""
+    """A hundred million iterations would take hours."""
     script = (
         "import os, sys\n"
         "from zopfli import zlib\n"
         "compress = zlib.compress\n"
         "def for_hours(data, **settings):\n"
-        "    if len(data) < 100:\n"  # the library is first tried on a few bytes
+        "    if len(data) < 100:\n"  # the first call is a check of the library
         "        return compress(data, **settings)\n"
         "    os.write(1, b'now\\n')\n"
         "    return compress(data, **{**settings, 'numiterations': 100_000_000})\n"
@@ -426,7 +426,7 @@ def test_interruption_does_not_wait_for_zopfli(
     untouched(folder)
 
 
-def test_a_fault_of_our_own_is_no_traceback(
+def test_internal_error_prints_no_traceback(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_arguments: object, **_options: object) -> None:
@@ -439,13 +439,13 @@ def test_a_fault_of_our_own_is_no_traceback(
     assert "PUREKERNEL_TRACEBACK=1" in hint
 
 
-def test_a_program_that_runs_us_has_its_own_signals_back() -> None:
+def test_signal_handlers_of_the_caller_are_restored() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert main(["--version"]) == 0
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_and_version_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert "purekernel build --sample" in capsys.readouterr().out
     assert main(["build", "--help"]) == 0
@@ -455,7 +455,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+def test_help_imports_no_slow_modules(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from purekernel.cli import main\n"
@@ -468,7 +468,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
-def test_a_terminal_is_shown_what_is_done_and_left_clean(folder: Path) -> None:
+def test_terminal_shows_progress_and_is_left_clean(folder: Path) -> None:
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(

@@ -34,7 +34,7 @@ def extension(name: str, *sides: str) -> set[str]:
 
 
 @pytest.mark.slow
-def test_a_bundle_of_2013_holds_what_the_original_gathered(workshop: Workshop) -> None:
+def test_bundle_of_2013_has_the_files_of_the_original(workshop: Workshop) -> None:
     tree = workshop.bundle()
     assert {entry.decode() for entry in tree.entries(b"")} == {
         "COPYING", "Core-current.iso", "LICENSE", "add_version_to_mk_fs.rb",
@@ -62,7 +62,7 @@ def test_a_bundle_of_2013_holds_what_the_original_gathered(workshop: Workshop) -
     assert {entry.decode() for entry in overlay.entries(b"tmp/tinycorelinux/4.x/x86/tcz")} == (
         extension("nano", *SIDES) | extension("ncurses", "", ".info", ".list", ".md5.txt")
     )
-    # Byte for byte as the mirror has it, blank line and all.
+    # The same bytes as on the mirror, with the blank line.
     dep = workshop.mirror / TCZ / "readline.tcz.dep"
     assert text(overlay, "tmp/builtin/optional/readline.tcz.dep") == dep.read_text()
     gems = {entry.decode() for entry in overlay.entries(b"tmp/gem-mirror/gems")}
@@ -97,7 +97,7 @@ def test_a_bundle_of_2013_holds_what_the_original_gathered(workshop: Workshop) -
 
 
 @pytest.mark.slow
-def test_a_bundle_of_2012_holds_what_the_original_gathered(
+def test_bundle_of_2012_has_the_files_of_the_original(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workshop = Workshop(tmp_path, monkeypatch, generation="2012", gems=["sample_gem"])
@@ -123,7 +123,7 @@ def test_a_bundle_of_2012_holds_what_the_original_gathered(
         node = overlay[link]
         assert isinstance(node, Symlink)
         assert node.target.decode() == target
-    # The scripts of 2012 set no password unless told one.
+    # The scripts of 2012 set a password only if it is given.
     assert "tc:$1$" in text(overlay, "etc/shadow")
 
 
@@ -131,7 +131,7 @@ def test_a_bundle_of_2012_holds_what_the_original_gathered(
 @pytest.mark.parametrize(
     ("flavour", "option"), [("dev", None), ("prod", "-p"), ("debug", "--build-debug-image")]
 )
-def test_flavours(flavour: str, option: str | None, workshop: Workshop) -> None:
+def test_each_flavour_has_its_files(flavour: str, option: str | None, workshop: Workshop) -> None:
     tree = workshop.bundle(*([option] if option else []), flavour=flavour)
     overlay = inner(tree)
     prod, debug = flavour == "prod", flavour == "debug"
@@ -139,7 +139,7 @@ def test_flavours(flavour: str, option: str | None, workshop: Workshop) -> None:
     assert (b"dependencies/ssh-setup-files.tar.gz" in tree) is not prod
     names = {entry.decode() for entry in overlay.entries(b"tmp/builtin/optional")}
     assert ("openssh.tcz" in names) is not prod
-    # What only openssh needed goes with it; what bash needs too stays.
+    # Dependencies of openssh alone go with it; those that bash shares stay.
     assert ("openssl.tcz" in names) is not prod
     assert "ncurses.tcz" in names
     onboot = "bash.tcz\n" if prod else "bash.tcz\nopenssh.tcz\n"
@@ -149,7 +149,7 @@ def test_flavours(flavour: str, option: str | None, workshop: Workshop) -> None:
     assert ("DEBUG" in text(overlay, "tmp/mk_conf.yaml")) is debug
     shadow = text(overlay, "etc/shadow")
     assert ("tc:*:" in shadow) is prod
-    # The sample's log-in is a program that knows no SHA-512.
+    # The login program of the sample does not support SHA-512.
     assert ("tc:$1$" in shadow) is not prod
     assert overlay[b"etc/shadow"].metadata.mode == 0o640
 
@@ -157,7 +157,7 @@ def test_flavours(flavour: str, option: str | None, workshop: Workshop) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("generation", ["2012", "2013"])
 @pytest.mark.parametrize("option", [None, "-p", "-d"])
-def test_a_bundle_and_then_an_image_is_the_image_at_once(
+def test_image_by_way_of_a_bundle_has_the_same_bytes(
     generation: str, option: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workshop = Workshop(tmp_path, monkeypatch, generation=generation)  # type: ignore[arg-type]
@@ -178,7 +178,7 @@ def test_a_bundle_and_then_an_image_is_the_image_at_once(
 
 
 @pytest.mark.slow
-def test_the_same_bytes_from_the_network_and_from_the_store(workshop: Workshop) -> None:
+def test_network_and_store_give_the_same_bytes(workshop: Workshop) -> None:
     workshop.bundle()
     path = workshop.out / "razor-microkernel-bundle-dev.tar.gz"
     first = path.read_bytes()
@@ -190,7 +190,7 @@ def test_the_same_bytes_from_the_network_and_from_the_store(workshop: Workshop) 
     assert path.read_bytes() == first
 
 
-def test_dry_run_shows_all_and_makes_nothing(
+def test_dry_run_prints_the_plan_and_writes_nothing(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert workshop.run("bundle", "--dry-run", "-o", workshop.out) == 0
@@ -207,7 +207,7 @@ def test_dry_run_shows_all_and_makes_nothing(
 
 
 @pytest.mark.parametrize("command", ["bundle", "build"])
-def test_dry_run_for_machines(
+def test_dry_run_with_json_prints_the_plan(
     command: str, workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--dry-run", "--json", "--iso-version", "1.0", "-o", workshop.out)
@@ -228,7 +228,7 @@ def test_dry_run_for_machines(
     assert not workshop.out.exists()
 
 
-def test_dry_run_of_an_image_names_what_would_be_written(
+def test_dry_run_of_an_image_names_its_outputs(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--iso-version", "0.9.0.1", "--emit", "iso,pxe", "-o", workshop.out)
@@ -258,7 +258,7 @@ def test_json_names_every_input(workshop: Workshop, capsys: pytest.CaptureFixtur
 # Wrong combinations
 
 
-def test_production_and_debug_exclude_each_other(
+def test_production_with_debug_is_refused(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert workshop.run("bundle", "-p", "-d") == 2
@@ -270,7 +270,7 @@ def test_production_and_debug_exclude_each_other(
     ]
 
 
-def test_a_production_image_of_2012_refuses_a_password(
+def test_production_image_of_2012_refuses_a_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workshop = Workshop(tmp_path, monkeypatch, generation="2012", gems=[])
@@ -287,7 +287,7 @@ def test_a_production_image_of_2012_refuses_a_password(
 
 
 @pytest.mark.slow
-def test_a_production_image_of_2013_passes_a_password_over(
+def test_production_image_of_2013_ignores_a_password(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tree = workshop.bundle("-p", "-t", "secret", flavour="prod")
@@ -297,7 +297,7 @@ def test_a_production_image_of_2013_passes_a_password_over(
     ]
 
 
-def test_both_lists_that_cannot_be_read_are_told_at_once(
+def test_both_unreadable_lists_are_reported(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert workshop.run("bundle", "-b", "gone.lst", "-m", workshop.project) == 1
@@ -309,7 +309,7 @@ def test_both_lists_that_cannot_be_read_are_told_at_once(
     assert {hint for _message, hint in errors} == {"give a file with one extension per line"}
 
 
-def test_nothing_to_build_from(
+def test_missing_recipe_and_project_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -322,7 +322,7 @@ def test_nothing_to_build_from(
     assert "purekernel init" in hint
 
 
-def test_a_recipe_without_a_project_makes_no_bundle(
+def test_recipe_without_a_project_is_refused(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = workshop.top / "purekernel.toml"
@@ -335,11 +335,11 @@ def test_a_recipe_without_a_project_makes_no_bundle(
     assert hint == "name it with --project, or build an image with 'purekernel build'"
 
 
-# Lists and what they need
+# Lists and dependencies
 
 
 @pytest.mark.slow
-def test_the_command_lines_lists_replace_the_projects(workshop: Workshop) -> None:
+def test_lists_of_the_command_line_replace_those_of_the_project(workshop: Workshop) -> None:
     builtin = workshop.top / "mine.lst"
     builtin.write_text("nano\n# nothing else\n")
     mirrored = workshop.top / "other.lst"
@@ -353,7 +353,7 @@ def test_the_command_lines_lists_replace_the_projects(workshop: Workshop) -> Non
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no fifos")
-def test_lists_may_come_through_pipes(workshop: Workshop) -> None:
+def test_lists_are_read_from_pipes(workshop: Workshop) -> None:
     fifo = workshop.top / "builtin.fifo"
     os.mkfifo(fifo)
     writer = threading.Thread(target=fifo.write_text, args=("nano.tcz\n",))
@@ -367,7 +367,7 @@ def test_lists_may_come_through_pipes(workshop: Workshop) -> None:
 
 
 @pytest.mark.slow
-def test_without_dependencies_as_the_originals_had_it(workshop: Workshop) -> None:
+def test_no_dependencies_option_fetches_listed_extensions_only(workshop: Workshop) -> None:
     overlay = inner(workshop.bundle("--no-deps"))
     names = {entry.decode() for entry in overlay.entries(b"tmp/builtin/optional")}
     assert names == extension("bash", "", ".dep", ".md5.txt") | extension(
@@ -375,7 +375,7 @@ def test_without_dependencies_as_the_originals_had_it(workshop: Workshop) -> Non
     )
 
 
-def test_all_that_no_mirror_has_is_told_at_once_with_its_chain(
+def test_all_missing_extensions_are_reported_with_their_chains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     needs = {**NEEDS, "readline.tcz": ["gone.tcz"]}
@@ -401,7 +401,7 @@ def test_all_that_no_mirror_has_is_told_at_once_with_its_chain(
 
 
 @pytest.mark.slow
-def test_what_is_skipped_is_taken_out_of_what_needs_it(
+def test_skipped_extension_is_removed_from_dependencies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     needs = {**NEEDS, "readline.tcz": ["gone.tcz", "ncurses.tcz"]}
@@ -413,20 +413,20 @@ def test_what_is_skipped_is_taken_out_of_what_needs_it(
 
 
 @pytest.mark.slow
-def test_circles_are_opened_where_they_close(
+def test_dependency_cycles_are_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     needs = {"a.tcz": ["b.tcz"], "b.tcz": ["a.tcz", "ncurses.tcz"], "ncurses.tcz": []}
     workshop = Workshop(tmp_path, monkeypatch, needs=needs, builtins=["a.tcz"], mirrored=[])
     overlay = inner(workshop.bundle())
-    # Core 4's tce-load would follow the circle for ever.
+    # Core 4's tce-load would follow the cycle forever.
     assert text(overlay, "tmp/builtin/optional/b.tcz.dep") == "ncurses.tcz\n"
     assert text(overlay, "tmp/builtin/optional/a.tcz.dep") == "b.tcz\n"
     assert "b.tcz and a.tcz depend on each other" in notes(capsys.readouterr().err)
 
 
 @pytest.mark.slow
-def test_production_refuses_what_brings_openssh_back(
+def test_production_refuses_extensions_that_depend_on_openssh(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     needs = {**NEEDS, "tunnel.tcz": ["openssh.tcz"]}
@@ -438,7 +438,7 @@ def test_production_refuses_what_brings_openssh_back(
     )
     assert hint.startswith("remove tunnel.tcz, or skip the dependency with --skip openssh.tcz")
     workshop.bundle("-p", "--skip", "openssh.tcz", flavour="prod")
-    # In the image's own mirror it would be at hand as well.
+    # An extension in the mirror of the image could be loaded as well.
     capsys.readouterr()
     for name, line in (("b.lst", "bash"), ("m.lst", "tunnel")):
         (workshop.top / name).write_text(line + "\n")
@@ -451,7 +451,9 @@ def test_production_refuses_what_brings_openssh_back(
 
 
 @pytest.mark.slow
-def test_kernel_in_a_name_is_the_bases_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernel_in_a_name_is_that_of_the_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     release = "3.0.3-purekernel"
     needs = {f"scsi-{release}.tcz": [], "wifi.tcz": ["scsi-KERNEL.tcz"], "scsi-9.tcz": []}
     workshop = Workshop(
@@ -465,12 +467,12 @@ def test_kernel_in_a_name_is_the_bases_own(tmp_path: Path, monkeypatch: pytest.M
     assert text(overlay, "tmp/builtin/onboot.lst") == "scsi-9.tcz\nwifi.tcz\n"
 
 
-# What the mirror says of itself
+# Checksums and indexes of the mirror
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("indexes", [True, False])
-def test_a_wrong_md5_is_refused(
+def test_wrong_md5_is_refused(
     indexes: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -486,7 +488,7 @@ def test_a_wrong_md5_is_refused(
 
 
 @pytest.mark.slow
-def test_an_index_older_than_its_files_is_passed_over(workshop: Workshop) -> None:
+def test_outdated_index_is_ignored(workshop: Workshop) -> None:
     newer = make_repository(
         {**NEEDS, "bash.tcz": ["ncurses.tcz"], "zsh.tcz": []},
         contents={"bash.tcz": make_extension("a newer bash", 96)},
@@ -502,7 +504,7 @@ def test_an_index_older_than_its_files_is_passed_over(workshop: Workshop) -> Non
 
 
 @pytest.mark.slow
-def test_an_extension_that_only_the_files_have_is_found(workshop: Workshop) -> None:
+def test_extension_missing_from_the_index_is_found(workshop: Workshop) -> None:
     workshop.write_mirror(make_repository({"zsh.tcz": []}, indexes=False))
     builtin = workshop.top / "mine.lst"
     builtin.write_text("zsh.tcz\n")
@@ -515,7 +517,7 @@ def test_an_extension_that_only_the_files_have_is_found(workshop: Workshop) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("generation", ["2012", "2013"])
-def test_the_project_may_be_a_tarball_or_a_url(
+def test_project_may_be_a_tarball_or_url(
     generation: Generation,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -541,7 +543,7 @@ def test_the_project_may_be_a_tarball_or_a_url(
         assert (tmp_path / "packed" / name).read_bytes() == (
             workshop.project / "folder" / name
         ).read_bytes()
-        # As often as one likes, and without the server.
+        # Also again, and without the server.
         assert workshop.run("bundle", *options, "--offline") == 0
     assert workshop.run("bundle", "--project", f"{server.url}/gone.tar.gz") == 1
     ((message, _hint),) = two_lines(capsys.readouterr().err)
@@ -555,7 +557,7 @@ def test_the_project_may_be_a_tarball_or_a_url(
 
 
 @pytest.mark.slow
-def test_the_documented_password_lets_tc_in_to_images_of_2013(workshop: Workshop) -> None:
+def test_documented_password_is_accepted_by_images_of_2013(workshop: Workshop) -> None:
     from passlib.hash import md5_crypt  # noqa: PLC0415
 
     shadow = text(inner(workshop.bundle()), "etc/shadow")
@@ -564,7 +566,7 @@ def test_the_documented_password_lets_tc_in_to_images_of_2013(workshop: Workshop
 
 
 @pytest.mark.slow
-def test_a_password_is_read_from_standard_input(
+def test_password_is_read_from_standard_input(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from passlib.hash import md5_crypt  # noqa: PLC0415
@@ -575,7 +577,7 @@ def test_a_password_is_read_from_standard_input(
     assert md5_crypt.verify("correct horse", hashed)
 
 
-def test_no_password_on_standard_input_is_refused(
+def test_empty_standard_input_is_refused_as_password(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
@@ -595,7 +597,7 @@ def test_no_password_on_standard_input_is_refused(
         ),
     ],
 )
-def test_slips_of_the_keyboard_are_noted(
+def test_likely_typing_errors_are_noted(
     options: list[str], note: str, workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workshop.bundle(*options)
@@ -603,7 +605,7 @@ def test_slips_of_the_keyboard_are_noted(
 
 
 @pytest.mark.slow
-def test_what_a_bundle_lacks_is_noted(
+def test_missing_parts_of_a_bundle_are_noted(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (workshop.project / "additional-build-files" / "ssh-setup-files.tar.gz").unlink()
@@ -617,7 +619,7 @@ def test_what_a_bundle_lacks_is_noted(
 
 
 @pytest.mark.slow
-def test_the_one_who_gives_the_password_is_named(
+def test_source_of_the_password_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workshop = Workshop(tmp_path, monkeypatch, generation="2012")
@@ -639,7 +641,7 @@ def test_the_one_who_gives_the_password_is_named(
 
 
 @pytest.mark.slow
-def test_host_keys_are_noted_and_can_be_left_out(
+def test_host_keys_are_noted_and_can_be_excluded(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from fixtures.compress import gzip  # noqa: PLC0415

@@ -24,7 +24,7 @@ def said(capsys: pytest.CaptureFixture[str], *command: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_build_fills_it_and_the_next_is_made_of_it(
+def test_build_fills_the_cache_and_the_next_uses_it(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert said(capsys, "info").endswith("encoded-v1: 0 files, 0.0 kB\n")
@@ -36,7 +36,7 @@ def test_a_build_fills_it_and_the_next_is_made_of_it(
     assert said(capsys, "info") == info
     (one,), (two,) = (list((folder / name).iterdir()) for name in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
-    # However much is there, and in whatever state, the bytes are the same.
+    # The bytes are the same, however much of the cache is there and in any state.
     for path in (folder / "cache").glob("encoded-v1/??/*"):
         path.write_bytes(b"damaged")
     assert main([*build, "--output-dir", "three", "--jobs", "1"]) == 0
@@ -44,7 +44,7 @@ def test_a_build_fills_it_and_the_next_is_made_of_it(
 
 
 @pytest.mark.slow
-def test_it_can_be_cleared_and_pruned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cache_is_cleared_and_pruned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", "--sample", "--quiet", "--effort", "max"]) == 0
     capsys.readouterr()
     assert said(capsys, "prune") == "deleted: 0 files, 0.0 kB\n"
@@ -56,7 +56,7 @@ def test_it_can_be_cleared_and_pruned(folder: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.slow
 @pytest.mark.parametrize("effort", ["fast", "balanced", "max"])
 @pytest.mark.parametrize("more", [[], ["--no-nested"], ["--modules", "keep"], ["--modules", "raw"]])
-def test_every_way_to_pack_it_holds_the_same(effort: str, more: list[str], folder: Path) -> None:
+def test_every_effort_packs_the_same_content(effort: str, more: list[str], folder: Path) -> None:
     command = ["build", "--sample", "--quiet", "--emit", "core", "--effort", effort, *more]
     assert main(command) == 0
     tree = parse_cpio(Input((folder / "core.gz").read_bytes(), name="core.gz"))

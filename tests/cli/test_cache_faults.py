@@ -1,4 +1,4 @@
-"""The cache killed, damaged, full, shared and cleared under builds: no byte of theirs changes."""
+"""No byte of a build changes if its cache is damaged, full, shared or cleared, or it is killed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def words(seed: int, count: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Path]:
-    """An overlay with a dozen gzip files, each of which the cache remembers by itself.
+    """An overlay with a dozen gzip files, each with its own cache entry.
 
     Any user may read it; pytest's own folders are for their maker alone.
     """
@@ -87,14 +87,14 @@ def is_whole(path: Path) -> bool:
     return hashlib.sha256(bound).digest() == kept[:DIGEST_BYTES]
 
 
-# Kills. A process forks for each, so that purekernel is imported once; each dies by its own hand
-# before the so-and-so-manyth thing that it does in the cache, or in the midst of writing a file
-# there that is longer than so many bytes, or by another's after so many milliseconds.
+# Kills builds. A process forks for each, so that purekernel is imported once. Each kills itself
+# before its Nth operation in the cache, or while it writes a file there that is longer than N
+# bytes, or is killed after N milliseconds.
 
 KILLED = """
 import os, resource, signal, sys, time
 from pathlib import Path
-sys.dont_write_bytecode = True  # what is written is the cache's
+sys.dont_write_bytecode = True  # only the cache is written
 import purekernel.remaster.build, purekernel.cli.build, zopfli.zlib
 from purekernel.cli import main
 from tests.cli.test_cache_faults import entries, is_whole
@@ -131,7 +131,7 @@ for moment in moments.split():
 
 
 @pytest.mark.slow
-def test_killed_builds_leave_nothing_wrong(site: Path, expected: bytes, tmp_path: Path) -> None:
+def test_killed_builds_leave_a_valid_cache(site: Path, expected: bytes, tmp_path: Path) -> None:
     cache, out = tmp_path / "cache", tmp_path / "out"
     chance = random.Random(6)
     moments = ["before:1", "before:2", "before:5"]
@@ -154,19 +154,19 @@ def test_killed_builds_leave_nothing_wrong(site: Path, expected: bytes, tmp_path
     assert killed.count("before") >= 5
     assert killed.count("writing") >= 2
     assert len(killed) + sum(status == "0" for _moment, status, _broken in ends) == len(moments)
-    # Whatever has its name is whole, at any time.
+    # A file with its final name is whole, at any time.
     assert {broken for _moment, _status, broken in ends} == {"0"}
 
     left = entries(cache)
     assert left
-    assert list(cache.glob("encoded-v1/tmp/*"))  # what was being written
+    assert list(cache.glob("encoded-v1/tmp/*"))  # interrupted writes
     assert build(site, cache, out) == expected
     assert set(left) <= set(entries(cache))
     assert main(["cache", "clear", "--cache-dir", str(cache)]) == 0
     assert [path for path in cache.rglob("*") if not path.is_dir()] == []
 
 
-# Builds in so many processes at once, of one that has imported what they need.
+# Builds in N processes at once, forked from one that has imported the modules.
 SIDE_BY_SIDE = """
 import os, sys
 import purekernel.remaster.build, purekernel.cli.build
@@ -178,7 +178,7 @@ for number in range(int(count)):
     child = os.fork()
     if not child:
         os.close(end)
-        os.read(begin, 1)  # until all are there
+        os.read(begin, 1)  # until all have started
         out_dir = os.path.join(out, str(number))
         os._exit(main([*command, "--output-dir", out_dir, "--jobs", str(number + 1)]))
     children.append(child)
@@ -188,7 +188,7 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 
 
 @pytest.mark.slow
-def test_builds_side_by_side_make_the_same(site: Path, expected: bytes, tmp_path: Path) -> None:
+def test_concurrent_builds_give_the_same_bytes(site: Path, expected: bytes, tmp_path: Path) -> None:
     cache, out = tmp_path / "cache", tmp_path / "out"
     done = purekernel("4", out, *command(site, cache, out), cwd=tmp_path, script=SIDE_BY_SIDE)
     assert (done.returncode, done.stderr) == (0, "")
@@ -198,7 +198,7 @@ def test_builds_side_by_side_make_the_same(site: Path, expected: bytes, tmp_path
     assert not list(cache.glob("encoded-v1/tmp/*"))
 
 
-# Takes away all of a cache, or some of it, again and again; says how much that was.
+# Deletes all or some of a cache again and again; prints the number of files.
 EVICTOR = """
 import itertools, sys
 from pathlib import Path
@@ -212,7 +212,7 @@ for turn in itertools.count():
 
 
 @pytest.mark.slow
-def test_what_is_taken_away_under_a_build_costs_it_time_alone(
+def test_entries_deleted_during_a_build_are_encoded_again(
     site: Path, expected: bytes, tmp_path: Path
 ) -> None:
     cache, log = tmp_path / "cache", tmp_path / "log"
@@ -276,12 +276,12 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "a folder": replace_by(Path.mkdir),
     "a folder with a file": replace_by(lay_out_folder),
 }
-# What no file can be put in place of, and what is somebody's is not taken away.
+# Folders in place of entries cannot be replaced, and files of the user are not deleted.
 STAYING = ("a folder", "a folder with a file")
 
 
 @pytest.mark.slow
-def test_what_is_damaged_is_made_anew(site: Path, expected: bytes, tmp_path: Path) -> None:
+def test_damaged_entries_are_encoded_again(site: Path, expected: bytes, tmp_path: Path) -> None:
     cache, out = tmp_path / "cache", tmp_path / "out"
     (tmp_path / "elsewhere").write_bytes(b"not ours")
     build(site, cache, out)
@@ -306,9 +306,7 @@ def test_what_is_damaged_is_made_anew(site: Path, expected: bytes, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_all_that_is_damaged_at_random_is_found_out(
-    site: Path, expected: bytes, tmp_path: Path
-) -> None:
+def test_random_damage_of_entries_is_detected(site: Path, expected: bytes, tmp_path: Path) -> None:
     cache, chance = tmp_path / "cache", random.Random(3)
     build(site, cache, tmp_path / "out")
     for _turn in range(4):
@@ -324,7 +322,7 @@ def test_all_that_is_damaged_at_random_is_found_out(
 
 @contextmanager
 def forbidden(*paths: Path, mode: int) -> Iterator[None]:
-    """Be an ordinary user whom ``paths`` are closed to."""
+    """Act as an ordinary user who has no access to ``paths``."""
     for path in paths:
         path.chmod(mode)
     try:
@@ -336,13 +334,13 @@ def forbidden(*paths: Path, mode: int) -> Iterator[None]:
 
 
 def own(folder: Path) -> None:
-    """Let the user that :func:`ordinary_user` makes of us have all in ``folder``."""
+    """Give the user of :func:`ordinary_user` all files in ``folder``."""
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o777 if path.is_dir() else 0o666)
 
 
 @pytest.mark.slow
-def test_what_may_not_be_read_is_made_anew(
+def test_unreadable_entries_are_encoded_again(
     site: Path, expected: bytes, open_folder: Path, tmp_path: Path
 ) -> None:
     cache, out = open_folder / "cache", open_folder / "out"
@@ -357,7 +355,7 @@ def test_what_may_not_be_read_is_made_anew(
 
 
 @pytest.mark.slow
-def test_a_cache_that_may_not_be_written_is_read(
+def test_read_only_cache_is_read(
     site: Path,
     expected: bytes,
     open_folder: Path,
@@ -387,7 +385,7 @@ def test_a_cache_that_may_not_be_written_is_read(
 
 
 def fill(folder: Path, *, left_bytes: int) -> None:
-    """Leave so much room on a file system."""
+    """Fill a file system up to a number of free bytes."""
     with (folder / "filling").open("wb", buffering=0) as stream, suppress(OSError):
         while True:
             stream.write(bytes(4096))
@@ -395,7 +393,7 @@ def fill(folder: Path, *, left_bytes: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_costs_time_and_no_build(
+def test_build_succeeds_when_the_disk_of_the_cache_is_full(
     site: Path, expected: bytes, tiny: Path, tmp_path: Path
 ) -> None:
     cache, out = tiny / "cache", tmp_path / "out"
@@ -413,7 +411,7 @@ def test_a_full_disk_costs_time_and_no_build(
 
 
 @pytest.mark.slow
-def test_a_limit_on_the_size_of_files_costs_time_and_no_build(
+def test_build_succeeds_with_a_limit_on_file_sizes(
     site: Path, expected: bytes, tmp_path: Path
 ) -> None:
     """While the core is made, files may have 500 bytes; the core itself may be written."""
@@ -442,7 +440,7 @@ def test_a_limit_on_the_size_of_files_costs_time_and_no_build(
 
 
 @pytest.mark.slow
-def test_what_is_not_the_cache_s_is_left_alone(site: Path, tmp_path: Path) -> None:
+def test_other_files_in_the_cache_folder_are_kept(site: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     build(site, cache, tmp_path / "out")
     alien = [cache / "file", cache / "encoded-v1" / "ab" / "notes", cache / "encoded-v1" / "x"]

@@ -31,7 +31,7 @@ def tool(*options: str | Path) -> int:
     return main(["tool", "deb2tcz", *map(str, options)])
 
 
-def test_an_extension_is_made_with_all_that_stands_beside_it(
+def test_extension_is_written_with_its_side_files(
     package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tool(package.name, "--dep", "pci-utils") == 0
@@ -58,7 +58,7 @@ def test_an_extension_is_made_with_all_that_stands_beside_it(
     assert needs == ("pci-utils.tcz",)
 
 
-def test_another_name_place_and_script(package: Path, tmp_path: Path) -> None:
+def test_name_folder_and_script_options(package: Path, tmp_path: Path) -> None:
     (tmp_path / "more").write_bytes(b"echo more\n")
     (tmp_path / "out").mkdir()
     assert tool("-q", "--script", "more", package, "out/other.tcz") == 0
@@ -71,7 +71,7 @@ def test_another_name_place_and_script(package: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out/other.tcz.dep").exists()
 
 
-def test_what_is_dropped_may_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropped_files_can_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     data = [
         entry("./usr/share/doc/tool/README", b"r"),
@@ -99,7 +99,7 @@ def test_what_is_dropped_may_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ]  # fmt: skip
 
 
-def test_nothing_is_overwritten_unless_that_is_said(
+def test_existing_files_are_replaced_only_by_force(
     package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "tool.tcz.dep").write_text("older.tcz\n")
@@ -109,7 +109,7 @@ def test_nothing_is_overwritten_unless_that_is_said(
     ]
     assert not (tmp_path / "tool.tcz").exists()
     assert tool("-f", package) == 0
-    # What stood there spoke of another extension.
+    # The old side files described another extension.
     assert not (tmp_path / "tool.tcz.dep").exists()
     assert (tmp_path / "tool.tcz").exists()
 
@@ -133,7 +133,7 @@ def test_nothing_is_overwritten_unless_that_is_said(
         ),
     ],
 )
-def test_what_is_wrong_is_told_in_two_lines_and_nothing_is_written(
+def test_invalid_package_is_reported_in_two_lines_and_nothing_is_written(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_told_in_two_lines_and_nothing_is_written(
         (("--dep", "a b"), "--dep: expected the name of an extension"),
     ],
 )
-def test_odd_options(
+def test_invalid_names_are_refused(
     package: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
 ) -> None:
     assert tool(package, *options) in (1, 2)
@@ -167,7 +167,7 @@ def test_odd_options(
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("packed", COMPRESSIONS)
-def test_unsquashfs_finds_the_same(package: Path, tmp_path: Path, packed: str) -> None:
+def test_unsquashfs_reads_the_same_files(package: Path, tmp_path: Path, packed: str) -> None:
     program = require("unsquashfs")
     package.write_bytes(deb(packed=packed, control_packed=packed, scripts={"postinst": POSTINST}))
     assert tool("-q", package) == 0
@@ -186,7 +186,7 @@ def test_unsquashfs_finds_the_same(package: Path, tmp_path: Path, packed: str) -
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("name", ["lshw", "man-db", "tzdata"])
-def test_real_packages_unpack_to_what_was_packed(
+def test_extension_of_a_real_package_has_its_files(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

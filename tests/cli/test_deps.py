@@ -53,7 +53,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "mirror"
 
 
-def test_a_tree_marks_what_is_shared_missing_or_a_loop(
+def test_tree_marks_shared_missing_and_cyclic_extensions(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["deps", "--mirror", "mirror", "a", "b.tcz"]) == 1
@@ -71,7 +71,7 @@ def test_sizes_need_no_index(mirror: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.slow
-def test_a_long_chain_is_drawn_in_time() -> None:
+def test_long_chain_is_drawn() -> None:
     names = [f"e{number}.tcz" for number in range(10_000)]
     needs = {name: (need,) for name, need in pairwise(names)}
     graph = ExtensionGraph(roots=(names[0],), extensions={}, needs=needs)
@@ -82,7 +82,7 @@ def test_a_long_chain_is_drawn_in_time() -> None:
     assert depth == 9_999
 
 
-def test_a_terminal_of_few_characters_is_drawn_for(
+def test_tree_is_drawn_in_ascii_if_the_terminal_lacks_characters(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("purekernel.cli.drawing.UNICODE", ("\udcff",) * 4)
@@ -93,7 +93,7 @@ def test_a_terminal_of_few_characters_is_drawn_for(
 
 
 @pytest.mark.slow
-def test_for_graphviz(capsys: pytest.CaptureFixture[str]) -> None:
+def test_dot_output_is_for_graphviz(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["deps", "--mirror", "mirror", "c", "--kernel", "9", "--dot"]
     assert main(arguments) == 1
     out = capsys.readouterr().out
@@ -105,7 +105,7 @@ def test_for_graphviz(capsys: pytest.CaptureFixture[str]) -> None:
     assert '  "d.tcz" [label="d.tcz\\n0.1 kB", style=bold];\n' in out
 
 
-def test_names_that_no_extension_can_have(capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_extension_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["deps", "--mirror", "mirror", "../a", "d", "b c"]) == 1
     errors = two_lines(capsys.readouterr().err)
     assert [message.rpartition(", got ")[2] for message, _hint in errors] == ["'../a'", "'b c'"]

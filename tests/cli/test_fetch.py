@@ -1,4 +1,4 @@
-"""What is fetched from real servers, and from faulty ones, as people run it."""
+"""Test commands that fetch, with real servers and faulty ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.fetch.server import Server
 from tests.shared import extension
 from tests.workshop import core_iso, notes, two_lines
 
-# Nobody waits long in a test.
+# Short pauses, for tests.
 DOWNLOADS = "[downloads]\nattempts = 2\nstall-seconds = 1\n"
 
 PORTAL = b"<!DOCTYPE html><html><title>Log in to this network</title></html>"
@@ -74,10 +74,10 @@ NEEDS: dict[str, list[str]] = {"bash.tcz": ["readline.tcz"], "readline.tcz": []}
 
 
 @pytest.mark.slow
-def test_a_mirror_may_want_a_token_and_then_another(
+def test_token_in_the_query_may_change(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It goes behind every path, is printed nowhere, and is no part of what a lock pins."""
+    """The query is added to every path, is not printed, and is not in the lock file."""
     files = {**make_repository(NEEDS), "4.x/x86/release/Core-current.iso": core_iso()}
     recipe = '[core]\nversion = "4.x"\n'
     for token in ("s3cret-1/", "s3cret-2/"):
@@ -102,7 +102,7 @@ def test_a_mirror_may_want_a_token_and_then_another(
 
 
 @pytest.mark.slow
-def test_a_portal_is_told_as_one_of_what_is_locked_too(
+def test_captive_portal_is_reported_for_locked_files_too(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve(server, make_repository({"bash.tcz": []}))
@@ -116,7 +116,7 @@ def test_a_portal_is_told_as_one_of_what_is_locked_too(
     assert hint == "open the URL in a browser"
 
 
-def test_an_optional_file_that_is_not_there_is_no_fault(here: Path, server: Server) -> None:
+def test_missing_optional_file_is_accepted(here: Path, server: Server) -> None:
     files = make_repository(NEEDS)
     for name in ("bash.tcz.info", "bash.tcz.md5.txt"):
         del files[f"{TCZ}/{name}"]
@@ -127,7 +127,7 @@ def test_an_optional_file_that_is_not_there_is_no_fault(here: Path, server: Serv
 
 
 @pytest.mark.slow
-def test_a_needed_file_that_is_not_there_names_the_mirrors_that_were_tried(
+def test_missing_file_is_reported_with_all_mirrors(
     here: Path, server: Server, second: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for one in (server, second):
@@ -143,7 +143,9 @@ def test_a_needed_file_that_is_not_there_names_the_mirrors_that_were_tried(
 
 
 @pytest.mark.slow
-def test_an_own_mirror_and_a_whole_one(here: Path, server: Server, second: Server) -> None:
+def test_files_come_from_a_partial_and_a_whole_mirror(
+    here: Path, server: Server, second: Server
+) -> None:
     serve(server, make_repository({"own.tcz": ["bash.tcz"]}, indexes=False))
     serve(second, make_repository(NEEDS))
     write_recipe(server, second, extensions='builtin = ["own"]')
@@ -157,7 +159,7 @@ def test_an_own_mirror_and_a_whole_one(here: Path, server: Server, second: Serve
 
 
 @pytest.mark.slow
-def test_a_mirror_that_is_down_is_passed_over(
+def test_next_mirror_is_used_if_one_is_down(
     here: Path, server: Server, unanswering: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve(server, make_repository(NEEDS))
@@ -168,12 +170,12 @@ def test_a_mirror_that_is_down_is_passed_over(
     write_recipe(closed, server, extensions='builtin = ["bash", "unheard-of"]')
     capsys.readouterr()
     assert main(["fetch"]) == 3
-    # Whether the first has it, nobody can tell.
+    # Whether the first mirror has the file is unknown.
     assert any(closed in message for message, _hint in errors(capsys))
 
 
 @pytest.mark.slow
-def test_faults_that_pass_are_passed_over(here: Path, server: Server) -> None:
+def test_temporary_faults_are_retried(here: Path, server: Server) -> None:
     serve(server, make_repository(NEEDS, contents={"bash.tcz": make_extension("bash", 200_000)}))
     write_recipe(server, extensions='builtin = ["bash"]')
     place = f"/{TCZ}/bash.tcz"
@@ -196,7 +198,7 @@ def test_faults_that_pass_are_passed_over(here: Path, server: Server) -> None:
         (status(503), "503", 3),
     ],
 )
-def test_what_is_not_the_file_is_refused(
+def test_response_that_is_not_the_file_is_refused(
     *,
     answer: object,
     words: str,
@@ -212,14 +214,14 @@ def test_what_is_not_the_file_is_refused(
     ((message, _hint),) = errors(capsys)
     assert message.startswith("bash.tcz ")
     assert words in message
-    # Nothing of it is ever used.
+    # No part of it is used.
     server.unscript(f"/{TCZ}/bash.tcz")
     assert main(["fetch", "--offline"]) == 1
     assert main(["fetch", "-q"]) == 0
 
 
 @pytest.mark.slow
-def test_all_that_is_wrong_is_told_in_one_run(
+def test_all_errors_are_reported_in_one_run(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     needs = {**NEEDS, "nano.tcz": ["gone.tcz"], "odd.tcz": []}
@@ -238,7 +240,7 @@ def test_all_that_is_wrong_is_told_in_one_run(
     assert [message.split()[0] for message, _hint in errors(capsys)] == ["bash.tcz", "odd.tcz"]
 
 
-def test_wrong_lines_hide_nothing_else(
+def test_wrong_lines_do_not_hide_other_errors(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve(server, make_repository(NEEDS))
@@ -257,7 +259,7 @@ def test_wrong_lines_hide_nothing_else(
 
 
 @pytest.mark.slow
-def test_folders_that_were_looked_into_are_named(
+def test_searched_folders_are_named(
     here: Path, server: Server, second: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve(server, make_repository(NEEDS))
@@ -266,7 +268,7 @@ def test_folders_that_were_looked_into_are_named(
     ((_message, hint),) = errors(capsys)
     places = f"{server.url}/{TCZ}, {second.url}/{TCZ}"
     assert hint.startswith(f"looked in {places}; correct the name, or leave it out with --skip")
-    # Where nothing at all is found, the names are hardly what is wrong.
+    # If nothing at all is found, the names are probably right.
     write_recipe(second, extensions='builtin = ["bash", "readline", "nano"]')
     assert main(["fetch"]) == 1
     ((message, hint),) = errors(capsys)
@@ -274,7 +276,9 @@ def test_folders_that_were_looked_into_are_named(
     assert "[mirrors]" in hint
 
 
-def test_a_mirror_that_is_down_is_told_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mirror_that_is_down_is_reported_once(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with Server().running() as gone:
         closed = gone.url
     write_recipe(closed, extensions='builtin = ["bash", "nano"]')
@@ -311,7 +315,7 @@ def test_exit_status_is_3_if_one_mirror_is_down_and_the_other_has_no_such_file(
     assert main(["fetch"]) == 3
 
 
-def test_overlays_that_are_not_there_are_told_before_anything_is_fetched(
+def test_missing_overlays_are_reported_before_any_download(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     more = "".join(f'[[overlay]]\npath = "{name}"\n' for name in ("gone", "lost"))
@@ -329,7 +333,7 @@ def test_overlays_that_are_not_there_are_told_before_anything_is_fetched(
 
 
 @pytest.mark.slow
-def test_more_extensions_than_any_image_holds_are_refused_at_once(
+def test_too_many_extensions_are_refused_at_once(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("b.lst").write_text("".join(f"e{number}\n" for number in range(10_001)))
@@ -340,7 +344,7 @@ def test_more_extensions_than_any_image_holds_are_refused_at_once(
     assert not server.asked
 
 
-def test_what_is_left_out_is_noted_and_what_nothing_asks_for_too(
+def test_skipped_and_unused_names_are_noted(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve(server, make_repository(NEEDS))
@@ -355,7 +359,7 @@ def test_what_is_left_out_is_noted_and_what_nothing_asks_for_too(
 
 
 @pytest.mark.parametrize("release", ["a b", "../x", "", "x" * 65])
-def test_what_is_no_kernel_release_is_refused(
+def test_invalid_kernel_release_is_refused(
     release: str, here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_recipe(server)
@@ -369,7 +373,7 @@ def test_what_is_no_kernel_release_is_refused(
 
 
 @pytest.mark.parametrize("option", ["--cache-dir", "--recipe", "-b", "-c", "--lock-file"])
-def test_an_empty_path_is_not_the_current_folder(
+def test_empty_path_is_refused(
     option: str, here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_recipe(server)
@@ -392,7 +396,7 @@ def test_an_empty_path_is_not_the_current_folder(
         {"bash.tcz": []},
     ],
 )
-def test_where_an_index_is_older_the_files_count(
+def test_files_take_precedence_over_an_outdated_index(
     kind: str, old: dict[str, list[str]], here: Path, server: Server
 ) -> None:
     stale = make_repository(old)
@@ -408,7 +412,7 @@ def test_where_an_index_is_older_the_files_count(
 
 
 @pytest.mark.slow
-def test_what_an_index_was_wrong_about_is_had_offline_too(here: Path, server: Server) -> None:
+def test_file_with_a_wrong_index_entry_is_found_offline(here: Path, server: Server) -> None:
     stale = make_repository({"bash.tcz": []}, contents={"bash.tcz": make_extension("older", 64)})
     serve(server, make_repository(NEEDS))
     server.put(f"/{TCZ}/md5.db.gz", stale[f"{TCZ}/md5.db.gz"])
@@ -417,7 +421,7 @@ def test_what_an_index_was_wrong_about_is_had_offline_too(here: Path, server: Se
     assert main(["fetch", "-q", "--offline"]) == 0
 
 
-def test_faults_of_lists_are_told_beside_whatever_else_is_wrong(
+def test_errors_of_lists_are_reported_with_all_others(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Server().running() as gone:
@@ -435,7 +439,7 @@ def test_faults_of_lists_are_told_beside_whatever_else_is_wrong(
 
 
 @pytest.mark.slow
-def test_an_index_with_an_old_size_is_passed_over(here: Path, server: Server) -> None:
+def test_index_with_an_old_size_is_ignored(here: Path, server: Server) -> None:
     serve(server, make_repository(NEEDS))
     server.put(f"/{TCZ}/sizelist.gz", gzip(b"bash.tcz 63\n"))
     write_recipe(server, extensions='builtin = ["bash"]')
@@ -446,7 +450,7 @@ def test_an_index_with_an_old_size_is_passed_over(here: Path, server: Server) ->
 # Gem servers
 
 
-def test_a_gem_server_that_is_passed_over_is_noted(
+def test_skipped_gem_server_is_noted(
     here: Path, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lay_out_server(tmp_path / "gems", [make_gem("sample_gem", "1.0")])
@@ -466,11 +470,11 @@ def test_a_gem_server_that_is_passed_over_is_noted(
     ]
 
 
-# What is not needed is not asked for
+# Files that are not needed
 
 
 @pytest.mark.slow
-def test_without_extensions_no_mirror_is_asked(here: Path, server: Server) -> None:
+def test_build_without_extensions_requests_no_mirror(here: Path, server: Server) -> None:
     write_recipe(server)
     assert main(["build", "--emit", "core", "-q", "--offline"]) == 0
     assert main(["build", "--emit", "core", "-q"]) == 0
@@ -484,7 +488,7 @@ def test_without_extensions_no_mirror_is_asked(here: Path, server: Server) -> No
 @pytest.mark.parametrize(
     "answer", [status(403), status(200, PORTAL, Content_Type="text/html"), status(200, b"-\n")]
 )
-def test_what_is_no_md5_beside_an_iso_of_ones_own_is_noted(
+def test_invalid_md5_file_beside_a_local_iso_is_noted(
     answer: object, here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.put("/Core.iso?key=1", core_iso())
@@ -496,7 +500,7 @@ def test_what_is_no_md5_beside_an_iso_of_ones_own_is_noted(
     assert len(server.statuses("/Core.iso.md5.txt?key=1")) == 1
 
 
-def test_a_wrong_md5_beside_an_iso_counts(
+def test_wrong_md5_beside_an_iso_is_refused(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.put("/Core.iso", core_iso())
@@ -509,7 +513,7 @@ def test_a_wrong_md5_beside_an_iso_counts(
 
 
 @pytest.mark.slow
-def test_files_to_cut_that_are_not_there_are_told_with_who_asks_for_them(
+def test_missing_files_to_cut_are_reported_with_the_key_that_lists_them(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = extension("htop").read_bytes()
@@ -547,7 +551,7 @@ def overlays(server: Server, *files: str) -> str:
 
 
 @pytest.mark.slow
-def test_addresses_that_differ_in_a_query_are_two(
+def test_urls_with_different_queries_are_separate(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("a", "b"):
@@ -555,7 +559,7 @@ def test_addresses_that_differ_in_a_query_are_two(
     write_recipe(server, more=overlays(server, "a"))
     assert main(["lock", "-q"]) == 0
     assert "file=a" not in Path("purekernel.lock").read_text()
-    # Where the recipe asks for another, the pin is void.
+    # The pin does not apply to another URL in the recipe.
     write_recipe(server, more=overlays(server, "b"))
     assert main(["lock", "--check", "-q"]) == 1
     assert main(["build", "--emit", "core", "-q"]) == 1
@@ -566,7 +570,7 @@ def test_addresses_that_differ_in_a_query_are_two(
     assert server.statuses("/get?file=b")
 
 
-def test_digests_of_what_lies_here_are_checked(
+def test_digests_of_local_files_are_checked(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = tarball("etc/a", b"x\n")
@@ -579,7 +583,7 @@ def test_digests_of_what_lies_here_are_checked(
     assert message.startswith(f"{place}: site.tar failed verification: SHA-256 must be {'0' * 64}")
 
 
-def test_a_lock_does_not_undo_the_recipes_own_digest(
+def test_digest_of_the_recipe_is_checked_with_a_lock(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_recipe(server)
@@ -591,7 +595,7 @@ def test_a_lock_does_not_undo_the_recipes_own_digest(
     assert "SHA-256" in errors(capsys)[0][0]
 
 
-def test_a_manifest_without_times_has_the_images(here: Path, server: Server) -> None:
+def test_manifest_without_times_gets_the_time_of_the_image(here: Path, server: Server) -> None:
     Path("m.mtree").write_text("#mtree\n./etc type=dir mode=0755\n./etc/lnk type=link link=x\n")
     write_recipe(server, more='[[overlay]]\npath = "m.mtree"\n')
     assert main(["build", "--emit", "core", "-q", "--timestamp", "1500000000"]) == 0
@@ -603,7 +607,7 @@ def test_a_manifest_without_times_has_the_images(here: Path, server: Server) -> 
 
 
 @pytest.mark.slow
-def test_another_base_brings_its_own_kernel(here: Path, server: Server) -> None:
+def test_updated_base_updates_the_kernel(here: Path, server: Server) -> None:
     other = "3.8.13-other"
     modules = {f"alsa-modules-{release}.tcz": [] for release in (RELEASE, other)}
     serve(server, make_repository(modules))
@@ -619,7 +623,7 @@ def test_another_base_brings_its_own_kernel(here: Path, server: Server) -> None:
     assert main(["lock", "-q", "--update", "base"]) == 0
     assert load_lock().kernel == other
     assert list(load_lock().extensions) == [f"alsa-modules-{other}.tcz"]
-    # So does one that the recipe names anew.
+    # So does a base that the recipe newly names.
     Path("Old.iso").write_bytes(core_iso())
     write_recipe(
         server, more='[core]\niso = "Old.iso"', extensions='builtin = ["alsa-modules-KERNEL"]'
@@ -628,7 +632,7 @@ def test_another_base_brings_its_own_kernel(here: Path, server: Server) -> None:
     assert load_lock().kernel == RELEASE
 
 
-def test_check_and_build_agree_on_what_a_lock_is_for(
+def test_check_and_build_agree_on_the_scope_of_a_lock(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_recipe(server)
@@ -647,7 +651,7 @@ def test_check_and_build_agree_on_what_a_lock_is_for(
 
 
 @pytest.mark.slow
-def test_a_network_that_fails_is_not_blamed_on_the_lock(
+def test_network_failure_is_not_reported_as_a_lock_error(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve(server, make_repository(NEEDS))
@@ -665,7 +669,7 @@ def test_a_network_that_fails_is_not_blamed_on_the_lock(
     assert "purekernel lock --update" in hint
 
 
-def test_a_lock_file_that_was_named_must_be_there(
+def test_named_lock_file_must_exist(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_recipe(server)
@@ -682,7 +686,7 @@ def test_a_lock_file_that_was_named_must_be_there(
 
 
 @pytest.mark.slow
-def test_where_a_file_came_from_alone_is_no_change(
+def test_changed_origin_of_a_file_is_not_a_change(
     here: Path, server: Server, second: Server
 ) -> None:
     files = make_repository(NEEDS)
@@ -700,7 +704,7 @@ def test_where_a_file_came_from_alone_is_no_change(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names on Windows are text")
-def test_names_of_inputs_that_are_no_text_cannot_be_pinned(
+def test_input_names_that_are_not_utf_8_cannot_be_pinned(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = os.fsdecode(b"C\xffre.iso")

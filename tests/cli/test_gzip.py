@@ -1,4 +1,4 @@
-"""``purekernel tool gzip``: what it makes, keeps and refuses."""
+"""Test what ``purekernel tool gzip`` writes, keeps and refuses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_there_and_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compressed_file_is_decompressed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tool", "gzip", "a"]) == 0
     assert names(folder) == ["a.gz"]
     made = (folder / "a.gz").read_bytes()
@@ -51,7 +51,7 @@ def test_there_and_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.slow
-def test_levels(folder: Path) -> None:
+def test_higher_level_is_smaller(folder: Path) -> None:
     sizes = []
     for option in ("-1", "-6", "-9", "--zopfli"):
         assert main(["tool", "gzip", "-knf", option, "a"]) == 0
@@ -65,7 +65,7 @@ def test_levels(folder: Path) -> None:
     assert (folder / "a.gz").stat().st_size == sizes[2]
 
 
-def test_suffixes(folder: Path) -> None:
+def test_known_suffixes_are_removed(folder: Path) -> None:
     packed = gzip.compress(TEXT)
     for name in ("b.tgz", "c.taz", "d-gz", ".gz.gz"):
         (folder / name).write_bytes(packed)
@@ -74,7 +74,7 @@ def test_suffixes(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_standard_input_and_output(folder: Path) -> None:
+def test_standard_input_is_compressed_to_standard_output(folder: Path) -> None:
     packed = subprocess.run(
         [sys.executable, "-m", "purekernel", "tool", "gzip"],
         input=TEXT,
@@ -116,7 +116,7 @@ def test_stdout_keeps_files(folder: Path, capfdbinary: pytest.CaptureFixture[byt
         ("-5x a", 2, "No such option"),
     ],
 )
-def test_what_is_wrong_is_said_in_two_lines(
+def test_invalid_input_is_reported_in_two_lines(
     command: str, status: int, message: str, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "b").write_bytes(b"other")
@@ -133,7 +133,9 @@ def test_what_is_wrong_is_said_in_two_lines(
 
 
 @posix
-def test_links_are_followed_only_by_force(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_links_are_followed_only_with_force(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (folder / "soft").symlink_to("a")
     (folder / "hard").hardlink_to(folder / "a")
     assert main(["tool", "gzip", "soft", "hard"]) == 1
@@ -147,7 +149,7 @@ def test_links_are_followed_only_by_force(folder: Path, capfd: pytest.CaptureFix
     assert (folder / "a").read_bytes() == TEXT
 
 
-def test_nothing_compressed_goes_to_a_terminal(
+def test_terminal_is_refused_as_output(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Terminal(io.TextIOWrapper):
@@ -160,7 +162,7 @@ def test_nothing_compressed_goes_to_a_terminal(
     assert main(["tool", "gzip", "-cf", "a"]) == 0
 
 
-def test_help_imports_nothing_slow(tmp_path: Path) -> None:
+def test_help_imports_no_slow_module(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from purekernel.cli import main\n"
@@ -173,7 +175,7 @@ def test_help_imports_nothing_slow(tmp_path: Path) -> None:
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("options", [[], ["-n"], ["-1"], ["--zopfli"]])
-def test_gzip_reads_ours_and_we_read_its(options: list[str], folder: Path) -> None:
+def test_gzip_and_tool_read_files_of_each_other(options: list[str], folder: Path) -> None:
     program = require("gzip")
     assert main(["tool", "gzip", *options, "a"]) == 0
     run(program, "-t", "a.gz", cwd=folder)
@@ -185,6 +187,6 @@ def test_gzip_reads_ours_and_we_read_its(options: list[str], folder: Path) -> No
     theirs = (folder / "a.gz").read_bytes()
     assert main(["tool", "gzip", "-d", "a.gz"]) == 0
     assert main(["tool", "gzip", "a"]) == 0
-    # Flags, time and name; its system shows in its own.
+    # Flags, time and name; the byte for the operating system differs.
     ours = (folder / "a.gz").read_bytes()
     assert ours[:8] + ours[10:12] == theirs[:8] + theirs[10:12]

@@ -24,7 +24,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--minimal"], "purekernel.toml", ""),
     ],
 )
-def test_a_recipe_is_written_and_announced(
+def test_recipe_is_written_and_its_path_printed(
     here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], path: str, recipe: str
 ) -> None:
     assert main(["init", *arguments]) == 0
@@ -34,7 +34,7 @@ def test_a_recipe_is_written_and_announced(
     assert load_recipe(here / path).name == "my-core"
 
 
-def test_from_a_project(here: Path) -> None:
+def test_recipe_of_a_project_names_it(here: Path) -> None:
     (here / "razor").mkdir()
     (here / "razor" / "rz_mk_init.rb").write_text("")
     assert main(["init", "--from-razor", "razor", "--minimal", "x"]) == 0
@@ -59,7 +59,7 @@ def test_from_a_project(here: Path) -> None:
         (["--minimum"], 2, "No such option"),
     ],
 )
-def test_what_cannot_be_done_is_told(
+def test_failure_is_reported(
     here: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
@@ -75,7 +75,7 @@ def test_what_cannot_be_done_is_told(
     assert [path.name for path in here.iterdir()] == ["there.toml"]
 
 
-def test_force_replaces(here: Path) -> None:
+def test_force_replaces_the_recipe(here: Path) -> None:
     (here / "purekernel.toml").write_text("# mine\n")
     assert main(["init", "--force"]) == 0
     assert load_recipe(here / "purekernel.toml").name == "my-core"

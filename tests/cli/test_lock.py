@@ -55,7 +55,7 @@ def newer_bash(workshop: Workshop, needs: tuple[str, ...] = ("ncurses.tcz",)) ->
 
 
 @pytest.mark.slow
-def test_a_lock_pins_every_input_and_what_needs_what(
+def test_lock_pins_every_input_and_dependency(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["lock"]) == 0
@@ -64,7 +64,7 @@ def test_a_lock_pins_every_input_and_what_needs_what(
     assert lock.core == "4.x/x86"
     assert set(lock.files) == {"base", "rubygems", "open-vm-tools"}
     assert lock.files["base"].requested == "mirror/4.x/x86/release/Core-current.iso"
-    # A path is told from the recipe's folder, so that the lock means the same elsewhere.
+    # A path is relative to the folder of the recipe, so that the lock is valid elsewhere.
     assert lock.files["base"].pin.url == "mirror/4.x/x86/release/Core-current.iso"
     assert set(lock.extensions) == {name for name in NEEDS if name != "util-linux.tcz"}
     assert lock.extensions["bash.tcz"].dependencies == ("readline.tcz",)
@@ -80,7 +80,7 @@ def test_a_lock_pins_every_input_and_what_needs_what(
 
 
 @pytest.mark.slow
-def test_one_lock_serves_every_flavour(workshop: Workshop) -> None:
+def test_one_lock_is_valid_for_every_flavour(workshop: Workshop) -> None:
     assert main(["lock", "-q", "-p"]) == 0
     assert "openssh.tcz" in load(workshop).extensions
     for option in ("-p", "-d", "-r"):
@@ -88,7 +88,7 @@ def test_one_lock_serves_every_flavour(workshop: Workshop) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_pinned_is_used_whatever_is_newer(workshop: Workshop) -> None:
+def test_pinned_file_is_used_despite_a_newer_one(workshop: Workshop) -> None:
     assert main(["lock", "-q"]) == 0
     command = ["build", "-q", "--iso-version", "1", "-o"]
     assert main([*command, "first"]) == 0
@@ -102,7 +102,7 @@ def test_what_is_pinned_is_used_whatever_is_newer(workshop: Workshop) -> None:
 
 
 @pytest.mark.slow
-def test_a_pinned_file_that_changed_and_is_not_in_the_store_is_refused(
+def test_changed_pinned_file_that_is_not_stored_is_refused(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["lock", "-q"]) == 0
@@ -115,9 +115,7 @@ def test_a_pinned_file_that_changed_and_is_not_in_the_store_is_refused(
 
 
 @pytest.mark.slow
-def test_updating_prints_what_changed(
-    workshop: Workshop, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_update_prints_the_changes(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lock", "-q"]) == 0
     newer_bash(workshop)
     assert main(["lock"]) == 0
@@ -142,7 +140,7 @@ def test_updating_prints_what_changed(
 
 
 @pytest.mark.slow
-def test_updating_one_leaves_the_others(workshop: Workshop) -> None:
+def test_update_of_one_name_keeps_the_others(workshop: Workshop) -> None:
     assert main(["lock", "-q"]) == 0
     before = load(workshop)
     lay_out_server(
@@ -165,7 +163,7 @@ def test_updating_one_leaves_the_others(workshop: Workshop) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_new_in_the_recipe_is_added_and_what_is_gone_taken_out(
+def test_lock_follows_additions_and_removals_in_the_recipe(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["lock", "-q"]) == 0
@@ -186,7 +184,7 @@ def test_what_is_new_in_the_recipe_is_added_and_what_is_gone_taken_out(
 
 
 @pytest.mark.slow
-def test_another_address_in_the_recipe_voids_its_pin(
+def test_changed_url_in_the_recipe_drops_its_pin(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["lock", "-q"]) == 0
@@ -203,7 +201,9 @@ def test_another_address_in_the_recipe_voids_its_pin(
 
 
 @pytest.mark.slow
-def test_another_core_voids_it_all(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lock_for_another_core_is_refused(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["lock", "-q"]) == 0
     changed = RECIPE.replace("[core]", '[core]\nversion = "5.x"')
     (workshop.top / "purekernel.toml").write_text(changed)
@@ -222,7 +222,7 @@ def test_another_core_voids_it_all(workshop: Workshop, capsys: pytest.CaptureFix
         (["--update", "zsh.tcz", "gone"], "not found in the lock file: zsh.tcz, gone"),
     ],
 )
-def test_wrong_names(
+def test_unknown_names_are_refused(
     options: list[str],
     message: str,
     workshop: Workshop,
@@ -233,7 +233,7 @@ def test_wrong_names(
     assert two_lines(capsys.readouterr().err)[0][0] == message
 
 
-def test_a_damaged_lock_is_told(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_lock_is_reported(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     (workshop.top / "purekernel.lock").write_text("version = 1\ncore = 3\n")
     assert main(["build", "-q"]) == 1
     assert two_lines(capsys.readouterr().err) == [
@@ -245,7 +245,7 @@ def test_a_damaged_lock_is_told(workshop: Workshop, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.slow
-def test_check_tells_a_lock_that_would_change(
+def test_check_reports_an_outdated_lock(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["lock", "--check"]) == 1
@@ -256,7 +256,7 @@ def test_check_tells_a_lock_that_would_change(
 
 
 @pytest.mark.slow
-def test_offline_needs_no_lock_where_the_store_knows_all(workshop: Workshop) -> None:
+def test_offline_build_without_lock_uses_the_store(workshop: Workshop) -> None:
     assert main(["fetch", "-q"]) == 0
     command = ["build", "-q", "--iso-version", "1", "-o"]
     assert main([*command, "first"]) == 0
@@ -267,7 +267,7 @@ def test_offline_needs_no_lock_where_the_store_knows_all(workshop: Workshop) -> 
 
 
 @pytest.mark.slow
-def test_another_lock_file_may_be_named(workshop: Workshop) -> None:
+def test_lock_file_option_names_another_file(workshop: Workshop) -> None:
     assert main(["lock", "-q", "--lock-file", "deep/other.lock"]) == 0
     assert (workshop.top / "deep" / "other.lock").is_file()
     assert main(["fetch", "-q", "--offline", "--lock-file", "deep/other.lock"]) == 0

@@ -23,7 +23,7 @@ LIST = "additional-build-files/builtin-extensions.lst"
 
 
 class Archive:
-    """An archive of Debian's in a folder."""
+    """A Debian archive in a folder."""
 
     def __init__(self, top: Path) -> None:
         self.top = top
@@ -38,7 +38,7 @@ class Archive:
         content = deb(
             words,
             data=[entry(f"./usr/bin/{name}", f"{name} {version}\n".encode(), mode=0o755)],
-            # Core of the fixtures runs no start scripts.
+            # The Core of the fixtures does not run start scripts.
             scripts={} if silent else script,
         )
         path = f"pool/{name}_{version}_{architecture}.deb"
@@ -85,7 +85,7 @@ def squashed(tree: Tree, path: str) -> Tree:
 
 
 @pytest.mark.slow
-def test_packages_of_lists_are_builtin_and_mirrored_extensions(
+def test_packages_of_lists_become_builtin_and_mirrored_extensions(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     archive: Archive,
@@ -117,7 +117,7 @@ def test_packages_of_lists_are_builtin_and_mirrored_extensions(
 
 
 @pytest.mark.slow
-def test_what_a_postinst_wants_is_told(
+def test_actions_of_a_postinst_are_noted(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     server: Server,
@@ -134,7 +134,7 @@ def test_what_a_postinst_wants_is_told(
 
 
 @pytest.mark.slow
-def test_what_packages_depend_on_is_followed(
+def test_dependencies_of_packages_are_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: Archive
 ) -> None:
     workshop = shop(tmp_path, monkeypatch, "lshw_02.16-1_i386.deb")
@@ -147,7 +147,7 @@ def test_what_packages_depend_on_is_followed(
 
 
 @pytest.mark.slow
-def test_import_scripts_of_the_mirror_are_appended(
+def test_import_scripts_of_the_mirror_are_added(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: Archive
 ) -> None:
     workshop = shop(tmp_path, monkeypatch, "lshw=02.15-1.deb")
@@ -161,7 +161,7 @@ def test_import_scripts_of_the_mirror_are_appended(
     assert b"tmp/builtin/optional/lshw.tcz.deb2tcz" not in overlay
 
 
-def test_all_that_is_wrong_with_packages_is_told_at_once(
+def test_all_errors_of_packages_are_reported(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     archive: Archive,
@@ -184,7 +184,7 @@ def test_all_that_is_wrong_with_packages_is_told_at_once(
 
 
 @pytest.mark.slow
-def test_what_is_skipped_is_not_looked_for(
+def test_skipped_package_is_not_requested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: Archive
 ) -> None:
     workshop = shop(tmp_path, monkeypatch, "bash.tcz", "nowhere=1.deb", "lshw.deb")
@@ -201,7 +201,7 @@ def test_what_is_skipped_is_not_looked_for(
     )
 
 
-def test_a_package_that_is_another_is_refused(
+def test_package_with_another_name_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     server: Server,
@@ -221,7 +221,7 @@ def test_a_package_that_is_another_is_refused(
 
 
 @pytest.mark.slow
-def test_a_damaged_package_is_told_and_nothing_is_written(
+def test_damaged_package_is_reported_and_nothing_is_written(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     server: Server,
@@ -283,7 +283,7 @@ def names(plan: dict[str, object]) -> list[str]:
     return [one["name"] for one in inputs]
 
 
-def test_a_recipe_maps_what_packages_depend_on(
+def test_recipe_maps_dependencies_of_packages(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     archive: Archive,
@@ -299,7 +299,7 @@ def test_a_recipe_maps_what_packages_depend_on(
 
 
 @pytest.mark.slow
-def test_a_lock_pins_packages(
+def test_lock_pins_packages(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     archive: Archive,
@@ -323,14 +323,14 @@ def test_a_lock_pins_packages(
     assert pinned.script is not None
     assert pinned.script.name == "lshw.deb2tcz"
 
-    # With the lock no index is asked, and what is newer does not count.
+    # With the lock, no index is read, and newer packages are ignored.
     archive.add("lshw", "03-1")
     assert "lshw_02.16-1_i386.deb" in names(dry_run(capsys))
     archive.index.unlink()
     assert names(dry_run(capsys, "--offline")) == names(dry_run(capsys))
     archive.publish()
 
-    # What is pinned stays; --update looks for newer ones.
+    # Pinned packages stay; --update looks for newer ones.
     assert main(["lock", "--check"]) == 0
     capsys.readouterr()
     assert main(["lock", "--update", "lshw.deb"]) == 0
@@ -339,7 +339,7 @@ def test_a_lock_pins_packages(
 
 
 @pytest.mark.slow
-def test_a_lock_binds(
+def test_package_missing_from_the_lock_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     archive: Archive,
@@ -347,7 +347,7 @@ def test_a_lock_binds(
 ) -> None:
     recipe(tmp_path, monkeypatch)
     assert main(["lock", "-q"]) == 0
-    # Followed after all: the lock has nothing of that.
+    # The recipe now follows a dependency that the lock lacks.
     words = RECIPE.replace('extensions = ["nano.tcz"]', "extensions = []").replace(
         'package = "libpci3"', 'package = "other"'
     )
@@ -364,7 +364,7 @@ def test_a_lock_binds(
     assert list(lock.packages) == ["data.tcz", "libpci3.tcz", "lshw.tcz"]
     assert "data_1.0-1_all.deb" in names(dry_run(capsys, "--offline"))
 
-    # A file that is another than the pin is refused.
+    # A file that differs from the pin is refused.
     package = archive.top / "pool/data_1.0-1_all.deb"
     package.write_bytes(package.read_bytes()[:-1] + b"x")
     assert main(["fetch", "-q", "--cache-dir", "other-cache"]) == 1
@@ -375,7 +375,7 @@ def test_a_lock_binds(
 
 
 @pytest.mark.slow
-def test_merged_packages_and_files_cut_out_of_packages(
+def test_packages_are_merged_and_files_cut_from_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: Archive
 ) -> None:
     archive.add("quiet", silent="yes")
@@ -390,12 +390,12 @@ def test_merged_packages_and_files_cut_out_of_packages(
     assert text(tree, "usr/bin/quiet") == "quiet 1.0-1\n"
     assert text(tree, "usr/bin/lshw") == "lshw 02.16-1\n"
     assert b"usr/local/postinst/lshw" not in tree
-    # The lock has both, and what the one that is cut from depends on does not matter.
+    # The lock has both; dependencies of the package that is cut from are ignored.
     assert main(["lock", "-q"]) == 0
     assert main(["fetch", "-q", "--offline"]) == 0
 
 
-def test_need_names_extensions_only(
+def test_need_that_names_a_package_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     archive: Archive,
@@ -411,7 +411,7 @@ def test_need_names_extensions_only(
 
 
 @pytest.mark.slow
-def test_a_keyring_that_has_signed_nothing_is_an_error(
+def test_keyring_without_a_matching_signature_is_an_error(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     archive: Archive,
@@ -451,7 +451,7 @@ def test_a_keyring_that_has_signed_nothing_is_an_error(
     ],
 )
 @pytest.mark.usefixtures("archive")
-def test_a_damaged_lock_is_told(
+def test_damaged_lock_is_reported(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

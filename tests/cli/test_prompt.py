@@ -1,4 +1,4 @@
-"""Passwords that are typed at a terminal."""
+"""Test passwords that are typed at a terminal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Terminal:
         self.heard = b""
 
     def wait_for(self, words: bytes) -> bytes:
-        """Return what was shown until ``words`` were, with them."""
+        """Return the output up to the end of ``words``."""
         end = time.monotonic() + 60
         while words not in self.heard:
             ready, _, _ = select.select([self._descriptor], [], [], max(0, end - time.monotonic()))
@@ -50,16 +50,16 @@ class Terminal:
         os.write(self._descriptor, words)
 
     def rest(self) -> bytes:
-        """Return what is shown until the program ends."""
+        """Return the output until the program ends."""
         while piece := self._read():
             self.heard += piece
         return self.heard
 
     def _read(self) -> bytes:
-        """Return what is shown next; nothing where the program has ended."""
+        """Return the next output; empty after the program has ended."""
         try:
             return os.read(self._descriptor, 4096)
-        except OSError:  # so Linux says it
+        except OSError:  # Linux reports the end so
             return b""
 
 
@@ -94,9 +94,9 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 BUILD = ("build", "--emit", "core", "-t", "-")
 
 
-def test_a_password_is_asked_for_twice_and_never_shown(workshop: Workshop) -> None:
+def test_password_is_asked_for_twice_and_not_shown(workshop: Workshop) -> None:
     with purekernel(*BUILD, cwd=workshop.top) as (terminal, process):
-        # Nothing else is on the terminal while it is asked.
+        # The terminal shows only the prompt.
         assert terminal.wait_for(b"password of tc: ") == b"password of tc: "
         terminal.type(b"opensesame\r")
         assert terminal.wait_for(b"repeat the password: ").strip() == b"repeat the password:"
@@ -107,7 +107,7 @@ def test_a_password_is_asked_for_twice_and_never_shown(workshop: Workshop) -> No
     assert b"core.gz" in shown
 
 
-def test_two_passwords_are_none(workshop: Workshop) -> None:
+def test_different_passwords_are_refused(workshop: Workshop) -> None:
     with purekernel(*BUILD, cwd=workshop.top) as (terminal, process):
         terminal.wait_for(b"password of tc: ")
         terminal.type(b"opensesame\r")
@@ -123,7 +123,7 @@ def test_two_passwords_are_none(workshop: Workshop) -> None:
     assert not (workshop.top / "core.gz").exists()
 
 
-def test_nobody_is_asked_where_something_else_is_wrong(workshop: Workshop) -> None:
+def test_password_is_not_asked_for_after_another_error(workshop: Workshop) -> None:
     with purekernel(*BUILD, "-b", "gone.lst", cwd=workshop.top) as (terminal, process):
         shown = terminal.rest()
         assert process.wait(60) == 1

@@ -9,13 +9,13 @@ from purekernel.recipe.schema import schema_text
 from tests.processes import purekernel
 
 
-def test_the_schema_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_schema_is_printed_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     assert capsys.readouterr() == (schema_text(), "")
 
 
 @pytest.mark.slow
-def test_neither_help_nor_the_schema_import_what_checks(tmp_path: Path) -> None:
+def test_help_and_schema_do_not_import_the_validator(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from purekernel.cli import main\n"

@@ -63,7 +63,7 @@ def tool(*words: str | Path) -> int:
 # mksquashfs
 
 
-def test_a_folder_becomes_an_image(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folder_is_packed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tool("mksquashfs", "root", "x.tcz", "-all-root") == 0
     out, err = capsys.readouterr()
     assert (out, err) == ("x.tcz: 4096 bytes, 7 names, gzip, 4096\n", "")
@@ -79,7 +79,7 @@ def test_a_folder_becomes_an_image(folder: Path, capsys: pytest.CaptureFixture[s
 
 
 @posix
-def test_owners_times_and_options(folder: Path) -> None:
+def test_owner_time_and_block_options(folder: Path) -> None:
     command = [
         "mksquashfs", "root", "x.tcz", "-b", "128K", "-comp", "zstd", "-force-uid", "1001",
         "-force-gid", "50", "-all-time", "77", "-mkfs-time", "99", "-no-exports", "-no-xattrs",
@@ -98,7 +98,7 @@ def test_owners_times_and_options(folder: Path) -> None:
     } == {(1001, 50, 77)}
 
 
-def test_no_time_is_newer_than_the_environment_s(
+def test_times_are_limited_by_source_date_epoch(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.utime(folder / "root" / "note", (500, 500))
@@ -112,7 +112,7 @@ def test_no_time_is_newer_than_the_environment_s(
 
 
 @pytest.mark.slow
-def test_archives_and_images_are_sources(folder: Path) -> None:
+def test_archives_and_images_are_packed(folder: Path) -> None:
     archive = build_cpio(varied_tree())
     Path("in.cpio").write_bytes(archive)
     assert tool("mksquashfs", "in.cpio", "from-cpio.tcz", "-quiet") == 0
@@ -126,7 +126,7 @@ def test_archives_and_images_are_sources(folder: Path) -> None:
     assert Path("again.tcz").read_bytes() == Path("from-cpio.tcz").read_bytes()
 
 
-def test_several_sources_stand_side_by_side(folder: Path) -> None:
+def test_several_sources_are_packed_side_by_side(folder: Path) -> None:
     (folder / "more.tar").write_bytes(b"no archive, by the way")
     assert tool("mksquashfs", "root/usr", "more.tar", "x.tcz") == 0
     assert {b"usr/bin/tool", b"more.tar"} < names(read("x.tcz"))
@@ -135,7 +135,7 @@ def test_several_sources_stand_side_by_side(folder: Path) -> None:
     assert tool("mksquashfs", "root", str(folder / "root"), "z.tcz") == 1
 
 
-def test_what_is_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_excluded_paths_are_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["mksquashfs", "root", "x.tcz", "-quiet", "-e", "usr/share", "./root/note", "-gone"]
     assert tool(*command) == 0
     assert names(read("x.tcz")) == {b"", b"usr", b"usr/bin", b"usr/bin/tool"}
@@ -147,7 +147,7 @@ def test_what_is_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "../elsewhere is outside all sources" in capsys.readouterr().err
 
 
-def test_priorities_order_the_contents(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sort_file_orders_the_contents(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in "abc":
         (folder / "root" / name).write_bytes(hashlib.shake_128(name.encode()).digest(4096))
     (folder / "order").write_text("# first\nusr -5\nb 7\n./root/c 20000\n")
@@ -163,7 +163,7 @@ def test_priorities_order_the_contents(folder: Path, capsys: pytest.CaptureFixtu
 
 
 @posix
-def test_extended_attributes_come_along(folder: Path) -> None:
+def test_extended_attributes_are_kept(folder: Path) -> None:
     if not hasattr(os, "setxattr"):
         pytest.skip("this system has no extended attributes")
     try:
@@ -197,7 +197,7 @@ def test_extended_attributes_come_along(folder: Path) -> None:
         (["gone", "x"], 1, "gone does not exist"),
     ],
 )
-def test_what_mksquashfs_refuses(
+def test_options_refused_by_mksquashfs_are_refused(
     words: list[str], status: int, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "there").write_bytes(b"old")
@@ -210,9 +210,7 @@ def test_what_mksquashfs_refuses(
 
 
 @posix
-def test_what_may_not_be_read_is_not_left_out_silently(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unreadable_file_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.chmod(0o777)
     (folder / "root" / "usr" / "bin").chmod(0)
     with ordinary_user():
@@ -226,7 +224,7 @@ def test_what_may_not_be_read_is_not_left_out_silently(
     assert sorted(path.name for path in folder.iterdir()) == ["root"]
 
 
-def test_an_image_is_replaced_whole_or_not_at_all(folder: Path) -> None:
+def test_image_is_replaced_whole_or_kept(folder: Path) -> None:
     (folder / "x.tcz").write_bytes(b"old")
     (folder / "bad").mkdir()
     (folder / "bad" / "early").write_bytes(b"x")
@@ -240,15 +238,15 @@ def test_an_image_is_replaced_whole_or_not_at_all(folder: Path) -> None:
 
 @pytest.mark.oracle
 @posix
-def test_a_folder_gives_what_mksquashfs_gives(folder: Path) -> None:
+def test_image_of_a_folder_is_that_of_mksquashfs(folder: Path) -> None:
     source = folder / "planted"
     plant(source)
-    (source / "soft2").unlink()  # hard links between links become two of them there
+    (source / "soft2").unlink()  # mksquashfs makes two links of hard-linked links
     options = ["-noappend", "-quiet", "-no-progress", "-b", "4096"]
     run(require("mksquashfs"), source, "theirs.tcz", *options)
     assert tool("mksquashfs", source, "ours.tcz", *options) == 0
     assert read("ours.tcz") == read("theirs.tcz")
-    # Folders' sizes hang on how they are listed.
+    # The size of a folder depends on the order of its names.
     told = [
         [line for line in run(require("unsquashfs"), "-ll", name).splitlines() if line[:1] != b"d"]
         for name in ("ours.tcz", "theirs.tcz")
@@ -268,14 +266,14 @@ def varied_image() -> bytes:
 
 @pytest.fixture
 def image(folder: Path) -> Path:
-    """An image of one of everything."""
+    """An image with one node of each kind."""
     path = folder / "x.tcz"
     path.write_bytes(varied_image())
     return path
 
 
 @posix
-def test_all_is_unpacked(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_kind_of_node_is_unpacked(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = read(image)
     assert tool("unsquashfs", "-d", "out", image) == 0
     out, err = capsys.readouterr()
@@ -284,7 +282,7 @@ def test_all_is_unpacked(image: Path, capsys: pytest.CaptureFixture[str]) -> Non
         return
     assert (out, err) == (f"out: {len(tree) - 1} names\n", "")
     check_against_disk(tree, Path("out"), root=True)
-    # And again over it.
+    # A second time, over the first.
     assert tool("unsquashfs", "-q", "-d", "out", image) == 1
     assert "out cannot be written: File exists\n  add -f to replace" in capsys.readouterr().err
     (Path("out") / "soft").unlink()
@@ -294,7 +292,7 @@ def test_all_is_unpacked(image: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @posix
-def test_an_ordinary_user_gets_all_but_owners_and_devices(
+def test_ordinary_user_unpacks_all_but_owners_and_devices(
     image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tree = read(image)
@@ -314,7 +312,7 @@ def test_an_ordinary_user_gets_all_but_owners_and_devices(
     check_against_disk(tree, Path("out"), root=False)
 
 
-def test_paths_choose_what_is_unpacked(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_given_paths_are_unpacked(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image.write_bytes(build(with_files(abc=b"1", abd=b"2", xyz=b"3")))
     assert tool("unsquashfs", "-l", image, "/abc", "x?z") == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -327,7 +325,7 @@ def test_paths_choose_what_is_unpacked(image: Path, capsys: pytest.CaptureFixtur
     assert not Path("out2").exists()
 
 
-def test_contents_are_printed(image: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_cat_prints_contents(image: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     tree = with_files(a=b"one\n", b=b"\xff two\n")
     tree.add(b"soft", Symlink(metadata=Metadata(mode=0o777), target=b"b"))
     image.write_bytes(build(tree))
@@ -342,7 +340,9 @@ def test_contents_are_printed(image: Path, capfdbinary: pytest.CaptureFixture[by
 
 
 @posix
-def test_nothing_is_written_outside(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_links_do_not_lead_outside_the_output_folder(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     outside = folder / "outside"
     outside.mkdir()
     tree = with_files(a=b"a")
@@ -350,11 +350,11 @@ def test_nothing_is_written_outside(folder: Path, capsys: pytest.CaptureFixture[
     tree.add(b"d/file", File(metadata=Metadata(mode=0o644), content=b"new"))
     (folder / "x.tcz").write_bytes(build(tree))
     (folder / "out").mkdir()
-    # A link stands where a folder is to be.
+    # A link is in the place of a folder.
     (folder / "out" / "d").symlink_to(outside)
     assert tool("unsquashfs", "-f", "-d", "out", "x.tcz") == 1
     assert "out/d cannot be written: File exists" in capsys.readouterr().err
-    # And one where a file is to be: it is replaced, and not followed.
+    # A link in the place of a file is replaced, and not followed.
     (folder / "out" / "d").unlink()
     (folder / "out" / "d").mkdir()
     (outside / "kept").write_bytes(b"kept")
@@ -366,7 +366,7 @@ def test_nothing_is_written_outside(folder: Path, capsys: pytest.CaptureFixture[
     assert [path.name for path in outside.iterdir()] == ["kept"]
 
 
-def test_a_damaged_image_leaves_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_image_leaves_no_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     damaged = bytearray(build(with_files(a=b"text " * 5000)))
     damaged[96:110] = bytes(14)
     (folder / "x.tcz").write_bytes(damaged)
@@ -376,12 +376,12 @@ def test_a_damaged_image_leaves_nothing(folder: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.oracle
-def test_lists_are_those_of_unsquashfs(
+def test_listing_is_that_of_unsquashfs(
     folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     images = sorted((mirror() / "4.x" / "x86" / "tcz").glob("*.tcz"))
     tree = varied_tree()
-    for path in (b"disk", b"disk2"):  # its numbers are shown in eight bits there
+    for path in (b"disk", b"disk2"):  # unsquashfs prints eight bits of its numbers
         tree.remove(path)
     metadata = Metadata(mode=0o4711, uid=1001, gid=50, mtime=1)
     tree.add(b"node", Device(metadata=metadata, kind=DeviceKind.BLOCK, major=8, minor=17))
@@ -405,7 +405,9 @@ def test_lists_are_those_of_unsquashfs(
 
 
 @pytest.mark.slow
-def test_an_extension_becomes_smaller(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recompressed_extension_is_smaller(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     old = extension("libnl").read_bytes()
     Path("libnl.tcz").write_bytes(old)
     assert tool("recompress", "--effort", "fast", "libnl.tcz") == 0
@@ -416,7 +418,7 @@ def test_an_extension_becomes_smaller(folder: Path, capsys: pytest.CaptureFixtur
     assert (after.block_bytes, after.mkfs_time) == (before.block_bytes, before.mkfs_time)
     digest = hashlib.md5(new, usedforsecurity=False).hexdigest()
     assert Path("libnl.tcz.md5.txt").read_text() == f"{digest}  libnl.tcz\n"
-    # Once more there is nothing to win.
+    # A second run does not change it.
     Path("libnl.tcz.md5.txt").unlink()
     assert tool("recompress", "--effort", "fast", "libnl.tcz") == 0
     assert Path("libnl.tcz").read_bytes() == new
@@ -424,7 +426,7 @@ def test_an_extension_becomes_smaller(folder: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.slow
-def test_the_most_is_less_than_a_little(folder: Path) -> None:
+def test_max_effort_is_smaller_than_fast(folder: Path) -> None:
     sizes = []
     for effort in ("fast", "balanced", "max"):
         tree = read(extension("nano"))
@@ -436,7 +438,7 @@ def test_the_most_is_less_than_a_little(folder: Path) -> None:
     assert sizes[2] < sizes[1] < sizes[0]
 
 
-def test_what_is_no_image_is_told_and_others_are_done(
+def test_other_files_are_reported_and_images_recompressed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("a.tcz").write_bytes(b"none")
@@ -456,10 +458,10 @@ def test_what_is_no_image_is_told_and_others_are_done(
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("name", ["ntfsprogs", "procps"])
-def test_extensions_of_squashfs_tools_4_0_are_read_as_unsquashfs_reads_them(
+def test_extensions_of_squashfs_tools_4_0_are_read_as_by_unsquashfs(
     name: str, folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """They hold hard links, whose inodes name a set of extended attributes, and no such table."""
+    """Inodes of hard links name a set of extended attributes, but the image has no such table."""
     original = modern_extension(name)
     Path("x.tcz").write_bytes(original.read_bytes())
     listing = run(require("unsquashfs"), "-lls", original)

@@ -16,12 +16,14 @@ from purekernel.errors import OutputError
 from tests.processes import environment
 
 
-def test_errors_are_two_harmless_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_two_lines_without_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     say_error("a\nb\x1b[31m\x07\u2028\x85c", "do\rthis")
     assert capsys.readouterr().err == ("purekernel: a b\\x1b[31m\\x07\\u2028\\x85c\n  do\\rthis\n")
 
 
-def test_errors_are_never_long(capsys: pytest.CaptureFixture[str]) -> None:
+def test_long_errors_are_shortened(capsys: pytest.CaptureFixture[str]) -> None:
     say_error("x" * 10_000_000, "y")
     assert len(capsys.readouterr().err) < 2100
 
@@ -34,7 +36,7 @@ class _Full:
         raise OSError(28, "No space left on device")
 
 
-def test_a_full_output_is_ours_to_report(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_standard_output_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", _Full())
     with pytest.raises(OutputError) as caught:
         say("\u0416")
