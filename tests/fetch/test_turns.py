@@ -169,7 +169,7 @@ def test_waiting_process_downloads_if_lock_holder_failed(server: Server, store: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 8])
+@pytest.mark.parametrize("processes", [2, pytest.param(8, marks=pytest.mark.nightly)])
 def test_concurrent_processes_share_one_store(processes: int, server: Server, store: Store) -> None:
     contents = {f"/{number}.tcz": extension(20_000, number) for number in range(12)}
     urls = [server.put(path, content) for path, content in contents.items()]

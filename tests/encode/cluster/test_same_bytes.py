@@ -42,7 +42,13 @@ KINDS: dict[str, Callable[[Cluster], AbstractContextManager[Executor]]] = {
 }
 
 
-@pytest.mark.parametrize("effort", Effort)
+@pytest.mark.parametrize(
+    "effort",
+    [
+        pytest.param(effort, marks=[pytest.mark.nightly] if effort is Effort.MAX else [])
+        for effort in Effort
+    ],
+)
 def test_all_executors_give_the_same_bytes_as_threads(
     cluster: Cluster, core_by: Callable[..., bytes], effort: Effort
 ) -> None:
