@@ -17,8 +17,8 @@ from purekernel.cli.deps import deps_command
 from purekernel.cli.fetch import fetch_command
 from purekernel.cli.init import init_command
 from purekernel.cli.lock import lock_command
+from purekernel.cli.printer import ErrorReport, Printer, asks_for_json, report_of
 from purekernel.cli.schema import schema_command
-from purekernel.cli.terminal import ErrorReport, Printer, asks_for_json, report_of
 from purekernel.cli.tool import tool_command
 from purekernel.errors import CombinedError, DownloadError, PurekernelError, UsageError
 from purekernel.interruption import EXIT_STATUS as INTERRUPTED

@@ -71,9 +71,9 @@ class _StepColumn(ProgressColumn):
         for counter in reversed(self._steps.counters):  # bytes, in preference to files
             if counter.total and counter.done > 0:
                 done = min(counter.done * _BAR_COLUMNS // counter.total, _BAR_COLUMNS)
-                mark = "-" if self._console.options.ascii_only else "━"
+                full, empty = "#-" if self._console.options.ascii_only else "━─"
                 return Text.assemble(
-                    (mark * done, "bar.complete"), (mark * (_BAR_COLUMNS - done), "bar.back")
+                    (full * done, "bar.complete"), (empty * (_BAR_COLUMNS - done), "bar.back")
                 )
         return Text()
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
-from purekernel.cli.gathering import (
-    request_options,
-    show_plan,
-    store_options,
-    take_context,
-    take_recipe,
-)
+from purekernel.cli.gathering import request_options, store_options
 from purekernel.cli.parameters import Place, Size
+from purekernel.cli.printer import Printer, reports
 
 DEFAULT_FOLDER = "build-files"
 
@@ -55,14 +49,14 @@ DEFAULT_FOLDER = "build-files"
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Print each step and each file.")
-@click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
+@reports
 def bundle_command(
+    printer: Printer,
+    /,
     *,
     output_dir: Path | None,
-    dry_run: bool,
     quiet: bool,
     verbose: bool,
-    as_json: bool,
     **options: Any,
 ) -> None:
     """Gather a bundle, as build-bundle-file.sh did.
@@ -79,33 +73,7 @@ def bundle_command(
     """  # noqa: D301  # click keeps the line breaks after a backspace
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
-    # These imports are too slow for --help.
-    from purekernel.cli.summary import render_json, render_text, summarize_bundle  # noqa: PLC0415
-    from purekernel.cli.terminal import choose_progress, say, say_warning  # noqa: PLC0415
-    from purekernel.plan.fetch_plan import gather, open_plan_context  # noqa: PLC0415
-    from purekernel.razor.bundle import bundle_name  # noqa: PLC0415
-    from purekernel.recipe.flavour import Flavour  # noqa: PLC0415
-    from purekernel.remaster.outputs import write_bundle  # noqa: PLC0415
+    from purekernel.cli.build_image import gather_bundle  # noqa: PLC0415  # too slow for --help
 
-    recipe = take_recipe(options)
     folder = output_dir or Path(DEFAULT_FOLDER)
-    with closing(choose_progress(quiet=quiet, verbose=verbose, json=as_json)) as progress:
-        context = take_context(options, progress, timestamp=options.pop("timestamp"))
-        if dry_run:
-            show_plan(
-                recipe,
-                context,
-                lambda plan: [str(folder / bundle_name(plan.flavour or Flavour.DEV))],
-                progress=progress,
-                as_json=as_json,
-            )
-            return
-        with open_plan_context(recipe, context) as plan_context:
-            gathered = gather(plan_context, progress=progress)
-            output = write_bundle(gathered, context, folder)
-    for note in gathered.notes:
-        say_warning(note)
-    if as_json:
-        say(render_json(summarize_bundle(gathered, [output], progress.seconds)))
-    elif not quiet:
-        say(render_text([output]))
+    gather_bundle(printer, folder=folder, quiet=quiet, verbose=verbose, **options)

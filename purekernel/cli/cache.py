@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from purekernel.cli.parameters import Place, Size
-from purekernel.cli.terminal import Printer, megabytes, reports
+from purekernel.cli.printer import Printer, reports
+from purekernel.cli.terminal import megabytes
 
 if TYPE_CHECKING:
     from purekernel.encode.disk_cache import EncodedCache, Usage

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import click
 
-from purekernel.cli.gathering import store_options, take_context
+from purekernel.cli.gathering import store_options
 from purekernel.cli.parameters import Place
+from purekernel.cli.printer import Printer, reports
 
 
 @click.command("deps", short_help="Show what extensions depend on.")
@@ -34,17 +33,8 @@ from purekernel.cli.parameters import Place
 )
 @store_options
 @click.option("--dot", is_flag=True, help="Print the graph for Graphviz.")
-def deps_command(
-    *,
-    names: tuple[str, ...],
-    mirrors: tuple[str, ...],
-    core: str | None,
-    arch: str | None,
-    kernel: str | None,
-    recipe: Path | None,
-    dot: bool,
-    **options: Any,
-) -> None:
+@reports
+def deps_command(printer: Printer, /, *, dot: bool, **options: Any) -> None:
     """Draw the tree of dependencies of each NAME, with sizes.
 
     An extension that is drawn already is marked "shared", one that the mirror does not have
@@ -55,33 +45,8 @@ def deps_command(
       purekernel deps vim
       purekernel deps parted nano --dot | dot -Tsvg > deps.svg
     """  # noqa: D301  # click keeps the line breaks after a backspace
-    # These imports are too slow for --help.
-    from purekernel.cli.drawing import draw, draw_graph, graph_as_dot, guides  # noqa: PLC0415
-    from purekernel.cli.terminal import choose_progress, megabytes, say, say_warning  # noqa: PLC0415
-    from purekernel.plan.extensions import find_dependencies  # noqa: PLC0415
-    from purekernel.plan.fetch_plan import open_plan_context  # noqa: PLC0415
-    from purekernel.recipe.request import COMMAND_LINE, ask_about  # noqa: PLC0415
-    from purekernel.repos.tinycore import refuse_missing  # noqa: PLC0415
+    if dot and printer.as_json:
+        raise click.UsageError("--dot and --json exclude each other")
+    from purekernel.cli.plan_inputs import show_dependencies  # noqa: PLC0415  # too slow for --help
 
-    options["no_lock"] = True  # deps shows what the mirrors have now
-    asked = ask_about(recipe, mirrors=mirrors, core=core, arch=arch, kernel=kernel)
-    with closing(choose_progress(quiet=False, verbose=False, json=False)) as progress:
-        context = take_context(options, progress)
-        with open_plan_context(asked, context) as plan_context, progress.step("asking"):
-            found = find_dependencies(plan_context, names, source=COMMAND_LINE)
-    graph, sizes = found.graph, found.sizes
-    for note in found.notes:
-        say_warning(note)
-    if dot:
-        say("\n".join(graph_as_dot(graph, sizes)))
-    else:
-        for tree in draw_graph(graph, graph.roots, sizes):
-            say("\n".join(draw(tree, guides())))
-        total = f", {megabytes(sum(sizes.values()))}" if sizes else ""
-        noun = "extension" if len(graph.extensions) == 1 else "extensions"
-        say(f"{len(graph.extensions)} {noun}{total}")
-    refuse_missing(
-        graph,
-        looked_in=found.searched,
-        hint="correct the name, or ask another mirror with --mirror",
-    )
+    show_dependencies(printer, dot=dot, **options)

@@ -1,27 +1,16 @@
-"""Define the options and output that all gathering commands share."""
+"""Define the options that all gathering commands share."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from purekernel.cli.parameters import Place
-from purekernel.errors import UsageError
-
-if TYPE_CHECKING:
-    from purekernel.cli.terminal import StepTimer
-    from purekernel.plan import Plan
-    from purekernel.recipe.context import Context
-    from purekernel.recipe.model import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-STDIN = "-"
 
 # Options that are attributes of Request, and those that are attributes of Context.
 REQUEST_OPTIONS = (
@@ -162,107 +151,3 @@ def store_options(command: Command) -> Command:
     for option in reversed(_STORE):
         command = option(command)
     return command
-
-
-def take_recipe(options: dict[str, Any]) -> Recipe:
-    """Remove the options of a request from ``options``, and return the recipe that they give.
-
-    This may ask for a password, so nothing else may use the terminal at that time.
-
-    Raises:
-        PurekernelError: an option or the recipe is invalid.
-    """
-    from purekernel.cli.terminal import say_warning  # noqa: PLC0415
-    from purekernel.recipe.request import Request, join_request, with_password  # noqa: PLC0415
-
-    request = {name: options.pop(name) for name in REQUEST_OPTIONS if name in options}
-    asks = request.get("tc_passwd") == STDIN
-    if asks:
-        request["tc_passwd"] = None
-    recipe = join_request(Request(**request), os.environ)
-    if asks:
-        # Only after all else is checked.
-        recipe = with_password(recipe, read_password())
-    for warning in recipe.warnings:
-        say_warning(warning)
-    return recipe
-
-
-def take_context(options: dict[str, Any], progress: StepTimer, **settings: Any) -> Context:
-    """Remove the options of a store and lock file from ``options``, and return a context of them.
-
-    Args:
-        options: the options of a command.
-        progress: receives the steps and the fetched files.
-        settings: further attributes of the context.
-    """
-    from purekernel.input import limits_of  # noqa: PLC0415
-    from purekernel.recipe.context import Context  # noqa: PLC0415
-
-    settings.update({name: options.pop(name) for name in STORE_OPTIONS if name in options})
-    return Context(
-        **settings,
-        limits=limits_of(options.pop("max_unpacked", None)),
-        environment=os.environ,
-        progress=progress,
-        report=progress.had,
-    )
-
-
-def show_plan(
-    recipe: Recipe,
-    context: Context,
-    writes: Callable[[Plan], Iterable[str]],
-    *,
-    progress: StepTimer,
-    as_json: bool,
-) -> None:
-    """Print what would be fetched and written, as a tree or as JSON.
-
-    Args:
-        recipe: the recipe to plan.
-        context: the store and the lock file.
-        writes: returns the files that would be written.
-        progress: receives the steps; closed before anything is printed.
-        as_json: whether to print JSON.
-    """
-    from purekernel.cli.drawing import draw, draw_plan, guides  # noqa: PLC0415
-    from purekernel.cli.summary import render_json, summarize_plan  # noqa: PLC0415
-    from purekernel.cli.terminal import say  # noqa: PLC0415
-    from purekernel.plan.fetch_plan import open_plan_context, sizes_of  # noqa: PLC0415
-    from purekernel.plan.planner import make_plan  # noqa: PLC0415
-
-    with open_plan_context(recipe, context) as plan_context:
-        with progress.step("planning"):
-            _planner, plan = make_plan(plan_context)
-        with progress.step("asking for sizes"):
-            sizes = sizes_of(plan, plan_context.downloads)
-    progress.close()
-    if as_json:
-        say(render_json(summarize_plan(plan, sizes, writes(plan))))
-    else:
-        say("\n".join(draw(draw_plan(plan, sizes, writes(plan)), guides())))
-
-
-def read_password() -> str:
-    """Return the password of ``tc`` from stdin; ask for it twice on a terminal.
-
-    Raises:
-        UsageError: the password is missing, or the two entries differ.
-    """
-    if sys.stdin is not None and sys.stdin.isatty():
-        password: str = click.prompt("password of tc", hide_input=True, err=True)
-        again: str = click.prompt("repeat the password", hide_input=True, err=True)
-        if password != again:
-            raise UsageError(
-                "the two passwords differ", hint="run again, and enter the same password twice"
-            )
-        return password
-    line = "" if sys.stdin is None else sys.stdin.readline()
-    password = line.removesuffix("\n").removesuffix("\r")
-    if not password:
-        raise UsageError(
-            "the password on stdin is empty",
-            hint="write it to stdin: printf '%s\\n' \"$PASSWORD\" | purekernel … --tc-passwd -",
-        )
-    return password

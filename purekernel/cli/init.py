@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from purekernel.cli.parameters import Place
-from purekernel.cli.terminal import Printer, reports
+from purekernel.cli.printer import Printer, reports
 
 FILE_NAME = "purekernel.toml"
 

@@ -1,15 +1,13 @@
-"""Summarize a build, as text or JSON."""
+"""Summarize builds, plans and dependencies, as text and for JSON."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from purekernel.fetch.urls import redact
 from purekernel.tree import Device, Directory, Fifo, File, Socket, Symlink, content_bytes
-from purekernel.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from purekernel.plan import Plan
     from purekernel.plan.fetch_plan import Gathered
     from purekernel.remaster.image import Image
+    from purekernel.repos.tinycore import ExtensionGraph
 
 _COUNTED = {
     File: "files",
@@ -39,7 +38,6 @@ def summarize(
         counts[_COUNTED[type(node)]] += 1
     counts["hard_links"] = sum(len(names) - 1 for names in image.root.hard_links().values())
     return {
-        "purekernel": __version__,
         "name": image.name,
         "version": image.version,
         "flavour": image.flavour.value if image.flavour else None,
@@ -60,7 +58,6 @@ def summarize(
             "bytes": len(image.kernel),
             "sha256": hashlib.sha256(image.kernel).hexdigest(),
         },
-        "notes": list(image.notes),
         "seconds": {
             **{words: round(taken, 4) for words, taken in seconds.items()},
             "total": round(total_seconds, 4),
@@ -74,23 +71,39 @@ def summarize_bundle(
     """Return the summary that ``bundle --json`` prints; docs/json.md explains each key."""
     plan = gathered.plan
     return {
-        "purekernel": __version__,
         "flavour": plan.flavour.value if plan.flavour else None,
         "generation": _generation(plan),
         "outputs": [_output(output) for output in outputs],
-        "inputs": [
-            {
-                "name": fetched.name,
-                "url": fetched.url,
-                "bytes": fetched.size_bytes,
-                "sha256": fetched.sha256,
-            }
-            for fetched in gathered.fetched.values()
-            if fetched is not None
-        ],
+        "inputs": describe_inputs(gathered),
         "onboot": list(plan.extensions.builtin),
-        "notes": list(gathered.notes),
         "seconds": {words: round(taken, 4) for words, taken in seconds.items()},
+    }
+
+
+def describe_inputs(gathered: Gathered) -> list[dict[str, object]]:
+    """Return the JSON of the files that were fetched."""
+    return [
+        {
+            "name": fetched.name,
+            "url": fetched.url,
+            "bytes": fetched.size_bytes,
+            "sha256": fetched.sha256,
+        }
+        for fetched in gathered.fetched.values()
+        if fetched is not None
+    ]
+
+
+def describe_graph(graph: ExtensionGraph, sizes: Mapping[str, int]) -> dict[str, object]:
+    """Return the JSON of dependencies."""
+    return {
+        "roots": list(graph.roots),
+        "extensions": [
+            {"name": name, "bytes": sizes.get(name), "needs": list(graph.needs.get(name, ()))}
+            for name in sorted(graph.extensions)
+        ],
+        "missing": sorted(missing.name for missing in graph.missing),
+        "loops": [list(edge) for edge in graph.loops],
     }
 
 
@@ -99,7 +112,6 @@ def summarize_plan(
 ) -> dict[str, object]:
     """Return what ``--dry-run --json`` prints; docs/json.md explains each key."""
     return {
-        "purekernel": __version__,
         "flavour": plan.flavour.value if plan.flavour else None,
         "generation": _generation(plan),
         "inputs": [
@@ -114,18 +126,12 @@ def summarize_plan(
             for download in plan.downloads()
         ],
         "onboot": list(plan.extensions.builtin),
-        "notes": list(plan.notes),
         "writes": list(writes),
     }
 
 
 def _output(output: Output) -> dict[str, object]:
     return {"path": str(output.path), "bytes": output.size_bytes, "sha256": output.sha256}
-
-
-def render_json(summary: dict[str, object]) -> str:
-    """Return the summary as one JSON document."""
-    return json.dumps(summary, indent=2, ensure_ascii=True)
 
 
 def render_text(outputs: Sequence[Output], image: Image | None = None) -> str:

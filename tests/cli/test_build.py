@@ -380,13 +380,13 @@ def test_interruption_at_any_step_keeps_the_old_output(
 def test_interruption_while_the_iso_is_written_leaves_no_files(folder: Path) -> None:
     script = (
         "import sys, time\n"
-        "import purekernel.remaster.outputs as outputs\n"
+        "from purekernel.remaster.image import Image\n"
         "def write(image, stream):\n"
         "    stream.write(b'half of it')\n"
         "    stream.flush()\n"
         "    print('now', flush=True)\n"
         "    time.sleep(60)\n"
-        "outputs._write_iso = write\n"
+        "Image.write_iso = write\n"
         "from purekernel.cli import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
@@ -432,7 +432,7 @@ def test_internal_error_prints_no_traceback(
     def broken(*_arguments: object, **_options: object) -> None:
         raise ZeroDivisionError("oh no")
 
-    monkeypatch.setattr("purekernel.remaster.build.build", broken)
+    monkeypatch.setattr("purekernel.cli.build_image.build", broken)
     assert main(["build", "--sample"]) == 1
     message, hint = two_lines(capsys.readouterr().err)
     assert message == "internal error: ZeroDivisionError: oh no"

@@ -13,8 +13,9 @@ import click
 import pytest
 
 from fixtures.core import make_core_tree
+from fixtures.repository import make_repository
 from purekernel import errors
-from purekernel.cli import app, main, terminal
+from purekernel.cli import app, main, printer
 from purekernel.errors import (
     CombinedError,
     DownloadError,
@@ -29,6 +30,7 @@ from purekernel.tools.roots import open_root
 from purekernel.tree import File
 from tests import debs
 from tests.processes import ROOT
+from tests.workshop import Workshop
 
 PAGE = (ROOT / "docs/json.md").read_text(encoding="utf-8")
 
@@ -150,6 +152,83 @@ def test_json_is_refused_where_data_goes_to_stdout(
     assert "--json" in document["error"]["message"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "heading"),
+    [
+        ("build --iso-version 1", "build"),
+        ("build --dry-run --iso-version 1", "build --dry-run, bundle --dry-run"),
+        ("bundle", "bundle"),
+        ("bundle --dry-run", "build --dry-run, bundle --dry-run"),
+        ("fetch", "fetch"),
+        ("lock", "lock"),
+    ],
+)
+def test_gathering_command_prints_documented_keys(
+    command: str,
+    heading: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workshop = Workshop(tmp_path / "workshop", monkeypatch)
+    name, *options = command.split()
+    assert workshop.run(name, *options, "--json") == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    document = json.loads(out)
+    assert set(document) == COMMON | documented(heading)
+    assert isinstance(document["notes"], list)
+
+
+def test_dependencies_are_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path, content in make_repository(
+        {"a.tcz": ["b.tcz", "a.tcz", "gone.tcz"], "b.tcz": []}
+    ).items():
+        (folder / "mirror" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "mirror" / path).write_bytes(content)
+    document = run(capsys, "deps", "a", "--mirror", "mirror", status=1)
+    assert set(document) == COMMON | documented("deps") | {"error"}
+    assert document["roots"] == ["a.tcz"]
+    assert document["extensions"] == [
+        {"name": "a.tcz", "bytes": 64, "needs": ["b.tcz", "a.tcz", "gone.tcz"]},
+        {"name": "b.tcz", "bytes": 64, "needs": []},
+    ]
+    assert document["missing"] == ["gone.tcz"]
+    assert document["loops"] == [["a.tcz", "a.tcz"]]
+    assert document["error"]["code"] == "dependency"
+
+
+def test_error_in_a_recipe_has_file_and_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "purekernel.toml").write_text('name = "x"\n\nwrong = 1\n')
+    error = run(capsys, "fetch", status=1)["error"]
+    assert error["code"] == "recipe"
+    assert (error["file"], error["line"]) == ("purekernel.toml", 3)
+
+
+def test_graph_and_json_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    document = run(capsys, "deps", "a", "--dot", status=2)
+    assert document["error"]["message"] == "--dot and --json exclude each other"
+
+
+def test_every_command_has_json() -> None:
+    def commands(group: click.Group) -> Iterator[click.Command]:
+        for command in group.commands.values():
+            if isinstance(command, click.Group):
+                yield from commands(command)
+            else:
+                yield command
+
+    names = {
+        command.name: [option.name for option in command.params]
+        for command in commands(app.purekernel)
+    }
+    assert len(names) >= 19
+    assert [name for name, options in names.items() if "json" not in options] == []
+
+
 def test_schema_with_json_is_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     text = capsys.readouterr().out
@@ -201,8 +280,8 @@ def test_unknown_command_is_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("words", [["-e", "--", "--json"], ["x"], []])
 def test_json_is_asked_for_before_two_dashes_only(words: list[str]) -> None:
-    assert not terminal.asks_for_json(words)
-    assert terminal.asks_for_json(["--json", *words])
+    assert not printer.asks_for_json(words)
+    assert printer.asks_for_json(["--json", *words])
 
 
 class Failing:
@@ -212,12 +291,12 @@ class Failing:
         self.error = error
 
     def add_to(self, group: click.Group, monkeypatch: pytest.MonkeyPatch) -> None:
-        @terminal.reports
-        def fail(printer: terminal.Printer) -> None:
-            printer.text("a line")
-            printer.data(b"data\n")
-            printer.document["done"] = ["a\udce9", "\ud800"]
-            printer.note("a note")
+        @printer.reports
+        def fail(output: printer.Printer) -> None:
+            output.text("a line")
+            output.data(b"data\n")
+            output.document["done"] = ["a\udce9", "\ud800"]
+            output.note("a note")
             raise self.error
 
         command = click.command("fail")(fail)
@@ -274,7 +353,7 @@ def test_error_is_on_stderr_if_stdout_cannot_be_written(
     def full(text: str) -> None:
         raise errors.OutputError("stdout cannot be written: No space left on device")
 
-    monkeypatch.setattr(terminal, "say", full)
+    monkeypatch.setattr(printer, "say", full)
     assert main(["cache", "info", "--json"]) == 1
     assert capsys.readouterr().err.startswith("purekernel: stdout cannot be written: No space")
 

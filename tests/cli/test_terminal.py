@@ -95,7 +95,7 @@ def test_line_is_printed_every_ten_seconds_of_a_step(capsys: pytest.CaptureFixtu
     with lines.step("fetching"):
         with lines.task("files", total=12) as files, lines.task("bytes") as received:
             assert err_at(129.0) == ""
-            assert err_at(130.0) == "purekernel: fetching\n"
+            assert err_at(130.0) == "purekernel: fetching: 0/12 files\n"
             files.advance(3)
             received.advance(12_000_000)
             assert err_at(139.9) == ""

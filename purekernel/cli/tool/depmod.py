@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from purekernel.cli.parameters import Place
-from purekernel.cli.terminal import Printer, reports
+from purekernel.cli.printer import Printer, reports
 from purekernel.cli.tool.roots import change_options, refuse_output
 from purekernel.errors import UsageError
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from purekernel.cli.parameters import Place, Size
-from purekernel.cli.terminal import Printer, reports
+from purekernel.cli.printer import Printer, reports
 from purekernel.errors import PurekernelError, UsageError, raise_all
 
 STREAM = "-"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from purekernel.cli.terminal import Printer, reports
+from purekernel.cli.printer import Printer, reports
 
 
 @click.command("modinfo", short_help="Print the information in a kernel module.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from purekernel.cli.parameters import Place, Size
-from purekernel.cli.terminal import Printer, reports
+from purekernel.cli.printer import Printer, reports
 from purekernel.cli.tool.mksquashfs import EFFORTS
 from purekernel.errors import PurekernelError, raise_all
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from purekernel.cli.parameters import Place, Size
-from purekernel.cli.terminal import Printer, reports
+from purekernel.cli.printer import Printer, reports
 from purekernel.cli.tool.single_dash import SingleDashCommand
 from purekernel.errors import UsageError
 

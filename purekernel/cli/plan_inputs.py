@@ -1,0 +1,233 @@
+"""Do the work of ``purekernel fetch``, ``lock`` and ``deps``, and of dry runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from purekernel.cli.drawing import draw, draw_graph, draw_plan, graph_as_dot, guides
+from purekernel.cli.gathering import REQUEST_OPTIONS, STORE_OPTIONS
+from purekernel.cli.printer import Printer
+from purekernel.cli.summary import describe_graph, describe_inputs, summarize_plan
+from purekernel.cli.terminal import StepTimer, choose_progress, megabytes
+from purekernel.errors import LockError, UsageError
+from purekernel.input import limits_of
+from purekernel.plan import Plan
+from purekernel.plan.extensions import find_dependencies
+from purekernel.plan.fetch_plan import gather, open_plan_context, sizes_of
+from purekernel.plan.lock import build_lock, changes, write_lock
+from purekernel.plan.locking import make_lock
+from purekernel.plan.planner import make_plan
+from purekernel.recipe.context import Context
+from purekernel.recipe.model import Recipe
+from purekernel.recipe.request import (
+    COMMAND_LINE,
+    Request,
+    ask_about,
+    join_request,
+    with_password,
+)
+from purekernel.repos.tinycore import refuse_missing
+
+STDIN = "-"
+
+
+def fetch_inputs(printer: Printer, *, quiet: bool, verbose: bool, **options: Any) -> None:
+    """Fetch all inputs of a recipe into the store."""
+    recipe = take_recipe(options, printer)
+    progress = choose_progress(quiet=quiet, verbose=verbose, json=printer.as_json)
+    with closing(progress):
+        context = take_context(options, progress)
+        with open_plan_context(recipe, context) as plan_context:
+            gathered = gather(plan_context, progress=progress)
+    for note in gathered.plan.notes:
+        printer.note(note)
+    printer.document["inputs"] = describe_inputs(gathered)
+    if not quiet:
+        files = [fetched for fetched in gathered.fetched.values() if fetched is not None]
+        size = megabytes(sum(fetched.size_bytes for fetched in files))
+        printer.text(f"{len(files)} files, {size}, are in the store")
+
+
+def lock_inputs(
+    printer: Printer,
+    *,
+    names: tuple[str, ...],
+    update: bool,
+    check: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Write the lock file of a recipe, or check it.
+
+    Raises:
+        LockError: ``check`` is set, and the lock file would change.
+    """
+    recipe = take_recipe(options, printer)
+    progress = choose_progress(quiet=quiet, verbose=verbose, json=printer.as_json)
+    with closing(progress):
+        context = take_context(options, progress)
+        with open_plan_context(recipe, context, makes_lock=True) as plan_context:
+            old, path = plan_context.lock, plan_context.lock_path
+            new, notes = make_lock(plan_context, update=update, names=names, progress=progress)
+            is_changed = old is None or build_lock(old) != build_lock(new)
+            if is_changed and not check:
+                write_lock(path, new)
+    for note in notes:
+        printer.note(note)
+    lines = [] if old is None else list(changes(old, new))
+    count = len(new.pins())
+    printer.document |= {
+        "lock": str(path), "changed": is_changed, "changes": lines, "files": count,
+    }  # fmt: skip
+    if not quiet:
+        for line in lines:
+            printer.text(line)
+    if check and is_changed:
+        state = "missing" if old is None else "not up to date"
+        raise LockError(f"{path} is {state}", hint="run 'purekernel lock'")
+    if not quiet:
+        printer.text(f"{path} {'written' if is_changed else 'up to date'}: {count} files")
+
+
+def show_dependencies(
+    printer: Printer,
+    *,
+    names: Sequence[str],
+    mirrors: tuple[str, ...],
+    core: str | None,
+    arch: str | None,
+    kernel: str | None,
+    recipe: Path | None,
+    dot: bool,
+    **options: Any,
+) -> None:
+    """Print the dependencies of extensions.
+
+    Raises:
+        DependencyError: no mirror has an extension.
+    """
+    options["no_lock"] = True  # deps shows what the mirrors have now
+    asked = ask_about(recipe, mirrors=mirrors, core=core, arch=arch, kernel=kernel)
+    progress = choose_progress(quiet=False, verbose=False, json=printer.as_json)
+    with closing(progress):
+        context = take_context(options, progress)
+        with open_plan_context(asked, context) as plan_context, progress.step("asking"):
+            found = find_dependencies(plan_context, names, source=COMMAND_LINE)
+    graph, sizes = found.graph, found.sizes
+    for note in found.notes:
+        printer.note(note)
+    printer.document |= describe_graph(graph, sizes)
+    if dot:
+        printer.text("\n".join(graph_as_dot(graph, sizes)))
+    else:
+        for tree in draw_graph(graph, graph.roots, sizes):
+            printer.text("\n".join(draw(tree, guides())))
+        total = f", {megabytes(sum(sizes.values()))}" if sizes else ""
+        noun = "extension" if len(graph.extensions) == 1 else "extensions"
+        printer.text(f"{len(graph.extensions)} {noun}{total}")
+    refuse_missing(
+        graph,
+        looked_in=found.searched,
+        hint="correct the name, or ask another mirror with --mirror",
+    )
+
+
+def take_recipe(options: dict[str, Any], printer: Printer) -> Recipe:
+    """Remove the options of a request from ``options``, and return the recipe that they give.
+
+    This may ask for a password, so nothing else may use the terminal at that time.
+
+    Raises:
+        PurekernelError: an option or the recipe is invalid.
+    """
+    request = {name: options.pop(name) for name in REQUEST_OPTIONS if name in options}
+    asks = request.get("tc_passwd") == STDIN
+    if asks:
+        request["tc_passwd"] = None
+    recipe = join_request(Request(**request), os.environ)
+    if asks:
+        # Only after all else is checked.
+        recipe = with_password(recipe, read_password())
+    for warning in recipe.warnings:
+        printer.note(warning)
+    return recipe
+
+
+def take_context(options: dict[str, Any], progress: StepTimer, **settings: Any) -> Context:
+    """Remove the options of a store and lock file from ``options``, and return a context of them.
+
+    Args:
+        options: the options of a command.
+        progress: receives the steps and the fetched files.
+        settings: further attributes of the context.
+    """
+    settings.update({name: options.pop(name) for name in STORE_OPTIONS if name in options})
+    return Context(
+        **settings,
+        limits=limits_of(options.pop("max_unpacked", None)),
+        environment=os.environ,
+        progress=progress,
+        report=progress.had,
+    )
+
+
+def show_plan(
+    printer: Printer,
+    recipe: Recipe,
+    context: Context,
+    writes: Callable[[Plan], Iterable[str]],
+    *,
+    progress: StepTimer,
+) -> None:
+    """Print what would be fetched and written.
+
+    Args:
+        printer: prints it.
+        recipe: the recipe to plan.
+        context: the store and the lock file.
+        writes: returns the files that would be written.
+        progress: receives the steps; closed before anything is printed.
+    """
+    with open_plan_context(recipe, context) as plan_context:
+        with progress.step("planning"):
+            _planner, plan = make_plan(plan_context)
+        with progress.step("asking for sizes"):
+            sizes = sizes_of(plan, plan_context.downloads)
+    progress.close()
+    if printer.as_json:  # the tree has the notes too
+        for note in plan.notes:
+            printer.note(note)
+    printer.document |= summarize_plan(plan, sizes, writes(plan))
+    printer.text("\n".join(draw(draw_plan(plan, sizes, writes(plan)), guides())))
+
+
+def read_password() -> str:
+    """Return the password of ``tc`` from stdin; ask for it twice on a terminal.
+
+    Raises:
+        UsageError: the password is missing, or the two entries differ.
+    """
+    if sys.stdin is not None and sys.stdin.isatty():
+        password: str = click.prompt("password of tc", hide_input=True, err=True)
+        again: str = click.prompt("repeat the password", hide_input=True, err=True)
+        if password != again:
+            raise UsageError(
+                "the two passwords differ", hint="run again, and enter the same password twice"
+            )
+        return password
+    line = "" if sys.stdin is None else sys.stdin.readline()
+    password = line.removesuffix("\n").removesuffix("\r")
+    if not password:
+        raise UsageError(
+            "the password on stdin is empty",
+            hint="write it to stdin: printf '%s\\n' \"$PASSWORD\" | purekernel … --tc-passwd -",
+        )
+    return password

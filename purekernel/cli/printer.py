@@ -1,0 +1,150 @@
+"""Print the results, notes and errors of commands, as text or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+
+import click
+
+from purekernel.cli.terminal import say, say_bytes, say_error, say_warning
+from purekernel.errors import OutputError, PurekernelError
+from purekernel.version import __version__
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+# More errors than one screen shows are of no use at once.
+MOST_REPORTED = 100
+
+
+class ErrorReport(NamedTuple):
+    """What is printed about an error; docs/json.md explains the fields."""
+
+    code: str
+    message: str
+    hint: str
+    file: str | None = None
+    line: int | None = None
+    offset: int | None = None
+
+
+def report_of(error: PurekernelError) -> ErrorReport:
+    """Return what is printed about ``error``."""
+    return ErrorReport(error.code, str(error), error.hint, *(error.location or ()))
+
+
+class Printer:
+    """Print what a command reports: text at once, or one JSON document at the end.
+
+    Attributes:
+        as_json: whether to print JSON.
+        document: the JSON document; the command adds its keys.
+    """
+
+    def __init__(self) -> None:
+        self.as_json = False
+        self.document: dict[str, object] = {}
+        self._notes: list[str] = []
+        self._is_done = False
+
+    def text(self, text: str) -> None:
+        """Print ``text`` and a newline on stdout, unless JSON is printed.
+
+        Raises:
+            OutputError: stdout cannot be written.
+            BrokenPipeError: the reader of stdout is gone.
+        """
+        if not self.as_json:
+            say(text)
+
+    def data(self, data: bytes) -> None:
+        """Print ``data`` on stdout unchanged, unless JSON is printed; raise as :meth:`text`."""
+        if not self.as_json:
+            say_bytes(data)
+
+    def note(self, text: str) -> None:
+        """Print a note as one line on stderr, or add it to the document."""
+        if self.as_json:
+            self._notes.append(text)
+        else:
+            say_warning(text)
+
+    def json_text(self, text: str) -> None:
+        """Print ``text``, which is JSON, in place of the document; raise as :meth:`text`."""
+        say(text)
+        self._is_done = True
+
+    def finish(self) -> None:
+        """Print the document, if JSON is printed; raise as :meth:`text`."""
+        if not self._is_done:
+            self._finish({})
+
+    def fail(self, errors: Sequence[ErrorReport]) -> None:
+        """Print errors: two lines each on stderr, or in the document."""
+        if self.as_json:
+            reports = [error._asdict() for error in errors]
+            try:
+                self._finish({"error": reports[0]} if len(reports) == 1 else {"errors": reports})
+            except OutputError as unwritable:  # stderr is left
+                errors = (*errors, report_of(unwritable))
+            else:
+                return
+        for error in errors[:MOST_REPORTED]:
+            say_error(error.message, error.hint)
+        if len(errors) > MOST_REPORTED:
+            say_error(f"{len(errors) - MOST_REPORTED} more errors are not shown", "fix these first")
+
+    def _finish(self, more: Mapping[str, object]) -> None:
+        if self.as_json:
+            common = {"purekernel": __version__, **self.document, "notes": self._notes}
+            say(_render_json({**common, **more}))
+
+
+def _render_json(document: object) -> str:
+    """Return ``document`` as JSON text in ASCII."""
+    import json  # noqa: PLC0415  # too slow for --help
+
+    return json.dumps(_valid_unicode(document), indent=2)
+
+
+def _valid_unicode(value: object) -> object:
+    """Decode bytes, and replace lone surrogates, which some readers of JSON refuse.
+
+    A byte that is not UTF-8 becomes a backslash, x and two digits.
+    """
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, str):
+        try:
+            data = value.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # of Windows, or of a server's JSON
+            data = value.encode("utf-8", "surrogatepass")
+        return data.decode("utf-8", "backslashreplace")
+    if isinstance(value, Mapping):
+        return {_valid_unicode(key): _valid_unicode(content) for key, content in value.items()}
+    if isinstance(value, list | tuple):
+        return [_valid_unicode(content) for content in value]
+    return value
+
+
+def _print_json(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    context.ensure_object(Printer).as_json |= value
+
+
+def asks_for_json(words: Sequence[str]) -> bool:
+    """Return whether a command line that click cannot parse contains ``--json``."""
+    return "--json" in (words[: words.index("--")] if "--" in words else words)
+
+
+def reports(command: Callable[Concatenate[Printer, _P], _T]) -> Callable[_P, _T]:
+    """Add the option ``--json`` to a command, and pass it the printer as its first argument."""
+    option = click.option(
+        "--json",
+        is_flag=True,
+        is_eager=True,  # errors in other options are printed as JSON too
+        expose_value=False,
+        callback=_print_json,
+        help="Print the result, notes and errors as one JSON document.",
+    )
+    return option(click.pass_obj(command))
