@@ -39,15 +39,17 @@ class PurekernelError(Exception):
         context: where the error occurred, outermost first, such as
             ``["bundle.tar.gz", "dependencies/ssh-setup-files.tar.gz"]``.
         code: the kind of error as a word for programs, such as ``missing-path``.
+        file: the file that is at fault, if the message does not begin with a position in it.
     """
 
     default_hint = "run again with --verbose to see the step that failed"
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", file: object = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint or self.default_hint
         self.context: list[str] = []
+        self.file = None if file is None else str(file)
 
     def within(self, place: str) -> Self:
         """Add ``place`` to the front of the context unless it is empty; return the same error."""
@@ -63,20 +65,28 @@ class PurekernelError(Exception):
 
     @property
     def location(self) -> Location | None:
-        """Return where the error is; ``None`` if neither context nor message names a position."""
-        places = [*self.context, *self._position()]
-        if not places:
-            return None
-        last = _POSITION.fullmatch(places[-1])
-        line, offset = (last["line"], last["offset"]) if last else (None, None)
-        return Location(
-            file=":".join(_POSITION.sub(r"\g<file>", place) for place in places),
-            line=None if line is None else int(line),
-            offset=None if offset is None else int(offset),
-        )
+        """Return where the error is; ``None`` if that is not known."""
+        location: Location | None = None
+        for place in (*self.context, *self._position()):
+            match = _POSITION.fullmatch(place)
+            if location is not None and location.line is not None:
+                # A line does not contain the next place, but refers to it.
+                if match is None:
+                    break
+                location = None
+            outer = "" if location is None else f"{location.file}:"
+            line, offset = (match["line"], match["offset"]) if match else (None, None)
+            location = Location(
+                file=outer + (match["file"] if match else place),
+                line=None if line is None else int(line),
+                offset=None if offset is None else int(offset),
+            )
+        return location
 
     def _position(self) -> list[str]:
-        """Return the position at which the message begins, if it does."""
+        """Return the file, or the position at which the message begins, if it does."""
+        if self.file is not None:
+            return [self.file]
         head = self.message.partition(": ")[0]
         return [head] if _POSITION.fullmatch(head) else []
 

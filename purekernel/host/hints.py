@@ -64,6 +64,7 @@ def writing(
         raise OutputError(
             f"{path} cannot be written: {reason(error)}",
             hint=hint_for(error, elsewhere=elsewhere, instead=instead),
+            file=path,
         ) from None
 
 

@@ -57,27 +57,32 @@ def open_file(path: Path, *, streams: bool = False) -> Iterator[BufferedReader]:
             if not stat.S_ISREG(mode) and not (streams and is_stream):
                 # A device or fifo may be endless.
                 raise InputError(
-                    f"{path} is neither a file nor a folder", hint="give the path of a file"
+                    f"{path} is neither a file nor a folder",
+                    hint="give the path of a file",
+                    file=path,
                 )
             yield stream
     except FileNotFoundError:
         raise InputError(
             f"{path} does not exist",
             hint="check the path; it is relative to the current folder",
+            file=path,
         ) from None
     except OSError as error:
         if is_folder(path):
             raise InputError(
-                f"{path} is a folder, not a file", hint="give the path of a file"
+                f"{path} is a folder, not a file", hint="give the path of a file", file=path
             ) from None
         raise unreadable(path, error) from None
     except PurekernelError:
         raise
     except ValueError as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error}") from None
+        raise InputError(f"{str(path)!r} cannot be read: {error}", file=path) from None
     except MemoryError:
         raise InputError(
-            f"{path} does not fit in memory", hint="check the file: no image has parts of this size"
+            f"{path} does not fit in memory",
+            hint="check the file: no image has parts of this size",
+            file=path,
         ) from None
 
 
@@ -115,7 +120,7 @@ def check_digest(path: Path, sha256: str) -> None:
         InputError: the file is missing, a folder, or unreadable.
     """
     if is_folder(path):
-        raise InputError(f"{path} must be a file to have a SHA-256, got a folder")
+        raise InputError(f"{path} must be a file to have a SHA-256, got a folder", file=path)
     with open_file(path) as stream:
         actual = hashlib.file_digest(stream, "sha256").hexdigest()
     if actual != sha256.lower():
@@ -135,4 +140,4 @@ def is_folder(path: Path) -> bool:
 
 def unreadable(path: Path, error: OSError) -> InputError:
     """Return the error for a path that cannot be read."""
-    return InputError(f"{path} cannot be read: {reason(error)}")
+    return InputError(f"{path} cannot be read: {reason(error)}", file=path)

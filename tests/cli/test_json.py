@@ -20,6 +20,7 @@ from purekernel.errors import (
     CombinedError,
     DownloadError,
     FormatError,
+    InputError,
     Location,
     PurekernelError,
     RecipeError,
@@ -208,6 +209,24 @@ def test_error_in_a_recipe_has_file_and_line(
     assert (error["file"], error["line"]) == ("purekernel.toml", 3)
 
 
+@pytest.mark.parametrize(
+    ("command", "code", "file"),
+    [
+        ("build missing.tar.gz", "input", "missing.tar.gz"),
+        ("build folder", "input", "folder"),
+        ("tool unsquashfs missing.tcz", "input", "missing.tcz"),
+        ("build --sample -o file", "output", str(Path("file/rz_mk_dev-image.0.0.0+sample.iso"))),
+    ],
+)
+def test_error_of_the_host_names_the_file(
+    command: str, code: str, file: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "folder").mkdir()
+    (folder / "file").write_bytes(b"")
+    error = run(capsys, *command.split(), status=1)["error"]
+    assert (error["code"], error["file"]) == (code, file)
+
+
 def test_graph_and_json_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     document = run(capsys, "deps", "a", "--dot", status=2)
     assert document["error"]["message"] == "--dot and --json exclude each other"
@@ -369,6 +388,11 @@ def test_error_is_on_stderr_if_stdout_cannot_be_written(
         (RecipeError("a.lst, line 3: b").within("p.tar"), Location("p.tar:a.lst", line=3)),
         (PurekernelError("wrong").within("a.mtree, line 7"), Location("a.mtree", line=7)),
         (PurekernelError("wrong").within("a.iso"), Location("a.iso")),
+        (InputError("a.iso does not exist", file=Path("a.iso")), Location("a.iso")),
+        (InputError("x does not exist", file="x").within("a.toml, line 3, path in [[overlay]]"),
+         Location("a.toml", line=3)),
+        (FormatError(source="x", offset=9, expected="x", got="y").within("a.toml, line 3"),
+         Location("x", offset=9)),
         (FormatError(source="a.gz", expected="x", got="y"), Location("a.gz")),
         (FormatError(source="a.gz", offset=9, expected="x", got="y"), Location("a.gz", offset=9)),
         (FormatError(source="i", offset=9, expected="x", got="y").within("a.cpio, byte 4"),
