@@ -37,7 +37,7 @@ def main() -> None:
 def _core(work: Path) -> None:
     """Write Core's own core.gz."""
     iso = Path(os.environ.get("PUREKERNEL_SHARED", "../shared/mirror")) / CORE_ISO
-    core = parse_iso(iso.read_bytes(), source=iso.name).tree[b"boot/core.gz"]
+    core = parse_iso(Input(iso.read_bytes(), name=iso.name)).tree[b"boot/core.gz"]
     assert isinstance(core, File)
     _write(work, "Core 4.4", bytes(core.content))
 

@@ -103,9 +103,9 @@ def _build_package(shared: Path, work: Path) -> Path:
     """Write a package, compressed as Debian compresses them."""
     root = work / "package"
     for path in sorted((shared / EXTENSIONS).glob("*.tcz")):
-        tree = parse_squashfs(path.read_bytes(), source=path.name)
+        tree = parse_squashfs(Input(path.read_bytes(), name=path.name))
         unpack_tree(tree, root / "usr" / "lib" / "things" / path.stem)
-    iso = parse_iso((shared / CORE_ISO).read_bytes(), source="the ISO")
+    iso = parse_iso(Input((shared / CORE_ISO).read_bytes(), name="the ISO"))
     core = iso.tree[b"boot/core.gz"]
     assert isinstance(core, File)
     unpack_tree(

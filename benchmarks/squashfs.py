@@ -24,6 +24,7 @@ from attrs import evolve
 from benchmarks.measure import CHECKOUT, Run, run, take_turns
 from purekernel.formats.squashfs import parse_squashfs
 from purekernel.host.unpack import unpack_tree
+from purekernel.input import Input
 
 EXTENSIONS = "tinycorelinux/4.x/x86/tcz"
 SMALL_FILES = 20_000
@@ -62,7 +63,7 @@ def main() -> None:
 
 def _lay_down_extensions(shared: Path, folder: Path) -> None:
     for path in sorted(shared.glob("*.tcz")):
-        tree = parse_squashfs(path.read_bytes(), source=path.name)
+        tree = parse_squashfs(Input(path.read_bytes(), name=path.name))
         unpack_tree(tree, folder / path.stem)
 
 

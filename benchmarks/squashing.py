@@ -24,7 +24,7 @@ from purekernel.formats.squashfs import (
 )
 from purekernel.host.rootfs_folder import load_root_folder
 from purekernel.host.unpack import unpack_tree
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.threads import running_executor
 from purekernel.tree import File, Tree, content_bytes
 
@@ -82,7 +82,7 @@ def _list(image: Path) -> dict[str, float]:
     data = image.read_bytes()
 
     def show() -> None:
-        opened = open_squashfs(data, source=image.name, limits=LIMITS)
+        opened = open_squashfs(Input(data, name=image.name, limits=LIMITS))
         b"".join(list_details(opened, opened.tree, top=b"root"))
 
     first = _time(show)
@@ -91,8 +91,8 @@ def _list(image: Path) -> dict[str, float]:
 
 def _unpack(image: Path, folder: Path) -> dict[str, float]:
     data = image.read_bytes()
-    read = _time(lambda: parse_squashfs(data, source=image.name, limits=LIMITS))
-    tree = parse_squashfs(data, source=image.name, limits=LIMITS)
+    read = _time(lambda: parse_squashfs(Input(data, name=image.name, limits=LIMITS)))
+    tree = parse_squashfs(Input(data, name=image.name, limits=LIMITS))
     written = _time(lambda: unpack_tree(tree, folder))
     return {
         "read_seconds": read["seconds"],

@@ -30,6 +30,14 @@ def test_exceed_says_which_limit_at_which_position() -> None:
     assert error.hint == "use another copy"
 
 
+def test_fail_at_line_names_the_line_of_a_text_file() -> None:
+    error = Input(b"a b\n", name="md5.db").fail_at_line(
+        1, "a digest", "'a b'", hint="fetch it again"
+    )
+    assert str(error) == "md5.db, line 1: expected a digest, got 'a b'"
+    assert error.hint == "fetch it again"
+
+
 def test_at_gives_the_position_in_the_named_file() -> None:
     assert Input(b"0123456789", name="disk").part(4).at(1) == "disk, byte 5"
 

@@ -12,7 +12,7 @@ from purekernel.encode.encoders import Effort
 from purekernel.formats.squashfs import Options, build_squashfs, open_squashfs, parse_squashfs
 from purekernel.formats.squashfs.codecs import GZIP, NAMES, Codec, lz4_codec, xz_codec, zstd_codec
 from purekernel.formats.squashfs.layout import Flag
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Buffer, Tree
 
 
@@ -82,7 +82,7 @@ def recompress_image(
         LimitError: ``data`` exceeds ``limits``.
     """
     codec, options = _like(data, source, effort, limits)
-    tree = parse_squashfs(data, source=source, limits=limits)
+    tree = parse_squashfs(Input(data, name=source, limits=limits))
     # Try with and without tail packing: dissimilar tails compress better on their own.
     new_image = min(
         (
@@ -93,14 +93,14 @@ def recompress_image(
         ),
         key=len,
     )
-    if parse_squashfs(new_image, source="a new image", limits=limits) != tree:
+    if parse_squashfs(Input(new_image, name="a new image", limits=limits)) != tree:
         raise AssertionError  # a bug of ours; the old image is kept
     return new_image if len(new_image) < len(data) else None
 
 
 def _like(data: Buffer, source: str, effort: Effort, limits: Limits) -> tuple[Codec, Options]:
     """Return the codec and options of the image ``data``."""
-    facts = open_squashfs(data, source=source, limits=limits).facts
+    facts = open_squashfs(Input(data, name=source, limits=limits)).facts
     options = Options(
         block_bytes=facts.block_bytes,
         mkfs_time=facts.mkfs_time,

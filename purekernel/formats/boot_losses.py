@@ -13,8 +13,8 @@ from attrs import frozen
 from purekernel.errors import BootLossError, raise_all
 from purekernel.formats.cpio import early_names
 from purekernel.formats.iso import BootEntry, IsoImage
-from purekernel.input import DEFAULT_LIMITS, Input, Limits
-from purekernel.tree import Buffer, display
+from purekernel.input import Input
+from purekernel.tree import display
 
 
 @frozen(kw_only=True)
@@ -42,18 +42,16 @@ def find_lost_ways(image: IsoImage) -> tuple[BootLoss, ...]:
     )
 
 
-def find_early_archive(
-    core: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS
-) -> tuple[BootLoss, ...]:
+def find_early_archive(core: Input) -> tuple[BootLoss, ...]:
     """Return the loss of the files in ``core`` that the kernel reads before it unpacks it.
 
     Raises:
         FormatError: an uncompressed archive at the start is damaged.
     """
-    names = early_names(Input(core, name=source, limits=limits))
+    names = early_names(core)
     if not names:
         return ()
-    what = f"the uncompressed archive in front of {source}, which the kernel reads first"
+    what = f"the uncompressed archive in front of {core.name}, which the kernel reads first"
     what += f" ({_list(names)})"
     return (
         BootLoss(refusal=f"the output would lose {what}", note=f"dropped {what}", in_core=True),

@@ -12,7 +12,7 @@ from purekernel.errors import FormatError
 from purekernel.formats.compression import is_compressed, unpack
 from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.gzip import parse_member
-from purekernel.input import DEFAULT_LIMITS, Input, Limits
+from purekernel.input import Input
 from purekernel.tree import Buffer
 
 _SECTOR_BYTES = 512
@@ -54,29 +54,27 @@ def kernel_release(kernel: Buffer) -> str | None:
     return release.decode("ascii")
 
 
-def unpack_kernel(
-    kernel: Buffer, *, source: str = "the kernel", limits: Limits = DEFAULT_LIMITS
-) -> Buffer | None:
+def unpack_kernel(file: Input) -> Buffer | None:
     """Return the kernel that a bzImage unpacks when it starts: its code and data.
 
     Supports gzip, bzip2, lzma, xz, zstd and LZ4.
 
     Returns:
-        ``None`` if ``kernel`` is not a bzImage, has another compression (LZO), is damaged, or
-        unpacks to more than ``limits`` allow.
+        ``None`` if ``file`` is not a bzImage, has another compression (LZO), is damaged, or unpacks
+        to more than the limit.
     """
-    view = memoryview(kernel)
+    view = file.view
     if not _is_bzimage(view):
         return None
     sectors = view[_SETUP_SECTORS_OFFSET] or _DEFAULT_SETUP_SECTORS
-    protected = view[(sectors + 1) * _SECTOR_BYTES :]
+    protected = file.part((sectors + 1) * _SECTOR_BYTES)
     (version,) = struct.unpack_from("<H", view, _VERSION_OFFSET)
     try:
         if version < _HAS_PAYLOAD_FIELDS or len(view) < _PAYLOAD_OFFSET + 8:
-            return _find_payload(protected, source, limits)
+            return _find_payload(protected)
         offset, size_bytes = struct.unpack_from("<II", view, _PAYLOAD_OFFSET)
-        payload = protected[offset : offset + size_bytes]
-        return _unpack_payload(payload, source, limits) if len(payload) == size_bytes else None
+        payload = protected.part(offset, offset + size_bytes)
+        return _unpack_payload(payload) if len(payload) == size_bytes else None
     except FormatError:
         return None
 
@@ -88,30 +86,30 @@ def _is_bzimage(view: memoryview) -> bool:
     )
 
 
-def _unpack_payload(payload: memoryview, source: str, limits: Limits) -> Buffer | None:
-    if bytes(payload[:2]) == GZIP_MAGIC:
-        return parse_member(Input(payload, name=source, limits=limits)).content
+def _unpack_payload(payload: Input) -> Buffer | None:
+    if bytes(payload.view[:2]) == GZIP_MAGIC:
+        return parse_member(payload).content
     # After other compressions the build appends the unpacked size; a gzip file ends with it anyway.
     if len(payload) < 4:
         return None
-    (size_bytes,) = struct.unpack_from("<I", payload, len(payload) - 4)
-    stream = payload[:-4]
-    if not is_compressed(stream):
+    (size_bytes,) = struct.unpack_from("<I", payload.view, len(payload) - 4)
+    stream = payload.part(0, -4)
+    if not is_compressed(stream.data):
         return None
-    unpacked = unpack(Input(stream, name=source, limits=limits))
+    unpacked = unpack(stream)
     return unpacked if len(unpacked) & 0xFFFFFFFF == size_bytes else None
 
 
-def _find_payload(protected: memoryview, source: str, limits: Limits) -> Buffer | None:
+def _find_payload(protected: Input) -> Buffer | None:
     """Return the content of the first valid gzip file; older kernels have no other compression."""
-    content = bytes(protected)
+    content = bytes(protected.data)
     offset = -1
     for _attempt in range(_MOST_ATTEMPTS):
         offset = content.find(GZIP_MAGIC + b"\x08", offset + 1)
         if offset < 0:
             return None
         try:
-            return parse_member(Input(content, name=source, limits=limits), offset).content
+            return parse_member(protected, offset).content
         except FormatError:
             continue
     return None

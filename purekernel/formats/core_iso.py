@@ -8,8 +8,8 @@ from purekernel.errors import BundleError
 from purekernel.formats.boot_losses import BootLoss, find_early_archive, find_lost_ways
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import BootEntry, ElTorito, IsoImage, parse_iso
-from purekernel.input import DEFAULT_LIMITS, Input, Limits
-from purekernel.tree import Buffer, File, Tree, subtree
+from purekernel.input import Input
+from purekernel.tree import File, Tree, subtree
 
 BOOT_FOLDER = b"boot"
 
@@ -45,29 +45,25 @@ class Base:
     lost: tuple[BootLoss, ...] = ()
 
 
-def parse_base(
-    data: Buffer, *, source: str, keep_iso_files: bool = False, limits: Limits = DEFAULT_LIMITS
-) -> Base:
-    """Return the base in the Core ISO ``data``.
+def parse_base(file: Input, *, keep_iso_files: bool = False) -> Base:
+    """Return the base in the Core ISO ``file``.
 
     Args:
-        data: an ISO 9660 image.
-        source: the name of the ISO, for messages.
+        file: an ISO 9660 image; its limits apply to the core too.
         keep_iso_files: whether to keep files outside ``boot/`` too.
-        limits: the limits of the readers.
 
     Raises:
         FormatError: the ISO or its core.gz is damaged.
         BundleError: the ISO has no core.gz, no kernel, or no boot entry for BIOS.
     """
-    image = parse_iso(data, source=source, limits=limits)
-    core_path, core = _find(image.tree, CORES, source, "root file system")
-    kernel_path, kernel = _find(image.tree, KERNELS, source, "kernel")
+    image = parse_iso(file)
+    core_path, core = _find(image.tree, CORES, file.name, "root file system")
+    kernel_path, kernel = _find(image.tree, KERNELS, file.name, "kernel")
     if image.boot is None:
-        raise _no_boot(image, source)
-    core_source = f"{source}: {core_path.decode()}"
-    root = parse_cpio(Input(core.content, name=core_source, limits=limits))
-    early = find_early_archive(core.content, source=core_path.decode(), limits=limits)
+        raise _no_boot(image, file.name)
+    content = core.content
+    root = parse_cpio(file.unpacked(content, name=f"{file.name}: {core_path.decode()}"))
+    early = find_early_archive(file.unpacked(content, name=core_path.decode()))
     kept = image.tree if keep_iso_files else subtree(image.tree, BOOT_FOLDER)
     return Base(
         iso=kept,
@@ -76,34 +72,34 @@ def parse_base(
         kernel_path=kernel_path,
         kernel=kernel,
         root=root,
-        source=source,
+        source=file.name,
         boot_entries=image.boot_entries,
         lost=(*find_lost_ways(image), *early),
     )
 
 
-def _no_boot(image: IsoImage, source: str) -> BundleError:
+def _no_boot(image: IsoImage, name: str) -> BundleError:
     """Return the error for an ISO without a usable boot entry."""
     if not image.boot_entries:
         return BundleError(
-            f"{source}: the ISO has no El Torito boot record, so it cannot boot",
+            f"{name}: the ISO has no El Torito boot record, so it cannot boot",
             hint="use an original Tiny Core ISO as the base",
         )
     firmware = " and ".join(dict.fromkeys(entry.firmware for entry in image.boot_entries))
     return BundleError(
-        f"{source}: the boot catalog must have an entry that loads a file by BIOS without disk "
+        f"{name}: the boot catalog must have an entry that loads a file by BIOS without disk "
         f"emulation, got entries for {firmware}",
         hint="use a base that boots by BIOS with isolinux; purekernel cannot write other methods",
     )
 
 
-def _find(tree: Tree, candidates: tuple[bytes, ...], source: str, what: str) -> tuple[bytes, File]:
+def _find(tree: Tree, candidates: tuple[bytes, ...], name: str, what: str) -> tuple[bytes, File]:
     for path in candidates:
         node = tree.get(path)
         if isinstance(node, File):
             return path, node
     names = " or ".join(path.decode() for path in candidates)
     raise BundleError(
-        f"{source}: the ISO has no {what} ({names})",
+        f"{name}: the ISO has no {what} ({names})",
         hint="use an original Tiny Core ISO as the base",
     )

@@ -13,8 +13,7 @@ from __future__ import annotations
 from enum import Enum
 
 from purekernel.formats.bzimage import unpack_kernel
-from purekernel.input import DEFAULT_LIMITS, Limits
-from purekernel.tree import Buffer
+from purekernel.input import Input
 
 
 class Compression(Enum):
@@ -48,16 +47,14 @@ _TEXTS = {
 }
 
 
-def read_compressions(
-    kernel: Buffer, *, source: str = "the kernel", limits: Limits = DEFAULT_LIMITS
-) -> frozenset[Compression] | None:
+def read_compressions(kernel: Input) -> frozenset[Compression] | None:
     """Return the compressions of an initramfs that a bzImage supports.
 
     Returns:
         ``None`` if they are unknown: ``kernel`` is not a bzImage, its kernel cannot be unpacked, or
         the kernel contains none of the known texts.
     """
-    unpacked = unpack_kernel(kernel, source=source, limits=limits)
+    unpacked = unpack_kernel(kernel)
     if unpacked is None:
         return None
     content = bytes(unpacked)

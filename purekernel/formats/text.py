@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from purekernel.errors import RecipeError
+from purekernel.input import Input
 
 # Recipes, lists and settings have some kilobytes; the index of all Tiny Core extensions has 200.
 MOST_BYTES = 1 << 20
@@ -11,20 +12,21 @@ _UTF_8_MARK = b"\xef\xbb\xbf"
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
-def decode_text(data: bytes, *, source: str, most_bytes: int = MOST_BYTES) -> str:
-    r"""Return ``data`` as text whose lines end in ``\n``, without a byte order mark.
+def decode_text(file: Input, *, most_bytes: int = MOST_BYTES) -> str:
+    r"""Return ``file`` as text whose lines end in ``\n``, without a byte order mark.
 
     Raises:
-        RecipeError: ``data`` is not UTF-8, or larger than ``most_bytes``.
+        RecipeError: ``file`` is not UTF-8, or larger than ``most_bytes``.
     """
+    data = bytes(file.data)
     if len(data) > most_bytes:
         raise RecipeError(
-            f"{source}: a text file must be at most {most_bytes} bytes, got {len(data)}",
+            f"{file.name}: a text file must be at most {most_bytes} bytes, got {len(data)}",
             hint="check the path of the file",
         )
     if data.startswith(_UTF_16_MARKS):
         raise RecipeError(
-            f"{source}: a text file must be UTF-8, got UTF-16", hint="save the file as UTF-8"
+            f"{file.name}: a text file must be UTF-8, got UTF-16", hint="save the file as UTF-8"
         )
     body = data.removeprefix(_UTF_8_MARK)
     try:
@@ -32,6 +34,6 @@ def decode_text(data: bytes, *, source: str, most_bytes: int = MOST_BYTES) -> st
     except UnicodeDecodeError as error:
         line = body.count(b"\n", 0, error.start) + 1
         raise RecipeError(
-            f"{source}, line {line}: the byte 0x{body[error.start]:02x} is not UTF-8",
+            f"{file.name}, line {line}: the byte 0x{body[error.start]:02x} is not UTF-8",
             hint="save the file as UTF-8",
         ) from None

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 
 from purekernel.errors import FormatError, PurekernelError
 from purekernel.formats.debian.names import CHOICE
-from purekernel.tree import Buffer, display
+from purekernel.input import Input
+from purekernel.tree import display
 
 # The largest known .dep file has about 60 names; that of a whole desktop could have some hundreds.
 MAX_DEPENDENCIES = 4096
@@ -46,85 +47,73 @@ _NAME = re.compile(EXTENSION_NAME)
 _LISTED = re.compile(LISTED_NAME)
 
 
-def parse_dependencies(data: Buffer, *, source: str) -> tuple[str, ...]:
+def parse_dependencies(file: Input) -> tuple[str, ...]:
     """Return the names in a ``.dep`` file, in order, without duplicates.
 
     Raises:
         FormatError: a line is not an extension name, or there are too many.
     """
     names: dict[str, None] = {}
-    for number, line in _lines(data):
+    for number, line in _lines(file):
         # tce-load splits lines at blanks.
         for word in line.split():
-            names[_name(word, source, number)] = None
+            names[_name(word, file, number)] = None
         if len(names) > MAX_DEPENDENCIES:
-            raise FormatError(
-                source=f"{source}, line {number}",
-                expected=f"at most {MAX_DEPENDENCIES} dependencies",
-                got="more",
-            )
+            raise file.fail_at_line(number, f"at most {MAX_DEPENDENCIES} dependencies", "more")
     return tuple(names)
 
 
-def parse_md5(data: Buffer, *, source: str) -> str:
+def parse_md5(file: Input) -> str:
     """Return the digest in a ``.md5.txt`` file, in lower-case hexadecimal.
 
     Raises:
         FormatError: the first line has no digest.
     """
-    for _number, line in _lines(data):
+    for _number, line in _lines(file):
         match = _MD5_LINE.fullmatch(line)
         if match is not None:
             return match[1].decode().lower()
         if re.fullmatch(rb"[0-9a-fA-F]{32}", line):
             return line.decode().lower()
         break
-    raise FormatError(
-        source=source,
-        expected="a line of md5sum: 32 hexadecimal digits, blanks, a name",
-        got=display(bytes(data[:60])),
+    raise file.fail(
+        None,
+        "a line of md5sum: 32 hexadecimal digits, blanks, a name",
+        display(bytes(file.view[:60])),
     )
 
 
-def parse_md5_index(data: Buffer, *, source: str) -> dict[str, str]:
+def parse_md5_index(file: Input) -> dict[str, str]:
     """Return the digest of each extension in ``md5.db``.
 
     Raises:
         FormatError: a line is not in the format of md5sum, or there are too many.
     """
     digests: dict[str, str] = {}
-    for number, line in _index_lines(data, source):
+    for number, line in _index_lines(file):
         match = _MD5_LINE.fullmatch(line)
         if match is None:
-            raise FormatError(
-                source=f"{source}, line {number}",
-                expected="32 hexadecimal digits, blanks, a name",
-                got=display(line),
-            )
-        digests[_name(match[2], source, number)] = match[1].decode().lower()
+            raise file.fail_at_line(number, "32 hexadecimal digits, blanks, a name", display(line))
+        digests[_name(match[2], file, number)] = match[1].decode().lower()
     return digests
 
 
-def parse_size_index(data: Buffer, *, source: str) -> dict[str, int]:
+def parse_size_index(file: Input) -> dict[str, int]:
     """Return the size of each extension in ``sizelist``, in bytes.
 
     Raises:
         FormatError: a line is not a name and a number, or there are too many.
     """
     sizes: dict[str, int] = {}
-    for number, line in _index_lines(data, source):
+    for number, line in _index_lines(file):
         words = line.split()
         if len(words) != 2 or not _SIZE.fullmatch(words[1]):
-            raise FormatError(
-                source=f"{source}, line {number}",
-                expected="a name and a size in bytes",
-                got=display(line),
-            )
-        sizes[_name(words[0], source, number)] = int(words[1])
+            raise file.fail_at_line(number, "a name and a size in bytes", display(line))
+        sizes[_name(words[0], file, number)] = int(words[1])
     return sizes
 
 
-def parse_dependency_index(data: Buffer, *, source: str) -> dict[str, tuple[str, ...]]:
+def parse_dependency_index(file: Input) -> dict[str, tuple[str, ...]]:
     """Return the direct dependencies of each extension in ``dep.db``.
 
     Blank lines separate records. The first line of a record is the extension, the others are its
@@ -135,20 +124,20 @@ def parse_dependency_index(data: Buffer, *, source: str) -> dict[str, tuple[str,
     """
     records: dict[str, dict[str, None]] = {}
     current: dict[str, None] | None = None
-    for number, raw in enumerate(bytes(data).split(b"\n"), start=1):
+    for number, raw in enumerate(bytes(file.data).split(b"\n"), start=1):
         line = raw.strip()
         # A line of blanks comes from such a line in a .dep file, and does not separate records.
         if not raw.strip(b"\r"):
             current = None
         elif line:
             for word in line.split():
-                name = _name(word, source, number)
+                name = _name(word, file, number)
                 if current is None:
                     current = records.setdefault(name, {})
                 else:
                     current[name] = None
         if len(records) > MAX_EXTENSIONS:
-            raise _too_many(source)
+            raise _too_many(file)
     return {name: tuple(dependencies) for name, dependencies in records.items()}
 
 
@@ -181,16 +170,16 @@ def build_info(fields: Mapping[str, str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _index_lines(data: Buffer, source: str) -> Iterator[tuple[int, bytes]]:
-    for count, numbered_line in enumerate(_lines(data)):
+def _index_lines(file: Input) -> Iterator[tuple[int, bytes]]:
+    for count, numbered_line in enumerate(_lines(file)):
         if count >= MAX_EXTENSIONS:
-            raise _too_many(source)
+            raise _too_many(file)
         yield numbered_line
 
 
-def _lines(data: Buffer) -> Iterator[tuple[int, bytes]]:
+def _lines(file: Input) -> Iterator[tuple[int, bytes]]:
     """Yield the number and the stripped text of each line that is not blank."""
-    for number, raw in enumerate(bytes(data).split(b"\n"), start=1):
+    for number, raw in enumerate(bytes(file.data).split(b"\n"), start=1):
         line = raw.strip()
         if line:
             yield number, line
@@ -236,14 +225,12 @@ def _describe(text: str) -> str:
     return repr(text)
 
 
-def _name(word: bytes, source: str, number: int) -> str:
+def _name(word: bytes, file: Input, number: int) -> str:
     try:
         return parse_extension_name(word.decode("utf-8", "backslashreplace"))
     except PurekernelError:
-        raise FormatError(
-            source=f"{source}, line {number}", expected="an extension name", got=display(word)
-        ) from None
+        raise file.fail_at_line(number, "an extension name", display(word)) from None
 
 
-def _too_many(source: str) -> FormatError:
-    return FormatError(source=source, expected=f"at most {MAX_EXTENSIONS} extensions", got="more")
+def _too_many(file: Input) -> FormatError:
+    return file.fail(None, f"at most {MAX_EXTENSIONS} extensions", "more")

@@ -125,7 +125,7 @@ def parse_toml(file: Input) -> TomlDocument:
     Raises:
         RecipeError: the file is not TOML, or exceeds a limit; the message names the line.
     """
-    text = decode_text(bytes(file.data), source=file.name)
+    text = decode_text(file)
     # The scanner comes first: it bounds what tomllib, which recurses and copies paths, is given.
     scan = scan_toml(text, source=file.name)
     try:

@@ -70,7 +70,7 @@ def parse_layer(
     if head in (MAGIC_NEWC, MAGIC_CRC):
         tree = parse_cpio(Input(plain, name=source, limits=limits))
     elif head.startswith(SQUASHFS_MAGIC):
-        tree = parse_squashfs(plain, source=source, limits=limits)
+        tree = parse_squashfs(Input(plain, name=source, limits=limits))
     elif is_tar(plain):
         tree = parse_tar(Input(plain, name=source, limits=limits))
     else:

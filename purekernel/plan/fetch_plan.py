@@ -20,6 +20,7 @@ from purekernel.fetch.downloads import DownloadPolicy, Downloads
 from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.fetch.store import Store
 from purekernel.formats.tinycore import build_dependencies, parse_dependencies, parse_md5
+from purekernel.input import Input
 from purekernel.plan.lock import load_lock, lock_path
 from purekernel.plan.plan import CHECKED_COMPANIONS, Plan, PlanContext
 from purekernel.plan.planner import Planner, make_plan
@@ -114,9 +115,9 @@ class Gathered:
         from purekernel.formats.squashfs import parse_squashfs  # noqa: PLC0415  # 25 ms
 
         return parse_squashfs(
-            self.content(extension.file) or b"",
-            source=extension.name,
-            limits=self.planner.limits,
+            Input(
+                self.content(extension.file) or b"", name=extension.name, limits=self.planner.limits
+            )
         )
 
     def _converted(self, extension: Extension[Download]) -> Extension[Tree]:
@@ -334,14 +335,14 @@ def _contradictions(gathered: Gathered, *, locked: bool) -> Iterator[ChecksumErr
             if beside is None or package is None:
                 continue
             if suffix == MD5:
-                expected = parse_md5(gathered.downloads.load(beside), source=beside.url)
+                expected = parse_md5(Input(gathered.downloads.load(beside), name=beside.url))
                 if expected != package.md5:
                     yield ChecksumError(
                         f"{extension.name}: wrong MD5: must be {expected} as in {beside.name}, "
                         f"got {package.md5}"
                     )
             elif suffix == DEPENDENCIES:
-                needs = parse_dependencies(gathered.downloads.load(beside), source=beside.url)
+                needs = parse_dependencies(Input(gathered.downloads.load(beside), name=beside.url))
                 if needs != extension.dependencies:
                     yield ChecksumError(
                         f"{beside.name}: contradicts {other}: must be "

@@ -16,6 +16,7 @@ from purekernel.errors import (
 from purekernel.fetch.model import Download, Kind
 from purekernel.fetch.urls import is_url, last_component, tell_apart
 from purekernel.formats.tinycore import parse_md5
+from purekernel.input import Input
 from purekernel.plan.locked import pinned
 from purekernel.plan.plan import (
     BASE,
@@ -147,7 +148,7 @@ def _with_md5(context: PlanContext, download: Download) -> Download:
         fetched = None
     if fetched is None:
         return download
-    digest = parse_md5(context.downloads.load(fetched), source=fetched.url)
+    digest = parse_md5(Input(context.downloads.load(fetched), name=fetched.url))
     return evolve(download, md5=digest)
 
 

@@ -14,7 +14,7 @@ from purekernel.errors import (
     PurekernelError,
     raise_all,
 )
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.plan.extensions import plan_extensions
 from purekernel.plan.files import (
     further_files,
@@ -176,10 +176,8 @@ class Planner:
             found = self.project
             conventions = PLAIN if found is None else found.conventions
             self._base = parse_base(
-                iso,
-                source=self.planned_base.download.name,
+                Input(iso, name=self.planned_base.download.name, limits=self._context.limits),
                 keep_iso_files=conventions.keeps_iso_files if keep is None else keep,
-                limits=self._context.limits,
             )
         return self._base
 

@@ -174,10 +174,8 @@ def compose_bundle(bundle: Bundle, context: Context) -> Composition:
     )
     with context.progress.step("unpacking the base ISO"), inside(bundle.source):
         base = parse_base(
-            bundle.iso,
-            source="Core-current.iso",
+            Input(bundle.iso, name="Core-current.iso", limits=context.limits),
             keep_iso_files=bool(changes.iso.keep_files),
-            limits=context.limits,
         )
     with context.progress.step("unpacking the overlays"):
         parts = _bundle_layers(bundle, context.limits)

@@ -14,6 +14,7 @@ from functools import partial
 from purekernel.errors import FormatError, PurekernelError, RecipeError, raise_all
 from purekernel.formats.text import decode_text
 from purekernel.formats.tinycore import parse_extension_name
+from purekernel.input import Input
 from purekernel.recipe.kinds import GEM, IMAGE_PATH, Text
 from purekernel.recipe.model import Named
 from purekernel.recipe.words import show
@@ -65,7 +66,7 @@ def parse_path_list(data: bytes, *, source: str, errors: Errors | None = None) -
 def _parse(data: bytes, source: str, rule: Rule, collected: Errors | None) -> tuple[Named, ...]:
     errors: list[RecipeError] = []
     entries: dict[str, Named] = {}
-    for place, text in _entries(decode_text(data, source=source), source):
+    for place, text in _entries(decode_text(Input(data, name=source)), source):
         try:
             name = rule(text, place)
         except RecipeError as error:

@@ -13,7 +13,7 @@ from purekernel.encode.encoders import Effort
 from purekernel.errors import UsageError
 from purekernel.formats.compress import check_taken, choose_compression
 from purekernel.formats.initramfs import Compression, read_compressions
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import Recipe
 from purekernel.tree import Buffer
@@ -111,7 +111,7 @@ class Outputs:
         """
         if self.compression is Compression.GZIP:
             return self.compression  # every kernel of a Core release supports it
-        supported = read_compressions(kernel, source=source, limits=limits)
+        supported = read_compressions(Input(kernel, name=source, limits=limits))
         if self.compression is None:
             return choose_compression(supported)
         check_taken(self.compression, supported)

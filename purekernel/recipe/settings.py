@@ -15,6 +15,7 @@ from attrs import field, fields, frozen
 from purekernel.errors import RecipeError, raise_all
 from purekernel.formats.assignments import parse_assignment
 from purekernel.formats.text import decode_text
+from purekernel.input import Input
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.words import either, nearest, show, show_name, without_credentials
 
@@ -97,7 +98,7 @@ def parse_settings(data: bytes, *, source: str) -> Settings:
         CombinedError: several lines are not valid.
     """
     reader = _Reader()
-    for number, line in enumerate(decode_text(data, source=source).split("\n"), start=1):
+    for number, line in enumerate(decode_text(Input(data, name=source)).split("\n"), start=1):
         reader.take_line(line, f"{source}, line {number}")
         if len(reader.errors) == MAX_ERRORS:
             break

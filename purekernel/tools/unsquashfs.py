@@ -18,7 +18,7 @@ from purekernel.formats.squashfs import (
 from purekernel.formats.squashfs.codecs import NAMES
 from purekernel.host.read import load_file
 from purekernel.host.unpack import select, unpack_tree
-from purekernel.input import limits_of
+from purekernel.input import Input, limits_of
 from purekernel.tools.accounts import group_name, user_name
 from purekernel.tree import (
     Device,
@@ -59,7 +59,7 @@ class SquashfsTool:
     @cached_property
     def _image(self) -> OpenImage:
         data = load_file(self._path, limits=self._limits)
-        return open_squashfs(data, source=str(self._path), limits=self._limits)
+        return open_squashfs(Input(data, name=str(self._path), limits=self._limits))
 
     def superblock_text(self) -> str:
         """Return the superblock as ``unsquashfs -s`` prints it."""
@@ -144,7 +144,7 @@ class SquashfsTool:
         """
         # Parse the whole image first, so that a damaged one is reported before anything is written.
         data = load_file(self._path, limits=self._limits)
-        tree = parse_squashfs(data, source=str(self._path), limits=self._limits)
+        tree = parse_squashfs(Input(data, name=str(self._path), limits=self._limits))
         tree = select(tree, paths, source=str(self._path))
         notes = unpack_tree(tree, folder, replace=replace, xattrs=xattrs)
         return len(tree) - 1, tuple(notes)

@@ -10,6 +10,7 @@ from fixtures.core_iso import make_core_iso
 from purekernel import Emit, write_image
 from purekernel.formats.core_iso import parse_base
 from purekernel.formats.tar import build_tar
+from purekernel.input import Input
 from purekernel.tree import File, Metadata, Tree
 from tests.builds import make_image
 from tests.shared import core_iso, modern
@@ -32,7 +33,7 @@ def core_6_4_1() -> bytes:
 
 def core_root(iso: bytes | None = None) -> Tree:
     """Return the root file system of an ISO, by default the shared Core 4.4."""
-    return parse_base(core_4_4() if iso is None else iso, source="Core-current.iso").root
+    return parse_base(Input(core_4_4() if iso is None else iso, name="Core-current.iso")).root
 
 
 def build(

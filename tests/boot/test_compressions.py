@@ -20,6 +20,7 @@ from purekernel.formats.cpio import build_cpio
 from purekernel.formats.initramfs import Compression, read_compressions
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.tar import build_tar
+from purekernel.input import Input
 from purekernel.tree import Device, DeviceKind, Directory, File, Metadata, Tree, newest_time
 from tests import debian
 from tests.boot.cores import core_root, put
@@ -68,7 +69,7 @@ def start(kernel: Path, initramfs: bytes, folder: Path, *, until: bytes) -> byte
 
 @pytest.fixture
 def core_kernel(tmp_path: Path) -> Path:
-    node = parse_iso(core_iso().read_bytes(), source="iso").tree[b"boot/vmlinuz"]
+    node = parse_iso(Input(core_iso().read_bytes(), name="iso")).tree[b"boot/vmlinuz"]
     assert isinstance(node, File)
     (tmp_path / "vmlinuz").write_bytes(node.content)
     return tmp_path / "vmlinuz"
@@ -145,7 +146,7 @@ def test_core_kernel_supports_the_compressions_that_are_read_from_it(
     heard = start(core_kernel, beginning, tmp_path, until=b"looks like an initrd")
     # It takes compressions that are newer than itself for junk.
     lacking = (f"compression method {compression.value} not configured", "junk in compressed")
-    can = read_compressions(core_kernel.read_bytes())
+    can = read_compressions(Input(core_kernel.read_bytes(), name="the kernel"))
     assert can is not None
     assert any(text.encode() in heard for text in lacking) == (compression not in can)
 
@@ -160,7 +161,7 @@ def test_debian_kernel_supports_the_compressions_that_are_read_from_it(
     assert b"Initramfs unpacking failed: " in heard
     assert b"not configured" not in heard
     assert b"junk in compressed" not in heard
-    can = read_compressions(debian_kernel.read_bytes())
+    can = read_compressions(Input(debian_kernel.read_bytes(), name="the kernel"))
     assert can is not None
     assert compression in can
 
@@ -182,7 +183,7 @@ def test_build_refuses_a_compression_that_the_kernel_lacks(
 def test_image_with_an_lz4_core_boots_from_cd(debian_kernel: Path, tmp_path: Path) -> None:
     """Core's whole root file system, through isolinux."""
     bundle, overlay, site = tmp_path / "bundle.tar.gz", tmp_path / "overlay.tar", Tree()
-    core = parse_iso(core_iso().read_bytes(), source="iso")
+    core = parse_iso(Input(core_iso().read_bytes(), name="iso"))
     node = core.tree[b"boot/vmlinuz"]
     assert isinstance(node, File)
     tree = core.tree.copy()

@@ -15,6 +15,7 @@ from purekernel import Emit, write_image
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.tar import build_tar
+from purekernel.input import Input
 from purekernel.tree import File, Tree, newest_time
 from tests.boot.cores import put
 from tests.boot.machine import boot
@@ -31,7 +32,7 @@ LINE = "the program of the overlay runs"
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ISO and a PXE folder with Core's kernel and isolinux and a minimal root."""
     folder = tmp_path_factory.mktemp("media")
-    base = parse_iso(core_iso().read_bytes(), source="Core-current.iso")
+    base = parse_iso(Input(core_iso().read_bytes(), name="Core-current.iso"))
     tree = base.tree.copy()
     node = tree[b"boot/core.gz"]
     assert isinstance(node, File)

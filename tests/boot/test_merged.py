@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from purekernel.formats.squashfs import parse_squashfs
+from purekernel.input import Input
 from purekernel.rootfs.extensions import merge_extension
 from purekernel.tree import Directory, File, Metadata, Tree
 from tests.boot.cores import build, core_root, put
@@ -83,7 +84,9 @@ def make_root(folder: Path) -> Tree:
     root = core_root()
     root = merge_extension(root, make_extension(root), name="mine", mtime=NOW)
     built, other = make_tcz(folder, "built"), make_tcz(folder, "other")
-    root = merge_extension(root, parse_squashfs(other, source="other"), name="other", mtime=NOW)
+    root = merge_extension(
+        root, parse_squashfs(Input(other, name="other")), name="other", mtime=NOW
+    )
     # An extension that is merged and also on the list is not loaded again.
     put(root, b"tmp/builtin/onboot.lst", b"built.tcz\nother.tcz\n")
     put(root, b"tmp/builtin/optional/built.tcz", built)

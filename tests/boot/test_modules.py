@@ -12,6 +12,7 @@ from purekernel import Emit, write_image
 from purekernel.encode.encoders import Effort
 from purekernel.formats.core_iso import parse_base
 from purekernel.formats.tar import build_tar
+from purekernel.input import Input
 from purekernel.recipe.outputs import Modules
 from purekernel.remaster.core import pack_core, recompress_nested
 from purekernel.threads import running_executor
@@ -97,7 +98,7 @@ def cut_down(root: Tree) -> Tree:
 @pytest.mark.nightly
 @pytest.mark.parametrize("what", ["what boots", "all of it"])
 def test_core_loads_modules_at_max_effort(what: str, tmp_path: Path) -> None:
-    base = parse_base(core_iso().read_bytes(), source="Core-current.iso")
+    base = parse_base(Input(core_iso().read_bytes(), name="Core-current.iso"))
     root = base.root.copy() if what == "all of it" else cut_down(base.root)
     put(root, b"opt/first.sh", FIRST, mode=0o755)
     with running_executor() as executor:

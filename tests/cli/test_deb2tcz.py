@@ -8,6 +8,7 @@ import pytest
 from purekernel.cli import main
 from purekernel.formats.squashfs import open_squashfs, parse_squashfs
 from purekernel.formats.tinycore import parse_dependencies, parse_md5
+from purekernel.input import Input
 from purekernel.rootfs.debian import listing
 from purekernel.tree import File
 from tests import debian
@@ -44,17 +45,17 @@ def test_extension_is_written_with_its_side_files(
         "tool.tcz", "tool.tcz.dep", "tool.tcz.info", "tool.tcz.list", "tool.tcz.md5.txt",
         "tool_1.0-1_i386.deb",
     ]  # fmt: skip
-    facts = open_squashfs(content, source="x").facts
+    facts = open_squashfs(Input(content, name="x")).facts
     assert (facts.block_bytes, facts.mkfs_time) == (4096, 1_300_000_000)
-    tree = parse_squashfs(content, source="x")
+    tree = parse_squashfs(Input(content, name="x"))
     script = tree[b"usr/local/tce.installed/tool"]
     assert isinstance(script, File)
     assert bytes(script.content) == (b"#!/bin/sh\n/usr/local/postinst/tool configure 2>/dev/null\n")
     assert (script.metadata.uid, script.metadata.gid, script.metadata.mode) == (1001, 50, 0o755)
     assert (tmp_path / "tool.tcz.list").read_bytes() == listing(tree)
-    digest = parse_md5((tmp_path / "tool.tcz.md5.txt").read_bytes(), source="x")
+    digest = parse_md5(Input((tmp_path / "tool.tcz.md5.txt").read_bytes(), name="x"))
     assert digest == hashlib.md5(content).hexdigest()
-    needs = parse_dependencies((tmp_path / "tool.tcz.dep").read_bytes(), source="x")
+    needs = parse_dependencies(Input((tmp_path / "tool.tcz.dep").read_bytes(), name="x"))
     assert needs == ("pci-utils.tcz",)
 
 
@@ -62,7 +63,7 @@ def test_name_folder_and_script_options(package: Path, tmp_path: Path) -> None:
     (tmp_path / "more").write_bytes(b"echo more\n")
     (tmp_path / "out").mkdir()
     assert tool("-q", "--script", "more", package, "out/other.tcz") == 0
-    tree = parse_squashfs((tmp_path / "out/other.tcz").read_bytes(), source="x")
+    tree = parse_squashfs(Input((tmp_path / "out/other.tcz").read_bytes(), name="x"))
     script = tree[b"usr/local/tce.installed/other"]
     assert isinstance(script, File)
     assert bytes(script.content).endswith(
@@ -86,7 +87,7 @@ def test_dropped_files_can_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     paths = {
         name: [
             path.decode()
-            for path, _node in parse_squashfs(Path(name).read_bytes(), source="x").walk()
+            for path, _node in parse_squashfs(Input(Path(name).read_bytes(), name="x")).walk()
         ]
         for name in ("plain.tcz", "full.tcz")
     }
@@ -199,7 +200,7 @@ def test_extension_of_a_real_package_has_its_files(
         for path in top.rglob("*")
         if path.is_symlink() or not path.is_dir()
     }
-    tree = parse_squashfs((tmp_path / f"{name}.tcz").read_bytes(), source=name)
+    tree = parse_squashfs(Input((tmp_path / f"{name}.tcz").read_bytes(), name=name))
     for path, node in tree.walk():
         if isinstance(node, File):
             assert (top / path.decode()).read_bytes() == bytes(node.content)

@@ -81,7 +81,7 @@ def shop(
 def squashed(tree: Tree, path: str) -> Tree:
     node = tree[path.encode()]
     assert isinstance(node, File)
-    return parse_squashfs(node.content, source=path)
+    return parse_squashfs(Input(node.content, name=path))
 
 
 @pytest.mark.slow

@@ -45,11 +45,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def read(path: Path | str) -> Tree:
-    return parse_squashfs(Path(path).read_bytes(), source=str(path))
+    return parse_squashfs(Input(Path(path).read_bytes(), name=str(path)))
 
 
 def facts(path: str) -> int:
-    return open_squashfs(Path(path).read_bytes(), source=path).facts.flags
+    return open_squashfs(Input(Path(path).read_bytes(), name=path)).facts.flags
 
 
 def names(tree: Tree) -> set[bytes]:
@@ -86,7 +86,7 @@ def test_owner_time_and_block_options(folder: Path) -> None:
         "-no-fragments", "-no-duplicates", "-quiet", "-processors", "1", "-nopad",
     ]  # fmt: skip
     assert tool(*command) == 0
-    opened = open_squashfs(Path("x.tcz").read_bytes(), source="x")
+    opened = open_squashfs(Input(Path("x.tcz").read_bytes(), name="x"))
     assert opened.facts.block_bytes == 128 << 10
     assert opened.facts.compression == 6
     assert opened.facts.mkfs_time == 99
@@ -104,7 +104,7 @@ def test_times_are_limited_by_source_date_epoch(
     os.utime(folder / "root" / "note", (500, 500))
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "12345")
     assert tool("mksquashfs", "root", "x.tcz") == 0
-    opened = open_squashfs(Path("x.tcz").read_bytes(), source="x")
+    opened = open_squashfs(Input(Path("x.tcz").read_bytes(), name="x"))
     assert opened.facts.mkfs_time == 12345
     times = {path: node.metadata.mtime for path, node in opened.tree.walk()}
     assert times.pop(b"note") == 500
@@ -413,8 +413,8 @@ def test_recompressed_extension_is_smaller(
     assert tool("recompress", "--effort", "fast", "libnl.tcz") == 0
     new = Path("libnl.tcz").read_bytes()
     assert capsys.readouterr().out == f"{len(old):12}{len(new):12}  97% libnl.tcz\n"
-    assert read("libnl.tcz") == parse_squashfs(old, source="old")
-    before, after = (open_squashfs(data, source="x").facts for data in (old, new))
+    assert read("libnl.tcz") == parse_squashfs(Input(old, name="old"))
+    before, after = (open_squashfs(Input(data, name="x")).facts for data in (old, new))
     assert (after.block_bytes, after.mkfs_time) == (before.block_bytes, before.mkfs_time)
     digest = hashlib.md5(new, usedforsecurity=False).hexdigest()
     assert Path("libnl.tcz.md5.txt").read_text() == f"{digest}  libnl.tcz\n"
@@ -434,7 +434,7 @@ def test_max_effort_is_smaller_than_fast(folder: Path) -> None:
         Path(name).write_bytes(build(tree, Codec(compression=1, pack=zlib.compress)))
         assert tool("recompress", "-q", "--effort", effort, name) == 0
         assert read(name) == tree
-        sizes.append(open_squashfs(Path(name).read_bytes(), source="x").facts.used_bytes)
+        sizes.append(open_squashfs(Input(Path(name).read_bytes(), name="x")).facts.used_bytes)
     assert sizes[2] < sizes[1] < sizes[0]
 
 

@@ -7,6 +7,7 @@ import pytest
 from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.initramfs import Compression, read_compressions
 from purekernel.formats.iso import parse_iso
+from purekernel.input import Input
 from purekernel.tree import File
 from tests import debian
 from tests.bzimages import make_bzimage, make_payload
@@ -35,27 +36,37 @@ def make_kernel(*texts: bytes, packer: str = "gzip") -> bytes:
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_error_message_of_a_decompressor_shows_its_compression(text: bytes) -> None:
-    assert read_compressions(make_kernel(text, packer="xz")) == {TEXTS[text]}
+    assert read_compressions(Input(make_kernel(text, packer="xz"), name="the kernel")) == {
+        TEXTS[text]
+    }
 
 
 def test_kernel_with_all_decompressors_supports_all_compressions() -> None:
-    assert read_compressions(make_kernel(*TEXTS)) == set(Compression)
+    assert read_compressions(Input(make_kernel(*TEXTS), name="the kernel")) == set(Compression)
 
 
 def test_table_of_names_alone_shows_no_compression() -> None:
-    assert read_compressions(make_kernel()) is None
+    assert read_compressions(Input(make_kernel(), name="the kernel")) is None
 
 
 def test_compressions_of_a_kernel_that_cannot_be_unpacked_are_unknown() -> None:
-    assert read_compressions(b"") is None
-    assert read_compressions(make_bzimage(b"\x89LZO\0\r\n\x1a\n" + bytes(50))) is None
+    assert read_compressions(Input(b"", name="the kernel")) is None
+    assert (
+        read_compressions(
+            Input(make_bzimage(b"\x89LZO\0\r\n\x1a\n" + bytes(50)), name="the kernel")
+        )
+        is None
+    )
 
 
 @pytest.mark.oracle
 def test_kernel_of_core_supports_gzip_and_lzo() -> None:
-    node = parse_iso(core_iso().read_bytes(), source="iso").tree[b"boot/vmlinuz"]
+    node = parse_iso(Input(core_iso().read_bytes(), name="iso")).tree[b"boot/vmlinuz"]
     assert isinstance(node, File)
-    assert read_compressions(node.content) == {Compression.GZIP, Compression.LZO}
+    assert read_compressions(Input(node.content, name="the kernel")) == {
+        Compression.GZIP,
+        Compression.LZO,
+    }
 
 
 @pytest.mark.oracle
@@ -75,4 +86,4 @@ def check_configured(boot: Path, release: str) -> None:
         if f"CONFIG_DECOMPRESS_{compression.name}=y" in lines
     }
     assert Compression.GZIP in configured
-    assert read_compressions(image) == configured
+    assert read_compressions(Input(image, name="the kernel")) == configured

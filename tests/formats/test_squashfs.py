@@ -17,7 +17,7 @@ import pytest
 from purekernel.errors import FormatError, LimitError, PurekernelError
 from purekernel.formats.squashfs import parse_squashfs
 from purekernel.formats.squashfs.codecs import unpacker
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.tree import (
     Device,
     DeviceKind,
@@ -93,7 +93,7 @@ def image(
 
 
 def parse(data: bytes, limits: Limits | None = None) -> Tree:
-    return parse_squashfs(data, source="x.tcz", limits=limits or Limits())
+    return parse_squashfs(Input(data, name="x.tcz", limits=limits or Limits()))
 
 
 def test_image_with_one_file_is_read() -> None:
@@ -282,7 +282,7 @@ def test_invalid_image_is_refused(data: bytes, message: str) -> None:
 
 def test_unsupported_compression_has_a_hint() -> None:
     with pytest.raises(FormatError) as caught:
-        unpacker(3, source="x.tcz")
+        unpacker(3, Input(b"", name="x.tcz"))
     assert caught.value.hint == (
         "build the image again with 'mksquashfs -comp gzip -b 4096', which Tiny Core loads"
     )

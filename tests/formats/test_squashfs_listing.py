@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from purekernel.formats.squashfs import open_squashfs
 from purekernel.formats.squashfs.listing import describe_image, list_details, list_names
+from purekernel.input import Input
 from purekernel.tree import Device, DeviceKind, Directory, File, Metadata, Symlink, Tree
 from tests.formats.test_squashfs_writer import build
 
@@ -20,7 +21,7 @@ def small_tree() -> Tree:
 
 
 def test_details_have_the_columns_of_unsquashfs() -> None:
-    image = open_squashfs(build(small_tree()), source="x.tcz")
+    image = open_squashfs(Input(build(small_tree()), name="x.tcz"))
     lines = list_details(
         image,
         small_tree(),
@@ -42,7 +43,7 @@ def test_names_stand_below_the_top() -> None:
 
 
 def test_image_is_described() -> None:
-    image = open_squashfs(build(small_tree(), tails=False, exports=False), source="x.tcz")
+    image = open_squashfs(Input(build(small_tree(), tails=False, exports=False), name="x.tcz"))
     lines = describe_image(image, name="x.tcz").splitlines()
     assert lines[0] == "Found a valid SQUASHFS 4:0 superblock on x.tcz."
     assert "Compression gzip" in lines

@@ -30,7 +30,7 @@ from purekernel.formats.squashfs.codecs import GZIP, Codec, lz4_codec, xz_codec,
 from purekernel.formats.squashfs.inodes import Entry, build_listing
 from purekernel.formats.squashfs.layout import Flag
 from purekernel.formats.squashfs.metadata import Position
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.tree import (
     Device,
     DeviceKind,
@@ -161,7 +161,7 @@ def test_every_type_of_node_round_trips_with_every_codec(block_bytes: int, tails
 def test_open_squashfs_unpacks_contents_on_access() -> None:
     tree = varied_tree()
     image = bytearray(build(tree))
-    opened = open_squashfs(image, source="x")
+    opened = open_squashfs(Input(image, name="x"))
     assert opened.facts.block_bytes == 4096
     assert opened.facts.inodes == len({tree.inode(path) for path, _node in tree.walk()})
     for path, node in tree.walk():
@@ -172,7 +172,7 @@ def test_open_squashfs_unpacks_contents_on_access() -> None:
             assert opened_node.content == node.content
     image = bytearray(build(with_files(a=b"text " * 5000)))
     image[96:110] = bytes(14)
-    broken = open_squashfs(image, source="x").tree[b"a"]
+    broken = open_squashfs(Input(image, name="x")).tree[b"a"]
     assert isinstance(broken, File)
     with pytest.raises(FormatError, match="x, byte "):
         assert broken.content
@@ -356,7 +356,9 @@ def test_file_larger_than_4_gib_is_written() -> None:
     tree = with_files(huge=Emptiness(), small=b"small")
     image = build(tree, block_bytes=1 << 20)
     assert len(image) == 4096
-    node = open_squashfs(image, source="x", limits=Limits(unpacked_bytes=1 << 33)).tree[b"huge"]
+    node = open_squashfs(Input(image, name="x", limits=Limits(unpacked_bytes=1 << 33))).tree[
+        b"huge"
+    ]
     assert node.size_bytes == Emptiness.SIZE  # type: ignore[union-attr]
 
 
@@ -590,7 +592,7 @@ def test_shared_extension_round_trips(tmp_path: Path) -> None:
     total = [0, 0]
     for path in extensions:
         old = path.read_bytes()
-        tree = parse_squashfs(old, source=path.name)
+        tree = parse_squashfs(Input(old, name=path.name))
         new = build(tree, mkfs_time=superblock(old)[2])
         assert parse(new) == tree
         (tmp_path / "x.tcz").write_bytes(new)

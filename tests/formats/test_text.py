@@ -4,6 +4,7 @@ import pytest
 
 from purekernel.errors import RecipeError
 from purekernel.formats.text import decode_text
+from purekernel.input import Input
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ from purekernel.formats.text import decode_text
     ],
 )
 def test_byte_order_mark_and_carriage_returns_are_removed(data: bytes, text: str) -> None:
-    assert decode_text(data, source="f") == text
+    assert decode_text(Input(data, name="f")) == text
 
 
 @pytest.mark.parametrize(
@@ -46,5 +47,5 @@ def test_file_that_is_not_utf8_or_too_large_is_refused(
     data: bytes, message: str, hint: str
 ) -> None:
     with pytest.raises(RecipeError) as caught:
-        decode_text(data, source="f", most_bytes=20)
+        decode_text(Input(data, name="f"), most_bytes=20)
     assert (str(caught.value), caught.value.hint) == (message, hint)

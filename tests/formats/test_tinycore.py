@@ -29,10 +29,10 @@ DIGEST = "0123456789abcdef" * 2
 def test_blanks_and_duplicates_in_a_dep_file_are_ignored() -> None:
     data = b"\n readline.tcz \r\n\t\nlibstdc++-6.tcz ncursesw.tcz\nreadline.tcz\n "
     names = ("readline.tcz", "libstdc++-6.tcz", "ncursesw.tcz")
-    assert parse_dependencies(data, source="x") == names
-    assert parse_dependencies(b"", source="x") == ()
-    assert parse_dependencies(build_dependencies(names), source="x") == names
-    assert parse_dependencies(b"wireless-KERNEL.tcz", source="x") == ("wireless-KERNEL.tcz",)
+    assert parse_dependencies(Input(data, name="x")) == names
+    assert parse_dependencies(Input(b"", name="x")) == ()
+    assert parse_dependencies(Input(build_dependencies(names), name="x")) == names
+    assert parse_dependencies(Input(b"wireless-KERNEL.tcz", name="x")) == ("wireless-KERNEL.tcz",)
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ def test_blanks_and_duplicates_in_a_dep_file_are_ignored() -> None:
 )
 def test_invalid_name_in_a_dep_file_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
-        parse_dependencies(data, source="x")
+        parse_dependencies(Input(data, name="x"))
     assert str(caught.value) == message
 
 
 def test_dep_file_with_too_many_names_is_refused() -> None:
     data = b"".join(b"n%d.tcz\n" % number for number in range(5000))
     with pytest.raises(FormatError, match="at most 4096 dependencies, got more"):
-        parse_dependencies(data, source="x")
+        parse_dependencies(Input(data, name="x"))
 
 
 @pytest.mark.parametrize(
@@ -66,18 +66,18 @@ def test_dep_file_with_too_many_names_is_refused() -> None:
     ],
 )
 def test_digest_in_the_format_of_md5sum_is_read(line: str) -> None:
-    assert parse_md5(line.encode() + b"\n", source="x") == DIGEST
+    assert parse_md5(Input(line.encode() + b"\n", name="x")) == DIGEST
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"<html>", b"0123  a.tcz", DIGEST.encode() + b"00"])
 def test_file_without_a_digest_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError, match="x: expected a line of md5sum: 32 hexadecimal digits"):
-        parse_md5(data, source="x")
+        parse_md5(Input(data, name="x"))
 
 
 def test_blank_lines_separate_records_of_the_dependency_index() -> None:
     data = b"\n\na.tcz\nb.tcz\n \nc.tcz\n\r\nb.tcz\nd.tcz\n\n\na.tcz\ne.tcz"
-    assert parse_dependency_index(data, source="x") == {
+    assert parse_dependency_index(Input(data, name="x")) == {
         "a.tcz": ("b.tcz", "c.tcz", "e.tcz"),
         "b.tcz": ("d.tcz",),
     }
@@ -111,7 +111,7 @@ def test_blank_lines_separate_records_of_the_dependency_index() -> None:
 def test_damaged_index_is_refused(parse: object, data: bytes, message: str) -> None:
     assert callable(parse)
     with pytest.raises(FormatError) as caught:
-        parse(data, source="x")
+        parse(Input(data, name="x"))
     assert str(caught.value) == message
 
 
@@ -124,7 +124,7 @@ def test_index_with_too_many_extensions_is_refused(monkeypatch: pytest.MonkeyPat
         (parse_dependency_index, "\n\n".join(lines)),
     ):
         with pytest.raises(FormatError, match="x: expected at most 2 extensions, got more"):
-            parse(data.encode(), source="x")
+            parse(Input(data.encode(), name="x"))
 
 
 EXTENSIONS = st.dictionaries(
@@ -139,10 +139,10 @@ EXTENSIONS = st.dictionaries(
 def test_indexes_have_the_contents_of_the_files(needs: dict[str, list[str]]) -> None:
     contents = {name: name.encode() for name in needs}
     indexes = make_indexes(needs, contents)
-    dependencies = parse_dependency_index(indexes["dep.db.gz"], source="x")
+    dependencies = parse_dependency_index(Input(indexes["dep.db.gz"], name="x"))
     assert dependencies == {name: tuple(lines) for name, lines in needs.items() if lines}
-    digests = parse_md5_index(indexes["md5.db.gz"], source="x")
-    assert digests.keys() == parse_size_index(indexes["sizelist.gz"], source="x").keys()
+    digests = parse_md5_index(Input(indexes["md5.db.gz"], name="x"))
+    assert digests.keys() == parse_size_index(Input(indexes["sizelist.gz"], name="x")).keys()
     assert digests.keys() == needs.keys()
 
 
@@ -156,7 +156,7 @@ def test_any_bytes_raise_only_purekernel_errors(data: bytes) -> None:
         parse_dependency_index,
     ):
         with suppress(PurekernelError):
-            parse(data, source="x")
+            parse(Input(data, name="x"))
 
 
 @pytest.mark.oracle
@@ -166,23 +166,25 @@ def test_indexes_of_the_shared_mirror_match_its_files() -> None:
     def index(name: str) -> bytes:
         return bytes(parse_gzip(Input((folder / name).read_bytes(), name=name)))
 
-    needs = parse_dependency_index(index("dep.db.gz"), source="dep.db")
-    digests = parse_md5_index(index("md5.db.gz"), source="md5.db")
-    sizes = parse_size_index(index("sizelist.gz"), source="sizelist")
+    needs = parse_dependency_index(Input(index("dep.db.gz"), name="dep.db"))
+    digests = parse_md5_index(Input(index("md5.db.gz"), name="md5.db"))
+    sizes = parse_size_index(Input(index("sizelist.gz"), name="sizelist"))
     extensions = sorted(folder.glob("*.tcz"))
     assert len(extensions) == 29
     for path in extensions:
         assert sizes[path.name] == path.stat().st_size
-        digest = parse_md5(path.with_name(path.name + ".md5.txt").read_bytes(), source=path.name)
+        digest = parse_md5(
+            Input(path.with_name(path.name + ".md5.txt").read_bytes(), name=path.name)
+        )
         assert digests[path.name] == digest
         dep_file = path.with_name(path.name + ".dep")
         data = dep_file.read_bytes() if dep_file.exists() else b""
-        assert parse_dependencies(data, source=dep_file.name) == needs.get(path.name, ())
+        assert parse_dependencies(Input(data, name=dep_file.name)) == needs.get(path.name, ())
 
 
 def test_md5_and_info_files_are_built() -> None:
     digest = "0123456789abcdef" * 2
-    assert parse_md5(build_md5(digest, "a.tcz"), source="x") == digest
+    assert parse_md5(Input(build_md5(digest, "a.tcz"), name="x")) == digest
     assert build_info({"Title": "a.tcz", "Comments": "one\n\ntwo", "Original-site": ""}) == (
         b"Title:          a.tcz\nComments:       one\n\n                two\nOriginal-site:\n"
     )

@@ -6,7 +6,7 @@ import pytest
 
 from purekernel.errors import FormatError, LimitError, PathError
 from purekernel.formats.tinycore import parse_dependencies, parse_md5
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.plan.conversion import build_companions, convert_package
 from purekernel.tree import File, newest_time
 from tests import debian
@@ -43,8 +43,8 @@ def test_package_becomes_extension_with_companion_files() -> None:
     assert list(beside) == [".md5.txt", ".dep", ".info", ".list"]
     digest = hashlib.md5(CONTENT).hexdigest()
     assert beside[".md5.txt"] == f"{digest}  tool.tcz\n".encode()
-    assert parse_md5(beside[".md5.txt"], source="x") == digest
-    assert parse_dependencies(beside[".dep"], source="x") == ("pci-utils.tcz", "libtool.tcz")
+    assert parse_md5(Input(beside[".md5.txt"], name="x")) == digest
+    assert parse_dependencies(Input(beside[".dep"], name="x")) == ("pci-utils.tcz", "libtool.tcz")
     assert beside[".list"] == (
         b"usr/bin/tool\nusr/local/postinst/tool\nusr/local/tce.installed/tool\n"
     )

@@ -118,7 +118,7 @@ def test_uncompressed_core_with_microcode_is_named() -> None:
 
 def test_uncompressed_archive_without_microcode_is_no_loss() -> None:
     front = build_cpio(Tree())
-    core = content_of(parse_iso(make_core_iso(), source="x").tree, b"boot/core.gz")
+    core = content_of(parse_iso(Input(make_core_iso(), name="x")).tree, b"boot/core.gz")
     assert early_names(Input(front + core, name="x")) == ()
     assert make(make_core_iso(core=front + core)).notes == ()
 
@@ -156,7 +156,7 @@ def test_menus_of_other_loaders_are_named(path: str) -> None:
 
 
 def test_menu_that_isolinux_includes_is_named() -> None:
-    root = parse_iso(make_core_iso(), source="x").tree
+    root = parse_iso(Input(make_core_iso(), name="x")).tree
     menu = content_of(root, b"boot/isolinux/isolinux.cfg")
     # The ISO has no free space: replace the sample's comment lines.
     included = b"label more\n  kernel /boot/vmlinuz\n  append quiet\n"
@@ -243,7 +243,7 @@ def test_tools_refuse_the_same_losses_as_builds(tmp_path: Path) -> None:
         save(path, drop_boot=False)
     assert path.read_bytes() == data
     assert [UEFI_ENTRY in note for note in save(path, drop_boot=True)] == [True, False]
-    assert parse_iso(path.read_bytes(), source="x").other_entries == ()
+    assert parse_iso(Input(path.read_bytes(), name="x")).other_entries == ()
 
 
 def test_tools_refuse_to_lose_microcode(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_other_programs_unpack_every_effort(effort: Effort, tmp_path: Path) -> N
 @pytest.mark.oracle
 @pytest.mark.parametrize("effort", [Effort.FAST, Effort.BALANCED], ids=["fast", "balanced"])
 def test_other_programs_unpack_the_core_of_a_real_base(effort: Effort, tmp_path: Path) -> None:
-    tree = parse_base(core_iso().read_bytes(), source="Core-current.iso").root
+    tree = parse_base(Input(core_iso().read_bytes(), name="Core-current.iso")).root
     with Threads(2) as threads:
         root, packed = pack(tree, effort, threads)
     check_with_other_programs(packed, tmp_path)

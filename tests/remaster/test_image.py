@@ -88,7 +88,7 @@ def test_volume_options_override_fields() -> None:
 def test_iso_metadata_describes_the_iso() -> None:
     built = image()
     data = build_iso(built.iso, fields=built.volume, boot=built.boot, timestamp=built.timestamp)
-    read = parse_iso(data, source="iso")
+    read = parse_iso(Input(data, name="iso"))
     report = yaml.safe_load(content(read.tree, b"iso-metadata.yaml"))
     core, kernel = content(read.tree, b"boot/core.gz"), content(read.tree, b"boot/vmlinuz")
     assert core == built.core
@@ -112,7 +112,7 @@ def test_owner_ids_of_overlays_are_replaced_by_root() -> None:
 
 
 def test_base_folders_keep_their_metadata() -> None:
-    base = parse_iso(make_core_iso(), source="base")
+    base = parse_iso(Input(make_core_iso(), name="base"))
     core = parse_cpio(Input(content(base.tree, b"boot/core.gz"), name="core"))
     built = image().root
     for path, node in core.walk():
@@ -185,7 +185,7 @@ def test_default_timestamp_is_the_newest_input_time() -> None:
 
 def base_iso(change: object) -> bytes:
     """Return the sample's Core ISO with ``change`` applied to its tree."""
-    base = parse_iso(make_core_iso(), source="base")
+    base = parse_iso(Input(make_core_iso(), name="base"))
     tree = base.tree.copy()
     change(tree)
     return build_iso(tree, fields=base.fields, boot=base.boot, timestamp=1_300_000_000)
@@ -262,7 +262,7 @@ def test_base_without_a_needed_part_is_refused(change: object, message: str) -> 
 
 
 def test_base_without_boot_record_is_refused() -> None:
-    base = parse_iso(make_core_iso(), source="base")
+    base = parse_iso(Input(make_core_iso(), name="base"))
     iso = build_iso(base.tree, fields=base.fields, boot=None, timestamp=1)
     with pytest.raises(BundleError, match="no El Torito boot record"):
         build_image(bundle_with(iso))

@@ -7,6 +7,7 @@ from fixtures.bundle import make_bundle
 from fixtures.core_iso import make_core_iso
 from purekernel.errors import BootMenuError
 from purekernel.formats.iso import build_iso, parse_iso
+from purekernel.input import Input
 from purekernel.razor.bundle import parse_bundle
 from purekernel.recipe.model import BootChanges
 from purekernel.remaster.image import Image
@@ -42,7 +43,7 @@ def test_server_folder_has_both_menus_and_their_files() -> None:
 
 
 def menu_image(menu: bytes) -> Image:
-    base = parse_iso(make_core_iso(), source="base")
+    base = parse_iso(Input(make_core_iso(), name="base"))
     tree = base.tree.copy()
     node = tree[b"boot/isolinux/isolinux.cfg"]
     tree.replace(b"boot/isolinux/isolinux.cfg", evolve(node, content=menu))

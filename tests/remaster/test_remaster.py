@@ -14,6 +14,7 @@ from purekernel import Flavour, Image
 from purekernel.errors import CombinedError, RecipeError, UsageError
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.tar import build_tar
+from purekernel.input import Input
 from purekernel.recipe.request import Request
 from purekernel.tree import File, Tree
 from tests.builds import Encoding, make_image
@@ -240,7 +241,7 @@ def test_timestamp_dates_all_generated_files(workshop: Workshop) -> None:
 def test_written_iso_is_read_back(workshop: Workshop) -> None:
     image = make(workshop, '[extensions]\nbuiltin = ["nano"]\n')
     data = build_iso(image.iso, fields=image.volume, boot=image.boot, timestamp=image.timestamp)
-    assert parse_iso(data, source="x").boot == image.boot
+    assert parse_iso(Input(data, name="x")).boot == image.boot
 
 
 def pack(folder: Path, files: dict[str, str]) -> bytes:

@@ -71,7 +71,7 @@ def test_i386_files_equal_those_of_kmod(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def core() -> Tree:
-    return parse_base(shared.core_iso().read_bytes(), source="Core-current.iso").root
+    return parse_base(Input(shared.core_iso().read_bytes(), name="Core-current.iso")).root
 
 
 def release_of(core: Tree) -> str:

@@ -82,14 +82,14 @@ def owner(tree: Tree, path: bytes) -> tuple[int, int, int]:
 
 
 def core() -> Tree:
-    iso = parse_iso(shared.core_iso().read_bytes(), source="Core-current.iso").tree
+    iso = parse_iso(Input(shared.core_iso().read_bytes(), name="Core-current.iso")).tree
     packed = iso[b"boot/core.gz"]
     assert isinstance(packed, File)
     return parse_cpio(Input(gzip.decompress(packed.content), name="core.gz"))
 
 
 def extension(name: str) -> Tree:
-    return parse_squashfs(shared.extension(name).read_bytes(), source=name)
+    return parse_squashfs(Input(shared.extension(name).read_bytes(), name=name))
 
 
 # Cutting

@@ -107,7 +107,7 @@ def complained_of(text: str) -> set[str]:
 @pytest.mark.oracle
 @pytest.mark.parametrize("form", FORMATS)
 def test_core_equals_real_ldconfig(tmp_path: Path, form: CacheFormat) -> None:
-    root = parse_base(shared.core_iso().read_bytes(), source="Core-current.iso").root
+    root = parse_base(Input(shared.core_iso().read_bytes(), name="Core-current.iso")).root
     unpack(root, tmp_path / "root")
     done = assert_same(tmp_path / "root", form, None)
     assert len(done.entries) > 30
@@ -117,7 +117,7 @@ def test_core_equals_real_ldconfig(tmp_path: Path, form: CacheFormat) -> None:
 @pytest.mark.oracle
 def test_shipped_cache_of_core_has_the_same_order() -> None:
     # It also has libraries that no longer exist.
-    root = parse_base(shared.core_iso().read_bytes(), source="Core-current.iso").root
+    root = parse_base(Input(shared.core_iso().read_bytes(), name="Core-current.iso")).root
     shipped = parse_ld_cache(Input(cache_bytes(root), name="shipped"))
     done = ldconfig(root, mtime=NOW)
     ours = parse_ld_cache(Input(cache_bytes(done.tree), name="ours"))

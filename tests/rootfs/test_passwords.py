@@ -335,7 +335,7 @@ def test_library_with_many_names_is_read_once() -> None:
 
 @pytest.mark.slow
 def test_core_supports_sha512_through_libcrypt() -> None:
-    iso = parse_iso(core_iso().read_bytes(), source="Core-current.iso").tree
+    iso = parse_iso(Input(core_iso().read_bytes(), name="Core-current.iso")).tree
     core = iso[b"boot/core.gz"]
     assert isinstance(core, File)
     found = choose_scheme(parse_cpio(Input(gzip.decompress(core.content), name="core.gz")))

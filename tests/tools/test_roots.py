@@ -330,12 +330,12 @@ def test_saved_squashfs_keeps_its_options(options: str, tmp_path: Path) -> None:
 def test_saved_iso_differs_only_in_its_core(tmp_path: Path) -> None:
     path = tmp_path / "core.iso"
     path.write_bytes(make_core_iso(beside_boot={b"cde/onboot.lst": b"x.tcz\n"}))
-    before = parse_iso(path.read_bytes(), source="x")
+    before = parse_iso(Input(path.read_bytes(), name="x"))
     root = open_all(path)
     assert root.tree == open_all(f"{path}:boot/core.gz").tree
     changed = change(root.tree)
     root.save(changed)
-    after = parse_iso(path.read_bytes(), source="x")
+    after = parse_iso(Input(path.read_bytes(), name="x"))
     assert (after.boot, after.fields) == (before.boot, before.fields)
     assert open_all(path).tree == changed
     for name, node in before.tree.walk():
@@ -360,7 +360,7 @@ def test_iso_with_two_boot_entries_is_not_written(tmp_path: Path) -> None:
         "-eltorito-alt-boot", "-e", "efi.img", "-no-emul-boot", "-o", made, files,
     )  # fmt: skip
     data = made.read_bytes()
-    assert len(parse_iso(data, source="x").boot_entries) == 2
+    assert len(parse_iso(Input(data, name="x")).boot_entries) == 2
     root = open_all(made)
     with pytest.raises(BootLossError, match="the output would lose"):
         root.save(change(root.tree))

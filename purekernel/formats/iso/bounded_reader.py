@@ -11,9 +11,9 @@ from __future__ import annotations
 import io
 import os
 
-from purekernel.errors import LimitError
 from purekernel.formats.iso.check import Survey
 from purekernel.formats.iso.layout import FIRST_DESCRIPTOR, SECTOR_BYTES
+from purekernel.input import Input
 
 # These reads are for continuations of Rock Ridge entries, the boot catalog and the boot image, each
 # of at most a sector. pycdlib compares each continuation with all earlier ones, in quadratic time.
@@ -23,12 +23,12 @@ MAX_READS = 10_000
 class Window(io.RawIOBase):
     """A read-only view of an image."""
 
-    def __init__(self, view: memoryview, survey: Survey, source: str) -> None:
+    def __init__(self, file: Input, survey: Survey) -> None:
         super().__init__()
-        self._view = view
+        self._file = file
+        self._view = file.view
         self._descriptors = b"".join(survey.descriptors)
         self._extents = survey.extents
-        self._source = source
         self._offset = 0
         self._reads = 0
 
@@ -75,10 +75,9 @@ class Window(io.RawIOBase):
             return
         self._reads += 1
         if size > SECTOR_BYTES or self._reads > MAX_READS:
-            raise LimitError(
-                source=self._source,
-                offset=start,
-                expected=f"at most {MAX_READS} reads of {SECTOR_BYTES} bytes outside directories",
-                got=f"read {self._reads} of {size} bytes",
+            raise self._file.exceed(
+                start,
+                f"at most {MAX_READS} reads of {SECTOR_BYTES} bytes outside directories",
+                f"read {self._reads} of {size} bytes",
                 hint="the image is damaged or hostile: use another copy of it",
             )

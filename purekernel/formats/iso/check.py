@@ -14,9 +14,8 @@ import struct
 
 from attrs import frozen
 
-from purekernel.errors import FormatError, LimitError
 from purekernel.formats.iso.layout import BOOT_RECORD, FIRST_DESCRIPTOR, SECTOR_BYTES
-from purekernel.input import Limits
+from purekernel.input import Input
 
 IDENTIFIER = b"CD001"
 BOOT, PRIMARY, SUPPLEMENTARY, TERMINATOR = 0, 1, 2, 255
@@ -54,22 +53,21 @@ class Survey:
     extents: dict[int, int]
 
 
-def survey(view: memoryview, *, source: str, limits: Limits) -> Survey:
+def survey(file: Input) -> Survey:
     """Check an image, and return the parts that pycdlib may read.
 
     Raises:
         FormatError: a descriptor or a directory is damaged, or the image is truncated.
-        LimitError: the image has more entries than ``limits`` allow, or its directories are less
+        LimitError: the image has more entries than the limit, or its directories are less
             sorted than any writer leaves them.
     """
-    return _Surveyor(view, source, limits).survey()
+    return _Surveyor(file).survey()
 
 
 class _Surveyor:
-    def __init__(self, view: memoryview, source: str, limits: Limits) -> None:
-        self._view = view
-        self._source = source
-        self._limits = limits
+    def __init__(self, file: Input) -> None:
+        self._file = file
+        self._view = file.view
         self._block_bytes = SECTOR_BYTES
         self._members = 0
         self._disorder = 0
@@ -80,7 +78,7 @@ class _Surveyor:
         count, descriptors = self._descriptors()
         primary = next((raw for kind, raw in descriptors if kind == PRIMARY), None)
         if primary is None:
-            raise self._error(
+            raise self._file.fail(
                 FIRST_DESCRIPTOR * SECTOR_BYTES,
                 "a primary volume descriptor",
                 "no such descriptor",
@@ -88,12 +86,12 @@ class _Surveyor:
         start = FIRST_DESCRIPTOR * SECTOR_BYTES
         self._block_bytes = self._both(primary, 128, "<H", start)
         if self._block_bytes not in (512, 1024, SECTOR_BYTES):
-            raise self._error(
+            raise self._file.fail(
                 start + 128, "blocks of 512, 1024 or 2048 bytes", f"{self._block_bytes}"
             )
         blocks = self._both(primary, 80, "<I", start)
         if blocks * self._block_bytes > len(self._view):
-            raise self._error(
+            raise self._file.fail(
                 len(self._view),
                 f"{blocks * self._block_bytes} bytes, as the volume descriptor states",
                 "the end of the file",
@@ -120,15 +118,15 @@ class _Surveyor:
             offset = number * SECTOR_BYTES
             raw = bytes(self._view[offset : offset + SECTOR_BYTES])
             if len(raw) < SECTOR_BYTES:
-                raise self._error(offset, "a volume descriptor", "the end of the file")
+                raise self._file.fail(offset, "a volume descriptor", "the end of the file")
             if raw[1:6] != IDENTIFIER:
-                raise self._error(offset + 1, "a volume descriptor (CD001)", repr(raw[1:6])[1:])
+                raise self._file.fail(offset + 1, "a volume descriptor (CD001)", repr(raw[1:6])[1:])
             # A boot record is valid only in sector 17 (El Torito, 2.0).
             if raw[0] != BOOT or number == BOOT_RECORD:
                 descriptors.append((raw[0], raw))
             if raw[0] == TERMINATOR:
                 return number - FIRST_DESCRIPTOR + 1, descriptors
-        raise self._error(
+        raise self._file.fail(
             FIRST_DESCRIPTOR * SECTOR_BYTES,
             f"at most {MAX_DESCRIPTORS} volume descriptors",
             "more",
@@ -148,7 +146,7 @@ class _Surveyor:
         while pending:
             for folder in self._directory(*pending.pop()):
                 if folder[0] in seen:
-                    raise self._error(
+                    raise self._file.fail(
                         folder[2], "folders that form a tree", "a folder at two paths"
                     )
                 seen.add(folder[0])
@@ -156,7 +154,7 @@ class _Surveyor:
         table_bytes = self._both(descriptor, 132, "<I", start)
         # An entry has at most 264 bytes: 8, a name of up to 255, and padding to an even size.
         if table_bytes > len(seen) * 264:
-            raise self._error(
+            raise self._file.fail(
                 start + 132, f"a path table for {len(seen)} folders", f"{table_bytes} bytes"
             )
         for offset, order in ((140, "<I"), (148, ">I")):
@@ -172,7 +170,7 @@ class _Surveyor:
         # Directories could overlap, and so be larger in total than the image.
         self._directory_bytes += size_bytes
         if self._directory_bytes > len(self._view):
-            raise self._error(
+            raise self._file.fail(
                 record_offset, "directories that do not overlap", "overlapping directories"
             )
         self._note(start, size_bytes)
@@ -190,16 +188,18 @@ class _Surveyor:
                 continue
             record = bytes(self._view[offset : offset + length])
             if length < RECORD_BYTES + 1 or offset + length > block_end:
-                raise self._error(
+                raise self._file.fail(
                     offset,
                     f"a directory record of 34 to {block_end - offset} bytes",
                     f"{length}",
                 )
             name = record[RECORD_BYTES : RECORD_BYTES + record[32]]
             if not name or len(name) != record[32]:
-                raise self._error(offset + 32, "a name within its record", f"{record[32]} bytes")
+                raise self._file.fail(
+                    offset + 32, "a name within its record", f"{record[32]} bytes"
+                )
             self._members += 1
-            self._limits.check_members(self._members, source=self._source, offset=offset)
+            self._file.check_members(self._members, offset)
             self._sort_in(sorted_names, name, offset)
             if name not in (b"\0", b"\1"):
                 child = self._record(record, offset)
@@ -212,7 +212,7 @@ class _Surveyor:
         extent = self._both(record, 2, "<I", offset)
         size_bytes = self._both(record, 10, "<I", offset)
         if record[1] or record[26] or record[27]:
-            raise self._error(
+            raise self._file.fail(
                 offset,
                 "a contiguous file",
                 "an interleaved file or one with an extended attribute record",
@@ -228,17 +228,16 @@ class _Surveyor:
         self._disorder += len(sorted_names) - index
         sorted_names.insert(index, key)
         if self._disorder > MAX_DISORDER:
-            raise LimitError(
-                source=self._source,
-                offset=offset,
-                expected="sorted directories",
-                got="an unsorted directory",
+            raise self._file.exceed(
+                offset,
+                "sorted directories",
+                "an unsorted directory",
                 hint="the image is damaged or hostile: use another copy of it",
             )
 
     def _check_extent(self, start: int, size_bytes: int, record_offset: int) -> None:
         if start + size_bytes > len(self._view):
-            raise self._error(
+            raise self._file.fail(
                 record_offset,
                 f"an extent within the image of {len(self._view)} bytes",
                 f"{size_bytes} bytes at byte {start}",
@@ -253,13 +252,10 @@ class _Surveyor:
         (little,) = struct.unpack_from(kind, raw, field_offset)
         (big,) = struct.unpack_from(kind.replace("<", ">"), raw, field_offset + size_bytes)
         if little != big:
-            raise self._error(
+            raise self._file.fail(
                 start + field_offset, "the same number in both byte orders", f"{little} and {big}"
             )
         return int(little)
-
-    def _error(self, offset: int, expected: str, got: str) -> FormatError:
-        return FormatError(source=self._source, offset=offset, expected=expected, got=got)
 
 
 def _is_joliet(raw: bytes) -> bool:

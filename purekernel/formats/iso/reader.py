@@ -44,7 +44,7 @@ from purekernel.formats.iso.records import (
     rock_ridge_name,
 )
 from purekernel.formats.iso.system_area import describe_system_area
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import Input
 from purekernel.tree import ROOT, Buffer, Directory, Tree, display, parse_path
 from purekernel.tree.path import join, parent
 
@@ -71,36 +71,35 @@ def is_iso(data: Buffer) -> bool:
     return bytes(data[start : start + len(STANDARD)]) == STANDARD
 
 
-def parse_iso(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> IsoImage:
-    """Return the content of the ISO image ``data``. File contents are views into ``data``.
+def parse_iso(file: Input) -> IsoImage:
+    """Return the content of the ISO image ``file``. File contents are views into its data.
 
     Files are hard links of each other if Rock Ridge states several links and the same serial
     number, or the same extent.
 
     Raises:
         FormatError: the image is damaged, truncated, or not an ISO image.
-        LimitError: it exceeds ``limits``.
+        LimitError: it exceeds the limits.
     """
-    view = memoryview(data).cast("B")
-    window = Window(view, survey(view, source=source, limits=limits), source)
+    window = Window(file, survey(file))
     image = pycdlib.PyCdlib()
     try:
         image.open_fp(cast("BinaryIO", window))
-        return _Reader(view, image, source, limits).read()
+        return _Reader(file, image).read()
     except TreeError as error:
-        raise FormatError(source=source, expected="valid names", got=str(error)) from None
+        raise file.fail(None, "valid names", str(error)) from None
     except PurekernelError:
         raise
     except pycdlibexception.PyCdlibException as error:
-        raise _invalid(source, str(error)) from None
+        raise _invalid(file, str(error)) from None
     except Exception as error:  # noqa: BLE001  # a damaged image can make pycdlib raise anything
-        raise _invalid(source, f"a damaged image (pycdlib raises {error!r})") from None
+        raise _invalid(file, f"a damaged image (pycdlib raises {error!r})") from None
     finally:
         _close(image)
 
 
-def _invalid(source: str, got: str) -> FormatError:
-    return FormatError(source=source, expected="a valid ISO 9660 image", got=got)
+def _invalid(file: Input, got: str) -> FormatError:
+    return file.fail(None, "a valid ISO 9660 image", got)
 
 
 def _close(image: pycdlib.PyCdlib) -> None:
@@ -110,13 +109,10 @@ def _close(image: pycdlib.PyCdlib) -> None:
 
 
 class _Reader:
-    def __init__(
-        self, view: memoryview, image: pycdlib.PyCdlib, source: str, limits: Limits
-    ) -> None:
-        self._view = view
+    def __init__(self, file: Input, image: pycdlib.PyCdlib) -> None:
+        self._file = file
+        self._view = file.view
         self._image = image
-        self._source = source
-        self._limits = limits
         self._block_bytes = image.pvd.logical_block_size()
 
     def read(self) -> IsoImage:
@@ -157,17 +153,17 @@ class _Reader:
                 link = child_link(child)
                 if link is not None:
                     if link not in moved:
-                        raise _invalid(self._source, "a missing relocated folder")
+                        raise _invalid(self._file, "a missing relocated folder")
                     target = moved[link]
                 raw = name(child)
                 if parse_path(raw) != raw or b"/" in raw:
-                    raise _invalid(self._source, f"the name {display(raw)}")
+                    raise _invalid(self._file, f"the name {display(raw)}")
                 path = parse_path(join(folder, raw))
-                self._limits.check_depth(path, source=self._source)
+                self._file.check_depth(path)
                 yield _Member(path=path, records=(target, *group[1:]))
                 if target.isdir:
                     if id(target) in seen:
-                        raise _invalid(self._source, "a folder that contains itself")
+                        raise _invalid(self._file, "a folder that contains itself")
                     seen.add(id(target))
                     pending.append((path, target))
 
@@ -194,13 +190,9 @@ class _Reader:
             content = self._content(member.records)
             child = node_of(record, content)
             if child is None:
-                raise _invalid(self._source, f"an unknown type of file at {display(member.path)}")
+                raise _invalid(self._file, f"an unknown type of file at {display(member.path)}")
             if member.path in tree:
-                raise FormatError(
-                    source=self._source,
-                    expected="each name once",
-                    got=f"{display(member.path)} again",
-                )
+                raise self._file.fail(None, "each name once", f"{display(member.path)} again")
             key = link_key(record)
             first = first_names.get(key) if key is not None else None
             if first is not None and tree[first] == child:
@@ -210,7 +202,7 @@ class _Reader:
             if key is not None:
                 first_names.setdefault(key, member.path)
             unpacked_bytes += len(content)
-            self._limits.check_unpacked(unpacked_bytes, source=self._source)
+            self._file.check_unpacked(unpacked_bytes)
         return tree
 
     def _content(self, records: tuple[dr.DirectoryRecord, ...]) -> Buffer:
@@ -224,17 +216,14 @@ class _Reader:
             if pieces and pieces[-1][1] == start:
                 start = pieces.pop()[0]
             if end > len(self._view):
-                raise FormatError(
-                    source=self._source,
-                    offset=start,
-                    expected=f"a file of {record.data_length} bytes",
-                    got="the end of the image",
+                raise self._file.fail(
+                    start, f"a file of {record.data_length} bytes", "the end of the image"
                 )
             pieces.append((start, end))
         if len(pieces) == 1:
             return self._view[pieces[0][0] : pieces[0][1]]
         total_bytes = sum(end - start for start, end in pieces)
-        self._limits.check_unpacked(total_bytes, source=self._source)
+        self._file.check_unpacked(total_bytes)
         return b"".join(self._view[start:end] for start, end in pieces)
 
     def _boot_entries(self, members: list[_Member]) -> tuple[BootEntry, ...]:

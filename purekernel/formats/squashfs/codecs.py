@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from purekernel.errors import FormatError
 from purekernel.formats import zstd
 from purekernel.formats.lz4 import build_block, parse_block
 from purekernel.formats.squashfs.layout import METADATA_BYTES
+from purekernel.input import Input
 from purekernel.tree import Buffer
 
 Pack = Callable[[bytes], bytes]
@@ -141,8 +141,8 @@ def zstd_codec(level: int = 19) -> Codec:
 # squashfs does not use.
 
 
-def unpacker(compression: int, *, source: str) -> Unpacker:
-    """Return the decompressor for the compression number in the superblock.
+def unpacker(compression: int, file: Input) -> Unpacker:
+    """Return the decompressor for the compression number in the superblock of ``file``.
 
     Raises:
         FormatError: purekernel does not support the compression.
@@ -155,11 +155,10 @@ def unpacker(compression: int, *, source: str) -> Unpacker:
         return parse_block
     if compression == ZSTD:
         return _unpack_zstd
-    raise FormatError(
-        source=source,
-        offset=20,
-        expected="blocks compressed with gzip, xz, lz4 or zstd",
-        got=NAMES.get(compression, f"compression {compression}"),
+    raise file.fail(
+        20,
+        "blocks compressed with gzip, xz, lz4 or zstd",
+        NAMES.get(compression, f"compression {compression}"),
         hint="build the image again with 'mksquashfs -comp gzip -b 4096', which Tiny Core loads",
     )
 

@@ -25,7 +25,6 @@ from PySquashfsImage import SquashFsImage
 from PySquashfsImage.structure import DirEntry, DirHeader
 from PySquashfsImage.structure.inode import InodeHeader
 
-from purekernel.errors import FormatError
 from purekernel.formats.squashfs.codecs import ERRORS, Unpacker, unpacker
 from purekernel.formats.squashfs.layout import (
     DATA_PLAIN,
@@ -43,7 +42,7 @@ from purekernel.formats.squashfs.layout import (
 )
 from purekernel.formats.squashfs.superblock import Superblock, parse_superblock, read_facts
 from purekernel.formats.squashfs.xattrs import StoredXattrs
-from purekernel.input import Limits
+from purekernel.input import Input
 from purekernel.tree import Buffer, display
 
 INODE_HEADER = struct.calcsize("<HHHHII")
@@ -68,12 +67,15 @@ class DirectoryEntry:
 
 
 class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
-    """An open image, of which only the tables are read."""
+    """An open image, of which only the tables are read.
 
-    def __init__(self, data: Buffer, *, source: str, limits: Limits) -> None:
-        self._view = memoryview(data)
-        self._source = source
-        self._limits = limits
+    Attributes:
+        file: the bytes of the image.
+    """
+
+    def __init__(self, file: Input) -> None:
+        self.file = file
+        self._view = file.view
         self._unpack: Unpacker
         self._unpacked_bytes = 0
         self._fragments: dict[int, memoryview] = {}
@@ -83,11 +85,11 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
     # Overrides of methods that the library calls
 
     def _initialize(self) -> None:
-        self._sblk = parse_superblock(self._view, source=self._source, limits=self._limits)
-        self._unpack = unpacker(self._sblk.compression, source=self._source)
+        self._sblk = parse_superblock(self.file)
+        self._unpack = unpacker(self._sblk.compression, self.file)
         self._read_uids_guids()
         self._read_fragment_table()
-        self.xattrs = StoredXattrs(self, self._sblk.xattr_id_table_start, self._refuse)
+        self.xattrs = StoredXattrs(self, self._sblk.xattr_id_table_start)
 
     def _read_block(self, start: int, expected: int = METADATA_BYTES) -> tuple[bytes, int]:  # noqa: ARG002
         """Return the metadata block at ``start`` and where the next one starts.
@@ -101,7 +103,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
             packed, METADATA_BYTES, start=start, plain=bool(size & METADATA_PLAIN)
         )
         if not block:
-            raise self._refuse(start, "a metadata block", "an empty block")
+            raise self.file.fail(start, "a metadata block", "an empty block")
         return block, start + 2 + packed_bytes
 
     def _read_metadata(
@@ -113,7 +115,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
             entry = self._get_metadata(hash_table, block)
             buffer = entry["buffer"]
             if offset > len(buffer):
-                raise self._refuse(
+                raise self.file.fail(
                     block,
                     f"a metadata block of more than {offset} bytes",
                     f"{len(buffer)} bytes",
@@ -149,12 +151,12 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
         )
         header = InodeHeader.from_bytes(data)
         if not 1 <= header.inode_type <= LAST_INODE_TYPE:
-            raise self._refuse(
+            raise self.file.fail(
                 None, f"an inode type from 1 to {LAST_INODE_TYPE}", f"{header.inode_type}"
             )
         for index in (header.uid, header.guid):
             if index not in self._id_table:
-                raise self._refuse(
+                raise self.file.fail(
                     None, f"an index into {len(self._id_table)} owners and groups", f"{index}"
                 )
         return self._read_inode(place.block, place.offset)
@@ -162,9 +164,9 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
     def _read_inode_data(self, block: int, offset: int, length: int) -> Any:
         # Only link targets and block lists vary in length; the caller of content() has limited the
         # latter.
-        most_bytes = max(MOST_TARGET_BYTES, self._limits.unpacked_bytes >> LEAST_BLOCK_LOG << 2)
+        most_bytes = max(MOST_TARGET_BYTES, self.file.limits.unpacked_bytes >> LEAST_BLOCK_LOG << 2)
         if length > most_bytes:
-            raise self._refuse(block, f"at most {most_bytes} bytes of an inode", f"{length}")
+            raise self.file.fail(block, f"at most {most_bytes} bytes of an inode", f"{length}")
         return self._read_metadata(self._inode_table_hash, block, offset, length)
 
     def read_plain(self, start: int, size: int, what: str) -> memoryview:
@@ -178,7 +180,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
     def charge(self, size_bytes: int, start: int) -> None:
         """Add ``size_bytes``, other than file contents, to the unpacked size."""
         self._unpacked_bytes += size_bytes
-        self._limits.check_unpacked(self._unpacked_bytes, source=self._source, offset=start)
+        self.file.check_unpacked(self._unpacked_bytes, start)
 
     def entries(self, inode: Any) -> Iterator[DirectoryEntry]:
         """Yield the entries of the folder with this inode, in the image's order.
@@ -194,7 +196,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
             header = DirHeader.from_bytes(data)
             left -= DIRECTORY_HEADER.size
             if header.count >= MOST_UNDER_HEADER:
-                raise self._refuse(
+                raise self.file.fail(
                     block,
                     f"at most {MOST_UNDER_HEADER} names under one header of a folder",
                     f"{header.count + 1}",
@@ -210,7 +212,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
                     place=Place(block=header.start_block, offset=entry.offset),
                 )
         if left < 0 and inode.data >= LISTING_EXTRA:
-            raise self._refuse(
+            raise self.file.fail(
                 block, "a folder listing of the size that the inode states", "a longer listing"
             )
 
@@ -236,7 +238,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
                 continue
             packed_bytes = size & ~DATA_PLAIN
             if packed_bytes > block_bytes:
-                raise self._refuse(
+                raise self.file.fail(
                     start, f"a block of at most {block_bytes} bytes", f"{packed_bytes}"
                 )
             pieces.append(self._data_block(start, size, whole, shown))
@@ -251,14 +253,14 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
         packed = self._slice(start, size & ~DATA_PLAIN, f"a block of {shown}")
         block = self._unpack_block(packed, whole, start=start, plain=bool(size & DATA_PLAIN))
         if len(block) != whole:
-            raise self._refuse(start, f"{whole} bytes in this block of {shown}", f"{len(block)}")
+            raise self.file.fail(start, f"{whole} bytes in this block of {shown}", f"{len(block)}")
         return block
 
     def _tail(self, inode: Any, size: int, shown: str) -> memoryview:
         """Return the end of a file from its fragment block, shared with the ends of other files."""
         number = inode.fragment
         if number == NO_FRAGMENT or number >= len(self._fragment_table):
-            raise self._refuse(
+            raise self.file.fail(
                 None,
                 f"a fragment number below {len(self._fragment_table)} for {shown}",
                 f"{number}",
@@ -277,7 +279,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
             self._fragments[number] = memoryview(block)
         tail = self._fragments[number][inode.offset : inode.offset + size]
         if len(tail) != size:
-            raise self._refuse(
+            raise self.file.fail(
                 None, f"{size} bytes of {shown} in fragment {number}", f"{len(tail)}"
             )
         return tail
@@ -288,9 +290,9 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
         try:
             block = bytes(packed) if plain else self._unpack(packed, most_bytes)
         except ERRORS as error:
-            raise self._refuse(start, "a valid compressed block", str(error)) from None
+            raise self.file.fail(start, "a valid compressed block", str(error)) from None
         if len(block) > most_bytes:
-            raise self._refuse(start, f"a block of at most {most_bytes} bytes", "a longer block")
+            raise self.file.fail(start, f"a block of at most {most_bytes} bytes", "a longer block")
         return block
 
     def _get_metadata(self, hash_table: dict[int, Any], start: int) -> Any:
@@ -303,11 +305,8 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
     def _slice(self, start: int, size: int, what: str) -> memoryview:
         piece = self._view[start : start + size]
         if len(piece) != size:
-            raise self._refuse(start, f"{size} bytes of {what}", "the end of the file")
+            raise self.file.fail(start, f"{size} bytes of {what}", "the end of the file")
         return piece
-
-    def _refuse(self, offset: int | None, expected: str, got: str) -> FormatError:
-        return FormatError(source=self._source, offset=offset, expected=expected, got=got)
 
 
 class _Stream:

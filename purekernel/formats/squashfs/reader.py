@@ -23,7 +23,7 @@ from purekernel.formats.squashfs.layout import (
     SYMLINK,
 )
 from purekernel.formats.squashfs.superblock import Superblock
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import Input
 from purekernel.tree import (
     ROOT,
     Buffer,
@@ -45,7 +45,7 @@ from purekernel.tree.node import PERMISSIONS
 from purekernel.tree.path import join
 
 
-def parse_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> Tree:
+def parse_squashfs(file: Input) -> Tree:
     """Return the tree in an image whose blocks are compressed with gzip, xz, lz4 or zstd.
 
     Small files are views into their fragment blocks. Names of one inode become hard links.
@@ -53,12 +53,11 @@ def parse_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS
     Raises:
         FormatError: the image is damaged, truncated, of another version, or has an unsupported
             compression.
-        LimitError: the unpacked size or the number of names exceeds ``limits``.
+        LimitError: the unpacked size or the number of names exceeds the limits.
         TreeError: a name is longer than Linux allows.
     """
-    with _library_errors(source):
-        image = Image(data, source=source, limits=limits)
-        return _Reader(image, source, limits).read()
+    with _library_errors(file):
+        return _Reader(Image(file)).read()
 
 
 @frozen(kw_only=True)
@@ -79,15 +78,15 @@ class OpenImage:
     xattr_sets: int
 
 
-def open_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) -> OpenImage:
+def open_squashfs(file: Input) -> OpenImage:
     """Return an image whose contents are unpacked on access.
 
     Raises:
         FormatError, LimitError, TreeError: as :func:`parse_squashfs`.
     """
-    with _library_errors(source):
-        image = Image(data, source=source, limits=limits)
-        reader = _Reader(image, source, limits, is_lazy=True)
+    with _library_errors(file):
+        image = Image(file)
+        reader = _Reader(image, is_lazy=True)
         return OpenImage(
             tree=reader.read(),
             facts=image.facts,
@@ -97,12 +96,12 @@ def open_squashfs(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS)
 
 
 @contextmanager
-def _library_errors(source: str) -> Iterator[None]:
+def _library_errors(file: Input) -> Iterator[None]:
     """Convert exceptions of the library on a damaged image to :class:`FormatError`."""
     try:
         yield
     except TreeError as error:
-        raise error.within(source) from None
+        raise error.within(file.name) from None
     except (
         ArithmeticError,
         AttributeError,
@@ -116,22 +115,19 @@ def _library_errors(source: str) -> Iterator[None]:
     ) as error:
         if isinstance(error, FormatError):
             raise
-        raise FormatError(
-            source=source,
-            expected="a valid squashfs image",
-            got=f"a damaged image ({type(error).__name__}: {error})",
+        raise file.fail(
+            None, "a valid squashfs image", f"a damaged image ({type(error).__name__}: {error})"
         ) from None
 
 
 class _Reader:
     """Read one image into a tree."""
 
-    def __init__(self, image: Image, source: str, limits: Limits, *, is_lazy: bool = False) -> None:
+    def __init__(self, image: Image, *, is_lazy: bool = False) -> None:
         self._image = image
         self._is_lazy = is_lazy
         self.sizes: dict[bytes, int] = {}
-        self._source = source
-        self._limits = limits
+        self._file = image.file
         self._content_bytes = 0
         self._folders: set[Place] = set()
         self._first_names: dict[Place, bytes] = {}
@@ -142,7 +138,7 @@ class _Reader:
         root = self._image.read_inode(root_place)
         node = self._node(root, ROOT)
         if not isinstance(node, Directory):
-            raise self._refuse("a folder as the root", "another type of inode")
+            raise self._file.fail(None, "a folder as the root", "another type of inode")
         tree = Tree(node)
         self._folders.add(root_place)
         pending = [(ROOT, root)]
@@ -164,7 +160,8 @@ class _Reader:
             return None
         inode = self._image.read_inode(entry.place)
         if _basic_type(inode) != entry.type:
-            raise self._refuse(
+            raise self._file.fail(
+                None,
                 f"{display(path)} of inode type {entry.type}, as its folder states",
                 f"{inode.type}",
             )
@@ -174,20 +171,20 @@ class _Reader:
             self._first_names[entry.place] = path
             return None
         if entry.place in self._folders:
-            raise self._refuse(
-                "each folder at one path", f"{display(path)}, which is also at another path"
+            raise self._file.fail(
+                None, "each folder at one path", f"{display(path)}, which is also at another path"
             )
         self._folders.add(entry.place)
         return inode
 
     def _path(self, tree: Tree, folder: bytes, name: bytes) -> bytes:
         if b"/" in name or name in (b".", b".."):
-            raise self._refuse(f"a valid name in {display(folder)}", display(name))
+            raise self._file.fail(None, f"a valid name in {display(folder)}", display(name))
         path = parse_path(join(folder, name))
-        self._limits.check_members(len(tree) + 1, source=self._source)
-        self._limits.check_depth(path, source=self._source)
+        self._file.check_members(len(tree) + 1)
+        self._file.check_depth(path)
         if path in tree:
-            raise self._refuse("each name once", f"{display(path)} again")
+            raise self._file.fail(None, "each name once", f"{display(path)} again")
         return path
 
     def _node(self, inode: Any, path: bytes) -> Node:
@@ -204,7 +201,7 @@ class _Reader:
             return Directory(metadata=metadata)
         if kind == FILE:
             self._content_bytes += inode.data
-            self._limits.check_unpacked(self._content_bytes, source=self._source)
+            self._file.check_unpacked(self._content_bytes)
             if self._is_lazy:
                 content = LazyContent(inode.data, load=partial(self._load, inode, path))
                 return File(metadata=metadata, content=content)
@@ -222,21 +219,19 @@ class _Reader:
         return Fifo(metadata=metadata) if kind == FIFO else Socket(metadata=metadata)
 
     def _load(self, inode: Any, path: bytes) -> Buffer:
-        with _library_errors(self._source):
+        with _library_errors(self._file):
             return self._image.content(inode, path)
 
     def _target(self, inode: Any, path: bytes) -> bytes:
         # inode.symlink would decode the target as UTF-8.
         target: bytes = inode._symlink  # noqa: SLF001
         if not target or b"\0" in target or len(target) >= MOST_TARGET_BYTES:
-            raise self._refuse(
+            raise self._file.fail(
+                None,
                 f"a target of 1 to {MOST_TARGET_BYTES - 1} bytes without NUL for {display(path)}",
                 display(target[:40]),
             )
         return target
-
-    def _refuse(self, expected: str, got: str) -> FormatError:
-        return FormatError(source=self._source, expected=expected, got=got)
 
 
 def _basic_type(inode: Any) -> int:

@@ -8,14 +8,13 @@ from typing import Any
 from attrs import frozen
 from PySquashfsImage.structure import Superblock as LibrarySuperblock
 
-from purekernel.errors import FormatError
 from purekernel.formats.squashfs.layout import (
     LEAST_BLOCK_LOG,
     MOST_BLOCK_LOG,
     NO_TABLE,
     SUPERBLOCK_BYTES,
 )
-from purekernel.input import Limits
+from purekernel.input import Input
 
 MAGIC = b"hsqs"
 
@@ -67,59 +66,45 @@ def build_superblock(block: Superblock) -> bytes:
     )  # fmt: skip
 
 
-def parse_superblock(view: memoryview, *, source: str, limits: Limits) -> Any:
+def parse_superblock(file: Input) -> Any:
     """Return the superblock of an image, as a structure of the library.
 
     Raises:
         FormatError: the image is of another version, shorter than it states, or has impossible
             fields.
-        LimitError: it states more inodes or fragments than ``limits`` allow.
+        LimitError: it states more inodes or fragments than the limit.
     """
+    view = file.view
     magic = bytes(view[:4])
     if len(view) < SUPERBLOCK_BYTES or magic != MAGIC:
-        raise FormatError(
-            source=source,
-            offset=0,
-            expected="a squashfs image (68 73 71 73)",
-            got=f"{magic.hex(' ') or 'no bytes'} in a file of {len(view)} bytes",
+        raise file.fail(
+            0,
+            "a squashfs image (68 73 71 73)",
+            f"{magic.hex(' ') or 'no bytes'} in a file of {len(view)} bytes",
         )
     block = LibrarySuperblock.from_bytes(bytes(view[:SUPERBLOCK_BYTES]))
     if (block.s_major, block.s_minor) != (4, 0):
-        raise FormatError(
-            source=source,
-            offset=28,
-            expected="squashfs version 4.0",
-            got=f"{block.s_major}.{block.s_minor}",
-        )
+        raise file.fail(28, "squashfs version 4.0", f"{block.s_major}.{block.s_minor}")
     if (
         not LEAST_BLOCK_LOG <= block.block_log <= MOST_BLOCK_LOG
         or block.block_size != 1 << block.block_log
     ):
-        raise FormatError(
-            source=source,
-            offset=12,
-            expected="a block size from 4096 to 1048576",
-            got=f"{block.block_size} (2^{block.block_log})",
+        raise file.fail(
+            12, "a block size from 4096 to 1048576", f"{block.block_size} (2^{block.block_log})"
         )
     if block.bytes_used > len(view):
-        raise FormatError(
-            source=source,
-            offset=40,
-            expected=f"{block.bytes_used} bytes, as the image states",
-            got=f"{len(view)}",
-        )
+        raise file.fail(40, f"{block.bytes_used} bytes, as the image states", f"{len(view)}")
     tables = [block.id_table_start, block.inode_table_start, block.directory_table_start]
     if block.fragments:
         tables.append(block.fragment_table_start)
     for start in tables:
         if not SUPERBLOCK_BYTES <= start < block.bytes_used:
-            raise FormatError(
-                source=source,
-                offset=48,
-                expected=f"tables between byte {SUPERBLOCK_BYTES} and {block.bytes_used}",
-                got=f"a table at {start}",
+            raise file.fail(
+                48,
+                f"tables between byte {SUPERBLOCK_BYTES} and {block.bytes_used}",
+                f"a table at {start}",
             )
-    limits.check_members(max(block.inodes, block.fragments), source=source)
+    file.check_members(max(block.inodes, block.fragments))
     return block
 
 

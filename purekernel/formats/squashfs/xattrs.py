@@ -5,10 +5,9 @@ Source: fs/squashfs/xattr.c and xattr_id.c of Linux.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import BinaryIO, Protocol
 
-from purekernel.errors import FormatError, UnrepresentableError
+from purekernel.errors import UnrepresentableError
 from purekernel.formats.squashfs.codecs import Pack
 from purekernel.formats.squashfs.layout import (
     METADATA_BYTES,
@@ -24,6 +23,7 @@ from purekernel.formats.squashfs.layout import (
     reference,
 )
 from purekernel.formats.squashfs.metadata import MetadataWriter, write_table
+from purekernel.input import Input
 from purekernel.tree import display
 from purekernel.tree.node import Xattrs
 
@@ -104,6 +104,8 @@ def _build_xattr(name: bytes, value: bytes, path: bytes) -> bytes:
 class Tables(Protocol):
     """Access to the tables of an image."""
 
+    file: Input
+
     def read_plain(self, start: int, size: int, what: str) -> memoryview:
         """Return ``size`` bytes of the image from ``start``; ``what`` names them in errors."""
         ...
@@ -124,11 +126,8 @@ class StoredXattrs:
         count: the number of sets.
     """
 
-    def __init__(
-        self, tables: Tables, start: int, refuse: Callable[[int | None, str, str], FormatError]
-    ) -> None:
+    def __init__(self, tables: Tables, start: int) -> None:
         self._tables = tables
-        self._refuse = refuse
         self._known: dict[int, Xattrs] = {NO_XATTRS: ()}
         self._start = start
         self._values_start = self.count = 0
@@ -150,7 +149,7 @@ class StoredXattrs:
             return ()
         if number not in self._known:
             if number >= self.count:
-                raise self._refuse(
+                raise self._tables.file.fail(
                     None,
                     f"an index into {self.count} sets of extended attributes for {display(path)}",
                     f"{number}",
@@ -176,14 +175,14 @@ class StoredXattrs:
             value, block, offset = self._read_value(block, offset)
             prefix = kind & ~XATTR_ELSEWHERE
             if prefix >= len(XATTR_PREFIXES) or not last or b"\0" in last:
-                raise self._refuse(
+                raise self._tables.file.fail(
                     block,
                     f"a valid extended attribute of {display(path)}",
                     f"{display(last)} of type {kind}",
                 )
             if kind & XATTR_ELSEWHERE:
                 if len(value) != 8:
-                    raise self._refuse(
+                    raise self._tables.file.fail(
                         block, "8 bytes for the location of a value", f"{len(value)}"
                     )
                 location = int.from_bytes(value, "little")
@@ -193,7 +192,9 @@ class StoredXattrs:
             self._tables.charge(len(last) + len(value), block)
             name = XATTR_PREFIXES[prefix] + last
             if name in xattrs:
-                raise self._refuse(block, "each extended attribute once", f"{display(name)} again")
+                raise self._tables.file.fail(
+                    block, "each extended attribute once", f"{display(name)} again"
+                )
             xattrs[name] = value
         return tuple(sorted(xattrs.items()))
 
@@ -201,5 +202,7 @@ class StoredXattrs:
         data, block, offset = self._tables.read_metadata(block, offset, XATTR_SIZE.size)
         (size,) = XATTR_SIZE.unpack(data)
         if size > MOST_XATTR_BYTES:
-            raise self._refuse(block, f"a value of at most {MOST_XATTR_BYTES} bytes", f"{size}")
+            raise self._tables.file.fail(
+                block, f"a value of at most {MOST_XATTR_BYTES} bytes", f"{size}"
+            )
         return self._tables.read_metadata(block, offset, size)

@@ -19,7 +19,6 @@ from purekernel.formats.tinycore import (
 )
 from purekernel.input import Input, Limits
 from purekernel.repos.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5
-from purekernel.tree import Buffer
 
 T = TypeVar("T")
 
@@ -118,7 +117,7 @@ class ExtensionFolder:
                 found[name] = file
             else:
                 try:
-                    found[name] = parse_md5(self._downloads.load(file), source=file.url)
+                    found[name] = parse_md5(Input(self._downloads.load(file), name=file.url))
                 except FormatError as error:
                     if attempts is None:
                         raise
@@ -135,13 +134,13 @@ class ExtensionFolder:
                 found[name] = None
         return found
 
-    def _parse(self, fetched: DownloadedFile | None, parse: Callable[..., T]) -> T | None:
+    def _parse(self, fetched: DownloadedFile | None, parse: Callable[[Input], T]) -> T | None:
         if fetched is None:
             return None
-        packed: Buffer = self._downloads.load(fetched)
+        packed = self._downloads.load(fetched)
         try:
-            data = parse_gzip(Input(packed, name=fetched.url, limits=INDEX_LIMITS))
-            return parse(data, source=fetched.url)
+            file = Input(packed, name=fetched.url, limits=INDEX_LIMITS)
+            return parse(file.unpacked(parse_gzip(file)))
         except FormatError:
             # A damaged line must not make the mirror unusable: the files have the same information.
             return None

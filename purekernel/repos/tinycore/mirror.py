@@ -10,6 +10,7 @@ from purekernel.errors import DownloadError, raise_all
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import redact
 from purekernel.formats.tinycore import parse_dependencies
+from purekernel.input import Input
 from purekernel.repos.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5, Extension
 from purekernel.repos.tinycore.folder import (
     ExtensionFetcher,
@@ -226,7 +227,7 @@ class ExtensionMirror:
             needs[name] = (
                 None
                 if fetched is None
-                else parse_dependencies(self._downloads.load(fetched), source=fetched.url)
+                else parse_dependencies(Input(self._downloads.load(fetched), name=fetched.url))
             )
         return needs
 

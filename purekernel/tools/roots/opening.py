@@ -210,7 +210,7 @@ class ArchiveRoot:
 
     def _early_archive(self) -> tuple[BootLoss, ...]:
         """Return the uncompressed archive in front of others, which the kernel reads early."""
-        early = find_early_archive(self.data, source=self.source, limits=self.limits)
+        early = find_early_archive(Input(self.data, name=self.source, limits=self.limits))
         if not early or count_archives(Input(self.data, name=self.source, limits=self.limits)) == 1:
             return ()
         return early
@@ -314,7 +314,7 @@ def open_root(
     source = str(path)
     container: Container = HostFile(path=path)
     if is_iso(data):
-        image = parse_iso(data, source=source, limits=limits)
+        image = parse_iso(Input(data, name=source, limits=limits))
         member, file = _find_member(image.tree, member, source)
         container = IsoMember(path=path, image=image, member=member, drop_boot=drop_boot)
         data, source = file.content, f"{source}: {member.decode('utf-8', 'replace')}"

@@ -4,7 +4,7 @@ import pytest
 
 from purekernel.errors import FormatError, LimitError
 from purekernel.formats.iso.check import Survey, survey
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from tests.formats.iso import handmade
 from tests.formats.iso.handmade import image, record
 
@@ -13,7 +13,7 @@ VOLUME = 16 * 2048
 
 
 def check(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Survey:
-    return survey(memoryview(data), source="disk.iso", limits=limits)
+    return survey(Input(memoryview(data), name="disk.iso", limits=limits))
 
 
 def refusal(data: bytes, limits: Limits = DEFAULT_LIMITS) -> str:

@@ -6,6 +6,7 @@ from attrs import evolve
 from purekernel.errors import UsageError
 from purekernel.formats.iso import VolumeFields, build_iso, parse_iso
 from purekernel.formats.iso.layout import SIZES_BYTES, check_fields
+from purekernel.input import Input
 from tests.formats.iso.disks import TIME, boot_tree
 
 FULL = VolumeFields(**{key: key[:1] * size for key, size in SIZES_BYTES.items()})
@@ -13,7 +14,7 @@ FULL = VolumeFields(**{key: key[:1] * size for key, size in SIZES_BYTES.items()}
 
 def read_back(fields: VolumeFields) -> VolumeFields:
     data = build_iso(boot_tree(), fields=fields, boot=None, timestamp=TIME)
-    return parse_iso(data, source="image").fields
+    return parse_iso(Input(data, name="image")).fields
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError
 from purekernel.formats.iso import ElTorito, IsoImage, build_iso, parse_iso
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Directory, Fifo, File, Metadata, Symlink, Tree
 from tests.formats.iso.disks import BOOT, FIELDS, TIME, boot_tree, every_kind, make_folder
 from tests.formats.iso.handmade import (
@@ -34,7 +34,7 @@ AFTER_ROOT = ROOT_EXTENT + 1
 
 
 def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> IsoImage:
-    return parse_iso(data, source="disk.iso", limits=limits)
+    return parse_iso(Input(data, name="disk.iso", limits=limits))
 
 
 def refusal(data: bytes, limits: Limits = DEFAULT_LIMITS) -> str:

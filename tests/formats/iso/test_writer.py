@@ -13,6 +13,7 @@ from hypothesis import given, settings
 
 from purekernel.errors import UnrepresentableError, UsageError
 from purekernel.formats.iso import ElTorito, VolumeFields, build_iso, parse_iso, write_iso
+from purekernel.input import Input
 from purekernel.tree import Device, DeviceKind, Directory, File, Metadata, Node, Tree
 from tests.formats.iso.disks import BOOT, DEEP, FIELDS, TIME, boot_tree, every_kind, file, plant
 from tests.oracles import require, run
@@ -27,7 +28,7 @@ def build(tree: Tree, boot: ElTorito | None = None) -> bytes:
 
 
 def read(data: bytes) -> Tree:
-    return parse_iso(data, source="image").tree
+    return parse_iso(Input(data, name="image")).tree
 
 
 def without_info(tree: Tree) -> Tree:
@@ -57,7 +58,7 @@ def is_writable(node: Node) -> bool:
 
 
 def test_every_type_of_node_round_trips() -> None:
-    image = parse_iso(build(every_kind(), BOOT), source="image")
+    image = parse_iso(Input(build(every_kind(), BOOT), name="image"))
     assert without_info(image.tree) == without_info(every_kind())
     assert image.boot == BOOT
 
@@ -75,7 +76,7 @@ def test_tree_round_trips(tree: Tree) -> None:
 @pytest.mark.slow
 def test_image_that_is_read_and_rewritten_is_identical() -> None:
     first = build(every_kind(), BOOT)
-    image = parse_iso(first, source="image")
+    image = parse_iso(Input(first, name="image"))
     again = build_iso(image.tree, fields=image.fields, boot=image.boot, timestamp=TIME)
     assert again == first
 
@@ -149,7 +150,7 @@ def test_file_at_the_path_of_the_catalog_is_replaced() -> None:
 
 def test_boot_image_without_boot_info_table_is_unchanged() -> None:
     boot = evolve(BOOT, boot_info_table=False, load_sectors=7)
-    image = parse_iso(build(boot_tree(), boot), source="image")
+    image = parse_iso(Input(build(boot_tree(), boot), name="image"))
     assert image.boot == boot
     assert image.tree == boot_tree()
 
