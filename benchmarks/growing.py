@@ -20,7 +20,7 @@ from pathlib import Path
 
 from purekernel.encode.encoders import Effort
 from purekernel.formats.cpio import parse_cpio
-from purekernel.formats.elf import is_elf
+from purekernel.formats.detect import FileKind, detect
 from purekernel.input import Input
 from purekernel.remaster.core import pack_core, recompress_nested
 from purekernel.tree import Directory, File, Metadata, Tree, content_bytes
@@ -52,7 +52,9 @@ def _make_tree(files: int, core: Path) -> Tree:
     programs, texts = [], []
     for _path, node in parse_cpio(Input(core.read_bytes(), name=core.name)).walk():
         if isinstance(node, File) and node.content:
-            (programs if is_elf(node.content) else texts).append(bytes(node.content))
+            (programs if detect(node.content) is FileKind.ELF else texts).append(
+                bytes(node.content)
+            )
     sources = [
         b"".join(text for text in texts if b"\0" not in text[:1000]),
         b"".join(programs),

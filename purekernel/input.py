@@ -30,18 +30,6 @@ class Limits:
     members: int = 200_000
     depth: int = 256
 
-    def check_unpacked(self, size_bytes: int, *, source: str, offset: int | None = None) -> None:
-        """Raise LimitError if ``size_bytes`` exceeds the limit."""
-        Input(b"", name=source, limits=self).check_unpacked(size_bytes, offset)
-
-    def check_members(self, count: int, *, source: str, offset: int | None = None) -> None:
-        """Raise LimitError if the number of names exceeds the limit."""
-        Input(b"", name=source, limits=self).check_members(count, offset)
-
-    def check_depth(self, path: bytes, *, source: str, offset: int | None = None) -> None:
-        """Raise LimitError if the depth of ``path`` exceeds the limit."""
-        Input(b"", name=source, limits=self).check_depth(path, offset)
-
 
 DEFAULT_LIMITS = Limits()
 

@@ -13,7 +13,6 @@ from purekernel.errors import FormatError
 from purekernel.formats.gzip import (
     FEXTRA,
     FLAGS_OFFSET,
-    MAGIC,
     TRAILER,
     Member,
     parse_member,
@@ -123,8 +122,3 @@ def _key(content: Buffer, recipe: Recipe) -> str:
         f"{rung.most_bytes} {encoder.name}" for rung in recipe.nested for encoder in rung.encoders
     )
     return hashlib.sha256(b"nested\n" + names.encode() + b"\0" + bytes(content)).hexdigest()
-
-
-def is_gzip(data: Buffer) -> bool:
-    """Say whether ``data`` starts with the magic number of gzip."""
-    return bytes(data[: len(MAGIC)]) == MAGIC

@@ -8,8 +8,8 @@ from attrs import field, frozen
 
 from purekernel.encode.encoders import Encoder, encode_checked
 from purekernel.errors import FormatError
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.gzip import FEXTRA, FLAGS_OFFSET, TRAILER, iter_members
-from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Buffer
 
@@ -84,12 +84,11 @@ def recompress(
         FormatError: it is not a gzip file, is damaged, or has an extra field in a header.
         LimitError: it goes over ``limits``.
     """
-    head = bytes(data[:8])
-    if not head.startswith(GZIP_MAGIC):
+    if detect(data) is not FileKind.GZIP:
         raise FormatError(
             source=source,
             expected="a gzip file",
-            got=head.hex(" ") or "an empty file",
+            got=bytes(data[:8]).hex(" ") or "an empty file",
             hint="name gzip files; they are recognised by their content, not by their names",
         )
     view = memoryview(data)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
-from purekernel.fetch.model import Cause, Download, Fault, Kind
+from purekernel.fetch.model import Cause, Download, Fault
+from purekernel.formats.detect import FileKind
 
 # Size of one read. Larger reads do not make hashing faster, and eight are in memory at once.
 PIECE_BYTES = 1 << 20
@@ -13,17 +14,6 @@ PIECE_BYTES = 1 << 20
 WEB_PAGE = (
     "got a web page instead of the file, perhaps from a captive portal or the login of a proxy"
 )
-
-# The first sector after the system area of 16 sectors (ECMA-119, 7.2), plus one byte for the
-# type of the volume descriptor.
-_ISO_OFFSET = 0x8001
-
-_MAGIC = {
-    Kind.GZIP: (0, b"\x1f\x8b", "a gzip file"),
-    Kind.SQUASHFS: (0, b"hsqs", "a squashfs image"),
-    Kind.ISO: (_ISO_OFFSET, b"CD001", "an ISO 9660 image"),
-    Kind.TAR: (257, b"ustar", "a tar archive"),
-}
 
 # Allows for comments before the first tag of a page; also the part in which a NUL shows at once
 # that a file is not text.
@@ -41,10 +31,9 @@ _TAG = re.compile(
 # with a page that says so; both with status 200.
 
 
-def head_bytes(kind: Kind) -> int:
+def head_bytes(kind: FileKind | None) -> int:
     """Return how many of the first bytes of a file :func:`misfit` needs."""
-    offset, magic, _name = _MAGIC.get(kind, (0, b"", ""))
-    return max(_LEAST_HEAD_BYTES, offset + len(magic))
+    return max(_LEAST_HEAD_BYTES, kind.offset + len(kind.magic) if kind is not None else 0)
 
 
 def is_web_page(head: bytes) -> bool:
@@ -53,24 +42,26 @@ def is_web_page(head: bytes) -> bool:
     return bool(start and _TAG.match(head, start.end()))
 
 
-def misfit(head: bytes, kind: Kind) -> str | None:
+def misfit(head: bytes, kind: FileKind | None) -> str | None:
     """Return why a file that starts with ``head`` is not of ``kind``, or ``None``.
 
     Args:
         head: the first :func:`head_bytes` of the file, or the whole file if it is shorter.
-        kind: the expected kind. A web page is refused for every kind, including
-            :attr:`Kind.ANY`, because no part of an image is one.
+        kind: the expected kind. A web page is refused for every kind, and for ``None``, because
+            no part of an image is one.
     """
     if is_web_page(head):
         return WEB_PAGE
-    if kind is Kind.TEXT and b"\0" in head:
+    if kind is FileKind.TEXT and b"\0" in head:
         return "not a text file: it contains a NUL"
-    offset, magic, name = _MAGIC.get(kind, (0, b"", ""))
-    actual = head[offset : offset + len(magic)]
-    if actual != magic:
-        got = actual.hex(" ") or "nothing"
-        return f"not {name}: must have {magic.hex(' ')} at byte {offset}, got {got}"
-    return None
+    if kind is None or not kind.magics:
+        return None
+    actual = head[kind.offset : kind.offset + len(kind.magic)]
+    if actual in kind.magics:
+        return None
+    got = actual.hex(" ") or "nothing"
+    expected = kind.magic.hex(" ")
+    return f"not {kind.description}: must have {expected} at byte {kind.offset}, got {got}"
 
 
 class Inspection:
@@ -80,7 +71,7 @@ class Inspection:
         kind: the expected kind, which decides how many of the first bytes are kept.
     """
 
-    def __init__(self, kind: Kind = Kind.ANY) -> None:
+    def __init__(self, kind: FileKind | None = None) -> None:
         self.size_bytes = 0
         # Used for integrity, not security: hosts in FIPS mode forbid MD5 otherwise.
         self._sha256 = hashlib.sha256(usedforsecurity=False)
@@ -95,7 +86,7 @@ class Inspection:
         self.size_bytes += len(piece)
         self._sha256.update(piece)
         self._md5.update(piece)
-        if self._kind is Kind.TEXT and not self._holds_nul:
+        if self._kind is FileKind.TEXT and not self._holds_nul:
             self._holds_nul = b"\0" in piece
         if (missing_bytes := self._head_bytes - len(self._head)) > 0:
             self._head += piece[:missing_bytes]
@@ -123,7 +114,7 @@ class Inspection:
         """
         reason = misfit(self._head, self._kind)
         if reason is None and self._holds_nul:
-            reason = misfit(b"\0", Kind.TEXT)
+            reason = misfit(b"\0", FileKind.TEXT)
         if reason is not None:
             raise _wrong_kind(reason)
 

@@ -12,19 +12,9 @@ from attrs import field, frozen
 
 from purekernel.errors import UsageError
 from purekernel.fetch.urls import redact
+from purekernel.formats.detect import FileKind
 
 MIB = 1 << 20
-
-
-class Kind(Enum):
-    """The expected kind of a file, which tells it from the web page of a captive portal."""
-
-    ANY = "any"
-    TEXT = "text"
-    GZIP = "gzip"
-    SQUASHFS = "squashfs"
-    ISO = "iso"
-    TAR = "tar"
 
 
 def _shown(urls: tuple[str, ...]) -> str:
@@ -40,7 +30,8 @@ class Download:
         name: the name for messages, such as ``bash.tcz``.
         urls: URLs in the order in which they are tried: ``http``, ``https`` and ``file`` URLs,
             or plain paths on the host (of a mirror folder).
-        kind: the expected kind of the content.
+        kind: the expected kind of the content, which tells it from the web page of a captive
+            portal; ``None`` for any.
         size_bytes: the expected size, if known.
         md5: the expected MD5 in hexadecimal, if known.
         sha256: the expected SHA-256 in hexadecimal, if known.
@@ -54,7 +45,7 @@ class Download:
 
     name: str
     urls: tuple[str, ...] = field(repr=_shown)
-    kind: Kind = Kind.ANY
+    kind: FileKind | None = None
     size_bytes: int | None = None
     md5: str | None = None
     sha256: str | None = None

@@ -32,7 +32,7 @@ from attrs import frozen
 
 from purekernel.errors import InputError, StoreError
 from purekernel.fetch.inspection import PIECE_BYTES, Inspection
-from purekernel.fetch.model import Cause, Download, DownloadedFile, Fault, Kind, Stopped
+from purekernel.fetch.model import Cause, Download, DownloadedFile, Fault, Stopped
 from purekernel.fetch.records import CacheEntry, parse_record
 from purekernel.fetch.urls import is_local, local_path, parse_web_url, redact
 from purekernel.host.cache_folder import clear_away, default_folder
@@ -248,7 +248,7 @@ class Store:
 
     def _read(self, path: Path, download: Download | None) -> Blob | None:
         """Read and check the file at ``path``; delete it if it is damaged."""
-        inspection = Inspection(download.kind if download is not None else Kind.ANY)
+        inspection = Inspection(download.kind if download is not None else None)
         try:
             with path.open("rb", buffering=0) as stream:
                 opened = os.fstat(stream.fileno())

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 
 from attrs import field, frozen
 
+from purekernel.formats.detect import FileKind, detect
 from purekernel.input import Input
-from purekernel.tree import Buffer, display
+from purekernel.tree import display
 
-MAGIC = b"!<arch>\n"
+MAGIC = FileKind.AR.magic
 HEADER_BYTES = 60
 
 # The fields of a header. All are text, padded with blanks.
@@ -57,11 +58,6 @@ class ArMember:
     content: memoryview = field(repr=lambda content: f"<{len(content)} bytes>")
 
 
-def is_ar(data: Buffer) -> bool:
-    """Return whether ``data`` starts with the magic of an ``ar`` archive."""
-    return bytes(data[: len(MAGIC)]) == MAGIC
-
-
 def parse_ar(file: Input) -> tuple[ArMember, ...]:
     """Return the members of an archive in order, without the tables of symbols and names.
 
@@ -73,7 +69,7 @@ def parse_ar(file: Input) -> tuple[ArMember, ...]:
         LimitError: there are more members than the limit.
     """
     view = file.view
-    if not is_ar(view):
+    if detect(view) is not FileKind.AR:
         raise file.fail(
             0,
             f"an ar archive, which starts with {display(MAGIC)}",

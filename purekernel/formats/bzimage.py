@@ -9,8 +9,8 @@ from __future__ import annotations
 import struct
 
 from purekernel.errors import FormatError
-from purekernel.formats.compression import is_compressed, unpack
-from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
+from purekernel.formats.compression import COMPRESSED, unpack
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.gzip import parse_member
 from purekernel.input import Input
 from purekernel.tree import Buffer
@@ -19,7 +19,6 @@ _SECTOR_BYTES = 512
 _SETUP_SECTORS_OFFSET = 0x1F1
 # The meaning of 0 in that field.
 _DEFAULT_SETUP_SECTORS = 4
-_MAGIC_OFFSET, _MAGIC = 0x202, b"HdrS"
 _VERSION_OFFSET = 0x206
 # The first boot protocol whose header has the location of the payload.
 _HAS_PAYLOAD_FIELDS = 0x0208
@@ -80,21 +79,18 @@ def unpack_kernel(file: Input) -> Buffer | None:
 
 
 def _is_bzimage(view: memoryview) -> bool:
-    return (
-        len(view) >= _VERSION_POINTER_OFFSET + 2
-        and bytes(view[_MAGIC_OFFSET : _MAGIC_OFFSET + len(_MAGIC)]) == _MAGIC
-    )
+    return detect(view) is FileKind.BZIMAGE and len(view) >= _VERSION_POINTER_OFFSET + 2
 
 
 def _unpack_payload(payload: Input) -> Buffer | None:
-    if bytes(payload.view[:2]) == GZIP_MAGIC:
+    if detect(payload.data) is FileKind.GZIP:
         return parse_member(payload).content
     # After other compressions the build appends the unpacked size; a gzip file ends with it anyway.
     if len(payload) < 4:
         return None
     (size_bytes,) = struct.unpack_from("<I", payload.view, len(payload) - 4)
     stream = payload.part(0, -4)
-    if not is_compressed(stream.data):
+    if detect(stream.data) not in COMPRESSED:
         return None
     unpacked = unpack(stream)
     return unpacked if len(unpacked) & 0xFFFFFFFF == size_bytes else None
@@ -105,7 +101,7 @@ def _find_payload(protected: Input) -> Buffer | None:
     content = bytes(protected.data)
     offset = -1
     for _attempt in range(_MOST_ATTEMPTS):
-        offset = content.find(GZIP_MAGIC + b"\x08", offset + 1)
+        offset = content.find(FileKind.GZIP.magic + b"\x08", offset + 1)
         if offset < 0:
             return None
         try:

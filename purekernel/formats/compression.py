@@ -1,4 +1,4 @@
-"""Detect the compression of a file by its first bytes, and unpack it within limits."""
+"""Unpack compressed files within limits."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from typing import NamedTuple, Protocol
 
 from purekernel.errors import FormatError
 from purekernel.formats import zstd
-from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.inflate import FIRST_STEP_BYTES, STEP_BYTES, skip_zeros
-from purekernel.formats.lz4 import MAGIC as LZ4_MAGIC
 from purekernel.formats.lz4 import parse_lz4
 from purekernel.input import Input
 from purekernel.tree import Buffer
 
-BZIP2_MAGIC = b"BZh"
-XZ_MAGIC = b"\xfd7zXZ\x00"
-LZMA_MAGIC = b"\x5d\x00\x00"
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_MAGICS = (GZIP_MAGIC, BZIP2_MAGIC, XZ_MAGIC, LZMA_MAGIC, ZSTD_MAGIC, LZ4_MAGIC)
+COMPRESSED = frozenset(
+    {
+        FileKind.GZIP,
+        FileKind.BZIP2,
+        FileKind.XZ,
+        FileKind.LZMA,
+        FileKind.ZSTD,
+        FileKind.LZ4,
+    }
+)
+"""The kinds that :func:`unpack` decompresses."""
 
 
 class _Decompressor(Protocol):
@@ -51,23 +56,18 @@ def unpack(file: Input, *, already_bytes: int = 0) -> Buffer:
         FormatError: a stream is damaged or truncated, or other data follows.
         LimitError: the unpacked size exceeds the limit.
     """
-    head = bytes(file.view[:6])
-    if head.startswith(GZIP_MAGIC):
+    kind = detect(file.data)
+    if kind is FileKind.GZIP:
         return parse_gzip(file, already_bytes=already_bytes)
-    if head.startswith(LZ4_MAGIC):
+    if kind is FileKind.LZ4:
         return parse_lz4(file, already_bytes=already_bytes)
-    kind = _find_kind(head)
-    if kind is None:
+    compression = _find_compression(kind)
+    if compression is None:
         return file.data
-    return _unpack_streams(file, kind, already_bytes)
+    return _unpack_streams(file, compression, already_bytes)
 
 
-def is_compressed(data: Buffer) -> bool:
-    """Return whether ``data`` starts with the magic of a compression that :func:`unpack` reads."""
-    return bytes(data[:6]).startswith(_MAGICS)
-
-
-class _Kind(NamedTuple):
+class _Compression(NamedTuple):
     """A compression: its name, its decompressor, and the errors that damaged data raises."""
 
     name: str
@@ -75,20 +75,20 @@ class _Kind(NamedTuple):
     errors: tuple[type[Exception], ...]
 
 
-def _find_kind(head: bytes) -> _Kind | None:
-    """Return the compression of a file that starts with ``head``."""
-    if head.startswith(BZIP2_MAGIC):
-        return _Kind("bzip2", bz2.BZ2Decompressor, (OSError, EOFError, ValueError))
-    if head.startswith(XZ_MAGIC):
-        return _Kind("xz", lzma.LZMADecompressor, (lzma.LZMAError, EOFError))
-    if head.startswith(LZMA_MAGIC):
-        return _Kind("lzma", lzma.LZMADecompressor, (lzma.LZMAError, EOFError))
-    if head.startswith(ZSTD_MAGIC):
-        return _Kind("zstd", zstd.ZstdDecompressor, (zstd.ZstdError, EOFError))
+def _find_compression(kind: FileKind) -> _Compression | None:
+    """Return how to decompress a file of a kind that has streams."""
+    if kind is FileKind.BZIP2:
+        return _Compression("bzip2", bz2.BZ2Decompressor, (OSError, EOFError, ValueError))
+    if kind is FileKind.XZ:
+        return _Compression("xz", lzma.LZMADecompressor, (lzma.LZMAError, EOFError))
+    if kind is FileKind.LZMA:
+        return _Compression("lzma", lzma.LZMADecompressor, (lzma.LZMAError, EOFError))
+    if kind is FileKind.ZSTD:
+        return _Compression("zstd", zstd.ZstdDecompressor, (zstd.ZstdError, EOFError))
     return None
 
 
-def _unpack_streams(file: Input, kind: _Kind, already_bytes: int) -> bytes:
+def _unpack_streams(file: Input, compression: _Compression, already_bytes: int) -> bytes:
     view = file.view
     pieces: list[bytes] = []
     size_bytes = already_bytes
@@ -97,7 +97,7 @@ def _unpack_streams(file: Input, kind: _Kind, already_bytes: int) -> bytes:
         # xz allows zeros after a stream (Source: the .xz file format, 2.2).
         if offset and skip_zeros(view, offset) == len(view):
             break
-        stream = kind.decompressor()
+        stream = compression.decompressor()
         start = offset
         step_bytes = FIRST_STEP_BYTES
         try:
@@ -110,11 +110,11 @@ def _unpack_streams(file: Input, kind: _Kind, already_bytes: int) -> bytes:
                 pieces.append(piece)
                 file.check_unpacked(size_bytes, start)
                 if not piece and offset == len(view) and stream.needs_input and not stream.eof:
-                    expected = f"the rest of a {kind.name} stream"
+                    expected = f"the rest of a {compression.name} stream"
                     raise file.fail(len(view), expected, "the end of the file")
         except FormatError:
             raise
-        except kind.errors as error:
-            raise file.fail(start, f"a valid {kind.name} stream", str(error)) from None
+        except compression.errors as error:
+            raise file.fail(start, f"a valid {compression.name} stream", str(error)) from None
         offset -= len(stream.unused_data)
     return b"".join(pieces)

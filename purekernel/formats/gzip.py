@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from purekernel.errors import FormatError
+from purekernel.formats.detect import FileKind
 from purekernel.formats.inflate import inflate, skip_zeros
 from purekernel.input import Input
 from purekernel.tree import Buffer
 
-MAGIC = b"\x1f\x8b"
+MAGIC = FileKind.GZIP.magic
 DEFLATE = 8
 
 FHCRC, FEXTRA, FNAME, FCOMMENT = 0x02, 0x04, 0x08, 0x10

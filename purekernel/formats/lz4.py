@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import struct
 
+from purekernel.formats.detect import FileKind
 from purekernel.formats.inflate import skip_zeros
 from purekernel.input import Input
 from purekernel.libraries import load_library
 from purekernel.tree import Buffer
 
-MAGIC = b"\x02\x21\x4c\x18"
+MAGIC = FileKind.LZ4.magic
 # Every block unpacks to this many bytes; only the last may be shorter. Linux does not support more.
 BLOCK_BYTES = 8 << 20
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from purekernel.errors import InputError, TreeError
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.mtree import FindInTree, apply_manifest
 from purekernel.host.below import image_name, image_target
 from purekernel.host.read import load_file, unreadable
@@ -30,7 +31,6 @@ from purekernel.tree import (
 from purekernel.tree.path import join
 
 MANIFEST_NAME = b".mtree"
-ELF_MAGIC = b"\x7fELF"
 SHEBANG = b"#!"
 
 # A junction of Windows refers to another folder; os.lstat reports it as a folder.
@@ -137,7 +137,7 @@ def windows_mode(content: Buffer, *, folder: bool) -> int:
 
     Folders and executables (ELF files and scripts with ``#!``) get 0755, other files 0644.
     """
-    is_executable = bytes(content[:4]).startswith((ELF_MAGIC, SHEBANG))
+    is_executable = detect(content) is FileKind.ELF or bytes(content[:2]) == SHEBANG
     return 0o755 if folder or is_executable else 0o644
 
 
@@ -157,6 +157,8 @@ class _FolderReader:
         self._wanted = wanted
         self._mtime = mtime
         self._limits = limits
+        # The name and the limits of the folder; it has no data of its own.
+        self._input = Input(b"", name=str(top), limits=limits)
         self._content_bytes = 0
 
     def read(self) -> Tree:
@@ -190,16 +192,15 @@ class _FolderReader:
             raise unreadable(folder, error) from None
 
     def _add(self, tree: Tree, folder: bytes, name: bytes, entry: Path) -> Node:
-        source = str(self._top)
         try:
             path = parse_path(join(folder, name))
-            self._limits.check_depth(path, source=source)
-            self._limits.check_members(len(tree) + 1, source=source)
+            self._input.check_depth(path)
+            self._input.check_members(len(tree) + 1)
             node = host_node(entry, mtime=self._mtime, limits=self._limits)
             if isinstance(node, File):
                 self._content_bytes += len(node.content)
-                self._limits.check_unpacked(self._content_bytes, source=source)
+                self._input.check_unpacked(self._content_bytes)
             tree.add(path, node)
         except TreeError as error:
-            raise error.within(source) from None
+            raise error.within(self._input.name) from None
         return node

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from purekernel.errors import InputError
 from purekernel.formats.compression import unpack
-from purekernel.formats.cpio import MAGIC_CRC, MAGIC_NEWC, parse_cpio
+from purekernel.formats.cpio import parse_cpio
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.mtree import apply_manifest, is_mtree
-from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.formats.squashfs import parse_squashfs
-from purekernel.formats.tar import is_tar, parse_tar
+from purekernel.formats.tar import parse_tar
 from purekernel.host.overlay_folder import host_node, load_folder
 from purekernel.host.read import is_folder, load_file, unreadable
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
@@ -64,16 +64,17 @@ def parse_layer(
         LimitError: the overlay exceeds ``limits``.
         TreeError: the overlay contains conflicting or invalid paths.
     """
-    # Do not decompress a plain tar archive: the name of its first member may start like gzip.
-    plain = data if is_tar(data) else unpack(Input(data, name=source, limits=limits))
-    head = bytes(plain[:6])
-    if head in (MAGIC_NEWC, MAGIC_CRC):
-        tree = parse_cpio(Input(plain, name=source, limits=limits))
-    elif head.startswith(SQUASHFS_MAGIC):
-        tree = parse_squashfs(Input(plain, name=source, limits=limits))
-    elif is_tar(plain):
-        tree = parse_tar(Input(plain, name=source, limits=limits))
+    file = Input(data, name=source, limits=limits)
+    plain = file.unpacked(unpack(file))
+    kind = detect(plain.data)
+    if kind is FileKind.CPIO:
+        tree = parse_cpio(plain)
+    elif kind is FileKind.SQUASHFS:
+        tree = parse_squashfs(plain)
+    elif kind is FileKind.TAR:
+        tree = parse_tar(plain)
     else:
+        head = bytes(plain.view[:6])
         raise InputError(
             f"{source} is not a known kind of {what}: it starts with {head.hex(' ') or 'nothing'}",
             hint=f"give {ACCEPTED}",
@@ -143,6 +144,7 @@ class _FindOnHost:
         node = host_node(path, mtime=self._mtime, limits=self._limits)
         if isinstance(node, File):
             self._content_bytes += len(node.content)
-            self._limits.check_unpacked(self._content_bytes, source=str(self._folder))
+            folder = Input(b"", name=str(self._folder), limits=self._limits)
+            folder.check_unpacked(self._content_bytes)
         self._last = path, node
         return node

@@ -14,7 +14,7 @@ from typing import cast
 
 from purekernel.errors import ChecksumError, InputError, PurekernelError
 from purekernel.host.hints import reason
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 
 
 def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, streams: bool = False) -> bytes:
@@ -99,7 +99,7 @@ def read_to_end(stream: BufferedReader, *, source: str, limits: Limits) -> bytes
         OSError: the file cannot be read, or has no data now and was opened not to wait for it.
     """
     status = os.fstat(stream.fileno())
-    limits.check_unpacked(status.st_size, source=source)
+    Input(b"", name=source, limits=limits).check_unpacked(status.st_size)
     # Python allocates the requested size at once and shrinks the buffer afterwards. Files in proc
     # are larger than the size that they report, which is 0.
     expected_bytes = status.st_size if stat.S_ISREG(status.st_mode) else limits.unpacked_bytes
@@ -108,7 +108,7 @@ def read_to_end(stream: BufferedReader, *, source: str, limits: Limits) -> bytes
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     if len(content) > expected_bytes:
         content += stream.read(limits.unpacked_bytes + 1 - len(content))
-    limits.check_unpacked(len(content), source=source)
+    Input(content, name=source, limits=limits).check_unpacked(len(content))
     return content
 
 

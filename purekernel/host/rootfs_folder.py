@@ -21,7 +21,7 @@ from purekernel.host.hints import reason
 from purekernel.host.no_follow import DESCRIPTORS
 from purekernel.host.read import load_file, read_to_end, unreadable
 from purekernel.host.windows_names import ON_WINDOWS
-from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import (
     ROOT,
     Device,
@@ -93,6 +93,8 @@ class _RootFolderReader:
         self._top = top
         self._xattrs = xattrs and _HAS_XATTRS
         self._limits = limits
+        # The name and the limits of the folder; it has no data of its own.
+        self._input = Input(b"", name=str(top), limits=limits)
         self._notes: list[str] = []
         self._firsts: dict[tuple[int, int], bytes] = {}
         self._is_whole = True
@@ -174,8 +176,8 @@ class _RootFolderReader:
         is_folder = stat.S_ISDIR(status.st_mode)
         try:
             path = parse_path(path)
-            self._limits.check_depth(path, source=source)
-            self._limits.check_members(len(tree) + 1, source=source)
+            self._input.check_depth(path)
+            self._input.check_members(len(tree) + 1)
             first = self._firsts.get(key) if key is not None and not is_folder else None
             if first is not None:
                 tree.link(path, first)

@@ -13,8 +13,9 @@ from purekernel.errors import (
     MissingFileError,
     OfflineError,
 )
-from purekernel.fetch.model import Download, Kind
+from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, last_component, tell_apart
+from purekernel.formats.detect import FileKind
 from purekernel.formats.tinycore import parse_md5
 from purekernel.input import Input
 from purekernel.plan.locked import pinned
@@ -84,7 +85,7 @@ def plan_base(context: PlanContext) -> tuple[PlannedFile, str]:
     download = Download(
         name=last_component(urls[0]),
         urls=urls,
-        kind=Kind.ISO,
+        kind=FileKind.ISO,
         sha256=core.iso_sha256,
         place=core.place("version" if core.iso is None else "iso"),
         sha256_place=core.place("iso_sha256"),
@@ -124,7 +125,7 @@ def further_files(context: PlanContext, conventions: Conventions) -> Iterator[Pl
         download = Download(
             name=last_component(requested),
             urls=(context.place(requested),),
-            kind=Kind.GZIP,
+            kind=FileKind.GZIP,
             place=place,
         )
         yield PlannedFile(role=role, requested=requested, download=download)
@@ -135,7 +136,7 @@ def _with_md5(context: PlanContext, download: Download) -> Download:
     beside = Download(
         name=download.name + MD5,
         urls=tuple(_beside(url, MD5) for url in download.urls),
-        kind=Kind.TEXT,
+        kind=FileKind.TEXT,
         most_bytes=MOST_MD5_BYTES,
         # The file is often missing beside the user's own ISO: do not retry.
         attempts=None if context.recipe.core.iso is None else 1,

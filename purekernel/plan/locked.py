@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from attrs import evolve
 
 from purekernel.errors import FormatError, LockError, RecipeError
-from purekernel.fetch.model import Download, Kind
+from purekernel.fetch.model import Download
 from purekernel.fetch.urls import join_url
 from purekernel.formats.debian.control import PackageRecord, Stanza
+from purekernel.formats.detect import FileKind
 from purekernel.formats.gem import GemDependency, GemVersion, parse_listed_gem
 from purekernel.formats.gem.compact import GemRelease
 from purekernel.plan.lock import Lock, Pin, PinnedGem, PinnedPackage
@@ -63,11 +64,14 @@ class LockedExtensions:
         if locked is None:
             return None
         return locked.with_files(
-            self._download(locked.file, Kind.SQUASHFS),
-            {suffix: self._download(pin, Kind.TEXT) for suffix, pin in locked.companions.items()},
+            self._download(locked.file, FileKind.SQUASHFS),
+            {
+                suffix: self._download(pin, FileKind.TEXT)
+                for suffix, pin in locked.companions.items()
+            },
         )
 
-    def _download(self, pin: Pin, kind: Kind) -> Download:
+    def _download(self, pin: Pin, kind: FileKind | None) -> Download:
         download = Download(name=pin.name, urls=self._urls(pin.name), kind=kind)
         return pinned(download, pin, self._place)
 
@@ -139,7 +143,7 @@ class LockedGems:
         except (RecipeError, ValueError) as error:
             raise LockError(f"the lock file: damaged: {gem.name}: {error}") from None
         urls = tuple(join_url(server, "gems", gem.pin.name) for server in self._servers)
-        download = Download(name=gem.pin.name, urls=urls, kind=Kind.TAR)
+        download = Download(name=gem.pin.name, urls=urls, kind=FileKind.TAR)
         return GemCandidate(
             name=gem.name,
             release=GemRelease(

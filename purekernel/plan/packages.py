@@ -15,11 +15,12 @@ from purekernel.errors import (
     inside,
     raise_all,
 )
-from purekernel.fetch.model import MIB, Download, Kind
+from purekernel.fetch.model import MIB, Download
 from purekernel.fetch.urls import join_url
 from purekernel.formats.debian.names import parse_choice
 from purekernel.formats.debian.relation import Relation, show_alternatives
 from purekernel.formats.debian.release import Keyring, parse_keyring
+from purekernel.formats.detect import FileKind
 from purekernel.formats.tinycore import DEB, TCZ
 from purekernel.host.read import load_file
 from purekernel.input import Input
@@ -196,7 +197,7 @@ class _Planner:
         download = Download(
             name=name,
             urls=tuple(join_url(folder, name) for folder in self._context.script_folders),
-            kind=Kind.TEXT,
+            kind=FileKind.TEXT,
             optional=True,
             most_bytes=MOST_SCRIPT_BYTES,
         )

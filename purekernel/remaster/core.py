@@ -13,16 +13,13 @@ from attrs import evolve, frozen
 
 from purekernel.encode.cache import Cache
 from purekernel.encode.encoders import RECIPES, Effort, Encoder, Libdeflate, Recipe
-from purekernel.encode.nested import is_gzip, recompress_all
+from purekernel.encode.nested import recompress_all
 from purekernel.encode.segments import Segment, deflate_segments
 from purekernel.formats import gzip
 from purekernel.formats.compress import compress
-from purekernel.formats.compression import BZIP2_MAGIC, XZ_MAGIC, ZSTD_MAGIC
 from purekernel.formats.cpio import Member, build_trailer, iter_members, join_members
-from purekernel.formats.elf import is_elf
-from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.initramfs import Compression
-from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
 from purekernel.progress import Progress, Silent
 from purekernel.rootfs.modules import is_packed_module
 from purekernel.tree import Buffer, Directory, File, Node, Symlink, Tree, content_bytes
@@ -101,18 +98,18 @@ def _interpreter(content: Buffer) -> bytes:
 
 
 def _kind_of(content: Buffer) -> Kind:
-    head = bytes(content[:8])
-    if not head:
+    if not content:
         return Kind.EMPTY
-    if is_elf(head):
+    kind = detect(content)
+    if kind is FileKind.ELF:
         return Kind.PROGRAM
-    if _is_packed(content, head):
+    if _is_packed(content, kind):
         return Kind.PACKED
     return Kind.OTHER if b"\0" in bytes(content[:_TEXT_BYTES]) else Kind.TEXT
 
 
-def _is_packed(content: Buffer, head: bytes) -> bool:
-    if not head.startswith(_PACKED) and len(content) < _TRIAL_BYTES:
+def _is_packed(content: Buffer, kind: FileKind) -> bool:
+    if kind not in _PACKED and len(content) < _TRIAL_BYTES:
         return False
     middle = max(len(content) // 2, _TRIAL_BYTES)
     sample = bytes(content[:_TRIAL_BYTES]) + bytes(content[middle : middle + _TRIAL_BYTES])
@@ -126,10 +123,11 @@ _TEXT_KINDS = (Kind.EMPTY, Kind.TEXT, Kind.OTHER)
 CHECKSUM_SUFFIX = b".md5.txt"
 
 
-# Magic numbers of packed formats: gzip, xz, bzip2, zstd, lz4, squashfs, PNG, JPEG, zip, 7z, WOFF2.
+# The kinds of files that are usually packed.
 _PACKED = (
-    GZIP_MAGIC, XZ_MAGIC, BZIP2_MAGIC, ZSTD_MAGIC, b"\x04\x22\x4d\x18", SQUASHFS_MAGIC,
-    b"\x89PNG", b"\xff\xd8\xff", b"PK\x03\x04", b"7z\xbc\xaf", b"wOF2",
+    FileKind.GZIP, FileKind.XZ, FileKind.BZIP2, FileKind.ZSTD, FileKind.LZ4_FRAME,
+    FileKind.SQUASHFS, FileKind.PNG, FileKind.JPEG, FileKind.ZIP, FileKind.SEVEN_ZIP,
+    FileKind.WOFF2,
 )  # fmt: skip
 
 
@@ -253,7 +251,7 @@ def recompress_nested(
         path: node
         for path, node in tree.walk()
         if isinstance(node, File)
-        and is_gzip(node.content)
+        and detect(node.content) is FileKind.GZIP
         and path + CHECKSUM_SUFFIX not in tree
         and (modules or not is_packed_module(path))
     }

@@ -11,6 +11,7 @@ from enum import Enum
 from itertools import chain
 
 from purekernel.errors import TreeError, UsageError
+from purekernel.formats.detect import FileKind, detect
 from purekernel.libraries import load_library
 from purekernel.records import frozen
 from purekernel.tree import Buffer, File, Tree, display, resolve
@@ -32,7 +33,6 @@ LOGINS = (b"bin/login", b"usr/bin/login")
 
 LIBRARY_FOLDERS = (b"lib", b"lib64", b"usr/lib", b"usr/lib64", b"usr/local/lib")
 
-ELF_MAGIC = b"\x7fELF"
 
 # SHA-512-crypt writes "rounds=N$" before the salt if N is not 5000. So glibc since 2.7, libxcrypt,
 # musl, and busybox with its own crypt() contain this text. MD5-crypt and DES have no such text.
@@ -154,7 +154,7 @@ def choose_scheme(tree: Tree) -> Choice:
     if program is None:
         return Choice(scheme=Scheme.MD5, reason="the image has no bin/login")
     content = program.content
-    if bytes(content[: len(ELF_MAGIC)]) != ELF_MAGIC:
+    if detect(content) is not FileKind.ELF:
         return Choice(scheme=Scheme.MD5, reason=f"{display(path)} is not an ELF program")
     if _knows_sha512(content):
         return Choice(scheme=Scheme.SHA512, reason=f"{display(path)} contains SHA-512")

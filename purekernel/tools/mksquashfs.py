@@ -13,11 +13,9 @@ from attrs import evolve, frozen
 from purekernel.encode.encoders import Effort
 from purekernel.encode.squashfs import Compression, make_codec
 from purekernel.errors import InputError, UsageError, raise_all
-from purekernel.formats.compression import is_compressed
-from purekernel.formats.cpio import MAGIC_CRC, MAGIC_NEWC
-from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
+from purekernel.formats.compression import COMPRESSED
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.squashfs import Options, write_squashfs
-from purekernel.formats.tar import is_tar
 from purekernel.host.below import image_name
 from purekernel.host.overlay_reader import parse_layer
 from purekernel.host.read import is_folder, load_file
@@ -31,6 +29,9 @@ from purekernel.tree import ROOT, Directory, File, Metadata, Tree, clamp_times, 
 from purekernel.tree.path import is_below, join
 
 # The root folder of an image of several sources, as mksquashfs makes it: root's, mode 0777.
+# The sources that give their content instead of a file.
+_ARCHIVES = COMPRESSED | {FileKind.CPIO, FileKind.SQUASHFS, FileKind.TAR}
+
 _TOP = Directory(metadata=Metadata(mode=0o777))
 
 
@@ -180,13 +181,7 @@ def gather(
         if is_folder(source):
             return _folder(source, limits, xattrs=xattrs)
         data = load_file(source, limits=limits)
-        head = bytes(data[:6])
-        if (
-            is_tar(data)
-            or is_compressed(data)
-            or head in (MAGIC_NEWC, MAGIC_CRC)
-            or head.startswith(SQUASHFS_MAGIC)
-        ):
+        if detect(data) in _ARCHIVES:
             return parse_layer(data, source=str(source), limits=limits, what="source").tree
     tree = Tree(_TOP)
     for source in sources:

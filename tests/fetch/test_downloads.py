@@ -17,8 +17,9 @@ from purekernel.errors import (
     StoreError,
 )
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
-from purekernel.fetch.model import DownloadedFile, Kind
+from purekernel.fetch.model import DownloadedFile
 from purekernel.fetch.store import Store, load_fetched
+from purekernel.formats.detect import FileKind
 from tests.fetch.answers import chunks, slowly, status
 from tests.fetch.fetching import QUICK, blobs, extension, files, md5, sha256, want
 from tests.fetch.server import Server
@@ -40,7 +41,7 @@ def _no_thread_is_left() -> object:
 def test_hundreds_of_files_use_eight_connections(server: Server, store: Store) -> None:
     contents = {f"/{number}.tcz": extension(2000, number) for number in range(400)}
     wanted = [
-        want(server.put(path, content), kind=Kind.SQUASHFS, md5=md5(content))
+        want(server.put(path, content), kind=FileKind.SQUASHFS, md5=md5(content))
         for path, content in contents.items()
     ]
     seen: list[str] = []

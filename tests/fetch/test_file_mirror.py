@@ -12,8 +12,9 @@ import pytest
 from purekernel.errors import ChecksumError, DownloadError, MissingFileError
 from purekernel.fetch import file_mirror as local
 from purekernel.fetch.file_mirror import copy_local
-from purekernel.fetch.model import Kind, Stopped
+from purekernel.fetch.model import Stopped
 from purekernel.fetch.store import Store
+from purekernel.formats.detect import FileKind
 from tests.fetch.fetching import (
     NETWORK_HINT,
     blobs,
@@ -46,7 +47,7 @@ def test_folder_mirror_by_path_or_file_url(
 ) -> None:
     monkeypatch.chdir(mirror)
     for url in (str(mirror / "a.tcz"), (mirror / "a.tcz").as_uri(), "a.tcz"):
-        assert fetch(store, url, kind=Kind.SQUASHFS, md5=md5(CONTENT)) == CONTENT
+        assert fetch(store, url, kind=FileKind.SQUASHFS, md5=md5(CONTENT)) == CONTENT
     assert files(store) == ["blobs", "md5", "urls"]
 
 
@@ -151,7 +152,7 @@ def test_copied_file_is_verified(mirror: Path, store: Store) -> None:
         f"a.tcz failed verification: {url}: MD5 must be {'0' * 32}, got {md5(CONTENT)}",
     )
     for fields, words in (
-        ({"kind": Kind.GZIP}, "not a gzip file: must have 1f 8b at byte 0, got 68 73"),
+        ({"kind": FileKind.GZIP}, "not a gzip file: must have 1f 8b at byte 0, got 68 73"),
         ({"most_bytes": 4999}, "larger than 4999 bytes"),
     ):
         assert why_not(store, url, **fields)[1] == f"a.tcz cannot be fetched: {url}: {words}"

@@ -8,8 +8,9 @@ import pytest
 
 from purekernel.errors import DownloadError, MissingFileError, OfflineError
 from purekernel.fetch.downloads import Downloads
-from purekernel.fetch.model import Download, Kind
+from purekernel.fetch.model import Download
 from purekernel.fetch.store import Store
+from purekernel.formats.detect import FileKind
 from tests.fetch.answers import status
 from tests.fetch.fetching import (
     QUICK,
@@ -125,7 +126,7 @@ def test_offline_returns_stored_files(server: Server, store: Store) -> None:
     url, missing = server.put("/a.tcz", CONTENT), f"{server.url}/a.tcz.dep"
     fetch(store, url)
     fetch(store, missing, optional=True)
-    assert fetch(store, url, offline=True, kind=Kind.SQUASHFS) == CONTENT
+    assert fetch(store, url, offline=True, kind=FileKind.SQUASHFS) == CONTENT
     assert fetch(store, missing, optional=True, offline=True) is None
     assert len(server.asked) == 2
 

@@ -10,9 +10,10 @@ import pytest
 
 from purekernel.errors import StoreError
 from purekernel.fetch.inspection import Inspection
-from purekernel.fetch.model import Download, Kind
+from purekernel.fetch.model import Download
 from purekernel.fetch.records import CacheEntry, Validators
 from purekernel.fetch.store import Blob, Store
+from purekernel.formats.detect import FileKind
 from tests.fetch.fetching import blobs, extension, fetch, files, md5, sha256, want
 from tests.fetch.server import Server
 
@@ -56,8 +57,8 @@ def test_find_invalid_digest_returns_none(digest: str, store: Store) -> None:
 def test_find_checks_request(store: Store) -> None:
     add(store)
     for fields, fits in (
-        ({"kind": Kind.SQUASHFS, "size_bytes": 3000}, True),
-        ({"kind": Kind.GZIP}, False),
+        ({"kind": FileKind.SQUASHFS, "size_bytes": 3000}, True),
+        ({"kind": FileKind.GZIP}, False),
         ({"size_bytes": 2999}, False),
         ({"most_bytes": 2999}, False),
     ):

@@ -9,9 +9,9 @@ import pytest
 
 from purekernel.errors import ChecksumError, DownloadError, MissingFileError
 from purekernel.fetch.inspection import WEB_PAGE
-from purekernel.fetch.model import Kind
 from purekernel.fetch.store import Store
 from purekernel.fetch.transfer import fault_of_status
+from purekernel.formats.detect import FileKind
 from tests.fetch.answers import chunks, raw, silence, status
 from tests.fetch.fetching import (
     CHECKSUM_HINT,
@@ -34,7 +34,7 @@ PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome to our hotel</title></head>
 
 def test_file_is_stored_unchanged(server: Server, store: Store) -> None:
     url = server.put("/bash.tcz", CONTENT)
-    assert fetch(store, url, kind=Kind.SQUASHFS, md5=md5(CONTENT)) == CONTENT
+    assert fetch(store, url, kind=FileKind.SQUASHFS, md5=md5(CONTENT)) == CONTENT
     (asked,) = server.asked
     assert (asked.method, asked.status) == ("GET", 200)
     assert asked.headers["user-agent"].startswith("purekernel/")
@@ -44,7 +44,7 @@ def test_file_is_stored_unchanged(server: Server, store: Store) -> None:
 
 
 def test_empty_file_is_fetched(server: Server, store: Store) -> None:
-    assert fetch(store, server.put("/empty.tcz.dep", b""), kind=Kind.TEXT) == b""
+    assert fetch(store, server.put("/empty.tcz.dep", b""), kind=FileKind.TEXT) == b""
 
 
 def test_missing_optional_file_is_none(server: Server, second: Server, store: Store) -> None:
@@ -127,12 +127,12 @@ def test_every_status_has_a_message() -> None:
 def test_html_page_is_refused(server: Server, store: Store) -> None:
     """A captive portal answers everything with status 200 and a page."""
     for name, kind in (
-        ("a.tcz", Kind.SQUASHFS),
-        ("a.gz", Kind.GZIP),
-        ("a.tcz.dep", Kind.TEXT),
-        ("a.iso", Kind.ISO),
-        ("a.tar", Kind.TAR),
-        ("a.bin", Kind.ANY),
+        ("a.tcz", FileKind.SQUASHFS),
+        ("a.gz", FileKind.GZIP),
+        ("a.tcz.dep", FileKind.TEXT),
+        ("a.iso", FileKind.ISO),
+        ("a.tar", FileKind.TAR),
+        ("a.bin", None),
     ):
         url = server.put(f"/{name}", PAGE, Content_Type="text/html")
         assert why_not(store, url, kind=kind) == (
@@ -147,7 +147,7 @@ def test_html_page_is_refused(server: Server, store: Store) -> None:
 
 def test_mirror_behind_portal_is_skipped(server: Server, second: Server, store: Store) -> None:
     portal = server.put("/a.tcz", PAGE)
-    assert fetch(store, portal, second.put("/a.tcz", CONTENT), kind=Kind.SQUASHFS) == CONTENT
+    assert fetch(store, portal, second.put("/a.tcz", CONTENT), kind=FileKind.SQUASHFS) == CONTENT
 
 
 @pytest.mark.parametrize("size_bytes", [len(PAGE) - 1, len(PAGE) + 1])
@@ -180,17 +180,17 @@ def test_wrong_announced_size_is_reported_without_body(server: Server, store: St
 @pytest.mark.parametrize(
     ("content", "kind", "words"),
     [
-        (CONTENT, Kind.GZIP, "not a gzip file: must have 1f 8b at byte 0, got 68 73"),
-        (b"", Kind.SQUASHFS,
+        (CONTENT, FileKind.GZIP, "not a gzip file: must have 1f 8b at byte 0, got 68 73"),
+        (b"", FileKind.SQUASHFS,
          "not a squashfs image: must have 68 73 71 73 at byte 0, got nothing"),
-        (b"text", Kind.ISO,
+        (b"text", FileKind.ISO,
          "not an ISO 9660 image: must have 43 44 30 30 31 at byte 32769, got nothing"),
-        (bytes(2000), Kind.TEXT, "not a text file: it contains a NUL"),
-        (b"x" * 5000 + b"\0", Kind.TEXT, "not a text file: it contains a NUL"),
+        (bytes(2000), FileKind.TEXT, "not a text file: it contains a NUL"),
+        (b"x" * 5000 + b"\0", FileKind.TEXT, "not a text file: it contains a NUL"),
     ],
 )  # fmt: skip
 def test_wrong_kind_is_refused(
-    content: bytes, kind: Kind, words: str, server: Server, store: Store
+    content: bytes, kind: FileKind | None, words: str, server: Server, store: Store
 ) -> None:
     url = server.put("/a", content)
     assert why_not(store, url, kind=kind)[1] == f"a cannot be fetched: {url}: {words}"
@@ -253,7 +253,7 @@ def test_content_encoding_is_not_decoded(encoding: str, server: Server, store: S
     """Servers label what was asked for, a .gz, as if it were their packing of something."""
     packed = gzip.compress(CONTENT, mtime=0)
     url = server.put("/core.gz", packed, Content_Encoding=encoding)
-    assert fetch(store, url, kind=Kind.GZIP) == packed
+    assert fetch(store, url, kind=FileKind.GZIP) == packed
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError, PurekernelError
-from purekernel.formats.ar import is_ar, parse_ar
+from purekernel.formats.ar import parse_ar
+from purekernel.formats.detect import FileKind, detect
 from purekernel.input import DEFAULT_LIMITS, Input
 from tests.debs import ar, ar_member
 from tests.oracles import require, run
@@ -26,8 +27,8 @@ def test_members_come_in_order_with_their_metadata() -> None:
 
 def test_empty_archive_has_no_members() -> None:
     assert parse_ar(Input(MAGIC, name="x.deb")) == ()
-    assert is_ar(MAGIC)
-    assert not is_ar(b"!<arch>")
+    assert detect(MAGIC) is FileKind.AR
+    assert detect(b"!<arch>") is not FileKind.AR
 
 
 def test_slash_after_a_name_is_removed() -> None:

@@ -23,7 +23,8 @@ from purekernel.errors import (
     PurekernelError,
     UnrepresentableError,
 )
-from purekernel.formats.tar import build_tar, is_tar, parse_tar
+from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.tar import build_tar, parse_tar
 from purekernel.input import Input, Limits
 from purekernel.tree import (
     Device,
@@ -236,9 +237,9 @@ def test_volume_label_is_skipped_and_dump_folder_is_a_folder() -> None:
 
 def test_empty_archive_is_an_empty_tree() -> None:
     assert len(parse(bytes(10240))) == 1
-    assert is_tar(bytes(10240))
-    assert not is_tar(b"")
-    assert not is_tar(b"\0" * 512)
+    assert detect(bytes(10240)) is FileKind.TAR
+    assert detect(b"") is not FileKind.TAR
+    assert detect(b"\0" * 512) is not FileKind.TAR
 
 
 # Archives that are refused

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.formats.elf import is_elf, parse_elf, parse_elf_header
+from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.elf import parse_elf, parse_elf_header
 from purekernel.formats.elf.layout import PT_DYNAMIC, PT_GNU_PROPERTY, PT_NOTE
 from purekernel.formats.ld_cache import CacheFormat, parse_ld_cache
 from purekernel.formats.tar import build_tar
@@ -141,7 +142,7 @@ def test_damaged_libraries_equal_real_ldconfig(tmp_path: Path) -> None:
         for path in sorted(folder.glob("*.so*"))
         if not path.is_symlink()
         and path.stat().st_size < SIZE_BYTES
-        and is_elf(content := path.read_bytes())
+        and detect(content := path.read_bytes()) is FileKind.ELF
     ][:LIBRARIES]
     assert len(originals) == LIBRARIES
     command = command_for(Path(require("ldconfig")), "amd64")

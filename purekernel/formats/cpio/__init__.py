@@ -1,6 +1,5 @@
 """Read and write cpio "newc" archives as the Linux kernel unpacks an initramfs."""
 
-from purekernel.formats.cpio.layout import MAGIC_CRC, MAGIC_NEWC
 from purekernel.formats.cpio.reader import count_archives, early_names, parse_cpio
 from purekernel.formats.cpio.writer import (
     Member,
@@ -11,8 +10,6 @@ from purekernel.formats.cpio.writer import (
 )
 
 __all__ = [
-    "MAGIC_CRC",
-    "MAGIC_NEWC",
     "Member",
     "build_cpio",
     "build_trailer",

@@ -10,8 +10,9 @@ import struct
 
 from attrs import frozen
 
-MAGIC_NEWC = b"070701"
-MAGIC_CRC = b"070702"
+from purekernel.formats.detect import FileKind
+
+MAGIC_NEWC, MAGIC_CRC = FileKind.CPIO.magics
 
 # A magic of six bytes and thirteen numbers of eight hexadecimal digits each.
 HEADER_BYTES = 110

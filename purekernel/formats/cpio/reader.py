@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from purekernel.errors import FormatError, LinkLoopError, TreeError
-from purekernel.formats.compression import is_compressed, unpack
+from purekernel.formats.compression import COMPRESSED, unpack
 from purekernel.formats.cpio.layout import (
     ALIGNMENT,
     FOREIGN_MAGICS,
@@ -27,7 +27,7 @@ from purekernel.formats.cpio.layout import (
     Header,
     padding,
 )
-from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.gzip import parse_member
 from purekernel.formats.inflate import skip_zeros
 from purekernel.input import Input
@@ -195,7 +195,7 @@ def early_names(file: Input) -> tuple[bytes, ...]:
     names: list[bytes] = []
     members = 0
     position = skip_zeros(view, 0)
-    while bytes(view[position : position + 6]) in (MAGIC_NEWC, MAGIC_CRC):
+    while detect(view[position:]) is FileKind.CPIO:
         for record in iter_records(file, position):
             position = record.end
             members += 1
@@ -222,18 +222,19 @@ class _Reader:
         if position == len(view):
             raise file.fail(0, "a cpio archive", "no data")
         while position < len(view):
-            magic = bytes(view[position : position + 6])
-            if magic in (MAGIC_NEWC, MAGIC_CRC):
+            kind = detect(view[position:])
+            if kind is FileKind.CPIO:
                 position = self._unpack_archive(file, position)
-            elif not compressed and magic.startswith(GZIP_MAGIC):
+            elif not compressed and kind is FileKind.GZIP:
                 member = parse_member(file, position, already_bytes=self._unpacked_bytes)
                 self._unpack_part(file.unpacked(member.content))
                 position = member.end
-            elif not compressed and is_compressed(view[position:]):
+            elif not compressed and kind in COMPRESSED:
                 content = unpack(file.part(position), already_bytes=self._unpacked_bytes)
                 self._unpack_part(file.unpacked(content))
                 position = len(view)
             else:
+                magic = bytes(view[position : position + 6])
                 raise file.fail(
                     position, "a cpio archive (070701), plain or compressed", name_magic(magic)
                 )

@@ -11,16 +11,10 @@ from collections.abc import Iterator, Mapping
 from attrs import evolve, field, frozen
 
 from purekernel.formats.ar import ArMember, parse_ar
-from purekernel.formats.compression import (
-    BZIP2_MAGIC,
-    LZMA_MAGIC,
-    XZ_MAGIC,
-    ZSTD_MAGIC,
-    unpack,
-)
+from purekernel.formats.compression import unpack
 from purekernel.formats.debian.control import PackageRecord, parse_stanza
-from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
-from purekernel.formats.tar import is_tar, parse_tar
+from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.tar import parse_tar
 from purekernel.input import Input
 from purekernel.tree import Buffer, File, Tree, describe, display
 
@@ -36,13 +30,13 @@ MOST_CONTROL_BYTES = 64 << 20
 # A package has three members, or a few more with names that begin with an underscore.
 MOST_MEMBERS = 100
 
-_MAGICS: Mapping[bytes, bytes] = {
-    b".gz": GZIP_MAGIC,
-    b".xz": XZ_MAGIC,
-    b".zst": ZSTD_MAGIC,
-    b".bz2": BZIP2_MAGIC,
-    b".lzma": LZMA_MAGIC,
-    b"": b"",
+_KINDS: Mapping[bytes, FileKind | None] = {
+    b".gz": FileKind.GZIP,
+    b".xz": FileKind.XZ,
+    b".zst": FileKind.ZSTD,
+    b".bz2": FileKind.BZIP2,
+    b".lzma": FileKind.LZMA,
+    b"": None,
 }
 _ENDINGS = ".gz, .xz, .zst, .bz2, .lzma or none"
 
@@ -138,14 +132,15 @@ def _next_member(members: Iterator[ArMember], stem: bytes, file: Input, *, after
     if not member.name.startswith(stem):
         raise file.fail(member.offset, expected, display(member.name))
     ending = member.name.removeprefix(stem)
-    if ending not in _MAGICS:
+    if ending not in _KINDS:
         raise file.fail(
             member.offset,
             f"{stem.decode()} with the ending {_ENDINGS}",
             display(member.name),
             hint="build the package again with dpkg-deb -Zxz",
         )
-    if not bytes(member.content[:8]).startswith(_MAGICS[ending]):
+    kind = _KINDS[ending]
+    if kind is not None and detect(member.content) is not kind:
         raise _open_member(member, file).fail(
             0,
             f"data in the format {ending.decode()}",
@@ -162,7 +157,7 @@ def _parse_tar(member: Input) -> Tree:
     """Return the files in a member, which has no compression if its name ends in ``.tar``."""
     archive = member if member.name.endswith(".tar") else member.unpacked(unpack(member))
     # parse_tar would unpack again what is compressed twice, which dpkg refuses.
-    if not is_tar(archive.data):
+    if detect(archive.data) is not FileKind.TAR:
         got = bytes(archive.data[:8]).hex(" ") or "nothing"
         raise member.fail(0, "a tar archive", got)
     return parse_tar(archive)

@@ -1,6 +1,6 @@
 """Read the segments and the dynamic section of ELF files, as ldconfig does."""
 
-from purekernel.formats.elf.layout import ET_DYN, ByteOrder, ElfClass, is_elf
+from purekernel.formats.elf.layout import ET_DYN, ByteOrder, ElfClass
 from purekernel.formats.elf.library import DynamicName, SharedLibrary, parse_shared_library
 from purekernel.formats.elf.reader import Elf, ElfHeader, ElfSegment, parse_elf, parse_elf_header
 
@@ -13,7 +13,6 @@ __all__ = [
     "ElfHeader",
     "ElfSegment",
     "SharedLibrary",
-    "is_elf",
     "parse_elf",
     "parse_elf_header",
     "parse_shared_library",

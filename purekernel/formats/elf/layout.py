@@ -12,9 +12,9 @@ from typing import Literal
 
 from attrs import frozen
 
-from purekernel.tree import Buffer
+from purekernel.formats.detect import FileKind
 
-MAGIC = b"\x7fELF"
+MAGIC = FileKind.ELF.magic
 
 ByteOrder = Literal["little", "big"]
 
@@ -80,8 +80,3 @@ LAYOUTS: dict[tuple[ElfClass, ByteOrder], ElfLayout] = {
     (ElfClass.BITS_64, "little"): _layout("<", ElfClass.BITS_64),
     (ElfClass.BITS_64, "big"): _layout(">", ElfClass.BITS_64),
 }
-
-
-def is_elf(content: Buffer) -> bool:
-    """Return whether ``content`` starts with the magic number of ELF."""
-    return bytes(content[: len(MAGIC)]) == MAGIC

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from attrs import asdict, frozen
 
 from purekernel.errors import FormatError
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.gem.spec import (
     NO_DATE,
     NO_SPECIFICATION_VERSION,
@@ -37,7 +38,7 @@ from purekernel.formats.gem.yaml_nodes import (
     parse_yaml,
 )
 from purekernel.formats.gzip import parse_gzip
-from purekernel.formats.tar import is_tar, parse_tar
+from purekernel.formats.tar import parse_tar
 from purekernel.input import Input
 from purekernel.tree import Buffer, File, display
 
@@ -89,7 +90,7 @@ def parse_gem(file: Input) -> Gem:
             "one from before 2005, a Ruby script",
             hint="use a newer version: no RubyGems of the last decade supports it",
         )
-    if not is_tar(file.data):
+    if detect(file.data) is not FileKind.TAR:
         raise file.fail(0, "a gem, which is a tar file", "something else")
     members = {
         path: node.content for path, node in parse_tar(file).walk() if isinstance(node, File)

@@ -8,7 +8,7 @@ from purekernel.formats.iso.layout import (
     VolumeFields,
     check_fields,
 )
-from purekernel.formats.iso.reader import is_iso, parse_iso
+from purekernel.formats.iso.reader import parse_iso
 from purekernel.formats.iso.writer import build_iso, write_iso
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "VolumeFields",
     "build_iso",
     "check_fields",
-    "is_iso",
     "parse_iso",
     "write_iso",
 ]

@@ -53,9 +53,6 @@ Name = Callable[[dr.DirectoryRecord], bytes]
 BOOTABLE = 0x88
 NO_EMULATION = 0
 
-# The identifier of all volume descriptors (ECMA-119, 8.1.2).
-STANDARD = b"CD001"
-
 
 @frozen(kw_only=True)
 class _Member:
@@ -63,12 +60,6 @@ class _Member:
 
     path: bytes
     records: tuple[dr.DirectoryRecord, ...]
-
-
-def is_iso(data: Buffer) -> bool:
-    """Return whether ``data`` has a volume descriptor at sector 16 (ECMA-119, 8.1)."""
-    start = FIRST_DESCRIPTOR * SECTOR_BYTES + 1
-    return bytes(data[start : start + len(STANDARD)]) == STANDARD
 
 
 def parse_iso(file: Input) -> IsoImage:

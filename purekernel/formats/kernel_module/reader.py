@@ -23,9 +23,9 @@ from typing import NamedTuple, cast
 from attrs import field, frozen
 
 from purekernel.errors import FormatError
-from purekernel.formats.compression import XZ_MAGIC, ZSTD_MAGIC, unpack
+from purekernel.formats.compression import unpack
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.elf import ElfClass
-from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
 from purekernel.formats.kernel_module.sections import Sections, parse_sections
 from purekernel.input import Input, Limits
 from purekernel.tree import Buffer
@@ -34,7 +34,7 @@ from purekernel.tree import Buffer
 LIMITS = Limits(unpacked_bytes=256 << 20)
 
 # The compressions that libkmod unpacks; all other files must be uncompressed modules.
-_COMPRESSIONS = (GZIP_MAGIC, XZ_MAGIC, ZSTD_MAGIC)
+_COMPRESSIONS = (FileKind.GZIP, FileKind.XZ, FileKind.ZSTD)
 
 CRC_PREFIX = b"__crc_"
 SHN_UNDEF, SHN_ABS = 0, 0xFFF1
@@ -135,7 +135,7 @@ def parse_kernel_module(file: Input) -> KernelModule:
         FormatError: the file is not a module, is damaged, or has another compression.
         LimitError: the module exceeds the limits of ``file``; see :data:`LIMITS`.
     """
-    if bytes(file.view[:6]).startswith(_COMPRESSIONS):
+    if detect(file.data) in _COMPRESSIONS:
         file = file.unpacked(unpack(file))
     sections = parse_sections(file)
     table = read_symbol_table(sections)

@@ -2,11 +2,10 @@
 
 from purekernel.formats.squashfs.listing import describe_image, list_details, list_names
 from purekernel.formats.squashfs.reader import OpenImage, open_squashfs, parse_squashfs
-from purekernel.formats.squashfs.superblock import MAGIC, Superblock
+from purekernel.formats.squashfs.superblock import Superblock
 from purekernel.formats.squashfs.writer import Options, build_squashfs, write_squashfs
 
 __all__ = [
-    "MAGIC",
     "OpenImage",
     "Options",
     "Superblock",

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 from PySquashfsImage.structure import Superblock as LibrarySuperblock
 
+from purekernel.formats.detect import FileKind
 from purekernel.formats.squashfs.layout import (
     LEAST_BLOCK_LOG,
     MOST_BLOCK_LOG,
@@ -16,7 +17,7 @@ from purekernel.formats.squashfs.layout import (
 )
 from purekernel.input import Input
 
-MAGIC = b"hsqs"
+MAGIC = FileKind.SQUASHFS.magic
 
 _LAYOUT = struct.Struct("<4sIIIIHHHHHHQQQQQQQQ")
 

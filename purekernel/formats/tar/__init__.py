@@ -1,7 +1,6 @@
 """Read ustar, GNU and PAX tar archives, and write GNU tar archives."""
 
-from purekernel.formats.tar.headers import is_tar
 from purekernel.formats.tar.reader import parse_tar
 from purekernel.formats.tar.writer import build_tar
 
-__all__ = ["build_tar", "is_tar", "parse_tar"]
+__all__ = ["build_tar", "parse_tar"]

@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from purekernel.formats.inflate import skip_zeros
 from purekernel.formats.tar.pax import Extension, parse_extension
 from purekernel.input import Input
-from purekernel.tree import Buffer, display
+from purekernel.tree import display
 
 BLOCK_BYTES = 512
 END_BLOCK = bytes(BLOCK_BYTES)
@@ -85,18 +85,6 @@ class _Pending:
     target: bytes | None = None
     extension: Extension | None = None
     seen: set[bytes] = field(factory=set)
-
-
-def is_tar(data: Buffer) -> bool:
-    """Return whether ``data`` starts with a valid tar header, or is an empty archive."""
-    block = bytes(data[:BLOCK_BYTES])
-    if block == END_BLOCK:
-        return len(data) >= 2 * BLOCK_BYTES and not any(bytes(data[:10240]))
-    try:
-        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except (tarfile.HeaderError, ValueError):
-        return False
-    return True
 
 
 def iter_members(file: Input) -> Iterator[Member]:

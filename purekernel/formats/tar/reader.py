@@ -6,12 +6,12 @@ import tarfile
 
 from purekernel.errors import FormatError, TreeError
 from purekernel.formats.compression import unpack
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.tar.headers import (
     DUMP_FOLDER,
     FILE_TYPES,
     VOLUME_LABEL,
     Member,
-    is_tar,
     iter_members,
 )
 from purekernel.input import Input
@@ -52,8 +52,7 @@ def parse_tar(file: Input) -> Tree:
         LimitError: it exceeds the limits.
         TreeError: a name or link leaves the archive with "..", or members contradict each other.
     """
-    # The first name of an uncompressed archive may start with the magic of a compression.
-    archive = file if is_tar(file.data) else file.unpacked(unpack(file))
+    archive = file if detect(file.data) is FileKind.TAR else file.unpacked(unpack(file))
     tree = Tree()
     for member in iter_members(archive):
         if member.type == VOLUME_LABEL:

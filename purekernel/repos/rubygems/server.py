@@ -15,8 +15,9 @@ from purekernel.errors import (
     PurekernelError,
     raise_all,
 )
-from purekernel.fetch.model import MIB, Download, DownloadedFile, Fetcher, Kind
+from purekernel.fetch.model import MIB, Download, DownloadedFile, Fetcher
 from purekernel.fetch.urls import join_url, redact
+from purekernel.formats.detect import FileKind
 from purekernel.formats.gem.compact import GemRelease, parse_info
 from purekernel.formats.gem.index import (
     INDEX_LIMITS,
@@ -82,7 +83,7 @@ class GemServer:
     def _from_compact(self, names: list[str]) -> dict[str, tuple[GemCandidate, ...]]:
         fetched = self._downloads.fetch_all(
             [
-                self._download(f"info/{name}", kind=Kind.TEXT, most_bytes=MAX_INFO_BYTES)
+                self._download(f"info/{name}", kind=FileKind.TEXT, most_bytes=MAX_INFO_BYTES)
                 for name in names
             ]
         )
@@ -118,7 +119,7 @@ class GemServer:
         if self._older is None:
             fetched = self._downloads.fetch_all(
                 [
-                    self._download(f"{path}.gz", kind=Kind.GZIP, most_bytes=MAX_INDEX_BYTES)
+                    self._download(f"{path}.gz", kind=FileKind.GZIP, most_bytes=MAX_INDEX_BYTES)
                     for path in (SPECS, PRERELEASE)
                 ]
             )
@@ -137,7 +138,7 @@ class GemServer:
         """Raise an error for a server without any index: a wrong URL is not a missing gem."""
         if self._has_compact:
             return
-        download = self._download("versions", kind=Kind.TEXT, most_bytes=MAX_VERSIONS_BYTES)
+        download = self._download("versions", kind=FileKind.TEXT, most_bytes=MAX_VERSIONS_BYTES)
         if self._downloads.fetch(download) is None:
             raise MissingFileError(
                 f"{redact(self._server.rstrip('/'))} has no index of gems",
@@ -179,12 +180,12 @@ class GemServer:
                         )
                     )
                 ),
-                kind=Kind.TAR,
+                kind=FileKind.TAR,
                 sha256=release.sha256,
             ),
         )
 
-    def _download(self, path: str, *, kind: Kind = Kind.ANY, most_bytes: int) -> Download:
+    def _download(self, path: str, *, kind: FileKind | None = None, most_bytes: int) -> Download:
         return Download(
             name=path,
             urls=(join_url(self._server, path),),

@@ -8,8 +8,9 @@ from typing import Protocol, TypeVar
 from attrs import evolve, field, frozen
 
 from purekernel.errors import DownloadError, FormatError
-from purekernel.fetch.model import MIB, Download, DownloadedFile, Fetcher, Kind
+from purekernel.fetch.model import MIB, Download, DownloadedFile, Fetcher
 from purekernel.fetch.urls import join_url
+from purekernel.formats.detect import FileKind
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.tinycore import (
     parse_dependency_index,
@@ -76,7 +77,7 @@ class ExtensionFolder:
             Download(
                 name=name,
                 urls=(self.url(name),),
-                kind=Kind.GZIP,
+                kind=FileKind.GZIP,
                 optional=True,
                 most_bytes=MOST_INDEX_BYTES,
                 attempts=attempts,
@@ -148,7 +149,7 @@ class ExtensionFolder:
 
 def extension_download(name: str, urls: tuple[str, ...]) -> Download:
     """Return the download of an extension from ``urls``."""
-    return Download(name=name, urls=urls, kind=Kind.SQUASHFS)
+    return Download(name=name, urls=urls, kind=FileKind.SQUASHFS)
 
 
 def companion_download(name: str, suffix: str, urls: tuple[str, ...]) -> Download:
@@ -156,7 +157,7 @@ def companion_download(name: str, suffix: str, urls: tuple[str, ...]) -> Downloa
     return Download(
         name=name + suffix,
         urls=urls,
-        kind=Kind.TEXT,
+        kind=FileKind.TEXT,
         optional=True,
         most_bytes=MOST_COMPANION_BYTES[suffix],
     )

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from attrs import Factory, define, field
 
 from purekernel.errors import FormatError, ModuleLoopError
-from purekernel.formats.compression import LZMA_MAGIC, ZSTD_MAGIC, unpack
+from purekernel.formats.compression import unpack
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.kernel_module import LIMITS
 from purekernel.input import Input
 from purekernel.records import frozen
@@ -42,7 +43,7 @@ TAIL_BYTES = 10
 
 # busybox unpacks gzip, bzip2 and xz, by magic number. It searches other packed files without
 # unpacking.
-_NOT_UNPACKED = (LZMA_MAGIC, ZSTD_MAGIC)
+_NOT_UNPACKED = (FileKind.LZMA, FileKind.ZSTD)
 
 _DEPENDS, _ALIAS, _SYMBOL = b"depends=", b"alias=", b"__ksymtab_"
 
@@ -197,7 +198,7 @@ def _bucket(key: bytes) -> int:
 def _read(module: _Module, file: File, warnings: list[str]) -> None:
     try:
         content = file.content
-        if not bytes(content[:4]).startswith(_NOT_UNPACKED):
+        if detect(content) not in _NOT_UNPACKED:
             content = unpack(Input(content, name=display(module.path), limits=LIMITS))
     except FormatError as error:
         warnings.append(f"cannot read a module: {error}")

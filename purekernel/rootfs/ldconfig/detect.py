@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from purekernel.errors import FormatError
-from purekernel.formats.elf import ElfClass, ElfHeader, is_elf, parse_elf_header
+from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.elf import ElfClass, ElfHeader, parse_elf_header
 from purekernel.formats.elf.layout import (
     EM_386,
     EM_AARCH64,
@@ -73,7 +74,9 @@ def _header(tree: Tree, path: bytes) -> ElfHeader | None:
         return None
     try:
         content = found.node.content
-        return parse_elf_header(Input(content, name="")) if is_elf(content) else None
+        return (
+            parse_elf_header(Input(content, name="")) if detect(content) is FileKind.ELF else None
+        )
     except FormatError:
         return None
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from purekernel.errors import FormatError
-from purekernel.formats.elf import is_elf
+from purekernel.formats.detect import FileKind, detect
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.rootfs.ldconfig.architecture import Architecture
@@ -85,7 +85,7 @@ def _flags_of_libc(
     content: Buffer, architecture: Architecture, rules: Rules, *, name: bytes
 ) -> int | None:
     """Return the flags of a library, if it is the C library."""
-    if not is_elf(content):
+    if detect(content) is not FileKind.ELF:
         return None
     try:
         library = read_content(Input(content, name=""), architecture, rules, name=name)

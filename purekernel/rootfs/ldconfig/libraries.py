@@ -9,9 +9,9 @@ from __future__ import annotations
 from attrs import evolve
 
 from purekernel.errors import FormatError
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.elf import (
     ET_DYN,
-    is_elf,
     parse_elf_header,
     parse_shared_library,
 )
@@ -289,7 +289,7 @@ def _is_long_enough(file: Input, architecture: Architecture) -> bool:
 
 def _is_elf_or_raise(file: Input, *, name: bytes) -> bool:
     """Say whether a file is ELF; refuse other files, except linker scripts."""
-    if is_elf(file.data):
+    if detect(file.data) is FileKind.ELF:
         return True
     start = bytes(file.data[:SCRIPT_BYTES])
     if not any(mark in start for mark in SCRIPT_MARKS) and not name.endswith(GDB_ENDS):

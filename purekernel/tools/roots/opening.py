@@ -22,21 +22,13 @@ from purekernel.formats.boot_losses import (
     refuse_losses,
 )
 from purekernel.formats.compress import build_xz, build_zstd
-from purekernel.formats.compression import (
-    BZIP2_MAGIC,
-    XZ_MAGIC,
-    ZSTD_MAGIC,
-    is_compressed,
-    unpack,
-)
+from purekernel.formats.compression import COMPRESSED, unpack
 from purekernel.formats.core_iso import CORES
 from purekernel.formats.cpio import build_cpio, count_archives
-from purekernel.formats.gzip import MAGIC as GZIP_MAGIC
-from purekernel.formats.iso import IsoImage, build_iso, is_iso, parse_iso
-from purekernel.formats.lz4 import MAGIC as LZ4_MAGIC
+from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.iso import IsoImage, build_iso, parse_iso
 from purekernel.formats.lz4 import build_lz4
-from purekernel.formats.squashfs import MAGIC as SQUASHFS_MAGIC
-from purekernel.formats.tar import build_tar, is_tar
+from purekernel.formats.tar import build_tar
 from purekernel.host.edit import FolderRoot
 from purekernel.host.overlay_reader import parse_layer
 from purekernel.host.read import is_folder, load_file
@@ -50,11 +42,11 @@ from purekernel.tree import Buffer, File, Tree, display, look_up, newest_time
 TOP_NAME = "."
 
 
-_BUILDERS: dict[bytes, Callable[[bytes], bytes]] = {
-    BZIP2_MAGIC: bz2.compress,
-    XZ_MAGIC: build_xz,
-    ZSTD_MAGIC: build_zstd,
-    LZ4_MAGIC: build_lz4,
+_BUILDERS: dict[FileKind, Callable[[bytes], bytes]] = {
+    FileKind.BZIP2: bz2.compress,
+    FileKind.XZ: build_xz,
+    FileKind.ZSTD: build_zstd,
+    FileKind.LZ4: build_lz4,
 }
 
 
@@ -221,14 +213,14 @@ class ArchiveRoot:
         return compress(build_cpio(changed), encoder=Libdeflate())
 
     def _pack(self, changed: Tree) -> bytes:
-        if is_tar(self.data):
+        if detect(self.data) is FileKind.TAR:
             return _build_tar_like(self.data, changed)
         # Raise before the slow unpacking.
         pack = _packer(self.data, self.source)
         plain = unpack(Input(self.data, name=self.source, limits=self.limits))
-        if is_tar(plain):
+        if detect(plain) is FileKind.TAR:
             return pack(_build_tar_like(plain, changed))
-        if bytes(plain[:4]) == SQUASHFS_MAGIC:
+        if detect(plain) is FileKind.SQUASHFS:
             with running_executor() as executor:
                 image = rebuild_image(
                     plain,
@@ -260,13 +252,12 @@ def _packer(data: Buffer, source: str) -> Callable[[bytes], bytes]:
     Gzip is as small as in builds. The archive may be a kernel's initramfs, so all compressions
     except bzip2 use settings that Linux can unpack.
     """
-    head = bytes(data[:6])
-    if head.startswith(GZIP_MAGIC):
+    kind = detect(data)
+    if kind is FileKind.GZIP:
         return partial(compress, encoder=Libdeflate())
-    for magic, build in _BUILDERS.items():
-        if head.startswith(magic):
-            return build
-    if is_compressed(data):
+    if kind in _BUILDERS:
+        return _BUILDERS[kind]
+    if kind in COMPRESSED:
         raise UnrepresentableError(
             f"{source}: its compression can be read but not written",
             hint="compress it with gzip, bzip2, xz, zstd or lz4, or decompress it",
@@ -313,7 +304,7 @@ def open_root(
     data: Buffer = load_file(path, limits=limits)
     source = str(path)
     container: Container = HostFile(path=path)
-    if is_iso(data):
+    if detect(data) is FileKind.ISO:
         image = parse_iso(Input(data, name=source, limits=limits))
         member, file = _find_member(image.tree, member, source)
         container = IsoMember(path=path, image=image, member=member, drop_boot=drop_boot)

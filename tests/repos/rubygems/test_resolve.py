@@ -9,7 +9,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, DependencyError, LimitError, PurekernelError
-from purekernel.fetch.model import Download, Kind
+from purekernel.fetch.model import Download
+from purekernel.formats.detect import FileKind
 from purekernel.formats.gem import (
     GemDependency,
     GemRequirement,
@@ -53,7 +54,9 @@ def _candidate(name: str, version: str, platform: str, needs: str, ruby: str) ->
             ),
             required_ruby=GemRequirement.parse(ruby),
         ),
-        download=Download(name=f"{name}-{version}.gem", urls=(f"http://x/{name}",), kind=Kind.TAR),
+        download=Download(
+            name=f"{name}-{version}.gem", urls=(f"http://x/{name}",), kind=FileKind.TAR
+        ),
     )
 
 
@@ -117,7 +120,9 @@ def test_newest_releases_are_selected_with_dependencies() -> None:
     resolution = resolve(PLAIN, "razor")
     assert names(resolution) == ["facter-1.6.0", "json_pure-1.7.7", "razor-0.9", "ruby-ext-1.0"]
     razor = resolution.gems[2]
-    assert razor.download == Download(name="razor-0.9.gem", urls=("http://x/razor",), kind=Kind.TAR)
+    assert razor.download == Download(
+        name="razor-0.9.gem", urls=("http://x/razor",), kind=FileKind.TAR
+    )
     assert razor.dependencies == (
         GemEdge(
             name="facter",

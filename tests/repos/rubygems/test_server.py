@@ -23,8 +23,9 @@ from purekernel.errors import (
     MissingFileError,
 )
 from purekernel.fetch.downloads import Downloads
-from purekernel.fetch.model import Download, DownloadedFile, Kind
+from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.fetch.store import Store
+from purekernel.formats.detect import FileKind
 from purekernel.formats.gem import parse_gem, parse_listed_gem
 from purekernel.input import Input
 from purekernel.repos.rubygems import GemResolution, GemServer, GemServers, resolve_gems
@@ -146,12 +147,12 @@ def test_gems_are_looked_up_in_the_compact_index(
     # One batch for each level of dependencies.
     assert fetcher.batches == [2, 1]
     assert fetcher.download[0] == Download(
-        name="info/facter", urls=(f"{address}/info/facter",), kind=Kind.TEXT, optional=True,
+        name="info/facter", urls=(f"{address}/info/facter",), kind=FileKind.TEXT, optional=True,
         most_bytes=32 << 20,
     )  # fmt: skip
     razor = GEMS[5]
     assert resolution.gems[2].download == Download(
-        name="razor-0.9.gem", urls=(f"{address}/gems/razor-0.9.gem",), kind=Kind.TAR,
+        name="razor-0.9.gem", urls=(f"{address}/gems/razor-0.9.gem",), kind=FileKind.TAR,
         sha256=razor.sha256,
     )  # fmt: skip
     fetched = fetcher.fetch(resolution.gems[2].download)

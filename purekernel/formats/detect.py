@@ -1,0 +1,120 @@
+"""Tell the kind of a file by its first bytes.
+
+All magic numbers that tell kinds of files apart are here. Each is in the specification that the
+module of its format names, or in magic(5) of file(1) for formats that purekernel does not read.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from purekernel.tree import Buffer
+
+
+class FileKind(Enum):
+    """A kind of file.
+
+    Attributes:
+        description: the kind, for messages.
+        offset: where its magic number is, in bytes.
+        magics: its magic numbers; empty for kinds without one.
+    """
+
+    def __init__(self, description: str, offset: int = 0, *magics: bytes) -> None:
+        self.description = description
+        self.offset = offset
+        self.magics = magics
+
+    # Compressed files.
+    GZIP = "a gzip file", 0, b"\x1f\x8b"
+    BZIP2 = "a bzip2 file", 0, b"BZh"
+    XZ = "an xz file", 0, b"\xfd7zXZ\x00"
+    LZMA = "an lzma file", 0, b"\x5d\x00\x00"
+    ZSTD = "a zstd file", 0, b"\x28\xb5\x2f\xfd"
+    LZ4 = "an LZ4 legacy frame", 0, b"\x02\x21\x4c\x18"
+    LZ4_FRAME = "an LZ4 frame", 0, b"\x04\x22\x4d\x18"
+    ZIP = "a zip archive", 0, b"PK\x03\x04"
+    SEVEN_ZIP = "a 7z archive", 0, b"7z\xbc\xaf"
+    PNG = "a PNG image", 0, b"\x89PNG"
+    JPEG = "a JPEG image", 0, b"\xff\xd8\xff"
+    WOFF2 = "a WOFF2 font", 0, b"wOF2"
+
+    # Archives and file systems.
+    AR = "an ar archive", 0, b"!<arch>\n"
+    CPIO = "a cpio archive", 0, b"070701", b"070702"
+    ISO = "an ISO 9660 image", 0x8001, b"CD001"
+    SQUASHFS = "a squashfs image", 0, b"hsqs"
+    TAR = "a tar archive", 257, b"ustar"
+
+    # Programs.
+    BZIMAGE = "a Linux kernel for x86", 0x202, b"HdrS"
+    ELF = "an ELF file", 0, b"\x7fELF"
+
+    TEXT = "a text file"
+    OTHER = "a file of another kind"
+
+    @property
+    def magic(self) -> bytes:
+        """The first magic number; empty for kinds without one."""
+        return self.magics[0] if self.magics else b""
+
+
+_TAR_BLOCK_BYTES = 512
+_TAR_CHECKSUM = slice(148, 156)
+# What the checksum of a tar header may start with: a digit or a blank. Other files need no sum.
+_CHECKSUM_STARTS = b"01234567 "
+# An empty archive has two blocks of zeros at least, and is usually padded to this size.
+_EMPTY_TAR_BYTES = 10240
+
+# A file without NUL in its first bytes is text.
+_HEAD_BYTES = 1024
+
+_BY_START = {magic[:2]: kind for kind in FileKind if not kind.offset for magic in kind.magics}
+# No name in an archive starts with the magic numbers of these.
+_NEVER_TAR = frozenset({FileKind.AR, FileKind.CPIO, FileKind.ELF, FileKind.SQUASHFS})
+
+
+def detect(data: Buffer) -> FileKind:
+    """Return the kind of the file ``data``; its first 33 KiB are enough for any kind.
+
+    Tar archives are told by the checksum of their first header, because old ones have no magic
+    number, and the name of their first member may start like a compressed file.
+    """
+    view = memoryview(data)
+    head = bytes(view[:_HEAD_BYTES])
+    if _has_magic(view, FileKind.ISO):
+        return FileKind.ISO
+    found = _BY_START.get(head[:2])
+    if found is not None and not head.startswith(found.magics):
+        found = None
+    if found is not None and found in _NEVER_TAR:
+        return found
+    if _is_tar(head, view):
+        return FileKind.TAR
+    if _has_magic(view, FileKind.BZIMAGE):
+        return FileKind.BZIMAGE
+    if found is not None:
+        return found
+    return FileKind.OTHER if b"\0" in head else FileKind.TEXT
+
+
+def _has_magic(view: memoryview, kind: FileKind) -> bool:
+    return view[kind.offset : kind.offset + len(kind.magic)] == kind.magic
+
+
+def _is_tar(head: bytes, view: memoryview) -> bool:
+    block = head[:_TAR_BLOCK_BYTES]
+    if len(block) < _TAR_BLOCK_BYTES:
+        return False
+    field = block[_TAR_CHECKSUM]
+    if field[0] not in _CHECKSUM_STARTS:
+        return len(view) >= 2 * _TAR_BLOCK_BYTES and not any(view[:_EMPTY_TAR_BYTES])
+    try:
+        checksum = int(field.partition(b"\0")[0].strip() or b"0", 8)
+    except ValueError:
+        return False
+    # The sum counts the bytes of the checksum as blanks. Old programs add signed bytes.
+    others = block[: _TAR_CHECKSUM.start] + block[_TAR_CHECKSUM.stop :]
+    unsigned = sum(others) + 8 * ord(" ")
+    signed = unsigned - 256 * sum(byte > 127 for byte in others)
+    return checksum in (unsigned, signed)
