@@ -18,9 +18,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from benchmarks.measure import CHECKOUT, Median, Run, run, take_turns
+from purekernel.records import frozen
 
 PROGRAMS = ("depmod", "ldconfig", "busybox")
 ROOTS = ("linux-amd64", "linux-i386", "amd64")

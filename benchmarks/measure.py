@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-from attrs import frozen
+from purekernel.records import frozen
 
 CHECKOUT = Path(__file__).parents[1]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from html import escape
 
-from attrs import frozen
+from purekernel.records import frozen
 
 _PANEL_WIDTH, _PANEL_HEIGHT = 520, 360
 _LEFT, _TOP, _RIGHT, _BOTTOM = 66, 44, 120, 48

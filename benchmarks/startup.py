@@ -1,4 +1,6 @@
-"""How long ``purekernel --help`` takes, beside an interpreter that does nothing.
+"""Measure start-up: ``purekernel --help``, and importing what a build needs.
+
+An interpreter that does nothing is measured with them.
 
 Run with ``python -m benchmarks.startup``.
 """
@@ -21,6 +23,7 @@ def main() -> None:
     runs = parser.parse_args().runs
     contestants = {
         "purekernel --help": [sys.executable, "-m", "purekernel", "--help"],
+        "import of purekernel.build": [sys.executable, "-c", "import purekernel; purekernel.build"],
         "python -c pass": [sys.executable, "-c", "pass"],
     }
     with tempfile.TemporaryDirectory() as name:
@@ -32,12 +35,15 @@ def main() -> None:
             ],
             runs=runs,
         )
-    ours, bare = medians.values()
+    ours, build, bare = medians.values()
     print("| what | milliseconds | peak MB |")
     print("|---|---|---|")
     for label, median in medians.items():
         print(f"| {label} | {median.seconds * 1000:.0f} | {median.peak_bytes / 1e6:.0f} |")
-    print(f"\n{ours.seconds / bare.seconds:.1f} times a bare interpreter; median of {runs}")
+    print(
+        f"\n{ours.seconds / bare.seconds:.1f} and {build.seconds / bare.seconds:.1f} times "
+        f"a bare interpreter; median of {runs}"
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from attrs import frozen
+from purekernel.records import frozen
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "purekernel"

@@ -6,9 +6,10 @@ through :meth:`Input.fail`.
 
 from __future__ import annotations
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from purekernel.errors import FormatError, LimitError
+from purekernel.records import frozen
 
 Buffer = bytes | bytearray | memoryview
 """Bytes, possibly a view into the archive that they were read from."""

@@ -1,7 +1,8 @@
-"""Load libraries on first use, and report one that is missing or not the expected one.
+"""Import on first use: libraries that few runs need, and packages of purekernel.
 
 Optional libraries, and those that few runs need and that take long to import, are loaded here and
 not by an import statement. ``tests/test_imports.py`` lists them, with the module that uses each.
+A library that is missing or not the expected one is reported.
 """
 
 from __future__ import annotations
@@ -57,3 +58,23 @@ def _unusable(module: str, package: str, error: Exception, hint: str | None) -> 
         f"{' '.join(what.split())}",
         hint=hint or f"pip install --force-reinstall {package}",
     )
+
+
+def lazy_names(package: str, modules: dict[str, str]) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of a package whose modules are imported on first use (PEP 562).
+
+    ``from PACKAGE import NAME`` imports the module of the name. To delay that, a user imports the
+    package, and writes ``package.NAME`` where it uses the name.
+
+    Args:
+        package: the name of the package.
+        modules: for each module of the package, the names that it defines, separated by blanks.
+    """
+    homes = {name: module for module, names in modules.items() for name in names.split()}
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{homes[name]}"), name)
+
+    return get

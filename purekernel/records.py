@@ -54,12 +54,17 @@ def _shown(cls: type) -> list[tuple[str, Any]]:
 @cache
 def _compared(cls: type) -> Any:
     """Return a function from an instance to the values that are compared."""
-    names = [item.name for item in attrs.fields(cls) if item.eq]
-    return attrgetter(*names) if names else lambda _: None
+    compared = [(item.name, item.eq_key) for item in attrs.fields(cls) if item.eq]
+    if any(key is not None for _name, key in compared):
+        return lambda instance: tuple(
+            getattr(instance, name) if key is None else key(getattr(instance, name))
+            for name, key in compared
+        )
+    return attrgetter(*(name for name, _key in compared)) if compared else lambda _: None
 
 
 if TYPE_CHECKING:
-    from attrs import frozen
+    from attrs import frozen  # noqa: TID251  # what this module replaces
 else:
 
     def frozen(cls=None, *, kw_only=False, eq=None):
@@ -81,6 +86,6 @@ else:
                 cls.__eq__ = _eq
                 cls.__hash__ = _hash
             # attrs makes no method that the class has by now.
-            return attrs.frozen(cls, kw_only=kw_only, eq=eq)
+            return attrs.frozen(cls, kw_only=kw_only, eq=eq)  # noqa: TID251
 
         return define if cls is None else define(cls)

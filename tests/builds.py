@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from purekernel import (
     BootChanges,
@@ -31,6 +31,7 @@ from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.progress import Progress, Silent
 from purekernel.recipe.model import IsoChoice
 from purekernel.recipe.request import Request, bundle_changes, join_request
+from purekernel.records import frozen
 
 AnyPath = str | os.PathLike[str]
 

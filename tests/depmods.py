@@ -9,10 +9,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from attrs import frozen
-
 from purekernel.formats.module_index import IndexValue, parse_index
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.rootfs.depmod import Dialect, Indexed, KernelSymbols, Kmod, depmod
 from purekernel.rootfs.depmod.found import Listing
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree, display

@@ -5,9 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from attrs import frozen
-
 from purekernel.formats.elf import ByteOrder, ElfClass
+from purekernel.records import frozen
 
 KINDS: list[tuple[ElfClass, ByteOrder]] = [
     (ElfClass.BITS_32, "little"),

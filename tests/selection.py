@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
-from attrs import frozen
+
+from purekernel.records import frozen
 
 FOLDER = Path(__file__).parent
 

@@ -1,8 +1,9 @@
-"""Test what is imported where: libraries by load_library(), each by one module."""
+"""Test what is imported where: libraries by load_library(), and which functions import at all."""
 
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +20,76 @@ LIBRARIES = {
     "zopfli": "encode/libraries.py",
 }
 
+# The functions that import, by reason. All other imports are at the top of a module. A reason is
+# not that a module is slow to import: make it faster, or load it through lazy_names().
+COMMANDS = "called for one command, and the others start faster"
+SELDOM = "a library that takes 5 ms or more to import, and that few runs need"
+FORMATS = "for a format or a kind of file that few images have"
+
+FUNCTIONS = {
+    COMMANDS: {
+        "__main__.py": "main",
+        "cli/build.py": "build_command",
+        "cli/bundle.py": "bundle_command",
+        "cli/cache.py": "_open",
+        "cli/deps.py": "deps_command",
+        "cli/fetch.py": "fetch_command",
+        "cli/init.py": "init_command",
+        "cli/lock.py": "lock_command",
+        "cli/printer.py": "_render_json",
+        "cli/schema.py": "schema_command",
+        "cli/terminal.py": "choose_progress",
+        "cli/tool/advdef.py": "advdef_command",
+        "cli/tool/deb2tcz.py": "deb2tcz_command",
+        "cli/tool/depmod.py": "depmod_command",
+        "cli/tool/gzip.py": "gzip_command",
+        "cli/tool/ldconfig.py": "ldconfig_command",
+        "cli/tool/mksquashfs.py": "mksquashfs_command",
+        "cli/tool/modinfo.py": "modinfo_command",
+        "cli/tool/recompress.py": "recompress_command",
+        "cli/tool/unsquashfs.py": "unsquashfs_command",
+    },
+    SELDOM: {
+        "encode/cluster/executors.py": "open_executor",
+        "fetch/finder.py": "Finder._connect",
+        "fetch/headers.py": "parse_retry_after",
+        "fetch/store.py": "taking_turns",
+        "host/cache_folder.py": "_remove_unused default_folder",
+    },
+    FORMATS: {
+        "plan/extensions.py": "plan_extensions",
+        "plan/lock.py": "_lock",
+        "plan/planner.py": "Planner._plan Planner.base_of",
+        "razor/microkernel.py": "_dump",
+    },
+}
+
+# The total of import statements in these functions.
+MOST_IN_FUNCTIONS = 59
+
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_bytes())
+
+
+def imports_in_functions(
+    node: ast.AST, names: tuple[str, ...] = (), *, inside: bool = False
+) -> Iterator[str]:
+    """Yield the qualified name of the function around each import statement in one.
+
+    Imports under ``if TYPE_CHECKING`` are skipped, because they are not executed.
+    """
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.Import | ast.ImportFrom) and inside:
+            yield ".".join(names)
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            is_inside = inside or not isinstance(child, ast.ClassDef)
+            yield from imports_in_functions(child, (*names, child.name), inside=is_inside)
+        else:
+            yield from imports_in_functions(child, names, inside=inside)
 
 
 def test_each_loaded_library_has_one_user() -> None:
@@ -35,3 +102,35 @@ def test_each_loaded_library_has_one_user() -> None:
         and isinstance(node.args[0], ast.Constant)
     }
     assert users == set(LIBRARIES.items())
+
+
+def test_imports_in_functions_are_listed() -> None:
+    listed = {
+        (source, function)
+        for files in FUNCTIONS.values()
+        for source, functions in files.items()
+        for function in functions.split()
+    }
+    found = {
+        (source, function) for source, tree in sources() for function in imports_in_functions(tree)
+    }
+    assert found - listed == set(), "move these imports to the top of the module"
+    assert listed - found == set(), "remove these from FUNCTIONS"
+
+
+def test_few_imports_are_in_functions() -> None:
+    counts = Counter[str]()
+    for source, tree in sources():
+        counts[source] += len(list(imports_in_functions(tree)))
+    assert 0 < sum(counts.values()) <= MOST_IN_FUNCTIONS
+    assert counts["cli/__init__.py"] == 0
+
+
+def test_imports_in_functions_are_found() -> None:
+    tree = ast.parse(
+        "import a\n"
+        "if TYPE_CHECKING:\n    import b\n"
+        "class C:\n    import c\n    def method(self):\n        if self:\n            import d\n"
+        "def outer():\n    def inner():\n        from e import f\n    return lambda: inner\n"
+    )
+    assert list(imports_in_functions(tree)) == ["C.method", "outer.inner"]

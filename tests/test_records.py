@@ -27,13 +27,14 @@ def _define(frozen: Callable[..., Any]) -> Any:
         place: object = field(default=None, eq=False)
         data: bytes = field(default=b"", repr=lambda data: f"<{len(data)} bytes>")
         items: list[object] = field(factory=list, eq=False)
+        folded: str = field(default="", eq=str.lower)
         _private: int = 0
         later: int = field(init=False, eq=False)
 
     return Sample
 
 
-OURS, THEIRS = _define(records.frozen), _define(attrs.frozen)
+OURS, THEIRS = _define(records.frozen), _define(attrs.frozen)  # noqa: TID251
 
 values = st.fixed_dictionaries(
     {"number": st.integers(0, 2)},
@@ -42,6 +43,7 @@ values = st.fixed_dictionaries(
         "secret": st.sampled_from(["secret", "x"]),
         "place": st.integers(0, 2),
         "data": st.binary(max_size=2),
+        "folded": st.sampled_from(["a", "A", "b"]),
         "private": st.integers(0, 1),
     },
 )
@@ -70,6 +72,12 @@ def test_equality_and_hash_follow_the_compared_fields(
 def test_place_does_not_count_for_equality() -> None:
     assert OURS(number=1, place=1) == OURS(number=1, place=2)
     assert hash(OURS(number=1, place=1)) == hash(OURS(number=1, place=2))
+
+
+def test_field_is_compared_by_its_key() -> None:
+    assert OURS(number=1, folded="a") == OURS(number=1, folded="A")
+    assert hash(OURS(number=1, folded="a")) == hash(OURS(number=1, folded="A"))
+    assert OURS(number=1, folded="a") != OURS(number=1, folded="b")
 
 
 def test_instance_that_holds_itself_is_represented() -> None:

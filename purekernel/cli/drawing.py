@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from purekernel.cli.terminal import megabytes
 from purekernel.fetch.urls import redact
 from purekernel.plan.plan import BASE
+from purekernel.records import frozen
 from purekernel.repos.tinycore import KERNEL, ExtensionGraph, resolve_kernel
 
 if TYPE_CHECKING:

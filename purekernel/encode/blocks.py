@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import zlib
 
-from attrs import frozen
-
 from purekernel.encode.encoders import Effort, Encoder, Libdeflate, Zopfli, encode_smallest
+from purekernel.records import frozen
 
 # Deflate with a window of 32 KiB, and the hint "compressed as much as possible". The header, read
 # as a big-endian 16-bit number, is a multiple of 31. (Source: RFC 1950, 2.2.)

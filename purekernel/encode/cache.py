@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from typing import Any, Protocol
 
-from attrs import frozen
-
 from purekernel.encode.encoders import wrong_stream
 from purekernel.errors import FormatError
 from purekernel.progress import Silent
 from purekernel.progress import Task as Counter
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 

@@ -21,14 +21,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from attrs import frozen
-
 from purekernel.errors import LimitError, PurekernelError, StoreError
 from purekernel.host.cache_folder import clear_temporary, default_folder
 from purekernel.host.no_follow import touch
 from purekernel.host.read import load_file
 from purekernel.host.staging import remove, replace_file, temporary_name
 from purekernel.input import Buffer, Limits
+from purekernel.records import frozen
 
 _LAYOUT = "encoded-v1"
 # Keeps names apart from those of the older format, whose digest covers the content alone.

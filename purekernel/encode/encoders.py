@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Protocol
 
-from attrs import frozen
-
 from purekernel.encode.libraries import load_deflate, load_zopfli
 from purekernel.errors import EncodingError, FormatError
 from purekernel.formats.gzip import build_gzip
 from purekernel.formats.inflate import inflate
 from purekernel.input import Input, Limits
 from purekernel.interruption import interruptibly
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 # libdeflate's slowest level: it searches for the cheapest parse, as zopfli does, fifty times as

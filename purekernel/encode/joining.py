@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.encode.walker import END_OF_BLOCK, STORED, codes, read_code_lengths, walk
 from purekernel.errors import FormatError
 from purekernel.formats.inflate import inflate
 from purekernel.input import Input, Limits
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 # An empty stored block that is not the last: 3 bits of header, padding, then its length.

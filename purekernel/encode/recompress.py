@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.encode.encoders import Encoder, encode_checked
 from purekernel.errors import FormatError
 from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.gzip import FEXTRA, FLAGS_OFFSET, TRAILER, iter_members
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.encode.cache import Cache, Task, make_all
 from purekernel.encode.encoders import Encoder, encode_smallest, inflates_to
@@ -19,6 +19,7 @@ from purekernel.encode.joining import Joiner, Stream, can_be_joined, find_ending
 from purekernel.errors import EncodingError
 from purekernel.formats.inflate import RAW, STEP_BYTES
 from purekernel.progress import Task as Counter
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 # The header of a cache entry: the bit positions of the stream's end, last block and first stored

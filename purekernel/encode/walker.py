@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-from attrs import frozen
-
 from purekernel.errors import FormatError
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 STORED, FIXED, DYNAMIC = 0, 1, 2

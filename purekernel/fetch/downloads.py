@@ -18,7 +18,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from purekernel.errors import (
     ChecksumError,
@@ -33,6 +33,7 @@ from purekernel.fetch.model import Download, DownloadedFile, DownloadPolicy, Sto
 from purekernel.fetch.store import Store, load_fetched
 from purekernel.fetch.urls import redact
 from purekernel.progress import Progress, Silent, Task
+from purekernel.records import frozen
 from purekernel.threads import Crew
 
 if TYPE_CHECKING:

@@ -8,8 +8,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from attrs import frozen
-
 from purekernel.errors import DownloadError
 from purekernel.fetch.attempts import Reachability, Rounds, Undecided, ask_each, not_in_store
 from purekernel.fetch.file_mirror import copy_local, look_local
@@ -18,6 +16,7 @@ from purekernel.fetch.records import CacheEntry
 from purekernel.fetch.store import Blob, Store, taking_turns
 from purekernel.fetch.transfer import Transfer, ask_size
 from purekernel.fetch.urls import is_local, redact
+from purekernel.records import frozen
 
 if TYPE_CHECKING:
     from purekernel.fetch.http import Web

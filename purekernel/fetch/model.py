@@ -8,11 +8,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import UsageError
 from purekernel.fetch.urls import redact
 from purekernel.formats.detect import FileKind
+from purekernel.records import frozen
 
 MIB = 1 << 20
 

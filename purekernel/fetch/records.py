@@ -6,7 +6,9 @@ import json
 import re
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import asdict
+
+from purekernel.records import frozen
 
 # A validator is sent back to the server in a header, and any program can edit the store's files.
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{1,512}")

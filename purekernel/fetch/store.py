@@ -28,8 +28,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from attrs import frozen
-
 from purekernel.errors import InputError, StoreError
 from purekernel.fetch.inspection import PIECE_BYTES, Inspection
 from purekernel.fetch.model import Cause, Download, DownloadedFile, Fault, Stopped
@@ -46,6 +44,7 @@ from purekernel.host.staging import (
     replace_file,
     temporary_name,
 )
+from purekernel.records import frozen
 
 # A new layout gets a new folder; the old one stays for the versions that use it.
 _LAYOUT = "v1"

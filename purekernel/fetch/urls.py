@@ -12,10 +12,11 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import InputError
 from purekernel.host.windows_names import check_windows_name
+from purekernel.records import frozen
 
 # At least two letters, because "C:" is a drive on Windows.
 _WEB = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.formats.detect import FileKind, detect
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import display
 
 MAGIC = FileKind.AR.magic

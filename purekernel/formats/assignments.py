@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 
-from attrs import frozen
-
 from purekernel.errors import RecipeError
+from purekernel.records import frozen
 
 _LINE = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)([ \t]*)=(.*)", re.DOTALL)
 _QUOTED = re.compile(r"""(?:"([^"]*)"|'([^']*)')(?:[ \t]+#.*)?""", re.DOTALL)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import frozen
-
 from purekernel.errors import BootLossError, raise_all
 from purekernel.formats.cpio import early_names
 from purekernel.formats.iso import BootEntry, IsoImage
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import display
 
 

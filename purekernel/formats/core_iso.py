@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from purekernel.errors import BundleError
 from purekernel.formats.boot_losses import BootLoss, find_early_archive, find_lost_ways
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import BootEntry, ElTorito, IsoImage, parse_iso
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import File, Tree, subtree
 
 BOOT_FOLDER = b"boot"

@@ -10,9 +10,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import ROOT, Directory, File, Metadata, Tree, display
 from purekernel.tree.path import join
 

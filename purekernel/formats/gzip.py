@@ -9,12 +9,11 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from attrs import frozen
-
 from purekernel.errors import FormatError
 from purekernel.formats.detect import FileKind
 from purekernel.formats.inflate import inflate, skip_zeros
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 MAGIC = FileKind.GZIP.magic

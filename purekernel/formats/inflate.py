@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import zlib
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 # The window_bits of zlib for a raw deflate stream, and for one with a zlib header and checksum.

@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
+
+from purekernel.records import frozen
 
 BLANKS = b" \t\r"
 

@@ -14,11 +14,12 @@ import tomllib
 from bisect import bisect_left
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from purekernel.errors import RecipeError
 from purekernel.formats.text import decode_text
 from purekernel.input import Input
+from purekernel.records import frozen
 
 TomlPath = tuple[str | int, ...]
 """The keys and indices that lead to a value, such as ``("overlay", 0, "path")``."""

@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from attrs import frozen
-
 from purekernel.errors import InputError
 from purekernel.host.no_follow import refuse_link
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name, windows_target
+from purekernel.records import frozen
 from purekernel.tree import display
 
 _BY_DESCRIPTOR = {os.open, os.mkdir, os.symlink, os.unlink, os.rename} <= os.supports_dir_fd

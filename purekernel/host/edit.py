@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from attrs import frozen
-
 from purekernel.errors import OutputError, UsageError
 from purekernel.host.below import OpenFolder, folder_below, host_names, host_target
 from purekernel.host.hints import writing
 from purekernel.host.no_follow import inode_of, open_readable
 from purekernel.host.staging import Staging, create, write_piece
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_paths
+from purekernel.records import frozen
 from purekernel.tree import Directory, File, Node, Symlink, Tree, describe, display
 from purekernel.tree.path import name, parent
 

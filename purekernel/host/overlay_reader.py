@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from purekernel.errors import InputError
+from purekernel.formats import squashfs
 from purekernel.formats.compression import unpack
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.mtree import apply_manifest, is_mtree
-from purekernel.formats.squashfs import parse_squashfs
 from purekernel.formats.tar import parse_tar
 from purekernel.host.overlay_folder import host_node, load_folder
 from purekernel.host.read import is_folder, load_file, unreadable
@@ -70,7 +70,7 @@ def parse_layer(
     if kind is FileKind.CPIO:
         tree = parse_cpio(plain)
     elif kind is FileKind.SQUASHFS:
-        tree = parse_squashfs(plain)
+        tree = squashfs.parse_squashfs(plain)
     elif kind is FileKind.TAR:
         tree = parse_tar(plain)
     else:

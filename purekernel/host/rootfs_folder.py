@@ -13,8 +13,6 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 
-from attrs import frozen
-
 from purekernel.errors import FormatError, InputError, TreeError
 from purekernel.host.below import folder_below, image_name, image_target, open_file_below
 from purekernel.host.hints import reason
@@ -22,6 +20,7 @@ from purekernel.host.no_follow import DESCRIPTORS
 from purekernel.host.read import load_file, read_to_end, unreadable
 from purekernel.host.windows_names import ON_WINDOWS
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
+from purekernel.records import frozen
 from purekernel.tree import (
     ROOT,
     Device,

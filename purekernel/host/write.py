@@ -15,14 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
-from attrs import frozen
-
 from purekernel.errors import OutputError
 from purekernel.host.hints import NOT_PERMITTED, writing
 from purekernel.host.no_follow import change_mode, inode_of
 from purekernel.host.staging import Staging, create
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
 from purekernel.input import Buffer
+from purekernel.records import frozen
 
 WriteOutput = Callable[[BinaryIO], object]
 """Writes one output to a stream, which is also readable and seekable."""

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from purekernel.encode.encoders import Effort
 from purekernel.encode.squashfs import Compression, make_codec
+from purekernel.formats import squashfs
 from purekernel.formats.debian.control import PackageRecord
 from purekernel.formats.debian.package import POSTINST, DebianPackage, parse_deb
-from purekernel.formats.squashfs import Options, build_squashfs
 from purekernel.formats.tinycore import TCZ, build_dependencies, build_info, build_md5
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.repos.tinycore import DEPENDENCIES, INFO, LISTING, MD5, Extension
@@ -80,9 +80,9 @@ def pack_extension(
     Raises:
         UnrepresentableError: squashfs cannot represent an entry of the extension.
     """
-    codec = make_codec(Compression.GZIP, effort, Options().block_bytes)
+    codec = make_codec(Compression.GZIP, effort, squashfs.Options().block_bytes)
     with running_executor(jobs=jobs) as executor:
-        content = build_squashfs(extension.file, codec=codec, executor=executor)
+        content = squashfs.build_squashfs(extension.file, codec=codec, executor=executor)
     return extension.with_files(content, build_companions(extension, content))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from purekernel.errors import (
     DependencyError,
@@ -19,12 +19,12 @@ from purekernel.fetch.urls import join_url
 from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.tinycore import DEB, TCZ, parse_extension_name
 from purekernel.plan.locked import FirstOf, KnownExtensions, LockedExtensions
-from purekernel.plan.packages import PackagePlan, is_package, package_name
-from purekernel.plan.plan import ExtensionPlan, PlanContext
+from purekernel.plan.plan import ExtensionPlan, PackagePlan, PlanContext, is_package, package_name
 from purekernel.recipe import defaults
 from purekernel.recipe.conventions import Conventions
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import Cut, Named
+from purekernel.records import frozen
 from purekernel.repos.tinycore import (
     KERNEL,
     Extension,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from attrs import asdict, evolve, field, frozen
+from attrs import asdict, evolve, field
 
 from purekernel.errors import (
     ChecksumError,
@@ -19,14 +19,17 @@ from purekernel.errors import (
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
 from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.fetch.store import Store
+from purekernel.formats import squashfs
 from purekernel.formats.tinycore import build_dependencies, parse_dependencies, parse_md5
 from purekernel.input import Input
+from purekernel.plan.conversion import convert_package, pack_extension
 from purekernel.plan.lock import load_lock, lock_path
 from purekernel.plan.plan import CHECKED_COMPANIONS, Plan, PlanContext
 from purekernel.plan.planner import Planner, make_plan
 from purekernel.progress import Progress, Silent
 from purekernel.recipe.context import Context
 from purekernel.recipe.model import Recipe
+from purekernel.records import frozen
 from purekernel.repos.tinycore import (
     DEPENDENCIES,
     IMPORT_SCRIPT,
@@ -34,6 +37,7 @@ from purekernel.repos.tinycore import (
     Extension,
     resolve_kernel,
 )
+from purekernel.rootfs.debian import ConversionOptions
 from purekernel.tree import Buffer, Tree
 
 if TYPE_CHECKING:
@@ -112,9 +116,7 @@ class Gathered:
         """Return the unpacked files of an extension. A Debian package is converted first."""
         if extension.record is not None:
             return self._converted(extension).file
-        from purekernel.formats.squashfs import parse_squashfs  # noqa: PLC0415  # 25 ms
-
-        return parse_squashfs(
+        return squashfs.parse_squashfs(
             Input(
                 self.content(extension.file) or b"", name=extension.name, limits=self.planner.limits
             )
@@ -122,10 +124,6 @@ class Gathered:
 
     def _converted(self, extension: Extension[Download]) -> Extension[Tree]:
         """Return the unpacked extension that a package becomes."""
-        # Import on use: few lists have packages.
-        from purekernel.plan.conversion import convert_package  # noqa: PLC0415
-        from purekernel.rootfs.debian import ConversionOptions  # noqa: PLC0415
-
         script = extension.companions.get(IMPORT_SCRIPT)
         settings = self.plan.recipe.debian
         converted, notes = convert_package(
@@ -154,8 +152,6 @@ class Gathered:
         extension = self.plan.extensions.graph.extensions[name]
         if extension.record is not None:
             if name not in self._made:
-                from purekernel.plan.conversion import pack_extension  # noqa: PLC0415  # as above
-
                 self._made[name] = pack_extension(self._converted(extension))
             made = self._made[name]
             return evolve(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from attrs import evolve
 
 from purekernel.errors import LockError, PurekernelError, RecipeError
-from purekernel.formats.gem import GemVersion, ListedGem, parse_listed_gem
-from purekernel.plan.locked import LockedGems
+from purekernel.fetch.model import Download
+from purekernel.fetch.urls import join_url
+from purekernel.formats.detect import FileKind
+from purekernel.formats.gem import GemDependency, GemVersion, ListedGem, parse_listed_gem
+from purekernel.formats.gem.compact import GemRelease
+from purekernel.plan.lock import Lock, PinnedGem
+from purekernel.plan.locked import pinned
 from purekernel.plan.plan import GemPlan, PlanContext
 from purekernel.recipe import defaults
 from purekernel.recipe.conventions import Conventions
@@ -117,3 +122,53 @@ def _not_locked(error: PurekernelError) -> LockError:
     return LockError(
         f"the lock file does not pin all gems: {error}", hint="run 'purekernel lock' to pin them"
     )
+
+
+class LockedGems:
+    """The gems that a lock file pins."""
+
+    def __init__(self, lock: Lock, servers: Sequence[str], place: Callable[[str], str]) -> None:
+        """Hold the pins of a lock file.
+
+        Args:
+            lock: the lock file's content.
+            servers: gem servers that may have the files.
+            place: converts a path in the lock to a path on this host.
+        """
+        self._servers = servers
+        self._place = place
+        self._gems: dict[str, list[PinnedGem]] = {}
+        for gem in lock.gems:
+            self._gems.setdefault(gem.name, []).append(gem)
+
+    def versions(self, names: Collection[str]) -> Mapping[str, tuple[GemCandidate, ...]]:
+        """Return the pinned releases of each gem.
+
+        Raises:
+            LockError: the lock file is damaged.
+        """
+        return {
+            name: tuple(map(self._candidate, self._gems[name]))
+            for name in names
+            if name in self._gems
+        }
+
+    def _candidate(self, gem: PinnedGem) -> GemCandidate:
+        try:
+            needs = [parse_listed_gem(need, place="the lock file") for need in gem.needs]
+            version = GemVersion(gem.version)
+        except (RecipeError, ValueError) as error:
+            raise LockError(f"the lock file: damaged: {gem.name}: {error}") from None
+        urls = tuple(join_url(server, "gems", gem.pin.name) for server in self._servers)
+        download = Download(name=gem.pin.name, urls=urls, kind=FileKind.TAR)
+        return GemCandidate(
+            name=gem.name,
+            release=GemRelease(
+                version=version,
+                dependencies=tuple(
+                    GemDependency(name=need.name, requirement=need.requirement) for need in needs
+                ),
+                sha256=gem.pin.sha256,
+            ),
+            download=pinned(download, gem.pin, self._place),
+        )

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import InputError, LockError, PurekernelError
 from purekernel.formats.tinycore import DEB, TCZ, is_extension_name
 from purekernel.host.read import load_file
 from purekernel.host.write import Output, publish
 from purekernel.recipe.model import Recipe
+from purekernel.records import frozen
 from purekernel.repos.tinycore.extension import COMPANIONS, IMPORT_SCRIPT, Extension
 
 FORMAT = 1

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-
-from attrs import evolve, field, frozen
 
 from purekernel.errors import (
     DependencyError,
+    FormatError,
     LockError,
     PurekernelError,
     RecipeError,
@@ -17,6 +16,7 @@ from purekernel.errors import (
 )
 from purekernel.fetch.model import MIB, Download
 from purekernel.fetch.urls import join_url
+from purekernel.formats.debian.control import PackageRecord, Stanza
 from purekernel.formats.debian.names import parse_choice
 from purekernel.formats.debian.relation import Relation, show_alternatives
 from purekernel.formats.debian.release import Keyring, parse_keyring
@@ -24,13 +24,15 @@ from purekernel.formats.detect import FileKind
 from purekernel.formats.tinycore import DEB, TCZ
 from purekernel.host.read import load_file
 from purekernel.input import Input
-from purekernel.plan.locked import FirstKnown, LockedPackages, pinned
-from purekernel.plan.plan import PlanContext
+from purekernel.plan.lock import Lock, PinnedPackage
+from purekernel.plan.locked import pinned
+from purekernel.plan.plan import PackagePlan, PlanContext, is_package, package_name
 from purekernel.recipe import defaults
 from purekernel.recipe.model import Named
 from purekernel.repos.debian import (
     DebianArchive,
     ListedPackage,
+    PackageCandidate,
     PackageRepository,
     PackageResolution,
     PackageRules,
@@ -43,6 +45,9 @@ from purekernel.repos.tinycore import IMPORT_SCRIPT, Extension
 ARCHITECTURES = {"x86": "i386", "x86_64": "amd64"}
 
 
+# The folder of packages in an archive and in each of its mirrors.
+POOL = "/pool/"
+
 # Import scripts have a few lines.
 MOST_SCRIPT_BYTES = MIB
 EXAMPLE = "https://ftp.debian.org/debian/dists/bookworm/main/binary-i386/Packages.xz"
@@ -52,46 +57,6 @@ EXAMPLE = "https://ftp.debian.org/debian/dists/bookworm/main/binary-i386/Package
 #
 # A name that ends in ``.deb`` is a package. It is fetched from a Debian archive and converted to an
 # extension. This module resolves the name; :mod:`purekernel.plan.conversion` converts the package.
-
-
-@frozen(kw_only=True)
-class PackagePlan:
-    """The packages of a plan.
-
-    Attributes:
-        extensions: the extensions to make from them, by name. The file of each is still a .deb.
-        names: name of the extension for each listed name.
-        notes: notes for the user, one line each.
-    """
-
-    extensions: Mapping[str, Extension[Download]] = field(factory=dict)
-    names: Mapping[str, str] = field(factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def in_place(self, listed: Iterable[Named]) -> tuple[Named, ...]:
-        """Replace the names of packages by the names of their extensions.
-
-        A package that could not be planned is skipped, because its error is already recorded.
-        """
-        return tuple(
-            evolve(item, name=self.names[item.name]) if is_package(item.name) else item
-            for item in listed
-            if not is_package(item.name) or item.name in self.names
-        )
-
-
-def is_package(name: str) -> bool:
-    """Say whether a listed name is a Debian package."""
-    return name.endswith(DEB)
-
-
-def package_name(name: str) -> str:
-    """Return the package name of a listed name, without version and architecture.
-
-    Raises:
-        FormatError: the name is not a valid package name.
-    """
-    return parse_choice(name, source="a list of extensions").name
 
 
 def plan_packages(
@@ -280,3 +245,73 @@ def _notes(resolution: PackageResolution) -> list[str]:
         if package.left
     ]
     return notes
+
+
+class LockedPackages:
+    """The packages that a lock file pins."""
+
+    def __init__(self, lock: Lock, mirrors: Sequence[str], place: Callable[[str], str]) -> None:
+        """Hold the pins of a lock file.
+
+        Args:
+            lock: the lock file's content.
+            mirrors: mirrors of Debian that may have the files.
+            place: converts a path in the lock to a path on this host.
+
+        Raises:
+            LockError: the lock file is damaged.
+        """
+        self._mirrors = mirrors
+        self._place = place
+        self._candidates = tuple(map(self._candidate, lock.packages.values()))
+
+    def named(self, name: str) -> Sequence[PackageCandidate]:
+        """Return the packages with this name."""
+        return [candidate for candidate in self._candidates if candidate.record.name == name]
+
+    def providing(self, name: str) -> Sequence[PackageCandidate]:
+        """Return the packages that provide this name."""
+        return [
+            candidate
+            for candidate in self._candidates
+            if any(name == provided for provided, _version in candidate.record.provides)
+        ]
+
+    def _candidate(self, package: PinnedPackage) -> PackageCandidate:
+        fields = {
+            "package": package.package,
+            "version": package.version,
+            "architecture": package.architecture,
+            "depends": package.depends,
+            "provides": package.provides,
+        }
+        try:
+            record = PackageRecord.of(Stanza(source="the lock file", fields=fields))
+        except FormatError as error:
+            raise LockError(f"the lock file: damaged: {package.extension}: {error}") from None
+        if record.file_name != package.pin.name:
+            raise LockError(
+                f"the lock file: damaged: wrong file name of {record}: must be "
+                f"{record.file_name}, got {package.pin.name}"
+            )
+        _base, pool, path = package.pin.url.rpartition(POOL)
+        urls = tuple(join_url(mirror, "pool", path) for mirror in self._mirrors if pool)
+        download = Download(name=package.pin.name, urls=urls)
+        return PackageCandidate(record=record, download=pinned(download, package.pin, self._place))
+
+
+class FirstKnown:
+    """Two repositories. The second is queried only for names that the first lacks."""
+
+    def __init__(self, first: LockedPackages, second: PackageRepository) -> None:
+        """Query ``first``, then ``second``."""
+        self._first = first
+        self._second = second
+
+    def named(self, name: str) -> Sequence[PackageCandidate]:
+        """Return the packages with this name."""
+        return self._first.named(name) or self._second.named(name)
+
+    def providing(self, name: str) -> Sequence[PackageCandidate]:
+        """Return the packages that provide this name."""
+        return self._first.providing(name) or self._second.providing(name)

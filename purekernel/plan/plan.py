@@ -11,18 +11,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import evolve, field
 
 from purekernel.errors import LockError
 from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, join_url
+from purekernel.formats.debian.names import parse_choice
+from purekernel.formats.tinycore import DEB
 from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.plan.lock import LOCK_NAME, Lock
 from purekernel.recipe import defaults
 from purekernel.recipe.conventions import Conventions
 from purekernel.recipe.flavour import Flavour
-from purekernel.recipe.model import Cut, GemLayout, Recipe
+from purekernel.recipe.model import Cut, GemLayout, Named, Recipe
+from purekernel.records import frozen
 from purekernel.repos.tinycore import (
     DEPENDENCIES,
     IMPORT_SCRIPT,
@@ -266,3 +269,43 @@ class PlanContext:
                 f"the lock file: wrong Core: must be {self.core()} as in {place}, got "
                 f"{self.lock.core}"
             )
+
+
+@frozen(kw_only=True)
+class PackagePlan:
+    """The packages of a plan.
+
+    Attributes:
+        extensions: the extensions to make from them, by name. The file of each is still a .deb.
+        names: name of the extension for each listed name.
+        notes: notes for the user, one line each.
+    """
+
+    extensions: Mapping[str, Extension[Download]] = field(factory=dict)
+    names: Mapping[str, str] = field(factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def in_place(self, listed: Iterable[Named]) -> tuple[Named, ...]:
+        """Replace the names of packages by the names of their extensions.
+
+        A package that could not be planned is skipped, because its error is already recorded.
+        """
+        return tuple(
+            evolve(item, name=self.names[item.name]) if is_package(item.name) else item
+            for item in listed
+            if not is_package(item.name) or item.name in self.names
+        )
+
+
+def is_package(name: str) -> bool:
+    """Return whether a listed name is a Debian package."""
+    return name.endswith(DEB)
+
+
+def package_name(name: str) -> str:
+    """Return the package name of a listed name, without version and architecture.
+
+    Raises:
+        FormatError: the name is not a valid package name.
+    """
+    return parse_choice(name, source="a list of extensions").name

@@ -31,13 +31,13 @@ from purekernel.plan.plan import (
     PlanContext,
     PlannedFile,
 )
+from purekernel.plan.project import FoundProject, find_project
 from purekernel.recipe.conventions import PLAIN
 from purekernel.recipe.overlays import missing_overlays
 from purekernel.repos.tinycore import resolve_kernel
 
 if TYPE_CHECKING:
     from purekernel.formats.core_iso import Base
-    from purekernel.plan.project import FoundProject
 
 
 def make_plan(context: PlanContext) -> tuple[Planner, Plan]:
@@ -144,8 +144,6 @@ class Planner:
         """The recipe's project, or ``None``."""
         if self._context.recipe.razor is None:
             return None
-        from purekernel.plan.project import find_project  # noqa: PLC0415  # 25 ms
-
         return find_project(self._context, self._context.recipe.razor)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from purekernel.errors import InputError, MissingFileError, inside
 from purekernel.fetch.git import describe_checkout
@@ -20,6 +20,7 @@ from purekernel.plan.plan import PROJECT, PlanContext, PlannedFile
 from purekernel.razor.conventions import RazorConventions
 from purekernel.razor.project import is_project_name, parse_project
 from purekernel.recipe.model import Razor
+from purekernel.records import frozen
 
 # The largest release of the project unpacks to a few hundred KB.
 MOST_BYTES = 64 * MIB

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from purekernel.encode.encoders import Libdeflate, compress
 from purekernel.errors import BundleError, inside
@@ -24,6 +24,7 @@ from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.razor.project import EXTRAS, REBUILD_SCRIPT, Project, tell_generation
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import Recipe
+from purekernel.records import frozen
 from purekernel.rootfs.ownership import own_as_root
 from purekernel.tree import (
     Buffer,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from purekernel.errors import BundleError, PurekernelError, UsageError, inside
 from purekernel.fetch.shipped import load_shipped_list
@@ -47,6 +47,7 @@ from purekernel.recipe.conventions import (
 from purekernel.recipe.flavour import SCRIPTS, Flavour, Generation
 from purekernel.recipe.lists import parse_extension_list, parse_path_list
 from purekernel.recipe.model import Account, Cut, GemLayout, Named, Recipe
+from purekernel.records import frozen
 from purekernel.rootfs.overlay import OverlayTree
 from purekernel.rootfs.ownership import own_as_root, protect_shadow
 from purekernel.tree import Buffer, Layer, Tree, date_all, difference, merge, subtree

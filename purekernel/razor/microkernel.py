@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 
-import yaml
-from attrs import evolve, field, fields, frozen
+from attrs import evolve, field, fields
 
 from purekernel.errors import BundleError, UsageError, inside, raise_all
 from purekernel.formats.core_iso import parse_base
@@ -29,6 +28,7 @@ from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.overlays import Overlays, missing_overlays
+from purekernel.records import frozen
 from purekernel.rootfs.ownership import own_as_root
 from purekernel.tree import Buffer, Layer, content_bytes
 
@@ -48,16 +48,6 @@ class _Quoted(str):
     """A string that is always quoted, so that YAML does not read digits as a number."""
 
     __slots__ = ()
-
-
-class _Dumper(yaml.SafeDumper):
-    """Write :class:`_Quoted` in quotes."""
-
-
-_Dumper.add_representer(
-    _Quoted,
-    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style="'"),
-)
 
 
 @frozen(kw_only=True)
@@ -230,5 +220,14 @@ def _bundle_layers(bundle: Bundle, limits: Limits) -> list[Layer]:
 
 
 def _dump(document: dict[str, object]) -> bytes:
-    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, explicit_start=True)
+    import yaml  # noqa: PLC0415  # 25 ms, and only Razor's files are YAML
+
+    class Dumper(yaml.SafeDumper):
+        """Write :class:`_Quoted` in quotes."""
+
+    Dumper.add_representer(
+        _Quoted,
+        lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style="'"),
+    )
+    text: str = yaml.dump(document, Dumper=Dumper, sort_keys=False, explicit_start=True)
     return text.encode("utf-8")

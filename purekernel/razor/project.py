@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
-from attrs import frozen
-
 from purekernel.errors import ProjectError, raise_all
 from purekernel.recipe.flavour import SCRIPTS, Flavour, Generation
+from purekernel.records import frozen
 from purekernel.tree import ROOT, Directory, File, Layer, Tree, describe, display
 from purekernel.tree.path import join
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from purekernel.errors import BundleError
 from purekernel.formats.core_iso import Base
 from purekernel.formats.iso import VolumeFields
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import Recipe
+from purekernel.records import frozen
 from purekernel.tree import Buffer, Layer, Pass
 
 # The originals put the builder's user, host and clock here.

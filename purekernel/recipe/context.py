@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.encode.cache import Cache
 from purekernel.errors import UsageError
@@ -15,6 +15,7 @@ from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.progress import Progress, Silent
 from purekernel.recipe.model import MAX_TIMESTAMP, Recipe, is_timestamp
+from purekernel.records import frozen
 from purekernel.threads import running_executor
 from purekernel.tree import Tree, newest_time
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from purekernel.errors import PurekernelError, UsageError, raise_all
 from purekernel.formats.core_iso import Base
@@ -18,6 +18,7 @@ from purekernel.recipe.composition import Composition, Identity, check_version, 
 from purekernel.recipe.defaults import REMASTER_NAME, USER
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import Account, Cut, GemLayout, Named, Recipe
+from purekernel.records import frozen
 from purekernel.rootfs.overlay import OverlayTree
 from purekernel.rootfs.ownership import own_as_root
 from purekernel.tree import Layer, Pass, Tree

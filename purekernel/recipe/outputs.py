@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.encode.encoders import Effort
 from purekernel.errors import UsageError
@@ -16,6 +16,7 @@ from purekernel.formats.initramfs import Compression, read_compressions
 from purekernel.input import Input, Limits
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import Recipe
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 # A production image is built once and downloaded often.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from purekernel.errors import InputError, PurekernelError, UsageError, raise_all
 from purekernel.fetch.urls import is_url
@@ -38,6 +38,7 @@ from purekernel.recipe.settings import (
     parse_settings,
     settings_from_environment,
 )
+from purekernel.records import frozen
 
 T = TypeVar("T")
 

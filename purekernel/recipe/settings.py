@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import field, fields, frozen
+from attrs import field, fields
 
 from purekernel.errors import RecipeError, raise_all
 from purekernel.formats.assignments import parse_assignment
@@ -18,6 +18,7 @@ from purekernel.formats.text import decode_text
 from purekernel.input import Input
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.words import either, nearest, show, show_name, without_credentials
+from purekernel.records import frozen
 
 PREFIX = "MK_BUNDLE_"
 ENVIRONMENT = "the environment"

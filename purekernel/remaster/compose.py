@@ -15,8 +15,8 @@ from purekernel.errors import (
     inside,
     raise_all,
 )
+from purekernel.formats import gem as gem_format
 from purekernel.formats.core_iso import Base
-from purekernel.formats.gem import build_gem_index, parse_gem
 from purekernel.input import Input, Limits
 from purekernel.plan.fetch_plan import Gathered
 from purekernel.recipe.composition import Composition
@@ -148,9 +148,11 @@ class Assembly:
             if names is not None:
                 overlay.file(GEM_FOLDER + b"/gem.list", names)
             return
-        specs = {name: parse_gem(Input(data, name=name)).spec for name, data in files.items()}
+        specs = {
+            name: gem_format.parse_gem(Input(data, name=name)).spec for name, data in files.items()
+        }
         overlay.files(GEM_MIRROR + b"/gems", files)
-        overlay.files(GEM_MIRROR, build_gem_index(specs, deflate=Libdeflate().encode))
+        overlay.files(GEM_MIRROR, gem_format.build_gem_index(specs, deflate=Libdeflate().encode))
         if names is not None:
             overlay.file(GEM_MIRROR + b"/gems/gem.list", names)
 

@@ -9,7 +9,7 @@ from enum import IntEnum
 from functools import partial
 from io import SEEK_END, BytesIO
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from purekernel.encode.cache import Cache
 from purekernel.encode.encoders import RECIPES, Effort, Encoder, Libdeflate, Recipe
@@ -21,6 +21,7 @@ from purekernel.formats.cpio import Member, build_trailer, iter_members, join_me
 from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.initramfs import Compression
 from purekernel.progress import Progress, Silent
+from purekernel.records import frozen
 from purekernel.rootfs.modules import is_packed_module
 from purekernel.tree import Buffer, Directory, File, Node, Symlink, Tree, content_bytes
 from purekernel.tree.path import parent

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from io import BytesIO
 from typing import BinaryIO
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from purekernel.encode.encoders import Effort
 from purekernel.errors import PurekernelError, inside, raise_all
@@ -24,6 +24,7 @@ from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import VOLUME_FIELDS, IsoChoice, Recipe
 from purekernel.recipe.outputs import Emit, Modules, Outputs
+from purekernel.records import frozen
 from purekernel.remaster.boot_menu import change_boot_menu
 from purekernel.remaster.core import (
     PackedCore,

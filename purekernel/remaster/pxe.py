@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-from attrs import frozen
-
 from purekernel.errors import BootMenuError, TreeError
 from purekernel.formats.syslinux import BootMenu, parse_boot_menu
 from purekernel.host.windows_names import check_windows_name
+from purekernel.records import frozen
 from purekernel.remaster.boot_menu import find_boot_menu
 from purekernel.remaster.image import Image
 from purekernel.tree import Buffer, File, display, resolve

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from attrs import frozen
-
 from purekernel.encode.encoders import Effort
 from purekernel.errors import OutputError, UsageError
 from purekernel.formats.debian.relation import show_relations
@@ -16,6 +14,7 @@ from purekernel.host.staging import remove
 from purekernel.host.write import publish
 from purekernel.input import limits_of
 from purekernel.plan.conversion import convert_package, pack_extension
+from purekernel.records import frozen
 from purekernel.repos.tinycore import COMPANIONS, DEPENDENCIES
 from purekernel.rootfs.debian import ConversionOptions
 

@@ -7,10 +7,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from attrs import frozen
-
 from purekernel.errors import InputError, UsageError
 from purekernel.host.read import load_file
+from purekernel.records import frozen
 from purekernel.rootfs.depmod import (
     Busybox,
     Dialect,

@@ -7,8 +7,6 @@ import stat
 import sys
 from pathlib import Path
 
-from attrs import frozen
-
 from purekernel.encode.encoders import Encoder, Libdeflate, Zopfli, compress
 from purekernel.errors import InputError, OutputError
 from purekernel.formats.gzip import parse_gzip
@@ -16,6 +14,7 @@ from purekernel.host.hints import reason
 from purekernel.host.read import load_file
 from purekernel.host.write import write_whole
 from purekernel.input import Input, Limits, limits_of
+from purekernel.records import frozen
 
 # Suffixes of compressed files, and what replaces each after decompression.
 SUFFIXES = {".gz": "", "-gz": "", ".tgz": ".tar", ".taz": ".tar"}

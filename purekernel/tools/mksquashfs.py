@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from purekernel.encode.encoders import Effort
 from purekernel.encode.squashfs import Compression, make_codec
@@ -23,6 +23,7 @@ from purekernel.host.rootfs_folder import load_host_file, load_root_folder
 from purekernel.host.windows_names import ON_WINDOWS
 from purekernel.host.write import publish
 from purekernel.input import DEFAULT_LIMITS, Limits, limits_of
+from purekernel.records import frozen
 from purekernel.threads import running_executor
 from purekernel.tools.accounts import group_number, user_number
 from purekernel.tree import ROOT, Directory, File, Metadata, Tree, clamp_times, display, parse_path

@@ -6,12 +6,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from attrs import frozen
-
 from purekernel.errors import InputError, UsageError
 from purekernel.formats.kernel_module import LIMITS, describe_module, list_field, list_module
 from purekernel.host.read import load_file
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.rootfs.depmod import find_modules as find_in_tree
 from purekernel.rootfs.modules import kernel_releases
 from purekernel.tools.roots import open_noted_root

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 
-from attrs import frozen
-
 from purekernel.encode.encoders import Effort, Encoder, Libdeflate, Stored, Zopfli
 from purekernel.encode.recompress import recompress
 from purekernel.encode.squashfs import recompress_image
@@ -17,6 +15,7 @@ from purekernel.formats.tinycore import build_md5
 from purekernel.host.read import load_file
 from purekernel.host.write import publish, write_whole
 from purekernel.input import Limits, limits_of
+from purekernel.records import frozen
 from purekernel.repos.tinycore import MD5
 from purekernel.threads import running_executor
 

@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from attrs import asdict, evolve, field, frozen
+from attrs import asdict, evolve, field
 
 from purekernel.errors import ConflictError, TreeError
+from purekernel.records import frozen
 from purekernel.tree.node import Directory, Node, Symlink
 from purekernel.tree.path import ROOT, display, join, name, parent
 from purekernel.tree.resolve import resolve

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from enum import Enum
 from typing import ClassVar
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.input import Buffer
+from purekernel.records import frozen
 
 PERMISSIONS = 0o7777
 """Mask for the mode bits other than the file type: setuid, setgid, sticky, rwxrwxrwx."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from purekernel.errors import ConflictError, LinkLoopError, MissingPathError, TreeError
+from purekernel.records import frozen
 from purekernel.tree.node import Directory, Node, Symlink, describe
 from purekernel.tree.path import ROOT, display, join, parent
 

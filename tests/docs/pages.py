@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from attrs import frozen
-
+from purekernel.records import frozen
 from tests.processes import ROOT
 
 # Fences whose lines are commands, and those that hold something else.

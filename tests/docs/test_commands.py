@@ -24,12 +24,12 @@ from pathlib import Path
 
 import click
 import pytest
-from attrs import frozen
 
 from fixtures.core import make_core_tree
 from fixtures.core_iso import make_core_iso
 from purekernel.cli.app import main, purekernel
 from purekernel.formats.cpio import build_cpio
+from purekernel.records import frozen
 from tests import debs
 from tests.kernel_modules import make_module
 from tests.oracles import require

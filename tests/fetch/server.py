@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
+
+from purekernel.records import frozen
 
 Address = tuple[str, int]
 Answer = Callable[["Exchange"], None]

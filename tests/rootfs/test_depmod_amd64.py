@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from attrs import frozen
 
 from purekernel.formats.kernel_module import parse_kernel_module
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.rootfs.depmod import Indexed, depmod
 from purekernel.tree import File, Tree
 from tests import debian

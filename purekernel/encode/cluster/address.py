@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from attrs import frozen
-
 from purekernel.errors import UsageError
+from purekernel.records import frozen
 
 # dask's names of transports, by our URL schemes.
 _TRANSPORTS = {"dask": "tcp", "dask+tls": "tls"}

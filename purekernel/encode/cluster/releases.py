@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.encode.libraries import load_deflate, load_zopfli
+from purekernel.records import frozen
 from purekernel.version import __version__
 
 Releases = Mapping[str, str]

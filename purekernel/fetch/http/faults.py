@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import requests
-from attrs import frozen
 from urllib3 import exceptions
 
 from purekernel.fetch.model import Cause, Fault
+from purekernel.records import frozen
 
 # All exceptions that a request can raise: those of the libraries, of http.client and of the
 # operating system; ValueError for URLs, host names (UnicodeError) and netrc; TypeError for proxy

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import struct
 
-from attrs import frozen
-
 from purekernel.formats.detect import FileKind
+from purekernel.records import frozen
 
 MAGIC_NEWC, MAGIC_CRC = FileKind.CPIO.magics
 

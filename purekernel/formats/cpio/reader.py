@@ -12,8 +12,6 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 
-from attrs import frozen
-
 from purekernel.errors import FormatError, LinkLoopError, TreeError
 from purekernel.formats.compression import COMPRESSED, unpack
 from purekernel.formats.cpio.layout import (
@@ -31,6 +29,7 @@ from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.gzip import parse_member
 from purekernel.formats.inflate import skip_zeros
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import (
     ROOT,
     Device,

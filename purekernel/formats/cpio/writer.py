@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from attrs import frozen
-
 from purekernel.errors import UnrepresentableError
 from purekernel.formats.cpio.layout import (
     BLOCK_BYTES,
@@ -24,6 +22,7 @@ from purekernel.formats.cpio.layout import (
     Header,
     padding,
 )
+from purekernel.records import frozen
 from purekernel.tree import (
     ROOT,
     Buffer,

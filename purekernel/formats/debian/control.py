@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import FormatError
 from purekernel.formats.debian.names import ARCHITECTURE, PACKAGE, DebianVersion
 from purekernel.formats.debian.relation import Alternatives, parse_relations
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import display
 
 # The longest descriptions have about 20 KB; the digests in a Release file have megabytes.

@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from attrs import frozen
-
 from purekernel.formats.compression import unpack
 from purekernel.formats.debian.control import IndexedFile, PackageRecord, parse_stanza
 from purekernel.formats.debian.names import PACKAGE
 from purekernel.input import Input, Limits
+from purekernel.records import frozen
 from purekernel.tree import display
 
 # The index of all of Debian has 50 MB and 65,000 stanzas; all suites together four times that.

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from functools import cached_property, total_ordering
 
-from attrs import frozen
-
 from purekernel.errors import FormatError
+from purekernel.records import frozen
 
 # The policy requires at least two characters. Debian itself has broken that, and dpkg accepts one.
 PACKAGE = r"[A-Za-z0-9][A-Za-z0-9+.-]{0,199}"

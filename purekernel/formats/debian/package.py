@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from purekernel.formats.ar import ArMember, parse_ar
 from purekernel.formats.compression import unpack
@@ -16,6 +16,7 @@ from purekernel.formats.debian.control import PackageRecord, parse_stanza
 from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.tar import parse_tar
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import Buffer, File, Tree, describe, display
 
 FORMAT_MEMBER, CONTROL_STEM, DATA_STEM = b"debian-binary", b"control.tar", b"data.tar"

@@ -10,10 +10,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from attrs import frozen
-
 from purekernel.errors import FormatError
 from purekernel.formats.debian.names import ARCHITECTURE, PACKAGE, DebianVersion
+from purekernel.records import frozen
 
 # The largest metapackages depend on about a thousand; the longest alternatives have a dozen.
 MAX_RELATIONS = 10_000

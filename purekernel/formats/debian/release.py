@@ -13,12 +13,13 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import ChecksumError, LibraryError, UsageError
 from purekernel.formats.debian.control import parse_stanza
 from purekernel.input import Input
 from purekernel.libraries import load_library
+from purekernel.records import frozen
 from purekernel.tree import Buffer, display
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ import struct
 from enum import Enum
 from typing import Literal
 
-from attrs import frozen
-
 from purekernel.formats.detect import FileKind
+from purekernel.records import frozen
 
 MAGIC = FileKind.ELF.magic
 

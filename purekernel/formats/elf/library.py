@@ -6,7 +6,7 @@ gABI, "Program Property"; the x86-64 psABI, "ISA needed"; the Linux Standard Bas
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import FormatError
 from purekernel.formats.elf.layout import (
@@ -23,6 +23,7 @@ from purekernel.formats.elf.layout import (
 )
 from purekernel.formats.elf.reader import Elf, ElfHeader, ElfSegment, parse_elf
 from purekernel.input import Input
+from purekernel.records import frozen
 
 # The levels that a file needs, as bits: 0 is the baseline, 1 is x86-64-v2, and so on.
 GNU_PROPERTY_X86_ISA_1_NEEDED = 0xC0008002

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.formats.elf.layout import (
     CLASS_AT,
@@ -26,6 +26,7 @@ from purekernel.formats.elf.layout import (
     ElfLayout,
 )
 from purekernel.input import Input
+from purekernel.records import frozen
 
 IDENT_BYTES = 16
 

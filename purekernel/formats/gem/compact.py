@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.formats.gem.spec import RUBY, GemDependency, is_gem_name, is_platform
 from purekernel.formats.gem.version import ANY, DEFAULT_KEY, GemRequirement, GemVersion
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import display
 
 HEADER_END = b"---"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import PurekernelError, RecipeError, raise_all
 from purekernel.formats.gem.spec import is_gem_name
 from purekernel.formats.gem.version import ANY, CLAUSE_PATTERN, GemRequirement
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import display
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -12,8 +12,6 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import cmp_to_key
 
-from attrs import frozen
-
 from purekernel.errors import InputError, raise_all
 from purekernel.formats.gem.marshalled import (
     HINT,
@@ -28,6 +26,7 @@ from purekernel.formats.gem.version import GemVersion
 from purekernel.formats.gzip import build_gzip, parse_gzip
 from purekernel.formats.ruby_marshal import build_marshal, parse_marshal
 from purekernel.input import Input, Limits
+from purekernel.records import frozen
 
 SPECS = "specs.4.8"
 LATEST = "latest_specs.4.8"

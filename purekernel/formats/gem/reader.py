@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 
-from attrs import asdict, frozen
+from attrs import asdict
 
 from purekernel.errors import FormatError
 from purekernel.formats.detect import FileKind, detect
@@ -40,6 +40,7 @@ from purekernel.formats.gem.yaml_nodes import (
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.tar import parse_tar
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import Buffer, File, display
 
 METADATA, PLAIN_METADATA = b"metadata.gz", b"metadata"

@@ -9,9 +9,10 @@ import datetime
 import re
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.formats.gem.version import ANY, GemRequirement, GemVersion
+from purekernel.records import frozen
 
 # The date of a gem without a date in RubyGems 3.6 and later; earlier releases use today's.
 NO_DATE = datetime.date(1980, 1, 2)

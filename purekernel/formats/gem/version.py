@@ -13,7 +13,9 @@ from enum import Enum
 from functools import cached_property, total_ordering
 from itertools import zip_longest
 
-from attrs import field, frozen
+from attrs import field
+
+from purekernel.records import frozen
 
 # Numbers and words separated by dots; a dash begins a prerelease. RubyGems 1.8 and older do not
 # support the dash, but it is replaced when a gem is pushed.

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 import yaml
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import FormatError
 from purekernel.input import Input
+from purekernel.records import frozen
 
 # The specification of a gem with ten thousand files has half a megabyte.
 MAX_YAML_BYTES = 4 << 20

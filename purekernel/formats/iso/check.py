@@ -12,10 +12,9 @@ from __future__ import annotations
 import bisect
 import struct
 
-from attrs import frozen
-
 from purekernel.formats.iso.layout import BOOT_RECORD, FIRST_DESCRIPTOR, SECTOR_BYTES
 from purekernel.input import Input
+from purekernel.records import frozen
 
 IDENTIFIER = b"CD001"
 BOOT, PRIMARY, SUPPLEMENTARY, TERMINATOR = 0, 1, 2, 255

@@ -6,10 +6,11 @@ isolinux's boot info table, as mkisofs(8) describes it.
 
 from __future__ import annotations
 
-from attrs import asdict, field, frozen
+from attrs import asdict, field
 from pycdlib import headervd, pycdlib
 
 from purekernel.errors import UsageError
+from purekernel.records import frozen
 from purekernel.tree import Buffer, Tree, display
 
 SECTOR_BYTES = 2048

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
 from pycdlib import dates, dr, rockridge
 
+from purekernel.records import frozen
 from purekernel.tree import Buffer, Node, file_type
 
 

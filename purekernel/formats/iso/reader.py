@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import BinaryIO, cast
 
-from attrs import evolve, frozen
+from attrs import evolve
 from pycdlib import dr, eltorito, pycdlib, pycdlibexception
 
 from purekernel.errors import FormatError, PurekernelError, TreeError
@@ -45,6 +45,7 @@ from purekernel.formats.iso.records import (
 )
 from purekernel.formats.iso.system_area import describe_system_area
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import ROOT, Buffer, Directory, Tree, display, parse_path
 from purekernel.tree.path import join, parent
 

@@ -17,7 +17,7 @@ import os
 from contextlib import suppress
 from typing import BinaryIO
 
-from attrs import evolve, frozen
+from attrs import evolve
 from pycdlib import inode, pycdlibexception
 
 from purekernel.errors import UnrepresentableError, UsageError
@@ -34,6 +34,7 @@ from purekernel.formats.iso.layout import (
 from purekernel.formats.iso.mastering import MAX_LEVELS, Mastering
 from purekernel.formats.iso.names import iso_names, joliet_names
 from purekernel.formats.iso.pieces import Names, Place
+from purekernel.records import frozen
 from purekernel.tree import (
     ROOT,
     Buffer,

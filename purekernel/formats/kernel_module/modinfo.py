@@ -13,12 +13,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.formats.compression import unpack
 from purekernel.formats.kernel_module.reader import read_modinfo
 from purekernel.formats.kernel_module.sections import parse_sections
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 NEWLINE, NUL = b"\n", b"\0"

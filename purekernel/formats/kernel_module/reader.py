@@ -20,7 +20,7 @@ from functools import partial
 from itertools import repeat
 from typing import NamedTuple, cast
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import FormatError
 from purekernel.formats.compression import unpack
@@ -28,6 +28,7 @@ from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.elf import ElfClass
 from purekernel.formats.kernel_module.sections import Sections, parse_sections
 from purekernel.input import Input, Limits
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 # The largest modules, with debugging information, have about 100 MB; Debian's largest has 7.

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import struct
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.elf import ByteOrder, ElfClass
 from purekernel.formats.elf.layout import CLASS_AT, DATA_AT, DATA_BIG, DATA_LITTLE, LAYOUTS
 from purekernel.input import Input
+from purekernel.records import frozen
 
 _IDENT_BYTES = 16
 

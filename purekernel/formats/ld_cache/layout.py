@@ -16,9 +16,8 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import lru_cache
 
-from attrs import frozen
-
 from purekernel.formats.elf.layout import ByteOrder
+from purekernel.records import frozen
 
 MAGIC_OLD = b"ld.so-1.7.0"
 MAGIC_NEW = b"glibc-ld.so.cache1.1"

@@ -6,8 +6,6 @@ sysdeps/generic/dl-cache.h, flags in sysdeps/generic/ldconfig.h.
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from purekernel.formats.elf.layout import ByteOrder
 from purekernel.formats.ld_cache.layout import (
     EXTENSION_ALIGNMENT,
@@ -31,6 +29,7 @@ from purekernel.formats.ld_cache.layout import (
     LdCacheLayout,
 )
 from purekernel.input import Input
+from purekernel.records import frozen
 
 # PATH_MAX of Linux: no name or path of a library is longer. Without a limit, a small file with many
 # entries that share one long string would take a large amount of memory.

@@ -13,10 +13,11 @@ import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import FormatError, PathError
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import Buffer, display, parse_path
 
 SIGNATURE = b"#mtree"

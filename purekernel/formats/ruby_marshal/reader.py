@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.input import Input
+from purekernel.records import frozen
 
 MAGIC = b"\x04\x08"
 

@@ -1,9 +1,24 @@
 """Read, write and list squashfs images, the format of Tiny Core's extensions."""
 
-from purekernel.formats.squashfs.listing import describe_image, list_details, list_names
-from purekernel.formats.squashfs.reader import OpenImage, open_squashfs, parse_squashfs
-from purekernel.formats.squashfs.superblock import Superblock
-from purekernel.formats.squashfs.writer import Options, build_squashfs, write_squashfs
+from typing import TYPE_CHECKING
+
+from purekernel.libraries import lazy_names
+
+if TYPE_CHECKING:
+    from purekernel.formats.squashfs.listing import describe_image, list_details, list_names
+    from purekernel.formats.squashfs.reader import OpenImage, open_squashfs, parse_squashfs
+    from purekernel.formats.squashfs.superblock import Superblock
+    from purekernel.formats.squashfs.writer import Options, build_squashfs, write_squashfs
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "listing": "describe_image list_details list_names",
+            "reader": "OpenImage open_squashfs parse_squashfs",
+            "superblock": "Superblock",
+            "writer": "Options build_squashfs write_squashfs",
+        },
+    )
 
 __all__ = [
     "OpenImage",

@@ -7,12 +7,11 @@ import struct
 import zlib
 from collections.abc import Callable
 
-from attrs import frozen
-
 from purekernel.formats import zstd
 from purekernel.formats.lz4 import build_block, parse_block
 from purekernel.formats.squashfs.layout import METADATA_BYTES
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 Pack = Callable[[bytes], bytes]

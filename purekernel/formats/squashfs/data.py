@@ -9,10 +9,11 @@ from concurrent.futures import Executor, Future
 from functools import partial
 from typing import BinaryIO
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from purekernel.formats.squashfs.codecs import Pack
 from purekernel.formats.squashfs.layout import DATA_PLAIN, NO_FRAGMENT
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 # Files are read in steps of this size. It is a multiple of every block size.

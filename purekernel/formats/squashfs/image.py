@@ -20,7 +20,6 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from attrs import frozen
 from PySquashfsImage import SquashFsImage
 from PySquashfsImage.structure import DirEntry, DirHeader
 from PySquashfsImage.structure.inode import InodeHeader
@@ -43,6 +42,7 @@ from purekernel.formats.squashfs.layout import (
 from purekernel.formats.squashfs.superblock import Superblock, parse_superblock, read_facts
 from purekernel.formats.squashfs.xattrs import StoredXattrs
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import Buffer, display
 
 INODE_HEADER = struct.calcsize("<HHHHII")

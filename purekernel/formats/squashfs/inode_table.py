@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from purekernel.errors import UnrepresentableError
 from purekernel.formats.squashfs.data import Extent
 from purekernel.formats.squashfs.metadata import Position
+from purekernel.records import frozen
 from purekernel.tree import Directory, Node, Tree, display
 from purekernel.tree.path import NAME_MAX_BYTES, join, name, parent
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 
-from attrs import frozen
-
 from purekernel.errors import UnrepresentableError
 from purekernel.formats.squashfs.data import Extent
 from purekernel.formats.squashfs.layout import (
@@ -31,6 +29,7 @@ from purekernel.formats.squashfs.layout import (
     SYMLINK,
 )
 from purekernel.formats.squashfs.metadata import MetadataWriter, Position
+from purekernel.records import frozen
 from purekernel.tree import (
     Device,
     DeviceKind,

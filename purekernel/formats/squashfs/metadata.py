@@ -5,10 +5,9 @@ from __future__ import annotations
 import struct
 from typing import BinaryIO
 
-from attrs import frozen
-
 from purekernel.formats.squashfs.codecs import Pack
 from purekernel.formats.squashfs.layout import METADATA_BYTES, METADATA_HEADER, METADATA_PLAIN
+from purekernel.records import frozen
 
 
 @frozen

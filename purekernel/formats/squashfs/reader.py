@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from attrs import frozen
-
 from purekernel.errors import FormatError, TreeError
 from purekernel.formats.squashfs.image import DirectoryEntry, Image, Place
 from purekernel.formats.squashfs.layout import (
@@ -24,6 +22,7 @@ from purekernel.formats.squashfs.layout import (
 )
 from purekernel.formats.squashfs.superblock import Superblock
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import (
     ROOT,
     Buffer,

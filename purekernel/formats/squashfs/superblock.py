@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from attrs import frozen
 from PySquashfsImage.structure import Superblock as LibrarySuperblock
 
 from purekernel.formats.detect import FileKind
@@ -16,6 +15,7 @@ from purekernel.formats.squashfs.layout import (
     SUPERBLOCK_BYTES,
 )
 from purekernel.input import Input
+from purekernel.records import frozen
 
 MAGIC = FileKind.SQUASHFS.magic
 

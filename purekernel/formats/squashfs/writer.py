@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from typing import BinaryIO
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import UsageError
 from purekernel.formats.squashfs.codecs import Codec, Pack
@@ -45,6 +45,7 @@ from purekernel.formats.squashfs.layout import (
 from purekernel.formats.squashfs.metadata import MetadataWriter, write_table
 from purekernel.formats.squashfs.superblock import Superblock, build_superblock
 from purekernel.formats.squashfs.xattrs import XattrWriter
+from purekernel.records import frozen
 from purekernel.tree import Directory, File, Tree, newest_time
 from purekernel.tree.path import parent
 

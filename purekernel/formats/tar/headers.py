@@ -12,11 +12,12 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from purekernel.formats.inflate import skip_zeros
 from purekernel.formats.tar.pax import Extension, parse_extension
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import display
 
 BLOCK_BYTES = 512

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from purekernel.errors import FormatError
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import display
 
 # The keywords of GNU tar and star for sparse files.

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from purekernel.errors import ChecksumError
 from purekernel.fetch.model import MIB, Download, Fetcher
@@ -23,6 +23,7 @@ from purekernel.formats.debian.release import (
     unverified_text,
 )
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.repos.debian.resolve import PackageCandidate
 
 # Debian's own indexes have at most 12 MB, and its release files 150 KB.

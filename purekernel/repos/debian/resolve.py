@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import DependencyError, LimitError, PurekernelError, raise_all
 from purekernel.fetch.model import Download
@@ -24,6 +24,7 @@ from purekernel.formats.debian.control import PackageRecord
 from purekernel.formats.debian.names import ALL, ANY, PackageChoice
 from purekernel.formats.debian.relation import Alternatives, Relation, show_alternatives
 from purekernel.formats.tinycore import TCZ
+from purekernel.records import frozen
 
 # A complete desktop has about 3,000 packages.
 MAX_PACKAGES = 5000

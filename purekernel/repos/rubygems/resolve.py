@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from purekernel.errors import DependencyError, LimitError, raise_all
 from purekernel.fetch.model import Download
@@ -13,6 +13,7 @@ from purekernel.formats.gem.compact import GemRelease
 from purekernel.formats.gem.gem_list import ListedGem
 from purekernel.formats.gem.spec import RUBY, GemDependency
 from purekernel.formats.gem.version import GemRequirement, GemVersion
+from purekernel.records import frozen
 
 # A large application has about 300 gems.
 MAX_GEMS = 2000

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from purekernel.fetch.model import Download
 from purekernel.formats.debian.control import PackageRecord
+from purekernel.records import frozen
 
 # Suffixes of the files beside an extension.
 MD5, DEPENDENCIES, INFO, LISTING = ".md5.txt", ".dep", ".info", ".list"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from purekernel.errors import DownloadError, FormatError
 from purekernel.fetch.model import MIB, Download, DownloadedFile, Fetcher
@@ -19,6 +19,7 @@ from purekernel.formats.tinycore import (
     parse_size_index,
 )
 from purekernel.input import Input, Limits
+from purekernel.records import frozen
 from purekernel.repos.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5
 
 T = TypeVar("T")

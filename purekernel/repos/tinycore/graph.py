@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import DependencyError, LimitError, raise_all
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import redact
+from purekernel.records import frozen
 from purekernel.repos.tinycore.extension import (
     KERNEL,
     Extension,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from purekernel.errors import DownloadError, raise_all
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import redact
 from purekernel.formats.tinycore import parse_dependencies
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.repos.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5, Extension
 from purekernel.repos.tinycore.folder import (
     ExtensionFetcher,

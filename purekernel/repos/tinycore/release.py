@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import RecipeError
 from purekernel.fetch.urls import join_url
+from purekernel.records import frozen
 
 # Name of the ISO without a desktop, by architecture.
 ISO_NAMES = {"x86": "Core", "x86_64": "CorePure64"}

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.encode.encoders import Effort, Libdeflate, compress
 from purekernel.encode.squashfs import rebuild_image
@@ -35,6 +35,7 @@ from purekernel.host.read import is_folder, load_file
 from purekernel.host.rootfs_folder import load_root_folder
 from purekernel.host.write import write_whole
 from purekernel.input import DEFAULT_LIMITS, Input, Limits, limits_of
+from purekernel.records import frozen
 from purekernel.threads import running_executor
 from purekernel.tree import Buffer, File, Tree, display, look_up, newest_time
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import pytest
-from attrs import field, frozen
+from attrs import field
 
 from purekernel.errors import CombinedError, DependencyError
 from purekernel.fetch.model import Download
@@ -11,6 +11,7 @@ from purekernel.formats.debian import PackageRecord, parse_choice
 from purekernel.formats.debian.control import parse_stanza
 from purekernel.formats.debian.relation import show_relations
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.repos.debian import (
     ListedPackage,
     PackageCandidate,
