@@ -91,8 +91,9 @@ def plan_extensions(
     kernel = context.recipe.core.kernel
     if kernel is None and context.lock is not None and base_is_pinned:
         kernel = context.lock.kernel
-    graph, kernel = _resolve(context, repository, listed, kernel, base)
-    cut_from = _cut_from(context, repository, cuts, kernel, errors)
+    with context.asking("extensions" if context.recipe.mirrors.extensions else "tinycore"):
+        graph, kernel = _resolve(context, repository, listed, kernel, base)
+        cut_from = _cut_from(context, repository, cuts, kernel, errors)
     _note_missing(context, graph, listed, kernel, errors)
     disputable = any(len(missing.chain) > 1 for missing in graph.missing)
     if flavour is Flavour.PROD and not context.all_flavours:

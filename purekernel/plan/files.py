@@ -82,12 +82,13 @@ def plan_base(context: PlanContext) -> tuple[PlannedFile, str]:
         urls = context.release.iso_urls(context.mirrors)
         # A path without the mirror: a change of the mirror must not void the pin.
         requested = context.release.iso_places()[0]
+    mirror = core.place("version") or context.recipe.mirrors.place("tinycore")
     download = Download(
         name=last_component(urls[0]),
         urls=urls,
         kind=FileKind.ISO,
         sha256=core.iso_sha256,
-        place=core.place("version" if core.iso is None else "iso"),
+        place=mirror if core.iso is None else core.place("iso"),
         sha256_place=core.place("iso_sha256"),
     )
     planned = plan_file(context, PlannedFile(role=BASE, requested=requested, download=download))

@@ -141,7 +141,8 @@ class _Planner:
         repository: PackageRepository = archive
         if locked is not None:
             repository = FirstKnown(locked, archive)
-        resolution = resolve_packages(listed, repository, self._rules)
+        with self._context.asking("debian_packages"):
+            resolution = resolve_packages(listed, repository, self._rules)
         self.notes = archive.notes
         return resolution
 

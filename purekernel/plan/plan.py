@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import evolve, field
 
-from purekernel.errors import LockError
+from purekernel.errors import CombinedError, DownloadError, LockError, PurekernelError
 from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, join_url
@@ -255,6 +256,23 @@ class PlanContext:
     def core(self) -> str:
         """Return series and architecture of Core as in a lock file: ``4.x/x86``."""
         return f"{self.release.series}/{self.release.arch}"
+
+    @contextmanager
+    def asking(self, mirrors: str) -> Iterator[None]:
+        """Add the place of these mirrors in the recipe to errors of downloads.
+
+        Errors of the network do not come from the recipe, and some errors have a place already.
+
+        Args:
+            mirrors: the attribute of the recipe's mirrors.
+        """
+        try:
+            yield
+        except PurekernelError as error:
+            for each in error.errors if isinstance(error, CombinedError) else (error,):
+                if isinstance(each, DownloadError) and not each.is_network and not each.context:
+                    each.within(self.recipe.mirrors.place(mirrors))
+            raise
 
     def check_lock(self) -> None:
         """Refuse a lock file for another Core.

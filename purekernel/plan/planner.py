@@ -108,7 +108,8 @@ class Planner:
             from purekernel.plan.gems import plan_gems  # noqa: PLC0415  # 40 ms
 
             try:
-                gems = plan_gems(context, conventions, errors)
+                with context.asking("gems"):
+                    gems = plan_gems(context, conventions, errors)
             except PurekernelError as error:
                 errors.append(error)
         raise_all(errors)

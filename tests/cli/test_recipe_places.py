@@ -135,6 +135,48 @@ def test_password_in_production_image_names_its_key(
     ]
 
 
+@pytest.mark.parametrize(
+    ("mirrors", "more", "key", "words"),
+    [
+        ("tinycore = ['gone']", "", "tinycore", "Core-current.iso not found"),
+        ("tinycore = ['MIRROR']\ngems = ['gone']", "[gems]\nwanted = ['a']", "gems", "gone"),
+        (
+            "tinycore = ['MIRROR']\ndebian-packages = ['gone/Packages']",
+            "[extensions]\nbuiltin = ['a.deb']",
+            "debian-packages",
+            "Packages",
+        ),
+        (
+            "tinycore = ['MIRROR']\ndebian-packages = ['gone/Packages']",
+            "[debian]\nkeyring = 'gone.gpg'\n[extensions]\nbuiltin = ['a.deb']",
+            "keyring",
+            "gone.gpg does not exist",
+        ),
+    ],
+)
+def test_wrong_mirror_or_keyring_names_its_key(
+    workshop: Workshop,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    mirrors: str,
+    more: str,
+    key: str,
+    words: str,
+) -> None:
+    text = f"[mirrors]\n{mirrors}\n{more}\n".replace("MIRROR", str(workshop.mirror))
+    Path("purekernel.toml").write_text(text)
+    assert main(["build", "-q"]) == 1
+    ((message, _hint),) = two_lines(capsys.readouterr().err)
+    (line,) = (
+        number
+        for number, row in enumerate(text.splitlines(), start=1)
+        if row.startswith(f"{key} = ")
+    )
+    table = "[debian]" if key == "keyring" else "[mirrors]"
+    assert message.startswith(f"purekernel.toml, line {line}, {key} under {table}: ")
+    assert words in message
+
+
 def test_lock_for_other_inputs_names_the_keys(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
