@@ -22,6 +22,12 @@ def test_fault_without_position_names_the_file_only() -> None:
     assert error.hint == "fetch it again"
 
 
+def test_fault_at_a_line_names_file_and_line() -> None:
+    error = Input(b"a\nb", name="a.txt").fail_at_line(2, "a field", "'b'", hint="correct it")
+    assert str(error) == "a.txt, line 2: expected a field, got 'b'"
+    assert (error.source, error.offset, error.hint) == ("a.txt, line 2", None, "correct it")
+
+
 def test_exceed_says_which_limit_at_which_position() -> None:
     part = Input(b"0123456789", name="disk").part(4)
     error = part.exceed(1, "at most 3 reads", "4", hint="use another copy")

@@ -99,7 +99,7 @@ class Elf:
 
     @view.default
     def _make_view(self) -> memoryview:
-        return memoryview(self.file.data)
+        return self.file.view
 
     @property
     def layout(self) -> ElfLayout:
@@ -209,7 +209,7 @@ def parse_elf(file: Input, header: ElfHeader, *, pointer_bytes: int = 8) -> Elf:
     end = header.phoff + header.phnum * header.layout.program_header.size
     if end > len(file):
         raise file.fail(header.phoff, f"{header.phnum} program headers", "the end of the file")
-    headers = header.layout.program_header.iter_unpack(memoryview(file.data)[header.phoff : end])
+    headers = header.layout.program_header.iter_unpack(file.view[header.phoff : end])
     return Elf(
         file=file,
         header=header,

@@ -84,7 +84,7 @@ class _CacheReader:
 
     def __init__(self, file: Input) -> None:
         self._file = file
-        self._view = memoryview(file.data)
+        self._view = file.view
         self._strings: dict[int, bytes] = {}
         # The strings' offsets count from this position; they end at that.
         self._strings_base = self._strings_end = 0
