@@ -126,54 +126,49 @@ def parse_toml(file: Input) -> TomlDocument:
     Raises:
         RecipeError: the file is not TOML, or exceeds a limit; the message names the line.
     """
-    text = decode_text(file)
     # The scanner comes first: it bounds what tomllib, which recurses and copies paths, is given.
-    scan = scan_toml(text, source=file.name)
+    scan = scan_toml(file)
     try:
-        values = tomllib.loads(text)
+        values = tomllib.loads(scan.text)
     except (ValueError, RecursionError) as error:
-        raise _explain_fault(error, scan=scan, text=text, source=file.name) from None
+        raise _explain_fault(file, error, scan) from None
     return TomlDocument(source=file.name, values=values, lines=scan.lines)
 
 
-def _explain_fault(
-    error: ValueError | RecursionError, *, scan: TomlScan, text: str, source: str
-) -> RecipeError:
-    """Return our error for an error that ``tomllib`` raised about ``text``."""
+def _fail(file: Input, line: int, message: str, hint: str) -> RecipeError:
+    return RecipeError(f"{file.name}, line {line}: {message}", hint=hint)
+
+
+def _explain_fault(file: Input, error: ValueError | RecursionError, scan: TomlScan) -> RecipeError:
+    """Return our error for an error that ``tomllib`` raised."""
     message = str(error)
     position = _POSITION.search(message)
     fault = message[: position.start()] if position else message
     at_end = position is None or position[1] is None
-    line = int(position[1]) if position and position[1] else text.count("\n") + 1
+    line = int(position[1]) if position and position[1] else scan.text.count("\n") + 1
     if scan.duplicate and fault.startswith(_DUPLICATES):
-        return RecipeError(
-            f"{source}, line {scan.duplicate.line}: {scan.duplicate.words} is already defined "
-            f"on line {scan.duplicate.first}",
-            hint=_ONCE,
-        )
+        duplicate = scan.duplicate
+        message = f"{duplicate.words} is already defined on line {duplicate.first}"
+        return _fail(file, duplicate.line, message, _ONCE)
     if fault.startswith(("Unclosed", "Expected '}'")) and scan.unclosed is not None:
-        return _unclosed(fault, source, line=line, opened=scan.unclosed, at_end=at_end)
+        return _unclosed(file, fault, line=line, opened=scan.unclosed, at_end=at_end)
     if at_end and scan.stopped is not None:
         line = scan.stopped
     for start, words, hint in _FAULTS:
         if fault.startswith(start):
-            return RecipeError(f"{source}, line {line}: {words}", hint=hint)
+            return _fail(file, line, words, hint)
     words = f"{fault[:1].lower()}{fault[1:]}" if isinstance(error, ValueError) else "too deep"
-    return RecipeError(f"{source}, line {line}: {words}", hint=_RULES)
+    return _fail(file, line, words, _RULES)
 
 
-def _unclosed(fault: str, source: str, *, line: int, opened: int, at_end: bool) -> RecipeError:
+def _unclosed(file: Input, fault: str, *, line: int, opened: int, at_end: bool) -> RecipeError:
     mark, kind = ("}", "table") if "table" in fault else ("]", "array")
     if at_end:
-        return RecipeError(
-            f"{source}, line {opened}: the {kind} that begins here is not closed",
-            hint=f"close it with '{mark}'",
-        )
+        message = f"the {kind} that begins here is not closed"
+        return _fail(file, opened, message, f"close it with '{mark}'")
     begins = "" if opened == line else f" in the {kind} that begins on line {opened}"
-    return RecipeError(
-        f"{source}, line {line}: a comma or '{mark}' is missing{begins}",
-        hint=f"put a comma between the items, and '{mark}' after the last",
-    )
+    hint = f"put a comma between the items, and '{mark}' after the last"
+    return _fail(file, line, f"a comma or '{mark}' is missing{begins}", hint)
 
 
 @frozen(kw_only=True)
@@ -193,35 +188,42 @@ class _Duplicate:
 
 @frozen(kw_only=True)
 class TomlScan:
-    """The positions that the scanner found in a text.
+    """The positions that the scanner found in a file.
 
     Attributes:
+        text: the decoded text.
         lines: maps each path to the line, counted from 1, on which it is first named.
         duplicate: the first key or table that is defined twice.
         stopped: the line at which the scanner gave up; ``None`` if it read the whole text.
         unclosed: the line of the innermost bracket that was open there.
     """
 
+    text: str
     lines: dict[TomlPath, int]
     duplicate: _Duplicate | None
     stopped: int | None
     unclosed: int | None
 
 
-def scan_toml(text: str, *, source: str) -> TomlScan:
-    """Return the positions in ``text``, up to the first fault.
+def scan_toml(file: Input) -> TomlScan:
+    """Return the positions in ``file``, up to the first fault.
 
     Raises:
-        RecipeError: the text exceeds a limit.
+        RecipeError: the file is not UTF-8, or exceeds a limit.
     """
-    scanner = _Scanner(text, source)
+    text = decode_text(file)
+    scanner = _Scanner(file, text)
     stopped = unclosed = None
     try:
         scanner.read()
     except _StopError:
         stopped, unclosed = scanner.line, scanner.unclosed
     return TomlScan(
-        lines=scanner.lines, duplicate=scanner.duplicate, stopped=stopped, unclosed=unclosed
+        text=text,
+        lines=scanner.lines,
+        duplicate=scanner.duplicate,
+        stopped=stopped,
+        unclosed=unclosed,
     )
 
 
@@ -242,9 +244,9 @@ class _Bracket:
 class _Scanner:
     """A text and the position of the reader in it."""
 
-    def __init__(self, text: str, source: str) -> None:
+    def __init__(self, file: Input, text: str) -> None:
+        self._file = file
         self._text = text
-        self._source = source
         self._position = 0
         self._line_ends = [match.start() for match in re.finditer("\n", text)]
         self._header: TomlPath = ()
@@ -375,11 +377,11 @@ class _Scanner:
             return
         size = len(self._take(_BARE))
         if size > MAX_BARE_CHARACTERS:
-            raise RecipeError(
-                f"{self._source}, line {self._line(start)}: a value without quotes has {size} "
-                f"characters; a number or date has at most {MAX_BARE_CHARACTERS}",
-                hint="put text in quotes",
+            message = (
+                f"a value without quotes has {size} characters; a number or date has at most "
+                f"{MAX_BARE_CHARACTERS}"
             )
+            raise _fail(self._file, self._line(start), message, "put text in quotes")
 
     def _note(self, path: TomlPath, position: int) -> None:
         if path in self.lines:
@@ -387,11 +389,8 @@ class _Scanner:
         if len(path) > MAX_DEPTH:
             raise self._too_deep(position)
         if len(self.lines) == MAX_VALUES:
-            raise RecipeError(
-                f"{self._source}, line {self._line(position)}: there are more than {MAX_VALUES} "
-                "keys and items",
-                hint=_WRONG_FILE,
-            )
+            message = f"there are more than {MAX_VALUES} keys and items"
+            raise _fail(self._file, self._line(position), message, _WRONG_FILE)
         self.lines[path] = self._line(position)
 
     def _define(self, path: TomlPath, words: str, position: int) -> None:
@@ -403,11 +402,8 @@ class _Scanner:
             )
 
     def _too_deep(self, position: int) -> RecipeError:
-        return RecipeError(
-            f"{self._source}, line {self._line(position)}: keys and brackets are nested more "
-            f"than {MAX_DEPTH} deep",
-            hint=_WRONG_FILE,
-        )
+        message = f"keys and brackets are nested more than {MAX_DEPTH} deep"
+        return _fail(self._file, self._line(position), message, _WRONG_FILE)
 
     def _line(self, position: int) -> int:
         return bisect_left(self._line_ends, position) + 1
