@@ -1,6 +1,6 @@
 """Debian's libraries and kernels, unpacked from their packages by ``.ci/debian-roots``.
 
-``PUREKERNEL_DEBIAN`` names the folder that they are in. They are only read.
+``PUREKERNEL_DEBIAN`` names their folder. Tests only read them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def libraries(architecture: str) -> Path:
 
 
 def ldconfig(suite: str, architecture: str) -> Path:
-    """Return the ldconfig of another release of Debian; skip where no mirror has it any more."""
+    """Return the ldconfig of another release of Debian; skip the test if no mirror has it."""
     libraries(architecture)
     root = Path(os.environ["PUREKERNEL_DEBIAN"]) / f"{suite}-{architecture}"
     for place in ("usr/sbin/ldconfig", "sbin/ldconfig"):
@@ -29,14 +29,14 @@ def ldconfig(suite: str, architecture: str) -> Path:
 
 
 def kernel(architecture: str) -> tuple[Path, str]:
-    """Return a root with the modules of ``amd64`` or ``i386``, and the release they are of."""
+    """Return a root with the modules of ``amd64`` or ``i386``, and their release."""
     root = _find(f"linux-{architecture}")
     (release,) = (root / "lib/modules").iterdir()
     return root, release.name
 
 
 def archive() -> Path:
-    """Return a piece of a mirror of Debian: a signed index for i386, and a few packages."""
+    """Return a part of a mirror of Debian: a signed index for i386, and a few packages."""
     return _find("archive")
 
 

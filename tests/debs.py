@@ -1,4 +1,4 @@
-"""Make Debian packages and archives, sound and unsound, without Debian's programs."""
+"""Create valid and invalid Debian packages and archives, without Debian's programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MTIME = 1_300_000_000
 
 
 def ar(members: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return an archive as dpkg-deb writes it."""
+    """Return an ar archive in the form that dpkg-deb writes."""
     return b"!<arch>\n" + b"".join(ar_member(name, content) for name, content in members)
 
 
@@ -73,7 +73,7 @@ def control(
     architecture: str = "i386",
     fields: Mapping[str, str] | None = None,
 ) -> bytes:
-    said = {
+    values = {
         "Package": name,
         "Version": version,
         "Architecture": architecture,
@@ -81,7 +81,7 @@ def control(
         "Description": "a tool\n It does things.",
         **(fields or {}),
     }
-    return "".join(f"{key}: {value}\n" for key, value in said.items()).encode()
+    return "".join(f"{key}: {value}\n" for key, value in values.items()).encode()
 
 
 TOOL = (

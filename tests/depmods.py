@@ -27,17 +27,17 @@ CONFIG_FOLDERS = ("etc/depmod.d", "run/depmod.d", "usr/local/lib/depmod.d", "lib
 
 
 @frozen(kw_only=True)
-class Judged:
+class DepmodRun:
     """The result of a run of kmod or busybox.
 
     Attributes:
-        files: what it wrote, by name.
-        said: its warnings and errors.
-        status: what it ended with; a signal's number is negative.
+        files: the files that it wrote, by name.
+        stderr: its warnings and errors.
+        status: its exit status; negative for a signal.
     """
 
     files: dict[bytes, bytes]
-    said: str
+    stderr: str
     status: int
 
 
@@ -49,13 +49,13 @@ def make_tree(files: Mapping[str, bytes | str], release: str = RELEASE) -> Tree:
     tree = Tree()
     folder = f"lib/modules/{release}"
     tree.add_parents(f"{folder}/x".encode())
-    for name, said in files.items():
+    for name, content in files.items():
         path = os.fsencode(name[1:] if name.startswith("/") else f"{folder}/{name}")
         tree.add_parents(path)
-        if isinstance(said, bytes):
-            tree.add(path, File(metadata=Metadata(mode=0o644), content=said))
+        if isinstance(content, bytes):
+            tree.add(path, File(metadata=Metadata(mode=0o644), content=content))
         else:
-            tree.add(path, Symlink(metadata=Metadata(mode=0o777), target=os.fsencode(said)))
+            tree.add(path, Symlink(metadata=Metadata(mode=0o777), target=os.fsencode(content)))
     return tree
 
 
@@ -66,7 +66,7 @@ def index(
     kernel: KernelSymbols | None = None,
     reading: list[bytes] | None = None,
 ) -> Indexed:
-    """Run ours; ``reading`` is the order of names in every folder, last of all others."""
+    """Run our depmod; ``reading`` is the order of the names in each folder."""
     tree = make_tree(files)
 
     def listing(folder: bytes) -> list[bytes]:
@@ -167,7 +167,7 @@ def installed_kmod() -> Kmod:
     return Kmod(version=int(version[1]))
 
 
-def run_kmod(root: Path, release: str = RELEASE, options: Sequence[str | Path] = ()) -> Judged:
+def run_kmod(root: Path, release: str = RELEASE, options: Sequence[str | Path] = ()) -> DepmodRun:
     """Run kmod's depmod on a root, with the rules in it and no others."""
     configs = [f"-C{root / folder}" for folder in CONFIG_FOLDERS]
     return _run([require("depmod"), *configs, *options], root, release)
@@ -175,12 +175,12 @@ def run_kmod(root: Path, release: str = RELEASE, options: Sequence[str | Path] =
 
 def run_busybox(
     root: Path, release: str = RELEASE, program: Sequence[str | Path] | None = None
-) -> Judged:
+) -> DepmodRun:
     """Run a busybox's depmod on a root."""
     return _run([*(program or [require("busybox")]), "depmod"], root, release)
 
 
-def _run(command: Sequence[str | Path], root: Path, release: str) -> Judged:
+def _run(command: Sequence[str | Path], root: Path, release: str) -> DepmodRun:
     # For two cycles of modules that touch, kmod lists paths until the memory is full.
     bounded = ["sh", "-c", f'ulimit -v {MEMORY_KIB}; exec "$@"', "sh", *map(str, command)]
     folder = root / "lib/modules" / release
@@ -192,13 +192,13 @@ def _run(command: Sequence[str | Path], root: Path, release: str) -> Judged:
         env={**os.environ, "LC_ALL": "C"},
         timeout=120,
     )
-    return Judged(
+    return DepmodRun(
         files={
             os.fsencode(name): (folder / name).read_bytes()
             for name, state in _states(folder).items()
             if before.get(name) != state
         },
-        said=os.fsdecode(done.stderr),
+        stderr=os.fsdecode(done.stderr),
         status=done.returncode,
     )
 
@@ -212,18 +212,18 @@ def _states(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def told_by_kmod(said: str) -> list[tuple[str, str, str]]:
+def symbol_warnings_of_kmod(stderr: str) -> list[tuple[str, str, str]]:
     """Return each module with an unknown or mismatched symbol, from kmod's messages."""
     return sorted(
         (Path(found[0]).name, found[1], display(os.fsencode(found[2])))
         for found in re.findall(
             r"WARNING: (\S+) (needs unknown symbol|disagrees about version of symbol) ([^\n]*)",
-            said,
+            stderr,
         )
     )
 
 
-def told_by_ours(done: Indexed) -> list[tuple[str, str, str]]:
+def symbol_warnings(done: Indexed) -> list[tuple[str, str, str]]:
     """Return the same from our messages."""
     words = {
         "unknown symbol": "needs unknown symbol",

@@ -19,13 +19,13 @@ from tests.oracles import require, skip_or_fail
 def make_tree(files: dict[str, bytes | str]) -> Tree:
     """Bytes are a file's content, text is a link's target."""
     tree = Tree()
-    for name, said in files.items():
+    for name, content in files.items():
         path = name.encode()
         tree.add_parents(path)
-        if isinstance(said, bytes):
-            tree.add(path, File(metadata=Metadata(mode=0o644), content=said))
+        if isinstance(content, bytes):
+            tree.add(path, File(metadata=Metadata(mode=0o644), content=content))
         else:
-            tree.add(path, Symlink(metadata=Metadata(mode=0o777), target=said.encode()))
+            tree.add(path, Symlink(metadata=Metadata(mode=0o777), target=content.encode()))
     return tree
 
 

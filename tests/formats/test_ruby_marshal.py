@@ -105,7 +105,7 @@ def test_built_value_parses_to_itself(value: Value) -> None:
         (b'[\x08"\x06a"\x06b@\x07', (b"a", b"b", b"b")),
         # A float and a large number count, a small one does not.
         (b"[\x0ai\x06f\x071.l+\x07\x00\x00\x00\x40@\x06@\x07", (1, 1.0, 1 << 30, 1.0, 1 << 30)),
-        # What has bytes of its own is numbered after its variables.
+        # An object with encoded bytes is numbered after its variables.
         (
             b'[\x08Iu:\x06K\x00\x06:\x06zI"\x06u\x06:\x06ET@\x06@\x07',
             (
@@ -114,7 +114,7 @@ def test_built_value_parses_to_itself(value: Value) -> None:
                 UserDefined(class_name="K", data=b"", variables=(("z", "u"),)),
             ),
         ),
-        # What another value stands for is numbered before that.
+        # An object that is encoded as another value is numbered before that value.
         (b'[\x07U:\x06K"\x06a@\x07', (UserMarshal(class_name="K", value=b"a"), b"a")),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""TOML: what it says, on which line, and what is wrong with it."""
+"""Parse TOML into values and lines, and report errors in it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parse(text: str | bytes) -> TomlDocument:
 
 
 def everything(value: Any, path: TomlPath = ()) -> Iterator[TomlPath]:
-    """Yield the path of all that is in ``value``."""
+    """Yield the path of each key and item in ``value``."""
     items: Any = ()
     if isinstance(value, dict):
         items = value.items()
@@ -142,7 +142,7 @@ def test_missing_path_has_the_line_of_its_container() -> None:
     assert document.place(("a", "b", 1)) == "f.toml, line 4"
 
 
-# A writer that knows where it put everything
+# A writer that records the line of each key and item
 
 
 PLAIN = (
@@ -153,7 +153,7 @@ PLAIN = (
 
 
 class Writer:
-    """A TOML text in the making, in styles that ``draw`` chooses."""
+    """A TOML text in progress, in styles that ``draw`` chooses."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self._draw = draw
@@ -178,7 +178,7 @@ class Writer:
         self.lines.setdefault(path, self.text.count("\n") + 1)
 
     def key(self, path: TomlPath, *, dotted: bool = True) -> TomlPath:
-        """Put a new key of what is at ``path``; return its own path."""
+        """Append a new key of the table at ``path``; return the path of the key."""
         self._keys += 1
         name = f"k{self._keys}"
         self.note((*path, name))
@@ -189,11 +189,11 @@ class Writer:
         return (*path, name)
 
     def gap(self) -> None:
-        """Put what means nothing in an array."""
+        """Append white space, line ends or a comment."""
         self.put(self.one_of("", " ", "\n", "\r\n", " # ] , [\n", "\n\n\t#'''\n"))
 
     def value(self, path: TomlPath, depth: int) -> None:
-        """Put a value."""
+        """Append a value."""
         kind = self._draw(st.integers(0, 5 if depth else 3))
         if kind == 4:
             self.array(path, depth - 1)
@@ -203,7 +203,7 @@ class Writer:
             self.put(self.one_of(*PLAIN))
 
     def array(self, path: TomlPath, depth: int) -> None:
-        """Put an array, with white space and comments wherever there may be any."""
+        """Append an array, with white space and comments at all allowed positions."""
         self.put("[")
         count = len(self.up_to(3))
         for index in range(count):
@@ -217,7 +217,7 @@ class Writer:
         self.put("]")
 
     def inline_table(self, path: TomlPath, depth: int) -> None:
-        """Put a table in braces."""
+        """Append a table in braces."""
         self.put("{ ")
         for index in self.up_to(3):
             self.put(", " if index else "")
@@ -225,20 +225,20 @@ class Writer:
         self.put(" }")
 
     def entry(self, path: TomlPath, depth: int) -> None:
-        """Put a key and its value."""
+        """Append a key and its value."""
         inner = self.key(path)
         self.put(self.one_of("=", " = ", "\t="))
         self.value(inner, depth)
 
     def body(self, path: TomlPath) -> None:
-        """Put what a table holds."""
+        """Append the content of a table."""
         for _ in self.up_to(3):
             self.put(self.one_of("", "  ", "\t", "# a = 1\n", "\n \n"))
             self.entry(path, 2)
             self.put(self.one_of("\n", "\r\n", " # [x]\n"))
 
     def document(self) -> None:
-        """Put a whole text."""
+        """Append a whole document."""
         self.body(())
         for table in self.up_to(3):
             for inner in (f"t{table}", f"t{table}.inner.most"):
@@ -325,7 +325,7 @@ def test_scanner_accepts_what_tomllib_accepts(text: str) -> None:
     assert set(parse(text).lines) == set(everything(values))
 
 
-# What is refused
+# Errors
 
 QUOTES = 'put text in quotes ("4.x") and arrays in brackets (["bash.tcz"])'
 CLOSE = "close the quotes; put text of several lines in three quotes"

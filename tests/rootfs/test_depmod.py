@@ -215,16 +215,18 @@ def test_later_kmod_writes_weakdep_and_root_first_indexes() -> None:
         b"# Weak dependencies extracted from modules themselves.\nweakdep a b c\nweakdep a d\n"
     )
     assert list(later.files).index(b"modules.weakdep") == KMOD_FILES.index(b"modules.softdep") + 1
-    assert {name: said for name, said in later.files.items() if name in old.files} == old.files
-    for name, said in new.files.items():
+    assert {
+        name: content for name, content in later.files.items() if name in old.files
+    } == old.files
+    for name, content in new.files.items():
         if name.endswith(b".bin"):
-            assert parse_index(Input(said, name="")) == parse_index(
+            assert parse_index(Input(content, name="")) == parse_index(
                 Input(later.files[name], name="")
             )
             # The root's offset.
-            assert said[11] == 12
+            assert content[11] == 12
         else:
-            assert said == later.files[name]
+            assert content == later.files[name]
 
 
 # The order of modules
@@ -274,7 +276,7 @@ def test_truncated_or_missing_modules_order_is_reported() -> None:
 
 
 def test_aliases_are_normalized_in_index_only() -> None:
-    said = [
+    information = [
         "alias=a-b[a-b]-",
         "alias=",
         "alias",
@@ -283,7 +285,7 @@ def test_aliases_are_normalized_in_index_only() -> None:
         "alias=twice",
         "alias=twice",
     ]
-    done = index({"m-n.ko": make_module(said)})
+    done = index({"m-n.ko": make_module(information)})
     assert lines(done, "modules.alias") == [
         "alias a-b[a-b]- m_n",
         "alias  m_n",
@@ -334,7 +336,7 @@ def test_non_ascii_module_name_is_not_indexed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "device"),
+    ("information", "device"),
     [
         (["alias=devname:net/tun", "alias=char-major-10-200"], "net/tun c10:200"),
         (["alias=block-major-8-1", "alias=devname:sd"], "sd b8:1"),
@@ -345,15 +347,15 @@ def test_non_ascii_module_name_is_not_indexed() -> None:
         (["alias=char-major-1-1"], None),
     ],
 )
-def test_devname_lines(said: list[str], device: str | None) -> None:
-    done = index({"a-b.ko": make_module(said), "modules.order": b""})
+def test_devname_lines(information: list[str], device: str | None) -> None:
+    done = index({"a-b.ko": make_module(information), "modules.order": b""})
     assert lines(done, "modules.devname") == ([] if device is None else [f"a_b {device}"])
     assert done.warnings == ()
 
 
 def test_device_without_numbers_is_reported() -> None:
-    said = ["alias=devname:loop", "alias=block-major-7-*"]
-    done = index({"a.ko": make_module(said), "modules.order": b""})
+    information = ["alias=devname:loop", "alias=block-major-7-*"]
+    done = index({"a.ko": make_module(information), "modules.order": b""})
     assert done.files[b"modules.devname"] == b""
     assert done.warnings == ("'a.ko': the device 'loop' has no numbers",)
 
@@ -362,7 +364,7 @@ def test_device_without_numbers_is_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "names"),
+    ("information", "names"),
     [
         (b"kernel/a-b.ko\nkernel/c.ko\n", [b"a_b", b"c"]),
         (b"kernel/a.ko", [b"a"]),
@@ -375,8 +377,8 @@ def test_device_without_numbers_is_reported() -> None:
         (b"", []),
     ],
 )
-def test_builtin_names(said: bytes, names: list[bytes]) -> None:
-    done = index({"modules.builtin": said})
+def test_builtin_names(information: bytes, names: list[bytes]) -> None:
+    done = index({"modules.builtin": information})
     assert [entry.key for entry in looked_up(done, "modules.builtin.bin")] == names
     assert done.files[b"modules.builtin.alias.bin"] == b""
 
@@ -389,7 +391,7 @@ def test_invalid_line_of_modules_builtin_is_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "aliases"),
+    ("information", "aliases"),
     [
         (b"a.alias=x-y\0a.file=z\0b.alias=x[0-9]\0", [(b"x[0-9]", b"b"), (b"x_y", b"a")]),
         (b"a.alias=x\0a.alias=cut", [(b"x", b"a")]),
@@ -401,8 +403,8 @@ def test_invalid_line_of_modules_builtin_is_reported() -> None:
         (b"\0\0", []),
     ],
 )
-def test_builtin_aliases(said: bytes, aliases: list[tuple[bytes, bytes]]) -> None:
-    done = index({"modules.builtin.modinfo": said})
+def test_builtin_aliases(information: bytes, aliases: list[tuple[bytes, bytes]]) -> None:
+    done = index({"modules.builtin.modinfo": information})
     found = looked_up(done, "modules.builtin.alias.bin")
     assert [(entry.key, entry.value) for entry in found] == aliases
     assert done.files[b"modules.builtin.bin"] == b""
@@ -503,7 +505,7 @@ def test_arbitrary_lists_config_and_aliases_do_not_fail(
 @given(st.text("ab-_[]", max_size=12))
 def test_dashes_outside_brackets_become_underscores(alias: str) -> None:
     # The algorithm of kmod's alias_normalize().
-    said, inside = "", False
+    expected_text, inside = "", False
     broken = False
     for character in alias:
         if character == "]" and not inside:
@@ -511,6 +513,6 @@ def test_dashes_outside_brackets_become_underscores(alias: str) -> None:
         if character in "[]":
             # In a set, an opening bracket is one of its members.
             inside = character == "["
-        said += "_" if character == "-" and not inside else character
-    expected = None if broken or inside else said.encode()
+        expected_text += "_" if character == "-" and not inside else character
+    expected = None if broken or inside else expected_text.encode()
     assert normalize_alias(alias.encode()) == expected

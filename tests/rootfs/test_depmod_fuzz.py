@@ -35,8 +35,8 @@ from tests.depmods import (
     part_of,
     run_busybox,
     run_kmod,
-    told_by_kmod,
-    told_by_ours,
+    symbol_warnings,
+    symbol_warnings_of_kmod,
 )
 from tests.kernel_modules import KINDS, Wanted, make_module
 from tests.oracles import skip_or_fail
@@ -238,16 +238,16 @@ def hold_against_kmod(seed: int, folder: Path, module: Callable[[random.Random],
         )
     except ModuleLoopError:
         assert judged.status, f"{seed}: no loop for kmod"
-        assert "ycle" in judged.said, f"{seed}: {judged.said}"
+        assert "ycle" in judged.stderr, f"{seed}: {judged.stderr}"
         return "loop"
     if any(BAD_KEY in warning for warning in done.warnings):
         return UNLIKE
-    assert not judged.status, f"{seed}: {judged.said}"
+    assert not judged.status, f"{seed}: {judged.stderr}"
     assert done.files.keys() == judged.files.keys(), seed
     for name, said in judged.files.items():
         assert done.files[name] == said, f"{seed}: {name.decode()}"
     if kernel is not None:
-        assert told_by_ours(done) == told_by_kmod(judged.said), seed
+        assert symbol_warnings(done) == symbol_warnings_of_kmod(judged.stderr), seed
     return "same"
 
 

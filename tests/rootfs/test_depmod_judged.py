@@ -30,7 +30,7 @@ from purekernel.tree.edit import subtree
 from tests import debian, shared
 from tests.depmods import (
     RELEASE,
-    Judged,
+    DepmodRun,
     copy_root,
     installed_kmod,
     lay_down,
@@ -40,8 +40,8 @@ from tests.depmods import (
     part_of,
     run_busybox,
     run_kmod,
-    told_by_kmod,
-    told_by_ours,
+    symbol_warnings,
+    symbol_warnings_of_kmod,
 )
 from tests.kernel_modules import KINDS, Wanted, make_module
 from tests.oracles import skip_or_fail
@@ -50,8 +50,8 @@ from tests.rootfs.test_depmod_search import EXPRESSIONS, RULES, several
 pytestmark = pytest.mark.oracle
 
 
-def assert_same(done: Indexed, judged: Judged) -> None:
-    assert judged.status == 0, judged.said
+def assert_same(done: Indexed, judged: DepmodRun) -> None:
+    assert judged.status == 0, judged.stderr
     assert done.files.keys() == judged.files.keys()
     for name, said in judged.files.items():
         assert done.files[name] == said, name
@@ -339,8 +339,8 @@ def test_unknown_symbols_equal_those_of_kmod(
         dialect=installed_kmod(),
         kernel=parse_system_map(text.encode()),
     )
-    assert told_by_ours(done) == told_by_kmod(judged.said)
-    assert len(told_by_kmod(judged.said)) > 100
+    assert symbol_warnings(done) == symbol_warnings_of_kmod(judged.stderr)
+    assert len(symbol_warnings_of_kmod(judged.stderr)) > 100
     assert_same(done, judged)
 
 
@@ -370,6 +370,6 @@ def test_symbol_version_mismatches_equal_those_of_kmod(
         dialect=installed_kmod(),
         kernel=parse_symvers(text.encode()),
     )
-    assert told_by_ours(done) == told_by_kmod(judged.said)
-    assert len({kind for _module, kind, _symbol in told_by_kmod(judged.said)}) == 2
+    assert symbol_warnings(done) == symbol_warnings_of_kmod(judged.stderr)
+    assert len({kind for _module, kind, _symbol in symbol_warnings_of_kmod(judged.stderr)}) == 2
     assert_same(done, judged)

@@ -1,4 +1,4 @@
-"""Ruby and its gem command, the judges of all that is about gems."""
+"""Run Ruby and its gem command, to compare with them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def ruby(script: str, *arguments: str | Path, stdin: bytes = b"") -> bytes:
 
 
 def ask(script: str, cases: object) -> object:
-    """Run a script that finds ``cases`` in ``$cases`` and leaves its answer in ``$answer``."""
+    """Run a script that reads ``cases`` from ``$cases`` and sets its answer in ``$answer``."""
     program = f"$cases = JSON.parse(STDIN.read); {script}; puts JSON.generate($answer)"
     return json.loads(ruby(program, stdin=json.dumps(cases).encode()))
 
 
 def gem(home: Path, *arguments: str | Path) -> str:
-    """Run ``gem`` with an empty home and a place of its own for what it installs."""
+    """Run ``gem`` with an empty home folder, which it also installs to."""
     program = require("gem")
     done = subprocess.run(
         [program, *map(str, arguments)],

@@ -227,7 +227,7 @@ def test_dash_of_a_prerelease_becomes_pre() -> None:
 def test_malformed_specification_raises_format_error(text: str, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         parse(text)
-    # The rest of a sentence is the YAML library's.
+    # The rest of the message comes from the YAML library.
     assert str(caught.value).startswith(message)
     assert caught.value.hint == HINT
 
@@ -239,7 +239,7 @@ def test_malformed_specification_raises_format_error(text: str, message: str) ->
         ("x" * (4 << 20) + "x", "m: expected at most 4194304 bytes of YAML, got 4194305"),
         ("name: a\nversion: 1\ndependencies: [" + "{name: a}," * 1001 + "]",
          "m: expected at most 1000 dependencies, got 1001"),
-        # A few aliases that say a great deal.
+        # A few aliases that repeat a long text.
         ("name: a\nversion: 1\nx: &x " + "y" * 40_000 + "\nauthors: [" + "*x," * 30 + "]",
          "m: expected at most 1048576 characters of text, got 1200"),
         ("name: a\nversion: 1\nx: &x " + "y" * 700_000 + "\nmetadata: {a: *x, b: *x}",

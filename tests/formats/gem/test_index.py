@@ -1,4 +1,4 @@
-"""The index: what is in it, and what gem makes of it."""
+"""Build and parse indexes of gems, and compare with RubyGems."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_order_of_gems_does_not_change_the_index() -> None:
     assert digest.hexdigest() == PINNED
 
 
-# Meant to break: what gem reads then has to be looked at again.
+# If this digest changes, check again that gem reads the index.
 PINNED = "e340b09b64b21490bf107741b37608df98e8de93f7a33a214d7584ac130fa806"
 
 
@@ -126,7 +126,7 @@ def test_ruby_platform_is_sorted_before_others() -> None:
     assert listed(files["specs.4.8"]) == [
         "json-1.7.0-java", "json-1.8.0", "json-1.8.0-java", "json-1.8.1-x86-mingw32",
     ]  # fmt: skip
-    # The newest for each.
+    # The newest release of each platform.
     assert listed(files["latest_specs.4.8"]) == [
         "json-1.8.0", "json-1.8.0-java", "json-1.8.1-x86-mingw32",
     ]  # fmt: skip
@@ -155,7 +155,7 @@ def test_all_wrong_file_names_are_in_one_error() -> None:
         build_gem_index({"facter.gem": spec}, deflate=deflate)
 
 
-# Reading what others wrote
+# Indexes of other programs
 
 
 def entry(name: Value, version: Value, platform: Value) -> Value:
@@ -173,7 +173,7 @@ def test_index_of_each_era_is_read() -> None:
             # Ruby 1.8 wrote strings without an encoding, and RubyGems 1.3 versions as objects.
             entry(b"b", Object(class_name="Gem::Version", variables=(("@version", b"2.0"),)), b""),
             entry("c", version("1"), None),
-            # What no gem can have.
+            # Invalid entries.
             entry("a/b", version("1"), "ruby"),
             entry(None, version("1"), "ruby"),
             entry("d", version(None), "ruby"),
@@ -323,7 +323,7 @@ def test_random_damage_raises_only_our_errors() -> None:
             parse_quick_spec(Input(damaged, name="q"))
 
 
-# gem as the judge
+# Comparison with gem
 
 COMPARE = """
 def told(spec)

@@ -63,7 +63,7 @@ def test_known_checksums_are_verified(algorithm: str) -> None:
 
 
 def test_checksums_in_base64_and_capitals_are_read() -> None:
-    # RubyGems 2.0 wrote them as binary text.
+    # RubyGems 2.0 wrote digests as binary text.
     members = {"metadata.gz": gzip(METADATA.encode()), "data.tar.gz": DATA}
     digest = hashlib.sha256(DATA).hexdigest()
     binary = base64.b64encode(digest.encode()).decode()

@@ -79,7 +79,7 @@ def test_accepted_versions_equal_those_of_rubygems() -> None:
             f"{chance.choice(operators)}{chance.choice((' ', ''))}{chance.choice(texts)}"
             for _ in range(chance.choice((1, 1, 2, 3)))
         ]
-        # What RubyGems makes of a double dash it does not read again.
+        # RubyGems cannot parse its own output for a double dash.
         cases.append([clauses, chance.choice([text for text in texts[:200] if "-" not in text])])
     theirs = ask(
         "$answer = $cases.map { |clauses, text|"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from purekernel.formats.gem import GemVersion
 from tests.formats.gem.ruby import ask
 
-# Each is older than the next.
+# In ascending order.
 ASCENDING = (
     "0.a", "0", "0.0.1", "0.9", "1.0.a.2", "1.0.a10", "1.0.b1", "1.0.rc1", "1.0.rc.2", "1.0",
     "1.0.1.pre", "1.0.1", "1.2", "1.10.a", "1.10", "1.10.0.1", "2", "2.0.0.1", "10.beta", "10.1",
@@ -88,7 +88,7 @@ def test_bump_is_above_the_version(version: GemVersion) -> None:
 
 
 def random_texts(chance: random.Random, count: int) -> list[str]:
-    """Return texts of which most are versions, and many nearly equal ones."""
+    """Return texts, most of which are versions, and many of which are nearly equal."""
     parts = ("0", "0", "1", "1", "2", "10", "00", "a", "b", "rc1", "1a", "a10b2", "Z", "pre", "")
     texts = []
     for _ in range(count):
