@@ -16,7 +16,7 @@ from purekernel.host.overlay_folder import host_node, load_folder
 from purekernel.host.read import is_folder, load_file, unreadable
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
-from purekernel.tree import Buffer, Directory, File, Layer, Metadata, Node, Tree
+from purekernel.tree import Directory, File, Layer, Metadata, Node, Tree
 
 ACCEPTED = (
     "a folder, a tar archive or a cpio archive of the newc kind (plain or compressed with "
@@ -44,27 +44,22 @@ def load_layer(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> La
     data = load_file(path, limits=limits)
     if is_mtree(data):
         return _load_manifest(data, path, mtime, limits)
-    return parse_layer(data, source=str(path), limits=limits)
+    return parse_layer(Input(data, name=str(path), limits=limits))
 
 
-def parse_layer(
-    data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS, what: str = "overlay"
-) -> Layer:
+def parse_layer(file: Input, *, what: str = "overlay") -> Layer:
     """Parse an overlay from an archive or image; detect its format by its content.
 
     Args:
-        data: the archive or image.
-        source: its name, for messages.
-        limits: limits on size, number and depth.
-        what: what ``data`` should be, for messages.
+        file: the archive or image.
+        what: what ``file`` should be, for messages.
 
     Raises:
         InputError: the format is unknown.
         FormatError: the overlay is damaged.
-        LimitError: the overlay exceeds ``limits``.
+        LimitError: the overlay exceeds the limits.
         TreeError: the overlay contains conflicting or invalid paths.
     """
-    file = Input(data, name=source, limits=limits)
     plain = file.unpacked(unpack(file))
     kind = detect(plain.data)
     if kind is FileKind.CPIO:
@@ -76,10 +71,11 @@ def parse_layer(
     else:
         head = bytes(plain.view[:6])
         raise InputError(
-            f"{source} is not a known kind of {what}: it starts with {head.hex(' ') or 'nothing'}",
+            f"{file.name} is not a known kind of {what}: "
+            f"it starts with {head.hex(' ') or 'nothing'}",
             hint=f"give {ACCEPTED}",
         )
-    return Layer(source=source, tree=tree)
+    return Layer(source=file.name, tree=tree)
 
 
 def _load_manifest(data: bytes, path: Path, mtime: int, limits: Limits) -> Layer:

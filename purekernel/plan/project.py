@@ -14,7 +14,7 @@ from purekernel.fetch.urls import is_local, is_url, last_component, local_path, 
 from purekernel.host.overlay_folder import load_folder
 from purekernel.host.overlay_reader import load_layer, parse_layer
 from purekernel.host.read import check_digest, is_folder
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.plan.files import plan_file
 from purekernel.plan.plan import PROJECT, PlanContext, PlannedFile
 from purekernel.razor.conventions import RazorConventions
@@ -66,7 +66,7 @@ def find_project(context: PlanContext, razor: Razor) -> FoundProject:
             raise MissingFileError(f"{redact(razor.project)} not found")
         data = context.downloads.load(fetched)
         with inside(razor.place("project")):
-            layer = parse_layer(data, source=fetched.url, limits=limits)
+            layer = parse_layer(Input(data, name=fetched.url, limits=limits))
             return FoundProject(
                 conventions=RazorConventions(project=parse_project(layer)), planned=planned
             )

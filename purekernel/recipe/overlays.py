@@ -11,7 +11,7 @@ from purekernel.errors import InputError, inside
 from purekernel.fetch.urls import redact, tell_apart
 from purekernel.host.overlay_reader import load_layer, parse_layer
 from purekernel.host.read import check_digest, is_folder
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.recipe.model import OverlayChoice, Recipe
 from purekernel.rootfs.ownership import own_as_root
 from purekernel.tree import Layer
@@ -114,7 +114,7 @@ class Overlays:
                 hint="download it, and give its path",
             )
         name, content = fetched
-        return parse_layer(content, source=name, limits=self._limits)
+        return parse_layer(Input(content, name=name, limits=self._limits))
 
     def _load(self, choice: OverlayChoice, mtime: int) -> Layer:
         with inside(choice.place("path")):

@@ -22,7 +22,7 @@ from purekernel.host.read import is_folder, load_file
 from purekernel.host.rootfs_folder import load_host_file, load_root_folder
 from purekernel.host.windows_names import ON_WINDOWS
 from purekernel.host.write import publish
-from purekernel.input import DEFAULT_LIMITS, Limits, limits_of
+from purekernel.input import DEFAULT_LIMITS, Input, Limits, limits_of
 from purekernel.records import frozen
 from purekernel.threads import running_executor
 from purekernel.tools.accounts import group_number, user_number
@@ -183,7 +183,7 @@ def gather(
             return _folder(source, limits, xattrs=xattrs)
         data = load_file(source, limits=limits)
         if detect(data) in _ARCHIVES:
-            return parse_layer(data, source=str(source), limits=limits, what="source").tree
+            return parse_layer(Input(data, name=str(source), limits=limits), what="source").tree
     tree = Tree(_TOP)
     for source in sources:
         name = parse_path(image_name(source.resolve().name or "root"))

@@ -18,7 +18,7 @@ from purekernel.formats.cpio import build_cpio
 from purekernel.formats.tar import build_tar
 from purekernel.host.overlay_reader import _FindOnHost as FindOnHost
 from purekernel.host.overlay_reader import load_layer, parse_layer
-from purekernel.input import Limits
+from purekernel.input import Input, Limits
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree
 from tests.formats.test_squashfs import image
 
@@ -55,14 +55,14 @@ def test_folder_is_read(tmp_path: Path) -> None:
 
 
 def test_archive_in_memory_is_parsed() -> None:
-    layer = parse_layer(memoryview(build_tar(sample())), source="dependencies/x.tar")
+    layer = parse_layer(Input(memoryview(build_tar(sample())), name="dependencies/x.tar"))
     assert (layer.source, layer.tree) == ("dependencies/x.tar", sample())
 
 
 def test_tar_whose_first_name_starts_like_gzip() -> None:
     tree = Tree()
     tree.add(b"\x1f\x8b", File(metadata=Metadata(mode=0o644)))
-    assert parse_layer(build_tar(tree), source="x").tree == tree
+    assert parse_layer(Input(build_tar(tree), name="x")).tree == tree
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_fifo_is_refused_without_blocking(tmp_path: Path) -> None:
 def test_decompression_bomb_is_refused() -> None:
     with pytest.raises(LimitError):
         parse_layer(
-            gzip.compress(bytes(1 << 20)), source="x", limits=Limits(unpacked_bytes=1 << 16)
+            Input(gzip.compress(bytes(1 << 20)), name="x", limits=Limits(unpacked_bytes=1 << 16))
         )
 
 
@@ -106,7 +106,7 @@ def test_decompression_bomb_is_refused() -> None:
 @given(st.binary(max_size=600))
 def test_random_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(PurekernelError):
-        parse_layer(b"\x01" + data, source="x")
+        parse_layer(Input(b"\x01" + data, name="x"))
 
 
 # Manifests

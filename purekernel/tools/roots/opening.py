@@ -168,16 +168,13 @@ class ArchiveRoot:
     """A root file system in an archive; see :class:`purekernel.tools.roots.opening.Root`.
 
     Attributes:
-        source: the name of the archive, for messages.
-        data: the archive, compressed as it was read.
+        file: the archive, compressed as it was read.
         drop_boot: whether to drop an early archive (microcode) that cannot be written.
     """
 
-    source: str
-    data: Buffer = field(repr=False)
+    file: Input
     tree: Tree
     mtime: int
-    limits: Limits
     container: Container
     notes: tuple[str, ...] = ()
     is_whole: bool = True
@@ -196,15 +193,15 @@ class ArchiveRoot:
         """
         early = self._early_archive()
         if early and not self.drop_boot:
-            refuse_losses(early, source=self.source)
+            refuse_losses(early, source=self.file.name)
         content = self._pack_merged(changed) if early else self._pack(changed)
         dropped = self.container.write(content, output)
-        return (*(f"{self.source}: {loss.note}" for loss in early), *dropped)
+        return (*(f"{self.file.name}: {loss.note}" for loss in early), *dropped)
 
     def _early_archive(self) -> tuple[BootLoss, ...]:
         """Return the uncompressed archive in front of others, which the kernel reads early."""
-        early = find_early_archive(Input(self.data, name=self.source, limits=self.limits))
-        if not early or count_archives(Input(self.data, name=self.source, limits=self.limits)) == 1:
+        early = find_early_archive(self.file)
+        if not early or count_archives(self.file) == 1:
             return ()
         return early
 
@@ -214,11 +211,11 @@ class ArchiveRoot:
         return compress(build_cpio(changed), encoder=Libdeflate())
 
     def _pack(self, changed: Tree) -> bytes:
-        if detect(self.data) is FileKind.TAR:
-            return _build_tar_like(self.data, changed)
+        if detect(self.file.data) is FileKind.TAR:
+            return _build_tar_like(self.file.data, changed)
         # Raise before the slow unpacking.
-        pack = _packer(self.data, self.source)
-        plain = unpack(Input(self.data, name=self.source, limits=self.limits))
+        pack = _packer(self.file)
+        plain = unpack(self.file)
         if detect(plain) is FileKind.TAR:
             return pack(_build_tar_like(plain, changed))
         if detect(plain) is FileKind.SQUASHFS:
@@ -226,16 +223,16 @@ class ArchiveRoot:
                 image = rebuild_image(
                     plain,
                     changed,
-                    source=self.source,
+                    source=self.file.name,
                     effort=Effort.FAST,
                     executor=executor,
-                    limits=self.limits,
+                    limits=self.file.limits,
                 )
             return pack(image)
-        if count_archives(Input(self.data, name=self.source, limits=self.limits)) > 1:
+        if count_archives(self.file) > 1:
             raise UnrepresentableError(
-                f"{self.source} has several archives, such as microcode before a root file system, "
-                "and would become one",
+                f"{self.file.name} has several archives, such as microcode before a root file "
+                "system, and would become one",
                 hint="split it, and change the archive of the root file system",
             )
         return pack(build_cpio(changed))
@@ -247,20 +244,20 @@ def _build_tar_like(old: Buffer, changed: Tree) -> bytes:
     return build_tar(changed, top=first is not None and first.name == TOP_NAME)
 
 
-def _packer(data: Buffer, source: str) -> Callable[[bytes], bytes]:
-    """Return a function that compresses as ``data`` is compressed.
+def _packer(file: Input) -> Callable[[bytes], bytes]:
+    """Return a function that compresses as ``file`` is compressed.
 
     Gzip is as small as in builds. The archive may be a kernel's initramfs, so all compressions
     except bzip2 use settings that Linux can unpack.
     """
-    kind = detect(data)
+    kind = detect(file.data)
     if kind is FileKind.GZIP:
         return partial(compress, encoder=Libdeflate())
     if kind in _BUILDERS:
         return _BUILDERS[kind]
     if kind in COMPRESSED:
         raise UnrepresentableError(
-            f"{source}: its compression can be read but not written",
+            f"{file.name}: its compression can be read but not written",
             hint="compress it with gzip, bzip2, xz, zstd or lz4, or decompress it",
         )
     return bytes
@@ -302,25 +299,23 @@ def open_root(
             is_whole=loaded.is_whole,
             mtime=timestamp or 0,
         )
-    data: Buffer = load_file(path, limits=limits)
-    source = str(path)
+    file = Input(load_file(path, limits=limits), name=str(path), limits=limits)
     container: Container = HostFile(path=path)
-    if detect(data) is FileKind.ISO:
-        image = parse_iso(Input(data, name=source, limits=limits))
-        member, file = _find_member(image.tree, member, source)
+    if detect(file.data) is FileKind.ISO:
+        image = parse_iso(file)
+        member, node = _find_member(image.tree, member, file.name)
         container = IsoMember(path=path, image=image, member=member, drop_boot=drop_boot)
-        data, source = file.content, f"{source}: {member.decode('utf-8', 'replace')}"
+        name = f"{file.name}: {member.decode('utf-8', 'replace')}"
+        file = file.unpacked(node.content, name=name)
     elif member is not None:
         raise InputError(
             f"{path} is not an ISO, so it has no {display(member)}", hint="use the archive itself"
         )
-    tree = parse_layer(data, source=source, limits=limits, what="root file system").tree
+    tree = parse_layer(file, what="root file system").tree
     return ArchiveRoot(
-        source=source,
-        data=data,
+        file=file,
         tree=tree,
         mtime=newest_time(tree) if timestamp is None else timestamp,
-        limits=limits,
         container=container,
         drop_boot=drop_boot,
     )
