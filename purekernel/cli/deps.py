@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from purekernel.cli.gathering import store_options
+from purekernel.cli.gathering import config_option, store_options
 from purekernel.cli.parameters import Place
 from purekernel.cli.printer import Printer, reports
 
@@ -31,6 +31,7 @@ from purekernel.cli.printer import Printer, reports
     type=Place(),
     help="The recipe whose mirrors to ask.  [default: purekernel.toml here, if it exists]",
 )
+@config_option
 @store_options
 @click.option("--dot", is_flag=True, help="Print the graph for Graphviz.")
 @reports

@@ -34,6 +34,14 @@ def _file(context: click.Context, parameter: click.Parameter, value: str | None)
     return None if path is None else Place().convert(path, parameter, context)
 
 
+config_option = click.option(
+    "-c",
+    "--config",
+    metavar="FILE",
+    callback=_file,
+    help="A file of MK_BUNDLE_…= lines, as for the original scripts.",
+)
+
 _REQUEST = (
     click.option(
         "--recipe",
@@ -77,13 +85,7 @@ _REQUEST = (
         metavar="PASSWORD",
         help="The password of tc; - reads it from stdin, or asks on a terminal.",
     ),
-    click.option(
-        "-c",
-        "--config",
-        metavar="FILE",
-        callback=_file,
-        help="A file of MK_BUNDLE_…= lines, as for the original scripts.",
-    ),
+    config_option,
     click.option(
         "--dpkg-list",
         metavar="URL",

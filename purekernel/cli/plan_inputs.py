@@ -106,6 +106,7 @@ def show_dependencies(
     arch: str | None,
     kernel: str | None,
     recipe: Path | None,
+    config: Path | None,
     dot: bool,
     **options: Any,
 ) -> None:
@@ -115,11 +116,15 @@ def show_dependencies(
         DependencyError: no mirror has an extension.
     """
     options["no_lock"] = True  # deps shows what the mirrors have now
-    asked = ask_about(recipe, mirrors=mirrors, core=core, arch=arch, kernel=kernel)
+    requested = ask_about(
+        recipe, os.environ, config=config, mirrors=mirrors, core=core, arch=arch, kernel=kernel
+    )
+    for warning in requested.warnings:
+        printer.note(warning)
     progress = choose_progress(quiet=False, verbose=False, json=printer.as_json)
     with closing(progress):
         context = take_context(options, progress)
-        with open_plan_context(asked, context) as plan_context, progress.step("asking"):
+        with open_plan_context(requested, context) as plan_context, progress.step("asking"):
             found = find_dependencies(plan_context, names, source=COMMAND_LINE)
     graph, sizes = found.graph, found.sizes
     for note in found.notes:

@@ -122,9 +122,7 @@ def join_request(request: Request, environment: Mapping[str, str]) -> Recipe:
     path = _recipe_path(request)
     joining = _Joining(request)
     recipe = joining.try_or(lambda: _recipe(request, path), _empty_recipe())
-    file = joining.try_or(lambda: _settings_file(request.config), Settings())
-    outer = joining.try_or(lambda: settings_from_environment(environment), Settings())
-    joining.try_or(lambda: _check_kernel(request.kernel), None)
+    file, outer = joining.settings(environment)
     joined = joining.join(recipe, file, outer)
     faults = (*joined.faults, *joining.faults)
     if joining.errors:
@@ -159,7 +157,9 @@ def with_password(recipe: Recipe, password: str) -> Recipe:
 
 def ask_about(
     recipe: Path | None,
+    environment: Mapping[str, str],
     *,
+    config: Path | None = None,
     mirrors: tuple[str, ...] = (),
     core: str | None = None,
     arch: str | None = None,
@@ -167,20 +167,30 @@ def ask_about(
 ) -> Recipe:
     """Return a recipe for commands that query a mirror and build no image.
 
+    The settings name mirrors, with the same precedence as in :func:`join_request`.
+
     Args:
         recipe: path of the recipe whose mirrors are used; by default ``purekernel.toml`` in the
             current folder, if it exists.
-        mirrors: mirrors to use in place of the recipe's.
+        environment: the environment variables, which may contain ``MK_BUNDLE_…`` settings.
+        config: path of a file of ``MK_BUNDLE_…`` settings.
+        mirrors: mirrors to use in place of the recipe's and of the settings'.
         core: version of Core, in place of the recipe's.
         arch: architecture, in place of the recipe's.
         kernel: the kernel release that ``-KERNEL`` stands for.
 
     Raises:
-        PurekernelError: the recipe cannot be read, or has an error.
+        PurekernelError: the recipe or the settings cannot be read, or have an error.
     """
-    _check_kernel(kernel)
-    path = _recipe_path(Request(recipe=recipe))
-    loaded = _empty_recipe() if path is None else load_recipe(path)
+    request = Request(recipe=recipe, config=config, kernel=kernel)
+    path = _recipe_path(request)
+    joining = _Joining(request)
+    loaded = joining.try_or(
+        lambda: _empty_recipe() if path is None else load_recipe(path), _empty_recipe()
+    )
+    file, outer = joining.settings(environment)
+    raise_all(joining.errors)
+    loaded = evolve(loaded, mirrors=joining.mirrors(loaded, file, outer))
     if mirrors:
         tinycore = tuple(map(_from_current_folder, mirrors))
         loaded = evolve(loaded, mirrors=evolve(loaded.mirrors, tinycore=tinycore, extensions=()))
@@ -190,7 +200,8 @@ def ask_about(
         arch=arch or loaded.core.arch,
         kernel=kernel or loaded.core.kernel,
     )
-    return evolve(loaded, core=release, path=path)
+    warnings = (*file.warnings, *outer.warnings)
+    return evolve(loaded, core=release, path=path, warnings=warnings)
 
 
 class _Joining:
@@ -209,6 +220,14 @@ class _Joining:
             self.errors.append(error)
             return otherwise
 
+    def settings(self, environment: Mapping[str, str]) -> tuple[Settings, Settings]:
+        """Return the settings of the settings file and of the environment."""
+        self.try_or(lambda: _check_kernel(self._request.kernel), None)
+        return (
+            self.try_or(lambda: _settings_file(self._request.config), Settings()),
+            self.try_or(lambda: settings_from_environment(environment), Settings()),
+        )
+
     def join(self, recipe: Recipe, file: Settings, outer: Settings) -> Recipe:
         """Return ``recipe`` with the command line and both kinds of settings applied."""
         request = self._request
@@ -220,14 +239,15 @@ class _Joining:
                 iso=_replacement(file.tcl_iso_url, recipe.core.iso, outer.tcl_iso_url),
                 kernel=request.kernel,
             ),
-            mirrors=self._mirrors(recipe, file, outer),
+            mirrors=self.mirrors(recipe, file, outer),
             extensions=self._extensions(recipe, file, outer),
             debian=self._debian(recipe),
             accounts=_accounts(recipe, file, outer),
             razor=_with_urls(recipe.razor, file, outer),
         )
 
-    def _mirrors(self, recipe: Recipe, file: Settings, outer: Settings) -> Mirrors:
+    def mirrors(self, recipe: Recipe, file: Settings, outer: Settings) -> Mirrors:
+        """Return the recipe's mirrors with both kinds of settings applied."""
         mirrors = recipe.mirrors
 
         def choose(first: str | None, own: tuple[str, ...], last: str | None) -> Any:

@@ -8,7 +8,9 @@ import pytest
 from fixtures.repository import make_repository
 from purekernel.cli import main
 from purekernel.cli.drawing import draw_graph
+from purekernel.fetch.model import DownloadPolicy
 from purekernel.repos.tinycore import ExtensionGraph
+from tests.fetch.fetching import closed_port
 from tests.workshop import two_lines
 
 NEEDS = {
@@ -110,3 +112,34 @@ def test_invalid_extension_names_are_refused(capsys: pytest.CaptureFixture[str])
     errors = two_lines(capsys.readouterr().err)
     assert [message.rpartition(", got ")[2] for message, _hint in errors] == ["'../a'", "'b c'"]
     assert errors[0][0].startswith("the command line: expected the name of an extension")
+
+
+def test_settings_name_the_mirror(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mirror" / "4.x" / "x86" / "tcz"
+    monkeypatch.setenv("MK_BUNDLE_TCL_MIRROR_URI", str(folder))
+    monkeypatch.setenv("MK_BUNDLE_TCL_MIROR", "x")
+    assert main(["deps", "d"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "d.tcz  0.1 kB\n1 extension, 0.1 kB\n"
+    assert "MK_BUNDLE_TCL_MIROR" in err
+    monkeypatch.delenv("MK_BUNDLE_TCL_MIROR")
+    monkeypatch.setenv("MK_BUNDLE_TCL_MIRROR_URI", str(tmp_path / "empty"))
+    (tmp_path / "settings").write_text(f"MK_BUNDLE_TCL_MIRROR_URI={folder}\n")
+    assert main(["deps", "-c", "settings", "d"]) == 0
+    assert capsys.readouterr() == (out, "")
+
+
+def test_each_host_that_does_not_answer_is_reported_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(DownloadPolicy, "pause_seconds", lambda _policy, _number: 0.0)
+    with closed_port() as first, closed_port() as second:
+        mirrors = sorted(f"http://127.0.0.1:{port}" for port in (first, second))
+        arguments = [word for mirror in mirrors for word in ("--mirror", mirror)]
+        assert main(["deps", *arguments, "bash", "vim"]) == 3
+    messages = [message for message, _hint in two_lines(capsys.readouterr().err)]
+    assert len(messages) == 2
+    for mirror, message in zip(mirrors, sorted(messages), strict=True):
+        assert f"{mirror}/4.x/x86/tcz/" in message

@@ -227,13 +227,31 @@ def test_production_and_debug_together_are_an_error() -> None:
 
 
 def test_mirror_query_works_without_recipe(folder: Path) -> None:
-    recipe = ask_about(None)
+    recipe = ask_about(None, {})
     assert recipe.mirrors.tinycore == ()
     (folder / "purekernel.toml").write_text(RECIPE)
-    assert ask_about(None).mirrors.extensions == ("http://recipe.example/tcz",)
-    recipe = ask_about(None, mirrors=("mirror", "http://x.example"), core="15.x", arch="x86_64")
+    assert ask_about(None, {}).mirrors.extensions == ("http://recipe.example/tcz",)
+    recipe = ask_about(None, {}, mirrors=("mirror", "http://x.example"), core="15.x", arch="x86_64")
     assert recipe.mirrors.tinycore == (str(folder / "mirror"), "http://x.example")
     assert recipe.mirrors.extensions == ()
     assert (recipe.core.version, recipe.core.arch) == ("15.x", "x86_64")
     with pytest.raises(PurekernelError):
-        ask_about(Path("gone.toml"))
+        ask_about(Path("gone.toml"), {})
+
+
+def test_mirror_query_uses_settings_as_a_build_does(folder: Path) -> None:
+    environment = {"MK_BUNDLE_TCL_MIRROR_URI": "http://outer.example", "MK_BUNDLE_X": "1"}
+    recipe = ask_about(None, environment)
+    assert recipe.mirrors.extensions == ("http://outer.example",)
+    assert len(recipe.warnings) == 1
+    assert "MK_BUNDLE_X" in recipe.warnings[0]
+    (folder / "purekernel.toml").write_text(RECIPE)
+    assert ask_about(None, environment).mirrors.extensions == ("http://recipe.example/tcz",)
+    config = folder / "settings"
+    config.write_text("MK_BUNDLE_TCL_MIRROR_URI=http://file.example\n")
+    recipe = ask_about(None, environment, config=config)
+    assert recipe.mirrors.extensions == ("http://file.example",)
+    assert ask_about(None, environment, config=config, mirrors=("m",)).mirrors.extensions == ()
+    with pytest.raises(CombinedError) as caught:
+        ask_about(Path("gone.toml"), environment, config=folder / "gone", kernel="a b")
+    assert len(caught.value.errors) == 3

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import evolve
 
-from purekernel.errors import DownloadError, raise_all
-from purekernel.fetch.model import Download
+from purekernel.errors import CombinedError, DownloadError, raise_all
+from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.fetch.urls import redact
 from purekernel.formats.tinycore import parse_dependencies
 from purekernel.input import Input
@@ -98,7 +98,9 @@ class ExtensionMirror:
         """Return each extension, in the same order; ``None`` if no folder has it.
 
         Raises:
-            DownloadError: no folder that answers has an extension, and a folder does not answer.
+            DownloadError: the only folder does not answer.
+            CombinedError: no folder that answers has an extension, and others do not answer. It
+                has one error for each of them.
             FormatError: a file in a folder is damaged.
         """
         new = [name for name in dict.fromkeys(names) if name not in self._known]
@@ -199,8 +201,11 @@ class ExtensionMirror:
         after = self._folders[self._folders.index(folder) + 1 :]
         lent = [name for name, home in homes.items() if home.folder in after]
         if folder_indexes is None:
-            fetched = self._downloads.fetch_all(folder.index_files(attempts=None))
-            folder_indexes = indexes[folder] = folder.read_indexes(fetched)
+            answers = self._downloads.try_all(folder.index_files(attempts=None))
+            folder_indexes = self._read_indexes(folder, answers)
+            if folder_indexes is None:
+                raise CombinedError(self._failed.values())
+            indexes[folder] = folder_indexes
             if folder_indexes.digests is not None:
                 self._take_listed(folder, folder_indexes.digests, [*names, *lent], homes)
         remaining = [name for name in names if name not in homes]
@@ -280,15 +285,23 @@ class ExtensionMirror:
         files_of = {folder: folder.index_files(attempts=self._attempts) for folder in self._folders}
         requested = [file for files in files_of.values() for file in files]
         results = dict(zip(requested, self._downloads.try_all(requested), strict=True))
-        indexes: dict[ExtensionFolder, Indexes | None] = {}
-        for folder, files in files_of.items():
-            fetched = [results[file] for file in files]
-            errors = [result for result in fetched if isinstance(result, DownloadError)]
-            if errors and len(self._folders) == 1:
-                # The indexes are fetched together, and fail together.
-                raise errors[0]
-            if errors:
-                self._failed[folder] = errors[0]
-            present = [result for result in fetched if not isinstance(result, DownloadError)]
-            indexes[folder] = None if errors else folder.read_indexes(present)
+        indexes = {
+            folder: self._read_indexes(folder, [results[file] for file in files])
+            for folder, files in files_of.items()
+        }
+        if list(indexes.values()) == [None]:
+            raise_all(self._failed.values())
         return indexes
+
+    def _read_indexes(
+        self, folder: ExtensionFolder, answers: Iterable[DownloadedFile | DownloadError | None]
+    ) -> Indexes | None:
+        """Return the indexes of a folder, or record why it does not answer and return ``None``."""
+        files = []
+        for answer in answers:
+            if isinstance(answer, DownloadError):
+                # The indexes fail together: one error is enough for a folder.
+                self._failed[folder] = answer
+                return None
+            files.append(answer)
+        return folder.read_indexes(files)
