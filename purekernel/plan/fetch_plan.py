@@ -22,7 +22,6 @@ from purekernel.fetch.store import Store
 from purekernel.formats import squashfs
 from purekernel.formats.tinycore import build_dependencies, parse_dependencies, parse_md5
 from purekernel.input import Input
-from purekernel.plan.conversion import convert_package, pack_extension
 from purekernel.plan.lock import load_lock, lock_path
 from purekernel.plan.plan import CHECKED_COMPANIONS, Plan, PlanContext
 from purekernel.plan.planner import Planner, make_plan
@@ -124,6 +123,8 @@ class Gathered:
 
     def _converted(self, extension: Extension[Download]) -> Extension[Tree]:
         """Return the unpacked extension that a package becomes."""
+        from purekernel.plan.conversion import convert_package  # noqa: PLC0415  # 25 ms
+
         script = extension.companions.get(IMPORT_SCRIPT)
         settings = self.plan.recipe.debian
         converted, notes = convert_package(
@@ -152,6 +153,8 @@ class Gathered:
         extension = self.plan.extensions.graph.extensions[name]
         if extension.record is not None:
             if name not in self._made:
+                from purekernel.plan.conversion import pack_extension  # noqa: PLC0415  # 25 ms
+
                 self._made[name] = pack_extension(self._converted(extension))
             made = self._made[name]
             return evolve(
