@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from purekernel.progress import Progress
     from purekernel.razor.bundle import Bundle, load_bundle, sample_bundle
     from purekernel.recipe.context import Context
-    from purekernel.recipe.flavour import Flavour, Generation
+    from purekernel.recipe.flavour import Emit, Flavour, Generation
     from purekernel.recipe.model import BootChanges, OverlayChoice, Recipe
-    from purekernel.recipe.outputs import Emit, Modules, Outputs
+    from purekernel.recipe.outputs import Modules, Outputs
     from purekernel.recipe.read import load_recipe
     from purekernel.remaster.build import build
     from purekernel.remaster.image import Image
@@ -38,7 +38,7 @@ _HOMES = {
     "Bundle": "purekernel.razor.bundle",
     "Context": "purekernel.recipe.context",
     "Effort": "purekernel.encode.encoders",
-    "Emit": "purekernel.recipe.outputs",
+    "Emit": "purekernel.recipe.flavour",
     "Flavour": "purekernel.recipe.flavour",
     "Generation": "purekernel.recipe.flavour",
     "Image": "purekernel.remaster.image",

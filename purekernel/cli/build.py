@@ -9,8 +9,7 @@ import click
 from purekernel.cli.gathering import request_options, store_options
 from purekernel.cli.parameters import Place, Size, Words
 from purekernel.cli.printer import Printer, reports
-
-KINDS = ("iso", "core", "pxe")
+from purekernel.recipe.flavour import EMITS
 
 
 @click.command("build", short_help="Make a bootable image from a bundle or a recipe.")
@@ -92,7 +91,7 @@ KINDS = ("iso", "core", "pxe")
 )
 @click.option(
     "--emit",
-    type=Words(*KINDS),
+    type=Words(*EMITS),
     help="What to write: iso, core (core.gz and vmlinuz), pxe (a folder for a TFTP or HTTP "
     "server); several with commas.  [default: the recipe's, or iso]",
 )

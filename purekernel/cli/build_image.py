@@ -88,9 +88,11 @@ def run_build(
     """Make an image from a bundle or a recipe, and write it; with ``dry_run``, print the plan."""
     start = time.perf_counter()
     options["boot"] = BootChanges(
-        append=options.pop("boot_append"),
-        timeout=options.pop("boot_timeout"),
-        default=options.pop("boot_default"),
+        **{
+            name.removeprefix("boot_"): options.pop(name)
+            for name in list(options)
+            if name.startswith("boot_")
+        }
     )
     options["volume"] = {name: text for name in VOLUME if (text := options.pop(name)) is not None}
     packing: dict[str, Any] = {

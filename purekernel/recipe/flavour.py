@@ -1,4 +1,4 @@
-"""Define the flavours of an image, and the generations of the original scripts."""
+"""Define the words of recipes and options that are enumerations: flavours and outputs."""
 
 from __future__ import annotations
 
@@ -20,3 +20,14 @@ class Generation(Enum):
 
     V2012 = "2012"
     V2013 = "2013"
+
+
+class Emit(Enum):
+    """Kinds of output files."""
+
+    ISO = "iso"
+    CORE = "core"
+    PXE = "pxe"
+
+
+EMITS = tuple(kind.value for kind in Emit)

@@ -20,7 +20,7 @@ from attrs import evolve, field
 
 from purekernel.errors import PurekernelError, UsageError
 from purekernel.fetch.urls import redact
-from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.flavour import EMITS, Flavour
 from purekernel.recipe.keys import Key, Placed, key, table
 from purekernel.recipe.kinds import (
     ABSOLUTE_PATH,
@@ -740,7 +740,7 @@ class OutputChoice(Placed):
             "Outputs",
             '"iso": the ISO; "core": core.gz and vmlinuz; "pxe": a folder for a TFTP or HTTP '
             "server.",
-            Array(item=Choice(choices=("iso", "core", "pxe")), min_items=1, convert=once),
+            Array(item=Choice(choices=EMITS), min_items=1, convert=once),
             ["iso", "pxe"],
             default=["iso"],
         ),

@@ -14,21 +14,13 @@ from purekernel.errors import UsageError
 from purekernel.formats.compress import check_taken, choose_compression
 from purekernel.formats.initramfs import Compression, read_compressions
 from purekernel.input import Input, Limits
-from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.flavour import EMITS, Emit, Flavour
 from purekernel.recipe.model import Recipe
 from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 # A production image is built once and downloaded often.
 _OF_FLAVOURS = {Flavour.PROD: Effort.MAX}
-
-
-class Emit(Enum):
-    """Kinds of output files."""
-
-    ISO = "iso"
-    CORE = "core"
-    PXE = "pxe"
 
 
 class Modules(Enum):
@@ -53,9 +45,11 @@ def _kinds(kinds: Iterable[Emit | str] | None) -> tuple[Emit, ...] | None:
     try:
         chosen = {Emit(kind) for kind in kinds}
     except ValueError as error:
-        raise UsageError(f"unknown output: must be iso, core or pxe: {error}") from None
+        raise UsageError(
+            f"unknown output: must be {', '.join(EMITS[:-1])} or {EMITS[-1]}: {error}"
+        ) from None
     if not chosen:
-        raise UsageError("no output is named", hint="name iso, core or pxe")
+        raise UsageError("no output is named", hint=f"name {', '.join(EMITS[:-1])} or {EMITS[-1]}")
     return tuple(kind for kind in Emit if kind in chosen)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from attrs import evolve, field
+from attrs import evolve, field, fields
 
 from purekernel.errors import InputError, PurekernelError, UsageError, raise_all
 from purekernel.fetch.urls import is_url
@@ -327,9 +327,7 @@ def _with_changes(recipe: Recipe, request: Request) -> Recipe:
         overlays=(*recipe.overlays, *overlays),
         boot=override(
             recipe.boot,
-            append=changes.append,
-            timeout=changes.timeout,
-            default=changes.default,
+            **{key.name: getattr(changes, key.name) for key in fields(BootChanges) if key.eq},
         ),
         iso=override(recipe.iso, **request.volume, keep_files=request.keep_iso_files or None),
         drop_boot=request.drop_boot or None,

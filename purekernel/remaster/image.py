@@ -21,9 +21,9 @@ from purekernel.input import Limits
 from purekernel.progress import Progress
 from purekernel.recipe.composition import BootFiles, Composition
 from purekernel.recipe.context import Context
-from purekernel.recipe.flavour import Flavour, Generation
+from purekernel.recipe.flavour import Emit, Flavour, Generation
 from purekernel.recipe.model import VOLUME_FIELDS, IsoChoice, Recipe
-from purekernel.recipe.outputs import Emit, Modules, Outputs
+from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.records import frozen
 from purekernel.remaster.boot_menu import change_boot_menu
 from purekernel.remaster.core import (

@@ -12,8 +12,8 @@ from purekernel.plan.fetch_plan import Gathered
 from purekernel.progress import Progress, Silent
 from purekernel.razor.bundle import bundle_name
 from purekernel.recipe.context import Context
-from purekernel.recipe.flavour import Flavour
-from purekernel.recipe.outputs import Emit, Outputs
+from purekernel.recipe.flavour import Emit, Flavour
+from purekernel.recipe.outputs import Outputs
 from purekernel.remaster.compose import Assembly
 from purekernel.remaster.image import Image
 from purekernel.remaster.pxe import build_pxe_files
