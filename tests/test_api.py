@@ -28,7 +28,7 @@ def test_every_public_name_exists_and_is_listed_once() -> None:
 def test_every_option_of_build_is_an_attribute_of_a_record() -> None:
     options = {parameter.name for parameter in build_command.params}
     # These concern printing, or choose a source.
-    options -= {"quiet", "verbose", "as_json", "dry_run", "bundle", "sample"}
+    options -= {"quiet", "verbose", "json", "dry_run", "bundle", "sample"}
     # These have other names in the records.
     boot = {"boot_append", "boot_timeout", "boot_default"}
     volume = {"volume_id", "application", "publisher", "preparer", "system"}
