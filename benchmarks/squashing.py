@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from purekernel.encode.encoders import Effort
-from purekernel.encode.squashfs import Compression, make_codec
+from purekernel.encode.squashfs import SquashfsCompression, make_codec
 from purekernel.formats.squashfs import (
     Options,
     list_details,
@@ -48,7 +48,7 @@ def main() -> None:
 def _make(folder: Path, block_bytes: int, effort: Effort, output: Path) -> dict[str, float]:
     tree = _load(folder)
     before_bytes = _peak_bytes()
-    codec = make_codec(Compression.GZIP, effort, block_bytes)
+    codec = make_codec(SquashfsCompression.GZIP, effort, block_bytes)
 
     def make() -> None:
         with running_executor(jobs=PROCESSORS) as executor, output.open("w+b") as stream:

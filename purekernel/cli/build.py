@@ -7,20 +7,20 @@ from typing import Any
 import click
 
 from purekernel.cli.gathering import request_options, store_options
-from purekernel.cli.parameters import Place, Size, Words
+from purekernel.cli.parameters import PathParameter, Size, Words
 from purekernel.cli.printer import Printer, reports
 from purekernel.recipe.flavour import EMITS
 
 
 @click.command("build", short_help="Make a bootable image from a bundle or a recipe.")
-@click.argument("bundle", type=Place(), required=False)
+@click.argument("bundle", type=PathParameter(), required=False)
 @click.option("--sample", is_flag=True, help="Build from the included sample bundle.")
 @request_options
 @store_options
 @click.option(
     "--overlay",
     "overlays",
-    type=Place(),
+    type=PathParameter(),
     multiple=True,
     help="A folder, tar, cpio, squashfs or mtree file to lay over the root file system last. "
     "Repeatable; later ones win.",
@@ -98,7 +98,7 @@ from purekernel.recipe.flavour import EMITS
 @click.option(
     "-o",
     "--output-dir",
-    type=Place(),
+    type=PathParameter(),
     help="The folder for outputs.  [default: the recipe's, or the current folder]",
 )
 @click.option(

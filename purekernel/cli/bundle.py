@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from purekernel.cli.gathering import request_options, store_options
-from purekernel.cli.parameters import Place, Size
+from purekernel.cli.parameters import PathParameter, Size
 from purekernel.cli.printer import Printer, reports
 
 DEFAULT_FOLDER = "build-files"
@@ -20,7 +20,7 @@ DEFAULT_FOLDER = "build-files"
 @click.option(
     "--overlay",
     "overlays",
-    type=Place(),
+    type=PathParameter(),
     multiple=True,
     help="A folder, tar, cpio, squashfs or mtree file to lay over the root file system. "
     "Repeatable; later ones win.",
@@ -28,7 +28,7 @@ DEFAULT_FOLDER = "build-files"
 @click.option(
     "-o",
     "--output-dir",
-    type=Place(),
+    type=PathParameter(),
     help="The folder for the bundle.  [default: build-files]",
 )
 @click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from purekernel.cli.parameters import Place, Size
+from purekernel.cli.parameters import PathParameter, Size
 from purekernel.cli.printer import Printer, reports
 from purekernel.cli.terminal import megabytes
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _FOLDER = click.option(
     "--cache-dir",
-    type=Place(),
+    type=PathParameter(),
     envvar="PUREKERNEL_CACHE",
     show_envvar=True,
     help="The folder of the caches.  [default: the user's cache folder]",

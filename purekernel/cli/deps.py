@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from purekernel.cli.gathering import config_option, store_options
-from purekernel.cli.parameters import Place
+from purekernel.cli.parameters import PathParameter
 from purekernel.cli.printer import Printer, reports
 
 
@@ -28,7 +28,7 @@ from purekernel.cli.printer import Printer, reports
 @click.option("--kernel", metavar="RELEASE", help="The release to replace KERNEL in names with.")
 @click.option(
     "--recipe",
-    type=Place(),
+    type=PathParameter(),
     help="The recipe whose mirrors to ask.  [default: purekernel.toml here, if it exists]",
 )
 @config_option

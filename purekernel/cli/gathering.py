@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from purekernel.cli.parameters import Place
+from purekernel.cli.parameters import PathParameter
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -31,7 +31,7 @@ def _strip_equals(
 
 def _file(context: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:
     path = _strip_equals(context, parameter, value)
-    return None if path is None else Place().convert(path, parameter, context)
+    return None if path is None else PathParameter().convert(path, parameter, context)
 
 
 config_option = click.option(
@@ -45,7 +45,7 @@ config_option = click.option(
 _REQUEST = (
     click.option(
         "--recipe",
-        type=Place(),
+        type=PathParameter(),
         help="The recipe of the image.  [default: purekernel.toml here, if it exists]",
     ),
     click.option(
@@ -94,7 +94,7 @@ _REQUEST = (
     ),
     click.option(
         "--dpkg-keyring",
-        type=Place(),
+        type=PathParameter(),
         help="A keyring; one of its keys must have signed the InRelease of each index.",
     ),
     click.option(
@@ -129,12 +129,12 @@ _STORE = (
     click.option("--offline", is_flag=True, help="Use only the store, and no network."),
     click.option(
         "--cache-dir",
-        type=Place(),
+        type=PathParameter(),
         help="The folder of downloads.  [env: PUREKERNEL_CACHE; default: your cache folder]",
     ),
     click.option(
         "--lock-file",
-        type=Place(),
+        type=PathParameter(),
         help="The lock file.  [default: purekernel.lock beside the recipe or in the project]",
     ),
     click.option("--no-lock", is_flag=True, help="Ignore the lock file."),

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import click
 
-from purekernel.cli.parameters import Place
+from purekernel.cli.parameters import PathParameter
 from purekernel.cli.printer import Printer, reports
 
 FILE_NAME = "purekernel.toml"
 
 
 @click.command("init", short_help="Write a recipe to start from.")
-@click.argument("path", type=Place(), default=Path())
+@click.argument("path", type=PathParameter(), default=Path())
 @click.option(
     "--from-razor",
     "project",
     metavar="DIR",
-    type=Place(),
+    type=PathParameter(),
     help="Build from this Razor-Microkernel checkout, with its lists.",
 )
 @click.option("--minimal", is_flag=True, help="Write only the needed keys.")

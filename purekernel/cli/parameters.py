@@ -17,7 +17,7 @@ _SIZE = re.compile(r"([0-9]{1,15})\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
-class Place(ParamType):
+class PathParameter(ParamType):
     """A path on this host. An empty value is an error, not the current folder."""
 
     name = "path"

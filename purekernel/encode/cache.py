@@ -14,8 +14,7 @@ from typing import Any, Protocol
 
 from purekernel.encode.encoders import wrong_stream
 from purekernel.errors import FormatError
-from purekernel.progress import Silent
-from purekernel.progress import Task as Counter
+from purekernel.progress import Silent, Task
 from purekernel.records import frozen
 from purekernel.tree import Buffer
 
@@ -38,7 +37,7 @@ _AHEAD_BYTES = 12 << 20
 
 
 @frozen(kw_only=True)
-class Task:
+class EncodeTask:
     """One call for an executor, with the means to cache and check its result.
 
     Attributes:
@@ -60,11 +59,11 @@ class Task:
 
 
 def make_all(
-    tasks: Iterable[Task],
+    tasks: Iterable[EncodeTask],
     *,
     executor: Executor,
     cache: Cache | None,
-    counter: Counter | None = None,
+    counter: Task | None = None,
 ) -> Iterator[bytes]:
     """Yield the result of each task in order, from the cache or from the executor.
 
@@ -75,24 +74,24 @@ def make_all(
     Raises:
         EncodingError: a result of the executor fails the task's check.
     """
-    pending: deque[_Pending] = deque()
+    pending: deque[_PendingResult] = deque()
     ahead_bytes = 0
     counter = counter or Silent()
     for task in tasks:
         while pending and ahead_bytes + task.size_bytes > _AHEAD_BYTES:
             ahead_bytes -= pending[0].task.size_bytes
             yield pending.popleft().result()
-        pending.append(_Pending(task, executor, cache, counter))
+        pending.append(_PendingResult(task, executor, cache, counter))
         ahead_bytes += task.size_bytes
     while pending:
         yield pending.popleft().result()
 
 
-class _Pending:
+class _PendingResult:
     """A task whose result is cached or pending."""
 
     def __init__(
-        self, task: Task, executor: Executor, cache: Cache | None, counter: Counter
+        self, task: EncodeTask, executor: Executor, cache: Cache | None, counter: Task
     ) -> None:
         self.task = task
         self._cache = cache

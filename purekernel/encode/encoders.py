@@ -194,7 +194,7 @@ class Rung:
 
 
 @frozen(kw_only=True)
-class Recipe:
+class EffortEncoders:
     """The encoders of an effort.
 
     Attributes:
@@ -222,8 +222,8 @@ class Recipe:
 # zopfli gains most on small files, and quickly, because they have few places to split. Each further
 # block costs more and gains less.
 RECIPES = {
-    Effort.FAST: Recipe(plain=Libdeflate()),
-    Effort.BALANCED: Recipe(
+    Effort.FAST: EffortEncoders(plain=Libdeflate()),
+    Effort.BALANCED: EffortEncoders(
         plain=Libdeflate(),
         nested=(
             Rung(4_000, (Libdeflate(), Zopfli(iterations=2, block_bytes=0))),
@@ -231,7 +231,7 @@ RECIPES = {
             Rung(None, (Libdeflate(),)),
         ),
     ),
-    Effort.MAX: Recipe(
+    Effort.MAX: EffortEncoders(
         plain=Libdeflate(),
         # Overlays mostly change text: fewer blocks keep builds with a warm cache fast.
         text=(Libdeflate(), Zopfli(iterations=5, block_bytes=12_000)),

@@ -22,7 +22,7 @@ _PROBE = b"purekernel purekernel"
 
 
 @frozen(kw_only=True)
-class Library:
+class EncoderLibrary:
     """A library that passed its check.
 
     Attributes:
@@ -35,24 +35,24 @@ class Library:
 
 
 @cache
-def load_deflate() -> Library:
+def load_deflate() -> EncoderLibrary:
     """Return libdeflate's ``deflate_compress(data, level)``, which returns a raw stream.
 
     Raises:
         LibraryError: the package ``deflate`` is missing, too old, or replaced by another package.
     """
-    library: Library = load_library("deflate", check=_check_deflate)
+    library: EncoderLibrary = load_library("deflate", check=_check_deflate)
     return library
 
 
 @cache
-def load_zopfli() -> Library:
+def load_zopfli() -> EncoderLibrary:
     """Return zopfli's ``zlib.compress``, which returns a zlib stream.
 
     Raises:
         LibraryError: the package ``zopfli`` is missing, or another package overwrote its files.
     """
-    library: Library = load_library(
+    library: EncoderLibrary = load_library(
         "zopfli",
         check=_check_zopfli,
         hint="pip uninstall zopflipy && pip install --force-reinstall zopfli",
@@ -60,15 +60,15 @@ def load_zopfli() -> Library:
     return library
 
 
-def _check_deflate(deflate: Any) -> Library:
-    library = Library(version=str(deflate.__version__), compress=deflate.deflate_compress)
+def _check_deflate(deflate: Any) -> EncoderLibrary:
+    library = EncoderLibrary(version=str(deflate.__version__), compress=deflate.deflate_compress)
     _compare(zlib.decompress(library.compress(_PROBE, 12), -zlib.MAX_WBITS))
     return library
 
 
-def _check_zopfli(zopfli: Any) -> Library:
+def _check_zopfli(zopfli: Any) -> EncoderLibrary:
     compress = import_module("zopfli.zlib").compress
-    library = Library(version=str(zopfli.__version__), compress=compress)
+    library = EncoderLibrary(version=str(zopfli.__version__), compress=compress)
     packed = library.compress(_PROBE, numiterations=1, blocksplitting=True, blocksplittingmax=2)
     _compare(zlib.decompress(packed))
     return library

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from functools import partial
 
-from purekernel.encode.cache import Cache, Task, make_all
-from purekernel.encode.encoders import Recipe, encode_checked
+from purekernel.encode.cache import Cache, EncodeTask, make_all
+from purekernel.encode.encoders import EffortEncoders, encode_checked
 from purekernel.errors import FormatError
 from purekernel.formats.gzip import (
     FEXTRA,
     FLAGS_OFFSET,
     TRAILER,
-    Member,
+    GzipMember,
     parse_member,
 )
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
@@ -25,7 +25,7 @@ from purekernel.tree import Buffer
 _NO_SMALLER = b"no smaller"
 
 
-def recompress_gzip(data: Buffer, recipe: Recipe) -> bytes | None:
+def recompress_gzip(data: Buffer, recipe: EffortEncoders) -> bytes | None:
     """Return the gzip file ``data`` with a smaller deflate stream, if there is one.
 
     The header keeps its bytes. Files are skipped that are damaged, have several members, have
@@ -47,7 +47,7 @@ def recompress_gzip(data: Buffer, recipe: Recipe) -> bytes | None:
 
 def recompress_all(
     files: Sequence[Buffer],
-    recipe: Recipe,
+    recipe: EffortEncoders,
     *,
     executor: Executor,
     cache: Cache | None = None,
@@ -65,7 +65,7 @@ def recompress_all(
     # The largest first, so that no long task runs alone at the end.
     order = sorted(range(len(files)), key=lambda index: -len(files[index]))
     tasks = (
-        Task(
+        EncodeTask(
             call=recompress_gzip,
             arguments=(bytes(files[index]), recipe),
             size_bytes=len(files[index]),
@@ -83,7 +83,7 @@ def recompress_all(
     ]
 
 
-def _only_member(view: memoryview, limits: Limits = DEFAULT_LIMITS) -> Member | None:
+def _only_member(view: memoryview, limits: Limits = DEFAULT_LIMITS) -> GzipMember | None:
     """Return the only member of a sound gzip file without an extra field, else ``None``."""
     try:
         member = parse_member(Input(view, name="a gzip file", limits=limits))
@@ -117,7 +117,7 @@ def _is_result(old: Buffer, kept: bytes) -> bool:
     return member is not None and member.content == old_member.content
 
 
-def _key(content: Buffer, recipe: Recipe) -> str:
+def _key(content: Buffer, recipe: EffortEncoders) -> str:
     names = "\n".join(
         f"{rung.most_bytes} {encoder.name}" for rung in recipe.nested for encoder in rung.encoders
     )

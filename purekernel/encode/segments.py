@@ -13,12 +13,12 @@ from typing import Any
 
 from attrs import field
 
-from purekernel.encode.cache import Cache, Task, make_all
+from purekernel.encode.cache import Cache, EncodeTask, make_all
 from purekernel.encode.encoders import Encoder, encode_smallest, inflates_to
 from purekernel.encode.joining import Joiner, Stream, can_be_joined, find_ending, survey
 from purekernel.errors import EncodingError
 from purekernel.formats.inflate import RAW, STEP_BYTES
-from purekernel.progress import Task as Counter
+from purekernel.progress import Task
 from purekernel.records import frozen
 from purekernel.tree import Buffer
 
@@ -50,7 +50,7 @@ def deflate_segments(
     write: Callable[[Buffer], object],
     executor: Executor,
     cache: Cache | None = None,
-    counter: Counter | None = None,
+    counter: Task | None = None,
 ) -> None:
     """Write one raw deflate stream that inflates to all segments in order.
 
@@ -133,7 +133,7 @@ def _not_joined() -> EncodingError:
     return EncodingError("the joined deflate stream does not unpack to its input")
 
 
-def _tasks(segments: Iterable[Segment]) -> Iterator[Task]:
+def _tasks(segments: Iterable[Segment]) -> Iterator[EncodeTask]:
     """Yield a task per segment; the last stream's positions need not be known."""
     waiting: Segment | None = None
     for segment in segments:
@@ -160,8 +160,8 @@ def last_key(segment: Segment) -> str:
     return "last " + segment_key(segment)
 
 
-def _task(segment: Segment, key: Callable[[Segment], str], **more: Any) -> Task:
-    return Task(
+def _task(segment: Segment, key: Callable[[Segment], str], **more: Any) -> EncodeTask:
+    return EncodeTask(
         call=encode_smallest,
         arguments=(segment.data, segment.encoders),
         size_bytes=len(segment.data),

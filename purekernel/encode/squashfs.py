@@ -11,12 +11,12 @@ from purekernel.encode.blocks import DEFLATERS
 from purekernel.encode.encoders import Effort
 from purekernel.formats.squashfs import Options, build_squashfs, open_squashfs, parse_squashfs
 from purekernel.formats.squashfs.codecs import GZIP, NAMES, Codec, lz4_codec, xz_codec, zstd_codec
-from purekernel.formats.squashfs.layout import Flag
+from purekernel.formats.squashfs.layout import SuperblockFlag
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Buffer, Tree
 
 
-class Compression(Enum):
+class SquashfsCompression(Enum):
     """The compressors of squashfs blocks, by the names that mksquashfs uses."""
 
     GZIP = "gzip"
@@ -29,13 +29,13 @@ class Compression(Enum):
 _ZSTD_LEVELS = {Effort.FAST: 15, Effort.BALANCED: 19, Effort.MAX: 22}
 
 
-def make_codec(compression: Compression, effort: Effort, block_bytes: int) -> Codec:
+def make_codec(compression: SquashfsCompression, effort: Effort, block_bytes: int) -> Codec:
     """Return the codec for blocks of at most ``block_bytes``."""
-    if compression is Compression.XZ:
+    if compression is SquashfsCompression.XZ:
         return xz_codec(block_bytes, is_extreme=effort is not Effort.FAST)
-    if compression is Compression.LZ4:
+    if compression is SquashfsCompression.LZ4:
         return lz4_codec(is_small=effort is not Effort.FAST)
-    if compression is Compression.ZSTD:
+    if compression is SquashfsCompression.ZSTD:
         return zstd_codec(_ZSTD_LEVELS[effort])
     return Codec(compression=GZIP, pack=DEFLATERS[effort])
 
@@ -104,9 +104,9 @@ def _like(data: Buffer, source: str, effort: Effort, limits: Limits) -> tuple[Co
     options = Options(
         block_bytes=facts.block_bytes,
         mkfs_time=facts.mkfs_time,
-        exports=bool(facts.flags & Flag.EXPORTABLE),
-        xattrs=not facts.flags & Flag.NO_XATTRS,
-        tails=not facts.flags & Flag.NO_FRAGMENTS,
+        exports=bool(facts.flags & SuperblockFlag.EXPORTABLE),
+        xattrs=not facts.flags & SuperblockFlag.NO_XATTRS,
+        tails=not facts.flags & SuperblockFlag.NO_FRAGMENTS,
     )
-    codec = make_codec(Compression(NAMES[facts.compression]), effort, facts.block_bytes)
+    codec = make_codec(SquashfsCompression(NAMES[facts.compression]), effort, facts.block_bytes)
     return codec, options

@@ -147,7 +147,7 @@ def read_code_lengths(data: Buffer, start: int, *, source: str) -> CodeLengths:
     Raises:
         FormatError: the codes are invalid, or the data is truncated.
     """
-    return _Reader(data, start, source).read()
+    return _BitReader(data, start, source).read()
 
 
 def codes(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -168,7 +168,7 @@ def codes(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
     return found
 
 
-class _Reader:
+class _BitReader:
     def __init__(self, data: Buffer, start: int, source: str) -> None:
         self._source = source
         self._data_bytes = len(data)

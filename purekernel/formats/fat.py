@@ -47,7 +47,7 @@ def parse_fat(file: Input) -> Tree:
         LimitError: it exceeds the limits.
         TreeError: a name is invalid or occurs twice.
     """
-    return _Reader(file).read()
+    return _FatReader(file).read()
 
 
 @frozen(kw_only=True)
@@ -121,7 +121,7 @@ def _parse_boot_sector(file: Input) -> _Volume:
 
 
 @frozen(kw_only=True)
-class _Entry:
+class _FatEntry:
     """An entry of a folder: a file or a subfolder."""
 
     name: bytes
@@ -130,7 +130,7 @@ class _Entry:
     size_bytes: int
 
 
-class _Reader:
+class _FatReader:
     def __init__(self, file: Input) -> None:
         self._file = file
         self._volume = _parse_boot_sector(file)
@@ -171,7 +171,7 @@ class _Reader:
                 tree.add(path, File(metadata=Metadata(mode=0o644), content=content))
         return tree
 
-    def _entries(self, records: bytes, folder: bytes) -> Iterator[_Entry]:
+    def _entries(self, records: bytes, folder: bytes) -> Iterator[_FatEntry]:
         """Yield the entries of a folder, except "." and "..", with long names if present."""
         long_name: dict[int, bytes] = {}
         for start in range(0, len(records) - _ENTRY_BYTES + 1, _ENTRY_BYTES):
@@ -195,7 +195,7 @@ class _Reader:
                     continue
                 high, low, size_bytes = struct.unpack_from("<H4xHI", record, 20)
                 cluster = low | (high << 16 if self._volume.bits == 32 else 0)
-                yield _Entry(
+                yield _FatEntry(
                     name=name,
                     is_folder=bool(attributes & _FOLDER),
                     cluster=cluster,

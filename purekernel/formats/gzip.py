@@ -34,7 +34,7 @@ UNKNOWN_OS = 255
 
 
 @frozen(kw_only=True)
-class Member:
+class GzipMember:
     """A gzip member.
 
     Attributes:
@@ -65,7 +65,7 @@ def parse_gzip(file: Input, *, already_bytes: int = 0) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def iter_members(file: Input, *, already_bytes: int = 0) -> Iterator[Member]:
+def iter_members(file: Input, *, already_bytes: int = 0) -> Iterator[GzipMember]:
     """Yield the members of ``file`` in order; see :func:`parse_gzip` for the arguments.
 
     Raises:
@@ -84,7 +84,7 @@ def iter_members(file: Input, *, already_bytes: int = 0) -> Iterator[Member]:
             return
 
 
-def parse_member(file: Input, offset: int = 0, *, already_bytes: int = 0) -> Member:
+def parse_member(file: Input, offset: int = 0, *, already_bytes: int = 0) -> GzipMember:
     """Return the member that starts at ``offset``; ignore the data after it.
 
     Raises:
@@ -103,7 +103,7 @@ def parse_member(file: Input, offset: int = 0, *, already_bytes: int = 0) -> Mem
             f"CRC {zlib.crc32(content):08x} and size {len(content)}",
             f"CRC {crc:08x} and size {size}",
         )
-    return Member(offset=offset, stream=stream, end=trailer + TRAILER.size, content=content)
+    return GzipMember(offset=offset, stream=stream, end=trailer + TRAILER.size, content=content)
 
 
 def build_gzip(

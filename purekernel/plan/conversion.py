@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from purekernel.encode.encoders import Effort
-from purekernel.encode.squashfs import Compression, make_codec
+from purekernel.encode.squashfs import SquashfsCompression, make_codec
 from purekernel.formats import squashfs
 from purekernel.formats.debian.control import PackageRecord
 from purekernel.formats.debian.package import POSTINST, DebianPackage, parse_deb
@@ -80,7 +80,7 @@ def pack_extension(
     Raises:
         UnrepresentableError: squashfs cannot represent an entry of the extension.
     """
-    codec = make_codec(Compression.GZIP, effort, squashfs.Options().block_bytes)
+    codec = make_codec(SquashfsCompression.GZIP, effort, squashfs.Options().block_bytes)
     with running_executor(jobs=jobs) as executor:
         content = squashfs.build_squashfs(extension.file, codec=codec, executor=executor)
     return extension.with_files(content, build_companions(extension, content))

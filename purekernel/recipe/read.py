@@ -167,11 +167,11 @@ def parse_recipe(
     lists = read_lists(document, folder=folder, read=read, errors=errors, faults=faults)
     if errors or not defer_lists:
         raise_all([*errors, *faults])
-    recipe = _Reader(document, lists).recipe(folder)
+    recipe = _RecipeReader(document, lists).recipe(folder)
     return evolve(recipe, faults=tuple(faults))
 
 
-class _Reader:
+class _RecipeReader:
     """Converts a recipe without problems to values."""
 
     def __init__(self, document: TomlDocument, lists: Lists) -> None:

@@ -98,7 +98,7 @@ def parse_settings(data: bytes, *, source: str) -> Settings:
             names the line.
         CombinedError: several lines are not valid.
     """
-    reader = _Reader()
+    reader = _SettingsReader()
     for number, line in enumerate(decode_text(Input(data, name=source)).split("\n"), start=1):
         reader.take_line(line, f"{source}, line {number}")
         if len(reader.errors) == MAX_ERRORS:
@@ -116,7 +116,7 @@ def settings_from_environment(environment: Mapping[str, str]) -> Settings:
         RecipeError: the value of a setting is not valid.
         CombinedError: several values are not valid.
     """
-    reader = _Reader()
+    reader = _SettingsReader()
     for name in sorted(environment):
         if name not in NAMES and name.startswith(PREFIX):
             reader.warnings.append(f"{ENVIRONMENT}: ignored {_unknown(name)}")
@@ -125,7 +125,7 @@ def settings_from_environment(environment: Mapping[str, str]) -> Settings:
     return reader.settings()
 
 
-class _Reader:
+class _SettingsReader:
     """Collects values, warnings and errors."""
 
     def __init__(self) -> None:

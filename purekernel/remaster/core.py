@@ -12,12 +12,12 @@ from io import SEEK_END, BytesIO
 from attrs import evolve
 
 from purekernel.encode.cache import Cache
-from purekernel.encode.encoders import RECIPES, Effort, Encoder, Libdeflate, Recipe
+from purekernel.encode.encoders import RECIPES, Effort, EffortEncoders, Encoder, Libdeflate
 from purekernel.encode.nested import recompress_all
 from purekernel.encode.segments import Segment, deflate_segments
 from purekernel.formats import gzip
 from purekernel.formats.compress import compress
-from purekernel.formats.cpio import Member, build_trailer, iter_members, join_members
+from purekernel.formats.cpio import CpioMember, build_trailer, iter_members, join_members
 from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.initramfs import Compression
 from purekernel.progress import Progress, Silent
@@ -44,7 +44,7 @@ _MARK_EVERY = 4
 # comes last, so that slow encoders skip it.
 
 
-class Kind(IntEnum):
+class ContentKind(IntEnum):
     """Kinds of members, in the order of the archive."""
 
     EMPTY = 0
@@ -59,8 +59,8 @@ class Kind(IntEnum):
 class Part:
     """Members of one kind, in order."""
 
-    kind: Kind
-    members: tuple[Member, ...]
+    kind: ContentKind
+    members: tuple[CpioMember, ...]
 
 
 def arrange(tree: Tree) -> list[Part]:
@@ -73,17 +73,17 @@ def arrange(tree: Tree) -> list[Part]:
         UnrepresentableError: cpio cannot represent an entry of the tree.
     """
     *members, _trailer = iter_members(tree)
-    by_kind: dict[Kind, list[Member]] = {kind: [] for kind in Kind}
+    by_kind: dict[ContentKind, list[CpioMember]] = {kind: [] for kind in ContentKind}
     for member in members:
         is_file = isinstance(tree[member.path], File)
-        by_kind[_kind_of(member.content) if is_file else Kind.EMPTY].append(member)
-    by_kind[Kind.EMPTY].sort(key=lambda member: _empty_sort_key(member, tree[member.path]))
-    by_kind[Kind.TEXT].sort(key=lambda member: _interpreter(member.content))
-    by_kind[Kind.PROGRAM].sort(key=lambda member: (parent(member.path), len(member.content)))
+        by_kind[_kind_of(member.content) if is_file else ContentKind.EMPTY].append(member)
+    by_kind[ContentKind.EMPTY].sort(key=lambda member: _empty_sort_key(member, tree[member.path]))
+    by_kind[ContentKind.TEXT].sort(key=lambda member: _interpreter(member.content))
+    by_kind[ContentKind.PROGRAM].sort(key=lambda member: (parent(member.path), len(member.content)))
     return [Part(kind=kind, members=tuple(of_kind)) for kind, of_kind in by_kind.items() if of_kind]
 
 
-def _empty_sort_key(member: Member, node: Node) -> tuple[int, bytes, int]:
+def _empty_sort_key(member: CpioMember, node: Node) -> tuple[int, bytes, int]:
     """Sort folders first, in the order of the walk, then links by target."""
     if isinstance(node, Directory):
         return 0, b"", 0
@@ -98,15 +98,15 @@ def _interpreter(content: Buffer) -> bytes:
     return head.split(maxsplit=1)[0] if head.startswith(b"#!/") else b"\xff"
 
 
-def _kind_of(content: Buffer) -> Kind:
+def _kind_of(content: Buffer) -> ContentKind:
     if not content:
-        return Kind.EMPTY
+        return ContentKind.EMPTY
     kind = detect(content)
     if kind is FileKind.ELF:
-        return Kind.PROGRAM
+        return ContentKind.PROGRAM
     if _is_packed(content, kind):
-        return Kind.PACKED
-    return Kind.OTHER if b"\0" in bytes(content[:_TEXT_BYTES]) else Kind.TEXT
+        return ContentKind.PACKED
+    return ContentKind.OTHER if b"\0" in bytes(content[:_TEXT_BYTES]) else ContentKind.TEXT
 
 
 def _is_packed(content: Buffer, kind: FileKind) -> bool:
@@ -117,7 +117,7 @@ def _is_packed(content: Buffer, kind: FileKind) -> bool:
     return len(_TRIAL.encode(sample)) > _SHRINKS * len(sample)
 
 
-_TEXT_KINDS = (Kind.EMPTY, Kind.TEXT, Kind.OTHER)
+_TEXT_KINDS = (ContentKind.EMPTY, ContentKind.TEXT, ContentKind.OTHER)
 
 
 # Suffix of the file that holds a file's MD5 on Tiny Core's mirrors.
@@ -177,7 +177,7 @@ def pack_core(
     Raises:
         UnrepresentableError: cpio cannot represent an entry of the tree.
     """
-    archive = _Archive(tree, RECIPES[effort])
+    archive = _CoreArchive(tree, RECIPES[effort])
     # Write segments as they are finished: joining pieces at the end needs twice the memory.
     packed = BytesIO(gzip.build_header())
     packed.seek(0, SEEK_END)
@@ -193,7 +193,7 @@ def pack_core(
     return PackedCore(data=packed.getvalue(), cpio_bytes=archive.size_bytes)
 
 
-class _Archive:
+class _CoreArchive:
     """The core's archive, produced in segments.
 
     Attributes:
@@ -202,7 +202,7 @@ class _Archive:
         count: number of segments.
     """
 
-    def __init__(self, tree: Tree, recipe: Recipe) -> None:
+    def __init__(self, tree: Tree, recipe: EffortEncoders) -> None:
         self._pieces = list(cut(arrange(tree), recipe)) or [([], (recipe.plain,))]
         self.crc32 = 0
         self.size_bytes = 0
@@ -271,7 +271,7 @@ def recompress_nested(
 
 
 def cut(
-    parts: Sequence[Part], recipe: Recipe
+    parts: Sequence[Part], recipe: EffortEncoders
 ) -> Iterator[tuple[list[Buffer], tuple[Encoder, ...]]]:
     """Yield the pieces of an archive, without its trailer, as buffers to join, with encoders."""
     plain = (recipe.plain,)
@@ -279,8 +279,8 @@ def cut(
     # Each group is cut by itself, so that a change in one moves no cut in the next.
     for kinds, size_bytes, encoders in (
         (_TEXT_KINDS, text_bytes, recipe.text or plain),
-        ((Kind.PROGRAM,), SEGMENT_BYTES, recipe.programs or plain),
-        ((Kind.PACKED,), PACKED_SEGMENT_BYTES, plain),
+        ((ContentKind.PROGRAM,), SEGMENT_BYTES, recipe.programs or plain),
+        ((ContentKind.PACKED,), PACKED_SEGMENT_BYTES, plain),
     ):
         members = (member for part in parts if part.kind in kinds for member in part.members)
         for piece in cut_stably(members, size_bytes):
@@ -296,7 +296,7 @@ def build_archive(tree: Tree) -> bytes:
     return join_members([member for part in arrange(tree) for member in part.members])
 
 
-def cut_stably(members: Iterable[Member], size_bytes: int) -> Iterator[list[Buffer]]:
+def cut_stably(members: Iterable[CpioMember], size_bytes: int) -> Iterator[list[Buffer]]:
     """Yield members in pieces of about ``size_bytes``, as buffers to join.
 
     Pieces end after members chosen by the hash of their names. An added or longer member moves
@@ -323,7 +323,7 @@ def cut_stably(members: Iterable[Member], size_bytes: int) -> Iterator[list[Buff
         yield pieces
 
 
-def _cut_member(member: Member, size_bytes: int) -> Iterator[list[Buffer]]:
+def _cut_member(member: CpioMember, size_bytes: int) -> Iterator[list[Buffer]]:
     view = memoryview(member.content)
     yield [member.head, view[:size_bytes]]
     for start in range(size_bytes, len(view) - size_bytes, size_bytes):

@@ -47,7 +47,7 @@ SHADOW = Layout(path=b"etc/shadow", manual="shadow(5)", fields=9)
 GROUP = Layout(path=b"etc/group", manual="group(5)", fields=4, numbers=(2,))
 
 
-class Table:
+class AccountTable:
     """An account file that can be changed.
 
     If lines have the same name, the first counts, as for getpwnam(3).
@@ -98,7 +98,7 @@ class Table:
         return b"\n".join(self._lines)
 
 
-def parse_table(data: Buffer, layout: Layout) -> Table:
+def parse_table(data: Buffer, layout: Layout) -> AccountTable:
     """Parse an account file; skip blank lines, comments and NIS entries.
 
     Raises:
@@ -113,7 +113,7 @@ def parse_table(data: Buffer, layout: Layout) -> Table:
         if len(errors) == MOST_ERRORS:
             break
     raise_all(errors)
-    return Table(layout, lines)
+    return AccountTable(layout, lines)
 
 
 def _is_entry(line: bytes) -> bool:

@@ -28,8 +28,8 @@ from purekernel.rootfs.account_files import (
     MAX_ID,
     PASSWD,
     SHADOW,
+    AccountTable,
     Layout,
-    Table,
     parse_table,
 )
 from purekernel.rootfs.ownership import ROOT_ID, STAFF_GROUP
@@ -294,7 +294,7 @@ class _Accounts:
                 f"{display(PASSWD.path)}: not found in the image",
                 hint="change accounts only in an image whose base has accounts",
             )
-        self._tables: dict[Layout, Table] = {}
+        self._tables: dict[Layout, AccountTable] = {}
         errors: list[PurekernelError] = []
         for layout, content in self._before.items():
             try:

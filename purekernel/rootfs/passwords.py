@@ -69,7 +69,7 @@ class Scheme(Enum):
 
 
 @frozen(kw_only=True)
-class Choice:
+class HashChoice:
     """The scheme that an image's log-in supports, and the reason for the choice."""
 
     scheme: Scheme
@@ -143,7 +143,7 @@ def accepted_scheme(tree: Tree) -> Scheme:
     return choose_scheme(tree).scheme
 
 
-def choose_scheme(tree: Tree) -> Choice:
+def choose_scheme(tree: Tree) -> HashChoice:
     """Return the best scheme that the log-in of ``tree`` supports, and the reason.
 
     SHA-512 is chosen if the code that checks passwords contains it. That code is log-in itself if
@@ -152,28 +152,28 @@ def choose_scheme(tree: Tree) -> Choice:
     """
     program, path = _find_login(tree)
     if program is None:
-        return Choice(scheme=Scheme.MD5, reason="the image has no bin/login")
+        return HashChoice(scheme=Scheme.MD5, reason="the image has no bin/login")
     content = program.content
     if detect(content) is not FileKind.ELF:
-        return Choice(scheme=Scheme.MD5, reason=f"{display(path)} is not an ELF program")
+        return HashChoice(scheme=Scheme.MD5, reason=f"{display(path)} is not an ELF program")
     if _knows_sha512(content):
-        return Choice(scheme=Scheme.SHA512, reason=f"{display(path)} contains SHA-512")
+        return HashChoice(scheme=Scheme.SHA512, reason=f"{display(path)} contains SHA-512")
     wanted = _library_names(content)
     if wanted is None:
-        return Choice(scheme=Scheme.MD5, reason=f"{display(path)} has no SHA-512")
+        return HashChoice(scheme=Scheme.MD5, reason=f"{display(path)} has no SHA-512")
     return _choose_by_libraries(_find_libraries(tree, wanted), path)
 
 
-def _choose_by_libraries(libraries: list[tuple[bytes, File]], program: bytes) -> Choice:
+def _choose_by_libraries(libraries: list[tuple[bytes, File]], program: bytes) -> HashChoice:
     """Choose a scheme that all ``libraries`` support: the loader may use any of them."""
     if not libraries:
-        return Choice(
+        return HashChoice(
             scheme=Scheme.MD5, reason=f"the library that {display(program)} needs is missing"
         )
     for path, library in libraries:
         if not _knows_sha512(library.content):
-            return Choice(scheme=Scheme.MD5, reason=f"{display(path)} has no SHA-512")
-    return Choice(scheme=Scheme.SHA512, reason=f"{display(libraries[0][0])} has SHA-512")
+            return HashChoice(scheme=Scheme.MD5, reason=f"{display(path)} has no SHA-512")
+    return HashChoice(scheme=Scheme.SHA512, reason=f"{display(libraries[0][0])} has SHA-512")
 
 
 def _secret(password: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from attrs import evolve
 
 from purekernel.encode.encoders import Effort
-from purekernel.encode.squashfs import Compression, make_codec
+from purekernel.encode.squashfs import SquashfsCompression, make_codec
 from purekernel.errors import InputError, UsageError, raise_all
 from purekernel.formats.compression import COMPRESSED
 from purekernel.formats.detect import FileKind, detect
@@ -106,7 +106,7 @@ def make_squashfs(
         mkfs_time=timestamp if mkfs_time is None else mkfs_time,
         priorities={} if sort_file is None else _priorities(tree, sort_file, sources),
     )
-    codec = make_codec(Compression(compression), Effort(effort), block_bytes)
+    codec = make_codec(SquashfsCompression(compression), Effort(effort), block_bytes)
     target = out.resolve()
     with running_executor(jobs=processors) as executor:
 

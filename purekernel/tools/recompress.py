@@ -21,7 +21,7 @@ from purekernel.threads import running_executor
 
 
 @frozen(kw_only=True)
-class Recompressed:
+class RecompressedImage:
     """A file that was recompressed, or is unchanged because it would become larger.
 
     Attributes:
@@ -44,7 +44,7 @@ def recompress_gzip_files(
     iterations: int,
     is_forced: bool,
     max_unpacked: int | None,
-) -> Iterator[Recompressed | PurekernelError]:
+) -> Iterator[RecompressedImage | PurekernelError]:
     """Recompress gzip files in place; yield a result or an error for each.
 
     Args:
@@ -76,7 +76,7 @@ def _encoders(level: int, iterations: int) -> tuple[Encoder, ...]:
 
 def _recompress_gzip(
     path: Path, encoders: tuple[Encoder, ...], *, is_forced: bool, limits: Limits
-) -> Recompressed:
+) -> RecompressedImage:
     old = load_file(path, limits=limits)
     done = recompress(old, encoders, source=str(path), is_forced=is_forced, limits=limits)
     if done.data != old:
@@ -87,7 +87,7 @@ def _recompress_gzip(
                 error.message, hint="the file is unchanged; check its folder and the free space"
             ) from None
     is_larger = done.data == old and done.fresh_bytes > len(old)
-    return Recompressed(
+    return RecompressedImage(
         path=path,
         old_bytes=len(old),
         new_bytes=len(done.data),
@@ -97,7 +97,7 @@ def _recompress_gzip(
 
 def recompress_images(
     paths: Iterable[Path], *, effort: str, jobs: int | None, max_unpacked: int | None
-) -> Iterator[Recompressed | PurekernelError]:
+) -> Iterator[RecompressedImage | PurekernelError]:
     """Recompress squashfs images in place, with their MD5 files; yield a result or an error each.
 
     Args:
@@ -117,14 +117,14 @@ def recompress_images(
 
 def _recompress_image(
     path: Path, effort: Effort, executor: Executor, limits: Limits
-) -> Recompressed:
+) -> RecompressedImage:
     old = load_file(path, limits=limits)
     new = recompress_image(old, source=str(path), effort=effort, executor=executor, limits=limits)
     if new is None:
-        return Recompressed(path=path, old_bytes=len(old), new_bytes=len(old))
+        return RecompressedImage(path=path, old_bytes=len(old), new_bytes=len(old))
     target = path.resolve()
     # Tiny Core checks downloads against MD5.
     digest = hashlib.md5(new, usedforsecurity=False).hexdigest()
     contents = {target.name: new, target.name + MD5: build_md5(digest, target.name)}
     publish(target.parent, contents, mode=target.stat().st_mode & 0o7777)
-    return Recompressed(path=path, old_bytes=len(old), new_bytes=len(new))
+    return RecompressedImage(path=path, old_bytes=len(old), new_bytes=len(new))

@@ -16,7 +16,7 @@ from purekernel.cli import main
 from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.squashfs import open_squashfs, parse_squashfs
 from purekernel.formats.squashfs.codecs import Codec
-from purekernel.formats.squashfs.layout import Flag
+from purekernel.formats.squashfs.layout import SuperblockFlag
 from purekernel.input import Input
 from purekernel.tree import Device, DeviceKind, Directory, Fifo, File, Metadata, Symlink, Tree
 from tests.formats.test_squashfs import check_against_disk, plant
@@ -90,7 +90,7 @@ def test_owner_time_and_block_options(folder: Path) -> None:
     assert opened.facts.block_bytes == 128 << 10
     assert opened.facts.compression == 6
     assert opened.facts.mkfs_time == 99
-    assert opened.facts.flags == Flag.NO_FRAGMENTS | Flag.NO_XATTRS
+    assert opened.facts.flags == SuperblockFlag.NO_FRAGMENTS | SuperblockFlag.NO_XATTRS
     assert opened.facts.used_bytes == Path("x.tcz").stat().st_size
     assert {
         (node.metadata.uid, node.metadata.gid, node.metadata.mtime)

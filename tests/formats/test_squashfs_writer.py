@@ -28,7 +28,7 @@ from purekernel.formats.squashfs import (
 )
 from purekernel.formats.squashfs.codecs import GZIP, Codec, lz4_codec, xz_codec, zstd_codec
 from purekernel.formats.squashfs.inodes import Entry, build_listing
-from purekernel.formats.squashfs.layout import Flag
+from purekernel.formats.squashfs.layout import SuperblockFlag
 from purekernel.formats.squashfs.metadata import Position
 from purekernel.input import Input, Limits
 from purekernel.tree import (
@@ -261,10 +261,13 @@ def test_image_is_padded_and_states_its_size_without_padding() -> None:
 
 def test_superblock_flags_match_the_options() -> None:
     tree = with_files(a=b"x")
-    usual = Flag.ALWAYS_FRAGMENTS | Flag.DUPLICATES | Flag.EXPORTABLE
+    usual = SuperblockFlag.ALWAYS_FRAGMENTS | SuperblockFlag.DUPLICATES | SuperblockFlag.EXPORTABLE
     assert superblock(build(tree))[7] == usual
     chosen = {"tails": False, "duplicates": False, "exports": False, "xattrs": False}
-    assert superblock(build(tree, **chosen))[7] == Flag.NO_FRAGMENTS | Flag.NO_XATTRS
+    assert (
+        superblock(build(tree, **chosen))[7]
+        == SuperblockFlag.NO_FRAGMENTS | SuperblockFlag.NO_XATTRS
+    )
 
 
 def test_files_are_ordered_by_priority() -> None:
@@ -278,7 +281,7 @@ def test_compressor_options_follow_the_superblock() -> None:
     codec = evolve(GZIP_CODEC, options=struct.pack("<IHH", 9, 15, 0))
     image = build(with_files(a=b"x" * 5000), codec)
     assert image[96:106] == b"\x08\x80" + codec.options
-    assert superblock(image)[7] & Flag.COMPRESSOR_OPTIONS
+    assert superblock(image)[7] & SuperblockFlag.COMPRESSOR_OPTIONS
     assert parse(image) == with_files(a=b"x" * 5000)
 
 

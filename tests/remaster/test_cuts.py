@@ -7,25 +7,25 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purekernel.formats.cpio import Member
+from purekernel.formats.cpio import CpioMember
 from purekernel.remaster.core import cut_stably
 
 SIZE_BYTES = 1000
 
 
-def make_member(name: str, size: int) -> Member:
+def make_member(name: str, size: int) -> CpioMember:
     content = random.Random(name).randbytes(size)
-    return Member(
+    return CpioMember(
         path=name.encode(), head=b"head of " + name.encode(), content=content,
         padding_bytes=-size % 4,
     )  # fmt: skip
 
 
-def cut(members: list[Member]) -> list[bytes]:
+def cut(members: list[CpioMember]) -> list[bytes]:
     return [b"".join(buffers) for buffers in cut_stably(members, SIZE_BYTES)]
 
 
-def whole(members: list[Member]) -> bytes:
+def whole(members: list[CpioMember]) -> bytes:
     return b"".join(
         member.head + bytes(member.content) + bytes(member.padding_bytes) for member in members
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from purekernel.cli.parameters import Place, Size
+from purekernel.cli.parameters import PathParameter, Size
 from purekernel.cli.printer import Printer, reports
 from purekernel.cli.tool.recompress import describe, sizes
 from purekernel.errors import PurekernelError, UsageError, raise_all
@@ -18,7 +18,7 @@ ITERATIONS = 15
 
 
 @click.command("advdef", short_help="Recompress gzip files in place.")
-@click.argument("files", metavar="[FILE]...", type=Place(), nargs=-1)
+@click.argument("files", metavar="[FILE]...", type=PathParameter(), nargs=-1)
 @click.option("-z", "--recompress", "is_asked", is_flag=True, help="Recompress FILEs; required.")
 @click.option(
     "-0", "--shrink-store", "level", flag_value=STORE, type=int, help="Store without compression."

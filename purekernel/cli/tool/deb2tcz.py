@@ -7,17 +7,17 @@ from typing import Any
 
 import click
 
-from purekernel.cli.parameters import Place, Size
+from purekernel.cli.parameters import PathParameter, Size
 from purekernel.cli.printer import Printer, reports
 from purekernel.cli.tool.mksquashfs import EFFORTS
 
 
 @click.command("deb2tcz", short_help="Make an extension (.tcz) from a Debian package.")
-@click.argument("package", metavar="FILE.deb", type=Place())
-@click.argument("output", metavar="[OUT.tcz]", type=Place(), required=False)
+@click.argument("package", metavar="FILE.deb", type=PathParameter())
+@click.argument("output", metavar="[OUT.tcz]", type=PathParameter(), required=False)
 @click.option("--dep", "needs", metavar="NAME", multiple=True,
     help="An extension to depend on, for the .dep. Repeatable.")  # fmt: skip
-@click.option("--script", type=Place(), metavar="FILE",
+@click.option("--script", type=PathParameter(), metavar="FILE",
     help="A script to run after postinst on load, such as Tiny Core's importscripts.",
 )  # fmt: skip
 @click.option("--keep-doc", is_flag=True, help="Keep usr/share/doc, man, menu and lintian.")

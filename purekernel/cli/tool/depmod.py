@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from purekernel.cli.parameters import Place
+from purekernel.cli.parameters import PathParameter
 from purekernel.cli.printer import Printer, reports
 from purekernel.cli.tool.roots import change_options, refuse_output
 from purekernel.errors import UsageError
@@ -23,10 +23,15 @@ from purekernel.errors import UsageError
 @click.option("-n", "--show", is_flag=True, help="Print the text files, and write nothing.")
 @click.option("-e", "--errsyms", is_flag=True, help="Report unresolved symbols; requires -E or -F.")
 @click.option(
-    "-F", "--filesyms", "system_map", metavar="FILE", type=Place(), help="The kernel's System.map."
+    "-F",
+    "--filesyms",
+    "system_map",
+    metavar="FILE",
+    type=PathParameter(),
+    help="The kernel's System.map.",
 )
 @click.option(
-    "-E", "--symvers", metavar="FILE", type=Place(),
+    "-E", "--symvers", metavar="FILE", type=PathParameter(),
     help="The kernel's Module.symvers, whose checksums modules must match.",
 )  # fmt: skip
 @click.option("-w", "--warn", is_flag=True, help="Report duplicate aliases and symbols.")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from purekernel.cli.parameters import Place, Size
+from purekernel.cli.parameters import PathParameter, Size
 from purekernel.cli.printer import Printer, reports
 from purekernel.errors import PurekernelError, UsageError, raise_all
 
@@ -33,7 +33,7 @@ def _level_options(command: Any) -> Any:
 
 
 @click.command("gzip", short_help="Compress or decompress files.")
-@click.argument("files", metavar="[FILE]...", type=Place(), nargs=-1)
+@click.argument("files", metavar="[FILE]...", type=PathParameter(), nargs=-1)
 @click.option("-d", "--decompress", "undo", is_flag=True, help="Decompress.")
 @click.option("-c", "--stdout", "to_stdout", is_flag=True, help="Write to stdout; keep FILEs.")
 @click.option("-k", "--keep", is_flag=True, help="Keep FILEs.")

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from purekernel.cli.parameters import Place, Size
+from purekernel.cli.parameters import PathParameter, Size
 from purekernel.cli.printer import Printer, reports
 from purekernel.cli.tool.single_dash import SingleDashCommand
 from purekernel.errors import UsageError
 
-# The values of purekernel.encode.squashfs.Compression and purekernel.encode.encoders.Effort, which
+# The values of SquashfsCompression and Effort in purekernel.encode, which
 # are too slow to import for --help.
 COMPRESSIONS = ("gzip", "xz", "lz4", "zstd")
 EFFORTS = ("fast", "balanced", "max")
@@ -26,7 +26,7 @@ TIME = click.IntRange(0, 0xFFFFFFFF)
     rest_option="-e",
     short_help="Make an extension, or any squashfs image.",
 )
-@click.argument("places", metavar="SOURCE... OUT", type=Place(), nargs=-1)
+@click.argument("places", metavar="SOURCE... OUT", type=PathParameter(), nargs=-1)
 @click.option(
     "-b", "block_bytes", type=Size(), metavar="SIZE", default=4096, show_default=True,
     help="The block size: a power of two up to 1M. Tiny Core uses 4096.",
@@ -51,10 +51,14 @@ TIME = click.IntRange(0, 0xFFFFFFFF)
     help="Exclude these paths; takes all arguments that follow.",
 )  # fmt: skip
 @click.option(
-    "-ef", "exclude_file", type=Place(), metavar="FILE", help="Exclude the paths that FILE lists."
+    "-ef",
+    "exclude_file",
+    type=PathParameter(),
+    metavar="FILE",
+    help="Exclude the paths that FILE lists.",
 )
 @click.option(
-    "-sort", "sort_file", type=Place(), metavar="FILE",
+    "-sort", "sort_file", type=PathParameter(), metavar="FILE",
     help="Order files by the priorities in FILE: a path and a number per line.",
 )  # fmt: skip
 @click.option(

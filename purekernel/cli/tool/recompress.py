@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from purekernel.cli.parameters import Place, Size
+from purekernel.cli.parameters import PathParameter, Size
 from purekernel.cli.printer import Printer, reports
 from purekernel.cli.tool.mksquashfs import EFFORTS
 from purekernel.errors import PurekernelError, raise_all
 
 if TYPE_CHECKING:
-    from purekernel.tools.recompress import Recompressed
+    from purekernel.tools.recompress import RecompressedImage
 
 
 @click.command("recompress", short_help="Make extensions (.tcz) smaller in place.")
-@click.argument("images", metavar="IMAGE...", type=Place(), nargs=-1, required=True)
+@click.argument("images", metavar="IMAGE...", type=PathParameter(), nargs=-1, required=True)
 @click.option(
     "--effort", type=click.Choice(EFFORTS), default="max", show_default=True,
     help="How much time to spend on a small image.",
@@ -67,7 +67,7 @@ def sizes(old_bytes: int, new_bytes: int) -> str:
     return f"{old_bytes:12}{new_bytes:12} {percent:3}%"
 
 
-def describe(result: Recompressed) -> dict[str, object]:
+def describe(result: RecompressedImage) -> dict[str, object]:
     """Return the JSON of a recompressed file."""
     return {
         "path": str(result.path),

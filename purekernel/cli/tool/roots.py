@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from purekernel.cli.parameters import Place, Size
+from purekernel.cli.parameters import PathParameter, Size
 from purekernel.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -23,7 +23,7 @@ _OPTIONS = (
     click.option(
         "-o",
         "--output",
-        type=Place(),
+        type=PathParameter(),
         help="The path of the changed archive or ISO.  [default: replace the old one]",
     ),
     click.option(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from purekernel.cli.parameters import Place, Size
+from purekernel.cli.parameters import PathParameter, Size
 from purekernel.cli.printer import Printer, reports
 from purekernel.cli.tool.single_dash import SingleDashCommand
 from purekernel.errors import UsageError
@@ -16,7 +16,7 @@ from purekernel.errors import UsageError
 @click.command(
     "unsquashfs", cls=SingleDashCommand, short_help="List or unpack an extension, or any image."
 )
-@click.argument("image", metavar="IMAGE", type=Place())
+@click.argument("image", metavar="IMAGE", type=PathParameter())
 @click.argument("wanted", metavar="[PATH]...", nargs=-1)
 @click.option("-l", "-ls", "short", is_flag=True, help="List names only.")
 @click.option(
@@ -26,7 +26,7 @@ from purekernel.errors import UsageError
 @click.option("-s", "-stat", "facts", is_flag=True, help="Print the superblock of the image.")
 @click.option("-cat", "cat", is_flag=True, help="Print the contents of the files at PATHs.")
 @click.option(
-    "-d", "-dest", "folder", type=Place(), metavar="FOLDER", default="squashfs-root",
+    "-d", "-dest", "folder", type=PathParameter(), metavar="FOLDER", default="squashfs-root",
     show_default=True, help="Where to unpack.",
 )  # fmt: skip
 @click.option("-f", "-force", "replace", is_flag=True, help="Replace existing files.")

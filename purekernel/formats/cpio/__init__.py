@@ -2,7 +2,7 @@
 
 from purekernel.formats.cpio.reader import count_archives, early_names, parse_cpio
 from purekernel.formats.cpio.writer import (
-    Member,
+    CpioMember,
     build_cpio,
     build_trailer,
     iter_members,
@@ -10,7 +10,7 @@ from purekernel.formats.cpio.writer import (
 )
 
 __all__ = [
-    "Member",
+    "CpioMember",
     "build_cpio",
     "build_trailer",
     "count_archives",

@@ -68,7 +68,7 @@ def parse_cpio(file: Input) -> Tree:
         LimitError: the data exceeds the limits.
         TreeError: members contradict each other.
     """
-    reader = _Reader()
+    reader = _CpioReader()
     reader.unpack(file, compressed=False)
     return reader.tree
 
@@ -79,7 +79,7 @@ def count_archives(file: Input) -> int:
     Raises:
         FormatError, LimitError, TreeError: as :func:`parse_cpio`.
     """
-    reader = _Reader()
+    reader = _CpioReader()
     reader.unpack(file, compressed=False)
     return reader.archives
 
@@ -205,7 +205,7 @@ def early_names(file: Input) -> tuple[bytes, ...]:
     return tuple(names)
 
 
-class _Reader:
+class _CpioReader:
     """Read a sequence of archives into one tree, and count members and bytes."""
 
     def __init__(self) -> None:
@@ -250,14 +250,14 @@ class _Reader:
                 "an archive that starts at a multiple of 4 bytes",
                 "an unaligned archive, which the kernel refuses",
             )
-        archive = _Archive(self.tree, file, members=self._members)
+        archive = _CpioArchive(self.tree, file, members=self._members)
         end = archive.unpack(start)
         self._members = archive.members
         self.archives += 1
         return end
 
 
-class _Archive:
+class _CpioArchive:
     """Read one archive into a tree, and track its paths and hard links."""
 
     def __init__(self, tree: Tree, file: Input, *, members: int) -> None:

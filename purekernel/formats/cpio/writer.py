@@ -42,7 +42,7 @@ _TRAILER = Header(
 
 
 @frozen(kw_only=True)
-class Member:
+class CpioMember:
     """A member of an archive to write.
 
     Attributes:
@@ -80,7 +80,7 @@ def build_cpio(tree: Tree) -> bytes:
     return join_members(members)
 
 
-def join_members(members: Sequence[Member]) -> bytes:
+def join_members(members: Sequence[CpioMember]) -> bytes:
     """Return ``members`` as one archive with a trailer, padded to a multiple of 512 bytes."""
     trailer = build_trailer(sum(member.size_bytes for member in members))
     return b"".join((*chain.from_iterable(member.pieces for member in members), trailer))
@@ -92,7 +92,7 @@ def build_trailer(size_bytes: int) -> bytes:
     return head + bytes(padding(size_bytes + len(head), BLOCK_BYTES))
 
 
-def iter_members(tree: Tree) -> Iterator[Member]:
+def iter_members(tree: Tree) -> Iterator[CpioMember]:
     """Yield the members of the archive for ``tree``, with the trailer last.
 
     Raises:
@@ -114,7 +114,7 @@ def iter_members(tree: Tree) -> Iterator[Member]:
             ino=numbers.get(tree.inode(path), 0),
             nlink=len(names),
         )
-    yield Member(
+    yield CpioMember(
         path=TRAILER_NAME, head=_head(_TRAILER, TRAILER_NAME), content=b"", padding_bytes=0
     )
 
@@ -127,7 +127,7 @@ def _content(node: Node) -> Buffer:
     return b""
 
 
-def _member(path: bytes, node: Node, content: Buffer, *, ino: int, nlink: int) -> Member:
+def _member(path: bytes, node: Node, content: Buffer, *, ino: int, nlink: int) -> CpioMember:
     _check(path, node)
     metadata = node.metadata
     # The root is named ".", as find(1) prints it. The kernel sets its owner and mode from this.
@@ -147,7 +147,7 @@ def _member(path: bytes, node: Node, content: Buffer, *, ino: int, nlink: int) -
         rdevminor=node.minor if isinstance(node, Device) else 0,
         namesize=len(name) + 1,
     )
-    return Member(
+    return CpioMember(
         path=path,
         head=_head(header, name),
         content=content,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import os
 
-from purekernel.formats.iso.check import Survey
+from purekernel.formats.iso.check import IsoSurvey
 from purekernel.formats.iso.layout import FIRST_DESCRIPTOR, SECTOR_BYTES
 from purekernel.input import Input
 
@@ -23,7 +23,7 @@ MAX_READS = 10_000
 class Window(io.RawIOBase):
     """A read-only view of an image."""
 
-    def __init__(self, file: Input, survey: Survey) -> None:
+    def __init__(self, file: Input, survey: IsoSurvey) -> None:
         super().__init__()
         self._file = file
         self._view = file.view

@@ -38,7 +38,7 @@ FLAG_FOLDER = 0x02
 
 
 @frozen(kw_only=True)
-class Survey:
+class IsoSurvey:
     """The parts of an image that pycdlib may read.
 
     Attributes:
@@ -52,7 +52,7 @@ class Survey:
     extents: dict[int, int]
 
 
-def survey(file: Input) -> Survey:
+def survey(file: Input) -> IsoSurvey:
     """Check an image, and return the parts that pycdlib may read.
 
     Raises:
@@ -73,7 +73,7 @@ class _Surveyor:
         self._directory_bytes = 0
         self._extents: dict[int, int] = {}
 
-    def survey(self) -> Survey:
+    def survey(self) -> IsoSurvey:
         count, descriptors = self._descriptors()
         primary = next((raw for kind, raw in descriptors if kind == PRIMARY), None)
         if primary is None:
@@ -108,7 +108,7 @@ class _Surveyor:
                 self._hierarchy(raw, start)
         # Zeros hide the other descriptors, and those of UDF, which may follow.
         hidden = [bytes(SECTOR_BYTES)] * (count - len(kept) + 1)
-        return Survey(descriptors=(*kept, *hidden), extents=self._extents)
+        return IsoSurvey(descriptors=(*kept, *hidden), extents=self._extents)
 
     def _descriptors(self) -> tuple[int, list[tuple[int, bytes]]]:
         """Return the number of descriptors, and the type and bytes of each useful one."""

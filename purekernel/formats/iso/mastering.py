@@ -22,10 +22,10 @@ from purekernel.formats.iso.layout import (
     split_device,
 )
 from purekernel.formats.iso.pieces import (
-    Content,
     DeviceRecord,
+    DiscContent,
+    DiscPlace,
     Names,
-    Place,
     date_of,
     entries_with,
     own,
@@ -49,7 +49,7 @@ class Mastering(pycdlib.PyCdlib):
 
     __slots__ = ("_relocated",)
 
-    def begin(self, root: Directory, *, relocated: Names | None) -> Place:
+    def begin(self, root: Directory, *, relocated: Names | None) -> DiscPlace:
         """Start an empty image and return its root.
 
         Args:
@@ -60,7 +60,7 @@ class Mastering(pycdlib.PyCdlib):
         self.new(interchange_level=INTERCHANGE_LEVEL, joliet=3, rock_ridge=ROCK_RIDGE)
         if self.joliet_vd is None:
             raise AssertionError  # new() above was called with joliet=3
-        place = Place(
+        place = DiscPlace(
             record=self.pvd.root_directory_record(),
             joliet=self.joliet_vd.root_directory_record(),
             level=1,
@@ -81,7 +81,7 @@ class Mastering(pycdlib.PyCdlib):
             self._relocated = self._add_rock_ridge_folder(place.record, relocated, folder)
         return place
 
-    def add_folder(self, place: Place, names: Names, node: Directory) -> Place:
+    def add_folder(self, place: DiscPlace, names: Names, node: Directory) -> DiscPlace:
         """Add a folder, relocate it if it is too deep, and return its place."""
         level = place.level + 1
         if level <= MAX_LEVELS or self._relocated is None:
@@ -89,14 +89,14 @@ class Mastering(pycdlib.PyCdlib):
         else:
             record = self._relocate_folder(place.record, names, node)
             level = 3  # the root, the folder for relocated folders, this folder
-        return Place(
+        return DiscPlace(
             record=record,
             joliet=self._add_joliet_folder(place.joliet, names.joliet, node),
             level=level,
         )
 
     def add_name(
-        self, place: Place, names: Names, node: File, data: inode.Inode | None, links: int
+        self, place: DiscPlace, names: Names, node: File, data: inode.Inode | None, links: int
     ) -> None:
         """Add a name of a file.
 
@@ -119,12 +119,12 @@ class Mastering(pycdlib.PyCdlib):
         """Add a content, which several names may share."""
         data = inode.Inode()
         size_bytes = len(memoryview(content).cast("B"))
-        data.new(size_bytes, Content(content), False, 0)  # type: ignore[arg-type]  # same methods
+        data.new(size_bytes, DiscContent(content), False, 0)  # type: ignore[arg-type]  # same methods
         self.inodes.append(data)
         self._finish_add(size_bytes, 0)
         return data
 
-    def add_special(self, place: Place, names: Names, node: Node) -> None:
+    def add_special(self, place: DiscPlace, names: Names, node: Node) -> None:
         """Add a symbolic link, device, fifo or socket. Joliet cannot represent these."""
         if isinstance(node, Symlink):
             record = dr.DirectoryRecord()
@@ -145,7 +145,7 @@ class Mastering(pycdlib.PyCdlib):
             self._new_leaf(dr.DirectoryRecord(), place, names, node, 0)
 
     def add_boot_catalog(
-        self, place: Place, names: Names, node: File, data: inode.Inode, load_sectors: int
+        self, place: DiscPlace, names: Names, node: File, data: inode.Inode, load_sectors: int
     ) -> None:
         """Add the boot record and the boot catalog, as a file; the catalog boots ``data``."""
         boot_record = headervd.BootRecord()
@@ -173,7 +173,7 @@ class Mastering(pycdlib.PyCdlib):
             len(patched),
             sum(word for (word,) in struct.iter_unpack("<I", summed)) & 0xFFFFFFFF,
         )
-        data.update_fp(Content(patched), len(patched))  # type: ignore[arg-type]  # same methods
+        data.update_fp(DiscContent(patched), len(patched))  # type: ignore[arg-type]  # same methods
 
     def add_padding(self, sectors: int) -> None:
         """Add ``sectors`` of zeros at the end of the image."""
@@ -267,7 +267,7 @@ class Mastering(pycdlib.PyCdlib):
     def _new_leaf(
         self,
         record: dr.DirectoryRecord,
-        place: Place,
+        place: DiscPlace,
         names: Names,
         node: Node,
         size_bytes: int,
@@ -285,7 +285,7 @@ class Mastering(pycdlib.PyCdlib):
         return record
 
     def _new_joliet_leaf(
-        self, place: Place, names: Names, node: Node, size_bytes: int
+        self, place: DiscPlace, names: Names, node: Node, size_bytes: int
     ) -> dr.DirectoryRecord:
         record = dr.DirectoryRecord()
         record.new_file(

@@ -11,7 +11,7 @@ from purekernel.tree import Buffer, Node, file_type
 
 
 @frozen(kw_only=True)
-class Place:
+class DiscPlace:
     """A folder to fill, in both hierarchies.
 
     Attributes:
@@ -40,7 +40,7 @@ class Names:
     raw: bytes
 
 
-class Content:
+class DiscContent:
     """A readable file for pycdlib that returns views; ``BytesIO`` would copy."""
 
     def __init__(self, content: Buffer) -> None:

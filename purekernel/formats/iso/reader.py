@@ -77,7 +77,7 @@ def parse_iso(file: Input) -> IsoImage:
     image = pycdlib.PyCdlib()
     try:
         image.open_fp(cast("BinaryIO", window))
-        return _Reader(file, image).read()
+        return _IsoReader(file, image).read()
     except TreeError as error:
         raise file.fail(None, "valid names", str(error)) from None
     except PurekernelError:
@@ -100,7 +100,7 @@ def _close(image: pycdlib.PyCdlib) -> None:
         image.close()
 
 
-class _Reader:
+class _IsoReader:
     def __init__(self, file: Input, image: pycdlib.PyCdlib) -> None:
         self._file = file
         self._view = file.view

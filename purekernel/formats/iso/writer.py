@@ -33,7 +33,7 @@ from purekernel.formats.iso.layout import (
 )
 from purekernel.formats.iso.mastering import MAX_LEVELS, Mastering
 from purekernel.formats.iso.names import iso_names, joliet_names
-from purekernel.formats.iso.pieces import Names, Place
+from purekernel.formats.iso.pieces import DiscPlace, Names
 from purekernel.records import frozen
 from purekernel.tree import (
     ROOT,
@@ -72,7 +72,7 @@ ZEROS = bytes(1 << 16)
 
 
 @frozen(kw_only=True)
-class _Entry:
+class _IsoEntry:
     """A path of the image with its names and node."""
 
     path: bytes
@@ -170,7 +170,7 @@ def write_iso(
     extents.write_to(stream)
 
 
-def _plan(tree: Tree, boot: ElTorito | None, timestamp: int) -> list[_Entry]:
+def _plan(tree: Tree, boot: ElTorito | None, timestamp: int) -> list[_IsoEntry]:
     """Check all nodes, and return the entries of the image, parents first."""
     if boot is not None:
         tree = _with_catalog(tree, boot, timestamp)
@@ -186,7 +186,7 @@ def _plan(tree: Tree, boot: ElTorito | None, timestamp: int) -> list[_Entry]:
         names = Names(iso=iso[path], joliet=joliet[path], raw=name(path))
         mtime = in_range(node.metadata.mtime)
         timed = evolve(node, metadata=evolve(node.metadata, mtime=mtime))
-        entries.append(_Entry(path=path, names=names, node=timed))
+        entries.append(_IsoEntry(path=path, names=names, node=timed))
         if isinstance(node, Directory):
             if len(tree.entries(path)) > MAX_FOLDER_NAMES:
                 raise UnrepresentableError(
@@ -264,15 +264,15 @@ def _check_node(path: bytes, node: Node) -> None:
         )
 
 
-def _fill(image: Mastering, tree: Tree, plan: list[_Entry], boot: ElTorito | None) -> None:
+def _fill(image: Mastering, tree: Tree, plan: list[_IsoEntry], boot: ElTorito | None) -> None:
     """Add all entries of ``plan`` to ``image``."""
     root = plan[0].node
     if not isinstance(root, Directory):
         raise AssertionError  # noqa: TRY004  # the root of a tree is always a folder
-    places: dict[bytes, Place] = {ROOT: image.begin(root, relocated=_relocated(plan))}
+    places: dict[bytes, DiscPlace] = {ROOT: image.begin(root, relocated=_relocated(plan))}
     contents: dict[int, inode.Inode] = {}
     links = tree.hard_links()
-    catalog: _Entry | None = None
+    catalog: _IsoEntry | None = None
     for entry in plan[1:]:
         place, node = places[parent(entry.path)], entry.node
         if isinstance(node, Directory):
@@ -297,7 +297,7 @@ def _fill(image: Mastering, tree: Tree, plan: list[_Entry], boot: ElTorito | Non
             image.patch_boot_info(data, loaded.content)
 
 
-def _relocated(plan: list[_Entry]) -> Names | None:
+def _relocated(plan: list[_IsoEntry]) -> Names | None:
     """Return the names of the folder for relocated folders; ``None`` if none is too deep."""
     deepest = max(
         (
@@ -316,7 +316,7 @@ def _relocated(plan: list[_Entry]) -> Names | None:
     return evolve(RELOCATED, raw=raw)
 
 
-def _with_identifier(fields: VolumeFields, plan: list[_Entry]) -> VolumeFields:
+def _with_identifier(fields: VolumeFields, plan: list[_IsoEntry]) -> VolumeFields:
     """Replace the copyright file, if it is in the root, by its identifier (ECMA-119, 8.4.23)."""
     path = fields.copyright_file_id.encode("utf-8", "surrogateescape")
     for entry in plan[1:]:

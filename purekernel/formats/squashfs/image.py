@@ -3,13 +3,13 @@
 The library parses the superblock, the tables and the inodes. This module replaces the rest:
 
 * The library scans the whole image when it opens it: recursively, with no limit on depth, number
-  or loops, and it decodes names as UTF-8. :meth:`Image.entries` lists one folder at a time.
+  or loops, and it decodes names as UTF-8. ``entries()`` lists one folder at a time.
 * The library fails on some extended attributes. :class:`StoredXattrs` reads them.
 * The library's decompressors have no limit, and a metadata block that is too short makes it read
-  on through the file. :meth:`Image._read_block` and :meth:`Image._read_metadata` check sizes.
+  on through the file. ``_read_block()`` and ``_read_metadata()`` check sizes.
 * The library's cache of data blocks belongs to the class and keeps every image alive. This module
   has no such cache.
-* The library silently pads or truncates file contents. :meth:`Image.content` checks every block.
+* The library silently pads or truncates file contents. ``content()`` checks every block.
 
 Source: https://dr-emann.github.io/squashfs/ ; Documentation/filesystems/squashfs.rst.
 """
@@ -50,7 +50,7 @@ LAST_INODE_TYPE = SOCKET + EXTENDED
 
 
 @frozen(kw_only=True)
-class Place:
+class SquashfsPlace:
     """The location of an inode in the inode table: the block and the byte in the block."""
 
     block: int
@@ -63,10 +63,10 @@ class DirectoryEntry:
 
     name: bytes
     type: int
-    place: Place
+    place: SquashfsPlace
 
 
-class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
+class SquashfsContents(SquashFsImage):  # type: ignore[misc]  # the library has no types
     """An open image, of which only the tables are read.
 
     Attributes:
@@ -136,11 +136,13 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
         return read_facts(self._sblk)
 
     @property
-    def root_place(self) -> Place:
+    def root_place(self) -> SquashfsPlace:
         """The location of the root's inode."""
-        return Place(block=self._sblk.root_inode >> 16, offset=self._sblk.root_inode & 0xFFFF)
+        return SquashfsPlace(
+            block=self._sblk.root_inode >> 16, offset=self._sblk.root_inode & 0xFFFF
+        )
 
-    def read_inode(self, place: Place) -> Any:
+    def read_inode(self, place: SquashfsPlace) -> Any:
         """Return the inode at ``place``, as a structure of the library.
 
         Raises:
@@ -209,7 +211,7 @@ class Image(SquashFsImage):  # type: ignore[misc]  # the library has no types
                 yield DirectoryEntry(
                     name=name,
                     type=entry._type,  # noqa: SLF001  # not entry.type: that raises
-                    place=Place(block=header.start_block, offset=entry.offset),
+                    place=SquashfsPlace(block=header.start_block, offset=entry.offset),
                 )
         if left < 0 and inode.data >= LISTING_EXTRA:
             raise self.file.fail(

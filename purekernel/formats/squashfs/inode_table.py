@@ -37,7 +37,7 @@ class Inode:
 
 
 @frozen
-class Survey:
+class InodeSurvey:
     """The inodes of a tree.
 
     Attributes:
@@ -53,7 +53,7 @@ class Survey:
     ordered: Sequence[Inode]
 
 
-def survey(tree: Tree) -> Survey:
+def survey(tree: Tree) -> InodeSurvey:
     """Return the inodes of ``tree``, with numbers and link counts.
 
     Raises:
@@ -85,7 +85,7 @@ def survey(tree: Tree) -> Survey:
     ordered = _order(entries, folders)
     for number, inode in enumerate(ordered, 1):
         inode.number = number
-    return Survey(entries, list(inodes.values()), ordered)
+    return InodeSurvey(entries, list(inodes.values()), ordered)
 
 
 def _order(

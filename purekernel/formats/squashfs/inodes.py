@@ -165,7 +165,7 @@ class Listing:
 
 
 @frozen
-class Placed:
+class PlacedInode:
     """A listing in the directory table.
 
     Attributes:
@@ -227,7 +227,7 @@ def build_listing(entries: Iterable[Entry]) -> Listing:
     return Listing(bytes(data), marks)
 
 
-def write_listing(listing: Listing, table: MetadataWriter) -> Placed:
+def write_listing(listing: Listing, table: MetadataWriter) -> PlacedInode:
     """Write ``listing`` to the directory table."""
     place = table.position
     index = []
@@ -237,10 +237,10 @@ def write_listing(listing: Listing, table: MetadataWriter) -> Placed:
         index.append((offset, table.position.block, name))
         written_bytes = offset
     table.write(listing.data[written_bytes:])
-    return Placed(place, len(listing.data) + LISTING_EXTRA, index)
+    return PlacedInode(place, len(listing.data) + LISTING_EXTRA, index)
 
 
-def build_directory(common: Common, node: Directory, listing: Placed, parent: int) -> bytes:
+def build_directory(common: Common, node: Directory, listing: PlacedInode, parent: int) -> bytes:
     """Return a folder's inode.
 
     Args:

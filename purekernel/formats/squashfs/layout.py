@@ -58,7 +58,7 @@ MOST_XATTR_BYTES = 65_536
 XATTR_ELSEWHERE = 0x100
 
 
-class Flag(IntEnum):
+class SuperblockFlag(IntEnum):
     """The flags of the superblock, which record how the image was made."""
 
     PLAIN_INODES = 0x1

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from purekernel.formats.squashfs.codecs import NAMES
-from purekernel.formats.squashfs.layout import Flag
+from purekernel.formats.squashfs.layout import SuperblockFlag
 from purekernel.formats.squashfs.reader import OpenImage
 from purekernel.tree import Device, Node, Symlink, Tree, file_type
 
@@ -60,10 +60,10 @@ def describe_image(image: OpenImage, *, name: str) -> str:
     """Return the superblock as lines of text; ``name`` is the file name to show."""
     facts = image.facts
 
-    def has(flag: Flag) -> bool:
+    def has(flag: SuperblockFlag) -> bool:
         return bool(facts.flags & flag)
 
-    def packed(*flags: Flag) -> str:
+    def packed(*flags: SuperblockFlag) -> str:
         return ("un" if any(map(has, flags)) else "") + "compressed"
 
     when = time.gmtime(facts.mkfs_time)
@@ -74,28 +74,28 @@ def describe_image(image: OpenImage, *, name: str) -> str:
         f"Filesystem size {facts.used_bytes} bytes ({kilobytes} Kbytes / {megabytes} Mbytes)",
         f"Compression {NAMES[facts.compression]}",
         f"Block size {facts.block_bytes}",
-        f"Filesystem is {'' if has(Flag.EXPORTABLE) else 'not '}exportable via NFS",
-        f"Inodes are {packed(Flag.PLAIN_INODES)}",
-        f"Data is {packed(Flag.PLAIN_DATA)}",
-        f"Uids/Gids (Id table) are {packed(Flag.PLAIN_INODES, Flag.PLAIN_IDS)}",
+        f"Filesystem is {'' if has(SuperblockFlag.EXPORTABLE) else 'not '}exportable via NFS",
+        f"Inodes are {packed(SuperblockFlag.PLAIN_INODES)}",
+        f"Data is {packed(SuperblockFlag.PLAIN_DATA)}",
+        f"Uids/Gids (Id table) are {packed(SuperblockFlag.PLAIN_INODES, SuperblockFlag.PLAIN_IDS)}",
     ]
-    if has(Flag.NO_FRAGMENTS):
+    if has(SuperblockFlag.NO_FRAGMENTS):
         lines.append("Fragments are not stored")
     else:
-        always = "" if has(Flag.ALWAYS_FRAGMENTS) else "not "
-        lines.append(f"Fragments are {packed(Flag.PLAIN_FRAGMENTS)}")
+        always = "" if has(SuperblockFlag.ALWAYS_FRAGMENTS) else "not "
+        lines.append(f"Fragments are {packed(SuperblockFlag.PLAIN_FRAGMENTS)}")
         lines.append(f"Always-use-fragments option is {always}specified")
-    if has(Flag.NO_XATTRS):
+    if has(SuperblockFlag.NO_XATTRS):
         lines.append("Xattrs are not stored")
     else:
-        lines.append(f"Xattrs are {packed(Flag.PLAIN_XATTRS)}")
+        lines.append(f"Xattrs are {packed(SuperblockFlag.PLAIN_XATTRS)}")
     lines += [
-        f"Duplicates are {'' if has(Flag.DUPLICATES) else 'not '}removed",
+        f"Duplicates are {'' if has(SuperblockFlag.DUPLICATES) else 'not '}removed",
         f"Number of fragments {facts.fragments}",
         f"Number of inodes {facts.inodes}",
         f"Number of ids {facts.ids}",
     ]
-    if not has(Flag.NO_XATTRS):
+    if not has(SuperblockFlag.NO_XATTRS):
         lines.append(f"Number of xattr ids {image.xattr_sets}")
     return "\n".join(lines)
 

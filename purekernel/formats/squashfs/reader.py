@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from purekernel.errors import FormatError, TreeError
-from purekernel.formats.squashfs.image import DirectoryEntry, Image, Place
+from purekernel.formats.squashfs.image import DirectoryEntry, SquashfsContents, SquashfsPlace
 from purekernel.formats.squashfs.layout import (
     BLOCK,
     CHARACTER,
@@ -56,7 +56,7 @@ def parse_squashfs(file: Input) -> Tree:
         TreeError: a name is longer than Linux allows.
     """
     with _library_errors(file):
-        return _Reader(Image(file)).read()
+        return _SquashfsReader(SquashfsContents(file)).read()
 
 
 @frozen(kw_only=True)
@@ -84,8 +84,8 @@ def open_squashfs(file: Input) -> OpenImage:
         FormatError, LimitError, TreeError: as :func:`parse_squashfs`.
     """
     with _library_errors(file):
-        image = Image(file)
-        reader = _Reader(image, is_lazy=True)
+        image = SquashfsContents(file)
+        reader = _SquashfsReader(image, is_lazy=True)
         return OpenImage(
             tree=reader.read(),
             facts=image.facts,
@@ -119,17 +119,17 @@ def _library_errors(file: Input) -> Iterator[None]:
         ) from None
 
 
-class _Reader:
+class _SquashfsReader:
     """Read one image into a tree."""
 
-    def __init__(self, image: Image, *, is_lazy: bool = False) -> None:
+    def __init__(self, image: SquashfsContents, *, is_lazy: bool = False) -> None:
         self._image = image
         self._is_lazy = is_lazy
         self.sizes: dict[bytes, int] = {}
         self._file = image.file
         self._content_bytes = 0
-        self._folders: set[Place] = set()
-        self._first_names: dict[Place, bytes] = {}
+        self._folders: set[SquashfsPlace] = set()
+        self._first_names: dict[SquashfsPlace, bytes] = {}
 
     def read(self) -> Tree:
         """Return the whole tree, folder by folder, without recursion."""

@@ -29,7 +29,7 @@ class Superblock:
     Attributes:
         compression: the compression number.
         block_bytes: the block size, a power of two.
-        flags: :class:`purekernel.formats.squashfs.layout.Flag`, combined.
+        flags: :class:`purekernel.formats.squashfs.layout.SuperblockFlag`, combined.
         mkfs_time: when the image was made, in seconds since 1970, UTC.
         inodes: the number of inodes.
         fragments: the number of fragment blocks.

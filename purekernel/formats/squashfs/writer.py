@@ -39,7 +39,7 @@ from purekernel.formats.squashfs.layout import (
     MOST_BLOCK_LOG,
     NO_TABLE,
     SUPERBLOCK_BYTES,
-    Flag,
+    SuperblockFlag,
     reference,
 )
 from purekernel.formats.squashfs.metadata import MetadataWriter, write_table
@@ -265,12 +265,12 @@ class _Writer:
     def _flags(self) -> int:
         options = self._options
         chosen = {
-            Flag.NO_FRAGMENTS: not options.tails,
-            Flag.ALWAYS_FRAGMENTS: options.tails,
-            Flag.DUPLICATES: options.duplicates,
-            Flag.EXPORTABLE: options.exports,
-            Flag.NO_XATTRS: not options.xattrs,
-            Flag.COMPRESSOR_OPTIONS: bool(self._codec.options),
+            SuperblockFlag.NO_FRAGMENTS: not options.tails,
+            SuperblockFlag.ALWAYS_FRAGMENTS: options.tails,
+            SuperblockFlag.DUPLICATES: options.duplicates,
+            SuperblockFlag.EXPORTABLE: options.exports,
+            SuperblockFlag.NO_XATTRS: not options.xattrs,
+            SuperblockFlag.COMPRESSOR_OPTIONS: bool(self._codec.options),
         }
         return sum(flag for flag, is_set in chosen.items() if is_set)
 

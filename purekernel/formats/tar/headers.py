@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from attrs import define, field
 
 from purekernel.formats.inflate import skip_zeros
-from purekernel.formats.tar.pax import Extension, parse_extension
+from purekernel.formats.tar.pax import PaxExtension, parse_extension
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.tree import display
@@ -49,7 +49,7 @@ MAX_PAX_BYTES = 1 << 20
 
 
 @frozen(kw_only=True)
-class Member:
+class TarMember:
     """A member, with the fields of all its headers combined.
 
     Attributes:
@@ -78,26 +78,26 @@ class Member:
 
 
 @define(kw_only=True)
-class _Pending:
+class _PendingHeaders:
     """The fields that extension headers set for the next member."""
 
     offset: int | None = None
     name: bytes | None = None
     target: bytes | None = None
-    extension: Extension | None = None
+    extension: PaxExtension | None = None
     seen: set[bytes] = field(factory=set)
 
 
-def iter_members(file: Input) -> Iterator[Member]:
+def iter_members(file: Input) -> Iterator[TarMember]:
     """Yield the members of an uncompressed archive in order.
 
     Raises:
         FormatError: a header is damaged, the archive is truncated, or data follows its end.
         LimitError: there are more members than the limit.
     """
-    archive = _Archive(file)
-    defaults = Extension(file=file)
-    pending = _Pending()
+    archive = _TarArchive(file)
+    defaults = PaxExtension(file=file)
+    pending = _PendingHeaders()
     count = 0
     while (header := archive.next_header()) is not None:
         count += 1
@@ -108,14 +108,14 @@ def iter_members(file: Input) -> Iterator[Member]:
             _remember(pending, header, archive)
         else:
             yield archive.member(header, pending, defaults)
-            pending = _Pending()
+            pending = _PendingHeaders()
     if pending.offset is not None:
         raise file.fail(
             pending.offset, "a member after the long name or PAX header", "the end of the archive"
         )
 
 
-def _remember(pending: _Pending, header: _Header, archive: _Archive) -> None:
+def _remember(pending: _PendingHeaders, header: _Header, archive: _TarArchive) -> None:
     """Store the fields of one extension header for the next member."""
     kind = PAX[0] if header.type in PAX else header.type
     if kind in pending.seen:
@@ -152,7 +152,7 @@ class _Header:
         return prefix + b"/" + name if prefix else name
 
 
-class _Archive:
+class _TarArchive:
     """Read the blocks of an archive in order, and check that none is past the end."""
 
     def __init__(self, file: Input) -> None:
@@ -180,7 +180,7 @@ class _Archive:
             raise self.file.fail(offset, "a valid tar header", str(error)) from None
         return _Header(offset=offset, block=block, numbers=numbers)
 
-    def extension(self, header: _Header, *, is_global: bool) -> Extension:
+    def extension(self, header: _Header, *, is_global: bool) -> PaxExtension:
         """Return the records of a PAX header, whose content is next."""
         content = self._small_content(header, MAX_PAX_BYTES, "a PAX header")
         return parse_extension(content, is_global=is_global)
@@ -190,7 +190,9 @@ class _Archive:
         content = bytes(self._small_content(header, MAX_NAME_BYTES, "a long name").data)
         return content.removesuffix(b"\0")
 
-    def member(self, header: _Header, pending: _Pending, defaults: Extension) -> Member:
+    def member(
+        self, header: _Header, pending: _PendingHeaders, defaults: PaxExtension
+    ) -> TarMember:
         """Return the member of ``header``, whose content is next."""
         extension = defaults if pending.extension is None else pending.extension.over(defaults)
         numbers = header.numbers
@@ -200,7 +202,7 @@ class _Archive:
         target = _text(header.block[LINK_NAME]) if pending.target is None else pending.target
         # Old versions of tar write a size for links and folders too, without content.
         size = size if header.type in TYPES_WITH_CONTENT else 0
-        return Member(
+        return TarMember(
             offset=header.offset if pending.offset is None else pending.offset,
             name=extension.name(b"path", name),
             type=header.type,

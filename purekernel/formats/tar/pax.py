@@ -40,7 +40,7 @@ _NUMBER = re.compile(rb"[0-9]{1,18}")
 
 
 @frozen(kw_only=True)
-class Extension:
+class PaxExtension:
     """The records of extended headers, which override the fields of a member's header.
 
     Attributes:
@@ -51,7 +51,7 @@ class Extension:
     file: Input
     records: Mapping[bytes, bytes] = field(factory=dict)
 
-    def over(self, older: Extension) -> Extension:
+    def over(self, older: PaxExtension) -> PaxExtension:
         """Return ``older``, updated with these records."""
         records = {**older.records, **self.records}
         return evolve(self, records=records)
@@ -93,7 +93,7 @@ class Extension:
         )
 
 
-def parse_extension(file: Input, *, is_global: bool) -> Extension:
+def parse_extension(file: Input, *, is_global: bool) -> PaxExtension:
     """Return the records of one extended header.
 
     Args:
@@ -122,7 +122,7 @@ def parse_extension(file: Input, *, is_global: bool) -> Extension:
         if keyword in KEPT_KEYWORDS:
             records[keyword] = value
         start = end
-    return Extension(file=file, records=records)
+    return PaxExtension(file=file, records=records)
 
 
 def _check_keyword(keyword: bytes, file: Input, offset: int, *, is_global: bool) -> None:

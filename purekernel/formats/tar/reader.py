@@ -11,7 +11,7 @@ from purekernel.formats.tar.headers import (
     DUMP_FOLDER,
     FILE_TYPES,
     VOLUME_LABEL,
-    Member,
+    TarMember,
     iter_members,
 )
 from purekernel.input import Input
@@ -64,7 +64,7 @@ def parse_tar(file: Input) -> Tree:
     return tree
 
 
-def _add(tree: Tree, member: Member, file: Input) -> None:
+def _add(tree: Tree, member: TarMember, file: Input) -> None:
     path = parse_path(member.name)
     file.check_depth(path, member.offset)
     old = tree.get(path)
@@ -90,7 +90,7 @@ def _add(tree: Tree, member: Member, file: Input) -> None:
     tree.add(path, node)
 
 
-def _link_target(tree: Tree, member: Member, file: Input) -> bytes:
+def _link_target(tree: Tree, member: TarMember, file: Input) -> bytes:
     target = parse_path(member.target)
     if target not in tree or isinstance(tree[target], Directory):
         raise file.fail(
@@ -101,7 +101,7 @@ def _link_target(tree: Tree, member: Member, file: Input) -> bytes:
     return target
 
 
-def _node(member: Member, file: Input) -> Node:
+def _node(member: TarMember, file: Input) -> Node:
     metadata = _metadata(member, file)
     # In archives older than POSIX, only the slash marks a folder.
     if member.type in (tarfile.DIRTYPE, DUMP_FOLDER) or (
@@ -130,7 +130,7 @@ def _node(member: Member, file: Input) -> Node:
     )
 
 
-def _symlink_target(member: Member, file: Input) -> bytes:
+def _symlink_target(member: TarMember, file: Input) -> bytes:
     if not member.target or b"\0" in member.target:
         raise file.fail(
             member.offset,
@@ -140,7 +140,7 @@ def _symlink_target(member: Member, file: Input) -> bytes:
     return member.target
 
 
-def _metadata(member: Member, file: Input) -> Metadata:
+def _metadata(member: TarMember, file: Input) -> Metadata:
     if member.mode < 0:
         raise file.fail(
             member.offset, f"a mode of at least 0 for {display(member.name)}", f"{member.mode}"
@@ -154,7 +154,7 @@ def _metadata(member: Member, file: Input) -> Metadata:
     )
 
 
-def _time(member: Member, file: Input) -> int:
+def _time(member: TarMember, file: Input) -> int:
     if not -(1 << 63) <= member.mtime < 1 << 63:
         raise file.fail(
             member.offset, f"a 64-bit time for {display(member.name)}", f"{member.mtime}"
@@ -162,7 +162,7 @@ def _time(member: Member, file: Input) -> int:
     return member.mtime
 
 
-def _number(value: int, what: str, member: Member, file: Input) -> int:
+def _number(value: int, what: str, member: TarMember, file: Input) -> int:
     if not 0 <= value <= MAX_NUMBER:
         raise file.fail(
             member.offset, f"{what} from 0 to {MAX_NUMBER} for {display(member.name)}", f"{value}"
@@ -170,7 +170,7 @@ def _number(value: int, what: str, member: Member, file: Input) -> int:
     return value
 
 
-def _duplicate(path: bytes, member: Member, file: Input) -> FormatError:
+def _duplicate(path: bytes, member: TarMember, file: Input) -> FormatError:
     return file.fail(
         member.offset,
         "each name once",

@@ -62,7 +62,7 @@ class Module:
 
 
 @define(kw_only=True)
-class Modules:
+class KmodModules:
     """All modules of a release, in order, and the owners of symbols.
 
     Attributes:
@@ -83,7 +83,7 @@ def relate_modules(
     version: int,
     kernel: KernelSymbols | None = None,
     report_unknown: bool = True,
-) -> Modules:
+) -> KmodModules:
     """Return modules in kmod's order, with their dependencies.
 
     A module that cannot be read is kept, without symbols and dependencies.
@@ -131,7 +131,7 @@ def relate_modules(
                 module, required, owners, kernel, report_unknown=report_unknown
             )
     _rank(modules)
-    return Modules(
+    return KmodModules(
         modules=modules,
         symbols=[
             (name, owner)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from purekernel.formats.module_index import IndexValue, build_index
 from purekernel.rootfs.depmod.builtin import builtin_aliases, builtin_names
-from purekernel.rootfs.depmod.kmod import Module, Modules
+from purekernel.rootfs.depmod.kmod import KmodModules, Module
 from purekernel.rootfs.depmod.normalize import normalize_alias
 from purekernel.tree import display
 
@@ -27,7 +27,7 @@ Warn = Callable[[str], None]
 
 
 def build_kmod_files(
-    modules: Modules,
+    modules: KmodModules,
     *,
     builtin: bytes | None,
     builtin_modinfo: bytes | None,
@@ -99,7 +99,7 @@ def build_kmod_files(
     return files
 
 
-def dependency_lines(modules: Modules) -> list[bytes]:
+def dependency_lines(modules: KmodModules) -> list[bytes]:
     """Return the lines of modules.dep without newlines."""
     return [
         module.path + b":" + b"".join(b" " + needed.path for needed in module.all_needs)
@@ -124,13 +124,13 @@ def _warn_about_duplicates(entries: list[IndexValue], what: str, warn: Warn) -> 
         seen.add((entry.key, entry.value))
 
 
-def _aliases(modules: Modules) -> Iterator[tuple[Module, bytes]]:
+def _aliases(modules: KmodModules) -> Iterator[tuple[Module, bytes]]:
     for module in modules.modules:
         for alias in module.values(b"alias"):
             yield module, alias
 
 
-def _alias_entries(modules: Modules, warn: Warn) -> Iterator[IndexValue]:
+def _alias_entries(modules: KmodModules, warn: Warn) -> Iterator[IndexValue]:
     for module, alias in _aliases(modules):
         key = normalize_alias(alias)
         if key is None:
@@ -139,7 +139,7 @@ def _alias_entries(modules: Modules, warn: Warn) -> Iterator[IndexValue]:
             yield IndexValue(key, module.name, module.number)
 
 
-def _values_as_lines(modules: Modules, key: bytes) -> bytes:
+def _values_as_lines(modules: KmodModules, key: bytes) -> bytes:
     return b"".join(
         key + b" " + module.name + b" " + value + b"\n"
         for module in modules.modules
@@ -147,7 +147,7 @@ def _values_as_lines(modules: Modules, key: bytes) -> bytes:
     )
 
 
-def _devnames(modules: Modules, warn: Warn) -> bytes:
+def _devnames(modules: KmodModules, warn: Warn) -> bytes:
     lines = []
     for module in modules.modules:
         device = name = None

@@ -56,7 +56,7 @@ PRELINK_SUFFIX_BYTES = len(b".#prelink#.XXXXXX")
 
 
 @frozen(kw_only=True)
-class Content:
+class LibraryContent:
     """The properties of a library that do not depend on its name."""
 
     soname: bytes | None
@@ -115,7 +115,7 @@ class Libraries:
         self._rules = rules
         self._hwcaps = hwcaps
         self._remove_stale = remove_stale
-        self._contents: dict[int, Content] = {}
+        self._contents: dict[int, LibraryContent] = {}
 
     def search(self, folder: SearchFolder, folders: SearchList) -> list[Library]:
         """Return the libraries in ``folder``, one for each soname, in reverse order.
@@ -183,7 +183,7 @@ class Libraries:
         return name.startswith((b"lib", b"ld-")) and b".so" in name
 
     def _name_library(
-        self, name: bytes, content: Content, folder: SearchFolder, *, is_link: bool
+        self, name: bytes, content: LibraryContent, folder: SearchFolder, *, is_link: bool
     ) -> Library:
         """Return the library with a name in a folder."""
         soname = content.soname
@@ -225,7 +225,7 @@ class Libraries:
                 )
         return evolve(new, flags=flags)
 
-    def _read(self, path: bytes, name: bytes, found: Found) -> Content | None:
+    def _read(self, path: bytes, name: bytes, found: Found) -> LibraryContent | None:
         """Return the properties of the library at ``path``, ``None`` if it is not a library."""
         known = self._contents.get(found.inode)
         if known is not None:
@@ -250,7 +250,7 @@ class Libraries:
 
 def read_content(
     file: Input, architecture: Architecture, rules: Rules, *, name: bytes
-) -> Content | None:
+) -> LibraryContent | None:
     """Return the properties of a library; ``None`` for other files that ldconfig ignores.
 
     Args:
@@ -266,7 +266,7 @@ def read_content(
     if not _is_long_enough(file, architecture):
         return None
     if word & 0xFFFF in (AOUT_ZMAGIC, AOUT_QMAGIC):
-        return Content(
+        return LibraryContent(
             soname=_major_name(name),
             flags=LIBC4 if rules.library_types else ELF_LIBC6,
             isa_level=0,
@@ -297,7 +297,7 @@ def _is_elf_or_raise(file: Input, *, name: bytes) -> bool:
     return False
 
 
-def _read_elf(file: Input, architecture: Architecture, rules: Rules) -> Content | None:
+def _read_elf(file: Input, architecture: Architecture, rules: Rules) -> LibraryContent | None:
     header = parse_elf_header(file, byte_order=architecture.byte_order)
     if header.type != ET_DYN:
         return None
@@ -323,7 +323,7 @@ def _read_elf(file: Input, architecture: Architecture, rules: Rules) -> Content 
     flags = flags_of(architecture.family, header, libc, rules)
     if flags is None:
         return None
-    return Content(
+    return LibraryContent(
         soname=soname,
         flags=flags,
         isa_level=library.isa_level,

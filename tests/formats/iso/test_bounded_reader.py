@@ -6,14 +6,14 @@ import pytest
 
 from purekernel.errors import LimitError
 from purekernel.formats.iso.bounded_reader import MAX_READS, Window
-from purekernel.formats.iso.check import Survey
+from purekernel.formats.iso.check import IsoSurvey
 from purekernel.input import Input
 
 DATA = bytes(range(256)) * 512
 
 
 def window() -> Window:
-    survey = Survey(descriptors=(b"\1" * 2048, b"\2" * 2048), extents={20 * 2048: 6000})
+    survey = IsoSurvey(descriptors=(b"\1" * 2048, b"\2" * 2048), extents={20 * 2048: 6000})
     return Window(Input(DATA, name="disk.iso"), survey)
 
 

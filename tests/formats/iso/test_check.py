@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from purekernel.errors import FormatError, LimitError
-from purekernel.formats.iso.check import Survey, survey
+from purekernel.formats.iso.check import IsoSurvey, survey
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from tests.formats.iso import handmade
 from tests.formats.iso.handmade import image, record
@@ -12,7 +12,7 @@ ROOT = handmade.ROOT_EXTENT * 2048
 VOLUME = 16 * 2048
 
 
-def check(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Survey:
+def check(data: bytes, limits: Limits = DEFAULT_LIMITS) -> IsoSurvey:
     return survey(Input(memoryview(data), name="disk.iso", limits=limits))
 
 
