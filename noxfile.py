@@ -59,6 +59,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
+    session.run("python", "-m", "tests.docs.strict_examples")
     session.run("python", "-m", "fixtures", "--check")
 
 
