@@ -35,6 +35,11 @@ class Bars(StepTimer):
         self._progress.add_task("", total=None)
         self._progress.start()
 
+    def started(self, words: str) -> None:
+        """Show the step at once: the next refresh may be after its end."""
+        super().started(words)
+        self._progress.refresh()
+
     def close(self) -> None:
         """Clear the line."""
         self._progress.stop()
