@@ -30,6 +30,7 @@ FUNCTIONS = {
     COMMANDS: {
         "__main__.py": "main",
         "cli/build.py": "build_command",
+        "cli/build_image.py": "_show_plan _source",
         "cli/bundle.py": "bundle_command",
         "cli/cache.py": "_open",
         "cli/deps.py": "deps_command",

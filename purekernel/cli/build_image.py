@@ -1,7 +1,8 @@
-"""Do the work of ``purekernel build`` and ``purekernel bundle``."""
+"""Do the work of ``purekernel build``."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -13,24 +14,22 @@ import click
 
 from purekernel.cli.cluster import running_on
 from purekernel.cli.gathering import REQUEST_OPTIONS, STORE_OPTIONS
-from purekernel.cli.plan_inputs import show_plan, take_context, take_recipe
 from purekernel.cli.printer import Printer
-from purekernel.cli.summary import render_text, summarize, summarize_bundle
+from purekernel.cli.summary import render_text, summarize
 from purekernel.cli.terminal import StepTimer, choose_progress
 from purekernel.encode.cluster import Address
 from purekernel.encode.disk_cache import EncodedCache
 from purekernel.encode.encoders import Effort
 from purekernel.errors import OutputError, UsageError
 from purekernel.formats.initramfs import Compression
-from purekernel.plan.fetch_plan import gather, open_plan_context
-from purekernel.razor.bundle import Bundle, bundle_name, load_bundle, sample_bundle
+from purekernel.input import limits_of
+from purekernel.razor.bundle import Bundle, load_bundle, sample_bundle
 from purekernel.recipe.context import Context
-from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import BootChanges, Recipe
 from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.recipe.request import Request, bundle_changes
 from purekernel.remaster.build import build
-from purekernel.remaster.outputs import output_names, write_bundle
+from purekernel.remaster.outputs import output_names
 
 VOLUME = ("volume_id", "application", "system", "publisher", "preparer")
 
@@ -38,33 +37,6 @@ VOLUME = ("volume_id", "application", "system", "publisher", "preparer")
 BUNDLE_OPTIONS = (
     "iso_version", "overlays", "keep_owners", "keep_iso_files", "drop_boot", "boot", "volume",
 )  # fmt: skip
-
-
-def gather_bundle(
-    printer: Printer, *, folder: Path, dry_run: bool, quiet: bool, verbose: bool, **options: Any
-) -> None:
-    """Gather a bundle, and write it to ``folder``; with ``dry_run``, print the plan."""
-    recipe = take_recipe(options, printer)
-    progress = choose_progress(quiet=quiet, verbose=verbose, json=printer.as_json)
-    with closing(progress):
-        context = take_context(options, progress, timestamp=options.pop("timestamp"))
-        if dry_run:
-            show_plan(
-                printer,
-                recipe,
-                context,
-                lambda plan: [str(folder / bundle_name(plan.flavour or Flavour.DEV))],
-                progress=progress,
-            )
-            return
-        with open_plan_context(recipe, context) as plan_context:
-            gathered = gather(plan_context, progress=progress)
-            output = write_bundle(gathered, context, folder)
-    for note in gathered.notes:
-        printer.note(note)
-    printer.document |= summarize_bundle(gathered, [output], progress.seconds)
-    if not quiet:
-        printer.text(render_text([output]))
 
 
 def run_build(
@@ -144,6 +116,24 @@ def run_build(
         printer.text(render_text(image.files, image))
 
 
+def take_context(options: dict[str, Any], progress: StepTimer, **settings: Any) -> Context:
+    """Remove the options of a store and lock file from ``options``, and return a context of them.
+
+    Args:
+        options: the options of a command.
+        progress: receives the steps and the fetched files.
+        settings: further attributes of the context.
+    """
+    settings.update({name: options.pop(name) for name in STORE_OPTIONS if name in options})
+    return Context(
+        **settings,
+        limits=limits_of(options.pop("max_unpacked", None)),
+        environment=os.environ,
+        progress=progress,
+        report=progress.had,
+    )
+
+
 def _source(
     printer: Printer,
     bundle: Path | None,
@@ -154,6 +144,8 @@ def _source(
 ) -> Recipe | Callable[..., Bundle]:
     """Return the recipe, or a function that loads the bundle with the changes in ``options``."""
     if bundle is None and not sample:
+        from purekernel.cli.plan_inputs import take_recipe  # noqa: PLC0415  # a bundle needs none
+
         return take_recipe(options, printer)
     if bundle is not None and sample:
         raise UsageError("a bundle and --sample exclude each other")
@@ -181,6 +173,8 @@ def _folder_of(recipe: Recipe) -> Path:
 def _show_plan(
     printer: Printer, recipe: Recipe, context: Context, outputs: Outputs, *, progress: StepTimer
 ) -> None:
+    from purekernel.cli.plan_inputs import show_plan  # noqa: PLC0415  # a bundle needs none
+
     folder, kinds = outputs.folder or Path(), outputs.kinds_for(recipe)
     show_plan(
         printer,

@@ -73,7 +73,7 @@ def bundle_command(
     """  # noqa: D301  # click keeps the line breaks after a backspace
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
-    from purekernel.cli.build_image import gather_bundle  # noqa: PLC0415  # too slow for --help
+    from purekernel.cli.plan_inputs import gather_bundle  # noqa: PLC0415  # too slow for --help
 
     folder = output_dir or Path(DEFAULT_FOLDER)
     gather_bundle(printer, folder=folder, quiet=quiet, verbose=verbose, **options)

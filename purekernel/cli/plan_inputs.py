@@ -1,4 +1,4 @@
-"""Do the work of ``purekernel fetch``, ``lock`` and ``deps``, and of dry runs."""
+"""Do the work of ``purekernel bundle``, ``fetch``, ``lock`` and ``deps``, and of dry runs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,28 @@ from typing import Any
 
 import click
 
+from purekernel.cli.build_image import take_context
 from purekernel.cli.drawing import draw, draw_graph, draw_plan, graph_as_dot, guides
-from purekernel.cli.gathering import REQUEST_OPTIONS, STORE_OPTIONS
+from purekernel.cli.gathering import REQUEST_OPTIONS
 from purekernel.cli.printer import Printer
-from purekernel.cli.summary import describe_graph, describe_inputs, summarize_plan
+from purekernel.cli.summary import (
+    describe_graph,
+    describe_inputs,
+    render_text,
+    summarize_bundle,
+    summarize_plan,
+)
 from purekernel.cli.terminal import StepTimer, choose_progress, megabytes
 from purekernel.errors import LockError, UsageError
-from purekernel.input import limits_of
 from purekernel.plan import Plan
 from purekernel.plan.extensions import find_dependencies
 from purekernel.plan.fetch_plan import gather, open_plan_context, sizes_of
 from purekernel.plan.lock import build_lock, changes, write_lock
 from purekernel.plan.locking import make_lock
 from purekernel.plan.planner import make_plan
+from purekernel.razor.bundle import bundle_name
 from purekernel.recipe.context import Context
+from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.request import (
     COMMAND_LINE,
@@ -33,6 +41,7 @@ from purekernel.recipe.request import (
     join_request,
     with_password,
 )
+from purekernel.remaster.compose import write_bundle
 from purekernel.repos.tinycore import refuse_missing
 
 STDIN = "-"
@@ -145,6 +154,33 @@ def show_dependencies(
     )
 
 
+def gather_bundle(
+    printer: Printer, *, folder: Path, dry_run: bool, quiet: bool, verbose: bool, **options: Any
+) -> None:
+    """Gather a bundle, and write it to ``folder``; with ``dry_run``, print the plan."""
+    recipe = take_recipe(options, printer)
+    progress = choose_progress(quiet=quiet, verbose=verbose, json=printer.as_json)
+    with closing(progress):
+        context = take_context(options, progress, timestamp=options.pop("timestamp"))
+        if dry_run:
+            show_plan(
+                printer,
+                recipe,
+                context,
+                lambda plan: [str(folder / bundle_name(plan.flavour or Flavour.DEV))],
+                progress=progress,
+            )
+            return
+        with open_plan_context(recipe, context) as plan_context:
+            gathered = gather(plan_context, progress=progress)
+            output = write_bundle(gathered, context, folder)
+    for note in gathered.notes:
+        printer.note(note)
+    printer.document |= summarize_bundle(gathered, [output], progress.seconds)
+    if not quiet:
+        printer.text(render_text([output]))
+
+
 def take_recipe(options: dict[str, Any], printer: Printer) -> Recipe:
     """Remove the options of a request from ``options``, and return the recipe that they give.
 
@@ -164,24 +200,6 @@ def take_recipe(options: dict[str, Any], printer: Printer) -> Recipe:
     for warning in recipe.warnings:
         printer.note(warning)
     return recipe
-
-
-def take_context(options: dict[str, Any], progress: StepTimer, **settings: Any) -> Context:
-    """Remove the options of a store and lock file from ``options``, and return a context of them.
-
-    Args:
-        options: the options of a command.
-        progress: receives the steps and the fetched files.
-        settings: further attributes of the context.
-    """
-    settings.update({name: options.pop(name) for name in STORE_OPTIONS if name in options})
-    return Context(
-        **settings,
-        limits=limits_of(options.pop("max_unpacked", None)),
-        environment=os.environ,
-        progress=progress,
-        report=progress.had,
-    )
 
 
 def show_plan(

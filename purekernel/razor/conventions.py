@@ -15,7 +15,7 @@ from attrs import evolve
 from purekernel.errors import BundleError, PurekernelError, UsageError, inside
 from purekernel.fetch.shipped import load_shipped_list
 from purekernel.fetch.urls import last_component
-from purekernel.formats.gem import GemVersion, ListedGem, parse_gem_list
+from purekernel.formats import gem as gem_format
 from purekernel.formats.tar import parse_tar
 from purekernel.input import Input
 from purekernel.razor.bundle import (
@@ -132,11 +132,11 @@ class RazorConventions(Conventions):
         extension = Named(name=defaults.UTIL_LINUX, place=source)
         return (*([Cut(extension=extension, files=files)] if files else []), *chosen)
 
-    def gems(self, errors: list[PurekernelError]) -> tuple[ListedGem, ...]:
+    def gems(self, errors: list[PurekernelError]) -> tuple[gem_format.ListedGem, ...]:
         """Return the project's list of gems."""
         list_errors: list[PurekernelError] = []
         data = self.project.content(GEM_LIST) or b""
-        listed = parse_gem_list(Input(data, name=GEM_LIST.decode()), errors=list_errors)
+        listed = gem_format.parse_gem_list(Input(data, name=GEM_LIST.decode()), errors=list_errors)
         errors += [error.within(self.source) for error in list_errors]
         return listed
 
@@ -144,13 +144,13 @@ class RazorConventions(Conventions):
         """Return the version of Ruby: a Microkernel's programs are in ``lib/ruby/1.8``."""
         return recipe.gems.ruby or defaults.RUBY
 
-    def rubygems(self, recipe: Recipe) -> GemVersion | None:
+    def rubygems(self, recipe: Recipe) -> gem_format.GemVersion | None:
         """Return the version of the RubyGems in the image, from its file's name."""
         requested = None if recipe.razor is None else recipe.razor.rubygems
         match = _RUBYGEMS.fullmatch(
             last_component(defaults.RUBYGEMS if requested is None else requested)
         )
-        return GemVersion(match[1]) if match is not None else None
+        return gem_format.GemVersion(match[1]) if match is not None else None
 
     def files(self, recipe: Recipe) -> Mapping[str, tuple[str, str]]:
         """Return RubyGems, the VMware tools and, in 2012, MCollective."""

@@ -5,6 +5,8 @@ Source: build-bundle-file.sh for all but the first; some of its own addresses no
 
 from __future__ import annotations
 
+RECIPE_NAME = "purekernel.toml"
+
 TINYCORE_MIRRORS = (
     "http://repo.tinycorelinux.net",
     "http://distro.ibiblio.org/tinycorelinux",

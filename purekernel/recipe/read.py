@@ -15,13 +15,12 @@ from purekernel.formats.toml import TomlDocument, TomlPath, parse_toml
 from purekernel.host.read import is_folder, load_file
 from purekernel.input import Input, Limits
 from purekernel.recipe.check import check_recipe
+from purekernel.recipe.defaults import RECIPE_NAME
 from purekernel.recipe.keys import Key, Table
 from purekernel.recipe.kinds import EXTENSION_NAME, GEM, IMAGE_PATH, Array, Kind
 from purekernel.recipe.lists import parse_extension_list, parse_gem_list, parse_path_list
 from purekernel.recipe.model import Named, Recipe
 from purekernel.recipe.schema import tables
-
-RECIPE_NAME = "purekernel.toml"
 
 Read = Callable[[Path], bytes]
 """Returns the content of a file on the host."""

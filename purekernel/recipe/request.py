@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 from attrs import evolve, field, fields
 
+from purekernel import recipe as recipes
 from purekernel.errors import InputError, PurekernelError, UsageError, raise_all
 from purekernel.fetch.urls import is_url
 from purekernel.formats.tinycore import parse_extension_name
 from purekernel.host.read import is_folder
-from purekernel.recipe.defaults import USER
+from purekernel.recipe.defaults import RECIPE_NAME, USER
 from purekernel.recipe.flavour import SCRIPTS, Flavour
 from purekernel.recipe.keys import override
 from purekernel.recipe.kinds import KERNEL_RELEASE
@@ -32,7 +33,6 @@ from purekernel.recipe.model import (
     Razor,
     Recipe,
 )
-from purekernel.recipe.read import RECIPE_NAME, load_recipe, read_text_file
 from purekernel.recipe.settings import (
     Settings,
     parse_settings,
@@ -186,7 +186,7 @@ def ask_about(
     path = _recipe_path(request)
     joining = _Joining(request)
     loaded = joining.try_or(
-        lambda: _empty_recipe() if path is None else load_recipe(path), _empty_recipe()
+        lambda: _empty_recipe() if path is None else recipes.load_recipe(path), _empty_recipe()
     )
     file, outer = joining.settings(environment)
     raise_all(joining.errors)
@@ -360,7 +360,7 @@ def _recipe_path(request: Request) -> Path | None:
 
 def _recipe(request: Request, path: Path | None) -> Recipe:
     """Return the recipe, with the project from the command line or the current folder."""
-    recipe = _empty_recipe() if path is None else load_recipe(path, defer_lists=True)
+    recipe = _empty_recipe() if path is None else recipes.load_recipe(path, defer_lists=True)
     if request.project is not None:
         # A path on the command line is relative to the current folder, not to the recipe's.
         project = request.project
@@ -383,12 +383,12 @@ def _recipe(request: Request, path: Path | None) -> Recipe:
 def _settings_file(path: Path | None) -> Settings:
     if path is None:
         return Settings()
-    return parse_settings(read_text_file(path), source=str(path))
+    return parse_settings(recipes.read_text_file(path), source=str(path))
 
 
 def _load_list(path: Path, place: str, faults: list[PurekernelError]) -> tuple[Named, ...]:
     try:
-        data = read_text_file(path)
+        data = recipes.read_text_file(path)
     except InputError as error:
         raise InputError(
             f"{place}: {error.message}", hint="give a file with one extension per line"

@@ -6,14 +6,14 @@ import os
 
 from attrs import evolve
 
-from purekernel.plan.fetch_plan import gather, open_plan_context
+from purekernel import plan as planning
+from purekernel import remaster
 from purekernel.razor.bundle import Bundle, load_bundle
 from purekernel.razor.microkernel import compose_bundle
 from purekernel.recipe.composition import Composition
 from purekernel.recipe.context import Context
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Outputs
-from purekernel.remaster.compose import compose_recipe
 from purekernel.remaster.image import Image, make_image
 from purekernel.remaster.outputs import write_image
 
@@ -42,10 +42,10 @@ def build(
     """
     context, outputs = context or Context(), outputs or Outputs()
     if isinstance(source, Recipe):
-        with open_plan_context(source, context) as plan_context:
-            gathered = gather(plan_context, progress=context.progress)
+        with planning.open_plan_context(source, context) as plan_context:
+            gathered = planning.gather(plan_context, progress=context.progress)
             with context.progress.step("assembling"):
-                composition = compose_recipe(gathered, context)
+                composition = remaster.compose_recipe(gathered, context)
             return _finish(composition, context, outputs)
     if not isinstance(source, Bundle):
         with context.progress.step("reading the bundle"):

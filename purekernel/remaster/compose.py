@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 
 from attrs import evolve
 
@@ -17,8 +18,10 @@ from purekernel.errors import (
 )
 from purekernel.formats import gem as gem_format
 from purekernel.formats.core_iso import Base
+from purekernel.host.write import Output, publish
 from purekernel.input import Input, Limits
 from purekernel.plan.fetch_plan import Gathered
+from purekernel.razor.bundle import bundle_name
 from purekernel.recipe.composition import Composition
 from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Flavour
@@ -219,3 +222,19 @@ def _with_autologin(tree: Tree, *, on: bool) -> Tree:
     content = set_autologin(bytes(node.content), on)
     changed.replace(path, evolve(node, content=content))
     return changed
+
+
+def write_bundle(gathered: Gathered, context: Context, folder: Path) -> Output:
+    """Write the bundle into ``folder``, which is created if missing.
+
+    Raises:
+        PurekernelError: an input is damaged, or two inputs contradict each other.
+        OutputError: the bundle cannot be written; an existing file stays unchanged.
+    """
+    plan, progress = gathered.plan, context.progress
+    with progress.step("assembling"):
+        content = plan.conventions.bundle(Assembly(gathered, context))
+    name = bundle_name(plan.flavour or Flavour.DEV)
+    with progress.step("writing"):
+        (output,) = publish(folder, {name: content})
+    return output

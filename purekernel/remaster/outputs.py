@@ -1,4 +1,4 @@
-"""Write an image, or a bundle, as files."""
+"""Write an image as files."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from pathlib import Path
 
 from purekernel.formats.boot_losses import refuse_losses
 from purekernel.host.write import Output, WriteOutput, publish
-from purekernel.plan.fetch_plan import Gathered
 from purekernel.progress import Progress, Silent
-from purekernel.razor.bundle import bundle_name
-from purekernel.recipe.context import Context
-from purekernel.recipe.flavour import Emit, Flavour
+from purekernel.recipe.flavour import Emit
 from purekernel.recipe.outputs import Outputs
-from purekernel.remaster.compose import Assembly
 from purekernel.remaster.image import Image
 from purekernel.remaster.pxe import build_pxe_files
 from purekernel.tree import Buffer
@@ -69,22 +65,3 @@ def output_names(name: str, kinds: Iterable[Emit]) -> list[str]:
         Emit.PXE: [f"{name}.pxe"],
     }
     return [path for kind in kinds for path in names[kind]]
-
-
-# Write a bundle atomically.
-
-
-def write_bundle(gathered: Gathered, context: Context, folder: Path) -> Output:
-    """Write the bundle into ``folder``, which is created if missing.
-
-    Raises:
-        PurekernelError: an input is damaged, or two inputs contradict each other.
-        OutputError: the bundle cannot be written; an existing file stays unchanged.
-    """
-    plan, progress = gathered.plan, context.progress
-    with progress.step("assembling"):
-        content = plan.conventions.bundle(Assembly(gathered, context))
-    name = bundle_name(plan.flavour or Flavour.DEV)
-    with progress.step("writing"):
-        (output,) = publish(folder, {name: content})
-    return output
