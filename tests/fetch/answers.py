@@ -23,12 +23,12 @@ def redirect(target: str, code: int = 302) -> Answer:
 
 
 def cut(until: int) -> Answer:
-    """Serve the file, and close the connection after so many bytes of the body."""
+    """Serve the file, and close the connection after ``until`` bytes of the body."""
     return lambda exchange: exchange.give(until=until)
 
 
 def stall(until: int) -> Answer:
-    """Serve so many bytes of the body, and leave the connection open."""
+    """Serve ``until`` bytes of the body, and leave the connection open."""
 
     def answer(exchange: Exchange) -> None:
         exchange.give(until=until)
@@ -43,12 +43,12 @@ def whole(exchange: Exchange) -> None:
 
 
 def whole_cut(until: int) -> Answer:
-    """Ignore ranges, and close the connection after so many bytes."""
+    """Ignore ranges, and close the connection after ``until`` bytes of the body."""
     return lambda exchange: exchange.give(ranges=False, until=until)
 
 
 def slowly(between: float) -> Answer:
-    """Serve the file in pieces of 4 KiB, so many seconds apart."""
+    """Serve the file in pieces of 4 KiB, ``between`` seconds apart."""
     return lambda exchange: exchange.give(between=between)
 
 
@@ -58,7 +58,7 @@ def silence(exchange: Exchange) -> None:
 
 
 def tunnel(port: int) -> Answer:
-    """Act as a proxy that connects the client to a port of this host, whatever it asks for."""
+    """Act as a proxy that connects the client to ``port`` on 127.0.0.1 for every request."""
 
     def relay(source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
@@ -81,7 +81,7 @@ def tunnel(port: int) -> Answer:
 
 
 def raw(*pieces: bytes, between: float = 0.0) -> Answer:
-    """Send bytes as they are, and close the connection."""
+    """Send ``pieces`` unchanged, ``between`` seconds apart, and close the connection."""
 
     def answer(exchange: Exchange) -> None:
         exchange.hang_up()
@@ -94,7 +94,7 @@ def raw(*pieces: bytes, between: float = 0.0) -> Answer:
 
 
 def chunks(pieces: Iterable[bytes], *, ended: bool = True, **headers: str) -> Answer:
-    """Send a body in chunks; one that is not ``ended`` is cut off after the last."""
+    """Send a chunked body; unless ``ended``, omit the final empty chunk and disconnect."""
 
     def answer(exchange: Exchange) -> None:
         named = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -44,18 +44,18 @@ class Child:
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """Kill it, as Linux does when the memory is full: no more of its code runs."""
+        """Send SIGKILL, as the out-of-memory killer of Linux does: no cleanup code runs."""
         self._process.kill()
         self._process.communicate()
 
     def interrupt(self) -> tuple[int, str]:
-        """Press Ctrl-C; return the exit status and the last line of standard error."""
+        """Send SIGINT, as Ctrl-C does; return the exit status and the last line on stderr."""
         self._process.send_signal(signal.SIGINT)
         _said, complaints = self._process.communicate(timeout=120)
         return self._process.returncode, complaints.decode().splitlines()[-1]
 
     def wait(self) -> Any:
-        """Return the digests of what it fetched."""
+        """Wait for the exit; return the SHA-256 digests of the fetched files."""
         said, complaints = self._process.communicate(timeout=120)
         assert (self._process.returncode, complaints) == (0, b"")
         return json.loads(said)

@@ -1,4 +1,4 @@
-"""Servers and a store for the tests of downloads."""
+"""Fixtures for the tests of downloads: servers, a store and a clean environment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _VARIABLES = (
 
 @pytest.fixture
 def plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment without proxies, authorities and passwords."""
+    """Remove proxies, CA bundles and passwords from the environment."""
     for name in _VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -41,7 +41,7 @@ def server(plain_surroundings: None) -> Iterator[Server]:
 
 @pytest.fixture
 def second(plain_surroundings: None) -> Iterator[Server]:
-    """Another server: another mirror."""
+    """Run a second server, which acts as another mirror."""
     with Server().running() as running:
         yield running
 
@@ -53,7 +53,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def unanswering() -> Iterator[int]:
-    """A port that accepts connections and never sends anything."""
+    """Return a port that accepts connections and never sends data."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(50)

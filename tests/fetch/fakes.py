@@ -1,4 +1,4 @@
-"""Downloads without a network: a mirror that is a dictionary."""
+"""Downloads without a network: the mirror is a dictionary."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from purekernel.fetch.model import Download, DownloadedFile
 
 
 class FakeDownloads:
-    """Serves files by their URLs, and counts the requests.
+    """Return files from a dictionary of URLs, and record the requests.
 
     Attributes:
-        asked: every URL that was asked for, in order.
-        failures: by host, how many more requests it does not answer.
+        asked: every requested URL, in order.
+        failures: by host, the number of next requests that fail.
     """
 
     def __init__(self, files: Mapping[str, bytes], base: str = "http://mirror.example") -> None:
@@ -24,7 +24,7 @@ class FakeDownloads:
         self.failures: dict[str, int] = {}
 
     def fetch(self, download: Download) -> DownloadedFile | None:
-        # As the real ones do: the first mirror's answer for an optional file counts.
+        # As in Downloads, the first mirror's response decides for an optional file.
         urls = download.urls[:1] if download.optional else download.urls
         self.asked.extend(urls)
         for url in urls:

@@ -1,4 +1,4 @@
-"""Short forms for the tests of downloads: fetch a file, or return the error."""
+"""Helpers for the tests of downloads: fetch one file, or return the error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from purekernel.fetch.model import Download
 from purekernel.fetch.store import Store
 from purekernel.fetch.urls import last_component
 
-# Three attempts without pauses, and a limit for stalls that a busy machine does not exceed.
+# Three attempts without pauses. A busy machine does not exceed the limit for stalls.
 QUICK = DownloadPolicy(
     attempts=3,
     connect_seconds=20,
@@ -38,7 +38,7 @@ IMPATIENT = DownloadPolicy(
     most_pause_seconds=0,
 )
 
-# The hint of a download that fails for no special reason.
+# The hints of failed downloads, by cause.
 CHECKSUM_HINT = (
     "correct the digest, use another source, or run 'purekernel lock --update' if the new "
     "file is the right one"
@@ -50,7 +50,7 @@ ELSEWHERE_HINT = "set another folder with --cache-dir or PUREKERNEL_CACHE"
 
 
 def extension(size_bytes: int = 3000, seed: int = 0) -> bytes:
-    """Return bytes that look like an extension and in which no two parts are equal."""
+    """Return random bytes that start with the magic number of squashfs, as an extension does."""
     return b"hsqs" + random.Random(seed).randbytes(size_bytes - 4)
 
 
@@ -63,7 +63,7 @@ def sha256(content: bytes) -> str:
 
 
 def want(*urls: str, **fields: Any) -> Download:
-    """Return a request for a file that is named after the first of ``urls``."""
+    """Return a request for a file. Its name is the last component of the first URL."""
     return Download(**{"name": last_component(urls[0]), "urls": urls, **fields})
 
 
@@ -83,21 +83,21 @@ def fetch(
 
 
 def why_not(store: Store, *urls: str, **named: Any) -> tuple[type[PurekernelError], str, str]:
-    """Return how fetching fails: the error's kind, its message and its hint."""
+    """Return the type, message and hint of the error that fetching raises."""
     with pytest.raises(PurekernelError) as caught:
         fetch(store, *urls, **named)
     return type(caught.value), str(caught.value), caught.value.hint
 
 
 def files(store: Store) -> list[str]:
-    """Return the top folder of each file in the store."""
+    """Return the top-level folder of each file in the store, without the locks."""
     top = store.folder / "v1"
     found = (path.relative_to(top) for path in top.rglob("*") if path.is_file())
     return sorted(path.parts[0] for path in found if path.parts[0] != "locks")
 
 
 def blobs(store: Store) -> list[Path]:
-    """Return the whole files in the store."""
+    """Return the paths of the complete files in the store."""
     return sorted(path for path in (store.folder / "v1" / "blobs").rglob("*") if path.is_file())
 
 

@@ -1,7 +1,8 @@
-"""A web server on 127.0.0.1 that follows HTTP/1.1, and violates it where a test says so.
+"""A web server on 127.0.0.1 that follows HTTP/1.1, and violates it where a test requires it.
 
-Files have a strong ETag and a date, and are given in ranges (RFC 9110, 13 and 14). A script
-for a path has one answer for each request to come; when it is used up, the file is served.
+Files have a strong ETag and a date. The server supports ranges (RFC 9110, 13 and 14).
+A script for a path has one answer for each of the next requests. After the last one, the
+server sends the file.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ class Asked:
 
     Attributes:
         method: ``GET`` and the like.
-        target: what stands in the request line.
-        headers: by name, in small letters.
-        connection: the number of the connection that it came over.
-        status: of the answer; 0 where that was none.
-        sent_bytes: of the body.
+        target: the request target in the request line.
+        headers: by name, in lower case.
+        connection: the number of the connection, from 1.
+        status: of the response; 0 if the server sent none.
+        sent_bytes: of the body of the response.
     """
 
     method: str
@@ -55,7 +56,7 @@ class Asked:
 
 @frozen(kw_only=True)
 class Served:
-    """One file and the headers of its response."""
+    """A file and the headers of its response."""
 
     content: bytes
     headers: dict[str, str]
@@ -66,7 +67,7 @@ class Served:
 
 @define
 class _State:
-    """What the threads of one server share."""
+    """State that the threads of one server share."""
 
     files: dict[str, Served] = field(factory=dict)
     scripts: dict[str, list[Answer]] = field(factory=dict)
@@ -79,16 +80,16 @@ class _State:
 
 
 class Exchange(http.server.BaseHTTPRequestHandler):
-    """One connection, and its current request."""
+    """A connection and its current request."""
 
     protocol_version = "HTTP/1.1"
-    # Header and body are written one after the other: without this, they arrive 40 ms apart.
+    # Header and body are two writes. With Nagle's algorithm, they arrive 40 ms apart.
     disable_nagle_algorithm = True
     server: _Listener
 
     def setup(self) -> None:
         if self.server.tls is not None:
-            # In the thread of the connection: a client may be slow, or disconnect.
+            # In the thread of the connection, because a client may be slow or disconnect.
             self.request = self.server.tls.wrap_socket(
                 self.request, server_side=True, suppress_ragged_eofs=True
             )
@@ -105,7 +106,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
             self.server.shutdown_request(self.request)
 
     def answer(self) -> None:
-        """Record the request; respond as the test has said, or with the file."""
+        """Record the request; respond as the script says, or with the file."""
         self.asked = Asked(
             method=self.command,
             target=self.path,
@@ -122,7 +123,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         else:
             self.give()
 
-    do_GET = do_HEAD = do_CONNECT = answer  # noqa: N815  # the base class calls them so
+    do_GET = do_HEAD = do_CONNECT = answer  # noqa: N815  # names of the base class
 
     def give(
         self, *, until: int | None = None, ranges: bool = True, between: float | None = None
@@ -130,9 +131,9 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         """Serve the file, in whole or in part, or respond with 404.
 
         Args:
-            until: how many bytes of the body are sent before the connection is cut.
-            ranges: whether they are given.
-            between: seconds between pieces.
+            until: the number of bytes of the body to send before the connection is closed.
+            ranges: whether Range headers are respected.
+            between: seconds between pieces of 4 KiB.
         """
         served = self.server.state.files.get(self.path)
         if served is None:
@@ -156,12 +157,12 @@ class Exchange(http.server.BaseHTTPRequestHandler):
             self.hang_up()
 
     def say(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        """Respond with a body of its own."""
+        """Respond with a status and a body."""
         self.begin(status, {"Content-Length": str(len(body)), **(headers or {})})
         self.send_body(body)
 
     def begin(self, status: int, headers: dict[str, str]) -> None:
-        """Send the head of a response."""
+        """Send the status line and the headers of a response."""
         self.asked.status = status
         self.send_response(status)
         for name, value in headers.items():
@@ -181,7 +182,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
                 time.sleep(between)
 
     def send_raw(self, content: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes unchanged."""
         self.wfile.write(content)
         self.asked.sent_bytes += len(content)
 
@@ -191,7 +192,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
 
     @staticmethod
     def letting_go() -> suppress:
-        """Stop if the client has disconnected."""
+        """Return a context manager that ignores errors of a disconnected client."""
         return suppress(OSError)
 
     def wait_for_the_end(self) -> None:
@@ -239,18 +240,18 @@ class _Listener(socketserver.ThreadingTCPServer):
             self.state.open.discard(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep errors of the server itself; that a client disconnects is not one."""
+        """Record errors of the server. Ignore clients that disconnect."""
         error = sys.exception() if sys.version_info >= (3, 12) else sys.exc_info()[1]
         if error is not None and not isinstance(error, (ConnectionError, ssl.SSLError)):
             self.state.errors.append(error)
 
 
 class Server:
-    """Serves the files that are put into it, and records the requests.
+    """A server for the files of a test. It records the requests.
 
     Attributes:
         port: on 127.0.0.1.
-        url: without a slash at its end.
+        url: without a trailing slash.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
@@ -264,7 +265,7 @@ class Server:
 
     @contextmanager
     def running(self) -> Iterator[Server]:
-        """Serve inside the block; afterwards no connection and no thread is left."""
+        """Serve inside the block; at its end, close all connections and join the thread."""
         self._thread.start()
         try:
             yield self
@@ -279,7 +280,7 @@ class Server:
         assert self._state.errors == []
 
     def put(self, path: str, content: bytes, **headers: str | None) -> str:
-        """Serve ``content``; return its URL. Headers named ``None`` are left out."""
+        """Serve ``content``; return its URL. Omit headers whose value is ``None``."""
         said: dict[str, str | None] = {
             "ETag": f'"{hashlib.sha256(content).hexdigest()[:12]}"',
             "Last-Modified": MODIFIED,
@@ -299,7 +300,7 @@ class Server:
         return f"{self.url}{path}"
 
     def unscript(self, path: str) -> None:
-        """Serve the file again, and drop the responses that are left."""
+        """Delete the remaining responses, and serve the file again."""
         self._state.scripts.pop(path, None)
 
     @property
@@ -308,7 +309,7 @@ class Server:
         return list(self._state.asked)
 
     def statuses(self, path: str | None = None) -> list[int]:
-        """Return how the requests (for one path) were answered."""
+        """Return the status of each response (for one path)."""
         return [one.status for one in self.asked if path in (None, one.target)]
 
     def wait_for_idleness(self) -> None:
@@ -318,10 +319,10 @@ class Server:
 
     @property
     def connections(self) -> int:
-        """How many connections there were."""
+        """The number of connections so far."""
         return self._state.connections
 
     @property
     def most_at_once(self) -> int:
-        """How many connections there were at one time."""
+        """The largest number of simultaneous connections."""
         return self._state.most_at_once

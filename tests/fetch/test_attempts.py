@@ -1,4 +1,4 @@
-"""Mirrors in their order, asked again after pauses, and what is said when none gave the file."""
+"""Test attempts: the order of mirrors, pauses, Retry-After and unreachable hosts."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_pauses_double_up_to_the_maximum(server: Server, store: Store) -> None:
         ({"Retry-After": "-5"}, 1),
     ],
 )
-def test_retry_after_is_respected(
+def test_pause_follows_retry_after(
     code: int, headers: dict[str, str], pause: float, server: Server, store: Store
 ) -> None:
     pauses: list[float] = []
@@ -121,8 +121,8 @@ def test_retry_after_is_respected(
     assert pauses == [pause]
 
 
-def test_retry_after_date_uses_server_clock(server: Server, store: Store) -> None:
-    """Date and Retry-After are years away from any clock here, and nine seconds apart."""
+def test_retry_after_date_is_relative_to_server_date(server: Server, store: Store) -> None:
+    """Date is years behind the local clock. Retry-After is nine seconds after Date."""
 
     def answer(exchange: Any) -> None:
         exchange.send_response_only(503)
@@ -141,7 +141,7 @@ def test_retry_after_date_uses_server_clock(server: Server, store: Store) -> Non
     assert pauses == [9]
 
 
-def test_no_pause_beyond_time_limit(server: Server, store: Store) -> None:
+def test_pause_beyond_time_limit_ends_attempts(server: Server, store: Store) -> None:
     pauses: list[float] = []
     server.script("/a.tcz", *[status(500)] * 9)
     policy = DownloadPolicy(most_seconds=20, first_pause_seconds=20, most_pause_seconds=20)
@@ -177,7 +177,7 @@ def test_no_pause_after_last_attempt() -> None:
 
 @pytest.fixture
 def dialled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The ports that connections were tried to."""
+    """Return the list of ports that the test tries to connect to."""
     ports: list[int] = []
     dial = connection.create_connection
 
@@ -192,7 +192,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 ONE_BY_ONE = DownloadPolicy(parallel=1, attempts=3, first_pause_seconds=1, most_pause_seconds=9)
 
 
-def test_unreachable_host_is_waited_for_once(
+def test_unreachable_host_is_retried_for_first_file_only(
     plain_surroundings: None, store: Store, dialled: list[int]
 ) -> None:
     pauses: list[float] = []
@@ -241,7 +241,7 @@ def test_unreachable_host_is_tried_as_often_as_policy_allows(
     assert dialled == [port] * QUICK.attempts
 
 
-def test_file_without_url_is_an_error(store: Store) -> None:
+def test_request_without_url_raises(store: Store) -> None:
     with Downloads(store) as downloads, pytest.raises(DownloadError) as caught:
         downloads.fetch(Download(name="a.tcz", urls=()))
     assert (str(caught.value), caught.value.hint) == (

@@ -1,4 +1,4 @@
-"""Many files at once, and the ends that a run may come to."""
+"""Test Downloads: parallel downloads, error reports, sizes, load and offline mode."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONTENT = extension()
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left() -> object:
-    """Whatever a test does, the threads of its downloads end with it."""
+    """Assert that all download threads end with the test."""
     yield
     left = [thread for thread in threading.enumerate() if thread.name == "purekernel-download"]
     for thread in left:
@@ -51,7 +51,7 @@ def test_hundreds_of_files_use_eight_connections(server: Server, store: Store) -
     assert [one.name for one in fetched if one] == [one.name for one in wanted]
     assert sorted(seen) == sorted(one.name for one in wanted)
     assert server.statuses() == [200] * 400
-    # Kept alive, each for the next file.
+    # Connections are kept alive and reused.
     assert server.connections <= 8
     assert server.most_at_once <= 8
 
@@ -74,7 +74,7 @@ def test_duplicate_requests_are_fetched_once(server: Server, store: Store) -> No
     assert [each.name for each in fetched if each] == ["a", "b", "a"]
     assert sorted(reported) == ["a", "b"]
     assert len(server.asked) == 2
-    # They hold the same, and that is kept once.
+    # Both files have the same content, so the store has one blob.
     assert len(blobs(store)) == 1
 
 
@@ -84,7 +84,7 @@ def test_empty_request_list_returns_nothing(store: Store) -> None:
     assert not store.folder.exists()
 
 
-def test_report_is_called_for_each_file(server: Server, store: Store) -> None:
+def test_fetch_returns_url_size_digests_and_path(server: Server, store: Store) -> None:
     with Downloads(store) as downloads:
         fetched = downloads.fetch(want(server.put("/a.tcz", CONTENT)))
     assert fetched is not None
@@ -192,13 +192,13 @@ def test_load_raises_if_refetch_fails(server: Server, store: Store) -> None:
         server.script("/a", status(404))
         with pytest.raises(MissingFileError):
             downloads.load(fetched)
-        # The mirror has another file now: it is not what was fetched.
+        # The mirror has a different file now.
         server.put("/a", extension(seed=1))
         with pytest.raises(DownloadError, match="SHA-256 must be "):
             downloads.load(fetched)
 
 
-def test_load_does_not_refetch_file_of_other_object(server: Server, store: Store) -> None:
+def test_load_of_file_from_other_object_raises_if_damaged(server: Server, store: Store) -> None:
     with Downloads(store) as downloads:
         fetched = downloads.fetch(want(server.put("/a", CONTENT)))
     assert fetched is not None

@@ -1,4 +1,4 @@
-"""The ends that downloads may come to, and what is left of them: nothing."""
+"""Test the end of downloads: close, exceptions and Ctrl-C leave nothing behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONTENT = extension()
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left() -> object:
-    """Whatever a test does, the threads of its downloads end with it."""
+    """Assert that all download threads end with the test."""
     yield
     left = [thread for thread in threading.enumerate() if thread.name == "purekernel-download"]
     for thread in left:

@@ -1,4 +1,4 @@
-"""Folders as mirrors, by path and by URL."""
+"""Test folders as mirrors, by path and by file URL."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def mirror(tmp_path: Path) -> Path:
     return folder
 
 
-def test_folder_mirror_by_path_or_file_url(
+def test_file_is_copied_by_path_or_file_url(
     mirror: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(mirror)
@@ -97,7 +97,7 @@ def test_fifo_and_device_are_refused(mirror: Path, store: Store) -> None:
     assert why_not(store, "/dev/zero")[1] == f"zero cannot be fetched: /dev/zero: {words}"
     with socket.socket(socket.AF_UNIX) as listening:
         here = Path.cwd()
-        os.chdir(mirror)  # the name of a socket is short
+        os.chdir(mirror)  # the path of a socket has a maximum length
         try:
             listening.bind("socket")
         finally:
@@ -168,7 +168,7 @@ def test_unchanged_file_is_not_copied_again(mirror: Path, store: Store) -> None:
     os.utime(path, (1, 1))
     assert fetch(store, str(path)) == CONTENT
     os.utime(blobs(store)[0], (1, 1))
-    # Of the same size and time: what it holds now is not looked at.
+    # Size and time are the same, so the content is not read.
     path.write_bytes(bytes(5000))
     os.utime(path, (1, 1))
     assert fetch(store, str(path)) == CONTENT
@@ -195,7 +195,7 @@ def test_file_growing_during_copy_is_read_again(
     assert read == [5000, 4, 5004]
 
 
-def test_copy_is_cancelled(mirror: Path, store: Store) -> None:
+def test_stopped_copy_leaves_no_files(mirror: Path, store: Store) -> None:
     stopped = threading.Event()
     stopped.set()
     url = str(mirror / "a.tcz")

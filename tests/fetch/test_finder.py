@@ -1,4 +1,4 @@
-"""What need not be fetched: known by its digest, unchanged, or not to be asked for."""
+"""Test files that are not downloaded again: found by digest, unchanged, reused or offline."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_file_found_by_digest_is_not_requested(
     url = server.put("/a.tcz", CONTENT)
     for _ in range(3):
         assert fetch(store, url, **promised) == CONTENT
-    # Nor does it matter where it was to come from.
+    # The URL does not matter.
     assert fetch(store, "http://elsewhere.invalid/a.tcz", **promised) == CONTENT
     with Downloads(store) as downloads:
         assert downloads.exists(Download(name="x", urls=(), **promised))
@@ -60,7 +60,7 @@ def test_unchanged_file_is_not_downloaded_again(server: Server, store: Store) ->
 
 
 @pytest.mark.parametrize("headers", [{"ETag": None}, {"Last_Modified": None}, {"ETag": 'W/"a"'}])
-def test_one_validator_is_enough(
+def test_unchanged_file_with_one_validator_is_not_downloaded_again(
     headers: dict[str, str | None], server: Server, store: Store
 ) -> None:
     url = server.put("/a.tcz", CONTENT, **headers)
@@ -108,7 +108,7 @@ def test_missing_file_is_requested_again(server: Server, store: Store) -> None:
     assert fetch(store, url, optional=True) == b"b.tcz\n"
 
 
-def test_reuse_does_not_request_stored_file(server: Server, store: Store) -> None:
+def test_reuse_requests_only_files_not_in_store(server: Server, store: Store) -> None:
     url, missing = server.put("/a.tcz", CONTENT), f"{server.url}/a.tcz.dep"
     for _ in range(3):
         assert fetch(store, url, reuse=True) == CONTENT
@@ -116,7 +116,7 @@ def test_reuse_does_not_request_stored_file(server: Server, store: Store) -> Non
     server.put("/a.tcz", OTHER)
     assert fetch(store, url, reuse=True) == CONTENT
     assert server.statuses() == [200, 404]
-    # What is not as it is wanted is asked for all the same.
+    # A file with another digest, or at another URL, is requested.
     assert fetch(store, url, reuse=True, md5=md5(OTHER)) == OTHER
     assert fetch(store, server.put("/b.tcz", CONTENT), reuse=True) == CONTENT
     assert server.statuses() == [200, 404, 200, 200]
@@ -170,7 +170,9 @@ def test_offline_opens_no_connection(store: Store) -> None:
         assert why_not(store, url)[0] is DownloadError
 
 
-def test_offline_exists_uses_store(server: Server, store: Store, tmp_path: Path) -> None:
+def test_offline_exists_uses_store_and_local_files(
+    server: Server, store: Store, tmp_path: Path
+) -> None:
     (tmp_path / "local").write_bytes(CONTENT)
     url, missing = server.put("/a.tcz", CONTENT), f"{server.url}/b.tcz"
     fetch(store, url)
@@ -187,7 +189,7 @@ def test_offline_exists_uses_store(server: Server, store: Store, tmp_path: Path)
             assert str(caught.value) == (
                 f"{wanted.name} is not available offline: {wanted.urls[0]}: not in the store"
             )
-        # It is remembered, though the file itself is gone.
+        # The record still has the digest after the blob is deleted.
         blobs(store)[0].unlink()
         assert downloads.exists(want(url, sha256=sha256(CONTENT).upper()))
     assert len(server.asked) == 2
@@ -207,13 +209,13 @@ def test_reuse_requests_missing_file_again(server: Server, store: Store) -> None
     server.put("/a.tcz", CONTENT)
     assert fetch(store, url, reuse=True) == CONTENT
     assert server.statuses() == [404, 200]
-    # Offline that is the last word.
+    # Offline, the recorded 404 is final.
     assert why_not(store, f"{server.url}/b.tcz", reuse=True)[0] is MissingFileError
     assert why_not(store, f"{server.url}/b.tcz", offline=True, reuse=True)[0] is MissingFileError
 
 
-def test_look_keeps_record(server: Server, store: Store) -> None:
-    """Some servers answer no HEAD, and some files are gone for a moment."""
+def test_head_with_status_404_keeps_record(server: Server, store: Store) -> None:
+    """Some servers do not support HEAD, and a file may be missing temporarily."""
     url = server.put("/a.tcz", CONTENT)
     fetch(store, url)
     server.script("/a.tcz", status(404), status(404))
@@ -224,7 +226,7 @@ def test_look_keeps_record(server: Server, store: Store) -> None:
     assert fetch(store, url, offline=True) == CONTENT
 
 
-def test_look_does_not_record_missing_file(server: Server, store: Store) -> None:
+def test_head_does_not_record_missing_file(server: Server, store: Store) -> None:
     url = server.script("/a.tcz", status(404))
     with Downloads(store, policy=QUICK) as downloads:
         assert not downloads.exists(want(url))
@@ -232,7 +234,7 @@ def test_look_does_not_record_missing_file(server: Server, store: Store) -> None
 
 
 @pytest.mark.parametrize("digest", [md5, sha256])
-def test_origin_of_stored_file_is_its_first_source(
+def test_url_of_stored_file_is_where_it_was_fetched(
     digest: object, server: Server, second: Server, store: Store
 ) -> None:
     promised = {digest.__name__: digest(CONTENT)}  # type: ignore[attr-defined, operator]
@@ -247,7 +249,7 @@ def test_origin_of_stored_file_is_its_first_source(
     assert len(second.asked) == 1
 
 
-def test_origin_of_file_from_other_source_is_first_url(server: Server, store: Store) -> None:
+def test_url_of_file_from_other_source_is_first_url(server: Server, store: Store) -> None:
     fetch(store, server.put("/a.tcz", CONTENT))
     elsewhere = "http://user:hunter2@a.invalid/a.tcz", "http://b.invalid/a.tcz"
     with Downloads(store, policy=QUICK) as downloads:

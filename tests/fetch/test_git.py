@@ -36,14 +36,14 @@ def test_detached_head_is_a_commit(tmp_path: Path) -> None:
     assert describe_checkout(checkout(tmp_path, HEAD=COMMIT + "\n")) == "ccccccc"
 
 
-def test_nothing_checked_out_is_none(tmp_path: Path) -> None:
+def test_missing_or_invalid_head_is_none(tmp_path: Path) -> None:
     assert describe_checkout(checkout(tmp_path)) is None
     assert describe_checkout(checkout(tmp_path, HEAD="ref: HEAD\n")) is None
     assert describe_checkout(checkout(tmp_path, HEAD="ref: ../../etc/passwd\n")) is None
     assert describe_checkout(checkout(tmp_path, HEAD="\x00\xff garbage")) is None
 
 
-def test_head_must_be_a_reference(tmp_path: Path) -> None:
+def test_head_with_absolute_path_is_none(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text(COMMIT)
     assert describe_checkout(checkout(tmp_path, HEAD=f"ref: {tmp_path}/elsewhere\n")) is None
 

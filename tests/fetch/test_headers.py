@@ -85,5 +85,5 @@ def test_header_parsers_never_raise(value: str | None, date: str | None) -> None
         max_size=12,
     ).map("".join)
 )
-def test_retry_after_accepts_any_date(value: str) -> None:
+def test_parse_retry_after_never_raises_for_any_date(value: str) -> None:
     assert 0 <= parse_retry_after(value, date=NOW) < float("inf")

@@ -1,4 +1,4 @@
-"""A run that is killed leaves nothing wrong, and what it had need not come again."""
+"""Test killed runs: the store stays valid, and the next run resumes the downloads."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def sent_bytes(server: Server) -> int:
 
 
 def assert_whole(store: Store) -> None:
-    """Whatever has its name in the store is whole."""
+    """Assert that every blob matches its SHA-256 digest."""
     for path in blobs(store):
         assert sha256(path.read_bytes()) == path.name
 
 
 @pytest.mark.slow
-def test_downloads_complete_after_killed_runs(server: Server, store: Store) -> None:
+def test_downloads_resume_after_killed_runs(server: Server, store: Store) -> None:
     urls = {path: server.put(path, content) for path, content in CONTENTS.items()}
     for path in CONTENTS:
         server.script(path, *[slowly(0.003)] * 99)
@@ -56,5 +56,5 @@ def test_downloads_complete_after_killed_runs(server: Server, store: Store) -> N
     assert Child(store.folder, list(urls.values())).wait() == list(map(sha256, CONTENTS.values()))
     assert_whole(store)
     assert [path.name for path in blobs(store)] == sorted(map(sha256, CONTENTS.values()))
-    # Nothing is left of the parts.
+    # All partial files were deleted.
     assert list((store.folder / "v1" / "partials").iterdir()) == []

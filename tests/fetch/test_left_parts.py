@@ -1,4 +1,4 @@
-"""Parts of files that an earlier run left."""
+"""Test partial files that an earlier run left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TAG = f'"{hashlib.sha256(CONTENT).hexdigest()[:12]}"'
 
 
 def ranges(server: Server) -> list[tuple[str | None, str | None, int, int]]:
-    """Return of every request what it asked for, and how it was answered."""
+    """Return Range, If-Range, status and number of sent bytes of each request."""
 
     def told(asked: Asked) -> tuple[str | None, str | None, int, int]:
         said = asked.headers
@@ -38,7 +38,7 @@ def ranges(server: Server) -> list[tuple[str | None, str | None, int, int]]:
 def lay_partial(
     store: Store, url: str, content: bytes, record: CacheEntry | None = None
 ) -> Partial:
-    """Leave what a run that was killed would have left."""
+    """Create the partial file and the record that a killed run leaves."""
     partial = store.partial(url)
     validators = Validators(etag=TAG, last_modified=MODIFIED)
     partial.begin(record or CacheEntry(url=url, size_bytes=len(CONTENT), validators=validators))
@@ -47,8 +47,8 @@ def lay_partial(
     return partial
 
 
-def test_complete_partial_download_needs_no_more_bytes(server: Server, store: Store) -> None:
-    """A run may be killed after the last byte, before the file has its name."""
+def test_complete_partial_download_is_not_downloaded_again(server: Server, store: Store) -> None:
+    """A run may be killed after the last byte, before the file is renamed."""
     url = server.put("/a.tcz", CONTENT)
     lay_partial(store, url, CONTENT)
     assert fetch(store, url) == CONTENT
@@ -56,7 +56,7 @@ def test_complete_partial_download_needs_no_more_bytes(server: Server, store: St
     record = store.record(url)
     assert record is not None
     assert record.validators == Validators(etag=TAG, last_modified=MODIFIED)
-    # So the next run need not fetch it again.
+    # The validators are recorded, so the next run does not download the file again.
     assert fetch(store, url) == CONTENT
     assert server.statuses() == [416, 304]
 
@@ -86,7 +86,7 @@ def test_partial_download_longer_than_file_is_restarted(server: Server, store: S
     assert ranges(server) == [("bytes=200001-", TAG, 416, 0), (None, None, 200, 200_000)]
 
 
-def test_damaged_partial_download_fails_digest(server: Server, store: Store) -> None:
+def test_partial_download_with_wrong_digest_is_restarted(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     lay_partial(store, url, CHANGED[:50_000])
     assert fetch(store, url, md5=md5(CONTENT)) == CONTENT
@@ -94,7 +94,7 @@ def test_damaged_partial_download_fails_digest(server: Server, store: Store) -> 
 
 
 @pytest.mark.parametrize("record", [b"", b"{}", b"\xff", b'{"validators": 1}', b"[" * 9000])
-def test_partial_download_without_record_is_restarted(
+def test_partial_download_with_invalid_record_is_restarted(
     record: bytes, server: Server, store: Store
 ) -> None:
     url = server.put("/a.tcz", CONTENT)
@@ -110,7 +110,7 @@ def test_partial_download_of_wrong_content_is_deleted(server: Server, store: Sto
     assert files(store) == []
 
 
-def test_record_describes_partial_download(tmp_path: Path) -> None:
+def test_partial_stores_record_and_content(tmp_path: Path) -> None:
     partial = Partial(tmp_path / "partials" / "x")
     assert (partial.record(), partial.size_bytes()) == (None, 0)
     record = CacheEntry(url="http://x/y", size_bytes=9, validators=Validators(etag='"a"'))

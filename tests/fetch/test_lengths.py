@@ -1,4 +1,4 @@
-"""Lengths: announced, promised, and kept to or not."""
+"""Test lengths: Content-Length, chunked bodies, truncated bodies and size limits."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_truncated_body_without_length_fails_digest(server: Server, store: Store
     assert fetch(store, url, md5=md5(CONTENT)) == CONTENT
 
 
-def test_truncated_chunked_body_is_connection_lost(server: Server, store: Store) -> None:
+def test_truncated_chunked_body_is_retried(server: Server, store: Store) -> None:
     url = server.script("/a.tcz", chunks([CONTENT[:500]], ended=False), chunks([CONTENT]))
     assert fetch(store, url) == CONTENT
 
@@ -96,6 +96,6 @@ def test_malformed_content_length_is_ignored(length: str, server: Server, store:
 
 
 def test_chunked_encoding_overrides_content_length(server: Server, store: Store) -> None:
-    """RFC 9112, 6.3: where both are sent, Transfer-Encoding overrides Content-Length."""
+    """RFC 9112, 6.3: Transfer-Encoding overrides Content-Length."""
     url = server.script("/a.tcz", chunks([CONTENT], Content_Length="7"))
     assert fetch(store, url, md5=md5(CONTENT)) == CONTENT

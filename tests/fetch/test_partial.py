@@ -1,4 +1,4 @@
-"""Downloads that are cut off, and gone on with: by RFC 9110's ranges, and never past doubt."""
+"""Test interrupted downloads: resumed with ranges (RFC 9110, 14), or restarted if in doubt."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TAG = f'"{hashlib.sha256(CONTENT).hexdigest()[:12]}"'
 
 
 def ranges(server: Server) -> list[tuple[str | None, str | None, int, int]]:
-    """Return of every request what it asked for, and how it was answered."""
+    """Return Range, If-Range, status and number of sent bytes of each request."""
 
     def told(asked: Asked) -> tuple[str | None, str | None, int, int]:
         said = asked.headers
@@ -70,7 +70,7 @@ def test_download_resumes_in_other_run(server: Server, store: Store) -> None:
     assert ranges(server)[-1] == ("bytes=50000-", TAG, 206, 150_000)
 
 
-def test_last_modified_is_used_without_etag(server: Server, store: Store) -> None:
+def test_if_range_is_last_modified_without_etag(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT, ETag=None)
     server.script("/a.tcz", cut(50_000))
     assert fetch(store, url) == CONTENT
@@ -78,7 +78,7 @@ def test_last_modified_is_used_without_etag(server: Server, store: Store) -> Non
 
 
 def test_weak_etag_is_not_sent_in_if_range(server: Server, store: Store) -> None:
-    """RFC 9110, 13.1.5: the date only where there is no tag at all."""
+    """RFC 9110, 13.1.5: a date is allowed only if there is no ETag."""
     url = server.put("/a.tcz", CONTENT, ETag=f"W/{TAG}")
     server.script("/a.tcz", cut(50_000))
     assert fetch(store, url) == CONTENT
@@ -104,7 +104,7 @@ def test_no_resume_without_validators_or_digest(server: Server, store: Store) ->
     assert files(Store(store.folder / "other")) == []
 
 
-def test_chunked_download_is_resumed(server: Server, store: Store) -> None:
+def test_chunked_download_resumes_after_connection_lost(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     server.script("/a.tcz", chunks([CONTENT[:70_000]], ended=False, ETag=TAG))
     assert fetch(store, url) == CONTENT
@@ -119,7 +119,7 @@ def test_server_without_ranges_restarts_download(server: Server, store: Store) -
 
 
 def test_server_without_ranges_that_always_disconnects_fails(server: Server, store: Store) -> None:
-    """However much comes each time: it is the same, and the file gets on no further."""
+    """An attempt that receives only bytes that are already stored makes no progress."""
     url = server.put("/a.tcz", CONTENT)
     server.script("/a.tcz", *[whole_cut(150_000)] * 9)
     assert why_not(store, url) == (
@@ -127,7 +127,7 @@ def test_server_without_ranges_that_always_disconnects_fails(server: Server, sto
         f"a.tcz cannot be fetched: {url}: connection lost",
         NETWORK_HINT,
     )
-    # The first brought something; the three after it brought nothing new.
+    # The first attempt made progress; the three attempts after it made none.
     assert len(server.asked) == 1 + QUICK.attempts
 
 
@@ -148,7 +148,7 @@ def test_changed_file_restarts_download(ranges_again: bool, server: Server, stor
         server.put("/a.tcz", CHANGED)
 
     server.script("/a.tcz", change)
-    if not ranges_again:  # it gives the part all the same, whatever If-Range says
+    if not ranges_again:  # the server ignores If-Range
         server.script("/a.tcz", part(CHANGED, 50_000, ETag='"other"'))
     assert fetch(store, url) == CHANGED
     told = [each[:3] for each in ranges(server)[1:]]
@@ -159,7 +159,7 @@ def test_changed_file_restarts_download(ranges_again: bool, server: Server, stor
 
 
 def part(content: bytes, first: int, **headers: str) -> Answer:
-    """Answer with the rest of ``content``, and headers that may say something else."""
+    """Respond with ``content`` from ``first``; ``headers`` may contradict it."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     said = {"Content-Range": f"bytes {first}-{len(content) - 1}/{len(content)}", **named}
     return lambda exchange: exchange.say(206, content[first:], said)
@@ -185,12 +185,12 @@ def test_mismatched_range_response_restarts_download(
     url = server.put("/a.tcz", CONTENT)
     server.script("/a.tcz", cut(50_000), part(CONTENT, 50_000, **headers))
     assert fetch(store, url) == CONTENT
-    # At once, in the same attempt, and without a range.
+    # The restart is in the same attempt, without a Range header.
     assert ranges(server)[2:] == [(None, None, 200, 200_000)]
 
 
 def test_range_response_without_validators_is_appended(server: Server, store: Store) -> None:
-    """RFC 9110, 15.3.7: after If-Range, a part comes without what was in the first answer."""
+    """RFC 9110, 15.3.7: a response to If-Range omits headers of the first response."""
     url = server.put("/a.tcz", CONTENT)
     server.script("/a.tcz", cut(50_000), part(CONTENT, 50_000))
     assert fetch(store, url) == CONTENT
@@ -200,7 +200,7 @@ def test_range_response_without_validators_is_appended(server: Server, store: St
 
 
 @pytest.mark.parametrize("digest", [md5, sha256])
-def test_parts_of_different_files_are_detected_by_digest(
+def test_resumed_download_with_wrong_digest_restarts(
     digest: object, server: Server, store: Store
 ) -> None:
     promised = {digest.__name__: digest(CONTENT)}  # type: ignore[attr-defined, operator]

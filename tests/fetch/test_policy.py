@@ -28,7 +28,7 @@ def test_out_of_range_policy_is_refused(name: str, value: float) -> None:
     assert caught.value.hint == f"give {bound}"
 
 
-def test_pauses_double() -> None:
+def test_pauses_double_up_to_maximum() -> None:
     policy = DownloadPolicy(first_pause_seconds=0.5, most_pause_seconds=30)
     pauses = [policy.pause_seconds(number) for number in range(9)]
     assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]

@@ -15,13 +15,13 @@ def test_host_is_tried_last_after_three_failures_in_a_row() -> None:
         assert known.in_order([A, B]) == [A, B]
         known.note(A, DOWN)
     assert known.in_order([A, B]) == [B, A]
-    # Whoever asks, and for whatever: the host is the same.
+    # Failures count per scheme and host, whatever the path and the credentials.
     assert known.in_order(["http://a/y", B]) == [B, "http://a/y"]
     assert known.in_order(["https://a/y", B]) == ["https://a/y", B]
 
 
 @pytest.mark.parametrize("seen", [None, *(Fault("x", cause) for cause in Cause)])
-def test_any_response_resets_failures(seen: Fault | None) -> None:
+def test_any_other_result_resets_failures(seen: Fault | None) -> None:
     known = Reachability()
     for _ in range(3):
         known.note(A, DOWN)
@@ -41,11 +41,11 @@ def test_only_unreachable_host_is_given_up(cause: Cause) -> None:
     with pytest.raises(Fault) as caught:
         known.check("http://a/y")
     assert (caught.value.reason, caught.value.hint) == ("why", "look")
-    # Nothing is to be hoped for from it any more.
+    # The fault is permanent, so there is no retry.
     assert not caught.value.may_pass
 
 
-def test_invalid_url_counts_as_own_host() -> None:
+def test_invalid_urls_are_distinct_hosts() -> None:
     known = Reachability()
     known.give_up("http://[x", DOWN)
     known.check("http://[y")

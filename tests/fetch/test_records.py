@@ -50,7 +50,7 @@ def test_parse_record_never_raises(name: str, value: object) -> None:
     record = parse_record(json.dumps(said).encode())
     assert record is None or isinstance(record, CacheEntry)
     if record is not None and name == "etag":
-        # It goes into a header: no line may end in it.
+        # The ETag is sent in a header, so it must not contain a line break.
         assert record.validators.etag is None or record.validators.etag.isprintable()
 
 
@@ -91,7 +91,7 @@ def test_record_with_wrong_value_is_none(field: str, value: object) -> None:
         ('"a"', None, '"a"'),
         (None, "d", "d"),
         ('W/"a"', None, None),
-        # RFC 9110, 13.1.5: the date only where there is no tag.
+        # RFC 9110, 13.1.5: a date is allowed only if there is no ETag.
         ('W/"a"', "d", None),
         (None, None, None),
     ],

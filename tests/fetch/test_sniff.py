@@ -14,7 +14,7 @@ from purekernel.formats.tar import build_tar
 from purekernel.tree import Tree
 from tests.fetch.fetching import md5, sha256
 
-# The kinds of the files that are downloaded.
+# The kinds of files that are downloaded; None accepts every kind.
 KINDS = (
     None,
     FileKind.TEXT,
@@ -84,7 +84,7 @@ def test_each_kind_is_detected_by_magic() -> None:
 @example(b"<!--" * 300, None)
 @example(b"<?xml " * 200, FileKind.TEXT)
 @example(b" " * 1024 + b"<html>", None)
-def test_misfit_never_raises(head: bytes, kind: FileKind | None) -> None:
+def test_misfit_is_none_or_printable(head: bytes, kind: FileKind | None) -> None:
     found = misfit(head, kind)
     assert found is None or found.isprintable()
 
@@ -133,5 +133,5 @@ def test_wrong_size_digest_or_kind_is_reported(
     with pytest.raises(Fault) as caught:
         inspection.check(wanted)
     assert (caught.value.reason, caught.value.cause) == (words, cause)
-    # A size that was promised is the bound, whatever else is.
+    # The expected size overrides the maximum size.
     Inspection().check(Download(name="x", urls=(), size_bytes=0, most_bytes=0))

@@ -1,4 +1,4 @@
-"""What the store gives back: what it was given, or nothing."""
+"""Test the store: blobs, MD5 entries and records, also damaged or deleted ones."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_find_invalid_digest_returns_none(digest: str, store: Store) -> None:
     assert store.find(md5=digest) is None
 
 
-def test_find_checks_request(store: Store) -> None:
+def test_find_ignores_blob_that_does_not_match_request(store: Store) -> None:
     add(store)
     for fields, fits in (
         ({"kind": FileKind.SQUASHFS, "size_bytes": 3000}, True),
@@ -64,7 +64,7 @@ def test_find_checks_request(store: Store) -> None:
     ):
         found = store.find(sha256=SHA256, download=Download(name="a", urls=(), **fields))  # type: ignore[arg-type]
         assert (found is not None) == fits
-    # That it is not wanted does not make it wrong.
+    # A valid blob that does not match the request is not deleted.
     assert blobs(store) != []
 
 
@@ -96,7 +96,7 @@ def test_damaged_blob_is_deleted_and_refetched(
     path.write_bytes(content)
     assert store.find(sha256=SHA256) is None
     assert blobs(store) == []
-    # Nor is the server told that we have it.
+    # The request is unconditional, because the blob is missing.
     assert fetch(store, url) == CONTENT
     assert server.statuses() == [200, 200]
     assert "if-none-match" not in server.asked[1].headers
@@ -155,7 +155,7 @@ def test_damaged_record_is_refetched(content: bytes, server: Server, store: Stor
     assert store.record(url) is not None
 
 
-def test_record_of_url_is_stored(store: Store) -> None:
+def test_record_is_found_by_url_without_credentials_and_fragment(store: Store) -> None:
     url = "http://user:secret@Mirror.example/a.tcz?x=1#part"
     assert (store.record(url), store.record_time(url)) == (None, None)
     record = CacheEntry(url="http://x/", sha256=SHA256, validators=Validators(etag='"a"'))
@@ -178,13 +178,13 @@ def test_path_and_file_url_share_record(
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://\ud800/", "\0", "\udcff", "file://x/y", ""])
-def test_record_of_any_text_is_none(url: str, store: Store) -> None:
+def test_url_of_record_may_be_any_text(url: str, store: Store) -> None:
     assert store.record(url) is None
     store.remember(url, CacheEntry(url="x"))
     assert store.record(url) == CacheEntry(url="x")
 
 
-def test_store_folder_is_created_on_first_write(store: Store) -> None:
+def test_reading_does_not_create_store_folder(store: Store) -> None:
     assert store.find(sha256=SHA256) is None
     assert store.partial("http://x/").size_bytes() == 0
     assert not store.folder.exists()
@@ -203,8 +203,8 @@ def test_default_folder_is_user_cache(tmp_path: Path, monkeypatch: pytest.Monkey
     assert str(caught.value) == "'/a\\x00b' is not a valid folder name: it contains a NUL"
 
 
-def test_blob_whose_time_cannot_be_set_is_found(server: Server, store: Store) -> None:
-    """Whoever else empties the store, file by file, harms nobody."""
+def test_fetch_succeeds_after_files_of_store_are_deleted(server: Server, store: Store) -> None:
+    """Another program may delete any file of the store between two runs."""
     url = server.put("/a.tcz", CONTENT)
     for folder in ("md5", "urls", "blobs"):
         fetch(store, url, md5=MD5)

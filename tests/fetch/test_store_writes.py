@@ -177,7 +177,7 @@ def test_replace_file_creates_and_replaces_file(tmp_path: Path) -> None:
 
 def test_failed_replace_leaves_no_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "path" / "full").mkdir(parents=True)
-    with pytest.raises(OSError):  # noqa: PT011  # which one is the system's affair
+    with pytest.raises(OSError):  # noqa: PT011  # the error number depends on the operating system
         replace_file(tmp_path / "path", b"x", by_way_of=tmp_path / "way")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["path"]
 
@@ -246,7 +246,7 @@ def test_planted_link_is_not_followed(secret: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
-def test_blob_is_made_read_only(tmp_path: Path) -> None:
+def test_make_read_only_removes_write_permission(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"")
     path.chmod(0o664)

@@ -1,4 +1,4 @@
-"""What servers say instead of the file, and files that are not the one that was wanted."""
+"""Test responses: statuses, web pages, wrong sizes and digests, and invalid HTTP."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_file_is_stored_unchanged(server: Server, store: Store) -> None:
     (asked,) = server.asked
     assert (asked.method, asked.status) == ("GET", 200)
     assert asked.headers["user-agent"].startswith("purekernel/")
-    # Files are stored as they are, so no server is asked to pack them.
+    # Files are stored unchanged, so the request allows no content encoding.
     assert asked.headers["accept-encoding"] == "identity"
     assert files(store) == ["blobs", "md5", "urls"]
 
@@ -50,7 +50,7 @@ def test_empty_file_is_fetched(server: Server, store: Store) -> None:
 def test_missing_optional_file_is_none(server: Server, second: Server, store: Store) -> None:
     other = second.put("/bash.tcz.dep", b"readline.tcz\n")
     assert fetch(store, f"{server.url}/bash.tcz.dep", other, optional=True) is None
-    # The first mirror that answers speaks for all: most extensions have no such file.
+    # The first response decides, because most extensions have no such file.
     assert second.asked == []
 
 
@@ -82,7 +82,7 @@ def test_second_mirror_is_tried_for_missing_file(
         (407, "status 407, Proxy Authentication Required",
          "set user and password in HTTP_PROXY"),
         (204, "status 204, No Content", NETWORK_HINT),
-        # Of a part, or of what is known already, nothing was said.
+        # The request has neither Range nor If-None-Match, so 206 and 304 are errors.
         (206, "status 206, Partial Content", NETWORK_HINT),
         (304, "status 304, Not Modified", NETWORK_HINT),
         (499, "status 499", NETWORK_HINT),
@@ -110,9 +110,9 @@ def test_temporary_status_is_retried(code: int, server: Server, store: Store) ->
     assert server.connections == 1
 
 
-def test_every_status_has_a_message() -> None:
+def test_message_of_every_status_has_its_phrase() -> None:
     class Answer:
-        headers: dict[str, str] = {}  # noqa: RUF012  # nobody writes to it
+        headers: dict[str, str] = {}  # noqa: RUF012  # never modified
 
         def __init__(self, status: int) -> None:
             self.status = status
@@ -124,7 +124,7 @@ def test_every_status_has_a_message() -> None:
 
 
 @pytest.mark.slow
-def test_html_page_is_refused(server: Server, store: Store) -> None:
+def test_web_page_is_refused(server: Server, store: Store) -> None:
     """A captive portal answers everything with status 200 and a page."""
     for name, kind in (
         ("a.tcz", FileKind.SQUASHFS),
@@ -141,7 +141,7 @@ def test_html_page_is_refused(server: Server, store: Store) -> None:
             "open the URL in a browser",
         )
         assert blobs(store) == []
-    # It is a fault that passes: somebody may log in meanwhile.
+    # The download is retried, because the user may log in meanwhile.
     assert server.statuses("/a.tcz") == [200, 200, 200]
 
 
@@ -152,10 +152,10 @@ def test_mirror_behind_portal_is_skipped(server: Server, second: Server, store: 
 
 @pytest.mark.parametrize("size_bytes", [len(PAGE) - 1, len(PAGE) + 1])
 @pytest.mark.parametrize("announced", [True, False])
-def test_html_page_of_wrong_size_is_reported_as_page(
+def test_web_page_of_wrong_size_is_reported_as_page(
     announced: bool, size_bytes: int, server: Server, store: Store
 ) -> None:
-    """Of what is locked the size is known; that a portal's page has another is no news."""
+    """The message names the page of a captive portal, not its size."""
     url = server.put("/a.tcz", PAGE)
     if not announced:
         server.script("/a.tcz", *[chunks([PAGE])] * 3)
@@ -212,7 +212,7 @@ def test_wrong_digest_is_refused(digest: str, server: Server, second: Server, st
     )
     assert files(store) == []
     assert server.statuses() == [200]
-    # Upper case is the same digest.
+    # A digest in upper case is equal.
     right = second.put("/a.tcz", CONTENT)
     assert fetch(store, url, right, **{digest: digest_of(CONTENT).upper()}) == CONTENT
 
@@ -224,7 +224,7 @@ def test_wrong_size_is_refused(server: Server, second: Server, store: Store) -> 
         f"a.tcz failed verification: {url}: size must be 2999 bytes, got 3000",
         CHECKSUM_HINT,
     )
-    # It was announced, and would be no other if it came.
+    # Content-Length announced the wrong size, so there is no retry.
     assert server.statuses() == [200]
     assert files(store) == []
     assert fetch(store, url, second.put("/a.tcz", OTHER[:2999]), size_bytes=2999) == OTHER[:2999]
@@ -234,12 +234,12 @@ def test_unannounced_wrong_size_is_refused(server: Server, store: Store) -> None
     url = server.script("/a.tcz", chunks([CONTENT[:99]]), chunks([CONTENT[:2000], CONTENT[2000:]]))
     assert fetch(store, url, size_bytes=3000) == CONTENT
     url = server.script("/b.tcz", *[chunks([CONTENT[:99]])] * 3)
-    # It may have been cut off.
+    # A body that is too short may be truncated, so it is retried.
     assert why_not(store, url, size_bytes=3000)[:2] == (
         DownloadError,
         f"b.tcz cannot be fetched: {url}: size must be 3000 bytes, got 99",
     )
-    # And this was not.
+    # A body that is too long is not truncated, so it is not retried.
     url = server.script("/c.tcz", chunks([CONTENT]))
     assert why_not(store, url, size_bytes=2999)[:2] == (
         ChecksumError,
@@ -250,7 +250,7 @@ def test_unannounced_wrong_size_is_refused(server: Server, store: Store) -> None
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br"])
 def test_content_encoding_is_not_decoded(encoding: str, server: Server, store: Store) -> None:
-    """Servers label what was asked for, a .gz, as if it were their packing of something."""
+    """Some servers send a .gz file unchanged, but with Content-Encoding: gzip."""
     packed = gzip.compress(CONTENT, mtime=0)
     url = server.put("/core.gz", packed, Content_Encoding=encoding)
     assert fetch(store, url, kind=FileKind.GZIP) == packed

@@ -1,4 +1,4 @@
-"""One at a time for each address, over threads and processes, and nobody waits for ever."""
+"""Test the lock of each URL: one download at a time across threads and processes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_free_lock_is_acquired_and_released(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "x"
     for _ in range(2):
         assert turn(path) == Turn(ours=True, waited=False)
-    # It stays: to remove it while another opens it would give the turn to two.
+    # The lock file stays. Deleting it while another process opens it would allow two holders.
     assert path.exists()
 
 
@@ -62,7 +62,7 @@ def test_wait_continues_while_holder_makes_progress(tmp_path: Path) -> None:
     def progress() -> int:
         nonlocal looks
         looks += 1
-        if looks == 8:  # longer than our patience with somebody who does nothing
+        if looks == 8:  # after more time than patience_seconds
             lock.release()
         return looks
 
@@ -77,13 +77,13 @@ def test_wait_ends_if_holder_hangs(tmp_path: Path) -> None:
         assert turn(tmp_path / "x", patience=0.1) == Turn(ours=False, waited=True)
 
 
-def test_wait_is_cancelled(tmp_path: Path) -> None:
+def test_wait_raises_if_stopped(tmp_path: Path) -> None:
     with FileLock(tmp_path / "x"), pytest.raises(Stopped):
         turn(tmp_path / "x", stopped=True)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="rights are another matter on Windows")
-def test_unsupported_locks_yield_private_turn(open_folder: Path) -> None:
+def test_lock_that_cannot_be_created_is_not_waited_for(open_folder: Path) -> None:
     (open_folder / "file").write_bytes(b"")
     assert turn(open_folder / "file" / "x") == Turn(ours=False, waited=False)
     open_folder.chmod(0o555)
@@ -97,7 +97,7 @@ def test_download_proceeds_if_lock_holder_hangs(server: Server, store: Store) ->
     path.parent.mkdir(parents=True)
     policy = DownloadPolicy(connect_seconds=0.1, stall_seconds=0.2, first_pause_seconds=0)
     with FileLock(path):
-        # What the holder has is not touched.
+        # The partial file of the lock holder is not changed.
         with store.partial(url).extend() as stream:
             stream.write(b"theirs")
         assert fetch(store, url, policy=policy) == CONTENT
@@ -106,7 +106,7 @@ def test_download_proceeds_if_lock_holder_hangs(server: Server, store: Store) ->
 
 
 class Watched(Store):
-    """A store that says when somebody waits for his turn, and looks how another gets on."""
+    """A store that sets an event when a download waits for the lock and polls the holder."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -117,7 +117,7 @@ class Watched(Store):
         look, looks = made.size_bytes, itertools.count()
 
         def looked_at() -> int:
-            if next(looks):  # once before the wait, and then again and again
+            if next(looks):  # the first call is before the wait, all others during it
                 self.is_waited_at.set()
             return look()
 
@@ -125,7 +125,7 @@ class Watched(Store):
         return made
 
 
-def test_waiting_process_uses_file_of_lock_holder(server: Server, store: Store) -> None:
+def test_waiting_download_uses_file_of_lock_holder(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
     watched = Watched(store.folder)
 
@@ -140,11 +140,11 @@ def test_waiting_process_uses_file_of_lock_holder(server: Server, store: Store) 
         time.sleep(0.001)
     assert fetch(watched, url) == CONTENT
     other.join()
-    # Not even whether it has changed was asked.
+    # The waiting download sent no request.
     assert server.statuses() == [200]
 
 
-def test_waiting_process_downloads_if_lock_holder_failed(server: Server, store: Store) -> None:
+def test_waiting_download_proceeds_if_lock_holder_failed(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENT)
 
     watched = Watched(store.folder)
@@ -178,7 +178,7 @@ def test_concurrent_processes_share_one_store(processes: int, server: Server, st
     children = [Child(store.folder, urls) for _ in range(processes)]
     for child in children:
         assert child.wait() == [sha256(content) for content in contents.values()]
-    # Each file was sent once; to who came later it was said that it has not changed.
+    # Each file was sent once. Later requests got status 304.
     sent = Counter(one.target for one in server.asked if one.status == 200)
     assert sent == dict.fromkeys(contents, 1)
     assert {one.status for one in server.asked} <= {200, 304}

@@ -35,7 +35,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="not for Windows")
         (f"http://user:{SECRET}@[::1]:80/a", "http://[::1]:80/a"),
         (f"http://host/a?token={SECRET}&x&y=", "http://host/a?token=***&***&y=***"),
         (f"http://host/a#{SECRET}", "http://host/a"),
-        # A slash in a password ends what anybody would take for the host.
+        # A slash in a password looks like the end of the host.
         (f"http://user:{SECRET}/x@host/a", "http://host/a"),
         (f"http://user:x/{SECRET}@host/a?{SECRET}", "http://host/a"),
         (f"http://user:{SECRET}@[::1/a", "http://[::1/a"),
@@ -114,8 +114,8 @@ def test_redact_hides_query_values() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://", "http:///a", "http://host:port/", "http://[::1/", "a"])
-def test_parse_address_refuses_invalid_url(url: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  # its words are not to be shown
+def test_parse_web_url_refuses_invalid_url(url: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # the message is never shown
         parse_web_url(url)
 
 
