@@ -1,4 +1,4 @@
-"""Build images in tests, with the settings of all three records as flat arguments."""
+"""Build images in tests, with the fields of all three records as flat arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make bzImages around any bytes, packed as the kernel's own build packs them."""
+"""Make bzImages around any bytes, packed as the kernel's build packs them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ else:
 
 
 def pack_lz4(content: bytes) -> bytes:
-    """Return an LZ4 legacy frame of literals alone."""
+    """Return an LZ4 legacy frame that contains only literals."""
     frame = b"\x02\x21\x4c\x18"
     for start in range(0, len(content), 8 << 20):
         piece = content[start : start + (8 << 20)]
@@ -28,7 +28,7 @@ def pack_lz4(content: bytes) -> bytes:
     return frame
 
 
-# By the name of the compression: what packs a kernel.
+# The kernel packer for each compression.
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "bzip2": bz2.compress,
@@ -44,7 +44,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def make_payload(content: bytes, packer: str) -> bytes:
-    """Return ``content`` packed, and its size behind it where the packer does not put it there."""
+    """Return ``content`` packed, followed by its size unless the packer writes the size itself."""
     packed = PACKERS[packer](content)
     return packed if packer == "gzip" else packed + struct.pack("<I", len(content))
 
@@ -57,7 +57,7 @@ def make_bzimage(
     offset: int = 700,
     payload_bytes: int | None = None,
 ) -> bytes:
-    """Return a bzImage with ``payload`` somewhere in its protected-mode code."""
+    """Return a bzImage with ``payload`` in its protected-mode code."""
     header = bytearray(0x268)
     header[0x1F1] = setup_sectors
     header[0x202:0x206] = b"HdrS"

@@ -1,4 +1,4 @@
-"""Clusters of dask.distributed on this machine: a scheduler and workers, each a process."""
+"""Start dask.distributed clusters on this machine: a scheduler and workers, each a process."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from distributed import Client, Security
 from purekernel.encode.cluster import Address, open_executor
 from tests.processes import environment
 
-# The longest time to wait for a process to start.
+# The longest time to wait for a process to start, in seconds.
 PATIENCE_SECONDS = 60
 
-# For --preload: changes to the environment of a worker or scheduler.
+# For --preload: change the environment of a worker or scheduler.
 WITHOUT_PUREKERNEL = """
 import sys
 class Without:
@@ -40,10 +40,10 @@ class Cluster:
     """A scheduler and workers.
 
     Attributes:
-        scheduler: its process.
-        workers: theirs.
-        url: the scheduler's, as dask has it.
-        address: the same, as we have it.
+        scheduler: the process of the scheduler.
+        workers: the processes of the workers.
+        url: the scheduler's address as a dask URL.
+        address: the same address as purekernel writes it.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class Cluster:
 
     @property
     def client(self) -> Client:
-        """A client of dask itself."""
+        """Return a client of dask itself."""
         if self._client is None:
             self._client = Client(self.url, set_as_default=False, security=self._security)
         return self._client
 
     def add_workers(self, count: int, *options: str | Path) -> list[subprocess.Popen[bytes]]:
-        """Start workers without a nanny, and wait until the scheduler has them."""
+        """Start workers without a nanny, and wait until the scheduler lists them."""
         before = len(self.client.nthreads())
         added = [
             self._start("worker", self.url, "--no-nanny", "--nthreads", "1", *options)
@@ -112,25 +112,25 @@ class Cluster:
         self._await(lambda: address not in self.client.nthreads())
 
     def preload(self, code: str) -> tuple[str, Path]:
-        """Return the options of dask that make a process run ``code`` first."""
+        """Return the dask options that make a process run ``code`` first."""
         path = self._folder / f"preload{len(self.workers)}.py"
         path.write_text(code)
         return "--preload", path
 
     def await_workers(self, count: int) -> None:
-        """Wait until the scheduler has no more than ``count`` workers."""
+        """Wait until the scheduler lists at most ``count`` workers."""
         self._await(lambda: len(self.client.nthreads()) <= count)
 
     def await_busy(self) -> None:
-        """Wait until a worker has work."""
+        """Wait until a worker runs a call."""
         self._await(lambda: any(self.client.processing().values()))
 
     def await_idle(self) -> None:
-        """Wait until the scheduler knows of no work."""
+        """Wait until the scheduler has no calls left."""
         self._await(lambda: not any(self.client.processing().values()))
 
     def _start(self, kind: str, *options: str | Path) -> subprocess.Popen[bytes]:
-        """Start ``dask scheduler`` or ``dask worker``, with a log in the folder."""
+        """Start ``dask scheduler`` or ``dask worker``, with its log in the folder."""
         command = ["-m", "dask", kind, "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
         if kind == "worker":
             command += ["--local-directory", str(self._folder)]
@@ -142,7 +142,7 @@ class Cluster:
 
     @staticmethod
     def _await(question: Callable[[], Any]) -> Any:
-        """Return the first true answer."""
+        """Poll until the answer is true, and return it."""
         for _try in range(PATIENCE_SECONDS * 20):
             if answer := question():
                 return answer
@@ -163,7 +163,7 @@ class HalfWay(Executor):
     """Pass calls on to another executor; call ``happens`` when half of them are done.
 
     Attributes:
-        left: how many calls were not done then; ``None`` while it has not happened.
+        left: how many calls were not done at that time; ``None`` before ``happens`` is called.
     """
 
     def __init__(self, executor: Executor, *, calls: int, happens: Callable[[], None]) -> None:
@@ -190,7 +190,7 @@ class HalfWay(Executor):
 def half_way(
     address: Address, *, happens: Callable[[], None], patience_seconds: float
 ) -> Iterator[Executor]:
-    """Open an executor as a command does; print how many calls were left when it happened."""
+    """Open an executor as a command does; print how many calls were left when ``happens`` ran."""
     with open_executor(address, patience_seconds=patience_seconds) as executor:
         found = HalfWay(executor, calls=NESTED, happens=happens)
         try:
@@ -199,7 +199,7 @@ def half_way(
             sys.stdout.write(f"left {found.left}\n")
 
 
-# Arguments: processes to kill half-way, a number of seconds, and those of the command.
+# Arguments: the processes to kill half-way, a number of seconds, and the command's arguments.
 KILLING = """
 import os, signal, sys
 from functools import partial
@@ -218,7 +218,7 @@ NESTED = 24
 
 
 def write_overlay(folder: Path) -> Path:
-    """Write a folder of gzip files and text, 80 kB of it unpacked; return it."""
+    """Write a folder of gzip files and text, 80 kB of it unpacked; return its path."""
     words = b"the kernel of a tiny core in smaller gzip files".split()
     chance = random.Random(0)
     site = folder / "site"

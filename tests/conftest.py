@@ -1,4 +1,4 @@
-"""Select tests by mark and slice, hold skips to the checked-in list, and give shared fixtures."""
+"""Select tests by mark and slice, check skips against the checked-in list, and define fixtures."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from hypothesis import settings
 from tests import selection
 from tests.oracles import require, skip_or_fail
 
-# Machines that run tests stall now and then; no test here is about time.
+# Machines that run tests stall now and then. No test here measures time.
 settings.register_profile("thorough", deadline=None)
-# The fast selection tries fewer examples; every other one, the README's included, tries 100.
+# The fast selection tries fewer examples. All other runs, the README's included, try 100.
 settings.register_profile("fast", deadline=None, max_examples=25)
 settings.load_profile("thorough")
 
 # All tests that were collected, before any was deselected.
 COLLECTED = pytest.StashKey[list[pytest.Item]]()
-# How many tests were deselected, by the mark that keeps them out of the fast selection.
+# The number of deselected tests, by the mark that keeps them out of the fast selection.
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 
@@ -44,13 +44,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEFT_OUT] = Counter()
     if config.option.markexpr == selection.FAST:
         settings.load_profile("fast")
-    # pytest-xdist would start the files with the most tests first.
+    # By default, pytest-xdist starts the files with the most tests first.
     config.option.loadscopereorder = False
     keep_bytecode(config)
 
 
 def keep_bytecode(config: pytest.Config) -> None:
-    """Keep bytecode in pytest's own cache where the environment forbids it beside the sources.
+    """Keep bytecode in pytest's cache if the environment forbids it beside the sources.
 
     Otherwise each worker compiles all tests, and each of the several hundred processes that tests
     start compiles all of purekernel.
@@ -70,7 +70,7 @@ def keep_bytecode(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the fast tests, order all, choose the slice, and skip the oracles' tests off Linux.
 
-    Elsewhere programs of these names are other programs: macOS has the cpio of BSD.
+    On other systems, programs of the same names differ: macOS has the cpio of BSD.
     """
     selection.mark_fast(items)
     selection.put_longest_first(items)
@@ -91,14 +91,14 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Tell the process that writes the summary what was left out: workers collect the tests."""
+    """Send the counts of deselected tests to the controller: only workers collect tests."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["left_out"] = dict(session.config.stash[LEFT_OUT])
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """Every worker collects all tests, so that any one's word is enough."""
+    """Take the counts of any worker: every worker collects all tests."""
     if left_out := getattr(node, "workeroutput", {}).get("left_out"):
         node.config.stash[LEFT_OUT] = Counter(left_out)
 
@@ -136,7 +136,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Leave the caches of whoever runs the tests alone."""
+    """Use a temporary cache folder, so that the user's own caches do not change."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PUREKERNEL_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -144,11 +144,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that any user may write to; pytest's own are for their maker alone."""
+    """Return a folder that any user may write to; only the owner can use pytest's own folders."""
     folder = Path(tempfile.mkdtemp(prefix="purekernel-test-"))
     folder.chmod(0o777)
     yield folder
-    # Only root deletes what a test has left in a folder that may not be written.
+    # Only root can delete what a test leaves in a folder without write permission.
     folder.chmod(0o700)
     for parent, names, _files in os.walk(folder):
         for path in (Path(parent, name) for name in names):
@@ -159,7 +159,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for 192 KiB."""
+    """Return a file system with room for 192 KiB."""
     if sys.platform != "linux" or os.geteuid() != 0:
         skip_or_fail("only root can mount a file system")
     folder = tmp_path / "tiny"

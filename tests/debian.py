@@ -1,4 +1,4 @@
-"""Debian's libraries and kernels, unpacked from their packages by ``.ci/debian-roots``.
+"""Find Debian's libraries and kernels, unpacked from their packages by ``.ci/debian-roots``.
 
 ``PUREKERNEL_DEBIAN`` names their folder. Tests only read them.
 """
@@ -29,19 +29,19 @@ def ldconfig(suite: str, architecture: str) -> Path:
 
 
 def kernel(architecture: str) -> tuple[Path, str]:
-    """Return a root with the modules of ``amd64`` or ``i386``, and their release."""
+    """Return a root with the modules of ``amd64`` or ``i386``, and their kernel release."""
     root = _find(f"linux-{architecture}")
     (release,) = (root / "lib/modules").iterdir()
     return root, release.name
 
 
 def archive() -> Path:
-    """Return a part of a mirror of Debian: a signed index for i386, and a few packages."""
+    """Return part of a Debian mirror: a signed index for i386, and a few packages."""
     return _find("archive")
 
 
 def package(name: str) -> Path:
-    """Return a real package, of i386 or all, from that mirror."""
+    """Return a real package from that mirror, for i386 or all architectures."""
     (found,) = archive().glob(f"pool/*/*/*/{name}_*.deb")
     return found
 

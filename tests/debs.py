@@ -116,7 +116,7 @@ def deb(
 
 
 def listed(text: bytes, package: bytes, path: str) -> bytes:
-    """Return a package's stanza of an index."""
+    """Return a package's stanza in an index."""
     return (
         text
         + (

@@ -1,4 +1,4 @@
-"""Trees of modules, and the depmods of kmod and busybox to compare ours with."""
+"""Make trees of kernel modules, and run the depmod of kmod and busybox on them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.oracles import require, run
 
 RELEASE = "6.1.0"
 
-# kmod needs a tenth of this for all modules of a Debian kernel.
+# Ten times the memory that kmod needs for all modules of a Debian kernel.
 MEMORY_KIB = 1 << 20
 
-# Where kmod looks for rules by default.
+# The folders where kmod looks for rules by default.
 CONFIG_FOLDERS = ("etc/depmod.d", "run/depmod.d", "usr/local/lib/depmod.d", "lib/depmod.d")
 
 
@@ -31,7 +31,7 @@ class DepmodRun:
     """The result of a run of kmod or busybox.
 
     Attributes:
-        files: the files that it wrote, by name.
+        files: the files that the run wrote, by name.
         stderr: its warnings and errors.
         status: its exit status; negative for a signal.
     """
@@ -44,7 +44,7 @@ class DepmodRun:
 def make_tree(files: Mapping[str, bytes | str], release: str = RELEASE) -> Tree:
     """Return a tree; bytes are a file's content, text is a link's target.
 
-    Names that start with a slash are of the root, others of the release's folder.
+    Names that start with a slash are relative to the root, other names to the release's folder.
     """
     tree = Tree()
     folder = f"lib/modules/{release}"
@@ -66,7 +66,7 @@ def index(
     kernel: KernelSymbols | None = None,
     reading: list[bytes] | None = None,
 ) -> Indexed:
-    """Run our depmod; ``reading`` is the order of the names in each folder."""
+    """Run purekernel's depmod; ``reading`` is the order of the names in each folder."""
     tree = make_tree(files)
 
     def listing(folder: bytes) -> list[bytes]:
@@ -118,7 +118,7 @@ def part_of(tree: Tree, folder: Path) -> Tree:
 
 
 def load(root: Path) -> Tree:
-    """Return a folder as a tree."""
+    """Return a folder of the host as a tree."""
     tree = Tree()
     pending = [root]
     while pending:
@@ -150,7 +150,7 @@ def _link_or_copy(source: str, target: str) -> None:
 def listing_of(root: Path, outside: Path | None = None) -> Listing:
     """Return the order in which a program reads the folders below ``root`` now.
 
-    Those below ``outside``, if that is there, are known by their absolute paths.
+    Folders below ``outside``, if given, have absolute paths as keys.
     """
     names: dict[bytes, list[bytes]] = {}
     for start, top in ((root, root), (outside, Path("/"))):
@@ -181,7 +181,7 @@ def run_busybox(
 
 
 def _run(command: Sequence[str | Path], root: Path, release: str) -> DepmodRun:
-    # For two cycles of modules that touch, kmod lists paths until the memory is full.
+    # If two cycles of modules share a module, kmod lists paths until memory is full.
     bounded = ["sh", "-c", f'ulimit -v {MEMORY_KIB}; exec "$@"', "sh", *map(str, command)]
     folder = root / "lib/modules" / release
     before = _states(folder)
@@ -204,7 +204,7 @@ def _run(command: Sequence[str | Path], root: Path, release: str) -> DepmodRun:
 
 
 def _states(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return what changes when a file is rewritten or replaced."""
+    """Return the values of each file that change when the file is rewritten or replaced."""
     return {
         entry.name: (entry.inode(), entry.stat(follow_symlinks=False).st_mtime_ns)
         for entry in os.scandir(folder)
@@ -224,7 +224,7 @@ def symbol_warnings_of_kmod(stderr: str) -> list[tuple[str, str, str]]:
 
 
 def symbol_warnings(done: Indexed) -> list[tuple[str, str, str]]:
-    """Return the same from our messages."""
+    """Return each module with an unknown or mismatched symbol, from purekernel's messages."""
     words = {
         "unknown symbol": "needs unknown symbol",
         "built for another version of the symbol": "disagrees about version of symbol",

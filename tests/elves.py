@@ -37,7 +37,8 @@ def make_library(
 ) -> bytes:
     """Return a library with one loaded segment, from its first byte to its last.
 
-    With ``apart_bytes``, its dynamic section and strings are a second one, so far behind.
+    With ``apart_bytes``, the dynamic section and strings are in a second segment, that many bytes
+    further on.
     """
     mark = "<" if byte_order == "little" else ">"
     wide = bits == 64

@@ -1,4 +1,4 @@
-"""An executor for tests that makes no threads."""
+"""Run calls in tests without making threads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class AtOnce(Executor):
-    """Runs each call at once, and counts the calls."""
+    """An executor that runs each call at once, and counts the calls."""
 
     def __init__(self) -> None:
         self.done = 0

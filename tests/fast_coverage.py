@@ -16,14 +16,14 @@ from tests.processes import ROOT
 
 MINIMUM_PERCENT = 60.0
 
-# How many of the modules are printed, those with the least first.
+# The number of modules to print, lowest percentage first.
 SHOWN = 10
 
 
 def measure(folder: Path, arguments: list[str]) -> dict[str, float]:
     """Run the tests with data in ``folder``; return the percentage of lines for each module.
 
-    Lines that only processes of their own execute do not count.
+    Lines that only child processes execute do not count.
 
     Raises:
         SystemExit: a test fails.
@@ -49,7 +49,7 @@ def measure(folder: Path, arguments: list[str]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the modules of which least is executed, and fail for those below the minimum."""
+    """Print the modules with the lowest percentages; fail if any is below the minimum."""
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), sys.argv[1:])
     modules = sorted(found.items(), key=lambda module: (module[1], module[0]))

@@ -1,4 +1,4 @@
-"""Add further ways to boot to an ISO that boots by BIOS from a CD."""
+"""Add more boot methods to an ISO that boots by BIOS from CD."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def add_system_area(iso: bytes, *, gpt: bool = False) -> bytes:
 
 
 def add_boot_entry(iso: bytes, content: bytes, *, platform: int = 0xEF, mark: int = 0x88) -> bytes:
-    """Return ``iso`` with one more El Torito entry, for the file that holds ``content``."""
+    """Return ``iso`` with one more El Torito entry, for the file that contains ``content``."""
     image = bytearray(iso)
     (catalog,) = struct.unpack_from("<I", image, 17 * SECTOR_BYTES + 71)
     section = catalog * SECTOR_BYTES + 64
@@ -50,7 +50,7 @@ def make_uefi_iso(menu: bytes | None = None, **beside_boot: bytes) -> bytes:
     """Return an ISO that boots by BIOS and UEFI, from CD and disk.
 
     Args:
-        menu: in the EFI image.
+        menu: the boot menu in the EFI image.
         beside_boot: the contents of more files, by paths with "__" for "/".
     """
     image = make_efi_image(menu)
@@ -60,14 +60,14 @@ def make_uefi_iso(menu: bytes | None = None, **beside_boot: bytes) -> bytes:
 
 
 def make_microcode() -> bytes:
-    """Return an uncompressed archive with the microcode of processors, for the kernel."""
+    """Return an uncompressed archive of processor microcode for the kernel."""
     tree = Tree()
     put_file(tree, MICROCODE, b"microcode", metadata=Metadata(mode=0o644))
     return build_cpio(tree)
 
 
 def make_core_with_microcode() -> bytes:
-    """Return a core with microcode in front."""
+    """Return a core with a microcode archive in front."""
     return make_microcode() + gzip(build_cpio(make_core_tree()))
 
 

@@ -1,4 +1,4 @@
-"""Make kernel modules of both classes and byte orders, with all that depmod reads."""
+"""Make kernel modules of both classes and byte orders, with all sections that depmod reads."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def make_module(
 
     Args:
         information: ``key=value`` strings.
-        exports: names and checksums; ``None`` for a symbol that has none.
+        exports: names and checksums; ``None`` for a symbol without a checksum.
         wants: undefined symbols; those with a checksum get an entry in ``__versions``.
-        versions: further entries there, such as ``module_layout``.
+        versions: more entries of ``__versions``, such as ``module_layout``.
         elf_class: the width of addresses.
-        byte_order: of all numbers.
-        crc_section: whether checksums stand in ``__kcrctab``, not in the symbols' values.
+        byte_order: the byte order of all numbers.
+        crc_section: whether checksums are in ``__kcrctab``, not in the symbols' values.
         without: sections to leave out.
-        more: sections to put in, by name.
+        more: sections to add, by name.
     """
     wide = elf_class is ElfClass.BITS_64
     mark = "<" if byte_order == "little" else ">"

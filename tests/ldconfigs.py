@@ -1,4 +1,4 @@
-"""Trees to run ldconfig on, and the ldconfig of glibc to compare ours with."""
+"""Make trees for ldconfig, and run the ldconfig of glibc on them to compare with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.oracles import require, skip_or_fail
 
 
 def make_tree(files: dict[str, bytes | str]) -> Tree:
-    """Bytes are a file's content, text is a link's target."""
+    """Return a tree; bytes are a file's content, text is a link's target."""
     tree = Tree()
     for name, content in files.items():
         path = name.encode()
@@ -40,10 +40,10 @@ def cache_bytes(tree: Tree) -> bytes:
 
 
 def command_for(program: Path, architecture: str) -> list[str]:
-    """Return how to run a static ldconfig of ``amd64``, ``i386`` or ``arm64``."""
+    """Return the command that runs a static ldconfig of ``amd64``, ``i386`` or ``arm64``."""
     if os.geteuid() != 0:
         skip_or_fail("ldconfig -r needs root")
-    # An x86-64 kernel runs what is for i386 as it is.
+    # An x86-64 kernel runs i386 programs directly.
     return [require("qemu-aarch64-static")] * (architecture == "arm64") + [str(program)]
 
 
@@ -64,12 +64,12 @@ def run_judge(command: Sequence[str], root: Path, form: CacheFormat) -> bytes:
 def lay_down(root: Path, target: Path, *, links: bool) -> None:
     """Make a copy of a root for glibc's ldconfig to change.
 
-    ldconfig removes and renames, and writes into no file that was there: files are hard
-    links where they can be.
+    ldconfig deletes and renames files, but does not write into existing files. The copy can
+    therefore use hard links.
 
     Args:
-        root: stays as it is.
-        target: is not there yet.
+        root: the folder to copy; it does not change.
+        target: the new folder, which must not exist.
         links: whether to keep the links between libraries.
     """
 
@@ -117,7 +117,7 @@ def mapped(path: bytes) -> memoryview | bytes:
 
 
 def hard_tree() -> Tree:
-    """A tree for each rule of ldconfig, without folders for old hardware."""
+    """Return a tree for each rule of ldconfig, without folders for old hardware."""
     i386 = {"machine": EM_386, "bits": 32}
     return make_tree(
         {
@@ -131,7 +131,7 @@ def hard_tree() -> Tree:
             "etc/more": b"/opt/f/glibc-hwcaps/..\n",
             "opt/hidden/libhidden.so.1": make_library(b"libhidden.so.1"),
             "opt/same": "a",
-            # Versions, of which the highest is used.
+            # Several versions, of which ldconfig uses the highest.
             "opt/a/libv.so.1.9": make_library(b"libv.so.1"),
             "opt/a/libv.so.1.10": make_library(b"libv.so.1"),
             "opt/a/libv.so.1.10a": make_library(b"libv.so.1"),
@@ -177,7 +177,7 @@ def hard_tree() -> Tree:
                 b"libprogram.so.1", interpreter=b"/lib/ld-linux.so.2", **i386
             ),
             "opt/old/libold.so.1": make_library(b"libold.so.1", **i386),
-            # One name in many folders, one name of two kinds, and names of odd bytes.
+            # The same name in many folders, a name of two kinds, and names with odd bytes.
             "opt/c/libv.so.1": make_library(b"libv.so.1"),
             "opt/d/libv.so.1": make_library(b"libv.so.1", b"libc.so.6", **i386),
             "opt/e/libv.so.1": make_library(b"libv.so.1", bits=32),
@@ -204,14 +204,14 @@ def hard_tree() -> Tree:
 
 
 def release_tree() -> Tree:
-    """:func:`hard_tree`, and files for which releases of glibc have different rules."""
+    """Return :func:`hard_tree`, and files for which releases of glibc have different rules."""
     tree = hard_tree()
     i386 = {"machine": EM_386, "bits": 32}
     conf = tree[b"etc/ld.so.conf"]
     assert isinstance(conf, File)
     lines = bytes(conf.content) + b"hwcap 0x2 foo\n/\n"
     tree.add(b"etc/ld.so.conf", File(metadata=conf.metadata, content=lines))
-    # A link can have no empty name, and glibc 2.13 makes none.
+    # A link cannot have an empty name, and glibc 2.13 creates no such link.
     tree.remove(b"opt/e/libempty-name.so")
     hardware = (
         "tls i386 i586 i686 i686/sse2 i686/nosegneg tls/i686 haswell/x86_64 sse2 nosegneg foo "
@@ -222,11 +222,11 @@ def release_tree() -> Tree:
         "opt/a/libnew.so.1.2.dpkg-new": make_library(b"libnew.so.1"),
         "opt/a/libtmp.so.1.2.dpkg-tmp": make_library(b"libtmp.so.1"),
         "opt/a/librpm.so.1;5d1b2c": make_library(b"librpm.so.1"),
-        # The release of Linux that a library needs.
+        # The Linux release that a library needs.
         "opt/a/libos.so.1.0": make_library(b"libos.so.1", os_version=(2, 6, 32)),
         "opt/b/libos.so.1.0": make_library(b"libos.so.1", os_version=(3, 2, 0)),
         "opt/c/libos.so.1.0": make_library(b"libos.so.1"),
-        # Other machines, strings in a segment of their own, a folder with an equals sign.
+        # Other machines, strings in a separate segment, a folder with an equals sign.
         "opt/a/libia64.so": make_library(b"libia64.so", machine=EM_IA_64),
         "opt/a/libpower.so": make_library(b"libpower.so", machine=20, bits=32),
         "opt/a/libapart.so.1.0": make_library(b"libapart.so.1", apart_bytes=0x1000),

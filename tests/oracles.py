@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-# Where Debian keeps programs that an ordinary user's PATH leaves out.
+# Folders where Debian keeps programs, and which are not in an ordinary user's PATH.
 SBIN = "/usr/sbin:/sbin:/usr/local/sbin"
 
 
 def skip_or_fail(reason: str, *, program: bool = False) -> None:
-    """Skip the test, or fail it where PUREKERNEL_REQUIRE_ORACLES forbids that.
+    """Skip the test, or fail it if PUREKERNEL_REQUIRE_ORACLES forbids the skip.
 
-    Set to ``programs`` it forbids that programs are missing; set to anything else, that
-    anything is.
+    With the value ``programs``, the variable forbids skips for missing programs. With any other
+    value, it forbids all skips.
     """
     required = os.environ.get("PUREKERNEL_REQUIRE_ORACLES")
     if required and (program or required != "programs"):
@@ -26,7 +26,7 @@ def skip_or_fail(reason: str, *, program: bool = False) -> None:
 
 
 def require(program: str) -> str:
-    """Return the path of ``program``; skip or fail where it is missing."""
+    """Return the path of ``program``; skip or fail the test if it is missing."""
     found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:{SBIN}")
     if found is None:
         skip_or_fail(f"{program} is not installed", program=True)

@@ -1,4 +1,4 @@
-"""Act as an ordinary user for a while, even if root runs the tests."""
+"""Act as an ordinary user for a time, even if root runs the tests."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Debian's nobody; any uid that owns nothing would do.
+# The uid of nobody on Debian. Any uid that owns no files works.
 NOBODY = 65534
 
 
 @contextmanager
 def ordinary_user() -> Iterator[None]:
-    """Drop root's rights if the process has them. Not for Windows, which has no uids."""
+    """Drop root's rights if the process has them. Windows has no uids."""
     if os.geteuid() != 0:
         yield
         return

@@ -1,4 +1,4 @@
-"""Run purekernel in a process of its own, in the environment that a test needs."""
+"""Run purekernel in a separate process, in the environment that a test needs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-# Runs a build as the user of the tests first, and then the command as an ordinary user: that
-# user may have no permission to read the interpreter's modules, which are imported by then.
+# Run a build as the user of the tests first, and then the command as an ordinary user. The ordinary
+# user may have no permission to read the interpreter's modules, so the first build imports them.
 UNPRIVILEGED = """
 import contextlib, io, os, sys, tempfile
 from purekernel.cli import main
@@ -28,7 +28,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-# For scripts: child processes inherit signals that the process of the tests ignores.
+# For scripts: a child process inherits the ignored signals of the test process.
 DEFAULT_SIGNALS = (
     "import signal\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -38,7 +38,7 @@ DEFAULT_SIGNALS = (
 
 
 def environment(**changes: str | None) -> dict[str, str]:
-    """Return the environment of this process with ``changes``; ``None`` deletes a name."""
+    """Return the environment of this process with ``changes``; ``None`` deletes a variable."""
     made = {**os.environ, "PYTHONPATH": str(ROOT)}
     for name, value in changes.items():
         if value is None:

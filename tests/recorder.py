@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Counted:
-    """What was reported to one task."""
+    """The counts that were reported for one task."""
 
     def __init__(self, unit: str, total: int | None) -> None:
         self.unit = unit
@@ -28,7 +28,7 @@ class Counted:
 
 
 class Recorder:
-    """A progress that keeps the words of all steps, and all tasks."""
+    """A progress that records the words of all steps, and all tasks."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []

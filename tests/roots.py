@@ -1,4 +1,4 @@
-"""A Core's root file system as an ordinary user can unpack it."""
+"""Unpack the parts of a Core's root file system that an ordinary user can create."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from purekernel.tree import File, Symlink, Tree
 
 
 def lay_down(tree: Tree, folder: Path) -> None:
-    """Unpack what an ordinary user can of a tree."""
+    """Unpack the parts of a tree that an ordinary user can create."""
     folder.mkdir()
     for path, node in tree.walk():
         place = folder / os.fsdecode(path)
@@ -24,7 +24,7 @@ def lay_down(tree: Tree, folder: Path) -> None:
 
 
 def plain_tree() -> Tree:
-    """A Core without what an ordinary user cannot make."""
+    """Return a Core without the nodes that an ordinary user cannot create."""
     tree = make_core_tree()
     for path in (b"dev", b"usr/share/sample"):
         tree.remove(path)

@@ -1,4 +1,4 @@
-"""Choose tests by mark and by slice, count them, and say which were left out."""
+"""Choose tests by mark and by slice, count them, and report which were left out."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ FOLDER = Path(__file__).parent
 COUNTS = FOLDER / "mark_counts.toml"
 ALLOWED_SKIPS = FOLDER / "allowed_skips.toml"
 
-# The marks that keep a test out of the fast selection, and what runs the tests that bear them.
-# A test that bears several is left out because of the first.
+# The marks that keep a test out of the fast selection, and the command that runs the tests with
+# each mark. For a test with several of these marks, the first one counts.
 RUN_BY = {
     "nightly": "nox -s nightly",
     "boot": "nox -s boot",
@@ -29,7 +29,7 @@ RUN_BY = {
     "slow": 'python -m pytest -m "slow and not nightly"',
 }
 
-# Every test that bears none of them.
+# Every test without any of these marks.
 FAST = "fast"
 
 # The files that take 10 s of CPU time or more, the longest first. Workers get whole files, in this
@@ -67,38 +67,38 @@ def put_longest_first(items: list[pytest.Item]) -> None:
 
 
 def mark_fast(items: Iterable[pytest.Item]) -> None:
-    """Mark what no other mark keeps out of the fast selection."""
+    """Mark each test that no other mark keeps out of the fast selection."""
     for item in items:
         if first_mark(item) is None:
             item.add_marker(FAST)
 
 
 def first_mark(item: pytest.Item) -> str | None:
-    """Return the mark that keeps a test out of the fast selection, if one does."""
+    """Return the mark that keeps a test out of the fast selection, or ``None``."""
     return next((name for name in RUN_BY if item.get_closest_marker(name)), None)
 
 
 def count_marks(items: Iterable[pytest.Item]) -> Counter[str]:
-    """Return how many tests bear each mark; one that bears two counts twice."""
+    """Return how many tests have each mark; a test with two marks counts twice."""
     return Counter(
         name for item in items for name in RUN_BY if item.get_closest_marker(name) is not None
     )
 
 
 def read_counts() -> dict[str, int]:
-    """Return the checked-in number of tests under each mark."""
+    """Return the checked-in number of tests for each mark."""
     return dict(tomllib.loads(COUNTS.read_text(encoding="utf-8"))["tests"])
 
 
 def write_counts(counts: Mapping[str, int]) -> None:
-    """Write the number of tests under each mark, below the comment that stands there."""
+    """Write the number of tests for each mark, and keep the comment at the top of the file."""
     comment = COUNTS.read_text(encoding="utf-8").partition("[tests]\n")[0]
     lines = "".join(f"{name} = {counts[name]}\n" for name in RUN_BY)
     COUNTS.write_text(f"{comment}[tests]\n{lines}", encoding="utf-8")
 
 
 def describe_left_out(left_out: Mapping[str, int]) -> list[str]:
-    """Return a line for each mark under which tests were left out."""
+    """Return a line for each mark whose tests were left out."""
     lines = []
     for name in (*RUN_BY, FAST):
         if number := left_out.get(name, 0):
@@ -111,10 +111,10 @@ def describe_left_out(left_out: Mapping[str, int]) -> list[str]:
 
 @frozen
 class Slice:
-    """One of several equal parts of the tests, the same on every machine.
+    """One of several parts of the tests, about equal in size and the same on every machine.
 
     Attributes:
-        number: of the slice, from 0.
+        number: number of the slice, from 0.
         total: number of slices.
     """
 
@@ -126,7 +126,7 @@ class Slice:
         """Read ``K/N``.
 
         Raises:
-            pytest.UsageError: it is not that.
+            pytest.UsageError: the text does not have this form.
         """
         number, _, total = text.partition("/")
         if not (number.isdecimal() and total.isdecimal() and int(number) < int(total)):
@@ -134,22 +134,22 @@ class Slice:
         return cls(int(number), int(total))
 
     def holds(self, test: str) -> bool:
-        """Tell whether a test belongs to this slice: a test stays in its slice as others come."""
+        """Return whether a test belongs to this slice. New tests do not move it to another."""
         return zlib.crc32(test.encode()) % self.total == self.number
 
 
-# When a skip may be allowed; see the comment in allowed_skips.toml.
+# The conditions under which a skip is allowed; see the comment in allowed_skips.toml.
 CONDITIONS = ("always", "not required", "no data", "not root", "not linux", "windows")
 
 
 @frozen(kw_only=True)
 class AllowedSkip:
-    """A reason to skip tests that is no fault.
+    """An acceptable reason to skip tests.
 
     Attributes:
-        reason: what the test gives as its reason, with ``*`` for any text.
+        reason: the reason that the test gives, with ``*`` for any text.
         when: one of CONDITIONS.
-        tests: which may give it, with ``*`` for any text.
+        tests: the tests that may give it, with ``*`` for any text.
     """
 
     reason: str
@@ -157,7 +157,7 @@ class AllowedSkip:
     tests: str = "*"
 
     def matches(self, test: str, reason: str, conditions: Iterable[str]) -> bool:
-        """Tell whether it allows that ``test`` is skipped for ``reason``."""
+        """Return whether this entry allows ``test`` to be skipped for ``reason``."""
         return (
             self.when in conditions and _matches(self.tests, test) and _matches(self.reason, reason)
         )
@@ -168,13 +168,13 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def read_allowed_skips() -> list[AllowedSkip]:
-    """Return the checked-in list."""
+    """Return the checked-in list of allowed skips."""
     entries = tomllib.loads(ALLOWED_SKIPS.read_text(encoding="utf-8"))["skip"]
     return [AllowedSkip(**entry) for entry in entries]
 
 
 def conditions(*, required: str | None, root: bool, platform: str = sys.platform) -> set[str]:
-    """Return the conditions that hold, given PUREKERNEL_REQUIRE_ORACLES and who runs the tests."""
+    """Return the conditions that hold, given PUREKERNEL_REQUIRE_ORACLES, user and platform."""
     found = {"always"}
     if not required:
         found.add("not required")

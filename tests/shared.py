@@ -1,4 +1,4 @@
-"""The shared Tiny Core mirror and what lies beside it: data that never enters the project."""
+"""Find the shared Tiny Core mirror and the data beside it, which are not part of the project."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _where() -> Path:
 
 
 def mirror() -> Path:
-    """Return the mirror's ``tinycorelinux`` folder; skip or fail where it is missing."""
+    """Return the mirror's ``tinycorelinux`` folder; skip or fail the test if it is missing."""
     folder = _where() / "tinycorelinux"
     if not folder.is_dir():
         skip_or_fail(f"no shared mirror at {_where()}")
@@ -23,9 +23,9 @@ def mirror() -> Path:
 
 
 def modern() -> Path:
-    """Return the folder of data of other Tiny Core systems, which lies beside the mirror.
+    """Return the folder with data of other Tiny Core systems, by default beside the mirror.
 
-    PUREKERNEL_MODERN names another; skip or fail where it is missing.
+    PUREKERNEL_MODERN names another folder. Skip or fail the test if the folder is missing.
     """
     folder = Path(os.environ.get("PUREKERNEL_MODERN", _where().parent / "modern"))
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for image trees."""
+"""Define Hypothesis strategies for image trees."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from purekernel.tree import (
 )
 from purekernel.tree.path import join
 
-# Strategies are made once and kept: making one inspects the signature of what it builds, which took
-# three quarters of the time when it was done for every node.
+# Make each strategy once. Making one inspects the signature of what it builds, which took three
+# quarters of the time when each node had its own strategy.
 
-# Not valid as file names, in Linux or in cpio. (Hypothesis finds the latter in our source.)
+# These are not valid as file names in Linux or in cpio. (Hypothesis finds the latter in
+# purekernel's source.)
 RESERVED = (b".", b"..", b"TRAILER!!!")
 
 
 @cache
 def names(*, utf8: bool = False) -> st.SearchStrategy[bytes]:
-    """Names of one component: any bytes Linux allows, or only valid UTF-8."""
+    """Return names of one component: any bytes that Linux allows, or only valid UTF-8."""
     if utf8:
         text = st.text(
             st.characters(exclude_characters="/\0", exclude_categories=("Cs",)),
@@ -43,7 +44,7 @@ def names(*, utf8: bool = False) -> st.SearchStrategy[bytes]:
 
 @cache
 def metadata() -> st.SearchStrategy[Metadata]:
-    """Any permission bits, and owners and times that every format can hold."""
+    """Return any permission bits, and owners and times that every format can store."""
     return st.builds(
         Metadata,
         mode=st.integers(0, 0o7777),
@@ -55,7 +56,7 @@ def metadata() -> st.SearchStrategy[Metadata]:
 
 @cache
 def leaves(*, utf8: bool = False, devices: bool = True) -> st.SearchStrategy[Node]:
-    """Any node that is not a folder."""
+    """Return any node that is not a folder."""
     files = st.builds(File, metadata=metadata(), content=st.binary(max_size=300))
     links = st.builds(
         Symlink,
@@ -87,9 +88,9 @@ def trees(
     hard_links: bool = True,
     any_links: bool = False,
 ) -> Tree:
-    """Trees of up to a dozen names, nested, with hard links among them.
+    """Return trees of up to a dozen names, nested, with hard links among them.
 
-    Of files only, unless ``any_links``: then of devices and fifos too.
+    The hard links lead to files only; with ``any_links``, to devices and fifos too.
     """
     tree = Tree(Directory(metadata=draw(metadata())))
     folders = [b""]

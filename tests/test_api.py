@@ -27,9 +27,9 @@ def test_every_public_name_exists_and_is_listed_once() -> None:
 
 def test_every_option_of_build_is_an_attribute_of_a_record() -> None:
     options = {parameter.name for parameter in build_command.params}
-    # These concern printing, or choose a source.
+    # These control printing, or choose a source.
     options -= {"quiet", "verbose", "json", "dry_run", "bundle", "sample"}
-    # These have other names in the records.
+    # The records have other names for these.
     boot = {"boot_append", "boot_timeout", "boot_default"}
     volume = {"volume_id", "application", "publisher", "preparer", "system"}
     renamed = {
@@ -40,7 +40,7 @@ def test_every_option_of_build_is_an_attribute_of_a_record() -> None:
     records = {*fields_dict(Request), *fields_dict(Context), *fields_dict(Outputs)}
     assert {*renamed.values(), "boot", "volume"} <= records
     assert options == records - {*renamed.values(), "boot", "volume"} - {
-        # What only a library can give.
+        # Only users of the library can set these.
         "environment", "progress", "report", "cache",
     }  # fmt: skip
     assert set(REQUEST_OPTIONS) == set(fields_dict(Request))
@@ -96,7 +96,7 @@ def test_single_overlay_needs_no_list(tmp_path: Path) -> None:
         assert b"etc/hello" in make_image(sample=True, overlays=overlays).root
 
 
-def test_nul_in_a_path_is_reported(image: Image, tmp_path: Path) -> None:
+def test_nul_in_path_is_reported(image: Image, tmp_path: Path) -> None:
     with pytest.raises(InputError):
         make_image("a\0b")
     with pytest.raises(InputError):

@@ -61,7 +61,7 @@ def test_several_threads_can_submit() -> None:
 
 
 def test_thread_that_was_not_started_is_ignored() -> None:
-    """Ctrl-C may come between making a thread and starting it."""
+    """Ctrl-C can arrive after a thread is made and before it is started."""
 
     class Interrupted(threading.Thread):
         def start(self) -> None:

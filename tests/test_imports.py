@@ -1,4 +1,4 @@
-"""Test what is imported where: libraries by load_library(), and which functions import at all."""
+"""Test imports: load_library() for libraries, and the functions that contain imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "purekernel"
 
-# Each module that load_library() imports, and the one module that uses it.
+# Each module that load_library() imports, and the only module that uses it.
 LIBRARIES = {
     "backports.zstd": "formats/zstd.py",
     "compression.zstd": "formats/zstd.py",
@@ -20,8 +20,8 @@ LIBRARIES = {
     "zopfli": "encode/libraries.py",
 }
 
-# The functions that import, by reason. All other imports are at the top of a module. A reason is
-# not that a module is slow to import: make it faster, or load it through lazy_names().
+# The functions that contain imports, by reason. All other imports are at the top of a module. That
+# a module is slow to import is not a reason: make it faster, or load it through lazy_names().
 COMMANDS = "called for one command, and the others start faster"
 SELDOM = "a library that takes 5 ms or more to import, and that few runs need"
 FORMATS = "for a format or a kind of file that few images have"
@@ -66,7 +66,7 @@ FUNCTIONS = {
     },
 }
 
-# The total of import statements in these functions.
+# The maximum total of import statements in these functions.
 MOST_IN_FUNCTIONS = 40
 
 
@@ -78,7 +78,7 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
 def imports_in_functions(
     node: ast.AST, names: tuple[str, ...] = (), *, inside: bool = False
 ) -> Iterator[str]:
-    """Yield the qualified name of the function around each import statement in one.
+    """Yield the qualified name of the enclosing function for each import statement in one.
 
     Imports under ``if TYPE_CHECKING`` are skipped, because they are not executed.
     """

@@ -28,7 +28,7 @@ def test_fault_at_a_line_names_file_and_line() -> None:
     assert (error.source, error.offset, error.hint) == ("a.txt, line 2", None, "correct it")
 
 
-def test_exceed_says_which_limit_at_which_position() -> None:
+def test_exceed_reports_limit_and_position() -> None:
     part = Input(b"0123456789", name="disk").part(4)
     error = part.exceed(1, "at most 3 reads", "4", hint="use another copy")
     assert isinstance(error, LimitError)

@@ -76,7 +76,7 @@ def test_call_in_a_thread_returns_and_raises_as_usual() -> None:
     assert interruptibly(lambda: threading.current_thread() is main) is False
     with pytest.raises(ValueError, match="invalid literal"):
         interruptibly(lambda: int("x"))
-    # Elsewhere no signal is heard anyway.
+    # In other threads, Python handles no signals, so the call runs in the thread itself.
     found: list[bool] = []
     thread = threading.Thread(
         target=lambda: found.append(
@@ -94,7 +94,7 @@ FOR_HOURS = (
     "from zopfli import zlib\n"
     "compress = zlib.compress\n"
     "def for_hours(data, **settings):\n"
-    "    if len(data) < 100:\n"  # the library is first tried on a few bytes
+    "    if len(data) < 100:\n"  # the library is first checked with a few bytes
     "        return compress(data, **settings)\n"
     "    os.write(2, b'now\\n')\n"
     "    return compress(data, **{**settings, 'numiterations': 100_000_000})\n"

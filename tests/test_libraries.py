@@ -24,7 +24,7 @@ def test_result_of_the_check_is_returned() -> None:
     assert load_library("zlib", check=lambda module: module.MAX_WBITS) == 15
 
 
-# What uses each library, and the name to install the library by.
+# The code that uses each library, and the package to install for it.
 USES: dict[str, tuple[str, Callable[[], object]]] = {
     "lz4": ("lz4", lambda: build_block(b"data")),
     "lz4.block": ("lz4", lambda: parse_block(b"", 1)),

@@ -1,4 +1,4 @@
-"""Progress: what is reported while files are fetched and segments are encoded."""
+"""Test the progress that is reported while files are fetched and segments are encoded."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_fetching_counts_files_and_bytes(server: Server, store: Store) -> None:
     assert received.totals[0] is None
 
 
-def test_files_in_the_store_are_no_bytes_to_come(server: Server, store: Store) -> None:
+def test_files_in_the_store_do_not_count_as_bytes_to_fetch(server: Server, store: Store) -> None:
     urls = [server.put(f"/{number}.tcz", content) for number, content in enumerate(CONTENTS)]
     requests = [want(url, size_bytes=200_000) for url in urls]
     with Downloads(store) as downloads:
@@ -61,7 +61,7 @@ def test_files_in_the_store_are_no_bytes_to_come(server: Server, store: Store) -
     assert (progress.of("bytes").done, progress.of("bytes").total) == (200_000, 200_000)
 
 
-def test_bytes_of_a_download_that_starts_over_count_once(server: Server, store: Store) -> None:
+def test_bytes_of_restarted_download_count_once(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENTS[0])
     server.script("/a.tcz", cut(150_000))
     progress = Recorder()
@@ -70,7 +70,7 @@ def test_bytes_of_a_download_that_starts_over_count_once(server: Server, store: 
     assert (progress.of("bytes").done, progress.of("bytes").total) == (200_000, 200_000)
 
 
-def test_total_is_unknown_while_a_size_is(server: Server, store: Store) -> None:
+def test_total_is_unknown_while_any_size_is_unknown(server: Server, store: Store) -> None:
     url = server.put("/a.tcz", CONTENTS[0])
     server.script("/a.tcz", chunks([CONTENTS[0]]))
     progress = Recorder()

@@ -50,7 +50,7 @@ values = st.fixed_dictionaries(
 
 
 @given(values)
-def test_representation_is_that_of_attrs(arguments: dict[str, Any]) -> None:
+def test_representation_equals_that_of_attrs(arguments: dict[str, Any]) -> None:
     ours = OURS(**arguments)
     assert repr(ours) == repr(THEIRS(**arguments))
     assert "secret" not in repr(ours)
@@ -69,7 +69,7 @@ def test_equality_and_hash_follow_the_compared_fields(
     assert (len(set(ours)) == 1) is equal
 
 
-def test_place_does_not_count_for_equality() -> None:
+def test_uncompared_field_does_not_affect_equality() -> None:
     assert OURS(number=1, place=1) == OURS(number=1, place=2)
     assert hash(OURS(number=1, place=1)) == hash(OURS(number=1, place=2))
 
@@ -80,7 +80,7 @@ def test_field_is_compared_by_its_key() -> None:
     assert OURS(number=1, folded="a") != OURS(number=1, folded="b")
 
 
-def test_instance_that_holds_itself_is_represented() -> None:
+def test_instance_that_contains_itself_has_a_representation() -> None:
     ours, theirs = OURS(number=1), THEIRS(number=1)
     ours.items.append(ours)
     theirs.items.append(theirs)
@@ -114,7 +114,7 @@ def test_classes_without_compared_fields_are_equal() -> None:
     assert repr(Empty()) == "Empty()"
 
 
-def test_own_methods_are_kept() -> None:
+def test_methods_of_the_class_are_kept() -> None:
     @records.frozen(kw_only=True)
     class Own:
         number: int

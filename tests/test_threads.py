@@ -1,4 +1,4 @@
-"""Threads for encoders: an executor like any other, that can be left behind."""
+"""Test threads for encoders: an executor whose threads may still run when the process exits."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_interrupted_executor_does_not_wait_for_its_threads() -> None:
 
 
 def test_process_exits_while_threads_run(tmp_path: Path) -> None:
-    """One that waited for its threads would not end before the test's patience does."""
+    """If the process waited for its threads, it would not end before the test's time limit."""
     script = (
         "import threading\n"
         "from purekernel.threads import running_executor\n"

@@ -57,10 +57,10 @@ class Workshop:
     """A project and its mirrors; commands run in the folder of the project.
 
     Attributes:
-        top: of everything.
+        top: the folder that contains all others.
         mirror: the mirror of Tiny Core, a folder.
         project: the project's folder.
-        out: where outputs go.
+        out: the folder for outputs.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Workshop:
         self.out = top / "out"
         self.write_mirror(make_repository(needs, indexes=indexes))
         self.write_mirror({ISO: core_iso()})
-        # No program is cut out: the extensions here are not really squashfs images.
+        # No program is removed from the extensions: here they are not real squashfs images.
         project = make_project(
             generation=generation, builtins=builtins, mirrored=mirrored, gems=gems, cut=()
         )
@@ -114,7 +114,7 @@ class Workshop:
         return "".join(f"MK_BUNDLE_{name}={value}\n" for name, value in values.items())
 
     def write_mirror(self, files: Mapping[str, bytes]) -> None:
-        """Put files into the mirror, by their paths in it."""
+        """Write files into the mirror, by their paths in it."""
         for path, content in files.items():
             place = self.mirror.joinpath(*path.split("/"))
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -153,7 +153,7 @@ def text(tree: Tree, path: str) -> str:
 
 
 def two_lines(error: str) -> list[tuple[str, str]]:
-    """Return the errors on standard error, each a message and a hint; notes are left out."""
+    """Return the errors on stderr, each a message and a hint, without the notes."""
     lines = [line for line in error.splitlines() if not line.startswith("purekernel: note: ")]
     assert len(lines) % 2 == 0, error
     found = []
@@ -166,6 +166,6 @@ def two_lines(error: str) -> list[tuple[str, str]]:
 
 
 def notes(error: str) -> list[str]:
-    """Return the notes on standard error."""
+    """Return the notes on stderr."""
     first = "purekernel: note: "
     return [line.removeprefix(first) for line in error.splitlines() if line.startswith(first)]

@@ -1,4 +1,4 @@
-"""Write deflate streams bit by bit, including streams that no encoder makes.
+"""Write deflate streams bit by bit, including streams that no encoder produces.
 
 Source: RFC 1951.
 """
@@ -24,7 +24,7 @@ class Bits:
         return self
 
     def code(self, bits: str) -> Bits:
-        """Put a Huffman code, whose highest bit comes first."""
+        """Append a Huffman code, highest bit first."""
         self._bits += map(int, bits)
         return self
 
@@ -58,7 +58,7 @@ _FOUR_BITS = {**dict.fromkeys(range(1, 16), 4), 18: 4}
 def put_codes(
     bits: Bits, literals: Mapping[int, int], distances: Mapping[int, int], *, is_last: bool
 ) -> Bits:
-    """Put the header of a dynamic block, with the length in bits of each symbol's code.
+    """Append the header of a dynamic block, with the length in bits of each symbol's code.
 
     Symbols without a code must come in runs of eleven or more.
     """

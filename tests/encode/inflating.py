@@ -1,4 +1,4 @@
-"""Inflate with zlib and with libdeflate, as independent checkers."""
+"""Inflate with zlib and with libdeflate as independent checkers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import deflate
 
 
 def inflate(data: bytes) -> bytes:
-    """Inflate one stream, with nothing after it."""
+    """Inflate one stream, and require that no data follows it."""
     stream = zlib.decompressobj(wbits=-15)
     plain = stream.decompress(data)
     assert stream.eof

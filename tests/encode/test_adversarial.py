@@ -19,8 +19,8 @@ from tests.encode.bits import Bits, codes, put_codes
 from tests.encode.inflating import inflate
 from tests.encode.test_joining import BROKEN
 
-# Codes of every possible length, the shortest for the end of the block: the largest tables from the
-# shortest description. Distances are not used.
+# Codes of every possible length, the shortest for the end of the block: the shortest description
+# gives the largest tables. The block uses no distances.
 LONGEST = {256: 1, **{symbol: symbol + 2 for symbol in range(14)}, 14: 15}
 DISTANCES = {**{symbol: symbol + 1 for symbol in range(15)}, 15: 15}
 
@@ -49,7 +49,7 @@ BLOCKS = 100
 
 
 def chain(name: str, count: int, *, ends: bool = True) -> bytes:
-    """Return ``count`` empty blocks; ``ends`` says whether the last has BFINAL set."""
+    """Return ``count`` empty blocks; ``ends`` sets BFINAL in the last one."""
     bits = Bits()
     for number in range(count):
         block = CHAINS[name][number % len(CHAINS[name])]
@@ -58,7 +58,7 @@ def chain(name: str, count: int, *, ends: bool = True) -> bytes:
 
 
 def count_lines(call: Callable[[], object]) -> int:
-    """Return how many lines of Python ``call`` runs, as a measure of work without a clock."""
+    """Return how many lines of Python ``call`` runs, to measure work without a clock."""
     lines = 0
 
     def trace(_frame: FrameType, event: str, _argument: Any) -> Any:
@@ -83,7 +83,7 @@ def test_empty_blocks_are_walked(name: str) -> None:
     assert (len(found.blocks), found.size_bytes) == (BLOCKS, 0)
     assert (found.end + 7) // 8 == len(data)
     assert inflate(data) == b""
-    # Also after streams that end inside a byte.
+    # The streams include some that end inside a byte.
     text = zlib.compress(b"text", wbits=-15)
     whole = join([survey(text), survey(data), survey(text), survey(data)], text)
     assert inflate(whole) == b"text" * 3
@@ -96,7 +96,7 @@ def test_stream_without_last_block_is_refused_at_end_of_data(name: str) -> None:
     with pytest.raises(FormatError) as caught:
         walk(data, source="x")
     assert (caught.value.source, caught.value.offset) == ("x", len(data))
-    # The rest of the last byte may look like the start of a block.
+    # The rest of the last byte can look like the start of a block.
     assert caught.value.expected == "the rest of a deflate stream"
 
 
@@ -178,7 +178,7 @@ def test_invalid_codes_are_refused(name: str) -> None:
     with pytest.raises(FormatError) as caught:
         walk(data, source="x")
     assert message in str(caught.value)
-    # After the start of the block, and not after its codes.
+    # The offset is after the start of the block, and not after its codes.
     assert caught.value.offset is not None
     assert 5 <= caught.value.offset <= len(data) - 40
     with pytest.raises(zlib.error):
@@ -221,5 +221,5 @@ def test_damaged_chain_is_accepted_only_if_zlib_accepts_it(name: str) -> None:
             passed += 1
             assert found.size_bytes == len(plain)
             assert (found.end + 7) // 8 == len(data) - len(stream.unused_data)
-    # A complete code allows no change.
+    # A change in a complete code makes the code invalid.
     assert passed or name == "dynamic"

@@ -50,7 +50,7 @@ def test_least_recently_used_entries_are_pruned_first(tmp_path: Path) -> None:
         os.utime(path, (old + age, old + age))
     by_age = [path.read_bytes()[32] for path in files(tmp_path)]
     oldest = by_age[0]
-    assert cache.get(f"key {oldest}") is not None  # now it is the most recently used
+    assert cache.get(f"key {oldest}") is not None  # this makes it the most recently used
     cache.close()
     left = {number for number in range(5) if cache.get(f"key {number}") is not None}
     assert left == {oldest, *by_age[3:]}

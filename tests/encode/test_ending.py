@@ -46,7 +46,7 @@ def test_last_block_is_where_a_walk_finds_it(name: str, encoder: Encoder) -> Non
     data = encoder.encode(content)
     found = find_ending(data, content)
     walked = walk(data)
-    if walked.blocks[-1].kind == FIXED:  # a fixed block's header is not redundant
+    if walked.blocks[-1].kind == FIXED:  # the header of a fixed block has no redundancy
         assert found is None
         return
     assert found == Stream(
@@ -81,7 +81,7 @@ def test_streams_with_searched_and_walked_ends_join(
     for content, encoder in pieces[:-1]:
         data = encoder.encode(content)
         streams.append(find_ending(data, content) or survey(data))
-        streams.append(survey(encoder.encode(content)))  # may start at any bit
+        streams.append(survey(encoder.encode(content)))  # can start at any bit
     last, encoder = pieces[-1]
     expected = b"".join(content + content for content, _encoder in pieces[:-1]) + last
     assert inflate(join(streams, encoder.encode(last))) == expected
@@ -101,7 +101,8 @@ def test_wrong_content_is_not_found() -> None:
 
 @pytest.mark.slow
 def test_header_inside_content_is_not_taken_for_last_block() -> None:
-    # A whole stream, stored in another one: its last block is not the outer stream's.
+    # The content is a whole stream, stored in another one. Its last block is not the last block of
+    # the outer stream.
     inner = Libdeflate().encode(SAMPLES["words"])[:60_000]
     content = words(8, 3000) + inner + noise(8, 5000)
     for encoder in ENCODERS:

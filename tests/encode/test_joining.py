@@ -129,7 +129,7 @@ def dynamic(literals: int = 257, distances: int = 1, lengths: int = 19) -> Bits:
 
 
 def with_lengths(bits: Bits, *given: int) -> Bits:
-    """Put the lengths of the code length codes, in their order."""
+    """Append the lengths of the code length codes, in their order."""
     for length in (*given, *[0] * (19 - len(given))):
         bits.put(length, 3)
     return bits
@@ -184,7 +184,7 @@ BROKEN = {
         "expected a code for the end of the block",
     ),
     "distance": (
-        # A length of 3 at distance 1, without any output before it.
+        # A match of length 3 at distance 1, without any output before it.
         fixed().code("0000001").code("00000").code("0000000").done(),
         "expected a distance of at most 0 bytes, got 1",
     ),
@@ -260,7 +260,7 @@ def test_damaged_stream_is_accepted_only_if_zlib_accepts_it(name: str) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_arbitrary_bytes_are_judged_as_by_zlib(data: bytes) -> None:
+def test_arbitrary_bytes_are_accepted_only_if_zlib_accepts_them(data: bytes) -> None:
     found = attempt(data)
     stream = zlib.decompressobj(wbits=-15)
     try:

@@ -17,7 +17,7 @@ from tests.processes import purekernel
 
 ROOT = Path(__file__).parents[2]
 
-# What zopflipy leaves behind if it is installed after zopfli: its own __init__ beside zopfli's
+# zopflipy leaves this behind if it is installed after zopfli: its own __init__ beside zopfli's
 # zlib. Its compress() takes fewer arguments.
 ZOPFLIPY = "def compress(data, numiterations=15, x=0): return b''\n"
 OTHER = "the Python module {0} must come from a recent package {0}, got another one: "

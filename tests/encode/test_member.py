@@ -10,7 +10,7 @@ from purekernel.input import Input
 from tests.oracles import require, run
 
 
-def test_one_member_without_host_data() -> None:
+def test_member_is_single_and_has_no_host_data() -> None:
     data = b"some words " * 1000
     packed = compress(data, encoder=Libdeflate())
     assert gzip.decompress(packed) == parse_gzip(Input(packed, name="x")) == data

@@ -36,7 +36,7 @@ ENCODERS: list[Encoder] = [
 
 
 class Memory:
-    """A cache that counts."""
+    """A cache in memory that counts its hits."""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
@@ -131,7 +131,7 @@ def test_bytes_do_not_depend_on_executor_or_cache() -> None:
     lazy = AtOnce()
     assert joined(segments, executor=lazy, cache=memory) == expected
     assert lazy.done == 0
-    # One of six segments changed: only that one is encoded again.
+    # One of six segments changes, so only that one is encoded again.
     segments[2] = Segment(data=b"changed", encoders=segments[2].encoders)
     joined(segments, executor=lazy, cache=memory)
     assert lazy.done == 1
@@ -213,6 +213,6 @@ def test_results_are_in_order_and_cached() -> None:
     found = list(recompress_all(files, recipe, executor=executor, cache=memory))
     assert found == [recompress_gzip(data, recipe) for data in files]
     assert executor.done == len(files)
-    # Files that do not get smaller are cached as well.
+    # The cache also keeps results for files that do not get smaller.
     assert list(recompress_all(files, recipe, executor=executor, cache=memory)) == found
     assert executor.done == len(files)

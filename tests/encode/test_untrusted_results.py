@@ -1,4 +1,4 @@
-"""What a cache or an executor returns is checked against its input before it is used."""
+"""Test that results of a cache or an executor are checked against their input before use."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def words(seed: int, count: int) -> bytes:
     return b" ".join(str(chance.randrange(500)).encode() for _ in range(count))
 
 
-# A small stream, whose blocks were walked through; one with stored blocks; a large one, whose end
-# was searched for; and the last.
+# A small stream, whose blocks were walked through. A stream with stored blocks. A large stream,
+# whose end was searched for. The last stream.
 SEGMENTS = [
     Segment(data=words(1, 3_000), encoders=(Libdeflate(),)),
     Segment(data=words(2, 1_000), encoders=(Stored(),)),
@@ -67,7 +67,7 @@ def bomb() -> bytes:
 
 
 def kept(stream: bytes, *, first_stored: int | None = None) -> bytes:
-    """A stream as it is kept, with true facts unless others are given."""
+    """Return the cache entry for a stream, with true facts unless others are given."""
     found = survey(stream)
     stored = NO_STORED if found.first_stored is None else found.first_stored
     return (
@@ -122,7 +122,7 @@ def test_planted_segment_is_encoded_again_and_replaced(
     assert right is not None
     wrong = spoil(right)
     assert wrong != right
-    cache.put(key, wrong)  # bound to its key, as one who may write there can do
+    cache.put(key, wrong)  # bound to its key: a user with write access to the cache can do this
     executor = AtOnce()
     assert deflated(executor, cache) == expected
     assert executor.done == 1
@@ -187,7 +187,7 @@ def test_swapped_files_are_encoded_again_and_replaced(tmp_path: Path) -> None:
 def test_stream_that_cannot_be_joined_is_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    # What the check of each entry might not find is found in what is written.
+    # The check of the joined stream detects a fault that the check of each entry misses.
     cache = EncodedCache(tmp_path)
     deflated(AtOnce(), cache)
     right = cache.get(keys()[1])
@@ -215,7 +215,7 @@ assert SMALLER is not None
 
 
 class OneKey:
-    """A cache of a single entry, whatever its key."""
+    """A cache with a single entry, returned for any key."""
 
     def __init__(self, entry: bytes) -> None:
         self.entry = entry
@@ -259,17 +259,17 @@ def test_planted_gzip_file_is_encoded_again_and_replaced(wrong: bytes) -> None:
     [FILE[:-1], FILE + b"\0", FILE[:-8] + bytes(8), SMALLER],
     ids=["cut short", "something behind it", "another checksum", "no smaller"],
 )
-def test_cached_result_for_a_file_without_one_is_replaced(file: bytes) -> None:
+def test_cached_result_for_file_without_result_is_replaced(file: bytes) -> None:
     cache, executor = OneKey(SMALLER), AtOnce()
     assert recompress_all([file], RECIPE, executor=executor, cache=cache) == [None]
     assert executor.done == 1
     assert recompress_all([file], RECIPE, executor=executor, cache=cache) == [None]
-    assert executor.done == 1  # it is remembered
+    assert executor.done == 1  # the cache has the right result
 
 
 def test_swapped_gzip_results_are_encoded_again(tmp_path: Path) -> None:
     cache = EncodedCache(tmp_path)
-    files = [FILE, packed(words(7, 2_000)), SMALLER]  # the last gets no smaller
+    files = [FILE, packed(words(7, 2_000)), SMALLER]  # the last one gets no smaller
     expected = recompress_all(files, RECIPE, executor=AtOnce(), cache=cache)
     assert expected[2] is None
     before = {path: path.read_bytes() for path in tmp_path.glob("encoded-v1/??/*")}
@@ -282,11 +282,11 @@ def test_swapped_gzip_results_are_encoded_again(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in before} == before
 
 
-# What executors return
+# Results of executors
 
 
 class Liar(Executor):
-    """Returns the same, whatever is asked."""
+    """An executor that returns the same result for every call."""
 
     def __init__(self, answer: object) -> None:
         self._answer = answer

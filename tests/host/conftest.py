@@ -1,4 +1,4 @@
-"""Provide servers and a store for the tests of the cache folder."""
+"""Import the fixtures of servers and a store for the tests of the cache folder."""
 
 from tests.fetch.conftest import plain_surroundings, second, server, store
 

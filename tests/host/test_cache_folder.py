@@ -35,7 +35,7 @@ def test_old_files_are_deleted_and_recent_ones_kept(tmp_path: Path) -> None:
         aged(folders[0] / "1-b", 1),
         aged(folders[1] / "bb", 29),
         aged(folders[1] / "cc", 31),
-        # A resumed download is as recent as its last byte, and so is its record.
+        # A resumed download is as recent as its last byte, and so is its cache entry.
         aged(folders[1] / "dd", 1),
         aged(folders[1] / "dd.json", 31),
     ]
@@ -81,7 +81,7 @@ def test_download_restarts_after_its_files_were_deleted(
     monkeypatch.setattr(Partial, "become", sleep)
     assert fetch(store, str(tmp_path / "a")) == content
     assert slept == [False, True]
-    # The lock of a download from a server shows that its files are in use.
+    # For a download from a server, the lock shows that the files are in use.
     monkeypatch.setattr("purekernel.host.cache_folder._PARTIAL_SECONDS", 2 * DAY)
     assert fetch(store, server.put("/b", b"other")) == b"other"
     assert slept == [False, True, True]

@@ -28,12 +28,12 @@ ELSEWHERE = "choose another folder with -d"
         (errno.EEXIST, "add -f"),
     ],
 )
-def test_hint_names_remedy_and_other_place(number: int, hint: str) -> None:
+def test_hint_names_remedy_and_other_location(number: int, hint: str) -> None:
     error = OSError(number, os.strerror(number))
     assert hint_for(error, elsewhere=ELSEWHERE, instead={errno.EEXIST: "add -f"}) == hint
 
 
-def test_hint_for_error_without_number_is_other_place() -> None:
+def test_hint_for_error_without_number_is_other_location() -> None:
     assert hint_for(OSError("from a library"), elsewhere=ELSEWHERE) == ELSEWHERE
 
 

@@ -1,4 +1,4 @@
-"""Test that modes, owners, times and attributes of the target of a link are not changed."""
+"""Test that changing a link keeps the mode, owner, times and attributes of its target."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONG_AGO = 1_000_000_000
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """Return the target of a link, which must not be changed."""
+    """Return the target of a link. Its metadata must not change."""
     path = tmp_path / "secret"
     path.write_bytes(b"secret")
     path.chmod(0o600)
@@ -30,7 +30,7 @@ def secret(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["held", "by name"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Test with the inode held open, and as on a system without O_PATH or proc."""
+    """Run each test with the inode held open, and as on a system without O_PATH or proc."""
     if request.param == "by name":
         monkeypatch.setattr(no_follow, "_O_PATH", 0)
     elif not no_follow._O_PATH:
@@ -107,7 +107,7 @@ def test_xattr_of_link_is_not_set_on_target(secret: Path, tmp_path: Path) -> Non
 def test_no_handle_stays_open_without_proc(
     secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # An entry that another user created, as in a chroot where any user may create proc.
+    # Another user can create such an entry, as in a chroot where any user may create proc.
     (tmp_path / "fd").mkdir()
     for number in range(64):
         (tmp_path / "fd" / str(number)).symlink_to(secret)

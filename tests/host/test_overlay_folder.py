@@ -94,7 +94,7 @@ def test_fifos_and_sockets_are_refused(top: Path) -> None:
     (top / "pipe").unlink()
     here = Path.cwd()
     with socket.socket(socket.AF_UNIX) as server:
-        os.chdir(top)  # the name of a socket is short
+        os.chdir(top)  # the name of a socket must be short
         try:
             server.bind("sock")
         finally:

@@ -1,4 +1,4 @@
-"""Test reading overlays of each kind, which is detected by their content."""
+"""Test reading overlays of each kind. The content decides the kind."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_archive_in_memory_is_parsed() -> None:
     assert (layer.source, layer.tree) == ("dependencies/x.tar", sample())
 
 
-def test_tar_whose_first_name_starts_like_gzip() -> None:
+def test_tar_whose_first_name_starts_like_gzip_is_read_as_tar() -> None:
     tree = Tree()
     tree.add(b"\x1f\x8b", File(metadata=Metadata(mode=0o644)))
     assert parse_layer(Input(build_tar(tree), name="x")).tree == tree

@@ -17,7 +17,7 @@ def test_file_is_read(tmp_path: Path) -> None:
 
 
 def test_file_larger_than_its_reported_size_is_read() -> None:
-    # Linux reports the size 0 for all files in proc; the limit applies to what was read.
+    # Linux reports the size 0 for all files in proc. The limit applies to the data that was read.
     path = Path("/proc/self/maps")
     if not path.exists():
         pytest.skip("this system has no /proc")
@@ -62,7 +62,7 @@ def test_wrong_digest_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
 def test_file_without_available_data_is_refused() -> None:
-    """Some files in proc have no data at times; a pipe is similar, and any user can create one."""
+    """Some files in proc have no data at times. A pipe is similar, and any user can create it."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     with (

@@ -23,14 +23,14 @@ def stage(folder: Path, *names: str, error: BaseException | None = None) -> None
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.EIO, "Input/output error")])
-def test_staging_deletes_what_is_not_committed(tmp_path: Path, error: BaseException) -> None:
+def test_staging_deletes_uncommitted_files(tmp_path: Path, error: BaseException) -> None:
     (tmp_path / "a").write_bytes(b"old")
     with pytest.raises(type(error)):
         stage(tmp_path, "a", "b", error=error)
     assert everything(tmp_path) == {"a": b"old"}
 
 
-def test_staging_keeps_what_was_renamed_before_failure(tmp_path: Path) -> None:
+def test_staging_keeps_files_renamed_before_failure(tmp_path: Path) -> None:
     (tmp_path / "folder" / "full").mkdir(parents=True)
     with pytest.raises(OSError) as caught:  # noqa: PT011  # which one differs by system
         stage(tmp_path, "a", "folder", "b")

@@ -78,7 +78,8 @@ def test_each_name_is_checked_on_windows(
 ) -> None:
     monkeypatch.setattr(below, "ON_WINDOWS", True)
     monkeypatch.setattr(below, "_BY_DESCRIPTOR", False)
-    # windows=False skips the check of the whole tree; each name is checked when it is created.
+    # windows=False skips the check of the whole tree. Each name is still checked when it is
+    # created.
     unpack_tree(make_tree(first=make_file()), tmp_path / "good", windows=False)
     tree = make_tree()
     tree.add(name, make_file())
@@ -198,7 +199,7 @@ def test_link_replacing_created_file_is_not_followed(
     link = os.symlink
     planted = plant(monkeypatch, lambda where, folder: link(secret, where, dir_fd=folder))
     if isinstance(node, Symlink):
-        # A link of the same kind is accepted, and the link itself is changed.
+        # A link of the same kind is accepted, and only the link itself is changed.
         unpack_tree(make_tree(name=node), tmp_path / "out", replace=True)
     else:
         with pytest.raises(OutputError, match="out/name cannot be written: it was replaced"):

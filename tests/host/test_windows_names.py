@@ -1,4 +1,4 @@
-"""Test names in images that are invalid on Windows, or that Windows interprets."""
+"""Test names in images that are invalid on Windows, or have a special meaning there."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_invalid_windows_name_has_a_reason(name: bytes, reason: str) -> None:
         "café".encode(), "com⁴".encode(),
     ],
 )  # fmt: skip
-def test_valid_windows_name_is_none(name: bytes) -> None:
+def test_valid_windows_name_has_no_reason(name: bytes) -> None:
     assert check_windows_name(name) is None
 
 
@@ -110,5 +110,5 @@ def test_link_target_has_backslashes_and_no_host(target: bytes, expected: str) -
         b"\xff",
     ],
 )
-def test_invalid_windows_link_target_is_none(target: bytes) -> None:
+def test_invalid_windows_link_target_gives_none(target: bytes) -> None:
     assert windows_target(target) is None

@@ -129,7 +129,7 @@ def test_output_name_outside_folder_is_refused(tmp_path: Path, name: str) -> Non
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers Ctrl-C to consoles only")
 def test_signal_is_deferred_during_renames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Signals may be delivered to another thread, such as the one that draws progress."""
+    """The system may deliver a signal to another thread, such as the one that draws progress."""
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait)
     thread.start()

@@ -71,7 +71,7 @@ NAMES = st.text(alphabet="abcxyz019-_.+é\"\\'\n\t", min_size=1, max_size=12)
 EXTENSIONS = st.from_regex(EXTENSION_NAME, fullmatch=True).map(lambda name: name + ".tcz")
 
 
-# Strategies are made once and kept: most of the time would go into making them otherwise.
+# Make the strategies once: making them would otherwise take most of the time.
 PIN_FIELDS = st.fixed_dictionaries(
     {
         "url": NAMES,

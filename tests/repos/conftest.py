@@ -1,4 +1,4 @@
-"""Provide servers and a store for the tests of repositories."""
+"""Import the fixtures of servers and a store for the tests of repositories."""
 
 from tests.fetch.conftest import plain_surroundings, second, server, store
 

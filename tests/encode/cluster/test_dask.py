@@ -44,14 +44,14 @@ AGAIN = "check the cluster's logs, restart what is missing, and build again"
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A scheduler and two workers, for the whole module."""
+    """Run a scheduler and two workers for the whole module."""
     with running(tmp_path_factory.mktemp("cluster")) as found:
         yield found
 
 
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[Cluster]:
-    """A scheduler and two workers, for one test."""
+    """Run a scheduler and two workers for one test."""
     folder = tmp_path / "mortal"
     folder.mkdir()
     with running(folder) as found:
@@ -60,7 +60,7 @@ def mortal(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with an overlay, the output of an earlier build and no cache."""
+    """Return the current folder, with an overlay, the output of an earlier build and no cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PUREKERNEL_CACHE", str(tmp_path / "cache"))
     write_overlay(tmp_path)
@@ -95,7 +95,7 @@ def killing(
     *processes: subprocess.Popen[bytes],
     patience_seconds: int = 60,
 ) -> tuple[int, str]:
-    """Build, and kill processes when half of the calls are done; return status and stderr."""
+    """Build, and kill processes when half of the calls are done; return exit status and stderr."""
     victims = ",".join(str(process.pid) for process in processes)
     build = (victims, str(patience_seconds), *command(cluster.address, "-q"))
     done = purekernel(*build, cwd=folder, script=KILLING)
@@ -245,7 +245,7 @@ def test_late_worker_with_other_releases_is_refused(cluster: Cluster) -> None:
 
 
 def test_late_worker_without_purekernel_is_ignored(cluster: Cluster) -> None:
-    """It fails on its first call, which is retried on other workers."""
+    """The worker fails on its first call, and dask retries the call on other workers."""
     with open_executor(cluster.address) as executor, cluster.joined_by(WITHOUT_PUREKERNEL) as bare:
         assert list(executor.map(time.sleep, [0.1] * 12)) == [None] * 12
         assert bare not in cluster.client.nthreads()
@@ -322,7 +322,7 @@ def test_address_of_a_worker_is_refused(
     worker = next(iter(cluster.client.nthreads())).removeprefix("tcp://")
     assert main(command(f"dask://{worker}")) == 1
     ((message, _hint),) = two_lines(capfd.readouterr().err)
-    # dask's release decides whether there is an error or no answer.
+    # The release of dask decides whether there is an error or no answer.
     starts = (
         f"dask://{worker}: the server must be a compatible dask sch",
         f"dask://{worker}: no scheduler answers",

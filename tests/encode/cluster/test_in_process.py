@@ -1,4 +1,4 @@
-"""An executor of a cluster whose scheduler and worker are threads of the test's own process."""
+"""Test an executor of a cluster whose scheduler and worker are threads of this process."""
 
 from __future__ import annotations
 

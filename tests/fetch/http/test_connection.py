@@ -45,7 +45,7 @@ def test_overdue_request_is_aborted_by_other_thread(connection: Connection, serv
 def test_request_ending_during_time_check_is_not_overdue(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two threads: one looks at the time, the other is done just then."""
+    """One thread checks the time while the other thread ends the request."""
     connection.begin(1)
 
     def later() -> float:
@@ -71,7 +71,7 @@ def test_first_abort_reason_is_raised(connection: Connection) -> None:
     connection.hang_up(Fault("too late", Cause.PASSING))
     with pytest.raises(Stopped), connection.turning_faults():
         pass
-    # The next request has nothing to do with it.
+    # The next request does not raise it again.
     connection.begin(60)
     with connection.turning_faults():
         pass

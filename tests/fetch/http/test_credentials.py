@@ -1,4 +1,4 @@
-"""Users and passwords: used where they are meant for, and seen nowhere."""
+"""Test credentials: they are sent only to their own host, and are not stored or printed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RIGHT = basic("user", SECRET)
 
 
 def guarded(exchange: Exchange) -> None:
-    """Serve the file to whoever knows the password."""
+    """Serve the file if the request has the right password."""
     if exchange.headers.get("Authorization") == RIGHT:
         exchange.give()
     else:
@@ -38,12 +38,12 @@ def with_user(url: str, who: str = f"user:{SECRET}") -> str:
 
 
 def told(server: Server) -> list[str | None]:
-    """Return what each request said of who asks."""
+    """Return the Authorization header of each request, or ``None`` where it is missing."""
     return [asked.headers.get("authorization") for asked in server.asked]
 
 
 def assert_not_told(store: Store, *said: str) -> None:
-    """Look for the secret in texts, and in whatever the store holds, names included."""
+    """Check that the secret is in none of the texts, nor in any file or file name of the store."""
     paths = [path for path in store.folder.rglob("*") if path.is_file()]
     contents = [path.read_bytes() for path in paths]
     assert SECRET not in " ".join([*said, *map(str, paths)])
@@ -54,7 +54,7 @@ def assert_not_told(store: Store, *said: str) -> None:
 
 def test_password_in_url_is_sent_and_not_stored(server: Server, store: Store) -> None:
     plain = server.put("/a.tcz", CONTENT)
-    # At every stage there is something in the store: locks, a partial file, a record.
+    # The store has files at every stage: locks, a partial download, a cache entry.
     server.script("/a.tcz", cut(5000), guarded)
     with Downloads(store, policy=QUICK) as downloads:
         fetched = downloads.fetch(want(with_user(plain)))

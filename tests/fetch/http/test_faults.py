@@ -1,4 +1,4 @@
-"""What requests and urllib3 raise, in our words, and in nobody else's."""
+"""Test that exceptions of requests and urllib3 become faults with purekernel's own messages."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ kinds = st.sampled_from(
 def test_fault_never_contains_exception_text(error: Any) -> None:
     if isinstance(error, str):
         error = OSError(error)
-    # In a circle, for a change.
+    # A cycle of causes must not loop forever.
     error.__cause__ = error
     fault = fault_of(error, BOUNDS)
     assert SECRET not in fault.reason + fault.hint

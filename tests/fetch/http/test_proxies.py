@@ -1,4 +1,4 @@
-"""Proxies, as HTTP_PROXY and its like name them."""
+"""Test proxies that HTTP_PROXY and similar variables name."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.fetch.server import Exchange, Server
 CONTENT = extension()
 SECRET = "hunter2"
 
-# What only a proxy could have: the name is nobody's (RFC 6761).
+# Only the proxy can serve this URL: no server has this name (RFC 6761).
 FAR = "http://mirror.invalid/a.tcz"
 
 
 @pytest.fixture
 def proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """A proxy that serves whatever it was given, by whole URLs."""
+    """Return a proxy that serves the files put into it, by absolute URL."""
     monkeypatch.setenv("HTTP_PROXY", server.url)
     monkeypatch.setenv("http_proxy", server.url)
     return server
@@ -107,7 +107,7 @@ def test_invalid_proxy_url_is_a_fault(
 def secure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_surroundings: None
 ) -> Iterator[Server]:
-    """A server of mirror.invalid over TLS, that only a proxy leads to."""
+    """Return a TLS server named mirror.invalid that only a proxy can reach."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("mirror.invalid").configure_cert(context)

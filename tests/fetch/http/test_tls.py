@@ -1,4 +1,4 @@
-"""Servers over TLS: whom we believe, and what is said where we do not."""
+"""Test TLS servers: trusted authorities, and errors for untrusted or broken servers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def misnamed(authority: trustme.CA, plain_surroundings: None) -> Iterator[Server
 def trusted(
     authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_surroundings: None
 ) -> Path:
-    """The authority's certificate, where REQUESTS_CA_BUNDLE names it."""
+    """Return the authority's certificate, which REQUESTS_CA_BUNDLE names."""
     path = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(path)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
@@ -75,7 +75,7 @@ def test_unknown_authority_is_refused(secure: Server, store: Store) -> None:
             "self signed certificate in certificate chain",
         )
     )
-    # It would fail the same way again.
+    # A retry would fail in the same way.
     assert (secure.connections, secure.asked) in ((1, []), (0, []))
 
 
@@ -157,7 +157,7 @@ def test_slow_tls_server_is_aborted(secure: Server, trusted: Path, store: Store)
 def test_endless_tls_handshake_is_aborted(
     plain_surroundings: None, store: Store, unanswering: int
 ) -> None:
-    """Another thread cuts off what is still being agreed on, too."""
+    """Another thread can abort a TLS handshake as well."""
     policy = DownloadPolicy(
         connect_seconds=20, stall_seconds=20, most_seconds=0.3, first_pause_seconds=0
     )

@@ -1,4 +1,4 @@
-"""Redirects, and requests that must come to an end."""
+"""Test redirects, time limits and reuse of connections."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def web() -> Iterator[Web]:
 def test_redirects_are_followed(code: int, server: Server, second: Server, store: Store) -> None:
     url = server.script("/a.tcz", redirect(second.put("/b.tcz", CONTENT), code))
     assert fetch(store, url) == CONTENT
-    # It is known by the address that was asked for.
+    # The cache entry is stored under the requested URL.
     assert store.record(url) is not None
 
 
@@ -48,7 +48,7 @@ def test_relative_redirect_is_followed(target: str, server: Server, store: Store
 
 
 def moved(target: bytes) -> Answer:
-    """Redirect to any bytes."""
+    """Return a redirect whose Location is any bytes."""
     head = b"HTTP/1.1 302 Found\r\nLocation: %b\r\nContent-Length: 0\r\n" % target
     return raw(head + b"Connection: close\r\n\r\n")
 
@@ -184,7 +184,7 @@ def hurried(most_seconds: float) -> DownloadPolicy:
 
 
 def drip_headers(exchange: Exchange) -> None:
-    """A byte now and then, in which no time-out of a socket sees anything wrong."""
+    """Send a byte now and then, so that no socket time-out expires."""
     exchange.hang_up()
     with exchange.letting_go():
         exchange.send_raw(b"HTTP/1.1 200 OK\r\n")
@@ -228,7 +228,7 @@ def test_connections_are_reused(server: Server, web: Web) -> None:
     for path, body in (("/missing", None), ("/chunks", chunks([CONTENT]))):
         if body is not None:
             server.script(path, body)
-        # Nobody reads these to their end; they are short.
+        # These bodies are not read to the end, but they are short.
         with web.ask(f"{server.url}{path}", most_seconds=9):
             pass
     assert (len(server.asked), server.connections) == (7, 1)

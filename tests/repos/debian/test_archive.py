@@ -178,7 +178,7 @@ def test_text_outside_the_signature_is_ignored_or_an_error(
         server.put(path, spoilt)
         with pytest.raises(ChecksumError, match="no valid signature"):
             DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
-    # Text before or after the signed part was not signed, and is not read.
+    # The signature does not cover text before or after the signed part, so that text is ignored.
     server.put(path, signed + b"\nSHA256:\n " + b"0" * 64 + b" 1 " + INDEX.encode() + b".gz\n")
     try:
         assert DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
@@ -249,7 +249,7 @@ def test_empty_index_has_no_packages(server: Server, downloads: Downloads) -> No
     assert DebianArchive([url], downloads).named("tool") == []
 
 
-def test_flat_archive_in_a_folder(tmp_path: Path, downloads: Downloads) -> None:
+def test_flat_archive_in_a_folder_is_read(tmp_path: Path, downloads: Downloads) -> None:
     from tests.debs import control, deb, listed  # noqa: PLC0415  # only this test needs it
 
     package = deb()
@@ -312,7 +312,9 @@ def test_offline_uses_only_the_store(server: Server, store: Store, key: Tsk) -> 
         ),
     ],
 )
-def test_index_place_of_url(url: str, base: str, releases: list[tuple[str, str]]) -> None:
+def test_index_url_is_split_into_base_and_releases(
+    url: str, base: str, releases: list[tuple[str, str]]
+) -> None:
     place = IndexPlace.of(url)
     assert place.base == base
     assert list(place.releases) == releases
@@ -324,7 +326,7 @@ def test_index_url_with_parent_folder_is_an_error(server: Server, downloads: Dow
 
 
 @pytest.mark.oracle
-def test_real_debian_index_with_its_signature(downloads: Downloads) -> None:
+def test_real_debian_index_is_verified_with_its_signature(downloads: Downloads) -> None:
     root = debian.archive()
     (index,) = root.glob("dists/*/main/binary-i386/Packages")
     path = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

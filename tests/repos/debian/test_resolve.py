@@ -163,7 +163,7 @@ def test_virtual_package_is_satisfied_by_a_provider() -> None:
     known.add("mta", "0", "amd64")
     known.add("postfix", Provides="mta")
     found = resolve(known, "tool.deb", "mawk.deb", follow=True)
-    # A selected provider is preferred to the first in the alphabet.
+    # A selected provider is preferred to the first one in alphabetical order.
     assert found.packages["tool.tcz"].needs == ("mawk.tcz", "vi.tcz", "postfix.tcz")
 
 

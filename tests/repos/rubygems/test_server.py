@@ -46,7 +46,7 @@ GEMS = (
 
 
 class Fetcher:
-    """Fetches with the standard library, and records the requests."""
+    """A fetcher that uses the standard library and records the requests."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -231,7 +231,7 @@ def test_releases_come_from_the_first_server_that_has_the_gem(
 
 
 class Failing(Fetcher):
-    """Fails for URLs that begin with ``failing``."""
+    """A fetcher that fails for URLs that begin with ``failing``."""
 
     failing = ""
 
@@ -254,10 +254,10 @@ def test_failing_server_is_skipped_with_a_note(folder: Path, tmp_path: Path) -> 
         f"the gem server {folder} was skipped, and the other servers were used instead: "
         "info/facter cannot be fetched"
     )
-    # The first server may have a gem that the others do not have.
+    # The first server may have a gem that the other servers do not have.
     with pytest.raises(DownloadError, match="info/facter cannot be fetched"):
         servers.versions(["facter", "fakter"])
-    # The server answers again, but the run still does not mix the servers.
+    # The server answers again, but this run still does not mix servers.
     lay_out_server(folder, GEMS[:1])
     fetcher.failing = ""
     found = servers.versions(["facter"])["facter"]
@@ -287,7 +287,7 @@ def test_damaged_index_is_an_error(folder: Path, tmp_path: Path, fetcher: Fetche
 
 
 def test_url_keeps_its_query_and_messages_hide_secrets(server: Server, store: Store) -> None:
-    """A token goes after the path, and never into a message."""
+    """A token stays after the path, and does not appear in messages."""
     address = server.url.replace("//", "//me:p@ss-w0rd@")
     for path in ("info/rake", "info/razor"):
         server.put(f"/g/{path}?token=s3cret/", b"---\n1.0 |checksum:" + b"0" * 64 + b"\n")

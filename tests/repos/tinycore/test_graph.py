@@ -57,7 +57,7 @@ def test_dependencies_come_first_and_once() -> None:
     assert found.loops == ()
 
 
-def test_without_follow_there_are_no_dependencies() -> None:
+def test_dependencies_are_ignored_without_follow() -> None:
     found = resolve({"a": ["b"], "b": []}, "a", follow=False)
     assert found.order(["a"]) == ("a",)
     assert set(found.extensions) == {"a"}
@@ -149,6 +149,6 @@ def test_order_is_topological_without_cycle_edges(
         for need in needs[name]:
             if (name, need) not in found.loops:
                 assert place[need] < place[name]
-    # Each recorded edge closes a cycle: its end leads back to its start.
+    # Each recorded edge closes a cycle: a path leads from its end back to its start.
     for start, end in found.loops:
         assert start in found.order([end])

@@ -18,7 +18,7 @@ NEEDS = {
 FOLDER = f"http://mirror.example/{TCZ}"
 
 
-def test_indexes_need_three_requests() -> None:
+def test_lookup_in_indexes_needs_three_requests() -> None:
     downloads = FakeDownloads(make_repository(NEEDS))
     mirror = ExtensionMirror([FOLDER], downloads)
     bash, ncurses = mirror.describe(["bash.tcz", "ncurses.tcz"])
@@ -157,7 +157,7 @@ def test_failing_folder_is_skipped_with_a_note() -> None:
         mirror.describe(["own.tcz"])
 
 
-def test_failed_folder_is_asked_again_for_missing_extensions() -> None:
+def test_failed_folder_is_retried_for_missing_extensions() -> None:
     downloads = two_folders()
     downloads.failures["own.example"] = 3
     mirror = ExtensionMirror([OWN, OFFICIAL], downloads)
@@ -166,7 +166,7 @@ def test_failed_folder_is_asked_again_for_missing_extensions() -> None:
     assert own is not None
     assert own.file.urls[0] == f"{OWN}/own.tcz"
     assert ncurses is not None
-    # Its own extensions are no longer taken from the other folder.
+    # The folder's own extensions are no longer taken from the other folder.
     assert ncurses.file.urls[0] == f"{OWN}/ncurses.tcz"
     assert ncurses.file.md5 == hashlib.md5(b"hsqs newer").hexdigest()
     assert gone is None
