@@ -39,10 +39,10 @@ def core_root(iso: bytes | None = None) -> Tree:
 def build(
     root: Tree, folder: Path, *, kernel_line: str, iso: bytes | None = None
 ) -> list[str | Path]:
-    """Build an image whose root file system is ``root``; return QEMU's arguments to boot it.
+    """Build an image whose root file system is ``root``; return the QEMU arguments that boot it.
 
-    The kernel is that of ``iso``, by default the shared Core 4.4. QEMU itself loads the kernel and
-    the core: other tests boot through the menu.
+    The kernel is that of ``iso``, by default the shared Core 4.4. QEMU loads the kernel and the
+    core directly; other tests boot through the menu.
     """
     bundle, overlay = folder / "bundle.tar.gz", folder / "root.tar"
     bundle.write_bytes(make_bundle(iso=core_4_4() if iso is None else iso, pack=gzip.compress))
@@ -55,6 +55,6 @@ def build(
 
 
 def put(root: Tree, path: bytes, content: bytes, *, mode: int = 0o644) -> None:
-    """Write a file that root owns."""
+    """Write a file owned by root."""
     root.add_parents(path)
     root.add(path, File(metadata=Metadata(mode=mode), content=content))

@@ -1,4 +1,4 @@
-"""Boot an image in QEMU, and read its first serial line or write to it."""
+"""Boot an image in QEMU; read its first serial port and write to it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from typing import Literal
 
 from tests.oracles import require
 
-# Software emulation on a busy machine; Core 4.4 comes up in some 20 s on an idle one.
+# Enough for software emulation on a busy machine; on an idle one, Core 4.4 boots in about 20 s.
 PATIENCE_SECONDS = 240.0
 
 
-# Debian's qemu-system-x86 has both.
+# Debian's qemu-system-x86 provides both.
 Processor = Literal["i386", "x86_64"]
 
 
 def boot(*arguments: str | Path, log: Path, until: bytes, memory_mb: int = 256) -> bytes:
-    """Start a machine with ``arguments`` and return what it prints, up to ``until``.
+    """Start a machine with ``arguments`` and return its output, up to ``until``.
 
-    Fails with the output so far if the machine stops, or the time is up, before that.
+    Raises:
+        AssertionError: the machine stops or the time runs out first; the message has the
+            output.
     """
     command = _command(f"file:{log}", memory_mb, "i386", arguments)
     log.write_bytes(b"")
@@ -46,7 +48,7 @@ def boot(*arguments: str | Path, log: Path, until: bytes, memory_mb: int = 256) 
 
 
 class Machine:
-    """A running machine, and what it has printed on its serial line so far."""
+    """Hold a running machine, and the output of its serial port so far."""
 
     def __init__(self, process: subprocess.Popen[bytes], line: socket.socket) -> None:
         self._process = process
@@ -55,9 +57,11 @@ class Machine:
         self._read_to = 0
 
     def expect(self, *texts: bytes) -> bytes:
-        """Return what is printed from here on, up to the end of the first of ``texts``.
+        """Return the output from here on, up to the end of the first of ``texts``.
 
-        Fails with the output so far if the machine stops, or the time is up, before that.
+        Raises:
+            AssertionError: the machine stops or the time runs out first; the message has the
+                output.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
@@ -80,7 +84,7 @@ class Machine:
             self.heard += more
 
     def send(self, line: bytes) -> None:
-        """Type ``line`` and the key that ends it."""
+        """Send ``line`` and a line feed."""
         self._line.sendall(line + b"\n")
 
 
@@ -104,7 +108,7 @@ def talk(
 
 
 def _accept(server: socket.socket, process: subprocess.Popen[bytes]) -> socket.socket:
-    """Return the serial line: QEMU connects to ``server`` as soon as it has started."""
+    """Wait for QEMU to connect to ``server``, and return the connection to its serial port."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     server.settimeout(0.5)
     while time.monotonic() < deadline and process.poll() is None:

@@ -1,4 +1,4 @@
-"""The arguments of QEMU that boot an output from a medium."""
+"""Return the QEMU arguments that boot an output from a medium."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.oracles import skip_or_fail
 
-# The loader of the server, and the module that it needs, as Debian installs them.
+# The boot loader and the module that it needs, as installed by Debian.
 PXELINUX = (
     Path("/usr/lib/PXELINUX/pxelinux.0"),
     Path("/usr/lib/syslinux/modules/bios/ldlinux.c32"),
@@ -15,17 +15,17 @@ PXELINUX = (
 
 
 def from_cd(iso: Path) -> list[str | Path]:
-    """Boot an ISO through its isolinux, on a BIOS."""
+    """Boot an ISO through its isolinux, with a BIOS."""
     return ["-cdrom", iso, "-boot", "d"]
 
 
 def from_ipxe(folder: Path) -> list[str | Path]:
-    """Boot the iPXE script of a PXE folder, with the iPXE that QEMU's network card brings."""
+    """Boot the iPXE script of a PXE folder, with the iPXE of QEMU's network card."""
     return _from_network(folder, "boot.ipxe")
 
 
 def from_pxelinux(folder: Path, copy: Path) -> list[str | Path]:
-    """Boot a copy of a PXE folder with pxelinux beside our files, as an administrator puts it."""
+    """Boot a copy of a PXE folder to which pxelinux is added, as an administrator would do."""
     shutil.copytree(folder, copy)
     for source in PXELINUX:
         if not source.is_file():

@@ -1,4 +1,4 @@
-"""Builds boot from CD through isolinux, and over the network by both menus."""
+"""Test that images boot from CD through isolinux, and over the network with both menus."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ def check(heard: bytes) -> dict[str, str]:
     assert stats["/opt/bootsync.sh"] == "-rwxr-xr-x 0:0"
     assert stats["/opt/payload"] == "-rw-r----- 0:0"
     assert stats["/etc/shadow"] == "-rw-r----- 0:0"
-    # Core's own start-up gives its home folder the setgid bit.
+    # Core's own startup sets the setgid bit of its home folder.
     assert stats["/home/tc"] == "drwxr-sr-x 1001:50"
     assert stats["/home/tc/.note"] == "-rw------- 1001:50"
-    # In the image this is root's; Core's start-up gives it to its user.
+    # Root owns this folder in the image; Core's startup changes its owner.
     assert stats["/usr/local/tce.installed"] == "drwxrwxr-x 1001:50"
     assert stats["/usr/local/tce.installed/sample"] == "-rwxr-xr-x 1001:50"
     assert f"md5 {hashlib.md5(PAYLOAD).hexdigest()}  /opt/payload\n" in said
@@ -105,20 +105,20 @@ def check(heard: bytes) -> dict[str, str]:
 def test_core_boots_from_cd_through_isolinux(outputs: Path, tmp_path: Path) -> None:
     iso = outputs / f"rz_mk_dev-image.{VERSION}.iso"
     said = check(boot(*from_cd(iso), log=tmp_path / "serial", until=b"=== end"))
-    # isolinux adds this argument; ours follow those of the menu.
+    # isolinux adds this argument; our arguments follow those of the menu.
     assert "BOOT_IMAGE=/boot/vmlinuz" in said["cmdline"]
     assert "loglevel=3 console=ttyS0" in said["cmdline"]
 
 
 @pytest.mark.nightly
-def test_core_boots_over_the_network_by_the_ipxe_script(outputs: Path, tmp_path: Path) -> None:
+def test_core_boots_over_the_network_with_the_ipxe_script(outputs: Path, tmp_path: Path) -> None:
     folder = outputs / f"rz_mk_dev-image.{VERSION}.pxe"
     heard = boot(*from_ipxe(folder), log=tmp_path / "serial", until=b"=== end")
     assert "initrd=core.gz loglevel=3 console=ttyS0" in check(heard)["cmdline"]
 
 
 @pytest.mark.nightly
-def test_core_boots_over_the_network_by_pxelinux(outputs: Path, tmp_path: Path) -> None:
+def test_core_boots_over_the_network_with_pxelinux(outputs: Path, tmp_path: Path) -> None:
     folder = outputs / f"rz_mk_dev-image.{VERSION}.pxe"
     arguments = from_pxelinux(folder, tmp_path / "tftp")
     heard = boot(*arguments, log=tmp_path / "serial", until=b"=== end")

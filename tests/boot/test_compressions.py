@@ -1,4 +1,4 @@
-"""A kernel unpacks the compressions that we read from it, also as we write them."""
+"""Test that a kernel unpacks the compressions detected in it, as purekernel writes them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.boot
 
 LINE = "the init of this initramfs runs"
 
-# The first bytes of a file of each kind. What the tests put after them is not valid.
+# The first bytes of a file in each compression. The data that tests append is invalid.
 BEGINNINGS = {
     Compression.GZIP: b"\x1f\x8b\x08",
     Compression.BZIP2: b"BZh",
@@ -45,7 +45,7 @@ BEGINNINGS = {
 
 
 def make_initramfs() -> Tree:
-    """A tree with an init that prints a line, after more bytes than decompressors' windows hold."""
+    """Return a tree with an init that prints a line, after more than a decompressor's window."""
     chance = random.Random(1)
     words = [chance.randbytes(chance.randrange(100, 4000)) for _turn in range(100)]
     content = b"".join(chance.choices(words, k=WINDOW_BYTES // 1500))
@@ -103,7 +103,7 @@ def test_debian_kernel_refuses_a_wrong_checksum(
 ) -> None:
     packed = bytearray(compress(build_cpio(make_initramfs()), compression))
     check_at = len(packed) - 4
-    if compression is Compression.XZ:  # index and footer follow it
+    if compression is Compression.XZ:  # the index and the footer follow it
         (index_words,) = struct.unpack_from("<I", packed, len(packed) - 8)
         check_at -= 4 * (index_words + 1) + 12
     packed[check_at] ^= 1
@@ -113,7 +113,7 @@ def test_debian_kernel_refuses_a_wrong_checksum(
 
 @pytest.mark.nightly
 def test_archive_after_lz4_and_zeros_is_unpacked(debian_kernel: Path, tmp_path: Path) -> None:
-    """As boot loaders concatenate them; only zeros mark the end of the LZ4 frame."""
+    """Boot loaders concatenate archives in this way; only zeros mark the end of the LZ4 frame."""
     ballast = make_initramfs()
     ballast.remove(b"init")
     packed = compress(build_cpio(ballast), Compression.LZ4)
@@ -139,12 +139,12 @@ def test_core_kernel_refuses_a_core_in_an_unsupported_compression(
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("compression", Compression)
-def test_core_kernel_supports_the_compressions_that_are_read_from_it(
+def test_core_kernel_supports_the_compressions_detected_in_it(
     core_kernel: Path, tmp_path: Path, compression: Compression
 ) -> None:
     beginning = BEGINNINGS[compression].ljust(4096, b"\x11")
     heard = start(core_kernel, beginning, tmp_path, until=b"looks like an initrd")
-    # It takes compressions that are newer than itself for junk.
+    # The kernel reports compressions newer than itself as junk.
     lacking = (f"compression method {compression.value} not configured", "junk in compressed")
     can = read_compressions(Input(core_kernel.read_bytes(), name="the kernel"))
     assert can is not None
@@ -153,7 +153,7 @@ def test_core_kernel_supports_the_compressions_that_are_read_from_it(
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("compression", [Compression.XZ, Compression.LZ4, Compression.ZSTD])
-def test_debian_kernel_supports_the_compressions_that_are_read_from_it(
+def test_debian_kernel_supports_the_compressions_detected_in_it(
     debian_kernel: Path, tmp_path: Path, compression: Compression
 ) -> None:
     beginning = BEGINNINGS[compression].ljust(4096, b"\x11")
@@ -181,7 +181,7 @@ def test_build_refuses_a_compression_that_the_kernel_lacks(
 
 @pytest.mark.nightly
 def test_image_with_an_lz4_core_boots_from_cd(debian_kernel: Path, tmp_path: Path) -> None:
-    """Core's whole root file system, through isolinux."""
+    """Boot Core's whole root file system through isolinux."""
     bundle, overlay, site = tmp_path / "bundle.tar.gz", tmp_path / "overlay.tar", Tree()
     core = parse_iso(Input(core_iso().read_bytes(), name="iso"))
     node = core.tree[b"boot/vmlinuz"]
@@ -208,7 +208,7 @@ def test_image_with_an_lz4_core_boots_from_cd(debian_kernel: Path, tmp_path: Pat
     )  # fmt: skip
 
 
-def test_smallest_compression_that_core_supports_is_gzip(tmp_path: Path) -> None:
+def test_smallest_compression_supported_by_core_is_gzip(tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.tar.gz"
     bundle.write_bytes(make_bundle(iso=core_iso().read_bytes(), pack=gzip.compress))
     encoding = Encoding(compression=None, effort=Effort.FAST)

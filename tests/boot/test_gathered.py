@@ -1,4 +1,4 @@
-"""Builds with extensions boot: every flavour of a bundle, and a remaster of plain Core."""
+"""Test that builds with extensions boot: each flavour of a bundle, and a remaster of plain Core."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.boot
 
 VERSION = "0.9.0.1"
 
-# Dependencies of two extensions: on the mirror, and missing from it.
+# Two dependencies of extensions: one is on the mirror, the other is missing.
 SKIPPED = ("gvim-base.tcz", "wireless-KERNEL.tcz")
 OTHER_KERNEL = "wireless-5.15.10-tinycore.tcz"
 
@@ -61,7 +61,7 @@ def extensions() -> list[str]:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with settings that name a folder for each download."""
+    """Make a project with settings that name a folder for each download."""
     top = tmp_path_factory.mktemp("gathered")
     project = make_project(
         builtins=extensions(),
@@ -119,7 +119,7 @@ def test_bundle_of_each_flavour_boots_with_all_its_extensions(
     command = ["bundle", "-c", str(workshop / "bundle.cfg"), "--iso-version", VERSION, "-q"]
     assert main([*command, *options, *skips, "-o", str(tmp_path)]) == 0
     bundle = tmp_path / f"razor-microkernel-bundle-{flavour}.tar.gz"
-    # Production uses the slowest effort by default, which takes minutes; other tests boot that.
+    # Production uses the slowest effort by default, which takes minutes. Other tests cover it.
     command = ["build", str(bundle), "-q", "-o", str(tmp_path), "--effort", "fast"]
     assert main([*command, "--boot-append", "console=ttyS0", "--boot-timeout", "1"]) == 0
 
@@ -132,9 +132,9 @@ def test_bundle_of_each_flavour_boots_with_all_its_extensions(
     assert words(lines, "onboot")[0].split() == extensions()
     autologin = "-nl /sbin/autologin " if flavour == "debug" else ""
     assert words(lines, "console") == [f"tty1::respawn:/sbin/getty {autologin}38400 tty1"]
-    # SHA-512, which Core 4.4's C library knows.
+    # Core 4.4's C library supports SHA-512.
     (shadow,) = words(lines, "shadow")
-    # SHA-512, which Core 4.4's C library knows.
+    # Core 4.4's C library supports SHA-512.
     assert shadow.startswith("tc:*:" if flavour == "prod" else "tc:$6$")
     level = "DEBUG" if flavour == "debug" else "INFO"
     assert words(lines, "level") == [f"mk_log_level: {level}"]
@@ -180,7 +180,7 @@ def test_tc_logs_in_with_the_password_from_standard_input(
         machine.expect(b"Password: ")
         machine.send("pa:ss wörd$1".encode())
         machine.expect(b"$ ")
-        # The line's echo has the command, and only its answer the word.
+        # The echo of the command does not contain the word "alltold"; its output does.
         machine.send(b"cd /usr/local/tce.installed; printf '%s\\n' *; echo all''told")
         told = machine.expect(b"alltold").decode("latin-1").replace("\r", "")
     assert told.splitlines()[1:-1] == [

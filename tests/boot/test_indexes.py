@@ -1,4 +1,4 @@
-"""The booted Core finds the libraries and modules of an overlay by the indexes of the build."""
+"""Test that the booted Core finds libraries and modules of an overlay through the built indexes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ NEEDS_OTHERS = KERNEL + b"kernel/net/802/garp.ko.gz"
 NEEDS_NONE = KERNEL + b"kernel/lib/ts_kmp.ko.gz"
 LIKEWISE = KERNEL + b"kernel/lib/ts_bm.ko.gz"
 
-# Runs before anything else, so that all indexes are those of the build. Prints everything
-# between two marks.
+# Runs before anything else, while all indexes are those of the build. Prints everything between two
+# marks.
 FIRST = b"""#!/bin/sh
 mount -t proc proc /proc
 exec >/dev/ttyS0 2>&1
@@ -60,7 +60,7 @@ poweroff -f
 
 
 def make_overlay() -> Tree:
-    """Libraries in a folder that only the loader's cache names, and modules in both folders."""
+    """Make libraries in a folder that only the loader's cache lists, and modules in both."""
     core, overlay = core_root(), Tree()
     put(overlay, b"etc/ld.so.conf", b"/usr/local/lib\n/opt/mine/lib\n")
     library = make_library("libmine.so.1", needed=["libc.so.6"], functions={"mine": 42})
@@ -101,7 +101,7 @@ def test_libraries_and_modules_of_an_overlay_are_found(tmp_path: Path) -> None:
 
     assert "cached \tlibmine.so.1 (libc6) => /opt/mine/lib/libmine.so.1" in said
     assert "loader happy" in said
-    # The loader would report a missing library.
+    # The loader reports a missing library.
     assert not any("libmine" in line and "cannot be preloaded" in line for line in said)
     assert any("libnobodys" in line and "cannot be preloaded" in line for line in said)
     assert [line for line in said if line.startswith("modprobe ")] == [
@@ -110,7 +110,7 @@ def test_libraries_and_modules_of_an_overlay_are_found(tmp_path: Path) -> None:
     loaded = [line.partition(" ")[2] for line in said if line.startswith("loaded ")]
     assert sorted(loaded) == ["garp", "llc", "stp", "ts_bm", "ts_kmp"]
 
-    # Core's own depmod writes the same, in the order of its file system.
+    # Core's own depmod writes the same lines, in the order of its file system.
     sums = {
         words[1]: words[2] for line in text.splitlines() if (words := line.split())[:1] == ["sum"]
     }

@@ -1,4 +1,4 @@
-"""Users log in with the passwords that we hashed, in either scheme, and with no others."""
+"""Test that users log in with the passwords hashed by either scheme, and with no others."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def make_root(iso: bytes) -> Tree:
 
 
 def log_in(machine: Machine, user: str, password: str) -> bytes:
-    """Return the answer, which ends in a prompt or in "Login incorrect"."""
+    """Log in; return the answer, which ends with a prompt or with "Login incorrect"."""
     machine.expect(b"login: ")
     machine.send(user.encode())
     machine.expect(b"Password: ")
@@ -76,7 +76,7 @@ def test_users_log_in_with_their_own_passwords_only(
         for number, (user, (_scheme, password)) in enumerate(USERS.items()):
             assert log_in(machine, user, password[:-1]).endswith(b"Login incorrect")
             assert log_in(machine, user, password).endswith(b"$ ")
-            # The line's echo has the command, and only its answer the numbers.
+            # The echo of the command does not contain the numbers; its output does.
             machine.send(b'echo "now $(id -un) $(id -u):$(id -g) $(pwd)"')
             machine.expect(f"now {user} {1001 + number}:50 /home/{user}".encode())
             if user == "tc":

@@ -1,4 +1,4 @@
-"""An image boots from each medium to an init that prints one line."""
+"""Test that an image boots from each medium to an init that prints a line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LINE = "the program of the overlay runs"
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ISO and a PXE folder with Core's kernel and isolinux and a minimal root."""
+    """Write an ISO and a PXE folder with Core's kernel and isolinux and a minimal root."""
     folder = tmp_path_factory.mktemp("media")
     base = parse_iso(Input(core_iso().read_bytes(), name="Core-current.iso"))
     tree = base.tree.copy()

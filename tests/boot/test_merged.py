@@ -1,4 +1,4 @@
-"""A merged extension is installed at boot like a loaded one, and others can be loaded."""
+"""Test that merged extensions are installed at boot like loaded ones, and others still load."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.boot
 
 NOW = 1_500_000_000
 
-# A module without dependencies that is not loaded at boot, under another name, so that Core's
-# own list of modules lacks it.
+# A module without dependencies that is not loaded at boot. The extension has it under another name,
+# which Core's own list of modules lacks.
 MODULE = b"lib/modules/3.0.3-tinycore/kernel/lib/ts_kmp.ko.gz"
 OTHER_MODULE = b"usr/local/lib/modules/3.0.3-tinycore/kernel/lib/searching.ko.gz"
 
@@ -47,7 +47,7 @@ poweroff -f
 
 
 def make_extension(core: Tree) -> Tree:
-    """An extension with a program, a start script without its mode, and a kernel module."""
+    """Make an extension with a program, a non-executable start script, and a kernel module."""
     tree = Tree()
     tree.add(b"usr", Directory(metadata=Metadata(mode=0o700, uid=1001, gid=50)))
     put(tree, b"usr/local/bin/mine", b"#!/bin/sh\necho program mine\n")
@@ -63,7 +63,7 @@ def make_extension(core: Tree) -> Tree:
 
 
 def make_tcz(folder: Path, name: str) -> bytes:
-    """Make an extension with a program and a start script, by mksquashfs."""
+    """Make an extension with a program and a start script, using mksquashfs."""
     for place, content in (
         (f"usr/local/bin/{name}", f"#!/bin/sh\necho program {name}, loaded\n"),
         (f"usr/local/tce.installed/{name}", START.format(name=name)),
@@ -87,7 +87,7 @@ def make_root(folder: Path) -> Tree:
     root = merge_extension(
         root, parse_squashfs(Input(other, name="other")), name="other", mtime=NOW
     )
-    # An extension that is merged and also on the list is not loaded again.
+    # An extension that is both merged and listed is not loaded again.
     put(root, b"tmp/builtin/onboot.lst", b"built.tcz\nother.tcz\n")
     put(root, b"tmp/builtin/optional/built.tcz", built)
     put(root, b"tmp/builtin/optional/other.tcz", other)
@@ -102,14 +102,14 @@ def test_merged_extensions_are_installed_and_their_scripts_run(tmp_path: Path) -
     text = heard.decode("latin-1").replace("\r", "")
     said = text.partition("=== begin\n")[2].partition("=== end")[0].splitlines()
 
-    # Each script ran once, as root, the merged ones first.
+    # Each script ran once, as root; those of merged extensions ran first.
     assert [line for line in said if line.startswith("order ")] == [
         "order mine as 0",
         "order other as 0",
         "order built as 0",
     ]
     assert "list done" in said
-    # Of three extensions, only the loaded one is mounted; all three are marked.
+    # Only the loaded one of three extensions is mounted; all three are marked.
     mounts = [line for line in said if line.startswith("mounted ")]
     assert [line.split()[2] for line in mounts] == ["/tmp/tcloop/built"]
     listed = {}
@@ -125,7 +125,7 @@ def test_merged_extensions_are_installed_and_their_scripts_run(tmp_path: Path) -
         "/usr/local/tce.installed/other": "-rwxr-xr-x 1001:50",
         "/var/log/mine": "-rw-r--r-- 1001:50",
     }
-    # Core's own file is kept; the programs of both run; depmod has listed the module.
+    # Core's own file is kept; both programs run; depmod has listed the module.
     assert "host box" in said
     assert "program mine" in said
     assert "program built, loaded" in said

@@ -1,4 +1,4 @@
-"""Core loads its kernel modules in every packing and at every effort."""
+"""Test that Core loads its kernel modules, whatever their compression and the effort."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ poweroff -f
 
 GARP = b"lib/modules/3.0.3-tinycore/kernel/net/802/garp"
 
-# The files of Core that FIRST needs, besides folders, devices, links and settings.
+# The files of Core that FIRST needs, apart from folders, devices, links and settings.
 NEEDED = (
     b"bin/busybox", b"lib/ld-2.13.so", b"lib/libc-2.13.so", b"lib/libcrypt-2.13.so",
     b"lib/libm-2.13.so", b"lib/modules/3.0.3-tinycore/modules.dep", GARP + b".ko.gz",
@@ -86,7 +86,7 @@ def test_core_loads_recompressed_modules(effort: Effort, modules: Modules, tmp_p
 
 
 def cut_down(root: Tree) -> Tree:
-    """Return Core without what FIRST does not need: zopfli takes minutes over all of it."""
+    """Return Core without files that FIRST does not need: zopfli takes minutes to compress all."""
     small = root.copy()
     for path, node in root.walk():
         is_needed = path in NEEDED or path.startswith(b"etc/")

@@ -1,4 +1,4 @@
-"""Debian packages in an image are loaded at boot, and Core runs their postinst."""
+"""Test that Debian packages in an image are loaded at boot, and that Core runs their postinst."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.shared import mirror
 
 pytestmark = pytest.mark.boot
 
-# For Core's own shell: a real package of today needs a newer libc than Core 4 has.
+# The program is for Core's own shell: current Debian packages need a newer libc than Core 4 has.
 POSTINST = b"""#!/bin/sh
 set -e
 echo "argument=$1 count=$#" > /tmp/postinst.ran

@@ -1,4 +1,4 @@
-"""The example of docs/serial.md has a login on the serial port; Core itself has none."""
+"""Test the example of docs/serial.md: it adds a login on the serial port, which Core lacks."""
 
 from __future__ import annotations
 
@@ -77,6 +77,6 @@ def test_tc_logs_in_on_the_serial_port_with_the_password_of_the_page(tmp_path: P
         machine.expect(b"Password: ")
         machine.send(PASSWORD.encode())
         machine.expect(b"$ ")
-        # The line's echo has the command, and only its answer the numbers.
+        # The echo of the command does not contain the numbers; its output does.
         machine.send(b'echo "user $(id -un) $(tty) sudo $(sudo id -u)"')
         machine.expect(b"user tc /dev/ttyS0 sudo 0")

@@ -1,4 +1,4 @@
-"""Kernels mount the squashfs images that we write."""
+"""Test that kernels mount the squashfs images written by purekernel."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.formats.test_squashfs_writer import build
 
 pytestmark = pytest.mark.boot
 
-# Folders with so many names have an index.
+# A folder with this many names has an index.
 MANY = 20_000
 
-# One capability, cap_sys_rawio (17), which any user who runs the program gets.
-# (Source: struct vfs_cap_data of Linux, include/uapi/linux/capability.h.)
+# One capability, cap_sys_rawio (17), which the program has for any user.
+# Source: struct vfs_cap_data of Linux, include/uapi/linux/capability.h.
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 17, 0, 0, 0)
 
 FIRST = b"""#!/bin/sh
@@ -73,7 +73,7 @@ poweroff -f
 
 
 def contents() -> dict[bytes, bytes]:
-    """Files of about one block, with random bytes, text and holes."""
+    """Return files of about one block, with random bytes, text and holes."""
     chance = random.Random(3)
     text = b"".join(b"%d lines of text\n" % (number * 7 % 997) for number in range(40_000))
     found = {b"small": b"small", b"hole": bytes(300_000) + b"x" + bytes(70_000)}
@@ -195,7 +195,7 @@ def test_debian_kernel_mounts_every_compression(tmp_path: Path) -> None:
 
 
 def needed(root: Tree, kernel: Path, release: str) -> list[bytes]:
-    """Put the modules for loop and squashfs into ``root``; return their paths."""
+    """Put the modules for loop devices and squashfs into ``root``; return their paths."""
     top = kernel / "lib" / "modules" / release / "kernel"
     paths = []
     for place in (top / "drivers" / "block" / "loop.ko", top / "fs" / "squashfs" / "squashfs.ko"):

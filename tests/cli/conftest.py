@@ -1,4 +1,4 @@
-"""Servers for the tests of commands that fetch."""
+"""Provide servers for tests of commands that fetch."""
 
 from tests.fetch.conftest import plain_surroundings, second, server, unanswering
 

@@ -28,7 +28,7 @@ LINE = re.compile(r" *(\d+) +(\d+) +(\d+)%( .*)?")
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with files of one member and of several."""
+    """Change to a folder with gzip files of one member and of several."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.gz").write_bytes(gzip.compress(TEXT, 1))
     (tmp_path / "b.tgz").write_bytes(gzip.compress(MORE, 1) + gzip.compress(TEXT, 1) + bytes(7))
@@ -163,7 +163,7 @@ def test_unsupported_options_of_advdef_are_named(
     assert (folder / "b.tgz").read_bytes() == before
 
 
-def test_other_files_are_done_after_a_wrong_one(
+def test_files_after_an_invalid_one_are_processed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["tool", "advdef", "-z", "nowhere", "a.gz", "nobody", "b.tgz"]) == 1
@@ -181,7 +181,7 @@ def test_unwritable_folder_is_reported(
     place.parent.mkdir()
     before = gzip.compress(TEXT, 1)
     place.write_bytes(before)
-    # An ordinary user may have no permission to read the modules of the interpreter.
+    # An unprivileged user may lack permission to read the interpreter's modules.
     assert main(["tool", "advdef", "-z", "-q", str(place)]) == 0
     place.write_bytes(before)
     place.parent.chmod(0o555)
@@ -261,10 +261,10 @@ def test_other_programs_accept_the_files(level: str, folder: Path) -> None:
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("options", ["-z -2", "-z -0", "-z -2 -f", "-z -q", "-zqf2"])
-def test_output_is_that_of_advdef(
+def test_output_equals_that_of_advdef(
     options: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both have libdeflate's level 6 under -2; its releases differ by little."""
+    """Both use libdeflate's level 6 for -2; the results of its releases differ slightly."""
     names = ("a.gz", "c.gz")
     (folder / "c.gz").write_bytes(gzip.compress(MORE, 1))
     others = folder / "others"

@@ -1,4 +1,4 @@
-"""Test what the command prints, its exit status, and the files that it leaves."""
+"""Test ``purekernel build``: output, exit status and files written."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sample() -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a bundle in it and the output of an earlier build."""
+    """Make a folder with a bundle and the output of an earlier build."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     (tmp_path / "bundle.tar.gz").write_bytes(sample())
@@ -55,7 +55,7 @@ def untouched(folder: Path) -> None:
     assert not list(folder.rglob(".*.part"))
 
 
-def test_iso_replaces_the_earlier_one_and_is_printed(
+def test_iso_replaces_the_earlier_one_and_its_path_is_printed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["build", "bundle.tar.gz", "--iso-version", "0.9.0.1"]) == 0
@@ -70,7 +70,7 @@ def test_iso_replaces_the_earlier_one_and_is_printed(
 
 
 @pytest.mark.slow
-def test_quiet_prints_nothing_and_verbose_each_step(
+def test_quiet_prints_nothing_and_verbose_prints_each_step(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["build", "bundle.tar.gz", "--quiet"]) == 0
@@ -187,7 +187,7 @@ def _file(path: bytes, content: bytes) -> Callable[[Tree], None]:
 
 
 def _overlay(change: Callable[[Tree], None]) -> Callable[[Tree], None]:
-    """Replace the overlay of the bundle by an empty tree that ``change`` has changed."""
+    """Replace the overlay of the bundle with an empty tree modified by ``change``."""
 
     def apply(tree: Tree) -> None:
         overlay = Tree()
@@ -204,7 +204,7 @@ def _iso_cut(tree: Tree) -> None:
 
 
 def _rename(data: bytes, old: bytes, new: bytes) -> bytes:
-    """Give a member of a tar file a hostile name; correct its checksum."""
+    """Rename a member of a tar file to a hostile name; update its checksum."""
     at = data.index(old)
     header = bytearray(data[at : at + 512])
     header[: max(len(old), len(new))] = new.ljust(max(len(old), len(new)), b"\0")
@@ -319,7 +319,7 @@ def test_failure_exits_with_status_1(
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 def test_full_disk_keeps_the_old_output(folder: Path) -> None:
-    """A limit on the size of files interrupts writing, as a full disk does."""
+    """A limit on file sizes interrupts the write, as a full disk does."""
     script = (
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -404,7 +404,7 @@ def test_interruption_while_the_iso_is_written_leaves_no_files(folder: Path) -> 
 def test_interruption_does_not_wait_for_zopfli(
     folder: Path, number: signal.Signals, options: tuple[str, ...]
 ) -> None:
-    """A hundred million iterations would take hours."""
+    """A hundred million iterations take hours."""
     script = (
         "import os, sys\n"
         "from zopfli import zlib\n"
@@ -468,7 +468,7 @@ def test_help_imports_no_slow_modules(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
-def test_terminal_shows_progress_and_is_left_clean(folder: Path) -> None:
+def test_progress_on_a_terminal_is_erased_at_the_end(folder: Path) -> None:
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(

@@ -62,7 +62,7 @@ def test_bundle_of_2013_has_the_files_of_the_original(workshop: Workshop) -> Non
     assert {entry.decode() for entry in overlay.entries(b"tmp/tinycorelinux/4.x/x86/tcz")} == (
         extension("nano", *SIDES) | extension("ncurses", "", ".info", ".list", ".md5.txt")
     )
-    # The same bytes as on the mirror, with the blank line.
+    # The file has the same bytes as on the mirror, including the blank line.
     dep = workshop.mirror / TCZ / "readline.tcz.dep"
     assert text(overlay, "tmp/builtin/optional/readline.tcz.dep") == dep.read_text()
     gems = {entry.decode() for entry in overlay.entries(b"tmp/gem-mirror/gems")}
@@ -139,7 +139,7 @@ def test_each_flavour_has_its_files(flavour: str, option: str | None, workshop: 
     assert (b"dependencies/ssh-setup-files.tar.gz" in tree) is not prod
     names = {entry.decode() for entry in overlay.entries(b"tmp/builtin/optional")}
     assert ("openssh.tcz" in names) is not prod
-    # Dependencies of openssh alone go with it; those that bash shares stay.
+    # Dependencies of openssh alone are removed with it; those shared with bash stay.
     assert ("openssl.tcz" in names) is not prod
     assert "ncurses.tcz" in names
     onboot = "bash.tcz\n" if prod else "bash.tcz\nopenssh.tcz\n"
@@ -157,7 +157,7 @@ def test_each_flavour_has_its_files(flavour: str, option: str | None, workshop: 
 @pytest.mark.slow
 @pytest.mark.parametrize("generation", ["2012", "2013"])
 @pytest.mark.parametrize("option", [None, "-p", "-d"])
-def test_image_by_way_of_a_bundle_has_the_same_bytes(
+def test_image_built_from_a_bundle_has_the_same_bytes(
     generation: str, option: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workshop = Workshop(tmp_path, monkeypatch, generation=generation)  # type: ignore[arg-type]
@@ -178,7 +178,7 @@ def test_image_by_way_of_a_bundle_has_the_same_bytes(
 
 
 @pytest.mark.slow
-def test_network_and_store_give_the_same_bytes(workshop: Workshop) -> None:
+def test_network_and_cache_give_the_same_bytes(workshop: Workshop) -> None:
     workshop.bundle()
     path = workshop.out / "razor-microkernel-bundle-dev.tar.gz"
     first = path.read_bytes()
@@ -344,7 +344,7 @@ def test_lists_of_the_command_line_replace_those_of_the_project(workshop: Worksh
     builtin.write_text("nano\n# nothing else\n")
     mirrored = workshop.top / "other.lst"
     mirrored.write_text("openssl.tcz\n")
-    # As the original's options took them, with a stray "=".
+    # The original's options accept a stray "=" before the value.
     overlay = inner(workshop.bundle(f"-b={builtin}", f"-m={mirrored}"))
     assert text(overlay, "tmp/builtin/onboot.lst") == "nano.tcz\n"
     names = {entry.decode() for entry in overlay.entries(b"tmp/tinycorelinux/4.x/x86/tcz")}
@@ -407,7 +407,7 @@ def test_skipped_extension_is_removed_from_dependencies(
     needs = {**NEEDS, "readline.tcz": ["gone.tcz", "ncurses.tcz"]}
     workshop = Workshop(tmp_path, monkeypatch, needs=needs, builtins=["bash.tcz", "lshw.deb"])
     overlay = inner(workshop.bundle("--skip", "gone", "--skip", "lshw.deb"))
-    # Core 4's tce-load gives up on an extension when one that its .dep names is missing.
+    # Core 4's tce-load skips an extension when an extension named in its .dep is missing.
     assert text(overlay, "tmp/builtin/optional/readline.tcz.dep") == "ncurses.tcz\n"
     assert "skipped as requested: gone.tcz" in notes(capsys.readouterr().err)
 
@@ -419,7 +419,7 @@ def test_dependency_cycles_are_noted(
     needs = {"a.tcz": ["b.tcz"], "b.tcz": ["a.tcz", "ncurses.tcz"], "ncurses.tcz": []}
     workshop = Workshop(tmp_path, monkeypatch, needs=needs, builtins=["a.tcz"], mirrored=[])
     overlay = inner(workshop.bundle())
-    # Core 4's tce-load would follow the cycle forever.
+    # Core 4's tce-load would loop forever.
     assert text(overlay, "tmp/builtin/optional/b.tcz.dep") == "ncurses.tcz\n"
     assert text(overlay, "tmp/builtin/optional/a.tcz.dep") == "b.tcz\n"
     assert "b.tcz and a.tcz depend on each other" in notes(capsys.readouterr().err)
@@ -438,7 +438,7 @@ def test_production_refuses_extensions_that_depend_on_openssh(
     )
     assert hint.startswith("remove tunnel.tcz, or skip the dependency with --skip openssh.tcz")
     workshop.bundle("-p", "--skip", "openssh.tcz", flavour="prod")
-    # An extension in the mirror of the image could be loaded as well.
+    # An extension in the image's mirror could also be loaded.
     capsys.readouterr()
     for name, line in (("b.lst", "bash"), ("m.lst", "tunnel")):
         (workshop.top / name).write_text(line + "\n")
@@ -451,7 +451,7 @@ def test_production_refuses_extensions_that_depend_on_openssh(
 
 
 @pytest.mark.slow
-def test_kernel_in_a_name_is_that_of_the_base(
+def test_kernel_in_a_name_is_replaced_by_the_release_of_the_base(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = "3.0.3-purekernel"
@@ -461,7 +461,7 @@ def test_kernel_in_a_name_is_that_of_the_base(
     )
     overlay = inner(workshop.bundle())
     assert text(overlay, "tmp/builtin/onboot.lst") == f"scsi-{release}.tcz\nwifi.tcz\n"
-    # The target replaces the name itself.
+    # The booted system replaces KERNEL itself.
     assert text(overlay, "tmp/builtin/optional/wifi.tcz.dep") == "scsi-KERNEL.tcz\n"
     overlay = inner(workshop.bundle("--kernel", "9"))
     assert text(overlay, "tmp/builtin/onboot.lst") == "scsi-9.tcz\nwifi.tcz\n"
@@ -512,12 +512,12 @@ def test_extension_missing_from_the_index_is_found(workshop: Workshop) -> None:
     assert b"tmp/builtin/optional/zsh.tcz" in overlay
 
 
-# Where the project is
+# Location of the project
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("generation", ["2012", "2013"])
-def test_project_may_be_a_tarball_or_url(
+def test_project_is_read_from_a_tarball_or_url(
     generation: Generation,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -543,7 +543,7 @@ def test_project_may_be_a_tarball_or_url(
         assert (tmp_path / "packed" / name).read_bytes() == (
             workshop.project / "folder" / name
         ).read_bytes()
-        # Also again, and without the server.
+        # A second build succeeds without the server.
         assert workshop.run("bundle", *options, "--offline") == 0
     assert workshop.run("bundle", "--project", f"{server.url}/gone.tar.gz") == 1
     ((message, _hint),) = two_lines(capsys.readouterr().err)
@@ -597,7 +597,7 @@ def test_empty_standard_input_is_refused_as_password(
         ),
     ],
 )
-def test_likely_typing_errors_are_noted(
+def test_likely_typos_are_noted(
     options: list[str], note: str, workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workshop.bundle(*options)

@@ -24,7 +24,7 @@ def said(capsys: pytest.CaptureFixture[str], *command: str) -> str:
 
 
 @pytest.mark.slow
-def test_build_fills_the_cache_and_the_next_uses_it(
+def test_second_build_reuses_the_cache_of_the_first(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert said(capsys, "info").endswith("encoded-v1: 0 files, 0.0 kB\n")
@@ -36,7 +36,7 @@ def test_build_fills_the_cache_and_the_next_uses_it(
     assert said(capsys, "info") == info
     (one,), (two,) = (list((folder / name).iterdir()) for name in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
-    # The bytes are the same, however much of the cache is there and in any state.
+    # Damaged cache entries do not change the bytes.
     for path in (folder / "cache").glob("encoded-v1/??/*"):
         path.write_bytes(b"damaged")
     assert main([*build, "--output-dir", "three", "--jobs", "1"]) == 0

@@ -1,4 +1,4 @@
-"""No byte of a build changes if its cache is damaged, full, shared or cleared, or it is killed."""
+"""Test that builds give the same bytes with a damaged, full, shared or cleared cache."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def words(seed: int, count: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Path]:
-    """An overlay with a dozen gzip files, each with its own cache entry.
+    """Provide an overlay with a dozen gzip files, each with its own cache entry.
 
-    Any user may read it; pytest's own folders are for their maker alone.
+    Any user may read it; pytest's own folders are readable only by their owner.
     """
     whole = Path(tempfile.mkdtemp(prefix="purekernel-test-"))
     shutil.copyfile(SAMPLE, whole / "bundle.tar.gz")
@@ -58,7 +58,7 @@ def site() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def expected(site: Path) -> bytes:
-    """The core, made with no cache at all."""
+    """Return the core, made without a cache."""
     encoding = Encoding(effort=Effort.BALANCED, cache=None)
     bundle = site.parent / "bundle.tar.gz"
     return make_image(bundle, iso_version="1", overlays=site, encoding=encoding).core
@@ -87,9 +87,9 @@ def is_whole(path: Path) -> bool:
     return hashlib.sha256(bound).digest() == kept[:DIGEST_BYTES]
 
 
-# Kills builds. A process forks for each, so that purekernel is imported once. Each kills itself
-# before its Nth operation in the cache, or while it writes a file there that is longer than N
-# bytes, or is killed after N milliseconds.
+# Kills builds. Each runs in a forked process, so that purekernel is imported only once. A build
+# kills itself before its Nth operation in the cache, or while it writes a cache file longer than N
+# bytes; or it is killed after N milliseconds.
 
 KILLED = """
 import os, resource, signal, sys, time
@@ -154,7 +154,7 @@ def test_killed_builds_leave_a_valid_cache(site: Path, expected: bytes, tmp_path
     assert killed.count("before") >= 5
     assert killed.count("writing") >= 2
     assert len(killed) + sum(status == "0" for _moment, status, _broken in ends) == len(moments)
-    # A file with its final name is whole, at any time.
+    # A file under its final name is complete at any time.
     assert {broken for _moment, _status, broken in ends} == {"0"}
 
     left = entries(cache)
@@ -166,7 +166,7 @@ def test_killed_builds_leave_a_valid_cache(site: Path, expected: bytes, tmp_path
     assert [path for path in cache.rglob("*") if not path.is_dir()] == []
 
 
-# Builds in N processes at once, forked from one that has imported the modules.
+# Runs builds in N processes at once, forked from one that has imported the modules.
 SIDE_BY_SIDE = """
 import os, sys
 import purekernel.remaster.build, purekernel.cli.build
@@ -198,7 +198,7 @@ def test_concurrent_builds_give_the_same_bytes(site: Path, expected: bytes, tmp_
     assert not list(cache.glob("encoded-v1/tmp/*"))
 
 
-# Deletes all or some of a cache again and again; prints the number of files.
+# Deletes all or part of a cache repeatedly; prints the number of deleted files.
 EVICTOR = """
 import itertools, sys
 from pathlib import Path
@@ -276,7 +276,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "a folder": replace_by(Path.mkdir),
     "a folder with a file": replace_by(lay_out_folder),
 }
-# Folders in place of entries cannot be replaced, and files of the user are not deleted.
+# A build cannot replace folders that are in place of entries, and does not delete a user's files.
 STAYING = ("a folder", "a folder with a file")
 
 
@@ -322,7 +322,7 @@ def test_random_damage_of_entries_is_detected(site: Path, expected: bytes, tmp_p
 
 @contextmanager
 def forbidden(*paths: Path, mode: int) -> Iterator[None]:
-    """Act as an ordinary user who has no access to ``paths``."""
+    """Act as an unprivileged user who has no access to ``paths``."""
     for path in paths:
         path.chmod(mode)
     try:
@@ -334,7 +334,7 @@ def forbidden(*paths: Path, mode: int) -> Iterator[None]:
 
 
 def own(folder: Path) -> None:
-    """Give the user of :func:`ordinary_user` all files in ``folder``."""
+    """Change the owner of all files in ``folder`` to the user of :func:`ordinary_user`."""
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o777 if path.is_dir() else 0o666)
 
@@ -385,7 +385,7 @@ def test_read_only_cache_is_read(
 
 
 def fill(folder: Path, *, left_bytes: int) -> None:
-    """Fill a file system up to a number of free bytes."""
+    """Fill a file system until only a given number of free bytes remains."""
     with (folder / "filling").open("wb", buffering=0) as stream, suppress(OSError):
         while True:
             stream.write(bytes(4096))
@@ -414,7 +414,7 @@ def test_build_succeeds_when_the_disk_of_the_cache_is_full(
 def test_build_succeeds_with_a_limit_on_file_sizes(
     site: Path, expected: bytes, tmp_path: Path
 ) -> None:
-    """While the core is made, files may have 500 bytes; the core itself may be written."""
+    """Files are limited to 500 bytes while the core is made, but not when it is written."""
     cache, out = tmp_path / "cache", tmp_path / "out"
     script = (
         "import resource, signal, sys\n"

@@ -110,7 +110,7 @@ def test_existing_files_are_replaced_only_by_force(
     ]
     assert not (tmp_path / "tool.tcz").exists()
     assert tool("-f", package) == 0
-    # The old side files described another extension.
+    # The old side files describe another extension.
     assert not (tmp_path / "tool.tcz.dep").exists()
     assert (tmp_path / "tool.tcz").exists()
 
@@ -168,7 +168,7 @@ def test_invalid_names_are_refused(
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("packed", COMPRESSIONS)
-def test_unsquashfs_reads_the_same_files(package: Path, tmp_path: Path, packed: str) -> None:
+def test_unsquashfs_extracts_the_same_files(package: Path, tmp_path: Path, packed: str) -> None:
     program = require("unsquashfs")
     package.write_bytes(deb(packed=packed, control_packed=packed, scripts={"postinst": POSTINST}))
     assert tool("-q", package) == 0

@@ -65,7 +65,7 @@ def test_tree_marks_shared_missing_and_cyclic_extensions(
     assert message == "no mirror has gone.tcz, which is needed: b.tcz → gone.tcz"
 
 
-def test_sizes_need_no_index(mirror: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sizes_are_shown_without_an_index(mirror: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in mirror.rglob("*.gz"):
         path.unlink()
     assert main(["deps", "--mirror", "mirror", "a", "b.tcz"]) == 1
@@ -84,7 +84,7 @@ def test_long_chain_is_drawn() -> None:
     assert depth == 9_999
 
 
-def test_tree_is_drawn_in_ascii_if_the_terminal_lacks_characters(
+def test_tree_is_drawn_in_ascii_if_the_terminal_lacks_the_characters(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("purekernel.cli.drawing.UNICODE", ("\udcff",) * 4)
@@ -95,7 +95,7 @@ def test_tree_is_drawn_in_ascii_if_the_terminal_lacks_characters(
 
 
 @pytest.mark.slow
-def test_dot_output_is_for_graphviz(capsys: pytest.CaptureFixture[str]) -> None:
+def test_dot_option_prints_a_graphviz_graph(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["deps", "--mirror", "mirror", "c", "--kernel", "9", "--dot"]
     assert main(arguments) == 1
     out = capsys.readouterr().out
@@ -114,7 +114,7 @@ def test_invalid_extension_names_are_refused(capsys: pytest.CaptureFixture[str])
     assert errors[0][0].startswith("the command line: expected the name of an extension")
 
 
-def test_settings_name_the_mirror(
+def test_mirror_is_read_from_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "mirror" / "4.x" / "x86" / "tcz"
@@ -131,7 +131,7 @@ def test_settings_name_the_mirror(
     assert capsys.readouterr() == (out, "")
 
 
-def test_each_host_that_does_not_answer_is_reported_once(
+def test_unreachable_host_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(DownloadPolicy, "pause_seconds", lambda _policy, _number: 0.0)

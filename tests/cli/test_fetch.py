@@ -1,4 +1,4 @@
-"""Test commands that fetch, with real servers and faulty ones."""
+"""Test commands that fetch: mirrors, faults, indexes, overlays and lock files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.fetch.server import Server
 from tests.shared import extension
 from tests.workshop import core_iso, notes, two_lines
 
-# Short pauses, for tests.
+# Shorten the pauses between attempts.
 DOWNLOADS = "[downloads]\nattempts = 2\nstall-seconds = 1\n"
 
 PORTAL = b"<!DOCTYPE html><html><title>Log in to this network</title></html>"
@@ -37,7 +37,7 @@ PORTAL = b"<!DOCTYPE html><html><title>Log in to this network</title></html>"
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_surroundings: None) -> Path:
-    """A folder with the base ISO, in which commands run."""
+    """Make a folder with the base ISO, and change to it."""
     folder = tmp_path / "here"
     folder.mkdir()
     (folder / "Core.iso").write_bytes(core_iso())
@@ -47,7 +47,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_surroundings: No
 
 
 def write_recipe(*mirrors: Server | str, extensions: str = "", more: str = "") -> None:
-    """Write a recipe with these mirrors of Tiny Core."""
+    """Write a recipe that lists these mirrors of Tiny Core."""
     places = [mirror if isinstance(mirror, str) else mirror.url for mirror in mirrors]
     iso = "" if more.startswith("[core]") else '[core]\niso = "Core.iso"\n'
     text = f"{iso}{more}\n[mirrors]\ntinycore = {places}\n[extensions]\n{extensions}\n{DOWNLOADS}"
@@ -74,10 +74,10 @@ NEEDS: dict[str, list[str]] = {"bash.tcz": ["readline.tcz"], "readline.tcz": []}
 
 
 @pytest.mark.slow
-def test_token_in_the_query_may_change(
+def test_changed_token_in_the_query_is_accepted(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The query is added to every path, is not printed, and is not in the lock file."""
+    """The query is added to every URL; it is neither printed nor written to the lock file."""
     files = {**make_repository(NEEDS), "4.x/x86/release/Core-current.iso": core_iso()}
     recipe = '[core]\nversion = "4.x"\n'
     for token in ("s3cret-1/", "s3cret-2/"):
@@ -102,7 +102,7 @@ def test_token_in_the_query_may_change(
 
 
 @pytest.mark.slow
-def test_captive_portal_is_reported_for_locked_files_too(
+def test_captive_portal_is_reported_for_locked_files(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve(server, make_repository({"bash.tcz": []}))
@@ -143,7 +143,7 @@ def test_missing_file_is_reported_with_all_mirrors(
 
 
 @pytest.mark.slow
-def test_files_come_from_a_partial_and_a_whole_mirror(
+def test_files_are_fetched_from_a_partial_and_a_complete_mirror(
     here: Path, server: Server, second: Server
 ) -> None:
     serve(server, make_repository({"own.tcz": ["bash.tcz"]}, indexes=False))
@@ -198,7 +198,7 @@ def test_temporary_faults_are_retried(here: Path, server: Server) -> None:
         (status(503), "503", 3),
     ],
 )
-def test_response_that_is_not_the_file_is_refused(
+def test_response_with_other_content_is_refused(
     *,
     answer: object,
     words: str,
@@ -214,7 +214,7 @@ def test_response_that_is_not_the_file_is_refused(
     ((message, _hint),) = errors(capsys)
     assert message.startswith("bash.tcz ")
     assert words in message
-    # No part of it is used.
+    # No part of the response is used.
     server.unscript(f"/{TCZ}/bash.tcz")
     assert main(["fetch", "--offline"]) == 1
     assert main(["fetch", "-q"]) == 0
@@ -240,7 +240,7 @@ def test_all_errors_are_reported_in_one_run(
     assert [message.split()[0] for message, _hint in errors(capsys)] == ["bash.tcz", "odd.tcz"]
 
 
-def test_wrong_lines_do_not_hide_other_errors(
+def test_invalid_lines_do_not_hide_other_errors(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve(server, make_repository(NEEDS))
@@ -268,7 +268,7 @@ def test_searched_folders_are_named(
     ((_message, hint),) = errors(capsys)
     places = f"{server.url}/{TCZ}, {second.url}/{TCZ}"
     assert hint.startswith(f"looked in {places}; correct the name, or leave it out with --skip")
-    # If nothing at all is found, the names are probably right.
+    # If no extension is found, the mirror is probably wrong, not the names.
     write_recipe(second, extensions='builtin = ["bash", "readline", "nano"]')
     assert main(["fetch"]) == 1
     ((message, hint),) = errors(capsys)
@@ -276,7 +276,7 @@ def test_searched_folders_are_named(
     assert "[mirrors]" in hint
 
 
-def test_mirror_that_is_down_is_reported_once(
+def test_unreachable_mirror_is_reported_once(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Server().running() as gone:
@@ -291,7 +291,7 @@ def test_mirror_that_is_down_is_reported_once(
 @pytest.mark.parametrize(
     ("answers", "exit_status"), [((503, 503), 3), ((503, 403), 1), ((403, 503), 1)]
 )
-def test_exit_status_is_3_if_the_network_is_the_cause_of_all_errors(
+def test_exit_status_is_3_if_the_network_causes_all_errors(
     answers: tuple[int, int], exit_status: int, here: Path, server: Server
 ) -> None:
     serve(server, make_repository({**NEEDS, "nano.tcz": []}))
@@ -303,7 +303,7 @@ def test_exit_status_is_3_if_the_network_is_the_cause_of_all_errors(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("names", [("server", "closed"), ("closed", "server")])
-def test_exit_status_is_3_if_one_mirror_is_down_and_the_other_has_no_such_file(
+def test_exit_status_is_3_if_one_mirror_is_down_and_the_other_lacks_the_file(
     names: tuple[str, str], here: Path, server: Server
 ) -> None:
     with Server().running() as gone:
@@ -333,7 +333,7 @@ def test_missing_overlays_are_reported_before_any_download(
 
 
 @pytest.mark.slow
-def test_too_many_extensions_are_refused_at_once(
+def test_too_many_extensions_are_refused_before_any_request(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("b.lst").write_text("".join(f"e{number}\n" for number in range(10_001)))
@@ -383,7 +383,7 @@ def test_empty_path_is_refused(
     assert not Path("v1").exists()
 
 
-# Indexes that are older than the files
+# Indexes older than the files
 
 
 @pytest.mark.slow
@@ -470,7 +470,7 @@ def test_skipped_gem_server_is_noted(
     ]
 
 
-# Files that are not needed
+# Unneeded files
 
 
 @pytest.mark.slow
@@ -595,7 +595,7 @@ def test_digest_of_the_recipe_is_checked_with_a_lock(
     assert "SHA-256" in errors(capsys)[0][0]
 
 
-def test_manifest_without_times_gets_the_time_of_the_image(here: Path, server: Server) -> None:
+def test_manifest_without_times_gets_the_timestamp_of_the_image(here: Path, server: Server) -> None:
     Path("m.mtree").write_text("#mtree\n./etc type=dir mode=0755\n./etc/lnk type=link link=x\n")
     write_recipe(server, more='[[overlay]]\npath = "m.mtree"\n')
     assert main(["build", "--emit", "core", "-q", "--timestamp", "1500000000"]) == 0
@@ -623,7 +623,7 @@ def test_updated_base_updates_the_kernel(here: Path, server: Server) -> None:
     assert main(["lock", "-q", "--update", "base"]) == 0
     assert load_lock().kernel == other
     assert list(load_lock().extensions) == [f"alsa-modules-{other}.tcz"]
-    # So does a base that the recipe newly names.
+    # A base newly named in the recipe also updates the kernel.
     Path("Old.iso").write_bytes(core_iso())
     write_recipe(
         server, more='[core]\niso = "Old.iso"', extensions='builtin = ["alsa-modules-KERNEL"]'
@@ -686,7 +686,7 @@ def test_named_lock_file_must_exist(
 
 
 @pytest.mark.slow
-def test_changed_origin_of_a_file_is_not_a_change(
+def test_changed_origin_of_an_unchanged_file_is_not_a_change(
     here: Path, server: Server, second: Server
 ) -> None:
     files = make_repository(NEEDS)

@@ -1,4 +1,4 @@
-"""Test what ``purekernel tool gzip`` writes, keeps and refuses."""
+"""Test ``purekernel tool gzip``: files written, files kept and invalid input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no links and mod
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a file."""
+    """Make a folder with a file, and change to it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a").write_bytes(TEXT)
     (tmp_path / "a").chmod(0o640)
@@ -51,7 +51,7 @@ def test_compressed_file_is_decompressed(folder: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.slow
-def test_higher_level_is_smaller(folder: Path) -> None:
+def test_higher_level_gives_a_smaller_file(folder: Path) -> None:
     sizes = []
     for option in ("-1", "-6", "-9", "--zopfli"):
         assert main(["tool", "gzip", "-knf", option, "a"]) == 0
@@ -95,7 +95,9 @@ def test_standard_input_is_compressed_to_standard_output(folder: Path) -> None:
         assert plain.stdout == TEXT * 2
 
 
-def test_stdout_keeps_files(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_stdout_option_keeps_the_input_files(
+    folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     assert main(["tool", "gzip", "-c", "a", "a"]) == 0
     assert gzip.decompress(capfdbinary.readouterr().out) == TEXT * 2
     assert names(folder) == ["a"]
@@ -175,7 +177,7 @@ def test_help_imports_no_slow_module(tmp_path: Path) -> None:
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("options", [[], ["-n"], ["-1"], ["--zopfli"]])
-def test_gzip_and_tool_read_files_of_each_other(options: list[str], folder: Path) -> None:
+def test_gzip_and_tool_read_each_others_files(options: list[str], folder: Path) -> None:
     program = require("gzip")
     assert main(["tool", "gzip", *options, "a"]) == 0
     run(program, "-t", "a.gz", cwd=folder)
@@ -187,6 +189,6 @@ def test_gzip_and_tool_read_files_of_each_other(options: list[str], folder: Path
     theirs = (folder / "a.gz").read_bytes()
     assert main(["tool", "gzip", "-d", "a.gz"]) == 0
     assert main(["tool", "gzip", "a"]) == 0
-    # Flags, time and name; the byte for the operating system differs.
+    # Compare flags, time and name; the byte for the operating system differs.
     ours = (folder / "a.gz").read_bytes()
     assert ours[:8] + ours[10:12] == theirs[:8] + theirs[10:12]

@@ -1,4 +1,4 @@
-"""Every command prints the JSON that docs/json.md documents, also on errors."""
+"""Test that every command prints the JSON documented in docs/json.md, including for errors."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def files(folder: Path) -> None:
 
 
 def run(capsys: pytest.CaptureFixture[str], *command: str, status: int = 0) -> Any:
-    """Run a command with ``--json``; return its document, after checking that it is all."""
+    """Run a command with ``--json``; check that stdout has one document only, and return it."""
     assert main([*command, "--json"]) == status
     out, err = capsys.readouterr()
     assert err == ""
@@ -114,7 +114,7 @@ def test_command_prints_documented_keys(
 
 
 @pytest.mark.usefixtures("files")
-def test_tool_prints_what_it_did(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tool_reports_what_it_did(capsys: pytest.CaptureFixture[str]) -> None:
     document = run(capsys, "tool", "unsquashfs", "-l", "root.tcz", "usr/lib/libsample.so.1.0.2")
     assert [entry["path"] for entry in document["entries"]][-1] == "usr/lib/libsample.so.1.0.2"
     assert document["entries"][-1]["type"] == "file"
@@ -145,7 +145,7 @@ def test_files_before_and_after_a_damaged_one_are_reported(
 
 @pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("command", ["gzip -c core.cpio", "gzip", "unsquashfs -cat root.tcz etc"])
-def test_json_is_refused_where_data_goes_to_stdout(
+def test_json_is_refused_if_data_goes_to_stdout(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = run(capsys, "tool", *command.split(), status=2)
@@ -227,12 +227,12 @@ def test_error_of_the_host_names_the_file(
     assert (error["code"], error["file"]) == (code, file)
 
 
-def test_graph_and_json_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_graph_and_json_options_are_mutually_exclusive(capsys: pytest.CaptureFixture[str]) -> None:
     document = run(capsys, "deps", "a", "--dot", status=2)
     assert document["error"]["message"] == "--dot and --json exclude each other"
 
 
-def test_every_command_has_json() -> None:
+def test_every_command_has_a_json_option() -> None:
     def commands(group: click.Group) -> Iterator[click.Command]:
         for command in group.commands.values():
             if isinstance(command, click.Group):
@@ -248,7 +248,7 @@ def test_every_command_has_json() -> None:
     assert [name for name, options in names.items() if "json" not in options] == []
 
 
-def test_schema_with_json_is_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+def test_schema_with_json_option_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     text = capsys.readouterr().out
     assert run(capsys, "schema") == json.loads(text)
@@ -263,7 +263,7 @@ def all_errors(base: type[PurekernelError] = PurekernelError) -> Iterator[type[P
         yield from all_errors(error)
 
 
-def test_documented_codes_are_those_of_all_errors() -> None:
+def test_documented_codes_are_the_codes_of_all_errors() -> None:
     (table,) = re.findall(r"^\| code \| meaning \|\n.*?\n\n", PAGE, re.MULTILINE | re.DOTALL)
     listed = re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)
     assert listed == sorted(listed)
@@ -277,7 +277,7 @@ def test_documented_codes_are_those_of_all_errors() -> None:
     assert set(listed) == codes
 
 
-def test_usage_error_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage_error_is_reported_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     document = run(capsys, "cache", "info", "--folder", status=2)
     assert set(document) == COMMON | {"error"}
     assert document["error"] == {
@@ -291,20 +291,20 @@ def test_usage_error_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(document["error"]) == documented("Errors")
 
 
-def test_unknown_command_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_command_is_reported_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     document = run(capsys, "nosuch", status=2)
     assert document["error"]["code"] == "usage"
     assert document["error"]["message"] == "No such command 'nosuch'."
 
 
 @pytest.mark.parametrize("words", [["-e", "--", "--json"], ["x"], []])
-def test_json_is_asked_for_before_two_dashes_only(words: list[str]) -> None:
+def test_json_option_after_two_dashes_is_ignored(words: list[str]) -> None:
     assert not printer.asks_for_json(words)
     assert printer.asks_for_json(["--json", *words])
 
 
 class Failing:
-    """A command that fails after it has reported a part."""
+    """Return a command that fails after it has reported part of its work."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -335,7 +335,7 @@ class Failing:
         (DownloadError("status 403"), 1, "download", "status 403"),
     ],
 )
-def test_failure_is_json_after_what_was_done(
+def test_failure_is_reported_as_json_after_partial_results(
     *,
     error: BaseException,
     status: int,
@@ -356,7 +356,7 @@ def test_failure_is_json_after_what_was_done(
     assert err.startswith(f"purekernel: note: a note\npurekernel: {message}\n  ")
 
 
-def test_several_errors_are_a_list(
+def test_several_errors_are_reported_as_a_list(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     several = [RecipeError(f"a.lst, line {line}: wrong") for line in range(1, 103)]
@@ -401,7 +401,7 @@ def test_error_is_on_stderr_if_stdout_cannot_be_written(
          Location("a.tcz.dep", line=2)),
     ],
 )  # fmt: skip
-def test_location_is_where_the_message_begins(
+def test_location_is_the_start_of_the_message(
     error: PurekernelError, location: Location | None
 ) -> None:
     assert error.location == location

@@ -64,7 +64,7 @@ def test_lock_pins_every_input_and_dependency(
     assert lock.core == "4.x/x86"
     assert set(lock.files) == {"base", "rubygems", "open-vm-tools"}
     assert lock.files["base"].requested == "mirror/4.x/x86/release/Core-current.iso"
-    # A path is relative to the folder of the recipe, so that the lock is valid elsewhere.
+    # The path is relative to the folder of the recipe, so that the lock is valid elsewhere.
     assert lock.files["base"].pin.url == "mirror/4.x/x86/release/Core-current.iso"
     assert set(lock.extensions) == {name for name in NEEDS if name != "util-linux.tcz"}
     assert lock.extensions["bash.tcz"].dependencies == ("readline.tcz",)
@@ -102,7 +102,7 @@ def test_pinned_file_is_used_despite_a_newer_one(workshop: Workshop) -> None:
 
 
 @pytest.mark.slow
-def test_changed_pinned_file_that_is_not_stored_is_refused(
+def test_changed_pinned_file_that_is_not_cached_is_refused(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["lock", "-q"]) == 0
@@ -256,7 +256,7 @@ def test_check_reports_an_outdated_lock(
 
 
 @pytest.mark.slow
-def test_offline_build_without_lock_uses_the_store(workshop: Workshop) -> None:
+def test_offline_build_without_lock_uses_the_cache(workshop: Workshop) -> None:
     assert main(["fetch", "-q"]) == 0
     command = ["build", "-q", "--iso-version", "1", "-o"]
     assert main([*command, "first"]) == 0

@@ -1,4 +1,4 @@
-"""Debian packages in lists: from an archive to the image, and into the lock file."""
+"""Test Debian packages in lists: from an archive to the image, and in the lock file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIST = "additional-build-files/builtin-extensions.lst"
 
 
 class Archive:
-    """A Debian archive in a folder."""
+    """Provide a Debian archive in a folder."""
 
     def __init__(self, top: Path) -> None:
         self.top = top
@@ -201,7 +201,7 @@ def test_skipped_package_is_not_requested(
     )
 
 
-def test_package_with_another_name_is_refused(
+def test_package_with_wrong_digest_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     server: Server,
@@ -364,7 +364,7 @@ def test_package_missing_from_the_lock_is_refused(
     assert list(lock.packages) == ["data.tcz", "libpci3.tcz", "lshw.tcz"]
     assert "data_1.0-1_all.deb" in names(dry_run(capsys, "--offline"))
 
-    # A file that differs from the pin is refused.
+    # A file that differs from its pin is refused.
     package = archive.top / "pool/data_1.0-1_all.deb"
     package.write_bytes(package.read_bytes()[:-1] + b"x")
     assert main(["fetch", "-q", "--cache-dir", "other-cache"]) == 1
@@ -390,12 +390,12 @@ def test_packages_are_merged_and_files_cut_from_them(
     assert text(tree, "usr/bin/quiet") == "quiet 1.0-1\n"
     assert text(tree, "usr/bin/lshw") == "lshw 02.16-1\n"
     assert b"usr/local/postinst/lshw" not in tree
-    # The lock has both; dependencies of the package that is cut from are ignored.
+    # The lock pins both packages. Dependencies of a package that files are cut from are ignored.
     assert main(["lock", "-q"]) == 0
     assert main(["fetch", "-q", "--offline"]) == 0
 
 
-def test_need_that_names_a_package_is_refused(
+def test_dependency_that_names_a_package_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     archive: Archive,

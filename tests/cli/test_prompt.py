@@ -1,4 +1,4 @@
-"""Test passwords that are typed at a terminal."""
+"""Test passwords typed at a terminal."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ iso = "mirror/4.x/x86/release/Core-current.iso"
 
 
 class Terminal:
-    """A terminal that ``purekernel`` runs on."""
+    """Run ``purekernel`` in a terminal."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.heard = b""
 
     def wait_for(self, words: bytes) -> bytes:
-        """Return the output up to the end of ``words``."""
+        """Return the output up to and including ``words``."""
         end = time.monotonic() + 60
         while words not in self.heard:
             ready, _, _ = select.select([self._descriptor], [], [], max(0, end - time.monotonic()))
@@ -56,10 +56,10 @@ class Terminal:
         return self.heard
 
     def _read(self) -> bytes:
-        """Return the next output; empty after the program has ended."""
+        """Return the next output, or empty bytes after the program has ended."""
         try:
             return os.read(self._descriptor, 4096)
-        except OSError:  # Linux reports the end so
+        except OSError:  # Linux reports the end of output as an error
             return b""
 
 
@@ -94,7 +94,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 BUILD = ("build", "--emit", "core", "-t", "-")
 
 
-def test_password_is_asked_for_twice_and_not_shown(workshop: Workshop) -> None:
+def test_password_is_read_twice_and_not_shown(workshop: Workshop) -> None:
     with purekernel(*BUILD, cwd=workshop.top) as (terminal, process):
         # The terminal shows only the prompt.
         assert terminal.wait_for(b"password of tc: ") == b"password of tc: "
@@ -123,7 +123,7 @@ def test_different_passwords_are_refused(workshop: Workshop) -> None:
     assert not (workshop.top / "core.gz").exists()
 
 
-def test_password_is_not_asked_for_after_another_error(workshop: Workshop) -> None:
+def test_password_is_not_requested_after_another_error(workshop: Workshop) -> None:
     with purekernel(*BUILD, "-b", "gone.lst", cwd=workshop.top) as (terminal, process):
         shown = terminal.rest()
         assert process.wait(60) == 1

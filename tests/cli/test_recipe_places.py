@@ -1,4 +1,4 @@
-"""Errors that a key of a recipe causes name file, line and key, whenever they are found."""
+"""Test that errors caused by a key of a recipe name file, line and key, at every stage."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 
 
 def errors(workshop: Workshop, capsys: pytest.CaptureFixture[str], more: str) -> list[str]:
-    """Return the messages of a build from a recipe with local mirrors and ``more``."""
+    """Return the messages of a build from a recipe with local mirrors and the text ``more``."""
     Path("purekernel.toml").write_text(
         "timestamp = 1700000000\n"
         "[mirrors]\n"
@@ -42,7 +42,7 @@ def errors(workshop: Workshop, capsys: pytest.CaptureFixture[str], more: str) ->
 @pytest.mark.parametrize(
     ("more", "place", "words"),
     [
-        # Found while planning
+        # Errors while planning
         ("[[overlay]]\npath = 'gone'", "path under [[overlay]]", "overlay not found: gone"),
         ("[core]\niso = 'gone.iso'", "iso under [core]", "gone.iso not found: tried gone.iso"),
         ("[core]\nversion = '9.x'", "version under [core]", "Core-current.iso"),
@@ -66,7 +66,7 @@ def errors(workshop: Workshop, capsys: pytest.CaptureFixture[str], more: str) ->
             "project-sha256 under [razor]",
             "site.tar",
         ),
-        # Found while fetching
+        # Errors while fetching
         (
             f"[core]\niso-sha256 = '{ZEROS}'\niso = 'MIRROR/{ISO}'",
             "iso-sha256 under [core]",
@@ -77,7 +77,7 @@ def errors(workshop: Workshop, capsys: pytest.CaptureFixture[str], more: str) ->
             "url under [[overlay]]",
             "gone.tar not found",
         ),
-        # Found while composing
+        # Errors while composing
         (
             f"[[overlay]]\nsha256 = '{ZEROS}'\npath = 'site.tar'",
             "sha256 under [[overlay]]",
@@ -91,18 +91,18 @@ def errors(workshop: Workshop, capsys: pytest.CaptureFixture[str], more: str) ->
         ),
         ("[accounts.anna]\nuid = 1001", "uid under [accounts.anna]", "the uid 1001 already"),
         ("[accounts.tc]\nhome = '/etc/passwd'", "home under [accounts.tc]", "cannot create"),
-        # Found while making the image
+        # Errors while making the image
         ("[boot]\ndefault = 'gone'", "default under [boot]", "label not found"),
         (
             "[iso]\nvolume-id = 'EURO'".replace("EURO", "\u20ac" * 11),
             "volume-id under [iso]",
             "the ISO's volume id must be at most 32 bytes, got 33",
         ),
-        # Found while writing
+        # Errors while writing
         ("[output]\nfolder = 'text'", "folder under [output]", "text"),
     ],
 )  # fmt: skip
-def test_later_error_names_file_line_and_key(
+def test_error_after_reading_names_file_line_and_key(
     workshop: Workshop, capsys: pytest.CaptureFixture[str], more: str, place: str, words: str
 ) -> None:
     (message,) = errors(workshop, capsys, more)
@@ -111,7 +111,7 @@ def test_later_error_names_file_line_and_key(
     assert message.count("purekernel.toml") == 1
 
 
-def test_error_of_an_account_names_its_table(
+def test_invalid_account_names_its_table(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (message,) = errors(workshop, capsys, "[accounts.anna]\ncomment = 'Anna'\n")
@@ -154,7 +154,7 @@ def test_password_in_production_image_names_its_key(
         ),
     ],
 )
-def test_wrong_mirror_or_keyring_names_its_key(
+def test_invalid_mirror_or_keyring_names_its_key(
     workshop: Workshop,
     capsys: pytest.CaptureFixture[str],
     *,
@@ -195,7 +195,7 @@ def test_lock_for_other_inputs_names_the_keys(
         assert words.format("purekernel.toml, line 4") in message
 
 
-def test_value_of_the_command_line_is_not_blamed_on_the_recipe(
+def test_value_of_the_command_line_names_no_key_of_the_recipe(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = Path("purekernel.toml")

@@ -1,4 +1,4 @@
-"""``purekernel tool mksquashfs``, ``unsquashfs`` and ``recompress``."""
+"""Test ``purekernel tool mksquashfs``, ``unsquashfs`` and ``recompress``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no owners and li
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a root of a few files in it."""
+    """Make a folder with a small root file system, and change to it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     root = tmp_path / "root"
@@ -126,7 +126,7 @@ def test_archives_and_images_are_packed(folder: Path) -> None:
     assert Path("again.tcz").read_bytes() == Path("from-cpio.tcz").read_bytes()
 
 
-def test_several_sources_are_packed_side_by_side(folder: Path) -> None:
+def test_sources_are_packed_side_by_side(folder: Path) -> None:
     (folder / "more.tar").write_bytes(b"no archive, by the way")
     assert tool("mksquashfs", "root/usr", "more.tar", "x.tcz") == 0
     assert {b"usr/bin/tool", b"more.tar"} < names(read("x.tcz"))
@@ -135,7 +135,7 @@ def test_several_sources_are_packed_side_by_side(folder: Path) -> None:
     assert tool("mksquashfs", "root", str(folder / "root"), "z.tcz") == 1
 
 
-def test_excluded_paths_are_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_excluded_paths_are_omitted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["mksquashfs", "root", "x.tcz", "-quiet", "-e", "usr/share", "./root/note", "-gone"]
     assert tool(*command) == 0
     assert names(read("x.tcz")) == {b"", b"usr", b"usr/bin", b"usr/bin/tool"}
@@ -224,7 +224,7 @@ def test_unreadable_file_is_reported(folder: Path, capsys: pytest.CaptureFixture
     assert sorted(path.name for path in folder.iterdir()) == ["root"]
 
 
-def test_image_is_replaced_whole_or_kept(folder: Path) -> None:
+def test_image_is_replaced_on_success_and_kept_on_failure(folder: Path) -> None:
     (folder / "x.tcz").write_bytes(b"old")
     (folder / "bad").mkdir()
     (folder / "bad" / "early").write_bytes(b"x")
@@ -238,10 +238,10 @@ def test_image_is_replaced_whole_or_kept(folder: Path) -> None:
 
 @pytest.mark.oracle
 @posix
-def test_image_of_a_folder_is_that_of_mksquashfs(folder: Path) -> None:
+def test_image_of_a_folder_equals_that_of_mksquashfs(folder: Path) -> None:
     source = folder / "planted"
     plant(source)
-    (source / "soft2").unlink()  # mksquashfs makes two links of hard-linked links
+    (source / "soft2").unlink()  # mksquashfs stores hard-linked symlinks separately
     options = ["-noappend", "-quiet", "-no-progress", "-b", "4096"]
     run(require("mksquashfs"), source, "theirs.tcz", *options)
     assert tool("mksquashfs", source, "ours.tcz", *options) == 0
@@ -266,7 +266,7 @@ def varied_image() -> bytes:
 
 @pytest.fixture
 def image(folder: Path) -> Path:
-    """An image with one node of each kind."""
+    """Write an image with one node of each kind."""
     path = folder / "x.tcz"
     path.write_bytes(varied_image())
     return path
@@ -282,7 +282,7 @@ def test_every_kind_of_node_is_unpacked(image: Path, capsys: pytest.CaptureFixtu
         return
     assert (out, err) == (f"out: {len(tree) - 1} names\n", "")
     check_against_disk(tree, Path("out"), root=True)
-    # A second time, over the first.
+    # Unpack a second time, over the first.
     assert tool("unsquashfs", "-q", "-d", "out", image) == 1
     assert "out cannot be written: File exists\n  add -f to replace" in capsys.readouterr().err
     (Path("out") / "soft").unlink()
@@ -292,7 +292,7 @@ def test_every_kind_of_node_is_unpacked(image: Path, capsys: pytest.CaptureFixtu
 
 
 @posix
-def test_ordinary_user_unpacks_all_but_owners_and_devices(
+def test_unprivileged_user_unpacks_all_but_owners_and_devices(
     image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tree = read(image)
@@ -312,7 +312,7 @@ def test_ordinary_user_unpacks_all_but_owners_and_devices(
     check_against_disk(tree, Path("out"), root=False)
 
 
-def test_given_paths_are_unpacked(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_given_paths_are_unpacked(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image.write_bytes(build(with_files(abc=b"1", abd=b"2", xyz=b"3")))
     assert tool("unsquashfs", "-l", image, "/abc", "x?z") == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -340,7 +340,7 @@ def test_cat_prints_contents(image: Path, capfdbinary: pytest.CaptureFixture[byt
 
 
 @posix
-def test_links_do_not_lead_outside_the_output_folder(
+def test_links_to_outside_the_output_folder_are_not_followed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outside = folder / "outside"
@@ -350,11 +350,11 @@ def test_links_do_not_lead_outside_the_output_folder(
     tree.add(b"d/file", File(metadata=Metadata(mode=0o644), content=b"new"))
     (folder / "x.tcz").write_bytes(build(tree))
     (folder / "out").mkdir()
-    # A link is in the place of a folder.
+    # A link is in place of a folder.
     (folder / "out" / "d").symlink_to(outside)
     assert tool("unsquashfs", "-f", "-d", "out", "x.tcz") == 1
     assert "out/d cannot be written: File exists" in capsys.readouterr().err
-    # A link in the place of a file is replaced, and not followed.
+    # A link in place of a file is replaced, and not followed.
     (folder / "out" / "d").unlink()
     (folder / "out" / "d").mkdir()
     (outside / "kept").write_bytes(b"kept")
@@ -376,12 +376,12 @@ def test_damaged_image_leaves_no_files(folder: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.oracle
-def test_listing_is_that_of_unsquashfs(
+def test_listing_equals_that_of_unsquashfs(
     folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     images = sorted((mirror() / "4.x" / "x86" / "tcz").glob("*.tcz"))
     tree = varied_tree()
-    for path in (b"disk", b"disk2"):  # unsquashfs prints eight bits of its numbers
+    for path in (b"disk", b"disk2"):  # unsquashfs prints only eight bits of device numbers
         tree.remove(path)
     metadata = Metadata(mode=0o4711, uid=1001, gid=50, mtime=1)
     tree.add(b"node", Device(metadata=metadata, kind=DeviceKind.BLOCK, major=8, minor=17))
@@ -438,7 +438,7 @@ def test_max_effort_is_smaller_than_fast(folder: Path) -> None:
     assert sizes[2] < sizes[1] < sizes[0]
 
 
-def test_other_files_are_reported_and_images_recompressed(
+def test_invalid_files_are_reported_and_other_images_recompressed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("a.tcz").write_bytes(b"none")

@@ -73,7 +73,7 @@ def test_markup_and_escapes_in_names_are_shown_as_text() -> None:
 
 
 class Clock:
-    """A clock that tests advance."""
+    """Provide a clock that tests advance."""
 
     def __init__(self) -> None:
         self.seconds = 100.0
@@ -82,7 +82,9 @@ class Clock:
         return self.seconds
 
 
-def test_line_is_printed_every_ten_seconds_of_a_step(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_line_is_printed_every_ten_seconds_of_a_step(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     clock = Clock()
     lines = Lines(clock=clock, looks=False)
 
@@ -110,7 +112,7 @@ def test_line_is_printed_every_ten_seconds_of_a_step(capsys: pytest.CaptureFixtu
     lines.close()
 
 
-def test_steps_around_steps_are_shown_again() -> None:
+def test_outer_step_is_shown_again_after_inner_step() -> None:
     steps = StepTimer()
     with steps.step("outer"):
         with steps.step("inner"):
@@ -130,7 +132,7 @@ def test_steps_around_steps_are_shown_again() -> None:
         ("bytes", 4_000_000, -1, "-0.0/4.0 MB, 0.0 MB/s"),
     ],
 )
-def test_counter_describes_numbers(unit: str, total: int | None, done: int, words: str) -> None:
+def test_counter_formats_numbers(unit: str, total: int | None, done: int, words: str) -> None:
     clock = Clock()
     with StepTimer(clock=clock).task(unit, total=total) as counter:
         clock.seconds += 5
@@ -138,7 +140,7 @@ def test_counter_describes_numbers(unit: str, total: int | None, done: int, word
         assert counter.describe() == words
 
 
-def test_rate_is_that_of_the_last_seconds() -> None:
+def test_rate_is_computed_over_the_last_seconds() -> None:
     clock = Clock()
     with StepTimer(clock=clock).task("bytes") as counter:
         rates = []

@@ -1,4 +1,4 @@
-"""Read the commands and the example files out of a page of the documentation."""
+"""Extract commands and example files from a page of the documentation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from purekernel.records import frozen
 from tests.processes import ROOT
 
-# Fences whose lines are commands, and those that hold something else.
+# Languages of fences whose lines are commands, and of other fences.
 SHELLS = ("sh", "powershell")
 OTHER_LANGUAGES = ("python", "toml", "")
 
@@ -19,12 +19,12 @@ _OPTION_HEADER = re.compile(r"\| *to *\| *add to `([^`]+)` *\|")
 
 @frozen(kw_only=True)
 class Command:
-    """A command as a page prints it, and where.
+    """A command printed on a page, and its location.
 
     Attributes:
         text: the command; for an option in a table of options, with the command it is added to.
-        language: that of the fence, or ``sh`` for one inside a sentence or a table.
-        line: the line's number, from 1.
+        language: the language of the fence, or ``sh`` for a command in a sentence or a table.
+        line: the line number, from 1.
     """
 
     text: str
@@ -33,19 +33,18 @@ class Command:
 
 
 def read_page(path: str) -> str:
-    """Return the text of a page, named from the top of the repository."""
+    """Return the text of a page; its path is relative to the top of the repository."""
     return (ROOT / path).read_text(encoding="utf-8")
 
 
 def commands(page: str) -> list[Command]:
     """Return all commands of ``page`` in order.
 
-    These are the lines of shell fences, each option in a table whose second column is headed
-    "add to `COMMAND`", and text set as code within a line that contains a blank or stands in a
-    table with a column "run".
+    These are the lines of shell fences, each option in a table whose second column is headed "add
+    to `COMMAND`", and inline code that contains a blank or is in a table with a column "run".
 
     Raises:
-        AssertionError: a fence has a language that is not known here.
+        AssertionError: a fence has an unknown language.
     """
     found: list[Command] = []
     language: str | None = None
@@ -93,7 +92,7 @@ def write_files(page: str, folder: Path) -> list[str]:
 
 
 def block(page: str, mark: str) -> str:
-    """Return what the fence under ``<!-- mark -->`` holds."""
+    """Return the content of the fence under ``<!-- mark -->``."""
     found = re.search(rf"<!-- {re.escape(mark)} -->\n```\w*\n(.*?)```", page, re.DOTALL)
     assert found, mark
     return found.group(1)

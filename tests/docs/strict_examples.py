@@ -18,7 +18,7 @@ _FENCE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def main() -> int:
-    """Write each example to a folder of its own, check all of them, and return mypy's status."""
+    """Write each example to its own folder, check all of them, and return the status of mypy."""
     with tempfile.TemporaryDirectory() as folder:
         files = []
         for page in PAGES:

@@ -2,7 +2,7 @@
 
 A block marked ``sh`` has one of these comments before it:
 
-- ``<!-- run -->``: each of its lines is run, in a new folder that holds the files it names;
+- ``<!-- run -->``: each of its lines is run in a new folder with the files that it names;
 - ``<!-- not run: REASON -->``: its lines are only parsed.
 
 Commands in running text (in backquotes) are parsed, and run if they are complete.
@@ -43,10 +43,10 @@ BLOCK = re.compile(r"(?:^<!-- ([^\n]*) -->\n)?^```sh\n(.*?)^```$", re.MULTILINE 
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`]+)`")
 
-# Where a command's words end in a line of shell.
+# Tokens that end a command in a shell line.
 ENDS = {"|", "||", "&&", ";", "&", ">", ">>", "<"}
 
-# What a line makes: removed before it runs, and required after it.
+# Files that a line creates: deleted before the line runs, and required afterwards.
 RESULTS = {
     "purekernel build --sample": ["rz_mk_dev-image.0.0.0+sample.iso"],
     "purekernel tool gzip -n core.cpio": ["core.cpio.gz"],
@@ -65,7 +65,7 @@ RESULTS = {
     "purekernel tool unsquashfs -d root/ my.tcz usr/local": ["root"],
 }
 
-# What a command in running text needs besides, because the workshop's project has no tag.
+# Extra arguments for commands in running text: the workshop's project has no tag.
 ALSO = {"purekernel build": ["--iso-version", "0.9.0.1"]}
 
 # Complete commands in running text that cannot run in the workshop.
@@ -116,7 +116,7 @@ def inline_commands() -> Iterator[tuple[str, list[str]]]:
 
 
 def purekernel_commands(line: str) -> Iterator[list[str]]:
-    """Yield the words of each ``purekernel`` command in a line of shell, with its name."""
+    """Yield the words of each ``purekernel`` command in a shell line, program name included."""
     if "purekernel" not in line:
         return
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
@@ -126,14 +126,14 @@ def purekernel_commands(line: str) -> Iterator[list[str]]:
         if word in ENDS:
             if command and command[0] == "purekernel":
                 yield command
-            # What comes after a redirection is no command, nor a command's word.
+            # Words after a redirection are neither commands nor arguments.
             command = None if word in ("<", ">", ">>") else []
         elif command is not None:
             command.append(word)
 
 
 def parse(words: Sequence[str]) -> None:
-    """Parse a command as ``purekernel`` does, down to its last option, and run nothing."""
+    """Parse a command and all its options as ``purekernel`` does, without running it."""
     command: click.Command = purekernel
     rest = list(words[1:])
     context = click.Context(purekernel, info_name="purekernel")
@@ -142,7 +142,7 @@ def parse(words: Sequence[str]) -> None:
         if found is None:
             raise click.UsageError(f"{' '.join(words)}: no such command", context)
         command, context = found, click.Context(found, context, rest.pop(0))
-    with suppress(click.exceptions.Exit):  # by --version or --help
+    with suppress(click.exceptions.Exit):  # --version and --help exit
         command.make_context(context.info_name, rest, parent=context.parent)
 
 
@@ -162,7 +162,7 @@ def test_block_line_parses(line: Line) -> None:
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
 def test_inline_command_parses(page: str, words: list[str]) -> None:
-    # A command's name alone is complete in a sentence.
+    # In a sentence, the name of a command is complete without arguments.
     with suppress(click.exceptions.MissingParameter, click.exceptions.NoArgsIsHelpError):
         parse(words)
 
@@ -178,13 +178,13 @@ def test_inline_command_parses(page: str, words: list[str]) -> None:
         "purekernel build --effort maximal x.tar.gz",
     ],
 )
-def test_misspelt_command_is_refused(text: str) -> None:
+def test_misspelled_command_is_refused(text: str) -> None:
     (words,) = purekernel_commands(text)
     with pytest.raises(click.UsageError):
         parse(words)
 
 
-def test_commands_are_found_in_all_forms_of_shell() -> None:
+def test_commands_are_found_in_all_forms_of_shell_lines() -> None:
     line = "cd x && purekernel bundle -b 'a b' > log; purekernel tool gzip -d < core.gz | cpio -t"
     assert list(purekernel_commands(line)) == [
         ["purekernel", "bundle", "-b", "a b"],
@@ -192,30 +192,30 @@ def test_commands_are_found_in_all_forms_of_shell() -> None:
     ]
 
 
-def test_pages_hold_commands() -> None:
-    """Fail if the pages' form changes so that nothing is found any more."""
+def test_pages_contain_commands() -> None:
+    """Detect changes to the form of the pages after which no command is found."""
     assert len([line for line in LINES if line.runs]) >= 15
     assert len(INLINE_COMMANDS) >= 15
 
 
-def test_each_block_says_whether_it_is_run() -> None:
+def test_each_block_states_whether_it_is_run() -> None:
     unclear = [
         line for line in LINES if not line.runs and not re.fullmatch(r"not run: \S.*", line.mark)
     ]
     assert not unclear
 
 
-def test_tables_name_commands_of_the_pages() -> None:
+def test_commands_in_tables_are_on_the_pages() -> None:
     assert not set(RESULTS) - {line.text for line in LINES if line.runs}
     assert not set(NOT_RUN) - {" ".join(words) for _page, words in INLINE_COMMANDS}
 
 
-# Running blocks
+# Running commands in blocks
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the blocks name, and ``purekernel`` in ``bin``."""
+    """Make a folder with the files that the blocks name, and ``purekernel`` in ``bin``."""
     folder = tmp_path_factory.mktemp("commands")
     files = folder / "files"
     files.mkdir()
@@ -302,7 +302,7 @@ def test_block_line_runs(
         )
         status, errors = done.returncode, done.stderr
     else:
-        # Without a process, which takes most of the time.
+        # Run in this process, because starting another takes most of the time.
         words = [
             name
             for word in shlex.split(line.text)
@@ -316,7 +316,7 @@ def test_block_line_runs(
         assert (folder / name).exists(), name
 
 
-# Running commands of running text
+# Running commands in text
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_block_line_runs(
     [
         words
         for _page, words in INLINE_COMMANDS
-        # Tools need a root or a file of their own; the blocks run them.
+        # Tools need a root file system or a file; the blocks run them.
         if words[1:2] not in ([], ["tool"]) and " ".join(words) not in NOT_RUN
     ],
     ids=" ".join,
@@ -347,6 +347,6 @@ def test_inline_command_runs(
     elif command == "deps":
         status = main([command, *options, "--mirror", str(workshop.mirror)])
     else:
-        # With settings that name the mirrors here.
+        # Use settings that name the local mirrors.
         status = workshop.run(command, *options, *ALSO.get(" ".join(words), []))
     assert status == 0, capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What contributors are told, beside what is there."""
+"""Test that the pages for contributors agree with the repository."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_every_decision_is_in_the_index_with_a_status() -> None:
         '<svg><image href="https://host/a.png"/></svg>',
     ],
 )
-def test_page_that_loads_from_another_host_is_found(html: str) -> None:
+def test_page_that_loads_from_another_host_is_refused(html: str) -> None:
     assert len(SITE["foreign_in_page"](html)) == 1
 
 
@@ -143,7 +143,7 @@ def test_page_that_only_links_to_another_host_is_accepted() -> None:
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    """Sphinx checks it, too, where it is installed."""
+    """Sphinx also checks this, where it is installed."""
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^([\w/-]+)$", index, re.MULTILINE))
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}

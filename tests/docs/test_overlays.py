@@ -19,7 +19,7 @@ EXAMPLE = re.search(
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A folder with the files that the example speaks of, and its manifest beside them."""
+    """Make a folder with the files that the example names, and its manifest beside them."""
     for name in ("opt/bootsync.sh", "etc/shadow"):
         path = tmp_path / name
         path.parent.mkdir()
@@ -43,7 +43,7 @@ def check(tree: Tree) -> None:
     assert (tty.major, tty.minor) == (4, 64)
 
 
-def test_example_manifest_applies_to_a_folder_and_alone(site: Path) -> None:
+def test_example_manifest_applies_with_and_without_a_folder(site: Path) -> None:
     check(load_layer(site / "site.mtree", mtime=0).tree)
     (site / "site.mtree").rename(site / ".mtree")
     layer = load_layer(site, mtime=0)

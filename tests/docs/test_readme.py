@@ -1,4 +1,4 @@
-"""Every command of the README runs, in the order of the page, in one shell."""
+"""Run every command of the README, in the order of the page, in one shell."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ NOT_RUN = {
     ("sh", "python -m benchmarks.compression"): "needs root and a quarter of an hour",
 }
 
-# What the page says these commands write.
+# Files that, according to the page, these commands write.
 WRITTEN = (
     "my-core/purekernel.toml",
     "my-core/purekernel.lock",
@@ -82,7 +82,7 @@ WRITTEN = (
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves a folder and prints nothing."""
+    """Serve a folder without printing requests."""
 
     def log_message(self, *_arguments: Any) -> None:
         pass
@@ -90,7 +90,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def mirror_url() -> Iterator[str]:
-    """Serve the shared mirror on 127.0.0.1; give the URL of its ``tinycorelinux``."""
+    """Serve the shared mirror on 127.0.0.1; yield the URL of its ``tinycorelinux``."""
     folder = mirror()
     handler = partial(QuietHandler, directory=str(folder.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -104,7 +104,7 @@ def mirror_url() -> Iterator[str]:
 
 
 def make_razor_checkout(top: Path) -> dict[str, str]:
-    """Make the folder that ``git clone`` would; return settings for what it downloads."""
+    """Make the folder that ``git clone`` would create; return settings for its downloads."""
     project = make_project(builtins=["bash.tcz"], mirrored=["nano.tcz"], gems=["sample_gem"])
     write_tree(project, top / "Razor-Microkernel")
     downloads = top / "downloads"
@@ -120,14 +120,14 @@ def make_razor_checkout(top: Path) -> dict[str, str]:
 
 
 def script_of_page(mirror_url: str) -> str:
-    """Return a shell script of the page's commands that stops at the first that fails."""
+    """Return a shell script of the page's commands that stops at the first failure."""
     lines = ["set -e"]
     for command in commands(README):
         if (command.language, command.text) in NOT_RUN:
             continue
         lines += [f"echo '== README.md, line {command.line}'", command.text]
         if command.text.startswith("purekernel init"):
-            # As the page says for a mirror of one's own.
+            # The page describes this edit for the user's own mirror.
             lines.append(
                 f"""sed -i.bak 's|^#tinycore = .*|tinycore = ["{mirror_url}"]|' purekernel.toml"""
             )
@@ -168,7 +168,7 @@ def test_all_commands_of_the_page_run_in_order(tmp_path: Path, mirror_url: str) 
     assert [name for name in WRITTEN if not (tmp_path / name).is_file()] == []
 
 
-def test_commands_that_are_not_run_are_on_the_page() -> None:
+def test_commands_listed_as_not_run_are_on_the_page() -> None:
     on_page = {(command.language, command.text) for command in commands(README)}
     assert set(NOT_RUN) - on_page == set()
 
@@ -183,7 +183,7 @@ def test_all_powershell_lines_are_listed() -> None:
 
 
 def test_no_command_has_a_comment() -> None:
-    # zsh, the shell of macOS, passes a comment that is pasted to the command as arguments.
+    # zsh, the default shell of macOS, passes pasted comments to the command as arguments.
     assert [command for command in commands(README) if re.search(r"(^|\s)#", command.text)] == []
 
 
@@ -231,7 +231,7 @@ def test_options_named_by_a_page_exist(page: str, capsys: pytest.CaptureFixture[
         assert main([name, "--help"]) == 0
     helped = capsys.readouterr().out
     text = (ROOT / page).read_text(encoding="utf-8")
-    others = {"--quiet", "--dist", "--clear-sources", "--source"}  # pip's, pytest's and gem's
+    others = {"--quiet", "--dist", "--clear-sources", "--source"}  # options of pip, pytest and gem
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - others
     assert named
     assert not {option for option in named if option not in helped}

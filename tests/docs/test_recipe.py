@@ -24,7 +24,7 @@ def examples() -> list[str]:
 
 @pytest.mark.slow
 def test_reference_agrees_with_the_schema() -> None:
-    """If this fails, run ``python docs/reference.py``."""
+    """If this test fails, run ``python docs/reference.py``."""
     assert runpy.run_path(str(ROOT / "docs" / "reference.py"))["update"](PAGE) == PAGE
     done = subprocess.run(
         [sys.executable, ROOT / "docs" / "reference.py", "--check"], env=environment(), check=False
@@ -49,7 +49,7 @@ def test_razor_example_agrees_with_init() -> None:
         assert f'{key} = "{value}"' in examples()[1]
 
 
-def test_shown_errors_are_the_real_ones() -> None:
+def test_errors_on_the_page_are_the_real_errors() -> None:
     (shown,) = re.findall(r"```\n(purekernel\.toml, .*?)```", PAGE, re.DOTALL)
     text = (
         "\n[core]\nversion = 4.4\n\n[extensions]\nmirror-list = 'lists/mirror.lst'\nbuildin = []\n"

@@ -13,7 +13,7 @@ from tests import selection
 from tests.conftest import COLLECTED
 from tests.processes import ROOT
 
-# Prints how many tests bear each mark, of all tests.
+# Prints how many tests have each mark, for all tests.
 COUNT = """
 import json, sys
 import pytest
@@ -30,7 +30,7 @@ sys.exit(status)
 
 
 def count_all(collected: Sequence[pytest.Item]) -> dict[str, int]:
-    """Return how many tests bear each mark, whatever part of them was asked for."""
+    """Return how many tests have each mark, for all tests, even if only some were selected."""
     files = set((ROOT / "tests").rglob("test_*.py"))
     if {item.path for item in collected} == files:
         return dict(selection.count_marks(collected))
@@ -56,7 +56,7 @@ def test_number_of_tests_per_mark_is_checked_in(request: pytest.FixtureRequest) 
 
 
 @pytest.mark.parametrize("text", ["8/8", "1", "1/", "a/8", "-1/8", "1/8/2"])
-def test_wrong_slice_is_refused(text: str) -> None:
+def test_invalid_slice_is_refused(text: str) -> None:
     with pytest.raises(pytest.UsageError, match="must be K/N"):
         selection.Slice.parse(text)
 
@@ -78,7 +78,7 @@ def test_longest_files_exist_and_come_first(request: pytest.FixtureRequest) -> N
     assert files[: len(longest)] == longest
 
 
-def test_left_out_tests_are_counted_by_mark() -> None:
+def test_deselected_tests_are_counted_by_mark() -> None:
     assert selection.describe_left_out({"boot": 2, "nightly": 1}) == [
         "left out: 1 test marked nightly (run: nox -s nightly)",
         "left out: 2 tests marked boot (run: nox -s boot)",
@@ -102,7 +102,7 @@ def test_left_out_tests_are_counted_by_mark() -> None:
         ("not today", None, False, "win32", False),
     ],
 )
-def test_skip_is_allowed_where_the_list_says(
+def test_skip_is_allowed_if_the_list_allows_it(
     reason: str, required: str | None, root: bool, platform: str, allowed: bool
 ) -> None:
     here = selection.conditions(required=required, root=root, platform=platform)
@@ -126,7 +126,7 @@ from tests.conftest import *  # noqa: F403 (all hooks and fixtures)
 
 
 @pytest.mark.slow
-def test_skip_that_is_not_on_the_list_fails(tmp_path: Path) -> None:
+def test_unlisted_skip_fails(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(SKIPPING)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = fast\n")
     (tmp_path / "test_it.py").write_text(
@@ -144,8 +144,8 @@ def test_skip_that_is_not_on_the_list_fails(tmp_path: Path) -> None:
     assert "which tests/allowed_skips.toml does not allow here: not today" in done.stdout
 
 
-def test_names_of_checkers_are_the_same_in_both_files() -> None:
-    """The workflow installs what .ci/run installs, but for what Ubuntu's runners bring."""
+def test_workflow_and_ci_script_name_the_same_checkers() -> None:
+    """The workflow installs packages of .ci/run only; Ubuntu's runners have the others."""
     listed = (ROOT / ".ci/common.sh").read_text().partition("packages=(")[2].partition(")")[0]
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
     step = workflow.partition("--no-install-recommends\n")[2].partition("\n      - ")[0]
@@ -154,7 +154,7 @@ def test_names_of_checkers_are_the_same_in_both_files() -> None:
 
 
 def test_every_test_file_is_collected(request: pytest.FixtureRequest) -> None:
-    """pytest passes over folders of some names, "build" among them, unless told not to."""
+    """By default, pytest ignores folders with certain names, "build" among them."""
     passed_over = request.config.getini("norecursedirs")
     for path in (ROOT / "tests").rglob("test_*.py"):
         for folder in path.relative_to(ROOT / "tests").parts[:-1]:

@@ -99,7 +99,7 @@ def _make_overlay_a_folder(tree: Tree) -> None:
         ),
     ],
 )
-def test_bundle_without_a_needed_part_is_refused(
+def test_bundle_without_a_required_part_is_refused(
     change: Callable[[Tree], None], message: str
 ) -> None:
     tree = make_bundle_tree(iso=ISO)

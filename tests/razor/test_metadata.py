@@ -14,11 +14,11 @@ def microkernel(version: str) -> Microkernel:
     return Microkernel(version=version, flavour=Flavour.DEV, generation=Generation.V2013)
 
 
-def test_version_file_has_the_key_that_boot_scripts_read() -> None:
+def test_version_file_has_the_key_read_by_boot_scripts() -> None:
     assert microkernel("0.9.0.1").root_files == {VERSION_FILE: b"---\nmk_version: 0.9.0.1\n"}
 
 
-def test_version_that_looks_like_a_number_stays_a_string() -> None:
+def test_numeric_version_stays_a_string() -> None:
     for version in ("0.9", "1e3", "12", "1_0", "0x1F"):
         data = microkernel(version).root_files[VERSION_FILE]
         assert yaml.safe_load(data) == {"mk_version": version}

@@ -19,9 +19,9 @@ SCHEMA = build_schema()
 def _pattern(
     _validator: object, pattern: str, instance: object, _schema: object
 ) -> Iterator[ValidationError]:
-    """Check a pattern as the standard says: ``$`` is the very end.
+    """Check a pattern as JSON Schema specifies: ``$`` matches only at the very end.
 
-    To Python, and so to jsonschema, it is also before a line end that is the last character.
+    In Python, and so in jsonschema, ``$`` also matches before a final line feed.
     """
     if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")

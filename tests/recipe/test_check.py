@@ -1,4 +1,4 @@
-"""Check a corpus of wrong recipes, with the exact messages and hints."""
+"""Test a corpus of invalid recipes, with exact messages and hints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check(text: str) -> None:
 
 
 def wrong(text: str) -> list[tuple[str, str]]:
-    """Return the messages and hints for ``text``, without the file's name."""
+    """Return the messages and hints for ``text``, without the name of the file."""
     with pytest.raises((RecipeError, CombinedError)) as caught:
         check(text)
     errors = caught.value.errors if isinstance(caught.value, CombinedError) else [caught.value]
@@ -372,7 +372,7 @@ CORPUS = {
 
 
 @pytest.mark.parametrize("text", CORPUS)
-def test_wrong_recipe_gives_exact_message_and_hint(text: str) -> None:
+def test_invalid_recipe_gives_exact_message_and_hint(text: str) -> None:
     assert wrong(text) == [CORPUS[text]]
     assert "hemlig" not in str(wrong(text))
 
@@ -437,7 +437,7 @@ def test_large_recipe_gives_short_messages(text: str) -> None:
 
 
 @pytest.mark.slow
-def test_any_wrong_value_gives_message_with_line_and_hint() -> None:
+def test_any_invalid_value_gives_message_with_line_and_hint() -> None:
     """Give every key a value of every type."""
     values = ("1", "'x'", "true", "[]", "{}", "[{}]", "['']", "1.5", "nan", "1979-05-27", "''")
     chance = random.Random(0)

@@ -1,4 +1,4 @@
-"""Check that a core gets a compression that its kernel supports."""
+"""Test that a core gets a compression that its kernel supports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from purekernel.tree import File
 from tests.builds import Encoding, make_image
 from tests.bzimages import make_bzimage, make_payload
 
-# The messages by which a kernel's decompressors are recognised (docs/kernels.md).
+# The messages that identify a kernel's decompressors (docs/kernels.md).
 TEXTS = {
     Compression.GZIP: b"Out of memory while allocating z_stream\0",
     Compression.XZ: b"XZ-compressed data is corrupt\0",
@@ -75,7 +75,7 @@ def test_core_has_the_same_content_with_every_compression(
         ([Compression.LZ4, Compression.ZSTD, Compression.GZIP], Compression.ZSTD),
         ([Compression.LZ4, Compression.GZIP], Compression.GZIP),
         ([Compression.LZ4], Compression.LZ4),
-        ([], Compression.GZIP),  # no decompressor is recognised
+        ([], Compression.GZIP),  # no decompressor is recognized
     ],
 )
 def test_auto_selects_the_smallest_supported_compression(

@@ -13,7 +13,7 @@ from purekernel.recipe.read import load_recipe
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current folder, which has a project beside it."""
+    """Change to a folder that has a project beside it; return its path."""
     project = tmp_path / "Razor-Microkernel"
     for name in (
         "additional-build-files/builtin-extensions.lst",

@@ -114,7 +114,7 @@ def test_absolute_or_parent_path_is_an_error(path: str) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_unique_names_or_an_error(data: bytes) -> None:
+def test_random_bytes_give_unique_names_or_an_error(data: bytes) -> None:
     for parse in (parse_extension_list, parse_gem_list, parse_path_list):
         try:
             names = [entry.name for entry in parse(data, source="x")]

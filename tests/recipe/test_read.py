@@ -1,4 +1,4 @@
-"""Read recipes: every key is read, and all errors are reported at once."""
+"""Test reading recipes: every key is read, and all errors are reported at once."""
 
 from __future__ import annotations
 
@@ -314,7 +314,7 @@ def test_values_have_file_line_and_key() -> None:
     ]
 
 
-def test_default_and_overridden_values_have_no_place() -> None:
+def test_default_and_overridden_values_have_no_location() -> None:
     recipe = parse('[boot]\ntimeout = 5\nappend = "a"\n')
     assert recipe.boot.place("default") == recipe.core.place("version") == ""
     boot = override(recipe.boot, timeout=7, append=None)
@@ -342,7 +342,7 @@ def test_password_is_read_and_not_in_repr() -> None:
 
 
 def test_float_with_integer_value_is_read_as_integer() -> None:
-    """In JSON Schema 100.0 is an integer."""
+    """JSON Schema treats 100.0 as an integer."""
     recipe = parse("[boot]\ntimeout = 100.0\n")
     assert (recipe.boot.timeout, type(recipe.boot.timeout)) == (100, int)
 
@@ -444,7 +444,7 @@ def test_unreadable_recipe_or_list_is_an_error(tmp_path: Path) -> None:
     ]
 
 
-# Properties: every recipe that the schema accepts is read
+# Property tests: every recipe accepted by the schema is read
 
 
 def complete(name: str) -> str:
@@ -456,7 +456,7 @@ def once(names: list[str]) -> list[str]:
 
 
 def expected(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the expected result: full names, each once, lists read, digests in lower case."""
+    """Return the expected result: full names, each once; lists read; digests in lower case."""
     made = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
     if "extensions" in made:
         table = made["extensions"]
@@ -508,7 +508,7 @@ def plain(value: Any) -> Any:
 
 
 def all_values(recipe: Recipe) -> dict[str, Any]:
-    """Return all values of ``recipe`` by the keys of a recipe."""
+    """Return all values of ``recipe`` by key."""
     values_by_key: dict[str, Any] = plain(recipe)
     values_by_key["cut"] = values_by_key.pop("cuts")
     values_by_key["need"] = values_by_key.pop("needs")
@@ -534,7 +534,7 @@ NOTHING = Recipe(
 
 
 def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
-    """Return ``values`` with the values of absent keys added."""
+    """Return ``values``, with values for absent keys added."""
     nothing = all_values(NOTHING)
     made: dict[str, Any] = {
         **nothing,

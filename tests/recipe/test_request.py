@@ -152,7 +152,7 @@ def test_unknown_setting_in_environment_is_a_warning() -> None:
     assert recipe.warnings == ("the environment: ignored unknown setting 'MK_BUNDLE_NO_SUCH'",)
 
 
-def test_overridden_list_may_be_missing() -> None:
+def test_overridden_list_is_not_required() -> None:
     environment = {"MK_BUNDLE_BUILTIN_LIST": "gone.lst"}
     assert join_request(Request(builtin_list=Path("line.lst")), environment)
     with pytest.raises(InputError) as caught:
@@ -180,7 +180,8 @@ def test_option_paths_are_relative_to_the_current_folder(folder: Path) -> None:
     recipe = join_request(Request(recipe=Path("other")), {})
     assert recipe.path == Path("other/purekernel.toml")
     assert recipe.folder == Path("other")
-    # A path on the command line is relative to the current folder, a path in a recipe to it.
+    # A path on the command line is relative to the current folder; one in a recipe, to the
+    # recipe's.
     recipe = join_request(Request(recipe=Path("other"), project="mine"), {})
     assert recipe.razor is not None
     assert recipe.razor.project == str(folder / "mine")
@@ -239,7 +240,7 @@ def test_mirror_query_works_without_recipe(folder: Path) -> None:
         ask_about(Path("gone.toml"), {})
 
 
-def test_mirror_query_uses_settings_as_a_build_does(folder: Path) -> None:
+def test_mirror_query_uses_the_same_settings_as_a_build(folder: Path) -> None:
     environment = {"MK_BUNDLE_TCL_MIRROR_URI": "http://outer.example", "MK_BUNDLE_X": "1"}
     recipe = ask_about(None, environment)
     assert recipe.mirrors.extensions == ("http://outer.example",)

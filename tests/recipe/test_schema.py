@@ -22,7 +22,7 @@ from purekernel.recipe.words import to_toml
 from purekernel.remaster.outputs import Emit
 from tests.recipe.schemas import SCHEMA, resolve
 
-# Keywords whose failure is reported with "x-words".
+# Keywords for which failures are reported with the text of "x-words".
 WORDED = {"pattern", "minLength", "maxLength", "minimum", "maximum", "const"}
 DEFINITIONS: dict[str, Schema] = SCHEMA["$defs"]
 TABLES = {table.name: table for table in tables()}
@@ -33,7 +33,7 @@ KEYS = {
 
 
 def subschemas(schema: Any) -> Iterator[Schema]:
-    """Yield every schema in ``schema``, itself first."""
+    """Yield ``schema`` itself, then every schema in it."""
     if isinstance(schema, dict):
         yield schema
         for key in ("properties", "$defs", "patternProperties"):
@@ -69,7 +69,7 @@ def test_tables_are_closed_and_patterns_anchored() -> None:
 
 
 def test_schema_uses_only_supported_keywords() -> None:
-    """Editors support these keywords."""
+    """Editors support only these keywords."""
     known = {
         "$schema", "$id", "$ref", "$defs", "title", "description", "default", "examples",
         "writeOnly", "x-words", "type", "enum", "required", "additionalProperties", "properties",

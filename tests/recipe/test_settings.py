@@ -200,7 +200,7 @@ def test_unknown_name_in_environment_gives_warning() -> None:
     assert settings_from_environment({}) == Settings()
 
 
-def test_wrong_value_in_environment_is_an_error() -> None:
+def test_invalid_value_in_environment_is_an_error() -> None:
     with pytest.raises(RecipeError) as caught:
         settings_from_environment({"MK_BUNDLE_TYPE": "x"})
     assert str(caught.value) == (
@@ -218,7 +218,7 @@ LINES = st.builds(
 
 @pytest.mark.slow
 @given(st.lists(LINES, max_size=4).map("\n".join) | st.text(max_size=40))
-def test_any_text_gives_settings_or_an_error(text: str) -> None:
+def test_random_text_gives_settings_or_an_error(text: str) -> None:
     try:
         settings = parse_settings(text.encode("utf-8", "surrogatepass"), source="x")
     except PurekernelError:

@@ -1,4 +1,4 @@
-"""Check that written recipes explain every key, and that their examples are valid."""
+"""Test that generated recipes explain every key, and that their examples are valid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LISTS = (
     "opt/gems/gem.list",
 )
 
-# Groups of keys of which a table can have only one.
+# Groups of mutually exclusive keys of a table.
 EXCLUSIVE = {
     "[[overlay]]": [{"path"}, {"url"}],
     "[accounts.tc]": [{"password"}, {"password-env"}, {"password-hash"}, {"locked"}],
@@ -36,7 +36,7 @@ def parse(text: str) -> Recipe:
 
 
 def lines_of_tables(text: str) -> list[tuple[str, str]]:
-    """Return each line with the label of its table, including examples."""
+    """Return each line, examples included, with the label of its table."""
     label, found = "", []
     for line in text.splitlines():
         if re.match(r"#?\[", line):
@@ -46,7 +46,7 @@ def lines_of_tables(text: str) -> list[tuple[str, str]]:
 
 
 def keys(text: str) -> list[tuple[str, str]]:
-    """Return each key, including examples, with the label of its table."""
+    """Return each key, examples included, with the label of its table."""
     return [
         (label, match[1])
         for label, line in lines_of_tables(text)
@@ -55,7 +55,7 @@ def keys(text: str) -> list[tuple[str, str]]:
 
 
 def with_examples(text: str, *, without: dict[str, set[str]]) -> str:
-    """Return ``text`` with its examples enabled, except the keys in ``without``."""
+    """Return ``text`` with its examples enabled, except for the keys in ``without``."""
     lines = []
     for label, line in lines_of_tables(text):
         example = re.match(r"#([a-z0-9-]+) = |#\[", line)
@@ -112,8 +112,8 @@ def test_compatible_examples_are_valid_together(
 
 
 @pytest.mark.slow
-def test_each_example_is_valid_alone() -> None:
-    """Except in tables with required keys."""
+def test_each_example_is_valid_by_itself() -> None:
+    """Tables with required keys are excluded."""
     text = write_recipe({**PLAIN, ("razor", "project"): "x", ("accounts", "uid"): 1})
     examples = [line for line in text.splitlines() if re.match(r"#[a-z0-9-]+ = ", line)]
     assert len(examples) > 50

@@ -1,4 +1,4 @@
-"""Compare the check of recipes with jsonschema, an independent validator."""
+"""Compare the validation of recipes with jsonschema, an independent validator."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ VALUES = st.recursive(
 )
 
 
-# Made once: making it takes as long as drawing from it a hundred times.
+# Creating the strategy takes as long as a hundred draws from it, so it is created once.
 RECIPES = accepted(SCHEMA)
 
 
@@ -77,8 +77,8 @@ def test_changed_recipe_agrees_with_jsonschema() -> None:
         if not places:
             return
         holder, key = data.draw(st.sampled_from(places))
-        # A value of the same key in another accepted recipe is often valid here, but need not fit
-        # this recipe's other values. An arbitrary value is almost never valid.
+        # A value of the same key in another accepted recipe is often valid here, but may not fit
+        # this recipe's other values. A random value is almost never valid.
         others = [
             theirs[other]
             for theirs, other in _places(data.draw(RECIPES))
@@ -91,7 +91,7 @@ def test_changed_recipe_agrees_with_jsonschema() -> None:
         event(f"accepted: {verdict}")
 
     agree()
-    # The first assertion in ``agree`` shows that both accept some values.
+    # The first assertion in ``agree`` shows that both validators accept some values.
     assert False in seen
 
 
@@ -177,7 +177,7 @@ def test_wrong_type_hides_other_problems() -> None:
     ]
 
 
-def test_text_that_breaks_two_rules_is_one_problem() -> None:
+def test_text_that_violates_two_rules_is_one_problem() -> None:
     (problem,) = found({"razor": {"project": " " * 3000}})
     assert problem.message.startswith("'project' must be a URL or a path, got ")
 
@@ -192,7 +192,7 @@ def test_problem_has_path_message_and_hint() -> None:
 
 
 def _places(value: Any) -> Any:
-    """Yield every inner value's container and key."""
+    """Yield the container and the key of every inner value."""
     keys = value if isinstance(value, dict) else range(len(value))
     for key in keys:
         yield value, key

@@ -31,7 +31,7 @@ from purekernel.recipe.words import (
         (datetime.datetime(2023, 1, 1, tzinfo=datetime.UTC), "a date or time"),
     ],
 )
-def test_describe(value: Any, words: str) -> None:
+def test_describe_names_the_type_of_a_value(value: Any, words: str) -> None:
     assert describe(value) == words
 
 
@@ -66,7 +66,7 @@ def test_show_name_shortens() -> None:
         ("u@host", "u@host"),
     ],
 )
-def test_without_credentials(text: str, shown: str) -> None:
+def test_without_credentials_hides_user_and_password(text: str, shown: str) -> None:
     assert without_credentials(text) == shown
 
 
@@ -80,11 +80,11 @@ def test_without_credentials(text: str, shown: str) -> None:
         ("t" * 100_000, None),
     ],
 )
-def test_nearest(word: str, found: str | None) -> None:
+def test_nearest_suggests_similar_word_or_none(word: str, found: str | None) -> None:
     assert nearest(word, ["timeout", "keep-files", "append"]) == found
 
 
-def test_either() -> None:
+def test_either_joins_words_with_or() -> None:
     assert either(["a"]) == "a"
     assert either(["a", "b"]) == "a or b"
     assert either(["a", "b", "c"]) == "a, b or c"

@@ -1,4 +1,4 @@
-"""Test that every boot method lost from a base is reported."""
+"""Test that every boot method of a base that the new image lacks is reported."""
 
 from __future__ import annotations
 
@@ -81,17 +81,17 @@ def test_unknown_bytes_in_the_system_area_are_named() -> None:
     assert "its system area, 1 bytes of unknown purpose" in loss
 
 
-def test_partition_behind_the_volume_is_named() -> None:
+def test_partition_after_the_volume_is_named() -> None:
     (loss,) = losses(make_core_iso() + b"partition".ljust(2048, b"\0"))
     assert "2048 bytes after the end of the volume" in loss
 
 
-def test_zeros_behind_the_volume_are_no_loss() -> None:
+def test_zeros_after_the_volume_are_no_loss() -> None:
     assert make(make_core_iso() + bytes(300 * 1024)).iso_losses == ()
 
 
 @pytest.mark.parametrize(("platform", "firmware"), [(1, "PowerPC"), (2, "Mac"), (0, "BIOS")])
-def test_further_entries_of_any_platform_are_named(platform: int, firmware: str) -> None:
+def test_additional_boot_entries_of_any_platform_are_named(platform: int, firmware: str) -> None:
     image = make_efi_image()
     iso = add_boot_entry(make_core_iso(beside_boot={b"other.img": image}), image, platform=platform)
     (loss,) = losses(iso)
@@ -127,7 +127,7 @@ def test_uncompressed_archive_without_microcode_is_no_loss() -> None:
     "changes",
     [BootChanges(append="word"), BootChanges(timeout=5), BootChanges(default="sample")],
 )
-def test_menus_of_grub_that_a_change_does_not_reach_are_named(changes: BootChanges) -> None:
+def test_unchanged_menus_of_grub_are_named_if_the_menu_changes(changes: BootChanges) -> None:
     iso = make_uefi_iso(GRUB_MENU, **{"boot__grub__grub.cfg": GRUB_MENU})
     named = losses(iso, Options(boot=changes, keep_iso_files=True))
     assert len(named) == 4
@@ -148,17 +148,17 @@ def test_menu_without_kernel_is_not_named_for_boot_append() -> None:
 @pytest.mark.parametrize(
     "path", ["boot__syslinux__SYSLINUX.CFG", "boot__loader__entries__tc.conf", "boot__menu.lst"]
 )
-def test_menus_of_other_loaders_are_named(path: str) -> None:
+def test_menus_of_other_boot_loaders_are_named(path: str) -> None:
     menu = b"label x\n  linux /boot/vmlinuz\n  options quiet\n"
     iso = make_core_iso(beside_boot={path.replace("__", "/").encode(): menu})
     (loss,) = losses(iso, Options(boot=BootChanges(append="x")))
     assert path.replace("__", "/") in loss
 
 
-def test_menu_that_isolinux_includes_is_named() -> None:
+def test_menu_included_by_isolinux_is_named() -> None:
     root = parse_iso(Input(make_core_iso(), name="x")).tree
     menu = content_of(root, b"boot/isolinux/isolinux.cfg")
-    # The ISO has no free space: replace the sample's comment lines.
+    # The ISO has no free space, so the test replaces comment lines of the sample.
     included = b"label more\n  kernel /boot/vmlinuz\n  append quiet\n"
     iso = bytearray(make_core_iso(beside_boot={b"boot/isolinux/more.cfg": included}))
     line = b"include more.cfg\n"
@@ -170,7 +170,7 @@ def test_menu_that_isolinux_includes_is_named() -> None:
     assert "'boot/isolinux/more.cfg', which 'boot/isolinux/isolinux.cfg' includes" in loss
 
 
-def test_efi_image_that_cannot_be_read_is_named_when_the_menu_changes() -> None:
+def test_unreadable_efi_image_is_named_if_the_menu_changes() -> None:
     broken = b"no FAT".ljust(4096, b"\1")
     iso = add_boot_entry(make_core_iso(beside_boot={b"efi.img": broken}), broken)
     named = losses(iso, Options(boot=BootChanges(append="x")))
@@ -192,7 +192,7 @@ def test_drop_boot_continues_and_reports_each_loss() -> None:
 
 
 @pytest.mark.slow
-def test_dropped_microcode_is_reported_and_image_builds() -> None:
+def test_dropped_microcode_is_reported_and_the_image_is_built() -> None:
     image = make(make_core_iso(core=make_core_with_microcode()), Options(drop_boot=True))
     assert "dropped the uncompressed archive" in image.notes[0]
     assert early_names(Input(image.core, name="x")) == ()
@@ -265,7 +265,7 @@ def write_recipe(folder: Path, base: Path, *, top: str = "", rest: str = "") -> 
 
 
 @pytest.mark.slow
-def test_real_hybrid_base_is_refused_unless_drop_boot(
+def test_real_hybrid_base_is_refused_without_drop_boot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -63,7 +63,7 @@ BUILD = ("build", "--sample", *EMIT)
 
 
 def test_audit_hook_reports_forbidden_calls(tmp_path: Path) -> None:
-    """Test the hook itself: it reports a script that makes forbidden calls."""
+    """Check the hook itself: it must report a script that makes forbidden calls."""
     script = WATCHED.replace(
         "status = main(sys.argv[1:])",
         "import socket, subprocess; socket.socket().close(); status = 0\n"
@@ -93,7 +93,7 @@ def test_strace_shows_no_forbidden_system_call(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     calls = [line.split(None, 1)[1] for line in trace.read_text().splitlines()]
     made = [call for call in calls if re.match(r"\w+\(", call)]
-    # strace shows only the start of the interpreter itself.
+    # strace shows only the start of the interpreter.
     assert len(made) == 1, made
     assert made[0].startswith("execve(")
 
@@ -107,7 +107,7 @@ def readable_sample(folder: Path) -> Path:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no uids")
-def test_unprivileged_user_with_empty_path_builds_the_same(
+def test_unprivileged_user_with_empty_path_builds_the_same_image(
     open_folder: Path, tmp_path: Path
 ) -> None:
     bundle = readable_sample(open_folder)
@@ -145,7 +145,7 @@ def test_user_time_zone_locale_and_hash_seed_do_not_change_the_image(tmp_path: P
     ]
     made = []
     for number, changes in enumerate(surroundings):
-        # Set another date too: each run moves every clock of Python a year ahead.
+        # Also set another date: each run moves every clock of Python a year ahead.
         script = (
             "import sys, time\n"
             f"ahead = {number} * 31_536_000\n"

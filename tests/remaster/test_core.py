@@ -1,4 +1,4 @@
-"""Test whole cores: independent programs unpack them, and their bytes are reproducible."""
+"""Test whole cores: other programs unpack them, and their bytes are reproducible."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ NESTED = {
 
 @cache
 def make_tree(texts: int = 1) -> Tree:
-    """Return a root file system with each kind of member: 150 kB, and 30 kB for each more text."""
+    """Return a root file system with each kind of member: 150 kB, plus 30 kB per extra text."""
     planting = Planting()
     for path in (b"dev", b"proc", b"opt/a/folder/that/is/deep"):
         planting.folder(path)
@@ -89,7 +89,7 @@ def make_tree(texts: int = 1) -> Tree:
 
 @cache
 def make_large_tree() -> Tree:
-    """Return the same with 4.5 MB of text. One file is longer than any segment."""
+    """Return the same root file system with 4.5 MB of text. One file is longer than any segment."""
     tree = make_tree(texts=60).copy()
     planting = Planting()
     planting.tree = tree
@@ -110,7 +110,7 @@ def pack(
 
 
 def check(packed: bytes) -> bytes:
-    """Unpack a core. It must be one gzip member with nothing behind it."""
+    """Unpack a core; check that it is one gzip member with no data after it."""
     stream = zlib.decompressobj(wbits=31)
     plain = stream.decompress(packed)
     assert stream.eof
@@ -139,7 +139,7 @@ def check_with_other_programs(packed: bytes, folder: Path) -> None:
 
 
 def compare(found: Tree, tree: Tree) -> int:
-    """Assert that ``found`` equals ``tree`` but for smaller gzip files; return their number."""
+    """Check that two trees are equal except for smaller gzip files; return the number of these."""
     assert [path for path, _node in found.walk()] == [path for path, _node in tree.walk()]
     assert [*found.hard_links().values()] == [*tree.hard_links().values()]
     smaller = 0
@@ -169,7 +169,7 @@ def test_other_programs_unpack_every_effort(effort: Effort, tmp_path: Path) -> N
     with Threads(2) as threads:
         root, packed = pack(tree, effort, threads)
     check_with_other_programs(packed, tmp_path)
-    # The nested files of more than a few bytes: modules and others.
+    # Nested files that are large enough to shrink: modules and others.
     some = 2 * sum(count > 20 for count in NESTED.values())
     assert (compare(root, tree) >= some) is (effort is not Effort.FAST)
     for stays in (b"tmp/known.gz", b"tmp/two.gz", b"tmp/damaged.gz"):
@@ -206,13 +206,13 @@ def test_large_core_has_several_segments() -> None:
 @pytest.mark.slow
 @settings(max_examples=30)
 @given(trees(any_links=True), st.sampled_from([Effort.FAST, Effort.BALANCED]))
-def test_any_tree_round_trips(tree: Tree, effort: Effort) -> None:
+def test_random_tree_round_trips(tree: Tree, effort: Effort) -> None:
     root, _packed = pack(tree, effort, AtOnce())
     compare(root, tree)
 
 
 def delete_some(folder: Path, chance: random.Random) -> int:
-    """Delete at least one of a cache's files; return how many are left."""
+    """Delete at least one of a cache's files; return the number of remaining files."""
     files = sorted(folder.glob("encoded-v1/??/*"))
     for path in chance.sample(files, chance.randint(1, len(files))):
         path.unlink()

@@ -1,4 +1,4 @@
-"""Test where the core's archive is cut."""
+"""Test the positions at which the core's archive is cut."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def whole(members: list[CpioMember]) -> bytes:
 
 
 @given(st.lists(st.integers(0, 6 * SIZE_BYTES), max_size=30))
-def test_pieces_join_to_the_whole_and_stay_small(sizes: list[int]) -> None:
+def test_pieces_join_to_the_whole_and_have_limited_size(sizes: list[int]) -> None:
     members = [make_member(f"m{index}", size) for index, size in enumerate(sizes)]
     pieces = cut(members)
     assert b"".join(pieces) == whole(members)
@@ -52,7 +52,7 @@ def test_added_member_changes_only_adjacent_pieces() -> None:
     assert len(set(after) - set(before)) <= 5
 
 
-def test_large_member_is_cut_by_itself() -> None:
+def test_large_member_is_cut_separately() -> None:
     large = make_member("large", 10 * SIZE_BYTES + 5)
     small = [make_member(f"m{index}", 90) for index in range(3)]
     alone = set(cut([large]))

@@ -130,7 +130,7 @@ def test_kernel_tclocal_link_is_relative() -> None:
 
 
 @pytest.mark.slow
-def test_layers_are_applied_last_and_owned_by_root_unless_owners_are_kept() -> None:
+def test_layers_are_applied_last_and_owned_by_root_by_default() -> None:
     node = File(metadata=Metadata(mode=0o600, uid=7, gid=8), content=b"ours")
     layers = (layer(b"opt/bootsync.sh", node), layer(b"home/tc/.x", node))
     owned = build_image(bundle(), layers, options=Options(version="1")).root
@@ -159,7 +159,7 @@ def test_version_option_overrides_the_bundle() -> None:
     assert "--iso-version" in caught.value.hint
 
 
-def test_long_version_is_cut_only_in_the_volume_id() -> None:
+def test_long_version_is_shortened_only_in_the_volume_id() -> None:
     version = "0.12.0+3-gdeadbeef-dirty-long"
     built = build_image(bundle(), options=Options(version=version))
     assert built.volume.volume_id == "Razor MK 0.12.0+3-gdeadbeef-dir"
@@ -222,7 +222,7 @@ def test_boot_options_change_the_boot_menu() -> None:
 
 
 @pytest.mark.slow
-def test_base_without_menu_is_refused_only_when_it_must_change() -> None:
+def test_base_without_menu_is_refused_only_if_the_menu_must_change() -> None:
     given = bundle_with(base_iso(lambda tree: tree.remove(b"boot/isolinux/isolinux.cfg")))
     build_image(given)
     with pytest.raises(BootMenuError, match=r"isolinux\.cfg not found on the ISO"):
@@ -254,7 +254,7 @@ def _spoil_core(tree: Tree) -> None:
         (_spoil_core, "bundle.tar.gz: Core-current.iso: boot/core.gz, byte "),
     ],
 )
-def test_base_without_a_needed_part_is_refused(change: object, message: str) -> None:
+def test_base_without_a_required_part_is_refused(change: object, message: str) -> None:
     given = bundle_with(base_iso(change))
     with pytest.raises(PurekernelError) as caught:
         build_image(given)

@@ -22,7 +22,7 @@ def test_invalid_versions_are_refused(version: str) -> None:
     assert str(caught.value) == f"the image's version is not valid: got {version!r}"
 
 
-def test_microkernel_name_follows_its_generation() -> None:
+def test_microkernel_name_depends_on_its_generation() -> None:
     def made(generation: Generation, version: str = "1.2") -> tuple[str, str, str]:
         identity = Microkernel(
             version=version,

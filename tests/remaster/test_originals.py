@@ -1,6 +1,6 @@
 """Compare with the original scripts: GNU tar and cpio, as root, on the same bundle.
 
-The differences allowed here are those that docs/differences.md lists, and no others.
+The only differences allowed here are those listed in docs/differences.md.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ pytestmark = [
 
 VERSION = "0.9.0.1"
 
-# Compare the content of the image, not its compression.
+# Compare the content of the image, but not its compression.
 PLAIN = Encoding(effort=Effort.FAST)
 USER, GROUP = 1234, 1234
 # The user who builds the bundle, and the user who packed the original ssh files.
@@ -162,7 +162,7 @@ def says_the_same(path: bytes, ours: Buffer, theirs: Buffer) -> bool:
 
 
 def owner_of(path: bytes) -> tuple[int, int]:
-    """Return the owner that docs/differences.md promises for entries of an overlay."""
+    """Return the owner that docs/differences.md specifies for entries of an overlay."""
     folder = path.rpartition(b"/")[0]
     is_script = folder == b"usr/local/tce.installed" and path.endswith(b"script")
     return (1001, 50) if is_script or path.startswith(b"home/tc") else (0, 0)
@@ -176,7 +176,7 @@ def base_of(folder: Path) -> Tree:
 
 
 def explained(ours: Tree, theirs: Tree, base: Tree) -> dict[str, list[bytes]]:
-    """Return the paths that differ, by the documented difference that explains each."""
+    """Return the paths that differ, grouped by the documented difference that explains each."""
     found: dict[str, list[bytes]] = {}
     for path in sorted({path for tree in (ours, theirs) for path, _node in tree.walk()}):
         mine, others = ours.get(path), theirs.get(path)
@@ -206,7 +206,7 @@ def test_tree_differs_from_the_originals_only_as_documented(
     (tmp_path / "bundle.tar.gz").write_bytes(pack_bundle(tree, pack=gzip.compress))
     script = ORIGINALS.replace("{version}", VERSION)
     theirs = parse_cpio(Input(run("bash", "-c", script, cwd=tmp_path), name="theirs"))
-    # A common umask for root; the originals used the current one.
+    # Use root's usual umask; the originals used the current one.
     image = make_image(tmp_path / "bundle.tar.gz", iso_version=VERSION, encoding=PLAIN)
     ours = parse_cpio(Input(gzip.decompress(image.core), name="ours"))
     assert ours == image.root
@@ -215,7 +215,7 @@ def test_tree_differs_from_the_originals_only_as_documented(
     found = explained(ours, theirs, base)
 
     assert found["indexes"]
-    # Faults of the originals: wrong there and right here.
+    # Faults of the originals that purekernel does not reproduce.
     assert theirs[b"tmp"].metadata.mode == 0o755
     assert ours[b"tmp"] == base[b"tmp"]
     assert ours[b"opt"] == base[b"opt"]
@@ -259,7 +259,7 @@ def test_originals_build_from_our_bundles(
     ours = make_image(bundle, iso_version=VERSION, encoding=PLAIN).root
 
     found = explained(ours, theirs, base_of(tmp_path))
-    # In our bundles, root owns all files, and files that must be private are.
+    # In our bundles, root owns all files, and private files are readable by root only.
     assert "shadow" not in found
     assert "owners" not in found
     # Users run these by name, in the folder of the unpacked bundle.

@@ -52,7 +52,7 @@ def menu_image(menu: bytes) -> Image:
     return build_image(parse_bundle(make_bundle(iso=iso), source="b"))
 
 
-def test_default_arguments_and_further_initrds_are_included() -> None:
+def test_default_arguments_and_additional_initrds_are_included() -> None:
     image = menu_image(
         b"default core quiet x=1\nlabel other\nkernel k\n"
         b"label core\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz,/boot/my.gz loglevel=3\n"
@@ -103,7 +103,7 @@ def test_initrd_directive_is_used() -> None:
 
 
 @pytest.mark.slow
-def test_other_kernel_of_the_default_is_included() -> None:
+def test_kernel_of_the_default_label_is_included() -> None:
     image = menu_image(b"label a\nkernel /boot/my.gz\nappend initrd=/boot/core.gz\n")
     files = build_pxe_files(image)
     assert files["boot/my.gz"] == b"mine"

@@ -77,7 +77,7 @@ def test_recipe_with_only_a_base_keeps_the_base(workshop: Workshop) -> None:
         b"usr/lib/libsample.so.1",
     }
     assert b"iso-metadata.yaml" not in image.iso
-    # Only a Microkernel shortens the timeout; a remaster keeps that of its base.
+    # Only a Microkernel shortens the timeout; a remaster keeps the timeout of its base.
     assert "timeout 300" in content(image.iso, "boot/isolinux/isolinux.cfg")
     assert image.volume.volume_id == "my-core"
     assert image.volume.application_id == ""
@@ -91,7 +91,7 @@ def test_files_outside_boot_are_kept_unless_keep_files_is_false(workshop: Worksh
 
 
 @pytest.mark.slow
-def test_recipe_settings_are_all_applied(workshop: Workshop) -> None:
+def test_all_recipe_settings_are_applied(workshop: Workshop) -> None:
     site = workshop.top / "site"
     (site / "home" / "ann").mkdir(parents=True)
     (site / "home" / "ann" / ".note").write_text("hers\n")
@@ -295,7 +295,7 @@ files = ["usr/local/bin/oth*"]
     assert content(image.root, "tmp/setup.lst") == "/usr/local/tce.installed/tool\n"
     assert (image.root[b"tmp/setup.lst"].metadata.uid) == 1001
     assert b"usr/local/tce.installed/lib" in image.root
-    # An unpacked extension is not loaded as well.
+    # An unpacked extension is not also loaded.
     names = image.root.entries(b"tmp/builtin/optional")
     assert names == [b"nano.tcz", b"nano.tcz.dep", b"nano.tcz.md5.txt"]
 

@@ -1,4 +1,4 @@
-"""Test that the reported effect of unpacked modules equals the difference of two builds."""
+"""Test that the reported effect of unpacked modules equals the difference between two builds."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ FOLDER = b"lib/modules/3.0.3-tinycore/kernel/"
 
 @cache
 def make_modules(*, alike: bool = True) -> Tree:
-    """Return modules that are similar, as those of one kernel are, each packed by itself.
+    """Return packed modules; with ``alike``, they are similar, as those of one kernel are.
 
-    Those that are not have few letters and no words, from which Huffman codes win, and LZ4 nothing.
+    Without ``alike``, modules have few distinct bytes and no repeated words. Huffman codes compress
+    them, and LZ4 does not.
     """
     chance = random.Random(1)
     words = [
@@ -114,7 +115,7 @@ def test_measure_does_not_use_slow_encoders() -> None:
             assert measure(packed, unpacked, executor, effort) == expected
 
 
-def test_no_unpacked_modules_measure_zero() -> None:
+def test_measure_is_zero_without_unpacked_modules() -> None:
     tree = Tree()
     assert measure(tree, unpack_modules(tree), ThreadPoolExecutor(1)) == Unpacking()
 
@@ -161,10 +162,10 @@ def test_both_summaries_have_both_figures(bundle: str, capsys: pytest.CaptureFix
 
 
 @pytest.mark.slow
-def test_core_may_be_larger_with_unpacked_modules(
+def test_core_is_larger_with_unpacked_modules_and_lz4(
     bundle: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Check that a kernel of unknown compression gets the requested one."""
+    """A kernel of unknown compression gets the requested compression."""
     iso = make_core_iso(root=make_root(alike=False))
     Path(bundle).write_bytes(make_bundle(iso=iso, pack=gzip.compress))
     command = ["build", bundle, "--iso-version", "1", "--modules", "raw", "--compression", "lz4"]

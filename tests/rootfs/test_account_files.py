@@ -107,7 +107,7 @@ def test_at_most_twenty_errors_are_reported() -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from([PASSWD, SHADOW, GROUP]))
-def test_arbitrary_bytes_are_kept_or_refused(data: bytes, layout: Layout) -> None:
+def test_random_bytes_are_kept_or_refused(data: bytes, layout: Layout) -> None:
     try:
         table = parse_table(data, layout)
     except (FormatError, CombinedError):

@@ -125,7 +125,7 @@ def test_missing_shadow_is_created() -> None:
         (Metadata(mode=0o600, gid=43), GROUP + b"shadow:x:42:\n", Metadata(mode=0o600)),
     ],
 )
-def test_shadow_is_owned_and_readable_by_root_only(
+def test_shadow_is_owned_by_root_and_readable_by_root_only(
     before: Metadata, group: bytes, after: Metadata
 ) -> None:
     tree = make_tree(group=group)
@@ -145,7 +145,7 @@ def test_links_to_account_files_are_followed() -> None:
     changed = change(tree, locked=True)
     assert changed[b"etc/shadow"] == link
     assert content(changed, b"var/shadow") == SHADOW.replace(b"tc:", b"tc:*")
-    # A broken link is also written through, as by a process.
+    # A write through a broken link creates its target, as for a process.
     tree.remove(b"var/shadow")
     assert content(change(tree, locked=True), b"var/shadow") == b"tc:*:::::::\n"
 
@@ -165,7 +165,7 @@ def test_all_fields_of_a_user_change() -> None:
     )
     assert content(changed, b"etc/shadow") == SHADOW
     assert content(changed, b"etc/group") == GROUP
-    # Files in the old home get the new owner; the new home is created.
+    # Files in the old home folder get the new owner; the new home folder is created.
     assert owner(changed, b"home/tc") == (1500, 7, 0o755)
     assert owner(changed, b"home/other") == (1500, 7, 0o755)
     assert changed[b"home/other"].metadata.mtime == NOW
@@ -189,7 +189,7 @@ def test_only_the_users_own_files_in_home_change_owner() -> None:
 
 
 @pytest.mark.parametrize("home", [b"/", b"", b"home", b"/nowhere/at/all", b"/etc/passwd"])
-def test_unusual_home_keeps_owner(home: bytes) -> None:
+def test_unusual_home_keeps_its_owner(home: bytes) -> None:
     tree = make_tree(passwd=PASSWD.replace(b":/home/tc:", b":" + home + b":"))
     changed = change(tree, uid=1500)
     assert owner(changed, b"home/tc") == (1001, 50, 0o755)
@@ -244,7 +244,7 @@ def test_existing_home_is_kept() -> None:
         assert len(change(name="op", uid=1002, home=home)) == len(make_tree())
 
 
-def test_implied_home_gets_owner() -> None:
+def test_implied_home_gets_the_owner() -> None:
     tree = make_tree()
     tree.add_parents(b"home/op/.profile")
     tree.add(b"home/op/.profile", File(metadata=Metadata(mode=0o600), content=b"x"))
@@ -443,7 +443,7 @@ def test_folder_instead_of_file_is_refused() -> None:
     )
 
 
-# Arbitrary changes
+# Random changes
 
 
 NAMES = st.sampled_from(["root", "lp", "tc", "op", "new-1"])
@@ -462,7 +462,7 @@ CHANGES = st.builds(
 
 @pytest.mark.slow
 @given(st.lists(CHANGES, max_size=4, unique_by=lambda change: change.name))
-def test_arbitrary_changes_keep_files_valid(changes: list[AccountChange]) -> None:
+def test_random_changes_keep_files_valid(changes: list[AccountChange]) -> None:
     tree = make_tree()
     try:
         changed = change_accounts(tree, changes, mtime=NOW)
@@ -519,7 +519,7 @@ def test_pwck_and_grpck_accept_files(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_errors_name_the_place_of_the_attribute(change: AccountChange, message: str) -> None:
+def test_errors_name_the_key_of_the_attribute(change: AccountChange, message: str) -> None:
     places = {
         "": "r, line 1",
         "uid": "r, line 2, uid",

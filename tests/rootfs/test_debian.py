@@ -84,7 +84,7 @@ def test_options_keep_all_files() -> None:
 
 
 def _dated(found: Tree) -> Tree:
-    """Return ``found`` with the later time for implied folders."""
+    """Return a copy of the tree with the later time for implied folders."""
     dated = found.copy()
     for path in found.implied():
         dated.replace(path, Directory(metadata=Metadata(mode=0o755, mtime=NEWER)))
@@ -145,7 +145,7 @@ def test_documentation_that_is_not_a_folder_is_removed() -> None:
         (b"", ()),
     ],
 )
-def test_wanted_programs_of_postinst(postinst: bytes, wanted: tuple[str, ...]) -> None:
+def test_programs_required_by_postinst(postinst: bytes, wanted: tuple[str, ...]) -> None:
     assert wanted_programs(postinst) == wanted
 
 

@@ -54,7 +54,7 @@ SMALL: dict[str, bytes | str] = {
 }
 
 
-# The files of each depmod
+# Files written by each depmod
 
 
 def test_files_of_kmod() -> None:
@@ -93,7 +93,7 @@ def test_files_of_kmod() -> None:
 
 
 def test_files_of_busybox() -> None:
-    # The module that was read last comes first.
+    # The last module read comes first.
     done = index(SMALL, Busybox(version=(1, 20)))
     assert done.files == {
         b"modules.dep": b"kernel/lib/lower.ko:\nkernel/fs/upper-one.ko: kernel/lib/lower.ko\n",
@@ -155,7 +155,7 @@ def test_folder_instead_of_file_conflicts(dialect: Dialect) -> None:
         index({"modules.dep/x": b""}, dialect)
 
 
-def test_lib_as_a_link() -> None:
+def test_lib_linked_to_usr_lib_is_followed() -> None:
     tree = make_tree({"/lib/x": b"", **SMALL})
     moved = Tree()
     for path, node in tree.walk(b"lib"):
@@ -223,7 +223,7 @@ def test_later_kmod_writes_weakdep_and_root_first_indexes() -> None:
             assert parse_index(Input(content, name="")) == parse_index(
                 Input(later.files[name], name="")
             )
-            # The root's offset.
+            # Offset of the root node
             assert content[11] == 12
         else:
             assert content == later.files[name]
@@ -368,7 +368,7 @@ def test_device_without_numbers_is_reported() -> None:
     [
         (b"kernel/a-b.ko\nkernel/c.ko\n", [b"a_b", b"c"]),
         (b"kernel/a.ko", [b"a"]),
-        # What has no suffix goes on to the end of its line.
+        # A name without a suffix continues past the end of its line.
         (b"a\nb", [b"a\n", b"b"]),
         (b"kernel/\n", [b"\n"]),
         (b"a\r.ko\n", [b"a\r"]),
@@ -437,7 +437,7 @@ def test_packed_modules_are_indexed(
     suffix: str, pack: Callable[[bytes], bytes], dialect: Dialect
 ) -> None:
     if suffix == ".ko.zst" and isinstance(dialect, Busybox):
-        # Which has no zstd, and sees nothing in there.
+        # This busybox lacks zstd, and finds no fields in the packed module.
         done = index({f"kernel/a{suffix}": pack(make_module(["alias=x"] * 99))}, dialect)
         assert lines(done, "modules.alias").count("alias x a") < 99
         return
@@ -491,7 +491,7 @@ LISTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo", "/etc/de
     alias=st.binary(max_size=20).map(lambda alias: alias.replace(b"\0", b"")),
     version=st.sampled_from([30, 34]),
 )
-def test_arbitrary_lists_config_and_aliases_do_not_fail(
+def test_random_lists_config_and_aliases_raise_no_error(
     contents: tuple[bytes, ...], alias: bytes, version: int
 ) -> None:
     files: dict[str, bytes | str] = dict(zip(LISTS, contents, strict=True))
@@ -511,7 +511,7 @@ def test_dashes_outside_brackets_become_underscores(alias: str) -> None:
         if character == "]" and not inside:
             broken = True
         if character in "[]":
-            # In a set, an opening bracket is one of its members.
+            # An opening bracket in a set is a member of the set.
             inside = character == "["
         expected_text += "_" if character == "-" and not inside else character
     expected = None if broken or inside else expected_text.encode()

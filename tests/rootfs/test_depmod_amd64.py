@@ -1,4 +1,4 @@
-"""Compare our indexes of all modules of Debian's kernel for amd64 with those of kmod."""
+"""Compare our indexes of all modules of Debian's amd64 kernel with those of kmod."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.oracles import require, run
 
 pytestmark = pytest.mark.oracle
 
-# Fields that modinfo reads from the signature after a module or the file's name, or joins from two.
+# Fields that modinfo reads from a module's signature or file name, or combines from two fields.
 ELSEWHERE = ("sig_id", "signer", "sig_key", "sig_hashalgo", "signature", "name", "parm", "parmtype")
 
 
 @frozen(kw_only=True)
 class Kernel:
-    """Debian's modules: their folder, their tree, and our indexes."""
+    """Hold Debian's modules: their folder, their tree, and our indexes."""
 
     root: Path
     release: str
@@ -113,7 +113,7 @@ def test_symbols_equal_modprobe(kernel: Kernel) -> None:
     for path in kernel.sample(100):
         place = kernel.root / path.decode()
         module = parse_kernel_module(Input(content(kernel, path), name="x"))
-        # It fails where there are none.
+        # modprobe fails if the module exports no symbols.
         shown = modprobe("--show-exports", place).splitlines()
         assert shown == [f"0x{crc:08x}\t{name.decode()}" for name, crc in module.exports]
         exports += len(shown)
@@ -127,7 +127,7 @@ def test_symbols_equal_modprobe(kernel: Kernel) -> None:
 
 
 def modprobe(*arguments: str | Path) -> str:
-    """Return the output of modprobe, without errors."""
+    """Run modprobe; return its output, even if it fails."""
     done = subprocess.run(
         [require("modprobe"), *map(str, arguments)], capture_output=True, text=True, check=False
     )

@@ -1,6 +1,6 @@
 """Compare with the real depmods on random trees and modules.
 
-``python -m tests.rootfs.test_depmod_fuzz FIRST LAST`` goes through other seeds.
+Run ``python -m tests.rootfs.test_depmod_fuzz FIRST LAST`` to test other seeds.
 """
 
 from __future__ import annotations
@@ -95,15 +95,15 @@ RULES = (
 )
 SECTIONS = (".symtab", ".strtab", ".modinfo", "__ksymtab_strings", "__versions")
 
-# Input on which a real depmod crashes, or reads or writes out of bounds, is not compared.
+# The outcome for input on which a real depmod crashes or accesses memory out of bounds.
 UNLIKE = "unlike"
 
 LAST_TO_BE_LENIENT = 33
 
-# On a key that is not ASCII, kmod writes out of bounds or exits.
+# For a key that is not ASCII, kmod writes out of bounds or exits.
 BAD_KEY = "must be ASCII"
 
-# On an empty name, kmod takes the end for the prefix to skip, and reads out of bounds.
+# For an empty name, kmod skips a prefix beyond the end of the string and reads out of bounds.
 NAMELESS = b"__crc_\0"
 
 
@@ -128,7 +128,7 @@ def mutated(chance: random.Random, content: bytes) -> bytes:
     data = bytearray(content)
     for _ in range(chance.randrange(1, 6)):
         kind = chance.random()
-        # The header, the table of sections, and anywhere.
+        # Damage the header, the section table, or any byte.
         if kind < 0.1:
             del data[chance.randrange(1, len(data) + 1) :]
         elif kind < 0.3:
@@ -206,7 +206,7 @@ def random_kernel(chance: random.Random) -> tuple[str, bytes, KernelSymbols]:
 
 
 def hold_against_kmod(seed: int, folder: Path, module: Callable[[random.Random], bytes]) -> str:
-    """Compare with kmod on one tree; return the outcome in a word."""
+    """Compare with kmod on one tree; return the outcome as a word."""
     chance = random.Random(seed)
     root, outside, symbols = folder / "root", folder / "outside", folder / "symbols"
     files = random_files(chance, outside, module)
@@ -252,7 +252,7 @@ def hold_against_kmod(seed: int, folder: Path, module: Callable[[random.Random],
 
 
 def hold_against_busybox(seed: int, folder: Path, module: Callable[[random.Random], bytes]) -> str:
-    """Compare with busybox on one tree; return the outcome in a word."""
+    """Compare with busybox on one tree; return the outcome as a word."""
     chance = random.Random(seed)
     root = folder / "root"
     tree = make_tree(random_files(chance, folder / "outside", module))

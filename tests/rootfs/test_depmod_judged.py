@@ -1,4 +1,4 @@
-"""Compare with the real depmods on Debian's i386 kernel, on Core and on all rules."""
+"""Compare with the real depmods on Debian's i386 kernel, on Core and on a tree for all rules."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_core_ships_the_same_lines(core: Tree) -> None:
 
 
 def test_unpacked_core_files_equal_those_of_kmod(core: Tree, tmp_path: Path) -> None:
-    # Debian's kmod does not support gzip.
+    # Debian's kmod lacks gzip.
     unpacked = Tree()
     for path, node in subtree(core, b"lib/modules").walk():
         if isinstance(node, File) and path.endswith(b".ko.gz"):
@@ -182,7 +182,7 @@ def hard_tree(outside: Path) -> Tree:
         "kernel/said.ko": make_module(
             ["softdep=pre: a post: b", "softdep=pre: c", "weakdep=d", "license=GPL", "depends=no"]
         ),
-        # Not modules.
+        # Files that are not modules.
         "kernel/empty.ko": b"",
         "kernel/text.ko": b"#!/bin/sh\n",
         "kernel/cut.ko": make_module()[:100],
@@ -197,7 +197,7 @@ def hard_tree(outside: Path) -> Tree:
         "kernel/link.ko": "../../elsewhere/target.ko",
         "kernel/nowhere.ko": "gone.ko",
         "/lib/modules/elsewhere/target.ko": make_module(["alias=target"]),
-        # Which of several of one name.
+        # Several modules of one name.
         "kernel/a-b.ko": make_module(["alias=kernel"]),
         "updates/a_b.ko": make_module(["alias=updates"]),
         "extra/deep/a-b.ko": make_module(["alias=extra"]),
@@ -232,7 +232,7 @@ def hard_tree(outside: Path) -> Tree:
         "kernel/last-device.ko": make_module(
             ["alias=char-major-1-1", "alias=char-major-2- 3x", "alias=devname:x", "alias=devname:y"]
         ),
-        # Lists.
+        # Lists of modules.
         "modules.order": b"kernel/said.ko\nkernel/packed.ko\nnothing\n\nkernel/a-b.ko\n"
         b"kernel/said.ko\nlinked/target.ko\nupdates/a_b.ko\n",
         "modules.builtin": b"kernel/fs/ext4.ko\nkernel/a-b-c.ko\n9p.ko\n\nx\n/kernel/y.ko\n",
@@ -301,7 +301,7 @@ def test_each_rule_gives_the_same_as_kmod(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, Tree]:
-    """Debian's network modules, without their dependencies elsewhere."""
+    """Return Debian's network modules, without their dependencies in other folders."""
     whole, release = debian.kernel("i386")
     root = tmp_path_factory.mktemp("network") / "root"
     kernel = f"lib/modules/{release}/kernel"
@@ -311,7 +311,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, Tree]:
 
 
 def wanted_symbols(done: Indexed) -> list[str]:
-    """Return all symbols that the modules need and do not export."""
+    """Return all symbols that the modules need but do not export."""
     return sorted(
         {found[1] for warning in done.warnings if (found := re.search("symbol '(.*)'", warning))}
     )

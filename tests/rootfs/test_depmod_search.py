@@ -14,10 +14,10 @@ from purekernel.tree import Device, DeviceKind, Metadata
 from tests.depmods import RELEASE, index, lines, make_tree, paths
 from tests.kernel_modules import make_module
 
-# Which files are modules
+# Files taken for modules
 
 
-def test_files_that_kmod_ignores() -> None:
+def test_files_ignored_by_kmod() -> None:
     module = make_module()
     done = index(
         {
@@ -34,14 +34,14 @@ def test_files_that_kmod_ignores() -> None:
     assert paths(done) == ["f.ko/g.ko"]
 
 
-def test_files_that_busybox_takes_for_modules() -> None:
+def test_files_taken_for_modules_by_busybox() -> None:
     module = make_module(["alias=x"])
     files: dict[str, bytes | str] = {
         "a.ko.bak": module,
         "b.kox": module,
         "c.o": module,
         "build/d.ko": module,
-        # The folder's name counts too.
+        # The name of the folder matters, too.
         "f.kol/readme": b"",
     }
     done = index(files, Busybox(version=(1, 20)))
@@ -118,7 +118,7 @@ def test_updates_takes_precedence_by_default() -> None:
     assert paths(index(several())) == ["updates/a-b.ko"]
 
 
-# Expressions, and whether they match 6.1.0; depmod.d needs two backslashes for one.
+# Expressions, and whether they match 6.1.0. In depmod.d, two backslashes stand for one.
 EXPRESSIONS = [
     ("6", True),
     ("^6|x", True),
@@ -148,7 +148,7 @@ EXPRESSIONS = [
     ("[[=6=]]", True),
     ("[a||6]", True),
     ("[&&]", False),
-    # Syntax that Python reads differently.
+    # Syntax with another meaning in Python.
     ("6.*?0", True),
     ("6.*+0", True),
     ("6**", True),
@@ -172,7 +172,7 @@ def test_expressions_match_as_in_glibc(expression: str, matching: bool) -> None:
     assert paths(index(several(a=rule))) == [f"{counting}/a-b.ko"]
 
 
-# Rules, and the folder of the module that they choose; "extra" is read first.
+# Rules, and the folder of the module that they select; "extra" is read first.
 RULES: list[tuple[str, str | None]] = [
     # The first folder of the last search line has the highest rank.
     ("search updates", "updates"),
@@ -194,7 +194,7 @@ RULES: list[tuple[str, str | None]] = [
     ("\tsearch\tkernel\t", "kernel"),
     ("search \\\nkernel", "kernel"),
     ("search ker\\nel", "kernel"),
-    # An override for some releases.
+    # An override for certain releases.
     ("override a_b * kernel", "updates"),
     ("override a-b * kernel", "kernel"),
     ("override a-b * extra", "updates"),
@@ -267,7 +267,7 @@ def test_built_in_first_takes_precedence() -> None:
     assert paths(index(files)) == ["kernel/a-b.ko"]
 
 
-def test_module_choice_without_a_rule() -> None:
+def test_module_selection_without_a_rule() -> None:
     files: dict[str, bytes | str] = {
         "kernel/x/a.ko": make_module(["alias=x"]),
         "kernel/y/a.ko": make_module(["alias=y"]),
@@ -278,7 +278,7 @@ def test_module_choice_without_a_rule() -> None:
     # kmod keeps the first.
     assert lines(index(files, reading=order), "modules.alias") == ["alias x a"]
     assert lines(index(files, reading=other), "modules.alias") == ["alias y a"]
-    # busybox lists both, or combines them.
+    # busybox lists both modules, or combines them.
     done = index(files, Busybox(version=(1, 20)), reading=order)
     assert lines(done, "modules.dep") == ["kernel/y/a.ko:", "kernel/x/a.ko:"]
     assert lines(done, "modules.alias") == ["alias y a", "alias x a"]
@@ -297,13 +297,13 @@ def test_invalid_config_lines_are_reported() -> None:
     )
 
 
-def test_backslash_at_end_of_config() -> None:
+def test_backslash_at_end_of_config_is_read_as_by_each_release() -> None:
     files: dict[str, bytes | str] = {
         "kernel/a.ko": make_module(),
         "updates/a.ko": make_module(),
         "/etc/depmod.d/a.conf": b"search updates kernel\nsearch kernel\\",
     }
-    # EOF as returned by getc() was taken for a character.
+    # Before version 34, kmod takes the EOF of getc() for a character.
     done = index(files, Kmod(version=33))
     assert paths(done) == ["updates/a.ko"]
     files["/etc/depmod.d/a.conf"] = b"search kernel\\"
@@ -327,7 +327,7 @@ def test_search_of_many_cyclic_links_is_refused(
     dialect: Dialect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(found, "MAX_NAMES", 2000)
-    # Thirty folders with links to all others have a huge number of paths.
+    # Thirty folders, each with links to all others, have a huge number of paths.
     files: dict[str, bytes | str] = {
         f"d{number}/to{other}": f"../d{other}" for number in range(30) for other in range(30)
     }

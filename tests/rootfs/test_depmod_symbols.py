@@ -87,7 +87,7 @@ def test_dependency_on_itself_is_a_cycle(dialect: Dialect) -> None:
 
 
 def test_dot_before_symbol_is_ignored() -> None:
-    # On 64-bit PowerPC, the symbol of a function's entry starts with a dot.
+    # On 64-bit PowerPC, the symbol of a function's entry point starts with a dot.
     done = index(
         {
             "a.ko": make_module(wants=[".f", "g"]),
@@ -168,8 +168,9 @@ def test_kernel_symbols_are_parsed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", [Kmod(), Busybox(version=(1, 20)), Busybox()])
-def test_long_chain_of_dependencies(dialect: Dialect) -> None:
-    # Longer than Python's recursion limit. Each depends on all before it: 700,000 names in total.
+def test_long_dependency_chain_is_listed_completely(dialect: Dialect) -> None:
+    # The chain exceeds Python's recursion limit. Each module depends on all before it, which makes
+    # 700,000 names in total.
     count = 1200
     files: dict[str, bytes | str] = {
         f"m{number}.ko": make_module(
@@ -187,7 +188,7 @@ def test_long_chain_of_dependencies(dialect: Dialect) -> None:
 
 
 @pytest.mark.parametrize("dialect", [Kmod(), Busybox()])
-def test_many_paths_to_one_module(dialect: Dialect) -> None:
+def test_many_paths_to_one_module_take_linear_time(dialect: Dialect) -> None:
     # There are 2**60 paths from the first module to the last.
     files: dict[str, bytes | str] = {}
     for number in range(60):

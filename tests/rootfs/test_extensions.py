@@ -41,7 +41,7 @@ def meta(mode: int, uid: int = 0, gid: int = 0) -> Metadata:
 
 
 def make_tree(files: dict[bytes, bytes | str | Metadata | File]) -> Tree:
-    """Make a tree: bytes are a file's content, text a link's target, metadata a folder's."""
+    """Make a tree: bytes are the content of a file, text a link's target, metadata a folder's."""
     tree = Tree()
     for path, said in files.items():
         tree.add_parents(path)
@@ -142,14 +142,14 @@ def test_parent_folders_are_implied() -> None:
 
 
 @pytest.mark.parametrize("everything", [b"/", b".", b"**", b"*", b"usr"])
-def test_pattern_for_all_files(everything: bytes) -> None:
+def test_pattern_for_all_files_keeps_the_whole_tree(everything: bytes) -> None:
     tree = make_tree(TOOLS)
     cut = cut_files(tree, [everything])
     assert cut == tree
     assert cut.implied() == tree.implied()
 
 
-def test_hard_links_are_kept_in_cut() -> None:
+def test_hard_links_are_kept() -> None:
     tree = make_tree({b"a/one": b"x", b"b/three": b"y"})
     tree.link(b"b/two", b"a/one")
     cut = cut_files(tree, [b"a", b"b"])
@@ -351,11 +351,11 @@ def test_start_script_needs_tce_setup_with_list() -> None:
         "'usr/local/tce.installed/a' would never run"
     )
     assert caught.value.hint == "load the extension at boot instead of merging it"
-    # An extension without a script does not need it.
+    # An extension without a start script does not need tce-setup.
     assert b"usr/local/tce.installed/b" in merge_extension(root, Tree(), name="b", mtime=NOW)
 
 
-def test_start_script_may_be_a_link_but_not_a_folder() -> None:
+def test_start_script_is_a_file_or_a_link_but_not_a_folder() -> None:
     linked = make_tree({b"usr/local/tce.installed/a": "../bin/a", b"usr/local/bin/a": SCRIPT})
     merged = merge_extension(base(), linked, name="a", mtime=NOW)
     assert merged[b"usr/local/tce.installed/a"] == linked[b"usr/local/tce.installed/a"]
@@ -391,7 +391,7 @@ def test_invalid_extension_name_is_refused(name: str) -> None:
     )
 
 
-# Real ones
+# Real extensions
 
 
 @pytest.mark.slow
@@ -419,7 +419,7 @@ def test_real_extensions_merge_into_real_core() -> None:
                 assert merged[path] == (root.get(path) or node), path
 
 
-# Few names, so that trees overlap.
+# Few distinct names make trees overlap.
 PATHS = st.lists(st.sampled_from([b"a", b"b", b"c"]), min_size=1, max_size=3).map(b"/".join)
 KINDS = st.one_of(
     st.just(meta(0o755)),
@@ -447,7 +447,7 @@ def fitting(files: dict[bytes, bytes | str | Metadata]) -> Tree:
     st.dictionaries(PATHS, KINDS, max_size=8).map(fitting),
 )
 def test_merge_adds_the_same_files_as_busybox_cp(root: Tree, brought: Tree) -> None:
-    """Copy as tce-load does, which skips a folder where the image has a link or a file."""
+    """Copy as tce-load does. It skips a folder if the image has a link or a file in its place."""
     for path, node in brought.walk():
         found = root.get(path)
         assume(not isinstance(node, Directory) or isinstance(found, Directory | None))

@@ -41,7 +41,7 @@ def test_dev_and_prod_inittabs_convert_into_each_other() -> None:
 
 
 @pytest.mark.oracle
-def test_sed_of_the_original_gives_the_same() -> None:
+def test_sed_command_of_the_original_gives_the_same() -> None:
     edit = r"s/^\(tty1.*\)\(38400 tty1\)$/\1-nl \/sbin\/autologin \2/"
     assert run(require("sed"), edit, stdin=RAZOR) == set_autologin(RAZOR, True)
 
@@ -97,7 +97,7 @@ def test_option_n_is_added_to_existing_autologin() -> None:
         b"::respawn:/sbin/getty 38400 tty1",
     ],
 )
-def test_unusual_entries_are_found(line: bytes) -> None:
+def test_unusual_entries_are_recognized(line: bytes) -> None:
     changed = set_autologin(line, True)
     assert changed == line.replace(b"getty ", b"getty -nl /sbin/autologin ")
     assert set_autologin(changed, False) == line
@@ -176,7 +176,7 @@ def test_unsupported_speed_is_refused(baud: int) -> None:
     assert caught.value.message == f"the speed must be supported by serial lines, got {baud} baud"
 
 
-# Arbitrary lines
+# Random lines
 
 WORDS = st.sampled_from(
     [b"-n", b"-l", b"-nl", b"-L", b"-t", b"60", b"/sbin/autologin", b"38400", b"tty1", b"-", b"--"]
@@ -185,7 +185,7 @@ BLANKS = st.sampled_from([b" ", b"  ", b"\t"])
 
 
 @given(st.lists(st.tuples(BLANKS, WORDS), max_size=8))
-def test_arbitrary_line_is_refused_or_changed_once(words: list[tuple[bytes, bytes]]) -> None:
+def test_random_line_is_refused_or_changed_once(words: list[tuple[bytes, bytes]]) -> None:
     line = b"tty1::respawn:/sbin/getty" + b"".join(blank + word for blank, word in words)
     data = CORE.replace(b"tty1", b"tty9") + line
     try:
@@ -196,7 +196,7 @@ def test_arbitrary_line_is_refused_or_changed_once(words: list[tuple[bytes, byte
     assert set_autologin(off, False) == off
     try:
         on = set_autologin(off, True)
-    except TreeError:  # another program logs in
+    except TreeError:  # another login program
         assert re.search(rb"-n?l", off)
         return
     assert on != off

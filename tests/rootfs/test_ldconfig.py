@@ -90,8 +90,8 @@ def assert_same(root: Path, form: CacheFormat, architecture: Architecture | None
     )
     assert links(done.tree) == links(after)
     assert {path for path, _ in done.tree.walk()} == {path for path, _ in after.walk()}
-    # Both must warn about the same files.
-    # Debian's ldconfig ignores other machines, and reads past the end of truncated files.
+    # Both must warn about the same files, except that Debian's ldconfig ignores other machines and
+    # reads past the end of truncated files.
     more = complained_of("\n".join(done.warnings)) - complained_of(said)
     assert more <= {"/opt/a/libforeign.so", "/opt/a/libcut.so.1"}
     assert complained_of(said) <= complained_of("\n".join(done.warnings))
@@ -100,7 +100,7 @@ def assert_same(root: Path, form: CacheFormat, architecture: Architecture | None
 
 
 def complained_of(text: str) -> set[str]:
-    """Return the files in /opt that a text mentions."""
+    """Return the files in /opt that a text names."""
     return {found.rstrip(".") for found in re.findall(r"/opt/\w/[\w.#=-]+", text)}
 
 
@@ -116,7 +116,7 @@ def test_core_equals_real_ldconfig(tmp_path: Path, form: CacheFormat) -> None:
 
 @pytest.mark.oracle
 def test_shipped_cache_of_core_has_the_same_order() -> None:
-    # It also has libraries that no longer exist.
+    # The shipped cache also lists libraries that no longer exist.
     root = parse_base(Input(shared.core_iso().read_bytes(), name="Core-current.iso")).root
     shipped = parse_ld_cache(Input(cache_bytes(root), name="shipped"))
     done = ldconfig(root, mtime=NOW)
@@ -137,7 +137,7 @@ def test_shipped_cache_of_core_has_the_same_order() -> None:
 @pytest.mark.oracle
 @pytest.mark.parametrize("form", FORMATS)
 def test_host_libraries_equal_real_ldconfig(tmp_path: Path, form: CacheFormat) -> None:
-    # Files directly in the folders: hard links, or copies if on another disk.
+    # Take files directly in the folders, as hard links, or as copies if on another disk.
     host = Path("/usr/lib/x86_64-linux-gnu")
     if not host.is_dir():
         skip_or_fail("this is no Debian for x86-64")
@@ -146,7 +146,7 @@ def test_host_libraries_equal_real_ldconfig(tmp_path: Path, form: CacheFormat) -
     folder.mkdir(parents=True)
     (root / "etc").mkdir()
     (root / "lib").symlink_to("usr/lib")
-    # Small files only, to save time.
+    # Take small files only, to save time.
     found = [
         path
         for path in sorted(host.iterdir())
@@ -168,7 +168,7 @@ def test_all_rules_equal_real_ldconfig(tmp_path: Path, form: CacheFormat) -> Non
 
 @pytest.mark.oracle
 def test_hardware_folders_equal_real_ldconfig(tmp_path: Path) -> None:
-    # In formats with an old part, glibc 2.36 writes uninitialized memory there.
+    # In formats with an old part, glibc 2.36 writes uninitialized memory for these folders.
     folders = ("tls", "i686", "i686/sse2", "tls/i686", "haswell/x86_64", "sse2", "nosegneg")
     tree = make_tree(
         {f"lib/{folder}/libo.so.1": make_library(b"libo.so.1") for folder in folders}

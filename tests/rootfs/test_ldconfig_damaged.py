@@ -31,11 +31,11 @@ LIBRARIES = 40
 ROUNDS = 3
 IN_A_ROUND = 100
 
-# The most bytes of a dynamic section to damage.
+# The maximum number of bytes of a dynamic section to damage.
 DYNAMIC_BYTES = 400
 
-# Warnings for files where the real ldconfig reads past the end of the file, or creates a link
-# outside the folder.
+# Parts of our warnings for files for which the real ldconfig reads past the end of the file, or
+# creates a link outside the folder.
 ELSEWHERE = (
     "the end of the file",
     "one without an end mark",
@@ -45,7 +45,7 @@ ELSEWHERE = (
 
 
 class Original:
-    """A library, and the parts of it that ldconfig reads."""
+    """Hold a library, and the parts of it that ldconfig reads."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -89,7 +89,7 @@ class Original:
 
 
 def tree_of(files: dict[int, bytes]) -> Tree:
-    """Put each library in its own folder, every third in one of ``glibc-hwcaps``."""
+    """Put each library in its own folder, every third one under ``glibc-hwcaps``."""
     tree = Tree()
     conf = b"".join(b"/opt/%d\n" % number for number in files)
     tree.add_parents(b"etc/ld.so.conf")
@@ -122,7 +122,7 @@ def compare(command: list[str], files: dict[int, bytes], place: Path) -> int:
         if cache_bytes(done.tree) == cache and links(done.tree) == links(load(root)):
             return len(files)
     if len(files) == 1:
-        # It crashed, or read what is not the file's.
+        # The real ldconfig crashed, or read beyond the file.
         told = "" if done is None else "\n".join(done.warnings)
         assert done is None or any(words in told for words in ELSEWHERE), (told, files)
         return 0

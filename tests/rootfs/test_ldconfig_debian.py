@@ -16,12 +16,12 @@ from tests.oracles import require
 
 NOW = 1_500_000_000
 
-# Debian's name of the architecture, and ours.
+# Debian's names of architectures, and ours.
 PROCESSORS = {"amd64": "x86_64", "i386": "i386", "arm64": "aarch64"}
 
 
 def judge_command(architecture: str) -> list[str]:
-    """Return the real ldconfig of an architecture; those of others are in the root."""
+    """Return the real ldconfig of an architecture; roots contain those of other architectures."""
     if architecture == "amd64":
         return command_for(Path(require("ldconfig")), architecture)
     return command_for(debian.libraries(architecture) / "sbin/ldconfig", architecture)
@@ -33,7 +33,7 @@ def ours(architecture: str, tree: Tree, form: CacheFormat, cache: bytes) -> Conf
         mtime=NOW,
         architecture=ARCHITECTURES[PROCESSORS[architecture]],
         format=form,
-        # The old format has no place for it.
+        # The old format has no field for the generator.
         generator=parse_ld_cache(Input(cache, name="the judge's")).generator,
     )
 
@@ -66,7 +66,7 @@ def test_deleted_links_of_debian_are_restored(tmp_path: Path, architecture: str)
     assert len(made.keys() - links(before).keys()) > 100
     assert links(done.tree) == made
     assert cache_bytes(done.tree) == cache
-    # Architecture and generator are detected, too.
+    # Architecture and generator are also detected.
     alone = ldconfig(before, mtime=NOW)
     assert cache_bytes(alone.tree) == cache
     assert links(alone.tree) == made

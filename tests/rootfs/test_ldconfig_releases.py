@@ -1,4 +1,4 @@
-"""Test the rules of glibc releases other than that of most tests."""
+"""Test the rules of different glibc releases."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.oracles import run
 
 NOW = 1_500_000_000
 
-# Debian's name of the architecture, and ours.
+# Debian's names of architectures, and ours.
 PROCESSORS = {"amd64": "x86_64", "i386": "i386", "arm64": "aarch64"}
 MACHINES = {"amd64": (EM_X86_64, 64), "i386": (EM_386, 32)}
 SUITES = {"bullseye": (2, 31), "trixie": (2, 41)}
@@ -61,10 +61,10 @@ def entries(done: Configured) -> dict[bytes, set[tuple[bytes, int, int, int]]]:
 def formats_of(architecture: str, release: tuple[int, int]) -> list[CacheFormat]:
     """Return the formats that a release writes without uninitialized memory."""
     if (2, 33) <= release < (2, 37):
-        # The old part holds what lay in memory, where there are folders for special hardware.
+        # With folders for special hardware, the old part contains uninitialized memory.
         return [CacheFormat.NEW]
     if release < (2, 33) and architecture == "amd64":
-        # In the old format all strings of an odd number of entries are said to be elsewhere.
+        # In the old format, all string offsets are wrong if the number of entries is odd.
         return [CacheFormat.COMPAT, CacheFormat.NEW]
     return list(CacheFormat)
 
@@ -116,7 +116,7 @@ def test_debian_equals_real_ldconfig_of_other_releases(
 
 
 # Results of real ldconfigs on the tree: Debian's 2.36, 2.41 and 2.43, and others built from glibc's
-# sources. Prefixes of the SHA-256 of the concatenated caches in all formats.
+# sources. Each is a prefix of the SHA-256 of the concatenated caches in all formats.
 DIGESTS: dict[tuple[str, tuple[int, int]], str] = {
     ("amd64", (2, 13)): "8ccad64c761420d7",
     ("amd64", (2, 19)): "5ff6fe9cc911f180",
@@ -170,7 +170,7 @@ def test_release_is_detected() -> None:
         done = ldconfig(tree, mtime=NOW, architecture=ARCHITECTURES["i386"])
         assert done.release == version
         assert parse_ld_cache(Input(cache_bytes(done.tree), name="ours")).format is form
-        # Another can be asked for; who wrote the cache is another matter.
+        # The requested release changes the rules, but not the generator written to the cache.
         other = ldconfig(tree, mtime=NOW, release=(2, 36))
         assert other.release == (2, 36)
         cache = parse_ld_cache(Input(cache_bytes(other.tree), name="ours"))
@@ -201,8 +201,8 @@ def test_213_searches_the_root() -> None:
     assert b"libroot.so.1" not in entries(ours(release_tree(), "amd64", (2, 14), CacheFormat.NEW))
 
 
-def test_hwcap_folders() -> None:
-    # Supported by ldconfig 2.31, and not by 2.32.
+def test_hwcap_folders_depend_on_the_release() -> None:
+    # ldconfig 2.31 supports hwcap lines, 2.32 does not.
     def hwcaps(release: tuple[int, int]) -> dict[bytes, int]:
         done = ours(release_tree(), "i386", release, CacheFormat.NEW)
         return {entry.path: entry.hwcap for entry in done.entries if entry.name == b"libo.so.1"}
@@ -211,7 +211,7 @@ def test_hwcap_folders() -> None:
     both = {b"/opt/e/i686/nosegneg/libo.so.1": 1 << 53 | 1 << 49}
     assert (named | both).items() <= hwcaps((2, 31)).items()
     assert not (named | both).keys() & hwcaps((2, 32)).keys()
-    # Older releases have other numbers for platforms, and newer ones have none.
+    # Older releases number platforms differently; newer releases have no platforms.
     assert hwcaps((2, 25))[b"/opt/e/i686/libo.so.1"] == 1 << 51
     assert hwcaps((2, 36))[b"/opt/e/i686/libo.so.1"] == 1 << 49
     assert hwcaps((2, 37)) == {b"/opt/e/libo.so.1": 0}
@@ -236,14 +236,14 @@ def test_invalid_hwcap_line_is_reported(line: bytes, warning: str | None) -> Non
     assert done.warnings == (() if warning is None else (f"'/etc/ld.so.conf:2': {warning}",))
 
 
-def test_default_sonames() -> None:
+def test_default_sonames_depend_on_the_release() -> None:
     for release, name in (((2, 36), b"3.1"), ((2, 37), b"3"), ((2, 38), b"3.1")):
         done = ours(release_tree(), "amd64", release, CacheFormat.NEW)
         assert b"libnone.so." + name in entries(done)
 
 
 def test_damaged_dependency_names_are_ignored_since_237() -> None:
-    # The first name is read; since glibc 2.37, none.
+    # Older releases read the first name; glibc 2.37 and later read none.
     content = make_library(b"liba.so.1", b"libb.so.1")
     needed = b"".join(number.to_bytes(8, "little") for number in (1, 1))
     broken = content.replace(needed, needed[:8] + b"\xff" * 4 + bytes(4))

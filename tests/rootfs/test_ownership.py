@@ -72,7 +72,7 @@ def test_shadow_files_are_readable_by_root_only() -> None:
     assert protect_shadow(Tree()) == Tree()
 
 
-def test_homes_belong_to_the_overlays_own_accounts() -> None:
+def test_homes_belong_to_the_accounts_of_the_overlay() -> None:
     tree = Tree()
     for folder in (b"etc", b"home", b"home/ann", b"home/bob", b"home/eve", b"tmp"):
         tree.add(folder, Directory(metadata=metadata(0o755)))
@@ -92,5 +92,5 @@ def test_homes_belong_to_the_overlays_own_accounts() -> None:
     assert owner(owned[b"home/ann/.profile"]) == (1002, 50, 0o664)
     assert owner(owned[b"home/bob/file"]) == (0, 0, 0o664)
     assert owner(owned[b"home/eve/file"]) == (0, 0, 0o664)
-    # tce-load appends to this file as tc.
+    # tce-load appends to this file as user tc.
     assert owner(owned[b"tmp/setup.lst"]) == (1001, 50, 0o664)

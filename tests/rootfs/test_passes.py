@@ -8,7 +8,7 @@ from purekernel.tree import Directory, File, Metadata, Symlink, Tree
 FOLDER = Directory(metadata=Metadata(mode=0o755))
 
 
-def test_passes_return_new_trees_and_finish_a_core() -> None:
+def test_passes_return_new_trees_and_complete_a_core() -> None:
     tree = Tree()
     for path in (b"etc", b"lib", b"lib/modules", b"lib/modules/3.0"):
         tree.add(path, FOLDER)

@@ -47,7 +47,7 @@ Files = dict[bytes, bytes | str]
 
 
 def make_tree(files: Files) -> Tree:
-    """Make a tree from files by path; a string is a link's target."""
+    """Make a tree from files by path; a string is the target of a link."""
     made = Tree()
     for path, content in files.items():
         made.add_parents(path)
@@ -62,7 +62,7 @@ def make_tree(files: Files) -> Tree:
 
 
 def test_published_hashes_are_reproduced() -> None:
-    """The test vector of SHA-crypt with 5000 rounds and a full salt, and one of MD5-crypt."""
+    """Check published vectors of SHA-crypt with 5000 rounds and a full salt, and of MD5-crypt."""
     assert hash_password("This is just a test", scheme=Scheme.SHA512, salt="toolongsaltstrin") == (
         "$6$toolongsaltstrin$lQ8jolhgVRVhY4b5pZKaysCLi0QBxGoNeKQzQ3glMhwllF7oGDZxUhx1yxd"
         "Ycz/e1JSbq3y6JMxxl8audkUEm0"
@@ -97,7 +97,7 @@ def test_openssl_gives_the_same_hashes(data: st.DataObject, password: str, schem
     )
 )
 def test_c_library_gives_the_same_hashes(drawn: list[tuple[str, Scheme, str]]) -> None:
-    """Call crypt() of the C library through Perl, which reads pairs in hexadecimal."""
+    """Call crypt() of the C library through Perl, with pairs of arguments in hexadecimal."""
     script = (
         'while (<STDIN>) { my ($p, $s) = map { pack "H*", $_ } split; print crypt($p, $s), "\\n" }'
     )
@@ -141,7 +141,7 @@ def test_invalid_salt_is_refused(salt: str) -> None:
     )
 
 
-def test_password_may_contain_a_colon() -> None:
+def test_password_with_a_colon_is_accepted() -> None:
     made = hash_password("a:b c\t", scheme=Scheme.SHA512, salt="a" * 16)
     assert valid_hash(made)
     assert ":" not in made
@@ -151,7 +151,7 @@ def test_password_may_contain_a_colon() -> None:
 
 
 def test_derived_salts_are_pinned() -> None:
-    """Pinned, because another salt changes the image."""
+    """Another salt would change the image."""
     assert derive_salt("test1234", scheme=Scheme.SHA512, user="tc", image="rz_mk_dev-image") == (
         "HHWNxFmRnQb1NQn1"
     )
@@ -182,7 +182,7 @@ def test_salt_has_full_length_and_valid_characters(
     assert valid_hash(hash_password(password, scheme=scheme, salt=salt))
 
 
-# Hashes from elsewhere
+# Hashes from other programs
 
 MD5 = "$1$xxxxxxxx$UYCIxa628.9qXjpQCjM4a."
 SHA256 = "$5$saltstring$" + "a" * 43
@@ -240,7 +240,7 @@ def test_hashes_of_openssl_are_valid() -> None:
         assert valid_hash(made)
 
 
-# Which scheme
+# Choice of the scheme
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_hashes_of_openssl_are_valid() -> None:
             Scheme.MD5,
             "'lib/libcrypt.so.1' has no SHA-512",
         ),
-        (  # which of two is used nobody can tell from here
+        (  # it is unknown which of the two is used
             {
                 b"bin/login": ELF + b"\0libcrypt.so.1\0",
                 b"lib/libcrypt.so.1": ELF + b"rounds=\0",
@@ -306,7 +306,7 @@ def test_hashes_of_openssl_are_valid() -> None:
             Scheme.SHA512,
             "'lib/ld-musl-x86_64.so.1' has SHA-512",
         ),
-        (  # as Debian builds it
+        (  # as built by Debian
             {b"bin/login": ELF + b"\0libc.so\0", b"lib/libc.so": ELF},
             Scheme.MD5,
             "'lib/libc.so' has no SHA-512",
@@ -318,7 +318,7 @@ def test_hashes_of_openssl_are_valid() -> None:
         ),
     ],
 )
-def test_scheme_depends_on_code_that_checks_passwords(
+def test_scheme_depends_on_the_code_that_checks_passwords(
     given: Files, scheme: Scheme, reason: str
 ) -> None:
     found = choose_scheme(make_tree(given))
@@ -344,8 +344,8 @@ def test_core_supports_sha512_through_libcrypt() -> None:
 
 
 @pytest.mark.oracle
-def test_scheme_of_host_programs() -> None:
-    """Debian's busybox has its own crypt(); Debian's log-in uses PAM and libcrypt."""
+def test_scheme_of_host_programs_is_detected() -> None:
+    """Debian's busybox has its own crypt(); Debian's login uses PAM and libcrypt."""
     busybox = Path(require("busybox")).read_bytes()
     assert accepted_scheme(make_tree({b"bin/login": busybox})) is Scheme.SHA512
     login = Path(require("login")).read_bytes()

@@ -98,7 +98,7 @@ PATHS = st.lists(st.sampled_from([b"a", b"b", b"/", b"[", b"]"]), max_size=8).ma
 @pytest.mark.slow
 @example([b"**/", b"a"], [b"a", b"b/a"])
 @given(st.lists(PARTS, max_size=6), st.lists(PATHS, min_size=20, max_size=20))
-def test_arbitrary_pattern_matches_like_regular_expression(
+def test_random_pattern_matches_like_regular_expression(
     parts: list[bytes], paths: list[bytes]
 ) -> None:
     pattern = b"".join(parts)

@@ -1,4 +1,4 @@
-"""Test that a root file system is changed in place, in a folder or in a file of any format."""
+"""Test changing a root file system in place, in a folder or in a file of any format."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_unchanged_folder_is_not_written(tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("top", ["sys", "proc", "opt"])
-def test_links_in_a_folder_do_not_lead_writes_outside(top: str, tmp_path: Path) -> None:
+def test_writes_do_not_follow_links_out_of_the_folder(top: str, tmp_path: Path) -> None:
     folder, outside = tmp_path / "root", tmp_path / "outside"
     folder.mkdir()
     outside.mkdir()
@@ -143,7 +143,7 @@ def test_links_in_a_folder_do_not_lead_writes_outside(top: str, tmp_path: Path) 
     (folder / "etc").symlink_to(top)
     root = open_all(folder)
     changed = root.tree.copy()
-    # In the tree such a link leads to a path inside the root, as after chroot.
+    # In the tree, such a link leads to a path inside the root, as after chroot.
     put_file(changed, b"etc/file", b"theirs", metadata=Metadata(mode=0o644))
     root.save(changed)
     assert (folder / "outside/file").read_text() == "theirs"
@@ -151,7 +151,7 @@ def test_links_in_a_folder_do_not_lead_writes_outside(top: str, tmp_path: Path) 
 
 
 @posix
-def test_links_created_later_do_not_lead_writes_outside(tmp_path: Path) -> None:
+def test_writes_do_not_follow_links_created_later(tmp_path: Path) -> None:
     folder, outside = tmp_path / "root", tmp_path / "outside"
     (folder / "etc").mkdir(parents=True)
     (folder / "etc/file").write_text("theirs")
@@ -205,7 +205,7 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert (folder / "bin/su").readlink() == Path("busybox.suid")
 
 
-def test_folder_cannot_be_saved_elsewhere(tmp_path: Path) -> None:
+def test_saving_a_folder_elsewhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     root = open_all(tmp_path / "root")
     with pytest.raises(UsageError, match="is a folder, which can only be changed in place"):
@@ -245,7 +245,7 @@ def test_saved_archive_keeps_its_format_and_compression(
     assert parsed == changed
     if form != "cpio":
         assert plain.startswith(b"./\0") is (form != "tar")
-    # Elsewhere, with the old one left.
+    # Save elsewhere; the old archive stays.
     open_all(path).save(tree, tmp_path / "other")
     assert path.read_bytes() == data
     assert bytes(unpack(Input((tmp_path / "other").read_bytes(), name="x"))) == made
@@ -274,7 +274,7 @@ def test_saved_xz_archive_has_the_checksum_that_linux_supports(tmp_path: Path) -
     root.save(change(root.tree))
     # Stream flags: the check is CRC32. Source: the .xz file format, 2.1.1.2.
     assert path.read_bytes()[6:8] == b"\0\x01"
-    # As a build packs it.
+    # Saving writes the same bytes as a build.
     assert path.read_bytes() == build_xz(build_cpio(open_all(path).tree))
 
 
@@ -288,7 +288,7 @@ def test_link_to_an_archive_is_kept(tmp_path: Path) -> None:
     assert b"changed" in (tmp_path / "real.cpio").read_bytes()
 
 
-def test_formats_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+def test_unwritable_formats_are_refused(tmp_path: Path) -> None:
     cpio = build_cpio(plain_tree())
     cases = {
         "two.img": (cpio + gzip.compress(cpio), "has several archives"),
@@ -339,16 +339,16 @@ def test_saved_iso_differs_only_in_its_core(tmp_path: Path) -> None:
     assert (after.boot, after.fields) == (before.boot, before.fields)
     assert open_all(path).tree == changed
     for name, node in before.tree.walk():
-        if name not in (b"boot/core.gz", b"boot/isolinux/isolinux.bin"):  # with where it lies
+        if name not in (b"boot/core.gz", b"boot/isolinux/isolinux.bin"):  # with its location
             assert after.tree[name] == node
-    # The same again gives the same bytes.
+    # Saving the same tree again gives the same bytes.
     data = path.read_bytes()
     open_all(path).save(changed)
     assert path.read_bytes() == data
 
 
 @pytest.mark.oracle
-def test_iso_with_two_boot_entries_is_not_written(tmp_path: Path) -> None:
+def test_saving_an_iso_with_two_boot_entries_is_refused(tmp_path: Path) -> None:
     (tmp_path / "core.iso").write_bytes(make_core_iso())
     files = tmp_path / "files"
     run("xorriso", "-osirrox", "on", "-indev", tmp_path / "core.iso", "-extract", "/", files)
@@ -367,7 +367,7 @@ def test_iso_with_two_boot_entries_is_not_written(tmp_path: Path) -> None:
     assert made.read_bytes() == data
 
 
-def test_hybrid_iso_is_not_written(tmp_path: Path) -> None:
+def test_saving_a_hybrid_iso_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "hybrid.iso"
     path.write_bytes(b"\xfa" + make_core_iso()[1:])
     root = open_all(path)
@@ -389,7 +389,7 @@ def test_hybrid_iso_is_not_written(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_other_files_are_refused_as_root_file_systems(
+def test_files_without_a_root_file_system_are_refused(
     place: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -401,7 +401,7 @@ def test_other_files_are_refused_as_root_file_systems(
 
 
 @posix
-def test_existing_name_with_a_colon_is_opened(tmp_path: Path) -> None:
+def test_existing_file_with_a_colon_in_its_name_is_opened(tmp_path: Path) -> None:
     (tmp_path / "core.iso").write_bytes(make_core_iso())
     (tmp_path / "core.iso:x").write_bytes(build_cpio(plain_tree()))
     assert open_all(f"{tmp_path / 'core.iso'}:x").tree == plain_tree()
@@ -409,7 +409,7 @@ def test_existing_name_with_a_colon_is_opened(tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("planted", ["link", "file"])
-def test_mode_of_link_planted_in_place_of_new_folder_is_kept(
+def test_mode_of_a_link_created_in_place_of_a_new_folder_is_kept(
     planted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, secret = tmp_path / "root", tmp_path / "secret"
@@ -435,7 +435,7 @@ def test_mode_of_link_planted_in_place_of_new_folder_is_kept(
 
 
 @posix
-def test_mode_of_new_folder_does_not_depend_on_umask(tmp_path: Path) -> None:
+def test_mode_of_a_new_folder_does_not_depend_on_umask(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     root = open_all(tmp_path / "root")
     changed = root.tree.copy()
@@ -449,7 +449,7 @@ def test_mode_of_new_folder_does_not_depend_on_umask(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [b"lib/a\\..\\..\\evil", b"lib/C:evil", b"lib/nul.so", b"lib/a."])
-def test_invalid_windows_name_changes_nothing(name: bytes, tmp_path: Path) -> None:
+def test_name_invalid_on_windows_changes_nothing(name: bytes, tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     root = open_all(tmp_path / "root")
     assert isinstance(root, FolderRoot)
@@ -462,7 +462,7 @@ def test_invalid_windows_name_changes_nothing(name: bytes, tmp_path: Path) -> No
 
 
 @posix
-def test_links_on_the_path_are_not_followed_by_name(
+def test_links_on_the_path_are_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(below, "_BY_DESCRIPTOR", False)
@@ -484,7 +484,7 @@ def test_links_on_the_path_are_not_followed_by_name(
     (folder / "etc").unlink()
     (folder / "etc").mkdir()
     (folder / "etc/file").symlink_to("../../outside/file")
-    LazyContent(0, load=bytes).load()  # only the content that was loaded last is kept
+    LazyContent(0, load=bytes).load()  # only the most recently loaded content is cached
     with pytest.raises(FormatError, match="symbolic links"):
         assert node.content
     assert (outside / "file").read_text() == "mine"
