@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -152,9 +153,21 @@ def text(tree: Tree, path: str) -> str:
     return bytes(node.content).decode()
 
 
+# A step that takes ten seconds or more, as on a busy machine, is reported by a line.
+_PROGRESS = re.compile(
+    r"purekernel: (?:asking|asking for sizes|assembling|compressing|connecting to the cluster"
+    r"|fetching|laying out the ISO|merging|planning|reading the bundle|recompressing"
+    r"|unpack kernel modules|unpacking the (?:base ISO|overlays)|writing)(?:: .*)?"
+)
+
+
 def two_lines(error: str) -> list[tuple[str, str]]:
-    """Return the errors on stderr, each a message and a hint, without the notes."""
-    lines = [line for line in error.splitlines() if not line.startswith("purekernel: note: ")]
+    """Return the errors on stderr, each a message and a hint, without notes and progress."""
+    lines = [
+        line
+        for line in error.splitlines()
+        if not line.startswith("purekernel: note: ") and not _PROGRESS.fullmatch(line)
+    ]
     assert len(lines) % 2 == 0, error
     found = []
     for first, second in zip(lines[::2], lines[1::2], strict=True):
