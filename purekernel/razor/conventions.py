@@ -27,7 +27,7 @@ from purekernel.razor.bundle import (
     setup_tarballs,
     without_paths,
 )
-from purekernel.razor.microkernel import TIMEOUT, Microkernel
+from purekernel.razor.microkernel import Microkernel
 from purekernel.razor.overlay import add_mcollective, add_project
 from purekernel.razor.project import (
     BUILTIN_LIST,
@@ -236,22 +236,17 @@ class RazorConventions(Conventions):
         recipe = materials.recipe
         microkernel = self._microkernel(recipe, materials.flavour)
         bundle = self._parts(materials, self._overlay(materials)).as_bundle()
-        return Composition(
+        return microkernel.compose(
+            recipe,
+            materials.base,
             source=recipe.source,
-            base=materials.base,
             parts=tuple(
                 own_as_root(part if isinstance(part, Layer) else _unpack(materials, source, part))
                 for source, part in bundle.overlays
             ),
             layers=materials.overlays,
             passes=(*(materials.passes if materials.overlays else ()), *recipe.passes),
-            identity=microkernel.identity,
-            root_files=microkernel.root_files,
-            iso_files=microkernel.iso_files,
-            describe=microkernel.describe,
-            timeout=TIMEOUT,
             mtime=bundle.mtime,
-            recipe=recipe,
         )
 
     def bundle(self, materials: Materials) -> bytes:

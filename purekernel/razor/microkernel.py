@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from attrs import evolve, field, fields
 
 from purekernel.errors import BundleError, UsageError, inside, raise_all
-from purekernel.formats.core_iso import parse_base
+from purekernel.formats.core_iso import Base, parse_base
 from purekernel.formats.iso import VolumeFields
 from purekernel.formats.tar import parse_tar
 from purekernel.input import Input, Limits
@@ -30,7 +30,7 @@ from purekernel.recipe.model import Recipe
 from purekernel.recipe.overlays import Overlays, missing_overlays
 from purekernel.records import frozen
 from purekernel.rootfs.ownership import own_as_root
-from purekernel.tree import Buffer, Layer, content_bytes
+from purekernel.tree import Buffer, Layer, Pass, content_bytes
 
 VERSION_FILE = b"tmp/mk-version.yaml"
 METADATA_FILE = b"iso-metadata.yaml"
@@ -110,6 +110,36 @@ class Microkernel:
         }
         return {METADATA_FILE: _dump(document)}
 
+    def compose(
+        self,
+        recipe: Recipe,
+        base: Base,
+        *,
+        source: str,
+        parts: tuple[Layer, ...],
+        layers: tuple[Layer, ...],
+        passes: tuple[tuple[str, Pass], ...],
+        mtime: int,
+    ) -> Composition:
+        """Return the composition of an image that follows these conventions.
+
+        The arguments are the attributes of a :class:`Composition` of these names.
+        """
+        return Composition(
+            source=source,
+            base=base,
+            parts=parts,
+            layers=layers,
+            passes=passes,
+            identity=self.identity,
+            root_files=self.root_files,
+            iso_files=self.iso_files,
+            describe=self.describe,
+            timeout=TIMEOUT,
+            mtime=mtime,
+            recipe=recipe,
+        )
+
 
 def bundle_version(chosen: str | None, recorded: str | None, *, source: str) -> str:
     """Return the version of a bundle's image.
@@ -171,19 +201,14 @@ def compose_bundle(bundle: Bundle, context: Context) -> Composition:
         parts = _bundle_layers(bundle, context.limits)
         mtime = context.time_of(changes, at_least=bundle.mtime)
         layers = Overlays(changes, limits=context.limits).layers(mtime)
-    return Composition(
+    return microkernel.compose(
+        changes,
+        base,
         source=bundle.source,
-        base=base,
         parts=tuple(map(own_as_root, parts)),
         layers=layers,
         passes=changes.passes,
-        identity=microkernel.identity,
-        root_files=microkernel.root_files,
-        iso_files=microkernel.iso_files,
-        describe=microkernel.describe,
-        timeout=TIMEOUT,
         mtime=bundle.mtime,
-        recipe=changes,
     )
 
 
