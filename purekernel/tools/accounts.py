@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from purekernel.errors import UsageError
 
 try:
@@ -15,18 +17,12 @@ else:
 
 def user_name(number: int) -> str:
     """Return the name of a user, or its number if it has no name here."""
-    try:
-        return pwd.getpwuid(number).pw_name if HAS_ACCOUNTS else str(number)
-    except (KeyError, OverflowError):
-        return str(number)
+    return _name_of(number, lambda: pwd.getpwuid(number).pw_name)
 
 
 def group_name(number: int) -> str:
     """Return the name of a group, or its number if it has no name here."""
-    try:
-        return grp.getgrgid(number).gr_name if HAS_ACCOUNTS else str(number)
-    except (KeyError, OverflowError):
-        return str(number)
+    return _name_of(number, lambda: grp.getgrgid(number).gr_name)
 
 
 def user_number(text: str) -> int:
@@ -35,14 +31,7 @@ def user_number(text: str) -> int:
     Raises:
         UsageError: there is no such user.
     """
-    if (number := _parse_number(text)) is not None:
-        return number
-    try:
-        if HAS_ACCOUNTS:
-            return pwd.getpwnam(text).pw_uid
-    except KeyError:
-        pass
-    raise _unknown("user", text)
+    return _number_of("user", text, lambda: pwd.getpwnam(text).pw_uid)
 
 
 def group_number(text: str) -> int:
@@ -51,22 +40,29 @@ def group_number(text: str) -> int:
     Raises:
         UsageError: there is no such group.
     """
+    return _number_of("group", text, lambda: grp.getgrnam(text).gr_gid)
+
+
+def _name_of(number: int, look_up: Callable[[], str]) -> str:
+    try:
+        return look_up() if HAS_ACCOUNTS else str(number)
+    except (KeyError, OverflowError):
+        return str(number)
+
+
+def _number_of(what: str, text: str, look_up: Callable[[], int]) -> int:
     if (number := _parse_number(text)) is not None:
         return number
     try:
         if HAS_ACCOUNTS:
-            return grp.getgrnam(text).gr_gid
+            return look_up()
     except KeyError:
         pass
-    raise _unknown("group", text)
+    raise UsageError(
+        f"the {what} {text} does not exist here", hint="use a number from 0 to 4294967295"
+    )
 
 
 def _parse_number(text: str) -> int | None:
     is_number = text.isascii() and text.isdigit() and int(text) <= 0xFFFFFFFF
     return int(text) if is_number else None
-
-
-def _unknown(what: str, text: str) -> UsageError:
-    return UsageError(
-        f"the {what} {text} does not exist here", hint="use a number from 0 to 4294967295"
-    )
