@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -86,6 +87,18 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
     if pending:
         signal.raise_signal(pending[0])
+
+
+def result_of(future: Future[_T]) -> _T:
+    """Return the result of ``future``, or raise its exception; a signal ends the wait for it.
+
+    A signal that arrives just before a wait, or in another thread, does not wake the main thread.
+    So the wait is repeated.
+    """
+    while not future.done():
+        with suppress(TimeoutError):
+            future.exception(timeout=_LOOK_SECONDS)
+    return future.result()
 
 
 def interruptibly(call: Callable[[], _T]) -> _T:

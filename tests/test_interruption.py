@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from purekernel.interruption import interruptibly
+from purekernel.interruption import interruptibly, result_of
 from tests.processes import DEFAULT_SIGNALS, environment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
@@ -132,3 +133,34 @@ def test_tools_do_not_wait_for_zopfli(
     assert err.startswith("purekernel: interrupted\n  ")
     assert err.count("\n") == 2
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_signal_in_another_thread_ends_the_wait_for_a_result(tmp_path: Path) -> None:
+    done = run(
+        "import signal, threading, time\n"
+        f"{DEFAULT_SIGNALS}"
+        "from concurrent.futures import Future\n"
+        "from purekernel.interruption import Interruption, end_on_signals, result_of\n"
+        "end_on_signals()\n"
+        "def kill():\n"
+        "    time.sleep(0.2)\n"  # the main thread waits by now
+        "    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)\n"
+        "    time.sleep(60)\n"
+        "threading.Thread(target=kill, daemon=True).start()\n"
+        "try:\n"
+        "    result_of(Future())\n"
+        "except Interruption:\n"
+        "    print('ended')\n",
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ended\n", "")
+
+
+def test_result_or_exception_of_a_future_is_passed_on() -> None:
+    future: Future[int] = Future()
+    threading.Timer(0.1, future.set_result, (3,)).start()
+    assert result_of(future) == 3
+    failed: Future[int] = Future()
+    failed.set_exception(TimeoutError("its own"))
+    with pytest.raises(TimeoutError, match="its own"):
+        result_of(failed)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from purekernel.encode.encoders import wrong_stream
 from purekernel.errors import FormatError
+from purekernel.interruption import result_of
 from purekernel.progress import Silent, Task
 from purekernel.records import frozen
 from purekernel.tree import Buffer
@@ -109,7 +110,7 @@ class _PendingResult:
     def result(self) -> bytes:
         if self._future is None:
             return self._cached or b""
-        returned = self._future.result()
+        returned = result_of(self._future)
         try:
             result = self.task.finish(returned)
         except FormatError:

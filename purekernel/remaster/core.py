@@ -20,6 +20,7 @@ from purekernel.formats.compress import compress
 from purekernel.formats.cpio import CpioMember, build_trailer, iter_members, join_members
 from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.initramfs import Compression
+from purekernel.interruption import result_of
 from purekernel.progress import Progress, Silent
 from purekernel.records import frozen
 from purekernel.rootfs.modules import is_packed_module
@@ -390,7 +391,7 @@ def measure_unpacking(
     memory_bytes = content_bytes(unpacked) - content_bytes(packed)
 
     def result() -> Unpacking:
-        packed_bytes, unpacked_bytes = (size.result() for size in sizes)
+        packed_bytes, unpacked_bytes = map(result_of, sizes)
         return Unpacking(memory_bytes=memory_bytes, saved_bytes=packed_bytes - unpacked_bytes)
 
     return result

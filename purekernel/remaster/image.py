@@ -18,6 +18,7 @@ from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import ElTorito, VolumeFields, check_fields, write_iso
 from purekernel.host.write import Output
 from purekernel.input import Limits
+from purekernel.interruption import result_of
 from purekernel.progress import Progress
 from purekernel.recipe.composition import BootFiles, Composition
 from purekernel.recipe.context import Context
@@ -265,7 +266,7 @@ def _pack(
     if compression is not Compression.GZIP:
         with context.progress.step("compressing"):
             archive = build_archive(root)
-            data = executor.submit(compress, archive, compression).result()
+            data = result_of(executor.submit(compress, archive, compression))
             return root, PackedCore(data=data, cpio_bytes=len(archive))
     cache = context.cache
     if outputs.nested:

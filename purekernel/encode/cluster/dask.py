@@ -28,6 +28,7 @@ from purekernel.encode.cluster.address import Address
 from purekernel.encode.cluster.background import Background
 from purekernel.encode.cluster.releases import Answer, Call, Releases, differences, releases
 from purekernel.errors import ClusterError
+from purekernel.interruption import result_of
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class _ClusterExecutor(Executor):
     def connect(self) -> None:
         """Connect to the cluster, and check its workers and releases."""
         self._background.start()
-        self._is_ready.result()
+        result_of(self._is_ready)
 
     def disconnect(self) -> None:
         """Disconnect, whether the cluster answers or not; the cluster then drops our calls."""

@@ -13,6 +13,7 @@ from attrs import define, field
 
 from purekernel.formats.squashfs.codecs import Pack
 from purekernel.formats.squashfs.layout import DATA_PLAIN, NO_FRAGMENT
+from purekernel.interruption import result_of
 from purekernel.records import frozen
 from purekernel.tree import Buffer
 
@@ -133,9 +134,8 @@ class Conveyor:
         batch = self._batches.popleft()
         self._in_flight_bytes -= batch.size_bytes
         pieces = []
-        for block, packed, written in zip(
-            batch.blocks, batch.packed.result(), batch.callbacks, strict=True
-        ):
+        results = result_of(batch.packed)
+        for block, packed, written in zip(batch.blocks, results, batch.callbacks, strict=True):
             if packed:
                 pieces.append(packed)
                 written(self.position, len(packed))
