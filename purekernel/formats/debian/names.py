@@ -22,9 +22,8 @@ DEB = ".deb"
 # Packages of the architecture "all" run on any; "any" occurs only in relations.
 ALL, ANY = "all", "any"
 
-# The notation of apt, and that of the names of package files.
+# The notation of apt.
 CHOICE = rf"{PACKAGE}(?::{ARCHITECTURE})?(?:={VERSION})?"
-FILE_CHOICE = rf"{PACKAGE}_{VERSION}(?:_{ARCHITECTURE})?"
 
 _CHOICE = re.compile(rf"({PACKAGE})(?::({ARCHITECTURE}))?(?:=({VERSION}))?")
 _FILE_CHOICE = re.compile(rf"({PACKAGE})_({VERSION})(?:_({ARCHITECTURE}))?")
