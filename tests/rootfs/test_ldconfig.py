@@ -285,6 +285,45 @@ def test_too_many_includes_are_refused() -> None:
         ldconfig(tree, mtime=NOW)
 
 
+def test_chain_of_a_thousand_includes_is_read_to_its_end() -> None:
+    files: dict[str, bytes | str] = {
+        f"etc/{number}.conf": b"include %d.conf\n" % (number + 1) for number in range(998)
+    }
+    tree = make_tree(
+        {
+            **files,
+            "etc/ld.so.conf": b"include 0.conf\n/first\n",
+            "etc/998.conf": b"/opt/last\n",
+            "opt/last/liba.so.1": make_library(b"liba.so.1"),
+            "first/libb.so.1": make_library(b"libb.so.1"),
+        }
+    )
+    done = ldconfig(tree, mtime=NOW, architecture=X86_64)
+    assert [entry.path for entry in done.entries] == [b"/opt/last/liba.so.1", b"/first/libb.so.1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b"include " + b"/*" * 20, id="glob through links to the root"),
+        pytest.param(b"include " + b"*a" * 25_000, id="long pattern"),
+        pytest.param(b"include [a]*\n" * 10_000, id="many patterns"),
+        pytest.param(b"/a/b\n" * 30_000, id="many folders"),
+        pytest.param(b"\n" * 11_000_000, id="many lines"),
+    ],
+)
+def test_ld_so_conf_that_takes_too_many_steps_is_refused(line: bytes) -> None:
+    tree = make_tree(
+        {"etc/ld.so.conf": b"/lib\ninclude big.conf\n", "etc/big.conf": line, "d/e": b""}
+    )
+    tree.add(b"l", Symlink(metadata=META, target=b"."))
+    tree.add(b"m", Symlink(metadata=META, target=b"/"))
+    with pytest.raises(LimitError, match="at most 10000000 steps") as caught:
+        ldconfig(tree, mtime=NOW)
+    assert str(caught.value).startswith(("'/etc/big.conf', line ", "'/etc/ld.so.conf', line 2"))
+
+
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
