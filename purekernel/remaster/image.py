@@ -150,6 +150,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         root = date_implied(root, timestamp)  # a copy, so that files can be added
         for path, content in composition.root_files.items():
             put_file(root, path, content, metadata=metadata)
+    iso = _change_iso(composition, metadata)
     notes = [*composition.notes, *(f"{base.source}: {loss.note}" for loss in dropped)]
     finishing = finishing_passes(mtime=timestamp, note=notes.append)
     root = _run_passes(root, composition.passes, progress)
@@ -181,7 +182,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         )
         unpacked_modules = unpacking()
     with progress.step("laying out the ISO"):
-        iso = _lay_out_iso(composition, core=core.data, timestamp=timestamp)
+        iso = _with_core(iso, composition, core.data, metadata)
     return Image(
         name=identity.name,
         version=identity.version,
@@ -309,28 +310,36 @@ def _lay_over(root: Tree, layer: Layer, *, kept: Tree | None = None) -> Tree:
         return merge(root, layer.tree, stated=layer.stated, kept=kept)
 
 
-def _lay_out_iso(composition: Composition, *, core: bytes, timestamp: int) -> Tree:
+def _change_iso(composition: Composition, metadata: Metadata) -> Tree:
+    """Return the base's ISO with added files and a changed menu.
+
+    This needs no core, so what is wrong with the changes is found before the core is compressed.
+    """
     base = composition.base
     iso = base.iso.copy()
-    old_core = iso[base.core_path]
-    core_metadata = evolve(old_core.metadata, mtime=timestamp)
+    for path, content in composition.iso_files.items():
+        put_file(iso, path, content, metadata=metadata)
+    return change_boot_menu(
+        iso, base.boot.boot_image, composition.recipe.boot, timeout=composition.timeout
+    )
+
+
+def _with_core(iso: Tree, composition: Composition, core: bytes, metadata: Metadata) -> Tree:
+    """Return ``iso`` with the new core and the files that describe it, no time above its own."""
+    base = composition.base
+    iso = iso.copy()
+    core_metadata = evolve(iso[base.core_path].metadata, mtime=metadata.mtime)
     # Remove and add, so that hard links to the old core keep their content.
     iso.remove(base.core_path)
     iso.add(base.core_path, File(metadata=core_metadata, content=core))
-    metadata = Metadata(mode=0o644, mtime=timestamp)
-    files = dict(composition.iso_files)
     if composition.describe is not None:
         boot_files = BootFiles(
             kernel_path=base.kernel_path.decode(),
             kernel=base.kernel.content,
             core_path=base.core_path.decode(),
             core=core,
-            timestamp=timestamp,
+            timestamp=metadata.mtime,
         )
-        files.update(composition.describe(boot_files))
-    for path, content in files.items():
-        put_file(iso, path, content, metadata=metadata)
-    changed = change_boot_menu(
-        iso, base.boot.boot_image, composition.recipe.boot, timeout=composition.timeout
-    )
-    return clamp_times(changed, timestamp)
+        for path, content in composition.describe(boot_files).items():
+            put_file(iso, path, content, metadata=metadata)
+    return clamp_times(iso, metadata.mtime)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import pytest
@@ -24,7 +25,7 @@ from purekernel.razor.bundle import Bundle, parse_bundle
 from purekernel.recipe.model import BootChanges
 from purekernel.remaster.image import Image
 from purekernel.tree import Directory, File, Layer, Metadata, Symlink, Tree
-from tests.builds import Options, build_image
+from tests.builds import Encoding, Options, build_image
 
 CAREFUL = (0, 0)
 CARELESS = (1234, 1234)
@@ -214,8 +215,12 @@ def test_boot_options_change_the_boot_menu() -> None:
     assert "timeout 7\n" in menu
     assert "default quiet\n" in menu
     assert menu.count("console=ttyS0 x=1") == 2
-    with pytest.raises(BootMenuError) as caught:
-        build_image(bundle(), options=Options(boot=BootChanges(default="no")))
+    encoded: list[object] = []
+    with ThreadPoolExecutor(1, initializer=encoded.append, initargs=(None,)) as executor:
+        options = Options(boot=BootChanges(default="no"), encoding=Encoding(executor=executor))
+        with pytest.raises(BootMenuError) as caught:
+            build_image(bundle(), options=options)
+    assert not encoded, "the menu is checked before the core is compressed"
     assert str(caught.value).startswith(
         "'boot/isolinux/isolinux.cfg': label not found: must be one of "
     )
