@@ -5,14 +5,15 @@ from __future__ import annotations
 import bz2
 import lzma
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from purekernel.errors import FormatError
 from purekernel.formats import zstd
-from purekernel.formats.detect import FileKind, detect
-from purekernel.formats.gzip import parse_gzip
-from purekernel.formats.inflate import FIRST_STEP_BYTES, STEP_BYTES, skip_zeros
-from purekernel.formats.lz4 import parse_lz4
+from purekernel.formats.detect import SKIPPING, FileKind, detect, detect_start, skip_frames
+from purekernel.formats.gzip import parse_member
+from purekernel.formats.inflate import FIRST_STEP_BYTES, STEP_BYTES, Inflated, skip_zeros
+from purekernel.formats.lz4 import parse_frame, parse_legacy_frame
 from purekernel.input import Input
 from purekernel.tree import Buffer
 
@@ -24,9 +25,20 @@ COMPRESSED = frozenset(
         FileKind.LZMA,
         FileKind.ZSTD,
         FileKind.LZ4,
+        FileKind.LZ4_FRAME,
+        FileKind.SKIPPABLE,
     }
 )
 """The kinds that :func:`unpack` decompresses."""
+
+# The kinds whose streams may follow one another in a file, as the program lz4 reads them.
+_LZ4_KINDS = frozenset({FileKind.LZ4, FileKind.LZ4_FRAME})
+
+# Of the header of a zstd frame.
+_SINGLE_SEGMENT = 0x20
+_DICTIONARY_SIZE = 0x03
+# The limit of the program zstd, unless its options raise it.
+_MOST_WINDOW_BYTES = 128 << 20
 
 
 class _Decompressor(Protocol):
@@ -45,26 +57,113 @@ class _Decompressor(Protocol):
 def unpack(file: Input, *, already_bytes: int = 0) -> Buffer:
     """Return ``file`` decompressed; return uncompressed data unchanged.
 
-    Supports gzip, bzip2, xz, lzma, zstd and LZ4's legacy frame, and any number of concatenated
-    streams, as the programs of these names do.
-
     Args:
-        file: compressed or uncompressed data.
+        file: compressed or uncompressed data; see :func:`unpack_streams`.
         already_bytes: a size that already counts towards the limit.
 
     Raises:
         FormatError: a stream is damaged or truncated, or other data follows.
         LimitError: the unpacked size exceeds the limit.
     """
-    kind = detect(file.data)
-    if kind is FileKind.GZIP:
-        return parse_gzip(file, already_bytes=already_bytes)
-    if kind is FileKind.LZ4:
-        return parse_lz4(file, already_bytes=already_bytes)
-    compression = _find_compression(kind)
-    if compression is None:
+    if detect(file.data) not in COMPRESSED:
         return file.data
-    return _unpack_streams(file, compression, already_bytes)
+    unpacked = unpack_streams(file, already_bytes=already_bytes)
+    end = skip_zeros(file.view, unpacked.end)
+    if end != len(file):
+        got = bytes(file.view[unpacked.end : unpacked.end + 4]).hex(" ")
+        raise file.fail(unpacked.end, "another stream of the same kind or the end of the file", got)
+    return unpacked.content
+
+
+def unpack_streams(file: Input, start: int = 0, *, already_bytes: int = 0) -> Inflated:
+    """Return the joined contents of the streams at ``start``; ignore other data after them.
+
+    Supports gzip, bzip2, xz, lzma, zstd and LZ4 (frames and legacy frames), any number of
+    concatenated streams of a kind with zeros between them, and the skippable frames of zstd and
+    LZ4, as the programs of these names do.
+
+    Args:
+        file: the data, which has a compressed stream at ``start``.
+        start: the offset of the first stream.
+        already_bytes: a size that already counts towards the limit.
+
+    Raises:
+        FormatError: a stream is damaged or truncated.
+        LimitError: the unpacked size exceeds the limit.
+    """
+    view = file.view
+    kinds = _following_kinds(detect_start(view, start))
+    pieces: list[bytes] = []
+    end, unpacked_bytes = start, already_bytes
+    while True:
+        # The xz format has zeros between streams (2.2); boot loaders align with zeros.
+        offset = skip_zeros(view, end)
+        after = skip_frames(view, offset) if kinds <= SKIPPING else offset
+        if after > offset:
+            end = after
+            continue
+        kind = detect_start(view, offset)
+        if kind is None or kind not in kinds:
+            break
+        stream = _read_stream(file, kind, offset, unpacked_bytes)
+        unpacked_bytes += len(stream.content)
+        pieces.append(stream.content)
+        end = stream.end
+    return Inflated(content=pieces[0] if len(pieces) == 1 else b"".join(pieces), end=end)
+
+
+def _following_kinds(first: FileKind | None) -> frozenset[FileKind]:
+    """Return the kinds of streams that may follow a stream of the kind ``first`` in a file."""
+    if first is None:
+        return frozenset()
+    if first is FileKind.SKIPPABLE:
+        return SKIPPING
+    return _LZ4_KINDS if first in _LZ4_KINDS else frozenset({first})
+
+
+def _read_stream(file: Input, kind: FileKind, offset: int, already_bytes: int) -> Inflated:
+    """Return the content and the end of the stream at ``offset``."""
+    if kind is FileKind.GZIP:
+        member = parse_member(file, offset, already_bytes=already_bytes)
+        return Inflated(content=member.content, end=member.end)
+    if kind is FileKind.LZ4:
+        return parse_legacy_frame(file, offset, already_bytes=already_bytes)
+    if kind is FileKind.LZ4_FRAME:
+        return parse_frame(file, offset, already_bytes=already_bytes)
+    if kind is FileKind.ZSTD:
+        _check_zstd_frame(file, offset)
+    return _decompress(file, _COMPRESSIONS[kind](), offset, already_bytes)
+
+
+def _check_zstd_frame(file: Input, start: int) -> None:
+    """Refuse a frame that needs a dictionary, or more memory than zstd uses by default.
+
+    Source: RFC 8878, 3.1.1.1, "Frame_Header".
+    """
+    header = bytes(file.view[start + 4 : start + 10])
+    if len(header) < 6:
+        return
+    descriptor = header[0]
+    dictionary_at = 1
+    if not descriptor & _SINGLE_SEGMENT:
+        exponent, mantissa = header[1] >> 3, header[1] & 7
+        window_bytes = (8 + mantissa) << (7 + exponent)
+        if window_bytes > _MOST_WINDOW_BYTES:
+            raise file.fail(
+                start,
+                f"a zstd frame with a window of at most {_MOST_WINDOW_BYTES >> 20} MiB",
+                f"a window of {window_bytes >> 20} MiB, which is not supported",
+                hint="compress the file again without --long",
+            )
+        dictionary_at = 2
+    dictionary_bytes = (0, 1, 2, 4)[descriptor & _DICTIONARY_SIZE]
+    if any(header[dictionary_at : dictionary_at + dictionary_bytes]):
+        raise file.fail(
+            start,
+            "a zstd frame without a dictionary",
+            "one that needs a dictionary, which is not supported",
+            hint="compress the file again without a dictionary",
+        )
 
 
 class _Compression(NamedTuple):
@@ -75,46 +174,43 @@ class _Compression(NamedTuple):
     errors: tuple[type[Exception], ...]
 
 
-def _find_compression(kind: FileKind) -> _Compression | None:
-    """Return how to decompress a file of a kind that has streams."""
-    if kind is FileKind.BZIP2:
-        return _Compression("bzip2", bz2.BZ2Decompressor, (OSError, EOFError, ValueError))
-    if kind is FileKind.XZ:
-        return _Compression("xz", lzma.LZMADecompressor, (lzma.LZMAError, EOFError))
-    if kind is FileKind.LZMA:
-        return _Compression("lzma", lzma.LZMADecompressor, (lzma.LZMAError, EOFError))
-    if kind is FileKind.ZSTD:
-        return _Compression("zstd", zstd.ZstdDecompressor, (zstd.ZstdError, EOFError))
-    return None
+_BZIP2_ERRORS = (OSError, EOFError, ValueError)
+_LZMA_ERRORS = (lzma.LZMAError, EOFError)
+# The libraries of some are loaded on first use.
+_COMPRESSIONS: dict[FileKind, Callable[[], _Compression]] = {
+    FileKind.BZIP2: lambda: _Compression("bzip2", bz2.BZ2Decompressor, _BZIP2_ERRORS),
+    FileKind.XZ: lambda: _Compression(
+        "xz", partial(lzma.LZMADecompressor, lzma.FORMAT_XZ), _LZMA_ERRORS
+    ),
+    FileKind.LZMA: lambda: _Compression(
+        "lzma", partial(lzma.LZMADecompressor, lzma.FORMAT_ALONE), _LZMA_ERRORS
+    ),
+    FileKind.ZSTD: lambda: _Compression("zstd", zstd.ZstdDecompressor, (zstd.ZstdError, EOFError)),
+}
 
 
-def _unpack_streams(file: Input, compression: _Compression, already_bytes: int) -> bytes:
+def _decompress(file: Input, compression: _Compression, start: int, already_bytes: int) -> Inflated:
     view = file.view
+    stream = compression.decompressor()
     pieces: list[bytes] = []
     size_bytes = already_bytes
-    offset = 0
-    while offset < len(view):
-        # xz allows zeros after a stream (Source: the .xz file format, 2.2).
-        if offset and skip_zeros(view, offset) == len(view):
-            break
-        stream = compression.decompressor()
-        start = offset
-        step_bytes = FIRST_STEP_BYTES
-        try:
-            while not stream.eof:
-                pending = view[offset : offset + step_bytes] if stream.needs_input else b""
-                offset += len(pending)
-                step_bytes = min(2 * step_bytes, STEP_BYTES)
-                piece = stream.decompress(pending, STEP_BYTES)
-                size_bytes += len(piece)
-                pieces.append(piece)
-                file.check_unpacked(size_bytes, start)
-                if not piece and offset == len(view) and stream.needs_input and not stream.eof:
-                    expected = f"the rest of a {compression.name} stream"
-                    raise file.fail(len(view), expected, "the end of the file")
-        except FormatError:
-            raise
-        except compression.errors as error:
-            raise file.fail(start, f"a valid {compression.name} stream", str(error)) from None
-        offset -= len(stream.unused_data)
-    return b"".join(pieces)
+    offset = start
+    step_bytes = FIRST_STEP_BYTES
+    try:
+        while not stream.eof:
+            pending = view[offset : offset + step_bytes] if stream.needs_input else b""
+            offset += len(pending)
+            step_bytes = min(2 * step_bytes, STEP_BYTES)
+            piece = stream.decompress(pending, STEP_BYTES)
+            size_bytes += len(piece)
+            pieces.append(piece)
+            file.check_unpacked(size_bytes, start)
+            if not piece and offset == len(view) and stream.needs_input and not stream.eof:
+                expected = f"the rest of a {compression.name} stream"
+                raise file.fail(len(view), expected, "the end of the file")
+    except FormatError:
+        raise
+    except compression.errors as error:
+        raise file.fail(start, f"a valid {compression.name} stream", str(error)) from None
+    content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return Inflated(content=content, end=offset - len(stream.unused_data))

@@ -6,9 +6,18 @@ module of its format names, or in magic(5) of file(1) for formats that purekerne
 
 from __future__ import annotations
 
+import struct
 from enum import Enum
 
 from purekernel.tree import Buffer
+
+# The level, and the magic number of the first block, or of the end in an empty file. Text that
+# happens to start with the first three letters is not a bzip2 file.
+_BZIP2_MAGICS = tuple(
+    b"BZh%d" % level + block
+    for level in range(1, 10)
+    for block in (b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90")
+)
 
 
 class FileKind(Enum):
@@ -27,12 +36,13 @@ class FileKind(Enum):
 
     # Compressed files.
     GZIP = "a gzip file", 0, b"\x1f\x8b"
-    BZIP2 = "a bzip2 file", 0, b"BZh"
+    BZIP2 = "a bzip2 file", 0, *_BZIP2_MAGICS
     XZ = "an xz file", 0, b"\xfd7zXZ\x00"
     LZMA = "an lzma file", 0, b"\x5d\x00\x00"
     ZSTD = "a zstd file", 0, b"\x28\xb5\x2f\xfd"
     LZ4 = "an LZ4 legacy frame", 0, b"\x02\x21\x4c\x18"
     LZ4_FRAME = "an LZ4 frame", 0, b"\x04\x22\x4d\x18"
+    SKIPPABLE = "a file of skippable frames", 0, *(b"%c\x2a\x4d\x18" % low for low in range(80, 96))
     ZIP = "a zip archive", 0, b"PK\x03\x04"
     SEVEN_ZIP = "a 7z archive", 0, b"7z\xbc\xaf"
     PNG = "a PNG image", 0, b"\x89PNG"
@@ -70,6 +80,11 @@ _EMPTY_TAR_BYTES = 10240
 _HEAD_BYTES = 1024
 
 _BY_START = {magic[:2]: kind for kind in FileKind if not kind.offset for magic in kind.magics}
+# The kinds whose files may start with skippable frames.
+SKIPPING = frozenset({FileKind.ZSTD, FileKind.LZ4, FileKind.LZ4_FRAME})
+# The lowest four bits of the magic number may have any value.
+_SKIPPABLE_MAGIC = 0x184D2A5
+_SKIPPABLE_HEADER = struct.Struct("<II")
 # No name in an archive starts with the magic numbers of these.
 _NEVER_TAR = frozenset({FileKind.AR, FileKind.CPIO, FileKind.ELF, FileKind.SQUASHFS})
 
@@ -78,15 +93,14 @@ def detect(data: Buffer) -> FileKind:
     """Return the kind of the file ``data``; its first 33 KiB are enough for any kind.
 
     Tar archives are told by the checksum of their first header, because old ones have no magic
-    number, and the name of their first member may start like a compressed file.
+    number, and the name of their first member may start like a compressed file. Skippable frames
+    before zstd or LZ4 are ignored, as pzstd writes them.
     """
     view = memoryview(data)
     head = bytes(view[:_HEAD_BYTES])
     if _has_magic(view, FileKind.ISO):
         return FileKind.ISO
-    found = _BY_START.get(head[:2])
-    if found is not None and not head.startswith(found.magics):
-        found = None
+    found = detect_start(view)
     if found is not None and found in _NEVER_TAR:
         return found
     if _is_tar(head, view):
@@ -96,6 +110,36 @@ def detect(data: Buffer) -> FileKind:
     if found is not None:
         return found
     return FileKind.OTHER if b"\0" in head else FileKind.TEXT
+
+
+def detect_start(view: memoryview, start: int = 0) -> FileKind | None:
+    """Return the kind whose magic number is at ``start``, without a check for tar archives.
+
+    After skippable frames, only zstd and LZ4 count; otherwise the kind is ``SKIPPABLE``.
+    """
+    offset = skip_frames(view, start)
+    found = _BY_START.get(bytes(view[offset : offset + 2]))
+    if found is not None and not bytes(view[offset : offset + 16]).startswith(found.magics):
+        found = None
+    return FileKind.SKIPPABLE if offset > start and found not in SKIPPING else found
+
+
+def skip_frames(view: memoryview, start: int) -> int:
+    """Return the offset after the skippable frames at ``start``.
+
+    Such a frame is a magic number, the size of its content, little-endian, and the content. An
+    incomplete frame is not skipped.
+
+    Source: RFC 8878, 3.1.2; lz4_Frame_format.md of LZ4, "Skippable Frames".
+    """
+    offset = start
+    while len(view) - offset >= _SKIPPABLE_HEADER.size:
+        magic, size_bytes = _SKIPPABLE_HEADER.unpack_from(view, offset)
+        end = offset + _SKIPPABLE_HEADER.size + size_bytes
+        if magic >> 4 != _SKIPPABLE_MAGIC or end > len(view):
+            break
+        offset = end
+    return offset
 
 
 def _has_magic(view: memoryview, kind: FileKind) -> bool:

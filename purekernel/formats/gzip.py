@@ -51,7 +51,7 @@ class GzipMember:
 
 
 def parse_gzip(file: Input, *, already_bytes: int = 0) -> bytes:
-    """Return the joined contents of all members of ``file``; zeros may follow the last.
+    """Return the joined contents of all members of ``file``; zeros may follow each.
 
     Args:
         file: one or more members.
@@ -79,8 +79,8 @@ def iter_members(file: Input, *, already_bytes: int = 0) -> Iterator[GzipMember]
         member = parse_member(file, offset, already_bytes=unpacked_bytes)
         yield member
         unpacked_bytes += len(member.content)
-        offset = member.end
-        if skip_zeros(view, offset) == len(view):
+        offset = skip_zeros(view, member.end)
+        if offset == len(view):
             return
 
 

@@ -20,7 +20,7 @@ from purekernel.tree import Directory, File, Layer, Metadata, Node, Tree
 
 ACCEPTED = (
     "a folder, a tar archive or a cpio archive of the newc kind (plain or compressed with "
-    "gzip, bzip2, xz, zstd or lz4 -l), a squashfs image (.tcz), or a manifest (#mtree)"
+    "gzip, bzip2, xz, lzma, zstd or lz4), a squashfs image (.tcz), or a manifest (#mtree)"
 )
 
 

@@ -18,7 +18,7 @@ from fixtures.kernel import make_kernel
 from purekernel.formats.compress import build_zstd
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.detect import FileKind, detect
-from purekernel.formats.lz4 import build_lz4
+from purekernel.formats.lz4 import build_frame, build_lz4
 from purekernel.formats.tar import build_tar
 from purekernel.tree import File, Metadata, Tree
 from tests.debs import ar
@@ -54,13 +54,22 @@ def make_zip() -> bytes:
     return stream.getvalue()
 
 
+SKIPPABLE = b"\x50\x2a\x4d\x18\x04\0\0\0\1\2\3\4"
+
 CASES = {
     "gzip": (gzip.compress(b"content"), FileKind.GZIP),
     "bzip2": (bz2.compress(b"content"), FileKind.BZIP2),
     "xz": (lzma.compress(b"content"), FileKind.XZ),
     "lzma": (lzma.compress(b"content", format=lzma.FORMAT_ALONE), FileKind.LZMA),
     "zstd": (build_zstd(b"content"), FileKind.ZSTD),
+    "zstd after a skippable frame": (SKIPPABLE + build_zstd(b"content"), FileKind.ZSTD),
     "lz4": (build_lz4(b"content"), FileKind.LZ4),
+    "lz4 after skippable frames": (SKIPPABLE * 2 + build_lz4(b"content"), FileKind.LZ4),
+    "lz4 frame": (build_frame(b"content"), FileKind.LZ4_FRAME),
+    "skippable frames": (SKIPPABLE * 2, FileKind.SKIPPABLE),
+    "gzip after a skippable frame": (SKIPPABLE + gzip.compress(b"a"), FileKind.SKIPPABLE),
+    "text that starts like bzip2": (b"BZh1 is a word\n", FileKind.TEXT),
+    "bzip2 of nothing": (bz2.compress(b""), FileKind.BZIP2),
     "zip": (make_zip(), FileKind.ZIP),
     "ar": (ar([(b"debian-binary", b"2.0\n")]), FileKind.AR),
     "cpio": (build_cpio(make_tree()), FileKind.CPIO),

@@ -1,8 +1,8 @@
 """Read an initramfs into a tree, as the kernel unpacks it.
 
 An initramfs is a sequence of cpio archives, each uncompressed or compressed, with zeros between
-them. Later archives replace files of earlier ones. A compressed archive other than gzip must be the
-last, because this reader does not search for its end.
+them. Later archives replace files of earlier ones. Each gzip member has whole archives; the streams
+of another compression that follow one another are one part, as pzstd and xz -T write them.
 
 Source: Documentation/driver-api/early-userspace/buffer-format.rst and init/initramfs.c of Linux.
 """
@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 
 from purekernel.errors import FormatError, LinkLoopError, TreeError
-from purekernel.formats.compression import COMPRESSED, unpack
+from purekernel.formats.compression import COMPRESSED, unpack_streams
 from purekernel.formats.cpio.layout import (
     ALIGNMENT,
     FOREIGN_MAGICS,
@@ -229,9 +229,9 @@ class _CpioReader:
                 self._unpack_part(file.unpacked(member.content))
                 position = member.end
             elif not compressed and kind in COMPRESSED:
-                content = unpack(file.part(position), already_bytes=self._unpacked_bytes)
-                self._unpack_part(file.unpacked(content))
-                position = len(view)
+                part = unpack_streams(file, position, already_bytes=self._unpacked_bytes)
+                self._unpack_part(file.unpacked(part.content))
+                position = part.end
             else:
                 magic = bytes(view[position : position + 6])
                 raise file.fail(

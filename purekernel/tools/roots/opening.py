@@ -27,7 +27,7 @@ from purekernel.formats.core_iso import CORES
 from purekernel.formats.cpio import build_cpio, count_archives
 from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.iso import IsoImage, build_iso, parse_iso
-from purekernel.formats.lz4 import build_lz4
+from purekernel.formats.lz4 import build_frame, build_lz4
 from purekernel.formats.tar import build_tar
 from purekernel.host.edit import FolderRoot
 from purekernel.host.overlay_reader import parse_layer
@@ -48,6 +48,7 @@ _BUILDERS: dict[FileKind, Callable[[bytes], bytes]] = {
     FileKind.XZ: build_xz,
     FileKind.ZSTD: build_zstd,
     FileKind.LZ4: build_lz4,
+    FileKind.LZ4_FRAME: build_frame,
 }
 
 
