@@ -12,7 +12,7 @@ from purekernel.errors import DownloadError
 from purekernel.fetch.attempts import Reachability, Rounds, Undecided, ask_each, not_in_store
 from purekernel.fetch.file_mirror import copy_local, look_local
 from purekernel.fetch.model import Cause, Download, DownloadPolicy, Fault, Stopped
-from purekernel.fetch.records import CacheEntry
+from purekernel.fetch.records import CacheEntry, Validators
 from purekernel.fetch.store import Blob, Store, taking_turns
 from purekernel.fetch.transfer import Transfer, ask_size
 from purekernel.fetch.urls import is_local, redact
@@ -65,6 +65,7 @@ class Finder:
         self._reuse = reuse
         self._sleep = sleep or self._wait
         self._reachability = Reachability()
+        self._begun: dict[str, Validators] = {}
         self._stopped = threading.Event()
         self._web: Web | None = None
         self._web_lock = threading.Lock()
@@ -94,12 +95,16 @@ class Finder:
     def find(self, download: Download) -> tuple[str, Blob] | None:
         """Return the URL and the stored file, or ``None`` if the file is missing everywhere.
 
+        A stored file that has the expected SHA-256 is used whatever its source. MD5 proves less,
+        because two files with one MD5 can be made: by MD5, a stored file is used only for the URL
+        that it came from.
+
         Raises:
             DownloadError: a mirror may have the file, but none provided it.
             StoreError: the store cannot be written to.
             Stopped: the work was cancelled.
         """
-        blob = self._store.find(sha256=download.sha256, md5=download.md5, download=download)
+        blob = self._store.find(sha256=download.sha256, download=download)
         if blob is not None:
             return self._origin(download, blob), blob
         return self._decide(
@@ -126,13 +131,13 @@ class Finder:
             DownloadError: the requests failed.
             Stopped: the work was cancelled.
         """
-        blob = self._store.find(sha256=download.sha256, md5=download.md5, download=download)
+        blob = self._store.find(sha256=download.sha256, download=download)
         if blob is not None:
             return Sight(size_bytes=blob.size_bytes)
         return self._decide(
             download,
             recall=lambda url: self._recall_sight(download, url),
-            attempt=self._look,
+            attempt=lambda url, seconds: self._look(download, url, seconds),
         )
 
     def _decide(
@@ -198,15 +203,25 @@ class Finder:
         self.check_stopped()
         if is_local(url):
             return copy_local(self._store, download, url, stopped=self._stopped)
+        before = self._store.record_time(url)
+        if (blob := self._proven(download, url)) is not None:
+            return blob
         with self._noting(url):
             try:
-                return self._transfer(download, url, seconds)
+                return self._transfer(download, url, seconds, before)
             except Fault as fault:
                 if fault.cause is Cause.MISSING:
                     self._store.remember(url, CacheEntry(url=redact(url)))
                 raise
 
-    def _look(self, url: str, seconds: float) -> Sight:
+    def _proven(self, download: Download, url: str) -> Blob | None:
+        """Return the stored file that came from ``url``, if the expected MD5 proves it."""
+        record = self._store.record(url) if download.md5 is not None else None
+        if record is None or record.sha256 is None:
+            return None
+        return self._store.find(sha256=record.sha256, download=download)
+
+    def _look(self, download: Download, url: str, seconds: float) -> Sight:
         """Ask a URL for the size of its file; do not change its cache entry.
 
         Some servers answer ``HEAD`` with 404 for files that exist.
@@ -214,6 +229,8 @@ class Finder:
         self.check_stopped()
         if is_local(url):
             return Sight(size_bytes=look_local(url).st_size)
+        if (blob := self._proven(download, url)) is not None:
+            return Sight(size_bytes=blob.size_bytes)
         with self._noting(url):
             return Sight(size_bytes=ask_size(self._connect(), url, most_seconds=seconds))
 
@@ -228,9 +245,15 @@ class Finder:
             raise
         self._reachability.note(url, None)
 
-    def _transfer(self, download: Download, url: str, seconds: float) -> Blob:
-        """Download a file, or wait for another process that is downloading it."""
-        before = self._store.record_time(url)
+    def _transfer(self, download: Download, url: str, seconds: float, before: int | None) -> Blob:
+        """Download a file, or wait for another process that is downloading it.
+
+        Args:
+            download: the file.
+            url: the URL.
+            seconds: time limit.
+            before: the time of the cache entry of ``url`` when the attempt began.
+        """
         shared = self._store.partial(url)
         with taking_turns(
             self._store.lock_path(url),
@@ -238,7 +261,7 @@ class Finder:
             progress=shared.size_bytes,
             stopped=self._stopped,
         ) as turn:
-            if turn.waited and self._store.record_time(url) != before:
+            if self._store.record_time(url) != before:  # another process has just fetched it
                 with suppress(Fault):
                     return self._recall(download, url)
             transfer = Transfer(
@@ -246,6 +269,7 @@ class Finder:
                 download,
                 url,
                 ours=turn.ours,
+                begun=self._begun,
                 received=partial(self._received, download),
             )
             return transfer.run(self._connect(), most_seconds=seconds)

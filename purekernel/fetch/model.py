@@ -56,6 +56,11 @@ class Download:
     place: str = field(default="", eq=False)
     sha256_place: str = field(default="", eq=False)
 
+    @property
+    def has_digest(self) -> bool:
+        """Whether a digest of the content is known."""
+        return self.sha256 is not None or self.md5 is not None
+
 
 @frozen(kw_only=True)
 class DownloadedFile:

@@ -4,7 +4,6 @@ The folder ``v1/`` in it contains:
 
 ====================  =========================================================================
 ``blobs/ab/…``        downloaded files, read-only, named by their SHA-256
-``md5/ab/…``          for an MD5, the SHA-256 of the file that has it
 ``urls/ab/…``         for a URL (by its SHA-256), its entry (:mod:`purekernel.fetch.records`)
 ``partials/…``        partial downloads (:class:`Partial`)
 ``locks/…``           a lock per URL (:func:`taking_turns`)
@@ -49,7 +48,6 @@ from purekernel.records import frozen
 # A new layout gets a new folder; the old one stays for the versions that use it.
 _LAYOUT = "v1"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_MD5 = re.compile(r"[0-9a-f]{32}")
 
 # How often a waiting thread checks a lock: rarely enough to cost nothing, often enough that no
 # user notices the delay.
@@ -148,23 +146,18 @@ class Store:
         self._top = self.folder / _LAYOUT
         self._is_clear = False
 
-    def find(
-        self, *, sha256: str | None = None, md5: str | None = None, download: Download | None = None
-    ) -> Blob | None:
-        """Return the file with these digests, or ``None``; read and check its content.
+    def find(self, *, sha256: str | None, download: Download | None = None) -> Blob | None:
+        """Return the file with this digest, or ``None``; read and check its content.
 
         Args:
-            sha256: the digest in hexadecimal; if ``None``, ``md5`` is used.
-            md5: the digest in hexadecimal.
+            sha256: the digest in hexadecimal; ``None`` finds nothing.
             download: a request that the file must also match.
         """
-        if sha256 is None and md5 is not None:
-            sha256 = self._sha256_of(md5.lower())
         if sha256 is None or not _SHA256.fullmatch(sha256.lower()):
             return None
         path = self._blob(sha256.lower())
         blob = self._read(path, download)
-        if blob is None or (md5 is not None and blob.md5 != md5.lower()):
+        if blob is None:
             return None
         with suppress(OSError):  # the store may be read-only
             touch(path)
@@ -234,9 +227,6 @@ class Store:
                     sha256=inspection.sha256,
                     md5=inspection.md5,
                 )
-            replace_file(
-                self._md5_path(blob.md5), blob.sha256.encode(), by_way_of=self._temporary()
-            )
         return blob
 
     def _clear_away(self) -> None:
@@ -270,19 +260,8 @@ class Store:
             md5=inspection.md5,
         )
 
-    def _sha256_of(self, md5: str) -> str | None:
-        if not _MD5.fullmatch(md5):
-            return None
-        try:
-            return self._md5_path(md5).read_text("ascii")
-        except (OSError, ValueError):
-            return None
-
     def _blob(self, sha256: str) -> Path:
         return self._top / "blobs" / sha256[:2] / sha256
-
-    def _md5_path(self, md5: str) -> Path:
-        return self._top / "md5" / md5[:2] / md5
 
     def _record_path(self, url: str) -> Path:
         key = _key(url)
@@ -349,11 +328,9 @@ class Turn:
         ours: whether the lock was acquired, so that the shared partial download may be
             written. If not, its holder hangs or the file system does not support locks, and
             the caller must use a private name.
-        waited: whether another process held the lock before and may have fetched the file.
     """
 
     ours: bool
-    waited: bool
 
 
 @contextmanager
@@ -380,7 +357,6 @@ def taking_turns(
     import filelock  # noqa: PLC0415  # 30 ms, which a file in the store does not need
 
     lock = filelock.FileLock(path)
-    waited = False
     last_progress = progress()
     idle_seconds = 0.0
     while True:
@@ -393,11 +369,10 @@ def taking_turns(
             break
         else:
             try:
-                yield Turn(ours=True, waited=waited)
+                yield Turn(ours=True)
             finally:
                 lock.release()
             return
-        waited = True
         if stopped.wait(POLL_SECONDS):
             raise Stopped
         idle_seconds += POLL_SECONDS
@@ -405,4 +380,4 @@ def taking_turns(
             last_progress, idle_seconds = now, 0.0
         if idle_seconds >= patience_seconds:
             break
-    yield Turn(ours=False, waited=waited)
+    yield Turn(ours=False)

@@ -1,9 +1,16 @@
-"""Download one file from one web URL into the store; resume partial downloads."""
+"""Download one file from one web URL into the store; resume partial downloads.
+
+A request is never conditional (no ``If-None-Match`` or ``If-Modified-Since``). A validator is only
+a name that a server gives: a hostile mirror, or a host on the way, could give its own file the
+validator of the right one, which the right server would then confirm with status 304 forever. A
+stored file is used again if a digest from this run proves it. ``If-Range`` is used only with
+validators that this run received.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -56,6 +63,8 @@ class Transfer:
         url: the URL.
         ours: whether the lock of the URL is held, so that its shared partial download may be
             resumed.
+        begun: the validators of the partial downloads that this run began, by URL; updated in
+            place.
         received: called after each piece with the offset at which the request started, the
             size of the file so far, and its whole size, if known.
     """
@@ -67,6 +76,7 @@ class Transfer:
         url: str,
         *,
         ours: bool,
+        begun: MutableMapping[str, Validators],
         received: Callable[[int, int, int | None], None],
     ) -> None:
         self._received = received
@@ -75,10 +85,11 @@ class Transfer:
         self._url = url
         self._partial = store.partial(url, private=not ours)
         self._ours = ours
+        self._begun = begun
         self._head_was_checked = False
 
     def run(self, web: Web, *, most_seconds: float) -> Blob:
-        """Download the file, or return the stored file if it has not changed.
+        """Download the file.
 
         Raises:
             Fault: the URL did not provide the file.
@@ -106,35 +117,27 @@ class Transfer:
         """Return the offset in bytes at which the download can be resumed."""
         record = self._partial.record()
         size_bytes = self._partial.size_bytes()
-        if record is None or not self._can_verify_parts(record.validators):
+        if record is None or not (self._download.has_digest or self._range_validator(record)):
             return 0
         return size_bytes
 
+    def _range_validator(self, record: CacheEntry) -> str | None:
+        """Return the value of ``If-Range`` to resume a partial download that this run began."""
+        validators = record.validators
+        return validators.for_range if self._begun.get(self._url) == validators else None
+
     def _ask(self, web: Web, offset: int, most_seconds: float) -> Blob:
-        stored = None if offset else self._stored()
-        headers = self._range(offset) if offset else _conditions(stored and stored[0])
+        headers = self._range(offset) if offset else None
         with web.ask(self._url, headers=headers, most_seconds=most_seconds) as response:
-            if response.status == HTTPStatus.NOT_MODIFIED and stored is not None:
-                record, blob = stored
-                self._store.remember(self._url, record)
-                return blob
             if offset:
                 return self._resume(response, offset)
             if response.status != HTTPStatus.OK:
                 raise fault_of_status(response)
             return self._receive(response, 0, response.length, _validators(response))
 
-    def _stored(self) -> tuple[CacheEntry, Blob] | None:
-        """Return the stored file of this URL if it matches the request."""
-        record = self._store.record(self._url)
-        if record is None or record.sha256 is None or not record.validators:
-            return None
-        blob = self._store.find(sha256=record.sha256, download=self._download)
-        return None if blob is None else (record, blob)
-
     def _range(self, offset: int) -> dict[str, str]:
         record = self._partial.record()
-        validator = record.validators.for_range if record is not None else None
+        validator = self._range_validator(record) if record is not None else None
         headers = {"Range": f"bytes={offset}-"}
         return headers if validator is None else {**headers, "If-Range": validator}
 
@@ -181,6 +184,7 @@ class Transfer:
         with storing(self._store.folder):
             try:
                 if not offset:
+                    self._begun[self._url] = validators
                     self._partial.begin(self._beginning(validators, total))
                 self._write(response.pieces(), inspection, total)
             except OSError as error:
@@ -265,13 +269,10 @@ class Transfer:
 
     def _beginning(self, validators: Validators, total: int | None) -> CacheEntry | None:
         """Return the record for a new partial download, or ``None`` if it cannot be resumed."""
-        if not self._ours or not self._can_verify_parts(validators):
+        # It must be detected if two parts belong to different versions of the file.
+        if not self._ours or not (validators.for_range or self._download.has_digest):
             return None
         return CacheEntry(url=redact(self._url), size_bytes=total, validators=validators)
-
-    def _can_verify_parts(self, validators: Validators) -> bool:
-        """Return whether it would be detected if two parts belong to different versions."""
-        return bool(validators.for_range or self._download.sha256 or self._download.md5)
 
 
 def ask_size(web: Web, url: str, *, most_seconds: float) -> int | None:
@@ -327,15 +328,3 @@ def _announced(response: Response) -> int | None:
 
 def _validators(response: Response) -> Validators:
     return make_validators(response.headers.get("ETag"), response.headers.get("Last-Modified"))
-
-
-def _conditions(record: CacheEntry | None) -> dict[str, str]:
-    """Return the headers of a conditional request."""
-    if record is None:
-        return {}
-    headers = {}
-    if record.validators.etag is not None:
-        headers["If-None-Match"] = record.validators.etag
-    if record.validators.last_modified is not None:
-        headers["If-Modified-Since"] = record.validators.last_modified
-    return headers

@@ -74,6 +74,32 @@ NEEDS: dict[str, list[str]] = {"bash.tcz": ["readline.tcz"], "readline.tcz": []}
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [["fetch", "-q"], ["lock", "-q"], ["lock", "-q", "--update"], ["deps", "bash"]]
+)
+def test_files_of_a_hostile_mirror_do_not_stay(
+    command: list[str], here: Path, server: Server
+) -> None:
+    """The hostile mirror gives its files the validators of the right ones."""
+    tags = {"ETag": '"same"', "Last_Modified": "Thu, 14 Nov 2013 10:00:00 GMT"}
+    hostile = {"bash.tcz": make_extension("hostile", 64)}
+    for path, content in make_repository({"bash.tcz": []}, contents=hostile).items():
+        server.put(f"/{path}", content, **tags)
+    write_recipe(server, extensions='builtin = ["bash"]')
+    assert main(command) == 0
+    Path("purekernel.lock").unlink(missing_ok=True)
+    right = make_repository(NEEDS)
+    for path, content in right.items():
+        server.put(f"/{path}", content, **tags)
+    assert main(["lock", "-q"]) == 0
+    lock = load_lock()
+    assert set(lock.extensions) == set(NEEDS)
+    for name, pinned in lock.extensions.items():
+        assert pinned.file.sha256 == hashlib.sha256(right[f"{TCZ}/{name}"]).hexdigest()
+    assert 304 not in server.statuses()
+
+
+@pytest.mark.slow
 def test_changed_token_in_the_query_is_accepted(
     here: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,14 +22,18 @@ folder, *urls = sys.argv[1:]
 policy = DownloadPolicy(parallel=3, stall_seconds=60)
 with Downloads(Store(Path(folder)), policy=policy) as downloads:
     fetched = downloads.fetch_all(
-        Download(name=url.rpartition("/")[2], urls=(url,)) for url in urls
+        Download(name=url.rpartition("/")[2], urls=(url,), md5=digest or None)
+        for url, _mark, digest in (url.partition("#") for url in urls)
     )
 print(json.dumps([one.sha256 for one in fetched]))
 """
 
 
 class Child:
-    """A process that fetches ``urls`` into the store at ``folder``, and prints the digests."""
+    """A process that fetches ``urls`` into the store at ``folder``, and prints the digests.
+
+    A URL may end in ``#`` and the expected MD5.
+    """
 
     def __init__(self, folder: Path, urls: Sequence[str]) -> None:
         self._process = subprocess.Popen(

@@ -281,5 +281,5 @@ def test_offline_reports_all_missing_files(server: Server, store: Store) -> None
          "run once without --offline")
         for name in "bc"
     ]  # fmt: skip
-    assert files(store) == ["blobs", "md5", "urls"]
+    assert files(store) == ["blobs", "urls"]
     assert len(server.asked) == 1

@@ -10,7 +10,7 @@ import pytest
 from purekernel.fetch.store import Store
 from tests.fetch.answers import slowly
 from tests.fetch.children import Child
-from tests.fetch.fetching import blobs, extension, sha256
+from tests.fetch.fetching import blobs, extension, md5, sha256
 from tests.fetch.server import Server
 
 CONTENTS = {f"/{number}.tcz": extension(60_000, number) for number in range(8)}
@@ -29,6 +29,7 @@ def assert_whole(store: Store) -> None:
 @pytest.mark.slow
 def test_downloads_resume_after_killed_runs(server: Server, store: Store) -> None:
     urls = {path: server.put(path, content) for path, content in CONTENTS.items()}
+    proven = [f"{url}#{md5(CONTENTS[path])}" for path, url in urls.items()]
     for path in CONTENTS:
         server.script(path, *[slowly(0.003)] * 99)
     chance = random.Random(4)
@@ -38,7 +39,7 @@ def test_downloads_resume_after_killed_runs(server: Server, store: Store) -> Non
         recorded = {path for path, url in urls.items() if store.partial(url).record()}
         before, asked = sent_bytes(server), len(server.asked)
         moment = before + chance.randrange(1, 90_000)
-        child = Child(store.folder, list(urls.values()))
+        child = Child(store.folder, proven)
         while sent_bytes(server) < moment and child.runs:
             time.sleep(0.001)
             assert_whole(store)
@@ -53,7 +54,7 @@ def test_downloads_resume_after_killed_runs(server: Server, store: Store) -> Non
             parts[one.target] = 0
     assert killed >= 3
     assert gone_on >= 3
-    assert Child(store.folder, list(urls.values())).wait() == list(map(sha256, CONTENTS.values()))
+    assert Child(store.folder, proven).wait() == list(map(sha256, CONTENTS.values()))
     assert_whole(store)
     assert [path.name for path in blobs(store)] == sorted(map(sha256, CONTENTS.values()))
     # All partial files were deleted.

@@ -1,4 +1,4 @@
-"""Test the store: blobs, MD5 entries and records, also damaged or deleted ones."""
+"""Test the store: blobs and records, also damaged or deleted ones."""
 
 from __future__ import annotations
 
@@ -30,28 +30,18 @@ def add(store: Store, content: bytes = CONTENT) -> Blob:
     return store.add(partial, inspection)
 
 
-def test_find_by_sha256_or_md5(store: Store) -> None:
+def test_find_by_sha256(store: Store) -> None:
     blob = add(store)
     assert (blob.sha256, blob.md5, blob.size_bytes) == (SHA256, MD5, 3000)
     assert blob.path == store.folder / "v1" / "blobs" / SHA256[:2] / SHA256
-    for found in (
-        store.find(sha256=SHA256),
-        store.find(sha256=SHA256.upper()),
-        store.find(md5=MD5),
-        store.find(md5=MD5.upper()),
-        store.find(sha256=SHA256, md5=MD5),
-    ):
-        assert found == blob
-    assert store.find() is None
+    assert store.find(sha256=SHA256) == store.find(sha256=SHA256.upper()) == blob
+    assert store.find(sha256=None) is None
     assert store.find(sha256="0" * 64) is None
-    assert store.find(md5="0" * 32) is None
-    assert store.find(sha256=SHA256, md5="0" * 32) is None
 
 
 @pytest.mark.parametrize("digest", ["", "x", "../../../etc/passwd", "\0", "\ud800" * 64, "a" * 65])
 def test_find_invalid_digest_returns_none(digest: str, store: Store) -> None:
     assert store.find(sha256=digest) is None
-    assert store.find(md5=digest) is None
 
 
 def test_find_ignores_blob_that_does_not_match_request(store: Store) -> None:
@@ -81,7 +71,7 @@ def test_blobs_are_read_only(store: Store) -> None:
 def test_find_updates_blob_time(store: Store) -> None:
     blob = add(store)
     os.utime(blob.path, (1, 1))
-    store.find(md5=MD5)
+    store.find(sha256=SHA256)
     assert blob.path.stat().st_mtime > 1
 
 
@@ -96,10 +86,8 @@ def test_damaged_blob_is_deleted_and_refetched(
     path.write_bytes(content)
     assert store.find(sha256=SHA256) is None
     assert blobs(store) == []
-    # The request is unconditional, because the blob is missing.
     assert fetch(store, url) == CONTENT
     assert server.statuses() == [200, 200]
-    assert "if-none-match" not in server.asked[1].headers
     assert fetch(store, url, md5=MD5) == CONTENT
     assert len(server.asked) == 2
 
@@ -108,26 +96,6 @@ def test_folder_at_blob_path_is_ignored(server: Server, store: Store) -> None:
     place = store.folder / "v1" / "blobs" / SHA256[:2] / SHA256
     place.mkdir(parents=True)
     assert store.find(sha256=SHA256) is None
-
-
-@pytest.mark.parametrize(
-    "text", [b"", b"x", b"\xff" * 64, b"0" * 64, b"../" * 20, SHA256.encode() + b"\n"]
-)
-def test_invalid_md5_entry_is_refetched(text: bytes, server: Server, store: Store) -> None:
-    url = server.put("/a.tcz", CONTENT)
-    fetch(store, url)
-    (store.folder / "v1" / "md5" / MD5[:2] / MD5).write_bytes(text)
-    assert store.find(md5=MD5) is None
-    assert fetch(store, url, md5=MD5) == CONTENT
-    assert server.statuses() == [200, 304]
-
-
-def test_md5_entry_of_other_file_is_ignored(store: Store) -> None:
-    add(store)
-    other = add(store, b"other")
-    (store.folder / "v1" / "md5" / MD5[:2] / MD5).write_text(other.sha256)
-    assert store.find(md5=MD5) is None
-    assert store.find(sha256=other.sha256) == other
 
 
 def test_add_replaces_damaged_blob(store: Store) -> None:
@@ -141,7 +109,7 @@ def test_add_replaces_damaged_blob(store: Store) -> None:
 def test_add_keeps_existing_blob(store: Store) -> None:
     number = add(store).path.stat().st_ino
     assert add(store).path.stat().st_ino == number
-    assert files(store) == ["blobs", "md5"]
+    assert files(store) == ["blobs"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"[" * 100_000, b"null"])
@@ -206,7 +174,7 @@ def test_default_folder_is_user_cache(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_fetch_succeeds_after_files_of_store_are_deleted(server: Server, store: Store) -> None:
     """Another program may delete any file of the store between two runs."""
     url = server.put("/a.tcz", CONTENT)
-    for folder in ("md5", "urls", "blobs"):
+    for folder in ("urls", "blobs"):
         fetch(store, url, md5=MD5)
         for path in (store.folder / "v1" / folder).rglob("*"):
             if path.is_file():

@@ -40,7 +40,7 @@ def test_file_is_stored_unchanged(server: Server, store: Store) -> None:
     assert asked.headers["user-agent"].startswith("purekernel/")
     # Files are stored unchanged, so the request allows no content encoding.
     assert asked.headers["accept-encoding"] == "identity"
-    assert files(store) == ["blobs", "md5", "urls"]
+    assert files(store) == ["blobs", "urls"]
 
 
 def test_empty_file_is_fetched(server: Server, store: Store) -> None:

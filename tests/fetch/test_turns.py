@@ -18,7 +18,7 @@ from purekernel.fetch.model import Stopped
 from purekernel.fetch.store import Partial, Store, Turn, taking_turns
 from tests.fetch.answers import slowly
 from tests.fetch.children import Child
-from tests.fetch.fetching import QUICK, blobs, extension, fetch, files, sha256, want
+from tests.fetch.fetching import QUICK, blobs, extension, fetch, files, md5, sha256, want
 from tests.fetch.server import Exchange, Server
 from tests.ordinary import ordinary_user
 
@@ -36,7 +36,7 @@ def turn(path: Path, *, patience: float = 60, stopped: bool = False) -> Turn:
 def test_free_lock_is_acquired_and_released(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "x"
     for _ in range(2):
-        assert turn(path) == Turn(ours=True, waited=False)
+        assert turn(path) == Turn(ours=True)
     # The lock file stays. Deleting it while another process opens it would allow two holders.
     assert path.exists()
 
@@ -51,7 +51,7 @@ def test_lock_is_released_after_exception(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(KeyError):
             fail()
-    assert turn(tmp_path / "x") == Turn(ours=True, waited=False)
+    assert turn(tmp_path / "x") == Turn(ours=True)
 
 
 def test_wait_continues_while_holder_makes_progress(tmp_path: Path) -> None:
@@ -69,12 +69,12 @@ def test_wait_continues_while_holder_makes_progress(tmp_path: Path) -> None:
     with taking_turns(
         tmp_path / "x", patience_seconds=0.1, progress=progress, stopped=threading.Event()
     ) as taken:
-        assert taken == Turn(ours=True, waited=True)
+        assert taken == Turn(ours=True)
 
 
 def test_wait_ends_if_holder_hangs(tmp_path: Path) -> None:
     with FileLock(tmp_path / "x"):
-        assert turn(tmp_path / "x", patience=0.1) == Turn(ours=False, waited=True)
+        assert turn(tmp_path / "x", patience=0.1) == Turn(ours=False)
 
 
 def test_wait_raises_if_stopped(tmp_path: Path) -> None:
@@ -85,10 +85,10 @@ def test_wait_raises_if_stopped(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="rights are another matter on Windows")
 def test_lock_that_cannot_be_created_is_not_waited_for(open_folder: Path) -> None:
     (open_folder / "file").write_bytes(b"")
-    assert turn(open_folder / "file" / "x") == Turn(ours=False, waited=False)
+    assert turn(open_folder / "file" / "x") == Turn(ours=False)
     open_folder.chmod(0o555)
     with ordinary_user():
-        assert turn(open_folder / "locks" / "x") == Turn(ours=False, waited=False)
+        assert turn(open_folder / "locks" / "x") == Turn(ours=False)
 
 
 def test_download_proceeds_if_lock_holder_hangs(server: Server, store: Store) -> None:
@@ -102,7 +102,7 @@ def test_download_proceeds_if_lock_holder_hangs(server: Server, store: Store) ->
             stream.write(b"theirs")
         assert fetch(store, url, policy=policy) == CONTENT
         assert b"".join(store.partial(url).pieces()) == b"theirs"
-    assert files(store) == ["blobs", "md5", "partials", "urls"]
+    assert files(store) == ["blobs", "partials", "urls"]
 
 
 class Watched(Store):
@@ -172,18 +172,16 @@ def test_waiting_download_proceeds_if_lock_holder_failed(server: Server, store: 
 @pytest.mark.parametrize("processes", [2, pytest.param(8, marks=pytest.mark.nightly)])
 def test_concurrent_processes_share_one_store(processes: int, server: Server, store: Store) -> None:
     contents = {f"/{number}.tcz": extension(20_000, number) for number in range(12)}
-    urls = [server.put(path, content) for path, content in contents.items()]
+    urls = [f"{server.put(path, content)}#{md5(content)}" for path, content in contents.items()]
     for path in contents:
         server.script(path, slowly(0.002))
     children = [Child(store.folder, urls) for _ in range(processes)]
     for child in children:
         assert child.wait() == [sha256(content) for content in contents.values()]
-    # Each file was sent once. Later requests got status 304.
-    sent = Counter(one.target for one in server.asked if one.status == 200)
-    assert sent == dict.fromkeys(contents, 1)
-    assert {one.status for one in server.asked} <= {200, 304}
+    # Each file was sent once. Later, its MD5 proved the stored file.
+    assert Counter(one.target for one in server.asked) == dict.fromkeys(contents, 1)
     assert len(blobs(store)) == 12
-    assert files(store) == ["blobs"] * 12 + ["md5"] * 12 + ["urls"] * 12
+    assert files(store) == ["blobs"] * 12 + ["urls"] * 12
 
 
 def test_thread_waiting_for_lock_ends_on_close(server: Server, store: Store) -> None:
