@@ -187,6 +187,15 @@ class FormatError(PurekernelError, ValueError):
         return [self._place]
 
 
+class UnsupportedError(FormatError):
+    """Refuse a file of a kind, or with a feature, that purekernel does not support.
+
+    The file may be valid: nothing in it violates its format.
+    """
+
+    default_hint = "the file may be valid: convert it, or use another one"
+
+
 class LimitError(FormatError):
     """Refuse input that exceeds a limit, which guards against hostile or damaged files."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attrs import evolve, field
 
-from purekernel.errors import FormatError, LimitError
+from purekernel.errors import FormatError, LimitError, UnsupportedError
 from purekernel.records import frozen
 
 Buffer = bytes | bytearray | memoryview
@@ -92,6 +92,21 @@ class Input:
         """
         return FormatError(
             source=f"{self.name}, line {line}", expected=expected, got=got, hint=hint
+        )
+
+    def unsupported(
+        self, offset: int | None, expected: str, got: str, *, hint: str = ""
+    ) -> UnsupportedError:
+        """Return an error about a feature that is not supported, for the caller to raise.
+
+        The arguments are those of :meth:`fail`; ``got`` names the feature.
+        """
+        return UnsupportedError(
+            source=self.name,
+            offset=self._position(offset),
+            expected=expected,
+            got=f"{got}, which is not supported",
+            hint=hint,
         )
 
     def exceed(self, offset: int | None, expected: str, got: str, *, hint: str = "") -> LimitError:

@@ -15,6 +15,7 @@ LIBRARIES = {
     "compression.zstd": "formats/zstd.py",
     "deflate": "encode/libraries.py",
     "lz4.block": "formats/lz4.py",
+    "lz4.frame": "formats/lz4.py",
     "passlib.hash": "rootfs/passwords.py",
     "pysequoia": "formats/debian/release.py",
     "zopfli": "encode/libraries.py",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from attrs import field
 
-from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.detect import FileKind, detect, name_kind
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.tree import display
@@ -74,7 +74,7 @@ def parse_ar(file: Input) -> tuple[ArMember, ...]:
         raise file.fail(
             0,
             f"an ar archive, which starts with {display(MAGIC)}",
-            display(bytes(view[: len(MAGIC)])) if view else "an empty file",
+            name_kind(view) or (display(bytes(view[: len(MAGIC)])) if view else "an empty file"),
         )
     return tuple(_iter_members(file))
 

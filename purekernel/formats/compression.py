@@ -149,19 +149,19 @@ def _check_zstd_frame(file: Input, start: int) -> None:
         exponent, mantissa = header[1] >> 3, header[1] & 7
         window_bytes = (8 + mantissa) << (7 + exponent)
         if window_bytes > _MOST_WINDOW_BYTES:
-            raise file.fail(
+            raise file.unsupported(
                 start,
                 f"a zstd frame with a window of at most {_MOST_WINDOW_BYTES >> 20} MiB",
-                f"a window of {window_bytes >> 20} MiB, which is not supported",
+                f"a window of {window_bytes >> 20} MiB",
                 hint="compress the file again without --long",
             )
         dictionary_at = 2
     dictionary_bytes = (0, 1, 2, 4)[descriptor & _DICTIONARY_SIZE]
     if any(header[dictionary_at : dictionary_at + dictionary_bytes]):
-        raise file.fail(
+        raise file.unsupported(
             start,
             "a zstd frame without a dictionary",
-            "one that needs a dictionary, which is not supported",
+            "one that needs a dictionary",
             hint="compress the file again without a dictionary",
         )
 
@@ -211,6 +211,10 @@ def _decompress(file: Input, compression: _Compression, start: int, already_byte
     except FormatError:
         raise
     except compression.errors as error:
+        if "unsupported" in str(error).lower():
+            raise file.unsupported(
+                start, f"an {compression.name} stream with known options", str(error)
+            ) from None
         raise file.fail(start, f"a valid {compression.name} stream", str(error)) from None
     content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     return Inflated(content=content, end=offset - len(stream.unused_data))

@@ -69,6 +69,54 @@ class FileKind(Enum):
         return self.magics[0] if self.magics else b""
 
 
+# Kinds that purekernel does not read: where their magic number is, the number, and the kind. The
+# first hold files or compressed data.
+_OTHER_ARCHIVES = (
+    (0, b"LZIP\x01", "an lzip file"),
+    (0, b"\x89LZO\0\r\n\x1a\n", "an lzop file"),
+    (0, b"\x1f\x9d", "a file of compress (.Z)"),
+    *((0, b"%c\xb5\x2f\xfd" % low, "a file of a zstd before 0.8") for low in range(0x22, 0x28)),
+    (0, b"PK\x05\x06", "an empty zip archive"),
+    (0, b"Rar!\x1a\x07", "a RAR archive"),
+    (0, b"xar!", "a xar archive"),
+    (0, b"MSCF", "a cabinet archive"),
+    (0, b"\xed\xab\xee\xdb", "an RPM package"),
+    (0, b"070707", "a cpio archive of the old portable format (odc)"),
+    (0, b"\xc7\x71", "a cpio archive of the old binary format"),
+    (0, b"\x71\xc7", "a cpio archive of the old binary format, big-endian"),
+    (0, b"sqsh", "a big-endian squashfs image"),
+    (0, b"shsq", "a squashfs image of a vendor's LZMA variant"),
+    (0, b"-rom1fs-", "a romfs image"),
+    (0, b"\x45\x3d\xcd\x28", "a cramfs image"),
+    (0, b"XFSB", "an XFS file system"),
+    (0, b"LUKS\xba\xbe", "an encrypted LUKS volume"),
+    (0, b"Salted__", "a file encrypted by openssl"),
+    (0, b"age-encryption.org/", "a file encrypted by age"),
+    (0, b"-----BEGIN PGP MESSAGE", "a file encrypted by OpenPGP"),
+    (0, b"QFI\xfb", "a qcow2 disk image"),
+    (0, b"KDMV", "a VMDK disk image"),
+    (0, b"vhdxfile", "a VHDX disk image"),
+    (3, b"NTFS    ", "an NTFS file system"),
+    (54, b"FAT1", "a FAT file system"),
+    (82, b"FAT32", "a FAT file system"),
+    (0x400, b"\xe2\xe1\xf5\xe0", "an EROFS image"),
+    (0x438, b"\x53\xef", "an ext2, ext3 or ext4 file system"),
+    (0x8001, b"BEA01", "a UDF image without ISO 9660"),
+    (0x10040, b"_BHRfS_M", "a Btrfs file system"),
+)
+_OTHER_FILES = (
+    (36, b"\x18\x28\x6f\x01", "a Linux kernel for ARM (zImage)"),
+    (56, b"ARM\x64", "a Linux kernel for ARM64"),
+    (56, b"RSC\x05", "a Linux kernel for RISC-V"),
+    (0, b"MZ", "an EFI or Windows program"),
+    (0x1FE, b"\x55\xaa", "a disk image with a boot sector"),
+)
+
+_ARCHIVES = frozenset(FileKind) - {
+    FileKind.PNG, FileKind.JPEG, FileKind.WOFF2, FileKind.BZIMAGE, FileKind.ELF, FileKind.TEXT,
+    FileKind.OTHER,
+}  # fmt: skip
+
 _TAR_BLOCK_BYTES = 512
 _TAR_CHECKSUM = slice(148, 156)
 # What the checksum of a tar header may start with: a digit or a blank. Other files need no sum.
@@ -110,6 +158,32 @@ def detect(data: Buffer) -> FileKind:
     if found is not None:
         return found
     return FileKind.OTHER if b"\0" in head else FileKind.TEXT
+
+
+def name_kind(data: Buffer) -> str | None:
+    """Return the kind of the file ``data`` for messages, also of kinds that are not supported.
+
+    Returns:
+        ``None`` if the kind is not known: for text, and for most files without a magic number.
+    """
+    kind = detect(data)
+    if kind not in (FileKind.TEXT, FileKind.OTHER):
+        # An empty tar archive, or anything else.
+        return kind.description if any(memoryview(data)[:_TAR_BLOCK_BYTES]) else None
+    return _find_other(data, _OTHER_ARCHIVES) or _find_other(data, _OTHER_FILES)
+
+
+def is_archive(data: Buffer) -> bool:
+    """Return whether ``data`` holds files or is compressed, also if purekernel cannot read it."""
+    return detect(data) in _ARCHIVES or _find_other(data, _OTHER_ARCHIVES) is not None
+
+
+def _find_other(data: Buffer, kinds: tuple[tuple[int, bytes, str], ...]) -> str | None:
+    view = memoryview(data)
+    for offset, magic, description in kinds:
+        if view[offset : offset + len(magic)] == magic:
+            return description
+    return None
 
 
 def detect_start(view: memoryview, start: int = 0) -> FileKind | None:

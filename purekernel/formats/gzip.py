@@ -142,7 +142,7 @@ def _stream_start(file: Input, offset: int) -> int:
     if magic != MAGIC:
         raise file.fail(offset, "a gzip member (1f 8b)", magic.hex(" "))
     if method != DEFLATE or flags & RESERVED_FLAGS:
-        raise file.fail(
+        raise file.unsupported(
             offset + 2,
             "method 8 (deflate) and no reserved flags",
             f"method {method}, flags {flags:#04x}",

@@ -87,10 +87,10 @@ def parse_frame(file: Input, start: int = 0, *, already_bytes: int = 0) -> Infla
     view = file.view
     flags = bytes(view[start + _FLAGS_OFFSET : start + _FLAGS_OFFSET + 1])
     if flags and flags[0] & _HAS_DICTIONARY:
-        raise file.fail(
+        raise file.unsupported(
             start,
             "an LZ4 frame without a dictionary",
-            "one that needs a dictionary, which is not supported",
+            "one that needs a dictionary",
             hint="compress the file again without a dictionary",
         )
     stream = load_library("lz4.frame").LZ4FrameDecompressor()

@@ -9,14 +9,14 @@ from purekernel.errors import InputError
 from purekernel.formats import squashfs
 from purekernel.formats.compression import unpack
 from purekernel.formats.cpio import parse_cpio
-from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.detect import FileKind, detect, name_kind
 from purekernel.formats.mtree import apply_manifest, is_mtree
 from purekernel.formats.tar import parse_tar
 from purekernel.host.overlay_folder import host_node, load_folder
 from purekernel.host.read import is_folder, load_file, unreadable
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
-from purekernel.tree import Directory, File, Layer, Metadata, Node, Tree
+from purekernel.tree import Buffer, Directory, File, Layer, Metadata, Node, Tree
 
 ACCEPTED = (
     "a folder, a tar archive or a cpio archive of the newc kind (plain or compressed with "
@@ -69,13 +69,17 @@ def parse_layer(file: Input, *, what: str = "overlay") -> Layer:
     elif kind is FileKind.TAR:
         tree = parse_tar(plain)
     else:
-        head = bytes(plain.view[:6])
-        raise InputError(
-            f"{file.name} is not a known kind of {what}: "
-            f"it starts with {head.hex(' ') or 'nothing'}",
-            hint=f"give {ACCEPTED}",
-        )
+        raise InputError(_wrong_kind(file.name, plain.data, what), hint=f"give {ACCEPTED}")
     return Layer(source=file.name, tree=tree)
+
+
+def _wrong_kind(name: str, plain: Buffer, what: str) -> str:
+    known = name_kind(plain)
+    if known is not None:
+        article = "an" if what[0] in "aeiou" else "a"
+        return f"{name} is {known}, which is not supported as {article} {what}"
+    head = bytes(memoryview(plain)[:6])
+    return f"{name} is not a known kind of {what}: it starts with {head.hex(' ') or 'nothing'}"
 
 
 def _load_manifest(data: bytes, path: Path, mtime: int, limits: Limits) -> Layer:

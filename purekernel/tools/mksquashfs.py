@@ -14,7 +14,7 @@ from purekernel.encode.encoders import Effort
 from purekernel.encode.squashfs import SquashfsCompression, make_codec
 from purekernel.errors import InputError, UsageError, raise_all
 from purekernel.formats.compression import COMPRESSED
-from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.detect import FileKind, detect, is_archive, name_kind
 from purekernel.formats.squashfs import Options, write_squashfs
 from purekernel.host.below import image_name
 from purekernel.host.overlay_reader import parse_layer
@@ -172,7 +172,8 @@ def gather(
         limits: the readers' limits.
 
     Raises:
-        InputError: a source is missing or unreadable, or two sources have the same name.
+        InputError: a source is missing or unreadable, an archive of an unsupported kind, or two
+            sources have the same name.
         FormatError: an archive is damaged.
         LimitError: the sources exceed ``limits``.
         TreeError: a name is longer than Linux allows.
@@ -184,6 +185,12 @@ def gather(
         data = load_file(source, limits=limits)
         if detect(data) in _ARCHIVES:
             return parse_layer(Input(data, name=str(source), limits=limits), what="source").tree
+        if is_archive(data):
+            raise InputError(
+                f"{source} is {name_kind(data)}, which is not supported as a source",
+                hint="unpack it and give the folder; to add the file as it is, give the folder "
+                "that contains it",
+            )
     tree = Tree(_TOP)
     for source in sources:
         name = parse_path(image_name(source.resolve().name or "root"))

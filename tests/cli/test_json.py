@@ -280,9 +280,20 @@ def test_documented_codes_are_the_codes_of_all_errors() -> None:
         CombinedError,
         FormatError,
         errors.LimitError,
+        errors.UnsupportedError,
     }
     codes = {error("x").code for error in classes}
-    codes |= {"format", "limit", "network", "usage", "interrupted", "memory", "system", "internal"}
+    codes |= {
+        "format",
+        "limit",
+        "unsupported",
+        "network",
+        "usage",
+        "interrupted",
+        "memory",
+        "system",
+        "internal",
+    }
     assert set(listed) == codes
 
 

@@ -126,6 +126,17 @@ def test_archives_and_images_are_packed(folder: Path) -> None:
     assert Path("again.tcz").read_bytes() == Path("from-cpio.tcz").read_bytes()
 
 
+def test_archive_of_an_unsupported_kind_is_no_file_of_an_image(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a.zip").write_bytes(b"PK\3\4" + bytes(60))
+    assert tool("mksquashfs", "a.zip", "x.tcz") == 1
+    message, hint = capsys.readouterr().err.splitlines()
+    assert message == "purekernel: a.zip is a zip archive, which is not supported as a source"
+    assert hint.strip().startswith("unpack it and give the folder; to add the file as it is, ")
+    assert not Path("x.tcz").exists()
+
+
 def test_sources_are_packed_side_by_side(folder: Path) -> None:
     (folder / "more.tar").write_bytes(b"no archive, by the way")
     assert tool("mksquashfs", "root/usr", "more.tar", "x.tcz") == 0

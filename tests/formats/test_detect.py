@@ -17,7 +17,7 @@ from fixtures.core_iso import make_core_iso
 from fixtures.kernel import make_kernel
 from purekernel.formats.compress import build_zstd
 from purekernel.formats.cpio import build_cpio
-from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.detect import FileKind, detect, is_archive, name_kind
 from purekernel.formats.lz4 import build_frame, build_lz4
 from purekernel.formats.tar import build_tar
 from purekernel.tree import File, Metadata, Tree
@@ -120,3 +120,25 @@ def test_each_magic_number_is_detected(kind: FileKind) -> None:
 @given(st.binary(max_size=600))
 def test_any_bytes_have_a_kind(data: bytes) -> None:
     assert detect(data) in FileKind
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "archive"),
+    [
+        (make_zip(), "a zip archive", True),
+        (b"LZIP\1" + bytes(20), "an lzip file", True),
+        (b"070707" + b"0" * 70, "a cpio archive of the old portable format (odc)", True),
+        (bytes(0x438) + b"\x53\xef" + bytes(600), "an ext2, ext3 or ext4 file system", True),
+        (b"sqsh" + bytes(92), "a big-endian squashfs image", True),
+        (bytes(510) + b"\x55\xaa", "a disk image with a boot sector", False),
+        (b"MZ" + bytes(100), "an EFI or Windows program", False),
+        (b"\x7fELF", "an ELF file", False),
+        (b"text\n", None, False),
+        (b"", None, False),
+    ],
+)
+def test_kind_is_named_also_if_it_is_not_supported(
+    data: bytes, name: str | None, archive: bool
+) -> None:
+    assert name_kind(data) == name
+    assert is_archive(data) is archive

@@ -73,14 +73,14 @@ def test_built_member_has_no_name_time_or_host() -> None:
             lambda data: data[:2] + b"\x09" + data[3:],
             (
                 "x.gz, byte 2: expected method 8 (deflate) and no reserved flags, "
-                "got method 9, flags 0x00"
+                "got method 9, flags 0x00, which is not supported"
             ),
         ),
         (
             lambda data: data[:3] + b"\x80" + data[4:],
             (
                 "x.gz, byte 2: expected method 8 (deflate) and no reserved flags, "
-                "got method 8, flags 0x80"
+                "got method 8, flags 0x80, which is not supported"
             ),
         ),
         (

@@ -65,9 +65,7 @@ def test_tar_whose_first_name_starts_like_gzip_is_read_as_tar() -> None:
     assert parse_layer(Input(build_tar(tree), name="x")).tree == tree
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"PK\3\4", b"#!/bin/sh\n", gzip.compress(b"text", mtime=0)]
-)
+@pytest.mark.parametrize("content", [b"", b"PK\3", b"#!/bin/sh\n", gzip.compress(b"text", mtime=0)])
 def test_unknown_format_is_refused_with_accepted_formats(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(content)
@@ -79,8 +77,26 @@ def test_unknown_format_is_refused_with_accepted_formats(content: bytes, tmp_pat
     )
     assert caught.value.hint == (
         "give a folder, a tar archive or a cpio archive of the newc kind (plain or compressed "
-        "with gzip, bzip2, xz, zstd or lz4 -l), a squashfs image (.tcz), or a manifest (#mtree)"
+        "with gzip, bzip2, xz, lzma, zstd or lz4), a squashfs image (.tcz), or a manifest (#mtree)"
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"PK\3\4" + bytes(60), "a zip archive"),
+        (gzip.compress(b"PK\3\4" + bytes(60)), "a zip archive"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(60), "a 7z archive"),
+        (b"\x89LZO\0\r\n\x1a\n" + bytes(60), "an lzop file"),
+        (bytes(0x438) + b"\x53\xef" + bytes(900), "an ext2, ext3 or ext4 file system"),
+        (b"LUKS\xba\xbe" + bytes(600), "an encrypted LUKS volume"),
+        (b"\x7fELF" + bytes(60), "an ELF file"),
+    ],
+)
+def test_unsupported_kind_is_named(content: bytes, named: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_layer(Input(content, name="x"))
+    assert str(caught.value) == f"x is {named}, which is not supported as an overlay"
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import bisect
 import struct
 
+from purekernel.formats.detect import name_kind
 from purekernel.formats.iso.layout import BOOT_RECORD, FIRST_DESCRIPTOR, SECTOR_BYTES
 from purekernel.input import Input
 from purekernel.records import frozen
@@ -117,9 +118,13 @@ class _Surveyor:
             offset = number * SECTOR_BYTES
             raw = bytes(self._view[offset : offset + SECTOR_BYTES])
             if len(raw) < SECTOR_BYTES:
-                raise self._file.fail(offset, "a volume descriptor", "the end of the file")
+                kind = name_kind(self._view) if number == FIRST_DESCRIPTOR else None
+                raise self._file.fail(offset, "a volume descriptor", kind or "the end of the file")
             if raw[1:6] != IDENTIFIER:
-                raise self._file.fail(offset + 1, "a volume descriptor (CD001)", repr(raw[1:6])[1:])
+                kind = name_kind(self._view) if number == FIRST_DESCRIPTOR else None
+                raise self._file.fail(
+                    offset + 1, "a volume descriptor (CD001)", kind or repr(raw[1:6])[1:]
+                )
             # A boot record is valid only in sector 17 (El Torito, 2.0).
             if raw[0] != BOOT or number == BOOT_RECORD:
                 descriptors.append((raw[0], raw))

@@ -9,7 +9,7 @@ import struct
 
 from attrs import field
 
-from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.detect import FileKind, detect, name_kind
 from purekernel.formats.elf import ByteOrder, ElfClass
 from purekernel.formats.elf.layout import CLASS_AT, DATA_AT, DATA_BIG, DATA_LITTLE, LAYOUTS
 from purekernel.input import Input
@@ -125,7 +125,7 @@ def parse_sections(file: Input) -> Sections:
 def _identify(file: Input) -> tuple[ElfClass, ByteOrder]:
     view = file.view
     if detect(view) is not FileKind.ELF or len(view) <= _IDENT_BYTES:
-        raise file.fail(0, "an ELF file", repr(bytes(view[:4])))
+        raise file.fail(0, "an ELF file", name_kind(view) or repr(bytes(view[:4])))
     try:
         elf_class = ElfClass(view[CLASS_AT])
     except ValueError:

@@ -154,7 +154,7 @@ def unpacker(compression: int, file: Input) -> Unpacker:
         return parse_block
     if compression == ZSTD:
         return _unpack_zstd
-    raise file.fail(
+    raise file.unsupported(
         20,
         "blocks compressed with gzip, xz, lz4 or zstd",
         NAMES.get(compression, f"compression {compression}"),

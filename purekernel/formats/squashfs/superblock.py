@@ -7,7 +7,7 @@ from typing import Any
 
 from PySquashfsImage.structure import Superblock as LibrarySuperblock
 
-from purekernel.formats.detect import FileKind
+from purekernel.formats.detect import FileKind, name_kind
 from purekernel.formats.squashfs.layout import (
     LEAST_BLOCK_LOG,
     MOST_BLOCK_LOG,
@@ -78,14 +78,21 @@ def parse_superblock(file: Input) -> Any:
     view = file.view
     magic = bytes(view[:4])
     if len(view) < SUPERBLOCK_BYTES or magic != MAGIC:
+        kind = None if magic == MAGIC else name_kind(view)
         raise file.fail(
             0,
             "a squashfs image (68 73 71 73)",
-            f"{magic.hex(' ') or 'no bytes'} in a file of {len(view)} bytes",
+            f"{kind or magic.hex(' ') or 'no bytes'} in a file of {len(view)} bytes",
         )
     block = LibrarySuperblock.from_bytes(bytes(view[:SUPERBLOCK_BYTES]))
     if (block.s_major, block.s_minor) != (4, 0):
-        raise file.fail(28, "squashfs version 4.0", f"{block.s_major}.{block.s_minor}")
+        raise file.unsupported(
+            28,
+            "squashfs version 4.0",
+            f"version {block.s_major}.{block.s_minor}",
+            hint="unpack the image with the program that made it, and build it again with "
+            "'mksquashfs -b 4096'",
+        )
     if (
         not LEAST_BLOCK_LOG <= block.block_log <= MOST_BLOCK_LOG
         or block.block_size != 1 << block.block_log
