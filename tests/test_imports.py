@@ -14,6 +14,7 @@ LIBRARIES = {
     "backports.zstd": "formats/zstd.py",
     "compression.zstd": "formats/zstd.py",
     "deflate": "encode/libraries.py",
+    "difflib": "similar.py",
     "lz4.block": "formats/lz4.py",
     "lz4.frame": "formats/lz4.py",
     "passlib.hash": "rootfs/passwords.py",

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 import json
 import re
 from collections.abc import Iterable
 from typing import Any
 
+from purekernel.similar import find_similar
+
 # A longer value does not fit on a line of a message.
 MAX_SHOWN_CHARACTERS = 60
-
-# No key is longer, and comparing long words is slow.
-MAX_COMPARED_CHARACTERS = 64
 
 TYPE_WORDS = {
     "string": "text",
@@ -82,10 +80,8 @@ def nearest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str |
         known: the valid words.
         closeness: the lowest similarity that counts, from 0 to 1.
     """
-    if len(word) > MAX_COMPARED_CHARACTERS:
-        return None
     plain = {_plain(name): name for name in known}
-    matches = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=closeness)
+    matches = find_similar(_plain(word), plain, closeness=closeness)
     return plain[matches[0]] if matches else None
 
 

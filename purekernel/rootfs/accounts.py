@@ -6,7 +6,6 @@ an account is there.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -34,6 +33,7 @@ from purekernel.rootfs.account_files import (
 )
 from purekernel.rootfs.ownership import ROOT_ID, STAFF_GROUP
 from purekernel.rootfs.passwords import valid_hash
+from purekernel.similar import find_similar
 from purekernel.tree import (
     ROOT,
     Directory,
@@ -61,9 +61,6 @@ GROUP_GID = 2
 DEFAULT_SHELL = b"/bin/sh"
 HOMES = b"/home/"
 SHADOW_MODE = 0o640
-
-# The most names to compare with a misspelt one.
-MOST_COMPARED = 1000
 
 # The default rule of useradd(8).
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -355,8 +352,8 @@ class _Accounts:
             self._set_password(user, change.password_hash.encode())
 
     def _unknown(self, wanted: str) -> UsageError:
-        known = [name.decode("utf-8", "replace") for name in self._passwd.names[:MOST_COMPARED]]
-        near = difflib.get_close_matches(wanted, known, n=1)
+        known = (name.decode("utf-8", "replace") for name in self._passwd.names)
+        near = find_similar(wanted, known)
         instead = f"write '{near[0]}', or give" if near else "give"
         return UsageError(
             f"user '{wanted}': not found in the image",

@@ -6,7 +6,6 @@ Core-scripts; cp of busybox, which they use for loading.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -22,6 +21,7 @@ from purekernel.errors import (
 )
 from purekernel.rootfs.ownership import ROOT_ID, STAFF_GROUP, START_SCRIPTS, TC_USER
 from purekernel.rootfs.patterns import is_wild, parse_pattern
+from purekernel.similar import find_similar
 from purekernel.tree import (
     ROOT,
     Directory,
@@ -52,10 +52,6 @@ MODULES = b"usr/local/lib/modules"
 # tce-setup splits the list at blanks.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~@-]{0,200}")
 
-# Limits of the search for a path similar to a missing one: an extension has some hundreds of paths,
-# and a comparison takes the product of the two lengths.
-MOST_COMPARED = 2000
-MOST_COMPARED_BYTES = 200
 MOST_SUGGESTED = 20
 
 
@@ -163,15 +159,12 @@ def _find(tree: Tree, wanted: bytes) -> list[bytes]:
 
 def _suggest(tree: Tree, wanted: bytes) -> str:
     """Return a hint with the path most similar to a missing one, or an empty text."""
-    if len(wanted) > MOST_COMPARED_BYTES:
-        return ""
     known: dict[str, bytes] = {}
     for path, _node in tree.walk():
         if name(path) == name(wanted):
             return f"use the similar path {display(path)}"
-        if len(known) < MOST_COMPARED and len(path) <= MOST_COMPARED_BYTES:
-            known[path.decode("utf-8", "replace")] = path
-    near = difflib.get_close_matches(wanted.decode("utf-8", "replace"), known, n=1)
+        known[path.decode("utf-8", "replace")] = path
+    near = find_similar(wanted.decode("utf-8", "replace"), known)
     return f"use the similar path {display(known[near[0]])}" if near else ""
 
 

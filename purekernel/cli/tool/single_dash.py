@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import click
+
+from purekernel.similar import find_similar
 
 
 class SingleDashCommand(click.Command):
@@ -41,7 +42,7 @@ class SingleDashCommand(click.Command):
                 continue
             option = known.get(name)
             if option is None:
-                close = difflib.get_close_matches(word, known)
+                close = find_similar(word, known, most=3)
                 raise click.NoSuchOption(word, possibilities=close or None, ctx=ctx)
             if name == self.rest_option:
                 # Each argument becomes a value of the option.

@@ -8,7 +8,6 @@ libarchive's archive_read_support_format_mtree.c, which supports only the octal 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -18,6 +17,7 @@ from attrs import field
 from purekernel.errors import FormatError, PathError
 from purekernel.input import Input
 from purekernel.records import frozen
+from purekernel.similar import find_similar
 from purekernel.tree import Buffer, display, parse_path
 
 SIGNATURE = b"#mtree"
@@ -194,8 +194,8 @@ def check_keyword(keyword: bytes, value: bytes | None, line: ManifestLine) -> No
     if keyword not in known:
         names = sorted(word.decode() for word in known)
         text = keyword.decode("utf-8", "replace")
-        near = difflib.get_close_matches(text, names, n=1, cutoff=0)[0]
-        hint = f"the most similar keyword is '{near}'"
+        near = find_similar(text, names, closeness=0)
+        hint = f"the most similar keyword is '{near[0]}'" if near else "see mtree(5)"
         if keyword.startswith(b"#"):
             hint = "put comments on lines of their own; in a name, write \\043 for '#'"
         raise line.fail("a keyword of mtree(5)", display(keyword), hint=hint)
