@@ -10,16 +10,8 @@ from pathlib import Path
 
 import click
 
-from purekernel.cli.build import build_command
-from purekernel.cli.bundle import bundle_command
-from purekernel.cli.cache import cache_command
-from purekernel.cli.deps import deps_command
-from purekernel.cli.fetch import fetch_command
-from purekernel.cli.init import init_command
-from purekernel.cli.lock import lock_command
+from purekernel.cli.lazy_group import LazyGroup
 from purekernel.cli.printer import ErrorReport, Printer, asks_for_json, report_of
-from purekernel.cli.schema import schema_command
-from purekernel.cli.tool import tool_command
 from purekernel.errors import CombinedError, DownloadError, PurekernelError, UsageError
 from purekernel.interruption import EXIT_STATUS as INTERRUPTED
 from purekernel.interruption import Interruption, end_on_signals
@@ -40,6 +32,9 @@ Exit status:
 
 
 @click.group(
+    cls=LazyGroup,
+    package="purekernel.cli",
+    names=("build", "bundle", "cache", "deps", "fetch", "init", "lock", "schema", "tool"),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EPILOG,
     no_args_is_help=True,
@@ -50,20 +45,6 @@ def purekernel() -> None:
 
     It needs no root, mount, chroot or other program. The same inputs give the same bytes.
     """
-
-
-for command in (
-    build_command,
-    bundle_command,
-    cache_command,
-    deps_command,
-    fetch_command,
-    init_command,
-    lock_command,
-    schema_command,
-    tool_command,
-):
-    purekernel.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

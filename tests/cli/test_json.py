@@ -243,7 +243,10 @@ def test_graph_and_json_options_are_mutually_exclusive(capsys: pytest.CaptureFix
 
 def test_every_command_has_a_json_option() -> None:
     def commands(group: click.Group) -> Iterator[click.Command]:
-        for command in group.commands.values():
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
             if isinstance(command, click.Group):
                 yield from commands(command)
             else:
