@@ -6,6 +6,10 @@ through :meth:`Input.fail`.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from functools import partial
+
 from attrs import evolve, field
 
 from purekernel.errors import FormatError, LimitError, UnsupportedError
@@ -15,9 +19,44 @@ Buffer = bytes | bytearray | memoryview
 """Bytes, possibly a view into the archive that they were read from."""
 
 
+class Budget:
+    """What all inputs of one command may unpack to together. Threads may share it.
+
+    Args:
+        most_bytes: the limit.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self._used_bytes = 0
+        self._lock = threading.Lock()
+
+    @property
+    def used_bytes(self) -> int:
+        """The size of what was unpacked so far."""
+        return self._used_bytes
+
+    def has(self, size_bytes: int) -> bool:
+        """Return whether ``size_bytes`` are left."""
+        return self._used_bytes + size_bytes <= self.most_bytes
+
+    def draw(self, size_bytes: int) -> bool:
+        """Use ``size_bytes`` if they are left; return whether they are."""
+        with self._lock:
+            if not self.has(size_bytes):
+                return False
+            self._used_bytes += size_bytes
+            return True
+
+    def rewind(self, used_bytes: int) -> None:
+        """Return to an earlier state, after all that was unpacked since has been dropped."""
+        with self._lock:
+            self._used_bytes = used_bytes
+
+
 @frozen(kw_only=True)
 class Limits:
-    """The limits of one input.
+    """The limits of the inputs of one command.
 
     Attributes:
         unpacked_bytes: the unpacked size of one stream or image. A Tiny Core image has about
@@ -25,20 +64,41 @@ class Limits:
             few MB before it fills the memory of a small machine.
         members: the number of names in one archive. A desktop distribution has about 150,000.
         depth: the depth of nested folders. Linux limits it only by PATH_MAX.
+        total_bytes: the unpacked size of all inputs together; ``None`` for ``unpacked_bytes``.
+        budget: counts it; ``None`` to limit only each input by itself.
     """
 
     unpacked_bytes: int = 1 << 30
     members: int = 200_000
     depth: int = 256
+    total_bytes: int | None = None
+    budget: Budget | None = field(default=None, eq=False, repr=False)
+
+    def budgeted(self) -> Limits:
+        """Return these limits with a new budget, unless they have one."""
+        if self.budget is not None:
+            return self
+        total_bytes = self.unpacked_bytes if self.total_bytes is None else self.total_bytes
+        return evolve(self, budget=Budget(total_bytes))
+
+    def mark(self) -> Callable[[], None]:
+        """Return a function that gives back what is unpacked from now on, if it is dropped."""
+        budget = self.budget
+        return (lambda: None) if budget is None else partial(budget.rewind, budget.used_bytes)
+
+    def unbudgeted(self) -> Limits:
+        """Return these limits without the budget, to read again what was counted."""
+        return evolve(self, budget=None)
 
 
-DEFAULT_LIMITS = Limits()
+# A large remaster and its overlays, extensions and packages unpack to some hundred MB.
+DEFAULT_LIMITS = Limits(total_bytes=2 << 30)
 
 _HOSTILE = "the archive is damaged or hostile: use another copy of it"
 
 
 def limits_of(unpacked_bytes: int | None) -> Limits:
-    """Return the default limits, with ``unpacked_bytes`` replaced unless it is ``None``."""
+    """Return limits of ``unpacked_bytes`` for all inputs together; ``None`` for the default."""
     return DEFAULT_LIMITS if unpacked_bytes is None else Limits(unpacked_bytes=unpacked_bytes)
 
 
@@ -56,12 +116,14 @@ class Input:
         limits: the limits of everything that is read from ``data``.
         start: the position of ``data`` in the file called ``name``, in bytes. Messages give
             positions in that file.
+        is_counted: whether ``data`` was counted when it was unpacked.
     """
 
     data: Buffer = field(repr=_shown)
     name: str = field(kw_only=True)
     limits: Limits = field(default=DEFAULT_LIMITS, kw_only=True)
     start: int = field(default=0, kw_only=True)
+    is_counted: bool = field(default=False, kw_only=True, eq=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -145,13 +207,46 @@ class Input:
             data: the unpacked bytes.
             name: the name for messages; by default that of this input.
         """
-        return evolve(self, data=data, name=self.name if name is None else name, start=0)
+        name = self.name if name is None else name
+        return evolve(self, data=data, name=name, start=0, is_counted=True)
 
     def check_unpacked(self, size_bytes: int, offset: int | None = None) -> None:
-        """Raise LimitError if ``size_bytes`` exceeds the limit of unpacked data."""
+        """Raise LimitError if ``size_bytes`` exceeds the limit of unpacked data or the budget."""
         most = self.limits.unpacked_bytes
         if size_bytes > most:
             raise self.exceed(offset, f"at most {most} bytes unpacked", f"{size_bytes} or more")
+        budget = self.limits.budget
+        if budget is not None and not budget.has(size_bytes):
+            raise self._out_of_budget(budget, size_bytes, offset)
+
+    def count_unpacked(
+        self, size_bytes: int, offset: int | None = None, *, already_bytes: int = 0
+    ) -> int:
+        """Take ``size_bytes`` of unpacked data from the budget.
+
+        Args:
+            size_bytes: the size of data that was unpacked, or is about to be.
+            offset: where in :attr:`data` it is packed, in bytes.
+            already_bytes: what was unpacked from the same input before.
+
+        Returns:
+            The size of all data unpacked from this input.
+
+        Raises:
+            LimitError: that exceeds the limit of one input, or the budget is used up.
+        """
+        most, total_bytes = self.limits.unpacked_bytes, already_bytes + size_bytes
+        if total_bytes > most:
+            raise self.exceed(offset, f"at most {most} bytes unpacked", f"{total_bytes} or more")
+        budget = self.limits.budget
+        if budget is not None and not budget.draw(size_bytes):
+            raise self._out_of_budget(budget, size_bytes, offset)
+        return total_bytes
+
+    def count_data(self) -> None:
+        """Take the data itself from the budget, unless it was counted when it was unpacked."""
+        if not self.is_counted:
+            self.count_unpacked(len(self.data), 0)
 
     def check_members(self, count: int, offset: int | None = None) -> None:
         """Raise LimitError if ``count`` exceeds the limit of names in an archive."""
@@ -164,6 +259,14 @@ class Input:
         depth, most = path.count(b"/") + 1, self.limits.depth
         if depth > most:
             raise self.exceed(offset, f"at most {most} folders deep", f"{depth}", hint=_HOSTILE)
+
+    def _out_of_budget(self, budget: Budget, size_bytes: int, offset: int | None) -> LimitError:
+        return self.exceed(
+            offset,
+            f"at most {budget.most_bytes} bytes unpacked from all inputs together",
+            f"{budget.used_bytes + size_bytes} or more",
+            hint="if you trust the inputs, raise the limit with --max-unpacked",
+        )
 
     def _position(self, offset: int | None) -> int | None:
         return None if offset is None else self.start + offset

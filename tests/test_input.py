@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from purekernel.errors import FormatError, LimitError
-from purekernel.input import Input, Limits
+from purekernel.input import DEFAULT_LIMITS, Budget, Input, Limits
 
 
 def test_fault_names_file_position_and_what_was_expected() -> None:
@@ -103,3 +104,64 @@ def test_values_at_the_limits_are_accepted() -> None:
 def test_representation_does_not_show_the_data() -> None:
     assert "<1048576 bytes>" in repr(Input(bytes(1 << 20), name="big"))
     assert isinstance(Input(b"", name="a").fail(0, "x", "y"), FormatError)
+
+
+def test_inputs_share_one_budget_and_the_one_at_which_it_ends_is_named() -> None:
+    limits = Limits(unpacked_bytes=10, total_bytes=15).budgeted()
+    first, second = (Input(b"", name=name, limits=limits) for name in ("first", "second"))
+    assert first.count_unpacked(4) == 4
+    assert first.count_unpacked(6, already_bytes=4) == 10
+    second.check_unpacked(5)
+    with pytest.raises(LimitError) as caught:
+        second.count_unpacked(6, 3)
+    assert str(caught.value) == (
+        "second, byte 3: expected at most 15 bytes unpacked from all inputs together, got 16 or "
+        "more"
+    )
+    assert caught.value.hint == "if you trust the inputs, raise the limit with --max-unpacked"
+    # What does not fit is not taken.
+    assert second.count_unpacked(5) == 5
+    with pytest.raises(LimitError, match="together, got 16 or more"):
+        second.check_unpacked(1)
+
+
+def test_data_that_was_unpacked_is_not_counted_again() -> None:
+    limits = Limits(unpacked_bytes=10).budgeted()
+    file = Input(b"12345678", name="a", limits=limits)
+    file.count_data()
+    file.unpacked(b"12345678").count_data()
+    file.unpacked(b"12345678").part(3).count_data()
+    assert limits.budget is not None
+    assert limits.budget.used_bytes == 8
+    with pytest.raises(LimitError, match=r"a, byte 0: .* together, got 16 or more"):
+        file.count_data()
+
+
+def test_budget_is_given_back_for_what_was_dropped() -> None:
+    limits = Limits(unpacked_bytes=10).budgeted()
+    file = Input(b"", name="a", limits=limits)
+    file.count_unpacked(3)
+    restart = limits.mark()
+    file.count_unpacked(7)
+    restart()
+    file.count_unpacked(7)
+    Limits().mark()()
+
+
+def test_limits_keep_their_budget_and_are_compared_without_it() -> None:
+    limits = Limits(unpacked_bytes=10)
+    budgeted = limits.budgeted()
+    assert budgeted == limits
+    assert budgeted.budgeted() is budgeted
+    assert limits.budgeted().budget is not budgeted.budget
+    assert budgeted.unbudgeted().budget is None
+    total = DEFAULT_LIMITS.budgeted().budget
+    assert total is not None
+    assert total.most_bytes == 2 * DEFAULT_LIMITS.unpacked_bytes == 2 << 30
+
+
+def test_threads_take_no_more_than_the_budget() -> None:
+    budget = Budget(10_000)
+    with ThreadPoolExecutor(4) as threads:
+        drawn = list(threads.map(budget.draw, [3] * 5000))
+    assert (sum(drawn), budget.used_bytes) == (3333, 9999)

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from purekernel.cli.gathering import request_options, store_options
-from purekernel.cli.parameters import PathParameter, Size, Words
+from purekernel.cli.gathering import limit_option, request_options, store_options
+from purekernel.cli.parameters import PathParameter, Words
 from purekernel.cli.printer import Printer, reports
 from purekernel.recipe.flavour import EMITS
 
@@ -108,11 +108,7 @@ from purekernel.recipe.flavour import EMITS
     show_envvar=True,
     help="The newest time in the image, in seconds since 1970, UTC.  [default: the newest input's]",
 )
-@click.option(
-    "--max-unpacked",
-    type=Size(),
-    help="The maximum unpacked size of one input, such as 4G.  [default: 1G]",
-)
+@limit_option
 @click.option(
     "--dry-run", is_flag=True, help="Print what would be fetched and written; write nothing."
 )

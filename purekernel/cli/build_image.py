@@ -127,7 +127,7 @@ def take_context(options: dict[str, Any], progress: StepTimer, **settings: Any) 
     settings.update({name: options.pop(name) for name in STORE_OPTIONS if name in options})
     return Context(
         **settings,
-        limits=limits_of(options.pop("max_unpacked", None)),
+        limits=limits_of(options.pop("max_unpacked", None)).budgeted(),
         environment=os.environ,
         progress=progress,
         report=progress.had,

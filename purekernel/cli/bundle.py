@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from purekernel.cli.gathering import request_options, store_options
-from purekernel.cli.parameters import PathParameter, Size
+from purekernel.cli.gathering import limit_option, request_options, store_options
+from purekernel.cli.parameters import PathParameter
 from purekernel.cli.printer import Printer, reports
 
 DEFAULT_FOLDER = "build-files"
@@ -39,11 +39,7 @@ DEFAULT_FOLDER = "build-files"
     help="The newest time in the bundle, in seconds since 1970, UTC.  [default: the newest "
     "input's]",
 )
-@click.option(
-    "--max-unpacked",
-    type=Size(),
-    help="The maximum unpacked size of one input, such as 4G.  [default: 1G]",
-)
+@limit_option
 @click.option(
     "--dry-run", is_flag=True, help="Print what would be fetched and written; write nothing."
 )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from purekernel.cli.parameters import PathParameter
+from purekernel.cli.parameters import PathParameter, Size
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -40,6 +40,13 @@ config_option = click.option(
     metavar="FILE",
     callback=_file,
     help="A file of MK_BUNDLE_…= lines, as for the original scripts.",
+)
+
+limit_option = click.option(
+    "--max-unpacked",
+    type=Size(),
+    help="The maximum unpacked size of all inputs together, such as 4G.  [default: 2G, and 1G "
+    "for each]",
 )
 
 _REQUEST = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from purekernel.cli.gathering import request_options, store_options
+from purekernel.cli.gathering import limit_option, request_options, store_options
 from purekernel.cli.printer import Printer, reports
 
 
@@ -14,6 +14,7 @@ from purekernel.cli.printer import Printer, reports
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @request_options
 @store_options
+@limit_option
 @click.option(
     "--update",
     is_flag=True,

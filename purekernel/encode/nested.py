@@ -83,10 +83,22 @@ def recompress_all(
     ]
 
 
-def _only_member(view: memoryview, limits: Limits = DEFAULT_LIMITS) -> GzipMember | None:
+def declared_bytes(data: Buffer) -> int:
+    """Return the unpacked size that a gzip file of one member of less than 4 GiB declares."""
+    if len(data) < TRAILER.size:
+        return 0
+    _crc, size_bytes = TRAILER.unpack_from(data, len(data) - TRAILER.size)
+    return int(size_bytes)
+
+
+def _only_member(view: memoryview) -> GzipMember | None:
     """Return the only member of a sound gzip file without an extra field, else ``None``."""
+    # Many files are unpacked at once, so none may unpack to more than it declares.
+    most_bytes = min(declared_bytes(view), DEFAULT_LIMITS.unpacked_bytes)
     try:
-        member = parse_member(Input(view, name="a gzip file", limits=limits))
+        member = parse_member(
+            Input(view, name="a gzip file", limits=Limits(unpacked_bytes=most_bytes))
+        )
     except FormatError:
         return None
     return None if member.end != len(view) or view[FLAGS_OFFSET] & FEXTRA else member
@@ -113,7 +125,7 @@ def _is_result(old: Buffer, kept: bytes) -> bool:
     start = old_member.stream
     if view[:start] != old_view[:start] or view[-TRAILER.size :] != old_view[-TRAILER.size :]:
         return False
-    member = _only_member(view, Limits(unpacked_bytes=len(old_member.content)))
+    member = _only_member(view)
     return member is not None and member.content == old_member.content
 
 

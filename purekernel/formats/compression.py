@@ -55,7 +55,7 @@ class _Decompressor(Protocol):
 
 
 def unpack(file: Input, *, already_bytes: int = 0) -> Buffer:
-    """Return ``file`` decompressed; return uncompressed data unchanged.
+    """Return ``file`` decompressed; return uncompressed data unchanged. The budget counts both.
 
     Args:
         file: compressed or uncompressed data; see :func:`unpack_streams`.
@@ -66,6 +66,7 @@ def unpack(file: Input, *, already_bytes: int = 0) -> Buffer:
         LimitError: the unpacked size exceeds the limit.
     """
     if detect(file.data) not in COMPRESSED:
+        file.count_data()
         return file.data
     unpacked = unpack_streams(file, already_bytes=already_bytes)
     end = skip_zeros(file.view, unpacked.end)
@@ -202,9 +203,8 @@ def _decompress(file: Input, compression: _Compression, start: int, already_byte
             offset += len(pending)
             step_bytes = min(2 * step_bytes, STEP_BYTES)
             piece = stream.decompress(pending, STEP_BYTES)
-            size_bytes += len(piece)
             pieces.append(piece)
-            file.check_unpacked(size_bytes, start)
+            size_bytes = file.count_unpacked(len(piece), start, already_bytes=size_bytes)
             if not piece and offset == len(view) and stream.needs_input and not stream.eof:
                 expected = f"the rest of a {compression.name} stream"
                 raise file.fail(len(view), expected, "the end of the file")

@@ -165,8 +165,9 @@ class _FatReader:
                     tree.add(path, Directory(metadata=Metadata(mode=0o755)))
                     pending.append((path, self._chain(entry.cluster, path)))
                     continue
-                unpacked_bytes += entry.size_bytes
-                self._file.check_unpacked(unpacked_bytes)
+                unpacked_bytes = self._file.count_unpacked(
+                    entry.size_bytes, already_bytes=unpacked_bytes
+                )
                 content = self._chain(entry.cluster, path, entry.size_bytes)
                 tree.add(path, File(metadata=Metadata(mode=0o644), content=content))
         return tree

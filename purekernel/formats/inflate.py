@@ -61,7 +61,7 @@ def inflate(
     view = file.view
     inflater = zlib.decompressobj(wbits=window_bits)
     pieces: list[bytes] = []
-    size_bytes = 0
+    size_bytes = already_bytes
     fed = start
     step_bytes = FIRST_STEP_BYTES
     pending: Buffer = b""
@@ -74,9 +74,10 @@ def inflate(
                 step_bytes = min(2 * step_bytes, STEP_BYTES)
             piece = inflater.decompress(pending, STEP_BYTES)
             pending = inflater.unconsumed_tail
-            size_bytes += len(piece)
             pieces.append(piece)
-            file.check_unpacked(already_bytes + size_bytes, start if header is None else header)
+            size_bytes = file.count_unpacked(
+                len(piece), start if header is None else header, already_bytes=size_bytes
+            )
             if fed == len(view) and not pending and not piece and not inflater.eof:
                 raise file.fail(len(view), "the rest of a deflate stream", "the end of the file")
     except zlib.error as error:

@@ -62,10 +62,11 @@ def parse_legacy_frame(file: Input, start: int = 0, *, already_bytes: int = 0) -
             got = f"{len(packed)} of its {packed_bytes} bytes"
             raise file.fail(offset, "a valid LZ4 block", got)
         try:
-            unpacked += parse_block(packed, BLOCK_BYTES)
+            block = parse_block(packed, BLOCK_BYTES)
         except ValueError as error:
             raise file.fail(offset, "a valid LZ4 block", str(error)) from None
-        file.check_unpacked(already_bytes + len(unpacked), offset)
+        already_bytes = file.count_unpacked(len(block), offset, already_bytes=already_bytes)
+        unpacked += block
         offset = block_start + packed_bytes
     return Inflated(content=bytes(unpacked), end=offset)
 
@@ -106,9 +107,8 @@ def parse_frame(file: Input, start: int = 0, *, already_bytes: int = 0) -> Infla
             piece = stream.decompress(pending, STEP_BYTES)
         except RuntimeError as error:
             raise file.fail(start, "a valid LZ4 frame", _reason(error)) from None
-        size_bytes += len(piece)
         pieces.append(piece)
-        file.check_unpacked(size_bytes, start)
+        size_bytes = file.count_unpacked(len(piece), start, already_bytes=size_bytes)
         if not piece and offset == len(view) and stream.needs_input and not stream.eof:
             raise file.fail(len(view), "the rest of an LZ4 frame", "the end of the file")
     content = pieces[0] if len(pieces) == 1 else b"".join(pieces)

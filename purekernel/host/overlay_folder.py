@@ -198,8 +198,9 @@ class _FolderReader:
             self._input.check_members(len(tree) + 1)
             node = host_node(entry, mtime=self._mtime, limits=self._limits)
             if isinstance(node, File):
-                self._content_bytes += len(node.content)
-                self._input.check_unpacked(self._content_bytes)
+                self._content_bytes = self._input.count_unpacked(
+                    len(node.content), already_bytes=self._content_bytes
+                )
             tree.add(path, node)
         except TreeError as error:
             raise error.within(self._input.name) from None

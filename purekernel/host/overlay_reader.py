@@ -143,8 +143,9 @@ class _FindOnHost:
             raise unreadable(path, error) from None
         node = host_node(path, mtime=self._mtime, limits=self._limits)
         if isinstance(node, File):
-            self._content_bytes += len(node.content)
             folder = Input(b"", name=str(self._folder), limits=self._limits)
-            folder.check_unpacked(self._content_bytes)
+            self._content_bytes = folder.count_unpacked(
+                len(node.content), already_bytes=self._content_bytes
+            )
         self._last = path, node
         return node

@@ -270,6 +270,7 @@ def load_host_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, xattrs: bool 
         LimitError: the file exceeds ``limits``.
     """
     content = load_file(path, limits=limits)
+    Input(content, name=str(path), limits=limits).count_data()
     try:
         attributes = _read_xattrs(path.resolve()) if xattrs and _HAS_XATTRS else ()
         return File(metadata=_metadata(path.stat(), attributes), content=content)

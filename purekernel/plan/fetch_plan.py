@@ -225,7 +225,7 @@ def open_plan_context(
             downloads=downloads,
             lock=lock,
             lock_path=path,
-            limits=settings.limits,
+            limits=settings.limits.budgeted(),
         )
 
 
@@ -254,9 +254,11 @@ def gather(
             raised together where possible.
     """
     progress = progress or Silent()
+    restart = context.limits.mark()
     try:
         return _gather(context, complete=complete, progress=progress)
     except _IndexDoubtedError as doubt:
+        restart()
         try:
             return _gather(evolve(context, use_indexes=False), complete=complete, progress=progress)
         except PurekernelError:

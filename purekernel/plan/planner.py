@@ -49,12 +49,14 @@ def make_plan(context: PlanContext) -> tuple[Planner, Plan]:
     Raises:
         PurekernelError: as for :meth:`Planner.plan`.
     """
+    restart = context.limits.mark()
     planner = Planner(context)
     try:
         return planner, planner.plan()
     except PurekernelError:
         if not planner.disputable:
             raise
+    restart()
     planner = Planner(evolve(context, use_indexes=False))
     return planner, planner.plan()
 

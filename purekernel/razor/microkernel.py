@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 
-from attrs import evolve, field, fields
+from attrs import field, fields
 
 from purekernel.errors import BundleError, UsageError, inside, raise_all
 from purekernel.formats.core_iso import Base, parse_base
@@ -30,7 +30,7 @@ from purekernel.recipe.model import Recipe
 from purekernel.recipe.overlays import Overlays, missing_overlays
 from purekernel.records import frozen
 from purekernel.rootfs.ownership import own_as_root
-from purekernel.tree import Buffer, Layer, Pass, content_bytes
+from purekernel.tree import Buffer, Layer, Pass
 
 VERSION_FILE = b"tmp/mk-version.yaml"
 METADATA_FILE = b"iso-metadata.yaml"
@@ -230,16 +230,12 @@ def _check_changes(changes: Recipe) -> None:
 
 def _bundle_layers(bundle: Bundle, limits: Limits) -> list[Layer]:
     layers: list[Layer] = []
-    # All overlays share one limit, so that many archives cannot add up beyond it.
-    left_bytes = limits.unpacked_bytes
     with inside(bundle.source):
         for source, part in bundle.overlays:
             if isinstance(part, Layer):
                 layers.append(part)
                 continue
-            shared = evolve(limits, unpacked_bytes=left_bytes)
-            tree = parse_tar(Input(part, name=source, limits=shared))
-            left_bytes = max(0, left_bytes - content_bytes(tree))
+            tree = parse_tar(Input(part, name=source, limits=limits))
             layers.append(Layer(source=source, tree=tree))
     return layers
 

@@ -106,7 +106,9 @@ class Outputs:
         """
         if self.compression is Compression.GZIP:
             return self.compression  # every kernel of a Core release supports it
-        supported = read_compressions(Input(kernel, name=source, limits=limits))
+        # The unpacked kernel is not kept.
+        file = Input(kernel, name=source, limits=limits.unbudgeted())
+        supported = read_compressions(file)
         if self.compression is None:
             return choose_compression(supported)
         check_taken(self.compression, supported)

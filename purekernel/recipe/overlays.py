@@ -93,7 +93,7 @@ class Overlays:
                     check_digest(path, choice.sha256)
             if is_folder(path):
                 return None
-            layer = self._load(choice, 0)
+            layer = self._load(choice, 0, self._limits)
         return layer if choice.keep_owners else own_as_root(layer)
 
     def _at(self, choice: OverlayChoice, layer: Layer | None, mtime: int) -> Layer:
@@ -103,7 +103,9 @@ class Overlays:
             not on_host or all(node.metadata.mtime for _path, node in layer.tree.walk())
         ):
             return layer
-        layer = self._load(choice, mtime)
+        # What was read before is counted already, and is dropped.
+        limits = self._limits if layer is None else self._limits.unbudgeted()
+        layer = self._load(choice, mtime, limits)
         return layer if choice.keep_owners else own_as_root(layer)
 
     def _fetched(self, url: str) -> Layer:
@@ -116,9 +118,9 @@ class Overlays:
         name, content = fetched
         return parse_layer(Input(content, name=name, limits=self._limits))
 
-    def _load(self, choice: OverlayChoice, mtime: int) -> Layer:
+    def _load(self, choice: OverlayChoice, mtime: int, limits: Limits) -> Layer:
         with inside(choice.place("path")):
-            return load_layer(self._path(choice), mtime=mtime, limits=self._limits)
+            return load_layer(self._path(choice), mtime=mtime, limits=limits)
 
     def _path(self, choice: OverlayChoice) -> Path:
         path = Path(choice.path or "")

@@ -41,6 +41,7 @@ def build(
             others.
     """
     context, outputs = context or Context(), outputs or Outputs()
+    context = evolve(context, limits=context.limits.budgeted())
     if isinstance(source, Recipe):
         with planning.open_plan_context(source, context) as plan_context:
             gathered = planning.gather(plan_context, progress=context.progress)

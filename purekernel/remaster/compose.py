@@ -58,9 +58,7 @@ class Assembly:
         self._plan = gathered.plan
         self._conventions = gathered.plan.conventions
         self._context = context
-        self._overlays = Overlays(
-            gathered.plan.recipe, limits=context.limits, fetched=gathered.file
-        )
+        self._overlays = Overlays(gathered.plan.recipe, limits=self.limits, fetched=gathered.file)
 
     @property
     def recipe(self) -> Recipe:
@@ -75,7 +73,7 @@ class Assembly:
     @property
     def limits(self) -> Limits:
         """Limits on parsed input."""
-        return self._context.limits
+        return self._gathered.planner.limits
 
     @property
     def iso(self) -> bytes:
@@ -152,7 +150,8 @@ class Assembly:
                 overlay.file(GEM_FOLDER + b"/gem.list", names)
             return
         specs = {
-            name: gem_format.parse_gem(Input(data, name=name)).spec for name, data in files.items()
+            name: gem_format.parse_gem(Input(data, name=name, limits=self.limits)).spec
+            for name, data in files.items()
         }
         overlay.files(GEM_MIRROR + b"/gems", files)
         overlay.files(GEM_MIRROR, gem_format.build_gem_index(specs, deflate=Libdeflate().encode))

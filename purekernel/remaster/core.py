@@ -13,13 +13,14 @@ from attrs import evolve
 
 from purekernel.encode.cache import Cache
 from purekernel.encode.encoders import RECIPES, Effort, EffortEncoders, Encoder, Libdeflate
-from purekernel.encode.nested import recompress_all
+from purekernel.encode.nested import declared_bytes, recompress_all
 from purekernel.encode.segments import Segment, deflate_segments
 from purekernel.formats import gzip
 from purekernel.formats.compress import compress
 from purekernel.formats.cpio import CpioMember, build_trailer, iter_members, join_members
 from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.initramfs import Compression
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.interruption import result_of
 from purekernel.progress import Progress, Silent
 from purekernel.records import frozen
@@ -232,11 +233,13 @@ def recompress_nested(
     cache: Cache | None = None,
     modules: bool = True,
     progress: Progress | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Tree:
     """Return ``tree`` with its gzip files recompressed, if the effort includes that.
 
     The uncompressed content and the gzip header of each file, with its name and time, stay the
-    same. A file with an MD5 file beside it is left unchanged, because the digest must match.
+    same. A file with an MD5 file beside it is left unchanged, because the digest must match. So is
+    a file with which all of them would unpack to more than ``limits`` allow for one input.
 
     Args:
         tree: the tree to read; it is not changed.
@@ -245,18 +248,23 @@ def recompress_nested(
         cache: caches their results.
         modules: whether to recompress kernel modules too.
         progress: counts the files.
+        limits: limits on parsed input.
     """
     recipe = RECIPES[effort]
     if not recipe.nested:
         return tree
-    candidates = {
-        path: node
-        for path, node in tree.walk()
-        if isinstance(node, File)
-        and detect(node.content) is FileKind.GZIP
-        and path + CHECKSUM_SUFFIX not in tree
-        and (modules or not is_packed_module(path))
-    }
+    candidates: dict[bytes, File] = {}
+    left_bytes = limits.unpacked_bytes
+    for path, node in tree.walk():
+        if (
+            isinstance(node, File)
+            and detect(node.content) is FileKind.GZIP
+            and path + CHECKSUM_SUFFIX not in tree
+            and (modules or not is_packed_module(path))
+            and (size_bytes := declared_bytes(node.content)) <= left_bytes
+        ):
+            left_bytes -= size_bytes
+            candidates[path] = node
     smaller = recompress_all(
         [node.content for node in candidates.values()],
         recipe,

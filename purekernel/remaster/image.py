@@ -279,6 +279,7 @@ def _pack(
                 cache=cache,
                 modules=outputs.modules is not Modules.KEEP,
                 progress=context.progress,
+                limits=context.limits,
             )
     with context.progress.step("compressing"):
         core = pack_core(

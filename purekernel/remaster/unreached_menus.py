@@ -118,7 +118,9 @@ def _included(iso: Tree, path: bytes, node: File, changes: BootChanges) -> Itera
 
 def _inside_efi(entry: BootEntry, changes: BootChanges, limits: Limits) -> Iterator[str]:
     try:
-        tree = parse_fat(Input(entry.content, name=entry.location, limits=limits))
+        # The unpacked files are not kept.
+        file = Input(entry.content, name=entry.location, limits=limits.unbudgeted())
+        tree = parse_fat(file)
     except PurekernelError:
         yield f"a menu inside {entry.location}, if it has one: it is not a readable FAT file system"
         return

@@ -84,7 +84,7 @@ def write_extension(
         raise UsageError(
             f"--dep {invalid[0]}: must be an extension", hint="use a name that ends in .tcz"
         )
-    limits = limits_of(max_unpacked)
+    limits = limits_of(max_unpacked).budgeted()
     extension, notes = convert_package(
         load_file(package, limits=limits),
         source=str(package),

@@ -83,7 +83,7 @@ def make_squashfs(
         UsageError: a user, a group or an excluded path is invalid.
         PurekernelError: a source cannot be read, or the image cannot be written.
     """
-    limits = limits_of(max_unpacked)
+    limits = limits_of(max_unpacked).budgeted()
     uid = 0 if all_root else None if force_uid is None else user_number(force_uid)
     gid = 0 if all_root else None if force_gid is None else group_number(force_gid)
     names = list(excluded)

@@ -493,3 +493,27 @@ def test_progress_on_a_terminal_is_erased_at_the_end(folder: Path) -> None:
     assert b"reading the bundle" in shown or b"compressing" in shown or b"writing" in shown
     assert shown.endswith((b"\x1b[?25h\r\x1b[1A\x1b[2K", b"\x1b[2K", b"\x1b[?25h"))
     assert b"\x1b" not in out
+
+
+@pytest.mark.slow
+def test_overlays_that_unpack_to_too_much_together_are_refused_by_name(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = Tree()
+    tree.add(b"zeros", File(metadata=FILE, content=bytes(20 << 20)))
+    for name in ("a.tgz", "b.tgz"):
+        (folder / name).write_bytes(gzip.compress(build_tar(tree)))
+    (folder / "c").mkdir()
+    (folder / "c/zeros").write_bytes(bytes(20 << 20))
+    command = ["build", "bundle.tar.gz", "--iso-version", "0.9.0.1", "--effort", "fast", "-q"]
+    for overlays, where in ((("a.tgz", "b.tgz"), "b.tgz, byte 0"), (("a.tgz", "c"), "c/zeros")):
+        options = [option for name in overlays for option in ("--overlay", name)]
+        assert main([*command, *options, "--max-unpacked", "32M"]) == 1
+        message, hint = two_lines(capsys.readouterr().err)
+        assert message.startswith(
+            f"{where}: expected at most 33554432 bytes unpacked from all inputs together, got "
+        )
+        assert hint == "if you trust the inputs, raise the limit with --max-unpacked"
+        untouched(folder)
+    # An overlay counts once, although it is read again for its entries without a time.
+    assert main([*command, "--overlay", "a.tgz", "--max-unpacked", "32M"]) == 0

@@ -17,7 +17,7 @@ from purekernel.formats.gem.index import INDEX_LIMITS, parse_gem_index, unpack_g
 from purekernel.formats.tar import build_tar
 from purekernel.host.overlay_folder import load_folder
 from purekernel.input import Input
-from purekernel.tree import ROOT, File, Symlink, Tree
+from purekernel.tree import ROOT, File, Metadata, Symlink, Tree
 from tests.fetch.server import Server
 from tests.workshop import NEEDS, Workshop, core_iso, inner, notes, text, two_lines
 
@@ -666,3 +666,33 @@ def test_host_keys_are_noted_and_can_be_excluded(
     assert notes(capsys.readouterr().err) == []
     assert key not in inner(made, "ssh-setup-files")
     assert b"usr/local/etc/ssh/sshd_config" in inner(made, "ssh-setup-files")
+
+
+@pytest.mark.slow
+def test_tarballs_of_a_project_count_towards_one_limit(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = Tree()
+    tree.add(b"zeros", File(metadata=Metadata(mode=0o644), content=bytes(20 << 20)))
+    (workshop.top / "mk-open-vm-tools.tar.gz").write_bytes(gzip(build_tar(tree)))
+    command = ("--iso-version", "0.9.0.1", "--effort", "fast", "-q", "-o", workshop.out)
+    assert workshop.run("build", *command, "--max-unpacked", "16M") == 1
+    ((message, _hint),) = two_lines(capsys.readouterr().err)
+    assert message.startswith("dependencies/mk-open-vm-tools.tar.gz, byte 0: expected at most ")
+    (workshop.top / "zeros.tgz").write_bytes(gzip(build_tar(tree)))
+    overlay = ("--overlay", workshop.top / "zeros.tgz")
+    assert workshop.run("build", *command, *overlay, "--max-unpacked", "32M") == 1
+    ((message, hint),) = two_lines(capsys.readouterr().err)
+    assert "expected at most 33554432 bytes unpacked from all inputs together" in message
+    assert "--max-unpacked" in hint
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["lock", "fetch"])
+def test_limit_holds_for_commands_that_only_read_the_base(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    base = ("-b", workshop.project / "list")
+    (workshop.project / "list").write_text("alsa-KERNEL.tcz\n")
+    assert workshop.run(command, *base, "--max-unpacked", "1K") == 1
+    assert "expected at most 1024 bytes unpacked" in capsys.readouterr().err

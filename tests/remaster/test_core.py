@@ -23,10 +23,10 @@ from purekernel.encode.encoders import Effort
 from purekernel.formats.core_iso import parse_base
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.gzip import parse_member
-from purekernel.input import Input
+from purekernel.input import Input, Limits
 from purekernel.remaster.core import pack_core, recompress_nested
 from purekernel.threads import Threads
-from purekernel.tree import DeviceKind, File, Tree
+from purekernel.tree import DeviceKind, File, Metadata, Tree
 from tests.executors import AtOnce
 from tests.oracles import require, run
 from tests.processes import environment, purekernel
@@ -278,3 +278,19 @@ def test_bytes_do_not_depend_on_hash_seed_or_jobs(tmp_path: Path) -> None:
         said.add(done.stdout)
     assert len(said) == 1
     assert len({line.split()[-1] for line in said.pop().splitlines()}) == 6
+
+
+@pytest.mark.slow
+def test_gzip_files_that_unpack_to_more_than_the_limit_together_are_kept() -> None:
+    tree = Tree()
+    for name in (b"a.gz", b"b.gz", b"c.gz"):
+        content = words(1, 4000 if name == b"b.gz" else 2000)
+        tree.add(name, File(metadata=Metadata(mode=0o644), content=poor_gzip(content)))
+    # The size that a file declares is the most that it is unpacked to.
+    lying = poor_gzip(words(2, 4000))[:-4] + b"\1\0\0\0"
+    tree.add(b"d.gz", File(metadata=Metadata(mode=0o644), content=lying))
+    limits = Limits(unpacked_bytes=2 * len(words(1, 2000)) + 1)
+    with Threads(2) as threads:
+        found = recompress_nested(tree, effort=Effort.BALANCED, executor=threads, limits=limits)
+    smaller = {path for path, node in found.walk() if node != tree[path]}
+    assert smaller == {b"a.gz", b"c.gz"}

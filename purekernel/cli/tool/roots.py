@@ -37,7 +37,8 @@ _OPTIONS = (
     click.option(
         "--max-unpacked",
         type=Size(),
-        help="The maximum unpacked size of the root file system, such as 4G.  [default: 1G]",
+        help="The maximum unpacked size of the root file system, such as 4G; of an ISO, with its "
+        "own files.  [default: 2G, and 1G for each]",
     ),
 )
 

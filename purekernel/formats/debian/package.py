@@ -151,7 +151,9 @@ def _next_member(members: Iterator[ArMember], stem: bytes, file: Input, *, after
 
 
 def _open_member(member: ArMember, file: Input) -> Input:
-    return file.unpacked(member.content, name=f"{file.name}: {member.name.decode()}")
+    # Not file.unpacked(): a tar file without compression is not counted yet.
+    name = f"{file.name}: {member.name.decode()}"
+    return Input(member.content, name=name, limits=file.limits)
 
 
 def _parse_tar(member: Input) -> Tree:

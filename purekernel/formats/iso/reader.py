@@ -193,8 +193,7 @@ class _IsoReader:
             tree.add(member.path, child)
             if key is not None:
                 first_names.setdefault(key, member.path)
-            unpacked_bytes += len(content)
-            self._file.check_unpacked(unpacked_bytes)
+            unpacked_bytes = self._file.count_unpacked(len(content), already_bytes=unpacked_bytes)
         return tree
 
     def _content(self, records: tuple[dr.DirectoryRecord, ...]) -> Buffer:

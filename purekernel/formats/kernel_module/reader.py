@@ -31,8 +31,9 @@ from purekernel.input import Input, Limits
 from purekernel.records import frozen
 from purekernel.tree import Buffer
 
-# The largest modules, with debugging information, have about 100 MB; Debian's largest has 7.
-LIMITS = Limits(unpacked_bytes=256 << 20)
+# The largest modules, with debugging information, have about 100 MB; Debian's largest has 7, and
+# all of its modules 350.
+LIMITS = Limits(unpacked_bytes=256 << 20, total_bytes=4 << 30)
 
 # The compressions that libkmod unpacks; all other files must be uncompressed modules.
 _COMPRESSIONS = (FileKind.GZIP, FileKind.XZ, FileKind.ZSTD)

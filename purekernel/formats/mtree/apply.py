@@ -117,6 +117,8 @@ class _LayerBuilder:
         self._find = find
         self._mtime = mtime
         self._content_bytes = 0
+        # The contents used so far, by identity.
+        self._used: set[int] = set()
         self._missing: list[str] = []
         self._wrong: list[str] = []
 
@@ -189,9 +191,11 @@ class _LayerBuilder:
             return None
         if entry.mode is None:
             metadata = evolve(metadata, mode=found.metadata.mode)
-        # One file may be the content of many entries.
+        # One file may be the content of many entries. The first use was counted when it was read.
+        new_bytes = len(found.content) if id(found.content) in self._used else 0
+        self._used.add(id(found.content))
         self._content_bytes += len(found.content)
-        self._manifest.check_unpacked(self._content_bytes)
+        self._manifest.count_unpacked(new_bytes, already_bytes=self._content_bytes - new_bytes)
         self._check_content(entry, found.content)
         return File(metadata=metadata, content=found.content)
 

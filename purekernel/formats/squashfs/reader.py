@@ -199,11 +199,14 @@ class _SquashfsReader:
         if kind == DIRECTORY:
             return Directory(metadata=metadata)
         if kind == FILE:
-            self._content_bytes += inode.data
-            self._file.check_unpacked(self._content_bytes)
             if self._is_lazy:
+                self._content_bytes += inode.data
+                self._file.check_unpacked(self._content_bytes)
                 content = LazyContent(inode.data, load=partial(self._load, inode, path))
                 return File(metadata=metadata, content=content)
+            self._content_bytes = self._file.count_unpacked(
+                inode.data, already_bytes=self._content_bytes
+            )
             return File(metadata=metadata, content=self._image.content(inode, path))
         if kind == SYMLINK:
             return Symlink(metadata=metadata, target=self._target(inode, path))

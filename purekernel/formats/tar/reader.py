@@ -52,7 +52,11 @@ def parse_tar(file: Input) -> Tree:
         LimitError: it exceeds the limits.
         TreeError: a name or link leaves the archive with "..", or members contradict each other.
     """
-    archive = file if detect(file.data) is FileKind.TAR else file.unpacked(unpack(file))
+    archive = file
+    if detect(file.data) is FileKind.TAR:
+        file.count_data()
+    else:
+        archive = file.unpacked(unpack(file))
     tree = Tree()
     for member in iter_members(archive):
         if member.type == VOLUME_LABEL:

@@ -17,7 +17,7 @@ from purekernel.errors import FormatError, ModuleLoopError
 from purekernel.formats.compression import unpack
 from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.kernel_module import LIMITS
-from purekernel.input import Input
+from purekernel.input import Input, Limits
 from purekernel.records import frozen
 from purekernel.rootfs.depmod.found import (
     MAX_DEPTH,
@@ -146,6 +146,7 @@ def build_busybox_files(
     modules: list[_Module] = []
     by_name: dict[bytes, _Module] = {}
     has_table = busybox.version >= TABLE_SINCE
+    limits = LIMITS.budgeted()
     for found_module in found:
         module = by_name.get(found_module.name) if has_table else None
         if module is None:
@@ -154,7 +155,7 @@ def build_busybox_files(
         module.path = found_module.path
         # busybox searches its list from the module that was read last.
         by_name[found_module.name] = module
-        _read(module, found_module.node, warnings)
+        _read(module, found_module.node, limits, warnings)
     modules.reverse()
     if has_table:
         modules.sort(key=lambda module: _bucket(module.name))
@@ -195,11 +196,13 @@ def _bucket(key: bytes) -> int:
     return value
 
 
-def _read(module: _Module, file: File, warnings: list[str]) -> None:
+def _read(module: _Module, node: File, limits: Limits, warnings: list[str]) -> None:
     try:
-        content = file.content
+        content = node.content
+        file = Input(content, name=display(module.path), limits=limits)
+        file.count_data()
         if detect(content) not in _NOT_UNPACKED:
-            content = unpack(Input(content, name=display(module.path), limits=LIMITS))
+            content = unpack(file)
     except FormatError as error:
         warnings.append(f"cannot read a module: {error}")
         return

@@ -106,12 +106,14 @@ def relate_modules(
     needed: list[list[bytes]] = []
     requires: list[Sequence[NeededSymbol]] = []
     owners: dict[bytes, tuple[Module | None, int]] = {}
+    limits = LIMITS.budgeted()
     if kernel is not None:
         owners = {name: (None, crc) for name, crc in kernel.symbols.items()}
     for number, found_module in enumerate(ordered):
         parsed = _NOTHING
         try:
-            file = Input(found_module.content, name=display(found_module.path), limits=LIMITS)
+            file = Input(found_module.content, name=display(found_module.path), limits=limits)
+            file.count_data()
             parsed = parse_kernel_module(file)
         except FormatError as error:
             warnings.append(f"cannot read a module: {error}")

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from attrs import field
+from attrs import evolve, field
 
 from purekernel.encode.encoders import Effort, Libdeflate, compress
 from purekernel.encode.squashfs import rebuild_image
@@ -314,7 +314,8 @@ def open_root(
         )
     tree = parse_layer(file, what="root file system").tree
     return ArchiveRoot(
-        file=file,
+        # What is read again is counted already.
+        file=evolve(file, limits=limits.unbudgeted()),
         tree=tree,
         mtime=newest_time(tree) if timestamp is None else timestamp,
         container=container,
@@ -356,7 +357,7 @@ def open_noted_root(
 
     The other arguments, and the errors, are those of :func:`open_root`.
     """
-    limits = limits_of(max_unpacked)
+    limits = limits_of(max_unpacked).budgeted()
     root = open_root(place, timestamp=timestamp, drop_boot=drop_boot, limits=limits)
     for text in root.notes:
         note(text)
