@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import click
 
 from purekernel.cli.lazy_group import LazyGroup
 from purekernel.cli.printer import ErrorReport, Printer, asks_for_json, report_of
+from purekernel.cli.terminal import say, say_traceback
 from purekernel.errors import CombinedError, DownloadError, PurekernelError, UsageError
 from purekernel.interruption import EXIT_STATUS as INTERRUPTED
 from purekernel.interruption import Interruption, end_on_signals
@@ -71,7 +71,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             purekernel.main(args=words, prog_name="purekernel", standalone_mode=False, obj=printer)
             printer.finish()
         except click.exceptions.NoArgsIsHelpError as error:
-            click.echo(error.format_message())
+            say(*error.format_message().split("\n"))
             return WRONG_USAGE
         except BrokenPipeError:
             raise
@@ -126,7 +126,7 @@ def _status(errors: Sequence[PurekernelError]) -> int:
 
 def _explain_fault(error: BaseException) -> ErrorReport:
     if os.environ.get("PUREKERNEL_TRACEBACK"):
-        traceback.print_exception(error)
+        say_traceback(error)
     words = " ".join(str(error).split()) or "no message"
     return ErrorReport(
         "internal",

@@ -113,7 +113,7 @@ def run_build(
     if printer.as_json:  # it reads the whole tree
         printer.document |= summarize(image, image.files, progress.seconds, total)
     elif not quiet:
-        printer.text(render_text(image.files, image))
+        printer.text(*render_text(image.files, image))
 
 
 def take_context(options: dict[str, Any], progress: StepTimer, **settings: Any) -> Context:

@@ -45,4 +45,4 @@ def init_command(
     recipe = target.parent if target.name == FILE_NAME else target
     command = "purekernel build" if recipe == Path() else f"purekernel build --recipe {recipe}"
     printer.document["recipe"] = str(target)
-    printer.text(f"{target} written\n  edit it, then run '{command}'")
+    printer.text(f"{target} written", f"  edit it, then run '{command}'")

@@ -140,10 +140,10 @@ def show_dependencies(
         printer.note(note)
     printer.document |= describe_graph(graph, sizes)
     if dot:
-        printer.text("\n".join(graph_as_dot(graph, sizes)))
+        printer.text(*graph_as_dot(graph, sizes))
     else:
         for tree in draw_graph(graph, graph.roots, sizes):
-            printer.text("\n".join(draw(tree, guides())))
+            printer.text(*draw(tree, guides()))
         total = f", {megabytes(sum(sizes.values()))}" if sizes else ""
         noun = "extension" if len(graph.extensions) == 1 else "extensions"
         printer.text(f"{len(graph.extensions)} {noun}{total}")
@@ -178,7 +178,7 @@ def gather_bundle(
         printer.note(note)
     printer.document |= summarize_bundle(gathered, [output], progress.seconds)
     if not quiet:
-        printer.text(render_text([output]))
+        printer.text(*render_text([output]))
 
 
 def take_recipe(options: dict[str, Any], printer: Printer) -> Recipe:
@@ -229,7 +229,7 @@ def show_plan(
         for note in plan.notes:
             printer.note(note)
     printer.document |= summarize_plan(plan, sizes, writes(plan))
-    printer.text("\n".join(draw(draw_plan(plan, sizes, writes(plan)), guides())))
+    printer.text(*draw(draw_plan(plan, sizes, writes(plan)), guides()))
 
 
 def read_password() -> str:

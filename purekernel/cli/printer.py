@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import click
 
-from purekernel.cli.terminal import say, say_bytes, say_error, say_warning
+from purekernel.cli.terminal import say, say_bytes, say_contents, say_error, say_warning
 from purekernel.errors import OutputError, PurekernelError
 from purekernel.version import __version__
 
@@ -48,20 +48,28 @@ class Printer:
         self._notes: list[str] = []
         self._is_done = False
 
-    def text(self, text: str) -> None:
-        """Print ``text`` and a newline on stdout, unless JSON is printed.
+    def text(self, *lines: str) -> None:
+        """Print lines on stdout, unless JSON is printed.
 
         Raises:
             OutputError: stdout cannot be written.
             BrokenPipeError: the reader of stdout is gone.
         """
         if not self.as_json:
-            say(text)
+            say(*lines)
 
-    def data(self, data: bytes) -> None:
-        """Print ``data`` on stdout unchanged, unless JSON is printed; raise as :meth:`text`."""
+    def lines(self, lines: Iterable[bytes], *, end: bytes = b"\n") -> None:
+        """Print lines of bytes on stdout, unless JSON is printed; raise as :meth:`text`."""
         if not self.as_json:
-            say_bytes(data)
+            say_bytes(lines, end=end)
+
+    def contents(self, data: bytes) -> None:
+        """Print the content of a file on stdout, unchanged also on a terminal, as cat does.
+
+        Raises as :meth:`text`.
+        """
+        if not self.as_json:
+            say_contents(data)
 
     def note(self, text: str) -> None:
         """Print a note as one line on stderr, or add it to the document."""
@@ -72,7 +80,7 @@ class Printer:
 
     def json_text(self, text: str) -> None:
         """Print ``text``, which is JSON, in place of the document; raise as :meth:`text`."""
-        say(text)
+        say(*text.split("\n"))
         self._is_done = True
 
     def finish(self) -> None:
@@ -98,14 +106,15 @@ class Printer:
     def _finish(self, more: Mapping[str, object]) -> None:
         if self.as_json:
             common = {"purekernel": __version__, **self.document, "notes": self._notes}
-            say(_render_json({**common, **more}))
+            say(*_render_json({**common, **more}).split("\n"))
 
 
 def _render_json(document: object) -> str:
     """Return ``document`` as JSON text in ASCII."""
     import json  # noqa: PLC0415  # too slow for --help
 
-    return json.dumps(_valid_unicode(document), indent=2)
+    # JSON permits DEL unescaped.
+    return json.dumps(_valid_unicode(document), indent=2).replace("\x7f", "\\u007f")
 
 
 def _valid_unicode(value: object) -> object:

@@ -134,15 +134,15 @@ def _output(output: Output) -> dict[str, object]:
     return {"path": str(output.path), "bytes": output.size_bytes, "sha256": output.sha256}
 
 
-def render_text(outputs: Sequence[Output], image: Image | None = None) -> str:
+def render_text(outputs: Sequence[Output], image: Image | None = None) -> list[str]:
     """Return two lines for each output: path and size in MB, and SHA-256.
 
     If the image has unpacked kernel modules, a last line gives their effect on disc and memory.
     """
-    lines = [
-        f"{output.path}  {output.size_bytes / 1e6:.2f} MB\n  sha256:{output.sha256}"
-        for output in outputs
-    ]
+    lines = []
+    for output in outputs:
+        lines.append(f"{output.path}  {output.size_bytes / 1e6:.2f} MB")
+        lines.append(f"  sha256:{output.sha256}")
     if image is not None and image.unpacked_modules_bytes:
         saved_bytes = image.unpacked_modules_saved_bytes
         lines.append(
@@ -150,7 +150,7 @@ def render_text(outputs: Sequence[Output], image: Image | None = None) -> str:
             f"{'smaller' if saved_bytes >= 0 else 'larger'}, "
             f"{image.unpacked_modules_bytes / 1e6:.2f} MB more memory after boot"
         )
-    return "\n".join(lines)
+    return lines
 
 
 def _generation(plan: Plan) -> str | None:

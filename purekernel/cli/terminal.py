@@ -1,14 +1,20 @@
-"""Write to stdout and stderr, and show progress there."""
+"""Write to stdout and stderr, and show progress there.
+
+Everything that a command prints goes through this module. Names and texts of inputs may contain
+escape sequences, so control characters are escaped on a terminal, and always on stderr. Where
+stdout is a file or a pipe, its data is exact, because scripts read it.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
+import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from purekernel.errors import OutputError
 
@@ -42,8 +48,19 @@ def say_warning(text: str) -> None:
         sys.stderr.flush()
 
 
-def say(text: str) -> None:
-    """Print ``text`` and a newline on stdout.
+def say_traceback(error: BaseException) -> None:
+    """Print the traceback of ``error`` on stderr."""
+    for part in traceback.format_exception(error):
+        for line in part.rstrip("\n").split("\n"):
+            _say_progress(line)
+
+
+def say(*lines: str, end: str = "\n") -> None:
+    """Print lines on stdout; on a terminal, with control characters escaped.
+
+    Args:
+        lines: the lines, without their ends.
+        end: what ends each line.
 
     Raises:
         OutputError: stdout cannot be written.
@@ -51,18 +68,29 @@ def say(text: str) -> None:
     """
     if sys.stdout is None:  # closed by the calling process
         return
+    shown = map(escaped, lines) if is_terminal(sys.stdout) else lines
+    text = "".join(line + end for line in shown)
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     with _writing_stdout():
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
 
 
-def say_bytes(data: bytes) -> None:
-    """Print ``data`` on stdout unchanged.
+def say_bytes(lines: Iterable[bytes], *, end: bytes = b"\n") -> None:
+    """Print lines of bytes on stdout; on a terminal, with all but printable characters escaped.
 
-    Raises:
-        OutputError: stdout cannot be written.
-        BrokenPipeError: the reader of stdout is gone.
+    Raises as :func:`say`.
+    """
+    if is_terminal(sys.stdout):
+        say(*(line.decode("utf-8", "backslashreplace") for line in lines), end=end.decode())
+    else:
+        say_contents(b"".join(line + end for line in lines))
+
+
+def say_contents(data: bytes) -> None:
+    """Print the content of a file on stdout, unchanged also on a terminal.
+
+    Raises as :func:`say`.
     """
     if sys.stdout is None:  # closed by the calling process
         return
@@ -102,11 +130,28 @@ def printable(text: str) -> str:
     """
     if len(text) > MAX_MESSAGE_CHARACTERS:
         text = text[:MAX_MESSAGE_CHARACTERS] + "…"
-    one_line = "".join(
-        char if char.isprintable() else " " if char == "\n" else ascii(char)[1:-1] for char in text
-    )
     encoding = getattr(sys.stderr, "encoding", None) or "ascii"
+    one_line = escaped(text.replace("\n", " "))
     return one_line.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def escaped(text: str) -> str:
+    r"""Return ``text`` with everything escaped that is not printable, as in ``\x1b``.
+
+    These are control characters, also those of C1 and newlines; format characters, which change
+    the order of a line; separators of lines; and lone surrogates.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether ``stream`` is a terminal; a closed stream is none."""
+    try:
+        return stream is not None and stream.isatty()
+    except (AttributeError, ValueError):
+        return False
 
 
 class Counter:
@@ -286,7 +331,7 @@ def choose_progress(*, quiet: bool, verbose: bool, json: bool) -> StepTimer:
         return Verbose()
     if quiet or json:
         return StepTimer()
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         return Lines()
     from purekernel.cli.bars import open_bars  # noqa: PLC0415  # rich takes 60 ms to import
 

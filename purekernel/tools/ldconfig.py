@@ -115,13 +115,13 @@ def load_cache(
         return parse_ld_cache(Input(_content(root.tree, cache), name=cache))
 
 
-def render_cache(cache: LdCache, *, name: str) -> bytes:
-    """Return what ``ldconfig -p`` prints about a cache with the path ``name``."""
+def render_cache(cache: LdCache, *, name: str) -> list[bytes]:
+    """Return the lines that ``ldconfig -p`` prints about a cache with the path ``name``."""
     return list_ld_cache(cache, name=os.fsencode(name))
 
 
-def list_links(done: Configured) -> bytes:
-    """Return the text that ``ldconfig -v`` prints.
+def list_links(done: Configured) -> list[bytes]:
+    """Return the lines that ``ldconfig -v`` prints, without their ends.
 
     Source: glibc 2.36, elf/ldconfig.c.
     """
@@ -133,11 +133,11 @@ def list_links(done: Configured) -> bytes:
             hwcap = b' (hwcap: "' + folder.hwcaps + b'")'
         elif searched.hwcap:
             hwcap = b" (hwcap: 0x%016x)" % searched.hwcap
-        lines.append(folder.path + b":" + hwcap + b" (from " + folder.origin + b")\n")
+        lines.append(folder.path + b":" + hwcap + b" (from " + folder.origin + b")")
         for link in searched.links:
             state = b" (" + link.state.value.encode() + b")" if link.state.value else b""
-            lines.append(b"\t" + link.soname + b" -> " + link.name + state + b"\n")
-    return b"".join(lines)
+            lines.append(b"\t" + link.soname + b" -> " + link.name + state)
+    return lines
 
 
 def describe_cache(cache: LdCache) -> dict[str, object]:

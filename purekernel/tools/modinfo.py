@@ -78,21 +78,18 @@ def find_modules(
         yield _describe(f"/lib/modules/{release}/{os.fsdecode(found.path)}", found.content)
 
 
-def render_module(module: ModuleInformation, *, field: str | None, nul: bool) -> bytes:
-    """Return what modinfo prints about a module.
+def render_module(module: ModuleInformation, *, field: str | None, end: bytes) -> list[bytes]:
+    """Return the entries that modinfo prints about a module, without their ends.
 
     Args:
         module: the module.
         field: the only field to print; ``None`` for all.
-        nul: end each entry with NUL, not newline.
+        end: what will end each entry: a newline or NUL.
     """
-    separator = b"\0" if nul else b"\n"
     file_name = os.fsencode(module.path)
     if field is None:
-        return list_module(module.information, file_name=file_name, separator=separator)
-    return list_field(
-        module.information, os.fsencode(field), file_name=file_name, separator=separator
-    )
+        return list_module(module.information, file_name=file_name, separator=end)
+    return list_field(module.information, os.fsencode(field), file_name=file_name)
 
 
 def _describe(path: str, data: Buffer) -> ModuleInformation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -61,8 +62,8 @@ class SquashfsTool:
         data = load_file(self._path, limits=self._limits)
         return open_squashfs(Input(data, name=str(self._path), limits=self._limits))
 
-    def superblock_text(self) -> str:
-        """Return the superblock as ``unsquashfs -s`` prints it."""
+    def superblock_lines(self) -> list[str]:
+        """Return the lines that ``unsquashfs -s`` prints."""
         return describe_image(self._image, name=str(self._path))
 
     def superblock_json(self) -> dict[str, object]:
@@ -81,8 +82,8 @@ class SquashfsTool:
 
     def listing(
         self, paths: list[bytes], folder: Path, *, is_long: bool, is_numeric: bool
-    ) -> bytes:
-        """Return the lines that unsquashfs lists.
+    ) -> Iterator[bytes]:
+        """Return the lines that unsquashfs lists, without their ends.
 
         Args:
             paths: what to list, with patterns; empty for all.
@@ -93,11 +94,10 @@ class SquashfsTool:
         tree = select(self._image.tree, paths, source=str(self._path))
         top = os.fsencode(folder)
         if not is_long:
-            return b"".join(list_names(tree, top=top))
+            return list_names(tree, top=top)
         if is_numeric:
-            return b"".join(list_details(self._image, tree, top=top))
-        lines = list_details(self._image, tree, top=top, user=user_name, group=group_name)
-        return b"".join(lines)
+            return list_details(self._image, tree, top=top)
+        return list_details(self._image, tree, top=top, user=user_name, group=group_name)
 
     def entries(self, paths: list[bytes]) -> list[dict[str, object]]:
         """Return the JSON of the entries at ``paths`` and below; empty ``paths`` stand for all."""

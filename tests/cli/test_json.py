@@ -339,7 +339,7 @@ class Failing:
         @printer.reports
         def fail(output: printer.Printer) -> None:
             output.text("a line")
-            output.data(b"data\n")
+            output.lines([b"data"])
             output.document["done"] = ["a\udce9", "\ud800"]
             output.note("a note")
             raise self.error

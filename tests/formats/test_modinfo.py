@@ -155,9 +155,11 @@ def ours(data: bytes, path: Path, *options: str) -> bytes:
     file_name = str(path).encode()
     separator = b"\0" if "-0" in options else b"\n"
     if "-F" not in options:
-        return list_module(information, file_name=file_name, separator=separator)
+        entries = list_module(information, file_name=file_name, separator=separator)
+        return b"".join(entry + separator for entry in entries)
     field = options[options.index("-F") + 1]
-    return list_field(information, field.encode(), file_name=file_name, separator=separator)
+    values = list_field(information, field.encode(), file_name=file_name)
+    return b"".join(value + separator for value in values)
 
 
 OPTIONS = [

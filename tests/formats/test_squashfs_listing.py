@@ -30,7 +30,7 @@ def test_details_have_the_columns_of_unsquashfs() -> None:
         group={0: "root", 6: "disk", 50: "staff"}.__getitem__,
     )
     # As unsquashfs 4.5.1 printed them.
-    assert b"".join(lines).decode().splitlines()[2:] == [
+    assert [line.decode() for line in lines][2:] == [
         "-rwsr-xr-x 1001/staff             5000 2014-05-13 16:53 top/bin/tool",
         "brw-r----- root/disk             8,  1 1970-01-01 00:00 top/disk",
         "lrwxrwxrwx root/root                 8 1970-01-01 00:00 top/link -> bin/tool",
@@ -39,12 +39,12 @@ def test_details_have_the_columns_of_unsquashfs() -> None:
 
 def test_names_stand_below_the_top() -> None:
     names = list(list_names(small_tree(), top=b"top"))
-    assert names == [b"top\n", b"top/bin\n", b"top/bin/tool\n", b"top/disk\n", b"top/link\n"]
+    assert names == [b"top", b"top/bin", b"top/bin/tool", b"top/disk", b"top/link"]
 
 
 def test_image_is_described() -> None:
     image = open_squashfs(Input(build(small_tree(), tails=False, exports=False), name="x.tcz"))
-    lines = describe_image(image, name="x.tcz").splitlines()
+    lines = describe_image(image, name="x.tcz")
     assert lines[0] == "Found a valid SQUASHFS 4:0 superblock on x.tcz."
     assert "Compression gzip" in lines
     assert "Filesystem is not exportable via NFS" in lines

@@ -77,4 +77,5 @@ def depmod_command(
         shown: dict[str, object] = {"texts": texts} if show else {}
         kernels.append({"release": index.release, "files": list(index.files), **shown})
         if show:
-            printer.data(b"".join(texts.values()))
+            for text in texts.values():
+                printer.lines(text.split(b"\n")[:-1])

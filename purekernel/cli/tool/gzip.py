@@ -10,6 +10,7 @@ import click
 
 from purekernel.cli.parameters import PathParameter, Size
 from purekernel.cli.printer import Printer, reports
+from purekernel.cli.terminal import is_terminal
 from purekernel.errors import PurekernelError, UsageError, raise_all
 
 STREAM = "-"
@@ -75,7 +76,7 @@ def gzip_command(
         try:
             if is_stream or to_stdout:
                 _check_stdout(printer, undo=chosen.undo, force=chosen.force)
-                printer.data(convert(None if is_stream else path, chosen))
+                printer.contents(convert(None if is_stream else path, chosen))
                 continue
             done = convert_file(path, chosen)
         except PurekernelError as error:
@@ -94,7 +95,7 @@ def _check_stdout(printer: Printer, /, *, undo: bool, force: bool) -> None:
             "--json prints JSON on stdout, and cannot be used if the data goes there",
             hint="add the name of a file, and leave out -c",
         )
-    if not undo and not force and sys.stdout is not None and sys.stdout.isatty():
+    if not undo and not force and is_terminal(sys.stdout):
         raise UsageError(
             "stdout is a terminal, and the data is compressed", hint="redirect stdout, or add -f"
         )

@@ -100,9 +100,9 @@ def ldconfig_command(
     if root_place is None or print_cache:
         loaded = load_cache(cache, root_place, note=printer.note, **options)
         printer.document |= describe_cache(loaded)
-        printer.data(render_cache(loaded, name=cache))
+        printer.lines(render_cache(loaded, name=cache))
         return
     done = run_ldconfig(root_place, cache=cache, output=output, note=printer.note, **options)
     printer.document |= describe_links(done)
     if verbose:
-        printer.data(list_links(done))
+        printer.lines(list_links(done))

@@ -48,6 +48,7 @@ def modinfo_command(
     """  # noqa: D301  # click keeps the line breaks after a backspace
     from purekernel.tools.modinfo import find_modules, render_module  # noqa: PLC0415
 
+    end = b"\0" if nul else b"\n"
     described: list[dict[str, object]] = []
     printer.document["modules"] = described
     for module in find_modules(modules, root_place, release, note=printer.note):
@@ -55,4 +56,4 @@ def modinfo_command(
         for key, value in module.information:
             fields.setdefault(key.decode("utf-8", "backslashreplace"), []).append(value)
         described.append({"path": module.path, "fields": fields})
-        printer.data(render_module(module, field=field or name, nul=nul))
+        printer.lines(render_module(module, field=field or name, end=end), end=end)

@@ -81,12 +81,12 @@ def unsquashfs_command(
     tool = SquashfsTool(image, max_unpacked=max_unpacked)
     if facts:
         printer.document |= tool.superblock_json()
-        printer.text(tool.superblock_text())
+        printer.text(*tool.superblock_lines())
     elif short or long or numeric:
         printer.document["entries"] = tool.entries(paths)
-        printer.data(tool.listing(paths, folder, is_long=not short, is_numeric=numeric))
+        printer.lines(tool.listing(paths, folder, is_long=not short, is_numeric=numeric))
     elif cat:
-        printer.data(b"".join(tool.contents(paths)))
+        printer.contents(b"".join(tool.contents(paths)))
     else:
         names, notes = tool.unpack(paths, folder, replace=replace, xattrs=not no_xattrs)
         for note in notes:

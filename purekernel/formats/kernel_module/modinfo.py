@@ -196,13 +196,15 @@ def with_signature(
     return pairs
 
 
-def list_module(information: Information, *, file_name: bytes, separator: bytes = NEWLINE) -> bytes:
-    """Return the whole output of modinfo for a module.
+def list_module(
+    information: Information, *, file_name: bytes, separator: bytes = NEWLINE
+) -> list[bytes]:
+    """Return the entries that modinfo prints about a module, without their ends.
 
     Args:
         information: keys and values in order.
         file_name: the path of the module.
-        separator: ends each entry; with NUL, ``=`` separates keys from values.
+        separator: what will end each entry; with NUL, ``=`` separates keys from values.
     """
     pairs = list(information)
     entries = [b"filename:".ljust(_KEY_CHARACTERS) + file_name]
@@ -219,21 +221,17 @@ def list_module(information: Information, *, file_name: bytes, separator: bytes 
     entries += [
         b"parm:".ljust(_KEY_CHARACTERS) + text for text in _parameters(pairs, untyped=b"%s:%s")
     ]
-    return b"".join(entry + separator for entry in entries)
+    return entries
 
 
-def list_field(
-    information: Information, name: bytes, *, file_name: bytes, separator: bytes = NEWLINE
-) -> bytes:
-    """Return the output of modinfo for one field: its values without the key."""
+def list_field(information: Information, name: bytes, *, file_name: bytes) -> list[bytes]:
+    """Return what modinfo prints about one field: its values without the key."""
     pairs = list(information)
     if name == b"filename":
-        values = [file_name]
-    elif name == b"parm":
-        values = _parameters(pairs, untyped=b"%s: (%s)")
-    else:
-        values = [value for key, value in pairs if key == name]
-    return b"".join(value + separator for value in values)
+        return [file_name]
+    if name == b"parm":
+        return _parameters(pairs, untyped=b"%s: (%s)")
+    return [value for key, value in pairs if key == name]
 
 
 def _parameters(pairs: list[tuple[bytes, bytes]], *, untyped: bytes) -> list[bytes]:

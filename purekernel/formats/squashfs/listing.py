@@ -25,15 +25,15 @@ _DEVICE_COLUMNS = _COLUMNS - 7
 
 
 def list_names(tree: Tree, *, top: bytes) -> Iterator[bytes]:
-    """Yield a line for each path in ``tree``, below ``top``."""
+    """Yield a line, without its end, for each path in ``tree``, below ``top``."""
     for path, _node in tree.walk():
-        yield _below(top, path) + b"\n"
+        yield _below(top, path)
 
 
 def list_details(
     image: OpenImage, tree: Tree, *, top: bytes, user: Named = str, group: Named = str
 ) -> Iterator[bytes]:
-    """Yield a line for each path in ``tree``, with mode, owner, size and time.
+    """Yield a line, without its end, for each path: mode, owner, size, time and name.
 
     Args:
         image: the image, for the sizes.
@@ -53,11 +53,11 @@ def list_details(
             f"{date.tm_hour:02}:{date.tm_min:02} "
         )
         target = b" -> " + node.target if isinstance(node, Symlink) else b""
-        yield line.encode() + _below(top, path) + target + b"\n"
+        yield line.encode() + _below(top, path) + target
 
 
-def describe_image(image: OpenImage, *, name: str) -> str:
-    """Return the superblock as lines of text; ``name`` is the file name to show."""
+def describe_image(image: OpenImage, *, name: str) -> list[str]:
+    """Return the lines that describe the superblock; ``name`` is the file name to show."""
     facts = image.facts
 
     def has(flag: SuperblockFlag) -> bool:
@@ -97,7 +97,7 @@ def describe_image(image: OpenImage, *, name: str) -> str:
     ]
     if not has(SuperblockFlag.NO_XATTRS):
         lines.append(f"Number of xattr ids {image.xattr_sets}")
-    return "\n".join(lines)
+    return lines
 
 
 def _below(top: bytes, path: bytes) -> bytes:
