@@ -276,13 +276,18 @@ class Finder:
 
     def _connect(self) -> Web:
         """Return the HTTP client; create it on first use, because its import takes 80 ms."""
-        from purekernel.fetch.http import Web  # noqa: PLC0415
+        from purekernel.fetch.http import Bounds, Web  # noqa: PLC0415
 
         with self._web_lock:
             if self._web is None:
+                policy = self._policy
                 self._web = Web(
-                    connect_seconds=self._policy.connect_seconds,
-                    stall_seconds=self._policy.stall_seconds,
+                    Bounds(
+                        connect_seconds=policy.connect_seconds,
+                        stall_seconds=policy.stall_seconds,
+                        slow_seconds=policy.slow_seconds,
+                        min_bytes_per_second=policy.min_bytes_per_second,
+                    )
                 )
             self.check_stopped()  # stop() does not reach a client that is created after it
             return self._web

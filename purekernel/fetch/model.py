@@ -171,6 +171,10 @@ class DownloadPolicy:
             SYNs, which are sent after 0, 1 and 3 seconds.
         stall_seconds: maximum time without data. A proxy that scans for viruses may hold back a
             file of some megabytes for as long.
+        slow_seconds: maximum time below ``min_bytes_per_second``.
+        min_bytes_per_second: minimum rate of a download; 0 for none. A modem of 1995 is faster than
+            the default; without a minimum, a server that sends a byte now and then holds a build
+            for as long as ``most_seconds``.
         most_seconds: time limit for one file, including all attempts and pauses. In one hour
             an ISO of 700 MB downloads at 2 Mbit/s.
         first_pause_seconds: pause after the first attempt; each later pause is twice as long.
@@ -181,6 +185,8 @@ class DownloadPolicy:
     attempts: int = 4
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0
+    slow_seconds: float = 30.0
+    min_bytes_per_second: float = 1000.0
     most_seconds: float = 3600.0
     first_pause_seconds: float = 0.5
     most_pause_seconds: float = 30.0
@@ -191,9 +197,16 @@ class DownloadPolicy:
         Raises:
             UsageError: a number is out of range or not finite.
         """
-        for name in ("parallel", "attempts", "connect_seconds", "stall_seconds", "most_seconds"):
+        for name in (
+            "parallel",
+            "attempts",
+            "connect_seconds",
+            "stall_seconds",
+            "slow_seconds",
+            "most_seconds",
+        ):
             self._check(name, positive=True)
-        for name in ("first_pause_seconds", "most_pause_seconds"):
+        for name in ("min_bytes_per_second", "first_pause_seconds", "most_pause_seconds"):
             self._check(name, positive=False)
 
     def _check(self, name: str, *, positive: bool) -> None:

@@ -43,6 +43,7 @@ from purekernel.recipe.kinds import (
     SHORT_FIELD,
     Array,
     Choice,
+    Number,
     Text,
     Whole,
     once,
@@ -786,6 +787,29 @@ class DownloadChoice(Placed):
         metadata=key(
             "Stall timeout",
             "Time limit for a download without a byte of data, in seconds.",
+            SECONDS,
+            30,
+        ),
+    )
+    min_bytes_per_second: float | None = field(
+        default=None,
+        metadata=key(
+            "Minimum rate",
+            "Bytes per second below which a download is aborted and retried; 0 for no minimum.",
+            Number(
+                minimum=0,
+                maximum=1_000_000_000,
+                words="a number of bytes per second, from 0 to 1000000000",
+            ),
+            1000,
+            default=1000,
+        ),
+    )
+    slow_seconds: float | None = field(
+        default=None,
+        metadata=key(
+            "Slow timeout",
+            "Time over which the minimum rate is measured, in seconds.",
             SECONDS,
             30,
         ),

@@ -14,6 +14,7 @@ import pytest
 
 from purekernel.errors import PurekernelError
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
+from purekernel.fetch.http import Bounds
 from purekernel.fetch.model import Download
 from purekernel.fetch.store import Store
 from purekernel.fetch.urls import last_component
@@ -27,6 +28,9 @@ QUICK = DownloadPolicy(
     first_pause_seconds=0,
     most_pause_seconds=0,
 )
+
+# Time limits that no test reaches.
+BOUNDS = Bounds(connect_seconds=20, stall_seconds=20, slow_seconds=20, min_bytes_per_second=1000)
 
 # For tests that wait for a stall.
 IMPATIENT = DownloadPolicy(

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from purekernel.errors import UsageError
 from purekernel.fetch.model import DownloadPolicy
 
-POSITIVE = ["parallel", "attempts", "connect_seconds", "stall_seconds", "most_seconds"]
-PAUSES = ["first_pause_seconds", "most_pause_seconds"]
+POSITIVE = [
+    "parallel", "attempts", "connect_seconds", "stall_seconds", "slow_seconds", "most_seconds",
+]  # fmt: skip
+PAUSES = ["min_bytes_per_second", "first_pause_seconds", "most_pause_seconds"]
 
 
 @pytest.mark.parametrize("name", POSITIVE + PAUSES)

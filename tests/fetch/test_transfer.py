@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
+from types import SimpleNamespace
 
 import pytest
 
 from purekernel.errors import ChecksumError, DownloadError, MissingFileError
+from purekernel.fetch import transfer
 from purekernel.fetch.inspection import WEB_PAGE
+from purekernel.fetch.records import CacheEntry
 from purekernel.fetch.store import Store
-from purekernel.fetch.transfer import fault_of_status
+from purekernel.fetch.transfer import Transfer, fault_of_status
 from purekernel.formats.detect import FileKind
 from tests.fetch.answers import chunks, raw, silence, status
 from tests.fetch.fetching import (
@@ -23,6 +28,7 @@ from tests.fetch.fetching import (
     files,
     md5,
     sha256,
+    want,
     why_not,
 )
 from tests.fetch.server import Server
@@ -289,3 +295,56 @@ def test_silent_server_is_aborted(server: Server, store: Store) -> None:
         f"b.tcz cannot be fetched: {server.url}/b.tcz: no data for 0.5 seconds",
         NETWORK_HINT,
     )
+
+
+class _FakeWeb:
+    """Answer each request with the next response, and record its headers and time limit."""
+
+    def __init__(self, clock: _Clock, *responses: SimpleNamespace) -> None:
+        self.asked: list[tuple[dict[str, str] | None, float]] = []
+        self._clock = clock
+        self._responses = list(responses)
+
+    @contextmanager
+    def ask(
+        self, _url: str, *, headers: dict[str, str] | None, most_seconds: float
+    ) -> Iterator[SimpleNamespace]:
+        self.asked.append((headers, most_seconds))
+        self._clock.now += 25
+        yield self._responses.pop(0)
+
+
+class _Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_restarted_download_has_the_rest_of_the_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The partial download belongs to another version, so the second request starts over."""
+    clock = _Clock()
+    monkeypatch.setattr(transfer, "time", clock)
+    url = "http://mirror.example/a.tcz"
+    partial = store.partial(url)
+    partial.begin(CacheEntry(url=url, size_bytes=len(CONTENT)))
+    with partial.extend() as stream:
+        stream.write(CONTENT[:1000])
+    refused = SimpleNamespace(status=416, headers={"Content-Range": "bytes */5"}, length=0)
+    complete = SimpleNamespace(
+        status=200, headers={}, length=len(CONTENT), pieces=lambda: iter([CONTENT])
+    )
+    web = _FakeWeb(clock, refused, complete)
+    blob = Transfer(
+        store,
+        want(url, md5=md5(CONTENT)),
+        url,
+        ours=True,
+        begun={},
+        received=lambda *_numbers: None,
+    ).run(web, most_seconds=60)  # type: ignore[arg-type]
+    assert blob.path.read_bytes() == CONTENT
+    # If-Range would need a validator.
+    assert web.asked == [({"Range": "bytes=1000-"}, 60), (None, 35)]

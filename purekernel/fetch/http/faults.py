@@ -46,10 +46,19 @@ class Bounds:
     Attributes:
         connect_seconds: time limit for establishing a connection.
         stall_seconds: maximum time without data.
+        slow_seconds: maximum time below ``min_bytes_per_second``.
+        min_bytes_per_second: minimum rate of a body; 0 for none.
     """
 
     connect_seconds: float
     stall_seconds: float
+    slow_seconds: float
+    min_bytes_per_second: float
+
+    @property
+    def head_seconds(self) -> float:
+        """Time limit for the headers of a response, which a hostile server sends byte by byte."""
+        return self.connect_seconds + self.stall_seconds + self.slow_seconds
 
 
 def fault_of(error: BaseException, bounds: Bounds) -> Fault:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urljoin
 
@@ -15,6 +16,7 @@ from requests.auth import HTTPBasicAuth
 
 from purekernel.fetch.headers import parse_length
 from purekernel.fetch.http.adapter import Adapter, Connections
+from purekernel.fetch.http.credentials import Netrc, origin_of
 from purekernel.fetch.http.faults import RAISED, Bounds, fault_of, unusable
 from purekernel.fetch.model import Cause, Fault, Stopped
 from purekernel.fetch.urls import WebUrl, is_local, parse_web_url, redact
@@ -60,12 +62,14 @@ class Response:
         """Yield the body in pieces as they arrive, without decoding them.
 
         Raises:
-            Fault: the connection was lost, or no data arrived for too long.
+            Fault: the connection was lost, or no or little data arrived for too long.
             Stopped: the downloads were cancelled.
         """
+        self._connection.begin_body()
         while True:
             with self._connection.turning_faults():
                 piece = self._raw.read1(_PIECE_BYTES, decode_content=False)
+                self._connection.receive(len(piece))
             if not piece:
                 return
             yield piece
@@ -80,6 +84,13 @@ class Response:
                     rest -= len(piece)
         self._raw.close()
         self._raw.release_conn()
+
+
+class _NoCredentials(requests.auth.AuthBase):
+    """Keep requests from looking up credentials in netrc by the host alone."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
 
 
 class _Session(requests.Session):
@@ -104,6 +115,11 @@ class Connection:
         self._most_seconds = 0.0
         self._deadline: float | None = None
         self._ended: Exception | None = None
+        # When the headers of the response must be complete, while they are awaited.
+        self._head_deadline: float | None = None
+        # While the body is read: since when its rate is measured, and the bytes since then.
+        self._measured_since: float | None = None
+        self._measured_bytes = 0
 
     def begin(self, most_seconds: float) -> None:
         """Start the time limit of a request."""
@@ -111,6 +127,7 @@ class Connection:
             self._most_seconds = most_seconds
             self._deadline = time.monotonic() + most_seconds
             self._ended = None
+            self._head_deadline = self._measured_since = None
             self._connections.use()
 
     def end(self) -> None:
@@ -121,11 +138,14 @@ class Connection:
     def request(self, method: str, address: WebUrl, headers: dict[str, str]) -> requests.Response:
         """Send one request; do not read the body."""
         with self.turning_faults():
-            auth = None
+            auth: requests.auth.AuthBase = _NoCredentials()
             if address.credentials is not None:
                 # As bytes, because requests encodes text as Latin-1.
                 user, password = address.credentials
                 auth = HTTPBasicAuth(user.encode(), password.encode())
+            with self._lock:
+                self._head_deadline = time.monotonic() + self._bounds.head_seconds
+                self._measured_since = None
             return self.session.request(
                 method,
                 address.url,
@@ -136,25 +156,49 @@ class Connection:
                 stream=True,
             )
 
-    def may_tell(self, following: WebUrl, *, who_asked: WebUrl) -> bool:
-        """Return whether the target of a redirect may receive the first server's credentials."""
-        strip: bool = self.session.should_strip_auth(  # type: ignore[no-untyped-call]
-            who_asked.url, following.url
-        )
-        return not strip
+    def begin_body(self) -> None:
+        """Start to measure the rate at which the body arrives."""
+        with self._lock:
+            self._head_deadline = None
+            self._measured_since, self._measured_bytes = time.monotonic(), 0
+
+    def receive(self, size_bytes: int) -> None:
+        """Count bytes of the body."""
+        with self._lock:
+            self._measured_bytes += size_bytes
 
     def end_if_overdue(self) -> None:
-        """Abort the request if its time limit has passed."""
-        deadline = self._deadline  # another thread may end the request meanwhile
-        if deadline is not None and time.monotonic() > deadline:
-            words = f"not completed within {self._most_seconds:g} seconds"
-            self.hang_up(Fault(words, Cause.PASSING))
+        """Abort the request if a time limit has passed, or if it is too slow."""
+        now = time.monotonic()
+        with self._lock:  # another thread may end the request meanwhile
+            if (words := self._overdue(now)) is not None:
+                self._abort(Fault(words, Cause.PASSING))
+
+    def _overdue(self, now: float) -> str | None:
+        if self._deadline is None:
+            return None
+        bounds = self._bounds
+        if now > self._deadline:
+            return f"not completed within {self._most_seconds:g} seconds"
+        if self._head_deadline is not None and now > self._head_deadline:
+            return f"no complete response headers within {bounds.head_seconds:g} seconds"
+        if self._measured_since is None or now - self._measured_since < bounds.slow_seconds:
+            return None
+        if self._measured_bytes < bounds.min_bytes_per_second * (now - self._measured_since):
+            return (
+                f"less than {bounds.min_bytes_per_second:g} bytes per second for "
+                f"{bounds.slow_seconds:g} seconds"
+            )
+        self._measured_since, self._measured_bytes = now, 0
+        return None
 
     def hang_up(self, why: Exception) -> None:
         """Abort the request: shut the connections down, so that the thread raises ``why``."""
         with self._lock:
-            if self._deadline is None or self._ended is not None:
-                return
+            self._abort(why)
+
+    def _abort(self, why: Exception) -> None:
+        if self._deadline is not None and self._ended is None:
             self._ended = why
             self._connections.shut()
 
@@ -175,12 +219,11 @@ class Web:
     """Sends requests. Each thread has its own connections and reuses them.
 
     Args:
-        connect_seconds: time limit for establishing a connection.
-        stall_seconds: maximum time without data.
+        bounds: the time limits.
     """
 
-    def __init__(self, *, connect_seconds: float, stall_seconds: float) -> None:
-        self._bounds = Bounds(connect_seconds=connect_seconds, stall_seconds=stall_seconds)
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
         self._connections: list[Connection] = []
         self._lock = threading.Lock()
         self._mine = threading.local()
@@ -250,10 +293,16 @@ class Web:
                 self._connections.append(connection)
         return connection
 
+    @cached_property
+    def _netrc(self) -> Netrc:
+        return Netrc.load()
+
     def _follow(
         self, connection: Connection, url: str, method: str, headers: dict[str, str]
     ) -> requests.Response:
         address = _address(url)
+        if address.credentials is None:
+            address = WebUrl(url=address.url, credentials=self._netrc.for_given(address.url))
         seen = {address.url}
         while True:
             response = connection.request(method, address, headers)
@@ -261,15 +310,27 @@ class Web:
                 return response
             Response(response, connection).let_go()
             target = _redirect_target(response, address.url)
-            following = _address(target)
-            if following.credentials is None and connection.may_tell(following, who_asked=address):
-                following = WebUrl(url=following.url, credentials=address.credentials)
-            address = following
+            address = self._following(address, _address(target))
             if address.url in seen:
                 raise Fault(f"redirect loop to {redact(address.url)}", Cause.LASTING)
             if len(seen) > MOST_REDIRECTS:
                 raise Fault(f"more than {MOST_REDIRECTS} redirects", Cause.LASTING)
             seen.add(address.url)
+
+    def _following(self, address: WebUrl, target: WebUrl) -> WebUrl:
+        """Return the target of a redirect, with the credentials that may be sent to it."""
+        origin, new_origin = origin_of(address.url), origin_of(target.url)
+        if origin[0] == "https" and new_origin[0] != "https":
+            raise Fault(
+                f"redirect from https to plain http is refused: {redact(target.url)}",
+                Cause.LASTING,
+                hint="use a mirror that serves the file over https",
+            )
+        if target.credentials is not None:
+            return target
+        if origin == new_origin:
+            return WebUrl(url=target.url, credentials=address.credentials)
+        return WebUrl(url=target.url, credentials=self._netrc.for_redirect(target.url))
 
 
 def _address(url: str) -> WebUrl:

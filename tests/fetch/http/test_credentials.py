@@ -9,6 +9,7 @@ import pytest
 
 from purekernel.errors import DownloadError
 from purekernel.fetch.downloads import Downloads
+from purekernel.fetch.http.credentials import Netrc
 from purekernel.fetch.store import Store
 from tests.fetch.answers import cut, redirect, status
 from tests.fetch.fetching import QUICK, extension, fetch, files, want, why_not
@@ -171,3 +172,61 @@ def test_unreadable_netrc_is_ignored(text: str, server: Server, netrc: Path, sto
     netrc.write_text(text)
     assert fetch(store, server.put("/a", CONTENT)) == CONTENT
     assert told(server) == [None]
+
+
+@pytest.mark.parametrize("entry", ["machine 127.0.0.1", "default"])
+def test_netrc_credentials_are_not_sent_to_other_port_after_redirect(
+    entry: str, server: Server, second: Server, netrc: Path, store: Store
+) -> None:
+    """Another program on the same host, or any host at all, could read the password."""
+    netrc.write_text(f"{entry} login user password {SECRET}\n")
+    url = server.script("/a", redirect(second.put("/a", CONTENT)))
+    assert fetch(store, url) == CONTENT
+    assert (told(server), told(second)) == ([RIGHT], [None])
+
+
+def test_netrc_credentials_are_sent_after_redirect_to_same_origin(
+    server: Server, netrc: Path, store: Store
+) -> None:
+    server.put("/b", CONTENT)
+    assert fetch(store, server.script("/a", redirect("/b"))) == CONTENT
+    assert told(server) == [RIGHT, RIGHT]
+
+
+def test_netrc_entry_with_port_belongs_to_that_port(
+    server: Server, second: Server, netrc: Path, store: Store
+) -> None:
+    netrc.write_text(f"machine 127.0.0.1:{server.port} login user password {SECRET}\n")
+    assert fetch(store, server.put("/a", CONTENT)) == CONTENT
+    assert fetch(store, second.put("/a", CONTENT)) == CONTENT
+    assert (told(server), told(second)) == ([RIGHT], [None])
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://mirror.example/a", ("user", "word")),
+        ("https://MIRROR.example:443/a", ("user", "word")),
+        ("https://mirror.example:8443/a", ("other", "")),
+        ("https://mirror.example:9/a", None),
+        ("https://mirror.example:99999/a", None),
+        ("http://mirror.example/a", None),
+        ("http://mirror.example:8443/a", None),
+        ("https://elsewhere.example/a", None),
+    ],
+)
+def test_netrc_entry_after_redirect_needs_https_and_its_port(
+    url: str, expected: tuple[str, str] | None
+) -> None:
+    entries = {
+        "mirror.example": ("user", "", "word"),
+        "mirror.example:8443": ("", "other", ""),
+        "default": ("anyone", "", "secret"),
+    }
+    assert Netrc(entries).for_redirect(url) == expected
+
+
+@pytest.mark.parametrize("port", ["", ":80", ":8080", ":99999"])
+def test_netrc_entry_belongs_to_each_port_that_the_user_gives(port: str) -> None:
+    netrc = Netrc({"mirror.example": ("user", "", "word")})
+    assert netrc.for_given(f"http://mirror.example{port}/a") == ("user", "word")

@@ -20,7 +20,7 @@ from purekernel.fetch.model import Cause
 from purekernel.fetch.store import Store
 from tests.fetch.fetching import NETWORK_HINT, QUICK, why_not
 
-BOUNDS = Bounds(connect_seconds=10, stall_seconds=30)
+BOUNDS = Bounds(connect_seconds=10, stall_seconds=30, slow_seconds=30, min_bytes_per_second=1000)
 SECRET = "hunter2"
 URL = f"http://user:{SECRET}@host/a"
 

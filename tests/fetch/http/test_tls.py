@@ -107,6 +107,40 @@ def test_redirect_from_http_to_https_is_followed(
     assert fetch(store, url) == CONTENT
 
 
+@pytest.mark.parametrize("hops", ["https", "https https", "http https"])
+@pytest.mark.usefixtures("trusted")
+def test_redirect_from_https_to_http_is_refused(
+    hops: str, server: Server, second: Server, secure: Server, store: Store
+) -> None:
+    target = server.put("/a.tcz", CONTENT)
+    url = secure.script("/a.tcz", redirect(target))
+    first = hops.split(maxsplit=1)[0]
+    if hops != first:
+        url = (secure if first == "https" else second).script("/0/a.tcz", redirect(url))
+    assert why_not(store, url) == (
+        DownloadError,
+        f"a.tcz cannot be fetched: {url}: redirect from https to plain http is refused: {target}",
+        "use a mirror that serves the file over https",
+    )
+    assert server.asked == []
+
+
+@pytest.mark.usefixtures("trusted")
+def test_redirect_to_http_does_not_reveal_password_of_netrc(
+    server: Server, secure: Server, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login user password hunter2\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    url = secure.script("/a.tcz", *[redirect(server.put("/a.tcz", CONTENT))] * 2)
+    with Downloads(store, policy=QUICK) as downloads:
+        assert downloads.sizes([want(url)]) == {want(url): None}
+    assert why_not(store, url)[0] is DownloadError
+    assert [asked.method for asked in secure.asked] == ["HEAD", "GET"]
+    assert all("authorization" in asked.headers for asked in secure.asked)
+    assert server.asked == []
+
+
 def test_server_without_tls_is_reported_as_tls_error(
     server: Server, trusted: Path, store: Store
 ) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from attrs import evolve
 
 from purekernel.errors import DownloadError, MissingFileError
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
@@ -15,7 +16,7 @@ from purekernel.fetch.http.web import MOST_REDIRECTS
 from purekernel.fetch.model import Cause, Fault, Stopped
 from purekernel.fetch.store import Store
 from tests.fetch.answers import chunks, cut, raw, redirect, silence, stall
-from tests.fetch.fetching import NETWORK_HINT, extension, fetch, files, want, why_not
+from tests.fetch.fetching import BOUNDS, NETWORK_HINT, QUICK, extension, fetch, files, want, why_not
 from tests.fetch.server import Answer, Exchange, Server
 
 CONTENT = extension()
@@ -23,7 +24,7 @@ CONTENT = extension()
 
 @pytest.fixture
 def web() -> Iterator[Web]:
-    made = Web(connect_seconds=20, stall_seconds=20)
+    made = Web(BOUNDS)
     yield made
     made.close()
 
@@ -209,6 +210,40 @@ def test_slow_server_is_aborted(answer: Answer, server: Server, store: Store) ->
     assert (kind, hint) == (DownloadError, NETWORK_HINT)
     assert message.startswith(f"a.tcz cannot be fetched: {url}: not completed within 0.")
     assert server.statuses() in ([], [0], [200])
+
+
+def test_download_below_minimum_rate_is_aborted_and_resumed(server: Server, store: Store) -> None:
+    large = extension(100_000)
+    url = server.put("/a.tcz", large)
+
+    def drip(exchange: Exchange) -> None:
+        exchange.hang_up()
+        exchange.begin(200, {"Content-Length": "100000", "ETag": '"a"'})
+        with exchange.letting_go():
+            exchange.send_raw(large[:70_000])
+            for byte in large[70_000:]:
+                exchange.send_raw(bytes([byte]))
+                time.sleep(0.01)
+
+    server.put("/a.tcz", large, ETag='"a"')
+    server.script("/a.tcz", drip)
+    policy = evolve(QUICK, slow_seconds=0.5, min_bytes_per_second=10_000_000)
+    assert fetch(store, url, policy=policy) == large
+    first, *later = server.asked
+    assert (first.status, 70_000 <= first.sent_bytes < 100_000) == (200, True)
+    assert {asked.status for asked in later} == {206}
+
+
+def test_server_that_is_always_too_slow_is_an_error(server: Server, store: Store) -> None:
+    server.put("/a.tcz", CONTENT)
+    url = server.script("/a.tcz", *[drip_body] * 9)
+    policy = evolve(QUICK, slow_seconds=0.2, min_bytes_per_second=10_000)
+    assert why_not(store, url, policy=policy) == (
+        DownloadError,
+        f"a.tcz cannot be fetched: {url}: less than 10000 bytes per second for 0.2 seconds",
+        NETWORK_HINT,
+    )
+    assert len(server.asked) == QUICK.attempts
 
 
 def test_thread_is_reused_after_aborted_request(server: Server, store: Store) -> None:
