@@ -74,7 +74,7 @@ def copy_local(store: Store, download: Download, url: str, *, stopped: threading
 
 def _copy(store: Store, download: Download, stream: BinaryIO, stopped: threading.Event) -> Blob:
     partial = store.partial("", private=True)
-    inspection = Inspection(download.kind)
+    inspection = Inspection(download)
     try:
         with storing(store.folder):
             partial.begin(None)

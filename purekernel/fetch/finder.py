@@ -215,8 +215,10 @@ class Finder:
                 raise
 
     def _proven(self, download: Download, url: str) -> Blob | None:
-        """Return the stored file that came from ``url``, if the expected MD5 proves it."""
-        record = self._store.record(url) if download.md5 is not None else None
+        """Return the stored file that came from ``url``, if the expected digest proves it."""
+        # With a SHA-256, the store was searched before.
+        weaker = download.md5 is not None or download.sha512 is not None
+        record = self._store.record(url) if weaker else None
         if record is None or record.sha256 is None:
             return None
         return self._store.find(sha256=record.sha256, download=download)

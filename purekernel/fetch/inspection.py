@@ -68,14 +68,21 @@ class Inspection:
     """Collect the size, the digests and the first bytes of a file; keep nothing else of it.
 
     Args:
-        kind: the expected kind, which decides how many of the first bytes are kept.
+        download: the request, whose kind decides how many of the first bytes are kept. The SHA-512
+            is computed only if the request has one.
     """
 
-    def __init__(self, kind: FileKind | None = None) -> None:
+    def __init__(self, download: Download | None = None) -> None:
+        kind = None if download is None else download.kind
         self.size_bytes = 0
         # Used for integrity, not security: hosts in FIPS mode forbid MD5 otherwise.
         self._sha256 = hashlib.sha256(usedforsecurity=False)
         self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha512 = (
+            None
+            if download is None or download.sha512 is None
+            else hashlib.sha512(usedforsecurity=False)
+        )
         self._kind = kind
         self._head = b""
         self._head_bytes = head_bytes(kind)
@@ -86,6 +93,8 @@ class Inspection:
         self.size_bytes += len(piece)
         self._sha256.update(piece)
         self._md5.update(piece)
+        if self._sha512 is not None:
+            self._sha512.update(piece)
         if self._kind is FileKind.TEXT and not self._holds_nul:
             self._holds_nul = b"\0" in piece
         if (missing_bytes := self._head_bytes - len(self._head)) > 0:
@@ -142,6 +151,7 @@ class Inspection:
             raise _wrong_size(self.size_bytes, download, Cause.PASSING)
         check_size(self.size_bytes, download)
         for name, expected, actual in (
+            ("SHA-512", download.sha512, self._sha512 and self._sha512.hexdigest()),
             ("SHA-256", download.sha256, self.sha256),
             ("MD5", download.md5, self.md5),
         ):

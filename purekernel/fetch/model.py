@@ -36,6 +36,7 @@ class Download:
         size_bytes: the expected size, if known.
         md5: the expected MD5 in hexadecimal, if known.
         sha256: the expected SHA-256 in hexadecimal, if known.
+        sha512: the expected SHA-512 in hexadecimal, if it is known and the SHA-256 is not.
         optional: whether the file may be missing. If the first URL reports it as missing, the
             others are not tried.
         most_bytes: the maximum size.
@@ -50,6 +51,7 @@ class Download:
     size_bytes: int | None = None
     md5: str | None = None
     sha256: str | None = None
+    sha512: str | None = None
     optional: bool = False
     most_bytes: int = 1024 * MIB
     attempts: int | None = None
@@ -59,7 +61,7 @@ class Download:
     @property
     def has_digest(self) -> bool:
         """Whether a digest of the content is known."""
-        return self.sha256 is not None or self.md5 is not None
+        return (self.sha256 or self.sha512 or self.md5) is not None
 
 
 @frozen(kw_only=True)

@@ -237,7 +237,7 @@ class Store:
 
     def _read(self, path: Path, download: Download | None) -> Blob | None:
         """Read and check the file at ``path``; delete it if it is damaged."""
-        inspection = Inspection(download.kind if download is not None else None)
+        inspection = Inspection(download)
         try:
             with path.open("rb", buffering=0) as stream:
                 opened = os.fstat(stream.fileno())

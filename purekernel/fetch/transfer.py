@@ -180,7 +180,7 @@ class Transfer:
         """Store the body, which starts at ``offset``; ``total`` is the size of the whole file."""
         if total is not None:
             self._check_announced(response, offset, total)
-        inspection = self._inspect_partial(offset) if offset else Inspection(self._download.kind)
+        inspection = self._inspect_partial(offset) if offset else Inspection(self._download)
         with storing(self._store.folder):
             try:
                 if not offset:
@@ -259,7 +259,7 @@ class Transfer:
 
     def _inspect_partial(self, offset: int) -> Inspection:
         """Return an inspection that has read the partial download."""
-        inspection = Inspection(self._download.kind)
+        inspection = Inspection(self._download)
         with storing(self._store.folder):
             for piece in self._partial.pieces():
                 inspection.feed(piece)

@@ -167,7 +167,8 @@ def build_info(fields: Mapping[str, str]) -> bytes:
         first, *rest = value.split("\n")
         lines.append(f"{name + ':':<16}{first}".rstrip())
         lines += [f"{'':<16}{line}".rstrip() for line in rest]
-    return "".join(f"{line}\n" for line in lines).encode()
+    # Text from a package may have bytes that are not UTF-8.
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
 
 
 def _index_lines(file: Input) -> Iterator[tuple[int, bytes]]:

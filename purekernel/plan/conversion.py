@@ -104,11 +104,14 @@ def build_companions(extension: Extension[Tree], content: Buffer) -> dict[str, b
 
 
 def _notes(name: str, package: DebianPackage) -> list[str]:
+    notes = list(package.record.fields.notes)
     postinst = package.control.get(POSTINST)
     wanted = () if postinst is None else wanted_programs(postinst)
-    if not wanted:
-        return []
-    return [f"{name}: the package's postinst runs {' and '.join(wanted)}, which Core does not have"]
+    if wanted:
+        notes.append(
+            f"{name}: the package's postinst runs {' and '.join(wanted)}, which Core does not have"
+        )
+    return notes
 
 
 def _info(name: str, record: PackageRecord, size_bytes: int) -> dict[str, str]:

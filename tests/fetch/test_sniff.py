@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 
 import pytest
 from hypothesis import example, given
@@ -95,7 +96,7 @@ def test_inspection_does_not_depend_on_piece_sizes(
     content: bytes, step: int, kind: FileKind | None
 ) -> None:
     def verdict(step: int) -> tuple[int, str, str, str]:
-        inspection = Inspection(kind)
+        inspection = Inspection(Download(name="x", urls=(), kind=kind))
         for start in range(0, len(content), step):
             inspection.feed(content[start : start + step])
         try:
@@ -118,6 +119,8 @@ def test_inspection_does_not_depend_on_piece_sizes(
         ({"most_bytes": 3}, "larger than 3 bytes", Cause.LASTING),
         ({"sha256": "AB" * 32}, f"SHA-256 must be {'ab' * 32}, got {sha256(b'text')}",
          Cause.CONTENT),
+        ({"sha512": "AB" * 64},
+         f"SHA-512 must be {'ab' * 64}, got {hashlib.sha512(b'text').hexdigest()}", Cause.CONTENT),
         ({"md5": "AB" * 16}, f"MD5 must be {'ab' * 16}, got {md5(b'text')}", Cause.CONTENT),
         ({"kind": FileKind.TAR},
          "not a tar archive: must have 75 73 74 61 72 at byte 257, got nothing",
@@ -128,7 +131,7 @@ def test_wrong_size_digest_or_kind_is_reported(
     fields: dict[str, object], words: str, cause: Cause
 ) -> None:
     wanted = Download(name="x", urls=(), **fields)  # type: ignore[arg-type]
-    inspection = Inspection(wanted.kind)
+    inspection = Inspection(wanted)
     inspection.feed(b"text")
     with pytest.raises(Fault) as caught:
         inspection.check(wanted)

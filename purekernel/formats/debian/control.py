@@ -21,13 +21,23 @@ from purekernel.tree import display
 # The longest descriptions have about 20 KB; the digests in a Release file have megabytes.
 MAX_FIELDS = 1000
 
-_FIELD = re.compile(r"([!-9;-~]+):(.*)", re.DOTALL)
+# apt accepts any bytes in names that it does not know.
+_FIELD = re.compile(r"([^\x00-\x20\x7f:]+):(.*)", re.DOTALL)
 
 _PACKAGE = re.compile(PACKAGE)
 _ARCHITECTURE = re.compile(ARCHITECTURE)
 _SIZE = re.compile(r"[0-9]{1,15}")
+_SHA512 = re.compile(r"[0-9a-f]{128}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
+
+# What purekernel uses of a stanza of an index, in lower case.
+_USED = frozenset(
+    {
+        "package", "version", "architecture", "pre-depends", "depends", "provides", "filename",
+        "size", "sha512", "sha256", "md5sum",
+    }
+)  # fmt: skip
 
 
 @frozen(kw_only=True)
@@ -37,11 +47,23 @@ class Stanza:
     Attributes:
         source: the file and lines of the stanza, for messages.
         fields: maps names in lower case to values. Lines of a value are separated by ``\n`` and
-            have no blanks around them.
+            have no blanks around them. Bytes that are not UTF-8 are lone surrogates (PEP 383).
+        repeated: names, as written, of the fields that the stanza has again with another value.
+            The last value counts, as in apt.
     """
 
     source: str
     fields: Mapping[str, str] = field(repr=lambda fields: repr(list(fields)))
+    repeated: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A note about each repeated field that purekernel uses, one line each."""
+        return tuple(
+            f"{self.source}: the field {name} is repeated: the last one is used"
+            for name in self.repeated
+            if name.lower() in _USED
+        )
 
     def get(self, name: str, default: str = "") -> str:
         """Return the value of a field; upper and lower case in ``name`` are equal."""
@@ -80,11 +102,11 @@ def iter_stanzas(file: Input) -> Iterator[Stanza]:
     Blank lines separate stanzas. Lines that begin with ``#`` are comments.
 
     Raises:
-        FormatError: the file is not UTF-8, a line is neither a field nor continues one, a field is
-            repeated, or there are too many fields.
+        FormatError: a line is neither a field nor continues one, or there are too many fields.
     """
     lines: list[tuple[int, str]] = []
-    for number, line in enumerate(_decode(file).split("\n"), start=1):
+    text = bytes(file.data).decode("utf-8", "surrogateescape")
+    for number, line in enumerate(text.split("\n"), start=1):
         bare = line.rstrip()
         if bare:
             if not bare.startswith("#"):
@@ -111,18 +133,11 @@ def parse_stanza(file: Input) -> Stanza:
     return stanza
 
 
-def _decode(file: Input) -> str:
-    raw = bytes(file.data)
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise file.fail(
-            error.start, "text in UTF-8", f"the byte 0x{raw[error.start]:02x}"
-        ) from None
-
-
 def _parse_lines(file: Input, lines: list[tuple[int, str]]) -> Stanza:
     fields: dict[str, list[str]] = {}
+    written: dict[str, str] = {}
+    # The first value of each repeated field.
+    earlier: dict[str, list[str]] = {}
     current: list[str] | None = None
     for number, line in lines:
         if line[0] in " \t":
@@ -135,20 +150,22 @@ def _parse_lines(file: Input, lines: list[tuple[int, str]]) -> Stanza:
             raise file.fail_at_line(number, "a field: 'Name: value'", _excerpt(line))
         name = match[1].lower()
         if name in fields:
-            raise file.fail_at_line(number, "each field once", f"{match[1]} again")
-        if len(fields) == MAX_FIELDS:
+            earlier.setdefault(name, fields[name])
+        elif len(fields) == MAX_FIELDS:
             raise file.fail_at_line(number, f"at most {MAX_FIELDS} fields", "more")
+        written.setdefault(name, match[1])
         current = fields[name] = [match[2].strip()]
     first, last = lines[0][0], lines[-1][0]
     numbers = f"line {first}" if first == last else f"lines {first} to {last}"
     return Stanza(
         source=f"{file.name}, {numbers}",
         fields={name: "\n".join(values) for name, values in fields.items()},
+        repeated=tuple(written[name] for name, values in earlier.items() if values != fields[name]),
     )
 
 
 def _excerpt(line: str) -> str:
-    return display(line[:80].encode())
+    return display(line[:80].encode("utf-8", "surrogateescape"))
 
 
 @frozen(kw_only=True)
@@ -231,12 +248,14 @@ class IndexedFile:
     Attributes:
         path: the path below the base of the archive.
         size_bytes: the size in bytes.
-        sha256: the digest in hexadecimal; ``None`` if the index has only an MD5.
+        sha512: the digest in hexadecimal; ``None`` if it is missing.
+        sha256: the digest in hexadecimal; ``None`` if it is missing.
         md5: the digest in hexadecimal; ``None`` if it is missing.
     """
 
     path: str
     size_bytes: int
+    sha512: str | None
     sha256: str | None
     md5: str | None
 
@@ -250,14 +269,22 @@ class IndexedFile:
         """
         size = stanza.match("Size", _SIZE, "a number of bytes")
         digests = {}
-        for key, pattern in (("SHA256", _SHA256), ("MD5sum", _MD5)):
+        for key, pattern in (("SHA512", _SHA512), ("SHA256", _SHA256), ("MD5sum", _MD5)):
             text = stanza.get(key).lower()
             if text and not pattern.fullmatch(text):
                 raise stanza.fail(f"a digest in {key!r}", repr(text[:80]))
             digests[key] = text or None
         if not any(digests.values()):
-            raise stanza.fail("a digest in 'SHA256' or 'MD5sum'", "none")
-        path = stanza.require("Filename").removeprefix("./")
-        if path.startswith("/") or {"", ".", ".."} & set(path.split("/")) or "\\" in path:
+            raise stanza.fail("a digest in 'SHA512', 'SHA256' or 'MD5sum'", "none")
+        path = stanza.require("Filename")
+        # apt accepts a slash at the start, several slashes, and "." between them.
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        if not parts or ".." in parts or "\\" in path:
             raise stanza.fail("a path below the archive in 'Filename'", repr(path[:80]))
-        return cls(path=path, size_bytes=int(size), sha256=digests["SHA256"], md5=digests["MD5sum"])
+        return cls(
+            path="/".join(parts),
+            size_bytes=int(size),
+            sha512=digests["SHA512"],
+            sha256=digests["SHA256"],
+            md5=digests["MD5sum"],
+        )

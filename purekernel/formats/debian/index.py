@@ -6,7 +6,7 @@ Source: Debian's "RepositoryFormat", "Packages indices".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from purekernel.formats.compression import unpack
 from purekernel.formats.debian.control import IndexedFile, PackageRecord, parse_stanza
@@ -76,7 +76,9 @@ class PackagesIndex:
         Raises:
             FormatError: one of their stanzas is damaged.
         """
-        return list(map(self._read, self._named.get(name.encode(), ())))
+        found = self._stanzas(self._named.get(name.encode(), ()))
+        # The last of several fields "Package" counts.
+        return [package for package in found if package.record.name == name]
 
     def providing(self, name: str) -> list[IndexedPackage]:
         """Return the packages that provide that name, in the order of the index.
@@ -84,24 +86,35 @@ class PackagesIndex:
         Raises:
             FormatError: one of their stanzas is damaged.
         """
-        return list(map(self._read, self._providing.get(name.encode(), ())))
+        found = self._stanzas(self._providing.get(name.encode(), ()))
+        return [
+            package
+            for package in found
+            if any(name == provided for provided, _version in package.record.provides)
+        ]
 
     def names(self) -> Iterator[str]:
         """Yield the names of all packages."""
         return (name.decode("utf-8", "replace") for name in self._named)
 
-    def _read(self, position: int) -> IndexedPackage:
-        """Return the package whose stanza includes ``position``."""
-        start = 1
+    def _stanzas(self, positions: Iterable[int]) -> list[IndexedPackage]:
+        """Return the package of each stanza that includes one of ``positions``."""
+        return list(map(self._read, dict.fromkeys(map(self._start, positions))))
+
+    def _start(self, position: int) -> int:
+        """Return where the stanza starts that includes ``position``."""
         # Search backwards line by line: a stanza has about twenty.
         line_end = position
         while line_end > 0:
             previous = self._text.rfind(b"\n", 0, line_end)
             if not self._text[previous + 1 : line_end].strip():
-                start = line_end + 1
-                break
+                return line_end + 1
             line_end = previous
-        end = _BLANK_LINE.search(self._text, position)
+        return 1
+
+    def _read(self, start: int) -> IndexedPackage:
+        """Return the package whose stanza starts at ``start``."""
+        end = _BLANK_LINE.search(self._text, start)
         text = self._text[start : end.start() if end else None]
         # The message has a byte, because counting the lines in 50 MB takes longer than the rest.
         name = f"{self._file.name}, from byte {start - 1}"

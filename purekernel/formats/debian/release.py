@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from attrs import field
 
 from purekernel.errors import ChecksumError, LibraryError, UsageError
-from purekernel.formats.debian.control import parse_stanza
+from purekernel.formats.debian.control import Stanza, parse_stanza
 from purekernel.input import Input
 from purekernel.libraries import load_library
 from purekernel.records import frozen
@@ -34,7 +34,22 @@ MAX_FILES = 200_000
 # Debian's keyring with all of its past keys has 130 KB.
 MOST_KEYRING_BYTES = 16 << 20
 
-_LINE = re.compile(r"([0-9a-f]{64})[ \t]+([0-9]{1,15})[ \t]+(\S+)")
+_LINE = re.compile(r"([0-9a-f]+)[ \t]+([0-9]{1,15})[ \t]+(\S+)", re.IGNORECASE)
+_DIGITS = {"SHA512": 128, "SHA256": 64}
+
+
+@frozen(kw_only=True)
+class ReleasedFile:
+    """A file that a release file lists.
+
+    Attributes:
+        size_bytes: its size in bytes.
+        sha512, sha256: its digests in hexadecimal; one of them may be ``None``.
+    """
+
+    size_bytes: int
+    sha512: str | None = None
+    sha256: str | None = None
 
 
 @frozen(kw_only=True)
@@ -44,34 +59,52 @@ class ArchiveRelease:
     Attributes:
         suite: such as ``oldstable``; empty if it is not declared.
         codename: such as ``wheezy``; empty if it is not declared.
-        files: maps the path of each file, relative to the release file, to its SHA-256 in
-            hexadecimal and its size in bytes.
+        files: the files by their paths, relative to the release file.
     """
 
     suite: str
     codename: str
-    files: Mapping[str, tuple[str, int]] = field(repr=lambda files: f"<{len(files)} files>")
+    files: Mapping[str, ReleasedFile] = field(repr=lambda files: f"<{len(files)} files>")
 
 
 def parse_release(file: Input) -> ArchiveRelease:
     """Return the content of a ``Release`` file, or of an ``InRelease`` file without signature.
 
     Raises:
-        FormatError: the file is damaged, or has no SHA-256.
+        FormatError: the file is damaged, or has neither SHA-256 nor SHA-512.
     """
     stanza = parse_stanza(file)
-    lines = [line for line in stanza.require("SHA256").split("\n") if line]
+    digests = {name: _digests(file, stanza, name) for name in _DIGITS}
+    sha512, sha256 = digests["SHA512"], digests["SHA256"]
+    if not sha512 and not sha256:
+        raise stanza.fail("a field 'SHA256' or 'SHA512'", "none")
+    files = {
+        path: ReleasedFile(
+            size_bytes=size_bytes,
+            sha512=sha512.get(path, (None,))[0],
+            sha256=sha256.get(path, (None,))[0],
+        )
+        for path, (_digest, size_bytes) in {**sha512, **sha256}.items()
+    }
+    return ArchiveRelease(suite=stanza.get("Suite"), codename=stanza.get("Codename"), files=files)
+
+
+def _digests(file: Input, stanza: Stanza, name: str) -> dict[str, tuple[str, int]]:
+    """Return the digest and the size of each file in a field of digests, by its path."""
+    lines = [line for line in stanza.get(name).split("\n") if line]
     if len(lines) > MAX_FILES:
         raise file.fail(None, f"at most {MAX_FILES} files", "more")
     files = {}
     for line in lines:
         match = _LINE.fullmatch(line)
-        if match is None:
-            raise file.unpacked(b"", name=f"{file.name}: SHA256").fail(
-                None, "a digest, a size and a path", display(line[:120].encode())
+        if match is None or len(match[1]) != _DIGITS[name]:
+            raise file.unpacked(b"", name=f"{file.name}: {name}").fail(
+                None,
+                "a digest, a size and a path",
+                display(line[:200].encode("utf-8", "surrogateescape")),
             )
-        files[match[3]] = (match[1], int(match[2]))
-    return ArchiveRelease(suite=stanza.get("Suite"), codename=stanza.get("Codename"), files=files)
+        files[match[3]] = (match[1].lower(), int(match[2]))
+    return files
 
 
 def is_signed(data: Buffer) -> bool:

@@ -18,6 +18,7 @@ from purekernel.formats.debian.index import INDEX_LIMITS, IndexedPackage, Packag
 from purekernel.formats.debian.release import (
     ArchiveRelease,
     Keyring,
+    ReleasedFile,
     is_signed,
     parse_release,
     unverified_text,
@@ -79,14 +80,16 @@ class IndexPlace:
         )
         return cls(url=url, base=(base or "/") + query, releases=releases)
 
-    def by_digest(self, sha256: str) -> str:
+    def by_digest(self, file: ReleasedFile) -> str:
         """Return the URL of the index by its digest, if the archive has such URLs.
 
         This URL still serves the index after a newer index has replaced it under its name.
         """
         path, query = _cut_query(self.url)
         folder = path.rpartition("/")[0] or "."
-        return join_url(folder + query, "by-hash", "SHA256", sha256)
+        if file.sha256 is not None:
+            return join_url(folder + query, "by-hash", "SHA256", file.sha256)
+        return join_url(folder + query, "by-hash", "SHA512", file.sha512 or "")
 
 
 def _cut_query(url: str) -> tuple[str, str]:
@@ -164,6 +167,8 @@ class DebianArchive:
 
     def _candidate(self, place: IndexPlace, package: IndexedPackage) -> PackageCandidate:
         file = package.file
+        self._notes += package.record.fields.notes
+        strong = file.sha256 is not None or file.sha512 is not None
         bases = dict.fromkeys((*self._mirrors, place.base))
         return PackageCandidate(
             record=package.record,
@@ -171,8 +176,9 @@ class DebianArchive:
                 name=package.record.file_name,
                 urls=tuple(join_url(base, file.path) for base in bases),
                 size_bytes=file.size_bytes,
+                sha512=None if file.sha256 is not None else file.sha512,
                 sha256=file.sha256,
-                md5=None if file.sha256 is not None else file.md5,
+                md5=None if strong else file.md5,
             ),
         )
 
@@ -200,12 +206,13 @@ class DebianArchive:
         for url, path in place.releases:
             release = self._release(url)
             if release is not None and path in release.files:
-                sha256, size_bytes = release.files[path]
+                listed = release.files[path]
                 return evolve(
                     plain,
-                    urls=(place.url, place.by_digest(sha256)),
-                    sha256=sha256,
-                    size_bytes=size_bytes,
+                    urls=(place.url, place.by_digest(listed)),
+                    sha512=listed.sha512 if listed.sha256 is None else None,
+                    sha256=listed.sha256,
+                    size_bytes=listed.size_bytes,
                 )
         if self._keyring is not None:
             raise ChecksumError(

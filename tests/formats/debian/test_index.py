@@ -7,7 +7,12 @@ import pytest
 
 from purekernel.errors import FormatError
 from purekernel.formats.debian.index import PackagesIndex
-from purekernel.formats.debian.release import is_signed, parse_release, unverified_text
+from purekernel.formats.debian.release import (
+    ReleasedFile,
+    is_signed,
+    parse_release,
+    unverified_text,
+)
 from purekernel.input import Input
 from tests.debs import control, listed
 
@@ -62,13 +67,34 @@ RELEASE = f"Suite: oldstable\nCodename: wheezy\nMD5Sum:\n x\nSHA256:\n {DIGEST} 
 def test_release_file_is_read() -> None:
     release = parse_release(Input(RELEASE.encode(), name="Release"))
     assert (release.suite, release.codename) == ("oldstable", "wheezy")
-    assert release.files == {"main/Packages": (DIGEST, 12)}
+    assert release.files == {"main/Packages": ReleasedFile(sha256=DIGEST, size_bytes=12)}
+
+
+def test_digests_of_both_kinds_are_read_from_a_release_file() -> None:
+    text = f"SHA512:\n {'AB' * 64} 12 a\n {'1' * 128} 3 b\nSHA256:\n {DIGEST} 12 a\nLabel: \xe9"
+    assert parse_release(Input(text.encode("latin-1"), name="Release")).files == {
+        "a": ReleasedFile(sha512="ab" * 64, sha256=DIGEST, size_bytes=12),
+        "b": ReleasedFile(sha512="1" * 128, size_bytes=3),
+    }
+
+
+def test_package_with_a_repeated_name_is_found_by_the_last() -> None:
+    index = PackagesIndex(Input(FIRST.rstrip() + b"\nPackage: other\n", name="Packages"))
+    assert index.named("first") == []
+    assert [str(one.record) for one in index.named("other")] == ["other 1 (i386)"]
+
+
+def test_package_that_provides_a_name_twice_is_found_once() -> None:
+    data = SECOND.rstrip() + b"\nProvides: one, one\n"
+    index = PackagesIndex(Input(data, name="Packages"))
+    assert [one.record.name for one in index.providing("one")] == ["second"]
+    assert index.providing("two") == []
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Suite: x\n", "Release, line 1: expected a field 'SHA256', got none"),
+        ("Suite: x\n", "Release, line 1: expected a field 'SHA256' or 'SHA512', got"),
         (f"SHA256:\n {DIGEST} main/Packages\n", "Release: SHA256: expected a digest, a size and"),
         (f"SHA256:\n {DIGEST[1:]} 1 x\n", "Release: SHA256: expected a digest, a size and a path"),
         ("", "Release: expected a stanza of fields, got none"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ from tests import debian
 from tests.fetch.fetching import QUICK
 from tests.fetch.server import Server
 from tests.oracles import require, run
-from tests.repos.debian.mirrors import INDEX, Mirror
+from tests.repos.debian.mirrors import INDEX, Mirror, package
 
 
 @pytest.fixture
@@ -135,6 +136,72 @@ def test_index_with_other_digest_than_in_inrelease_is_an_error(
     server.put(f"/debian/dists/wheezy/{INDEX}.gz", b"\x1f\x8b another")
     with pytest.raises(ChecksumError, match=r"Packages\.gz failed verification"):
         DebianArchive([url], downloads).named("tool")
+
+
+def sha512(content: bytes) -> str:
+    return hashlib.sha512(content).hexdigest()
+
+
+def publish_by_sha512(server: Server, mirror: Mirror) -> str:
+    """Serve the index and ``InRelease`` with SHA-512 and no other digest; return its URL."""
+    blocks = mirror.index.decode().strip().split("\n\n")
+    paths = [re.search(r"^Filename: (.*)$", block, re.MULTILINE) for block in blocks]
+    index = "\n\n".join(
+        re.sub(
+            r"(?m)^SHA256: .*$",
+            f"SHA512: {sha512(mirror_file(server, '/debian/' + path[1])).upper()}",
+            block,
+        )
+        for block, path in zip(blocks, paths, strict=True)
+        if path is not None
+    ).encode()
+    server.put(f"/debian/dists/wheezy/{INDEX}", index)
+    text = f"Suite: x\nSHA512:\n {sha512(index)} {len(index)} {INDEX}\n"
+    server.put("/debian/dists/wheezy/InRelease", text.encode())
+    return f"{mirror.url}/dists/wheezy/{INDEX}"
+
+
+def test_index_and_release_with_sha512_only_are_used(server: Server, store: Store) -> None:
+    mirror = Mirror(server)
+    path = mirror.add("tool")
+    url = publish_by_sha512(server, mirror)
+    with Downloads(store, policy=QUICK) as downloads:
+        (found,) = DebianArchive([url], downloads).named("tool")
+        assert (found.download.sha256, len(found.download.sha512 or "")) == (None, 128)
+        assert load(downloads, found) == "tool 1.0-1 (i386)"
+    before = list(server.asked)
+    with Downloads(store, policy=QUICK) as downloads:
+        assert load(downloads, found) == "tool 1.0-1 (i386)"
+    assert server.asked == before  # the stored file has the digest
+    server.put(f"/debian/{path}", package("evil"))
+    with Downloads(Store(store.folder / "other"), policy=QUICK) as downloads:
+        (found,) = DebianArchive([url], downloads).named("tool")
+        with pytest.raises(ChecksumError, match=r"tool_1\.0-1_i386\.deb.*(size|SHA-512) must be"):
+            downloads.fetch(found.download)
+
+
+def test_index_with_other_sha512_than_in_inrelease_is_an_error(
+    server: Server, downloads: Downloads
+) -> None:
+    mirror = Mirror(server)
+    mirror.add("tool")
+    url = publish_by_sha512(server, mirror)
+    index = mirror_file(server, f"/debian/dists/wheezy/{INDEX}")
+    server.put(f"/debian/dists/wheezy/{INDEX}", index.replace(b"1.0-1", b"1.0-2"))
+    with pytest.raises(ChecksumError, match="SHA-512 must be"):
+        DebianArchive([url], downloads).named("tool")
+
+
+def test_repeated_field_is_noted(server: Server, downloads: Downloads) -> None:
+    mirror = Mirror(server)
+    mirror.add("tool")
+    mirror.index = mirror.index.replace(b"Version: 1.0-1", b"Version: 0\nVersion: 1.0-1")
+    url = mirror.publish()
+    archive = DebianArchive([url], downloads)
+    assert shown(archive.named("tool")) == ["tool 1.0-1 (i386)"]
+    assert archive.notes[-1] == (
+        f"{url}, from byte 0, lines 1 to 10: the field Version is repeated: the last one is used"
+    )
 
 
 def test_replaced_index_is_fetched_by_hash(server: Server, downloads: Downloads) -> None:
