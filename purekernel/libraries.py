@@ -18,6 +18,7 @@ def load_library(
     module: str,
     *,
     package: str | None = None,
+    extra: str | None = None,
     check: Callable[[Any], Any] = lambda module: module,
     hint: str | None = None,
 ) -> Any:
@@ -26,6 +27,7 @@ def load_library(
     Args:
         module: such as ``lz4.block``.
         package: the name to install it by; by default the first part of ``module``.
+        extra: the extra of purekernel that installs it, if it is optional.
         check: takes the module and returns what the caller uses of it. If the module is not the
             expected one, the function may raise anything; the text of a ``LibraryError`` is
             reported without its type.
@@ -40,7 +42,8 @@ def load_library(
     except ModuleNotFoundError as error:
         if f"{module}.".startswith(f"{error.name}."):
             raise LibraryError(
-                f"the Python package {package} is not installed", hint=f"pip install {package}"
+                f"the Python package {package} is not installed",
+                hint=f"pip install 'purekernel[{extra}]'" if extra else f"pip install {package}",
             ) from None
         raise _unusable(module, package, error, hint) from None
     except Exception as error:  # noqa: BLE001  # another package may raise anything

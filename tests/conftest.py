@@ -10,12 +10,14 @@ import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from purekernel.errors import LibraryError
 from tests import selection
 from tests.oracles import require, skip_or_fail
 
@@ -108,6 +110,17 @@ def pytest_terminal_summary(
 ) -> None:
     for line in selection.describe_left_out(config.stash[LEFT_OUT]):
         terminalreporter.write_line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """Skip a test that needs lz4 where it is missing: it is optional, see pyproject.toml."""
+    try:
+        return (yield)
+    except LibraryError as error:
+        if find_spec("lz4") is None and error.hint == "pip install 'purekernel[lz4]'":
+            skip_or_fail("lz4 is not installed", program=True)
+        raise
 
 
 @pytest.hookimpl(wrapper=True)

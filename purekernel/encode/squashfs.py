@@ -9,6 +9,7 @@ from attrs import evolve
 
 from purekernel.encode.blocks import DEFLATERS
 from purekernel.encode.encoders import Effort
+from purekernel.formats.lz4 import require_lz4
 from purekernel.formats.squashfs import Options, build_squashfs, open_squashfs, parse_squashfs
 from purekernel.formats.squashfs.codecs import GZIP, NAMES, Codec, lz4_codec, xz_codec, zstd_codec
 from purekernel.formats.squashfs.layout import SuperblockFlag
@@ -30,10 +31,15 @@ _ZSTD_LEVELS = {Effort.FAST: 15, Effort.BALANCED: 19, Effort.MAX: 22}
 
 
 def make_codec(compression: SquashfsCompression, effort: Effort, block_bytes: int) -> Codec:
-    """Return the codec for blocks of at most ``block_bytes``."""
+    """Return the codec for blocks of at most ``block_bytes``.
+
+    Raises:
+        LibraryError: the optional package that the compression needs is missing.
+    """
     if compression is SquashfsCompression.XZ:
         return xz_codec(block_bytes, is_extreme=effort is not Effort.FAST)
     if compression is SquashfsCompression.LZ4:
+        require_lz4()
         return lz4_codec(is_small=effort is not Effort.FAST)
     if compression is SquashfsCompression.ZSTD:
         return zstd_codec(_ZSTD_LEVELS[effort])

@@ -14,7 +14,7 @@ import lzma
 from purekernel.errors import UsageError
 from purekernel.formats import zstd
 from purekernel.formats.initramfs import Compression
-from purekernel.formats.lz4 import build_lz4
+from purekernel.formats.lz4 import build_lz4, require_lz4
 from purekernel.tree import Buffer
 
 # The window of xz and zstd, which the kernel allocates in addition to the image while it unpacks.
@@ -38,11 +38,13 @@ def choose_compression(taken: frozenset[Compression] | None) -> Compression:
 
     Raises:
         UsageError: the kernel supports no compression that purekernel writes.
+        LibraryError: the kernel supports only LZ4, and the optional package for it is missing.
     """
     if taken is None:
         return Compression.GZIP
     for compression in _SMALLEST_FIRST:
         if compression in taken:
+            _check_library(compression)
             return compression
     raise UsageError(
         f"the kernel must support a compression that purekernel writes ({_WRITTEN}), "
@@ -52,10 +54,11 @@ def choose_compression(taken: frozenset[Compression] | None) -> Compression:
 
 
 def check_taken(compression: Compression, taken: frozenset[Compression] | None) -> None:
-    """Check that a kernel supports a compression.
+    """Check that a kernel supports a compression, and that purekernel can write it.
 
     Raises:
         UsageError: ``taken``, the compressions that the kernel supports, is known and lacks it.
+        LibraryError: the optional package that the compression needs is missing.
     """
     if taken is not None and compression not in taken:
         raise UsageError(
@@ -63,6 +66,12 @@ def check_taken(compression: Compression, taken: frozenset[Compression] | None) 
             f"it supports {_names(taken)}",
             hint="use auto, the smallest compression that the kernel supports",
         )
+    _check_library(compression)
+
+
+def _check_library(compression: Compression) -> None:
+    if compression is Compression.LZ4:
+        require_lz4()
 
 
 def compress(archive: Buffer, compression: Compression) -> bytes:

@@ -4,6 +4,9 @@ Linux uses legacy frames for an initramfs and for itself. A legacy frame is a ma
 blocks. A block is its compressed size, little-endian, and up to 8 MiB of data, compressed
 independently. A legacy frame has no end mark and no checksum; it ends with the file.
 
+The package lz4 is optional: for some systems it has no wheels. The functions here raise a
+``LibraryError`` where it is missing.
+
 Source: lz4_Frame_format.md of LZ4; lib/decompress_unlz4.c of Linux.
 """
 
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import struct
 
+from purekernel.errors import inside
 from purekernel.formats.detect import FileKind
 from purekernel.formats.inflate import FIRST_STEP_BYTES, STEP_BYTES, Inflated
 from purekernel.input import Input
@@ -34,6 +38,19 @@ _MOST_OF_A_BYTE = 255
 _LEVEL = 12
 
 
+def require_lz4(name: str = "") -> None:
+    """Check that the optional package is installed.
+
+    Args:
+        name: the file that needs it, for the message.
+
+    Raises:
+        LibraryError: the package is missing or unusable.
+    """
+    with inside(name):
+        load_library("lz4.block", extra="lz4")
+
+
 def parse_legacy_frame(file: Input, start: int = 0, *, already_bytes: int = 0) -> Inflated:
     """Return the content and the end of a legacy frame.
 
@@ -49,6 +66,7 @@ def parse_legacy_frame(file: Input, start: int = 0, *, already_bytes: int = 0) -
         FormatError: a block is damaged or truncated.
         LimitError: the unpacked size exceeds the limit.
     """
+    require_lz4(file.name)
     view = file.view
     offset = start + len(MAGIC)
     unpacked = bytearray()
@@ -85,6 +103,7 @@ def parse_frame(file: Input, start: int = 0, *, already_bytes: int = 0) -> Infla
         FormatError: the frame is damaged or truncated, or needs a dictionary.
         LimitError: the unpacked size exceeds the limit.
     """
+    require_lz4(file.name)
     view = file.view
     flags = bytes(view[start + _FLAGS_OFFSET : start + _FLAGS_OFFSET + 1])
     if flags and flags[0] & _HAS_DICTIONARY:
@@ -94,7 +113,7 @@ def parse_frame(file: Input, start: int = 0, *, already_bytes: int = 0) -> Infla
             "one that needs a dictionary",
             hint="compress the file again without a dictionary",
         )
-    stream = load_library("lz4.frame").LZ4FrameDecompressor()
+    stream = load_library("lz4.frame", extra="lz4").LZ4FrameDecompressor()
     pieces: list[bytes] = []
     size_bytes = already_bytes
     offset = start
@@ -125,7 +144,7 @@ def build_frame(data: Buffer) -> bytes:
 
     The same release of liblz4 gives the same bytes on every processor.
     """
-    frame = load_library("lz4.frame")
+    frame = load_library("lz4.frame", extra="lz4")
     packed = frame.compress(
         data, compression_level=_LEVEL, content_checksum=True, block_size=frame.BLOCKSIZE_MAX4MB
     )
@@ -154,7 +173,7 @@ def build_block(data: Buffer, *, is_small: bool = True) -> bytes:
         is_small: whether to use the highest level; else the fast encoder, which takes a twentieth
             of the time.
     """
-    block = load_library("lz4.block")
+    block = load_library("lz4.block", extra="lz4")
     if not is_small:
         return bytes(block.compress(data, store_size=False))
     packed = block.compress(data, mode="high_compression", compression=_LEVEL, store_size=False)
@@ -167,7 +186,7 @@ def parse_block(packed: Buffer, most_bytes: int) -> bytes:
     Raises:
         ValueError: the block is damaged, or unpacks to more than ``most_bytes``.
     """
-    block = load_library("lz4.block")
+    block = load_library("lz4.block", extra="lz4")
     # The library allocates this size, so it is limited by that of the block.
     buffer_bytes = min(most_bytes, _MOST_OF_A_BYTE * len(packed))
     try:

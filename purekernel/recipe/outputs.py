@@ -103,6 +103,7 @@ class Outputs:
         Raises:
             UsageError: the kernel is known not to support the requested compression, or any
                 compression that purekernel can write.
+            LibraryError: the optional package that the compression needs is missing.
         """
         if self.compression is Compression.GZIP:
             return self.compression  # every kernel of a Core release supports it

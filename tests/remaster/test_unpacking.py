@@ -19,6 +19,7 @@ from purekernel.cli import main
 from purekernel.encode.encoders import Effort
 from purekernel.formats.compress import compress
 from purekernel.formats.initramfs import Compression
+from purekernel.formats.lz4 import require_lz4
 from purekernel.recipe.outputs import Modules
 from purekernel.remaster.core import Unpacking, build_archive, measure_unpacking, pack_core
 from purekernel.rootfs.modules import unpack_modules
@@ -166,6 +167,7 @@ def test_core_is_larger_with_unpacked_modules_and_lz4(
     bundle: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A kernel of unknown compression gets the requested compression."""
+    require_lz4()
     iso = make_core_iso(root=make_root(alike=False))
     Path(bundle).write_bytes(make_bundle(iso=iso, pack=gzip.compress))
     command = ["build", bundle, "--iso-version", "1", "--modules", "raw", "--compression", "lz4"]

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 
 from purekernel.formats import zstd
-from purekernel.formats.lz4 import build_block, parse_block
+from purekernel.formats.lz4 import build_block, parse_block, require_lz4
 from purekernel.formats.squashfs.layout import METADATA_BYTES
 from purekernel.input import Input
 from purekernel.records import frozen
@@ -145,12 +145,14 @@ def unpacker(compression: int, file: Input) -> Unpacker:
 
     Raises:
         FormatError: purekernel does not support the compression.
+        LibraryError: the optional package that supports it is missing.
     """
     if compression == GZIP:
         return _unpack_gzip
     if compression == XZ:
         return _unpack_xz
     if compression == LZ4:
+        require_lz4(file.name)
         return parse_block
     if compression == ZSTD:
         return _unpack_zstd
