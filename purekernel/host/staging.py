@@ -7,11 +7,14 @@ or wrong. So readers of the store verify its files, and outputs are flushed by t
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
@@ -27,6 +30,13 @@ _PAUSE_SECONDS = 0.05
 _READ_ONLY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
+# What link(2) reports where a file system has no hard links, or none to such a file.
+_NO_LINKS = (
+    errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK,
+    errno.EXDEV,
+)  # fmt: skip
+
+
 class Staging:
     """Temporary files and links that get their names together, or not at all.
 
@@ -35,6 +45,8 @@ class Staging:
 
     def __init__(self) -> None:
         self._staged: list[tuple[Path, Path, int | None]] = []
+        # Second names of the old files, for as long as a later rename can fail.
+        self._kept: list[tuple[Path, int | None]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -42,6 +54,8 @@ class Staging:
     def __exit__(self, *_exception: object) -> None:
         for temporary, _path, folder in self._staged:
             remove(temporary, folder=folder)
+        for old, folder in self._kept:
+            remove(old, folder=folder)
 
     def add(self, path: Path, *, folder: int | None = None, temporary: Path | None = None) -> Path:
         """Return the temporary name under which the caller creates what belongs at ``path``.
@@ -53,21 +67,58 @@ class Staging:
                 of ``path``.
         """
         if temporary is None:
-            temporary = path.with_name(f".purekernel.{secrets.token_hex(6)}.part")
+            temporary = _temporary_beside(path)
         self._staged.append((temporary, path, folder))
         return temporary
 
     def commit(self) -> None:
         """Rename all to their final names, in order; signals are delayed meanwhile.
 
+        If a rename fails, the old files get their names back, if the file system has hard links.
+
         Raises:
             OSError: a rename failed; its ``filename`` is the final name.
         """
+        undo: list[Callable[[], object]] = []
         with undisturbed():
             while self._staged:
                 temporary, path, folder = self._staged[0]
-                rename(temporary, path, folder=folder)
+                try:
+                    if len(self._staged) > 1:  # nothing that could fail follows the last rename
+                        undo.append(self._keep_old(path, folder))
+                    rename(temporary, path, folder=folder)
+                except OSError as error:
+                    error.filename = os.fspath(path)
+                    for step in reversed(undo):
+                        with suppress(OSError):
+                            step()
+                    raise
                 del self._staged[0]
+
+    def _keep_old(self, path: Path, folder: int | None) -> Callable[[], object]:
+        """Return what undoes the replacement of ``path``, which is about to happen."""
+        try:
+            os.stat(path, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return partial(remove, path, folder=folder)
+        old = _temporary_beside(path)
+        follow = os.link not in os.supports_follow_symlinks  # Windows links to the link anyway
+        try:
+            os.link(path, old, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=follow)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return _do_nothing
+        self._kept.append((old, folder))
+        return partial(os.replace, old, path, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _temporary_beside(path: Path) -> Path:
+    return path.with_name(f".purekernel.{secrets.token_hex(6)}.part")
+
+
+def _do_nothing() -> None:
+    """Undo nothing, where there is no way to."""
 
 
 def create(

@@ -6,6 +6,7 @@ are complete, each is renamed to its final name.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -57,7 +58,7 @@ def publish(
 
     Raises:
         OutputError: a file cannot be written. No file was changed then, unless a rename failed
-            after others had succeeded (on Windows, if another program has the file open).
+            after others had succeeded, on a file system without hard links.
     """
     with _Outputs(mode, option) as outputs:
         for name, content in contents.items():
@@ -86,12 +87,15 @@ def write_whole(
     Raises:
         OutputError: the file cannot be written, or the path exists and is not a regular file.
     """
-    try:
-        path = path.resolve()
+    path = resolved(path)
+    status = None
+    with (
+        writing(path, elsewhere="choose another folder with --output"),
+        # An inaccessible folder is reported when the file is written.
+        suppress(FileNotFoundError, NotADirectoryError, PermissionError),
+    ):
         status = path.stat()
-    except OSError:
-        pass  # the file is missing, or inaccessible, which writing it reports
-    else:
+    if status is not None:
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
             raise OutputError(
                 f"{path} must be a regular file, got a device, fifo or socket",
@@ -101,6 +105,19 @@ def write_whole(
     with _Outputs(mode, "--output", times_ns) as outputs:
         outputs.write(path, content)
         outputs.commit()
+
+
+def resolved(path: Path) -> Path:
+    """Return the path of the file that is written if ``path`` is: a link is kept.
+
+    Raises:
+        OutputError: the path is a loop of links, or the current folder was deleted.
+    """
+    with writing(path, elsewhere="choose another file"):
+        try:
+            return path.resolve()
+        except RuntimeError:  # Python before 3.13 raises it for a loop of links
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
 
 
 def _output_path(folder: Path, name: str, *, windows: bool = ON_WINDOWS) -> Path:

@@ -21,7 +21,7 @@ from purekernel.host.overlay_reader import parse_layer
 from purekernel.host.read import is_folder, load_file
 from purekernel.host.rootfs_folder import load_host_file, load_root_folder
 from purekernel.host.windows_names import ON_WINDOWS
-from purekernel.host.write import publish
+from purekernel.host.write import publish, resolved
 from purekernel.input import DEFAULT_LIMITS, Input, Limits, limits_of
 from purekernel.records import frozen
 from purekernel.threads import running_executor
@@ -107,7 +107,7 @@ def make_squashfs(
         priorities={} if sort_file is None else _priorities(tree, sort_file, sources),
     )
     codec = make_codec(SquashfsCompression(compression), Effort(effort), block_bytes)
-    target = out.resolve()
+    target = resolved(out)
     with running_executor(jobs=processors) as executor:
 
         def write(stream: BinaryIO) -> None:

@@ -13,7 +13,7 @@ from purekernel.encode.squashfs import recompress_image
 from purekernel.errors import OutputError, PurekernelError
 from purekernel.formats.tinycore import build_md5
 from purekernel.host.read import load_file
-from purekernel.host.write import publish, write_whole
+from purekernel.host.write import publish, resolved, write_whole
 from purekernel.input import Limits, limits_of
 from purekernel.records import frozen
 from purekernel.repos.tinycore import MD5
@@ -81,7 +81,7 @@ def _recompress_gzip(
     done = recompress(old, encoders, source=str(path), is_forced=is_forced, limits=limits)
     if done.data != old:
         try:
-            write_whole(path.resolve(), done.data)
+            write_whole(path, done.data)
         except OutputError as error:
             raise OutputError(
                 error.message, hint="the file is unchanged; check its folder and the free space"
@@ -122,7 +122,7 @@ def _recompress_image(
     new = recompress_image(old, source=str(path), effort=effort, executor=executor, limits=limits)
     if new is None:
         return RecompressedImage(path=path, old_bytes=len(old), new_bytes=len(old))
-    target = path.resolve()
+    target = resolved(path)
     # Tiny Core checks downloads against MD5.
     digest = hashlib.md5(new, usedforsecurity=False).hexdigest()
     contents = {target.name: new, target.name + MD5: build_md5(digest, target.name)}

@@ -30,12 +30,40 @@ def test_staging_deletes_uncommitted_files(tmp_path: Path, error: BaseException)
     assert everything(tmp_path) == {"a": b"old"}
 
 
-def test_staging_keeps_files_renamed_before_failure(tmp_path: Path) -> None:
+def test_failed_rename_gives_earlier_files_their_old_content_again(tmp_path: Path) -> None:
     (tmp_path / "folder" / "full").mkdir(parents=True)
+    (tmp_path / "a").write_bytes(b"old")
     with pytest.raises(OSError) as caught:  # noqa: PT011  # which one differs by system
-        stage(tmp_path, "a", "folder", "b")
+        stage(tmp_path, "a", "new", "folder", "b")
     assert caught.value.filename == str(tmp_path / "folder")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "folder"]
+    assert everything(tmp_path) == {"a": b"old"}
+
+
+def test_failed_rename_without_hard_links_keeps_earlier_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as on FAT: the old content cannot come back."""
+    (tmp_path / "folder" / "full").mkdir(parents=True)
+    (tmp_path / "a").write_bytes(b"old")
+
+    def refuse(*_arguments: object, **_named: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(OSError):  # noqa: PT011  # which one differs by system
+        stage(tmp_path, "a", "folder", "b")
+    assert everything(tmp_path) == {"a": b"new"}
+
+
+def test_committed_files_leave_no_second_name_of_old_ones(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"old")
+    with Staging() as staging:
+        for name in ("a", "b"):
+            with create(staging.add(tmp_path / name), "xb") as stream:
+                stream.write(b"new")
+        staging.commit()
+    assert everything(tmp_path) == {"a": b"new", "b": b"new"}
 
 
 def test_rename_creates_missing_folders(tmp_path: Path) -> None:
