@@ -6,7 +6,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -127,9 +127,10 @@ def _path(url: str) -> Path:
 
 def _missing(path: Path) -> Fault:
     """Return the fault for a missing file or, if a disk is not mounted, a missing mirror."""
-    if path.parent.is_dir():
-        return Fault("not found", Cause.MISSING)
-    return Fault(f"folder {redact(str(path.parent))} not found", Cause.MISSING)
+    with suppress(OSError):
+        if not path.parent.is_dir():
+            return Fault(f"folder {redact(str(path.parent))} not found", Cause.MISSING)
+    return Fault("not found", Cause.MISSING)
 
 
 def _check_kind(status: os.stat_result) -> None:

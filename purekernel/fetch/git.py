@@ -6,10 +6,12 @@ objects.
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from pathlib import Path
 
+from purekernel.host.read import is_file, is_folder, open_file, unreadable
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -31,6 +33,9 @@ def describe_checkout(folder: Path) -> str | None:
 
     Returns:
         ``None`` if ``folder`` is not a checkout, or no commit is checked out.
+
+    Raises:
+        InputError: a file or folder of the repository cannot be read.
     """
     repository = _repository(folder)
     if repository is None:
@@ -46,13 +51,13 @@ def describe_checkout(folder: Path) -> str | None:
 
 def _repository(folder: Path) -> Path | None:
     path = folder / ".git"
-    if path.is_dir():
+    if is_folder(path):
         return path
     text = _read(path)  # a worktree or a submodule has a file
     if text is None or not text.startswith("gitdir: "):
         return None
     linked = folder / text.removeprefix("gitdir: ").strip()
-    return linked if linked.is_dir() else None
+    return linked if is_folder(linked) else None
 
 
 def _common(repository: Path) -> Path:
@@ -103,11 +108,7 @@ def _tags(common: Path, packed: dict[str, str]) -> dict[str, str]:
         if name.startswith(prefix)
     }
     folder = common / "refs" / "tags"
-    try:
-        loose = sorted(path for path in folder.rglob("*") if path.is_file())
-    except OSError:
-        loose = []
-    for path in loose:
+    for path in _files(folder):
         target = (_read(path) or "").strip()
         if _COMMIT.fullmatch(target):
             tags[path.relative_to(folder).as_posix()] = _peel(common, target)
@@ -118,17 +119,47 @@ def _peel(common: Path, target: str) -> str:
     """Return the commit of an annotated tag; return other objects unchanged."""
     path = common / "objects" / target[:2] / target[2:]
     try:
-        with path.open("rb") as stream:
-            head = zlib.decompressobj().decompress(stream.read(MAX_BYTES), 200)
-    except (OSError, zlib.error):
+        head = zlib.decompressobj().decompress(_read_bytes(path) or b"", 200)
+    except zlib.error:
         return target
     match = re.match(rb"tag [0-9]+\0object ([0-9a-f]{40,64})\ntype commit\n", head)
     return match[1].decode() if match else target
 
 
-def _read(path: Path) -> str | None:
+def _files(folder: Path) -> list[Path]:
+    """Return the files below ``folder``, in order; none if it is missing.
+
+    Raises:
+        InputError: the folder cannot be read. Without its tags, the version would be another one.
+    """
     try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_BYTES).decode("utf-8", "replace")
-    except (OSError, ValueError):
+        return sorted(
+            Path(parent, name)
+            for parent, _folders, names in os.walk(folder, onerror=_refuse)
+            for name in names
+        )
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unreadable(folder, error) from None
+
+
+def _refuse(error: OSError) -> None:
+    raise error
+
+
+def _read(path: Path) -> str | None:
+    data = _read_bytes(path)
+    return None if data is None else data.decode("utf-8", "replace")
+
+
+def _read_bytes(path: Path) -> bytes | None:
+    """Return the start of a file, or ``None`` if it is missing or not a file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if not is_file(path):
         return None
+    with open_file(path) as stream:
+        return stream.read(MAX_BYTES)

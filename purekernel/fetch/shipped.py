@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def _load(name: str, *, words: str) -> bytes:
     checkout = Path(__file__).parents[2] / _IN_CHECKOUT[name] / name
     try:
         for path in (installed, checkout):
-            if path.is_file():
+            with suppress(FileNotFoundError, NotADirectoryError):
                 return path.read_bytes()
     except OSError as error:
         raise InputError(

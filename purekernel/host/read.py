@@ -16,6 +16,15 @@ from purekernel.errors import ChecksumError, InputError, PurekernelError
 from purekernel.host.hints import reason
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 
+# What a path has that leads to no file.
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+# The same on Windows: ERROR_NOT_READY, an empty drive; ERROR_INVALID_NAME; and
+# ERROR_CANT_RESOLVE_FILENAME, a loop of links.
+_MISSING_ON_WINDOWS = (21, 123, 1921)
+
+# What opening a folder raises; on Windows it is EACCES.
+_OF_FOLDERS = (IsADirectoryError, PermissionError)
+
 
 def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, streams: bool = False) -> bytes:
     """Return the content of the file at ``path``.
@@ -63,13 +72,9 @@ def open_file(path: Path, *, streams: bool = False) -> Iterator[BufferedReader]:
                 )
             yield stream
     except FileNotFoundError:
-        raise InputError(
-            f"{path} does not exist",
-            hint="check the path; it is relative to the current folder",
-            file=path,
-        ) from None
+        raise missing_file(path) from None
     except OSError as error:
-        if is_folder(path):
+        if isinstance(error, _OF_FOLDERS) and is_folder(path):
             raise InputError(
                 f"{path} is a folder, not a file", hint="give the path of a file", file=path
             ) from None
@@ -131,11 +136,60 @@ def check_digest(path: Path, sha256: str) -> None:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether ``path`` is an accessible folder."""
+    """Return whether ``path`` is a folder, or a link to one.
+
+    Raises:
+        InputError: the host cannot tell.
+    """
+    status = find_status(path)
+    return status is not None and stat.S_ISDIR(status.st_mode)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether ``path`` is a regular file, or a link to one; raise as :func:`is_folder`."""
+    status = find_status(path)
+    return status is not None and stat.S_ISREG(status.st_mode)
+
+
+def exists(path: Path) -> bool:
+    """Return whether there is anything at ``path``, be it a link to nothing.
+
+    Raises:
+        InputError: the host cannot tell.
+    """
+    return find_status(path, follow=False) is not None
+
+
+def find_status(path: Path, *, follow: bool = True) -> os.stat_result | None:
+    """Return the status of ``path``, or ``None`` if it is missing.
+
+    ``os.path.exists`` and, since Python 3.14, ``Path.exists`` take a file for missing that the host
+    fails to look at. A lock file would then be ignored, and another image be built.
+
+    Args:
+        path: the path.
+        follow: whether to follow a link.
+
+    Raises:
+        InputError: the host cannot tell: a disk fails, or a folder may not be searched.
+    """
     try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except (OSError, ValueError):
-        return False
+        return path.stat() if follow else path.lstat()
+    except ValueError:  # the path contains a NUL
+        return None
+    except OSError as error:
+        if error.errno in _MISSING or getattr(error, "winerror", None) in _MISSING_ON_WINDOWS:
+            return None
+        raise unreadable(path, error) from None
+
+
+def missing_file(path: Path) -> InputError:
+    """Return the error for a path that leads to nothing."""
+    return InputError(
+        f"{path} does not exist",
+        hint="check the path; it is relative to the current folder",
+        file=path,
+    )
 
 
 def unreadable(path: Path, error: OSError) -> InputError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections import Counter
@@ -15,7 +14,7 @@ from attrs import field
 
 from purekernel.errors import InputError, LockError, PurekernelError
 from purekernel.formats.tinycore import DEB, TCZ, is_extension_name
-from purekernel.host.read import load_file
+from purekernel.host.read import exists, load_file
 from purekernel.host.write import Output, publish
 from purekernel.recipe.model import Recipe
 from purekernel.records import frozen
@@ -464,7 +463,7 @@ def load_lock(path: Path, *, required: bool = False) -> Lock | None:
         LockError: the file cannot be read, is damaged, or is required and missing.
     """
     try:
-        if not required and not os.path.lexists(path):
+        if not required and not exists(path):
             return None
         data = load_file(path)
     except InputError as error:

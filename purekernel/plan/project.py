@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from attrs import evolve
@@ -13,7 +12,7 @@ from purekernel.fetch.model import MIB, Download
 from purekernel.fetch.urls import is_local, is_url, last_component, local_path, redact
 from purekernel.host.overlay_folder import load_folder
 from purekernel.host.overlay_reader import load_layer, parse_layer
-from purekernel.host.read import check_digest, is_folder
+from purekernel.host.read import check_digest, exists, is_folder
 from purekernel.input import Input, Limits
 from purekernel.plan.files import plan_file
 from purekernel.plan.plan import PROJECT, PlanContext, PlannedFile
@@ -70,7 +69,7 @@ def find_project(context: PlanContext, razor: Razor) -> FoundProject:
             return FoundProject(
                 conventions=RazorConventions(project=parse_project(layer)), planned=planned
             )
-    if razor.project_sha256 is not None and os.path.lexists(path):
+    if razor.project_sha256 is not None and exists(path):
         with inside(razor.place("project_sha256")):
             check_digest(path, razor.project_sha256)
     with inside(razor.place("project")):
@@ -84,7 +83,7 @@ def _load_project(path: Path, limits: Limits) -> FoundProject:
         layer = evolve(layer, source=str(path.absolute()))
         project = parse_project(layer, version=describe_checkout(path))
         return FoundProject(conventions=RazorConventions(project=project, dated=False))
-    if not os.path.lexists(path):
+    if not exists(path):
         raise InputError(
             f"Razor-Microkernel project not found: {path}",
             hint="name its folder, a tarball of it or a URL of one; in a recipe, a path is "

@@ -10,7 +10,7 @@ from typing import Any
 
 from purekernel.errors import OutputError, ProjectError, UsageError
 from purekernel.formats.toml import parse_toml
-from purekernel.host.read import is_folder
+from purekernel.host.read import exists, is_file, is_folder
 from purekernel.host.write import Output, publish
 from purekernel.input import Input
 from purekernel.recipe.check import check_recipe
@@ -147,7 +147,7 @@ def init_recipe(
     values = PLAIN if project is None else _razor(project, path)
     content = _encode(write_recipe(values, minimal=minimal), project)
     check_recipe(parse_toml(Input(content, name=str(path))))
-    if os.path.lexists(path) and not force:
+    if exists(path) and not force:
         raise OutputError(
             f"{path} already exists", hint="give --force to replace it, or choose another name"
         )
@@ -162,7 +162,7 @@ def init_recipe(
 def _razor(project: Path, recipe: Path) -> Said:
     if not is_folder(project):
         raise ProjectError(f"{project} is not a folder", hint=PROJECT_HINT)
-    return say_razor(_project_path(recipe, project), lambda name: (project / name).is_file())
+    return say_razor(_project_path(recipe, project), lambda name: is_file(project / name))
 
 
 def _project_path(recipe: Path, project: Path) -> str:

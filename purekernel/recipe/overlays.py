@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from purekernel.errors import InputError, inside
 from purekernel.fetch.urls import redact, tell_apart
 from purekernel.host.overlay_reader import load_layer, parse_layer
-from purekernel.host.read import check_digest, is_folder
+from purekernel.host.read import check_digest, exists, is_folder
 from purekernel.input import Input, Limits
 from purekernel.recipe.model import OverlayChoice, Recipe
 from purekernel.rootfs.ownership import own_as_root
@@ -34,11 +33,11 @@ def missing_overlays(recipe: Recipe) -> Iterator[InputError]:
         if overlay.path is None:
             continue
         if overlay.from_command_line:
-            if not os.path.lexists(overlay.path):
+            if not exists(Path(overlay.path)):
                 yield InputError(
                     f"{overlay.path} does not exist", hint="check the path of the overlay"
                 )
-        elif not os.path.lexists(recipe.folder / overlay.path):
+        elif not exists(recipe.folder / overlay.path):
             yield InputError(
                 f"overlay not found: {recipe.folder / overlay.path}",
                 hint="correct its path; it is relative to the recipe's folder",

@@ -16,7 +16,7 @@ from purekernel import recipe as recipes
 from purekernel.errors import InputError, PurekernelError, UsageError, raise_all
 from purekernel.fetch.urls import is_url
 from purekernel.formats.tinycore import parse_extension_name
-from purekernel.host.read import is_folder
+from purekernel.host.read import is_file, is_folder
 from purekernel.recipe.defaults import RECIPE_NAME, USER
 from purekernel.recipe.flavour import SCRIPTS, Flavour
 from purekernel.recipe.keys import override
@@ -355,7 +355,7 @@ def _recipe_path(request: Request) -> Path | None:
     if request.recipe is not None:
         return request.recipe / RECIPE_NAME if is_folder(request.recipe) else request.recipe
     default = Path(RECIPE_NAME)
-    return default if default.is_file() else None
+    return default if is_file(default) else None
 
 
 def _recipe(request: Request, path: Path | None) -> Recipe:

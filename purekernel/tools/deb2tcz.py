@@ -9,7 +9,7 @@ from purekernel.encode.encoders import Effort
 from purekernel.errors import OutputError, UsageError
 from purekernel.formats.debian.relation import show_relations
 from purekernel.formats.tinycore import TCZ, is_extension_name, parse_extension_name
-from purekernel.host.read import load_file
+from purekernel.host.read import exists, load_file
 from purekernel.host.staging import remove
 from purekernel.host.write import publish
 from purekernel.input import limits_of
@@ -118,5 +118,5 @@ def write_extension(
 def _check_free(folder: Path, names: Iterable[str]) -> None:
     for name in names:
         path = folder / name
-        if path.exists() or path.is_symlink():
+        if exists(path):
             raise OutputError(f"{path} exists already", hint="add -f to overwrite it")

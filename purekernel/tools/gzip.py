@@ -11,7 +11,8 @@ from purekernel.encode.encoders import Encoder, Libdeflate, Zopfli, compress
 from purekernel.errors import InputError, OutputError
 from purekernel.formats.gzip import parse_gzip
 from purekernel.host.hints import reason
-from purekernel.host.read import load_file
+from purekernel.host.no_follow import is_link
+from purekernel.host.read import exists, find_status, load_file, missing_file
 from purekernel.host.write import write_whole
 from purekernel.input import Input, Limits, limits_of
 from purekernel.records import frozen
@@ -77,13 +78,13 @@ def convert_file(path: Path, options: GzipOptions) -> Converted:
         FormatError: the file to decompress is damaged.
     """
     output = _output(path, undo=options.undo)
-    if not options.force and path.is_symlink():
+    if not options.force and is_link(_status(path, follow=False)):
         raise InputError(f"{path} is a symbolic link", hint="add -f to replace it, or use -c")
     data, name, mtime = _load(path, options.limits)
-    status = path.stat()
+    status = _status(path)
     if not options.force and not options.keep and status.st_nlink > 1:
         raise InputError(f"{path} has other hard links", hint="add -k to keep it, or -f")
-    if not options.force and (output.exists() or output.is_symlink()):
+    if not options.force and exists(output):
         raise OutputError(f"{output} exists already", hint="add -f to overwrite it, or use -c")
     made = _convert(data, str(path), name, mtime, options)
     times_ns = status.st_atime_ns, status.st_mtime_ns
@@ -135,8 +136,15 @@ def _output(path: Path, *, undo: bool) -> Path:
 def _load(path: Path, limits: Limits) -> tuple[bytes, bytes, int]:
     """Return the content of a file, with the name and time for a gzip header."""
     data = load_file(path, limits=limits)
-    mtime = int(path.stat().st_mtime)
+    mtime = int(_status(path).st_mtime)
     return data, os.fsencode(path.name), mtime if 0 < mtime <= MAX_MTIME else 0
+
+
+def _status(path: Path, *, follow: bool = True) -> os.stat_result:
+    status = find_status(path, follow=follow)
+    if status is None:
+        raise missing_file(path)
+    return status
 
 
 def _convert(data: bytes, source: str, name: bytes, mtime: int, options: GzipOptions) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from purekernel.errors import InputError, UsageError
 from purekernel.formats.kernel_module import LIMITS, describe_module, list_field, list_module
-from purekernel.host.read import load_file
+from purekernel.host.read import exists, load_file
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.rootfs.depmod import find_modules as find_in_tree
@@ -99,7 +99,7 @@ def _describe(path: str, data: Buffer) -> ModuleInformation:
 
 def _file(module: str) -> str:
     path = Path(module)
-    if not path.exists() and not module.endswith(SUFFIXES):
+    if not exists(path) and not module.endswith(SUFFIXES):
         raise UsageError(
             f"{module}: no such file",
             hint="use the path of a module, or set its root file system with -b",

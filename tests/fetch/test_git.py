@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import errno
+import os
 import zlib
 from pathlib import Path
 
 import pytest
 
+from purekernel.errors import InputError
 from purekernel.fetch.git import _resolve as resolve
 from purekernel.fetch.git import describe_checkout
 from tests.oracles import require, run
@@ -103,3 +106,25 @@ def test_result_matches_git_describe(tmp_path: Path) -> None:
     assert describe_checkout(place) == "v1.0"
     call("worktree", "add", "-q", str(tmp_path / "tree"), "HEAD")
     assert describe_checkout(tmp_path / "tree") == described(tmp_path / "tree") == "v1.0"
+
+
+@pytest.mark.parametrize("name", ["HEAD", "refs/tags", "refs/tags/v1.0", "packed-refs"])
+def test_unreadable_part_of_a_repository_is_an_error_and_not_another_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    files = {"HEAD": COMMIT, "refs__tags__v1.0": COMMIT, "packed-refs": ""}
+    folder = checkout(tmp_path, **files)
+    assert describe_checkout(folder) == "v1.0"
+
+    def failing(real):
+        def call(path, *arguments, **named):
+            if str(path) == str(folder / ".git" / name):
+                raise OSError(errno.EIO, "Input/output error")
+            return real(path, *arguments, **named)
+
+        return call
+
+    for function in ("open", "scandir", "listdir"):
+        monkeypatch.setattr(os, function, failing(getattr(os, function)))
+    with pytest.raises(InputError, match="cannot be read: Input/output error"):
+        describe_checkout(folder)

@@ -1,19 +1,63 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from purekernel.errors import ChecksumError, InputError, LimitError
-from purekernel.host.read import check_digest, load_file, read_to_end
+from purekernel.host.read import (
+    check_digest,
+    exists,
+    is_file,
+    is_folder,
+    load_file,
+    read_to_end,
+)
 from purekernel.input import Limits
 
 
 def test_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"content")
     assert load_file(tmp_path / "f") == b"content"
+
+
+ASKED = (exists, is_file, is_folder)
+
+
+def test_missing_path_is_neither_file_nor_folder(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"")
+    for path in (tmp_path / "no", tmp_path / "f" / "no", tmp_path / ("n" * 300), Path("a\0b")):
+        assert [asked(path) for asked in ASKED] == [False, False, False]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege on Windows")
+def test_link_to_nothing_and_loop_of_links_exist(tmp_path: Path) -> None:
+    for name, target in (("nothing", "no"), ("loop", "loop")):
+        (tmp_path / name).symlink_to(target)
+        assert [asked(tmp_path / name) for asked in ASKED] == [True, False, False]
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_path_that_the_host_cannot_look_at_is_an_error_and_not_missing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: Callable[[Path], bool],
+    number: int,
+) -> None:
+    def refuse(*_arguments: object, **_named: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "stat", refuse)
+    monkeypatch.setattr(os, "lstat", refuse)
+    with pytest.raises(InputError) as caught:
+        asked(tmp_path)
+    assert str(caught.value) == f"{tmp_path} cannot be read: {os.strerror(number)}"
 
 
 def test_file_larger_than_its_reported_size_is_read() -> None:

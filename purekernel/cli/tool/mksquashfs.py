@@ -108,12 +108,13 @@ def mksquashfs_command(
       purekernel tool mksquashfs data.tar.xz my.tcz -noappend --effort max
       purekernel tool mksquashfs root/ my.tcz -noappend -e usr/share/doc usr/share/man
     """  # noqa: D301  # click keeps the line breaks after a backspace
+    from purekernel.host.read import exists  # noqa: PLC0415  # too slow for --help
     from purekernel.tools.mksquashfs import make_squashfs  # noqa: PLC0415  # too slow for --help
 
     if len(places) < 2:
         raise UsageError("SOURCE or OUT is missing", hint="see 'purekernel tool mksquashfs --help'")
     *sources, out = places
-    if out.exists() and not replace:
+    if exists(out) and not replace:
         raise UsageError(
             f"{out} exists already, and appending to images is not supported",
             hint="add -noappend to replace it, or use another name",

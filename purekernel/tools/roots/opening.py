@@ -31,7 +31,7 @@ from purekernel.formats.lz4 import build_frame, build_lz4
 from purekernel.formats.tar import build_tar
 from purekernel.host.edit import FolderRoot
 from purekernel.host.overlay_reader import parse_layer
-from purekernel.host.read import is_folder, load_file
+from purekernel.host.read import exists, is_file, is_folder, load_file
 from purekernel.host.rootfs_folder import load_root_folder
 from purekernel.host.write import write_whole
 from purekernel.input import DEFAULT_LIMITS, Input, Limits, limits_of
@@ -327,7 +327,7 @@ def _split(place: str) -> tuple[Path, bytes | None]:
     """Split ``ISO:PATH`` into both, unless a file has that whole name."""
     path = Path(place)
     before, colon, after = place.rpartition(":")
-    if colon and before and after and not path.exists() and Path(before).is_file():
+    if colon and before and after and not exists(path) and is_file(Path(before)):
         return Path(before), after.encode("utf-8", "surrogateescape")
     return path, None
 
