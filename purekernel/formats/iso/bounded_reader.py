@@ -8,6 +8,7 @@ survey recorded.
 
 from __future__ import annotations
 
+import bisect
 import io
 import os
 
@@ -29,6 +30,8 @@ class Window(io.RawIOBase):
         self._view = file.view
         self._descriptors = b"".join(survey.descriptors)
         self._extents = survey.extents
+        self._patches = survey.patches
+        self._patched = sorted(survey.patches)
         self._offset = 0
         self._reads = 0
 
@@ -66,9 +69,21 @@ class Window(io.RawIOBase):
             piece = self._descriptors[offset : offset + size]
         else:
             self._count(start, size)
-            piece = bytes(self._view[start : start + size])
+            piece = self._patch(start, bytes(self._view[start : start + size]))
         self._offset += len(piece)
         return piece
+
+    def _patch(self, start: int, piece: bytes) -> bytes:
+        """Return the bytes read from ``start`` on with the patches of the survey."""
+        first = bisect.bisect_left(self._patched, start)
+        last = bisect.bisect_left(self._patched, start + len(piece))
+        if first == last:
+            return piece
+        changed = bytearray(piece)
+        for offset in self._patched[first:last]:
+            patch = self._patches[offset][: start + len(piece) - offset]
+            changed[offset - start : offset - start + len(patch)] = patch
+        return bytes(changed)
 
     def _count(self, start: int, size: int) -> None:
         if size <= self._extents.get(start, 0):

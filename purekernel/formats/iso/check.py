@@ -12,6 +12,8 @@ from __future__ import annotations
 import bisect
 import struct
 
+from attrs import field
+
 from purekernel.formats.detect import name_kind
 from purekernel.formats.iso.layout import BOOT_RECORD, FIRST_DESCRIPTOR, SECTOR_BYTES
 from purekernel.input import Input
@@ -37,6 +39,15 @@ MAX_DISORDER = 1_000_000
 
 FLAG_FOLDER = 0x02
 
+# An entry of a system use area: signature, length and version (SUSP, 4).
+_SYSTEM_USE = struct.Struct("<2sBB")
+CE_BYTES = 28
+# The entries that pycdlib knows, apart from PD, which is padding.
+KNOWN_SIGNATURES = frozenset(
+    b"SP RR CE PX ST ER ES PN SL NM CL PL RE TF SF AL".split()
+)  # fmt: skip
+ZISOFS_SIGNATURES = (b"ZF", b"Z2")
+
 
 @frozen(kw_only=True)
 class IsoSurvey:
@@ -47,10 +58,13 @@ class IsoSurvey:
             descriptor, the boot record if any, the Joliet descriptor if the image has no Rock
             Ridge, and the terminator; then zeros.
         extents: the size of each directory and path table in bytes, by its offset in bytes.
+        patches: bytes to replace, by their offset, so that pycdlib reads entries of Rock Ridge that
+            it does not know as padding (PD). The kernel ignores such entries.
     """
 
     descriptors: tuple[bytes, ...]
     extents: dict[int, int]
+    patches: dict[int, bytes] = field(factory=dict)
 
 
 def survey(file: Input) -> IsoSurvey:
@@ -73,6 +87,11 @@ class _Surveyor:
         self._disorder = 0
         self._directory_bytes = 0
         self._extents: dict[int, int] = {}
+        self._root_start = 0
+        self._has_system_use = False
+        self._skipped_bytes = 0
+        self._areas: set[tuple[int, int]] = set()
+        self._patches: dict[int, bytes] = {}
 
     def survey(self) -> IsoSurvey:
         count, descriptors = self._descriptors()
@@ -106,10 +125,11 @@ class _Surveyor:
         kept.append(next(raw for kind, raw in descriptors if kind == TERMINATOR))
         for raw in kept:
             if raw[0] in (PRIMARY, SUPPLEMENTARY):
+                self._has_system_use = raw is primary and self._has_rock_ridge(primary, start)
                 self._hierarchy(raw, start)
         # Zeros hide the other descriptors, and those of UDF, which may follow.
         hidden = [bytes(SECTOR_BYTES)] * (count - len(kept) + 1)
-        return IsoSurvey(descriptors=(*kept, *hidden), extents=self._extents)
+        return IsoSurvey(descriptors=(*kept, *hidden), extents=self._extents, patches=self._patches)
 
     def _descriptors(self) -> tuple[int, list[tuple[int, bytes]]]:
         """Return the number of descriptors, and the type and bytes of each useful one."""
@@ -139,12 +159,17 @@ class _Surveyor:
     def _has_rock_ridge(self, primary: bytes, start: int) -> bool:
         extent = self._both(primary, 156 + 2, "<I", start) * self._block_bytes
         first = bytes(self._view[extent : extent + 255])
-        return bool(first) and ROCK_RIDGE_MARK in first[RECORD_BYTES : first[0]]
+        mark = first.find(ROCK_RIDGE_MARK, RECORD_BYTES, first[0]) if first else -1
+        if mark < 0:
+            return False
+        self._skipped_bytes = first[mark + len(ROCK_RIDGE_MARK)] if mark + 7 <= first[0] else 0
+        return True
 
     def _hierarchy(self, descriptor: bytes, start: int) -> None:
         """Check the path tables and all directories of a volume descriptor."""
         extent = self._both(descriptor, 156 + 2, "<I", start)
         size_bytes = self._both(descriptor, 156 + 10, "<I", start)
+        self._root_start = extent * self._block_bytes
         seen = {extent}
         pending = [(extent, size_bytes, start + 156)]
         while pending:
@@ -205,6 +230,11 @@ class _Surveyor:
             self._members += 1
             self._file.check_members(self._members, offset)
             self._sort_in(sorted_names, name, offset)
+            if self._has_system_use:
+                fields_bytes = RECORD_BYTES + len(name) + (len(name) % 2 == 0)
+                if name != b"\0" or start != self._root_start:
+                    fields_bytes += self._skipped_bytes
+                self._system_use(offset + fields_bytes, offset + length)
             if name not in (b"\0", b"\1"):
                 child = self._record(record, offset)
                 if record[25] & FLAG_FOLDER:
@@ -225,6 +255,39 @@ class _Surveyor:
         if size_bytes and not record[25] & FLAG_FOLDER:
             self._check_extent(extent * self._block_bytes, size_bytes, offset)
         return extent, size_bytes, offset
+
+    def _system_use(self, start: int, end: int) -> None:
+        """Patch the unknown entries of a system use area, and of its continuations."""
+        pending = [(start, end)]
+        while pending:
+            offset, end = pending.pop()
+            while end - offset >= _SYSTEM_USE.size:
+                signature, length, _version = _SYSTEM_USE.unpack_from(self._view, offset)
+                if length < _SYSTEM_USE.size or signature == b"ST":
+                    break
+                if signature == b"CE" and length >= CE_BYTES:
+                    area = self._continuation(offset)
+                    if area is not None:
+                        pending.append(area)
+                elif signature in ZISOFS_SIGNATURES:
+                    self._patches[offset] = b"PD" + bytes([length, 1])
+                elif signature not in KNOWN_SIGNATURES:
+                    # Without its first bytes, padding is not taken for a ZF entry.
+                    self._patches[offset] = (b"PD" + bytes([length, 1, 0, 0]))[:length]
+                offset += length
+
+    def _continuation(self, offset: int) -> tuple[int, int] | None:
+        """Return where the area of a CE entry starts and ends, unless it was seen before."""
+        block, skipped, size_bytes = (
+            self._view[offset + at : offset + at + 4] for at in (4, 12, 20)
+        )
+        start = int.from_bytes(block, "little") * self._block_bytes
+        start += int.from_bytes(skipped, "little")
+        area = start, start + min(int.from_bytes(size_bytes, "little"), SECTOR_BYTES)
+        if area in self._areas or area[1] > len(self._view):
+            return None
+        self._areas.add(area)
+        return area
 
     def _sort_in(self, sorted_names: list[bytes], name: bytes, offset: int) -> None:
         key = name if name in (b"\0", b"\1") else b"\xff" + name  # as pycdlib sorts

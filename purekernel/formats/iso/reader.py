@@ -1,7 +1,8 @@
 """Read an ISO 9660 image into a tree.
 
 Names, owners and types come from Rock Ridge. Without Rock Ridge, names come from Joliet; without
-Joliet, from ISO 9660, in lower case and without version. UDF is ignored.
+Joliet, from ISO 9660, in lower case and without version. UDF is ignored. Files that zisofs packed
+have their unpacked content.
 """
 
 from __future__ import annotations
@@ -42,8 +43,10 @@ from purekernel.formats.iso.records import (
     own_record,
     plain_name,
     rock_ridge_name,
+    zisofs_entry,
 )
 from purekernel.formats.iso.system_area import describe_system_area
+from purekernel.formats.iso.zisofs import unpack_zisofs
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.tree import ROOT, Buffer, Directory, Tree, display, parse_path
@@ -180,6 +183,12 @@ class _IsoReader:
         for member in members:
             record = member.records[0]
             content = self._content(member.records)
+            packed = zisofs_entry(record)
+            if packed is not None:
+                name = f"{self._file.name}: {display(member.path)}"
+                content = unpack_zisofs(
+                    self._file.unpacked(content, name=name), packed, already_bytes=unpacked_bytes
+                )
             child = node_of(record, content)
             if child is None:
                 raise _invalid(self._file, f"an unknown type of file at {display(member.path)}")

@@ -14,6 +14,7 @@ from typing import Any
 from pycdlib import dr
 
 from purekernel.formats.iso.layout import join_device
+from purekernel.formats.iso.zisofs import ZisofsEntry, parse_entry
 from purekernel.tree import (
     Buffer,
     Device,
@@ -144,6 +145,14 @@ def link_key(record: dr.DirectoryRecord) -> tuple[int, ...] | None:
     if not record.data_length:
         return None
     return (record.extent_location(), record.data_length)
+
+
+def zisofs_entry(record: dr.DirectoryRecord) -> ZisofsEntry | None:
+    """Return the ZF entry of a record; the survey made it a PD entry for pycdlib."""
+    if record.isdir:
+        return None
+    entries = (parse_entry(padding.padding) for padding in _entries(record, "pd_records"))
+    return next((entry for entry in entries if entry is not None), None)
 
 
 def child_link(record: dr.DirectoryRecord) -> int | None:
