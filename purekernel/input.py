@@ -1,7 +1,7 @@
 """Define what a reader reads: data, its name for messages, and limits.
 
-Inputs may be hostile. Every reader takes an :class:`Input`, checks its limits, and reports faults
-through :meth:`Input.fail`.
+Inputs may be hostile. Every reader takes an :class:`Input`, checks its limits, reports faults
+through :meth:`Input.fail`, and reports what it drops or replaces through :meth:`Input.note`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,14 @@ from purekernel.records import frozen
 
 Buffer = bytes | bytearray | memoryview
 """Bytes, possibly a view into the archive that they were read from."""
+
+
+Report = Callable[[str], None]
+"""Receives a note for the user, one line."""
+
+
+def ignore_note(text: str) -> None:
+    """Ignore a note, where no user can see it."""
 
 
 class Budget:
@@ -56,7 +64,7 @@ class Budget:
 
 @frozen(kw_only=True)
 class Limits:
-    """The limits of the inputs of one command.
+    """The limits of the inputs of one command, and where its readers report to.
 
     Attributes:
         unpacked_bytes: the unpacked size of one stream or image. A Tiny Core image has about
@@ -66,6 +74,7 @@ class Limits:
         depth: the depth of nested folders. Linux limits it only by PATH_MAX.
         total_bytes: the unpacked size of all inputs together; ``None`` for ``unpacked_bytes``.
         budget: counts it; ``None`` to limit only each input by itself.
+        report: called with each note of a reader.
     """
 
     unpacked_bytes: int = 1 << 30
@@ -73,6 +82,7 @@ class Limits:
     depth: int = 256
     total_bytes: int | None = None
     budget: Budget | None = field(default=None, eq=False, repr=False)
+    report: Report = field(default=ignore_note, eq=False, repr=False)
 
     def budgeted(self) -> Limits:
         """Return these limits with a new budget, unless they have one."""
@@ -97,9 +107,15 @@ DEFAULT_LIMITS = Limits(total_bytes=2 << 30)
 _HOSTILE = "the archive is damaged or hostile: use another copy of it"
 
 
-def limits_of(unpacked_bytes: int | None) -> Limits:
-    """Return limits of ``unpacked_bytes`` for all inputs together; ``None`` for the default."""
-    return DEFAULT_LIMITS if unpacked_bytes is None else Limits(unpacked_bytes=unpacked_bytes)
+def limits_of(unpacked_bytes: int | None, *, report: Report = ignore_note) -> Limits:
+    """Return limits of ``unpacked_bytes`` for all inputs together; ``None`` for the default.
+
+    Args:
+        unpacked_bytes: the limit.
+        report: called with each note of a reader.
+    """
+    limits = DEFAULT_LIMITS if unpacked_bytes is None else Limits(unpacked_bytes=unpacked_bytes)
+    return evolve(limits, report=report)
 
 
 def _shown(data: Buffer) -> str:
@@ -180,6 +196,14 @@ class Input:
         return LimitError(
             source=self.name, offset=self._position(offset), expected=expected, got=got, hint=hint
         )
+
+    def note(self, text: str) -> None:
+        """Report what the reader drops or replaces; ``text`` is a line without the name."""
+        self.limits.report(f"{self.name}: {text}")
+
+    def quiet(self) -> Input:
+        """Return this input without its notes, to read it a second time."""
+        return evolve(self, limits=evolve(self.limits, report=ignore_note))
 
     def at(self, offset: int) -> str:
         """Return the name with a position, as errors give it: ``x.tar, byte 512``."""

@@ -84,6 +84,7 @@ def run_build(
         context = take_context(
             options,
             progress,
+            printer,
             timestamp=options.pop("timestamp"),
             jobs=jobs,
             executor=stack.enter_context(
@@ -116,18 +117,21 @@ def run_build(
         printer.text(*render_text(image.files, image))
 
 
-def take_context(options: dict[str, Any], progress: StepTimer, **settings: Any) -> Context:
+def take_context(
+    options: dict[str, Any], progress: StepTimer, printer: Printer, **settings: Any
+) -> Context:
     """Remove the options of a store and lock file from ``options``, and return a context of them.
 
     Args:
         options: the options of a command.
         progress: receives the steps and the fetched files.
+        printer: receives the notes of readers.
         settings: further attributes of the context.
     """
     settings.update({name: options.pop(name) for name in STORE_OPTIONS if name in options})
     return Context(
         **settings,
-        limits=limits_of(options.pop("max_unpacked", None)).budgeted(),
+        limits=limits_of(options.pop("max_unpacked", None), report=printer.note_later).budgeted(),
         environment=os.environ,
         progress=progress,
         report=progress.had,

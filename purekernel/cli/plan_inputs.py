@@ -52,7 +52,7 @@ def fetch_inputs(printer: Printer, *, quiet: bool, verbose: bool, **options: Any
     recipe = take_recipe(options, printer)
     progress = choose_progress(quiet=quiet, verbose=verbose, json=printer.as_json)
     with closing(progress):
-        context = take_context(options, progress)
+        context = take_context(options, progress, printer)
         with open_plan_context(recipe, context) as plan_context:
             gathered = gather(plan_context, progress=progress)
     for note in gathered.plan.notes:
@@ -82,7 +82,7 @@ def lock_inputs(
     recipe = take_recipe(options, printer)
     progress = choose_progress(quiet=quiet, verbose=verbose, json=printer.as_json)
     with closing(progress):
-        context = take_context(options, progress)
+        context = take_context(options, progress, printer)
         with open_plan_context(recipe, context, makes_lock=True) as plan_context:
             old, path = plan_context.lock, plan_context.lock_path
             new, notes = make_lock(plan_context, update=update, names=names, progress=progress)
@@ -132,7 +132,7 @@ def show_dependencies(
         printer.note(warning)
     progress = choose_progress(quiet=False, verbose=False, json=printer.as_json)
     with closing(progress):
-        context = take_context(options, progress)
+        context = take_context(options, progress, printer)
         with open_plan_context(requested, context) as plan_context, progress.step("asking"):
             found = find_dependencies(plan_context, names, source=COMMAND_LINE)
     graph, sizes = found.graph, found.sizes
@@ -161,7 +161,7 @@ def gather_bundle(
     recipe = take_recipe(options, printer)
     progress = choose_progress(quiet=quiet, verbose=verbose, json=printer.as_json)
     with closing(progress):
-        context = take_context(options, progress, timestamp=options.pop("timestamp"))
+        context = take_context(options, progress, printer, timestamp=options.pop("timestamp"))
         if dry_run:
             show_plan(
                 printer,

@@ -46,6 +46,7 @@ class Printer:
         self.as_json = False
         self.document: dict[str, object] = {}
         self._notes: list[str] = []
+        self._pending: dict[str, None] = {}
         self._is_done = False
 
     def text(self, *lines: str) -> None:
@@ -78,18 +79,24 @@ class Printer:
         else:
             say_warning(text)
 
+    def note_later(self, text: str) -> None:
+        """Print a note when the command ends, once: the progress may use the terminal now."""
+        self._pending[text] = None
+
     def json_text(self, text: str) -> None:
         """Print ``text``, which is JSON, in place of the document; raise as :meth:`text`."""
         say(*text.split("\n"))
         self._is_done = True
 
     def finish(self) -> None:
-        """Print the document, if JSON is printed; raise as :meth:`text`."""
+        """Print the pending notes, and the document if JSON is printed; raise as :meth:`text`."""
+        self._print_pending()
         if not self._is_done:
             self._finish({})
 
     def fail(self, errors: Sequence[ErrorReport]) -> None:
-        """Print errors: two lines each on stderr, or in the document."""
+        """Print the pending notes, and errors: two lines each on stderr, or in the document."""
+        self._print_pending()
         if self.as_json:
             reports = [error._asdict() for error in errors]
             try:
@@ -102,6 +109,11 @@ class Printer:
             say_error(error.message, error.hint)
         if len(errors) > MOST_REPORTED:
             say_error(f"{len(errors) - MOST_REPORTED} more errors are not shown", "fix these first")
+
+    def _print_pending(self) -> None:
+        for text in self._pending:
+            self.note(text)
+        self._pending.clear()
 
     def _finish(self, more: Mapping[str, object]) -> None:
         if self.as_json:

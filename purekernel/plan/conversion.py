@@ -6,6 +6,8 @@ import hashlib
 import re
 from collections.abc import Sequence
 
+from attrs import evolve
+
 from purekernel.encode.encoders import Effort
 from purekernel.encode.squashfs import SquashfsCompression, make_codec
 from purekernel.formats import squashfs
@@ -52,6 +54,8 @@ def convert_package(
         LimitError: the package unpacks to more than ``limits`` allow.
         TreeError: the package holds a path that is not allowed in an image.
     """
+    notes: list[str] = []
+    limits = evolve(limits, report=notes.append)
     package = parse_deb(Input(data, name=source, limits=limits))
     name = name or f"{package.record.name}{TCZ}"
     unpacked = package.unpack()
@@ -64,7 +68,7 @@ def convert_package(
         options=options,
     )
     extension = Extension(name=name, dependencies=tuple(needs), file=tree, record=package.record)
-    return extension, tuple(_notes(name, package))
+    return extension, (*notes, *_notes(name, package))
 
 
 def pack_extension(

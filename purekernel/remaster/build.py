@@ -41,7 +41,19 @@ def build(
             others.
     """
     context, outputs = context or Context(), outputs or Outputs()
-    context = evolve(context, limits=context.limits.budgeted())
+    notes: dict[str, None] = {}
+
+    def report(text: str) -> None:
+        notes[text] = None
+
+    limits = evolve(context.limits.budgeted(), report=report)
+    image = _build(source, evolve(context, limits=limits), outputs)
+    return evolve(image, notes=(*notes, *image.notes))
+
+
+def _build(
+    source: Recipe | Bundle | str | os.PathLike[str], context: Context, outputs: Outputs
+) -> Image:
     if isinstance(source, Recipe):
         with planning.open_plan_context(source, context) as plan_context:
             gathered = planning.gather(plan_context, progress=context.progress)

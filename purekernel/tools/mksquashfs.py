@@ -77,13 +77,14 @@ def make_squashfs(
     """Write an image of ``sources`` to ``out``.
 
     The arguments are the options of mksquashfs; times are in seconds since 1970, UTC, and sizes
-    in bytes. ``note`` is called with a line for each excluded path that is missing.
+    in bytes. ``note`` is called with a line for each excluded path that is missing, and
+    for what the reader of an archive drops or replaces.
 
     Raises:
         UsageError: a user, a group or an excluded path is invalid.
         PurekernelError: a source cannot be read, or the image cannot be written.
     """
-    limits = limits_of(max_unpacked).budgeted()
+    limits = limits_of(max_unpacked, report=note).budgeted()
     uid = 0 if all_root else None if force_uid is None else user_number(force_uid)
     gid = 0 if all_root else None if force_gid is None else group_number(force_gid)
     names = list(excluded)

@@ -355,9 +355,11 @@ def open_noted_root(
 ) -> Root:
     """Return the root file system at ``place``; call ``note`` with a line for each unreadable part.
 
+    ``note`` is also called with what the reader of an archive drops or replaces.
+
     The other arguments, and the errors, are those of :func:`open_root`.
     """
-    limits = limits_of(max_unpacked).budgeted()
+    limits = limits_of(max_unpacked, report=note).budgeted()
     root = open_root(place, timestamp=timestamp, drop_boot=drop_boot, limits=limits)
     for text in root.notes:
         note(text)
