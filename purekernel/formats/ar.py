@@ -33,6 +33,8 @@ _GNU_LONG = re.compile(rb"/([0-9]{1,10})")
 _GNU_TABLE = b"//"
 _SYMBOLS = (b"/", b"/SYM64/", b"__.SYMDEF", b"__.SYMDEF SORTED")
 
+_BLANKS = b"\r\n\t \0"
+
 # The limit of most file systems.
 MAX_NAME_BYTES = 255
 
@@ -48,6 +50,7 @@ class ArMember:
         uid, gid: the owner and the group.
         mode: the mode in the header, with the file type.
         content: a view into the archive.
+        end: the first byte after the content.
     """
 
     name: bytes
@@ -57,13 +60,20 @@ class ArMember:
     gid: int = 0
     mode: int = 0
     content: memoryview = field(repr=lambda content: f"<{len(content)} bytes>")
+    end: int
 
 
 def parse_ar(file: Input) -> tuple[ArMember, ...]:
-    """Return the members of an archive in order, without the tables of symbols and names.
+    """Return the members of an archive in order; see :func:`iter_ar`."""
+    return tuple(iter_ar(file))
+
+
+def iter_ar(file: Input) -> Iterator[ArMember]:
+    """Yield the members of an archive in order, without the tables of symbols and names.
 
     Long names of BSD's and GNU's ``ar`` are supported. Names may repeat. The padding byte after a
-    member of odd size is required between members, but not after the last.
+    member of odd size is required between members, but not after the last. Newlines, blanks and
+    NULs may follow the last member. What follows a member is read when the next one is asked for.
 
     Raises:
         FormatError: ``file`` is not an archive, a header is damaged, or a member is truncated.
@@ -76,14 +86,10 @@ def parse_ar(file: Input) -> tuple[ArMember, ...]:
             f"an ar archive, which starts with {display(MAGIC)}",
             name_kind(view) or (display(bytes(view[: len(MAGIC)])) if view else "an empty file"),
         )
-    return tuple(_iter_members(file))
-
-
-def _iter_members(file: Input) -> Iterator[ArMember]:
     offset = len(MAGIC)
     names: memoryview | None = None
     count = 0
-    while offset < len(file):
+    while not _is_blank(view, offset):
         count += 1
         file.check_members(count, offset)
         header = _header(file, offset)
@@ -102,6 +108,12 @@ def _iter_members(file: Input) -> Iterator[ArMember]:
         elif raw_name not in _SYMBOLS:
             yield _member(header, offset, raw_name, content, names)
         offset = _next_offset(file, start + size)
+
+
+def _is_blank(view: memoryview, offset: int) -> bool:
+    """Return whether no member is at ``offset``, but only what transfers add to a file."""
+    first = bytes(view[offset : offset + 1])
+    return not first.strip(_BLANKS) and not bytes(view[offset:]).strip(_BLANKS)
 
 
 def _header(file: Input, offset: int) -> Input:
@@ -150,6 +162,7 @@ def _member(
         gid=_number(header, _GID, "a group"),
         mode=_number(header, _MODE, "a mode", base=8),
         content=content,
+        end=offset + HEADER_BYTES + _number(header, _SIZE, "a size", required=True),
     )
 
 

@@ -69,11 +69,16 @@ def unpack(file: Input, *, already_bytes: int = 0) -> Buffer:
         file.count_data()
         return file.data
     unpacked = unpack_streams(file, already_bytes=already_bytes)
+    check_end(file, unpacked)
+    return unpacked.content
+
+
+def check_end(file: Input, unpacked: Inflated) -> None:
+    """Raise FormatError if anything but zeros follows the unpacked streams of ``file``."""
     end = skip_zeros(file.view, unpacked.end)
     if end != len(file):
         got = bytes(file.view[unpacked.end : unpacked.end + 4]).hex(" ")
         raise file.fail(unpacked.end, "another stream of the same kind or the end of the file", got)
-    return unpacked.content
 
 
 def unpack_streams(file: Input, start: int = 0, *, already_bytes: int = 0) -> Inflated:

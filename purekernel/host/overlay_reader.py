@@ -7,9 +7,10 @@ from pathlib import Path
 
 from purekernel.errors import InputError
 from purekernel.formats import squashfs
-from purekernel.formats.compression import unpack
+from purekernel.formats.compression import COMPRESSED, check_end, unpack_streams
 from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.detect import FileKind, detect, name_kind
+from purekernel.formats.inflate import skip_zeros
 from purekernel.formats.mtree import apply_manifest, is_mtree
 from purekernel.formats.tar import parse_tar
 from purekernel.host.overlay_folder import host_node, load_folder
@@ -60,17 +61,35 @@ def parse_layer(file: Input, *, what: str = "overlay") -> Layer:
         LimitError: the overlay exceeds the limits.
         TreeError: the overlay contains conflicting or invalid paths.
     """
-    plain = file.unpacked(unpack(file))
-    kind = detect(plain.data)
-    if kind is FileKind.CPIO:
-        tree = parse_cpio(plain)
-    elif kind is FileKind.SQUASHFS:
-        tree = squashfs.parse_squashfs(plain)
-    elif kind is FileKind.TAR:
-        tree = parse_tar(plain)
+    first = None
+    if detect(file.data) in COMPRESSED:
+        first = unpack_streams(file)
     else:
-        raise InputError(_wrong_kind(file.name, plain.data, what), hint=f"give {ACCEPTED}")
+        file.count_data()
+    plain = file.unpacked(file.data if first is None else first.content)
+    kind = detect(plain.data)
+    if kind is FileKind.CPIO or _is_padded_core(plain):
+        # An initramfs may have further parts, with another compression.
+        tree = parse_cpio(file, first=first)
+    else:
+        if first is not None:
+            check_end(file, first)
+        tree = _parse_plain(plain, kind, what)
     return Layer(source=file.name, tree=tree)
+
+
+def _is_padded_core(file: Input) -> bool:
+    """Return whether ``file`` is an initramfs that starts with zeros, as the kernel permits."""
+    start = skip_zeros(file.view, 0)
+    return start > 0 and detect(file.view[start:]) in (FileKind.CPIO, *COMPRESSED)
+
+
+def _parse_plain(file: Input, kind: FileKind, what: str) -> Tree:
+    if kind is FileKind.SQUASHFS:
+        return squashfs.parse_squashfs(file)
+    if kind is FileKind.TAR:
+        return parse_tar(file)
+    raise InputError(_wrong_kind(file.name, file.data, what), hint=f"give {ACCEPTED}")
 
 
 def _wrong_kind(name: str, plain: Buffer, what: str) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError, PurekernelError
-from purekernel.formats.ar import parse_ar
+from purekernel.formats.ar import iter_ar, parse_ar
 from purekernel.formats.detect import FileKind, detect
 from purekernel.input import DEFAULT_LIMITS, Input
 from tests.debs import ar, ar_member
@@ -60,6 +60,21 @@ def test_long_names_of_gnu_are_read() -> None:
         (b"second-very-long-name.o", b"2"),
         (b"first-very-long-name.o", b"1"),
     ]
+
+
+@pytest.mark.parametrize("rest", [b"\n", b"\n\n", b" \r\n\t", bytes(100)])
+@pytest.mark.parametrize("content", [b"odd", b"even"])
+def test_blanks_after_the_last_member_are_ignored(content: bytes, rest: bytes) -> None:
+    (member,) = parse_ar(Input(ar([(b"a", content)]) + rest, name="x.deb"))
+    assert bytes(member.content) == content
+
+
+def test_damage_after_a_member_is_found_when_the_next_member_is_read() -> None:
+    members = iter_ar(Input(ar([(b"a", b"even")]) + b"junk", name="x"))
+    member = next(members)
+    assert (bytes(member.content), member.end) == (b"even", 72)
+    with pytest.raises(FormatError, match="x, byte 72: expected a header of 60 bytes"):
+        next(members)
 
 
 @pytest.mark.parametrize(

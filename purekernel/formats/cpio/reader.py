@@ -1,8 +1,8 @@
 """Read an initramfs into a tree, as the kernel unpacks it.
 
 An initramfs is a sequence of cpio archives, each uncompressed or compressed, with zeros between
-them. Later archives replace files of earlier ones. Each gzip member has whole archives; the streams
-of another compression that follow one another are one part, as pzstd and xz -T write them.
+them. Later archives replace files of earlier ones. The streams of one compression that follow one
+another are one part, as pigz, pzstd and xz -T write them.
 
 Source: Documentation/driver-api/early-userspace/buffer-format.rst and init/initramfs.c of Linux.
 """
@@ -26,8 +26,8 @@ from purekernel.formats.cpio.layout import (
     padding,
 )
 from purekernel.formats.detect import FileKind, detect
-from purekernel.formats.gzip import parse_member
-from purekernel.formats.inflate import skip_zeros
+from purekernel.formats.inflate import Inflated, skip_zeros
+from purekernel.formats.member_names import MemberNames
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.tree import (
@@ -43,7 +43,6 @@ from purekernel.tree import (
     Symlink,
     Tree,
     display,
-    parse_path,
     resolve,
 )
 from purekernel.tree.path import join, name, parent
@@ -54,14 +53,19 @@ from purekernel.tree.resolve import MAX_LINKS
 MAX_DETOURS = 10_000
 
 
-def parse_cpio(file: Input) -> Tree:
+def parse_cpio(file: Input, *, first: Inflated | None = None) -> Tree:
     """Return the tree that the kernel would unpack ``file`` to.
 
     File contents are views into ``file``, or into its unpacked parts. Folders without a record
-    belong to root, with mode 0755 and time 0. A path may occur once in an archive; a folder may
-    occur several times. A path in a later archive replaces that of an earlier one, but only a
-    folder replaces a folder that is not empty. Links in a member's path are followed inside the
-    tree; if the target of a link is missing, it is made as a folder.
+    belong to root, with mode 0755 and time 0. The last record of a path counts, in an archive and
+    in a sequence of archives, but only a folder replaces a folder that is not empty, or one of the
+    same archive. Links in a member's path are followed inside the tree; if the target of a link is
+    missing, it is made as a folder. The trailer of an archive may be missing. Notes report records
+    that replace earlier ones of their archive, absolute names, and missing trailers.
+
+    Args:
+        file: the archives.
+        first: the content of the streams at the start of ``file``, if they are unpacked already.
 
     Raises:
         FormatError: an archive is damaged, truncated, or not in the newc format.
@@ -69,7 +73,7 @@ def parse_cpio(file: Input) -> Tree:
         TreeError: members contradict each other.
     """
     reader = _CpioReader()
-    reader.unpack(file, compressed=False)
+    reader.unpack_all(file, first)
     return reader.tree
 
 
@@ -80,7 +84,7 @@ def count_archives(file: Input) -> int:
         FormatError, LimitError, TreeError: as :func:`parse_cpio`.
     """
     reader = _CpioReader()
-    reader.unpack(file, compressed=False)
+    reader.unpack_all(file.quiet(), None)
     return reader.archives
 
 
@@ -114,16 +118,19 @@ class Record:
 def iter_records(file: Input, start: int) -> Iterator[Record]:
     """Yield the records of the archive at ``start``, with the trailer last.
 
+    An archive without a trailer ends at the end of the file, or before zeros.
+
     Raises:
-        FormatError: a record is damaged, or the archive has no trailer.
+        FormatError: a record is damaged or truncated.
     """
+    view = file.view
     offset = start
     while True:
         record = _read_record(file, offset, start)
         yield record
-        if record.name == TRAILER_NAME:
-            return
         offset = record.end
+        if record.name == TRAILER_NAME or bytes(view[offset : offset + 1]) in (b"", b"\0"):
+            return
 
 
 def _read_record(file: Input, offset: int, start: int) -> Record:
@@ -213,9 +220,10 @@ class _CpioReader:
         self.archives = 0
         self._unpacked_bytes = 0
         self._members = 0
+        self._is_open = False
 
-    def unpack(self, file: Input, *, compressed: bool) -> None:
-        """Add all archives in ``file``; ``compressed`` if it was itself a compressed part."""
+    def unpack_all(self, file: Input, first: Inflated | None) -> None:
+        """Add all archives in ``file``; ``first`` as in :func:`parse_cpio`."""
         view = file.view
         position = skip_zeros(view, 0)
         if position == len(view):
@@ -223,38 +231,48 @@ class _CpioReader:
         while position < len(view):
             kind = detect(view[position:])
             if kind is FileKind.CPIO:
+                if position % ALIGNMENT:
+                    raise file.fail(
+                        position,
+                        "an archive that starts at a multiple of 4 bytes",
+                        "an unaligned archive, which the kernel refuses",
+                    )
                 position = self._unpack_archive(file, position)
-            elif not compressed and kind is FileKind.GZIP:
-                member = parse_member(file, position, already_bytes=self._unpacked_bytes)
-                self._unpack_part(file.unpacked(member.content))
-                position = member.end
-            elif not compressed and kind in COMPRESSED:
-                part = unpack_streams(file, position, already_bytes=self._unpacked_bytes)
+            elif kind in COMPRESSED:
+                part = first or unpack_streams(file, position, already_bytes=self._unpacked_bytes)
                 self._unpack_part(file.unpacked(part.content))
                 position = part.end
             else:
-                magic = bytes(view[position : position + 6])
-                raise file.fail(
-                    position, "a cpio archive (070701), plain or compressed", name_magic(magic)
-                )
+                raise _no_archive(file, position)
+            first = None
             position = skip_zeros(view, position)
+        if self._is_open:
+            file.note("the record TRAILER!!! at its end is missing, so it may have been cut off")
 
     def _unpack_part(self, part: Input) -> None:
+        """Add all archives in an unpacked part. Each stream of it has an alignment of its own."""
+        view = part.view
         self._unpacked_bytes += len(part)
-        self.unpack(part, compressed=True)
+        position = skip_zeros(view, 0)
+        if position == len(view):
+            raise part.fail(0, "a cpio archive", "no data")
+        while position < len(view):
+            if detect(view[position:]) is not FileKind.CPIO:
+                raise _no_archive(part, position)
+            position = skip_zeros(view, self._unpack_archive(part, position))
 
     def _unpack_archive(self, file: Input, start: int) -> int:
-        if start % ALIGNMENT:
-            raise file.fail(
-                start,
-                "an archive that starts at a multiple of 4 bytes",
-                "an unaligned archive, which the kernel refuses",
-            )
         archive = _CpioArchive(self.tree, file, members=self._members)
         end = archive.unpack(start)
         self._members = archive.members
+        self._is_open |= archive.is_open
         self.archives += 1
         return end
+
+
+def _no_archive(file: Input, position: int) -> FormatError:
+    magic = bytes(file.view[position : position + 6])
+    return file.fail(position, "a cpio archive (070701), plain or compressed", name_magic(magic))
 
 
 class _CpioArchive:
@@ -262,10 +280,10 @@ class _CpioArchive:
 
     def __init__(self, tree: Tree, file: Input, *, members: int) -> None:
         self.members = members
+        self.is_open = True
         self._tree = tree
         self._file = file
-        self._seen: set[bytes] = set()
-        self._placed: set[bytes] = set()
+        self._names = MemberNames(file)
         # The real paths of folders that are reached through links.
         self._followed: dict[bytes, bytes] = {}
         self._detours = 0
@@ -278,6 +296,7 @@ class _CpioArchive:
         for record in iter_records(self._file, start):
             end = record.end
             if record.name == TRAILER_NAME:
+                self.is_open = False
                 break
             self.members += 1
             self._file.check_members(self.members, record.offset)
@@ -285,30 +304,22 @@ class _CpioArchive:
                 self._add(record)
             except TreeError as error:
                 raise error.within(self._file.at(record.offset)) from None
+        self._names.report()
         return end
 
     def _add(self, record: Record) -> None:
-        path = parse_path(record.name)
+        path = self._names.parse(record.name)
         node = self._node(record)
         self._file.check_depth(path, record.offset)
-        if path in self._seen and not isinstance(node, Directory):
-            raise self._duplicate(path, record)
-        self._seen.add(path)
-        if not path:
-            if not isinstance(node, Directory):
-                raise self._file.fail(record.offset, "a folder as the root", "another type of file")
-            self._tree.replace(path, node)
-            return
-        # The path may lead through a link that an earlier member made.
-        path = join(self._folder(parent(path), record), name(path))
-        if path in self._placed and not isinstance(node, Directory):
-            raise self._duplicate(path, record)
+        if path:
+            # The path may lead through a link that an earlier member made.
+            path = join(self._folder(parent(path), record), name(path))
+        old = self._tree.get(path)
+        if path == ROOT or self._names.is_placed(path):
+            self._names.check_kind(path, old, node, record.offset)
         self._place(path, node, record)
-        self._placed.add(path)
+        self._names.place(path, old, self._tree[path], record.offset)
         self._file.check_members(len(self._tree), record.offset)
-
-    def _duplicate(self, path: bytes, record: Record) -> FormatError:
-        return self._file.fail(record.offset, "each name once", f"{display(path)} again")
 
     def _folder(self, folder: bytes, record: Record) -> bytes:
         """Return the real path of ``folder``: follow links, and make missing folders."""
@@ -372,7 +383,7 @@ class _CpioArchive:
             self._followed.clear()
         if old is None or isinstance(old, Directory) == isinstance(node, Directory):
             return
-        if path not in self._placed and not (
+        if not self._names.is_placed(path) and not (
             isinstance(old, Directory) and self._tree.entries(path)
         ):
             self._tree.remove(path)

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 
 from attrs import evolve, field
 
-from purekernel.formats.ar import ArMember, parse_ar
+from purekernel.errors import FormatError
+from purekernel.formats.ar import ArMember, iter_ar
 from purekernel.formats.compression import unpack
 from purekernel.formats.debian.control import PackageRecord, parse_stanza
 from purekernel.formats.detect import FileKind, detect
@@ -68,7 +69,7 @@ class DebianPackage:
         Raises:
             FormatError: the tar file is damaged.
             LimitError: its size or number of names exceeds the limits of the package.
-            TreeError: a name is absolute or has ``..``, or names contradict each other.
+            TreeError: a name has ``..``, or names contradict each other.
         """
         return _parse_tar(self._data)
 
@@ -80,13 +81,14 @@ def parse_deb(file: Input) -> DebianPackage:
         FormatError: the file is not a package of format 2, lacks a member, has its members in
             another order, or a member has an unknown compression.
         LimitError: the control files exceed the limits.
-        TreeError: the name of a control file is absolute or has ``..``.
+        TreeError: the name of a control file has ``..``.
     """
     limits = evolve(file.limits, members=MOST_MEMBERS)
-    members = iter(parse_ar(evolve(file, limits=limits)))
+    members = iter_ar(evolve(file, limits=limits))
     _check_format(next(members, None), file)
     control = _next_member(members, CONTROL_STEM, file, after="debian-binary")
     data = _next_member(members, DATA_STEM, file, after=display(control.name)[1:-1])
+    _note_rest(members, data, file)
     archive = _open_member(control, file)
     most = min(file.limits.unpacked_bytes, MOST_CONTROL_BYTES)
     tree = _parse_tar(evolve(archive, limits=evolve(file.limits, unpacked_bytes=most)))
@@ -148,6 +150,17 @@ def _next_member(members: Iterator[ArMember], stem: bytes, file: Input, *, after
             bytes(member.content[:6]).hex(" ") or "nothing",
         )
     return member
+
+
+def _note_rest(members: Iterator[ArMember], data: ArMember, file: Input) -> None:
+    """Report what follows the last member that dpkg reads, unless dpkg ignores it by its name."""
+    try:
+        is_expected = all(member.name.startswith(b"_") for member in members)
+    except FormatError:
+        is_expected = False
+    if not is_expected:
+        rest = len(file) - data.end
+        file.note(f"ignored {rest} bytes after {data.name.decode()}, at byte {data.end}")
 
 
 def _open_member(member: ArMember, file: Input) -> Input:

@@ -38,7 +38,7 @@ from purekernel.formats.gem.yaml_nodes import (
     parse_yaml,
 )
 from purekernel.formats.gzip import parse_gzip
-from purekernel.formats.tar import parse_tar
+from purekernel.formats.tar import iter_members, parse_tar
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.tree import Buffer, File, display
@@ -93,6 +93,7 @@ def parse_gem(file: Input) -> Gem:
         )
     if detect(file.data) is not FileKind.TAR:
         raise file.fail(0, "a gem, which is a tar file", "something else")
+    _check_unique(file)
     members = {
         path: node.content for path, node in parse_tar(file).walk() if isinstance(node, File)
     }
@@ -102,6 +103,20 @@ def parse_gem(file: Input) -> Gem:
     if DATA not in _verify(file, members):
         parse_gzip(file.unpacked(members[DATA], name=f"{file.name}: data.tar.gz"))
     return Gem(spec=parse_gemspec(metadata), data=memoryview(members[DATA]))
+
+
+def _check_unique(file: Input) -> None:
+    """Refuse a name that occurs twice, as RubyGems does: versions of it read different ones."""
+    offsets: dict[bytes, int] = {}
+    for member in iter_members(file):
+        first = offsets.setdefault(member.name, member.offset)
+        if first != member.offset:
+            raise file.fail(
+                member.offset,
+                "each name once, as RubyGems requires",
+                f"{display(member.name)}, as at byte {first}",
+                hint="build the gem again",
+            )
 
 
 def _unpack_metadata(file: Input, members: Mapping[bytes, Buffer]) -> Input:

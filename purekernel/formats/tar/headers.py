@@ -14,8 +14,10 @@ from collections.abc import Iterator
 
 from attrs import define, field
 
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.inflate import skip_zeros
-from purekernel.formats.tar.pax import PaxExtension, parse_extension
+from purekernel.formats.tar import sparse
+from purekernel.formats.tar.pax import PaxExtension, multi_volume, parse_extension
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.tree import display
@@ -36,16 +38,18 @@ PREFIX = slice(345, 500)
 # instead of x.
 LONG_NAME, LONG_LINK = tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
 PAX, PAX_GLOBAL = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE), tarfile.XGLTYPE
+SPARSE = tarfile.GNUTYPE_SPARSE
 VOLUME_LABEL = b"V"
+MULTI_VOLUME = b"M"
 DUMP_FOLDER = b"D"
 
 FILE_TYPES = tarfile.REGULAR_TYPES[:3]  # NUL, 0, and 7 ("contiguous")
-TYPES_WITH_CONTENT = (*FILE_TYPES, DUMP_FOLDER, VOLUME_LABEL)
+TYPES_WITH_CONTENT = (*FILE_TYPES, SPARSE, DUMP_FOLDER, VOLUME_LABEL)
 
-# Linux limits names to 4096 bytes. Extended attributes in PAX headers have up to 64 KiB each, and
-# few files have many. libarchive has the same limits.
+# Linux limits names to 4096 bytes. libarchive has the same limit.
 MAX_NAME_BYTES = 1 << 16
-MAX_PAX_BYTES = 1 << 20
+# The map of a sparse file with 250,000 holes. Extended attributes have up to 64 KiB each.
+MAX_PAX_BYTES = 1 << 24
 
 
 @frozen(kw_only=True)
@@ -55,9 +59,9 @@ class TarMember:
     Attributes:
         offset: where the first header starts, in bytes.
         name: the raw name in the archive.
-        type: the type, one byte.
+        type: the type, one byte; that of a regular file for sparse files.
         target: the target of a symbolic or hard link.
-        content: the content; empty for types without content.
+        content: the content, with the holes of sparse files; empty for types without content.
         mode: the number in the header, unmasked.
         uid, gid: the owner and the group.
         mtime: the time in seconds since 1970, UTC.
@@ -92,8 +96,8 @@ def iter_members(file: Input) -> Iterator[TarMember]:
     """Yield the members of an uncompressed archive in order.
 
     Raises:
-        FormatError: a header is damaged, the archive is truncated, or data follows its end.
-        LimitError: there are more members than the limit.
+        FormatError: a header is damaged, or the archive is truncated.
+        LimitError: there are more members than the limit, or sparse files exceed it.
     """
     archive = _TarArchive(file)
     defaults = PaxExtension(file=file)
@@ -159,20 +163,20 @@ class _TarArchive:
         self.file = file
         self._view = file.view
         self._position = 0
+        self._sparse_bytes = 0
 
     def next_header(self) -> _Header | None:
         """Return the next header, or ``None`` at the end of the archive."""
         offset = self._position
         block = bytes(self._view[offset : offset + BLOCK_BYTES])
         if len(block) < BLOCK_BYTES:
-            raise self.file.fail(
-                len(self._view),
-                "another member, or the zeros at the end of a tar archive",
-                "the end of the file",
-            )
+            if any(block):
+                raise self.file.fail(offset, "a tar header of 512 bytes", f"{len(block)} bytes")
+            self.file.note("the zeros at its end are missing, so it may have been cut off")
+            return None
         self._position += BLOCK_BYTES
         if block == END_BLOCK:
-            self._check_end()
+            self._note_rest()
             return None
         try:
             numbers = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
@@ -196,18 +200,21 @@ class _TarArchive:
         """Return the member of ``header``, whose content is next."""
         extension = defaults if pending.extension is None else pending.extension.over(defaults)
         numbers = header.numbers
-        _check_type(header, self.file)
+        if header.type == MULTI_VOLUME:
+            raise multi_volume(self.file, header.offset)
         size = extension.number(b"size", numbers.size)
         name = header.name if pending.name is None else pending.name
         target = _text(header.block[LINK_NAME]) if pending.target is None else pending.target
+        offset = header.offset if pending.offset is None else pending.offset
+        name = extension.name(b"path", name)
         # Old versions of tar write a size for links and folders too, without content.
         size = size if header.type in TYPES_WITH_CONTENT else 0
         return TarMember(
-            offset=header.offset if pending.offset is None else pending.offset,
-            name=extension.name(b"path", name),
-            type=header.type,
+            offset=offset,
+            name=extension.name(sparse.NAME, name),
+            type=FILE_TYPES[0] if header.type == SPARSE else header.type,
             target=extension.name(b"linkpath", target),
-            content=self._content(header, size).view,
+            content=self._member_content(header, size, extension),
             mode=numbers.mode,
             uid=extension.number(b"uid", numbers.uid),
             gid=extension.number(b"gid", numbers.gid),
@@ -215,6 +222,33 @@ class _TarArchive:
             major=extension.number(b"SCHILY.devmajor", numbers.devmajor),
             minor=extension.number(b"SCHILY.devminor", numbers.devminor),
         )
+
+    def _member_content(self, header: _Header, size: int, extension: PaxExtension) -> memoryview:
+        """Return the content of a member, which is next, with the holes of a sparse file."""
+        if header.type == SPARSE:
+            layout = sparse.parse_old_map(self._map_blocks(header), self.file, header.offset)
+            return self._fill(header, layout, self._content(header, size).view)
+        content = self._content(header, size)
+        if header.type not in FILE_TYPES:
+            return content.view
+        found = sparse.parse_pax_map(extension.records, content, header.offset, self.file)
+        if found is None:
+            return content.view
+        layout, map_bytes = found
+        return self._fill(header, layout, content.view[map_bytes:])
+
+    def _map_blocks(self, header: _Header) -> Iterator[bytes]:
+        """Yield a header, then the blocks that follow it."""
+        yield header.block
+        while True:
+            yield bytes(self._content(header, BLOCK_BYTES).data)
+
+    def _fill(self, header: _Header, layout: sparse.SparseMap, data: memoryview) -> memoryview:
+        # A few bytes of an archive can stand for a file of any size.
+        self._sparse_bytes = self.file.count_unpacked(
+            layout.real_bytes, header.offset, already_bytes=self._sparse_bytes
+        )
+        return layout.fill(self.file, data, header.offset)
 
     def _small_content(self, header: _Header, most_bytes: int, what: str) -> Input:
         size = header.numbers.size
@@ -232,33 +266,20 @@ class _TarArchive:
         self._position = start + size + -size % BLOCK_BYTES
         return self.file.part(start, start + size)
 
-    def _check_end(self) -> None:
-        """Check that only zeros follow, because other data would be lost silently."""
-        data_start = skip_zeros(self._view, self._position)
-        if data_start < len(self._view):
-            raise self.file.fail(
-                data_start,
-                "only zeros after the end of the archive",
-                f"{self._view[data_start : data_start + 4].hex(' ')}",
-                hint="pack the contents of concatenated archives again as one archive",
+    def _note_rest(self) -> None:
+        """Report data after the end of the archive, which all programs ignore."""
+        start = skip_zeros(self._view, self._position)
+        if start == len(self._view):
+            return
+        block_start = start - start % BLOCK_BYTES
+        if detect(self._view[block_start:]) is FileKind.TAR:
+            self.file.note(
+                f"ignored another archive after its end, at byte {block_start}; tar -A joins "
+                "archives to one"
             )
-
-
-def _check_type(header: _Header, file: Input) -> None:
-    if header.type == tarfile.GNUTYPE_SPARSE:
-        raise file.fail(
-            header.offset,
-            "no sparse files",
-            f"the sparse file {display(header.name)}",
-            hint="pack the archive again without --sparse (-S)",
-        )
-    if header.type == b"M":
-        raise file.fail(
-            header.offset,
-            "a complete archive",
-            f"a part of a multi-volume archive, with the rest of {display(header.name)}",
-            hint="pack the archive again without --multi-volume (-M)",
-        )
+        else:
+            size = len(self._view) - start
+            self.file.note(f"ignored {size} bytes after its end, at byte {start}")
 
 
 def _text(field: bytes) -> bytes:

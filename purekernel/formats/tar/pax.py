@@ -11,17 +11,19 @@ from collections.abc import Mapping
 
 from attrs import evolve, field
 
-from purekernel.errors import FormatError
+from purekernel.errors import FormatError, UnsupportedError
+from purekernel.formats.tar import sparse
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.tree import display
 
-# The keywords of GNU tar and star for sparse files.
-SPARSE_KEYWORDS = (b"GNU.sparse.", b"SCHILY.realsize", b"SUN.holesdata")
-MULTI_VOLUME_KEYWORDS = (b"GNU.volume.",)
+# The keywords of star and of Solaris for sparse files, which no other program writes.
+UNKNOWN_SPARSE_KEYWORDS = (b"SCHILY.realsize", b"SUN.holesdata")
+# The keywords of GNU tar for a part of a file. GNU.volume.label is the name of an archive.
+MULTI_VOLUME_KEYWORDS = (b"GNU.volume.filename", b"GNU.volume.size", b"GNU.volume.offset")
 
 # Keywords for one member, which make no sense in a global header.
-ONE_MEMBER_KEYWORDS = frozenset({b"path", b"linkpath", b"size"})
+ONE_MEMBER_KEYWORDS = frozenset({b"path", b"linkpath", b"size"}) | sparse.KEYWORDS
 
 # The keywords that the reader uses. Others are dropped, because there may be very many, and the
 # records of a global header are copied for each member.
@@ -101,11 +103,12 @@ def parse_extension(file: Input, *, is_global: bool) -> PaxExtension:
         is_global: whether the header applies to all members that follow.
 
     Raises:
-        FormatError: a record is malformed, or declares a sparse file or a part of a multi-volume
-            archive.
+        FormatError: a record is malformed, or declares a part of a multi-volume archive or a sparse
+            file of an unknown form.
     """
     text = bytes(file.data)
     records: dict[bytes, bytes] = {}
+    extents: list[bytes] = []
     start = 0
     while start < len(text):
         match = _LENGTH.match(text, start)
@@ -119,30 +122,45 @@ def parse_extension(file: Input, *, is_global: bool) -> PaxExtension:
                 display(text[start : start + 40]),
             )
         _check_keyword(keyword, file, start, is_global=is_global)
-        if keyword in KEPT_KEYWORDS:
+        if keyword in (sparse.OFFSET, sparse.NUMBYTES):
+            if (keyword == sparse.OFFSET) == len(extents) % 2:
+                raise file.fail(
+                    start,
+                    "an offset and a size for each extent of a sparse file",
+                    f"the PAX keyword {display(keyword)}",
+                )
+            extents.append(value)
+        elif keyword in KEPT_KEYWORDS:
             records[keyword] = value
         start = end
+    if extents:
+        records[sparse.MAP] = b",".join(extents)
     return PaxExtension(file=file, records=records)
 
 
 def _check_keyword(keyword: bytes, file: Input, offset: int, *, is_global: bool) -> None:
-    if keyword.startswith(SPARSE_KEYWORDS):
-        raise file.fail(
+    if keyword in UNKNOWN_SPARSE_KEYWORDS:
+        raise file.unsupported(
             offset,
-            "no sparse files",
+            "sparse files in a form of GNU tar",
             f"the PAX keyword {display(keyword)}",
-            hint="pack the archive again without --sparse (-S)",
+            hint="pack the archive again with GNU tar or bsdtar, or without sparse files",
         )
-    if keyword.startswith(MULTI_VOLUME_KEYWORDS):
-        raise file.fail(
-            offset,
-            "a complete archive",
-            "a part of a multi-volume archive",
-            hint="pack the archive again without --multi-volume (-M)",
-        )
+    if keyword in MULTI_VOLUME_KEYWORDS:
+        raise multi_volume(file, offset)
     if is_global and keyword in ONE_MEMBER_KEYWORDS:
         raise file.fail(
             offset,
-            "names and sizes only in PAX headers for one member",
+            "names, sizes and maps only in PAX headers for one member",
             f"{display(keyword)} in a global header",
         )
+
+
+def multi_volume(file: Input, offset: int) -> UnsupportedError:
+    """Return an error about a part of a multi-volume archive, for the caller to raise."""
+    return file.unsupported(
+        offset,
+        "a complete archive",
+        "a part of a multi-volume archive",
+        hint="unpack all volumes with tar -M, and pack the files again as one archive",
+    )

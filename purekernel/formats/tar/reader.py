@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tarfile
 
-from purekernel.errors import FormatError, TreeError
+from purekernel.errors import TreeError
 from purekernel.formats.compression import unpack
 from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.member_names import MemberNames
 from purekernel.formats.tar.headers import (
     DUMP_FOLDER,
     FILE_TYPES,
@@ -16,7 +17,6 @@ from purekernel.formats.tar.headers import (
 )
 from purekernel.input import Input
 from purekernel.tree import (
-    ROOT,
     Device,
     DeviceKind,
     Directory,
@@ -27,7 +27,6 @@ from purekernel.tree import (
     Symlink,
     Tree,
     display,
-    parse_path,
 )
 from purekernel.tree.node import PERMISSIONS
 
@@ -43,14 +42,16 @@ def parse_tar(file: Input) -> Tree:
     archive. Extended attributes are ignored. Folders without a member belong to root, with mode
     0755 and time 0. A member ``.`` sets the metadata of the root.
 
-    Only folders and hard links may repeat a path. The metadata of the last folder counts; a hard
-    link must refer to the file at its path. The target of a hard link must precede it.
+    The last member of a name counts, as for programs that unpack to a disk; other names of a hard
+    link keep the earlier file. Leading slashes of names and of the targets of hard links are
+    removed. The target of a hard link must precede it. Notes report replaced members, absolute
+    names, and data after the end of the archive.
 
     Raises:
-        FormatError: the archive is damaged or truncated, or contains sparse files, parts of
-            multi-volume archives or unknown types.
+        FormatError: the archive is damaged or truncated, contains parts of multi-volume archives
+            or unknown types, or has both a folder and another file of one name.
         LimitError: it exceeds the limits.
-        TreeError: a name or link leaves the archive with "..", or members contradict each other.
+        TreeError: a name or link leaves the archive with "..", or a name passes through a link.
     """
     archive = file
     if detect(file.data) is FileKind.TAR:
@@ -58,44 +59,39 @@ def parse_tar(file: Input) -> Tree:
     else:
         archive = file.unpacked(unpack(file))
     tree = Tree()
+    names = MemberNames(archive)
     for member in iter_members(archive):
         if member.type == VOLUME_LABEL:
             continue
         try:
-            _add(tree, member, archive)
+            _add(tree, member, archive, names)
         except TreeError as error:
             raise error.within(archive.at(member.offset)) from None
+    names.report()
     return tree
 
 
-def _add(tree: Tree, member: TarMember, file: Input) -> None:
-    path = parse_path(member.name)
+def _add(tree: Tree, member: TarMember, file: Input, names: MemberNames) -> None:
+    path = names.parse(member.name)
     file.check_depth(path, member.offset)
     old = tree.get(path)
     if member.type == tarfile.LNKTYPE:
-        target = _link_target(tree, member, file)
+        target = _link_target(tree, member, file, names)
+        names.check_kind(path, old, tree[target], member.offset)
         if old is not None and tree.inode(path) == tree.inode(target):
             return
-        if old is not None:
-            raise _duplicate(path, member, file)
         tree.add_parents(path)
         tree.link(path, target)
-        return
-    node = _node(member, file)
-    if isinstance(node, Directory) and (old is None or isinstance(old, Directory)):
+    else:
+        node = _node(member, file)
+        names.check_kind(path, old, node, member.offset)
         tree.add_parents(path)
         tree.add(path, node)
-        return
-    if path == ROOT:
-        raise file.fail(member.offset, "a folder at '.'", "another type of file")
-    if old is not None:
-        raise _duplicate(path, member, file)
-    tree.add_parents(path)
-    tree.add(path, node)
+    names.place(path, old, tree[path], member.offset)
 
 
-def _link_target(tree: Tree, member: TarMember, file: Input) -> bytes:
-    target = parse_path(member.target)
+def _link_target(tree: Tree, member: TarMember, file: Input, names: MemberNames) -> bytes:
+    target = names.parse(member.target)
     if target not in tree or isinstance(tree[target], Directory):
         raise file.fail(
             member.offset,
@@ -172,12 +168,3 @@ def _number(value: int, what: str, member: TarMember, file: Input) -> int:
             member.offset, f"{what} from 0 to {MAX_NUMBER} for {display(member.name)}", f"{value}"
         )
     return value
-
-
-def _duplicate(path: bytes, member: TarMember, file: Input) -> FormatError:
-    return file.fail(
-        member.offset,
-        "each name once",
-        f"{display(path)} again",
-        hint="pack the archive again with only one file of this name",
-    )

@@ -22,7 +22,7 @@ from purekernel.formats.boot_losses import (
     refuse_losses,
 )
 from purekernel.formats.compress import build_xz, build_zstd
-from purekernel.formats.compression import COMPRESSED, unpack
+from purekernel.formats.compression import COMPRESSED, unpack_streams
 from purekernel.formats.core_iso import CORES
 from purekernel.formats.cpio import build_cpio, count_archives
 from purekernel.formats.detect import FileKind, detect
@@ -212,11 +212,14 @@ class ArchiveRoot:
         return compress(build_cpio(changed), encoder=Libdeflate())
 
     def _pack(self, changed: Tree) -> bytes:
-        if detect(self.file.data) is FileKind.TAR:
+        kind = detect(self.file.data)
+        if kind is FileKind.TAR:
             return _build_tar_like(self.file.data, changed)
         # Raise before the slow unpacking.
         pack = _packer(self.file)
-        plain = unpack(self.file)
+        plain = self.file.data
+        if kind in COMPRESSED:
+            plain = unpack_streams(self.file).content
         if detect(plain) is FileKind.TAR:
             return pack(_build_tar_like(plain, changed))
         if detect(plain) is FileKind.SQUASHFS:

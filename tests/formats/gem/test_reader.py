@@ -122,7 +122,16 @@ def test_other_files_are_refused() -> None:
 
 def test_truncated_gem_is_refused() -> None:
     sound = make_gem("facter").content
-    assert "expected another member, or the zeros" in str(refused(sound[:2560]))
+    assert str(refused(sound[:1536])) == "a-1.gem: expected a gem with data.tar.gz, got none"
+    assert "expected a size from 0 to" in str(refused(sound[:1000]))
+
+
+def test_gem_with_a_name_twice_is_refused() -> None:
+    twice = make_gem("facter").content.rstrip(b"\0")
+    twice += bytes(-len(twice) % 512)
+    assert "expected each name once, as RubyGems requires, got 'metadata.gz', as at byte 0" in str(
+        refused(twice + make_gem("facter").content)
+    )
 
 
 def test_name_outside_of_the_gem_is_refused() -> None:
