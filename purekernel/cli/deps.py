@@ -39,7 +39,8 @@ def deps_command(printer: Printer, /, *, dot: bool, **options: Any) -> None:
     """Draw the tree of dependencies of each NAME, with sizes.
 
     An extension that is drawn already is marked "shared", one that the mirror does not have
-    "missing", and one that depends on itself "loop". Exit status 1 if any is missing.
+    "missing", and one that depends on itself "loop". A tree is drawn 50 levels deep; "more
+    below" marks its end. Exit status 1 if any is missing.
 
     \b
     Examples:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from purekernel.fetch.model import Download
     from purekernel.plan import Plan
 
+# How deep a tree of dependencies is drawn. Real trees are up to ten deep. The guides of each line
+# grow with its depth: the tree of a chain of thousands would have hundreds of megabytes.
+MAX_DEPTH = 50
+
 # A branch, the last branch, and the indents below a branch and below the last branch.
 UNICODE = ("├── ", "└── ", "│   ", "    ")
 ASCII = ("|-- ", "`-- ", "|   ", "    ")
@@ -62,7 +66,8 @@ def draw_graph(
     """Return the trees of ``roots``.
 
     An extension that several depend on is drawn in full the first time, and marked "shared"
-    afterwards. Missing extensions and loops are marked as well.
+    afterwards. Missing extensions and loops are marked as well, and so are extensions too deep for
+    what they depend on to be drawn.
 
     Args:
         graph: the dependencies.
@@ -86,9 +91,12 @@ def draw_graph(
                 here.entered = True
                 mark = _mark(here.name, above, missing, shown)
                 here.text = _text(here.name, sizes.get(here.name), mark)
-                if not mark:
+                needs = graph.needs.get(here.name, ())
+                if not mark and needs and len(pending) > MAX_DEPTH:
+                    here.text = _text(here.name, sizes.get(here.name), "more below")
+                elif not mark:
                     shown.add(here.name)
-                    here.left = list(reversed(graph.needs.get(here.name, ())))
+                    here.left = list(reversed(needs))
             if here.left:
                 above.add(here.name)
                 pending.append(_Open(here.left.pop()))

@@ -7,7 +7,7 @@ import pytest
 
 from fixtures.repository import make_repository
 from purekernel.cli import main
-from purekernel.cli.drawing import draw_graph
+from purekernel.cli.drawing import MAX_DEPTH, draw, draw_graph
 from purekernel.fetch.model import DownloadPolicy
 from purekernel.repos.tinycore import ExtensionGraph
 from tests.fetch.fetching import closed_port
@@ -73,7 +73,7 @@ def test_sizes_are_shown_without_an_index(mirror: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.slow
-def test_long_chain_is_drawn() -> None:
+def test_long_chain_is_drawn_50_levels_deep() -> None:
     names = [f"e{number}.tcz" for number in range(10_000)]
     needs = {name: (need,) for name, need in pairwise(names)}
     graph = ExtensionGraph(roots=(names[0],), extensions={}, needs=needs)
@@ -81,7 +81,17 @@ def test_long_chain_is_drawn() -> None:
     depth = 0
     while tree.below:
         (tree,), depth = tree.below, depth + 1
-    assert depth == 9_999
+    assert depth == MAX_DEPTH == 50
+    assert tree.text == "e50.tcz  (more below)"
+
+
+@pytest.mark.slow
+def test_tree_of_a_complete_graph_has_one_short_line_for_each_edge() -> None:
+    names = [f"e{number}.tcz" for number in range(200)]
+    graph = ExtensionGraph(roots=(names[0],), extensions={}, needs=dict.fromkeys(names, names))
+    lines = [line for tree in draw_graph(graph, graph.roots, {}) for line in draw(tree)]
+    assert len(lines) == 200 * 200 + 1
+    assert max(map(len, lines)) < 4 * MAX_DEPTH + 40
 
 
 def test_tree_is_drawn_in_ascii_if_the_terminal_lacks_the_characters(

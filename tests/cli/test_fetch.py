@@ -365,8 +365,12 @@ def test_too_many_extensions_are_refused_before_any_request(
     Path("b.lst").write_text("".join(f"e{number}\n" for number in range(10_001)))
     write_recipe(server)
     assert main(["fetch", "-b", "b.lst"]) == 1
-    ((message, _hint),) = errors(capsys)
-    assert message == "the extensions: expected at most 10000 of them, got more"
+    ((message, hint),) = errors(capsys)
+    assert message == (
+        "the lists of extensions: expected at most 10000 extensions, with all that they depend "
+        "on, got more"
+    )
+    assert hint == "shorten the lists"
     assert not server.asked
 
 

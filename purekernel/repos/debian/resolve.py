@@ -25,6 +25,7 @@ from purekernel.formats.debian.names import ALL, ANY, PackageChoice
 from purekernel.formats.debian.relation import Alternatives, Relation, show_alternatives
 from purekernel.formats.tinycore import TCZ
 from purekernel.records import frozen
+from purekernel.repos.chain import extend_chain
 
 # A complete desktop has about 3,000 packages.
 MAX_PACKAGES = 5000
@@ -276,7 +277,7 @@ class _PackageSearch:
         for relation in group:
             candidate = self._find(relation, record)
             if candidate is not None:
-                chain = (*self._chains[record.name], str(relation))
+                chain = extend_chain(self._chains[record.name], str(relation))
                 return (extension_of(self._take(candidate, chain)),)
         self._errors.append(self._unmet(group, record))
         return ()

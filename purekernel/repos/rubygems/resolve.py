@@ -14,6 +14,7 @@ from purekernel.formats.gem.gem_list import ListedGem
 from purekernel.formats.gem.spec import RUBY, GemDependency
 from purekernel.formats.gem.version import GemRequirement, GemVersion
 from purekernel.records import frozen
+from purekernel.repos.chain import extend_chain
 
 # A large application has about 300 gems.
 MAX_GEMS = 2000
@@ -250,7 +251,8 @@ class _Demand:
     Attributes:
         position: index in the list of the entry that starts the chain, from 0.
         place: file and line of that entry, for messages.
-        chain: releases that lead to the requirement, outermost first.
+        chain: releases that lead to the requirement, outermost first; shortened in the middle if
+            there are many.
         need: name of the gem, and the requirement.
     """
 
@@ -394,7 +396,7 @@ class _GemSearch:
         """Record the dependencies of ``candidate``; return whether any is new for its gem."""
         known = self._needs.setdefault(candidate.name, set())
         before = len(known)
-        chain = (*cause.chain, f"{candidate.name}-{candidate.release.version}")
+        chain = extend_chain(cause.chain, f"{candidate.name}-{candidate.release.version}")
         for need in candidate.release.dependencies:
             known.add(need.name)
             demand = _Demand(position=cause.position, place=cause.place, chain=chain, need=need)

@@ -14,7 +14,9 @@ from purekernel.errors import DependencyError, LimitError, raise_all
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import redact
 from purekernel.records import frozen
+from purekernel.repos.chain import make_chain
 from purekernel.repos.tinycore.extension import (
+    DEPENDENCIES,
     KERNEL,
     Extension,
     ExtensionRepository,
@@ -31,7 +33,8 @@ class MissingExtension:
 
     Attributes:
         name: name that was looked up, with ``-KERNEL`` replaced.
-        chain: chain of dependencies from a name in a list to ``name``.
+        chain: chain of dependencies from a name in a list to ``name``; shortened in the middle if
+            it is long.
     """
 
     name: str
@@ -111,12 +114,7 @@ def resolve_extensions(
     pending = list(listed)
     while pending:
         if len(parents) > MAX_EXTENSIONS:
-            raise LimitError(
-                source="the extensions",
-                expected=f"at most {MAX_EXTENSIONS} of them",
-                got="more",
-                hint="shorten the lists",
-            )
+            raise _too_many(parents[pending[0]], extensions)
         described = repository.describe(pending)
         following: list[str] = []
         for name, extension in zip(pending, described, strict=True):
@@ -197,7 +195,28 @@ def _chain(name: str, parents: Mapping[str, str | None]) -> tuple[str, ...]:
     while step is not None:
         chain.append(step)
         step = parents[step]
-    return tuple(reversed(chain))
+    return make_chain(reversed(chain))
+
+
+def _too_many(parent: str | None, extensions: Mapping[str, Extension[Download]]) -> LimitError:
+    """Return the error for more extensions than an image can hold.
+
+    Args:
+        parent: the last extension whose dependencies were added; ``None`` if the lists are too long
+            by themselves.
+        extensions: the extensions found so far.
+    """
+    source, hint = "the lists of extensions", "shorten the lists"
+    if parent is not None:
+        urls = extensions[parent].file.urls
+        source = redact(urls[0] if urls else parent) + DEPENDENCIES
+        hint += ", or use another mirror: the dependencies on this one may be damaged"
+    return LimitError(
+        source=source,
+        expected=f"at most {MAX_EXTENSIONS} extensions, with all that they depend on",
+        got="more",
+        hint=hint,
+    )
 
 
 def _loops(

@@ -118,8 +118,16 @@ def test_kernel_is_replaced_by_the_release() -> None:
 def test_too_many_extensions_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "MAX_EXTENSIONS", 3)
     needs = {f"n{number}": [f"n{number + 1}"] for number in range(9)}
-    with pytest.raises(LimitError, match="the extensions: expected at most 3 of them, got more"):
+    message = r"n2\.dep: expected at most 3 extensions, with all that they depend on, got more"
+    with pytest.raises(LimitError, match=message):
         resolve(needs, "n0")
+
+
+def test_chain_to_a_missing_extension_is_shortened() -> None:
+    needs = {f"n{number}": [f"n{number + 1}"] for number in range(100)}
+    (missing,) = resolve(needs, "n0").missing
+    chain = [*(f"n{number}" for number in range(10)), "…", *(f"n{n}" for n in range(92, 101))]
+    assert list(missing.chain) == chain
 
 
 @pytest.mark.slow
