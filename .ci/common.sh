@@ -133,6 +133,12 @@ benchmark() {
   .venv/bin/python -m "benchmarks.$table" "$@"
 }
 
+# The nightly mutation run on one small module, so that each landing may show that it works.
+mutate_one_module() {
+  .venv/bin/pip "${pip_install[@]}" -e '.[test,mutation]'
+  .venv/bin/python -m tests.mutation purekernel/similar.py --tests tests/test_similar.py
+}
+
 # nightly_slice K: an eighth of the tests marked nightly, and one of eight other parts. Tests go by a
 # checksum of their names, so that each keeps its slice as others come and go; and as the slice is
 # chosen by the number of commits, eight commits run them all.
@@ -142,7 +148,10 @@ nightly_slice() {
     0) benchmark build --runs 1 ;;
     1) benchmark gather --runs 1 ;;
     2) benchmark compression --quick --core ;;
-    3) benchmark indexes --runs 1 ;;
+    3)
+      benchmark indexes --runs 1
+      mutate_one_module
+      ;;
     4) benchmark packages --runs 1 ;;
     5) oldest_part "slow and not nightly" ;;
     6) oldest_part "oracle and not boot and not nightly and not slow" ;;

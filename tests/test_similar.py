@@ -22,6 +22,10 @@ def test_misspelt_name_gives_the_nearest_names(wanted: str, most: int, similar: 
     assert find_similar(wanted, KNOWN, most=most) == similar
 
 
+def test_by_default_only_the_nearest_name_is_returned() -> None:
+    assert find_similar("defalts", KNOWN) == ["defaults"]
+
+
 def test_lowest_closeness_always_gives_a_name() -> None:
     assert find_similar("xyz", ["abc"], closeness=0) == ["abc"]
 
