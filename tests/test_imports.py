@@ -54,6 +54,7 @@ FUNCTIONS = {
     },
     SELDOM: {
         "encode/cluster/executors.py": "open_executor",
+        "encode/releases.py": "installed_releases",
         "fetch/finder.py": "Finder._connect",
         "fetch/headers.py": "parse_retry_after",
         "fetch/store.py": "taking_turns",

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from purekernel.cli.gathering import limit_option, request_options, store_options
+from purekernel.cli.gathering import limit_option, locked_option, request_options, store_options
 from purekernel.cli.parameters import PathParameter, Words
 from purekernel.cli.printer import Printer, reports
 from purekernel.recipe.flavour import EMITS
@@ -17,6 +17,7 @@ from purekernel.recipe.flavour import EMITS
 @click.option("--sample", is_flag=True, help="Build from the included sample bundle.")
 @request_options
 @store_options
+@locked_option
 @click.option(
     "--overlay",
     "overlays",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from purekernel.cli.gathering import limit_option, request_options, store_options
+from purekernel.cli.gathering import limit_option, locked_option, request_options, store_options
 from purekernel.cli.parameters import PathParameter
 from purekernel.cli.printer import Printer, reports
 
@@ -17,6 +17,7 @@ DEFAULT_FOLDER = "build-files"
 @click.command("bundle", short_help="Gather a bundle from a Razor-Microkernel project.")
 @request_options
 @store_options
+@locked_option
 @click.option(
     "--overlay",
     "overlays",

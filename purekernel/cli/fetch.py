@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from purekernel.cli.gathering import limit_option, request_options, store_options
+from purekernel.cli.gathering import limit_option, locked_option, request_options, store_options
 from purekernel.cli.printer import Printer, reports
 
 
 @click.command("fetch", short_help="Download all inputs into the store.")
 @request_options
 @store_options
+@locked_option
 @limit_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Print each step and each file.")

@@ -19,7 +19,7 @@ REQUEST_OPTIONS = (
     "iso_version", "reuse_prev_dl", "overlays", "keep_owners", "keep_iso_files", "drop_boot",
     "boot", "volume",
 )  # fmt: skip
-STORE_OPTIONS = ("cache_dir", "offline", "lock_file", "no_lock")
+STORE_OPTIONS = ("cache_dir", "offline", "lock_file", "no_lock", "locked")
 
 
 def _strip_equals(
@@ -145,6 +145,12 @@ _STORE = (
         help="The lock file.  [default: purekernel.lock beside the recipe or in the project]",
     ),
     click.option("--no-lock", is_flag=True, help="Ignore the lock file."),
+)
+
+locked_option = click.option(
+    "--locked",
+    is_flag=True,
+    help="Require a lock file that fits the recipe: it pins every input, and nothing else.",
 )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from attrs import evolve
 
 from purekernel.cli.build_image import take_context
 from purekernel.cli.drawing import draw, draw_graph, draw_plan, graph_as_dot, guides
@@ -23,6 +24,7 @@ from purekernel.cli.summary import (
     summarize_plan,
 )
 from purekernel.cli.terminal import StepTimer, choose_progress, megabytes
+from purekernel.encode.releases import installed_releases
 from purekernel.errors import LockError, UsageError
 from purekernel.plan import Plan
 from purekernel.plan.extensions import find_dependencies
@@ -57,7 +59,9 @@ def fetch_inputs(printer: Printer, *, quiet: bool, verbose: bool, **options: Any
             gathered = gather(plan_context, progress=progress)
     for note in gathered.plan.notes:
         printer.note(note)
-    printer.document["inputs"] = describe_inputs(gathered)
+    printer.document |= {
+        "inputs": describe_inputs(gathered), "releases": installed_releases(),
+    }  # fmt: skip
     if not quiet:
         files = [fetched for fetched in gathered.fetched.values() if fetched is not None]
         size = megabytes(sum(fetched.size_bytes for fetched in files))
@@ -86,6 +90,8 @@ def lock_inputs(
         with open_plan_context(recipe, context, makes_lock=True) as plan_context:
             old, path = plan_context.lock, plan_context.lock_path
             new, notes = make_lock(plan_context, update=update, names=names, progress=progress)
+            if check and old is not None:  # other releases pin the same inputs
+                new = evolve(new, releases=old.releases)
             is_changed = old is None or build_lock(old) != build_lock(new)
             if is_changed and not check:
                 write_lock(path, new)
@@ -95,6 +101,7 @@ def lock_inputs(
     count = len(new.pins())
     printer.document |= {
         "lock": str(path), "changed": is_changed, "changes": lines, "files": count,
+        "releases": installed_releases(),
     }  # fmt: skip
     if not quiet:
         for line in lines:

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from purekernel.encode.releases import installed_releases
 from purekernel.fetch.urls import redact
 from purekernel.tree import Device, Directory, Fifo, File, Socket, Symlink, content_bytes
 
@@ -58,6 +59,7 @@ def summarize(
             "bytes": len(image.kernel),
             "sha256": hashlib.sha256(image.kernel).hexdigest(),
         },
+        "releases": installed_releases(),
         "seconds": {
             **{words: round(taken, 4) for words, taken in seconds.items()},
             "total": round(total_seconds, 4),
@@ -76,6 +78,7 @@ def summarize_bundle(
         "outputs": [_output(output) for output in outputs],
         "inputs": describe_inputs(gathered),
         "onboot": list(plan.extensions.builtin),
+        "releases": installed_releases(),
         "seconds": {words: round(taken, 4) for words, taken in seconds.items()},
     }
 

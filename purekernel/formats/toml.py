@@ -17,7 +17,7 @@ from typing import Any
 from attrs import define, field
 
 from purekernel.errors import RecipeError
-from purekernel.formats.text import decode_text
+from purekernel.formats.text import MOST_BYTES, decode_text
 from purekernel.input import Input
 from purekernel.records import frozen
 
@@ -120,14 +120,21 @@ class TomlDocument:
         return f"{self.source}, line {self.line(path)}"
 
 
-def parse_toml(file: Input) -> TomlDocument:
+def parse_toml(
+    file: Input, *, most_bytes: int = MOST_BYTES, max_values: int = MAX_VALUES
+) -> TomlDocument:
     """Return the values in ``file``, which is text in UTF-8, and their lines.
+
+    Args:
+        file: the file.
+        most_bytes: the limit of its size.
+        max_values: the limit of keys, tables and items.
 
     Raises:
         RecipeError: the file is not TOML, or exceeds a limit; the message names the line.
     """
     # The scanner comes first: it bounds what tomllib, which recurses and copies paths, is given.
-    scan = scan_toml(file)
+    scan = scan_toml(file, most_bytes=most_bytes, max_values=max_values)
     try:
         values = tomllib.loads(scan.text)
     except (ValueError, RecursionError) as error:
@@ -205,14 +212,16 @@ class TomlScan:
     unclosed: int | None
 
 
-def scan_toml(file: Input) -> TomlScan:
+def scan_toml(
+    file: Input, *, most_bytes: int = MOST_BYTES, max_values: int = MAX_VALUES
+) -> TomlScan:
     """Return the positions in ``file``, up to the first fault.
 
     Raises:
         RecipeError: the file is not UTF-8, or exceeds a limit.
     """
-    text = decode_text(file)
-    scanner = _Scanner(file, text)
+    text = decode_text(file, most_bytes=most_bytes)
+    scanner = _Scanner(file, text, max_values)
     stopped = unclosed = None
     try:
         scanner.read()
@@ -244,9 +253,10 @@ class _Bracket:
 class _Scanner:
     """A text and the position of the reader in it."""
 
-    def __init__(self, file: Input, text: str) -> None:
+    def __init__(self, file: Input, text: str, max_values: int) -> None:
         self._file = file
         self._text = text
+        self._max_values = max_values
         self._position = 0
         self._line_ends = [match.start() for match in re.finditer("\n", text)]
         self._header: TomlPath = ()
@@ -388,8 +398,8 @@ class _Scanner:
             return
         if len(path) > MAX_DEPTH:
             raise self._too_deep(position)
-        if len(self.lines) == MAX_VALUES:
-            message = f"there are more than {MAX_VALUES} keys and items"
+        if len(self.lines) == self._max_values:
+            message = f"there are more than {self._max_values} keys and items"
             raise _fail(self._file, self._line(position), message, _WRONG_FILE)
         self.lines[path] = self._line(position)
 

@@ -24,7 +24,7 @@ from purekernel.formats.tinycore import build_dependencies, parse_dependencies, 
 from purekernel.input import Input
 from purekernel.plan.lock import load_lock, lock_path
 from purekernel.plan.plan import CHECKED_COMPANIONS, Plan, PlanContext
-from purekernel.plan.planner import Planner, make_plan
+from purekernel.plan.planner import Planner, make_plan, require_lock
 from purekernel.progress import Progress, Silent
 from purekernel.recipe.context import Context
 from purekernel.recipe.model import Recipe
@@ -200,7 +200,8 @@ def open_plan_context(
             names may be missing.
 
     Raises:
-        LockError: the lock file is damaged, or ``settings`` names it and it is missing.
+        LockError: the lock file is damaged, or ``settings`` names it and it is missing; or
+            ``settings`` requires one that fits the recipe, and it does not.
         StoreError: the store cannot be used.
     """
     path = settings.lock_file or lock_path(recipe)
@@ -220,13 +221,16 @@ def open_plan_context(
         report=settings.report,
         progress=settings.progress,
     ) as downloads:
-        yield PlanContext(
+        context = PlanContext(
             recipe=recipe,
             downloads=downloads,
             lock=lock,
             lock_path=path,
             limits=settings.limits.budgeted(),
         )
+        if settings.locked:
+            require_lock(evolve(context, limits=settings.limits.budgeted()))
+        yield context
 
 
 def sizes_of(plan: Plan, downloads: Downloads) -> dict[Download, int | None]:

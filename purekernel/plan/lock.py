@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,11 +11,14 @@ from typing import Any
 import tomli_w
 from attrs import field
 
-from purekernel.errors import InputError, LockError, PurekernelError
+from purekernel.errors import InputError, LockError, PurekernelError, RecipeError
 from purekernel.formats.tinycore import DEB, TCZ, is_extension_name
+from purekernel.formats.toml import parse_toml
 from purekernel.host.read import exists, load_file
 from purekernel.host.write import Output, publish
+from purekernel.input import Input
 from purekernel.recipe.model import Recipe
+from purekernel.recipe.words import show, show_name
 from purekernel.records import frozen
 from purekernel.repos.tinycore.extension import COMPANIONS, IMPORT_SCRIPT, Extension
 
@@ -30,15 +32,27 @@ HEADER = """\
 """
 
 
-# A lock file of 500 extensions has half a megabyte.
-MAX_BYTES = 64 << 20
+# A lock file of 500 extensions has half a megabyte and 15,000 values.
+MAX_BYTES = 16 << 20
+MAX_VALUES = 500_000
+
+# No input has a petabyte.
+MAX_SIZE_BYTES = 1 << 50
 
 
 # The user decides whether to discard pins.
 _AFRESH = "restore the file, or delete it and run 'purekernel lock'"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
-_EXPECTED = {None: "text", _SHA256: "a SHA-256 in hexadecimal", _MD5: "an MD5 in hexadecimal"}
+_CORE = re.compile(r"[0-9]{1,3}\.x/[a-z0-9_]{1,20}")
+_KERNEL = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}")
+_EXPECTED = {
+    None: "text",
+    _SHA256: "a SHA-256 in hexadecimal",
+    _MD5: "an MD5 in hexadecimal",
+    _CORE: "a series and an architecture, such as 4.x/x86",
+    _KERNEL: "a kernel release",
+}
 
 
 LOCK_NAME = "purekernel.lock"
@@ -128,6 +142,8 @@ class Lock:
     Attributes:
         core: the series and architecture of Core: ``4.x/x86``.
         kernel: the kernel release that ``-KERNEL`` stands for; ``None`` if unknown.
+        releases: the releases of purekernel and of the packages that decide the bytes of an image,
+            by name, as of the run that made the lock; empty if they are unknown.
         files: single files, by role.
         extensions: extensions, by name. A companion that is absent was not on the mirror.
         packages: packages, by the name of the extension made from each.
@@ -136,6 +152,7 @@ class Lock:
 
     core: str
     kernel: str | None = None
+    releases: Mapping[str, str] = field(factory=dict)
     files: Mapping[str, PinnedFile] = field(factory=dict)
     extensions: Mapping[str, Extension[Pin]] = field(factory=dict)
     packages: Mapping[str, PinnedPackage] = field(factory=dict)
@@ -163,6 +180,10 @@ def changes(old: Lock | None, new: Lock) -> list[str]:
     if old is not None and old.kernel != new.kernel:
         lines.append(f"~ kernel {old.kernel or 'none'} → {new.kernel or 'none'}")
     if old is not None:
+        lines += [
+            f"~ made with {name} {was or 'none'} → {now or 'none'}"
+            for name, was, now in changed_releases(old.releases, new.releases)
+        ]
         lines += _changed_requests(old, new)
     for name in sorted({*before, *after}):
         was, now = before.get(name), after.get(name)
@@ -178,6 +199,15 @@ def changes(old: Lock | None, new: Lock) -> list[str]:
         elif was is not None and now is not None and was.url != now.url:
             lines.append(f"~ {name}  from {was.url} → {now.url}")
     return lines
+
+
+def changed_releases(
+    old: Mapping[str, str], new: Mapping[str, str]
+) -> Iterator[tuple[str, str | None, str | None]]:
+    """Yield the name of each package whose release differs, with both releases."""
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            yield name, old.get(name), new.get(name)
 
 
 def _changed_requests(old: Lock, new: Lock) -> Iterator[str]:
@@ -215,6 +245,8 @@ def build_lock(lock: Lock) -> bytes:
     document: dict[str, Any] = {"version": FORMAT, "core": lock.core}
     if lock.kernel is not None:
         document["kernel"] = lock.kernel
+    if lock.releases:
+        document["releases"] = dict(sorted(lock.releases.items()))
     document["file"] = [
         {"role": file.role, "asked": file.requested, **_table(file.pin)}
         for _role, file in sorted(lock.files.items())
@@ -262,22 +294,18 @@ def parse_lock(data: bytes, *, source: str) -> Lock:
     Raises:
         LockError: the file is damaged, or has a newer format.
     """
-    if len(data) > MAX_BYTES:
-        raise LockError(
-            f"{source}: too large: must have at most {MAX_BYTES} bytes, got {len(data)}"
-        )
     try:
-        document = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise LockError(
-            f"{source}: damaged: {error or 'nested too deeply'}", hint=_AFRESH
-        ) from None
+        document = parse_toml(
+            Input(data, name=source), most_bytes=MAX_BYTES, max_values=MAX_VALUES
+        ).values
+    except RecipeError as error:
+        raise LockError(error.message, hint=_AFRESH) from None
     version = document.get("version")
     if version is None:
         raise LockError(f"{source}: not a lock file: its version is missing", hint=_AFRESH)
     if type(version) is not int or version != FORMAT:
         raise LockError(
-            f"{source}: unsupported version: must be {FORMAT}, got {version!r}",
+            f"{source}: unsupported version: must be {FORMAT}, got {show(version)}",
             hint=f"use the purekernel that wrote it; or {_AFRESH}",
         )
     try:
@@ -327,8 +355,9 @@ def _lock(reader: _LockTable) -> Lock:
     ):
         reader.check_once(key, names)
     return Lock(
-        core=reader.text("core"),
-        kernel=reader.text("kernel") if reader.has("kernel") else None,
+        core=reader.text("core", _CORE),
+        kernel=reader.text("kernel", _KERNEL) if reader.has("kernel") else None,
+        releases=reader.named_texts("releases"),
         files={file.role: file for file in files},
         extensions={extension.name: extension for extension in extensions},
         packages={package.extension: package for package in packages},
@@ -390,19 +419,28 @@ class _LockTable:
         value = self._table.get(key)
         if not isinstance(value, str) or (form is not None and not form.fullmatch(value)):
             raise LockError(
-                f"{self._source}: invalid {key!r}: must be {_EXPECTED[form]}, got {value!r}",
+                f"{self._source}: invalid {key!r}: must be {_EXPECTED[form]}, got {show(value)}",
                 hint=_AFRESH,
             )
         return value
 
     def number(self, key: str) -> int:
         value = self._table.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        if type(value) is not int or not 0 <= value <= MAX_SIZE_BYTES:
             raise LockError(
-                f"{self._source}: invalid {key!r}: must be a number from 0, got {value!r}",
+                f"{self._source}: invalid {key!r}: must be a number from 0 to {MAX_SIZE_BYTES}, "
+                f"got {show(value)}",
                 hint=_AFRESH,
             )
         return value
+
+    def named_texts(self, key: str) -> dict[str, str]:
+        values = self._table.get(key, {})
+        if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
+            raise LockError(
+                f"{self._source}: invalid {key!r}: must be a table of texts", hint=_AFRESH
+            )
+        return values
 
     def texts(self, key: str) -> tuple[str, ...]:
         values = self._table.get(key, [])
@@ -423,14 +461,15 @@ class _LockTable:
     def check_name(self, name: str, good: bool) -> None:
         """Refuse a name that could lead outside its folder in the image."""
         if not good:
-            raise LockError(f"{self._source}: invalid name: got {name!r}", hint=_AFRESH)
+            raise LockError(f"{self._source}: invalid name: got {show_name(name)}", hint=_AFRESH)
 
     def check_once(self, key: str, names: Sequence[str]) -> None:
         """Refuse two pins with one name, because it would be unclear which applies."""
         for name, count in Counter(names).items():
             if count > 1:
                 raise LockError(
-                    f"{self._source}: [[{key}]]: {name!r} must be unique, got it {count} times",
+                    f"{self._source}: [[{key}]]: {show_name(name)} must be unique, got it {count} "
+                    "times",
                     hint=_AFRESH,
                 )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attrs import evolve
 
+from purekernel.encode.releases import installed_releases
 from purekernel.errors import LockError, UsageError
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, redact
@@ -89,6 +90,7 @@ def lock_of(gathered: Gathered) -> Lock:
     return Lock(
         core=f"{plan.release.series}/{plan.release.arch}",
         kernel=plan.extensions.kernel,
+        releases=installed_releases(),
         files={
             role: PinnedFile(role=role, requested=file.requested, pin=pinning.pin(file.download))
             for role, file in plan.files.items()

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from purekernel.encode.releases import installed_releases
 from purekernel.errors import (
     CombinedError,
+    LockError,
     MissingFileError,
     PurekernelError,
     raise_all,
@@ -22,6 +24,7 @@ from purekernel.plan.files import (
     plan_base,
     plan_file,
 )
+from purekernel.plan.lock import Lock, changed_releases
 from purekernel.plan.plan import (
     BASE,
     PROJECT,
@@ -125,6 +128,7 @@ class Planner:
             gems=gems,
             notes=(
                 *filter(None, [self._planned_base[1]]),
+                *(_release_notes(context.lock) if context.lock and context.strict else ()),
                 *extensions.notes,
                 *_notes(extensions, context.recipe.extensions.skip),
                 *gems.notes,
@@ -205,6 +209,51 @@ class Planner:
             except PurekernelError as error:
                 errors.append(error)
         return files
+
+
+def require_lock(context: PlanContext) -> None:
+    """Refuse a lock file that is missing, or that does not fit the recipe.
+
+    Raises:
+        LockError: the lock file is missing, or pins what the recipe does not need in any flavour.
+        PurekernelError: the lock file lacks a pin, or an input is missing.
+    """
+    lock = context.lock
+    if lock is None:
+        raise LockError(
+            f"{context.lock_path} not found: --locked needs a lock file",
+            hint="make it with 'purekernel lock', or leave out --locked",
+        )
+    _planner, plan = make_plan(evolve(context, all_flavours=True))
+    extensions = {*plan.extensions.graph.extensions, *plan.extensions.cut_from}
+    gems = {(gem.name, str(gem.version)) for gem in plan.gems.releases}
+    unneeded = [
+        *(role for role in lock.files if role not in plan.files),
+        *(name for name in (*lock.extensions, *lock.packages) if name not in extensions),
+        *(gem.pin.name for gem in lock.gems if (gem.name, gem.version) not in gems),
+    ]
+    if unneeded:
+        more = f" and {len(unneeded) - 1} more" if len(unneeded) > 1 else ""
+        raise LockError(
+            f"{context.lock_path} does not fit {context.recipe.source}: it pins "
+            f"{unneeded[0]}{more}, which the recipe does not need",
+            hint="run 'purekernel lock', or leave out --locked",
+        )
+
+
+def _release_notes(lock: Lock) -> list[str]:
+    """Return a note if other releases than those in the lock file make the image."""
+    if not lock.releases:
+        return []
+    changed = [
+        f"{name} {was or 'none'} there, {now or 'none'} here"
+        for name, was, now in changed_releases(lock.releases, installed_releases())
+    ]
+    if not changed:
+        return []
+    return [
+        f"the lock file was made with other releases, so the bytes may differ: {'; '.join(changed)}"
+    ]
 
 
 def _new_among(

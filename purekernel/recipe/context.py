@@ -38,6 +38,13 @@ def _has_no_jobs(context: Context, _attribute: object, executor: Executor | None
         )
 
 
+def _has_lock(context: Context, _attribute: object, locked: bool) -> None:
+    if locked and context.no_lock:
+        raise UsageError(
+            "--locked and --no-lock exclude each other", hint="leave out one of the two"
+        )
+
+
 @frozen(kw_only=True)
 class Context:
     """What a build may use of its surroundings.
@@ -49,6 +56,7 @@ class Context:
         offline: use only files that are in the store.
         lock_file: path of the lock file; ``None`` for ``purekernel.lock`` beside the recipe.
         no_lock: ignore the lock file.
+        locked: require a lock file that fits the recipe.
         environment: environment variables, which may hold passwords of accounts.
         timestamp: the latest time that an entry of the image may have, and the time of generated
             entries, in seconds since 1970, UTC; ``None`` for the recipe's, or else the newest time
@@ -62,14 +70,15 @@ class Context:
         cache: stores the encoders' results.
 
     Raises:
-        UsageError: the timestamp is out of range, ``jobs`` is less than 1, or ``jobs`` and
-            ``executor`` are both given.
+        UsageError: the timestamp is out of range, ``jobs`` is less than 1, ``jobs`` and
+            ``executor`` are both given, or ``locked`` and ``no_lock``.
     """
 
     cache_dir: Path | None = None
     offline: bool = False
     lock_file: Path | None = None
     no_lock: bool = False
+    locked: bool = field(default=False, validator=_has_lock)
     environment: Mapping[str, str] = field(factory=dict, repr=False)
     timestamp: int | None = field(default=None, validator=is_timestamp)
     limits: Limits = DEFAULT_LIMITS

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ from fixtures.gem import make_gem
 from fixtures.gem_server import lay_out_server
 from fixtures.repository import TCZ, make_extension, make_repository
 from purekernel.cli import main
+from purekernel.encode.releases import installed_releases
 from purekernel.plan.lock import Lock, parse_lock
-from tests.workshop import NEEDS, Workshop, two_lines
+from tests.workshop import NEEDS, Workshop, core_iso, notes, two_lines
 
 RECIPE = """\
 name = "locked"
@@ -273,3 +275,114 @@ def test_lock_file_option_names_another_file(workshop: Workshop) -> None:
     assert main(["fetch", "-q", "--offline", "--lock-file", "deep/other.lock"]) == 0
     assert not (workshop.top / "purekernel.lock").exists()
     assert (workshop.mirror / TCZ).is_dir()
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a recipe of one extension, with its lock file; return the recipe's path."""
+    monkeypatch.setenv("PUREKERNEL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Core.iso").write_bytes(core_iso())
+    for path, content in make_repository({"bash.tcz": [], "nano.tcz": []}).items():
+        (tmp_path / "mirror" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mirror" / path).write_bytes(content)
+    recipe = tmp_path / "purekernel.toml"
+    write_small(recipe, "bash.tcz")
+    assert main(["lock", "-q"]) == 0
+    return recipe
+
+
+def write_small(recipe: Path, *names: str) -> None:
+    text = '[core]\niso = "Core.iso"\n[mirrors]\ntinycore = ["mirror"]\n[extensions]\n'
+    recipe.write_text(f"{text}builtin = {list(names)}\n")
+
+
+def error_of(capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    (error,) = two_lines(capsys.readouterr().err)
+    return error
+
+
+def test_locked_accepts_a_lock_file_that_fits(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fetch", "--locked"]) == 0
+    assert main(["build", "--locked", "--dry-run"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("command", ["fetch", "build", "bundle"])
+def test_locked_without_a_lock_file_is_an_error(
+    command: str, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small.with_suffix(".lock").unlink()
+    assert main([command, "--locked"]) == 1
+    assert error_of(capsys) == (
+        "purekernel.lock not found: --locked needs a lock file",
+        "make it with 'purekernel lock', or leave out --locked",
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "message", "hint"),
+    [
+        (
+            ["bash", "nano"],
+            "the lock file does not pin nano.tcz",
+            "run 'purekernel lock' to pin it",
+        ),
+        (
+            [],
+            (
+                "purekernel.lock does not fit purekernel.toml: it pins bash.tcz, which the recipe "
+                "does not need"
+            ),
+            "run 'purekernel lock', or leave out --locked",
+        ),
+    ],
+)
+def test_locked_refuses_a_lock_file_of_another_recipe(
+    names: list[str], message: str, hint: str, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_small(small, *names)
+    assert main(["fetch", "--locked"]) == 1
+    assert error_of(capsys) == (message, hint)
+
+
+def test_locked_and_no_lock_exclude_each_other(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fetch", "--locked", "--no-lock"]) == 2
+    assert error_of(capsys)[0] == "--locked and --no-lock exclude each other"
+
+
+def test_other_releases_than_in_the_lock_file_are_noted(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = small.with_suffix(".lock")
+    text = lock.read_text()
+    own = installed_releases()
+    assert parse_lock(text.encode(), source="lock").releases == own
+    changed = text.replace(f'zopfli = "{own["zopfli"]}"', 'zopfli = "0.0.1"\nother = "9"')
+    assert changed != text
+    lock.write_text(changed)
+    note = (
+        "the lock file was made with other releases, so the bytes may differ: "
+        f"other 9 there, none here; zopfli 0.0.1 there, {own['zopfli']} here"
+    )
+    assert main(["fetch", "-q"]) == 0
+    assert notes(capsys.readouterr().err) == [note]
+    # The inputs are the same, so the lock file is up to date.
+    assert main(["lock", "-q", "--check"]) == 0
+    assert lock.read_text() == changed
+    assert main(["lock"]) == 0
+    assert capsys.readouterr().out.splitlines()[:-1] == [
+        "~ made with other 9 → none",
+        f"~ made with zopfli 0.0.1 → {own['zopfli']}",
+    ]
+    assert lock.read_text() == text
+
+
+def test_json_has_the_releases(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["fetch", "--json"], ["lock", "--json"]):
+        assert main(command) == 0
+        assert json.loads(capsys.readouterr().out)["releases"] == installed_releases()

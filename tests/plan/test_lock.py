@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tomllib
 
 import pytest
@@ -36,6 +37,7 @@ def pin(name: str, digit: str = "a") -> Pin:
 LOCK = Lock(
     core="4.x/x86",
     kernel="3.0.3-tinycore",
+    releases={"purekernel": "0.1.0", "deflate": "0.9"},
     files={"base": PinnedFile(role="base", requested="release/Core.iso", pin=pin("Core.iso"))},
     extensions={
         "bash.tcz": Extension(
@@ -157,16 +159,40 @@ def test_any_lock_round_trips(
     assert parse_lock(data, source="x") == lock
 
 
+INVALID_SIZE = f"L, [[file]]: invalid 'size': must be a number from 0 to {1 << 50}"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("version = 1", "version = 2", "L: unsupported version: must be 1, got 2"),
-        ('core = "4.x/x86"', "core = 4", "L: invalid 'core': must be text, got 4"),
-        ("size = 8", "size = -8", "L, [[file]]: invalid 'size': must be a number from 0, got -8"),
+        ("version = 1\n", "", "L: not a lock file: its version is missing"),
+        ("version = 1", "version = true", "L: unsupported version: must be 1, got true"),
+        ("version = 1", "version = 1.0", "L: unsupported version: must be 1, got 1.0"),
+        (
+            'deflate = "0.9"',
+            "deflate = 9",
+            "L: invalid 'releases': must be a table of texts",
+        ),
+        (
+            'core = "4.x/x86"',
+            "core = 4",
+            "L: invalid 'core': must be a series and an architecture, such as 4.x/x86, got 4",
+        ),
+        (
+            "size = 8",
+            "size = -8",
+            f"L, [[file]]: invalid 'size': must be a number from 0 to {1 << 50}, got -8",
+        ),
+        (
+            "size = 8",
+            f"size = {(1 << 50) + 1}",
+            f"{INVALID_SIZE}, got {(1 << 50) + 1}",
+        ),
         (
             f'sha256 = "{"b" * 64}"',
             'sha256 = "b"',
-            "L, [[extension]]: invalid 'sha256': must be a SHA-256 in hexadecimal, got 'b'",
+            "L, [[extension]]: invalid 'sha256': must be a SHA-256 in hexadecimal, got \"b\"",
         ),
         ("[[gem]]", "[gem]", "L: invalid 'gem': must be a list of tables"),
         ('"json_pure >= 1",', "1,", "L, [[gem]]: invalid 'needs': must be a list of names"),
@@ -216,10 +242,51 @@ def test_names_that_are_not_utf8_are_refused() -> None:
         build_lock(evolve(LOCK, files={"base": file}))
 
 
-@pytest.mark.parametrize("data", [b"\xff", b"x", b"[" * 5000, b"a = " + b"[" * 100_000])
-def test_invalid_toml_is_refused(data: bytes) -> None:
-    with pytest.raises(LockError, match="L: damaged: "):
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\xff", "L, line 1: the byte 0xff is not UTF-8"),
+        (b"x", "L, line 1: "),
+        (b"[" * 5000, "L, line 1: "),
+        (b"a = " + b"[" * 100_000, "L, line 1: keys and brackets are nested more than 32 deep"),
+        (b"version = " + b"1" * 5000, "L, line 1: "),
+        (b"version = 0x" + b"f" * 5000, "L, line 1: "),
+        (b"size = -" + b"9" * 1_000_000, "L, line 1: "),
+        (b"version = 1\n" + b"a." * 100_000 + b"a = 1", "L, line 2: keys and brackets are"),
+        (b"[" + b'"a".' * 100_000 + b"a]", "L, line 1: keys and brackets are nested"),
+        (b"a = [" + b"1," * 600_000 + b"]", "L, line 1: there are more than 500000 keys and items"),
+        (b"#" * (16 << 20) + b"\n", "L: a text file must be at most 16777216 bytes, got 16777217"),
+    ],
+)
+def test_invalid_toml_is_refused(data: bytes, message: str) -> None:
+    with pytest.raises(LockError) as caught:
         parse_lock(data, source="L")
+    assert str(caught.value).startswith(message)
+    assert len(str(caught.value)) < 300
+    assert caught.value.hint == "restore the file, or delete it and run 'purekernel lock'"
+
+
+@pytest.mark.parametrize(
+    "value", ["0x" + "f" * 90, '"' + "x" * 100_000 + '"', "{a.b.c = 1}", "nan"]
+)
+@pytest.mark.parametrize("key", ["version", "core", "size", "sha256", "needs", "releases"])
+def test_values_in_messages_are_short(key: str, value: str) -> None:
+    text = build_lock(LOCK).decode()
+    if key == "releases":
+        given = re.sub(r"(?m)^deflate = .*", f"deflate = {value}", text)
+        given = given.replace(value, "1") if value.startswith('"') else given
+    else:
+        given = re.sub(rf"(?ms)^{key} = (\[.*?^\]|[^\n]*)", f"{key} = {value}", text, count=1)
+    assert given != text
+    with pytest.raises(LockError) as caught:
+        parse_lock(given.encode(), source="L")
+    assert len(str(caught.value)) < 300
+
+
+def test_lock_without_releases_is_read() -> None:
+    text = build_lock(evolve(LOCK, releases={})).decode()
+    assert "releases" not in text
+    assert parse_lock(text.encode(), source="L").releases == {}
 
 
 def test_changes_are_listed_one_per_line() -> None:
@@ -227,6 +294,7 @@ def test_changes_are_listed_one_per_line() -> None:
     new = evolve(
         LOCK,
         kernel="3.0.21-tinycore",
+        releases={"purekernel": "0.1.0", "zopfli": "0.4"},
         extensions={
             "bash.tcz": evolve(LOCK.extensions["bash.tcz"], file=pin("bash.tcz", "c")),
         },
@@ -234,6 +302,8 @@ def test_changes_are_listed_one_per_line() -> None:
     )
     assert changes(LOCK, new) == [
         "~ kernel 3.0.3-tinycore → 3.0.21-tinycore",
+        "~ made with deflate 0.9 → none",
+        "~ made with zopfli none → 0.4",
         "~ bash.tcz  8 → 8 bytes  sha256:aaaaaaaaaaaa… → cccccccccccc…",
         "- readline.tcz",
         "+ x-1.gem  7 bytes  sha256:dddddddddddd…",
