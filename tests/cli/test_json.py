@@ -395,7 +395,7 @@ def test_several_errors_are_reported_as_a_list(
 def test_error_is_on_stderr_if_stdout_cannot_be_written(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(text: str) -> None:
+    def full(*_lines: str) -> None:
         raise errors.OutputError("stdout cannot be written: No space left on device")
 
     monkeypatch.setattr(printer, "say", full)
