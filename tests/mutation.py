@@ -87,6 +87,7 @@ def run(folder: Path, *, minutes: float, log: Path) -> bool:
     with log.open("wb") as output, subprocess.Popen(
         [sys.executable, "-m", "mutmut", "run", "--max-children", "2"],
         cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+        env={"PUREKERNEL_SHARED": str(ROOT.parent / "shared" / "mirror"), **os.environ},
     ) as process:  # fmt: skip
         try:
             status = process.wait(timeout=minutes * 60)
