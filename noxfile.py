@@ -53,12 +53,13 @@ def boot(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check lint rules, format, types, import contracts and the committed sample."""
+    """Check lint rules, format, types, import contracts, workflows and the committed sample."""
     _install(session, "test,lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
+    session.run("zizmor", "--quiet", "--offline", "--strict-collection", ".github")
     session.run("python", "-m", "tests.docs.strict_examples")
     session.run("python", "-m", "fixtures", "--check")
 
