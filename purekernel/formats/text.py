@@ -8,8 +8,8 @@ from purekernel.input import Input
 # Recipes, lists and settings have some kilobytes; the index of all Tiny Core extensions has 200.
 MOST_BYTES = 1 << 20
 
-_UTF_8_MARK = b"\xef\xbb\xbf"
-_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+UTF_8_MARK = b"\xef\xbb\xbf"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def decode_text(file: Input, *, most_bytes: int = MOST_BYTES) -> str:
@@ -24,11 +24,11 @@ def decode_text(file: Input, *, most_bytes: int = MOST_BYTES) -> str:
             f"{file.name}: a text file must be at most {most_bytes} bytes, got {len(data)}",
             hint="check the path of the file",
         )
-    if data.startswith(_UTF_16_MARKS):
+    if data.startswith(UTF_16_MARKS):
         raise RecipeError(
             f"{file.name}: a text file must be UTF-8, got UTF-16", hint="save the file as UTF-8"
         )
-    body = data.removeprefix(_UTF_8_MARK)
+    body = data.removeprefix(UTF_8_MARK)
     try:
         return body.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

@@ -2,7 +2,8 @@
 
 Each extension ``NAME.tcz`` has the files ``.md5.txt``, ``.dep``, ``.info`` and ``.list``. Three
 index files combine these for all extensions. All are plain text, and may contain stray blanks,
-blank lines and carriage returns from text editors.
+blank lines, a byte order mark and carriage returns from text editors, and comments that begin with
+``#``.
 
 Source: tce-load, tce-update and tce-ab of Tiny Core, which read these files.
 """
@@ -14,8 +15,9 @@ from collections.abc import Iterator, Mapping
 
 from purekernel.errors import FormatError, PurekernelError
 from purekernel.formats.debian.names import CHOICE
+from purekernel.formats.text import UTF_8_MARK, UTF_16_MARKS
 from purekernel.input import Input
-from purekernel.tree import display
+from purekernel.tree import Buffer, display
 
 # The largest known .dep file has about 60 names; that of a whole desktop could have some hundreds.
 MAX_DEPENDENCIES = 4096
@@ -25,6 +27,7 @@ MAX_DEPENDENCIES = 4096
 MAX_EXTENSIONS = 200_000
 _MD5_LINE = re.compile(rb"\\?([0-9a-fA-F]{32})[ \t]+\*?(\S.*)")
 _SIZE = re.compile(rb"[0-9]{1,15}")
+_COMMENT = re.compile(rb"(?:^|[ \t])#.*", re.DOTALL)
 
 
 TCZ = ".tcz"
@@ -124,8 +127,8 @@ def parse_dependency_index(file: Input) -> dict[str, tuple[str, ...]]:
     """
     records: dict[str, dict[str, None]] = {}
     current: dict[str, None] | None = None
-    for number, raw in enumerate(bytes(file.data).split(b"\n"), start=1):
-        line = raw.strip()
+    for number, raw in _raw_lines(file):
+        line = _without_comment(raw)
         # A line of blanks comes from such a line in a .dep file, and does not separate records.
         if not raw.strip(b"\r"):
             current = None
@@ -139,6 +142,15 @@ def parse_dependency_index(file: Input) -> dict[str, tuple[str, ...]]:
         if len(records) > MAX_EXTENSIONS:
             raise _too_many(file)
     return {name: tuple(dependencies) for name, dependencies in records.items()}
+
+
+def is_plain(data: Buffer) -> bool:
+    """Return whether Tiny Core's own programs read a ``.dep`` file as purekernel does.
+
+    They know neither comments nor a byte order mark, and take a carriage return for a part of a
+    name.
+    """
+    return not any(mark in bytes(data) for mark in (b"#", b"\r", UTF_8_MARK))
 
 
 def build_dependencies(names: tuple[str, ...]) -> bytes:
@@ -179,11 +191,22 @@ def _index_lines(file: Input) -> Iterator[tuple[int, bytes]]:
 
 
 def _lines(file: Input) -> Iterator[tuple[int, bytes]]:
-    """Yield the number and the stripped text of each line that is not blank."""
-    for number, raw in enumerate(bytes(file.data).split(b"\n"), start=1):
-        line = raw.strip()
+    """Yield the number and the stripped text of each line that is not blank or a comment."""
+    for number, raw in _raw_lines(file):
+        line = _without_comment(raw)
         if line:
             yield number, line
+
+
+def _raw_lines(file: Input) -> Iterator[tuple[int, bytes]]:
+    data = bytes(file.data)
+    if data.startswith(UTF_16_MARKS):
+        raise file.unsupported(0, "text in ASCII or UTF-8", "UTF-16", hint="save the file as UTF-8")
+    return enumerate(data.removeprefix(UTF_8_MARK).split(b"\n"), start=1)
+
+
+def _without_comment(line: bytes) -> bytes:
+    return _COMMENT.sub(b"", line, count=1).strip()
 
 
 # Names of extensions.

@@ -20,7 +20,12 @@ from purekernel.fetch.downloads import DownloadPolicy, Downloads
 from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.fetch.store import Store
 from purekernel.formats import squashfs
-from purekernel.formats.tinycore import build_dependencies, parse_dependencies, parse_md5
+from purekernel.formats.tinycore import (
+    build_dependencies,
+    is_plain,
+    parse_dependencies,
+    parse_md5,
+)
 from purekernel.input import Input
 from purekernel.plan.lock import load_lock, lock_path
 from purekernel.plan.plan import CHECKED_COMPANIONS, Plan, PlanContext
@@ -98,7 +103,8 @@ class Gathered:
 
         Remove skipped dependencies from each ``.dep``, because Core 4 fails to load an extension
         with a missing dependency. Remove one edge of each dependency loop, because Core 4 never
-        finishes loading a loop.
+        finishes loading a loop. Write a ``.dep`` anew that has comments, a byte order mark or
+        carriage returns, which Core takes for parts of names.
         """
         for name in self.plan.extensions.builtin_order():
             yield self._with_planned_dependencies(self._packed(name, CHECKED_COMPANIONS))
@@ -181,7 +187,9 @@ class Gathered:
         kept -= {end for start, end in graph.loops if start == packed.name}
         listed = packed.dependencies
         names = tuple(need for need in listed if resolve_kernel(need, kernel) in kept)
-        if names == listed and (not listed or DEPENDENCIES in packed.companions):
+        stored = packed.companions.get(DEPENDENCIES)
+        is_usable = not listed if stored is None else is_plain(stored)
+        if names == listed and is_usable:
             return packed
         companions = {**packed.companions, DEPENDENCIES: build_dependencies(names)}
         return evolve(packed, dependencies=names, companions=companions)

@@ -16,6 +16,7 @@ from purekernel.errors import InputError, UsageError, raise_all
 from purekernel.formats.compression import COMPRESSED
 from purekernel.formats.detect import FileKind, detect, is_archive, name_kind
 from purekernel.formats.squashfs import Options, write_squashfs
+from purekernel.formats.text import UTF_8_MARK
 from purekernel.host.below import image_name
 from purekernel.host.overlay_reader import parse_layer
 from purekernel.host.read import is_folder, load_file
@@ -124,7 +125,7 @@ def _priorities(tree: Tree, path: Path, sources: Sequence[Path]) -> dict[bytes, 
 
 
 def _text(path: Path) -> str:
-    return os.fsdecode(load_file(path))
+    return os.fsdecode(load_file(path).removeprefix(UTF_8_MARK))
 
 
 @frozen(kw_only=True)

@@ -413,6 +413,17 @@ def test_skipped_extension_is_removed_from_dependencies(
 
 
 @pytest.mark.slow
+def test_dep_file_that_core_would_misread_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = Workshop(tmp_path, monkeypatch, builtins=["bash.tcz"])
+    dep = workshop.mirror / TCZ / "readline.tcz.dep"
+    dep.write_bytes(b"\xef\xbb\xbf# needs\r\n" + dep.read_bytes().replace(b"\n", b"\r\n"))
+    overlay = inner(workshop.bundle())
+    assert text(overlay, "tmp/builtin/optional/readline.tcz.dep") == "ncurses.tcz\n"
+
+
+@pytest.mark.slow
 def test_dependency_cycles_are_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

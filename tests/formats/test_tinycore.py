@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures.repository import make_indexes
-from purekernel.errors import FormatError, PurekernelError
+from purekernel.errors import FormatError, PurekernelError, UnsupportedError
 from purekernel.formats import tinycore
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.tinycore import (
     build_dependencies,
     build_info,
     build_md5,
+    is_plain,
     parse_dependencies,
     parse_dependency_index,
     parse_md5,
@@ -33,6 +34,36 @@ def test_blanks_and_duplicates_in_a_dep_file_are_ignored() -> None:
     assert parse_dependencies(Input(b"", name="x")) == ()
     assert parse_dependencies(Input(build_dependencies(names), name="x")) == names
     assert parse_dependencies(Input(b"wireless-KERNEL.tcz", name="x")) == ("wireless-KERNEL.tcz",)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbfa.tcz\r\nb.tcz\r\n",
+        b"# from the mirror\na.tcz # first\n\t#c.tcz\nb.tcz",
+        b"\xef\xbb\xbf#x\na.tcz\tb.tcz #",
+    ],
+)
+def test_marks_and_comments_in_a_dep_file_are_ignored(data: bytes) -> None:
+    assert parse_dependencies(Input(data, name="x")) == ("a.tcz", "b.tcz")
+    assert not is_plain(data)
+    assert is_plain(b"a.tcz\nb.tcz")
+
+
+def test_marks_and_comments_in_indexes_are_ignored() -> None:
+    mark = b"\xef\xbb\xbf# generated\r\n"
+    line = f"{DIGEST}  a.tcz\r\n".encode()
+    assert parse_md5(Input(mark + line, name="x")) == DIGEST
+    assert parse_md5_index(Input(mark + line, name="x")) == {"a.tcz": DIGEST}
+    assert parse_size_index(Input(mark + b"a.tcz 12\r\n", name="x")) == {"a.tcz": 12}
+    assert parse_dependency_index(Input(mark + b"a.tcz\n#c\nb.tcz\n", name="x")) == {
+        "a.tcz": ("b.tcz",)
+    }
+
+
+def test_utf_16_is_named_as_unsupported() -> None:
+    with pytest.raises(UnsupportedError, match="x, byte 0: expected text in ASCII or UTF-8, got"):
+        parse_dependencies(Input("\ufeffa.tcz\n".encode("utf-16-le"), name="x"))
 
 
 @pytest.mark.parametrize(
