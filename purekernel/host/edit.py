@@ -12,7 +12,7 @@ from purekernel.errors import OutputError, UsageError
 from purekernel.host.below import OpenFolder, folder_below, host_names, host_target
 from purekernel.host.hints import writing
 from purekernel.host.no_follow import inode_of, open_readable
-from purekernel.host.staging import Staging, create, write_piece
+from purekernel.host.staging import Staging, create, delete, write_piece
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_paths
 from purekernel.records import frozen
 from purekernel.tree import Directory, File, Node, Symlink, Tree, describe, display
@@ -70,7 +70,7 @@ class FolderRoot:
         for path, _node in reversed(list(self.tree.walk())):
             if path not in changed:
                 with self._at(path) as (folder, host_name):
-                    os.unlink(folder.at(host_name), dir_fd=folder.descriptor)
+                    delete(folder.at(host_name), folder=folder.descriptor)
         return ()
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,14 +26,29 @@ _HINTS = {
     **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "move the file on this path away"),
     errno.ELOOP: "delete the link on this path",
     errno.ESTALE: "check which other users may write there",
+    **dict.fromkeys((errno.EBUSY, errno.ETXTBSY), "close the program that uses the file"),
 }
+
+# ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION of Windows.
+_IN_USE_ON_WINDOWS = (32, 33)
+_IN_USE = "another program has it open"
 
 _STORE_ELSEWHERE = "set another folder with --cache-dir or PUREKERNEL_CACHE"
 
 
 def reason(error: OSError) -> str:
     """Return why an operation of the host failed, in the words of the host."""
-    return error.strerror or str(error)
+    return _IN_USE if is_in_use(error) else error.strerror or str(error)
+
+
+def is_in_use(error: OSError) -> bool:
+    """Return whether Windows refused an operation because another program has the file open."""
+    return getattr(error, "winerror", None) in _IN_USE_ON_WINDOWS
+
+
+def in_use(path: Path) -> OSError:
+    """Return the error for a file that another program has open."""
+    return OSError(errno.EBUSY, _IN_USE, os.fspath(path))
 
 
 def hint_for(error: OSError, *, elsewhere: str, instead: Mapping[int, str] | None = None) -> str:
@@ -43,7 +59,7 @@ def hint_for(error: OSError, *, elsewhere: str, instead: Mapping[int, str] | Non
         elsewhere: how to choose another place, such as ``choose another folder with -d``.
         instead: for an ``errno``, the whole hint, where a command has a better one.
     """
-    number = error.errno or 0
+    number = errno.EBUSY if is_in_use(error) else error.errno or 0
     if instead is not None and number in instead:
         return instead[number]
     return f"{_HINTS[number]}, or {elsewhere}" if number in _HINTS else elsewhere

@@ -3,14 +3,23 @@
 After a failure, such as a full disk or Ctrl-C, the old files are unchanged and no temporary file
 remains. What is written here is not flushed to the disk: after a power failure a file may be empty
 or wrong. So readers of the store verify its files, and outputs are flushed by their writer.
+
+A process that is killed leaves its temporary files behind. The next one that writes to the folder
+deletes those that are certainly stale: their name is one that only this module gives, they are a
+day old, and no process holds the folder's lock. Each process holds that lock, shared with others,
+while it has temporary files in the folder; the system frees it when the process ends. The age is
+for file systems whose locks other hosts do not see. Where folders cannot be locked (Windows, NFS),
+a file is stale two days after its last change of any kind.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,15 +27,22 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
+from purekernel.host.hints import in_use, is_in_use
 from purekernel.host.no_follow import change_mode, open_readable
 from purekernel.host.windows_names import ON_WINDOWS
 from purekernel.input import Buffer
 from purekernel.interruption import undisturbed
 
-# Windows cannot replace a file that another program has open, such as a virus scanner. The rename
-# is retried this often, for 1.5 seconds in total.
+if sys.platform != "win32":
+    import fcntl
+
+# Windows cannot replace or delete a file that another program has open, such as a virus scanner.
+# That is retried this often, for 1.5 seconds in total.
 _TRIES = 30
 _PAUSE_SECONDS = 0.05
+
+_TEMPORARY_NAME = re.compile(r"\.purekernel\.[0-9a-f]{12}\.part")
+_DAY_SECONDS = 86400
 _READ_ONLY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
@@ -47,15 +63,21 @@ class Staging:
         self._staged: list[tuple[Path, Path, int | None]] = []
         # Second names of the old files, for as long as a later rename can fail.
         self._kept: list[tuple[Path, int | None]] = []
+        self._locks: dict[Path | int, int | None] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        for temporary, _path, folder in self._staged:
-            remove(temporary, folder=folder)
+        self.discard()
         for old, folder in self._kept:
-            remove(old, folder=folder)
+            with suppress(OSError):
+                delete(old, folder=folder)
+        self._kept.clear()
+        for lock in self._locks.values():
+            if lock is not None:
+                os.close(lock)
+        self._locks.clear()
 
     def add(self, path: Path, *, folder: int | None = None, temporary: Path | None = None) -> Path:
         """Return the temporary name under which the caller creates what belongs at ``path``.
@@ -67,6 +89,9 @@ class Staging:
                 of ``path``.
         """
         if temporary is None:
+            where = path.parent if folder is None else folder
+            if where not in self._locks:
+                self._locks[where] = _lock_folder(where)
             temporary = _temporary_beside(path)
         self._staged.append((temporary, path, folder))
         return temporary
@@ -95,12 +120,19 @@ class Staging:
                     raise
                 del self._staged[0]
 
+    def discard(self) -> None:
+        """Delete the temporary files that are not renamed."""
+        for temporary, _path, folder in self._staged:
+            with suppress(OSError):
+                delete(temporary, folder=folder)
+        self._staged.clear()
+
     def _keep_old(self, path: Path, folder: int | None) -> Callable[[], object]:
         """Return what undoes the replacement of ``path``, which is about to happen."""
         try:
             os.stat(path, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
-            return partial(remove, path, folder=folder)
+            return partial(delete, path, folder=folder)
         old = _temporary_beside(path)
         follow = os.link not in os.supports_follow_symlinks  # Windows links to the link anyway
         try:
@@ -110,7 +142,7 @@ class Staging:
                 raise
             return _do_nothing
         self._kept.append((old, folder))
-        return partial(os.replace, old, path, src_dir_fd=folder, dst_dir_fd=folder)
+        return partial(rename, old, path, folder=folder)
 
 
 def _temporary_beside(path: Path) -> Path:
@@ -119,6 +151,61 @@ def _temporary_beside(path: Path) -> Path:
 
 def _do_nothing() -> None:
     """Undo nothing, where there is no way to."""
+
+
+def _lock_folder(folder: Path | int) -> int | None:
+    """Lock a folder for temporary files, and delete those that killed processes left there.
+
+    Args:
+        folder: the path of the folder, or its descriptor.
+
+    Returns:
+        A descriptor that holds the lock until it is closed; ``None`` if locks are unsupported.
+    """
+    if sys.platform == "win32":
+        _delete_leftovers(folder, days=2, by_change=True)
+        return None
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    try:
+        if isinstance(folder, int):
+            lock = os.open(".", flags, dir_fd=folder)
+        else:
+            lock = os.open(folder, flags)
+    except OSError:
+        return None  # the folder is missing, or may not be read
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _delete_leftovers(lock, days=1, by_change=False)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+    except BlockingIOError:  # another process has temporary files there, or deletes some
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        _delete_leftovers(lock, days=2, by_change=True)
+    return lock
+
+
+def _delete_leftovers(folder: Path | int, *, days: int, by_change: bool) -> None:
+    """Delete old temporary files in a folder; ignore what cannot be read or deleted.
+
+    Args:
+        folder: the path of the folder, or its descriptor.
+        days: how old a file must be.
+        by_change: whether its last change of any kind counts, or else its modification.
+    """
+    latest = time.time() - days * _DAY_SECONDS
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not _TEMPORARY_NAME.fullmatch(entry.name):
+                continue
+            status = entry.stat(follow_symlinks=False)
+            changed = status.st_ctime if by_change else 0.0
+            if max(status.st_mtime, changed) >= latest or stat.S_ISDIR(status.st_mode):
+                continue
+            if isinstance(folder, int):
+                remove(Path(entry.name), folder=folder)
+            else:
+                remove(folder / entry.name)
 
 
 def create(
@@ -145,13 +232,21 @@ def create(
     def open_itself() -> BinaryIO:
         return cast("BinaryIO", open(path, mode, buffering=buffering, opener=opener))
 
-    try:
-        return open_itself()
-    except FileNotFoundError:
-        if folder is not None:
-            raise
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return open_itself()
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            return open_itself()
+        except FileNotFoundError:
+            if folder is not None:
+                raise
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return open_itself()
+        except OSError as error:
+            if not is_in_use(error):
+                raise
+            if not tries_left:
+                raise in_use(path) from None
+            time.sleep(_PAUSE_SECONDS)
+    raise AssertionError  # the last attempt returns or raises
 
 
 def write_piece(stream: BinaryIO, piece: Buffer) -> None:
@@ -172,49 +267,105 @@ def rename(source: Path, path: Path, *, folder: int | None = None) -> None:
     Raises:
         OSError: the rename failed; its ``filename`` is ``path``.
     """
-    for tries_left in reversed(range(_TRIES)):
+
+    def replace() -> None:
         try:
             os.replace(source, path, src_dir_fd=folder, dst_dir_fd=folder)
-        except OSError as error:
-            error.filename = os.fspath(path)
-            if not tries_left or folder is not None or not _prepare_rename(error, source, path):
+        except FileNotFoundError:
+            if folder is not None or not source.exists():
                 raise
-        else:
-            return
+            # Do not check whether the folder exists: another thread may have created it since.
+            path.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(path)
+
+    try:
+        _until_released(replace, path)
+    except OSError as error:
+        error.filename = os.fspath(path)
+        raise
 
 
-def _prepare_rename(error: OSError, source: Path, path: Path) -> bool:
-    """Remove the cause of a failed rename if possible; return whether to try again."""
-    if isinstance(error, FileNotFoundError) and source.exists():
-        # Do not check whether the folder exists: another thread may have created it since.
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return True
-    if isinstance(error, PermissionError) and ON_WINDOWS:
-        with suppress(OSError):
-            change_mode(path, stat.S_IWRITE)  # Windows cannot replace a read-only file either
-        time.sleep(_PAUSE_SECONDS)
-        return True
-    return False
+def delete(path: Path, *, folder: int | None = None) -> None:
+    """Delete a file; on Windows, wait for other programs that have it open.
+
+    Args:
+        path: the file.
+        folder: the descriptor of an open folder, to which ``path`` is relative.
+
+    Raises:
+        OSError: the file cannot be deleted. A missing file is no error.
+    """
+    with suppress(FileNotFoundError):
+        _until_released(lambda: os.unlink(path, dir_fd=folder), path)
 
 
 def remove(path: Path, *, folder: int | None = None) -> bool:
     """Delete a file if possible. A file of the store that remains is verified before it is used.
 
+    This does not wait for other programs that have the file open.
+
     Returns:
         Whether the file no longer exists.
     """
     try:
-        os.unlink(path, dir_fd=folder)
+        _until_released(lambda: os.unlink(path, dir_fd=folder), path, tries=1)
     except FileNotFoundError:
         return True
     except OSError:
-        if not ON_WINDOWS:
-            return False
-        try:  # Windows cannot delete a read-only file
-            change_mode(path, stat.S_IWRITE)
-            path.unlink(missing_ok=True)
-        except OSError:
-            return False
+        return False
+    return True
+
+
+def _until_released(change: Callable[[], None], path: Path, *, tries: int = _TRIES) -> None:
+    """Make a change that replaces or deletes the file at ``path``; on Windows, retry it.
+
+    There, this also works for a read-only file.
+
+    Raises:
+        OSError: the change failed. For a file that another program still has open, it is that of
+            :func:`~purekernel.host.hints.in_use`.
+    """
+    if not ON_WINDOWS:
+        change()
+        return
+    mode = None
+    for tries_left in reversed(range(tries)):
+        try:
+            try:
+                change()
+            except PermissionError:
+                if mode is not None or (mode := _make_writable(path)) is None:
+                    raise
+                change()
+        except PermissionError as error:
+            if tries_left:
+                time.sleep(_PAUSE_SECONDS)
+                continue
+            if mode is not None:
+                with suppress(OSError):
+                    change_mode(path, mode)
+            raise (in_use(path) if is_in_use(error) or _is_writable(path) else error) from None
+        return
+
+
+def _make_writable(path: Path) -> int | None:
+    """Make a read-only file writable; return its old mode, or ``None`` if it was not changed."""
+    try:
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode) or mode & stat.S_IWRITE:
+            return None
+        change_mode(path, stat.S_IMODE(mode) | stat.S_IWRITE)
+    except OSError:
+        return None
+    return stat.S_IMODE(mode)
+
+
+def _is_writable(path: Path) -> bool:
+    """Return whether a file exists that may be written, so that only its use forbids a rename."""
+    try:
+        os.close(os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)))
+    except OSError as error:
+        return is_in_use(error)
     return True
 
 

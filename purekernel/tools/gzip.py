@@ -13,6 +13,7 @@ from purekernel.formats.gzip import parse_gzip
 from purekernel.host.hints import reason
 from purekernel.host.no_follow import is_link
 from purekernel.host.read import exists, find_status, load_file, missing_file
+from purekernel.host.staging import delete
 from purekernel.host.write import write_whole
 from purekernel.input import Input, Limits, limits_of
 from purekernel.records import frozen
@@ -91,7 +92,7 @@ def convert_file(path: Path, options: GzipOptions) -> Converted:
     write_whole(output, made, mode=stat.S_IMODE(status.st_mode), times_ns=times_ns)
     if not options.keep:
         try:
-            path.unlink()
+            delete(path)
         except OSError as error:
             raise OutputError(
                 f"{path} cannot be deleted: {reason(error)}",
