@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from purekernel.errors import OutputError, UsageError
 from purekernel.host.below import OpenFolder, folder_below, host_names, host_target
 from purekernel.host.hints import writing
 from purekernel.host.no_follow import inode_of, open_readable
+from purekernel.host.similar_names import similar_names
 from purekernel.host.staging import Staging, create, delete, write_piece
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_paths
 from purekernel.records import frozen
@@ -66,6 +67,8 @@ class FolderRoot:
             check_windows_paths([path for path, _node in writes], source="the changed tree")
         for path, node in writes:
             with self._at(path) as (folder, host_name):
+                if path not in self.tree:
+                    _refuse_other_name(folder, path, (self.tree, changed))
                 _write(folder, host_name, path, node)
         for path, _node in reversed(list(self.tree.walk())):
             if path not in changed:
@@ -100,6 +103,32 @@ def _is_same(old: Node | None, new: Node) -> bool:
     if isinstance(old, File) and isinstance(new, File):
         return old.metadata.mode == new.metadata.mode and old.content == new.content
     return isinstance(old, Directory) and isinstance(new, Directory)
+
+
+def _refuse_other_name(folder: OpenFolder, path: bytes, trees: Iterable[Tree]) -> None:
+    """Refuse a new path that the file system takes for another path of ``trees``."""
+    above = parent(path)
+    others = sorted({other for tree in trees if above in tree for other in tree.entries(above)})
+    if name(path) not in similar_names(others):
+        return
+
+    def status_of(other: bytes) -> os.stat_result | None:
+        (host_name,) = host_names(other)
+        with suppress(FileNotFoundError):
+            return os.stat(folder.at(host_name), dir_fd=folder.descriptor, follow_symlinks=False)
+        return None
+
+    found = status_of(name(path))
+    if found is None:
+        return
+    for other in others:
+        status = status_of(other) if other != name(path) else None
+        if status is not None and os.path.samestat(status, found):
+            raise OutputError(
+                f"{folder.path / os.fsdecode(name(path))} cannot be written: the file system takes "
+                f"{display(name(path))} for {display(other)}",
+                hint="copy the folder to a file system that distinguishes such names",
+            )
 
 
 def _write(folder: OpenFolder, host_name: str, path: bytes, node: Node) -> None:

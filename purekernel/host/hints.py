@@ -32,6 +32,8 @@ _HINTS = {
 # ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION of Windows.
 _IN_USE_ON_WINDOWS = (32, 33)
 _IN_USE = "another program has it open"
+# ERROR_PRIVILEGE_NOT_HELD: Windows lets only administrators and developers create links.
+_NO_PRIVILEGE = 1314
 
 _STORE_ELSEWHERE = "set another folder with --cache-dir or PUREKERNEL_CACHE"
 
@@ -60,6 +62,8 @@ def hint_for(error: OSError, *, elsewhere: str, instead: Mapping[int, str] | Non
         instead: for an ``errno``, the whole hint, where a command has a better one.
     """
     number = errno.EBUSY if is_in_use(error) else error.errno or 0
+    if getattr(error, "winerror", None) == _NO_PRIVILEGE:
+        return f"turn on Windows' developer mode, or {elsewhere}"
     if instead is not None and number in instead:
         return instead[number]
     return f"{_HINTS[number]}, or {elsewhere}" if number in _HINTS else elsewhere

@@ -50,25 +50,21 @@ def check_windows_name(name: bytes) -> str | None:
 
 
 def check_windows_paths(paths: Iterable[bytes], *, source: str) -> None:
-    """Check that the paths of an image are valid and distinct on Windows.
+    """Check that the paths of an image are valid on Windows.
 
     Args:
         paths: image paths, with slashes.
         source: what contains the paths, for the message.
 
     Raises:
-        OutputError: a path is invalid on Windows, or two differ only in case.
+        OutputError: a path is invalid on Windows.
     """
-    refused = []
-    known: dict[str, bytes] = {}
-    for path in paths:
-        # Check the last component only: the parent folders are in ``paths`` themselves.
-        if reason := check_windows_name(path.rpartition(b"/")[2]) if path else None:
-            refused.append(f"{display(path)} ({reason})")
-            continue
-        other = known.setdefault(_folded(path), path)
-        if other != path:
-            refused.append(f"{display(path)} (it differs from {display(other)} only in case)")
+    # Check the last component only: the parent folders are in ``paths`` themselves.
+    refused = [
+        f"{display(path)} ({reason})"
+        for path in paths
+        if path and (reason := check_windows_name(path.rpartition(b"/")[2]))
+    ]
     if not refused:
         return
     examples = ", ".join(refused[:_EXAMPLES])
@@ -88,9 +84,3 @@ def windows_target(target: bytes) -> str | None:
     if any(map(check_windows_name, parts)):
         return None
     return re.sub("/+", r"\\", target.decode("utf-8"))
-
-
-def _folded(path: bytes) -> str:
-    """Return a key that is equal for paths that differ only in case, which Windows ignores."""
-    text = path.decode("utf-8", "surrogateescape")
-    return "".join(upper if len(upper := letter.upper()) == 1 else letter for letter in text)

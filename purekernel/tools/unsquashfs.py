@@ -18,7 +18,7 @@ from purekernel.formats.squashfs import (
 )
 from purekernel.formats.squashfs.codecs import NAMES
 from purekernel.host.read import load_file
-from purekernel.host.unpack import select, unpack_tree
+from purekernel.host.unpack import Unpacked, select, unpack_tree
 from purekernel.input import Input, limits_of
 from purekernel.tools.accounts import group_name, user_name
 from purekernel.tree import (
@@ -128,10 +128,8 @@ class SquashfsTool:
             contents.append(bytes(found.node.content))
         return contents
 
-    def unpack(
-        self, paths: list[bytes], folder: Path, *, replace: bool, xattrs: bool
-    ) -> tuple[int, tuple[str, ...]]:
-        """Unpack the entries at ``paths``; return their number, and a line for each loss.
+    def unpack(self, paths: list[bytes], folder: Path, *, replace: bool, xattrs: bool) -> Unpacked:
+        """Unpack the entries at ``paths``.
 
         Args:
             paths: what to unpack, with patterns; empty for all.
@@ -146,5 +144,4 @@ class SquashfsTool:
         data = load_file(self._path, limits=self._limits)
         tree = parse_squashfs(Input(data, name=str(self._path), limits=self._limits))
         tree = select(tree, paths, source=str(self._path))
-        notes = unpack_tree(tree, folder, replace=replace, xattrs=xattrs)
-        return len(tree) - 1, tuple(notes)
+        return unpack_tree(tree, folder, replace=replace, xattrs=xattrs)

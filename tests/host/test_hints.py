@@ -63,3 +63,23 @@ def test_storing_names_store_and_its_option() -> None:
     assert caught.value.hint == (
         "free some of your quota, or set another folder with --cache-dir or PUREKERNEL_CACHE"
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "winerror", "words", "hint"),
+    [
+        (errno.EACCES, 32, "another program has it open", "close the program that uses the file"),
+        (errno.EACCES, 33, "another program has it open", "close the program that uses the file"),
+        (errno.EACCES, 5, "said", "change the permissions of the folder"),
+        (errno.EINVAL, 1314, "said", "turn on Windows' developer mode"),
+        (errno.EBUSY, None, "said", "close the program that uses the file"),
+        (errno.ETXTBSY, None, "said", "close the program that uses the file"),
+    ],
+)
+def test_use_by_another_program_and_missing_privilege_have_hints(
+    number: int, winerror: int | None, words: str, hint: str
+) -> None:
+    error = OSError(number, "said")
+    error.winerror = winerror  # type: ignore[attr-defined]
+    assert reason(error) == words
+    assert hint_for(error, elsewhere=ELSEWHERE) == f"{hint}, or {ELSEWHERE}"

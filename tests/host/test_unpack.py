@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from purekernel.errors import OutputError
 from purekernel.host import below, no_follow
+from purekernel.host.similar_names import similar_names
 from purekernel.host.unpack import unpack_tree
 from purekernel.tree import (
     Device,
@@ -24,6 +26,15 @@ from purekernel.tree import (
     Socket,
     Symlink,
     Tree,
+    display,
+    file_type,
+)
+from tests.host.folding import (
+    fold_names,
+    ignore_case,
+    ignore_end,
+    ignore_normalisation,
+    short_name,
 )
 from tests.host.test_windows_names import REFUSED, TRAVERSAL
 
@@ -134,7 +145,7 @@ def test_windows_links_have_backslashes_and_no_drive_or_host(tmp_path: Path) -> 
         name: Symlink(metadata=Metadata(mode=0o777), target=target)
         for name, target in targets.items()
     }
-    notes = unpack_tree(make_tree(**links), tmp_path / "out", windows=True)
+    notes = unpack_tree(make_tree(**links), tmp_path / "out", windows=True).notes
     assert "symbolic links with targets that are invalid on Windows are skipped: 3" in notes
     made = {path.name: os.readlink(path) for path in (tmp_path / "out").iterdir()}  # noqa: PTH115
     assert made == {"a": "d\\x", "b": "\\srv\\share"}
@@ -247,13 +258,13 @@ def test_root_sets_metadata_of_special_files(
 ) -> None:
     if not held:
         monkeypatch.setattr(no_follow, "_O_PATH", 0)
-    notes = unpack_tree(make_tree(name=node), tmp_path / "out", replace=replace)
+    notes = unpack_tree(make_tree(name=node), tmp_path / "out", replace=replace).notes
     status = (tmp_path / "out" / "name").lstat()
     assert (status.st_uid, status.st_gid, status.st_mtime) == (12, 34, 5)
     if not isinstance(node, Symlink) and not notes:
         assert stat.S_IMODE(status.st_mode) == 0o4755
     if held:
-        assert notes == []
+        assert notes == ()
 
 
 @posix
@@ -270,7 +281,7 @@ def test_mode_that_needs_following_links_is_noted(
 
     monkeypatch.setattr(os, "chmod", chmod)
     monkeypatch.setattr(os, "supports_fd", {*os.supports_fd, chmod})
-    notes = unpack_tree(make_tree(name=Fifo(metadata=SPECIAL)), tmp_path / "out")
+    notes = unpack_tree(make_tree(name=Fifo(metadata=SPECIAL)), tmp_path / "out").notes
     assert "modes are not set: this system cannot set them without following links: 1" in notes
     assert stat.S_IMODE((tmp_path / "out" / "name").stat().st_mode) == 0o600
 
@@ -324,3 +335,259 @@ def test_existing_link_as_top_folder_is_followed_with_replace(tmp_path: Path) ->
         unpack_tree(make_tree(a=make_file()), tmp_path / "out")
     unpack_tree(make_tree(a=make_file()), tmp_path / "out", replace=True)
     assert inside(tmp_path / "real") == ["a"]
+
+
+# Names that the file system takes for one
+
+COMPOSED, DECOMPOSED = "caf\u00e9".encode(), "cafe\u0301".encode()
+SIMILAR = [
+    pytest.param(ignore_case, b"Name", b"name", id="case"),
+    pytest.param(ignore_case, b"STRASSE", "straße".encode(), id="full case"),
+    pytest.param(ignore_normalisation, COMPOSED, DECOMPOSED, id="normalisation"),
+    pytest.param(ignore_end, b"name", b"name. ", id="end"),
+    pytest.param(short_name, b"LONGNA~1.TXT", b"longname of a file.txt", id="short name"),
+]
+LINK = Symlink(metadata=Metadata(mode=0o777), target=b"x")
+
+
+def two_names(first: bytes, second: bytes, one: Node, other: Node) -> Tree:
+    tree = make_tree(d=Directory(metadata=Metadata(mode=0o755)))
+    for path, node in ((b"d/" + first, one), (b"d/" + second, other)):
+        tree.add(path, node)
+        if isinstance(node, Directory):
+            tree.add(path + b"/below", make_file(path))
+    tree.add(b"d/other", make_file())
+    return tree
+
+
+@posix
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (make_file(b"one"), make_file(b"other")),
+        (make_file(b"one"), LINK),
+        (LINK, make_file(b"other")),
+        (Directory(metadata=Metadata(mode=0o755)), Directory(metadata=Metadata(mode=0o755))),
+        (make_file(b"one"), Directory(metadata=Metadata(mode=0o755))),
+        (Directory(metadata=Metadata(mode=0o755)), make_file(b"other")),
+        (Fifo(metadata=Metadata(mode=0o644)), make_file(b"other")),
+    ],
+)
+@pytest.mark.parametrize(("fold", "first", "second"), SIMILAR)
+def test_first_of_names_that_are_one_is_unpacked_and_others_reported(  # noqa: PLR0917
+    fold: Callable[[str], str], first: bytes, second: bytes, one: Node, other: Node,
+    replace: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    first, second = sorted((first, second))
+    tree = two_names(first, second, one, other)
+    with monkeypatch.context() as patch:
+        fold_names(patch, tmp_path, fold)
+        for _again in range(1 + replace):  # the second time, all of them exist
+            done = unpack_tree(tree, tmp_path / "out", replace=replace)
+            left_out = 2 if isinstance(other, Directory) else 1
+            (error,) = done.errors
+            assert str(error) == (
+                f"{tmp_path}/out: names that the file system takes for others are not created: "
+                f"{left_out}, such as {display(b'd/' + second)}, which is {display(b'd/' + first)}"
+            )
+            assert done.names == 3 + isinstance(one, Directory)
+        made = tmp_path / "out/d" / fold(os.fsdecode(first))
+        status = made.lstat()
+    assert stat.S_IFMT(status.st_mode) == file_type(one)
+    if isinstance(one, File):
+        assert made.read_bytes() == b"one"
+    if isinstance(one, Directory):
+        assert [path.name for path in made.iterdir()] == ["below"]
+        assert (made / "below").read_bytes() == b"d/" + first
+    assert (tmp_path / "out/d/other").exists()
+    assert len(list((tmp_path / "out/d").iterdir())) == 2
+
+
+@posix
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize(("fold", "first", "second"), SIMILAR)
+def test_similar_names_are_unpacked_where_they_differ(
+    fold: Callable[[str], str], first: bytes, second: bytes, replace: bool, tmp_path: Path
+) -> None:
+    tree = two_names(first, second, make_file(b"1"), make_file(b"2"))
+    for _again in range(1 + replace):
+        done = unpack_tree(tree, tmp_path / "out", replace=replace)
+        assert (done.errors, done.names) == ((), 4)
+    assert (tmp_path / "out/d" / os.fsdecode(first)).read_bytes() == b"1"
+    assert (tmp_path / "out/d" / os.fsdecode(second)).read_bytes() == b"2"
+
+
+@posix
+def test_hard_link_to_name_that_is_left_out_gets_the_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = make_tree(A=make_file(b"one"), a=make_file(b"other"))
+    tree.link(b"b", b"a")
+    tree.link(b"c", b"a")
+    with monkeypatch.context() as patch:
+        fold_names(patch, tmp_path, ignore_case)
+        done = unpack_tree(tree, tmp_path / "out")
+    assert [str(error).partition(": ")[2] for error in done.errors] == [
+        "names that the file system takes for others are not created: 1, such as 'a', which is 'A'"
+    ]
+    contents = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert contents == {"a": b"one", "b": b"other", "c": b"other"}
+    assert (tmp_path / "out/b").samefile(tmp_path / "out/c")
+
+
+@pytest.mark.parametrize(
+    ("names", "similar"),
+    [
+        ([b"a", b"b", b"ab"], set()),
+        ([b"a", b"A", b"b"], {b"a", b"A"}),
+        ([b"a", b"a.", b"a .", b"b"], {b"a", b"a.", b"a ."}),
+        ([COMPOSED, DECOMPOSED, b"cafe"], {COMPOSED, DECOMPOSED}),
+        (["\u00df".encode(), b"SS"], {"\u00df".encode(), b"SS"}),
+        (["\u03c3".encode(), "\u03c2".encode()], {"\u03c3".encode(), "\u03c2".encode()}),
+        (["\u212a".encode(), b"k"], {"\u212a".encode(), b"k"}),
+        ([".g\u200cit".encode(), b".git"], {".g\u200cit".encode(), b".git"}),
+        ([b"\xff", b"\xfe"], set()),
+        ([b"LONGNA~1", b"long name"], {b"LONGNA~1", b"long name"}),
+        ([b"a~", b"b~x"], set()),
+    ],
+)  # fmt: skip
+def test_similar_names_are_found(names: list[bytes], similar: set[bytes]) -> None:
+    assert similar_names(names) == similar
+
+
+# What the user may not create or set
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, call: str, error: Exception) -> list[str]:
+    """Make a call of the host fail; return the list of its later arguments."""
+    tried: list[str] = []
+
+    def fail(*arguments: Any, **_options: Any) -> None:
+        tried.append(str(arguments))
+        raise error
+
+    monkeypatch.setattr(os, call, fail)
+    return tried
+
+
+def privilege_not_held() -> OSError:
+    error = OSError(errno.EINVAL, "A required privilege is not held by the client")
+    error.winerror = 1314  # type: ignore[attr-defined]
+    return error
+
+
+REFUSALS = [
+    pytest.param(privilege_not_held(), "A required privilege is not held by the client", id="1314"),
+    pytest.param(PermissionError(errno.EPERM, "not permitted"), "not permitted", id="EPERM"),
+    pytest.param(PermissionError(errno.EACCES, "denied"), "denied", id="EACCES"),
+    pytest.param(OSError(errno.ENOTSUP, "not supported"), "not supported", id="ENOTSUP"),
+    pytest.param(NotImplementedError(), "not supported", id="NotImplementedError"),
+]
+
+
+def mixed_tree() -> Tree:
+    tree = make_tree(
+        a=make_file(b"a"), b=LINK, c=LINK, d=Directory(metadata=Metadata(mode=0o755)),
+        p=Fifo(metadata=Metadata(mode=0o600)), z=make_file(b"z"),
+    )  # fmt: skip
+    tree.add(b"d/link", LINK)
+    tree.link(b"e", b"b")
+    return tree
+
+
+@posix
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize(("error", "words"), REFUSALS)
+def test_refused_links_are_reported_and_the_rest_unpacked(
+    error: Exception, words: str, replace: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        tried = refuse(patch, "symlink", error)
+        done = unpack_tree(mixed_tree(), tmp_path / "out", replace=replace)
+    assert len(tried) == 4
+    (reported,) = done.errors
+    assert str(reported) == (
+        f"{tmp_path}/out: symbolic links are not created: 4, such as 'b' ({words})"
+    )
+    assert "developer mode" in reported.hint
+    assert done.names == 4
+    assert inside(tmp_path / "out") == ["a", "d", "p", "z"]
+
+
+@posix
+@pytest.mark.parametrize("replace", [True, False])
+def test_refused_special_files_are_reported_and_the_rest_unpacked(
+    replace: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, "mknod", PermissionError(errno.EPERM, "not permitted"))
+    done = unpack_tree(mixed_tree(), tmp_path / "out", replace=replace)
+    assert [str(error).partition(": ")[2] for error in done.errors] == [
+        "devices, fifos and sockets are not created: 1, such as 'p' (not permitted)"
+    ]
+    assert inside(tmp_path / "out") == ["a", "b", "c", "d", "d/link", "e", "z"]
+
+
+@posix
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EMLINK, errno.ENOTSUP])
+@pytest.mark.parametrize("replace", [True, False])
+def test_refused_hard_links_become_files(
+    replace: bool, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = make_tree(a=make_file(b"content"), s=LINK)
+    tree.link(b"b", b"a")
+    tree.link(b"t", b"s")
+    refuse(monkeypatch, "link", OSError(number, "refused"))
+    done = unpack_tree(tree, tmp_path / "out", replace=replace)
+    assert (done.errors, done.names) == ((), 4)
+    assert "hard links are separate files: this file system refuses them: 2" in done.notes
+    assert (tmp_path / "out/b").read_bytes() == b"content"
+    assert os.readlink(tmp_path / "out/t") == "x"  # noqa: PTH115
+
+
+@posix
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize(
+    ("call", "what"), [("chown", "owners"), ("chmod", "modes"), ("utime", "times")]
+)
+def test_refused_metadata_is_reported_and_the_rest_unpacked(
+    call: str, what: str, replace: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    tree = make_tree(a=make_file(b"a"), b=File(metadata=SPECIAL, content=b"b"))
+    if call != "chown":
+        monkeypatch.setattr(os, "chown", lambda *_arguments, **_options: None)
+    with monkeypatch.context() as patch:
+        refuse(patch, call, PermissionError(errno.EPERM, "not permitted"))
+        patch.setattr(os, "supports_fd", {*os.supports_fd, getattr(os, call)})
+        done = unpack_tree(tree, tmp_path / "out", replace=replace)
+    assert [str(error).partition(": ")[2] for error in done.errors] == [
+        f"{what} are not set: 3, such as 'a' (not permitted)"
+    ]
+    assert inside(tmp_path / "out") == ["a", "b"]
+    # A program of another user must not run as this one.
+    mode = stat.S_IMODE((tmp_path / "out/b").stat().st_mode)
+    assert mode == {"chown": 0o755, "chmod": 0o600, "utime": 0o4755}[call]
+
+
+@posix
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_other_errors_of_links_stop(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, "symlink", OSError(number, "broken"))
+    with pytest.raises(OutputError, match="out/b cannot be written: broken"):
+        unpack_tree(mixed_tree(), tmp_path / "out")
+
+
+@posix
+def test_new_files_that_killed_runs_left_are_deleted(tmp_path: Path) -> None:
+    tree = make_tree(a=make_file(), d=Directory(metadata=Metadata(mode=0o755)))
+    tree.add(b"d/b", make_file())
+    unpack_tree(tree, tmp_path / "out")
+    for folder in ("out", "out/d"):
+        left = tmp_path / folder / ".purekernel.0123456789ab.part"
+        left.symlink_to("x")
+        os.utime(left, (LONG_AGO, LONG_AGO), follow_symlinks=False)
+    unpack_tree(tree, tmp_path / "out", replace=True)
+    assert inside(tmp_path / "out") == ["a", "d", "d/b"]

@@ -32,6 +32,7 @@ from purekernel.host.edit import FolderRoot
 from purekernel.input import Input
 from purekernel.tools.roots import Root, open_root
 from purekernel.tree import Directory, File, LazyContent, Metadata, Symlink, Tree, put_file
+from tests.host.folding import fold_names, ignore_case
 from tests.oracles import require, run
 from tests.ordinary import ordinary_user
 from tests.roots import lay_down, plain_tree
@@ -488,3 +489,54 @@ def test_links_on_the_path_are_not_followed(
     with pytest.raises(FormatError, match="symbolic links"):
         assert node.content
     assert (outside / "file").read_text() == "mine"
+
+
+# Names that the file system takes for one
+
+
+@posix
+@pytest.mark.parametrize("removes", [True, False])
+@pytest.mark.parametrize("node", ["file", "link", "folder"])
+def test_new_name_that_the_file_system_takes_for_another_is_refused(
+    node: str, removes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "root"
+    (folder / "lib").mkdir(parents=True)
+    (folder / "lib/liba.so").write_bytes(b"old")
+    root = open_all(folder)
+    changed = root.tree.copy()
+    if removes:
+        changed.remove(b"lib/liba.so")
+    if node == "link":
+        changed.add(b"lib/libA.so", Symlink(metadata=Metadata(mode=0o777), target=b"x"))
+    elif node == "folder":
+        changed.add(b"lib/libA.so", Directory(metadata=Metadata(mode=0o755)))
+    else:
+        changed.add(b"lib/libA.so", File(metadata=Metadata(mode=0o644), content=b"new"))
+    before = snapshot(folder)
+    with monkeypatch.context() as patch:
+        fold_names(patch, tmp_path, ignore_case)
+        with pytest.raises(OutputError) as caught:
+            root.save(changed)
+    assert str(caught.value).endswith(
+        "libA.so cannot be written: the file system takes 'libA.so' for 'liba.so'"
+    )
+    assert snapshot(folder) == before
+    root.save(changed)  # where the names differ
+    assert (folder / "lib/libA.so").is_symlink() is (node == "link")
+    assert (folder / "lib/liba.so").exists() is not removes
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o755, 0o700, 0o2775])
+def test_new_folder_gets_the_mode_of_the_tree(mode: int, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    root = open_all(tmp_path / "root")
+    changed = root.tree.copy()
+    changed.add(b"new", Directory(metadata=Metadata(mode=mode)))
+    umask = os.umask(0o077)
+    try:
+        root.save(changed)
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "root/new").stat().st_mode & 0o7777 == mode

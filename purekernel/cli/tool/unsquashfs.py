@@ -10,7 +10,7 @@ import click
 from purekernel.cli.parameters import PathParameter, Size
 from purekernel.cli.printer import Printer, reports
 from purekernel.cli.tool.single_dash import SingleDashCommand
-from purekernel.errors import UsageError
+from purekernel.errors import UsageError, raise_all
 
 
 @click.command(
@@ -88,9 +88,10 @@ def unsquashfs_command(
     elif cat:
         printer.contents(b"".join(tool.contents(paths)))
     else:
-        names, notes = tool.unpack(paths, folder, replace=replace, xattrs=not no_xattrs)
-        for note in notes:
+        unpacked = tool.unpack(paths, folder, replace=replace, xattrs=not no_xattrs)
+        for note in unpacked.notes:
             printer.note(note)
-        printer.document |= {"folder": str(folder), "names": names}
+        printer.document |= {"folder": str(folder), "names": unpacked.names}
         if not quiet:
-            printer.text(f"{folder}: {names} names")
+            printer.text(f"{folder}: {unpacked.names} names")
+        raise_all(unpacked.errors)
