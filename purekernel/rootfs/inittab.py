@@ -26,8 +26,9 @@ HINT = "check etc/inittab in the base image and in the overlays"
 VALUED = b"HIflt"
 
 # An entry that runs getty, up to the end of that word. A leading minus makes it a log-in shell.
-_LEAD = re.compile(rb"(?:[^#:][^:]*)?:[^:]*:[^:]*:[ \t]*-?(?:[^ \t]*/)?getty(?=[ \t\r]|$)")
-_WORD = re.compile(rb"[ \t]+[^ \t\r]+")
+_LEAD = re.compile(rb"(?:[^#:][^:]*)?:[^:]*:[^:]*:[ \t]*-?(?:[^ \t]*/)?getty(?=[ \t]|$)")
+_WORD = re.compile(rb"[ \t]+[^ \t]+")
+_BLANKS = b" \t"
 _SPEEDS = re.compile(rb"[0-9]+(?:,[0-9]+)*")
 _TTY = re.compile(r"[A-Za-z][A-Za-z0-9]{0,31}")
 
@@ -62,7 +63,7 @@ class Getty:
     @property
     def arguments(self) -> list[bytes]:
         """The words after the options: speeds, terminal and type of terminal."""
-        return [word.strip() for word in self.words[self.options :]]
+        return [word.strip(_BLANKS) for word in self.words[self.options :]]
 
     def option(self, letter: bytes) -> bytes | None:
         """Return the value of an option, empty if it takes none; ``None`` if not given.
@@ -74,7 +75,7 @@ class Getty:
         for word in given:
             flags, valued, value = _split(word)
             if valued and not value:
-                value = next(given, b"").strip()
+                value = next(given, b"").strip(_BLANKS)
             if letter in flags:
                 found = b""
             if letter == valued:
@@ -166,14 +167,15 @@ def _edit(data: bytes, tty: bytes, change: Callable[[Getty], Getty]) -> bytes:
 
 def _gettys(lines: list[bytes]) -> Iterator[tuple[int, Getty]]:
     for index, line in enumerate(lines):
-        lead = _LEAD.match(line)
+        # A carriage return before other text is part of a word, as for init.
+        body = line.rstrip(b" \t\r")
+        lead = _LEAD.match(body)
         if lead is None:
             continue
-        words = tuple(_WORD.findall(line, lead.end()))
-        end = lead.end() + sum(map(len, words))
+        words = tuple(_WORD.findall(body, lead.end()))
         yield (
             index,
-            Getty(lead=lead[0], words=words, options=_count_options(words), end=line[end:]),
+            Getty(lead=lead[0], words=words, options=_count_options(words), end=line[len(body) :]),
         )
 
 
@@ -191,7 +193,7 @@ def _count_options(words: tuple[bytes, ...]) -> int:
 
 def _split(word: bytes) -> tuple[bytes, bytes, bytes]:
     """Split ``-word`` into letters without a value, a letter with a value, and its value."""
-    letters = word.strip()[1:]
+    letters = word.strip(_BLANKS)[1:]
     for index, letter in enumerate(letters):
         if letter in VALUED:
             return letters[:index], letters[index : index + 1], letters[index + 1 :]
@@ -220,7 +222,7 @@ def _with_speed(getty: Getty, tty: bytes, speed: bytes) -> Getty:
     words = list(getty.words)
     place = getty.options + getty.arguments.index(tty)
     for index in range(getty.options, len(words)):
-        word = words[index].strip()
+        word = words[index].strip(_BLANKS)
         if _SPEEDS.fullmatch(word):
             if speed not in word.split(b","):
                 words[index] = words[index].replace(word, speed)

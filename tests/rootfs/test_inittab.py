@@ -184,6 +184,18 @@ WORDS = st.sampled_from(
 BLANKS = st.sampled_from([b" ", b"  ", b"\t"])
 
 
+def test_carriage_return_inside_a_line_is_part_of_its_word() -> None:
+    line = b"tty1::respawn:/sbin/getty 38400\r 38400 tty1 vt\x0b\r\n"
+    changed = line.replace(b"getty", b"getty -nl /sbin/autologin")
+    assert set_autologin(line, True) == changed
+    assert set_autologin(changed, True) == changed
+    assert set_autologin(changed, False) == line
+    # Another program: its name ends in a carriage return.
+    other = b"tty1::respawn:/sbin/getty\r 38400 tty1\n"
+    with pytest.raises(TreeError, match="no line runs getty on tty1"):
+        set_autologin(other, True)
+
+
 @given(st.lists(st.tuples(BLANKS, WORDS), max_size=8))
 def test_random_line_is_refused_or_changed_once(words: list[tuple[bytes, bytes]]) -> None:
     line = b"tty1::respawn:/sbin/getty" + b"".join(blank + word for blank, word in words)
