@@ -77,6 +77,13 @@ def docs(session: nox.Session) -> None:
     session.run("python", "docs/reference.py", "--check")
 
 
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz each reader for a minute, or as the arguments say; Linux on x86-64 only."""
+    _install(session, "test,fuzz")
+    session.run("python", "-m", "fuzz", *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def nightly(session: nox.Session) -> None:
     """Run everything, as a scheduled job does; needs root on Debian or Ubuntu."""

@@ -139,11 +139,19 @@ mutate_one_module() {
   .venv/bin/python -m tests.mutation purekernel/similar.py --tests tests/test_similar.py
 }
 
-# nightly_slice K: an eighth of the tests marked nightly, and one of eight other parts. Tests go by a
-# checksum of their names, so that each keeps its slice as others come and go; and as the slice is
-# chosen by the number of commits, eight commits run them all.
+# fuzz [ARGUMENT...]: run fuzz/ with atheris, two targets at once.
+fuzz() {
+  .venv/bin/pip "${pip_install[@]}" -e '.[test,fuzz]'
+  .venv/bin/python -m fuzz --jobs 2 "$@"
+}
+
+# nightly_slice K: an eighth of the tests marked nightly, a few seconds of fuzzing for an eighth of the
+# targets, and one of eight other parts. Tests go by a checksum of their names, so that each keeps its
+# slice as others come and go; and as the slice is chosen by the number of commits, eight commits run
+# them all.
 nightly_slice() {
   run_tests -m nightly --slice "$1/8"
+  fuzz --slice "$1/8" --seconds 5
   case $1 in
     0) benchmark build --runs 1 ;;
     1) benchmark gather --runs 1 ;;

@@ -31,7 +31,7 @@ def sessions() -> set[str]:
 def test_contributing_lists_every_nox_session() -> None:
     table = set(re.findall(r"^\| `(\w+)` \| the |^\| `(\w+)` \|", CONTRIBUTING, re.MULTILINE))
     named = {first or second for first, second in table}
-    assert sessions() == {"boot", "docs", "fast", "lint", "nightly", "oracles"}
+    assert sessions() == {"boot", "docs", "fast", "fuzz", "lint", "nightly", "oracles"}
     assert sessions() <= named
 
 

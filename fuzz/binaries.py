@@ -1,0 +1,92 @@
+"""Fuzz the readers of programs, kernels, modules and their indexes."""
+
+from __future__ import annotations
+
+from fuzz import mutators
+from fuzz.target import attempt, given, require_equal, target
+from purekernel.formats.bzimage import kernel_release, unpack_kernel
+from purekernel.formats.elf import parse_elf_header, parse_shared_library
+from purekernel.formats.elf.reader import parse_elf
+from purekernel.formats.initramfs import read_compressions
+from purekernel.formats.kernel_module import (
+    describe_module,
+    list_module,
+    parse_kernel_module,
+)
+from purekernel.formats.ld_cache import build_ld_cache, list_ld_cache, parse_ld_cache
+from purekernel.formats.ld_cache.layout import CacheFormat
+from purekernel.formats.module_index import build_index, parse_index
+from purekernel.rootfs.depmod import parse_symvers, parse_system_map
+
+
+@target()
+def elf(data: bytes) -> None:
+    """Read a shared library, by each rule of ldconfig's releases."""
+    for byte_order in (None, "little", "big"):
+        header = attempt(parse_elf_header, given(data), byte_order=byte_order)
+        if header is None:
+            continue
+        attempt(parse_elf, given(data), header)
+        for modern in (True, False):
+            attempt(
+                parse_shared_library,
+                given(data),
+                header,
+                pointer_bytes=8 if modern else 4,
+                aligned_notes=modern,
+                strings_by_segment=modern,
+            )
+
+
+@target()
+def ld_cache(data: bytes) -> None:
+    """Read a loader's cache; write what is read, and read it again."""
+    cache = attempt(parse_ld_cache, given(data))
+    if cache is None:
+        return
+    list_ld_cache(cache, name=b"/etc/ld.so.cache")
+    again = attempt(
+        build_ld_cache, cache.entries, format=CacheFormat.NEW, generator=cache.generator
+    )
+    if again is not None:
+        found = parse_ld_cache(given(again))
+        require_equal(
+            "ld.so.cache", sorted(map(repr, found.entries)), sorted(map(repr, cache.entries))
+        )
+
+
+@target(mutate=mutators.packed())
+def kernel_module(data: bytes) -> None:
+    """Read a kernel module, packed or not, and its signature."""
+    attempt(parse_kernel_module, given(data))
+    information = attempt(describe_module, given(data))
+    if information is not None:
+        list_module(information, file_name=b"x.ko")
+
+
+@target()
+def module_index(data: bytes) -> None:
+    """Read an index of modules; write what is read, and read it again."""
+    entries = attempt(parse_index, given(data))
+    if entries is None:
+        return
+    for root_first in (False, True):
+        again = attempt(build_index, entries, root_first=root_first)
+        if again is not None:
+            found = parse_index(given(again))
+            require_equal("index", sorted(found), sorted(entries))
+
+
+@target(mutate=mutators.kernel)
+def kernel(data: bytes) -> None:
+    """Read a kernel's release, its code and data, and what it can unpack."""
+    attempt(kernel_release, data)
+    attempt(unpack_kernel, given(data))
+    attempt(read_compressions, given(data))
+
+
+@target()
+def kernel_symbols(data: bytes) -> None:
+    """Read the lists of a kernel's symbols."""
+    parse_system_map(data)
+    parse_symvers(data)

@@ -1,0 +1,91 @@
+"""Fuzz the readers of file system images, and what is made of archives and images."""
+
+from __future__ import annotations
+
+from fuzz import mutators
+from fuzz.target import attempt, given, require_equal, target
+from purekernel.formats.boot_losses import find_lost_ways
+from purekernel.formats.core_iso import parse_base
+from purekernel.formats.fat import parse_fat
+from purekernel.formats.iso import build_iso, parse_iso
+from purekernel.formats.squashfs.codecs import Codec
+from purekernel.formats.squashfs.listing import describe_image, list_details, list_names
+from purekernel.formats.squashfs.reader import open_squashfs, parse_squashfs
+from purekernel.formats.squashfs.writer import build_squashfs
+from purekernel.host.overlay_reader import parse_layer
+from purekernel.razor.bundle import parse_bundle
+from purekernel.tree import File, Tree
+from tests.executors import AtOnce
+
+
+def _load(file: File) -> bytes:
+    return bytes(file.content)
+
+
+def _read_contents(tree: Tree) -> None:
+    for _path, node in tree.walk():
+        if isinstance(node, File):
+            attempt(_load, node)
+
+
+# Writing an ISO image takes a millisecond for each name.
+MOST_WRITTEN = 12
+
+
+@target(mutate=mutators.iso)
+def iso(data: bytes) -> None:
+    """Read an ISO image; write what is read, and read it again."""
+    image = attempt(parse_iso, given(data))
+    if image is None:
+        return
+    find_lost_ways(image)
+    if len(image.tree) > MOST_WRITTEN:
+        return
+    again = attempt(build_iso, image.tree, fields=image.fields, boot=image.boot, timestamp=0)
+    if again is not None:
+        require_equal("iso", parse_iso(given(again)).tree, image.tree)
+
+
+@target(mutate=mutators.iso)
+def core_iso(data: bytes) -> None:
+    """Read a Core ISO: its boot settings, its kernel and its root file system."""
+    attempt(parse_base, given(data))
+    attempt(parse_base, given(data), keep_iso_files=True)
+
+
+@target()
+def fat(data: bytes) -> None:
+    """Read a FAT file system."""
+    attempt(parse_fat, given(data))
+
+
+def _stored(block: bytes) -> bytes:
+    """Return a block that is larger than its content, so that the writer stores the content."""
+    return block + b"\0"
+
+
+STORED = Codec(compression=1, pack=_stored)
+"""Stores every block of a squashfs image, so that the fuzzer sees and changes plain numbers."""
+
+
+@target()
+def squashfs(data: bytes) -> None:
+    """Read a squashfs image, at once and on access; write what is read, and read it again."""
+    opened = attempt(open_squashfs, given(data))
+    if opened is not None:
+        list(list_names(opened.tree, top=b"squashfs-root"))
+        list(list_details(opened, opened.tree, top=b"squashfs-root"))
+        describe_image(opened, name="input")
+        _read_contents(opened.tree)
+    tree = attempt(parse_squashfs, given(data))
+    if tree is not None:
+        again = attempt(build_squashfs, tree, codec=STORED, executor=AtOnce())
+        if again is not None:
+            require_equal("squashfs", parse_squashfs(given(again)), tree)
+
+
+@target(mutate=mutators.packed(mutators.tar))
+def overlay(data: bytes) -> None:
+    """Read an overlay of any kind, and a bundle."""
+    attempt(parse_layer, given(data))
+    attempt(parse_bundle, data, source="bundle", limits=given(data).limits)

@@ -1,0 +1,208 @@
+"""Fuzz the readers of recipes, lists, settings, menus and system files."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from fuzz.target import attempt, given, require_equal, target
+from purekernel.errors import InputError
+from purekernel.fetch.headers import parse_content_range, parse_length, parse_retry_after
+from purekernel.fetch.records import parse_record
+from purekernel.fetch.urls import parse_web_url, redact, tell_apart
+from purekernel.formats.assignments import parse_assignment
+from purekernel.formats.mtree import FindInTree, apply_manifest, is_mtree, parse_mtree
+from purekernel.formats.syslinux import (
+    build_boot_menu,
+    extend_append,
+    parse_boot_menu,
+    set_default,
+    set_option,
+)
+from purekernel.formats.tinycore import (
+    build_dependencies,
+    build_md5,
+    is_extension_name,
+    parse_dependencies,
+    parse_dependency_index,
+    parse_extension_name,
+    parse_md5,
+    parse_md5_index,
+    parse_size_index,
+)
+from purekernel.formats.toml import parse_toml, scan_toml
+from purekernel.plan.lock import build_lock, parse_lock
+from purekernel.recipe.lists import parse_extension_list, parse_gem_list, parse_path_list
+from purekernel.recipe.read import parse_recipe
+from purekernel.recipe.settings import parse_settings
+from purekernel.rootfs.account_files import GROUP, PASSWD, SHADOW, parse_table
+from purekernel.rootfs.depmod.config import read_depmod_config
+from purekernel.rootfs.inittab import add_getty, set_autologin
+from purekernel.rootfs.ldconfig import ldconfig
+from purekernel.rootfs.patterns import parse_pattern
+from purekernel.tree import Metadata, Tree, put_file
+
+TIME = 1_372_636_800
+_MOST_LINES = 50
+
+
+def _tree(files: dict[bytes, bytes]) -> Tree:
+    tree = Tree()
+    for path, content in files.items():
+        put_file(tree, path, content, metadata=Metadata(mode=0o644))
+    return tree
+
+
+@target()
+def boot_menu(data: bytes) -> None:
+    """Read a boot menu and change it; without changes, all bytes are kept."""
+    menu = parse_boot_menu(data)
+    require_equal("menu", build_boot_menu(menu), data)
+    for label in menu.linux_labels[:5]:
+        changed = build_boot_menu(set_default(menu, label))
+        require_equal("default", build_boot_menu(parse_boot_menu(changed)), changed)
+    build_boot_menu(extend_append(menu, b"quiet"))
+    changed_menu = parse_boot_menu(build_boot_menu(set_option(menu, b"timeout", b"50")))
+    require_equal("timeout", changed_menu.option(b"timeout"), b"50")
+
+
+@target()
+def mtree(data: bytes) -> None:
+    """Read a manifest, and apply it to a tree."""
+    is_mtree(data)
+    attempt(parse_mtree, given(data))
+    base = _tree({b"etc/conf": b"conf\n", b"files/a": b"a"})
+    attempt(apply_manifest, given(data), base=base, find=FindInTree(base), mtime=TIME)
+
+
+@target()
+def toml(data: bytes) -> None:
+    """Read TOML; Python's reader accepts the same files, and each value has a line."""
+    scan = attempt(scan_toml, given(data))
+    document = attempt(parse_toml, given(data))
+    if document is None or scan is None:
+        return
+    require_equal("values", repr(document.values), repr(tomllib.loads(scan.text)))
+    if scan.stopped is not None:
+        raise AssertionError(f"the scanner stopped at line {scan.stopped} of valid TOML")
+    for key in document.values:
+        if (key,) not in document.lines:
+            raise AssertionError(f"the key {key!r} has no line")
+
+
+def _read_nothing(path: Path) -> bytes:
+    raise InputError(f"{path} is missing")
+
+
+@target()
+def recipe(data: bytes) -> None:
+    """Read a recipe."""
+    attempt(parse_recipe, data, source="r.toml", folder=Path(), read=_read_nothing)
+    attempt(
+        parse_recipe, data, source="r.toml", folder=Path(), read=_read_nothing, defer_lists=True
+    )
+
+
+@target()
+def lock_file(data: bytes) -> None:
+    """Read a lock file; write what is read, and read it again."""
+    lock = attempt(parse_lock, data, source="purekernel.lock")
+    if lock is not None:
+        again = attempt(build_lock, lock)
+        if again is not None:
+            require_equal("lock", parse_lock(again, source="again"), lock)
+
+
+@target()
+def lists(data: bytes) -> None:
+    """Read the lists that recipes name."""
+    attempt(parse_extension_list, data, source="x.lst")
+    attempt(parse_gem_list, data, source="gem.list")
+    attempt(parse_path_list, data, source="x.lst")
+
+
+@target()
+def settings(data: bytes) -> None:
+    """Read a file of settings, and single assignments."""
+    attempt(parse_settings, data, source="settings")
+    for line in data.decode("utf-8", "replace").split("\n")[:_MOST_LINES]:
+        attempt(parse_assignment, line, source="settings, line 1")
+
+
+@target()
+def tinycore(data: bytes) -> None:
+    """Read the files beside an extension and the indexes of a mirror."""
+    names = attempt(parse_dependencies, given(data))
+    if names is not None:
+        require_equal("dep", parse_dependencies(given(build_dependencies(names))), names)
+    digest = attempt(parse_md5, given(data))
+    if digest is not None:
+        require_equal("md5", parse_md5(given(build_md5(digest, "a.tcz"))), digest)
+    attempt(parse_md5_index, given(data))
+    attempt(parse_size_index, given(data))
+    attempt(parse_dependency_index, given(data))
+    text = data.decode("utf-8", "replace")
+    is_extension_name(text)
+    attempt(parse_extension_name, text)
+
+
+@target()
+def accounts(data: bytes) -> None:
+    """Read passwd, shadow and group; all bytes are kept."""
+    for layout in (PASSWD, SHADOW, GROUP):
+        table = attempt(parse_table, data, layout)
+        if table is not None:
+            require_equal("accounts", table.build(), data)
+            for name in table.names:
+                table.entry(name)
+
+
+@target()
+def inittab(data: bytes) -> None:
+    """Change an inittab."""
+    for on in (True, False):
+        changed = attempt(set_autologin, data, on)
+        if changed is not None:
+            require_equal("inittab", set_autologin(changed, on), changed)
+    changed = attempt(add_getty, data, "ttyS0", 9600)
+    if changed is not None:
+        require_equal("inittab", add_getty(changed, "ttyS0", 9600), changed)
+
+
+@target()
+def ld_so_conf(data: bytes) -> None:
+    """Read ld.so.conf and the files that it includes, which NUL bytes separate."""
+    parts = data.split(b"\0")
+    files = {b"etc/ld.so.conf": parts[0], b"lib/libx.so.1": b"", b"usr/lib/glibc-hwcaps/v2/a": b""}
+    for number, part in enumerate(parts[1:5]):
+        files[b"etc/ld.so.conf.d/%d.conf" % number] = part
+    for version in ((2, 12), (2, 36)):
+        attempt(ldconfig, _tree(files), mtime=TIME, release=version)
+
+
+@target()
+def depmod_conf(data: bytes) -> None:
+    """Read the configuration of depmod, and match names with patterns."""
+    tree = _tree({b"etc/depmod.d/a.conf": data})
+    for version in (18, 30):
+        read_depmod_config(tree, b"3.0.21-tinycore", version=version)
+    first, _newline, second = data.partition(b"\n")
+    parse_pattern(first[:200]).matches(second[:200])
+
+
+@target()
+def fetched(data: bytes) -> None:
+    """Read a record of the cache, headers and addresses."""
+    record = parse_record(data)
+    if record is not None:
+        require_equal("record", parse_record(record.to_bytes()), record)
+    text = data.decode("utf-8", "surrogateescape")
+    parse_length(text)
+    parse_content_range(text)
+    parse_retry_after(text, date="Mon, 01 Jul 2013 00:00:00 GMT")
+    redact(text)
+    try:
+        tell_apart(text)
+        parse_web_url(text)
+    except ValueError:
+        return
