@@ -20,6 +20,11 @@ BLANKS = b" \t\r"
 # KERNEL detects the type of a file by its name. Files with these endings are not Linux kernels.
 # LINUX loads any file as a Linux kernel.
 _OTHER_KINDS = (b".c32", b".com", b".cbt", b".bss", b".bs", b".bin", b".img", b".0")
+# These programs start like a Linux kernel, but their arguments are not those of Linux: memdisk of
+# Syslinux, grub.exe of GRUB4DOS, memtest86, iPXE.
+_OTHER_PROGRAMS = re.compile(rb"(?:memdisk|memtest)[^/]*|[^/]*\.(?:exe|lkrn|krn)", re.IGNORECASE)
+# The commands that boot without a choice by the user.
+_AUTOMATIC = (b"default", b"ontimeout")
 _LOADERS = (
     b"kernel", b"linux", b"boot", b"bss", b"pxe", b"fdimage", b"com32", b"config", b"localboot",
 )  # fmt: skip
@@ -91,7 +96,7 @@ class BootMenu:
 
     @property
     def default(self) -> bytes | None:
-        """The label that boots without a choice by the user."""
+        """The label or command line that boots without a choice by the user."""
         return self.option(b"default")
 
     @property
@@ -108,13 +113,30 @@ class BootMenu:
         """Return the path of the Linux kernel that ``label`` boots, if it boots one."""
         linux = self.option(b"linux", label)
         if linux is not None:
-            return linux
+            return None if _is_other_program(linux) else linux
         kernel = self.option(b"kernel", label)
         if kernel is None and not any((label, loader) in self._options for loader in _LOADERS):
             kernel = label  # a label without a loader boots the file of its name
-        if kernel is None or kernel.lower().endswith(_OTHER_KINDS):
+        return kernel if kernel is not None and _is_linux(kernel) else None
+
+    def command(self, keyword: bytes) -> tuple[bytes, bytes] | None:
+        """Return the kernel and the words of DEFAULT or ONTIMEOUT, if it names a kernel's file.
+
+        A first word that is not a label is the path of a file, unless IMPLICIT is 0. The options of
+        the whole menu (APPEND) precede the words.
+        """
+        argument = self.option(keyword) or b""
+        word = _WORD.match(argument)
+        kernel = word[0] if word else b""
+        words = argument[len(kernel) :]
+        if not kernel or kernel in self.labels or self.option(b"implicit") == b"0":
             return None
-        return kernel
+        return (kernel, words.strip(BLANKS)) if _is_linux(kernel) else None
+
+    @property
+    def boots_linux(self) -> bool:
+        """Whether a label, or a command that is not a label, boots a Linux kernel."""
+        return bool(self.linux_labels) or any(map(self.command, _AUTOMATIC))
 
     @property
     def linux_labels(self) -> tuple[bytes, ...]:
@@ -132,8 +154,22 @@ class BootMenu:
     def append(self, label: bytes) -> bytes:
         """Return the kernel command line of ``label``; the argument ``-`` means an empty line."""
         own = self.option(b"append", label)
-        argument = self.option(b"append") if own is None else own
+        return self.shared_append if own is None else b"" if own == b"-" else own
+
+    @property
+    def shared_append(self) -> bytes:
+        """The APPEND of the whole menu, for labels without their own and for other commands."""
+        argument = self.option(b"append")
         return b"" if argument in (None, b"-") else bytes(argument or b"")
+
+
+def _is_other_program(path: bytes) -> bool:
+    return _OTHER_PROGRAMS.fullmatch(path.rpartition(b"/")[2]) is not None
+
+
+def _is_linux(path: bytes) -> bool:
+    """Return whether KERNEL loads the file at ``path`` as a Linux kernel, by its name."""
+    return not path.lower().endswith(_OTHER_KINDS) and not _is_other_program(path)
 
 
 def parse_boot_menu(data: bytes) -> BootMenu:
@@ -206,7 +242,11 @@ def set_default(menu: BootMenu, label: bytes) -> BootMenu:
 
 
 def extend_append(menu: BootMenu, words: bytes) -> BootMenu:
-    """Return ``menu`` with ``words`` at the end of the command line of each Linux kernel."""
+    """Return ``menu`` with ``words`` at the end of the command line of each Linux kernel.
+
+    A kernel that DEFAULT or ONTIMEOUT names, without a label, has its command line there, or in the
+    APPEND of the whole menu.
+    """
     command_lines = {
         label: b" ".join(part for part in (menu.append(label), words) if part)
         for label in menu.linux_labels
@@ -233,7 +273,24 @@ def extend_append(menu: BootMenu, words: bytes) -> BootMenu:
             lines.append(line.with_argument(command_lines[label_of_line[index]]))
         else:
             lines += (line, _append_below(line, command_lines[label_of_line[index]]))
-    return evolve(menu, lines=tuple(lines))
+    return _extend_commands(menu, evolve(menu, lines=tuple(lines)), words)
+
+
+def _extend_commands(before: BootMenu, menu: BootMenu, words: bytes) -> BootMenu:
+    """Return ``menu`` with ``words`` for DEFAULT and ONTIMEOUT, if they name a kernel's file."""
+    commands = {keyword: before.command(keyword) for keyword in _AUTOMATIC}
+    found = [command for command in commands.values() if command is not None]
+    # Labels without an APPEND of their own inherit that of the menu.
+    is_shared = before.option(b"append") is not None and not before.labels
+    if found and is_shared and not any(own for _file, own in found):
+        shared = b" ".join(part for part in (before.shared_append, words) if part)
+        return set_option(menu, b"append", shared)
+    for keyword, command in commands.items():
+        if command is not None:
+            kernel, own = command
+            line = b" ".join(part for part in (kernel, own, words) if part)
+            menu = set_option(menu, keyword, line)
+    return menu
 
 
 def _append_below(line: Line, command_line: bytes) -> Line:

@@ -88,6 +88,14 @@ def change_boot_menu(
 
 def _label(menu: BootMenu, path: bytes, wanted: str) -> bytes:
     label = wanted.encode("utf-8", "surrogateescape")
+    command = menu.command(b"default")
+    if not menu.labels and command is not None:
+        if command[0] == label:
+            return menu.default or label
+        raise BootMenuError(
+            f"{display(path)} has no labels: it boots {display(command[0])}, got {wanted!r}",
+            hint=f"leave the default out, or name {display(command[0])}",
+        )
     if label not in menu.labels:
         known = ", ".join(display(known_label) for known_label in menu.labels) or "none"
         raise BootMenuError(
@@ -98,7 +106,7 @@ def _label(menu: BootMenu, path: bytes, wanted: str) -> bytes:
 
 
 def _check_linux(menu: BootMenu, path: bytes) -> None:
-    if menu.linux_labels:
+    if menu.boots_linux:
         return
     included = menu.option(b"include")
     if included is None:

@@ -11,7 +11,7 @@ from purekernel.records import frozen
 from purekernel.remaster.boot_menu import find_boot_menu
 from purekernel.remaster.image import Image
 from purekernel.tree import Buffer, File, display, resolve
-from purekernel.tree.path import name
+from purekernel.tree.path import join, name, parent
 
 _INITRD = b"initrd="
 
@@ -57,11 +57,10 @@ class _Booted:
 def _booted(image: Image) -> _Booted:
     found = find_boot_menu(image.iso, image.boot.boot_image)
     menu = BootMenu() if found is None else parse_boot_menu(bytes(found[1].content))
-    label, words = _default(menu)
+    label, kernel, words = _default(menu)
     names = [word.removeprefix(_INITRD) for word in words if word.startswith(_INITRD)]
     directive = menu.option(b"initrd", label) if label is not None else None
     names += [directive or menu.option(b"initrd") or b""]
-    kernel = None if label is None else menu.kernel(label)
     kernel_path, content = _find(image, kernel) if kernel else (image.kernel_path, image.kernel)
     initrds = dict(_find(image, initrd) for initrd in b",".join(names).split(b",") if initrd)
     initrds = initrds or {image.core_path: image.core}
@@ -101,14 +100,21 @@ def _ipxe(image: Image, booted: _Booted) -> bytes:
     return b"\n".join(lines)
 
 
-def _default(menu: BootMenu) -> tuple[bytes | None, list[bytes]]:
-    """Return the default label and its command line."""
+def _default(menu: BootMenu) -> tuple[bytes | None, bytes | None, list[bytes]]:
+    """Return the default label, its kernel and its command line."""
+    keyword = b"default" if menu.option(b"ontimeout") is None else b"ontimeout"
     # DEFAULT is a command line: a label, and words for the end of the label's own.
-    first, *more = (menu.option(b"ontimeout") or menu.default or b"").split() or [b""]
+    first, *more = (menu.option(keyword) or b"").split() or [b""]
     if first in menu.linux_labels:
-        return first, [*menu.append(first).split(), *more]
+        return first, menu.kernel(first), [*menu.append(first).split(), *more]
+    command = menu.command(keyword)
+    if command is not None:
+        kernel, own = command
+        return None, kernel, [*menu.shared_append.split(), *own.split()]
     label = _marked_label(menu)
-    return label, [] if label is None else menu.append(label).split()
+    if label is None:
+        return None, None, []
+    return label, menu.kernel(label), menu.append(label).split()
 
 
 def _marked_label(menu: BootMenu) -> bytes | None:
@@ -120,12 +126,17 @@ def _marked_label(menu: BootMenu) -> bytes | None:
 
 def _find(image: Image, path: bytes) -> tuple[bytes, Buffer]:
     """Return the path on the ISO of a file that the menu names, and its content."""
-    try:
-        iso_path = resolve(image.iso, path)
-    except TreeError:
-        iso_path = b""
-    node = image.iso.get(iso_path)
-    if not isinstance(node, File):
+    # isolinux starts in the folder of its own binary.
+    folders = (b"",) if path.startswith(b"/") else (parent(image.boot.boot_image), b"")
+    for folder in folders:
+        try:
+            iso_path = resolve(image.iso, join(folder, path))
+        except TreeError:
+            continue
+        node = image.iso.get(iso_path)
+        if isinstance(node, File):
+            break
+    else:
         raise BootMenuError(f"the boot menu names {display(path)}, which is not a file on the ISO")
     return iso_path, node.content
 

@@ -87,6 +87,34 @@ def test_words_are_appended_only_to_linux_labels() -> None:
         ),
         (b"label a\nkernel k\nappend\n", b"label a\nkernel k\nappend x=1\n"),
         (b"label a\nkernel mboot.c32\n", b"label a\nkernel mboot.c32\n"),
+        # Programs that are loaded like Linux, but are not Linux.
+        (
+            b"label a\nkernel memdisk\nappend initrd=dos.img\nlabel b\nLINUX /boot/MEMDISK iso\n",
+            b"label a\nkernel memdisk\nappend initrd=dos.img\nlabel b\nLINUX /boot/MEMDISK iso\n",
+        ),
+        (
+            b"label g\nkernel grub.exe\nappend --config=;\nlabel memtest86\n",
+            b"label g\nkernel grub.exe\nappend --config=;\nlabel memtest86\n",
+        ),
+        (b"label i\nlinux ipxe.lkrn\n", b"label i\nlinux ipxe.lkrn\n"),
+        # DEFAULT without labels is a command line, after the APPEND of the whole menu.
+        (
+            b"default vmlinuz64\nappend initrd=corepure64.gz\n",
+            b"default vmlinuz64\nappend initrd=corepure64.gz x=1\n",
+        ),
+        (b"DEFAULT vmlinuz64\r\n", b"DEFAULT vmlinuz64 x=1\r\n"),
+        (b"default vmlinuz\tquiet\nappend -\n", b"default vmlinuz quiet x=1\nappend -\n"),
+        (b"default vmlinuz\nappend -\n", b"default vmlinuz\nappend x=1\n"),
+        (
+            b"default vmlinuz\nontimeout old quiet\nappend initrd=c\n",
+            b"default vmlinuz x=1\nontimeout old quiet x=1\nappend initrd=c\n",
+        ),
+        (
+            b"default k\nappend s\nlabel dos\nkernel memdisk\n",
+            b"default k x=1\nappend s\nlabel dos\nkernel memdisk\n",
+        ),
+        (b"default memdisk\nappend initrd=a\n", b"default memdisk\nappend initrd=a\n"),
+        (b"implicit 0\ndefault vmlinuz\n", b"implicit 0\ndefault vmlinuz\n"),
         (b"prompt 1\n", b"prompt 1\n"),
         (b"label a\nlinux k.bin\n", b"label a\nlinux k.bin\nappend x=1\n"),
         (b"label vmlinuz\n", b"label vmlinuz\n  append x=1\n"),

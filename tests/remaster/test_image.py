@@ -321,6 +321,20 @@ def test_boot_append_without_linux_label_is_refused(menu: bytes, message: str) -
     build_image(with_menu(menu), options=Options(boot=BootChanges(append=" ")))
 
 
+def test_menu_without_labels_is_changed() -> None:
+    menu = b"default vmlinuz64\nappend initrd=corepure64.gz\n"
+    changes = BootChanges(append="quiet", timeout=7, default="vmlinuz64")
+    iso = build_image(with_menu(menu), options=Options(boot=changes)).iso
+    assert content(iso, b"boot/isolinux/isolinux.cfg") == (
+        b"timeout 7\ndefault vmlinuz64\nappend initrd=corepure64.gz quiet\n"
+    )
+    with pytest.raises(BootMenuError) as caught:
+        build_image(with_menu(menu), options=Options(boot=BootChanges(default="other")))
+    assert str(caught.value) == (
+        "'boot/isolinux/isolinux.cfg' has no labels: it boots 'vmlinuz64', got 'other'"
+    )
+
+
 def test_invalid_options_are_refused() -> None:
     for options, message in (
         (

@@ -52,6 +52,17 @@ def menu_image(menu: bytes) -> Image:
     return build_image(parse_bundle(make_bundle(iso=iso), source="b"))
 
 
+def test_default_without_labels_is_a_command_line() -> None:
+    image = menu_image(b"default ../vmlinuz x=1\nappend initrd=/boot/core.gz,../my.gz loglevel=3\n")
+    files = build_pxe_files(image)
+    assert list(files) == [
+        "boot/vmlinuz", "boot/core.gz", "boot/my.gz", "pxelinux.cfg/default", "boot.ipxe",
+    ]  # fmt: skip
+    assert (
+        b"append initrd=boot/core.gz,boot/my.gz loglevel=3 x=1\n" in (files["pxelinux.cfg/default"])
+    )
+
+
 def test_default_arguments_and_additional_initrds_are_included() -> None:
     image = menu_image(
         b"default core quiet x=1\nlabel other\nkernel k\n"
