@@ -19,7 +19,7 @@ REQUEST_OPTIONS = (
     "iso_version", "reuse_prev_dl", "overlays", "keep_owners", "keep_iso_files", "drop_boot",
     "boot", "volume",
 )  # fmt: skip
-STORE_OPTIONS = ("cache_dir", "offline", "lock_file", "no_lock", "locked")
+STORE_OPTIONS = ("cache_dir", "offline", "allow_http", "lock_file", "no_lock", "locked")
 
 
 def _strip_equals(
@@ -134,6 +134,11 @@ _REQUEST = (
 
 _STORE = (
     click.option("--offline", is_flag=True, help="Use only the store, and no network."),
+    click.option(
+        "--allow-http",
+        is_flag=True,
+        help="Let plain http mirrors stand in for https mirrors.",
+    ),
     click.option(
         "--cache-dir",
         type=PathParameter(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -118,6 +118,7 @@ class Rounds:
 
     Args:
         download: the file.
+        refused: the URLs that must not be tried, each with the reason.
         policy: the number of attempts and the pauses between them.
         reachability: the hosts that do not respond.
         sleep: waits for the given number of seconds.
@@ -130,11 +131,13 @@ class Rounds:
         self,
         download: Download,
         *,
+        refused: Mapping[str, Fault],
         policy: DownloadPolicy,
         reachability: Reachability,
         sleep: Callable[[float], None],
     ) -> None:
-        self.faults: dict[str, Fault] = {}
+        self.faults: dict[str, Fault] = dict(refused)
+        self._refused = refused
         self._download = download
         self._policy = policy
         self._reachability = reachability
@@ -154,7 +157,7 @@ class Rounds:
         Raises:
             DownloadError: a mirror may have the file, but none provided it.
         """
-        remaining = list(dict.fromkeys(self._download.urls))
+        remaining = [url for url in dict.fromkeys(self._download.urls) if url not in self._refused]
         number = 0
         while True:
             try:

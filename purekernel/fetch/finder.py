@@ -15,13 +15,15 @@ from purekernel.fetch.model import Cause, Download, DownloadPolicy, Fault, Stopp
 from purekernel.fetch.records import CacheEntry, Validators
 from purekernel.fetch.store import Blob, Store, taking_turns
 from purekernel.fetch.transfer import Transfer, ask_size
-from purekernel.fetch.urls import is_local, redact
+from purekernel.fetch.urls import http_fallbacks, is_local, redact
 from purekernel.records import frozen
 
 if TYPE_CHECKING:
     from purekernel.fetch.http import Web
 
 Result = TypeVar("Result")
+
+HTTP_HINT = "use another https mirror, or permit plain http with --allow-http"
 
 
 @frozen(kw_only=True)
@@ -153,10 +155,12 @@ class Finder:
                 f"{download.name} cannot be fetched: it has no URL", hint="give a mirror"
             )
         decisive = download.urls[0] if download.optional else None
+        refused = self._refused(download)
+        urls = [url for url in download.urls if url not in refused]
         if self._offline or self._reuse:
-            faults: dict[str, Fault] = {}
+            faults = dict(refused)
             try:
-                result = ask_each(download.urls, recall, faults, decisive=decisive)
+                result = ask_each(urls, recall, faults, decisive=decisive)
                 # A file that was missing earlier may exist now; optional files are not asked for
                 # again.
                 if result is not None or self._offline or download.optional:
@@ -166,11 +170,23 @@ class Finder:
                     raise not_in_store(download, faults) from None
         rounds = Rounds(
             download,
+            refused=refused,
             policy=self._policy,
             reachability=self._reachability,
             sleep=self._sleep,
         )
         return rounds.run(attempt, decisive=decisive)
+
+    def _refused(self, download: Download) -> dict[str, Fault]:
+        """Return the URLs that must not be tried, each with the reason."""
+        if self._policy.allow_http or download.is_pinned:
+            return {}
+        fault = Fault(
+            "not tried, because plain http must not stand in for https",
+            Cause.LASTING,
+            hint=HTTP_HINT,
+        )
+        return dict.fromkeys(http_fallbacks(download.urls), fault)
 
     def _recall(self, download: Download, url: str) -> Blob:
         """Return the stored file of ``url``; read local mirrors as usual."""

@@ -11,7 +11,7 @@ from typing import Protocol
 from attrs import field
 
 from purekernel.errors import UsageError
-from purekernel.fetch.urls import redact
+from purekernel.fetch.urls import is_plain_http, redact
 from purekernel.formats.detect import FileKind
 from purekernel.records import frozen
 
@@ -37,6 +37,8 @@ class Download:
         md5: the expected MD5 in hexadecimal, if known.
         sha256: the expected SHA-256 in hexadecimal, if known.
         sha512: the expected SHA-512 in hexadecimal, if it is known and the SHA-256 is not.
+        digest_source: URL of the index that gave SHA-256 or SHA-512; empty if the user or a lock
+            file gave it, or if the signature of the index was checked.
         optional: whether the file may be missing. If the first URL reports it as missing, the
             others are not tried.
         most_bytes: the maximum size.
@@ -52,6 +54,7 @@ class Download:
     md5: str | None = None
     sha256: str | None = None
     sha512: str | None = None
+    digest_source: str = field(default="", eq=False, repr=redact)
     optional: bool = False
     most_bytes: int = 1024 * MIB
     attempts: int | None = None
@@ -62,6 +65,12 @@ class Download:
     def has_digest(self) -> bool:
         """Whether a digest of the content is known."""
         return (self.sha256 or self.sha512 or self.md5) is not None
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether a strong digest that did not come over plain http proves the content."""
+        strong = self.sha256 or self.sha512
+        return strong is not None and not is_plain_http(self.digest_source)
 
 
 @frozen(kw_only=True)
@@ -168,6 +177,7 @@ class DownloadPolicy:
     Attributes:
         parallel: maximum number of simultaneous downloads. Eight is about what browsers open,
             which is polite to the mirrors and saturates most connections.
+        allow_http: whether plain http URLs may stand in for https URLs.
         attempts: number of attempts over all mirrors of a file without progress.
         connect_seconds: time limit for a connection. It is long enough for a response to three
             SYNs, which are sent after 0, 1 and 3 seconds.
@@ -184,6 +194,7 @@ class DownloadPolicy:
     """
 
     parallel: int = 8
+    allow_http: bool = False
     attempts: int = 4
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0

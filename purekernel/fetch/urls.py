@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
@@ -47,6 +48,26 @@ def last_component(url: str) -> str:
 def is_local(url: str) -> bool:
     """Return whether ``url`` is a path on this host or a ``file`` URL."""
     return bool(_FILE.match(url)) or not _WEB.match(url)
+
+
+def is_plain_http(url: str) -> bool:
+    """Return whether ``url`` is fetched without TLS, so that any host on the way can change it."""
+    return url[:7].lower() == "http://"
+
+
+def http_fallbacks(urls: Iterable[str]) -> list[str]:
+    """Return the plain http URLs that follow an https URL, and would stand in for it.
+
+    A host on the way can make https fail, but not go unnoticed. If plain http then stood in for it,
+    https would protect nothing.
+    """
+    fallbacks = []
+    is_secure = False
+    for url in urls:
+        is_secure = is_secure or url[:8].lower() == "https://"
+        if is_secure and is_plain_http(url):
+            fallbacks.append(url)
+    return fallbacks
 
 
 def local_path(url: str, *, windows: bool = os.name == "nt") -> Path:

@@ -82,7 +82,9 @@ def plan_extensions(
         for extension in packages.in_place([cut.extension])
     )
     live = ExtensionMirror(
-        context.extension_folders, context.downloads, use_indexes=context.use_indexes
+        context.searched(context.extension_folders),
+        context.downloads,
+        use_indexes=context.use_indexes,
     )
     repository: ExtensionRepository = FirstOf(
         KnownExtensions(packages.extensions), _repository(context, live)
@@ -165,17 +167,19 @@ def find_dependencies(context: PlanContext, names: Sequence[str], *, source: str
             errors.append(error)
     raise_all(errors)
     recipe = context.recipe
-    mirror = ExtensionMirror(context.extension_folders, context.downloads)
-    graph = resolve_extensions(
-        file_names, mirror, kernel=recipe.core.kernel, skip=recipe.extensions.skip
-    )
+    folders = context.searched(context.extension_folders)
+    mirror = ExtensionMirror(folders, context.downloads)
+    with context.asking("extensions" if recipe.mirrors.extensions else "tinycore"):
+        graph = resolve_extensions(
+            file_names, mirror, kernel=recipe.core.kernel, skip=recipe.extensions.skip
+        )
     packages = {name: extension.file for name, extension in graph.extensions.items()}
     sizes = context.downloads.sizes(packages.values())
     known = ((name, sizes[package]) for name, package in packages.items())
     return Dependencies(
         graph=graph,
         sizes={name: size for name, size in known if size is not None},
-        searched=context.extension_folders,
+        searched=folders,
         notes=mirror.notes,
     )
 
@@ -313,7 +317,10 @@ def _note_missing(
         return
     places = {resolve_kernel(item.name, kernel): item.place for item in listed}
     try:
-        refuse_missing(graph, places, looked_in=context.extension_folders)
+        folders = context.extension_folders
+        refuse_missing(
+            graph, places, looked_in=context.searched(folders), hint=context.http_hint(folders)
+        )
     except PurekernelError as error:
         errors.append(error)
 

@@ -19,6 +19,7 @@ from purekernel.errors import (
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
 from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.fetch.store import Store
+from purekernel.fetch.urls import is_plain_http
 from purekernel.formats import squashfs
 from purekernel.formats.tinycore import (
     build_dependencies,
@@ -221,9 +222,12 @@ def open_plan_context(
             value is not None and attribute.name not in ("places", "reuse")
         ),
     )
+    policy = evolve(DownloadPolicy(), **chosen)
+    if settings.allow_http:
+        policy = evolve(policy, allow_http=True)
     with Downloads(
         Store(settings.cache_dir),
-        policy=evolve(DownloadPolicy(), **chosen),
+        policy=policy,
         offline=settings.offline,
         reuse=recipe.downloads.reuse,
         report=settings.report,
@@ -234,6 +238,7 @@ def open_plan_context(
             downloads=downloads,
             lock=lock,
             lock_path=path,
+            allow_http=policy.allow_http,
             limits=settings.limits.budgeted(),
         )
         if settings.locked:
@@ -306,6 +311,8 @@ def _gather(context: PlanContext, *, complete: bool, progress: Progress) -> Gath
             fetched=dict(zip(downloads, files, strict=True)),
         )
         raise_all(_contradictions(gathered, locked=context.bound_by_lock))
+        notes = (*plan.notes, *_unauthenticated(gathered.fetched))
+        gathered = evolve(gathered, plan=evolve(plan, notes=notes))
     except (DownloadError, CombinedError) as error:
         if plan.extensions.from_indexes and _may_be_index_fault(error):
             raise _IndexDoubtedError(error) from None
@@ -313,6 +320,21 @@ def _gather(context: PlanContext, *, complete: bool, progress: Progress) -> Gath
             _blame_lock(error)
         raise
     return gathered
+
+
+def _unauthenticated(fetched: Mapping[Download, DownloadedFile | None]) -> list[str]:
+    """Return a note if nothing shows that files come from those who made them."""
+    urls = [
+        file.url
+        for download, file in fetched.items()
+        if file is not None and is_plain_http(file.url) and not download.is_pinned
+    ]
+    if not urls:
+        return []
+    count = "1 file is" if len(urls) == 1 else f"{len(urls)} files are"
+    example = f"{urls[0]}{', …' if len(urls) > 1 else ''}"
+    lacks = "no signature, and no SHA-256 in a recipe or a lock file"
+    return [f"{count} unauthenticated: fetched over plain http, with {lacks} ({example})"]
 
 
 def _may_be_index_fault(error: DownloadError | CombinedError) -> bool:

@@ -15,7 +15,6 @@ from purekernel.formats.gem.compact import GemRelease
 from purekernel.plan.lock import Lock, PinnedGem
 from purekernel.plan.locked import pinned
 from purekernel.plan.plan import GemPlan, PlanContext
-from purekernel.recipe import defaults
 from purekernel.recipe.conventions import Conventions
 from purekernel.repos.rubygems import (
     GemCandidate,
@@ -54,8 +53,8 @@ def plan_gems(
         ruby=None if ruby is None else _version(ruby, context),
         rubygems=conventions.rubygems(context.recipe),
     )
-    servers = tuple(map(context.place, context.recipe.mirrors.gems)) or defaults.GEM_SERVERS
-    live = GemServers(servers, context.downloads)
+    servers = context.gem_servers
+    live = GemServers(context.searched(servers), context.downloads)
     if context.lock is None:
         return evolve(plan, releases=_resolve(listed, live, target), notes=live.notes)
     locked = LockedGems(context.lock, servers, context.place)

@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field
 
-from purekernel.errors import CombinedError, DownloadError, LockError, PurekernelError
+from purekernel.errors import (
+    CombinedError,
+    DependencyError,
+    DownloadError,
+    LockError,
+    PurekernelError,
+)
 from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.model import Download
-from purekernel.fetch.urls import is_url, join_url
+from purekernel.fetch.urls import http_fallbacks, is_url, join_url, redact
 from purekernel.formats.debian.names import parse_choice
 from purekernel.formats.tinycore import DEB
 from purekernel.input import DEFAULT_LIMITS, Limits
@@ -205,6 +211,7 @@ class PlanContext:
         strict: refuse inputs that the lock does not pin, instead of searching the mirrors.
         all_flavours: plan for every flavour at once, as a lock file must.
         use_indexes: use the mirrors' indexes.
+        allow_http: whether plain http mirrors may stand in for https mirrors.
         limits: limits on parsed input.
     """
 
@@ -215,6 +222,7 @@ class PlanContext:
     strict: bool = True
     all_flavours: bool = False
     use_indexes: bool = True
+    allow_http: bool = False
     limits: Limits = DEFAULT_LIMITS
 
     @property
@@ -230,7 +238,7 @@ class PlanContext:
 
     @property
     def extension_folders(self) -> tuple[str, ...]:
-        """URLs or paths of the folders to search for extensions."""
+        """URLs or paths of the folders that may have extensions."""
         chosen = tuple(map(self.place, self.recipe.mirrors.extensions))
         return chosen or tuple(map(self.release.extension_folder, self.mirrors))
 
@@ -242,6 +250,30 @@ class PlanContext:
         return tuple(
             join_url(suffix.sub(self.release.series, folder), "importscripts")
             for folder in self.extension_folders
+        )
+
+    @property
+    def gem_servers(self) -> tuple[str, ...]:
+        """The gem servers."""
+        return tuple(map(self.place, self.recipe.mirrors.gems)) or defaults.GEM_SERVERS
+
+    def searched(self, places: Sequence[str]) -> tuple[str, ...]:
+        """Return the mirrors among ``places`` to look up names on.
+
+        Plain http mirrors after an https mirror are used only for files whose digest is known,
+        unless the user permits more.
+        """
+        fallbacks = () if self.allow_http else http_fallbacks(places)
+        return tuple(place for place in places if place not in fallbacks)
+
+    def http_hint(self, places: Sequence[str]) -> str:
+        """Return what to do if a search failed, and :meth:`searched` left out mirrors."""
+        left_out = [place for place in places if place not in self.searched(places)]
+        if not left_out:
+            return ""
+        return (
+            f"plain http was not tried ({', '.join(map(redact, left_out))}): to permit it, use "
+            "--allow-http"
         )
 
     @property
@@ -266,10 +298,18 @@ class PlanContext:
         Args:
             mirrors: the attribute of the recipe's mirrors.
         """
+        places = {
+            "tinycore": self.extension_folders,
+            "extensions": self.extension_folders,
+            "gems": self.gem_servers,
+        }
+        hint = self.http_hint(places.get(mirrors, ()))
         try:
             yield
         except PurekernelError as error:
             for each in error.errors if isinstance(error, CombinedError) else (error,):
+                if hint and isinstance(each, DownloadError | DependencyError):
+                    each.hint = hint
                 if isinstance(each, DownloadError) and not each.is_network and not each.context:
                     each.within(self.recipe.mirrors.place(mirrors))
             raise

@@ -54,6 +54,7 @@ class Context:
     Attributes:
         cache_dir: the folder of the store of downloads; ``None`` for the user's default.
         offline: use only files that are in the store.
+        allow_http: let plain http mirrors stand in for https mirrors, as the recipe may, too.
         lock_file: path of the lock file; ``None`` for ``purekernel.lock`` beside the recipe.
         no_lock: ignore the lock file.
         locked: require a lock file that fits the recipe.
@@ -76,6 +77,7 @@ class Context:
 
     cache_dir: Path | None = None
     offline: bool = False
+    allow_http: bool = False
     lock_file: Path | None = None
     no_lock: bool = False
     locked: bool = field(default=False, validator=_has_lock)

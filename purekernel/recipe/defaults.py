@@ -7,14 +7,16 @@ from __future__ import annotations
 
 RECIPE_NAME = "purekernel.toml"
 
+# The last one has no https: it is used only if --allow-http permits it, or for pinned files.
 TINYCORE_MIRRORS = (
+    "https://distro.ibiblio.org/tinycorelinux",
+    "https://www.tinycorelinux.net",
     "http://repo.tinycorelinux.net",
-    "http://distro.ibiblio.org/tinycorelinux",
 )
 GEM_SERVERS = ("https://rubygems.org",)
 RUBYGEMS = "https://rubygems.org/rubygems/rubygems-1.8.24.tgz"
-OPEN_VM_TOOLS = "http://downloads.puppetlabs.com/razor/open-vm-tools/mk-open-vm-tools.tar.gz"
-MCOLLECTIVE = "http://downloads.puppetlabs.com/mcollective/mcollective-2.0.0.tgz"
+OPEN_VM_TOOLS = "https://downloads.puppetlabs.com/razor/open-vm-tools/mk-open-vm-tools.tar.gz"
+MCOLLECTIVE = "https://downloads.puppetlabs.com/mcollective/mcollective-2.0.0.tgz"
 
 # A Microkernel's own programs are in lib/ruby/1.8, and this is the last release of Ruby 1.8.
 RUBY = "1.8.7"

@@ -110,7 +110,7 @@ class CoreChoice(Placed):
             "Base ISO",
             "URL or path of the ISO to start from. If not given, the ISO from the mirror.",
             PLACE,
-            "http://mirror.example/tinycorelinux/4.x/x86/release/Core-current.iso",
+            "https://mirror.example/tinycorelinux/4.x/x86/release/Core-current.iso",
         ),
     )
     iso_sha256: str | None = field(
@@ -142,7 +142,7 @@ class Mirrors(Placed):
             "Tiny Core mirrors",
             'Folders that hold "4.x/x86/tcz" and "4.x/x86/release".',
             PLACES,
-            ["http://distro.ibiblio.org/tinycorelinux", "../mirror/tinycorelinux"],
+            ["https://distro.ibiblio.org/tinycorelinux", "../mirror/tinycorelinux"],
         ),
     )
     extensions: tuple[str, ...] = field(
@@ -153,7 +153,7 @@ class Mirrors(Placed):
             "Folders that hold the extensions themselves. They are used in place of the Tiny Core "
             "mirrors.",
             PLACES,
-            ["http://distro.ibiblio.org/tinycorelinux/4.x/x86/tcz"],
+            ["https://distro.ibiblio.org/tinycorelinux/4.x/x86/tcz"],
         ),
     )
     gems: tuple[str, ...] = field(
@@ -789,6 +789,17 @@ class DownloadChoice(Placed):
             "Time limit for a download without a byte of data, in seconds.",
             SECONDS,
             30,
+        ),
+    )
+    allow_http: bool | None = field(
+        default=None,
+        metadata=key(
+            "Allow plain HTTP",
+            "Whether a plain http mirror may stand in for the https mirrors that are listed before "
+            "it. Files with a known SHA-256 may come from it in any case.",
+            FLAG,
+            True,
+            default=False,
         ),
     )
     min_bytes_per_second: float | None = field(

@@ -6,7 +6,8 @@ import gzip as gzip_module
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from purekernel.input import Input
 from purekernel.plan.lock import Lock, parse_lock
 from purekernel.tree import File, Metadata, Tree
 from tests.fetch.answers import cut, redirect, status
+from tests.fetch.fetching import closed_port
 from tests.fetch.server import Server
 from tests.shared import extension
 from tests.workshop import core_iso, notes, two_lines
@@ -67,10 +69,63 @@ def errors(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str]]:
     return two_lines(capsys.readouterr().err)
 
 
+UNAUTHENTICATED = (
+    "{count} unauthenticated: fetched over plain http, with no signature, and no SHA-256 in a "
+    "recipe or a lock file ({url})"
+)
 NEEDS: dict[str, list[str]] = {"bash.tcz": ["readline.tcz"], "readline.tcz": []}
 
 
 # Mirrors
+
+
+@pytest.fixture
+def fallback(here: Path, server: Server) -> Iterator[tuple[Server, str]]:
+    """Write a recipe with an https mirror that is down, and then a plain http mirror."""
+    serve(server, make_repository(NEEDS))
+    with closed_port() as port:
+        write_recipe(f"https://127.0.0.1:{port}", server, extensions='builtin = ["bash"]')
+        yield server, f"{server.url}/{TCZ}"
+
+
+@pytest.mark.parametrize("command", [["fetch", "-q"], ["lock"], ["deps", "bash"]])
+def test_plain_http_mirror_does_not_stand_in_for_https(
+    command: list[str], fallback: tuple[Server, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server, place = fallback
+    assert main(command) == 3
+    ((message, hint),) = errors(capsys)
+    assert "dep.db.gz cannot be fetched: https://127.0.0.1:" in message
+    assert hint == f"plain http was not tried ({place}): to permit it, use --allow-http"
+    assert server.asked == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("permitted_by", ["option", "recipe"])
+def test_permitted_plain_http_mirror_is_used_and_noted(
+    permitted_by: str, fallback: tuple[Server, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _server, place = fallback
+    options = ["--allow-http"] if permitted_by == "option" else []
+    if permitted_by == "recipe":
+        recipe = Path("purekernel.toml")
+        recipe.write_text(recipe.read_text(encoding="utf-8") + "allow-http = true\n")
+    assert main(["fetch", "-q", *options]) == 0
+    skipped, note = notes(capsys.readouterr().err)
+    assert "was skipped" in skipped
+    assert note == UNAUTHENTICATED.format(count="5 files are", url=f"{place}/readline.tcz, …")
+    assert main(["lock", "-q", *options]) == 0
+    assert "unauthenticated" in capsys.readouterr().err
+    # The lock file pins the SHA-256 of every file.
+    shutil.rmtree(os.environ["PUREKERNEL_CACHE"])
+    write_recipe(*load_toml_mirrors(), extensions='builtin = ["bash"]')
+    assert main(["fetch", "-q"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def load_toml_mirrors() -> list[str]:
+    document = tomllib.loads(Path("purekernel.toml").read_text(encoding="utf-8"))
+    return list(document["mirrors"]["tinycore"])
 
 
 @pytest.mark.slow
@@ -385,6 +440,7 @@ def test_skipped_and_unused_names_are_noted(
         "skipped as requested: readline.tcz",
         "skipped as requested: unheard-of.tcz",
         "nothing to skip, as nothing depends on it: zzz.tcz",
+        UNAUTHENTICATED.format(count="3 files are", url=f"{server.url}/{TCZ}/bash.tcz, …"),
     ]
 
 
@@ -525,8 +581,11 @@ def test_invalid_md5_file_beside_a_local_iso_is_noted(
     server.script("/Core.iso.md5.txt?key=1", *[answer] * 9)  # type: ignore[list-item]
     write_recipe(server, more=f'[core]\niso = "{server.url}/Core.iso?key=1"')
     assert main(["build", "--emit", "core", "-q"]) == 0
-    (note,) = notes(capsys.readouterr().err)
+    note, unauthenticated = notes(capsys.readouterr().err)
     assert note.startswith("Core.iso is not checked against an MD5: ")
+    assert unauthenticated == UNAUTHENTICATED.format(
+        count="1 file is", url=f"{server.url}/Core.iso?key=***"
+    )
     assert len(server.statuses("/Core.iso.md5.txt?key=1")) == 1
 
 

@@ -240,7 +240,10 @@ def test_damaged_lock_is_reported(workshop: Workshop, capsys: pytest.CaptureFixt
     assert main(["build", "-q"]) == 1
     assert two_lines(capsys.readouterr().err) == [
         (
-            "purekernel.lock: invalid 'core': must be text, got 3",
+            (
+                "purekernel.lock: invalid 'core': must be a series and an architecture, such as "
+                "4.x/x86, got 3"
+            ),
             "restore the file, or delete it and run 'purekernel lock'",
         )
     ]

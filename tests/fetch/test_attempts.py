@@ -162,6 +162,7 @@ def test_no_pause_after_last_attempt() -> None:
     pauses: list[float] = []
     rounds = Rounds(
         Download(name="a", urls=("http://a/a",)),
+        refused={},
         policy=PAUSING,
         reachability=Reachability(),
         sleep=pauses.append,

@@ -252,7 +252,7 @@ CORPUS = {
         ("line 3: item 1 of 'tinycore' must be a URL or a path, "
         'got "http://…@mirror.example/ "'),
         ("write, for example, "
-        'tinycore = ["http://distro.ibiblio.org/tinycorelinux", "../mirror/tinycorelinux"]'),
+        'tinycore = ["https://distro.ibiblio.org/tinycorelinux", "../mirror/tinycorelinux"]'),
     ),
     "[extensions]\nmirror = ['a b']": (
         f"line 2: item 1 of 'mirror' must be {NAME}, got \"a b\"",

@@ -178,9 +178,21 @@ class DebianArchive:
                 size_bytes=file.size_bytes,
                 sha512=None if file.sha256 is not None else file.sha512,
                 sha256=file.sha256,
+                digest_source=self._source(place),
                 md5=None if strong else file.md5,
             ),
         )
+
+    def _source(self, place: IndexPlace) -> str:
+        """Return the URL that the digests of an index depend on; empty if a signature proves it."""
+        if self._keyring is not None:
+            return ""
+        listed = (url for url, path in place.releases if self._lists(url, path))
+        return next(listed, place.url)
+
+    def _lists(self, url: str, path: str) -> bool:
+        release = self._releases.get(url)
+        return release is not None and path in release.files
 
     def _indexes(self) -> tuple[tuple[IndexPlace, PackagesIndex], ...]:
         if self._loaded is None:
@@ -212,6 +224,7 @@ class DebianArchive:
                     urls=(place.url, place.by_digest(listed)),
                     sha512=listed.sha512 if listed.sha256 is None else None,
                     sha256=listed.sha256,
+                    digest_source="" if self._keyring is not None else url,
                     size_bytes=listed.size_bytes,
                 )
         if self._keyring is not None:

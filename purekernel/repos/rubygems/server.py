@@ -182,6 +182,7 @@ class GemServer:
                 ),
                 kind=FileKind.TAR,
                 sha256=release.sha256,
+                digest_source=self._server,
             ),
         )
 

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
+from attrs import evolve
 
-from purekernel.errors import DownloadError
+from purekernel.errors import DownloadError, OfflineError
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
 from purekernel.fetch.store import Store
 from tests.fetch.answers import cut, raw, redirect, silence
-from tests.fetch.fetching import NETWORK_HINT, QUICK, extension, fetch, want, why_not
+from tests.fetch.fetching import (
+    NETWORK_HINT,
+    QUICK,
+    extension,
+    fetch,
+    md5,
+    sha256,
+    want,
+    why_not,
+)
 from tests.fetch.server import Server
 
 CONTENT = extension(100_000)
@@ -206,3 +218,63 @@ def test_tls_connections_are_reused(secure: Server, trusted: Path, store: Store)
     with Downloads(store, policy=policy) as downloads:
         assert [downloads.load(one) for one in downloads.fetch_all(wanted) if one] == [CONTENT] * 5
     assert secure.connections == 1
+
+
+@pytest.fixture
+def fallback(secure: Server, trusted: Path, server: Server) -> tuple[str, str]:
+    """Return the URL of a file that an https mirror lacks, and a plain http mirror has."""
+    return f"{secure.url}/a.tcz", server.put("/a.tcz", CONTENT)
+
+
+def test_plain_http_does_not_stand_in_for_https(
+    fallback: tuple[str, str], server: Server, store: Store
+) -> None:
+    secure_url, plain_url = fallback
+    assert why_not(store, secure_url, plain_url) == (
+        DownloadError,
+        (
+            f"a.tcz cannot be fetched: {plain_url}: not tried, because plain http must not stand "
+            f"in for https; {secure_url}: not found"
+        ),
+        "use another https mirror, or permit plain http with --allow-http",
+    )
+    assert why_not(store, secure_url, plain_url, md5=md5(CONTENT))[0] is DownloadError
+    # A digest from an index that any host on the way can change proves nothing.
+    plain_index = {"sha256": sha256(CONTENT), "digest_source": "HTTP://mirror.example/info"}
+    assert why_not(store, secure_url, plain_url, **plain_index)[0] is DownloadError
+    assert fetch(store, secure_url, plain_url, optional=True) is None
+    with Downloads(store, policy=QUICK) as downloads:
+        assert downloads.sizes([want(secure_url, plain_url)]) == {want(secure_url, plain_url): None}
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sha256": sha256(CONTENT)},
+        {"sha256": sha256(CONTENT), "digest_source": "https://mirror.example/info"},
+        {"sha256": sha256(CONTENT), "digest_source": "/mnt/mirror/info"},
+        {"sha512": hashlib.sha512(CONTENT).hexdigest()},
+        {"policy": evolve(QUICK, allow_http=True)},
+    ],
+)
+def test_plain_http_stands_in_for_pinned_files_or_if_permitted(
+    fields: dict[str, Any], fallback: tuple[str, str], store: Store
+) -> None:
+    assert fetch(store, *fallback, **fields) == CONTENT
+
+
+def test_plain_http_is_used_where_it_is_the_first_choice(
+    fallback: tuple[str, str], store: Store, tmp_path: Path
+) -> None:
+    secure_url, plain_url = fallback
+    assert fetch(store, plain_url, secure_url) == CONTENT
+    assert fetch(store, str(tmp_path / "a.tcz"), plain_url) == CONTENT
+
+
+def test_stored_file_of_refused_mirror_is_not_used_offline(
+    fallback: tuple[str, str], store: Store
+) -> None:
+    assert fetch(store, fallback[1]) == CONTENT
+    kind, message, _hint = why_not(store, *fallback, offline=True)
+    assert (kind, "must not stand in for https" in message) == (OfflineError, True)
