@@ -1,4 +1,4 @@
-"""Turn Ctrl-C, SIGTERM and SIGHUP into an exception."""
+"""Turn Ctrl-C, Ctrl-Break, SIGTERM and SIGHUP into an exception."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
-# Windows has no SIGHUP.
+# Windows has no SIGHUP. Only Windows has SIGBREAK: Ctrl-Break, and the end of a console or session.
 SIGNALS: tuple[signal.Signals, ...] = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)
 )
 
 
@@ -32,7 +34,7 @@ class Interruption(BaseException):
 
 
 def end_on_signals() -> Callable[[], None]:
-    """Raise :class:`Interruption` on the first Ctrl-C, SIGTERM or SIGHUP.
+    """Raise :class:`Interruption` on the first Ctrl-C, Ctrl-Break, SIGTERM or SIGHUP.
 
     Further signals are ignored, so that cleaning up is not interrupted. Signals that the calling
     process ignores (nohup) or handles stay as they are. Outside the main thread, nothing changes.

@@ -42,6 +42,46 @@ def test_signal_raises_one_interruption(name: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "cleaned up\n", "")
 
 
+def test_ctrl_break_of_windows_ends_a_command_with_status_130(tmp_path: Path) -> None:
+    done = run(
+        "import os, signal, sys\n"
+        f"{DEFAULT_SIGNALS}"
+        "signal.SIGBREAK = signal.SIGUSR1\n"  # another signal that no one handles stands for it
+        "from purekernel.cli import main\n"
+        "from purekernel.host import write\n"
+        "publish = write._Outputs.commit\n"
+        "def press(self):\n"
+        "    os.kill(os.getpid(), signal.SIGBREAK)\n"
+        "    return publish(self)\n"
+        "write._Outputs.commit = press\n"
+        "status = main(['build', '--sample', '-q'])\n"
+        "print(signal.getsignal(signal.SIGBREAK) == signal.SIG_DFL)\n"
+        "sys.exit(status)\n",
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stdout) == (130, "True\n")
+    assert done.stderr.startswith("purekernel: interrupted\n  every output is complete")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_break_waits_until_outputs_have_their_names(tmp_path: Path) -> None:
+    done = run(
+        "import os, signal\n"
+        f"{DEFAULT_SIGNALS}"
+        "signal.SIGBREAK = signal.SIGUSR1\n"
+        "from purekernel.interruption import Interruption, end_on_signals, undisturbed\n"
+        "end_on_signals()\n"
+        "try:\n"
+        "    with undisturbed():\n"
+        "        os.kill(os.getpid(), signal.SIGBREAK)\n"
+        "        print('complete')\n"
+        "except Interruption:\n"
+        "    print('ended')\n",
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "complete\nended\n", "")
+
+
 def test_ignored_signals_stay_ignored(tmp_path: Path) -> None:
     done = run(
         "import os, signal\n"
