@@ -169,7 +169,10 @@ def _project_path(recipe: Path, project: Path) -> str:
     """Return the path of ``project`` to write into ``recipe``."""
     if project.is_absolute():
         return project.as_posix()
-    return Path(os.path.relpath(project, recipe.parent)).as_posix()
+    try:
+        return Path(os.path.relpath(project, recipe.parent)).as_posix()
+    except ValueError:  # on Windows, a path on another drive
+        return project.resolve().as_posix()
 
 
 def _encode(text: str, project: Path | None) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import BinaryIO
 
 from attrs import evolve
@@ -241,19 +241,37 @@ def inside_image(text: str, sources: Sequence[Path]) -> bytes:
     """Return the path in the image for ``text``, by the rules of mksquashfs.
 
     A text that starts with ``/``, ``./`` or ``../`` is a path on the host, and must be below one
-    of ``sources``. Any other text is a path in the image.
+    of ``sources``; a link there stands for itself. Any other text is a path in the image.
 
     Raises:
         UsageError: the path on the host is outside all sources.
     """
-    if not (Path(text).is_absolute() or text.startswith(("./", "../"))):
-        return parse_path(os.fsencode(text))
+    if not is_host_path(text):
+        return parse_path(image_name(text.replace("\\", "/") if ON_WINDOWS else text))
+    given = Path(text)
+    # Only the folder is resolved, unless the last component is a folder by another name.
+    resolved = given.resolve() if given.name in ("", "..") else given.parent.resolve() / given.name
     for source in sources:
-        relative = os.path.relpath(os.path.realpath(text), os.path.realpath(source))
-        if relative != ".." and not relative.startswith(".." + os.sep):
-            path = parse_path(image_name(relative.replace(os.sep, "/") if ON_WINDOWS else relative))
+        relative = below(resolved, source.resolve())
+        if relative is not None:
+            path = parse_path(image_name(relative))
             return path if len(sources) == 1 else join(image_name(source.resolve().name), path)
     raise UsageError(f"{text} is outside all sources", hint="use the path inside the image")
+
+
+def is_host_path(text: str, *, windows: bool = ON_WINDOWS) -> bool:
+    """Return whether ``text`` is a path on the host, not in the image."""
+    if windows:
+        return bool(PureWindowsPath(text).anchor) or text.startswith(("./", "../", ".\\", "..\\"))
+    return text.startswith(("/", "./", "../"))
+
+
+def below(path: PurePath, top: PurePath) -> str | None:
+    """Return the path below ``top`` with slashes, or ``None`` if it is outside."""
+    try:
+        return path.relative_to(top).as_posix()
+    except ValueError:
+        return None
 
 
 def leave_out(tree: Tree, paths: Iterable[bytes]) -> tuple[Tree, list[bytes]]:

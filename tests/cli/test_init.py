@@ -79,3 +79,18 @@ def test_force_replaces_the_recipe(here: Path) -> None:
     (here / "purekernel.toml").write_text("# mine\n")
     assert main(["init", "--force"]) == 0
     assert load_recipe(here / "purekernel.toml").name == "my-core"
+
+
+def test_project_on_another_drive_is_written_with_its_full_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: str, _start: str) -> str:
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "razor").mkdir()
+    (tmp_path / "razor/rz_mk_init.rb").write_text("")
+    monkeypatch.setattr("os.path.relpath", refuse)
+    assert main(["init", "--from-razor", "razor", "--minimal", "x"]) == 0
+    text = (tmp_path / "x/purekernel.toml").read_text(encoding="utf-8")
+    assert f'project = "{(tmp_path / "razor").resolve().as_posix()}"' in text

@@ -8,7 +8,7 @@ import stat
 import tarfile
 import zlib
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
@@ -18,6 +18,7 @@ from purekernel.formats.squashfs import open_squashfs, parse_squashfs
 from purekernel.formats.squashfs.codecs import Codec
 from purekernel.formats.squashfs.layout import SuperblockFlag
 from purekernel.input import Input
+from purekernel.tools.mksquashfs import below, is_host_path
 from purekernel.tree import Device, DeviceKind, Directory, Fifo, File, Metadata, Symlink, Tree
 from tests.formats.test_squashfs import check_against_disk, plant
 from tests.formats.test_squashfs_writer import build, varied_tree, with_files
@@ -156,6 +157,61 @@ def test_excluded_paths_are_omitted(folder: Path, capsys: pytest.CaptureFixture[
     assert names(read("y.tcz")) == {b"", b"usr", b"usr/share", b"usr/share/text"}
     assert tool("mksquashfs", "root", "z.tcz", "-quiet", "-e", "../elsewhere") == 2
     assert "../elsewhere is outside all sources" in capsys.readouterr().err
+
+
+@pytest.mark.oracle
+@posix
+def test_excluded_link_on_the_host_is_excluded_itself(folder: Path) -> None:
+    (folder / "root/link").symlink_to("usr/share")
+    (folder / "outside").symlink_to(folder / "root")
+    assert tool("mksquashfs", "root", "x.tcz", "-quiet", "-e", "./root/link") == 0
+    assert b"link" not in names(read("x.tcz"))
+    assert b"usr/share/text" in names(read("x.tcz"))
+    # Folders on the way to it are followed.
+    assert tool("mksquashfs", "root", "y.tcz", "-quiet", "-e", "./outside/usr/bin/../share") == 0
+    assert b"usr/share" not in names(read("y.tcz"))
+    assert b"link" in names(read("y.tcz"))
+    run(require("mksquashfs"), "root", "judge", "-quiet", "-e", "./root/link", cwd=folder)
+    assert names(read("judge")) == names(read("x.tcz"))
+
+
+@pytest.mark.parametrize(
+    ("path", "top", "expected"),
+    [
+        ("C:\\root\\usr\\share", "C:\\root", "usr/share"),
+        ("c:/ROOT/usr", "C:\\root", "usr"),
+        ("C:\\root", "C:\\root", "."),
+        ("D:\\root\\usr", "C:\\root", None),
+        ("\\\\server\\share\\root\\usr", "C:\\root", None),
+        ("C:\\rooted\\usr", "C:\\root", None),
+        ("C:\\", "C:\\root", None),
+    ],
+)
+def test_path_on_another_drive_is_outside(path: str, top: str, expected: str | None) -> None:
+    assert below(PureWindowsPath(path), PureWindowsPath(top)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "on_windows", "elsewhere"),
+    [
+        ("usr/share", False, False),
+        ("./usr", True, True),
+        ("../usr", True, True),
+        ("/usr", True, True),
+        (".usr", False, False),
+        ("..\\usr", True, False),
+        (".\\usr", True, False),
+        ("D:\\usr", True, False),
+        ("D:usr", True, False),
+        ("\\usr", True, False),
+        ("usr\\share", False, False),
+    ],
+)
+def test_host_path_is_told_from_path_in_the_image(
+    text: str, on_windows: bool, elsewhere: bool
+) -> None:
+    assert is_host_path(text, windows=True) is on_windows
+    assert is_host_path(text, windows=False) is elsewhere
 
 
 def test_sort_file_orders_the_contents(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
