@@ -98,10 +98,18 @@ def _fuzz(names: list[str], options: argparse.Namespace) -> int:
         print(outcome, flush=True)
         if outcome.finding is not None:
             found.append(outcome)
-            print(outcome.log.decode("utf-8", "replace")[-6000:])
+            print(_shown(outcome.log))
     for outcome in found:
         print(f"replay it: python -m fuzz --replay {outcome.name} --input {outcome.finding}")
     return 1 if found else 0
+
+
+def _shown(log: bytes) -> str:
+    """Return the end of a log, without the lines on progress."""
+    lines = log.decode("utf-8", "replace").splitlines()
+    return "\n".join(line for line in lines if not line.startswith(("#", "INFO:", "WARNING:")))[
+        -6000:
+    ]
 
 
 def _planted(names: list[str], options: argparse.Namespace) -> int:
@@ -110,7 +118,7 @@ def _planted(names: list[str], options: argparse.Namespace) -> int:
         print(discovery, flush=True)
         if not discovery.is_found:
             missed += 1
-            print(discovery.outcome.log.decode("utf-8", "replace")[-3000:])
+            print(_shown(discovery.outcome.log))
     print(f"{missed} planted bugs were not found" if missed else "every planted bug was found")
     return 1 if missed else 0
 

@@ -16,6 +16,7 @@ import purekernel
 from purekernel.errors import PurekernelError
 from purekernel.input import Input, Limits
 from purekernel.records import frozen
+from purekernel.tree import Tree
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -147,3 +148,13 @@ def require_equal(what: str, found: object, expected: object) -> None:
     """Raise FindingError unless a value that was written and read again is the same."""
     if found != expected:
         raise FindingError(f"{what}: written and read again, {expected!r:.2000} is {found!r:.2000}")
+
+
+def require_same_tree(what: str, found: Tree, expected: Tree) -> None:
+    """Raise FindingError, with the paths that differ, unless both trees are the same."""
+    if found == expected:
+        return
+    one, other = ({path: repr(node) for path, node in tree.walk()} for tree in (found, expected))
+    paths = [path for path in {**other, **one} if one.get(path) != other.get(path)]
+    shown = "; ".join(f"{path!r}: {other.get(path)} is {one.get(path)}" for path in paths[:3])
+    raise FindingError(f"{what}: written and read again, {shown or 'hard links differ'}")

@@ -51,9 +51,12 @@ class GemVersion:
             ValueError: it is not a version.
         """
         stripped = text.strip(BLANKS)
-        if len(stripped) > MAX_VERSION_CHARS or _VERSION.fullmatch(stripped) is None:
-            raise ValueError(f"{stripped[:40]!r} is not a version of a gem")
+        # RubyGems accepts "1-a-", but not "1.pre.a.pre.", which it writes for it.
         self.text = stripped.replace("-", ".pre.")
+        if len(self.text) > MAX_VERSION_CHARS or not (
+            _VERSION.fullmatch(stripped) and _VERSION.fullmatch(self.text)
+        ):
+            raise ValueError(f"{stripped[:40]!r} is not a version of a gem")
 
     @cached_property
     def segments(self) -> Segments:

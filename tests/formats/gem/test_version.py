@@ -58,7 +58,7 @@ def test_release_and_bump_of_a_version(text: str, release: str, bump: str) -> No
 @pytest.mark.parametrize(
     "text",
     ["", " ", "a", "1.", ".1", "1..2", "1 2", "1.0\n2", "v1", "1_0", "1.0-", "1.0-.a", "1,0",
-     "\uff11", "1.é", "1\0", "9" * 201],
+     "\uff11", "1.é", "1\0", "9" * 201, "4--cc", "1-a-", "1" + "-a" * 99],
 )  # fmt: skip
 def test_malformed_version_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a version of a gem"):
@@ -106,6 +106,8 @@ def test_segments_equal_those_of_rubygems() -> None:
     texts = random_texts(random.Random(2), 4000)
     theirs = ask(
         "$answer = $cases.map { |text| v = Gem::Version.new(text) rescue next;"
+        # RubyGems cannot read back what it writes for "1-a-".
+        " next unless Gem::Version.correct?(v.to_s);"
         " [v.to_s, v.segments, v.canonical_segments, v.prerelease?, v.release.to_s, v.bump.to_s] }",
         texts,
     )
