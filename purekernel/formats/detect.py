@@ -72,6 +72,7 @@ class FileKind(Enum):
 # Kinds that purekernel does not read: where their magic number is, the number, and the kind. The
 # first hold files or compressed data.
 _OTHER_ARCHIVES = (
+    (257, b"ustar", "a tar archive with a damaged header"),
     (0, b"LZIP\x01", "an lzip file"),
     (0, b"\x89LZO\0\r\n\x1a\n", "an lzop file"),
     (0, b"\x1f\x9d", "a file of compress (.Z)"),
@@ -116,6 +117,15 @@ _ARCHIVES = frozenset(FileKind) - {
     FileKind.PNG, FileKind.JPEG, FileKind.WOFF2, FileKind.BZIMAGE, FileKind.ELF, FileKind.TEXT,
     FileKind.OTHER,
 }  # fmt: skip
+
+_COMPRESSED_ENDINGS = (
+    ".gz", ".bz2", ".xz", ".lzma", ".zst", ".lz4", ".lz", ".lzo", ".z",
+    ".tgz", ".taz", ".tbz", ".tbz2", ".tz2", ".txz", ".tlz", ".tzst",
+)  # fmt: skip
+_ARCHIVE_ENDINGS = (
+    *_COMPRESSED_ENDINGS, ".tar", ".cpio", ".deb", ".gem", ".rpm", ".zip", ".7z", ".rar",
+    ".tcz", ".squashfs", ".sqfs", ".sfs", ".iso", ".img",
+)  # fmt: skip
 
 _TAR_BLOCK_BYTES = 512
 _TAR_CHECKSUM = slice(148, 156)
@@ -176,6 +186,21 @@ def name_kind(data: Buffer) -> str | None:
 def is_archive(data: Buffer) -> bool:
     """Return whether ``data`` holds files or is compressed, also if purekernel cannot read it."""
     return detect(data) in _ARCHIVES or _find_other(data, _OTHER_ARCHIVES) is not None
+
+
+def has_tar_magic(view: memoryview) -> bool:
+    """Return whether ``view`` starts with a tar header, which may be damaged."""
+    return _has_magic(view, FileKind.TAR)
+
+
+def is_archive_name(name: str) -> bool:
+    """Return whether a file of this name should hold files or be compressed."""
+    return name.lower().endswith(_ARCHIVE_ENDINGS)
+
+
+def is_compressed_name(name: str) -> bool:
+    """Return whether a file of this name should be compressed."""
+    return name.lower().endswith(_COMPRESSED_ENDINGS)
 
 
 def _find_other(data: Buffer, kinds: tuple[tuple[int, bytes, str], ...]) -> str | None:

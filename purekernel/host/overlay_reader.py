@@ -9,7 +9,7 @@ from purekernel.errors import InputError
 from purekernel.formats import squashfs
 from purekernel.formats.compression import COMPRESSED, check_end, unpack_streams
 from purekernel.formats.cpio import parse_cpio
-from purekernel.formats.detect import FileKind, detect, name_kind
+from purekernel.formats.detect import FileKind, detect, has_tar_magic, is_compressed_name, name_kind
 from purekernel.formats.inflate import skip_zeros
 from purekernel.formats.mtree import apply_manifest, is_mtree
 from purekernel.formats.tar import parse_tar
@@ -48,12 +48,13 @@ def load_layer(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> La
     return parse_layer(Input(data, name=str(path), limits=limits))
 
 
-def parse_layer(file: Input, *, what: str = "overlay") -> Layer:
+def parse_layer(file: Input, *, what: str = "overlay", hint: str = "") -> Layer:
     """Parse an overlay from an archive or image; detect its format by its content.
 
     Args:
         file: the archive or image.
         what: what ``file`` should be, for messages.
+        hint: what to do if the format is unknown; by default, to give a supported one.
 
     Raises:
         InputError: the format is unknown.
@@ -68,28 +69,35 @@ def parse_layer(file: Input, *, what: str = "overlay") -> Layer:
         file.count_data()
     plain = file.unpacked(file.data if first is None else first.content)
     kind = detect(plain.data)
-    if kind is FileKind.CPIO or _is_padded_core(plain):
+    tree: Tree | None
+    if kind is FileKind.CPIO or is_padded_core(plain):
         # An initramfs may have further parts, with another compression.
         tree = parse_cpio(file, first=first)
     else:
         if first is not None:
             check_end(file, first)
-        tree = _parse_plain(plain, kind, what)
+        # Zeros are an empty tar archive, but no compressed file.
+        is_zeros = is_compressed_name(file.name) and skip_zeros(file.view, 0) == len(file)
+        tree = None if is_zeros else _parse_plain(plain, kind)
+    if tree is None:
+        message = _wrong_kind(file.name, plain.data, what)
+        raise InputError(message, hint=hint or f"give {ACCEPTED}")
     return Layer(source=file.name, tree=tree)
 
 
-def _is_padded_core(file: Input) -> bool:
+def _parse_plain(file: Input, kind: FileKind) -> Tree | None:
+    """Return the tree in a tar archive or squashfs image; ``None`` for another kind of file."""
+    if kind is FileKind.SQUASHFS:
+        return squashfs.parse_squashfs(file)
+    if kind is FileKind.TAR or has_tar_magic(file.view):
+        return parse_tar(file)
+    return None
+
+
+def is_padded_core(file: Input) -> bool:
     """Return whether ``file`` is an initramfs that starts with zeros, as the kernel permits."""
     start = skip_zeros(file.view, 0)
     return start > 0 and detect(file.view[start:]) in (FileKind.CPIO, *COMPRESSED)
-
-
-def _parse_plain(file: Input, kind: FileKind, what: str) -> Tree:
-    if kind is FileKind.SQUASHFS:
-        return squashfs.parse_squashfs(file)
-    if kind is FileKind.TAR:
-        return parse_tar(file)
-    raise InputError(_wrong_kind(file.name, file.data, what), hint=f"give {ACCEPTED}")
 
 
 def _wrong_kind(name: str, plain: Buffer, what: str) -> str:

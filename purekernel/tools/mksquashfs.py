@@ -13,12 +13,11 @@ from attrs import evolve
 from purekernel.encode.encoders import Effort
 from purekernel.encode.squashfs import SquashfsCompression, make_codec
 from purekernel.errors import InputError, UsageError, raise_all
-from purekernel.formats.compression import COMPRESSED
-from purekernel.formats.detect import FileKind, detect, is_archive, name_kind
+from purekernel.formats.detect import is_archive, is_archive_name
 from purekernel.formats.squashfs import Options, write_squashfs
 from purekernel.formats.text import UTF_8_MARK
 from purekernel.host.below import image_name
-from purekernel.host.overlay_reader import parse_layer
+from purekernel.host.overlay_reader import is_padded_core, parse_layer
 from purekernel.host.read import is_folder, load_file
 from purekernel.host.rootfs_folder import load_host_file, load_root_folder
 from purekernel.host.windows_names import ON_WINDOWS
@@ -31,10 +30,11 @@ from purekernel.tree import ROOT, Directory, File, Metadata, Tree, clamp_times, 
 from purekernel.tree.path import is_below, join
 
 # The root folder of an image of several sources, as mksquashfs makes it: root's, mode 0777.
-# The sources that give their content instead of a file.
-_ARCHIVES = COMPRESSED | {FileKind.CPIO, FileKind.SQUASHFS, FileKind.TAR}
-
 _TOP = Directory(metadata=Metadata(mode=0o777))
+
+_OTHER_ARCHIVE_HINT = (
+    "unpack it and give the folder; to add the file as it is, give the folder that contains it"
+)
 
 
 @frozen(kw_only=True)
@@ -165,8 +165,9 @@ def gather(
 ) -> Tree:
     """Return the tree of ``sources``.
 
-    A single folder or archive (tar, cpio, squashfs) gives its content. A single other file, or
-    each of several sources, is added under its own name.
+    A single folder or archive (tar, cpio, squashfs) gives its content. A single file that should
+    be an archive, by its first bytes or the ending of its name, and cannot be read is an error.
+    Any other single file, and each of several sources, is added under its own name.
 
     Args:
         sources: paths on the host.
@@ -185,14 +186,9 @@ def gather(
         if is_folder(source):
             return _folder(source, limits, xattrs=xattrs)
         data = load_file(source, limits=limits)
-        if detect(data) in _ARCHIVES:
-            return parse_layer(Input(data, name=str(source), limits=limits), what="source").tree
-        if is_archive(data):
-            raise InputError(
-                f"{source} is {name_kind(data)}, which is not supported as a source",
-                hint="unpack it and give the folder; to add the file as it is, give the folder "
-                "that contains it",
-            )
+        file = Input(data, name=str(source), limits=limits)
+        if is_archive(data) or is_archive_name(source.name) or is_padded_core(file):
+            return parse_layer(file, what="source", hint=_OTHER_ARCHIVE_HINT).tree
     tree = Tree(_TOP)
     for source in sources:
         name = parse_path(image_name(source.resolve().name or "root"))

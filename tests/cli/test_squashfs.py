@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
+import random
 import stat
 import tarfile
 import zlib
@@ -17,6 +19,7 @@ from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.squashfs import open_squashfs, parse_squashfs
 from purekernel.formats.squashfs.codecs import Codec
 from purekernel.formats.squashfs.layout import SuperblockFlag
+from purekernel.formats.tar import build_tar
 from purekernel.input import Input
 from purekernel.tools.mksquashfs import below, is_host_path
 from purekernel.tree import Device, DeviceKind, Directory, Fifo, File, Metadata, Symlink, Tree
@@ -127,6 +130,53 @@ def test_archives_and_images_are_packed(folder: Path) -> None:
     assert Path("again.tcz").read_bytes() == Path("from-cpio.tcz").read_bytes()
 
 
+def small_tree() -> Tree:
+    tree = Tree()
+    content = random.Random(1).randbytes(2000)
+    tree.add(b"f", File(metadata=Metadata(mode=0o644), content=content))
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.tar", b"", "x.tar is not a known kind of source: it starts with nothing"),
+        ("x.tar.gz", b"text", "x.tar.gz is not a known kind of source: it starts with 74 65 78 74"),
+        (
+            "core.gz",
+            bytes(20_000),
+            "core.gz is not a known kind of source: it starts with 00 00 00 00 00 00",
+        ),
+        ("x.tcz", b"hsqs", "x.tcz, byte 0: expected a squashfs image (68 73 71 73), got"),
+        ("short.tar", build_tar(small_tree())[:300], "short.tar, byte 0: expected a tar header"),
+        (
+            "damaged",
+            b"\1" + build_tar(small_tree())[1:],
+            "damaged, byte 0: expected a valid tar header, got bad checksum",
+        ),
+        (
+            "cut",
+            gzip.compress(build_tar(small_tree()))[:200],
+            "cut, byte 200: expected the rest of a deflate stream, got the end of the file",
+        ),
+        ("half", build_cpio(small_tree())[:200], "half, byte 200: expected "),
+        ("lz", b"LZIP\1" + bytes(40), "lz is an lzip file, which is not supported as a source"),
+    ],
+)
+def test_file_that_should_be_an_archive_is_no_file_of_an_image(
+    folder: Path, name: str, content: bytes, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(name).write_bytes(content)
+    assert tool("mksquashfs", name, "out.tcz") == 1
+    first, _hint = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"purekernel: {message}")
+    assert not Path("out.tcz").exists()
+    Path("as-it-is").mkdir()
+    Path(name).rename(Path("as-it-is") / name)
+    assert tool("mksquashfs", "as-it-is", "out.tcz", "-quiet") == 0
+    assert read("out.tcz").read(name) == content
+
+
 def test_archive_of_an_unsupported_kind_is_no_file_of_an_image(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,8 +192,9 @@ def test_sources_are_packed_side_by_side(folder: Path) -> None:
     (folder / "more.tar").write_bytes(b"no archive, by the way")
     assert tool("mksquashfs", "root/usr", "more.tar", "x.tcz") == 0
     assert {b"usr/bin/tool", b"more.tar"} < names(read("x.tcz"))
-    assert tool("mksquashfs", "more.tar", "y.tcz") == 0
-    assert names(read("y.tcz")) == {b"", b"more.tar"}
+    (folder / "more").write_bytes(b"no archive")
+    assert tool("mksquashfs", "more", "y.tcz") == 0
+    assert names(read("y.tcz")) == {b"", b"more"}
     assert tool("mksquashfs", "root", str(folder / "root"), "z.tcz") == 1
 
 

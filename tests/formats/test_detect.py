@@ -17,7 +17,14 @@ from fixtures.core_iso import make_core_iso
 from fixtures.kernel import make_kernel
 from purekernel.formats.compress import build_zstd
 from purekernel.formats.cpio import build_cpio
-from purekernel.formats.detect import FileKind, detect, is_archive, name_kind
+from purekernel.formats.detect import (
+    FileKind,
+    detect,
+    is_archive,
+    is_archive_name,
+    is_compressed_name,
+    name_kind,
+)
 from purekernel.formats.tar import build_tar
 from purekernel.tree import File, Metadata, Tree
 from tests.debs import ar
@@ -98,6 +105,22 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize(
+    ("name", "archive", "compressed"),
+    [
+        ("x.tar", True, False),
+        ("core.gz", True, True),
+        ("A.TGZ", True, True),
+        ("x.tcz", True, False),
+        ("notes.txt", False, False),
+        ("tar", False, False),
+    ],
+)
+def test_ending_tells_what_a_file_should_be(name: str, archive: bool, compressed: bool) -> None:
+    assert is_archive_name(name) is archive
+    assert is_compressed_name(name) is compressed
+
+
 @pytest.mark.parametrize(("data", "kind"), CASES.values(), ids=CASES)
 def test_kind_is_detected(data: bytes, kind: FileKind) -> None:
     assert detect(data) is kind
@@ -131,6 +154,7 @@ def test_any_bytes_have_a_kind(data: bytes) -> None:
         (b"LZIP\1" + bytes(20), "an lzip file", True),
         (b"070707" + b"0" * 70, "a cpio archive of the old portable format (odc)", True),
         (bytes(0x438) + b"\x53\xef" + bytes(600), "an ext2, ext3 or ext4 file system", True),
+        (bytes(257) + b"ustar", "a tar archive with a damaged header", True),
         (b"sqsh" + bytes(92), "a big-endian squashfs image", True),
         (bytes(510) + b"\x55\xaa", "a disk image with a boot sector", False),
         (b"MZ" + bytes(100), "an EFI or Windows program", False),

@@ -929,6 +929,14 @@ def test_missing_zeros_at_the_end_are_reported() -> None:
         assert notes == [MAY_BE_CUT_OFF]
 
 
+def test_empty_file_is_refused() -> None:
+    with pytest.raises(FormatError) as caught:
+        parse(b"")
+    assert str(caught.value) == (
+        "a.tar, byte 0: expected a tar header of 512 bytes, got the end of the file"
+    )
+
+
 def test_one_block_of_zeros_ends_an_archive() -> None:
     assert noted(member("a", b"x") + bytes(512)) == (parse(member("a", b"x") + END), [])
 

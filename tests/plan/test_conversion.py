@@ -80,10 +80,24 @@ def test_extension_name_option_is_used() -> None:
 def test_invalid_packages_are_refused() -> None:
     with pytest.raises(FormatError, match=r"tool\.deb, byte 0: expected an ar archive"):
         convert_package(b"no package", source="tool.deb")
-    with pytest.raises(PathError, match=r"tool\.deb: data\.tar\.xz, byte 0: .* absolute"):
-        convert_package(deb(data=[entry("/etc/passwd", b"")]), source="tool.deb")
+    with pytest.raises(PathError, match=r"tool\.deb: data\.tar\.xz, byte 0: .* '\.\.'"):
+        convert_package(deb(data=[entry("/../etc/passwd", b"")]), source="tool.deb")
     with pytest.raises(LimitError, match="at most 10 bytes"):
         convert_package(deb(), source="tool.deb", limits=Limits(unpacked_bytes=10))
+
+
+def test_unusual_archives_in_a_package_are_in_the_notes() -> None:
+    data = deb(data=[entry("/opt/a", b"old"), entry("./opt/a", b"new")])
+    extension, notes = convert_package(data + b"junk", source="tool.deb")
+    assert extension.file.read("opt/a") == b"new"
+    assert notes == (
+        f"tool.deb: ignored 4 bytes after data.tar.xz, at byte {len(data)}",
+        (
+            "tool.deb: data.tar.xz: 1 member replaces an earlier one of the same name: "
+            "'opt/a' at byte 1024 replaces the one at byte 0"
+        ),
+        "tool.deb: data.tar.xz: removed the leading '/' from 1 name: '/opt/a'",
+    )
 
 
 @pytest.mark.oracle

@@ -170,8 +170,9 @@ class _TarArchive:
         offset = self._position
         block = bytes(self._view[offset : offset + BLOCK_BYTES])
         if len(block) < BLOCK_BYTES:
-            if any(block):
-                raise self.file.fail(offset, "a tar header of 512 bytes", f"{len(block)} bytes")
+            if any(block) or not offset:
+                got = f"{len(block)} bytes" if block else "the end of the file"
+                raise self.file.fail(offset, "a tar header of 512 bytes", got)
             self.file.note("the zeros at its end are missing, so it may have been cut off")
             return None
         self._position += BLOCK_BYTES
