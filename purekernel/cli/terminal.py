@@ -7,6 +7,8 @@ stdout is a file or a pipe, its data is exact, because scripts read it.
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import threading
 import time
@@ -71,8 +73,12 @@ def say(*lines: str, end: str = "\n") -> None:
     shown = map(escaped, lines) if is_terminal(sys.stdout) else lines
     text = "".join(line + end for line in shown)
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    data = text.encode(encoding, "backslashreplace")
     with _writing_stdout():
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
+            _write_stdout(data.replace(b"\n", os.linesep.encode()))
+        else:
+            sys.stdout.write(data.decode(encoding))
         sys.stdout.flush()
 
 
@@ -96,8 +102,15 @@ def say_contents(data: bytes) -> None:
         return
     with _writing_stdout():
         sys.stdout.flush()
-        sys.stdout.buffer.write(data)
+        _write_stdout(data)
         sys.stdout.buffer.flush()
+
+
+def _write_stdout(data: bytes) -> None:
+    """Write all of ``data``: with ``python -u``, one write may write only a part of it."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[sys.stdout.buffer.write(rest) :]
 
 
 def megabytes(size_bytes: int | None) -> str:

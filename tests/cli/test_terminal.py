@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from purekernel.cli import main
 from purekernel.cli.bars import Bars
 from purekernel.cli.terminal import Lines, StepTimer, say, say_error
 from purekernel.errors import OutputError
@@ -175,3 +177,113 @@ def test_progress_is_one_line_that_fits_the_terminal(columns: int) -> None:
     assert ("fetching" in last) is (columns >= 60)
     assert ("━" in last) is (columns >= 100)
     assert shown.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
+
+
+# Readers of stdout that go away, and closed stdout
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """Return an image whose list is larger than the buffer of a pipe."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(1500):
+        (folder / f"{number:0240}").touch()
+    (folder / "a").write_bytes(b"a" * 300_000)
+    assert main(["tool", "mksquashfs", str(folder), str(tmp_path / "image.tcz"), "-quiet"]) == 0
+    return tmp_path / "image.tcz"
+
+
+READ = ["-l", "-ll", "-l --json", "-cat"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no sh")
+@pytest.mark.parametrize("unbuffered", [None, "1"])
+@pytest.mark.parametrize("option", READ)
+def test_reader_that_ends_early_gives_status_1_and_no_message(
+    option: str, unbuffered: str | None, image: Path
+) -> None:
+    command = [sys.executable, "-m", "purekernel", "tool", "unsquashfs", *option.split(), image]
+    with subprocess.Popen(
+        [*command, "a"] if option == "-cat" else command,
+        env=environment(PYTHONUNBUFFERED=unbuffered),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no sh")
+@pytest.mark.parametrize("unbuffered", [None, "1"])
+@pytest.mark.parametrize("option", READ)
+def test_slow_reader_gets_everything(option: str, unbuffered: str | None, image: Path) -> None:
+    words = ["tool", "unsquashfs", *option.split(), image, *(["a"] if option == "-cat" else [])]
+    done = subprocess.run(
+        [sys.executable, "-m", "purekernel", *words],
+        env=environment(PYTHONUNBUFFERED=unbuffered), capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    if option == "-cat":
+        assert done.stdout == b"a" * 300_000
+    elif "--json" in option:
+        assert len(json.loads(done.stdout)["entries"]) == 1502
+    else:
+        assert done.stdout.count(b"\n") == 1502
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no sh")
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        ("--help", 0, ""),
+        ("--version", 0, ""),
+        ("schema", 0, ""),
+        ("cache info", 0, ""),
+        ("tool unsquashfs -l image.tcz", 0, ""),
+        ("tool unsquashfs -l --json image.tcz", 0, ""),
+        ("tool unsquashfs -cat image.tcz a", 0, ""),
+        ("tool unsquashfs -d out image.tcz a", 0, ""),
+        ("tool", 2, ""),
+        ("tool nonsense", 2, "No such command 'nonsense'"),
+        ("tool unsquashfs gone", 1, "gone does not exist"),
+    ],
+)
+def test_closed_stdout_changes_no_status(
+    words: str, status: int, message: str, image: Path
+) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "{sys.executable}" -m purekernel {words} >&-'],
+        cwd=image.parent, env=environment(), text=True, capture_output=True, check=False,
+        timeout=60,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (image.parent / "out/a").exists() is ("-d" in words)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize("unbuffered", [None, "1"])
+@pytest.mark.parametrize("words", ["schema", "tool unsquashfs -l image.tcz"])
+def test_full_stdout_of_a_command_is_reported(
+    words: str, unbuffered: str | None, image: Path
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "purekernel", *words.split()],
+            cwd=image.parent, env=environment(PYTHONUNBUFFERED=unbuffered), text=True,
+            stdout=full, stderr=subprocess.PIPE, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "purekernel: stdout cannot be written: No space left on device",
+        "  the output files are complete; redirect stdout elsewhere",
+    ]
