@@ -517,3 +517,26 @@ def test_overlays_that_unpack_to_too_much_together_are_refused_by_name(
         untouched(folder)
     # An overlay counts once, although it is read again for its entries without a time.
     assert main([*command, "--overlay", "a.tgz", "--max-unpacked", "32M"]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("-q",), ("-v",), ("--json",)])
+def test_notes_of_an_image_are_printed(
+    options: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    libraries = tmp_path / "overlay/usr/lib"
+    libraries.mkdir(parents=True)
+    (libraries / "libbroken.so.1").write_bytes(b"\x7fELF\1\1\1 and no more")
+    assert main(["build", "--sample", "--overlay", "overlay", *options]) == 0
+    out, err = capsys.readouterr()
+    note = "'/usr/lib/libbroken.so.1': expected a library, got a file of 19 bytes"
+    if "--json" in options:
+        assert json.loads(out)["notes"] == [note]
+        assert err == ""
+    else:
+        assert f"purekernel: note: {note}\n" in err
+        assert note not in out

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from purekernel.cli import main
 from purekernel.cli.bars import Bars
+from purekernel.cli.printer import ErrorReport, Printer
 from purekernel.cli.terminal import Lines, StepTimer, say, say_error
 from purekernel.errors import OutputError
 from tests.processes import environment
@@ -287,3 +288,40 @@ def test_full_stdout_of_a_command_is_reported(
         "purekernel: stdout cannot be written: No space left on device",
         "  the output files are complete; redirect stdout elsewhere",
     ]
+
+
+# Many errors
+
+
+def reports(count: int) -> list[ErrorReport]:
+    return [ErrorReport("input", f"fault {number}", "mend it") for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("count", "last"),
+    [
+        (1, ["purekernel: fault 0", "  mend it"]),
+        (100, ["purekernel: fault 99", "  mend it"]),
+        (101, ["purekernel: 1 more errors are not shown", "  fix these first"]),
+        (350, ["purekernel: 250 more errors are not shown", "  fix these first"]),
+    ],
+)
+def test_errors_over_a_hundred_are_counted(
+    count: int, last: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Printer().fail(reports(count))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-2:] == last
+    assert len(lines) == 2 * min(count, 101)
+    assert lines[::2][: min(count, 100)] == [
+        f"purekernel: fault {number}" for number in range(min(count, 100))
+    ]
+
+
+def test_json_has_all_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = Printer()
+    printer.as_json = True
+    printer.fail(reports(350))
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert len(json.loads(out)["errors"]) == 350
