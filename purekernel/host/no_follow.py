@@ -22,6 +22,9 @@ DESCRIPTORS = "/proc/self/fd"
 # Set in the reparse tag of everything that refers to another path: symbolic links, junctions.
 _NAME_SURROGATE = 0x20000000
 
+# Whether the system sets the times of an open file; Windows sets only those of a path.
+SETS_TIMES_OF_DESCRIPTORS = os.utime in os.supports_fd
+
 
 def is_link(status: os.stat_result) -> bool:
     """Return whether a status from ``os.lstat`` is of a symbolic link or a Windows junction."""
@@ -72,16 +75,14 @@ class HostInode:
         except (NotImplementedError, ValueError):
             raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP)) from None
 
-    def set_times(self, seconds: int) -> None:
-        """Set the times of access and modification, in seconds since 1970, UTC."""
-        if isinstance(self._target, int) and os.utime not in os.supports_fd:
-            return
+    def set_times(self, times_ns: tuple[int, int]) -> None:
+        """Set the times of access and modification, in nanoseconds since 1970, UTC."""
         follow = self._follow
         if os.utime not in os.supports_follow_symlinks:
             if is_link(self.status):
                 return
             follow = True
-        os.utime(self._target, (seconds, seconds), dir_fd=self._folder, follow_symlinks=follow)
+        os.utime(self._target, ns=times_ns, dir_fd=self._folder, follow_symlinks=follow)
 
     def set_xattr(self, name: bytes, value: bytes) -> None:
         """Set an extended attribute; the system must support them.
@@ -154,6 +155,17 @@ def change_mode(path: Path, mode: int) -> None:
     with inode_at(path) as inode:
         refuse_link(inode.status)
         inode.chmod(mode)
+
+
+def set_times(path: Path, times_ns: tuple[int, int]) -> None:
+    """Set the times of access and modification of the file at ``path``, which must not be a link.
+
+    Raises:
+        OSError: the path is missing or a link, or the times cannot be changed.
+    """
+    with inode_at(path) as inode:
+        refuse_link(inode.status)
+        inode.set_times(times_ns)
 
 
 def touch(path: Path) -> None:

@@ -18,7 +18,14 @@ from pathlib import Path
 from purekernel.errors import InputError, OutputError
 from purekernel.host.below import folder_below, host_names, host_target, open_top
 from purekernel.host.hints import reason, writing
-from purekernel.host.no_follow import HostInode, inode_at, inode_of, is_link, refuse_link
+from purekernel.host.no_follow import (
+    SETS_TIMES_OF_DESCRIPTORS,
+    HostInode,
+    inode_at,
+    inode_of,
+    is_link,
+    refuse_link,
+)
 from purekernel.host.similar_names import similar_names
 from purekernel.host.staging import Staging, create, delete, remove, write_piece
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_paths
@@ -304,12 +311,14 @@ class _Unpacker:
         if isinstance(node, File):
             with create(host_path, "xb", folder=folder, permissions=0o600) as stream:
                 write_piece(stream, node.content)
-                self._set_metadata(path, node.metadata, inode_of(stream.fileno()))
-            return True
-        make = self._maker(node, host_path, folder)
-        what = "symbolic links" if isinstance(node, Symlink) else "devices, fifos and sockets"
-        if make is None or not self._permitted(what, path, make):
-            return False
+                if SETS_TIMES_OF_DESCRIPTORS:
+                    self._set_metadata(path, node.metadata, inode_of(stream.fileno()))
+                    return True
+        else:
+            make = self._maker(node, host_path, folder)
+            what = "symbolic links" if isinstance(node, Symlink) else "devices, fifos and sockets"
+            if make is None or not self._permitted(what, path, make):
+                return False
         with inode_at(host_path, folder=folder) as inode:
             if not _is_as_created(inode.status, node):
                 raise OSError(errno.ESTALE, "it was replaced while it was created")
@@ -363,7 +372,8 @@ class _Unpacker:
                     host_path,
                     src_dir_fd=other.descriptor,
                     dst_dir_fd=folder,
-                    follow_symlinks=False,
+                    # Windows links to the link itself, and does not take the argument.
+                    follow_symlinks=os.link not in os.supports_follow_symlinks,
                 )
             except (OSError, NotImplementedError) as error:
                 if isinstance(error, OSError) and error.errno not in _LINK_REFUSED:
@@ -397,7 +407,8 @@ class _Unpacker:
         self._set_xattrs(metadata, inode)
         if not is_link(inode.status):
             self._permitted("modes", path, lambda: self._set_mode(mode, inode))
-        self._permitted("times", path, lambda: inode.set_times(metadata.mtime))
+        mtime_ns = metadata.mtime * 10**9
+        self._permitted("times", path, lambda: inode.set_times((mtime_ns, mtime_ns)))
 
     def _set_mode(self, mode: int, inode: HostInode) -> None:
         try:

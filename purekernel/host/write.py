@@ -18,7 +18,12 @@ from typing import BinaryIO, Self, cast
 
 from purekernel.errors import OutputError
 from purekernel.host.hints import NOT_PERMITTED, writing
-from purekernel.host.no_follow import change_mode, inode_of
+from purekernel.host.no_follow import (
+    SETS_TIMES_OF_DESCRIPTORS,
+    change_mode,
+    inode_of,
+    set_times,
+)
 from purekernel.host.staging import Staging, create
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
 from purekernel.input import Buffer
@@ -121,16 +126,17 @@ def resolved(path: Path) -> Path:
 
 
 def _output_path(folder: Path, name: str, *, windows: bool = ON_WINDOWS) -> Path:
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or set(part) & set("\\:") for part in parts):
+        raise OutputError(f"{name!r} is not a valid name for an output")
     if windows:
-        for part in name.split("/"):
+        for part in parts:
             if reason := check_windows_name(part.encode("utf-8", "surrogatepass")):
                 raise OutputError(
                     f"the output name {name!r} is invalid on Windows: {reason}",
                     hint="choose another name",
                 )
-    if any(part in ("", ".", "..") or set(part) & set("\\:") for part in name.split("/")):
-        raise OutputError(f"{name!r} is not a valid name for an output")
-    return folder.joinpath(*name.split("/"))
+    return folder.joinpath(*parts)
 
 
 class _Outputs:
@@ -185,15 +191,14 @@ class _Outputs:
                 size_bytes = stream.seek(0, io.SEEK_END)
                 stream.seek(0)
                 digest = hashlib.file_digest(cast("io.BufferedRandom", stream), "sha256")
-                self._set_times(stream)
+                if self._times_ns is not None and SETS_TIMES_OF_DESCRIPTORS:
+                    with suppress(OSError):
+                        os.utime(stream.fileno(), ns=self._times_ns)
                 os.fsync(stream.fileno())
+            if self._times_ns is not None and not SETS_TIMES_OF_DESCRIPTORS:
+                with suppress(OSError):
+                    set_times(temporary, self._times_ns)
         self._written.append(Output(path=path, size_bytes=size_bytes, sha256=digest.hexdigest()))
-
-    def _set_times(self, stream: BinaryIO) -> None:
-        """Set the times of an open file, if the host supports that for descriptors."""
-        if self._times_ns is not None and os.utime in os.supports_fd:
-            with suppress(OSError):
-                os.utime(stream.fileno(), ns=self._times_ns)
 
     def commit(self) -> list[Output]:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from purekernel.errors import OutputError
-from purekernel.host import below, no_follow
+from purekernel.host import below, no_follow, unpack
 from purekernel.host.similar_names import similar_names
 from purekernel.host.unpack import unpack_tree
 from purekernel.tree import (
@@ -59,7 +59,7 @@ def make_file(content: bytes = b"x") -> File:
 
 
 def inside(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
 # Names on Windows
@@ -108,6 +108,26 @@ def test_tree_is_unpacked_without_descriptors(
     unpack_tree(tree, tmp_path / "out", windows=True)
     assert inside(tmp_path) == ["out", "out/a", "out/a/c", "out/b"]
     assert (tmp_path / "out/a/c").read_bytes() == b"c"
+
+
+@pytest.mark.parametrize("by_path", [True, os.name == "nt"])
+def test_times_and_hard_links_are_unpacked(
+    by_path: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows sets times by path only."""
+    monkeypatch.setattr(unpack, "SETS_TIMES_OF_DESCRIPTORS", not by_path)
+    tree = make_tree(
+        a=Directory(metadata=Metadata(mode=0o755, mtime=1_300_000_000)),
+        b=File(metadata=Metadata(mode=0o444, mtime=1_400_000_000), content=b"b"),
+    )
+    tree.link(b"a/c", b"b")
+    for replace in (False, True):  # a file without write permission is replaced, too
+        unpacked = unpack_tree(tree, tmp_path / "out", replace=replace)
+        assert unpacked.notes == ()
+        assert inside(tmp_path / "out") == ["a", "a/c", "b"]
+        assert (tmp_path / "out/a").stat().st_mtime == 1_300_000_000
+        assert (tmp_path / "out/b").stat().st_mtime == 1_400_000_000
+        assert (tmp_path / "out/a/c").samefile(tmp_path / "out/b")
 
 
 @posix

@@ -14,6 +14,7 @@ import pytest
 
 from purekernel.errors import OutputError
 from purekernel.host import staging
+from purekernel.host import write as module
 from purekernel.host.write import _output_path as place_output
 from purekernel.host.write import publish, write_whole
 from tests.ordinary import ordinary_user
@@ -191,6 +192,18 @@ def test_mode_of_planted_link_target_is_not_changed(tmp_path: Path) -> None:
     publish(tmp_path / "out", {"a": swap_for_link(secret)}, mode=0o4777)
     assert secret.stat().st_mode & 0o7777 == 0o600
     assert secret.read_bytes() == b"secret"
+
+
+@pytest.mark.parametrize("by_path", [True, os.name == "nt"])
+def test_times_are_set(by_path: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows sets times by path only."""
+    monkeypatch.setattr(module, "SETS_TIMES_OF_DESCRIPTORS", not by_path)
+    write_whole(
+        tmp_path / "a", b"a", times_ns=(1_700_000_000_000_000_100, 1_300_000_000_000_000_200)
+    )
+    status = (tmp_path / "a").stat()
+    assert status.st_atime_ns == 1_700_000_000_000_000_100
+    assert status.st_mtime_ns == 1_300_000_000_000_000_200
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sets no times of open files")
