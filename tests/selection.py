@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import sys
 import tomllib
@@ -138,8 +139,15 @@ class Slice:
         return zlib.crc32(test.encode()) % self.total == self.number
 
 
+def on_wine() -> bool:
+    """Return whether Wine runs this Python: it has a function that Windows lacks."""
+    if sys.platform != "win32":
+        return False
+    return hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+
+
 # The conditions under which a skip is allowed; see the comment in allowed_skips.toml.
-CONDITIONS = ("always", "not required", "no data", "not root", "not linux", "windows")
+CONDITIONS = ("always", "not required", "no data", "not root", "not linux", "windows", "wine")
 
 
 @frozen(kw_only=True)
@@ -173,7 +181,9 @@ def read_allowed_skips() -> list[AllowedSkip]:
     return [AllowedSkip(**entry) for entry in entries]
 
 
-def conditions(*, required: str | None, root: bool, platform: str = sys.platform) -> set[str]:
+def conditions(
+    *, required: str | None, root: bool, platform: str = sys.platform, wine: bool = False
+) -> set[str]:
     """Return the conditions that hold, given PUREKERNEL_REQUIRE_ORACLES, user and platform."""
     found = {"always"}
     if not required:
@@ -186,4 +196,6 @@ def conditions(*, required: str | None, root: bool, platform: str = sys.platform
         found.add("not linux")
     if platform == "win32":
         found.add("windows")
+    if wine:
+        found.add("wine")
     return found

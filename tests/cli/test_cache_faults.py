@@ -259,6 +259,10 @@ def lay_out_folder(path: Path) -> None:
     (path / "file").write_bytes(b"somebody's")
 
 
+def make_pipe(path: Path) -> None:
+    os.mkfifo(path)  # Windows has no os.mkfifo
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "half of it": halve,
     "a byte less": lambda path: path.write_bytes(path.read_bytes()[:-1]),
@@ -272,7 +276,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "a link to nowhere": replace_by(lambda path: path.symlink_to(path.parent / "nowhere")),
     "a link to itself": replace_by(lambda path: path.symlink_to(path)),
     "a link to a device": replace_by(lambda path: path.symlink_to("/dev/zero")),
-    "a pipe": replace_by(os.mkfifo),
+    "a pipe": replace_by(make_pipe),
     "a folder": replace_by(Path.mkdir),
     "a folder with a file": replace_by(lay_out_folder),
 }

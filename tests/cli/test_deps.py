@@ -128,7 +128,7 @@ def test_mirror_is_read_from_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "mirror" / "4.x" / "x86" / "tcz"
-    monkeypatch.setenv("MK_BUNDLE_TCL_MIRROR_URI", str(folder))
+    monkeypatch.setenv("MK_BUNDLE_TCL_MIRROR_URI", folder.as_posix())
     monkeypatch.setenv("MK_BUNDLE_TCL_MIROR", "x")
     assert main(["deps", "d"]) == 0
     out, err = capsys.readouterr()

@@ -16,9 +16,13 @@ import pytest
 from tests.processes import environment
 from tests.workshop import Workshop
 
-pytestmark = pytest.mark.slow
+if sys.platform != "win32":
+    import pty
 
-pty = pytest.importorskip("pty", reason="Windows has no such terminals")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals"),
+]
 
 RECIPE = """\
 name = "asked"

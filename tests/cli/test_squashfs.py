@@ -11,6 +11,7 @@ import tarfile
 import zlib
 from functools import cache
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import pytest
 
@@ -491,6 +492,55 @@ def test_damaged_image_leaves_no_files(folder: Path, capsys: pytest.CaptureFixtu
     assert tool("unsquashfs", "-d", "out", "x.tcz") == 1
     assert "x.tcz, byte 96: expected a valid compressed block" in capsys.readouterr().err
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"..\\..\\evil.exe",
+        b"C:evil.exe",
+        b"C:\\Windows\\evil.dll",
+        b"\\\\srv\\share\\evil",
+        b"CON",
+        b"evil.txt:stream",
+        b"a. ",
+    ],
+)
+def test_name_that_windows_interprets_opens_nothing_outside(
+    name: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On Windows, such a name is refused; elsewhere, it is a name like others."""
+    tree = Tree(Directory(metadata=Metadata(mode=0o755)))
+    tree.add(name, File(metadata=Metadata(mode=0o644), content=b"x"))
+    (tmp_path / "x.tcz").write_bytes(build(tree))
+    work = tmp_path / "one" / "two"
+    work.mkdir(parents=True)
+    monkeypatch.chdir(work)
+    before = sorted(tmp_path.rglob("*"))
+    written: list[str] = []
+    real = os.open
+
+    def note(path: str, flags: int, *arguments: Any, **options: Any) -> int:
+        if flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR):
+            written.append(path)
+        return real(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", note)
+    status = tool("unsquashfs", "-q", "-d", "out", tmp_path / "x.tcz")
+    if os.name == "nt":
+        assert status == 1
+        assert written == []
+        assert sorted(tmp_path.rglob("*")) == before
+        assert capsys.readouterr().err.startswith(
+            "purekernel: the image has names that are invalid on Windows: "
+        )
+    else:
+        assert status == 0
+        unpacked = work / "out" / os.fsdecode(name)
+        assert unpacked.read_bytes() == b"x"
+        assert len(written) == 1
+        files = {path for path in tmp_path.rglob("*") if path.is_file()}
+        assert files == {tmp_path / "x.tcz", unpacked}
 
 
 @pytest.mark.oracle

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -112,10 +113,36 @@ def test_skip_is_allowed_if_the_list_allows_it(
 
 
 def test_every_allowed_skip_names_a_condition() -> None:
-    everywhere = selection.conditions(required=None, root=False, platform="win32")
+    everywhere = selection.conditions(required=None, root=False, platform="win32", wine=True)
     assert everywhere == set(selection.CONDITIONS)
     for one in selection.read_allowed_skips():
         assert one.when in selection.CONDITIONS
+
+
+def reasons() -> Iterator[tuple[str, str]]:
+    """Yield each reason for a skip that is spelled out in a test, and the file of the test."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if not isinstance(node, ast.Call):
+                continue
+            words = [word.value for word in node.keywords if word.arg == "reason"]
+            if ast.unparse(node.func) in ("skip_or_fail", "pytest.skip"):
+                words += node.args[:1]
+            for word in words:
+                if isinstance(word, ast.Constant) and isinstance(word.value, str):
+                    yield word.value, path.relative_to(ROOT).as_posix()
+
+
+def test_each_reason_in_a_test_is_on_the_list() -> None:
+    """A reason that only another system gives is checked here, too."""
+    everywhere = selection.CONDITIONS
+    listed = selection.read_allowed_skips()
+    unlisted = [
+        (reason, path)
+        for reason, path in reasons()
+        if not any(allowed.matches(f"{path}::test", reason, everywhere) for allowed in listed)
+    ]
+    assert unlisted == []
 
 
 # A test that skips itself, run under the rules of tests/conftest.py.

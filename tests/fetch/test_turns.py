@@ -38,7 +38,8 @@ def test_free_lock_is_acquired_and_released(tmp_path: Path) -> None:
     for _ in range(2):
         assert turn(path) == Turn(ours=True)
     # The lock file stays. Deleting it while another process opens it would allow two holders.
-    assert path.exists()
+    # Windows deletes no file that a process has open, so filelock deletes it there.
+    assert path.exists() == (os.name != "nt")
 
 
 def test_lock_is_released_after_exception(tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def test_flat_gem_layout_puts_gems_in_one_folder(workshop: Workshop) -> None:
 def test_command_line_overlays_are_applied_last(workshop: Workshop) -> None:
     for name in ("one", "two"):
         (workshop.top / name / "etc").mkdir(parents=True)
-        (workshop.top / name / "etc" / "motd").write_text(f"{name}\n")
+        (workshop.top / name / "etc" / "motd").write_bytes(f"{name}\n".encode())
     make(workshop, '[[overlay]]\npath = "one"\n')
     image = make_image(request=Request(), overlays=["two"], boot_timeout=7, iso_version="2")
     assert content(image.root, "etc/motd") == "two\n"

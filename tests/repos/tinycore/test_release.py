@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from purekernel.errors import RecipeError
@@ -13,7 +15,7 @@ def test_series_has_one_iso_url_per_mirror() -> None:
     assert release.series == "4.x"
     assert release.iso_urls(MIRRORS) == (
         "http://one.example/4.x/x86/release/Core-current.iso",
-        "../two/4.x/x86/release/Core-current.iso",
+        str(Path("../two/4.x/x86/release/Core-current.iso")),
     )
     assert release.extension_folder(MIRRORS[0]) == "http://one.example/4.x/x86/tcz"
 
@@ -31,8 +33,8 @@ def test_release_has_release_and_archive_urls() -> None:
     release = CoreRelease(version="15.0", arch="x86_64")
     assert release.series == "15.x"
     assert release.iso_urls(MIRRORS[1:]) == (
-        "../two/15.x/x86_64/release/CorePure64-15.0.iso",
-        "../two/15.x/x86_64/archive/15.0/CorePure64-15.0.iso",
+        str(Path("../two/15.x/x86_64/release/CorePure64-15.0.iso")),
+        str(Path("../two/15.x/x86_64/archive/15.0/CorePure64-15.0.iso")),
     )
 
 
