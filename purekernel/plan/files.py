@@ -122,14 +122,16 @@ def overlay_files(context: PlanContext) -> Iterator[PlannedFile]:
 
 def further_files(context: PlanContext, conventions: Conventions) -> Iterator[PlannedFile]:
     """Yield the files that the image's conventions need besides extensions and gems."""
-    for role, (requested, place) in conventions.files(context.recipe).items():
+    for role, file in conventions.files(context.recipe).items():
         download = Download(
-            name=last_component(requested),
-            urls=(context.place(requested),),
+            name=last_component(file.requested),
+            urls=(context.place(file.requested),),
             kind=FileKind.GZIP,
-            place=place,
+            sha256=file.sha256,
+            place=file.place,
+            sha256_place=file.sha256_place,
         )
-        yield PlannedFile(role=role, requested=requested, download=download)
+        yield PlannedFile(role=role, requested=file.requested, download=download)
 
 
 def _with_md5(context: PlanContext, download: Download) -> Download:

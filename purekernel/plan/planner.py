@@ -17,6 +17,7 @@ from purekernel.errors import (
     raise_all,
 )
 from purekernel.input import Input, Limits
+from purekernel.plan.checksums import with_checksums
 from purekernel.plan.extensions import plan_extensions
 from purekernel.plan.files import (
     further_files,
@@ -117,6 +118,7 @@ class Planner:
                     gems = plan_gems(context, conventions, errors)
             except PurekernelError as error:
                 errors.append(error)
+        extensions, gems, checksum_notes = with_checksums(context, extensions, gems, errors)
         raise_all(errors)
         return Plan(
             recipe=context.recipe,
@@ -132,6 +134,7 @@ class Planner:
                 *extensions.notes,
                 *_notes(extensions, context.recipe.extensions.skip),
                 *gems.notes,
+                *checksum_notes,
                 *conventions.notes(context.recipe, flavour),
             ),
         )

@@ -40,6 +40,7 @@ from purekernel.recipe import defaults
 from purekernel.recipe.composition import Composition, Identity, check_version
 from purekernel.recipe.conventions import (
     Conventions,
+    FurtherFile,
     Materials,
     refuse_passwords,
     without_passwords,
@@ -152,7 +153,7 @@ class RazorConventions(Conventions):
         )
         return gem_format.GemVersion(match[1]) if match is not None else None
 
-    def files(self, recipe: Recipe) -> Mapping[str, tuple[str, str]]:
+    def files(self, recipe: Recipe) -> Mapping[str, FurtherFile]:
         """Return RubyGems, the VMware tools and, in 2012, MCollective."""
         razor = recipe.razor
         if razor is None:
@@ -163,12 +164,17 @@ class RazorConventions(Conventions):
         }
         if self.generation is Generation.V2012:
             choices[MCOLLECTIVE] = ("mcollective", defaults.MCOLLECTIVE)
-        files: dict[str, tuple[str, str]] = {}
+        files: dict[str, FurtherFile] = {}
         for role, (attribute, default) in choices.items():
             chosen: str | None = getattr(razor, attribute)
             requested = default if chosen is None else chosen
             if requested:
-                files[role] = requested, razor.place(attribute)
+                files[role] = FurtherFile(
+                    requested=requested,
+                    sha256=getattr(razor, f"{attribute}_sha256"),
+                    place=razor.place(attribute),
+                    sha256_place=razor.place(f"{attribute}_sha256"),
+                )
         return files
 
     def notes(self, recipe: Recipe, flavour: Flavour | None) -> Iterator[str]:

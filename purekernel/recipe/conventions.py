@@ -85,6 +85,23 @@ class Materials(Protocol):
 
 
 @frozen(kw_only=True)
+class FurtherFile:
+    """A file to fetch besides the base, overlays, extensions and gems.
+
+    Attributes:
+        requested: URL or path.
+        sha256: the expected SHA-256 in hexadecimal, if the recipe gives it.
+        place: where ``requested`` is given, for messages; empty for a default.
+        sha256_place: where ``sha256`` is given, likewise.
+    """
+
+    requested: str
+    sha256: str | None = None
+    place: str = ""
+    sha256_place: str = ""
+
+
+@frozen(kw_only=True)
 class Conventions:
     """The conventions of a plain Core.
 
@@ -163,8 +180,8 @@ class Conventions:
         """Return the version of RubyGems that installs the gems; ``None`` for any."""
         return None
 
-    def files(self, recipe: Recipe) -> Mapping[str, tuple[str, str]]:  # noqa: ARG002
-        """Return further files to fetch, by role: URL or path, and where it is given."""
+    def files(self, recipe: Recipe) -> Mapping[str, FurtherFile]:  # noqa: ARG002
+        """Return further files to fetch, by role."""
         return {}
 
     def notes(self, recipe: Recipe, flavour: Flavour | None) -> Iterator[str]:  # noqa: ARG002

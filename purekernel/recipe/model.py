@@ -328,6 +328,28 @@ class Need(Placed):
 
 
 @frozen(kw_only=True)
+class Checksum(Placed):
+    """The expected SHA-256 of an extension, a Debian package or a gem."""
+
+    file: str = field(
+        metadata=key(
+            "File",
+            "Name of an extension, a Debian package or a gem. A package or gem without a version, "
+            "such as lshw.deb or json_pure.gem, stands for any version.",
+            Text(
+                pattern=r"^[0-9A-Za-z_][^/\\\u0000-\u0020\u007f]{0,250}\.(tcz|deb|gem)$",
+                words="the name of a file that ends in .tcz, .deb or .gem",
+            ),
+            "bash.tcz",
+            "json_pure-1.8.6.gem",
+        )
+    )
+    sha256: str = field(
+        metadata=key("SHA-256", "Expected SHA-256 of the file, as fetched.", SHA256, _ZEROS)
+    )
+
+
+@frozen(kw_only=True)
 class DebianChoice(Placed):
     """Options for converting Debian packages to extensions."""
 
@@ -702,6 +724,12 @@ class Razor(Placed):
             "https://rubygems.org/rubygems/rubygems-1.8.24.tgz",
         ),
     )
+    rubygems_sha256: str | None = field(
+        default=None,
+        metadata=key(
+            "SHA-256 of RubyGems", "Expected SHA-256 of the RubyGems distribution.", SHA256, _ZEROS
+        ),
+    )
     open_vm_tools: str | None = field(
         default=None,
         repr=_shown,
@@ -709,11 +737,29 @@ class Razor(Placed):
             "Open VM tools", "The archive mk-open-vm-tools.tar.gz.", PLACE_OR_FALSE, False
         ),
     )
+    open_vm_tools_sha256: str | None = field(
+        default=None,
+        metadata=key(
+            "SHA-256 of the Open VM tools",
+            "Expected SHA-256 of mk-open-vm-tools.tar.gz.",
+            SHA256,
+            _ZEROS,
+        ),
+    )
     mcollective: str | None = field(
         default=None,
         repr=_shown,
         metadata=key(
             "MCollective", "MCollective distribution, for a project of 2012.", PLACE_OR_FALSE, False
+        ),
+    )
+    mcollective_sha256: str | None = field(
+        default=None,
+        metadata=key(
+            "SHA-256 of MCollective",
+            "Expected SHA-256 of the MCollective distribution.",
+            SHA256,
+            _ZEROS,
         ),
     )
     ssh_host_keys: bool = field(
@@ -977,6 +1023,18 @@ class Recipe(Placed):
             Need,
             repeated=True,
             item_title="Substitute",
+        ),
+    )
+    checksums: tuple[Checksum, ...] = field(
+        default=(),
+        metadata=table(
+            "checksum",
+            "Checksums",
+            "The expected SHA-256 of extensions, Debian packages and gems. For other files, a key "
+            "beside their URL has it. The table can be repeated.",
+            Checksum,
+            repeated=True,
+            item_title="Checksum",
         ),
     )
     debian: DebianChoice = field(

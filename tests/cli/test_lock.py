@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from fixtures.repository import TCZ, make_extension, make_repository
 from purekernel.cli import main
 from purekernel.encode.releases import installed_releases
 from purekernel.plan.lock import Lock, parse_lock
+from tests.cli.test_packages import INDEX, Archive
 from tests.workshop import NEEDS, Workshop, core_iso, notes, two_lines
 
 RECIPE = """\
@@ -389,3 +392,116 @@ def test_json_has_the_releases(small: Path, capsys: pytest.CaptureFixture[str]) 
     for command in (["fetch", "--json"], ["lock", "--json"]):
         assert main(command) == 0
         assert json.loads(capsys.readouterr().out)["releases"] == installed_releases()
+
+
+# Checksums in recipes
+
+
+WRONG = "0" * 64
+
+
+def with_checksums(workshop: Workshop, digest: Callable[[bytes], str]) -> str:
+    """Return the recipe with a checksum for each role; all files are on this host."""
+    top = workshop.top
+
+    def of(path: Path) -> str:
+        return digest(path.read_bytes())
+
+    (deb,) = (top / "debian" / "pool").glob("lshw*.deb")
+    (gem,) = (top / "gems").rglob("sample_tool-1.3.gem")
+    iso = workshop.mirror / "4.x/x86/release/Core-current.iso"
+    tables = {
+        "bash.tcz": of(workshop.mirror / TCZ / "bash.tcz"),
+        "lshw.deb": of(deb),
+        "sample_tool-1.3.gem": of(gem),
+    }
+    text = RECIPE.replace("[core]\n", f'[core]\niso-sha256 = "{of(iso)}"\n')
+    text = text.replace('"bash.tcz", ', '"bash.tcz", "lshw.deb", ')
+    text = text.replace("[mirrors]\n", f'[mirrors]\ndebian-packages = ["debian/{INDEX}"]\n')
+    text += f'rubygems-sha256 = "{of(top / "rubygems-1.8.24.tgz")}"\n'
+    text += f'open-vm-tools-sha256 = "{of(top / "mk-open-vm-tools.tar.gz")}"\n'
+    for name, value in tables.items():
+        text += f'[[checksum]]\nfile = "{name}"\nsha256 = "{value}"\n'
+    (top / "purekernel.toml").write_text(text)
+    return text
+
+
+@pytest.fixture
+def debian(workshop: Workshop) -> None:
+    Archive(workshop.top / "debian").add("lshw", "02.16-1")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("debian")
+def test_right_checksum_of_each_role_is_accepted(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_checksums(workshop, lambda content: hashlib.sha256(content).hexdigest().upper())
+    assert main(["fetch", "-q"]) == 0
+    assert "checksum" not in capsys.readouterr().err
+    assert main(["lock", "-q"]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("debian")
+@pytest.mark.parametrize(
+    "role", ["base", "rubygems", "open-vm-tools", "bash", "lshw", "sample_tool"]
+)
+@pytest.mark.parametrize("stored", [False, True])
+def test_wrong_checksum_of_each_role_names_file_line_and_key(
+    stored: bool, role: str, workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = with_checksums(workshop, lambda content: hashlib.sha256(content).hexdigest())
+    if stored:
+        assert main(["fetch", "-q"]) == 0
+    lines = text.splitlines()
+    keys = {"base": "iso-sha256", "rubygems": "rubygems-sha256", "open-vm-tools": "open-vm-tools-s"}
+    start = next(
+        number
+        for number, line in enumerate(lines)
+        if line.startswith(keys.get(role, f'file = "{role}'))
+    ) + (role not in keys)
+    lines[start] = lines[start].partition(" = ")[0] + f' = "{WRONG}"'
+    (workshop.top / "purekernel.toml").write_text("\n".join(lines))
+    capsys.readouterr()
+    assert main(["fetch", "-q"]) == 1
+    error, _hint = error_of(capsys)
+    key = lines[start].partition(" = ")[0]
+    assert error.startswith(f"purekernel.toml, line {start + 1}, {key} under [")
+    assert WRONG in error
+
+
+@pytest.mark.parametrize("names", [["nano.tcz"], ["bash.tcz", "bash.tcz"]])
+def test_checksum_without_a_file_is_noted_and_a_second_one_refused(
+    names: list[str], small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = parse_lock(small.with_suffix(".lock").read_bytes(), source="lock")
+    digest = lock.extensions["bash.tcz"].file.sha256
+    tables = [f'[[checksum]]\nfile = "{name}"\nsha256 = "{digest}"\n' for name in names]
+    small.write_text(small.read_text() + "".join(tables))
+    status = main(["fetch", "-q", "--no-lock"])
+    if names == ["nano.tcz"]:
+        assert status == 0
+        (note,) = notes(capsys.readouterr().err)
+        assert note == (
+            "purekernel.toml, line 8, file under [[checksum]]: the checksum of nano.tcz is not "
+            "used, because the image has no such file"
+        )
+    else:
+        assert status == 1
+        assert error_of(capsys) == (
+            "purekernel.toml, line 11, file under [[checksum]]: bash.tcz has a checksum already",
+            "delete one of the two",
+        )
+
+
+def test_checksum_that_contradicts_the_lock_file_is_refused(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small.write_text(small.read_text() + f'[[checksum]]\nfile = "bash.tcz"\nsha256 = "{WRONG}"\n')
+    assert main(["fetch", "-q"]) == 1
+    error, hint = error_of(capsys)
+    place = "purekernel.toml, line 9, sha256 under [[checksum]]"
+    assert error.startswith(f"{place}: bash.tcz: wrong SHA-256: must be {WRONG}, got ")
+    assert error.endswith("in the lock file")
+    assert "purekernel lock --update" in hint

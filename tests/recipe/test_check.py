@@ -36,8 +36,8 @@ LOGIN = "a login name: at most 32 lower-case letters, digits, _ and -, beginning
 TOP = (
     "use one of 'name', 'version', 'flavour', 'timestamp', 'drop-boot', [core], "
     "[mirrors], [extensions], [[cut]], "
-    "[[need]], [debian], [gems], [[overlay]], [accounts.tc], [boot], [iso], [razor], [output], "
-    "[downloads]"
+    "[[need]], [[checksum]], [debian], [gems], [[overlay]], [accounts.tc], [boot], [iso], [razor], "
+    "[output], [downloads]"
 )
 SHA = f'write, for example, sha256 = "{"0" * 64}"'
 FLAVOUR = 'write, for example, flavour = "dev"'
@@ -94,7 +94,8 @@ CORPUS = {
         "move it there",
     ),
     "[output]\nsha256 = 'x'": (
-        "line 2: unknown key 'sha256' in [output]; it belongs in [[overlay]]", "move it there",
+        "line 2: unknown key 'sha256' in [output]; it belongs in [[checksum]] or in [[overlay]]",
+        "move it there",
     ),
     "[accounts.tc]\npasword = 'hemlig'": (
         "line 2: unknown key 'pasword' in [accounts.tc]; did you mean 'password'?",

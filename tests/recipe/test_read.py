@@ -476,8 +476,9 @@ def expected(values: dict[str, Any]) -> dict[str, Any]:
         read_list(made["gems"], "wanted", "list")
     if "emit" in made.get("output", {}):
         made["output"]["emit"] = once(made["output"]["emit"])
-    for table in (made.get("core"), made.get("razor"), *made.get("overlay", ())):
-        for key in {"iso-sha256", "project-sha256", "sha256"} & set(table or ()):
+    repeated = (*made.get("overlay", ()), *made.get("checksum", ()))
+    for table in (made.get("core"), made.get("razor"), *repeated):
+        for key in [key for key in table or () if key.endswith("sha256")]:
             table[key] = table[key].lower()
     return made
 
@@ -512,6 +513,7 @@ def all_values(recipe: Recipe) -> dict[str, Any]:
     values_by_key: dict[str, Any] = plain(recipe)
     values_by_key["cut"] = values_by_key.pop("cuts")
     values_by_key["need"] = values_by_key.pop("needs")
+    values_by_key["checksum"] = values_by_key.pop("checksums")
     values_by_key["overlay"] = values_by_key.pop("overlays")
     values_by_key["accounts"] = {
         account.pop("name"): account for account in values_by_key["accounts"]
@@ -540,12 +542,13 @@ def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
         **nothing,
         "cut": [],
         "need": [],
+        "checksum": [],
         "overlay": [],
         "accounts": {},
         "razor": None,
     }
     for key, value in values.items():
-        if key == "need":
+        if key in ("need", "checksum"):
             made[key] = value
         elif key in ("cut", "overlay"):
             made[key] = [{**nothing[key][0], **item} for item in value]

@@ -65,7 +65,7 @@ def test_tables_are_closed_and_patterns_anchored() -> None:
         for pattern in schema.get("patternProperties", ()):
             assert pattern.startswith("^")
             assert pattern.endswith("$")
-    assert seen == 16
+    assert seen == 17
 
 
 def test_schema_uses_only_supported_keywords() -> None:
@@ -126,6 +126,7 @@ NOT_IN_FILES = {"name", "places", "from_command_line", "layer", "reuse"}
         ("extensions", model.Extensions, {"builtin_list", "mirror_list"}),
         ("cut", model.Cut, {"list"}),
         ("need", model.Need, set()),
+        ("checksum", model.Checksum, set()),
         ("debian", model.DebianChoice, set()),
         ("gems", model.Gems, {"list"}),
         ("iso", model.IsoChoice, set()),
@@ -166,6 +167,6 @@ def test_definitions_and_keys_keep_their_names() -> None:
     ]  # fmt: skip
     assert list(SCHEMA["properties"]) == [
         "name", "version", "flavour", "timestamp", "drop-boot", "core", "mirrors", "extensions",
-        "cut", "need", "debian", "gems", "overlay", "accounts", "boot", "iso", "razor", "output",
-        "downloads",
+        "cut", "need", "checksum", "debian", "gems", "overlay", "accounts", "boot", "iso", "razor",
+        "output", "downloads",
     ]  # fmt: skip
