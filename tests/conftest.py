@@ -33,6 +33,9 @@ COLLECTED = pytest.StashKey[list[pytest.Item]]()
 # The number of deselected tests, by the mark that keeps them out of the fast selection.
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 
+# A parameter of this many bytes is part of a test's name.
+MAX_NAME_BYTES = 40
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -93,6 +96,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("oracle") or item.get_closest_marker("boot"):
             item.add_marker(pytest.mark.skip(reason="the oracles are Linux's"))
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name long or binary values by their parameter.
+
+    pytest names bytes by their content. That makes long names, and differs between workers for
+    data with a time in it, such as that of gzip.compress(): pytest-xdist then stops.
+    """
+    del config
+    if isinstance(val, bytes) and (len(val) > MAX_NAME_BYTES or b"\x1f\x8b" in val):
+        return argname
+    return None
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
