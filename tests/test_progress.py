@@ -18,7 +18,7 @@ from purekernel.remaster.core import pack_core, recompress_nested
 from tests.executors import AtOnce
 from tests.fetch.answers import chunks, cut
 from tests.fetch.conftest import plain_surroundings, server, store
-from tests.fetch.fetching import QUICK, extension, want
+from tests.fetch.fetching import QUICK, extension, sha256, want
 from tests.fetch.server import Server
 from tests.recorder import Recorder
 
@@ -51,7 +51,10 @@ def test_fetching_counts_files_and_bytes(server: Server, store: Store) -> None:
 
 def test_files_in_the_store_do_not_count_as_bytes_to_fetch(server: Server, store: Store) -> None:
     urls = [server.put(f"/{number}.tcz", content) for number, content in enumerate(CONTENTS)]
-    requests = [want(url, size_bytes=200_000) for url in urls]
+    requests = [
+        want(url, size_bytes=200_000, sha256=sha256(content))
+        for url, content in zip(urls, CONTENTS, strict=True)
+    ]
     with Downloads(store) as downloads:
         downloads.fetch_all(requests[:2])
     progress = Recorder()

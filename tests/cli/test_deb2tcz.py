@@ -121,8 +121,8 @@ def test_existing_files_are_replaced_only_by_force(
         (b"PK", "bad.deb, byte 0: expected an ar archive"),
         (deb()[:100], "bad.deb, byte 72: expected a header of 60 bytes, got the end of the file"),
         (
-            deb(data=[entry("/etc/x", b"")]),
-            "bad.deb: data.tar.xz, byte 0: the name '/etc/x' must be relative, got",
+            deb(data=[entry("/../x", b"")]),
+            "bad.deb: data.tar.xz, byte 0: the name '/../x' contains '..'",
         ),
         (
             deb(data=[entry("../x", b"")]),

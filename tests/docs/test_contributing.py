@@ -38,7 +38,7 @@ def test_contributing_lists_every_nox_session() -> None:
 def test_contributing_names_only_extras_of_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = re.findall(r"'\.\[(\w+)\]'", CONTRIBUTING)
-    assert named == ["dev"]
+    assert named == ["dev", "mutation"]
     assert set(named) <= set(project["optional-dependencies"])
 
 

@@ -165,7 +165,7 @@ def damaged(offset: int, content: bytes, data: bytes | None = None) -> bytes:
     ("data", "message"),
     [
         (b"", "x.ko, byte 0: expected an ELF file, got b''"),
-        (b"\x7fELF", "x.ko, byte 0: expected an ELF file, got b'\\x7fELF'"),
+        (b"\x7fELF", "x.ko, byte 4: expected the header of an ELF file, got the end of the file"),
         (damaged(0, b"#!/b"), "x.ko, byte 0: expected an ELF file, got b'#!/b'"),
         (damaged(4, b"\3"), "x.ko, byte 4: expected the class 1 or 2, got 3"),
         (damaged(5, b"\0"), "x.ko, byte 5: expected the byte order 1 or 2, got 0"),

@@ -106,10 +106,10 @@ def test_certificate_of_other_host_is_refused(
 
 
 def test_untrusted_mirror_is_skipped(
-    misnamed: Server, trusted: Path, server: Server, store: Store
+    misnamed: Server, trusted: Path, secure: Server, store: Store
 ) -> None:
     first = misnamed.put("/a.tcz", CONTENT)
-    assert fetch(store, first, server.put("/a.tcz", CONTENT)) == CONTENT
+    assert fetch(store, first, secure.put("/a.tcz", CONTENT)) == CONTENT
 
 
 def test_redirect_from_http_to_https_is_followed(
