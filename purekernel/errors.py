@@ -13,7 +13,33 @@ from typing import NamedTuple, Self
 
 # How a message begins that says where in a file the fault is: "purekernel.toml, line 12",
 # "gem.list, lines 3 to 5", "core.gz, byte 40", perhaps with a key after it.
-_POSITION = re.compile(r"(?P<file>.+?), (?:(?:line|lines) (?P<line>\d+)|byte (?P<offset>\d+))\b.*")
+_POSITION = re.compile(
+    r"(?P<file>.+?), (?:(?:line|lines) (?P<line>\d{1,18})|byte (?P<offset>\d{1,18}))\b.*"
+)
+
+
+# The longest chain in a message. Real chains have up to ten names. In a hostile index each of
+# thousands of names may have a chain of thousands.
+MAX_CHAIN = 20
+_FIRST_IN_CHAIN = 10
+
+
+def extend_chain(chain: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Return ``chain`` with ``name`` at its end; leave out names in the middle of a long one.
+
+    A chain shows how a name in a list leads to a name that it depends on, directly or not.
+    """
+    if len(chain) < MAX_CHAIN:
+        return (*chain, name)
+    return (*chain[:_FIRST_IN_CHAIN], "…", *chain[_FIRST_IN_CHAIN + 2 :], name)
+
+
+def make_chain(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the chain of ``names``, from the name in a list on; see :func:`extend_chain`."""
+    chain: tuple[str, ...] = ()
+    for name in names:
+        chain = extend_chain(chain, name)
+    return chain
 
 
 class Location(NamedTuple):

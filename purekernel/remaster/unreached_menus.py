@@ -31,17 +31,20 @@ _ENTRIES_FOLDER = b"loader/entries"
 # Only this much of a menu is read. Real menus have some kilobytes.
 _MENU_BYTES = 1 << 18
 
+# Not "^\\s*", which at each of many blank lines would match all that follow.
 _BOOTS_LINUX = re.compile(
-    rb"^\s*(linux|linux16|linuxefi|kernel|append|options|cmdline|loader)\b",
+    rb"^[ \t]*(linux|linux16|linuxefi|kernel|append|options|cmdline|loader)\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _HAS_ENTRIES = re.compile(
-    rb"^\s*(menuentry|label|timeout|set\s+timeout)\b", re.IGNORECASE | re.MULTILINE
+    rb"^[ \t]*(menuentry|label|timeout|set\s+timeout)\b", re.IGNORECASE | re.MULTILINE
 )
 _HAS_DEFAULT = re.compile(
-    rb"^\s*(menuentry|label|default|set\s+default|ontimeout)\b", re.IGNORECASE | re.MULTILINE
+    rb"^[ \t]*(menuentry|label|default|set\s+default|ontimeout)\b", re.IGNORECASE | re.MULTILINE
 )
-_INCLUDE = re.compile(rb"^\s*(?:menu\s+)?(?:include|config)\s+(\S+)", re.IGNORECASE | re.MULTILINE)
+_INCLUDE = re.compile(
+    rb"^[ \t]*(?:menu\s+)?(?:include|config)\s+(\S+)", re.IGNORECASE | re.MULTILINE
+)
 
 
 def find_unreached_menus(

@@ -64,5 +64,8 @@ def _number_of(what: str, text: str, look_up: Callable[[], int]) -> int:
 
 
 def _parse_number(text: str) -> int | None:
-    is_number = text.isascii() and text.isdigit() and int(text) <= 0xFFFFFFFF
-    return int(text) if is_number else None
+    # Python refuses to convert very long numbers.
+    digits = text.lstrip("0")[:11] if text.isascii() and text.isdigit() else None
+    if digits is None or int(digits or "0") > 0xFFFFFFFF:
+        return None
+    return int(digits or "0")

@@ -313,6 +313,8 @@ def test_extended_attributes_are_kept(folder: Path) -> None:
         (["root", "x", "-nofragments"], 2, "-no-fragments"),
         (["root", "x", "-ef"], 2, "-ef"),
         (["root", "x", "-force-uid", "no-one"], 2, "the user no-one does not exist here"),
+        (["root", "x", "-force-uid", "9" * 5000], 2, "use a number from 0 to 4294967295"),
+        (["root", "x", "-force-gid", "4294967296"], 2, "4294967296 does not exist here"),
         (["gone", "x"], 1, "gone does not exist"),
     ],
 )

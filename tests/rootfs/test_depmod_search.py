@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from purekernel.errors import LimitError
+from purekernel.errors import LimitError, ModuleLoopError
 from purekernel.rootfs.depmod import (
     Busybox,
     Dialect,
@@ -10,6 +10,8 @@ from purekernel.rootfs.depmod import (
     depmod,
     found,
 )
+from purekernel.rootfs.depmod.config import MAX_STEPS, read_depmod_config
+from purekernel.rootfs.depmod.expressions import count_steps
 from purekernel.tree import Device, DeviceKind, Metadata
 from tests.depmods import RELEASE, index, lines, make_tree, paths
 from tests.kernel_modules import make_module
@@ -333,3 +335,70 @@ def test_search_of_many_cyclic_links_is_refused(
     }
     with pytest.raises(LimitError, match="at most 2000 names, including those behind links"):
         index(files, dialect)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["(a*)*b", "((6?)+)+x", "(6|6.)*x", "([0-9]+){9}x", "6?" * 30, ".*" * 20, "6" * 1025],
+)
+def test_expression_that_may_take_very_long_is_refused(expression: str) -> None:
+    steps = count_steps(expression.encode(), b"6.1.0-" + b"0" * 249)
+    assert steps > MAX_STEPS
+    config = f"#\nexternal {expression} /opt\n".encode()
+    tree = make_tree({"/etc/depmod.d/a.conf": config})
+    with pytest.raises(LimitError) as caught:
+        read_depmod_config(tree, b"6.1.0-" + b"0" * 249, version=34)
+    assert str(caught.value).startswith(
+        "'etc/depmod.d/a.conf', line 2: expected expressions that together match in at most "
+    )
+
+
+def test_many_expressions_are_refused_together() -> None:
+    line = b"override a .*-.*-.* kernel\n"
+    tree = make_tree({"/etc/depmod.d/a.conf": line * 20})
+    assert len(read_depmod_config(tree, b"6.1.0-1-amd64", version=34).overrides) == 20
+    tree = make_tree({"/etc/depmod.d/a.conf": line * 3000})
+    with pytest.raises(LimitError, match=r"a\.conf', line [12]\d\d\d: "):
+        read_depmod_config(tree, b"6.1.0-1-amd64", version=34)
+
+
+@pytest.mark.parametrize("expression", [b"^4\\.4", b"(5|6)\\.1.*-amd64$", b"[[:digit:]]+.*"])
+def test_usual_expression_takes_few_steps(expression: bytes) -> None:
+    assert count_steps(expression, b"6.1.0-13-amd64") < 100_000
+
+
+def chain(length: int) -> dict[str, bytes | str]:
+    """Return modules of which each depends on the next."""
+    files: dict[str, bytes | str] = {"modules.order": b""}
+    for number in range(length):
+        files[f"m{number}.ko"] = make_module(
+            [f"depends=m{number + 1}"], exports=[(f"s{number}", None)], wants=[f"s{number + 1}"]
+        )
+    return files
+
+
+@pytest.mark.parametrize("dialect", [Kmod(), Busybox(version=(1, 35))])
+def test_long_chain_of_modules_is_refused(
+    dialect: Dialect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(found, "MAX_NEEDS", 50)
+    assert len(lines(index(chain(10), dialect), "modules.dep")) == 10
+    with pytest.raises(LimitError, match=r"m\d+\.ko': expected at most 50 direct and indirect"):
+        index(chain(20), dialect)
+
+
+def test_module_with_very_many_dependencies_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "MAX_NEEDS", 50)
+    files: dict[str, bytes | str] = {"a.ko": make_module(["depends=" + "a," * 60])}
+    with pytest.raises(LimitError, match=r"a\.ko': expected at most 50 direct and indirect"):
+        index(files, Busybox(version=(1, 35)))
+
+
+@pytest.mark.parametrize("dialect", [Kmod(), Busybox(version=(1, 35))])
+def test_long_cycle_of_modules_is_shortened_in_the_message(dialect: Dialect) -> None:
+    files = chain(60)
+    files["m59.ko"] = make_module(["depends=m0"], exports=[("s59", None)], wants=["s0"])
+    with pytest.raises(ModuleLoopError, match="->") as caught:
+        index(files, dialect)
+    assert caught.value.message.count(" -> ") == 19
+    assert " -> … -> " in caught.value.message

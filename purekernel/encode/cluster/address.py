@@ -11,7 +11,7 @@ from purekernel.records import frozen
 _TRANSPORTS = {"dask": "tcp", "dask+tls": "tls"}
 
 # A host name, an IPv4 address, or an IPv6 address in brackets; then a port.
-_HOST_AND_PORT = re.compile(r"([^\s/?#@:\[\]]+|\[[^\s/?#@\[\]]+\])(?::([0-9]*))?")
+_HOST_AND_PORT = re.compile(r"([^\s/?#@:\[\]]+|\[[^\s/?#@\[\]]+\])(?::0*([0-9]*))?")
 
 DEFAULT_PORT = 8786  # the default of 'dask scheduler'
 MAX_PORT = 65535
@@ -52,7 +52,9 @@ class Address:
                 f"{text!r}: the scheme must be followed by HOST:PORT, got {host_and_port!r}",
                 hint=_SHAPE,
             )
-        host, port = match[1], int(match[2] or 0)
+        # Python refuses to convert very long numbers.
+        host, digits = match[1], match[2] or "0"
+        port = int(digits[: len(str(MAX_PORT)) + 1])
         if not port:
             raise UsageError(
                 f"{text!r}: the port is missing",
@@ -61,6 +63,6 @@ class Address:
             )
         if port > MAX_PORT:
             raise UsageError(
-                f"{text!r}: the port must be from 1 to {MAX_PORT}, got {port}", hint=_SHAPE
+                f"{text!r}: the port must be from 1 to {MAX_PORT}, got {digits[:40]}", hint=_SHAPE
             )
         return cls(text=text, url=f"{transport}://{host}:{port}", is_tls=transport == "tls")

@@ -18,14 +18,13 @@ from typing import Protocol
 
 from attrs import field
 
-from purekernel.errors import DependencyError, LimitError, PurekernelError, raise_all
+from purekernel.errors import DependencyError, LimitError, PurekernelError, extend_chain, raise_all
 from purekernel.fetch.model import Download
 from purekernel.formats.debian.control import PackageRecord
 from purekernel.formats.debian.names import ALL, ANY, PackageChoice
 from purekernel.formats.debian.relation import Alternatives, Relation, show_alternatives
 from purekernel.formats.tinycore import TCZ
 from purekernel.records import frozen
-from purekernel.repos.chain import extend_chain
 
 # A complete desktop has about 3,000 packages.
 MAX_PACKAGES = 5000

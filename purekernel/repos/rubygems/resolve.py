@@ -7,14 +7,13 @@ from typing import Protocol
 
 from attrs import define, field
 
-from purekernel.errors import DependencyError, LimitError, raise_all
+from purekernel.errors import DependencyError, LimitError, extend_chain, raise_all
 from purekernel.fetch.model import Download
 from purekernel.formats.gem.compact import GemRelease
 from purekernel.formats.gem.gem_list import ListedGem
 from purekernel.formats.gem.spec import RUBY, GemDependency
 from purekernel.formats.gem.version import GemRequirement, GemVersion
 from purekernel.records import frozen
-from purekernel.repos.chain import extend_chain
 
 # A large application has about 300 gems.
 MAX_GEMS = 2000

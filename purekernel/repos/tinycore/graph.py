@@ -10,11 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import field
 
-from purekernel.errors import DependencyError, LimitError, raise_all
+from purekernel.errors import DependencyError, LimitError, make_chain, raise_all
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import redact
 from purekernel.records import frozen
-from purekernel.repos.chain import make_chain
 from purekernel.repos.tinycore.extension import (
     DEPENDENCIES,
     KERNEL,

@@ -24,7 +24,9 @@ from purekernel.rootfs.depmod.found import (
     FoundModule,
     Listing,
     check_names,
+    check_needs,
     module_name,
+    show_cycle,
 )
 from purekernel.rootfs.modules import LOCAL_LINK
 from purekernel.tree import Directory, File, Symlink, Tree, display, look_up
@@ -142,6 +144,7 @@ def build_busybox_files(
 
     Raises:
         ModuleLoopError: modules depend on one another in a cycle, which crashes busybox.
+        LimitError: the dependencies are too many.
     """
     modules: list[_Module] = []
     by_name: dict[bytes, _Module] = {}
@@ -218,6 +221,7 @@ def _read(module: _Module, node: File, limits: Limits, warnings: list[str]) -> N
         end = image.find(b"\0", text_at)
         text = image[text_at:] if end < 0 else image[text_at:end]
         if keyword == _DEPENDS:
+            check_needs(text.count(b","), module.path)
             needs = [need for need in text.replace(b"-", b"_").split(b",") if need]
             module.needs += needs
             position = text_at + sum(map(len, needs)) + 1
@@ -258,6 +262,7 @@ def _resolve(modules: list[_Module], by_name: dict[bytes, _Module], *, has_table
         for module in modules
     }
     finished: set[_Module] = set()
+    steps = 0
     for start in modules:
         # The modules that are entered and not finished, each a dependency of the previous one.
         path_to_module: dict[_Module, None] = {}
@@ -269,6 +274,8 @@ def _resolve(modules: list[_Module], by_name: dict[bytes, _Module], *, has_table
             elif module in path_to_module:
                 backwards: dict[_Module, None] = {}
                 for needed in reversed(needs[module]):
+                    steps += 1 + len(needed.all_needs)
+                    check_needs(steps, module.path)
                     backwards.update(dict.fromkeys(reversed(needed.all_needs)))
                     backwards.setdefault(needed)
                 module.all_needs = list(reversed(backwards))
@@ -285,6 +292,4 @@ def _resolve(modules: list[_Module], by_name: dict[bytes, _Module], *, has_table
 def _describe_cycle(path_to_module: list[_Module], first: _Module) -> str:
     """Describe the cycle of dependencies from ``first`` back to itself."""
     cycle = [*path_to_module[path_to_module.index(first) :], first]
-    return "modules depend on one another in a cycle: " + " -> ".join(
-        module.name.decode("ascii", "backslashreplace") for module in cycle
-    )
+    return show_cycle([module.name for module in cycle])

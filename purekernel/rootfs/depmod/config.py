@@ -9,7 +9,8 @@ import re
 
 from attrs import Factory, define
 
-from purekernel.rootfs.depmod.expressions import matches
+from purekernel.errors import LimitError
+from purekernel.rootfs.depmod.expressions import count_steps, matches
 from purekernel.tree import Directory, File, Tree, display, look_up
 from purekernel.tree.path import join
 
@@ -24,6 +25,10 @@ _END_IGNORED_SINCE = 34
 # Two keywords in search lines.
 BUILT_IN = b"built-in"
 EXTERNAL = b"external"
+
+# The steps of all expressions in one configuration take some seconds. Usual expressions, such as
+# "^4\\.4", take some hundreds.
+MAX_STEPS = 1 << 26
 
 _BLANKS = re.compile(rb"[\t ]+")
 _PIECE = re.compile(rb"\\(?P<escaped>.)|(?P<end>\n)|(?P<plain>[^\\\n]+)|\\", re.DOTALL)
@@ -48,10 +53,33 @@ class DepmodConfig:
     externals: list[bytes] = Factory(list)
     excludes: set[bytes] = Factory(set)
     warnings: list[str] = Factory(list)
+    _steps: int = 0
+
+    def matches(self, expression: bytes, release: bytes, place: str) -> bool:
+        """Say whether an expression at ``place`` matches ``release``.
+
+        Raises:
+            LimitError: all expressions together take too many steps.
+        """
+        if expression == b"*":
+            return True
+        self._steps += count_steps(expression, release)
+        if self._steps > MAX_STEPS:
+            raise LimitError(
+                source=place,
+                expected=f"expressions that together match in at most {MAX_STEPS} steps",
+                got=f"{display(expression[:40])}, which may take more",
+                hint="use * or a simpler expression: repeat no group that has repetitions itself",
+            )
+        return matches(expression, release)
 
 
 def read_depmod_config(tree: Tree, release: bytes, *, version: int) -> DepmodConfig:
-    """Return the depmod.d configuration for ``release``, as kmod ``version`` reads it."""
+    """Return the depmod.d configuration for ``release``, as kmod ``version`` reads it.
+
+    Raises:
+        LimitError: its expressions may take too long.
+    """
     files: dict[bytes, bytes] = {}
     folders = list(_FOLDERS)
     if version >= _DISTRIBUTION_FOLDER_SINCE:
@@ -82,6 +110,7 @@ def _parse(
     for number, line in lines:
         if not line or line.startswith(b"#"):
             continue
+        place = f"{display(path)}, line {number}"
         words = [word for word in _BLANKS.split(line) if word]
         if not words:
             continue
@@ -91,15 +120,13 @@ def _parse(
         elif command == b"exclude":
             config.excludes.update(arguments)
         elif command == b"override" and len(arguments) >= 3:
-            if _matches(arguments[1], release):
+            if config.matches(arguments[1], release, place):
                 config.overrides.insert(0, arguments[2] + b"/" + arguments[0])
         elif command == b"external" and len(arguments) >= 2:
-            if _matches(arguments[0], release):
+            if config.matches(arguments[0], release, place):
                 config.externals.insert(0, arguments[1])
         elif command not in (b"include", b"make_map_files"):
-            config.warnings.append(
-                f"{display(path)}, line {number}: skipped: invalid command {display(command)}"
-            )
+            config.warnings.append(f"{place}: skipped: invalid command {display(command)}")
 
 
 def _logical_lines(data: bytes, version: int) -> list[tuple[int, bytes]]:
@@ -124,7 +151,3 @@ def _logical_lines(data: bytes, version: int) -> list[tuple[int, bytes]]:
     if line:
         lines.append((number, bytes(line)))
     return lines
-
-
-def _matches(pattern: bytes, release: bytes) -> bool:
-    return pattern == b"*" or matches(pattern, release)

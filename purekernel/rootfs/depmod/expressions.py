@@ -6,6 +6,7 @@ gnulib.
 
 from __future__ import annotations
 
+import math
 import re
 
 _TOKEN = re.compile(
@@ -23,6 +24,9 @@ _TOKEN = re.compile(
 _OPERATORS = {character: b"\\" + character for character in (b"w", b"W", b"s", b"S", b"b", b"B")}
 _OPERATORS |= {b"<": rb"\b(?=\w)", b">": rb"\b(?<=\w)", b"`": rb"\A", b"'": rb"\Z"}
 
+# More steps than this are not told apart.
+MOST_BITS = 64
+
 _MEMBER = re.compile(rb"\[:([a-z]*):\]|\[[.=](.)[.=]\]|([\\\[&~|])", re.DOTALL)
 _CLASSES = {
     b"alnum": b"a-zA-Z0-9",
@@ -38,6 +42,42 @@ _CLASSES = {
     b"upper": b"A-Z",
     b"xdigit": b"0-9A-Fa-f",
 }
+
+
+# A longer expression takes too long to translate. The longest text is a name of 255 bytes.
+MAX_EXPRESSION_BYTES = 1024
+
+
+def count_steps(expression: bytes, text: bytes) -> int:
+    """Return an upper bound of the steps in which :func:`matches` compares the two.
+
+    Python tries all ways in which repeat operators and alternatives can match, one after the other:
+    in a text of n characters up to n for each repeat operator, and 4 to the power of n for the
+    repetition of a group that has one itself.
+    """
+    if len(expression) > MAX_EXPRESSION_BYTES:
+        return 1 << MOST_BITS
+    length = len(text) + 1
+    each = math.log2(length)
+    bits = each
+    # For each open group, whether it can match one text in several ways; and the group just closed.
+    groups = [False]
+    closed = False
+    for token in _TOKEN.finditer(expression):
+        operator = b"" if token["set"] is not None or token["escaped"] else token[0][:1]
+        if operator == b"(":
+            groups.append(False)
+        elif operator in (b"|", b"?"):
+            bits += 1
+            groups[-1] = True
+        elif operator and operator in b"*+{":
+            bits += 2 * length if closed else each
+            groups[-1] = True
+        closed = operator == b")" and groups[-1]
+        if operator == b")" and len(groups) > 1:
+            groups.pop()
+            groups[-1] |= closed
+    return 100 * len(expression) + (1 << min(MOST_BITS, int(bits)))
 
 
 def matches(expression: bytes, text: bytes) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from purekernel.errors import LimitError
+from purekernel.errors import LimitError, make_chain
 from purekernel.records import frozen
 from purekernel.tree import Buffer, File, display
 
@@ -15,6 +15,10 @@ Listing = Callable[[bytes], Sequence[bytes]]
 # depmods never finish on such trees. Debian's largest kernel has 5,000 names, 8 folders deep.
 MAX_DEPTH = 256
 MAX_NAMES = 100_000
+
+# The dependencies of all modules, direct and indirect, each counted once for each way to it. In a
+# chain of modules they grow with the square of its length. Debian's largest kernel has 20,000.
+MAX_NEEDS = 2_000_000
 
 
 @frozen(kw_only=True)
@@ -55,3 +59,24 @@ def check_names(count: int, start: bytes) -> None:
             got="more",
             hint="remove links from folder to folder there",
         )
+
+
+def check_needs(count: int, path: bytes) -> None:
+    """Check the number of dependencies that were followed up to the module at ``path``.
+
+    Raises:
+        LimitError: it is more than ``MAX_NEEDS``.
+    """
+    if count > MAX_NEEDS:
+        raise LimitError(
+            source=display(path),
+            expected=f"at most {MAX_NEEDS} direct and indirect dependencies of all modules",
+            got="more",
+            hint="remove modules that depend on one another in long chains",
+        )
+
+
+def show_cycle(names: Sequence[bytes]) -> str:
+    """Describe a cycle of modules, by the names on the way back to the first."""
+    shown = make_chain(name.decode("ascii", "backslashreplace") for name in names)
+    return f"modules depend on one another in a cycle: {' -> '.join(shown)}"

@@ -17,7 +17,7 @@ from purekernel.formats.kernel_module import (
     parse_kernel_module,
 )
 from purekernel.input import Input
-from purekernel.rootfs.depmod.found import FoundModule
+from purekernel.rootfs.depmod.found import FoundModule, check_needs, show_cycle
 from purekernel.rootfs.depmod.kernel_symbols import KernelSymbols
 from purekernel.rootfs.depmod.kmod_hash import in_table_order
 from purekernel.tree import display
@@ -97,6 +97,7 @@ def relate_modules(
 
     Raises:
         ModuleLoopError: modules depend on one another in a cycle, or a module on itself.
+        LimitError: the dependencies are too many.
     """
     warnings: list[str] = []
     ordered = _sort_modules(list(found), order, version, warnings)
@@ -211,6 +212,7 @@ def _rank(modules: list[Module]) -> None:
 
     Raises:
         ModuleLoopError: the dependencies have a cycle.
+        LimitError: they are too many.
     """
     users = [0] * len(modules)
     for module in modules:
@@ -230,9 +232,12 @@ def _rank(modules: list[Module]) -> None:
         raise ModuleLoopError(_describe_cycle([module for module in modules if module.rank < 0]))
     # Dependencies have higher ranks, so in reverse order they are resolved first.
     reached: list[list[int]] = [[]] * len(ranked)
+    steps = 0
     for module in reversed(ranked):
         ranks: set[int] = set()
         for needed in module.needs:
+            steps += 1 + len(reached[needed.rank])
+            check_needs(steps, module.path)
             ranks.add(needed.rank)
             ranks.update(reached[needed.rank])
         reached[module.rank] = sorted(ranks)
@@ -252,6 +257,4 @@ def _describe_cycle(unranked: list[Module]) -> str:
         seen[path_up[-1].number] = len(path_up) - 1
         path_up.append(users[path_up[-1].number])
     cycle = path_up[seen[path_up[-1].number] :][::-1]
-    return "modules depend on one another in a cycle: " + " -> ".join(
-        module.name.decode("ascii", "backslashreplace") for module in cycle
-    )
+    return show_cycle([module.name for module in cycle])

@@ -67,3 +67,9 @@ def test_port_above_65535_is_refused() -> None:
         UsageError, match="'dask://host:65536': the port must be from 1 to 65535, got 65536"
     ):
         Address.parse("dask://host:65536")
+
+
+def test_port_of_thousands_of_digits_is_refused() -> None:
+    with pytest.raises(UsageError, match=f"must be from 1 to 65535, got {'9' * 40}$"):
+        Address.parse("dask://host:" + "9" * 5000)
+    assert Address.parse("dask://host:" + "0" * 5000 + "8786").url == "tcp://host:8786"
