@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from purekernel import __main__ as entry
+from purekernel.cli import main
 from purekernel.interruption import Interruption
 
 
@@ -39,3 +41,18 @@ def test_interrupted_import_ends_with_status_130(
     assert entry.main() == 130
     expected = "purekernel: interrupted\n  nothing has been written\n" if has_stderr else ""
     assert capsys.readouterr().err == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot delete the current folder")
+def test_deleted_current_folder_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert main(["build", "--sample", "--cache-dir", "cache"]) == 1
+    assert capsys.readouterr().err == (
+        "purekernel: the current folder cannot be used: it was deleted, or cannot be read\n"
+        "  change to another folder\n"
+    )

@@ -109,11 +109,21 @@ def _explain(error: BaseException) -> tuple[int, list[ErrorReport]]:
             message = "the inputs do not fit in memory"
             hint = "close other programs, or lower --max-unpacked"
             return FAILURE, [ErrorReport("memory", message, hint)]
-        case OSError():  # mostly of stdout
-            hint = "check the free space, and where stdout goes"
-            return FAILURE, [ErrorReport("system", f"the system reports: {error}", hint)]
+        case OSError():
+            return FAILURE, [_explain_system(error)]
         case _:
             return FAILURE, [_explain_fault(error)]
+
+
+def _explain_system(error: OSError) -> ErrorReport:
+    try:
+        Path.cwd()
+    except OSError:
+        message = "the current folder cannot be used: it was deleted, or cannot be read"
+        return ErrorReport("system", message, "change to another folder")
+    # Mostly of stdout.
+    hint = "check the free space, and where stdout goes"
+    return ErrorReport("system", f"the system reports: {error}", hint)
 
 
 def _status(errors: Sequence[PurekernelError]) -> int:

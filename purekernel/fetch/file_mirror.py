@@ -113,9 +113,12 @@ def _opening(path: Path) -> Iterator[BinaryIO]:
         raise _missing(path) from None
     except OSError as error:
         raise _unreadable(error) from None
-    with stream:
-        _check_kind(os.fstat(stream.fileno()))
-        yield stream
+    try:
+        with stream:
+            _check_kind(os.fstat(stream.fileno()))
+            yield stream
+    except OSError as error:  # errors of the store are not OSError
+        raise _unreadable(error) from None
 
 
 def _path(url: str) -> Path:

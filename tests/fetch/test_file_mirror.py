@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -69,6 +70,26 @@ def test_file_missing_in_folder_mirror_is_missing(
         MissingFileError,
         f"b.tcz not found: tried {local}",
         "check the name, or add another mirror (under [mirrors] in a recipe)",
+    )
+
+
+@pytest.mark.parametrize("function", ["fstat", "stat"])
+def test_failing_disk_of_a_mirror_is_reported_with_the_file(
+    mirror: Path, store: Store, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    path = mirror / "bash.tcz"
+    path.write_bytes(CONTENT)
+
+    def refuse(*_arguments: object, **_named: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, function, refuse)
+        outcome = why_not(store, str(path))
+    assert outcome == (
+        DownloadError,
+        f"bash.tcz cannot be fetched: {path}: cannot be read: Input/output error",
+        PATH_HINT,
     )
 
 
