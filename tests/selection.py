@@ -36,6 +36,8 @@ FAST = "fast"
 # The files that take 10 s of CPU time or more, the longest first. Workers get whole files, in this
 # order: a long file that starts last would leave the other workers idle.
 LONGEST_FILES = (
+    "tests/faults/test_build_faults.py",
+    "tests/faults/test_gather_faults.py",
     "tests/boot/test_compressions.py",
     "tests/encode/cluster/test_dask.py",
     "tests/docs/test_readme.py",
