@@ -7,7 +7,7 @@ The command line prints each as a line of its own, and nothing else.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Self
 
@@ -342,9 +342,44 @@ class LockError(PurekernelError):
 
 
 class DependencyError(PurekernelError, LookupError):
-    """Refuse names that no mirror has, or dependencies that cannot be satisfied."""
+    """Refuse names that no mirror has, or dependencies that cannot be satisfied.
+
+    Attributes:
+        missing: for a name that no mirror has: the name, and what leads to it, as in the message.
+    """
 
     default_hint = "correct the name, or leave it out with skip"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.missing = ""
+
+    @classmethod
+    def of_missing(
+        cls,
+        name: str,
+        *,
+        place: str | None = None,
+        chain: Sequence[str] = (),
+        reason: str = "",
+        hint: str = "",
+    ) -> Self:
+        """Return the error for a name that no mirror has, of an extension, a package or a gem.
+
+        Args:
+            name: the name.
+            place: file and line where the first name of the chain is listed, if known.
+            chain: the names that lead to it, from the listed one on; shorter than two if the name
+                itself is listed.
+            reason: why none of the things of that name will do; empty if there are none.
+            hint: what to do.
+        """
+        needed = f", which is needed: {' → '.join(chain)}" if len(chain) > 1 else ""
+        prefix = f"{place}: " if place else ""
+        why = f": {reason}" if reason else ""
+        error = cls(f"{prefix}no mirror has {name}{needed}{why}", hint=hint)
+        error.missing = name + needed
+        return error
 
 
 class ProjectError(PurekernelError):

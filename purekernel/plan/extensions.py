@@ -15,7 +15,7 @@ from purekernel.errors import (
     raise_all,
 )
 from purekernel.fetch.model import Download
-from purekernel.fetch.urls import join_url
+from purekernel.fetch.urls import join_url, redact
 from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.tinycore import DEB, TCZ, parse_extension_name
 from purekernel.plan.locked import FirstOf, KnownExtensions, LockedExtensions
@@ -96,8 +96,9 @@ def plan_extensions(
     with context.asking("extensions" if context.recipe.mirrors.extensions else "tinycore"):
         graph, kernel = _resolve(context, repository, listed, kernel, base)
         cut_from = _cut_from(context, repository, cuts, kernel, errors)
-    _note_missing(context, graph, listed, kernel, errors)
-    disputable = any(len(missing.chain) > 1 for missing in graph.missing)
+    places = {resolve_kernel(item.name, kernel): item.place for item in listed}
+    _note_missing(context, graph, places, errors)
+    disputable = bool(graph.missing)
     if flavour is Flavour.PROD and not context.all_flavours:
         openssh_errors = _brings_openssh(graph, (*builtin, *merged, *mirror), kernel)
         errors += openssh_errors
@@ -115,6 +116,7 @@ def plan_extensions(
         merged=roots(merged),
         cuts=cuts,
         cut_from=cut_from,
+        places=places,
         from_indexes=live.went_by_indexes,
         disputable=live.went_by_indexes and disputable,
         skipped=graph.skipped
@@ -297,9 +299,10 @@ def _cut_from(
             errors.append(
                 _not_locked(name, (name,))
                 if context.bound_by_lock
-                else DependencyError(
-                    f"{listed.place}: {name} not found on any mirror: cannot cut files from it",
-                    hint="correct the name, or cut from another extension",
+                else DependencyError.of_missing(
+                    name,
+                    place=listed.place,
+                    hint="correct the name, or cut files from another extension",
                 )
             )
     return {extension.name: extension for extension in found if extension is not None}
@@ -308,14 +311,12 @@ def _cut_from(
 def _note_missing(
     context: PlanContext,
     graph: ExtensionGraph,
-    listed: Iterable[Named],
-    kernel: str | None,
+    places: Mapping[str, str],
     errors: list[PurekernelError],
 ) -> None:
     if context.bound_by_lock:
         errors += [_not_locked(missing.name, missing.chain) for missing in graph.missing]
         return
-    places = {resolve_kernel(item.name, kernel): item.place for item in listed}
     try:
         folders = context.extension_folders
         refuse_missing(
@@ -323,12 +324,36 @@ def _note_missing(
         )
     except PurekernelError as error:
         errors.append(error)
+    if errors:
+        # Otherwise fetching reports them.
+        absent = find_absent(context, graph)
+        errors += [absent_error(graph, name, places) for name in absent]
+
+
+def find_absent(context: PlanContext, graph: ExtensionGraph) -> tuple[str, ...]:
+    """Return the extensions that an index lists, and whose file no mirror has."""
+    extensions = graph.extensions
+    found = context.downloads.look_all(extension.file for extension in extensions.values())
+    return tuple(name for name, exists in zip(extensions, found, strict=True) if exists is False)
+
+
+def absent_error(graph: ExtensionGraph, name: str, places: Mapping[str, str]) -> DependencyError:
+    """Return the error for an extension, or its package, whose file no mirror has."""
+    file = graph.extensions[name].file
+    chain = graph.chain(name)
+    urls = ", ".join(map(redact, dict.fromkeys(file.urls)))
+    return DependencyError.of_missing(
+        file.name,
+        place=places.get(chain[0]),
+        chain=chain,
+        hint=f"looked for {urls}; use another mirror, or leave it out with --skip {name}",
+    )
 
 
 def _not_locked(name: str, chain: Sequence[str]) -> LockError:
-    why = f", needed by {' → '.join(chain)}" if len(chain) > 1 else ""
+    missing = DependencyError.of_missing(name, chain=chain).missing
     return LockError(
-        f"the lock file does not pin {name}{why}", hint="run 'purekernel lock' to pin it"
+        f"the lock file does not pin {missing}", hint="run 'purekernel lock' to pin it"
     )
 
 

@@ -12,10 +12,12 @@ from purekernel.errors import (
     ChecksumError,
     CombinedError,
     DownloadError,
+    MissingFileError,
     OfflineError,
     PurekernelError,
     raise_all,
 )
+from purekernel.fetch.attempts import missing
 from purekernel.fetch.downloads import DownloadPolicy, Downloads
 from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.fetch.store import Store
@@ -28,6 +30,7 @@ from purekernel.formats.tinycore import (
     parse_md5,
 )
 from purekernel.input import Input
+from purekernel.plan.extensions import absent_error, find_absent
 from purekernel.plan.lock import load_lock, lock_path
 from purekernel.plan.plan import CHECKED_COMPANIONS, Plan, PlanContext
 from purekernel.plan.planner import Planner, make_plan, require_lock
@@ -318,6 +321,7 @@ def _gather(context: PlanContext, *, complete: bool, progress: Progress) -> Gath
             raise _IndexDoubtedError(error) from None
         if context.lock is not None:
             _blame_lock(error)
+        raise_all(_name_missing(error, context, plan))
         raise
     return gathered
 
@@ -335,6 +339,22 @@ def _unauthenticated(fetched: Mapping[Download, DownloadedFile | None]) -> list[
     example = f"{urls[0]}{', …' if len(urls) > 1 else ''}"
     lacks = "no signature, and no SHA-256 in a recipe or a lock file"
     return [f"{count} unauthenticated: fetched over plain http, with {lacks} ({example})"]
+
+
+def _name_missing(
+    error: DownloadError | CombinedError, context: PlanContext, plan: Plan
+) -> Iterator[PurekernelError]:
+    """Yield the errors, those about missing extensions in the form that planning gives them."""
+    planned = plan.extensions
+    absent: dict[str, str] = {}
+    if any(isinstance(each, MissingFileError) for each in _each(error)):
+        for name in find_absent(context, planned.graph):
+            absent[missing(planned.graph.extensions[name].file).message] = name
+    for each in _each(error):
+        if each.message in absent:
+            yield absent_error(planned.graph, absent[each.message], planned.places)
+        else:
+            yield each
 
 
 def _may_be_index_fault(error: DownloadError | CombinedError) -> bool:

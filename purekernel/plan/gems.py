@@ -13,7 +13,7 @@ from purekernel.formats.detect import FileKind
 from purekernel.formats.gem import GemDependency, GemVersion, ListedGem, parse_listed_gem
 from purekernel.formats.gem.compact import GemRelease
 from purekernel.plan.lock import Lock, PinnedGem
-from purekernel.plan.locked import pinned
+from purekernel.plan.locked import not_locked, pinned
 from purekernel.plan.plan import GemPlan, PlanContext
 from purekernel.recipe.conventions import Conventions
 from purekernel.repos.rubygems import (
@@ -62,7 +62,7 @@ def plan_gems(
         return evolve(plan, releases=_resolve(listed, locked, target))
     except PurekernelError as error:
         if context.strict:
-            raise _not_locked(error) from None
+            raise not_locked(error, "gems") from None
     try:
         releases = _resolve(listed, _LockedFirst(locked, live), target)
     except PurekernelError:
@@ -115,12 +115,6 @@ def _version(text: str, context: PlanContext) -> GemVersion:
             f"invalid Ruby version: must be like 1.8.7, got {text!r}",
             hint="correct ruby under [gems]",
         ).within(context.recipe.gems.place("ruby")) from None
-
-
-def _not_locked(error: PurekernelError) -> LockError:
-    return LockError(
-        f"the lock file does not pin all gems: {error}", hint="run 'purekernel lock' to pin them"
-    )
 
 
 class LockedGems:

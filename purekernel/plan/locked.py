@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from attrs import evolve
 
+from purekernel.errors import CombinedError, DependencyError, LockError, PurekernelError
 from purekernel.fetch.model import Download
 from purekernel.formats.detect import FileKind
 from purekernel.plan.lock import Lock, Pin
@@ -26,6 +27,25 @@ def pinned(download: Download, pin: Pin, place: Callable[[str], str]) -> Downloa
         md5=pin.md5,
         optional=False,
     )
+
+
+def not_locked(error: PurekernelError, what: str) -> PurekernelError:
+    """Return the error for a lock file that must pin all packages or gems, and does not.
+
+    Args:
+        error: what resolving them against the lock file raised.
+        what: ``packages`` or ``gems``.
+    """
+    errors = [
+        LockError(
+            f"the lock file does not pin {each.missing}"
+            if isinstance(each, DependencyError) and each.missing
+            else f"the lock file does not pin all {what}: {each}",
+            hint="run 'purekernel lock' to pin them",
+        )
+        for each in (error.errors if isinstance(error, CombinedError) else (error,))
+    ]
+    return errors[0] if len(errors) == 1 else CombinedError(errors)
 
 
 class LockedExtensions:

@@ -25,7 +25,7 @@ from purekernel.formats.tinycore import DEB, TCZ
 from purekernel.host.read import load_file
 from purekernel.input import Input
 from purekernel.plan.lock import Lock, PinnedPackage
-from purekernel.plan.locked import pinned
+from purekernel.plan.locked import not_locked, pinned
 from purekernel.plan.plan import PackagePlan, PlanContext, is_package, package_name
 from purekernel.recipe import defaults
 from purekernel.recipe.model import Named
@@ -92,11 +92,16 @@ def plan_packages(
     except PurekernelError as error:
         errors.append(error)
         return PackagePlan()
+    errors += resolution.errors
     return PackagePlan(
         extensions={
             name: planner.extension(resolved) for name, resolved in resolution.packages.items()
         },
-        names={item.name: name for item, name in zip(packages, resolution.listed, strict=True)},
+        names={
+            item.name: name
+            for item, name in zip(packages, resolution.listed, strict=True)
+            if name in resolution.packages
+        },
         notes=(*planner.notes, *_notes(resolution)),
     )
 
@@ -116,12 +121,12 @@ class _Planner:
             return self._live(listed, None)
         locked = LockedPackages(context.lock, self._mirrors, context.place)
         try:
-            return resolve_packages(listed, locked, self._rules)
+            return resolve_packages(listed, locked, self._rules).complete()
         except PurekernelError as error:
             if context.strict:
-                raise _not_locked(error) from None
+                raise not_locked(error, "packages") from None
         try:
-            return self._live(listed, locked)
+            return self._live(listed, locked).complete()
         except PurekernelError:
             # The pinned and the new packages conflict: ignore the pins.
             return self._live(listed, None)
@@ -213,13 +218,6 @@ def _no_index(listed: ListedPackage) -> DependencyError:
         f"{listed.place}: {listed.choice.name}{DEB} is a Debian package: no packages index is "
         "configured",
         hint=f"name one with --dpkg-list {EXAMPLE}, or with debian-packages under [mirrors]",
-    )
-
-
-def _not_locked(error: PurekernelError) -> LockError:
-    return LockError(
-        f"the lock file does not pin all packages: {error}",
-        hint="run 'purekernel lock' to pin them",
     )
 
 

@@ -88,6 +88,7 @@ class ExtensionPlan:
         from_indexes: whether the plan uses information from a mirror's index, which may be older
             than the mirror's files.
         disputable: whether an error depends on dependencies from such an index.
+        places: where each listed extension is listed, by name: file, line and key.
         notes: skipped mirrors and other notes for the user, one line each.
     """
 
@@ -101,6 +102,7 @@ class ExtensionPlan:
     skipped: frozenset[str] = frozenset()
     from_indexes: bool = False
     disputable: bool = False
+    places: Mapping[str, str] = field(factory=dict, repr=False)
     notes: tuple[str, ...] = ()
 
     def merged_order(self) -> tuple[str, ...]:

@@ -395,7 +395,7 @@ def test_all_missing_extensions_are_reported_with_their_chains(
             f"{place}, line 1: no mirror has gone.tcz, which is needed: "
             "bash.tcz → readline.tcz → gone.tcz"
         ),
-        "opt/gems/gem.list, line 2: no_such_gem: gem not found",
+        "opt/gems/gem.list, line 2: no mirror has the gem no_such_gem",
     ]
     assert not workshop.out.exists()
 

@@ -25,6 +25,7 @@ from purekernel.formats.tar import build_tar
 from purekernel.input import Input
 from purekernel.plan.lock import Lock, parse_lock
 from purekernel.tree import File, Metadata, Tree
+from tests.debs import control, listed
 from tests.fetch.answers import cut, redirect, status
 from tests.fetch.fetching import closed_port
 from tests.fetch.server import Server
@@ -219,8 +220,9 @@ def test_missing_file_is_reported_with_all_mirrors(
     assert main(["fetch"]) == 1
     ((message, hint),) = errors(capsys)
     places = ", ".join(f"{one.url}/{TCZ}/bash.tcz" for one in (server, second))
-    assert message == f"bash.tcz not found: tried {places}"
-    assert "mirror" in hint
+    assert message.startswith("purekernel.toml, line ")
+    assert message.endswith(", builtin under [extensions]: no mirror has bash.tcz")
+    assert hint == f"looked for {places}; use another mirror, or leave it out with --skip bash.tcz"
 
 
 @pytest.mark.slow
@@ -340,6 +342,45 @@ def test_invalid_lines_do_not_hide_other_errors(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("command", [["build", "--dry-run"], ["fetch"], ["lock"]])
+def test_missing_names_of_all_kinds_are_reported_together(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    files = make_repository({"a.tcz": ["gone.tcz"], "b.tcz": [], "c.tcz": []})
+    del files[f"{TCZ}/b.tcz"]  # the index still lists it
+    serve(server, files)
+    lay_out_server(Path("gems"), [make_gem("here", "1")], compact=False)
+    Path("Packages").write_bytes(listed(control("tool"), b"x", "pool/tool.deb"))
+    lists = "builtin = ['a', 'typo1', 'none.deb']\nmirror = ['b', 'tool.deb', 'typo2']\n"
+    write_recipe(
+        server,
+        extensions=f"{lists}merged = ['typo3', 'c']\n",
+        more="[gems]\nwanted = ['nogem']\n",
+    )
+    recipe = Path("purekernel.toml").read_text()
+    more = "[mirrors]\ngems = ['gems']\ndebian-packages = ['Packages']\n"
+    Path("purekernel.toml").write_text(recipe.replace("[mirrors]\n", more))
+    assert main(command) == 1
+    messages = [message.split(" under ") for message, _hint in errors(capsys)]
+    builtin, mirror, merged = (
+        f"purekernel.toml, line {line}" for line in ("11, builtin", "12, mirror", "13, merged")
+    )
+    absent = "[extensions]: no mirror has "
+    assert sorted(messages) == sorted(
+        [
+            [builtin, f"{absent}none.deb: no packages index has none"],
+            [builtin, f"{absent}typo1.tcz"],
+            [builtin, f"{absent}gone.tcz, which is needed: a.tcz → gone.tcz"],
+            [mirror, f"{absent}b.tcz"],
+            [mirror, f"{absent}tool_1.0-1_i386.deb"],
+            [mirror, f"{absent}typo2.tcz"],
+            [merged, f"{absent}typo3.tcz"],
+            ["purekernel.toml, line 4, wanted", "[gems]: no mirror has the gem nogem"],
+        ]
+    )
+
+
+@pytest.mark.slow
 def test_searched_folders_are_named(
     here: Path, server: Server, second: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -352,9 +393,13 @@ def test_searched_folders_are_named(
     # If no extension is found, the mirror is probably wrong, not the names.
     write_recipe(second, extensions='builtin = ["bash", "readline", "nano"]')
     assert main(["fetch"]) == 1
-    ((message, hint),) = errors(capsys)
-    assert message == f"none of the 3 listed extensions was found in {second.url}/{TCZ}"
-    assert "[mirrors]" in hint
+    found = errors(capsys)
+    place = "purekernel.toml, line 7, builtin under [extensions]"
+    assert [message for message, _hint in found] == [
+        f"{place}: no mirror has {name}.tcz" for name in ("bash", "readline", "nano")
+    ]
+    (hint,) = {hint for _message, hint in found}
+    assert hint.startswith(f"looked in {second.url}/{TCZ}; check the mirrors ([mirrors] in a rec")
 
 
 def test_unreachable_mirror_is_reported_once(
@@ -621,8 +666,8 @@ def test_missing_files_to_cut_are_reported_with_the_key_that_lists_them(
     write_recipe(server, more=more.replace("htop", "gone"))
     assert main(["build", "--dry-run"]) == 1
     ((message, hint),) = errors(capsys)
-    assert message.endswith("gone.tcz not found on any mirror: cannot cut files from it")
-    assert hint == "correct the name, or cut from another extension"
+    assert message.endswith(", extension under [[cut]]: no mirror has gone.tcz")
+    assert hint == "correct the name, or cut files from another extension"
 
 
 # Overlays from the network

@@ -56,9 +56,9 @@ def errors(workshop: Workshop, capsys: pytest.CaptureFixture[str], more: str) ->
         (
             "[[cut]]\nextension = 'gone'\nfiles = ['a']",
             "extension under [[cut]]",
-            "gone.tcz not found on any mirror",
+            "no mirror has gone.tcz",
         ),
-        ("[gems]\nwanted = ['gone']", "wanted under [gems]", "gone: gem not found"),
+        ("[gems]\nwanted = ['gone']", "wanted under [gems]", "no mirror has the gem gone"),
         ("[razor]\nproject = 'gone'", "project under [razor]", "project not found: gone"),
         ("[razor]\nproject = 'text'", "project under [razor]", "text"),
         (

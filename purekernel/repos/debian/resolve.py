@@ -120,11 +120,24 @@ class PackageResolution:
 
     Attributes:
         packages: selected packages by the name of their extension, in order of selection.
-        listed: name of the extension for each entry of the list.
+        listed: name of the extension for each entry of the list. Those that are not found are not
+            among ``packages``.
+        errors: what is missing or contradictory; empty if the result is complete.
     """
 
     packages: Mapping[str, ResolvedPackage]
     listed: tuple[str, ...]
+    errors: tuple[PurekernelError, ...] = ()
+
+    def complete(self) -> PackageResolution:
+        """Return the resolution, which must be complete.
+
+        Raises:
+            DependencyError: there is an error.
+            CombinedError: there are several.
+        """
+        raise_all(self.errors)
+        return self
 
 
 def extension_of(package: str) -> str:
@@ -139,10 +152,11 @@ def resolve_packages(
 
     The order of ``listed`` only affects the order of the result.
 
+    The result has an error for each package that is missing or of which no version matches, that is
+    listed twice with different versions or architectures, or that has the name of a listed
+    extension.
+
     Raises:
-        DependencyError: a package is missing, or no version of it matches; the list names a
-            package twice with different versions or architectures; or the list also names an
-            extension of the same name. All errors are reported together.
         LimitError: there are more packages than any image can hold.
     """
     return _PackageSearch(repository, rules).run(listed)
@@ -159,6 +173,7 @@ class _PackageSearch:
         self._chains: dict[str, tuple[str, ...]] = {}
         self._pending: deque[str] = deque()
         self._alone: frozenset[str] = frozenset()
+        self._places: dict[str, str] = {}
         self._errors: list[PurekernelError] = []
 
     def run(self, listed: Sequence[ListedPackage]) -> PackageResolution:
@@ -188,9 +203,10 @@ class _PackageSearch:
                 )
             name = self._pending.popleft()
             resolved[extension_of(name)] = self._resolve(name)
-        raise_all(self._errors)
         return PackageResolution(
-            packages=resolved, listed=tuple(extension_of(entry.choice.name) for entry in listed)
+            packages=resolved,
+            listed=tuple(extension_of(entry.choice.name) for entry in listed),
+            errors=tuple(self._errors),
         )
 
     def _ask(self, listed: ListedPackage) -> None:
@@ -213,12 +229,15 @@ class _PackageSearch:
             and choice.admits(candidate.record.version)
         ]
         if matching:
+            self._places[str(choice)] = listed.place
             self._take(newest_first(matching)[0], (str(choice),))
         else:
             reason = self._why_none(choice.name, candidates, architecture)
             self._errors.append(
-                DependencyError(
-                    f"{listed.place}: {choice} not found: {reason}",
+                DependencyError.of_missing(
+                    f"{choice}.deb",
+                    place=listed.place,
+                    reason=reason,
                     hint="correct the name, name another packages index, or leave it out with "
                     f"--skip {choice.name}.deb",
                 )
@@ -307,23 +326,32 @@ class _PackageSearch:
         return self._rules.architecture if record.architecture == ALL else record.architecture
 
     def _unmet(self, group: Alternatives, record: PackageRecord) -> DependencyError:
-        reasons = []
-        for relation in group:
-            taken = self._taken.get(relation.name)
-            reasons.append(
-                f"{taken.record} is already selected"
-                if taken is not None
-                else self._why_none(
+        wanted = show_alternatives(group)
+        chain = self._chains[record.name]
+        place = self._places.get(chain[0])
+        chain = extend_chain(chain, wanted)
+        reasons = "; ".join(
+            dict.fromkeys(
+                self._why_none(
                     relation.name,
                     self._repository.named(relation.name),
                     self._architecture(record),
                 )
+                if (taken := self._taken.get(relation.name)) is None
+                else f"{taken.record} is already selected"
+                for relation in group
             )
-        steps = " → ".join((*self._chains[record.name], show_alternatives(group)))
-        return DependencyError(
-            f"{steps}: {'; '.join(dict.fromkeys(reasons))}",
-            hint="name an extension for it under [[need]] in the recipe, with an empty list if the "
-            "image already has it, or name another packages index",
+        )
+        hint = (
+            "name an extension for it under [[need]] in the recipe, with an empty list if the "
+            "image already has it, or name another packages index"
+        )
+        if any(relation.name in self._taken for relation in group):
+            # An archive may have it.
+            prefix = f"{place}: " if place else ""
+            return DependencyError(f"{prefix}{' → '.join(chain)}: {reasons}", hint=hint)
+        return DependencyError.of_missing(
+            wanted, place=place, chain=chain, reason=reasons, hint=hint
         )
 
     def _why_none(

@@ -266,9 +266,16 @@ class _Demand:
         return len(self.chain), self.position, self.chain, str(self.need)
 
     def error(self, reason: str) -> DependencyError:
-        """Return the error for a requirement that no release meets."""
-        steps = " → ".join((*self.chain, str(self.need)))
-        return DependencyError(f"{self.place}: {steps}: {reason}", hint=HINT)
+        """Return the error for a requirement that no release meets.
+
+        Args:
+            reason: why no release meets it; empty if there is no such gem.
+        """
+        steps = extend_chain(self.chain, str(self.need))
+        if not reason:
+            name = f"the gem {self.need.name}"
+            return DependencyError.of_missing(name, place=self.place, chain=steps, hint=HINT)
+        return DependencyError(f"{self.place}: {' → '.join(steps)}: {reason}", hint=HINT)
 
 
 @define(kw_only=True)
@@ -388,7 +395,7 @@ class _GemSearch:
         """Return the error for a demand that no release meets."""
         choices = self._choices[demand.need.name]
         if choices is None:
-            return demand.error("gem not found")
+            return demand.error("")
         return demand.error(choices.why_none(demand.need.requirement))
 
     def _pass_on(self, candidate: GemCandidate, cause: _Demand, pass_: _Pass) -> bool:

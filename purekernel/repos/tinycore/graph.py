@@ -6,6 +6,7 @@ and accepts cycles.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import field
@@ -79,6 +80,18 @@ class ExtensionGraph:
                     pending.append((name, True))
                     pending.extend((need, False) for need in reversed(self.needs[name]))
         return tuple(ordered)
+
+    def chain(self, name: str) -> tuple[str, ...]:
+        """Return the shortest chain of dependencies from a listed name to ``name``."""
+        parents: dict[str, str | None] = dict.fromkeys(self.roots)
+        pending = deque(self.roots)
+        while pending and name not in parents:
+            parent = pending.popleft()
+            for need in self.needs.get(parent, ()):
+                if need not in parents:
+                    parents[need] = parent
+                    pending.append(need)
+        return _chain(name, parents) if name in parents else (name,)
 
 
 def resolve_extensions(
@@ -162,12 +175,10 @@ def refuse_missing(
         CombinedError: several things are.
     """
     where = ", ".join(map(redact, looked_in))
-    if len(graph.missing) > 1 and not graph.extensions and where:
-        raise DependencyError(
-            f"none of the {len(graph.missing)} listed extensions was found in {where}",
-            hint="check the mirrors ([mirrors] in a recipe), and the version of Core",
-        )
     looked = f"looked in {where}; " if where else ""
+    if len(graph.missing) > 1 and not graph.extensions and where:
+        # The mirror is more likely wrong than all names.
+        hint = "check the mirrors ([mirrors] in a recipe), and the version of Core"
     errors = []
     for missing in graph.missing:
         if missing.name.endswith(KERNEL):
@@ -175,16 +186,17 @@ def refuse_missing(
         root = missing.chain[0]
         place = (places or {}).get(root)
         if len(missing.chain) == 1:
-            problem = f"no mirror has {missing.name}"
             advice = hint or f"correct the name, or leave it out with --skip {missing.name}"
         else:
-            problem = f"no mirror has {missing.name}, which is needed: {' → '.join(missing.chain)}"
             advice = hint or (
                 f"leave it out with --skip {missing.name} (in a recipe: skip under [extensions]) "
                 "if the others work without it"
             )
-        message = f"{place}: {problem}" if place else problem
-        errors.append(DependencyError(message, hint=looked + advice))
+        errors.append(
+            DependencyError.of_missing(
+                missing.name, place=place, chain=missing.chain, hint=looked + advice
+            )
+        )
     raise_all(errors)
 
 

@@ -54,7 +54,7 @@ def resolve(known: Known, *names: str, **rules: object) -> PackageResolution:
         for number, name in enumerate(names, start=1)
     ]
     made = {"architecture": "i386", **rules}
-    return resolve_packages(listed, known, PackageRules(**made))  # type: ignore[arg-type]
+    return resolve_packages(listed, known, PackageRules(**made)).complete()  # type: ignore[arg-type]
 
 
 def versions(resolution: PackageResolution) -> dict[str, str]:
@@ -191,15 +191,25 @@ def test_all_errors_are_reported_with_their_chains() -> None:
         known, "tool.deb", "absent.deb", "tool=9.deb", "mta.deb", "libb:arm64.deb", follow=True
     )
     assert found == [
-        "list, line 2: absent not found: no packages index has absent",
+        "list, line 2: no mirror has absent.deb: no packages index has absent",
         ("list, line 3: tool=9 conflicts with tool (list, line 1): both become tool.tcz"),
-        "list, line 4: mta not found: no package is called mta; it is provided by postfix",
-        ("list, line 5: libb:arm64 not found: no match for arm64; available: libb 1 (i386)"),
         (
+            "list, line 4: no mirror has mta.deb: no package is called mta; it is provided by "
+            "postfix"
+        ),
+        (
+            "list, line 5: no mirror has libb:arm64.deb: no match for arm64; available: "
+            "libb 1 (i386)"
+        ),
+        (
+            "list, line 1: no mirror has libb (>= 3) | libx, which is needed: "
             "tool → liba → libb (>= 3) | libx: no match for i386; available: libb 1 (i386); "
             "no packages index has libx"
         ),
-        "tool → liba → nothing: no packages index has nothing",
+        (
+            "list, line 1: no mirror has nothing, which is needed: tool → liba → nothing: "
+            "no packages index has nothing"
+        ),
     ]
 
 
@@ -209,7 +219,7 @@ def test_selected_version_that_does_not_match_is_an_error() -> None:
     known.add("liba", "1")
     known.add("liba", "2")
     assert messages(known, "liba.deb", "tool.deb", follow=True) == [
-        "tool → liba (= 1): liba 2 (i386) is already selected"
+        "list, line 2: tool → liba (= 1): liba 2 (i386) is already selected"
     ]
 
 

@@ -290,8 +290,8 @@ def test_every_error_is_reported_with_its_chain() -> None:
     """
     lines = ("nowhere", "app", "facter > 2.5.7", "withdrawn", "pre", "facter > 3, < 2")
     assert wrong(known, *lines) == [
-        "list, line 1: nowhere: gem not found",
-        "list, line 2: app-1.0 → gone >= 1: gem not found",
+        "list, line 1: no mirror has the gem nowhere",
+        "list, line 2: no mirror has the gem gone, which is needed: app-1.0 → gone >= 1",
         (
             "list, line 2: app-1.0 → razor-0.9 → facter >= 4: no release matches; the newest is "
             "2.5.7"
@@ -316,7 +316,7 @@ def test_every_error_is_reported_with_its_chain() -> None:
 def test_errors_in_cycles_are_reported() -> None:
     assert wrong("a 1: b\nb 1: a > 1, nope\n", "a") == [
         "list, line 1: a-1 → b-1 → a > 1: no release matches; the newest is 1",
-        "list, line 1: a-1 → b-1 → nope: gem not found",
+        "list, line 1: no mirror has the gem nope, which is needed: a-1 → b-1 → nope",
     ]
     assert wrong("a 1: a > 1\n", "a") == [
         "list, line 1: a-1 → a > 1: no release matches; the newest is 1"

@@ -352,7 +352,7 @@ def test_name_missing_in_compact_index_is_not_looked_up_in_the_older(
     lay_out_server(folder, GEMS)
     with pytest.raises(DependencyError) as caught:
         resolve(GemServer(str(folder), fetcher), "facter", "fakter")
-    assert str(caught.value) == "line 2: fakter: gem not found"
+    assert str(caught.value) == "line 2: no mirror has the gem fakter"
     assert names(fetcher) == ["info/facter", "info/fakter"]
 
 
