@@ -15,9 +15,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 # Options that are attributes of Request, and those that are attributes of Context.
 REQUEST_OPTIONS = (
     "recipe", "project", "builtin_list", "mirror_list", "build_prod_image", "build_debug_image",
-    "tc_passwd", "config", "dpkg_list", "dpkg_keyring", "dpkg_follow", "skip", "no_deps", "kernel",
-    "iso_version", "reuse_prev_dl", "overlays", "keep_owners", "keep_iso_files", "drop_boot",
-    "boot", "volume",
+    "tc_passwd", "config", "dpkg_list", "dpkg_keyring", "dpkg_allow_expired", "dpkg_follow",
+    "skip", "no_deps", "kernel", "iso_version", "reuse_prev_dl", "overlays", "keep_owners",
+    "keep_iso_files", "drop_boot", "boot", "volume",
 )  # fmt: skip
 STORE_OPTIONS = ("cache_dir", "offline", "allow_http", "lock_file", "no_lock", "locked")
 
@@ -103,6 +103,11 @@ _REQUEST = (
         "--dpkg-keyring",
         type=PathParameter(),
         help="A keyring; one of its keys must have signed the InRelease of each index.",
+    ),
+    click.option(
+        "--dpkg-allow-expired",
+        is_flag=True,
+        help="Use an archive whose InRelease has expired, such as one that is no longer updated.",
     ),
     click.option(
         "--dpkg-follow",

@@ -95,6 +95,8 @@ def lock_inputs(
             is_changed = old is None or build_lock(old) != build_lock(new)
             if is_changed and not check:
                 write_lock(path, new)
+    if recipe.downloads.reuse:
+        notes = ("--reuse-prev-dl is ignored: 'lock' asks the mirrors what they have now", *notes)
     for note in notes:
         printer.note(note)
     lines = [] if old is None else list(changes(old, new))

@@ -232,7 +232,8 @@ def open_plan_context(
         Store(settings.cache_dir),
         policy=policy,
         offline=settings.offline,
-        reuse=recipe.downloads.reuse,
+        # A lock file lasts, so it must pin what the mirrors have now.
+        reuse=recipe.downloads.reuse and not makes_lock,
         report=settings.report,
         progress=settings.progress,
     ) as downloads:

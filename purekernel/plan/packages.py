@@ -142,6 +142,8 @@ class _Planner:
             self._context.downloads,
             mirrors=self._mirrors,
             keyring=_keyring(self._context),
+            now=self._context.now(),
+            allow_expired=self._context.recipe.debian.allow_expired,
         )
         repository: PackageRepository = archive
         if locked is not None:

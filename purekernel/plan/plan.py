@@ -7,7 +7,8 @@ plan makes no further decisions.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -214,6 +215,8 @@ class PlanContext:
         all_flavours: plan for every flavour at once, as a lock file must.
         use_indexes: use the mirrors' indexes.
         allow_http: whether plain http mirrors may stand in for https mirrors.
+        now: returns the time in seconds since 1970, UTC, to tell whether an index has expired.
+            Nothing in an image depends on it.
         limits: limits on parsed input.
     """
 
@@ -225,6 +228,7 @@ class PlanContext:
     all_flavours: bool = False
     use_indexes: bool = True
     allow_http: bool = False
+    now: Callable[[], float] = time.time
     limits: Limits = DEFAULT_LIMITS
 
     @property

@@ -373,6 +373,16 @@ class DebianChoice(Placed):
             "/usr/share/keyrings/debian-archive-keyring.gpg",
         ),
     )
+    allow_expired: bool = field(
+        default=False,
+        metadata=key(
+            "Allow expired archives",
+            "Whether to use an archive whose InRelease has expired, such as one that is no longer "
+            "updated.",
+            FLAG,
+            True,
+        ),
+    )
     documentation: bool = field(
         default=False,
         metadata=key(

@@ -62,6 +62,7 @@ class Request:
         config: path of a file of ``MK_BUNDLE_…`` settings.
         dpkg_list: URLs or paths of Debian packages indexes.
         dpkg_keyring: path of a file of keys; one of them must have signed the archive.
+        dpkg_allow_expired: whether to use an archive whose InRelease has expired.
         dpkg_follow: whether to include the packages that packages depend on.
         skip: names of extensions to leave out.
         no_deps: whether to leave out the dependencies of extensions.
@@ -86,6 +87,7 @@ class Request:
     config: Path | None = None
     dpkg_list: tuple[str, ...] = ()
     dpkg_keyring: Path | None = None
+    dpkg_allow_expired: bool = False
     dpkg_follow: bool = False
     skip: tuple[str, ...] = ()
     no_deps: bool = False
@@ -269,6 +271,7 @@ class _Joining:
         return override(
             recipe.debian,
             follow=self._request.dpkg_follow or None,
+            allow_expired=self._request.dpkg_allow_expired or None,
             keyring=None if keyring is None else str(keyring.absolute()),
         )
 

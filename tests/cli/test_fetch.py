@@ -848,3 +848,21 @@ def test_input_names_that_are_not_utf_8_cannot_be_pinned(
     assert main(["lock"]) == 1
     ((message, _hint),) = errors(capsys)
     assert "must be UTF-8" in message
+
+
+@pytest.mark.slow
+def test_lock_asks_the_mirrors_in_spite_of_reuse(
+    here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(server, make_repository({"bash.tcz": []}))
+    write_recipe(server, extensions='builtin = ["bash"]')
+    assert main(["fetch", "-q"]) == 0
+    newer = {"bash.tcz": make_extension("newer", 64)}
+    serve(server, make_repository({"bash.tcz": []}, contents=newer))
+    capsys.readouterr()
+    assert main(["lock", "-q", "-r"]) == 0
+    digest = hashlib.sha256(newer["bash.tcz"]).hexdigest()
+    assert load_lock().extensions["bash.tcz"].file.sha256 == digest
+    assert notes(capsys.readouterr().err)[0] == (
+        "--reuse-prev-dl is ignored: 'lock' asks the mirrors what they have now"
+    )

@@ -465,3 +465,27 @@ def test_damaged_lock_is_reported(
     Path("purekernel.lock").write_text(lock.replace(old, new))
     assert main(["build", "--dry-run"]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_expired_archive_is_an_error_unless_it_is_allowed_or_locked(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    archive: Archive,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    workshop = shop(tmp_path, monkeypatch, "bash.tcz", "data.deb")
+    release = archive.top / "dists/wheezy/InRelease"
+    release.write_text(f"Valid-Until: Sat, 07 Dec 2013 08:41:03 UTC\n{release.read_text()}")
+    options = ("-q", "--dpkg-list", str(archive.index))
+    for command in ("fetch", "lock", "bundle"):
+        assert workshop.run(command, *options) == 1
+        ((message, hint),) = two_lines(capsys.readouterr().err)
+        assert message == f"{release} expired on 2013-12-07: the mirror may hide newer packages"
+        assert "--dpkg-allow-expired" in hint
+    assert workshop.run("lock", *options, "--dpkg-allow-expired") == 0
+    assert f"{release} expired on 2013-12-07: its packages may be out of date" in notes(
+        capsys.readouterr().err
+    )
+    assert workshop.run("fetch", *options) == 0
+    assert "expired" not in capsys.readouterr().err

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from attrs import field
@@ -35,6 +37,12 @@ MAX_FILES = 200_000
 MOST_KEYRING_BYTES = 16 << 20
 
 _LINE = re.compile(r"([0-9a-f]+)[ \t]+([0-9]{1,15})[ \t]+(\S+)", re.IGNORECASE)
+# As in RFC 5322, in UTC. Names of months do not depend on the locale.
+_DATE = re.compile(
+    r"(?:[A-Z][a-z]{2}, +)?([0-9]{1,2}) ([A-Z][a-z]{2}) ([0-9]{4}) "
+    r"([0-9]{2}):([0-9]{2}):([0-9]{2}) (?:UTC|GMT|Z|[+-]0000)"
+)
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DIGITS = {"SHA512": 128, "SHA256": 64}
 
 
@@ -59,11 +67,13 @@ class ArchiveRelease:
     Attributes:
         suite: such as ``oldstable``; empty if it is not declared.
         codename: such as ``wheezy``; empty if it is not declared.
+        valid_until: when the file expires, in seconds since 1970, UTC; ``None`` if it does not.
         files: the files by their paths, relative to the release file.
     """
 
     suite: str
     codename: str
+    valid_until: int | None = None
     files: Mapping[str, ReleasedFile] = field(repr=lambda files: f"<{len(files)} files>")
 
 
@@ -86,7 +96,27 @@ def parse_release(file: Input) -> ArchiveRelease:
         )
         for path, (_digest, size_bytes) in {**sha512, **sha256}.items()
     }
-    return ArchiveRelease(suite=stanza.get("Suite"), codename=stanza.get("Codename"), files=files)
+    return ArchiveRelease(
+        suite=stanza.get("Suite"),
+        codename=stanza.get("Codename"),
+        valid_until=_valid_until(stanza),
+        files=files,
+    )
+
+
+def _valid_until(stanza: Stanza) -> int | None:
+    text = stanza.get("Valid-Until")
+    if not text:
+        return None
+    if match := _DATE.fullmatch(text.strip()):
+        day, month, year, hour, minute, second = match.groups()[:6]
+        with suppress(ValueError):  # such as the 31st of February
+            date = datetime(
+                int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second),
+                tzinfo=UTC,
+            )  # fmt: skip
+            return int(date.timestamp())
+    raise stanza.fail("a date in UTC in 'Valid-Until'", display(text[:60].encode()))
 
 
 def _digests(file: Input, stanza: Stanza, name: str) -> dict[str, tuple[str, int]]:

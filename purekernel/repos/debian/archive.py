@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 
 from attrs import evolve
 
-from purekernel.errors import ChecksumError
+from purekernel.errors import ChecksumError, DownloadError
 from purekernel.fetch.model import MIB, Download, Fetcher
 from purekernel.fetch.urls import is_local, is_url, join_url, last_component, redact
 from purekernel.formats.debian.index import INDEX_LIMITS, IndexedPackage, PackagesIndex
@@ -116,6 +117,8 @@ class DebianArchive:
         *,
         mirrors: Sequence[str] = (),
         keyring: Keyring | None = None,
+        now: float | None = None,
+        allow_expired: bool = False,
     ) -> None:
         """Create an archive from its packages indexes.
 
@@ -124,11 +127,16 @@ class DebianArchive:
             downloads: fetches files.
             mirrors: mirrors to fetch packages from before the archive of the index.
             keyring: keys, one of which must have signed ``InRelease``.
+            now: the time in seconds since 1970, UTC, at which ``InRelease`` must be valid; ``None``
+                for no check.
+            allow_expired: whether to use an ``InRelease`` that has expired, with a note.
         """
         self._places = tuple(map(IndexPlace.of, dict.fromkeys(indexes)))
         self._downloads = downloads
         self._mirrors = tuple(mirrors)
         self._keyring = keyring
+        self._now = now
+        self._allow_expired = allow_expired
         self._loaded: tuple[tuple[IndexPlace, PackagesIndex], ...] | None = None
         self._notes: list[str] = []
         self._releases: dict[str, ArchiveRelease | None] = {}
@@ -142,7 +150,8 @@ class DebianArchive:
         """Return the packages called ``name``.
 
         Raises:
-            DownloadError: an index cannot be fetched, or does not have its listed digest.
+            DownloadError: an index cannot be fetched, does not have its listed digest, or has
+                expired.
             FormatError: an index, or its entry for such a package, is damaged.
         """
         return self._candidates(lambda index: index.named(name))
@@ -261,4 +270,21 @@ class DebianArchive:
             self._notes.append(
                 f"the signature of {file.name} is not checked: give a keyring to check it"
             )
-        return parse_release(file)
+        release = parse_release(file)
+        self._check_expiry(release, file.name)
+        return release
+
+    def _check_expiry(self, release: ArchiveRelease, name: str) -> None:
+        until = release.valid_until
+        if until is None or self._now is None or self._now <= until:
+            return
+        words = f"{name} expired on {datetime.fromtimestamp(until, UTC):%Y-%m-%d}"
+        if self._allow_expired:
+            self._notes.append(f"{words}: its packages may be out of date")
+            return
+        raise DownloadError(
+            f"{words}: the mirror may hide newer packages",
+            hint="use another mirror; for an archive that is no longer updated, use "
+            "--dpkg-allow-expired, or allow-expired under [debian]; then pin the packages with "
+            "'purekernel lock'",
+        )

@@ -47,7 +47,14 @@ class Mirror:
         self._server.put(f"{self._at}/{path}", content)
         return path
 
-    def publish(self, *, key: Tsk | None = None, release: bool = True, index: str = INDEX) -> str:
+    def publish(
+        self,
+        *,
+        key: Tsk | None = None,
+        release: bool = True,
+        index: str = INDEX,
+        valid_until: str = "",
+    ) -> str:
         """Serve the index in all compressions, and ``InRelease``; return the URL of ``.gz``."""
         forms = {
             index: self.index,
@@ -57,16 +64,22 @@ class Mirror:
         for path, content in forms.items():
             self._server.put(f"{self._at}/dists/{self._suite}/{path}", content)
         if release:
-            self.release(forms.items(), key=key)
+            self.release(forms.items(), key=key, valid_until=valid_until)
         return f"{self.url}/dists/{self._suite}/{index}.gz"
 
-    def release(self, forms: Iterable[tuple[str, bytes]], *, key: Tsk | None = None) -> None:
+    def release(
+        self,
+        forms: Iterable[tuple[str, bytes]],
+        *,
+        key: Tsk | None = None,
+        valid_until: str = "",
+    ) -> None:
         lines = "".join(
             f" {hashlib.sha256(content).hexdigest()} {len(content)} {path}\n"
             for path, content in forms
         )
         text = f"Origin: Debian\nSuite: oldstable\nCodename: {self._suite}\nSHA256:\n{lines}"
-        data = text.encode()
+        data = (f"Valid-Until: {valid_until}\n" * bool(valid_until) + text).encode()
         if key is not None:
             data = sign(key.signer(), data, mode=SignatureMode.CLEAR)
         self._server.put(f"{self._at}/dists/{self._suite}/InRelease", data)

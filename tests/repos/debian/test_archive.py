@@ -12,6 +12,7 @@ from pysequoia import Cert, Tsk
 
 from purekernel.errors import (
     ChecksumError,
+    DownloadError,
     FormatError,
     InputError,
     MissingFileError,
@@ -22,7 +23,7 @@ from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.store import Store
 from purekernel.fetch.urls import is_url
 from purekernel.formats.debian import parse_deb
-from purekernel.formats.debian.release import Keyring, parse_keyring
+from purekernel.formats.debian.release import Keyring, parse_keyring, parse_release
 from purekernel.input import Input
 from purekernel.repos.debian import DebianArchive, PackageCandidate
 from purekernel.repos.debian.archive import IndexPlace
@@ -214,6 +215,69 @@ def test_replaced_index_is_fetched_by_hash(server: Server, downloads: Downloads)
     server.put(f"/debian/dists/wheezy/{INDEX}", b"Package: newer\n")
     archive = DebianArchive([url.removesuffix(".gz")], downloads)
     assert shown(archive.named("tool")) == ["tool 1.0-1 (i386)"]
+
+
+UNTIL = "Sat, 07 Dec 2013 08:41:03 UTC"
+UNTIL_SECONDS = 1386405663
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_expired_release_is_refused_or_noted(
+    signed: bool, server: Server, downloads: Downloads, key: Tsk
+) -> None:
+    mirror = Mirror(server)
+    mirror.add("tool")
+    url = mirror.publish(valid_until=UNTIL, key=key if signed else None)
+    ring = keyring(key) if signed else None
+
+    def archive(now: float | None, *, allow: bool = False) -> DebianArchive:
+        return DebianArchive([url], downloads, keyring=ring, now=now, allow_expired=allow)
+
+    for current in (None, 0.0, UNTIL_SECONDS):
+        assert shown(archive(current).named("tool")) == ["tool 1.0-1 (i386)"]
+    words = f"{mirror.url}/dists/wheezy/InRelease expired on 2013-12-07"
+    with pytest.raises(DownloadError) as caught:
+        archive(UNTIL_SECONDS + 0.5).named("tool")
+    assert str(caught.value) == f"{words}: the mirror may hide newer packages"
+    assert caught.value.hint == (
+        "use another mirror; for an archive that is no longer updated, use --dpkg-allow-expired, "
+        "or allow-expired under [debian]; then pin the packages with 'purekernel lock'"
+    )
+    allowed = archive(UNTIL_SECONDS + 1, allow=True)
+    assert shown(allowed.named("tool")) == ["tool 1.0-1 (i386)"]
+    assert allowed.notes[-1] == f"{words}: its packages may be out of date"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (UNTIL, UNTIL_SECONDS),
+        ("7 Dec 2013 08:41:03 +0000", UNTIL_SECONDS),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("", None),
+    ],
+)
+def test_valid_until_is_parsed(text: str, expected: int | None) -> None:
+    data = f"Valid-Until: {text}\nSHA256:\n {'0' * 64} 1 a\n".encode()
+    assert parse_release(Input(data, name="Release")).valid_until == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "soon",
+        "Sat, 31 Feb 2013 08:41:03 UTC",
+        "Sat, 07 Dez 2013 08:41:03 UTC",
+        "Sat, 07 Dec 2013 08:41:03 CET",
+        "Sat, 07 Dec 0000 08:41:03 UTC",
+        "9" * 5000,
+    ],
+)
+def test_invalid_date_in_valid_until_is_refused(text: str) -> None:
+    data = f"Valid-Until: {text}\nSHA256:\n {'0' * 64} 1 a\n".encode()
+    with pytest.raises(FormatError, match="expected a date in UTC in 'Valid-Until', got") as caught:
+        parse_release(Input(data, name="Release"))
+    assert len(str(caught.value)) < 200
 
 
 def test_keyring_must_contain_the_signing_key(

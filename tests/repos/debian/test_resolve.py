@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 from attrs import field
 
-from purekernel.errors import CombinedError, DependencyError
+from purekernel.errors import CombinedError, DependencyError, LimitError
 from purekernel.fetch.model import Download
 from purekernel.formats.debian import PackageRecord, parse_choice
 from purekernel.formats.debian.control import parse_stanza
@@ -19,6 +19,7 @@ from purekernel.repos.debian import (
     PackageRules,
     resolve_packages,
 )
+from purekernel.repos.debian import resolve as module
 from tests.debs import control
 
 
@@ -246,3 +247,18 @@ def test_chain_of_400_dependencies_is_resolved() -> None:
     known.add("p400")
     found = resolve(known, "p0.deb", follow=True, extensions={"libc6": ()})
     assert len(found.packages) == 401
+
+
+@pytest.mark.parametrize("count", [5, 6])
+def test_number_of_packages_is_limited(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PACKAGES", 5)
+    known = Known()
+    for number in range(count):
+        known.add(f"p{number}", Depends=f"p{(number + 1) % count}")
+    if count == 5:
+        assert len(resolve(known, "p0", follow=True).packages) == 5
+        return
+    with pytest.raises(LimitError) as caught:
+        resolve(known, "p0", follow=True)
+    assert str(caught.value) == "the packages: expected at most 5 of them, got more"
+    assert caught.value.hint == ("shorten the lists, or do not follow the dependencies of packages")
