@@ -181,7 +181,10 @@ class Gathered:
             if suffixes is None or suffix in suffixes
             if (content := self.content(download)) is not None
         }
-        return extension.with_files(self.content(extension.file) or b"", companions)
+        content = self.content(extension.file) or b""
+        # Where no digest is known, a truncated image would be found when it is loaded at boot.
+        squashfs.parse_superblock(Input(content, name=extension.name, limits=self.planner.limits))
+        return extension.with_files(content, companions)
 
     def _with_planned_dependencies(self, packed: Extension[Buffer]) -> Extension[Buffer]:
         if not self.plan.recipe.extensions.dependencies:

@@ -356,22 +356,23 @@ def host_keys(project: Project) -> list[bytes]:
         return _find_host_keys(parse_tar(Input(content, name=SSH_SETUP_PATH.decode())))
 
 
-def without_paths(packed: Buffer, layers: Iterable[Layer]) -> Buffer:
-    """Return a tarball without the files that ``layers`` also hold.
+def without_paths(packed: Input, layers: Iterable[Layer]) -> Buffer:
+    """Return the content of a tarball without the files that ``layers`` also hold.
 
     If no file is removed, return ``packed`` unchanged.
 
     Raises:
         FormatError: the tarball is damaged.
     """
-    tree = parse_tar(Input(packed, name="the project's tarball"))
+    tree = parse_tar(packed)
     duplicates = {
         path
         for layer in layers
         for path, node in layer.tree.walk()
         if not isinstance(node, Directory)
     }
-    return _remove_paths(packed, tree, [path for path, _node in tree.walk() if path in duplicates])
+    paths = [path for path, _node in tree.walk() if path in duplicates]
+    return _remove_paths(packed.data, tree, paths)
 
 
 def _find_host_keys(tree: Tree) -> list[bytes]:

@@ -276,7 +276,10 @@ class RazorConventions(Conventions):
         parts = self._parts(materials, overlay)
         tarballs = {
             # A tarball that is unpacked later must not overwrite files of the user's overlays.
-            name: packed if name == VM_TOOLS_TARBALL else without_paths(packed, layers)
+            name: without_paths(
+                Input(packed, name=name.decode(), limits=materials.limits.unbudgeted()),
+                () if name == VM_TOOLS_TARBALL else layers,
+            )
             for name, packed in parts.tarballs.items()
         }
         return pack_bundle(evolve(parts, tarballs=tarballs))
@@ -341,6 +344,8 @@ class RazorConventions(Conventions):
         rubygems = materials.file(RUBYGEMS)
         if rubygems is not None:
             name, content = rubygems
+            # The image has it packed, and unpacks it at boot: a damaged one would be found then.
+            parse_tar(Input(content, name=name, limits=materials.limits.unbudgeted()).quiet())
             overlay.file(b"opt/" + os.fsencode(name), content)
         mcollective = materials.file(MCOLLECTIVE)
         if mcollective is not None:

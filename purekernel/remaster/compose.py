@@ -143,16 +143,17 @@ class Assembly:
             gem.download.name: self._gathered.content(gem.download) or b"" for gem in gems.releases
         }
         listed = self.recipe.gems.wanted
+        # Every gem is read, so that a damaged one is found before it is in the image.
+        specs = {
+            name: gem_format.parse_gem(Input(data, name=name, limits=self.limits)).spec
+            for name, data in files.items()
+        }
         names = None if listed is None else "".join(f"{gem.name}\n" for gem in listed).encode()
         if gems.layout is GemLayout.FLAT:
             overlay.files(GEM_FOLDER, files)
             if names is not None:
                 overlay.file(GEM_FOLDER + b"/gem.list", names)
             return
-        specs = {
-            name: gem_format.parse_gem(Input(data, name=name, limits=self.limits)).spec
-            for name, data in files.items()
-        }
         overlay.files(GEM_MIRROR + b"/gems", files)
         overlay.files(GEM_MIRROR, gem_format.build_gem_index(specs, deflate=Libdeflate().encode))
         if names is not None:

@@ -217,7 +217,7 @@ def test_dry_run_with_json_prints_the_plan(
     assert bash == {
         "name": "bash.tcz",
         "urls": [str(workshop.mirror / TCZ / "bash.tcz")],
-        "bytes": 64,
+        "bytes": 136,
         "sha256": None,
         "md5": hashlib.md5(make_extension("bash.tcz")).hexdigest(),
         "optional": False,
@@ -251,7 +251,7 @@ def test_json_names_every_input(workshop: Workshop, capsys: pytest.CaptureFixtur
     assert summary["generation"] == "2013"
     assert summary["onboot"] == ["bash.tcz", "openssh.tcz"]
     inputs = {one["name"]: one for one in summary["inputs"]}
-    assert inputs["bash.tcz"]["bytes"] == 64
+    assert inputs["bash.tcz"]["bytes"] == 136
     assert len(inputs["Core-current.iso"]["sha256"]) == 64
 
 
@@ -490,7 +490,7 @@ def test_wrong_md5_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     workshop = Workshop(tmp_path, monkeypatch, indexes=indexes)
-    workshop.write_mirror({f"{TCZ}/bash.tcz": make_extension("another", 80)})
+    workshop.write_mirror({f"{TCZ}/bash.tcz": make_extension("another", 152)})
     assert workshop.run("bundle", "-o", workshop.out) == 1
     ((message, _hint),) = two_lines(capsys.readouterr().err)
     assert message.startswith("bash.tcz")
@@ -502,7 +502,7 @@ def test_wrong_md5_is_refused(
 def test_outdated_index_is_ignored(workshop: Workshop) -> None:
     newer = make_repository(
         {**NEEDS, "bash.tcz": ["ncurses.tcz"], "zsh.tcz": []},
-        contents={"bash.tcz": make_extension("a newer bash", 96)},
+        contents={"bash.tcz": make_extension("a newer bash", 168)},
         indexes=False,
     )
     workshop.write_mirror(newer)
@@ -511,7 +511,7 @@ def test_outdated_index_is_ignored(workshop: Workshop) -> None:
     assert b"tmp/builtin/optional/readline.tcz" not in overlay
     node = overlay[b"tmp/builtin/optional/bash.tcz"]
     assert isinstance(node, File)
-    assert bytes(node.content) == make_extension("a newer bash", 96)
+    assert bytes(node.content) == make_extension("a newer bash", 168)
 
 
 @pytest.mark.slow
@@ -707,3 +707,49 @@ def test_limit_holds_for_commands_that_only_read_the_base(
     (workshop.project / "list").write_text("alsa-KERNEL.tcz\n")
     assert workshop.run(command, *base, "--max-unpacked", "1K") == 1
     assert "expected at most 1024 bytes unpacked" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rubygems-1.8.24.tgz", "mk-open-vm-tools.tar.gz"])
+def test_damaged_tarball_is_no_file_of_a_bundle(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    workshop = Workshop(tmp_path, monkeypatch)
+    content = (workshop.top / name).read_bytes()
+    (workshop.top / name).write_bytes(content[:-20])
+    status = workshop.run("bundle", "--iso-version", "0.9.0.1", "-q", "-o", workshop.out)
+    ((message, hint),) = two_lines(capsys.readouterr().err)
+    assert status == 1
+    assert f"{name}, byte {len(content) - 20}: expected the rest of a deflate stream" in message
+    assert hint
+    assert not list(workshop.out.glob("*.tar.gz"))
+
+
+@pytest.mark.slow
+def test_damaged_gem_is_no_file_of_a_bundle_of_2012(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workshop = Workshop(tmp_path, monkeypatch, generation="2012", gems=["sample_gem"])
+    (gem,) = workshop.top.glob("gems/**/sample_gem-1.0.gem")
+    gem.write_bytes(gem.read_bytes()[:2000])
+    status = workshop.run("bundle", "--iso-version", "0.9.0.1", "-q", "-o", workshop.out)
+    ((message, _hint),) = two_lines(capsys.readouterr().err)
+    assert status == 1
+    assert message.startswith("sample_gem-1.0.gem")
+
+
+@pytest.mark.slow
+def test_truncated_extension_is_no_file_of_a_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workshop = Workshop(tmp_path, monkeypatch, indexes=False)
+    path = workshop.mirror / TCZ / "nano.tcz"
+    path.write_bytes(path.read_bytes()[:-8])
+    (path.parent / "nano.tcz.md5.txt").unlink()
+    status = workshop.run("bundle", "--iso-version", "0.9.0.1", "-q", "-o", workshop.out)
+    ((message, _hint),) = two_lines(capsys.readouterr().err)
+    assert status == 1
+    assert message == "nano.tcz, byte 40: expected 136 bytes, as the image states, got 128"

@@ -31,7 +31,7 @@ a.tcz  0.1 kB
     ├── a.tcz  0.1 kB  (loop)
     └── wifi-KERNEL.tcz  (set --kernel to select one)
 b.tcz  0.1 kB  (shared)
-4 extensions, 0.3 kB
+4 extensions, 0.5 kB
 """
 
 DOT = """\

@@ -138,7 +138,7 @@ def test_files_of_a_hostile_mirror_do_not_stay(
 ) -> None:
     """The hostile mirror gives its files the validators of the right ones."""
     tags = {"ETag": '"same"', "Last_Modified": "Thu, 14 Nov 2013 10:00:00 GMT"}
-    hostile = {"bash.tcz": make_extension("hostile", 64)}
+    hostile = {"bash.tcz": make_extension("hostile", 136)}
     for path, content in make_repository({"bash.tcz": []}, contents=hostile).items():
         server.put(f"/{path}", content, **tags)
     write_recipe(server, extensions='builtin = ["bash"]')
@@ -274,8 +274,8 @@ def test_temporary_faults_are_retried(here: Path, server: Server) -> None:
     [
         (status(200, PORTAL, Content_Type="text/html"), "web page", 3),
         (redirect(f"/{TCZ}/bash.tcz"), "redirect", 1),
-        (status(200, make_extension("bash.tcz", 63)), "MD5", 1),
-        (status(200, make_extension("b4sh.tcz", 64)), "MD5", 1),
+        (status(200, make_extension("bash.tcz", 135)), "MD5", 1),
+        (status(200, make_extension("b4sh.tcz", 136)), "MD5", 1),
         (status(403), "403", 1),
         (status(429), "429", 3),
         (status(503), "503", 3),
@@ -544,7 +544,7 @@ def test_files_take_precedence_over_an_outdated_index(
 
 @pytest.mark.slow
 def test_file_with_a_wrong_index_entry_is_found_offline(here: Path, server: Server) -> None:
-    stale = make_repository({"bash.tcz": []}, contents={"bash.tcz": make_extension("older", 64)})
+    stale = make_repository({"bash.tcz": []}, contents={"bash.tcz": make_extension("older", 136)})
     serve(server, make_repository(NEEDS))
     server.put(f"/{TCZ}/md5.db.gz", stale[f"{TCZ}/md5.db.gz"])
     write_recipe(server, extensions='builtin = ["bash"]')
@@ -797,7 +797,7 @@ def test_network_failure_is_not_reported_as_a_lock_error(
     ((message, hint),) = errors(capsys)
     assert "503" in message
     assert "lock" not in hint
-    server.put(f"/{TCZ}/bash.tcz", make_extension("another", 64))
+    server.put(f"/{TCZ}/bash.tcz", make_extension("another", 136))
     assert main(["fetch"]) == 1
     ((_message, hint),) = errors(capsys)
     assert "purekernel lock --update" in hint

@@ -203,8 +203,8 @@ def test_dependencies_are_json(folder: Path, capsys: pytest.CaptureFixture[str])
     assert set(document) == COMMON | documented("deps") | {"error"}
     assert document["roots"] == ["a.tcz"]
     assert document["extensions"] == [
-        {"name": "a.tcz", "bytes": 64, "needs": ["b.tcz", "a.tcz", "gone.tcz"]},
-        {"name": "b.tcz", "bytes": 64, "needs": []},
+        {"name": "a.tcz", "bytes": 136, "needs": ["b.tcz", "a.tcz", "gone.tcz"]},
+        {"name": "b.tcz", "bytes": 136, "needs": []},
     ]
     assert document["missing"] == ["gone.tcz"]
     assert document["loops"] == [["a.tcz", "a.tcz"]]

@@ -55,7 +55,7 @@ def load(workshop: Workshop) -> Lock:
 
 def newer_bash(workshop: Workshop, needs: tuple[str, ...] = ("ncurses.tcz",)) -> None:
     repository = {**NEEDS, "bash.tcz": needs}
-    contents = {"bash.tcz": make_extension("a newer bash", 96)}
+    contents = {"bash.tcz": make_extension("a newer bash", 168)}
     workshop.write_mirror(make_repository(repository, contents=contents))
 
 
@@ -141,7 +141,7 @@ def test_update_prints_the_changes(workshop: Workshop, capsys: pytest.CaptureFix
         "- readline.tcz.md5.txt",
         "purekernel.lock written: 28 files",
     ]
-    assert lines[1].startswith("~ bash.tcz  64 → 96 bytes  sha256:")
+    assert lines[1].startswith("~ bash.tcz  136 → 168 bytes  sha256:")
 
 
 @pytest.mark.slow
@@ -154,11 +154,11 @@ def test_update_of_one_name_keeps_the_others(workshop: Workshop) -> None:
         compact=False,
     )
     repository = {**NEEDS, "bash.tcz": [], "nano.tcz": []}
-    contents = {name: make_extension("newer", 96) for name in ("bash.tcz", "nano.tcz")}
+    contents = {name: make_extension("newer", 168) for name in ("bash.tcz", "nano.tcz")}
     workshop.write_mirror(make_repository(repository, contents=contents))
     assert main(["lock", "-q", "--update", "nano.tcz"]) == 0
     after = load(workshop)
-    assert after.extensions["nano.tcz"].file.size_bytes == 96
+    assert after.extensions["nano.tcz"].file.size_bytes == 168
     assert after.extensions["bash.tcz"] == before.extensions["bash.tcz"]
     assert after.gems == before.gems
     assert main(["lock", "-q", "--update", "sample_tool"]) == 0

@@ -7,7 +7,7 @@ from purekernel.libraries import lazy_names
 if TYPE_CHECKING:
     from purekernel.formats.squashfs.listing import describe_image, list_details, list_names
     from purekernel.formats.squashfs.reader import OpenImage, open_squashfs, parse_squashfs
-    from purekernel.formats.squashfs.superblock import Superblock
+    from purekernel.formats.squashfs.superblock import Superblock, parse_superblock
     from purekernel.formats.squashfs.writer import Options, build_squashfs, write_squashfs
 else:
     __getattr__ = lazy_names(
@@ -15,7 +15,7 @@ else:
         {
             "listing": "describe_image list_details list_names",
             "reader": "OpenImage open_squashfs parse_squashfs",
-            "superblock": "Superblock",
+            "superblock": "Superblock parse_superblock",
             "writer": "Options build_squashfs write_squashfs",
         },
     )
@@ -30,5 +30,6 @@ __all__ = [
     "list_names",
     "open_squashfs",
     "parse_squashfs",
+    "parse_superblock",
     "write_squashfs",
 ]

@@ -29,7 +29,7 @@ def test_lookup_in_indexes_needs_three_requests() -> None:
     assert ncurses is not None
     assert bash.dependencies == ("readline.tcz",)
     assert bash.file.urls == (f"{FOLDER}/bash.tcz",)
-    assert bash.file.size_bytes == 64
+    assert bash.file.size_bytes == 136
     assert bash.file.md5 == hashlib.md5(make_extension("bash.tcz")).hexdigest()
     assert set(bash.companions) == {MD5, DEPENDENCIES, INFO, LISTING}
     assert all(side.optional for side in bash.companions.values())
