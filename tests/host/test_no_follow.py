@@ -15,6 +15,7 @@ from purekernel.host.no_follow import change_mode, inode_at, is_link, open_reada
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 
 LONG_AGO = 1_000_000_000
+LATER_NS = ((LONG_AGO + 5) * 10**9,) * 2
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_change_of_link_keeps_target(secret: Path, tmp_path: Path) -> None:
         for place, within in ((tmp_path / "link", None), ("link", folder)):
             with inode_at(place, folder=within) as inode:
                 assert is_link(inode.status)
-                inode.set_times(LONG_AGO + 5)
+                inode.set_times(LATER_NS)
                 if os.geteuid() == 0:
                     inode.chown(12, 34)
                 if os.chmod not in os.supports_follow_symlinks:
@@ -76,7 +77,7 @@ def test_open_inode_is_changed_after_name_becomes_link(secret: Path, tmp_path: P
         (tmp_path / "fifo").rename(tmp_path / "moved")
         (tmp_path / "fifo").symlink_to(secret)
         inode.chmod(0o755)
-        inode.set_times(LONG_AGO + 5)
+        inode.set_times(LATER_NS)
         if os.geteuid() == 0:
             inode.chown(12, 34)
     check_untouched(secret)
@@ -115,7 +116,7 @@ def test_no_handle_stays_open_without_proc(
     monkeypatch.setattr(no_follow, "DESCRIPTORS", str(tmp_path / "fd"))
     with inode_at(tmp_path / "fifo") as inode:
         assert stat.S_ISFIFO(inode.status.st_mode)
-        inode.set_times(LONG_AGO + 5)
+        inode.set_times(LATER_NS)
     check_untouched(secret)
     assert (tmp_path / "fifo").stat().st_mtime == LONG_AGO + 5
 
