@@ -64,8 +64,8 @@ _LINK_REFUSED = (*_REFUSED, errno.EMLINK, errno.EXDEV)
 
 _NAMES = "names that the file system takes for others"
 _HINTS = {
-    "symbolic links": "all else is unpacked; choose a file system with symbolic links with -d; on "
-    "Windows, turn on developer mode",
+    "symbolic links": "all else is unpacked; choose a file system that has symbolic links with -d; "
+    "on Windows, turn on developer mode",
     _NAMES: "all else is unpacked; choose a folder that distinguishes such names with -d, or "
     "unpack these paths one at a time",
 }
@@ -308,6 +308,7 @@ class _Unpacker:
 
     def _make(self, path: bytes, node: Node, host_path: Path, folder: int | None) -> bool:
         """Create a node that is not a folder; return ``False`` if it is skipped."""
+        what = "symbolic links" if isinstance(node, Symlink) else "devices, fifos and sockets"
         if isinstance(node, File):
             with create(host_path, "xb", folder=folder, permissions=0o600) as stream:
                 write_piece(stream, node.content)
@@ -316,13 +317,19 @@ class _Unpacker:
                     return True
         else:
             make = self._maker(node, host_path, folder)
-            what = "symbolic links" if isinstance(node, Symlink) else "devices, fifos and sockets"
             if make is None or not self._permitted(what, path, make):
                 return False
-        with inode_at(host_path, folder=folder) as inode:
-            if not _is_as_created(inode.status, node):
-                raise OSError(errno.ESTALE, "it was replaced while it was created")
-            self._set_metadata(path, node.metadata, inode)
+        try:
+            with inode_at(host_path, folder=folder) as inode:
+                if not _is_as_created(inode.status, node):
+                    raise OSError(errno.ESTALE, "it was replaced while it was created")
+                self._set_metadata(path, node.metadata, inode)
+        except FileNotFoundError:
+            if isinstance(node, File):
+                raise
+            # Wine reports success, and creates no link.
+            self._refuse(what, f"{display(path)} (it was not created)")
+            return False
         return True
 
     def _maker(self, node: Node, host_path: Path, folder: int | None) -> Callable[[], None] | None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -96,6 +97,8 @@ def test_create_does_not_follow_link(tmp_path: Path, mode: str) -> None:
 
 # Temporary files of killed processes
 
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot lock folders")
+
 LEFTOVER = ".purekernel.0123456789ab.part"
 DAY = 86400
 
@@ -112,9 +115,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot lock folders")
-
-
+@posix
 def test_old_temporary_files_are_deleted_and_others_kept(tmp_path: Path) -> None:
     leave(tmp_path, days=3)
     recent = leave(tmp_path, days=0.9, name=".purekernel.aaaaaaaaaaaa.part")
@@ -129,8 +130,6 @@ def test_old_temporary_files_are_deleted_and_others_kept(tmp_path: Path) -> None
     ]
     (tmp_path / ".purekernel.bbbbbbbbbbbb.part").mkdir()
     os.utime(tmp_path / ".purekernel.bbbbbbbbbbbb.part", (5, 5))
-    if sys.platform == "win32":  # the time of creation counts too
-        recent = tmp_path / LEFTOVER
     write_whole(tmp_path / "a", b"new")
     expected = [recent.name, "a", ".purekernel.bbbbbbbbbbbb.part", ".purekernel.aaaaaaaaaaaa.part"]
     assert names(tmp_path) == sorted({*expected, *(other.name for other in others)})
@@ -208,6 +207,19 @@ def test_without_locks_the_last_change_of_any_kind_counts(
     monkeypatch.setattr(time, "time", lambda: now + 3 * DAY)
     write_whole(tmp_path / "a", b"new")
     assert names(tmp_path) == ["a"]
+
+
+def test_file_is_stale_on_windows_two_days_after_its_last_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = leave(tmp_path, days=0)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 1.9 * DAY)
+    staging_module._delete_leftovers(tmp_path, days=2, by_change=True)
+    assert left.exists()
+    monkeypatch.setattr(time, "time", lambda: now + 2.1 * DAY)
+    staging_module._delete_leftovers(tmp_path, days=2, by_change=True)
+    assert not left.exists()
 
 
 @posix
@@ -309,15 +321,15 @@ def test_read_only_file_is_replaced_on_windows(
     real = os.replace
 
     def replace(source: Path, target: Path, **folders: Any) -> None:
-        modes.append(target.stat().st_mode & 0o777)
-        if modes[-1] == 0o444:
+        modes.append(target.stat().st_mode & stat.S_IWRITE)
+        if not modes[-1]:
             raise PermissionError(errno.EACCES, "Access is denied")
         real(source, target, **folders)
 
     monkeypatch.setattr(os, "replace", replace)
     host.failures = failures
     rename(tmp_path / "a", tmp_path / "b")
-    assert modes == [0o444, *[0o644] * (failures + 1)]
+    assert modes == [0, *[stat.S_IWRITE] * (failures + 1)]
     assert everything(tmp_path) == {"b": b"a"}
     assert (tmp_path / "b").stat().st_mode & 0o222
 

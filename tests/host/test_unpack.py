@@ -537,6 +537,19 @@ def test_refused_links_are_reported_and_the_rest_unpacked(
 
 @posix
 @pytest.mark.parametrize("replace", [True, False])
+def test_links_that_are_not_there_after_creation_are_reported(
+    replace: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "symlink", lambda *_arguments, **_options: None)
+    done = unpack_tree(mixed_tree(), tmp_path / "out", replace=replace)
+    assert [str(error).partition(": ")[2] for error in done.errors] == [
+        "symbolic links are not created: 4, such as 'b' (it was not created)"
+    ]
+    assert inside(tmp_path / "out") == ["a", "d", "p", "z"]
+
+
+@posix
+@pytest.mark.parametrize("replace", [True, False])
 def test_refused_special_files_are_reported_and_the_rest_unpacked(
     replace: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
