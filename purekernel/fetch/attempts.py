@@ -177,7 +177,8 @@ class Rounds:
         if self._attempts == self._policy.attempts:
             for url in remaining:
                 self._reachability.give_up(url, self.faults[url])
-        raise failure(self._download, self.faults)
+        tried = {url: fault for url, fault in self.faults.items() if url not in self._refused}
+        raise failure(self._download, {**tried, **self._refused})
 
     def _pause(self, number: int, remaining: list[str]) -> bool:
         """Wait before the next attempt; return whether there is time for one."""

@@ -233,8 +233,8 @@ def test_plain_http_does_not_stand_in_for_https(
     assert why_not(store, secure_url, plain_url) == (
         DownloadError,
         (
-            f"a.tcz cannot be fetched: {plain_url}: not tried, because plain http must not stand "
-            f"in for https; {secure_url}: not found"
+            f"a.tcz cannot be fetched: {secure_url}: not found; {plain_url}: not tried, because "
+            "plain http must not stand in for https"
         ),
         "use another https mirror, or permit plain http with --allow-http",
     )
