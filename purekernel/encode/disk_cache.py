@@ -23,6 +23,7 @@ from pathlib import Path
 
 from purekernel.errors import LimitError, PurekernelError, StoreError
 from purekernel.host.cache_folder import clear_temporary, default_folder
+from purekernel.host.hints import reason
 from purekernel.host.no_follow import touch
 from purekernel.host.read import load_file
 from purekernel.host.staging import remove, replace_file, temporary_name
@@ -94,7 +95,11 @@ class EncodedCache:
                 self.prune()
 
     def usage(self) -> Usage:
-        """Return the number and total size of all entries."""
+        """Return the number and total size of all entries.
+
+        Raises:
+            StoreError: the folder cannot be listed.
+        """
         sizes = [size_bytes for _used, size_bytes, _path in self._files()]
         return Usage(files=len(sizes), size_bytes=sum(sizes))
 
@@ -105,7 +110,8 @@ class EncodedCache:
             The number and total size of the deleted entries.
 
         Raises:
-            StoreError: more remains, because some files cannot be deleted.
+            StoreError: the folder cannot be listed, or more remains, because some files cannot be
+                deleted.
         """
         most_bytes = self._most_bytes if most_bytes is None else most_bytes
         clear_temporary(self.folder / "tmp")
@@ -146,12 +152,28 @@ class EncodedCache:
         return self.folder / name[:2] / name
 
     def _files(self) -> Iterator[tuple[float, int, Path]]:
-        """Yield each entry's time of last use, size in bytes and path."""
-        for path in self.folder.glob("??/*"):
+        """Yield each entry's time of last use, size in bytes and path.
+
+        Raises:
+            StoreError: the folder cannot be listed.
+        """
+        folders = [path for path in self._list(self.folder) if len(path.name) == 2]
+        for path in (path for folder in folders for path in self._list(folder)):
             with suppress(OSError):
                 status = path.lstat()
                 if _NAME.fullmatch(path.name) and not stat.S_ISDIR(status.st_mode):
                     yield status.st_mtime, status.st_size, path
+
+    def _list(self, folder: Path) -> list[Path]:
+        try:
+            return list(folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StoreError(
+                f"the cache of encoded pieces, {self.folder}, cannot be read: {reason(error)}",
+                hint="check the disk, or set another folder with --cache-dir or PUREKERNEL_CACHE",
+            ) from None
 
 
 def _digest(path: Path, content: Buffer) -> bytes:

@@ -76,7 +76,8 @@ class Staging:
         self._kept.clear()
         for lock in self._locks.values():
             if lock is not None:
-                os.close(lock)
+                with suppress(OSError):  # nothing was written to the folder itself
+                    os.close(lock)
         self._locks.clear()
 
     def add(self, path: Path, *, folder: int | None = None, temporary: Path | None = None) -> Path:

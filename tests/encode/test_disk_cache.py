@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from purekernel.encode.disk_cache import EncodedCache, Usage
+from purekernel.errors import StoreError
 from tests.processes import environment
 
 
@@ -92,6 +94,22 @@ def test_concurrent_and_killed_writers_leave_valid_entries(tmp_path: Path) -> No
             assert cache.get(f"key {number}") in (bytes([number]) * 200_000, None)
         assert cache.get("key 6") is not None
         cache.clear()
+
+
+def test_folder_that_cannot_be_listed_fails_the_commands_and_no_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = EncodedCache(tmp_path)
+    cache.put("key", b"content")
+
+    def refuse(*_arguments: object, **_named: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    for function in ("scandir", "listdir"):
+        monkeypatch.setattr(os, function, refuse)
+    cache.close()
+    with pytest.raises(StoreError, match="cannot be read: Input/output error"):
+        cache.usage()
 
 
 def test_entry_under_another_name_is_deleted(tmp_path: Path) -> None:
