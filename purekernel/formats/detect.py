@@ -193,12 +193,12 @@ def has_tar_magic(view: memoryview) -> bool:
     return _has_magic(view, FileKind.TAR)
 
 
-def is_archive_name(name: str) -> bool:
+def should_be_archive(name: str) -> bool:
     """Return whether a file of this name should hold files or be compressed."""
     return name.lower().endswith(_ARCHIVE_ENDINGS)
 
 
-def is_compressed_name(name: str) -> bool:
+def should_be_compressed(name: str) -> bool:
     """Return whether a file of this name should be compressed."""
     return name.lower().endswith(_COMPRESSED_ENDINGS)
 

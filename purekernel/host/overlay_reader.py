@@ -9,7 +9,13 @@ from purekernel.errors import InputError
 from purekernel.formats import squashfs
 from purekernel.formats.compression import COMPRESSED, check_end, unpack_streams
 from purekernel.formats.cpio import parse_cpio
-from purekernel.formats.detect import FileKind, detect, has_tar_magic, is_compressed_name, name_kind
+from purekernel.formats.detect import (
+    FileKind,
+    detect,
+    has_tar_magic,
+    name_kind,
+    should_be_compressed,
+)
 from purekernel.formats.inflate import skip_zeros
 from purekernel.formats.mtree import apply_manifest, is_mtree
 from purekernel.formats.tar import parse_tar
@@ -77,7 +83,7 @@ def parse_layer(file: Input, *, what: str = "overlay", hint: str = "") -> Layer:
         if first is not None:
             check_end(file, first)
         # Zeros are an empty tar archive, but no compressed file.
-        is_zeros = is_compressed_name(file.name) and skip_zeros(file.view, 0) == len(file)
+        is_zeros = should_be_compressed(file.name) and skip_zeros(file.view, 0) == len(file)
         tree = None if is_zeros else _parse_plain(plain, kind)
     if tree is None:
         message = _wrong_kind(file.name, plain.data, what)

@@ -13,7 +13,7 @@ from attrs import evolve
 from purekernel.encode.encoders import Effort
 from purekernel.encode.squashfs import SquashfsCompression, make_codec
 from purekernel.errors import InputError, UsageError, raise_all
-from purekernel.formats.detect import is_archive, is_archive_name
+from purekernel.formats.detect import is_archive, should_be_archive
 from purekernel.formats.squashfs import Options, write_squashfs
 from purekernel.formats.text import UTF_8_MARK
 from purekernel.host.below import image_name
@@ -187,7 +187,7 @@ def gather(
             return _folder(source, limits, xattrs=xattrs)
         data = load_file(source, limits=limits)
         file = Input(data, name=str(source), limits=limits)
-        if is_archive(data) or is_archive_name(source.name) or is_padded_core(file):
+        if is_archive(data) or should_be_archive(source.name) or is_padded_core(file):
             return parse_layer(file, what="source", hint=_OTHER_ARCHIVE_HINT).tree
     tree = Tree(_TOP)
     for source in sources:

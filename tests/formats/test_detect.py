@@ -21,9 +21,9 @@ from purekernel.formats.detect import (
     FileKind,
     detect,
     is_archive,
-    is_archive_name,
-    is_compressed_name,
     name_kind,
+    should_be_archive,
+    should_be_compressed,
 )
 from purekernel.formats.tar import build_tar
 from purekernel.tree import File, Metadata, Tree
@@ -117,8 +117,8 @@ CASES = {
     ],
 )
 def test_ending_tells_what_a_file_should_be(name: str, archive: bool, compressed: bool) -> None:
-    assert is_archive_name(name) is archive
-    assert is_compressed_name(name) is compressed
+    assert should_be_archive(name) is archive
+    assert should_be_compressed(name) is compressed
 
 
 @pytest.mark.parametrize(("data", "kind"), CASES.values(), ids=CASES)

@@ -262,7 +262,11 @@ class _TarArchive:
         left = len(self.file) - start
         if not 0 <= size <= left:
             raise self.file.fail(
-                header.offset, f"a size from 0 to {left}, the rest of the archive", f"{size}"
+                header.offset,
+                f"a size from 0 to {left}, the rest of the archive",
+                f"{size}",
+                hint="the archive is cut off: get it again; if it is a volume of tar -M, unpack "
+                "all volumes, and pack the files again as one archive",
             )
         self._position = start + size + -size % BLOCK_BYTES
         return self.file.part(start, start + size)
