@@ -1,5 +1,5 @@
 #!/bin/bash -eu
-# Build a program for each target of fuzz/, and pack the inputs that it starts from.
+# Build the targets of fuzz/, and pack the inputs that each starts from.
 python3 -m pip install --quiet '.[signatures]'
 
 python3 -m fuzz --write-seeds "$WORK/seeds"
@@ -9,24 +9,22 @@ for name, target in TARGETS.items():
     print(target.run.__module__, name)
 ' >"$WORK/targets"
 
+# One program for all targets: each has the same Python and libraries, of 60 MB. It imports only the
+# module of one target, by name, so PyInstaller must be told of all.
+imports=()
+while read -r module _; do imports+=(--hidden-import "$module"); done <"$WORK/targets"
+pyinstaller --distpath "$OUT" --workpath "$WORK" --specpath "$WORK" --onefile \
+  --name fuzz_targets.pkg --paths "$PWD" --collect-submodules purekernel "${imports[@]}" fuzz/engine.py
+
 while read -r module name; do
-  program=fuzz_$name
-  # Not through fuzz.engine alone: PyInstaller must see the import, and atheris must instrument it.
-  cat >"$program.py" <<PYTHON
-import sys
-
-import atheris
-
-with atheris.instrument_imports(include=["purekernel"]):
-    import $module
-
-from fuzz.engine import main
-
-main("$module", "$name", sys.argv[1:])
-PYTHON
-  compile_python_fuzzer "$program.py" --paths . --collect-submodules purekernel
+  # Without LD_PRELOAD: what is fuzzed is Python.
+  cat >"$OUT/fuzz_$name" <<PROGRAM
+#!/bin/sh
+# LLVMFuzzerTestOneInput: by this word, ClusterFuzzLite finds targets.
+exec "\$(dirname "\$0")/fuzz_targets.pkg" $module $name "\$@"
+PROGRAM
+  chmod +x "$OUT/fuzz_$name"
   mkdir -p "fuzz/corpora/$name" "fuzz/findings/$name"
   find "$WORK/seeds/$name" "fuzz/corpora/$name" "fuzz/findings/$name" -type f \
-    -exec zip --quiet --junk-paths "$OUT/${program}_seed_corpus.zip" {} +
-  rm "$program.py"
+    -exec zip --quiet --junk-paths "$OUT/fuzz_${name}_seed_corpus.zip" {} +
 done <"$WORK/targets"

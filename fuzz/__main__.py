@@ -43,7 +43,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60, help="for each target [60]")
     parser.add_argument("--jobs", type=int, default=2, help="targets to run at once [2]")
     parser.add_argument(
-        "--slice", metavar="K/N", help="only each N-th target, from the K-th, counted from 0"
+        "--slice",
+        metavar="K/N",
+        type=_slice,
+        default=(0, 1),
+        help="only each N-th target, from the K-th, counted from 0",
     )
     parser.add_argument(
         "--artifacts", type=Path, default=Path("fuzz-findings"),
@@ -67,12 +71,17 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
+def _slice(text: str) -> tuple[int, int]:
+    number, _slash, total = text.partition("/")
+    if not (number.isdecimal() and total.isdecimal() and int(number) < int(total)):
+        raise argparse.ArgumentTypeError(f"must be K/N with K from 0 to N-1, got {text!r}")
+    return int(number), int(total)
+
+
 def _names(options: argparse.Namespace) -> list[str]:
     names = options.target or list(TARGETS)
-    if options.slice:
-        number, _slash, total = options.slice.partition("/")
-        names = names[int(number) :: int(total)]
-    return names
+    number, total = options.slice
+    return names[number::total]
 
 
 def _replay(names: list[str], inputs: list[Path]) -> int:

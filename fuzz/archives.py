@@ -6,7 +6,7 @@ import gzip as python_gzip
 import zlib
 
 from fuzz import mutators
-from fuzz.target import attempt, given, require_equal, require_same_tree, target
+from fuzz.target import Plant, attempt, given, require_equal, require_same_tree, target
 from purekernel.encode.joining import find_ending
 from purekernel.encode.joining import survey as survey_deflate
 from purekernel.encode.walker import walk
@@ -29,7 +29,11 @@ from purekernel.formats.tar import build_tar, parse_tar
 from purekernel.formats.text import decode_text
 
 
-@target(mutate=mutators.tar)
+@target(
+    Plant(path="formats/tar/headers.py", before='raise self.file.fail(offset, "a valid'),
+    Plant(path="formats/tar/pax.py", before='raise self._refuse(b"mtime", value,'),
+    mutate=mutators.tar,
+)
 def tar(data: bytes) -> None:
     """Read a tar archive; write what is read, and read it again."""
     tree = attempt(parse_tar, given(data))
@@ -39,7 +43,10 @@ def tar(data: bytes) -> None:
             require_same_tree("tar", parse_tar(given(again)), tree)
 
 
-@target(mutate=mutators.cpio)
+@target(
+    Plant(path="formats/cpio/reader.py", before='raise file.fail(header_end, "a name'),
+    mutate=mutators.cpio,
+)
 def cpio(data: bytes) -> None:
     """Read an initramfs; write what is read, and read it again."""
     attempt(count_archives, given(data))
@@ -52,7 +59,11 @@ def cpio(data: bytes) -> None:
             require_same_tree("cpio", parse_cpio(given(again)), tree)
 
 
-@target(mutate=mutators.packed())
+@target(
+    Plant(path="formats/gzip.py", before='raise _truncated(file, "the length'),
+    Plant(path="formats/inflate.py", before='raise file.fail(len(view), "the'),
+    mutate=mutators.packed(),
+)
 def gzip(data: bytes) -> None:
     """Read a gzip file, as Python's own module does."""
     content = attempt(parse_gzip, given(data))
@@ -68,7 +79,9 @@ def gzip(data: bytes) -> None:
         require_equal("gzip", parse_gzip(given(written)), content)
 
 
-@target()
+@target(
+    Plant(path="encode/walker.py", before='raise self._fault("a length before'),
+)
 def deflate(data: bytes) -> None:
     """Walk through a deflate stream, and inflate it; both accept the same streams."""
     walked = attempt(walk, data)
@@ -83,7 +96,10 @@ def deflate(data: bytes) -> None:
         attempt(find_ending, data[: inflated.end], inflated.content)
 
 
-@target(mutate=mutators.packed())
+@target(
+    Plant(path="formats/compression.py", before='raise file.fail(unpacked.end, "another'),
+    mutate=mutators.packed(),
+)
 def compression(data: bytes) -> None:
     """Unpack a file of any compression, and tell the kind of any file."""
     detect(data)
@@ -92,7 +108,10 @@ def compression(data: bytes) -> None:
     attempt(unpack, given(data))
 
 
-@target(mutate=mutators.packed())
+@target(
+    Plant(path="formats/lz4.py", before='raise file.fail(len(view), "the'),
+    mutate=mutators.packed(),
+)
 def lz4(data: bytes) -> None:
     """Read LZ4's frames and blocks; write what is read, and read it again."""
     kind = detect(data)
@@ -108,7 +127,9 @@ def lz4(data: bytes) -> None:
         return
 
 
-@target()
+@target(
+    Plant(path="formats/ar.py", before='raise file.fail(end, "a newline'),
+)
 def ar(data: bytes) -> None:
     """Read an ar archive."""
     attempt(parse_ar, given(data))

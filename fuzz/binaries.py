@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fuzz import mutators
-from fuzz.target import attempt, given, require_equal, target
+from fuzz.target import Plant, attempt, given, require_equal, target
 from purekernel.formats.bzimage import kernel_release, unpack_kernel
 from purekernel.formats.elf import parse_elf_header, parse_shared_library
 from purekernel.formats.elf.reader import parse_elf
@@ -19,7 +19,10 @@ from purekernel.formats.module_index import build_index, parse_index
 from purekernel.rootfs.depmod import parse_symvers, parse_system_map
 
 
-@target()
+@target(
+    Plant(path="formats/elf/reader.py", before='raise self.file.fail(offset, "a'),
+    Plant(path="formats/elf/library.py", before="return elf.view[:0]"),
+)
 def elf(data: bytes) -> None:
     """Read a shared library, by each rule of ldconfig's releases."""
     for byte_order in (None, "little", "big"):
@@ -38,7 +41,9 @@ def elf(data: bytes) -> None:
             )
 
 
-@target()
+@target(
+    Plant(path="formats/ld_cache/reader.py", before='raise file.fail(start, f"an extension'),
+)
 def ld_cache(data: bytes) -> None:
     """Read a loader's cache; write what is read, and read it again."""
     cache = attempt(parse_ld_cache, given(data))
@@ -55,7 +60,11 @@ def ld_cache(data: bytes) -> None:
         )
 
 
-@target(mutate=mutators.packed())
+@target(
+    Plant(path="formats/kernel_module/sections.py", before='raise file.fail(offset, "names of'),
+    Plant(path="formats/kernel_module/reader.py", before="return [ExportedSymbol(name, 0)"),
+    mutate=mutators.packed(),
+)
 def kernel_module(data: bytes) -> None:
     """Read a kernel module, packed or not, and its signature."""
     attempt(parse_kernel_module, given(data))
@@ -64,7 +73,12 @@ def kernel_module(data: bytes) -> None:
         list_module(information, file_name=b"x.ko")
 
 
-@target()
+@target(
+    Plant(
+        path="formats/module_index.py",
+        before='raise self._truncated(position, "a range of characters")',
+    ),
+)
 def module_index(data: bytes) -> None:
     """Read an index of modules; write what is read, and read it again."""
     entries = attempt(parse_index, given(data))
@@ -77,7 +91,11 @@ def module_index(data: bytes) -> None:
             require_equal("index", sorted(found), sorted(entries))
 
 
-@target(mutate=mutators.kernel)
+@target(
+    Plant(path="formats/initramfs.py", before="return None"),
+    Plant(path="formats/bzimage.py", before="continue"),
+    mutate=mutators.kernel,
+)
 def kernel(data: bytes) -> None:
     """Read a kernel's release, its code and data, and what it can unpack."""
     attempt(kernel_release, data)
@@ -85,7 +103,9 @@ def kernel(data: bytes) -> None:
     attempt(read_compressions, given(data))
 
 
-@target()
+@target(
+    Plant(path="rootfs/depmod/kernel_symbols.py", before="symbols[words[1]] = int(words[0], 16)"),
+)
 def kernel_symbols(data: bytes) -> None:
     """Read the lists of a kernel's symbols."""
     parse_system_map(data)

@@ -93,7 +93,59 @@ def tar(data: bytes, mutate: Mutate, random: Random) -> bytes:
     """Change an archive, and repair the checksums of its headers."""
     if detect(data) is not FileKind.TAR or random.random() < 0.05:
         return mutate(data)
+    blocks = range(0, len(data) - _TAR_BLOCK, _TAR_BLOCK)
+    if random.random() < 0.5:
+        return fix_tar(_change_in_place(data, mutate, random))
+    pax = [at for at in blocks if data[at + 156] in b"xg" and data.startswith(b"ustar", at + 257)]
+    if pax and random.random() < 0.4:
+        return fix_tar(_change_pax(data, random.choice(pax), mutate, random))
     return fix_tar(mutate(data))
+
+
+def _change_in_place(data: bytes, mutate: Mutate, random: Random) -> bytes:
+    """Change some bytes of a block that is in use; the blocks after it stay where they are."""
+    used = [at for at in range(0, len(data), _TAR_BLOCK) if any(data[at : at + _TAR_BLOCK])]
+    if not used:
+        return mutate(data)
+    archive = bytearray(data)
+    start = random.choice(used)
+    size = len(data[start : start + _TAR_BLOCK].rstrip(b"\0"))
+    for _change in range(random.randrange(1, 4)):
+        at = start + random.randrange(size)
+        width = random.choice((1, 1, 2, 4))
+        changed = mutate(bytes(archive[at : at + width]))
+        archive[at : at + width] = changed[:width].ljust(width, b"\0")
+    return bytes(archive[: len(data)])
+
+
+def _change_pax(data: bytes, start: int, mutate: Mutate, random: Random) -> bytes:
+    """Change a record of the PAX header at ``start``, and repair the lengths."""
+    try:
+        size = int(data[start + 124 : start + 135], 8)
+    except ValueError:
+        return data
+    first = start + _TAR_BLOCK
+    records = [line.partition(b" ")[2] for line in data[first : first + size].split(b"\n")[:-1]]
+    if not records:
+        return data
+    index = random.randrange(len(records))
+    keyword, equals, value = records[index].partition(b"=")
+    records[index] = keyword + equals + mutate(value)
+    content = b"".join(map(_pax_record, records))
+    header = data[start : start + 124] + b"%011o\0" % len(content) + data[start + 136 : first]
+    after = first + -(-size // _TAR_BLOCK) * _TAR_BLOCK
+    return _with_member(data[:start], header, content) + data[after:]
+
+
+def _with_member(before: bytes, header: bytes, content: bytes) -> bytes:
+    return before + header + content.ljust(-(-len(content) // _TAR_BLOCK) * _TAR_BLOCK, b"\0")
+
+
+def _pax_record(record: bytes) -> bytes:
+    length = len(record) + 3
+    while len(b"%d" % length) + len(record) + 2 != length:
+        length += 1
+    return b"%d %s\n" % (length, record)
 
 
 def fix_tar(data: bytes) -> bytes:
@@ -226,21 +278,23 @@ def iso(data: bytes, mutate: Mutate, random: Random) -> bytes:
     if len(data) <= 17 * _SECTOR or random.random() < 0.05:
         return mutate(data)
     image = bytearray(data)
-    folders = _folders(image)
-    sectors = range(len(data) // _SECTOR)
-    start = _SECTOR * random.choice(
-        [16, 17, *folders, *folders] if random.random() < 0.9 else sectors
-    )
-    used = max(64, len(bytes(image[start : start + _SECTOR]).rstrip(b"\0")))
+    sectors = [16, 17, *_folders(image)]
+    if random.random() < 0.4:
+        starts = range(0, len(data), _SECTOR)
+        sectors = [at // _SECTOR for at in starts if any(data[at : at + _SECTOR])]
+    start = _SECTOR * random.choice(sectors)
+    size = max(64, len(bytes(image[start : start + _SECTOR]).rstrip(b"\0")))
     if random.random() < 0.3:
-        piece = mutate(bytes(image[start : start + used]))[:_SECTOR]
+        piece = mutate(bytes(image[start : start + size]))[:_SECTOR]
         image[start : start + len(piece)] = piece
     else:
         # In place, so that the records after it stay where they are.
         for _change in range(random.randrange(1, 4)):
-            at = start + random.randrange(used)
-            size = random.choice((1, 1, 2, 4))
-            image[at : at + size] = mutate(bytes(image[at : at + size]))[:size].ljust(size, b"\0")
+            at = start + random.randrange(size)
+            width = random.choice((1, 1, 2, 4))
+            image[at : at + width] = mutate(bytes(image[at : at + width]))[:width].ljust(
+                width, b"\0"
+            )
     return fix_iso(bytes(image[: len(data)]))
 
 

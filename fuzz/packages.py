@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice, pairwise
 
 from fuzz import mutators
-from fuzz.target import attempt, given, require_equal, target
+from fuzz.target import Plant, attempt, given, require_equal, target
 from purekernel.formats.debian.control import (
     IndexedFile,
     PackageRecord,
@@ -44,7 +44,10 @@ _MOST_NAMES = 20
 # Debian
 
 
-@target(mutate=mutators.deb)
+@target(
+    Plant(path="formats/debian/package.py", before='raise member.fail(0, "a tar archive", got)'),
+    mutate=mutators.deb,
+)
 def deb(data: bytes) -> None:
     """Read a Debian package, and unpack its files."""
     package = attempt(parse_deb, given(data))
@@ -52,7 +55,9 @@ def deb(data: bytes) -> None:
         attempt(package.unpack)
 
 
-@target()
+@target(
+    Plant(path="formats/debian/control.py", before="raise stanza.fail(\"a digest in '"),
+)
 def control(data: bytes) -> None:
     """Read control files, and what a package's record and its file in an index say."""
     attempt(parse_stanza, given(data))
@@ -63,7 +68,10 @@ def control(data: bytes) -> None:
         attempt(IndexedFile.of, stanza)
 
 
-@target(mutate=mutators.packed())
+@target(
+    Plant(path="formats/debian/control.py", before='raise self.fail(f"{what} in {name!'),
+    mutate=mutators.packed(),
+)
 def packages_index(data: bytes) -> None:
     """Read an index of packages, and each stanza in it."""
     index = attempt(PackagesIndex, given(data))
@@ -74,7 +82,9 @@ def packages_index(data: bytes) -> None:
         attempt(index.providing, name)
 
 
-@target()
+@target(
+    Plant(path="formats/debian/release.py", before="raise stanza.fail(\"a field 'SHA256'"),
+)
 def release(data: bytes) -> None:
     """Read the list of indexes of an archive, signed or not, and a keyring."""
     attempt(parse_release, given(data))
@@ -84,7 +94,12 @@ def release(data: bytes) -> None:
             attempt(parse_release, given(text))
 
 
-@target()
+@target(
+    Plant(
+        path="formats/debian/release.py",
+        before='raise file.fail(None, "a keyring of OpenPGP keys", "none")',
+    ),
+)
 def keyring(data: bytes) -> None:
     """Read a keyring, and verify a text with its keys."""
     keys = attempt(parse_keyring, given(data))
@@ -92,7 +107,9 @@ def keyring(data: bytes) -> None:
         attempt(keys.verified_text, given(data))
 
 
-@target()
+@target(
+    Plant(path="formats/debian/relation.py", before='raise ValueError("not an architecture")'),
+)
 def relations(data: bytes) -> None:
     """Read relations between packages and their versions; show them, and read that."""
     text = data.decode("utf-8", "replace")
@@ -116,7 +133,10 @@ def relations(data: bytes) -> None:
 # Gems
 
 
-@target(mutate=mutators.gem)
+@target(
+    Plant(path="formats/gem/reader.py", before='raise member.fail(None, f"{algorithm}'),
+    mutate=mutators.gem,
+)
 def gem(data: bytes) -> None:
     """Read a gem, and unpack its files."""
     found = attempt(parse_gem, given(data))
@@ -124,7 +144,10 @@ def gem(data: bytes) -> None:
         attempt(parse_tar, given(bytes(found.data)))
 
 
-@target()
+@target(
+    Plant(path="formats/gem/reader.py", before='raise file.fail_at_line(node.line, "a dependency"'),
+    Plant(path="formats/gem/yaml_nodes.py", before='return raw.decode("latin-1")'),
+)
 def gemspec(data: bytes) -> None:
     """Read the specification of a gem, and write it for an index."""
     attempt(parse_yaml, given(data))
@@ -137,7 +160,9 @@ def gemspec(data: bytes) -> None:
             require_equal("dependencies", found.dependencies, spec.dependencies)
 
 
-@target()
+@target(
+    Plant(path="formats/ruby_marshal/reader.py", before='raise self._file.fail(start, "a link'),
+)
 def marshal(data: bytes) -> None:
     """Read Ruby's Marshal format; write what is read, and read it again."""
     value = attempt(parse_marshal, given(data))
@@ -147,7 +172,10 @@ def marshal(data: bytes) -> None:
             require_equal("Marshal", repr(parse_marshal(given(again))), repr(value))
 
 
-@target(mutate=mutators.packed())
+@target(
+    Plant(path="formats/gem/marshalled.py", before='return value.decode("latin-1")'),
+    mutate=mutators.packed(),
+)
 def gem_index(data: bytes) -> None:
     """Read an index of gems, packed or not."""
     attempt(parse_gem_index, given(data))
@@ -157,7 +185,10 @@ def gem_index(data: bytes) -> None:
         attempt(parse_gem_index, index)
 
 
-@target(mutate=mutators.zlib_stream)
+@target(
+    Plant(path="formats/gem/marshalled.py", before='raise file.fail(None, "a requirement'),
+    mutate=mutators.zlib_stream,
+)
 def quick_spec(data: bytes) -> None:
     """Read a specification in an index; write what is read, and read it again."""
     attempt(parse_quick_spec, given(data))
@@ -168,13 +199,18 @@ def quick_spec(data: bytes) -> None:
             require_equal("specification", parse_quick_spec(given(again)), spec)
 
 
-@target()
+@target(
+    Plant(path="formats/gem/compact.py", before='raise ValueError(f"{platform!r}'),
+)
 def gem_info(data: bytes) -> None:
     """Read the releases of a gem in the compact index."""
     attempt(parse_info, given(data))
 
 
-@target()
+@target(
+    Plant(path="formats/gem/gem_list.py", before="line_errors.append(_malformed(place,"),
+    Plant(path="formats/gem/spec.py", before="return Platform(cpu=cpu, system=name,"),
+)
 def gem_list(data: bytes) -> None:
     """Read a list of gems, their versions, requirements and platforms."""
     attempt(parse_gem_list, given(data))

@@ -57,7 +57,13 @@ class Outcome:
 
 
 def fuzz(
-    name: str, *, seconds: float, artifacts: Path, corpus: Path | None = None, package: Path = ROOT
+    name: str,
+    *,
+    seconds: float,
+    artifacts: Path,
+    corpus: Path | None = None,
+    known: Sequence[Path] = (CORPORA, FINDINGS),
+    package: Path = ROOT,
 ) -> Outcome:
     """Run a target until it finds something, or until its time is over.
 
@@ -67,6 +73,7 @@ def fuzz(
         artifacts: the folder for an input that is found.
         corpus: a folder for inputs that reach code which the others do not; ``None`` to forget
             them.
+        known: the folders of checked-in inputs to start from, beside the seeds.
         package: the folder whose ``purekernel`` is fuzzed.
 
     Raises:
@@ -75,12 +82,12 @@ def fuzz(
     artifacts.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="purekernel-fuzz-") as folder:
         work = Path(folder)
-        folders = [corpus or work / "corpus", work / "seeds", CORPORA / name, FINDINGS / name]
+        folders = [corpus or work / "corpus", work / "seeds", *(path / name for path in known)]
         write_seeds(name, folders[1])
         for each in folders[:2]:
             each.mkdir(parents=True, exist_ok=True)
         prefix = artifacts / f"{name}-"
-        known = set(artifacts.glob(f"{name}-*"))
+        earlier = set(artifacts.glob(f"{name}-*"))
         command = [
             sys.executable, "-m", "fuzz.engine", TARGETS[name].run.__module__, name,
             *(str(each) for each in folders if each.is_dir()),
@@ -101,7 +108,7 @@ def fuzz(
             )
         except subprocess.TimeoutExpired as error:
             raise RuntimeError(f"{name}: atheris did not end: {error.stdout!r:.4000}") from None
-    finding = next(iter(sorted(set(artifacts.glob(f"{name}-*")) - known)), None)
+    finding = next(iter(sorted(set(artifacts.glob(f"{name}-*")) - earlier)), None)
     if done.returncode and finding is None:
         text = done.stdout.decode("utf-8", "replace")
         raise RuntimeError(f"{name}: atheris ended with {done.returncode}:\n{text[-4000:]}")
@@ -185,11 +192,10 @@ def with_bug(source: str, where: Plant) -> str:
         ValueError: the line is not in the module, or several times.
     """
     lines = source.split("\n")
-    at = [number for number, line in enumerate(lines) if line.strip() == where.before]
+    at = [number for number, line in enumerate(lines) if line.strip().startswith(where.before)]
     if len(at) != 1:
-        raise ValueError(
-            f"{where.path} has {len(at)} lines {where.before!r}: plant the bug before another line"
-        )
+        found = f"{where.path} has {len(at)} lines that begin with {where.before!r}"
+        raise ValueError(f"{found}: plant the bug before another line")
     indent = lines[at[0]][: -len(lines[at[0]].lstrip())]
     lines.insert(at[0], f'{indent}raise AssertionError("{BUG}")')
     return "\n".join(lines)
@@ -203,7 +209,8 @@ def find_planted(names: Iterable[str], *, seconds: float, jobs: int) -> Iterator
         with tempfile.TemporaryDirectory(prefix="purekernel-planted-") as text:
             folder = Path(text)
             plant(where, folder)
-            outcome = fuzz(name, seconds=seconds, artifacts=folder / "found", package=folder)
+            found = folder / "found"
+            outcome = fuzz(name, seconds=seconds, artifacts=found, known=(), package=folder)
         return Discovery(name=name, plant=where, outcome=outcome)
 
     pairs = [(name, where) for name in names for where in TARGETS[name].plants]

@@ -375,11 +375,20 @@ def squashfs() -> Seeds:
 
 
 def overlay() -> Seeds:
-    """Return an overlay of each kind."""
+    """Return an overlay of each kind, and a bundle."""
+    bundle = _tree(
+        {
+            b"Core-current.iso": _file(b"iso"),
+            b"rebuild_iso.sh": _file(b"ISO_NAME=rz_mk_dev-image.iso\n"),
+            b"gitversion.sh": _file(b"ISO_VERSION='1.0'\n"),
+            b"dependencies/razor-microkernel-overlay.tar.gz": _file(b"overlay"),
+        }
+    )
     tree = _tree({b"etc/a": _file(), b"opt/bin": _file(b"#!", 0o755)})
     return {
         "tar.gz": build_gzip(build_tar(tree)),
         "tar": build_tar(tree),
+        "bundle": build_tar(bundle),
         "cpio.xz": lzma.compress(build_cpio(tree)),
         "tcz": build_squashfs(
             tree, codec=STORED, executor=AtOnce(), options=Options(padding=False)
@@ -477,7 +486,7 @@ def kernel_symbols() -> Seeds:
     """Return a System.map and a Module.symvers."""
     return {
         "map": b"c1000000 T startup\nc1 R __ksymtab_printk\n",
-        "symvers": b"0x12345678\tprintk\tvmlinux\tEXPORT_SYMBOL\n0x1 f drivers/a EXPORT\n",
+        "symvers": b"0x12345678\tprintk\tdrivers/a\tEXPORT_SYMBOL\n",
     }
 
 

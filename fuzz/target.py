@@ -56,8 +56,8 @@ class Plant:
 
     Attributes:
         path: the module, as a path in the package.
-        before: the line before which the bug goes, without indentation. It occurs once in the
-            module, and no seed executes it.
+        before: how the line begins before which the bug goes, without indentation. One line of the
+            module begins so, and no seed executes it.
     """
 
     path: str
@@ -150,11 +150,18 @@ def require_equal(what: str, found: object, expected: object) -> None:
         raise FindingError(f"{what}: written and read again, {expected!r:.2000} is {found!r:.2000}")
 
 
-def require_same_tree(what: str, found: Tree, expected: Tree) -> None:
-    """Raise FindingError, with the paths that differ, unless both trees are the same."""
-    if found == expected:
-        return
+def require_same_tree(what: str, found: Tree, expected: Tree, *, has_links: bool = True) -> None:
+    """Raise FindingError, with the paths that differ, unless both trees are the same.
+
+    Args:
+        what: the format.
+        found: the tree that was written and read again.
+        expected: the tree that was read first.
+        has_links: whether the format keeps which names are hard links of each other.
+    """
     one, other = ({path: repr(node) for path, node in tree.walk()} for tree in (found, expected))
+    if one == other and (found == expected or not has_links):
+        return
     paths = [path for path in {**other, **one} if one.get(path) != other.get(path)]
     shown = "; ".join(f"{path!r}: {other.get(path)} is {one.get(path)}" for path in paths[:3])
     raise FindingError(f"{what}: written and read again, {shown or 'hard links differ'}")

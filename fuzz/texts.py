@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from fuzz.target import attempt, given, require_equal, target
+from fuzz.target import Plant, attempt, given, require_equal, target
 from purekernel.errors import InputError
 from purekernel.fetch.headers import parse_content_range, parse_length, parse_retry_after
 from purekernel.fetch.records import parse_record
@@ -23,6 +23,7 @@ from purekernel.formats.tinycore import (
     build_dependencies,
     build_md5,
     is_extension_name,
+    is_plain,
     parse_dependencies,
     parse_dependency_index,
     parse_extension_name,
@@ -53,7 +54,9 @@ def _tree(files: dict[bytes, bytes]) -> Tree:
     return tree
 
 
-@target()
+@target(
+    Plant(path="formats/syslinux.py", before="kernel = label  # a label without"),
+)
 def boot_menu(data: bytes) -> None:
     """Read a boot menu and change it; without changes, all bytes are kept."""
     menu = parse_boot_menu(data)
@@ -66,7 +69,10 @@ def boot_menu(data: bytes) -> None:
     require_equal("timeout", changed_menu.option(b"timeout"), b"50")
 
 
-@target()
+@target(
+    Plant(path="formats/mtree/parser.py", before='raise line.fail("a keyword that'),
+    Plant(path="formats/mtree/apply.py", before="self._missing.append(_name(entry, path))"),
+)
 def mtree(data: bytes) -> None:
     """Read a manifest, and apply it to a tree."""
     is_mtree(data)
@@ -75,7 +81,9 @@ def mtree(data: bytes) -> None:
     attempt(apply_manifest, given(data), base=base, find=FindInTree(base), mtime=TIME)
 
 
-@target()
+@target(
+    Plant(path="formats/toml.py", before='hint = f"put a comma between the'),
+)
 def toml(data: bytes) -> None:
     """Read TOML; Python's reader accepts the same files, and each value has a line."""
     scan = attempt(scan_toml, given(data))
@@ -94,7 +102,9 @@ def _read_nothing(path: Path) -> bytes:
     raise InputError(f"{path} is missing")
 
 
-@target()
+@target(
+    Plant(path="recipe/check.py", before="yield Problem(path=(*path, name)"),
+)
 def recipe(data: bytes) -> None:
     """Read a recipe."""
     attempt(parse_recipe, data, source="r.toml", folder=Path(), read=_read_nothing)
@@ -103,7 +113,9 @@ def recipe(data: bytes) -> None:
     )
 
 
-@target()
+@target(
+    Plant(path="plan/lock.py", before='raise LockError(f"{self._source}'),
+)
 def lock_file(data: bytes) -> None:
     """Read a lock file; write what is read, and read it again."""
     lock = attempt(parse_lock, data, source="purekernel.lock")
@@ -113,7 +125,9 @@ def lock_file(data: bytes) -> None:
             require_equal("lock", parse_lock(again, source="again"), lock)
 
 
-@target()
+@target(
+    Plant(path="formats/text.py", before="line = body.count("),
+)
 def lists(data: bytes) -> None:
     """Read the lists that recipes name."""
     attempt(parse_extension_list, data, source="x.lst")
@@ -121,7 +135,9 @@ def lists(data: bytes) -> None:
     attempt(parse_path_list, data, source="x.lst")
 
 
-@target()
+@target(
+    Plant(path="recipe/settings.py", before='return f"{words}; did you mean {near}'),
+)
 def settings(data: bytes) -> None:
     """Read a file of settings, and single assignments."""
     attempt(parse_settings, data, source="settings")
@@ -129,7 +145,9 @@ def settings(data: bytes) -> None:
         attempt(parse_assignment, line, source="settings, line 1")
 
 
-@target()
+@target(
+    Plant(path="formats/tinycore.py", before='raise file.fail_at_line(number, "an'),
+)
 def tinycore(data: bytes) -> None:
     """Read the files beside an extension and the indexes of a mirror."""
     names = attempt(parse_dependencies, given(data))
@@ -143,10 +161,13 @@ def tinycore(data: bytes) -> None:
     attempt(parse_dependency_index, given(data))
     text = data.decode("utf-8", "replace")
     is_extension_name(text)
+    is_plain(data)
     attempt(parse_extension_name, text)
 
 
-@target()
+@target(
+    Plant(path="rootfs/account_files.py", before='expected, got = "a line that ends'),
+)
 def accounts(data: bytes) -> None:
     """Read passwd, shadow and group; all bytes are kept."""
     for layout in (PASSWD, SHADOW, GROUP):
@@ -157,7 +178,9 @@ def accounts(data: bytes) -> None:
                 table.entry(name)
 
 
-@target()
+@target(
+    Plant(path="rootfs/inittab.py", before='return getty.with_option(b"-nl", AUTOLOGIN)'),
+)
 def inittab(data: bytes) -> None:
     """Change an inittab."""
     for on in (True, False):
@@ -169,7 +192,10 @@ def inittab(data: bytes) -> None:
         require_equal("inittab", add_getty(changed, "ttyS0", 9600), changed)
 
 
-@target()
+@target(
+    Plant(path="rootfs/ldconfig/conf.py", before="return []"),
+    Plant(path="rootfs/ldconfig/hwcaps.py", before='return "a hwcap line must have a'),
+)
 def ld_so_conf(data: bytes) -> None:
     """Read ld.so.conf and the files that it includes, which NUL bytes separate."""
     parts = data.split(b"\0")
@@ -180,7 +206,9 @@ def ld_so_conf(data: bytes) -> None:
         attempt(ldconfig, _tree(files), mtime=TIME, release=version)
 
 
-@target()
+@target(
+    Plant(path="rootfs/depmod/expressions.py", before="return False"),
+)
 def depmod_conf(data: bytes) -> None:
     """Read the configuration of depmod, and match names with patterns."""
     tree = _tree({b"etc/depmod.d/a.conf": data})
@@ -190,7 +218,9 @@ def depmod_conf(data: bytes) -> None:
     parse_pattern(first[:200]).matches(second[:200])
 
 
-@target()
+@target(
+    Plant(path="fetch/urls.py", before='return _printable(f"{scheme}://{rest}")'),
+)
 def fetched(data: bytes) -> None:
     """Read a record of the cache, headers and addresses."""
     record = parse_record(data)

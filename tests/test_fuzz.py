@@ -29,7 +29,7 @@ from purekernel.input import Input
 
 # What a public function of formats/ is called that reads bytes or text. What else takes an Input is
 # a reader too.
-READER = re.compile(r"(parse|load|read|open|iter|unpack|inflate|find|detect|count|is)_?\w*")
+READER = re.compile(r"(parse|load|read|open|iter|unpack|inflate)_?\w*")
 
 
 def describe(function: Callable[..., Any]) -> str:
@@ -64,6 +64,25 @@ def recorded(calls: set[Any]) -> Iterator[None]:
         yield
     finally:
         sys.setprofile(before)
+
+
+@contextmanager
+def traced(files: set[str], lines: set[tuple[str, int]]) -> Iterator[None]:
+    """Collect the lines of some files that are executed."""
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        if frame.f_code.co_filename not in files:
+            return None
+        if event == "line":
+            lines.add((frame.f_code.co_filename, frame.f_lineno))
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 @contextmanager
@@ -143,11 +162,36 @@ def test_mutator_that_changes_nothing_keeps_an_input_valid(name: str) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_planted_bug_has_its_line(name: str) -> None:
+    assert TARGETS[name].plants
     for where in TARGETS[name].plants:
         source = (ROOT / "purekernel" / where.path).read_text(encoding="utf-8")
         planted = with_bug(source, where)
         assert planted.replace('raise AssertionError("planted bug")', "").split() == source.split()
         compile(planted, where.path, "exec")
+
+
+def test_page_lists_every_planted_bug() -> None:
+    page = (ROOT / "docs" / "fuzzing.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `([\w/.]+)` \| [0-9.]+ \|$", page, re.MULTILINE)
+    planted = [(name, where.path) for name in TARGETS for where in TARGETS[name].plants]
+    assert sorted(rows) == sorted(planted)
+
+
+@pytest.mark.slow
+def test_no_seed_finds_a_planted_bug() -> None:
+    """What is found must be found by fuzzing."""
+    for name, target in TARGETS.items():
+        lines: dict[str, int] = {}
+        for where in target.plants:
+            path = ROOT / "purekernel" / where.path
+            source = path.read_text(encoding="utf-8").split("\n")
+            found = [line.strip().startswith(where.before) for line in source]
+            lines[str(path)] = found.index(True) + 1
+        executed: set[tuple[str, int]] = set()
+        with traced(set(lines), executed):
+            for data in seeds_of(name).values():
+                target.run(data)
+        assert not executed & set(lines.items()), name
 
 
 def test_bug_is_planted_in_a_copy(tmp_path: Path) -> None:
@@ -159,9 +203,9 @@ def test_bug_is_planted_in_a_copy(tmp_path: Path) -> None:
 
 
 def test_bug_before_a_missing_or_repeated_line_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"m\.py has 0 lines 'c'"):
+    with pytest.raises(ValueError, match=r"m\.py has 0 lines that begin with 'c'"):
         with_bug("a\nb\n", Plant(path="m.py", before="c"))
-    with pytest.raises(ValueError, match=r"m\.py has 2 lines 'a'"):
+    with pytest.raises(ValueError, match=r"m\.py has 2 lines that begin with 'a'"):
         with_bug("a\n  a\n", Plant(path="m.py", before="a"))
 
 
@@ -250,6 +294,13 @@ def test_seeds_are_written_to_files(tmp_path: Path) -> None:
     assert command.main(["--write-seeds", str(tmp_path), "ar"]) == 0
     written = {path.name: path.read_bytes() for path in (tmp_path / "ar").iterdir()}
     assert written == seeds_of("ar")
+
+
+@pytest.mark.parametrize("text", ["8/8", "1", "a/b", "-1/2"])
+def test_invalid_slice_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--list", f"--slice={text}"])
+    assert "must be K/N" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("total", [1, 3, 8])
