@@ -187,6 +187,18 @@ class Input:
             hint=hint,
         )
 
+    def fail_kind(self, offset: int, expected: str, kind: str | None, start: str) -> FormatError:
+        """Return an error about a file of another kind, for the caller to raise.
+
+        Args:
+            offset: where the magic number is missing, in bytes.
+            expected: the kind that is required.
+            kind: the kind of the file, if it is known; see :func:`~.formats.detect.name_kind`.
+            start: what the file has at ``offset`` instead.
+        """
+        hint = "" if kind is None else "the file may be valid: check its name, or convert it"
+        return self.fail(offset, expected, kind or start, hint=hint)
+
     def exceed(self, offset: int | None, expected: str, got: str, *, hint: str = "") -> LimitError:
         """Return an error about a limit that the data exceeds, for the caller to raise.
 

@@ -8,7 +8,7 @@ from attrs import field
 
 from purekernel.encode.encoders import Encoder, encode_checked
 from purekernel.errors import FormatError
-from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.detect import FileKind, detect, name_kind
 from purekernel.formats.gzip import FEXTRA, FLAGS_OFFSET, TRAILER, iter_members
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.records import frozen
@@ -89,7 +89,7 @@ def recompress(
         raise FormatError(
             source=source,
             expected="a gzip file",
-            got=bytes(data[:8]).hex(" ") or "an empty file",
+            got=name_kind(data) or bytes(data[:8]).hex(" ") or "an empty file",
             hint="name gzip files; they are recognised by their content, not by their names",
         )
     view = memoryview(data)

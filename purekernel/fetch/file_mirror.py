@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from purekernel.errors import InputError
-from purekernel.fetch.inspection import PIECE_BYTES, Inspection, check_bound, check_size
+from purekernel.fetch.inspection import (
+    BROWSER_HINT,
+    PIECE_BYTES,
+    Inspection,
+    check_bound,
+    check_size,
+)
 from purekernel.fetch.model import Cause, Download, Fault, Stopped
 from purekernel.fetch.records import CacheEntry, Validators
 from purekernel.fetch.store import Blob, Store
@@ -87,6 +93,11 @@ def _copy(store: Store, download: Download, stream: BinaryIO, stopped: threading
                     write_piece(copy, piece)
         inspection.check(download)
         return store.add(partial, inspection)
+    except Fault as fault:
+        partial.discard()
+        if fault.hint == BROWSER_HINT:
+            fault.hint = "check the path: the file may be another one, or need to be converted"
+        raise
     except BaseException:
         partial.discard()
         raise

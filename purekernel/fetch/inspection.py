@@ -6,7 +6,7 @@ import hashlib
 import re
 
 from purekernel.fetch.model import Cause, Download, Fault
-from purekernel.formats.detect import FileKind
+from purekernel.formats.detect import FileKind, name_kind
 
 # Size of one read. Larger reads do not make hashing faster, and eight are in memory at once.
 PIECE_BYTES = 1 << 20
@@ -27,6 +27,8 @@ _TAG = re.compile(
 
 # Check the first bytes of a file.
 #
+BROWSER_HINT = "open the URL in a browser"
+
 # A captive portal answers every request with a login page, and a mirror that has moved may answer
 # with a page that says so; both with status 200.
 
@@ -61,7 +63,9 @@ def misfit(head: bytes, kind: FileKind | None) -> str | None:
         return None
     got = actual.hex(" ") or "nothing"
     expected = kind.magic.hex(" ")
-    return f"not {kind.description}: must have {expected} at byte {kind.offset}, got {got}"
+    named = name_kind(head)
+    suffix = f" ({named})" if named else ""
+    return f"not {kind.description}: must have {expected} at byte {kind.offset}, got {got}{suffix}"
 
 
 class Inspection:
@@ -189,4 +193,4 @@ def check_bound(size_bytes: int, download: Download) -> None:
 
 
 def _wrong_kind(reason: str) -> Fault:
-    return Fault(reason, Cause.PASSING, hint="open the URL in a browser")
+    return Fault(reason, Cause.PASSING, hint=BROWSER_HINT)

@@ -81,10 +81,11 @@ def iter_ar(file: Input) -> Iterator[ArMember]:
     """
     view = file.view
     if detect(view) is not FileKind.AR:
-        raise file.fail(
+        raise file.fail_kind(
             0,
             f"an ar archive, which starts with {display(MAGIC)}",
-            name_kind(view) or (display(bytes(view[: len(MAGIC)])) if view else "an empty file"),
+            name_kind(view),
+            display(bytes(view[: len(MAGIC)])) if view else "an empty file",
         )
     offset = len(MAGIC)
     names: memoryview | None = None

@@ -94,6 +94,10 @@ _OTHER_ARCHIVES = (
     (0, b"Salted__", "a file encrypted by openssl"),
     (0, b"age-encryption.org/", "a file encrypted by age"),
     (0, b"-----BEGIN PGP MESSAGE", "a file encrypted by OpenPGP"),
+    # The packets of a password (version 4) and of keys with 2048 and 4096 bits, in binary.
+    (0, b"\x8c\x0d\x04", "a file encrypted by OpenPGP"),
+    (0, b"\x85\x01\x0c\x03", "a file encrypted by OpenPGP"),
+    (0, b"\x85\x02\x0c\x03", "a file encrypted by OpenPGP"),
     (0, b"QFI\xfb", "a qcow2 disk image"),
     (0, b"KDMV", "a VMDK disk image"),
     (0, b"vhdxfile", "a VHDX disk image"),
@@ -179,7 +183,8 @@ def name_kind(data: Buffer) -> str | None:
     kind = detect(data)
     if kind not in (FileKind.TEXT, FileKind.OTHER):
         # An empty tar archive, or anything else.
-        return kind.description if any(memoryview(data)[:_TAR_BLOCK_BYTES]) else None
+        is_blank = kind is FileKind.TAR and not any(memoryview(data)[:_TAR_BLOCK_BYTES])
+        return None if is_blank else kind.description
     return _find_other(data, _OTHER_ARCHIVES) or _find_other(data, _OTHER_FILES)
 
 

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 
 from purekernel.errors import FormatError
-from purekernel.formats.detect import FileKind
+from purekernel.formats.detect import FileKind, name_kind
 from purekernel.formats.inflate import inflate, skip_zeros
 from purekernel.input import Input
 from purekernel.records import frozen
@@ -140,7 +140,8 @@ def _stream_start(file: Input, offset: int) -> int:
         raise _truncated(file, "a gzip header of 10 bytes")
     magic, method, flags, _mtime, _xfl, _os = HEADER.unpack_from(view, offset)
     if magic != MAGIC:
-        raise file.fail(offset, "a gzip member (1f 8b)", magic.hex(" "))
+        kind = name_kind(view) if not offset else None
+        raise file.fail_kind(offset, "a gzip member (1f 8b)", kind, magic.hex(" "))
     if method != DEFLATE or flags & RESERVED_FLAGS:
         raise file.unsupported(
             offset + 2,

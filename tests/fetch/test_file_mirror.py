@@ -12,12 +12,14 @@ import pytest
 
 from purekernel.errors import ChecksumError, DownloadError, MissingFileError
 from purekernel.fetch import file_mirror as local
+from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.file_mirror import copy_local
-from purekernel.fetch.model import Stopped
+from purekernel.fetch.model import Download, Stopped
 from purekernel.fetch.store import Store
 from purekernel.formats.detect import FileKind
 from tests.fetch.fetching import (
     NETWORK_HINT,
+    QUICK,
     blobs,
     extension,
     fetch,
@@ -173,7 +175,10 @@ def test_copied_file_is_verified(mirror: Path, store: Store) -> None:
         f"a.tcz failed verification: {url}: MD5 must be {'0' * 32}, got {md5(CONTENT)}",
     )
     for fields, words in (
-        ({"kind": FileKind.GZIP}, "not a gzip file: must have 1f 8b at byte 0, got 68 73"),
+        (
+            {"kind": FileKind.GZIP},
+            "not a gzip file: must have 1f 8b at byte 0, got 68 73 (a squashfs image)",
+        ),
         ({"most_bytes": 4999}, "larger than 4999 bytes"),
     ):
         assert why_not(store, url, **fields)[1] == f"a.tcz cannot be fetched: {url}: {words}"
@@ -223,3 +228,14 @@ def test_stopped_copy_leaves_no_files(mirror: Path, store: Store) -> None:
     with pytest.raises(Stopped):
         copy_local(store, want(url), url, stopped=stopped)
     assert files(store) == []
+
+
+def test_hint_for_a_file_on_this_host_does_not_name_a_browser(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "a.iso").write_bytes(b"PK\3\4" + bytes(40_000))
+    download = Download(name="a.iso", urls=(str(tmp_path / "a.iso"),), kind=FileKind.ISO)
+    with (
+        Downloads(store, policy=QUICK) as downloads,
+        pytest.raises(DownloadError, match=r"got 00 00 00 00 00 \(a zip archive\)$") as caught,
+    ):
+        downloads.fetch(download)
+    assert caught.value.hint.startswith("check the path: ")

@@ -186,7 +186,8 @@ def test_wrong_announced_size_is_reported_without_body(server: Server, store: St
 @pytest.mark.parametrize(
     ("content", "kind", "words"),
     [
-        (CONTENT, FileKind.GZIP, "not a gzip file: must have 1f 8b at byte 0, got 68 73"),
+        (CONTENT, FileKind.GZIP,
+         "not a gzip file: must have 1f 8b at byte 0, got 68 73 (a squashfs image)"),
         (b"", FileKind.SQUASHFS,
          "not a squashfs image: must have 68 73 71 73 at byte 0, got nothing"),
         (b"text", FileKind.ISO,

@@ -180,10 +180,7 @@ REFUSED: list[tuple[str, bytes, str]] = [
     (
         "zip file",
         b"PK\3\4" + bytes(100),
-        (
-            "x.tcz, byte 0: expected a squashfs image (68 73 71 73), "
-            "got a zip archive in a file of 104 bytes"
-        ),
+        ("x.tcz, byte 0: expected a squashfs image (68 73 71 73), got a zip archive"),
     ),
     (
         "lzo",

@@ -1054,3 +1054,18 @@ def test_bsdtar_lists_owners_and_devices() -> None:
     assert any(re.match(r"prw------- +0 4000000000 +0 .* dev/initctl$", line) for line in lines)
     assert any(re.match(r"drwxrwxrwt +0 0 .* tmp/$", line) for line in lines)
     assert any(line.endswith("usr/sudo link to usr/su") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (b"PK\3\4" + bytes(2000), "a zip archive"),
+        (bytes(0x438) + b"\x53\xef" + bytes(9000), "an ext2, ext3 or ext4 file system"),
+        (gzip.compress(b"070707" + b"0" * 900), "a cpio archive of the old portable format (odc)"),
+    ],
+)
+def test_file_of_another_kind_is_named(data: bytes, named: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        parse_tar(Input(data, name="x"))
+    assert str(caught.value) == f"x, byte 0: expected a tar archive, got {named}"
+    assert caught.value.hint == "the file may be valid: check its name, or convert it"

@@ -139,11 +139,13 @@ class _Surveyor:
             raw = bytes(self._view[offset : offset + SECTOR_BYTES])
             if len(raw) < SECTOR_BYTES:
                 kind = name_kind(self._view) if number == FIRST_DESCRIPTOR else None
-                raise self._file.fail(offset, "a volume descriptor", kind or "the end of the file")
+                raise self._file.fail_kind(
+                    offset, "a volume descriptor", kind, "the end of the file"
+                )
             if raw[1:6] != IDENTIFIER:
                 kind = name_kind(self._view) if number == FIRST_DESCRIPTOR else None
-                raise self._file.fail(
-                    offset + 1, "a volume descriptor (CD001)", kind or repr(raw[1:6])[1:]
+                raise self._file.fail_kind(
+                    offset + 1, "a volume descriptor (CD001)", kind, repr(raw[1:6])[1:]
                 )
             # A boot record is valid only in sector 17 (El Torito, 2.0).
             if raw[0] != BOOT or number == BOOT_RECORD:

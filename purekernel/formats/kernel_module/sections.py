@@ -125,7 +125,7 @@ def parse_sections(file: Input) -> Sections:
 def _identify(file: Input) -> tuple[ElfClass, ByteOrder]:
     view = file.view
     if detect(view) is not FileKind.ELF:
-        raise file.fail(0, "an ELF file", name_kind(view) or repr(bytes(view[:4])))
+        raise file.fail_kind(0, "an ELF file", name_kind(view), repr(bytes(view[:4])))
     if len(view) <= _IDENT_BYTES:
         raise file.fail(len(view), "the header of an ELF file", "the end of the file")
     try:

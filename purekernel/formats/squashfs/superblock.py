@@ -78,11 +78,11 @@ def parse_superblock(file: Input) -> Any:
     view = file.view
     magic = bytes(view[:4])
     if len(view) < SUPERBLOCK_BYTES or magic != MAGIC:
-        kind = None if magic == MAGIC else name_kind(view)
-        raise file.fail(
+        raise file.fail_kind(
             0,
             "a squashfs image (68 73 71 73)",
-            f"{kind or magic.hex(' ') or 'no bytes'} in a file of {len(view)} bytes",
+            None if magic == MAGIC else name_kind(view),
+            f"{magic.hex(' ') or 'no bytes'} in a file of {len(view)} bytes",
         )
     block = LibrarySuperblock.from_bytes(bytes(view[:SUPERBLOCK_BYTES]))
     if (block.s_major, block.s_minor) != (4, 0):

@@ -6,7 +6,7 @@ import tarfile
 
 from purekernel.errors import TreeError
 from purekernel.formats.compression import unpack
-from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.detect import FileKind, detect, name_kind
 from purekernel.formats.member_names import MemberNames
 from purekernel.formats.tar.headers import (
     DUMP_FOLDER,
@@ -58,6 +58,10 @@ def parse_tar(file: Input) -> Tree:
         file.count_data()
     else:
         archive = file.unpacked(unpack(file))
+    if detect(archive.data) is not FileKind.TAR and bytes(archive.view[257:262]) != b"ustar":
+        named = name_kind(archive.data)
+        if named is not None:
+            raise archive.fail_kind(0, "a tar archive", named, "")
     tree = Tree()
     names = MemberNames(archive)
     for member in iter_members(archive):
