@@ -101,6 +101,24 @@ def test_plain_http_mirror_does_not_stand_in_for_https(
     assert server.asked == []
 
 
+@pytest.mark.parametrize("options", [[], ["--allow-http"]])
+def test_plain_http_gem_server_does_not_stand_in_for_https(
+    options: list[str], here: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closed_port() as port:
+        servers = [f"https://127.0.0.1:{port}", server.url]
+        write_recipe("mirror", more="[gems]\nwanted = ['sample']\n")
+        recipe = Path("purekernel.toml").read_text(encoding="utf-8")
+        Path("purekernel.toml").write_text(
+            recipe.replace("[mirrors]\n", f"[mirrors]\ngems = {servers}\n"), encoding="utf-8"
+        )
+        assert main(["fetch", "-q", *options]) != 0
+    hints = [hint for _message, hint in errors(capsys)]
+    hint = f"plain http was not tried ({server.url}): to permit it, use --allow-http"
+    assert (hint in hints) == (options == [])
+    assert (server.asked == []) == (options == [])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("permitted_by", ["option", "recipe"])
 def test_permitted_plain_http_mirror_is_used_and_noted(
