@@ -91,6 +91,7 @@ class HostCalls:
     Attributes:
         calls: the calls so far.
         made_files: how many file objects were made; CPython calls fstat(2) for each.
+        listed_descriptors: how many open folders were listed, which opens nothing.
         fault: the fault to inject.
         before: called with each call before it is made.
     """
@@ -98,6 +99,7 @@ class HostCalls:
     def __init__(self, top: Path, fault: Fault | None = None) -> None:
         self.calls: list[Call] = []
         self.made_files = 0
+        self.listed_descriptors = 0
         self.fault = fault
         self.before: Callable[[Call], None] | None = None
         self._top = str(top)
@@ -122,7 +124,7 @@ class HostCalls:
         """Count from 0. A trace of system calls shows where this begins, and where it ends."""
         os.access(BEGIN, os.F_OK)
         self.calls.clear()
-        self.made_files = 0
+        self.made_files = self.listed_descriptors = 0
         self._is_counting = True
 
     def stop(self) -> None:
@@ -176,6 +178,7 @@ class HostCalls:
             if fault is not None:
                 arguments = _cut_short(name, arguments)
             result = real(*arguments, **named)
+            self.listed_descriptors += name == "scandir" and isinstance(target, int)
             if fault is not None:
                 fault.check()
             if name in ("open", "dup"):

@@ -17,7 +17,7 @@ import pytest
 
 from fixtures.compress import gzip
 from fixtures.project import make_project, make_rubygems_tarball, make_vm_tools_tarball
-from fixtures.repository import make_repository
+from fixtures.repository import make_extension, make_repository
 from purekernel.cli import main
 from purekernel.formats.tar import build_tar
 from purekernel.records import frozen
@@ -174,7 +174,8 @@ class Stage:
         (self._state / "razor.toml").write_text(RAZOR)
         os.chdir(self._state)
         for command in scenario.before:
-            assert self.run(HostCalls(top), command).status == 0, command
+            result = self.run(HostCalls(top), command)
+            assert result.status == 0, f"{command}: {result.stderr}"
         if scenario.changed:
             _write_mirror(top / "inputs", "a newer bash")
         self.old = self.files()
@@ -360,7 +361,7 @@ def _write_inputs(folder: Path) -> None:
 
 
 def _write_mirror(folder: Path, words: str) -> None:
-    extension = (b"hsqs" + words.encode()).ljust(64, b".")
+    extension = make_extension(words)
     made = make_repository({"bash.tcz": []}, contents={"bash.tcz": extension}, indexes=False)
     # Fewer files make fewer calls of the same kinds.
     files = {path: data for path, data in made.items() if not path.endswith((".info", ".list"))}
