@@ -319,7 +319,7 @@ def _set_flavour(tree: Tree, flavour: Flavour) -> None:
 
 
 def setup_tarballs(
-    project: Project, flavour: Flavour, *, keep_host_keys: bool
+    project: Project, flavour: Flavour, *, keep_host_keys: bool, limits: Limits
 ) -> dict[bytes, Buffer]:
     """Return the project's tarballs, by their names in a bundle.
 
@@ -327,6 +327,7 @@ def setup_tarballs(
         project: the project to read.
         flavour: the image's flavour. A production image has no SSH tarball.
         keep_host_keys: whether to keep SSH host keys in the tarballs.
+        limits: limits on parsed input.
 
     Raises:
         FormatError: a tarball is damaged.
@@ -338,7 +339,7 @@ def setup_tarballs(
             if flavour is Flavour.PROD:
                 continue
             if not keep_host_keys:
-                content = _remove_host_keys(content, path, project.source)
+                content = _remove_host_keys(content, path, project.source, limits)
         tarballs[last_name(path)] = content
     return tarballs
 
@@ -379,9 +380,9 @@ def _find_host_keys(tree: Tree) -> list[bytes]:
     return [path for path, _node in tree.walk() if fnmatchcase(path, HOST_KEYS)]
 
 
-def _remove_host_keys(content: Buffer, path: bytes, source: str) -> Buffer:
+def _remove_host_keys(content: Buffer, path: bytes, source: str, limits: Limits) -> Buffer:
     with inside(source):
-        tree = parse_tar(Input(content, name=path.decode()))
+        tree = parse_tar(Input(content, name=path.decode(), limits=limits))
     return _remove_paths(content, tree, _find_host_keys(tree))
 
 

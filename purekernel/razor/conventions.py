@@ -316,7 +316,12 @@ class RazorConventions(Conventions):
     def _parts(self, materials: Materials, overlay: Layer) -> BundleParts:
         recipe, project = materials.recipe, self._project_at(materials.mtime)
         flavour = materials.flavour or Flavour.DEV
-        tarballs = setup_tarballs(project, flavour, keep_host_keys=self._keeps_host_keys(recipe))
+        tarballs = setup_tarballs(
+            project,
+            flavour,
+            keep_host_keys=self._keeps_host_keys(recipe),
+            limits=materials.limits.unbudgeted(),
+        )
         vm_tools = materials.file(VM_TOOLS)
         if vm_tools is not None:
             tarballs[VM_TOOLS_TARBALL] = vm_tools[1]
