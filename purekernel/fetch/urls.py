@@ -83,6 +83,8 @@ def local_path(url: str, *, windows: bool = os.name == "nt") -> Path:
         raise InputError(f"{redact(url)} is not a valid path on this host") from None
     if "\0" in str(path):
         raise InputError(f"{redact(url)} is not a valid path: it contains a NUL")
+    if path.drive and not path.root:  # C:x, which absolute() does not change before Python 3.12
+        return Path(os.path.abspath(path))  # noqa: PTH100
     return path.absolute()
 
 

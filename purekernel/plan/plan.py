@@ -252,7 +252,8 @@ class PlanContext:
     def script_folders(self) -> tuple[str, ...]:
         """URLs or paths of the folders to search for import scripts of Debian packages."""
         # On a mirror, the folder is beside the folders of the architectures.
-        suffix = re.compile(rf"(?<=[/\\]){re.escape(self.core())}[/\\]tcz[/\\]?$")
+        core = r"[/\\]".join(map(re.escape, self.core().split("/")))
+        suffix = re.compile(rf"(?<=[/\\]){core}[/\\]tcz[/\\]?$")
         return tuple(
             join_url(suffix.sub(self.release.series, folder), "importscripts")
             for folder in self.extension_folders
