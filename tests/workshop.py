@@ -104,12 +104,12 @@ class Workshop:
     def settings(self, **changes: str) -> str:
         """Return settings in the form of the original scripts, with the paths of this folder."""
         values = {
-            "TCL_MIRROR_URI": str(self.mirror / TCZ),
-            "TCL_ISO_URL": str(self.mirror / ISO),
-            "RUBY_GEMS_URL": str(self.top / "rubygems-1.8.24.tgz"),
+            "TCL_MIRROR_URI": (self.mirror / TCZ).as_posix(),
+            "TCL_ISO_URL": (self.mirror / ISO).as_posix(),
+            "RUBY_GEMS_URL": (self.top / "rubygems-1.8.24.tgz").as_posix(),
             "OPEN_VM_TOOLS_URL": (self.top / "mk-open-vm-tools.tar.gz").as_uri(),
-            "MCOLLECTIVE_URL": str(self.top / "mcollective-2.0.0.tgz"),
-            "GEM_SERVER_URI": str(self.top / "gems"),
+            "MCOLLECTIVE_URL": (self.top / "mcollective-2.0.0.tgz").as_posix(),
+            "GEM_SERVER_URI": (self.top / "gems").as_posix(),
             **changes,
         }
         return "".join(f"MK_BUNDLE_{name}={value}\n" for name, value in values.items())

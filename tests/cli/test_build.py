@@ -506,7 +506,10 @@ def test_overlays_that_unpack_to_too_much_together_are_refused_by_name(
     (folder / "c").mkdir()
     (folder / "c/zeros").write_bytes(bytes(20 << 20))
     command = ["build", "bundle.tar.gz", "--iso-version", "0.9.0.1", "--effort", "fast", "-q"]
-    for overlays, where in ((("a.tgz", "b.tgz"), "b.tgz, byte 0"), (("a.tgz", "c"), "c/zeros")):
+    for overlays, where in (
+        (("a.tgz", "b.tgz"), "b.tgz, byte 0"),
+        (("a.tgz", "c"), str(Path("c/zeros"))),
+    ):
         options = [option for name in overlays for option in ("--overlay", name)]
         assert main([*command, *options, "--max-unpacked", "32M"]) == 1
         message, hint = two_lines(capsys.readouterr().err)

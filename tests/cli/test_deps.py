@@ -136,7 +136,7 @@ def test_mirror_is_read_from_settings(
     assert "MK_BUNDLE_TCL_MIROR" in err
     monkeypatch.delenv("MK_BUNDLE_TCL_MIROR")
     monkeypatch.setenv("MK_BUNDLE_TCL_MIRROR_URI", str(tmp_path / "empty"))
-    (tmp_path / "settings").write_text(f"MK_BUNDLE_TCL_MIRROR_URI={folder}\n")
+    (tmp_path / "settings").write_text(f"MK_BUNDLE_TCL_MIRROR_URI={folder.as_posix()}\n")
     assert main(["deps", "-c", "settings", "d"]) == 0
     assert capsys.readouterr() == (out, "")
 

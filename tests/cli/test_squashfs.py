@@ -116,6 +116,7 @@ def test_times_are_limited_by_source_date_epoch(
     assert set(times.values()) == {12345}
 
 
+@posix
 @pytest.mark.slow
 def test_archives_and_images_are_packed(folder: Path) -> None:
     archive = build_cpio(varied_tree())

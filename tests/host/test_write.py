@@ -202,8 +202,9 @@ def test_times_are_set(by_path: bool, tmp_path: Path, monkeypatch: pytest.Monkey
         tmp_path / "a", b"a", times_ns=(1_700_000_000_000_000_100, 1_300_000_000_000_000_200)
     )
     status = (tmp_path / "a").stat()
-    assert status.st_atime_ns == 1_700_000_000_000_000_100
     assert status.st_mtime_ns == 1_300_000_000_000_000_200
+    # Wine sets the other time anew when the file is opened.
+    assert os.name == "nt" or status.st_atime_ns == 1_700_000_000_000_000_100
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sets no times of open files")

@@ -29,8 +29,11 @@ FORBIDDEN = (
 )
 
 def hook(event, arguments):
-    # PySquashfsImage imports ctypes, which opens the program itself: None.
-    if event.startswith(FORBIDDEN) and (event, arguments) != ("ctypes.dlopen", (None,)):
+    # PySquashfsImage imports ctypes, which opens the program itself: None. On Windows, platformdirs
+    # asks these libraries of the system for the folder of caches.
+    if event == "ctypes.dlopen" and arguments[0] in (None, "kernel32", "shell32"):
+        return
+    if event.startswith(FORBIDDEN):
         SEEN.append((event, repr(arguments)))
 
 def refuse(name):
