@@ -84,7 +84,8 @@ def kind_of(name: str, line: str) -> str:
         return "fstat" if re.search(r'\(\d+, "",', line) else "stat"
     if name.endswith(("at", "at2")) and name not in ("stat", "lstat", "fstat", "utimensat"):
         name = name.removesuffix("2").removesuffix("at")
-    if name == "open" and _LISTING in line:
+    # os.scandir() of a descriptor lists a copy of it.
+    if (name == "open" and _LISTING in line) or (name == "fcntl" and "F_DUPFD_CLOEXEC" in line):
         return "list"
     return {"lstat": "stat", "fchmod": "chmod", "faccess": "access"}.get(name, name)
 
