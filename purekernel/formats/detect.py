@@ -19,6 +19,13 @@ _BZIP2_MAGICS = tuple(
     for block in (b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90")
 )
 
+# The properties that all programs write, and the size of the dictionary: a multiple of 64 KiB, or
+# one of the smaller sizes that xz accepts (2^n, or 2^n + 2^(n-1)).
+_LZMA_MAGICS = (
+    b"\x5d\x00\x00",
+    *(b"\x5d" + (size << 10).to_bytes(4, "little") for size in (4, 6, 8, 12, 16, 24, 32, 48)),
+)
+
 
 class FileKind(Enum):
     """A kind of file.
@@ -38,7 +45,7 @@ class FileKind(Enum):
     GZIP = "a gzip file", 0, b"\x1f\x8b"
     BZIP2 = "a bzip2 file", 0, *_BZIP2_MAGICS
     XZ = "an xz file", 0, b"\xfd7zXZ\x00"
-    LZMA = "an lzma file", 0, b"\x5d\x00\x00"
+    LZMA = "an lzma file", 0, *_LZMA_MAGICS
     ZSTD = "a zstd file", 0, b"\x28\xb5\x2f\xfd"
     LZ4 = "an LZ4 legacy frame", 0, b"\x02\x21\x4c\x18"
     LZ4_FRAME = "an LZ4 frame", 0, b"\x04\x22\x4d\x18"

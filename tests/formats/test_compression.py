@@ -149,6 +149,8 @@ def test_skippable_frame_before_another_kind_is_refused() -> None:
         ["xz", "--block-size=20000", "-T2", "-c"],
         ["xz", "--check=sha256", "-c"],
         ["lzma", "-0", "-c"],
+        ["xz", "--format=lzma", "--lzma1=dict=4096", "-c"],
+        ["xz", "--format=lzma", "--lzma1=dict=48KiB", "-c"],
         ["bzip2", "-1", "-c"],
         ["gzip", "-c"],
     ],
