@@ -18,6 +18,8 @@ finish() {
   local pid
   for pid in "${background[@]}"; do kill "$pid" 2>/dev/null || true; done
   wait
+  # Wine's server outlives the programs that it served, and writes to its folder at its end.
+  if [ -d "$work/windows/prefix" ]; then WINEPREFIX="$work/windows/prefix" wineserver -k || true; fi
   rm -rf "$work"
 }
 trap finish EXIT
@@ -29,6 +31,9 @@ packages=(
   qemu-system-x86 qemu-user-static ruby seabios squashfs-tools strace syslinux-common tar time
   util-linux wget xorriso xz-utils zstd
 )
+
+# For .ci/windows-python, which only the nightly work and one of its slices need.
+windows_packages=(gcc-mingw-w64-x86-64-win32 wine wine64)
 
 pip_install=(install --quiet --disable-pip-version-check)
 
@@ -64,6 +69,48 @@ await_debian_roots() {
     exit 1
   fi
   cat "$work/debian-roots.log"
+}
+
+# Wine and Python for Windows are installed while other parts run: most of the time is downloads.
+start_windows() {
+  (
+    start=$SECONDS
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${windows_packages[@]}"
+    "$root/.ci/windows-python" "$work/windows"
+    echo "== Python for Windows: $((SECONDS - start)) s, beside other parts"
+  ) >"$work/windows.log" 2>&1 &
+  windows=$!
+  background+=("$windows")
+}
+
+await_windows() {
+  if ! wait "$windows"; then
+    cat "$work/windows.log" >&2
+    exit 1
+  fi
+  tail -n 2 "$work/windows.log"
+}
+
+# windows_tests MARKS [ARGUMENT...]: with Python for Windows, the sample, and the tests with these
+# marks that need no other program, cluster or data. Those that start a server are skipped.
+windows_tests() {
+  local marks=$1 digest
+  shift
+  "$work/windows/python" -m purekernel build --sample --quiet --output-dir "$work/windows/sample"
+  digest=$(sed -n 's/^balanced = "\(.*\)"/\1/p' tests/digests.toml)
+  echo "$digest  $(ls "$work"/windows/sample/*.iso)" | sha256sum --check
+  (
+    unset PUREKERNEL_REQUIRE_ORACLES PUREKERNEL_DEBIAN PUREKERNEL_SHARED
+    "$work/windows/python" -m pytest -q -n 2 --dist loadfile -p no:cacheprovider \
+      --junitxml "$work/windows/results.xml" \
+      -m "not oracle and not boot and not cluster and $marks" "$@"
+  )
+}
+
+# All of them; how many passed and were skipped is compared with a list that is checked in.
+every_windows_test() {
+  windows_tests "(nightly or not nightly)"
+  .venv/bin/python -m tests.windows_results "$work/windows/results.xml"
 }
 
 clone() {
@@ -154,13 +201,20 @@ nightly_slice() {
   fuzz --slice "$1/8" --seconds 5
   case $1 in
     0) benchmark build --runs 1 ;;
-    1) benchmark gather --runs 1 ;;
+    1)
+      await_windows
+      # The number of commits chose this slice; an eighth of it chooses the eighth of the tests.
+      windows_tests "not nightly" --slice "$(($(git rev-list --count HEAD) / 8 % 8))/8"
+      ;;
     2) benchmark compression --quick --core ;;
     3)
       benchmark indexes --runs 1
       mutate_one_module
       ;;
-    4) benchmark packages --runs 1 ;;
+    4)
+      benchmark packages --runs 1
+      benchmark gather --runs 1
+      ;;
     5) oldest_part "slow and not nightly" ;;
     6) oldest_part "oracle and not boot and not nightly and not slow" ;;
     7) oldest_part "cluster and not nightly" ;;
