@@ -24,7 +24,9 @@ while read -r module name; do
 exec "\$(dirname "\$0")/fuzz_targets.pkg" $module $name "\$@"
 PROGRAM
   chmod +x "$OUT/fuzz_$name"
-  mkdir -p "fuzz/corpora/$name" "fuzz/findings/$name"
-  find "$WORK/seeds/$name" "fuzz/corpora/$name" "fuzz/findings/$name" -type f \
-    -exec zip --quiet --junk-paths "$OUT/fuzz_${name}_seed_corpus.zip" {} +
+  # One call for each folder: zip refuses two files of one name.
+  for folder in "$WORK/seeds/$name" "fuzz/corpora/$name" "fuzz/findings/$name"; do
+    [ ! -d "$folder" ] ||
+      find "$folder" -type f -exec zip --quiet --junk-paths "$OUT/fuzz_${name}_seed_corpus.zip" {} +
+  done
 done <"$WORK/targets"
