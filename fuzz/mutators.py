@@ -281,7 +281,7 @@ def iso(data: bytes, mutate: Mutate, random: Random) -> bytes:
     sectors = [16, 17, *_folders(image)]
     if random.random() < 0.4:
         starts = range(0, len(data), _SECTOR)
-        sectors = [at // _SECTOR for at in starts if any(data[at : at + _SECTOR])]
+        sectors = [at // _SECTOR for at in starts if any(data[at : at + _SECTOR])] or sectors
     start = _SECTOR * random.choice(sectors)
     size = max(64, len(bytes(image[start : start + _SECTOR]).rstrip(b"\0")))
     if random.random() < 0.3:

@@ -160,6 +160,15 @@ def test_mutator_that_changes_nothing_keeps_an_input_valid(name: str) -> None:
             assert list(map(describe, after)) == list(map(describe, before)), (what, number)
 
 
+@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if target.mutate])
+def test_mutator_takes_any_bytes(name: str) -> None:
+    mutate = TARGETS[name].mutate
+    assert mutate is not None
+    for data in (b"", b"\0", b"07070", bytes(40_000), b"ustar" * 200, b"!<arch>\n" + b"1" * 99):
+        for number in range(20):
+            assert isinstance(mutate(data, bytes, Random(number)), bytes)
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_planted_bug_has_its_line(name: str) -> None:
     assert TARGETS[name].plants
