@@ -1069,3 +1069,55 @@ def test_file_of_another_kind_is_named(data: bytes, named: str) -> None:
         parse_tar(Input(data, name="x"))
     assert str(caught.value) == f"x, byte 0: expected a tar archive, got {named}"
     assert caught.value.hint == "the file may be valid: check its name, or convert it"
+
+
+XATTRS = [
+    pytest.param({"SCHILY.xattr.user.note": "x"}, "user.note", id="star and GNU tar"),
+    pytest.param({"LIBARCHIVE.xattr.com.apple.x": "eA"}, "com.apple.x", id="bsdtar"),
+    pytest.param({"SCHILY.acl.access": "user::rwx"}, "SCHILY.acl.access", id="ACL"),
+    pytest.param({"RHT.security.selinux": "x"}, "security.selinux", id="SELinux label"),
+    pytest.param({"SCHILY.fflags": "schg"}, "SCHILY.fflags", id="file flags"),
+    pytest.param({"VENDOR.new": "x"}, "VENDOR.new", id="unknown keyword"),
+    pytest.param(
+        {"SCHILY.xattr.user.note": "x", "SCHILY.xattr.security.capability": "x"},
+        "security.capability",
+        id="file capabilities before others",
+    ),
+]
+
+
+@pytest.mark.parametrize(("records", "name"), XATTRS)
+def test_extended_attributes_are_reported_and_ignored(records: dict[str, str], name: str) -> None:
+    tree, notes = noted(pax(**records) + member("a", b"x") + END)
+    assert tree.entries(b"") == [b"a"]
+    assert notes == [
+        f"a.tar: ignored the extended attributes, ACLs or file flags of 1 member: {name} of 'a'"
+    ]
+
+
+def test_extended_attributes_of_many_members_give_one_note_about_capabilities() -> None:
+    first = pax(**{"SCHILY.xattr.user.note": "x"}) + member("a", b"x")
+    second = pax(**{"SCHILY.xattr.security.capability": "x"}) + member("b", b"x")
+    _tree, notes = noted(first + second + member("c", b"x") + END)
+    assert notes == [
+        (
+            "a.tar: ignored the extended attributes, ACLs or file flags of 2 members, "
+            "for example security.capability of 'b'"
+        )
+    ]
+
+
+def test_pax_records_about_the_archive_are_not_reported() -> None:
+    records = {
+        "atime": "1.5", "ctime": "1", "comment": "x", "uname": "me", "gname": "us",
+        "SCHILY.ino": "5", "SCHILY.dev": "1", "SCHILY.nlink": "1", "LIBARCHIVE.creationtime": "1",
+        "SCHILY.xattr.user.cancelled": "",
+    }  # fmt: skip
+    _tree, notes = noted(pax(**records) + member("a", b"x") + END)
+    assert notes == []
+
+
+def test_fraction_of_a_time_is_dropped() -> None:
+    tree, notes = noted(pax(mtime="5.75") + member("a", b"x") + END)
+    assert tree[b"a"].metadata.mtime == 5
+    assert notes == []

@@ -66,6 +66,7 @@ class TarMember:
         uid, gid: the owner and the group.
         mtime: the time in seconds since 1970, UTC.
         major, minor: the device numbers.
+        lost: the name of an attribute in its PAX header that the reader ignores, if any.
     """
 
     offset: int
@@ -79,6 +80,7 @@ class TarMember:
     mtime: int
     major: int
     minor: int
+    lost: bytes
 
 
 @define(kw_only=True)
@@ -222,6 +224,7 @@ class _TarArchive:
             mtime=extension.time(int(numbers.mtime)),
             major=extension.number(b"SCHILY.devmajor", numbers.devmajor),
             minor=extension.number(b"SCHILY.devminor", numbers.devminor),
+            lost=extension.lost,
         )
 
     def _member_content(self, header: _Header, size: int, extension: PaxExtension) -> memoryview:

@@ -35,6 +35,21 @@ KEPT_KEYWORDS = ONE_MEMBER_KEYWORDS | {
     b"SCHILY.devminor",
 }
 
+# The keywords that describe the archive or the disk that it was made from, not the files. Any other
+# keyword that the reader does not use is reported, because it may change what a file does.
+HARMLESS_KEYWORDS = frozenset(
+    {
+        *(b"atime", b"charset", b"comment", b"ctime", b"gname", b"hdrcharset", b"uname"),
+        *(b"SCHILY.dev", b"SCHILY.filetype", b"SCHILY.ino", b"SCHILY.nlink", b"SCHILY.release"),
+        *(b"SCHILY.archtype", b"SCHILY.tarfiletype", b"SCHILY.volhdr.", b"GNU.volume.label"),
+        *(b"LIBARCHIVE.creationtime", b"LIBARCHIVE.symlinktype"),
+    }
+)
+# The prefixes of keywords for extended attributes, before the name of the attribute.
+ATTRIBUTE_PREFIXES = (b"SCHILY.xattr.", b"LIBARCHIVE.xattr.", b"RHT.")
+# An attribute without which a program does not work. It is named before others.
+CAPABILITIES = b"security.capability"
+
 _LENGTH = re.compile(rb"([1-9][0-9]{0,9}) ")
 # The fraction of a time is dropped, because images store whole seconds. 18 digits fit in 64 bits.
 _TIME = re.compile(rb"(-?[0-9]{1,18})(?:\.[0-9]*)?")
@@ -48,15 +63,18 @@ class PaxExtension:
     Attributes:
         file: the content of the extended header, for messages.
         records: values by keyword; an empty value cancels a global record.
+        lost: the name of an attribute that the reader ignores, such as ``security.capability``;
+            empty if there is none.
     """
 
     file: Input
     records: Mapping[bytes, bytes] = field(factory=dict)
+    lost: bytes = b""
 
     def over(self, older: PaxExtension) -> PaxExtension:
         """Return ``older``, updated with these records."""
         records = {**older.records, **self.records}
-        return evolve(self, records=records)
+        return evolve(self, records=records, lost=self.lost or older.lost)
 
     def name(self, keyword: bytes, otherwise: bytes) -> bytes:
         """Return the value of ``keyword`` or ``otherwise``; ignore the declared character set."""
@@ -109,6 +127,7 @@ def parse_extension(file: Input, *, is_global: bool) -> PaxExtension:
     text = bytes(file.data)
     records: dict[bytes, bytes] = {}
     extents: list[bytes] = []
+    lost = b""
     start = 0
     while start < len(text):
         match = _LENGTH.match(text, start)
@@ -132,10 +151,20 @@ def parse_extension(file: Input, *, is_global: bool) -> PaxExtension:
             extents.append(value)
         elif keyword in KEPT_KEYWORDS:
             records[keyword] = value
+        elif value and keyword not in HARMLESS_KEYWORDS:
+            name = _attribute_name(keyword)
+            lost = name if name == CAPABILITIES or not lost else lost
         start = end
     if extents:
         records[sparse.MAP] = b",".join(extents)
-    return PaxExtension(file=file, records=records)
+    return PaxExtension(file=file, records=records, lost=lost)
+
+
+def _attribute_name(keyword: bytes) -> bytes:
+    for prefix in ATTRIBUTE_PREFIXES:
+        if keyword.startswith(prefix):
+            return keyword.removeprefix(prefix)
+    return keyword
 
 
 def _check_keyword(keyword: bytes, file: Input, offset: int, *, is_global: bool) -> None:

@@ -15,6 +15,7 @@ from purekernel.formats.tar.headers import (
     TarMember,
     iter_members,
 )
+from purekernel.formats.tar.pax import CAPABILITIES
 from purekernel.input import Input
 from purekernel.tree import (
     Device,
@@ -39,13 +40,14 @@ def parse_tar(file: Input) -> Tree:
 
     File contents are views into the unpacked archive. Owners are the numbers in the archive. The
     names of users and groups are ignored, because they are valid only on the machine that made the
-    archive. Extended attributes are ignored. Folders without a member belong to root, with mode
+    archive. Folders without a member belong to root, with mode
     0755 and time 0. A member ``.`` sets the metadata of the root.
 
     The last member of a name counts, as for programs that unpack to a disk; other names of a hard
     link keep the earlier file. Leading slashes of names and of the targets of hard links are
     removed. The target of a hard link must precede it. Notes report replaced members, absolute
-    names, and data after the end of the archive.
+    names, data after the end of the archive, and extended attributes, ACLs and file flags, which
+    are ignored.
 
     Raises:
         FormatError: the archive is damaged or truncated, contains parts of multi-volume archives
@@ -64,15 +66,44 @@ def parse_tar(file: Input) -> Tree:
             raise archive.fail_kind(0, "a tar archive", named, "")
     tree = Tree()
     names = MemberNames(archive)
+    lost = _LostAttributes()
     for member in iter_members(archive):
         if member.type == VOLUME_LABEL:
             continue
+        lost.count(member)
         try:
             _add(tree, member, archive, names)
         except TreeError as error:
             raise error.within(archive.at(member.offset)) from None
     names.report()
+    lost.report(archive)
     return tree
+
+
+class _LostAttributes:
+    """Count the members with attributes that are ignored, for one note."""
+
+    def __init__(self) -> None:
+        self._members = 0
+        self._name = self._member = b""
+
+    def count(self, member: TarMember) -> None:
+        """Count a member if it has such attributes."""
+        if not member.lost:
+            return
+        self._members += 1
+        if not self._name or (member.lost == CAPABILITIES != self._name):
+            self._name, self._member = member.lost, member.name
+
+    def report(self, file: Input) -> None:
+        """Send a note with the count and an example."""
+        if not self._members:
+            return
+        example = f"{display(self._name)[1:-1]} of {display(self._member)}"
+        which = f"1 member: {example}"
+        if self._members > 1:
+            which = f"{self._members} members, for example {example}"
+        file.note(f"ignored the extended attributes, ACLs or file flags of {which}")
 
 
 def _add(tree: Tree, member: TarMember, file: Input, names: MemberNames) -> None:
