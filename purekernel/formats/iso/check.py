@@ -18,6 +18,7 @@ from purekernel.formats.detect import name_kind
 from purekernel.formats.iso.layout import BOOT_RECORD, FIRST_DESCRIPTOR, SECTOR_BYTES
 from purekernel.input import Input
 from purekernel.records import frozen
+from purekernel.tree import display
 
 IDENTIFIER = b"CD001"
 BOOT, PRIMARY, SUPPLEMENTARY, TERMINATOR = 0, 1, 2, 255
@@ -38,6 +39,7 @@ MAX_DESCRIPTORS = 64
 MAX_DISORDER = 1_000_000
 
 FLAG_FOLDER = 0x02
+FLAG_ASSOCIATED = 0x04
 
 # An entry of a system use area: signature, length and version (SUSP, 4).
 _SYSTEM_USE = struct.Struct("<2sBB")
@@ -47,6 +49,11 @@ KNOWN_SIGNATURES = frozenset(
     b"SP RR CE PX ST ER ES PN SL NM CL PL RE TF SF AL".split()
 )  # fmt: skip
 ZISOFS_SIGNATURES = (b"ZF", b"Z2")
+PADDING = b"PD"
+# Extended attributes and ACLs, as xorriso stores them (AAIP).
+ATTRIBUTES = b"AL"
+# The content of a sparse file is a table of its parts (RRIP 1.12, 4.1.7).
+SPARSE = b"SF"
 
 
 @frozen(kw_only=True)
@@ -92,6 +99,10 @@ class _Surveyor:
         self._skipped_bytes = 0
         self._areas: set[tuple[int, int]] = set()
         self._patches: dict[int, bytes] = {}
+        # The offset of the first ignored entry of each signature, and the number of all.
+        self._ignored: dict[bytes, int] = {}
+        self._ignored_count = 0
+        self._associated = 0
 
     def survey(self) -> IsoSurvey:
         count, descriptors = self._descriptors()
@@ -127,9 +138,30 @@ class _Surveyor:
             if raw[0] in (PRIMARY, SUPPLEMENTARY):
                 self._has_system_use = raw is primary and self._has_rock_ridge(primary, start)
                 self._hierarchy(raw, start)
+        self._report()
         # Zeros hide the other descriptors, and those of UDF, which may follow.
         hidden = [bytes(SECTOR_BYTES)] * (count - len(kept) + 1)
         return IsoSurvey(descriptors=(*kept, *hidden), extents=self._extents, patches=self._patches)
+
+    def _report(self) -> None:
+        """Send notes about entries and associated files, which Linux ignores too."""
+        if self._ignored:
+            kinds = ", ".join(display(kind)[1:-1] for kind in sorted(self._ignored))
+            entries = "1 entry" if self._ignored_count == 1 else f"{self._ignored_count} entries"
+            self._file.note(
+                f"ignored {entries} of Rock Ridge of a kind that Linux ignores too ({kinds}), "
+                f"such as ACLs and extended attributes; the first is at byte "
+                f"{min(self._ignored.values())}"
+            )
+        if self._associated:
+            files = "file" if self._associated == 1 else "files"
+            self._file.note(
+                f"ignored {self._associated} associated {files} (resource forks of macOS)"
+            )
+
+    def _ignore(self, signature: bytes, offset: int) -> None:
+        self._ignored_count += 1
+        self._ignored[signature] = min(offset, self._ignored.get(signature, offset))
 
     def _descriptors(self) -> tuple[int, list[tuple[int, bytes]]]:
         """Return the number of descriptors, and the type and bytes of each useful one."""
@@ -247,6 +279,7 @@ class _Surveyor:
     def _record(self, record: bytes, offset: int) -> tuple[int, int, int]:
         extent = self._both(record, 2, "<I", offset)
         size_bytes = self._both(record, 10, "<I", offset)
+        self._associated += bool(record[25] & FLAG_ASSOCIATED)
         if record[1] or record[26] or record[27]:
             raise self._file.fail(
                 offset,
@@ -271,9 +304,20 @@ class _Surveyor:
                     area = self._continuation(offset)
                     if area is not None:
                         pending.append(area)
+                elif signature == SPARSE:
+                    raise self._file.unsupported(
+                        offset,
+                        "files that are stored whole",
+                        "a sparse file of Rock Ridge (SF)",
+                        hint="make the ISO again with xorriso or genisoimage",
+                    )
+                elif signature == ATTRIBUTES:
+                    self._ignore(signature, offset)
                 elif signature in ZISOFS_SIGNATURES:
                     self._patches[offset] = b"PD" + bytes([length, 1])
                 elif signature not in KNOWN_SIGNATURES:
+                    if signature != PADDING:
+                        self._ignore(signature, offset)
                     # Without its first bytes, padding is not taken for a ZF entry.
                     self._patches[offset] = (b"PD" + bytes([length, 1, 0, 0]))[:length]
                 offset += length

@@ -6,7 +6,7 @@ from purekernel.errors import FormatError, LimitError
 from purekernel.formats.iso.check import IsoSurvey, survey
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from tests.formats.iso import handmade
-from tests.formats.iso.handmade import image, record
+from tests.formats.iso.handmade import image, nm, px, record
 
 ROOT = handmade.ROOT_EXTENT * 2048
 VOLUME = 16 * 2048
@@ -131,3 +131,39 @@ def test_joliet_descriptor_is_kept_only_without_rock_ridge() -> None:
     assert [raw[0] for raw in plain.descriptors] == [1, 2, 255, 0]
     rock = check(with_joliet(image([], rock_ridge=True)))
     assert [raw[0] for raw in rock.descriptors] == [1, 255, 0, 0]
+
+
+def notes_of(data: bytes) -> list[str]:
+    notes: list[str] = []
+    check(data, Limits(report=notes.append))
+    return notes
+
+
+def test_entries_of_unknown_kinds_and_attributes_are_reported() -> None:
+    use = nm(b"a") + px() + b"AL\x06\x01xx" + b"BA\x08\x01" + bytes(4) + b"PD\x04\x01"
+    data = image([record(b"A.;1", system_use=use)], rock_ridge=True)
+    offset = data.index(b"AL\x06\x01")
+    assert notes_of(data) == [
+        (
+            "disk.iso: ignored 2 entries of Rock Ridge of a kind that Linux ignores too (AL, BA), "
+            f"such as ACLs and extended attributes; the first is at byte {offset}"
+        )
+    ]
+
+
+def test_ordinary_entries_are_not_reported() -> None:
+    data = image([record(b"A.;1", system_use=nm(b"a") + px())], rock_ridge=True)
+    assert notes_of(data) == []
+
+
+def test_sparse_file_of_rock_ridge_is_refused() -> None:
+    use = nm(b"a") + px() + b"SF\x0c\x01" + bytes(8)
+    assert "a sparse file of Rock Ridge (SF), which is not supported" in refusal(
+        image([record(b"A.;1", system_use=use)], rock_ridge=True)
+    )
+
+
+def test_associated_file_is_reported_and_ignored() -> None:
+    fork = record(b"A.;1", flags=4)
+    data = image([fork, record(b"A.;1", handmade.ROOT_EXTENT + 1, 5)], after=b"hello")
+    assert notes_of(data) == ["disk.iso: ignored 1 associated file (resource forks of macOS)"]
