@@ -8,7 +8,7 @@ from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import BootEntry, ElTorito, IsoImage, parse_iso
 from purekernel.input import Input
 from purekernel.records import frozen
-from purekernel.tree import File, Tree, subtree
+from purekernel.tree import ROOT, Directory, File, Tree, display, subtree
 
 BOOT_FOLDER = b"boot"
 
@@ -31,6 +31,7 @@ class Base:
         source: the name of the ISO, for messages.
         boot_entries: all entries of the El Torito catalog.
         lost: the boot methods that an output loses.
+        outside: how many files the ISO has outside ``boot/``, with an example; empty without any.
     """
 
     iso: Tree
@@ -42,6 +43,12 @@ class Base:
     source: str
     boot_entries: tuple[BootEntry, ...] = ()
     lost: tuple[BootLoss, ...] = ()
+    outside: str = ""
+
+    @property
+    def keeps_outside(self) -> bool:
+        """Whether :attr:`iso` has the files outside ``boot/``."""
+        return any(name != BOOT_FOLDER for name in self.iso.entries(ROOT))
 
 
 def parse_base(file: Input, *, keep_iso_files: bool = False) -> Base:
@@ -74,7 +81,20 @@ def parse_base(file: Input, *, keep_iso_files: bool = False) -> Base:
         source=file.name,
         boot_entries=image.boot_entries,
         lost=(*find_lost_ways(image), *early),
+        outside=_files_outside_boot(image.tree),
     )
+
+
+def _files_outside_boot(iso: Tree) -> str:
+    """Return how many files are outside ``boot/``, with an example; empty without any."""
+    paths = [
+        path
+        for path, node in iso.walk()
+        if not isinstance(node, Directory) and not path.startswith(BOOT_FOLDER + b"/")
+    ]
+    if len(paths) < 2:
+        return f"1 file outside boot/: {display(paths[0])}" if paths else ""
+    return f"{len(paths)} files outside boot/, for example {display(paths[0])}"
 
 
 def _no_boot(image: IsoImage, name: str) -> BundleError:

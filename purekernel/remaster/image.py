@@ -52,6 +52,9 @@ from purekernel.tree import (
     put_file,
 )
 
+# File capabilities, without which some programs do not work. Notes name them before others.
+_CAPABILITIES = b"security.capability"
+
 
 @frozen(kw_only=True)
 class Image:
@@ -152,6 +155,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
             put_file(root, path, content, metadata=metadata)
     iso = _change_iso(composition, metadata)
     notes = [*composition.notes, *(f"{base.source}: {loss.note}" for loss in dropped)]
+    notes += _lost_iso_files(base, kinds)
     finishing = finishing_passes(mtime=timestamp, note=notes.append)
     root = _run_passes(root, composition.passes, progress)
     packed = root
@@ -161,6 +165,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     unpacked = root
     root = _run_passes(root, finishing, progress)
     root = clamp_times(root, timestamp)
+    notes += _lost_attributes(root)
     compression = outputs.compression_for(
         base.kernel.content, source=display(base.kernel_path), limits=context.limits
     )
@@ -204,6 +209,31 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         notes=tuple(notes),
         iso_losses=iso_losses,
     )
+
+
+def _lost_iso_files(base: Base, kinds: Iterable[Emit]) -> Iterator[str]:
+    """Yield a note for each output that does not include the base's files outside ``boot/``."""
+    if base.outside and Emit.ISO in kinds and not base.keeps_outside:
+        yield f"{base.source}: dropped {base.outside}; --keep-iso-files keeps what is there"
+    if base.outside and Emit.PXE in kinds:
+        yield (
+            f"{base.source}: the files for booting over the network do not include {base.outside}"
+        )
+
+
+def _lost_attributes(root: Tree) -> Iterator[str]:
+    """Yield a note if files have extended attributes, which an initramfs cannot hold."""
+    found = [(path, node.metadata.xattrs) for path, node in root.walk() if node.metadata.xattrs]
+    if not found:
+        return
+    capable = ((path, xattrs) for path, xattrs in found if _CAPABILITIES in dict(xattrs))
+    path, xattrs = next(capable, found[0])
+    name = _CAPABILITIES if _CAPABILITIES in dict(xattrs) else xattrs[0][0]
+    example = f"{display(name)[1:-1]} of {display(path)}"
+    which = f"1 file: {example}"
+    if len(found) > 1:
+        which = f"{len(found)} files, for example {example}"
+    yield f"the core cannot hold the extended attributes of {which}"
 
 
 def _check_volume(iso: IsoChoice) -> None:

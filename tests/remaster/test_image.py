@@ -203,9 +203,19 @@ def test_files_outside_boot_are_dropped_or_kept() -> None:
         tree.add(b"cde/onboot.lst", File(metadata=FILE, content=b"x.tcz\n"))
 
     given = bundle_with(base_iso(add_cde))
-    assert b"cde" not in build_image(given).iso
-    kept = build_image(given, options=Options(keep_iso_files=True)).iso
-    assert content(kept, b"cde/onboot.lst") == b"x.tcz\n"
+    dropped = build_image(given)
+    assert b"cde" not in dropped.iso
+    assert dropped.notes == (
+        (
+            "Core-current.iso: dropped 1 file outside boot/: 'cde/onboot.lst'; "
+            "--keep-iso-files keeps what is there"
+        ),
+    )
+    kept = build_image(given, options=Options(keep_iso_files=True))
+    assert content(kept.iso, b"cde/onboot.lst") == b"x.tcz\n"
+    assert kept.notes == ()
+    core = build_image(given, options=Options(writes_iso=False))
+    assert core.notes == ()
 
 
 def test_boot_options_change_the_boot_menu() -> None:
@@ -361,3 +371,20 @@ def test_implied_folders_get_the_build_time() -> None:
     for path in (b"usr/new", b"usr/new/deep"):
         assert built.root[path].metadata == Metadata(mode=0o755, mtime=built.timestamp)
     assert built.root.implied() == [b"usr/new", b"usr/new/deep"]
+
+
+def test_extended_attributes_of_a_layer_are_reported() -> None:
+    tree = Tree()
+    for name, xattrs in {
+        b"a": ((b"user.x", b"1"),),
+        b"b": ((b"security.capability", b"1"), (b"user.x", b"1")),
+        b"c": (),
+    }.items():
+        tree.add(name, File(metadata=Metadata(mode=0o755, xattrs=xattrs), content=b"x"))
+    image = build_image(bundle(), (Layer(source="layer", tree=tree),))
+    assert image.notes == (
+        (
+            "the core cannot hold the extended attributes of 2 files, "
+            "for example security.capability of 'b'"
+        ),
+    )
