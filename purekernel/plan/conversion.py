@@ -22,6 +22,10 @@ from purekernel.tree import Buffer, Tree, newest_time
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")
 
+# The scripts that dpkg runs before it unpacks or configures a package. Those that it runs when it
+# removes one (prerm, postrm) have no use: Core removes no extensions.
+_UNUSED_SCRIPTS = (b"preinst", b"config")
+
 
 def convert_package(
     data: Buffer,
@@ -115,7 +119,26 @@ def _notes(name: str, package: DebianPackage) -> list[str]:
         notes.append(
             f"{name}: the package's postinst runs {' and '.join(wanted)}, which Core does not have"
         )
+    if unused := [script for script in _UNUSED_SCRIPTS if script in package.control]:
+        shown = " and ".join(script.decode() for script in unused)
+        verb = "does" if len(unused) == 1 else "do"
+        notes.append(f"{name}: the package's {shown} {verb} not run")
+    if triggers := _lost_triggers(package.control.get(b"triggers", b"")):
+        notes.append(f"{name}: the package's triggers do not run: {', '.join(triggers)}")
     return notes
+
+
+def _lost_triggers(text: Buffer) -> list[str]:
+    """Return the triggers that a package activates, other than that of ldconfig.
+
+    Core runs ldconfig after it loads an extension. Triggers that a package waits for
+    (``interest``) concern packages that are installed later.
+
+    Source: deb-triggers(5).
+    """
+    lines = (line.partition(b"#")[0].split() for line in bytes(text).splitlines())
+    names = (words[1] for words in lines if len(words) > 1 and words[0].startswith(b"activate"))
+    return [name.decode("utf-8", "backslashreplace") for name in names if name != b"ldconfig"]
 
 
 def _info(name: str, record: PackageRecord, size_bytes: int) -> dict[str, str]:

@@ -109,3 +109,26 @@ def test_conversion_is_reproducible() -> None:
     assert [node for _path, node in first.file.walk()] == [
         node for _path, node in second.file.walk()
     ]
+
+
+def test_scripts_and_triggers_that_do_not_run_are_reported() -> None:
+    scripts = {
+        "preinst": b"#!/bin/sh\n",
+        "config": b"#!/bin/sh\n",
+        "triggers": b"interest /usr/lib/x\nactivate-noawait ldconfig\nactivate update-icons\n",
+    }
+    _made, notes = convert_package(deb(scripts=scripts), source="tool.deb")
+    assert notes == (
+        "tool.tcz: the package's preinst and config do not run",
+        "tool.tcz: the package's triggers do not run: update-icons",
+    )
+
+
+def test_control_files_without_a_use_in_core_are_not_reported() -> None:
+    scripts = {
+        "postrm": b"#!/bin/sh\n", "prerm": b"#!/bin/sh\n", "conffiles": b"/etc/x\n",
+        "md5sums": b"", "shlibs": b"", "symbols": b"", "templates": b"",
+        "triggers": b"# made by dh\nactivate-noawait ldconfig\n",
+    }  # fmt: skip
+    _made, notes = convert_package(deb(scripts=scripts), source="tool.deb")
+    assert notes == ()
