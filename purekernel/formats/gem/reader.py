@@ -46,6 +46,7 @@ from purekernel.tree import Buffer, File, display
 METADATA, PLAIN_METADATA = b"metadata.gz", b"metadata"
 DATA = b"data.tar.gz"
 CHECKSUMS = b"checksums.yaml.gz"
+SIGNATURE_SUFFIX = b".sig"
 
 # Before 2005, a gem was a Ruby script that unpacked itself, with this text near its start.
 SCRIPT_MARK = b"MD5SUM ="
@@ -78,7 +79,7 @@ def parse_gem(file: Input) -> Gem:
     """Return the content of a gem.
 
     If the gem has checksums with known algorithms, they are verified; gems from before 2013 have
-    none. Signatures are not verified.
+    none. Signatures are not verified; a note says so.
 
     Raises:
         FormatError: the file is not a gem, lacks a member, or does not match its checksums.
@@ -102,6 +103,8 @@ def parse_gem(file: Input) -> Gem:
         raise _missing(file, "data.tar.gz")
     if DATA not in _verify(file, members):
         parse_gzip(file.unpacked(members[DATA], name=f"{file.name}: data.tar.gz"))
+    if any(name.endswith(SIGNATURE_SUFFIX) for name in members):
+        file.note("its signature was not verified")
     return Gem(spec=parse_gemspec(metadata), data=memoryview(members[DATA]))
 
 

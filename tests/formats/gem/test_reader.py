@@ -168,3 +168,11 @@ def test_gem_built_by_ruby_is_read(tmp_path: Path) -> None:
     assert str(spec.required_rubygems) == "> 1.3.1"
     assert (spec.authors, spec.licenses, spec.metadata) == (("Zoë",), ("MIT",), (("a", "b"),))
     assert spec.date.isoformat() == "2012-04-26"
+
+
+def test_unverified_signature_is_reported() -> None:
+    notes: list[str] = []
+    members = {"metadata": METADATA.encode(), "data.tar.gz": DATA, "data.tar.gz.sig": b"x"}
+    limits = Limits(report=notes.append)
+    parse_gem(Input(pack_members(members), name="a-1.gem", limits=limits))
+    assert notes == ["a-1.gem: its signature was not verified"]
