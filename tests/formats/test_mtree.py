@@ -22,7 +22,7 @@ from purekernel.formats.mtree import (
 )
 from purekernel.formats.tar import parse_tar
 from purekernel.host.overlay_reader import load_layer
-from purekernel.input import Input
+from purekernel.input import Input, Limits
 from purekernel.tree import (
     Device,
     DeviceKind,
@@ -456,3 +456,23 @@ def test_manifests_of_bsdtar_are_read(options: str, tmp_path: Path) -> None:
     packed = run(program, "-cf", "-", "-C", tree, ".")
     (tree / "spec.mtree").write_bytes(text)
     assert load_layer(tree / "spec.mtree", mtime=0).tree == parse_tar(Input(packed, name="bsdtar"))
+
+
+def notes_of(text: bytes) -> list[str]:
+    notes: list[str] = []
+    limits = Limits(report=notes.append)
+    parse_mtree(Input(b"#mtree\n" + text, name="x.mtree", limits=limits))
+    return notes
+
+
+def test_file_flags_and_unverified_sums_are_reported() -> None:
+    text = b"./a type=file flags=schg cksum=5\n./b type=file flags=uappnd\n"
+    assert notes_of(text) == [
+        "x.mtree: ignored the flags of 2 entries, for example 'a', which an image cannot hold",
+        "x.mtree: did not verify the cksum or RIPEMD digest of 'a'; use sha256",
+    ]
+
+
+def test_keywords_about_the_disk_are_not_reported() -> None:
+    text = b"/set flags=none nlink=1\n./a type=file inode=5 resdevice=1 tags=x\n"
+    assert notes_of(text) == []

@@ -41,12 +41,8 @@ DIGESTS = {
 }
 
 # Keywords that describe a file system on a disk, or checks that are weaker than those above.
-IGNORED = frozenset(
-    {
-        *(b"cksum", b"flags", b"inode", b"nlink", b"resdevice", b"tags"),
-        *(b"rmd160", b"rmd160digest", b"ripemd160digest"),
-    }
-)
+UNVERIFIED = frozenset({b"cksum", b"rmd160", b"rmd160digest", b"ripemd160digest"})
+IGNORED = UNVERIFIED | {b"flags", b"inode", b"nlink", b"resdevice", b"tags"}
 WITHOUT_VALUE = frozenset({b"optional", b"ignore", b"nochange"})
 
 # The formats of device numbers. They differ only for single numbers, which writers split into major

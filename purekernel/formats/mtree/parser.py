@@ -7,12 +7,13 @@ which the entry of a folder opens the folder and ``..`` closes it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from purekernel.errors import PathError
 from purekernel.formats.mtree.entry import (
     BYTE_ORDER_MARK,
     SIGNATURE,
+    UNVERIFIED,
     EntryType,
     ManifestEntry,
     ManifestLine,
@@ -40,7 +41,8 @@ def parse_mtree(manifest: Input) -> tuple[ManifestEntry, ...]:
 
     ``uid`` and ``gid`` take precedence over ``uname`` and ``gname``, which must be accounts of Tiny
     Core: root, tc; root, staff. ``cksum``, ``flags``, ``inode``, ``nlink``, ``resdevice``, ``tags``
-    and the RIPEMD digests are ignored. ``ignore`` has no meaning for files that are created.
+    and the RIPEMD digests are ignored; notes report file flags, and sums that are not verified.
+    ``ignore`` has no meaning for files that are created.
 
     Raises:
         FormatError: a line is malformed; the message has its number.
@@ -57,6 +59,7 @@ def parse_mtree(manifest: Input) -> tuple[ManifestEntry, ...]:
     parser = _Parser()
     for line, words in _read_lines(manifest, text.removeprefix(BYTE_ORDER_MARK)):
         parser.add_line(words, line)
+    parser.report(manifest)
     return parser.entries()
 
 
@@ -113,6 +116,22 @@ class _Parser:
         return tuple(
             make_entry(path, keywords, number) for path, (number, keywords) in self._entries.items()
         )
+
+    def report(self, manifest: Input) -> None:
+        """Send a note about file flags, and one about sums that are not verified."""
+        flags = self._having(lambda words: words.get(b"flags", (b"none",))[0] != b"none")
+        if flags:
+            manifest.note(f"ignored the flags of {flags}, which an image cannot hold")
+        sums = self._having(lambda words: not UNVERIFIED.isdisjoint(words))
+        if sums:
+            manifest.note(f"did not verify the cksum or RIPEMD digest of {sums}; use sha256")
+
+    def _having(self, matches: Callable[[Keywords], bool]) -> str:
+        """Return how many entries match, with an example; empty without any."""
+        paths = [path for path, (_line, words) in self._entries.items() if matches(words)]
+        if len(paths) < 2:
+            return display(paths[0]) if paths else ""
+        return f"{len(paths)} entries, for example {display(paths[0])}"
 
     def _unset(self, keywords: list[bytes], line: ManifestLine) -> None:
         for keyword in keywords:
