@@ -26,6 +26,7 @@ from purekernel.tree import (
     Node,
     Symlink,
     Tree,
+    display,
     parse_path,
 )
 from purekernel.tree.path import join
@@ -120,6 +121,19 @@ def host_node(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> Nod
     raise InputError(f"{path} must be a file, folder or link, got {kind}", hint=SPECIAL_HINT)
 
 
+def has_capabilities(path: Path) -> bool:
+    """Return whether the file at ``path`` has file capabilities, as far as the host tells.
+
+    Source: capabilities(7).
+    """
+    if not hasattr(os, "getxattr"):  # macOS and Windows have no file capabilities
+        return False
+    try:
+        return bool(os.getxattr(path, "security.capability", follow_symlinks=False))
+    except OSError:  # not set, or not supported by the file system
+        return False
+
+
 def posix_mode(st_mode: int) -> int:
     """Return the mode in an image of a file or folder of a POSIX host.
 
@@ -147,6 +161,13 @@ def _metadata(status: os.stat_result, content: Buffer, mtime: int, *, folder: bo
     return Metadata(mode=posix_mode(status.st_mode), mtime=mtime)
 
 
+def _examples(paths: list[bytes]) -> str:
+    example = display(paths[0])
+    if len(paths) == 1:
+        return f"1 file, which an initramfs cannot hold: {example}"
+    return f"{len(paths)} files, which an initramfs cannot hold, for example {example}"
+
+
 class _FolderReader:
     """Reads one folder into a tree."""
 
@@ -160,6 +181,7 @@ class _FolderReader:
         # The name and the limits of the folder; it has no data of its own.
         self._input = Input(b"", name=str(top), limits=limits)
         self._content_bytes = 0
+        self._capable: list[bytes] = []
 
     def read(self) -> Tree:
         """Read the folders one after the other, without recursion."""
@@ -182,6 +204,8 @@ class _FolderReader:
                 node = self._add(tree, folder, name, entry)
                 if isinstance(node, Directory):
                     pending.append((join(folder, name), entry))
+        if self._capable:
+            self._input.note(f"ignored the file capabilities of {_examples(self._capable)}")
         return tree
 
     def _list(self, folder: Path) -> list[tuple[bytes, Path]]:
@@ -201,6 +225,8 @@ class _FolderReader:
                 self._content_bytes = self._input.count_unpacked(
                     len(node.content), already_bytes=self._content_bytes
                 )
+                if has_capabilities(entry):
+                    self._capable.append(path)
             tree.add(path, node)
         except TreeError as error:
             raise error.within(self._input.name) from None

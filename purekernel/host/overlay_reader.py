@@ -19,7 +19,7 @@ from purekernel.formats.detect import (
 from purekernel.formats.inflate import skip_zeros
 from purekernel.formats.mtree import apply_manifest, is_mtree
 from purekernel.formats.tar import parse_tar
-from purekernel.host.overlay_folder import host_node, load_folder
+from purekernel.host.overlay_folder import has_capabilities, host_node, load_folder
 from purekernel.host.read import is_folder, load_file, unreadable
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
@@ -180,5 +180,7 @@ class _FindOnHost:
             self._content_bytes = folder.count_unpacked(
                 len(node.content), already_bytes=self._content_bytes
             )
+            if has_capabilities(path):
+                folder.note(f"ignored the file capabilities of {path.name}")
         self._last = path, node
         return node

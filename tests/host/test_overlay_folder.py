@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from purekernel.errors import FormatError, InputError, LimitError, PathError
 from purekernel.host.below import image_name, image_target
 from purekernel.host.overlay_folder import load_folder, posix_mode, windows_mode
+from purekernel.host.overlay_reader import load_layer
 from purekernel.input import Limits
 from purekernel.tree import Device, Directory, File, Metadata, Symlink
 from tests.ordinary import ordinary_user
@@ -224,3 +226,23 @@ def test_windows_names_and_targets_become_bytes() -> None:
 )  # fmt: skip
 def test_umask_of_checkout_does_not_change_modes(host: int, image: int) -> None:
     assert posix_mode(host) == image
+
+
+def test_file_capabilities_are_reported(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def getxattr(path: Path, name: str, *, follow_symlinks: bool) -> bytes:
+        assert (name, follow_symlinks) == ("security.capability", False)
+        if path.name != "run":
+            raise OSError(errno.ENODATA, "no data")
+        return b"\1\0\0\2"
+
+    monkeypatch.setattr(os, "getxattr", getxattr, raising=False)
+    notes: list[str] = []
+    load_folder(top, mtime=TIME, limits=Limits(report=notes.append))
+    assert notes == [
+        f"{top}: ignored the file capabilities of 1 file, which an initramfs cannot hold: 'opt/run'"
+    ]
+    notes.clear()
+    manifest = top / "x.mtree"
+    manifest.write_bytes(b"#mtree\n./opt/run type=file\n")
+    load_layer(manifest, mtime=TIME, limits=Limits(report=notes.append))
+    assert notes == [f"{top}: ignored the file capabilities of run"]
