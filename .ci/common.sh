@@ -216,7 +216,7 @@ nightly_slice() {
       benchmark gather --runs 1
       ;;
     5) oldest_part "slow and not nightly" ;;
-    6) oldest_part "oracle and not boot and not nightly and not slow" ;;
+    6) oldest_part "oracle and not boot and not faults and not nightly and not slow" ;;
     7) oldest_part "cluster and not nightly" ;;
   esac
 }

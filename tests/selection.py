@@ -25,6 +25,7 @@ ALLOWED_SKIPS = FOLDER / "allowed_skips.toml"
 RUN_BY = {
     "nightly": "nox -s nightly",
     "boot": "nox -s boot",
+    "faults": 'python -m pytest -m "faults and not nightly"',
     "oracle": "nox -s oracles",
     "cluster": 'python -m pytest -m "cluster and not nightly"',
     "slow": 'python -m pytest -m "slow and not nightly"',

@@ -38,7 +38,7 @@ INSTALL = "python3 -m venv .venv && . .venv/bin/activate && pip install --quiet"
 TESTS = "python -m pytest -n auto --dist loadfile -m "
 NOT_RUN = {
     ("sh", f"{INSTALL} . && purekernel build --sample"): BY_CI,
-    ("sh", f"{INSTALL} -e '.[test]' && {TESTS}'not boot and not nightly'"): BY_CI,
+    ("sh", f"{INSTALL} -e '.[test]' && {TESTS}'not boot and not faults and not nightly'"): BY_CI,
     ("sh", f"{TESTS}fast"): "the tests themselves; .ci/run measures what they execute",
     ("sh", ". .venv/bin/activate"): "part of the lines that .ci/run runs",
     ("powershell", "py -m venv .venv"): ON_WINDOWS,
@@ -48,7 +48,7 @@ NOT_RUN = {
     ("powershell", 'pip install --quiet -e ".[test]"'): ON_WINDOWS,
     (
         "powershell",
-        'python -m pytest -n auto --dist loadfile -m "not boot and not nightly"',
+        'python -m pytest -n auto --dist loadfile -m "not boot and not faults and not nightly"',
     ): ON_WINDOWS,
     ("sh", "purekernel build --effort max"): "takes minutes; tests/remaster has its effects",
     (

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.checks import LINUX, check_every_fault
 
-pytestmark = [pytest.mark.slow, LINUX]
+pytestmark = [pytest.mark.faults, LINUX]
 
 
 @pytest.mark.parametrize("name", ["sample", "sample replaces outputs", "build by lock file"])

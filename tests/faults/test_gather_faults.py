@@ -10,7 +10,7 @@ from purekernel.host import staging
 from purekernel.plan import lock
 from tests.faults.checks import LINUX, check_every_fault, found_by_faults
 
-pytestmark = [pytest.mark.slow, LINUX]
+pytestmark = [pytest.mark.faults, LINUX]
 
 
 @pytest.mark.parametrize("name", ["fetch", "fetch again", "lock updates", "bundle replaces one"])

@@ -16,7 +16,7 @@ from tests.oracles import require
 from tests.processes import purekernel
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.faults,
     pytest.mark.oracle,
     pytest.mark.skipif(sys.platform != "linux", reason="strace is Linux's"),
 ]
