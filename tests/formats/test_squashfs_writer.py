@@ -15,6 +15,7 @@ import pytest
 from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PySquashfsImage import SquashFsImage
 
 from purekernel.encode.blocks import DEFLATERS
 from purekernel.encode.encoders import Effort
@@ -231,6 +232,27 @@ def test_mkfs_time_defaults_to_the_newest_file() -> None:
 
 
 # Layout
+
+
+def test_ends_of_files_share_a_block_only_with_tails() -> None:
+    tree = with_files(a=b"a" * 5000, b=b"b" * 3000)
+    assert superblock(build(tree))[4] == 1
+    assert superblock(build(tree, tails=False))[4] == 0
+
+
+def test_inodes_count_names_and_subfolders() -> None:
+    tree = with_files(file=b"x", alone=b"y")
+    tree.link(b"file2", b"file")
+    tree.link(b"file3", b"file")
+    for folder in (b"d", b"d/one", b"d/two", b"d/two/three"):
+        tree.add(folder, Directory(metadata=Metadata(mode=0o755)))
+    tree.add(b"pipe", Fifo(metadata=PLAIN))
+    with SquashFsImage.from_bytes(build(tree)) as image:
+        # The inode of a file with one name has no number of names.
+        links = {inode.path: getattr(inode.inode, "nlink", 1) for inode in image}
+    folders = {"/": 3, "/d": 4, "/d/one": 2, "/d/two": 3, "/d/two/three": 2}
+    files = {"/file": 3, "/file2": 3, "/file3": 3, "/alone": 1, "/pipe": 1}
+    assert links == {**folders, **files}
 
 
 def test_equal_files_and_tails_are_stored_once() -> None:

@@ -184,6 +184,16 @@ def test_tree_without_c_library_gets_compatible_cache() -> None:
     assert parse_ld_cache(Input(cache_bytes(done.tree), name="ours")).format is CacheFormat.COMPAT
 
 
+def test_old_format_is_written_too_before_232() -> None:
+    formats = {}
+    for minor in (31, 32):
+        banner = b"GNU C Library stable release version 2.%d" % minor
+        tree = with_libc(release_tree(), banner, machine=EM_X86_64, bits=64)
+        cache = cache_bytes(ldconfig(tree, mtime=NOW).tree)
+        formats[minor] = parse_ld_cache(Input(cache, name="ours")).format
+    assert formats == {31: CacheFormat.COMPAT, 32: CacheFormat.NEW}
+
+
 def test_debian_231_marks_byte_order() -> None:
     marks = []
     for owner in (b"", b"(Debian GLIBC 2.31-13) ", b"(Ubuntu GLIBC 2.31-0) "):
