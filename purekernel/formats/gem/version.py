@@ -77,10 +77,20 @@ class GemVersion:
 
     def release(self) -> GemVersion:
         """Return the release of a prerelease: ``1.2.0`` for ``1.2.0.rc1``."""
-        return _joined(_split(self.segments)[0]) if self.prerelease else self
+        return self._numbers if self.prerelease else self
 
     def bump(self) -> GemVersion:
         """Return the lowest version that ``~>`` excludes: ``1.6`` for ``1.5.3``."""
+        return self._bumped
+
+    # These two are kept, because a resolution compares with them very often.
+
+    @cached_property
+    def _numbers(self) -> GemVersion:
+        return _joined(_split(self.segments)[0])
+
+    @cached_property
+    def _bumped(self) -> GemVersion:
         numbers = _split(self.segments)[0]
         kept = numbers[:-1] if len(numbers) > 1 else numbers
         return _joined((*kept[:-1], kept[-1] + 1))

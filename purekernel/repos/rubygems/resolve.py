@@ -21,6 +21,12 @@ MAX_GEMS = 2000
 # One pass for each step of the longest chain of dependencies, and some more for cycles.
 MAX_ROUNDS = 500
 
+# The steps of one resolution: comparisons of versions, and dependencies followed. An application of
+# 300 gems takes some 100,000. Five million take some 20 seconds.
+MAX_STEPS = 5_000_000
+# Longer versions are compared in several steps.
+_CHARS_PER_STEP = 16
+
 HINT = "correct the list, or name a gem server that has it"
 
 # When RubyGems up to 1.8.24 installs a gem, it joins several clauses on Ruby's version into one
@@ -138,12 +144,58 @@ class GemTarget:
         return " and ".join(f"{name} {version}" for name, version in parts if version is not None)
 
 
+class _Steps:
+    """Count the steps of a resolution.
+
+    Each method raises LimitError, which names the gem, if there are more than :data:`MAX_STEPS`.
+    """
+
+    def __init__(self) -> None:
+        self._left = MAX_STEPS
+
+    def count(self, steps: int, gem: str) -> None:
+        """Count steps for ``gem``."""
+        self._left -= steps
+        if self._left < 0:
+            raise LimitError(
+                source=f"the dependencies on the gem {gem}",
+                expected=f"at most {MAX_STEPS} steps to select the releases of all gems",
+                got="more",
+                hint="list fewer versions of the gem in gem.list, or name another gem server: this "
+                "index may be damaged or hostile",
+            )
+
+    def admits(self, requirement: GemRequirement, candidate: GemCandidate) -> bool:
+        """Count the comparisons, and return whether ``requirement`` admits the release."""
+        version = candidate.release.version
+        each = 1 + len(version.text) // _CHARS_PER_STEP
+        self.count(each * len(requirement.clauses), candidate.name)
+        return requirement.admits(version)
+
+    def meeting(
+        self, requirement: GemRequirement, taken: Iterable[GemCandidate]
+    ) -> list[GemCandidate]:
+        """Return the releases in ``taken`` that meet ``requirement``, in their order.
+
+        A release selected for several requirements can be a prerelease that another one names.
+        """
+        return [candidate for candidate in taken if self.admits(requirement, candidate)]
+
+
 class Choices:
     """The releases of one gem, newest first."""
 
-    def __init__(self, candidates: Collection[GemCandidate], target: GemTarget) -> None:
+    def __init__(
+        self, name: str, candidates: Collection[GemCandidate], target: GemTarget, steps: _Steps
+    ) -> None:
+        self._name = name
         self._all = candidates
         self._target = target
+        self._steps = steps
+        for candidate in candidates:
+            release = candidate.release
+            clauses = len(release.required_ruby.clauses) + len(release.required_rubygems.clauses)
+            steps.count(clauses, name)
         # Of two equal versions such as 1.0 and 1.0.0, the longer counts as newer.
         self._ruby = sorted(
             (candidate for candidate in candidates if candidate.release.platform == RUBY),
@@ -161,15 +213,17 @@ class Choices:
         """
         prerelease = any(requirement.prerelease for requirement in requirements)
         for candidate in self._running:
-            version = candidate.release.version
-            if (prerelease or not version.prerelease) and all(
-                requirement.admits(version) for requirement in requirements
+            self._steps.count(1, self._name)
+            if (prerelease or not candidate.release.version.prerelease) and all(
+                self._steps.admits(requirement, candidate) for requirement in requirements
             ):
                 return candidate
         return None
 
     def why_none(self, requirement: GemRequirement) -> str:
         """Return the reason why no release meets ``requirement``."""
+        # Every release is compared, twice if none matches.
+        self._steps.count(2 * len(self._ruby) * len(requirement.clauses), self._name)
         if not self._all:
             return "all its releases were withdrawn"
         if not self._ruby:
@@ -237,7 +291,7 @@ def resolve_gems(
     Raises:
         DependencyError: no gem or release matches; the message shows the chain of dependencies.
             All such errors are reported together.
-        LimitError: the dependencies do not end.
+        LimitError: the dependencies do not end, or the selection takes too many steps.
     """
     search = _GemSearch(tuple(listed), repository, GemTarget(ruby=ruby, rubygems=rubygems))
     return search.run()
@@ -309,6 +363,7 @@ class _GemSearch:
         self._needs: dict[str, set[str]] = {}
         # Belated demands of earlier passes, by the requirement and the release that has it.
         self._kept: dict[str, dict[tuple[str, str], _Demand]] = {}
+        self._steps = _Steps()
 
     def run(self) -> GemResolution:
         for _ in range(MAX_ROUNDS):
@@ -332,7 +387,9 @@ class _GemSearch:
         known = self._repository.versions(new)
         for name in new:
             candidates = known.get(name)
-            self._choices[name] = None if candidates is None else Choices(candidates, self._target)
+            self._choices[name] = (
+                None if candidates is None else Choices(name, candidates, self._target, self._steps)
+            )
 
     def _order(self) -> list[str]:
         """Return all known names, dependents before dependencies.
@@ -355,7 +412,9 @@ class _GemSearch:
                     stack.pop()
                 else:
                     seen.add(following)
-                    stack.append((following, iter(sorted(self._needs.get(following, ())))))
+                    needs = sorted(self._needs.get(following, ()))
+                    self._steps.count(len(needs), following)
+                    stack.append((following, iter(needs)))
         return left[::-1]
 
     def _walk(self, order: list[str], pass_: _Pass) -> bool:
@@ -372,7 +431,9 @@ class _GemSearch:
             taken = self._take(name, demanded) if demanded else []
             pass_.taken[name] = taken
             pass_.unmet += [
-                demand for demand in demands if not _meeting(demand.need.requirement, taken)
+                demand
+                for demand in demands
+                if not self._steps.meeting(demand.need.requirement, taken)
             ]
             for candidate in taken:
                 grown |= self._pass_on(candidate, demanded[0], pass_)
@@ -404,11 +465,12 @@ class _GemSearch:
         before = len(known)
         chain = extend_chain(cause.chain, f"{candidate.name}-{candidate.release.version}")
         for need in candidate.release.dependencies:
+            self._steps.count(1, need.name)
             known.add(need.name)
             demand = _Demand(position=cause.position, place=cause.place, chain=chain, need=need)
             pass_.demands.setdefault(need.name, []).append(demand)
             taken = pass_.taken.get(need.name)
-            if taken is not None and not _meeting(need.requirement, taken):
+            if taken is not None and not self._steps.meeting(need.requirement, taken):
                 pass_.belated.append(demand)
         return len(known) > before
 
@@ -426,7 +488,8 @@ class _GemSearch:
         """Return the selection of the last pass, without gems that only earlier passes required."""
         gems: dict[tuple[str, str], ResolvedGem] = {}
         listed = tuple(
-            (gem, _meeting(gem.requirement, pass_.taken[gem.name])[0]) for gem in self._listed
+            (gem, self._steps.meeting(gem.requirement, pass_.taken[gem.name])[0])
+            for gem in self._listed
         )
         waiting = [candidate for _, candidate in listed]
         while waiting:
@@ -435,7 +498,7 @@ class _GemSearch:
             if key in gems:
                 continue
             needed = [
-                (need, _meeting(need.requirement, pass_.taken[need.name])[0])
+                (need, self._steps.meeting(need.requirement, pass_.taken[need.name])[0])
                 for need in candidate.release.dependencies
             ]
             gems[key] = _resolved(candidate, needed)
@@ -445,14 +508,6 @@ class _GemSearch:
             gems=tuple(ordered),
             listed=tuple((gem, chosen.release.version) for gem, chosen in listed),
         )
-
-
-def _meeting(requirement: GemRequirement, taken: list[GemCandidate]) -> list[GemCandidate]:
-    """Return the releases in ``taken`` that meet ``requirement``, newest first.
-
-    A release selected for several requirements can be a prerelease that another one names.
-    """
-    return [candidate for candidate in taken if requirement.admits(candidate.release.version)]
 
 
 def _resolved(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Collection, Mapping
 
 import pytest
@@ -347,6 +348,58 @@ def test_endless_dependencies_are_an_error() -> None:
 
     with pytest.raises(LimitError, match="end of the dependencies after 500 passes, got none"):
         resolve_gems(wishes("g0"), Longer(""))
+
+
+@pytest.mark.parametrize(
+    ("known", "lines", "gem"),
+    [
+        (
+            "".join(f"g{i} 1: {', '.join(f'g{j}' for j in range(40))}\n" for i in range(40)),
+            ["g0"],
+            r"g\d+",
+        ),
+        (
+            "".join(f"pinned 1.{i}\n" for i in range(90)),
+            [f"pinned = 1.{i}" for i in range(90)],
+            "pinned",
+        ),
+        ("long 1" + ".0" * 90, ["long <= 1" + ".0" * 90 + ".1"] * 900, "long"),
+        ("other 1 @ " + ", ".join(f"> 0.{i}" for i in range(99)), ["other"] * 5000, "other"),
+    ],
+    ids=["all-depend-on-all", "exact-pins", "long-version", "listed-often"],
+)
+def test_resolution_of_too_many_steps_is_refused(
+    known: str, lines: list[str], gem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = 0
+    admits = GemRequirement.admits
+
+    def counted(requirement: GemRequirement, version: GemVersion) -> bool:
+        nonlocal compared
+        compared += 1
+        return admits(requirement, version)
+
+    monkeypatch.setattr("purekernel.repos.rubygems.resolve.MAX_STEPS", 5000)
+    monkeypatch.setattr(GemRequirement, "admits", counted)
+    with pytest.raises(LimitError) as caught:
+        resolve(known, *lines)
+    assert compared <= 5000
+    assert re.fullmatch(
+        rf"the dependencies on the gem {gem}: expected at most 5000 steps to select the releases "
+        "of all gems, got more",
+        str(caught.value),
+    )
+    assert "gem.list" in caught.value.hint
+
+
+def test_hundreds_of_gems_take_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = "".join(
+        f"g{i} {version}: {', '.join(f'g{j} >= 1' for j in range(i + 1, min(i + 5, 300)))}\n"
+        for i in range(300)
+        for version in ("1.0", "1.1", "2.0")
+    )
+    monkeypatch.setattr("purekernel.repos.rubygems.resolve.MAX_STEPS", 500_000)
+    assert len(resolve(known, "g0").gems) == 300
 
 
 def test_result_does_not_depend_on_order() -> None:
