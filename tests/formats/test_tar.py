@@ -784,6 +784,42 @@ def test_sparse_file_with_too_many_extents_is_refused() -> None:
         parse(pax(**records) + member("a", b"1048577\n") + END)
 
 
+@pytest.mark.parametrize(
+    ("data", "offset"),
+    [
+        (raw_pax(b"5 a=\n" * 101) + member("a"), 1012),
+        (raw_pax(b"5 a=\n" * 101, b"g") + member("a"), 1012),
+        # 20 records of each header are not counted.
+        ((raw_pax(b"5 a=\n" * 71) + member("a")) * 2, 1536),
+        (raw_pax(b"5 a=\n" * 71, b"g") * 2 + member("a"), 1024),
+        (
+            (pax(GNU__sparse__map="0,0," * 50 + "0,0", GNU__sparse__size="0") + member("a")) * 2,
+            2560,
+        ),
+    ],
+    ids=["one-header", "global-header", "several-headers", "global-headers", "extents"],
+)
+def test_archive_with_too_many_pax_records_is_refused(
+    data: bytes, offset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("purekernel.formats.tar.pax.MAX_RECORDS", 100)
+    with pytest.raises(LimitError) as caught:
+        parse(data + END)
+    assert str(caught.value) == (
+        f"a.tar, byte {offset}: expected at most 100 PAX records and extents of sparse files, "
+        "got more"
+    )
+    assert "pack its files again" in caught.value.hint
+
+
+def test_archive_with_few_pax_records_for_each_member_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("purekernel.formats.tar.pax.MAX_RECORDS", 100)
+    data = b"".join(raw_pax(b"5 a=\n" * 20) + member(f"f{number}") for number in range(50))
+    assert len(parse(data + END).entries(b"")) == 50
+
+
 @pytest.mark.oracle
 @pytest.mark.parametrize("name", ["gnu", "posix"])
 def test_second_volume_of_gnu_tar_is_refused_by_name(name: str, tmp_path: Path) -> None:

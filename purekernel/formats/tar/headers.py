@@ -16,7 +16,7 @@ from attrs import define, field
 
 from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.inflate import skip_zeros
-from purekernel.formats.tar import sparse
+from purekernel.formats.tar import pax, sparse
 from purekernel.formats.tar.pax import PaxExtension, multi_volume, parse_extension
 from purekernel.input import Input
 from purekernel.records import frozen
@@ -50,6 +50,8 @@ TYPES_WITH_CONTENT = (*FILE_TYPES, SPARSE, DUMP_FOLDER, VOLUME_LABEL)
 MAX_NAME_BYTES = 1 << 16
 # The map of a sparse file with 250,000 holes. Extended attributes have up to 64 KiB each.
 MAX_PAX_BYTES = 1 << 24
+# PAX records of each header that do not count towards the limit of the archive.
+FREE_RECORDS = 20
 
 
 @frozen(kw_only=True)
@@ -166,6 +168,7 @@ class _TarArchive:
         self._view = file.view
         self._position = 0
         self._sparse_bytes = 0
+        self._counted = 0
 
     def next_header(self) -> _Header | None:
         """Return the next header, or ``None`` at the end of the archive."""
@@ -190,7 +193,9 @@ class _TarArchive:
     def extension(self, header: _Header, *, is_global: bool) -> PaxExtension:
         """Return the records of a PAX header, whose content is next."""
         content = self._small_content(header, MAX_PAX_BYTES, "a PAX header")
-        return parse_extension(content, is_global=is_global)
+        extension = parse_extension(content, is_global=is_global)
+        self._count(extension.count - FREE_RECORDS, header)
+        return extension
 
     def long_name(self, header: _Header) -> bytes:
         """Return the name of a GNU long-name header, whose content is next."""
@@ -248,11 +253,18 @@ class _TarArchive:
             yield bytes(self._content(header, BLOCK_BYTES).data)
 
     def _fill(self, header: _Header, layout: sparse.SparseMap, data: memoryview) -> memoryview:
+        self._count(len(layout.extents), header)
         # A few bytes of an archive can stand for a file of any size.
         self._sparse_bytes = self.file.count_unpacked(
             layout.real_bytes, header.offset, already_bytes=self._sparse_bytes
         )
         return layout.fill(self.file, data, header.offset)
+
+    def _count(self, number: int, header: _Header) -> None:
+        """Count records or extents, which all headers together have a limit of."""
+        self._counted += max(0, number)
+        if self._counted > pax.MAX_RECORDS:
+            raise pax.too_many(self.file, header.offset)
 
     def _small_content(self, header: _Header, most_bytes: int, what: str) -> Input:
         size = header.numbers.size

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from attrs import evolve, field
 
-from purekernel.errors import FormatError, UnsupportedError
+from purekernel.errors import FormatError, LimitError, UnsupportedError
 from purekernel.formats.tar import sparse
 from purekernel.input import Input
 from purekernel.records import frozen
@@ -50,6 +50,10 @@ ATTRIBUTE_PREFIXES = (b"SCHILY.xattr.", b"LIBARCHIVE.xattr.", b"RHT.")
 # An attribute without which a program does not work. It is named before others.
 CAPABILITIES = b"security.capability"
 
+# The records and the extents of sparse files in one archive; those of one sparse file are fewer.
+# So many take some ten seconds.
+MAX_RECORDS = 1 << 21
+
 _LENGTH = re.compile(rb"([1-9][0-9]{0,9}) ")
 # The fraction of a time is dropped, because images store whole seconds. 18 digits fit in 64 bits.
 _TIME = re.compile(rb"(-?[0-9]{1,18})(?:\.[0-9]*)?")
@@ -65,11 +69,13 @@ class PaxExtension:
         records: values by keyword; an empty value cancels a global record.
         lost: the name of an attribute that the reader ignores, such as ``security.capability``;
             empty if there is none.
+        count: the number of records in the header, with those that are dropped.
     """
 
     file: Input
     records: Mapping[bytes, bytes] = field(factory=dict)
     lost: bytes = b""
+    count: int = 0
 
     def over(self, older: PaxExtension) -> PaxExtension:
         """Return ``older``, updated with these records."""
@@ -123,13 +129,18 @@ def parse_extension(file: Input, *, is_global: bool) -> PaxExtension:
     Raises:
         FormatError: a record is malformed, or declares a part of a multi-volume archive or a sparse
             file of an unknown form.
+        LimitError: there are more than :data:`MAX_RECORDS`.
     """
     text = bytes(file.data)
     records: dict[bytes, bytes] = {}
     extents: list[bytes] = []
     lost = b""
     start = 0
+    count = 0
     while start < len(text):
+        count += 1
+        if count > MAX_RECORDS:
+            raise too_many(file, start)
         match = _LENGTH.match(text, start)
         end = start + int(match[1]) if match else start
         record = text[match.end() : end - 1] if match else b""
@@ -157,7 +168,7 @@ def parse_extension(file: Input, *, is_global: bool) -> PaxExtension:
         start = end
     if extents:
         records[sparse.MAP] = b",".join(extents)
-    return PaxExtension(file=file, records=records, lost=lost)
+    return PaxExtension(file=file, records=records, lost=lost, count=count)
 
 
 def _attribute_name(keyword: bytes) -> bytes:
@@ -183,6 +194,16 @@ def _check_keyword(keyword: bytes, file: Input, offset: int, *, is_global: bool)
             "names, sizes and maps only in PAX headers for one member",
             f"{display(keyword)} in a global header",
         )
+
+
+def too_many(file: Input, offset: int) -> LimitError:
+    """Return an error about the number of records or extents, for the caller to raise."""
+    return file.exceed(
+        offset,
+        f"at most {MAX_RECORDS} PAX records and extents of sparse files",
+        "more",
+        hint="the archive is damaged or hostile: pack its files again, without --sparse (-S)",
+    )
 
 
 def multi_volume(file: Input, offset: int) -> UnsupportedError:
