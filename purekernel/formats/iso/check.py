@@ -29,6 +29,10 @@ JOLIET_ESCAPES = (b"%/@", b"%/C", b"%/E")
 # With Rock Ridge, the system use area of the root's first record starts with this entry.
 ROCK_RIDGE_MARK = b"SP\x07\x01\xbe\xef"
 
+# The descriptors of UDF: one that begins the sequence, one of these, and one that ends it.
+UDF_IDENTIFIERS = (b"NSR02", b"NSR03")
+UDF_DESCRIPTORS = 3
+
 RECORD_BYTES = 33
 
 # The maximum number of volume descriptors; real images have two to five.
@@ -183,12 +187,23 @@ class _Surveyor:
             if raw[0] != BOOT or number == BOOT_RECORD:
                 descriptors.append((raw[0], raw))
             if raw[0] == TERMINATOR:
+                self._note_udf(number + 1)
                 return number - FIRST_DESCRIPTOR + 1, descriptors
         raise self._file.fail(
             FIRST_DESCRIPTOR * SECTOR_BYTES,
             f"at most {MAX_DESCRIPTORS} volume descriptors",
             "more",
         )
+
+    def _note_udf(self, sector: int) -> None:
+        """Report a UDF file system, whose descriptors would be from ``sector`` on (ECMA-167, 2)."""
+        for number in range(sector, sector + UDF_DESCRIPTORS):
+            offset = number * SECTOR_BYTES
+            if bytes(self._view[offset + 1 : offset + 6]) in UDF_IDENTIFIERS:
+                self._file.note(
+                    "ignored its UDF file system; files are those of the ISO 9660 file system"
+                )
+                return
 
     def _has_rock_ridge(self, primary: bytes, start: int) -> bool:
         extent = self._both(primary, 156 + 2, "<I", start) * self._block_bytes

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from purekernel.errors import FormatError, LimitError
+from purekernel.formats.iso import parse_iso
 from purekernel.formats.iso.check import IsoSurvey, survey
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from tests.formats.iso import handmade
@@ -167,3 +168,20 @@ def test_associated_file_is_reported_and_ignored() -> None:
     fork = record(b"A.;1", flags=4)
     data = image([fork, record(b"A.;1", handmade.ROOT_EXTENT + 1, 5)], after=b"hello")
     assert notes_of(data) == ["disk.iso: ignored 1 associated file (resource forks of macOS)"]
+
+
+def test_udf_is_reported_and_ignored() -> None:
+    valid = image([record(b"A.;1")])
+    terminator = VOLUME + 2048
+    # The path tables are in sectors 20 and 21, so the descriptors of UDF fit before them.
+    data = patched(valid, terminator + 2049, b"BEA01")
+    data = patched(data, terminator + 2 * 2048 + 1, b"NSR02")
+    assert notes_of(data) == [
+        "disk.iso: ignored its UDF file system; files are those of the ISO 9660 file system"
+    ]
+    assert notes_of(valid) == []
+
+
+def test_hidden_file_is_read() -> None:
+    tree = parse_iso(Input(image([record(b"A.;1", flags=1)]), name="disk.iso")).tree
+    assert tree.entries(b"") == [b"a"]
