@@ -9,11 +9,12 @@ from purekernel.errors import BootMenuError
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.input import Input
 from purekernel.razor.bundle import parse_bundle
-from purekernel.recipe.model import BootChanges
+from purekernel.recipe.model import BootChanges, IsoChoice, Recipe
+from purekernel.remaster.build import build
 from purekernel.remaster.image import Image
 from purekernel.remaster.pxe import build_pxe_files
-from purekernel.tree import File, Metadata
-from tests.builds import Options, build_image
+from purekernel.tree import Directory, File, Metadata
+from tests.builds import Encoding, Options, build_image
 
 
 def test_server_folder_has_both_menus_and_their_files() -> None:
@@ -142,3 +143,22 @@ def test_menu_default_label_without_linux_is_skipped() -> None:
         b"label b\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz right\n"
     )
     assert b"initrd=boot/core.gz right\n" in build_pxe_files(image)["pxelinux.cfg/default"]
+
+
+def test_files_outside_boot_are_reported() -> None:
+    base = parse_iso(Input(make_core_iso(), name="base"))
+    tree = base.tree.copy()
+    tree.add(b"cde", Directory(metadata=Metadata(mode=0o755)))
+    tree.add(b"cde/onboot.lst", File(metadata=Metadata(mode=0o644), content=b"x.tcz\n"))
+    iso = build_iso(tree, fields=base.fields, boot=base.boot, timestamp=1_300_000_000)
+    changes = Recipe(version="1.0", iso=IsoChoice(keep_files=True))
+    bundle = evolve(parse_bundle(make_bundle(iso=iso), source="b"), changes=changes)
+    encoding = Encoding()
+    image = build(bundle, encoding.context(), encoding.outputs(["iso", "pxe"]))
+    assert image.notes == (
+        (
+            "Core-current.iso: the files for booting over the network do not include "
+            "1 file outside boot/: 'cde/onboot.lst'"
+        ),
+    )
+    assert b"cde/onboot.lst" in image.iso
