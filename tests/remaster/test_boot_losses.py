@@ -188,6 +188,10 @@ def test_drop_boot_continues_and_reports_each_loss() -> None:
             "the change to the boot menu does not reach 'EFI/BOOT/GRUB.CFG' inside "
             "'EFI/BOOT/efiboot.img'"
         ),
+        (
+            "dropped 1 file outside boot/: 'EFI/BOOT/efiboot.img'; "
+            "--keep-iso-files keeps what is there"
+        ),
     ]
 
 
