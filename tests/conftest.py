@@ -47,6 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # mutmut (tests/mutation.py) has this in a variable of its own, too. Child processes must not
+    # see it, because they cannot report to mutmut.
+    os.environ.pop("MUTANT_UNDER_TEST", None)
     config.stash[LEFT_OUT] = Counter()
     if config.option.markexpr == selection.FAST:
         settings.load_profile("fast")
