@@ -596,7 +596,7 @@ def test_recompressed_extension_is_smaller(
     assert not Path("libnl.tcz.md5.txt").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_max_effort_is_smaller_than_fast(folder: Path) -> None:
     sizes = []
     for effort in ("fast", "balanced", "max"):
@@ -628,7 +628,7 @@ def test_invalid_files_are_reported_and_other_images_recompressed(
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("name", ["ntfsprogs", "procps"])
+@pytest.mark.parametrize("name", [pytest.param("ntfsprogs", marks=pytest.mark.nightly), "procps"])
 def test_extensions_of_squashfs_tools_4_0_are_read_as_by_unsquashfs(
     name: str, folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

@@ -342,13 +342,13 @@ def test_long_folder_has_an_index_entry_every_8_kib() -> None:
         assert listing.data[at + 12 + 8 :].startswith(name)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_folder_with_40000_names_round_trips() -> None:
     tree = many_names(40_000)
     assert parse(build(tree)) == tree
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_more_than_65535_owners_are_refused() -> None:
     tree = Tree()
     for number in range(65_535):

@@ -91,6 +91,7 @@ def test_fetch_starts_no_process_and_offline_makes_no_connection(
     assert (workshop.top / NAME).read_bytes() == first
 
 
+@pytest.mark.nightly
 def test_user_clock_and_order_of_responses_do_not_change_the_result(
     workshop: Workshop, server: Server, tmp_path: Path
 ) -> None:

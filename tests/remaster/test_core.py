@@ -187,7 +187,11 @@ def test_other_programs_unpack_every_effort(effort: Effort, tmp_path: Path) -> N
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("effort", [Effort.FAST, Effort.BALANCED], ids=["fast", "balanced"])
+@pytest.mark.parametrize(
+    "effort",
+    [Effort.FAST, pytest.param(Effort.BALANCED, marks=pytest.mark.nightly)],
+    ids=["fast", "balanced"],
+)
 def test_other_programs_unpack_the_core_of_a_real_base(effort: Effort, tmp_path: Path) -> None:
     tree = parse_base(Input(core_iso().read_bytes(), name="Core-current.iso")).root
     with Threads(2) as threads:
@@ -220,7 +224,11 @@ def delete_some(folder: Path, chance: random.Random) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("effort", Effort, ids=lambda effort: effort.value)
+@pytest.mark.parametrize(
+    "effort",
+    [Effort.FAST, Effort.BALANCED, pytest.param(Effort.MAX, marks=pytest.mark.nightly)],
+    ids=lambda effort: effort.value,
+)
 def test_bytes_do_not_depend_on_jobs_executor_or_cache(effort: Effort, tmp_path: Path) -> None:
     tree = make_tree()
     _root, expected = pack(tree, effort, AtOnce())

@@ -178,6 +178,7 @@ def test_core_is_larger_with_unpacked_modules_and_lz4(
     )
 
 
+@pytest.mark.nightly
 @pytest.mark.oracle
 def test_measure_on_core_equals_the_difference_of_two_builds(tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.tar.gz"
