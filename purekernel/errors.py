@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 # How a message begins that says where in a file the fault is: "purekernel.toml, line 12",
 # "gem.list, lines 3 to 5", "core.gz, byte 40", perhaps with a key after it.
 _POSITION = re.compile(
-    r"(?P<file>.+?), (?:(?:line|lines) (?P<line>\d{1,18})|byte (?P<offset>\d{1,18}))\b.*"
+    r"(?P<file>.+?), (?:(?:line|lines) (?P<line>[0-9]{1,18})|byte (?P<offset>[0-9]{1,18}))\b.*"
 )
 
 

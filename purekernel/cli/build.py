@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from purekernel.cli.gathering import limit_option, locked_option, request_options, store_options
-from purekernel.cli.parameters import PathParameter, Words
+from purekernel.cli.parameters import Integer, IntegerRange, PathParameter, Words
 from purekernel.cli.printer import Printer, reports
 from purekernel.recipe.flavour import EMITS
 
@@ -45,7 +45,7 @@ from purekernel.recipe.flavour import EMITS
 @click.option("--boot-append", metavar="WORDS", help="Append WORDS to the kernel command line.")
 @click.option(
     "--boot-timeout",
-    type=int,
+    type=Integer(),
     metavar="TENTHS",
     help="Tenths of a second until the default boots; 0 waits forever.  [default: 100 where Core "
     "has 300]",
@@ -81,7 +81,7 @@ from purekernel.recipe.flavour import EMITS
 @click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(1),
+    type=IntegerRange(1),
     help="How many encoders to run at once on this machine.  [default: one per processor]",
 )
 @click.option(
@@ -104,7 +104,7 @@ from purekernel.recipe.flavour import EMITS
 )
 @click.option(
     "--timestamp",
-    type=int,
+    type=Integer(),
     envvar="SOURCE_DATE_EPOCH",
     show_envvar=True,
     help="The newest time in the image, in seconds since 1970, UTC.  [default: the newest input's]",

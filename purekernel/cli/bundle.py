@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from purekernel.cli.gathering import limit_option, locked_option, request_options, store_options
-from purekernel.cli.parameters import PathParameter
+from purekernel.cli.parameters import Integer, PathParameter
 from purekernel.cli.printer import Printer, reports
 
 DEFAULT_FOLDER = "build-files"
@@ -34,7 +34,7 @@ DEFAULT_FOLDER = "build-files"
 )
 @click.option(
     "--timestamp",
-    type=int,
+    type=Integer(),
     envvar="SOURCE_DATE_EPOCH",
     show_envvar=True,
     help="The newest time in the bundle, in seconds since 1970, UTC.  [default: the newest "

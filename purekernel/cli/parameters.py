@@ -14,6 +14,8 @@ else:  # generic only from click 8.4 on
     ParamType = click.ParamType
 
 _SIZE = re.compile(r"([0-9]{1,15})\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
+# Python's int() also accepts 1_000, blanks, and the digits of all scripts.
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -70,3 +72,28 @@ class Size(ParamType):
         if match is None:
             self.fail(f"must be a number of bytes, such as 500M or 2G, got {value!r}", param, ctx)
         return int(match.group(1)) * _UNITS[match.group(2).upper()]
+
+
+class Integer(click.types.IntParamType):
+    """A number in ASCII digits."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        _check_digits(self, value, param, ctx)
+        return int(super().convert(value, param, ctx))
+
+
+class IntegerRange(click.IntRange):
+    """A number in ASCII digits, in a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        _check_digits(self, value, param, ctx)
+        return int(super().convert(value, param, ctx))
+
+
+def _check_digits(
+    kind: ParamType, value: object, param: click.Parameter | None, ctx: click.Context | None
+) -> None:
+    if isinstance(value, str) and _INTEGER.fullmatch(value) is None:
+        kind.fail(f"must be a number in the digits 0 to 9, got {value!r}", param, ctx)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 
 # A count of bytes or seconds. Longer numbers are invalid, and slow to convert.
-_NUMBER = re.compile(r"\d{1,18}")
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_CONTENT_RANGE = re.compile(
+    r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)", re.IGNORECASE
+)
 
 
 def parse_length(value: str | None) -> int | None:

@@ -24,7 +24,7 @@ _WEB = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _FILE = re.compile(r"file:", re.IGNORECASE)
 _FILE_USER = re.compile(r"^(file://)[^/]*@", re.IGNORECASE)
 _DRIVE = re.compile(r"/?[a-z][:|](?=/|$)", re.IGNORECASE)
-_PORT = re.compile(r"\d*")
+_PORT = re.compile(r"[0-9]*")
 _BLANK = re.compile(r"\s")
 
 # Replaces the values of a query in redacted URLs.

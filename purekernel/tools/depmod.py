@@ -26,7 +26,7 @@ from purekernel.tools.roots import open_noted_root, save_changed
 from purekernel.tree import Tree
 
 _DIALECT = re.compile(
-    r"kmod(?::(?P<kmod>[0-9]{1,4}))?|busybox(?::(?P<major>\d{1,3})\.(?P<minor>\d{1,3}))?"
+    r"kmod(?::(?P<kmod>[0-9]{1,4}))?|busybox(?::(?P<major>[0-9]{1,3})\.(?P<minor>[0-9]{1,3}))?"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath, PureWindowsPath
@@ -28,6 +29,9 @@ from purekernel.threads import running_executor
 from purekernel.tools.accounts import group_number, user_number
 from purekernel.tree import ROOT, Directory, File, Metadata, Tree, clamp_times, display, parse_path
 from purekernel.tree.path import is_below, join
+
+# Up to five digits, and zeros before them.
+_PRIORITY = re.compile(r"[+-]?0{0,9}[0-9]{1,5}")
 
 # The root folder of an image of several sources, as mksquashfs makes it: root's, mode 0777.
 _TOP = Directory(metadata=Metadata(mode=0o777))
@@ -303,10 +307,7 @@ def parse_priorities(
         name, _blank, priority = stripped.rpartition(" ")
         if not name:
             name, _blank, priority = stripped.rpartition("\t")
-        try:
-            value = int(priority)
-        except ValueError:
-            value = 1 << 15
+        value = int(priority) if _PRIORITY.fullmatch(priority) else 1 << 15
         if not name or not -(1 << 15) <= value < 1 << 15:
             raise InputError(
                 f"{source}, line {number}: must be a path and a priority, got {stripped!r}",

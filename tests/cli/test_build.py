@@ -137,6 +137,14 @@ def test_options_change_the_image(folder: Path) -> None:
             "Invalid value for '--emit': 'usb' is not one of iso, core, pxe",
         ),
         (
+            ["build", "--sample", "--timestamp", "1_0"],
+            "must be a number in the digits 0 to 9, got '1_0'",
+        ),
+        (
+            ["build", "--sample", "--jobs", "\u0661"],
+            "must be a number in the digits 0 to 9, got '\u0661'",
+        ),
+        (
             ["build", "--sample", "--timestamp", "-5"],
             "the timestamp is out of range: must be from 0 to 4294967295, got -5",
         ),

@@ -12,7 +12,8 @@ NOW = "Thu, 14 Nov 2013 10:00:00 GMT"
 @pytest.mark.parametrize(
     ("value", "length"),
     [("0", 0), ("12", 12), (" 12 ", 12), ("9" * 18, 10**18 - 1), ("9" * 19, None), ("-1", None),
-     ("+1", None), ("1.0", None), ("1, 1", None), ("", None), (None, None), ("1_0", None)],
+     ("+1", None), ("1.0", None), ("1, 1", None), ("", None), (None, None), ("1_0", None),
+     ("\u0661", None)],
 )  # fmt: skip
 def test_parse_length(value: str | None, length: int | None) -> None:
     assert parse_length(value) == length
@@ -27,6 +28,7 @@ def test_parse_length(value: str | None, length: int | None) -> None:
         ("bytes 5-9/*", 5, None),
         ("bytes */10", None, 10),
         ("bytes */*", None, None),
+        ("bytes \u0661-2/3", None, None),
         ("bytes=5-9/10", None, None),
         ("bytes 5-/10", None, None),
         ("rows 5-9/10", None, None),

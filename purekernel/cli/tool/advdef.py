@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from purekernel.cli.parameters import PathParameter, Size
+from purekernel.cli.parameters import IntegerRange, PathParameter, Size
 from purekernel.cli.printer import Printer, reports
 from purekernel.cli.tool.recompress import describe, sizes
 from purekernel.errors import PurekernelError, UsageError, raise_all
@@ -43,7 +43,7 @@ ITERATIONS = 15
     help="Compress with libdeflate 12 and with zopfli, and keep the smaller.",
 )  # fmt: skip
 @click.option(
-    "-i", "--iter", "iterations", metavar="N", type=click.IntRange(1, 10_000), default=ITERATIONS,
+    "-i", "--iter", "iterations", metavar="N", type=IntegerRange(1, 10_000), default=ITERATIONS,
     show_default=True, help="How many iterations zopfli makes with -4.",
 )  # fmt: skip
 @click.option(

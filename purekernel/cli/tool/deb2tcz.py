@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from purekernel.cli.parameters import PathParameter, Size
+from purekernel.cli.parameters import IntegerRange, PathParameter, Size
 from purekernel.cli.printer import Printer, reports
 from purekernel.cli.tool.mksquashfs import EFFORTS
 
@@ -26,7 +26,7 @@ from purekernel.cli.tool.mksquashfs import EFFORTS
     help="Make no links to libraries in the folders that Core's loader searches.")  # fmt: skip
 @click.option("--effort", type=click.Choice(EFFORTS), default="balanced", show_default=True,
     help="How much time to spend on a small image.")  # fmt: skip
-@click.option("--jobs", type=click.IntRange(1, 1024), metavar="N",
+@click.option("--jobs", type=IntegerRange(1, 1024), metavar="N",
     help="How many blocks to compress at once.  [default: one per processor]",
 )  # fmt: skip
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from purekernel.cli.parameters import PathParameter, Size
+from purekernel.cli.parameters import IntegerRange, PathParameter, Size
 from purekernel.cli.printer import Printer, reports
 from purekernel.cli.tool.single_dash import SingleDashCommand
 from purekernel.errors import UsageError
@@ -17,7 +17,7 @@ from purekernel.errors import UsageError
 COMPRESSIONS = ("gzip", "xz", "lz4", "zstd")
 EFFORTS = ("fast", "balanced", "max")
 
-TIME = click.IntRange(0, 0xFFFFFFFF)
+TIME = IntegerRange(0, 0xFFFFFFFF)
 
 
 @click.command(
@@ -71,7 +71,7 @@ TIME = click.IntRange(0, 0xFFFFFFFF)
     help="The image's time of creation; newer times of files are set to it.",
 )  # fmt: skip
 @click.option(
-    "-processors", type=click.IntRange(1, 1024), metavar="N",
+    "-processors", type=IntegerRange(1, 1024), metavar="N",
     help="How many blocks to compress at once.  [default: one per processor]",
 )  # fmt: skip
 @click.option("-no-fragments", is_flag=True, help="Do not let the ends of files share blocks.")

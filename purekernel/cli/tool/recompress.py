@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from purekernel.cli.parameters import PathParameter, Size
+from purekernel.cli.parameters import IntegerRange, PathParameter, Size
 from purekernel.cli.printer import Printer, reports
 from purekernel.cli.tool.mksquashfs import EFFORTS
 from purekernel.errors import PurekernelError, raise_all
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     help="How much time to spend on a small image.",
 )  # fmt: skip
 @click.option(
-    "--jobs", type=click.IntRange(1, 1024), metavar="N",
+    "--jobs", type=IntegerRange(1, 1024), metavar="N",
     help="How many blocks to compress at once.  [default: one per processor]",
 )  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Print no sizes.")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from purekernel.cli.parameters import PathParameter, Size
+from purekernel.cli.parameters import IntegerRange, PathParameter, Size
 from purekernel.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -28,7 +28,7 @@ _OPTIONS = (
     ),
     click.option(
         "--timestamp",
-        type=click.IntRange(0, 0xFFFFFFFF),
+        type=IntegerRange(0, 0xFFFFFFFF),
         envvar="SOURCE_DATE_EPOCH",
         show_envvar=True,
         help="The time of new files in an archive, in seconds since 1970, UTC.  "

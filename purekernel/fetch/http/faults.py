@@ -34,7 +34,7 @@ RAISED = (
 # Exceptions contain others. Four levels are common; there is no documented maximum.
 _MOST_ERRORS = 32
 
-_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
+_TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
 
 _Kind = TypeVar("_Kind", bound=BaseException)
 
