@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from purekernel.errors import FormatError
+from purekernel.errors import ConflictError, FormatError, TreeError
 from purekernel.input import Input
 from purekernel.tree import ROOT, Directory, Node, describe, display, parse_path
 
@@ -61,6 +61,15 @@ class MemberNames:
             new,
             hint="pack the archive again with only one member of this name",
         )
+
+    def locate(self, error: TreeError, offset: int) -> TreeError:
+        """Return ``error`` with the position of its member, for the caller to raise.
+
+        The default hint of a conflict is about an overlay and its base; here it is one archive.
+        """
+        if isinstance(error, ConflictError):
+            error.hint = "pack the archive again without members below a file or link"
+        return error.within(self._file.at(offset))
 
     def place(self, path: bytes, old: Node | None, new: Node, offset: int) -> None:
         """Record that the member at ``offset`` makes ``new`` at ``path``.

@@ -31,9 +31,9 @@ def parse_path(raw: bytes) -> bytes:
             Linux allows.
     """
     if not raw:
-        raise PathError("a member name is empty")
+        raise PathError("a member name is empty", hint="create the archive again")
     if b"\0" in raw:
-        raise PathError(f"the name {display(raw)} contains a NUL")
+        raise PathError(f"the name {display(raw)} contains a NUL", hint="create the archive again")
     if raw.startswith(b"/"):
         raise PathError(f"the name {display(raw)} must be relative, got an absolute path")
     parts = [part for part in raw.split(b"/") if part not in (b"", b".")]
@@ -43,14 +43,16 @@ def parse_path(raw: bytes) -> bytes:
         if len(part) > NAME_MAX_BYTES:
             raise PathError(
                 f"the name {display(part[:40])}… is too long: "
-                f"must be at most {NAME_MAX_BYTES} bytes, got {len(part)}"
+                f"must be at most {NAME_MAX_BYTES} bytes, got {len(part)}",
+                hint="create the archive again with shorter names",
             )
     path = b"/".join(parts)
     # PATH_MAX includes the terminating NUL.
     if len(path) >= PATH_MAX_BYTES:
         raise PathError(
             f"the path {display(path[:40])}… is too long: "
-            f"must be at most {PATH_MAX_BYTES - 1} bytes, got {len(path)}"
+            f"must be at most {PATH_MAX_BYTES - 1} bytes, got {len(path)}",
+            hint="create the archive again with shorter names",
         )
     return path
 

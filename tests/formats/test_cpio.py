@@ -673,6 +673,13 @@ def test_path_through_a_link_replaces_the_record_of_its_real_path() -> None:
     assert "'lib/x' at byte" in notes[0]
 
 
+def test_path_through_a_file_has_a_hint_about_the_archive() -> None:
+    data = record(b"a", b"x") + record(b"a/b", b"y") + TRAILER
+    with pytest.raises(PurekernelError, match="'a' must be a folder to hold 'a/b'") as caught:
+        parse_cpio(Input(data, name="x"))
+    assert caught.value.hint == "pack the archive again without members below a file or link"
+
+
 def test_path_through_more_than_40_links_is_refused() -> None:
     loop = record(b"s", b".", mode=0o120777)
     assert b"x" in parse_cpio(Input(loop + record(b"s/" * 40 + b"x") + TRAILER, name="x"))

@@ -938,6 +938,26 @@ def test_name_through_a_link_that_replaced_a_file_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        (
+            member("a", type=b"2", linkname="/etc") + member("a/passwd", b"y"),
+            "pack the archive again without members below a file or link",
+        ),
+        (
+            member("b", type=b"1", linkname="/etc/passwd"),
+            "pack the archive again with the target of the link, or with --hard-dereference",
+        ),
+    ],
+    ids=["name through a link", "hard link to a missing file"],
+)
+def test_archive_that_is_not_damaged_has_a_hint_that_fits(data: bytes, hint: str) -> None:
+    with pytest.raises(PurekernelError) as caught:
+        parse(data + END)
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
     "name", ["/etc/one", "//etc/one", "/./etc//one", "///etc/./one", "/" + "d/" * 60 + "one"]
 )
 @pytest.mark.parametrize("tar_format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])

@@ -44,6 +44,21 @@ def test_parse_path_refuses_invalid_name(raw: bytes, message: str) -> None:
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("raw", "hint"),
+    [
+        (b"a/../b", "create the archive again with relative names without .."),
+        (b"x" * 256, "create the archive again with shorter names"),
+        (b"y/" * 2512, "create the archive again with shorter names"),
+        (b"a\0b", "create the archive again"),
+    ],
+)
+def test_invalid_name_has_a_hint_that_fits(raw: bytes, hint: str) -> None:
+    with pytest.raises(PathError) as caught:
+        parse_path(raw)
+    assert caught.value.hint == hint
+
+
 def test_parent_name_join_and_ancestors() -> None:
     assert (parent(b"a/b/c"), name(b"a/b/c")) == (b"a/b", b"c")
     assert (parent(b"a"), name(b"a")) == (b"", b"a")

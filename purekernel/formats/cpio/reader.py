@@ -303,7 +303,7 @@ class _CpioArchive:
             try:
                 self._add(record)
             except TreeError as error:
-                raise error.within(self._file.at(record.offset)) from None
+                raise self._names.locate(error, record.offset) from None
         self._names.report()
         return end
 

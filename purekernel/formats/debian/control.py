@@ -91,9 +91,9 @@ class Stanza:
             raise self.fail(f"{what} in {name!r}", repr(value[:80]))
         return value
 
-    def fail(self, expected: str, got: str) -> FormatError:
+    def fail(self, expected: str, got: str, *, hint: str = "") -> FormatError:
         """Return an error about the stanza, for the caller to raise."""
-        return FormatError(source=self.source, expected=expected, got=got)
+        return FormatError(source=self.source, expected=expected, got=got, hint=hint)
 
 
 def iter_stanzas(file: Input) -> Iterator[Stanza]:
@@ -275,7 +275,11 @@ class IndexedFile:
                 raise stanza.fail(f"a digest in {key!r}", repr(text[:80]))
             digests[key] = text or None
         if not any(digests.values()):
-            raise stanza.fail("a digest in 'SHA512', 'SHA256' or 'MD5sum'", "none")
+            raise stanza.fail(
+                "a digest in 'SHA512', 'SHA256' or 'MD5sum'",
+                "none",
+                hint="make the index again with SHA256, such as with dpkg-scanpackages",
+            )
         path = stanza.require("Filename")
         # apt accepts a slash at the start, several slashes, and "." between them.
         parts = [part for part in path.split("/") if part not in ("", ".")]

@@ -74,7 +74,7 @@ def parse_tar(file: Input) -> Tree:
         try:
             _add(tree, member, archive, names)
         except TreeError as error:
-            raise error.within(archive.at(member.offset)) from None
+            raise names.locate(error, member.offset) from None
     names.report()
     lost.report(archive)
     return tree
@@ -132,6 +132,7 @@ def _link_target(tree: Tree, member: TarMember, file: Input, names: MemberNames)
             member.offset,
             f"an earlier file as the target of the hard link {display(member.name)}",
             display(member.target),
+            hint="pack the archive again with the target of the link, or with --hard-dereference",
         )
     return target
 

@@ -197,6 +197,13 @@ def test_invalid_file_in_an_index_is_refused(text: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+def test_file_without_a_sufficient_digest_is_not_called_damaged() -> None:
+    stanza = parse_stanza(Input(b"Filename: a\nSize: 1\nSHA1: " + b"0" * 40, name="Packages"))
+    with pytest.raises(FormatError, match="a digest in 'SHA512', 'SHA256' or 'MD5sum'") as caught:
+        IndexedFile.of(stanza)
+    assert caught.value.hint == "make the index again with SHA256, such as with dpkg-scanpackages"
+
+
 def test_file_is_read_from_an_index() -> None:
     stanza = parse_stanza(
         Input(f"Filename: ./a_1.deb\nSize: 12\nMD5sum: {'A' * 32}".encode(), name="Packages")
