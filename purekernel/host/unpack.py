@@ -169,7 +169,7 @@ class _Unpacker:
         self._tree = tree
         self._top = folder
         self._replace = replace
-        self._xattrs = xattrs and hasattr(os, "setxattr")
+        self._xattrs = xattrs
         self._is_root = hasattr(os, "geteuid") and os.geteuid() == 0
         self._notes: dict[str, int] = {}
         # For each kind of thing that the host refused: how many, and the first of them.
@@ -432,7 +432,10 @@ class _Unpacker:
             self._note("setuid and setgid are not set")
 
     def _set_xattrs(self, metadata: Metadata, inode: HostInode) -> None:
-        if not self._xattrs:
+        if not self._xattrs or not metadata.xattrs:
+            return
+        if not hasattr(os, "setxattr"):
+            self._note("extended attributes are not set: Python cannot set them on this system")
             return
         for name, value in metadata.xattrs:
             try:

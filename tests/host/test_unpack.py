@@ -624,3 +624,15 @@ def test_new_files_that_killed_runs_left_are_deleted(tmp_path: Path) -> None:
         os.utime(left, (LONG_AGO, LONG_AGO), follow_symlinks=False)
     unpack_tree(tree, tmp_path / "out", replace=True)
     assert inside(tmp_path / "out") == ["a", "d", "d/b"]
+
+
+def test_extended_attributes_are_reported_where_the_host_cannot_set_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "setxattr", raising=False)
+    tree = Tree()
+    tree.add(b"a", File(metadata=Metadata(mode=0o644, xattrs=((b"user.x", b"1"),)), content=b""))
+    tree.add(b"b", make_file())
+    note = "extended attributes are not set: Python cannot set them on this system: 1"
+    assert note in unpack_tree(tree, tmp_path / "out").notes
+    assert note not in unpack_tree(tree, tmp_path / "without", xattrs=False).notes
