@@ -29,6 +29,10 @@ from purekernel.records import frozen
 # A complete desktop has about 3,000 packages.
 MAX_PACKAGES = 5000
 
+# The steps of one resolution: packages compared with a dependency, and names that they provide. A
+# complete desktop takes less than 200,000. Five million take some ten seconds.
+MAX_STEPS = 5_000_000
+
 
 @frozen(kw_only=True)
 class PackageCandidate:
@@ -157,7 +161,8 @@ def resolve_packages(
     extension.
 
     Raises:
-        LimitError: there are more packages than any image can hold.
+        LimitError: there are more packages than any image can hold, or the selection takes too many
+            steps.
     """
     return _PackageSearch(repository, rules).run(listed)
 
@@ -175,6 +180,7 @@ class _PackageSearch:
         self._alone: frozenset[str] = frozenset()
         self._places: dict[str, str] = {}
         self._errors: list[PurekernelError] = []
+        self._steps_left = MAX_STEPS
 
     def run(self, listed: Sequence[ListedPackage]) -> PackageResolution:
         choices: dict[str, ListedPackage] = {}
@@ -279,6 +285,7 @@ class _PackageSearch:
 
     def _satisfy(self, group: Alternatives, record: PackageRecord) -> tuple[str, ...] | None:
         """Return the extensions that satisfy one of ``group``; ``None`` if there are none."""
+        self._count(len(group), record)
         for relation in group:
             if relation.name in self._rules.extensions:
                 return self._rules.extensions[relation.name]
@@ -288,7 +295,7 @@ class _PackageSearch:
                 return (extension,)
         for relation in group:
             for taken in self._providers.get(relation.name, ()):
-                if _satisfies(relation, taken):
+                if self._satisfies(relation, taken, record):
                     return (extension_of(taken.name),)
         if not self._rules.follow:
             return None
@@ -313,14 +320,32 @@ class _PackageSearch:
                 key=lambda candidate: candidate.record.name,
             ),
         ):
+            # They are sorted as well, which compares their versions.
+            self._count(4 * len(candidates), record)
             for candidate in candidates:
                 if (
                     candidate.record.architecture in (architecture, ALL)
                     and candidate.record.name not in self._taken
-                    and _satisfies(relation, candidate.record)
+                    and self._satisfies(relation, candidate.record, record)
                 ):
                     return candidate
         return None
+
+    def _satisfies(self, relation: Relation, found: PackageRecord, record: PackageRecord) -> bool:
+        """Count a comparison for ``record``; return whether ``found`` satisfies ``relation``."""
+        self._count(1 + len(found.provides), record)
+        return _satisfies(relation, found)
+
+    def _count(self, steps: int, record: PackageRecord) -> None:
+        self._steps_left -= steps
+        if self._steps_left < 0:
+            raise LimitError(
+                source=f"the dependencies of the package {record.name}",
+                expected=f"at most {MAX_STEPS} steps to select all packages",
+                got="more",
+                hint="shorten the lists, do not follow the dependencies of packages, or name "
+                "another packages index: this one may be damaged or hostile",
+            )
 
     def _architecture(self, record: PackageRecord) -> str:
         return self._rules.architecture if record.architecture == ALL else record.architecture

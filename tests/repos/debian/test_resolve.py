@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import pytest
@@ -77,6 +78,34 @@ def messages(known: Known, *names: str, **rules: object) -> list[str]:
     error = caught.value
     several: Iterable[Exception] = error.errors if isinstance(error, CombinedError) else [error]
     return [str(error) for error in several]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Provides": "virtual", "Depends": "virtual (= 1), virtual (= 2)"},
+        {"Provides": ", ".join(f"v{i}" for i in range(90)), "Depends": "v0 (= 1)"},
+        {"Depends": " | ".join(f"missing{i}" for i in range(90))},
+    ],
+    ids=["providers", "provided-names", "alternatives"],
+)
+def test_resolution_of_too_many_steps_is_refused(
+    fields: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Known()
+    for number in range(60):
+        depends = f"p{number + 1}, {fields['Depends']}"
+        known.add(f"p{number}", **{**fields, "Depends": depends})
+    known.add("p60")
+    monkeypatch.setattr(module, "MAX_STEPS", 3000)
+    with pytest.raises(LimitError) as caught:
+        resolve(known, "p0.deb", follow=True)
+    assert re.fullmatch(
+        r"the dependencies of the package p\d+: expected at most 3000 steps to select all "
+        "packages, got more",
+        str(caught.value),
+    )
+    assert "another packages index" in caught.value.hint
 
 
 def test_newest_version_of_the_architecture_is_selected() -> None:
