@@ -55,6 +55,7 @@ FUNCTIONS = {
     "utimensat": ("utime",),
     "ftruncate": ("ftruncate",),
     "dup": ("dup",),
+    "getxattr": ("getxattr",),
 }
 
 # They ask about a descriptor, or are not for files.
@@ -62,6 +63,16 @@ NOT_COUNTED = ("lseek", "ioctl", "fcntl", "getdents64", "mmap", "poll", "access"
 
 # What the C library passes when it opens a folder to list it.
 _LISTING = "O_NONBLOCK|O_CLOEXEC|O_DIRECTORY"
+
+
+# Other names of the same call.
+_SAME = {
+    "lstat": "stat",
+    "fchmod": "chmod",
+    "faccess": "access",
+    "lgetxattr": "getxattr",
+    "fgetxattr": "getxattr",
+}
 
 
 def traced(text: str) -> Counter[str]:
@@ -84,10 +95,9 @@ def kind_of(name: str, line: str) -> str:
         return "fstat" if re.search(r'\(\d+, "",', line) else "stat"
     if name.endswith(("at", "at2")) and name not in ("stat", "lstat", "fstat", "utimensat"):
         name = name.removesuffix("2").removesuffix("at")
-    # os.scandir() of a descriptor lists a copy of it.
-    if (name == "open" and _LISTING in line) or (name == "fcntl" and "F_DUPFD_CLOEXEC" in line):
+    if name == "open" and _LISTING in line:
         return "list"
-    return {"lstat": "stat", "fchmod": "chmod", "faccess": "access"}.get(name, name)
+    return _SAME.get(name, name)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
