@@ -132,20 +132,23 @@ def _files(folder: Path) -> list[Path]:
     Raises:
         InputError: the folder cannot be read. Without its tags, the version would be another one.
     """
-    try:
-        return sorted(
-            Path(parent, name)
-            for parent, _folders, names in os.walk(folder, onerror=_refuse)
-            for name in names
-        )
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise unreadable(folder, error) from None
-
-
-def _refuse(error: OSError) -> None:
-    raise error
+    found: list[Path] = []
+    # os.walk() of Python 3.11 calls itself for each level.
+    pending = [folder]
+    while pending:
+        current = pending.pop()
+        try:
+            with os.scandir(current) as entries:
+                for entry in entries:
+                    if not entry.is_dir():
+                        found.append(Path(entry.path))
+                    elif not entry.is_symlink():
+                        pending.append(Path(entry.path))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise unreadable(current, error) from None
+    return sorted(found)
 
 
 def _read(path: Path) -> str | None:

@@ -82,6 +82,17 @@ def test_loose_and_packed_tags_are_found(tmp_path: Path) -> None:
     assert describe_checkout(annotated) == "ccccccc"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="paths of Windows have 260 characters")
+def test_tag_at_1500_levels_is_found(tmp_path: Path) -> None:
+    folder = checkout(tmp_path, HEAD=COMMIT, **{"refs__tags__v1.0": COMMIT + "\n"})
+    deep = str(folder / ".git/refs/tags")
+    for _level in range(1500):
+        deep += "/d"
+        os.mkdir(deep)  # noqa: PTH102  # as a string, because pathlib is slow for deep paths
+    assert describe_checkout(folder) == "v1.0"
+    os.removedirs(deep)  # pytest's own way is recursive
+
+
 @pytest.mark.oracle
 def test_result_matches_git_describe(tmp_path: Path) -> None:
     git = require("git")
