@@ -56,7 +56,7 @@ def deb(data: bytes) -> None:
 
 
 @target(
-    Plant(path="formats/debian/control.py", before="raise stanza.fail(\"a digest in '"),
+    Plant(path="formats/debian/control.py", before='raise stanza.fail(f"a digest in {key!r}"'),
 )
 def control(data: bytes) -> None:
     """Read control files, and what a package's record and its file in an index say."""

@@ -44,8 +44,10 @@ def public_readers() -> dict[str, FunctionType]:
         for name, value in vars(importlib.import_module(module.name)).items():
             if not inspect.isfunction(value) or value.__module__ != module.name:
                 continue
-            takes_input = "Input" in map(str, inspect.get_annotations(value).values())
-            if not name.startswith("_") and (takes_input or READER.fullmatch(name)):
+            annotations = inspect.get_annotations(value)
+            if name.startswith("_") or str(annotations.get("return")).endswith("Error"):
+                continue  # the latter makes an error for a reader to raise
+            if "Input" in map(str, annotations.values()) or READER.fullmatch(name):
                 readers[describe(value)] = value
     return readers
 
