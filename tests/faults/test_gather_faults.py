@@ -26,7 +26,7 @@ def test_ignored_lock_file_would_be_found(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_temporary_file_that_stays_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staging, "remove", lambda _path, folder=None: True)
+    monkeypatch.setattr(staging, "delete", lambda _path, folder=None: None)
     found = found_by_faults("lock updates", functions=("fsync",))
     assert "neither the old nor the new" in "".join(found)
 
