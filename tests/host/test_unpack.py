@@ -123,7 +123,8 @@ def test_times_and_hard_links_are_unpacked(
     tree.link(b"a/c", b"b")
     for replace in (False, True):  # a file without write permission is replaced, too
         unpacked = unpack_tree(tree, tmp_path / "out", replace=replace)
-        assert unpacked.notes == ()
+        # Only root can set owners.
+        assert [note for note in unpacked.notes if "owners are not set" not in note] == []
         assert inside(tmp_path / "out") == ["a", "a/c", "b"]
         assert (tmp_path / "out/a").stat().st_mtime == 1_300_000_000
         assert (tmp_path / "out/b").stat().st_mtime == 1_400_000_000
