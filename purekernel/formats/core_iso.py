@@ -8,7 +8,7 @@ from purekernel.formats.cpio import parse_cpio
 from purekernel.formats.iso import BootEntry, ElTorito, IsoImage, parse_iso
 from purekernel.input import Input
 from purekernel.records import frozen
-from purekernel.tree import ROOT, Directory, File, Tree, display, subtree
+from purekernel.tree import ROOT, Directory, File, Tree, display, subtree, with_example
 
 BOOT_FOLDER = b"boot"
 
@@ -92,9 +92,9 @@ def _files_outside_boot(iso: Tree) -> str:
         for path, node in iso.walk()
         if not isinstance(node, Directory) and not path.startswith(BOOT_FOLDER + b"/")
     ]
-    if len(paths) < 2:
-        return f"1 file outside boot/: {display(paths[0])}" if paths else ""
-    return f"{len(paths)} files outside boot/, for example {display(paths[0])}"
+    if not paths:
+        return ""
+    return with_example(len(paths), "file", display(paths[0]), clause=" outside boot/")
 
 
 def _no_boot(image: IsoImage, name: str) -> BundleError:

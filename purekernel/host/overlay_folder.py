@@ -28,6 +28,7 @@ from purekernel.tree import (
     Tree,
     display,
     parse_path,
+    with_example,
 )
 from purekernel.tree.path import join
 
@@ -161,13 +162,6 @@ def _metadata(status: os.stat_result, content: Buffer, mtime: int, *, folder: bo
     return Metadata(mode=posix_mode(status.st_mode), mtime=mtime)
 
 
-def _examples(paths: list[bytes]) -> str:
-    example = display(paths[0])
-    if len(paths) == 1:
-        return f"1 file, which an initramfs cannot hold: {example}"
-    return f"{len(paths)} files, which an initramfs cannot hold, for example {example}"
-
-
 class _FolderReader:
     """Reads one folder into a tree."""
 
@@ -205,7 +199,13 @@ class _FolderReader:
                 if isinstance(node, Directory):
                     pending.append((join(folder, name), entry))
         if self._capable:
-            self._input.note(f"ignored the file capabilities of {_examples(self._capable)}")
+            which = with_example(
+                len(self._capable),
+                "file",
+                display(self._capable[0]),
+                clause=", which an initramfs cannot hold",
+            )
+            self._input.note(f"ignored the file capabilities of {which}")
         return tree
 
     def _list(self, folder: Path) -> list[tuple[bytes, Path]]:

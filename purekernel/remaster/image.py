@@ -50,6 +50,7 @@ from purekernel.tree import (
     display,
     merge,
     put_file,
+    with_example,
 )
 
 # File capabilities, without which some programs do not work. Notes name them before others.
@@ -230,9 +231,7 @@ def _lost_attributes(root: Tree) -> Iterator[str]:
     path, xattrs = next(capable, found[0])
     name = _CAPABILITIES if _CAPABILITIES in dict(xattrs) else xattrs[0][0]
     example = f"{display(name)[1:-1]} of {display(path)}"
-    which = f"1 file: {example}"
-    if len(found) > 1:
-        which = f"{len(found)} files, for example {example}"
+    which = with_example(len(found), "file", example)
     yield f"the core cannot hold the extended attributes of {which}"
 
 

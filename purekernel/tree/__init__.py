@@ -27,7 +27,7 @@ from purekernel.tree.node import (
     describe,
     file_type,
 )
-from purekernel.tree.path import ROOT, display, parse_path
+from purekernel.tree.path import ROOT, display, parse_path, with_example
 from purekernel.tree.resolve import Found, look_up, resolve
 from purekernel.tree.tree import Pass, Tree
 
@@ -65,4 +65,5 @@ __all__ = [
     "put_file",
     "resolve",
     "subtree",
+    "with_example",
 ]

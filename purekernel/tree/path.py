@@ -85,6 +85,20 @@ def is_below(path: bytes, folder: bytes) -> bool:
     return path.startswith(folder + b"/")
 
 
+def with_example(number: int, noun: str, example: str, *, clause: str = "") -> str:
+    """Return how many things a note is about, and one of them.
+
+    Args:
+        number: the number, at least 1.
+        noun: what they are, in the singular.
+        example: one of them.
+        clause: what follows the noun.
+    """
+    if number == 1:
+        return f"1 {noun}{clause}: {example}"
+    return f"{number} {noun}s{clause}, for example {example}"
+
+
 def display(path: bytes) -> str:
     """Return ``path`` for a message: quoted, printable and truncated, for any bytes."""
     if len(path) > MAX_DISPLAYED_BYTES:

@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 
 from purekernel.errors import PathError
-from purekernel.tree.path import ancestors, display, is_below, join, name, parent, parse_path
+from purekernel.tree.path import (
+    ancestors,
+    display,
+    is_below,
+    join,
+    name,
+    parent,
+    parse_path,
+    with_example,
+)
 
 
 @pytest.mark.parametrize(
@@ -85,3 +94,10 @@ def test_display_truncates_long_path() -> None:
 def test_display_escapes_any_bytes() -> None:
     assert display(b"caf\xc3\xa9") == "'café'"
     assert display(b"\xff\n\x1b[31m") == r"'\xff\n\x1b[31m'"
+
+
+def test_example_follows_the_number_of_things() -> None:
+    assert with_example(1, "member", "'a'") == "1 member: 'a'"
+    assert with_example(2, "file", "'a'", clause=" outside boot/") == (
+        "2 files outside boot/, for example 'a'"
+    )

@@ -28,6 +28,7 @@ from purekernel.tree import (
     Symlink,
     Tree,
     display,
+    with_example,
 )
 from purekernel.tree.node import PERMISSIONS
 
@@ -100,9 +101,7 @@ class _LostAttributes:
         if not self._members:
             return
         example = f"{display(self._name)[1:-1]} of {display(self._member)}"
-        which = f"1 member: {example}"
-        if self._members > 1:
-            which = f"{self._members} members, for example {example}"
+        which = with_example(self._members, "member", example)
         file.note(f"ignored the extended attributes, ACLs or file flags of {which}")
 
 
