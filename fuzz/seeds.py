@@ -24,6 +24,7 @@ from fuzz.texts import TIME
 from purekernel.fetch.records import CacheEntry, Validators
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.elf import ElfClass
+from purekernel.formats.extension_info import build_info
 from purekernel.formats.gem.index import build_gem_index
 from purekernel.formats.gem.reader import parse_gem
 from purekernel.formats.iso import ElTorito, VolumeFields, build_iso
@@ -760,6 +761,17 @@ def tinycore() -> Seeds:
     }
 
 
+def extension_lists() -> Seeds:
+    """Return an ``.info`` and the indexes of tags, names and files."""
+    return {
+        "info": build_info({"Title": "a.tcz", "Comments": "one\ntwo", "Copying-policy": "GPL"}),
+        "old": b"Description: caf\xe9\r\nComments:\tone\r\ntwo: three\r\n",
+        "tags": b"a.tcz\ttool of text\nb.tcz\n",
+        "names": b"a.tcz\nb.tcz\n",
+        "provides": b"a.tcz\nusr/bin/a\n./usr/lib/a\n\nb.tcz\n/usr/bin/b\n",
+    }
+
+
 def accounts() -> Seeds:
     """Return each file."""
     return {
@@ -825,7 +837,7 @@ SEEDS: dict[str, Callable[[], Seeds]] = {
         deb, control, packages_index, release, keyring, relations,
         gem, gemspec, marshal, gem_index, quick_spec, gem_info, gem_list,
         boot_menu, mtree, toml, recipe, lock_file, lists, settings, tinycore,
-        accounts, inittab, ld_so_conf, depmod_conf, fetched,
+        extension_lists, accounts, inittab, ld_so_conf, depmod_conf, fetched,
     )
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from purekernel.fetch.headers import parse_content_range, parse_length, parse_re
 from purekernel.fetch.records import parse_record
 from purekernel.fetch.urls import parse_web_url, redact, tell_apart
 from purekernel.formats.assignments import parse_assignment
+from purekernel.formats.extension_info import parse_info, plain_name
 from purekernel.formats.mtree import FindInTree, apply_manifest, is_mtree, parse_mtree
 from purekernel.formats.syslinux import (
     build_boot_menu,
@@ -19,6 +20,7 @@ from purekernel.formats.syslinux import (
     set_default,
     set_option,
 )
+from purekernel.formats.text import decode_leniently
 from purekernel.formats.tinycore import (
     build_dependencies,
     build_md5,
@@ -27,9 +29,14 @@ from purekernel.formats.tinycore import (
     parse_dependencies,
     parse_dependency_index,
     parse_extension_name,
+    parse_listing,
     parse_md5,
     parse_md5_index,
+    parse_name_index,
     parse_size_index,
+    parse_tag_index,
+    plain_path,
+    read_provided,
 )
 from purekernel.formats.toml import parse_toml, scan_toml
 from purekernel.plan.lock import build_lock, parse_lock
@@ -163,6 +170,22 @@ def tinycore(data: bytes) -> None:
     is_extension_name(text)
     is_plain(data)
     attempt(parse_extension_name, text)
+
+
+@target(
+    Plant(path="formats/text.py", before='return body.decode("latin-1")'),
+)
+def extension_lists(data: bytes) -> None:
+    """Read the texts about extensions that only searches and descriptions use."""
+    attempt(parse_name_index, given(data))
+    attempt(parse_tag_index, given(data))
+    attempt(lambda: list(read_provided(given(data))))
+    for path in parse_listing(given(data))[:_MOST_LINES]:
+        require_equal("path", plain_path(plain_path(path)), plain_path(path))
+    decode_leniently(data)
+    info = parse_info(given(data))
+    for name, _value in info.fields[:_MOST_LINES]:
+        info.value(plain_name(name))
 
 
 @target(

@@ -382,6 +382,12 @@ class DependencyError(PurekernelError, LookupError):
         return error
 
 
+class NotFoundError(PurekernelError, LookupError):
+    """Report that a search found nothing, or cannot find anything."""
+
+    default_hint = "search for something else, or ask another mirror with --mirror"
+
+
 class ProjectError(PurekernelError):
     """Refuse a Razor-Microkernel project that lacks a part."""
 

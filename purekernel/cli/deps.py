@@ -1,4 +1,4 @@
-"""Run ``purekernel deps``: show what extensions depend on."""
+"""Run ``purekernel deps``: show what extensions depend on, or what depends on them."""
 
 from __future__ import annotations
 
@@ -6,33 +6,21 @@ from typing import Any
 
 import click
 
-from purekernel.cli.gathering import config_option, store_options
-from purekernel.cli.parameters import PathParameter
+from purekernel.cli.gathering import mirror_options
+from purekernel.cli.parameters import IntegerRange
 from purekernel.cli.printer import Printer, reports
 
 
 @click.command("deps", short_help="Show what extensions depend on.")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--reverse", is_flag=True, help="Show what depends on each NAME instead.")
 @click.option(
-    "--mirror",
-    "mirrors",
-    metavar="PLACE",
-    multiple=True,
-    help="A mirror of Tiny Core: a URL or folder that holds 4.x/x86/tcz. Repeatable.  "
-    "[default: the recipe's]",
+    "--depth",
+    type=IntegerRange(min=1),
+    metavar="LEVELS",
+    help="Draw so many levels below each NAME; 1 for direct dependencies.  [default: 49]",
 )
-@click.option(
-    "--core", metavar="VERSION", help="The version of Core.  [default: the recipe's, or 4.x]"
-)
-@click.option("--arch", metavar="ARCH", help="x86 or x86_64.  [default: the recipe's, or x86]")
-@click.option("--kernel", metavar="RELEASE", help="The release to replace KERNEL in names with.")
-@click.option(
-    "--recipe",
-    type=PathParameter(),
-    help="The recipe whose mirrors to ask.  [default: purekernel.toml here, if it exists]",
-)
-@config_option
-@store_options
+@mirror_options
 @click.option("--dot", is_flag=True, help="Print the graph for Graphviz.")
 @reports
 def deps_command(printer: Printer, /, *, dot: bool, **options: Any) -> None:
@@ -45,10 +33,11 @@ def deps_command(printer: Printer, /, *, dot: bool, **options: Any) -> None:
     \b
     Examples:
       purekernel deps vim
+      purekernel deps --reverse ncursesw
       purekernel deps parted nano --dot | dot -Tsvg > deps.svg
     """  # noqa: D301  # click keeps the line breaks after a backspace
     if dot and printer.as_json:
         raise click.UsageError("--dot and --json exclude each other")
-    from purekernel.cli.plan_inputs import show_dependencies  # noqa: PLC0415  # too slow for --help
+    from purekernel.cli.lookups import show_dependencies  # noqa: PLC0415  # too slow for --help
 
     show_dependencies(printer, dot=dot, **options)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from attrs import evolve, field
@@ -12,7 +13,7 @@ from purekernel.cli.terminal import megabytes
 from purekernel.fetch.urls import redact
 from purekernel.plan.plan import BASE
 from purekernel.records import frozen
-from purekernel.repos.tinycore import KERNEL, ExtensionGraph, resolve_kernel
+from purekernel.repos.tinycore import KERNEL, resolve_kernel
 
 if TYPE_CHECKING:
     from purekernel.fetch.model import Download
@@ -61,20 +62,28 @@ def guides() -> tuple[str, str, str, str]:
 
 
 def draw_graph(
-    graph: ExtensionGraph, roots: Iterable[str], sizes: Mapping[str, int]
+    roots: Iterable[str],
+    below: Mapping[str, Sequence[str]],
+    sizes: Mapping[str, int],
+    *,
+    missing: Iterable[str] = (),
+    depth: int = MAX_DEPTH,
 ) -> tuple[Drawn, ...]:
     """Return the trees of ``roots``.
 
-    An extension that several depend on is drawn in full the first time, and marked "shared"
-    afterwards. Missing extensions and loops are marked as well, and so are extensions too deep for
-    what they depend on to be drawn.
+    An extension below several is drawn in full the first time, and marked "shared" afterwards.
+    Missing extensions and loops are marked as well, and so are extensions too deep for those below
+    them to be drawn.
 
     Args:
-        graph: the dependencies.
         roots: the names at the top of a tree each.
+        below: for each extension, what it depends on, or what depends on it.
         sizes: the known sizes, in bytes.
+        missing: the names that no mirror has.
+        depth: how many levels to draw below each root, at most :data:`MAX_DEPTH`.
     """
-    missing = {one.name for one in graph.missing}
+    missing = set(missing)
+    depth = min(depth, MAX_DEPTH)
     shown: set[str] = set()
     # With a stack of its own: a long chain would exceed the recursion limit.
     trees: list[Drawn] = []
@@ -91,12 +100,12 @@ def draw_graph(
                 here.entered = True
                 mark = _mark(here.name, above, missing, shown)
                 here.text = _text(here.name, sizes.get(here.name), mark)
-                needs = graph.needs.get(here.name, ())
-                if not mark and needs and len(pending) > MAX_DEPTH:
+                names = below.get(here.name, ())
+                if not mark and names and len(pending) > depth:
                     here.text = _text(here.name, sizes.get(here.name), "more below")
                 elif not mark:
                     shown.add(here.name)
-                    here.left = list(reversed(needs))
+                    here.left = list(reversed(names))
             if here.left:
                 above.add(here.name)
                 pending.append(_Open(here.left.pop()))
@@ -134,28 +143,41 @@ def _text(name: str, size_bytes: int | None, mark: str) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def graph_as_dot(graph: ExtensionGraph, sizes: Mapping[str, int]) -> Iterator[str]:
+def graph_as_dot(
+    names: Iterable[str],
+    needs: Mapping[str, Sequence[str]],
+    sizes: Mapping[str, int],
+    *,
+    missing: Iterable[str],
+    loops: Iterable[tuple[str, str]],
+) -> Iterator[str]:
     """Yield the lines of the graph in Graphviz's language.
+
+    Args:
+        names: the extensions.
+        needs: what each depends on directly.
+        sizes: the known sizes, in bytes.
+        missing: the names that no mirror has.
+        loops: the edges that close cycles.
 
     Source: https://graphviz.org/doc/info/lang.html
     """
-    loops = set(graph.loops)
+    loops = set(loops)
     yield "digraph extensions {"
     yield "  rankdir=LR;"
     yield "  node [shape=box];"
     counts: dict[str, int] = {}
-    for needs in graph.needs.values():
-        for need in needs:
-            counts[need] = counts.get(need, 0) + 1
-    for name in sorted(graph.extensions):
+    for need in chain.from_iterable(needs.values()):
+        counts[need] = counts.get(need, 0) + 1
+    for name in sorted(names):
         size = megabytes(sizes.get(name))
         label = f"{name}\\n{size}" if size else name
         style = ", style=bold" if counts.get(name, 0) > 1 else ""
         yield f'  "{name}" [label="{label}"{style}];'
-    for name in sorted(one.name for one in graph.missing):
+    for name in sorted(missing):
         yield f'  "{name}" [label="{name}\\nmissing", style=dashed, color=red];'
-    for name, needs in sorted(graph.needs.items()):
-        for need in needs:
+    for name, needed in sorted(needs.items()):
+        for need in needed:
             style = " [color=red, constraint=false]" if (name, need) in loops else ""
             yield f'  "{name}" -> "{need}"{style};'
     yield "}"

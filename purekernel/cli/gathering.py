@@ -49,6 +49,30 @@ limit_option = click.option(
     "for each]",
 )
 
+_MIRROR = (
+    click.option(
+        "--mirror",
+        "mirrors",
+        metavar="PLACE",
+        multiple=True,
+        help="A mirror of Tiny Core: a URL or folder that holds 4.x/x86/tcz. Repeatable.  "
+        "[default: the recipe's]",
+    ),
+    click.option(
+        "--core", metavar="VERSION", help="The version of Core.  [default: the recipe's, or 4.x]"
+    ),
+    click.option("--arch", metavar="ARCH", help="x86 or x86_64.  [default: the recipe's, or x86]"),
+    click.option(
+        "--kernel", metavar="RELEASE", help="The release to replace KERNEL in names with."
+    ),
+    click.option(
+        "--recipe",
+        type=PathParameter(),
+        help="The recipe whose mirrors to ask.  [default: purekernel.toml here, if it exists]",
+    ),
+    config_option,
+)
+
 _REQUEST = (
     click.option(
         "--recipe",
@@ -169,6 +193,13 @@ def request_options(command: Command) -> Command:
     for option in reversed(_REQUEST):
         command = option(command)
     return command
+
+
+def mirror_options(command: Command) -> Command:
+    """Add the options of commands that ask mirrors about extensions to ``command``."""
+    for option in reversed(_MIRROR):
+        command = option(command)
+    return store_options(command)
 
 
 def store_options(command: Command) -> Command:

@@ -1,10 +1,10 @@
-"""Do the work of ``purekernel bundle``, ``fetch``, ``lock`` and ``deps``, and of dry runs."""
+"""Do the work of ``purekernel bundle``, ``fetch`` and ``lock``, and of dry runs."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,10 @@ import click
 from attrs import evolve
 
 from purekernel.cli.build_image import take_context
-from purekernel.cli.drawing import draw, draw_graph, draw_plan, graph_as_dot, guides
+from purekernel.cli.drawing import draw, draw_plan, guides
 from purekernel.cli.gathering import REQUEST_OPTIONS
 from purekernel.cli.printer import Printer
 from purekernel.cli.summary import (
-    describe_graph,
     describe_inputs,
     render_text,
     summarize_bundle,
@@ -27,7 +26,6 @@ from purekernel.cli.terminal import StepTimer, choose_progress, megabytes
 from purekernel.encode.releases import installed_releases
 from purekernel.errors import LockError, UsageError
 from purekernel.plan import Plan
-from purekernel.plan.extensions import find_dependencies
 from purekernel.plan.fetch_plan import gather, open_plan_context, sizes_of
 from purekernel.plan.lock import build_lock, changes, write_lock
 from purekernel.plan.locking import make_lock
@@ -36,15 +34,8 @@ from purekernel.razor.bundle import bundle_name
 from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import Recipe
-from purekernel.recipe.request import (
-    COMMAND_LINE,
-    Request,
-    ask_about,
-    join_request,
-    with_password,
-)
+from purekernel.recipe.request import Request, join_request, with_password
 from purekernel.remaster.compose import write_bundle
-from purekernel.repos.tinycore import refuse_missing
 
 STDIN = "-"
 
@@ -113,54 +104,6 @@ def lock_inputs(
         raise LockError(f"{path} is {state}", hint="run 'purekernel lock'")
     if not quiet:
         printer.text(f"{path} {'written' if is_changed else 'up to date'}: {count} files")
-
-
-def show_dependencies(
-    printer: Printer,
-    *,
-    names: Sequence[str],
-    mirrors: tuple[str, ...],
-    core: str | None,
-    arch: str | None,
-    kernel: str | None,
-    recipe: Path | None,
-    config: Path | None,
-    dot: bool,
-    **options: Any,
-) -> None:
-    """Print the dependencies of extensions.
-
-    Raises:
-        DependencyError: no mirror has an extension.
-    """
-    options["no_lock"] = True  # deps shows what the mirrors have now
-    requested = ask_about(
-        recipe, os.environ, config=config, mirrors=mirrors, core=core, arch=arch, kernel=kernel
-    )
-    for warning in requested.warnings:
-        printer.note(warning)
-    progress = choose_progress(quiet=False, verbose=False, json=printer.as_json)
-    with closing(progress):
-        context = take_context(options, progress, printer)
-        with open_plan_context(requested, context) as plan_context, progress.step("asking"):
-            found = find_dependencies(plan_context, names, source=COMMAND_LINE)
-    graph, sizes = found.graph, found.sizes
-    for note in found.notes:
-        printer.note(note)
-    printer.document |= describe_graph(graph, sizes)
-    if dot:
-        printer.text(*graph_as_dot(graph, sizes))
-    else:
-        for tree in draw_graph(graph, graph.roots, sizes):
-            printer.text(*draw(tree, guides()))
-        total = f", {megabytes(sum(sizes.values()))}" if sizes else ""
-        noun = "extension" if len(graph.extensions) == 1 else "extensions"
-        printer.text(f"{len(graph.extensions)} {noun}{total}")
-    refuse_missing(
-        graph,
-        looked_in=found.searched,
-        hint="correct the name, or ask another mirror with --mirror",
-    )
 
 
 def gather_bundle(

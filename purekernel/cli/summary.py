@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from purekernel.encode.releases import installed_releases
 from purekernel.fetch.urls import redact
+from purekernel.formats import extension_info
 from purekernel.tree import Device, Directory, Fifo, File, Socket, Symlink, content_bytes
 
 if TYPE_CHECKING:
@@ -17,8 +18,22 @@ if TYPE_CHECKING:
     from purekernel.host.write import Output
     from purekernel.plan import Plan
     from purekernel.plan.fetch_plan import Gathered
+    from purekernel.plan.lookup import Description, Found, FoundDependents
     from purekernel.remaster.image import Image
     from purekernel.repos.tinycore import ExtensionGraph
+
+# The keys of an extension in JSON that are fields of its .info.
+INFO_KEYS = {
+    "title": extension_info.TITLE,
+    "description": extension_info.DESCRIPTION,
+    "version": extension_info.VERSION,
+    "licence": extension_info.LICENCE,
+    "author": extension_info.AUTHOR,
+    "site": extension_info.SITE,
+    "extension_by": extension_info.PACKAGER,
+    "tags": extension_info.TAGS,
+    "comments": extension_info.COMMENTS,
+}
 
 _COUNTED = {
     File: "files",
@@ -108,6 +123,58 @@ def describe_graph(graph: ExtensionGraph, sizes: Mapping[str, int]) -> dict[str,
         "missing": sorted(missing.name for missing in graph.missing),
         "loops": [list(edge) for edge in graph.loops],
     }
+
+
+def describe_dependents(found: FoundDependents) -> dict[str, object]:
+    """Return the JSON of what depends on extensions."""
+    missing = set(found.missing)
+    return {
+        "roots": list(found.dependents.roots),
+        "extensions": [
+            {"name": name, "bytes": found.sizes.get(name), "needed_by": list(names)}
+            for name, names in sorted(found.dependents.needed_by.items())
+            if name not in missing or names
+        ],
+        "missing": sorted(missing),
+        "loops": [[end, start] for start, end in found.dependents.loops],
+    }
+
+
+def describe_found(found: Found) -> dict[str, object]:
+    """Return the JSON of an extension that a search found."""
+    return {
+        "name": found.name,
+        "bytes": found.size_bytes,
+        "text": found.text or None,
+        "files": list(found.files),
+    }
+
+
+def describe_extension(described: Description) -> dict[str, object]:
+    """Return the JSON of what is known of an extension."""
+    extension, info = described.extension, described.info
+    return {
+        "name": extension.name,
+        "url": redact(extension.file.urls[0]) if extension.file.urls else None,
+        "bytes": described.size_bytes,
+        "md5": extension.file.md5,
+        **{
+            key: (info.value(field) or None) if info is not None else None
+            for key, field in INFO_KEYS.items()
+        },
+        "info": None if info is None else [list(field) for field in info.fields],
+        "needs": list(extension.dependencies),
+        "all_needs": list(described.all_dependencies),
+        "missing": list(described.missing),
+        "total_bytes": described.total_bytes,
+        "needed_by": _list_or_none(described.needed_by),
+        "all_needed_by": _list_or_none(described.all_needed_by),
+        "files": _list_or_none(described.files),
+    }
+
+
+def _list_or_none(values: Iterable[object] | None) -> list[object] | None:
+    return None if values is None else list(values)
 
 
 def summarize_plan(

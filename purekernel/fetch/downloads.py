@@ -31,7 +31,7 @@ from purekernel.fetch.attempts import missing
 from purekernel.fetch.finder import Finder
 from purekernel.fetch.model import Download, DownloadedFile, DownloadPolicy, Stopped
 from purekernel.fetch.store import Store, load_fetched
-from purekernel.fetch.urls import redact
+from purekernel.fetch.urls import is_plain_http, redact
 from purekernel.progress import Progress, Silent, Task
 from purekernel.records import frozen
 from purekernel.threads import Crew
@@ -150,6 +150,7 @@ class Downloads:
         self._crew = Crew(self._policy.parallel)
         self._executor = executor
         self._origins: dict[str, Download] = {}
+        self._unauthenticated: dict[str, None] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -162,6 +163,11 @@ class Downloads:
         self._finder.stop()
         self._crew.dismiss(patience_seconds=_LEAVE_SECONDS)
         self._finder.close()
+
+    @property
+    def unauthenticated(self) -> list[str]:
+        """The URLs of the files fetched so far that nothing authenticates, sorted."""
+        return sorted(self._unauthenticated)
 
     def fetch(self, download: Download) -> DownloadedFile | None:
         """Return the file, or ``None`` if it is optional and no mirror has it.
@@ -360,7 +366,7 @@ class Downloads:
             raise missing(download)
         url, blob = result
         self._origins[blob.sha256] = download
-        return DownloadedFile(
+        fetched = DownloadedFile(
             name=download.name,
             url=redact(url),
             size_bytes=blob.size_bytes,
@@ -368,6 +374,14 @@ class Downloads:
             md5=blob.md5,
             path=blob.path,
         )
+        if is_unauthenticated(download, fetched):
+            self._unauthenticated[fetched.url] = None
+        return fetched
+
+
+def is_unauthenticated(download: Download, file: DownloadedFile) -> bool:
+    """Return whether a file came over plain http, and no strong digest proves it."""
+    return is_plain_http(file.url) and not download.is_pinned
 
 
 def _return_error(

@@ -1,4 +1,4 @@
-"""Copy files from mirrors that are folders of this host into the store."""
+"""Copy files from mirrors that are folders of this host into the store, and list the folders."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,9 @@ from purekernel.fetch.urls import local_path, redact
 from purekernel.host.hints import reason, storing
 from purekernel.host.staging import write_piece
 
+# A whole mirror has about 25,000 files in one folder.
+MAX_NAMES = 1_000_000
+
 
 def look_local(url: str) -> os.stat_result:
     """Return the status of the file at ``url``.
@@ -41,6 +45,18 @@ def look_local(url: str) -> os.stat_result:
         raise _unreadable(error) from None
     _check_kind(status)
     return status
+
+
+def list_local(url: str) -> list[str]:
+    """Return the names in the folder at ``url``, sorted; none if it cannot be read.
+
+    At most :data:`MAX_NAMES` names are read.
+    """
+    try:
+        with os.scandir(_path(url)) as entries:
+            return sorted(entry.name for entry in islice(entries, MAX_NAMES))
+    except (OSError, Fault):  # reported when a file in it is asked for
+        return []
 
 
 def copy_local(store: Store, download: Download, url: str, *, stopped: threading.Event) -> Blob:

@@ -1,4 +1,4 @@
-"""Decode text files that may have a byte order mark or Windows line ends."""
+"""Decode text files that may have a byte order mark, Windows line ends or an old encoding."""
 
 from __future__ import annotations
 
@@ -37,3 +37,20 @@ def decode_text(file: Input, *, most_bytes: int = MOST_BYTES) -> str:
             f"{file.name}, line {line}: the byte 0x{body[error.start]:02x} is not UTF-8",
             hint="save the file as UTF-8",
         ) from None
+
+
+def decode_leniently(data: bytes) -> tuple[str, str]:
+    """Return text in an unknown encoding, and the name of the encoding that was taken for it.
+
+    For files that anyone may have written with any editor, and that are only shown: UTF-8, else
+    UTF-16 with a byte order mark, else Windows-1252, else Latin-1. No byte is dropped.
+    """
+    if data.startswith(UTF_16_MARKS):
+        return data.decode("utf-16", "backslashreplace"), "UTF-16"
+    body = data.removeprefix(UTF_8_MARK)
+    for encoding in ("UTF-8", "Windows-1252"):
+        try:
+            return body.decode(encoding), encoding
+        except UnicodeDecodeError:
+            continue
+    return body.decode("latin-1"), "Latin-1"

@@ -1,21 +1,23 @@
 """Read and write the text files of a Tiny Core repository.
 
-Each extension ``NAME.tcz`` has the files ``.md5.txt``, ``.dep``, ``.info`` and ``.list``. Three
-index files combine these for all extensions. All are plain text, and may contain stray blanks,
-blank lines, a byte order mark and carriage returns from text editors, and comments that begin with
-``#``.
+Each extension ``NAME.tcz`` has the files ``.md5.txt``, ``.dep``, ``.info`` and ``.list``. Indexes
+combine these for all extensions. All are plain text, and may contain stray blanks, blank lines, a
+byte order mark and carriage returns from text editors, and comments that begin with ``#``. The
+``.info`` files are read by :mod:`purekernel.formats.extension_info`.
 
-Source: tce-load, tce-update and tce-ab of Tiny Core, which read these files.
+Source: tce-load, tce-update, tce-size, search.sh, provides.sh and depends-on.sh of Tiny Core, which
+read these files.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from io import BytesIO
 
 from purekernel.errors import FormatError, PurekernelError
 from purekernel.formats.debian.names import CHOICE
-from purekernel.formats.text import UTF_8_MARK, UTF_16_MARKS
+from purekernel.formats.text import UTF_8_MARK, UTF_16_MARKS, decode_leniently
 from purekernel.input import Input
 from purekernel.tree import Buffer, display
 
@@ -144,6 +146,84 @@ def parse_dependency_index(file: Input) -> dict[str, tuple[str, ...]]:
     return {name: tuple(dependencies) for name, dependencies in records.items()}
 
 
+def parse_name_index(file: Input) -> tuple[str, ...]:
+    """Return the names in ``info.lst``, one a line.
+
+    Raises:
+        FormatError: a line is not an extension name, or there are too many.
+    """
+    names = (_name(line, file, number) for number, line in _index_lines(file))
+    return tuple(dict.fromkeys(names))
+
+
+def parse_tag_index(file: Input) -> dict[str, str]:
+    """Return the text of each extension in ``tags.db``: tags, or a description.
+
+    A line has a name, blanks, and free text. Lines that do not begin with a name are ignored with
+    a note.
+
+    Raises:
+        FormatError: there are too many extensions.
+    """
+    tags: dict[str, list[str]] = {}
+    ignored = 0
+    for _number, raw in _raw_lines(file):
+        word, *rest = raw.split(maxsplit=1) or [b"#"]
+        if word.startswith(b"#"):
+            continue
+        name = _name_or_none(word)
+        if name is None:
+            ignored += 1
+            continue
+        tags.setdefault(name, []).extend(decode_leniently(b"".join(rest))[0].split())
+        if len(tags) > MAX_EXTENSIONS:
+            raise _too_many(file)
+    _note_ignored(file, ignored)
+    return {name: " ".join(words) for name, words in tags.items()}
+
+
+def read_provided(file: Input) -> Iterator[tuple[str, bytes]]:
+    """Yield each extension and each path in it, from ``provides.db``.
+
+    Blank lines separate records. The first line of a record is the extension, the others are the
+    paths of its files, without a slash at the start. A record that does not begin with a name is
+    ignored with a note.
+
+    Raises:
+        FormatError: there are too many extensions.
+    """
+    name: str | None = None
+    is_record, ignored, count = False, 0, 0
+    for raw in BytesIO(file.data):
+        line = raw.rstrip(b"\r\n")
+        if not line.strip():
+            is_record = False
+        elif not is_record:
+            is_record = True
+            count += 1
+            if count > MAX_EXTENSIONS:
+                raise _too_many(file)
+            name = _name_or_none(line.removeprefix(UTF_8_MARK).strip())
+            ignored += name is None
+        elif name is not None:
+            yield name, plain_path(line)
+    _note_ignored(file, ignored)
+
+
+def parse_listing(file: Input) -> tuple[bytes, ...]:
+    """Return the paths in a ``.list`` file, without a slash at the start, in order."""
+    return tuple(
+        plain_path(line)
+        for raw in BytesIO(file.data)
+        if (line := raw.rstrip(b"\r\n").removeprefix(UTF_8_MARK)).strip()
+    )
+
+
+def plain_path(path: bytes) -> bytes:
+    """Return a path without ``./`` and slashes at its start."""
+    return path.removeprefix(b"./").lstrip(b"/")
+
+
 def is_plain(data: Buffer) -> bool:
     """Return whether Tiny Core's own programs read a ``.dep`` file as purekernel does.
 
@@ -166,21 +246,6 @@ def build_md5(digest: str, name: str) -> bytes:
         name: the file name of the extension, with ``.tcz``.
     """
     return f"{digest}  {name}\n".encode()
-
-
-def build_info(fields: Mapping[str, str]) -> bytes:
-    """Return an ``.info`` file: one field a line, in two columns as in Tiny Core.
-
-    Args:
-        fields: names and values, in order. Further lines of a value continue in its column.
-    """
-    lines = []
-    for name, value in fields.items():
-        first, *rest = value.split("\n")
-        lines.append(f"{name + ':':<16}{first}".rstrip())
-        lines += [f"{'':<16}{line}".rstrip() for line in rest]
-    # Text from a package may have bytes that are not UTF-8.
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
 
 
 def _index_lines(file: Input) -> Iterator[tuple[int, bytes]]:
@@ -250,10 +315,27 @@ def _describe(text: str) -> str:
 
 
 def _name(word: bytes, file: Input, number: int) -> str:
+    name = _name_or_none(word)
+    if name is None:
+        raise file.fail_at_line(number, "an extension name", display(word))
+    return name
+
+
+def _name_or_none(word: bytes) -> str | None:
     try:
         return parse_extension_name(word.decode("utf-8", "backslashreplace"))
     except PurekernelError:
-        raise file.fail_at_line(number, "an extension name", display(word)) from None
+        return None
+
+
+def _note_ignored(file: Input, count: int) -> None:
+    if count:
+        lines = (
+            "1 entry names no extension and is"
+            if count == 1
+            else (f"{count} entries name no extension and are")
+        )
+        file.note(f"{lines} ignored")
 
 
 def _too_many(file: Input) -> FormatError:

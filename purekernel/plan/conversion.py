@@ -13,7 +13,8 @@ from purekernel.encode.squashfs import SquashfsCompression, make_codec
 from purekernel.formats import squashfs
 from purekernel.formats.debian.control import PackageRecord
 from purekernel.formats.debian.package import POSTINST, DebianPackage, parse_deb
-from purekernel.formats.tinycore import TCZ, build_dependencies, build_info, build_md5
+from purekernel.formats.extension_info import build_info
+from purekernel.formats.tinycore import TCZ, build_dependencies, build_md5
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.repos.tinycore import DEPENDENCIES, INFO, LISTING, MD5, Extension
 from purekernel.rootfs.debian import ConversionOptions, convert_tree, listing, wanted_programs

@@ -12,25 +12,24 @@ from purekernel.errors import (
     FormatError,
     LockError,
     PurekernelError,
-    raise_all,
 )
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import join_url, redact
 from purekernel.formats.bzimage import kernel_release
-from purekernel.formats.tinycore import DEB, TCZ, parse_extension_name
+from purekernel.formats.tinycore import DEB, TCZ
 from purekernel.plan.locked import FirstOf, KnownExtensions, LockedExtensions
 from purekernel.plan.plan import ExtensionPlan, PackagePlan, PlanContext, is_package, package_name
 from purekernel.recipe import defaults
 from purekernel.recipe.conventions import Conventions
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import Cut, Named
-from purekernel.records import frozen
 from purekernel.repos.tinycore import (
     KERNEL,
     Extension,
     ExtensionGraph,
     ExtensionMirror,
     ExtensionRepository,
+    did_you_mean,
     refuse_missing,
     resolve_extensions,
     resolve_kernel,
@@ -95,9 +94,9 @@ def plan_extensions(
         kernel = context.lock.kernel
     with context.asking("extensions" if context.recipe.mirrors.extensions else "tinycore"):
         graph, kernel = _resolve(context, repository, listed, kernel, base)
-        cut_from = _cut_from(context, repository, cuts, kernel, errors)
+        cut_from = _cut_from(context, repository, cuts, kernel, errors, live=live)
     places = {resolve_kernel(item.name, kernel): item.place for item in listed}
-    _note_missing(context, graph, places, errors)
+    _note_missing(context, graph, places, errors, live)
     disputable = bool(graph.missing)
     if flavour is Flavour.PROD and not context.all_flavours:
         openssh_errors = _brings_openssh(graph, (*builtin, *merged, *mirror), kernel)
@@ -127,62 +126,6 @@ def plan_extensions(
             if item.name in context.recipe.extensions.skip
         },
         notes=(*live.notes, *packages.notes),
-    )
-
-
-@frozen(kw_only=True)
-class Dependencies:
-    """The dependencies of extensions on the mirrors.
-
-    Attributes:
-        graph: the extensions. It records missing ones.
-        sizes: sizes in bytes, by name; without extensions of unknown size.
-        searched: URLs or paths of the folders that were searched.
-        notes: notes for the user, one line each.
-    """
-
-    graph: ExtensionGraph
-    sizes: Mapping[str, int]
-    searched: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def find_dependencies(context: PlanContext, names: Sequence[str], *, source: str) -> Dependencies:
-    """Return the dependencies of extensions on the mirrors. The lock file is not used.
-
-    Args:
-        context: the mirrors, and the recipe's release of Core.
-        names: names of extensions, with or without ``.tcz``.
-        source: where the names come from, for messages.
-
-    Raises:
-        FormatError: a name is not a valid extension name.
-        CombinedError: several are not.
-        DownloadError: the mirrors cannot be reached.
-    """
-    file_names: list[str] = []
-    errors: list[PurekernelError] = []
-    for name in names:
-        try:
-            file_names.append(parse_extension_name(name, source=source))
-        except PurekernelError as error:
-            errors.append(error)
-    raise_all(errors)
-    recipe = context.recipe
-    folders = context.searched(context.extension_folders)
-    mirror = ExtensionMirror(folders, context.downloads)
-    with context.asking("extensions" if recipe.mirrors.extensions else "tinycore"):
-        graph = resolve_extensions(
-            file_names, mirror, kernel=recipe.core.kernel, skip=recipe.extensions.skip
-        )
-    packages = {name: extension.file for name, extension in graph.extensions.items()}
-    sizes = context.downloads.sizes(packages.values())
-    known = ((name, sizes[package]) for name, package in packages.items())
-    return Dependencies(
-        graph=graph,
-        sizes={name: size for name, size in known if size is not None},
-        searched=folders,
-        notes=mirror.notes,
     )
 
 
@@ -291,20 +234,24 @@ def _cut_from(
     cuts: Iterable[Cut],
     kernel: str | None,
     errors: list[PurekernelError],
+    *,
+    live: ExtensionMirror,
 ) -> dict[str, Extension[Download]]:
     named = {resolve_kernel(cut.extension.name, kernel): cut.extension for cut in cuts}
     found = repository.describe(list(named))
-    for (name, listed), extension in zip(named.items(), found, strict=True):
-        if extension is None:
-            errors.append(
-                _not_locked(name, (name,))
-                if context.bound_by_lock
-                else DependencyError.of_missing(
-                    name,
-                    place=listed.place,
-                    hint="correct the name, or cut files from another extension",
-                )
+    missing = [name for name, one in zip(named, found, strict=True) if one is None]
+    similar = {} if context.bound_by_lock else live.suggest(missing)
+    for name in missing:
+        question = did_you_mean(similar.get(name, ()))
+        errors.append(
+            _not_locked(name, (name,))
+            if context.bound_by_lock
+            else DependencyError.of_missing(
+                name,
+                place=named[name].place,
+                hint=f"{question} correct the name, or cut files from another extension".lstrip(),
             )
+        )
     return {extension.name: extension for extension in found if extension is not None}
 
 
@@ -313,6 +260,7 @@ def _note_missing(
     graph: ExtensionGraph,
     places: Mapping[str, str],
     errors: list[PurekernelError],
+    live: ExtensionMirror,
 ) -> None:
     if context.bound_by_lock:
         errors += [_not_locked(missing.name, missing.chain) for missing in graph.missing]
@@ -320,7 +268,11 @@ def _note_missing(
     try:
         folders = context.extension_folders
         refuse_missing(
-            graph, places, looked_in=context.searched(folders), hint=context.http_hint(folders)
+            graph,
+            places,
+            looked_in=context.searched(folders),
+            hint=context.http_hint(folders),
+            similar=live.suggest(missing.name for missing in graph.missing),
         )
     except PurekernelError as error:
         errors.append(error)

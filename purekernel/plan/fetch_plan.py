@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,9 @@ from purekernel.errors import (
     raise_all,
 )
 from purekernel.fetch.attempts import missing
-from purekernel.fetch.downloads import DownloadPolicy, Downloads
+from purekernel.fetch.downloads import DownloadPolicy, Downloads, is_unauthenticated
 from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.fetch.store import Store
-from purekernel.fetch.urls import is_plain_http
 from purekernel.formats import squashfs
 from purekernel.formats.tinycore import (
     build_dependencies,
@@ -318,7 +317,7 @@ def _gather(context: PlanContext, *, complete: bool, progress: Progress) -> Gath
             fetched=dict(zip(downloads, files, strict=True)),
         )
         raise_all(_contradictions(gathered, locked=context.bound_by_lock))
-        notes = (*plan.notes, *_unauthenticated(gathered.fetched))
+        notes = (*plan.notes, *unauthenticated_notes(_unauthenticated(gathered.fetched)))
         gathered = evolve(gathered, plan=evolve(plan, notes=notes))
     except (DownloadError, CombinedError) as error:
         if plan.extensions.from_indexes and _may_be_index_fault(error):
@@ -330,19 +329,26 @@ def _gather(context: PlanContext, *, complete: bool, progress: Progress) -> Gath
     return gathered
 
 
-def _unauthenticated(fetched: Mapping[Download, DownloadedFile | None]) -> list[str]:
-    """Return a note if nothing shows that files come from those who made them."""
-    urls = [
-        file.url
-        for download, file in fetched.items()
-        if file is not None and is_plain_http(file.url) and not download.is_pinned
-    ]
+def unauthenticated_notes(urls: Sequence[str]) -> list[str]:
+    """Return a note if nothing shows that files come from those who made them.
+
+    Args:
+        urls: the URLs of files that came over plain http, and that no strong digest proves.
+    """
     if not urls:
         return []
     count = "1 file is" if len(urls) == 1 else f"{len(urls)} files are"
     example = f"{urls[0]}{', …' if len(urls) > 1 else ''}"
     lacks = "no signature, and no SHA-256 in a recipe or a lock file"
     return [f"{count} unauthenticated: fetched over plain http, with {lacks} ({example})"]
+
+
+def _unauthenticated(fetched: Mapping[Download, DownloadedFile | None]) -> list[str]:
+    return [
+        file.url
+        for download, file in fetched.items()
+        if file is not None and is_unauthenticated(download, file)
+    ]
 
 
 def _name_missing(

@@ -15,6 +15,7 @@ import click
 import pytest
 
 from fixtures.core import make_core_tree
+from fixtures.repository import TCZ, make_extension
 from purekernel.cli import app, main
 from purekernel.cli.terminal import escaped
 from purekernel.formats.cpio import build_cpio
@@ -108,6 +109,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (top / "tool.deb").write_bytes(
         debs.deb(debs.control(fields={"Depends": "a\x1b[2J"}), scripts={"postinst": b"#!/bin/sh\n"})
     )
+    beside = {
+        "bad.tcz": make_extension("bad.tcz"),
+        "bad.tcz.info": b"Description: " + HOSTILE_BYTES + b"\n" + HOSTILE_BYTES + b": x\n",
+        "bad.tcz.list": b"usr/" + HOSTILE_BYTES.replace(b"\n", b"") + b"/a\n",
+        "tags.db.gz": gzip.compress(b"bad.tcz " + HOSTILE_BYTES),
+    }
+    for name, content in beside.items():
+        (top / "mirror" / TCZ / name).write_bytes(content)
     overlay = top / "overlay"
     overlay.mkdir()
     (overlay / ".mtree").write_bytes(b"#mtree\n./a type=file contents=" + b"h\\033[2J\n")
@@ -129,9 +138,11 @@ COMMANDS: dict[str, list[str]] = {
     "cache clear": ["cache clear --cache-dir {}"],
     "deps": ["deps h\x1b[2J.tcz --mirror {}/mirror", "deps --dot h\x1b[2J.tcz --mirror {}/mirror"],
     "fetch": ["fetch --recipe {}/purekernel.toml --offline -v"],
+    "info": ["info --files bad --mirror {}/mirror", "info h\x1b[2J --mirror {}/mirror"],
     "init": ["init {}/new"],
     "lock": ["lock --recipe {}/purekernel.toml"],
     "schema": ["schema"],
+    "search": ["search bad --mirror {}/mirror", "search --file a* --mirror {}/mirror"],
     "tool advdef": ["tool advdef -z {}/h*.gz"],
     "tool deb2tcz": ["tool deb2tcz {}/tool.deb"],
     "tool depmod": ["tool depmod -n -b {}/root", "tool depmod -b {}/root -w"],

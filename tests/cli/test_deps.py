@@ -77,7 +77,7 @@ def test_long_chain_is_drawn_50_levels_deep() -> None:
     names = [f"e{number}.tcz" for number in range(10_000)]
     needs = {name: (need,) for name, need in pairwise(names)}
     graph = ExtensionGraph(roots=(names[0],), extensions={}, needs=needs)
-    (tree,) = draw_graph(graph, graph.roots, {})
+    (tree,) = draw_graph(graph.roots, graph.needs, {})
     depth = 0
     while tree.below:
         (tree,), depth = tree.below, depth + 1
@@ -89,7 +89,7 @@ def test_long_chain_is_drawn_50_levels_deep() -> None:
 def test_tree_of_a_complete_graph_has_one_short_line_for_each_edge() -> None:
     names = [f"e{number}.tcz" for number in range(200)]
     graph = ExtensionGraph(roots=(names[0],), extensions={}, needs=dict.fromkeys(names, names))
-    lines = [line for tree in draw_graph(graph, graph.roots, {}) for line in draw(tree)]
+    lines = [line for tree in draw_graph(graph.roots, graph.needs, {}) for line in draw(tree)]
     assert len(lines) == 200 * 200 + 1
     assert max(map(len, lines)) < 4 * MAX_DEPTH + 40
 

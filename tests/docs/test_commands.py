@@ -68,6 +68,9 @@ RESULTS = {
 # Extra arguments for commands in running text: the workshop's project has no tag.
 ALSO = {"purekernel build": ["--iso-version", "0.9.0.1"]}
 
+# What stands for the names of arguments in running text.
+EXAMPLES = {"NAME": "bash.tcz", "WORD": "bash"}
+
 # Complete commands in running text that cannot run in the workshop.
 NOT_RUN = {
     "purekernel lock --update lshw.deb": "needs an archive of Debian",
@@ -339,12 +342,12 @@ def test_inline_command_runs(
     (workshop.project / "builtin.lst").write_text("bash.tcz\n", encoding="utf-8")
     (workshop.project / "mirror.lst").write_text("nano.tcz\n", encoding="utf-8")
     shutil.copytree(workshop.project, tmp_path / "Razor-Microkernel")
-    command, *options = ["bash.tcz" if word == "NAME" else word for word in words[1:]]
+    command, *options = [EXAMPLES.get(word, word) for word in words[1:]]
     if "--check" in options:
         assert workshop.run("lock") == 0
     if command in ("cache", "init", "schema") or command.startswith("-"):
         status = main([command, *options])
-    elif command == "deps":
+    elif command in ("deps", "info", "search"):
         status = main([command, *options, "--mirror", str(workshop.mirror)])
     else:
         # Use settings that name the local mirrors.

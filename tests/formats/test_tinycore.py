@@ -12,16 +12,19 @@ from purekernel.formats import tinycore
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.tinycore import (
     build_dependencies,
-    build_info,
     build_md5,
     is_plain,
     parse_dependencies,
     parse_dependency_index,
+    parse_listing,
     parse_md5,
     parse_md5_index,
+    parse_name_index,
     parse_size_index,
+    parse_tag_index,
+    read_provided,
 )
-from purekernel.input import Input
+from purekernel.input import Input, Limits
 from tests.shared import mirror
 
 DIGEST = "0123456789abcdef" * 2
@@ -213,9 +216,52 @@ def test_indexes_of_the_shared_mirror_match_its_files() -> None:
         assert parse_dependencies(Input(data, name=dep_file.name)) == needs.get(path.name, ())
 
 
-def test_md5_and_info_files_are_built() -> None:
+def test_md5_file_is_built() -> None:
     digest = "0123456789abcdef" * 2
     assert parse_md5(Input(build_md5(digest, "a.tcz"), name="x")) == digest
-    assert build_info({"Title": "a.tcz", "Comments": "one\n\ntwo", "Original-site": ""}) == (
-        b"Title:          a.tcz\nComments:       one\n\n                two\nOriginal-site:\n"
+
+
+def test_tag_index_gives_the_text_after_each_name() -> None:
+    notes: list[str] = []
+    data = b"# made by hand\nvim.tcz\t\t an  editor \nmono C# a.tcz\n-x y\n\nvim.tcz vi\nb.tcz\r\n"
+    file = Input(data, name="tags.db", limits=Limits(report=notes.append))
+    assert parse_tag_index(file) == {"vim.tcz": "an editor vi", "mono.tcz": "C# a.tcz", "b.tcz": ""}
+    assert notes == ["tags.db: 1 entry names no extension and is ignored"]
+
+
+def test_tags_in_an_old_encoding_are_read() -> None:
+    assert parse_tag_index(Input(b"a.tcz caf\xe9", name="x")) == {"a.tcz": "café"}
+
+
+def test_name_index_gives_names_without_duplicates() -> None:
+    assert parse_name_index(Input(b"b.tcz\na.tcz\n\nb.tcz\n", name="x")) == ("b.tcz", "a.tcz")
+    with pytest.raises(FormatError, match="line 1"):
+        parse_name_index(Input(b"<html>", name="x"))
+
+
+def test_provides_index_gives_each_path_with_its_extension() -> None:
+    notes: list[str] = []
+    data = b"\na.tcz\r\n/usr/bin/a #1\r\n./usr/lib/\xff\n \n\nusr/x\nusr/y\n\nb.tcz\n\nc.tcz\nusr/c"
+    file = Input(data, name="provides.db", limits=Limits(report=notes.append))
+    assert list(read_provided(file)) == [
+        ("a.tcz", b"usr/bin/a #1"),
+        ("a.tcz", b"usr/lib/\xff"),
+        ("c.tcz", b"usr/c"),
+    ]
+    assert notes == ["provides.db: 1 entry names no extension and is ignored"]
+
+
+def test_too_many_extensions_in_an_index_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tinycore, "MAX_EXTENSIONS", 2)
+    for read in (parse_tag_index, parse_name_index, lambda file: list(read_provided(file))):
+        read(Input(b"a.tcz\n\nb.tcz", name="x"))
+        with pytest.raises(FormatError, match="at most 2 extensions"):
+            read(Input(b"a.tcz\n\nb.tcz\n\nc.tcz", name="x"))
+
+
+def test_listing_gives_paths_without_a_slash_at_the_start() -> None:
+    assert parse_listing(Input(b"/usr/b\n./usr/a b\r\n\nc", name="x")) == (
+        b"usr/b",
+        b"usr/a b",
+        b"c",
     )

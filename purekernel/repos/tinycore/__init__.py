@@ -1,5 +1,6 @@
 """Look up releases and extensions of Tiny Core, and resolve dependencies of extensions."""
 
+from purekernel.repos.tinycore.catalog import Catalog, Dependents, Files, Listed
 from purekernel.repos.tinycore.extension import (
     COMPANIONS,
     DEPENDENCIES,
@@ -10,7 +11,9 @@ from purekernel.repos.tinycore.extension import (
     MD5,
     Extension,
     ExtensionRepository,
+    did_you_mean,
     resolve_kernel,
+    similar_names,
 )
 from purekernel.repos.tinycore.graph import (
     ExtensionGraph,
@@ -29,13 +32,19 @@ __all__ = [
     "KERNEL",
     "LISTING",
     "MD5",
+    "Catalog",
     "CoreRelease",
+    "Dependents",
     "Extension",
     "ExtensionGraph",
     "ExtensionMirror",
     "ExtensionRepository",
+    "Files",
+    "Listed",
     "MissingExtension",
+    "did_you_mean",
     "refuse_missing",
     "resolve_extensions",
     "resolve_kernel",
+    "similar_names",
 ]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from attrs import evolve, field
 
 from purekernel.fetch.model import Download
 from purekernel.formats.debian.control import PackageRecord
+from purekernel.formats.tinycore import TCZ
 from purekernel.records import frozen
+from purekernel.similar import find_similar
 
 # Suffixes of the files beside an extension.
 MD5, DEPENDENCIES, INFO, LISTING = ".md5.txt", ".dep", ".info", ".list"
@@ -20,6 +23,9 @@ IMPORT_SCRIPT = ".deb2tcz"
 
 # In lists and .dep files, KERNEL stands for the release of the running kernel.
 KERNEL = "-KERNEL.tcz"
+
+# How many similar names a message suggests, and how similar they must be, from 0 to 1.
+MOST_SIMILAR, CLOSENESS = 3, 0.65
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -72,3 +78,27 @@ def resolve_kernel(name: str, kernel: str | None) -> str:
     if kernel is None or not name.endswith(KERNEL):
         return name
     return f"{name.removesuffix(KERNEL)}-{kernel}.tcz"
+
+
+def similar_names(wanted: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of extensions that a user who wrote ``wanted`` may have meant, best first.
+
+    Case and ``.tcz`` do not matter. Names that begin with ``wanted``, such as ``openssl-1.1.1.tcz``
+    for ``openssl``, come first.
+    """
+    stem = wanted.removesuffix(TCZ).lower()
+    stems = {name.removesuffix(TCZ).lower(): name for name in sorted(known) if name != wanted}
+    longer = [name for name in stems if re.match(rf"{re.escape(stem)}(?![a-z])", name)]
+    # A version comes before a part such as -dev.
+    versions = re.compile(rf"{re.escape(stem)}[-_.]?[0-9]")
+    longer.sort(key=lambda name: (versions.match(name) is None, len(name), name))
+    close = find_similar(stem, stems, most=MOST_SIMILAR, closeness=CLOSENESS)
+    ordered = dict.fromkeys((*longer[: MOST_SIMILAR - 1], *close, *longer))
+    return tuple(stems[name] for name in ordered)[:MOST_SIMILAR]
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """Return ``did you mean a.tcz or b.tcz?``; empty without names."""
+    *first, last = names or [""]
+    choice = f"{', '.join(first)} or {last}" if first else last
+    return f"did you mean {choice}?" if choice else ""

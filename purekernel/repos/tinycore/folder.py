@@ -1,4 +1,4 @@
-"""Look up extensions in one folder, by its three indexes or file by file."""
+"""Look up extensions in one folder, by its indexes or file by file."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Protocol, TypeVar
 from attrs import evolve, field
 
 from purekernel.errors import DownloadError, FormatError
+from purekernel.fetch.file_mirror import list_local
 from purekernel.fetch.model import MIB, Download, DownloadedFile, Fetcher
-from purekernel.fetch.urls import join_url
+from purekernel.fetch.urls import is_local, join_url
 from purekernel.formats.detect import FileKind
 from purekernel.formats.gzip import parse_gzip
 from purekernel.formats.tinycore import (
+    TCZ,
+    is_extension_name,
     parse_dependency_index,
     parse_md5,
     parse_md5_index,
@@ -27,9 +30,17 @@ T = TypeVar("T")
 DEPENDENCY_INDEX, MD5_INDEX, SIZE_INDEX = "dep.db.gz", "md5.db.gz", "sizelist.gz"
 INDEXES = (DEPENDENCY_INDEX, MD5_INDEX, SIZE_INDEX)
 
+# Indexes that only searches need.
+TAG_INDEX, NAME_INDEX = "tags.db.gz", "info.lst.gz"
+PROVIDES_INDEX, PLAIN_PROVIDES_INDEX = "provides.db.gz", "provides.db"
+
 # Tiny Core's indexes have less than 100 KB, and decompress to four times that.
 INDEX_LIMITS = Limits(unpacked_bytes=64 * MIB)
 MOST_INDEX_BYTES = 16 * MIB
+
+# The list of all files of all extensions has about 30 MB, and 4 MB compressed.
+PROVIDES_LIMITS = Limits(unpacked_bytes=512 * MIB)
+MOST_PROVIDES_BYTES = 256 * MIB
 
 # Size limits of the files beside an extension. The .list of kernel sources has 40,000 lines.
 MOST_COMPANION_BYTES = {MD5: 4096, DEPENDENCIES: MIB, INFO: MIB, LISTING: 64 * MIB}
@@ -49,11 +60,23 @@ class ExtensionFetcher(Fetcher, Protocol):
 
 @frozen(kw_only=True)
 class Indexes:
-    """The three indexes of a folder; ``None`` for a missing index."""
+    """The three indexes of a folder.
+
+    Attributes:
+        dependencies: direct dependencies by name; ``None`` for a missing or damaged index.
+        digests: MD5 by name, in hexadecimal; likewise.
+        sizes: sizes by name, in bytes.
+        damaged: what is wrong with damaged indexes, one line each.
+    """
 
     dependencies: Mapping[str, tuple[str, ...]] | None = None
     digests: Mapping[str, str] | None = None
     sizes: Mapping[str, int] = field(factory=dict)
+    damaged: tuple[str, ...] = field(default=(), eq=False)
+
+    def names(self) -> frozenset[str]:
+        """Return the names of all extensions in the indexes."""
+        return frozenset((*(self.digests or ()), *self.sizes, *(self.dependencies or ())))
 
 
 class ExtensionFolder:
@@ -72,28 +95,53 @@ class ExtensionFolder:
         """Return the URL or path of a file in the folder."""
         return join_url(self.place, name)
 
+    def listed_names(self) -> frozenset[str]:
+        """Return the extensions that are files of the folder; none unless it is on this host."""
+        if not is_local(self.place):
+            return frozenset()
+        return frozenset(
+            name
+            for name in list_local(self.place)
+            if name.endswith(TCZ) and is_extension_name(name)
+        )
+
+    def index_file(self, name: str, *, attempts: int | None = None) -> Download:
+        """Return the download of an index, with at most ``attempts`` attempts."""
+        is_provides = name in (PROVIDES_INDEX, PLAIN_PROVIDES_INDEX)
+        return Download(
+            name=name,
+            urls=(self.url(name),),
+            kind=FileKind.GZIP if name.endswith(".gz") else FileKind.TEXT,
+            optional=True,
+            most_bytes=MOST_PROVIDES_BYTES if is_provides else MOST_INDEX_BYTES,
+            attempts=attempts,
+        )
+
     def index_files(self, *, attempts: int | None) -> list[Download]:
         """Return the downloads of the three indexes, with at most ``attempts`` attempts each."""
-        return [
-            Download(
-                name=name,
-                urls=(self.url(name),),
-                kind=FileKind.GZIP,
-                optional=True,
-                most_bytes=MOST_INDEX_BYTES,
-                attempts=attempts,
-            )
-            for name in INDEXES
-        ]
+        return [self.index_file(name, attempts=attempts) for name in INDEXES]
 
     def read_indexes(self, fetched: Iterable[DownloadedFile | None]) -> Indexes:
         """Parse the three indexes that were fetched for :meth:`index_files`."""
         needs, digests, sizes = fetched
+        damaged: list[str] = []
         return Indexes(
-            dependencies=self._parse(needs, parse_dependency_index),
-            digests=self._parse(digests, parse_md5_index),
-            sizes=self._parse(sizes, parse_size_index) or {},
+            dependencies=self._parse(needs, parse_dependency_index, damaged),
+            digests=self._parse(digests, parse_md5_index, damaged),
+            sizes=self._parse(sizes, parse_size_index, damaged) or {},
+            damaged=tuple(damaged),
         )
+
+    def read_index(self, fetched: DownloadedFile, limits: Limits = INDEX_LIMITS) -> Input:
+        """Return the unpacked content of an index.
+
+        Raises:
+            FormatError: the index is damaged, or exceeds ``limits``.
+        """
+        file = Input(self._downloads.load(fetched), name=fetched.url, limits=limits)
+        if not fetched.name.endswith(".gz"):
+            return file
+        return file.unpacked(parse_gzip(file))
 
     def look(
         self, names: list[str], *, attempts: int | None
@@ -136,15 +184,16 @@ class ExtensionFolder:
                 found[name] = None
         return found
 
-    def _parse(self, fetched: DownloadedFile | None, parse: Callable[[Input], T]) -> T | None:
+    def _parse(
+        self, fetched: DownloadedFile | None, parse: Callable[[Input], T], damaged: list[str]
+    ) -> T | None:
         if fetched is None:
             return None
-        packed = self._downloads.load(fetched)
         try:
-            file = Input(packed, name=fetched.url, limits=INDEX_LIMITS)
-            return parse(file.unpacked(parse_gzip(file)))
-        except FormatError:
+            return parse(self.read_index(fetched))
+        except FormatError as error:
             # A damaged line must not make the mirror unusable: the files have the same information.
+            damaged.append(error.message)
             return None
 
 

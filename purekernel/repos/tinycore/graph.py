@@ -20,6 +20,7 @@ from purekernel.repos.tinycore.extension import (
     KERNEL,
     Extension,
     ExtensionRepository,
+    did_you_mean,
     resolve_kernel,
 )
 
@@ -149,7 +150,7 @@ def resolve_extensions(
         needs=needs,
         skipped=frozenset(skipped),
         missing=tuple(missing),
-        loops=_loops(listed, needs),
+        loops=find_loops(listed, needs),
     )
 
 
@@ -159,6 +160,7 @@ def refuse_missing(
     *,
     looked_in: Iterable[str] = (),
     hint: str = "",
+    similar: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Raise an error if extensions are missing; all of them are reported.
 
@@ -169,6 +171,7 @@ def refuse_missing(
         places: file and line of each root, such as ``builtin.lst, line 3``.
         looked_in: the folders that were searched.
         hint: what to do; by default, to leave the name out.
+        similar: similar names, by missing name; see :meth:`ExtensionMirror.suggest`.
 
     Raises:
         DependencyError: an extension is missing.
@@ -192,10 +195,10 @@ def refuse_missing(
                 f"leave it out with --skip {missing.name} (in a recipe: skip under [extensions]) "
                 "if the others work without it"
             )
+        question = did_you_mean((similar or {}).get(missing.name, ()))
+        full = f"{question} {looked}{advice}".lstrip()
         errors.append(
-            DependencyError.of_missing(
-                missing.name, place=place, chain=missing.chain, hint=looked + advice
-            )
+            DependencyError.of_missing(missing.name, place=place, chain=missing.chain, hint=full)
         )
     raise_all(errors)
 
@@ -230,7 +233,7 @@ def _too_many(parent: str | None, extensions: Mapping[str, Extension[Download]])
     )
 
 
-def _loops(
+def find_loops(
     roots: Iterable[str], needs: Mapping[str, tuple[str, ...]]
 ) -> tuple[tuple[str, str], ...]:
     """Return the edges that close cycles."""

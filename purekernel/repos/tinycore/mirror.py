@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from attrs import evolve
 
-from purekernel.errors import CombinedError, DownloadError, raise_all
+from purekernel.errors import CombinedError, DownloadError, PurekernelError, raise_all
 from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.fetch.urls import redact
 from purekernel.formats.tinycore import parse_dependencies
 from purekernel.input import Input
 from purekernel.records import frozen
-from purekernel.repos.tinycore.extension import DEPENDENCIES, INFO, LISTING, MD5, Extension
+from purekernel.repos.tinycore.extension import (
+    DEPENDENCIES,
+    INFO,
+    LISTING,
+    MD5,
+    Extension,
+    similar_names,
+)
 from purekernel.repos.tinycore.folder import (
     ExtensionFetcher,
     ExtensionFolder,
@@ -20,6 +28,9 @@ from purekernel.repos.tinycore.folder import (
     companion_download,
     extension_download,
 )
+
+# Comparing one name with an index takes 20 ms. If more are missing, the mirror is wrong.
+MOST_SUGGESTED = 10
 
 
 @frozen(kw_only=True)
@@ -74,11 +85,6 @@ class ExtensionMirror:
     @property
     def notes(self) -> tuple[str, ...]:
         """Warnings about skipped folders and the reason, one line each."""
-        skipped = [
-            f"the mirror {redact(folder.place)} was skipped, and the other mirrors were used "
-            f"instead: {error}"
-            for folder, error in self._failed.items()
-        ]
         empty = [
             f"the mirror {redact(folder.place)} has no index and none of the extensions: check its "
             "URL or path"
@@ -87,7 +93,16 @@ class ExtensionMirror:
             and indexes in (Indexes(), None)
             and folder not in self._failed
         ]
-        return tuple(skipped + (empty if len(self._folders) > 1 else []))
+        return (*self.skipped, *(empty if len(self._folders) > 1 else []))
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Warnings about folders that did not answer, one line each."""
+        return tuple(
+            f"the mirror {redact(folder.place)} was skipped, and the other mirrors were used "
+            f"instead: {error}"
+            for folder, error in self._failed.items()
+        )
 
     @property
     def went_by_indexes(self) -> bool:
@@ -107,6 +122,44 @@ class ExtensionMirror:
         if new:
             self._known.update(zip(new, self._describe(new), strict=True))
         return [self._known[name] for name in names]
+
+    def indexes(self) -> Mapping[ExtensionFolder, Indexes | None]:
+        """Return the indexes of every folder, in order; ``None`` for one that does not answer.
+
+        Raises:
+            DownloadError: the only folder does not answer.
+            CombinedError: no folder answers; it has an error for each.
+        """
+        indexes = self._all_indexes()
+        if all(folder_indexes is None for folder_indexes in indexes.values()):
+            raise_all(self._failed.values())
+        return indexes
+
+    def suggest(self, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Return the known names that are most similar to each of ``names``, the best first.
+
+        Only the first names are looked at, and those without a similar one are left out. Folders
+        whose indexes cannot be fetched are ignored.
+        """
+        wanted = [name for name in names if name][:MOST_SUGGESTED]
+        known: set[str] = set()
+        if wanted:
+            with suppress(PurekernelError):
+                known |= self._indexed_names()
+            for folder in self._folders:
+                known |= folder.listed_names()
+        found = {name: similar_names(name, known) for name in wanted}
+        return {name: similar for name, similar in found.items() if similar}
+
+    def _indexed_names(self) -> set[str]:
+        """Return the names in the indexes, also if the indexes are not used otherwise."""
+        if self._use_indexes:
+            indexes = self._all_indexes()
+        else:
+            other = ExtensionMirror([one.place for one in self._folders], self._downloads)
+            indexes = dict(other.indexes())
+        found = (one.names() for one in indexes.values() if one is not None)
+        return set().union(*found)
 
     def _describe(self, names: list[str]) -> list[Extension[Download] | None]:
         homes = self._homes(names)
