@@ -128,9 +128,7 @@ class CombinedError(PurekernelError):
     """
 
     def __init__(self, errors: Iterable[PurekernelError]) -> None:
-        flat: list[PurekernelError] = []
-        for error in errors:
-            flat += error.errors if isinstance(error, CombinedError) else [error]
+        flat = split_errors(errors)
         super().__init__("; ".join(map(str, flat)), hint=flat[0].hint)
         self.errors: tuple[PurekernelError, ...] = tuple(flat)
 
@@ -142,6 +140,14 @@ class CombinedError(PurekernelError):
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.errors))
+
+
+def split_errors(errors: Iterable[PurekernelError]) -> list[PurekernelError]:
+    """Return ``errors`` with those in each :class:`CombinedError` in its place."""
+    split: list[PurekernelError] = []
+    for error in errors:
+        split += error.errors if isinstance(error, CombinedError) else [error]
+    return split
 
 
 def raise_all(errors: Iterable[PurekernelError]) -> None:

@@ -43,6 +43,7 @@ FUNCTIONS = {
         "cli/printer.py": "_render_json",
         "cli/schema.py": "schema_command",
         "cli/search.py": "search_command",
+        "cli/show.py": "show_command",
         "cli/terminal.py": "choose_progress",
         "cli/tool/advdef.py": "advdef_command",
         "cli/tool/deb2tcz.py": "deb2tcz_command",

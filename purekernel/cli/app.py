@@ -45,6 +45,7 @@ Exit status:
         "lock",
         "schema",
         "search",
+        "show",
         "tool",
     ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

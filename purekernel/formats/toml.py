@@ -99,11 +99,13 @@ class TomlDocument:
         values: the values as tomllib returns them.
         lines: maps the path of each key, table and item to the line, counted from 1, on which
             it is first named.
+        sources: maps the paths that other files give, where files were joined, to their names.
     """
 
     source: str
     values: dict[str, Any]
     lines: dict[TomlPath, int] = field(repr=False)
+    sources: dict[TomlPath, str] = field(factory=dict, repr=False)
 
     def line(self, path: TomlPath) -> int:
         """Return the line of the value at ``path``, or of the nearest value that contains it.
@@ -111,13 +113,18 @@ class TomlDocument:
         Args:
             path: keys and indices. Each item of an array has its own line.
         """
+        return self.origin(path)[1]
+
+    def origin(self, path: TomlPath) -> tuple[str, int]:
+        """Return the file and line of the value at ``path``; see :meth:`line`."""
         while path not in self.lines and path:
             path = path[:-1]
-        return self.lines.get(path, 1)
+        return self.sources.get(path, self.source), self.lines.get(path, 1)
 
     def place(self, path: TomlPath) -> str:
         """Return the file and line of the value at ``path``, for messages."""
-        return f"{self.source}, line {self.line(path)}"
+        source, line = self.origin(path)
+        return f"{source}, line {line}"
 
 
 def parse_toml(

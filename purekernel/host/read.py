@@ -135,6 +135,21 @@ def check_digest(path: Path, sha256: str) -> None:
         )
 
 
+def resolve_links(path: Path) -> Path:
+    """Return the absolute path of a file without links in it; the file may be missing.
+
+    Raises:
+        InputError: the host cannot tell.
+    """
+    try:
+        try:
+            return Path(os.path.realpath(path, strict=True))
+        except (FileNotFoundError, NotADirectoryError):
+            return Path(os.path.realpath(path))
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
 def is_folder(path: Path) -> bool:
     """Return whether ``path`` is a folder, or a link to one.
 

@@ -53,15 +53,21 @@ class Problem:
     hint: str
 
 
-def check_recipe(document: TomlDocument) -> None:
+def check_recipe(document: TomlDocument, *, partial: bool = False) -> None:
     """Check a recipe, and report all problems at once.
+
+    Args:
+        document: the recipe.
+        partial: whether other files, which it is joined with, may give the keys that a table must
+            have.
 
     Raises:
         RecipeError: the recipe has one problem; the message names the line.
-        CombinedError: the recipe has several problems; they are sorted by line.
+        CombinedError: the recipe has several problems; they are sorted by file and line.
     """
-    problems = list(islice(find_problems(document.values), MAX_ERRORS + 1))
-    shown = sorted(problems[:MAX_ERRORS], key=lambda problem: document.line(problem.path))
+    found = find_problems(document.values, partial=partial)
+    problems = list(islice(found, MAX_ERRORS + 1))
+    shown = sorted(problems[:MAX_ERRORS], key=lambda problem: document.origin(problem.path))
     errors = [
         RecipeError(f"{document.place(problem.path)}: {problem.message}", hint=problem.hint)
         for problem in shown
@@ -71,8 +77,11 @@ def check_recipe(document: TomlDocument) -> None:
     raise_all(errors)
 
 
-def find_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
+def find_problems(values: Mapping[str, Any], *, partial: bool = False) -> Iterator[Problem]:
     """Yield the problems of a recipe with these values, those of a table before its keys'.
+
+    With ``partial``, do not report that a table lacks keys, unless tables of its kind are repeated:
+    those are never joined.
 
     For a value of the wrong type, only that is reported: the other rules do not apply to it.
     """
@@ -81,12 +90,12 @@ def find_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _unknown_keys("the recipe", values, (), [*top.keys, *by_name])
     for name, value in values.items():
         if name in by_name:
-            yield from _tables(by_name[name], value)
+            yield from _tables(by_name[name], value, partial=partial)
         elif name in top.keys:
             yield from _value(top.keys[name], top.keys[name].kind, value, (name,))
 
 
-def _tables(table: Table, value: Any) -> Iterator[Problem]:
+def _tables(table: Table, value: Any, *, partial: bool) -> Iterator[Problem]:
     """Yield the problems of the value of a table's key."""
     path = (table.name,)
     if table.repeated:
@@ -97,11 +106,11 @@ def _tables(table: Table, value: Any) -> Iterator[Problem]:
         for index, item in enumerate(value):
             yield from _table(table, item, (*path, index))
     elif table.names is None or not isinstance(value, dict):
-        yield from _table(table, value, path)
+        yield from _table(table, value, path, partial=partial)
     else:
         for name, item in value.items():
             if table.names.accepts(name):
-                yield from _table(table, item, (*path, name))
+                yield from _table(table, item, (*path, name), partial=partial)
             else:
                 yield Problem(
                     path=(*path, name),
@@ -110,7 +119,7 @@ def _tables(table: Table, value: Any) -> Iterator[Problem]:
                 )
 
 
-def _table(table: Table, value: Any, path: TomlPath) -> Iterator[Problem]:
+def _table(table: Table, value: Any, path: TomlPath, *, partial: bool = False) -> Iterator[Problem]:
     """Yield the problems of one table."""
     if not isinstance(value, dict):
         hint = f"write {table.label} on a line above its keys"
@@ -118,14 +127,14 @@ def _table(table: Table, value: Any, path: TomlPath) -> Iterator[Problem]:
         return
     label = table.header(path)
     for name in table.required:
-        if name not in value:
+        if name not in value and not partial:
             yield Problem(
                 path=path, message=f"{label} must have {name!r}", hint=_example(table.keys[name])
             )
     yield from _unknown_keys(label, value, path, list(table.keys))
     if alternatives := table.one_of or table.any_of:
         given = [name for name in alternatives if name in value]
-        if not given:
+        if not given and not partial:
             yield Problem(
                 path=path,
                 message=f"{label} must have {either(map(repr, alternatives))}",
@@ -133,16 +142,20 @@ def _table(table: Table, value: Any, path: TomlPath) -> Iterator[Problem]:
             )
         elif table.one_of and len(given) > 1:
             yield _excluding(label, path, given)
-    given = [
-        name
-        for name in table.exclusive
-        if name in value and (value[name] is True or not isinstance(table.keys[name].kind, Flag))
-    ]
-    for pair in combinations(given, 2):
+    for pair in combinations(given_among(table, table.exclusive, value), 2):
         yield _excluding(label, path, pair)
     for name, inner in value.items():
         if name in table.keys:
             yield from _value(table.keys[name], table.keys[name].kind, inner, (*path, name))
+
+
+def given_among(table: Table, names: Iterable[str], values: Mapping[str, Any]) -> list[str]:
+    """Return those of ``names`` that ``values`` give; a flag counts if it is true."""
+    return [
+        name
+        for name in names
+        if name in values and (values[name] is True or not isinstance(table.keys[name].kind, Flag))
+    ]
 
 
 def _value(key: Key, kind: Kind, value: Any, path: TomlPath) -> Iterator[Problem]:

@@ -53,11 +53,14 @@ class Kind:
         words: the valid values, in words.
         definition: name of the kind in the JSON schema's definitions; empty to repeat the rules
             at each key.
+        is_host_path: whether a value that is no URL is a path on the host. A relative one starts at
+            the folder of the file that gives it.
         convert: returns the model's value for a valid value of a recipe.
     """
 
     words: str = ""
     definition: str = ""
+    is_host_path: bool = False
     convert: Callable[[Any], Any] = _unchanged
 
     json_type = ""
@@ -208,6 +211,34 @@ class Array(Kind):
         return {"minItems": self.min_items or None, "items": self.item.schema()}
 
 
+@frozen(kw_only=True, eq=False)
+class CheckedFile(Kind):
+    """The path of a file, or a table with its path and SHA-256; the model has the path only."""
+
+    path: Text
+    sha256: Text
+    convert: Callable[[Any], Any] = lambda value: value["path"] if type(value) is dict else value
+
+    def accepts(self, value: Any, /) -> bool:
+        """Return whether the value is a path, or a table of a path and a digest."""
+        if not isinstance(value, dict):
+            return self.path.has_type(value) and self.path.accepts(value)
+        kinds = {"path": self.path, "sha256": self.sha256}
+        return value.keys() == kinds.keys() and all(
+            kind.has_type(value[name]) and kind.accepts(value[name]) for name, kind in kinds.items()
+        )
+
+    def _keywords(self) -> Schema:
+        properties = {"path": self.path.schema(), "sha256": self.sha256.schema()}
+        checked = {
+            "type": "object",
+            "additionalProperties": False,
+            "required": list(properties),
+            "properties": properties,
+        }
+        return {"anyOf": [self.path.schema(), checked]}
+
+
 def once(items: Iterable[Any]) -> tuple[Any, ...]:
     """Return each of ``items`` once, at its first position."""
     return tuple(dict.fromkeys(items))
@@ -226,15 +257,28 @@ IMAGE_NAME = Text(
     words="letters, digits and . + ~ _ -, beginning with a letter or digit, at most 64",
 )
 KERNEL_RELEASE = Text(pattern=_NAME_PATTERN, words='a kernel release, such as "3.0.3-tinycore"')
-PLACE = Text(pattern=_PLACE_PATTERN, max_length=2048, words="a URL or a path", definition="place")
+PLACE = Text(
+    pattern=_PLACE_PATTERN,
+    max_length=2048,
+    words="a URL or a path",
+    definition="place",
+    is_host_path=True,
+)
 PLACES = Array(item=PLACE, definition="places")
 PLACE_OR_FALSE = TextOrFalse(
     text=PLACE,
     words="a URL or a path, or false to leave it out",
     definition="place-or-false",
+    is_host_path=True,
     convert=lambda value: value or "",
 )
-PATH = Text(pattern=_PLACE_PATTERN, max_length=2048, words="a path", definition="path")
+PATH = Text(
+    pattern=_PLACE_PATTERN,
+    max_length=2048,
+    words="a path",
+    definition="path",
+    is_host_path=True,
+)
 IMAGE_PATH = Text(
     pattern=r"^(?!/)(?!(.*/)?\.\.(/|$))[^\u0000-\u001f\u007f]+$",
     max_length=2048,
@@ -287,4 +331,10 @@ ABSOLUTE_PATH = Text(
     max_length=1024,
     words="a path that begins with a slash and contains no colon",
     definition="absolute-path",
+)
+CHECKED_FILE = CheckedFile(
+    path=PATH,
+    sha256=SHA256,
+    words="a path, or a table with a path and its sha256",
+    definition="checked-file",
 )

@@ -10,17 +10,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from purekernel.errors import FormatError, PurekernelError, RecipeError, raise_all
 from purekernel.formats.text import decode_text
 from purekernel.formats.tinycore import parse_extension_name
+from purekernel.formats.toml import TomlDocument, TomlPath
 from purekernel.input import Input
-from purekernel.recipe.kinds import GEM, IMAGE_PATH, Text
+from purekernel.recipe.kinds import EXTENSION_NAME, GEM, IMAGE_PATH, Array, Kind, Text
 from purekernel.recipe.model import Named
+from purekernel.recipe.schema import tables
 from purekernel.recipe.words import show
 
 # No user reads more, and a hostile file can have thousands.
 MAX_ERRORS = 100
+
+Read = Callable[[Path], bytes]
+"""Returns the content of a file on the host."""
+
+Lists = dict[TomlPath, tuple[Named, ...]]
+"""Maps the path of each key that names a list to the entries of the list."""
 
 Rule = Callable[[str, str], str]
 """Returns the name for an entry; takes the entry, and its file and line for messages."""
@@ -105,3 +115,64 @@ def _match(kind: Text, text: str, place: str) -> str:
             hint="correct the line, or delete it",
         )
     return text
+
+
+# Read the list files that a recipe names.
+
+_Parse = Callable[..., tuple[Named, ...]]
+
+# The parsers of lists, by the kind of their items.
+_PARSERS: dict[Kind, _Parse] = {
+    EXTENSION_NAME: parse_extension_list,
+    GEM: parse_gem_list,
+    IMAGE_PATH: parse_path_list,
+}
+
+
+def read_lists(
+    document: TomlDocument,
+    *,
+    folder: Path,
+    read: Read,
+    errors: list[PurekernelError],
+    faults: list[PurekernelError],
+) -> Lists:
+    """Return the entries of each list that a recipe names.
+
+    Args:
+        document: the recipe. It may break the schema, so that errors in its lists are reported
+            together with its own.
+        folder: folder that the lists' paths are relative to.
+        read: reads a list.
+        errors: receives an error for each list that cannot be read.
+        faults: receives an error for each wrong line of a list; the other lines still count.
+    """
+    lists: Lists = {}
+    for path, name, parse in _named_lists(document.values):
+        try:
+            content = read(folder / name)
+        except PurekernelError as error:
+            message = f"{document.place(path)}: {error.message}"
+            hint = "give the path of the list relative to the recipe's folder"
+            errors.append(RecipeError(message, hint=hint))
+            continue
+        try:
+            lists[path] = parse(content, source=name, errors=faults)
+        except PurekernelError as error:
+            errors.append(error)
+    return lists
+
+
+def _named_lists(values: dict[str, Any]) -> Iterator[tuple[TomlPath, str, _Parse]]:
+    """Yield the path of each key that names a list, the list's file name, and its parser."""
+    for table in tables()[1:]:
+        value = values.get(table.name)
+        items: dict[TomlPath, Any] = {(table.name,): value}
+        if table.repeated and isinstance(value, list):
+            items = {(table.name, index): item for index, item in enumerate(value)}
+        for path, item in items.items():
+            for key in table.keys.values() if isinstance(item, dict) else ():
+                if key.list_key is not None and isinstance(key.kind, Array):
+                    name = item.get(key.list_key.name)
+                    if isinstance(name, str) and name and "\0" not in name:
+                        yield (*path, key.list_key.name), name, _PARSERS[key.kind.item]

@@ -24,6 +24,7 @@ from purekernel.recipe.flavour import EMITS, Flavour
 from purekernel.recipe.keys import Key, Placed, key, table
 from purekernel.recipe.kinds import (
     ABSOLUTE_PATH,
+    CHECKED_FILE,
     EXTENSION_NAME,
     EXTENSION_NAMES,
     FLAG,
@@ -935,6 +936,33 @@ class Recipe(Placed):
     folder: Path = field(factory=Path)
     path: Path | None = None
     passes: tuple[tuple[str, Pass], ...] = field(default=(), repr=False, converter=_passes)
+    extends: tuple[str, ...] = field(
+        default=(),
+        eq=False,
+        metadata=key(
+            "Files to extend",
+            "Recipes whose keys this one inherits. A path; or a table with a path and its sha256, "
+            "which a file outside the folder of the recipe must have.",
+            Array(item=CHECKED_FILE),
+            ["base.toml"],
+        ),
+    )
+    discard: tuple[str, ...] = field(
+        default=(),
+        eq=False,
+        metadata=key(
+            "Inherited keys to discard",
+            "Keys and tables whose inherited values are discarded before those of this file are "
+            "joined, such as an array that would be continued otherwise.",
+            Array(
+                item=Text(
+                    pattern=r"^[0-9A-Za-z_-]{1,64}(\.[0-9A-Za-z_-]{1,64}){0,7}$",
+                    words='a key or table, such as "mirrors.tinycore" or "overlay"',
+                )
+            ),
+            ["mirrors.tinycore"],
+        ),
+    )
     name: str | None = field(
         default=None,
         metadata=key("Name", "Prefix of the names of the output files.", IMAGE_NAME, "my-core"),

@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from attrs import evolve
 
-from purekernel.errors import LimitError, PurekernelError, RecipeError, raise_all
+from purekernel.errors import LimitError, PurekernelError, RecipeError, raise_all, split_errors
 from purekernel.formats.text import MOST_BYTES
 from purekernel.formats.toml import TomlDocument, TomlPath, parse_toml
 from purekernel.host.read import is_folder, load_file
 from purekernel.input import Input, Limits
 from purekernel.recipe.check import check_recipe
 from purekernel.recipe.defaults import RECIPE_NAME
+from purekernel.recipe.join import DISCARD, join, rebase
 from purekernel.recipe.keys import Key, Table
-from purekernel.recipe.kinds import EXTENSION_NAME, GEM, IMAGE_PATH, Array, Kind
-from purekernel.recipe.lists import parse_extension_list, parse_gem_list, parse_path_list
+from purekernel.recipe.kinds import Array, Kind
+from purekernel.recipe.lists import Lists, Read, read_lists
 from purekernel.recipe.model import Named, Recipe
+from purekernel.recipe.parents import RecipeFile, find_files
 from purekernel.recipe.schema import tables
-
-Read = Callable[[Path], bytes]
-"""Returns the content of a file on the host."""
-
-
-Lists = dict[TomlPath, tuple[Named, ...]]
-"""Maps the path of each key that names a list to the entries of the list."""
-
-
-_Parse = Callable[..., tuple[Named, ...]]
-
-# The parsers of lists, by the kind of their items.
-_PARSERS: dict[Kind, _Parse] = {
-    EXTENSION_NAME: parse_extension_list,
-    GEM: parse_gem_list,
-    IMAGE_PATH: parse_path_list,
-}
+from purekernel.records import frozen
 
 
 def read_text_file(path: Path) -> bytes:
@@ -73,65 +59,32 @@ def load_recipe(
         RecipeError: the recipe or one of its lists has an error; the message names file and line.
         CombinedError: there are several errors.
     """
-    path = Path(path)
-    if is_folder(path):
-        path /= RECIPE_NAME
+    path = _file_of(path)
     recipe = parse_recipe(
         read(path), source=str(path), folder=path.parent, read=read, defer_lists=defer_lists
     )
     return evolve(recipe, path=path)
 
 
-# Read the list files that a recipe names.
+def load_joined(
+    path: str | os.PathLike[str], *, read: Read = read_text_file
+) -> tuple[Recipe, TomlDocument, tuple[str, ...]]:
+    """Return the recipe in the file at ``path``, its joined document, and the joined files' names.
 
-
-def read_lists(
-    document: TomlDocument,
-    *,
-    folder: Path,
-    read: Read,
-    errors: list[PurekernelError],
-    faults: list[PurekernelError],
-) -> Lists:
-    """Return the entries of each list that a recipe names.
-
-    Args:
-        document: the recipe. It may break the schema, so that errors in its lists are reported
-            together with its own.
-        folder: folder that the lists' paths are relative to.
-        read: reads a list.
-        errors: receives an error for each list that cannot be read.
-        faults: receives an error for each wrong line of a list; the other lines still count.
+    In the document, the entries of lists are items of their arrays, except in repeated tables.
+    Raises as :func:`load_recipe`.
     """
-    lists: Lists = {}
-    for path, name, parse in _named_lists(document.values):
-        try:
-            content = read(folder / name)
-        except PurekernelError as error:
-            message = f"{document.place(path)}: {error.message}"
-            hint = "give the path of the list relative to the recipe's folder"
-            errors.append(RecipeError(message, hint=hint))
-            continue
-        try:
-            lists[path] = parse(content, source=name, errors=faults)
-        except PurekernelError as error:
-            errors.append(error)
-    return lists
+    path = _file_of(path)
+    reading = _read(read(path), source=str(path), folder=path.parent, read=read)
+    recipe = evolve(reading.recipe(path.parent, defer_lists=False), path=path)
+    document, _lists = join(reading.files, [])
+    return recipe, document, tuple(file.document.source for file, _lists in reading.files)
 
 
-def _named_lists(values: dict[str, Any]) -> Iterator[tuple[TomlPath, str, _Parse]]:
-    """Yield the path of each key that names a list, the list's file name, and its parser."""
-    for table in tables()[1:]:
-        value = values.get(table.name)
-        items: dict[TomlPath, Any] = {(table.name,): value}
-        if table.repeated and isinstance(value, list):
-            items = {(table.name, index): item for index, item in enumerate(value)}
-        for path, item in items.items():
-            for key in table.keys.values() if isinstance(item, dict) else ():
-                if key.list_key is not None and isinstance(key.kind, Array):
-                    name = item.get(key.list_key.name)
-                    if isinstance(name, str) and name and "\0" not in name:
-                        yield (*path, key.list_key.name), name, _PARSERS[key.kind.item]
+def _file_of(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a recipe, given that or the path of its folder."""
+    path = Path(path)
+    return path / RECIPE_NAME if is_folder(path) else path
 
 
 def parse_recipe(
@@ -142,32 +95,83 @@ def parse_recipe(
     read: Read = read_text_file,
     defer_lists: bool = False,
 ) -> Recipe:
-    """Return the recipe in ``data``, with the entries of its lists.
+    """Return the recipe in ``data``, joined with the files that it extends.
 
     Args:
         data: content of a ``purekernel.toml``.
         source: the file's name, for messages.
         folder: folder that relative paths are relative to.
-        read: reads the recipe's lists.
+        read: reads the files that the recipe extends, and lists.
         defer_lists: put errors in lines of lists into the recipe's ``faults``, so that the
             caller can report them together with other errors.
 
     Raises:
-        RecipeError: the recipe or one of its lists has an error; the message names file and line.
+        RecipeError: the recipe, a file that it extends, or a list has an error; the message names
+            file and line.
         CombinedError: there are several errors.
     """
+    reading = _read(data, source=source, folder=folder, read=read)
+    return reading.recipe(folder, defer_lists=defer_lists)
+
+
+@frozen(kw_only=True)
+class _Reading:
+    """What was read of a recipe and the files that it extends.
+
+    Attributes:
+        files: the files in the order in which they are joined, with their lists.
+        document: what they say together.
+        lists: the lists that the document names.
+        errors: errors in them.
+        faults: errors in lines of lists.
+    """
+
+    files: list[tuple[RecipeFile, Lists]]
+    document: TomlDocument
+    lists: Lists
+    errors: list[PurekernelError]
+    faults: list[PurekernelError]
+
+    def recipe(self, folder: Path, *, defer_lists: bool) -> Recipe:
+        """Return the recipe. Raises as :func:`parse_recipe`."""
+        if self.errors or not defer_lists:
+            raise_all([*self.errors, *self.faults])
+        recipe = _RecipeReader(self.document, self.lists).recipe(folder)
+        return evolve(recipe, faults=tuple(self.faults))
+
+
+def _read(data: bytes, *, source: str, folder: Path, read: Read) -> _Reading:
+    """Read a recipe, the files that it extends, and their lists; check and join them."""
     document = parse_toml(Input(data, name=source))
     errors: list[PurekernelError] = []
+    faults: list[PurekernelError] = []
+    found = find_files(document, folder=folder, read=read, errors=errors)
+    is_complete = not errors
+    is_alone = len(found) == 1 and DISCARD not in document.values
+    files: list[tuple[RecipeFile, Lists]] = []
+    for each in found:
+        file = rebase(each)
+        try:
+            # Other files, also those that are missing, may give what this one lacks.
+            check_recipe(file.document, partial=not (is_alone and is_complete))
+        except PurekernelError as error:
+            errors.append(error)
+        lists = read_lists(file.document, folder=folder, read=read, errors=errors, faults=faults)
+        files.append((file, lists))
+    if not is_alone:
+        document, lists = join(files, errors)
+        if is_complete:
+            _check_joined(document, errors)
+    return _Reading(files=files, document=document, lists=lists, errors=errors, faults=faults)
+
+
+def _check_joined(document: TomlDocument, errors: list[PurekernelError]) -> None:
+    """Check a joined document; leave out errors at places where one is known."""
+    known = {error.location for error in split_errors(errors)}
     try:
         check_recipe(document)
     except PurekernelError as error:
-        errors.append(error)
-    faults: list[PurekernelError] = []
-    lists = read_lists(document, folder=folder, read=read, errors=errors, faults=faults)
-    if errors or not defer_lists:
-        raise_all([*errors, *faults])
-    recipe = _RecipeReader(document, lists).recipe(folder)
-    return evolve(recipe, faults=tuple(faults))
+        errors += [each for each in split_errors([error]) if each.location not in known]
 
 
 class _RecipeReader:

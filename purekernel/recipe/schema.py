@@ -13,7 +13,7 @@ from functools import cache
 from itertools import combinations
 
 from purekernel.recipe.keys import Table, tables_of
-from purekernel.recipe.kinds import Array, Flag, Kind, Schema, TextOrFalse
+from purekernel.recipe.kinds import Array, CheckedFile, Flag, Kind, Schema, TextOrFalse
 from purekernel.recipe.model import Recipe
 
 
@@ -61,6 +61,9 @@ def _define(kind: Kind, definitions: dict[str, Schema]) -> None:
         _define(kind.item, definitions)
     elif isinstance(kind, TextOrFalse):
         _define(kind.text, definitions)
+    elif isinstance(kind, CheckedFile):
+        _define(kind.path, definitions)
+        _define(kind.sha256, definitions)
 
 
 def _definition(table: Table) -> str:

@@ -23,13 +23,26 @@ TYPE_WORDS = {
 }
 """Words for the types of JSON Schema."""
 
+_BARE_KEY = re.compile("[A-Za-z0-9_-]+")
+
 # The user and password before a URL's host name.
 _CREDENTIALS = re.compile(r"//[^/\s]*@")
 
 
 def to_toml(value: Any) -> str:
-    """Return a string, number, boolean or an array of these as a recipe writes it."""
-    return json.dumps(value, ensure_ascii=False)
+    """Return a string, number, boolean, or an array or table of these as a recipe writes it."""
+    if isinstance(value, dict):
+        pairs = (f"{to_toml_key(key)} = {to_toml(item)}" for key, item in value.items())
+        return f"{{ {', '.join(pairs)} }}" if value else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(to_toml, value))}]"
+    # TOML has the escapes of JSON, and allows no DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def to_toml_key(name: str) -> str:
+    """Return a key as a recipe writes it: in quotes only where it needs them."""
+    return name if _BARE_KEY.fullmatch(name) else to_toml(name)
 
 
 def describe(value: Any) -> str:

@@ -34,8 +34,8 @@ NAME = "the name of an extension: letters, digits and _ . + ~ -"
 FIRST_CHARACTERS = "letters, digits and . + ~ _ -, beginning with a letter or digit, at most 64"
 LOGIN = "a login name: at most 32 lower-case letters, digits, _ and -, beginning with a letter or _"
 TOP = (
-    "use one of 'name', 'version', 'flavour', 'timestamp', 'drop-boot', [core], "
-    "[mirrors], [extensions], [[cut]], "
+    "use one of 'extends', 'discard', 'name', 'version', 'flavour', 'timestamp', 'drop-boot', "
+    "[core], [mirrors], [extensions], [[cut]], "
     "[[need]], [[checksum]], [debian], [gems], [[overlay]], [accounts.tc], [boot], [iso], [razor], "
     "[output], [downloads]"
 )

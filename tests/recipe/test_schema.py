@@ -65,7 +65,7 @@ def test_tables_are_closed_and_patterns_anchored() -> None:
         for pattern in schema.get("patternProperties", ()):
             assert pattern.startswith("^")
             assert pattern.endswith("$")
-    assert seen == 17
+    assert seen == 18
 
 
 def test_schema_uses_only_supported_keywords() -> None:
@@ -161,12 +161,12 @@ def test_passwords_are_write_only() -> None:
 def test_definitions_and_keys_keep_their_names() -> None:
     """Other programs may refer to them."""
     assert sorted(DEFINITIONS) == [
-        "absolute-path", "account", "extension-name", "extension-names", "gem", "id",
-        "image-path", "long-field", "path", "place", "place-or-false", "places", "seconds",
+        "absolute-path", "account", "checked-file", "extension-name", "extension-names", "gem",
+        "id", "image-path", "long-field", "path", "place", "place-or-false", "places", "seconds",
         "sha256", "short-field",
     ]  # fmt: skip
     assert list(SCHEMA["properties"]) == [
-        "name", "version", "flavour", "timestamp", "drop-boot", "core", "mirrors", "extensions",
-        "cut", "need", "checksum", "debian", "gems", "overlay", "accounts", "boot", "iso", "razor",
-        "output", "downloads",
+        "extends", "discard", "name", "version", "flavour", "timestamp", "drop-boot", "core",
+        "mirrors", "extensions", "cut", "need", "checksum", "debian", "gems", "overlay",
+        "accounts", "boot", "iso", "razor", "output", "downloads",
     ]  # fmt: skip

@@ -22,6 +22,9 @@ LISTS = (
     "opt/gems/gem.list",
 )
 
+# Keys that need another file.
+INHERITING = {"": {"extends", "discard"}}
+
 # Groups of mutually exclusive keys of a table.
 EXCLUSIVE = {
     "[[overlay]]": [{"path"}, {"url"}],
@@ -103,7 +106,7 @@ def test_compatible_examples_are_valid_together(
         without = {
             label: set().union(*ways) - kept
             for (label, ways), kept in zip(EXCLUSIVE.items(), choice, strict=True)
-        }
+        } | INHERITING
         recipe = parse(with_examples(text, without=without))
         assert recipe.accounts[0].uid == 1002
         assert recipe.overlays[0].keep_owners
@@ -118,7 +121,7 @@ def test_each_example_is_valid_by_itself() -> None:
     examples = [line for line in text.splitlines() if re.match(r"#[a-z0-9-]+ = ", line)]
     assert len(examples) > 50
     for label, line in lines_of_tables(text):
-        if re.match(r"#[a-z0-9-]+ = ", line) and label not in (
+        if re.match(r"#(?!extends|discard)[a-z0-9-]+ = ", line) and label not in (
             "[[cut]]",
             "[[need]]",
             "[[checksum]]",
