@@ -49,6 +49,7 @@ def test_every_option_of_build_is_an_attribute_of_a_record() -> None:
 
 def test_every_command_that_fetches_has_the_same_options() -> None:
     only_build = {"keep_owners", "keep_iso_files", "drop_boot", "boot", "volume", "overlays"}
+    only_build |= {"layout"}
     assert "locked" not in {parameter.name for parameter in lock_command.params}
     only_build |= {"locked"}
     for command in (build_command, bundle_command, fetch_command, lock_command):
@@ -85,7 +86,7 @@ def test_paths_and_outputs_may_be_strings(image: Image, tmp_path: Path) -> None:
 def test_empty_request_is_refused(image: Image, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no output is named"):
         write_image(image, tmp_path, kinds=[])
-    with pytest.raises(UsageError, match="iso, core or pxe: 'usb' is not a valid Emit"):
+    with pytest.raises(UsageError, match="iso, core, initrd or pxe: 'usb' is not a valid Emit"):
         write_image(image, tmp_path, kinds=["usb"])
     assert list(tmp_path.iterdir()) == []
 

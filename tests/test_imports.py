@@ -64,10 +64,11 @@ FUNCTIONS = {
         "host/cache_folder.py": "_remove_unused default_folder",
     },
     FORMATS: {
+        "plan/bases.py": "read_base",
         "plan/extensions.py": "plan_extensions",
         "plan/fetch_plan.py": "Gathered._converted Gathered._packed",
         "plan/lock.py": "_lock",
-        "plan/planner.py": "Planner._plan Planner.base_of",
+        "plan/planner.py": "Planner._plan",
         "razor/microkernel.py": "_dump",
     },
 }

@@ -9,7 +9,7 @@ import click
 from purekernel.cli.gathering import limit_option, locked_option, request_options, store_options
 from purekernel.cli.parameters import Integer, IntegerRange, PathParameter, Words
 from purekernel.cli.printer import Printer, reports
-from purekernel.recipe.flavour import EMITS
+from purekernel.recipe.flavour import EMITS, LAYOUTS
 
 
 @click.command("build", short_help="Make a bootable image from a bundle or a recipe.")
@@ -30,6 +30,12 @@ from purekernel.recipe.flavour import EMITS
     "--keep-owners",
     is_flag=True,
     help="Keep the owners recorded in --overlay archives.  [default: root owns all files]",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    help="How to distribute the root file system: over as many initrds as the base has, in one, or "
+    "the changes alone in one more.  [default: the recipe's, or as-base]",
 )
 @click.option(
     "--keep-iso-files",
@@ -93,8 +99,9 @@ from purekernel.recipe.flavour import EMITS
 @click.option(
     "--emit",
     type=Words(*EMITS),
-    help="What to write: iso, core (core.gz and vmlinuz), pxe (a folder for a TFTP or HTTP "
-    "server); several with commas.  [default: the recipe's, or iso]",
+    help="What to write: iso, core (the initrds and the kernel), initrd (the second initrd alone), "
+    "pxe (a folder for a TFTP or HTTP server); several with commas.  [default: the recipe's, or "
+    "iso]",
 )
 @click.option(
     "-o",

@@ -11,7 +11,7 @@ from attrs import evolve, field
 
 from purekernel.cli.terminal import megabytes
 from purekernel.fetch.urls import redact
-from purekernel.plan.plan import BASE
+from purekernel.plan.bases import is_base_role
 from purekernel.records import frozen
 from purekernel.repos.tinycore import KERNEL, resolve_kernel
 
@@ -132,7 +132,7 @@ class _Open:
 
 def _mark(name: str, above: set[str], missing: set[str], shown: set[str]) -> str:
     if name in missing:
-        return "set --kernel to select one" if name.endswith(KERNEL) else "missing"
+        return "set --kernel-release to select one" if name.endswith(KERNEL) else "missing"
     if name in above:
         return "loop"
     return "shared" if name in shown else ""
@@ -217,8 +217,9 @@ def draw_plan(plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable
             yield evolve(drawn, below=(*drawn.below, *names))
 
     source = plan.conventions.source
+    base_roles = [role for role in plan.files if is_base_role(role)]
     parts = [
-        *_part("base", [file(plan.files[role].download) for role in (BASE,) if role in plan.files]),
+        *_part("base", [file(plan.files[role].download) for role in base_roles]),
         *_part("project", [] if source is None else [Drawn(text=source)]),
         *_part("loaded at boot", extensions(planned.builtin_order(), planned.builtin)),
         *_part(
@@ -236,7 +237,7 @@ def draw_plan(plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable
             [
                 file(other.download, role)
                 for role, other in sorted(plan.files.items())
-                if role != BASE
+                if role not in base_roles
             ],
         ),
         *_part(

@@ -16,8 +16,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 REQUEST_OPTIONS = (
     "recipe", "project", "builtin_list", "mirror_list", "build_prod_image", "build_debug_image",
     "tc_passwd", "config", "dpkg_list", "dpkg_keyring", "dpkg_allow_expired", "dpkg_follow",
-    "skip", "no_deps", "kernel", "iso_version", "reuse_prev_dl", "overlays", "keep_owners",
-    "keep_iso_files", "drop_boot", "boot", "volume",
+    "skip", "no_deps", "kernel_release", "iso_version", "reuse_prev_dl", "layout", "overlays",
+    "keep_owners", "keep_iso_files", "drop_boot", "boot", "volume",
 )  # fmt: skip
 STORE_OPTIONS = ("cache_dir", "offline", "allow_http", "lock_file", "no_lock", "locked")
 
@@ -63,7 +63,11 @@ _MIRROR = (
     ),
     click.option("--arch", metavar="ARCH", help="x86 or x86_64.  [default: the recipe's, or x86]"),
     click.option(
-        "--kernel", metavar="RELEASE", help="The release to replace KERNEL in names with."
+        "--kernel-release",
+        "--kernel",
+        "kernel_release",
+        metavar="RELEASE",
+        help="The release to replace KERNEL in names with.",
     ),
     click.option(
         "--recipe",
@@ -148,7 +152,9 @@ _REQUEST = (
         "--no-deps", is_flag=True, help="Do not fetch the extensions that others depend on."
     ),
     click.option(
+        "--kernel-release",
         "--kernel",
+        "kernel_release",
         metavar="RELEASE",
         help="The release to replace KERNEL in names with.  [default: the base's]",
     ),

@@ -138,7 +138,8 @@ def _look_up(printer: Printer, options: dict[str, Any], ask: Callable[[Extension
     """Return the answer of the mirrors that the options name; print the notes."""
     options["no_lock"] = True  # the answer is what the mirrors have now
     path: Path | None = options.pop("recipe")
-    chosen = {name: options.pop(name) for name in ("config", "mirrors", "core", "arch", "kernel")}
+    asked = ("config", "mirrors", "core", "arch", "kernel_release")
+    chosen = {name: options.pop(name) for name in asked}
     recipe = ask_about(path, os.environ, **chosen)
     for warning in recipe.warnings:
         printer.note(warning)

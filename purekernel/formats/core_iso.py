@@ -1,44 +1,91 @@
-"""Read a Core ISO as the base of a build."""
+"""Read the base of a build: a Tiny Core ISO, or a kernel and initrds."""
 
 from __future__ import annotations
 
-from purekernel.errors import BundleError
+from collections.abc import Sequence
+
+from attrs import evolve, field
+
+from purekernel.errors import BootMenuError, BundleError, PurekernelError, raise_all
 from purekernel.formats.boot_losses import BootLoss, find_early_archive, find_lost_ways
-from purekernel.formats.cpio import parse_cpio
+from purekernel.formats.booted import Booted, read_booted
+from purekernel.formats.cpio import Initramfs, find_early_end, parse_initrds
+from purekernel.formats.detect import FileKind, detect, name_kind
 from purekernel.formats.iso import BootEntry, ElTorito, IsoImage, parse_iso
 from purekernel.input import Input
 from purekernel.records import frozen
-from purekernel.tree import ROOT, Directory, File, Tree, display, subtree, with_example
+from purekernel.tree import (
+    ROOT,
+    Buffer,
+    Directory,
+    File,
+    Metadata,
+    Tree,
+    display,
+    subtree,
+    with_example,
+)
+from purekernel.tree.path import join
 
 BOOT_FOLDER = b"boot"
 
-# The names on Core for x86, and on CorePure64 for x86_64.
+# The names on Core for x86, and on CorePure64 for x86_64, for an ISO whose menu names none.
 CORES = (b"boot/core.gz", b"boot/corepure64.gz")
 KERNELS = (b"boot/vmlinuz", b"boot/vmlinuz64")
 
 
 @frozen(kw_only=True)
-class Base:
-    """A Core ISO, unpacked.
+class Initrd:
+    """A file that the boot loader hands to the kernel.
 
     Attributes:
-        iso: the files of the ISO that the output keeps, including the old core.
-        boot: the boot settings.
-        core_path: the path of the root file system on the ISO.
+        path: its path on the ISO.
+        content: the file as it was read; empty for a folder.
+        early_bytes: how many bytes at its start the kernel reads before it unpacks the rest:
+            uncompressed archives of microcode and ACPI tables.
+        is_folder: whether it was a folder of the host, and has no bytes of its own.
+    """
+
+    path: bytes
+    content: Buffer = field(repr=False)
+    early_bytes: int = 0
+    is_folder: bool = False
+
+    @property
+    def early(self) -> Buffer:
+        """The archives that must stay in front, uncompressed."""
+        return memoryview(self.content)[: self.early_bytes]
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the initrd holds nothing else."""
+        return 0 < self.early_bytes == len(self.content)
+
+
+@frozen(kw_only=True)
+class Base:
+    """What a build starts from, unpacked.
+
+    Attributes:
+        iso: the files of the ISO that the output keeps, including kernel and initrds.
+        boot: the boot settings; ``None`` for a base without a boot loader.
         kernel_path: the path of the kernel on the ISO.
         kernel: the kernel.
-        root: the root file system.
-        source: the name of the ISO, for messages.
+        initrds: the initrds in order.
+        initramfs: what they unpack to.
+        root: the root file system to change, with the extensions that are merged into it.
+        source: the name of the ISO or the initrds, for messages.
         boot_entries: all entries of the El Torito catalog.
         lost: the boot methods that an output loses.
         outside: how many files the ISO has outside ``boot/``, with an example; empty without any.
     """
 
     iso: Tree
-    boot: ElTorito
-    core_path: bytes
+    boot: ElTorito | None
     kernel_path: bytes
     kernel: File
+    initrds: tuple[Initrd, ...]
+    initramfs: Initramfs
     root: Tree
     source: str
     boot_entries: tuple[BootEntry, ...] = ()
@@ -46,43 +93,179 @@ class Base:
     outside: str = ""
 
     @property
+    def core_path(self) -> bytes:
+        """The path of the first initrd with files of the root file system."""
+        return next(initrd.path for initrd in self.initrds if not initrd.is_early)
+
+    @property
     def keeps_outside(self) -> bool:
         """Whether :attr:`iso` has the files outside ``boot/``."""
         return any(name != BOOT_FOLDER for name in self.iso.entries(ROOT))
 
+    def with_kernel(self, kernel: Buffer) -> Base:
+        """Return the base with another kernel, which has the old one's name on the ISO."""
+        file = evolve(self.kernel, content=kernel)
+        iso = self.iso.copy()
+        # Remove and add: other names of the old kernel keep it.
+        iso.remove(self.kernel_path)
+        iso.add(self.kernel_path, file)
+        return evolve(self, iso=iso, kernel=file)
+
 
 def parse_base(file: Input, *, keep_iso_files: bool = False) -> Base:
-    """Return the base in the Core ISO ``file``.
+    """Return the base in the Tiny Core ISO ``file``.
+
+    Kernel and initrds are those of the default entry in its boot menu, or else the files with the
+    names of Core.
 
     Args:
-        file: an ISO 9660 image; its limits apply to the core too.
-        keep_iso_files: whether to keep files outside ``boot/`` too.
+        file: an ISO 9660 image; its limits apply to the initrds too.
+        keep_iso_files: whether to keep files outside ``boot/`` too. If the menu names files outside
+            ``boot/``, they are kept in any case, with all others.
 
     Raises:
-        FormatError: the ISO or its core.gz is damaged.
-        BundleError: the ISO has no core.gz, no kernel, or no boot entry for BIOS.
+        FormatError: the ISO or an initrd is damaged.
+        BundleError: the ISO has no initrd, no kernel, or no boot entry for BIOS.
+        BootMenuError: the menu names a file that the ISO does not have.
     """
     image = parse_iso(file)
-    core_path, core = _find(image.tree, CORES, file.name, "root file system")
-    kernel_path, kernel = _find(image.tree, KERNELS, file.name, "kernel")
     if image.boot is None:
+        _find(image.tree, CORES, file.name, "root file system")
         raise _no_boot(image, file.name)
-    content = core.content
-    root = parse_cpio(file.unpacked(content, name=f"{file.name}: {core_path.decode()}"))
-    early = find_early_archive(file.unpacked(content, name=core_path.decode()))
-    kept = image.tree if keep_iso_files else subtree(image.tree, BOOT_FOLDER)
+    booted = _booted(image.tree, image.boot.boot_image, file.name)
+    contents = {path: image.tree[path] for path in booted.initrds}
+    parts = [
+        file.unpacked(node.content, name=f"{file.name}: {display_path(path)}")
+        for path, node in contents.items()
+        if isinstance(node, File)
+    ]
+    initrds, initramfs, lost = _unpack(parts, list(contents))
+    kernel = image.tree[booted.kernel]
+    assert isinstance(kernel, File)  # noqa: S101  # read_booted found a file
+    inside = all(path.startswith(BOOT_FOLDER + b"/") for path in (booted.kernel, *booted.initrds))
+    keeps = keep_iso_files or not inside
     return Base(
-        iso=kept,
+        iso=image.tree if keeps else subtree(image.tree, BOOT_FOLDER),
         boot=image.boot,
-        core_path=core_path,
-        kernel_path=kernel_path,
+        kernel_path=booted.kernel,
         kernel=kernel,
-        root=root,
+        initrds=initrds,
+        initramfs=initramfs,
+        root=initramfs.tree,
         source=file.name,
         boot_entries=image.boot_entries,
-        lost=(*find_lost_ways(image), *early),
+        lost=(*find_lost_ways(image), *lost),
         outside=_files_outside_boot(image.tree),
     )
+
+
+def base_of_files(kernel: Input, initrds: Sequence[tuple[str, Input | Tree]]) -> Base:
+    """Return the base of a kernel and initrds, without a boot loader.
+
+    Args:
+        kernel: the kernel, a bzImage.
+        initrds: name and content of each initrd, in order. A tree stands for a folder.
+
+    Raises:
+        FormatError: an initrd is damaged.
+        BundleError: two files have one name, the kernel is none, or no initrd has a root file
+            system.
+    """
+    errors: list[PurekernelError] = []
+    if detect(kernel.data) is not FileKind.BZIMAGE:
+        known = name_kind(kernel.data)
+        errors.append(
+            BundleError(
+                f"{kernel.name} is not a kernel for x86 (bzImage)"
+                + (f": it is {known}" if known else ""),
+                hint="give the kernel's file, such as vmlinuz or vmlinuz64",
+            )
+        )
+    names = [kernel.name.rpartition("/")[2], *(name for name, _content in initrds)]
+    errors += [
+        BundleError(
+            f"two files of the base are named {name}", hint="give each file a name of its own"
+        )
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    raise_all(errors)
+    paths = [join(BOOT_FOLDER, name.encode("utf-8", "surrogateescape")) for name in names]
+    unpacked, initramfs, lost = _unpack([content for _name, content in initrds], paths[1:])
+    iso = Tree()
+    metadata = Metadata(mode=0o644)
+    file = File(metadata=metadata, content=kernel.data)
+    iso.add(BOOT_FOLDER, Directory(metadata=Metadata(mode=0o755)))
+    iso.add(paths[0], file)
+    for initrd in unpacked:
+        iso.add(initrd.path, File(metadata=metadata, content=initrd.content))
+    return Base(
+        iso=iso,
+        boot=None,
+        kernel_path=paths[0],
+        kernel=file,
+        initrds=unpacked,
+        initramfs=initramfs,
+        root=initramfs.tree,
+        source=" and ".join(name for name, _content in initrds),
+        lost=lost,
+    )
+
+
+def _unpack(
+    parts: Sequence[Input | Tree], paths: Sequence[bytes]
+) -> tuple[tuple[Initrd, ...], Initramfs, tuple[BootLoss, ...]]:
+    """Return the initrds, what they unpack to, and what an output would lose of them."""
+    initrds: list[Initrd] = []
+    lost: list[BootLoss] = []
+    roots: list[Input | Tree | None] = []
+    errors: list[PurekernelError] = []
+    for part, path in zip(parts, paths, strict=True):
+        if isinstance(part, Tree):
+            initrds.append(Initrd(path=path, content=b"", is_folder=True))
+            roots.append(part)
+            continue
+        try:
+            end = find_early_end(part)
+            initrds.append(Initrd(path=path, content=part.data, early_bytes=end))
+            rest = part.part(end)
+            roots.append(None if 0 < end == len(part) else rest)
+            if end < len(part):
+                lost += find_early_archive(rest)
+        except PurekernelError as error:
+            errors.append(error)
+    raise_all(errors)
+    if all(initrd.is_early for initrd in initrds):
+        names = " and ".join(display_path(path) for path in paths) or "the base"
+        raise BundleError(
+            f"{names}: no root file system: the kernel reads it early, and has none to start",
+            hint="name the initrd of the root file system too, such as core.gz",
+        )
+    return tuple(initrds), parse_initrds(roots), tuple(lost)
+
+
+def display_path(path: bytes) -> str:
+    """Return a path for messages, without quotes."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def _booted(iso: Tree, boot_image: bytes, source: str) -> Booted:
+    """Return the kernel and the initrds that the ISO boots."""
+    unusable: BootMenuError | None = None
+    try:
+        booted = read_booted(iso, boot_image)
+    except BootMenuError as error:
+        booted, unusable = None, error
+    if booted is not None and booted.initrds:
+        return booted
+    try:
+        core, _node = _find(iso, CORES, source, "root file system")
+        if booted is not None:
+            return evolve(booted, initrds=(core,))
+        kernel, _node = _find(iso, KERNELS, source, "kernel")
+    except BundleError as error:
+        raise unusable.within(source) if unusable is not None else error from None
+    return Booted(kernel=kernel, initrds=(core,))
 
 
 def _files_outside_boot(iso: Tree) -> str:
@@ -119,6 +302,6 @@ def _find(tree: Tree, candidates: tuple[bytes, ...], name: str, what: str) -> tu
             return path, node
     names = " or ".join(path.decode() for path in candidates)
     raise BundleError(
-        f"{name}: the ISO has no {what} ({names})",
+        f"{name}: the ISO has no {what} ({names}), and its boot menu names none",
         hint="use an original Tiny Core ISO as the base",
     )

@@ -8,7 +8,7 @@ Source: the Syslinux Project's config reference ("Configuration file options").
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 from attrs import evolve, field
@@ -301,3 +301,24 @@ def _append_below(line: Line, command_line: bytes) -> Line:
         argument=command_line,
         label=line.label,
     )
+
+
+# An initrd= word of a command line; the list of names follows.
+_INITRD_WORD = re.compile(rb"(?<![^ \t])initrd=([^ \t]*)")
+
+
+def map_initrds(menu: BootMenu, change: Callable[[bytes], bytes]) -> BootMenu:
+    """Return ``menu`` with ``change`` applied to each list of initrds, names parted by commas."""
+
+    def in_words(match: re.Match[bytes]) -> bytes:
+        return b"initrd=" + change(match[1])
+
+    lines: list[Line] = []
+    for line in menu.lines:
+        argument = line.argument
+        if line.keyword == b"initrd":
+            argument = change(argument)
+        elif line.keyword in (b"append", *_AUTOMATIC):
+            argument = _INITRD_WORD.sub(in_words, argument)
+        lines.append(line if argument == line.argument else line.with_argument(argument))
+    return evolve(menu, lines=tuple(lines))

@@ -89,7 +89,7 @@ def plan_extensions(
         KnownExtensions(packages.extensions), _repository(context, live)
     )
     listed = (*merged, *builtin, *mirror)
-    kernel = context.recipe.core.kernel
+    kernel = context.recipe.core.kernel_release
     if kernel is None and context.lock is not None and base_is_pinned:
         kernel = context.lock.kernel
     with context.asking("extensions" if context.recipe.mirrors.extensions else "tinycore"):
@@ -143,7 +143,7 @@ def release_of(base: Base) -> str:
         raise DependencyError(
             "the release of the base's kernel is unknown: '-KERNEL' in the name of an extension "
             "stands for it",
-            hint="set it with kernel under [core], or --kernel",
+            hint="set it with kernel-release under [core], or --kernel-release",
         )
     return release
 

@@ -78,13 +78,8 @@ class Gathered:
 
     @property
     def base(self) -> Base:
-        """The content of the base ISO, unpacked."""
-        return self.planner.base_of(self.iso)
-
-    @property
-    def iso(self) -> bytes:
-        """The base ISO."""
-        return self.content(self.planner.planned_base.download) or b""
+        """The content of the base, unpacked."""
+        return self.planner.base_of(lambda download: self.content(download) or b"")
 
     def content(self, download: Download) -> bytes | None:
         """Return the checked content of a file. It is loaded once."""

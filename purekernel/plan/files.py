@@ -1,4 +1,4 @@
-"""Plan single files: the base ISO, tarballs, overlays from the network."""
+"""Plan single files: tarballs, overlays from the network, and what a file has beside it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,14 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
-from purekernel.errors import (
-    DownloadError,
-    FormatError,
-    LockError,
-    MissingFileError,
-    OfflineError,
-)
+from purekernel.errors import LockError, MissingFileError
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, last_component, tell_apart
 from purekernel.formats.detect import FileKind
 from purekernel.formats.tinycore import parse_md5
 from purekernel.input import Input
 from purekernel.plan.locked import pinned
-from purekernel.plan.plan import (
-    BASE,
-    PlanContext,
-    PlannedFile,
-)
+from purekernel.plan.plan import PlanContext, PlannedFile
 from purekernel.recipe.conventions import Conventions
 from purekernel.recipe.overlays import overlay_role
 from purekernel.repos.tinycore import MD5
@@ -60,50 +50,6 @@ def plan_file(context: PlanContext, file: PlannedFile) -> PlannedFile:
     return PlannedFile(role=file.role, requested=requested, download=download)
 
 
-def plan_base(context: PlanContext) -> tuple[PlannedFile, str]:
-    """Plan the base ISO: the recipe's own, or the mirrors'.
-
-    If there is an MD5 file beside the ISO, check the ISO against it. Mirrors of Tiny Core always
-    have one. For an ISO elsewhere, the file is optional.
-
-    Returns:
-        The file, and a note for the user; ``""`` for none.
-
-    Raises:
-        DownloadError: the mirrors cannot be reached.
-        FormatError: the MD5 file beside a mirror's ISO is damaged.
-        LockError: the lock file binds, and pins no file or another file.
-    """
-    core = context.recipe.core
-    urls: tuple[str, ...]
-    if core.iso is not None:
-        requested, urls = core.iso, (context.place(core.iso),)
-    else:
-        urls = context.release.iso_urls(context.mirrors)
-        # A path without the mirror: a change of the mirror must not void the pin.
-        requested = context.release.iso_places()[0]
-    mirror = core.place("version") or context.recipe.mirrors.place("tinycore")
-    download = Download(
-        name=last_component(urls[0]),
-        urls=urls,
-        kind=FileKind.ISO,
-        sha256=core.iso_sha256,
-        place=mirror if core.iso is None else core.place("iso"),
-        sha256_place=core.place("iso_sha256"),
-    )
-    planned = plan_file(context, PlannedFile(role=BASE, requested=requested, download=download))
-    if planned.download.sha256 is not None or (core.iso is not None and not is_url(core.iso)):
-        return planned, ""
-    try:
-        return evolve(planned, download=_with_md5(context, planned.download)), ""
-    except OfflineError:
-        raise
-    except (DownloadError, FormatError) as error:
-        if core.iso is None:
-            raise
-        return planned, f"{download.name} is not checked against an MD5: {error.message}"
-
-
 def overlay_files(context: PlanContext) -> Iterator[PlannedFile]:
     """Yield the overlays to download."""
     for overlay in context.recipe.overlays:
@@ -134,15 +80,25 @@ def further_files(context: PlanContext, conventions: Conventions) -> Iterator[Pl
         yield PlannedFile(role=role, requested=file.requested, download=download)
 
 
-def _with_md5(context: PlanContext, download: Download) -> Download:
-    """Return ``download`` with the MD5 from the file beside it, if there is one."""
+def with_md5(context: PlanContext, download: Download, attempts: int | None) -> Download:
+    """Return ``download`` with the MD5 from the file beside it, if there is one.
+
+    Args:
+        context: fetches the MD5.
+        download: the file.
+        attempts: how often to try; ``None`` for the usual number.
+
+    Raises:
+        DownloadError: the server does not answer.
+        FormatError: the MD5 file is damaged.
+    """
     beside = Download(
         name=download.name + MD5,
         urls=tuple(_beside(url, MD5) for url in download.urls),
         kind=FileKind.TEXT,
         most_bytes=MOST_MD5_BYTES,
-        # The file is often missing beside the user's own ISO: do not retry.
-        attempts=None if context.recipe.core.iso is None else 1,
+        # The file is often missing beside the user's own: do not retry.
+        attempts=attempts,
     )
     try:
         # Not as an optional file: for those, "not found" on the first mirror ends the search. A

@@ -154,7 +154,7 @@ class ExtensionLookup:
         self._source = source
         self._searched = context.searched(context.extension_folders)
         self._mirror = ExtensionMirror(self._searched, context.downloads)
-        self._kernel = context.recipe.core.kernel
+        self._kernel = context.recipe.core.kernel_release
         self._asked = "extensions" if context.recipe.mirrors.extensions else "tinycore"
         self._notes: dict[str, None] = {}
 

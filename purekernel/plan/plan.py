@@ -46,8 +46,8 @@ from purekernel.repos.tinycore import (
 if TYPE_CHECKING:
     from purekernel.repos.rubygems import ResolvedGem  # 40 ms to import
 
-# Roles of single files.
-BASE, PROJECT = "base", "project"
+# The role of a project among single files.
+PROJECT = "project"
 
 
 # Companion files with an extension's digest and dependencies. Core loads by the second.

@@ -16,18 +16,14 @@ from purekernel.errors import (
     PurekernelError,
     raise_all,
 )
-from purekernel.input import Input, Limits
+from purekernel.fetch.model import Download
+from purekernel.input import Limits
+from purekernel.plan.bases import Load, PlannedBase, plan_base, read_base
 from purekernel.plan.checksums import with_checksums
 from purekernel.plan.extensions import plan_extensions
-from purekernel.plan.files import (
-    further_files,
-    overlay_files,
-    plan_base,
-    plan_file,
-)
+from purekernel.plan.files import further_files, overlay_files, plan_file
 from purekernel.plan.lock import Lock, changed_releases
 from purekernel.plan.plan import (
-    BASE,
     PROJECT,
     ExtensionPlan,
     GemPlan,
@@ -129,7 +125,7 @@ class Planner:
             extensions=extensions,
             gems=gems,
             notes=(
-                *filter(None, [self._planned_base[1]]),
+                *self.planned_base.notes,
                 *(_release_notes(context.lock) if context.lock and context.strict else ()),
                 *extensions.notes,
                 *_notes(extensions, context.recipe.extensions.skip),
@@ -156,51 +152,55 @@ class Planner:
             return None
         return find_project(self._context, self._context.recipe.razor)
 
-    @property
-    def planned_base(self) -> PlannedFile:
-        """The planned base ISO."""
-        return self._planned_base[0]
-
     @cached_property
-    def _planned_base(self) -> tuple[PlannedFile, str]:
+    def planned_base(self) -> PlannedBase:
+        """The files of the base."""
         return plan_base(self._context)
 
     def base(self) -> Base:
-        """Return the content of the base ISO. Fetch the ISO if necessary."""
-        if self._base is None:
-            downloads = self._context.downloads
-            fetched = downloads.fetch(self.planned_base.download)
-            if fetched is None:
-                raise MissingFileError(f"{self.planned_base.download.name} not found on any mirror")
-            return self.base_of(downloads.load(fetched))
-        return self._base
+        """Return the base. Fetch its files if necessary."""
+        return self.base_of(self._fetched)
 
-    def base_of(self, iso: bytes) -> Base:
-        """Return the content of the base ISO ``iso``. It is unpacked once."""
+    def base_of(self, load: Load) -> Base:
+        """Return the base, whose files ``load`` returns. It is unpacked once."""
         if self._base is None:
-            from purekernel.formats.core_iso import parse_base  # noqa: PLC0415  # 40 ms, with pycdlib
-
             keep = self._context.recipe.iso.keep_files
             found = self.project
             conventions = PLAIN if found is None else found.conventions
-            self._base = parse_base(
-                Input(iso, name=self.planned_base.download.name, limits=self._context.limits),
+            self._base = read_base(
+                self._context,
+                self.planned_base,
+                load,
                 keep_iso_files=conventions.keeps_iso_files if keep is None else keep,
             )
         return self._base
 
+    def _fetched(self, download: Download) -> bytes:
+        downloads = self._context.downloads
+        fetched = downloads.fetch(download)
+        if fetched is None:
+            raise MissingFileError(f"{download.name} not found on any mirror")
+        return downloads.load(fetched)
+
     def _base_is_pinned(self, files: Mapping[str, PlannedFile]) -> bool:
         lock = self._context.lock
-        if lock is None or BASE not in lock.files or BASE not in files:
+        try:
+            roles = {*self.planned_base.files}
+        except PurekernelError:  # it is among the errors
             return False
-        return files[BASE].requested == lock.files[BASE].requested
+        if lock is None or self.planned_base.folders:
+            return False
+        return all(
+            role in lock.files and files[role].requested == lock.files[role].requested
+            for role in roles
+        )
 
     def _files(
         self, found: FoundProject | None, errors: list[PurekernelError]
     ) -> dict[str, PlannedFile]:
         files: dict[str, PlannedFile] = {}
         try:
-            files[BASE] = self.planned_base
+            files.update(self.planned_base.files)
         except PurekernelError as error:
             errors.append(error)
         if found is not None and found.planned is not None:

@@ -39,6 +39,7 @@ from purekernel.razor.project import (
 from purekernel.recipe import defaults
 from purekernel.recipe.composition import Composition, Identity, check_version
 from purekernel.recipe.conventions import (
+    BASE,
     Conventions,
     FurtherFile,
     Materials,
@@ -328,7 +329,7 @@ class RazorConventions(Conventions):
         new = self.generation is Generation.V2013
         return BundleParts(
             source=recipe.source,
-            iso=materials.iso,
+            iso=_iso(materials),
             flavour=flavour,
             generation=self.generation,
             version=self._version(recipe) if new else None,
@@ -384,3 +385,14 @@ def _named_folders(tree: Tree, mtime: int) -> Tree:
         node = tree[path]
         named.add(path, evolve(node, metadata=evolve(node.metadata, mtime=mtime)))
     return named
+
+
+def _iso(materials: Materials) -> bytes:
+    """Return the base ISO, which a bundle contains."""
+    iso = materials.file(BASE)
+    if iso is None:
+        raise UsageError(
+            "a bundle needs a base ISO, and the recipe has a kernel and initrds",
+            hint="give iso under [core], or leave out kernel and initrd",
+        ).within(materials.recipe.core.place("initrd"))
+    return iso[1]

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from purekernel.formats.gem import GemVersion, ListedGem
 
 
+# The role of the base ISO among the files of a plan.
+BASE = "base"
+
+
 class Materials(Protocol):
     """The inputs of a composition, each made on first use."""
 
@@ -46,13 +50,8 @@ class Materials(Protocol):
         ...
 
     @property
-    def iso(self) -> bytes:
-        """The base ISO."""
-        ...
-
-    @property
     def base(self) -> Base:
-        """The content of the base ISO."""
+        """The content of the base."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Define the words of recipes and options that are enumerations: flavours and outputs."""
+"""Define the words of recipes and options that are enumerations: flavours, outputs, layouts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,19 @@ class Emit(Enum):
 
     ISO = "iso"
     CORE = "core"
+    INITRD = "initrd"
     PXE = "pxe"
 
 
 EMITS = tuple(kind.value for kind in Emit)
+
+
+class InitrdLayout(Enum):
+    """How the root file system is distributed over initrds."""
+
+    AS_BASE = "as-base"
+    MERGED = "merged"
+    SECOND = "second-initrd"
+
+
+LAYOUTS = tuple(layout.value for layout in InitrdLayout)

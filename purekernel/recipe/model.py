@@ -20,7 +20,7 @@ from attrs import evolve, field
 
 from purekernel.errors import PurekernelError, UsageError
 from purekernel.fetch.urls import redact
-from purekernel.recipe.flavour import EMITS, Flavour
+from purekernel.recipe.flavour import EMITS, Flavour, InitrdLayout
 from purekernel.recipe.keys import Key, Placed, key, table
 from purekernel.recipe.kinds import (
     ABSOLUTE_PATH,
@@ -122,10 +122,59 @@ class CoreChoice(Placed):
     )
     kernel: str | None = field(
         default=None,
+        repr=_shown,
+        metadata=key(
+            "Kernel",
+            "The kernel: a path, a URL, or a name in the mirror's folder distribution_files. With "
+            "initrd, the base is these files, and has no boot loader. Without, it replaces the "
+            "kernel of the ISO.",
+            PLACE,
+            "vmlinuz64",
+        ),
+    )
+    kernel_sha256: str | None = field(
+        default=None,
+        metadata=key("SHA-256 of the kernel", "Expected SHA-256 of the kernel.", SHA256, _ZEROS),
+    )
+    initrd: tuple[str, ...] = field(
+        default=(),
+        repr=_all_shown,
+        metadata=key(
+            "Initrds",
+            "The initrds, in the order in which the kernel unpacks them: paths, URLs, or names in "
+            "the mirror's folder distribution_files. An unpacked root file system can be given as "
+            "a folder. If not given, those of the ISO.",
+            Array(item=PLACE, min_items=1),
+            ["rootfs64.gz", "modules64.gz"],
+        ),
+    )
+    initrd_sha256: tuple[str, ...] = field(
+        default=(),
+        metadata=key(
+            "SHA-256 of the initrds",
+            "Expected SHA-256 of each initrd, in the same order.",
+            Array(item=SHA256, min_items=1),
+            [_ZEROS],
+        ),
+    )
+    layout: InitrdLayout = field(
+        default=InitrdLayout.AS_BASE,
+        metadata=key(
+            "Layout of the initrds",
+            '"as-base": as many initrds as the base has, each file in the one that had it; '
+            '"merged": one initrd; "second-initrd": the initrds of the base stay as they are, and '
+            "one more has the differences.",
+            Choice.of(InitrdLayout),
+            "second-initrd",
+            default="as-base",
+        ),
+    )
+    kernel_release: str | None = field(
+        default=None,
         metadata=key(
             "Kernel release",
             "The kernel release that KERNEL in names of extensions stands for. If not given, the "
-            "release of the ISO's kernel.",
+            "release of the base's kernel.",
             KERNEL_RELEASE,
             "3.0.3-tinycore",
         ),
@@ -796,11 +845,11 @@ class OutputChoice(Placed):
         default=(),
         metadata=key(
             "Outputs",
-            '"iso": the ISO; "core": core.gz and vmlinuz; "pxe": a folder for a TFTP or HTTP '
-            "server.",
+            '"iso": the ISO; "core": the initrds and the kernel; "initrd": the second initrd; '
+            '"pxe": a folder for a TFTP or HTTP server. If not given, the ISO, or for a base '
+            "without a boot loader, the initrds and the kernel.",
             Array(item=Choice(choices=EMITS), min_items=1, convert=once),
             ["iso", "pxe"],
-            default=["iso"],
         ),
     )
 

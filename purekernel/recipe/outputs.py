@@ -60,10 +60,12 @@ class Outputs:
     Attributes:
         folder: the folder to write to, created if missing; ``None`` to make the image in memory
             and write nothing.
-        kinds: the kinds of files: ``Emit.ISO`` gives ``NAME.iso``; ``Emit.CORE`` gives ``core.gz``
-            and ``vmlinuz``; ``Emit.PXE`` gives the folder ``NAME.pxe`` for a TFTP or HTTP server.
-            Their values, such as ``"iso"``, are accepted too. ``None`` for the recipe's, or else an
-            ISO.
+        kinds: the kinds of files: ``Emit.ISO`` gives ``NAME.iso``; ``Emit.CORE`` gives the initrds
+            and the kernel, of an ISO with one initrd as ``core.gz`` and ``vmlinuz``;
+            ``Emit.INITRD`` gives the second initrd as ``NAME.gz``; ``Emit.PXE`` gives the folder
+            ``NAME.pxe`` for a TFTP or HTTP server. Their values, such as ``"iso"``, are accepted
+            too. ``None`` for the recipe's, or else an ISO; for a base without a boot loader, the
+            initrds and the kernel.
         effort: the effort of compression; ``None`` for the flavour's: the highest for production,
             balanced otherwise.
         nested: recompress gzip files inside the image, at efforts that do so.
@@ -89,7 +91,8 @@ class Outputs:
         Raises:
             UsageError: the recipe names an unknown kind.
         """
-        return self.kinds or _kinds(recipe.output.emit or None) or (Emit.ISO,)
+        default = Emit.CORE if recipe.core.initrd else Emit.ISO
+        return self.kinds or _kinds(recipe.output.emit or None) or (default,)
 
     def effort_for(self, flavour: Flavour | None) -> Effort:
         """Return the effort for an image of ``flavour``."""

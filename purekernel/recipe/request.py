@@ -18,7 +18,7 @@ from purekernel.fetch.urls import is_url
 from purekernel.formats.tinycore import parse_extension_name
 from purekernel.host.read import is_file, is_folder
 from purekernel.recipe.defaults import RECIPE_NAME, USER
-from purekernel.recipe.flavour import SCRIPTS, Flavour
+from purekernel.recipe.flavour import SCRIPTS, Flavour, InitrdLayout
 from purekernel.recipe.keys import override
 from purekernel.recipe.kinds import KERNEL_RELEASE
 from purekernel.recipe.lists import parse_extension_list
@@ -66,7 +66,7 @@ class Request:
         dpkg_follow: whether to include the packages that packages depend on.
         skip: names of extensions to leave out.
         no_deps: whether to leave out the dependencies of extensions.
-        kernel: the kernel release that ``-KERNEL`` stands for.
+        kernel_release: the kernel release that ``-KERNEL`` stands for.
         iso_version: version of the image.
         reuse_prev_dl: whether to use earlier downloads without checking for newer files.
         overlays: paths of folders and archives to copy over the root file system last.
@@ -91,13 +91,14 @@ class Request:
     dpkg_follow: bool = False
     skip: tuple[str, ...] = ()
     no_deps: bool = False
-    kernel: str | None = None
+    kernel_release: str | None = None
     iso_version: str | None = None
     reuse_prev_dl: bool = False
     overlays: tuple[Path, ...] = ()
     keep_owners: bool = False
     keep_iso_files: bool = False
     drop_boot: bool = False
+    layout: str | None = None
     boot: BootChanges = field(factory=BootChanges)
     volume: Mapping[str, str] = field(factory=dict)
 
@@ -165,7 +166,7 @@ def ask_about(
     mirrors: tuple[str, ...] = (),
     core: str | None = None,
     arch: str | None = None,
-    kernel: str | None = None,
+    kernel_release: str | None = None,
 ) -> Recipe:
     """Return a recipe for commands that query a mirror and build no image.
 
@@ -179,12 +180,12 @@ def ask_about(
         mirrors: mirrors to use in place of the recipe's and of the settings'.
         core: version of Core, in place of the recipe's.
         arch: architecture, in place of the recipe's.
-        kernel: the kernel release that ``-KERNEL`` stands for.
+        kernel_release: the kernel release that ``-KERNEL`` stands for.
 
     Raises:
         PurekernelError: the recipe or the settings cannot be read, or have an error.
     """
-    request = Request(recipe=recipe, config=config, kernel=kernel)
+    request = Request(recipe=recipe, config=config, kernel_release=kernel_release)
     path = _recipe_path(request)
     joining = _Joining(request)
     loaded = joining.try_or(
@@ -200,7 +201,7 @@ def ask_about(
         loaded.core,
         version=core or loaded.core.version,
         arch=arch or loaded.core.arch,
-        kernel=kernel or loaded.core.kernel,
+        kernel_release=kernel_release or loaded.core.kernel_release,
     )
     warnings = (*file.warnings, *outer.warnings)
     return evolve(loaded, core=release, path=path, warnings=warnings)
@@ -224,7 +225,7 @@ class _Joining:
 
     def settings(self, environment: Mapping[str, str]) -> tuple[Settings, Settings]:
         """Return the settings of the settings file and of the environment."""
-        self.try_or(lambda: _check_kernel(self._request.kernel), None)
+        self.try_or(lambda: _check_kernel(self._request.kernel_release), None)
         return (
             self.try_or(lambda: _settings_file(self._request.config), Settings()),
             self.try_or(lambda: settings_from_environment(environment), Settings()),
@@ -239,7 +240,8 @@ class _Joining:
             core=override(
                 recipe.core,
                 iso=_replacement(file.tcl_iso_url, recipe.core.iso, outer.tcl_iso_url),
-                kernel=request.kernel,
+                kernel_release=request.kernel_release,
+                layout=None if request.layout is None else InitrdLayout(request.layout),
             ),
             mirrors=self.mirrors(recipe, file, outer),
             extensions=self._extensions(recipe, file, outer),
@@ -345,7 +347,7 @@ def _from_current_folder(address: str) -> str:
 def _check_kernel(kernel: str | None) -> None:
     if kernel is not None and not KERNEL_RELEASE.accepts(kernel):
         raise UsageError(
-            f"--kernel must be {KERNEL_RELEASE.words}, got {kernel!r}",
+            f"--kernel-release must be {KERNEL_RELEASE.words}, got {kernel!r}",
             hint="run 'uname -r' in the image to see its release",
         )
 

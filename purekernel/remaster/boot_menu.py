@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-from attrs import evolve
+from collections.abc import Sequence
 
 from purekernel.errors import BootMenuError, UsageError, inside
+from purekernel.formats.booted import MENU_NAME, find_booted, load_boot_menu
 from purekernel.formats.syslinux import (
     BootMenu,
     build_boot_menu,
     extend_append,
-    parse_boot_menu,
+    map_initrds,
     set_default,
     set_option,
 )
 from purekernel.recipe.model import BootChanges
 from purekernel.tree import File, Tree, display
-from purekernel.tree.path import join, parent
 
 # Core waits half a minute at its boot prompt.
 CORE_TIMEOUT = 300
-
-
-# Real menus have some hundred bytes; isolinux has less than 64 KiB for all that it reads.
-MAX_MENU_BYTES = 1 << 18
-
-# Folders that isolinux searches after the folder of its own binary.
-_FOLDERS = (b"boot/isolinux", b"isolinux", b"")
-_NAME = b"isolinux.cfg"
-
-
-def find_boot_menu(iso: Tree, boot_image: bytes) -> tuple[bytes, File] | None:
-    """Return path and file of the menu that the isolinux at ``boot_image`` reads, or ``None``."""
-    for folder in (parent(boot_image), *_FOLDERS):
-        path = join(folder, _NAME)
-        node = iso.get(path)
-        if isinstance(node, File):
-            return path, node
-    return None
 
 
 def change_boot_menu(
@@ -54,21 +36,13 @@ def change_boot_menu(
         BootMenuError: the menu is missing or too large, or lacks the label or kernel to change.
         UsageError: the text to append contains a line break.
     """
-    found = find_boot_menu(iso, boot_image)
-    if found is None:
+    loaded = load_boot_menu(iso, boot_image)
+    if loaded is None:
         if changes == BootChanges():
             return iso
         places = map(changes.place, ("append", "timeout", "default"))
-        raise BootMenuError(
-            f"{_NAME.decode()} not found on the ISO: its boot menu cannot be changed"
-        ).within(next(filter(None, places), ""))
-    path, node = found
-    if len(node.content) > MAX_MENU_BYTES:
-        raise BootMenuError(
-            f"{display(path)} is too large: a boot menu must have at most {MAX_MENU_BYTES} "
-            f"bytes, got {len(node.content)}"
-        )
-    menu = parse_boot_menu(bytes(node.content))
+        raise _no_menu().within(next(filter(None, places), ""))
+    path, menu = loaded
     if timeout is not None and menu.timeout == CORE_TIMEOUT:
         menu = set_option(menu, b"timeout", str(timeout).encode())
     if changes.timeout is not None:
@@ -81,8 +55,61 @@ def change_boot_menu(
         if words:
             _check_linux(menu, path)
             menu = extend_append(menu, words)
+    return _with_menu(iso, path, menu)
+
+
+def change_initrds(
+    iso: Tree, boot_image: bytes, old: Sequence[bytes], new: Sequence[bytes]
+) -> Tree:
+    """Return a copy of ``iso`` whose menu boots the initrds ``new`` where it booted ``old``.
+
+    Entries that boot other initrds stay as they are.
+
+    Args:
+        iso: the tree of the ISO.
+        boot_image: path of its isolinux.
+        old: paths of initrds on the ISO, in order.
+        new: the paths that replace them.
+
+    Raises:
+        BootMenuError: the menu is missing or too large, or has no such list in one place.
+    """
+    loaded = load_boot_menu(iso, boot_image)
+    if loaded is None:
+        raise _no_menu()
+    path, menu = loaded
+
+    def change(names: bytes) -> bytes:
+        listed = [name for name in names.split(b",") if name]
+        try:
+            paths = [find_booted(iso, boot_image, name) for name in listed]
+        except BootMenuError:  # an entry that cannot boot
+            return names
+        if paths != list(old):
+            return names
+        known = dict(zip(paths, listed, strict=True))
+        return b",".join(known.get(path, b"/" + path) for path in new)
+
+    changed = _with_menu(iso, path, map_initrds(menu, change))
+    if changed == iso:
+        listed = ",".join(map(display, old))
+        raise BootMenuError(
+            f"{display(path)} has no list of the initrds {listed}, to add to or to shorten",
+            hint='use layout = "as-base", or correct the menu',
+        )
+    return changed
+
+
+def _no_menu() -> BootMenuError:
+    return BootMenuError(
+        f"{MENU_NAME.decode()} not found on the ISO: its boot menu cannot be changed"
+    )
+
+
+def _with_menu(iso: Tree, path: bytes, menu: BootMenu) -> Tree:
     changed = iso.copy()
-    changed.replace(path, evolve(node, content=build_boot_menu(menu)))
+    old = iso[path]
+    changed.replace(path, File(metadata=old.metadata, content=build_boot_menu(menu)))
     return changed
 
 

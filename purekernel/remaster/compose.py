@@ -76,13 +76,8 @@ class Assembly:
         return self._gathered.planner.limits
 
     @property
-    def iso(self) -> bytes:
-        """The base ISO."""
-        return self._gathered.iso
-
-    @property
     def base(self) -> Base:
-        """The content of the base ISO."""
+        """The content of the base."""
         return self._gathered.base
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from io import BytesIO
 from typing import BinaryIO
@@ -10,8 +10,10 @@ from typing import BinaryIO
 from attrs import evolve, field
 
 from purekernel.encode.encoders import Effort
-from purekernel.errors import PurekernelError, inside, raise_all
+from purekernel.errors import BundleError, PurekernelError, UsageError, inside, raise_all
 from purekernel.formats.boot_losses import BootLoss, refuse_losses
+from purekernel.formats.booted import read_entries
+from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.compress import compress
 from purekernel.formats.core_iso import Base
 from purekernel.formats.initramfs import Compression
@@ -22,11 +24,11 @@ from purekernel.interruption import result_of
 from purekernel.progress import Progress
 from purekernel.recipe.composition import BootFiles, Composition
 from purekernel.recipe.context import Context
-from purekernel.recipe.flavour import Emit, Flavour, Generation
+from purekernel.recipe.flavour import Emit, Flavour, Generation, InitrdLayout
 from purekernel.recipe.model import VOLUME_FIELDS, IsoChoice, Recipe
 from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.records import frozen
-from purekernel.remaster.boot_menu import change_boot_menu
+from purekernel.remaster.boot_menu import change_boot_menu, change_initrds
 from purekernel.remaster.core import (
     PackedCore,
     Unpacking,
@@ -35,8 +37,9 @@ from purekernel.remaster.core import (
     pack_core,
     recompress_nested,
 )
+from purekernel.remaster.initrds import InitrdPart, arrange_initrds, changed_paths, with_times_of
 from purekernel.remaster.unreached_menus import find_unreached_menus
-from purekernel.rootfs.modules import unpack_modules
+from purekernel.rootfs.modules import kernel_releases, unpack_modules
 from purekernel.rootfs.passes import finishing_passes
 from purekernel.tree import (
     Buffer,
@@ -67,17 +70,21 @@ class Image:
         flavour: flavour of the image; ``None`` if the recipe gives none.
         generation: the generation of Razor's conventions; ``None`` for a plain Core.
         root: the root file system.
-        core: the root file system as a compressed cpio archive.
-        cpio_bytes: size of that archive before compression.
+        core: the first initrd that the build made: the root file system as a compressed cpio
+            archive, unless the base has several initrds or ``layout`` gives a second.
+        cpio_bytes: size of the archives that the build made, before compression.
         unpacked_modules_bytes: additional memory that unpacked kernel modules use once booted; 0
             if they are not unpacked.
         unpacked_modules_saved_bytes: reduction of the core's size by unpacked modules, measured on
             the modules alone; negative if the core is larger, 0 if they are not unpacked.
         core_path: path of the core on the ISO.
+        initrds: path on the ISO and content of each initrd, in order.
+        layout: how the root file system is distributed over them.
         kernel: content of the kernel.
         kernel_path: path of the kernel on the ISO.
         iso: the tree of the ISO.
-        boot: the ISO's El Torito boot entry.
+        boot: the ISO's El Torito boot entry; ``None`` if the base has no boot loader.
+        kernel_words: words for the kernel's command line, if there is no boot menu to hold them.
         volume: the ISO's volume descriptor fields.
         timestamp: the newest time in it, in seconds since 1970, UTC.
         kinds: the kinds of files that the image was made for.
@@ -96,10 +103,13 @@ class Image:
     unpacked_modules_bytes: int
     unpacked_modules_saved_bytes: int
     core_path: bytes
+    initrds: tuple[tuple[bytes, Buffer], ...] = field(repr=False)
+    layout: InitrdLayout = InitrdLayout.AS_BASE
     kernel: Buffer = field(repr=False)
     kernel_path: bytes
     iso: Tree
-    boot: ElTorito
+    boot: ElTorito | None
+    kernel_words: tuple[bytes, ...] = ()
     volume: VolumeFields
     timestamp: int
     kinds: tuple[Emit, ...] = (Emit.ISO,)
@@ -114,9 +124,12 @@ class Image:
             BootLossError: the image was made for other outputs, and an ISO would lose one of the
                 base's boot methods.
             CombinedError: it would lose several.
+            BundleError: the base has no boot loader.
             UnrepresentableError: ISO 9660 cannot represent an entry of the image.
         """
         refuse_losses(self.iso_losses, source=self.name)
+        if self.boot is None:
+            raise no_boot_loader(self.name)
         write_iso(self.iso, stream, fields=self.volume, boot=self.boot, timestamp=self.timestamp)
 
     def iso_bytes(self) -> bytes:
@@ -141,8 +154,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     progress, recipe = context.progress, composition.recipe
     kinds = outputs.kinds_for(recipe)
     base = composition.base
-    if Emit.ISO in kinds:
-        _check_volume(recipe.iso)
+    _check_outputs(composition, kinds)
     identity = composition.identity.with_volume(recipe.iso.volume)
     dropped, iso_losses = _drop_boot(
         base, recipe, limits=context.limits, writes_iso=Emit.ISO in kinds
@@ -157,20 +169,21 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     iso = _change_iso(composition, metadata)
     notes = [*composition.notes, *(f"{base.source}: {loss.note}" for loss in dropped)]
     notes += _lost_iso_files(base, kinds)
-    finishing = finishing_passes(mtime=timestamp, note=notes.append)
     root = _run_passes(root, composition.passes, progress)
+    notes += _check_kernel(root, composition)
     packed = root
     if outputs.modules is Modules.RAW:
         with progress.step("unpack kernel modules"):
             root = unpack_modules(root, limits=context.limits)
     unpacked = root
-    root = _run_passes(root, finishing, progress)
+    root = _run_passes(root, _finishing(root, composition, timestamp, notes.append), progress)
     root = clamp_times(root, timestamp)
     notes += _lost_attributes(root)
     compression = outputs.compression_for(
         base.kernel.content, source=display(base.kernel_path), limits=context.limits
     )
     effort = outputs.effort_for(identity.flavour)
+    layout = recipe.core.layout
     unpacking: Callable[[], Unpacking] = Unpacking
     with context.encoders() as executor:
         if unpacked is not packed:
@@ -178,17 +191,28 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
             unpacking = measure_unpacking(
                 packed, unpacked, effort=effort, compression=compression, executor=executor
             )
-        root, core = _pack(
-            root,
+        packer = _Packer(
             effort=effort,
             outputs=outputs,
             compression=compression,
             executor=executor,
             context=context,
         )
+        if layout is InitrdLayout.SECOND:
+            root = with_times_of(base.initramfs.tree, root)
+        else:
+            root = packer.recompress(root)
+        parts = arrange_initrds(root, base, layout, place=recipe.core.place("layout"))
+        made = {part.path: packer.pack(part) for part in parts if part.tree is not None}
         unpacked_modules = unpacking()
+    kept = {initrd.path: initrd.content for initrd in base.initrds}
+    initrds = tuple(
+        (part.path, made[part.path].data if part.path in made else kept[part.path])
+        for part in parts
+    )
+    core_path, core = next(iter(made.items()))
     with progress.step("laying out the ISO"):
-        iso = _with_core(iso, composition, core.data, metadata)
+        iso = _with_initrds(iso, composition, initrds, metadata)
     return Image(
         name=identity.name,
         version=identity.version,
@@ -196,20 +220,96 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         generation=identity.generation,
         root=root,
         core=core.data,
-        cpio_bytes=core.cpio_bytes,
+        cpio_bytes=sum(each.cpio_bytes for each in made.values()),
         unpacked_modules_bytes=unpacked_modules.memory_bytes,
         unpacked_modules_saved_bytes=unpacked_modules.saved_bytes,
-        core_path=base.core_path,
+        core_path=core_path,
+        initrds=initrds,
+        layout=layout,
         kernel=base.kernel.content,
         kernel_path=base.kernel_path,
         iso=iso,
         boot=base.boot,
+        kernel_words=() if base.boot else tuple((recipe.boot.append or "").encode().split()),
         volume=identity.volume,
         timestamp=timestamp,
         kinds=kinds,
         notes=tuple(notes),
         iso_losses=iso_losses,
     )
+
+
+def no_boot_loader(source: str, place: str = "") -> BundleError:
+    """Return the error for an ISO of a base without a boot loader."""
+    return BundleError(
+        f"{source}: the base is a kernel and initrds, which have no boot loader for an ISO",
+        hint="write other outputs, such as --emit core,pxe; or start from an ISO",
+    ).within(place)
+
+
+def _check_outputs(composition: Composition, kinds: tuple[Emit, ...]) -> None:
+    """Refuse outputs that the base or the layout cannot give, before the work of an image."""
+    recipe = composition.recipe
+    errors: list[PurekernelError] = []
+    place = recipe.output.place("emit")
+    if Emit.ISO in kinds:
+        try:
+            _check_volume(recipe.iso)
+        except PurekernelError as error:
+            errors.append(error)
+        if composition.base.boot is None:
+            errors.append(no_boot_loader(composition.base.source, place))
+    if Emit.INITRD in kinds and recipe.core.layout is not InitrdLayout.SECOND:
+        errors.append(
+            UsageError(
+                "the output initrd is the second initrd, and the layout gives none",
+                hint='use layout = "second-initrd", or the output core for all initrds',
+            ).within(place)
+        )
+    if composition.base.boot is None and (
+        recipe.boot.timeout is not None or recipe.boot.default is not None
+    ):
+        attribute = "default" if recipe.boot.timeout is None else "timeout"
+        errors.append(
+            UsageError(
+                "the base is a kernel and initrds, and has no boot menu to change",
+                hint="leave out timeout and default under [boot]",
+            ).within(recipe.boot.place(attribute))
+        )
+    raise_all(errors)
+
+
+def _check_kernel(root: Tree, composition: Composition) -> Iterator[str]:
+    """Refuse a kernel of the user's own if the image has modules, but none for its release.
+
+    Yields:
+        A note if the image has no modules at all.
+    """
+    recipe = composition.recipe
+    if recipe.core.kernel is None:
+        return
+    release = kernel_release(composition.base.kernel.content)
+    found = [each.decode("ascii", "replace") for each in kernel_releases(root)]
+    if release is None or release in found:
+        return
+    if not found:
+        yield f"the image has no modules for its kernel, {release}"
+        return
+    raise BundleError(
+        f"{display(composition.base.kernel_path)}: the image has no modules for this kernel: must "
+        f"have lib/modules/{release}, got {', '.join(found)}",
+        hint="add its modules, by an initrd or an overlay, or use the kernel that the modules are "
+        "for",
+    ).within(recipe.core.place("kernel"))
+
+
+def _finishing(
+    root: Tree, composition: Composition, timestamp: int, note: Callable[[str], None]
+) -> list[tuple[str, Pass]]:
+    """Return the finishing passes. A second initrd has only what the changes concern."""
+    is_second = composition.recipe.core.layout is InitrdLayout.SECOND
+    changed = changed_paths(composition.base.initramfs.tree, root) if is_second else None
+    return finishing_passes(mtime=timestamp, note=note, changed=changed)
 
 
 def _lost_iso_files(base: Base, kinds: Iterable[Emit]) -> Iterator[str]:
@@ -256,6 +356,8 @@ def _drop_boot(
     Returns:
         The dropped losses to report, and the losses that only an ISO would have.
     """
+    if base.boot is None:
+        return _dropped(base.lost, recipe, writes_iso=False, source=base.source)
     losses = [
         *base.lost,
         *find_unreached_menus(
@@ -263,16 +365,24 @@ def _drop_boot(
             base.boot.boot_image,
             base.boot_entries,
             recipe.boot,
+            new_initrds=recipe.core.layout is InitrdLayout.SECOND
+            or (recipe.core.layout is InitrdLayout.MERGED and len(base.initrds) > 1),
             limits=limits,
         ),
     ]
+    return _dropped(losses, recipe, writes_iso=writes_iso, source=base.source)
+
+
+def _dropped(
+    losses: Sequence[BootLoss], recipe: Recipe, *, writes_iso: bool, source: str
+) -> tuple[tuple[BootLoss, ...], tuple[BootLoss, ...]]:
     if recipe.drop_boot:
         shown = [loss for loss in losses if loss.in_core or writes_iso]
         return tuple(shown), ()
     iso_losses = [loss for loss in losses if not loss.in_core]
     if writes_iso:
-        refuse_losses(losses, source=base.source)
-    refuse_losses([loss for loss in losses if loss.in_core], source=base.source)
+        refuse_losses(losses, source=source)
+    refuse_losses([loss for loss in losses if loss.in_core], source=source)
     return (), tuple(iso_losses)
 
 
@@ -283,38 +393,48 @@ def _run_passes(root: Tree, passes: Iterable[tuple[str, Pass]], progress: Progre
     return root
 
 
-def _pack(
-    root: Tree,
-    *,
-    effort: Effort,
-    outputs: Outputs,
-    compression: Compression,
-    executor: Executor,
-    context: Context,
-) -> tuple[Tree, PackedCore]:
-    """Return the root file system with its nested gzip files recompressed, and the core."""
-    if compression is not Compression.GZIP:
-        with context.progress.step("compressing"):
-            archive = build_archive(root)
-            data = result_of(executor.submit(compress, archive, compression))
-            return root, PackedCore(data=data, cpio_bytes=len(archive))
-    cache = context.cache
-    if outputs.nested:
-        with context.progress.step("recompressing"):
-            root = recompress_nested(
-                root,
-                effort=effort,
-                executor=executor,
-                cache=cache,
-                modules=outputs.modules is not Modules.KEEP,
-                progress=context.progress,
-                limits=context.limits,
+@frozen(kw_only=True)
+class _Packer:
+    """Packs initrds."""
+
+    effort: Effort
+    outputs: Outputs
+    compression: Compression
+    executor: Executor
+    context: Context
+
+    def recompress(self, tree: Tree) -> Tree:
+        """Return ``tree`` with its gzip files recompressed, if the settings ask for it."""
+        if self.compression is not Compression.GZIP or not self.outputs.nested:
+            return tree
+        with self.context.progress.step("recompressing"):
+            return recompress_nested(
+                tree,
+                effort=self.effort,
+                executor=self.executor,
+                cache=self.context.cache,
+                modules=self.outputs.modules is not Modules.KEEP,
+                progress=self.context.progress,
+                limits=self.context.limits,
             )
-    with context.progress.step("compressing"):
-        core = pack_core(
-            root, effort=effort, executor=executor, cache=cache, progress=context.progress
-        )
-    return root, core
+
+    def pack(self, part: InitrdPart) -> PackedCore:
+        """Return an initrd: its early archives, and its tree as a compressed cpio archive."""
+        assert part.tree is not None  # noqa: S101  # the caller keeps the others
+        with self.context.progress.step("compressing"):
+            if self.compression is not Compression.GZIP:
+                archive = build_archive(part.tree)
+                data = result_of(self.executor.submit(compress, archive, self.compression))
+                core = PackedCore(data=data, cpio_bytes=len(archive))
+            else:
+                core = pack_core(
+                    part.tree,
+                    effort=self.effort,
+                    executor=self.executor,
+                    cache=self.context.cache,
+                    progress=self.context.progress,
+                )
+        return evolve(core, data=bytes(part.early) + core.data) if part.early else core
 
 
 def _inputs(composition: Composition) -> Iterator[Tree]:
@@ -349,27 +469,54 @@ def _change_iso(composition: Composition, metadata: Metadata) -> Tree:
     iso = base.iso.copy()
     for path, content in composition.iso_files.items():
         put_file(iso, path, content, metadata=metadata)
+    if base.boot is None:
+        return iso
     return change_boot_menu(
         iso, base.boot.boot_image, composition.recipe.boot, timeout=composition.timeout
     )
 
 
-def _with_core(iso: Tree, composition: Composition, core: bytes, metadata: Metadata) -> Tree:
-    """Return ``iso`` with the new core and the files that describe it, no time above its own."""
+def _with_initrds(
+    iso: Tree,
+    composition: Composition,
+    initrds: Sequence[tuple[bytes, Buffer]],
+    metadata: Metadata,
+) -> Tree:
+    """Return ``iso`` with its initrds and the files that describe them, no time above its own."""
     base = composition.base
     iso = iso.copy()
-    core_metadata = evolve(iso[base.core_path].metadata, mtime=metadata.mtime)
-    # Remove and add, so that hard links to the old core keep their content.
-    iso.remove(base.core_path)
-    iso.add(base.core_path, File(metadata=core_metadata, content=core))
+    old = [initrd.path for initrd in base.initrds]
+    new = [path for path, _content in initrds]
+    if old != new and base.boot is not None:
+        iso = change_initrds(iso, base.boot.boot_image, old, new)
+    for initrd in base.initrds:
+        if initrd.path not in new and not _is_booted(iso, base, initrd.path):
+            iso.remove(initrd.path)
+    for path, content in initrds:
+        node = iso.get(path)
+        if isinstance(node, File) and node.content is content:
+            continue
+        file_metadata = metadata if node is None else evolve(node.metadata, mtime=metadata.mtime)
+        # Remove and add, so that hard links to the old core keep their content.
+        if node is not None:
+            iso.remove(path)
+        iso.add(path, File(metadata=file_metadata, content=content))
     if composition.describe is not None:
+        core_path, core = next(pair for pair in initrds if pair[0] == base.core_path)
         boot_files = BootFiles(
             kernel_path=base.kernel_path.decode(),
             kernel=base.kernel.content,
-            core_path=base.core_path.decode(),
+            core_path=core_path.decode(),
             core=core,
             timestamp=metadata.mtime,
         )
         for path, content in composition.describe(boot_files).items():
             put_file(iso, path, content, metadata=metadata)
     return clamp_times(iso, metadata.mtime)
+
+
+def _is_booted(iso: Tree, base: Base, path: bytes) -> bool:
+    """Return whether an entry of the menu still boots an initrd that the layout leaves out."""
+    if base.boot is None:
+        return False
+    return any(path in booted.initrds for _label, booted in read_entries(iso, base.boot.boot_image))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from purekernel.errors import OutputError, UsageError
 from purekernel.formats.boot_losses import refuse_losses
+from purekernel.host.windows_names import check_windows_name
 from purekernel.host.write import Output, WriteOutput, publish
 from purekernel.progress import Progress, Silent
-from purekernel.recipe.flavour import Emit
+from purekernel.recipe.flavour import Emit, InitrdLayout
 from purekernel.recipe.outputs import Outputs
 from purekernel.remaster.image import Image
 from purekernel.remaster.pxe import build_pxe_files
-from purekernel.tree import Buffer
+from purekernel.tree import Buffer, display
+from purekernel.tree.path import name
+
+CORE_NAMES = ("core.gz", "vmlinuz")
 
 
 def write_image(
@@ -48,8 +53,9 @@ def write_image(
     if Emit.ISO in wanted:
         contents[f"{image.name}.iso"] = image.write_iso
     if Emit.CORE in wanted:
-        contents["core.gz"] = image.core
-        contents["vmlinuz"] = image.kernel
+        contents |= _core_files(image)
+    if Emit.INITRD in wanted:
+        contents[f"{image.name}.gz"] = _second(image)
     if Emit.PXE in wanted:
         for path, content in build_pxe_files(image).items():
             contents[f"{image.name}.pxe/{path}"] = content
@@ -57,11 +63,49 @@ def write_image(
         return publish(Path(folder), contents)
 
 
-def output_names(name: str, kinds: Iterable[Emit]) -> list[str]:
-    """Return the names that :func:`write_image` writes for an image called ``name``."""
+def _core_files(image: Image) -> dict[str, Buffer]:
+    """Return the initrds and the kernel.
+
+    The one initrd of an ISO is always core.gz, and its kernel vmlinuz. Other files keep the names
+    of the base.
+    """
+    if len(image.initrds) == 1 and image.boot is not None:
+        return {"core.gz": image.core, "vmlinuz": image.kernel}
+    pairs = [*image.initrds, (image.kernel_path, image.kernel)]
+    return {_file_name(path): content for path, content in pairs}
+
+
+def _file_name(path: bytes) -> str:
+    base = name(path)
+    if check_windows_name(base):
+        raise OutputError(
+            f"{display(path)} has a name that not every system can store",
+            hint="give the file of the base another name",
+        )
+    return base.decode("utf-8", "surrogateescape")
+
+
+def _second(image: Image) -> Buffer:
+    if image.layout is not InitrdLayout.SECOND:
+        raise UsageError(
+            "the output initrd is the second initrd, and the image has none",
+            hint='make the image with layout = "second-initrd"',
+        )
+    return image.initrds[-1][1]
+
+
+def output_names(name: str, kinds: Iterable[Emit], core: Sequence[str] = CORE_NAMES) -> list[str]:
+    """Return the names that :func:`write_image` writes for an image called ``name``.
+
+    Args:
+        name: name of the image.
+        kinds: the kinds of files.
+        core: the names of the initrds and the kernel, if the recipe gives them.
+    """
     names = {
         Emit.ISO: [f"{name}.iso"],
-        Emit.CORE: ["core.gz", "vmlinuz"],
+        Emit.CORE: list(core),
+        Emit.INITRD: [f"{name}.gz"],
         Emit.PXE: [f"{name}.pxe"],
     }
     return [path for kind in kinds for path in names[kind]]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 
-from purekernel.errors import BootMenuError, TreeError
-from purekernel.formats.syslinux import BootMenu, parse_boot_menu
-from purekernel.host.windows_names import check_windows_name
-from purekernel.records import frozen
-from purekernel.remaster.boot_menu import find_boot_menu
-from purekernel.remaster.image import Image
-from purekernel.tree import Buffer, File, display, resolve
-from purekernel.tree.path import join, name, parent
+from attrs import evolve
 
-_INITRD = b"initrd="
+from purekernel.errors import BootMenuError
+from purekernel.formats.booted import INITRD, Booted, read_booted
+from purekernel.host.windows_names import check_windows_name
+from purekernel.remaster.image import Image
+from purekernel.tree import Buffer, File, display
+from purekernel.tree.path import name
 
 # Names that file systems, menus and URLs accept without quoting.
 _PLAIN = re.compile(rb"[0-9A-Za-z_+~-][0-9A-Za-z._+~-]*")
@@ -30,49 +28,24 @@ def build_pxe_files(image: Image) -> dict[str, Buffer]:
         BootMenuError: the menu names a kernel or initrd that is not on the ISO, or whose name is
             not portable.
     """
-    booted = _booted(image)
-    files: dict[str, Buffer] = {_host_path(path): data for path, data in booted.files.items()}
+    booted, contents = _booted(image)
+    files: dict[str, Buffer] = {_host_path(path): data for path, data in contents.items()}
     files["pxelinux.cfg/default"] = _pxelinux(image, booted)
     files["boot.ipxe"] = _ipxe(image, booted)
     return files
 
 
-@frozen(kw_only=True)
-class _Booted:
-    """The default boot entry.
-
-    Attributes:
-        kernel: path of the kernel on the ISO.
-        initrds: paths of the initrds on the ISO, in order.
-        words: the rest of the command line.
-        files: content of the kernel and the initrds, by path.
-    """
-
-    kernel: bytes
-    initrds: list[bytes]
-    words: list[bytes]
-    files: dict[bytes, Buffer]
+def _booted(image: Image) -> tuple[Booted, dict[bytes, Buffer]]:
+    """Return what the ISO's menu boots by default, and the content of its files."""
+    found = None if image.boot is None else read_booted(image.iso, image.boot.boot_image)
+    booted = found or Booted(kernel=image.kernel_path, initrds=(), words=image.kernel_words)
+    if not booted.initrds:
+        booted = evolve(booted, initrds=tuple(path for path, _content in image.initrds))
+    nodes = ((path, image.iso[path]) for path in (booted.kernel, *booted.initrds))
+    return booted, {path: node.content for path, node in nodes if isinstance(node, File)}
 
 
-def _booted(image: Image) -> _Booted:
-    found = find_boot_menu(image.iso, image.boot.boot_image)
-    menu = BootMenu() if found is None else parse_boot_menu(bytes(found[1].content))
-    label, kernel, words = _default(menu)
-    names = [word.removeprefix(_INITRD) for word in words if word.startswith(_INITRD)]
-    directive = menu.option(b"initrd", label) if label is not None else None
-    names += [directive or menu.option(b"initrd") or b""]
-    kernel_path, content = _find(image, kernel) if kernel else (image.kernel_path, image.kernel)
-    initrds = dict(_find(image, initrd) for initrd in b",".join(names).split(b",") if initrd)
-    initrds = initrds or {image.core_path: image.core}
-    return _Booted(
-        kernel=kernel_path,
-        initrds=list(initrds),
-        words=[word for word in words if not word.startswith(_INITRD)],
-        files={kernel_path: content, **initrds},
-    )
-
-
-def _pxelinux(image: Image, booted: _Booted) -> bytes:
+def _pxelinux(image: Image, booted: Booted) -> bytes:
     lines = [
         b"# " + image.name.encode(),
         b"default microkernel",
@@ -80,15 +53,15 @@ def _pxelinux(image: Image, booted: _Booted) -> bytes:
         b"",
         b"label microkernel",
         b"\tkernel " + booted.kernel,
-        b"\tappend " + b" ".join([_INITRD + b",".join(booted.initrds), *booted.words]),
+        b"\tappend " + b" ".join([INITRD + b",".join(booted.initrds), *booted.words]),
         b"",
     ]
     return b"\n".join(lines)
 
 
-def _ipxe(image: Image, booted: _Booted) -> bytes:
+def _ipxe(image: Image, booted: Booted) -> bytes:
     # A kernel that starts through its EFI stub finds its initrds by these words.
-    arguments = [_INITRD + name(initrd) for initrd in booted.initrds]
+    arguments = [INITRD + name(initrd) for initrd in booted.initrds]
     lines = [
         b"#!ipxe",
         b"# " + image.name.encode(),
@@ -98,47 +71,6 @@ def _ipxe(image: Image, booted: _Booted) -> bytes:
         b"",
     ]
     return b"\n".join(lines)
-
-
-def _default(menu: BootMenu) -> tuple[bytes | None, bytes | None, list[bytes]]:
-    """Return the default label, its kernel and its command line."""
-    keyword = b"default" if menu.option(b"ontimeout") is None else b"ontimeout"
-    # DEFAULT is a command line: a label, and words for the end of the label's own.
-    first, *more = (menu.option(keyword) or b"").split() or [b""]
-    if first in menu.linux_labels:
-        return first, menu.kernel(first), [*menu.append(first).split(), *more]
-    command = menu.command(keyword)
-    if command is not None:
-        kernel, own = command
-        return None, kernel, [*menu.shared_append.split(), *own.split()]
-    label = _marked_label(menu)
-    if label is None:
-        return None, None, []
-    return label, menu.kernel(label), menu.append(label).split()
-
-
-def _marked_label(menu: BootMenu) -> bytes | None:
-    for line in menu.lines:
-        if line.marks_default and line.label in menu.linux_labels:
-            return line.label
-    return menu.linux_labels[0] if menu.linux_labels else None
-
-
-def _find(image: Image, path: bytes) -> tuple[bytes, Buffer]:
-    """Return the path on the ISO of a file that the menu names, and its content."""
-    # isolinux starts in the folder of its own binary.
-    folders = (b"",) if path.startswith(b"/") else (parent(image.boot.boot_image), b"")
-    for folder in folders:
-        try:
-            iso_path = resolve(image.iso, join(folder, path))
-        except TreeError:
-            continue
-        node = image.iso.get(iso_path)
-        if isinstance(node, File):
-            break
-    else:
-        raise BootMenuError(f"the boot menu names {display(path)}, which is not a file on the ISO")
-    return iso_path, node.content
 
 
 def _host_path(path: bytes) -> str:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from attrs import evolve
+
 from purekernel.errors import PurekernelError
 from purekernel.formats.boot_losses import BootLoss
+from purekernel.formats.booted import find_boot_menu
 from purekernel.formats.fat import parse_fat
 from purekernel.formats.iso import EFI, BootEntry
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.recipe.model import BootChanges
-from purekernel.remaster.boot_menu import find_boot_menu
 from purekernel.tree import File, Tree, display
 from purekernel.tree.path import name, parent
 
@@ -53,6 +55,7 @@ def find_unreached_menus(
     entries: Sequence[BootEntry],
     changes: BootChanges,
     *,
+    new_initrds: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[BootLoss, ...]:
     """Return the menus that ``changes`` concern but do not reach.
@@ -62,10 +65,14 @@ def find_unreached_menus(
         boot_image: path of its isolinux, whose menu is changed.
         entries: entries of the base's El Torito catalog. File systems for UEFI may hold menus.
         changes: the changes that the user asks for.
+        new_initrds: whether the menus must name other initrds, too.
         limits: limits on parsed input.
     """
-    if changes == BootChanges():
+    if changes == BootChanges() and not new_initrds:
         return ()
+    if new_initrds:
+        # Every menu that boots Linux must change, as for more words on its command line.
+        changes = evolve(changes, append=changes.append or "initrd=")
     changed = find_boot_menu(iso, boot_image)
     unreached = [
         display(path)

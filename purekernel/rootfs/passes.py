@@ -6,7 +6,7 @@ tree. :func:`finishing_passes` returns them in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from purekernel.errors import inside
@@ -21,7 +21,9 @@ from purekernel.rootfs.modules import (
 )
 from purekernel.rootfs.ownership import protect_shadow
 from purekernel.tree import Pass, Tree, display
-from purekernel.tree.path import join
+from purekernel.tree.path import join, name, parent
+
+_SHADOW = b"etc/shadow"
 
 # The index that each depmod writes.
 DEPENDENCIES = b"modules.dep"
@@ -79,17 +81,41 @@ def cache_libraries(tree: Tree, *, mtime: int, note: Note) -> Tree:
     return configured.tree
 
 
-def finishing_passes(*, mtime: int, note: Callable[[str], None]) -> list[tuple[str, Pass]]:
+def finishing_passes(
+    *, mtime: int, note: Callable[[str], None], changed: Collection[bytes] | None = None
+) -> list[tuple[str, Pass]]:
     """Return the passes in order, each with a description for the user.
 
     Args:
         mtime: the time of new files, in seconds since 1970, UTC.
         note: called with a line for each file that a pass skips.
+        changed: the paths that differ from a finished tree; passes that none of them concerns are
+            left out. ``None`` for all passes.
     """
-    return [
-        ("link kernel.tclocal", partial(link_local_modules, mtime=mtime)),
-        # depmod finds the modules of extensions through that link.
-        ("index kernel modules", partial(index_modules, mtime=mtime, note=note)),
-        ("cache libraries", partial(cache_libraries, mtime=mtime, note=note)),
-        ("protect etc/shadow", protect_shadow),
-    ]
+    modules, libraries, shadow = (
+        changed is None or any(map(concerns, changed))
+        for concerns in (_concerns_modules, _concerns_libraries, _SHADOW.__eq__)
+    )
+    passes: list[tuple[str, Pass]] = []
+    if modules:
+        passes += [
+            ("link kernel.tclocal", partial(link_local_modules, mtime=mtime)),
+            # depmod finds the modules of extensions through that link.
+            ("index kernel modules", partial(index_modules, mtime=mtime, note=note)),
+        ]
+    if libraries:
+        passes.append(("cache libraries", partial(cache_libraries, mtime=mtime, note=note)))
+    if shadow:
+        passes.append(("protect etc/shadow", protect_shadow))
+    return passes
+
+
+def _concerns_modules(path: bytes) -> bool:
+    """Return whether the module indexes may depend on ``path``."""
+    return b"lib/modules/" in path or b".ko" in path or b"depmod" in path or b"modules" in path
+
+
+def _concerns_libraries(path: bytes) -> bool:
+    """Return whether the loader's cache may depend on ``path``."""
+    folder = name(parent(path))
+    return b".so" in path or folder.startswith(b"lib") or path.startswith(b"etc/ld.so")

@@ -144,7 +144,7 @@ def test_number_in_other_digits_is_refused(
         (["biuld"], "No such command 'biuld'"),
         (
             ["build", "--sample", "--emit", "iso,usb"],
-            "Invalid value for '--emit': 'usb' is not one of iso, core, pxe",
+            "Invalid value for '--emit': 'usb' is not one of iso, core, initrd, pxe",
         ),
         (
             ["build", "--sample", "--timestamp", "-5"],

@@ -29,7 +29,7 @@ a.tcz  0.1 kB
 └── c.tcz  0.1 kB
     ├── d.tcz  0.1 kB  (shared)
     ├── a.tcz  0.1 kB  (loop)
-    └── wifi-KERNEL.tcz  (set --kernel to select one)
+    └── wifi-KERNEL.tcz  (set --kernel-release to select one)
 b.tcz  0.1 kB  (shared)
 4 extensions, 0.5 kB
 """

@@ -113,11 +113,13 @@ CORPUS = {
     ),
     "[core]\n'a\\nb' = 1": (
         "line 2: unknown key 'a\\\\nb' in [core]",
-        "use one of 'version', 'arch', 'iso', 'iso-sha256', 'kernel'",
+        ("use one of 'version', 'arch', 'iso', 'iso-sha256', 'kernel', 'kernel-sha256', "
+        "'initrd', 'initrd-sha256', 'layout', 'kernel-release'"),
     ),
     f"[core]\n{'k' * 200} = 1": (
         f"line 2: unknown key '{'k' * 60}'… in [core]",
-        "use one of 'version', 'arch', 'iso', 'iso-sha256', 'kernel'",
+        ("use one of 'version', 'arch', 'iso', 'iso-sha256', 'kernel', 'kernel-sha256', "
+        "'initrd', 'initrd-sha256', 'layout', 'kernel-release'"),
     ),
     "[accounts.Anna]": (
         f"line 1: 'Anna' in [accounts] must be {LOGIN}", "choose another name",
@@ -211,7 +213,7 @@ CORPUS = {
         'write, for example, arch = "x86"',
     ),
     "[output]\nemit = ['iso', 'usb']": (
-        "line 2: item 2 of 'emit' must be iso, core or pxe, got \"usb\"",
+        "line 2: item 2 of 'emit' must be iso, core, initrd or pxe, got \"usb\"",
         'write, for example, emit = ["iso", "pxe"]',
     ),
     # Values

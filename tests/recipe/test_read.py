@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, InputError, RecipeError
 from purekernel.formats.iso import VolumeFields
-from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.flavour import Flavour, InitrdLayout
 from purekernel.recipe.keys import override
 from purekernel.recipe.model import (
     Account,
@@ -51,7 +51,7 @@ version = "4.4"
 arch = "x86_64"
 iso = "https://mirror.example/Core.iso"
 iso-sha256 = "ABCDEF0000000000000000000000000000000000000000000000000000000000"
-kernel = "3.0.3-tinycore"
+kernel-release = "3.0.3-tinycore"
 
 [mirrors]
 tinycore = ["http://mirror.example/tinycorelinux", "../mirror/tinycorelinux"]
@@ -180,7 +180,7 @@ def test_every_key_is_read() -> None:
             arch="x86_64",
             iso="https://mirror.example/Core.iso",
             iso_sha256="abcdef" + "0" * 58,
-            kernel="3.0.3-tinycore",
+            kernel_release="3.0.3-tinycore",
         ),
         mirrors=Mirrors(
             tinycore=("http://mirror.example/tinycorelinux", "../mirror/tinycorelinux"),
@@ -479,7 +479,8 @@ def expected(values: dict[str, Any]) -> dict[str, Any]:
     repeated = (*made.get("overlay", ()), *made.get("checksum", ()))
     for table in (made.get("core"), made.get("razor"), *repeated):
         for key in [key for key in table or () if key.endswith("sha256")]:
-            table[key] = table[key].lower()
+            digest = table[key]
+            table[key] = digest.lower() if isinstance(digest, str) else [*map(str.lower, digest)]
     return made
 
 
@@ -497,7 +498,7 @@ def plain(value: Any) -> Any:
         return sorted(value)
     if isinstance(value, Named):
         return value.name
-    if isinstance(value, Flavour | GemLayout):
+    if isinstance(value, Flavour | GemLayout | InitrdLayout):
         return value.value
     if attrs.has(type(value)):
         return {

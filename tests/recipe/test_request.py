@@ -254,5 +254,5 @@ def test_mirror_query_uses_the_same_settings_as_a_build(folder: Path) -> None:
     assert recipe.mirrors.extensions == ("http://file.example",)
     assert ask_about(None, environment, config=config, mirrors=("m",)).mirrors.extensions == ()
     with pytest.raises(CombinedError) as caught:
-        ask_about(Path("gone.toml"), environment, config=folder / "gone", kernel="a b")
+        ask_about(Path("gone.toml"), environment, config=folder / "gone", kernel_release="a b")
     assert len(caught.value.errors) == 3

@@ -12,7 +12,7 @@ from fixtures.bundle import make_bundle
 from fixtures.core_iso import make_core_iso
 from purekernel.cli.app import main
 from purekernel.errors import BootLossError, BundleError, CombinedError
-from purekernel.formats.cpio import build_cpio, early_names
+from purekernel.formats.cpio import build_cpio, early_names, parse_cpio
 from purekernel.formats.iso import parse_iso
 from purekernel.input import Input
 from purekernel.razor.bundle import parse_bundle
@@ -20,7 +20,7 @@ from purekernel.recipe.model import BootChanges
 from purekernel.remaster.image import Image
 from purekernel.remaster.outputs import write_image
 from purekernel.tools.roots import open_root
-from purekernel.tree import Tree
+from purekernel.tree import Metadata, Tree, put_file
 from tests import shared
 from tests.builds import Options, build_image
 from tests.hybrids import (
@@ -105,15 +105,27 @@ def test_entry_that_loads_no_file_is_named_by_its_sector() -> None:
     assert f"for UEFI (sector {len(iso) // 2048})" in entry
 
 
-def test_early_microcode_is_named() -> None:
-    (loss,) = losses(make_core_iso(core=make_core_with_microcode()))
+def test_early_microcode_stays_in_front_and_uncompressed() -> None:
+    image = make(make_core_iso(core=make_core_with_microcode()))
+    front = make_microcode()
+    assert image.notes == ()
+    assert image.core.startswith(front)
+    assert early_names(Input(image.core, name="x")) == (MICROCODE,)
+    assert parse_cpio(Input(image.core[len(front) :], name="x")) == image.root
+    assert MICROCODE not in image.root
+
+
+def test_core_of_nothing_but_microcode_is_refused() -> None:
+    with pytest.raises(BundleError, match=r"boot/core\.gz: no root file system"):
+        make(make_core_iso(core=make_microcode()))
+
+
+def test_microcode_in_the_archive_of_the_root_is_named() -> None:
+    tree = parse_cpio(Input(make_microcode(), name="x"))
+    put_file(tree, b"sbin/init", b"#!/bin/sh", metadata=Metadata(mode=0o755))
+    (loss,) = losses(make_core_iso(core=build_cpio(tree)))
     assert "the uncompressed archive in front of boot/core.gz" in loss
     assert "kernel/x86/microcode/GenuineIntel.bin" in loss
-
-
-def test_uncompressed_core_with_microcode_is_named() -> None:
-    (loss,) = losses(make_core_iso(core=make_microcode()))
-    assert "GenuineIntel.bin" in loss
 
 
 def test_uncompressed_archive_without_microcode_is_no_loss() -> None:
@@ -195,13 +207,6 @@ def test_drop_boot_continues_and_reports_each_loss() -> None:
     ]
 
 
-@pytest.mark.slow
-def test_dropped_microcode_is_reported_and_the_image_is_built() -> None:
-    image = make(make_core_iso(core=make_core_with_microcode()), Options(drop_boot=True))
-    assert "dropped the uncompressed archive" in image.notes[0]
-    assert early_names(Input(image.core, name="x")) == ()
-
-
 def test_image_made_for_other_outputs_is_not_written_as_an_iso(tmp_path: Path) -> None:
     image = make(make_uefi_iso(), Options(writes_iso=False))
     assert image.notes == ()
@@ -214,9 +219,15 @@ def test_image_made_for_other_outputs_is_not_written_as_an_iso(tmp_path: Path) -
     assert not list(tmp_path.glob("*.iso"))
 
 
-def test_microcode_is_a_loss_for_every_output() -> None:
+def test_microcode_in_the_archive_of_the_root_is_a_loss_for_every_output() -> None:
+    tree = parse_cpio(Input(make_microcode(), name="x"))
+    put_file(tree, b"sbin/init", b"#!/bin/sh", metadata=Metadata(mode=0o755))
+    iso = make_core_iso(core=build_cpio(tree))
     with pytest.raises(BootLossError, match="uncompressed archive"):
-        make(make_core_iso(core=make_core_with_microcode()), Options(writes_iso=False))
+        make(iso, Options(writes_iso=False))
+    image = make(iso, Options(drop_boot=True))
+    assert "dropped the uncompressed archive" in image.notes[0]
+    assert early_names(Input(image.core, name="x")) == ()
 
 
 def test_base_that_boots_only_by_uefi_is_refused() -> None:

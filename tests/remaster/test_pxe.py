@@ -6,6 +6,7 @@ from attrs import evolve
 from fixtures.bundle import make_bundle
 from fixtures.core_iso import make_core_iso
 from purekernel.errors import BootMenuError
+from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.input import Input
 from purekernel.razor.bundle import parse_bundle
@@ -13,7 +14,7 @@ from purekernel.recipe.model import BootChanges, IsoChoice, Recipe
 from purekernel.remaster.build import build
 from purekernel.remaster.image import Image
 from purekernel.remaster.pxe import build_pxe_files
-from purekernel.tree import Directory, File, Metadata
+from purekernel.tree import Directory, File, Metadata, Tree, put_file
 from tests.builds import Encoding, Options, build_image
 
 
@@ -43,12 +44,21 @@ def test_server_folder_has_both_menus_and_their_files() -> None:
     )
 
 
+def make_further_initrd() -> bytes:
+    tree = Tree()
+    put_file(tree, b"opt/mine", b"mine", metadata=Metadata(mode=0o644))
+    return build_cpio(tree)
+
+
+MINE = make_further_initrd()
+
+
 def menu_image(menu: bytes) -> Image:
     base = parse_iso(Input(make_core_iso(), name="base"))
     tree = base.tree.copy()
     node = tree[b"boot/isolinux/isolinux.cfg"]
     tree.replace(b"boot/isolinux/isolinux.cfg", evolve(node, content=menu))
-    tree.add(b"boot/my.gz", File(metadata=Metadata(mode=0o644), content=b"mine"))
+    tree.add(b"boot/my.gz", File(metadata=Metadata(mode=0o644), content=MINE))
     iso = build_iso(tree, fields=base.fields, boot=base.boot, timestamp=1_300_000_000)
     return build_image(parse_bundle(make_bundle(iso=iso), source="b"))
 
@@ -70,7 +80,7 @@ def test_default_arguments_and_additional_initrds_are_included() -> None:
         b"label core\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz,/boot/my.gz loglevel=3\n"
     )
     files = build_pxe_files(image)
-    assert files["boot/my.gz"] == b"mine"
+    assert parse_cpio(Input(files["boot/my.gz"], name="x")) == parse_cpio(Input(MINE, name="x"))
     assert (
         b"\tappend initrd=boot/core.gz,boot/my.gz loglevel=3 quiet x=1\n"
         in files["pxelinux.cfg/default"]
@@ -109,7 +119,7 @@ def test_initrd_directive_is_used() -> None:
         b"label a\nkernel /boot/vmlinuz\ninitrd /boot/core.gz,/boot/my.gz\nappend quiet\n"
     )
     files = build_pxe_files(image)
-    assert files["boot/my.gz"] == b"mine"
+    assert parse_cpio(Input(files["boot/my.gz"], name="x")) == parse_cpio(Input(MINE, name="x"))
     append = b"\tappend initrd=boot/core.gz,boot/my.gz quiet\n"
     assert append in files["pxelinux.cfg/default"]
 
@@ -118,7 +128,7 @@ def test_initrd_directive_is_used() -> None:
 def test_kernel_of_the_default_label_is_included() -> None:
     image = menu_image(b"label a\nkernel /boot/my.gz\nappend initrd=/boot/core.gz\n")
     files = build_pxe_files(image)
-    assert files["boot/my.gz"] == b"mine"
+    assert parse_cpio(Input(files["boot/my.gz"], name="x")) == parse_cpio(Input(MINE, name="x"))
     assert "boot/vmlinuz" not in files
     assert b"\tkernel boot/my.gz\n" in files["pxelinux.cfg/default"]
 

@@ -1,6 +1,13 @@
 """Read and write cpio "newc" archives as the Linux kernel unpacks an initramfs."""
 
-from purekernel.formats.cpio.reader import count_archives, early_names, parse_cpio
+from purekernel.formats.cpio.reader import (
+    Initramfs,
+    count_archives,
+    early_names,
+    find_early_end,
+    parse_cpio,
+    parse_initrds,
+)
 from purekernel.formats.cpio.writer import (
     CpioMember,
     build_cpio,
@@ -11,11 +18,14 @@ from purekernel.formats.cpio.writer import (
 
 __all__ = [
     "CpioMember",
+    "Initramfs",
     "build_cpio",
     "build_trailer",
     "count_archives",
     "early_names",
+    "find_early_end",
     "iter_members",
     "join_members",
     "parse_cpio",
+    "parse_initrds",
 ]

@@ -10,7 +10,7 @@ Source: Documentation/driver-api/early-userspace/buffer-format.rst and init/init
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from purekernel.errors import FormatError, LinkLoopError, TreeError
 from purekernel.formats.compression import COMPRESSED, unpack_streams
@@ -43,6 +43,7 @@ from purekernel.tree import (
     Symlink,
     Tree,
     display,
+    merge,
     resolve,
 )
 from purekernel.tree.path import join, name, parent
@@ -77,6 +78,43 @@ def parse_cpio(file: Input, *, first: Inflated | None = None) -> Tree:
     return reader.tree
 
 
+@frozen(kw_only=True)
+class Initramfs:
+    """What several initrds unpack to together.
+
+    Attributes:
+        tree: the files and folders of all; of two with one path, the later.
+        holders: for each path, a bit for each initrd that has a record for it: 1 for the first.
+    """
+
+    tree: Tree
+    holders: Mapping[bytes, int]
+
+
+def parse_initrds(parts: Iterable[Input | Tree | None]) -> Initramfs:
+    """Return what the kernel unpacks from several initrds, which a boot loader joins.
+
+    Args:
+        parts: the initrds in order. A tree stands for an archive of its files, and ``None`` for an
+            initrd that adds nothing.
+
+    Raises:
+        FormatError, LimitError, TreeError: as :func:`parse_cpio`.
+    """
+    reader = _CpioReader()
+    holders: dict[bytes, int] = {}
+    for index, part in enumerate(parts):
+        reader.held.clear()
+        if isinstance(part, Tree):
+            reader.lay_over(part)
+        elif part is not None:
+            reader.unpack_all(part, None)
+        for path in reader.held:
+            holders[path] = holders.get(path, 0) | 1 << index
+    kept = {path: bits for path, bits in holders.items() if path in reader.tree}
+    return Initramfs(tree=reader.tree, holders=kept)
+
+
 def count_archives(file: Input) -> int:
     """Return the number of archives in an initramfs.
 
@@ -91,6 +129,9 @@ def count_archives(file: Input) -> int:
 # The kernel reads these folders in the uncompressed archives at the start, before it unpacks the
 # initramfs. (Source: lib/earlycpio.c; arch/x86/kernel/cpu/microcode; drivers/acpi/tables.c.)
 _EARLY_FOLDERS = (b"kernel/x86/microcode/", b"kernel/firmware/acpi/")
+
+
+_EVERY_FIELD = frozenset({"mode", "uid", "gid", "mtime"})
 
 
 # Read the records of one cpio archive in order.
@@ -212,15 +253,58 @@ def early_names(file: Input) -> tuple[bytes, ...]:
     return tuple(names)
 
 
+def find_early_end(file: Input) -> int:
+    """Return where the archives at the start end that hold only files to be read early; 0 for none.
+
+    These are microcode and ACPI tables. The kernel reads them before it unpacks the initramfs, so
+    they must stay in front and uncompressed.
+
+    Raises:
+        FormatError: such an archive is damaged.
+        LimitError: it has more members than the limit.
+    """
+    view = file.view
+    end = 0
+    members = 0
+    position = skip_zeros(view, 0)
+    while detect(view[position:]) is FileKind.CPIO:
+        found = False
+        for record in iter_records(file, position):
+            position = record.end
+            members += 1
+            file.check_members(members, record.offset)
+            if stat.S_ISDIR(record.header.mode) or record.name == TRAILER_NAME:
+                continue
+            if not record.name.startswith(_EARLY_FOLDERS):
+                return end
+            found = True
+        if not found:
+            return end
+        position = end = skip_zeros(view, position)
+    return end
+
+
 class _CpioReader:
-    """Read a sequence of archives into one tree, and count members and bytes."""
+    """Read a sequence of archives into one tree, and count members and bytes.
+
+    Attributes:
+        held: the paths that have a record.
+    """
 
     def __init__(self) -> None:
         self.tree = Tree()
         self.archives = 0
+        self.held: set[bytes] = set()
         self._unpacked_bytes = 0
         self._members = 0
         self._is_open = False
+
+    def lay_over(self, tree: Tree) -> None:
+        """Add the files and folders of ``tree``, as from an archive."""
+        # Folders of an archive change those that exist.
+        stated = dict.fromkeys((path for path, _node in tree.walk()), _EVERY_FIELD)
+        self.tree = merge(self.tree, tree, stated=stated)
+        self.held.update(path for path, _node in tree.walk())
 
     def unpack_all(self, file: Input, first: Inflated | None) -> None:
         """Add all archives in ``file``; ``first`` as in :func:`parse_cpio`."""
@@ -262,7 +346,7 @@ class _CpioReader:
             position = skip_zeros(view, self._unpack_archive(part, position))
 
     def _unpack_archive(self, file: Input, start: int) -> int:
-        archive = _CpioArchive(self.tree, file, members=self._members)
+        archive = _CpioArchive(self.tree, file, members=self._members, held=self.held)
         end = archive.unpack(start)
         self._members = archive.members
         self._is_open |= archive.is_open
@@ -278,8 +362,9 @@ def _no_archive(file: Input, position: int) -> FormatError:
 class _CpioArchive:
     """Read one archive into a tree, and track its paths and hard links."""
 
-    def __init__(self, tree: Tree, file: Input, *, members: int) -> None:
+    def __init__(self, tree: Tree, file: Input, *, members: int, held: set[bytes]) -> None:
         self.members = members
+        self._held = held
         self.is_open = True
         self._tree = tree
         self._file = file
@@ -318,6 +403,7 @@ class _CpioArchive:
         if path == ROOT or self._names.is_placed(path):
             self._names.check_kind(path, old, node, record.offset)
         self._place(path, node, record)
+        self._held.add(path)
         self._names.place(path, old, self._tree[path], record.offset)
         self._file.check_members(len(self._tree), record.offset)
 

@@ -1,4 +1,4 @@
-"""Locate the ISO and the extensions of a Tiny Core release on a mirror.
+"""Locate the ISO, the kernel and initrds, and the extensions of a Tiny Core release on a mirror.
 
 Source: the layout of the mirrors, and tce-fetch.sh and getMirror of Tiny Core, which build
 the same URLs.
@@ -76,3 +76,15 @@ class CoreRelease:
     def iso_urls(self, mirrors: tuple[str, ...]) -> tuple[str, ...]:
         """Return the possible URLs of the ISO on each mirror, newest location first."""
         return tuple(join_url(mirror, path) for mirror in mirrors for path in self.iso_places())
+
+    def part_place(self, name: str) -> str:
+        """Return the path of a kernel or initrd on a mirror.
+
+        The folder is beside the ISO; an older release has its own under ``archive/``.
+        """
+        folder = "release" if self.version == self.series else f"archive/{self.version}"
+        return f"{self.series}/{self.arch}/{folder}/distribution_files/{name}"
+
+    def part_urls(self, mirrors: tuple[str, ...], name: str) -> tuple[str, ...]:
+        """Return the URLs of a kernel or initrd on each mirror."""
+        return tuple(join_url(mirror, self.part_place(name)) for mirror in mirrors)
