@@ -142,7 +142,10 @@ class Connection:
             if address.credentials is not None:
                 # As bytes, because requests encodes text as Latin-1.
                 user, password = address.credentials
-                auth = HTTPBasicAuth(user.encode(), password.encode())
+                auth = HTTPBasicAuth(
+                    user.encode("utf-8", "surrogateescape"),
+                    password.encode("utf-8", "surrogateescape"),
+                )
             with self._lock:
                 self._head_deadline = time.monotonic() + self._bounds.head_seconds
                 self._measured_since = None

@@ -116,7 +116,8 @@ def _valid_until(stanza: Stanza) -> int | None:
                 tzinfo=UTC,
             )  # fmt: skip
             return int(date.timestamp())
-    raise stanza.fail("a date in UTC in 'Valid-Until'", display(text[:60].encode()))
+    got = display(text[:60].encode("utf-8", "surrogateescape"))
+    raise stanza.fail("a date in UTC in 'Valid-Until'", got)
 
 
 def _digests(file: Input, stanza: Stanza, name: str) -> dict[str, tuple[str, int]]:

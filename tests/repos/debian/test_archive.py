@@ -271,10 +271,11 @@ def test_valid_until_is_parsed(text: str, expected: int | None) -> None:
         "Sat, 07 Dec 2013 08:41:03 CET",
         "Sat, 07 Dec 0000 08:41:03 UTC",
         "9" * 5000,
+        "Sat, \udcc8\udcc5",
     ],
 )
 def test_invalid_date_in_valid_until_is_refused(text: str) -> None:
-    data = f"Valid-Until: {text}\nSHA256:\n {'0' * 64} 1 a\n".encode()
+    data = f"Valid-Until: {text}\nSHA256:\n {'0' * 64} 1 a\n".encode("utf-8", "surrogateescape")
     with pytest.raises(FormatError, match="expected a date in UTC in 'Valid-Until', got") as caught:
         parse_release(Input(data, name="Release"))
     assert len(str(caught.value)) < 200
