@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from fuzz import mutators
 from fuzz.target import Plant, attempt, given, require_same_tree, target
+from purekernel.analysis.listing import entry_json
+from purekernel.formats.address import find_part
+from purekernel.formats.archive import open_archive
 from purekernel.formats.boot_losses import find_lost_ways
 from purekernel.formats.core_iso import parse_base
 from purekernel.formats.fat import parse_fat
@@ -14,7 +17,7 @@ from purekernel.formats.squashfs.reader import open_squashfs, parse_squashfs
 from purekernel.formats.squashfs.writer import build_squashfs
 from purekernel.host.overlay_reader import parse_layer
 from purekernel.razor.bundle import parse_bundle
-from purekernel.tree import File, Tree
+from purekernel.tree import File, Metadata, Tree
 from tests.executors import AtOnce
 
 
@@ -110,3 +113,18 @@ def overlay(data: bytes) -> None:
     """Read an overlay of any kind, and a bundle."""
     attempt(parse_layer, given(data))
     attempt(parse_bundle, data, source="bundle", limits=given(data).limits)
+
+
+@target(
+    Plant(path="formats/archive.py", before="kind, compression = compression, None"),
+    mutate=mutators.packed(mutators.tar),
+)
+def archive(data: bytes) -> None:
+    """Open an archive of any kind, list it, and find each file in it by its address."""
+    opened = attempt(open_archive, given(data), name=b"x.gz", metadata=Metadata(mode=0o644))
+    if opened is None:
+        return
+    for path, node in list(opened.tree.walk())[:MOST_WRITTEN]:
+        attempt(find_part, given(data), path.decode("utf-8", "surrogateescape"))
+        entry_json(path, node)
+    attempt(find_part, given(data), "etc/../a:b:c")

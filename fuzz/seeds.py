@@ -397,6 +397,19 @@ def overlay() -> Seeds:
     }
 
 
+def archive() -> Seeds:
+    """Return an archive of each kind, and one in another."""
+    tree = _tree({b"etc/a": _file(), b"a:b": _file()})
+    return {
+        "tar.gz": build_gzip(build_tar(_tree({b"x.cpio": _file(build_cpio(tree))}))),
+        "cpio.xz": lzma.compress(build_cpio(tree)),
+        "iso": _iso(_iso_tree()),
+        "ar": debs.ar([(b"debian-binary", b"2.0\n"), (b"a:b", b"")]),
+        **fat(),
+        **{name: image for name, image in squashfs().items() if name == "small"},
+    }
+
+
 def elf() -> Seeds:
     """Return libraries of each class and byte order, with every note that is read."""
     make = elves.make_library
@@ -832,7 +845,8 @@ def keyring() -> Seeds:
 SEEDS: dict[str, Callable[[], Seeds]] = {
     make.__name__: make
     for make in (
-        tar, cpio, gzip, deflate, compression, lz4, ar, iso, core_iso, fat, squashfs, overlay,
+        tar, cpio, gzip, deflate, compression, lz4, ar,
+        iso, core_iso, fat, squashfs, overlay, archive,
         elf, ld_cache, kernel_module, module_index, kernel, kernel_symbols,
         deb, control, packages_index, release, keyring, relations,
         gem, gemspec, marshal, gem_index, quick_spec, gem_info, gem_list,

@@ -31,23 +31,16 @@ Exit status:
 """
 
 
+_COMMANDS = (
+    "build", "bundle", "cache", "cat", "deps", "fetch", "info", "init", "lock", "ls", "schema",
+    "search", "show", "tool",
+)  # fmt: skip
+
+
 @click.group(
     cls=LazyGroup,
     package="purekernel.cli",
-    names=(
-        "build",
-        "bundle",
-        "cache",
-        "deps",
-        "fetch",
-        "info",
-        "init",
-        "lock",
-        "schema",
-        "search",
-        "show",
-        "tool",
-    ),
+    names=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EPILOG,
     no_args_is_help=True,

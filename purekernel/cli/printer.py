@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import click
 
-from purekernel.cli.terminal import say, say_bytes, say_contents, say_error, say_warning
-from purekernel.errors import OutputError, PurekernelError
+from purekernel.cli.terminal import (
+    controls_terminal,
+    say,
+    say_bytes,
+    say_contents,
+    say_error,
+    say_warning,
+)
+from purekernel.errors import InputError, OutputError, PurekernelError
 from purekernel.version import __version__
+
+if TYPE_CHECKING:
+    from purekernel.input import Buffer, Input
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -64,7 +74,21 @@ class Printer:
         if not self.as_json:
             say_bytes(lines, end=end)
 
-    def contents(self, data: bytes) -> None:
+    def find_unprintable(self, file: Input) -> InputError | None:
+        """Return the error for data that would send control characters to a terminal.
+
+        Returns:
+            ``None`` if stdout is no terminal, or ``file`` has no such data.
+        """
+        if not controls_terminal(file.data):
+            return None
+        return InputError(
+            f"{file.name} is binary, and would send control characters to the terminal",
+            hint="redirect stdout to a file or a pipe, or add --force",
+            file=file.name,
+        )
+
+    def contents(self, data: Buffer) -> None:
         """Print the content of a file on stdout, unchanged also on a terminal, as cat does.
 
         Raises as :meth:`text`.

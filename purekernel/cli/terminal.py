@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ from purekernel.errors import OutputError
 
 if TYPE_CHECKING:
     from purekernel.fetch.model import Download, DownloadedFile
+    from purekernel.input import Buffer
 
 
 # How long a step takes until a line is printed where stderr is no terminal, and how often that is
@@ -30,6 +32,9 @@ LINE_SECONDS, _LOOK_SECONDS = 10.0, 1.0
 
 # The rate of a download is that of the last seconds.
 _RATE_SECONDS = 5.0
+
+# All control characters but tab, newline, form feed and return; those of C1 in UTF-8.
+_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
 
 # One screen: longer than any useful message, and a bound for a hostile one.
 MAX_MESSAGE_CHARACTERS = 2000
@@ -93,7 +98,15 @@ def say_bytes(lines: Iterable[bytes], *, end: bytes = b"\n") -> None:
         say_contents(b"".join(line + end for line in lines))
 
 
-def say_contents(data: bytes) -> None:
+def controls_terminal(data: Buffer) -> bool:
+    """Return whether stdout is a terminal, and ``data`` has control characters for it.
+
+    They may move the cursor, change what was printed before, or make a terminal type an answer.
+    """
+    return is_terminal(sys.stdout) and _CONTROLS.search(data) is not None
+
+
+def say_contents(data: Buffer) -> None:
     """Print the content of a file on stdout, unchanged also on a terminal.
 
     Raises as :func:`say`.
@@ -106,7 +119,7 @@ def say_contents(data: bytes) -> None:
         sys.stdout.buffer.flush()
 
 
-def _write_stdout(data: bytes) -> None:
+def _write_stdout(data: Buffer) -> None:
     """Write all of ``data``: with ``python -u``, one write may write only a part of it."""
     rest = memoryview(data)
     while rest:

@@ -59,6 +59,7 @@ class FileKind(Enum):
     # Archives and file systems.
     AR = "an ar archive", 0, b"!<arch>\n"
     CPIO = "a cpio archive", 0, b"070701", b"070702"
+    FAT = "a FAT file system"
     ISO = "an ISO 9660 image", 0x8001, b"CD001"
     SQUASHFS = "a squashfs image", 0, b"hsqs"
     TAR = "a tar archive", 257, b"ustar"
@@ -129,9 +130,11 @@ _ARCHIVES = frozenset(FileKind) - {
     FileKind.OTHER,
 }  # fmt: skip
 
+# Those of tar archives that are compressed.
+_TAR_ENDINGS = (".tgz", ".taz", ".tbz", ".tbz2", ".tz2", ".txz", ".tlz", ".tzst")
 _COMPRESSED_ENDINGS = (
     ".gz", ".bz2", ".xz", ".lzma", ".zst", ".lz4", ".lz", ".lzo", ".z",
-    ".tgz", ".taz", ".tbz", ".tbz2", ".tz2", ".txz", ".tlz", ".tzst",
+    *_TAR_ENDINGS,
 )  # fmt: skip
 _ARCHIVE_ENDINGS = (
     *_COMPRESSED_ENDINGS, ".tar", ".cpio", ".deb", ".gem", ".rpm", ".zip", ".7z", ".rar",
@@ -144,6 +147,11 @@ _TAR_CHECKSUM = slice(148, 156)
 _CHECKSUM_STARTS = b"01234567 "
 # An empty archive has two blocks of zeros at least, and is usually padded to this size.
 _EMPTY_TAR_BYTES = 10240
+
+# A boot sector of FAT: the code of its jump, and where it names the kind of medium.
+_BOOT_SECTOR_BYTES = 512
+_JUMPS = (0xEB, 0xE9)
+_MEDIA_OFFSET = 21
 
 # A file without NUL in its first bytes is text.
 _HEAD_BYTES = 1024
@@ -162,7 +170,8 @@ def detect(data: Buffer) -> FileKind:
     """Return the kind of the file ``data``; its first 33 KiB are enough for any kind.
 
     Tar archives are told by the checksum of their first header, because old ones have no magic
-    number, and the name of their first member may start like a compressed file. Skippable frames
+    number, and the name of their first member may start like a compressed file. FAT file systems
+    are told by the fields of their boot sector, as Linux tells them. Skippable frames
     before zstd or LZ4 are ignored, as pzstd writes them.
     """
     view = memoryview(data)
@@ -176,9 +185,9 @@ def detect(data: Buffer) -> FileKind:
         return FileKind.TAR
     if _has_magic(view, FileKind.BZIMAGE):
         return FileKind.BZIMAGE
-    if found is not None:
-        return found
-    return FileKind.OTHER if b"\0" in head else FileKind.TEXT
+    if found is None and b"\0" in head:
+        return FileKind.FAT if _is_fat(head) else FileKind.OTHER
+    return found or FileKind.TEXT
 
 
 def name_kind(data: Buffer) -> str | None:
@@ -208,6 +217,18 @@ def has_tar_magic(view: memoryview) -> bool:
 def should_be_archive(name: str) -> bool:
     """Return whether a file of this name should hold files or be compressed."""
     return name.lower().endswith(_ARCHIVE_ENDINGS)
+
+
+def strip_compression(name: str) -> str:
+    """Return the name that a file has after decompression: ``x.tar`` for ``x.tgz``.
+
+    A name without the ending of a compressed file is returned unchanged.
+    """
+    for ending in _COMPRESSED_ENDINGS:
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            stem = name[: -len(ending)]
+            return stem + ".tar" if ending in _TAR_ENDINGS else stem
+    return name
 
 
 def should_be_compressed(name: str) -> bool:
@@ -255,6 +276,24 @@ def skip_frames(view: memoryview, start: int) -> int:
 
 def _has_magic(view: memoryview, kind: FileKind) -> bool:
     return view[kind.offset : kind.offset + len(kind.magic)] == kind.magic
+
+
+def _is_fat(head: bytes) -> bool:
+    """Return whether ``head`` is a boot sector with the parameters of a FAT file system.
+
+    Source: fat_read_bpb() in fs/fat/inode.c of Linux, and the jump and the signature that
+    Microsoft's "FAT: General Overview of On-Disk Format" requires.
+    """
+    if len(head) < _BOOT_SECTOR_BYTES or head[0] not in _JUMPS or head[510:512] != b"\x55\xaa":
+        return False
+    sector_bytes, cluster_sectors, reserved, tables = struct.unpack_from("<HBHB", head, 11)
+    return (
+        sector_bytes in (512, 1024, 2048, 4096)
+        and cluster_sectors in (1, 2, 4, 8, 16, 32, 64, 128)
+        and reserved > 0
+        and tables > 0
+        and (head[_MEDIA_OFFSET] == 0xF0 or head[_MEDIA_OFFSET] >= 0xF8)
+    )
 
 
 def _is_tar(head: bytes, view: memoryview) -> bool:

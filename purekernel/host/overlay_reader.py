@@ -7,11 +7,9 @@ from pathlib import Path
 
 from purekernel.errors import InputError
 from purekernel.formats import squashfs
-from purekernel.formats.compression import COMPRESSED, check_end, unpack_streams
-from purekernel.formats.cpio import parse_cpio
+from purekernel.formats.archive import unpack_payload
 from purekernel.formats.detect import (
     FileKind,
-    detect,
     has_tar_magic,
     name_kind,
     should_be_compressed,
@@ -68,23 +66,14 @@ def parse_layer(file: Input, *, what: str = "overlay", hint: str = "") -> Layer:
         LimitError: the overlay exceeds the limits.
         TreeError: the overlay contains conflicting or invalid paths.
     """
-    first = None
-    if detect(file.data) in COMPRESSED:
-        first = unpack_streams(file)
-    else:
-        file.count_data()
-    plain = file.unpacked(file.data if first is None else first.content)
-    kind = detect(plain.data)
-    tree: Tree | None
-    if kind is FileKind.CPIO or is_padded_core(plain):
-        # An initramfs may have further parts, with another compression.
-        tree = parse_cpio(file, first=first)
-    else:
-        if first is not None:
-            check_end(file, first)
+    payload = unpack_payload(file)
+    plain = payload.plain
+    tree: Tree | None = None
+    if payload.kind is FileKind.CPIO:
+        tree = payload.parse_initramfs()
+    elif not (should_be_compressed(file.name) and skip_zeros(file.view, 0) == len(file)):
         # Zeros are an empty tar archive, but no compressed file.
-        is_zeros = should_be_compressed(file.name) and skip_zeros(file.view, 0) == len(file)
-        tree = None if is_zeros else _parse_plain(plain, kind)
+        tree = _parse_plain(plain, payload.kind)
     if tree is None:
         message = _wrong_kind(file.name, plain.data, what)
         raise InputError(message, hint=hint or f"give {ACCEPTED}")
@@ -94,16 +83,11 @@ def parse_layer(file: Input, *, what: str = "overlay", hint: str = "") -> Layer:
 def _parse_plain(file: Input, kind: FileKind) -> Tree | None:
     """Return the tree in a tar archive or squashfs image; ``None`` for another kind of file."""
     if kind is FileKind.SQUASHFS:
+        file.count_data()
         return squashfs.parse_squashfs(file)
     if kind is FileKind.TAR or has_tar_magic(file.view):
         return parse_tar(file)
     return None
-
-
-def is_padded_core(file: Input) -> bool:
-    """Return whether ``file`` is an initramfs that starts with zeros, as the kernel permits."""
-    start = skip_zeros(file.view, 0)
-    return start > 0 and detect(file.view[start:]) in (FileKind.CPIO, *COMPRESSED)
 
 
 def _wrong_kind(name: str, plain: Buffer, what: str) -> str:

@@ -17,7 +17,7 @@ from purekernel.errors import FormatError, InputError, TreeError
 from purekernel.host.below import folder_below, image_name, image_target, open_file_below
 from purekernel.host.hints import reason
 from purekernel.host.no_follow import DESCRIPTORS
-from purekernel.host.read import load_file, read_to_end, unreadable
+from purekernel.host.read import load_file, open_file, read_to_end, unreadable
 from purekernel.host.windows_names import ON_WINDOWS
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.records import frozen
@@ -67,6 +67,7 @@ def load_root_folder(
     *,
     limits: Limits = DEFAULT_LIMITS,
     xattrs: bool = False,
+    is_deep: bool = True,
 ) -> LoadedRootFolder:
     """Read the root file system in ``folder``.
 
@@ -78,18 +79,20 @@ def load_root_folder(
         limits: limits on the number and depth of names, and on the size of each file.
         xattrs: whether to read extended attributes, if the host supports them. Attributes that
             represent other data, such as access control lists, are not read.
+        is_deep: whether to read the folders in ``folder`` too, or only their names.
 
     Raises:
         InputError: ``folder`` is not a folder, or is unreadable.
         LimitError: the folder exceeds ``limits``.
         TreeError: a name is longer than Linux allows.
     """
-    return _RootFolderReader(folder, limits, xattrs=xattrs).read()
+    return _RootFolderReader(folder, limits, xattrs=xattrs, is_deep=is_deep).read()
 
 
 class _RootFolderReader:
-    def __init__(self, top: Path, limits: Limits, *, xattrs: bool) -> None:
+    def __init__(self, top: Path, limits: Limits, *, xattrs: bool, is_deep: bool) -> None:
         self._top = top
+        self._is_deep = is_deep
         self._xattrs = xattrs and _HAS_XATTRS
         self._limits = limits
         # The name and the limits of the folder; it has no data of its own.
@@ -119,7 +122,7 @@ class _RootFolderReader:
                 continue
             for name, target, status, attributes in entries:
                 path = join(folder, name)
-                if not self._add(tree, path, target, status, attributes):
+                if not self._add(tree, path, target, status, attributes) or not self._is_deep:
                     continue
                 if status.st_dev != device and _is_virtual(status.st_dev):
                     self._is_whole = False
@@ -260,6 +263,18 @@ def _read_xattrs(path: Path) -> Xattrs:
         if error.errno not in _NO_XATTRS:
             raise
     return tuple(sorted(attributes))
+
+
+def find_host_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> File:
+    """Return one file of the host, whose content is read on access.
+
+    Raises:
+        InputError: the file is missing or unreadable, or is not a regular file.
+    """
+    with open_file(path) as stream:
+        status = os.fstat(stream.fileno())
+    content = LazyContent(status.st_size, load=partial(load_file, path, limits=limits))
+    return File(metadata=_metadata(status), content=content)
 
 
 def load_host_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, xattrs: bool = False) -> File:

@@ -14,11 +14,12 @@ from attrs import evolve
 from purekernel.encode.encoders import Effort
 from purekernel.encode.squashfs import SquashfsCompression, make_codec
 from purekernel.errors import InputError, UsageError, raise_all
+from purekernel.formats.archive import is_padded_core
 from purekernel.formats.detect import is_archive, should_be_archive
 from purekernel.formats.squashfs import Options, write_squashfs
 from purekernel.formats.text import UTF_8_MARK
 from purekernel.host.below import image_name
-from purekernel.host.overlay_reader import is_padded_core, parse_layer
+from purekernel.host.overlay_reader import parse_layer
 from purekernel.host.read import is_folder, load_file
 from purekernel.host.rootfs_folder import load_host_file, load_root_folder
 from purekernel.host.windows_names import ON_WINDOWS

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from purekernel.analysis.listing import entry_json
 from purekernel.errors import InputError
 from purekernel.formats.squashfs import (
     OpenImage,
@@ -22,24 +23,10 @@ from purekernel.host.unpack import Unpacked, select, unpack_tree
 from purekernel.input import Input, limits_of
 from purekernel.tools.accounts import group_name, user_name
 from purekernel.tree import (
-    Device,
-    Directory,
-    Fifo,
     File,
-    Socket,
-    Symlink,
     display,
     look_up,
 )
-
-_TYPES = {
-    File: "file",
-    Directory: "folder",
-    Symlink: "symbolic_link",
-    Device: "device",
-    Fifo: "fifo",
-    Socket: "socket",
-}
 
 
 class SquashfsTool:
@@ -101,20 +88,8 @@ class SquashfsTool:
 
     def entries(self, paths: list[bytes]) -> list[dict[str, object]]:
         """Return the JSON of the entries at ``paths`` and below; empty ``paths`` stand for all."""
-        entries: list[dict[str, object]] = []
-        for path, node in select(self._image.tree, paths, source=str(self._path)).walk():
-            metadata = node.metadata
-            entries.append({
-                "path": path,
-                "type": _TYPES[type(node)],
-                "mode": f"{metadata.mode:04o}",
-                "uid": metadata.uid,
-                "gid": metadata.gid,
-                "mtime": metadata.mtime,
-                "bytes": self._image.sizes[path] if isinstance(node, File) else None,
-                "target": node.target if isinstance(node, Symlink) else None,
-            })  # fmt: skip
-        return entries
+        tree = select(self._image.tree, paths, source=str(self._path))
+        return [entry_json(path, node) for path, node in tree.walk()]
 
     def contents(self, paths: list[bytes]) -> list[bytes]:
         """Return the contents of the files at ``paths``."""

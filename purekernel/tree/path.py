@@ -103,11 +103,15 @@ def display(path: bytes) -> str:
     """Return ``path`` for a message: quoted, printable and truncated, for any bytes."""
     if len(path) > MAX_DISPLAYED_BYTES:
         return display(path[:MAX_DISPLAYED_BYTES]) + "…"
+    return f"'{escape(path)}'"
+
+
+def escape(path: bytes) -> str:
+    """Return ``path`` as printable text, without quotes, for any bytes."""
     text = path.decode("utf-8", "backslashreplace")
     if text.isprintable():
-        return f"'{text}'"
-    escaped = "".join(
+        return text
+    return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
-    return f"'{escaped}'"

@@ -136,11 +136,13 @@ COMMANDS: dict[str, list[str]] = {
     "cache info": ["cache info --cache-dir {}/m.ko"],
     "cache prune": ["cache prune --cache-dir {}"],
     "cache clear": ["cache clear --cache-dir {}"],
+    "cat": ["cat {}/gone", "cat {}/m.ko", "cat {}/overlay/.mtree:x"],
     "deps": ["deps h\x1b[2J.tcz --mirror {}/mirror", "deps --dot h\x1b[2J.tcz --mirror {}/mirror"],
     "fetch": ["fetch --recipe {}/purekernel.toml --offline -v"],
     "info": ["info --files bad --mirror {}/mirror", "info h\x1b[2J --mirror {}/mirror"],
     "init": ["init {}/new"],
     "lock": ["lock --recipe {}/purekernel.toml"],
+    "ls": ["ls -l {}/image.tcz", "ls -R {}/root", "ls {}/image.tcz:gone", "ls {}/gone/x"],
     "schema": ["schema"],
     "search": ["search bad --mirror {}/mirror", "search --file a* --mirror {}/mirror"],
     "tool advdef": ["tool advdef -z {}/h*.gz"],
@@ -277,7 +279,11 @@ ALLOWED = {
     "purekernel/cli/tool/gzip.py": 1,
 }
 # The commands that print the content of files.
-CONTENTS = {"purekernel/cli/tool/gzip.py": 1, "purekernel/cli/tool/unsquashfs.py": 1}
+CONTENTS = {
+    "purekernel/cli/cat.py": 1,
+    "purekernel/cli/tool/gzip.py": 1,
+    "purekernel/cli/tool/unsquashfs.py": 1,
+}
 
 
 def uses(path: Path) -> Iterator[str]:

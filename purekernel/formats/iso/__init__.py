@@ -8,7 +8,7 @@ from purekernel.formats.iso.layout import (
     VolumeFields,
     check_fields,
 )
-from purekernel.formats.iso.reader import parse_iso
+from purekernel.formats.iso.reader import parse_iso, parse_iso_files
 from purekernel.formats.iso.writer import build_iso, write_iso
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "build_iso",
     "check_fields",
     "parse_iso",
+    "parse_iso_files",
     "write_iso",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 from attrs import evolve
 from pycdlib import dr, eltorito, pycdlib, pycdlibexception
@@ -53,6 +53,7 @@ from purekernel.tree import ROOT, Buffer, Directory, Tree, display, parse_path
 from purekernel.tree.path import join, parent
 
 Name = Callable[[dr.DirectoryRecord], bytes]
+_Result = TypeVar("_Result")
 
 BOOTABLE = 0x88
 NO_EMULATION = 0
@@ -76,11 +77,23 @@ def parse_iso(file: Input) -> IsoImage:
         FormatError: the image is damaged, truncated, or not an ISO image.
         LimitError: it exceeds the limits.
     """
+    return _read(file, lambda reader: reader.read())
+
+
+def parse_iso_files(file: Input) -> Tree:
+    """Return all files of the ISO image ``file``, the boot catalog too, as Linux mounts it.
+
+    Raises as :func:`parse_iso`.
+    """
+    return _read(file, lambda reader: reader.read_files())
+
+
+def _read(file: Input, read: Callable[[_IsoReader], _Result]) -> _Result:
     window = Window(file, survey(file))
     image = pycdlib.PyCdlib()
     try:
         image.open_fp(cast("BinaryIO", window))
-        return _IsoReader(file, image).read()
+        return read(_IsoReader(file, image))
     except TreeError as error:
         raise file.fail(None, "valid names", str(error)) from None
     except PurekernelError:
@@ -110,7 +123,11 @@ class _IsoReader:
         self._image = image
         self._block_bytes = image.pvd.logical_block_size()
 
-    def read(self) -> IsoImage:
+    def read_files(self) -> Tree:
+        root, members = self._members()
+        return self._build(root, members)
+
+    def _members(self) -> tuple[dr.DirectoryRecord, list[_Member]]:
         volume = self._image.pvd
         name: Name = rock_ridge_name
         if not declares_rock_ridge(volume.root_directory_record()):
@@ -118,7 +135,10 @@ class _IsoReader:
             if self._image.joliet_vd is not None:
                 volume, name = self._image.joliet_vd, joliet_name
         root = volume.root_directory_record()
-        members = list(self._walk(root, name))
+        return root, list(self._walk(root, name))
+
+    def read(self) -> IsoImage:
+        root, members = self._members()
         entries = self._boot_entries(members)
         boot, boot_index = self._boot(members, entries)
         if boot is not None:

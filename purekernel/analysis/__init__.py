@@ -1,0 +1,1 @@
+"""Look into images: open, list and print what is inside any file."""
