@@ -16,8 +16,8 @@ from fixtures.core_iso import make_core_iso
 from purekernel.errors import (
     BootLossError,
     FormatError,
-    InputError,
     OutputError,
+    PurekernelError,
     UnrepresentableError,
     UsageError,
 )
@@ -32,6 +32,7 @@ from purekernel.host.edit import FolderRoot
 from purekernel.input import Input
 from purekernel.tools.roots import Root, open_root
 from purekernel.tree import Directory, File, LazyContent, Metadata, Symlink, Tree, put_file
+from tests import debs
 from tests.host.folding import fold_names, ignore_case
 from tests.oracles import require, run
 from tests.ordinary import ordinary_user
@@ -381,12 +382,15 @@ def test_saving_a_hybrid_iso_is_refused(tmp_path: Path) -> None:
     [
         ("nowhere", "nowhere does not exist"),
         ("text", "text is not a known kind of root file system: it starts with 74 65 78 74"),
-        ("text:boot/core.gz", "text is not an ISO, so it has no 'boot/core.gz'"),
-        ("core.iso:boot/nosuch", "core.iso has no file 'boot/nosuch'"),
-        ("core.iso:boot", "core.iso has no file 'boot'"),
+        ("text:boot/core.gz", "text is not a known kind of archive: it starts with 74 65 78 74"),
+        ("core.iso:boot/nosuch", "core.iso:boot has no nosuch"),
+        ("core.iso:boot", "core.iso:boot is a folder, not a file"),
+        ("core.iso:boot/vmlinuz:x", "core.iso:boot/vmlinuz is a Linux kernel for x86"),
+        ("folder:etc", "folder:etc is in the folder folder"),
+        ("", "the address is empty"),
         (
             "core.iso:boot/isolinux/isolinux.cfg",
-            "core.iso: boot/isolinux/isolinux.cfg is not a known kind of root file system",
+            "core.iso:boot/isolinux/isolinux.cfg is not a known kind of root file system",
         ),
     ],
 )
@@ -395,8 +399,9 @@ def test_files_without_a_root_file_system_are_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text").write_text("text")
+    (tmp_path / "folder/etc").mkdir(parents=True)
     (tmp_path / "core.iso").write_bytes(make_core_iso())
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(PurekernelError) as caught:
         open_all(place)
     assert str(caught.value).startswith(message)
 
@@ -406,6 +411,38 @@ def test_existing_file_with_a_colon_in_its_name_is_opened(tmp_path: Path) -> Non
     (tmp_path / "core.iso").write_bytes(make_core_iso())
     (tmp_path / "core.iso:x").write_bytes(build_cpio(plain_tree()))
     assert open_all(f"{tmp_path / 'core.iso'}:x").tree == plain_tree()
+
+
+def test_archive_in_archives_is_changed_in_all_of_them(tmp_path: Path) -> None:
+    inner, core = plain_tree(), plain_tree()
+    core.add(b"image", File(metadata=Metadata(mode=0o600), content=build_cpio(inner)))
+    core.link(b"other", b"image")
+    core.add(b"link", Symlink(metadata=Metadata(mode=0o777), target=b"/image"))
+    path = tmp_path / "core.iso"
+    path.write_bytes(make_core_iso(core=gzip.compress(build_cpio(core))))
+    place = f"{path}:boot/core.gz:link"
+    root = open_all(place)
+    assert root.tree == inner
+    changed = change(root.tree)
+    root.save(changed, tmp_path / "new.iso")
+    assert open_all(place).tree == inner
+    root.save(changed)
+    assert open_all(place).tree == changed
+    after = open_all(path).tree
+    assert after[b"image"].metadata.mode == 0o600
+    assert bytes(after.read(b"other")) == build_cpio(inner)
+    assert path.read_bytes() == (tmp_path / "new.iso").read_bytes()
+
+
+def test_archive_in_a_package_is_read_but_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "x.deb"
+    path.write_bytes(debs.deb())
+    root = open_all(f"{path}:data.tar.xz")
+    changed = root.tree.copy()
+    put_file(changed, b"usr/new", b"new", metadata=Metadata(mode=0o644))
+    with pytest.raises(UnrepresentableError, match=r"x\.deb is an ar archive, which can be read"):
+        root.save(changed)
+    assert path.read_bytes() == debs.deb()
 
 
 @posix

@@ -29,5 +29,5 @@ def tool_command() -> None:
     """Do the work of the program of the same name, as an ordinary user.
 
     A root file system is a folder; a cpio or tar archive, compressed or not; a squashfs image
-    (.tcz); an ISO, which stands for its core.gz; or ISO:PATH, an archive in an ISO.
+    (.tcz); an ISO, which stands for its core.gz; or FILE:PATH, an archive in one of these.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import io
+import os
 import tarfile
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +15,9 @@ from attrs import evolve, field
 
 from purekernel.encode.encoders import Effort, Libdeflate, compress
 from purekernel.encode.squashfs import rebuild_image
-from purekernel.errors import InputError, UnrepresentableError, UsageError
+from purekernel.errors import InputError, UnrepresentableError
+from purekernel.formats.address import Item
+from purekernel.formats.archive import open_archive
 from purekernel.formats.boot_losses import (
     BootLoss,
     find_early_archive,
@@ -29,19 +32,23 @@ from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.iso import IsoImage, build_iso, parse_iso
 from purekernel.formats.lz4 import build_frame, build_lz4
 from purekernel.formats.tar import build_tar
+from purekernel.host.addresses import find_on_host
 from purekernel.host.edit import FolderRoot
 from purekernel.host.overlay_reader import parse_layer
-from purekernel.host.read import exists, is_file, is_folder, load_file
+from purekernel.host.read import is_folder, load_file
 from purekernel.host.rootfs_folder import load_root_folder
 from purekernel.host.write import write_whole
 from purekernel.input import DEFAULT_LIMITS, Input, Limits, limits_of
 from purekernel.records import frozen
 from purekernel.threads import running_executor
-from purekernel.tree import Buffer, File, Tree, display, look_up, newest_time
+from purekernel.tree import ROOT, Buffer, File, Metadata, Tree, display, look_up, newest_time
 
 # The name of the top folder in an archive of "tar -c .".
 TOP_NAME = "."
 
+
+# What else may hold a root file system in an archive.
+_UNWRITABLE = (FileKind.AR, FileKind.FAT, FileKind.ISO)
 
 _BUILDERS: dict[FileKind, Callable[[bytes], bytes]] = {
     FileKind.BZIP2: bz2.compress,
@@ -128,11 +135,7 @@ class IsoMember:
         losses = find_lost_ways(self.image)
         if not self.drop_boot:
             refuse_losses(losses, source=str(self.path))
-        tree = self.image.tree.copy()
-        old = tree[self.member]
-        # Remove the name first: if it is a hard link, the other names must keep the old content.
-        tree.remove(self.member)
-        tree.add(self.member, File(metadata=old.metadata, content=content))
+        tree = _with_member(self.image.tree, self.member, content)
         made = build_iso(
             tree, fields=self.image.fields, boot=self.image.boot, timestamp=newest_time(tree)
         )
@@ -141,7 +144,7 @@ class IsoMember:
 
 
 class Container(Protocol):
-    """The container of an archive: the host, or an ISO."""
+    """The container of an archive: the host, an ISO, or another archive."""
 
     def write(self, content: bytes, output: Path | None) -> tuple[str, ...]:
         """Replace the archive by ``content``, in place or in a copy at ``output``.
@@ -162,6 +165,53 @@ class HostFile:
         """Write the file, completely or not at all."""
         write_whole(output or self.path, content)
         return ()
+
+
+@frozen(kw_only=True)
+class ArchiveMember:
+    """An archive in another archive; writing it rewrites that one, and all around it.
+
+    Attributes:
+        outer: the other archive.
+        member: the path of the archive in it.
+    """
+
+    outer: ArchiveRoot
+    member: bytes
+
+    def write(self, content: bytes, output: Path | None) -> tuple[str, ...]:
+        """Write the other archive with ``content`` in place of the archive."""
+        return self.outer.save(_with_member(self.outer.tree, self.member, content), output)
+
+
+@frozen(kw_only=True)
+class UnwritableMember:
+    """An archive in a file of a kind that can be read, but not written.
+
+    Attributes:
+        address: the address of that file.
+        kind: its kind.
+    """
+
+    address: str
+    kind: FileKind
+
+    def write(self, _content: bytes, _output: Path | None) -> tuple[str, ...]:
+        """Refuse to write the file."""
+        raise UnrepresentableError(
+            f"{self.address} is {self.kind.description}, which can be read but not written",
+            hint="copy the archive out of it with 'purekernel cat', and change the copy",
+        )
+
+
+def _with_member(tree: Tree, member: bytes, content: bytes) -> Tree:
+    """Return a copy of ``tree`` in which only the name ``member`` has ``content``."""
+    changed = tree.copy()
+    old = changed[member]
+    # Remove the name first: if it is a hard link, the other names must keep the old content.
+    changed.remove(member)
+    changed.add(member, File(metadata=old.metadata, content=content))
+    return changed
 
 
 @frozen(kw_only=True)
@@ -277,8 +327,8 @@ def open_root(
     """Return the root file system at ``place``.
 
     Args:
-        place: a folder; a cpio or tar archive, compressed or not; a squashfs image; an ISO, which
-            stands for its core.gz; or ``ISO:PATH``, an archive in an ISO.
+        place: the address of a folder; a cpio or tar archive, compressed or not; a squashfs image;
+            or an ISO, which stands for its core.gz.
         timestamp: the time for new files, in seconds since 1970, UTC; ``None`` for the newest
             time in an archive. Files in a folder get the host's time.
         drop_boot: whether to drop boot methods that cannot be written.
@@ -286,15 +336,15 @@ def open_root(
 
     Raises:
         UsageError: ``place`` is empty.
+        MissingPathError: an archive in the address does not have what it should.
         InputError: the file is missing, unreadable or of another kind.
         FormatError: the file is damaged.
         LimitError: the file exceeds ``limits``.
         TreeError: the content is contradictory.
     """
-    if not place:
-        raise UsageError("the name of the root file system is empty", hint="use a folder or a file")
-    path, member = _split(place)
-    if is_folder(path) and member is None:
+    address = find_on_host(place)
+    path = address.host
+    if is_folder(path) and not address.inner:
         loaded = load_root_folder(path, limits=limits)
         return FolderRoot(
             folder=path,
@@ -303,47 +353,71 @@ def open_root(
             is_whole=loaded.is_whole,
             mtime=timestamp or 0,
         )
-    file = Input(load_file(path, limits=limits), name=str(path), limits=limits)
-    container: Container = HostFile(path=path)
-    if detect(file.data) is FileKind.ISO:
-        image = parse_iso(file)
-        member, node = _find_member(image.tree, member, file.name)
-        container = IsoMember(path=path, image=image, member=member, drop_boot=drop_boot)
-        name = f"{file.name}: {member.decode('utf-8', 'replace')}"
-        file = file.unpacked(node.content, name=name)
-    elif member is not None:
+    if is_folder(path):
         raise InputError(
-            f"{path} is not an ISO, so it has no {display(member)}", hint="use the archive itself"
+            f"{place} is in the folder {path}",
+            hint=f"give its path on this host: {path / os.fsdecode(address.inner or b'')}",
         )
-    tree = parse_layer(file, what="root file system").tree
-    return ArchiveRoot(
-        # What is read again is counted already.
-        file=evolve(file, limits=limits.unbudgeted()),
-        tree=tree,
-        mtime=newest_time(tree) if timestamp is None else timestamp,
-        container=container,
-        drop_boot=drop_boot,
+    file = Input(load_file(path, limits=limits), name=str(path), limits=limits)
+    return _open_in(
+        file, address.inner, HostFile(path=path), timestamp=timestamp, drop_boot=drop_boot
     )
 
 
-def _split(place: str) -> tuple[Path, bytes | None]:
-    """Split ``ISO:PATH`` into both, unless a file has that whole name."""
-    path = Path(place)
-    before, colon, after = place.rpartition(":")
-    if colon and before and after and not exists(path) and is_file(Path(before)):
-        return Path(before), after.encode("utf-8", "surrogateescape")
-    return path, None
+def _open_in(
+    file: Input,
+    inner: bytes | None,
+    container: Container,
+    *,
+    timestamp: int | None,
+    drop_boot: bool,
+) -> ArchiveRoot:
+    """Return the root file system that ``inner`` names in ``file``; ``None`` for ``file`` itself.
+
+    An ISO on the host stands for its core.gz.
+    """
+    kind = detect(file.data)
+    tree: Tree | None = None
+    root: ArchiveRoot | None = None
+    image: IsoImage | None = None
+    if kind is FileKind.ISO and isinstance(container, HostFile):
+        image = parse_iso(file)
+        tree = image.tree
+    elif kind in _UNWRITABLE and inner:
+        archive = open_archive(file, name=b"", metadata=Metadata(mode=0o644))
+        tree = None if archive is None else archive.tree
+    if tree is None:
+        tree = parse_layer(file, what="archive" if inner else "root file system").tree
+        root = ArchiveRoot(
+            # What is read again is counted already.
+            file=evolve(file, limits=file.limits.unbudgeted()),
+            tree=tree,
+            mtime=newest_time(tree) if timestamp is None else timestamp,
+            container=container,
+            drop_boot=drop_boot,
+        )
+        if not inner:
+            return root
+    top = Item(address=file.name, tree=tree, path=ROOT, limits=file.limits)
+    item, rest = top.step(inner) if inner else (_find_core(top), None)
+    item = item.follow()
+    within: Container = UnwritableMember(address=file.name, kind=kind)
+    if root is not None:
+        within = ArchiveMember(outer=root, member=item.path)
+    elif image is not None and isinstance(container, HostFile):
+        within = IsoMember(path=container.path, image=image, member=item.path, drop_boot=drop_boot)
+    return _open_in(item.load(), rest, within, timestamp=timestamp, drop_boot=drop_boot)
 
 
-def _find_member(tree: Tree, wanted: bytes | None, source: str) -> tuple[bytes, File]:
-    candidates = CORES if wanted is None else (wanted,)
-    for candidate in candidates:
-        found = look_up(tree, candidate)
+def _find_core(iso: Item) -> Item:
+    """Return the root file system of a Core ISO."""
+    for candidate in CORES:
+        found = look_up(iso.tree, candidate)
         if found is not None and isinstance(found.node, File):
-            return found.path, found.node
-    names = " or ".join(display(path) for path in candidates)
+            return iso.step(candidate)[0]
+    names = " or ".join(display(path) for path in CORES)
     raise InputError(
-        f"{source} has no file {names}",
+        f"{iso.address} has no file {names}",
         hint="add the path of the archive after a colon, such as image.iso:boot/core.gz",
     )
 
