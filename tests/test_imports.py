@@ -76,7 +76,7 @@ FUNCTIONS = {
 }
 
 # The maximum total of import statements in these functions.
-MOST_IN_FUNCTIONS = 40
+MOST_IN_FUNCTIONS = 44
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:

@@ -145,6 +145,7 @@ COMMANDS: dict[str, list[str]] = {
     "ls": ["ls -l {}/image.tcz", "ls -R {}/root", "ls {}/image.tcz:gone", "ls {}/gone/x"],
     "schema": ["schema"],
     "search": ["search bad --mirror {}/mirror", "search --file a* --mirror {}/mirror"],
+    "show": ["show --recipe {}/gone.toml"],
     "tool advdef": ["tool advdef -z {}/h*.gz"],
     "tool deb2tcz": ["tool deb2tcz {}/tool.deb"],
     "tool depmod": ["tool depmod -n -b {}/root", "tool depmod -b {}/root -w"],
