@@ -23,6 +23,9 @@ _POSITION = re.compile(
 MAX_CHAIN = 20
 _FIRST_IN_CHAIN = 10
 
+# How many files a message about a host names.
+MAX_FILES_NAMED = 5
+
 
 def extend_chain(chain: tuple[str, ...], name: str) -> tuple[str, ...]:
     """Return ``chain`` with ``name`` at its end; leave out names in the middle of a long one.
@@ -128,7 +131,7 @@ class CombinedError(PurekernelError):
     """
 
     def __init__(self, errors: Iterable[PurekernelError]) -> None:
-        flat = split_errors(errors)
+        flat = _join_outages(split_errors(errors))
         super().__init__("; ".join(map(str, flat)), hint=flat[0].hint)
         self.errors: tuple[PurekernelError, ...] = tuple(flat)
 
@@ -150,9 +153,29 @@ def split_errors(errors: Iterable[PurekernelError]) -> list[PurekernelError]:
     return split
 
 
+def _join_outages(errors: Iterable[PurekernelError]) -> list[PurekernelError]:
+    """Return the errors; for those with the same silent hosts, one that names all files."""
+    found: list[PurekernelError] = []
+    places: dict[object, int] = {}
+    for error in errors:
+        if not isinstance(error, DownloadError) or error.outage is None:
+            found.append(error)
+            continue
+        at = places.setdefault(error.outage.hosts, len(found))
+        if at == len(found):
+            found.append(error)
+        else:
+            first = found[at]
+            found[at] = first.joined_with(error) if isinstance(first, DownloadError) else error
+    return found
+
+
 def raise_all(errors: Iterable[PurekernelError]) -> None:
-    """Raise the only error, or a :class:`CombinedError` of several; do nothing without errors."""
-    collected = list(errors)
+    """Raise the only error, or a :class:`CombinedError` of several; do nothing without errors.
+
+    Errors about files that the same hosts did not give become one.
+    """
+    collected = _join_outages(split_errors(errors))
     if len(collected) == 1:
         raise collected[0]
     if collected:
@@ -286,21 +309,63 @@ class BootLossError(PurekernelError):
     )
 
 
+class Outage(NamedTuple):
+    """Hosts that did not answer, and the files that are missing because of it.
+
+    Attributes:
+        files: the names of the files.
+        hosts: each host that was asked, such as ``https://mirror.example``, and what happened.
+    """
+
+    files: tuple[str, ...]
+    hosts: tuple[tuple[str, str], ...]
+
+
 class DownloadError(PurekernelError):
     """Report that a file cannot be fetched from any of its sources.
 
     Attributes:
         is_network: whether the cause is a temporary failure of the network or of a server, so
             that the same command may succeed later (exit status 3).
+        outage: the hosts, if the cause is that they do not answer; every other file that is only
+            on them fails, too.
     """
 
     default_hint = (
         "check the address and the network, or add another mirror (under [mirrors] in a recipe)"
     )
 
-    def __init__(self, message: str, *, hint: str = "", is_network: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        is_network: bool = False,
+        outage: Outage | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.is_network = is_network
+        self.outage = outage
+
+    def joined_with(self, other: DownloadError) -> DownloadError:
+        """Return one error for both, which have the same hosts in their :attr:`outage`."""
+        if self.outage is None or other.outage is None:
+            return self
+        files = tuple(dict.fromkeys((*self.outage.files, *other.outage.files)))
+        if files == self.outage.files:
+            return self
+        shown = ", ".join(files[:MAX_FILES_NAMED])
+        more = ", …" if len(files) > MAX_FILES_NAMED else ""
+        reasons = "; ".join(f"{host}: {reason}" for host, reason in self.outage.hosts)
+        joined = DownloadError(
+            f"{len(files)} files cannot be fetched: {reasons} ({shown}{more})",
+            hint=self.hint,
+            is_network=self.is_network or other.is_network,
+            outage=Outage(files, self.outage.hosts),
+        )
+        if self.context == other.context:
+            joined.context = self.context
+        return joined
 
     @property
     def code(self) -> str:

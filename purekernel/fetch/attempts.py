@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from purekernel.errors import ChecksumError, DownloadError, MissingFileError, OfflineError
+from purekernel.errors import (
+    ChecksumError,
+    DownloadError,
+    MissingFileError,
+    OfflineError,
+    Outage,
+)
 from purekernel.fetch.model import Cause, Download, DownloadPolicy, Fault
 from purekernel.fetch.urls import is_local, redact
 
@@ -64,13 +70,15 @@ class Reachability:
 
     A host that failed to respond several times in a row is tried after the others. A host on
     which all attempts for a file failed is not tried again, because every further file would
-    wait for it as long.
+    wait for it as long. If it accepts requests and does not answer, this holds only for a host
+    that has not answered any request yet: otherwise, one slow file may be the reason.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._failures: dict[str, int] = {}
         self._given_up: dict[str, Fault] = {}
+        self._answered: set[str] = set()
 
     def in_order(self, urls: Iterable[str]) -> list[str]:
         """Return ``urls`` in their order, with those of unresponsive hosts moved to the end."""
@@ -92,17 +100,21 @@ class Reachability:
 
     def note(self, url: str, fault: Fault | None) -> None:
         """Record the outcome of an attempt; ``fault`` is ``None`` on success."""
+        host = _host(url)
         with self._lock:
-            if fault is not None and fault.cause is Cause.UNREACHABLE:
-                self._failures[_host(url)] = self._failures.get(_host(url), 0) + 1
+            if fault is not None and fault.is_outage:
+                self._failures[host] = self._failures.get(host, 0) + 1
             else:
-                self._failures.pop(_host(url), None)
+                self._failures.pop(host, None)
+                self._answered.add(host)
 
     def give_up(self, url: str, fault: Fault) -> None:
-        """Stop trying the host of ``url`` if ``fault``, the last one, is that it is unreachable."""
-        if fault.cause is Cause.UNREACHABLE:
-            with self._lock:
-                self._given_up[_host(url)] = fault
+        """Stop trying the host of ``url`` if ``fault``, the last one, is that it is down."""
+        host = _host(url)
+        with self._lock:
+            is_slow = fault.cause is Cause.SILENT and host in self._answered
+            if fault.is_outage and not is_slow:
+                self._given_up.setdefault(host, fault)
 
 
 def _host(url: str) -> str:
@@ -178,7 +190,7 @@ class Rounds:
             for url in remaining:
                 self._reachability.give_up(url, self.faults[url])
         tried = {url: fault for url, fault in self.faults.items() if url not in self._refused}
-        raise failure(self._download, {**tried, **self._refused})
+        raise failure(self._download, {**tried, **self._refused}, refused=self._refused)
 
     def _pause(self, number: int, remaining: list[str]) -> bool:
         """Wait before the next attempt; return whether there is time for one."""
@@ -196,8 +208,16 @@ class Rounds:
         return max(0.0, self._deadline - time.monotonic())
 
 
-def failure(download: Download, faults: dict[str, Fault]) -> DownloadError:
-    """Return the error that lists the fault of each mirror."""
+def failure(
+    download: Download, faults: dict[str, Fault], *, refused: Collection[str] = ()
+) -> DownloadError:
+    """Return the error that lists the fault of each mirror.
+
+    Args:
+        download: the file.
+        faults: the fault of each URL.
+        refused: those of the URLs that were not tried.
+    """
     hint = next((fault.hint for fault in faults.values() if fault.hint), "")
     if any(fault.cause is Cause.CONTENT for fault in faults.values()):
         return ChecksumError(f"{download.name} failed verification: {_reasons(faults)}", hint=hint)
@@ -205,7 +225,26 @@ def failure(download: Download, faults: dict[str, Fault]) -> DownloadError:
         f"{download.name} cannot be fetched: {_reasons(faults)}",
         hint=hint,
         is_network=any(fault.is_network and not is_local(url) for url, fault in faults.items()),
+        outage=_outage(download, faults, refused),
     )
+
+
+def _outage(
+    download: Download, faults: dict[str, Fault], refused: Collection[str]
+) -> Outage | None:
+    """Return the hosts, if at least one does not answer, and the others lack the file."""
+    silent = [url for url, fault in faults.items() if fault.is_outage]
+    others = (
+        fault.cause is Cause.MISSING or url in refused
+        for url, fault in faults.items()
+        if url not in silent
+    )
+    if not silent or not all(others):
+        return None
+    hosts = {
+        redact(url) if is_local(url) else _host(url): fault.reason for url, fault in faults.items()
+    }
+    return Outage(files=(download.name,), hosts=tuple(hosts.items()))
 
 
 def missing(download: Download) -> MissingFileError:

@@ -121,6 +121,8 @@ class Cause(Enum):
     """The server reports that the file does not exist."""
     UNREACHABLE = "unreachable"
     """The host does not respond; a retry may succeed."""
+    SILENT = "silent"
+    """The host accepts the request, and does not answer; a retry may succeed."""
     PASSING = "passing"
     """A temporary failure: connection lost, stalled, overloaded, captive portal."""
     GIVEN_UP = "given up"
@@ -155,7 +157,12 @@ class Fault(Exception):  # noqa: N818  # it becomes an error only if all mirrors
     @property
     def may_pass(self) -> bool:
         """Whether a retry of the same URL may succeed."""
-        return self.cause in (Cause.UNREACHABLE, Cause.PASSING)
+        return self.cause in (Cause.UNREACHABLE, Cause.SILENT, Cause.PASSING)
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the host did not answer, which concerns all of its files."""
+        return self.cause in (Cause.UNREACHABLE, Cause.SILENT, Cause.GIVEN_UP)
 
     @property
     def is_network(self) -> bool:

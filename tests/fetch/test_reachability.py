@@ -9,6 +9,10 @@ A, B = "http://user:secret@a/x", "http://b/x"
 DOWN = Fault("cannot connect: Connection refused", Cause.UNREACHABLE, hint="look")
 
 
+# The causes that concern all files of a host.
+OUTAGES = (Cause.UNREACHABLE, Cause.SILENT, Cause.GIVEN_UP)
+
+
 def test_host_is_tried_last_after_three_failures_in_a_row() -> None:
     known = Reachability()
     for _ in range(3):
@@ -26,16 +30,16 @@ def test_any_other_result_resets_failures(seen: Fault | None) -> None:
     for _ in range(3):
         known.note(A, DOWN)
     known.note(A, seen)
-    answered = seen is None or seen.cause is not Cause.UNREACHABLE
+    answered = seen is None or not seen.is_outage
     assert known.in_order([A, B]) == ([A, B] if answered else [B, A])
 
 
 @pytest.mark.parametrize("cause", list(Cause))
-def test_only_unreachable_host_is_given_up(cause: Cause) -> None:
+def test_only_host_that_does_not_answer_is_given_up(cause: Cause) -> None:
     known = Reachability()
     known.give_up(A, Fault("why", cause, hint="look"))
     known.check(B)
-    if cause is not Cause.UNREACHABLE:
+    if cause not in OUTAGES:
         known.check(A)
         return
     with pytest.raises(Fault) as caught:
@@ -51,3 +55,23 @@ def test_invalid_urls_are_distinct_hosts() -> None:
     known.check("http://[y")
     with pytest.raises(Fault):
         known.check("http://[x")
+
+
+@pytest.mark.parametrize("cause", [Cause.SILENT, Cause.UNREACHABLE])
+def test_slow_host_that_has_answered_is_not_given_up(cause: Cause) -> None:
+    known = Reachability()
+    known.note(A, None)
+    known.give_up(A, Fault("why", cause))
+    if cause is Cause.SILENT:
+        known.check(A)
+    else:
+        with pytest.raises(Fault):
+            known.check(A)
+
+
+def test_first_reason_for_which_a_host_was_given_up_is_kept() -> None:
+    known = Reachability()
+    known.give_up(A, DOWN)
+    known.give_up(A, Fault("other", Cause.GIVEN_UP))
+    with pytest.raises(Fault, match="Connection refused"):
+        known.check(A)

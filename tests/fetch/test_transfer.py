@@ -293,7 +293,7 @@ def test_silent_server_is_aborted(server: Server, store: Store) -> None:
     server.script("/b.tcz", *[silence] * 3)
     assert why_not(store, f"{server.url}/b.tcz", policy=IMPATIENT) == (
         DownloadError,
-        f"b.tcz cannot be fetched: {server.url}/b.tcz: no data for 0.5 seconds",
+        f"b.tcz cannot be fetched: {server.url}/b.tcz: no answer within 0.5 seconds",
         NETWORK_HINT,
     )
 

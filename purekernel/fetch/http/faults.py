@@ -61,9 +61,15 @@ class Bounds:
         return self.connect_seconds + self.stall_seconds + self.slow_seconds
 
 
-def fault_of(error: BaseException, bounds: Bounds) -> Fault:
-    """Return the fault for an exception of :data:`RAISED`."""
-    raised = _Raised(error, bounds)
+def fault_of(error: BaseException, bounds: Bounds, *, answered: bool = True) -> Fault:
+    """Return the fault for an exception of :data:`RAISED`.
+
+    Args:
+        error: the exception.
+        bounds: the time limits of the request.
+        answered: whether the headers of the response have arrived.
+    """
+    raised = _Raised(error, bounds, answered=answered)
     checks = (
         raised.certificate,
         raised.tls,
@@ -95,7 +101,8 @@ def _no_authorities() -> Fault:
 class _Raised:
     """An exception and all exceptions inside it; each method checks them for one cause."""
 
-    def __init__(self, error: BaseException, bounds: Bounds) -> None:
+    def __init__(self, error: BaseException, bounds: Bounds, *, answered: bool) -> None:
+        self._answered = answered
         self._error = error
         self._errors = list(_all_of(error))
         self._bounds = bounds
@@ -142,7 +149,10 @@ class _Raised:
 
     def stall(self) -> Fault | None:
         if self._first(TimeoutError, exceptions.ReadTimeoutError):
-            return Fault(f"no data for {self._bounds.stall_seconds:g} seconds", Cause.PASSING)
+            seconds = f"{self._bounds.stall_seconds:g} seconds"
+            if not self._answered:
+                return Fault(f"no answer within {seconds}", Cause.SILENT)
+            return Fault(f"no data for {seconds}", Cause.PASSING)
         return None
 
     def cut(self) -> Fault | None:

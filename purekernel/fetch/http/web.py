@@ -212,7 +212,8 @@ class Connection:
             yield
         except RAISED as error:
             if self._ended is None:
-                raise fault_of(error, self._bounds) from None
+                answered = self._head_deadline is None
+                raise fault_of(error, self._bounds, answered=answered) from None
         self.end_if_overdue()
         if self._ended is not None:
             raise self._ended

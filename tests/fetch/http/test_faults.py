@@ -48,6 +48,13 @@ def test_each_exception_maps_to_a_fault(error: Exception, words: str, cause: Cau
     assert (fault.reason, fault.cause) == (words, cause)
 
 
+def test_silence_before_the_response_concerns_the_host() -> None:
+    fault = fault_of(TimeoutError(), BOUNDS, answered=False)
+    assert (fault.reason, fault.cause) == ("no answer within 30 seconds", Cause.SILENT)
+    assert fault.may_pass
+    assert fault.is_outage
+
+
 kinds = st.sampled_from(
     [
         *(kind for kind in RAISED if kind is not exceptions.HTTPError),
