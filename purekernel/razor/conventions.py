@@ -52,7 +52,16 @@ from purekernel.recipe.model import Account, Cut, GemLayout, Named, Recipe
 from purekernel.records import frozen
 from purekernel.rootfs.overlay import OverlayTree
 from purekernel.rootfs.ownership import own_as_root, protect_shadow
-from purekernel.tree import Buffer, Layer, Tree, date_all, difference, merge, subtree
+from purekernel.tree import (
+    Buffer,
+    Layer,
+    Tree,
+    date_all,
+    difference,
+    files_with_attributes,
+    merge,
+    subtree,
+)
 
 # Roles of the files of a Microkernel besides extensions and gems.
 RUBYGEMS, VM_TOOLS, MCOLLECTIVE = "rubygems", "open-vm-tools", "mcollective"
@@ -274,6 +283,8 @@ class RazorConventions(Conventions):
                 tree = run(tree)
             # A tarball holds only folders with an entry of their own.
             overlay = evolve(overlay, tree=_named_folders(tree, materials.mtime))
+        if lost := files_with_attributes(overlay.tree):
+            materials.limits.report(f"the bundle cannot hold the extended attributes of {lost}")
         parts = self._parts(materials, overlay)
         tarballs = {
             # A tarball that is unpacked later must not overwrite files of the user's overlays.

@@ -51,14 +51,10 @@ from purekernel.tree import (
     clamp_times,
     date_implied,
     display,
+    files_with_attributes,
     merge,
     put_file,
-    with_example,
 )
-
-# File capabilities, without which some programs do not work. Notes name them before others.
-_CAPABILITIES = b"security.capability"
-
 
 @frozen(kw_only=True)
 class Image:
@@ -178,7 +174,8 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     unpacked = root
     root = _run_passes(root, _finishing(root, composition, timestamp, notes.append), progress)
     root = clamp_times(root, timestamp)
-    notes += _lost_attributes(root)
+    if lost := files_with_attributes(root):
+        notes.append(f"the core cannot hold the extended attributes of {lost}")
     compression = outputs.compression_for(
         base.kernel.content, source=display(base.kernel_path), limits=context.limits
     )
@@ -320,19 +317,6 @@ def _lost_iso_files(base: Base, kinds: Iterable[Emit]) -> Iterator[str]:
         yield (
             f"{base.source}: the files for booting over the network do not include {base.outside}"
         )
-
-
-def _lost_attributes(root: Tree) -> Iterator[str]:
-    """Yield a note if files have extended attributes, which an initramfs cannot hold."""
-    found = [(path, node.metadata.xattrs) for path, node in root.walk() if node.metadata.xattrs]
-    if not found:
-        return
-    capable = ((path, xattrs) for path, xattrs in found if _CAPABILITIES in dict(xattrs))
-    path, xattrs = next(capable, found[0])
-    name = _CAPABILITIES if _CAPABILITIES in dict(xattrs) else xattrs[0][0]
-    example = f"{display(name)[1:-1]} of {display(path)}"
-    which = with_example(len(found), "file", example)
-    yield f"the core cannot hold the extended attributes of {which}"
 
 
 def _check_volume(iso: IsoChoice) -> None:

@@ -7,9 +7,11 @@ from attrs import evolve
 from purekernel.errors import ConflictError
 from purekernel.input import Buffer
 from purekernel.tree.node import Directory, File, Metadata, describe
-from purekernel.tree.path import ROOT, ancestors, display, join, name, parse_path
+from purekernel.tree.path import ROOT, ancestors, display, join, name, parse_path, with_example
 from purekernel.tree.resolve import resolve
 from purekernel.tree.tree import Tree
+
+_CAPABILITIES = b"security.capability"
 
 
 def put_file(tree: Tree, path: bytes, content: Buffer, *, metadata: Metadata) -> None:
@@ -72,6 +74,23 @@ def content_bytes(tree: Tree) -> int:
     """Return the total size of the files in ``tree`` in bytes; count hard links once."""
     files = {tree.inode(path): node for path, node in tree.walk() if isinstance(node, File)}
     return sum(node.size_bytes for node in files.values())
+
+
+def files_with_attributes(tree: Tree) -> str:
+    """Return how many files have extended attributes, with an example; empty without any.
+
+    Capabilities come before others, because programs do not work without them.
+    """
+    found = [
+        (path, dict(node.metadata.xattrs)) for path, node in tree.walk() if node.metadata.xattrs
+    ]
+    if not found:
+        return ""
+    capable = ((path, xattrs) for path, xattrs in found if _CAPABILITIES in xattrs)
+    path, xattrs = next(capable, found[0])
+    attribute = _CAPABILITIES if _CAPABILITIES in xattrs else next(iter(xattrs))
+    example = f"{display(attribute)[1:-1]} of {display(path)}"
+    return with_example(len(found), "file", example)
 
 
 def subtree(tree: Tree, kept: bytes) -> Tree:

@@ -17,6 +17,8 @@ from purekernel.formats.gem.index import INDEX_LIMITS, parse_gem_index, unpack_g
 from purekernel.formats.tar import build_tar
 from purekernel.host.overlay_folder import load_folder
 from purekernel.input import Input
+from purekernel.plan.conversion import pack_extension
+from purekernel.repos.tinycore import Extension
 from purekernel.tree import ROOT, File, Metadata, Symlink, Tree
 from tests.fetch.server import Server
 from tests.workshop import NEEDS, Workshop, core_iso, inner, notes, text, two_lines
@@ -753,3 +755,24 @@ def test_truncated_extension_is_no_file_of_a_bundle(
     ((message, _hint),) = two_lines(capsys.readouterr().err)
     assert status == 1
     assert message == "nano.tcz, byte 40: expected 136 bytes, as the image states, got 128"
+
+
+def test_extended_attributes_of_a_merged_extension_are_reported(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = Tree()
+    path = b"usr/local/bin/ping"
+    metadata = Metadata(mode=0o755, xattrs=((b"security.capability", b"1"),))
+    tree.add_parents(path)
+    tree.add(path, File(metadata=metadata, content=b"x"))
+    content = bytes(pack_extension(Extension(name="ping.tcz", file=tree), jobs=1).file)
+    workshop.write_mirror(make_repository({"ping.tcz": []}, contents={"ping.tcz": content}))
+    recipe = workshop.top / "purekernel.toml"
+    recipe.write_text('[extensions]\nbuiltin = []\nmirror = []\nmerged = ["ping.tcz"]\n')
+    made = workshop.bundle("--recipe", recipe, "--project", workshop.project)
+    assert path in inner(made)
+    (note,) = notes(capsys.readouterr().err)
+    assert note == (
+        "the bundle cannot hold the extended attributes of 1 file: security.capability of "
+        "'usr/local/bin/ping'"
+    )
