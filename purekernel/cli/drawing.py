@@ -226,6 +226,8 @@ def draw_plan(plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable
             "unpacked into the root",
             extensions(planned.merged_order(), planned.merged),
         ),
+        *_part("on the disc", extensions(planned.medium_order(planned.cde), planned.cde)),
+        *_part("for a partition", extensions(planned.medium_order(planned.tce), planned.tce)),
         *_part(
             "in the image's mirror",
             extensions(planned.mirror_order(), planned.mirror),

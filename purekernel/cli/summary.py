@@ -196,6 +196,8 @@ def summarize_plan(
             for download in plan.downloads()
         ],
         "onboot": list(plan.extensions.builtin),
+        "cde": list(plan.extensions.cde),
+        "tce": list(plan.extensions.tce),
         "writes": list(writes),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from attrs import evolve, field
 
@@ -155,7 +155,7 @@ def parse_base(file: Input, *, keep_iso_files: bool = False) -> Base:
         source=file.name,
         boot_entries=image.boot_entries,
         lost=(*find_lost_ways(image), *lost),
-        outside=_files_outside_boot(image.tree),
+        outside=files_outside_boot(image.tree),
     )
 
 
@@ -268,12 +268,18 @@ def _booted(iso: Tree, boot_image: bytes, source: str) -> Booted:
     return Booted(kernel=kernel, initrds=(core,))
 
 
-def _files_outside_boot(iso: Tree) -> str:
-    """Return how many files are outside ``boot/``, with an example; empty without any."""
+def files_outside_boot(iso: Tree, *, besides: Container[bytes] = ()) -> str:
+    """Return how many files are outside ``boot/``, with an example; empty without any.
+
+    Args:
+        iso: the tree of an ISO.
+        besides: paths that do not count.
+    """
     paths = [
         path
         for path, node in iso.walk()
         if not isinstance(node, Directory) and not path.startswith(BOOT_FOLDER + b"/")
+        if path not in besides
     ]
     if not paths:
         return ""

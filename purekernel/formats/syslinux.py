@@ -8,7 +8,7 @@ Source: the Syslinux Project's config reference ("Configuration file options").
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 
 from attrs import evolve, field
@@ -241,15 +241,28 @@ def set_default(menu: BootMenu, label: bytes) -> BootMenu:
     return evolve(menu, lines=tuple(lines))
 
 
-def extend_append(menu: BootMenu, words: bytes) -> BootMenu:
+def labels_with(menu: BootMenu, word: bytes) -> tuple[bytes, ...]:
+    """Return the labels whose kernel command line has ``word``."""
+    return tuple(label for label in menu.linux_labels if word in menu.append(label).split())
+
+
+def extend_append(
+    menu: BootMenu, words: bytes, *, labels: Collection[bytes] | None = None
+) -> BootMenu:
     """Return ``menu`` with ``words`` at the end of the command line of each Linux kernel.
 
     A kernel that DEFAULT or ONTIMEOUT names, without a label, has its command line there, or in the
     APPEND of the whole menu.
+
+    Args:
+        menu: the menu.
+        words: the words to append.
+        labels: the labels to change, and no kernel without a label; ``None`` for all kernels.
     """
     command_lines = {
         label: b" ".join(part for part in (menu.append(label), words) if part)
         for label in menu.linux_labels
+        if labels is None or label in labels
     }
     # The line to change for each label: its last APPEND, or the line of its kernel, after which
     # APPEND is added.
@@ -273,7 +286,8 @@ def extend_append(menu: BootMenu, words: bytes) -> BootMenu:
             lines.append(line.with_argument(command_lines[label_of_line[index]]))
         else:
             lines += (line, _append_below(line, command_lines[label_of_line[index]]))
-    return _extend_commands(menu, evolve(menu, lines=tuple(lines)), words)
+    changed = evolve(menu, lines=tuple(lines))
+    return changed if labels is not None else _extend_commands(menu, changed, words)
 
 
 def _extend_commands(before: BootMenu, menu: BootMenu, words: bytes) -> BootMenu:

@@ -18,6 +18,7 @@ from purekernel.fetch.urls import join_url, redact
 from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.tinycore import DEB, TCZ
 from purekernel.plan.locked import FirstOf, KnownExtensions, LockedExtensions
+from purekernel.plan.placing import place_extensions
 from purekernel.plan.plan import ExtensionPlan, PackagePlan, PlanContext, is_package, package_name
 from purekernel.recipe import defaults
 from purekernel.recipe.conventions import Conventions
@@ -74,7 +75,7 @@ def plan_extensions(
         packages = plan_packages(
             context, [item for names in kept for item in names], _cut_names(cuts), errors
         )
-    builtin, mirror, merged = map(packages.in_place, kept)
+    builtin, mirror, merged, cde, tce = map(packages.in_place, kept)
     cuts = tuple(
         evolve(cut, extension=extension)
         for cut in cuts
@@ -88,7 +89,7 @@ def plan_extensions(
     repository: ExtensionRepository = FirstOf(
         KnownExtensions(packages.extensions), _repository(context, live)
     )
-    listed = (*merged, *builtin, *mirror)
+    listed = (*merged, *builtin, *cde, *tce, *mirror)
     kernel = context.recipe.core.kernel_release
     if kernel is None and context.lock is not None and base_is_pinned:
         kernel = context.lock.kernel
@@ -99,7 +100,7 @@ def plan_extensions(
     _note_missing(context, graph, places, errors, live)
     disputable = bool(graph.missing)
     if flavour is Flavour.PROD and not context.all_flavours:
-        openssh_errors = _brings_openssh(graph, (*builtin, *merged, *mirror), kernel)
+        openssh_errors = _brings_openssh(graph, (*builtin, *merged, *cde, *tce, *mirror), kernel)
         errors += openssh_errors
         disputable = disputable or bool(openssh_errors)
 
@@ -107,12 +108,28 @@ def plan_extensions(
         resolved = dict.fromkeys(resolve_kernel(item.name, kernel) for item in names)
         return tuple(name for name in resolved if name in graph.extensions)
 
-    return ExtensionPlan(
+    planned = ExtensionPlan(
         graph=graph,
         kernel=kernel,
         builtin=roots(builtin),
         mirror=roots(mirror),
         merged=roots(merged),
+        cde=roots(cde),
+        tce=roots(tce),
+    )
+    if not graph.missing:
+        given = context.recipe.extensions
+        planned = place_extensions(
+            planned,
+            packages,
+            base,
+            errors,
+            ondemand=_for_flavour(context, given.ondemand, flavour),
+            copied=_for_flavour(context, given.copy2fs, flavour),
+            copy_all=given.place("copy2fs_all") if given.copy2fs_all else None,
+        )
+    return evolve(
+        planned,
         cuts=cuts,
         cut_from=cut_from,
         places=places,
@@ -125,7 +142,7 @@ def plan_extensions(
             for item in names
             if item.name in context.recipe.extensions.skip
         },
-        notes=(*live.notes, *packages.notes),
+        notes=(*live.notes, *packages.notes, *planned.notes),
     )
 
 
@@ -161,14 +178,16 @@ def _repository(context: PlanContext, live: ExtensionMirror) -> ExtensionReposit
 
 def _names(
     context: PlanContext, conventions: Conventions, errors: list[PurekernelError]
-) -> tuple[tuple[Named, ...], tuple[Named, ...], tuple[Named, ...]]:
-    """Return the names of the builtin, mirrored and merged extensions."""
+) -> tuple[tuple[Named, ...], ...]:
+    """Return the names of the builtin, mirrored, merged, cde and tce extensions."""
     listed = context.recipe.extensions
     builtin, mirror = listed.builtin, listed.mirror
     return (
         conventions.builtin(errors) if builtin is None else builtin,
         conventions.mirror(errors) if mirror is None else mirror,
         listed.merged,
+        listed.cde,
+        listed.tce,
     )
 
 

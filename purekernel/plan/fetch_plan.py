@@ -107,6 +107,17 @@ class Gathered:
         for name in self.plan.extensions.builtin_order():
             yield self._with_planned_dependencies(self._packed(name, CHECKED_COMPANIONS))
 
+    def on_medium(self, listed: Sequence[str]) -> Iterator[Extension[Buffer]]:
+        """Yield the extensions on a disc or partition, dependencies first.
+
+        Each ``.dep`` is changed as for :meth:`builtins`.
+
+        Args:
+            listed: those that are listed for it.
+        """
+        for name in self.plan.extensions.medium_order(listed):
+            yield self._with_planned_dependencies(self._packed(name, CHECKED_COMPANIONS))
+
     def mirrored(self) -> Iterator[Extension[Buffer]]:
         """Yield the extensions in the image's own mirror, dependencies first.
 

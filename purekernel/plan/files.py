@@ -15,6 +15,7 @@ from purekernel.input import Input
 from purekernel.plan.locked import pinned
 from purekernel.plan.plan import PlanContext, PlannedFile
 from purekernel.recipe.conventions import Conventions
+from purekernel.recipe.iso_files import iso_file_role
 from purekernel.recipe.overlays import overlay_role
 from purekernel.repos.tinycore import MD5
 
@@ -64,6 +65,20 @@ def overlay_files(context: PlanContext) -> Iterator[PlannedFile]:
             yield PlannedFile(
                 role=overlay_role(overlay.url), requested=overlay.url, download=download
             )
+
+
+def iso_file_downloads(context: PlanContext) -> Iterator[PlannedFile]:
+    """Yield the files of the ISO to download."""
+    for file in context.recipe.iso_files:
+        if file.url is not None:
+            download = Download(
+                name=last_component(file.url),
+                urls=(file.url,),
+                sha256=file.sha256,
+                place=file.place("url"),
+                sha256_place=file.place("sha256"),
+            )
+            yield PlannedFile(role=iso_file_role(file.url), requested=file.url, download=download)
 
 
 def further_files(context: PlanContext, conventions: Conventions) -> Iterator[PlannedFile]:

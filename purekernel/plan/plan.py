@@ -83,6 +83,11 @@ class ExtensionPlan:
         builtin: extensions that are loaded at boot, in the user's order.
         mirror: extensions in the image's own mirror, in the user's order.
         merged: extensions unpacked into the root file system, in the user's order.
+        cde: extensions on the disc, in the user's order.
+        tce: extensions for a writable partition, in the user's order.
+        ondemand: those of ``cde`` and ``tce`` that are not loaded at boot.
+        copied: those of ``cde`` and ``tce``, and of their dependencies, that loading copies into
+            memory.
         cuts: files to cut out of extensions.
         cut_from: the extensions to cut from, by name.
         skipped: names of extensions that the user skips, and that are listed or needed.
@@ -98,6 +103,10 @@ class ExtensionPlan:
     builtin: tuple[str, ...] = ()
     mirror: tuple[str, ...] = ()
     merged: tuple[str, ...] = ()
+    cde: tuple[str, ...] = ()
+    tce: tuple[str, ...] = ()
+    ondemand: tuple[str, ...] = ()
+    copied: tuple[str, ...] = ()
     cuts: tuple[Cut, ...] = ()
     cut_from: Mapping[str, Extension[Download]] = field(factory=dict)
     skipped: frozenset[str] = frozenset()
@@ -118,6 +127,17 @@ class ExtensionPlan:
         merged = set(self.merged_order())
         return tuple(name for name in self.graph.order(self.builtin) if name not in merged)
 
+    def medium_order(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the extensions on a disc or partition, dependencies first.
+
+        Extensions that are loaded before, or unpacked into the root file system, are left out.
+
+        Args:
+            names: those that are listed: :attr:`cde` or :attr:`tce`.
+        """
+        present = {*self.merged_order(), *self.graph.order(self.builtin)}
+        return tuple(name for name in self.graph.order(names) if name not in present)
+
     def mirror_order(self) -> tuple[str, ...]:
         """Return the extensions in the image's own mirror, dependencies first."""
         return self.graph.order(self.mirror)
@@ -132,6 +152,8 @@ class ExtensionPlan:
             yield from self._files(self.graph.order(self.graph.roots), None)
         yield from self._files(self.merged_order(), FETCHED_COMPANIONS)
         yield from self._files(self.builtin_order(), FETCHED_COMPANIONS)
+        for names in (self.cde, self.tce):
+            yield from self._files(self.medium_order(names), FETCHED_COMPANIONS)
         yield from self._files(self.mirror_order(), None)
         for extension in self.cut_from.values():
             yield extension.file

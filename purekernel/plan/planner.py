@@ -21,7 +21,7 @@ from purekernel.input import Limits
 from purekernel.plan.bases import Load, PlannedBase, plan_base, read_base
 from purekernel.plan.checksums import with_checksums
 from purekernel.plan.extensions import plan_extensions
-from purekernel.plan.files import further_files, overlay_files, plan_file
+from purekernel.plan.files import further_files, iso_file_downloads, overlay_files, plan_file
 from purekernel.plan.lock import Lock, changed_releases
 from purekernel.plan.plan import (
     PROJECT,
@@ -33,6 +33,7 @@ from purekernel.plan.plan import (
 )
 from purekernel.plan.project import FoundProject, find_project
 from purekernel.recipe.conventions import PLAIN
+from purekernel.recipe.iso_files import find_faults
 from purekernel.recipe.overlays import missing_overlays
 from purekernel.repos.tinycore import resolve_kernel
 
@@ -77,7 +78,12 @@ class Planner:
             PurekernelError: an input is missing, or two inputs contradict each other. Several
                 errors are raised together where possible.
         """
-        errors = [*self._context.recipe.faults, *missing_overlays(self._context.recipe)]
+        recipe = self._context.recipe
+        errors = [
+            *recipe.faults,
+            *missing_overlays(recipe),
+            *find_faults(recipe.iso_files, recipe.folder),
+        ]
         try:
             return self._plan(errors)
         except PurekernelError as error:
@@ -206,7 +212,11 @@ class Planner:
         if found is not None and found.planned is not None:
             files[PROJECT] = found.planned
         conventions = PLAIN if found is None else found.conventions
-        for file in (*overlay_files(self._context), *further_files(self._context, conventions)):
+        for file in (
+            *overlay_files(self._context),
+            *iso_file_downloads(self._context),
+            *further_files(self._context, conventions),
+        ):
             try:
                 files[file.role] = plan_file(self._context, file)
             except PurekernelError as error:

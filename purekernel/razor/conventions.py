@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from attrs import evolve
 
-from purekernel.errors import BundleError, PurekernelError, UsageError, inside
+from purekernel.errors import BundleError, PurekernelError, UsageError, inside, raise_all
 from purekernel.fetch.shipped import load_shipped_list
 from purekernel.fetch.urls import last_component
 from purekernel.formats import gem as gem_format
@@ -267,11 +267,7 @@ class RazorConventions(Conventions):
 
     def bundle(self, materials: Materials) -> bytes:
         """Return the bundle, a gzipped tar file."""
-        if materials.recipe.passes:
-            raise UsageError(
-                "a bundle cannot hold the recipe's own passes",
-                hint="build the image, or put what they change into an overlay",
-            )
+        refuse_unbundled(materials.recipe)
         overlay, layers = self._overlay(materials), materials.overlays
         for layer in layers:
             with inside(layer.source):
@@ -373,6 +369,37 @@ class RazorConventions(Conventions):
         for _words, run in materials.passes:
             tree = run(tree)
         return Layer(source="razor-microkernel-overlay.tar.gz", tree=protect_shadow(tree))
+
+
+def refuse_unbundled(recipe: Recipe) -> None:
+    """Refuse what a bundle cannot hold: the scripts that read it know only the root file system.
+
+    Raises:
+        UsageError: the recipe has passes of its own, files of the ISO, or extensions on it.
+        CombinedError: it has several of these.
+    """
+    errors: list[PurekernelError] = []
+    if recipe.passes:
+        errors.append(
+            UsageError(
+                "a bundle cannot hold the recipe's own passes",
+                hint="build the image, or put what they change into an overlay",
+            )
+        )
+    hint = "build the image, or leave it out"
+    errors += [
+        UsageError("a bundle cannot hold a file of the ISO", hint=hint).within(file.place("path"))
+        for file in recipe.iso_files
+    ]
+    errors += [
+        UsageError(
+            f"a bundle cannot hold {attribute.replace('_', '-')}, which is for a disc or partition",
+            hint=hint,
+        ).within(recipe.extensions.place(attribute))
+        for attribute in ("cde", "tce", "ondemand", "copy2fs", "copy2fs_all")
+        if getattr(recipe.extensions, attribute)
+    ]
+    raise_all(errors)
 
 
 def _unpack(materials: Materials, source: str, packed: Buffer) -> Layer:

@@ -8,7 +8,7 @@ from typing import Any
 
 from purekernel.errors import RecipeError, raise_all
 from purekernel.formats.toml import TomlDocument, TomlPath
-from purekernel.recipe.keys import Key, Table
+from purekernel.recipe.keys import Key, Table, tables_in
 from purekernel.recipe.kinds import Array, Choice, Flag, Kind, Text
 from purekernel.recipe.schema import tables
 from purekernel.recipe.words import (
@@ -85,19 +85,26 @@ def find_problems(values: Mapping[str, Any], *, partial: bool = False) -> Iterat
 
     For a value of the wrong type, only that is reported: the other rules do not apply to it.
     """
-    top, *inner = tables()
-    by_name = {table.name: table for table in inner}
-    yield from _unknown_keys("the recipe", values, (), [*top.keys, *by_name])
+    top = tables()[0]
+    yield from _unknown_keys("the recipe", top, values, ())
+    yield from _contents(top, values, (), partial=partial)
+
+
+def _contents(
+    table: Table, values: Mapping[str, Any], path: TomlPath, *, partial: bool
+) -> Iterator[Problem]:
+    """Yield the problems of the known keys and tables of a table."""
+    inner = tables_in(table, tables())
     for name, value in values.items():
-        if name in by_name:
-            yield from _tables(by_name[name], value, partial=partial)
-        elif name in top.keys:
-            yield from _value(top.keys[name], top.keys[name].kind, value, (name,))
+        if name in inner:
+            yield from _tables(inner[name], value, partial=partial)
+        elif name in table.keys:
+            yield from _value(table.keys[name], table.keys[name].kind, value, (*path, name))
 
 
 def _tables(table: Table, value: Any, *, partial: bool) -> Iterator[Problem]:
     """Yield the problems of the value of a table's key."""
-    path = (table.name,)
+    path = table.path
     if table.repeated:
         if not isinstance(value, list):
             hint = f"write {table.label}, in double brackets"
@@ -131,7 +138,7 @@ def _table(table: Table, value: Any, path: TomlPath, *, partial: bool = False) -
             yield Problem(
                 path=path, message=f"{label} must have {name!r}", hint=_example(table.keys[name])
             )
-    yield from _unknown_keys(label, value, path, list(table.keys))
+    yield from _unknown_keys(label, table, value, path)
     if alternatives := table.one_of or table.any_of:
         given = [name for name in alternatives if name in value]
         if not given and not partial:
@@ -144,9 +151,7 @@ def _table(table: Table, value: Any, path: TomlPath, *, partial: bool = False) -
             yield _excluding(label, path, given)
     for pair in combinations(given_among(table, table.exclusive, value), 2):
         yield _excluding(label, path, pair)
-    for name, inner in value.items():
-        if name in table.keys:
-            yield from _value(table.keys[name], table.keys[name].kind, inner, (*path, name))
+    yield from _contents(table, value, path, partial=partial)
 
 
 def given_among(table: Table, names: Iterable[str], values: Mapping[str, Any]) -> list[str]:
@@ -211,8 +216,10 @@ def _name(path: TomlPath) -> str:
 
 
 def _unknown_keys(
-    label: str, values: Mapping[str, Any], path: TomlPath, known: list[str]
+    label: str, table: Table, values: Mapping[str, Any], path: TomlPath
 ) -> Iterator[Problem]:
+    labels = {name: inner.label for name, inner in tables_in(table, tables()).items()}
+    known = {**dict.fromkeys(table.keys, ""), **labels}
     for name, value in values.items():
         if name not in known:
             message, hint = _unknown_key(label, name, value, known, at_top=not path)
@@ -220,15 +227,22 @@ def _unknown_keys(
 
 
 def _unknown_key(
-    label: str, name: str, value: Any, known: list[str], *, at_top: bool
+    label: str, name: str, value: Any, known: Mapping[str, str], *, at_top: bool
 ) -> tuple[str, str]:
-    """Return a message and a hint for a key that a table cannot have."""
-    labels = {table.name: table.label for table in tables() if at_top and table.name}
+    """Return a message and a hint for a key that a table cannot have.
+
+    Args:
+        label: header of the table.
+        name: the unknown key.
+        value: its value.
+        known: the keys that the table can have; for a table in it, with the header.
+        at_top: whether the table is the recipe itself.
+    """
     thing = f"table [{name}]" if at_top and _is_table(value) else f"key {show_name(name)}"
     message = f"unknown {thing} in {label}"
 
     def words(key: str) -> str:
-        return labels.get(key) or repr(key)
+        return known[key] or repr(key)
 
     if near := nearest(name, known, closeness=_MISSPELT):
         return f"{message}; did you mean {words(near)}?", f"write {words(near)}"

@@ -17,7 +17,7 @@ from purekernel.formats.iso import VolumeFields
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import Recipe
 from purekernel.records import frozen
-from purekernel.tree import Buffer, Layer, Pass
+from purekernel.tree import Buffer, Layer, Pass, Tree
 
 # The originals put the builder's user, host and clock here.
 PREPARER = "purekernel"
@@ -75,6 +75,19 @@ class BootFiles:
 
 
 @frozen(kw_only=True)
+class DiscAdditions:
+    """What a recipe adds to the ISO.
+
+    Attributes:
+        files: the content of each of the recipe's ``iso_files``, by path.
+        cde: the content of the folder of extensions on the disc; ``None`` if it stays unchanged.
+    """
+
+    files: Mapping[bytes, Buffer] = field(factory=dict, repr=False)
+    cde: Tree | None = None
+
+
+@frozen(kw_only=True)
 class Composition:
     """The parts of an image, parsed and with their final owners, not yet merged.
 
@@ -87,6 +100,8 @@ class Composition:
         identity: name and version of the image.
         root_files: generated files for the root file system, by path.
         iso_files: files for the ISO, by path.
+        disc: what the recipe adds to the ISO.
+        tce: the folder of extensions for a writable partition; ``None`` without any.
         describe: returns generated files for the ISO, by path, that describe the finished image.
         timeout: replaces Core's own timeout of the boot menu, in tenths of a second; ``None``
             keeps it.
@@ -104,6 +119,8 @@ class Composition:
     identity: Identity
     root_files: Mapping[bytes, Buffer] = field(factory=dict)
     iso_files: Mapping[bytes, Buffer] = field(factory=dict)
+    disc: DiscAdditions = DiscAdditions()
+    tce: Tree | None = None
     describe: Callable[[BootFiles], Mapping[bytes, Buffer]] | None = None
     timeout: int | None = None
     mtime: int = 0

@@ -29,6 +29,7 @@ class Emit(Enum):
     CORE = "core"
     INITRD = "initrd"
     PXE = "pxe"
+    TCE = "tce"
 
 
 EMITS = tuple(kind.value for kind in Emit)

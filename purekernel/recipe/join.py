@@ -15,7 +15,7 @@ from attrs import field
 from purekernel.errors import PurekernelError, RecipeError
 from purekernel.formats.toml import TomlDocument, TomlPath
 from purekernel.recipe.check import given_among
-from purekernel.recipe.keys import Key, Table
+from purekernel.recipe.keys import Key, Table, value_at
 from purekernel.recipe.kinds import Array, Kind
 from purekernel.recipe.lists import Lists
 from purekernel.recipe.parents import EXTENDS, RecipeFile, in_folder
@@ -37,15 +37,18 @@ def rebase(file: RecipeFile) -> RecipeFile:
     top, *inner = tables()
     values = _rebased(top.keys, file.document.values, file.folder)
     for table in inner:
-        value = values.get(table.name)
+        # The table that holds this one comes before it, so that this is its copy.
+        *outer, name = table.path
+        holder = value_at(values, outer)
+        value = holder.get(name) if isinstance(holder, dict) else None
         if isinstance(value, list):
-            values[table.name] = [_rebased(table.keys, item, file.folder) for item in value]
+            holder[name] = [_rebased(table.keys, item, file.folder) for item in value]
         elif isinstance(value, dict) and table.names:
-            values[table.name] = {
-                name: _rebased(table.keys, item, file.folder) for name, item in value.items()
+            holder[name] = {
+                each: _rebased(table.keys, item, file.folder) for each, item in value.items()
             }
         elif value is not None:
-            values[table.name] = _rebased(table.keys, value, file.folder)
+            holder[name] = _rebased(table.keys, value, file.folder)
     document = file.document
     return RecipeFile(
         document=TomlDocument(source=document.source, values=values, lines=document.lines),

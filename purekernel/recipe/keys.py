@@ -7,7 +7,7 @@ is made from them: the check and the reader of recipes, the JSON schema, the tem
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import NOTHING, evolve, field, fields
@@ -72,7 +72,8 @@ class Table:
     """A table of a recipe.
 
     Attributes:
-        name: key of the table in the recipe; empty for the recipe itself.
+        name: key of the table in the recipe, such as ``iso``, or ``iso.file`` for a table in
+            another; empty for the recipe itself.
         title: a few words, for editors.
         description: what the table means, in whole sentences.
         model: the class that holds its values.
@@ -100,6 +101,11 @@ class Table:
     exclusive: tuple[str, ...] = ()
     keys: Mapping[str, Key] = field(factory=dict)
     attribute: str = ""
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The keys that lead to the table; empty for the recipe itself."""
+        return tuple(self.name.split(".")) if self.name else ()
 
     @property
     def label(self) -> str:
@@ -168,6 +174,18 @@ def keys_of(model: type) -> dict[str, Key]:
         if described.list_key is not None:
             keys[described.list_key.name] = described.list_key
     return keys
+
+
+def tables_in(table: Table, tables: Iterable[Table]) -> dict[str, Table]:
+    """Return those of ``tables`` that are directly in ``table``, by their keys in it."""
+    return {each.path[-1]: each for each in tables if each.path and each.path[:-1] == table.path}
+
+
+def value_at(values: Any, path: Iterable[str]) -> Any:
+    """Return the value at ``path`` in the tables ``values``; ``None`` if a table lacks it."""
+    for name in path:
+        values = values.get(name) if isinstance(values, dict) else None
+    return values
 
 
 def tables_of(recipe: type) -> tuple[Table, ...]:

@@ -18,6 +18,7 @@ from purekernel.formats.text import decode_text
 from purekernel.formats.tinycore import parse_extension_name
 from purekernel.formats.toml import TomlDocument, TomlPath
 from purekernel.input import Input
+from purekernel.recipe.keys import value_at
 from purekernel.recipe.kinds import EXTENSION_NAME, GEM, IMAGE_PATH, Array, Kind, Text
 from purekernel.recipe.model import Named
 from purekernel.recipe.schema import tables
@@ -166,10 +167,10 @@ def read_lists(
 def _named_lists(values: dict[str, Any]) -> Iterator[tuple[TomlPath, str, _Parse]]:
     """Yield the path of each key that names a list, the list's file name, and its parser."""
     for table in tables()[1:]:
-        value = values.get(table.name)
-        items: dict[TomlPath, Any] = {(table.name,): value}
+        value = value_at(values, table.path)
+        items: dict[TomlPath, Any] = {table.path: value}
         if table.repeated and isinstance(value, list):
-            items = {(table.name, index): item for index, item in enumerate(value)}
+            items = {(*table.path, index): item for index, item in enumerate(value)}
         for path, item in items.items():
             for key in table.keys.values() if isinstance(item, dict) else ():
                 if key.list_key is not None and isinstance(key.kind, Array):

@@ -21,6 +21,7 @@ from attrs import evolve, field
 from purekernel.errors import PurekernelError, UsageError
 from purekernel.fetch.urls import redact
 from purekernel.recipe.flavour import EMITS, Flavour, InitrdLayout
+from purekernel.recipe.iso_files import IsoFile
 from purekernel.recipe.keys import Key, Placed, key, table
 from purekernel.recipe.kinds import (
     ABSOLUTE_PATH,
@@ -300,6 +301,80 @@ class Extensions(Placed):
             EXTENSION_NAMES,
             ["nano.tcz"],
             named=True,
+            list_key=Key(
+                name="merged-list",
+                title="List of merged extensions",
+                description="A file that lists merged extensions.",
+                kind=PATH,
+                examples=("lists/merged-extensions.lst",),
+            ),
+        ),
+    )
+    cde: tuple[Named, ...] = field(
+        default=(),
+        metadata=key(
+            "Extensions on the disc",
+            "Extensions to put on the ISO, in cde/. They are loaded from the disc at boot, in this "
+            "order, each after its dependencies, and the boot menu gets the word cde.",
+            EXTENSION_NAMES,
+            ["bash.tcz"],
+            named=True,
+            list_key=Key(
+                name="cde-list",
+                title="List of extensions on the disc",
+                description="A file that lists extensions on the disc.",
+                kind=PATH,
+                examples=("lists/cde-extensions.lst",),
+            ),
+        ),
+    )
+    tce: tuple[Named, ...] = field(
+        default=(),
+        metadata=key(
+            "Extensions for a partition",
+            "Extensions for the folder tce on a writable partition, from where they are loaded at "
+            "boot. The output tce holds the folder.",
+            EXTENSION_NAMES,
+            ["bash.tcz"],
+            named=True,
+            list_key=Key(
+                name="tce-list",
+                title="List of extensions for a partition",
+                description="A file that lists extensions for a partition.",
+                kind=PATH,
+                examples=("lists/tce-extensions.lst",),
+            ),
+        ),
+    )
+    ondemand: tuple[Named, ...] = field(
+        default=(),
+        metadata=key(
+            "Extensions on demand",
+            "Those of the extensions in cde and tce that are not loaded at boot. A script in "
+            "ondemand/ loads each.",
+            EXTENSION_NAMES,
+            ["bash.tcz"],
+            named=True,
+        ),
+    )
+    copy2fs: tuple[Named, ...] = field(
+        default=(),
+        metadata=key(
+            "Extensions to copy",
+            "Those of the extensions in cde and tce, and of their dependencies, that loading "
+            "copies into memory, so that the disc or partition is not needed any more.",
+            EXTENSION_NAMES,
+            ["bash.tcz"],
+            named=True,
+        ),
+    )
+    copy2fs_all: bool = field(
+        default=False,
+        metadata=key(
+            "Copy all extensions",
+            "Whether loading copies all extensions of cde and tce into memory.",
+            FLAG,
+            True,
         ),
     )
     skip: frozenset[str] = field(
@@ -846,8 +921,9 @@ class OutputChoice(Placed):
         metadata=key(
             "Outputs",
             '"iso": the ISO; "core": the initrds and the kernel; "initrd": the second initrd; '
-            '"pxe": a folder for a TFTP or HTTP server. If not given, the ISO, or for a base '
-            "without a boot loader, the initrds and the kernel.",
+            '"pxe": a folder for a TFTP or HTTP server; "tce": the extensions for a partition, as '
+            "a tar archive. If not given, the ISO, or for a base without a boot loader, the "
+            "initrds and the kernel; and the extensions for a partition if there are any.",
             Array(item=Choice(choices=EMITS), min_items=1, convert=once),
             ["iso", "pxe"],
         ),
@@ -1085,6 +1161,7 @@ class Recipe(Placed):
             "the kernel release. A list is a file with one name per line; its names come before "
             "the names given here.",
             Extensions,
+            exclusive=("copy2fs", "copy2fs-all"),
         ),
     )
     cuts: tuple[Cut, ...] = field(
@@ -1191,6 +1268,20 @@ class Recipe(Placed):
     )
     iso: IsoChoice = field(
         factory=IsoChoice, metadata=table("iso", "ISO", "Fields and files of the ISO.", IsoChoice)
+    )
+    iso_files: tuple[IsoFile, ...] = field(
+        default=(),
+        metadata=table(
+            "iso.file",
+            "Files of the ISO",
+            "Files to put on the ISO, which replace the base's. A boot menu that replaces "
+            "boot/isolinux/isolinux.cfg is the one that changes under [boot] apply to. The table "
+            "can be repeated.",
+            IsoFile,
+            repeated=True,
+            item_title="File of the ISO",
+            one_of=("source", "text", "url"),
+        ),
     )
     razor: Razor | None = field(
         default=None,

@@ -63,9 +63,10 @@ class Outputs:
         kinds: the kinds of files: ``Emit.ISO`` gives ``NAME.iso``; ``Emit.CORE`` gives the initrds
             and the kernel, of an ISO with one initrd as ``core.gz`` and ``vmlinuz``;
             ``Emit.INITRD`` gives the second initrd as ``NAME.gz``; ``Emit.PXE`` gives the folder
-            ``NAME.pxe`` for a TFTP or HTTP server. Their values, such as ``"iso"``, are accepted
+            ``NAME.pxe`` for a TFTP or HTTP server; ``Emit.TCE`` gives ``NAME.tce.tar``, the
+            extensions for a writable partition. Their values, such as ``"iso"``, are accepted
             too. ``None`` for the recipe's, or else an ISO; for a base without a boot loader, the
-            initrds and the kernel.
+            initrds and the kernel; and the extensions for a partition if there are any.
         effort: the effort of compression; ``None`` for the flavour's: the highest for production,
             balanced otherwise.
         nested: recompress gzip files inside the image, at efforts that do so.
@@ -91,8 +92,9 @@ class Outputs:
         Raises:
             UsageError: the recipe names an unknown kind.
         """
-        default = Emit.CORE if recipe.core.initrd else Emit.ISO
-        return self.kinds or _kinds(recipe.output.emit or None) or (default,)
+        first = Emit.CORE if recipe.core.initrd else Emit.ISO
+        default = (first, *((Emit.TCE,) if recipe.extensions.tce else ()))
+        return self.kinds or _kinds(recipe.output.emit or None) or default
 
     def effort_for(self, flavour: Flavour | None) -> Effort:
         """Return the effort for an image of ``flavour``."""

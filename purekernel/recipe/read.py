@@ -17,7 +17,7 @@ from purekernel.input import Input, Limits
 from purekernel.recipe.check import check_recipe
 from purekernel.recipe.defaults import RECIPE_NAME
 from purekernel.recipe.join import DISCARD, join, rebase
-from purekernel.recipe.keys import Key, Table
+from purekernel.recipe.keys import Key, Table, value_at
 from purekernel.recipe.kinds import Array, Kind
 from purekernel.recipe.lists import Lists, Read, read_lists
 from purekernel.recipe.model import Named, Recipe
@@ -187,8 +187,8 @@ class _RecipeReader:
         found = self._attributes(top.keys.values(), values, (), "")
         places = {**found.pop("places"), "": self._document.source}
         for table in inner:
-            if table.name in values:
-                path, value = (table.name,), values[table.name]
+            path, value = table.path, value_at(values, table.path)
+            if value is not None:
                 found[table.attribute] = self._table(table, value)
                 moved = [key for key in table.keys.values() if key.table]
                 found |= self._attributes(moved, value, path, table.label)
@@ -197,7 +197,7 @@ class _RecipeReader:
 
     def _table(self, table: Table, value: Any) -> Any:
         """Return the value of the recipe's attribute for a table's key."""
-        path = (table.name,)
+        path = table.path
         if table.repeated:
             return tuple(self._values(table, item, (*path, at)) for at, item in enumerate(value))
         if table.names:

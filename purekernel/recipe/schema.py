@@ -12,7 +12,7 @@ import json
 from functools import cache
 from itertools import combinations
 
-from purekernel.recipe.keys import Table, tables_of
+from purekernel.recipe.keys import Table, tables_in, tables_of
 from purekernel.recipe.kinds import Array, CheckedFile, Flag, Kind, Schema, TextOrFalse
 from purekernel.recipe.model import Recipe
 
@@ -45,10 +45,7 @@ def build_schema() -> Schema:
         '"x-words" describes the valid values of a key in words.',
         "type": "object",
         "additionalProperties": False,
-        "properties": {
-            **{name: key.schema() for name, key in top.keys.items()},
-            **{table.name: _outer(table) for table in inner},
-        },
+        "properties": _properties(top),
         "$defs": definitions,
     }
 
@@ -98,7 +95,16 @@ def _inner(table: Table) -> Schema:
         **({"oneOf": [{"required": [name]} for name in table.one_of]} if table.one_of else {}),
         **({"anyOf": [{"required": [name]} for name in table.any_of]} if table.any_of else {}),
         **({"allOf": excluded} if excluded else {}),
-        "properties": {name: key.schema() for name, key in table.keys.items()},
+        "properties": _properties(table),
+    }
+
+
+def _properties(table: Table) -> Schema:
+    """Return the schemas of the keys and tables in a table."""
+    inner = tables_in(table, tables())
+    return {
+        **{name: key.schema() for name, key in table.keys.items()},
+        **{name: _outer(each) for name, each in inner.items()},
     }
 
 

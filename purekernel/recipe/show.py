@@ -13,7 +13,7 @@ from purekernel.formats.toml import TomlDocument, TomlPath
 from purekernel.host.read import is_file
 from purekernel.recipe.defaults import RECIPE_NAME
 from purekernel.recipe.join import DISCARD
-from purekernel.recipe.keys import Table
+from purekernel.recipe.keys import Table, value_at
 from purekernel.recipe.kinds import Array, Kind, Text
 from purekernel.recipe.parents import EXTENDS
 from purekernel.recipe.read import load_joined
@@ -121,12 +121,14 @@ class _Shown:
             self.lines.append("")
             self.values |= self._keys(top, given, ())
         for table in inner:
-            if table.name in document.values:
-                self.values[table.name] = self._table(table, document.values[table.name])
+            *outer, name = table.path
+            value = value_at(document.values, table.path)
+            if value is not None:
+                value_at(self.values, outer)[name] = self._table(table, value)
 
     def _table(self, table: Table, value: Any) -> Any:
         """Add the tables of one kind; return their values."""
-        path = (table.name,)
+        path = table.path
         if table.repeated:
             return [
                 self._one(table, item, (*path, index), f"[[{table.name}]]")

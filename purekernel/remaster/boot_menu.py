@@ -10,6 +10,7 @@ from purekernel.formats.syslinux import (
     BootMenu,
     build_boot_menu,
     extend_append,
+    labels_with,
     map_initrds,
     set_default,
     set_option,
@@ -21,8 +22,17 @@ from purekernel.tree import File, Tree, display
 CORE_TIMEOUT = 300
 
 
+# The word on the kernel's command line for which tce-setup loads extensions from a disc.
+CDE = b"cde"
+
+
 def change_boot_menu(
-    iso: Tree, boot_image: bytes, changes: BootChanges, *, timeout: int | None = None
+    iso: Tree,
+    boot_image: bytes,
+    changes: BootChanges,
+    *,
+    timeout: int | None = None,
+    cde_place: str | None = None,
 ) -> Tree:
     """Return a copy of ``iso`` with ``changes`` applied to its menu.
 
@@ -31,6 +41,8 @@ def change_boot_menu(
         boot_image: path of its isolinux.
         changes: the changes to apply.
         timeout: replaces Core's own timeout, in tenths of a second; ``None`` keeps it.
+        cde_place: where extensions on the disc are given, for messages. The default entry then has
+            the word ``cde``, and if no entry had it, all entries have it. ``None`` adds no word.
 
     Raises:
         BootMenuError: the menu is missing or too large, or lacks the label or kernel to change.
@@ -38,9 +50,9 @@ def change_boot_menu(
     """
     loaded = load_boot_menu(iso, boot_image)
     if loaded is None:
-        if changes == BootChanges():
+        if changes == BootChanges() and cde_place is None:
             return iso
-        places = map(changes.place, ("append", "timeout", "default"))
+        places = [*map(changes.place, ("append", "timeout", "default")), cde_place]
         raise _no_menu().within(next(filter(None, places), ""))
     path, menu = loaded
     if timeout is not None and menu.timeout == CORE_TIMEOUT:
@@ -55,6 +67,10 @@ def change_boot_menu(
         if words:
             _check_linux(menu, path)
             menu = extend_append(menu, words)
+    if cde_place is not None:
+        with inside(cde_place):
+            _check_linux(menu, path)
+            menu = _with_cde(menu)
     return _with_menu(iso, path, menu)
 
 
@@ -111,6 +127,29 @@ def _with_menu(iso: Tree, path: bytes, menu: BootMenu) -> Tree:
     old = iso[path]
     changed.replace(path, File(metadata=old.metadata, content=build_boot_menu(menu)))
     return changed
+
+
+def _with_cde(menu: BootMenu) -> BootMenu:
+    """Return ``menu`` with the word ``cde`` in its default entry.
+
+    If some entries have the word, the base chose which, and the others stay as they are. Otherwise
+    all entries get it.
+    """
+    known = labels_with(menu, CDE)
+    if known:
+        return extend_append(menu, CDE, labels={_default_label(menu)} - {*known})
+    commands = filter(None, map(menu.command, (b"default", b"ontimeout")))
+    if any(CDE in [*menu.shared_append.split(), *own.split()] for _kernel, own in commands):
+        return menu
+    return extend_append(menu, CDE)
+
+
+def _default_label(menu: BootMenu) -> bytes:
+    """Return the label of a menu with labels that boots without a choice by the user."""
+    named = (menu.option(b"ontimeout") or menu.default or b"").split() or [b""]
+    marked = (line.label for line in menu.lines if line.marks_default and line.label)
+    choices = (named[0], *marked, *menu.linux_labels)
+    return next(label for label in choices if label in menu.linux_labels)
 
 
 def _label(menu: BootMenu, path: bytes, wanted: str) -> bytes:

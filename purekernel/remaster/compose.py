@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -22,19 +22,28 @@ from purekernel.host.write import Output, publish
 from purekernel.input import Input, Limits
 from purekernel.plan.fetch_plan import Gathered
 from purekernel.razor.bundle import bundle_name
-from purekernel.recipe.composition import Composition
+from purekernel.recipe.composition import Composition, DiscAdditions
 from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.iso_files import read_contents
 from purekernel.recipe.model import GemLayout, Named, Recipe
 from purekernel.recipe.overlays import Overlays
 from purekernel.remaster.accounts import account_changes
 from purekernel.repos.tinycore import resolve_kernel
-from purekernel.repos.tinycore.placement import add_builtins, add_mirror
+from purekernel.repos.tinycore.placement import (
+    CDE,
+    OPTIONAL,
+    Loading,
+    add_builtins,
+    add_folder,
+    add_mirror,
+)
 from purekernel.rootfs.accounts import AccountChange, change_accounts
 from purekernel.rootfs.extensions import cut_files, merge_extension
 from purekernel.rootfs.inittab import set_autologin
 from purekernel.rootfs.overlay import GEM_FOLDER, GEM_MIRROR, OverlayTree
 from purekernel.tree import File, Layer, Pass, Tree, resolve
+from purekernel.tree.path import join
 
 INITTAB = b"etc/inittab"
 
@@ -45,8 +54,10 @@ def compose_recipe(gathered: Gathered, context: Context) -> Composition:
     Raises:
         PurekernelError: an input is damaged, or two inputs contradict each other.
     """
-    composition = gathered.plan.conventions.compose(Assembly(gathered, context))
-    return evolve(composition, notes=gathered.notes)
+    assembly = Assembly(gathered, context)
+    composition = gathered.plan.conventions.compose(assembly)
+    disc, tce = assembly.disc(), assembly.tce()
+    return evolve(composition, disc=disc, tce=tce, notes=gathered.notes)
 
 
 class Assembly:
@@ -130,6 +141,49 @@ class Assembly:
             self._add_gems(overlay)
         for tree in self._cut_trees:
             overlay.copy_all(tree)
+
+    def disc(self) -> DiscAdditions:
+        """Return what the recipe adds to the ISO."""
+        recipe, planned = self.recipe, self._plan.extensions
+        files = read_contents(
+            recipe.iso_files, recipe.folder, limits=self.limits, fetched=self.file
+        )
+        base = self.base.iso
+        on_disc = base.entries(join(CDE, OPTIONAL)) if join(CDE, OPTIONAL) in base else ()
+        known = {name.decode("utf-8", "replace") for name in on_disc}
+        # What the recipe says of extensions in cde holds for those of the base too.
+        changes = planned.cde or known & {*planned.ondemand, *planned.copied}
+        copies = recipe.extensions.copy2fs_all and CDE in base
+        cde = self._folder(planned.cde, also=known) if changes or copies else None
+        return DiscAdditions(files=files, cde=cde)
+
+    def tce(self) -> Tree | None:
+        """Return the folder of extensions for a writable partition; ``None`` without any."""
+        listed = self._plan.extensions.tce
+        return self._folder(listed) if listed else None
+
+    def _folder(self, listed: Sequence[str], *, also: Collection[str] = ()) -> Tree:
+        """Return a folder that Core loads extensions from.
+
+        Args:
+            listed: the extensions that are listed for it.
+            also: names of other extensions that it has.
+        """
+        planned = self._plan.extensions
+        added = planned.medium_order(listed)
+        known = {*added, *also}
+        overlay = OverlayTree(self.mtime)
+        add_folder(
+            overlay,
+            self._gathered.on_medium(listed),
+            Loading(
+                onboot=[each for each in listed if each in added and each not in planned.ondemand],
+                ondemand=[each for each in planned.ondemand if each in known],
+                copied=[each for each in planned.copied if each in known],
+                copy_all=self.recipe.extensions.copy2fs_all,
+            ),
+        )
+        return overlay.tree
 
     def _add_gems(self, overlay: OverlayTree) -> None:
         """Add the gems as a mirror with an index, or as files in one folder."""

@@ -28,7 +28,7 @@ from purekernel.recipe.flavour import Emit, Flavour, Generation, InitrdLayout
 from purekernel.recipe.model import VOLUME_FIELDS, IsoChoice, Recipe
 from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.records import frozen
-from purekernel.remaster.boot_menu import change_boot_menu, change_initrds
+from purekernel.remaster.boot_menu import change_initrds
 from purekernel.remaster.core import (
     PackedCore,
     Unpacking,
@@ -37,6 +37,7 @@ from purekernel.remaster.core import (
     pack_core,
     recompress_nested,
 )
+from purekernel.remaster.disc import change_disc, find_left_out, no_tce
 from purekernel.remaster.initrds import InitrdPart, arrange_initrds, changed_paths, with_times_of
 from purekernel.remaster.unreached_menus import find_unreached_menus
 from purekernel.rootfs.modules import kernel_releases, unpack_modules
@@ -55,6 +56,7 @@ from purekernel.tree import (
     merge,
     put_file,
 )
+
 
 @frozen(kw_only=True)
 class Image:
@@ -85,6 +87,8 @@ class Image:
         timestamp: the newest time in it, in seconds since 1970, UTC.
         kinds: the kinds of files that the image was made for.
         notes: notes for the user: about the inputs, and what was left out and why, one line each.
+        tce: the content of the folder of extensions for a writable partition; ``None`` without
+            any.
         iso_losses: losses that make writing an ISO an error. Empty if ``kinds`` has an ISO.
         files: the files that were written.
     """
@@ -110,6 +114,7 @@ class Image:
     timestamp: int
     kinds: tuple[Emit, ...] = (Emit.ISO,)
     notes: tuple[str, ...] = ()
+    tce: Tree | None = None
     iso_losses: tuple[BootLoss, ...] = ()
     files: tuple[Output, ...] = ()
 
@@ -152,19 +157,19 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     base = composition.base
     _check_outputs(composition, kinds)
     identity = composition.identity.with_volume(recipe.iso.volume)
-    dropped, iso_losses = _drop_boot(
-        base, recipe, limits=context.limits, writes_iso=Emit.ISO in kinds
-    )
     timestamp = context.time_of(recipe, _inputs(composition), at_least=composition.mtime)
     metadata = Metadata(mode=0o644, mtime=timestamp)
+    iso, disc_notes = change_disc(composition, metadata)
+    dropped, iso_losses = _drop_boot(
+        composition, iso, limits=context.limits, writes_iso=Emit.ISO in kinds
+    )
     with progress.step("merging"):
         root = _merge_root(composition)
         root = date_implied(root, timestamp)  # a copy, so that files can be added
         for path, content in composition.root_files.items():
             put_file(root, path, content, metadata=metadata)
-    iso = _change_iso(composition, metadata)
     notes = [*composition.notes, *(f"{base.source}: {loss.note}" for loss in dropped)]
-    notes += _lost_iso_files(base, kinds)
+    notes += [*disc_notes, *find_left_out(composition, iso, kinds)]
     root = _run_passes(root, composition.passes, progress)
     notes += _check_kernel(root, composition)
     packed = root
@@ -232,6 +237,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         timestamp=timestamp,
         kinds=kinds,
         notes=tuple(notes),
+        tce=composition.tce,
         iso_losses=iso_losses,
     )
 
@@ -273,6 +279,8 @@ def _check_outputs(composition: Composition, kinds: tuple[Emit, ...]) -> None:
                 hint="leave out timeout and default under [boot]",
             ).within(recipe.boot.place(attribute))
         )
+    if Emit.TCE in kinds and composition.tce is None:
+        errors.append(no_tce().within(place))
     raise_all(errors)
 
 
@@ -309,16 +317,6 @@ def _finishing(
     return finishing_passes(mtime=timestamp, note=note, changed=changed)
 
 
-def _lost_iso_files(base: Base, kinds: Iterable[Emit]) -> Iterator[str]:
-    """Yield a note for each output that does not include the base's files outside ``boot/``."""
-    if base.outside and Emit.ISO in kinds and not base.keeps_outside:
-        yield f"{base.source}: dropped {base.outside}; --keep-iso-files keeps what is there"
-    if base.outside and Emit.PXE in kinds:
-        yield (
-            f"{base.source}: the files for booting over the network do not include {base.outside}"
-        )
-
-
 def _check_volume(iso: IsoChoice) -> None:
     """Refuse fields that the volume descriptor cannot hold, before the work of an image."""
     errors: list[PurekernelError] = []
@@ -333,24 +331,27 @@ def _check_volume(iso: IsoChoice) -> None:
 
 
 def _drop_boot(
-    base: Base, recipe: Recipe, *, limits: Limits, writes_iso: bool
+    composition: Composition, iso: Tree, *, limits: Limits, writes_iso: bool
 ) -> tuple[tuple[BootLoss, ...], tuple[BootLoss, ...]]:
     """Find what the output loses of the base's boot methods; refuse losses that are not allowed.
 
     Returns:
         The dropped losses to report, and the losses that only an ISO would have.
     """
+    base, recipe = composition.base, composition.recipe
+    has_cde = composition.disc.cde is not None
     if base.boot is None:
         return _dropped(base.lost, recipe, writes_iso=False, source=base.source)
     losses = [
         *base.lost,
         *find_unreached_menus(
-            base.iso,
+            iso,
             base.boot.boot_image,
             base.boot_entries,
             recipe.boot,
             new_initrds=recipe.core.layout is InitrdLayout.SECOND
             or (recipe.core.layout is InitrdLayout.MERGED and len(base.initrds) > 1),
+            cde_place=recipe.extensions.place("cde") if has_cde else None,
             limits=limits,
         ),
     ]
@@ -442,22 +443,6 @@ def _merge_root(composition: Composition) -> Tree:
 def _lay_over(root: Tree, layer: Layer, *, kept: Tree | None = None) -> Tree:
     with inside(layer.source):
         return merge(root, layer.tree, stated=layer.stated, kept=kept)
-
-
-def _change_iso(composition: Composition, metadata: Metadata) -> Tree:
-    """Return the base's ISO with added files and a changed menu.
-
-    This needs no core, so what is wrong with the changes is found before the core is compressed.
-    """
-    base = composition.base
-    iso = base.iso.copy()
-    for path, content in composition.iso_files.items():
-        put_file(iso, path, content, metadata=metadata)
-    if base.boot is None:
-        return iso
-    return change_boot_menu(
-        iso, base.boot.boot_image, composition.recipe.boot, timeout=composition.timeout
-    )
 
 
 def _with_initrds(

@@ -6,17 +6,23 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from attrs import evolve
+
 from purekernel.errors import OutputError, UsageError
 from purekernel.formats.boot_losses import refuse_losses
+from purekernel.formats.tar import build_tar
 from purekernel.host.windows_names import check_windows_name
 from purekernel.host.write import Output, WriteOutput, publish
 from purekernel.progress import Progress, Silent
 from purekernel.recipe.flavour import Emit, InitrdLayout
 from purekernel.recipe.outputs import Outputs
+from purekernel.remaster.disc import no_tce
 from purekernel.remaster.image import Image
 from purekernel.remaster.pxe import build_pxe_files
-from purekernel.tree import Buffer, display
-from purekernel.tree.path import name
+from purekernel.repos.tinycore.placement import TCE
+from purekernel.rootfs.ownership import STAFF_GROUP, TC_USER
+from purekernel.tree import Buffer, Tree, display
+from purekernel.tree.path import join, name
 
 CORE_NAMES = ("core.gz", "vmlinuz")
 
@@ -59,6 +65,8 @@ def write_image(
     if Emit.PXE in wanted:
         for path, content in build_pxe_files(image).items():
             contents[f"{image.name}.pxe/{path}"] = content
+    if Emit.TCE in wanted:
+        contents[f"{image.name}.tce.tar"] = build_tce(image)
     with (progress or Silent()).step("writing"):
         return publish(Path(folder), contents)
 
@@ -94,6 +102,24 @@ def _second(image: Image) -> Buffer:
     return image.initrds[-1][1]
 
 
+def build_tce(image: Image) -> bytes:
+    """Return the extensions for a writable partition, as a tar archive with the folder ``tce``.
+
+    The user tc owns the files, and the group staff can write them, as tce-setup has it.
+
+    Raises:
+        UsageError: the image has no such extensions.
+    """
+    if image.tce is None:
+        raise no_tce()
+    tree = Tree()
+    for path, node in image.tce.walk():
+        mode = node.metadata.mode | 0o020
+        metadata = evolve(node.metadata, mode=mode, uid=TC_USER, gid=STAFF_GROUP)
+        tree.add(join(TCE, path) if path else TCE, evolve(node, metadata=metadata))
+    return build_tar(tree)
+
+
 def output_names(name: str, kinds: Iterable[Emit], core: Sequence[str] = CORE_NAMES) -> list[str]:
     """Return the names that :func:`write_image` writes for an image called ``name``.
 
@@ -107,5 +133,6 @@ def output_names(name: str, kinds: Iterable[Emit], core: Sequence[str] = CORE_NA
         Emit.CORE: list(core),
         Emit.INITRD: [f"{name}.gz"],
         Emit.PXE: [f"{name}.pxe"],
+        Emit.TCE: [f"{name}.tce.tar"],
     }
     return [path for kind in kinds for path in names[kind]]

@@ -7,7 +7,7 @@ firmware read: on the ISO, or inside the file system that UEFI boots from.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from attrs import evolve
 
@@ -48,6 +48,12 @@ _INCLUDE = re.compile(
     rb"^[ \t]*(?:menu\s+)?(?:include|config)\s+(\S+)", re.IGNORECASE | re.MULTILINE
 )
 
+# The word for which Core loads extensions from a disc.
+_CDE = re.compile(rb"(?<!\S)cde(?!\S)")
+
+Needs = Callable[[bytes], bool]
+"""Says whether a menu with this content needs a change."""
+
 
 def find_unreached_menus(
     iso: Tree,
@@ -56,6 +62,7 @@ def find_unreached_menus(
     changes: BootChanges,
     *,
     new_initrds: bool = False,
+    cde_place: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[BootLoss, ...]:
     """Return the menus that ``changes`` concern but do not reach.
@@ -66,25 +73,32 @@ def find_unreached_menus(
         entries: entries of the base's El Torito catalog. File systems for UEFI may hold menus.
         changes: the changes that the user asks for.
         new_initrds: whether the menus must name other initrds, too.
+        cde_place: where extensions on the disc are given, for which entries need the word ``cde``;
+            ``None`` without any.
         limits: limits on parsed input.
     """
-    if changes == BootChanges() and not new_initrds:
+    if changes == BootChanges() and not new_initrds and cde_place is None:
         return ()
     if new_initrds:
         # Every menu that boots Linux must change, as for more words on its command line.
         changes = evolve(changes, append=changes.append or "initrd=")
+
+    def needs(menu: bytes) -> bool:
+        lacks_cde = cde_place is not None and _BOOTS_LINUX.search(menu) and not _CDE.search(menu)
+        return bool(lacks_cde) or _needs(changes, menu)
+
     changed = find_boot_menu(iso, boot_image)
     unreached = [
         display(path)
         for path, content in _menus(iso)
-        if (changed is None or path != changed[0]) and _needs(changes, content)
+        if (changed is None or path != changed[0]) and needs(content)
     ]
     if changed is not None:
-        unreached += _included(iso, *changed, changes)
+        unreached += _included(iso, *changed, needs)
     for entry in entries:
         if entry.platform == EFI:
-            unreached += _inside_efi(entry, changes, limits)
-    places = filter(None, map(changes.place, ("append", "timeout", "default")))
+            unreached += _inside_efi(entry, needs, limits)
+    places = filter(None, (*map(changes.place, ("append", "timeout", "default")), cde_place))
     change = f"the change to the boot menu{''.join(f' ({place})' for place in places)}"
     return tuple(
         BootLoss(
@@ -115,18 +129,18 @@ def _needs(changes: BootChanges, menu: bytes) -> bool:
     )
 
 
-def _included(iso: Tree, path: bytes, node: File, changes: BootChanges) -> Iterator[str]:
+def _included(iso: Tree, path: bytes, node: File, needs: Needs) -> Iterator[str]:
     """Yield the menus on the ISO that the menu at ``path`` includes and that need changes."""
     for target in _INCLUDE.findall(bytes(node.content[:_MENU_BYTES])):
         for candidate in (parent(path) + b"/" + target.lstrip(b"/"), target.lstrip(b"/")):
             included = iso.get(candidate.lstrip(b"/"))
             if isinstance(included, File):
-                if _needs(changes, bytes(included.content[:_MENU_BYTES])):
+                if needs(bytes(included.content[:_MENU_BYTES])):
                     yield f"{display(candidate.lstrip(b'/'))}, which {display(path)} includes"
                 break
 
 
-def _inside_efi(entry: BootEntry, changes: BootChanges, limits: Limits) -> Iterator[str]:
+def _inside_efi(entry: BootEntry, needs: Needs, limits: Limits) -> Iterator[str]:
     try:
         # The unpacked files are not kept.
         file = Input(entry.content, name=entry.location, limits=limits.unbudgeted())
@@ -135,5 +149,5 @@ def _inside_efi(entry: BootEntry, changes: BootChanges, limits: Limits) -> Itera
         yield f"a menu inside {entry.location}, if it has one: it is not a readable FAT file system"
         return
     for path, content in _menus(tree):
-        if _needs(changes, content):
+        if needs(content):
             yield f"{display(path)} inside {entry.location}"

@@ -94,7 +94,10 @@ CORPUS = {
         "move it there",
     ),
     "[output]\nsha256 = 'x'": (
-        "line 2: unknown key 'sha256' in [output]; it belongs in [[checksum]] or in [[overlay]]",
+        (
+            "line 2: unknown key 'sha256' in [output]; it belongs in [[checksum]], in [[overlay]] "
+            "or in [[iso.file]]"
+        ),
         "move it there",
     ),
     "[accounts.tc]\npasword = 'hemlig'": (
@@ -108,8 +111,30 @@ CORPUS = {
     "[[overlay]]\npath = 'x'\n[[overlay]]\npath = 'x'\npth = 'y'": (
         "line 5: unknown key 'pth' in [[overlay]]; did you mean 'path'?", "write 'path'",
     ),
+    "[iso]\nfile = 1": (
+        "line 2: 'file' must be an array of tables, got 1",
+        "write [[iso.file]], in double brackets",
+    ),
+    "[iso]\nfiles = 1": (
+        "line 2: unknown key 'files' in [iso]; did you mean [[iso.file]]?", "write [[iso.file]]",
+    ),
+    "[[iso.file]]\npath = 'x'": (
+        "line 1: [[iso.file]] must have 'source', 'text' or 'url'",
+        'write, for example, source = "iso/boot.msg"',
+    ),
+    "[iso]\n[[iso.file]]\npath = 'a/../b'\ntext = ''": (
+        (
+            "line 3: 'path' must be a path on the ISO, without a leading slash, '.' or '..', "
+            'got "a/../b"'
+        ),
+        'write, for example, path = "boot/isolinux/boot.msg"',
+    ),
+    "[extensions]\ncopy2fs = ['a']\ncopy2fs-all = true": (
+        "line 3: [extensions] cannot have both 'copy2fs' and 'copy2fs-all'", "keep one of the two",
+    ),
     "[[cut]]\nextension = 'x'\nfiles = ['y']\nurl = 'z'": (
-        "line 4: unknown key 'url' in [[cut]]; it belongs in [[overlay]]", "move it there",
+        "line 4: unknown key 'url' in [[cut]]; it belongs in [[overlay]] or in [[iso.file]]",
+        "move it there",
     ),
     "[core]\n'a\\nb' = 1": (
         "line 2: unknown key 'a\\\\nb' in [core]",
@@ -213,7 +238,7 @@ CORPUS = {
         'write, for example, arch = "x86"',
     ),
     "[output]\nemit = ['iso', 'usb']": (
-        "line 2: item 2 of 'emit' must be iso, core, initrd or pxe, got \"usb\"",
+        "line 2: item 2 of 'emit' must be iso, core, initrd, pxe or tce, got \"usb\"",
         'write, for example, emit = ["iso", "pxe"]',
     ),
     # Values

@@ -142,6 +142,22 @@ def test_digest_does_not_apply_to_another_file() -> None:
     assert parse(text, files).core.iso_sha256 == "1" * 64
 
 
+def test_repeated_table_in_a_table_is_continued_and_discarded() -> None:
+    files = {"sub/a.toml": '[[iso.file]]\npath = "a"\nsource = "x"\n[iso]\nsystem = "S"\n'}
+    text = 'extends = ["sub/a.toml"]\n{}[[iso.file]]\npath = "b"\ntext = "B"\n'
+    recipe = parse(text.format(""), files)
+    assert [(file.path, file.source, file.text) for file in recipe.iso_files] == [
+        ("a", "sub/x", None),
+        ("b", None, "B"),
+    ]
+    place = recipe.iso_files[0].place("path").replace("\\", "/")
+    assert place == "some/where/sub/a.toml, line 2, path under [[iso.file]]"
+    assert recipe.iso.system == "S"
+    recipe = parse(text.format('discard = ["iso.file"]\n'), files)
+    assert [file.path for file in recipe.iso_files] == ["b"]
+    assert recipe.iso.system == "S"
+
+
 def test_discarded_keys_are_not_inherited() -> None:
     base = (
         '[mirrors]\ntinycore = ["m"]\n[core]\niso = "x.iso"\n[extensions]\nbuiltin = ["a"]\n'
@@ -189,17 +205,15 @@ def test_each_key_that_is_a_path_on_the_host_says_so() -> None:
             return moves(kind.item)
         return kind.is_host_path or (isinstance(kind, TextOrFalse) and kind.text.is_host_path)
 
-    in_image = {
-        "files": "[[cut]]",
-        "home": "[accounts.tc]",
-        "shell": "[accounts.tc]",
-        "url": "[[overlay]]",
-    }
+    not_moved = {
+        ("[[cut]]", "files"), ("[accounts.tc]", "home"), ("[accounts.tc]", "shell"),
+        ("[[overlay]]", "url"), ("[[iso.file]]", "path"), ("[[iso.file]]", "url"),
+    }  # fmt: skip
     for table in tables():
         for key in table.keys.values():
             kind = key.kind.item if isinstance(key.kind, Array) else key.kind
             if "path" in kind.words or "URL" in kind.words:
-                inside = in_image.get(key.name) == table.label or key.name == "extends"
+                inside = (table.label, key.name) in not_moved or key.name == "extends"
                 assert moves(key.kind) != inside, f"{key.name} in {table.label}"
 
 

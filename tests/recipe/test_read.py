@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from purekernel.errors import CombinedError, InputError, RecipeError
 from purekernel.formats.iso import VolumeFields
 from purekernel.recipe.flavour import Flavour, InitrdLayout
+from purekernel.recipe.iso_files import IsoFile
 from purekernel.recipe.keys import override
 from purekernel.recipe.model import (
     Account,
@@ -447,6 +448,10 @@ def test_unreadable_recipe_or_list_is_an_error(tmp_path: Path) -> None:
 # Property tests: every recipe accepted by the schema is read
 
 
+# Keys under [extensions] whose values are names.
+NAMES = {"builtin", "mirror", "merged", "cde", "tce", "ondemand", "copy2fs", "skip"}
+
+
 def complete(name: str) -> str:
     return name if name.endswith((".tcz", ".deb")) else f"{name}.tcz"
 
@@ -460,9 +465,9 @@ def expected(values: dict[str, Any]) -> dict[str, Any]:
     made = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
     if "extensions" in made:
         table = made["extensions"]
-        for key in ("builtin", "mirror"):
+        for key in ("builtin", "mirror", "merged", "cde", "tce"):
             read_list(table, key, f"{key}-list")
-        for key in {"builtin", "mirror", "merged", "skip"} & set(table):
+        for key in NAMES & set(table):
             table[key] = once(list(map(complete, table[key])))
         if "skip" in table:
             table["skip"] = sorted(table["skip"])
@@ -476,7 +481,8 @@ def expected(values: dict[str, Any]) -> dict[str, Any]:
         read_list(made["gems"], "wanted", "list")
     if "emit" in made.get("output", {}):
         made["output"]["emit"] = once(made["output"]["emit"])
-    repeated = (*made.get("overlay", ()), *made.get("checksum", ()))
+    repeated = [*made.get("overlay", ()), *made.get("checksum", ())]
+    repeated += made.get("iso", {}).get("file", ())
     for table in (made.get("core"), made.get("razor"), *repeated):
         for key in [key for key in table or () if key.endswith("sha256")]:
             digest = table[key]
@@ -519,6 +525,7 @@ def all_values(recipe: Recipe) -> dict[str, Any]:
     values_by_key["accounts"] = {
         account.pop("name"): account for account in values_by_key["accounts"]
     }
+    values_by_key["iso"]["file"] = values_by_key.pop("iso-files")
     values_by_key["boot"]["autologin"] = values_by_key.pop("autologin")
     for key in ("rubygems", "open-vm-tools", "mcollective"):
         if values_by_key["razor"] and values_by_key["razor"][key] == "":
@@ -531,6 +538,7 @@ NOTHING = Recipe(
     folder=FOLDER,
     cuts=(Cut(extension=Named(name="", place=""), files=()),),
     overlays=(OverlayChoice(),),
+    iso_files=(IsoFile(path=""),),
     accounts=(Account(name=""),),
     razor=Razor(project=""),
 )
@@ -545,6 +553,7 @@ def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
         "need": [],
         "checksum": [],
         "overlay": [],
+        "iso": {**nothing["iso"], "file": []},
         "accounts": {},
         "razor": None,
     }
@@ -555,6 +564,10 @@ def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
             made[key] = [{**nothing[key][0], **item} for item in value]
         elif key == "accounts":
             made[key] = {name: {**nothing[key][""], **item} for name, item in value.items()}
+        elif key == "iso":
+            (defaults,) = nothing["iso"]["file"]
+            items = [{**defaults, **item} for item in value.get("file", ())]
+            made[key] = {**made[key], **value, "file": items}
         elif isinstance(value, dict):
             made[key] = {**nothing[key], **value}
         else:

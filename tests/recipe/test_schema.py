@@ -15,6 +15,7 @@ from purekernel.formats.tinycore import EXTENSION_NAME_WORDS, LISTED_NAME
 from purekernel.recipe import model
 from purekernel.recipe.composition import VERSION
 from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.iso_files import IsoFile
 from purekernel.recipe.kinds import Schema
 from purekernel.recipe.model import MAX_TIMEOUT, MAX_TIMESTAMP, BootChanges
 from purekernel.recipe.schema import build_schema, schema_text, tables
@@ -65,7 +66,7 @@ def test_tables_are_closed_and_patterns_anchored() -> None:
         for pattern in schema.get("patternProperties", ()):
             assert pattern.startswith("^")
             assert pattern.endswith("$")
-    assert seen == 18
+    assert seen == 19
 
 
 def test_schema_uses_only_supported_keywords() -> None:
@@ -114,6 +115,9 @@ def test_limits_agree_with_the_code() -> None:
     assert extension["x-words"] == EXTENSION_NAME_WORDS
 
 
+# Keys of [extensions] that name a file.
+LISTS = {"builtin_list", "cde_list", "merged_list", "mirror_list", "tce_list"}
+
 # Attributes that only the command line or a library sets.
 NOT_IN_FILES = {"name", "places", "from_command_line", "layer", "reuse"}
 
@@ -123,13 +127,14 @@ NOT_IN_FILES = {"name", "places", "from_command_line", "layer", "reuse"}
     [
         ("core", model.CoreChoice, set()),
         ("mirrors", model.Mirrors, set()),
-        ("extensions", model.Extensions, {"builtin_list", "mirror_list"}),
+        ("extensions", model.Extensions, LISTS),
         ("cut", model.Cut, {"list"}),
         ("need", model.Need, set()),
         ("checksum", model.Checksum, set()),
         ("debian", model.DebianChoice, set()),
         ("gems", model.Gems, {"list"}),
         ("iso", model.IsoChoice, set()),
+        ("iso.file", IsoFile, set()),
         ("overlay", model.OverlayChoice, set()),
         ("accounts", model.Account, set()),
         ("boot", BootChanges, {"autologin"}),
@@ -162,8 +167,8 @@ def test_definitions_and_keys_keep_their_names() -> None:
     """Other programs may refer to them."""
     assert sorted(DEFINITIONS) == [
         "absolute-path", "account", "checked-file", "extension-name", "extension-names", "gem",
-        "id", "image-path", "long-field", "path", "place", "place-or-false", "places", "seconds",
-        "sha256", "short-field",
+        "id", "image-path", "iso-path", "long-field", "path", "place", "place-or-false", "places",
+        "seconds", "sha256", "short-field",
     ]  # fmt: skip
     assert list(SCHEMA["properties"]) == [
         "extends", "discard", "name", "version", "flavour", "timestamp", "drop-boot", "core",

@@ -28,6 +28,8 @@ INHERITING = {"": {"extends", "discard"}}
 # Groups of mutually exclusive keys of a table.
 EXCLUSIVE = {
     "[[overlay]]": [{"path"}, {"url"}],
+    "[[iso.file]]": [{"source"}, {"text"}, {"url"}],
+    "[extensions]": [{"copy2fs"}, {"copy2fs-all"}],
     "[accounts.tc]": [{"password"}, {"password-env"}, {"password-hash"}, {"locked"}],
 }
 
@@ -111,7 +113,7 @@ def test_compatible_examples_are_valid_together(
         assert recipe.accounts[0].uid == 1002
         assert recipe.overlays[0].keep_owners
         count += 1
-    assert count == 8
+    assert count == 48
 
 
 @pytest.mark.slow
@@ -126,6 +128,7 @@ def test_each_example_is_valid_by_itself() -> None:
             "[[need]]",
             "[[checksum]]",
             "[[overlay]]",
+            "[[iso.file]]",
         ):
             parse(text.replace(f"\n{line}\n", f"\n{line[1:]}\n", 1))
 

@@ -1,0 +1,214 @@
+"""Put the recipe's files and extensions on the ISO, change its menu, and tell what outputs lack.
+
+Source: Tiny Core's usr/bin/tce-setup, ``process_CD``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from attrs import evolve
+
+from purekernel.errors import PurekernelError, UsageError, inside, raise_all
+from purekernel.formats.booted import load_boot_menu
+from purekernel.formats.core_iso import files_outside_boot
+from purekernel.formats.syslinux import BootMenu, labels_with
+from purekernel.razor.microkernel import METADATA_FILE
+from purekernel.recipe.composition import Composition
+from purekernel.recipe.flavour import Emit
+from purekernel.remaster.boot_menu import CDE as CDE_WORD
+from purekernel.remaster.boot_menu import change_boot_menu
+from purekernel.repos.tinycore.placement import CDE, COPIED, ONBOOT, ONDEMAND, OPTIONAL
+from purekernel.tree import Directory, File, Metadata, Tree, display, put_file, with_example
+from purekernel.tree.path import join
+
+_EXECUTABLE = 0o111
+
+# A word of the kernel's command line, and the list that tce-setup then reads instead of onboot.lst.
+_LIST = re.compile(rb"lst=([A-Za-z0-9_][A-Za-z0-9_.+~-]{0,99})")
+
+# Of an extension that is replaced, files that describe the old one.
+_DESCRIBING = (b".dep", b".md5.txt", b".info", b".list", b".tree", b".zsync")
+
+
+def change_disc(composition: Composition, metadata: Metadata) -> tuple[Tree, tuple[str, ...]]:
+    """Return the base's ISO with added files and extensions and a changed menu, and notes.
+
+    This needs no core, so what is wrong with the changes is found before the core is compressed.
+
+    Args:
+        composition: what to add.
+        metadata: the metadata of added files.
+
+    Raises:
+        UsageError: a file of the recipe would replace one that the build makes.
+        ConflictError: a file is where the ISO has a folder, or the other way.
+        CombinedError: there are several such files.
+        BootMenuError: the menu lacks what is to be changed.
+    """
+    base, disc = composition.base, composition.disc
+    iso = base.iso.copy()
+    for path, content in composition.iso_files.items():
+        put_file(iso, path, content, metadata=metadata)
+    raise_all(_put_files(iso, composition, metadata))
+    if base.boot is None:  # no ISO is written
+        return iso, ()
+    cde_place = composition.recipe.extensions.place("cde")
+    iso = change_boot_menu(
+        iso,
+        base.boot.boot_image,
+        composition.recipe.boot,
+        timeout=composition.timeout,
+        cde_place=None if disc.cde is None else cde_place,
+    )
+    if disc.cde is None:
+        return iso, ()
+    with inside(cde_place):
+        loaded = load_boot_menu(iso, base.boot.boot_image)
+        return _add_cde(iso, disc.cde, BootMenu() if loaded is None else loaded[1])
+
+
+def find_left_out(composition: Composition, iso: Tree, kinds: Iterable[Emit]) -> Iterator[str]:
+    """Yield a note for each output that does not include files of the base or of the recipe."""
+    base, disc, recipe = composition.base, composition.disc, composition.recipe
+    if base.outside and Emit.ISO in kinds and not base.keeps_outside:
+        yield f"{base.source}: dropped {base.outside}; --keep-iso-files keeps what is there"
+    outside = files_outside_boot(iso, besides=composition.iso_files) or base.outside
+    if outside and Emit.PXE in kinds:
+        source = f"{base.source}: " if base.outside else ""
+        yield f"{source}the files for booting over the network do not include {outside}"
+    if Emit.ISO not in kinds and (disc.cde is not None or disc.files):
+        what = "the extensions in cde" if disc.cde is not None else "the files under [[iso.file]]"
+        yield f"no output includes {what}, because none is an ISO"
+    if composition.tce is not None and Emit.TCE not in kinds:
+        place = recipe.extensions.place("tce")
+        yield f"{place}: no output includes these extensions; --emit tce writes them"
+
+
+def no_tce() -> UsageError:
+    """Return the error for an image without extensions for a partition."""
+    return UsageError(
+        "the output tce holds the extensions for a partition, and the image has none",
+        hint='list some under [extensions], such as tce = ["bash.tcz"], or leave the output out',
+    )
+
+
+def _put_files(
+    iso: Tree, composition: Composition, metadata: Metadata
+) -> Iterator[PurekernelError]:
+    """Add the recipe's files to ``iso``, and yield an error for each that cannot be added."""
+    made = _made_files(composition)
+    for file in composition.recipe.iso_files:
+        path = file.raw_path
+        mode = metadata.mode | (_EXECUTABLE if file.executable else 0)
+        try:
+            with inside(file.place("path")):
+                if path in made:
+                    what, hint = made[path]
+                    raise UsageError(f"{file.path!r} cannot be replaced: it is {what}", hint=hint)
+                content = composition.disc.files[path]
+                put_file(iso, path, content, metadata=evolve(metadata, mode=mode))
+        except PurekernelError as error:
+            yield error
+
+
+def _made_files(composition: Composition) -> dict[bytes, tuple[str, str]]:
+    """Return what the build itself puts on the ISO: by path, what it is and what to do instead."""
+    base = composition.base
+    other = "choose another path"
+    made = dict.fromkeys(composition.iso_files, ("a file of the project", other))
+    if composition.describe is not None:
+        made[METADATA_FILE] = ("made from the image", other)
+    if base.boot is not None:
+        made[base.boot.boot_image] = ("the boot loader", "use a base that has the one you want")
+        made[base.boot.catalog] = ("the boot catalog", other)
+    made[base.kernel_path] = ("the kernel", "give a kernel under [core]")
+    initrd = ("an initrd", "change the root file system by an overlay, or give initrd under [core]")
+    made |= dict.fromkeys((each.path for each in base.initrds), initrd)
+    return made
+
+
+# Extend the folder of extensions.
+
+
+def _add_cde(iso: Tree, added: Tree, menu: BootMenu) -> tuple[Tree, tuple[str, ...]]:
+    """Return ``iso`` with the extensions in ``added``, and notes.
+
+    Extensions and scripts replace those of the same name. Lists get the names that they lack.
+    """
+    iso = iso.copy()
+    replaced = list(_remove_replaced(iso, added))
+    lists = {join(CDE, each): ONBOOT for each in _onboot_lists(menu)}
+    notes = [*_loaded_anyway(iso, added, lists)]
+    if COPIED in added:
+        lists[join(CDE, COPIED)] = COPIED
+    for path, node in added.walk():
+        target = join(CDE, path) if path else CDE
+        if path not in (ONBOOT, COPIED) and not (
+            isinstance(node, Directory) and isinstance(iso.get(target), Directory)
+        ):
+            iso.add(target, node)
+    for target, path in lists.items():
+        node = added[path]
+        content = _extended(_content(iso, target), _content(added, path))
+        put_file(iso, target, content, metadata=node.metadata)
+    if replaced:
+        example = display(replaced[0])
+        notes.append(
+            f"replaced {with_example(len(replaced), 'extension', example, clause=' of the base')}"
+        )
+    return iso, tuple(notes)
+
+
+def _remove_replaced(iso: Tree, added: Tree) -> Iterator[bytes]:
+    """Remove what describes extensions of ``iso`` that are replaced; yield those that change."""
+    for path, node in added.walk(OPTIONAL):
+        target = join(CDE, path)
+        if not path.endswith(b".tcz") or target not in iso:
+            continue
+        if not isinstance(node, File) or _content(iso, target) != node.content:
+            yield target
+        for ending in _DESCRIBING:
+            if target + ending in iso:
+                iso.remove(target + ending)
+
+
+def _onboot_lists(menu: BootMenu) -> list[bytes]:
+    """Return the names of the lists that entries with the word ``cde`` load extensions from."""
+    words = [menu.append(label).split() for label in labels_with(menu, CDE_WORD)]
+    named = [match[1] for line in words for match in map(_LIST.fullmatch, line) if match]
+    return list(dict.fromkeys((ONBOOT, *named)))
+
+
+def _loaded_anyway(iso: Tree, added: Tree, lists: Iterable[bytes]) -> Iterator[str]:
+    """Yield a note for each extension on demand that a list of the base loads at boot."""
+    scripts = added.entries(ONDEMAND) if ONDEMAND in added else ()
+    for target in lists:
+        known = _names(_content(iso, target))
+        for script in sorted(scripts):
+            if script + b".tcz" in known:
+                extension = display(script + b".tcz")
+                yield (
+                    f"{extension} is loaded at boot all the same: {display(target)} of the base "
+                    "lists it"
+                )
+
+
+def _extended(old: bytes, new: bytes) -> bytes:
+    """Return a list with the names of ``new`` that it lacks at its end."""
+    known = _names(old)
+    missing = [each for each in _names(new) if each not in known]
+    start = old if old.endswith(b"\n") or not old else old + b"\n"
+    return start + b"".join(each + b"\n" for each in missing)
+
+
+def _names(content: bytes) -> dict[bytes, None]:
+    """Return the extensions that a list names, as Core reads it, in order."""
+    words = (line.partition(b"#")[0].split() for line in content.splitlines())
+    return dict.fromkeys(line[0].removesuffix(b".tcz") + b".tcz" for line in words if line)
+
+
+def _content(tree: Tree, path: bytes) -> bytes:
+    node = tree.get(path)
+    return bytes(node.content) if isinstance(node, File) else b""
