@@ -1,6 +1,6 @@
 """Read a FAT file system, from which UEFI firmware boots.
 
-Supports FAT12, FAT16 and FAT32 with long names. Times, attributes and volume labels are ignored.
+Supports FAT12, FAT16 and FAT32 with long names. Attributes and volume labels are ignored.
 
 Source: Microsoft's "FAT: General Overview of On-Disk Format", 1.03; ECMA-107.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from attrs import field
 
@@ -40,7 +41,8 @@ _LOWER_EXTENSION = 0x10
 def parse_fat(file: Input) -> Tree:
     """Return the files of the FAT file system in ``file``.
 
-    Names are UTF-8. All files get mode 0644, all folders 0755, owner 0:0 and time 0.
+    Names are UTF-8. All files get mode 0644, all folders 0755, and owner 0:0. Times have no zone
+    on FAT, and are taken as UTC; the root folder has none, and gets 0.
 
     Raises:
         FormatError: ``file`` is not a FAT file system, or is damaged.
@@ -128,6 +130,7 @@ class _FatEntry:
     is_folder: bool
     cluster: int
     size_bytes: int
+    mtime: int
 
 
 class _FatReader:
@@ -162,14 +165,15 @@ class _FatReader:
                             f"{display(path)}, which is at another too",
                         )
                     seen.add(entry.cluster)
-                    tree.add(path, Directory(metadata=Metadata(mode=0o755)))
+                    tree.add(path, Directory(metadata=Metadata(mode=0o755, mtime=entry.mtime)))
                     pending.append((path, self._chain(entry.cluster, path)))
                     continue
                 unpacked_bytes = self._file.count_unpacked(
                     entry.size_bytes, already_bytes=unpacked_bytes
                 )
                 content = self._chain(entry.cluster, path, entry.size_bytes)
-                tree.add(path, File(metadata=Metadata(mode=0o644), content=content))
+                metadata = Metadata(mode=0o644, mtime=entry.mtime)
+                tree.add(path, File(metadata=metadata, content=content))
         return tree
 
     def _entries(self, records: bytes, folder: bytes) -> Iterator[_FatEntry]:
@@ -194,13 +198,14 @@ class _FatReader:
                 long_name.clear()
                 if short.rstrip(b" ") in (b".", b".."):
                     continue
-                high, low, size_bytes = struct.unpack_from("<H4xHI", record, 20)
+                high, time, date, low, size_bytes = struct.unpack_from("<HHHHI", record, 20)
                 cluster = low | (high << 16 if self._volume.bits == 32 else 0)
                 yield _FatEntry(
                     name=name,
                     is_folder=bool(attributes & _FOLDER),
                     cluster=cluster,
                     size_bytes=size_bytes,
+                    mtime=_parse_time(date, time),
                 )
 
     def _long_name(self, pieces: dict[int, bytes], folder: bytes) -> bytes:
@@ -251,6 +256,19 @@ class _FatReader:
             return int(struct.unpack_from("<H", volume.view, volume.table + 2 * cluster)[0])
         (entry,) = struct.unpack_from("<I", volume.view, volume.table + 4 * cluster)
         return int(entry & 0x0FFFFFFF)
+
+
+def _parse_time(date: int, time: int) -> int:
+    """Return a date and a time of FAT in seconds since 1970; 0 for invalid ones, such as none."""
+    try:
+        parsed = datetime(
+            1980 + (date >> 9), date >> 5 & 15, date & 31,
+            time >> 11, time >> 5 & 63, 2 * (time & 31),
+            tzinfo=UTC,
+        )  # fmt: skip
+    except ValueError:
+        return 0
+    return int(parsed.timestamp())
 
 
 def _short_name(record: bytes) -> bytes:

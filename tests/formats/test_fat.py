@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
 import pytest
 
 from purekernel.errors import FormatError, LimitError, PurekernelError
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.fat import parse_fat
 from purekernel.input import Input, Limits
 from purekernel.tree import File
 from tests.formats.fats import make_fat12, set_entry
 from tests.oracles import require, run
+
+TIME = 1796056918  # 2026-11-30 16:41:58 UTC; times of FAT are even
 
 FILES = {
     "EFI/BOOT/BOOTX64.EFI": bytes(range(256)) * 5,
@@ -99,10 +103,34 @@ def test_files_written_by_mtools_are_read(
     for number, name in enumerate(("grub.cfg", "Ünïcode — name.conf", "x" * 200, "UPPER.TXT")):
         content = bytes([number]) * (number * 70_001)
         (tmp_path / "content").write_bytes(content)
+        os.utime(tmp_path / "content", (TIME, TIME))
         path = f"EFI/a folder with a long name/{name}"
         run(
-            require("env"), "LC_ALL=C.UTF-8", require("mcopy"), "-i", image,
+            require("env"), "LC_ALL=C.UTF-8", require("mcopy"), "-m", "-i", image,
             tmp_path / "content", f"::/{path}",
         )  # fmt: skip
         expected[path] = content
-    assert contents(image.read_bytes()) == expected
+    data = image.read_bytes()
+    assert detect(data) is FileKind.FAT
+    assert contents(data) == expected
+    tree = parse_fat(Input(data, name="x"))
+    assert {tree[path.encode()].metadata.mtime for path in expected} == {TIME}
+
+
+@pytest.mark.parametrize(
+    ("date", "time", "mtime"),
+    [
+        ((46 << 9) | (11 << 5) | 30, (16 << 11) | (41 << 5) | 29, TIME),
+        ((0 << 9) | (1 << 5) | 1, 0, 315532800),
+        (0, 0, 0),
+        ((46 << 9) | (13 << 5) | 1, 0, 0),
+        ((46 << 9) | (2 << 5) | 30, 0, 0),
+        ((46 << 9) | (1 << 5) | 1, (24 << 11), 0),
+        ((46 << 9) | (1 << 5) | 1, 31, 0),
+    ],
+)
+def test_time_of_a_file_is_read(date: int, time: int, mtime: int) -> None:
+    image = make_fat12({"A.TXT": b"a"})
+    at = image.index(b"A       TXT")
+    struct.pack_into("<HH", image, at + 22, time, date)
+    assert parse_fat(Input(image, name="x"))[b"A.TXT"].metadata.mtime == mtime
