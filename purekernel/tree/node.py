@@ -52,6 +52,8 @@ class LazyContent:
 
     size_bytes: int
     _load: Callable[[], Buffer] = field(repr=False)
+    # Loads a part, given its start and size; without it, a part needs the whole content.
+    _load_part: Callable[[int, int], Buffer] | None = field(default=None, repr=False)
 
     # Refers to the owner weakly: its loader usually holds a whole archive.
     _last: ClassVar[tuple[Callable[[], LazyContent | None], Buffer]] = (lambda: None, b"")
@@ -66,6 +68,12 @@ class LazyContent:
             content = self._load()
             LazyContent._last = (weakref.ref(self), content)
         return content
+
+    def part(self, start: int, size_bytes: int) -> Buffer:
+        """Return bytes from ``start``, fewer at the end; load no more than needed if possible."""
+        if self._load_part is None or LazyContent._last[0]() is self:
+            return memoryview(self.load())[start : start + size_bytes]
+        return self._load_part(start, size_bytes)
 
     def __eq__(self, other: object) -> bool:
         """Compare contents; they are loaded, unless both are the same object."""
@@ -94,6 +102,19 @@ class File:
         """
         held = self._content
         return held.load() if isinstance(held, LazyContent) else held
+
+    def part(self, start: int, size_bytes: int) -> Buffer:
+        """Return ``size_bytes`` bytes of the content from ``start``, or fewer at its end.
+
+        Content that is loaded on access is not loaded as a whole where the archive allows that.
+
+        Raises:
+            PurekernelError: that part is damaged or unreadable.
+        """
+        held = self._content
+        if isinstance(held, LazyContent):
+            return held.part(start, size_bytes)
+        return memoryview(held)[start : start + size_bytes]
 
     @property
     def size_bytes(self) -> int:

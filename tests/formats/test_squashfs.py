@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from purekernel.encode.blocks import DEFLATERS
+from purekernel.encode.encoders import Effort
 from purekernel.errors import FormatError, LimitError, PurekernelError
-from purekernel.formats.squashfs import parse_squashfs
-from purekernel.formats.squashfs.codecs import unpacker
+from purekernel.formats.squashfs import Options, build_squashfs, open_squashfs, parse_squashfs
+from purekernel.formats.squashfs.codecs import GZIP, Codec, unpacker
 from purekernel.input import Input, Limits
 from purekernel.tree import (
     Device,
@@ -30,6 +32,7 @@ from purekernel.tree import (
     Tree,
     file_type,
 )
+from tests.executors import AtOnce
 from tests.oracles import require, run
 from tests.shared import mirror
 
@@ -508,3 +511,42 @@ def test_shared_extension_has_the_files_that_unsquashfs_unpacks(tmp_path: Path) 
             ]
             for _, node in tree.walk()
         )
+
+
+def test_parts_of_files_are_those_of_their_contents() -> None:
+    """Whole blocks, holes, a tail in a fragment, and the end of the file."""
+    rng = random.Random(5)
+    contents = {
+        b"large": rng.randbytes(3 * 4096 + 100),
+        b"holes": bytes(2 * 4096) + b"x" * 4096 + bytes(50),
+        b"even": rng.randbytes(2 * 4096),
+        b"small": b"small",
+        b"empty": b"",
+    }
+    tree = Tree()
+    for name, content in contents.items():
+        tree.add(name, File(metadata=Metadata(mode=0o644), content=content))
+    codec = Codec(compression=GZIP, pack=DEFLATERS[Effort.FAST])
+    data = build_squashfs(tree, codec=codec, executor=AtOnce(), options=Options(block_bytes=4096))
+    for path, content in contents.items():
+        lazy = open_squashfs(Input(data, name="x.tcz")).tree[path]
+        assert isinstance(lazy, File)
+        for start in (0, 1, 4095, 4096, 8190, 12288, 12300, 20000):
+            for size in (0, 1, 4096, 5000, 1 << 20):
+                assert bytes(lazy.part(start, size)) == content[start : start + size]
+
+
+def test_damaged_block_is_refused_only_where_it_is_read() -> None:
+    content = b"".join(bytes([letter]) * 4096 for letter in b"abc")
+    tree = Tree()
+    tree.add(b"a", File(metadata=Metadata(mode=0o644), content=content))
+    codec = Codec(compression=GZIP, pack=DEFLATERS[Effort.FAST])
+    options = Options(block_bytes=4096)
+    data = bytearray(build_squashfs(tree, codec=codec, executor=AtOnce(), options=options))
+    data[96 + 8] ^= 0xFF  # in the first block, which follows the superblock
+    lazy = open_squashfs(Input(bytes(data), name="x.tcz")).tree[b"a"]
+    assert isinstance(lazy, File)
+    assert bytes(lazy.part(4096, 8192)) == content[4096:]
+    assert bytes(lazy.part(20000, 1)) == b""
+    with pytest.raises(FormatError, match=r"^x\.tcz, byte 96: expected a valid compressed block"):
+        lazy.part(0, 1)

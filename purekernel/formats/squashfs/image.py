@@ -17,7 +17,8 @@ Source: https://dr-emann.github.io/squashfs/ ; Documentation/filesystems/squashf
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 from PySquashfsImage import SquashFsImage
@@ -47,6 +48,10 @@ from purekernel.tree import Buffer, display
 
 INODE_HEADER = struct.calcsize("<HHHHII")
 LAST_INODE_TYPE = SOCKET + EXTENDED
+
+# How many blocks of files read in parts are kept: the start of a program and its strings and
+# versions are in two or three blocks.
+RECENT_BLOCKS = 4
 
 
 @frozen(kw_only=True)
@@ -79,6 +84,9 @@ class SquashfsContents(SquashFsImage):  # type: ignore[misc]  # the library has 
         self._unpack: Unpacker
         self._unpacked_bytes = 0
         self._fragments: dict[int, memoryview] = {}
+        self._recent: dict[int, Buffer] = {}
+        # Of the file whose parts were read last: inode, and size and place of each block.
+        self._block_list: tuple[Any, Sequence[int], Sequence[int]] = (None, (), ())
         self._other_tables: dict[int, Any] = {}
         super().__init__(_Stream(self._view), closefd=False)
 
@@ -249,7 +257,58 @@ class SquashfsContents(SquashFsImage):  # type: ignore[misc]  # the library has 
             pieces.append(self._tail(inode, left, shown))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def content_part(self, inode: Any, path: bytes, start: int, size_bytes: int) -> Buffer:
+        """Return a part of the content of a regular file; fewer bytes if the file ends before.
+
+        Only the blocks that hold the part are unpacked. The last few are kept, because the parts
+        of a file that are read one after the other are often near each other.
+
+        Raises:
+            FormatError: one of these blocks is missing, damaged, or of the wrong size.
+        """
+        block_bytes = self._sblk.block_size
+        shown = display(path)
+        end = min(start + size_bytes, inode.data)
+        if start >= end:
+            return b""
+        if self._block_list[0] is not inode:
+            sizes = self._read_block_list(inode.block_start, inode.block_offset, inode.blocks)
+            packed_sizes = (size & ~DATA_PLAIN for size in sizes)
+            starts = list(accumulate(packed_sizes, initial=inode.start))
+            self._block_list = inode, sizes, starts
+        _inode, sizes, places = self._block_list
+        pieces: list[Buffer] = []
+        for index in range(start // block_bytes, -(-end // block_bytes)):
+            whole = min(inode.data - index * block_bytes, block_bytes)
+            if index >= len(sizes):
+                # All that is left is in one fragment, as in content().
+                left = inode.data - len(sizes) * block_bytes
+                pieces.append(self._tail(inode, left, shown))
+                break
+            if not sizes[index]:
+                pieces.append(bytes(whole))  # a hole
+            else:
+                pieces.append(self._recent_block(places[index], sizes[index], whole, shown))
+        first = start - start % block_bytes
+        joined = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return joined[start - first : end - first]
+
     # Private helpers
+
+    def _recent_block(self, start: int, size: int, whole: int, shown: str) -> Buffer:
+        """Return a data block, which may be one of the last few that were unpacked."""
+        block = self._recent.get(start)
+        if block is None or len(block) != whole:
+            packed_bytes, most_bytes = size & ~DATA_PLAIN, self._sblk.block_size
+            if packed_bytes > most_bytes:
+                raise self.file.fail(
+                    start, f"a block of at most {most_bytes} bytes", f"{packed_bytes}"
+                )
+            block = self._data_block(start, size, whole, shown)
+            if len(self._recent) >= RECENT_BLOCKS:
+                del self._recent[next(iter(self._recent))]
+            self._recent[start] = block
+        return block
 
     def _data_block(self, start: int, size: int, whole: int, shown: str) -> Buffer:
         packed = self._slice(start, size & ~DATA_PLAIN, f"a block of {shown}")

@@ -202,7 +202,11 @@ class _SquashfsReader:
             if self._is_lazy:
                 self._content_bytes += inode.data
                 self._file.check_unpacked(self._content_bytes)
-                content = LazyContent(inode.data, load=partial(self._load, inode, path))
+                content = LazyContent(
+                    inode.data,
+                    load=partial(self._load, inode, path),
+                    load_part=partial(self._load_part, inode, path),
+                )
                 return File(metadata=metadata, content=content)
             self._content_bytes = self._file.count_unpacked(
                 inode.data, already_bytes=self._content_bytes
@@ -223,6 +227,10 @@ class _SquashfsReader:
     def _load(self, inode: Any, path: bytes) -> Buffer:
         with _library_errors(self._file):
             return self._image.content(inode, path)
+
+    def _load_part(self, inode: Any, path: bytes, start: int, size_bytes: int) -> Buffer:
+        with _library_errors(self._file):
+            return self._image.content_part(inode, path, start, size_bytes)
 
     def _target(self, inode: Any, path: bytes) -> bytes:
         # inode.symlink would decode the target as UTF-8.
