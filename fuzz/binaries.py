@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fuzz import mutators
 from fuzz.target import Plant, attempt, given, require_equal, target
 from purekernel.formats.bzimage import kernel_release, unpack_kernel
-from purekernel.formats.elf import parse_elf_header, parse_shared_library
+from purekernel.formats.elf import (
+    parse_elf_header,
+    parse_object,
+    parse_shared_library,
+    read_object,
+)
 from purekernel.formats.elf.reader import parse_elf
 from purekernel.formats.initramfs import read_compressions
 from purekernel.formats.kernel_module import (
@@ -39,6 +46,20 @@ def elf(data: bytes) -> None:
                 aligned_notes=modern,
                 strings_by_segment=modern,
             )
+
+
+@target(
+    Plant(path="formats/elf/object.py", before='raise self._fail(dynamic.offset, "a table'),
+)
+def elf_object(data: bytes) -> None:
+    """Read a program or a library as the loader does, whole and in parts."""
+    whole = attempt(parse_object, given(data))
+    parts = attempt(read_object, _reader(data), len(data), name="input")
+    require_equal("object", parts, whole)
+
+
+def _reader(data: bytes) -> Callable[[int, int], bytes]:
+    return lambda start, size_bytes: data[start : start + size_bytes]
 
 
 @target(

@@ -421,6 +421,23 @@ def elf() -> Seeds:
     }
 
 
+def elf_object() -> Seeds:
+    """Return programs and libraries with versions, of each class and byte order."""
+    make = elves.make_library
+    versions: dict[str, Any] = {
+        "needed_versions": {b"libc.so.6": [b"GLIBC_2.28"], b"libm.so.6": [b"GLIBC_2.1", b"X"]},
+        "weak": [b"X"],
+        "versions": [b"libx.so.1", b"X_1"],
+    }
+    return {
+        "64": make(b"libx.so.1", b"libc.so.6", rpath=b"$ORIGIN", flags_1=0x800, **versions),
+        "big": make(None, b"libc.so.6", byte_order="big", bits=32, machine=20, **versions),
+        "program": make(
+            None, b"libc.so.6", bits=32, kind=2, interpreter=b"/lib/ld-linux.so.2", runpath=b"/x"
+        ),
+    }
+
+
 def ld_cache() -> Seeds:
     """Return caches of each form and byte order."""
 
@@ -847,7 +864,7 @@ SEEDS: dict[str, Callable[[], Seeds]] = {
     for make in (
         tar, cpio, gzip, deflate, compression, lz4, ar,
         iso, core_iso, fat, squashfs, overlay, archive,
-        elf, ld_cache, kernel_module, module_index, kernel, kernel_symbols,
+        elf, elf_object, ld_cache, kernel_module, module_index, kernel, kernel_symbols,
         deb, control, packages_index, release, keyring, relations,
         gem, gemspec, marshal, gem_index, quick_spec, gem_info, gem_list,
         boot_menu, mtree, toml, recipe, lock_file, lists, settings, tinycore,

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping, Sequence
 
 from purekernel.formats.elf import ByteOrder
 from purekernel.formats.elf.layout import (
+    DT_FLAGS_1,
     DT_NEEDED,
     DT_NULL,
+    DT_RPATH,
+    DT_RUNPATH,
     DT_SONAME,
     DT_STRTAB,
+    DT_VERDEF,
+    DT_VERNEED,
     EM_X86_64,
     ET_DYN,
     PT_DYNAMIC,
@@ -17,9 +23,40 @@ from purekernel.formats.elf.layout import (
     PT_INTERP,
     PT_LOAD,
     PT_NOTE,
+    VER_FLG_WEAK,
 )
 
 BASE = 0x10000
+
+
+def _version_definitions(
+    mark: str, versions: Sequence[bytes], places: Mapping[bytes, int]
+) -> bytes:
+    """Return the table of defined versions: Elf_Verdef and Elf_Verdaux, one after the other."""
+    table = b""
+    for index, name in enumerate(versions):
+        following = 0 if index == len(versions) - 1 else 28
+        table += struct.pack(mark + "HHHHIII", 1, 0, index + 1, 1, 0, 20, following)
+        table += struct.pack(mark + "II", places[name], 0)
+    return table
+
+
+def _version_needs(
+    mark: str,
+    needed: Mapping[bytes, Sequence[bytes]],
+    weak: Sequence[bytes],
+    places: Mapping[bytes, int],
+) -> bytes:
+    """Return the table of needed versions: an Elf_Verneed for each library, and its Vernaux."""
+    table = b""
+    for index, (library, names) in enumerate(needed.items()):
+        following = 0 if index == len(needed) - 1 else 16 + 16 * len(names)
+        table += struct.pack(mark + "HHIII", 1, len(names), places[library], 16, following)
+        for number, name in enumerate(names):
+            step = 0 if number == len(names) - 1 else 16
+            flags = VER_FLG_WEAK if name in weak else 0
+            table += struct.pack(mark + "IHHII", 0, flags, 2, places[name], step)
+    return table
 
 
 def make_library(
@@ -34,8 +71,17 @@ def make_library(
     isa_needed: int | None = None,
     os_version: tuple[int, int, int] | None = None,
     apart_bytes: int = 0,
+    rpath: bytes | None = None,
+    runpath: bytes | None = None,
+    flags_1: int | None = None,
+    needed_versions: Mapping[bytes, Sequence[bytes]] | None = None,
+    weak: Sequence[bytes] = (),
+    versions: Sequence[bytes] = (),
 ) -> bytes:
     """Return a library with one loaded segment, from its first byte to its last.
+
+    ``needed_versions`` has the versions that it needs of each library; those in ``weak`` may be
+    missing. It defines ``versions``.
 
     With ``apart_bytes``, the dynamic section and strings are in a second segment, that many bytes
     further on.
@@ -69,14 +115,35 @@ def make_library(
     body += bytes(-(here + len(body)) % 8)
     strings = b"\0"
     entries: list[tuple[int, int]] = []
-    for tag, name in [(DT_NEEDED, name) for name in needed] + (
-        [] if soname is None else [(DT_SONAME, soname)]
-    ):
+    named = [(DT_NEEDED, name) for name in needed]
+    named += [
+        (tag, name)
+        for tag, name in ((DT_SONAME, soname), (DT_RPATH, rpath), (DT_RUNPATH, runpath))
+        if name is not None
+    ]
+    for tag, name in named:
         entries.append((tag, len(strings)))
         strings += name + b"\0"
+    if flags_1 is not None:
+        entries.append((DT_FLAGS_1, flags_1))
+    places: dict[bytes, int] = {}
+    used = [*versions, *(needed_versions or {})]
+    for name in (*used, *(each for names in (needed_versions or {}).values() for each in names)):
+        places[name] = len(strings)
+        strings += name + b"\0"
+    tables = [
+        (DT_VERDEF, _version_definitions(mark, versions, places)),
+        (DT_VERNEED, _version_needs(mark, needed_versions or {}, weak, places)),
+    ]
+    tables = [(tag, table) for tag, table in tables if table]
     dynamic_at = here + len(body)
-    dynamic_bytes = (len(entries) + 2) * pair.size
-    entries += [(DT_STRTAB, BASE + apart_bytes + dynamic_at + dynamic_bytes), (DT_NULL, 0)]
+    dynamic_bytes = (len(entries) + len(tables) + 2) * pair.size
+    strings_at = BASE + apart_bytes + dynamic_at + dynamic_bytes
+    for tag, table in tables:
+        strings += bytes(-len(strings) % 4)
+        entries.append((tag, strings_at + len(strings)))
+        strings += table
+    entries += [(DT_STRTAB, strings_at), (DT_NULL, 0)]
     body += b"".join(pair.pack(*entry) for entry in entries) + strings
     end = here + len(body)
     segments.insert(0, (PT_LOAD, 0, dynamic_at if apart_bytes else end))

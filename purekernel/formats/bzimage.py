@@ -24,6 +24,10 @@ _VERSION_OFFSET = 0x206
 _HAS_PAYLOAD_FIELDS = 0x0208
 _PAYLOAD_OFFSET = 0x248
 _VERSION_POINTER_OFFSET = 0x20E
+# The first boot protocol with xloadflags, and the flag XLF_KERNEL_64 in it.
+_HAS_LOAD_FLAGS = 0x020C
+_LOAD_FLAGS_OFFSET = 0x236
+_KERNEL_64 = 1
 # The pointer counts from the end of the boot sector.
 _POINTER_BASE = 0x200
 # The limit of the version text, "6.1.0-13-amd64 (debian-kernel@…) #1 SMP …", which is much shorter.
@@ -51,6 +55,16 @@ def kernel_release(kernel: Buffer) -> str | None:
     if not nul or not release or not release.isascii() or b"/" in release:
         return None
     return release.decode("ascii")
+
+
+def is_64_bit(kernel: Buffer) -> bool:
+    """Return whether a bzImage is known to be a 64-bit kernel, which says so since Linux 3.8."""
+    view = memoryview(kernel)
+    if not _is_bzimage(view) or len(view) < _LOAD_FLAGS_OFFSET + 2:
+        return False
+    (version,) = struct.unpack_from("<H", view, _VERSION_OFFSET)
+    (flags,) = struct.unpack_from("<H", view, _LOAD_FLAGS_OFFSET)
+    return version >= _HAS_LOAD_FLAGS and bool(flags & _KERNEL_64)
 
 
 def unpack_kernel(file: Input) -> Buffer | None:
