@@ -309,6 +309,12 @@ class BootLossError(PurekernelError):
     )
 
 
+class FindingError(PurekernelError):
+    """Report a finding that stops a strict build: something in the image will not work."""
+
+    default_hint = "correct it, or build without --strict"
+
+
 class Outage(NamedTuple):
     """Hosts that did not answer, and the files that are missing because of it.
 

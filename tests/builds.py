@@ -33,6 +33,13 @@ from purekernel.recipe.model import IsoChoice
 from purekernel.recipe.request import Request, bundle_changes, join_request
 from purekernel.records import frozen
 
+# What a build of the sample prints on stderr: the sample has no Ruby for its program.
+SAMPLE_FINDING = (
+    "purekernel: note: PK301 error: dependencies/razor-microkernel-overlay.tar.gz: "
+    "'/usr/local/bin/rz_mk_init.rb' is run by '/usr/bin/env', which is missing: add an extension "
+    "that has it\n"
+)
+
 AnyPath = str | os.PathLike[str]
 
 

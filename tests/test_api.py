@@ -49,7 +49,7 @@ def test_every_option_of_build_is_an_attribute_of_a_record() -> None:
 
 def test_every_command_that_fetches_has_the_same_options() -> None:
     only_build = {"keep_owners", "keep_iso_files", "drop_boot", "boot", "volume", "overlays"}
-    only_build |= {"layout"}
+    only_build |= {"layout", "strict"}
     assert "locked" not in {parameter.name for parameter in lock_command.params}
     only_build |= {"locked"}
     for command in (build_command, bundle_command, fetch_command, lock_command):

@@ -1,1 +1,1 @@
-"""Look into images: open, list and print what is inside any file."""
+"""Look into images: open, list and print what is inside any file, and check what will run."""

@@ -12,12 +12,18 @@ import click
 from purekernel.cli.lazy_group import LazyGroup
 from purekernel.cli.printer import ErrorReport, Printer, asks_for_json, report_of
 from purekernel.cli.terminal import say, say_traceback
-from purekernel.errors import CombinedError, DownloadError, PurekernelError, UsageError
+from purekernel.errors import (
+    CombinedError,
+    DownloadError,
+    FindingError,
+    PurekernelError,
+    UsageError,
+)
 from purekernel.interruption import EXIT_STATUS as INTERRUPTED
 from purekernel.interruption import Interruption, end_on_signals
 from purekernel.version import __version__
 
-SUCCESS, FAILURE, WRONG_USAGE, NETWORK_FAILURE = 0, 1, 2, 3
+SUCCESS, FAILURE, WRONG_USAGE, NETWORK_FAILURE, FINDINGS = 0, 1, 2, 3, 4
 
 EPILOG = f"""Start with: purekernel build --sample
 
@@ -27,6 +33,7 @@ Exit status:
   {FAILURE:<3}  something is wrong with an input or output
   {WRONG_USAGE:<3}  wrong usage
   {NETWORK_FAILURE:<3}  the network or a server failed; a later run may succeed
+  {FINDINGS:<3}  something in the image will not run, and --strict is given
   {INTERRUPTED:<3}  interrupted, such as by Ctrl-C
 """
 
@@ -57,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with ``arguments`` (``sys.argv``'s by default); return its exit status.
 
     0 is success, 1 an error in an input or output, 2 wrong usage, 3 a failure of the network or
-    of a server, 130 an interruption.
+    of a server, 4 findings of a strict build, 130 an interruption.
     """
     restore_signals = end_on_signals()
     if sys.stderr is None:  # closed by the calling process
@@ -137,6 +144,8 @@ def _status(errors: Sequence[PurekernelError]) -> int:
         return WRONG_USAGE
     if all(isinstance(error, DownloadError) and error.is_network for error in errors):
         return NETWORK_FAILURE
+    if all(isinstance(error, FindingError) for error in errors):
+        return FINDINGS
     return FAILURE
 
 

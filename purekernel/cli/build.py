@@ -48,6 +48,11 @@ from purekernel.recipe.flavour import EMITS, LAYOUTS
     help="Build even if the output lacks boot methods of the base (UEFI, USB, early microcode) "
     "or the base has boot menus that a change does not reach; report what is dropped.",
 )
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Stop, with status 4, if something that is added to the image will not run there.",
+)
 @click.option("--boot-append", metavar="WORDS", help="Append WORDS to the kernel command line.")
 @click.option(
     "--boot-timeout",

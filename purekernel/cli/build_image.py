@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from purekernel.analysis.findings import group_findings
 from purekernel.cli.cluster import running_on
 from purekernel.cli.gathering import REQUEST_OPTIONS, STORE_OPTIONS
 from purekernel.cli.printer import Printer
@@ -35,7 +36,8 @@ VOLUME = ("volume_id", "application", "system", "publisher", "preparer")
 
 # Options of a request that a bundle accepts too.
 BUNDLE_OPTIONS = (
-    "iso_version", "overlays", "keep_owners", "keep_iso_files", "drop_boot", "boot", "volume",
+    "iso_version", "overlays", "keep_owners", "keep_iso_files", "drop_boot", "strict",
+    "boot", "volume",
 )  # fmt: skip
 
 
@@ -110,6 +112,9 @@ def run_build(
             raise error.within(folder_place) from None
     for note in image.notes:
         printer.note(note)
+    if not printer.as_json:
+        for line in group_findings(image.findings):
+            printer.note(line)
     total = time.perf_counter() - start
     if printer.as_json:  # it reads the whole tree
         printer.document |= summarize(image, image.files, progress.seconds, total)

@@ -136,6 +136,10 @@ class Gathered:
             )
         )
 
+    def find_providers(self, names: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return the extensions of the mirrors that have files of these names."""
+        return self.planner.find_providers(names)
+
     def _converted(self, extension: Extension[Download]) -> Extension[Tree]:
         """Return the unpacked extension that a package becomes."""
         from purekernel.plan.conversion import convert_package  # noqa: PLC0415  # 25 ms

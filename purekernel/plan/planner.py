@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ from purekernel.recipe.conventions import PLAIN
 from purekernel.recipe.iso_files import find_faults
 from purekernel.recipe.overlays import missing_overlays
 from purekernel.repos.tinycore import resolve_kernel
+from purekernel.repos.tinycore.providers import find_in_mirrors
 
 if TYPE_CHECKING:
     from purekernel.formats.core_iso import Base
@@ -145,6 +146,18 @@ class Planner:
     def limits(self) -> Limits:
         """Limits on parsed input."""
         return self._context.limits
+
+    def find_providers(self, names: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return the extensions of the mirrors that have files of these names.
+
+        A lock file pins all inputs of a build, and this index is none of them: with a lock file,
+        nothing is found.
+        """
+        context = self._context
+        if context.lock is not None:
+            return {}
+        folders = context.searched(context.extension_folders)
+        return find_in_mirrors(folders, context.downloads, names)
 
     @property
     def disputable(self) -> bool:

@@ -7,7 +7,7 @@ of them made it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import evolve, field
 
@@ -109,6 +109,11 @@ class Composition:
         recipe: gives the timestamp, changes to the boot menu and volume, and whether ways to boot
             may be dropped.
         notes: notes for the user about the inputs, one line each.
+        extensions: the files of extensions that are unpacked into the root file system, by name.
+        made_layers: how many of ``layers``, from the first, are not the user's but made from
+            extensions, packages and gems.
+        suggest: returns, for names of missing files, the extensions of the mirrors that have them;
+            ``None`` if no mirror may be asked.
     """
 
     source: str
@@ -126,6 +131,9 @@ class Composition:
     mtime: int = 0
     recipe: Recipe = field(factory=Recipe)
     notes: tuple[str, ...] = ()
+    extensions: Mapping[str, Tree] = field(factory=dict)
+    made_layers: int = 0
+    suggest: Callable[[Iterable[str]], Mapping[str, tuple[str, ...]]] | None = None
 
 
 def remaster_identity(*, name: str, version: str | None, flavour: Flavour | None) -> Identity:

@@ -252,6 +252,7 @@ class Conventions:
             identity=self.identity(recipe, materials.flavour),
             mtime=materials.mtime,
             recipe=recipe,
+            made_layers=1,
         )
 
     def bundle(self, materials: Materials) -> bytes:

@@ -20,6 +20,7 @@ from attrs import evolve, field
 
 from purekernel.errors import PurekernelError, UsageError
 from purekernel.fetch.urls import redact
+from purekernel.recipe.findings import FindingChoice
 from purekernel.recipe.flavour import EMITS, Flavour, InitrdLayout
 from purekernel.recipe.iso_files import IsoFile
 from purekernel.recipe.keys import Key, Placed, key, table
@@ -1296,6 +1297,16 @@ class Recipe(Placed):
     output: OutputChoice = field(
         factory=OutputChoice,
         metadata=table("output", "Output", "Output files and their folder.", OutputChoice),
+    )
+    findings: FindingChoice = field(
+        factory=FindingChoice,
+        metadata=table(
+            "findings",
+            "Findings",
+            "What to do with findings: what is added to the image and will not run there, such as "
+            "a program whose libraries are missing.",
+            FindingChoice,
+        ),
     )
     downloads: DownloadChoice = field(
         factory=DownloadChoice,

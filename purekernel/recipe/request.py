@@ -73,6 +73,7 @@ class Request:
         keep_owners: whether to keep the owners that these overlays record.
         keep_iso_files: whether to keep the base ISO's files outside ``boot/``.
         drop_boot: whether to drop ways to boot that the output cannot have.
+        strict: whether findings that are errors stop the build.
         boot: changes to the boot menu.
         volume: fields of the ISO's volume descriptor, by the names of :class:`IsoChoice`.
     """
@@ -99,6 +100,7 @@ class Request:
     keep_iso_files: bool = False
     drop_boot: bool = False
     layout: str | None = None
+    strict: bool = False
     boot: BootChanges = field(factory=BootChanges)
     volume: Mapping[str, str] = field(factory=dict)
 
@@ -336,6 +338,7 @@ def _with_changes(recipe: Recipe, request: Request) -> Recipe:
         ),
         iso=override(recipe.iso, **request.volume, keep_files=request.keep_iso_files or None),
         drop_boot=request.drop_boot or None,
+        findings=override(recipe.findings, strict=request.strict or None),
     )
 
 

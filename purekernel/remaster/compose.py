@@ -56,8 +56,14 @@ def compose_recipe(gathered: Gathered, context: Context) -> Composition:
     """
     assembly = Assembly(gathered, context)
     composition = gathered.plan.conventions.compose(assembly)
-    disc, tce = assembly.disc(), assembly.tce()
-    return evolve(composition, disc=disc, tce=tce, notes=gathered.notes)
+    return evolve(
+        composition,
+        disc=assembly.disc(),
+        tce=assembly.tce(),
+        notes=gathered.notes,
+        extensions=assembly.unpacked_extensions,
+        suggest=gathered.find_providers,
+    )
 
 
 class Assembly:
@@ -104,6 +110,11 @@ class Assembly:
             with inside(name):
                 root = merge_extension(root, tree, name=name.removesuffix(".tcz"), mtime=self.mtime)
         return root
+
+    @property
+    def unpacked_extensions(self) -> dict[str, Tree]:
+        """The files of extensions that are unpacked into the root file system, by name."""
+        return {**self._cut_extensions, **self._merged}
 
     @cached_property
     def overlays(self) -> tuple[Layer, ...]:
@@ -223,14 +234,22 @@ class Assembly:
             image=self.recipe.name or self._conventions.default_name,
         )
 
-    @cached_property
+    @property
     def _cut_trees(self) -> list[Tree]:
-        trees = []
+        return [tree for _name, tree in self._cuts]
+
+    @property
+    def _cut_extensions(self) -> dict[str, Tree]:
+        return dict(self._cuts)
+
+    @cached_property
+    def _cuts(self) -> list[tuple[str, Tree]]:
+        cuts = []
         for cut in self._plan.extensions.cuts:
             name = resolve_kernel(cut.extension.name, self._plan.extensions.kernel)
             tree = self._gathered.tree(self._plan.extensions.cut_from[name])
-            trees.append(_cut(tree, name, cut.files))
-        return trees
+            cuts.append((name, _cut(tree, name, cut.files)))
+        return cuts
 
     @cached_property
     def _merged(self) -> dict[str, Tree]:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from attrs import evolve, field
 
+from purekernel.analysis.findings import Finding
 from purekernel.encode.encoders import Effort
 from purekernel.errors import BundleError, PurekernelError, UsageError, inside, raise_all
 from purekernel.formats.boot_losses import BootLoss, refuse_losses
@@ -38,6 +39,7 @@ from purekernel.remaster.core import (
     recompress_nested,
 )
 from purekernel.remaster.disc import change_disc, find_left_out, no_tce
+from purekernel.remaster.findings import find_findings
 from purekernel.remaster.initrds import InitrdPart, arrange_initrds, changed_paths, with_times_of
 from purekernel.remaster.unreached_menus import find_unreached_menus
 from purekernel.rootfs.modules import kernel_releases, unpack_modules
@@ -89,6 +91,7 @@ class Image:
         notes: notes for the user: about the inputs, and what was left out and why, one line each.
         tce: the content of the folder of extensions for a writable partition; ``None`` without
             any.
+        findings: what the build added to the image that will not run, the worst first.
         iso_losses: losses that make writing an ISO an error. Empty if ``kinds`` has an ISO.
         files: the files that were written.
     """
@@ -115,6 +118,7 @@ class Image:
     kinds: tuple[Emit, ...] = (Emit.ISO,)
     notes: tuple[str, ...] = ()
     tce: Tree | None = None
+    findings: tuple[Finding, ...] = ()
     iso_losses: tuple[BootLoss, ...] = ()
     files: tuple[Output, ...] = ()
 
@@ -173,6 +177,9 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     root = _run_passes(root, composition.passes, progress)
     notes += _check_kernel(root, composition)
     packed = root
+    with progress.step("checking"):
+        findings, more = find_findings(composition, root, iso, limits=context.limits)
+    notes += more
     if outputs.modules is Modules.RAW:
         with progress.step("unpack kernel modules"):
             root = unpack_modules(root, limits=context.limits)
@@ -238,6 +245,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         kinds=kinds,
         notes=tuple(notes),
         tce=composition.tce,
+        findings=findings,
         iso_losses=iso_losses,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from purekernel.errors import ConflictError, LinkLoopError, MissingPathError, TreeError
 from purekernel.records import frozen
@@ -20,7 +20,15 @@ MAX_LINKS = 40
 MAX_STEPS = 1000
 
 
-def resolve(tree: Tree, path: bytes, *, follow_last: bool = True) -> bytes:
+class Names(Protocol):
+    """Names with their nodes: a tree, or several laid over one another."""
+
+    def get(self, path: bytes) -> Node | None:
+        """Return the node at ``path``, or ``None``; do not follow symbolic links."""
+        ...
+
+
+def resolve(tree: Names, path: bytes, *, follow_last: bool = True) -> bytes:
     """Return ``path`` with all symbolic links resolved.
 
     Absolute targets start at the root of the tree, and ``..`` at the root stays there, so no

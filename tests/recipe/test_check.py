@@ -37,7 +37,7 @@ TOP = (
     "use one of 'extends', 'discard', 'name', 'version', 'flavour', 'timestamp', 'drop-boot', "
     "[core], [mirrors], [extensions], [[cut]], "
     "[[need]], [[checksum]], [debian], [gems], [[overlay]], [accounts.tc], [boot], [iso], [razor], "
-    "[output], [downloads]"
+    "[output], [findings], [downloads]"
 )
 SHA = f'write, for example, sha256 = "{"0" * 64}"'
 FLAVOUR = 'write, for example, flavour = "dev"'

@@ -173,5 +173,6 @@ def test_definitions_and_keys_keep_their_names() -> None:
     assert list(SCHEMA["properties"]) == [
         "extends", "discard", "name", "version", "flavour", "timestamp", "drop-boot", "core",
         "mirrors", "extensions", "cut", "need", "checksum", "debian", "gems", "overlay",
-        "accounts", "boot", "iso", "razor", "output", "downloads",
+        "accounts", "boot", "iso", "razor", "output", "findings",
+        "downloads",
     ]  # fmt: skip

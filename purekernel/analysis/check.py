@@ -1,0 +1,67 @@
+"""Check whether what is in an image will run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from attrs import evolve
+
+from purekernel.analysis.findings import Finding, sort_findings
+from purekernel.analysis.libraries import Libraries
+from purekernel.analysis.modules import check_modules
+from purekernel.analysis.programs import Runs, check_programs, machine_of_root
+from purekernel.analysis.scripts import check_scripts
+from purekernel.analysis.system import Subject, System, View
+from purekernel.analysis.zram import check_zram
+from purekernel.formats.bzimage import is_64_bit
+
+Suggest = Callable[[Iterable[str]], Mapping[str, tuple[str, ...]]]
+"""Return, for names of files, the extensions of the mirror that have them."""
+
+_SUGGESTED = ("PK102", "PK301", "PK302")
+
+
+def check_image(subject: Subject, suggest: Suggest | None = None) -> tuple[Finding, ...]:
+    """Return what will not run in an image, the worst first. Files of the base are not checked.
+
+    Args:
+        subject: the image.
+        suggest: finds the extensions that have a missing file. Called once, if any is missing.
+    """
+    findings = sort_findings(_findings(subject))
+    missing = [finding for finding in findings if finding.code in _SUGGESTED]
+    if suggest is None or not missing:
+        return findings
+    found = suggest(dict.fromkeys(map(_wanted, missing)))
+    return tuple(_with_suggestion(finding, found) for finding in findings)
+
+
+def _findings(subject: Subject) -> Iterator[Finding]:
+    system = System(subject)
+    yield from system.faults
+    kernel = subject.kernel
+    runs = Runs(
+        machine=machine_of_root(subject.stock_root, subject.root),
+        is_64_bit=kernel is not None and is_64_bit(kernel.data),
+    )
+    libraries: dict[int, tuple[View, Libraries]] = {}
+    for part in system.parts():
+        known = libraries.setdefault(id(part.view), (part.view, Libraries(part.view)))
+        yield from check_programs(part, known[1], runs)
+        yield from check_scripts(part)
+        yield from check_modules(part, system.release)
+    yield from check_zram(subject, system.release)
+
+
+def _wanted(finding: Finding) -> str:
+    """Return the name of the missing file, with the end of its folder if that matters."""
+    if finding.code == "PK102":
+        return finding.subject
+    return "bin/" + finding.subject.rpartition("/")[2]
+
+
+def _with_suggestion(finding: Finding, found: Mapping[str, tuple[str, ...]]) -> Finding:
+    names = found.get(_wanted(finding), ()) if finding.code in _SUGGESTED else ()
+    if not names:
+        return finding
+    return evolve(finding, remedy=f"add {' or '.join(names)}, which has it")

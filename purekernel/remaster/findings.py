@@ -1,0 +1,97 @@
+"""Check whether what a build adds to an image will run."""
+
+from __future__ import annotations
+
+from purekernel.analysis.check import check_image
+from purekernel.analysis.findings import BASE, Finding, Owner, OwnerKind, Severity
+from purekernel.analysis.system import Subject
+from purekernel.errors import FindingError, raise_all
+from purekernel.input import Input, Limits
+from purekernel.recipe.composition import Composition
+from purekernel.recipe.findings import FindingChoice
+from purekernel.rootfs.patterns import Pattern, parse_pattern
+from purekernel.tree import Tree, display
+
+
+def find_findings(
+    composition: Composition, root: Tree, disc: Tree, *, limits: Limits
+) -> tuple[tuple[Finding, ...], list[str]]:
+    """Return the findings of an image that is not packed yet, and notes about ignored ones.
+
+    Args:
+        composition: what the image is composed of.
+        root: its root file system, complete but for the finishing passes.
+        disc: the files of the ISO.
+        limits: limits on what is read.
+
+    Raises:
+        CombinedError: the recipe is strict, and findings are errors.
+        FindingError: the same, for one finding.
+    """
+    base = composition.base
+    stock = base.initramfs.tree
+    subject = Subject(
+        root=root,
+        disc=disc,
+        tce=Tree() if composition.tce is None else composition.tce,
+        stock_root=stock,
+        stock_disc=base.iso,
+        origins=_origins(composition, stock),
+        kernel=Input(base.kernel.content, name=display(base.kernel_path)[1:-1], limits=limits),
+        # With a boot loader, they are in its menu.
+        words=() if base.boot else tuple((composition.recipe.boot.append or "").split()),
+        limits=limits,
+    )
+    choice = composition.recipe.findings
+    findings, notes = _without_ignored(check_image(subject, composition.suggest), choice)
+    if choice.strict:
+        raise_all(
+            FindingError(
+                f"{finding.code}: {finding.owner.name}: {finding.message}", hint=finding.remedy
+            )
+            for finding in findings
+            if finding.severity is Severity.ERROR
+        )
+    return findings, notes
+
+
+def _origins(composition: Composition, stock: Tree) -> list[tuple[Owner, Tree]]:
+    """Return the owners of files with their files, from the least important on."""
+    extensions = [
+        (Owner(OwnerKind.EXTENSION, name), tree) for name, tree in composition.extensions.items()
+    ]
+    layers = composition.layers[composition.made_layers :]
+    return [
+        (BASE, stock),
+        *((Owner(OwnerKind.OVERLAY, part.source), part.tree) for part in composition.parts),
+        # Of several extensions, the first one's file is in the image.
+        *reversed(extensions),
+        *((Owner(OwnerKind.OVERLAY, layer.source), layer.tree) for layer in layers),
+    ]
+
+
+def _without_ignored(
+    findings: tuple[Finding, ...], choice: FindingChoice
+) -> tuple[tuple[Finding, ...], list[str]]:
+    entries = [
+        (text, code, None if path is None else parse_pattern(path))
+        for text, (code, path) in zip(choice.ignore, choice.ignored(), strict=True)
+    ]
+    used: set[str] = set()
+    kept = []
+    for finding in findings:
+        matching = [text for text, code, pattern in entries if _is_ignored(finding, code, pattern)]
+        used.update(matching)
+        if not matching:
+            kept.append(finding)
+    place = choice.place("ignore")
+    notes = [
+        f"{place}: {text} applies to no finding" if place else f"{text} applies to no finding"
+        for text in dict.fromkeys(choice.ignore)
+        if text not in used
+    ]
+    return tuple(kept), notes
+
+
+def _is_ignored(finding: Finding, code: str, pattern: Pattern | None) -> bool:
+    return finding.code == code and (pattern is None or pattern.matches(finding.path))
