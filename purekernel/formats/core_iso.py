@@ -29,6 +29,9 @@ from purekernel.tree.path import join
 
 BOOT_FOLDER = b"boot"
 
+# Core loads the extensions in it at boot, where the kernel's command line has the word cde.
+CDE_FOLDER = b"cde"
+
 # The names on Core for x86, and on CorePure64 for x86_64, for an ISO whose menu names none.
 CORES = (b"boot/core.gz", b"boot/corepure64.gz")
 KERNELS = (b"boot/vmlinuz", b"boot/vmlinuz64")
@@ -112,7 +115,7 @@ class Base:
         return evolve(self, iso=iso, kernel=file)
 
 
-def parse_base(file: Input, *, keep_iso_files: bool = False) -> Base:
+def parse_base(file: Input, *, keep_iso_files: bool | None = None) -> Base:
     """Return the base in the Tiny Core ISO ``file``.
 
     Kernel and initrds are those of the default entry in its boot menu, or else the files with the
@@ -120,8 +123,9 @@ def parse_base(file: Input, *, keep_iso_files: bool = False) -> Base:
 
     Args:
         file: an ISO 9660 image; its limits apply to the initrds too.
-        keep_iso_files: whether to keep files outside ``boot/`` too. If the menu names files outside
-            ``boot/``, they are kept in any case, with all others.
+        keep_iso_files: whether to keep files outside ``boot/`` too; by default only if ``cde/``,
+            the extensions on the disc, is among them. If the menu names files outside ``boot/``,
+            they are kept in any case, with all others.
 
     Raises:
         FormatError: the ISO or an initrd is damaged.
@@ -143,6 +147,8 @@ def parse_base(file: Input, *, keep_iso_files: bool = False) -> Base:
     kernel = image.tree[booted.kernel]
     assert isinstance(kernel, File)  # noqa: S101  # read_booted found a file
     inside = all(path.startswith(BOOT_FOLDER + b"/") for path in (booted.kernel, *booted.initrds))
+    if keep_iso_files is None:
+        keep_iso_files = CDE_FOLDER in image.tree
     keeps = keep_iso_files or not inside
     return Base(
         iso=image.tree if keeps else subtree(image.tree, BOOT_FOLDER),

@@ -32,6 +32,14 @@ _SIZE = re.compile(rb"[0-9]{1,15}")
 _COMMENT = re.compile(rb"(?:^|[ \t])#.*", re.DOTALL)
 
 
+# The editions by architecture, as in the names of their ISOs. The first has no desktop, and is the
+# default; the others carry extensions in cde/.
+EDITIONS = {
+    "x86": ("Core", "TinyCore", "CorePlus"),
+    "x86_64": ("CorePure64", "TinyCorePure64"),
+}
+
+
 TCZ = ".tcz"
 DEB = ".deb"
 
@@ -50,6 +58,11 @@ EXTENSION_NAME_WORDS = "the name of an extension: letters, digits and _ . + ~ -"
 LISTED_NAME = rf"{EXTENSION_NAME}|{CHOICE}\.deb"
 _NAME = re.compile(EXTENSION_NAME)
 _LISTED = re.compile(LISTED_NAME)
+
+
+def arch_of(edition: str | None) -> str:
+    """Return the architecture of an edition; x86 for no edition, or one that is not known."""
+    return next((arch for arch, names in EDITIONS.items() if edition in names), "x86")
 
 
 def parse_dependencies(file: Input) -> tuple[str, ...]:

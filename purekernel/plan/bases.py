@@ -29,6 +29,7 @@ from purekernel.plan.plan import PlanContext, PlannedFile
 from purekernel.recipe.conventions import BASE
 from purekernel.recipe.flavour import InitrdLayout
 from purekernel.records import frozen
+from purekernel.repos.tinycore import check_edition
 from purekernel.rootfs.ownership import own_as_root
 from purekernel.tree import Tree
 
@@ -113,7 +114,7 @@ def plan_base(context: PlanContext) -> PlannedBase:
 
 
 def read_base(
-    context: PlanContext, planned: PlannedBase, load: Load, *, keep_iso_files: bool
+    context: PlanContext, planned: PlannedBase, load: Load, *, keep_iso_files: bool | None
 ) -> Base:
     """Return the base, unpacked.
 
@@ -121,7 +122,8 @@ def read_base(
         context: the recipe and the limits.
         planned: the files of the base.
         load: returns the content of a file.
-        keep_iso_files: whether to keep the files outside ``boot/`` of an ISO.
+        keep_iso_files: whether to keep the files outside ``boot/`` of an ISO; see
+            :func:`purekernel.formats.core_iso.parse_base`.
 
     Raises:
         PurekernelError: a file is damaged, or has no kernel or root file system.
@@ -163,9 +165,15 @@ def _folder(path: Path, context: PlanContext) -> Tree:
 
 def _contradictions(context: PlanContext) -> Iterator[PurekernelError]:
     core = context.recipe.core
-    if core.initrd and core.iso is not None:
+    try:
+        with inside(core.place("edition")):
+            check_edition(core.edition, core.arch)
+    except PurekernelError as error:
+        yield error
+    if core.initrd and not (core.iso is core.edition is None):
         yield RecipeError(
-            "the base is an ISO or initrds, not both", hint="leave out iso or initrd under [core]"
+            "the base is an ISO or initrds, not both",
+            hint="keep one of iso, edition and initrd under [core]",
         ).within(core.place("initrd"))
     if core.initrd and core.kernel is None:
         yield RecipeError(
@@ -197,7 +205,8 @@ def _plan_iso(context: PlanContext) -> tuple[PlannedFile, str]:
         urls = context.release.iso_urls(context.mirrors)
         # A path without the mirror: a change of the mirror must not void the pin.
         requested = context.release.iso_places()[0]
-    mirror = core.place("version") or context.recipe.mirrors.place("tinycore")
+    named = core.place("edition") or core.place("version")
+    mirror = named or context.recipe.mirrors.place("tinycore")
     download = Download(
         name=last_component(urls[0]),
         urls=urls,

@@ -26,7 +26,7 @@ from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import http_fallbacks, is_url, join_url, redact
 from purekernel.formats.debian.names import parse_choice
-from purekernel.formats.tinycore import DEB
+from purekernel.formats.tinycore import DEB, EDITIONS
 from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.plan.lock import LOCK_NAME, Lock
 from purekernel.recipe import defaults
@@ -256,7 +256,10 @@ class PlanContext:
     @property
     def release(self) -> CoreRelease:
         """The requested version and architecture of Core."""
-        return CoreRelease(version=self.recipe.core.version, arch=self.recipe.core.arch)
+        core = self.recipe.core
+        # For an edition of another architecture, which is an error, plan with the default.
+        edition = core.edition if core.edition in EDITIONS[core.arch] else None
+        return CoreRelease(version=core.version, arch=core.arch, edition=edition)
 
     @property
     def mirrors(self) -> tuple[str, ...]:

@@ -190,7 +190,7 @@ class Planner:
                 self._context,
                 self.planned_base,
                 load,
-                keep_iso_files=conventions.keeps_iso_files if keep is None else keep,
+                keep_iso_files=(conventions.keeps_iso_files or None) if keep is None else keep,
             )
         return self._base
 

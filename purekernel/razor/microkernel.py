@@ -195,7 +195,7 @@ def compose_bundle(bundle: Bundle, context: Context) -> Composition:
     with context.progress.step("unpacking the base ISO"), inside(bundle.source):
         base = parse_base(
             Input(bundle.iso, name="Core-current.iso", limits=context.limits),
-            keep_iso_files=bool(changes.iso.keep_files),
+            keep_iso_files=changes.iso.keep_files,
         )
     with context.progress.step("unpacking the overlays"):
         parts = _bundle_layers(bundle, context.limits)

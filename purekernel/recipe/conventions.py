@@ -108,7 +108,8 @@ class Conventions:
         generation: the generation of Razor's conventions; ``None`` for a plain Core.
         default_flavour: the flavour of an image whose recipe gives none.
         default_name: the name of an image whose recipe gives none.
-        keeps_iso_files: whether the base ISO's files outside ``boot/`` are kept.
+        keeps_iso_files: whether the base ISO's files outside ``boot/`` are kept if it has no
+            ``cde/``.
         has_all_folders: whether an image has the folders of extensions and gems even if they are
             empty.
         gem_layout: the layout of gems.

@@ -70,7 +70,8 @@ def _rebased_value(kind: Kind, value: Any, folder: str) -> Any:
     if isinstance(kind, Array) and isinstance(value, list):
         return [_rebased_value(kind.item, item, folder) for item in value]
     if kind.is_host_path and isinstance(value, str) and value:
-        return in_folder(folder, value)
+        is_name = kind.is_mirror_name and "/" not in value and "\\" not in value
+        return value if is_name else in_folder(folder, value)
     return value
 
 
@@ -185,9 +186,10 @@ class _Joiner:
     ) -> None:
         """Join the keys of a table to those ``known``."""
         for group in (table.exclusive, table.one_of):
-            if given_among(table, group, values):
-                self._drop(known, path, group)
-        self._drop(known, path, [name + _DIGEST for name in values])
+            given = given_among(table, group, values)
+            self._drop(known, path, [name for name in group if given and name not in given])
+        replaced = [name for name, value in values.items() if not isinstance(value, list)]
+        self._drop(known, path, [name + _DIGEST for name in replaced])
         arrays = {
             key.list_key.name: key.name for key in table.keys.values() if key.list_key is not None
         }

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+from attrs import evolve
+
 from purekernel.formats.tinycore import (
     EXTENSION_NAME_WORDS,
     LISTED_NAME,
@@ -55,12 +57,15 @@ class Kind:
             at each key.
         is_host_path: whether a value that is no URL is a path on the host. A relative one starts at
             the folder of the file that gives it.
+        is_mirror_name: whether such a path without a slash can be a name on a mirror. It starts at
+            no folder, also in a file that a recipe extends.
         convert: returns the model's value for a valid value of a recipe.
     """
 
     words: str = ""
     definition: str = ""
     is_host_path: bool = False
+    is_mirror_name: bool = False
     convert: Callable[[Any], Any] = _unchanged
 
     json_type = ""
@@ -264,6 +269,8 @@ PLACE = Text(
     definition="place",
     is_host_path=True,
 )
+# A name without a slash is a file of the mirror, unless there is such a file beside the recipe.
+MIRROR_PLACE = evolve(PLACE, is_mirror_name=True)
 PLACES = Array(item=PLACE, definition="places")
 PLACE_OR_FALSE = TextOrFalse(
     text=PLACE,

@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 
-from attrs import evolve, field
+from attrs import Factory, evolve, field
 
 from purekernel.errors import PurekernelError, UsageError
 from purekernel.fetch.urls import redact
+from purekernel.formats.tinycore import EDITIONS, arch_of
 from purekernel.recipe.findings import FindingChoice
 from purekernel.recipe.flavour import EMITS, Flavour, InitrdLayout
 from purekernel.recipe.iso_files import IsoFile
@@ -37,6 +38,7 @@ from purekernel.recipe.kinds import (
     KERNEL_RELEASE,
     LINE_PATTERN,
     LONG_FIELD,
+    MIRROR_PLACE,
     PATH,
     PLACE,
     PLACE_OR_FALSE,
@@ -97,13 +99,23 @@ class CoreChoice(Placed):
             "4.4",
         ),
     )
+    edition: str | None = field(
+        default=None,
+        metadata=key(
+            "Edition",
+            "Name of the mirror's ISO, in place of Core or CorePure64. Its files in cde/ are kept.",
+            Choice(choices=tuple(name for names in EDITIONS.values() for name in names)),
+            "TinyCore",
+        ),
+    )
     arch: str = field(
-        default="x86",
+        default=Factory(lambda core: arch_of(core.edition), takes_self=True),
         metadata=key(
             "Architecture",
-            "Architecture of Core, named as on the mirrors.",
-            Choice(choices=("x86", "x86_64")),
+            "Architecture of Core, named as on the mirrors. If not given, that of the edition.",
+            Choice(choices=tuple(EDITIONS)),
             "x86",
+            default="x86",
         ),
     )
     iso: str | None = field(
@@ -130,7 +142,7 @@ class CoreChoice(Placed):
             "The kernel: a path, a URL, or a name in the mirror's folder distribution_files. With "
             "initrd, the base is these files, and has no boot loader. Without, it replaces the "
             "kernel of the ISO.",
-            PLACE,
+            MIRROR_PLACE,
             "vmlinuz64",
         ),
     )
@@ -146,7 +158,7 @@ class CoreChoice(Placed):
             "The initrds, in the order in which the kernel unpacks them: paths, URLs, or names in "
             "the mirror's folder distribution_files. An unpacked root file system can be given as "
             "a folder. If not given, those of the ISO.",
-            Array(item=PLACE, min_items=1),
+            Array(item=MIRROR_PLACE, min_items=1),
             ["rootfs64.gz", "modules64.gz"],
         ),
     )
@@ -817,7 +829,11 @@ class IsoChoice(Placed):
     keep_files: bool | None = field(
         default=None,
         metadata=key(
-            "Keep files", "Whether to keep the base ISO's files outside boot/.", FLAG, True
+            "Keep files",
+            "Whether to keep the base ISO's files outside boot/. If not given, they are kept, "
+            "except with [razor] from an ISO without cde/.",
+            FLAG,
+            True,
         ),
     )
 
@@ -1143,7 +1159,11 @@ class Recipe(Placed):
     core: CoreChoice = field(
         factory=CoreChoice,
         metadata=table(
-            "core", "Core", "The Tiny Core release that the image starts from.", CoreChoice
+            "core",
+            "Core",
+            "The Tiny Core release that the image starts from.",
+            CoreChoice,
+            exclusive=("edition", "initrd", "iso"),
         ),
     )
     mirrors: Mirrors = field(

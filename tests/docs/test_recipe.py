@@ -38,7 +38,7 @@ def test_reference_has_every_key() -> None:
 
 
 def test_examples_are_valid_recipes() -> None:
-    assert len(examples()) == 3
+    assert len(examples()) == 4
     for text in examples():
         parse_recipe(text.encode(), source="x", folder=Path(), read=lambda _path: b"listed\n")
 

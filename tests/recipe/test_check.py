@@ -138,12 +138,12 @@ CORPUS = {
     ),
     "[core]\n'a\\nb' = 1": (
         "line 2: unknown key 'a\\\\nb' in [core]",
-        ("use one of 'version', 'arch', 'iso', 'iso-sha256', 'kernel', 'kernel-sha256', "
+        ("use one of 'version', 'edition', 'arch', 'iso', 'iso-sha256', 'kernel', 'kernel-sha256', "
         "'initrd', 'initrd-sha256', 'layout', 'kernel-release'"),
     ),
     f"[core]\n{'k' * 200} = 1": (
         f"line 2: unknown key '{'k' * 60}'… in [core]",
-        ("use one of 'version', 'arch', 'iso', 'iso-sha256', 'kernel', 'kernel-sha256', "
+        ("use one of 'version', 'edition', 'arch', 'iso', 'iso-sha256', 'kernel', 'kernel-sha256', "
         "'initrd', 'initrd-sha256', 'layout', 'kernel-release'"),
     ),
     "[accounts.Anna]": (
@@ -232,6 +232,15 @@ CORPUS = {
     "flavour = 5": ("line 1: 'flavour' must be dev, prod or debug, got 5", FLAVOUR),
     "flavour = ['dev']": (
         "line 1: 'flavour' must be dev, prod or debug, got an array", FLAVOUR,
+    ),
+    "[core]\nedition = 'TinyCorPure64'": (
+        ("line 2: 'edition' must be Core, TinyCore, CorePlus, CorePure64 or TinyCorePure64, got "
+        '"TinyCorPure64"; did you mean TinyCorePure64?'),
+        'write, for example, edition = "TinyCore"',
+    ),
+    "[core]\nedition = 'Core'\niso = 'x.iso'": (
+        "line 3: [core] cannot have both 'edition' and 'iso'",
+        "keep one of the two",
     ),
     "[core]\narch = 'x64'": (
         "line 2: 'arch' must be x86 or x86_64, got \"x64\"; did you mean x86_64?",

@@ -158,6 +158,24 @@ def test_repeated_table_in_a_table_is_continued_and_discarded() -> None:
     assert recipe.iso.system == "S"
 
 
+def test_one_form_of_base_replaces_another_and_initrds_are_continued() -> None:
+    digest = "0" * 64
+    files = {
+        "sub/a.toml": '[core]\nkernel = "vmlinuz64"\ninitrd = ["rootfs64.gz", "./own.gz"]\n'
+        f'initrd-sha256 = ["{digest}", "{digest}"]',
+        "sub/b.toml": '[core]\niso = "b.iso"',
+    }
+    core = parse('extends = ["sub/a.toml", "sub/b.toml"]', files).core
+    assert (core.iso, core.initrd, core.kernel) == ("sub/b.iso", (), "vmlinuz64")
+    core = parse('extends = ["sub/b.toml", "sub/a.toml"]', files).core
+    # A name without a slash can be that of a file on a mirror.
+    assert (core.iso, core.initrd) == (None, ("rootfs64.gz", "sub/./own.gz"))
+    text = f'extends = ["sub/a.toml"]\n[core]\ninitrd = ["x/y.gz"]\ninitrd-sha256 = ["{digest}"]'
+    core = parse(text, files).core
+    assert core.initrd == ("rootfs64.gz", "sub/./own.gz", "x/y.gz")
+    assert len(core.initrd_sha256) == 3
+
+
 def test_discarded_keys_are_not_inherited() -> None:
     base = (
         '[mirrors]\ntinycore = ["m"]\n[core]\niso = "x.iso"\n[extensions]\nbuiltin = ["a"]\n'

@@ -27,6 +27,7 @@ INHERITING = {"": {"extends", "discard"}}
 
 # Groups of mutually exclusive keys of a table.
 EXCLUSIVE = {
+    "[core]": [{"edition"}, {"initrd"}, {"iso"}],
     "[[overlay]]": [{"path"}, {"url"}],
     "[[iso.file]]": [{"source"}, {"text"}, {"url"}],
     "[extensions]": [{"copy2fs"}, {"copy2fs-all"}],
@@ -113,7 +114,7 @@ def test_compatible_examples_are_valid_together(
         assert recipe.accounts[0].uid == 1002
         assert recipe.overlays[0].keep_owners
         count += 1
-    assert count == 48
+    assert count == 144
 
 
 @pytest.mark.slow

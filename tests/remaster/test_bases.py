@@ -224,7 +224,7 @@ def test_kernel_without_its_modules_is_refused_with_its_line(tmp_path: Path) -> 
     ("core", "words"),
     [
         ('initrd = ["rootfs64.gz"]', "line 4, initrd under [core]: initrds need a kernel"),
-        (f'{FILES}\niso = "x.iso"', "line 5, initrd under [core]: the base is an ISO or initrds"),
+        (f'{FILES}\niso = "x.iso"', "line 6: [core] cannot have both 'initrd' and 'iso'"),
         ('kernel-sha256 = "' + "0" * 64 + '"', "line 4, kernel-sha256 under [core]"),
         (f'{FILES}\ninitrd-sha256 = ["{"0" * 64}", "{"1" * 64}"]', "must be 1, got 2"),
         (f'{FILES}\ninitrd-sha256 = ["{"0" * 64}"]', "line 6, initrd-sha256 under [core]"),

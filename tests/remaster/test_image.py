@@ -198,24 +198,35 @@ def bundle_with(iso: bytes) -> Bundle:
 
 @pytest.mark.slow
 def test_files_outside_boot_are_dropped_or_kept() -> None:
-    def add_cde(tree: Tree) -> None:
-        tree.add(b"cde", Directory(metadata=Metadata(mode=0o755)))
-        tree.add(b"cde/onboot.lst", File(metadata=FILE, content=b"x.tcz\n"))
+    def add_readme(tree: Tree) -> None:
+        tree.add(b"README", File(metadata=FILE, content=b"read me\n"))
 
-    given = bundle_with(base_iso(add_cde))
+    given = bundle_with(base_iso(add_readme))
     dropped = build_image(given)
-    assert b"cde" not in dropped.iso
+    assert b"README" not in dropped.iso
     assert dropped.notes == (
         (
-            "Core-current.iso: dropped 1 file outside boot/: 'cde/onboot.lst'; "
+            "Core-current.iso: dropped 1 file outside boot/: 'README'; "
             "--keep-iso-files keeps what is there"
         ),
     )
     kept = build_image(given, options=Options(keep_iso_files=True))
-    assert content(kept.iso, b"cde/onboot.lst") == b"x.tcz\n"
+    assert content(kept.iso, b"README") == b"read me\n"
     assert kept.notes == ()
     core = build_image(given, options=Options(writes_iso=False))
     assert core.notes == ()
+
+
+@pytest.mark.slow
+def test_files_outside_boot_are_kept_where_extensions_are_among_them() -> None:
+    def add_cde(tree: Tree) -> None:
+        tree.add(b"README", File(metadata=FILE, content=b"read me\n"))
+        tree.add(b"cde", Directory(metadata=Metadata(mode=0o755)))
+        tree.add(b"cde/onboot.lst", File(metadata=FILE, content=b"x.tcz\n"))
+
+    kept = build_image(bundle_with(base_iso(add_cde)))
+    assert content(kept.iso, b"cde/onboot.lst") == b"x.tcz\n"
+    assert content(kept.iso, b"README") == b"read me\n"
 
 
 def test_boot_options_change_the_boot_menu() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from fixtures.core_iso import make_core_iso
 from fixtures.planting import Planting
 from fixtures.repository import make_repository
 from purekernel import Flavour, Image
-from purekernel.errors import CombinedError, RecipeError, UsageError
+from purekernel.errors import CombinedError, MissingFileError, RecipeError, UsageError
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.tar import build_tar
 from purekernel.input import Input
@@ -88,6 +89,59 @@ def test_files_outside_boot_are_kept_unless_keep_files_is_false(workshop: Worksh
     workshop.write_mirror({ISO: make_core_iso(beside_boot={b"cde/onboot.lst": b"x.tcz\n"})})
     assert b"cde/onboot.lst" in make(workshop).iso
     assert b"cde/onboot.lst" not in make(workshop, "[iso]\nkeep-files = false\n").iso
+
+
+EDITION = """name = "my-tc"
+[core]
+version = "17.x"
+edition = "TinyCorePure64"
+[mirrors]
+tinycore = ["mirror"]
+"""
+
+
+@pytest.mark.slow
+def test_edition_is_found_in_the_release_folder_and_its_cde_is_kept(workshop: Workshop) -> None:
+    iso = make_core_iso(
+        beside_boot={b"cde/onboot.lst": b"x.tcz\n", b"cde/optional/x.tcz": b"an extension"}
+    )
+    path = "17.x/x86_64/release/TinyCorePure64-current.iso"
+    md5 = f"{hashlib.md5(iso).hexdigest()}  TinyCorePure64-current.iso\n"  # as mirrors do
+    workshop.write_mirror({path: iso, f"{path}.md5.txt": md5.encode()})
+    recipe = workshop.top / "purekernel.toml"
+    recipe.write_text(EDITION, encoding="utf-8")
+    image = make_image(request=Request(recipe=recipe), cache_dir=workshop.top / "cache")
+    assert content(image.iso, "cde/onboot.lst") == "x.tcz\n"
+    assert content(image.iso, "cde/optional/x.tcz") == "an extension"
+
+
+def test_edition_that_contradicts_its_architecture_is_reported_with_other_errors(
+    workshop: Workshop,
+) -> None:
+    recipe = workshop.top / "purekernel.toml"
+    wrong = 'arch = "x86"\n[extensions]\nbuiltin = ["nopenope"]\n[mirrors]'
+    recipe.write_text(EDITION.replace("[mirrors]", wrong).replace("17.x", "4.x"), encoding="utf-8")
+    with pytest.raises(CombinedError) as caught:
+        make_image(request=Request(recipe=recipe), cache_dir=workshop.top / "cache")
+    edition, extension = (
+        str(error).replace(str(workshop.top), "") for error in caught.value.errors
+    )
+    assert edition.endswith(
+        "purekernel.toml, line 4, edition under [core]: the edition for x86 must be Core, TinyCore "
+        "or CorePlus, got 'TinyCorePure64'"
+    )
+    assert extension.endswith("line 7, builtin under [extensions]: no mirror has nopenope.tcz")
+
+
+def test_missing_edition_names_the_files_that_the_mirror_was_asked_for(workshop: Workshop) -> None:
+    recipe = workshop.top / "purekernel.toml"
+    recipe.write_text(EDITION.replace("17.x", "17.0"), encoding="utf-8")
+    with pytest.raises(MissingFileError) as caught:
+        make_image(request=Request(recipe=recipe), cache_dir=workshop.top / "cache")
+    message = str(caught.value).replace("\\", "/")
+    assert "TinyCorePure64-17.0.iso not found: tried " in message
+    assert "17.x/x86_64/release/TinyCorePure64-17.0.iso" in message
+    assert "17.x/x86_64/archive/17.0/TinyCorePure64-17.0.iso" in message
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from purekernel.repos.tinycore.graph import (
     resolve_extensions,
 )
 from purekernel.repos.tinycore.mirror import ExtensionMirror
-from purekernel.repos.tinycore.release import CoreRelease
+from purekernel.repos.tinycore.release import CoreRelease, check_edition
 
 __all__ = [
     "COMPANIONS",
@@ -42,6 +42,7 @@ __all__ = [
     "Files",
     "Listed",
     "MissingExtension",
+    "check_edition",
     "did_you_mean",
     "refuse_missing",
     "resolve_extensions",

@@ -12,10 +12,8 @@ from attrs import field
 
 from purekernel.errors import RecipeError
 from purekernel.fetch.urls import join_url
+from purekernel.formats.tinycore import EDITIONS, arch_of
 from purekernel.records import frozen
-
-# Name of the ISO without a desktop, by architecture.
-ISO_NAMES = {"x86": "Core", "x86_64": "CorePure64"}
 
 _VERSION = re.compile(r"([0-9]{1,3})\.(x|[0-9]{1,3}(?:\.[0-9]{1,3})?)")
 
@@ -29,11 +27,30 @@ def _is_version(_release: object, _attribute: object, version: str) -> None:
 
 
 def _is_arch(_release: object, _attribute: object, arch: str) -> None:
-    if arch not in ISO_NAMES:
+    if arch not in EDITIONS:
         raise RecipeError(
-            f"the architecture of Core must be {' or '.join(ISO_NAMES)}, got {arch!r}",
-            hint=f"give one of {', '.join(ISO_NAMES)}",
+            f"the architecture of Core must be {' or '.join(EDITIONS)}, got {arch!r}",
+            hint=f"give one of {', '.join(EDITIONS)}",
         )
+
+
+def check_edition(edition: str | None, arch: str) -> None:
+    """Refuse an edition that does not exist for an architecture; ``None`` is the default.
+
+    Raises:
+        RecipeError: there is no such edition.
+    """
+    if edition is not None and edition not in EDITIONS.get(arch, ()):
+        *others, last = EDITIONS.get(arch, ("",))
+        names = f"{', '.join(others)} or {last}" if others else last
+        raise RecipeError(
+            f"the edition for {arch} must be {names}, got {edition!r}",
+            hint=f"change the edition, or give the architecture {arch_of(edition)}",
+        )
+
+
+def _is_edition(release: CoreRelease, _attribute: object, edition: str | None) -> None:
+    check_edition(edition, release.arch)
 
 
 @frozen(kw_only=True)
@@ -43,13 +60,15 @@ class CoreRelease:
     Attributes:
         version: ``4.x`` for the newest release of a series, or a release such as ``4.4``.
         arch: ``x86`` or ``x86_64``.
+        edition: the name of the ISO, such as ``TinyCore``; ``None`` for the one without a desktop.
 
     Raises:
-        RecipeError: the version or the architecture is not valid.
+        RecipeError: the version, the architecture or the edition is not valid.
     """
 
     version: str = field(default="4.x", validator=_is_version)
     arch: str = field(default="x86", validator=_is_arch)
+    edition: str | None = field(default=None, validator=_is_edition)
 
     @property
     def series(self) -> str:
@@ -65,7 +84,7 @@ class CoreRelease:
 
         A release moves from ``release/`` to ``archive/VERSION/`` when a newer one appears.
         """
-        name = ISO_NAMES[self.arch]
+        name = self.edition or EDITIONS[self.arch][0]
         if self.version == self.series:
             paths = [f"release/{name}-current.iso"]
         else:

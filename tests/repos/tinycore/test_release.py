@@ -57,3 +57,26 @@ def test_unknown_architecture_is_an_error() -> None:
         CoreRelease(arch="arm")
     assert str(caught.value) == "the architecture of Core must be x86 or x86_64, got 'arm'"
     assert caught.value.hint == "give one of x86, x86_64"
+
+
+@pytest.mark.parametrize(
+    ("arch", "edition"),
+    [("x86", "TinyCore"), ("x86", "CorePlus"), ("x86_64", "TinyCorePure64"), ("x86", "Core")],
+)
+def test_edition_is_the_name_of_the_iso(arch: str, edition: str) -> None:
+    release = CoreRelease(version="17.x", arch=arch, edition=edition)
+    assert release.iso_places() == (f"17.x/{arch}/release/{edition}-current.iso",)
+    release = CoreRelease(version="17.0", arch=arch, edition=edition)
+    assert release.iso_places() == (
+        f"17.x/{arch}/release/{edition}-17.0.iso",
+        f"17.x/{arch}/archive/17.0/{edition}-17.0.iso",
+    )
+
+
+def test_edition_of_another_architecture_is_an_error() -> None:
+    with pytest.raises(RecipeError) as caught:
+        CoreRelease(arch="x86", edition="CorePure64")
+    assert str(caught.value) == (
+        "the edition for x86 must be Core, TinyCore or CorePlus, got 'CorePure64'"
+    )
+    assert caught.value.hint == "change the edition, or give the architecture x86_64"
