@@ -25,6 +25,7 @@ from purekernel.formats.iso.pieces import (
     DeviceRecord,
     DiscContent,
     DiscPlace,
+    Links,
     Names,
     date_of,
     entries_with,
@@ -34,6 +35,9 @@ from purekernel.tree import Buffer, Device, Directory, File, Metadata, Node, Sym
 
 # The version that mkisofs and xorriso write. It lacks the RR record of 1.09.
 ROCK_RIDGE = "1.10"
+
+# The version with serial numbers of files.
+ROCK_RIDGE_NUMBERED = "1.12"
 
 # Long file names need level 2 or 3. No file has several extents.
 INTERCHANGE_LEVEL = 3
@@ -49,15 +53,19 @@ class Mastering(pycdlib.PyCdlib):
 
     __slots__ = ("_relocated",)
 
-    def begin(self, root: Directory, *, relocated: Names | None) -> DiscPlace:
+    def begin(
+        self, root: Directory, *, relocated: Names | None, numbered: bool = False
+    ) -> DiscPlace:
         """Start an empty image and return its root.
 
         Args:
             root: the root folder, for its metadata.
             relocated: the names of the folder for relocated folders; ``None`` if no folder needs
                 relocation.
+            numbered: whether names have serial numbers, by which those of one file are known.
         """
-        self.new(interchange_level=INTERCHANGE_LEVEL, joliet=3, rock_ridge=ROCK_RIDGE)
+        version = ROCK_RIDGE_NUMBERED if numbered else ROCK_RIDGE
+        self.new(interchange_level=INTERCHANGE_LEVEL, joliet=3, rock_ridge=version)
         if self.joliet_vd is None:
             raise AssertionError  # new() above was called with joliet=3
         place = DiscPlace(
@@ -96,7 +104,7 @@ class Mastering(pycdlib.PyCdlib):
         )
 
     def add_name(
-        self, place: DiscPlace, names: Names, node: File, data: inode.Inode | None, links: int
+        self, place: DiscPlace, names: Names, node: File, data: inode.Inode | None, links: Links
     ) -> None:
         """Add a name of a file.
 
@@ -105,11 +113,11 @@ class Mastering(pycdlib.PyCdlib):
             names: the name.
             node: the file.
             data: the content, from :meth:`add_content`; ``None`` for an empty file.
-            links: the number of names of the file.
+            links: the names of the file.
         """
         size_bytes = len(memoryview(node.content).cast("B"))
         record = self._new_leaf(dr.DirectoryRecord(), place, names, node, size_bytes)
-        entries_with(record, "px_record").px_record.posix_file_links = links
+        links.describe(record)
         joliet = self._new_joliet_leaf(place, names, node, size_bytes)
         if data is not None:
             record.inode = joliet.inode = data
@@ -124,15 +132,16 @@ class Mastering(pycdlib.PyCdlib):
         self._finish_add(size_bytes, 0)
         return data
 
-    def add_special(self, place: DiscPlace, names: Names, node: Node) -> None:
+    def add_special(self, place: DiscPlace, names: Names, node: Node, links: Links) -> None:
         """Add a symbolic link, device, fifo or socket. Joliet cannot represent these."""
         if isinstance(node, Symlink):
             record = dr.DirectoryRecord()
             record.new_symlink(
-                self.pvd, names.iso, place.record, node.target, 1, ROCK_RIDGE, names.raw, False,
-                node.metadata.mtime,
+                self.pvd, names.iso, place.record, node.target, 1, self.rock_ridge, names.raw,
+                False, node.metadata.mtime,
             )  # fmt: skip
             own(record, node)
+            links.describe(record)
             self._attach(record)
         elif isinstance(node, Device):
             record = self._new_leaf(DeviceRecord(), place, names, node, 0, attach=False)
@@ -140,9 +149,10 @@ class Mastering(pycdlib.PyCdlib):
             numbers.new(*split_device(node.major, node.minor))
             # pycdlib writes this list record by record, for any type of record.
             record.rock_ridge.dr_entries.pd_records.append(numbers)  # type: ignore[union-attr,arg-type]
+            links.describe(record)
             self._attach(record)
         else:
-            self._new_leaf(dr.DirectoryRecord(), place, names, node, 0)
+            links.describe(self._new_leaf(dr.DirectoryRecord(), place, names, node, 0))
 
     def add_boot_catalog(
         self, place: DiscPlace, names: Names, node: File, data: inode.Inode, load_sectors: int
@@ -197,19 +207,19 @@ class Mastering(pycdlib.PyCdlib):
         mode, mtime = stat.S_IFDIR | node.metadata.mode, node.metadata.mtime
         record = dr.DirectoryRecord()
         record.new_dir(
-            self.pvd, names.iso, parent, 1, ROCK_RIDGE, names.raw, SECTOR_BYTES, False, relocated,
-            False, mode, mtime,
+            self.pvd, names.iso, parent, 1, self.rock_ridge, names.raw, SECTOR_BYTES, False,
+            relocated, False, mode, mtime,
         )  # fmt: skip
         own(record, node)
         self._attach(record)
         dot = dr.DirectoryRecord()
-        dot.new_dot(self.pvd, record, 1, ROCK_RIDGE, SECTOR_BYTES, False, mode, mtime)
+        dot.new_dot(self.pvd, record, 1, self.rock_ridge, SECTOR_BYTES, False, mode, mtime)
         own(dot, node)
         self._attach(dot)
         above = entries_with((shown_in or parent).children[0], "px_record").px_record
         dot_dot = dr.DirectoryRecord()
         dot_dot.new_dotdot(
-            self.pvd, record, 1, ROCK_RIDGE, SECTOR_BYTES, relocated, False,
+            self.pvd, record, 1, self.rock_ridge, SECTOR_BYTES, relocated, False,
             above.posix_file_mode, mtime,
         )  # fmt: skip
         owner = entries_with(dot_dot, "px_record").px_record
@@ -235,8 +245,8 @@ class Mastering(pycdlib.PyCdlib):
         record = self._add_rock_ridge_folder(self._relocated, shared, node, shown_in=parent)
         link = dr.DirectoryRecord()
         link.new_dir(
-            self.pvd, names.iso, parent, 1, ROCK_RIDGE, names.raw, SECTOR_BYTES, True, False, False,
-            stat.S_IFDIR | node.metadata.mode, node.metadata.mtime,
+            self.pvd, names.iso, parent, 1, self.rock_ridge, names.raw, SECTOR_BYTES, True, False,
+            False, stat.S_IFDIR | node.metadata.mode, node.metadata.mtime,
         )  # fmt: skip
         own(link, node)
         link.rock_ridge.cl_to_moved_dr = record  # type: ignore[union-attr]  # all have Rock Ridge
@@ -276,8 +286,8 @@ class Mastering(pycdlib.PyCdlib):
     ) -> dr.DirectoryRecord:
         mode = file_type(node) | node.metadata.mode
         record.new_file(
-            self.pvd, size_bytes, names.iso, place.record, 1, ROCK_RIDGE, names.raw, False, mode,
-            node.metadata.mtime,
+            self.pvd, size_bytes, names.iso, place.record, 1, self.rock_ridge, names.raw, False,
+            mode, node.metadata.mtime,
         )  # fmt: skip
         own(record, node)
         if attach:

@@ -40,6 +40,24 @@ class Names:
     raw: bytes
 
 
+@frozen(kw_only=True)
+class Links:
+    """The names of a file, of which an image has one record each.
+
+    Attributes:
+        count: the number of names.
+        serial: a number that all names of the file share, and no others; 0 for none.
+    """
+
+    count: int = 1
+    serial: int = 0
+
+    def describe(self, record: dr.DirectoryRecord) -> None:
+        """Say in a record that its file has these names."""
+        owner = entries_with(record, "px_record").px_record
+        owner.posix_file_links, owner.posix_serial_number = self.count, self.serial
+
+
 class DiscContent:
     """A readable file for pycdlib that returns views; ``BytesIO`` would copy."""
 

@@ -6,8 +6,9 @@ name, owner, mode, time, link and device, and Joliet for Windows. The bytes depe
 arguments, not on the clock, the time zone or the host.
 
 Differences from mkisofs: Joliet omits links, devices and fifos, for which mkisofs makes empty
-files. Hard links of empty files become separate files, because they have no content to share. Times
-before 1900 or after 2155 become the nearest time that the format can store.
+files. If an empty file, a device, fifo, socket or symbolic link has several names, files get serial
+numbers (Rock Ridge 1.12), because there is no content that the names could share. Times before 1900
+or after 2155 become the nearest time that the format can store.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from purekernel.formats.iso.layout import (
 )
 from purekernel.formats.iso.mastering import MAX_LEVELS, Mastering
 from purekernel.formats.iso.names import iso_names, joliet_names
-from purekernel.formats.iso.pieces import DiscPlace, Names
+from purekernel.formats.iso.pieces import DiscPlace, Links, Names
 from purekernel.records import frozen
 from purekernel.tree import (
     ROOT,
@@ -269,24 +270,28 @@ def _fill(image: Mastering, tree: Tree, plan: list[_IsoEntry], boot: ElTorito | 
     root = plan[0].node
     if not isinstance(root, Directory):
         raise AssertionError  # noqa: TRY004  # the root of a tree is always a folder
-    places: dict[bytes, DiscPlace] = {ROOT: image.begin(root, relocated=_relocated(plan))}
+    names_of = tree.hard_links()
+    numbered = any(not _has_content(tree[paths[0]]) for paths in names_of.values())
+    start = image.begin(root, relocated=_relocated(plan), numbered=numbered)
+    places: dict[bytes, DiscPlace] = {ROOT: start}
     contents: dict[int, inode.Inode] = {}
-    links = tree.hard_links()
     catalog: _IsoEntry | None = None
     for entry in plan[1:]:
         place, node = places[parent(entry.path)], entry.node
         if isinstance(node, Directory):
             places[entry.path] = image.add_folder(place, entry.names, node)
-        elif boot is not None and entry.path == boot.catalog:
+            continue
+        if boot is not None and entry.path == boot.catalog:
             catalog = entry
-        elif isinstance(node, File):
-            number = tree.inode(entry.path)
+            continue
+        number = tree.inode(entry.path)
+        links = Links(count=len(names_of.get(number, [b""])), serial=number + 1 if numbered else 0)
+        if isinstance(node, File):
             if number not in contents and len(node.content):
                 contents[number] = image.add_content(node.content)
-            count = len(links.get(number, [b""]))
-            image.add_name(place, entry.names, node, contents.get(number), count)
+            image.add_name(place, entry.names, node, contents.get(number), links)
         else:
-            image.add_special(place, entry.names, node)
+            image.add_special(place, entry.names, node, links)
     image.add_padding(PADDING_SECTORS)
     if boot is not None and catalog is not None and isinstance(catalog.node, File):
         loaded = tree[boot.boot_image]
@@ -295,6 +300,10 @@ def _fill(image: Mastering, tree: Tree, plan: list[_IsoEntry], boot: ElTorito | 
         image.add_boot_catalog(place, catalog.names, catalog.node, data, boot.load_sectors)
         if boot.boot_info_table and isinstance(loaded, File):
             image.patch_boot_info(data, loaded.content)
+
+
+def _has_content(node: Node) -> bool:
+    return isinstance(node, File) and len(node.content) > 0
 
 
 def _relocated(plan: list[_IsoEntry]) -> Names | None:

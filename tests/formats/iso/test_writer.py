@@ -14,7 +14,18 @@ from hypothesis import given, settings
 from purekernel.errors import UnrepresentableError, UsageError
 from purekernel.formats.iso import ElTorito, VolumeFields, build_iso, parse_iso, write_iso
 from purekernel.input import Input
-from purekernel.tree import Device, DeviceKind, Directory, File, Metadata, Node, Tree
+from purekernel.tree import (
+    Device,
+    DeviceKind,
+    Directory,
+    Fifo,
+    File,
+    Metadata,
+    Node,
+    Socket,
+    Symlink,
+    Tree,
+)
 from tests.formats.iso.disks import BOOT, DEEP, FIELDS, TIME, boot_tree, every_kind, file, plant
 from tests.oracles import require, run
 from tests.strategies import trees
@@ -41,18 +52,6 @@ def without_info(tree: Tree) -> Tree:
     return tree
 
 
-def split_empty_links(tree: Tree) -> Tree:
-    """Return ``tree`` without the hard links that Rock Ridge cannot represent."""
-    split = tree.copy()
-    for paths in tree.hard_links().values():
-        node = tree[paths[0]]
-        if not isinstance(node, File) or not len(node.content):
-            for path in paths:
-                split.remove(path)
-                split.add(path, node)
-    return split
-
-
 def is_writable(node: Node) -> bool:
     return not isinstance(node, Device) or node.major > 0 or node.minor < 256
 
@@ -70,7 +69,7 @@ def test_tree_round_trips(tree: Tree) -> None:
     for path, node in list(tree.walk()):
         if not is_writable(node):
             tree.remove(path)
-    assert read(build(tree)) == split_empty_links(tree)
+    assert read(build(tree)) == tree
 
 
 @pytest.mark.slow
@@ -100,6 +99,46 @@ def test_hard_links_are_stored_once() -> None:
     alone = len(build(tree))
     tree.link(b"b", b"a")
     assert len(build(tree)) == alone
+
+
+def linked_without_content() -> Tree:
+    """Return a tree with two names of an empty file, and of each node that has no content."""
+    plain = Metadata(mode=0o644, mtime=TIME)
+    nodes = {
+        "empty": File(metadata=plain, content=b""),
+        "device": Device(metadata=plain, kind=DeviceKind.CHARACTER, major=4, minor=64),
+        "fifo": Fifo(metadata=plain),
+        "socket": Socket(metadata=plain),
+        "link": Symlink(metadata=evolve(plain, mode=0o777), target=b"empty"),
+        "full": File(metadata=plain, content=b"x"),
+    }
+    tree = Tree()
+    for name, node in nodes.items():
+        plant(tree, name.encode(), node)
+        tree.add_parents(b"more/x")
+        tree.link(b"more/" + name.encode() + b"n" * 200, name.encode())
+    plant(tree, b"another", nodes["empty"])
+    return tree
+
+
+def test_hard_links_without_content_are_kept() -> None:
+    tree = linked_without_content()
+    assert read(build(tree)) == tree
+    assert len(tree.hard_links()) == 6
+
+
+@pytest.mark.oracle
+def test_isoinfo_counts_hard_links_without_content(tmp_path: Path) -> None:
+    path = tmp_path / "x.iso"
+    path.write_bytes(build(linked_without_content()))
+    lines = run(require("isoinfo"), "-R", "-l", "-i", path).decode().splitlines()
+    counts = {
+        line.partition("]")[2].split()[0].rstrip("n"): line.split()[1]
+        for line in lines
+        if "]" in line and not line.startswith("d")
+    }
+    wanted = {"another": "1", **dict.fromkeys(["device", "empty", "fifo", "full", "socket"], "2")}
+    assert counts == {**wanted, "link": "2"}
 
 
 def test_contents_are_written_without_copies() -> None:
