@@ -20,7 +20,9 @@ from purekernel.errors import (
 )
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, last_component
+from purekernel.formats.address import MAX_COLONS, SEPARATOR, find_part
 from purekernel.formats.detect import FileKind
+from purekernel.host.addresses import split_address
 from purekernel.host.overlay_reader import load_layer
 from purekernel.host.read import exists, is_folder
 from purekernel.input import Input
@@ -53,11 +55,13 @@ class PlannedBase:
 
     Attributes:
         files: the files to fetch, by role: ``base`` for an ISO, ``kernel``, ``initrd 1`` and so on.
+        inner: for a file inside an archive, its address there, by role.
         folders: the folders among the initrds, by role.
         notes: notes for the user, one line each.
     """
 
     files: Mapping[str, PlannedFile] = field(factory=dict)
+    inner: Mapping[str, str] = field(factory=dict)
     folders: Mapping[str, Path] = field(factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -110,7 +114,14 @@ def plan_base(context: PlanContext) -> PlannedBase:
             continue
         plan(role, lambda: _plan_part(context, role, place, sha256, None))  # noqa: B023  # run at once
     raise_all(errors)
-    return PlannedBase(files=files, folders=folders, notes=tuple(notes))
+    wanted_places = {BASE: core.iso, KERNEL: core.kernel}
+    wanted_places |= {f"{INITRD} {number}": place for number, place in enumerate(core.initrd, 1)}
+    inner = {
+        role: part
+        for role in files
+        if (part := _split(context, wanted_places.get(role))[1]) is not None
+    }
+    return PlannedBase(files=files, inner=inner, folders=folders, notes=tuple(notes))
 
 
 def read_base(
@@ -134,7 +145,12 @@ def read_base(
 
     def file(role: str) -> Input:
         download = planned.files[role].download
-        return Input(load(download), name=download.name, limits=context.limits)
+        whole = Input(load(download), name=download.name, limits=context.limits)
+        if role not in planned.inner:
+            return whole
+        part = find_part(whole, planned.inner[role])
+        own_name = part.name.rpartition("/")[2].rpartition(":")[2]
+        return part.unpacked(part.data, name=own_name)
 
     if BASE in planned.files:
         with inside(core.place("iso")):
@@ -199,8 +215,9 @@ def _plan_iso(context: PlanContext) -> tuple[PlannedFile, str]:
     """Return the base ISO, and a note for the user; ``""`` for none."""
     core = context.recipe.core
     urls: tuple[str, ...]
+    file, inner = _split(context, core.iso)
     if core.iso is not None:
-        requested, urls = core.iso, (context.place(core.iso),)
+        requested, urls = core.iso, (context.place(file),)
     else:
         urls = context.release.iso_urls(context.mirrors)
         # A path without the mirror: a change of the mirror must not void the pin.
@@ -210,7 +227,7 @@ def _plan_iso(context: PlanContext) -> tuple[PlannedFile, str]:
     download = Download(
         name=last_component(urls[0]),
         urls=urls,
-        kind=FileKind.ISO,
+        kind=FileKind.ISO if inner is None else None,
         sha256=core.iso_sha256,
         place=mirror if core.iso is None else core.place("iso"),
         sha256_place=core.place("iso_sha256"),
@@ -230,17 +247,18 @@ def _plan_part(
     """
     core = context.recipe.core
     attribute = KERNEL if role == KERNEL else INITRD
+    file, inner = _split(context, wanted)
     is_name = not is_url(wanted) and "/" not in wanted and "\\" not in wanted
-    on_mirror = is_name and not exists(context.recipe.folder / wanted)
+    on_mirror = is_name and not exists(context.recipe.folder / file)
     requested = wanted
-    urls: tuple[str, ...] = (context.place(wanted),)
+    urls: tuple[str, ...] = (context.place(file),)
     if on_mirror:
         urls = context.release.part_urls(context.mirrors, wanted)
         requested = context.release.part_place(wanted)
     download = Download(
         name=last_component(urls[0]),
         urls=urls,
-        kind=kind,
+        kind=kind if inner is None else None,
         sha256=sha256,
         place=core.place(attribute),
         sha256_place=core.place(f"{attribute}_sha256"),
@@ -249,6 +267,16 @@ def _plan_part(
     if not on_mirror and not is_url(wanted):
         return planned, ""
     return _checked(context, planned, required=False)
+
+
+def _split(context: PlanContext, wanted: str | None) -> tuple[str, str | None]:
+    """Return the file of a place, and the address inside it; ``None`` for the file itself."""
+    if wanted is None or is_url(wanted) or wanted.count(SEPARATOR) > MAX_COLONS:
+        return wanted or "", None
+    for file, inner in split_address(wanted):
+        if exists(context.recipe.folder / file):
+            return file, inner
+    return wanted, None  # the download says that the file is missing
 
 
 def _checked(

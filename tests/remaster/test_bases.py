@@ -14,6 +14,7 @@ from purekernel import Context, Emit, Image, Outputs, build, load_recipe
 from purekernel.errors import BootMenuError, BundleError, CombinedError, PurekernelError
 from purekernel.formats.booted import read_booted
 from purekernel.formats.cpio import build_cpio, parse_cpio, parse_initrds
+from purekernel.formats.tar import build_tar
 from purekernel.input import Input
 from purekernel.tree import Metadata, Tree, put_file
 from tests.hybrids import content_of
@@ -120,6 +121,19 @@ def test_folder_can_be_an_initrd(tmp_path: Path) -> None:
     assert image.root.read("etc/motd") == b"hello\n"
     assert image.root[b"etc/motd"].metadata.uid == 0
     assert [path for path, _content in image.initrds] == [b"boot/rootfs64.gz", b"boot/site.gz"]
+
+
+def test_kernel_and_initrd_can_be_files_in_an_archive(tmp_path: Path) -> None:
+    (tmp_path / "base.iso").write_bytes(make_core_iso())
+    image = make(tmp_path, 'kernel = "base.iso:boot/vmlinuz"\ninitrd = ["base.iso:boot/core.gz"]')
+    assert (image.kernel_path, image.core_path) == (b"boot/vmlinuz", b"boot/core.gz")
+    outer = Tree()
+    put_file(outer, b"deep/base.iso", make_core_iso(), metadata=Metadata(mode=0o644))
+    (tmp_path / "outer.tar").write_bytes(build_tar(outer))
+    inner = make(tmp_path, 'iso = "outer.tar:deep/base.iso"')
+    assert inner.root == image.root
+    (refusal,) = refusals(tmp_path, 'iso = "outer.tar:deep/bas.iso"')
+    assert "line 4, iso under [core]: outer.tar" in refusal
 
 
 def test_names_stand_for_files_of_the_mirror(tmp_path: Path) -> None:
