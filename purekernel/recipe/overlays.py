@@ -99,7 +99,7 @@ class Overlays:
         """Return an overlay in which no entry lacks a time; a manifest may give none."""
         on_host = choice.layer is None and choice.url is None
         if layer is not None and (
-            not on_host or all(node.metadata.mtime for _path, node in layer.tree.walk())
+            not on_host or all(node.metadata.mtime for node in layer.tree.nodes())
         ):
             return layer
         # What was read before is counted already, and is dropped.

@@ -18,9 +18,10 @@ from purekernel.tree import (
     Directory,
     File,
     Layer,
-    Metadata,
     Node,
     Tree,
+    plain_metadata,
+    with_metadata,
 )
 from purekernel.tree.path import is_below, parent
 
@@ -50,12 +51,17 @@ def own_as_root(layer: Layer) -> Layer:
     tree = layer.tree.copy()
     homes = {HOME: (TC_USER, STAFF_GROUP), **_homes(layer.tree)}
     for path, node in layer.tree.walk():
-        owned = _owned(path, node, homes)
-        fields = layer.stated.get(path, frozenset())
-        kept = {name: getattr(node.metadata, name) for name in fields}
-        metadata = evolve(owned, **kept)
-        if metadata != node.metadata:
-            tree.replace(path, evolve(node, metadata=metadata))
+        metadata = node.metadata
+        uid, gid, mode = _owned(path, node, homes)
+        if fields := layer.stated.get(path):
+            uid = metadata.uid if "uid" in fields else uid
+            gid = metadata.gid if "gid" in fields else gid
+            mode = metadata.mode if "mode" in fields else mode
+        if (uid, gid, mode) != (metadata.uid, metadata.gid, metadata.mode):
+            owned = plain_metadata(mode, uid, gid, metadata.mtime)
+            if metadata.xattrs:
+                owned = evolve(owned, xattrs=metadata.xattrs)
+            tree.replace(path, with_metadata(node, owned))
     return evolve(layer, tree=tree)
 
 
@@ -66,25 +72,24 @@ def protect_shadow(tree: Tree) -> Tree:
         node = tree.get(path)
         if isinstance(node, File) and node.metadata.mode & 0o137:
             metadata = evolve(node.metadata, mode=node.metadata.mode & 0o640)
-            changed.replace(path, evolve(node, metadata=metadata))
+            changed.replace(path, with_metadata(node, metadata))
     return changed
 
 
-def _owned(path: bytes, node: Node, homes: Mapping[bytes, tuple[int, int]]) -> Metadata:
-    metadata = node.metadata
+def _owned(path: bytes, node: Node, homes: Mapping[bytes, tuple[int, int]]) -> tuple[int, int, int]:
+    """Return the owner, group and mode of a node of an overlay."""
+    mode = node.metadata.mode
     if is_below(path, HOMES):
         home = b"/".join(path.split(b"/", 2)[:2])
         if home in homes:
-            uid, gid = homes[home]
-            return evolve(metadata, uid=uid, gid=gid)
+            return (*homes[home], mode)
     if path == START_SCRIPTS and isinstance(node, Directory):
-        return evolve(metadata, uid=ROOT_ID, gid=STAFF_GROUP, mode=0o775)
+        return ROOT_ID, STAFF_GROUP, 0o775
     if parent(path) == START_SCRIPTS and isinstance(node, File):
-        mode = metadata.mode | _EXECUTABLE
-        return evolve(metadata, uid=TC_USER, gid=STAFF_GROUP, mode=mode)
+        return TC_USER, STAFF_GROUP, mode | _EXECUTABLE
     if path == SETUP_LIST and isinstance(node, File):
-        return evolve(metadata, uid=TC_USER, gid=STAFF_GROUP)
-    return evolve(metadata, uid=ROOT_ID, gid=ROOT_ID)
+        return TC_USER, STAFF_GROUP, mode
+    return ROOT_ID, ROOT_ID, mode
 
 
 def _homes(tree: Tree) -> dict[bytes, tuple[int, int]]:

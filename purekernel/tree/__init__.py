@@ -27,6 +27,10 @@ from purekernel.tree.node import (
     Xattrs,
     describe,
     file_type,
+    loaded,
+    plain_metadata,
+    slice_content,
+    with_metadata,
 )
 from purekernel.tree.path import ROOT, display, parse_path, with_example
 from purekernel.tree.resolve import Found, look_up, resolve
@@ -60,12 +64,16 @@ __all__ = [
     "display",
     "file_type",
     "files_with_attributes",
+    "loaded",
     "look_up",
     "merge",
     "newest_time",
     "parse_path",
+    "plain_metadata",
     "put_file",
     "resolve",
+    "slice_content",
     "subtree",
     "with_example",
+    "with_metadata",
 ]

@@ -6,7 +6,7 @@ from attrs import evolve
 
 from purekernel.errors import ConflictError
 from purekernel.input import Buffer
-from purekernel.tree.node import Directory, File, Metadata, describe
+from purekernel.tree.node import Directory, File, Metadata, describe, with_metadata
 from purekernel.tree.path import ROOT, ancestors, display, join, name, parse_path, with_example
 from purekernel.tree.resolve import resolve
 from purekernel.tree.tree import Tree
@@ -41,16 +41,14 @@ def put_file(tree: Tree, path: bytes, content: Buffer, *, metadata: Metadata) ->
 
 def clamp_times(tree: Tree, newest: int) -> Tree:
     """Return ``tree`` with later times lowered to ``newest`` (seconds since 1970, UTC)."""
-    clamped = tree.copy()
-    for path, node in tree.walk():
-        if node.metadata.mtime > newest:
-            clamped.replace(path, evolve(node, metadata=evolve(node.metadata, mtime=newest)))
-    return clamped
+    return tree.map_metadata(
+        lambda metadata: metadata if metadata.mtime <= newest else evolve(metadata, mtime=newest)
+    )
 
 
 def newest_time(tree: Tree) -> int:
     """Return the newest time in ``tree``, in seconds since 1970, UTC."""
-    return max(node.metadata.mtime for _path, node in tree.walk())
+    return max(node.metadata.mtime for node in tree.nodes())
 
 
 def date_implied(tree: Tree, mtime: int) -> Tree:
@@ -58,22 +56,18 @@ def date_implied(tree: Tree, mtime: int) -> Tree:
     dated = tree.copy()
     for path in tree.implied():
         node = tree[path]
-        dated.replace(path, evolve(node, metadata=evolve(node.metadata, mtime=mtime)))
+        dated.replace(path, with_metadata(node, evolve(node.metadata, mtime=mtime)))
     return dated
 
 
 def date_all(tree: Tree, mtime: int) -> Tree:
     """Return ``tree`` with ``mtime`` (seconds since 1970, UTC) set on every node."""
-    dated = tree.copy()
-    for path, node in tree.walk():
-        dated.replace(path, evolve(node, metadata=evolve(node.metadata, mtime=mtime)))
-    return dated
+    return tree.map_metadata(lambda metadata: evolve(metadata, mtime=mtime))
 
 
 def content_bytes(tree: Tree) -> int:
     """Return the total size of the files in ``tree`` in bytes; count hard links once."""
-    files = {tree.inode(path): node for path, node in tree.walk() if isinstance(node, File)}
-    return sum(node.size_bytes for node in files.values())
+    return sum(node.size_bytes for node in tree.nodes() if isinstance(node, File))
 
 
 def files_with_attributes(tree: Tree) -> str:
@@ -81,11 +75,11 @@ def files_with_attributes(tree: Tree) -> str:
 
     Capabilities come before others, because programs do not work without them.
     """
+    if not any(node.metadata.xattrs for node in tree.nodes()):
+        return ""
     found = [
         (path, dict(node.metadata.xattrs)) for path, node in tree.walk() if node.metadata.xattrs
     ]
-    if not found:
-        return ""
     capable = ((path, xattrs) for path, xattrs in found if _CAPABILITIES in xattrs)
     path, xattrs = next(capable, found[0])
     attribute = _CAPABILITIES if _CAPABILITIES in xattrs else next(iter(xattrs))

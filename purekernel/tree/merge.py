@@ -23,7 +23,7 @@ from attrs import asdict, evolve, field
 from purekernel.errors import ConflictError, TreeError
 from purekernel.records import frozen
 from purekernel.tree.node import Directory, Node, Symlink
-from purekernel.tree.path import ROOT, display, join, name, parent
+from purekernel.tree.path import ROOT, display, join
 from purekernel.tree.resolve import resolve
 from purekernel.tree.tree import Tree
 
@@ -75,14 +75,18 @@ def merge(
     # The merged path of each overlay folder. It differs from the overlay path if the base has
     # a symbolic link on the way.
     merged_folders: dict[bytes, bytes] = {ROOT: ROOT}
-    # The merged path and inode of the first name of each overlay inode. The inode is compared
-    # later, because another overlay path may resolve to the same merged path and replace it.
+    # The merged path and inode of the first name of each hard link of the overlay. The inode is
+    # compared later, because another overlay path may resolve to the same merged path and replace
+    # it.
+    links = overlay.hard_links()
     firsts: dict[int, tuple[bytes, int]] = {}
     for path, node in overlay.walk():
         if path == ROOT:
             _set_fields(merged, ROOT, node, stated.get(ROOT, frozenset()))
             continue
-        target = join(merged_folders[parent(path)], name(path))
+        folder, _slash, entry = path.rpartition(b"/")
+        merged_folder = merged_folders[folder]
+        target = path if merged_folder == folder else join(merged_folder, entry)
         if isinstance(node, Directory):
             merged_folders[path] = _resolve_folder(merged, path, target)
             _merge_folder(
@@ -96,12 +100,14 @@ def merge(
             continue
         if isinstance(node, Symlink) and _is_empty_folder(merged, target):
             merged.remove(target)
-        first, inode = firsts.get(overlay.inode(path), (b"", -1))
+        number = overlay.inode(path)
+        first, inode = firsts.get(number, (b"", -1))
         if first in merged and merged.inode(first) == inode:
             merged.link(target, first)
         else:
             merged.add(target, node)
-            firsts[overlay.inode(path)] = (target, merged.inode(target))
+            if number in links:
+                firsts[number] = (target, merged.inode(target))
     return merged
 
 

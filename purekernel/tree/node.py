@@ -6,9 +6,10 @@ import stat
 import weakref
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 from typing import ClassVar
 
-from attrs import field
+from attrs import evolve, field
 
 from purekernel.input import Buffer
 from purekernel.records import frozen
@@ -37,6 +38,16 @@ class Metadata:
     gid: int = 0
     mtime: int = 0
     xattrs: Xattrs = ()
+
+
+@lru_cache(maxsize=1 << 12)
+def plain_metadata(mode: int, uid: int, gid: int, mtime: int) -> Metadata:
+    """Return metadata without extended attributes.
+
+    Many nodes have the same. They share one object, which saves memory, and the time to change
+    each (:meth:`~purekernel.tree.tree.Tree.map_metadata`).
+    """
+    return Metadata(mode=mode, uid=uid, gid=gid, mtime=mtime)
 
 
 @frozen(eq=False)
@@ -86,6 +97,30 @@ class LazyContent:
     __hash__ = None  # type: ignore[assignment]  # a hash would load the content
 
 
+class _LazySlice(LazyContent):
+    """A part of a content, which keeps nothing of its own, so that the whole is kept."""
+
+    def load(self) -> Buffer:
+        return self._load()
+
+
+def slice_content(content: Buffer | LazyContent, start: int, end: int) -> Buffer | LazyContent:
+    """Return the bytes from ``start`` to ``end`` of a content, without a copy.
+
+    The slices of a content that is loaded on access load the whole again, unless they are used one
+    after the other.
+    """
+    if not isinstance(content, LazyContent):
+        return memoryview(content)[start:end]
+    size_bytes = min(end, content.size_bytes) - start
+    return _LazySlice(size_bytes, load=lambda: memoryview(content.load())[start:end])
+
+
+def loaded(content: Buffer | LazyContent) -> Buffer:
+    """Return a content that may have to be loaded."""
+    return content.load() if isinstance(content, LazyContent) else content
+
+
 @frozen(kw_only=True)
 class File:
     """A regular file; ``content`` is an argument, too: bytes, or a :class:`LazyContent`."""
@@ -100,8 +135,12 @@ class File:
         Raises:
             PurekernelError: content that is loaded on access is damaged or unreadable.
         """
-        held = self._content
-        return held.load() if isinstance(held, LazyContent) else held
+        return loaded(self._content)
+
+    @property
+    def source(self) -> Buffer | LazyContent:
+        """The content, not loaded if it is a :class:`LazyContent`."""
+        return self._content
 
     def part(self, start: int, size_bytes: int) -> Buffer:
         """Return ``size_bytes`` bytes of the content from ``start``, or fewer at its end.
@@ -172,6 +211,13 @@ class Socket:
 
 
 Node = File | Directory | Symlink | Device | Fifo | Socket
+
+
+def with_metadata(node: Node, metadata: Metadata) -> Node:
+    """Return ``node`` with other metadata; for files, much faster than ``evolve``."""
+    if isinstance(node, File):
+        return File(metadata=metadata, content=node.source)
+    return evolve(node, metadata=metadata)
 
 
 def file_type(node: Node) -> int:

@@ -36,16 +36,13 @@ def parse_path(raw: bytes) -> bytes:
         raise PathError(f"the name {display(raw)} contains a NUL", hint="create the archive again")
     if raw.startswith(b"/"):
         raise PathError(f"the name {display(raw)} must be relative, got an absolute path")
-    parts = [part for part in raw.split(b"/") if part not in (b"", b".")]
+    parts = raw.split(b"/")
+    if b"" in parts or b"." in parts:
+        parts = [part for part in parts if part not in (b"", b".")]
     if b".." in parts:
         raise PathError(f"the name {display(raw)} contains '..'")
-    for part in parts:
-        if len(part) > NAME_MAX_BYTES:
-            raise PathError(
-                f"the name {display(part[:40])}… is too long: "
-                f"must be at most {NAME_MAX_BYTES} bytes, got {len(part)}",
-                hint="create the archive again with shorter names",
-            )
+    if len(raw) > NAME_MAX_BYTES:  # no part of a shorter name is too long
+        _check_lengths(parts)
     path = b"/".join(parts)
     # PATH_MAX includes the terminating NUL.
     if len(path) >= PATH_MAX_BYTES:
@@ -55,6 +52,16 @@ def parse_path(raw: bytes) -> bytes:
             hint="create the archive again with shorter names",
         )
     return path
+
+
+def _check_lengths(parts: list[bytes]) -> None:
+    for part in parts:
+        if len(part) > NAME_MAX_BYTES:
+            raise PathError(
+                f"the name {display(part[:40])}… is too long: "
+                f"must be at most {NAME_MAX_BYTES} bytes, got {len(part)}",
+                hint="create the archive again with shorter names",
+            )
 
 
 def parent(path: bytes) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from purekernel.errors import ConflictError, MissingPathError
-from purekernel.tree.node import Directory, File, Metadata, Node, describe
-from purekernel.tree.path import ROOT, ancestors, display, join, name, parent
+from purekernel.tree.node import Directory, File, Metadata, Node, describe, with_metadata
+from purekernel.tree.path import ROOT, ancestors, display, name, parent
 from purekernel.tree.resolve import resolve
 
 DEFAULT_DIRECTORY = Directory(metadata=Metadata(mode=0o755))
@@ -26,7 +26,8 @@ class Tree:
     def __init__(self, root: Directory = DEFAULT_DIRECTORY) -> None:
         self._nodes: dict[int, Node] = {0: root}
         self._inodes: dict[bytes, int] = {ROOT: 0}
-        self._link_counts: dict[int, int] = {0: 1}
+        # The numbers of names of hard links only: most inodes have one.
+        self._link_counts: dict[int, int] = {}
         self._implied: set[bytes] = set()
         self._entries: dict[bytes, set[bytes]] = {ROOT: set()}
         self._next_inode = 1
@@ -97,19 +98,28 @@ class Tree:
 
     def walk(self, start: bytes = ROOT) -> Iterator[tuple[bytes, Node]]:
         """Yield ``start`` and everything below it: parents first, siblings sorted as bytes."""
-        yield start, self[start]
-        pending = [join(start, entry) for entry in reversed(self._sorted_entries(start))]
+        self[start]  # raises MissingPathError
+        pending = [start]
         while pending:
             path = pending.pop()
             yield path, self._nodes[self._inodes[path]]
-            pending.extend(join(path, entry) for entry in reversed(self._sorted_entries(path)))
+            if names := self._entries.get(path):
+                above = path + b"/" if path else b""
+                pending += [above + entry for entry in sorted(names, reverse=True)]
+
+    def nodes(self) -> Iterable[Node]:
+        """Return the nodes, each once even if it has several names, in any order."""
+        return self._nodes.values()
 
     def hard_links(self) -> dict[int, list[bytes]]:
         """Return the paths of each inode that has more than one, in the order of :meth:`walk`."""
         names: dict[int, list[bytes]] = {}
+        if not self._link_counts:
+            return names
         for path, _node in self.walk():
-            names.setdefault(self._inodes[path], []).append(path)
-        return {inode: paths for inode, paths in names.items() if len(paths) > 1}
+            if (inode := self._inodes[path]) in self._link_counts:
+                names.setdefault(inode, []).append(path)
+        return names
 
     def is_implied(self, path: bytes) -> bool:
         """Return whether ``path`` is an implied folder: one added only as a parent."""
@@ -147,22 +157,21 @@ class Tree:
             ConflictError: the parent is not a folder, or only one of the old and the new
                 node is a folder.
         """
-        self._implied.discard(path)
         old = self.get(path)
-        if old is not None and isinstance(old, Directory):
+        if isinstance(old, Directory):
             if not isinstance(node, Directory):
                 raise ConflictError(
                     f"{display(path)} is a folder, and {describe(node)} cannot replace it"
                 )
             self._nodes[self._inodes[path]] = node
+            self._implied.discard(path)
             return
         if old is not None and isinstance(node, Directory):
             raise ConflictError(f"{display(path)} must be a folder, got {describe(old)}")
-        self._require_folder(path)
         inode = self._next_inode
+        self._add_name(path, inode)
         self._next_inode += 1
         self._nodes[inode] = node
-        self._add_link(path, inode)
         if isinstance(node, Directory):
             self._entries[path] = set()
 
@@ -209,8 +218,11 @@ class Tree:
             raise ConflictError(f"{display(existing)} is a folder and cannot be hard-linked")
         if isinstance(self.get(path), Directory):
             raise ConflictError(f"{display(path)} is a folder, and a hard link cannot replace it")
-        self._require_folder(path)
-        self._add_link(path, inode)
+        replaced = self._inodes.get(path)
+        if replaced == inode:
+            return
+        self._add_name(path, inode)
+        self._link_counts[inode] = self._link_counts.get(inode, 1) + 1
 
     def replace(self, path: bytes, node: Node) -> None:
         """Replace the node of ``path`` and of all its hard links.
@@ -235,7 +247,7 @@ class Tree:
             raise ConflictError("the root of an image cannot be removed")
         removed_paths = [below for below, _node in self.walk(path)]
         for removed in removed_paths:
-            self._remove_link(self._inodes.pop(removed))
+            self._remove_name(self._inodes.pop(removed))
             self._entries.pop(removed, None)
             self._implied.discard(removed)
         self._entries[parent(path)].discard(name(path))
@@ -251,37 +263,50 @@ class Tree:
         other._next_inode = self._next_inode
         return other
 
+    def map_metadata(self, change: Callable[[Metadata], Metadata]) -> Tree:
+        """Return a copy in which all nodes have changed metadata.
+
+        Args:
+            change: called once for each object that nodes share.
+        """
+        other = self.copy()
+        # By identity: hashing and comparing takes longer. This tree keeps the objects alive.
+        changed: dict[int, Metadata] = {}
+        for inode, node in self._nodes.items():
+            old = node.metadata
+            new = changed.get(id(old))
+            if new is None:
+                new = changed[id(old)] = change(old)
+            if new is not old:
+                other._nodes[inode] = with_metadata(node, new)  # noqa: SLF001  # of this class
+        return other
+
     # Internals
 
-    def _sorted_entries(self, path: bytes) -> list[bytes]:
-        names = self._entries.get(path)
-        return sorted(names) if names else []
-
-    def _require_folder(self, path: bytes) -> None:
-        folder = parent(path)
-        if folder in self._entries:
-            return
-        node = self.get(folder)
-        if node is None:
-            raise MissingPathError(f"the image has no folder {display(folder)}")
-        raise ConflictError(
-            f"{display(folder)} must be a folder to hold {display(path)}, got {describe(node)}"
-        )
-
-    def _add_link(self, path: bytes, inode: int) -> None:
+    def _add_name(self, path: bytes, inode: int) -> None:
+        """Enter ``path`` in its folder; drop the node that it named before."""
+        folder, _slash, entry = path.rpartition(b"/")
+        entries = self._entries.get(folder)
+        if entries is None:
+            node = self.get(folder)
+            if node is None:
+                raise MissingPathError(f"the image has no folder {display(folder)}")
+            raise ConflictError(
+                f"{display(folder)} must be a folder to hold {display(path)}, got {describe(node)}"
+            )
         replaced = self._inodes.get(path)
         self._inodes[path] = inode
-        self._entries[parent(path)].add(name(path))
-        self._link_counts[inode] = self._link_counts.get(inode, 0) + 1
+        entries.add(entry)
         if replaced is not None:
-            self._remove_link(replaced)
+            self._remove_name(replaced)
 
-    def _remove_link(self, inode: int) -> None:
-        """Decrement the link count of ``inode``; delete its node with the last link."""
-        self._link_counts[inode] -= 1
-        if not self._link_counts[inode]:
-            del self._link_counts[inode]
+    def _remove_name(self, inode: int) -> None:
+        """Count one name of ``inode`` less; delete its node with the last name."""
+        count = self._link_counts.pop(inode, 1)
+        if count == 1:
             del self._nodes[inode]
+        elif count > 2:
+            self._link_counts[inode] = count - 1
 
 
 Pass = Callable[[Tree], Tree]

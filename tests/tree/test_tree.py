@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from purekernel.errors import ConflictError, LinkLoopError, MissingPathError
 from purekernel.tree import Directory, File, Metadata, Symlink, Tree
@@ -172,3 +173,47 @@ def test_read_follows_links_and_takes_text_or_bytes() -> None:
     tree.add(b"loop", Symlink(metadata=Metadata(mode=0o777), target=b"loop"))
     with pytest.raises(LinkLoopError):
         tree.read("loop")
+
+
+def test_removed_hard_link_leaves_the_others_linked() -> None:
+    tree = small()
+    tree.link(b"two", b"etc/a")
+    tree.link(b"three", b"two")
+    tree.remove(b"etc/a")
+    assert list(tree.hard_links().values()) == [[b"three", b"two"]]
+    tree.remove(b"three")
+    assert tree.hard_links() == {}
+    tree.link(b"four", b"two")
+    assert list(tree.hard_links().values()) == [[b"four", b"two"]]
+
+
+def test_nodes_are_those_of_the_walk_with_hard_links_once() -> None:
+    tree = small()
+    tree.link(b"linked", b"etc/a")
+    assert sorted(map(repr, tree.nodes())) == sorted(
+        repr(node) for path, node in tree.walk() if path != b"linked"
+    )
+
+
+def test_metadata_is_changed_once_for_all_nodes_that_share_it() -> None:
+    tree = small()
+    tree.link(b"linked", b"etc/a")
+    seen = []
+
+    def later(metadata: Metadata) -> Metadata:
+        seen.append(metadata)
+        return metadata if metadata == OTHER.metadata else evolve(metadata, mtime=5)
+
+    changed = tree.map_metadata(later)
+    assert seen.count(FILE.metadata) == 1
+    assert tree == with_link(small())
+    assert changed[b"etc/b"] == File(metadata=Metadata(mode=0o644, mtime=5), content=b"one")
+    assert changed[b"etc/b"].metadata is changed[b"etc-x"].metadata
+    assert changed[b"etc/a"] is OTHER
+    assert changed[b"etc"] == Directory(metadata=Metadata(mode=0o755, mtime=5))
+    assert list(changed.hard_links().values()) == [[b"etc/a", b"linked"]]
+
+
+def with_link(tree: Tree) -> Tree:
+    tree.link(b"linked", b"etc/a")
+    return tree
