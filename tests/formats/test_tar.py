@@ -24,7 +24,7 @@ from purekernel.errors import (
     UnrepresentableError,
 )
 from purekernel.formats.detect import FileKind, detect
-from purekernel.formats.tar import build_tar, parse_tar
+from purekernel.formats.tar import build_tar, headers, parse_tar
 from purekernel.input import Input, Limits
 from purekernel.tree import (
     Device,
@@ -1177,3 +1177,39 @@ def test_fraction_of_a_time_is_dropped() -> None:
     tree, notes = noted(pax(mtime="5.75") + member("a", b"x") + END)
     assert tree[b"a"].metadata.mtime == 5
     assert notes == []
+
+
+@given(st.binary(min_size=512, max_size=512))
+def test_checksums_of_headers_are_those_of_the_standard_library(block: bytes) -> None:
+    assert headers._checksums(block) == tarfile.calc_chksums(block)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("block", [bytes(512), b"\xff" * 512, b"\x7f" * 512, b"\x80" * 512])
+def test_checksums_of_extreme_headers_are_those_of_the_standard_library(block: bytes) -> None:
+    assert headers._checksums(block) == tarfile.calc_chksums(block)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("field", "number"),
+    [
+        (b"0000644\0", 0o644),
+        (b"    644 ", 0o644),
+        (b"644\0xyz\0", 0o644),
+        (b"\0" * 8, 0),
+        (b"        ", 0),
+        (b"\x80\0\0\1\0\0\0\0", 1 << 32),
+        (b"\xff" * 8, -1),
+        (b"\xff\xff\xff\xff\xff\xff\xfe\x00", -512),
+    ],
+)
+def test_numbers_of_headers_are_those_of_the_standard_library(field: bytes, number: int) -> None:
+    assert headers._parse_number(field) == number == tarfile.nti(field)  # type: ignore[attr-defined]
+
+
+def test_header_with_an_invalid_number_is_refused() -> None:
+    block = bytearray(member("x", mode=0o644))
+    block[100:108] = b"0000648\0"
+    block[148:156] = b"%06o\0 " % headers._checksums(bytes(block))[0]
+    with pytest.raises(FormatError) as caught:
+        parse(bytes(block) + bytes(1024))
+    assert str(caught.value) == "a.tar, byte 0: expected a valid tar header, got invalid header"

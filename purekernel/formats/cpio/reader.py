@@ -37,13 +37,13 @@ from purekernel.tree import (
     Directory,
     Fifo,
     File,
-    Metadata,
     Node,
     Socket,
     Symlink,
     Tree,
     display,
     merge,
+    plain_metadata,
     resolve,
 )
 from purekernel.tree.path import join, name, parent
@@ -476,9 +476,7 @@ class _CpioArchive:
 
     def _node(self, record: Record) -> Node:
         header = record.header
-        metadata = Metadata(
-            mode=stat.S_IMODE(header.mode), uid=header.uid, gid=header.gid, mtime=header.mtime
-        )
+        metadata = plain_metadata(stat.S_IMODE(header.mode), header.uid, header.gid, header.mtime)
         kind = stat.S_IFMT(header.mode)
         if kind == stat.S_IFREG:
             return File(metadata=metadata, content=record.content)

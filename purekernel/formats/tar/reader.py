@@ -28,6 +28,7 @@ from purekernel.tree import (
     Symlink,
     Tree,
     display,
+    plain_metadata,
     with_example,
 )
 from purekernel.tree.node import PERMISSIONS
@@ -180,12 +181,11 @@ def _metadata(member: TarMember, file: Input) -> Metadata:
         raise file.fail(
             member.offset, f"a mode of at least 0 for {display(member.name)}", f"{member.mode}"
         )
-    return Metadata(
-        # In some archives the mode includes the file type.
-        mode=member.mode & PERMISSIONS,
-        uid=_number(member.uid, "an owner", member, file),
-        gid=_number(member.gid, "a group", member, file),
-        mtime=_time(member, file),
+    return plain_metadata(
+        member.mode & PERMISSIONS,  # in some archives the mode includes the file type
+        _number(member.uid, "an owner", member, file),
+        _number(member.gid, "a group", member, file),
+        _time(member, file),
     )
 
 
