@@ -19,7 +19,7 @@ from purekernel.formats.gzip import (
 )
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.progress import Progress, Silent
-from purekernel.tree import Buffer
+from purekernel.tree import Buffer, LazyContent, loaded
 
 # The cache entry for a file that does not get smaller. No gzip file starts with these bytes.
 _NO_SMALLER = b"no smaller"
@@ -46,7 +46,7 @@ def recompress_gzip(data: Buffer, recipe: EffortEncoders) -> bytes | None:
 
 
 def recompress_all(
-    files: Sequence[Buffer],
+    files: Sequence[Buffer | LazyContent],
     recipe: EffortEncoders,
     *,
     executor: Executor,
@@ -64,23 +64,24 @@ def recompress_all(
     """
     # The largest first, so that no long task runs alone at the end.
     order = sorted(range(len(files)), key=lambda index: -len(files[index]))
-    tasks = (
-        EncodeTask(
-            call=recompress_gzip,
-            arguments=(bytes(files[index]), recipe),
-            size_bytes=len(files[index]),
-            key=partial(_key, files[index], recipe),
-            check=partial(_is_result, files[index]),
-            finish=_pack_result,
-        )
-        for index in order
-    )
+    tasks = (_task(bytes(loaded(files[index])), recipe) for index in order)
     with (progress or Silent()).task("files", total=len(files)) as counter:
         made = make_all(tasks, executor=executor, cache=cache, counter=counter)
         results = dict(zip(order, made, strict=True))
     return [
         None if results[index] == _NO_SMALLER else results[index] for index in range(len(files))
     ]
+
+
+def _task(content: bytes, recipe: EffortEncoders) -> EncodeTask:
+    return EncodeTask(
+        call=recompress_gzip,
+        arguments=(content, recipe),
+        size_bytes=len(content),
+        key=partial(_key, content, recipe),
+        check=partial(_is_result, content),
+        finish=_pack_result,
+    )
 
 
 def declared_bytes(data: Buffer) -> int:
@@ -129,8 +130,8 @@ def _is_result(old: Buffer, kept: bytes) -> bool:
     return member is not None and member.content == old_member.content
 
 
-def _key(content: Buffer, recipe: EffortEncoders) -> str:
+def _key(content: bytes, recipe: EffortEncoders) -> str:
     names = "\n".join(
         f"{rung.most_bytes} {encoder.name}" for rung in recipe.nested for encoder in rung.encoders
     )
-    return hashlib.sha256(b"nested\n" + names.encode() + b"\0" + bytes(content)).hexdigest()
+    return hashlib.sha256(b"nested\n" + names.encode() + b"\0" + content).hexdigest()

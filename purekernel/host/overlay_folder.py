@@ -1,6 +1,7 @@
 """Read a folder of the host into a layer.
 
-Its manifest describes nodes that the host cannot store.
+Its manifest describes nodes that the host cannot store. The contents of a large folder are read
+when they are needed, so that memory holds the image and not the folder too.
 """
 
 from __future__ import annotations
@@ -8,13 +9,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 from purekernel.errors import InputError, TreeError
 from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.mtree import FindInTree, apply_manifest
 from purekernel.host.below import image_name, image_target
-from purekernel.host.read import load_file, unreadable
+from purekernel.host.read import load_file, load_of_size, load_unchanged, unreadable
 from purekernel.host.windows_names import ON_WINDOWS
 from purekernel.input import DEFAULT_LIMITS, Buffer, Input, Limits
 from purekernel.tree import (
@@ -22,18 +25,27 @@ from purekernel.tree import (
     Directory,
     File,
     Layer,
+    LazyContent,
     Metadata,
     Node,
     Symlink,
     Tree,
     display,
+    loaded,
     parse_path,
+    plain_metadata,
     with_example,
 )
 from purekernel.tree.path import join
 
 MANIFEST_NAME = b".mtree"
 SHEBANG = b"#!"
+
+# How much content of a folder is kept in memory, as it was at one time. Larger folders are rare.
+KEPT_BYTES = 64 << 20
+# Smaller files are always kept: to open them again takes longer than to copy them, and 200,000 of
+# them, the most that an overlay may have, are 800 MB.
+LEAST_LAZY_BYTES = 4096
 
 # A junction of Windows refers to another folder; os.lstat reports it as a folder.
 REPARSE_TAG_JUNCTION = 0xA0000003
@@ -52,7 +64,8 @@ def load_folder(
     All owners are root. Modes are those of the host; on Windows, which has none, folders and
     programs get 0755 and other files 0644. All times are ``mtime``: the times on the host are
     those of the checkout and would make builds differ. Symbolic links are kept and not
-    followed. Hard links on the host become separate files.
+    followed. Hard links on the host become separate files. When :data:`KEPT_BYTES` are read, the
+    contents of further files are read on access, and must not have changed by then.
 
     A file ``.mtree`` at the top of the folder is its manifest: it is not part of the layer and
     describes what the host cannot store (see :mod:`purekernel.formats.mtree`).
@@ -122,7 +135,7 @@ def host_node(path: Path, *, mtime: int, limits: Limits = DEFAULT_LIMITS) -> Nod
     raise InputError(f"{path} must be a file, folder or link, got {kind}", hint=SPECIAL_HINT)
 
 
-def has_capabilities(path: Path) -> bool:
+def has_capabilities(path: Path | str) -> bool:
     """Return whether the file at ``path`` has file capabilities, as far as the host tells.
 
     Source: capabilities(7).
@@ -158,8 +171,8 @@ def windows_mode(content: Buffer, *, folder: bool) -> int:
 
 def _metadata(status: os.stat_result, content: Buffer, mtime: int, *, folder: bool) -> Metadata:
     if ON_WINDOWS:
-        return Metadata(mode=windows_mode(content, folder=folder), mtime=mtime)
-    return Metadata(mode=posix_mode(status.st_mode), mtime=mtime)
+        return plain_metadata(windows_mode(content, folder=folder), 0, 0, mtime)
+    return plain_metadata(posix_mode(status.st_mode), 0, 0, mtime)
 
 
 class _FolderReader:
@@ -175,6 +188,7 @@ class _FolderReader:
         # The name and the limits of the folder; it has no data of its own.
         self._input = Input(b"", name=str(top), limits=limits)
         self._content_bytes = 0
+        self._kept_bytes = 0
         self._capable: list[bytes] = []
 
     def read(self) -> Tree:
@@ -189,7 +203,7 @@ class _FolderReader:
         if not isinstance(top, Directory):
             raise InputError(f"{self._top} is not a folder", hint="give a folder")
         tree = Tree(top)
-        pending = [(ROOT, self._top)]
+        pending = [(ROOT, str(self._top))]
         while pending:
             folder, host_path = pending.pop()
             for name, entry in self._list(host_path):
@@ -197,7 +211,7 @@ class _FolderReader:
                     continue
                 node = self._add(tree, folder, name, entry)
                 if isinstance(node, Directory):
-                    pending.append((join(folder, name), entry))
+                    pending.append((join(folder, name), entry.path))
         if self._capable:
             which = with_example(
                 len(self._capable),
@@ -208,26 +222,45 @@ class _FolderReader:
             self._input.note(f"ignored the file capabilities of {which}")
         return tree
 
-    def _list(self, folder: Path) -> list[tuple[bytes, Path]]:
-        """Return the names and host paths in a folder, sorted by the bytes of the names."""
+    def _list(self, folder: str) -> list[tuple[bytes, os.DirEntry[str]]]:
+        """Return the names in a folder with their entries, sorted by the bytes of the names."""
         try:
-            return sorted((image_name(entry.name), entry) for entry in folder.iterdir())
+            with os.scandir(folder) as listing:
+                entries = [(image_name(entry.name), entry) for entry in listing]
         except OSError as error:
-            raise unreadable(folder, error) from None
+            raise unreadable(Path(folder), error) from None
+        return sorted(entries, key=itemgetter(0))
 
-    def _add(self, tree: Tree, folder: bytes, name: bytes, entry: Path) -> Node:
+    def _add(self, tree: Tree, folder: bytes, name: bytes, entry: os.DirEntry[str]) -> Node:
         try:
             path = parse_path(join(folder, name))
             self._input.check_depth(path)
             self._input.check_members(len(tree) + 1)
-            node = host_node(entry, mtime=self._mtime, limits=self._limits)
+            node = self._node(entry)
             if isinstance(node, File):
                 self._content_bytes = self._input.count_unpacked(
-                    len(node.content), already_bytes=self._content_bytes
+                    node.size_bytes, already_bytes=self._content_bytes
                 )
-                if has_capabilities(entry):
+                if has_capabilities(entry.path):
                     self._capable.append(path)
             tree.add(path, node)
         except TreeError as error:
             raise error.within(self._input.name) from None
         return node
+
+    def _node(self, entry: os.DirEntry[str]) -> Node:
+        try:
+            status = os.lstat(entry.path)
+        except OSError as error:
+            raise unreadable(Path(entry.path), error) from None
+        if not stat.S_ISREG(status.st_mode):
+            return host_node(Path(entry.path), mtime=self._mtime, limits=self._limits)
+        content: Buffer | LazyContent
+        if status.st_size >= LEAST_LAZY_BYTES and self._kept_bytes >= KEPT_BYTES:
+            load = partial(load_unchanged, Path(entry.path), status, self._limits)
+            content = LazyContent(status.st_size, load=load)
+        else:
+            content = load_of_size(entry.path, status.st_size, limits=self._limits)
+            self._kept_bytes += len(content)
+        head = loaded(content) if ON_WINDOWS else b""
+        return File(metadata=_metadata(status, head, self._mtime, folder=False), content=content)

@@ -22,6 +22,11 @@ _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 # ERROR_CANT_RESOLVE_FILENAME, a loop of links.
 _MISSING_ON_WINDOWS = (21, 123, 1921)
 
+# As much as one call reads of a file.
+_ONE_READ_BYTES = 1 << 20
+# Do not wait for a writer of a fifo, and do not convert line ends on Windows.
+_FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
 # What opening a folder raises; on Windows it is EACCES.
 _OF_FOLDERS = (IsADirectoryError, PermissionError)
 
@@ -41,6 +46,55 @@ def load_file(path: Path, *, limits: Limits = DEFAULT_LIMITS, streams: bool = Fa
     """
     with open_file(path, streams=streams) as stream:
         return read_to_end(stream, source=str(path), limits=limits)
+
+
+def load_of_size(path: str, size_bytes: int, *, limits: Limits) -> bytes:
+    """Return the content of a regular file that was just listed, in the fewest calls.
+
+    Args:
+        path: the path of the file.
+        size_bytes: its size; if it has another one, it is read as by :func:`load_file`.
+        limits: limits on its size.
+
+    Raises:
+        InputError, LimitError: as for :func:`load_file`.
+    """
+    if size_bytes <= _ONE_READ_BYTES:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | _FLAGS)
+            try:
+                content = os.read(descriptor, size_bytes + 1)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise unreadable(Path(path), error) from None
+        if len(content) == size_bytes <= limits.unpacked_bytes:
+            return content
+    return load_file(Path(path), limits=limits)
+
+
+def load_unchanged(path: Path, status: os.stat_result, limits: Limits) -> bytes:
+    """Return the content of a file that was listed before.
+
+    Args:
+        path: the path of the file.
+        status: its status at that time.
+        limits: limits on its size.
+
+    Raises:
+        InputError: the file has changed since, or as for :func:`load_file`.
+        LimitError: as for :func:`load_file`.
+    """
+    with open_file(path) as stream:
+        now = os.fstat(stream.fileno())
+        content = read_to_end(stream, source=str(path), limits=limits)
+    if len(content) != status.st_size or now.st_mtime_ns != status.st_mtime_ns:
+        raise InputError(
+            f"{path} has changed since the start of the command",
+            hint="run it again when no other program writes to the file",
+            file=path,
+        )
+    return content
 
 
 @contextmanager

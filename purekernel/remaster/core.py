@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from enum import IntEnum
 from functools import partial
 from io import SEEK_END, BytesIO
+from operator import itemgetter
 
 from attrs import evolve
 
@@ -25,7 +26,18 @@ from purekernel.interruption import result_of
 from purekernel.progress import Progress, Silent
 from purekernel.records import frozen
 from purekernel.rootfs.modules import is_packed_module
-from purekernel.tree import Buffer, Directory, File, Node, Symlink, Tree, content_bytes
+from purekernel.tree import (
+    Buffer,
+    Directory,
+    File,
+    LazyContent,
+    Node,
+    Symlink,
+    Tree,
+    content_bytes,
+    loaded,
+    slice_content,
+)
 from purekernel.tree.path import parent
 
 # Segments of this size lose little by being compressed independently, and are short enough that
@@ -75,23 +87,39 @@ def arrange(tree: Tree) -> list[Part]:
         UnrepresentableError: cpio cannot represent an entry of the tree.
     """
     *members, _trailer = iter_members(tree)
-    by_kind: dict[ContentKind, list[CpioMember]] = {kind: [] for kind in ContentKind}
+    by_kind: dict[ContentKind, list[tuple[_SortKey, CpioMember]]]
+    by_kind = {kind: [] for kind in ContentKind}
     for member in members:
-        is_file = isinstance(tree[member.path], File)
-        by_kind[_kind_of(member.content) if is_file else ContentKind.EMPTY].append(member)
-    by_kind[ContentKind.EMPTY].sort(key=lambda member: _empty_sort_key(member, tree[member.path]))
-    by_kind[ContentKind.TEXT].sort(key=lambda member: _interpreter(member.content))
-    by_kind[ContentKind.PROGRAM].sort(key=lambda member: (parent(member.path), len(member.content)))
-    return [Part(kind=kind, members=tuple(of_kind)) for kind, of_kind in by_kind.items() if of_kind]
+        kind, key = _place(member, tree[member.path])
+        by_kind[kind].append((key, member))
+    for of_kind in by_kind.values():
+        of_kind.sort(key=itemgetter(0))
+    return [
+        Part(kind=kind, members=tuple(member for _key, member in of_kind))
+        for kind, of_kind in by_kind.items()
+        if of_kind
+    ]
 
 
-def _empty_sort_key(member: CpioMember, node: Node) -> tuple[int, bytes, int]:
-    """Sort folders first, in the order of the walk, then links by target."""
-    if isinstance(node, Directory):
-        return 0, b"", 0
+_SortKey = tuple[int, bytes, int]
+
+
+def _place(member: CpioMember, node: Node) -> tuple[ContentKind, _SortKey]:
+    """Return the kind of a member, and what the members of that kind are sorted by.
+
+    Folders precede links, which are sorted by target.
+    """
     if isinstance(node, Symlink):
-        return 1, node.target, len(member.path)
-    return 2, b"", 0
+        return ContentKind.EMPTY, (1, node.target, len(member.path))
+    if not isinstance(node, File) or not len(member.content):
+        return ContentKind.EMPTY, (0 if isinstance(node, Directory) else 2, b"", 0)
+    content = loaded(member.content)
+    kind = _kind_of(content)
+    if kind is ContentKind.TEXT:
+        return kind, (0, _interpreter(content), 0)
+    if kind is ContentKind.PROGRAM:
+        return kind, (0, parent(member.path), len(content))
+    return kind, (0, b"", 0)
 
 
 def _interpreter(content: Buffer) -> bytes:
@@ -101,8 +129,7 @@ def _interpreter(content: Buffer) -> bytes:
 
 
 def _kind_of(content: Buffer) -> ContentKind:
-    if not content:
-        return ContentKind.EMPTY
+    """Return the kind of a file that is not empty."""
     kind = detect(content)
     if kind is FileKind.ELF:
         return ContentKind.PROGRAM
@@ -214,8 +241,8 @@ class _CoreArchive:
         """Yield the archive in segments, without keeping them."""
         *pieces, (last, last_encoders) = self._pieces
         for buffers, encoders in pieces:
-            yield self._segment(b"".join(buffers), encoders)
-        data = b"".join(last)
+            yield self._segment(b"".join(map(loaded, buffers)), encoders)
+        data = b"".join(map(loaded, last))
         trailer = build_trailer(self.size_bytes + len(data))
         yield self._segment(data + trailer, last_encoders)
 
@@ -266,7 +293,7 @@ def recompress_nested(
             left_bytes -= size_bytes
             candidates[path] = node
     smaller = recompress_all(
-        [node.content for node in candidates.values()],
+        [node.source for node in candidates.values()],
         recipe,
         executor=executor,
         cache=cache,
@@ -281,8 +308,8 @@ def recompress_nested(
 
 def cut(
     parts: Sequence[Part], recipe: EffortEncoders
-) -> Iterator[tuple[list[Buffer], tuple[Encoder, ...]]]:
-    """Yield the pieces of an archive, without its trailer, as buffers to join, with encoders."""
+) -> Iterator[tuple[list[Buffer | LazyContent], tuple[Encoder, ...]]]:
+    """Yield the pieces of an archive, without its trailer, as contents to join, with encoders."""
     plain = (recipe.plain,)
     text_bytes = SLOW_TEXT_SEGMENT_BYTES if recipe.text else SEGMENT_BYTES
     # Each group is cut by itself, so that a change in one moves no cut in the next.
@@ -305,14 +332,16 @@ def build_archive(tree: Tree) -> bytes:
     return join_members([member for part in arrange(tree) for member in part.members])
 
 
-def cut_stably(members: Iterable[CpioMember], size_bytes: int) -> Iterator[list[Buffer]]:
-    """Yield members in pieces of about ``size_bytes``, as buffers to join.
+def cut_stably(
+    members: Iterable[CpioMember], size_bytes: int
+) -> Iterator[list[Buffer | LazyContent]]:
+    """Yield members in pieces of about ``size_bytes``, as contents to load and join.
 
     Pieces end after members chosen by the hash of their names. An added or longer member moves
     only the cuts next to it, so all other pieces stay the same. A member longer than two pieces is
     cut by itself.
     """
-    pieces: list[Buffer] = []
+    pieces: list[Buffer | LazyContent] = []
     held = 0
     for member in members:
         if member.size_bytes > 2 * size_bytes:
@@ -332,13 +361,13 @@ def cut_stably(members: Iterable[CpioMember], size_bytes: int) -> Iterator[list[
         yield pieces
 
 
-def _cut_member(member: CpioMember, size_bytes: int) -> Iterator[list[Buffer]]:
-    view = memoryview(member.content)
-    yield [member.head, view[:size_bytes]]
-    for start in range(size_bytes, len(view) - size_bytes, size_bytes):
-        yield [view[start : start + size_bytes]]
-    last = (len(view) - 1) // size_bytes * size_bytes
-    yield [view[last:], bytes(member.padding_bytes)]
+def _cut_member(member: CpioMember, size_bytes: int) -> Iterator[list[Buffer | LazyContent]]:
+    content, whole_bytes = member.content, len(member.content)
+    yield [member.head, slice_content(content, 0, size_bytes)]
+    for start in range(size_bytes, whole_bytes - size_bytes, size_bytes):
+        yield [slice_content(content, start, start + size_bytes)]
+    last = (whole_bytes - 1) // size_bytes * size_bytes
+    yield [slice_content(content, last, whole_bytes), bytes(member.padding_bytes)]
 
 
 # Measure the effect of unpacking kernel modules, on the modules alone.
@@ -391,7 +420,8 @@ def measure_unpacking(
     sizes = []
     for tree, other in ((packed, unpacked), (unpacked, packed)):
         pieces = [
-            b"".join(buffers) for buffers, _encoders in cut(_parts_beyond(tree, other), recipe)
+            b"".join(map(loaded, buffers))
+            for buffers, _encoders in cut(_parts_beyond(tree, other), recipe)
         ]
         if compression is not Compression.GZIP:
             pieces = [b"".join(pieces)]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
 from purekernel.errors import FormatError, InputError, LimitError, PathError
+from purekernel.host import overlay_folder
 from purekernel.host.below import image_name, image_target
 from purekernel.host.overlay_folder import load_folder, posix_mode, windows_mode
 from purekernel.host.overlay_reader import load_layer
 from purekernel.input import Limits
-from purekernel.tree import Device, Directory, File, Metadata, Symlink
+from purekernel.tree import Device, Directory, File, LazyContent, Metadata, Symlink
 from tests.ordinary import ordinary_user
 
 TIME = 1_400_000_000
@@ -229,9 +231,9 @@ def test_umask_of_checkout_does_not_change_modes(host: int, image: int) -> None:
 
 
 def test_file_capabilities_are_reported(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def getxattr(path: Path, name: str, *, follow_symlinks: bool) -> bytes:
+    def getxattr(path: str, name: str, *, follow_symlinks: bool) -> bytes:
         assert (name, follow_symlinks) == ("security.capability", False)
-        if path.name != "run":
+        if Path(path).name != "run":
             raise OSError(errno.ENODATA, "no data")
         return b"\1\0\0\2"
 
@@ -246,3 +248,58 @@ def test_file_capabilities_are_reported(top: Path, monkeypatch: pytest.MonkeyPat
     manifest.write_bytes(b"#mtree\n./opt/run type=file\n")
     load_layer(manifest, mtime=TIME, limits=Limits(report=notes.append))
     assert notes == [f"{top}: ignored the file capabilities of run"]
+
+
+def test_contents_beyond_the_kept_size_are_read_on_access(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlay_folder, "KEPT_BYTES", 5000)
+    monkeypatch.setattr(overlay_folder, "LEAST_LAZY_BYTES", 4000)
+    for name, size in (("a", 5000), ("b", 4000), ("c", 3999)):
+        (top / name).write_bytes(name.encode() * size)
+    eager, lazy, small = (load_folder(top, mtime=TIME).tree[name] for name in (b"a", b"b", b"c"))
+    assert isinstance(eager, File)
+    assert isinstance(lazy, File)
+    assert isinstance(small, File)
+    assert isinstance(lazy.source, LazyContent)
+    assert not isinstance(eager.source, LazyContent)
+    assert not isinstance(small.source, LazyContent)
+    assert (eager.content, lazy.content, small.content) == (b"a" * 5000, b"b" * 4000, b"c" * 3999)
+    assert lazy.size_bytes == 4000
+
+
+@pytest.mark.parametrize("change", ["longer", "later", "missing"])
+def test_file_that_changes_before_it_is_read_on_access_is_refused(
+    top: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(overlay_folder, "KEPT_BYTES", 0)
+    monkeypatch.setattr(overlay_folder, "LEAST_LAZY_BYTES", 0)
+    path = top / "etc" / "conf"
+    os.utime(path, (TIME, TIME))
+    node = load_folder(top, mtime=TIME).tree[b"etc/conf"]
+    assert isinstance(node, File)
+    expected = f"{path} has changed since the start of the command"
+    if change == "longer":
+        path.write_bytes(b"configured\n")
+        os.utime(path, (TIME, TIME))
+    elif change == "later":
+        os.utime(path, (TIME, TIME + 1))
+    else:
+        path.unlink()
+        expected = f"{path} does not exist"
+    with pytest.raises(InputError, match=f"^{re.escape(expected)}") as caught:
+        node.content  # noqa: B018
+    assert caught.value.hint
+
+
+def test_file_that_grows_after_its_status_is_read_is_read_whole(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = os.read
+
+    def read(descriptor: int, size: int) -> bytes:
+        (top / "etc" / "conf").write_bytes(b"grown meanwhile\n")
+        return really(descriptor, size)
+
+    monkeypatch.setattr(os, "read", read)
+    assert load_folder(top, mtime=TIME).tree.read("etc/conf") == b"grown meanwhile\n"

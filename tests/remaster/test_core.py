@@ -7,7 +7,7 @@ import random
 import re
 import zlib
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import deflate
@@ -26,7 +26,7 @@ from purekernel.formats.gzip import parse_member
 from purekernel.input import Input, Limits
 from purekernel.remaster.core import pack_core, recompress_nested
 from purekernel.threads import Threads
-from purekernel.tree import DeviceKind, File, Metadata, Tree
+from purekernel.tree import DeviceKind, File, LazyContent, Metadata, Tree
 from tests.executors import AtOnce
 from tests.oracles import require, run
 from tests.processes import environment, purekernel
@@ -302,3 +302,28 @@ def test_gzip_files_that_unpack_to_more_than_the_limit_together_are_kept() -> No
         found = recompress_nested(tree, effort=Effort.BALANCED, executor=threads, limits=limits)
     smaller = {path for path, node in found.walk() if node != tree[path]}
     assert smaller == {b"a.gz", b"c.gz"}
+
+
+@pytest.mark.parametrize("effort", [Effort.FAST, Effort.BALANCED])
+def test_contents_that_are_loaded_on_access_give_the_same_core(effort: Effort) -> None:
+    tree, lazy = Tree(), Tree()
+    contents = [
+        *(words(index, 3_000) for index in range(4)),
+        words(7, 300_000),  # longer than two segments
+        poor_gzip(words(8, 2_000)),
+        random.Random(9).randbytes(100_000),
+        make_executable("a line"),
+    ]
+    for index, content in enumerate(contents):
+        path, metadata = b"file%d" % index, Metadata(mode=0o644)
+        tree.add(path, File(metadata=metadata, content=content))
+        load = partial(bytes, content)
+        kept = LazyContent(len(content), load=load)
+        lazy.add(path, File(metadata=metadata, content=kept))
+    executor = AtOnce()
+    cores = []
+    for start in (tree, lazy):
+        nested = recompress_nested(start, effort=effort, executor=executor)
+        cores.append(pack_core(nested, effort=effort, executor=executor))
+    assert cores[0] == cores[1]
+    assert parse_cpio(Input(cores[1].data, name="core")) == nested

@@ -29,11 +29,13 @@ from purekernel.tree import (
     Device,
     Directory,
     File,
+    LazyContent,
     Node,
     Symlink,
     Tree,
     display,
     file_type,
+    loaded,
 )
 
 _TRAILER = Header(
@@ -48,14 +50,14 @@ class CpioMember:
     Attributes:
         path: the path in the tree; for the trailer, its name.
         head: the header and the name with their padding.
-        content: the content of a file or the target of a link; empty for other types, and for all
-            names but the last of hard links.
+        content: the content of a file, perhaps not loaded, or the target of a link; empty for
+            other types, and for all names but the last of hard links.
         padding_bytes: the number of zeros after the content.
     """
 
     path: bytes
     head: bytes
-    content: Buffer
+    content: Buffer | LazyContent
     padding_bytes: int
 
     @property
@@ -64,8 +66,8 @@ class CpioMember:
         return len(self.head) + len(self.content) + self.padding_bytes
 
     @property
-    def pieces(self) -> tuple[Buffer, ...]:
-        """The bytes of the member in the archive, to be joined."""
+    def pieces(self) -> tuple[Buffer | LazyContent, ...]:
+        """The bytes of the member in the archive, to be loaded and joined."""
         return self.head, self.content, bytes(self.padding_bytes)
 
 
@@ -83,7 +85,8 @@ def build_cpio(tree: Tree) -> bytes:
 def join_members(members: Sequence[CpioMember]) -> bytes:
     """Return ``members`` as one archive with a trailer, padded to a multiple of 512 bytes."""
     trailer = build_trailer(sum(member.size_bytes for member in members))
-    return b"".join((*chain.from_iterable(member.pieces for member in members), trailer))
+    pieces = chain.from_iterable(member.pieces for member in members)
+    return b"".join((*map(loaded, pieces), trailer))
 
 
 def build_trailer(size_bytes: int) -> bytes:
@@ -105,29 +108,29 @@ def iter_members(tree: Tree) -> Iterator[CpioMember]:
     }
     numbers = {inode: number for number, inode in enumerate(links, start=1)}
     for path, node in tree.walk():
-        names = links.get(tree.inode(path), [path])
-        content = _content(node) if path == names[-1] else b""
-        yield _member(
-            path,
-            node,
-            content,
-            ino=numbers.get(tree.inode(path), 0),
-            nlink=len(names),
-        )
+        inode = tree.inode(path)
+        names = links.get(inode)
+        if names is None:
+            yield _member(path, node, _content(node), ino=0, nlink=1)
+        else:
+            content = _content(node) if path == names[-1] else b""
+            yield _member(path, node, content, ino=numbers[inode], nlink=len(names))
     yield CpioMember(
         path=TRAILER_NAME, head=_head(_TRAILER, TRAILER_NAME), content=b"", padding_bytes=0
     )
 
 
-def _content(node: Node) -> Buffer:
+def _content(node: Node) -> Buffer | LazyContent:
     if isinstance(node, File):
-        return node.content
+        return node.source
     if isinstance(node, Symlink):
         return node.target
     return b""
 
 
-def _member(path: bytes, node: Node, content: Buffer, *, ino: int, nlink: int) -> CpioMember:
+def _member(
+    path: bytes, node: Node, content: Buffer | LazyContent, *, ino: int, nlink: int
+) -> CpioMember:
     _check(path, node)
     metadata = node.metadata
     # The root is named ".", as find(1) prints it. The kernel sets its owner and mode from this.
@@ -162,10 +165,10 @@ def _head(header: Header, name: bytes) -> bytes:
 
 def _check(path: bytes, node: Node) -> None:
     """Check that the format and the kernel can represent a node."""
-    if isinstance(node, File) and len(node.content) > MAX_NUMBER:
+    if isinstance(node, File) and node.size_bytes > MAX_NUMBER:
         raise UnrepresentableError(
             f"{display(path)}: a file in a cpio archive must be smaller than 4 GiB, "
-            f"got {len(node.content)} bytes",
+            f"got {node.size_bytes} bytes",
             hint="split the file, or leave it out",
         )
     if len(path) >= MAX_NAME_BYTES:
@@ -186,9 +189,9 @@ def _check(path: bytes, node: Node) -> None:
             hint="shorten the target",
         )
     metadata = node.metadata
-    numbers = [metadata.uid, metadata.gid, max(0, metadata.mtime)]
+    numbers: tuple[int, ...] = (metadata.uid, metadata.gid, max(0, metadata.mtime))
     if isinstance(node, Device):
-        numbers += [node.major, node.minor]
+        numbers += (node.major, node.minor)
     for number in numbers:
         if not 0 <= number <= MAX_NUMBER:
             raise UnrepresentableError(
