@@ -138,10 +138,15 @@ def _with_cde(menu: BootMenu) -> BootMenu:
     known = labels_with(menu, CDE)
     if known:
         return extend_append(menu, CDE, labels={_default_label(menu)} - {*known})
+    return menu if loads_cde(menu) else extend_append(menu, CDE)
+
+
+def loads_cde(menu: BootMenu) -> bool:
+    """Return whether an entry of ``menu`` has the word ``cde``."""
+    if labels_with(menu, CDE):
+        return True
     commands = filter(None, map(menu.command, (b"default", b"ontimeout")))
-    if any(CDE in [*menu.shared_append.split(), *own.split()] for _kernel, own in commands):
-        return menu
-    return extend_append(menu, CDE)
+    return any(CDE in [*menu.shared_append.split(), *own.split()] for _kernel, own in commands)
 
 
 def _default_label(menu: BootMenu) -> bytes:

@@ -18,7 +18,7 @@ from purekernel.razor.microkernel import METADATA_FILE
 from purekernel.recipe.composition import Composition
 from purekernel.recipe.flavour import Emit
 from purekernel.remaster.boot_menu import CDE as CDE_WORD
-from purekernel.remaster.boot_menu import change_boot_menu
+from purekernel.remaster.boot_menu import change_boot_menu, loads_cde
 from purekernel.repos.tinycore.placement import CDE, COPIED, ONBOOT, ONDEMAND, OPTIONAL
 from purekernel.tree import Directory, File, Metadata, Tree, display, put_file, with_example
 from purekernel.tree.path import join
@@ -70,10 +70,17 @@ def change_disc(composition: Composition, metadata: Metadata) -> tuple[Tree, tup
 
 
 def find_left_out(composition: Composition, iso: Tree, kinds: Iterable[Emit]) -> Iterator[str]:
-    """Yield a note for each output that does not include files of the base or of the recipe."""
+    """Yield a note for what is left out of each output, or is in it and not loaded."""
     base, disc, recipe = composition.base, composition.disc, composition.recipe
     if base.outside and Emit.ISO in kinds and not base.keeps_outside:
         yield f"{base.source}: dropped {base.outside}; --keep-iso-files keeps what is there"
+    if Emit.ISO in kinds and disc.cde is None and base.boot is not None and CDE in iso:
+        menu = load_boot_menu(iso, base.boot.boot_image)
+        if menu is not None and not loads_cde(menu[1]):
+            yield (
+                f"{base.source}: no entry of the boot menu has the word cde, so Core does not load "
+                'the extensions in cde/; "--boot-append cde" adds it'
+            )
     outside = files_outside_boot(iso, besides=composition.iso_files) or base.outside
     if outside and Emit.PXE in kinds:
         source = f"{base.source}: " if base.outside else ""

@@ -161,7 +161,7 @@ def test_files_outside_boot_are_reported() -> None:
     tree.add(b"cde", Directory(metadata=Metadata(mode=0o755)))
     tree.add(b"cde/onboot.lst", File(metadata=Metadata(mode=0o644), content=b"x.tcz\n"))
     iso = build_iso(tree, fields=base.fields, boot=base.boot, timestamp=1_300_000_000)
-    changes = Recipe(version="1.0", iso=IsoChoice(keep_files=True))
+    changes = Recipe(version="1.0", iso=IsoChoice(keep_files=True), boot=BootChanges(append="cde"))
     bundle = evolve(parse_bundle(make_bundle(iso=iso), source="b"), changes=changes)
     encoding = Encoding()
     image = build(bundle, encoding.context(), encoding.outputs(["iso", "pxe"]))

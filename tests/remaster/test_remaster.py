@@ -113,6 +113,14 @@ def test_edition_is_found_in_the_release_folder_and_its_cde_is_kept(workshop: Wo
     image = make_image(request=Request(recipe=recipe), cache_dir=workshop.top / "cache")
     assert content(image.iso, "cde/onboot.lst") == "x.tcz\n"
     assert content(image.iso, "cde/optional/x.tcz") == "an extension"
+    (note,) = image.notes
+    assert note == (
+        "TinyCorePure64-current.iso: no entry of the boot menu has the word cde, so Core does not "
+        'load the extensions in cde/; "--boot-append cde" adds it'
+    )
+    recipe.write_text(EDITION + '[boot]\nappend = "cde"\n', encoding="utf-8")
+    image = make_image(request=Request(recipe=recipe), cache_dir=workshop.top / "cache")
+    assert image.notes == ()
 
 
 def test_edition_that_contradicts_its_architecture_is_reported_with_other_errors(
