@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import BinaryIO, TypeVar, cast
 
 from attrs import evolve
@@ -49,7 +50,7 @@ from purekernel.formats.iso.system_area import describe_system_area
 from purekernel.formats.iso.zisofs import unpack_zisofs
 from purekernel.input import Input
 from purekernel.records import frozen
-from purekernel.tree import ROOT, Buffer, Directory, Tree, display, parse_path
+from purekernel.tree import ROOT, Buffer, Directory, LazyContent, Tree, display, parse_path
 from purekernel.tree.path import join, parent
 
 Name = Callable[[dr.DirectoryRecord], bytes]
@@ -82,6 +83,8 @@ def parse_iso(file: Input) -> IsoImage:
 
 def parse_iso_files(file: Input) -> Tree:
     """Return all files of the ISO image ``file``, the boot catalog too, as Linux mounts it.
+
+    Files that zisofs packed are unpacked on access.
 
     Raises as :func:`parse_iso`.
     """
@@ -125,7 +128,7 @@ class _IsoReader:
 
     def read_files(self) -> Tree:
         root, members = self._members()
-        return self._build(root, members)
+        return self._build(root, members, is_lazy=True)
 
     def _members(self) -> tuple[dr.DirectoryRecord, list[_Member]]:
         volume = self._image.pvd
@@ -194,7 +197,9 @@ class _IsoReader:
                         moved[child.extent_location()] = child
         return moved
 
-    def _build(self, root: dr.DirectoryRecord, members: list[_Member]) -> Tree:
+    def _build(
+        self, root: dr.DirectoryRecord, members: list[_Member], *, is_lazy: bool = False
+    ) -> Tree:
         # The root's record in the descriptor has no Rock Ridge; its "." entry has.
         node = node_of(root, b"", own_record(root))
         tree = Tree(node) if isinstance(node, Directory) else Tree()
@@ -202,13 +207,15 @@ class _IsoReader:
         unpacked_bytes = 0
         for member in members:
             record = member.records[0]
-            content = self._content(member.records)
+            raw = self._content(member.records)
+            content: Buffer | LazyContent = raw
             packed = zisofs_entry(record)
             if packed is not None:
                 name = f"{self._file.name}: {display(member.path)}"
-                content = unpack_zisofs(
-                    self._file.unpacked(content, name=name), packed, already_bytes=unpacked_bytes
-                )
+                inside = self._file.unpacked(raw, name=name)
+                unpacking = partial(unpack_zisofs, inside, packed, already_bytes=unpacked_bytes)
+                size_bytes = packed.size_bytes
+                content = LazyContent(size_bytes, load=unpacking) if is_lazy else unpacking()
             child = node_of(record, content)
             if child is None:
                 raise _invalid(self._file, f"an unknown type of file at {display(member.path)}")

@@ -22,6 +22,7 @@ from purekernel.tree import (
     Directory,
     Fifo,
     File,
+    LazyContent,
     Metadata,
     Node,
     Socket,
@@ -86,7 +87,9 @@ def joliet_name(record: dr.DirectoryRecord) -> bytes:
 
 
 def node_of(
-    record: dr.DirectoryRecord, content: Buffer, attributes: dr.DirectoryRecord | None = None
+    record: dr.DirectoryRecord,
+    content: Buffer | LazyContent,
+    attributes: dr.DirectoryRecord | None = None,
 ) -> Node | None:
     """Return the node of a record, or ``None`` for a type that Linux does not have.
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError, UnsupportedError
-from purekernel.formats.iso import build_iso, parse_iso
+from purekernel.formats.iso import build_iso, parse_iso, parse_iso_files
 from purekernel.formats.iso.zisofs import ZisofsEntry, unpack_zisofs
 from purekernel.input import Input, Limits
 from purekernel.tree import File, Tree
@@ -80,6 +80,18 @@ def test_packed_file_has_its_unpacked_content(
     # The output has the plain file.
     again = build_iso(tree, fields=FIELDS, boot=None, timestamp=0)
     assert content(read(again), b"a") == data
+
+
+def test_packed_file_is_unpacked_on_access_when_files_are_listed() -> None:
+    data = disc(pack(CONTENT), zf(len(CONTENT)))
+    tree = parse_iso_files(Input(data, name="disk.iso"))
+    node = tree[b"a"]
+    assert isinstance(node, File)
+    assert node.size_bytes == len(CONTENT)
+    assert bytes(node.content) == CONTENT
+    damaged = parse_iso_files(Input(disc(pack(CONTENT)[:60], zf(len(CONTENT))), name="disk.iso"))
+    with pytest.raises(FormatError, match=r"^disk\.iso: 'a'"):
+        content(damaged, b"a")
 
 
 def test_entry_in_a_continuation_is_read() -> None:
