@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from purekernel.version import __version__
 
 if TYPE_CHECKING:
+    from purekernel.analysis.open import Places
     from purekernel.encode.cluster import open_executor
     from purekernel.encode.encoders import Effort
     from purekernel.errors import PurekernelError
@@ -47,6 +48,7 @@ _HOMES = {
     "Output": "purekernel.host.write",
     "Outputs": "purekernel.recipe.outputs",
     "OverlayChoice": "purekernel.recipe.model",
+    "Places": "purekernel.analysis.open",
     "Progress": "purekernel.progress",
     "PurekernelError": "purekernel.errors",
     "Recipe": "purekernel.recipe.model",
@@ -73,6 +75,7 @@ __all__ = [
     "Output",
     "Outputs",
     "OverlayChoice",
+    "Places",
     "Progress",
     "PurekernelError",
     "Recipe",

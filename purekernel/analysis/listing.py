@@ -112,7 +112,7 @@ def list_places(
         max_unpacked: the limit of what is unpacked, in bytes; ``None`` for the default.
         note: called with what the readers drop or replace, a line each.
     """
-    places = Places(limits_of(max_unpacked, report=note).budgeted())
+    places = Places(limits_of(max_unpacked, report=note))
     for address in addresses:
         try:
             listing = list_place(places, address, is_recursive=is_recursive, is_itself=is_itself)
@@ -139,33 +139,39 @@ def list_place(
     item = places.find(address, is_deep=is_recursive)
     folder = None if is_itself else places.enter(item)
     if folder is None:
-        name = os.fsencode(address)
-        entry = _entry(item.tree, item.path, name, item.tree.hard_links())
-        return Listing(is_folder=False, entries=(entry,))
+        entries = _entries(item.tree, [(item.path, os.fsencode(address))])
+        return Listing(is_folder=False, entries=tuple(entries))
     return Listing(
         kind=folder.kind,
         compression=folder.compression,
         is_folder=True,
-        entries=tuple(_entries(folder, is_recursive=is_recursive)),
+        entries=tuple(_list(folder, is_recursive=is_recursive)),
     )
 
 
-def _entries(folder: Folder, *, is_recursive: bool) -> Iterator[Entry]:
+def _list(folder: Folder, *, is_recursive: bool) -> Iterator[Entry]:
     tree, top = folder.top.tree, folder.top.path
-    links = tree.hard_links()
     if is_recursive:
         paths = [path for path, _node in tree.walk(top) if path != top]
     else:
         paths = [join(top, name) for name in tree.entries(top)]
     skipped = len(top) + 1 if top else 0
-    for path in paths:
-        yield _entry(tree, path, path[skipped:], links)
+    return _entries(tree, [(path, path[skipped:]) for path in paths])
 
 
-def _entry(tree: Tree, path: bytes, name: bytes, links: dict[int, list[bytes]]) -> Entry:
-    names = links.get(tree.inode(path), [path])
-    first = None if names[0] == path else names[0]
-    return Entry(name=name, node=tree[path], names=len(names), first=first)
+def _entries(tree: Tree, shown: Sequence[tuple[bytes, bytes]]) -> Iterator[Entry]:
+    """Yield the entries for paths, each with the name to show."""
+    # Finding the first name of an inode takes a walk through the whole tree.
+    is_linked = any(tree.count_names(path) > 1 for path, _name in shown)
+    links = tree.hard_links() if is_linked else {}
+    for path, name in shown:
+        first = links.get(tree.inode(path), [path])[0]
+        yield Entry(
+            name=name,
+            node=tree[path],
+            names=tree.count_names(path),
+            first=None if first == path else first,
+        )
 
 
 def long_lines(listing: Listing) -> list[bytes]:

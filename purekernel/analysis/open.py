@@ -9,7 +9,7 @@ from purekernel.errors import PurekernelError, TreeError
 from purekernel.formats.address import Item, Opener, top_of
 from purekernel.formats.detect import FileKind
 from purekernel.host.addresses import find_on_host, open_on_host
-from purekernel.input import Input, Limits, Report, limits_of
+from purekernel.input import DEFAULT_LIMITS, Input, Limits, Report, limits_of
 from purekernel.records import frozen
 from purekernel.tree import Directory, File, Symlink
 
@@ -37,11 +37,11 @@ class Places:
     that exceeds the limits, and TreeError for a link that cannot be followed.
 
     Args:
-        limits: the limits of all that is read. With a budget, they count all of it together.
+        limits: the limits of all that is read, together.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits.budgeted()
         self._opener = Opener()
         self._on_host: dict[tuple[Path, bool], Item] = {}
 
@@ -92,7 +92,7 @@ def load_places(
         max_unpacked: the limit of what is unpacked, in bytes; ``None`` for the default.
         note: called with what the readers drop or replace, a line each.
     """
-    places = Places(limits_of(max_unpacked, report=note).budgeted())
+    places = Places(limits_of(max_unpacked, report=note))
     for address in addresses:
         try:
             file = places.load(address)

@@ -85,6 +85,14 @@ class Tree:
         except KeyError:
             raise MissingPathError(f"the image has no {display(path)}") from None
 
+    def count_names(self, path: bytes) -> int:
+        """Return how many names the inode of ``path`` has.
+
+        Raises:
+            MissingPathError: ``path`` does not exist.
+        """
+        return self._link_counts[self.inode(path)]
+
     def entries(self, folder: bytes) -> list[bytes]:
         """Return the names in ``folder``, sorted as bytes.
 

@@ -137,3 +137,21 @@ def test_name_of_an_entry_is_shown_as_it_is() -> None:
     listing = Listing(is_folder=True, entries=(entry,))
     assert listing.lines(is_long=False) == [b"a\n\xff"]
     assert listing.lines(is_long=True)[0].endswith(b" a\n\xff")
+
+
+def test_names_elsewhere_are_searched_only_for_hard_links(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = []
+    real = Tree.hard_links
+
+    def count(self: Tree) -> object:
+        searched.append(self)
+        return real(self)
+
+    monkeypatch.setattr(Tree, "hard_links", count)
+    places = Places()
+    assert list_place(places, f"{place}/sub").lines(is_long=False) == [b"d"]
+    assert searched == []
+    assert len(list_place(places, place).lines(is_long=False)) == 9
+    assert len(searched) == 1
