@@ -16,7 +16,7 @@ from purekernel.formats.ld_cache import (
     list_ld_cache,
     parse_ld_cache,
 )
-from purekernel.host.read import load_file
+from purekernel.host.addresses import load_address
 from purekernel.input import Input
 from purekernel.rootfs.ldconfig import ARCHITECTURES, Configured, ldconfig
 from purekernel.tools.roots import open_noted_root, save_changed
@@ -100,14 +100,14 @@ def load_cache(
     max_unpacked: int | None = None,
     **_options: Any,
 ) -> LdCache:
-    """Return the cache at a path of a root file system, or of the host for ``None``.
+    """Return the cache at a path of a root file system, or at an address for ``None``.
 
     Raises:
         InputError: the cache is missing.
         FormatError: it is damaged.
     """
     if root_place is None:
-        return parse_ld_cache(Input(load_file(Path(cache)), name=cache))
+        return parse_ld_cache(load_address(cache))
     root = open_noted_root(
         root_place, note=note, timestamp=timestamp, drop_boot=drop_boot, max_unpacked=max_unpacked
     )

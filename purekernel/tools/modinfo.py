@@ -8,7 +8,8 @@ from pathlib import Path
 
 from purekernel.errors import InputError, UsageError
 from purekernel.formats.kernel_module import LIMITS, describe_module, list_field, list_module
-from purekernel.host.read import exists, load_file
+from purekernel.host.addresses import load_address
+from purekernel.host.read import exists
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.rootfs.depmod import find_modules as find_in_tree
@@ -42,7 +43,7 @@ def find_modules(
     """Yield the information in each module.
 
     Args:
-        modules: paths on the host, or names of modules in a root file system.
+        modules: addresses of modules, or names of modules in a root file system.
         root_place: the root file system; ``None`` for the host.
         release: the kernel's release; ``None`` for the only one in the root file system.
         note: called with a line for each part of the root file system that cannot be read.
@@ -54,7 +55,7 @@ def find_modules(
     """
     if root_place is None:
         for module in modules:
-            yield _describe(_file(module), load_file(Path(module)))
+            yield _describe(module, load_address(_address(module)).data)
         return
     root = open_noted_root(root_place, note=note)
     if release is None:
@@ -97,11 +98,10 @@ def _describe(path: str, data: Buffer) -> ModuleInformation:
     return ModuleInformation(path=path, information=information)
 
 
-def _file(module: str) -> str:
-    path = Path(module)
-    if not exists(path) and not module.endswith(SUFFIXES):
+def _address(module: str) -> str:
+    if not exists(Path(module)) and ":" not in module and not module.endswith(SUFFIXES):
         raise UsageError(
             f"{module}: no such file",
             hint="use the path of a module, or set its root file system with -b",
         )
-    return str(path)
+    return module

@@ -18,7 +18,7 @@ from purekernel.formats.squashfs import (
     parse_squashfs,
 )
 from purekernel.formats.squashfs.codecs import NAMES
-from purekernel.host.read import load_file
+from purekernel.host.addresses import load_address
 from purekernel.host.unpack import Unpacked, select, unpack_tree
 from purekernel.input import Input, limits_of
 from purekernel.tools.accounts import group_name, user_name
@@ -30,13 +30,13 @@ from purekernel.tree import (
 
 
 class SquashfsTool:
-    """A squashfs image on this host.
+    """A squashfs image on this host, or in a file of it.
 
     The methods raise InputError if the image or a path in it is missing or cannot be read,
     FormatError if the image is damaged, and LimitError if it exceeds its limits.
 
     Args:
-        image: the path of the image.
+        image: the address of the image.
         max_unpacked: the maximum unpacked size of the image, in bytes; ``None`` for the default.
     """
 
@@ -46,8 +46,10 @@ class SquashfsTool:
 
     @cached_property
     def _image(self) -> OpenImage:
-        data = load_file(self._path, limits=self._limits)
-        return open_squashfs(Input(data, name=str(self._path), limits=self._limits))
+        return open_squashfs(self._load())
+
+    def _load(self) -> Input:
+        return load_address(str(self._path), limits=self._limits)
 
     def superblock_lines(self) -> list[str]:
         """Return the lines that ``unsquashfs -s`` prints."""
@@ -116,7 +118,6 @@ class SquashfsTool:
             OutputError: a file exists or cannot be written.
         """
         # Parse the whole image first, so that a damaged one is reported before anything is written.
-        data = load_file(self._path, limits=self._limits)
-        tree = parse_squashfs(Input(data, name=str(self._path), limits=self._limits))
+        tree = parse_squashfs(self._load())
         tree = select(tree, paths, source=str(self._path))
         return unpack_tree(tree, folder, replace=replace, xattrs=xattrs)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.core_iso import make_core_iso
+from purekernel.cli import main
 from purekernel.errors import (
     BootLossError,
     FormatError,
@@ -33,7 +34,10 @@ from purekernel.input import Input
 from purekernel.tools.roots import Root, open_root
 from purekernel.tree import Directory, File, LazyContent, Metadata, Symlink, Tree, put_file
 from tests import debs
+from tests.formats.test_address import tree_of
+from tests.formats.test_squashfs_writer import build as build_image
 from tests.host.folding import fold_names, ignore_case
+from tests.kernel_modules import make_module
 from tests.oracles import require, run
 from tests.ordinary import ordinary_user
 from tests.roots import lay_down, plain_tree
@@ -432,6 +436,29 @@ def test_archive_in_archives_is_changed_in_all_of_them(tmp_path: Path) -> None:
     assert after[b"image"].metadata.mode == 0o600
     assert bytes(after.read(b"other")) == build_cpio(inner)
     assert path.read_bytes() == (tmp_path / "new.iso").read_bytes()
+
+
+def test_tools_that_read_one_file_accept_its_address(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image = tmp_path / "image.tcz"
+    image.write_bytes(build_image(tree_of(etc__motd=b"welcome")))
+    module = make_module(["license=GPL"])
+    tree = Tree()
+    for name, content in {b"image.tcz": image.read_bytes(), b"a.ko": module}.items():
+        tree.add(name, File(metadata=Metadata(mode=0o644), content=content))
+    (tmp_path / "x.tar").write_bytes(build_tar(tree))
+    assert main(["tool", "unsquashfs", "-l", "image.tcz"]) == 0
+    expected = capfdbinary.readouterr().out
+    assert main(["tool", "unsquashfs", "-l", "x.tar:image.tcz"]) == 0
+    assert capfdbinary.readouterr().out == expected
+    assert main(["tool", "unsquashfs", "-q", "-d", "out", "x.tar:image.tcz", "etc/motd"]) == 0
+    assert (tmp_path / "out/etc/motd").read_bytes() == b"welcome"
+    assert main(["tool", "modinfo", "-F", "license", "x.tar:a.ko"]) == 0
+    assert capfdbinary.readouterr().out == b"GPL\n"
+    assert main(["tool", "modinfo", "x.tar:b.ko"]) == 1
+    assert b"x.tar has no b.ko" in capfdbinary.readouterr().err
 
 
 def test_archive_in_a_package_is_read_but_not_written(tmp_path: Path) -> None:

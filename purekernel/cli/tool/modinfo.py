@@ -39,7 +39,8 @@ def modinfo_command(
 ) -> None:
     """Print the information in each MODULE, and its signature.
 
-    MODULE is a file, compressed or not; with -b, the name of a module in ROOT.
+    MODULE is a file, compressed or not, or FILE:PATH for one in an archive; with -b, the name of a
+    module in ROOT.
 
     \b
     Examples:
