@@ -18,6 +18,7 @@ from purekernel.formats.debian.package import parse_deb
 from purekernel.formats.debian.relation import parse_relation, parse_relations, show_relations
 from purekernel.formats.debian.release import (
     is_signed,
+    lists_files,
     parse_keyring,
     parse_release,
     unverified_text,
@@ -88,6 +89,7 @@ def packages_index(data: bytes) -> None:
 def release(data: bytes) -> None:
     """Read the list of indexes of an archive, signed or not, and a keyring."""
     attempt(parse_release, given(data))
+    lists_files(data)
     if is_signed(data):
         text = attempt(unverified_text, given(data))
         if text is not None:
@@ -105,6 +107,7 @@ def keyring(data: bytes) -> None:
     keys = attempt(parse_keyring, given(data))
     if keys is not None:
         attempt(keys.verified_text, given(data))
+        attempt(keys.verify_detached, given(b"text"), given(data))
 
 
 @target(

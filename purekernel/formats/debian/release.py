@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from attrs import field
@@ -33,6 +34,12 @@ SIGNATURE = b"-----BEGIN PGP SIGNATURE-----"
 # Debian's own release files list 2,000.
 MAX_FILES = 200_000
 
+# Debian's own have three.
+MAX_SIGNATURES = 100
+
+# The header of a signature packet whose length is four bytes. Source: RFC 9580, 4.2.1.
+_SIGNATURE_PACKET = b"\xc2\xff"
+
 # Debian's keyring with all of its past keys has 130 KB.
 MOST_KEYRING_BYTES = 16 << 20
 
@@ -44,6 +51,7 @@ _DATE = re.compile(
 )
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DIGITS = {"SHA512": 128, "SHA256": 64}
+_LISTS_FILES = re.compile(rb"^(?:MD5Sum|SHA1|SHA256|SHA512):", re.MULTILINE)
 
 
 @frozen(kw_only=True)
@@ -102,6 +110,11 @@ def parse_release(file: Input) -> ArchiveRelease:
         valid_until=_valid_until(stanza),
         files=files,
     )
+
+
+def lists_files(data: Buffer) -> bool:
+    """Return whether a ``Release`` file lists files; those of single components do not."""
+    return _LISTS_FILES.search(bytes(data)) is not None
 
 
 def _valid_until(stanza: Stanza) -> int | None:
@@ -179,16 +192,50 @@ class Keyring:
         try:
             verified = verify(bytes=bytes(file.data), store=lambda _ids: self._keys)
         except Exception as error:  # noqa: BLE001  # it raises any type, and the input is hostile
-            raise ChecksumError(
-                f"{file.name} has no valid signature by a key in {self.source}: {_reason(error)}",
-                hint="set the keyring of that archive, or use another mirror of it",
-            ) from None
+            raise self._unsigned(file.name, error) from None
         if verified.bytes is None or not verified.valid_sigs:
-            raise ChecksumError(
-                f"{file.name} has no valid signature by a key in {self.source}",
-                hint="set the keyring of that archive, or use another mirror of it",
-            )
+            raise self._unsigned(file.name, None)
         return bytes(verified.bytes)
+
+    def verify_detached(self, file: Input, signatures: Input) -> None:
+        """Check that one of the keys made one of the signatures of ``file``.
+
+        Args:
+            file: the signed file.
+            signatures: its signatures, binary or armoured, such as ``Release.gpg``.
+
+        Raises:
+            ChecksumError: there is no valid signature by one of the keys.
+        """
+        library = load_library("pysequoia")
+        failure: Exception | None = None
+        try:
+            packets = list(
+                islice(library.packet.PacketPile.from_bytes(bytes(signatures.data)), MAX_SIGNATURES)
+            )
+        except Exception as error:  # noqa: BLE001  # as above
+            raise self._unsigned(file.name, error) from None
+        for packet in packets:
+            try:
+                # A library that verifies one signature reads only the first of several.
+                data = _SIGNATURE_PACKET + len(packet.body).to_bytes(4, "big") + packet.body
+                signature = library.Sig.from_bytes(data)
+                verified = library.verify(
+                    bytes=bytes(file.data), store=lambda _ids: self._keys, signature=signature
+                )
+            except Exception as error:  # noqa: BLE001  # as above
+                failure = error
+                continue
+            if verified.valid_sigs:
+                return
+        raise self._unsigned(file.name, failure)
+
+    def _unsigned(self, name: str, error: Exception | None) -> ChecksumError:
+        reason = "" if error is None else f": {_reason(error)}"
+        return ChecksumError(
+            f"{name} has no valid signature by a key in {self.source}{reason}",
+            hint="set the keyring of that archive, or use another mirror of it",
+        )
 
 
 def parse_keyring(file: Input) -> Keyring:

@@ -21,6 +21,7 @@ from purekernel.formats.debian.release import (
     Keyring,
     ReleasedFile,
     is_signed,
+    lists_files,
     parse_release,
     unverified_text,
 )
@@ -32,8 +33,13 @@ from purekernel.repos.debian.resolve import PackageCandidate
 MOST_INDEX_BYTES = 256 * MIB
 MOST_RELEASE_BYTES = 16 * MIB
 
+MOST_SIGNATURE_BYTES = MIB
+
 DISTS = "/dists/"
 RELEASE = "InRelease"
+
+# Where an archive has no InRelease: the same without a signature, and its signatures.
+PLAIN_RELEASE, SIGNATURES = "Release", "Release.gpg"
 
 
 # Derive the URLs of an archive's files from the URL of one of its indexes.
@@ -107,7 +113,8 @@ class DebianArchive:
 
     The indexes are fetched at the first lookup. If the archive has an ``InRelease`` that lists an
     index, the index must have the listed digest. With a keyring, ``InRelease`` must exist, and
-    one of the keys must have signed it. Without a keyring, its signature is not checked.
+    one of the keys must have signed it. Without a keyring, its signature is not checked. An archive
+    without ``InRelease`` may have ``Release``, with its signatures in ``Release.gpg``.
     """
 
     def __init__(
@@ -238,27 +245,51 @@ class DebianArchive:
                 )
         if self._keyring is not None:
             raise ChecksumError(
-                f"no InRelease lists {redact(place.url)}: its signature cannot be checked",
+                f"no InRelease or Release lists {redact(place.url)}: its signature cannot be "
+                "checked",
                 hint="name an index of a signed archive, or leave out the keyring",
             )
         self._notes.append(
-            f"no InRelease lists {redact(place.url)}: the index is used without a check"
+            f"no InRelease or Release lists {redact(place.url)}: the index is used without a check"
         )
         return plain
 
     def _release(self, url: str) -> ArchiveRelease | None:
+        """Return the content of the release file at ``url``, or of the one beside it."""
         if url not in self._releases:
-            fetched = self._downloads.fetch(
-                Download(
-                    name="InRelease", urls=(url,), optional=True, most_bytes=MOST_RELEASE_BYTES
-                )
-            )
+            signed = self._fetch(url, RELEASE, MOST_RELEASE_BYTES)
             self._releases[url] = (
-                None
-                if fetched is None
-                else self._read_release(Input(self._downloads.load(fetched), name=fetched.url))
+                self._plain_release(url) if signed is None else self._read_release(signed)
             )
         return self._releases[url]
+
+    def _fetch(self, url: str, name: str, most_bytes: int) -> Input | None:
+        """Return the file called ``name`` beside the InRelease at ``url``; ``None`` if missing."""
+        path, query = _cut_query(url)
+        place = path.removesuffix(RELEASE) + name + query
+        fetched = self._downloads.fetch(
+            Download(name=name, urls=(place,), optional=True, most_bytes=most_bytes)
+        )
+        if fetched is None:
+            return None
+        return Input(self._downloads.load(fetched), name=fetched.url)
+
+    def _plain_release(self, url: str) -> ArchiveRelease | None:
+        file = self._fetch(url, PLAIN_RELEASE, MOST_RELEASE_BYTES)
+        if file is None or not lists_files(file.data):
+            return None
+        if self._keyring is None:
+            self._note_unchecked(file.name)
+        else:
+            signatures = self._fetch(url, SIGNATURES, MOST_SIGNATURE_BYTES)
+            if signatures is None:
+                raise ChecksumError(
+                    f"{file.name} has no signature: neither {RELEASE} nor {SIGNATURES} is beside "
+                    "it",
+                    hint="use another mirror of the archive, or leave out the keyring",
+                )
+            self._keyring.verify_detached(file, signatures)
+        return self._parse_release(file)
 
     def _read_release(self, file: Input) -> ArchiveRelease:
         if self._keyring is not None:
@@ -267,9 +298,13 @@ class DebianArchive:
         else:
             if is_signed(file.data):
                 file = file.unpacked(unverified_text(file))
-            self._notes.append(
-                f"the signature of {file.name} is not checked: give a keyring to check it"
-            )
+            self._note_unchecked(file.name)
+        return self._parse_release(file)
+
+    def _note_unchecked(self, name: str) -> None:
+        self._notes.append(f"the signature of {name} is not checked: give a keyring to check it")
+
+    def _parse_release(self, file: Input) -> ArchiveRelease:
         release = parse_release(file)
         self._check_expiry(release, file.name)
         return release

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from pysequoia import SignatureMode, Tsk, sign
+from pysequoia import ArmorKind, SignatureMode, Tsk, armor, sign
 
 from tests.debs import control, deb, listed
 from tests.fetch.server import Server
@@ -54,6 +54,7 @@ class Mirror:
         release: bool = True,
         index: str = INDEX,
         valid_until: str = "",
+        detached: Sequence[Tsk] = (),
     ) -> str:
         """Serve the index in all compressions, and ``InRelease``; return the URL of ``.gz``."""
         forms = {
@@ -64,7 +65,7 @@ class Mirror:
         for path, content in forms.items():
             self._server.put(f"{self._at}/dists/{self._suite}/{path}", content)
         if release:
-            self.release(forms.items(), key=key, valid_until=valid_until)
+            self.release(forms.items(), key=key, valid_until=valid_until, detached=detached)
         return f"{self.url}/dists/{self._suite}/{index}.gz"
 
     def release(
@@ -73,13 +74,26 @@ class Mirror:
         *,
         key: Tsk | None = None,
         valid_until: str = "",
+        detached: Sequence[Tsk] = (),
     ) -> None:
+        """Serve ``InRelease``, or with ``detached`` keys ``Release`` and their ``Release.gpg``."""
         lines = "".join(
             f" {hashlib.sha256(content).hexdigest()} {len(content)} {path}\n"
             for path, content in forms
         )
         text = f"Origin: Debian\nSuite: oldstable\nCodename: {self._suite}\nSHA256:\n{lines}"
         data = (f"Valid-Until: {valid_until}\n" * bool(valid_until) + text).encode()
+        folder = f"{self._at}/dists/{self._suite}"
+        if detached:
+            signatures = b"".join(
+                sign(one.signer(), data, mode=SignatureMode.DETACHED, armor=False)
+                for one in detached
+            )
+            self._server.put(f"{folder}/Release", data)
+            self._server.put(
+                f"{folder}/Release.gpg", armor(signatures, ArmorKind.Signature).encode()
+            )
+            return
         if key is not None:
             data = sign(key.signer(), data, mode=SignatureMode.CLEAR)
-        self._server.put(f"{self._at}/dists/{self._suite}/InRelease", data)
+        self._server.put(f"{folder}/InRelease", data)

@@ -94,7 +94,7 @@ def test_indexes_are_fetched_at_the_first_lookup(
             f"the signature of {first.url}/dists/wheezy/InRelease is not checked: give a keyring "
             "to check it"
         ),
-        f"no InRelease lists {urls[1]}: the index is used without a check",
+        f"no InRelease or Release lists {urls[1]}: the index is used without a check",
     )
 
 
@@ -330,12 +330,75 @@ def test_keyring_requires_inrelease_that_lists_the_index(
     mirror.add("tool")
     url = mirror.publish(release=False)
     with pytest.raises(
-        ChecksumError, match=r"no InRelease lists .*: its signature cannot be checked"
+        ChecksumError, match=r"no InRelease or Release lists .*: its signature cannot be checked"
     ):
         DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
     mirror.release([("another/Packages", b"")], key=key)
-    with pytest.raises(ChecksumError, match="no InRelease lists"):
+    with pytest.raises(ChecksumError, match="no InRelease or Release lists"):
         DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_release_with_detached_signatures_is_verified(
+    count: int, server: Server, downloads: Downloads, key: Tsk
+) -> None:
+    stranger = Tsk.generate(user_id="Stranger <stranger@example.org>")
+    mirror = Mirror(server)
+    mirror.add("tool")
+    url = mirror.publish(detached=[stranger, key][-count:])
+    archive = DebianArchive([url], downloads, keyring=keyring(key))
+    assert archive.named("tool")
+    assert archive.notes == ()
+    other = Tsk.generate(user_id="Other <other@example.org>")
+    with pytest.raises(
+        ChecksumError, match=r"/Release has no valid signature by a key in keyring\.gpg"
+    ):
+        DebianArchive([url], downloads, keyring=keyring(other)).named("tool")
+
+
+def test_changed_or_unsigned_release_is_refused_with_a_keyring(
+    server: Server, downloads: Downloads, key: Tsk
+) -> None:
+    mirror = Mirror(server)
+    mirror.add("tool")
+    url = mirror.publish(detached=[key])
+    folder = "/debian/dists/wheezy"
+    text = mirror_file(server, f"{folder}/Release")
+    signature = mirror_file(server, f"{folder}/Release.gpg")
+    server.put(f"{folder}/Release", text.replace(b"oldstable", b"newstable"))
+    with pytest.raises(ChecksumError, match="has no valid signature"):
+        DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
+    server.put(f"{folder}/Release", text)
+    for damaged in (b"", b"damaged", signature[:-200]):
+        server.put(f"{folder}/Release.gpg", damaged)
+        with pytest.raises(ChecksumError, match="has no valid signature"):
+            DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
+    server.remove(f"{folder}/Release.gpg")
+    with pytest.raises(ChecksumError, match=r"neither InRelease nor Release\.gpg is beside it"):
+        DebianArchive([url], downloads, keyring=keyring(key)).named("tool")
+    # Without a keyring, its digests are used, with a note.
+    archive = DebianArchive([url], downloads)
+    assert archive.named("tool")
+    (note,) = archive.notes
+    assert note.startswith(f"the signature of {mirror.url}/dists/wheezy/Release is not checked")
+    server.put(f"{folder}/Release", re.sub(rb"[0-9a-f]{64}", b"0" * 64, text))
+    with pytest.raises(ChecksumError, match=r"Packages\.gz"):
+        DebianArchive([url], downloads).named("tool")
+
+
+def test_release_of_a_component_lists_no_files_and_is_ignored(
+    server: Server, downloads: Downloads
+) -> None:
+    mirror = Mirror(server)
+    mirror.add("tool")
+    url = mirror.publish(release=False)
+    folder = "/debian/dists/wheezy/main/binary-i386"
+    server.put(f"{folder}/Release", b"Archive: stable\nComponent: main\n")
+    archive = DebianArchive([url], downloads)
+    assert archive.named("tool")
+    assert archive.notes == (
+        f"no InRelease or Release lists {url}: the index is used without a check",
+    )
 
 
 def test_keyring_without_pysequoia_is_an_error(monkeypatch: pytest.MonkeyPatch, key: Tsk) -> None:
