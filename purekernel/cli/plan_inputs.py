@@ -29,7 +29,7 @@ from purekernel.plan import Plan
 from purekernel.plan.fetch_plan import gather, open_plan_context, sizes_of
 from purekernel.plan.lock import build_lock, changes, write_lock
 from purekernel.plan.locking import make_lock
-from purekernel.plan.planner import make_plan
+from purekernel.plan.planner import make_plan, release_notes
 from purekernel.razor.bundle import bundle_name
 from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Flavour
@@ -83,6 +83,7 @@ def lock_inputs(
             new, notes = make_lock(plan_context, update=update, names=names, progress=progress)
             if check and old is not None:  # other releases pin the same inputs
                 new = evolve(new, releases=old.releases)
+                notes = (*notes, *release_notes(old))
             is_changed = old is None or build_lock(old) != build_lock(new)
             if is_changed and not check:
                 write_lock(path, new)

@@ -34,6 +34,7 @@ from purekernel.repos.tinycore import (
     refuse_missing,
     resolve_extensions,
     resolve_kernel,
+    similar_names,
 )
 from purekernel.rootfs.modules import kernel_releases
 
@@ -263,7 +264,7 @@ def _cut_from(
     for name in missing:
         question = did_you_mean(similar.get(name, ()))
         errors.append(
-            _not_locked(name, (name,))
+            _not_locked(context, name, (name,))
             if context.bound_by_lock
             else DependencyError.of_missing(
                 name,
@@ -282,7 +283,7 @@ def _note_missing(
     live: ExtensionMirror,
 ) -> None:
     if context.bound_by_lock:
-        errors += [_not_locked(missing.name, missing.chain) for missing in graph.missing]
+        errors += [_not_locked(context, missing.name, missing.chain) for missing in graph.missing]
         return
     try:
         folders = context.extension_folders
@@ -321,10 +322,13 @@ def absent_error(graph: ExtensionGraph, name: str, places: Mapping[str, str]) ->
     )
 
 
-def _not_locked(name: str, chain: Sequence[str]) -> LockError:
+def _not_locked(context: PlanContext, name: str, chain: Sequence[str]) -> LockError:
     missing = DependencyError.of_missing(name, chain=chain).missing
+    pinned = () if context.lock is None else context.lock.extensions
+    question = did_you_mean(similar_names(name, pinned))
     return LockError(
-        f"the lock file does not pin {missing}", hint="run 'purekernel lock' to pin it"
+        f"the lock file does not pin {missing}",
+        hint=f"{question} run 'purekernel lock' to pin it".lstrip(),
     )
 
 

@@ -24,7 +24,7 @@ from purekernel.plan.lock import (
 )
 from purekernel.plan.plan import PlanContext
 from purekernel.progress import Progress
-from purekernel.repos.tinycore import IMPORT_SCRIPT, Extension
+from purekernel.repos.tinycore import IMPORT_SCRIPT, Extension, did_you_mean, similar_names
 
 
 def make_lock(
@@ -69,9 +69,11 @@ def _check_names(names: Collection[str], lock: Lock) -> None:
     known = set(known_names(lock))
     unknown = [name for name in names if name not in known]
     if unknown:
+        near = dict.fromkeys(one for name in unknown for one in similar_names(name, known))
+        hint = "name extensions (bash.tcz), gems, or single files (base, rubygems)"
         raise UsageError(
             f"not found in the lock file: {', '.join(unknown)}",
-            hint="name extensions (bash.tcz), gems, or single files (base, rubygems)",
+            hint=f"{did_you_mean([*near])} {hint}".lstrip(),
         )
 
 

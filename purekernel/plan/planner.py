@@ -35,7 +35,7 @@ from purekernel.plan.project import FoundProject, find_project
 from purekernel.recipe.conventions import PLAIN
 from purekernel.recipe.iso_files import find_faults
 from purekernel.recipe.overlays import missing_overlays
-from purekernel.repos.tinycore import resolve_kernel
+from purekernel.repos.tinycore import did_you_mean, resolve_kernel, similar_names
 from purekernel.repos.tinycore.providers import find_in_mirrors
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Planner:
             gems=gems,
             notes=(
                 *self.planned_base.notes,
-                *(_release_notes(context.lock) if context.lock and context.strict else ()),
+                *(release_notes(context.lock) if context.lock and context.strict else ()),
                 *extensions.notes,
                 *_notes(extensions, context.recipe.extensions.skip),
                 *gems.notes,
@@ -267,7 +267,7 @@ def require_lock(context: PlanContext) -> None:
         )
 
 
-def _release_notes(lock: Lock) -> list[str]:
+def release_notes(lock: Lock) -> list[str]:
     """Return a note if other releases than those in the lock file make the image."""
     if not lock.releases:
         return []
@@ -298,7 +298,10 @@ def _notes(extensions: ExtensionPlan, skip: Collection[str]) -> list[str]:
     graph = extensions.graph
     notes = [f"skipped as requested: {name}" for name in sorted(extensions.skipped)]
     unused = {resolve_kernel(name, extensions.kernel) for name in skip} - extensions.skipped
-    notes += [f"nothing to skip, as nothing depends on it: {name}" for name in sorted(unused)]
+    for name in sorted(unused):
+        question = did_you_mean(similar_names(name, graph.extensions))
+        note = f"nothing to skip, as nothing depends on it: {name}"
+        notes.append(f"{note}; {question}" if question else note)
     notes += [
         f"{start} and {end} depend on each other" if start != end else f"{start} depends on itself"
         for start, end in graph.loops

@@ -379,6 +379,7 @@ def test_other_releases_than_in_the_lock_file_are_noted(
     assert notes(capsys.readouterr().err) == [note]
     # The inputs are the same, so the lock file is up to date.
     assert main(["lock", "-q", "--check"]) == 0
+    assert notes(capsys.readouterr().err) == [note]
     assert lock.read_text() == changed
     assert main(["lock"]) == 0
     assert capsys.readouterr().out.splitlines()[:-1] == [
