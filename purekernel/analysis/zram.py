@@ -22,7 +22,10 @@ from purekernel.tree.path import join
 
 START_SCRIPT = b"etc/init.d/tc-config"
 _WAITS = re.compile(rb"^[ \t]*while[^\n#]{0,80}/dev/zram0", re.MULTILINE)
-_LOADS = re.compile(rb"^[ \t]*modprobe[^\n#]{0,80}\bzram\b", re.MULTILINE)
+
+# Scripts that run before the wait. One that names the module, not only its device, loads it.
+_EARLY = (START_SCRIPT, b"init", b"etc/init.d/rcS", b"etc/init.d/tc-functions")
+_LOADS = re.compile(rb"(?m)^[^#\n]{0,400}?\bzram\b")
 
 # The lines of boot menus that have the kernel's parameters.
 _KERNEL_LINE = re.compile(rb"(?im)^[ \t]*(?:append|linux\w{0,8}|options)\b([^\n]*)")
@@ -50,7 +53,7 @@ def check_zram(subject: Subject, release: str | None) -> Iterator[Finding]:
     text = bytes(script.node.content)
     if _WAITS.search(text) is None or NO_SWAP in subject.words or _has_word(subject.disc):
         return
-    if _LOADS.search(text) is not None and _has_module(subject.root, release):
+    if _has_module(subject.root, release) and _loads_module(subject.root):
         return
     built_in = has_zram(subject.kernel, subject.root, release)
     if built_in:
@@ -104,6 +107,16 @@ def _has_module(root: Tree, release: str | None) -> bool:
                 if path.rpartition(b"/")[2].startswith(b"zram.ko"):
                     return True
     return False
+
+
+def _loads_module(root: Tree) -> bool:
+    """Say whether a script that runs before the wait loads zram."""
+    found = (look_up(root, path) for path in _EARLY)
+    return any(
+        _LOADS.search(each.node.content) is not None
+        for each in found
+        if each is not None and isinstance(each.node, File)
+    )
 
 
 def _has_word(disc: Tree) -> bool:

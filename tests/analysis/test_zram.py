@@ -70,6 +70,10 @@ def test_module_helps_only_a_script_that_loads_it() -> None:
     assert codes(kernel(), files) == ["PK401"]
     assert codes(kernel(), files, script=LOADS) == []
     assert codes(kernel(), script=LOADS) == ["PK401"]
+    in_a_loop = b"for m in loop zram; do modprobe -q $m; done\n" + WAITS
+    assert codes(kernel(), files, script=in_a_loop) == []
+    assert codes(kernel(), {**files, "init": b"#!/bin/sh\nmodprobe zram\n"}) == []
+    assert codes(kernel(), files, script=b"# modprobe zram\n" + WAITS) == ["PK401"]
 
 
 def test_unknown_kernel_is_a_note() -> None:
