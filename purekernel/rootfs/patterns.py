@@ -1,4 +1,4 @@
-"""Match whole paths against shell patterns.
+"""Match whole paths against shell patterns, and find the paths of a tree that match.
 
 ``*`` matches any characters except a slash, ``?`` one such character, ``[abc]``, ``[a-z]`` and
 ``[!abc]`` one character of a set. ``**`` matches any characters, and ``**/`` at the start of a name
@@ -8,7 +8,8 @@ Source: glob(7); gitignore(5) for ``**``.
 
 In Python's fnmatch, ``*`` matches slashes, and a regular expression with many stars may take time
 polynomial in the path's length. This state machine reads the path once. Its states are the bits of
-one integer.
+one integer. Most patterns have one star, or end in a literal that few paths have: for them,
+comparing both ends of the path is enough.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import re
 from collections.abc import Iterable
 
 from purekernel.records import frozen
+from purekernel.tree import ROOT, Directory, Symlink, Tree, look_up, parse_path
+from purekernel.tree.path import join
 
 SLASH = ord("/")
 
@@ -47,6 +50,9 @@ class Pattern:
         stars: the states that also advance without a byte: ``*`` and ``**``.
         folders: the states that also advance by one and by three without a byte: ``**/``.
         final: the accepting state.
+        head: the literal before the first wildcard; the whole pattern if there is none.
+        tail: the literal after the last wildcard.
+        star: what lies between the two, if it is one star: the bytes that it matches.
     """
 
     text: bytes
@@ -55,9 +61,17 @@ class Pattern:
     stars: int
     folders: int
     final: int
+    head: bytes
+    tail: bytes
+    star: frozenset[int] | None
 
     def matches(self, path: bytes) -> bool:
         """Say whether the pattern matches all of ``path``."""
+        if not (path.startswith(self.head) and path.endswith(self.tail)):
+            return False
+        if self.star is not None:
+            last = len(path) - len(self.tail)
+            return last >= len(self.head) and self.star.issuperset(path[len(self.head) : last])
         states = self._pass(1)
         for byte in path:
             states = self._pass((states & self.steps[byte]) << 1 | states & self.stays[byte])
@@ -94,6 +108,7 @@ def build_pattern(text: bytes, parts: Iterable[tuple[str, frozenset[int]]]) -> P
         parts: kind and set of bytes. ``one`` is a byte of the set, ``star`` any number of such
             bytes, ``folders`` any number of folders. No two stars or folders are adjacent.
     """
+    parts = tuple(parts)
     steps = [0] * 256
     stays = [0] * 256
     stars = folders = 0
@@ -113,6 +128,10 @@ def build_pattern(text: bytes, parts: Iterable[tuple[str, frozenset[int]]]) -> P
             for byte in chosen:
                 steps[byte] |= state
         state <<= 1
+    head = _literal(parts)
+    between = parts[len(head) :]
+    tail = _literal(between[::-1])[::-1]
+    between = between[: len(between) - len(tail)]
     return Pattern(
         text=text,
         steps=tuple(steps),
@@ -120,7 +139,79 @@ def build_pattern(text: bytes, parts: Iterable[tuple[str, frozenset[int]]]) -> P
         stars=stars,
         folders=folders,
         final=state,
+        head=head,
+        tail=tail,
+        star=between[0][1] if len(between) == 1 and between[0][0] == "star" else None,
     )
+
+
+def find_paths(tree: Tree, text: bytes) -> list[bytes]:
+    """Return the paths of ``tree`` that a pattern matches, as a shell in the image would find them.
+
+    Symbolic links among the parents of a path are followed, except below ``**``; so each path is
+    that of the entry itself. A link at the end is not followed. Names that begin with a dot match
+    as others do. The root matches nothing.
+
+    Args:
+        tree: a root file system.
+        text: a path, or a pattern as in this module's description; with or without a slash in
+            front.
+
+    Raises:
+        PathError: the path is not allowed in an image.
+    """
+    parts = parse_path(b"./" + text.lstrip(b"/")).split(b"/")
+    folders = [ROOT]
+    for index, part in enumerate(parts[:-1]):
+        if b"**" in part:
+            return _find_below(tree, folders, b"/".join(parts[index:]))
+        inner = (_folder(tree, path) for folder in folders for path in _match(tree, folder, part))
+        # Several links may lead to one folder.
+        folders = list(dict.fromkeys(path for path in inner if path is not None))
+    if b"**" in parts[-1]:
+        return _find_below(tree, folders, parts[-1])
+    return [path for folder in folders for path in _match(tree, folder, parts[-1])]
+
+
+def _match(tree: Tree, folder: bytes, part: bytes) -> list[bytes]:
+    """Return the paths of the entries of ``folder`` that one component of a pattern matches."""
+    if not part:
+        return []
+    if not is_wild(part):
+        path = join(folder, part)
+        return [path] if path in tree else []
+    pattern = parse_pattern(part)
+    return [join(folder, name) for name in tree.entries(folder) if pattern.matches(name)]
+
+
+def _folder(tree: Tree, path: bytes) -> bytes | None:
+    """Return the path of the folder that ``path`` leads to, or ``None``."""
+    node = tree.get(path)
+    if isinstance(node, Directory):
+        return path
+    found = look_up(tree, path) if isinstance(node, Symlink) else None
+    return found.path if found is not None and isinstance(found.node, Directory) else None
+
+
+def _find_below(tree: Tree, folders: Iterable[bytes], text: bytes) -> list[bytes]:
+    pattern = parse_pattern(text)
+    found: dict[bytes, None] = {}
+    for folder in folders:
+        start = len(folder) + 1 if folder else 0
+        for path, _node in tree.walk(folder):
+            if path != folder and pattern.matches(path[start:]):
+                found[path] = None
+    return list(found)
+
+
+def _literal(parts: Iterable[tuple[str, frozenset[int]]]) -> bytes:
+    """Return the bytes of the parts before the first that can match several bytes."""
+    literal = bytearray()
+    for kind, chosen in parts:
+        if kind != "one" or len(chosen) != 1:
+            break
+        literal += bytes(chosen)
+    return bytes(literal)
 
 
 def _parts(text: bytes) -> list[tuple[str, frozenset[int]]]:
