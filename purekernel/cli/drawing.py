@@ -12,6 +12,7 @@ from attrs import evolve, field
 from purekernel.cli.terminal import megabytes
 from purekernel.fetch.urls import redact
 from purekernel.plan.bases import is_base_role
+from purekernel.recipe.changes import describe_changes
 from purekernel.records import frozen
 from purekernel.repos.tinycore import KERNEL, resolve_kernel
 
@@ -246,6 +247,7 @@ def draw_plan(plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable
             "overlays", [Drawn(text=one.path) for one in recipe.overlays if one.path is not None]
         ),
         *_part("accounts", [Drawn(text=account.name) for account in recipe.accounts]),
+        *_part("changes", [Drawn(text=words) for words in describe_changes(recipe)]),
         *_part("notes", [Drawn(text=note) for note in plan.notes]),
         *_part("writes", [Drawn(text=name) for name in writes]),
     ]

@@ -32,6 +32,7 @@ from purekernel.plan.plan import (
     PlannedFile,
 )
 from purekernel.plan.project import FoundProject, find_project
+from purekernel.recipe.conflicts import change_faults
 from purekernel.recipe.conventions import PLAIN
 from purekernel.recipe.iso_files import find_faults
 from purekernel.recipe.overlays import missing_overlays
@@ -83,6 +84,7 @@ class Planner:
         errors = [
             *recipe.faults,
             *missing_overlays(recipe),
+            *change_faults(recipe),
             *find_faults(recipe.iso_files, recipe.folder),
         ]
         try:

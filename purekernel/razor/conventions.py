@@ -261,7 +261,11 @@ class RazorConventions(Conventions):
                 for source, part in bundle.overlays
             ),
             layers=materials.overlays,
-            passes=(*(materials.passes if materials.overlays else ()), *recipe.passes),
+            passes=(
+                *(materials.passes if materials.overlays else ()),
+                *materials.changes,
+                *recipe.passes,
+            ),
             mtime=bundle.mtime,
         )
 
@@ -375,7 +379,8 @@ def refuse_unbundled(recipe: Recipe) -> None:
     """Refuse what a bundle cannot hold: the scripts that read it know only the root file system.
 
     Raises:
-        UsageError: the recipe has passes of its own, files of the ISO, or extensions on it.
+        UsageError: the recipe has passes of its own, tables that change files, files of the
+            ISO, or extensions on it.
         CombinedError: it has several of these.
     """
     errors: list[PurekernelError] = []
@@ -386,6 +391,13 @@ def refuse_unbundled(recipe: Recipe) -> None:
                 hint="build the image, or put what they change into an overlay",
             )
         )
+    errors += [
+        UsageError(
+            "a bundle cannot hold changes to files of the image",
+            hint="build the image, or put the changed files into an overlay",
+        ).within(table.place())
+        for table in recipe.file_changes
+    ]
     hint = "build the image, or leave it out"
     errors += [
         UsageError("a bundle cannot hold a file of the ISO", hint=hint).within(file.place("path"))

@@ -74,6 +74,11 @@ class Materials(Protocol):
         """The passes that change accounts and console. They run on the complete tree."""
         ...
 
+    @property
+    def changes(self) -> tuple[tuple[str, Pass], ...]:
+        """The passes of the tables that change files. They run on the complete tree."""
+        ...
+
     def add_packages(self, overlay: OverlayTree) -> None:
         """Add extensions, gems and files cut out of extensions."""
         ...
@@ -249,7 +254,7 @@ class Conventions:
             source=recipe.source,
             base=evolve(materials.base, root=materials.merged_root),
             layers=(packages, *materials.overlays),
-            passes=(*materials.passes, *recipe.passes),
+            passes=(*materials.passes, *materials.changes, *recipe.passes),
             identity=self.identity(recipe, materials.flavour),
             mtime=materials.mtime,
             recipe=recipe,

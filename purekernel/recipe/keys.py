@@ -39,7 +39,7 @@ class Key:
         required: whether its table must have it.
         table: name of the table that has the key although the model keeps it in the recipe itself.
         named: whether each name keeps its place for messages, as a
-            :class:`purekernel.recipe.model.Named`.
+            :class:`Named`.
         list_key: a second key, which names a file with more items of the same kind.
         attribute: name of the model's attribute.
     """
@@ -217,6 +217,19 @@ class Placed:
     def place(self, attribute: str = "") -> str:
         """Return where ``attribute`` was given; empty for a default or the command line's value."""
         return self.places.get(attribute, "")
+
+
+@frozen(kw_only=True)
+class Named:
+    """A name in a list, with its position for messages.
+
+    Attributes:
+        name: ``bash.tcz``, ``lshw.deb``, ``json_pure >= 1.7.7``.
+        place: ``purekernel.toml, line 12, builtin under [extensions]``, or ``builtin.lst, line 3``.
+    """
+
+    name: str
+    place: str = field(eq=False)
 
 
 def override(values: P, *, place: str = "", **given: Any) -> P:

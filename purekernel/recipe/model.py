@@ -21,10 +21,12 @@ from attrs import Factory, evolve, field
 from purekernel.errors import PurekernelError, UsageError
 from purekernel.fetch.urls import redact
 from purekernel.formats.tinycore import EDITIONS, arch_of
+from purekernel.recipe.changes import AttributeChange, Edit, FileChange, LinkChange, Removal
 from purekernel.recipe.findings import FindingChoice
 from purekernel.recipe.flavour import EMITS, Flavour, InitrdLayout
 from purekernel.recipe.iso_files import IsoFile
 from purekernel.recipe.keys import Key, Placed, key, table
+from purekernel.recipe.keys import Named as Named  # noqa: PLC0414  # others import it from here
 from purekernel.recipe.kinds import (
     ABSOLUTE_PATH,
     CHECKED_FILE,
@@ -251,19 +253,6 @@ class Mirrors(Placed):
             ["https://ftp.debian.org/debian/dists/stable/main/binary-i386/Packages.gz"],
         ),
     )
-
-
-@frozen(kw_only=True)
-class Named:
-    """A name in a list, with its position for messages.
-
-    Attributes:
-        name: ``bash.tcz``, ``lshw.deb``, ``json_pure >= 1.7.7``.
-        place: ``purekernel.toml, line 12, builtin under [extensions]``, or ``builtin.lst, line 3``.
-    """
-
-    name: str
-    place: str = field(eq=False)
 
 
 @frozen(kw_only=True)
@@ -1270,6 +1259,72 @@ class Recipe(Placed):
             exclusive=("locked", "password", "password-env", "password-hash"),
         ),
     )
+    removals: tuple[Removal, ...] = field(
+        default=(),
+        converter=tuple,
+        metadata=table(
+            "remove",
+            "Removals",
+            "Paths to remove from the complete root file system, before files are written and "
+            "edited. The table can be repeated, as can the next four.",
+            Removal,
+            repeated=True,
+            item_title="Removal",
+        ),
+    )
+    files: tuple[FileChange, ...] = field(
+        default=(),
+        converter=tuple,
+        metadata=table(
+            "file",
+            "Files",
+            "Files to write into the root file system.",
+            FileChange,
+            repeated=True,
+            item_title="Written file",
+            one_of=("text", "source"),
+        ),
+    )
+    edits: tuple[Edit, ...] = field(
+        default=(),
+        converter=tuple,
+        metadata=table(
+            "edit",
+            "Edits",
+            "Changes to the text of files. find and regex need replace.",
+            Edit,
+            repeated=True,
+            item_title="Edit",
+            one_of=("append", "prepend", "find", "regex", "set"),
+            exclusive=("count", "every"),
+        ),
+    )
+    links: tuple[LinkChange, ...] = field(
+        default=(),
+        converter=tuple,
+        metadata=table(
+            "link",
+            "Links",
+            "Symbolic and hard links to add, one by one or for all that a pattern matches.",
+            LinkChange,
+            repeated=True,
+            item_title="Link",
+            one_of=("path", "into"),
+        ),
+    )
+    attributes: tuple[AttributeChange, ...] = field(
+        default=(),
+        converter=tuple,
+        metadata=table(
+            "attributes",
+            "Attributes",
+            "Modes and owners of files and folders, set after all other changes.",
+            AttributeChange,
+            repeated=True,
+            item_title="Attributes",
+            any_of=("mode", "folder-mode", "owner"),
+        ),
+    )
     boot: BootChanges = field(
         factory=BootChanges,
         metadata=table(
@@ -1334,3 +1389,8 @@ class Recipe(Placed):
     )
     faults: tuple[PurekernelError, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def file_changes(self) -> tuple[Placed, ...]:
+        """The tables that change files of the image, in the order in which they apply."""
+        return (*self.removals, *self.files, *self.edits, *self.links, *self.attributes)

@@ -29,6 +29,7 @@ from purekernel.recipe.iso_files import read_contents
 from purekernel.recipe.model import GemLayout, Named, Recipe
 from purekernel.recipe.overlays import Overlays
 from purekernel.remaster.accounts import account_changes
+from purekernel.remaster.changes import change_passes
 from purekernel.repos.tinycore import resolve_kernel
 from purekernel.repos.tinycore.placement import (
     CDE,
@@ -134,6 +135,11 @@ class Assembly:
         if autologin is not None:
             passes.append(("set the console", partial(_with_autologin, on=autologin)))
         return tuple(passes)
+
+    @cached_property
+    def changes(self) -> tuple[tuple[str, Pass], ...]:
+        """The passes of the tables that change files. They run on the complete tree."""
+        return tuple(change_passes(self.recipe, mtime=self.mtime, limits=self.limits))
 
     def file(self, role: str) -> tuple[str, bytes] | None:
         """Return name and content of the file with this role, or ``None`` if it is not planned."""

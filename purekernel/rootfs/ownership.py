@@ -10,7 +10,7 @@ tce-load and tce-setup of Tiny Core 4: /home/tc belongs to the login user; start
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import evolve
 
@@ -18,6 +18,7 @@ from purekernel.tree import (
     Directory,
     File,
     Layer,
+    Metadata,
     Node,
     Tree,
     plain_metadata,
@@ -63,6 +64,20 @@ def own_as_root(layer: Layer) -> Layer:
                 owned = evolve(owned, xattrs=metadata.xattrs)
             tree.replace(path, with_metadata(node, owned))
     return evolve(layer, tree=tree)
+
+
+def owners_of(tree: Tree) -> Callable[[bytes, Node], Metadata]:
+    """Return a function from a path and its node to the metadata that Tiny Core expects there.
+
+    The owners of homes are those of the accounts in ``tree``.
+    """
+    homes = {HOME: (TC_USER, STAFF_GROUP), **_homes(tree)}
+
+    def owned(path: bytes, node: Node) -> Metadata:
+        uid, gid, mode = _owned(path, node, homes)
+        return evolve(node.metadata, uid=uid, gid=gid, mode=mode)
+
+    return owned
 
 
 def protect_shadow(tree: Tree) -> Tree:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import evolve
 
 from purekernel.errors import ConflictError
@@ -25,18 +27,36 @@ def put_file(tree: Tree, path: bytes, content: Buffer, *, metadata: Metadata) ->
         ConflictError: ``path`` is a folder, or one of its parents is not.
     """
     path = parse_path(path)
+    folder_metadata = Metadata(mode=0o755, mtime=metadata.mtime)
+    folder = make_parents(tree, path, lambda _path: folder_metadata)
+    tree.add(join(folder, name(path)), File(metadata=metadata, content=content))
+
+
+def make_parents(tree: Tree, path: bytes, metadata: Callable[[bytes], Metadata]) -> bytes:
+    """Return the folder that is to hold ``path``, with symbolic links among its parents followed.
+
+    Missing folders are created.
+
+    Args:
+        tree: the tree, which is changed.
+        path: the path of an entry.
+        metadata: returns the metadata of a new folder for its path, in which links are followed.
+
+    Raises:
+        ConflictError: one of the parents is not a folder.
+        LinkLoopError: one of the parents passes through too many links.
+    """
     folder = ROOT
     for above in ancestors(path):
         folder = resolve(tree, join(folder, name(above)))
         node = tree.get(folder)
         if node is None:
-            folder_metadata = Metadata(mode=0o755, mtime=metadata.mtime)
-            tree.add(folder, Directory(metadata=folder_metadata))
+            tree.add(folder, Directory(metadata=metadata(folder)))
         elif not isinstance(node, Directory):
             raise ConflictError(
                 f"{display(above)} must be a folder to hold {display(path)}, got {describe(node)}"
             )
-    tree.add(join(folder, name(path)), File(metadata=metadata, content=content))
+    return folder
 
 
 def clamp_times(tree: Tree, newest: int) -> Tree:

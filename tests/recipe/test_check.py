@@ -36,8 +36,9 @@ LOGIN = "a login name: at most 32 lower-case letters, digits, _ and -, beginning
 TOP = (
     "use one of 'extends', 'discard', 'name', 'version', 'flavour', 'timestamp', 'drop-boot', "
     "[core], [mirrors], [extensions], [[cut]], "
-    "[[need]], [[checksum]], [debian], [gems], [[overlay]], [accounts.tc], [boot], [iso], [razor], "
-    "[output], [findings], [downloads]"
+    "[[need]], [[checksum]], [debian], [gems], [[overlay]], [accounts.tc], [[remove]], [[file]], "
+    "[[edit]], [[link]], [[attributes]], [boot], [iso], [razor], [output], "
+    "[findings], [downloads]"
 )
 SHA = f'write, for example, sha256 = "{"0" * 64}"'
 FLAVOUR = 'write, for example, flavour = "dev"'
@@ -79,10 +80,11 @@ CORPUS = {
         "use one of 'append', 'timeout', 'default', 'autologin'",
     ),
     "[iso]\nappend = 'x'": (
-        "line 2: unknown key 'append' in [iso]; it belongs in [boot]", "move it there",
+        "line 2: unknown key 'append' in [iso]; it belongs in [[edit]] or in [boot]",
+        "move it there",
     ),
     "append = 'x'": (
-        "line 1: unknown key 'append' in the recipe; it belongs in [boot]",
+        "line 1: unknown key 'append' in the recipe; it belongs in [[edit]] or in [boot]",
         "move it there",
     ),
     "[boot]\nflavour = 'dev'": (

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, InputError, RecipeError
 from purekernel.formats.iso import VolumeFields
+from purekernel.recipe.changes import AttributeChange, Edit, FileChange, LinkChange, Removal
 from purekernel.recipe.flavour import Flavour, InitrdLayout
 from purekernel.recipe.iso_files import IsoFile
 from purekernel.recipe.keys import override
@@ -515,6 +516,16 @@ def plain(value: Any) -> Any:
     return value
 
 
+# The tables that change files, and their attributes of the recipe.
+CHANGES = {
+    "remove": "removals",
+    "file": "files",
+    "edit": "edits",
+    "link": "links",
+    "attributes": "attributes",
+}
+
+
 def all_values(recipe: Recipe) -> dict[str, Any]:
     """Return all values of ``recipe`` by key."""
     values_by_key: dict[str, Any] = plain(recipe)
@@ -522,6 +533,8 @@ def all_values(recipe: Recipe) -> dict[str, Any]:
     values_by_key["need"] = values_by_key.pop("needs")
     values_by_key["checksum"] = values_by_key.pop("checksums")
     values_by_key["overlay"] = values_by_key.pop("overlays")
+    for key, attribute in CHANGES.items():
+        values_by_key[key] = values_by_key.pop(attribute)
     values_by_key["accounts"] = {
         account.pop("name"): account for account in values_by_key["accounts"]
     }
@@ -539,6 +552,11 @@ NOTHING = Recipe(
     cuts=(Cut(extension=Named(name="", place=""), files=()),),
     overlays=(OverlayChoice(),),
     iso_files=(IsoFile(path=""),),
+    removals=(Removal(paths=()),),
+    files=(FileChange(path=""),),
+    edits=(Edit(paths=()),),
+    links=(LinkChange(target=""),),
+    attributes=(AttributeChange(paths=()),),
     accounts=(Account(name=""),),
     razor=Razor(project=""),
 )
@@ -554,13 +572,14 @@ def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
         "checksum": [],
         "overlay": [],
         "iso": {**nothing["iso"], "file": []},
+        **{key: [] for key in CHANGES},
         "accounts": {},
         "razor": None,
     }
     for key, value in values.items():
         if key in ("need", "checksum"):
             made[key] = value
-        elif key in ("cut", "overlay"):
+        elif key in ("cut", "overlay", *CHANGES):
             made[key] = [{**nothing[key][0], **item} for item in value]
         elif key == "accounts":
             made[key] = {name: {**nothing[key][""], **item} for name, item in value.items()}

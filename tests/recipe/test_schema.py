@@ -66,7 +66,7 @@ def test_tables_are_closed_and_patterns_anchored() -> None:
         for pattern in schema.get("patternProperties", ()):
             assert pattern.startswith("^")
             assert pattern.endswith("$")
-    assert seen == 19
+    assert seen == 25
 
 
 def test_schema_uses_only_supported_keywords() -> None:
@@ -167,12 +167,13 @@ def test_definitions_and_keys_keep_their_names() -> None:
     """Other programs may refer to them."""
     assert sorted(DEFINITIONS) == [
         "absolute-path", "account", "checked-file", "extension-name", "extension-names", "gem",
-        "id", "image-path", "iso-path", "long-field", "path", "place", "place-or-false", "places",
-        "seconds", "sha256", "short-field",
+        "glob", "globs", "id", "image-path", "iso-path", "lines", "long-field", "mode", "owner",
+        "path", "place", "place-or-false", "places", "seconds", "sha256", "short-field",
+        "tree-path",
     ]  # fmt: skip
     assert list(SCHEMA["properties"]) == [
         "extends", "discard", "name", "version", "flavour", "timestamp", "drop-boot", "core",
         "mirrors", "extensions", "cut", "need", "checksum", "debian", "gems", "overlay",
-        "accounts", "boot", "iso", "razor", "output", "findings",
-        "downloads",
+        "accounts", "remove", "file", "edit", "link", "attributes", "boot", "iso", "razor",
+        "output", "findings", "downloads",
     ]  # fmt: skip
