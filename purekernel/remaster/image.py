@@ -167,16 +167,9 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     dropped, iso_losses = _drop_boot(
         composition, iso, limits=context.limits, writes_iso=Emit.ISO in kinds
     )
-    with progress.step("merging"):
-        root = _merge_root(composition)
-        root = date_implied(root, timestamp)  # a copy, so that files can be added
-        for path, content in composition.root_files.items():
-            put_file(root, path, content, metadata=metadata)
     notes = [*composition.notes, *(f"{base.source}: {loss.note}" for loss in dropped)]
     notes += [*disc_notes, *find_left_out(composition, iso, kinds)]
-    root = _run_passes(root, composition.passes, progress)
-    notes += _check_kernel(root, composition)
-    packed = root
+    packed = root = _change_root(composition, metadata, progress, notes)
     with progress.step("checking"):
         findings, more = find_findings(composition, root, iso, limits=context.limits)
     notes += more
@@ -379,10 +372,37 @@ def _dropped(
     return (), tuple(iso_losses)
 
 
+def _change_root(
+    composition: Composition, metadata: Metadata, progress: Progress, notes: list[str]
+) -> Tree:
+    """Return the root file system with all layers and after the recipe's passes."""
+    with progress.step("merging"):
+        root = _merge_root(composition)
+        root = date_implied(root, metadata.mtime)  # a copy, so that files can be added
+        for path, content in composition.root_files.items():
+            put_file(root, path, content, metadata=metadata)
+
+    def check(tree: Tree) -> Tree:
+        notes.extend(_check_kernel(tree, composition))
+        return tree
+
+    return _run_passes(root, (*composition.passes, ("check the kernel", check)), progress)
+
+
 def _run_passes(root: Tree, passes: Iterable[tuple[str, Pass]], progress: Progress) -> Tree:
+    """Return the tree after all passes. One that fails changes nothing.
+
+    Raises:
+        PurekernelError: a pass failed. Several failures are raised together.
+    """
+    errors: list[PurekernelError] = []
     for words, run in passes:
         with progress.step(words):
-            root = run(root)
+            try:
+                root = run(root)
+            except PurekernelError as error:
+                errors.append(error)
+    raise_all(errors)
     return root
 
 

@@ -11,12 +11,18 @@ from fixtures.core import make_core_tree
 from fixtures.core_iso import gzip, make_core_iso
 from fixtures.kernel import RELEASE, make_kernel
 from purekernel import Context, Emit, Image, Outputs, build, load_recipe
-from purekernel.errors import BootMenuError, BundleError, CombinedError, PurekernelError
+from purekernel.errors import (
+    BootMenuError,
+    BundleError,
+    CombinedError,
+    PurekernelError,
+    UsageError,
+)
 from purekernel.formats.booted import read_booted
 from purekernel.formats.cpio import build_cpio, parse_cpio, parse_initrds
 from purekernel.formats.tar import build_tar
 from purekernel.input import Input
-from purekernel.tree import Metadata, Tree, put_file
+from purekernel.tree import Metadata, Pass, Tree, put_file
 from tests.hybrids import content_of
 
 MENU = (
@@ -277,6 +283,26 @@ def test_deletion_is_refused_for_a_second_initrd(tmp_path: Path) -> None:
             evolve(recipe, passes=[("remove", without_passwd)]),
             Context(cache_dir=tmp_path / "cache"),
         )
+
+
+def test_errors_of_all_passes_and_of_the_kernel_are_reported_together(tmp_path: Path) -> None:
+    def fail(words: str) -> Pass:
+        def run(_tree: Tree) -> Tree:
+            raise UsageError(words, hint="mend it")
+
+        return run
+
+    (tmp_path / "base.iso").write_bytes(make_core_iso())
+    (tmp_path / "own").write_bytes(make_kernel("6.1.0-mine (x) #1"))
+    (tmp_path / "purekernel.toml").write_text(
+        '[core]\niso = "base.iso"\nkernel = "own"\n', encoding="utf-8"
+    )
+    recipe = evolve(load_recipe(tmp_path), passes=[("a", fail("first")), ("b", fail("second"))])
+    with pytest.raises(CombinedError) as caught:
+        build(recipe, Context(cache_dir=tmp_path / "cache"))
+    first, second, kernel = caught.value.errors
+    assert (str(first), str(second)) == ("first", "second")
+    assert "no modules for this kernel" in str(kernel)
 
 
 def test_base_without_a_root_file_system_is_refused(tmp_path: Path) -> None:
