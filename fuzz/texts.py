@@ -115,6 +115,8 @@ def _read_nothing(path: Path) -> bytes:
 def recipe(data: bytes) -> None:
     """Read a recipe."""
     attempt(parse_recipe, data, source="r.toml", folder=Path(), read=_read_nothing)
+    extending = b'extends = ["a.toml", "b.toml"]'
+    attempt(parse_recipe, extending, source="r.toml", folder=Path(), read=lambda _path: data)
     attempt(
         parse_recipe, data, source="r.toml", folder=Path(), read=_read_nothing, defer_lists=True
     )

@@ -14,13 +14,13 @@ from attrs import field
 
 from purekernel.errors import PurekernelError, RecipeError
 from purekernel.formats.toml import TomlDocument, TomlPath
-from purekernel.recipe.check import given_among
+from purekernel.recipe.check import MAX_ERRORS, given_among
 from purekernel.recipe.keys import Key, Table, value_at
 from purekernel.recipe.kinds import Array, Kind
 from purekernel.recipe.lists import Lists
 from purekernel.recipe.parents import EXTENDS, RecipeFile, in_folder
 from purekernel.recipe.schema import tables
-from purekernel.recipe.words import nearest
+from purekernel.recipe.words import nearest, show_name
 from purekernel.records import frozen
 
 DISCARD = "discard"
@@ -226,15 +226,21 @@ class _Joiner:
             if isinstance(holder, dict) and last in holder:
                 self._drop(holder, tuple(outer), [last])
                 continue
-            near = nearest(item, [".".join(path) for path in _keys(self._joined.values)])
-            message = f"no file that this one extends gives {item!r}"
-            errors.append(
-                RecipeError(
-                    f"{self._document.place((DISCARD, index))}, {DISCARD}: {message}"
-                    + (f"; did you mean {near!r}?" if near else ""),
-                    hint="correct it, or delete it",
-                )
+            self._refuse_discard(index, item, errors)
+
+    def _refuse_discard(self, index: int, item: str, errors: list[PurekernelError]) -> None:
+        """Append an error for an item of ``discard`` that has nothing to discard."""
+        if len(errors) >= MAX_ERRORS:  # a hostile file can have thousands
+            return
+        near = nearest(item, [".".join(path) for path in _keys(self._joined.values)])
+        message = f"no file that this one extends gives {show_name(item)}"
+        errors.append(
+            RecipeError(
+                f"{self._document.place((DISCARD, index))}, {DISCARD}: {message}"
+                + (f"; did you mean {near!r}?" if near else ""),
+                hint="correct it, or delete it",
             )
+        )
 
     def _drop(self, holder: dict[str, Any], path: TomlPath, names: Iterable[str]) -> None:
         """Delete the keys ``names`` of the table ``holder`` at ``path``."""

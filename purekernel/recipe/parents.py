@@ -119,7 +119,7 @@ class _Finder:
         """
         chain = (*chain, (identity, file.document.source))
         given = file.document.values.get(EXTENDS)
-        for index, item in enumerate(given if isinstance(given, list) else ()):
+        for index, item in enumerate(given[: MAX_FILES + 1] if isinstance(given, list) else ()):
             if CHECKED_FILE.accepts(item):
                 try:
                     self._visit(file, index, item, chain)
@@ -150,7 +150,7 @@ class _Finder:
                 f"{' → '.join(make_chain(names))}",
                 hint="join some of these files",
             )
-        if len(self._digests) == MAX_FILES:
+        if len(self._digests) == MAX_FILES or index == MAX_FILES:
             raise RecipeError(
                 f"{parent.place}: a recipe must extend at most {MAX_FILES} files",
                 hint="join some of these files",

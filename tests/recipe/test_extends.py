@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, InputError, PurekernelError, RecipeError
 from purekernel.formats.toml import TomlDocument
+from purekernel.recipe.check import MAX_ERRORS
 from purekernel.recipe.join import join, rebase
 from purekernel.recipe.kinds import CHECKED_FILE, EXTENSION_NAME, Array, Kind, TextOrFalse
 from purekernel.recipe.model import OverlayChoice, Recipe
@@ -289,6 +290,16 @@ def test_too_many_files_are_refused() -> None:
     assert messages(f"extends = [{given}]", files) == [
         "p.toml, line 1, extends: a recipe must extend at most 64 files"
     ]
+
+
+def test_thousands_of_wrong_names_give_some_errors() -> None:
+    missing = ", ".join(f'"{at}.toml"' for at in range(1000))
+    errors = messages(f"extends = [{missing}]", {})
+    assert len(errors) == MAX_FILES + 1
+    assert errors[0] == "p.toml, line 1, extends: 0.toml does not exist"
+    assert errors[-1].endswith("must extend at most 64 files")
+    unknown = ", ".join(f'"core.k{at}"' for at in range(1000))
+    assert len(messages(f"discard = [{unknown}]", {})) == MAX_ERRORS
 
 
 def test_files_elsewhere_need_a_digest(tmp_path: Path) -> None:
