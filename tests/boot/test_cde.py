@@ -11,9 +11,9 @@ from purekernel.plan.conversion import pack_extension
 from purekernel.repos.tinycore import Extension
 from purekernel.tree import Buffer, Tree
 from tests.boot.cores import put
-from tests.boot.machine import boot
+from tests.boot.machine import boot, talk
 from tests.boot.media import from_cd
-from tests.shared import core_iso
+from tests.shared import core_iso, modern
 
 pytestmark = pytest.mark.boot
 
@@ -69,23 +69,49 @@ def mounted(said: list[str], when: str) -> list[str]:
     return [line.split()[3] for line in said if line.startswith(start)]
 
 
-def test_extensions_on_the_disc_are_loaded_as_the_recipe_says(tmp_path: Path) -> None:
-    folder = tmp_path / "tcz"
-    folder.mkdir()
+def make_iso(folder: Path, recipe: str) -> Path:
+    """Build the ISO of ``recipe`` with the extensions and the script above."""
+    mirror = folder / "tcz"
+    mirror.mkdir()
     for name in ("helper", "seen", "held", "later"):
-        (folder / f"{name}.tcz").write_bytes(make_extension(name))
-    (folder / "seen.tcz.dep").write_text("helper.tcz\n", newline="\n")
-    script = tmp_path / "site" / "opt" / "bootsync.sh"
+        (mirror / f"{name}.tcz").write_bytes(make_extension(name))
+    (mirror / "seen.tcz.dep").write_text("helper.tcz\n", newline="\n")
+    script = folder / "site" / "opt" / "bootsync.sh"
     script.parent.mkdir(parents=True)
     script.write_text(BOOTSYNC, newline="\n")
     script.chmod(0o755)
-    (tmp_path / "purekernel.toml").write_text(RECIPE.format(iso=core_iso()))
-    outputs = Outputs(folder=tmp_path / "out", effort=Effort.FAST)
-    image = build(load_recipe(tmp_path), Context(cache_dir=tmp_path / "cache"), outputs)
+    (folder / "purekernel.toml").write_text(recipe)
+    outputs = Outputs(folder=folder / "out", effort=Effort.FAST)
+    image = build(load_recipe(folder), Context(cache_dir=folder / "cache"), outputs)
+    return image.files[0].path
 
-    heard = boot(*from_cd(image.files[0].path), log=tmp_path / "serial", until=b"=== end")
+
+def lines(heard: bytes) -> list[str]:
     text = heard.decode("latin-1").replace("\r", "")
-    said = text.partition("=== begin\n")[2].partition("=== end")[0].splitlines()
+    return text.partition("=== begin\n")[2].partition("=== end")[0].splitlines()
+
+
+@pytest.mark.nightly
+def test_disc_of_a_64_bit_base_loads_its_own_extensions_and_those_of_the_recipe(
+    tmp_path: Path,
+) -> None:
+    base = modern() / "TinyCorePure64-look.iso"
+    recipe = "drop-boot = true\n" + RECIPE.format(iso=base).replace("console=ttyS0 ", "")
+    iso = make_iso(tmp_path, recipe)
+    with talk(*from_cd(iso), memory_mb=768, processor="x86_64") as machine:
+        machine.expect(b"=== begin")
+        machine.expect(b"=== end")
+        said = lines(machine.heard)
+    for name in ("helper", "seen", "held", "later"):
+        assert f"program {name}" in said
+        assert (f"first {name}" in said) == (name != "later")
+    assert "first dosfstools" in said  # of the base
+
+
+def test_extensions_on_the_disc_are_loaded_as_the_recipe_says(tmp_path: Path) -> None:
+    iso = make_iso(tmp_path, RECIPE.format(iso=core_iso()))
+    heard = boot(*from_cd(iso), log=tmp_path / "serial", until=b"=== end")
+    said = lines(heard)
     for name in ("helper", "seen", "held", "later"):
         assert f"program {name}" in said
     # What is copied is in memory; what is mounted needs the disc.
