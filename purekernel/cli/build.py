@@ -105,8 +105,8 @@ from purekernel.recipe.flavour import EMITS, LAYOUTS
     "--emit",
     type=Words(*EMITS),
     help="What to write: iso, core (the initrds and the kernel), initrd (the second initrd alone), "
-    "pxe (a folder for a TFTP or HTTP server); several with commas.  [default: the recipe's, or "
-    "iso]",
+    "pxe (a folder for a TFTP or HTTP server), tce (the extensions for a partition); several with "
+    "commas.  [default: the recipe's, or iso]",
 )
 @click.option(
     "-o",

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from purekernel.errors import PurekernelError, RecipeError
+from purekernel.formats.tinycore import TCZ
 from purekernel.plan.plan import ExtensionPlan, PackagePlan
 from purekernel.recipe.model import Named
 from purekernel.repos.tinycore import resolve_kernel
 from purekernel.repos.tinycore.placement import CDE, OPTIONAL
+from purekernel.similar import find_similar
 from purekernel.tree.path import join
 
 if TYPE_CHECKING:
@@ -48,12 +50,7 @@ def place_extensions(
             name = resolve_kernel(packages.names.get(item.name, item.name), planned.kernel)
             found[name] = None
             if name not in known and not _is_on_disc(base(), name):
-                errors.append(
-                    RecipeError(
-                        f"{name} is not {where}, or on the base's disc",
-                        hint="list it under cde or tce too, or delete it here",
-                    ).within(item.place)
-                )
+                errors.append(_nowhere(name, known, where).within(item.place))
         return tuple(found)
 
     if copy_all is not None and not (planned.cde or planned.tce) and CDE not in base().iso:
@@ -70,6 +67,18 @@ def place_extensions(
         copied=names(copied, dependencies, "among the extensions in cde and tce"),
     )
     return evolve(chosen, notes=(*planned.notes, *_notes(chosen)))
+
+
+def _nowhere(name: str, known: Collection[str], where: str) -> RecipeError:
+    """Return the error for an extension that is not ``where`` it must be."""
+    # Without the ending, which makes short names similar.
+    plain = {each.removesuffix(TCZ): each for each in sorted(known)}
+    message = f"{name} is not {where}, or on the base's disc"
+    near = find_similar(name.removesuffix(TCZ), plain)
+    if near:
+        nearest = plain[near[0]]
+        return RecipeError(f"{message}; did you mean {nearest}?", hint=f"write {nearest}")
+    return RecipeError(message, hint="list it under cde or tce too, or delete it here")
 
 
 def _is_on_disc(base: Base, name: str) -> bool:

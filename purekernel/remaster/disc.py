@@ -51,17 +51,22 @@ def change_disc(composition: Composition, metadata: Metadata) -> tuple[Tree, tup
     iso = base.iso.copy()
     for path, content in composition.iso_files.items():
         put_file(iso, path, content, metadata=metadata)
-    raise_all(_put_files(iso, composition, metadata))
-    if base.boot is None:  # no ISO is written
-        return iso, ()
+    errors = list(_put_files(iso, composition, metadata))
     cde_place = composition.recipe.extensions.place("cde")
-    iso = change_boot_menu(
-        iso,
-        base.boot.boot_image,
-        composition.recipe.boot,
-        timeout=composition.timeout,
-        cde_place=None if disc.cde is None else cde_place,
-    )
+    if base.boot is None:  # no ISO is written
+        raise_all(errors)
+        return iso, ()
+    try:
+        iso = change_boot_menu(
+            iso,
+            base.boot.boot_image,
+            composition.recipe.boot,
+            timeout=composition.timeout,
+            cde_place=None if disc.cde is None else cde_place,
+        )
+    except PurekernelError as error:
+        errors.append(error)
+    raise_all(errors)
     if disc.cde is None:
         return iso, ()
     with inside(cde_place):

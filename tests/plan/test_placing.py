@@ -106,6 +106,12 @@ def test_name_that_is_nowhere_is_an_error_with_its_line() -> None:
     ]
 
 
+def test_misspelt_name_gets_the_nearest() -> None:
+    planned = plan(cde=("m-3.0.3-tinycore.tcz", "a.tcz"))
+    _found, (error,) = placed(planned, ondemand=["m-3.0.3-tinycor.tcz"])
+    assert error.endswith("on the base's disc; did you mean m-3.0.3-tinycore.tcz?")
+
+
 def test_names_on_the_disc_of_the_base_are_known() -> None:
     disc = [b"cde/optional/x.tcz"]
     found, errors = placed(plan(), ondemand=["x.tcz"], copied=["x.tcz"], disc=disc)

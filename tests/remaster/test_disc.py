@@ -226,6 +226,25 @@ def test_what_the_build_makes_cannot_be_replaced() -> None:
     assert all(error.hint for error in caught.value.errors[:4])
 
 
+def test_wrong_files_and_a_wrong_menu_are_reported_together() -> None:
+    with pytest.raises(CombinedError) as caught:
+        change(added={"boot": "x"}, boot=BootChanges(default="gone"))
+    assert [str(error).partition(": ")[0] for error in caught.value.errors] == [
+        "line of boot",
+        "'boot/isolinux/isolinux.cfg'",
+    ]
+
+
+def test_base_without_a_boot_loader_has_no_disc_to_change() -> None:
+    composition = Composition(
+        source="p.toml",
+        base=evolve(core(), boot=None),
+        identity=remaster_identity(name="x", version=None, flavour=None),
+        disc=DiscAdditions(cde=tree({"onboot.lst": "a.tcz\n"}, folder=b"optional")),
+    )
+    assert change_disc(composition, PLAIN) == (core().iso, ())
+
+
 def test_menu_that_boots_no_linux_cannot_load_extensions() -> None:
     with pytest.raises(PurekernelError, match="no label boots a Linux kernel"):
         change(added={MENU.decode(): "default x\nlabel x\nlocalboot 0\n"}, cde={"onboot.lst": ""})
