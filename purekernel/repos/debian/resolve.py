@@ -25,13 +25,15 @@ from purekernel.formats.debian.names import ALL, ANY, PackageChoice
 from purekernel.formats.debian.relation import Alternatives, Relation, show_alternatives
 from purekernel.formats.tinycore import TCZ
 from purekernel.records import frozen
+from purekernel.repos.steps import Steps
 
 # A complete desktop has about 3,000 packages.
 MAX_PACKAGES = 5000
 
-# The steps of one resolution: packages compared with a dependency, and names that they provide. A
-# complete desktop takes less than 200,000. Five million take some ten seconds.
-MAX_STEPS = 5_000_000
+_TOO_MANY = (
+    "shorten the lists, do not follow the dependencies of packages, or name another packages "
+    "index: this one may be damaged or hostile"
+)
 
 
 @frozen(kw_only=True)
@@ -180,7 +182,8 @@ class _PackageSearch:
         self._alone: frozenset[str] = frozenset()
         self._places: dict[str, str] = {}
         self._errors: list[PurekernelError] = []
-        self._steps_left = MAX_STEPS
+        # Packages compared with a dependency, and names that they provide.
+        self._steps = Steps("to select all packages", hint=_TOO_MANY)
 
     def run(self, listed: Sequence[ListedPackage]) -> PackageResolution:
         choices: dict[str, ListedPackage] = {}
@@ -337,15 +340,7 @@ class _PackageSearch:
         return _satisfies(relation, found)
 
     def _count(self, steps: int, record: PackageRecord) -> None:
-        self._steps_left -= steps
-        if self._steps_left < 0:
-            raise LimitError(
-                source=f"the dependencies of the package {record.name}",
-                expected=f"at most {MAX_STEPS} steps to select all packages",
-                got="more",
-                hint="shorten the lists, do not follow the dependencies of packages, or name "
-                "another packages index: this one may be damaged or hostile",
-            )
+        self._steps.count(steps, f"the dependencies of the package {record.name}")
 
     def _architecture(self, record: PackageRecord) -> str:
         return self._rules.architecture if record.architecture == ALL else record.architecture

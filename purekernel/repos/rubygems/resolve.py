@@ -14,6 +14,7 @@ from purekernel.formats.gem.gem_list import ListedGem
 from purekernel.formats.gem.spec import RUBY, GemDependency
 from purekernel.formats.gem.version import GemRequirement, GemVersion
 from purekernel.records import frozen
+from purekernel.repos.steps import Steps
 
 # A large application has about 300 gems.
 MAX_GEMS = 2000
@@ -21,11 +22,13 @@ MAX_GEMS = 2000
 # One pass for each step of the longest chain of dependencies, and some more for cycles.
 MAX_ROUNDS = 500
 
-# The steps of one resolution: comparisons of versions, and dependencies followed. An application of
-# 300 gems takes some 100,000. Five million take some 20 seconds.
-MAX_STEPS = 5_000_000
 # Longer versions are compared in several steps.
 _CHARS_PER_STEP = 16
+
+_TOO_MANY = (
+    "list fewer versions of the gem in gem.list, or name another gem server: this index may be "
+    "damaged or hostile"
+)
 
 HINT = "correct the list, or name a gem server that has it"
 
@@ -144,26 +147,15 @@ class GemTarget:
         return " and ".join(f"{name} {version}" for name, version in parts if version is not None)
 
 
-class _Steps:
-    """Count the steps of a resolution.
-
-    Each method raises LimitError, which names the gem, if there are more than :data:`MAX_STEPS`.
-    """
+class _Comparisons:
+    """Compare versions and count the steps; each method raises LimitError, which names the gem."""
 
     def __init__(self) -> None:
-        self._left = MAX_STEPS
+        self._steps = Steps("to select the releases of all gems", hint=_TOO_MANY)
 
     def count(self, steps: int, gem: str) -> None:
         """Count steps for ``gem``."""
-        self._left -= steps
-        if self._left < 0:
-            raise LimitError(
-                source=f"the dependencies on the gem {gem}",
-                expected=f"at most {MAX_STEPS} steps to select the releases of all gems",
-                got="more",
-                hint="list fewer versions of the gem in gem.list, or name another gem server: this "
-                "index may be damaged or hostile",
-            )
+        self._steps.count(steps, f"the dependencies on the gem {gem}")
 
     def admits(self, requirement: GemRequirement, candidate: GemCandidate) -> bool:
         """Count the comparisons, and return whether ``requirement`` admits the release."""
@@ -186,7 +178,11 @@ class Choices:
     """The releases of one gem, newest first."""
 
     def __init__(
-        self, name: str, candidates: Collection[GemCandidate], target: GemTarget, steps: _Steps
+        self,
+        name: str,
+        candidates: Collection[GemCandidate],
+        target: GemTarget,
+        steps: _Comparisons,
     ) -> None:
         self._name = name
         self._all = candidates
@@ -363,7 +359,7 @@ class _GemSearch:
         self._needs: dict[str, set[str]] = {}
         # Belated demands of earlier passes, by the requirement and the release that has it.
         self._kept: dict[str, dict[tuple[str, str], _Demand]] = {}
-        self._steps = _Steps()
+        self._steps = _Comparisons()
 
     def run(self) -> GemResolution:
         for _ in range(MAX_ROUNDS):

@@ -13,6 +13,7 @@ from purekernel.formats.debian.control import parse_stanza
 from purekernel.formats.debian.relation import show_relations
 from purekernel.input import Input
 from purekernel.records import frozen
+from purekernel.repos import steps
 from purekernel.repos.debian import (
     ListedPackage,
     PackageCandidate,
@@ -97,7 +98,7 @@ def test_resolution_of_too_many_steps_is_refused(
         depends = f"p{number + 1}, {fields['Depends']}"
         known.add(f"p{number}", **{**fields, "Depends": depends})
     known.add("p60")
-    monkeypatch.setattr(module, "MAX_STEPS", 3000)
+    monkeypatch.setattr(steps, "MAX_STEPS", 3000)
     with pytest.raises(LimitError) as caught:
         resolve(known, "p0.deb", follow=True)
     assert re.fullmatch(

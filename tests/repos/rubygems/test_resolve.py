@@ -379,7 +379,7 @@ def test_resolution_of_too_many_steps_is_refused(
         compared += 1
         return admits(requirement, version)
 
-    monkeypatch.setattr("purekernel.repos.rubygems.resolve.MAX_STEPS", 5000)
+    monkeypatch.setattr("purekernel.repos.steps.MAX_STEPS", 5000)
     monkeypatch.setattr(GemRequirement, "admits", counted)
     with pytest.raises(LimitError) as caught:
         resolve(known, *lines)
@@ -398,7 +398,7 @@ def test_hundreds_of_gems_take_few_steps(monkeypatch: pytest.MonkeyPatch) -> Non
         for i in range(300)
         for version in ("1.0", "1.1", "2.0")
     )
-    monkeypatch.setattr("purekernel.repos.rubygems.resolve.MAX_STEPS", 500_000)
+    monkeypatch.setattr("purekernel.repos.steps.MAX_STEPS", 500_000)
     assert len(resolve(known, "g0").gems) == 300
 
 
