@@ -256,9 +256,10 @@ def open_plan_context(
             lock_path=path,
             allow_http=policy.allow_http,
             limits=settings.limits.budgeted(),
+            locked=settings.locked,
         )
         if settings.locked:
-            require_lock(evolve(context, limits=settings.limits.budgeted()))
+            require_lock(context)
         yield context
 
 

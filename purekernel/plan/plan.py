@@ -234,6 +234,7 @@ class PlanContext:
         lock: the lock file's content; ``None`` without a lock file.
         lock_path: path of the lock file, which may be missing.
         strict: refuse inputs that the lock does not pin, instead of searching the mirrors.
+        locked: refuse a lock file that pins what the recipe does not need in any flavour.
         all_flavours: plan for every flavour at once, as a lock file must.
         use_indexes: use the mirrors' indexes.
         allow_http: whether plain http mirrors may stand in for https mirrors.
@@ -247,6 +248,7 @@ class PlanContext:
     lock: Lock | None = None
     lock_path: Path = Path(LOCK_NAME)
     strict: bool = True
+    locked: bool = False
     all_flavours: bool = False
     use_indexes: bool = True
     allow_http: bool = False

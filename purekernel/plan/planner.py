@@ -34,6 +34,7 @@ from purekernel.plan.plan import (
 from purekernel.plan.project import FoundProject, find_project
 from purekernel.recipe.conflicts import change_faults
 from purekernel.recipe.conventions import PLAIN
+from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.iso_files import find_faults
 from purekernel.recipe.overlays import missing_overlays
 from purekernel.repos.tinycore import did_you_mean, resolve_kernel, similar_names
@@ -50,8 +51,22 @@ def make_plan(context: PlanContext) -> tuple[Planner, Plan]:
     without indexes.
 
     Raises:
+        LockError: the context is locked, and the lock file pins what the recipe does not need in
+            any flavour.
         PurekernelError: as for :meth:`Planner.plan`.
     """
+    planner, plan = _make_plan(context)
+    if context.locked and context.lock is not None:
+        every = plan
+        if plan.flavour is Flavour.PROD and not context.all_flavours:
+            # A production image needs less than the others. What is read again is not counted.
+            limits = context.limits.unbudgeted()
+            _planner, every = _make_plan(evolve(context, all_flavours=True, limits=limits))
+        _check_needed(context, context.lock, every)
+    return planner, plan
+
+
+def _make_plan(context: PlanContext) -> tuple[Planner, Plan]:
     restart = context.limits.mark()
     planner = Planner(context)
     try:
@@ -240,19 +255,16 @@ class Planner:
 
 
 def require_lock(context: PlanContext) -> None:
-    """Refuse a lock file that is missing, or that does not fit the recipe.
-
-    Raises:
-        LockError: the lock file is missing, or pins what the recipe does not need in any flavour.
-        PurekernelError: the lock file lacks a pin, or an input is missing.
-    """
-    lock = context.lock
-    if lock is None:
+    """Raise LockError if the lock file is missing."""
+    if context.lock is None:
         raise LockError(
             f"{context.lock_path} not found: --locked needs a lock file",
             hint="make it with 'purekernel lock', or leave out --locked",
         )
-    _planner, plan = make_plan(evolve(context, all_flavours=True))
+
+
+def _check_needed(context: PlanContext, lock: Lock, plan: Plan) -> None:
+    """Raise LockError if the lock file pins what ``plan``, of all flavours, does not need."""
     extensions = {*plan.extensions.graph.extensions, *plan.extensions.cut_from}
     gems = {(gem.name, str(gem.version)) for gem in plan.gems.releases}
     unneeded = [

@@ -12,7 +12,10 @@ from fixtures.gem_server import lay_out_server
 from fixtures.repository import TCZ, make_extension, make_repository
 from purekernel.cli import main
 from purekernel.encode.releases import installed_releases
+from purekernel.plan import planner
 from purekernel.plan.lock import Lock, parse_lock
+from purekernel.plan.plan import PlanContext
+from purekernel.plan.planner import Planner
 from tests.cli.test_packages import INDEX, Archive
 from tests.workshop import NEEDS, Workshop, core_iso, notes, two_lines
 
@@ -314,6 +317,25 @@ def test_locked_accepts_a_lock_file_that_fits(
     assert main(["fetch", "--locked"]) == 0
     assert main(["build", "--locked", "--dry-run"]) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("flavour", "plans"), [("dev", [False]), ("prod", [False, True])])
+def test_locked_plans_other_flavours_only_for_a_production_image(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, flavour: str, plans: list[bool]
+) -> None:
+    (workshop.top / "purekernel.toml").write_text(RECIPE.replace('"dev"', f'"{flavour}"'))
+    assert main(["lock"]) == 0
+    planned = []
+
+    class CountingPlanner(Planner):
+        def __init__(self, context: PlanContext) -> None:
+            planned.append(context.all_flavours)
+            super().__init__(context)
+
+    monkeypatch.setattr(planner, "Planner", CountingPlanner)
+    assert main(["build", "--locked", "--dry-run", "--iso-version", "1"]) == 0
+    assert planned == plans
 
 
 @pytest.mark.parametrize("command", ["fetch", "build", "bundle"])
