@@ -25,7 +25,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, Self, TypeVar, cast
 
 from purekernel.host.hints import in_use, is_in_use
 from purekernel.host.no_follow import change_mode, open_readable
@@ -40,6 +40,8 @@ if sys.platform != "win32":
 # That is retried this often, for 1.5 seconds in total.
 _TRIES = 30
 _PAUSE_SECONDS = 0.05
+
+_Result = TypeVar("_Result")
 
 _TEMPORARY_NAME = re.compile(r"\.purekernel\.[0-9a-f]{12}\.part")
 _DAY_SECONDS = 86400
@@ -233,7 +235,7 @@ def create(
     def open_itself() -> BinaryIO:
         return cast("BinaryIO", open(path, mode, buffering=buffering, opener=opener))
 
-    for tries_left in reversed(range(_TRIES)):
+    def open_or_make_folder() -> BinaryIO:
         try:
             return open_itself()
         except FileNotFoundError:
@@ -241,13 +243,11 @@ def create(
                 raise
             path.parent.mkdir(parents=True, exist_ok=True)
             return open_itself()
-        except OSError as error:
-            if not is_in_use(error):
-                raise
-            if not tries_left:
-                raise in_use(path) from None
-            time.sleep(_PAUSE_SECONDS)
-    raise AssertionError  # the last attempt returns or raises
+
+    try:
+        return _retry(open_or_make_folder, may_pass=is_in_use)
+    except OSError as error:
+        raise (in_use(path) if is_in_use(error) else error) from None
 
 
 def write_piece(stream: BinaryIO, piece: Buffer) -> None:
@@ -330,23 +330,37 @@ def _until_released(change: Callable[[], None], path: Path, *, tries: int = _TRI
         change()
         return
     mode = None
-    for tries_left in reversed(range(tries)):
+
+    def change_read_only() -> None:
+        nonlocal mode
         try:
-            try:
-                change()
-            except PermissionError:
-                if mode is not None or (mode := _make_writable(path)) is None:
-                    raise
-                change()
-        except PermissionError as error:
-            if tries_left:
-                time.sleep(_PAUSE_SECONDS)
-                continue
-            if mode is not None:
-                with suppress(OSError):
-                    change_mode(path, mode)
-            raise (in_use(path) if is_in_use(error) or _is_writable(path) else error) from None
-        return
+            change()
+        except PermissionError:
+            if mode is not None or (mode := _make_writable(path)) is None:
+                raise
+            change()
+
+    try:
+        _retry(change_read_only, tries=tries, may_pass=lambda e: isinstance(e, PermissionError))
+    except PermissionError as error:
+        if mode is not None:
+            with suppress(OSError):
+                change_mode(path, mode)
+        raise (in_use(path) if is_in_use(error) or _is_writable(path) else error) from None
+
+
+def _retry(
+    attempt: Callable[[], _Result], *, may_pass: Callable[[OSError], bool], tries: int = _TRIES
+) -> _Result:
+    """Attempt something at most ``tries`` times, with pauses, while its error may pass."""
+    for _each in range(tries - 1):
+        try:
+            return attempt()
+        except OSError as error:
+            if not may_pass(error):
+                raise
+        time.sleep(_PAUSE_SECONDS)
+    return attempt()
 
 
 def _make_writable(path: Path) -> int | None:
