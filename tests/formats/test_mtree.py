@@ -468,8 +468,8 @@ def notes_of(text: bytes) -> list[str]:
 def test_file_flags_and_unverified_sums_are_reported() -> None:
     text = b"./a type=file flags=schg cksum=5\n./b type=file flags=uappnd\n"
     assert notes_of(text) == [
-        "x.mtree: ignored the flags of 2 entries, for example 'a', which an image cannot hold",
-        "x.mtree: did not verify the cksum or RIPEMD digest of 'a'; use sha256",
+        "x.mtree: ignored the flags of 2 names, which an image cannot hold, for example 'a'",
+        "x.mtree: did not verify the cksum or RIPEMD digest of 1 name (use sha256): 'a'",
     ]
 
 

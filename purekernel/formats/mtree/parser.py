@@ -23,7 +23,7 @@ from purekernel.formats.mtree.entry import (
     make_entry,
 )
 from purekernel.input import Input
-from purekernel.tree import ROOT, display, parse_path
+from purekernel.tree import ROOT, display, parse_path, with_example
 from purekernel.tree.path import join
 
 Keywords = dict[bytes, tuple[bytes | None, ManifestLine]]
@@ -119,19 +119,20 @@ class _Parser:
 
     def report(self, manifest: Input) -> None:
         """Send a note about file flags, and one about sums that are not verified."""
-        flags = self._having(lambda words: words.get(b"flags", (b"none",))[0] != b"none")
+        flags = self._having(
+            lambda words: words.get(b"flags", (b"none",))[0] != b"none",
+            clause=", which an image cannot hold",
+        )
         if flags:
-            manifest.note(f"ignored the flags of {flags}, which an image cannot hold")
-        sums = self._having(lambda words: not UNVERIFIED.isdisjoint(words))
+            manifest.note(f"ignored the flags of {flags}")
+        sums = self._having(lambda words: not UNVERIFIED.isdisjoint(words), clause=" (use sha256)")
         if sums:
-            manifest.note(f"did not verify the cksum or RIPEMD digest of {sums}; use sha256")
+            manifest.note(f"did not verify the cksum or RIPEMD digest of {sums}")
 
-    def _having(self, matches: Callable[[Keywords], bool]) -> str:
-        """Return how many entries match, with an example; empty without any."""
+    def _having(self, matches: Callable[[Keywords], bool], *, clause: str) -> str:
+        """Return how many names match, with an example; empty without any."""
         paths = [path for path, (_line, words) in self._entries.items() if matches(words)]
-        if len(paths) < 2:
-            return display(paths[0]) if paths else ""
-        return f"{len(paths)} entries, for example {display(paths[0])}"
+        return with_example(len(paths), "name", display(paths[0]), clause=clause) if paths else ""
 
     def _unset(self, keywords: list[bytes], line: ManifestLine) -> None:
         for keyword in keywords:
