@@ -29,6 +29,10 @@ PATH_STEPS = 500
 PATTERN_STEPS = 256
 
 _HINT = "remove include lines in etc/ld.so.conf.d that include one another or match many files"
+_STEPS_HINT = (
+    f"remove lines: each folder takes {PATH_STEPS} steps, and an include line some for each name "
+    "that its pattern is compared with"
+)
 
 
 def read_conf(tree: Tree, path: bytes, folders: SearchList, hwcaps: Hwcaps) -> None:
@@ -77,7 +81,7 @@ class _Conf:
             return
         self._files += 1
         if self._files > MAX_FILES:
-            raise self._limit(f"at most {MAX_FILES} files included")
+            raise self._limit(f"at most {MAX_FILES} files included", _HINT)
         self._count(len(file.content))
         self._reading.append(inode)
         includes.append(self._read_file(path, bytes(file.content)))
@@ -143,13 +147,14 @@ class _Conf:
     def _count(self, steps: int) -> None:
         self._steps += steps
         if self._steps > MAX_STEPS:
-            raise self._limit(f"at most {MAX_STEPS} steps to read all include lines")
+            expected = f"at most {MAX_STEPS} steps to read the loader's configuration"
+            raise self._limit(expected, _STEPS_HINT)
 
-    def _limit(self, expected: str) -> LimitError:
+    def _limit(self, expected: str, hint: str) -> LimitError:
         path, _, line = self._origin.rpartition(b":")
         return LimitError(
             source=f"{display(path)}, line {line.decode()}" if path else "etc/ld.so.conf",
             expected=expected,
             got="more",
-            hint=_HINT,
+            hint=hint,
         )
