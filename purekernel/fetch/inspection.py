@@ -25,12 +25,11 @@ _TAG = re.compile(
 )
 
 
-# Check the first bytes of a file.
-#
 BROWSER_HINT = "open the URL in a browser"
 
-# A captive portal answers every request with a login page, and a mirror that has moved may answer
-# with a page that says so; both with status 200.
+
+# Check the first bytes of a file: a captive portal answers every request with a login page, and a
+# mirror that has moved may answer with a page that says so; both with status 200.
 
 
 def head_bytes(kind: FileKind | None) -> int:
