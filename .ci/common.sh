@@ -13,6 +13,7 @@ unset PYTHONDONTWRITEBYTECODE
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work=$(mktemp -d)
 background=()
+declare -A beside
 
 finish() {
   local pid
@@ -52,43 +53,36 @@ install_checkers() {
     "${packages[@]}" >"$work/apt.log" 2>&1 || { cat "$work/apt.log"; exit 1; }
 }
 
-# Debian's libraries and kernels are laid down while other parts run: half of the time is downloads.
-start_debian_roots() {
+# start_beside FUNCTION TITLE: call it while other parts run, because it mostly waits for downloads.
+start_beside() {
+  local function=$1 title=$2
   (
     start=$SECONDS
-    "$root/.ci/debian-roots" "$PUREKERNEL_DEBIAN"
-    echo "== what ldconfig and depmod are compared on: $((SECONDS - start)) s, beside other parts"
-  ) >"$work/debian-roots.log" 2>&1 &
-  debian_roots=$!
-  background+=("$debian_roots")
+    "$function"
+    echo "== $title: $((SECONDS - start)) s, beside other parts"
+  ) >"$work/$function.log" 2>&1 &
+  beside[$function]=$!
+  background+=("$!")
 }
 
-await_debian_roots() {
-  if ! wait "$debian_roots"; then
-    cat "$work/debian-roots.log" >&2
+# await_beside FUNCTION: wait for it, and print the end of its output; if it failed, all of it.
+await_beside() {
+  if ! wait "${beside[$1]}"; then
+    cat "$work/$1.log" >&2
     exit 1
   fi
-  cat "$work/debian-roots.log"
+  tail -n 2 "$work/$1.log"
 }
 
-# Wine and Python for Windows are installed while other parts run: most of the time is downloads.
-start_windows() {
-  (
-    start=$SECONDS
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${windows_packages[@]}"
-    "$root/.ci/windows-python" "$work/windows"
-    echo "== Python for Windows: $((SECONDS - start)) s, beside other parts"
-  ) >"$work/windows.log" 2>&1 &
-  windows=$!
-  background+=("$windows")
+# Debian's libraries and kernels.
+lay_debian_roots() {
+  "$root/.ci/debian-roots" "$PUREKERNEL_DEBIAN"
 }
 
-await_windows() {
-  if ! wait "$windows"; then
-    cat "$work/windows.log" >&2
-    exit 1
-  fi
-  tail -n 2 "$work/windows.log"
+# Wine and Python for Windows.
+install_windows() {
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${windows_packages[@]}"
+  "$root/.ci/windows-python" "$work/windows"
 }
 
 # windows_tests MARKS [ARGUMENT...]: with Python for Windows, the sample, and the tests with these
@@ -202,7 +196,7 @@ nightly_slice() {
   case $1 in
     0) benchmark build --runs 1 ;;
     1)
-      await_windows
+      await_beside install_windows
       # The number of commits chose this slice; an eighth of it chooses the eighth of the tests.
       windows_tests "not nightly" --slice "$(($(git rev-list --count HEAD) / 8 % 8))/8"
       ;;
