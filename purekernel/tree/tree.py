@@ -91,7 +91,7 @@ class Tree:
         Raises:
             MissingPathError: ``path`` does not exist.
         """
-        return self._link_counts[self.inode(path)]
+        return self._link_counts.get(self.inode(path), 1)
 
     def entries(self, folder: bytes) -> list[bytes]:
         """Return the names in ``folder``, sorted as bytes.

@@ -217,3 +217,18 @@ def test_metadata_is_changed_once_for_all_nodes_that_share_it() -> None:
 def with_link(tree: Tree) -> Tree:
     tree.link(b"linked", b"etc/a")
     return tree
+
+
+def test_names_of_an_inode_are_counted() -> None:
+    tree = Tree()
+    for name in (b"a", b"b"):
+        tree.add(name, File(metadata=Metadata(mode=0o644), content=name))
+    tree.link(b"c", b"a")
+    tree.link(b"d", b"a")
+    assert [tree.count_names(path) for path in (b"", b"a", b"b", b"c")] == [1, 3, 1, 3]
+    tree.remove(b"a")
+    assert tree.count_names(b"d") == 2
+    tree.remove(b"c")
+    assert tree.count_names(b"d") == 1
+    with pytest.raises(MissingPathError):
+        tree.count_names(b"a")
