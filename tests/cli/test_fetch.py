@@ -513,10 +513,10 @@ def test_invalid_kernel_release_is_refused(
 ) -> None:
     write_recipe(server)
     for command in (["fetch"], ["deps", "mod-KERNEL"]):
-        assert main([*command, "--kernel", release]) == 2
+        assert main([*command, "--kernel-release", release]) == 2
         ((message, _hint),) = errors(capsys)
         assert message == (
-            f'--kernel must be a kernel release, such as "3.0.3-tinycore", got {release!r}'
+            f'--kernel-release must be a kernel release, such as "3.0.3-tinycore", got {release!r}'
         )
     assert not server.asked
 
