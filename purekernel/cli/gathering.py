@@ -203,9 +203,10 @@ def request_options(command: Command) -> Command:
 
 def mirror_options(command: Command) -> Command:
     """Add the options of commands that ask mirrors about extensions to ``command``."""
+    command = store_options(command)
     for option in reversed(_MIRROR):
         command = option(command)
-    return store_options(command)
+    return command
 
 
 def store_options(command: Command) -> Command:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from textwrap import fill
 from typing import Any, TypeVar
 
 from purekernel.cli.build_image import take_context
@@ -30,8 +31,8 @@ MOST_NAMES = 12
 # The columns of a result, in characters. Longer names move the rest of their line.
 NAME_COLUMN, SIZE_COLUMN = 28, 9
 
-# The column of the values of a description, in characters.
-VALUE_COLUMN = 16
+# The column of the values of a description, and how long lists of names in it are, in characters.
+VALUE_COLUMN, VALUE_COLUMNS = 16, 70
 
 T = TypeVar("T")
 
@@ -215,7 +216,7 @@ def _facts(described: Description) -> Iterator[tuple[str, str]]:
         yield "in all", f"{total} with {_count(needed, 'dependency', 'dependencies')}"
     if described.needed_by is not None:
         others = len(described.all_needed_by or ()) - len(described.needed_by)
-        more = f", and {others} that depend on them" if others else ""
+        more = f"; indirectly by {others} more" if others else ""
         yield "needed by", f"{_names(described.needed_by) or 'nothing'}{more}"
     if described.files is not None:
         yield "files", str(len(described.files))
@@ -228,7 +229,12 @@ def _facts(described: Description) -> Iterator[tuple[str, str]]:
 def _names(names: Iterable[str]) -> str:
     listed = list(names)
     more = f" and {len(listed) - MOST_NAMES} more" if len(listed) > MOST_NAMES else ""
-    return ", ".join(listed[:MOST_NAMES]) + more
+    return fill(
+        ", ".join(listed[:MOST_NAMES]) + more,
+        width=VALUE_COLUMNS,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _count(number: int, noun: str, plural: str = "") -> str:

@@ -330,7 +330,10 @@ class ExtensionLookup:
             hint = "give the name of the file, or a pattern such as 'libssl.so*'"
         else:
             what = f"no extension matches {' '.join(words)}"
-            hint = "use fewer or shorter words, or ask another mirror with --mirror"
+            hint = (
+                "use fewer or shorter words, search for a file with --file, or ask another mirror "
+                "with --mirror"
+            )
         if len(words) == 1 and file is None:
             name = words[0].removesuffix(TCZ) + TCZ
             question = did_you_mean(self._mirror.suggest([name]).get(name, ()))

@@ -18,6 +18,7 @@ from attrs import evolve
 from purekernel.errors import DownloadError, FormatError, NotFoundError
 from purekernel.fetch.model import Download, DownloadedFile
 from purekernel.fetch.urls import redact
+from purekernel.formats.extension_info import DESCRIPTION, TAGS, parse_info
 from purekernel.formats.tinycore import (
     TCZ,
     parse_dependencies,
@@ -29,7 +30,13 @@ from purekernel.formats.tinycore import (
 )
 from purekernel.input import Input, Limits
 from purekernel.records import frozen
-from purekernel.repos.tinycore.extension import DEPENDENCIES, KERNEL, LISTING, resolve_kernel
+from purekernel.repos.tinycore.extension import (
+    DEPENDENCIES,
+    INFO,
+    KERNEL,
+    LISTING,
+    resolve_kernel,
+)
 from purekernel.repos.tinycore.folder import (
     DEPENDENCY_INDEX,
     INDEX_LIMITS,
@@ -48,6 +55,9 @@ from purekernel.repos.tinycore.mirror import ExtensionMirror
 from purekernel.rootfs.patterns import Pattern, is_wild, parse_pattern
 
 T = TypeVar("T")
+
+# The .info files that are read in place of an index of tags. A complete mirror has the index.
+MOST_INFOS = 1000
 
 # The name of an extension for one kernel: wireless-3.0.21-tinycore.tcz.
 _OF_RELEASE = re.compile(r"(?P<stem>.+?)-[0-9]+\.[0-9][^/]*\.tcz")
@@ -119,6 +129,7 @@ class Catalog:
         """
         self._downloads = downloads
         self._notes: dict[str, None] = {}
+        self._dependents: dict[str | None, dict[str, list[str]]] = {}
         self._limits = evolve(INDEX_LIMITS, report=self._note)
         self._indexes = {
             folder: indexes for folder, indexes in mirror.indexes().items() if indexes is not None
@@ -131,6 +142,8 @@ class Catalog:
         found: dict[str, Listed] = {}
         for folder, indexes in self._indexes.items():
             folder_tags = self._parse(folder, tags.get(folder), parse_tag_index) or {}
+            if texts and not folder_tags and len(folder.listed_names()) <= MOST_INFOS:
+                folder_tags = self._descriptions(folder)
             names = self._parse(folder, lists.get(folder), parse_name_index) or ()
             known = {*indexes.names(), *folder.listed_names(), *folder_tags, *names}
             self._note_lack(folder, known, has_tags=bool(folder_tags) or not texts)
@@ -216,10 +229,7 @@ class Catalog:
             kernel: the release that ``-KERNEL`` stands for; without it, ``wifi-KERNEL.tcz`` means
                 the ``wifi.tcz`` of every release.
         """
-        direct: dict[str, list[str]] = {}
-        for one in self.extensions.values():
-            for need in one.dependencies or ():
-                direct.setdefault(resolve_kernel(need, kernel), []).append(one.name)
+        direct = self._direct(kernel)
         needed_by: dict[str, tuple[str, ...]] = {}
         roots = tuple(dict.fromkeys(resolve_kernel(name, kernel) for name in names))
         pending = list(roots)
@@ -232,6 +242,15 @@ class Catalog:
             needed_by[name] = tuple(sorted({*direct.get(name, ()), *of_any}))
             pending += needed_by[name]
         return Dependents(roots=roots, needed_by=needed_by, loops=find_loops(roots, needed_by))
+
+    def _direct(self, kernel: str | None) -> Mapping[str, list[str]]:
+        """Return the extensions that depend directly on each name."""
+        if kernel not in self._dependents:
+            direct = self._dependents[kernel] = {}
+            for one in self.extensions.values():
+                for need in one.dependencies or ():
+                    direct.setdefault(resolve_kernel(need, kernel), []).append(one.name)
+        return self._dependents[kernel]
 
     def _see_all(
         self, search: _FileSearch, folder: ExtensionFolder, paths: Iterable[tuple[str, bytes]]
@@ -251,7 +270,10 @@ class Catalog:
     def _note_lack(self, folder: ExtensionFolder, known: set[str], *, has_tags: bool) -> None:
         place = redact(folder.place)
         if not known:
-            self._note(f"the mirror {place} has no index: which extensions it has is not known")
+            self._note(
+                f"the mirror {place} has no index: which extensions it has is not known; check its "
+                "URL or path"
+            )
         elif not has_tags:
             self._note(
                 f"the mirror {place} has no index of tags ({TAG_INDEX}): only the names of its "
@@ -286,6 +308,15 @@ class Catalog:
         except FormatError as error:
             self._note(f"a damaged index was not used: {error}")
             return None
+
+    def _descriptions(self, folder: ExtensionFolder) -> dict[str, str]:
+        """Return descriptions and tags from the ``.info`` files of a folder on this host."""
+        texts = {}
+        for name, file in self._companions(folder, INFO, sorted(folder.listed_names())):
+            info = parse_info(file)
+            values = (info.value(DESCRIPTION), info.value(TAGS))
+            texts[name] = " ".join(" ".join(values).split())
+        return texts
 
     def _dependencies(
         self, folder: ExtensionFolder, indexes: Indexes, names: Sequence[str]

@@ -90,6 +90,7 @@ class ExtensionFolder:
     def __init__(self, place: str, downloads: ExtensionFetcher) -> None:
         self.place = place
         self._downloads = downloads
+        self._listed: frozenset[str] | None = None
 
     def url(self, name: str) -> str:
         """Return the URL or path of a file in the folder."""
@@ -97,13 +98,12 @@ class ExtensionFolder:
 
     def listed_names(self) -> frozenset[str]:
         """Return the extensions that are files of the folder; none unless it is on this host."""
-        if not is_local(self.place):
-            return frozenset()
-        return frozenset(
-            name
-            for name in list_local(self.place)
-            if name.endswith(TCZ) and is_extension_name(name)
-        )
+        if self._listed is None:
+            names = list_local(self.place) if is_local(self.place) else []
+            self._listed = frozenset(
+                name for name in names if name.endswith(TCZ) and is_extension_name(name)
+            )
+        return self._listed
 
     def index_file(self, name: str, *, attempts: int | None = None) -> Download:
         """Return the download of an index, with at most ``attempts`` attempts."""

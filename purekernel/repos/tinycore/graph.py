@@ -179,7 +179,7 @@ def refuse_missing(
     """
     where = ", ".join(map(redact, looked_in))
     looked = f"looked in {where}; " if where else ""
-    if len(graph.missing) > 1 and not graph.extensions and where:
+    if len(graph.missing) > 1 and not graph.extensions and where and not similar:
         # The mirror is more likely wrong than all names.
         hint = "check the mirrors ([mirrors] in a recipe), and the version of Core"
     errors = []
