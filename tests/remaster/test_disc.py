@@ -4,6 +4,8 @@ from functools import cache
 
 import pytest
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fixtures.core_iso import make_core_iso
 from purekernel.errors import CombinedError, PurekernelError
@@ -156,6 +158,27 @@ def test_lists_of_the_base_are_extended_once() -> None:
         "copy2fs.lst": "x.tcz\nb.tcz\n",
     }
     assert notes == ()
+
+
+NAMES = st.sampled_from(["a.tcz", "b.tcz", "c-1.2.tcz"])
+
+
+@given(
+    old=st.lists(NAMES | st.sampled_from(["", "# b.tcz", "a", " c-1.2.tcz # x", "z.tcz\r"])),
+    new=st.lists(NAMES, unique=True),
+    end=st.sampled_from(["", "\n"]),
+)
+def test_any_list_is_kept_and_gets_each_name_once(old: list[str], new: list[str], end: str) -> None:
+    text = "\n".join(old) + end
+    added = {"onboot.lst": "".join(f"{name}\n" for name in new)}
+    iso, _notes = change({"cde/onboot.lst": text}, cde=added)
+    extended = content(iso, b"cde/onboot.lst")
+    assert extended.startswith(text)
+    words = [line.partition("#")[0].split() for line in extended.splitlines()]
+    loaded = [word[0].removesuffix(".tcz") + ".tcz" for word in words if word]
+    assert {*new} <= {*loaded}
+    again, _notes = change({"cde/onboot.lst": extended}, cde=added)
+    assert content(again, b"cde/onboot.lst") == extended
 
 
 def test_extension_of_the_base_is_replaced_with_a_note() -> None:
