@@ -205,11 +205,10 @@ class Conventions:
         if flavour is not Flavour.PROD:
             return recipe.accounts
         refuse_passwords(recipe)
-        accounts = without_passwords(recipe.accounts)
-        if any(account.name == USER for account in accounts):
-            return accounts
-        # In Core's own file, tc has no password.
-        return (*accounts, Account(name=USER, locked=True))
+        accounts = {account.name: account for account in without_passwords(recipe.accounts)}
+        # In Core's own file, tc has an empty password.
+        accounts[USER] = evolve(accounts.get(USER) or Account(name=USER), locked=True)
+        return tuple(accounts.values())
 
     def autologin(self, flavour: Flavour | None) -> bool | None:
         """Return whether the first console logs in automatically; ``None`` leaves it unchanged."""

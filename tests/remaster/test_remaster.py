@@ -228,8 +228,10 @@ def test_production_image_locks_user_without_password(workshop: Workshop) -> Non
     workshop.write_mirror({ISO: make_core_iso(root=root)})
     assert "tc::1:" in content(make(workshop).root, "etc/shadow")
     request = Request(build_prod_image=True)
-    image = make_image(request=request, cache_dir=workshop.top / "cache")
-    assert "tc:*:1:" in content(image.root, "etc/shadow")
+    for more in ("", '[accounts.tc]\ncomment = "x"\n'):
+        make(workshop, more)
+        image = make_image(request=request, cache_dir=workshop.top / "cache")
+        assert "tc:*:1:" in content(image.root, "etc/shadow")
 
 
 def test_production_image_refuses_passwords(workshop: Workshop) -> None:
