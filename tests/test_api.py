@@ -30,7 +30,7 @@ def test_every_option_of_build_is_an_attribute_of_a_record() -> None:
     # These control printing, or choose a source.
     options -= {"quiet", "verbose", "json", "dry_run", "bundle", "sample"}
     # The records have other names for these.
-    boot = {"boot_append", "boot_timeout", "boot_default"}
+    boot = {"boot_append", "boot_serial", "boot_timeout", "boot_default"}
     volume = {"volume_id", "application", "publisher", "preparer", "system"}
     renamed = {
         "emit": "kinds", "output_dir": "folder", "no_nested": "nested", "max_unpacked": "limits",

@@ -62,6 +62,12 @@ from purekernel.recipe.flavour import EMITS, LAYOUTS
     "has 300]",
 )
 @click.option("--boot-default", metavar="LABEL", help="The label that boots by default.")
+@click.option(
+    "--serial",
+    "boot_serial",
+    metavar="PORT",
+    help="Use PORT, such as ttyS0,115200, as console and for logins too.",
+)
 @click.option("--volume-id", metavar="TEXT", help="The ISO's volume ID, at most 32 characters.")
 @click.option("--application", metavar="TEXT", help="The ISO's application field.")
 @click.option("--system", metavar="TEXT", help="The ISO's system field.  [default: LINUX]")

@@ -241,6 +241,26 @@ def set_default(menu: BootMenu, label: bytes) -> BootMenu:
     return evolve(menu, lines=tuple(lines))
 
 
+def drop_parameters(menu: BootMenu, dropped: Callable[[bytes], bool]) -> BootMenu:
+    """Return ``menu`` without some words of the command lines of its Linux kernels.
+
+    Args:
+        menu: a menu.
+        dropped: returns whether to drop a word.
+    """
+    linux = menu.linux_labels
+
+    def changed(line: Line) -> Line:
+        is_append = line.keyword == b"append" and (line.label is None or line.label in linux)
+        if not is_append and not (line.keyword in _AUTOMATIC and menu.command(line.keyword)):
+            return line
+        words = line.argument.split()
+        kept = [word for word in words if not dropped(word)]
+        return line if kept == words else line.with_argument(b" ".join(kept))
+
+    return evolve(menu, lines=tuple(map(changed, menu.lines)))
+
+
 def labels_with(menu: BootMenu, word: bytes) -> tuple[bytes, ...]:
     """Return the labels whose kernel command line has ``word``."""
     return tuple(label for label in menu.linux_labels if word in menu.append(label).split())

@@ -37,6 +37,7 @@ from purekernel.recipe.conventions import PLAIN
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.iso_files import find_faults
 from purekernel.recipe.overlays import missing_overlays
+from purekernel.recipe.system import find_system_faults
 from purekernel.repos.tinycore import did_you_mean, resolve_kernel, similar_names
 from purekernel.repos.tinycore.providers import find_in_mirrors
 
@@ -98,6 +99,7 @@ class Planner:
         recipe = self._context.recipe
         errors = [
             *recipe.faults,
+            *find_system_faults(recipe),
             *missing_overlays(recipe),
             *change_faults(recipe),
             *find_faults(recipe.iso_files, recipe.folder),

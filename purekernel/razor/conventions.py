@@ -49,6 +49,7 @@ from purekernel.recipe.conventions import (
 from purekernel.recipe.flavour import SCRIPTS, Flavour, Generation
 from purekernel.recipe.lists import parse_extension_list, parse_path_list
 from purekernel.recipe.model import Account, Cut, GemLayout, Named, Recipe
+from purekernel.recipe.system import find_settings
 from purekernel.records import frozen
 from purekernel.rootfs.overlay import OverlayTree
 from purekernel.rootfs.ownership import own_as_root, protect_shadow
@@ -379,8 +380,8 @@ def refuse_unbundled(recipe: Recipe) -> None:
     """Refuse what a bundle cannot hold: the scripts that read it know only the root file system.
 
     Raises:
-        UsageError: the recipe has passes of its own, tables that change files, files of the
-            ISO, or extensions on it.
+        UsageError: the recipe has passes of its own, tables that change files, settings of the
+            system, files of the ISO, or extensions on it.
         CombinedError: it has several of these.
     """
     errors: list[PurekernelError] = []
@@ -399,6 +400,12 @@ def refuse_unbundled(recipe: Recipe) -> None:
         for table in recipe.file_changes
     ]
     hint = "build the image, or leave it out"
+    errors += [
+        UsageError(
+            f"a bundle cannot hold {words}, which need the complete root file system", hint=hint
+        ).within(place)
+        for words, place in find_settings(recipe)
+    ]
     errors += [
         UsageError("a bundle cannot hold a file of the ISO", hint=hint).within(file.place("path"))
         for file in recipe.iso_files

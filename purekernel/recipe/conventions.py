@@ -76,7 +76,10 @@ class Materials(Protocol):
 
     @property
     def changes(self) -> tuple[tuple[str, Pass], ...]:
-        """The passes of the tables that change files. They run on the complete tree."""
+        """The passes of [system] and of the tables that change files.
+
+        They run on the complete tree, after the others.
+        """
         ...
 
     def add_packages(self, overlay: OverlayTree) -> None:

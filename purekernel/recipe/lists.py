@@ -8,12 +8,13 @@ entry that is listed twice counts once, at its first position.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from purekernel.errors import FormatError, PurekernelError, RecipeError, raise_all
+from purekernel.errors import FormatError, PurekernelError, RecipeError, UsageError, raise_all
+from purekernel.formats.public_key import is_other_key_format, parse_authorized_key
 from purekernel.formats.text import decode_text
 from purekernel.formats.tinycore import parse_extension_name
 from purekernel.formats.toml import TomlDocument, TomlPath
@@ -22,6 +23,7 @@ from purekernel.recipe.keys import value_at
 from purekernel.recipe.kinds import EXTENSION_NAME, GEM, IMAGE_PATH, Array, Kind, Text
 from purekernel.recipe.model import Named
 from purekernel.recipe.schema import tables
+from purekernel.recipe.system import AUTHORIZED_KEY
 from purekernel.recipe.words import show
 
 # No user reads more, and a hostile file can have thousands.
@@ -74,10 +76,47 @@ def parse_path_list(data: bytes, *, source: str, errors: Errors | None = None) -
     return _parse(data, source, partial(_match, IMAGE_PATH), errors)
 
 
+def parse_key_list(data: bytes, *, source: str, errors: Errors | None = None) -> tuple[Named, ...]:
+    """Return the lines of a file in the format of ``authorized_keys``, or of one public key.
+
+    ``#`` begins a comment at the start of a line only.
+
+    Raises:
+        RecipeError: a line is not a public key; the message names the line, and does not show it.
+        CombinedError: several lines are not.
+    """
+    text = decode_text(Input(data, name=source))
+    if is_other_key_format(text):
+        # One error, not one for each line of a private key.
+        lines = [(f"{source}, line 1", text)]
+    else:
+        lines = [
+            (f"{source}, line {number}", line.strip(" \t\r"))
+            for number, line in enumerate(text.split("\n"), start=1)
+        ]
+    entries = ((place, line) for place, line in lines if line and not line.startswith("#"))
+    return _collect(entries, source, _key, errors)
+
+
+def _key(text: str, place: str) -> str:
+    try:
+        return parse_authorized_key(text).line
+    except UsageError as error:
+        raise RecipeError(f"{place}: {error.message}", hint=error.hint) from None
+
+
 def _parse(data: bytes, source: str, rule: Rule, collected: Errors | None) -> tuple[Named, ...]:
+    return _collect(
+        _entries(decode_text(Input(data, name=source)), source), source, rule, collected
+    )
+
+
+def _collect(
+    lines: Iterable[tuple[str, str]], source: str, rule: Rule, collected: Errors | None
+) -> tuple[Named, ...]:
     errors: list[RecipeError] = []
     entries: dict[str, Named] = {}
-    for place, text in _entries(decode_text(Input(data, name=source)), source):
+    for place, text in lines:
         try:
             name = rule(text, place)
         except RecipeError as error:
@@ -127,6 +166,7 @@ _PARSERS: dict[Kind, _Parse] = {
     EXTENSION_NAME: parse_extension_list,
     GEM: parse_gem_list,
     IMAGE_PATH: parse_path_list,
+    AUTHORIZED_KEY: parse_key_list,
 }
 
 
@@ -171,6 +211,8 @@ def _named_lists(values: dict[str, Any]) -> Iterator[tuple[TomlPath, str, _Parse
         items: dict[TomlPath, Any] = {table.path: value}
         if table.repeated and isinstance(value, list):
             items = {(*table.path, index): item for index, item in enumerate(value)}
+        elif table.names is not None and isinstance(value, dict):
+            items = {(*table.path, name): item for name, item in value.items()}
         for path, item in items.items():
             for key in table.keys.values() if isinstance(item, dict) else ():
                 if key.list_key is not None and isinstance(key.kind, Array):

@@ -55,6 +55,13 @@ from purekernel.recipe.kinds import (
     Whole,
     once,
 )
+from purekernel.recipe.system import (
+    AUTHORIZED_KEY,
+    GROUP_NAME,
+    SERIAL,
+    Group,
+    SystemChoice,
+)
 from purekernel.records import frozen
 from purekernel.tree import Layer, Pass
 
@@ -70,6 +77,9 @@ class GemLayout(Enum):
 MAX_TIMEOUT = 35996
 
 _ZEROS = "0" * 64
+_PUBLIC_KEY = (
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f anna@example"
+)
 
 
 def _shown(place: str | None) -> str:
@@ -709,6 +719,36 @@ class Account(Placed):
             "Anna Example",
         ),
     )
+    groups: tuple[Named, ...] = field(
+        default=(),
+        metadata=key(
+            "Groups",
+            "Groups to add the user to, which the image or [groups] has.",
+            Array(item=GROUP_NAME, convert=once),
+            ["staff"],
+            named=True,
+        ),
+    )
+    authorized_keys: tuple[Named, ...] = field(
+        default=(),
+        repr=False,
+        metadata=key(
+            "Authorized keys",
+            "Public keys with which the user can log in through SSH, added to "
+            ".ssh/authorized_keys in the home.",
+            Array(item=AUTHORIZED_KEY, convert=once),
+            [_PUBLIC_KEY],
+            named=True,
+            list_key=Key(
+                name="authorized-keys-list",
+                title="File of authorized keys",
+                description="A file in the format of authorized_keys, such as one that ends in "
+                ".pub. Its keys come before the keys given here.",
+                kind=PATH,
+                examples=("keys/anna.pub",),
+            ),
+        ),
+    )
 
     @property
     def has_password(self) -> bool:
@@ -736,14 +776,24 @@ class BootChanges(Placed):
         default=None,
         metadata=key(
             "Kernel parameters",
-            'Parameters to append to every kernel command line. "console=ttyS0" shows the boot '
-            "messages on a serial port, but gives no login there.",
+            "Parameters to append to every kernel command line. For a serial console, use the key "
+            '"serial".',
             Text(
                 pattern=LINE_PATTERN,
                 max_length=2047,
                 words="text on one line, of at most 2047 characters",
             ),
-            "console=ttyS0",
+            "nodhcp waitusb=5",
+        ),
+    )
+    serial: str | None = field(
+        default=None,
+        metadata=key(
+            "Serial console",
+            "A serial port, and its speed in bits per second, by default 115200: the kernel's "
+            "console, beside the screen, and a terminal that users, and root, can log in on.",
+            SERIAL,
+            "ttyS0,115200",
         ),
     )
     timeout: int | None = field(
@@ -1257,6 +1307,27 @@ class Recipe(Placed):
             ),
             example={"tc": {"password-env": "TC_PASSWORD"}},
             exclusive=("locked", "password", "password-env", "password-hash"),
+        ),
+    )
+    groups: tuple[Group, ...] = field(
+        default=(),
+        metadata=table(
+            "groups",
+            "Groups",
+            "Groups to change or add, each in its own table, such as [groups.backup].",
+            Group,
+            item_title="Group",
+            names=GROUP_NAME,
+            example={"backup": {"members": ["tc"]}},
+        ),
+    )
+    system: SystemChoice = field(
+        factory=SystemChoice,
+        metadata=table(
+            "system",
+            "System",
+            "Name, time zone, network and services of the running system.",
+            SystemChoice,
         ),
     )
     removals: tuple[Removal, ...] = field(

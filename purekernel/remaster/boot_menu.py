@@ -9,6 +9,7 @@ from purekernel.formats.booted import MENU_NAME, find_booted, load_boot_menu
 from purekernel.formats.syslinux import (
     BootMenu,
     build_boot_menu,
+    drop_parameters,
     extend_append,
     labels_with,
     map_initrds,
@@ -16,6 +17,7 @@ from purekernel.formats.syslinux import (
     set_option,
 )
 from purekernel.recipe.model import BootChanges
+from purekernel.recipe.system import SerialLine, parse_serial
 from purekernel.tree import File, Tree, display
 
 # Core waits half a minute at its boot prompt.
@@ -52,7 +54,7 @@ def change_boot_menu(
     if loaded is None:
         if changes == BootChanges() and cde_place is None:
             return iso
-        places = [*map(changes.place, ("append", "timeout", "default")), cde_place]
+        places = [*map(changes.place, ("append", "serial", "timeout", "default")), cde_place]
         raise _no_menu().within(next(filter(None, places), ""))
     path, menu = loaded
     if timeout is not None and menu.timeout == CORE_TIMEOUT:
@@ -67,6 +69,10 @@ def change_boot_menu(
         if words:
             _check_linux(menu, path)
             menu = extend_append(menu, words)
+    if changes.serial is not None:
+        with inside(changes.place("serial")):
+            _check_linux(menu, path)
+            menu = _with_consoles(menu, parse_serial(changes.serial))
     if cde_place is not None:
         with inside(cde_place):
             _check_linux(menu, path)
@@ -155,6 +161,19 @@ def _default_label(menu: BootMenu) -> bytes:
     marked = (line.label for line in menu.lines if line.marks_default and line.label)
     choices = (named[0], *marked, *menu.linux_labels)
     return next(label for label in choices if label in menu.linux_labels)
+
+
+def _with_consoles(menu: BootMenu, line: SerialLine) -> BootMenu:
+    """Return ``menu`` with the screen and a serial port as the last consoles of each kernel.
+
+    Messages appear on all consoles; the last one is /dev/console, where start scripts print.
+    """
+    words = [word.encode() for word in line.consoles]
+    port = f"console={line.tty}".encode()
+    menu = drop_parameters(
+        menu, lambda word: word in (*words, port) or word.startswith(port + b",")
+    )
+    return extend_append(menu, b" ".join(words))
 
 
 def _label(menu: BootMenu, path: bytes, wanted: str) -> bytes:

@@ -8,14 +8,18 @@ from attrs import evolve
 
 from purekernel import plan as planning
 from purekernel import remaster
+from purekernel.errors import raise_all
 from purekernel.razor.bundle import Bundle, load_bundle
 from purekernel.razor.microkernel import compose_bundle
 from purekernel.recipe.composition import Composition
 from purekernel.recipe.context import Context
+from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Outputs
+from purekernel.recipe.system import serial_faults
 from purekernel.remaster.image import Image, make_image
 from purekernel.remaster.outputs import write_image
+from purekernel.remaster.system import serial_passes
 
 
 def build(
@@ -63,7 +67,15 @@ def _build(
     if not isinstance(source, Bundle):
         with context.progress.step("reading the bundle"):
             source = load_bundle(source, limits=context.limits)
-    return _finish(compose_bundle(source, context), context, outputs)
+    raise_all(serial_faults(source.changes))
+    composition = compose_bundle(source, context)
+    serial = serial_passes(
+        source.changes,
+        autologin=True if source.flavour is Flavour.DEBUG else None,
+        mtime=context.time_of(source.changes, at_least=composition.mtime),
+    )
+    composition = evolve(composition, passes=(*serial, *composition.passes))
+    return _finish(composition, context, outputs)
 
 
 def _finish(composition: Composition, context: Context, outputs: Outputs) -> Image:

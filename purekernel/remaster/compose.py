@@ -30,6 +30,7 @@ from purekernel.recipe.model import GemLayout, Named, Recipe
 from purekernel.recipe.overlays import Overlays
 from purekernel.remaster.accounts import account_changes
 from purekernel.remaster.changes import change_passes
+from purekernel.remaster.system import system_passes
 from purekernel.repos.tinycore import resolve_kernel
 from purekernel.repos.tinycore.placement import (
     CDE,
@@ -126,20 +127,20 @@ class Assembly:
     def passes(self) -> tuple[tuple[str, Pass], ...]:
         """The passes that change accounts and console. They run on the complete tree."""
         passes: list[tuple[str, Pass]] = []
-        if self._changes:
-            run = partial(change_accounts, changes=self._changes, mtime=self.mtime)
+        if self._account_changes:
+            run = partial(change_accounts, changes=self._account_changes, mtime=self.mtime)
             passes.append(("set the accounts", run))
-        autologin = self.recipe.autologin
-        if autologin is None:
-            autologin = self._conventions.autologin(self.flavour)
-        if autologin is not None:
-            passes.append(("set the console", partial(_with_autologin, on=autologin)))
+        if self._autologin is not None:
+            passes.append(("set the console", partial(_with_autologin, on=self._autologin)))
         return tuple(passes)
 
     @cached_property
     def changes(self) -> tuple[tuple[str, Pass], ...]:
-        """The passes of the tables that change files. They run on the complete tree."""
-        return tuple(change_passes(self.recipe, mtime=self.mtime, limits=self.limits))
+        """The passes of [system] and of the tables that change files; for the complete tree."""
+        system = system_passes(
+            self.recipe, autologin=self._autologin, mtime=self.mtime, limits=self.limits
+        )
+        return (*system, *change_passes(self.recipe, mtime=self.mtime, limits=self.limits))
 
     def file(self, role: str) -> tuple[str, bytes] | None:
         """Return name and content of the file with this role, or ``None`` if it is not planned."""
@@ -231,8 +232,14 @@ class Assembly:
         yield from (layer.tree for layer in self._overlays.dated if layer is not None)
         yield from self._conventions.inputs()
 
+    @property
+    def _autologin(self) -> bool | None:
+        """Whether the console logs in automatically; ``None`` leaves that as in the base."""
+        chosen = self.recipe.autologin
+        return self._conventions.autologin(self.flavour) if chosen is None else chosen
+
     @cached_property
-    def _changes(self) -> tuple[AccountChange, ...]:
+    def _account_changes(self) -> tuple[AccountChange, ...]:
         return account_changes(
             self._conventions.accounts(self.recipe, self.flavour),
             self.base.root,

@@ -98,7 +98,9 @@ def find_unreached_menus(
     for entry in entries:
         if entry.platform == EFI:
             unreached += _inside_efi(entry, needs, limits)
-    places = filter(None, (*map(changes.place, ("append", "timeout", "default")), cde_place))
+    places = filter(
+        None, (*map(changes.place, ("append", "serial", "timeout", "default")), cde_place)
+    )
     change = f"the change to the boot menu{''.join(f' ({place})' for place in places)}"
     return tuple(
         BootLoss(
@@ -123,7 +125,7 @@ def _menus(tree: Tree) -> Iterator[tuple[bytes, bytes]]:
 def _needs(changes: BootChanges, menu: bytes) -> bool:
     """Say whether a menu needs any of ``changes``."""
     return bool(
-        (changes.append and _BOOTS_LINUX.search(menu))
+        ((changes.append or changes.serial) and _BOOTS_LINUX.search(menu))
         or (changes.timeout is not None and _HAS_ENTRIES.search(menu))
         or (changes.default is not None and _HAS_DEFAULT.search(menu))
     )

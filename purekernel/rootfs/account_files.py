@@ -9,9 +9,17 @@ import re
 
 from attrs import field
 
-from purekernel.errors import FormatError, PurekernelError, raise_all
+from purekernel.errors import (
+    ConflictError,
+    FormatError,
+    MissingPathError,
+    PurekernelError,
+    UsageError,
+    raise_all,
+)
 from purekernel.records import frozen
-from purekernel.tree import Buffer, display
+from purekernel.similar import find_similar
+from purekernel.tree import Buffer, File, Tree, describe, display, resolve
 
 # More errors would not help the reader.
 MOST_ERRORS = 20
@@ -114,6 +122,58 @@ def parse_table(data: Buffer, layout: Layout) -> AccountTable:
             break
     raise_all(errors)
     return AccountTable(layout, lines)
+
+
+def read_account_file(tree: Tree, layout: Layout) -> bytes | None:
+    """Return the content of an account file, links followed; ``None`` if it is missing.
+
+    Raises:
+        ConflictError: it is not a file.
+    """
+    real_path = resolve(tree, layout.path)
+    node = tree.get(real_path)
+    if node is None:
+        return None
+    if not isinstance(node, File):
+        raise ConflictError(f"{display(layout.path)}: must be a file, got {describe(node)}")
+    return bytes(node.content)
+
+
+def load_table(tree: Tree, layout: Layout) -> AccountTable:
+    """Return an account file of an image.
+
+    Raises:
+        MissingPathError: it is missing.
+        FormatError: a line is malformed; a CombinedError for several.
+    """
+    content = read_account_file(tree, layout)
+    if content is None:
+        raise MissingPathError(
+            f"{display(layout.path)}: not found in the image",
+            hint="change accounts only in an image whose base has accounts",
+        )
+    return parse_table(content, layout)
+
+
+def find_entry(
+    table: AccountTable, name: str, *, kind: str = "user", otherwise: str
+) -> list[bytes]:
+    """Return the fields of the line of ``name``.
+
+    Args:
+        table: the table to search.
+        name: a name.
+        kind: what the table lists, in words.
+        otherwise: what the user can do in place of naming another, for the hint.
+
+    Raises:
+        UsageError: the name is missing in the image.
+    """
+    if name.encode() in table:
+        return table.entry(name.encode())
+    near = find_similar(name, (known.decode("utf-8", "replace") for known in table.names))
+    instead = f"write '{near[0]}', or {otherwise}" if near else otherwise
+    raise UsageError(f"{kind} '{name}': not found in the image", hint=instead)
 
 
 def _is_entry(line: bytes) -> bool:

@@ -29,11 +29,12 @@ from purekernel.rootfs.account_files import (
     SHADOW,
     AccountTable,
     Layout,
+    find_entry,
     parse_table,
+    read_account_file,
 )
 from purekernel.rootfs.ownership import ROOT_ID, STAFF_GROUP
 from purekernel.rootfs.passwords import valid_hash
-from purekernel.similar import find_similar
 from purekernel.tree import (
     ROOT,
     Directory,
@@ -285,7 +286,9 @@ class _Accounts:
     def __init__(self, tree: Tree, mtime: int) -> None:
         self._tree = tree
         self._mtime = mtime
-        self._before = {layout: _read(tree, layout) for layout in (PASSWD, SHADOW, GROUP)}
+        self._before = {
+            layout: read_account_file(tree, layout) for layout in (PASSWD, SHADOW, GROUP)
+        }
         if self._before[PASSWD] is None:
             raise MissingPathError(
                 f"{display(PASSWD.path)}: not found in the image",
@@ -306,7 +309,8 @@ class _Accounts:
         user = change.name.encode()
         is_new = user not in self._passwd
         if is_new and change.uid is None:
-            raise self._unknown(change.name).within(change.place())
+            with inside(change.place()):
+                find_entry(self._passwd, change.name, otherwise="give a uid to add the user")
         if change.uid is not None:
             with inside(change.place("uid")):
                 self._require_free(change.uid, user)
@@ -321,13 +325,13 @@ class _Accounts:
         old = self._passwd.entry(user)
         self._set_fields(change, user)
         new = self._passwd.entry(user)
-        give_home(self._tree, old[HOME], _owner(old), _owner(new))
+        give_home(self._tree, old[HOME], owner_of(old), owner_of(new))
         if is_new or change.home is not None:
             with inside(change.place("home")):
-                make_home(self._tree, new[HOME], _owner(new), mtime=self._mtime)
+                make_home(self._tree, new[HOME], owner_of(new), mtime=self._mtime)
         if is_new and new[HOME].startswith(HOMES):
             # An overlay may have added the home with owner root, because the user did not exist.
-            give_home(self._tree, new[HOME], ROOT_OWNER, _owner(new))
+            give_home(self._tree, new[HOME], ROOT_OWNER, owner_of(new))
 
     def store(self) -> None:
         """Write the files that changed."""
@@ -350,15 +354,6 @@ class _Accounts:
             self._set_password(user, LOCKED)
         elif change.password_hash is not None:
             self._set_password(user, change.password_hash.encode())
-
-    def _unknown(self, wanted: str) -> UsageError:
-        known = (name.decode("utf-8", "replace") for name in self._passwd.names)
-        near = find_similar(wanted, known)
-        instead = f"write '{near[0]}', or give" if near else "give"
-        return UsageError(
-            f"user '{wanted}': not found in the image",
-            hint=f"{instead} a uid to add the user",
-        )
 
     def _require_free(self, uid: int, user: bytes) -> None:
         """Refuse a uid of another user, unless this user has it already."""
@@ -417,16 +412,6 @@ class _Accounts:
         )
 
 
-def _read(tree: Tree, layout: Layout) -> bytes | None:
-    """Return the content of an account file, links followed; ``None`` if it is missing."""
-    real_path = resolve(tree, layout.path)
-    node = tree.get(real_path)
-    if node is None:
-        return None
-    if not isinstance(node, File):
-        raise ConflictError(f"{display(layout.path)}: must be a file, got {describe(node)}")
-    return bytes(node.content)
-
-
-def _owner(entry: list[bytes]) -> Owner:
+def owner_of(entry: list[bytes]) -> Owner:
+    """Return the owner that a line of ``etc/passwd`` gives."""
     return Owner(uid=int(entry[UID]), gid=int(entry[GID]))

@@ -152,6 +152,25 @@ def add_getty(data: bytes, tty: str, baud: int) -> bytes:
     return b"\n".join([*lines[:place], added, *lines[place:]])
 
 
+def set_login_program(data: bytes, tty: str, program: bytes | None) -> bytes:
+    """Return an inittab whose getty on ``tty`` runs ``program``, without asking for a name.
+
+    With ``None``, it asks for a name, and runs login.
+
+    Raises:
+        TreeError: no line runs getty on ``tty``.
+    """
+
+    def change(getty: Getty) -> Getty:
+        has_name = getty.option(b"n") is not None
+        if getty.option(b"l") == program and has_name == (program is not None):
+            return getty
+        plain = getty.without_options(b"nl")
+        return plain if program is None else plain.with_option(b"-nl", program)
+
+    return _edit(data, tty.encode(), change)
+
+
 def _edit(data: bytes, tty: bytes, change: Callable[[Getty], Getty]) -> bytes:
     """Apply ``change`` to every line that runs getty on ``tty``."""
     lines = data.split(b"\n")

@@ -19,7 +19,6 @@ pytestmark = pytest.mark.boot
 
 PAGE = read_page("docs/serial.md")
 PASSWORD = "choose your own"
-GETTY = "ttyS0::respawn:/sbin/getty -L 115200 ttyS0 vt100"
 
 
 def settings(inittab: str) -> list[str]:
@@ -33,12 +32,6 @@ def core_file(path: bytes) -> str:
     return bytes(file.content).decode()
 
 
-def test_inittab_of_the_page_adds_one_line_to_that_of_core() -> None:
-    lines = settings(block(PAGE, "file: site/etc/inittab"))
-    assert GETTY in lines
-    assert [line for line in lines if line != GETTY] == settings(core_file(b"etc/inittab"))
-
-
 def test_page_describes_the_accounts_and_terminals_of_core() -> None:
     assert "ttyS0" not in core_file(b"etc/inittab")
     assert "ttyS0" not in settings(core_file(b"etc/securetty"))
@@ -50,7 +43,7 @@ def test_page_describes_the_accounts_and_terminals_of_core() -> None:
 
 
 def test_tc_logs_in_on_the_serial_port_with_the_password_of_the_page(tmp_path: Path) -> None:
-    assert write_files(PAGE, tmp_path) == ["purekernel.toml", "site/etc/inittab"]
+    assert write_files(PAGE, tmp_path) == ["purekernel.toml"]
     release = mirror() / "4.x" / "x86"
     subprocess.run(
         ["sh", "-e"],

@@ -4,6 +4,7 @@ import pytest
 
 from purekernel.formats.syslinux import (
     build_boot_menu,
+    drop_parameters,
     extend_append,
     parse_boot_menu,
     set_default,
@@ -169,3 +170,17 @@ def test_default_is_set_for_prompt_menu_program_and_ontimeout(before: bytes, aft
 def test_line_with_200000_blanks_is_read() -> None:
     line = b"append a" + b" " * 200_000 + b"c"
     assert parse_boot_menu(line).lines[0].argument == line.removeprefix(b"append ")
+
+
+def test_words_are_dropped_from_the_command_lines_of_linux_only() -> None:
+    before = (
+        b"default vmlinuz  a=1 console=x\n"
+        b"append\tquiet  a=1\nlabel l\n linux /k\n append a=1 b a=2\r\n"
+        b"label m\n com32 chain.c32\n append a=1\nlabel n\n linux /k\n  append  b  c\n"
+    )
+    menu = drop_parameters(parse_boot_menu(before), lambda word: word.startswith(b"a="))
+    assert build_boot_menu(menu) == (
+        b"default vmlinuz console=x\n"
+        b"append\tquiet\nlabel l\n linux /k\n append b\r\n"
+        b"label m\n com32 chain.c32\n append a=1\nlabel n\n linux /k\n  append  b  c\n"
+    )

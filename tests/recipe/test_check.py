@@ -36,9 +36,9 @@ LOGIN = "a login name: at most 32 lower-case letters, digits, _ and -, beginning
 TOP = (
     "use one of 'extends', 'discard', 'name', 'version', 'flavour', 'timestamp', 'drop-boot', "
     "[core], [mirrors], [extensions], [[cut]], "
-    "[[need]], [[checksum]], [debian], [gems], [[overlay]], [accounts.tc], [[remove]], [[file]], "
-    "[[edit]], [[link]], [[attributes]], [boot], [iso], [razor], [output], "
-    "[findings], [downloads]"
+    "[[need]], [[checksum]], [debian], [gems], [[overlay]], [accounts.tc], [groups.backup], "
+    "[system], [[remove]], [[file]], [[edit]], [[link]], [[attributes]], [boot], [iso], [razor], "
+    "[output], [findings], [downloads]"
 )
 SHA = f'write, for example, sha256 = "{"0" * 64}"'
 FLAVOUR = 'write, for example, flavour = "dev"'
@@ -77,7 +77,7 @@ CORPUS = {
     ),
     "[boot]\nzzz = 1": (
         "line 2: unknown key 'zzz' in [boot]",
-        "use one of 'append', 'timeout', 'default', 'autologin'",
+        "use one of 'append', 'serial', 'timeout', 'default', 'autologin'",
     ),
     "[iso]\nappend = 'x'": (
         "line 2: unknown key 'append' in [iso]; it belongs in [[edit]] or in [boot]",
@@ -343,12 +343,12 @@ CORPUS = {
     ),
     '[boot]\nappend = "a\\nb"': (
         "line 2: 'append' must be text on one line, of at most 2047 characters, got \"a\\nb\"",
-        'write, for example, append = "console=ttyS0"',
+        'write, for example, append = "nodhcp waitusb=5"',
     ),
     '[boot]\nappend = "a\\u0000"': (
         ("line 2: 'append' must be text on one line, of at most 2047 characters, "
         'got "a\\u0000"'),
-        'write, for example, append = "console=ttyS0"',
+        'write, for example, append = "nodhcp waitusb=5"',
     ),
     "[boot]\ntimeout = 35997": (
         ("line 2: 'timeout' must be a whole number of tenths of a second, from 0 to 35996, "

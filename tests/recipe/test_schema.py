@@ -19,6 +19,7 @@ from purekernel.recipe.iso_files import IsoFile
 from purekernel.recipe.kinds import Schema
 from purekernel.recipe.model import MAX_TIMEOUT, MAX_TIMESTAMP, BootChanges
 from purekernel.recipe.schema import build_schema, schema_text, tables
+from purekernel.recipe.system import Group, SystemChoice
 from purekernel.recipe.words import to_toml
 from purekernel.remaster.outputs import Emit
 from tests.recipe.schemas import SCHEMA, resolve
@@ -66,7 +67,7 @@ def test_tables_are_closed_and_patterns_anchored() -> None:
         for pattern in schema.get("patternProperties", ()):
             assert pattern.startswith("^")
             assert pattern.endswith("$")
-    assert seen == 25
+    assert seen == 28
 
 
 def test_schema_uses_only_supported_keywords() -> None:
@@ -136,7 +137,9 @@ NOT_IN_FILES = {"name", "places", "from_command_line", "layer", "reuse"}
         ("iso", model.IsoChoice, set()),
         ("iso.file", IsoFile, set()),
         ("overlay", model.OverlayChoice, set()),
-        ("accounts", model.Account, set()),
+        ("accounts", model.Account, {"authorized_keys_list"}),
+        ("groups", Group, set()),
+        ("system", SystemChoice, set()),
         ("boot", BootChanges, {"autologin"}),
         ("razor", model.Razor, set()),
         ("output", model.OutputChoice, set()),
@@ -167,13 +170,13 @@ def test_definitions_and_keys_keep_their_names() -> None:
     """Other programs may refer to them."""
     assert sorted(DEFINITIONS) == [
         "absolute-path", "account", "checked-file", "extension-name", "extension-names", "gem",
-        "glob", "globs", "id", "image-path", "iso-path", "lines", "long-field", "mode", "owner",
-        "path", "place", "place-or-false", "places", "seconds", "sha256", "short-field",
+        "glob", "globs", "group", "id", "image-path", "iso-path", "lines", "long-field", "mode",
+        "owner", "path", "place", "place-or-false", "places", "seconds", "sha256", "short-field",
         "tree-path",
     ]  # fmt: skip
     assert list(SCHEMA["properties"]) == [
         "extends", "discard", "name", "version", "flavour", "timestamp", "drop-boot", "core",
         "mirrors", "extensions", "cut", "need", "checksum", "debian", "gems", "overlay",
-        "accounts", "remove", "file", "edit", "link", "attributes", "boot", "iso", "razor",
-        "output", "findings", "downloads",
+        "accounts", "groups", "system", "remove", "file", "edit", "link", "attributes", "boot",
+        "iso", "razor", "output", "findings", "downloads",
     ]  # fmt: skip
