@@ -14,7 +14,13 @@ from typing import Any
 
 from attrs import evolve
 
-from purekernel.errors import PurekernelError, TreeError, inside, raise_all
+from purekernel.errors import (
+    MissingPathError,
+    PurekernelError,
+    TreeError,
+    inside,
+    raise_all,
+)
 from purekernel.host.read import load_file
 from purekernel.input import Limits
 from purekernel.recipe.changes import (
@@ -42,7 +48,6 @@ from purekernel.rootfs.changes import (
 from purekernel.rootfs.edits import Replacing, append_lines, edit_text, prepend_lines, set_value
 from purekernel.rootfs.expressions import parse_expression, parse_replacement
 from purekernel.rootfs.ownership import owners_of
-from purekernel.rootfs.patterns import find_paths
 from purekernel.tree import File, Pass, Tree, display
 
 # More errors of one table would not help the reader: their number does.
@@ -125,11 +130,16 @@ class _Changes:
             self._errors[most:] = [error.within(table.place())]
 
     @contextmanager
-    def _collecting(self, *places: str) -> Iterator[None]:
-        """Collect an error of the block, with the places around it, outermost first."""
+    def _collecting(self, *places: str, missing: str | None = None) -> Iterator[None]:
+        """Collect an error of the block, with the places around it, outermost first.
+
+        If ``missing`` is given, a missing path is none.
+        """
         try:
             yield
         except PurekernelError as error:
+            if missing is not None and isinstance(error, MissingPathError):
+                return
             for place in reversed(places):
                 error.within(place)
             self._errors.append(error)
@@ -137,9 +147,8 @@ class _Changes:
     def _removing(self, tree: Tree) -> Callable[[Removal], None]:
         def apply(removal: Removal) -> None:
             for path in removal.paths:
-                with self._collecting(path.place):
-                    if not _may_miss(tree, path.name, removal.missing):
-                        remove_paths(tree, path.name)
+                with self._collecting(path.place, missing=removal.missing):
+                    remove_paths(tree, path.name)
 
         return apply
 
@@ -180,9 +189,8 @@ class _Changes:
                 operation = _operation(edit, replacing)
                 seen: set[int] = set()
                 for path in edit.paths:
-                    with self._collecting(path.place):
-                        if not _may_miss(tree, path.name, edit.missing):
-                            self._edit(tree, path.name, seen, operation, edit.place(key))
+                    with self._collecting(path.place, missing=edit.missing):
+                        self._edit(tree, path.name, seen, operation, edit.place(key))
                 if edit.missing is None and len(self._errors) == before:
                     replacing.require_some()
 
@@ -219,9 +227,7 @@ class _Changes:
                     add(link, link.path, link.target)
             if link.into is None:
                 return
-            with self._collecting(link.place("target")):
-                if _may_miss(tree, link.target, link.missing):
-                    return
+            with self._collecting(link.place("target"), missing=link.missing):
                 for path, target in farm_links(tree, link.target, link.into):
                     with self._collecting(link.place("into")):
                         add(link, path, target)
@@ -237,9 +243,7 @@ class _Changes:
                 folder_mode = None if change.folder_mode is None else parse_mode(change.folder_mode)
                 owner = _owner(owners, change)
                 for path in change.paths:
-                    with self._collecting(path.place):
-                        if _may_miss(tree, path.name, change.missing):
-                            continue
+                    with self._collecting(path.place, missing=change.missing):
                         done = [
                             set_attributes(
                                 tree, found, mode=mode, folder_mode=folder_mode, owner=owner
@@ -290,8 +294,3 @@ def _owner(owners: Owners, change: FileChange | AttributeChange) -> Owner:
         return None, None
     with inside(change.place("owner")):
         return owners.find(change.owner)
-
-
-def _may_miss(tree: Tree, pattern: str, missing: str | None) -> bool:
-    """Return whether ``pattern`` matches nothing, and that is allowed."""
-    return missing is not None and not find_paths(tree, pattern.encode("utf-8", "surrogateescape"))

@@ -30,7 +30,9 @@ from purekernel.tree import (
     look_up,
     make_parents,
     parse_path,
+    plain_metadata,
     resolve,
+    with_metadata,
 )
 from purekernel.tree.path import join, name, parent
 
@@ -168,9 +170,8 @@ def write_file(
         metadata = evolve(old.metadata, mtime=mtime, xattrs=())
     else:
         metadata = owned(place, new)
-    if mode is not None:
-        metadata = evolve(metadata, mode=mode(metadata.mode, False))
-    tree.add(place, evolve(new, metadata=_with_owner(metadata, owner)))
+    chosen = metadata.mode if mode is None else mode(metadata.mode, False)
+    tree.add(place, with_metadata(new, _changed(metadata, chosen, owner)))
 
 
 def add_link(
@@ -256,17 +257,16 @@ def set_attributes(
         chosen = None
     if chosen is None and owner == (None, None):
         return False
-    metadata = _with_owner(node.metadata, owner)
+    new = old = node.metadata.mode
     if chosen is not None:
-        new = chosen(metadata.mode, is_folder)
-        if is_folder and folder_mode is None and (new & 0o444) >> 2 & metadata.mode & ~new:
+        new = chosen(old, is_folder)
+        if is_folder and folder_mode is None and (new & 0o444) >> 2 & old & ~new:
             raise TreeError(
                 f"the mode {new:04o} would make the folder {display(path)} unusable: without x, "
                 "no one reaches what is in it",
                 hint='give folder-mode = "0755", or a mode such as "u=rwX,go=rX"',
             )
-        metadata = evolve(metadata, mode=new)
-    tree.replace(path, evolve(node, metadata=metadata))
+    tree.replace(path, with_metadata(node, _changed(node.metadata, new, owner)))
     return True
 
 
@@ -280,13 +280,13 @@ def _make_place(tree: Tree, path: str, mtime: int, owned: Owned) -> bytes:
     return join(make_parents(tree, wanted, metadata), name(wanted))
 
 
-def _with_owner(metadata: Metadata, owner: Owner) -> Metadata:
-    uid, gid = owner
-    return evolve(
-        metadata,
-        uid=metadata.uid if uid is None else uid,
-        gid=metadata.gid if gid is None else gid,
-    )
+def _changed(metadata: Metadata, mode: int, owner: Owner) -> Metadata:
+    """Return ``metadata`` with another mode, and the uid and gid that ``owner`` gives."""
+    uid = metadata.uid if owner[0] is None else owner[0]
+    gid = metadata.gid if owner[1] is None else owner[1]
+    if metadata.xattrs:
+        return evolve(metadata, mode=mode, uid=uid, gid=gid)
+    return plain_metadata(mode, uid, gid, metadata.mtime)
 
 
 def farm_links(tree: Tree, targets: str, into: str) -> list[tuple[str, str]]:

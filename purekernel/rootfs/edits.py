@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 from purekernel.errors import TreeError
 from purekernel.formats.detect import FileKind, detect
@@ -86,8 +87,8 @@ class Replacing:
         """Expect ``count`` parts in each text."""
         self.count = count
         self.optional = optional
-        # What was looked for in vain: what it is, and a hint.
-        self._missing: tuple[str, str] | None = None
+        # What was looked for in vain: what it is, and a function that returns a hint.
+        self._missing: tuple[str, Callable[[], str]] | None = None
         self._found = False
 
     def require_some(self) -> None:
@@ -98,7 +99,7 @@ class Replacing:
         """
         if self.count is None and self._missing is not None and not self._found:
             what, hint = self._missing
-            raise TreeError(f"{what} must be in a file, got none", hint=hint or _ABSENT)
+            raise TreeError(f"{what} must be in a file, got none", hint=hint() or _ABSENT)
 
     def text(self, text: str, old: str, new: str) -> str:
         """Return ``text`` with ``new`` for ``old``.
@@ -111,7 +112,7 @@ class Replacing:
         while at >= 0:
             starts.append(at)
             at = text.find(old, at + len(old))
-        self._count(text, starts, f"the text {_shown(old)}", _suggest(text, old))
+        self._count(text, starts, f"the text {_shown(old)}", partial(_suggest, text, old))
         return text.replace(old, new)
 
     def matches(self, text: str, expression: Expression, replacement: tuple[str | int, ...]) -> str:
@@ -123,7 +124,7 @@ class Replacing:
         """
         matches = list(expression.find_all(text))
         starts = [match.start for match in matches]
-        self._count(text, starts, f"the expression {_shown(expression.text)}", "")
+        self._count(text, starts, f"the expression {_shown(expression.text)}", str)
         parts: list[str] = []
         at = 0
         for match in matches:
@@ -131,7 +132,7 @@ class Replacing:
             at = match.end
         return "".join((*parts, text[at:]))
 
-    def _count(self, text: str, starts: list[int], what: str, hint: str) -> None:
+    def _count(self, text: str, starts: list[int], what: str, hint: Callable[[], str]) -> None:
         if starts:
             self._found = True
         elif self._missing is None:
@@ -141,7 +142,9 @@ class Replacing:
             return
         wanted = "once" if self.count == 1 else f"{self.count} times"
         if not starts:
-            raise TreeError(f"{what} must be in the file {wanted}, got none", hint=hint or _ABSENT)
+            raise TreeError(
+                f"{what} must be in the file {wanted}, got none", hint=hint() or _ABSENT
+            )
         raise TreeError(
             f"{what} must be in the file {wanted}, got {len(starts)} ({_lines(text, starts)})",
             hint=f"give more of what is around it, or count = {len(starts)}; every = true "
