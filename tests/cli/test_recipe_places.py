@@ -66,6 +66,12 @@ def errors(workshop: Workshop, capsys: pytest.CaptureFixture[str], more: str) ->
             "project-sha256 under [razor]",
             "site.tar",
         ),
+        ("[[file]]\nsource = 'gone'\npath = 'a'", "source under [[file]]", "file not found: gone"),
+        (
+            "[[edit]]\nregex = '('\npaths = ['a']\nreplace = ''",
+            "regex under [[edit]]",
+            "a '(' without its ')'",
+        ),
         # Errors while fetching
         (
             f"[core]\niso-sha256 = '{ZEROS}'\niso = 'MIRROR/{ISO}'",
@@ -92,6 +98,12 @@ def errors(workshop: Workshop, capsys: pytest.CaptureFixture[str], more: str) ->
         ("[accounts.anna]\nuid = 1001", "uid under [accounts.anna]", "the uid 1001 already"),
         ("[accounts.tc]\nhome = '/etc/passwd'", "home under [accounts.tc]", "cannot create"),
         # Errors while making the image
+        ("[[remove]]\npaths = ['gone']", "paths under [[remove]]", "the image has no 'gone'"),
+        (
+            "[[edit]]\nset = ['a=b']\npaths = ['bin/busybox']",
+            "set under [[edit]]",
+            "bin/busybox: a file to edit must be text, got an ELF file",
+        ),
         ("[boot]\ndefault = 'gone'", "default under [boot]", "label not found"),
         (
             "[iso]\nvolume-id = 'EURO'".replace("EURO", "\u20ac" * 11),

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from purekernel.rootfs.patterns import is_wild, parse_pattern
+from purekernel.rootfs.patterns import find_paths, is_wild, parse_pattern
+from purekernel.tree import Directory, File, Metadata, Symlink, Tree
 
 
 @pytest.mark.parametrize(
@@ -114,3 +115,81 @@ def test_many_stars_take_linear_time() -> None:
     assert parse_pattern(b"*a" * 2000).matches(path)
     assert not parse_pattern(b"**/a" * 1000).matches(path)
     assert not parse_pattern(b"[" * 4000).matches(path)
+
+
+# Finding paths in trees
+
+
+def plant(*paths: str, links: dict[str, str] | None = None) -> Tree:
+    """Return a tree of files, of folders where a path ends in a slash, and of links."""
+    tree = Tree()
+    for path in paths:
+        name = path.rstrip("/").encode()
+        tree.add_parents(name)
+        if name not in tree:
+            metadata = Metadata(mode=0o755)
+            tree.add(
+                name,
+                Directory(metadata=metadata) if path.endswith("/") else File(metadata=metadata),
+            )
+    for path, target in (links or {}).items():
+        tree.add_parents(path.encode())
+        link = Symlink(metadata=Metadata(mode=0o777), target=target.encode())
+        tree.add(path.encode(), link)
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        (b"/etc/a", [b"etc/a"]),
+        (b"link/a", [b"etc/a"]),
+        (b"link", [b"link"]),
+        (b"l*", [b"link", b"loop"]),
+        (b"*/a", [b"etc/a"]),
+        (b"loop/loop/link/[!b]", [b"etc/a"]),
+        (b"dead/*", []),
+        (b"etc/a/*", []),
+        (b"link/**", [b"etc/a", b"etc/b", b"etc/b/c"]),
+        (b"**/c", [b"etc/b/c"]),
+        (b"*/**/c", [b"etc/b/c"]),
+        (b"**/link/*", []),
+        (b"gone/**", []),
+        (b".", []),
+    ],
+)
+def test_paths_are_found_through_links_among_their_parents(
+    pattern: bytes, found: list[bytes]
+) -> None:
+    links = {"link": "/etc", "loop": ".", "dead": "gone"}
+    assert find_paths(plant("etc/a", "etc/b/c", links=links), pattern) == found
+
+
+def test_links_to_a_folder_above_give_each_path_once() -> None:
+    tree = plant("a", "b/c", links={"x": ".", "y": "..", "b/z": "/"})
+    assert sorted(find_paths(tree, b"/".join([b"*"] * 30))) == [
+        b"a", b"b", b"b/c", b"b/z", b"x", b"y",
+    ]  # fmt: skip
+
+
+PATTERN_PARTS = st.sampled_from(["a", "b", "ab", "*", "a*", "*b", "?", "[ab]", "**", "a**"])
+TREE_PATHS = st.lists(st.sampled_from(["a", "b", "ab", "c"]), min_size=1, max_size=4).map("/".join)
+
+
+def test_found_paths_are_those_that_match_as_a_whole() -> None:
+    seen = set()
+
+    @given(
+        st.lists(TREE_PATHS, max_size=8),
+        st.lists(PATTERN_PARTS, min_size=1, max_size=4).map("/".join),
+    )
+    def agree(paths: list[str], pattern: str) -> None:
+        # Folders before files of the same path.
+        tree = plant(*sorted((f"{path}/" for path in paths), key=len))
+        whole = reference(pattern.encode())
+        wanted = [path for path, _node in tree.walk() if path and whole.fullmatch(path)]
+        assert sorted(find_paths(tree, pattern.encode())) == sorted(wanted)
+        seen.add(bool(wanted))
+
+    agree()
+    assert seen == {True, False}
