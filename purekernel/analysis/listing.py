@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from attrs import field
 
@@ -182,7 +183,7 @@ def long_lines(listing: Listing) -> list[bytes]:
     """
     rows = [
         (
-            stat.filemode(file_type(entry.node) | entry.node.metadata.mode),
+            _show_mode(file_type(entry.node) | entry.node.metadata.mode),
             str(entry.names),
             str(entry.node.metadata.uid),
             str(entry.node.metadata.gid),
@@ -220,6 +221,11 @@ def _size_bytes(node: Node) -> int:
     return len(node.target) if isinstance(node, Symlink) else 0
 
 
+# An archive has very many names, and few modes and times.
+_show_mode = lru_cache(stat.filemode)
+
+
+@lru_cache
 def format_time(seconds: int) -> str:
     """Return a time in UTC as ``2026-11-30 16:41``; far times as ``@`` and their seconds."""
     # time.gmtime() accepts other ranges on other hosts.

@@ -65,7 +65,8 @@ def ls_command(
         if isinstance(listing, PurekernelError):
             errors.append(listing)
             continue
-        described.append({"place": place, **listing.json()})
+        if printer.as_json:
+            described.append({"place": place, **listing.json()})
         if len(places) > 1 and listing.is_folder:
             heading = os.fsencode(place) + b":"
             printer.lines([heading] if is_first else [b"", heading], end=end)
