@@ -246,6 +246,7 @@ def draw_plan(plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable
         *_part(
             "overlays", [Drawn(text=one.path) for one in recipe.overlays if one.path is not None]
         ),
+        *_part("files of the ISO", [Drawn(text=one.path) for one in recipe.iso_files]),
         *_part("accounts", [Drawn(text=account.name) for account in recipe.accounts]),
         *_part("changes", [Drawn(text=words) for words in describe_changes(recipe)]),
         *_part("notes", [Drawn(text=note) for note in plan.notes]),
