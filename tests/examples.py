@@ -38,6 +38,9 @@ LISTING = "tree.txt"
 RELEASE = "3.16.6-tinycore64"
 SERIES = Path("15.x", "x86_64")
 
+# The time of the images: that of a checked-out file must not count.
+TIME = 1_700_000_000
+
 MENU = b"""\
 default tc
 label tc
@@ -78,7 +81,7 @@ def list_changes(name: str, top: Path) -> str:
         _write_release(release)
     _write_extensions(top / SERIES / "tcz", recipe)
     recipe = evolve(recipe, mirrors=Mirrors(tinycore=(str(top),)))
-    context = Context(cache_dir=top / "store", no_lock=True, jobs=1)
+    context = Context(cache_dir=top / "store", no_lock=True, jobs=1, timestamp=TIME)
     image = build(recipe, context, Outputs(kinds=["core"], effort=Effort.FAST, nested=False))
     return "".join(f"{line}\n" for line in _listing(image))
 
@@ -124,17 +127,20 @@ def _write_release(release: Path) -> None:
     core, kernel = _real("rootfs64.gz"), _real("vmlinuz64")
     modules = Planting()
     modules.file(f"lib/modules/{RELEASE}/kernel/fs/sample.ko".encode(), make_module())
-    iso = make_core_iso(
-        core=core,
-        kernel=kernel,
-        menu=MENU,
-        core_path=b"boot/corepure64.gz",
-        kernel_path=b"boot/vmlinuz64",
-        beside_boot={b"cde/onboot.lst": b"", b"cde/optional/README": b"extensions\n"},
+    plain, with_cde = (
+        make_core_iso(
+            core=core,
+            kernel=kernel,
+            menu=MENU,
+            core_path=b"boot/corepure64.gz",
+            kernel_path=b"boot/vmlinuz64",
+            beside_boot=beside,
+        )
+        for beside in (None, {b"cde/onboot.lst": b"", b"cde/optional/README": b"extensions\n"})
     )
     files = {
-        "CorePure64-current.iso": iso,
-        "TinyCorePure64-current.iso": iso,
+        "CorePure64-current.iso": plain,
+        "TinyCorePure64-current.iso": with_cde,
         "distribution_files/vmlinuz64": kernel,
         "distribution_files/corepure64.gz": core,
         "distribution_files/rootfs64.gz": core,

@@ -17,6 +17,7 @@ MOST_LINES = 40
 def test_page_says_of_each_example_what_it_shows_and_what_it_lacks() -> None:
     rows = re.findall(r"^\| `([a-z-]+)` \|", read_page("docs/examples.md"), re.MULTILINE)
     assert sorted(rows) == sorted(2 * names())
+    assert len(names()) == 8
 
 
 @pytest.mark.parametrize("name", names())
