@@ -64,4 +64,9 @@ def _with_suggestion(finding: Finding, found: Mapping[str, tuple[str, ...]]) -> 
     names = found.get(_wanted(finding), ()) if finding.code in _SUGGESTED else ()
     if not names:
         return finding
-    return evolve(finding, remedy=f"add {' or '.join(names)}, which has it")
+    added = f"add {' or '.join(names)}, which has"
+    if not finding.subject.startswith("/"):
+        return evolve(finding, remedy=f"{added} it")
+    # Extensions have their programs in other folders than scripts expect.
+    command = finding.subject.rpartition("/")[2]
+    return evolve(finding, remedy=f"{added} {command}, and link it to that path if it is elsewhere")

@@ -52,20 +52,26 @@ def test_suggestions_of_the_mirror_replace_the_remedy() -> None:
 
     def suggest(names: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
         asked.extend(names)
-        return {"libx.so.1": ("a.tcz", "b.tcz"), "bin/python3": ("python3.9.tcz",)}
+        return {
+            "libx.so.1": ("a.tcz", "b.tcz"),
+            "bin/python3": ("python3.9.tcz",),
+            "bin/awk": ("gawk.tcz",),
+        }
 
     files = {
         "usr/local/bin/a": program(b"libx.so.1"),
         "usr/local/bin/b": b"#!/usr/bin/env python3\n",
         "usr/local/bin/c": b"#!/usr/bin/perl\n",
+        "usr/local/bin/d": b"#!/usr/bin/awk -f\n",
     }
     remedies = [each.remedy for each in check_image(image(files), suggest)]
     assert remedies == [
         "add a.tcz or b.tcz, which has it",
         "add python3.9.tcz, which has it",
         "add an extension that has it",
+        "add gawk.tcz, which has awk, and link it to that path if it is elsewhere",
     ]
-    assert asked == ["libx.so.1", "bin/python3", "bin/perl"]
+    assert asked == ["libx.so.1", "bin/python3", "bin/perl", "bin/awk"]
     asked.clear()
     assert check_image(image({"usr/local/bin/a": program(b"libc.so.6")}), suggest) == ()
     assert asked == []
