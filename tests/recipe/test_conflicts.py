@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from purekernel.errors import CombinedError
+from purekernel.razor.conventions import refuse_unbundled
 from purekernel.recipe.changes import MAX_EXPRESSION, Edit, FileChange, Removal, describe_changes
 from purekernel.recipe.conflicts import change_faults
 from purekernel.recipe.model import Recipe
@@ -166,4 +168,14 @@ def test_changes_are_described_in_their_order() -> None:
         "link b/ to a/*",
         "hard link b to a",
         "set a: mode 0644, owner tc",
+    ]
+
+
+def test_bundle_refuses_each_table_that_changes_files() -> None:
+    recipe = parse("[[edit]]\npaths = ['a']\nappend = 'x'\n[[remove]]\npaths = ['b']\n")
+    with pytest.raises(CombinedError) as caught:
+        refuse_unbundled(recipe)
+    assert [str(error) for error in caught.value.errors] == [
+        "p.toml, line 4, [[remove]]: a bundle cannot hold changes to files of the image",
+        "p.toml, line 1, [[edit]]: a bundle cannot hold changes to files of the image",
     ]
