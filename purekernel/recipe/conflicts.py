@@ -10,6 +10,7 @@ from purekernel.host.read import exists
 from purekernel.recipe.changes import AttributeChange, Edit, FileChange, LinkChange
 from purekernel.recipe.keys import Placed
 from purekernel.recipe.model import Recipe
+from purekernel.recipe.system import written_files
 from purekernel.rootfs.attributes import parse_mode
 from purekernel.rootfs.expressions import parse_expression, parse_replacement
 from purekernel.rootfs.patterns import Pattern, is_wild, parse_pattern
@@ -127,6 +128,7 @@ class _Contradictions:
         self._made: dict[bytes, str] = {}
 
     def find(self) -> Iterator[PurekernelError]:
+        yield from self._settings_removed()
         for file in self._recipe.files:
             path = _or_none(file.path)
             if path is not None:
@@ -141,6 +143,18 @@ class _Contradictions:
         for change in self._recipe.attributes:
             yield from self._changes_removed(change)
         yield from self._attributes_twice()
+
+    def _settings_removed(self) -> Iterator[PurekernelError]:
+        for path, place in written_files(self._recipe.system):
+            self._made[path] = place
+            for pattern, removed_place in self._removed:
+                if any(map(pattern.matches, (path, *ancestors(path)))):
+                    yield _contradiction(
+                        f"{_shown(path)} is removed, and set by another key",
+                        removed_place,
+                        place,
+                        "leave out one of the two",
+                    )
 
     def _make(self, path: bytes, change: FileChange | LinkChange) -> Iterator[PurekernelError]:
         place = change.place("path")

@@ -272,6 +272,20 @@ def find_settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield "the lines of a serial login", recipe.boot.place("serial")
 
 
+def written_files(system: SystemChoice) -> Iterator[tuple[bytes, str]]:
+    """Yield each path in the image that the settings write as a whole, and where they are given."""
+    for attribute, paths in (
+        ("hostname", (b"etc/hostname",)),
+        ("motd", (b"etc/motd",)),
+        ("timezone", (b"etc/sysconfig/timezone", b"etc/localtime")),
+        ("nameservers", (b"etc/resolv.conf",)),
+    ):
+        if getattr(system, attribute):
+            yield from ((path, system.place(attribute)) for path in paths)
+    if system.static is not None:
+        yield b"etc/init.d/static-address.sh", system.place("address")
+
+
 def serial_faults(recipe: Recipe) -> Iterator[PurekernelError]:
     """Yield an error for each fault in the serial port under [boot]."""
     boot = recipe.boot

@@ -39,6 +39,22 @@ services = ["marker"]
 address = "10.0.2.77/24"
 gateway = "10.0.2.2"
 nameservers = ["10.0.2.3"]
+[[remove]]
+paths = ["etc/pcmcia"]
+[[file]]
+path = "usr/local/bin/written"
+text = "#!/bin/sh\\necho written"
+mode = "0755"
+[[edit]]
+paths = ["etc/issue"]
+append = "# edited"
+[[edit]]
+paths = ["etc/profile"]
+find = "umask 022"
+replace = "umask 027"
+[[link]]
+path = "usr/bin/linked"
+target = "/usr/local/bin/written"
 [boot]
 serial = "ttyS0,115200"
 timeout = 1
@@ -71,6 +87,9 @@ reached=$(sudo ping -c 1 10.0.2.2 | grep -c "1 packets received")
 service=$(cut -d" " -f1-3 /tmp/marker)
 zones=$here $(date +%Z) $(cut -d" " -f4 /tmp/marker)
 terminal=$(tty)
+removed=$(ls -d /etc/pcmcia 2>/dev/null || echo gone)
+linked=$(linked)
+edited=$(grep -c "^# edited" /etc/issue) $(umask)
 consoles=$(grep -o "console=.*" /proc/cmdline)
 >>
 END
@@ -123,6 +142,9 @@ EXPECTED = {
     "reached": "1",
     "service": "started start 10.0.2.77",
     "terminal": "/dev/ttyS0",
+    "removed": "gone",
+    "linked": "written",
+    "edited": "1 0027",
 }
 MOTD = b"""It's "quoted" $(reboot) \\ `here`.\r\n"""
 ADDRESS = "inet addr:10.0.2.77 Bcast:10.0.2.255 Mask:255.255.255.0"

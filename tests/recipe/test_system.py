@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from purekernel.errors import PurekernelError, RecipeError, UsageError
+from purekernel.recipe.conflicts import change_faults
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.read import parse_recipe
 from purekernel.recipe.system import find_system_faults, parse_serial
@@ -221,3 +222,28 @@ def test_each_line_that_is_no_key_is_reported() -> None:
         "a.pub, line 1: the line must be a public key of OpenSSH, and is not; "
         "a.pub, line 2: the ssh-ed25519 key is damaged or cut off"
     )
+
+
+# Contradictions with tables that change files
+
+
+@pytest.mark.parametrize(
+    ("values", "place", "path"),
+    [
+        ('hostname = "a"', "2, hostname", "etc/hostname"),
+        ('motd = "a"', "2, motd", "etc/motd"),
+        ('timezone = "UTC"', "2, timezone", "etc/localtime"),
+        (NETWORK + 'nameservers = ["1.1.1.1"]', "3, nameservers", "etc/resolv.conf"),
+        (NETWORK, "2, address", "etc/init.d/static-address.sh"),
+    ],
+)
+def test_file_that_a_setting_writes_cannot_be_written_or_removed(
+    values: str, place: str, path: str
+) -> None:
+    system = f"[system]\n{values}\n"
+    (written,) = change_faults(parse(f"{system}[[file]]\npath = '/{path}'\ntext = ''\n"))
+    assert f"{path}' is made twice: p.toml, line {place} under [system]" in str(written)
+    removed = change_faults(parse(f"{system}[[remove]]\npaths = ['{path}']\n"))
+    assert [str(fault).partition("]: ")[2] for fault in removed] == [
+        f"'{path}' is removed, and set by another key: p.toml, line {place} under [system]"
+    ]
