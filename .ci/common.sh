@@ -28,7 +28,8 @@ trap finish EXIT
 # Tests compare with these; one that is missing fails the run.
 packages=(
   acl advancecomp attr binutils busybox-static cpio dosfstools e2fsprogs file genisoimage gnupg ipxe-qemu
-  isolinux kmod libarchive-tools libc-bin lz4 mtools openssl p7zip-full pigz pxelinux python3-venv
+  isolinux kmod libarchive-tools libc-bin lz4 mtools openssh-client openssl p7zip-full pigz pxelinux
+  python3-venv
   qemu-system-x86 qemu-user-static ruby seabios squashfs-tools strace syslinux-common tar time
   util-linux wget xorriso xz-utils zstd
 )
