@@ -90,6 +90,7 @@ def test_recipe_sets_up_the_system_of_its_image(folder: Path) -> None:
     assert max(node.metadata.mtime for _path, node in image.root.walk()) <= 1_700_000_000
 
 
+@pytest.mark.slow
 def test_consoles_of_the_base_are_replaced_and_the_last_is_the_port(folder: Path) -> None:
     make(folder, ("serial = 'ttyS0,9600'", "append = 'x=1'\nserial = 'ttyS0'"))
     once = build(load_recipe(folder / "purekernel.toml"))
@@ -103,6 +104,7 @@ def test_consoles_of_the_base_are_replaced_and_the_last_is_the_port(folder: Path
     assert menu.count(b"console=") == 2 * menu.count(b"append ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flavour", "password", "getty"),
     [
@@ -121,6 +123,7 @@ def test_flavour_decides_how_users_log_in(
     assert lines(image, "home/tc/.ssh/authorized_keys") == [LINE]
 
 
+@pytest.mark.slow
 def test_faults_of_all_keys_are_reported_in_one_run(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +155,7 @@ def test_faults_of_all_keys_are_reported_in_one_run(
     ]
 
 
+@pytest.mark.slow
 def test_image_of_a_bundle_gets_a_serial_login() -> None:
     changes = Recipe(boot=BootChanges(serial="ttyS1,57600"))
     image = build(sample_bundle(changes=changes))
