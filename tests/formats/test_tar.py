@@ -7,7 +7,9 @@ import io
 import os
 import random
 import re
+import subprocess
 import tarfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from purekernel.errors import (
     UnrepresentableError,
 )
 from purekernel.formats.detect import FileKind, detect
-from purekernel.formats.tar import build_tar, headers, parse_tar
+from purekernel.formats.tar import build_tar, headers, parse_tar, reader
 from purekernel.input import Input, Limits
 from purekernel.tree import (
     Device,
@@ -1213,3 +1215,98 @@ def test_header_with_an_invalid_number_is_refused() -> None:
     with pytest.raises(FormatError) as caught:
         parse(bytes(block) + bytes(1024))
     assert str(caught.value) == "a.tar, byte 0: expected a valid tar header, got invalid header"
+
+
+LINKS = [
+    ("relative", [("d/", ""), ("l", "d"), ("l/f", None)]),
+    ("chain", [("d/e/", ""), ("m", "d"), ("l", "./m//e"), ("l/f", None)]),
+    ("below a folder", [("d/e/", ""), ("d/l", "e"), ("d/l/n/f", None)]),
+    ("link that changes", [("d/", ""), ("e/", ""), ("l", "d"), ("l/f", None), ("l", "e"),
+                           ("l/g", None)]),
+    ("through a folder of the link", [("d/e/", ""), ("l", "d"), ("l/e/f", None)]),
+]  # fmt: skip
+REFUSED_LINKS = [
+    ("absolute", [("d/", ""), ("l", "/d"), ("l/f", None)]),
+    ("out of the archive", [("l", "../x"), ("l/f", None)]),
+    ("with .. inside the archive", [("d/", ""), ("e/l", "../d"), ("e/l/f", None)]),
+    ("to nothing", [("l", "d"), ("l/f", None)]),
+    ("to itself", [("l", "l"), ("l/f", None)]),
+    ("to a file", [("d", None), ("l", "d"), ("l/f", None)]),
+]
+
+
+def linked(members: list[tuple[str, str | None]]) -> bytes:
+    """Return an archive: folders end in a slash, and links have a target."""
+    return b"".join(
+        member(name, type=b"5", mode=0o755)
+        if name.endswith("/")
+        else member(name, name.encode(), mode=0o644)
+        if target is None
+        else member(name, type=b"2", linkname=target)
+        for name, target in members
+    ) + bytes(1024)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("members", [case[1] for case in LINKS], ids=[case[0] for case in LINKS])
+def test_names_through_links_are_unpacked_as_by_gnu_tar(
+    members: list[tuple[str, str | None]], tmp_path: Path
+) -> None:
+    data = linked(members)
+    (tmp_path / "a.tar").write_bytes(data)
+    (tmp_path / "out").mkdir()
+    run(require("tar"), "-xf", "../a.tar", cwd=tmp_path / "out")
+    tree = parse(data)
+    found = {os.fsencode(path.relative_to(tmp_path / "out")) for path in _every(tmp_path / "out")}
+    assert found == {path for path, _node in tree.walk() if path}
+    for path, node in tree.walk():
+        host = tmp_path / "out" / os.fsdecode(path)
+        if isinstance(node, File):
+            assert host.read_bytes() == node.content
+        elif isinstance(node, Symlink):
+            assert os.fsencode(host.readlink()) == node.target.replace(b"./m//e", b"m/e")
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    "members", [case[1] for case in REFUSED_LINKS], ids=[case[0] for case in REFUSED_LINKS]
+)
+def test_names_through_links_that_gnu_tar_does_not_follow_are_refused(
+    members: list[tuple[str, str | None]], tmp_path: Path
+) -> None:
+    data = linked(members)
+    (tmp_path / "a.tar").write_bytes(data)
+    (tmp_path / "out").mkdir()
+    done = subprocess.run(
+        [require("tar"), "-xf", "../a.tar"],
+        cwd=tmp_path / "out",
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert done.returncode == 2
+    with pytest.raises(ConflictError, match=r"l' must be a folder to hold '.*l/f', got a symbolic"):
+        parse(data)
+
+
+def _every(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        yield path
+        if path.is_dir() and not path.is_symlink():
+            yield from _every(path)
+
+
+def test_names_through_a_link_are_in_the_folder_of_its_target() -> None:
+    data = linked([("d/e/", ""), ("l", "d"), ("l/e/f", None)])[:-1024]
+    data += member("h", type=b"1", linkname="l/e/f")
+    tree = parse(data + bytes(1024))
+    assert tree.inode(b"h") == tree.inode(b"d/e/f")
+    assert tree[b"l"] == Symlink(metadata=Metadata(mode=0o644), target=b"d")
+
+
+def test_names_through_too_many_links_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MAX_DETOURS", 3)
+    members: list[tuple[str, str | None]] = [("d/", "")]
+    for index in range(4):
+        members += [(f"l{index}", "d"), (f"l{index}/f", None)]
+    with pytest.raises(LimitError, match="at most 3 folders that are reached through links"):
+        parse(linked(members))

@@ -18,6 +18,7 @@ from purekernel.formats.tar.headers import (
 from purekernel.formats.tar.pax import CAPABILITIES
 from purekernel.input import Input
 from purekernel.tree import (
+    ROOT,
     Device,
     DeviceKind,
     Directory,
@@ -32,9 +33,14 @@ from purekernel.tree import (
     with_example,
 )
 from purekernel.tree.node import PERMISSIONS
+from purekernel.tree.path import join
 
 # uid_t, gid_t and the two parts of a device number are unsigned 32-bit numbers.
 MAX_NUMBER = 0xFFFFFFFF
+
+# The folders that are looked up through links, and the steps of each. Real archives have a few.
+MAX_DETOURS = 10_000
+MAX_STEPS = 1000
 
 
 def parse_tar(file: Input) -> Tree:
@@ -47,15 +53,17 @@ def parse_tar(file: Input) -> Tree:
 
     The last member of a name counts, as for programs that unpack to a disk; other names of a hard
     link keep the earlier file. Leading slashes of names and of the targets of hard links are
-    removed. The target of a hard link must precede it. Notes report replaced members, absolute
-    names, data after the end of the archive, and extended attributes, ACLs and file flags, which
-    are ignored.
+    removed. The target of a hard link must precede it. A name may pass through a link of the
+    archive that GNU tar follows: its target is relative, without "..", and a folder of the archive.
+    Notes report replaced members, absolute names, data after the end of the archive, and extended
+    attributes, ACLs and file flags, which are ignored.
 
     Raises:
         FormatError: the archive is damaged or truncated, contains parts of multi-volume archives
             or unknown types, or has both a folder and another file of one name.
         LimitError: it exceeds the limits.
-        TreeError: a name or link leaves the archive with "..", or a name passes through a link.
+        TreeError: a name or link leaves the archive with "..", or a name passes through another
+            link.
     """
     archive = file
     if detect(file.data) is FileKind.TAR:
@@ -68,13 +76,14 @@ def parse_tar(file: Input) -> Tree:
             raise archive.fail_kind(0, "a tar archive", named, "")
     tree = Tree()
     names = MemberNames(archive)
+    folders = _Folders(tree, archive)
     lost = _LostAttributes()
     for member in iter_members(archive):
         if member.type == VOLUME_LABEL:
             continue
         lost.count(member)
         try:
-            _add(tree, member, archive, names)
+            _add(tree, member, archive, names, folders)
         except TreeError as error:
             raise names.locate(error, member.offset) from None
     names.report()
@@ -106,12 +115,75 @@ class _LostAttributes:
         file.note(f"ignored the extended attributes, ACLs or file flags of {which}")
 
 
-def _add(tree: Tree, member: TarMember, file: Input, names: MemberNames) -> None:
-    path = names.parse(member.name)
+class _Folders:
+    """Find the folders of names, through the links that GNU tar follows.
+
+    GNU tar unpacks a link with an absolute target, or one with "..", after all other members, so
+    that no name can pass through it.
+    """
+
+    def __init__(self, tree: Tree, file: Input) -> None:
+        self._tree = tree
+        self._file = file
+        self._found: dict[bytes, bytes] = {}
+        self._detours = 0
+
+    def real_path(self, path: bytes, offset: int) -> bytes:
+        """Return the path that a name leads to; ``path`` itself if its folder is not reachable."""
+        folder, _slash, entry = path.rpartition(b"/")
+        if isinstance(self._tree.get(folder), Directory):
+            return path
+        found = self._found.get(folder)
+        if found is None:
+            found = self._found[folder] = self._follow(folder, offset)
+        return join(found, entry)
+
+    def forget(self) -> None:
+        """Look up all folders again, after a link was made or replaced."""
+        self._found.clear()
+
+    def _count_detour(self, offset: int) -> None:
+        self._detours += 1
+        if self._detours > MAX_DETOURS:
+            raise self._file.exceed(
+                offset,
+                f"at most {MAX_DETOURS} folders that are reached through links",
+                "more",
+                hint="pack the archive again without members below a link",
+            )
+
+    def _follow(self, folder: bytes, offset: int) -> bytes:
+        here = ROOT
+        pending = folder.split(b"/")[::-1]
+        # How many parts of the name are behind the link that is being followed.
+        behind = len(pending)
+        for _step in range(MAX_STEPS):
+            if not pending:
+                return here
+            path = join(here, pending.pop())
+            node = self._tree.get(path)
+            if isinstance(node, Symlink):
+                self._count_detour(offset)
+                parts = node.target.split(b"/")
+                if b".." in parts or not parts[0]:
+                    return folder
+                behind = min(behind, len(pending))
+                pending += [part for part in reversed(parts) if part not in (b"", b".")]
+            elif isinstance(node, Directory):
+                here = path
+            elif node is None and len(pending) < behind:
+                return b"/".join((path, *reversed(pending)))  # to be made, as by mkdir -p
+            else:
+                return folder
+        return folder
+
+
+def _add(tree: Tree, member: TarMember, file: Input, names: MemberNames, folders: _Folders) -> None:
+    path = folders.real_path(names.parse(member.name), member.offset)
     file.check_depth(path, member.offset)
     old = tree.get(path)
     if member.type == tarfile.LNKTYPE:
-        target = _link_target(tree, member, file, names)
+        target = _link_target(tree, member, file, names, folders)
         names.check_kind(path, old, tree[target], member.offset)
         if old is not None and tree.inode(path) == tree.inode(target):
             return
@@ -122,11 +194,15 @@ def _add(tree: Tree, member: TarMember, file: Input, names: MemberNames) -> None
         names.check_kind(path, old, node, member.offset)
         tree.add_parents(path)
         tree.add(path, node)
+        if isinstance(node, Symlink) or isinstance(old, Symlink):
+            folders.forget()
     names.place(path, old, tree[path], member.offset)
 
 
-def _link_target(tree: Tree, member: TarMember, file: Input, names: MemberNames) -> bytes:
-    target = names.parse(member.target)
+def _link_target(
+    tree: Tree, member: TarMember, file: Input, names: MemberNames, folders: _Folders
+) -> bytes:
+    target = folders.real_path(names.parse(member.target), member.offset)
     if target not in tree or isinstance(tree[target], Directory):
         raise file.fail(
             member.offset,
