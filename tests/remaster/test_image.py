@@ -266,15 +266,15 @@ def _spoil_core(tree: Tree) -> None:
         (
             lambda tree: tree.remove(b"boot/core.gz"),
             (
-                "bundle.tar.gz: Core-current.iso: the ISO has no root file system "
-                "(boot/core.gz or boot/corepure64.gz)"
+                "bundle.tar.gz: Core-current.iso: the boot menu names '/boot/core.gz', which is "
+                "not a file on the ISO"
             ),
         ),
         (
             lambda tree: tree.remove(b"boot/vmlinuz"),
             (
-                "bundle.tar.gz: Core-current.iso: the ISO has no kernel "
-                "(boot/vmlinuz or boot/vmlinuz64)"
+                "bundle.tar.gz: Core-current.iso: the boot menu names '/boot/vmlinuz', which is "
+                "not a file on the ISO"
             ),
         ),
         (_spoil_core, "bundle.tar.gz: Core-current.iso: boot/core.gz, byte "),
