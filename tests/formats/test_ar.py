@@ -163,3 +163,59 @@ def test_archive_of_gnu_ar_is_read(tmp_path: Path, options: str) -> None:
     run(program, options, "x.a", *(name.decode() for name in contents), cwd=tmp_path)
     members = parse_ar(Input((tmp_path / "x.a").read_bytes(), name="x.a"))
     assert {member.name: bytes(member.content) for member in members} == contents
+
+
+def changed(at: int, field: bytes) -> bytes:
+    """Return an archive of one member with another field at ``at`` of its header."""
+    data = bytearray(ONE)
+    start = len(MAGIC) + at
+    data[start : start + len(field)] = field
+    return bytes(data)
+
+
+def test_owner_and_group_are_read() -> None:
+    (member,) = parse_ar(Input(changed(28, b"1001  50    "), name="x.deb"))
+    assert (member.uid, member.gid) == (1001, 50)
+
+
+@pytest.mark.parametrize(
+    ("at", "field", "message"),
+    [
+        (16, b"-1          ", "x, byte 24: expected a time in decimal digits, got '-1          '"),
+        (28, b"x     ", "x, byte 36: expected an owner in decimal digits, got 'x     '"),
+        (34, b"x     ", "x, byte 42: expected a group in decimal digits, got 'x     '"),
+        (40, b"9       ", "x, byte 48: expected a mode in octal digits, got '9       '"),
+        (48, b"          ", "x, byte 56: expected a size in decimal digits, got '          '"),
+    ],
+)
+def test_field_that_is_no_number_is_refused_by_name(at: int, field: bytes, message: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        parse_ar(Input(changed(at, field), name="x"))
+    assert str(caught.value) == message
+
+
+def test_empty_fields_of_owner_group_and_mode_are_zero() -> None:
+    (member,) = parse_ar(Input(changed(16, b" " * 32), name="x"))
+    assert (member.mtime, member.uid, member.gid, member.mode) == (0, 0, 0, 0)
+
+
+def test_longest_name_is_read_and_a_longer_one_refused() -> None:
+    data = MAGIC + ar_member(b"#1/255", b"n" * 255)
+    (member,) = parse_ar(Input(data, name="x.a"))
+    assert (member.name, bytes(member.content)) == (b"n" * 255, b"")
+    with pytest.raises(FormatError) as caught:
+        parse_ar(Input(MAGIC + ar_member(b"#1/256", b"n" * 256), name="x.a"))
+    assert str(caught.value) == (
+        f"x.a, byte 8: expected a member name of 1 to 255 bytes without NUL, got '{'n' * 256}'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [(b"", "an empty name"), (b"a\0b", r"'a\x00b'")], ids=["empty", "with NUL"]
+)
+def test_invalid_name_is_shown(name: bytes, shown: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        parse_ar(Input(ar([(name, b"")]), name="x"))
+    assert str(caught.value) == (
+        f"x, byte 8: expected a member name of 1 to 255 bytes without NUL, got {shown}"
+    )
