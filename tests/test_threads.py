@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.threads import Threads, running_executor
+from purekernel.threads import Crew, Threads, running_executor
 from tests.processes import environment
 
 
@@ -93,3 +93,37 @@ def test_process_exits_while_threads_run(tmp_path: Path) -> None:
         capture_output=True, check=False, timeout=60,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "ended\n", "")
+
+
+def test_call_has_its_arguments_and_a_named_daemon_thread() -> None:
+    def call(*arguments: int, **named: int) -> tuple[object, ...]:
+        thread = threading.current_thread()
+        return arguments, named, thread.name, thread.daemon
+
+    with running_executor(jobs=1) as threads:
+        future = threads.submit(call, 1, two=2)
+    assert future.result() == ((1,), {"two": 2}, "purekernel-encoder", True)
+
+
+def test_executor_that_is_shut_down_takes_no_more_calls_and_finishes_those_it_has() -> None:
+    go = threading.Event()
+    threads = Threads(1)
+    futures = [threads.submit(go.wait), threads.submit(int, "7")]
+    threads.shutdown(wait=False)
+    with pytest.raises(RuntimeError, match=r"^the executor is shut down$"):
+        threads.submit(int)
+    go.set()
+    assert [future.result() for future in futures] == [True, 7]
+
+
+def test_threads_of_a_crew_have_its_name_and_do_not_keep_the_process() -> None:
+    seen: list[tuple[str, bool]] = []
+    crew = Crew(1)
+
+    def look() -> None:
+        thread = threading.current_thread()
+        seen.append((thread.name, thread.daemon))
+
+    crew.submit(look)
+    crew.dismiss(patience_seconds=60)
+    assert seen == [("purekernel-download", True)]
