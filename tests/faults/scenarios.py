@@ -17,10 +17,16 @@ import pytest
 
 from fixtures.compress import gzip
 from fixtures.project import make_project, make_rubygems_tarball, make_vm_tools_tarball
-from fixtures.repository import make_extension, make_repository
+from fixtures.repository import make_repository
 from purekernel.cli import main
+from purekernel.encode.encoders import Effort
+from purekernel.encode.blocks import DEFLATERS
+from purekernel.formats.squashfs.codecs import GZIP, Codec
+from purekernel.formats.squashfs.writer import build_squashfs
 from purekernel.formats.tar import build_tar
 from purekernel.records import frozen
+from purekernel.tree import File, Metadata, Tree
+from tests.executors import AtOnce
 from tests.faults.host_calls import RANDOM, Call, Fault, HostCalls
 from tests.workshop import ISO, core_iso, notes, two_lines
 
@@ -362,7 +368,13 @@ def _write_inputs(folder: Path) -> None:
 
 
 def _write_mirror(folder: Path, words: str) -> None:
-    extension = make_extension(words)
+    tree = Tree()
+    program = File(metadata=Metadata(mode=0o755), content=words.encode())
+    tree.add_parents(b"usr/local/bin/bash")
+    tree.add(b"usr/local/bin/bash", program)
+    extension = build_squashfs(
+        tree, codec=Codec(compression=GZIP, pack=DEFLATERS[Effort.FAST]), executor=AtOnce()
+    )
     made = make_repository({"bash.tcz": []}, contents={"bash.tcz": extension}, indexes=False)
     # Fewer files make fewer calls of the same kinds.
     files = {path: data for path, data in made.items() if not path.endswith((".info", ".list"))}
