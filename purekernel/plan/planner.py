@@ -229,7 +229,9 @@ class Planner:
         if lock is None or self.planned_base.folders:
             return False
         return all(
-            role in lock.files and files[role].requested == lock.files[role].requested
+            role in files
+            and role in lock.files
+            and files[role].requested == lock.files[role].requested
             for role in roles
         )
 
