@@ -30,7 +30,10 @@ from purekernel.formats.text import decode_text
 
 
 @target(
-    Plant(path="formats/tar/headers.py", before='raise self.file.fail(offset, "a valid'),
+    Plant(
+        path="formats/tar/headers.py",
+        before='raise self.file.fail(offset, "a valid tar header", "invalid',
+    ),
     Plant(path="formats/tar/pax.py", before='raise self._refuse(b"mtime", value,'),
     mutate=mutators.tar,
 )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from fixtures.kernel import make_kernel
 from fuzz import mutators
 from fuzz.target import Plant, attempt, given, require_same_tree, target
 from purekernel.analysis.listing import entry_json
 from purekernel.formats.address import find_part
 from purekernel.formats.archive import open_archive
 from purekernel.formats.boot_losses import find_lost_ways
-from purekernel.formats.core_iso import parse_base
+from purekernel.formats.booted import read_entries
+from purekernel.formats.core_iso import base_of_files, parse_base
+from purekernel.formats.cpio import parse_initrds
 from purekernel.formats.fat import parse_fat
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.squashfs.codecs import Codec
@@ -17,6 +20,8 @@ from purekernel.formats.squashfs.reader import open_squashfs, parse_squashfs
 from purekernel.formats.squashfs.writer import build_squashfs
 from purekernel.host.overlay_reader import parse_layer
 from purekernel.razor.bundle import parse_bundle
+from purekernel.recipe.flavour import InitrdLayout
+from purekernel.remaster.initrds import arrange_initrds
 from purekernel.tree import File, Metadata, Tree
 from tests.executors import AtOnce
 
@@ -61,8 +66,31 @@ def iso(data: bytes) -> None:
 )
 def core_iso(data: bytes) -> None:
     """Read a Core ISO: its boot settings, its kernel and its root file system."""
-    attempt(parse_base, given(data))
+    base = attempt(parse_base, given(data))
     attempt(parse_base, given(data), keep_iso_files=True)
+    if base is not None and base.boot is not None:
+        entries = attempt(read_entries, base.iso, base.boot.boot_image)
+        attempt(list, entries or ())
+
+
+_KERNEL = make_kernel()
+
+
+@target(
+    Plant(path="formats/core_iso.py", before="errors.append(error)"),
+)
+def initrds(data: bytes) -> None:
+    """Read two initrds as a base; their tree is that of the initrds made of it."""
+    size = int.from_bytes(data[:2], "big")
+    first, second = data[2 : 2 + size], data[2 + size :]
+    parts = [("a.gz", given(first)), ("b.gz", given(second))]
+    base = attempt(base_of_files, given(_KERNEL, name="vmlinuz"), parts)
+    if base is None:
+        return
+    for layout in (InitrdLayout.AS_BASE, InitrdLayout.MERGED):
+        made = arrange_initrds(base.root, base, layout)
+        again = parse_initrds([part.tree for part in made]).tree
+        require_same_tree("initrds", again, base.root)
 
 
 @target(

@@ -335,6 +335,22 @@ def core_iso() -> Seeds:
     return {"core": _iso(tree)}
 
 
+def initrds() -> Seeds:
+    """Return two initrds with the size of the first in front: in gzip, and with microcode."""
+    early = build_cpio(_tree({b"kernel/x86/microcode/GenuineIntel.bin": _file(b"m")}))
+    root = build_cpio(_tree({b"init": _file(b"#!", 0o755), b"etc/a": _file(_TEXT)}))
+    modules = build_cpio(_tree({b"etc/a": _file(b"b"), b"lib/modules/1/a.ko": _file(b"k")}))
+
+    def pair(first: bytes, second: bytes) -> bytes:
+        return len(first).to_bytes(2, "big") + first + second
+
+    return {
+        "packed": pair(build_gzip(root), build_gzip(modules)),
+        "early": pair(early + root, modules),
+        "early-alone": pair(early, build_gzip(root)),
+    }
+
+
 def fat() -> Seeds:
     """Return a file system with a folder and a file of several clusters, without its free end."""
     image = fats.make_fat12({"EFI/BOOT/GRUB.CFG": _TEXT * 12, "A.TXT": b"a"})
@@ -820,6 +836,16 @@ def inittab() -> Seeds:
     }
 
 
+def timezone() -> Seeds:
+    """Return rules with and without summer time."""
+    return {
+        "utc": b"UTC",
+        "fixed": b"<-03>3",
+        "summer": b"CET-1CEST,M3.5.0,M10.5.0/3",
+        "days": b"AAA4BBB3:30,J60,300/2:30:15",
+    }
+
+
 def ld_so_conf() -> Seeds:
     """Return settings with includes, and the file that they include."""
     return {
@@ -863,12 +889,12 @@ SEEDS: dict[str, Callable[[], Seeds]] = {
     make.__name__: make
     for make in (
         tar, cpio, gzip, deflate, compression, lz4, ar,
-        iso, core_iso, fat, squashfs, overlay, archive,
+        iso, core_iso, initrds, fat, squashfs, overlay, archive,
         elf, elf_object, ld_cache, kernel_module, module_index, kernel, kernel_symbols,
         deb, control, packages_index, release, keyring, relations,
         gem, gemspec, marshal, gem_index, quick_spec, gem_info, gem_list,
         boot_menu, mtree, toml, recipe, lock_file, lists, settings, tinycore,
-        extension_lists, accounts, inittab, ld_so_conf, depmod_conf, fetched,
+        extension_lists, accounts, inittab, timezone, ld_so_conf, depmod_conf, fetched,
     )
 }  # fmt: skip
 

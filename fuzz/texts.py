@@ -21,6 +21,7 @@ from purekernel.formats.syslinux import (
     set_option,
 )
 from purekernel.formats.text import decode_leniently
+from purekernel.formats.timezone import build_tzif, parse_timezone, tzif_rule
 from purekernel.formats.tinycore import (
     build_dependencies,
     build_md5,
@@ -229,6 +230,17 @@ def ld_so_conf(data: bytes) -> None:
         files[b"etc/ld.so.conf.d/%d.conf" % number] = part
     for version in ((2, 12), (2, 36)):
         attempt(ldconfig, _tree(files), mtime=TIME, release=version)
+
+
+@target(
+    Plant(path="formats/timezone.py", before="raise _no_such_day(number[1]"),
+)
+def timezone(data: bytes) -> None:
+    """Read the rule of a time zone; the file made of it holds the rule."""
+    rule = attempt(parse_timezone, data.decode("utf-8", "surrogateescape"))
+    if rule is not None:
+        require_equal("rule", tzif_rule(build_tzif(rule)), rule.text)
+    tzif_rule(data)
 
 
 @target(

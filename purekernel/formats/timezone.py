@@ -92,9 +92,7 @@ def parse_timezone(text: str) -> TimezoneRule:
     for day in (start, end):
         number = re.fullmatch(r"J?([0-9]+)(?:/.*)?", day)
         if number is not None and int(number[1]) > 365:
-            raise UsageError(
-                f"a year has no day {number[1]} in {text!r}", hint="give a day up to 365"
-            )
+            raise _no_such_day(number[1], text)
     return TimezoneRule(
         text=text,
         standard=match["standard"].strip("<>"),
@@ -104,6 +102,10 @@ def parse_timezone(text: str) -> TimezoneRule:
         start=start,
         end=end,
     )
+
+
+def _no_such_day(number: str, text: str) -> UsageError:
+    return UsageError(f"a year has no day {number} in {text!r}", hint="give a day up to 365")
 
 
 def build_tzif(rule: TimezoneRule) -> bytes:
