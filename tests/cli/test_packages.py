@@ -486,8 +486,7 @@ def test_expired_archive_is_an_error_unless_it_is_allowed_or_locked(
         assert shown == f"{release} expired on 2013-12-07: the mirror may hide newer packages"
         assert "--dpkg-allow-expired" in hint
     assert workshop.run("lock", *options, "--dpkg-allow-expired") == 0
-    assert f"{release} expired on 2013-12-07: its packages may be out of date" in notes(
-        capsys.readouterr().err
-    )
+    expired = f"{release} expired on 2013-12-07: its packages may be out of date"
+    assert expired in [note.replace("/", os.sep) for note in notes(capsys.readouterr().err)]
     assert workshop.run("fetch", *options) == 0
     assert "expired" not in capsys.readouterr().err

@@ -176,7 +176,7 @@ def test_invalid_mirror_or_keyring_names_its_key(
     words: str,
 ) -> None:
     text = f"[mirrors]\n{mirrors}\n{more}\n".replace("MIRROR", str(workshop.mirror))
-    Path("purekernel.toml").write_text(text)
+    Path("purekernel.toml").write_text(text, encoding="utf-8")
     assert main(["build", "-q"]) == 1
     ((message, _hint),) = two_lines(capsys.readouterr().err)
     (line,) = (
@@ -200,7 +200,7 @@ def test_lock_for_other_inputs_names_the_keys(
         ("version = '5.x'", "wrong Core: must be 5.x/x86 as in {}, version under [core], got "),
         ("iso = 'gone.iso'", "no pin for base: must be gone.iso as in {}, iso under [core], got "),
     ):
-        recipe.write_text(f"{start}{key}\n")
+        recipe.write_text(f"{start}{key}\n", encoding="utf-8")
         capsys.readouterr()
         assert main(["build", "-q"]) == 1
         ((message, _hint),) = two_lines(capsys.readouterr().err)

@@ -276,7 +276,7 @@ def test_sort_file_orders_the_contents(folder: Path, capsys: pytest.CaptureFixtu
     places = [image.index((folder / "root" / name).read_bytes()) for name in "cba"]
     assert places == [96, 96 + 4096, 96 + 8192]
     for line in ("a", "a b", "a 40000", "a 1_0", "a \u0661"):
-        (folder / "order").write_text(line + "\n")
+        (folder / "order").write_text(line + "\n", encoding="utf-8")
         assert tool("mksquashfs", "root", "y.tcz", "-sort", "order") == 1
         message = f"order, line 1: must be a path and a priority, got {line!r}"
         assert message in capsys.readouterr().err
