@@ -19,8 +19,8 @@ from fixtures.compress import gzip
 from fixtures.project import make_project, make_rubygems_tarball, make_vm_tools_tarball
 from fixtures.repository import make_repository
 from purekernel.cli import main
-from purekernel.encode.encoders import Effort
 from purekernel.encode.blocks import DEFLATERS
+from purekernel.encode.encoders import Effort
 from purekernel.formats.squashfs.codecs import GZIP, Codec
 from purekernel.formats.squashfs.writer import build_squashfs
 from purekernel.formats.tar import build_tar
