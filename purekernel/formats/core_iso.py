@@ -237,7 +237,7 @@ def _unpack(
             rest = part.part(end)
             roots.append(None if 0 < end == len(part) else rest)
             if end < len(part):
-                lost += find_early_archive(rest)
+                lost += find_early_archive(rest.unpacked(rest.data, name=display_path(path)))
         except PurekernelError as error:
             errors.append(error)
     raise_all(errors)

@@ -611,6 +611,7 @@ def test_7z_accepts_and_lists_an_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.oracle
+@pytest.mark.nightly
 def test_shared_extension_round_trips(tmp_path: Path) -> None:
     extensions = sorted((mirror() / "4.x" / "x86" / "tcz").glob("*.tcz"))
     assert len(extensions) == 29

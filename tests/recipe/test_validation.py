@@ -65,7 +65,7 @@ def test_any_value_agrees_with_jsonschema() -> None:
     assert seen == {True, False}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_changed_recipe_agrees_with_jsonschema() -> None:
     seen = set()
 
