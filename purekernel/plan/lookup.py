@@ -322,7 +322,7 @@ class ExtensionLookup:
         """Return the error for a search without a result."""
         if file is not None and containing:
             return NotFoundError(
-                f"no extension has a file {file}; {containing} have a path that contains it",
+                f"no extension has a file {file}; the paths of {containing} contain it",
                 hint=f"search for a part of a path with --file '**{file}**'",
             )
         if file is not None:

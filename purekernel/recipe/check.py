@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, islice
 from typing import Any
 
@@ -191,12 +191,14 @@ def _wrong_value(kind: Kind, value: Any, path: TomlPath) -> str:
     return f"{_name(path)} must be {kind.words}{got}"
 
 
-def _excluding(label: str, path: TomlPath, names: Iterable[str]) -> Problem:
-    *_, last = names
+def _excluding(label: str, path: TomlPath, names: Sequence[str]) -> Problem:
+    *others, last = names
+    both = "both " if len(others) == 1 else ""
+    together = f"{both}{', '.join(map(repr, others))} and {last!r}"
     return Problem(
         path=(*path, last),
-        message=f"{label} cannot have both {' and '.join(map(repr, names))}",
-        hint="keep one of the two",
+        message=f"{label} cannot have {together}",
+        hint="keep one of the two" if len(names) == 2 else "keep one of them",
     )
 
 

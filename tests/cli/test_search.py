@@ -92,7 +92,7 @@ def test_search_for_a_file_prints_a_line_for_each_path(
         (["zzz", "vim"], "no extension matches zzz vim", "use fewer or shorter words"),
         (
             ["--file", "imdif"],
-            "no extension has a file imdif; 1 have a path that contains it",
+            "no extension has a file imdif; the paths of 1 contain it",
             "search for a part of a path with --file '**imdif**'",
         ),
         (["--file", "zzz"], "no extension has a file zzz", "give the name of the file"),
