@@ -18,6 +18,7 @@ import tempfile
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 from tests.processes import ROOT
@@ -46,6 +47,24 @@ def changed_since(commit: str) -> list[str]:
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return [name for name in done.stdout.splitlines() if name.endswith(".py")]
+
+
+def chosen(modules: Sequence[str], most: int | None) -> list[str]:
+    """Return at most ``most`` of the modules: others for each commit, so that all have their turn.
+
+    Each changed place runs many tests, so a night is enough for a few modules.
+    """
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    ranked = sorted(modules, key=lambda name: sha256((done.stdout + name).encode()).digest())
+    return sorted(ranked[:most])
+
+
+def tests_beside(modules: Sequence[str]) -> list[str]:
+    """Return the folders of tests for the packages of the modules, or all tests."""
+    folders = {"/".join(["tests", *name.split("/")[1:2]]) for name in modules}
+    return sorted(folders) if all((ROOT / folder).is_dir() for folder in folders) else ["tests"]
 
 
 def copy_project(folder: Path) -> None:
@@ -125,12 +144,13 @@ def report(folder: Path, *, complete: bool) -> None:
     if len(survivors) > SHOWN:
         sys.stdout.write(f"and {len(survivors) - SHOWN} more survived\n")
     killed = sum(counts[kind] for kind in _KILLED)
-    tried = killed + counts["survived"] + counts["no_tests"]
-    rate = f"{100 * killed / tried:.1f} %" if tried else "none"
+    executed = killed + counts["survived"]
+    tried = executed + counts["no_tests"]
+    rate = f"{100 * killed / executed:.1f} %" if executed else "none"
     sys.stdout.write(
         f"mutation: {tried} changes tried of {counts['total']}"
         f"{'' if complete else ' (out of time)'}, {killed} killed, {counts['survived']} survived, "
-        f"{counts['no_tests']} without a test: kill rate {rate}\n"
+        f"{counts['no_tests']} without a test: kill rate {rate} of those with one\n"
     )
 
 
@@ -141,17 +161,25 @@ def main() -> None:
         "modules", metavar="MODULE", nargs="*", help="such as purekernel/similar.py"
     )
     parser.add_argument("--since", metavar="COMMIT", help="mutate the modules that changed since")
+    parser.add_argument(
+        "--most", metavar="N", type=int, help="mutate N of them, with the tests of their packages"
+    )
     parser.add_argument("--tests", metavar="PATH", action="append", help="run only these tests")
     parser.add_argument("--minutes", type=float, default=20, help="the most time to take")
     options = parser.parse_args()
     modules = [*options.modules, *(changed_since(options.since) if options.since else ())]
+    tests = options.tests or ["tests"]
+    if options.most is not None:
+        modules = chosen(modules, options.most)
+        tests = options.tests or tests_beside(modules)
     if not modules:
         sys.stdout.write("mutation: no module has changed\n")
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "purekernel"
         copy_project(folder)
-        configure(folder, modules, options.tests or ["tests"])
+        sys.stdout.write(f"mutation: {', '.join(modules)}, tested by {', '.join(tests)}\n")
+        configure(folder, modules, tests)
         complete = run(folder, minutes=options.minutes, log=Path(name) / "log")
         report(folder, complete=complete)
 
