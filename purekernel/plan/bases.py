@@ -55,13 +55,11 @@ class PlannedBase:
 
     Attributes:
         files: the files to fetch, by role: ``base`` for an ISO, ``kernel``, ``initrd 1`` and so on.
-        inner: for a file inside an archive, its address there, by role.
         folders: the folders among the initrds, by role.
         notes: notes for the user, one line each.
     """
 
     files: Mapping[str, PlannedFile] = field(factory=dict)
-    inner: Mapping[str, str] = field(factory=dict)
     folders: Mapping[str, Path] = field(factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -114,14 +112,7 @@ def plan_base(context: PlanContext) -> PlannedBase:
             continue
         plan(role, lambda: _plan_part(context, role, place, sha256, None))  # noqa: B023  # run at once
     raise_all(errors)
-    wanted_places = {BASE: core.iso, KERNEL: core.kernel}
-    wanted_places |= {f"{INITRD} {number}": place for number, place in enumerate(core.initrd, 1)}
-    inner = {
-        role: part
-        for role in files
-        if (part := _split(context, wanted_places.get(role))[1]) is not None
-    }
-    return PlannedBase(files=files, inner=inner, folders=folders, notes=tuple(notes))
+    return PlannedBase(files=files, folders=folders, notes=tuple(notes))
 
 
 def read_base(
@@ -144,11 +135,11 @@ def read_base(
     core = context.recipe.core
 
     def file(role: str) -> Input:
-        download = planned.files[role].download
+        download, inner = planned.files[role].download, planned.files[role].inner
         whole = Input(load(download), name=download.name, limits=context.limits)
-        if role not in planned.inner:
+        if inner is None:
             return whole
-        part = find_part(whole, planned.inner[role])
+        part = find_part(whole, inner)
         own_name = part.name.rpartition("/")[2].rpartition(":")[2]
         return part.unpacked(part.data, name=own_name)
 
@@ -232,7 +223,8 @@ def _plan_iso(context: PlanContext) -> tuple[PlannedFile, str]:
         place=mirror if core.iso is None else core.place("iso"),
         sha256_place=core.place("iso_sha256"),
     )
-    planned = plan_file(context, PlannedFile(role=BASE, requested=requested, download=download))
+    part = PlannedFile(role=BASE, requested=requested, download=download, inner=inner)
+    planned = plan_file(context, part)
     if core.iso is not None and not is_url(core.iso):
         return planned, ""
     return _checked(context, planned, required=core.iso is None)
@@ -263,7 +255,8 @@ def _plan_part(
         place=core.place(attribute),
         sha256_place=core.place(f"{attribute}_sha256"),
     )
-    planned = plan_file(context, PlannedFile(role=role, requested=requested, download=download))
+    part = PlannedFile(role=role, requested=requested, download=download, inner=inner)
+    planned = plan_file(context, part)
     if not on_mirror and not is_url(wanted):
         return planned, ""
     return _checked(context, planned, required=False)

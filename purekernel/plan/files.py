@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from attrs import evolve
 
@@ -15,7 +15,8 @@ from purekernel.input import Input
 from purekernel.plan.locked import pinned
 from purekernel.plan.plan import PlanContext, PlannedFile
 from purekernel.recipe.conventions import Conventions
-from purekernel.recipe.iso_files import iso_file_role
+from purekernel.recipe.iso_files import IsoFile, iso_file_role
+from purekernel.recipe.model import OverlayChoice
 from purekernel.recipe.overlays import overlay_role
 from purekernel.repos.tinycore import MD5
 
@@ -48,37 +49,25 @@ def plan_file(context: PlanContext, file: PlannedFile) -> PlannedFile:
             f"{download.place or context.recipe.source}, got {got}",
             hint="run 'purekernel lock' to pin it",
         )
-    return PlannedFile(role=file.role, requested=requested, download=download)
+    return evolve(file, requested=requested, download=download)
 
 
-def overlay_files(context: PlanContext) -> Iterator[PlannedFile]:
-    """Yield the overlays to download."""
-    for overlay in context.recipe.overlays:
-        if overlay.url is not None:
+def files_by_url(context: PlanContext) -> Iterator[PlannedFile]:
+    """Yield the overlays and the files of the ISO to download."""
+    choices: Sequence[tuple[OverlayChoice | IsoFile, Callable[[str], str]]] = [
+        *((overlay, overlay_role) for overlay in context.recipe.overlays),
+        *((file, iso_file_role) for file in context.recipe.iso_files),
+    ]
+    for choice, role in choices:
+        if choice.url is not None:
             download = Download(
-                name=last_component(overlay.url),
-                urls=(overlay.url,),
-                sha256=overlay.sha256,
-                place=overlay.place("url"),
-                sha256_place=overlay.place("sha256"),
+                name=last_component(choice.url),
+                urls=(choice.url,),
+                sha256=choice.sha256,
+                place=choice.place("url"),
+                sha256_place=choice.place("sha256"),
             )
-            yield PlannedFile(
-                role=overlay_role(overlay.url), requested=overlay.url, download=download
-            )
-
-
-def iso_file_downloads(context: PlanContext) -> Iterator[PlannedFile]:
-    """Yield the files of the ISO to download."""
-    for file in context.recipe.iso_files:
-        if file.url is not None:
-            download = Download(
-                name=last_component(file.url),
-                urls=(file.url,),
-                sha256=file.sha256,
-                place=file.place("url"),
-                sha256_place=file.place("sha256"),
-            )
-            yield PlannedFile(role=iso_file_role(file.url), requested=file.url, download=download)
+            yield PlannedFile(role=role(choice.url), requested=choice.url, download=download)
 
 
 def further_files(context: PlanContext, conventions: Conventions) -> Iterator[PlannedFile]:

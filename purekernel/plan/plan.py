@@ -66,11 +66,13 @@ class PlannedFile:
         role: purpose of the file.
         requested: URL or path as requested.
         download: the download.
+        inner: for a file inside an archive, its address there; ``None`` for the download itself.
     """
 
     role: str
     requested: str
     download: Download
+    inner: str | None = None
 
 
 @frozen(kw_only=True)

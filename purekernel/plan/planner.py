@@ -21,7 +21,7 @@ from purekernel.input import Limits
 from purekernel.plan.bases import Load, PlannedBase, plan_base, read_base
 from purekernel.plan.checksums import with_checksums
 from purekernel.plan.extensions import plan_extensions
-from purekernel.plan.files import further_files, iso_file_downloads, overlay_files, plan_file
+from purekernel.plan.files import files_by_url, further_files, plan_file
 from purekernel.plan.lock import Lock, changed_releases
 from purekernel.plan.plan import (
     PROJECT,
@@ -247,8 +247,7 @@ class Planner:
             files[PROJECT] = found.planned
         conventions = PLAIN if found is None else found.conventions
         for file in (
-            *overlay_files(self._context),
-            *iso_file_downloads(self._context),
+            *files_by_url(self._context),
             *further_files(self._context, conventions),
         ):
             try:
