@@ -25,7 +25,7 @@ from purekernel.tree import (
     subtree,
     with_example,
 )
-from purekernel.tree.path import join
+from purekernel.tree.path import escape, join
 
 BOOT_FOLDER = b"boot"
 
@@ -139,7 +139,7 @@ def parse_base(file: Input, *, keep_iso_files: bool | None = None) -> Base:
     booted = _booted(image.tree, image.boot.boot_image, file.name)
     contents = {path: image.tree[path] for path in booted.initrds}
     parts = [
-        file.unpacked(node.content, name=f"{file.name}: {display_path(path)}")
+        file.unpacked(node.content, name=f"{file.name}: {escape(path)}")
         for path, node in contents.items()
         if isinstance(node, File)
     ]
@@ -237,22 +237,17 @@ def _unpack(
             rest = part.part(end)
             roots.append(None if 0 < end == len(part) else rest)
             if end < len(part):
-                lost += find_early_archive(rest.unpacked(rest.data, name=display_path(path)))
+                lost += find_early_archive(rest.unpacked(rest.data, name=escape(path)))
         except PurekernelError as error:
             errors.append(error)
     raise_all(errors)
     if all(initrd.is_early for initrd in initrds):
-        names = " and ".join(display_path(path) for path in paths) or "the base"
+        names = " and ".join(escape(path) for path in paths) or "the base"
         raise BundleError(
             f"{names}: no root file system: the kernel reads it early, and has none to start",
             hint="name the initrd of the root file system too, such as core.gz",
         )
     return tuple(initrds), parse_initrds(roots), tuple(lost)
-
-
-def display_path(path: bytes) -> str:
-    """Return a path for messages, without quotes."""
-    return path.decode("utf-8", "backslashreplace")
 
 
 def _booted(iso: Tree, boot_image: bytes, source: str) -> Booted:

@@ -40,7 +40,7 @@ from purekernel.remaster.core import (
 )
 from purekernel.remaster.disc import change_disc, find_left_out, no_tce
 from purekernel.remaster.findings import find_findings
-from purekernel.remaster.initrds import InitrdPart, arrange_initrds, changed_paths, with_times_of
+from purekernel.remaster.initrds import arrange_initrds, changed_paths, changes_names, with_times_of
 from purekernel.remaster.unreached_menus import find_unreached_menus
 from purekernel.rootfs.modules import kernel_releases, unpack_modules
 from purekernel.rootfs.passes import finishing_passes
@@ -205,7 +205,9 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         else:
             root = packer.recompress(root)
         parts = arrange_initrds(root, base, layout, place=recipe.core.place("layout"))
-        made = {part.path: packer.pack(part) for part in parts if part.tree is not None}
+        made = {
+            part.path: packer.pack(part.tree, part.early) for part in parts if part.tree is not None
+        }
         unpacked_modules = unpacking()
     kept = {initrd.path: initrd.content for initrd in base.initrds}
     initrds = tuple(
@@ -350,8 +352,7 @@ def _drop_boot(
             base.boot.boot_image,
             base.boot_entries,
             recipe.boot,
-            new_initrds=recipe.core.layout is InitrdLayout.SECOND
-            or (recipe.core.layout is InitrdLayout.MERGED and len(base.initrds) > 1),
+            new_initrds=changes_names(base, recipe.core.layout),
             cde_place=recipe.extensions.place("cde") if has_cde else None,
             limits=limits,
         ),
@@ -431,23 +432,22 @@ class _Packer:
                 limits=self.context.limits,
             )
 
-    def pack(self, part: InitrdPart) -> PackedCore:
+    def pack(self, tree: Tree, early: Buffer) -> PackedCore:
         """Return an initrd: its early archives, and its tree as a compressed cpio archive."""
-        assert part.tree is not None  # noqa: S101  # the caller keeps the others
         with self.context.progress.step("compressing"):
             if self.compression is not Compression.GZIP:
-                archive = build_archive(part.tree)
+                archive = build_archive(tree)
                 data = result_of(self.executor.submit(compress, archive, self.compression))
                 core = PackedCore(data=data, cpio_bytes=len(archive))
             else:
                 core = pack_core(
-                    part.tree,
+                    tree,
                     effort=self.effort,
                     executor=self.executor,
                     cache=self.context.cache,
                     progress=self.context.progress,
                 )
-        return evolve(core, data=bytes(part.early) + core.data) if part.early else core
+        return evolve(core, data=bytes(early) + core.data) if early else core
 
 
 def _inputs(composition: Composition) -> Iterator[Tree]:

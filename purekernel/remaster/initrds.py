@@ -81,6 +81,13 @@ def arrange_initrds(
     ]
 
 
+def changes_names(base: Base, layout: InitrdLayout) -> bool:
+    """Return whether the boot menu must name other initrds than those of the base."""
+    if layout is InitrdLayout.MERGED:
+        return sum(not initrd.is_early for initrd in base.initrds) > 1
+    return layout is InitrdLayout.SECOND
+
+
 # As in the base: each file in the initrd that had it.
 
 
@@ -93,7 +100,7 @@ def _by_holder(root: Tree, base: Base) -> dict[bytes, Tree]:
     indexes = [index for index, initrd in enumerate(base.initrds) if not initrd.is_early]
     if len(indexes) == 1:
         return {base.core_path: root}
-    trees = {index: Tree(_root_of(root)) for index in indexes}
+    trees = {index: _empty_copy(root) for index in indexes}
     # Hard links stay together.
     firsts: dict[int, tuple[int, bytes]] = {}
     for path, node in root.walk():
@@ -137,10 +144,11 @@ def _add_folders(tree: Tree, root: Tree, paths: Iterable[bytes]) -> None:
             tree.add(path, root[path])
 
 
-def _root_of(root: Tree) -> Directory:
-    node = root[ROOT]
-    assert isinstance(node, Directory)  # noqa: S101  # the root of every tree
-    return node
+def _empty_copy(root: Tree) -> Tree:
+    """Return a tree with nothing but the root of ``root``."""
+    tree = Tree()
+    tree.add(ROOT, root[ROOT])
+    return tree
 
 
 # A second initrd, with only the differences.
@@ -197,7 +205,7 @@ def changed_nodes(old: Tree, new: Tree) -> Tree:
     changed = [path for path, node in new.walk() if path not in old or not _same(old[path], node)]
     errors = [*_deletions(old, new), *_shared(old, new, changed), *_renumbered(old, new, changed)]
     raise_all(errors)
-    second = Tree(_root_of(new))
+    second = _empty_copy(new)
     firsts: dict[int, bytes] = {}
     for path in changed:
         if path == ROOT:

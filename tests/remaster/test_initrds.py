@@ -13,7 +13,12 @@ from purekernel.formats.core_iso import Base, base_of_files
 from purekernel.formats.cpio import build_cpio, parse_initrds
 from purekernel.input import Input
 from purekernel.recipe.flavour import InitrdLayout
-from purekernel.remaster.initrds import InitrdPart, arrange_initrds, changed_nodes
+from purekernel.remaster.initrds import (
+    InitrdPart,
+    arrange_initrds,
+    changed_nodes,
+    changes_names,
+)
 from purekernel.tree import (
     Device,
     DeviceKind,
@@ -200,3 +205,20 @@ def test_second_initrd_refuses_a_base_in_a_folder() -> None:
     base = base_of_files(Input(make_kernel(), name="vmlinuz"), [("root.gz", make_core_tree())])
     with pytest.raises(UsageError, match=r"boot/root\.gz is a folder"):
         arrange_initrds(base.root, base, InitrdLayout.SECOND, place="here")
+
+
+def test_menu_changes_only_where_the_list_of_initrds_does() -> None:
+    initrds = [
+        ("ucode.cpio", Input(make_microcode(), name="ucode.cpio")),
+        ("core.gz", Input(gzip(build_cpio(make_core_tree())), name="core.gz")),
+    ]
+    with_microcode = base_of_files(Input(make_kernel(), name="vmlinuz"), initrds)
+    for base, changing in (
+        (base_of(make_core_tree()), [InitrdLayout.SECOND]),
+        (with_microcode, [InitrdLayout.SECOND]),
+        (split_base(), [InitrdLayout.MERGED, InitrdLayout.SECOND]),
+    ):
+        for layout in InitrdLayout:
+            parts = arrange_initrds(base.root, base, layout)
+            changed = [part.path for part in parts] != [initrd.path for initrd in base.initrds]
+            assert changes_names(base, layout) is changed is (layout in changing)
