@@ -11,7 +11,7 @@ from purekernel.analysis.libraries import Libraries
 from purekernel.analysis.modules import check_modules
 from purekernel.analysis.programs import Runs, check_programs, machine_of_root
 from purekernel.analysis.scripts import check_scripts
-from purekernel.analysis.system import Subject, System, View
+from purekernel.analysis.system import Subject, System
 from purekernel.analysis.zram import check_zram
 from purekernel.formats.bzimage import is_64_bit
 
@@ -44,10 +44,12 @@ def _findings(subject: Subject) -> Iterator[Finding]:
         machine=machine_of_root(subject.stock_root, subject.root),
         is_64_bit=kernel is not None and is_64_bit(kernel.data),
     )
-    libraries: dict[int, tuple[View, Libraries]] = {}
+    libraries = Libraries(system.view)
     for part in system.parts():
-        known = libraries.setdefault(id(part.view), (part.view, Libraries(part.view)))
-        yield from check_programs(part, known[1], runs)
+        # Parts with a view of their own come last, one by one.
+        if part.view is not libraries.view:
+            libraries = Libraries(part.view)
+        yield from check_programs(part, libraries, runs)
         yield from check_scripts(part)
         yield from check_modules(part, system.release)
     yield from check_zram(subject, system.release)

@@ -14,10 +14,9 @@ from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.elf import ElfClass, ElfObject, read_object
 from purekernel.formats.elf.layout import EM_386, EM_X86_64
 from purekernel.records import frozen
+from purekernel.rootfs.ldconfig.configure import CONFIGURATION
 from purekernel.tree import Directory, File, Tree, display
 from purekernel.tree.path import join, parent
-
-CONFIGURATION = b"etc/ld.so.conf"
 
 # The folders that glibc searches by default, and those that ldconfig of x86-64 always puts into the
 # cache. Tiny Core's loader for x86_64 has no lib64.
@@ -159,11 +158,20 @@ class Libraries:
 def read_file(node: File, path: bytes) -> ElfObject | None:
     """Return the program or library in a file; ``None`` if it is none, or is damaged."""
     try:
-        if detect(node.part(0, 4)) is not FileKind.ELF:
-            return None
-        return read_object(node.part, node.size_bytes, name=display(path))
+        return open_object(node, path)
     except FormatError:
         return None
+
+
+def open_object(node: File, path: bytes) -> ElfObject | None:
+    """Return the program or library in a file; ``None`` if it is none.
+
+    Raises:
+        FormatError: it is damaged.
+    """
+    if detect(node.part(0, 4)) is not FileKind.ELF:
+        return None
+    return read_object(node.part, node.size_bytes, name=display(path))
 
 
 def _libraries_in(tree: Tree, folder: bytes) -> list[bytes]:

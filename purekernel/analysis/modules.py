@@ -80,8 +80,8 @@ def _release_folder(path: bytes) -> bytes | None:
 
 def _built_for(path: bytes, node: File) -> str | None:
     """Return the kernel release in a module's vermagic; ``None`` if it cannot be read."""
-    file = Input(node.content, name=display(path), limits=LIMITS)
     try:
+        file = Input(node.content, name=display(path), limits=LIMITS)
         if detect(file.data) in (FileKind.GZIP, FileKind.XZ, FileKind.ZSTD):
             file = file.unpacked(unpack(file))
     except PurekernelError:

@@ -15,18 +15,18 @@ from purekernel.analysis.libraries import (
     Machine,
     machine_name,
     machine_of,
+    open_object,
     read_file,
 )
 from purekernel.analysis.system import Part, View
 from purekernel.errors import FormatError
-from purekernel.formats.detect import FileKind, detect
-from purekernel.formats.elf import ElfClass, ElfObject, read_object
+from purekernel.formats.elf import ElfClass, ElfObject
 from purekernel.formats.elf.layout import EM_386, EM_X86_64
 from purekernel.records import frozen
+from purekernel.rootfs.extensions import EXECUTABLE
+from purekernel.rootfs.ldconfig.glibc import LIBC
 from purekernel.tree import File, Tree, display
 from purekernel.tree.path import name
-
-EXECUTABLE = 0o111
 
 # Programs of the root file system that show for which machine it is.
 _SHOWING = (b"bin/busybox", b"sbin/init", b"bin/sh", b"lib/libc.so.6", b"init", b"usr/bin/env")
@@ -35,7 +35,7 @@ _SHOWING = (b"bin/busybox", b"sbin/init", b"bin/sh", b"lib/libc.so.6", b"init", 
 _FOREIGN_FOLDERS = (b"firmware/", b"boot/", b"syslinux/", b"grub/")
 _FOREIGN_SUFFIXES = (b".c32", b".elf", b".bin", b".img", b".debug", b".o", b".ko")
 
-LIBC, GLIBC = b"libc.so.6", b"GLIBC"
+GLIBC = b"GLIBC"
 
 # A version of a library: GLIBC_2.28, GLIBCXX_3.4.21, OPENSSL_1_1_1d.
 _VERSION = re.compile(rb"([A-Za-z][A-Za-z_+]{0,60}?)_?([0-9][0-9._]{0,60})([0-9A-Za-z]{0,8})")
@@ -78,9 +78,7 @@ def check_programs(part: Part, libraries: Libraries, runs: Runs) -> Iterator[Fin
         if not _may_be_loaded(path, node):
             continue
         try:
-            if detect(node.part(0, 4)) is not FileKind.ELF:
-                continue
-            found = read_object(node.part, node.size_bytes, name=display(path))
+            found = open_object(node, path)
         except FormatError as error:
             yield Finding(
                 code="PK105",

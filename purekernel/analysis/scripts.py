@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from purekernel.analysis.findings import Finding, shown
-from purekernel.analysis.system import INSTALLED, Part, View
+from purekernel.analysis.system import Part, View
+from purekernel.errors import FormatError
 from purekernel.records import frozen
+from purekernel.rootfs.extensions import EXECUTABLE
+from purekernel.rootfs.ownership import START_SCRIPTS
 from purekernel.tree import display
 from purekernel.tree.path import join, name, parent
-
-EXECUTABLE = 0o111
 
 # Linux reads this much of a script (BINPRM_BUF_SIZE; 128 before 5.1).
 MOST_LINE_BYTES = 256
@@ -30,7 +31,15 @@ SEARCHED = (
 )
 
 # Where scripts are that run at boot, by a name alone, or by another script.
-_COMMANDS = (*SEARCHED, INSTALLED, b"opt", b"etc/init.d", b"usr/local/etc/init.d", b"usr/lib", b"")
+_COMMANDS = (
+    *SEARCHED,
+    START_SCRIPTS,
+    b"opt",
+    b"etc/init.d",
+    b"usr/local/etc/init.d",
+    b"usr/lib",
+    b"",
+)
 
 
 @frozen(kw_only=True)
@@ -78,7 +87,10 @@ def check_scripts(part: Part) -> Iterator[Finding]:
     for path, node in part.files.items():
         if not node.metadata.mode & EXECUTABLE:
             continue
-        found = read_interpreter(bytes(node.part(0, MOST_LINE_BYTES)))
+        try:
+            found = read_interpreter(bytes(node.part(0, MOST_LINE_BYTES)))
+        except FormatError:  # check_programs() reports it
+            continue
         if found is None:
             continue
         missing = _missing(found, part.view)

@@ -22,6 +22,7 @@ from purekernel.formats.tinycore import TCZ, parse_dependencies
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.records import frozen
 from purekernel.rootfs.modules import kernel_releases
+from purekernel.rootfs.ownership import START_SCRIPTS
 from purekernel.tree import Directory, File, Node, Symlink, Tree, resolve
 from purekernel.tree.path import join, name, parent
 
@@ -33,7 +34,6 @@ LOADED_FROM_PARTITION = (b"", b"tce")
 OPTIONAL, ONBOOT = b"optional", b"onboot.lst"
 
 # tce-load skips an extension if this has a file of its name.
-INSTALLED = b"usr/local/tce.installed"
 
 _KERNEL = "-KERNEL" + TCZ
 
@@ -122,9 +122,9 @@ class View:
     def start_scripts(self) -> bytes:
         """The contents of all start scripts, one after the other."""
         return b"\n".join(
-            bytes(node.content)
+            _readable(node)
             for tree in self.trees
-            for folder in (INSTALLED, b"opt", b"etc/init.d")
+            for folder in (START_SCRIPTS, b"opt", b"etc/init.d")
             if isinstance(tree.get(folder), Directory)
             for entry in tree.entries(folder)
             if isinstance(node := tree[join(folder, entry)], File)
@@ -316,7 +316,7 @@ class System:
         return wanted
 
     def _is_installed(self, extension: str) -> bool:
-        marker = join(INSTALLED, extension.removesuffix(TCZ).encode())
+        marker = join(START_SCRIPTS, extension.removesuffix(TCZ).encode())
         return marker in self.subject.root
 
     def _view_of(self, extension: StoredExtension, shelf: dict[str, StoredExtension]) -> View:
@@ -328,12 +328,20 @@ class System:
         return View([*self.view.trees, *further])
 
 
+def _readable(node: File) -> bytes:
+    """Return the content of a script; none if it is damaged, which check_programs() reports."""
+    try:
+        return bytes(node.content)
+    except FormatError:
+        return b""
+
+
 def _is_same(stock: Node | None, node: File) -> bool:
     """Say whether a file has the content that the base has at its path."""
     return (
         isinstance(stock, File)
         and stock.size_bytes == node.size_bytes
-        and (stock.content is node.content or stock.content == node.content)
+        and (stock.source is node.source or stock.content == node.content)
     )
 
 

@@ -338,6 +338,27 @@ def test_damaged_extension_is_found_and_others_are_checked() -> None:
     assert findings[1].path == b"tmp/builtin/optional/bad.tcz"
 
 
+def test_damaged_contents_are_a_finding_and_do_not_end_the_checks() -> None:
+    words = b"#!/bin/sh\n" + b"".join(b"%d\n" % number for number in range(900))
+    damaged = bytearray(
+        pack(
+            tree_of(
+                {
+                    "usr/local/bin/x": words,
+                    "usr/local/tce.installed/bad": words[::-1],
+                    "usr/local/lib/modules/3.0/a.ko": words[:1500],
+                }
+            )
+        )
+    )
+    damaged[100:400] = bytes(300)
+    subject = image({"opt/bootlocal.sh": b"#!/bin/sh\nmodprobe zram\n"})
+    put(subject.root, "tmp/builtin/optional/bad.tcz", bytes(damaged))
+    findings = check_image(subject)
+    assert {(each.code, each.owner.name) for each in findings} == {("PK105", "bad.tcz")}
+    assert b"usr/local/bin/x" in [each.path for each in findings]
+
+
 # What is checked
 
 
