@@ -41,6 +41,9 @@ MOST_ACCOUNTS_BYTES = 1 << 20
 
 _EXECUTABLE = 0o111
 
+# Files with the hashes of passwords.
+SHADOW_FILES = (b"etc/shadow", b"etc/gshadow")
+
 _ID = re.compile(rb"[0-9]{1,9}")
 
 
@@ -83,7 +86,7 @@ def owners_of(tree: Tree) -> Callable[[bytes, Node], Metadata]:
 def protect_shadow(tree: Tree) -> Tree:
     """Return ``tree`` with ``etc/shadow`` and ``etc/gshadow`` readable by root alone (0640)."""
     changed = tree.copy()
-    for path in (b"etc/shadow", b"etc/gshadow"):
+    for path in SHADOW_FILES:
         node = tree.get(path)
         if isinstance(node, File) and node.metadata.mode & 0o137:
             metadata = evolve(node.metadata, mode=node.metadata.mode & 0o640)

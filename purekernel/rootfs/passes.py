@@ -19,11 +19,9 @@ from purekernel.rootfs.modules import (
     link_local_modules,
     release_folder,
 )
-from purekernel.rootfs.ownership import protect_shadow
+from purekernel.rootfs.ownership import SHADOW_FILES, protect_shadow
 from purekernel.tree import Pass, Tree, display
 from purekernel.tree.path import join, name, parent
-
-_SHADOW = b"etc/shadow"
 
 # The index that each depmod writes.
 DEPENDENCIES = b"modules.dep"
@@ -94,7 +92,7 @@ def finishing_passes(
     """
     modules, libraries, shadow = (
         changed is None or any(map(concerns, changed))
-        for concerns in (_concerns_modules, _concerns_libraries, _SHADOW.__eq__)
+        for concerns in (_concerns_modules, _concerns_libraries, SHADOW_FILES.__contains__)
     )
     passes: list[tuple[str, Pass]] = []
     if modules:
@@ -112,7 +110,7 @@ def finishing_passes(
 
 def _concerns_modules(path: bytes) -> bool:
     """Return whether the module indexes may depend on ``path``."""
-    return b"lib/modules/" in path or b".ko" in path or b"depmod" in path or b"modules" in path
+    return b".ko" in path or b"depmod" in path or b"modules" in path
 
 
 def _concerns_libraries(path: bytes) -> bool:

@@ -23,3 +23,12 @@ def test_passes_return_new_trees_and_complete_a_core() -> None:
     link = tree[b"lib/modules/3.0/kernel.tclocal"]
     assert isinstance(link, Symlink)
     assert link.metadata.mtime == 5
+
+
+def test_changed_files_of_passwords_are_protected_and_nothing_else_is_done() -> None:
+    for path in (b"etc/shadow", b"etc/gshadow"):
+        words = [
+            words for words, _run in finishing_passes(mtime=5, note=pytest.fail, changed=[path])
+        ]
+        assert words == ["protect etc/shadow"]
+    assert finishing_passes(mtime=5, note=pytest.fail, changed=[b"etc/motd"]) == []
