@@ -7,7 +7,7 @@ of them made it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import evolve, field
 
@@ -109,7 +109,8 @@ class Composition:
         recipe: gives the timestamp, changes to the boot menu and volume, and whether ways to boot
             may be dropped.
         notes: notes for the user about the inputs, one line each.
-        extensions: the files of extensions that are unpacked into the root file system, by name.
+        extensions: name and files of each extension that is unpacked into the root file system; a
+            name more than once if several tables cut from it.
         made_layers: how many of ``layers``, from the first, are not the user's but made from
             extensions, packages and gems.
         suggest: returns, for names of missing files, the extensions of the mirrors that have them;
@@ -131,7 +132,7 @@ class Composition:
     mtime: int = 0
     recipe: Recipe = field(factory=Recipe)
     notes: tuple[str, ...] = ()
-    extensions: Mapping[str, Tree] = field(factory=dict)
+    extensions: Sequence[tuple[str, Tree]] = ()
     made_layers: int = 0
     suggest: Callable[[Iterable[str]], Mapping[str, tuple[str, ...]]] | None = None
 

@@ -114,9 +114,9 @@ class Assembly:
         return root
 
     @property
-    def unpacked_extensions(self) -> dict[str, Tree]:
-        """The files of extensions that are unpacked into the root file system, by name."""
-        return {**self._cut_extensions, **self._merged}
+    def unpacked_extensions(self) -> tuple[tuple[str, Tree], ...]:
+        """Name and files of each extension that is unpacked into the root file system."""
+        return (*self._cuts, *self._merged.items())
 
     @cached_property
     def overlays(self) -> tuple[Layer, ...]:
@@ -250,10 +250,6 @@ class Assembly:
     @property
     def _cut_trees(self) -> list[Tree]:
         return [tree for _name, tree in self._cuts]
-
-    @property
-    def _cut_extensions(self) -> dict[str, Tree]:
-        return dict(self._cuts)
 
     @cached_property
     def _cuts(self) -> list[tuple[str, Tree]]:

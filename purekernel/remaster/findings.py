@@ -57,9 +57,7 @@ def find_findings(
 
 def _origins(composition: Composition, stock: Tree) -> list[tuple[Owner, Tree]]:
     """Return the owners of files with their files, from the least important on."""
-    extensions = [
-        (Owner(OwnerKind.EXTENSION, name), tree) for name, tree in composition.extensions.items()
-    ]
+    extensions = [(Owner(OwnerKind.EXTENSION, name), tree) for name, tree in composition.extensions]
     layers = composition.layers[composition.made_layers :]
     return [
         (BASE, stock),
