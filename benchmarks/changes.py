@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.measure import CHECKOUT
 from purekernel.errors import PurekernelError
 from purekernel.formats.core_iso import parse_base
 from purekernel.formats.squashfs import parse_squashfs
@@ -112,8 +113,7 @@ def main() -> None:
 
 def load_tree() -> Tree:
     """Return the root of Core 4.4 with the mirror's extensions merged."""
-    checkout = Path(__file__).parents[1]
-    shared = Path(os.environ.get("PUREKERNEL_SHARED", checkout.parent / "shared" / "mirror"))
+    shared = Path(os.environ.get("PUREKERNEL_SHARED", CHECKOUT.parent / "shared" / "mirror"))
     folder = shared / "tinycorelinux/4.x/x86"
     iso = folder / "release/Core-current.iso"
     if not iso.is_file():

@@ -13,11 +13,11 @@ from purekernel.cli.lazy_group import LazyGroup
 from purekernel.cli.printer import ErrorReport, Printer, asks_for_json, report_of
 from purekernel.cli.terminal import say, say_traceback
 from purekernel.errors import (
-    CombinedError,
     DownloadError,
     FindingError,
     PurekernelError,
     UsageError,
+    split_errors,
 )
 from purekernel.interruption import EXIT_STATUS as INTERRUPTED
 from purekernel.interruption import Interruption, end_on_signals
@@ -116,7 +116,7 @@ def _explain(error: BaseException) -> tuple[int, list[ErrorReport]]:
                 [ErrorReport("usage", message, f"see '{command} --help'")],
             )
         case PurekernelError():
-            errors = error.errors if isinstance(error, CombinedError) else (error,)
+            errors = split_errors([error])
             return _status(errors), [report_of(each) for each in errors]
         case MemoryError():
             message = "the inputs do not fit in memory"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from attrs import field
+from attrs import evolve, field
 
 from purekernel.errors import InputError, MissingPathError, TreeError
 from purekernel.formats.archive import Archive, open_archive
@@ -140,13 +140,7 @@ class Item:
         raise self._missing(inner.partition(b":")[0])
 
     def _at(self, path: bytes, *, address: str | None = None) -> Item:
-        return Item(
-            address=self.address if address is None else address,
-            tree=self.tree,
-            path=path,
-            limits=self.limits,
-            is_counted=self.is_counted,
-        )
+        return evolve(self, path=path, address=self.address if address is None else address)
 
     def _below(self, path: bytes) -> str:
         """Return the address of ``path`` in the tree."""
@@ -258,13 +252,7 @@ class Opener:
 
 def top_of(archive: Archive, item: Item) -> Item:
     """Return the top folder of ``archive``, which is in the file ``item``."""
-    return Item(
-        address=item.address,
-        tree=archive.tree,
-        path=ROOT,
-        limits=item.limits,
-        is_counted=archive.is_counted,
-    )
+    return evolve(item, tree=archive.tree, path=ROOT, is_counted=archive.is_counted)
 
 
 def find_part(file: Input, inner: str) -> Input:

@@ -147,29 +147,42 @@ def _in_any_case(iso: Tree, path: bytes) -> bytes:
         if part in (b"", b"."):
             continue
         entries = iso.entries(found) if isinstance(iso.get(found), Directory) else ()
-        same = (entry for entry in sorted(entries) if entry.lower() == part.lower())
+        same = (entry for entry in entries if entry.lower() == part.lower())
         found = join(found, next(same, part))
     return found
 
 
 def _default(menu: BootMenu) -> tuple[bytes | None, bytes | None, list[bytes]]:
     """Return the default label, its kernel and its command line."""
-    keyword = b"default" if menu.option(b"ontimeout") is None else b"ontimeout"
-    # DEFAULT is a command line: a label, and words for the end of the label's own.
-    first, *more = (menu.option(keyword) or b"").split() or [b""]
-    if first in menu.linux_labels:
-        return first, menu.kernel(first), [*menu.append(first).split(), *more]
+    keyword = _keyword(menu)
+    named = named_label(menu)
+    if named is not None:
+        # DEFAULT is a command line: a label, and words for the end of the label's own.
+        more = (menu.option(keyword) or b"").split()[1:]
+        return named, menu.kernel(named), [*menu.append(named).split(), *more]
     command = menu.command(keyword)
     if command is not None:
         kernel, own = command
         return None, kernel, [*menu.shared_append.split(), *own.split()]
-    label = _marked_label(menu)
+    label = marked_label(menu)
     if label is None:
         return None, None, []
     return label, menu.kernel(label), menu.append(label).split()
 
 
-def _marked_label(menu: BootMenu) -> bytes | None:
+def _keyword(menu: BootMenu) -> bytes:
+    """Return the option that says what boots without a choice by the user."""
+    return b"default" if menu.option(b"ontimeout") is None else b"ontimeout"
+
+
+def named_label(menu: BootMenu) -> bytes | None:
+    """Return the label that DEFAULT or ONTIMEOUT names, if it boots Linux."""
+    words = (menu.option(_keyword(menu)) or b"").split()
+    return words[0] if words and words[0] in menu.linux_labels else None
+
+
+def marked_label(menu: BootMenu) -> bytes | None:
+    """Return the label with MENU DEFAULT, or else the first, of those that boot Linux."""
     for line in menu.lines:
         if line.marks_default and line.label in menu.linux_labels:
             return line.label

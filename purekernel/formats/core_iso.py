@@ -235,7 +235,7 @@ def _unpack(
             end = find_early_end(part)
             initrds.append(Initrd(path=path, content=part.data, early_bytes=end))
             rest = part.part(end)
-            roots.append(None if 0 < end == len(part) else rest)
+            roots.append(None if initrds[-1].is_early else rest)
             if end < len(part):
                 lost += find_early_archive(rest.unpacked(rest.data, name=escape(path)))
         except PurekernelError as error:

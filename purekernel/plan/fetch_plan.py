@@ -16,6 +16,7 @@ from purekernel.errors import (
     OfflineError,
     PurekernelError,
     raise_all,
+    split_errors,
 )
 from purekernel.fetch.attempts import missing
 from purekernel.fetch.downloads import DownloadPolicy, Downloads, is_unauthenticated
@@ -296,7 +297,7 @@ def gather(
         try:
             return _gather(evolve(context, use_indexes=False), complete=complete, progress=progress)
         except PurekernelError:
-            if any(isinstance(error, OfflineError) for error in _each(doubt.error)):
+            if any(isinstance(error, OfflineError) for error in split_errors([doubt.error])):
                 # Offline, nothing can show that the index is wrong. The first error is more useful.
                 raise doubt.error from None
             raise
@@ -368,10 +369,10 @@ def _name_missing(
     """Yield the errors, those about missing extensions in the form that planning gives them."""
     planned = plan.extensions
     absent: dict[str, str] = {}
-    if any(isinstance(each, MissingFileError) for each in _each(error)):
+    if any(isinstance(each, MissingFileError) for each in split_errors([error])):
         for name in find_absent(context, planned.graph):
             absent[missing(planned.graph.extensions[name].file).message] = name
-    for each in _each(error):
+    for each in split_errors([error]):
         if each.message in absent:
             yield absent_error(planned.graph, absent[each.message], planned.places)
         else:
@@ -379,7 +380,7 @@ def _name_missing(
 
 
 def _may_be_index_fault(error: DownloadError | CombinedError) -> bool:
-    return all(isinstance(each, DownloadError) for each in _each(error))
+    return all(isinstance(each, DownloadError) for each in split_errors([error]))
 
 
 def _blame_lock(error: DownloadError | CombinedError) -> None:
@@ -387,16 +388,12 @@ def _blame_lock(error: DownloadError | CombinedError) -> None:
 
     Network errors keep their hint, because the lock file does not cause them.
     """
-    for each in _each(error):
+    for each in split_errors([error]):
         if isinstance(each, ChecksumError):
             each.hint = (
                 "the lock file pins another file than the mirrors have: to accept the mirrors' "
                 "file, run 'purekernel lock --update'"
             )
-
-
-def _each(error: PurekernelError) -> Iterable[PurekernelError]:
-    return error.errors if isinstance(error, CombinedError) else (error,)
 
 
 def _contradictions(gathered: Gathered, *, locked: bool) -> Iterator[ChecksumError]:

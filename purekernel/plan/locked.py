@@ -6,7 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from attrs import evolve
 
-from purekernel.errors import CombinedError, DependencyError, LockError, PurekernelError
+from purekernel.errors import (
+    CombinedError,
+    DependencyError,
+    LockError,
+    PurekernelError,
+    split_errors,
+)
 from purekernel.fetch.model import Download
 from purekernel.formats.detect import FileKind
 from purekernel.plan.lock import Lock, Pin
@@ -43,7 +49,7 @@ def not_locked(error: PurekernelError, what: str) -> PurekernelError:
             else f"the lock file does not pin all {what}: {each}",
             hint="run 'purekernel lock' to pin them",
         )
-        for each in (error.errors if isinstance(error, CombinedError) else (error,))
+        for each in split_errors([error])
     ]
     return errors[0] if len(errors) == 1 else CombinedError(errors)
 

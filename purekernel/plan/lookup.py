@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from attrs import evolve
+
 from purekernel.errors import DownloadError, NotFoundError, PurekernelError, raise_all
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import redact
@@ -254,9 +256,7 @@ class ExtensionLookup:
             roots = [name for name in graph.roots if name in graph.extensions]
             catalog = self._catalog(needs=True)
             missing = [one for one in graph.missing if one.name in graph.roots]
-            error = self._error(
-                ExtensionGraph(roots=(), extensions={}, needs={}, missing=tuple(missing))
-            )
+            error = self._error(evolve(graph, missing=tuple(missing)))
         self._note(self._mirror.notes)
         sizes = self._sizes(graph)
         infos, lists = (self._companions(graph, roots, suffix) for suffix in (INFO, LISTING))

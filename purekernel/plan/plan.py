@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field
 
 from purekernel.errors import (
-    CombinedError,
     DependencyError,
     DownloadError,
     LockError,
     PurekernelError,
+    split_errors,
 )
 from purekernel.fetch.downloads import Downloads
 from purekernel.fetch.model import Download
@@ -343,7 +343,7 @@ class PlanContext:
         try:
             yield
         except PurekernelError as error:
-            for each in error.errors if isinstance(error, CombinedError) else (error,):
+            for each in split_errors([error]):
                 if hint and isinstance(each, DownloadError | DependencyError):
                     each.hint = hint
                 if isinstance(each, DownloadError) and not each.is_network and not each.context:

@@ -10,11 +10,11 @@ from attrs import evolve
 
 from purekernel.encode.releases import installed_releases
 from purekernel.errors import (
-    CombinedError,
     LockError,
     MissingFileError,
     PurekernelError,
     raise_all,
+    split_errors,
 )
 from purekernel.fetch.model import Download
 from purekernel.input import Limits
@@ -303,12 +303,8 @@ def _new_among(
     error: PurekernelError, known: Collection[PurekernelError]
 ) -> Iterator[PurekernelError]:
     """Yield the errors in ``error`` that are not among ``known``."""
-    messages = {str(each) for group in known for each in _each(group)}
-    yield from (each for each in _each(error) if str(each) not in messages)
-
-
-def _each(error: PurekernelError) -> tuple[PurekernelError, ...]:
-    return error.errors if isinstance(error, CombinedError) else (error,)
+    messages = {str(each) for group in known for each in split_errors([group])}
+    yield from (each for each in split_errors([error]) if str(each) not in messages)
 
 
 def _notes(extensions: ExtensionPlan, skip: Collection[str]) -> list[str]:

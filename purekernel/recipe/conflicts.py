@@ -75,8 +75,12 @@ def _attempt(place: str, parse: Callable[..., Any], *arguments: Any) -> Iterator
 
 
 def _edit_faults(edit: Edit) -> Iterator[PurekernelError]:
+    expression = None
     if edit.regex is not None:
-        yield from _attempt(edit.place("regex"), parse_expression, edit.regex)
+        try:
+            expression = parse_expression(edit.regex)
+        except PurekernelError as error:
+            yield error.within(edit.place("regex"))
     finds = edit.find is not None or edit.regex is not None
     if finds and edit.replace is None:
         key = "find" if edit.regex is None else "regex"
@@ -94,11 +98,7 @@ def _edit_faults(edit: Edit) -> Iterator[PurekernelError]:
                 yield UsageError(
                     f"{key} is for find, regex and set", hint=f"leave out {key}"
                 ).within(edit.place(key))
-    if edit.regex is not None and edit.replace is not None:
-        try:
-            expression = parse_expression(edit.regex)
-        except PurekernelError:
-            return
+    if expression is not None and edit.replace is not None:
         yield from _attempt(edit.place("replace"), parse_replacement, edit.replace, expression)
 
 

@@ -220,9 +220,7 @@ class _Joiner:
             if not isinstance(item, str):
                 continue  # the check reports it
             *outer, last = item.split(".")
-            holder: Any = self._joined.values
-            for name in outer:
-                holder = holder.get(name) if isinstance(holder, dict) else None
+            holder: Any = value_at(self._joined.values, outer)
             if isinstance(holder, dict) and last in holder:
                 self._drop(holder, tuple(outer), [last])
                 continue

@@ -21,7 +21,14 @@ from attrs import Factory, evolve, field
 from purekernel.errors import PurekernelError, UsageError
 from purekernel.fetch.urls import redact
 from purekernel.formats.tinycore import EDITIONS, arch_of
-from purekernel.recipe.changes import AttributeChange, Edit, FileChange, LinkChange, Removal
+from purekernel.recipe.changes import (
+    OPERATIONS,
+    AttributeChange,
+    Edit,
+    FileChange,
+    LinkChange,
+    Removal,
+)
 from purekernel.recipe.findings import FindingChoice
 from purekernel.recipe.flavour import EMITS, Flavour, InitrdLayout
 from purekernel.recipe.iso_files import IsoFile
@@ -58,6 +65,7 @@ from purekernel.recipe.kinds import (
 from purekernel.recipe.system import (
     AUTHORIZED_KEY,
     GROUP_NAME,
+    LOGIN_NAME,
     SERIAL,
     Group,
     SystemChoice,
@@ -825,6 +833,12 @@ class BootChanges(Placed):
         ),
     )
 
+    @property
+    def given_places(self) -> list[str]:
+        """Where each change was given, for messages; without those of the command line."""
+        places = map(self.place, ("append", "serial", "timeout", "default"))
+        return [place for place in places if place]
+
 
 VOLUME_FIELDS = {
     "volume_id": "volume_id",
@@ -1300,11 +1314,7 @@ class Recipe(Placed):
             "one form of password can be given.",
             Account,
             item_title="Account",
-            names=Text(
-                pattern=r"^[a-z_][a-z0-9_-]{0,31}(?!\n)$",
-                words="a login name: at most 32 lower-case letters, digits, _ and -, beginning "
-                "with a letter or _",
-            ),
+            names=LOGIN_NAME,
             example={"tc": {"password-env": "TC_PASSWORD"}},
             exclusive=("locked", "password", "password-env", "password-hash"),
         ),
@@ -1366,7 +1376,7 @@ class Recipe(Placed):
             Edit,
             repeated=True,
             item_title="Edit",
-            one_of=("append", "prepend", "find", "regex", "set"),
+            one_of=OPERATIONS,
             exclusive=("count", "every"),
         ),
     )

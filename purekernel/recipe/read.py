@@ -68,17 +68,17 @@ def load_recipe(
 
 def load_joined(
     path: str | os.PathLike[str], *, read: Read = read_text_file
-) -> tuple[Recipe, TomlDocument, tuple[str, ...]]:
-    """Return the recipe in the file at ``path``, its joined document, and the joined files' names.
+) -> tuple[TomlDocument, tuple[str, ...]]:
+    """Return the joined document of the recipe at ``path``, which is valid, and the files' names.
 
     In the document, the entries of lists are items of their arrays, except in repeated tables.
     Raises as :func:`load_recipe`.
     """
     path = _file_of(path)
     reading = _read(read(path), source=str(path), folder=path.parent, read=read)
-    recipe = evolve(reading.recipe(path.parent, defer_lists=False), path=path)
+    reading.recipe(path.parent, defer_lists=False)  # raises the errors
     document, _lists = join(reading.files, [])
-    return recipe, document, tuple(file.document.source for file, _lists in reading.files)
+    return document, tuple(file.document.source for file, _lists in reading.files)
 
 
 def _file_of(path: str | os.PathLike[str]) -> Path:

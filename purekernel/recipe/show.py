@@ -80,7 +80,7 @@ def show_recipe(path: Path | None = None, *, secrets: bool = False) -> Effective
             f"nothing to show: the current folder has no {RECIPE_NAME}",
             hint="write a recipe with 'purekernel init', or name one with --recipe",
         )
-    _recipe, document, files = load_joined(path or Path(RECIPE_NAME))
+    document, files = load_joined(path or Path(RECIPE_NAME))
     return render(document, files, secrets=secrets)
 
 

@@ -73,6 +73,11 @@ AUTHORIZED_KEY = Text(
     # A user may put a private key there.
     secret=True,
 )
+LOGIN_NAME = Text(
+    pattern=r"^[a-z_][a-z0-9_-]{0,31}(?!\n)$",
+    words="a login name: at most 32 lower-case letters, digits, _ and -, beginning with a letter "
+    "or _",
+)
 GROUP_NAME = Text(
     pattern=r"^[a-z_][a-z0-9_-]{0,31}(?!\n)$",
     words="the name of a group: at most 32 lower-case letters, digits, _ and -, beginning with a "
@@ -185,11 +190,7 @@ class Group(Placed):
             "Members",
             "Users to add to the group.",
             Array(
-                item=Text(
-                    pattern=r"^[a-z_][a-z0-9_-]{0,31}(?!\n)$",
-                    words="a login name: at most 32 lower-case letters, digits, _ and -, "
-                    "beginning with a letter or _",
-                ),
+                item=LOGIN_NAME,
                 convert=once,
             ),
             ["tc"],

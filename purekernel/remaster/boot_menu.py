@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from purekernel.errors import BootMenuError, UsageError, inside
-from purekernel.formats.booted import MENU_NAME, find_booted, load_boot_menu
+from purekernel.formats.booted import (
+    MENU_NAME,
+    find_booted,
+    load_boot_menu,
+    marked_label,
+    named_label,
+)
 from purekernel.formats.syslinux import (
     BootMenu,
     build_boot_menu,
@@ -54,8 +60,7 @@ def change_boot_menu(
     if loaded is None:
         if changes == BootChanges() and cde_place is None:
             return iso
-        places = [*map(changes.place, ("append", "serial", "timeout", "default")), cde_place]
-        raise _no_menu().within(next(filter(None, places), ""))
+        raise _no_menu().within(next(iter(changes.given_places), cde_place or ""))
     path, menu = loaded
     if timeout is not None and menu.timeout == CORE_TIMEOUT:
         menu = set_option(menu, b"timeout", str(timeout).encode())
@@ -157,10 +162,7 @@ def loads_cde(menu: BootMenu) -> bool:
 
 def _default_label(menu: BootMenu) -> bytes:
     """Return the label of a menu with labels that boots without a choice by the user."""
-    named = (menu.option(b"ontimeout") or menu.default or b"").split() or [b""]
-    marked = (line.label for line in menu.lines if line.marks_default and line.label)
-    choices = (named[0], *marked, *menu.linux_labels)
-    return next(label for label in choices if label in menu.linux_labels)
+    return named_label(menu) or marked_label(menu) or menu.linux_labels[0]
 
 
 def _with_consoles(menu: BootMenu, line: SerialLine) -> BootMenu:

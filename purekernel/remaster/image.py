@@ -499,12 +499,11 @@ def _with_initrds(
             iso.remove(path)
         iso.add(path, File(metadata=file_metadata, content=content))
     if composition.describe is not None:
-        core_path, core = next(pair for pair in initrds if pair[0] == base.core_path)
         boot_files = BootFiles(
             kernel_path=base.kernel_path.decode(),
             kernel=base.kernel.content,
-            core_path=core_path.decode(),
-            core=core,
+            core_path=base.core_path.decode(),
+            core=dict(initrds)[base.core_path],
             timestamp=metadata.mtime,
         )
         for path, content in composition.describe(boot_files).items():

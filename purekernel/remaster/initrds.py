@@ -27,7 +27,7 @@ from purekernel.tree import (
     display,
     with_example,
 )
-from purekernel.tree.path import ancestors, join, parent
+from purekernel.tree.path import ancestors, escape, join, parent
 
 # The second initrd on the ISO, and the next ones if there is one already.
 SECOND = b"changes"
@@ -158,7 +158,7 @@ def _with_second(root: Tree, base: Base, place: str) -> list[InitrdPart]:
     for initrd in base.initrds:
         if initrd.is_folder:
             raise UsageError(
-                f"{initrd.path.decode(errors='backslashreplace')} is a folder: a second initrd "
+                f"{escape(initrd.path)} is a folder: a second initrd "
                 "leaves the first as it is, so the first must be a file",
                 hint='use layout = "merged", or give an initrd file',
             ).within(place)
@@ -179,8 +179,7 @@ def _second_path(base: Base) -> bytes:
 
 def changed_paths(old: Tree, new: Tree) -> frozenset[bytes]:
     """Return the paths that only one of two trees has, or that differ in more than their times."""
-    changed = {path for path, node in new.walk() if path not in old or not _same(old[path], node)}
-    return frozenset(changed.union(path for path, _node in old.walk() if path not in new))
+    return frozenset((*_changed(old, new), *_removed(old, new)))
 
 
 def with_times_of(old: Tree, new: Tree) -> Tree:
@@ -202,7 +201,7 @@ def changed_nodes(old: Tree, new: Tree) -> Tree:
             this change.
         CombinedError: there are several such changes.
     """
-    changed = [path for path, node in new.walk() if path not in old or not _same(old[path], node)]
+    changed = _changed(old, new)
     errors = [*_deletions(old, new), *_shared(old, new, changed), *_renumbered(old, new, changed)]
     raise_all(errors)
     second = _empty_copy(new)
@@ -222,6 +221,14 @@ def changed_nodes(old: Tree, new: Tree) -> Tree:
     return second
 
 
+def _changed(old: Tree, new: Tree) -> list[bytes]:
+    return [path for path, node in new.walk() if path not in old or not _same(old[path], node)]
+
+
+def _removed(old: Tree, new: Tree) -> list[bytes]:
+    return [path for path, _node in old.walk() if path not in new]
+
+
 def _same(old: Node, new: Node) -> bool:
     if old is new:
         return True
@@ -230,7 +237,7 @@ def _same(old: Node, new: Node) -> bool:
 
 
 def _deletions(old: Tree, new: Tree) -> Iterator[PurekernelError]:
-    removed = [path for path, _node in old.walk() if path not in new]
+    removed = _removed(old, new)
     if removed:
         which = with_example(len(removed), "name", display(removed[0]))
         yield UnrepresentableError(

@@ -98,9 +98,7 @@ def find_unreached_menus(
     for entry in entries:
         if entry.platform == EFI:
             unreached += _inside_efi(entry, needs, limits)
-    places = filter(
-        None, (*map(changes.place, ("append", "serial", "timeout", "default")), cde_place)
-    )
+    places = (*changes.given_places, *filter(None, [cde_place]))
     change = f"the change to the boot menu{''.join(f' ({place})' for place in places)}"
     return tuple(
         BootLoss(

@@ -304,7 +304,7 @@ class _CpioReader:
         # Folders of an archive change those that exist.
         stated = dict.fromkeys((path for path, _node in tree.walk()), _EVERY_FIELD)
         self.tree = merge(self.tree, tree, stated=stated)
-        self.held.update(path for path, _node in tree.walk())
+        self.held.update(stated)
 
     def unpack_all(self, file: Input, first: Inflated | None) -> None:
         """Add all archives in ``file``; ``first`` as in :func:`parse_cpio`."""

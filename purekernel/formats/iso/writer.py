@@ -270,8 +270,8 @@ def _fill(image: Mastering, tree: Tree, plan: list[_IsoEntry], boot: ElTorito | 
     root = plan[0].node
     if not isinstance(root, Directory):
         raise AssertionError  # noqa: TRY004  # the root of a tree is always a folder
-    names_of = tree.hard_links()
-    numbered = any(not _has_content(tree[paths[0]]) for paths in names_of.values())
+    linked = tree.hard_links().values()
+    numbered = any(not _has_content(tree[paths[0]]) for paths in linked)
     start = image.begin(root, relocated=_relocated(plan), numbered=numbered)
     places: dict[bytes, DiscPlace] = {ROOT: start}
     contents: dict[int, inode.Inode] = {}
@@ -285,7 +285,7 @@ def _fill(image: Mastering, tree: Tree, plan: list[_IsoEntry], boot: ElTorito | 
             catalog = entry
             continue
         number = tree.inode(entry.path)
-        links = Links(count=len(names_of.get(number, [b""])), serial=number + 1 if numbered else 0)
+        links = Links(count=tree.count_names(entry.path), serial=number + 1 if numbered else 0)
         if isinstance(node, File):
             if number not in contents and len(node.content):
                 contents[number] = image.add_content(node.content)
@@ -303,7 +303,7 @@ def _fill(image: Mastering, tree: Tree, plan: list[_IsoEntry], boot: ElTorito | 
 
 
 def _has_content(node: Node) -> bool:
-    return isinstance(node, File) and len(node.content) > 0
+    return isinstance(node, File) and node.size_bytes > 0
 
 
 def _relocated(plan: list[_IsoEntry]) -> Names | None:

@@ -246,13 +246,8 @@ class SquashfsContents(SquashFsImage):  # type: ignore[misc]  # the library has 
             if not size:
                 pieces.append(bytes(whole))  # a hole
                 continue
-            packed_bytes = size & ~DATA_PLAIN
-            if packed_bytes > block_bytes:
-                raise self.file.fail(
-                    start, f"a block of at most {block_bytes} bytes", f"{packed_bytes}"
-                )
             pieces.append(self._data_block(start, size, whole, shown))
-            start += packed_bytes
+            start += size & ~DATA_PLAIN
         if left:
             pieces.append(self._tail(inode, left, shown))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -299,11 +294,6 @@ class SquashfsContents(SquashFsImage):  # type: ignore[misc]  # the library has 
         """Return a data block, which may be one of the last few that were unpacked."""
         block = self._recent.get(start)
         if block is None or len(block) != whole:
-            packed_bytes, most_bytes = size & ~DATA_PLAIN, self._sblk.block_size
-            if packed_bytes > most_bytes:
-                raise self.file.fail(
-                    start, f"a block of at most {most_bytes} bytes", f"{packed_bytes}"
-                )
             block = self._data_block(start, size, whole, shown)
             if len(self._recent) >= RECENT_BLOCKS:
                 del self._recent[next(iter(self._recent))]
@@ -311,7 +301,10 @@ class SquashfsContents(SquashFsImage):  # type: ignore[misc]  # the library has 
         return block
 
     def _data_block(self, start: int, size: int, whole: int, shown: str) -> Buffer:
-        packed = self._slice(start, size & ~DATA_PLAIN, f"a block of {shown}")
+        packed_bytes, most_bytes = size & ~DATA_PLAIN, self._sblk.block_size
+        if packed_bytes > most_bytes:
+            raise self.file.fail(start, f"a block of at most {most_bytes} bytes", f"{packed_bytes}")
+        packed = self._slice(start, packed_bytes, f"a block of {shown}")
         block = self._unpack_block(packed, whole, start=start, plain=bool(size & DATA_PLAIN))
         if len(block) != whole:
             raise self.file.fail(start, f"{whole} bytes in this block of {shown}", f"{len(block)}")

@@ -10,13 +10,12 @@ Source: POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar's manual, "Basic 
 from __future__ import annotations
 
 import tarfile
-import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 
 from attrs import define, evolve, field
 
-from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.detect import FileKind, detect, tar_checksums
 from purekernel.formats.inflate import skip_zeros
 from purekernel.formats.tar import pax, sparse
 from purekernel.formats.tar.pax import PaxExtension, multi_volume, parse_extension
@@ -191,7 +190,7 @@ class _TarArchive:
         if block == END_BLOCK:
             self._note_rest()
             return None
-        if self._number(block, CHECKSUM, offset) not in _checksums(block):
+        if self._number(block, CHECKSUM, offset) not in tar_checksums(block):
             raise self.file.fail(offset, "a valid tar header", "bad checksum")
         size = self._number(block, SIZE, offset)
         return _Header(offset=offset, block=block, type=block[TYPE], size_bytes=size)
@@ -325,25 +324,6 @@ class _TarArchive:
         else:
             size = len(self._view) - start
             self.file.note(f"ignored {size} bytes after its end, at byte {start}")
-
-
-def _checksums(block: bytes) -> tuple[int, int]:
-    """Return the sums of a header's bytes, with blanks for the checksum itself.
-
-    Old programs add signed bytes.
-    """
-    # The lower half of an Adler-32 checksum that starts from 0 is the sum of the bytes modulo
-    # 65521, which is more than that of 256 bytes. This is ten times as fast as sum().
-    unsigned = (
-        (zlib.adler32(block[:256], 0) & 0xFFFF)
-        + (zlib.adler32(block[256:], 0) & 0xFFFF)
-        - (zlib.adler32(block[CHECKSUM], 0) & 0xFFFF)
-        + 8 * ord(" ")
-    )
-    if block.isascii():
-        return unsigned, unsigned
-    large = sum(byte > 127 for byte in block) - sum(byte > 127 for byte in block[CHECKSUM])
-    return unsigned, unsigned - 256 * large
 
 
 @lru_cache(maxsize=1 << 12)

@@ -14,6 +14,7 @@ from purekernel.errors import (
     MissingFileError,
     PurekernelError,
     raise_all,
+    split_errors,
 )
 from purekernel.fetch.model import MIB, Download, DownloadedFile, Fetcher
 from purekernel.fetch.urls import join_url, redact
@@ -251,7 +252,7 @@ class GemServers:
         """Warnings about skipped servers and the reason, one line each."""
         return tuple(
             f"the gem server {redact(address)} was skipped, and the other servers were used "
-            f"instead: {_each(error)[0]}"
+            f"instead: {split_errors([error])[0]}"
             for address, error in self._failed.items()
         )
 
@@ -277,14 +278,10 @@ class GemServers:
             try:
                 found.update(server.versions(rest))
             except (DownloadError, CombinedError) as error:
-                if not all(isinstance(cause, DownloadError) for cause in _each(error)):
+                if not all(isinstance(cause, DownloadError) for cause in split_errors([error])):
                     raise
                 self._failed[address] = error
         if any(name not in found for name in names):
             # A failed server may have the missing names, so report its error.
             raise_all(self._failed.values())
         return found
-
-
-def _each(error: PurekernelError) -> Sequence[PurekernelError]:
-    return error.errors if isinstance(error, CombinedError) else (error,)
